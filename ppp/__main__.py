@@ -1,0 +1,6 @@
+"""`python -m ppp`: the same as `ppp`."""
+
+from ppp.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One release in one environment: four gated phases, a verdict decided outside."""

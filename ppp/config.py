@@ -1,0 +1,157 @@
+"""All settings, read once: a frozen `Config`, the matrix it names, and the files PPP ships (matrices, schemas, site).
+
+Mistakes are collected and told together, each with its place.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+import jsonschema
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+import ppp
+from ppp.model.errors import ConfigError, MatrixError
+from ppp.model.matrix import Matrix, Platform
+
+#: How this program names itself to those it asks; the contact is where its operator can be reached.
+CONTACT_VARIABLE: Final = "PPP_CONTACT"
+DEFAULT_CONTACT: Final = "the operator of this node has set no PPP_CONTACT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a command runs with. Sizes in bytes, times in seconds."""
+
+    data: Path
+    index_url: str
+    feed_url: str
+    contact: str
+    model: Path | None
+    jobs: int
+    node_name: str
+
+    @property
+    def public(self) -> Path:
+        """The web root: what is published."""
+        return self.data / "public"
+
+    @property
+    def cache(self) -> Path:
+        """Files that can be fetched again."""
+        return self.data / "cache"
+
+    @property
+    def user_agent(self) -> str:
+        """What PPP says it is, with a contact, to every server it asks."""
+        return f"the-pypi-place/{ppp.__version__} ({self.contact})"
+
+
+def load(environ: Mapping[str, str], *, data: Path | None = None) -> Config:
+    """Read the settings from the environment; `data` stands above `PPP_DATA`.
+
+    Raises `ConfigError` naming every setting that cannot be used.
+    """
+    mistakes: list[str] = []
+    index_url = environ.get("PPP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
+    feed_url = environ.get("PPP_FEED_URL") or urljoin(index_url, "/rss/updates.xml")
+    for name, url in (("PPP_INDEX_URL", index_url), ("PPP_FEED_URL", feed_url)):
+        if urlsplit(url).scheme not in {"http", "https"}:
+            mistakes.append(f"{name}={url!r} is not an http(s) address")
+    jobs_text = environ.get("PPP_JOBS") or str(os.cpu_count() or 1)
+    if not (jobs_text.isdecimal() and 1 <= int(jobs_text) <= 256):  # noqa: PLR2004 - named in the message
+        mistakes.append(f"PPP_JOBS={jobs_text!r} is not a number from 1 to 256")
+    model = Path(environ["PPP_MODEL"]) if environ.get("PPP_MODEL") else None
+    if model and not model.is_file():
+        mistakes.append(f"PPP_MODEL={str(model)!r} is not a file")
+    contact = environ.get(CONTACT_VARIABLE) or DEFAULT_CONTACT
+    if not contact.isprintable() or not contact.isascii():
+        mistakes.append(f"{CONTACT_VARIABLE}={contact!r} holds characters that no header can carry")
+    if mistakes:
+        raise ConfigError("; ".join(mistakes), hint="mend these settings and run the command again")
+    return Config(
+        data=data or Path(environ.get("PPP_DATA") or "data"),
+        index_url=index_url if index_url.endswith("/") else f"{index_url}/",
+        feed_url=feed_url,
+        contact=contact,
+        model=model,
+        jobs=int(jobs_text),
+        node_name=environ.get("PPP_NODE_NAME") or "",
+    )
+
+
+def load_matrix(path: Path) -> Matrix:
+    """Read a matrix file; raise `MatrixError` naming all its mistakes with their places."""
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise MatrixError(f"cannot read {path}: {error.strerror}", hint="name a matrix file with --matrix") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MatrixError(f"{path} is not TOML: {error}", hint="mend the line it names") from error
+    mistakes = [*schema_mistakes("matrices/matrix.schema.json", data), *_matrix_mistakes(data)]
+    if mistakes:
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise MatrixError(
+            f"{path} has {count}: {'; '.join(mistakes)}", hint="see matrices/matrix.schema.json for what each may hold"
+        )
+    return Matrix.from_data(data)
+
+
+def _matrix_mistakes(data: Mapping[str, Any]) -> Iterable[str]:
+    # What a schema cannot say: an id agrees with its row, and stands once.
+    rows = data.get("environment")
+    seen: set[str] = set()
+    for place, row in enumerate(rows if isinstance(rows, list) else []):
+        if not isinstance(row, dict):
+            continue
+        match row.get("id"), row.get("python"), row.get("platform"):
+            case str(id_), str(python), str(platform) if platform in set(Platform):
+                if id_ != (right := f"py{python.replace('.', '')}-{platform}"):
+                    yield f"environment[{place}].id: {id_!r} should be {right!r}"
+                if id_ in seen:
+                    yield f"environment[{place}].id: {id_!r} stands twice"
+                seen.add(id_)
+
+
+@cache
+def resource(name: str) -> Path:
+    """Give the path of a file or folder that PPP ships, such as `matrices/default.toml` or `site/templates`."""
+    package = Path(__file__).parent
+    for root in (package / "shared", package.parent):
+        if (path := root / name).exists():
+            return path
+    raise ConfigError(f"PPP's own file {name} is missing", hint="install PPP again")
+
+
+@cache
+def _validator(name: str) -> jsonschema.Draft202012Validator:
+    registry_documents = [
+        json.loads(path.read_text("utf-8")) for path in sorted(resource("site/schemas").glob("*.schema.json"))
+    ]
+    from referencing import Registry, Resource  # noqa: PLC0415 - only validators need it
+
+    registry: Registry[Any] = Registry().with_resources(
+        [(document["$id"], Resource.from_contents(document)) for document in registry_documents]
+    )
+    return jsonschema.Draft202012Validator(json.loads(resource(name).read_text("utf-8")), registry=registry)
+
+
+def schema_mistakes(schema: str, data: object) -> list[str]:
+    """Validate a document against a shipped schema; give each mistake as `place: what`, in the document's order."""
+    errors = sorted(_validator(schema).iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path])
+    return [f"{_place(error.absolute_path)}: {_short(error.message)}" for error in errors]
+
+
+def _place(path: Iterable[str | int]) -> str:
+    text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
+    return text or "the document"
+
+
+def _short(message: str, limit: int = 160) -> str:
+    return message if len(message) <= limit else f"{message[: limit - 1]}…"

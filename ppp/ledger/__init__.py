@@ -1,0 +1,1 @@
+"""One SQLite file: append-only records, what is current, the queue."""

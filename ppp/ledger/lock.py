@@ -1,0 +1,37 @@
+"""One writer at a time: an advisory lock beside the ledger that the kernel drops with the process that holds it."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from ppp.ledger.schema import sqlite_errors
+from ppp.model.errors import LedgerBusyError
+
+LOCK_NAME: Final = ".lock"
+
+
+@contextmanager
+def writing(data: Path) -> Iterator[None]:
+    """Hold the data folder's lock; raise `LedgerBusyError` naming the process that holds it already."""
+    path = data / LOCK_NAME
+    with sqlite_errors(path):
+        data.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            raise LedgerBusyError(
+                f"another PPP (process {holder}) is writing {data}",
+                hint="wait for it, or name another folder with --data",
+            ) from error
+        with sqlite_errors(path):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)

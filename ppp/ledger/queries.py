@@ -1,0 +1,87 @@
+"""Reads: rows become the model's nouns here, and nowhere else."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlite_utils import Database
+
+from ppp.model.matrix import Cell
+from ppp.model.record import (
+    PHASES,
+    Blame,
+    DistributionFile,
+    Installed,
+    Network,
+    Outcome,
+    Record,
+    Result,
+    outcomes_of,
+)
+from ppp.model.release import Release
+
+
+def record_from_row(row: Mapping[str, Any]) -> Record:
+    """Build a record from a row of `records` (or of the `current` view)."""
+    file = None
+    if row["filename"] is not None:
+        file = DistributionFile(filename=row["filename"], sha256=row["file_sha256"], size=row["file_size"])
+    return Record(
+        release=Release(package=row["package"], version=row["version"]),
+        environment=row["environment"],
+        result=Result(row["result"]),
+        outcomes=outcomes_of({p: Outcome(row[f"phase_{p}"]) for p in PHASES}),
+        observed_at=row["observed_at"],
+        node=row["node"],
+        arch=row["arch"],
+        python=row["python"],
+        image_digest=row["image_digest"],
+        standin=bool(row["standin"]),
+        network=Network(row["network"]),
+        pip_version=row["pip_version"],
+        file=file,
+        imports=tuple(json.loads(row["imports"])),
+        installed=tuple(Installed(name=n, version=v, sha256=h) for n, v, h in json.loads(row["installed"])),
+        duration_ms={p: row[f"{p}_ms"] for p in PHASES if row[f"{p}_ms"] is not None},
+        cause=row["cause"],
+        blame=row["blame"] and Blame(row["blame"]),
+        detail=row["detail"],
+        log_sha256=row["log_sha256"],
+    )
+
+
+def records(db: Database) -> Iterator[Record]:
+    """Give every observation, by id."""
+    return map(record_from_row, db.query("SELECT * FROM records ORDER BY record"))
+
+
+def unsealed_records(db: Database, node: str) -> list[Record]:
+    """Give a node's observations that no batch holds yet, by id."""
+    rows = db.query(
+        "SELECT * FROM records AS r WHERE node = ?"
+        " AND NOT EXISTS (SELECT 1 FROM batch_records AS b WHERE b.record = r.record) ORDER BY record",
+        (node,),
+    )
+    return [record_from_row(row) for row in rows]
+
+
+def current_records(db: Database, package: str) -> list[Record]:
+    """Give the current record of every cell of a package: newest version first, then by environment."""
+    rows = db.query(
+        "SELECT * FROM current WHERE package = ? ORDER BY version_key DESC, platform DESC, python_key", (package,)
+    )
+    return [record_from_row(row) for row in rows]
+
+
+def settled_cells(db: Database, node: str) -> set[Cell]:
+    """Give the cells that a node has a verdict of its own on: anything but `ERROR`."""
+    rows = db.execute(
+        "SELECT DISTINCT package, version, environment FROM records WHERE node = ? AND result <> 'ERROR'", (node,)
+    )
+    return {Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()}
+
+
+def log(db: Database, log_sha256: str) -> str | None:
+    """Give a log by its sha256."""
+    row = db.execute("SELECT log FROM logs WHERE log_sha256 = ?", (log_sha256,)).fetchone()
+    return row and str(row[0])

@@ -1,0 +1,226 @@
+"""Everything that writes observations: records, what is current, the queue, what was skipped.
+
+Records are only ever added. Each public method is one transaction: a kill leaves all of it or nothing.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from sqlite_utils import Database
+
+from ppp.ledger.queries import record_from_row
+from ppp.ledger.schema import open_ledger, sqlite_errors
+from ppp.model.matrix import Cell
+from ppp.model.record import PHASES, Record, canonical, current_rank, sha256_hex
+from ppp.model.release import Release, version_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """A queued cell, where it was named, and how often it came to `ERROR`."""
+
+    cell: Cell
+    source: str
+    attempts: int
+
+
+class Store:
+    """The ledger, open for writing. Close it, or use it as a context manager."""
+
+    def __init__(self, db: Database, path: Path) -> None:
+        """Wrap an open ledger; `path` is named in errors."""
+        self.db = db
+        self.path = path
+
+    @classmethod
+    def open(cls, data: Path) -> Self:
+        """Open (and make, and migrate) the ledger of a data folder; see `open_ledger` for what it raises."""
+        return cls(open_ledger(data), data)
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the ledger."""
+        self.db.close()
+
+    def add_record(self, record: Record, log: str | None = None) -> bool:
+        """Add one observation with its log, and take its cell off the queue unless it is to be tried again.
+
+        Says whether the record was new. Adding it again changes nothing. `log` must hash to `record.log_sha256`.
+        """
+        with sqlite_errors(self.path), self.db.atomic():
+            self.db.execute(
+                "DELETE FROM queue WHERE package = ? AND version = ? AND environment = ?",
+                (record.release.package, record.release.version, record.environment),
+            )
+            return self.insert_record(record, log)
+
+    def insert_record(self, record: Record, log: str | None) -> bool:
+        """Add one observation within a transaction that is already open; see `add_record`."""
+        if (record.log_sha256 is None) != (log is None) or (
+            log is not None and sha256_hex(log.encode()) != record.log_sha256
+        ):
+            raise ValueError("the log is not the one that the record names")
+        record_id = record.id
+        if self.db.execute("SELECT 1 FROM records WHERE record = ?", (record_id,)).fetchone():
+            return False
+        self._name(record)
+        if log is not None:
+            self.db.table("logs").insert({"log_sha256": record.log_sha256, "log": log}, ignore=True)
+        self.db.table("records").insert(_row(record, record_id))
+        self._make_current(record, record_id)
+        return True
+
+    def _name(self, record: Record) -> None:
+        package, version = record.release.package, record.release.version
+        python, platform = record.environment.removeprefix("py").split("-")
+        self.db.table("packages").insert({"package": package}, ignore=True)
+        self.db.table("releases").insert(
+            {"package": package, "version": version, "version_key": version_key(version)}, ignore=True
+        )
+        self.db.table("environments").insert(
+            {
+                "environment": record.environment,
+                "python": f"{python[0]}.{python[1:]}",
+                "platform": platform,
+                "python_key": int(python[0]) * 100 + int(python[1:]),
+            },
+            ignore=True,
+        )
+        self.db.table("nodes").insert({"node": record.node}, ignore=True)
+
+    def _make_current(self, record: Record, record_id: str) -> None:
+        key = (record.release.package, record.release.version, record.environment)
+        row = self.db.execute(
+            "SELECT c.* FROM results AS r JOIN records AS c ON c.record = r.record"
+            " WHERE r.package = ? AND r.version = ? AND r.environment = ?",
+            key,
+        )
+        if found := row.fetchone():
+            held = record_from_row(dict(zip([d[0] for d in row.description], found, strict=True)))
+            if current_rank(held) > current_rank(record):
+                return
+        self.db.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*key, record_id))
+
+    def enqueue(self, cells: Iterable[Cell], *, source: str, now: int) -> int:
+        """Queue cells that are not queued yet; give how many were added."""
+        with sqlite_errors(self.path), self.db.atomic():
+            before = self.queue_length()
+            self.db.table("queue").insert_all(
+                (
+                    {
+                        "package": c.release.package,
+                        "version": c.release.version,
+                        "environment": c.environment,
+                        "source": source,
+                        "enqueued_at": now,
+                    }
+                    for c in cells
+                ),
+                ignore=True,
+            )
+            return self.queue_length() - before
+
+    def queue_length(self) -> int:
+        """Give how many cells are queued."""
+        return int(self.db.execute("SELECT count(*) FROM queue").fetchone()[0])
+
+    def queued(self, environments: Sequence[str]) -> list[Queued]:
+        """Give the queue of some environments, oldest first, a release's cells side by side."""
+        marks = ",".join("?" * len(environments))
+        rows = self.db.execute(
+            f"SELECT package, version, environment, source, attempts FROM queue WHERE environment IN ({marks})"  # noqa: S608 - only marks
+            " ORDER BY attempts, enqueued_at, package, version, environment",
+            tuple(environments),
+        )
+        return [
+            Queued(cell=Cell(release=Release(package=p, version=v), environment=e), source=s, attempts=a)
+            for p, v, e, s, a in rows.fetchall()
+        ]
+
+    def requeue(self, queued: Queued, *, now: int) -> None:
+        """Queue a cell again that came to `ERROR`, behind all that were tried less often."""
+        with sqlite_errors(self.path), self.db.atomic():
+            self.db.table("queue").insert(
+                {
+                    "package": queued.cell.release.package,
+                    "version": queued.cell.release.version,
+                    "environment": queued.cell.environment,
+                    "source": queued.source,
+                    "enqueued_at": now,
+                    "attempts": queued.attempts + 1,
+                },
+                replace=True,
+            )
+
+    def skip(self, release: Release, environment: str, *, reason: str, now: int) -> None:
+        """Note that a release was named and is not tested (in one environment, or in none: `""`), and why."""
+        with sqlite_errors(self.path), self.db.atomic():
+            self.db.table("skips").insert(
+                {
+                    "package": release.package,
+                    "version": release.version,
+                    "environment": environment,
+                    "reason": reason,
+                    "skipped_at": now,
+                },
+                replace=True,
+            )
+
+    def remember_source(
+        self, address: str, *, etag: str | None, last_modified: str | None, releases: int, now: int
+    ) -> None:
+        """Keep what a feed's next conditional GET needs; the address itself is not kept, only its sha256."""
+        with sqlite_errors(self.path), self.db.atomic():
+            self.db.table("sources").insert(
+                {
+                    "source": sha256_hex(address.encode()),
+                    "etag": etag,
+                    "last_modified": last_modified,
+                    "fetched_at": now,
+                    "releases": releases,
+                },
+                replace=True,
+            )
+
+    def source(self, address: str) -> tuple[str | None, str | None]:
+        """Give the ETag and Last-Modified a feed last answered with."""
+        row = self.db.execute(
+            "SELECT etag, last_modified FROM sources WHERE source = ?", (sha256_hex(address.encode()),)
+        ).fetchone()
+        return (row[0], row[1]) if row else (None, None)
+
+
+def _row(record: Record, record_id: str) -> dict[str, object]:
+    file = record.file
+    return {
+        "record": record_id,
+        "package": record.release.package,
+        "version": record.release.version,
+        "environment": record.environment,
+        "result": str(record.result),
+        **{f"phase_{p}": str(record.outcome(p)) for p in PHASES},
+        "observed_at": record.observed_at,
+        "node": record.node,
+        "arch": record.arch,
+        "python": record.python,
+        "image_digest": record.image_digest,
+        "standin": int(record.standin),
+        "network": str(record.network),
+        "pip_version": record.pip_version,
+        "filename": file and file.filename,
+        "file_sha256": file and file.sha256,
+        "file_size": file and file.size,
+        "imports": json.dumps(record.imports),
+        "installed": canonical([[i.name, i.version, i.sha256] for i in record.installed]).decode(),
+        **{f"{p}_ms": record.duration_ms.get(p) for p in PHASES},
+        "cause": record.cause,
+        "blame": record.blame and str(record.blame),
+        "detail": record.detail,
+        "log_sha256": record.log_sha256,
+    }

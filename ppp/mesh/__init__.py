@@ -1,0 +1,1 @@
+"""Nodes that trust keys, not hosts: batches, statements, peers, synchronisation."""

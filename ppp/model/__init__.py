@@ -1,0 +1,1 @@
+"""The frozen nouns every room speaks in. No I/O, no clock, no randomness."""

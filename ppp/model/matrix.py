@@ -1,0 +1,102 @@
+"""What is tested where: environments and the limits a cell runs under. Read from `matrices/` by `ppp.config`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from ppp.model.errors import UnknownEnvironmentError
+from ppp.model.record import Phase
+from ppp.model.release import Release
+
+
+class Platform(StrEnum):
+    """What an environment stands on."""
+
+    SLIM = "slim"
+    ALPINE = "alpine"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """A row of a matrix; `python` is `3.12`, `image` is empty on the host platform."""
+
+    id: str
+    python: str
+    platform: Platform
+    image: str = ""
+
+    def __str__(self) -> str:
+        """Give its id, `py312-alpine`."""
+        return self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one cell may use; sizes in mebibytes but for the log, which is in kibibytes."""
+
+    memory_mb: int
+    cpus: float
+    processes: int
+    disk_mb: int
+    file_mb: int
+    log_kb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedPip:
+    """The one pip that serves all cells, by version and the sha256 of its wheel."""
+
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Environments, limits, a timeout in seconds for each phase, and the pinned pip."""
+
+    environments: tuple[Environment, ...]
+    limits: Limits
+    timeouts_s: Mapping[Phase, int]
+    pip: PinnedPip
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Build from a document that `matrix.schema.json` has passed."""
+        return cls(
+            environments=tuple(
+                Environment(
+                    id=row["id"], python=row["python"], platform=Platform(row["platform"]), image=row.get("image", "")
+                )
+                for row in data["environment"]
+            ),
+            limits=Limits(**data["limits"]),
+            timeouts_s={phase: data["timeouts_s"][phase] for phase in Phase},
+            pip=PinnedPip(**data["pip"]),
+        )
+
+    def select(self, ids: Iterable[str]) -> tuple[Environment, ...]:
+        """Give the named environments in the matrix's order (all, if none is named).
+
+        Raises `UnknownEnvironmentError` that names every id the matrix does not hold.
+        """
+        wanted = set(ids)
+        known = {environment.id for environment in self.environments}
+        if unknown := sorted(wanted - known):
+            raise UnknownEnvironmentError(
+                f"no such environment: {', '.join(unknown)}", hint=f"the matrix holds {', '.join(sorted(known))}"
+            )
+        return tuple(e for e in self.environments if not wanted or e.id in wanted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One release in one environment."""
+
+    release: Release
+    environment: str
+
+    def __str__(self) -> str:
+        """Give `six==1.17.0 in py312-slim`."""
+        return f"{self.release} in {self.environment}"

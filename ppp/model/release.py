@@ -1,0 +1,105 @@
+"""Packages, versions and releases, parsed at the edge so that a `Release` is valid wherever one is held."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import InvalidName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from ppp.model.errors import PPPError
+
+#: Longer names or versions than PyPI itself accepts never reach a file name or a page.
+MAX_NAME_LENGTH: Final = 214
+MAX_VERSION_LENGTH: Final = 128
+
+
+class BadReleaseError(PPPError):
+    """A name or version that breaks the rules of PEP 508 or PEP 440."""
+
+    exit_code = 33
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Release:
+    """One version of one package; `package` is normalized (PEP 503), `version` is in PEP 440's normal form."""
+
+    package: str
+    version: str
+
+    @classmethod
+    def parse(cls, package: str, version: str) -> Self:
+        """Normalize both; raise `BadReleaseError` if either breaks its rules."""
+        return cls(package=parse_package(package), version=parse_version(version))
+
+    def __str__(self) -> str:
+        """Give the requirement that pins it, `six==1.17.0`."""
+        return f"{self.package}=={self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A package that somebody asked for, with a version specifier still to be resolved (`""` = the newest)."""
+
+    package: str
+    specifier: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse `six`, `six==1.17.0` or `six>=1.16`; raise `BadReleaseError` for anything else."""
+        hint = "write a name, optionally with a version, as in six==1.17.0"
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            raise BadReleaseError(f"{text!r} is not a requirement", hint=hint) from error
+        if requirement.url or requirement.marker or requirement.extras:
+            raise BadReleaseError(f"{text!r} has a URL, a marker or extras", hint=hint)
+        return cls(package=parse_package(requirement.name), specifier=str(requirement.specifier))
+
+    def __str__(self) -> str:
+        """Give it as it can be typed again."""
+        return f"{self.package}{self.specifier}"
+
+
+def parse_package(text: str) -> str:
+    """Give the normalized project name; raise `BadReleaseError` if it is none."""
+    try:
+        if len(text) <= MAX_NAME_LENGTH:
+            return canonicalize_name(text, validate=True)
+    except InvalidName:
+        pass
+    raise BadReleaseError(
+        f"{text[:MAX_NAME_LENGTH]!r} is not a package name", hint="use letters, digits, '.', '-' and '_'"
+    )
+
+
+def parse_version(text: str) -> str:
+    """Give PEP 440's normal form; raise `BadReleaseError` if it is no version."""
+    try:
+        if len(text) <= MAX_VERSION_LENGTH:
+            return str(Version(text))
+    except (InvalidVersion, ValueError):
+        pass
+    raise BadReleaseError(f"{text[:MAX_VERSION_LENGTH]!r} is not a version", hint="use a version such as 1.17.0")
+
+
+def version_key(version: str) -> str:
+    """Give text that sorts, byte by byte, as PEP 440 orders versions, so that SQL can order releases."""
+    v = Version(version)
+    release = list(v.release)
+    while len(release) > 1 and release[-1] == 0:
+        release.pop()
+    if v.pre is not None:
+        pre = f"{v.pre[0][0]}{_sortable(v.pre[1])}"
+    else:
+        pre = "Z" if v.post is None and v.dev is not None else "z"
+    post = "0" if v.post is None else f"1{_sortable(v.post)}"
+    dev = "z" if v.dev is None else _sortable(v.dev)
+    # A local version sorts after the same version without; a number after a word, as PEP 440 has it.
+    local = "".join(f"2{_sortable(p)}" if p.isdigit() else f"1{p}," for p in (v.local or "").split(".") if p)
+    return f"{_sortable(v.epoch)}:{''.join(map(_sortable, release))}.{pre}.{post}.{dev}.{local}"
+
+
+def _sortable(number: int | str) -> str:
+    digits = str(int(number))
+    return f"{len(digits):03d}{digits}"

@@ -1,0 +1,1 @@
+"""The newest period told in text: facts, licensed patterns, a writer, a verifier."""

@@ -1,0 +1,1 @@
+"""The ledger told as static files: current.json, pages, feeds, Datasette."""

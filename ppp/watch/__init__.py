@@ -1,0 +1,1 @@
+"""Where releases come from: the feed, the watchlist, a requirements file."""
