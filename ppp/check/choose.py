@@ -1,0 +1,102 @@
+"""Which file pip would take for a release in an environment, decided without running anything.
+
+Pure: the index's files and the environment's own tags go in, a choice or the reason why there is none comes out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from ppp.check.runtime import Prepared
+from ppp.model.release import Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexFile:
+    """A file that the index lists; `url` is for this run only and is never kept. `sha256` is hex."""
+
+    filename: str
+    url: str
+    sha256: str | None
+    requires_python: str | None
+    yanked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotClaimed:
+    """The release does not claim the environment: why, as a cause and a sentence."""
+
+    cause: str
+    detail: str
+
+
+def file_version(file: IndexFile, package: str) -> Version | None:
+    """Give the version that a wheel or sdist is of; None for a file that is neither, or another project's."""
+    try:
+        if file.filename.endswith(".whl"):
+            name, version, _, _ = parse_wheel_filename(file.filename)
+        else:
+            name, version = parse_sdist_filename(file.filename)
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return None
+    return version if name == package else None
+
+
+def files_of(release: Release, files: Iterable[IndexFile]) -> list[IndexFile]:
+    """Give a release's wheels and sdists."""
+    wanted = Version(release.version)
+    return [file for file in files if file_version(file, release.package) == wanted]
+
+
+def choose(files: Sequence[IndexFile], prepared: Prepared) -> IndexFile | NotClaimed:
+    """Choose among one release's files as pip does: requires-python, then the best wheel, else the sdist."""
+    admitted = [file for file in files if _admits(file.requires_python, prepared.python)]
+    if not admitted:
+        wants = next((file.requires_python for file in files if file.requires_python), "")
+        return NotClaimed(cause="requires-python", detail=f"requires Python {wants}; this is {prepared.python}")
+    ranks = {tag: rank for rank, tag in enumerate(prepared.tags)}
+    wheels = [(rank, file) for file in admitted if (rank := _wheel_rank(file, ranks)) is not None]
+    if wheels:
+        return min(wheels, key=lambda pair: pair[0])[1]
+    sdists = [file for file in admitted if not file.filename.endswith(".whl")]
+    if sdists:
+        return sdists[0]
+    return NotClaimed(
+        cause="no-distribution",
+        detail=f"ships neither a wheel for this platform ({', '.join(prepared.tags[:1])}) nor an sdist",
+    )
+
+
+def _admits(requires_python: str | None, python: str) -> bool:
+    # As pip does: a specifier that cannot be read excludes nothing.
+    try:
+        return SpecifierSet(requires_python or "").contains(python, prereleases=True)
+    except InvalidSpecifier:
+        return True
+
+
+def _wheel_rank(file: IndexFile, ranks: dict[str, int]) -> tuple[int, tuple[int, str]] | None:
+    """Order wheels as pip does: the better tag first, then the higher build number."""
+    if not file.filename.endswith(".whl"):
+        return None
+    _, _, build, tags = parse_wheel_filename(file.filename)
+    supported = [ranks[str(tag)] for tag in tags if str(tag) in ranks]
+    number, suffix = build or (0, "")
+    return (min(supported), (-number, suffix)) if supported else None
+
+
+def newest(versions: Iterable[tuple[Version, bool]], specifier: str) -> Version | None:
+    """Give the newest version that a specifier admits, of (version, all its files are yanked) pairs.
+
+    Pre-releases and yanked versions count only where nothing else is admitted, as pip has it.
+    """
+    pairs = list(versions)
+    admits = SpecifierSet(specifier)
+    for candidates in ([v for v, yanked in pairs if not yanked], [v for v, _ in pairs]):
+        admitted = list(admits.filter(candidates)) or list(admits.filter(candidates, prereleases=True))
+        if admitted:
+            return max(admitted)
+    return None

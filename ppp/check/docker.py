@@ -1,0 +1,255 @@
+"""The runtime that lends one fresh container per cell, through the Docker SDK.
+
+Package code runs as nobody, without capabilities, on a read-only root with size-limited mounts in memory, and under the
+matrix's limits. The container is named by a label, so that a run finds what a killed one left behind.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+
+from ppp.check.inside import program
+from ppp.check.runtime import (
+    Completed,
+    EnvironmentUnavailableError,
+    Output,
+    Prepared,
+    SandboxLostError,
+    pip_environment,
+)
+from ppp.model.matrix import Environment, Matrix
+from ppp.model.record import Network, sha256_hex
+
+LABEL: Final = "ppp.data"
+STANDIN_LABEL: Final = "ppp.standin"
+NOBODY: Final = 65534
+WORK: Final = "/ppp/work"
+PIP: Final = "/ppp/pip"
+FILE: Final = "/ppp/file"
+#: Exit status of a process that the kernel ended with SIGKILL; without our own kill that is the OOM killer's.
+KILLED: Final = 137
+MIB: Final = 1024 * 1024
+
+
+def engine() -> docker.DockerClient | None:
+    """Give a client of this machine's Docker engine, or None where none answers."""
+    try:
+        client = docker.from_env(timeout=120, max_pool_size=64)
+        client.ping()
+    except (DockerException, requests.RequestException):
+        return None
+    return client
+
+
+class DockerRuntime:
+    """Environments from images, a container per cell; see `ppp.check.runtime.Runtime`."""
+
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        matrix: Matrix,
+        *,
+        data: Path,
+        pip: Path,
+        index_url: str,
+        network: str | None = None,
+    ) -> None:
+        """Serve `matrix`; `pip` is the folder of the pinned pip; `network` a Docker network other than the default."""
+        self._client = client
+        self._matrix = matrix
+        self._pip = pip.resolve()
+        self._environment = pip_environment(index_url)
+        self._network = network
+        self._label = sha256_hex(str(data.resolve()).encode())
+        self._closed = threading.Event()
+        self._remove_left_behind()
+
+    def prepare(self, environment: Environment) -> Prepared:
+        """Find the image or pull it, and ask its interpreter what it is; it compiles the pinned pip on the way."""
+        image = self._image(environment)
+        output = self._probe(environment, image.id)
+        try:
+            facts = json.loads(output.splitlines()[-1])
+        except (ValueError, IndexError) as error:
+            raise EnvironmentUnavailableError(
+                f"the Python of {environment.image} gave no account of itself: {output[-90:]!r}"
+            ) from error
+        if not facts["python"].startswith(f"{environment.python}."):
+            raise EnvironmentUnavailableError(
+                f"{environment.image} holds Python {facts['python']}, not {environment.python}"
+            )
+        return Prepared(
+            environment=environment,
+            python=facts["python"],
+            arch=facts["arch"],
+            image_digest=image.id,
+            standin=image.labels.get(STANDIN_LABEL) == "true",
+            network=Network.OPEN,
+            tags=tuple(facts["tags"]),
+            markers=facts["markers"],
+            suffixes=tuple(facts["suffixes"]),
+            pip_version=self._matrix.pip.version,
+        )
+
+    def _image(self, environment: Environment) -> Any:  # noqa: ANN401 - docker's Image, untyped attributes
+        try:
+            return self._client.images.get(environment.image)
+        except ImageNotFound:
+            pass
+        except (DockerException, requests.RequestException) as error:
+            raise EnvironmentUnavailableError(f"the Docker engine does not answer: {_reason(error)}") from error
+        try:
+            repository, _, tag = environment.image.rpartition(":")
+            return self._client.images.pull(repository, tag=tag)
+        except (DockerException, requests.RequestException) as error:
+            raise EnvironmentUnavailableError(
+                f"{environment.image} is not here and cannot be pulled: {_reason(error)}"
+            ) from error
+
+    def _probe(self, environment: Environment, image_id: str) -> str:
+        # No package code runs here: as the operator, so that the bytecode in the shared pip belongs to them.
+        command = f'python -m compileall -q {PIP}/pip; exec python -I -c "$PROBE" {PIP}'
+        try:
+            output = self._client.containers.run(
+                image_id,
+                ["sh", "-c", command],
+                user=f"{os.getuid()}:{os.getgid()}",
+                environment={"PROBE": program("probe")},
+                volumes={str(self._pip): {"bind": PIP, "mode": "rw"}},
+                network_mode="none",
+                labels={LABEL: self._label},
+                remove=True,
+            )
+        except (DockerException, requests.RequestException) as error:
+            raise EnvironmentUnavailableError(f"{environment.image} does not start: {_reason(error)}") from error
+        return bytes(output).decode("utf-8", "replace")
+
+    @contextmanager
+    def sandbox(self, prepared: Prepared, file: Path) -> Iterator["DockerSandbox"]:
+        """Lend a container that sleeps for as long as a cell may take at most, and remove it afterwards."""
+        container = self._start(prepared, file)
+        try:
+            yield DockerSandbox(self._client, container, file.name, self._matrix.limits.log_kb * 1024, self._closed)
+        finally:
+            _remove(container)
+
+    def _start(self, prepared: Prepared, file: Path) -> Container:
+        limits = self._matrix.limits
+        memory = (limits.memory_mb + limits.disk_mb) * MIB
+        longest_s = sum(self._matrix.timeouts_s.values()) + 60
+        mount = f"rw,exec,nosuid,nodev,uid={NOBODY},gid={NOBODY},mode=0700"
+        options: dict[str, Any] = {"network": self._network} if self._network else {}
+        try:
+            return self._client.containers.run(
+                prepared.image_digest or prepared.environment.image,
+                ["sleep", str(longest_s)],
+                detach=True,
+                auto_remove=True,
+                init=True,
+                user=f"{NOBODY}:{NOBODY}",
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                read_only=True,
+                tmpfs={WORK: f"{mount},size={limits.disk_mb}m", "/tmp": f"{mount},size={limits.disk_mb}m"},  # noqa: S108 - inside
+                mem_limit=memory,
+                memswap_limit=memory,
+                nano_cpus=int(limits.cpus * 1e9),
+                pids_limit=limits.processes,
+                environment={**self._environment, "HOME": WORK, "TMPDIR": "/tmp"},  # noqa: S108 - inside
+                volumes={
+                    str(self._pip): {"bind": PIP, "mode": "ro"},
+                    str(file.resolve().parent): {"bind": FILE, "mode": "ro"},
+                },
+                labels={LABEL: self._label},
+                **options,
+            )
+        except (DockerException, requests.RequestException) as error:
+            raise SandboxLostError(f"the container did not start: {_reason(error)}") from error
+
+    def close(self) -> None:
+        """Remove every container of this data folder."""
+        self._closed.set()
+        self._remove_left_behind()
+
+    def _remove_left_behind(self) -> None:
+        with suppress(DockerException, requests.RequestException):
+            for container in self._client.containers.list(all=True, filters={"label": f"{LABEL}={self._label}"}):
+                _remove(container)
+
+
+class DockerSandbox:
+    """One container; see `ppp.check.runtime.Sandbox`."""
+
+    python = "python"
+    pip = f"{PIP}/pip"
+    work = WORK
+
+    def __init__(
+        self, client: docker.DockerClient, container: Container, filename: str, log_bytes: int, closed: threading.Event
+    ) -> None:
+        """Wrap a running container."""
+        self._api = client.api
+        self._container = container
+        self._log_bytes = log_bytes
+        self._closed = closed
+        self.file = f"{FILE}/{filename}"
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
+        """Run a command in the container; our timeout removes the container, and the command was its last."""
+        output = Output(self._log_bytes)
+        expired = threading.Event()
+        timer = threading.Timer(timeout_s, self._expire, [expired])
+        started = time.monotonic()
+        timer.start()
+        try:
+            exit_code = self._exec(argv, cwd or WORK, output)
+        except (DockerException, requests.RequestException, OSError, ValueError) as error:
+            if not expired.is_set():
+                raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
+            exit_code = None
+        finally:
+            timer.cancel()
+        duration_ms = round((time.monotonic() - started) * 1000)
+        if expired.is_set():
+            return Completed(exit_code=None, output=output.text(), duration_ms=duration_ms)
+        if exit_code is None or self._closed.is_set():
+            raise SandboxLostError("the container ended under the command")
+        oom = exit_code == KILLED
+        return Completed(exit_code=_signed(exit_code), output=output.text(), duration_ms=duration_ms, oom=oom)
+
+    def _exec(self, argv: Sequence[str], cwd: str, output: Output) -> int | None:
+        exec_id = self._api.exec_create(self._container.id, list(argv), workdir=cwd)["Id"]
+        for chunk in self._api.exec_start(exec_id, stream=True):
+            output.feed(chunk)
+        state: Mapping[str, Any] = self._api.exec_inspect(exec_id)
+        return None if state["Running"] else state["ExitCode"]
+
+    def _expire(self, expired: threading.Event) -> None:
+        expired.set()
+        _remove(self._container)
+
+
+def _signed(exit_code: int) -> int:
+    # The engine gives 128 + n for a signal, as shells do; a negative number cannot be mistaken for an exit status.
+    return 128 - exit_code if 128 < exit_code <= 192 else exit_code  # noqa: PLR2004 - the shells' convention
+
+
+def _remove(container: Container) -> None:
+    # auto_remove may have been quicker, or be at it.
+    with suppress(NotFound, APIError, requests.RequestException):
+        container.remove(force=True)
+
+
+def _reason(error: Exception) -> str:
+    text = str(getattr(error, "explanation", None) or error)
+    return " ".join(text.split())[:300]

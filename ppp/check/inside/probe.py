@@ -1,0 +1,23 @@
+"""Says what this interpreter is, and by what pip would judge files and markers: `probe PIP_FOLDER`, prints JSON."""
+
+import importlib.machinery
+import json
+import platform
+import sys
+import venv  # noqa: F401 - a Python without it cannot serve
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+    from pip._vendor.packaging import markers, tags
+
+    print(
+        json.dumps(
+            {
+                "python": platform.python_version(),
+                "arch": platform.machine(),
+                "tags": [str(tag) for tag in tags.sys_tags()],
+                "markers": markers.default_environment(),
+                "suffixes": importlib.machinery.all_suffixes(),
+            }
+        )
+    )

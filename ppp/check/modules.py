@@ -1,0 +1,104 @@
+"""Which modules a release is imported by, from what its installation left behind. Pure.
+
+Declared names first (METADATA 2.5, PEP 794), else the top level of RECORD, namespaces descended into;
+`top_level.txt` is only a hint. Nothing to import is a finding of its own, with its reason.
+"""
+
+import keyword
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+#: Top-level names that are almost always strays: tests and tools swept into a wheel. They are not imported.
+STRAYS: Final = frozenset(
+    {"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmark", "benchmarks", "scripts", "build"}
+)
+#: How many modules one cell imports at most; the primary name comes first.
+MAX_MODULES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What an installed distribution says of itself: RECORD's paths, relative to site-packages, and some headers."""
+
+    paths: tuple[str, ...]
+    import_names: tuple[str, ...] | None = None
+    import_namespaces: tuple[str, ...] = ()
+    top_level: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modules:
+    """The modules to import, primary first; none, and then the reason why."""
+
+    names: tuple[str, ...]
+    reason: str | None = None
+
+
+def modules_of(package: str, installation: Installation, suffixes: Sequence[str]) -> Modules:
+    """Give what to import for a normalized package name; `suffixes` are the interpreter's (`.py`, `.abi3.so`, …)."""
+    declared = installation.import_names
+    if declared is not None:
+        names = [name.partition(";")[0].strip() for name in declared]
+        public = [n for n, raw in zip(names, declared, strict=True) if n and "private" not in raw.partition(";")[2]]
+        if not public:
+            return Modules(names=(), reason="its metadata declares that it has no modules")
+        return Modules(names=tuple(public[:MAX_MODULES]))
+    found = _importable(installation.paths, sorted(suffixes, key=len, reverse=True))
+    worth = _worth_importing(found, set(installation.top_level))
+    if not worth:
+        return Modules(names=(), reason=_why_none(installation.paths))
+    return Modules(names=tuple(sorted(worth, key=_by_closeness(package))[:MAX_MODULES]))
+
+
+def _importable(paths: Iterable[str], suffixes: Sequence[str]) -> set[str]:
+    """Give the shortest dotted names that are real modules or packages, not bare namespaces."""
+    modules: set[tuple[str, ...]] = set()
+    for path in paths:
+        parts = PurePosixPath(path).parts
+        if not parts or ".." in parts or parts[0].startswith("/") or "__pycache__" in parts:
+            continue
+        suffix = next((s for s in suffixes if parts[-1].endswith(s)), None)
+        if suffix is None:
+            continue
+        dotted = (*parts[:-1], parts[-1].removesuffix(suffix))
+        if dotted[-1] == "__init__":
+            dotted = dotted[:-1]
+        if dotted and all(part.isidentifier() and not keyword.iskeyword(part) for part in dotted):
+            modules.add(dotted)
+    # What lies inside a package that is there itself is imported through it.
+    tops = {m for m in modules if not any(m[:i] in modules for i in range(1, len(m)))}
+    # Of a namespace's modules the first package or module stands for all: they share one root.
+    chosen: dict[str, tuple[str, ...]] = {}
+    for module in sorted(tops, key=lambda m: (m[0], len(m), m)):
+        chosen.setdefault(module[0], module)
+    return {".".join(module) for module in chosen.values()}
+
+
+def _worth_importing(found: set[str], hinted: set[str]) -> set[str]:
+    kept = {name for name in found if name.partition(".")[0].lower() not in STRAYS} or found
+    public = {name for name in kept if not name.startswith("_")} or kept
+    return {name for name in public if name.partition(".")[0] in hinted} or public
+
+
+def _by_closeness(package: str) -> Callable[[str], tuple[bool, int, str]]:
+    plain = package.replace("-", "")
+
+    def key(name: str) -> tuple[bool, int, str]:
+        return name.replace("_", "").replace(".", "").lower() != plain, len(name), name
+
+    return key
+
+
+def _why_none(paths: Sequence[str]) -> str:
+    own = [p for p in paths if ".dist-info/" not in p]
+    if not own:
+        return "it installs no file of its own"
+    if any(p.endswith(".pyi") for p in own):
+        return "it holds type stubs only"
+    if any(p.endswith(".pth") for p in own):
+        return "it holds a .pth file and no module"
+    if all(p.startswith("../") for p in own):
+        return "it holds scripts or data only"
+    return "it holds no module"
