@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
@@ -142,9 +143,13 @@ def _validator(name: str) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(json.loads(resource(name).read_text("utf-8")), registry=registry)
 
 
-def schema_mistakes(schema: str, data: object) -> list[str]:
-    """Validate a document against a shipped schema; give each mistake as `place: what`, in the document's order."""
-    errors = sorted(_validator(schema).iter_errors(data), key=lambda e: [str(p) for p in e.absolute_path])
+def schema_mistakes(schema: str, data: object, *, most: int | None = None) -> list[str]:
+    """Validate a document against a shipped schema; give each mistake as `place: what`, in the document's order.
+
+    `most` stops after so many: a stranger's document may be nothing but mistakes.
+    """
+    found = islice(_validator(schema).iter_errors(data), most)
+    errors = sorted(found, key=lambda e: [str(p) for p in e.absolute_path])
     return [f"{_place(error.absolute_path)}: {_short(error.message)}" for error in errors]
 
 

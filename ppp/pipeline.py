@@ -1,1 +1,123 @@
-"""The whole flow on one screen."""
+"""The whole flow on one screen: watch → check → ledger → narrate → publish → mesh. Each step stands in `steps`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ppp import steps
+from ppp.check import index as packages
+from ppp.check.cell import Observation
+from ppp.context import Context, node_at_work
+from ppp.mesh.fetch import Fetcher, Poster
+from ppp.mesh.peer import find
+from ppp.mesh.push import Announcement
+from ppp.mesh.push import push as announce_to_all
+from ppp.mesh.sync import SyncFailure, SyncReport, sync_all
+from ppp.mesh.sync import sync as sync_one
+from ppp.model.matrix import Cell, Environment, Matrix
+from ppp.model.release import Release, Wanted
+from ppp.narrate.episode import Episode
+from ppp.narrate.episode import narrate as tell
+from ppp.steps import Order
+from ppp.workshop import open_index, workshop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a run came to: the releases it was about, what was unavailable and why, cells checked and still queued."""
+
+    releases: tuple[Release, ...]
+    unavailable: Mapping[str, str]
+    checked: int
+    queued: int
+    page: Path
+
+
+def run(context: Context, order: Order) -> Summary:
+    """Watch, check, record, publish: the main job."""
+    index = open_index(context.config)
+    wanted = steps.resolve(context, index, order.sources)
+    with node_at_work(context) as node:
+        with workshop(context, index, order.matrix, order.environments) as shop:
+            plans = steps.watch_feed(node, order) if order.sources.reads_feed else []
+            plans += steps.enqueue_wanted(node, shop, wanted, order)
+            releases = tuple(dict.fromkeys(cell.release for made in plans for cell in (*made.cells, *made.settled)))
+            only = frozenset(releases) if order.sources.are_named else None
+            checked = steps.check_queue(node, shop, order, only=only)
+        steps.seal(node)
+        page = steps.publish(node)
+        return Summary(
+            releases=releases,
+            unavailable=shop.unavailable,
+            checked=checked,
+            queued=node.store.queue_length(),
+            page=page,
+        )
+
+
+def watch(context: Context, order: Order) -> int:
+    """Queue what the feed or a requirements file names, and check nothing; give how many cells are queued."""
+    index = open_index(context.config)
+    wanted = steps.resolve(context, index, order.sources)
+    with node_at_work(context) as node:
+        if order.sources.reads_feed:
+            steps.read_feed(node, order)
+        steps.enqueue_wanted(node, None, wanted, order)
+        return node.store.queue_length()
+
+
+def reproduce(
+    context: Context, matrix: Matrix, environment: Environment, wanted: Sequence[Wanted]
+) -> list[Observation]:
+    """Check some releases in one environment here and now, and record what is observed."""
+    index = open_index(context.config)
+    releases = [packages.resolve(index, item) for item in wanted]
+    with node_at_work(context) as node:
+        with workshop(context, index, matrix, [environment]) as shop:
+            checker = shop.checkers(node.key.id)[environment.id]
+            observations = []
+            for release in releases:
+                cell = Cell(release=release, environment=environment.id)
+                observation = checker.check(cell, shop.prepared[environment.id])
+                node.store.add_record(observation.record, observation.log)
+                observations.append(observation)
+        steps.seal(node)
+    return observations
+
+
+def publish(context: Context) -> Path:
+    """Seal, build the public folder, sign what it holds; give the front page."""
+    with node_at_work(context) as node:
+        steps.seal(node)
+        return steps.publish(node)
+
+
+def narrate(context: Context, *, seed: int, day: str | None) -> Episode:
+    """Tell the newest day, or one that is named, verify it and store it."""
+    with node_at_work(context) as node:
+        return tell(node.store, seed=seed, day=day, model=context.config.model)
+
+
+def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:
+    """Fetch, verify and merge what all peers have, and publish what is new."""
+    with node_at_work(context) as node:
+        steps.seal(node)
+        outcomes = sync_all(node.store, node.key, fetcher, now=context.now)
+        if any(isinstance(outcome, SyncReport) and outcome.records for outcome in outcomes):
+            steps.publish(node)
+        return outcomes
+
+
+def sync_announced(context: Context, fetcher: Fetcher, peer: str) -> SyncReport:
+    """Do the same with the one peer, named by its key, that announced something; raise what `sync` raises."""
+    with node_at_work(context) as node:
+        report = sync_one(node.store, node.key, find(node.store, peer), fetcher, now=context.now)
+        if report.records:
+            steps.publish(node)
+        return report
+
+
+def push(context: Context, poster: Poster) -> list[Announcement]:
+    """Tell every peer that listens what this node last stated."""
+    with node_at_work(context) as node:
+        return announce_to_all(node.store, poster)

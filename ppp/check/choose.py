@@ -70,6 +70,25 @@ def choose(files: Sequence[IndexFile], prepared: Prepared) -> IndexFile | NotCla
     )
 
 
+def newest_claiming(package: str, files: Iterable[IndexFile], specifier: str, prepared: Prepared) -> Version | None:
+    """Give what pip would install in an environment: the newest version that a specifier admits and that claims it.
+
+    Where none claims it, the newest that at least admits its Python, so that what is missing there can be said.
+    """
+    by_version: dict[Version, list[IndexFile]] = {}
+    for file in files:
+        if (version := file_version(file, package)) is not None:
+            by_version.setdefault(version, []).append(file)
+    judged = [(version, all(file.yanked for file in its), choose(its, prepared)) for version, its in by_version.items()]
+    claiming = [(v, yanked) for v, yanked, chosen in judged if isinstance(chosen, IndexFile)]
+    admitting = [(v, yanked) for v, yanked, chosen in judged if not _excluded(chosen)]
+    return newest(claiming, specifier) or newest(admitting, specifier)
+
+
+def _excluded(chosen: IndexFile | NotClaimed) -> bool:
+    return isinstance(chosen, NotClaimed) and chosen.cause == "requires-python"
+
+
 def _admits(requires_python: str | None, python: str) -> bool:
     # As pip does: a specifier that cannot be read excludes nothing.
     try:

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 import requests
 from packaging.version import Version
@@ -58,6 +59,11 @@ class SimpleIndex:
         self._cache = cache
         self._pages: dict[str, tuple[IndexFile, ...]] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def hosts(self) -> frozenset[str]:
+        """Give the hosts of the index and of every file it has named so far."""
+        named = {urlsplit(file.url).netloc for page in list(self._pages.values()) for file in page}
+        return frozenset(host for host in {urlsplit(self._url).netloc, *named} if host)
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
         """Give a project's files; a page is read once in the life of this object."""

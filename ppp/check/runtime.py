@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
@@ -123,6 +124,9 @@ class Output:
 
 def pip_environment(index_url: str) -> dict[str, str]:
     """Give the variables that make pip ask one index and read no one's configuration."""
+    address = urlsplit(index_url)
+    # Without TLS pip wants to hear that this is meant.
+    trusted = {"PIP_TRUSTED_HOST": address.netloc} if address.scheme == "http" else {}
     return {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": index_url,
@@ -130,4 +134,5 @@ def pip_environment(index_url: str) -> dict[str, str]:
         "PIP_NO_INPUT": "1",
         "PIP_NO_COLOR": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
+        **trusted,
     }

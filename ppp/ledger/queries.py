@@ -85,3 +85,42 @@ def log(db: Database, log_sha256: str) -> str | None:
     """Give a log by its sha256."""
     row = db.execute("SELECT log FROM logs WHERE log_sha256 = ?", (log_sha256,)).fetchone()
     return row and str(row[0])
+
+
+def current_of(db: Database, release: Release) -> dict[str, Record]:
+    """Give the current record of each of a release's cells, by environment."""
+    rows = db.query("SELECT * FROM current WHERE package = ? AND version = ?", (release.package, release.version))
+    return {row["environment"]: record_from_row(row) for row in rows}
+
+
+def newest_releases(db: Database) -> list[Release]:
+    """Give the newest release of each package that holds a result, by package."""
+    rows = db.execute("SELECT package, version FROM newest ORDER BY package")
+    return [Release(package=p, version=v) for p, v in rows.fetchall()]
+
+
+def releases_of(db: Database, package: str) -> list[Release]:
+    """Give the releases of a package that hold a result, newest first."""
+    rows = db.execute(
+        "SELECT DISTINCT package, version, version_key FROM current WHERE package = ? ORDER BY version_key DESC",
+        (package,),
+    )
+    return [Release(package=p, version=v) for p, v, _ in rows.fetchall()]
+
+
+def image_digests(db: Database, node: str) -> dict[str, str]:
+    """Give the image digest of a node's newest record in each environment that has one."""
+    rows = db.execute(
+        "SELECT environment, image_digest, max(observed_at) FROM records"
+        " WHERE node = ? AND image_digest IS NOT NULL GROUP BY environment ORDER BY environment",
+        (node,),
+    )
+    return {environment: digest for environment, digest, _ in rows.fetchall()}
+
+
+def newest_pip(db: Database, node: str) -> str | None:
+    """Give the pip version of a node's newest record; None while it has none."""
+    row = db.execute(
+        "SELECT pip_version FROM records WHERE node = ? ORDER BY observed_at DESC, record LIMIT 1", (node,)
+    ).fetchone()
+    return row and str(row[0])

@@ -48,16 +48,21 @@ class Store:
         """Close the ledger."""
         self.db.close()
 
-    def add_record(self, record: Record, log: str | None = None) -> bool:
-        """Add one observation with its log, and take its cell off the queue unless it is to be tried again.
+    def add_record(self, record: Record, log: str | None = None, *, retry: Queued | None = None) -> bool:
+        """Add one observation with its log, and take its cell off the queue; say whether the record was new.
 
-        Says whether the record was new. Adding it again changes nothing. `log` must hash to `record.log_sha256`.
+        `retry`, the cell as it was queued, puts it back behind all that were tried less often. Adding a record again
+        changes nothing. `log` must hash to `record.log_sha256`.
         """
         with sqlite_errors(self.path), self.db.atomic():
-            self.db.execute(
-                "DELETE FROM queue WHERE package = ? AND version = ? AND environment = ?",
-                (record.release.package, record.release.version, record.environment),
-            )
+            key = (record.release.package, record.release.version, record.environment)
+            if retry is None:
+                self.db.execute("DELETE FROM queue WHERE package = ? AND version = ? AND environment = ?", key)
+            else:
+                self.db.execute(
+                    "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)",
+                    (*key, retry.source, record.observed_at, retry.attempts + 1),
+                )
             return self.insert_record(record, log)
 
     def insert_record(self, record: Record, log: str | None) -> bool:
@@ -142,21 +147,6 @@ class Store:
             Queued(cell=Cell(release=Release(package=p, version=v), environment=e), source=s, attempts=a)
             for p, v, e, s, a in rows.fetchall()
         ]
-
-    def requeue(self, queued: Queued, *, now: int) -> None:
-        """Queue a cell again that came to `ERROR`, behind all that were tried less often."""
-        with sqlite_errors(self.path), self.db.atomic():
-            self.db.table("queue").insert(
-                {
-                    "package": queued.cell.release.package,
-                    "version": queued.cell.release.version,
-                    "environment": queued.cell.environment,
-                    "source": queued.source,
-                    "enqueued_at": now,
-                    "attempts": queued.attempts + 1,
-                },
-                replace=True,
-            )
 
     def skip(self, release: Release, environment: str, *, reason: str, now: int) -> None:
         """Note that a release was named and is not tested (in one environment, or in none: `""`), and why."""

@@ -1,0 +1,159 @@
+"""The pipeline and the developers' checks, as sessions. They only call the CLI and the tools; what is done is in ppp/.
+
+Sessions share two environments under .nox/: `ppp` (what a node runs) and `dev` (that, and the developers' tools).
+"""
+
+import hashlib
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["tests"]
+
+HERE = Path(__file__).parent
+#: What `ppp narrate` ends with where the ledger holds nothing yet, and `ppp push` where nobody is pinned.
+NOTHING_TO_TELL, NO_PEER = 30, 27
+
+
+def environment_ids() -> list[str]:
+    """Give the environments of the shipped matrices."""
+    matrices = [tomllib.loads((HERE / "matrices" / name).read_text("utf-8")) for name in ("default.toml", "host.toml")]
+    return [row["id"] for matrix in matrices for row in matrix["environment"]]
+
+
+def environment(session: nox.Session, name: str, *requirements: str) -> Path:
+    """Give the folder of a shared environment's programs; make it, or bring it up to date with pyproject.toml."""
+    folder = HERE / ".nox" / name
+    stamp = folder / "ppp-stamp"
+    wanted = hashlib.sha256((HERE / "pyproject.toml").read_bytes() + repr(requirements).encode()).hexdigest()
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        python = str(folder / "bin" / "python")
+        session.run(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
+        session.run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1", external=True)
+        session.run(python, "-m", "pip", "install", "--quiet", *requirements, external=True)
+        stamp.write_text(wanted)
+    return folder / "bin"
+
+
+def ppp(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,)) -> None:
+    """Run the CLI in the node's environment, from the repository's root."""
+    programs = environment(session, "ppp", "--editable", ".[voice]" if os.environ.get("PPP_MODEL") else ".")
+    session.run(str(programs / "ppp"), *arguments, external=True, success_codes=success_codes)
+
+
+def tool(session: nox.Session, *command: str) -> None:
+    """Run a developers' tool. The library for models takes minutes to build: it is there only if tests require it."""
+    with_voice = "voice" in os.environ.get("PPP_REQUIRE", "")
+    groups = [f"--group={group}" for group in ("tests", "lint", "types", "build")]
+    programs = environment(session, "dev", *groups, "--editable", ".[voice]" if with_voice else ".")
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    session.run(str(programs / command[0]), *command[1:], external=True, env={"PATH": path})
+
+
+# ---------------------------------------------------------------- the pipeline
+
+
+@nox.session
+def run(session: nox.Session) -> None:
+    """Do the main job: watch, check, record, publish."""
+    ppp(session, "run", *session.posargs)
+
+
+@nox.session
+def watch(session: nox.Session) -> None:
+    """Queue what the release feed names, and check nothing."""
+    ppp(session, "watch", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("environment_id", [nox.param(id_, id=id_) for id_ in environment_ids()])
+def check(session: nox.Session, environment_id: str) -> None:
+    """Reproduce cells of one environment: `nox -s "check(py312-alpine)" -- six==1.17.0`."""
+    ppp(session, "check", environment_id, *session.posargs)
+
+
+@nox.session
+def publish(session: nox.Session) -> None:
+    """Build the public folder from the ledger, and sign what it holds."""
+    ppp(session, "publish", *session.posargs)
+
+
+@nox.session
+def serve(session: nox.Session) -> None:
+    """Serve the ledger with Datasette."""
+    ppp(session, "serve", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Do the last session: narrate, publish, hash, state, push. Each step can be done again, and says what it did."""
+    session.log("1/4 narration")
+    ppp(session, "narrate", *session.posargs, success_codes=(0, NOTHING_TO_TELL))
+    session.log("2/4 publish, and sign a statement of what is published")
+    ppp(session, "publish")
+    session.log("3/4 hash")
+    with session.chdir(Path(os.environ.get("PPP_DATA") or "data") / "public"):
+        session.run("sha256sum", "-c", "current.json.sha256", external=True)
+    session.log("4/4 push")
+    ppp(session, "push", success_codes=(0, NO_PEER))
+
+
+# ---------------------------------------------------------------- the developers' checks
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; what needs a tool that is not here is skipped with the reason."""
+    tool(session, "pytest", *session.posargs)
+
+
+@nox.session
+def docker_tests(session: nox.Session) -> None:
+    """Run only the tests that need a Docker engine with the images of the matrix."""
+    tool(session, "pytest", "-m", "docker", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, spelling, layers, schemas and workflows."""
+    tool(session, "ruff", "check", ".")
+    tool(session, "ruff", "format", "--check", ".")
+    tool(session, "lint-imports")
+    tool(session, "typos")
+    schemas = sorted(
+        str(path.relative_to(HERE))
+        for folder in ("matrices", "site")
+        for path in HERE.glob(f"{folder}/**/*.schema.json")
+    )
+    tool(session, "check-jsonschema", "--check-metaschema", *schemas)
+    tool(session, "zizmor", "--offline", "--quiet", ".github/workflows")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    tool(session, "mypy")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the sdist and the wheel, and run the wheel from an environment of its own."""
+    tool(session, "python", "-m", "build", "--outdir", "dist")
+    wheel = max((HERE / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
+    folder = Path(session.create_tmp()) / "venv"
+    session.run(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
+    session.run(str(folder / "bin/pip"), "install", "--quiet", str(wheel), external=True)
+    with session.chdir(session.create_tmp()):
+        session.run(str(folder / "bin/ppp"), "--version", external=True)
+        session.run(str(folder / "bin/ppp"), "--data", "nowhere", "publish", external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure cells per minute against the plain loop, in one run."""
+    tool(session, "python", "tests/bench/cells.py", *session.posargs)

@@ -1,0 +1,189 @@
+"""What a person sees of a run: a live table of progress on a terminal, plain lines elsewhere, tables of results.
+
+Every text of a package's or a peer's making is shown as text: markup off, control characters taken out.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ppp.model.record import PHASES, Outcome, Record, Result
+from ppp.model.release import Release
+
+#: A word for the eye beside the word for the mind; never colour alone.
+GLYPHS: Final = {Result.PASS: "✓", Result.FAIL: "✗", Result.TIMEOUT: "◷", Result.ERROR: "!", Result.NA: "○"}
+STYLES: Final = {
+    Result.PASS: "green",
+    Result.FAIL: "bold red",
+    Result.TIMEOUT: "yellow",
+    Result.ERROR: "magenta",
+    Result.NA: "dim",
+}
+LAST_LINES: Final = 8
+
+
+def plain(text: str) -> str:
+    """Give text with everything taken out that a terminal would act upon; line breaks stay."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\r\n", "\n")
+    )
+
+
+class LineReporter:
+    """Plain lines, for logs and pipes; see `ppp.context.Reporter`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        self._stream = stream
+        self._total = 0
+        self._done = 0
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        print(plain(text), file=self._stream, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Print a line that says what went wrong."""
+        self.note(f"warning: {text}")
+
+    def begin(self, total: int) -> None:
+        """Print how much there is to do."""
+        self._total, self._done = total, 0
+        self.note(f"checking {total} cells")
+
+    def checked(self, record: Record) -> None:
+        """Print a cell's result."""
+        self._done += 1
+        self.note(f"[{self._done}/{self._total}] {line_of(record)}")
+
+    def end(self) -> None:
+        """Say nothing: the last line was the last cell."""
+
+
+class LiveReporter:
+    """A table that is redrawn in place, above it what has to be known; see `ppp.context.Reporter`."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on `console`."""
+        self._console = console
+        self._live: Live | None = None
+        self._total = 0
+        self._counts: Counter[Result] = Counter()
+        self._last: list[Record] = []
+
+    def note(self, text: str) -> None:
+        """Print a line above the table."""
+        self._console.print(Text(plain(text)))
+
+    def warn(self, text: str) -> None:
+        """Print a line that says what went wrong."""
+        self._console.print(Text(f"warning: {plain(text)}", style="yellow"))
+
+    def begin(self, total: int) -> None:
+        """Begin to draw."""
+        self._total = total
+        self._live = Live(self._table(), console=self._console, transient=True, refresh_per_second=8)
+        self._live.start()
+
+    def checked(self, record: Record) -> None:
+        """Draw again with one more."""
+        self._counts[record.result] += 1
+        self._last = [*self._last[-LAST_LINES + 1 :], record]
+        if self._live:
+            self._live.update(self._table())
+
+    def end(self) -> None:
+        """Take the table away."""
+        if self._live:
+            self._live.stop()
+
+    def _table(self) -> Table:
+        done = self._counts.total()
+        words = "  ".join(f"{GLYPHS[r]} {self._counts[r]} {r}" for r in Result if self._counts[r])
+        table = Table(
+            title=f"{done} of {self._total} cells  {words}", box=None, show_header=False, title_justify="left"
+        )
+        for record in self._last:
+            table.add_row(Text(line_of(record), style=STYLES[record.result]))
+        return table
+
+
+def line_of(record: Record) -> str:
+    """Give a cell's result on a line."""
+    why = f" {record.cause}" if record.cause else ""
+    detail = f": {record.detail}" if record.detail and record.cause else ""
+    return plain(f"{GLYPHS[record.result]} {record.result:7} {record.release} in {record.environment}{why}{detail}")
+
+
+def results_table(
+    rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: Sequence[str], unavailable: Mapping[str, str]
+) -> Table:
+    """Give a table of releases by environments: a glyph and a word in each cell, narrow enough for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("release", overflow="fold")
+    for environment in environments:
+        table.add_column(environment.replace("-", "\n"), no_wrap=True)
+    for release, records in rows:
+        cells = [_cell(records.get(e), unavailable=e in unavailable) for e in environments]
+        table.add_row(Text(str(release)), *cells)
+    return table
+
+
+def _cell(record: Record | None, *, unavailable: bool) -> Text:
+    if record is None:
+        return Text("unavailable" if unavailable else "·", style="dim")
+    return Text(f"{GLYPHS[record.result]} {record.result}", style=STYLES[record.result])
+
+
+def remarks(rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: Sequence[str]) -> list[str]:
+    """Give a line for every cell that did not pass, and one for the environments that only stand in for an image."""
+    shown = [records[e] for _, records in rows for e in environments if e in records]
+    order = [Result.FAIL, Result.TIMEOUT, Result.ERROR, Result.NA]
+    lines = [line_of(record) for result in order for record in shown if record.result is result]
+    standins = [e for e in environments if any(record.environment == e and record.standin for record in shown)]
+    if standins:
+        lines.append(f"stand-ins, not the real images: {', '.join(standins)}")
+    return lines
+
+
+def account(record: Record, log: str | None) -> str:
+    """Give what happened in each phase of a cell, with the log of the one that did not pass."""
+    lines = [line_of(record), ""]
+    for phase in PHASES:
+        outcome = record.outcome(phase)
+        took = record.duration_ms.get(phase)
+        lines.append(f"  {phase:9} {outcome:8}" + (f"{took / 1000:7.2f} s" if took is not None else ""))
+    lines.append("")
+    if record.file:
+        lines.append(f"  file      {record.file.filename} ({record.file.size} bytes, sha256 {record.file.sha256})")
+    if record.imports:
+        lines.append(f"  imports   {', '.join(record.imports)}")
+    elif record.outcome(PHASES[-1]) is Outcome.SKIP and record.result is Result.PASS:
+        lines.append(f"  imports   nothing: {record.detail}")
+    if record.installed:
+        lines.append(f"  installed {', '.join(f'{i.name} {i.version}' for i in record.installed)}")
+    where = f"{record.image_digest or 'this machine'}{' (a stand-in, not the real image)' if record.standin else ''}"
+    lines.append(f"  where     Python {record.python} on {record.arch}, {where}, pip {record.pip_version}")
+    lines.append(f"  record    {record.id}")
+    if record.blame:
+        lines.append(f"  blame     {record.blame}")
+    if log:
+        lines += [
+            "",
+            f"  the log of `{record.failed_phase or 'the check'}` ends:",
+            "",
+            *(f"  | {line}" for line in log.splitlines()),
+        ]
+    return plain("\n".join(lines))
+
+
+def reporter(stream: TextIO = sys.stderr) -> LineReporter | LiveReporter:
+    """Give the reporter that suits a stream: live on a terminal, lines elsewhere."""
+    console = Console(file=stream)
+    return LiveReporter(console) if console.is_terminal else LineReporter(stream)

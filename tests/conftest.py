@@ -1,0 +1,157 @@
+"""Shared fixtures: a record builder, a fresh data folder, and the rule for tests that need a tool."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+from ppp.ledger.store import Store
+from ppp.model.record import (
+    Blame,
+    DistributionFile,
+    Network,
+    Outcome,
+    Phase,
+    Record,
+    Result,
+    outcomes_of,
+    sha256_hex,
+)
+from ppp.model.release import Release
+
+NODE = "ab" * 32
+OTHER_NODE = "cd" * 32
+DAY = 1_714_003_200  # 2024-04-25T00:00:00Z
+
+
+def make_record(
+    package: str = "example-lib", version: str = "2.1.0", environment: str = "py312-slim", **changes: object
+) -> Record:
+    """Give a record that is valid as a whole: a PASS, or by `result="FAIL"` and the like what its fields say."""
+    result = Result(changes.pop("result", "PASS"))
+    passed, failed = Outcome.PASS, Outcome(result) if result in set(Outcome) else Outcome.SKIP
+    by_result = {
+        Result.PASS: dict.fromkeys(Phase, passed),
+        Result.NA: {},
+    }
+    default = {Phase.DOWNLOAD: passed, Phase.NODEPS: passed, Phase.FULL: passed, Phase.IMPORT: failed}
+    fields: dict[str, object] = {
+        "release": Release.parse(package, version),
+        "environment": environment,
+        "result": result,
+        "outcomes": outcomes_of(by_result.get(result, default)),
+        "observed_at": DAY,
+        "node": NODE,
+        "arch": "x86_64",
+        "python": "3.12.1",
+        "image_digest": None,
+        "standin": False,
+        "network": Network.OPEN,
+        "pip_version": "26.0.1",
+        "file": DistributionFile(
+            filename=f"{package.replace('-', '_')}-{version}-py3-none-any.whl",
+            sha256=sha256_hex(package.encode()),
+            size=1234,
+        ),
+        "imports": (package.replace("-", "_"),),
+        "installed": (),
+        "duration_ms": dict.fromkeys(Phase, 10),
+        "cause": None if result is Result.PASS else "unclassified",
+        "blame": None if result is Result.PASS else Blame.UNKNOWN,
+        "detail": None if result is Result.PASS else "it did not work",
+        "log_sha256": None,
+    }
+    return Record(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def record() -> Callable[..., Record]:
+    """The record builder."""
+    return make_record
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A fresh ledger in a fresh data folder."""
+    with Store.open(tmp_path / "data") as opened:
+        yield opened
+
+
+@cache
+def _missing_docker() -> str | None:
+    try:
+        import docker  # noqa: PLC0415
+
+        client = docker.from_env()
+    except Exception as error:  # noqa: BLE001 - any failure is the reason
+        return f"no Docker engine: {error}"[:200]
+    try:
+        held = {tag for image in client.images.list() for tag in image.tags}
+    finally:
+        client.close()
+    lacking = {f"python:{v}-slim" for v in ("3.9", "3.11", "3.12")} - held
+    return f"images missing: {', '.join(sorted(lacking))}" if lacking else None
+
+
+@cache
+def _missing_mesh() -> str | None:
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    for tool in ("yggdrasil", "ip"):
+        if not shutil.which(tool) and not Path(f"/usr/sbin/{tool}").exists():
+            return f"no {tool}"
+    if not Path("/dev/net/tun").exists():
+        return "no /dev/net/tun"
+    return None
+
+
+@cache
+def _missing_voice() -> str | None:
+    return None if importlib.util.find_spec("llama_cpp") else "llama-cpp-python is not installed"
+
+
+@cache
+def _missing_online() -> str | None:
+    url = urlsplit(PYPI_SIMPLE_ENDPOINT)
+    try:
+        socket.create_connection((url.hostname or "", url.port or 443), timeout=5).close()
+    except OSError as error:
+        return f"the package index cannot be reached: {error}"
+    return None
+
+
+@cache
+def _missing_mount() -> str | None:
+    if os.geteuid() != 0:
+        return "mounting needs root"
+    probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    return None if probe.returncode == 0 else "mounting is not allowed here"
+
+
+TOOLS = {
+    "docker": _missing_docker,
+    "mesh": _missing_mesh,
+    "voice": _missing_voice,
+    "online": _missing_online,
+    "mount": _missing_mount,
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, with its reason, a test whose tool is missing; fail it where PPP_REQUIRE names that tool."""
+    required = set(os.environ.get("PPP_REQUIRE", "").replace(",", " ").split())
+    if unknown := required - TOOLS.keys():
+        pytest.fail(f"PPP_REQUIRE names no such tool: {', '.join(sorted(unknown))}", pytrace=False)
+    for mark in item.iter_markers():
+        if mark.name in TOOLS and (reason := TOOLS[mark.name]()):
+            if mark.name in required:
+                pytest.fail(f"PPP_REQUIRE names {mark.name}, but: {reason}", pytrace=False)
+            pytest.skip(f"{mark.name}: {reason}")
