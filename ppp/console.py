@@ -26,6 +26,8 @@ STYLES: Final = {
     Result.NA: "dim",
 }
 LAST_LINES: Final = 8
+#: What is told below a table, worst first.
+_NOT_PASSED: Final = {Result.FAIL: 1, Result.TIMEOUT: 2, Result.ERROR: 3, Result.NA: 4}
 
 
 def plain(text: str) -> str:
@@ -142,10 +144,17 @@ def _cell(record: Record | None, *, unavailable: bool) -> Text:
 
 
 def remarks(rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: Sequence[str]) -> list[str]:
-    """Give a line for every cell that did not pass, and one for the environments that only stand in for an image."""
+    """Give a line for each way in which a release did not pass, and one for environments that stand in for an image."""
     shown = [records[e] for _, records in rows for e in environments if e in records]
-    order = [Result.FAIL, Result.TIMEOUT, Result.ERROR, Result.NA]
-    lines = [line_of(record) for result in order for record in shown if record.result is result]
+    alike: dict[tuple[Result, Release, str | None, str | None], list[str]] = {}
+    for record in sorted(shown, key=lambda record: _NOT_PASSED.get(record.result, 0)):
+        if record.result in _NOT_PASSED:
+            key = (record.result, record.release, record.cause, record.detail)
+            alike.setdefault(key, []).append(record.environment)
+    lines = [
+        plain(f"{GLYPHS[result]} {result:7} {release} {cause}: {detail} [{', '.join(where)}]")
+        for (result, release, cause, detail), where in alike.items()
+    ]
     standins = [e for e in environments if any(record.environment == e and record.standin for record in shown)]
     if standins:
         lines.append(f"stand-ins, not the real images: {', '.join(standins)}")

@@ -42,6 +42,8 @@ class Rule:
     phases: frozenset[Phase] = frozenset(Phase)
     target_is_na: bool = False
     subject: re.Pattern[str] | None = None
+    takes_first: bool = False
+    details: tuple[re.Pattern[str], ...] = ()
 
 
 #: Causes that come from typed signals rather than from a log, with a sentence of help for each.
@@ -72,6 +74,8 @@ def rules() -> tuple[Rule, ...]:
             phases=frozenset(map(Phase, row.get("phases", list(Phase)))),
             target_is_na=row.get("target") == "NA",
             subject=re.compile(row["subject"], re.MULTILINE) if "subject" in row else None,
+            takes_first=row.get("take") == "first",
+            details=tuple(re.compile(detail, re.MULTILINE) for detail in row.get("details", ())),
         )
         for row in data["rule"]
     )
@@ -103,7 +107,10 @@ def explain(phase: Phase, completed: Completed, *, package: str) -> Report:
 
 def _find(rule: Rule, output: str) -> re.Match[str] | None:
     # The last match: what a log ends on is what ended it.
-    return max(rule.pattern.finditer(output), key=lambda match: match.start(), default=None)
+    matches = rule.pattern.finditer(output)
+    if rule.takes_first:
+        return next(matches, None)
+    return max(matches, key=lambda match: match.start(), default=None)
 
 
 def _raised(output: str) -> bool:
@@ -112,7 +119,7 @@ def _raised(output: str) -> bool:
 
 def _by_rule(rule: Rule, match: re.Match[str], phase: Phase, completed: Completed, package: str) -> Report:
     subject = _subject(rule, completed.output) if phase is not Phase.IMPORT else None
-    line = _line_at(completed.output, match)
+    line = _detail(rule, completed.output) or _line_at(completed.output, match)
     about_target = subject == package or (subject is None and phase is Phase.NODEPS)
     if rule.target_is_na and about_target:
         return Report(
@@ -140,6 +147,11 @@ def _subject(rule: Rule, output: str) -> str | None:
         if names:
             return canonicalize_name(names[-1])
     return None
+
+
+def _detail(rule: Rule, output: str) -> str | None:
+    found = (list(detail.finditer(output)) for detail in rule.details)
+    return next((matches[-1][1] for matches in found if matches), None)
 
 
 def _report(completed: Completed, outcome: Outcome, cause: str, blame: Blame, detail: str) -> Report:

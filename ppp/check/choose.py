@@ -56,7 +56,7 @@ def choose(files: Sequence[IndexFile], prepared: Prepared) -> IndexFile | NotCla
     admitted = [file for file in files if _admits(file.requires_python, prepared.python)]
     if not admitted:
         wants = next((file.requires_python for file in files if file.requires_python), "")
-        return NotClaimed(cause="requires-python", detail=f"requires Python {wants}; this is {prepared.python}")
+        return NotClaimed(cause="requires-python", detail=f"requires Python {wants}")
     ranks = {tag: rank for rank, tag in enumerate(prepared.tags)}
     wheels = [(rank, file) for file in admitted if (rank := _wheel_rank(file, ranks)) is not None]
     if wheels:
@@ -64,10 +64,7 @@ def choose(files: Sequence[IndexFile], prepared: Prepared) -> IndexFile | NotCla
     sdists = [file for file in admitted if not file.filename.endswith(".whl")]
     if sdists:
         return sdists[0]
-    return NotClaimed(
-        cause="no-distribution",
-        detail=f"ships neither a wheel for this platform ({', '.join(prepared.tags[:1])}) nor an sdist",
-    )
+    return NotClaimed(cause="no-distribution", detail="ships neither a wheel for this platform nor an sdist")
 
 
 def newest_claiming(package: str, files: Iterable[IndexFile], specifier: str, prepared: Prepared) -> Version | None:
