@@ -89,6 +89,12 @@ def serve(session: nox.Session) -> None:
     ppp(session, "serve", *session.posargs)
 
 
+@nox.session(name="ppp")
+def command(session: nox.Session) -> None:
+    """Run any command of the CLI: `nox -s ppp -- show nose`."""
+    ppp(session, *session.posargs)
+
+
 @nox.session
 def release(session: nox.Session) -> None:
     """Do the last session: narrate, publish, hash, state, push. Each step can be done again, and says what it did."""

@@ -26,6 +26,7 @@ from ppp.model.errors import PPPError, RefusedError
 from ppp.model.record import Record
 from ppp.model.release import Release, Wanted, parse_package
 from ppp.narrate.episode import plain_text
+from ppp.narrate.model import MAX_SEED
 from ppp.options import Options, WantedType, common, stoppable
 from ppp.publish import datasette
 from ppp.steps import Order, Sources
@@ -142,18 +143,18 @@ def check(options: Options, *, environment: str, packages: tuple[Wanted, ...]) -
 @cli.command()
 @common
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="The same seed tells the same facts in the same words."
+    "--seed",
+    type=click.IntRange(0, MAX_SEED),
+    default=0,
+    show_default=True,
+    help="The same seed tells the same facts in the same words.",
 )
 @click.option("--day", help="The UTC day to tell, as 2026-11-20; else the newest with a record.")
 @click.pass_obj
 def narrate(options: Options, *, seed: int, day: str | None) -> None:
     """Tell the newest day in words that were verified against the ledger."""
     episode = pipeline.narrate(options.context(), seed=seed, day=day)
-    lines = [{"speaker": str(line.speaker), "text": line.text} for line in episode.lines]
-    options.answer(
-        {"period": episode.period, "seed": episode.seed, "writer": episode.writer, "lines": lines},
-        plain_text(episode).rstrip("\n"),
-    )
+    options.answer(episode.to_json(), plain_text(episode).rstrip("\n"))
 
 
 @cli.command()

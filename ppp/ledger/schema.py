@@ -7,13 +7,20 @@ of that one file is a whole ledger. STRICT tables, readable keys, foreign keys t
 import errno
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from sqlite_utils import Database, Migrations
 
-from ppp.model.errors import DataReadOnlyError, DiskFullError, LedgerBusyError, LedgerDamagedError, LedgerTooNewError
+from ppp.model.errors import (
+    DataReadOnlyError,
+    DiskFullError,
+    LedgerBusyError,
+    LedgerDamagedError,
+    LedgerTooNewError,
+    PPPError,
+)
 
 LEDGER_NAME: Final = "ppp.db"
 BUSY_TIMEOUT_S: Final = 10.0
@@ -154,7 +161,9 @@ VIEWS: Final = f"""
 CREATE VIEW current AS
     SELECT c.*, s.version_key, e.platform, e.python AS environment_python, e.python_key
     FROM results AS r
-    JOIN records AS c ON c.record = r.record
+    -- By the whole cell, so that either side's index serves.
+    JOIN records AS c ON c.record = r.record AND c.package = r.package AND c.version = r.version
+                     AND c.environment = r.environment
     JOIN releases AS s ON s.package = c.package AND s.version = c.version
     JOIN environments AS e ON e.environment = c.environment;
 CREATE VIEW newest AS                   -- the newest release of each package that holds a result
@@ -225,13 +234,15 @@ def open_ledger(data: Path) -> Database:
         data.mkdir(parents=True, exist_ok=True)
         if path.exists():
             # Look before touching: a refused ledger keeps its bytes.
-            with _connect(path, mode="ro") as connection:
+            _finish_rollback(path)
+            with closing(_connect(path, mode="ro")) as connection:
                 _refuse_newer(Database(connection), path)
-            connection.close()
-        db = Database(_connect(path, mode="rwc"))
-        db.execute("PRAGMA foreign_keys = ON")
-        migrations.apply(db)
-        return db
+        with ExitStack() as undo:
+            db = Database(undo.enter_context(closing(_connect(path, mode="rwc"))))
+            db.execute("PRAGMA foreign_keys = ON")
+            migrations.apply(db)
+            undo.pop_all()
+            return db
 
 
 def read_ledger(data: Path) -> Database:
@@ -239,14 +250,24 @@ def read_ledger(data: Path) -> Database:
     path = data / LEDGER_NAME
     if not path.exists():
         raise LedgerDamagedError(f"no ledger at {path}", hint="run `ppp run` first, or name another folder with --data")
-    with sqlite_errors(path):
-        db = Database(_connect(path, mode="ro"))
+    with sqlite_errors(path), ExitStack() as undo:
+        _finish_rollback(path)
+        db = Database(undo.enter_context(closing(_connect(path, mode="ro"))))
         _refuse_newer(db, path)
         if migrations.pending(db):
             raise LedgerDamagedError(
-                f"{path} is from an older PPP", hint="any command that writes, such as `ppp run`, brings it up to date"
+                f"{path} is from an older PPP",
+                hint="any command that writes, such as `ppp run`, brings it up to date",
             )
+        undo.pop_all()
         return db
+
+
+def _finish_rollback(path: Path) -> None:
+    # A kill in the middle of a commit leaves a journal behind; only a connection that may write can roll it back.
+    if path.with_name(f"{path.name}-journal").exists():
+        with closing(_connect(path, mode="rw")) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema")
 
 
 def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
@@ -255,7 +276,8 @@ def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
 
 
 def _refuse_newer(db: Database, path: Path) -> None:
-    ours = {m.name for m in migrations.pending(Database(memory=True))}
+    with closing(sqlite3.connect(":memory:")) as none_applied:
+        ours = {m.name for m in migrations.pending(Database(none_applied))}
     if unknown := sorted({m.name for m in migrations.applied(db)} - ours):
         raise LedgerTooNewError(
             f"{path} was written by a newer PPP (it has {', '.join(unknown)})",
@@ -265,22 +287,40 @@ def _refuse_newer(db: Database, path: Path) -> None:
 
 @contextmanager
 def sqlite_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system say into errors that tell a person what to do."""
+    """Turn what SQLite and the file system say into errors that tell a person what to do; let others through."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise _told(error, path) from error
+        if told := _told(error, path):
+            raise told from error
+        raise
 
 
-def _told(error: sqlite3.Error | OSError, path: Path) -> Exception:
-    text = str(error).lower()
-    number = getattr(error, "errno", None)
-    if number in {errno.ENOSPC, errno.EDQUOT} or "full" in text:
-        return DiskFullError(f"no space left for {path}", hint="free some space, then run the same command again")
-    if number in {errno.EACCES, errno.EROFS, errno.EPERM} or "readonly" in text or "unable to open" in text:
-        return DataReadOnlyError(f"cannot write {path}", hint="make the folder writable, or name another with --data")
-    if "locked" in text or "busy" in text:
-        return LedgerBusyError(f"{path} is locked by another program", hint="wait for it, or close it")
-    if isinstance(error, sqlite3.DatabaseError):
-        return LedgerDamagedError(f"{path} cannot be read: {error}", hint="restore it from a snapshot or a peer")
-    return error
+def _told(error: sqlite3.Error | OSError, path: Path) -> PPPError | None:
+    # By number, never by text: that holds paths, and a folder may be called anything.
+    match _number(error):
+        case ("os", errno.ENOSPC | errno.EDQUOT) | ("sqlite", sqlite3.SQLITE_FULL):
+            return DiskFullError(f"no space left for {path}", hint="free some space, then run the same command again")
+        case ("os", errno.EACCES | errno.EROFS | errno.EPERM) | (
+            "sqlite",
+            sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM,
+        ):
+            return DataReadOnlyError(
+                f"cannot write {path}", hint="make the folder writable, or name another with --data"
+            )
+        case ("os", errno.EEXIST | errno.ENOTDIR | errno.EISDIR):
+            return DataReadOnlyError(
+                f"a file stands where {path} needs a folder", hint="move it away, or name another folder with --data"
+            )
+        case ("sqlite", sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED):
+            return LedgerBusyError(f"{path} is locked by another program", hint="wait for it, or close it")
+        case ("sqlite", sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_IOERR):
+            return LedgerDamagedError(f"{path} cannot be read: {error}", hint="restore it from a snapshot or a peer")
+    return None
+
+
+def _number(error: sqlite3.Error | OSError) -> tuple[str, int | None]:
+    if isinstance(error, OSError):
+        return "os", error.errno
+    # An extended code holds the primary one in its lowest byte; an error of the module itself has none.
+    return "sqlite", getattr(error, "sqlite_errorcode", 0) & 0xFF

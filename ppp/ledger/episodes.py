@@ -1,0 +1,59 @@
+"""Where episodes are kept: narrate leaves one for each day it told, publish renders what it finds.
+
+An episode is stored whole or not at all; a day told again replaces what was told of it before.
+"""
+
+import json
+from dataclasses import dataclass
+
+from sqlite_utils import Database
+
+from ppp.ledger.schema import sqlite_errors
+from ppp.ledger.store import Store
+from ppp.model.errors import LedgerDamagedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEpisode:
+    """A row of `episodes`: the UTC day told, and what it takes to rebuild it; `facts` and `script` are JSON arrays."""
+
+    period: str
+    seed: int
+    writer: str
+    facts: str
+    script: str
+
+    @property
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """Give the script as (speaker, sentence) in order; raise `LedgerDamagedError` where it holds none."""
+        try:
+            return tuple((str(line["speaker"]), str(line["text"])) for line in json.loads(self.script))
+        except (ValueError, KeyError, TypeError) as error:
+            raise LedgerDamagedError(
+                f"the episode of {self.period} holds no script",
+                hint=f"tell it again with `ppp narrate --day {self.period}`",
+            ) from error
+
+
+def store_episode(store: Store, episode: StoredEpisode) -> None:
+    """Store an episode in place of any other of the same day, in one transaction."""
+    with sqlite_errors(store.path), store.db.atomic():
+        store.db.table("episodes").insert(
+            {
+                "period": episode.period,
+                "seed": episode.seed,
+                "writer": episode.writer,
+                "facts": episode.facts,
+                "script": episode.script,
+            },
+            replace=True,
+        )
+
+
+def newest_episode(db: Database) -> StoredEpisode | None:
+    """Give the episode of the newest day that has been told; None where none has."""
+    row = db.execute("SELECT period, seed, writer, facts, script FROM episodes ORDER BY period DESC LIMIT 1").fetchone()
+    if row is None:
+        return None
+    period, seed, writer, facts, script = row
+    return StoredEpisode(period=period, seed=seed, writer=writer, facts=facts, script=script)

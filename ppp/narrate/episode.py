@@ -1,0 +1,103 @@
+"""An episode: a day's facts, told by a writer, passed by the verifier, and only then stored.
+
+The same ledger and seed (and model) give the same episode, byte for byte. No clock is read: the ledger's records say
+which day is the newest.
+"""
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ppp.ledger.episodes import StoredEpisode, store_episode
+from ppp.ledger.store import Store
+from ppp.model.errors import ConfigError
+from ppp.model.record import canonical
+from ppp.narrate.facts import Fact, gather, period_of
+from ppp.narrate.model import MAX_SEED, ModelWriter
+from ppp.narrate.script import Line, SeededWriter, Writer
+from ppp.narrate.verify import verify
+
+COLUMNS: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """A verified script of one UTC day, its facts, and who wrote it; `fallback` says why the model did not."""
+
+    period: str
+    seed: int
+    writer: str
+    fallback: str | None
+    facts: tuple[Fact, ...]
+    lines: tuple[Line, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Give the JSON object that `ppp narrate --json` prints."""
+        return {
+            "period": self.period,
+            "seed": self.seed,
+            "writer": self.writer,
+            "fallback": self.fallback,
+            "facts": [fact.to_json() for fact in self.facts],
+            "script": [line.to_json() for line in self.lines],
+        }
+
+
+def narrate(store: Store, *, seed: int, day: str | None = None, model: Path | None = None) -> Episode:
+    """Tell a UTC day (`2026-11-20`; the newest with a record, if None is given), verify it and store it.
+
+    Raises `NothingToTellError` where there is nothing to tell, `ScriptRefusedError` where the verifier does not pass
+    the script, `ConfigError` for a seed out of range; nothing is stored then. A model that fails is no error: the
+    seeded writer steps in, and the episode says why.
+    """
+    return tell(store, ModelWriter(model) if model else SeededWriter(), seed=seed, day=day)
+
+
+def tell(store: Store, writer: Writer, *, seed: int, day: str | None = None) -> Episode:
+    """Do what `narrate` does with any writer: none is trusted."""
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"the seed {seed} is out of range", hint=f"name one from 0 to {MAX_SEED}")
+    period = period_of(store.db, day)
+    facts = gather(store.db, period)
+    draft = writer.write(facts, seed=seed)
+    lines = verify(draft.texts, facts, period, db=store.db)
+    episode = Episode(
+        period=period.day, seed=seed, writer=draft.writer, fallback=draft.fallback, facts=facts, lines=lines
+    )
+    store_episode(store, _stored(episode))
+    return episode
+
+
+def _stored(episode: Episode) -> StoredEpisode:
+    return StoredEpisode(
+        period=episode.period,
+        seed=episode.seed,
+        writer=episode.writer,
+        facts=canonical([fact.to_json() for fact in episode.facts]).decode(),
+        script=canonical([line.to_json() for line in episode.lines]).decode(),
+    )
+
+
+def plain_text(episode: Episode) -> str:
+    """Give an episode as a terminal shows it: a headline, and each presenter's lines, at most `COLUMNS` wide."""
+    return "".join(f"{line}\n" for line in _screen(episode))
+
+
+def _screen(episode: Episode) -> Iterator[str]:
+    count = len(episode.lines)
+    yield f"THE PYPI PLACE // {episode.period} // {count} {'fact' if count == 1 else 'facts'}, verified"
+    yield f"seed {episode.seed}, writer {episode.writer}"
+    if episode.fallback:
+        yield f"the model did not write: {episode.fallback}"
+    yield ""
+    for line in episode.lines:
+        yield from textwrap.wrap(
+            line.text,
+            COLUMNS,
+            initial_indent=f"{line.speaker:>6} > ",
+            subsequent_indent=" " * 9,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )

@@ -1,0 +1,37 @@
+"""The licensed sentences, read once from `patterns.toml`: no kind of fact can be told in any other way."""
+
+import tomllib
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from ppp.narrate.questions import Kind
+
+
+class Speaker(StrEnum):
+    """Who says a line: `relay` gives the play by play, `static` says what it comes to."""
+
+    RELAY = "relay"
+    STATIC = "static"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """One licensed wording of one kind of fact."""
+
+    kind: Kind
+    speaker: Speaker
+    text: str
+
+
+def _load(path: Path) -> tuple[Pattern, ...]:
+    return tuple(
+        Pattern(kind=Kind(kind), speaker=Speaker(speaker), text=text)
+        for kind, wordings in tomllib.loads(path.read_text("utf-8")).items()
+        for speaker, texts in wordings.items()
+        for text in texts
+    )
+
+
+PATTERNS: Final = _load(Path(__file__).with_name("patterns.toml"))

@@ -1,0 +1,267 @@
+"""What the ledger is asked for an episode: one question in SQL for each kind of fact, and what its columns may hold.
+
+A day's cells are those whose current record was observed that day; what has been overtaken since is counted, not told.
+Every statement takes `:start` and `:end`, the day in epoch seconds, `:end` excluded.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+#: Up to so many packages are named in one breath.
+MAX_NAMED: Final = 8
+
+
+class SlotType(StrEnum):
+    """What may stand in a slot; the plural ones hold a sorted list."""
+
+    COUNT = "count"
+    PERCENT = "percent"
+    DAY = "day"
+    PACKAGE = "package"
+    PACKAGES = "packages"
+    VERSION = "version"
+    ENVIRONMENT = "environment"
+    ENVIRONMENTS = "environments"
+    CAUSE = "cause"
+
+
+class Kind(StrEnum):
+    """What a fact is about."""
+
+    QUIET = "quiet"
+    OBSERVED = "observed"
+    STANDING = "standing"
+    PACKAGES = "packages"
+    ENVIRONMENTS = "environments"
+    FAILED = "failed"
+    NO_FAILURE = "no-failure"
+    PASSED = "passed"
+    TIMED_OUT = "timed-out"
+    ERRED = "erred"
+    NOT_CLAIMED = "not-claimed"
+    UNBROKEN = "unbroken"
+    NEWLY_BROKEN = "newly-broken"
+    ALPINE_ONLY = "alpine-only"
+    PYTHON_REGRESSION = "python-regression"
+    PHANTOM_SUCCESS = "phantom-success"
+    NEVER_ON_ALPINE = "never-on-alpine"
+    FIXED = "fixed"
+    LEADING_CAUSE = "leading-cause"
+    CAUSE = "cause"
+    UNCLASSIFIED = "unclassified"
+    ALL_CLASSIFIED = "all-classified"
+    STANDIN = "standin"
+    OVERTAKEN = "overtaken"
+    LEFT_OUT = "left-out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked for one kind of fact: each row of `sql` is a fact, its columns are the slots.
+
+    A kind with a `key` is listed: it may have many facts, told apart by these slots. Any other has one or none.
+    """
+
+    kind: Kind
+    slots: Mapping[str, SlotType]
+    sql: str
+    key: tuple[str, ...] = ()
+
+    @property
+    def fact_sql(self) -> str:
+        """Give the SQL that gives one fact of this kind alone, by its key."""
+        if not self.key:
+            return self.sql
+        return f"SELECT * FROM ({self.sql}) WHERE {' AND '.join(f'{name} = :{name}' for name in self.key)}"  # noqa: S608 - only our own constants, here and below
+
+
+def _asked(kind: Kind, sql: str, *key: str, **slots: SlotType) -> Question:
+    return Question(kind=kind, sql=" ".join(sql.split()), key=key, slots=slots)
+
+
+_COUNT: Final = SlotType.COUNT
+_DAY: Final = "observed_at >= :start AND observed_at < :end"
+_STANDING: Final = f"FROM current WHERE {_DAY}"
+_FAILED: Final = f"{_STANDING} AND result = 'FAIL'"
+_WHY: Final = "coalesce(cause, 'unclassified')"
+
+
+def _by_result(kind: Kind, result: str) -> Question:
+    sql = f"SELECT * FROM (SELECT sum(result = '{result}') AS cells, count(*) AS total {_STANDING}) WHERE cells > 0"  # noqa: S608
+    return _asked(kind, sql, cells=_COUNT, total=_COUNT)
+
+
+def _from_view(kind: Kind, view: str, *, environments: str = "environment", **more: SlotType) -> Question:
+    key = ("package", "version", "cause", *more)
+    groups = ", ".join(str(place) for place, _ in enumerate(key, 1))
+    sql = f"""
+        SELECT package, version, {_WHY} AS cause, {"".join(f"{name}, " for name in more)}
+               json_group_array(DISTINCT {environments}) AS environments
+        FROM {view} WHERE record IN (SELECT record FROM records WHERE {_DAY})
+        GROUP BY {groups} ORDER BY count(*) DESC, {groups}"""  # noqa: S608
+    return _asked(
+        kind,
+        sql,
+        *key,
+        package=SlotType.PACKAGE,
+        version=SlotType.VERSION,
+        cause=SlotType.CAUSE,
+        environments=SlotType.ENVIRONMENTS,
+        **more,
+    )
+
+
+def _step(kind: Kind, *, before: str, now: str, **why: SlotType) -> Question:
+    # The release before is the one next below in the ledger, in the same environment.
+    key = ("package", "version", "before", *why)
+    sql = f"""
+        SELECT package, version, before, {"".join(f"{name}, " for name in why)}
+               json_group_array(DISTINCT environment) AS environments
+        FROM (SELECT c.package, c.version, c.environment, coalesce(c.cause, 'unclassified') AS cause,
+                     b.version AS before
+              FROM (SELECT * {_STANDING} AND result = '{now}') AS c
+              JOIN current AS b ON b.package = c.package AND b.environment = c.environment AND b.result = '{before}'
+              WHERE b.version_key = (SELECT max(p.version_key) FROM current AS p
+                                     WHERE p.package = c.package AND p.environment = c.environment
+                                       AND p.version_key < c.version_key))
+        GROUP BY {", ".join(key)} ORDER BY count(*) DESC, {", ".join(key)}"""  # noqa: S608
+    return _asked(
+        kind,
+        sql,
+        *key,
+        package=SlotType.PACKAGE,
+        version=SlotType.VERSION,
+        before=SlotType.VERSION,
+        environments=SlotType.ENVIRONMENTS,
+        **why,
+    )
+
+
+def _causes(kind: Kind, condition: str) -> Question:
+    sql = f"""
+        WITH causes AS (SELECT {_WHY} AS cause, count(*) AS cells, count(DISTINCT package) AS packages
+                        {_FAILED} GROUP BY 1)
+        SELECT cause, cells, packages FROM causes AS c
+        WHERE cause <> 'unclassified'
+          AND {condition} (SELECT 1 FROM causes AS o WHERE o.cause <> c.cause AND o.cells >= c.cells)
+        ORDER BY cells DESC, cause"""  # noqa: S608
+    return _asked(kind, sql, "cause", cause=SlotType.CAUSE, cells=_COUNT, packages=_COUNT)
+
+
+_ASKED: Final = (
+    _asked(
+        Kind.QUIET,
+        f"SELECT date(:start, 'unixepoch') AS day WHERE NOT EXISTS (SELECT 1 FROM records WHERE {_DAY})",  # noqa: S608
+        day=SlotType.DAY,
+    ),
+    _asked(
+        Kind.OBSERVED,
+        f"""SELECT * FROM (SELECT date(:start, 'unixepoch') AS day, count(DISTINCT node) AS nodes,
+                                  count(*) AS observations FROM records WHERE {_DAY})
+            WHERE observations > 0""",  # noqa: S608
+        day=SlotType.DAY,
+        nodes=_COUNT,
+        observations=_COUNT,
+    ),
+    _asked(
+        Kind.STANDING,
+        f"""SELECT * FROM (SELECT count(*) AS cells, count(DISTINCT package || '=' || version) AS releases,
+                                  count(DISTINCT package) AS packages {_STANDING})
+            WHERE cells > 0""",  # noqa: S608
+        cells=_COUNT,
+        releases=_COUNT,
+        packages=_COUNT,
+    ),
+    _asked(
+        Kind.PACKAGES,
+        f"""SELECT packages FROM (SELECT json_group_array(DISTINCT package) AS packages,
+                                         count(DISTINCT package) AS named {_STANDING})
+            WHERE named BETWEEN 1 AND {MAX_NAMED}""",  # noqa: S608
+        packages=SlotType.PACKAGES,
+    ),
+    _asked(
+        Kind.ENVIRONMENTS,
+        f"""SELECT environments FROM (SELECT json_group_array(DISTINCT environment) AS environments,
+                                             count(*) AS cells {_STANDING})
+            WHERE cells > 0""",  # noqa: S608
+        environments=SlotType.ENVIRONMENTS,
+    ),
+    _by_result(Kind.FAILED, "FAIL"),
+    _asked(
+        Kind.NO_FAILURE,
+        f"""SELECT total FROM (SELECT count(*) AS total, sum(result = 'FAIL') AS failed {_STANDING})
+            WHERE failed = 0""",  # noqa: S608
+        total=_COUNT,
+    ),
+    _by_result(Kind.PASSED, "PASS"),
+    _by_result(Kind.TIMED_OUT, "TIMEOUT"),
+    _by_result(Kind.ERRED, "ERROR"),
+    _by_result(Kind.NOT_CLAIMED, "NA"),
+    _asked(
+        Kind.UNBROKEN,
+        f"""SELECT * FROM (SELECT sum(whole) AS releases, count(*) AS total
+                           FROM (SELECT min(result = 'PASS') AS whole {_STANDING} GROUP BY package, version))
+            WHERE releases > 0""",  # noqa: S608
+        releases=_COUNT,
+        total=_COUNT,
+    ),
+    _step(Kind.NEWLY_BROKEN, before="PASS", now="FAIL", cause=SlotType.CAUSE),
+    _from_view(Kind.ALPINE_ONLY, "alpine_only"),
+    _from_view(Kind.PYTHON_REGRESSION, "python_regressions", environments="fails_in", passes_in=SlotType.ENVIRONMENT),
+    _from_view(Kind.PHANTOM_SUCCESS, "phantom_successes"),
+    _asked(
+        Kind.NEVER_ON_ALPINE,
+        """SELECT package, versions FROM never_on_alpine
+           WHERE last_observed_at >= :start AND last_observed_at < :end ORDER BY versions DESC, package""",
+        "package",
+        package=SlotType.PACKAGE,
+        versions=_COUNT,
+    ),
+    _step(Kind.FIXED, before="FAIL", now="PASS"),
+    _causes(Kind.LEADING_CAUSE, "NOT EXISTS"),
+    _causes(Kind.CAUSE, "EXISTS"),
+    _asked(
+        Kind.UNCLASSIFIED,
+        f"""SELECT cells, total, printf('%.1f', 100.0 * cells / total) AS percent
+            FROM (SELECT sum({_WHY} = 'unclassified') AS cells, count(*) AS total {_FAILED})
+            WHERE cells > 0""",  # noqa: S608
+        cells=_COUNT,
+        total=_COUNT,
+        percent=SlotType.PERCENT,
+    ),
+    _asked(
+        Kind.ALL_CLASSIFIED,
+        f"""SELECT total FROM (SELECT sum({_WHY} = 'unclassified') AS cells, count(*) AS total {_FAILED})
+            WHERE cells = 0""",  # noqa: S608
+        total=_COUNT,
+    ),
+    _asked(
+        Kind.STANDIN,
+        f"""SELECT * FROM (SELECT count(*) AS cells, json_group_array(DISTINCT environment) AS environments
+                           {_STANDING} AND standin = 1)
+            WHERE cells > 0""",  # noqa: S608
+        cells=_COUNT,
+        environments=SlotType.ENVIRONMENTS,
+    ),
+    _asked(
+        Kind.OVERTAKEN,
+        f"""SELECT observations FROM (SELECT (SELECT count(*) FROM records WHERE {_DAY})
+                                           - (SELECT count(*) {_STANDING}) AS observations)
+            WHERE observations > 0""",  # noqa: S608
+        observations=_COUNT,
+    ),
+)
+
+
+def _left_out(asked: Iterable[Question]) -> Question:
+    found = " UNION ALL ".join(f"SELECT count(*) AS found FROM ({question.sql})" for question in asked if question.key)  # noqa: S608
+    sql = f"""
+        SELECT * FROM (SELECT :told AS told, sum(found) - :told AS left_out FROM ({found}))
+        WHERE left_out > 0"""  # noqa: S608
+    return _asked(Kind.LEFT_OUT, sql, told=_COUNT, left_out=_COUNT)
+
+
+#: Every question, in the order in which a script tells the answers.
+QUESTIONS: Final[Mapping[Kind, Question]] = {q.kind: q for q in (*_ASKED, _left_out(_ASKED))}

@@ -1,0 +1,200 @@
+"""The last word on a script, which trusts neither the writer, nor the grammar, nor the code that fills the slots.
+
+It reads each sentence back: into words, each of which must be licensed or stand in a fact; into one pattern and its
+slots, which must be those of the fact whose turn it is. Given a ledger, it asks every fact of it again.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from sqlite_utils import Database
+
+from ppp.model.errors import ScriptRefusedError
+from ppp.narrate.facts import Fact, Period, Value
+from ppp.narrate.patterns import PATTERNS, Pattern
+from ppp.narrate.questions import QUESTIONS, Kind, SlotType
+from ppp.narrate.script import Line
+
+#: A list of every environment there can be stays below this; nothing longer is read.
+MAX_LINE_CHARS: Final = 8_192
+
+_NAME: Final = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+_SHAPES: Final = {
+    # Up to the greatest integer that SQLite holds.
+    SlotType.COUNT: r"(?:0|[1-9][0-9]{0,2}(?:,[0-9]{3}){0,6})",
+    SlotType.PERCENT: r"[0-9]{1,3}\.[0-9]",
+    SlotType.DAY: r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    SlotType.PACKAGE: _NAME,
+    SlotType.PACKAGES: _NAME,
+    SlotType.VERSION: r"[0-9](?:[0-9a-z.+!]*[0-9a-z])?",
+    SlotType.ENVIRONMENT: r"py3[0-9]{1,2}-[a-z]+",
+    SlotType.ENVIRONMENTS: r"py3[0-9]{1,2}-[a-z]+",
+    SlotType.CAUSE: r"[a-z][a-z0-9-]*",
+}
+_LISTS: Final = frozenset({SlotType.PACKAGES, SlotType.ENVIRONMENTS})
+_COUNT: Final = re.compile(_SHAPES[SlotType.COUNT], re.ASCII)
+
+
+class _UnlicensedError(Exception):
+    """Why a sentence may not be said; `verify` tells it with its line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    """A pattern turned round, to read a sentence; `agreements` are (group, slot, word for one)."""
+
+    pattern: Pattern
+    regex: re.Pattern[str]
+    agreements: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """What a sentence says: the pattern it follows, and what stands in its slots."""
+
+    pattern: Pattern
+    slots: Mapping[str, Value]
+
+    def tells(self, fact: Fact) -> bool:
+        return self.pattern.kind is fact.kind and self.slots == fact.slots
+
+
+def verify(
+    texts: Sequence[str], facts: Sequence[Fact], period: Period, *, db: Database | None = None
+) -> tuple[Line, ...]:
+    """Give the lines of a script that tells each fact of a day once, in order, and nothing else.
+
+    Given a ledger, each fact must come out of it again. Raises `ScriptRefusedError` naming the line and the reason.
+    """
+    known = {word for fact in facts for value in fact.slots.values() for word in _known_words(value)}
+    lines: list[Line] = []
+    for place in range(max(len(texts), len(facts))):
+        try:
+            lines.append(_line(place, texts, facts, known))
+            _check_question(facts[place], facts, period)
+            if db is not None:
+                _ask_again(facts[place], db)
+        except _UnlicensedError as error:
+            raise ScriptRefusedError(
+                f"line {place + 1} of the script for {period.day} is refused: {error}",
+                hint="nothing was stored; narrate again, and report it if it is refused again",
+            ) from error
+    return tuple(lines)
+
+
+def _line(place: int, texts: Sequence[str], facts: Sequence[Fact], known: set[str | int]) -> Line:
+    if place >= len(texts):
+        raise _UnlicensedError(f"it is missing, and {facts[place].id} is not told")
+    text = texts[place]
+    _check_words(text, known)
+    reading = _read(text)
+    if place >= len(facts) or not reading.tells(facts[place]):
+        raise _UnlicensedError(_complaint(reading, place, facts))
+    return Line(speaker=reading.pattern.speaker, text=text, pattern=reading.pattern.text, fact=facts[place].id)
+
+
+def _complaint(reading: _Reading, place: int, facts: Sequence[Fact]) -> str:
+    for other, fact in enumerate(facts):
+        if reading.tells(fact):
+            return f"it tells {fact.id} {'again' if other < place else 'before its turn'}"
+    due = facts[place] if place < len(facts) else None
+    if due is None or reading.pattern.kind is not due.kind:
+        return f"it tells of a {reading.pattern.kind} that no fact holds"
+    wrong = ", ".join(f"{n} {said!r} for {due.slots[n]!r}" for n, said in reading.slots.items() if said != due.slots[n])
+    return f"of {due.id}, it says {wrong}"
+
+
+def _check_words(text: str, known: set[str | int]) -> None:
+    if len(text) > MAX_LINE_CHARS or not (text.isascii() and text.isprintable()):
+        raise _UnlicensedError("it is too long for a sentence, or holds characters that none holds")
+    for word in _words(text):
+        number = int(word.replace(",", "")) if _COUNT.fullmatch(word) else word
+        if number not in known and word not in known and word not in _VOCABULARY:
+            raise _UnlicensedError(f"{word[:80]!r} stands in no fact and in no licensed sentence")
+
+
+def _words(text: str) -> Iterator[str]:
+    return (word for token in text.split() if (word := token.strip(",;:.")))
+
+
+def _known_words(value: Value) -> Sequence[str | int]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _read(text: str) -> _Reading:
+    readings = [(reader, match) for reader in _READERS if (match := reader.regex.fullmatch(text))]
+    if len(readings) != 1:
+        raise _UnlicensedError(f"{len(readings) or 'no'} licensed patterns fit it, and exactly one must")
+    reader, match = readings[0]
+    types = QUESTIONS[reader.pattern.kind].slots
+    slots = {name: _value(type_, match[name]) for name, type_ in types.items()}
+    for group, slot, one in reader.agreements:
+        value = slots[slot]
+        single = value == 1 if isinstance(value, int) else len(value) == 1
+        if (match[group] == one) is not single:
+            raise _UnlicensedError(f"{match[group]!r} does not agree with its number")
+    return _Reading(pattern=reader.pattern, slots=slots)
+
+
+def _value(type_: SlotType, text: str) -> Value:
+    if type_ is SlotType.COUNT:
+        return int(text.replace(",", ""))
+    if type_ in _LISTS:
+        # No item holds a space, so the last " and " is the one before the last item, whatever packages are called.
+        others, _, last = text.rpartition(" and ")
+        return (*others.split(", "), last) if others else (last,)
+    return text
+
+
+def _reader(pattern: Pattern) -> _Reader:
+    types = QUESTIONS[pattern.kind].slots
+    regex = ""
+    agreements: list[tuple[str, str, str]] = []
+    for part in re.split(r"(\{[^{}]+\})", pattern.text):
+        if not part.startswith("{"):
+            regex += re.escape(part)
+            continue
+        slot, _, forms = part[1:-1].partition(":")
+        if forms:
+            one, many = forms.split("/")
+            group = f"agreement{len(agreements)}"
+            agreements.append((group, slot, one))
+            regex += f"(?P<{group}>{re.escape(one)}|{re.escape(many)})"
+        else:
+            shape = _SHAPES[types[slot]]
+            regex += f"(?P<{slot}>{f'(?:{shape}(?:, {shape})* and )?{shape}' if types[slot] in _LISTS else shape})"
+    return _Reader(pattern=pattern, regex=re.compile(regex, re.ASCII), agreements=tuple(agreements))
+
+
+_READERS: Final = tuple(_reader(pattern) for pattern in PATTERNS)
+_VOCABULARY: Final = frozenset(
+    word
+    for pattern in PATTERNS
+    # What is left of a pattern without its slots, but with both forms of the words that agree with them.
+    for word in _words(re.sub(r"\{[a-z_]+(?::([^/{}]+)/([^/{}]+))?\}", r" \1 \2 ", pattern.text))
+)
+
+
+def _check_question(fact: Fact, facts: Sequence[Fact], period: Period) -> None:
+    question = QUESTIONS[fact.kind]
+    expected: dict[str, Value] = {"start": period.start, "end": period.end}
+    expected |= {name: fact.slots[name] for name in question.key}
+    if fact.kind is Kind.LEFT_OUT:
+        expected["told"] = sum(bool(QUESTIONS[other.kind].key) for other in facts)
+    if fact.sql != question.fact_sql or fact.params != expected:
+        raise _UnlicensedError(f"the SQL of {fact.id} is not what such a fact is asked by")
+
+
+def _ask_again(fact: Fact, db: Database) -> None:
+    rows = list(islice(db.query(fact.sql, dict(fact.params)), 2))
+    if len(rows) != 1:
+        raise _UnlicensedError(f"the ledger gives {fact.id} {len(rows)} times, and once it must")
+    for name, value in fact.slots.items():
+        raw = rows[0][name]
+        said = sorted(json.loads(raw)) if isinstance(value, tuple) else raw
+        if said != (sorted(value) if isinstance(value, tuple) else value):
+            raise _UnlicensedError(f"the ledger says that {name} of {fact.id} is {said!r}, not {value!r}")

@@ -1,0 +1,158 @@
+"""Episodes: told whole, stored whole, repeated byte for byte; or refused, and nothing stored."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from ppp.ledger.episodes import newest_episode
+from ppp.ledger.queries import records
+from ppp.ledger.store import Store
+from ppp.model.errors import ConfigError, NothingToTellError, ScriptRefusedError
+from ppp.model.record import Record
+from ppp.narrate.episode import narrate, plain_text, tell
+from ppp.narrate.facts import Fact
+from ppp.narrate.model import MAX_SEED
+from ppp.narrate.script import Draft, SeededWriter
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "narrate"
+HOW_TO_ACCEPT = "if this change is meant: PPP_ACCEPT_GOLDEN=1 python -m pytest tests/unit/narrate, and review the diff"
+
+
+def rows(store: Store) -> list[tuple[object, ...]]:
+    return store.db.execute("SELECT * FROM episodes ORDER BY period").fetchall()
+
+
+def compare(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("PPP_ACCEPT_GOLDEN"):
+        path.write_text(text, "utf-8")
+    assert path.read_text("utf-8") == text, HOW_TO_ACCEPT
+
+
+def test_the_sample_is_told_as_it_always_was(sample: Store) -> None:
+    compare("seed-7.txt", plain_text(narrate(sample, seed=7)))
+
+
+def test_the_sample_is_stored_as_it_always_was(sample: Store) -> None:
+    episode = narrate(sample, seed=7)
+    compare("seed-7.json", json.dumps(episode.to_json(), indent=1) + "\n")
+
+
+def test_the_same_ledger_and_seed_give_the_same_row(sample: Store) -> None:
+    first = narrate(sample, seed=7)
+    before = rows(sample)
+    assert narrate(sample, seed=7) == first
+    assert rows(sample) == before
+
+
+def test_another_order_of_observation_tells_the_same(tmp_path: Path, sample: Store) -> None:
+    with Store.open(tmp_path / "other") as other:
+        for record in reversed(list(records(sample.db))):
+            other.add_record(record)
+        assert plain_text(narrate(other, seed=7)) == plain_text(narrate(sample, seed=7))
+
+
+def test_an_episode_can_be_checked_by_hand_from_its_row(sample: Store) -> None:
+    narrate(sample, seed=7)
+    ((period, seed, writer, facts, script),) = rows(sample)
+    assert (period, seed, writer) == ("2024-04-25", 7, "seeded")
+    for fact, line in zip(json.loads(str(facts)), json.loads(str(script)), strict=True):
+        assert line["fact"] == fact["id"]
+        (row,) = sample.db.query(fact["sql"], fact["params"])
+        for name, value in fact["slots"].items():
+            held = sorted(json.loads(row[name])) if isinstance(value, list) else row[name]
+            assert held == (sorted(value) if isinstance(value, list) else value)
+            assert all(str(item) in line["text"] for item in (value if isinstance(value, list) else [value]))
+
+
+def test_a_day_told_again_replaces_what_was_told(sample: Store) -> None:
+    narrate(sample, seed=1)
+    narrate(sample, seed=2)
+    narrate(sample, seed=3, day="2024-04-24")
+    assert [row[:2] for row in rows(sample)] == [("2024-04-24", 3), ("2024-04-25", 2)]
+    newest = newest_episode(sample.db)
+    assert newest is not None
+    assert newest.period == "2024-04-25"
+
+
+def test_an_empty_ledger_is_an_error_of_its_own(store: Store) -> None:
+    with pytest.raises(NothingToTellError, match="the ledger holds no record") as error:
+        narrate(store, seed=7)
+    assert error.value.exit_code == 30
+    assert rows(store) == []
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
+def test_a_seed_out_of_range_is_refused(sample: Store, seed: int) -> None:
+    with pytest.raises(ConfigError, match=f"the seed {seed} is out of range"):
+        narrate(sample, seed=seed)
+    assert rows(sample) == []
+
+
+class Liar:
+    """Writes what the seeded writer writes, with one change."""
+
+    def __init__(self, change: Callable[[list[str]], list[str]]) -> None:
+        self.change = change
+
+    def write(self, facts: Sequence[Fact], *, seed: int) -> Draft:
+        draft = SeededWriter().write(facts, seed=seed)
+        return Draft(texts=tuple(self.change(list(draft.texts))), writer="liar")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda texts: [text.replace("23", "24") for text in texts],
+        lambda texts: [text.replace("wheelhouse", "ghost") for text in texts],
+        lambda texts: texts[1:],
+        lambda texts: [*texts, texts[-1]],
+    ],
+    ids=["number", "name", "dropped", "doubled"],
+)
+def test_a_lie_is_refused_and_nothing_is_stored(sample: Store, change: Callable[[list[str]], list[str]]) -> None:
+    narrate(sample, seed=1)
+    before = rows(sample)
+    with pytest.raises(ScriptRefusedError, match=r"line [0-9]+ of the script for 2024-04-25 is refused") as error:
+        tell(sample, Liar(change), seed=7)
+    assert error.value.exit_code == 29
+    assert rows(sample) == before
+
+
+def test_a_fallback_is_said_and_changes_nothing_else(sample: Store, tmp_path: Path) -> None:
+    seeded = narrate(sample, seed=7)
+    before = rows(sample)
+    episode = narrate(sample, seed=7, model=tmp_path / "missing.gguf")
+    assert episode.lines == seeded.lines
+    assert episode.writer == "seeded"
+    assert episode.fallback is not None
+    assert f"the model did not write: {episode.fallback}\n" in plain_text(episode)
+    assert rows(sample) == before
+
+
+@pytest.mark.voice
+def test_a_model_s_episode_repeats_itself(sample: Store, tiny_model: Path) -> None:
+    first = narrate(sample, seed=7, model=tiny_model)
+    before = rows(sample)
+    assert first.writer.startswith("tiny.gguf sha256:")
+    assert first.fallback is None
+    assert narrate(sample, seed=7, model=tiny_model) == first
+    assert rows(sample) == before
+
+
+def test_the_screen_stays_narrow_and_keeps_names_whole(sample: Store) -> None:
+    screen = plain_text(narrate(sample, seed=7))
+    assert max(map(len, screen.splitlines())) <= 100
+    assert screen.startswith("THE PYPI PLACE // 2024-04-25 // 22 facts, verified\nseed 7, writer seeded\n\n")
+    assert screen.endswith("\n")
+
+
+def test_one_fact_is_counted_as_one(store: Store, record: Callable[..., Record]) -> None:
+    for observed_at in (0, 172_800):
+        store.add_record(record(observed_at=observed_at))
+    screen = plain_text(narrate(store, seed=7, day="1970-01-02"))
+    assert screen.startswith("THE PYPI PLACE // 1970-01-02 // 1 fact, verified\n")
+    assert len(screen.splitlines()) == 4
