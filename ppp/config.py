@@ -5,8 +5,9 @@ Mistakes are collected and told together, each with its place.
 
 import json
 import os
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -16,6 +17,8 @@ from urllib.parse import urljoin, urlsplit
 
 import jsonschema
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 import ppp
 from ppp.model.errors import ConfigError, MatrixError
@@ -24,6 +27,7 @@ from ppp.model.matrix import Matrix, Platform
 #: How this program names itself to those it asks; the contact is where its operator can be reached.
 CONTACT_VARIABLE: Final = "PPP_CONTACT"
 DEFAULT_CONTACT: Final = "the operator of this node has set no PPP_CONTACT"
+MAX_JOBS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,6 @@ class Config:
     contact: str
     model: Path | None
     jobs: int
-    node_name: str
 
     @property
     def public(self) -> Path:
@@ -61,13 +64,13 @@ def load(environ: Mapping[str, str], *, data: Path | None = None) -> Config:
     """
     mistakes: list[str] = []
     index_url = environ.get("PPP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
-    feed_url = environ.get("PPP_FEED_URL") or urljoin(index_url, "/rss/updates.xml")
-    for name, url in (("PPP_INDEX_URL", index_url), ("PPP_FEED_URL", feed_url)):
-        if urlsplit(url).scheme not in {"http", "https"}:
+    feed_url = environ.get("PPP_FEED_URL") or ""
+    for name, url in (("PPP_INDEX_URL", index_url), ("PPP_FEED_URL", feed_url or PYPI_SIMPLE_ENDPOINT)):
+        if not _is_web_address(url):
             mistakes.append(f"{name}={url!r} is not an http(s) address")
-    jobs_text = environ.get("PPP_JOBS") or str(os.cpu_count() or 1)
-    if not (jobs_text.isdecimal() and 1 <= int(jobs_text) <= 256):  # noqa: PLR2004 - named in the message
-        mistakes.append(f"PPP_JOBS={jobs_text!r} is not a number from 1 to 256")
+    jobs_text = environ.get("PPP_JOBS") or str(min(os.cpu_count() or 1, MAX_JOBS))
+    if not (re.fullmatch("[0-9]{1,9}", jobs_text) and 1 <= int(jobs_text) <= MAX_JOBS):
+        mistakes.append(f"PPP_JOBS={jobs_text!r} is not a number from 1 to {MAX_JOBS}")
     model = Path(environ["PPP_MODEL"]) if environ.get("PPP_MODEL") else None
     if model and not model.is_file():
         mistakes.append(f"PPP_MODEL={str(model)!r} is not a file")
@@ -79,12 +82,19 @@ def load(environ: Mapping[str, str], *, data: Path | None = None) -> Config:
     return Config(
         data=data or Path(environ.get("PPP_DATA") or "data"),
         index_url=index_url if index_url.endswith("/") else f"{index_url}/",
-        feed_url=feed_url,
+        feed_url=feed_url or urljoin(index_url, "/rss/updates.xml"),
         contact=contact,
         model=model,
         jobs=int(jobs_text),
-        node_name=environ.get("PPP_NODE_NAME") or "",
     )
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def load_matrix(path: Path) -> Matrix:
@@ -130,17 +140,27 @@ def resource(name: str) -> Path:
     raise ConfigError(f"PPP's own file {name} is missing", hint="install PPP again")
 
 
+def _pattern(_: object, pattern: str, instance: object, _schema: object) -> Iterator[jsonschema.ValidationError]:
+    # JSON Schema's $ is the very end; Python's also stands before a last newline.
+    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
+        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+_Validator: Final[type[jsonschema.Draft202012Validator]] = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator, {"pattern": _pattern}
+)
+
+
 @cache
 def _validator(name: str) -> jsonschema.Draft202012Validator:
-    registry_documents = [
-        json.loads(path.read_text("utf-8")) for path in sorted(resource("site/schemas").glob("*.schema.json"))
-    ]
-    from referencing import Registry, Resource  # noqa: PLC0415 - only validators need it
-
+    documents = [json.loads(path.read_text("utf-8")) for path in sorted(resource("site/schemas").glob("*.schema.json"))]
+    for document in documents:
+        # A referenced schema that names its dialect would be judged by jsonschema's own validator, not by ours.
+        del document["$schema"]
     registry: Registry[Any] = Registry().with_resources(
-        [(document["$id"], Resource.from_contents(document)) for document in registry_documents]
+        [(document["$id"], DRAFT202012.create_resource(document)) for document in documents]
     )
-    return jsonschema.Draft202012Validator(json.loads(resource(name).read_text("utf-8")), registry=registry)
+    return _Validator(json.loads(resource(name).read_text("utf-8")), registry=registry)
 
 
 def schema_mistakes(schema: str, data: object, *, most: int | None = None) -> list[str]:
@@ -149,7 +169,7 @@ def schema_mistakes(schema: str, data: object, *, most: int | None = None) -> li
     `most` stops after so many: a stranger's document may be nothing but mistakes.
     """
     found = islice(_validator(schema).iter_errors(data), most)
-    errors = sorted(found, key=lambda e: [str(p) for p in e.absolute_path])
+    errors = sorted(found, key=lambda e: [(isinstance(p, str), p) for p in e.absolute_path])
     return [f"{_place(error.absolute_path)}: {_short(error.message)}" for error in errors]
 
 

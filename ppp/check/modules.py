@@ -41,7 +41,11 @@ def modules_of(package: str, installation: Installation, suffixes: Sequence[str]
     declared = installation.import_names
     if declared is not None:
         names = [name.partition(";")[0].strip() for name in declared]
-        public = [n for n, raw in zip(names, declared, strict=True) if n and "private" not in raw.partition(";")[2]]
+        public = [
+            name
+            for name, raw in zip(names, declared, strict=True)
+            if _is_dotted(name.split(".")) and "private" not in raw.partition(";")[2]
+        ]
         if not public:
             return Modules(names=(), reason="its metadata declares that it has no modules")
         return Modules(names=tuple(public[:MAX_MODULES]))
@@ -65,7 +69,7 @@ def _importable(paths: Iterable[str], suffixes: Sequence[str]) -> set[str]:
         dotted = (*parts[:-1], parts[-1].removesuffix(suffix))
         if dotted[-1] == "__init__":
             dotted = dotted[:-1]
-        if dotted and all(part.isidentifier() and not keyword.iskeyword(part) for part in dotted):
+        if _is_dotted(dotted):
             modules.add(dotted)
     # What lies inside a package that is there itself is imported through it.
     tops = {m for m in modules if not any(m[:i] in modules for i in range(1, len(m)))}
@@ -74,6 +78,10 @@ def _importable(paths: Iterable[str], suffixes: Sequence[str]) -> set[str]:
     for module in sorted(tops, key=lambda m: (m[0], len(m), m)):
         chosen.setdefault(module[0], module)
     return {".".join(module) for module in chosen.values()}
+
+
+def _is_dotted(parts: Sequence[str]) -> bool:
+    return bool(parts) and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
 
 
 def _worth_importing(found: set[str], hinted: set[str]) -> set[str]:

@@ -158,3 +158,9 @@ class DatasetteError(PPPError):
     """Datasette could not be started."""
 
     exit_code = 32
+
+
+class ListenError(PPPError):
+    """An address that this node cannot listen on."""
+
+    exit_code = 34

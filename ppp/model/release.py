@@ -50,15 +50,22 @@ class Wanted:
         hint = "write a name, optionally with a version, as in six==1.17.0"
         try:
             requirement = Requirement(text)
-        except InvalidRequirement as error:
-            raise BadReleaseError(f"{text!r} is not a requirement", hint=hint) from error
+        except (InvalidRequirement, RecursionError) as error:
+            raise BadReleaseError(f"{_short(text)} is not a requirement", hint=hint) from error
         if requirement.url or requirement.marker or requirement.extras:
-            raise BadReleaseError(f"{text!r} has a URL, a marker or extras", hint=hint)
+            raise BadReleaseError(f"{_short(text)} has a URL, a marker or extras", hint=hint)
+        # packaging lets a version of any length through here, and fails on it only when it compares.
+        if any(len(specifier.version) > MAX_VERSION_LENGTH for specifier in requirement.specifier):
+            raise BadReleaseError(f"{_short(text)} names a version longer than any", hint=hint)
         return cls(package=parse_package(requirement.name), specifier=str(requirement.specifier))
 
     def __str__(self) -> str:
         """Give it as it can be typed again."""
         return f"{self.package}{self.specifier}"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= MAX_NAME_LENGTH else f"{text[:MAX_NAME_LENGTH]}…")
 
 
 def parse_package(text: str) -> str:

@@ -1,0 +1,19 @@
+"""Merging is set union of records by their ids: any order, any grouping, any repetition ends on the same set."""
+
+from ppp.ledger.batches import add_batch, holds_batch
+from ppp.ledger.schema import sqlite_errors
+from ppp.ledger.store import Store
+from ppp.mesh.batch import Batch
+
+
+def merge(store: Store, batch: Batch) -> int:
+    """Add a verified batch to the ledger in one transaction, whole or not at all; give how many records were new."""
+    with sqlite_errors(store.path), store.db.atomic():
+        if holds_batch(store.db, batch.id):
+            return 0
+        new = sum(
+            store.insert_record(record, None if record.log_sha256 is None else batch.logs[record.log_sha256])
+            for record in batch.records
+        )
+        add_batch(store.db, batch.id, node=batch.node, signature=batch.signature, records=batch.records)
+        return new

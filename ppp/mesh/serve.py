@@ -1,0 +1,242 @@
+"""Serving `public/` to anybody, and listening to pinned peers: a statement sent to `/announce` has its node fetched.
+
+An announcement carries no data that is used: whoever sends one can at most have a pinned peer asked, not too often.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Container
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path, PurePath
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from ppp.mesh.push import ANNOUNCE_PATH
+from ppp.mesh.statement import MAX_STATEMENT_BYTES, authentic, read_envelope
+from ppp.mesh.untrusted import plain
+from ppp.model.errors import LedgerBusyError, ListenError, PPPError, PublishError, RefusedError
+
+#: How long one peer's announcements are gathered into one fetch, and how long the body of one may take.
+ANNOUNCE_INTERVAL_S: Final = 60.0
+BODY_TIMEOUT_S: Final = 10.0
+#: What is under way when the server stops may be cut off: each batch is merged whole or not at all.
+STOP_GRACE_S: Final = 5
+MAX_CONNECTIONS: Final = 200
+MAX_PORT: Final = 65_535
+
+#: What a file is must not depend on the machine's own table of types.
+MEDIA_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".db": "application/vnd.sqlite3",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".sha256": "text/plain; charset=utf-8",
+    ".sig": "text/plain; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".xml": "application/xml",
+}
+
+_log = logging.getLogger(__name__)
+
+
+def app(
+    public: Path,
+    *,
+    pinned: Callable[[], Container[str]],
+    on_announce: Callable[[str], None],
+    interval_s: float = ANNOUNCE_INTERVAL_S,
+    body_timeout_s: float = BODY_TIMEOUT_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> Starlette:
+    """Give the web application over a web root.
+
+    `pinned` is asked at each announcement; `on_announce` gets the id of a node that announced something and fetches
+    from it, in one thread, at most once per node and interval. Raises `PublishError` if there is no web root.
+    """
+    if not public.is_dir():
+        raise PublishError(f"there is nothing to serve at {public}", hint="publish first")
+    announced = Announced(on_announce, interval_s=interval_s, clock=clock)
+
+    async def announce(request: Request) -> Response:
+        try:
+            async with asyncio.timeout(body_timeout_s):
+                body = await _body(request)
+        except TimeoutError:
+            return _answer(HTTPStatus.REQUEST_TIMEOUT, f"no statement within {body_timeout_s:g} seconds")
+        if body is None:
+            return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_STATEMENT_BYTES} bytes")
+        return await _announce(body, pinned=pinned, announced=announced)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        thread = threading.Thread(target=announced.work, name="announced", daemon=True)
+        thread.start()
+        yield
+        announced.close()
+        await run_in_threadpool(thread.join, STOP_GRACE_S)
+
+    routes = [
+        Route(f"/{ANNOUNCE_PATH}", announce, methods=["POST"]),
+        Mount("/", PublicFiles(directory=public, html=True)),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+async def _body(request: Request) -> bytes | None:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_STATEMENT_BYTES:
+            return None
+    return bytes(body)
+
+
+async def _announce(body: bytes, *, pinned: Callable[[], Container[str]], announced: "Announced") -> Response:
+    try:
+        envelope = read_envelope(body)
+    except RefusedError as error:
+        return _answer(HTTPStatus.BAD_REQUEST, error.what)
+    try:
+        statement = authentic(envelope, pinned=await run_in_threadpool(pinned))
+    except RefusedError as error:
+        return _answer(HTTPStatus.FORBIDDEN, error.what)
+    announced.add(statement.node)
+    return _answer(HTTPStatus.ACCEPTED, "it will be fetched")
+
+
+def _answer(status: HTTPStatus, text: str) -> Response:
+    return PlainTextResponse(f"{plain(text)}\n", status_code=status, headers={"X-Content-Type-Options": "nosniff"})
+
+
+class PublicFiles(StaticFiles):
+    """The web root, each file under the type its suffix stands for."""
+
+    def file_response(
+        self, full_path: "str | os.PathLike[str]", stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """Answer with a file, or that it has not changed."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        media_type = MEDIA_TYPES.get(PurePath(full_path).suffix)
+        if media_type and "content-type" in response.headers:
+            response.headers["content-type"] = media_type
+        return response
+
+
+class Announced:
+    """The nodes that announced something: fetched one after the other, each at most once per interval (seconds).
+
+    What is announced during an interval is not lost: one fetch at its end finds all of it.
+    """
+
+    def __init__(self, fetch: Callable[[str], None], *, interval_s: float, clock: Callable[[], float]) -> None:
+        """Take what fetches from a node."""
+        self._fetch = fetch
+        self._interval_s = interval_s
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._due: dict[str, float] = {}
+        self._fetched: dict[str, float] = {}
+        self._closed = False
+
+    def add(self, node: str) -> None:
+        """Have a node fetched as soon as its interval is over."""
+        with self._changed:
+            earliest = self._clock()
+            if node in self._fetched:
+                earliest = max(earliest, self._fetched[node] + self._interval_s)
+            self._due.setdefault(node, earliest)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Let `work` end after what it is at."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def work(self) -> None:
+        """Fetch whatever falls due, until closed; what fails is logged, what finds the ledger busy comes again."""
+        while (node := self._next()) is not None:
+            try:
+                self._fetch(node)
+            except LedgerBusyError:
+                # Another command of this node is at work; what was announced is still there afterwards.
+                self.add(node)
+            except PPPError as error:
+                _log.warning("nothing came of the announcement of %s: %s", node, error)
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                # A mistake of ours in one fetch must not leave the node deaf.
+                _log.exception("fetching from %s failed", node)
+
+    def _next(self) -> str | None:
+        with self._changed:
+            while not self._closed:
+                node = min(self._due, key=self._due.__getitem__, default=None)
+                if node is None:
+                    self._changed.wait()
+                elif (wait_s := self._due[node] - self._clock()) > 0:
+                    self._changed.wait(wait_s)
+                else:
+                    del self._due[node]
+                    self._fetched[node] = self._clock()
+                    return node
+        return None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket of an address, IPv4 or IPv6 (`::` takes both), port 0 for any; raise `ListenError`."""
+    host = host.removeprefix("[").removesuffix("]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    hint = "choose another address with --host and --port"
+    if not 0 <= port <= MAX_PORT:
+        raise ListenError(f"cannot listen on port {port}: a port is a number from 0 to {MAX_PORT}", hint=hint)
+    try:
+        return socket.create_server((host, port), family=family, dualstack_ipv6=host == "::", backlog=MAX_CONNECTIONS)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {host} port {port}: {error}", hint=hint) from error
+
+
+def address(listening: socket.socket) -> str:
+    """Give the address that a browser on this machine finds a socket at."""
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/"
+
+
+def server(application: Starlette) -> uvicorn.Server:
+    """Give a server of an application that keeps quiet, believes no proxy, and stops within seconds."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            http="h11",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=STOP_GRACE_S,
+        )
+    )
+
+
+def run(application: Starlette, listening: socket.socket) -> None:
+    """Serve an application on an open socket until SIGINT or SIGTERM."""
+    server(application).run(sockets=[listening])

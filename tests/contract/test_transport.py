@@ -1,0 +1,258 @@
+"""The ports to other nodes, on the fake and on the real adapter against a server on loopback: what both must do."""
+
+import importlib.util
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from ppp.mesh.fetch import HttpTransport
+from ppp.model.errors import PeerError, RefusedError
+
+AGENT = "the-pypi-place/0 (contract)"
+FILES = {"a.json": b'{"a": 1}', "deep/b.sig": b"00\n", "empty": b"", "large": b"x" * 200_000}
+
+
+def memory_transport() -> Any:
+    """Give the fake that the mesh's own tests run on."""
+    path = Path(__file__).parent.parent / "unit" / "mesh" / "memory.py"
+    spec = importlib.util.spec_from_file_location("memory", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.MemoryTransport()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A web root with some bad manners on call."""
+
+    server: "Host"
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+        manners: dict[str, Callable[[], None]] = {
+            "/near": lambda: self.redirect("/a.json"),
+            "/relative": lambda: self.redirect("a.json"),
+            "/round": lambda: self.redirect("/round"),
+            "/far": lambda: self.redirect("http://127.0.0.2:1/a.json"),
+            "/scheme": lambda: self.redirect("file:///etc/passwd"),
+            "/host": lambda: self.redirect(f"http://localhost:{self.server.server_port}/a.json"),
+            "/nowhere": lambda: self.redirect("http://[/"),
+            "/gzip": lambda: self.answer(b"\x1f\x8b", {"Content-Encoding": "gzip"}),
+            "/cut": lambda: self.answer(b"half", {"Content-Length": "8"}),
+            "/trickle": self.trickle,
+            "/silence": lambda: self.server.over.wait(5) and None,
+            "/chunked": self.chunked,
+            "/endless": self.endless,
+            "/error": lambda: self.send_error(500),
+        }
+        path = self.path.removeprefix("/")
+        if self.path in manners:
+            manners[self.path]()
+        elif path in FILES:
+            self.answer(FILES[path], {"Content-Length": str(len(FILES[path]))})
+        else:
+            self.send_error(404)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.posted.append((self.path, self.headers["Content-Type"], body))
+        self.send_response({"/announce": 202, "/moved": 302}.get(self.path, 403))
+        if self.path == "/moved":
+            self.send_header("Location", "/announce")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def redirect(self, location: str) -> None:
+        self.answer(b"", {"Location": location, "Content-Length": "0"}, status=302)
+
+    def answer(self, body: bytes, headers: dict[str, str], *, status: int = 200) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def trickle(self) -> None:
+        self.answer(b"", {"Content-Length": "1000"})
+        while not self.server.over.wait(0.02):
+            self.wfile.write(b"x")
+            self.wfile.flush()
+
+    def chunked(self) -> None:
+        self.answer(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", {"Transfer-Encoding": "chunked"})
+
+    def endless(self) -> None:
+        self.answer(b"", {})
+        while not self.server.over.is_set():
+            self.wfile.write(b"x" * 65_536)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+class Host(ThreadingHTTPServer):
+    """The server, and what it was asked and sent."""
+
+    daemon_threads = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.posted: list[tuple[str, str, bytes]] = []
+        self.over = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+
+    def handle_error(self, *_: object) -> None:
+        """Keep quiet about clients that hang up, as they should."""
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    with Host() as host:
+        thread = threading.Thread(target=host.serve_forever, args=(0.02,))
+        thread.start()
+        yield host
+        host.over.set()
+        host.shutdown()
+        thread.join()
+
+
+def real(**changes: float) -> HttpTransport:
+    return HttpTransport(user_agent=AGENT, connect_timeout_s=5, read_timeout_s=5, **changes)
+
+
+class Place(Protocol):
+    """A transport, and the address of a web root that holds FILES."""
+
+    transport: Any
+    url: str
+
+
+@pytest.fixture(params=["fake", "real"])
+def place(request: pytest.FixtureRequest, host: Host) -> Place:
+    class Here:
+        transport: Any = real()
+        url = host.url
+
+    if request.param == "fake":
+        Here.transport = memory_transport()
+        Here.url = "http://node.example/"
+        Here.transport.files = {Here.url + path: data for path, data in FILES.items()}
+        Here.transport.statuses = {f"{Here.url}announce": 202, f"{Here.url}a.json": 403}
+    return Here()
+
+
+# What both do.
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_comes_as_it_is(place: Place, path: str) -> None:
+    assert place.transport.get(place.url + path, max_bytes=200_000) == FILES[path]
+    assert place.transport.get(place.url + path, max_bytes=len(FILES[path])) == FILES[path]
+
+
+def test_a_file_that_is_not_there_is_told(place: Place) -> None:
+    with pytest.raises(PeerError, match="none answered 404"):
+        place.transport.get(f"{place.url}none", max_bytes=10)
+
+
+@pytest.mark.parametrize("path", ["a.json", "large"])
+def test_a_file_larger_than_asked_for_is_refused(place: Place, path: str) -> None:
+    with pytest.raises(RefusedError, match=rf"{path} refused: it is larger than 7 bytes"):
+        place.transport.get(place.url + path, max_bytes=7)
+
+
+def test_a_body_is_posted_and_the_status_given(place: Place) -> None:
+    assert place.transport.post(f"{place.url}announce", b"{}") == 202
+    assert place.transport.post(f"{place.url}a.json", b"{}") == 403
+
+
+def test_nobody_there_is_told(place: Place) -> None:
+    nobody = "http://127.0.0.1:1/"
+    with pytest.raises(PeerError, match=r"http://127\.0\.0\.1:1/announce cannot be reached"):
+        place.transport.post(f"{nobody}announce", b"{}")
+    with pytest.raises(PeerError, match=r"http://127\.0\.0\.1:1/statement\.json"):
+        place.transport.get(f"{nobody}statement.json", max_bytes=10)
+
+
+# What only a network can do.
+
+
+def test_it_says_who_asks_and_wants_no_compression(host: Host) -> None:
+    real().get(f"{host.url}a.json", max_bytes=100)
+    ((_, headers),) = host.asked
+    assert headers["user-agent"] == AGENT
+    assert headers["accept-encoding"] == "identity"
+    real().post(f"{host.url}announce", b'{"a": 1}')
+    assert host.posted == [("/announce", "application/json", b'{"a": 1}')]
+
+
+def test_it_hands_out_no_password(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login someone password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    real().get(f"{host.url}a.json", max_bytes=100)
+    ((_, headers),) = host.asked
+    assert "authorization" not in headers
+
+
+@pytest.mark.parametrize("path", ["near", "relative"])
+def test_a_redirect_within_the_host_is_followed(host: Host, path: str) -> None:
+    assert real().get(host.url + path, max_bytes=100) == FILES["a.json"]
+
+
+@pytest.mark.parametrize("path", ["far", "scheme", "host", "nowhere"])
+def test_a_redirect_to_elsewhere_is_not_followed(host: Host, path: str) -> None:
+    with pytest.raises(PeerError, match=rf"{path} (redirects elsewhere|cannot be reached: .*IPv6)"):
+        real().get(host.url + path, max_bytes=100)
+    assert [asked for asked, _ in host.asked] == [f"/{path}"]
+
+
+def test_redirects_come_to_an_end(host: Host) -> None:
+    with pytest.raises(PeerError, match="redirects more than 3 times"):
+        real().get(f"{host.url}round", max_bytes=100)
+    assert len(host.asked) == 4
+
+
+def test_a_post_is_not_redirected(host: Host) -> None:
+    assert real().post(f"{host.url}moved", b"{}") == 302
+    assert [path for path, _, _ in host.posted] == ["/moved"]
+
+
+def test_a_chunked_answer_comes_whole(host: Host) -> None:
+    assert real().get(f"{host.url}chunked", max_bytes=5) == b"abcde"
+    with pytest.raises(RefusedError, match="larger than 4 bytes"):
+        real().get(f"{host.url}chunked", max_bytes=4)
+
+
+def test_an_endless_answer_is_left_at_the_cap(host: Host) -> None:
+    with pytest.raises(RefusedError, match="larger than 1,000,000 bytes"):
+        real().get(f"{host.url}endless", max_bytes=1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("gzip", "came compressed"), ("cut", "cannot be reached"), ("error", "answered 500")]
+)
+def test_an_answer_that_is_none_is_told(host: Host, path: str, reason: str) -> None:
+    with pytest.raises(PeerError, match=f"{path} {reason}") as told:
+        real().get(host.url + path, max_bytes=100)
+    assert str(told.value).isprintable()
+
+
+def test_a_server_that_trickles_meets_the_deadline(host: Host) -> None:
+    started = time.monotonic()
+    with pytest.raises(PeerError, match="took too long"):
+        real(total_s=0.2).get(f"{host.url}trickle", max_bytes=1000)
+    assert time.monotonic() - started < 3
+
+
+def test_a_server_that_keeps_silent_is_left(host: Host) -> None:
+    with pytest.raises(PeerError, match=r"cannot be reached: .*timed out"):
+        HttpTransport(user_agent=AGENT, read_timeout_s=0.2).get(f"{host.url}silence", max_bytes=10)

@@ -1,0 +1,154 @@
+"""Merging is set union: whatever the order, the grouping and the repetition, nodes end on the same ledger."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlite_utils import Database
+
+from ppp.ledger.batches import batch_bytes, batches, encode, root
+from ppp.ledger.published import counts
+from ppp.ledger.schema import migrations
+from ppp.ledger.store import Store
+from ppp.mesh.batch import Batch, verify
+from ppp.mesh.merge import merge
+from ppp.mesh.node import NodeKey
+from ppp.model.record import Record, current, sha256_hex
+from ppp.publish.current import current_bytes, current_document
+
+KEYS = {key.id: key for key in (NodeKey.from_seed(bytes([n]) * 32) for n in (1, 2, 3))}
+NOW = 1_714_089_600
+LOGS = {sha256_hex(text.encode()): text for text in ("one", "two", "")}
+
+#: Few packages, times and environments, so that records meet in the same cells; a record is told by its choices.
+CHOICES = st.tuples(
+    st.sampled_from(["alpha", "beta", "gamma"]),
+    st.sampled_from(["1.0", "1.0.post1", "2.0rc1"]),
+    st.sampled_from(["py39-slim", "py312-alpine"]),
+    st.sampled_from(["PASS", "FAIL", "TIMEOUT", "ERROR", "NA"]),
+    st.integers(min_value=NOW - 3, max_value=NOW),
+    st.sampled_from(sorted(KEYS)),
+    st.sampled_from([None, *sorted(LOGS)]),
+)
+Choice = tuple[str, str, str, str, int, str, str | None]
+MakeRecord = Callable[..., Record]
+
+
+def built(record: MakeRecord, choices: Sequence[Choice]) -> list[Record]:
+    return [
+        record(package, version, environment, result=result, observed_at=at, node=node, log_sha256=log)
+        for package, version, environment, result, at, node, log in choices
+    ]
+
+
+def batched(records: Sequence[Record], sizes: Sequence[int]) -> list[Batch]:
+    """Group records by node into batches of the given sizes in turn; a batch is verified as if it came from a peer."""
+    made: list[Batch] = []
+    for node, key in KEYS.items():
+        rest = [r for r in {r.id: r for r in records}.values() if r.node == node]
+        turn = 0
+        while rest:
+            size = sizes[turn % len(sizes)]
+            share, rest, turn = rest[:size], rest[size:], turn + 1
+            data = encode(node, share, {r.log_sha256: LOGS[r.log_sha256] for r in share if r.log_sha256})
+            found = verify(data, key.sign(data), batch_id=sha256_hex(data), accepted=KEYS, now=NOW)
+            assert isinstance(found, Batch)
+            made.append(found)
+    return made
+
+
+@contextmanager
+def ledger() -> Iterator[Store]:
+    db = Database(memory=True)
+    db.execute("PRAGMA foreign_keys = ON")
+    migrations.apply(db)
+    try:
+        yield Store(db, Path("memory"))
+    finally:
+        db.close()
+
+
+def dump(store: Store, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    names = [n for n in store.db.table_names() if n not in without and not n.startswith("_sqlite")]
+    return {name: sorted(json.dumps(row) for row in store.db.table(name).rows) for name in names}
+
+
+def published_current(store: Store) -> bytes:
+    return current_bytes(current_document(store.db, counts(store.db)))
+
+
+def merged(groups: Sequence[Batch]) -> dict[str, Any]:
+    with ledger() as store:
+        for batch in groups:
+            merge(store, batch)
+        return dump(store)
+
+
+given_records = st.lists(CHOICES, max_size=12)
+given_sizes = st.lists(st.integers(min_value=1, max_value=4), min_size=1, max_size=3)
+# The builder that the fixture gives keeps no state from one example to the next.
+steady = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@steady
+@given(choices=given_records, sizes=given_sizes, data=st.data())
+def test_order_and_repetition_do_not_matter(
+    record: MakeRecord, choices: list[Choice], sizes: list[int], data: st.DataObject
+) -> None:
+    groups = batched(built(record, choices), sizes)
+    shuffled = data.draw(st.permutations(groups))
+    again = data.draw(st.lists(st.sampled_from(groups), max_size=4)) if groups else []
+    assert merged(groups) == merged([*shuffled, *again])
+
+
+@steady
+@given(choices=given_records, sizes=given_sizes, other_sizes=given_sizes)
+def test_the_grouping_does_not_matter_to_what_is_held(
+    record: MakeRecord, choices: list[Choice], sizes: list[int], other_sizes: list[int]
+) -> None:
+    records = built(record, choices)
+    how_it_came = frozenset({"batches", "batch_records"})
+    with ledger() as one, ledger() as other:
+        for store, groups in ((one, batched(records, sizes)), (other, batched(records, other_sizes))):
+            for batch in groups:
+                merge(store, batch)
+        assert dump(one, without=how_it_came) == dump(other, without=how_it_came)
+        assert root(one.db) == root(other.db) == current_document(one.db, counts(one.db))["root"]
+        assert published_current(one) == published_current(other)
+
+
+@steady
+@given(choices=st.lists(CHOICES, min_size=1, max_size=12), sizes=given_sizes, cuts=st.lists(st.booleans(), max_size=24))
+def test_nodes_that_exchange_what_they_hold_end_on_the_same(
+    record: MakeRecord, choices: list[Choice], sizes: list[int], cuts: list[bool]
+) -> None:
+    groups = batched(built(record, choices), sizes)
+    with ledger() as one, ledger() as other:
+        for batch, first in zip(groups, [*cuts, *[True] * len(groups)], strict=False):
+            merge(one if first else other, batch)
+        for source, target in ((one, other), (other, one)):
+            for held in batches(source.db):
+                data = batch_bytes(source.db, held.id)
+                found = verify(data, held.signature, batch_id=held.id, accepted=KEYS, now=NOW)
+                assert isinstance(found, Batch)
+                merge(target, found)
+        assert dump(one) == dump(other) == merged(groups)
+        assert published_current(one) == published_current(other)
+
+
+@steady
+@given(choices=given_records, sizes=given_sizes)
+def test_what_is_current_is_a_function_of_the_set(record: MakeRecord, choices: list[Choice], sizes: list[int]) -> None:
+    records = built(record, choices)
+    best = current(records)
+    with ledger() as store:
+        for batch in batched(records, sizes):
+            merge(store, batch)
+        rows = store.db.execute("SELECT package, version, environment, record FROM results").fetchall()
+    assert {(p, v, e): r for p, v, e, r in rows} == {
+        (release.package, release.version, environment): found.id for (release, environment), found in best.items()
+    }

@@ -1,0 +1,154 @@
+"""Batches: sealed once, rebuilt byte for byte."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from nacl.signing import SigningKey
+
+from ppp.config import schema_mistakes
+from ppp.ledger.batches import (
+    MAX_BATCH_RECORDS,
+    SEALED_BYTES,
+    add_batch,
+    batch_bytes,
+    batch_files,
+    batches,
+    encode,
+    holds_batch,
+    root,
+    seal,
+)
+from ppp.ledger.store import Store
+from ppp.model.errors import LedgerDamagedError
+from ppp.model.record import Record, canonical, sha256_hex
+
+MakeRecord = Callable[..., Record]
+
+NODE = "ab" * 32
+OTHER = "cd" * 32
+
+
+def sign(message: bytes) -> str:
+    return SigningKey(b"k" * 32).sign(message).signature.hex()
+
+
+def test_a_batch_is_canonical_json_named_by_its_hash(store: Store, record: MakeRecord) -> None:
+    log = "some\x00log\né"
+    store.add_record(record("alpha"))
+    store.add_record(record("beta", result="FAIL", log_sha256=sha256_hex(log.encode())), log)
+    (batch_id,) = seal(store, node=NODE, sign=sign)
+    data = batch_bytes(store.db, batch_id)
+    document = json.loads(data)
+    assert sha256_hex(data) == batch_id
+    assert canonical(document) == data
+    assert schema_mistakes("site/schemas/batch.schema.json", document) == []
+    assert document["logs"] == {sha256_hex(log.encode()): log}
+    ids = [sha256_hex(canonical(row)) for row in document["records"]]
+    assert ids == sorted(ids)
+    (kept,) = batches(store.db)
+    assert (kept.id, kept.node, kept.signature, kept.records) == (batch_id, NODE, sign(data), 2)
+    assert holds_batch(store.db, batch_id)
+    assert not holds_batch(store.db, "00" * 32)
+
+
+def test_records_are_sealed_once_and_only_ones_own(store: Store, record: MakeRecord) -> None:
+    assert seal(store, node=NODE, sign=sign) == ()
+    store.add_record(record("alpha", observed_at=5))
+    store.add_record(record("beta", node=OTHER))
+    (one,) = seal(store, node=NODE, sign=sign)
+    assert seal(store, node=NODE, sign=sign) == ()
+    store.add_record(record("gamma", observed_at=7))
+    store.add_record(record("delta", observed_at=6))
+    (two,) = seal(store, node=NODE, sign=sign)
+    spans = {b.id: (b.records, b.first_observed_at, b.last_observed_at) for b in batches(store.db)}
+    assert spans == {one: (1, 5, 5), two: (2, 6, 7)}
+
+
+def test_the_same_records_make_the_same_batch_in_whatever_order_they_came(record: MakeRecord) -> None:
+    records = [record(name) for name in ("alpha", "beta", "gamma")]
+    assert encode(NODE, records, {}) == encode(NODE, records[::-1], {})
+
+
+def test_many_records_make_several_batches(store: Store, record: MakeRecord) -> None:
+    expected = {record(f"package-{n}").id for n in range(8)}
+    for n in range(8):
+        store.add_record(record(f"package-{n}"))
+    sealed = seal(store, node=NODE, sign=sign, most=3)
+    assert [b.records for b in sorted(batches(store.db), key=lambda b: sealed.index(b.id))] == [3, 3, 2]
+    rows = store.db.execute("SELECT record FROM batch_records").fetchall()
+    assert sorted(r for (r,) in rows) == sorted(expected)
+
+
+def test_great_logs_make_several_batches(store: Store, record: MakeRecord) -> None:
+    logs = [f"{n}" * (SEALED_BYTES // 2 - 100_000) for n in (1, 2, 3)]
+    for log in logs:
+        store.add_record(record(f"package-{log[0]}", log_sha256=sha256_hex(log.encode())), log)
+    seal(store, node=NODE, sign=sign)
+    assert sorted(b.records for b in batches(store.db)) == [1, 2]
+    assert max(len(data) for _, data in batch_files(store.db)) <= SEALED_BYTES
+
+
+def test_the_schema_takes_as_many_records_as_are_sealed() -> None:
+    document = {"schema": "ppp-batch-1", "node": NODE, "logs": {}, "records": [None] * (MAX_BATCH_RECORDS + 1)}
+    (mistake, *_) = schema_mistakes("site/schemas/batch.schema.json", document, most=1)
+    assert mistake.startswith("records: ")
+    document["records"] = [None] * MAX_BATCH_RECORDS
+    (mistake, *_) = schema_mistakes("site/schemas/batch.schema.json", document, most=1)
+    assert mistake.startswith("records[0]: ")
+
+
+def test_a_record_may_stand_in_several_batches(store: Store, record: MakeRecord) -> None:
+    records = [record("alpha"), record("beta")]
+    for one in records:
+        store.add_record(one)
+    data = encode(NODE, records[:1], {})
+    add_batch(store.db, sha256_hex(data), node=NODE, signature=sign(data), records=records[:1])
+    other = encode(NODE, records, {})
+    add_batch(store.db, sha256_hex(other), node=NODE, signature=sign(other), records=records)
+    assert batch_bytes(store.db, sha256_hex(data)) == data
+    assert batch_bytes(store.db, sha256_hex(other)) == other
+
+
+def test_files_are_given_as_they_are_published(store: Store, record: MakeRecord) -> None:
+    store.add_record(record())
+    (batch_id,) = seal(store, node=NODE, sign=sign)
+    data = batch_bytes(store.db, batch_id)
+    assert list(batch_files(store.db)) == [
+        (f"batches/{batch_id}.json", data),
+        (f"batches/{batch_id}.sig", f"{sign(data)}\n".encode()),
+    ]
+
+
+def test_a_batch_that_cannot_be_rebuilt_is_told(store: Store, record: MakeRecord) -> None:
+    store.add_record(record(log_sha256=sha256_hex(b"log")), "log")
+    (batch_id,) = seal(store, node=NODE, sign=sign)
+    store.db.execute("UPDATE records SET arch = 'other'")
+    with pytest.raises(LedgerDamagedError, match=f"the batch {batch_id} cannot be rebuilt"):
+        batch_bytes(store.db, batch_id)
+    with pytest.raises(LedgerDamagedError, match="cannot be rebuilt"):
+        batch_bytes(store.db, "00" * 32)
+    store.db.execute("PRAGMA foreign_keys = OFF")
+    store.db.execute("DELETE FROM logs")
+    with pytest.raises(LedgerDamagedError, match="is missing from the ledger"):
+        batch_bytes(store.db, batch_id)
+
+
+def test_sealing_that_fails_leaves_nothing(store: Store, record: MakeRecord) -> None:
+    store.add_record(record())
+
+    def refuse(_: bytes) -> str:
+        raise OSError(5, "the key is on a stick that was pulled out")
+
+    with pytest.raises(OSError, match="pulled out"):
+        seal(store, node=NODE, sign=refuse)
+    assert batches(store.db) == []
+
+
+def test_the_root_is_of_the_set(store: Store, record: MakeRecord) -> None:
+    assert root(store.db) == sha256_hex(b"")
+    records = [record("alpha"), record("beta")]
+    for one in records:
+        store.add_record(one)
+    lines = "".join(f"{record_id}\n" for record_id in sorted(r.id for r in records))
+    assert root(store.db) == sha256_hex(lines.encode())

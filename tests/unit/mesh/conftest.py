@@ -1,0 +1,142 @@
+"""Nodes in memory: a key, a ledger, and a web root that can be published, tampered with and signed again."""
+
+import importlib.util
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from ppp.ledger.batches import batch_files, root, seal
+from ppp.ledger.peers import Peer
+from ppp.ledger.statements import statement_files
+from ppp.ledger.store import Store
+from ppp.mesh.node import NodeKey
+from ppp.mesh.peer import add
+from ppp.mesh.statement import Statement, envelope, issue
+from ppp.model.record import Record, canonical, sha256_hex
+
+NOW = 1_714_089_600  # 2024-04-26T00:00:00Z, a day after the records' default
+#: Bookkeeping that a refusal may touch: why it was refused, and the evidence of a fork.
+NOTES = frozenset({"peers", "forks"})
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+memory = _load(Path(__file__).parent / "memory.py")
+
+
+def dump(db: Database, *, without: frozenset[str] = frozenset()) -> str:
+    """Give all rows of all tables but sqlite's own, in an order that does not depend on how they came in."""
+    names = [name for name in db.table_names() if name not in without and not name.startswith("_sqlite")]
+    tables = {name: sorted(map(repr, db.table(name).rows)) for name in names}
+    return json.dumps(tables, indent=0, sort_keys=True)
+
+
+@dataclass(kw_only=True)
+class Node:
+    """A node with its ledger, at an address on the common transport."""
+
+    key: NodeKey
+    store: Store
+    url: str
+    web: Any
+    now: int = NOW
+    changes: dict[str, object] = field(default_factory=dict)
+
+    def pin(self, other: "Node") -> Peer:
+        return add(self.store, self.key, other.url, other.key.id, now=NOW)
+
+    def add(self, *records: Record, log: str | None = None) -> None:
+        for record in records:
+            self.store.add_record(record, log)
+
+    def publish(self, **extra: bytes) -> None:
+        """Seal, and lay out the web root with its list of files and a statement on it."""
+        seal(self.store, node=self.key.id, sign=self.key.sign)
+        self.lay_out({**dict(batch_files(self.store.db)), **{name.replace("__", "/"): b for name, b in extra.items()}})
+
+    def lay_out(self, files: dict[str, bytes], listing: bytes | None = None) -> None:
+        """Publish these files with a statement that vouches for them, whatever they are."""
+        rows = sorted([path, len(data), sha256_hex(data)] for path, data in files.items())
+        listing = listing or json.dumps({"schema": "ppp-files-1", "files": rows}).encode()
+        issue(
+            self.store,
+            self.key,
+            current_sha256=root(self.store.db),
+            files_sha256=sha256_hex(listing),
+            root=root(self.store.db),
+            records=self.store.db.table("records").count,
+            images={"py312-slim": f"sha256:{'0' * 64}"},
+            pip_version="26.0.1",
+            now=self.now,
+        )
+        for url in [url for url in self.web.files if url.startswith(self.url)]:
+            del self.web.files[url]
+        for path, data in {**files, "files.json": listing, **dict(statement_files(self.store.db))}.items():
+            self.web.files[self.url + path] = data
+
+    def batch(self, document: dict[str, Any], *, key: NodeKey | None = None) -> str:
+        """Publish one batch of any content, signed and vouched for; give its id."""
+        data = canonical(document)
+        return self.raw_batch(data, (key or self.key).sign(data))
+
+    def raw_batch(self, data: bytes, signature: str) -> str:
+        batch_id = sha256_hex(data)
+        self.lay_out({f"batches/{batch_id}.json": data, f"batches/{batch_id}.sig": f"{signature}\n".encode()})
+        return batch_id
+
+    def statement(self, **changes: object) -> bytes:
+        """Give the envelope last published with some fields changed, signed anew."""
+        signed = json.loads(self.web.files[f"{self.url}statement.json"])["signed"]
+        return envelope(Statement.from_json({**signed, **changes}), self.key)
+
+    def dump(self, *, without: frozenset[str] = NOTES) -> str:
+        return dump(self.store.db, without=without)
+
+
+@pytest.fixture
+def web() -> Any:
+    return memory.MemoryTransport()
+
+
+@pytest.fixture
+def node(tmp_path: Path, web: Any) -> Iterator[Callable[[int], Node]]:
+    """A maker of nodes, told apart by a number."""
+    with ExitStack() as stack:
+
+        def make(number: int) -> Node:
+            store = stack.enter_context(Store.open(tmp_path / f"node{number}"))
+            key = NodeKey.from_seed(bytes([number]) * 32)
+            return Node(key=key, store=store, url=f"http://node{number}.example/", web=web)
+
+        yield make
+
+
+@pytest.fixture
+def batch_document(record: Callable[..., Record]) -> Callable[..., dict[str, Any]]:
+    """A maker of batch documents that are right unless told otherwise."""
+
+    def make(key: NodeKey, *packages: str, **changes: object) -> dict[str, Any]:
+        records = [record(package, node=key.id, **changes) for package in packages or ("alpha", "beta")]
+        rows = [r.to_json() for r in sorted(records, key=lambda r: r.id)]
+        return {"schema": "ppp-batch-1", "node": key.id, "records": rows, "logs": {}}
+
+    return make
+
+
+@pytest.fixture
+def dumped() -> Callable[..., str]:
+    return dump

@@ -1,0 +1,59 @@
+"""A batch goes in whole, or not at all, or is there already."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ppp.ledger.batches import batch_bytes
+from ppp.ledger.store import Store
+from ppp.mesh.batch import Batch, verify
+from ppp.mesh.merge import merge
+from ppp.mesh.node import NodeKey
+from ppp.model.matrix import Cell
+from ppp.model.record import canonical, sha256_hex
+
+KEY = NodeKey.from_seed(b"k" * 32)
+
+
+@pytest.fixture
+def batch(batch_document: Callable[..., dict[str, Any]]) -> Batch:
+    document = batch_document(KEY, result="FAIL", log_sha256=sha256_hex(b"log"))
+    data = canonical({**document, "logs": {sha256_hex(b"log"): "log"}})
+    found = verify(data, KEY.sign(data), batch_id=sha256_hex(data), accepted={KEY.id}, now=1_714_089_600)
+    assert isinstance(found, Batch)
+    return found
+
+
+def test_a_merged_batch_can_be_handed_on_byte_for_byte(store: Store, batch: Batch) -> None:
+    assert merge(store, batch) == 2
+    assert sha256_hex(batch_bytes(store.db, batch.id)) == batch.id
+
+
+def test_merging_again_changes_nothing(store: Store, batch: Batch, dumped: Callable[..., str]) -> None:
+    merge(store, batch)
+    before = dumped(store.db)
+    assert merge(store, batch) == 0
+    assert dumped(store.db) == before
+
+
+def test_records_that_are_there_already_are_not_counted(store: Store, batch: Batch) -> None:
+    store.add_record(batch.records[0], "log")
+    assert merge(store, batch) == 1
+
+
+def test_a_batch_that_does_not_fit_leaves_nothing(store: Store, batch: Batch, dumped: Callable[..., str]) -> None:
+    before = dumped(store.db)
+    spoiled = Batch(
+        id=batch.id, node=batch.node, signature=batch.signature, records=batch.records, logs={sha256_hex(b"log"): "gol"}
+    )
+    with pytest.raises(ValueError, match="the log is not the one"):
+        merge(store, spoiled)
+    assert dumped(store.db) == before
+
+
+def test_another_nodes_verdict_takes_no_cell_off_the_queue(store: Store, batch: Batch) -> None:
+    release = batch.records[0].release
+    store.enqueue([Cell(release=release, environment="py312-slim")], source="feed", now=1)
+    merge(store, batch)
+    assert store.queue_length() == 1

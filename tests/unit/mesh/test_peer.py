@@ -1,0 +1,106 @@
+"""Pinning peers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ppp.ledger.peers import Peer, peers
+from ppp.ledger.store import Store
+from ppp.mesh.node import NodeKey
+from ppp.mesh.peer import add, find, parse_url, remove
+from ppp.mesh.sync import sync
+from ppp.model.errors import PeerError
+
+KEY = NodeKey.from_seed(b"k" * 32)
+ONE = NodeKey.from_seed(b"1" * 32).id
+TWO = NodeKey.from_seed(b"2" * 32).id
+
+
+def test_peers_are_pinned_found_and_removed(store: Store) -> None:
+    one = add(store, KEY, "https://one.example/ppp", ONE.upper(), now=5)
+    two = add(store, KEY, "http://[200:1234::1]:8080/", TWO, now=6)
+    assert one == Peer(node=ONE, url="https://one.example/ppp/", added_at=5)
+    assert peers(store.db) == [one, two]
+    assert find(store, ONE) == find(store, "https://one.example/ppp") == find(store, "https://one.example/ppp/") == one
+    assert remove(store, "http://[200:1234::1]:8080/") == two
+    assert remove(store, ONE) == one
+    assert peers(store.db) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://Node.Example", "https://node.example/"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/"),
+        ("http://[200:6fc8:9220::1]:8080", "http://[200:6fc8:9220::1]:8080/"),
+        ("https://user.github.example/Repo/", "https://user.github.example/Repo/"),
+    ],
+)
+def test_an_address_is_of_a_web_root(text: str, url: str) -> None:
+    assert parse_url(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "node.example",
+        "ftp://node.example/",
+        "file:///etc/passwd",
+        "https://",
+        "http://:80/",
+        "http://[200::1/",
+        "http://[zz]/",
+        "http://node.example:99999/",
+        "http://node.example:x/",
+        "http://user:secret@node.example/",
+        "http://node.example/?a=b",
+        "http://node.example/#a",
+        "http://node.example/a b",
+        "http://node.example/\n",
+        "http://node.example\\@evil.example/",
+        "http://nöde.example/",
+        "http://node.example/" + "a" * 500,
+    ],
+)
+def test_what_is_no_address_is_told(text: str, store: Store, dumped: Callable[..., str]) -> None:
+    before = dumped(store.db)
+    with pytest.raises(PeerError, match=r"as in https://node\.example/") as told:
+        add(store, KEY, text, ONE, now=1)
+    assert str(told.value).isprintable()
+    assert dumped(store.db) == before
+
+
+@pytest.mark.parametrize("key", ["", "ab", "zz" * 32, ONE + "0", ONE + "\n"])
+def test_what_is_no_key_is_told(key: str, store: Store) -> None:
+    with pytest.raises(PeerError, match="a key is 64 hex digits"):
+        add(store, KEY, "http://one.example/", key, now=1)
+
+
+def test_a_node_is_no_peer_of_its_own(store: Store) -> None:
+    with pytest.raises(PeerError, match="own key"):
+        add(store, KEY, "http://one.example/", KEY.id, now=1)
+
+
+def test_a_key_or_an_address_is_pinned_once(store: Store) -> None:
+    add(store, KEY, "http://one.example/", ONE, now=1)
+    with pytest.raises(PeerError, match=r"is a peer already, at http://one\.example/"):
+        add(store, KEY, "http://two.example/", ONE, now=1)
+    with pytest.raises(PeerError, match=f"is the peer {ONE} already"):
+        add(store, KEY, "http://One.example", TWO, now=1)
+
+
+def test_who_is_no_peer_cannot_be_removed(store: Store) -> None:
+    with pytest.raises(PeerError, match=r"'x\\n' is no peer .*ppp peer list"):
+        remove(store, "x\n")
+
+
+def test_removing_a_peer_keeps_what_came_from_it(node: Callable[[int], Any], record: Callable[..., Any]) -> None:
+    here, there = node(1), node(2)
+    there.add(record(node=there.key.id))
+    there.publish()
+    sync(here.store, here.key, here.pin(there), here.web, now=here.now)
+    before = here.dump()
+    remove(here.store, there.url)
+    assert here.dump() == before

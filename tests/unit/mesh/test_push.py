@@ -1,0 +1,44 @@
+"""Announcing to peers, of whom some listen."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ppp.mesh.push import Heard, push
+from ppp.model.errors import PeerError
+
+
+def test_each_peer_is_told_and_reported(node: Callable[[int], Any]) -> None:
+    here = node(1)
+    here.publish()
+    for number, status in ((2, 202), (3, 403), (4, 405), (5, None), (6, 404), (7, 500)):
+        peer = node(number)
+        here.pin(peer)
+        if status:
+            here.web.statuses[f"{peer.url}announce"] = status
+    announcements = push(here.store, here.web)
+    assert [(a.peer.url, a.heard, a.detail) for a in sorted(announcements, key=lambda a: a.peer.url)] == [
+        ("http://node2.example/", Heard.ACCEPTED, "answered 202"),
+        ("http://node3.example/", Heard.REFUSED, "answered 403"),
+        ("http://node4.example/", Heard.NOT_LISTENING, "answered 405"),
+        (
+            "http://node5.example/",
+            Heard.NOT_LISTENING,
+            "http://node5.example/announce cannot be reached: nobody is there",
+        ),
+        ("http://node6.example/", Heard.NOT_LISTENING, "answered 404"),
+        ("http://node7.example/", Heard.REFUSED, "answered 500"),
+    ]
+    assert {body for _, body in here.web.sent} == {here.web.files[f"{here.url}statement.json"]}
+
+
+def test_there_must_be_something_to_announce_and_somebody_to_hear_it(node: Callable[[int], Any]) -> None:
+    here = node(1)
+    here.pin(node(2))
+    with pytest.raises(PeerError, match=r"no statement to announce .publish first"):
+        push(here.store, here.web)
+    alone = node(3)
+    alone.publish()
+    with pytest.raises(PeerError, match="no peer to announce to"):
+        push(alone.store, alone.web)

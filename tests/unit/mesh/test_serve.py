@@ -1,0 +1,282 @@
+"""Serving and listening, with the real server on loopback."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from ppp.mesh.node import NodeKey
+from ppp.mesh.serve import Announced, address, app, listen, server
+from ppp.mesh.statement import Statement, envelope
+from ppp.model.errors import LedgerBusyError, ListenError, PeerError, PublishError
+
+NOW = 1_714_089_600
+KEY = NodeKey.from_seed(b"k" * 32)
+OTHER = NodeKey.from_seed(b"o" * 32)
+WAIT_S = 10
+
+
+def an_envelope(key: NodeKey, *, signed_by: NodeKey | None = None) -> bytes:
+    statement = Statement(
+        node=key.id,
+        sequence=1,
+        previous=None,
+        issued_at=NOW,
+        expires_at=NOW + 1,
+        current_sha256="aa" * 32,
+        files_sha256="bb" * 32,
+        root="cc" * 32,
+        records=0,
+        images={},
+        pip_version="26.0.1",
+    )
+    return envelope(statement, signed_by or key)
+
+
+class Served:
+    """A node that serves, and what it was told to fetch."""
+
+    def __init__(self, public: Path) -> None:
+        self.public = public
+        self.fetched: list[str] = []
+        self.told = threading.Semaphore(0)
+        self.url = ""
+
+    def on_announce(self, node: str) -> None:
+        self.fetched.append(node)
+        self.told.release()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    public = tmp_path / "public"
+    (public / "p").mkdir(parents=True)
+    (public / "index.html").write_text("<!doctype html><title>PPP</title>")
+    (public / "p" / "index.html").write_text("package")
+    (public / "current.json").write_text('{"a": 1}')
+    (public / "feed.xml").write_text("<rss/>")
+    (public / "x.sig").write_text("00\n")
+    (tmp_path / "node.key").write_text("secret")
+    (public / "link").symlink_to(tmp_path / "node.key")
+    node = Served(public)
+    application = app(public, pinned=lambda: {KEY.id}, on_announce=node.on_announce, interval_s=0, body_timeout_s=0.3)
+    running = server(application)
+    with listen("127.0.0.1", 0) as listening:
+        node.url = address(listening)
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield node
+        running.should_exit = True
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+
+
+def test_files_are_served_with_their_types(served: Served) -> None:
+    types = {
+        "": "text/html; charset=utf-8",
+        "p/": "text/html; charset=utf-8",
+        "current.json": "application/json",
+        "feed.xml": "application/xml",
+        "x.sig": "text/plain; charset=utf-8",
+    }
+    for path, media_type in types.items():
+        answer = requests.get(served.url + path, timeout=WAIT_S)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, media_type)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Server" not in answer.headers
+
+
+def test_ranges_head_and_not_modified_are_answered(served: Served) -> None:
+    url = f"{served.url}current.json"
+    part = requests.get(url, headers={"Range": "bytes=1-3"}, timeout=WAIT_S)
+    assert (part.status_code, part.content, part.headers["Content-Range"]) == (206, b'"a"', "bytes 1-3/8")
+    head = requests.head(url, timeout=WAIT_S)
+    assert (head.status_code, head.headers["Content-Length"], head.content) == (200, "8", b"")
+    again = requests.get(url, headers={"If-None-Match": head.headers["ETag"]}, timeout=WAIT_S)
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("path", ["../node.key", "%2e%2e/node.key", "p/../../node.key", "link", "//etc/passwd", "nope"])
+def test_nothing_outside_the_web_root_is_served(served: Served, path: str) -> None:
+    host, port = served.url.removeprefix("http://").strip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=WAIT_S) as talk:
+        talk.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: talk.recv(65536), b""))
+    assert answer.split(b" ")[1] == b"404"
+    assert b"secret" not in answer
+
+
+def test_a_pinned_peers_announcement_has_it_fetched(served: Served) -> None:
+    answer = requests.post(f"{served.url}announce", data=an_envelope(KEY), timeout=WAIT_S)
+    assert (answer.status_code, answer.text) == (202, "it will be fetched\n")
+    assert served.told.acquire(timeout=WAIT_S)
+    assert served.fetched == [KEY.id]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (an_envelope(OTHER), 403, "is not pinned"),
+        (an_envelope(KEY, signed_by=OTHER), 403, "its signature is not that of node"),
+        (b"", 400, "not JSON of ours"),
+        (b"[" * 60_000, 400, "nests deeper"),
+        (b'{"a": 1, "a": 1}', 400, "a key stands twice"),
+        (b'{"signed": {}}', 400, "breaks statement.schema.json"),
+        (b"x" * 65_537, 413, "more than 65536 bytes"),
+    ],
+)
+def test_any_other_announcement_is_turned_away(served: Served, body: bytes, status: int, reason: str) -> None:
+    answer = requests.post(f"{served.url}announce", data=body, timeout=WAIT_S)
+    assert answer.status_code == status
+    assert reason in answer.text
+    assert served.fetched == []
+
+
+def test_an_announcement_is_posted(served: Served) -> None:
+    assert requests.get(f"{served.url}announce", timeout=WAIT_S).status_code == 404
+    assert requests.post(f"{served.url}current.json", data=b"x", timeout=WAIT_S).status_code == 405
+
+
+def test_ipv6_is_served() -> None:
+    try:
+        listening = listen("[::1]", 0)
+    except ListenError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with listening:
+        assert address(listening).startswith("http://[::1]:")
+
+
+def test_an_address_that_is_taken_is_told() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(ListenError, match=rf"cannot listen on 127\.0\.0\.1 port {port}: .*--port"):
+            listen("127.0.0.1", port)
+    for host, bad_port in (("127.0.0.1", 70_000), ("127.0.0.1", -1), ("203.0.113.1", 0)):
+        with pytest.raises(ListenError, match="cannot listen on"):
+            listen(host, bad_port)
+
+
+def test_without_a_web_root_there_is_nothing_to_serve(tmp_path: Path) -> None:
+    with pytest.raises(PublishError, match="nothing to serve"):
+        app(tmp_path / "none", pinned=set, on_announce=print)
+
+
+def test_an_announcement_that_never_ends_is_not_waited_for(served: Served) -> None:
+    host, port = served.url.removeprefix("http://").strip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=WAIT_S) as talk:
+        talk.sendall(f"POST /announce HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\n{{".encode())
+        assert talk.recv(65536).split(b" ")[1] == b"408"
+    assert served.fetched == []
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def worked(announced: Announced, steps: Callable[[], None]) -> None:
+    thread = threading.Thread(target=announced.work)
+    thread.start()
+    try:
+        steps()
+    finally:
+        announced.close()
+        thread.join(WAIT_S)
+    assert not thread.is_alive()
+
+
+def test_many_announcements_of_one_node_are_one_fetch_each_interval() -> None:
+    clock = Clock()
+    fetched: list[tuple[str, float]] = []
+    told = threading.Semaphore(0)
+
+    def fetch(node: str) -> None:
+        fetched.append((node, clock.now))
+        told.release()
+
+    announced = Announced(fetch, interval_s=60, clock=clock)
+
+    def steps() -> None:
+        announced.add("a")
+        assert told.acquire(timeout=WAIT_S)
+        for _ in range(100):
+            announced.add("a")
+        announced.add("b")
+        assert told.acquire(timeout=WAIT_S)
+        assert not told.acquire(timeout=0.05)
+        clock.now += 60
+        announced.add("a")
+        assert told.acquire(timeout=WAIT_S)
+
+    worked(announced, steps)
+    assert fetched == [("a", 1000.0), ("b", 1000.0), ("a", 1060.0)]
+
+
+def test_fetches_do_not_overlap_and_none_is_lost_to_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    going: list[str] = []
+    overlaps: list[str] = []
+    told = threading.Semaphore(0)
+
+    def fetch(node: str) -> None:
+        overlaps.extend(going)
+        going.append(node)
+        threading.Event().wait(0.01)
+        going.remove(node)
+        told.release()
+        if node == "a":
+            raise PeerError("a is down", hint="wait")
+        if node == "b":
+            raise RuntimeError("a mistake of ours")
+
+    announced = Announced(fetch, interval_s=0, clock=Clock())
+
+    def steps() -> None:
+        for node in "abc":
+            announced.add(node)
+        for _ in "abc":
+            assert told.acquire(timeout=WAIT_S)
+
+    with caplog.at_level(logging.WARNING):
+        worked(announced, steps)
+    assert overlaps == []
+    messages: Any = [r.getMessage() for r in caplog.records]
+    assert messages == [
+        "nothing came of the announcement of a: a is down (wait)",
+        "fetching from b failed",
+    ]
+
+
+def test_an_announcement_outlasts_a_busy_ledger() -> None:
+    clock = Clock()
+    fetched: list[float] = []
+    told = threading.Semaphore(0)
+
+    def fetch(_: str) -> None:
+        fetched.append(clock.now)
+        told.release()
+        if len(fetched) < 2:
+            raise LedgerBusyError("another PPP is writing", hint="wait for it")
+
+    announced = Announced(fetch, interval_s=60, clock=clock)
+
+    def steps() -> None:
+        announced.add("a")
+        assert told.acquire(timeout=WAIT_S)
+        assert not told.acquire(timeout=0.05)
+        clock.now += 60
+        announced.add("b")
+        assert told.acquire(timeout=WAIT_S)
+        assert told.acquire(timeout=WAIT_S)
+
+    worked(announced, steps)
+    assert fetched == [1000.0, 1060.0, 1060.0]

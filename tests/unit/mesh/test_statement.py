@@ -1,0 +1,197 @@
+"""The chain of statements: when one is due, and when one is believed."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ppp.config import schema_mistakes
+from ppp.ledger.statements import newest_statement, statement_files
+from ppp.ledger.store import Store
+from ppp.mesh.node import NodeKey
+from ppp.mesh.statement import (
+    LIFE_S,
+    MAX_LIFE_S,
+    ForkedError,
+    Seen,
+    Statement,
+    check_order,
+    check_time,
+    envelope,
+    issue,
+    open_envelope,
+)
+from ppp.model.errors import RefusedError
+from ppp.model.record import canonical, sha256_hex
+
+NOW = 1_714_089_600
+KEY = NodeKey.from_seed(b"k" * 32)
+OTHER = NodeKey.from_seed(b"o" * 32)
+
+
+def a_statement(**changes: Any) -> Statement:
+    fields: dict[str, Any] = {
+        "node": KEY.id,
+        "sequence": 5,
+        "previous": "04" * 32,
+        "issued_at": NOW,
+        "expires_at": NOW + LIFE_S,
+        "current_sha256": "aa" * 32,
+        "files_sha256": "bb" * 32,
+        "root": "cc" * 32,
+        "records": 7,
+        "images": {"py312-slim": f"sha256:{'dd' * 32}"},
+        "pip_version": "26.0.1",
+    }
+    return Statement(**{**fields, **changes})
+
+
+def issued(store: Store, *, now: int = NOW, key: NodeKey = KEY, **changes: Any) -> bytes | None:
+    facts: dict[str, Any] = {
+        "current_sha256": "aa" * 32,
+        "files_sha256": "bb" * 32,
+        "root": "cc" * 32,
+        "records": 7,
+        "images": {},
+        "pip_version": "26.0.1",
+    }
+    return issue(store, key, now=now, **{**facts, **changes})
+
+
+def test_an_envelope_can_be_opened_by_who_pinned_its_node() -> None:
+    data = envelope(a_statement(), KEY)
+    assert open_envelope(data, pinned={KEY.id}) == a_statement()
+    assert schema_mistakes("site/schemas/statement.schema.json", json.loads(data)) == []
+    assert sha256_hex(canonical(json.loads(data)["signed"])) == a_statement().digest
+
+
+def test_a_statement_of_a_stranger_is_refused() -> None:
+    with pytest.raises(RefusedError, match=f"node {KEY.id} is not pinned"):
+        open_envelope(envelope(a_statement(), KEY), pinned={OTHER.id})
+
+
+def test_a_statement_signed_by_another_key_is_refused() -> None:
+    with pytest.raises(RefusedError, match=f"its signature is not that of node {KEY.id}"):
+        open_envelope(envelope(a_statement(), OTHER), pinned={KEY.id, OTHER.id})
+
+
+def test_a_changed_statement_is_refused() -> None:
+    document = json.loads(envelope(a_statement(), KEY))
+    document["signed"]["records"] = 8
+    with pytest.raises(RefusedError, match="its signature is not that of node"):
+        open_envelope(json.dumps(document).encode(), pinned={KEY.id})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"schema": "ppp-statement-2"}, "signed.schema: 'ppp-statement-1' was expected"),
+        ({"extra": 1}, "signed: Additional properties"),
+        ({"sequence": 0}, "signed.sequence"),
+        ({"previous": "x"}, "signed.previous"),
+        ({"images": {"x": f"sha256:{'dd' * 32}"}}, "signed.images"),
+        ({"root": f"{'cc' * 32}\n"}, r"signed\.root: .* does not match"),
+        ({"node": 1}, "signed.node"),
+    ],
+)
+def test_a_malformed_statement_is_refused(change: dict[str, object], reason: str) -> None:
+    signed = {**a_statement().to_json(), **change}
+    data = canonical({"signed": signed, "signature": KEY.sign(canonical(signed))})
+    with pytest.raises(RefusedError, match=reason):
+        open_envelope(data, pinned={KEY.id})
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"x" * 65_537, "larger than 65,536 bytes"),
+        (b"not json", "not JSON of ours"),
+        (b"{}", "'signed' is a required property"),
+        (b'{"signed": {}, "signed": {}}', "a key stands twice"),
+        (b"[" * 60_000, "nests deeper"),
+        (b'{"signed": 1, "signature": ""}', "breaks statement.schema.json"),
+    ],
+)
+def test_what_is_no_statement_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(RefusedError, match=reason):
+        open_envelope(data, pinned={KEY.id})
+
+
+def test_the_order_is_kept() -> None:
+    seen = Seen(sequence=5, digest=a_statement().digest)
+    for follower in (
+        a_statement(),
+        a_statement(sequence=6, previous=seen.digest),
+        a_statement(sequence=9, previous="00" * 32),
+    ):
+        check_order(follower, seen=seen)
+        check_order(follower, seen=None)
+    with pytest.raises(RefusedError, match=r"statement 4 .* number 5 was seen before"):
+        check_order(a_statement(sequence=4), seen=seen)
+    with pytest.raises(RefusedError, match=f"it follows {'00' * 32}, but the one before it was {seen.digest}"):
+        check_order(a_statement(sequence=6, previous="00" * 32), seen=seen)
+    with pytest.raises(RefusedError, match="it follows nothing"):
+        check_order(a_statement(sequence=6, previous=None), seen=seen)
+    with pytest.raises(ForkedError, match=r"signed another statement under that number .both are kept"):
+        check_order(a_statement(records=8), seen=seen)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"expires_at": NOW}, f"it expired at {NOW}"),
+        ({"issued_at": NOW - LIFE_S, "expires_at": NOW - 1}, "it expired"),
+        ({"issued_at": NOW + 3601}, "issued in the future"),
+        ({"expires_at": NOW + MAX_LIFE_S + 1}, "claims a life of"),
+        ({"issued_at": NOW, "expires_at": NOW - 1}, "claims a life of -1"),
+    ],
+)
+def test_a_statement_out_of_its_time_is_refused(change: dict[str, int], reason: str) -> None:
+    with pytest.raises(RefusedError, match=reason):
+        check_time(a_statement(**{"issued_at": NOW - 1, **change}), now=NOW)
+
+
+def test_a_statement_in_its_time_is_taken() -> None:
+    check_time(a_statement(), now=NOW)
+    check_time(a_statement(), now=NOW - 3600)
+    check_time(a_statement(), now=NOW + LIFE_S - 1)
+
+
+def test_a_chain_links_each_statement_to_the_one_before(store: Store) -> None:
+    one = issued(store)
+    two = issued(store, current_sha256="a2" * 32, now=NOW + 1)
+    three = issued(store, files_sha256="b2" * 32, current_sha256="a2" * 32, now=NOW + 2)
+    assert one
+    assert two
+    assert three
+    opened = [open_envelope(data, pinned={KEY.id}) for data in (one, two, three)]
+    assert [s.sequence for s in opened] == [1, 2, 3]
+    assert [s.previous for s in opened] == [None, opened[0].digest, opened[1].digest]
+    assert [s.expires_at - s.issued_at for s in opened] == [LIFE_S] * 3
+    assert dict(statement_files(store.db)) == {
+        "statements/1.json": one,
+        "statements/2.json": two,
+        "statements/3.json": three,
+        "statement.json": three,
+    }
+
+
+def test_nothing_is_said_twice_in_the_first_half_of_its_life(store: Store, dumped: Callable[..., str]) -> None:
+    assert issued(store)
+    before = dumped(store.db)
+    for now in (NOW, NOW - 100, NOW + LIFE_S // 2):
+        assert issued(store, now=now) is None
+    assert dumped(store.db) == before
+    assert issued(store, now=NOW + LIFE_S // 2 + 1)
+
+
+def test_another_key_begins_a_chain_of_its_own(store: Store) -> None:
+    issued(store)
+    data = issued(store, key=OTHER)
+    assert data
+    statement = open_envelope(data, pinned={OTHER.id})
+    assert (statement.sequence, statement.previous) == (2, None)
+    newest = newest_statement(store.db)
+    assert newest
+    assert newest.digest == statement.digest

@@ -1,0 +1,362 @@
+"""Synchronising over the network port's fake: what is good comes over, what is not leaves nothing but its reason."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ppp.ledger.batches import batches, root
+from ppp.ledger.peers import Peer, peers
+from ppp.ledger.statements import forks
+from ppp.mesh.statement import LIFE_S
+from ppp.mesh.sync import SyncFailure, SyncReport, sync, sync_all
+from ppp.model.errors import PeerError, RefusedError
+from ppp.model.record import Record, canonical, sha256_hex
+
+# The nodes of conftest.py, which cannot be imported from here.
+Node = Any
+MakeNode = Callable[[int], Node]
+MakeRecord = Callable[..., Record]
+MakeDocument = Callable[..., dict[str, Any]]
+
+
+def synced(here: Node, there: Node) -> SyncReport:
+    """Synchronise with a peer as the ledger knows it now."""
+    peer = next(p for p in peers(here.store.db) if p.node == there.key.id)
+    return sync(here.store, here.key, peer, here.web, now=here.now)
+
+
+def refused(here: Node, there: Node, reason: str) -> Peer:
+    """Synchronise, and see it refused: the ledger as before but for the peer's trouble. Give the peer."""
+    before = here.dump()
+    with pytest.raises(RefusedError, match=reason) as error:
+        synced(here, there)
+    assert here.dump() == before
+    peer = next(p for p in peers(here.store.db) if p.node == there.key.id)
+    assert peer.trouble == str(error.value)
+    assert peer.trouble.isprintable()
+    return peer
+
+
+@pytest.fixture
+def pair(node: MakeNode, record: MakeRecord) -> tuple[Node, Node]:
+    """Two nodes; the first has pinned the second, which has published two records."""
+    here, there = node(1), node(2)
+    there.add(record("alpha", node=there.key.id), record("beta", node=there.key.id))
+    there.publish()
+    here.pin(there)
+    return here, there
+
+
+def test_a_peers_records_come_over(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    report = synced(here, there)
+    assert (report.sequence, report.batches, report.records, report.left_out, report.agree) == (1, 1, 2, 0, True)
+    assert root(here.store.db) == root(there.store.db)
+    (peer,) = peers(here.store.db)
+    assert (peer.sequence, peer.synced_at, peer.trouble) == (1, here.now, None)
+
+
+def test_a_second_time_nothing_comes_over_and_no_batch_is_asked_for(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    synced(here, there)
+    before = here.dump()
+    here.web.asked.clear()
+    report = synced(here, there)
+    assert (report.batches, report.records) == (0, 0)
+    assert here.web.asked == [f"{there.url}statement.json", f"{there.url}files.json"]
+    assert here.dump() == before
+
+
+def test_both_ways_both_end_on_the_same(pair: tuple[Node, Node], record: MakeRecord) -> None:
+    here, there = pair
+    here.add(record("gamma", node=here.key.id, log_sha256=sha256_hex(b"log")), log="log")
+    here.publish()
+    there.pin(here)
+    assert not synced(here, there).agree
+    assert synced(there, here).records == 1
+    there.publish()
+    assert synced(here, there).agree
+    same = frozenset({"peers", "statements"})
+    assert here.dump(without=same) == there.dump(without=same)
+
+
+def test_a_batch_is_handed_on_by_a_third(pair: tuple[Node, Node], node: MakeNode) -> None:
+    here, there = pair
+    synced(here, there)
+    here.publish()
+    third = node(3)
+    third.pin(here)
+    left_out = synced(third, here)
+    assert (left_out.batches, left_out.left_out, left_out.agree) == (0, 1, False)
+    third.pin(there)
+    taken = synced(third, here)
+    assert (taken.records, taken.left_out, taken.agree) == (2, 0, True)
+
+
+def test_a_node_that_lost_its_ledger_gets_its_own_records_back(pair: tuple[Node, Node], node: MakeNode) -> None:
+    here, there = pair
+    synced(here, there)
+    here.publish()
+    again = node(4)
+    again.key = there.key
+    again.pin(here)
+    assert synced(again, here).records == 2
+
+
+def test_a_peer_that_is_not_there_is_told(node: MakeNode) -> None:
+    here = node(1)
+    here.pin(node(2))
+    with pytest.raises(PeerError, match=r"http://node2\.example/statement\.json answered 404"):
+        synced(here, node(2))
+    (peer,) = peers(here.store.db)
+    assert peer.trouble
+    assert peer.synced_at is None
+
+
+def test_trouble_is_forgotten_when_it_is_over(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    kept = dict(here.web.files)
+    here.web.files.clear()
+    with pytest.raises(PeerError):
+        synced(here, there)
+    here.web.files.update(kept)
+    synced(here, there)
+    assert peers(here.store.db)[0].trouble is None
+
+
+def test_one_peer_in_trouble_does_not_keep_the_others_from_it(pair: tuple[Node, Node], node: MakeNode) -> None:
+    here, there = pair
+    here.pin(node(3))
+    bad = node(4)
+    bad.publish()
+    here.pin(bad)
+    here.web.files[f"{bad.url}statement.json"] = b"{}"
+    outcomes = {o.peer.node: o for o in sync_all(here.store, here.key, here.web, now=here.now)}
+    assert len(outcomes) == 3
+    assert isinstance(outcomes[there.key.id], SyncReport)
+    assert [type(o.error) for o in outcomes.values() if isinstance(o, SyncFailure)] in (
+        [PeerError, RefusedError],
+        [RefusedError, PeerError],
+    )
+
+
+# What is refused: the statement.
+
+
+def test_a_statement_of_another_node_is_refused(pair: tuple[Node, Node], node: MakeNode) -> None:
+    here, there = pair
+    other = node(3)
+    other.publish()
+    here.pin(other)
+    here.web.files[f"{there.url}statement.json"] = here.web.files[f"{other.url}statement.json"]
+    assert refused(here, there, f"node {other.key.id} is not pinned").sequence is None
+
+
+def test_a_statement_with_a_flipped_byte_is_refused(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    url = f"{there.url}statement.json"
+    here.web.files[url] = here.web.files[url].replace(b'"records":2', b'"records":3')
+    assert refused(here, there, "its signature is not that of node").sequence is None
+
+
+def test_a_lower_number_is_refused(pair: tuple[Node, Node], record: MakeRecord) -> None:
+    here, there = pair
+    old = {url: data for url, data in here.web.files.items() if url.startswith(there.url)}
+    there.add(record("gamma", node=there.key.id))
+    there.publish()
+    synced(here, there)
+    here.web.files.update(old)
+    assert refused(here, there, "number 2 was seen before").sequence == 2
+
+
+def test_an_expired_statement_is_refused(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    here.now += LIFE_S
+    assert refused(here, there, r"it expired at \d+ .the peer is frozen").sequence is None
+
+
+def test_a_statement_from_the_future_is_refused(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    here.now -= 3601
+    refused(here, there, "issued in the future")
+
+
+def test_a_broken_chain_is_refused(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    synced(here, there)
+    here.web.files[f"{there.url}statement.json"] = there.statement(sequence=2, previous="00" * 32)
+    assert refused(here, there, "but the one before it was").sequence == 1
+
+
+def test_a_fork_is_refused_and_both_statements_are_kept(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    synced(here, there)
+    url = f"{there.url}statement.json"
+    one, other = here.web.files[url], there.statement(root="ee" * 32)
+    here.web.files[url] = other
+    for _ in range(2):
+        refused(here, there, "it signed another statement under that number")
+    evidence = forks(here.store.db)
+    assert {(f.node, f.sequence, f.text.encode(), f.seen_at) for f in evidence} == {
+        (there.key.id, 1, one, here.now),
+        (there.key.id, 1, other, here.now),
+    }
+    here.web.files[url] = one
+    assert synced(here, there).records == 0
+    assert len(forks(here.store.db)) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"x" * 70_000, "larger than 65,536 bytes"),
+        (b"<html>", "not JSON of ours"),
+        (b'{"signed": {}, "signed": {}}', "a key stands twice"),
+        (b"[" * 1000, "nests deeper than 8"),
+        (b"{}", "breaks statement.schema.json"),
+    ],
+)
+def test_what_is_no_statement_is_refused(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
+    here, there = pair
+    here.web.files[f"{there.url}statement.json"] = data
+    refused(here, there, reason)
+
+
+# What is refused: the list of files.
+
+
+def test_another_list_of_files_is_refused(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    here.web.files[f"{there.url}files.json"] += b" "
+    refused(here, there, "files.json refused: its bytes hash to")
+
+
+def test_a_path_that_leads_elsewhere_is_refused_and_nothing_is_fetched(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    rows = [["../../etc/passwd", 1, "ab" * 32]]
+    there.lay_out({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
+    refused(here, there, "files.json refused")
+    assert here.web.asked == [f"{there.url}statement.json", f"{there.url}files.json"]
+
+
+def test_a_list_of_files_with_a_doubled_key_is_refused(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    there.lay_out({}, b'{"schema": "ppp-files-1", "files": [], "files": []}')
+    refused(here, there, "a key stands twice")
+
+
+def test_a_batch_that_claims_too_much_is_not_fetched(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    digest = "ab" * 32
+    rows = [[f"batches/{digest}.json", 1 << 40, digest], [f"batches/{digest}.sig", 129, digest]]
+    there.lay_out({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
+    refused(here, there, "larger than 67,108,864 bytes")
+    assert not any("batches/" in url for url in here.web.asked)
+
+
+# What is refused: a batch.
+
+
+def the_batch(there: Node) -> str:
+    (batch,) = batches(there.store.db)
+    return f"{there.url}batches/{batch.id}"
+
+
+def test_a_batch_with_a_flipped_byte_is_refused(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    url = f"{the_batch(there)}.json"
+    here.web.files[url] = here.web.files[url].replace(b"alpha", b"alphb", 1)
+    refused(here, there, "its bytes hash to")
+
+
+def test_a_batch_larger_than_listed_is_refused(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    here.web.files[f"{the_batch(there)}.json"] += b" "
+    refused(here, there, "larger than")
+
+
+def test_a_batch_cut_short_is_refused(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    url = f"{the_batch(there)}.json"
+    here.web.files[url] = here.web.files[url][:-1]
+    refused(here, there, "its bytes hash to")
+
+
+@pytest.mark.parametrize("signature", [b"", b"00" * 64 + b"\n", b"\xff" * 129])
+def test_a_signature_file_that_nobody_vouched_for_is_refused(pair: tuple[Node, Node], signature: bytes) -> None:
+    here, there = pair
+    here.web.files[f"{the_batch(there)}.sig"] = signature
+    refused(here, there, "not the file that the peer's statement vouches for")
+
+
+def test_a_batch_signed_by_another_key_is_refused(
+    pair: tuple[Node, Node], node: MakeNode, batch_document: MakeDocument
+) -> None:
+    here, there = pair
+    there.batch(batch_document(there.key, "gamma"), key=node(3).key)
+    refused(here, there, f"its signature is not that of node {there.key.id}")
+
+
+def test_a_batch_with_a_signature_of_something_else_is_refused(
+    pair: tuple[Node, Node], batch_document: MakeDocument
+) -> None:
+    here, there = pair
+    there.raw_batch(canonical(batch_document(there.key, "gamma")), there.key.sign(b"something else"))
+    refused(here, there, "its signature is not that of node")
+
+
+def test_a_batch_with_records_of_another_node_is_refused(
+    pair: tuple[Node, Node], node: MakeNode, batch_document: MakeDocument
+) -> None:
+    here, there = pair
+    other = node(3)
+    document = batch_document(there.key, "gamma")
+    document["records"] += batch_document(other.key, "delta")["records"]
+    document["records"].sort(key=lambda row: sha256_hex(canonical(row)))
+    there.batch(document)
+    refused(here, there, f"is of another node, {other.key.id}")
+
+
+def test_a_batch_with_another_log_is_refused(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+    here, there = pair
+    digest = sha256_hex(b"log")
+    there.batch({**batch_document(there.key, log_sha256=digest), "logs": {digest: "gol"}})
+    refused(here, there, f"the log {digest} is another one")
+
+
+def test_a_batch_of_another_schema_is_refused(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+    here, there = pair
+    there.batch({**batch_document(there.key), "schema": "ppp-batch-9"})
+    refused(here, there, "'ppp-batch-1' was expected")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'{"node": "x", "node": "y"}', "a key stands twice"),
+        (b"[" * 100_000, "nests deeper than 8"),
+        (b"PK\x03\x04", "not JSON of ours"),
+    ],
+)
+def test_what_is_no_batch_is_refused(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
+    here, there = pair
+    there.raw_batch(data, there.key.sign(data))
+    refused(here, there, reason)
+
+
+def test_good_batches_before_a_bad_one_stay(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+    here, there = pair
+    documents = [batch_document(there.key, f"package-{n}") for n in range(4)]
+    ids = sorted(sha256_hex(canonical(document)) for document in documents)
+    files = {}
+    for data in map(canonical, documents):
+        batch_id = sha256_hex(data)
+        signature = "00" * 64 if batch_id == ids[2] else there.key.sign(data)
+        files |= {f"batches/{batch_id}.json": data, f"batches/{batch_id}.sig": f"{signature}\n".encode()}
+    there.lay_out(files)
+    with pytest.raises(RefusedError, match=f"batch {ids[2]} refused: its signature"):
+        synced(here, there)
+    assert [batch.id for batch in batches(here.store.db)] == ids[:2]
+    assert here.store.db.table("records").count == 2
