@@ -28,6 +28,8 @@ from ppp.model.matrix import Matrix, Platform
 CONTACT_VARIABLE: Final = "PPP_CONTACT"
 DEFAULT_CONTACT: Final = "the operator of this node has set no PPP_CONTACT"
 MAX_JOBS: Final = 256
+#: Where a node that does not say where it is published says it is: nowhere.
+DEFAULT_BASE_URL: Final = "https://ppp.example/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class Config:
     data: Path
     index_url: str
     feed_url: str
+    base_url: str
     contact: str
     model: Path | None
     jobs: int
@@ -65,7 +68,12 @@ def load(environ: Mapping[str, str], *, data: Path | None = None) -> Config:
     mistakes: list[str] = []
     index_url = environ.get("PPP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
     feed_url = environ.get("PPP_FEED_URL") or ""
-    for name, url in (("PPP_INDEX_URL", index_url), ("PPP_FEED_URL", feed_url or PYPI_SIMPLE_ENDPOINT)):
+    base_url = environ.get("PPP_BASE_URL") or DEFAULT_BASE_URL
+    for name, url in (
+        ("PPP_INDEX_URL", index_url),
+        ("PPP_FEED_URL", feed_url or PYPI_SIMPLE_ENDPOINT),
+        ("PPP_BASE_URL", base_url),
+    ):
         if not _is_web_address(url):
             mistakes.append(f"{name}={url!r} is not an http(s) address")
     jobs_text = environ.get("PPP_JOBS") or str(min(os.cpu_count() or 1, MAX_JOBS))
@@ -83,6 +91,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None) -> Config:
         data=data or Path(environ.get("PPP_DATA") or "data"),
         index_url=index_url if index_url.endswith("/") else f"{index_url}/",
         feed_url=feed_url or urljoin(index_url, "/rss/updates.xml"),
+        base_url=base_url if base_url.endswith("/") else f"{base_url}/",
         contact=contact,
         model=model,
         jobs=int(jobs_text),

@@ -224,7 +224,7 @@ def seal(node: Node) -> tuple[str, ...]:
 def publish(node: Node) -> Path:
     """Build the public folder from the ledger, then say in a signed statement what it holds; give the front page."""
     out = node.context.config.public
-    published = build.build(node.store.db, out)
+    published = build.build(node.store.db, out, base_url=node.context.config.base_url)
     statement.issue(
         node.store,
         node.key,

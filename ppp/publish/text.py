@@ -1,0 +1,86 @@
+"""Text that strangers wrote, made fit for a page, a feed and a terminal: none of it acts, none is unbounded."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+#: Colours and titles that programs send to a terminal: dropped, as they say nothing.
+_TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z])")
+#: Control, format (bidi marks, joiners), surrogate, private and unassigned characters, line and paragraph separators.
+_ACTIVE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    r"""Show each character that could act or hide as its escape (`\x1b`, `\u202e`), but for those in `keep`."""
+    text = _TERMINAL.sub("", text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in keep or unicodedata.category(c) not in _ACTIVE else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code <= 0xFF:  # noqa: PLR2004 - the widest that two digits hold
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the widest that four hold
+
+
+def line(text: str, limit: int) -> str:
+    """Give one visible line of at most `limit` characters; what was cut shows as an ellipsis."""
+    # Cut before it is looked at, so that a huge text costs no more than a long one; escapes only lengthen.
+    shown = visible(" ".join(text[: 4 * limit].split()))
+    return shown if len(shown) <= limit and len(text) <= 4 * limit else f"{shown[: limit - 1]}…"
+
+
+def tail(log: str, *, lines: int, limit: int) -> str:
+    """Give a log's last lines, at most `limit` characters of them, visible; a redrawn line as it last stood."""
+    kept = log[-4 * limit :].rstrip().split("\n")[-lines:]
+    redrawn = (visible(one.rstrip("\r").rpartition("\r")[2], keep="\t") for one in kept)
+    return "\n".join(redrawn)[-limit:]
+
+
+def duration(ms: int) -> str:
+    """Give milliseconds as a person reads them: `80 ms`, `1.2 s`, `2 min 5 s`."""
+    if ms < 1000:  # noqa: PLR2004 - a second
+        return f"{ms} ms"
+    if ms < 60_000:  # noqa: PLR2004 - a minute
+        return f"{ms / 1000:.1f} s"
+    return f"{ms // 60_000} min {ms % 60_000 // 1000} s"
+
+
+def size(count: int) -> str:
+    """Give bytes as a person reads them: `812 B`, `1.2 kB`, `43.0 MB`."""
+    if count < 1000:  # noqa: PLR2004 - a kilobyte
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"  # noqa: PLR2004 - a megabyte
+
+
+def moment(epoch_s: int) -> str:
+    """Give epoch seconds as `2026-11-20 12:00 UTC`."""
+    return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def iso(epoch_s: int) -> str:
+    """Give epoch seconds as `2026-11-20T12:00:00Z`, as `<time datetime>` takes it."""
+    return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def rfc2822(epoch_s: int) -> str:
+    """Give epoch seconds as RSS dates them."""
+    return format_datetime(datetime.fromtimestamp(epoch_s, UTC), usegmt=True)
+
+
+def fitting(items: Iterable[T], budget: int, cost: Callable[[T], int]) -> list[T]:
+    """Give the first items whose costs (bytes) stay within the budget together."""
+    kept: list[T] = []
+    for item in items:
+        budget -= cost(item)
+        if budget < 0:
+            break
+        kept.append(item)
+    return kept

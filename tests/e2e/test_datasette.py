@@ -1,0 +1,123 @@
+"""Real Datasette on a real copy of a ledger: every canned query answers, no query answers with a gigabyte."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from ppp.ledger.store import Store
+from ppp.model.record import Blame, Outcome, Record
+from ppp.publish.datasette import canned_queries, prepare
+
+DAY = 1_714_003_200
+START_S = 30.0
+
+
+def fill(store: Store, record: Callable[..., Record]) -> None:
+    """Give every canned query something to answer with."""
+    for environment in ("py39-slim", "py312-slim", "py39-alpine", "py312-alpine"):
+        store.add_record(record("lxml", "5.0", environment, observed_at=DAY - 90_000))
+    at_nodeps = (Outcome.PASS, Outcome.FAIL, Outcome.SKIP, Outcome.SKIP)
+    compiler = {"outcomes": at_nodeps, "cause": "no-compiler", "blame": Blame.ENVIRONMENT}
+    store.add_record(record("lxml", "6.0", "py312-slim", observed_at=DAY))
+    store.add_record(record("lxml", "6.0", "py312-alpine", result="FAIL", observed_at=DAY, **compiler))
+    store.add_record(record("rusty", "1.0", "py312-slim"))
+    store.add_record(record("rusty", "1.0", "py312-alpine", result="FAIL", **compiler))
+    store.add_record(record("old", "1.0", "py39-slim"))
+    store.add_record(record("old", "1.0", "py312-slim", result="FAIL", cause="distutils-removed"))
+    store.add_record(record("old", "1.0", "py312-slim", node="cd" * 32, observed_at=DAY - 1))
+    store.add_record(record("needy", "1.0", result="FAIL", cause="no-compiler", blame=Blame.DEPENDENCY))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_S
+    while True:
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        assert time.monotonic() < until, "Datasette does not answer"
+        try:
+            requests.get(url, timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.1)
+        else:
+            return
+
+
+@pytest.fixture
+def datasette(store: Store, record: Callable[..., Record], tmp_path: Path) -> Iterator[str]:
+    """Datasette on a free port, ended by its process id; gives the address of the database."""
+    fill(store, record)
+    command = prepare(tmp_path / "data", tmp_path / "serve", port=free_port())
+    process = subprocess.Popen(command.argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        wait_for(f"{command.url}.json", process)
+        yield command.url
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def test_datasette(datasette: str) -> None:
+    for name, params in canned_queries().items():
+        answer = requests.get(f"{datasette}/{name}.json", params={**params, "_shape": "objects"}, timeout=10)
+        assert answer.status_code == 200, (name, answer.text)
+        assert answer.json()["rows"], name
+        empty = requests.get(f"{datasette}/{name}.json", params={"_shape": "objects"}, timeout=10)
+        assert empty.status_code == 200, (name, empty.text)
+        page = requests.get(f"{datasette}/{name}", params=params, timeout=10)
+        assert page.status_code == 200
+
+    oversize = requests.get(f"{datasette}.json", params={"sql": "select zeroblob(900000000)"}, timeout=10)
+    assert oversize.status_code == 400
+    assert "too big" in oversize.json()["error"]
+    assert requests.get(f"{datasette}.json", params={"sql": "delete from records"}, timeout=10).status_code == 400
+
+    rows = requests.get(f"{datasette}.json", params={"sql": "select 1 as one"}, timeout=10)
+    assert rows.json()["rows"] == [[1]] or rows.json()["rows"] == [{"one": 1}]
+
+    table = requests.get(f"{datasette}/records", timeout=10).text
+    assert 'href="/ppp/packages/lxml"' in table
+    assert "sha256 of the record" in table
+    assert "max-age=3600" in requests.get(f"{datasette}/records.json", timeout=10).headers["cache-control"]
+    stream = requests.get(f"{datasette}/records.csv", params={"_stream": "on"}, timeout=10)
+    assert stream.status_code == 400
+
+
+SERVE = """
+import sys
+from pathlib import Path
+from ppp.publish.datasette import serve
+
+serve(Path(sys.argv[1]), port=int(sys.argv[2]))
+"""
+
+
+@pytest.mark.usefixtures("store")
+def test_an_interrupt_ends_it_well(tmp_path: Path) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(tmp_path / "data"), str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/ppp.json", process)
+    finally:
+        # As a terminal does it: to the whole group, which is the server's and its parent's alone.
+        os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors.decode()
+    assert (tmp_path / "data" / "cache" / "serve" / "ppp.db").is_file()

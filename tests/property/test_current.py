@@ -1,0 +1,96 @@
+"""`current.json` is a function of the set of records: order, repetition and the way of merging do not show."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlite_utils import Database
+
+from ppp.config import DEFAULT_BASE_URL, schema_mistakes
+from ppp.ledger import published
+from ppp.ledger.schema import migrations
+from ppp.ledger.store import Store
+from ppp.model.record import Record, Result, current
+from ppp.publish.current import current_bytes, current_document
+from ppp.publish.feeds import newest_items, rss
+
+DAY = 1_714_003_200
+
+#: Few of each, so that records meet in one cell, at one time, with one result.
+observations = st.fixed_dictionaries(
+    {
+        "package": st.sampled_from(["six", "attrs"]),
+        "version": st.sampled_from(["1.9", "1.10", "1.10rc1"]),
+        "environment": st.sampled_from(["py39-slim", "py312-alpine"]),
+        "result": st.sampled_from([str(result) for result in Result]),
+        "observed_at": st.sampled_from([DAY - 1, DAY, DAY + 90_000]),
+        "node": st.sampled_from(["ab" * 32, "cd" * 32]),
+        "detail": st.sampled_from([None, "\u202e\x1b[31m"]),
+    }
+)
+many = st.lists(observations, max_size=12)
+#: The record builder is the same for every example, so it may stay between them.
+steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+
+
+def ledger(records: Sequence[Record]) -> Store:
+    db = Database(memory=True)
+    migrations.apply(db)
+    store = Store(db, Path("memory"))
+    for record in records:
+        store.add_record(record)
+    return store
+
+
+def outputs(store: Store) -> tuple[bytes, bytes]:
+    counts = published.counts(store.db)
+    feed = rss(newest_items(published.verdict_changes(store.db)), as_of=counts.as_of, base_url=DEFAULT_BASE_URL)
+    return current_bytes(current_document(store.db, counts)), feed
+
+
+@steady
+@given(made=many, data=st.data())
+def test_the_order_does_not_show(made: list[dict], data: st.DataObject, record: Callable[..., Record]) -> None:  # type: ignore[type-arg]
+    records = [record(**fields) for fields in made]
+    shuffled = data.draw(st.permutations(records))
+    assert outputs(ledger(records)) == outputs(ledger([*shuffled, *records[:2]]))
+
+
+@steady
+@given(left=many, right=many)
+def test_two_that_take_each_others_records_agree(
+    left: list[dict],
+    right: list[dict],
+    record: Callable[..., Record],  # type: ignore[type-arg]
+) -> None:
+    ours, theirs = [record(**fields) for fields in left], [record(**fields) for fields in right]
+    assert outputs(ledger([*ours, *theirs])) == outputs(ledger([*theirs, *ours]))
+
+
+@steady
+@given(made=many)
+def test_numbers_are_those_of_the_set(made: list[dict], record: Callable[..., Record]) -> None:  # type: ignore[type-arg]
+    records = {r.id: r for r in (record(**fields) for fields in made)}.values()
+    store = ledger(list(records))
+    document = current_document(store.db, published.counts(store.db))
+    assert schema_mistakes("site/schemas/current.schema.json", document) == []
+    best = current(records)
+    expected = Counter(str(r.result) for r in best.values())
+    assert {w: n for w, n in document["counts"]["results"].items() if n} == dict(expected)
+    assert document["counts"]["records"] == sum(day["records"] for day in document["days"]) == len(records)
+    assert {row["record"] for row in document["results"]} == {r.id for r in best.values()}
+    assert document["as_of"] == max((r.observed_at for r in records), default=None)
+
+
+@steady
+@given(made=many, more=many)
+def test_different_sets_have_different_roots(
+    made: list[dict],
+    more: list[dict],
+    record: Callable[..., Record],  # type: ignore[type-arg]
+) -> None:
+    ours, theirs = [record(**fields) for fields in made], [record(**fields) for fields in more]
+    same = {r.id for r in ours} == {r.id for r in theirs}
+    assert (outputs(ledger(ours))[0] == outputs(ledger(theirs))[0]) == same

@@ -1,0 +1,187 @@
+"""The whole build: what it writes, that it repeats, and what is left when it is stopped."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ppp.config import schema_mistakes
+from ppp.ledger.schema import read_ledger
+from ppp.ledger.store import Store
+from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
+from ppp.publish.build import build
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def times(root: Path) -> dict[str, int]:
+    return {str(p.relative_to(root)): p.stat().st_mtime_ns for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def verifies(root: Path) -> bool:
+    done = subprocess.run(["sha256sum", "-c", "current.json.sha256"], cwd=root, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def test_writes_what_it_says(small: Store, tmp_path: Path) -> None:
+    out = tmp_path / "public"
+    published = build(small.db, out)
+    assert published.written == tuple(sorted(tree(out)))
+    assert published.unchanged == published.removed == ()
+    assert {"index.html", "p/six/index.html", "packages/index.html", "about/index.html", "style.css"} <= tree(
+        out
+    ).keys()
+    assert {"feed.xml", "current.json", "current.json.sha256", "files.json"} <= tree(out).keys()
+    assert "schemas/current.schema.json" in tree(out)
+    assert verifies(out)
+    assert hashlib.sha256((out / "current.json").read_bytes()).hexdigest() == published.current_sha256
+    assert hashlib.sha256((out / "files.json").read_bytes()).hexdigest() == published.files_sha256
+    assert published.records == 19
+    assert published.as_of == 1_714_003_801
+
+
+def test_lists_every_file_but_those_that_are_said_elsewhere(small: Store, tmp_path: Path) -> None:
+    out = tmp_path / "public"
+    build(small.db, out)
+    document = json.loads((out / "files.json").read_text())
+    assert schema_mistakes("site/schemas/files.schema.json", document) == []
+    listed = {path: (size, digest) for path, size, digest in document["files"]}
+    assert list(listed) == sorted(listed)
+    unlisted = {"files.json", "current.json", "current.json.sha256"}
+    assert listed == {
+        path: (len(content), hashlib.sha256(content).hexdigest())
+        for path, content in tree(out).items()
+        if path not in unlisted
+    }
+
+
+def test_publishing_again_changes_nothing(small: Store, tmp_path: Path) -> None:
+    out = tmp_path / "public"
+    first = build(small.db, out)
+    before = times(out)
+    second = build(small.db, out)
+    assert times(out) == before
+    assert (second.written, second.removed, second.unchanged) == ((), (), first.written)
+
+
+def test_the_order_of_records_does_not_show(small: Store, small_shuffled: Store, tmp_path: Path) -> None:
+    build(small.db, tmp_path / "a")
+    build(small_shuffled.db, tmp_path / "b")
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_a_build_from_nothing_equals_one_that_grew(small: Store, record: object, tmp_path: Path) -> None:
+    grown, fresh = tmp_path / "grown", tmp_path / "fresh"
+    build(small.db, grown)
+    small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
+    again = build(small.db, grown)
+    build(small.db, fresh)
+    assert tree(grown) == tree(fresh)
+    assert "p/six/index.html" in again.written
+    assert "p/old/index.html" in again.unchanged
+    shutil.rmtree(grown)
+    build(small.db, grown)
+    assert tree(grown) == tree(fresh)
+
+
+def test_an_empty_ledger_is_published_too(store: Store, tmp_path: Path) -> None:
+    published = build(store.db, tmp_path / "public")
+    assert published.as_of is None
+    assert published.root == hashlib.sha256(b"").hexdigest()
+    assert "Nothing has been checked yet" in (tmp_path / "public" / "index.html").read_text()
+    assert verifies(tmp_path / "public")
+
+
+def test_a_reader_can_build(small: Store, tmp_path: Path) -> None:
+    build(small.db, tmp_path / "a")
+    db = read_ledger(tmp_path / "data")
+    build(db, tmp_path / "b")
+    db.close()
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_what_is_in_the_way_is_named(small: Store, tmp_path: Path) -> None:
+    out = tmp_path / "public"
+    (out / "index.html" / "child").mkdir(parents=True)
+    with pytest.raises(PublishError, match=r"cannot write .*/index\.html: Is a directory"):
+        build(small.db, out)
+    assert list(out.rglob("*.part")) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(small: Store) -> None:
+    with pytest.raises(PublishError, match="cannot write /proc/public"):
+        build(small.db, Path("/proc/public"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ppp.ledger.schema import read_ledger
+from ppp.publish.build import build
+
+left = int(sys.argv[3])
+
+def hook(event, args):
+    global left
+    if event == "os.rename":
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+
+db = read_ledger(Path(sys.argv[1]))
+sys.addaudithook(hook)
+build(db, Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("left", [0, 1, 5, "manifest", "digest", "current"])
+def test_a_kill_leaves_a_current_that_is_whole(left: int | str, small: Store, record: object, tmp_path: Path) -> None:
+    out, clean = tmp_path / "public", tmp_path / "clean"
+    build(small.db, out)
+    old = (out / "current.json").read_bytes()
+    small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
+    written = len(build(small.db, clean).written)
+    changed = sum(content != (out / path).read_bytes() for path, content in tree(clean).items())
+    assert 5 < changed < written
+    # The last three to be renamed are files.json, then the digest, then current.json.
+    renames = {"manifest": changed - 3, "digest": changed - 2, "current": changed - 1}.get(str(left), left)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "data"), str(out), str(renames)],
+        check=False,
+        env=dict(os.environ),
+    )
+    assert killed.returncode == -9
+    assert (out / "current.json").read_bytes() == old
+    # Between the last two renames nothing can stop but a kill at that very step: only there do the two disagree.
+    assert verifies(out) == (left != "current")
+    build(small.db, out)
+    assert tree(out) == tree(clean)
+    assert verifies(out)
+
+
+@pytest.mark.mount
+@pytest.mark.parametrize("options", ["size=192k", "ro"])
+def test_a_disk_that_takes_no_more_leaves_the_old_current(options: str, small: Store, tmp_path: Path) -> None:
+    out = tmp_path / "public"
+    out.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "none", out], check=True)
+    try:
+        (out / "current.json").write_text("old")
+        if options == "ro":
+            subprocess.run(["mount", "-o", "remount,ro", out], check=True)
+        else:
+            with pytest.raises(OSError, match="No space"):
+                (out / "filler").write_bytes(b"x" * 400_000)
+        with pytest.raises(DataReadOnlyError if options == "ro" else DiskFullError, match="public"):
+            build(small.db, out)
+        assert (out / "current.json").read_text() == "old"
+        assert list(out.rglob("*.part")) == []
+    finally:
+        subprocess.run(["umount", out], check=True)

@@ -1,0 +1,85 @@
+"""`current.json`: its shape, its numbers, and that they agree with each other."""
+
+import hashlib
+import json
+from collections import Counter
+
+from ppp.config import resource, schema_mistakes
+from ppp.ledger import published
+from ppp.ledger.batches import root as root_of
+from ppp.ledger.store import Store
+from ppp.publish.current import NEWEST, current_bytes, current_document
+
+SCHEMA = "site/schemas/current.schema.json"
+
+
+def document_of(store: Store) -> dict[str, object]:
+    return current_document(store.db, published.counts(store.db))
+
+
+def test_is_what_its_schema_says(small: Store) -> None:
+    assert schema_mistakes(SCHEMA, document_of(small)) == []
+
+
+def test_of_an_empty_ledger_too(store: Store) -> None:
+    document = document_of(store)
+    assert schema_mistakes(SCHEMA, document) == []
+    assert document["as_of"] is None
+    assert document["days"] == document["results"] == []
+
+
+def test_the_schema_refuses_what_it_should(small: Store) -> None:
+    document = {**document_of(small), "node": "ab" * 32}
+    assert schema_mistakes(SCHEMA, document) != []
+
+
+def test_numbers_agree(small: Store) -> None:
+    document = document_of(small)
+    counts = document["counts"]
+    assert isinstance(counts, dict)
+    assert sum(counts["results"].values()) == counts["cells"] == len(document["results"])  # type: ignore[arg-type]
+    for word, total in counts["results"].items():
+        assert total == sum(by_result[word] for by_result in counts["environments"].values())
+    shown = Counter(row["result"] for row in document["results"])  # type: ignore[attr-defined]
+    assert shown == Counter({word: n for word, n in counts["results"].items() if n})
+    assert counts["records"] == 19
+    assert counts["cells"] == 18  # two nodes share one
+    assert (counts["packages"], counts["releases"]) == (5, 6)
+
+
+def test_the_root_and_the_days_are_digests_of_sorted_ids(small: Store) -> None:
+    document = document_of(small)
+    ids = sorted(row[0] for row in small.db.execute("SELECT record FROM records"))
+    assert document["root"] == hashlib.sha256("".join(f"{i}\n" for i in ids).encode()).hexdigest() == root_of(small.db)
+    days = document["days"]
+    assert isinstance(days, list)
+    assert [(d["day"], d["records"]) for d in days] == [("2024-04-24", 4), ("2024-04-25", 15)]
+    first = sorted(row[0] for row in small.db.execute("SELECT record FROM records WHERE observed_at < 1714003200"))
+    assert days[0]["sha256"] == hashlib.sha256("".join(f"{i}\n" for i in first).encode()).hexdigest()
+
+
+def test_newest_first_and_flat(small: Store) -> None:
+    results = document_of(small)["results"]
+    assert isinstance(results, list)
+    assert [r["observed_at"] for r in results] == sorted((r["observed_at"] for r in results), reverse=True)
+    assert results[0]["package"] == "slow"
+    assert all(not isinstance(value, (dict, list)) for row in results for value in row.values())
+
+
+def test_holds_no_more_than_the_newest(small: Store) -> None:
+    every = published.newest_verdicts(small.db, NEWEST)
+    assert len(every) == 18
+    assert published.newest_verdicts(small.db, 5) == every[:5]
+    schema = json.loads(resource(SCHEMA).read_text("utf-8"))
+    assert schema["properties"]["results"]["maxItems"] == NEWEST
+
+
+def test_no_text_can_act_on_a_terminal(hostile: Store) -> None:
+    data = current_bytes(document_of(hostile))
+    assert data.isascii()
+    assert all(byte >= 0x20 or byte == 0x0A for byte in data)
+    assert "\u202e" in json.loads(data)["results"][0]["detail"]
+
+
+def test_no_node_in_it(small: Store) -> None:
+    assert b"abababab" not in current_bytes(document_of(small))

@@ -1,0 +1,204 @@
+"""Settings and matrices: read once, and every mistake told at once with its place."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+import ppp
+from ppp.config import Config, load, load_matrix, resource, schema_mistakes
+from ppp.model.errors import ConfigError, MatrixError
+
+GOOD = resource("matrices/default.toml").read_text("utf-8")
+
+
+def test_nothing_set_is_enough() -> None:
+    config = load({})
+    assert config.index_url == PYPI_SIMPLE_ENDPOINT
+    assert config.feed_url == f"{PYPI_SIMPLE_ENDPOINT.removesuffix('/simple/')}/rss/updates.xml"
+    assert config.data == Path("data")
+    assert 1 <= config.jobs <= 256
+    assert config.model is None
+
+
+def test_an_empty_setting_is_none() -> None:
+    names = ("PPP_INDEX_URL", "PPP_FEED_URL", "PPP_JOBS", "PPP_MODEL", "PPP_CONTACT", "PPP_DATA")
+    assert load(dict.fromkeys(names, "")) == load({})
+
+
+def test_every_setting_is_taken(tmp_path: Path) -> None:
+    model = tmp_path / "tiny.gguf"
+    model.touch()
+    config = load(
+        {
+            "PPP_INDEX_URL": "http://mirror.example:8080/simple",
+            "PPP_FEED_URL": "https://feed.example/updates.xml",
+            "PPP_JOBS": "7",
+            "PPP_MODEL": str(model),
+            "PPP_CONTACT": "watch@node.example",
+            "PPP_DATA": "/var/lib/ppp",
+        }
+    )
+    assert config == Config(
+        data=Path("/var/lib/ppp"),
+        index_url="http://mirror.example:8080/simple/",
+        feed_url="https://feed.example/updates.xml",
+        contact="watch@node.example",
+        model=model,
+        jobs=7,
+    )
+    assert config.public == Path("/var/lib/ppp/public")
+    assert config.cache == Path("/var/lib/ppp/cache")
+
+
+def test_the_feed_is_the_index_s_own() -> None:
+    assert (
+        load({"PPP_INDEX_URL": "https://mirror.example/root/simple/"}).feed_url
+        == "https://mirror.example/rss/updates.xml"
+    )
+
+
+def test_the_named_folder_stands_above_the_environment() -> None:
+    assert load({"PPP_DATA": "there"}, data=Path("here")).data == Path("here")
+
+
+def test_the_user_agent_holds_the_contact() -> None:
+    agent = load({"PPP_CONTACT": "watch@node.example"}).user_agent
+    assert agent == f"the-pypi-place/{ppp.__version__} (watch@node.example)"
+    assert "PPP_CONTACT" in load({}).user_agent
+
+
+def test_all_mistakes_are_told_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(
+            {
+                "PPP_INDEX_URL": "ftp://mirror.example",
+                "PPP_FEED_URL": "http://[",
+                "PPP_JOBS": "many",
+                "PPP_MODEL": "/absent.gguf",
+                "PPP_CONTACT": "a\r\nX-Evil: 1",
+            }
+        )
+    message = str(caught.value)
+    for name in ("PPP_INDEX_URL", "PPP_FEED_URL", "PPP_JOBS", "PPP_MODEL", "PPP_CONTACT"):
+        assert f"{name}=" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("value", ["0", "257", "-1", "2.5", "9" * 5000, "1e2", " 4"])
+def test_a_number_of_jobs_that_is_none(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"PPP_JOBS=.* is not a number from 1 to 256"):
+        load({"PPP_JOBS": value})
+
+
+@pytest.mark.parametrize(
+    "value", ["mirror.example", "file:///srv/simple", "https:///simple", "http://[", "//mirror.example"]
+)
+def test_an_address_that_is_none(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"PPP_INDEX_URL=.* is not an http.s. address"):
+        load({"PPP_INDEX_URL": value})
+
+
+def refusal(tmp_path: Path, change: Callable[[str], str]) -> str:
+    path = tmp_path / "matrix.toml"
+    path.write_text(change(GOOD), "utf-8")
+    with pytest.raises(MatrixError) as caught:
+        load_matrix(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_all_shipped_matrices_load() -> None:
+    for path in sorted(resource("matrices").glob("*.toml")):
+        matrix = load_matrix(path)
+        assert matrix.environments
+        assert len({e.id for e in matrix.environments}) == len(matrix.environments)
+
+
+def test_three_mistakes_are_told_together_with_their_places(tmp_path: Path) -> None:
+    message = refusal(
+        tmp_path,
+        lambda text: (
+            text.replace("memory_mb = 2048", 'memory_mb = "lots"')
+            .replace("import = 60", "")
+            .replace('platform = "alpine"\nimage = "python:3.9-alpine"', 'platform = "windows"\nimage = "x"')
+        ),
+    )
+    assert "has 3 mistakes: " in message
+    assert "environment[3].platform: 'windows' is not one of ['slim', 'alpine', 'host']" in message
+    assert "limits.memory_mb: 'lots' is not of type 'integer'" in message
+    assert "timeouts_s: 'import' is a required property" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('id = "py39-slim"', 'id = "py311-slim"', "environment[0].id: 'py311-slim' should be 'py39-slim'"),
+        (
+            'python = "3.11"\nplatform = "slim"',
+            'python = "3.9"\nplatform = "slim"',
+            "environment[1].id: 'py311-slim' should",
+        ),
+        ('image = "python:3.9-slim"', "", "environment[0]: 'image' is a required property"),
+        ("cpus = 2.0", "cpus = 0", "limits.cpus: 0 is less than or equal to the minimum of 0"),
+        ("file_mb", "files_mb", "limits: 'file_mb' is a required property"),
+        ("version = ", "# version = ", "pip: 'version' is a required property"),
+        ("download = 300", "download = 0", "timeouts_s.download: 0 is less than the minimum of 1"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in GOOD
+    assert told in refusal(tmp_path, lambda text: text.replace(old, new, 1))
+
+
+def test_an_environment_that_stands_twice(tmp_path: Path) -> None:
+    row = '[[environment]]\nid = "py39-slim"\npython = "3.9"\nplatform = "slim"\nimage = "other"\n'
+    message = refusal(tmp_path, lambda text: f"{text}\n{row}")
+    assert "has 1 mistake: environment[6].id: 'py39-slim' stands twice" in message
+
+
+def test_mistakes_stand_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    row = '[[environment]]\nid = "pyX"\npython = "3.9"\nplatform = "host"\n'
+    message = refusal(tmp_path, lambda text: text + row * 6)
+    assert message.index("environment[9]") < message.index("environment[10]")
+
+
+@pytest.mark.parametrize("text", ["environment = 3", "[[environment]]\n[limits]", "environment = [1]", ""])
+def test_whatever_shape_it_has_is_told(tmp_path: Path, text: str) -> None:
+    assert "is a required property" in refusal(tmp_path, lambda _: text)
+
+
+def test_what_is_not_toml(tmp_path: Path) -> None:
+    assert "is not TOML: " in refusal(tmp_path, lambda text: text.replace("[limits]", "[limits"))
+    assert "line 9" in refusal(tmp_path, lambda text: text.replace("[limits]", "[limits"))
+
+
+def test_what_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(MatrixError, match="is not TOML"):
+        load_matrix(path)
+
+
+def test_a_matrix_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MatrixError, match=r"cannot read .*absent\.toml: No such file .*--matrix"):
+        load_matrix(tmp_path / "absent.toml")
+
+
+def test_a_shipped_file_that_is_missing() -> None:
+    with pytest.raises(ConfigError, match=r"own file matrices/absent\.toml is missing"):
+        resource("matrices/absent.toml")
+
+
+def test_only_so_many_mistakes_are_looked_for() -> None:
+    document = {f"key{n}": n for n in range(50)}
+    assert len(schema_mistakes("matrices/matrix.schema.json", document)) > 3
+    assert len(schema_mistakes("matrices/matrix.schema.json", document, most=2)) == 2
+
+
+def test_a_long_mistake_is_cut() -> None:
+    (mistake,) = schema_mistakes("matrices/matrix.schema.json", "x" * 10_000)
+    assert mistake.startswith("the document: 'xxx")
+    assert len(mistake) < 200
