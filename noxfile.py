@@ -151,10 +151,10 @@ def build(session: nox.Session) -> None:
     """Build the sdist and the wheel, and run the wheel from an environment of its own."""
     tool(session, "python", "-m", "build", "--outdir", "dist")
     wheel = max((HERE / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
-    folder = Path(session.create_tmp()) / "venv"
+    folder = Path(session.create_tmp()).resolve() / "venv"
     session.run(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
     session.run(str(folder / "bin/pip"), "install", "--quiet", str(wheel), external=True)
-    with session.chdir(session.create_tmp()):
+    with session.chdir(folder.parent):
         session.run(str(folder / "bin/ppp"), "--version", external=True)
         session.run(str(folder / "bin/ppp"), "--data", "nowhere", "publish", external=True)
 

@@ -105,7 +105,6 @@ CREATE TABLE queue (
     attempts INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (package, version, environment)
 ) STRICT;
-CREATE INDEX queue_by_age ON queue (enqueued_at, package, version, environment);
 CREATE TABLE skips (                    -- what was named and not tested, with the reason
     package TEXT NOT NULL,
     version TEXT NOT NULL,

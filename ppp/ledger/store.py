@@ -136,11 +136,11 @@ class Store:
         return int(self.db.execute("SELECT count(*) FROM queue").fetchone()[0])
 
     def queued(self, environments: Sequence[str]) -> list[Queued]:
-        """Give the queue of some environments, oldest first, a release's cells side by side."""
+        """Give the queue of some environments: the least tried first, then what somebody named, then the oldest."""
         marks = ",".join("?" * len(environments))
         rows = self.db.execute(
             f"SELECT package, version, environment, source, attempts FROM queue WHERE environment IN ({marks})"  # noqa: S608 - only marks
-            " ORDER BY attempts, enqueued_at, package, version, environment",
+            " ORDER BY attempts, source <> 'named', enqueued_at, rowid",
             tuple(environments),
         )
         return [

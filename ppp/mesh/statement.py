@@ -30,6 +30,8 @@ _WHAT: Final = "statement"
 class ForkedError(RefusedError):
     """Two different statements of one number, both signed: the peer tells different things to different nodes."""
 
+    exit_code = 35
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:

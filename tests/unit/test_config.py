@@ -23,7 +23,7 @@ def test_nothing_set_is_enough() -> None:
 
 
 def test_an_empty_setting_is_none() -> None:
-    names = ("PPP_INDEX_URL", "PPP_FEED_URL", "PPP_JOBS", "PPP_MODEL", "PPP_CONTACT", "PPP_DATA")
+    names = ("PPP_INDEX_URL", "PPP_FEED_URL", "PPP_BASE_URL", "PPP_JOBS", "PPP_MODEL", "PPP_CONTACT", "PPP_DATA")
     assert load(dict.fromkeys(names, "")) == load({})
 
 
@@ -34,6 +34,7 @@ def test_every_setting_is_taken(tmp_path: Path) -> None:
         {
             "PPP_INDEX_URL": "http://mirror.example:8080/simple",
             "PPP_FEED_URL": "https://feed.example/updates.xml",
+            "PPP_BASE_URL": "https://ppp.example/watch",
             "PPP_JOBS": "7",
             "PPP_MODEL": str(model),
             "PPP_CONTACT": "watch@node.example",
@@ -44,6 +45,7 @@ def test_every_setting_is_taken(tmp_path: Path) -> None:
         data=Path("/var/lib/ppp"),
         index_url="http://mirror.example:8080/simple/",
         feed_url="https://feed.example/updates.xml",
+        base_url="https://ppp.example/watch/",
         contact="watch@node.example",
         model=model,
         jobs=7,
@@ -75,13 +77,14 @@ def test_all_mistakes_are_told_together() -> None:
             {
                 "PPP_INDEX_URL": "ftp://mirror.example",
                 "PPP_FEED_URL": "http://[",
+                "PPP_BASE_URL": "ppp.example",
                 "PPP_JOBS": "many",
                 "PPP_MODEL": "/absent.gguf",
                 "PPP_CONTACT": "a\r\nX-Evil: 1",
             }
         )
     message = str(caught.value)
-    for name in ("PPP_INDEX_URL", "PPP_FEED_URL", "PPP_JOBS", "PPP_MODEL", "PPP_CONTACT"):
+    for name in ("PPP_INDEX_URL", "PPP_FEED_URL", "PPP_BASE_URL", "PPP_JOBS", "PPP_MODEL", "PPP_CONTACT"):
         assert f"{name}=" in message
     assert "\n" not in message
 

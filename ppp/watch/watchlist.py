@@ -1,0 +1,165 @@
+"""Packages that somebody listed: a watchlist, or any requirements file that names packages of the index.
+
+All mistakes of a file are told together with their lines. What a requirements file may hold and a check has no use
+for (hashes, extras, markers) is dropped, and said so where it changes what is checked.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from ppp.model.errors import RequirementsError
+from ppp.model.release import BadReleaseError, Wanted
+
+MAX_BYTES: Final = 1_000_000
+#: More mistakes than this are only counted: nobody reads on.
+MAX_TOLD: Final = 20
+MAX_QUOTED: Final = 80
+
+#: Options about how pip chooses or verifies; a check chooses as pip does by default.
+IGNORED_OPTIONS: Final = frozenset(
+    {"--require-hashes", "--pre", "--prefer-binary", "--only-binary", "--no-binary", "--use-feature"}
+)
+#: Options that name more than packages of the index, each with what to do instead.
+REFUSED_OPTIONS: Final = {
+    "-r": "put that file's lines here, or read it as a list of its own",
+    "-c": "write the constraint beside the package, as in six==1.17.0",
+    "-e": "only releases of the index can be checked: write its name",
+    "-i": "set PPP_INDEX_URL instead",
+    "--extra-index-url": "one index is asked: set PPP_INDEX_URL",
+    "-f": "only releases of the index can be checked",
+    "--no-index": "only releases of the index can be checked",
+}
+_LONG_NAMES: Final = {
+    "--requirement": "-r",
+    "--constraint": "-c",
+    "--editable": "-e",
+    "--index-url": "-i",
+    "--find-links": "-f",
+}
+# A comment begins a line or follows a space, so that a URL's fragment is none.
+_COMMENT: Final = re.compile(r"(?:^|\s)#.*$")
+_HASH: Final = re.compile(r"\s--hash[=\s]\s*\S+")
+_PATH_OR_URL: Final = re.compile(r"^\.|^file:|/")
+# A name like this is taken by pip, too, for a file's.
+_ARCHIVE: Final = re.compile(r"\.(?:whl|zip|tar\.gz|tar\.bz2|tgz)$", re.IGNORECASE)
+_OPTION: Final = re.compile(r"--?[a-z][a-z-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A package that a file asks for, and the line (from 1) where it does so first."""
+
+    wanted: Wanted
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watchlist:
+    """What a file asks for, in its order and each once, and a note for each thing in it that was dropped."""
+
+    listed: tuple[Listed, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """What is asked for, without the lines."""
+        return tuple(item.wanted for item in self.listed)
+
+
+def read(path: Path) -> Watchlist:
+    """Read a watchlist or requirements file (UTF-8, at most `MAX_BYTES`); raise `RequirementsError`."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RequirementsError(
+            f"cannot read {path}: {error.strerror}", hint="name a file with a package in each line"
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise RequirementsError(f"{path} is larger than {MAX_BYTES} bytes", hint="split it into several lists")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RequirementsError(f"{path} is not UTF-8: line {line}", hint="save it as UTF-8") from error
+    return parse(text, place=str(path))
+
+
+def parse(text: str, *, place: str) -> Watchlist:
+    """Parse the text of a watchlist; raise `RequirementsError` naming `place` and all mistakes with their lines."""
+    listed: dict[Wanted, int] = {}
+    notes: list[str] = []
+    mistakes: list[str] = []
+    for number, line in _logical_lines(text):
+        try:
+            wanted, dropped = _parse_line(line)
+        except (BadReleaseError, RequirementsError) as error:
+            mistakes.append(f"line {number}: {error}")
+            continue
+        if wanted:
+            listed.setdefault(wanted, number)
+        if dropped:
+            notes.append(f"line {number}: {dropped}")
+    if mistakes:
+        told = "; ".join(mistakes[:MAX_TOLD])
+        more = f"; and {len(mistakes) - MAX_TOLD} more" if len(mistakes) > MAX_TOLD else ""
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise RequirementsError(f"{place} has {count}: {told}{more}", hint="mend these lines; none of it was used")
+    return Watchlist(listed=tuple(Listed(wanted=w, line=n) for w, n in listed.items()), notes=tuple(notes))
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    # As pip joins them: a backslash at the end continues a line, but not a comment, and a comment ends what it follows.
+    begun, pending = 0, ""
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
+        comment = line.lstrip().startswith("#")
+        begun = begun or number
+        if line.endswith("\\") and not comment:
+            pending += line[:-1]
+            continue
+        if whole := _COMMENT.sub("", f"{pending} {line}" if comment else pending + line).strip():
+            yield begun, whole
+        begun, pending = 0, ""
+    if whole := _COMMENT.sub("", pending).strip():
+        yield begun, whole
+
+
+def _parse_line(line: str) -> tuple[Wanted | None, str]:
+    # Gives what the line asks for, and what was dropped from it.
+    if line.startswith("-"):
+        return None, _ignore_option(line)
+    bare = _HASH.sub("", line)
+    try:
+        requirement = Requirement(bare)
+    except (InvalidRequirement, RecursionError) as error:
+        if _PATH_OR_URL.search(bare):
+            raise _refusal(line, "is a path or an address", REFUSED_OPTIONS["-e"]) from error
+        raise _refusal(line, "is not a requirement", "write a name, or one with a version: six==1.17.0") from error
+    if _ARCHIVE.search(requirement.name):
+        raise _refusal(line, "is a path or an address", REFUSED_OPTIONS["-e"])
+    if requirement.url:
+        raise _refusal(line, "is an address", f"only releases of the index can be checked: write {requirement.name}")
+    wanted = Wanted.parse(f"{requirement.name}{requirement.specifier}")
+    dropped = [f"the extras of {wanted.package}"] if requirement.extras else []
+    dropped += [f"the marker of {wanted.package}"] if requirement.marker else []
+    return wanted, f"dropped {' and '.join(dropped)}" if dropped else ""
+
+
+def _ignore_option(line: str) -> str:
+    found = _OPTION.match(line)
+    name = found[0] if found else line
+    # pip takes a short option's value glued to it: -rfile.
+    name = _LONG_NAMES.get(name, name if name.startswith("--") else name[:2])
+    if name in IGNORED_OPTIONS:
+        return f"ignored {name}"
+    raise _refusal(line, "is an option", REFUSED_OPTIONS.get(name, "a list holds packages only"))
+
+
+def _refusal(line: str, what: str, hint: str) -> RequirementsError:
+    quoted = line if len(line) <= MAX_QUOTED else f"{line[:MAX_QUOTED]}…"
+    return RequirementsError(f"{quoted!r} {what}", hint=hint)

@@ -1,0 +1,245 @@
+"""scripts/nox: makes its environment once, from wherever it is called, and says what is missing when something is.
+
+Offline: a package called nox that only tells what it was called with stands for the real one.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SCRIPT = REPOSITORY / "scripts" / "nox"
+TOOLS = ("sh", "cat", "dirname", "grep", "mkdir", "mv", "readlink", "rm", "tail")
+STAND_IN = """
+import sys
+print(sys.argv[1:], sys.executable)
+sys.exit(7 if "fail" in sys.argv else 0)
+"""
+
+
+@dataclass(kw_only=True)
+class Checkout:
+    """A copy of the script in a repository of its own, with the programs that it may find."""
+
+    root: Path
+    programs: Path
+    environ: dict[str, str]
+
+    @property
+    def home(self) -> Path:
+        return self.root / ".nox" / "bootstrap"
+
+    def begin(
+        self, *arguments: str, script: Path | str | None = None, cwd: Path | None = None
+    ) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [script or self.root / "scripts" / "nox", *arguments],
+            cwd=cwd or self.root,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, script: Path | str | None = None, cwd: Path | None = None) -> tuple[int, str, str]:
+        with self.begin(*arguments, script=script, cwd=cwd) as process:
+            out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    def python(self, name: str, condition: str = "") -> None:
+        """Offer a Python under a name; a shell's `condition` may make it fail first."""
+        path = self.programs / name
+        path.unlink(missing_ok=True)
+        path.write_text(f'#!/bin/sh\n{condition}\nexec "{sys.executable}" "$@"\n')
+        path.chmod(0o755)
+
+
+def make_checkout(folder: Path) -> Checkout:
+    root, programs, wheels, home = (folder / name for name in ("a repo's copy", "bin", "wheels", "home"))
+    for path in (root / "scripts", programs, wheels, home):
+        path.mkdir(parents=True)
+    shutil.copy(SCRIPT, root / "scripts" / "nox")
+    for tool in TOOLS:
+        (programs / tool).symlink_to(shutil.which(tool) or pytest.fail(f"no {tool}"))
+    with zipfile.ZipFile(wheels / "nox-2099.1.1-py3-none-any.whl", "w") as wheel:
+        about = "nox-2099.1.1.dist-info"
+        wheel.writestr("nox/__init__.py", "")
+        wheel.writestr("nox/__main__.py", STAND_IN)
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: nox\nVersion: 2099.1.1\n")
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
+    environ = {
+        "PATH": str(programs),
+        "HOME": str(home),
+        "CDPATH": "/",
+        "PYTHONPATH": str(home),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_USER": "1",
+    }
+    return Checkout(root=root, programs=programs, environ=environ)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return make_checkout(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout whose environment stands already, and for whose tests there is no Python to make another."""
+    ready = make_checkout(tmp_path_factory.mktemp("made"))
+    ready.python("python3")
+    status, out, err = ready.run("-l")
+    assert status == 0, err
+    assert out == f"['-f', '{ready.root}/noxfile.py', '-l'] {ready.home}/bin/python\n".replace(
+        f"'{ready.root}/noxfile.py'", f'"{ready.root}/noxfile.py"'
+    )
+    assert err.splitlines() == [f"scripts/nox: making {ready.home} once, with {ready.programs}/python3"]
+    (ready.programs / "python3").unlink()
+    yield ready
+    assert sorted(path.name for path in (ready.root / ".nox").iterdir()) == [
+        "bootstrap",
+        "bootstrap.lock",
+        "bootstrap.log",
+    ]
+
+
+def test_the_second_time_nothing_is_made(made: Checkout) -> None:
+    begun = time.monotonic()
+    status, out, err = made.run("-s", "check(py312-alpine)", "--", "six==1.17.0", "two words")
+    assert (status, err) == (0, "")
+    assert "'-s', 'check(py312-alpine)', '--', 'six==1.17.0', 'two words'" in out
+    assert time.monotonic() - begun < 5
+
+
+def test_its_exit_code_is_nox_s(made: Checkout) -> None:
+    assert made.run("fail")[0] == 7
+
+
+def test_it_works_from_any_folder(made: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "nox.py").write_text("raise SystemExit('not this one')")
+    for cwd, script in (
+        (tmp_path, made.root / "scripts" / "nox"),
+        (made.root / "scripts", "./nox"),
+        (made.root.parent, Path(made.root.name, "scripts", "nox")),
+    ):
+        status, out, _ = made.run(cwd=cwd, script=script)
+        assert (status, f"{made.root}/noxfile.py" in out) == (0, True)
+
+
+def test_it_works_through_symbolic_links(made: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "deep er").mkdir()
+    first, second, folder = tmp_path / "deep er" / "first", tmp_path / "second", tmp_path / "folder"
+    first.symlink_to(made.root / "scripts" / "nox")
+    second.symlink_to(Path("deep er", "first"))
+    folder.symlink_to(made.root)
+    for script in (first, second, folder / "scripts" / "nox"):
+        status, out, _ = made.run(script=script, cwd=tmp_path)
+        assert (status, f"{made.root}/noxfile.py" in out) == (0, True)
+
+
+def test_a_shell_can_be_told_to_run_it(made: Checkout) -> None:
+    done = subprocess.run(
+        ["sh", "nox"], cwd=made.root / "scripts", env=made.environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_cannot_be_used_any_more_is_made_again(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path)
+    (checkout.root / ".nox" / "bootstrap.new").mkdir(parents=True)  # what a killed attempt left
+    (checkout.root / ".nox" / "bootstrap.new" / "old").touch()
+    (checkout.home / "bin").mkdir(parents=True)
+    (checkout.home / "bin" / "python").symlink_to("/gone/python3.11")
+    (checkout.home / "requirement").write_text("nox>=2025.2.9\n")
+    checkout.python("python3")
+    # Two at once: one makes it, the other waits.
+    with checkout.begin("one") as one, checkout.begin("other") as other:
+        told = [*one.communicate(timeout=120), *other.communicate(timeout=120)]
+    assert (one.returncode, other.returncode) == (0, 0), told
+    assert "".join(told).count("making") == 1
+    assert "'one'" in told[0]
+    assert "'other'" in told[2]
+    assert not (checkout.home / "old").exists()
+    assert not (checkout.root / ".nox" / "bootstrap.new").exists()
+
+
+def test_no_python(checkout: Checkout) -> None:
+    status, out, err = checkout.run()
+    assert (status, out) == (71, "")
+    assert err == (
+        "scripts/nox: no Python of at least 3.11 here: install one (Debian: apt-get install python3 python3-venv)\n"
+    )
+    assert not (checkout.root / ".nox").exists()
+
+
+def test_only_an_old_python(checkout: Checkout) -> None:
+    checkout.python("python3", 'case "$*" in *version_info*) exit 1 ;; esac')
+    assert checkout.run()[0] == 71
+
+
+def test_a_python_without_venv_is_named_with_what_it_lacks(checkout: Checkout) -> None:
+    lacking = 'case "$*" in *ensurepip*) exit 1 ;; esac'
+    checkout.python("python3", lacking)
+    status, _, err = checkout.run()
+    package = f"python3.{sys.version_info.minor}-venv"
+    assert status == 72
+    told = f"the Python here cannot make environments: install {package} (Debian: apt-get install {package})"
+    assert err == f"scripts/nox: {told}\n"
+    assert not (checkout.root / ".nox").exists()
+
+
+def test_the_next_python_is_tried_and_pyenv_s_last(checkout: Checkout) -> None:
+    checkout.python("python3", 'case "$*" in *ensurepip*) exit 1 ;; esac')
+    checkout.python("python3.12", 'case "$*" in *version_info*) exit 1 ;; esac')
+    pyenv = Path(checkout.environ["HOME"], ".pyenv", "versions", "3.13.0", "bin")
+    pyenv.mkdir(parents=True)
+    checkout.python("python3.11", 'case "$*" in *"-m venv"*) echo "chosen: 3.11" >&2; exit 1 ;; esac')
+    status, _, err = checkout.run()
+    assert (status, err.splitlines()[-1]) == (
+        73,
+        f"scripts/nox: cannot make an environment in {checkout.root}/.nox: chosen: 3.11",
+    )
+    (checkout.programs / "python3.11").rename(pyenv / "python3")
+    status, _, err = checkout.run()
+    assert (status, f"with {pyenv}/python3" in err) == (73, True)
+
+
+def test_an_index_that_has_no_nox(checkout: Checkout) -> None:
+    checkout.python("python3")
+    checkout.environ["PIP_FIND_LINKS"] = checkout.environ["HOME"]
+    status, _, err = checkout.run()
+    assert status == 74
+    assert re.fullmatch(
+        r"scripts/nox: cannot install nox>=\S+: ERROR: No matching distribution .*", err.splitlines()[-1]
+    )
+    assert not checkout.home.exists(), "nothing half made is left"
+    assert not checkout.home.with_name("bootstrap.new").exists()
+
+
+def test_a_folder_that_cannot_be_written(checkout: Checkout) -> None:
+    checkout.python("python3")
+    (checkout.root / ".nox").write_text("")
+    status, _, err = checkout.run()
+    assert (status, err) == (73, f"scripts/nox: cannot write {checkout.root}/.nox\n")
+
+
+def test_the_script_and_the_noxfile_want_the_same_nox() -> None:
+    script = re.search(r"requirement='nox(\S+)'", SCRIPT.read_text())
+    noxfile = re.search(r'needs_version = "(\S+)"', (REPOSITORY / "noxfile.py").read_text())
+    assert script
+    assert noxfile
+    assert script[1] == noxfile[1]

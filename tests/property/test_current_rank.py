@@ -1,0 +1,107 @@
+"""What is current: one answer for a set of records, in whatever order they came, in the model and in the ledger."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ppp.ledger import queries
+from ppp.ledger.store import Store
+from ppp.model.record import Blame, Network, Outcome, Record, Result, current, current_rank, outcomes_of
+from ppp.model.release import Release
+
+BASE = Record(
+    release=Release(package="six", version="1.0"),
+    environment="py312-slim",
+    result=Result.PASS,
+    outcomes=outcomes_of({}),
+    observed_at=0,
+    node="ab" * 32,
+    arch="x86_64",
+    python="3.12.1",
+    image_digest=None,
+    standin=False,
+    network=Network.OPEN,
+    pip_version="26.0.1",
+    file=None,
+    imports=(),
+    installed=(),
+    duration_ms={},
+    cause=None,
+    blame=None,
+    detail=None,
+    log_sha256=None,
+)
+
+
+def observation(  # noqa: PLR0917 - drawn in this order
+    version: str, environment: str, result: Result, observed_at: int, node: str, detail: str
+) -> Record:
+    blame = None if result is Result.PASS else Blame.UNKNOWN
+    outcomes = (Outcome.FAIL, *BASE.outcomes[1:]) if blame else BASE.outcomes
+    return replace(
+        BASE,
+        release=Release(package="six", version=version),
+        environment=environment,
+        result=result,
+        outcomes=outcomes,
+        observed_at=observed_at,
+        node=node * 32,
+        blame=blame,
+        detail=detail,
+    )
+
+
+# Few values, so that observations of one cell meet: at the same second, by two nodes, with and without an error.
+records = st.builds(
+    observation,
+    st.sampled_from(["1.0", "1.1"]),
+    st.sampled_from(["py39-slim", "py312-alpine"]),
+    st.sampled_from(Result),
+    st.integers(100, 102),
+    st.sampled_from(["ab", "cd"]),
+    st.sampled_from(["one", "two"]),
+)
+
+
+@given(st.lists(records, max_size=12, unique_by=lambda r: r.id))
+def test_the_rank_is_a_total_order(drawn: list[Record]) -> None:
+    ranked = sorted(drawn, key=current_rank)
+    assert all(current_rank(a) < current_rank(b) for a, b in pairwise(ranked))
+
+
+@given(records, records)
+def test_a_verdict_stands_above_an_error_and_the_newer_above_the_older(one: Record, other: Record) -> None:
+    errors = [r.result is Result.ERROR for r in (one, other)]
+    if errors[0] != errors[1]:
+        assert (current_rank(one) > current_rank(other)) == errors[1]
+    elif one.observed_at != other.observed_at:
+        assert (current_rank(one) > current_rank(other)) == (one.observed_at > other.observed_at)
+    else:
+        assert (current_rank(one) > current_rank(other)) == (one.id > other.id)
+
+
+@given(st.lists(records, max_size=12), st.randoms(use_true_random=False))
+def test_what_is_current_does_not_hang_on_the_order(drawn: list[Record], random: object) -> None:
+    before = current(drawn)
+    shuffled = [*drawn, *drawn[:3]]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert current(shuffled) == before
+    assert set(before) == {(r.release, r.environment) for r in drawn}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(records, max_size=12))
+def test_the_ledger_keeps_what_the_model_calls_current(drawn: list[Record]) -> None:
+    with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
+        seen: list[Record] = []
+        for record in drawn:
+            assert store.add_record(record) == (record not in seen)
+            seen.append(record)
+        rows = store.db.query("SELECT c.* FROM results AS r JOIN records AS c ON c.record = r.record")
+        held = {(r.release, r.environment): r for r in map(queries.record_from_row, rows)}
+        assert held == current(drawn)
+        assert {r.id for r in queries.records(store.db)} == {r.id for r in drawn}

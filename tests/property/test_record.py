@@ -1,0 +1,93 @@
+"""Records: JSON and back is the same record, with the same id, and its schema takes whatever is built."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ppp.config import schema_mistakes
+from ppp.model.record import (
+    PHASES,
+    Blame,
+    DistributionFile,
+    Installed,
+    Network,
+    Outcome,
+    Record,
+    Result,
+    canonical,
+    outcomes_of,
+    sha256_hex,
+)
+from ppp.model.release import Release
+
+#: The greatest integer that RFC 8785 writes exactly.
+MAX_INTEGER = 2**53 - 1
+
+digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
+words = st.text(max_size=60)
+packages = st.from_regex(r"[a-z0-9]{1,8}(-[a-z0-9]{1,8}){0,2}", fullmatch=True)
+versions = st.sampled_from(["0", "1.0", "2024.1.1", "1!2.0rc1.post2.dev3", "1.0+cu118.x"])
+sizes = st.integers(0, MAX_INTEGER)
+
+records = st.builds(
+    Record,
+    release=st.builds(Release, package=packages, version=versions),
+    environment=st.from_regex(r"py3[0-9]{1,2}-(slim|alpine|host)", fullmatch=True),
+    result=st.sampled_from(Result),
+    outcomes=st.fixed_dictionaries({phase: st.sampled_from(Outcome) for phase in PHASES}).map(outcomes_of),
+    observed_at=st.integers(0, 4_102_444_800),
+    node=digests,
+    arch=st.sampled_from(["x86_64", "aarch64"]),
+    python=st.none() | st.sampled_from(["3.9.18", "3.13.0rc1"]),
+    image_digest=st.none() | digests.map("sha256:{}".format),
+    standin=st.booleans(),
+    network=st.sampled_from(Network),
+    pip_version=st.sampled_from(["26.0.1", "25"]),
+    file=st.none()
+    | st.builds(
+        DistributionFile,
+        filename=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,60}", fullmatch=True),
+        sha256=digests,
+        size=sizes,
+    ),
+    imports=st.lists(words, max_size=4).map(tuple),
+    installed=st.lists(st.builds(Installed, name=words, version=words, sha256=st.none() | digests), max_size=4).map(
+        tuple
+    ),
+    duration_ms=st.dictionaries(st.sampled_from(PHASES), sizes),
+    cause=st.none() | st.from_regex(r"[a-z][a-z0-9-]{0,30}", fullmatch=True),
+    blame=st.none() | st.sampled_from(Blame),
+    detail=st.none() | words,
+    log_sha256=st.none() | digests,
+)
+
+
+@given(records)
+def test_json_and_back_is_the_same_record(record: Record) -> None:
+    again = Record.from_json(json.loads(canonical(record.to_json())))
+    assert again == record
+    assert again.id == record.id
+
+
+@given(records)
+def test_the_schema_takes_what_is_built(record: Record) -> None:
+    assert schema_mistakes("site/schemas/record.schema.json", record.to_json()) == []
+
+
+@given(records, st.randoms(use_true_random=False))
+def test_the_id_does_not_hang_on_the_order_of_keys(record: Record, random: object) -> None:
+    items = list(record.to_json().items())
+    random.shuffle(items)  # type: ignore[attr-defined]
+    assert sha256_hex(canonical(dict(items))) == record.id
+
+
+@given(records, records)
+def test_only_the_same_record_has_the_same_id(one: Record, other: Record) -> None:
+    assert (one.id == other.id) == (one == other)
+
+
+@given(records)
+def test_the_failed_phase_is_the_first_that_needs_explaining(record: Record) -> None:
+    unsettled = [p for p in PHASES if record.outcome(p) not in {Outcome.PASS, Outcome.SKIP}]
+    assert record.failed_phase == (unsettled[0] if unsettled else None)

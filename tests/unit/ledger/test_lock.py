@@ -1,0 +1,69 @@
+"""One writer at a time: the second is told who the first is, and a lock dies with its holder."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ppp.ledger.lock import LOCK_NAME, writing
+from ppp.model.errors import DataReadOnlyError, LedgerBusyError
+
+HOLDER = """
+import sys
+from pathlib import Path
+from ppp.ledger.lock import writing
+with writing(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_writer(data: Path) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(data)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        yield holder
+
+
+def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
+    with another_writer(tmp_path / "data") as holder:
+        with pytest.raises(LedgerBusyError) as caught, writing(tmp_path / "data"):
+            pytest.fail("both hold the lock")
+        assert caught.value.what == f"another PPP (process {holder.pid}) is writing {tmp_path / 'data'}"
+        assert "wait for it" in caught.value.hint
+    with writing(tmp_path / "data"):
+        assert (tmp_path / "data" / LOCK_NAME).read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    with another_writer(tmp_path) as holder:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait(timeout=10)
+        with writing(tmp_path):
+            assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"
+
+
+def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), writing(tmp_path):
+        raise ZeroDivisionError
+    with writing(tmp_path), pytest.raises(LedgerBusyError, match=f"process {os.getpid()}"), writing(tmp_path):
+        pytest.fail("both hold the lock")
+
+
+def test_folders_do_not_hinder_each_other(tmp_path: Path) -> None:
+    with writing(tmp_path / "one"), writing(tmp_path / "other"):
+        assert (tmp_path / "one" / LOCK_NAME).exists()
+
+
+def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(DataReadOnlyError), writing(tmp_path / "data"):
+        pytest.fail("it holds a lock in a file")

@@ -1,0 +1,124 @@
+"""Reading: rows become the very records that were written, in orders that can be relied on."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ppp.ledger import queries
+from ppp.ledger.store import Store
+from ppp.model.matrix import Cell
+from ppp.model.record import Blame, Installed, Network, Outcome, Phase, Record, Result, outcomes_of
+from ppp.model.release import Release
+
+Builder = Callable[..., Record]
+OTHER = "cd" * 32
+
+
+@pytest.mark.parametrize("result", list(Result))
+def test_a_record_is_read_as_it_was_written(store: Store, record: Builder, result: Result) -> None:
+    made = record(
+        result=result,
+        outcomes=outcomes_of({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.TIMEOUT}),
+        file=None if result is Result.NA else record().file,
+        python=None,
+        image_digest=f"sha256:{'0' * 64}",
+        standin=True,
+        network=Network.GATEWAY,
+        imports=("é", "a.b", ""),
+        installed=(
+            Installed(name="six", version="1.17.0", sha256=None),
+            Installed(name="é", version="1", sha256="0" * 64),
+        ),
+        duration_ms={Phase.DOWNLOAD: 0, Phase.NODEPS: 2**53 - 1},
+        blame=Blame.ENVIRONMENT,
+        detail="one line; 'quoted' \u202e",
+    )
+    store.add_record(made)
+    (read,) = queries.records(store.db)
+    assert read == made
+    assert read.id == made.id
+
+
+def test_records_come_by_id(store: Store, record: Builder) -> None:
+    made = [record(observed_at=n) for n in range(20)]
+    for each in made:
+        store.add_record(each)
+    assert [r.id for r in queries.records(store.db)] == sorted(r.id for r in made)
+
+
+def test_current_records_come_newest_version_first(store: Store, record: Builder) -> None:
+    for version in ("1.9", "1.10", "1.10rc1"):
+        for environment in ("py312-alpine", "py39-slim", "py312-slim"):
+            store.add_record(record("six", version, environment))
+    store.add_record(record("idna"))
+    order = [(r.release.version, r.environment) for r in queries.current_records(store.db, "six")]
+    environments = ["py39-slim", "py312-slim", "py312-alpine"]
+    assert order == [(v, e) for v in ("1.10", "1.10rc1", "1.9") for e in environments]
+    assert queries.current_records(store.db, "absent") == []
+
+
+def test_the_current_cells_of_a_release(store: Store, record: Builder) -> None:
+    held = [record("six", "1.0", e, observed_at=2) for e in ("py39-slim", "py312-alpine")]
+    for each in [*held, record("six", "1.0", "py39-slim", observed_at=1), record("six", "1.1", "py39-slim")]:
+        store.add_record(each)
+    found = queries.current_of(store.db, Release(package="six", version="1.0"))
+    assert found == {r.environment: r for r in held}
+
+
+def test_the_releases_that_hold_a_result(store: Store, record: Builder) -> None:
+    for package, version in [("six", "1.9"), ("six", "1.10"), ("idna", "3.7")]:
+        store.add_record(record(package, version))
+    assert [str(r) for r in queries.newest_releases(store.db)] == ["idna==3.7", "six==1.10"]
+    assert [r.version for r in queries.releases_of(store.db, "six")] == ["1.10", "1.9"]
+    assert queries.releases_of(store.db, "absent") == []
+
+
+def test_a_cell_is_settled_by_a_verdict_of_the_node_s_own(store: Store, record: Builder) -> None:
+    mine = record("mine")
+    for each in (
+        mine,
+        record("mine", observed_at=1, result="ERROR"),
+        record("ours", result="ERROR"),
+        record("theirs", node=OTHER),
+    ):
+        store.add_record(each)
+    assert queries.settled_cells(store.db, mine.node) == {Cell(release=mine.release, environment=mine.environment)}
+    assert {c.release.package for c in queries.settled_cells(store.db, OTHER)} == {"theirs"}
+
+
+def test_what_no_batch_holds_yet(store: Store, record: Builder) -> None:
+    made = [record(observed_at=n) for n in range(4)]
+    for each in [*made, record(node=OTHER)]:
+        store.add_record(each)
+    sealed = made[0]
+    with store.db.atomic():
+        store.db.table("batches").insert(
+            {
+                "batch": "ff" * 32,
+                "node": sealed.node,
+                "signature": "00",
+                "records": 1,
+                "first_observed_at": 0,
+                "last_observed_at": 0,
+            }
+        )
+        store.db.table("batch_records").insert({"batch": "ff" * 32, "record": sealed.id})
+    left = queries.unsealed_records(store.db, sealed.node)
+    assert [r.id for r in left] == sorted(r.id for r in made[1:])
+
+
+def test_what_a_node_last_worked_with(store: Store, record: Builder) -> None:
+    node = record().node
+    assert queries.newest_pip(store.db, node) is None
+    assert queries.image_digests(store.db, node) == {}
+    old, new = (f"sha256:{digit * 64}" for digit in "01")
+    for each in (
+        record(observed_at=1, image_digest=new, pip_version="26.0"),
+        record(observed_at=0, image_digest=old, pip_version="25.0"),
+        record(observed_at=2, image_digest=None, pip_version="26.1"),
+        record(observed_at=9, image_digest=old, pip_version="99", node=OTHER),
+        record(environment="py39-slim", observed_at=0, image_digest=old),
+    ):
+        store.add_record(each)
+    assert queries.image_digests(store.db, node) == {"py312-slim": new, "py39-slim": old}
+    assert queries.newest_pip(store.db, node) == "26.1"

@@ -1,0 +1,400 @@
+"""Opening the ledger: made once, refused untouched, readable after a kill; and what its views say."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ppp.ledger import queries
+from ppp.ledger.schema import MATRIX_VIEW_ENVIRONMENTS, open_ledger, read_ledger, sqlite_errors
+from ppp.ledger.store import Store
+from ppp.model.errors import DataReadOnlyError, LedgerBusyError, LedgerDamagedError, LedgerTooNewError, PPPError
+from ppp.model.record import Outcome, Phase, Record, canonical, current, outcomes_of
+
+Builder = Callable[..., Record]
+
+
+def rows(store: Store, view: str, *columns: str) -> list[tuple[object, ...]]:
+    wanted = ", ".join(columns)
+    return list(store.db.execute(f"SELECT {wanted} FROM {view} ORDER BY {wanted}").fetchall())  # noqa: S608 - our words
+
+
+# Opening
+
+
+def test_a_ledger_is_made_with_its_folder(tmp_path: Path) -> None:
+    data = tmp_path / "some" / "where"
+    with closing(open_ledger(data)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert db.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        tables = db.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'")
+        ours = {name: strict for name, strict in tables.fetchall() if not name.startswith(("sqlite_", "_sqlite_"))}
+        assert {"records", "results", "releases", "environments", "batches", "queue"} <= set(ours)
+        assert set(ours.values()) == {1}
+    assert [path.name for path in data.iterdir()] == ["ppp.db"]
+
+
+def test_opening_again_changes_no_byte(tmp_path: Path, record: Builder) -> None:
+    with Store.open(tmp_path) as store:
+        store.add_record(record())
+    before = (tmp_path / "ppp.db").read_bytes()
+    for opened in (open_ledger, read_ledger):
+        with closing(opened(tmp_path)) as db:
+            assert db.execute("SELECT count(*) FROM records").fetchone() == (1,)
+        assert (tmp_path / "ppp.db").read_bytes() == before
+
+
+def test_reading_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(LedgerDamagedError, match=r"no ledger at .*ppp run"):
+        read_ledger(tmp_path / "absent")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    open_ledger(tmp_path).close()
+    with closing(read_ledger(tmp_path)) as db, pytest.raises(DataReadOnlyError), sqlite_errors(tmp_path):
+        db.execute("DELETE FROM records")
+
+
+def test_a_folder_of_any_name_will_do(tmp_path: Path, record: Builder) -> None:
+    with Store.open(tmp_path / "a?mode=ro & b#c %20 full readonly") as store:
+        assert store.add_record(record())
+
+
+@pytest.mark.parametrize("opened", [open_ledger, read_ledger])
+def test_a_newer_ledger_is_refused_untouched(tmp_path: Path, opened: Callable[[Path], object]) -> None:
+    with closing(open_ledger(tmp_path)) as db:
+        db.table("_sqlite_migrations").insert({"migration_set": "ppp", "name": "m999_rebuilt", "applied_at": "2099"})
+    before = (tmp_path / "ppp.db").read_bytes()
+    with pytest.raises(LedgerTooNewError, match=r"newer PPP .it has m999_rebuilt.*upgrade PPP"):
+        opened(tmp_path)
+    assert (tmp_path / "ppp.db").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["ppp.db"]
+
+
+@pytest.mark.parametrize("opened", [open_ledger, read_ledger])
+@pytest.mark.parametrize("content", [b"this is not a database " * 100, b"SQLite format 3\0" + b"\xff" * 2000])
+def test_what_is_no_database_is_refused_untouched(
+    tmp_path: Path, opened: Callable[[Path], object], content: bytes
+) -> None:
+    (tmp_path / "ppp.db").write_bytes(content)
+    with pytest.raises(LedgerDamagedError, match=r"cannot be read: .*restore it"):
+        opened(tmp_path)
+    assert (tmp_path / "ppp.db").read_bytes() == content
+
+
+def test_a_ledger_that_was_cut_short_is_told(tmp_path: Path, record: Builder) -> None:
+    with Store.open(tmp_path) as store:
+        store.add_record(record())
+    path = tmp_path / "ppp.db"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(LedgerDamagedError), sqlite_errors(path), closing(read_ledger(tmp_path)) as db:
+        db.execute("SELECT * FROM records").fetchall()
+
+
+def test_somebody_else_s_database_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "ppp.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE packages (name TEXT)")
+        other.commit()
+    with pytest.raises(LedgerDamagedError, match="table packages already exists"):
+        open_ledger(tmp_path)
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'records'").fetchone() == (0,)
+
+
+def test_a_ledger_that_was_never_finished_is_finished(tmp_path: Path) -> None:
+    (tmp_path / "ppp.db").touch()  # what a kill during the first opening leaves
+    with pytest.raises(LedgerDamagedError, match="from an older PPP"):
+        read_ledger(tmp_path)
+    open_ledger(tmp_path).close()
+    with closing(read_ledger(tmp_path)) as db:
+        assert db.execute("SELECT count(*) FROM records").fetchone() == (0,)
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(DataReadOnlyError, match=r"a file stands where .* needs a folder"):
+        open_ledger(tmp_path / "data")
+    with pytest.raises(DataReadOnlyError, match=r"a file stands where .* needs a folder"):
+        open_ledger(tmp_path / "data" / "deeper")
+
+
+def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
+    (tmp_path / "ppp.db").mkdir()
+    with pytest.raises(LedgerDamagedError, match=r"ppp\.db cannot be read"):
+        open_ledger(tmp_path)
+
+
+def test_another_program_that_locks_it(tmp_path: Path) -> None:
+    open_ledger(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "ppp.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with (
+            closing(sqlite3.connect(tmp_path / "ppp.db", timeout=0.01)) as db,
+            pytest.raises(LedgerBusyError, match="locked by another program"),
+            sqlite_errors(tmp_path),
+        ):
+            db.execute("BEGIN IMMEDIATE")
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "No such file", "full readonly locked"), sqlite3.IntegrityError("is full")]
+)
+def test_an_error_of_ours_is_let_through(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, sqlite_errors(tmp_path):
+        raise error
+    assert caught.value is error
+
+
+# A kill at any moment
+
+
+def test_a_commit_that_was_cut_off_is_rolled_back(tmp_path: Path, record: Builder) -> None:
+    with Store.open(tmp_path / "live") as store:
+        store.add_record(record())
+        store.db.execute("PRAGMA cache_size = 1")
+        store.db.execute("BEGIN")
+        for number in range(200):
+            store.db.execute("INSERT INTO logs VALUES (?, ?)", (f"{number:064d}", "x" * 500))
+        # What a kill leaves now: pages of an unfinished transaction, and the journal to undo it.
+        for name in ("reader", "writer"):
+            shutil.copytree(tmp_path / "live", tmp_path / name)
+        store.db.execute("ROLLBACK")
+    assert (tmp_path / "reader" / "ppp.db-journal").stat().st_size > 0
+    for opened, name in ((read_ledger, "reader"), (open_ledger, "writer")):
+        with closing(opened(tmp_path / name)) as db:
+            assert db.execute("SELECT (SELECT count(*) FROM logs), (SELECT count(*) FROM records)").fetchone() == (0, 1)
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+WRITER = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from ppp.ledger.store import Store
+from ppp.model.record import Record, sha256_hex
+base = Record.from_json(json.loads(sys.argv[2]))
+with Store.open(Path(sys.argv[1])) as store:
+    for number in range(100_000):
+        log = f"log {number} " * 400
+        record = replace(base, observed_at=base.observed_at + number // 2, log_sha256=sha256_hex(log.encode()))
+        store.add_record(record, log)
+        print(record.id, flush=True)
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 23, 60])
+def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, record: Builder, acknowledged: int) -> None:
+    base = canonical(record().to_json()).decode()
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path), base], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout
+        told = [writer.stdout.readline() for _ in range(acknowledged)]
+        os.kill(writer.pid, signal.SIGKILL)
+        told += writer.stdout.readlines()
+    ids = {line.strip() for line in told if line.endswith("\n")}
+    assert len(ids) >= acknowledged
+    with Store.open(tmp_path) as store:
+        held = list(queries.records(store.db))
+        assert ids <= {r.id for r in held}
+        assert len(held) <= len(ids) + 1  # one may be written and not yet told
+        assert store.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert store.db.execute("PRAGMA foreign_key_check").fetchall() == []
+        (newest,) = current(held).values()
+        assert queries.current_records(store.db, "example-lib") == [newest]
+        assert store.add_record(record(detail="after"))
+
+
+# A full disk, a read-only folder: in a mount namespace of its own
+
+IN_A_NAMESPACE = """
+import json, subprocess, sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from ppp.ledger import queries
+from ppp.ledger.lock import writing
+from ppp.ledger.schema import open_ledger, read_ledger
+from ppp.ledger.store import Store
+from ppp.model.errors import PPPError
+from ppp.model.record import Record, sha256_hex
+
+place, base = Path(sys.argv[1]), Record.from_json(json.loads(sys.argv[2]))
+
+def mount(*words):
+    subprocess.run(["mount", *words], check=True)
+
+def ids(data):
+    with closing(read_ledger(data)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return {r.id for r in queries.records(db)}
+"""
+
+FULL = """
+mount("-t", "tmpfs", "-o", "size=1m", "none", str(place))
+added = set()
+try:
+    with Store.open(place) as store:
+        for number in range(2000):
+            log = f"log {number} " * 800
+            record = replace(base, observed_at=number, log_sha256=sha256_hex(log.encode()))
+            store.add_record(record, log)
+            added.add(record.id)
+except PPPError as error:
+    print(type(error).__name__, error)
+assert len(added) > 10
+assert ids(place) == added, "what was acknowledged is there, and nothing else"
+mount("-o", "remount,size=2m", str(place))
+with Store.open(place) as store:
+    assert store.add_record(base)
+assert ids(place) == added | {base.id}
+"""
+
+FULL_FROM_THE_START = """
+mount("-t", "tmpfs", "-o", "size=16k", "none", str(place))
+try:
+    open_ledger(place)
+except PPPError as error:
+    print(type(error).__name__, error)
+mount("-o", "remount,size=1m", str(place))
+with Store.open(place) as store:
+    assert store.add_record(base)
+assert ids(place) == {base.id}
+"""
+
+READ_ONLY = """
+with Store.open(place) as store:
+    store.add_record(base)
+before = {p.name: p.read_bytes() for p in place.iterdir()}
+mount("--bind", str(place), str(place))
+mount("-o", "remount,bind,ro", str(place))
+def attempt():
+    with writing(place):
+        print("locked")
+def write():
+    with Store.open(place) as store:
+        store.add_record(replace(base, detail="another"))
+def make():
+    open_ledger(place / "deeper")
+for action in (attempt, write, make):
+    try:
+        action()
+    except PPPError as error:
+        print(type(error).__name__, error)
+assert ids(place) == {base.id}, "it can still be read"
+assert {p.name: p.read_bytes() for p in place.iterdir()} == before
+"""
+
+
+def run_in_a_namespace(script: str, place: Path, base: Record) -> str:
+    words = ["unshare", "--mount", "--propagation", "private"]
+    done = subprocess.run(
+        [*words, sys.executable, "-c", IN_A_NAMESPACE + script, str(place), canonical(base.to_json()).decode()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.mount
+def test_a_full_disk_is_told_and_the_ledger_stays_as_it_was(tmp_path: Path, record: Builder) -> None:
+    told = run_in_a_namespace(FULL, tmp_path, record())
+    assert told.startswith(f"DiskFullError no space left for {tmp_path}")
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.mount
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path, record: Builder) -> None:
+    told = run_in_a_namespace(FULL_FROM_THE_START, tmp_path, record())
+    assert told.startswith(f"DiskFullError no space left for {tmp_path}")
+
+
+@pytest.mark.mount
+def test_a_read_only_folder_is_told_and_can_still_be_read(tmp_path: Path, record: Builder) -> None:
+    told = run_in_a_namespace(READ_ONLY, tmp_path, record()).splitlines()
+    assert [line.split()[0] for line in told] == ["DataReadOnlyError"] * 3
+    assert all(f"cannot write {tmp_path}" in line and "make the folder writable" in line for line in told)
+
+
+# Views
+
+INSTALLED = {Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.PASS, Phase.FULL: Outcome.PASS}
+
+
+def test_the_matrix_view_shows_the_newest_release_of_each_package(store: Store, record: Builder) -> None:
+    for version in ("1.9", "1.10", "1.10rc1"):
+        store.add_record(record("six", version, "py39-slim", result="PASS" if version == "1.10" else "FAIL"))
+    store.add_record(record("six", "1.10", "py312-alpine", result="NA"))
+    store.add_record(record("idna", "3.7", "py311-host", result="TIMEOUT"))
+    names = [column[1] for column in store.db.execute("PRAGMA table_info(matrix)").fetchall()]
+    assert names == ["package", "version", *MATRIX_VIEW_ENVIRONMENTS]
+    found = [
+        {k: v for k, v in row.items() if v is not None} for row in store.db.query("SELECT * FROM matrix ORDER BY 1")
+    ]
+    assert found == [
+        {"package": "idna", "version": "3.7", "py311-host": "TIMEOUT"},
+        {"package": "six", "version": "1.10", "py39-slim": "PASS", "py312-alpine": "NA"},
+    ]
+
+
+def test_alpine_only_compares_the_same_python(store: Store, record: Builder) -> None:
+    store.add_record(record("a", "1", "py312-slim"))
+    store.add_record(record("a", "1", "py312-alpine", result="FAIL", cause="no-compiler"))
+    store.add_record(record("b", "1", "py39-slim"))
+    store.add_record(record("b", "1", "py312-alpine", result="FAIL"))
+    store.add_record(record("c", "1", "py312-slim"))
+    store.add_record(record("c", "1", "py312-alpine", result="NA"))
+    assert rows(store, "alpine_only", "package", "environment", "python", "cause") == [
+        ("a", "py312-alpine", "3.12", "no-compiler")
+    ]
+
+
+def test_a_python_regression_passes_on_an_older_python_of_its_platform(store: Store, record: Builder) -> None:
+    for environment, result in {"py39-slim": "PASS", "py311-slim": "PASS", "py312-slim": "FAIL"}.items():
+        store.add_record(record("a", "1", environment, result=result))
+    for environment, result in {"py39-slim": "FAIL", "py312-slim": "PASS", "py312-alpine": "FAIL"}.items():
+        store.add_record(record("b", "1", environment, result=result))
+    assert rows(store, "python_regressions", "package", "fails_in", "passes_in") == [("a", "py312-slim", "py311-slim")]
+
+
+def test_a_phantom_success_installs_and_does_not_import(store: Store, record: Builder) -> None:
+    store.add_record(record("a", "1", result="FAIL", outcomes=outcomes_of({**INSTALLED, Phase.IMPORT: Outcome.FAIL})))
+    store.add_record(record("b", "1", result="FAIL", outcomes=outcomes_of({Phase.DOWNLOAD: Outcome.FAIL})))
+    store.add_record(record("c", "1", outcomes=outcomes_of(INSTALLED)))
+    assert rows(store, "phantom_successes", "package") == [("a",)]
+
+
+def test_never_on_alpine_speaks_of_all_versions(store: Store, record: Builder) -> None:
+    nowhere = {"result": "FAIL", "outcomes": outcomes_of({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.FAIL})}
+    for package in ("never", "once", "nowhere", "ours"):
+        store.add_record(record(package, "2", "py312-slim", **({} if package != "nowhere" else nowhere)))
+        ours = {"result": "ERROR", "outcomes": outcomes_of({Phase.DOWNLOAD: Outcome.ERROR})}
+        store.add_record(record(package, "2", "py312-alpine", **(nowhere if package != "ours" else ours)))
+    store.add_record(record("once", "1", "py39-alpine"))
+    assert rows(store, "never_on_alpine", "package", "versions") == [("never", 1)]
+
+
+def test_every_view_of_the_design_is_there(store: Store) -> None:
+    views = {name for (name,) in store.db.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall()}
+    assert {"matrix", "alpine_only", "python_regressions", "phantom_successes", "never_on_alpine"} <= views
+
+
+def test_every_error_of_opening_can_be_told_to_a_person(tmp_path: Path) -> None:
+    (tmp_path / "ppp.db").write_bytes(b"x" * 100)
+    with pytest.raises(PPPError) as caught:
+        open_ledger(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint

@@ -1,0 +1,58 @@
+"""The matrix: which environments are selected, and how a cell is named."""
+
+import pytest
+
+from ppp.config import load_matrix, resource
+from ppp.model.errors import UnknownEnvironmentError
+from ppp.model.matrix import Cell, Matrix, Platform
+from ppp.model.record import Phase
+from ppp.model.release import Release
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Matrix:
+    return load_matrix(resource("matrices/default.toml"))
+
+
+def test_the_six_environments(matrix: Matrix) -> None:
+    assert [str(e) for e in matrix.environments] == [
+        "py39-slim",
+        "py311-slim",
+        "py312-slim",
+        "py39-alpine",
+        "py311-alpine",
+        "py312-alpine",
+    ]
+    assert {e.image for e in matrix.environments} == {
+        f"python:{v}-{p}" for v in ("3.9", "3.11", "3.12") for p in ("slim", "alpine")
+    }
+    assert set(matrix.timeouts_s) == set(Phase)
+
+
+def test_all_shipped_matrices_name_one_pip() -> None:
+    paths = sorted(resource("matrices").glob("*.toml"))
+    assert {path.name for path in paths} >= {"default.toml", "host.toml"}
+    assert len({load_matrix(path).pip for path in paths}) == 1
+
+
+def test_the_host_matrix_claims_no_image() -> None:
+    rows = load_matrix(resource("matrices/host.toml")).environments
+    assert {e.platform for e in rows} == {Platform.HOST}
+    assert {e.image for e in rows} == {""}
+
+
+def test_selecting_keeps_the_matrix_s_order(matrix: Matrix) -> None:
+    assert [e.id for e in matrix.select(["py312-alpine", "py39-slim", "py39-slim"])] == ["py39-slim", "py312-alpine"]
+    assert matrix.select([]) == matrix.environments
+
+
+def test_every_unknown_environment_is_named(matrix: Matrix) -> None:
+    with pytest.raises(UnknownEnvironmentError) as caught:
+        matrix.select(["py312-slim", "py27-slim", "py311-windows"])
+    assert caught.value.what == "no such environment: py27-slim, py311-windows"
+    assert "py312-alpine" in caught.value.hint
+
+
+def test_a_cell_names_itself() -> None:
+    cell = Cell(release=Release(package="six", version="1.17.0"), environment="py312-slim")
+    assert str(cell) == "six==1.17.0 in py312-slim"

@@ -1,0 +1,144 @@
+"""Parsing a feed: what becomes a release, what is told, and what is refused."""
+
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ppp.model.errors import FeedMalformedError
+from ppp.model.release import Release
+from ppp.watch.feeds import parse
+
+PLACE = "https://index.example/rss/updates.xml"
+
+
+def item(title: str, link: str) -> str:
+    return f"<item><title>{escape(title)}</title><link>{escape(link)}</link></item>"
+
+
+def link(name: str, version: str) -> str:
+    return f"https://index.example/project/{name}/{version}/"
+
+
+def feed(*items: str) -> bytes:
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><rss version="2.0"><channel>{"".join(items)}</channel></rss>'.encode()
+    )
+
+
+GOOD = item("six 1.17.0", link("six", "1.17.0"))
+SIX = Release(package="six", version="1.17.0")
+
+
+def test_the_oldest_comes_first_and_each_once() -> None:
+    newer = item("six 1.18.0", link("six", "1.18.0"))
+    releases, rejected = parse(feed(newer, GOOD, newer, GOOD), place=PLACE)
+    assert releases == (SIX, Release(package="six", version="1.18.0"))
+    assert rejected == ()
+
+
+def test_names_and_versions_are_normalized() -> None:
+    document = feed(item("Zope.Interface 07.0RC1", link("zope-interface", "7.0rc1")))
+    assert parse(document, place=PLACE) == ((Release(package="zope-interface", version="7.0rc1"),), ())
+
+
+def test_an_escaped_link_is_read() -> None:
+    document = feed(item("six 1!2.0", link("six", "1%212.0")))
+    assert parse(document, place=PLACE)[0] == (Release(package="six", version="1!2.0"),)
+
+
+@pytest.mark.parametrize(
+    ("title", "address", "reason"),
+    [
+        ("six", link("six", "1.0"), "its title is not a name and a version"),
+        ("six 1.0 beta", link("six", "1.0"), "its title is not a name and a version"),
+        ("", "", "its title is not a name and a version"),
+        ("six added to the index", link("six", "1.0"), "its title is not a name and a version"),
+        ("six 1.0", "https://index.example/project/six/", "names no release"),
+        ("six 1.0", "", "names no release"),
+        ("six 1.0", "http://[", "names no release"),
+        ("six 1.0", link("seven", "1.0"), "its title says six==1.0, its link seven==1.0"),
+        ("six 1.0", link("six", "1.1"), "its title says six==1.0, its link six==1.1"),
+        ("-six 1.0", link("six", "1.0"), "'-six' is not a package name"),
+        ("six one", link("six", "one"), "'one' is not a version"),
+        ("six 1.0", link("..%2F..%2Fetc", "1.0"), "is not a package name"),
+        ("<script>alert(1)</script> 1.0", link("six", "1.0"), "is not a package name"),
+        (f"{'a' * 300} 1.0", link("six", "1.0"), "is not a package name"),
+        (f"six 1.{'0' * 300}", link("six", "1.0"), "is not a version"),
+    ],
+)
+def test_an_entry_that_names_no_release_is_told_and_not_fatal(title: str, address: str, reason: str) -> None:
+    releases, rejected = parse(feed(item(title, address), GOOD), place=PLACE)
+    assert releases == (SIX,)
+    assert len(rejected) == 1
+    assert reason in rejected[0]
+    assert len(rejected[0]) < 500
+    assert "\n" not in rejected[0]
+
+
+def test_a_title_is_quoted_so_that_no_terminal_obeys_it() -> None:
+    _, rejected = parse(feed(item("evil\u202e\u2066 name 1", ""), GOOD), place=PLACE)
+    assert rejected == ("entry 'evil\\u202e\\u2066 name 1': its title is not a name and a version",)
+
+
+def test_what_can_be_read_of_a_broken_feed_is_taken_and_said() -> None:
+    releases, rejected = parse(feed(GOOD).removesuffix(b"</channel></rss>"), place=PLACE)
+    assert releases == (SIX,)
+    assert len(rejected) == 1
+    assert rejected[0].startswith("the feed is not well-formed (")
+
+
+def test_a_feed_of_projects_names_no_release() -> None:
+    document = feed(item("six added to the index", "https://index.example/project/six/"))
+    with pytest.raises(
+        FeedMalformedError, match=r"no entry of .* names a release .1 entries, the last: entry 'six added"
+    ):
+        parse(document, place=PLACE)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"   ",
+        b"/etc/hostname",  # feedparser opens a file of that name when it is given text
+        b"https://index.example/rss/updates.xml",
+        b"<html><body><p>Sign in to go on</p></body></html>",
+        b'{"releases": []}',
+        b"\x00" * 1000,
+        feed(),
+    ],
+)
+def test_what_is_no_feed_is_refused(document: bytes) -> None:
+    with pytest.raises(FeedMalformedError, match=f"{PLACE} is not a feed, or an empty one"):
+        parse(document, place=PLACE)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32", "cp037", "utf-7"])
+def test_entities_never_swell(encoding: str) -> None:
+    declared = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE r [<!ENTITY a "six"><!ENTITY b "&a;&a;&a;">]>'
+    document = declared + feed(item("NAME 1.0", link("six", "1.0"))).decode().partition("?>")[2].replace("NAME", "&b;")
+    with pytest.raises(FeedMalformedError) as caught:
+        parse(document.encode(encoding).replace(b"<!", b"+ADwAIQ-" if encoding == "utf-7" else b"<!"), place=PLACE)
+    assert "sixsix" not in caught.value.what
+
+
+@pytest.mark.parametrize("trap", ["<title>&#99999999999999;</title>", "<title>&#x110000;", "<title>&#xD800;"])
+def test_what_makes_the_parser_stumble_is_refused(trap: str) -> None:
+    with pytest.raises(FeedMalformedError, match=f"the feed {PLACE} cannot be parsed: ") as caught:
+        parse(f"<channel><item>{trap}</item>".encode(), place=PLACE)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=60))), st.binary(max_size=200))
+def test_whatever_comes_is_parsed_or_refused(entries: list[tuple[str, str]], noise: bytes) -> None:
+    document = feed(*(item(title, address) for title, address in entries)).replace(
+        b"<channel>", b"<channel>" + noise, 1
+    )
+    try:
+        releases, _ = parse(document, place=PLACE)
+    except FeedMalformedError as error:
+        assert PLACE in error.what  # noqa: PT017 - either end is right
+    else:
+        assert all(Release.parse(r.package, r.version) == r for r in releases)

@@ -1,0 +1,92 @@
+"""Which cells are queued, left alone, or refused."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ppp.config import load_matrix, resource
+from ppp.model.matrix import Cell, Environment, Platform
+from ppp.model.release import Release
+from ppp.watch.queue import UNSANDBOXED, Plan, Skip, Source, plan
+
+SIX = Release(package="six", version="1.17.0")
+IDNA = Release(package="idna", version="3.7")
+SLIM = Environment(id="py312-slim", python="3.12", platform=Platform.SLIM, image="python:3.12-slim")
+ALPINE = Environment(id="py312-alpine", python="3.12", platform=Platform.ALPINE, image="python:3.12-alpine")
+HOST = Environment(id="py312-host", python="3.12", platform=Platform.HOST)
+HOST_OLD = Environment(id="py39-host", python="3.9", platform=Platform.HOST)
+
+
+def cell(release: Release, environment: Environment) -> Cell:
+    return Cell(release=release, environment=environment.id)
+
+
+def test_a_release_s_cells_stand_side_by_side_in_order() -> None:
+    made = plan([SIX, IDNA, SIX], [SLIM, ALPINE], settled=set(), again=False, source=Source.FEED, sandboxed=False)
+    cells = (cell(SIX, SLIM), cell(SIX, ALPINE), cell(IDNA, SLIM), cell(IDNA, ALPINE))
+    assert made == Plan(cells=cells, settled=(), skipped=())
+
+
+def test_a_settled_cell_is_left_alone_unless_asked_again() -> None:
+    settled = {cell(SIX, SLIM), cell(Release(package="six", version="1.16.0"), ALPINE)}
+    made = plan([SIX], [SLIM, ALPINE], settled=settled, again=False, source=Source.NAMED, sandboxed=False)
+    assert made == Plan(cells=(cell(SIX, ALPINE),), settled=(cell(SIX, SLIM),), skipped=())
+    made = plan([SIX], [SLIM, ALPINE], settled=settled, again=True, source=Source.NAMED, sandboxed=False)
+    assert made == Plan(cells=(cell(SIX, SLIM), cell(SIX, ALPINE)), settled=(), skipped=())
+
+
+def test_the_open_feed_stays_off_a_bare_host() -> None:
+    made = plan([SIX], [HOST_OLD, HOST], settled=set(), again=True, source=Source.FEED, sandboxed=False)
+    assert made == Plan(cells=(), settled=(), skipped=(Skip(release=SIX, environment="", reason=UNSANDBOXED),))
+
+
+def test_it_is_refused_only_there() -> None:
+    made = plan([SIX], [SLIM, HOST], settled={cell(SIX, HOST)}, again=False, source=Source.FEED, sandboxed=False)
+    refused = (Skip(release=SIX, environment="py312-host", reason=UNSANDBOXED),)
+    assert made == Plan(cells=(cell(SIX, SLIM),), settled=(), skipped=refused)
+
+
+def test_a_sandbox_or_a_chosen_package_lifts_it() -> None:
+    made = plan([SIX], [HOST], settled=set(), again=False, source=Source.FEED, sandboxed=True)
+    assert made.cells == (cell(SIX, HOST),)
+    for source in set(Source) - {Source.FEED}:
+        assert plan([SIX], [HOST], settled=set(), again=False, source=source, sandboxed=False) == made
+
+
+def test_nothing_asked_nothing_planned() -> None:
+    nothing = Plan(cells=(), settled=(), skipped=())
+    assert plan([], [SLIM], settled=set(), again=False, source=Source.FEED, sandboxed=False) == nothing
+    assert plan([SIX], [], settled=set(), again=False, source=Source.FEED, sandboxed=False) == nothing
+
+
+ENVIRONMENTS = [*load_matrix(resource("matrices/default.toml")).environments, HOST_OLD, HOST]
+RELEASES = [Release(package=p, version=v) for p in ("six", "idna") for v in ("1.0", "2.0")]
+
+
+@given(
+    releases=st.lists(st.sampled_from(RELEASES)),
+    environments=st.lists(st.sampled_from(ENVIRONMENTS), unique=True),
+    settled=st.sets(st.builds(cell, st.sampled_from(RELEASES), st.sampled_from(ENVIRONMENTS))),
+    again=st.booleans(),
+    source=st.sampled_from(Source),
+    sandboxed=st.booleans(),
+)
+def test_the_three_parts_add_up_to_all_that_was_asked(
+    *,
+    releases: list[Release],
+    environments: list[Environment],
+    settled: set[Cell],
+    again: bool,
+    source: Source,
+    sandboxed: bool,
+) -> None:
+    made = plan(releases, environments, settled=settled, again=again, source=source, sandboxed=sandboxed)
+    refused = [
+        Cell(release=skip.release, environment=id_)
+        for skip in made.skipped
+        for id_ in ([skip.environment] if skip.environment else [e.id for e in environments])
+    ]
+    parts = [*made.cells, *made.settled, *refused]
+    assert len(parts) == len(set(parts))
+    assert set(parts) == {cell(r, e) for r in releases for e in environments}
+    assert set(made.settled) <= settled
+    assert again or not set(made.cells) & settled
