@@ -146,6 +146,7 @@ def front_page(front: Front) -> tuple[str, bytes]:
         front=front,
         groups=platform_groups(front.environments),
         rows=shown,
+        standins=wholly_standin(shown, front.environments),
         shares=cells,
         strip=strip(front.newest),
         findings=findings,
@@ -156,6 +157,12 @@ def front_page(front: Front) -> tuple[str, bytes]:
         unclassified=sum(c.cells for c in front.causes if c.cause == "unclassified"),
     )
     return path, page
+
+
+def wholly_standin(rows: Sequence[Row], environments: Sequence[Environment]) -> set[str]:
+    """Give the environments whose every cell ran on a stand-in: said once, at the head of the column."""
+    columns = {e.id: [row.cells[n] for row in rows if row.cells[n]] for n, e in enumerate(environments)}
+    return {id_ for id_, cells in columns.items() if cells and all(cell.standin for cell in cells if cell)}
 
 
 def _finding_cost(finding: Finding) -> int:
