@@ -21,8 +21,8 @@ from ppp.mesh import peer as peering
 from ppp.mesh import serve as web
 from ppp.mesh.fetch import HttpTransport
 from ppp.mesh.push import Heard
-from ppp.mesh.sync import SyncReport
-from ppp.model.errors import PPPError, RefusedError
+from ppp.mesh.sync import SyncFailure, SyncReport
+from ppp.model.errors import PPPError, RefusedError, UnknownPackageError
 from ppp.model.record import Record
 from ppp.model.release import Release, Wanted, parse_package
 from ppp.narrate.episode import plain_text
@@ -34,6 +34,7 @@ from ppp.steps import Order, Sources
 INTERRUPTED: Final = 130
 #: Columns of a table that nobody's terminal limits.
 PIPE_WIDTH: Final = 160
+NO_PEERS: Final = "no peers: pin one with `ppp peer add URL KEY`"
 #: A first run on a small machine ends within five minutes; what is left stays queued for the next.
 DEFAULT_MINUTES: Final = 4.0
 
@@ -180,7 +181,9 @@ def show(options: Options, *, package: str | None) -> None:
     finally:
         db.close()
     if package and not releases:
-        raise click.UsageError(f"the ledger holds no result of {package}: check it with `ppp run --package {package}`")
+        raise UnknownPackageError(
+            f"the ledger holds no result of {package}", hint=f"check it with `ppp run --package {package}`"
+        )
     _tell_results(options, context, releases, columns, {})
 
 
@@ -269,7 +272,7 @@ def peer_list(options: Options) -> None:
         for p in known
     ]
     lines = [f"{p.node}  {p.url}  {p.trouble or ('synced' if p.synced_at else 'not synced yet')}" for p in known]
-    options.answer(rows, "\n".join(lines) or "no peers: pin one with `ppp peer add URL KEY`")
+    options.answer(rows, "\n".join(lines) or NO_PEERS)
 
 
 @peer.command("remove")
@@ -290,30 +293,12 @@ def sync(options: Options) -> None:
     """Fetch, verify and merge what the peers have."""
     context = options.context()
     outcomes = pipeline.sync(context, HttpTransport(user_agent=context.config.user_agent))
-    rows: list[dict[str, object]] = []
-    lines: list[str] = []
-    for outcome in outcomes:
-        row: dict[str, object] = {"node": outcome.peer.node, "url": outcome.peer.url}
-        if isinstance(outcome, SyncReport):
-            row |= {
-                "batches": outcome.batches,
-                "records": outcome.records,
-                "left_out": outcome.left_out,
-                "agree": outcome.agree,
-            }
-            lines.append(
-                f"{outcome.peer.url}: {outcome.records} new records in {outcome.batches} batches"
-                f"{f', {outcome.left_out} batches of nodes not pinned here left out' if outcome.left_out else ''};"
-                f" {'the same set of records' if outcome.agree else 'the sets of records differ'}"
-            )
-        else:
-            row |= {"trouble": str(outcome.error)}
-            lines.append(f"{outcome.peer.url}: {outcome.error}")
-        rows.append(row)
-    options.answer(rows, "\n".join(lines) or "no peers: pin one with `ppp peer add URL KEY`")
-    for outcome in outcomes:
-        if not isinstance(outcome, SyncReport):
-            raise SystemExit(outcome.error.exit_code)
+    options.answer([_sync_json(outcome) for outcome in outcomes], "\n".join(map(_sync_line, outcomes)) or NO_PEERS)
+    failures = [outcome for outcome in outcomes if not isinstance(outcome, SyncReport)]
+    for failure in failures:
+        click.echo(console.plain(f"ppp: {failure.peer.url}: {failure.error}"), err=True)
+    if failures:
+        raise SystemExit(failures[0].error.exit_code)
 
 
 @cli.command()
@@ -330,6 +315,27 @@ def push(options: Options) -> None:
 
 
 # ---------------------------------------------------------------- telling
+
+
+def _sync_json(outcome: SyncReport | SyncFailure) -> dict[str, object]:
+    peer = {"node": outcome.peer.node, "url": outcome.peer.url}
+    if not isinstance(outcome, SyncReport):
+        return {**peer, "trouble": str(outcome.error)}
+    return {
+        **peer,
+        "batches": outcome.batches,
+        "records": outcome.records,
+        "left_out": outcome.left_out,
+        "agree": outcome.agree,
+    }
+
+
+def _sync_line(outcome: SyncReport | SyncFailure) -> str:
+    if not isinstance(outcome, SyncReport):
+        return f"{outcome.peer.url}: not synced"
+    left_out = f", {outcome.left_out} batches of nodes not pinned here left out" if outcome.left_out else ""
+    agree = "the same set of records" if outcome.agree else "the sets of records differ"
+    return f"{outcome.peer.url}: {outcome.records} new records in {outcome.batches} batches{left_out}; {agree}"
 
 
 def _tell_node(options: Options, key: nodes.NodeKey) -> None:

@@ -193,6 +193,7 @@ def account(record: Record, log: str | None) -> str:
 
 
 def reporter(stream: TextIO = sys.stderr) -> LineReporter | LiveReporter:
-    """Give the reporter that suits a stream: live on a terminal, lines elsewhere."""
+    """Give the reporter that suits a stream: live on a terminal that can redraw, lines elsewhere."""
     console = Console(file=stream)
-    return LiveReporter(console) if console.is_terminal else LineReporter(stream)
+    # Not rich's is_terminal: FORCE_COLOR makes that true of a log file too.
+    return LiveReporter(console) if stream.isatty() and not console.is_dumb_terminal else LineReporter(stream)

@@ -41,7 +41,7 @@ class UnknownEnvironmentError(PPPError):
 
 
 class UnknownPackageError(PPPError):
-    """A package that the index does not know."""
+    """A package that the index, or the ledger, does not know."""
 
     exit_code = 13
 

@@ -1,0 +1,281 @@
+"""Bad input: an error of one line that says what to do, an exit code of its own, and a ledger that is as it was."""
+
+import re
+import shlex
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import pytest
+from local_index import LocalIndex, reply
+from places import tiny_matrix
+from program import Done, Program, new_program
+from projects import importing
+
+#: What stands for the ledger: its bytes.
+Ledger: TypeAlias = bytes
+
+THREE_MISTAKES: Final = """
+[pip]
+version = "26.0.1"
+sha256 = "bdb1b08f4274833d62c1aa29e20907365a2ceb950410df15fc9521bad440122b"
+
+[limits]
+memory_mb = "much"
+cpus = 2.0
+processes = 512
+disk_mb = 3072
+file_mb = 1024
+log_kb = 5120
+
+[timeouts_s]
+download = 300
+nodeps = 600
+full = 0
+import = 60
+
+[[environment]]
+id = "py39-host"
+python = "3.12"
+platform = "host"
+"""
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a node that has queued something, and has not checked it yet."""
+    folder = tmp_path_factory.mktemp("begun")
+    (folder / "wanted.txt").write_text("known\n")
+    with LocalIndex() as index, new_program(folder, index) as program:
+        index.add(importing("known", ""))
+        program.succeed("watch", "-r", "wanted.txt")
+        assert program.query("SELECT package, environment FROM queue") == [("known", program.environment)]
+    return program.data
+
+
+@pytest.fixture
+def node(program: Program, begun: Path, local: LocalIndex, tmp_path: Path) -> Program:
+    """That node. The index has one more package."""
+    local.add(importing("known", ""), importing("other", ""))
+    (tmp_path / "wanted.txt").write_text("other\n")
+    shutil.copytree(begun, program.data)
+    return program
+
+
+def ledger(node: Program) -> Ledger:
+    return (node.data / "ppp.db").read_bytes()
+
+
+def refused(done: Done, code: int, *words: str) -> None:
+    assert done.code == code, done
+    assert done.out == ""
+    assert re.fullmatch(r"ppp: .+ \(.+\)\n", done.err), done.err
+    assert not [word for word in words if word not in done.err], done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "-p", "known", "-e", "py27-slim"], 12, ["py27-slim", "py3"]),
+        (["check", "py312-sling", "known"], 12, ["py312-sling"]),
+        (["run", "-p", "known", "-p", "unknown"], 13, ["'unknown'"]),
+        (["run", "-p", "known==9"], 14, ["known==9", "1.0"]),
+        (["watch", "-r", "nowhere.txt"], 25, ["nowhere.txt"]),
+        (["narrate"], 30, []),
+        (["push"], 27, []),
+        (["peer", "add", "ftp://node.example/", "ab" * 32], 27, ["ftp://node.example/"]),
+        (["node", "init"], 26, ["node.key"]),
+        (["show", "unknown"], 13, ["unknown", "ppp run --package unknown"]),
+    ],
+)
+def test_what_cannot_be_meant(node: Program, arguments: list[str], code: int, words: list[str]) -> None:
+    before = ledger(node)
+    done = node.call(*(node.environment if word == "HERE" else word for word in arguments))
+    refused(done, code, *words)
+    assert ledger(node) == before
+
+
+def test_a_matrix_with_three_mistakes(node: Program, tmp_path: Path) -> None:
+    before = ledger(node)
+    matrix = tmp_path / "three.toml"
+    matrix.write_text(THREE_MISTAKES)
+    done = node.call("--matrix", str(matrix), "run", "-p", "known")
+    refused(done, 11, "3 mistakes", "limits.memory_mb", "timeouts_s.full", "environment[0].id", "py312-host")
+    assert ledger(node) == before
+
+
+def test_a_requirements_file_with_two_mistakes(node: Program, tmp_path: Path) -> None:
+    before = ledger(node)
+    (tmp_path / "two.txt").write_text("known\n-e .\n!!\n")
+    refused(node.call("run", "-r", str(tmp_path / "two.txt")), 25, "line 2", "line 3")
+    assert ledger(node) == before
+
+
+def test_settings_with_two_mistakes(node: Program) -> None:
+    before = ledger(node)
+    node.settings |= {"PPP_JOBS": "many", "PPP_INDEX_URL": "gopher"}
+    refused(node.call("run"), 10, "PPP_JOBS='many'", "PPP_INDEX_URL='gopher'")
+    assert ledger(node) == before
+
+
+# ---------------------------------------------------------------- feeds and indexes
+
+
+@pytest.mark.parametrize("body", [b"<rss><channel>", b"<!DOCTYPE html><p>Sorry"], ids=["cut", "page"])
+def test_a_malformed_feed(node: Program, local: LocalIndex, body: bytes) -> None:
+    before = ledger(node)
+    local.answer("/feed", reply(body))
+    refused(node.call("watch"), 16, local.at("/feed"))
+    assert ledger(node) == before
+
+
+def test_no_feed(node: Program, local: LocalIndex) -> None:
+    before = ledger(node)
+    refused(node.call("watch"), 15, local.at("/feed"), "404")
+    assert ledger(node) == before
+
+
+def test_a_feed_of_50_mb(node: Program, local: LocalIndex) -> None:
+    before = ledger(node)
+    sent = 0
+
+    def parts() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(500):
+            yield b" " * 100_000
+            sent += 100_000
+
+    local.answer("/feed", reply(parts(), length=None))
+    begun = time.monotonic()
+    refused(node.call("watch"), 17, local.at("/feed"), "5000000 bytes")
+    assert time.monotonic() - begun < 15
+    assert sent < 20_000_000, "what is behind the cap is not fetched"
+    assert ledger(node) == before
+
+
+def test_an_index_that_is_gone(node: Program, local: LocalIndex) -> None:
+    before = ledger(node)
+    local.answer("/simple/other/", reply(status=502))
+    refused(node.call("run", "-p", "other"), 24, "'other'", "502", "PPP_INDEX_URL")
+    assert ledger(node) == before
+
+
+def test_an_index_without_the_pinned_pip(node: Program) -> None:
+    before = ledger(node)
+    refused(node.call("run", "-p", "other"), 13, "'pip'")
+    assert ledger(node) == before
+
+
+# ---------------------------------------------------------------- ledgers and folders
+
+
+def test_a_ledger_of_a_newer_schema(node: Program) -> None:
+    with closing(sqlite3.connect(node.data / "ppp.db")) as db, db:
+        db.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('ppp', 'm999_rebuilt', '2099')"
+        )
+    before = ledger(node)
+    for command in (["run", "-p", "other"], ["show"]):
+        refused(node.call(*command), 20, "m999_rebuilt", "upgrade PPP")
+    assert ledger(node) == before
+
+
+def test_a_ledger_that_is_none(node: Program) -> None:
+    (node.data / "ppp.db").write_bytes(b"no database at all, only text\n" * 50)
+    before = ledger(node)
+    for command in (["watch", "-r", "wanted.txt"], ["show"]):
+        refused(node.call(*command), 22, "restore it")
+    assert ledger(node) == before
+
+
+def test_no_ledger_at_all(program: Program) -> None:
+    refused(program.call("show"), 22, "ppp run")
+    assert not program.data.exists()
+
+
+def test_two_at_once(node: Program, local: LocalIndex) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(request: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        go_on.wait(30)
+        reply(status=503)(request)
+
+    local.answer("/feed", slow)
+    first = node.begin("watch")
+    try:
+        assert asked.wait(30)
+        before = ledger(node)
+        for command in (["run", "-p", "other"], ["publish"]):
+            refused(node.call(*command), 21, f"process {first.pid}", "wait for it")
+        assert ledger(node) == before
+    finally:
+        go_on.set()
+    _, err = first.communicate(timeout=30)
+    assert (first.returncode, err.count("\n")) == (15, 1), "the first is none the wiser"
+
+
+# Each runs a command where the data folder lies in a file system of its own, and keeps the ledger as it is afterwards.
+FULL: Final = """
+cp -a {data} {kept} && mount -t tmpfs -o size=1m none {data} && cp -a {kept}/. {data}
+dd if=/dev/zero of={data}/filler bs=4k 2>/dev/null
+"$@"; code=$?
+cp {data}/ppp.db {after}; exit $code
+"""
+READ_ONLY: Final = """
+mount --bind {data} {data} && mount -o remount,ro,bind {data}
+"$@"; code=$?
+cp {data}/ppp.db {after}; exit $code
+"""
+
+InPlace: TypeAlias = Callable[[str], Program]
+
+
+@pytest.fixture
+def in_place(node: Program, local: LocalIndex, tmp_path: Path) -> InPlace:
+    """Let every command of a node run where a script has prepared its data folder."""
+    pin = tiny_matrix().pip
+    local.add_file("pip", f"pip-{pin.version}-py3-none-any.whl", b"not fetched", sha256=pin.sha256)
+
+    def prepare(script: str) -> Program:
+        paths = {"data": node.data, "kept": tmp_path / "kept", "after": tmp_path / "after.db"}
+        text = script.format(**{name: shlex.quote(str(path)) for name, path in paths.items()})
+        node.prefix = ("unshare", "--mount", "sh", "-c", text, "sh")
+        return node
+
+    return prepare
+
+
+@pytest.mark.mount
+@pytest.mark.parametrize(
+    ("script", "code", "words"),
+    [(FULL, 18, "no space left"), (READ_ONLY, 19, "make the folder writable")],
+    ids=["full disk", "read-only"],
+)
+def test_where_nothing_can_be_written(in_place: InPlace, tmp_path: Path, script: str, code: int, words: str) -> None:
+    node = in_place(script)
+    before = ledger(node)
+    for command in (["watch", "-r", "wanted.txt"], ["run", "-p", "other"]):
+        refused(node.run(*command), code, words)
+        assert (tmp_path / "after.db").read_bytes() == before
+        shutil.rmtree(tmp_path / "kept", ignore_errors=True)
+
+
+@pytest.mark.mount
+def test_a_new_node_on_a_read_only_folder(in_place: InPlace) -> None:
+    node = in_place(READ_ONLY)
+    (node.data / "node.key").unlink()
+    refused(node.run("node", "init"), 19, "node.key")
+    assert not (node.data / "node.key").exists()
+
+
+def test_a_file_where_the_data_folder_should_be(program: Program) -> None:
+    program.data.write_text("mine")
+    refused(program.call("publish"), 19, "a file stands", "move it away")
+    assert program.data.read_text() == "mine"

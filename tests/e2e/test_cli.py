@@ -1,0 +1,198 @@
+"""What the commands answer, to a person and to a program; and that README.md tells of no command that is not there."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from local_index import LocalIndex, reply
+from places import PinnedPip
+from program import Program, new_program
+from projects import all_projects
+
+from ppp import cli
+from ppp.config import resource, schema_mistakes
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+SESSION = re.compile(r'scripts/nox -s (ppp|run|watch|publish|serve|"check\(([\w-]+)\)")(?: -- (.*)|$)')
+
+# ---------------------------------------------------------------- README and --help
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Give each command with the words that call it."""
+    yield path, command
+    for name, child in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from commands(child, (*path, name))
+
+
+COMMANDS: Mapping[tuple[str, ...], click.Command] = dict(commands(cli.cli))
+
+
+def told_lines() -> list[str]:
+    """Give each command line of README.md as words behind `ppp`."""
+    code = [*re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE), *re.findall(r"`([^`\n]+)`", README)]
+    lines = [line.partition("  #")[0].strip() for block in code for line in block.splitlines()]
+    found = []
+    for line in lines:
+        if line.startswith("ppp "):
+            found.append(line.removeprefix("ppp "))
+        elif match := SESSION.match(line):
+            session, environment, rest = match.groups()
+            words = f"check {environment}" if environment else "" if session == "ppp" else session
+            found.append(f"{words} {rest or ''}".strip())
+    return found
+
+
+def test_readme_tells_of_commands() -> None:
+    told = told_lines()
+    assert "show numpy" in told
+    assert any(line.startswith("check py312-slim ") for line in told)
+    assert len(told) > 8
+
+
+@pytest.mark.parametrize("line", told_lines())
+def test_what_readme_tells_is_in_help(line: str) -> None:
+    words = shlex.split(line)
+    path: tuple[str, ...] = ()
+    while words and (*path, words[0]) in COMMANDS:
+        path = (*path, words.pop(0))
+    command = COMMANDS[path]
+    assert path or words[0].startswith("-"), f"{line!r} is no command"
+    with click.Context(command, info_name="ppp") as context:
+        known = {word for parameter in command.get_params(context) for word in parameter.opts}
+        shown = command.get_help(context)
+    for option in [word.partition("=")[0] for word in words if word.startswith("-")]:
+        assert option in known, f"{option} of {line!r} is not in {sorted(known)}"
+        assert option in shown
+    takes_words = any(isinstance(parameter, click.Argument) for parameter in command.params)
+    assert takes_words or not words or words[0].startswith("-"), f"{line!r} gives words to what takes none"
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_and_option_says_what_it_is_for(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    assert command.help
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    assert not [option.name for option in options if not option.help]
+
+
+# ---------------------------------------------------------------- answers
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip) -> Iterator[Program]:
+    """A node that has checked one project that fails."""
+    folder = tmp_path_factory.mktemp("cli")
+    with LocalIndex() as index, new_program(folder, index) as program:
+        index.add_pip(pinned_pip.wheel)
+        index.add(*(project for project in all_projects() if project.name in {"raises", "passes"}))
+        index.answer("/feed", reply(feed("raises 1.0", "passes 2.0")))
+        program.complete("run", "--package", "raises")
+        yield program
+
+
+def feed(*titles: str) -> bytes:
+    items = "".join(
+        f"<item><title>{title}</title><link>https://index.example/project/{title.replace(' ', '/')}/</link></item>"
+        for title in titles
+    )
+    return f'<?xml version="1.0"?><rss version="2.0"><channel>{items}</channel></rss>'.encode()
+
+
+def answer(node: Program, *arguments: str) -> Any:
+    return json.loads(node.succeed(*arguments, "--json"))
+
+
+@pytest.mark.online
+def test_check_tells_each_phase_and_the_log(node: Program) -> None:
+    out = node.complete("check", node.environment, "raises==1.0")
+    first, *rest = out.splitlines()
+    assert first == f"✗ FAIL    raises==1.0 in {node.environment} import-error: import raises: ValueError: no"
+    phases = [line.split()[:2] for line in rest[1:5]]
+    assert phases == [["download", "PASS"], ["nodeps", "PASS"], ["full", "PASS"], ["import", "FAIL"]]
+    assert "  the log of `import` ends:" in rest
+    assert "  | ValueError: no" in rest
+    assert "  blame     package" in rest
+
+
+@pytest.mark.online
+def test_check_answers_a_program_with_records(node: Program) -> None:
+    found = answer(node, "check", node.environment, "passes")
+    log, name = found.pop("log"), found.pop("record")
+    assert (log, len(name)) == (None, 64)
+    assert schema_mistakes("site/schemas/record.schema.json", found) == []
+    assert (found["package"], found["environment"], found["result"]) == ("passes", node.environment, "PASS")
+    assert node.query("SELECT package, result FROM records WHERE record = ?", name) == [("passes", "PASS")]
+
+
+@pytest.mark.online
+def test_show(node: Program) -> None:
+    out = node.succeed("show")
+    assert re.search(r"^raises==1\.0 +✗ FAIL", out, re.MULTILINE)
+    assert f"✗ FAIL    raises==1.0 import-error: import raises: ValueError: no [{node.environment}]" in out
+    (shown,) = answer(node, "show", "raises")["results"]
+    assert schema_mistakes("site/schemas/record.schema.json", _without(shown, "record", "log")) == []
+
+
+def _without(record: Mapping[str, object], *names: str) -> dict[str, object]:
+    return {name: value for name, value in record.items() if name not in names}
+
+
+@pytest.mark.online
+def test_watch_refuses_the_feed_on_a_machine_without_a_sandbox(node: Program) -> None:
+    done = node.call("watch")
+    assert (done.code, done.out) == (0, "0 cells are queued: `ppp run` checks them\n")
+    reason = "releases of the open feed are not run on the host platform without a sandbox"
+    assert done.err == f"2 releases skipped: {reason}\n"
+    assert node.query("SELECT package, reason FROM skips ORDER BY package") == [("passes", reason), ("raises", reason)]
+
+
+def test_watch_queues_the_feed_for_containers(program: Program, local: LocalIndex) -> None:
+    local.answer("/feed", reply(feed("six 1.17.0", "numpy 2.1")))
+    # The shipped matrix: watching starts no container.
+    matrix = str(resource("matrices/default.toml"))
+    found = answer(program, "watch", "--matrix", matrix, "--env", "py312-slim", "--env", "py39-alpine")
+    assert found == {"queued": 4}
+    queue = program.query("SELECT package, environment, source FROM queue ORDER BY package, environment DESC")
+    assert queue == [(p, e, "feed") for p in ("numpy", "six") for e in ("py39-alpine", "py312-slim")]
+    assert local.headers[-1]["User-Agent"].startswith("the-pypi-place/")
+
+
+def test_a_node_s_key(program: Program) -> None:
+    assert program.call("node", "show").code == 26
+    made = answer(program, "node", "init")
+    assert re.fullmatch("[0-9a-f]{64}", made["id"])
+    assert made == {"id": made["id"], "key": made["id"]} == answer(program, "node", "show")
+    assert program.succeed("node", "show") == f"id and public key: {made['id']}\n"
+    assert (program.data / "node.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_peers(program: Program) -> None:
+    key = "ab" * 32
+    program.succeed("peer", "add", "http://[200:db8::1]:8001", key)
+    (peer,) = answer(program, "peer", "list")
+    assert (peer["node"], peer["url"]) == (key, "http://[200:db8::1]:8001/")
+    program.succeed("peer", "remove", key)
+    assert program.succeed("peer", "list") == "no peers: pin one with `ppp peer add URL KEY`\n"
+
+
+def test_an_answer_that_nobody_reads(program: Program) -> None:
+    process = program.begin("--help")
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr
+    assert (process.stderr.read(), process.wait(30)) == ("", 1)
+
+
+def test_options_stand_before_or_behind_a_command(program: Program) -> None:
+    made = json.loads(program.succeed("--json", "node", "init"))
+    assert answer(program, "node", "show") == made
+    elsewhere = program.data.with_name("elsewhere")
+    program.settings["PPP_DATA"] = str(elsewhere)
+    assert program.call("node", "show", "--data", str(elsewhere)).code == 26
+    assert program.call("node", "show").code == 0, "an option stands above a setting"

@@ -1,0 +1,156 @@
+"""A run that is killed, or asked to stop: what was recorded stays, what was finished is not run again."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+from local_index import LocalIndex
+from places import SLIM, PinnedPip, bridge_gateway, host_environment, matrix_toml, tiny_matrix
+from program import Program, new_program, until
+from projects import importing
+
+from ppp.check.docker import LABEL, engine
+from ppp.model.errors import LedgerDamagedError
+from ppp.model.record import sha256_hex
+
+PACKAGES: Final = [f"project-{number:02}" for number in range(12)]
+HANGS: Final = "import time\ntime.sleep(60)\n"
+PER_CELL: Final = "SELECT package, count(*) FROM records GROUP BY package, version, environment ORDER BY package"
+RECORDS: Final = "SELECT record, package, observed_at FROM records ORDER BY record"
+
+
+@pytest.fixture
+def node(program: Program, local: LocalIndex, pinned_pip: PinnedPip, tmp_path: Path) -> Program:
+    """A node with a watchlist of twelve, whose sandboxes lie where they are seen."""
+    local.add_pip(pinned_pip.wheel)
+    local.add(*(importing(name, "") for name in PACKAGES))
+    (tmp_path / "twelve.txt").write_text("\n".join(PACKAGES))
+    (tmp_path / "cells").mkdir()
+    program.settings["TMPDIR"] = str(tmp_path / "cells")
+    return program
+
+
+def recorded(node: Program) -> list[tuple[str, str, int]]:
+    try:
+        return node.query(RECORDS)
+    except LedgerDamagedError:
+        # It is not there yet, or not whole.
+        return []
+
+
+def workplaces_in(folder: Path) -> list[Path]:
+    """Give the working folder of each process that works in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found.append((process / "cwd").readlink())
+    return [path for path in found if path.is_relative_to(folder)]
+
+
+def imports_in(folder: Path) -> bool:
+    return "empty" in {path.name for path in workplaces_in(folder)}
+
+
+@pytest.mark.online
+def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
+    command = ("run", "--no-feed", "--watchlist", "twelve.txt")
+    first = node.begin(*command)
+    until(lambda: len(recorded(node)) >= 2)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait(10)
+    kept = recorded(node)
+    assert 2 <= len(kept) < len(PACKAGES), "it was killed in the middle"
+    assert node.query("PRAGMA integrity_check") == [("ok",)]
+    queued = {package for (package,) in node.query("SELECT package FROM queue")}
+    assert queued == set(PACKAGES) - {package for _, package, _ in kept}, "what is not recorded is still queued"
+
+    node.complete(*command)
+    assert set(kept) <= set(recorded(node)), "nothing recorded is lost"
+    assert node.query(PER_CELL) == [(package, 1) for package in PACKAGES], "nothing finished is run twice"
+    assert node.query("SELECT * FROM queue") == []
+    assert node.query("SELECT count(DISTINCT record) FROM batch_records") == [(len(PACKAGES),)]
+
+
+@pytest.mark.online
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+def test_a_wish_to_stop(node: Program, local: LocalIndex, tmp_path: Path, wish: signal.Signals) -> None:
+    local.add(importing("quick", ""), importing("slow", HANGS))
+    node.matrix.write_text(matrix_toml(tiny_matrix(host_environment(), timeouts_s={"import": 60})))
+    run = node.begin("run", "--package", "quick", "--package", "slow")
+    until(lambda: len(recorded(node)) == 1 and imports_in(tmp_path / "cells"))
+    run.send_signal(wish)
+    begun = time.monotonic()
+    _, err = run.communicate(timeout=20)
+    assert time.monotonic() - begun < 10
+    assert (run.returncode, "Traceback" in err) == (130, False), err
+    assert "stopping: finished cells are kept" in err
+    assert [package for _, package, _ in recorded(node)] == ["quick"]
+    assert node.query("SELECT package, attempts FROM queue") == [("slow", 0)]
+    assert (node.data / "public" / "current.json").exists(), "what is finished is published"
+    assert workplaces_in(tmp_path / "cells") == []
+    assert list((tmp_path / "cells").iterdir()) == []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InContainers:
+    """A node that checks in containers, in one of which a project of the index hangs."""
+
+    program: Program
+    containers: Callable[[], list[str]]
+
+    def begin_what_hangs(self) -> "subprocess.Popen[str]":
+        run = self.program.begin("run", "--package", "quick", "--package", "slow")
+        until(lambda: len(recorded(self.program)) == 1, limit_s=60)
+        until(lambda: bool(self.containers()))
+        return run
+
+
+@pytest.fixture
+def in_containers(pinned_pip: PinnedPip, tmp_path: Path) -> Iterator[InContainers]:
+    with ExitStack() as stack:
+        client = engine()
+        assert client
+        stack.callback(client.close)
+        index = stack.enter_context(LocalIndex(bridge_gateway(client)))
+        index.add_pip(pinned_pip.wheel)
+        index.add(importing("quick", ""), importing("slow", HANGS))
+        program = stack.enter_context(new_program(tmp_path, index))
+        program.matrix.write_text(matrix_toml(tiny_matrix(SLIM, timeouts_s={"import": 60})))
+        ours = {"label": f"{LABEL}={sha256_hex(str(program.data.resolve()).encode())}"}
+
+        def containers() -> list[str]:
+            return [container.name for container in client.containers.list(all=True, filters=ours, ignore_removed=True)]
+
+        yield InContainers(program=program, containers=containers)
+        for name in containers():
+            client.containers.get(name).remove(force=True)
+
+
+@pytest.mark.docker
+@pytest.mark.online
+def test_a_wish_to_stop_leaves_no_container(in_containers: InContainers) -> None:
+    run = in_containers.begin_what_hangs()
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert (run.returncode, "Traceback" in err) == (130, False), err
+    assert in_containers.containers() == []
+    assert [package for _, package, _ in recorded(in_containers.program)] == ["quick"]
+
+
+@pytest.mark.docker
+@pytest.mark.online
+def test_what_a_killed_run_left_is_removed_by_the_next(in_containers: InContainers) -> None:
+    run = in_containers.begin_what_hangs()
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait(10)
+    assert in_containers.containers() != []
+    in_containers.program.complete("run", "--package", "quick")
+    assert in_containers.containers() == []
+    assert [package for _, package, _ in recorded(in_containers.program)] == ["quick"]

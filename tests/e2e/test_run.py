@@ -1,0 +1,212 @@
+"""The main job and the last one, on this machine's own Python: run, verify, run again; two nodes that come to agree."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+from local_index import LocalIndex, reply
+from places import PinnedPip
+from program import Done, Program, new_program, until
+from projects import all_projects, importing
+
+WATCHED: Final = ("passes", "raises", "needs-newer-python")
+RESULTS: Final = "SELECT package, result FROM records ORDER BY package"
+#: All that a peer could add to a ledger.
+CONTENT: Final = "SELECT record FROM records UNION ALL SELECT batch FROM batches UNION ALL SELECT package FROM packages"
+
+pytestmark = pytest.mark.online
+
+
+@pytest.fixture
+def node(program: Program, local: LocalIndex, pinned_pip: PinnedPip, tmp_path: Path) -> Program:
+    """A node with a watchlist of three that each come to another result."""
+    local.add_pip(pinned_pip.wheel)
+    local.add(*(project for project in all_projects() if project.name in WATCHED))
+    (tmp_path / "watched.txt").write_text("\n".join(WATCHED))
+    return program
+
+
+def sha256sum(public: Path) -> str:
+    done = subprocess.run(
+        ["sha256sum", "-c", "current.json.sha256"], cwd=public, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
+    command = ("run", "--watchlist", "watched.txt")
+    local.answer("/feed", reply(b"<!DOCTYPE html><p>Sorry"))
+    done = node.run(*command)
+    assert done.code == 0, done
+    warnings = [line for line in done.err.splitlines() if line.startswith("warning:")]
+    assert len(warnings) == 1, done.err
+    assert "going on without the feed" in warnings[0]
+    assert local.at("/feed") in warnings[0]
+    table = done.out.splitlines()
+    for words in (r"passes==2\.0 +✓ PASS", r"raises==1\.0 +✗ FAIL", r"needs-newer-python==1\.0 +○ NA"):
+        assert [line for line in table if re.match(words, line)], done.out
+    assert table[-1] == f"checked 3 cells; open {node.data / 'public' / 'index.html'}"
+    assert "PASS" in (node.data / "public" / "index.html").read_text()
+    assert node.query(RESULTS) == [("needs-newer-python", "NA"), ("passes", "PASS"), ("raises", "FAIL")]
+    assert sha256sum(node.data / "public") == "current.json: OK\n"
+
+    held, before = node.dump(), node.tree()
+    again = node.run(*command)
+    assert again.code == 0, again
+    assert "checked 0 cells" in again.out
+    assert node.dump() == held, "nothing is checked again"
+    assert node.tree() == before, "no byte changes"
+    node.succeed("publish")
+    assert node.tree() == before
+
+    node.complete("run", "--package", "passes", "--again")
+    assert len(node.query(RESULTS)) == 4, "unless it is asked for"
+    assert sha256sum(node.data / "public") == "current.json: OK\n"
+
+
+def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, tmp_path: Path) -> None:
+    (tmp_path / "none.txt").write_text("needs-newer-python\nunheard-of\n")
+    local.answer("/feed", reply((b" " * 100_000 for _ in range(500)), length=50_000_000))
+    done = node.run("run", "--watchlist", "none.txt", "--json")
+    assert done.code == 0, done
+    assert re.search(r"warning: going on without the feed: .* larger than 5000000 bytes", done.err)
+    assert re.search(r"warning: .*none\.txt: the index has no package 'unheard-of'", done.err)
+    answer = json.loads(done.out)
+    assert [(row["package"], row["result"]) for row in answer["results"]] == [("needs-newer-python", "NA")]
+    assert answer["unavailable"] == {}
+
+
+# ---------------------------------------------------------------- two nodes
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip) -> Mapping[str, Path]:
+    """The data folders of two nodes that checked different packages."""
+    folders = {package: tmp_path_factory.mktemp(package) for package in ("ours", "theirs")}
+    with LocalIndex() as index, ExitStack() as stack:
+        index.add_pip(pinned_pip.wheel)
+        index.add(*(importing(package, "") for package in folders))
+        programs = {package: stack.enter_context(new_program(folder, index)) for package, folder in folders.items()}
+        for run in [program.begin("run", "--package", package) for package, program in programs.items()]:
+            _, err = run.communicate(timeout=60)
+            assert run.returncode == 0, err
+    return {package: program.data for package, program in programs.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node at work, its key, and where it serves what it published."""
+
+    program: Program
+    key: str
+    url: str
+
+    @property
+    def current(self) -> bytes:
+        return (self.program.data / "public" / "current.json").read_bytes()
+
+    @property
+    def packages(self) -> list[str]:
+        return [package for (package,) in self.program.query("SELECT package FROM records ORDER BY package")]
+
+    def sync(self) -> Done:
+        return self.program.call("sync")
+
+
+@pytest.fixture
+def nodes(checked: Mapping[str, Path], local: LocalIndex, tmp_path: Path) -> Iterator[tuple[Node, Node]]:
+    """Both nodes, serving on loopback; neither has pinned the other."""
+    with ExitStack() as stack:
+        made = []
+        for name, data in checked.items():
+            (tmp_path / name).mkdir()
+            program = stack.enter_context(new_program(tmp_path / name, local))
+            shutil.copytree(data, program.data)
+            key = json.loads(program.succeed("node", "show", "--json"))
+            assert key["id"] == key["key"]
+            made.append(Node(program=program, key=key["key"], url=served(program)))
+        ours, theirs = made
+        yield ours, theirs
+
+
+def served(program: Program) -> str:
+    """Serve what a node published; give the address."""
+    process = program.begin("serve", "--mesh", "--port", "0")
+    assert process.stdout
+    line = process.stdout.readline()
+    address = re.fullmatch(rf"serving {re.escape(str(program.data / 'public'))} at (http://127\.0\.0\.1:\d+/)\n", line)
+    assert address, line
+    return address[1]
+
+
+def test_two_nodes_that_synchronised_publish_the_same_bytes(nodes: tuple[Node, Node]) -> None:
+    ours, theirs = nodes
+    assert (ours.packages, theirs.packages) == (["ours"], ["theirs"])
+    assert ours.current != theirs.current
+    ours.program.succeed("peer", "add", theirs.url, theirs.key)
+    theirs.program.succeed("peer", "add", ours.url, ours.key)
+    assert "1 new records in 1 batches" in ours.program.succeed("sync")
+    assert "the same set of records" in theirs.program.succeed("sync")
+    assert ours.packages == theirs.packages == ["ours", "theirs"]
+    assert ours.current == theirs.current
+    assert sha256sum(ours.program.data / "public") == "current.json: OK\n"
+    before = ours.program.tree()
+    (again,) = json.loads(ours.program.succeed("sync", "--json"))
+    assert (again["records"], again["agree"]) == (0, True)
+    assert ours.program.tree() == before
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_what_was_tampered_with_is_refused(nodes: tuple[Node, Node]) -> None:
+    ours, theirs = nodes
+    before, held = ours.current, ours.program.query(CONTENT)
+    (batch,) = (theirs.program.data / "public" / "batches").glob("*.json")
+    signature, files = batch.with_suffix(".sig"), batch.parents[1] / "files.json"
+
+    def refuses(*words: str) -> None:
+        done = ours.sync()
+        assert done.code == 28, done
+        assert done.out == f"{theirs.url}: not synced\n"
+        (line,) = done.err.splitlines()
+        assert line.startswith(f"ppp: {theirs.url}: ")
+        assert not [word for word in words if word not in line], line
+        assert (ours.current, ours.program.query(CONTENT)) == (before, held), "nothing is stored"
+
+    ours.program.succeed("peer", "add", theirs.url, "ab" * 32)
+    refuses("statement")
+    ours.program.succeed("peer", "remove", "ab" * 32)
+    ours.program.succeed("peer", "add", theirs.url, theirs.key)
+    for path, at in ((batch, 100), (signature, 0), (files, 100)):
+        flip(path, at)
+        refuses(path.stem, "refused")
+        flip(path, at)
+    assert ours.sync().code == 0
+    assert ours.packages == ["ours", "theirs"]
+
+
+def test_the_release_session(nodes: tuple[Node, Node]) -> None:
+    ours, theirs = nodes
+    ours.program.succeed("peer", "add", theirs.url, theirs.key)
+    theirs.program.succeed("peer", "add", ours.url, ours.key)
+    # What `nox -s release` does; each step can be done again.
+    told = ours.program.succeed("narrate", "--seed", "3")
+    assert "ours" in told
+    assert ours.program.succeed("narrate", "--seed", "3") == told
+    page = ours.program.succeed("publish")
+    assert page == f"open {ours.program.data / 'public' / 'index.html'}\n"
+    assert sha256sum(ours.program.data / "public") == "current.json: OK\n"
+    for _ in range(2):
+        assert ours.program.succeed("push") == f"{theirs.url}: accepted (answered 202)\n"
+    until(lambda: theirs.packages == ["ours", "theirs"], limit_s=20)

@@ -1,0 +1,197 @@
+"""The console: progress and tables; whatever a package or a peer wrote is shown as harmless text."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from ppp.console import LineReporter, LiveReporter, account, line_of, plain, remarks, reporter, results_table
+from ppp.model.record import Installed, Outcome, Phase, Record, Result, outcomes_of
+
+Builder = Callable[..., Record]
+HOSTILE = "\x1b]0;owned\x07\x1b[2J[bold]\u202e\r"
+FAILED = {"result": "FAIL", "cause": "import-error", "detail": "import example_lib: ValueError: no"}
+SLIM, ALPINE = "py312-slim", "py312-alpine"
+
+
+def printed(*tables: object, width: int = 160) -> str:
+    out = io.StringIO()
+    for table in tables:
+        screen(out, width=width).print(table)
+    return out.getvalue()
+
+
+def screen(out: io.StringIO, *, width: int = 160, terminal: bool = False) -> Console:
+    """Give a screen that this machine's settings for terminals say nothing to."""
+    return Console(file=out, width=width, force_terminal=terminal, _environ={"TERM": "xterm"})
+
+
+# ---------------------------------------------------------------- harmless text
+
+
+@given(text=st.text())
+def test_nothing_is_left_that_a_terminal_would_act_upon(text: str) -> None:
+    shown = plain(text)
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert plain(shown) == shown
+
+
+@given(text=st.text(st.characters(exclude_categories=["C", "Zl", "Zp", "Zs"])))
+def test_plain_text_is_left_as_it_is(text: str) -> None:
+    assert plain(f"{text} \n") == f"{text} \n"
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2028", "\x00", "\x7f", "\x08"])
+def test_what_a_terminal_would_act_upon_is_taken_out(character: str) -> None:
+    assert plain(f"a{character}b") == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_line_ends_of_windows_are_line_ends() -> None:
+    assert plain("a\r\nb") == "a\nb"
+
+
+def test_a_hostile_record_is_harmless_wherever_it_is_shown(record: Builder) -> None:
+    hostile = record(**(FAILED | {"detail": HOSTILE}), imports=(HOSTILE,))
+    rows = [(hostile.release, {SLIM: hostile})]
+    out = io.StringIO()
+    LineReporter(out).checked(hostile)
+    live = io.StringIO()
+    lively = LiveReporter(screen(live))
+    lively.begin(1)
+    lively.checked(hostile)
+    lively.warn(HOSTILE)
+    lively.note(HOSTILE)
+    lively.end()
+    shown = [
+        line_of(hostile),
+        account(hostile, f"log {HOSTILE}"),
+        out.getvalue(),
+        live.getvalue(),
+        *remarks(rows, [SLIM]),
+        printed(results_table(rows, [SLIM], {})),
+    ]
+    assert not [text for text in shown if set(text) & set("\x1b\x07\u202e\r")]
+    assert "[bold]" in shown[0]
+    assert "[bold]" in live.getvalue(), "markup of a package is no markup of ours"
+
+
+# ---------------------------------------------------------------- progress
+
+
+def test_lines_count_up(record: Builder) -> None:
+    out = io.StringIO()
+    lines = LineReporter(out)
+    lines.begin(2)
+    lines.checked(record())
+    lines.checked(record(environment=ALPINE, **FAILED))
+    lines.end()
+    lines.warn("the feed is gone")
+    assert out.getvalue().splitlines() == [
+        "checking 2 cells",
+        "[1/2] ✓ PASS    example-lib==2.1.0 in py312-slim",
+        "[2/2] ✗ FAIL    example-lib==2.1.0 in py312-alpine import-error: import example_lib: ValueError: no",
+        "warning: the feed is gone",
+    ]
+
+
+def test_a_terminal_sees_a_table_that_goes_away(record: Builder) -> None:
+    out = io.StringIO()
+    live = LiveReporter(screen(out, terminal=True))
+    live.begin(12)
+    for number in range(10):
+        live.checked(record(package=f"project-{number}"))
+    table = live._table()
+    live.end()
+    assert table.title == "10 of 12 cells  ✓ 10 PASS"
+    assert table.row_count == 8, "only the last are shown"
+    assert "project-9" in printed(table)
+    assert "project-1" not in printed(table)
+    assert out.getvalue().rstrip().endswith("\x1b[2K"), "what was drawn is erased"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_reporter_suits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(reporter(Terminal()), LiveReporter)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert isinstance(reporter(io.StringIO()), LineReporter), "a log is no terminal, whatever its colours"
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(reporter(Terminal()), LineReporter), "this one cannot redraw"
+
+
+def test_a_reporter_that_ends_before_it_begins_says_nothing() -> None:
+    out = io.StringIO()
+    LiveReporter(screen(out)).end()
+    assert out.getvalue() == ""
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_a_table_has_a_glyph_and_a_word_for_each_result(record: Builder) -> None:
+    not_claimed = {"result": "NA", "cause": "requires-python", "detail": "requires Python >=3.13"}
+    first, second = record(package="one"), record(package="two", **FAILED)
+    rows = [
+        (first.release, {SLIM: first, ALPINE: record(package="one", environment=ALPINE, **not_claimed)}),
+        (second.release, {SLIM: second}),
+    ]
+    shown = printed(results_table(rows, [SLIM, ALPINE, "py39-slim"], {ALPINE: "no image"})).splitlines()
+    assert [line.split() for line in shown[2:]] == [
+        ["one==2.1.0", "✓", "PASS", "○", "NA", "·"],
+        ["two==2.1.0", "✗", "FAIL", "unavailable", "·"],
+    ]
+
+
+def test_a_narrow_terminal_folds_only_the_release(record: Builder) -> None:
+    one = record(package="a-name-that-is-longer-than-any-narrow-terminal-would-like-to-show")
+    shown = printed(results_table([(one.release, {SLIM: one})], [SLIM], {}), width=40)
+    assert max(map(len, shown.splitlines())) <= 40
+    assert "✓ PASS" in shown
+    assert "…" not in shown
+
+
+def test_remarks_put_alike_together_and_the_worst_first(record: Builder) -> None:
+    na = {"result": "NA", "cause": "requires-python", "detail": "requires Python >=3.13"}
+    one = {SLIM: record(package="one", **na), ALPINE: record(package="one", environment=ALPINE, **na)}
+    two = {SLIM: record(package="two", **FAILED), ALPINE: record(package="two", environment=ALPINE, standin=True)}
+    rows = [(records[SLIM].release, records) for records in (one, two)]
+    assert remarks(rows, [SLIM, ALPINE]) == [
+        "✗ FAIL    two==2.1.0 import-error: import example_lib: ValueError: no [py312-slim]",
+        "○ NA      one==2.1.0 requires-python: requires Python >=3.13 [py312-slim, py312-alpine]",
+        "stand-ins, not the real images: py312-alpine",
+    ]
+    assert remarks(rows, ["py39-slim"]) == []
+
+
+def test_an_account_of_what_failed(record: Builder) -> None:
+    failed = record(**FAILED)
+    lines = account(failed, "first\nValueError: no\n").splitlines()
+    assert lines[0] == line_of(failed)
+    assert [line.split() for line in lines[2:6]] == [
+        ["download", "PASS", "0.01", "s"],
+        ["nodeps", "PASS", "0.01", "s"],
+        ["full", "PASS", "0.01", "s"],
+        ["import", "FAIL", "0.01", "s"],
+    ]
+    assert f"  record    {failed.id}" in lines
+    assert lines[-4:] == ["  the log of `import` ends:", "", "  | first", "  | ValueError: no"]
+
+
+def test_an_account_of_what_has_nothing_to_import(record: Builder) -> None:
+    outcomes = outcomes_of(dict.fromkeys(Phase, Outcome.PASS) | {Phase.IMPORT: Outcome.SKIP})
+    bare = record(outcomes=outcomes, imports=(), detail="it holds only type stubs")
+    passed = replace(bare, installed=(Installed(name="example-lib", version="2.1.0", sha256=None),), standin=True)
+    told = account(passed, None)
+    assert passed.result is Result.PASS
+    assert "  imports   nothing: it holds only type stubs" in told
+    assert "  installed example-lib 2.1.0" in told
+    assert "(a stand-in, not the real image)" in told
+    assert "the log" not in told
