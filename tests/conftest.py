@@ -11,8 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from places import PinnedPip, host_environ, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
+from ppp.check.index import SimpleIndex, pinned_pip
 from ppp.ledger.store import Store
 from ppp.model.record import (
     Blame,
@@ -83,6 +85,23 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """A fresh ledger in a fresh data folder."""
     with Store.open(tmp_path / "data") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session", name="pinned_pip")
+def fetched_pip(tmp_path_factory: pytest.TempPathFactory) -> PinnedPip:
+    """The pinned pip, taken once from the real index: what asks for it is marked `online`."""
+    cache = tmp_path_factory.mktemp("pip")
+    pin = tiny_matrix().pip
+    index = SimpleIndex(PYPI_SIMPLE_ENDPOINT, cache=cache, user_agent="the-pypi-place/tests")
+    folder = pinned_pip(index, pin.version, pin.sha256, cache=cache, max_bytes=16_000_000)
+    (wheel,) = (cache / pin.sha256).glob("*.whl")
+    return PinnedPip(wheel=wheel, folder=folder)
+
+
+@pytest.fixture(name="host_environ")
+def _host_environ() -> dict[str, str]:
+    """An environment in which a Python for the host platform is found."""
+    return host_environ()
 
 
 @cache

@@ -7,7 +7,7 @@ or our network.
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -19,6 +19,8 @@ from ppp.check.runtime import Completed
 from ppp.model.record import Blame, Outcome, Phase
 
 MAX_DETAIL: Final = 300
+#: More of a line than any pattern needs, in characters.
+MAX_LINE: Final = 2000
 #: Lines in which pip names the project whose build or installation failed; the last one speaks.
 _SUBJECTS: Final = re.compile(
     r"^\s*ERROR: Failed building wheel for ([A-Za-z0-9._-]+)"
@@ -88,21 +90,33 @@ def help_for(cause: str) -> str | None:
 
 def explain(phase: Phase, completed: Completed, *, package: str) -> Report:
     """Say why a command that did not succeed did not: outcome, cause, blame and one line of detail."""
+    # Some patterns would be at a line without end for hours.
+    lines = (line[:MAX_LINE] for line in completed.output.split("\n"))
+    report = _explain(phase, replace(completed, output="\n".join(lines)), package)
+    return replace(report, log=completed.output)
+
+
+def _explain(phase: Phase, completed: Completed, package: str) -> Report:
     if completed.timed_out:
         return _report(completed, Outcome.TIMEOUT, "timeout", Blame.UNKNOWN, f"{phase} did not end in time")
     if completed.oom:
         return _report(completed, Outcome.ERROR, "oom", Blame.INFRASTRUCTURE, "ended by the kernel for want of memory")
+    if phase is Phase.IMPORT and completed.exit_code is not None and completed.exit_code < 0:
+        return _report(completed, Outcome.FAIL, "crash", Blame.PACKAGE, f"ended by signal {-completed.exit_code}")
     for rule in rules():
         if phase in rule.phases and (match := _find(rule, completed.output)):
             return _by_rule(rule, match, phase, completed, package)
-    if phase is Phase.IMPORT and completed.exit_code is not None:
-        if completed.exit_code < 0:
-            detail = f"ended by signal {-completed.exit_code}"
-            return _report(completed, Outcome.FAIL, "crash", Blame.PACKAGE, detail)
-        if not _raised(completed.output):
-            detail = f"the import ended the process with status {completed.exit_code}"
-            return _report(completed, Outcome.FAIL, "exits", Blame.PACKAGE, detail)
-    return _report(completed, Outcome.FAIL, "unclassified", Blame.UNKNOWN, _last_line(completed.output))
+    return _by_no_rule(phase, completed)
+
+
+def _by_no_rule(phase: Phase, completed: Completed) -> Report:
+    if phase is not Phase.IMPORT:
+        return _report(completed, Outcome.FAIL, "unclassified", Blame.UNKNOWN, _last_line(completed.output))
+    if "Traceback (most recent call last)" not in completed.output:
+        detail = f"the import ended the process with status {completed.exit_code}"
+        return _report(completed, Outcome.FAIL, "exits", Blame.PACKAGE, detail)
+    # Not every exception is called one.
+    return _report(completed, Outcome.FAIL, "import-error", Blame.PACKAGE, _last_line(completed.output))
 
 
 def _find(rule: Rule, output: str) -> re.Match[str] | None:
@@ -111,10 +125,6 @@ def _find(rule: Rule, output: str) -> re.Match[str] | None:
     if rule.takes_first:
         return next(matches, None)
     return max(matches, key=lambda match: match.start(), default=None)
-
-
-def _raised(output: str) -> bool:
-    return "Traceback (most recent call last)" in output
 
 
 def _by_rule(rule: Rule, match: re.Match[str], phase: Phase, completed: Completed, package: str) -> Report:

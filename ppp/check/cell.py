@@ -5,12 +5,13 @@ package could not know beforehand is printed after it.
 """
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from packaging.utils import canonicalize_name
@@ -28,7 +29,12 @@ from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Phase,
 
 #: The end of a failed phase's log that is kept, in characters.
 LOG_TAIL: Final = 12_000
+CUT: Final = "[the beginning of this log was cut]\n"
 SETUP_TIMEOUT_S: Final = 60
+#: More distributions than a record may hold.
+MAX_INSTALLED: Final = 2000
+#: Where things lie in a cell tells nobody anything, and differs from cell to cell.
+_INSIDE: Final = re.compile(r"(file://)?/ppp/(file|work/\w+/lib/python[\d.]+/site-packages)/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,7 @@ class _Findings:
     path: Path | None = None
     installed: tuple[Installed, ...] = ()
     modules: Modules | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,7 @@ class Checker:
     def _observation(self, cell: Cell, prepared: Prepared, gated: Gated, findings: _Findings) -> Observation:
         last = gated.last
         explained = gated.result is not Result.PASS
-        log = self._scrub(last.log)[-LOG_TAIL:] if explained and last.log.strip() else None
+        log = _tail(self._scrub(last.log, findings)) if explained and last.log.strip() else None
         record = Record(
             release=cell.release,
             environment=cell.environment,
@@ -94,15 +101,17 @@ class Checker:
             duration_ms={phase: report.duration_ms for phase, report in gated.reports.items() if report.duration_ms},
             cause=last.cause if explained else None,
             blame=last.blame if explained else None,
-            detail=self._scrub(last.detail) if last.detail else None,
+            detail=_INSIDE.sub("", self._scrub(last.detail, findings)) if last.detail else None,
             log_sha256=sha256_hex(log.encode()) if log is not None else None,
         )
         return Observation(record=record, log=log)
 
-    def _scrub(self, text: str) -> str:
-        """Take the index's hosts out of a text: addresses are never kept."""
-        for host in self.hosts():
+    def _scrub(self, text: str, findings: _Findings) -> str:
+        """Take out of a text what is of this run or machine alone: the index's addresses, the sandbox's own folders."""
+        for host in sorted(self.hosts(), key=len, reverse=True):
             text = text.replace(host, "index.example")
+        for folder, alias in findings.aliases.items():
+            text = text.replace(folder, alias)
         return text.replace("\x00", "")
 
 
@@ -168,6 +177,11 @@ class _Steps:
             self._box = box = self._stack.enter_context(
                 self._checker.runtime.sandbox(self._prepared, self._findings.path)
             )
+            self._findings.aliases = {
+                str(PurePosixPath(box.file).parent): "/ppp/file",
+                str(PurePosixPath(box.pip).parent): "/ppp/pip",
+                box.work: "/ppp/work",
+            }
             setup = box.run([box.python, "-I", "-c", program("environments"), box.work], timeout_s=SETUP_TIMEOUT_S)
         except SandboxLostError as error:
             return _ours("sandbox", str(error))
@@ -188,7 +202,7 @@ class _Steps:
             return done
         try:
             installed, target = _parse(done.output)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             return _ours(
                 "sandbox", f"what was installed could not be read: {type(error).__name__}: {done.output[-200:]}"
             )
@@ -246,9 +260,15 @@ class _Steps:
             return _ours("sandbox", str(error))
 
 
+def _tail(log: str) -> str:
+    return log if len(log) <= LOG_TAIL else CUT + log[len(CUT) - LOG_TAIL :]
+
+
 def _parse(output: str) -> tuple[tuple[Installed, ...], Installation]:
-    """Parse what `inside/installed.py` printed as the untrusted data it is; raise ValueError, TypeError or KeyError."""
+    """Parse what `inside/installed.py` printed as the untrusted data it is; raise what parsing raises."""
     data: dict[str, Any] = json.loads(output)
+    if len(data["installed"]) > MAX_INSTALLED:
+        raise ValueError(f"{len(data['installed'])} distributions")
     installed = tuple(
         sorted(
             (

@@ -3,8 +3,10 @@
 Pure: the index's files and the environment's own tags go in, a choice or the reason why there is none comes out.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
@@ -12,6 +14,10 @@ from packaging.version import InvalidVersion, Version
 
 from ppp.check.runtime import Prepared
 from ppp.model.release import Release
+
+_FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,254}")
+#: Not yanked, a wheel, minus the place of its best tag, its build number, its name: the greatest is taken.
+_Worth: TypeAlias = tuple[bool, bool, int, tuple[()] | tuple[int, str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,12 @@ class NotClaimed:
 
 
 def file_version(file: IndexFile, package: str) -> Version | None:
-    """Give the version that a wheel or sdist is of; None for a file that is neither, or another project's."""
+    """Give the version that a wheel or sdist is of; None for a file that is neither, or another project's.
+
+    Nor is one whose name holds more than names of files do: it becomes a path here.
+    """
+    if not _FILENAME.fullmatch(file.filename):
+        return None
     try:
         if file.filename.endswith(".whl"):
             name, version, _, _ = parse_wheel_filename(file.filename)
@@ -52,19 +63,19 @@ def files_of(release: Release, files: Iterable[IndexFile]) -> list[IndexFile]:
 
 
 def choose(files: Sequence[IndexFile], prepared: Prepared) -> IndexFile | NotClaimed:
-    """Choose among one release's files as pip does: requires-python, then the best wheel, else the sdist."""
+    """Choose among one release's files as pip does: requires-python, then the best wheel, else the sdist.
+
+    What is not yanked stands above all that is. The order of the files does not matter.
+    """
     admitted = [file for file in files if _admits(file.requires_python, prepared.python)]
     if not admitted:
         wants = next((file.requires_python for file in files if file.requires_python), "")
         return NotClaimed(cause="requires-python", detail=f"requires Python {wants}")
     ranks = {tag: rank for rank, tag in enumerate(prepared.tags)}
-    wheels = [(rank, file) for file in admitted if (rank := _wheel_rank(file, ranks)) is not None]
-    if wheels:
-        return min(wheels, key=lambda pair: pair[0])[1]
-    sdists = [file for file in admitted if not file.filename.endswith(".whl")]
-    if sdists:
-        return sdists[0]
-    return NotClaimed(cause="no-distribution", detail="ships neither a wheel for this platform nor an sdist")
+    usable = [(worth, file) for file in admitted if (worth := _worth(file, ranks)) is not None]
+    if not usable:
+        return NotClaimed(cause="no-distribution", detail="ships neither a wheel for this platform nor an sdist")
+    return max(usable, key=lambda pair: pair[0])[1]
 
 
 def newest_claiming(package: str, files: Iterable[IndexFile], specifier: str, prepared: Prepared) -> Version | None:
@@ -94,14 +105,16 @@ def _admits(requires_python: str | None, python: str) -> bool:
         return True
 
 
-def _wheel_rank(file: IndexFile, ranks: dict[str, int]) -> tuple[int, tuple[int, str]] | None:
-    """Order wheels as pip does: the better tag first, then the higher build number."""
+def _worth(file: IndexFile, ranks: Mapping[str, int]) -> _Worth | None:
+    """Order files as pip does; None for a wheel of another platform.
+
+    Of equal ones pip takes the last on its page, and an index lists files by name.
+    """
     if not file.filename.endswith(".whl"):
-        return None
+        return not file.yanked, False, 0, (), file.filename
     _, _, build, tags = parse_wheel_filename(file.filename)
     supported = [ranks[str(tag)] for tag in tags if str(tag) in ranks]
-    number, suffix = build or (0, "")
-    return (min(supported), (-number, suffix)) if supported else None
+    return (not file.yanked, True, -min(supported), build, file.filename) if supported else None
 
 
 def newest(versions: Iterable[tuple[Version, bool]], specifier: str) -> Version | None:

@@ -45,8 +45,12 @@ def engine() -> docker.DockerClient | None:
     """Give a client of this machine's Docker engine, or None where none answers."""
     try:
         client = docker.from_env(timeout=120, max_pool_size=64)
+    except (DockerException, requests.RequestException):
+        return None
+    try:
         client.ping()
     except (DockerException, requests.RequestException):
+        client.close()
         return None
     return client
 
@@ -183,7 +187,9 @@ class DockerRuntime:
 
     def _remove_left_behind(self) -> None:
         with suppress(DockerException, requests.RequestException):
-            for container in self._client.containers.list(all=True, filters={"label": f"{LABEL}={self._label}"}):
+            for container in self._client.containers.list(
+                all=True, ignore_removed=True, filters={"label": f"{LABEL}={self._label}"}
+            ):
                 _remove(container)
 
 
@@ -228,9 +234,18 @@ class DockerSandbox:
         return Completed(exit_code=_signed(exit_code), output=output.text(), duration_ms=duration_ms, oom=oom)
 
     def _exec(self, argv: Sequence[str], cwd: str, output: Output) -> int | None:
-        exec_id = self._api.exec_create(self._container.id, list(argv), workdir=cwd)["Id"]
-        for chunk in self._api.exec_start(exec_id, stream=True):
-            output.feed(chunk)
+        # The engine has a pipe for each stream: only one of them keeps what was written in its order.
+        merged = ["sh", "-c", 'exec "$@" 2>&1', "sh", *argv]
+        exec_id = self._api.exec_create(self._container.id, merged, workdir=cwd)["Id"]
+        stream = self._api.exec_start(exec_id, stream=True)
+        try:
+            for chunk in stream:
+                output.feed(chunk)
+        finally:
+            # docker-py leaves both ends of this open: a node would run out of them.
+            with suppress(OSError):
+                stream.close()
+            stream._response.close()  # type: ignore[attr-defined]  # noqa: SLF001 - nothing public does it
         state: Mapping[str, Any] = self._api.exec_inspect(exec_id)
         return None if state["Running"] else state["ExitCode"]
 

@@ -5,6 +5,7 @@ Nothing that is fetched runs here. Addresses are learned from pages at run time 
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections import defaultdict
@@ -13,8 +14,15 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from packaging.version import Version
-from pypi_simple import NoSuchProjectError, PyPISimple, UnexpectedRepoVersionWarning, UnparsableFilenameError
+from pypi_simple import (
+    NoSuchProjectError,
+    PyPISimple,
+    UnexpectedRepoVersionWarning,
+    UnparsableFilenameError,
+    UnsupportedRepoVersionError,
+)
 
 from ppp.check.choose import IndexFile, file_version, files_of, newest
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
@@ -22,6 +30,8 @@ from ppp.model.release import Release, Wanted
 
 TIMEOUT_S: Final = (10, 60)
 CHUNK: Final = 256 * 1024
+_NOT_AN_INDEX: Final = (UnexpectedRepoVersionWarning, UnparsableFilenameError, UnsupportedRepoVersionError)
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 class DownloadError(Exception):
@@ -61,9 +71,10 @@ class SimpleIndex:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def hosts(self) -> frozenset[str]:
-        """Give the hosts of the index and of every file it has named so far."""
-        named = {urlsplit(file.url).netloc for page in list(self._pages.values()) for file in page}
-        return frozenset(host for host in {urlsplit(self._url).netloc, *named} if host)
+        """Give the hosts of the index and of every file it has named so far, with their ports and without."""
+        named = {urlsplit(file.url) for page in list(self._pages.values()) for file in page}
+        parts = {urlsplit(self._url), *named}
+        return frozenset(host for part in parts for host in (part.netloc, part.hostname) if host)
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
         """Give a project's files; a page is read once in the life of this object."""
@@ -80,8 +91,8 @@ class SimpleIndex:
                 f"the index has no package {package!r}",
                 hint="check the spelling; a brand-new one may need a few minutes",
             ) from error
-        except (requests.RequestException, ValueError, UnexpectedRepoVersionWarning, UnparsableFilenameError) as error:
-            reason = f"{type(error).__name__}: {error}"[:200]
+        except (requests.RequestException, ValueError, *_NOT_AN_INDEX) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise IndexUnreachableError(
                 f"the package index gave no page for {package!r} ({reason})", hint="check the network, or PPP_INDEX_URL"
             ) from error
@@ -98,7 +109,7 @@ class SimpleIndex:
 
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
         """Give the cached path, fetching the file first if need be; it stands alone in a folder named by its hash."""
-        if file.sha256 is None or len(file.sha256) != hashlib.sha256().digest_size * 2:
+        if file.sha256 is None or not _SHA256.fullmatch(file.sha256):
             raise DownloadError("hash", f"the index gives no sha256 for {file.filename}")
         path = self._cache / file.sha256 / file.filename
         with self._locks[file.sha256]:
@@ -114,7 +125,8 @@ class SimpleIndex:
             with self._session.get(file.url, stream=True, timeout=TIMEOUT_S) as answer, part.open("wb") as out:
                 answer.raise_for_status()
                 size = 0
-                for chunk in answer.iter_content(CHUNK):
+                # read1 gives what is there: iter_content would wait for a whole chunk, however it trickles.
+                while chunk := answer.raw.read1(CHUNK, decode_content=True):
                     size += len(chunk)
                     if size > max_bytes:
                         raise DownloadError("file-size", f"{file.filename} is larger than {max_bytes} bytes")
@@ -127,7 +139,7 @@ class SimpleIndex:
                     "hash", f"{file.filename} has sha256 {digest.hexdigest()}, the index says {file.sha256}"
                 )
             part.replace(path)
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise DownloadError("network", f"{file.filename} could not be fetched: {type(error).__name__}") from error
         finally:
             part.unlink(missing_ok=True)

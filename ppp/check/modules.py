@@ -16,6 +16,7 @@ STRAYS: Final = frozenset(
 )
 #: How many modules one cell imports at most; the primary name comes first.
 MAX_MODULES: Final = 8
+MAX_NAME_LENGTH: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +41,13 @@ def modules_of(package: str, installation: Installation, suffixes: Sequence[str]
     """Give what to import for a normalized package name; `suffixes` are the interpreter's (`.py`, `.abi3.so`, …)."""
     declared = installation.import_names
     if declared is not None:
-        names = [name.partition(";")[0].strip() for name in declared]
-        public = [
-            name
-            for name, raw in zip(names, declared, strict=True)
-            if _is_dotted(name.split(".")) and "private" not in raw.partition(";")[2]
-        ]
+        pairs = [(name.strip(), rest) for name, _, rest in (line.partition(";") for line in declared)]
+        public = dict.fromkeys(name for name, rest in pairs if name and "private" not in rest)
         if not public:
             return Modules(names=(), reason="its metadata declares that it has no modules")
-        return Modules(names=tuple(public[:MAX_MODULES]))
+        # What cannot be a name declares nothing: then it is as if nothing were declared.
+        if names := [name for name in public if _is_dotted(name.split("."))]:
+            return Modules(names=tuple(names[:MAX_MODULES]))
     found = _importable(installation.paths, sorted(suffixes, key=len, reverse=True))
     worth = _worth_importing(found, set(installation.top_level))
     if not worth:
@@ -81,7 +80,8 @@ def _importable(paths: Iterable[str], suffixes: Sequence[str]) -> set[str]:
 
 
 def _is_dotted(parts: Sequence[str]) -> bool:
-    return bool(parts) and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+    words = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+    return bool(parts) and words and len(".".join(parts)) <= MAX_NAME_LENGTH
 
 
 def _worth_importing(found: set[str], hinted: set[str]) -> set[str]:

@@ -1,0 +1,185 @@
+"""Every project of `tests/packages/` as a cell, for real: what each comes to stands in its `spec.toml`."""
+
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+from local_index import LocalIndex
+from places import ALPINE, SLIM, PinnedPip, bridge_gateway, host_environ, host_environment, tiny_matrix
+from projects import Project, all_projects
+
+from ppp.check import pool
+from ppp.check.cell import LOG_TAIL, Checker, Observation
+from ppp.check.docker import LABEL, DockerRuntime, engine
+from ppp.check.host import HostRuntime
+from ppp.check.index import SimpleIndex
+from ppp.check.runtime import Prepared, Runtime
+from ppp.config import schema_mistakes
+from ppp.model.matrix import Cell, Environment
+from ppp.model.record import Phase
+from ppp.model.release import Release
+
+PROJECTS: Final = {project.name: project for project in all_projects() if project.expect}
+ONLINE: Final = [pytest.mark.online]
+DOCKER: Final = [pytest.mark.online, pytest.mark.docker]
+PLACES: Final = [
+    pytest.param("host", id="host", marks=ONLINE),
+    pytest.param(SLIM, id=SLIM.id, marks=DOCKER),
+    pytest.param(ALPINE, id=ALPINE.id, marks=DOCKER),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What all cells of an environment came to, and what was there of them when all had ended."""
+
+    environment: Environment
+    observations: Mapping[str, Observation]
+    containers: list[str]
+    processes: list[str]
+    files: list[str]
+    index_host: str
+    asked: Mapping[str, int]
+
+
+@pytest.fixture(scope="module")
+def seen(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip
+) -> Iterator[Seen]:
+    environment = host_environment() if request.param == "host" else request.param
+    folder = tmp_path_factory.mktemp(environment.id)
+    with ExitStack() as stack:
+        client = engine() if request.param != "host" else None
+        if client:
+            stack.callback(client.close)
+        index = stack.enter_context(LocalIndex(bridge_gateway(client) if client else "127.0.0.1"))
+        index.add(*all_projects())
+        # Cells of the host platform live where temporary files do.
+        (cells := folder / "cells").mkdir()
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(tempfile, "tempdir", str(cells))
+        matrix = tiny_matrix(environment)
+        runtime: Runtime
+        if client:
+            runtime = DockerRuntime(client, matrix, data=folder, pip=pinned_pip.folder, index_url=index.url)
+        else:
+            runtime = HostRuntime(matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ())
+        stack.callback(runtime.close)
+        simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
+        observations = _check_all(
+            Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, hosts=simple.hosts), environment
+        )
+        label = f"{LABEL}={runtime._label}" if isinstance(runtime, DockerRuntime) else ""
+        yield Seen(
+            environment=environment,
+            observations=observations,
+            containers=[c.name for c in client.containers.list(all=True, filters={"label": label})] if client else [],
+            processes=list(_processes_in(cells)),
+            files=[path.name for path in cells.iterdir()],
+            index_host=index.host,
+            asked=dict(index.asked),
+        )
+
+
+def _check_all(checker: Checker, environment: Environment) -> Mapping[str, Observation]:
+    prepared: Prepared = checker.runtime.prepare(environment)
+    observations: dict[str, Observation] = {}
+
+    def work(project: Project) -> Observation:
+        matrix = tiny_matrix(environment, timeouts_s=project.timeouts_s)
+        cell = Cell(release=Release.parse(project.name, project.version), environment=environment.id)
+        return replace(checker, matrix=matrix).check(cell, prepared)
+
+    # What waits for its timeout is begun first.
+    queue = [p for p in PROJECTS.values() if not p.expected(environment).skip]
+    pool.drain(
+        sorted(queue, key=lambda project: not project.timeouts_s),
+        work,
+        jobs=4,
+        settle=lambda project, observation: observations.update({project.name: observation}),
+        enough=lambda: False,
+        stop=threading.Event(),
+        close=checker.runtime.close,
+    )
+    return observations
+
+
+def _processes_in(folder: Path) -> Iterator[str]:
+    """Give the processes that work in a folder, or name it."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            where = str((process / "cwd").readlink())
+        except OSError:
+            continue
+        if str(folder) in words or str(folder) in where:
+            yield f"{process.name} {words}"
+
+
+@pytest.mark.parametrize("seen", PLACES, indirect=True)
+@pytest.mark.parametrize("name", PROJECTS)
+def test_each_project_gets_its_verdict(seen: Seen, name: str) -> None:
+    expected = PROJECTS[name].expected(seen.environment)
+    if expected.skip:
+        pytest.skip(expected.skip)
+    observation = seen.observations[name]
+    record = observation.record
+    told = f"{record}\n{observation.log}"
+    assert (record.result, record.failed_phase, record.cause, record.blame) == (
+        expected.result,
+        expected.phase,
+        expected.cause,
+        expected.blame,
+    ), told
+    assert expected.detail in (record.detail or ""), told
+    if expected.imports is not None:
+        assert list(record.imports) == expected.imports, told
+
+
+@pytest.mark.parametrize("seen", PLACES, indirect=True)
+def test_every_record_keeps_to_its_schema(seen: Seen) -> None:
+    assert len(seen.observations) > 30
+    mistakes = {
+        name: schema_mistakes("site/schemas/record.schema.json", observation.record.to_json())
+        for name, observation in seen.observations.items()
+    }
+    assert {name: told for name, told in mistakes.items() if told} == {}
+
+
+@pytest.mark.parametrize("seen", PLACES, indirect=True)
+def test_no_host_of_the_index_is_kept(seen: Seen) -> None:
+    told = [f"{o.record.detail} {o.log}" for o in seen.observations.values()]
+    assert not [text for text in told if seen.index_host in text]
+
+
+@pytest.mark.parametrize("seen", PLACES, indirect=True)
+def test_nothing_remains_when_the_cells_have_ended(seen: Seen) -> None:
+    assert seen.containers == []
+    assert seen.processes == []
+    assert seen.files == []
+
+
+@pytest.mark.parametrize("seen", PLACES, indirect=True)
+def test_a_flood_is_cut_and_said_to_be(seen: Seen) -> None:
+    log = seen.observations["floods-log"].log or ""
+    assert "cut" in log.splitlines()[0]
+    assert len(log) <= LOG_TAIL
+    assert log.rstrip().endswith("RuntimeError: enough")
+
+
+@pytest.mark.parametrize("seen", PLACES, indirect=True)
+def test_time_that_is_up_is_measured(seen: Seen) -> None:
+    record = seen.observations["hangs"].record
+    assert 2000 <= record.duration_ms[Phase.IMPORT] < 4000
+
+
+@pytest.mark.parametrize("seen", PLACES, indirect=True)
+def test_what_was_installed_is_told_with_its_hashes(seen: Seen) -> None:
+    record = seen.observations["depends"].record
+    assert [(i.name, i.version) for i in record.installed] == [("depends", "1.0"), ("passes", "2.0")]
+    assert record.file is not None
+    assert record.installed[0].sha256 == record.file.sha256

@@ -1,0 +1,3 @@
+import passes
+
+WORD = passes.WORD

@@ -1,0 +1,47 @@
+"""Whatever an installation claims of itself, what comes of it can be imported by name, is bounded and repeats."""
+
+import keyword
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ppp.check.modules import MAX_MODULES, Installation, modules_of
+
+SUFFIXES = (".cpython-312-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py", ".pyc")
+
+part = st.sampled_from(["lib", "inner", "_own", "tests", "class", "1st", "..", ".", "__pycache__", "my-lib", "ns"])
+leaf = st.builds(str.__add__, part | st.just("__init__"), st.sampled_from([*SUFFIXES, ".pyi", ".pth", ".txt", ""]))
+sane = st.builds(lambda parts, last: "/".join([*parts, last]), st.lists(part, max_size=3), leaf)
+paths = st.lists(sane | st.text(max_size=30), max_size=12)
+hints = st.lists(st.sampled_from(["lib", "inner", "absent"]), max_size=3)
+
+
+@given(paths=paths, hints=hints)
+def test_every_name_is_a_dotted_name(paths: list[str], hints: list[str]) -> None:
+    found = modules_of("lib", Installation(paths=tuple(paths), top_level=tuple(hints)), SUFFIXES)
+    for name in found.names:
+        assert all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
+    assert len(found.names) <= MAX_MODULES
+    assert len(set(found.names)) == len(found.names)
+    assert bool(found.names) == (found.reason is None)
+
+
+@given(paths=paths, data=st.data())
+def test_the_order_of_record_does_not_matter(paths: list[str], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(paths))
+    one = modules_of("lib", Installation(paths=tuple(paths)), SUFFIXES)
+    other = modules_of("lib", Installation(paths=tuple(shuffled)), SUFFIXES)
+    assert one == other
+
+
+@given(paths=paths)
+def test_no_name_lies_inside_another(paths: list[str]) -> None:
+    names = modules_of("lib", Installation(paths=tuple(paths)), SUFFIXES).names
+    assert not [(a, b) for a in names for b in names if b.startswith(f"{a}.")]
+
+
+@given(declared=st.lists(st.text(max_size=20), max_size=12))
+def test_any_declaration_gives_bounded_names(declared: list[str]) -> None:
+    found = modules_of("lib", Installation(paths=("lib.py",), import_names=tuple(declared)), SUFFIXES)
+    assert len(found.names) <= MAX_MODULES
+    assert all(part.isidentifier() for name in found.names for part in name.split("."))

@@ -1,0 +1,194 @@
+"""A package index of a test's own: an HTTP server in a thread that speaks the simple API (PEP 503, PEP 691).
+
+Any path can be given an answer of its own, to be slow, broken or hostile.
+"""
+
+import hashlib
+import html
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from projects import Project
+
+JSON_TYPE: Final = "application/vnd.pypi.simple.v1+json"
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A file as the index lists it."""
+
+    filename: str
+    content: bytes
+    sha256: str
+    requires_python: str | None = None
+    yanked: bool = False
+
+
+def reply(
+    body: bytes | Iterable[bytes] = b"",
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    length: int | None = None,
+) -> Answer:
+    """Give an answer: its body whole or in parts, with a Content-Length that need not be true."""
+
+    def send(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in (headers or {}).items():
+            request.send_header(name, value)
+        promised = len(body) if isinstance(body, bytes) and length is None else length
+        if promised is not None:
+            request.send_header("Content-Length", str(promised))
+        request.end_headers()
+        for part in [body] if isinstance(body, bytes) else body:
+            request.wfile.write(part)
+
+    return send
+
+
+class LocalIndex:
+    """The server; use it as a context manager. `asked` counts the paths that it was asked for."""
+
+    def __init__(self, host: str = "127.0.0.1", *, json_pages: bool = False) -> None:
+        self._json_pages = json_pages
+        self._files: dict[str, list[Listed]] = {}
+        self._answers: dict[str, Answer] = {}
+        self._lock = threading.Lock()
+        self.asked: Counter[str] = Counter()
+        self.headers: list[Mapping[str, str]] = []
+        self._server = ThreadingHTTPServer((host, 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def host(self) -> str:
+        """The address and port, as in an address."""
+        return "{}:{}".format(*self._server.server_address[:2])
+
+    def at(self, path: str) -> str:
+        """Give the address of a path."""
+        return f"http://{self.host}{path}"
+
+    @property
+    def url(self) -> str:
+        return self.at("/simple/")
+
+    def add(self, *projects: Project) -> None:
+        """List what these projects build."""
+        for project in projects:
+            self.add_file(
+                project.name,
+                project.filename,
+                project.build(),
+                sha256=project.announced_sha256,
+                requires_python=project.requires_python,
+                yanked=project.yanked,
+            )
+
+    def add_file(
+        self,
+        name: str,
+        filename: str,
+        content: bytes,
+        *,
+        sha256: str | None = None,
+        requires_python: str | None = None,
+        yanked: bool = False,
+    ) -> Listed:
+        """List a file; `sha256` is what is announced, if not the truth."""
+        listed = Listed(
+            filename=filename,
+            content=content,
+            sha256=hashlib.sha256(content).hexdigest() if sha256 is None else sha256,
+            requires_python=requires_python,
+            yanked=yanked,
+        )
+        self._files.setdefault(name, []).append(listed)
+        return listed
+
+    def add_pip(self, wheel: Path) -> None:
+        """List the pinned pip."""
+        self.add_file("pip", wheel.name, wheel.read_bytes(), requires_python=">=3.9")
+
+    def answer(self, path: str, answer: Answer) -> str:
+        """Give a path an answer of its own; give its address."""
+        self._answers[path] = answer
+        return self.at(path)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        index = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                with index._lock:
+                    index.asked[self.path] += 1
+                    index.headers.append(dict(self.headers))
+                try:
+                    index._respond(self)
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+    def _respond(self, request: BaseHTTPRequestHandler) -> None:
+        match request.path.strip("/").split("/"):
+            case _ if request.path in self._answers:
+                answer = self._answers[request.path]
+            case ["simple", name] if name in self._files:
+                answer = self._page(name)
+            case ["files", name, filename]:
+                content = {file.filename: file.content for file in self._files.get(name, [])}
+                answer = reply(content[filename]) if filename in content else reply(status=404)
+            case _:
+                answer = reply(status=404)
+        answer(request)
+
+    def _page(self, name: str) -> Answer:
+        files = self._files[name]
+        if self._json_pages:
+            rows = [
+                {
+                    "filename": file.filename,
+                    "url": f"/files/{name}/{file.filename}",
+                    "hashes": {"sha256": file.sha256} if file.sha256 else {},
+                    "requires-python": file.requires_python,
+                    "yanked": file.yanked,
+                }
+                for file in files
+            ]
+            page = json.dumps({"meta": {"api-version": "1.0"}, "name": name, "files": rows})
+            return reply(page.encode(), headers={"Content-Type": JSON_TYPE})
+        links = "".join(f"<a {_attributes(name, file)}>{file.filename}</a><br>\n" for file in files)
+        page = f"<!DOCTYPE html>\n<html><body>\n{links}</body></html>\n"
+        return reply(page.encode(), headers={"Content-Type": "text/html"})
+
+
+def _attributes(name: str, file: Listed) -> str:
+    fragment = f"#sha256={file.sha256}" if file.sha256 else ""
+    given = {"href": f"/files/{name}/{file.filename}{fragment}"}
+    given |= {"data-requires-python": file.requires_python} if file.requires_python else {}
+    given |= {"data-yanked": "withdrawn"} if file.yanked else {}
+    return " ".join(f'{key}="{html.escape(value)}"' for key, value in given.items())

@@ -1,0 +1,151 @@
+"""The real program, as a process of its own: never this machine's settings, never the repository's data folder."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, chdir, closing, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from local_index import LocalIndex
+from places import host_environ, host_environment, matrix_toml, tiny_matrix
+
+from ppp.cli import main
+from ppp.ledger.schema import read_ledger
+
+LIMIT_S: Final = 60
+#: Settings of whoever runs the tests: PPP's own, and how they like their terminals.
+NOT_PASSED_ON: Final = ("PPP_", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Program:
+    """`python -m ppp` with a data folder, a matrix of one environment of this machine, and settings of its own."""
+
+    data: Path
+    matrix: Path
+    environment: str
+    settings: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+    begun: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Begin a command, in a group of its own; what still runs at the test's end is ended."""
+        process = subprocess.Popen(
+            [*self.prefix, sys.executable, "-m", "ppp", *self._options, *arguments],
+            env=self._environ,
+            cwd=self.matrix.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.begun.append(process)
+        return process
+
+    def run(self, *arguments: str, limit_s: float = LIMIT_S) -> Done:
+        """Run a command to its end."""
+        process = self.begin(*arguments)
+        out, err = process.communicate(timeout=limit_s)
+        return Done(code=process.returncode, out=out, err=err)
+
+    def complete(self, *arguments: str) -> str:
+        """Run a command that must succeed; give what it answered."""
+        return _answer(self.run(*arguments))
+
+    def call(self, *arguments: str) -> Done:
+        """Run a command within this process: many times quicker, for what begins no process and meets no signal."""
+        out, err = io.StringIO(), io.StringIO()
+        with ExitStack() as stack:
+            stack.enter_context(redirect_stdout(out))
+            stack.enter_context(redirect_stderr(err))
+            stack.enter_context(chdir(self.matrix.parent))
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr(sys, "argv", ["ppp", *self._options, *arguments])
+            patch.setattr(os, "environ", self._environ)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return Done(code=int(ended.value.code or 0), out=out.getvalue(), err=err.getvalue())
+
+    def succeed(self, *arguments: str) -> str:
+        """Run a command within this process that must succeed; give what it answered."""
+        return _answer(self.call(*arguments))
+
+    @property
+    def _options(self) -> tuple[str, str]:
+        return f"--data={self.data}", f"--matrix={self.matrix}"
+
+    @property
+    def _environ(self) -> dict[str, str]:
+        ours = {name: value for name, value in host_environ().items() if not name.startswith(NOT_PASSED_ON)}
+        return ours | self.settings
+
+    def end(self) -> None:
+        """End what still runs."""
+        for process in [*self.begun]:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            with process:
+                self.begun.remove(process)
+
+    def dump(self) -> str:
+        """Give all that the ledger holds."""
+        with closing(read_ledger(self.data)) as db:
+            return "\n".join(db.conn.iterdump())
+
+    def query(self, sql: str, *values: str) -> list[Any]:
+        """Give the rows of a query to the ledger; raise as `read_ledger` does."""
+        with closing(read_ledger(self.data)) as db:
+            return db.execute(sql, values).fetchall()
+
+    def tree(self) -> Mapping[str, bytes]:
+        """Give the files of the public folder."""
+        public = self.data / "public"
+        return {str(p.relative_to(public)): p.read_bytes() for p in sorted(public.rglob("*")) if p.is_file()}
+
+
+def _answer(done: Done) -> str:
+    assert done.code == 0, done
+    return done.out
+
+
+@contextmanager
+def new_program(folder: Path, index: LocalIndex) -> Iterator[Program]:
+    """Give the program in a folder of its own, to ask an index; at the end what still runs is ended."""
+    environment = host_environment()
+    matrix = folder / "matrix.toml"
+    matrix.write_text(matrix_toml(tiny_matrix(environment)))
+    made = Program(
+        data=folder / "data",
+        matrix=matrix,
+        environment=environment.id,
+        settings={"PPP_INDEX_URL": index.url, "PPP_FEED_URL": index.at("/feed"), "PPP_JOBS": "4"},
+    )
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def until(happened: Callable[[], bool], *, limit_s: float = 30) -> None:
+    """Wait until something has happened; it must within the limit."""
+    deadline = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)

@@ -1,0 +1,514 @@
+"""One cell from its file to its record, on a scripted runtime: every way in which it can end."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from fake_runtime import WORD, Act, FakeRuntime, Files, prepared
+from fake_runtime import Cell as Script
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from places import LIMITS, SLIM, TIMEOUTS_S, tiny_matrix
+
+from ppp.check.cell import CUT, LOG_TAIL, Checker, Observation
+from ppp.check.choose import IndexFile
+from ppp.check.index import DownloadError, DownloadTimeoutError
+from ppp.config import schema_mistakes
+from ppp.model.errors import IndexUnreachableError, UnknownPackageError
+from ppp.model.matrix import Cell
+from ppp.model.record import Blame, Network, Outcome, Phase, Record, Result, sha256_hex
+from ppp.model.release import Release
+
+NODE: Final = "ab" * 32
+NOW: Final = 1_714_003_200
+CELL: Final = Cell(release=Release.parse("example-lib", "2.1.0"), environment=SLIM.id)
+CONTENT: Final = b"a wheel"
+WHEEL: Final = IndexFile(
+    filename="example_lib-2.1.0-py3-none-any.whl",
+    url="https://files.example/example_lib-2.1.0-py3-none-any.whl",
+    sha256=sha256_hex(CONTENT),
+    requires_python=None,
+    yanked=False,
+)
+#: The phases that a result of each step leaves behind.
+STEPS: Final = ("download", "nodeps", "full", "import")
+
+
+@dataclass(kw_only=True)
+class FakeIndex:
+    """See `ppp.check.index.Index`: a page, and a file or the error that fetching it raises."""
+
+    folder: Path
+    page: tuple[IndexFile, ...] | Exception = (WHEEL,)
+    trouble: Exception | None = None
+    fetched: list[tuple[float, int]] = field(default_factory=list)
+
+    def files(self, package: str) -> tuple[IndexFile, ...]:
+        assert package == CELL.release.package
+        if isinstance(self.page, Exception):
+            raise self.page
+        return self.page
+
+    def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
+        self.fetched.append((timeout_s, max_bytes))
+        if self.trouble:
+            raise self.trouble
+        path = self.folder / file.filename
+        path.write_bytes(CONTENT)
+        return path
+
+
+class Bench:
+    """A checker on fakes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.index = FakeIndex(folder=folder)
+        self.script: Callable[[Sequence[str], Files], Act] = Script()
+        self.hosts: frozenset[str] = frozenset()
+        self.runtime: FakeRuntime | None = None
+
+    def check(self, **facts: object) -> Observation:
+        matrix = tiny_matrix(SLIM)
+        self.runtime = FakeRuntime(matrix, self.script)
+        words = iter(f"word-{n}" for n in range(100))
+        checker = Checker(
+            index=self.index,
+            runtime=self.runtime,
+            matrix=matrix,
+            node=NODE,
+            hosts=lambda: self.hosts,
+            clock=lambda: NOW + 0.9,
+            word=lambda: next(words),
+        )
+        observation = checker.check(CELL, prepared(SLIM, **facts))
+        keeps_its_word(observation)
+        assert not self.runtime.open
+        return observation
+
+    def record(self) -> Record:
+        return self.check().record
+
+    @property
+    def commands(self) -> list[str]:
+        """What ran, by name."""
+        assert self.runtime is not None
+        return [name_of(argv) for argv in self.runtime.commands]
+
+
+def keeps_its_word(observation: Observation) -> None:
+    """A record keeps to its schema whatever came of the cell, and names its log."""
+    record, log = observation.record, observation.log
+    assert schema_mistakes("site/schemas/record.schema.json", record.to_json()) == []
+    assert record.log_sha256 == (None if log is None else sha256_hex(log.encode()))
+    assert (record.cause is None) == (record.blame is None) == (record.result is Result.PASS)
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def name_of(argv: Sequence[str]) -> str:
+    text = " ".join(argv)
+    for mark, name in (
+        ("--no-deps", "nodeps"),
+        ("--report", "full"),
+        ("import venv", "setup"),
+        ("from_report", "look"),
+    ):
+        if mark in text:
+            return name
+    return f"import {argv[-3] if argv[-1].startswith('cwd=') else argv[-2]}"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def outcomes(record: Record) -> str:
+    return " ".join(record.outcomes)
+
+
+def verdict(record: Record) -> tuple[str, str | None, str | None]:
+    return str(record.result), record.cause, record.blame
+
+
+# ---------------------------------------------------------------- a cell that passes
+
+
+def test_a_cell_that_passes_says_all_there_is_to_say(bench: Bench) -> None:
+    installed: list[list[str | None]] = [["Zed", "2.0", None], ["Example_Lib", "2.1.0", "5a" * 32]]
+    bench.script = Script(installed=installed, importing=Act(output=b"chatter\n" + WORD + b"\n"))
+    observation = bench.check(standin=True)
+    record = observation.record
+    assert outcomes(record) == "PASS PASS PASS PASS"
+    assert verdict(record) == ("PASS", None, None)
+    assert (record.release, record.environment) == (CELL.release, CELL.environment)
+    assert (record.observed_at, record.node, record.standin) == (NOW, NODE, True)
+    assert (record.arch, record.python, record.pip_version) == ("x86_64", "3.12.7", "26.0.1")
+    assert record.network is Network.OPEN
+    assert record.imports == ("example_lib",)
+    assert [(i.name, i.version, i.sha256) for i in record.installed] == [
+        ("example-lib", "2.1.0", "5a" * 32),
+        ("zed", "2.0", None),
+    ]
+    assert record.file is not None
+    assert (record.file.filename, record.file.sha256, record.file.size) == (WHEEL.filename, WHEEL.sha256, len(CONTENT))
+    assert (record.detail, observation.log) == (None, None)
+
+
+def test_the_steps_stand_in_their_order(bench: Bench) -> None:
+    bench.check()
+    assert bench.commands == ["setup", "nodeps", "full", "look", "import example_lib"]
+
+
+def test_every_module_is_imported_in_an_empty_folder_with_a_word_of_its_own(bench: Bench) -> None:
+    bench.script = Script(paths=["beta.py", "alpha.py", "example_lib/__init__.py"])
+    record = bench.record()
+    assert record.imports == ("example_lib", "beta", "alpha")
+    assert bench.runtime is not None
+    imports = [argv for argv in bench.runtime.commands if name_of(argv).startswith("import")]
+    assert [argv[-2] for argv in imports] == ["word-0", "word-1", "word-2"]
+    assert {argv[-1] for argv in imports} == {"cwd=/fake/work/empty"}
+    assert all("-I" in argv for argv in imports)
+
+
+def test_the_file_is_fetched_within_its_limits(bench: Bench) -> None:
+    bench.check()
+    assert bench.index.fetched == [(TIMEOUTS_S[Phase.DOWNLOAD], LIMITS.file_mb * 1024 * 1024)]
+
+
+def test_nothing_to_import_is_a_pass_that_says_so(bench: Bench) -> None:
+    bench.script = Script(paths=["example_lib-stubs/__init__.pyi"])
+    record = bench.record()
+    assert outcomes(record) == "PASS PASS PASS SKIP"
+    assert verdict(record) == ("PASS", None, None)
+    assert record.detail == "it holds type stubs only"
+    assert record.imports == ()
+
+
+# ---------------------------------------------------------------- download
+
+
+@pytest.mark.parametrize(
+    ("trouble", "expected", "words"),
+    [
+        (DownloadError("hash", "it has another sha256"), ("ERROR", "hash", "infrastructure"), "another"),
+        (DownloadError("network", "it broke off"), ("ERROR", "network", "infrastructure"), "broke off"),
+        (DownloadError("file-size", "it is too large"), ("ERROR", "file-size", "infrastructure"), "too large"),
+        (DownloadTimeoutError("example.whl"), ("TIMEOUT", "timeout", "unknown"), "example.whl"),
+    ],
+)
+def test_a_file_that_cannot_be_had(
+    bench: Bench, trouble: Exception, expected: tuple[str, str, str], words: str
+) -> None:
+    bench.index.trouble = trouble
+    record = bench.record()
+    assert verdict(record) == expected
+    assert record.failed_phase is Phase.DOWNLOAD
+    assert words in (record.detail or "")
+    assert record.file is None
+    assert bench.commands == []
+
+
+@pytest.mark.parametrize(
+    ("page", "cause"),
+    [
+        (UnknownPackageError("the index has no package", hint=""), "network"),
+        (IndexUnreachableError("the index gave no page", hint=""), "network"),
+        ((), "missing-file"),
+        ((replace(WHEEL, filename="example_lib-9.9-py3-none-any.whl"),), "missing-file"),
+    ],
+)
+def test_an_index_that_does_not_help_is_ours(bench: Bench, page: tuple[IndexFile, ...] | Exception, cause: str) -> None:
+    bench.index.page = page
+    record = bench.record()
+    assert verdict(record) == ("ERROR", cause, "infrastructure")
+    assert outcomes(record) == "ERROR SKIP SKIP SKIP"
+
+
+@pytest.mark.parametrize(
+    ("file", "cause"),
+    [
+        (replace(WHEEL, requires_python=">=3.99"), "requires-python"),
+        (replace(WHEEL, filename="example_lib-2.1.0-cp312-cp312-win_amd64.whl"), "no-distribution"),
+    ],
+)
+def test_a_release_that_does_not_claim_the_environment(bench: Bench, file: IndexFile, cause: str) -> None:
+    bench.index.page = (file,)
+    record = bench.record()
+    assert verdict(record) == ("NA", cause, "package")
+    assert outcomes(record) == "SKIP SKIP SKIP SKIP"
+    assert record.detail
+    assert bench.commands == []
+
+
+# ---------------------------------------------------------------- nodeps and full
+
+GCC: Final = Act(output=b"      error: command 'gcc' failed: No such file or directory\n", exit_code=1)
+
+
+@pytest.mark.parametrize(
+    ("step", "act", "expected"),
+    [
+        ("nodeps", GCC, ("FAIL", "no-compiler", "environment")),
+        ("full", GCC, ("FAIL", "no-compiler", "environment")),
+        ("nodeps", Act(exit_code=1), ("FAIL", "unclassified", "unknown")),
+        ("full", Act(exit_code=-9, oom=True), ("ERROR", "oom", "infrastructure")),
+        ("nodeps", Act(lost="the engine went away"), ("ERROR", "sandbox", "infrastructure")),
+        ("full", Act(lost="the engine went away"), ("ERROR", "sandbox", "infrastructure")),
+        ("setup", Act(exit_code=1, output=b"no venv"), ("ERROR", "sandbox", "infrastructure")),
+        ("setup", Act(lost="no room"), ("ERROR", "sandbox", "infrastructure")),
+        ("inspect", Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
+    ],
+)
+def test_an_installation_that_does_not_succeed(
+    bench: Bench, step: str, act: Act, expected: tuple[str, str, str]
+) -> None:
+    bench.script = Script(**{step: act})
+    record = bench.record()
+    assert verdict(record) == expected
+    failed = {"setup": "nodeps", "inspect": "full"}.get(step, step)
+    assert record.failed_phase == failed
+    place = STEPS.index(failed)
+    assert list(record.outcomes) == ["PASS"] * place + [expected[0]] + ["SKIP"] * (3 - place)
+
+
+@pytest.mark.parametrize(("step", "phase"), [("nodeps", Phase.NODEPS), ("full", Phase.FULL)])
+def test_an_installation_that_does_not_end(bench: Bench, step: str, phase: Phase) -> None:
+    bench.script = Script(**{step: Act(output=b"still at it\n", takes_s=0.4)})
+    quick = tiny_matrix(SLIM, timeouts_s={phase: 0})
+    assert bench.check().record.result is Result.PASS
+    runtime = FakeRuntime(quick, bench.script)
+    checker = Checker(index=bench.index, runtime=runtime, matrix=quick, node=NODE)
+    observation = checker.check(CELL, prepared(SLIM))
+    assert verdict(observation.record) == ("TIMEOUT", "timeout", "unknown")
+    assert observation.record.failed_phase is phase
+    assert observation.log == "still at it\n"
+
+
+def test_a_target_that_pip_finds_no_file_for_does_not_claim_it(bench: Bench) -> None:
+    bench.script = Script(
+        nodeps=Act(output=b"ERROR: Package 'example-lib' requires a different Python: 3.12\n", exit_code=1)
+    )
+    record = bench.record()
+    assert verdict(record) == ("NA", "requires-python", "package")
+    assert outcomes(record) == "PASS SKIP SKIP SKIP"
+
+
+# ---------------------------------------------------------------- what the sandbox says was installed
+
+
+def told(**changes: object) -> dict[str, Any]:
+    target = {"paths": ["example_lib.py"], "import_names": None, "import_namespaces": [], "top_level": []}
+    return {"installed": [], "target": target} | changes
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "no dist-info of example-lib in /w",
+        "null",
+        "[]",
+        '"text"',
+        "{}",
+        "[" * 200_000,
+        "1" * 5000,
+        "\ufffd",
+        json.dumps(told(installed=None)),
+        json.dumps(told(installed=[["name", "1.0"]])),
+        json.dumps(told(installed=[[1, 2, 3]])),
+        json.dumps(told(installed=5)),
+        json.dumps(told(installed=[["name", "1.0", None]] * 2001)),
+        json.dumps(told(target=None)),
+        json.dumps(told(target={"paths": 1})),
+        json.dumps(told(target={"paths": None, "import_names": None, "import_namespaces": [], "top_level": []})),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_cannot_be_read_of_an_installation_is_ours(bench: Bench, output: str) -> None:
+    bench.script = Script(inspect=Act(output=output.encode()))
+    record = bench.record()
+    assert verdict(record) == ("ERROR", "sandbox", "infrastructure")
+    assert record.failed_phase is Phase.FULL
+    assert "import example_lib" not in bench.commands
+
+
+HOSTILE: Final = "\x1b]0;owned\x07\u202e<script>\x00\ud800" + "A" * 1000
+
+
+def test_hostile_words_are_made_harmless(bench: Bench) -> None:
+    installed = [[HOSTILE, HOSTILE, HOSTILE], ["x" * 10_000, "1" * 10_000, "5A" * 32]]
+    bench.script = Script(inspect=Act(output=json.dumps(told(installed=installed)).encode()))
+    record = bench.record()
+    assert record.result is Result.PASS
+    for item in record.installed:
+        assert item.sha256 is None
+        assert item.name.isprintable()
+        assert item.version.isprintable()
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "a b", "-c", "../lib", "lib;rm", "x" * 10_000, "a\x00b"])
+def test_no_hostile_name_reaches_a_command(bench: Bench, name: str) -> None:
+    target = {"paths": [f"{name}.py", "lib.py"], "import_names": [name], "import_namespaces": [], "top_level": [name]}
+    bench.script = Script(inspect=Act(output=json.dumps(told(target=target)).encode()))
+    record = bench.record()
+    assert record.imports == ("lib",)
+    assert bench.commands[-1] == "import lib"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+claims = st.fixed_dictionaries(
+    {
+        "installed": st.lists(st.lists(json_values, min_size=3, max_size=3), max_size=3) | json_values,
+        "target": st.fixed_dictionaries(
+            {
+                "paths": st.lists(st.text(max_size=20) | json_values, max_size=4) | json_values,
+                "import_names": st.none() | st.lists(st.text(max_size=20), max_size=3) | json_values,
+                "import_namespaces": st.just([]) | json_values,
+                "top_level": st.just([]) | json_values,
+            }
+        )
+        | json_values,
+    }
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=claims | json_values)
+def test_whatever_an_installation_claims_the_record_keeps_to_its_schema(bench: Bench, data: object) -> None:
+    bench.script = Script(inspect=Act(output=json.dumps(data).encode()))
+    assert bench.record().result in {Result.PASS, Result.ERROR}
+
+
+# ---------------------------------------------------------------- import
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        (Act(output=b""), ("FAIL", "exits", "package")),
+        (Act(output=b"PASS\nok\nword\n"), ("FAIL", "exits", "package")),
+        (Act(output=b"the word is " + WORD + b" indeed\n"), ("FAIL", "exits", "package")),
+        (Act(output=b"\n" + WORD + b"\n", exit_code=1), ("FAIL", "exits", "package")),
+        (Act(exit_code=-11), ("FAIL", "crash", "package")),
+        (Act(output=b"\n" + WORD + b"\n", exit_code=-6), ("FAIL", "crash", "package")),
+        (Act(exit_code=-9, oom=True), ("ERROR", "oom", "infrastructure")),
+        (Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
+        (
+            Act(output=b"Traceback (most recent call last):\nValueError: no\n", exit_code=1),
+            ("FAIL", "import-error", "package"),
+        ),
+    ],
+)
+def test_an_import_that_does_not_succeed(bench: Bench, act: Act, expected: tuple[str, str, str]) -> None:
+    bench.script = Script(importing=act)
+    record = bench.record()
+    assert verdict(record) == expected
+    assert record.failed_phase is Phase.IMPORT
+    assert record.imports == ("example_lib",)
+
+
+def test_the_module_that_failed_is_named_and_ends_the_phase(bench: Bench) -> None:
+    passing = Script(paths=["example_lib.py", "beta.py", "gamma.py"])
+
+    def script(argv: Sequence[str], files: Files) -> Act:
+        act = passing(argv, files)
+        return Act(output=b"KeyError: 'x'\n", exit_code=1) if "beta" in argv else act
+
+    bench.script = script
+    record = bench.record()
+    assert record.detail == "import beta: KeyError: 'x'"
+    assert bench.commands[-2:] == ["import example_lib", "import beta"]
+
+
+def test_a_slow_module_leaves_a_second_to_the_next(bench: Bench) -> None:
+    bench.script = Script(paths=["example_lib.py", "beta.py"], importing=Act(output=b"\n" + WORD + b"\n", takes_s=0.7))
+    matrix = tiny_matrix(SLIM, timeouts_s={Phase.IMPORT: 1})
+    runtime = FakeRuntime(matrix, bench.script)
+    record = Checker(index=bench.index, runtime=runtime, matrix=matrix, node=NODE).check(CELL, prepared(SLIM)).record
+    # Each has a second at least, so that a slow first module does not starve the next.
+    assert record.result is Result.PASS
+    assert record.duration_ms[Phase.IMPORT] == 1400
+
+
+# ---------------------------------------------------------------- logs
+
+
+def test_hosts_of_the_index_are_in_neither_log_nor_detail(bench: Bench) -> None:
+    bench.hosts = frozenset({"pkg.example", "pkg.example:8080", "files.example"})
+    line = "ERROR: No matching distribution found for other at http://pkg.example:8080/simple/ files.example"
+    bench.script = Script(full=Act(output=f"Looking in pkg.example\n{line}\n".encode(), exit_code=1))
+    observation = bench.check()
+    shown = f"{observation.record.detail} {observation.log}"
+    assert "pkg.example" not in shown
+    assert "files.example" not in shown
+    assert "8080" not in shown
+    assert "http://index.example/simple/" in shown
+
+
+def test_folders_of_the_sandbox_are_told_by_what_they_are_for(bench: Bench) -> None:
+    text = b"/fake/work/full/lib/x.py /fake/file/example.whl /fake/pip/pip\n"
+    bench.script = Script(full=Act(output=text, exit_code=1))
+    assert bench.check().log == "/ppp/work/full/lib/x.py /ppp/file/example.whl /ppp/pip/pip\n"
+
+
+def test_a_long_log_keeps_its_end_and_says_so(bench: Bench) -> None:
+    # Longer than the tail of a log, shorter than what is read of an output.
+    bench.script = Script(nodeps=Act(output=b"begin " + b"x" * 40_000 + b" end", exit_code=1))
+    log = bench.check().log
+    assert log is not None
+    assert len(log) == LOG_TAIL
+    assert log.startswith(CUT)
+    assert log.endswith(" end")
+
+
+def test_a_log_as_long_as_may_be_is_whole(bench: Bench) -> None:
+    bench.script = Script(nodeps=Act(output=b"x" * LOG_TAIL, exit_code=1))
+    assert bench.check().log == "x" * LOG_TAIL
+
+
+@pytest.mark.parametrize("output", [b"", b" \n\t\n"])
+def test_an_empty_log_is_none(bench: Bench, output: bytes) -> None:
+    bench.script = Script(nodeps=Act(output=output, exit_code=1))
+    assert bench.check().log is None
+
+
+def test_bytes_that_are_no_text_do_no_harm(bench: Bench) -> None:
+    bench.script = Script(nodeps=Act(output=bytes(range(256)) * 4, exit_code=1))
+    log = bench.check().log
+    assert log is not None
+    assert "\x00" not in log
+
+
+def test_a_cell_that_passes_keeps_no_log(bench: Bench) -> None:
+    bench.script = Script(full=Act(output=b"Successfully installed\n"))
+    assert bench.check().log is None
+
+
+# ---------------------------------------------------------------- any act at any step
+
+acts = st.builds(
+    Act,
+    output=st.binary(max_size=200) | st.sampled_from([GCC.output, b"\n" + WORD + b"\n", b"ERROR: No matching"]),
+    exit_code=st.integers(min_value=-64, max_value=255),
+    oom=st.booleans(),
+    lost=st.none() | st.text(max_size=20),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(given_acts=st.dictionaries(st.sampled_from(["setup", "nodeps", "full", "inspect", "importing"]), acts))
+def test_whatever_happens_becomes_a_record(bench: Bench, given_acts: Mapping[str, Act]) -> None:
+    bench.script = Script(**given_acts)  # type: ignore[arg-type]
+    record = bench.record()
+    assert (record.result is Result.PASS) == (record.failed_phase is None and record.cause is None)
+    if record.outcome(Phase.IMPORT) is Outcome.PASS:
+        assert record.result is Result.PASS
+    if record.result is Result.ERROR:
+        assert record.blame is Blame.INFRASTRUCTURE

@@ -1,0 +1,42 @@
+"""The gate on the cells that matter most; any others: tests/property/test_gate.py."""
+
+import pytest
+
+from ppp.check.phases import Gated, Report, run_gated
+from ppp.model.record import PHASES, Outcome, Phase, Result
+
+PASS = Report(outcome=Outcome.PASS)
+
+
+def cell(**reports: Report) -> Gated:
+    """Run the gate; a phase that is not named passes."""
+    given = {Phase(name.rstrip("_")): report for name, report in reports.items()}
+    return run_gated({phase: lambda phase=phase: given.get(phase, PASS) for phase in PHASES})  # type: ignore[misc]
+
+
+def test_a_cell_that_passes() -> None:
+    seen = cell()
+    assert seen.result is Result.PASS
+    assert seen.outcomes == (Outcome.PASS,) * 4
+
+
+def test_nothing_to_import_is_a_pass() -> None:
+    seen = cell(import_=Report(outcome=Outcome.SKIP, detail="stubs"))
+    assert seen.result is Result.PASS
+    assert seen.outcomes[-1] is Outcome.SKIP
+    assert seen.last.detail == "stubs"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.TIMEOUT, Outcome.ERROR])
+@pytest.mark.parametrize("phase", PHASES)
+def test_what_does_not_settle_names_the_result(phase: Phase, outcome: Outcome) -> None:
+    seen = run_gated({p: lambda p=p: Report(outcome=outcome) if p is phase else PASS for p in PHASES})  # type: ignore[misc]
+    place = PHASES.index(phase)
+    assert str(seen.result) == str(outcome)
+    assert seen.outcomes == (*[Outcome.PASS] * place, outcome, *[Outcome.SKIP] * (3 - place))
+
+
+def test_what_is_not_claimed_ends_the_cell_as_na() -> None:
+    seen = cell(nodeps=Report(outcome=Outcome.SKIP, not_claimed=True), full=Report(outcome=Outcome.FAIL))
+    assert seen.result is Result.NA
+    assert Phase.FULL not in seen.reports
