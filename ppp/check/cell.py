@@ -69,10 +69,7 @@ class Checker:
     word: Callable[[], str] = secrets.token_hex
 
     def check(self, cell: Cell, prepared: Prepared) -> Observation:
-        """Run one cell and give what was observed; whatever goes wrong on our side is an `ERROR`, never an exception.
-
-        Raises `SandboxLostError` only where the runtime was closed: then nothing was observed.
-        """
+        """Run one cell and give what was observed; what goes wrong on our side is an `ERROR`, never an exception."""
         findings = _Findings()
         with ExitStack() as stack:
             gated = run_gated(_Steps(self, cell, prepared, findings, stack).by_phase())

@@ -6,6 +6,7 @@ matrix's limits. The container is named by a label, so that a run finds what a k
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from docker.models.containers import Container
 
 from ppp.check.inside import program
 from ppp.check.runtime import (
+    TAIL_BYTES,
     Completed,
     EnvironmentUnavailableError,
     Output,
@@ -36,8 +38,10 @@ NOBODY: Final = 65534
 WORK: Final = "/ppp/work"
 PIP: Final = "/ppp/pip"
 FILE: Final = "/ppp/file"
-#: Exit status of a process that the kernel ended with SIGKILL; without our own kill that is the OOM killer's.
+#: Exit status of a process that was ended with SIGKILL: where nothing counts, the OOM killer's work.
 KILLED: Final = 137
+#: Where the kernel counts a container's processes that it ended for want of memory, by version of cgroups.
+OOM_COUNTERS: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 MIB: Final = 1024 * 1024
 
 
@@ -208,6 +212,7 @@ class DockerSandbox:
         self._container = container
         self._log_bytes = log_bytes
         self._closed = closed
+        self._oom_kills = 0
         self.file = f"{FILE}/{filename}"
 
     def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
@@ -230,8 +235,28 @@ class DockerSandbox:
             return Completed(exit_code=None, output=output.text(), duration_ms=duration_ms)
         if exit_code is None or self._closed.is_set():
             raise SandboxLostError("the container ended under the command")
-        oom = exit_code == KILLED
-        return Completed(exit_code=_signed(exit_code), output=output.text(), duration_ms=duration_ms, oom=oom)
+        return Completed(
+            exit_code=_signed(exit_code),
+            output=output.text(),
+            duration_ms=duration_ms,
+            oom=exit_code != 0 and self._ran_out_of_memory(exit_code),
+        )
+
+    def _ran_out_of_memory(self, exit_code: int) -> bool:
+        """Say whether the kernel has ended a process of this container for want of memory since this was last asked.
+
+        The command itself may have lived on, as pip does when its compiler is killed; or it was killed by its own hand.
+        """
+        counted = Output(TAIL_BYTES)
+        try:
+            self._exec(["cat", *OOM_COUNTERS], WORK, counted)
+        except (DockerException, requests.RequestException, OSError, ValueError) as error:
+            raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
+        found = re.findall(r"^oom_kill (\d+)$", counted.text(), re.MULTILINE)
+        if not found:
+            return exit_code == KILLED
+        kills, self._oom_kills = int(found[0]) - self._oom_kills, int(found[0])
+        return kills > 0
 
     def _exec(self, argv: Sequence[str], cwd: str, output: Output) -> int | None:
         # The engine has a pipe for each stream: only one of them keeps what was written in its order.
