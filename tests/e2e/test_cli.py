@@ -63,7 +63,8 @@ def test_what_readme_tells_is_in_help(line: str) -> None:
         path = (*path, words.pop(0))
     command = COMMANDS[path]
     assert path or words[0].startswith("-"), f"{line!r} is no command"
-    with click.Context(command, info_name="ppp") as context:
+    # As the whole program makes it: click keeps the help option of the first context that asks for it.
+    with click.Context(command, info_name="ppp", **cli.cli.context_settings) as context:
         known = {word for parameter in command.get_params(context) for word in parameter.opts}
         shown = command.get_help(context)
     for option in [word.partition("=")[0] for word in words if word.startswith("-")]:
