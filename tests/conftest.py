@@ -14,6 +14,7 @@ import pytest
 from places import PinnedPip, host_environ, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
+from ppp.check.gateway import PLACES
 from ppp.check.index import SimpleIndex, pinned_pip
 from ppp.ledger.store import Store
 from ppp.model.record import (
@@ -155,7 +156,14 @@ def _missing_mount() -> str | None:
     return None if probe.returncode == 0 else "mounting is not allowed here"
 
 
+@cache
+def _missing_nginx() -> str | None:
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{PLACES}")
+    return None if found else "no nginx"
+
+
 TOOLS = {
+    "nginx": _missing_nginx,
     "docker": _missing_docker,
     "mesh": _missing_mesh,
     "voice": _missing_voice,

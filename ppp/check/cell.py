@@ -235,6 +235,10 @@ class _Steps:
         assert box is not None  # noqa: S101 - likewise
         if not modules.names:
             return Report(outcome=Outcome.SKIP, detail=modules.reason)
+        try:
+            box.isolate()
+        except SandboxLostError as error:
+            return _ours("sandbox", str(error))
         spent_ms = 0
         for module in modules.names:
             word = self._checker.word()

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 
+from ppp.check.gateway import Gateway
 from ppp.check.inside import program
 from ppp.check.runtime import (
     TAIL_BYTES,
@@ -38,6 +39,9 @@ NOBODY: Final = 65534
 WORK: Final = "/ppp/work"
 PIP: Final = "/ppp/pip"
 FILE: Final = "/ppp/file"
+DOOR: Final = "/ppp/gateway"
+#: Where on its own loopback a cell finds the index.
+GATEWAY_PORT: Final = 8080
 #: Exit status of a process that was ended with SIGKILL: where nothing counts, the OOM killer's work.
 KILLED: Final = 137
 #: Where the kernel counts a container's processes that it ended for want of memory, by version of cgroups.
@@ -70,14 +74,14 @@ class DockerRuntime:
         data: Path,
         pip: Path,
         index_url: str,
-        network: str | None = None,
+        gateway: Gateway | None = None,
     ) -> None:
-        """Serve `matrix`; `pip` is the folder of the pinned pip; `network` a Docker network other than the default."""
+        """Serve `matrix`; `pip` is the pinned pip's folder; without a `gateway` cells have the engine's network."""
         self._client = client
         self._matrix = matrix
         self._pip = pip.resolve()
-        self._environment = pip_environment(index_url)
-        self._network = network
+        self._environment = pip_environment(gateway.index_url(GATEWAY_PORT) if gateway else index_url)
+        self._gateway = gateway
         self._label = sha256_hex(str(data.resolve()).encode())
         self._closed = threading.Event()
         self._remove_left_behind()
@@ -102,7 +106,7 @@ class DockerRuntime:
             arch=facts["arch"],
             image_digest=image.id,
             standin=image.labels.get(STANDIN_LABEL) == "true",
-            network=Network.OPEN,
+            network=Network.GATEWAY if self._gateway else Network.OPEN,
             tags=tuple(facts["tags"]),
             markers=facts["markers"],
             suffixes=tuple(facts["suffixes"]),
@@ -145,18 +149,29 @@ class DockerRuntime:
     @contextmanager
     def sandbox(self, prepared: Prepared, file: Path) -> Iterator["DockerSandbox"]:
         """Lend a container that sleeps for as long as a cell may take at most, and remove it afterwards."""
-        container = self._start(prepared, file)
-        try:
-            yield DockerSandbox(self._client, container, file.name, self._matrix.limits.log_kb * 1024, self._closed)
-        finally:
-            _remove(container)
+        with ExitStack() as stack:
+            door = stack.enter_context(self._gateway.door()) if self._gateway else None
+            container = self._start(prepared, file, door)
+            stack.callback(_remove, container)
+            box = DockerSandbox(
+                self._client, container, file.name, self._matrix.limits.log_kb * 1024, self._closed, door=door
+            )
+            box.connect()
+            yield box
 
-    def _start(self, prepared: Prepared, file: Path) -> Container:
+    def _start(self, prepared: Prepared, file: Path, door: Path | None) -> Container:
         limits = self._matrix.limits
         memory = (limits.memory_mb + limits.disk_mb) * MIB
         longest_s = sum(self._matrix.timeouts_s.values()) + 60
         mount = f"rw,exec,nosuid,nodev,uid={NOBODY},gid={NOBODY},mode=0700"
-        options: dict[str, Any] = {"network": self._network} if self._network else {}
+        volumes = {
+            str(self._pip): {"bind": PIP, "mode": "ro"},
+            str(file.resolve().parent): {"bind": FILE, "mode": "ro"},
+        }
+        options: dict[str, Any] = {}
+        if door:
+            volumes[str(door.parent)] = {"bind": DOOR, "mode": "ro"}
+            options["network_mode"] = "none"
         try:
             return self._client.containers.run(
                 prepared.image_digest or prepared.environment.image,
@@ -174,10 +189,7 @@ class DockerRuntime:
                 nano_cpus=int(limits.cpus * 1e9),
                 pids_limit=limits.processes,
                 environment={**self._environment, "HOME": WORK, "TMPDIR": "/tmp"},  # noqa: S108 - inside
-                volumes={
-                    str(self._pip): {"bind": PIP, "mode": "ro"},
-                    str(file.resolve().parent): {"bind": FILE, "mode": "ro"},
-                },
+                volumes=volumes,
                 labels={LABEL: self._label},
                 **options,
             )
@@ -205,15 +217,53 @@ class DockerSandbox:
     work = WORK
 
     def __init__(
-        self, client: docker.DockerClient, container: Container, filename: str, log_bytes: int, closed: threading.Event
+        self,
+        client: docker.DockerClient,
+        container: Container,
+        filename: str,
+        log_bytes: int,
+        closed: threading.Event,
+        *,
+        door: Path | None,
     ) -> None:
-        """Wrap a running container."""
+        """Wrap a running container; `door` is its own way to the gateway's socket, if it has one."""
+        self._client = client
         self._api = client.api
+        self._door = door
         self._container = container
         self._log_bytes = log_bytes
         self._closed = closed
         self._oom_kills = 0
         self.file = f"{FILE}/{filename}"
+
+    def connect(self) -> None:
+        """Let the container's own loopback lead to the gateway, if it has one; nothing inside can end that by force."""
+        if self._door is None:
+            return
+        # As root, though without capabilities: package code is another user, and cannot stop or replace it.
+        argv = ["python", "-I", "-S", "-c", program("forwarding"), f"{DOOR}/{self._door.name}", str(GATEWAY_PORT)]
+        with self._lost():
+            exec_id = self._api.exec_create(self._container.id, argv, user="root")["Id"]
+            stream = self._api.exec_start(exec_id, stream=True)
+            said = bytes(next(stream, b""))
+            _close(stream)
+        if said.strip() != b"ready":
+            raise SandboxLostError(f"the way to the gateway did not open: {said.decode(errors='replace')[-200:]}")
+
+    def isolate(self) -> None:
+        """Shut the way to the gateway, or leave the engine's network."""
+        if self._door is not None:
+            self._door.unlink(missing_ok=True)
+            return
+        with self._lost():
+            self._client.networks.get("bridge").disconnect(self._container, force=True)
+
+    @contextmanager
+    def _lost(self) -> Iterator[None]:
+        try:
+            yield
+        except (DockerException, requests.RequestException, OSError, ValueError) as error:
+            raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
 
     def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
         """Run a command in the container; our timeout removes the container, and the command was its last."""
@@ -248,10 +298,8 @@ class DockerSandbox:
         The command itself may have lived on, as pip does when its compiler is killed; or it was killed by its own hand.
         """
         counted = Output(TAIL_BYTES)
-        try:
+        with self._lost():
             self._exec(["cat", *OOM_COUNTERS], WORK, counted)
-        except (DockerException, requests.RequestException, OSError, ValueError) as error:
-            raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
         found = re.findall(r"^oom_kill (\d+)$", counted.text(), re.MULTILINE)
         if not found:
             return exit_code == KILLED
@@ -267,16 +315,20 @@ class DockerSandbox:
             for chunk in stream:
                 output.feed(chunk)
         finally:
-            # docker-py leaves both ends of this open: a node would run out of them.
-            with suppress(OSError):
-                stream.close()
-            stream._response.close()  # type: ignore[attr-defined]  # noqa: SLF001 - nothing public does it
+            _close(stream)
         state: Mapping[str, Any] = self._api.exec_inspect(exec_id)
         return None if state["Running"] else state["ExitCode"]
 
     def _expire(self, expired: threading.Event) -> None:
         expired.set()
         _remove(self._container)
+
+
+def _close(stream: Any) -> None:  # noqa: ANN401 - docker-py's CancellableStream, without a public type
+    # docker-py leaves both ends of this open: a node would run out of them.
+    with suppress(OSError):
+        stream.close()
+    stream._response.close()  # noqa: SLF001 - nothing public does it
 
 
 def _signed(exit_code: int) -> int:

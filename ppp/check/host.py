@@ -177,6 +177,9 @@ class HostSandbox:
             raise SandboxLostError("the run was ended")
         return Completed(exit_code=exit_code, output=output.text(), duration_ms=duration_ms)
 
+    def isolate(self) -> None:
+        """Do nothing: this platform cannot take the network away."""
+
     def _limit(self, pid: int) -> None:
         size = self._limits.disk_mb * 1024 * 1024
         with suppress(ProcessLookupError):

@@ -76,6 +76,11 @@ class SimpleIndex:
         parts = {urlsplit(self._url), *named}
         return frozenset(host for part in parts for host in (part.netloc, part.hostname) if host)
 
+    def file_origins(self, package: str) -> frozenset[str]:
+        """Give where the files of a project are (`https://host`), by which those of others are found too."""
+        parts = (urlsplit(file.url) for file in self.files(package))
+        return frozenset(f"{part.scheme}://{part.netloc}" for part in parts)
+
     def files(self, package: str) -> tuple[IndexFile, ...]:
         """Give a project's files; a page is read once in the life of this object."""
         with self._locks[package]:

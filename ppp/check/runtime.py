@@ -83,6 +83,9 @@ class Sandbox(Protocol):
     def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
         """Run a command to its end or to the timeout; raise `SandboxLostError` if it cannot be known how it ended."""
 
+    def isolate(self) -> None:
+        """Take what network there was away, where the runtime can; raise `SandboxLostError` if that fails."""
+
 
 class Runtime(Protocol):
     """What can prepare environments and lend sandboxes, from several threads at once."""

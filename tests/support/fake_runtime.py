@@ -62,6 +62,7 @@ class FakeRuntime:
         self._unavailable = unavailable
         self._closed = threading.Event()
         self.commands: list[Sequence[str]] = []
+        self.isolated: list[str] = []
         self.open: set[int] = set()
         self.closed = 0
 
@@ -96,6 +97,9 @@ class FakeSandbox:
         self._runtime = runtime
         self.file = f"/fake/file/{file.name}"
         self.files: dict[str, bytes] = {}
+
+    def isolate(self) -> None:
+        self._runtime.isolated.append(self.file)
 
     def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
         runtime = self._runtime

@@ -1,0 +1,136 @@
+"""What a cell can reach: with the gateway the index and nothing else, while it imports nothing at all."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from local_index import LocalIndex
+from places import ALPINE, SLIM, PinnedPip, bridge_gateway, tiny_matrix
+from projects import Project
+
+from ppp.check.cell import Checker, Observation
+from ppp.check.docker import DockerRuntime, engine
+from ppp.check.gateway import gateway
+from ppp.check.index import SimpleIndex
+from ppp.model.matrix import Cell, Environment
+from ppp.model.record import Network, Result
+from ppp.model.release import Release
+
+pytestmark = [pytest.mark.docker, pytest.mark.online, pytest.mark.nginx]
+
+#: Tries, from inside, to reach a listener by TCP and by UDP, and the place where a cell finds the index.
+REACH = """
+import socket
+def reach(host, port, index_port):
+    reached = []
+    for where in ((host, port), ("127.0.0.1", index_port)):
+        try:
+            with socket.create_connection(where, timeout=2) as connection:
+                connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+                if connection.recv(1) or where[1] == port:
+                    reached.append(where)
+        except OSError:
+            pass
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"hello", (host, port))
+    except OSError:
+        pass
+    return reached
+"""
+
+
+class Listener:
+    """Listens for TCP and UDP at one port, and remembers how many came."""
+
+    def __init__(self, host: str) -> None:
+        self.tcp = socket.create_server((host, 0))
+        self.host, self.port = self.tcp.getsockname()
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind((host, self.port))
+        self.heard: list[str] = []
+        for listen in (self._tcp, self._udp):
+            threading.Thread(target=listen, daemon=True).start()
+
+    def _tcp(self) -> None:
+        while True:
+            try:
+                connection, _ = self.tcp.accept()
+            except OSError:
+                return
+            self.heard.append("tcp")
+            connection.close()
+
+    def _udp(self) -> None:
+        while True:
+            try:
+                if self.udp.recv(100):
+                    self.heard.append("udp")
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self.tcp.shutdown(socket.SHUT_RDWR)
+        self.tcp.close()
+        self.udp.close()
+
+
+def reaching(listener: Listener) -> Project:
+    """Give a project that tries to get out while it is built, and fails to import if it can then."""
+    call = f"reach({listener.host!r}, {listener.port}, 8080)"
+    return Project(
+        name="reaching",
+        kind="sdist",
+        files={
+            "before_build.py": f"{REACH}\n{call}\n".encode(),
+            "src/reaching.py": f"{REACH}\nfound = {call}\nif found:\n    raise RuntimeError(found)\n".encode(),
+        },
+    )
+
+
+@contextmanager
+def observed(
+    environment: Environment, folder: Path, pip: PinnedPip, *, gated: bool
+) -> Iterator[tuple[Observation, Listener]]:
+    with ExitStack() as stack:
+        client = engine()
+        assert client is not None
+        stack.callback(client.close)
+        address = bridge_gateway(client)
+        listener = Listener(address)
+        stack.callback(listener.close)
+        index = stack.enter_context(LocalIndex(address))
+        index.add(reaching(listener))
+        simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
+        origins = simple.file_origins("reaching")
+        door = (
+            stack.enter_context(gateway(index.url, origins, cache=folder / "gateway", environ=os.environ))
+            if gated
+            else None
+        )
+        matrix = tiny_matrix(environment)
+        runtime = DockerRuntime(client, matrix, data=folder, pip=pip.folder, index_url=index.url, gateway=door)
+        stack.callback(runtime.close)
+        checker = Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, hosts=simple.hosts)
+        cell = Cell(release=Release(package="reaching", version="1.0"), environment=environment.id)
+        yield checker.check(cell, runtime.prepare(environment)), listener
+
+
+@pytest.mark.parametrize("environment", [SLIM, ALPINE], ids=str)
+def test_behind_the_gateway_nothing_else_is_reached(
+    environment: Environment, tmp_path: Path, pinned_pip: PinnedPip
+) -> None:
+    with observed(environment, tmp_path, pinned_pip, gated=True) as (observation, listener):
+        assert observation.record.result is Result.PASS, observation.log
+        assert observation.record.network is Network.GATEWAY
+        assert listener.heard == []
+
+
+def test_on_the_open_network_only_the_import_is_shut_in(tmp_path: Path, pinned_pip: PinnedPip) -> None:
+    with observed(SLIM, tmp_path, pinned_pip, gated=False) as (observation, listener):
+        assert observation.record.result is Result.PASS, observation.log
+        assert observation.record.network is Network.OPEN
+        assert set(listener.heard) == {"tcp", "udp"}, "the build reached it: this test can tell"
