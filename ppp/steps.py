@@ -23,7 +23,7 @@ from ppp.model.errors import (
     UnknownVersionError,
 )
 from ppp.model.matrix import Environment, Matrix
-from ppp.model.record import Result
+from ppp.model.record import Network, Result
 from ppp.model.release import Release, Wanted
 from ppp.publish import build
 from ppp.publish import files as publish_files
@@ -186,6 +186,12 @@ def check_queue(node: Node, shop: Workshop, order: Order, *, only: frozenset[Rel
         for queued in node.store.queued(tuple(shop.prepared))
         if queued.attempts < MAX_ATTEMPTS and (only is None or queued.cell.release in only)
     ]
+    strange = [queued for queued in queue if not _may_run(queued, shop)]
+    if strange:
+        node.context.reporter.note(
+            f"{len(strange)} cells of the open feed stay queued: what strangers uploaded runs only behind the gateway"
+        )
+    queue = [queued for queued in queue if _may_run(queued, shop)]
     checkers = shop.checkers(node.key.id)
     deadline = None if order.minutes is None else time.monotonic() + order.minutes * 60
     records = 0
@@ -214,6 +220,10 @@ def check_queue(node: Node, shop: Workshop, order: Order, *, only: frozenset[Rel
     finally:
         node.context.reporter.end()
     return records
+
+
+def _may_run(queued: Queued, shop: Workshop) -> bool:
+    return queued.source != Source.FEED or shop.prepared[queued.cell.environment].network is Network.GATEWAY
 
 
 def seal(node: Node) -> tuple[str, ...]:

@@ -64,13 +64,19 @@ class Gateway:
 
 @contextmanager
 def gateway(
-    index_url: str, file_origins: Iterable[str], *, cache: Path, environ: Mapping[str, str], max_cache: str = MAX_CACHE
+    index_url: str,
+    file_origins: Iterable[str],
+    *,
+    cache: Path,
+    environ: Mapping[str, str],
+    max_cache: str = MAX_CACHE,
+    places: str = PLACES,
 ) -> Iterator[Gateway]:
     """Run a gateway before an index for as long as the context lasts; raise `GatewayError` if there can be none.
 
     `file_origins` (`https://host`) are where the files are that the index's pages name; `cache` outlives the gateway.
     """
-    nginx = shutil.which("nginx", path=f"{environ.get('PATH', '')}:{PLACES}")
+    nginx = shutil.which("nginx", path=f"{environ.get('PATH', '')}:{places}")
     if nginx is None:
         raise GatewayError("no nginx on this machine")
     cache.mkdir(parents=True, exist_ok=True)

@@ -18,9 +18,10 @@ from ppp.check.index import SimpleIndex
 from ppp.context import Context, Node
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
+from ppp.model import matrix
 from ppp.model.errors import FeedMalformedError, RequirementsError, UnknownPackageError, UnknownVersionError
 from ppp.model.matrix import Environment, Platform
-from ppp.model.record import Record
+from ppp.model.record import Network, Record
 from ppp.model.release import Release, Wanted
 from ppp.steps import MAX_ATTEMPTS, Order, Sources, check_queue, enqueue_wanted, read_feed, resolve, watch_feed
 from ppp.watch.queue import Source
@@ -289,6 +290,18 @@ def test_environments_that_do_not_stand_ready_stay_queued(place: Place) -> None:
     shop = place.shop(place.order(SLIM), Cell())
     assert check_queue(place.node, shop, order, only=None) == 1
     assert place.queue == [("other 1.0", ALPINE.id, 0)]
+
+
+@pytest.mark.parametrize(("network", "checked"), [(Network.OPEN, 0), (Network.GATEWAY, 1)])
+def test_what_strangers_uploaded_runs_only_behind_the_gateway(place: Place, network: Network, checked: int) -> None:
+    order = place.order(SLIM)
+    cell = matrix.Cell(release=OTHER, environment=SLIM.id)
+    place.node.store.enqueue([cell], source="feed", now=NOW)
+    shop = place.shop(order, Cell())
+    shop = replace(shop, prepared={SLIM.id: replace(shop.prepared[SLIM.id], network=network)})
+    assert check_queue(place.node, shop, order, only=None) == checked
+    assert len(place.queue) == 1 - checked
+    assert len([note for note in place.heard.notes if "stay queued" in note]) == 1 - checked
 
 
 def test_nothing_is_begun_when_time_is_over(place: Place) -> None:

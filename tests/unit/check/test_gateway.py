@@ -117,11 +117,13 @@ def test_an_nginx_that_does_not_start_says_why(index: LocalIndex, tmp_path: Path
         pass
 
 
-def test_without_nginx_there_is_no_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ppp.check.gateway.PLACES", str(tmp_path))
+def test_without_nginx_there_is_no_gateway(tmp_path: Path) -> None:
+    nowhere = str(tmp_path)
     with (
         pytest.raises(GatewayError, match="no nginx on this machine"),
-        gateway("https://index.example/simple/", [], cache=tmp_path / "gateway", environ={"PATH": str(tmp_path)}),
+        gateway(
+            "https://index.example/simple/", [], cache=tmp_path / "gateway", environ={"PATH": nowhere}, places=nowhere
+        ),
     ):
         pass
     assert not (tmp_path / "gateway").exists()
