@@ -14,6 +14,7 @@ import pytest
 from places import PinnedPip, host_environ, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
+from ppp.check.docker import engine
 from ppp.check.gateway import PLACES
 from ppp.check.index import SimpleIndex, pinned_pip
 from ppp.ledger.store import Store
@@ -107,12 +108,9 @@ def _host_environ() -> dict[str, str]:
 
 @cache
 def _missing_docker() -> str | None:
-    try:
-        import docker  # noqa: PLC0415
-
-        client = docker.from_env()
-    except Exception as error:  # noqa: BLE001 - any failure is the reason
-        return f"no Docker engine: {error}"[:200]
+    client = engine()
+    if client is None:
+        return "no Docker engine answers"
     try:
         held = {tag for image in client.images.list() for tag in image.tags}
     finally:

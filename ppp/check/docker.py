@@ -34,6 +34,7 @@ from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network, sha256_hex
 
 LABEL: Final = "ppp.data"
+DEFAULT_ENGINE: Final = "unix:///var/run/docker.sock"
 STANDIN_LABEL: Final = "ppp.standin"
 NOBODY: Final = 65534
 WORK: Final = "/ppp/work"
@@ -51,6 +52,10 @@ MIB: Final = 1024 * 1024
 
 def engine() -> docker.DockerClient | None:
     """Give a client of this machine's Docker engine, or None where none answers."""
+    address = os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
+    if address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists():
+        # docker-py would find out too, and leave a socket open.
+        return None
     try:
         client = docker.from_env(timeout=120, max_pool_size=64)
     except (DockerException, requests.RequestException):
