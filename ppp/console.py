@@ -178,7 +178,8 @@ def account(record: Record, log: str | None) -> str:
     if record.installed:
         lines.append(f"  installed {', '.join(f'{i.name} {i.version}' for i in record.installed)}")
     where = f"{record.image_digest or 'this machine'}{' (a stand-in, not the real image)' if record.standin else ''}"
-    lines.append(f"  where     Python {record.python} on {record.arch}, {where}, pip {record.pip_version}, network {record.network}")
+    lines.append(f"  where     Python {record.python} on {record.arch}, {where}, pip {record.pip_version}")
+    lines.append(f"  network   {record.network}")
     lines.append(f"  record    {record.id}")
     if record.blame:
         lines.append(f"  blame     {record.blame}")
