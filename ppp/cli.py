@@ -374,6 +374,9 @@ def _column_order(environment: str) -> tuple[str, int]:
 
 def main() -> NoReturn:
     """Run a command; every error is one line on standard error, and has an exit code of its own."""
+    if bundle := os.environ.get("SSL_CERT_FILE"):
+        # Whom this machine trusts, pip and Python learn from this; requests from a variable of its own.
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
     try:
         sys.exit(cli(obj=Options(), standalone_mode=False) or 0)
     except PPPError as error:

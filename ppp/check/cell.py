@@ -284,7 +284,6 @@ def _parse(output: str) -> tuple[tuple[Installed, ...], Installation]:
     return installed, Installation(
         paths=tuple(map(str, target["paths"])),
         import_names=None if names is None else tuple(map(str, names)),
-        import_namespaces=tuple(map(str, target["import_namespaces"])),
         top_level=tuple(map(str, target["top_level"])),
     )
 

@@ -25,7 +25,6 @@ class Installation:
 
     paths: tuple[str, ...]
     import_names: tuple[str, ...] | None = None
-    import_namespaces: tuple[str, ...] = ()
     top_level: tuple[str, ...] = ()
 
 

@@ -55,24 +55,6 @@ def records(db: Database) -> Iterator[Record]:
     return map(record_from_row, db.query("SELECT * FROM records ORDER BY record"))
 
 
-def unsealed_records(db: Database, node: str) -> list[Record]:
-    """Give a node's observations that no batch holds yet, by id."""
-    rows = db.query(
-        "SELECT * FROM records AS r WHERE node = ?"
-        " AND NOT EXISTS (SELECT 1 FROM batch_records AS b WHERE b.record = r.record) ORDER BY record",
-        (node,),
-    )
-    return [record_from_row(row) for row in rows]
-
-
-def current_records(db: Database, package: str) -> list[Record]:
-    """Give the current record of every cell of a package: newest version first, then by environment."""
-    rows = db.query(
-        "SELECT * FROM current WHERE package = ? ORDER BY version_key DESC, platform DESC, python_key", (package,)
-    )
-    return [record_from_row(row) for row in rows]
-
-
 def settled_cells(db: Database, node: str) -> set[Cell]:
     """Give the cells that a node has a verdict of its own on: anything but `ERROR`."""
     rows = db.execute(

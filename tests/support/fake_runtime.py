@@ -158,5 +158,5 @@ class Cell:
     @property
     def told(self) -> dict[str, object]:
         """What the program says that looks at an installation."""
-        target = {"paths": self.paths, "import_names": None, "import_namespaces": [], "top_level": []}
+        target = {"paths": self.paths, "import_names": None, "top_level": []}
         return {"installed": self.installed, "target": target}

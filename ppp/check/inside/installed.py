@@ -53,7 +53,6 @@ if __name__ == "__main__":
         # RECORD is CSV, of which only the path may hold a comma, and then in quotes.
         "paths": [line.rsplit(",", 2)[0].strip('"') for line in read(folder, "RECORD").splitlines()],
         "import_names": headers.get_all("Import-Name"),
-        "import_namespaces": headers.get_all("Import-Namespace") or [],
         "top_level": read(folder, "top_level.txt").split(),
     }
     print(json.dumps({"installed": from_report(os.path.join(work, "report.json")), "target": target}))

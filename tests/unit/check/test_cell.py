@@ -300,7 +300,7 @@ def test_a_target_that_pip_finds_no_file_for_does_not_claim_it(bench: Bench) -> 
 
 
 def told(**changes: object) -> dict[str, Any]:
-    target = {"paths": ["example_lib.py"], "import_names": None, "import_namespaces": [], "top_level": []}
+    target = {"paths": ["example_lib.py"], "import_names": None, "top_level": []}
     return {"installed": [], "target": target} | changes
 
 
@@ -323,7 +323,7 @@ def told(**changes: object) -> dict[str, Any]:
         json.dumps(told(installed=[["name", "1.0", None]] * 2001)),
         json.dumps(told(target=None)),
         json.dumps(told(target={"paths": 1})),
-        json.dumps(told(target={"paths": None, "import_names": None, "import_namespaces": [], "top_level": []})),
+        json.dumps(told(target={"paths": None, "import_names": None, "top_level": []})),
     ],
     ids=lambda text: text[:40],
 )
@@ -351,7 +351,7 @@ def test_hostile_words_are_made_harmless(bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", [HOSTILE, "a b", "-c", "../lib", "lib;rm", "x" * 10_000, "a\x00b"])
 def test_no_hostile_name_reaches_a_command(bench: Bench, name: str) -> None:
-    target = {"paths": [f"{name}.py", "lib.py"], "import_names": [name], "import_namespaces": [], "top_level": [name]}
+    target = {"paths": [f"{name}.py", "lib.py"], "import_names": [name], "top_level": [name]}
     bench.script = Script(inspect=Act(output=json.dumps(told(target=target)).encode()))
     record = bench.record()
     assert record.imports == ("lib",)
@@ -370,7 +370,6 @@ claims = st.fixed_dictionaries(
             {
                 "paths": st.lists(st.text(max_size=20) | json_values, max_size=4) | json_values,
                 "import_names": st.none() | st.lists(st.text(max_size=20), max_size=3) | json_values,
-                "import_namespaces": st.just([]) | json_values,
                 "top_level": st.just([]) | json_values,
             }
         )

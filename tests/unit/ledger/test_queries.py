@@ -46,17 +46,6 @@ def test_records_come_by_id(store: Store, record: Builder) -> None:
     assert [r.id for r in queries.records(store.db)] == sorted(r.id for r in made)
 
 
-def test_current_records_come_newest_version_first(store: Store, record: Builder) -> None:
-    for version in ("1.9", "1.10", "1.10rc1"):
-        for environment in ("py312-alpine", "py39-slim", "py312-slim"):
-            store.add_record(record("six", version, environment))
-    store.add_record(record("idna"))
-    order = [(r.release.version, r.environment) for r in queries.current_records(store.db, "six")]
-    environments = ["py39-slim", "py312-slim", "py312-alpine"]
-    assert order == [(v, e) for v in ("1.10", "1.10rc1", "1.9") for e in environments]
-    assert queries.current_records(store.db, "absent") == []
-
-
 def test_the_current_cells_of_a_release(store: Store, record: Builder) -> None:
     held = [record("six", "1.0", e, observed_at=2) for e in ("py39-slim", "py312-alpine")]
     for each in [*held, record("six", "1.0", "py39-slim", observed_at=1), record("six", "1.1", "py39-slim")]:
@@ -84,27 +73,6 @@ def test_a_cell_is_settled_by_a_verdict_of_the_node_s_own(store: Store, record: 
         store.add_record(each)
     assert queries.settled_cells(store.db, mine.node) == {Cell(release=mine.release, environment=mine.environment)}
     assert {c.release.package for c in queries.settled_cells(store.db, OTHER)} == {"theirs"}
-
-
-def test_what_no_batch_holds_yet(store: Store, record: Builder) -> None:
-    made = [record(observed_at=n) for n in range(4)]
-    for each in [*made, record(node=OTHER)]:
-        store.add_record(each)
-    sealed = made[0]
-    with store.db.atomic():
-        store.db.table("batches").insert(
-            {
-                "batch": "ff" * 32,
-                "node": sealed.node,
-                "signature": "00",
-                "records": 1,
-                "first_observed_at": 0,
-                "last_observed_at": 0,
-            }
-        )
-        store.db.table("batch_records").insert({"batch": "ff" * 32, "record": sealed.id})
-    left = queries.unsealed_records(store.db, sealed.node)
-    assert [r.id for r in left] == sorted(r.id for r in made[1:])
 
 
 def test_what_a_node_last_worked_with(store: Store, record: Builder) -> None:

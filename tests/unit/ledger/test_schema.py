@@ -211,7 +211,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, record: Buil
         assert store.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert store.db.execute("PRAGMA foreign_key_check").fetchall() == []
         (newest,) = current(held).values()
-        assert queries.current_records(store.db, "example-lib") == [newest]
+        assert [*queries.current_of(store.db, record().release).values()] == [newest]
         assert store.add_record(record(detail="after"))
 
 

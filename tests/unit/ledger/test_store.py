@@ -35,7 +35,7 @@ def test_an_older_observation_is_kept_and_is_not_current(store: Store, record: B
     for each in (newer, older):
         assert store.add_record(each)
     assert count(store, "records") == 2
-    assert queries.current_records(store.db, "example-lib") == [newer]
+    assert [*queries.current_of(store.db, record().release).values()] == [newer]
 
 
 def test_an_error_of_ours_never_hides_a_verdict(store: Store, record: Builder) -> None:
@@ -47,7 +47,7 @@ def test_an_error_of_ours_never_hides_a_verdict(store: Store, record: Builder) -
     seen = []
     for each in (error, verdict, later):
         store.add_record(each)
-        seen += queries.current_records(store.db, "example-lib")
+        seen += [*queries.current_of(store.db, record().release).values()]
     assert seen == [error, verdict, verdict]
 
 
