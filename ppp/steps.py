@@ -156,8 +156,10 @@ def enqueue_wanted(
 
 def _fallbacks(shop: Workshop | None, wanted: Wanted, newest: Release) -> dict[Release, list[Environment]]:
     found: dict[Release, list[Environment]] = {}
-    for prepared in shop.prepared.values() if shop else ():
-        files = shop.index.files(newest.package) if shop else ()
+    if shop is None:
+        return found
+    files = shop.index.files(newest.package)
+    for prepared in shop.prepared.values():
         version = newest_claiming(newest.package, files, wanted.specifier, prepared)
         if version is not None and str(version) != newest.version:
             older = Release(package=newest.package, version=str(version))
@@ -181,17 +183,16 @@ def check_queue(node: Node, shop: Workshop, order: Order, *, only: frozenset[Rel
     `only` leaves the rest of the queue alone. Each record is in the ledger when its cell leaves the queue; an `ERROR`
     of ours is queued again. Gives how many cells came to a record.
     """
-    queue = [
+    asked = [
         queued
         for queued in node.store.queued(tuple(shop.prepared))
         if queued.attempts < MAX_ATTEMPTS and (only is None or queued.cell.release in only)
     ]
-    strange = [queued for queued in queue if not _may_run(queued, shop)]
-    if strange:
+    queue = [queued for queued in asked if _may_run(queued, shop)]
+    if strange := len(asked) - len(queue):
         node.context.reporter.note(
-            f"{len(strange)} cells of the open feed stay queued: what strangers uploaded runs only behind the gateway"
+            f"{strange} cells of the open feed stay queued: what strangers uploaded runs only behind the gateway"
         )
-    queue = [queued for queued in queue if _may_run(queued, shop)]
     checkers = shop.checkers(node.key.id)
     deadline = None if order.minutes is None else time.monotonic() + order.minutes * 60
     records = 0

@@ -113,22 +113,18 @@ class Store:
         self.db.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*key, record_id))
 
     def enqueue(self, cells: Iterable[Cell], *, source: str, now: int) -> int:
-        """Queue cells that are not queued yet; give how many were added."""
+        """Queue cells; give how many were not queued yet.
+
+        A cell of the feed's that somebody asks for too becomes theirs, and is tried as if for the first time.
+        """
         with sqlite_errors(self.path), self.db.atomic():
             before = self.queue_length()
-            self.db.table("queue").insert_all(
-                (
-                    {
-                        "package": c.release.package,
-                        "version": c.release.version,
-                        "environment": c.environment,
-                        "source": source,
-                        "enqueued_at": now,
-                    }
-                    for c in cells
-                ),
-                ignore=True,
-            )
+            for cell in cells:
+                self.db.execute(
+                    "INSERT INTO queue VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE"
+                    " SET source = excluded.source, attempts = 0 WHERE source = 'feed' AND excluded.source <> 'feed'",
+                    (cell.release.package, cell.release.version, cell.environment, source, now),
+                )
             return self.queue_length() - before
 
     def queue_length(self) -> int:

@@ -98,8 +98,19 @@ def test_queueing_twice_changes_nothing(store: Store) -> None:
     assert store.enqueue(cells(SIX, *ENVIRONMENTS), source="feed", now=1) == 3
     assert store.enqueue([*cells(SIX, *ENVIRONMENTS), *cells(IDNA, "py39-slim")], source="named", now=2) == 1
     assert store.queue_length() == 4
-    assert {(q.source, q.attempts) for q in store.queued(ENVIRONMENTS)} == {("feed", 0), ("named", 0)}
     assert store.enqueue([], source="feed", now=3) == 0
+
+
+def test_what_somebody_asks_for_is_no_longer_the_feed_s(store: Store, record: Builder) -> None:
+    store.enqueue(cells(SIX, "py39-slim"), source="feed", now=1)
+    (queued,) = store.queued(ENVIRONMENTS)
+    store.add_record(record("six", "1.17.0", "py39-slim", result="ERROR"), retry=queued)
+    assert store.enqueue(cells(SIX, "py39-slim"), source="feed", now=2) == 0
+    assert [(q.source, q.attempts) for q in store.queued(ENVIRONMENTS)] == [("feed", 1)]
+    assert store.enqueue(cells(SIX, "py39-slim"), source="named", now=3) == 0
+    assert [(q.source, q.attempts) for q in store.queued(ENVIRONMENTS)] == [("named", 0)]
+    assert store.enqueue(cells(SIX, "py39-slim"), source="feed", now=4) == 0
+    assert [(q.source, q.attempts) for q in store.queued(ENVIRONMENTS)] == [("named", 0)]
 
 
 def test_the_queue_gives_the_oldest_first_and_only_what_can_run(store: Store) -> None:
