@@ -6,7 +6,9 @@ machine. The cache is nginx's alone, so no cell can put anything into what anoth
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +23,8 @@ from urllib.parse import SplitResult, urlsplit
 #: What the cache may grow to; what is used least goes first.
 MAX_CACHE: Final = "8g"
 START_TIMEOUT_S: Final = 10
+#: From Linux's <sys/prctl.h>.
+PR_SET_PDEATHSIG: Final = 1
 #: Where distributions keep nginx, beside PATH.
 PLACES: Final = "/usr/sbin:/usr/local/sbin"
 CA_FILES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -35,6 +39,14 @@ _FILES: Final = Template("""\
       proxy_cache_valid 200 365d;
     }
 """)
+
+
+#: Becomes nginx, and is ended by the kernel with the thread that started it: a killed run leaves none behind.
+_LAUNCH: Final = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class GatewayError(Exception):
@@ -88,7 +100,7 @@ def gateway(
         config = run / "nginx.conf"
         config.write_text(_config(index, sorted(set(file_origins)), run, cache.resolve(), max_cache), "utf-8")
         process = subprocess.Popen(
-            [nginx, "-c", str(config), "-p", str(run), "-e", str(log)],
+            [sys.executable, "-I", "-S", "-c", _LAUNCH, nginx, "-c", str(config), "-p", str(run), "-e", str(log)],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

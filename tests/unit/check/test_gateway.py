@@ -3,6 +3,9 @@
 import http.client
 import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +109,30 @@ def test_the_gateway_ends_with_its_context(index: LocalIndex, tmp_path: Path) ->
     with gateway(index.url, [], cache=tmp_path / "gateway", environ=os.environ) as running:
         assert ask(running.socket, f"{running.path}quiet/")[0] == 200
     assert not running.socket.exists()
+
+
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from ppp.check.gateway import gateway
+with gateway("http://127.0.0.1:9/simple/", [], cache=Path(sys.argv[1]), environ=os.environ) as running:
+    print(running.socket.with_name("pid").read_text().strip(), flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.nginx
+def test_a_killed_run_leaves_no_gateway(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout is not None
+        nginx = Path("/proc", holder.stdout.readline().strip())
+        assert nginx.exists()
+        holder.kill()
+    deadline = time.monotonic() + 10
+    while nginx.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not nginx.exists()
 
 
 @pytest.mark.nginx
