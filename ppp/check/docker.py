@@ -113,7 +113,6 @@ class DockerRuntime:
             standin=image.labels.get(STANDIN_LABEL) == "true",
             network=Network.GATEWAY if self._gateway else Network.OPEN,
             tags=tuple(facts["tags"]),
-            markers=facts["markers"],
             suffixes=tuple(facts["suffixes"]),
             pip_version=self._matrix.pip.version,
         )

@@ -1,7 +1,7 @@
 """The runtime of machines without Docker: cells in fresh virtual environments of the Pythons at hand.
 
-What it runs is not isolated from this machine: time, file size and open files are limited, the environment is made
-anew, and everything a cell started is ended with it. It is for packages that somebody chose, never for the open feed.
+What it runs is not isolated from this machine: time and file size are limited, the environment variables are made anew,
+and a cell's process group is ended with it. It is for packages that somebody chose, never for the open feed.
 """
 
 import json
@@ -72,7 +72,6 @@ class HostRuntime:
                     standin=False,
                     network=Network.OPEN,
                     tags=tuple(facts["tags"]),
-                    markers=facts["markers"],
                     suffixes=tuple(facts["suffixes"]),
                     pip_version=self._matrix.pip.version,
                 )

@@ -3,7 +3,7 @@
 A sandbox runs commands and says how they ended. It decides nothing: what an ending means is told in `causes`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,6 @@ class Prepared:
     standin: bool
     network: Network
     tags: tuple[str, ...]
-    markers: Mapping[str, str]
     suffixes: tuple[str, ...]
     pip_version: str
 

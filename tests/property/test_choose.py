@@ -21,7 +21,6 @@ HERE = Prepared(
     standin=False,
     network=Network.OPEN,
     tags=TAGS,
-    markers={},
     suffixes=(".py",),
     pip_version="26.0.1",
 )

@@ -46,7 +46,6 @@ def prepared(environment: Environment, **facts: object) -> Prepared:
         "standin": False,
         "network": Network.OPEN,
         "tags": tags,
-        "markers": {"python_version": environment.python, "sys_platform": "linux"},
         "suffixes": (f".cpython-3{minor}-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py", ".pyc"),
         "pip_version": "26.0.1",
     }

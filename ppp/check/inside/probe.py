@@ -1,4 +1,4 @@
-"""Says what this interpreter is, and by what pip would judge files and markers: `probe PIP_FOLDER`, prints JSON."""
+"""Says what this interpreter is, and by what tags pip would judge files: `probe PIP_FOLDER`, prints JSON."""
 
 import importlib.machinery
 import json
@@ -8,7 +8,7 @@ import venv  # noqa: F401 - a Python without it cannot serve
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
-    from pip._vendor.packaging import markers, tags
+    from pip._vendor.packaging import tags
 
     print(
         json.dumps(
@@ -16,7 +16,6 @@ if __name__ == "__main__":
                 "python": platform.python_version(),
                 "arch": platform.machine(),
                 "tags": [str(tag) for tag in tags.sys_tags()],
-                "markers": markers.default_environment(),
                 "suffixes": importlib.machinery.all_suffixes(),
             }
         )
