@@ -1,16 +1,16 @@
 """Why a phase failed, and whose fault it is: typed signals, then the rules of `causes.toml`, else `unclassified`.
 
 Failed is theirs, error is ours: an outcome is only FAIL where nothing says that it was our timer, our limits, our disk
-or our network.
+or our network. What a log cannot tell is decided later, by the sibling cells (`ppp.model.judge`).
 """
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
@@ -24,6 +24,7 @@ MAX_LINE: Final = 2000
 #: Lines in which pip names the project whose build or installation failed; the last one speaks.
 _SUBJECTS: Final = re.compile(
     r"^\s*ERROR: Failed building wheel for ([A-Za-z0-9._-]+)"
+    r"|^ERROR: Failed to build '([A-Za-z0-9._-]+)' when"
     r"|^Failed to build ([A-Za-z0-9._-]+)$"
     r"|^╰─> ([A-Za-z0-9._-]+)$"
     r"|^error: failed-build-dependency-install.*\n(?:.*\n)*?╰─> ([A-Za-z0-9._-]+)$",
@@ -38,65 +39,97 @@ class Rule:
     cause: str
     blame: Blame
     pattern: re.Pattern[str]
-    help: str
     excerpt: str
     outcome: Outcome = Outcome.FAIL
     phases: frozenset[Phase] = frozenset(Phase)
     target_is_na: bool = False
     subject: re.Pattern[str] | None = None
     takes_first: bool = False
+    then: re.Pattern[str] | None = None
+    earlier: str | None = None
     details: tuple[re.Pattern[str], ...] = ()
 
 
-#: Causes that come from typed signals rather than from a log, with a sentence of help for each.
-SIGNALLED: Final = {
-    "timeout": "It did not end in the time that a phase has.",
-    "oom": "It needed more memory than a cell has: our limit, not its fault.",
-    "crash": "The interpreter was ended by a signal while importing it.",
-    "exits": "Importing it ends the process instead of returning.",
-    "sandbox": "The cell's sandbox was lost or could not be made: ours, and tried again.",
-    "file-size": "The file is larger than this node downloads.",
-    "missing-file": "The index lists the release, but no file of it that pip could install.",
-    "unclassified": "No rule knows this failure yet; the log's tail is there to read.",
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Help:
+    """What a cause means, how the maintainer mends it, how a user gets round it; `words` in backticks are code."""
+
+    title: str
+    meaning: str
+    maintainer: str
+    user: str
+
+
+#: While pip collects, what it breaks down in is the project that it began last.
+_COLLECTING: Final = re.compile(r"^Collecting ([A-Za-z0-9._-]+)", re.MULTILINE)
+_COLLECTED: Final = re.compile(
+    r"^(?:Installing collected packages|Building wheels for collected packages)", re.MULTILINE
+)
+_TRACEBACK: Final = "Traceback (most recent call last)"
+#: A traceback's line: the file below site-packages, and what of it ran (nothing is named where it cannot be parsed).
+_FRAME: Final = re.compile(r'^ +File ".*/(?:site|dist)-packages/([^"]+)", line \d+(?:, in (.+))?$', re.MULTILINE)
+#: Here whoever asks for the module is to blame, be it in a function.
+_ASKED_FOR: Final = frozenset({"module-missing", "pkg-resources", "distutils-removed"})
+
+
+@cache
+def _data() -> Mapping[str, Any]:
+    return tomllib.loads(files("ppp.check").joinpath("causes.toml").read_text("utf-8"))
 
 
 @cache
 def rules() -> tuple[Rule, ...]:
     """Give the rules in their order, which is the order of precedence."""
-    data = tomllib.loads(files("ppp.check").joinpath("causes.toml").read_text("utf-8"))
     return tuple(
         Rule(
             cause=row["cause"],
             blame=Blame(row["blame"]),
             pattern=re.compile(row["pattern"], re.MULTILINE),
-            help=row["help"],
             excerpt=row["excerpt"],
             outcome=Outcome(row.get("outcome", "FAIL")),
             phases=frozenset(map(Phase, row.get("phases", list(Phase)))),
             target_is_na=row.get("target") == "NA",
             subject=re.compile(row["subject"], re.MULTILINE) if "subject" in row else None,
             takes_first=row.get("take") == "first",
+            then=re.compile(row["then"], re.MULTILINE) if "then" in row else None,
+            earlier=row.get("earlier"),
             details=tuple(re.compile(detail, re.MULTILINE) for detail in row.get("details", ())),
         )
-        for row in data["rule"]
+        for row in _data()["rule"]
     )
 
 
-def help_for(cause: str) -> str | None:
-    """Give the sentence of help for a cause; None for one that this PPP does not know."""
-    return SIGNALLED.get(cause) or next((rule.help for rule in rules() if rule.cause == cause), None)
+@cache
+def causes() -> Mapping[str, Help]:
+    """Give the help for each cause that this PPP can find, in the order of its page of causes."""
+    return {name: Help(**row) for name, row in _data()["cause"].items()}
 
 
-def explain(phase: Phase, completed: Completed, *, package: str) -> Report:
-    """Say why a command that did not succeed did not: outcome, cause, blame and one line of detail."""
+def explain(phase: Phase, completed: Completed, *, package: str, modules: Sequence[str] = ()) -> Report:
+    """Say why a command that did not succeed did not: outcome, cause, blame and one line of detail.
+
+    `modules` are the names at the target's top level, private ones too (see `top_levels`): an import that fails in
+    another project's module is the dependency's failure. Without them that is not told apart.
+    """
     # Some patterns would be at a line without end for hours.
     lines = (line[:MAX_LINE] for line in completed.output.split("\n"))
-    report = _explain(phase, replace(completed, output="\n".join(lines)), package)
+    report = _explain(phase, replace(completed, output="\n".join(lines)), package, _tops(modules))
     return replace(report, log=completed.output)
 
 
-def _explain(phase: Phase, completed: Completed, package: str) -> Report:
+def top_levels(paths: Iterable[str]) -> tuple[str, ...]:
+    """Give the top-level names that RECORD's paths (relative to site-packages) install, sorted, private ones too."""
+    firsts = {path.partition("/")[0] for path in paths}
+    return tuple(
+        sorted({first.partition(".")[0] for first in firsts if not first.endswith((".dist-info", ".."))} - {""})
+    )
+
+
+def _tops(modules: Iterable[str]) -> frozenset[str]:
+    return frozenset(module.partition(".")[0] for module in modules)
+
+
+def _explain(phase: Phase, completed: Completed, package: str, own: frozenset[str]) -> Report:
     if completed.timed_out:
         return _report(completed, Outcome.TIMEOUT, "timeout", Blame.UNKNOWN, f"{phase} did not end in time")
     if completed.oom:
@@ -105,42 +138,46 @@ def _explain(phase: Phase, completed: Completed, package: str) -> Report:
         return _report(completed, Outcome.FAIL, "crash", Blame.PACKAGE, f"ended by signal {-completed.exit_code}")
     for rule in rules():
         if phase in rule.phases and (match := _find(rule, completed.output)):
-            return _by_rule(rule, match, phase, completed, package)
-    return _by_no_rule(phase, completed)
+            return _by_rule(rule, match, phase, completed, package, own)
+    return _by_no_rule(phase, completed, own)
 
 
-def _by_no_rule(phase: Phase, completed: Completed) -> Report:
+def _by_no_rule(phase: Phase, completed: Completed, own: frozenset[str]) -> Report:
     if phase is not Phase.IMPORT:
         return _report(completed, Outcome.FAIL, "unclassified", Blame.UNKNOWN, _last_line(completed.output))
-    if "Traceback (most recent call last)" not in completed.output:
+    if _TRACEBACK not in completed.output:
         detail = f"the import ended the process with status {completed.exit_code}"
         return _report(completed, Outcome.FAIL, "exits", Blame.PACKAGE, detail)
     # Not every exception is called one.
-    return _report(completed, Outcome.FAIL, "import-error", Blame.PACKAGE, _last_line(completed.output))
+    other = _other_module("import-error", completed.output, own)
+    line = _last_line(completed.output)
+    if other is not None:
+        return _report(completed, Outcome.FAIL, "import-error", Blame.DEPENDENCY, f"{other}: {line}")
+    return _report(completed, Outcome.FAIL, "import-error", Blame.PACKAGE, line)
 
 
 def _find(rule: Rule, output: str) -> re.Match[str] | None:
-    # The last match: what a log ends on is what ended it.
     matches = rule.pattern.finditer(output)
-    if rule.takes_first:
-        return next(matches, None)
-    return max(matches, key=lambda match: match.start(), default=None)
+    # Mostly the last match: what a log ends on is what ended it.
+    first = next(matches, None)
+    if first is None or (rule.then and not rule.then.search(output, first.end())):
+        return None
+    match = first if rule.takes_first else max(matches, key=lambda match: match.start(), default=first)
+    if rule.earlier:
+        named = rule.earlier.replace("{1}", re.escape(canonicalize_name(match[1])))
+        return match if re.search(named, output[: match.start()], re.MULTILINE) else None
+    return match
 
 
-def _by_rule(rule: Rule, match: re.Match[str], phase: Phase, completed: Completed, package: str) -> Report:
-    subject = _subject(rule, completed.output) if phase is not Phase.IMPORT else None
-    line = _detail(rule, completed.output) or _line_at(completed.output, match)
+def _by_rule(  # noqa: PLR0917 - what the two above know
+    rule: Rule, match: re.Match[str], phase: Phase, completed: Completed, package: str, own: frozenset[str]
+) -> Report:
+    output = completed.output
+    subject = _other_module(rule.cause, output, own) if phase is Phase.IMPORT else _subject(rule, output)
+    line = _detail(rule, output) or _line_at(output, match)
     about_target = subject == package or (subject is None and phase is Phase.NODEPS)
     if rule.target_is_na and about_target:
-        return Report(
-            outcome=Outcome.SKIP,
-            duration_ms=completed.duration_ms,
-            log=completed.output,
-            cause=rule.cause,
-            blame=Blame.PACKAGE,
-            detail=one_line(line),
-            not_claimed=True,
-        )
+        return replace(_report(completed, Outcome.SKIP, rule.cause, Blame.PACKAGE, line), not_claimed=True)
     blame = rule.blame
     if blame is not Blame.INFRASTRUCTURE and subject is not None:
         if not about_target:
@@ -151,12 +188,24 @@ def _by_rule(rule: Rule, match: re.Match[str], phase: Phase, completed: Complete
 
 
 def _subject(rule: Rule, output: str) -> str | None:
-    for pattern in (rule.subject, _SUBJECTS):
+    collecting = None if _COLLECTED.search(output) else _COLLECTING
+    for pattern in (rule.subject, _SUBJECTS, collecting):
         found: Sequence[re.Match[str]] = list(pattern.finditer(output)) if pattern else []
         names = [group for match in found for group in match.groups() if group]
         if names:
             return canonicalize_name(names[-1])
     return None
+
+
+def _other_module(cause: str, output: str, own: frozenset[str]) -> str | None:
+    """Give the top-level module of another project in which an import failed; None where it is the target's own."""
+    frames = _FRAME.findall(output, output.rfind(_TRACEBACK) + 1)
+    # A function of a dependency may have been called wrongly; a module of its own that cannot be run is its own affair.
+    places = [path for path, within in frames if cause in _ASKED_FOR or within in {"", "<module>"}]
+    if not places or not own:
+        return None
+    top = str(places[-1]).partition("/")[0].partition(".")[0]
+    return None if top in own else top
 
 
 def _detail(rule: Rule, output: str) -> str | None:

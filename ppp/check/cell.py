@@ -1,28 +1,28 @@
 """One cell, from its file to its record: download outside, install and import in a sandbox, verdict decided here.
 
-The sandbox is asked for facts only after they are parsed as untrusted data; the import is believed when a word that the
-package could not know beforehand is printed after it.
+What the sandbox says of the package is parsed as untrusted data; the import is believed when its keeper has proof that
+the very process that began it came back from it.
 """
 
 import json
 import re
-import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ppp.check.causes import explain, one_line
-from ppp.check.choose import IndexFile, NotClaimed, choose, files_of
+from ppp.check.causes import explain, one_line, top_levels
+from ppp.check.choose import IndexFile, NotClaimed, choose, files_of, lacking
 from ppp.check.index import DownloadError, DownloadTimeoutError, Index
-from ppp.check.inside import program
 from ppp.check.modules import Installation, Modules, modules_of
 from ppp.check.phases import Gated, Report, run_gated
-from ppp.check.runtime import Completed, Prepared, Runtime, Sandbox, SandboxLostError
+from ppp.check.runtime import Prepared, Runtime, Sandbox, SandboxLostError
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell, Matrix
 from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Phase, Record, Result, sha256_hex
@@ -31,10 +31,19 @@ from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Phase,
 LOG_TAIL: Final = 12_000
 CUT: Final = "[the beginning of this log was cut]\n"
 SETUP_TIMEOUT_S: Final = 60
+#: On what ground `full` is not paid a second time: the metadata names no dependency that applies here, and pip, asked
+#: to check, finds nothing missing after `nodeps`.
+NOTHING_TO_ADD: Final = "no-applicable-dependency"
 #: More distributions than a record may hold.
 MAX_INSTALLED: Final = 2000
 #: Where things lie in a cell tells nobody anything, and differs from cell to cell.
-_INSIDE: Final = re.compile(r"(file://)?/ppp/(file|work/\w+/lib/python[\d.]+/site-packages)/")
+_INSIDE: Final = re.compile(
+    r"(file://)?/ppp/(file|work/\w+/lib/python[\d.]+/site-packages)/"
+    r"|/tmp/pip-[a-z-]+-\w{8}/(overlay/lib/python[\d.]+/site-packages/|[\w.-]+_[0-9a-f]{32}/)?"
+)
+#: A folder or an address in memory that another run would call otherwise.
+_CHANCE: Final = re.compile(r"(?<=/tmp/tmp)\w{8}\b|(?<=\b0x)[0-9a-f]{6,}\b")
+_NOT_FOUND: Final = re.compile(r"^ERROR: No matching distribution found for (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +61,17 @@ class _Findings:
     file: DistributionFile | None = None
     path: Path | None = None
     installed: tuple[Installed, ...] = ()
+    needs_more: bool = True
     modules: Modules | None = None
+    top_levels: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    bytes: dict[Phase, int] = field(default_factory=dict)
+    grounds: dict[Phase, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checker:
-    """Checks cells, from several threads at once. `clock` gives epoch seconds, `word` a fresh unguessable word."""
+    """Checks cells, from several threads at once. `clock` gives epoch seconds."""
 
     index: Index
     runtime: Runtime
@@ -66,7 +79,6 @@ class Checker:
     node: str
     hosts: Callable[[], frozenset[str]] = frozenset
     clock: Callable[[], float] = time.time
-    word: Callable[[], str] = secrets.token_hex
 
     def check(self, cell: Cell, prepared: Prepared) -> Observation:
         """Run one cell and give what was observed; what goes wrong on our side is an `ERROR`, never an exception."""
@@ -98,7 +110,9 @@ class Checker:
             duration_ms={phase: report.duration_ms for phase, report in gated.reports.items() if report.duration_ms},
             cause=last.cause if explained else None,
             blame=last.blame if explained else None,
-            detail=_INSIDE.sub("", self._scrub(last.detail, findings)) if last.detail else None,
+            detail=_alike(self._scrub(last.detail, findings)) if last.detail else None,
+            bytes={phase: count for phase, count in findings.bytes.items() if count},
+            grounds=findings.grounds,
             log_sha256=sha256_hex(log.encode()) if log is not None else None,
         )
         return Observation(record=record, log=log)
@@ -164,6 +178,7 @@ class _Steps:
             max_bytes=self._checker.matrix.limits.file_mb * 1024 * 1024,
         )
         self._findings.path = path
+        self._findings.bytes[Phase.DOWNLOAD] = path.stat().st_size
         self._findings.file = DistributionFile(
             filename=chosen.filename, sha256=chosen.sha256 or "", size=path.stat().st_size
         )
@@ -174,60 +189,77 @@ class _Steps:
             self._box = box = self._stack.enter_context(
                 self._checker.runtime.sandbox(self._prepared, self._findings.path)
             )
-            self._findings.aliases = {
-                str(PurePosixPath(box.file).parent): "/ppp/file",
-                str(PurePosixPath(box.pip).parent): "/ppp/pip",
-                box.work: "/ppp/work",
-            }
-            setup = box.run([box.python, "-I", "-c", program("environments"), box.work], timeout_s=SETUP_TIMEOUT_S)
         except SandboxLostError as error:
             return _ours("sandbox", str(error))
-        if not setup.ok:
-            return _ours("sandbox", f"the virtual environments could not be made: {setup.output[-200:]}")
-        return self._install(Phase.NODEPS, "--no-deps")
+        self._findings.aliases = box.aliases
+        report = self._install(box, Phase.NODEPS, "--no-deps")
+        return self._learn(box, report)
 
     def _full(self) -> Report:
-        assert self._box is not None  # noqa: S101 - the gate: nodeps passed
-        report = self._install(Phase.FULL, "--report", f"{self._box.work}/report.json")
+        box = self._box
+        assert box is not None  # noqa: S101 - the gate: nodeps passed
+        try:
+            # Where nothing is missing, an installation with dependencies would be the same once more.
+            if not self._findings.needs_more:
+                check = box.pip(["check"], timeout_s=SETUP_TIMEOUT_S)
+                if check.ok:
+                    self._findings.grounds[Phase.FULL] = NOTHING_TO_ADD
+                    return Report(outcome=Outcome.PASS, duration_ms=check.duration_ms, log=check.output)
+            box.renew()
+            self._findings.installed = ()
+        except SandboxLostError as error:
+            return _ours("sandbox", str(error))
+        return self._learn(box, self._install(box, Phase.FULL))
+
+    def _learn(self, box: Sandbox, report: Report) -> Report:
+        """Learn what an installation that passed has installed; give its report, or ours where that cannot be."""
         if report.outcome is not Outcome.PASS:
             return report
-        done = self._run(
-            [self._box.python, "-I", "-S", "-c", program("installed"), self._box.work, self._cell.release.package],
-            SETUP_TIMEOUT_S,
-        )
-        if isinstance(done, Report):
-            return done
         try:
-            installed, target = _parse(done.output)
+            done = box.look(self._cell.release.package, timeout_s=SETUP_TIMEOUT_S)
+            installed, target, needs_more = _parse(done.output)
+        except SandboxLostError as error:
+            return _ours("sandbox", str(error))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             return _ours(
                 "sandbox", f"what was installed could not be read: {type(error).__name__}: {done.output[-200:]}"
             )
         self._findings.installed = installed
+        self._findings.needs_more = needs_more
+        self._findings.top_levels = top_levels(target.paths)
         self._findings.modules = modules_of(self._cell.release.package, target, self._prepared.suffixes)
         return report
 
-    def _install(self, phase: Phase, *options: str) -> Report:
-        box = self._box
-        assert box is not None  # noqa: S101 - made by nodeps
-        python = f"{box.work}/{phase}/bin/python"
-        argv = [
-            python,
-            box.pip,
-            "install",
-            "--no-cache-dir",
-            "--no-compile",
-            "--progress-bar",
-            "off",
-            *options,
-            box.file,
-        ]
-        done = self._run(argv, self._checker.matrix.timeouts_s[phase])
-        if isinstance(done, Report):
-            return done
+    def _install(self, box: Sandbox, phase: Phase, *options: str) -> Report:
+        arguments = ["--no-cache-dir", "--no-compile", "--progress-bar", "off", "--report", f"{box.work}/report.json"]
+        try:
+            done = box.pip(
+                ["install", *arguments, *options, box.file],
+                timeout_s=self._checker.matrix.timeouts_s[phase],
+            )
+        except SandboxLostError as error:
+            return _ours("sandbox", str(error))
+        self._findings.bytes[phase] = done.received_bytes
         if not done.ok:
-            return explain(phase, done, package=self._cell.release.package)
+            return self._asked(explain(phase, done, package=self._cell.release.package))
         return Report(outcome=Outcome.PASS, duration_ms=done.duration_ms, log=done.output)
+
+    def _asked(self, report: Report) -> Report:
+        """Have the index say what a dependency lacks: pip tells of every project at once which versions it passed over.
+
+        Where pip saw no version and the index cannot be read, nothing is known of the dependency.
+        """
+        wanted = _wanted(report)
+        if wanted is None:
+            return report
+        try:
+            files = self._checker.index.files(canonicalize_name(wanted.name))
+        except UnknownPackageError:
+            return replace(report, cause="no-distribution")
+        except IndexUnreachableError as error:
+            unseen = "(from versions: none)" in report.log
+            return replace(_ours("network", error.what), log=report.log) if unseen else report
+        return replace(report, cause=lacking(wanted, files, self._prepared))
 
     def _import(self) -> Report:
         modules, box = self._findings.modules, self._box
@@ -237,36 +269,49 @@ class _Steps:
             return Report(outcome=Outcome.SKIP, detail=modules.reason)
         try:
             box.isolate()
+            return self._prove_all(box, modules.names)
         except SandboxLostError as error:
             return _ours("sandbox", str(error))
+
+    def _prove_all(self, box: Sandbox, modules: Sequence[str]) -> Report:
         spent_ms = 0
-        for module in modules.names:
-            word = self._checker.word()
-            argv = [f"{box.work}/full/bin/python", "-I", "-B", "-c", program("importing"), module, word]
+        for module in modules:
             remaining_s = self._checker.matrix.timeouts_s[Phase.IMPORT] - spent_ms / 1000
-            done = self._run(argv, max(remaining_s, 1), cwd=f"{box.work}/empty")
-            if isinstance(done, Report):
-                return done
+            done = box.prove(module, timeout_s=max(remaining_s, 1))
             spent_ms += done.duration_ms
-            if not (done.ok and word in done.output.splitlines()):
-                report = explain(Phase.IMPORT, done, package=self._cell.release.package)
+            if not (done.ok and done.proved):
+                report = explain(
+                    Phase.IMPORT, done, package=self._cell.release.package, modules=self._findings.top_levels
+                )
                 return _named(report, module, spent_ms)
         return Report(outcome=Outcome.PASS, duration_ms=spent_ms)
 
-    def _run(self, argv: list[str], timeout_s: float, cwd: str | None = None) -> Completed | Report:
-        assert self._box is not None  # noqa: S101 - made by nodeps
-        try:
-            return self._box.run(argv, timeout_s=timeout_s, cwd=cwd)
-        except SandboxLostError as error:
-            return _ours("sandbox", str(error))
+
+def _alike(detail: str) -> str:
+    """Take out of a detail what would differ if the cell were checked once more."""
+    return _CHANCE.sub("…", _INSIDE.sub("", detail))
+
+
+def _wanted(report: Report) -> Requirement | None:
+    """Give the requirement of a dependency that pip found nothing for, if that is what a report is about."""
+    if report.cause not in {"requires-python", "no-distribution"} or report.blame is not Blame.DEPENDENCY:
+        return None
+    found = _NOT_FOUND.findall(report.log)
+    try:
+        return Requirement(found[-1]) if found else None
+    except InvalidRequirement:
+        return None
 
 
 def _tail(log: str) -> str:
     return log if len(log) <= LOG_TAIL else CUT + log[len(CUT) - LOG_TAIL :]
 
 
-def _parse(output: str) -> tuple[tuple[Installed, ...], Installation]:
-    """Parse what `inside/installed.py` printed as the untrusted data it is; raise what parsing raises."""
+def _parse(output: str) -> tuple[tuple[Installed, ...], Installation, bool]:
+    """Parse what `inside/installed.py` tells as the untrusted data it is; raise what parsing raises.
+
+    Gives what was installed, what the target says of itself, and whether it needs anything more here.
+    """
     data: dict[str, Any] = json.loads(output)
     if len(data["installed"]) > MAX_INSTALLED:
         raise ValueError(f"{len(data['installed'])} distributions")
@@ -281,11 +326,22 @@ def _parse(output: str) -> tuple[tuple[Installed, ...], Installation]:
     )
     target = data["target"]
     names = target["import_names"]
-    return installed, Installation(
+    said = Installation(
         paths=tuple(map(str, target["paths"])),
         import_names=None if names is None else tuple(map(str, names)),
         top_level=tuple(map(str, target["top_level"])),
     )
+    return installed, said, needs_more(data["needs"]["requires"], data["needs"]["markers"])
+
+
+def needs_more(requires: Sequence[str], markers: Mapping[str, str]) -> bool:
+    """Say whether any of some Requires-Dist applies where the marker variables have these values, without extras."""
+    try:
+        wanted = [Requirement(line).marker for line in requires]
+        return any(marker is None or marker.evaluate({**markers, "extra": ""}) for marker in wanted)
+    except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
+        # What pip makes of it is for pip to say.
+        return True
 
 
 def _hex(text: object) -> str | None:

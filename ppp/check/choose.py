@@ -4,12 +4,19 @@ Pure: the index's files and the environment's own tags go in, a choice or the re
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import InvalidVersion, Version
 
 from ppp.check.runtime import Prepared
@@ -91,6 +98,27 @@ def newest_claiming(package: str, files: Iterable[IndexFile], specifier: str, pr
     claiming = [(v, yanked) for v, yanked, chosen in judged if isinstance(chosen, IndexFile)]
     admitting = [(v, yanked) for v, yanked, chosen in judged if not _excluded(chosen)]
     return newest(claiming, specifier) or newest(admitting, specifier)
+
+
+def lacking(requirement: Requirement, files: Iterable[IndexFile], prepared: Prepared) -> str:
+    """Say why pip finds nothing to meet a requirement: `requires-python`, or `no-distribution`.
+
+    The first only where a version that is wanted has a file for this platform, were it not for the Python.
+    """
+    package = canonicalize_name(requirement.name)
+    platforms = {tag.rpartition("-")[2] for tag in prepared.tags}
+    for file in files:
+        version = file_version(file, package)
+        wanted = version is not None and requirement.specifier.contains(version, prereleases=True)
+        if wanted and not _admits(file.requires_python, prepared.python) and _is_for(file, platforms):
+            return "requires-python"
+    return "no-distribution"
+
+
+def _is_for(file: IndexFile, platforms: Collection[str]) -> bool:
+    if not file.filename.endswith(".whl"):
+        return True
+    return any(tag.platform in platforms for tag in parse_wheel_filename(file.filename)[3])
 
 
 def _excluded(chosen: IndexFile | NotClaimed) -> bool:

@@ -1,35 +1,30 @@
 """The runtime that lends one fresh container per cell, through the Docker SDK.
 
 Package code runs as nobody, without capabilities, on a read-only root with size-limited mounts in memory, and under the
-matrix's limits. The container is named by a label, so that a run finds what a killed one left behind.
+matrix's limits; the container's first process is the keeper. A label names it, so that a run finds what a killed one
+left behind.
 """
 
 import json
 import os
-import re
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
+from docker.types import LogConfig
 
 from ppp.check.gateway import Gateway
-from ppp.check.inside import program
-from ppp.check.runtime import (
-    TAIL_BYTES,
-    Completed,
-    EnvironmentUnavailableError,
-    Output,
-    Prepared,
-    SandboxLostError,
-    pip_environment,
-)
+from ppp.check.inside import furnish, kit, program
+from ppp.check.kept import GATEWAY_PORT, MIB, Door, KeptSandbox, Layout, is_sample, machine_errors
+from ppp.check.runtime import EnvironmentUnavailableError, Prepared, SandboxLostError, pip_environment
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network, sha256_hex
 
@@ -40,14 +35,8 @@ NOBODY: Final = 65534
 WORK: Final = "/ppp/work"
 PIP: Final = "/ppp/pip"
 FILE: Final = "/ppp/file"
-DOOR: Final = "/ppp/gateway"
-#: Where on its own loopback a cell finds the index.
-GATEWAY_PORT: Final = 8080
-#: Exit status of a process that was ended with SIGKILL: where nothing counts, the OOM killer's work.
-KILLED: Final = 137
-#: Where the kernel counts a container's processes that it ended for want of memory, by version of cgroups.
-OOM_COUNTERS: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
-MIB: Final = 1024 * 1024
+DOOR: Final = "/ppp/door"
+TMP: Final = "/tmp"  # noqa: S108 - inside
 
 
 def engine() -> docker.DockerClient | None:
@@ -80,15 +69,23 @@ class DockerRuntime:
         pip: Path,
         index_url: str,
         gateway: Gateway | None = None,
+        container_runtime: str | None = None,
     ) -> None:
-        """Serve `matrix`; `pip` is the pinned pip's folder; without a `gateway` cells have the engine's network."""
+        """Serve `matrix`; `pip` is the pinned pip's folder; without a `gateway` cells have the engine's network.
+
+        `container_runtime` names one of the engine's, such as `runsc`, in place of its default.
+        """
         self._client = client
         self._matrix = matrix
         self._pip = pip.resolve()
-        self._environment = pip_environment(gateway.index_url(GATEWAY_PORT) if gateway else index_url)
+        furnish(self._pip)
+        self._index_url = index_url
         self._gateway = gateway
         self._label = sha256_hex(str(data.resolve()).encode())
+        self._container_runtime = container_runtime
         self._closed = threading.Event()
+        # Removing takes the engine a while, for which no cell has to wait.
+        self._removals = ThreadPoolExecutor(2)
         self._remove_left_behind()
 
     def prepare(self, environment: Environment) -> Prepared:
@@ -134,7 +131,7 @@ class DockerRuntime:
 
     def _probe(self, environment: Environment, image_id: str) -> str:
         # No package code runs here: as the operator, so that the bytecode in the shared pip belongs to them.
-        command = f'python -m compileall -q {PIP}/pip; exec python -I -c "$PROBE" {PIP}'
+        command = f'python -m compileall -q {PIP}/pip {PIP}/{kit()}; exec python -I -c "$PROBE" {PIP}'
         try:
             output = self._client.containers.run(
                 image_id,
@@ -151,58 +148,102 @@ class DockerRuntime:
         return bytes(output).decode("utf-8", "replace")
 
     @contextmanager
-    def sandbox(self, prepared: Prepared, file: Path) -> Iterator["DockerSandbox"]:
-        """Lend a container that sleeps for as long as a cell may take at most, and remove it afterwards."""
+    def sandbox(self, prepared: Prepared, file: Path) -> Iterator[KeptSandbox]:
+        """Lend a container of its own, in which nothing runs but what its keeper is asked for."""
         with ExitStack() as stack:
-            door = stack.enter_context(self._gateway.door()) if self._gateway else None
-            container = self._start(prepared, file, door)
-            stack.callback(_remove, container)
-            box = DockerSandbox(
-                self._client, container, file.name, self._matrix.limits.log_kb * 1024, self._closed, door=door
-            )
-            box.connect()
+            with machine_errors():
+                folder, door = self._folder(stack)
+                control = stack.enter_context(Door(folder))
+            layout = self._layout(file, whole=is_sample(prepared.environment.id, file))
+            container = self._start(prepared, file, folder, layout)
+            stack.callback(self._discard, container)
+            connection = stack.enter_context(control.wait(lambda: _lives(container)))
+            box = KeptSandbox(connection, layout, closed=self._closed, shut=lambda: self._shut(container, door))
+            stack.callback(box.close)
             yield box
 
-    def _start(self, prepared: Prepared, file: Path, door: Path | None) -> Container:
+    def _folder(self, stack: ExitStack) -> tuple[Path, Path | None]:
+        """Give a folder that the container will see, and the way to the gateway in it, if there is one."""
+        if self._gateway:
+            door = stack.enter_context(self._gateway.door())
+            return door.parent, door
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="ppp-cell-")))
+        folder.chmod(0o755)
+        return folder, None
+
+    def _layout(self, file: Path, *, whole: bool) -> Layout:
+        gateway = self._gateway
+        index_url = gateway.index_url(GATEWAY_PORT, whole=whole) if gateway else self._index_url
+        return Layout(
+            work=WORK,
+            tmp=TMP,
+            pip=PIP,
+            file=f"{FILE}/{file.name}",
+            control=f"{DOOR}/control",
+            gateway=f"{DOOR}/socket" if gateway else None,
+            user=NOBODY,
+            counts_oom=True,
+            environ=pip_environment(index_url),
+        )
+
+    def _start(self, prepared: Prepared, file: Path, folder: Path, layout: Layout) -> Container:
         limits = self._matrix.limits
         memory = (limits.memory_mb + limits.disk_mb) * MIB
-        longest_s = sum(self._matrix.timeouts_s.values()) + 60
-        mount = f"rw,exec,nosuid,nodev,uid={NOBODY},gid={NOBODY},mode=0700"
-        volumes = {
-            str(self._pip): {"bind": PIP, "mode": "ro"},
-            str(file.resolve().parent): {"bind": FILE, "mode": "ro"},
-        }
-        options: dict[str, Any] = {}
-        if door:
-            volumes[str(door.parent)] = {"bind": DOOR, "mode": "ro"}
-            options["network_mode"] = "none"
+        options: dict[str, Any] = {"network_mode": "none"} if self._gateway else {}
+        if self._container_runtime:
+            options["runtime"] = self._container_runtime
+        mount = f"rw,exec,nosuid,nodev,size={limits.disk_mb}m"
         try:
             return self._client.containers.run(
                 prepared.image_digest or prepared.environment.image,
-                ["sleep", str(longest_s)],
+                layout.command("python", limits),
                 detach=True,
                 auto_remove=True,
-                init=True,
-                user=f"{NOBODY}:{NOBODY}",
+                # The keeper is root, so that it can hand each command over to nobody, who cannot touch it; of root's
+                # powers it has none but that.
+                user="0:0",
                 cap_drop=["ALL"],
+                cap_add=["SETUID", "SETGID", "SETPCAP"],
                 security_opt=["no-new-privileges"],
                 read_only=True,
-                tmpfs={WORK: f"{mount},size={limits.disk_mb}m", "/tmp": f"{mount},size={limits.disk_mb}m"},  # noqa: S108 - inside
+                tmpfs={WORK: f"{mount},mode=0755", TMP: f"{mount},mode=1777"},
                 mem_limit=memory,
                 memswap_limit=memory,
                 nano_cpus=int(limits.cpus * 1e9),
                 pids_limit=limits.processes,
-                environment={**self._environment, "HOME": WORK, "TMPDIR": "/tmp"},  # noqa: S108 - inside
-                volumes=volumes,
+                log_config=LogConfig(type=LogConfig.types.NONE),
+                volumes={
+                    str(self._pip): {"bind": PIP, "mode": "ro"},
+                    str(file.resolve().parent): {"bind": FILE, "mode": "ro"},
+                    str(folder): {"bind": DOOR, "mode": "ro"},
+                },
                 labels={LABEL: self._label},
                 **options,
             )
         except (DockerException, requests.RequestException) as error:
             raise SandboxLostError(f"the container did not start: {_reason(error)}") from error
 
+    def _shut(self, container: Container, door: Path | None) -> None:
+        """Shut the way to the gateway, or leave the engine's network."""
+        if door is not None:
+            door.unlink(missing_ok=True)
+            return
+        try:
+            self._client.networks.get("bridge").disconnect(container, force=True)
+        except (DockerException, requests.RequestException) as error:
+            raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
+
+    def _discard(self, container: Container) -> None:
+        try:
+            self._removals.submit(_remove, container)
+        except RuntimeError:
+            # Closed meanwhile: nobody else will remove what was started too late to be seen.
+            _remove(container)
+
     def close(self) -> None:
         """Remove every container of this data folder."""
         self._closed.set()
+        self._removals.shutdown()
         self._remove_left_behind()
 
     def _remove_left_behind(self) -> None:
@@ -213,131 +254,12 @@ class DockerRuntime:
                 _remove(container)
 
 
-class DockerSandbox:
-    """One container; see `ppp.check.runtime.Sandbox`."""
-
-    python = "python"
-    pip = f"{PIP}/pip"
-    work = WORK
-
-    def __init__(
-        self,
-        client: docker.DockerClient,
-        container: Container,
-        filename: str,
-        log_bytes: int,
-        closed: threading.Event,
-        *,
-        door: Path | None,
-    ) -> None:
-        """Wrap a running container; `door` is its own way to the gateway's socket, if it has one."""
-        self._client = client
-        self._api = client.api
-        self._door = door
-        self._container = container
-        self._log_bytes = log_bytes
-        self._closed = closed
-        self._oom_kills = 0
-        self.file = f"{FILE}/{filename}"
-
-    def connect(self) -> None:
-        """Let the container's own loopback lead to the gateway, if it has one; nothing inside can end that by force."""
-        if self._door is None:
-            return
-        # As root, though without capabilities: package code is another user, and cannot stop or replace it.
-        argv = ["python", "-I", "-S", "-c", program("forwarding"), f"{DOOR}/{self._door.name}", str(GATEWAY_PORT)]
-        with self._lost():
-            exec_id = self._api.exec_create(self._container.id, argv, user="root")["Id"]
-            stream = self._api.exec_start(exec_id, stream=True)
-            said = bytes(next(stream, b""))
-            _close(stream)
-        if said.strip() != b"ready":
-            raise SandboxLostError(f"the way to the gateway did not open: {said.decode(errors='replace')[-200:]}")
-
-    def isolate(self) -> None:
-        """Shut the way to the gateway, or leave the engine's network."""
-        if self._door is not None:
-            self._door.unlink(missing_ok=True)
-            return
-        with self._lost():
-            self._client.networks.get("bridge").disconnect(self._container, force=True)
-
-    @contextmanager
-    def _lost(self) -> Iterator[None]:
-        try:
-            yield
-        except (DockerException, requests.RequestException, OSError, ValueError) as error:
-            raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
-
-    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
-        """Run a command in the container; our timeout removes the container, and the command was its last."""
-        output = Output(self._log_bytes)
-        expired = threading.Event()
-        timer = threading.Timer(timeout_s, self._expire, [expired])
-        started = time.monotonic()
-        timer.start()
-        try:
-            exit_code = self._exec(argv, cwd or WORK, output)
-        except (DockerException, requests.RequestException, OSError, ValueError) as error:
-            if not expired.is_set():
-                raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
-            exit_code = None
-        finally:
-            timer.cancel()
-        duration_ms = round((time.monotonic() - started) * 1000)
-        if expired.is_set():
-            return Completed(exit_code=None, output=output.text(), duration_ms=duration_ms)
-        if exit_code is None or self._closed.is_set():
-            raise SandboxLostError("the container ended under the command")
-        return Completed(
-            exit_code=_signed(exit_code),
-            output=output.text(),
-            duration_ms=duration_ms,
-            oom=exit_code != 0 and self._ran_out_of_memory(exit_code),
-        )
-
-    def _ran_out_of_memory(self, exit_code: int) -> bool:
-        """Say whether the kernel has ended a process of this container for want of memory since this was last asked.
-
-        The command itself may have lived on, as pip does when its compiler is killed; or it was killed by its own hand.
-        """
-        counted = Output(TAIL_BYTES)
-        with self._lost():
-            self._exec(["cat", *OOM_COUNTERS], WORK, counted)
-        found = re.findall(r"^oom_kill (\d+)$", counted.text(), re.MULTILINE)
-        if not found:
-            return exit_code == KILLED
-        kills, self._oom_kills = int(found[0]) - self._oom_kills, int(found[0])
-        return kills > 0
-
-    def _exec(self, argv: Sequence[str], cwd: str, output: Output) -> int | None:
-        # The engine has a pipe for each stream: only one of them keeps what was written in its order.
-        merged = ["sh", "-c", 'exec "$@" 2>&1', "sh", *argv]
-        exec_id = self._api.exec_create(self._container.id, merged, workdir=cwd)["Id"]
-        stream = self._api.exec_start(exec_id, stream=True)
-        try:
-            for chunk in stream:
-                output.feed(chunk)
-        finally:
-            _close(stream)
-        state: Mapping[str, Any] = self._api.exec_inspect(exec_id)
-        return None if state["Running"] else state["ExitCode"]
-
-    def _expire(self, expired: threading.Event) -> None:
-        expired.set()
-        _remove(self._container)
-
-
-def _close(stream: Any) -> None:  # noqa: ANN401 - docker-py's CancellableStream, without a public type
-    # docker-py leaves both ends of this open: a node would run out of them.
-    with suppress(OSError):
-        stream.close()
-    stream._response.close()  # noqa: SLF001 - nothing public does it
-
-
-def _signed(exit_code: int) -> int:
-    # The engine gives 128 + n for a signal, as shells do; a negative number cannot be mistaken for an exit status.
-    return 128 - exit_code if 128 < exit_code <= 192 else exit_code  # noqa: PLR2004 - the shells' convention
+def _lives(container: Container) -> bool:
+    try:
+        container.reload()
+    except (DockerException, requests.RequestException):
+        return False
+    return bool(container.status in {"created", "running"})
 
 
 def _remove(container: Container) -> None:

@@ -35,7 +35,7 @@ _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 class DownloadError(Exception):
-    """A file that could not be fetched whole and right; `cause` is `network`, `hash` or `file-size`."""
+    """A file that could not be fetched whole and right; `cause` is `network`, `disk`, `hash` or `file-size`."""
 
     def __init__(self, cause: str, detail: str) -> None:
         """Take the cause and a sentence."""
@@ -119,7 +119,6 @@ class SimpleIndex:
         path = self._cache / file.sha256 / file.filename
         with self._locks[file.sha256]:
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
                 self._download(file, path, time.monotonic() + timeout_s, max_bytes)
         return path
 
@@ -127,6 +126,7 @@ class SimpleIndex:
         part = path.with_name(f".{path.name}.part")
         digest = hashlib.sha256()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with self._session.get(file.url, stream=True, timeout=TIMEOUT_S) as answer, part.open("wb") as out:
                 answer.raise_for_status()
                 size = 0
@@ -146,6 +146,8 @@ class SimpleIndex:
             part.replace(path)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise DownloadError("network", f"{file.filename} could not be fetched: {type(error).__name__}") from error
+        except OSError as error:
+            raise DownloadError("disk", f"{file.filename} could not be kept: {error.strerror}") from error
         finally:
             part.unlink(missing_ok=True)
 

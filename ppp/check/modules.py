@@ -44,14 +44,20 @@ def modules_of(package: str, installation: Installation, suffixes: Sequence[str]
         public = dict.fromkeys(name for name, rest in pairs if name and "private" not in rest)
         if not public:
             return Modules(names=(), reason="its metadata declares that it has no modules")
-        # What cannot be a name declares nothing: then it is as if nothing were declared.
-        if names := [name for name in public if _is_dotted(name.split("."))]:
+        # What cannot be a name declares nothing, nor does another's: then it is as if nothing were declared.
+        tops = {_top(path) for path in installation.paths}
+        if names := [name for name in public if _is_dotted(parts := name.split(".")) and parts[0] in tops]:
             return Modules(names=tuple(names[:MAX_MODULES]))
     found = _importable(installation.paths, sorted(suffixes, key=len, reverse=True))
     worth = _worth_importing(found, set(installation.top_level))
     if not worth:
         return Modules(names=(), reason=_why_none(installation.paths))
     return Modules(names=tuple(sorted(worth, key=_by_closeness(package))[:MAX_MODULES]))
+
+
+def _top(path: str) -> str:
+    """Give the name that a path of RECORD makes importable, if it does."""
+    return PurePosixPath(path).parts[0].partition(".")[0] if path else ""
 
 
 def _importable(paths: Iterable[str], suffixes: Sequence[str]) -> set[str]:

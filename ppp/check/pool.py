@@ -1,42 +1,39 @@
-"""Checks cells in parallel, and hands each observation over in one thread, as soon as it is there."""
+"""Does jobs in parallel, and hands over what came of each in one thread, as soon as it is there."""
 
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
 from typing import Final, TypeVar
-
-from ppp.check.cell import Observation
-from ppp.model.record import Result
 
 #: How soon a wish to stop is noticed.
 POLL_S: Final = 0.2
 
 Job = TypeVar("Job")
+Done = TypeVar("Done")
 
 
 def drain(
-    queue: Iterable[Job],
-    work: Callable[[Job], Observation],
+    take: Callable[[int], Iterable[Job]],
+    work: Callable[[Job], Done],
     *,
     jobs: int,
-    settle: Callable[[Job, Observation], None],
-    enough: Callable[[], bool],
+    settle: Callable[[Job, Done], None],
     stop: threading.Event,
     close: Callable[[], None],
+    keep: Callable[[Done], bool],
 ) -> None:
-    """Work through `queue` with `jobs` threads, calling `settle` in this one.
+    """Do what `take(n)` gives, up to `n` jobs at a time, with `jobs` threads; `take` and `settle` run in this one.
 
-    Once `enough()` nothing new is begun. Once `stop` is set, `close()` ends what runs: what had come to a verdict by
-    then is settled, what was cut short is not. An error raised by `settle` or `work` closes likewise, then is raised.
+    It ends when nothing runs and `take` gives nothing. Once `stop` is set, `close()` ends what runs: what `keep` calls
+    finished by then is settled, what was cut short is not. An error raised by any of them closes likewise, then is
+    raised.
     """
-    waiting = iter(queue)
-    running: dict[Future[Observation], Job] = {}
+    running: dict[Future[Done], Job] = {}
     with ThreadPoolExecutor(jobs) as pool:
         try:
             while not stop.is_set():
-                if not enough():
-                    running |= {pool.submit(work, job): job for job in islice(waiting, jobs - len(running))}
+                if free := jobs - len(running):
+                    running |= {pool.submit(work, job): job for job in take(free)}
                 if not running:
                     return
                 for future in wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED).done:
@@ -46,6 +43,5 @@ def drain(
             raise
         close()
         for future in wait(running).done:
-            observation = future.result()
-            if observation.record.result is not Result.ERROR:
-                settle(running[future], observation)
+            if keep(done := future.result()):
+                settle(running[future], done)

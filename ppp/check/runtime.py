@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
-
-#: What is kept of an output that is longer than its limit: this many bytes of its end, beside its beginning.
-TAIL_BYTES: Final = 64 * 1024
 
 
 class EnvironmentUnavailableError(Exception):
@@ -27,12 +24,19 @@ class SandboxLostError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """How a command ended. `exit_code` is negative for a signal, None where our timer ended it."""
+    """How a command ended. `exit_code` is negative for a signal, None where our timer ended it.
+
+    `proved` says that the very process that was started came back from its import; `received_bytes` came from the
+    gateway meanwhile, for which it waited `waited_ms`.
+    """
 
     exit_code: int | None
     output: str
     duration_ms: int
     oom: bool = False
+    proved: bool = False
+    received_bytes: int = 0
+    waited_ms: int = 0
 
     @property
     def timed_out(self) -> bool:
@@ -61,29 +65,45 @@ class Prepared:
 
 
 class Sandbox(Protocol):
-    """A place of its own for one cell. Paths are as seen inside."""
+    """A place of its own for one cell, with one virtual environment. Paths are as seen inside.
+
+    Each command's processes end with it, however they try to live on. Every method raises `SandboxLostError` if it
+    cannot be known how it went.
+    """
 
     @property
     def python(self) -> str:
-        """The environment's interpreter."""
-
-    @property
-    def pip(self) -> str:
-        """The folder of the pinned pip, to be run as a script by any interpreter."""
+        """The virtual environment's interpreter."""
 
     @property
     def work(self) -> str:
-        """An empty writable folder."""
+        """A folder that the cell may write to."""
 
     @property
     def file(self) -> str:
         """The file to install, read-only."""
 
+    @property
+    def aliases(self) -> dict[str, str]:
+        """What to call this sandbox's own folders in a log, by their paths."""
+
     def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
-        """Run a command to its end or to the timeout; raise `SandboxLostError` if it cannot be known how it ended."""
+        """Run a command to its end or to the timeout."""
+
+    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> Completed:
+        """Run the pinned pip in the virtual environment."""
+
+    def look(self, package: str, *, timeout_s: float) -> Completed:
+        """Tell, as JSON, what pip has installed last, and of a package what its metadata says; see `cell`."""
+
+    def prove(self, module: str, *, timeout_s: float) -> Completed:
+        """Import a module in a fresh interpreter, in an empty folder."""
+
+    def renew(self) -> None:
+        """Empty the virtual environment, and every folder that the cell could write to."""
 
     def isolate(self) -> None:
-        """Take what network there was away, where the runtime can; raise `SandboxLostError` if that fails."""
+        """Take what network there was away, where the runtime can."""
 
 
 class Runtime(Protocol):
@@ -93,42 +113,17 @@ class Runtime(Protocol):
         """Make an environment ready; raise `EnvironmentUnavailableError` with the reason if that cannot be."""
 
     def sandbox(self, prepared: Prepared, file: Path) -> AbstractContextManager[Sandbox]:
-        """Lend a fresh sandbox that holds `file`; nothing of it remains afterwards."""
+        """Lend a fresh sandbox that holds `file`; nothing of it remains once the runtime is closed."""
 
     def close(self) -> None:
         """End every sandbox that is still open; commands in them raise `SandboxLostError`."""
 
 
-class Output:
-    """Collects an output up to a limit in bytes: its beginning and its end, with a line that says what was cut."""
-
-    def __init__(self, limit: int) -> None:
-        """Keep at most `limit` bytes, of which the last `TAIL_BYTES` are the output's end."""
-        self._head_limit = max(limit - TAIL_BYTES, 0)
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._total = 0
-
-    def feed(self, data: bytes) -> None:
-        """Take some more of the output."""
-        self._total += len(data)
-        room = self._head_limit - len(self._head)
-        self._head += data[: max(room, 0)]
-        self._tail += data[max(room, 0) :]
-        del self._tail[:-TAIL_BYTES]
-
-    def text(self) -> str:
-        """Give what was kept, undecodable bytes replaced."""
-        cut = self._total - len(self._head) - len(self._tail)
-        middle = f"\n[{cut} bytes of output cut here]\n".encode() if cut else b""
-        return bytes(self._head + middle + self._tail).decode("utf-8", "replace")
-
-
 def pip_environment(index_url: str) -> dict[str, str]:
     """Give the variables that make pip ask one index and read no one's configuration."""
     address = urlsplit(index_url)
-    # Without TLS pip wants to hear that this is meant.
-    trusted = {"PIP_TRUSTED_HOST": address.netloc} if address.scheme == "http" else {}
+    # Without TLS pip wants to hear that this is meant, and need not read this machine's certificates.
+    plain = {"PIP_TRUSTED_HOST": address.netloc, "PIP_USE_DEPRECATED": "legacy-certs"}
     return {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": index_url,
@@ -136,5 +131,5 @@ def pip_environment(index_url: str) -> dict[str, str]:
         "PIP_NO_INPUT": "1",
         "PIP_NO_COLOR": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
-        **trusted,
+        **(plain if address.scheme == "http" else {}),
     }

@@ -1,6 +1,7 @@
 """The port of `ppp.check.runtime` in memory: what a command does is a script's word. It passes the port's contract.
 
-A script is a function from a command line and the sandbox's files to an `Act`; `Cell` is one for whole cells.
+A script is a function from a command line and the sandbox's files to an `Act`; `Cell` is one for whole cells. A line
+begins with what was asked for: `begin`, `pip …`, `look PACKAGE`, `prove MODULE`, `run …`, `renew` or `isolate`.
 """
 
 import json
@@ -8,15 +9,19 @@ import threading
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from ppp.check.inside import program
-from ppp.check.runtime import Completed, EnvironmentUnavailableError, Output, Prepared, SandboxLostError
+from ppp.check.runtime import Completed, EnvironmentUnavailableError, Prepared, SandboxLostError
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 
+TMP: Final = "/tmp"  # noqa: S108 - a name in a log
 Files: TypeAlias = MutableMapping[str, bytes]
+
+#: What collects an output in a real sandbox. It is plain code for any Python, without types.
+hearing: Final[Any] = import_module("ppp.check.inside.hearing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,9 @@ class Act:
     exit_code: int = 0
     takes_s: float = 0.0
     oom: bool = False
+    proved: bool = False
+    received_bytes: int = 0
+    waited_ms: int = 0
     #: The sandbox goes away under it, for this reason.
     lost: str | None = None
 
@@ -61,7 +69,6 @@ class FakeRuntime:
         self._unavailable = unavailable
         self._closed = threading.Event()
         self.commands: list[Sequence[str]] = []
-        self.isolated: list[str] = []
         self.open: set[int] = set()
         self.closed = 0
 
@@ -75,10 +82,34 @@ class FakeRuntime:
         box = FakeSandbox(self, file)
         self.open.add(id(box))
         try:
+            self.perform(["begin"], box.files, timeout_s=60)
             yield box
         finally:
             self.open.discard(id(box))
             box.files.clear()
+
+    def perform(self, argv: Sequence[str], files: Files, *, timeout_s: float) -> Completed:
+        """Do what the script says of a command line."""
+        if self._closed.is_set():
+            raise SandboxLostError("the run was ended")
+        self.commands.append(argv)
+        act = self._script(argv, files)
+        if act.lost is not None:
+            raise SandboxLostError(act.lost)
+        if act.takes_s and self._closed.wait(min(act.takes_s, timeout_s)):
+            raise SandboxLostError("the run was ended")
+        output = hearing.Output(self._matrix.limits.log_kb * 1024)
+        output.feed(act.output)
+        timed_out = act.takes_s > timeout_s
+        return Completed(
+            exit_code=None if timed_out else act.exit_code,
+            output=output.data().decode("utf-8", "replace"),
+            duration_ms=round(min(act.takes_s, timeout_s) * 1000),
+            oom=act.oom,
+            proved=act.proved,
+            received_bytes=act.received_bytes,
+            waited_ms=act.waited_ms,
+        )
 
     def close(self) -> None:
         self.closed += 1
@@ -88,74 +119,78 @@ class FakeRuntime:
 class FakeSandbox:
     """See `ppp.check.runtime.Sandbox`."""
 
-    python = "python"
-    pip = "/fake/pip/pip"
-    work = "/fake/work"
+    python = "/fake/work/env/bin/python"
+    work = "/fake/work/scratch"
 
     def __init__(self, runtime: FakeRuntime, file: Path) -> None:
         self._runtime = runtime
         self.file = f"/fake/file/{file.name}"
+        self.aliases = {"/fake/file": "/ppp/file", "/fake/pip": "/ppp/pip", "/fake/work": "/ppp/work", "/fake/tmp": TMP}
         self.files: dict[str, bytes] = {}
 
-    def isolate(self) -> None:
-        self._runtime.isolated.append(self.file)
-
     def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
-        runtime = self._runtime
-        if runtime._closed.is_set():
-            raise SandboxLostError("the run was ended")
-        runtime.commands.append([*argv, f"cwd={cwd}"] if cwd else argv)
-        act = runtime._script(argv, self.files)
-        if act.lost is not None:
-            raise SandboxLostError(act.lost)
-        if act.takes_s and runtime._closed.wait(min(act.takes_s, timeout_s)):
-            raise SandboxLostError("the run was ended")
-        output = Output(runtime._matrix.limits.log_kb * 1024)
-        output.feed(act.output)
-        timed_out = act.takes_s > timeout_s
-        return Completed(
-            exit_code=None if timed_out else act.exit_code,
-            output=output.text(),
-            duration_ms=round(min(act.takes_s, timeout_s) * 1000),
-            oom=act.oom,
-        )
+        place = [f"cwd={cwd}"] if cwd else []
+        return self._runtime.perform(["run", *argv, *place], self.files, timeout_s=timeout_s)
+
+    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> Completed:
+        return self._runtime.perform(["pip", *arguments], self.files, timeout_s=timeout_s)
+
+    def look(self, package: str, *, timeout_s: float) -> Completed:
+        return self._runtime.perform(["look", package], self.files, timeout_s=timeout_s)
+
+    def prove(self, module: str, *, timeout_s: float) -> Completed:
+        return self._runtime.perform(["prove", module], self.files, timeout_s=timeout_s)
+
+    def renew(self) -> None:
+        self._runtime.perform(["renew"], self.files, timeout_s=60)
+        self.files.clear()
+
+    def isolate(self) -> None:
+        self._runtime.perform(["isolate"], self.files, timeout_s=60)
 
 
-WORD: Final = b"<word>"
+PROVED: Final = Act(proved=True)
+INSTALLED: Final = Act(output=b"Successfully installed\n")
+#: The values of marker variables, as pip's report gives them.
+MARKERS: Final = {"python_version": "3.12", "sys_platform": "linux"}
 
 
 @dataclass(slots=True, kw_only=True)
 class Cell:
-    """The script of a cell that passes; each step can be given another act. `WORD` in an output is the proof."""
+    """The script of a cell that passes; each step can be given another act.
 
-    setup: Act = Act()
-    nodeps: Act = Act(output=b"Successfully installed\n")
-    full: Act = Act(output=b"Successfully installed\n")
+    Given `full`, the package requires another, so that `full` is run; by default it requires none.
+    """
+
+    begin: Act = Act()
+    nodeps: Act = INSTALLED
+    check: Act = Act(output=b"No broken requirements found.\n")
+    renew: Act = Act()
+    full: Act | None = None
     inspect: Act | None = None
-    importing: Act = Act(output=b"\n" + WORD + b"\n")
+    isolate: Act = Act()
+    importing: Act = PROVED
     installed: list[list[str | None]] = field(default_factory=list)
     paths: list[str] = field(default_factory=lambda: ["example_lib/__init__.py"])
 
     def __call__(self, argv: Sequence[str], _files: Files) -> Act:
-        if program("environments") in argv:
-            return self.setup
-        if "--no-deps" in argv:
-            return self.nodeps
-        if "--report" in argv:
-            return self.full
-        if program("installed") in argv:
-            return self.inspect or Act(output=json.dumps(self.told).encode())
-        word = argv[-1].encode()
-        return Act(
-            output=self.importing.output.replace(WORD, word),
-            exit_code=self.importing.exit_code,
-            takes_s=self.importing.takes_s,
-            oom=self.importing.oom,
-            lost=self.importing.lost,
-        )
+        match argv:
+            case ["begin"] | ["renew"] | ["isolate"]:
+                act: Act = getattr(self, argv[0])
+                return act
+            case ["pip", "check", *_]:
+                return self.check
+            case ["pip", "install", *options]:
+                return self.nodeps if "--no-deps" in options else self.full or INSTALLED
+            case ["prove", _]:
+                return self.importing
+            case ["look", _]:
+                return self.inspect or Act(output=json.dumps(self.told).encode())
+        raise AssertionError(f"no cell does this: {argv}")
 
     @property
     def told(self) -> dict[str, object]:
         """What the program says that looks at an installation."""
         target = {"paths": self.paths, "import_names": None, "top_level": []}
-        return {"installed": self.installed, "target": target}
+        needs = {"requires": ["other"] if self.full else [], "markers": MARKERS}
+        return {"installed": self.installed, "target": target, "needs": needs}

@@ -16,7 +16,7 @@ from ppp.config import load_matrix, resource
 from ppp.model.matrix import Environment, Limits, Matrix, Platform
 from ppp.model.record import Phase
 
-LIMITS: Final = Limits(memory_mb=256, cpus=2.0, processes=64, disk_mb=64, file_mb=16, log_kb=64)
+LIMITS: Final = Limits(memory_mb=256, cpus=2.0, processes=64, open_files=256, disk_mb=64, file_mb=16, log_kb=64)
 TIMEOUTS_S: Final = {Phase.DOWNLOAD: 10, Phase.NODEPS: 60, Phase.FULL: 60, Phase.IMPORT: 5}
 SLIM: Final = Environment(id="py312-slim", python="3.12", platform=Platform.SLIM, image="python:3.12-slim")
 ALPINE: Final = Environment(id="py311-alpine", python="3.11", platform=Platform.ALPINE, image="python:3.11-alpine")

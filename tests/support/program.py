@@ -135,7 +135,13 @@ def new_program(folder: Path, index: LocalIndex) -> Iterator[Program]:
         data=folder / "data",
         matrix=matrix,
         environment=environment.id,
-        settings={"PPP_INDEX_URL": index.url, "PPP_FEED_URL": index.at("/feed"), "PPP_JOBS": "4"},
+        settings={
+            "PPP_INDEX_URL": index.url,
+            "PPP_FEED_URL": index.at("/feed"),
+            "PPP_JOBS": "4",
+            "PPP_NETWORK": "open",
+            "PPP_CANARY": "off",
+        },
     )
     try:
         yield made

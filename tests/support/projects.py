@@ -4,24 +4,17 @@ A project is a folder with a `spec.toml` and, under `files/`, what goes into its
 and gives the same bytes each time. An sdist is built by `_backend.py`, which needs only the standard library.
 """
 
-import base64
-import gzip
-import hashlib
-import io
-import tarfile
 import tomllib
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ppp.check.building import Distribution
 from ppp.model.matrix import Environment
 
 PACKAGES: Final = Path(__file__).parents[1] / "packages"
-BUILT_AT: Final = 1_704_067_200  # 2024-01-01T00:00:00Z
-ZIPPED_AT: Final = (2024, 1, 1, 0, 0, 0)
-PYPROJECT: Final = '[build-system]\nrequires = {requires}\nbuild-backend = "_backend"\nbackend-path = ["."]\n'
+BACKEND: Final = (PACKAGES / "_backend.py").read_bytes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +24,8 @@ class Expected:
     result: str = ""
     phase: str | None = None
     cause: str | None = None
+    #: Another cause that is as right.
+    instead: str | None = None
     blame: str | None = None
     detail: str = ""
     imports: list[str] | None = None
@@ -38,18 +33,12 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(Distribution):
     """A row of `tests/packages/`: what is built, what the index says of it, and what its cells come to."""
 
-    name: str
-    version: str = "1.0"
-    kind: str = "wheel"
-    tag: str = "py3-none-any"
-    requires: tuple[str, ...] = ()
-    requires_python: str | None = None
-    build_requires: tuple[str, ...] = ()
-    metadata: tuple[str, ...] = ()
-    metadata_name: str | None = None
+    generator: str = "tests"
+    backend: bytes = BACKEND
+    compression: int = 9
     yanked: bool = False
     #: What the index announces in place of the file's own sha256.
     announced_sha256: str | None = None
@@ -58,7 +47,6 @@ class Project:
     timeouts_s: Mapping[str, int] = field(default_factory=dict)
     #: Without any, it is there for others to depend on and is no cell's subject.
     expect: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -80,56 +68,9 @@ class Project:
             given = self.expect.get(key, given)
         return Expected(**given)
 
-    @property
-    def stem(self) -> str:
-        return f"{self.name.replace('-', '_')}-{self.version}"
-
-    @property
-    def filename(self) -> str:
-        return f"{self.stem}-{self.tag}.whl" if self.kind == "wheel" else f"{self.stem}.tar.gz"
-
     def build(self) -> bytes:
-        """Give the bytes of its wheel or sdist."""
-        whole = self._wheel() if self.kind == "wheel" else self._sdist()
-        return whole[: self.cut_at]
-
-    def _headers(self) -> bytes:
-        version = "2.5" if any(line.startswith("Import-Name") for line in self.metadata) else "2.1"
-        lines = [f"Metadata-Version: {version}", f"Name: {self.metadata_name or self.name}", f"Version: {self.version}"]
-        lines += [f"Requires-Python: {self.requires_python}"] if self.requires_python else []
-        lines += [f"Requires-Dist: {requirement}" for requirement in self.requires]
-        return "\n".join([*lines, *self.metadata, ""]).encode()
-
-    def _wheel(self) -> bytes:
-        info = f"{self.stem}.dist-info"
-        wheel = f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {self.tag}\n".encode()
-        content = {**self.files, f"{info}/METADATA": self._headers(), f"{info}/WHEEL": wheel}
-        record = [f"{name},sha256={_urlsafe_sha256(data)},{len(data)}" for name, data in content.items()]
-        content[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for name, data in content.items():
-                archive.writestr(zipfile.ZipInfo(name, ZIPPED_AT), data)
-        return buffer.getvalue()
-
-    def _sdist(self) -> bytes:
-        backend = (PACKAGES / "_backend.py").read_bytes()
-        pyproject = PYPROJECT.format(requires=list(self.build_requires)).encode()
-        content = {"PKG-INFO": self._headers(), "pyproject.toml": pyproject, "_backend.py": backend, **self.files}
-        buffer = io.BytesIO()
-        with (
-            gzip.GzipFile(fileobj=buffer, mode="wb", mtime=BUILT_AT) as packed,
-            tarfile.open(fileobj=packed, mode="w") as archive,
-        ):
-            for name, data in content.items():
-                member = tarfile.TarInfo(f"{self.stem}/{name}")
-                member.size, member.mtime = len(data), BUILT_AT
-                archive.addfile(member, io.BytesIO(data))
-        return buffer.getvalue()
-
-
-def _urlsafe_sha256(data: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+        """Give the bytes of its wheel or sdist, or as many of them as are there."""
+        return Distribution.build(self)[: self.cut_at]
 
 
 def all_projects() -> Iterator[Project]:

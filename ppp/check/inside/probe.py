@@ -2,9 +2,9 @@
 
 import importlib.machinery
 import json
+import os
 import platform
 import sys
-import venv  # noqa: F401 - a Python without it cannot serve
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
@@ -13,6 +13,8 @@ if __name__ == "__main__":
     print(
         json.dumps(
             {
+                "executable": os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable),
+                "folders": sorted({sys.base_prefix, sys.base_exec_prefix}),
                 "python": platform.python_version(),
                 "arch": platform.machine(),
                 "tags": [str(tag) for tag in tags.sys_tags()],

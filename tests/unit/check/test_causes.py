@@ -1,12 +1,16 @@
 """Why a phase failed and whose fault it is: each rule on its own excerpt, and whole logs as pip writes them."""
 
+import ast
+import re
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
 
-from ppp.check.causes import MAX_DETAIL, SIGNALLED, Rule, explain, help_for, one_line, rules
+from ppp.check.causes import MAX_DETAIL, Rule, causes, explain, one_line, rules, top_levels
 from ppp.check.phases import Report
 from ppp.check.runtime import Completed
 from ppp.model.record import Blame, Outcome, Phase
@@ -51,6 +55,14 @@ error: failed-wheel-build-for-install
 \N{MULTIPLICATION SIGN} Failed to build installable wheels for some pyproject.toml based projects
 ╰─> {built}
 """
+RETRIED: Final = """\
+WARNING: Retrying (Retry(total={left}, connect=None)) after connection broken by 'NewConnectionError()': /simple/other/
+"""
+POOL: Final = "HTTPSConnectionPool(host='files.example', port=443): Max retries exceeded with url: /f/other.whl"
+NOT_FOUND: Final = """\
+ERROR: Could not find a version that satisfies the requirement other (from lib) (from versions: none)
+ERROR: No matching distribution found for other
+"""
 RAISED: Final = """\
 Traceback (most recent call last):
   File "<string>", line 9, in <module>
@@ -59,9 +71,11 @@ Traceback (most recent call last):
 """
 
 
-def explained(phase: Phase, output: str, *, exit_code: int | None = 1, package: str = "lib") -> Report:
+def explained(
+    phase: Phase, output: str, *, exit_code: int | None = 1, package: str = "lib", modules: tuple[str, ...] = ()
+) -> Report:
     """Explain a command that did not succeed."""
-    return explain(phase, replace(FAILED, output=output, exit_code=exit_code), package=package)
+    return explain(phase, replace(FAILED, output=output, exit_code=exit_code), package=package, modules=modules)
 
 
 def told(report: Report) -> tuple[str, str | None, str | None]:
@@ -73,10 +87,19 @@ def told(report: Report) -> tuple[str, str | None, str | None]:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.cause)
-def test_each_rule_matches_its_own_excerpt_before_any_other(rule: Rule) -> None:
+def test_each_rule_explains_its_own_excerpt(rule: Rule) -> None:
     assert rule.pattern.search(rule.excerpt)
-    causes = {explained(phase, rule.excerpt).cause for phase in rule.phases}
-    assert rule.cause in causes
+    for phase in rule.phases:
+        report = explained(phase, rule.excerpt, package="example")
+        assert told(report) == (rule.outcome, rule.cause, rule.blame), phase
+
+
+@pytest.mark.parametrize("place", range(len(rules())), ids=[rule.cause for rule in rules()])
+def test_each_rule_is_needed_for_its_own_excerpt(place: int) -> None:
+    rule, others = rules()[place], [*rules()[:place], *rules()[place + 1 :]]
+    for phase in rule.phases:
+        instead = next((r for r in others if phase in r.phases and r.pattern.search(rule.excerpt)), None)
+        assert instead is None or instead.cause != rule.cause
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.cause)
@@ -87,14 +110,54 @@ def test_no_rule_matches_a_log_of_success(rule: Rule) -> None:
     assert not rule.pattern.search(log)
 
 
-def test_causes_are_named_once_and_helped_each() -> None:
-    causes = [rule.cause for rule in rules()]
-    assert len(causes) == len(set(causes))
-    for cause in {*causes, *SIGNALLED}:
-        sentence = help_for(cause)
-        assert sentence, cause
-        assert sentence.endswith("."), cause
-    assert help_for("no-such-cause") is None
+# Calls whose argument at this place names a cause.
+MAKERS: Final = {"_ours": 0, "DownloadError": 0, "_report": 2}
+
+
+def causes_in_code() -> Iterator[str]:
+    """Give each cause that a call in our code names."""
+    for path in sorted(Path("ppp").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            made = node.func.id if isinstance(node.func, ast.Name) else ""
+            named = [keyword.value for keyword in node.keywords if keyword.arg == "cause"]
+            named += node.args[MAKERS[made] :][:1] if made in MAKERS else []
+            named += [way for value in named if isinstance(value, ast.BoolOp) for way in value.values]
+            for value in named:
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield value.value
+
+
+def words_in_code() -> set[str]:
+    """Give every text that stands in our code as a whole."""
+    trees = (ast.parse(path.read_text("utf-8")) for path in Path("ppp").rglob("*.py"))
+    return {
+        n.value for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    }
+
+
+def test_whatever_can_be_found_is_helped() -> None:
+    in_code = set(causes_in_code())
+    assert {"oom", "sandbox", "file-size", "missing-file", "unclassified"} <= in_code, "is the code still read rightly?"
+    assert {rule.cause for rule in rules()} | in_code <= causes().keys()
+
+
+def test_whatever_is_helped_can_be_found() -> None:
+    assert causes().keys() <= {rule.cause for rule in rules()} | words_in_code()
+
+
+@pytest.mark.parametrize("cause", causes())
+def test_help_is_one_to_four_plain_sentences(cause: str) -> None:
+    held = causes()[cause]
+    assert re.fullmatch(r"[a-z][a-z0-9-]{0,63}", cause)
+    assert held.title == held.title.strip(" .")
+    for words in (held.meaning, held.maintainer, held.user):
+        plain = re.sub(r"`[^`]*`", "code", words)
+        assert "`" not in plain
+        assert words == " ".join(words.split())
+        assert words.endswith(".")
+        assert 1 <= len(re.findall(r"\.(?= |$)", plain)) <= 4, words
 
 
 # ---------------------------------------------------------------- typed signals come first
@@ -212,6 +275,56 @@ def test_requires_python_of_the_target_is_na_and_of_a_dependency_a_failure() -> 
     assert told(dependency) == ("FAIL", "requires-python", "dependency")
 
 
+def test_a_dependency_of_which_no_version_can_be_read_has_bad_metadata() -> None:
+    ignored = "WARNING: Ignoring version 1.5 of other-lib since it has invalid metadata:\nRequested Other_Lib has it\n"
+    missing = "ERROR: No matching distribution found for {}\n"
+    passed_over = ignored + missing.format("Other_Lib[x]<2")
+    assert told(explained(Phase.FULL, passed_over)) == ("FAIL", "bad-metadata", "dependency")
+    assert explained(Phase.FULL, ignored + missing.format("third")).cause == "no-distribution"
+    assert explained(Phase.FULL, missing.format("other-lib") + ignored).cause == "no-distribution"
+
+
+@pytest.mark.parametrize(
+    ("line", "cause", "blame"),
+    [
+        ("      error: [Errno 2] No such file or directory: 'cpp'", "no-compiler", "environment"),
+        (
+            "      ConfigurationError: Could not run curl-config: [Errno 2] No such file or directory: 'curl-config'",
+            "no-build-tool",
+            "environment",
+        ),
+        ("      The 'linux/input.h' and 'linux/input-event-codes.h' include files", "missing-header", "environment"),
+        ("      error: <urlopen error [Errno -2] Name does not resolve>", "needs-network", "package"),
+        (
+            "ERROR: Error decoding metadata for /ppp/file/lib-1.0-py3-none-any.whl: 'utf-8' codec can't decode byte",
+            "bad-metadata",
+            "package",
+        ),
+    ],
+)
+def test_what_a_build_lacks(line: str, cause: str, blame: str) -> None:
+    log = COMPILER.format(target="lib", built="lib").replace("error: command 'gcc' failed: No such file", "error: no")
+    assert told(explained(Phase.NODEPS, f"{line}\n{log}")) == ("FAIL", cause, blame)
+
+
+@pytest.mark.parametrize(
+    ("lines", "detail"),
+    [
+        ("      warning: this is old\n      AssertionError\n", "AssertionError"),
+        ("      warning: this is old\n      it cannot go on\n\n", "it cannot go on"),
+        ("      ValueError: no\n      gave up\n", "ValueError: no"),
+        ("      meson.build:1:0: no\n\n      A full log can be found at /tmp/x\n", "meson.build:1:0: no"),
+    ],
+)
+def test_of_a_build_that_fails_its_last_words_tell_most(lines: str, detail: str) -> None:
+    log = INNER.replace("installing build dependencies", "getting requirements")
+    cut = log.index("lines of output]\n") + len("lines of output]\n")
+    log = f"{log[:cut]}{lines}{log[log.index('      [end of output]') :]}error: metadata-generation-failed\n"
+    log = log.replace("ERROR: Failed to build 'file:///in/lib-1.0.tar.gz' when getting requirements\n", "")
+    report = explained(Phase.NODEPS, log)
+    assert (report.cause, report.detail) == ("build-backend", detail)
+
+
 def test_a_conflict_within_its_own_requirements_is_the_packages() -> None:
     log = "ERROR: Cannot install lib==1.0 because these package versions have conflicting dependencies.\n"
     assert told(explained(Phase.FULL, log)) == ("FAIL", "conflict", "package")
@@ -222,9 +335,12 @@ def test_a_conflict_within_its_own_requirements_is_the_packages() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'NewConnectionError'",
         "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
         "OSError: [Errno 27] File too large",
+        "ERROR: Could not install packages due to an OSError: [Errno 12] Cannot allocate memory: '/tmp/tmpdvk307gx'",
+        "      MemoryError",
+        "MemoryError: cannot allocate memory for array",
+        "cc1plus: out of memory allocating 65536 bytes after a total of 135168 bytes",
         "c++: fatal error: Killed signal terminated program cc1plus",
         "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
     ],
@@ -232,6 +348,129 @@ def test_a_conflict_within_its_own_requirements_is_the_packages() -> None:
 def test_what_is_ours_is_an_error_and_nobodys_fault(line: str) -> None:
     report = explained(Phase.FULL, f"{line}\n{COMPILER.format(target='lib', built='cffi')}")
     assert (report.outcome, report.blame) == (Outcome.ERROR, Blame.INFRASTRUCTURE)
+
+
+# ---------------------------------------------------------------- the network
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        NOT_FOUND,
+        "ERROR: Failed to build 'file:///in/lib-1.0.tar.gz' when installing build dependencies\n",
+        "ERROR: ResolutionImpossible: for help visit the documentation\n",
+    ],
+)
+@pytest.mark.parametrize("indent", ["", "      "])
+def test_retries_that_were_used_up_are_ours(end: str, indent: str) -> None:
+    log = "".join(indent + RETRIED.format(left=left) for left in range(4, -1, -1)) + end
+    report = explained(Phase.FULL, log)
+    assert told(report) == ("ERROR", "network", "infrastructure")
+    assert report.detail == "after connection broken by 'NewConnectionError()': /simple/other/"
+
+
+def test_a_retry_that_helped_excuses_nothing() -> None:
+    once = RETRIED.format(left=4)
+    assert told(explained(Phase.FULL, once + NOT_FOUND)) == ("FAIL", "no-distribution", "dependency")
+    assert told(explained(Phase.FULL, once + COMPILER.format(target="lib", built="lib")))[:2] == ("FAIL", "no-compiler")
+
+
+def test_a_build_that_fails_by_itself_is_not_excused_by_the_network() -> None:
+    log = RETRIED.format(left=0) + COMPILER.format(target="lib", built="lib")
+    assert told(explained(Phase.FULL, log)) == ("FAIL", "no-compiler", "environment")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        f"ERROR: Could not install packages due to an OSError: {POOL} (Caused by ResponseError('too many 503 errors'))",
+        "  ERROR: HTTP error 404 while getting https://files.example/f/other-1.0-py3-none-any.whl",
+        "ERROR: Could not install requirement other from https://files.example/f because of HTTP error 404",
+        "error: incomplete-download\n\n\N{MULTIPLICATION SIGN} Download failed after 6 attempts because",
+        'ERROR: Exception:\n  File "/ppp/pip/_vendor/urllib3/connectionpool.py", line 716, in urlopen\nValueError: no',
+    ],
+)
+def test_what_pip_itself_could_not_fetch_is_ours(end: str) -> None:
+    log = f"Processing /in/lib-1.0-py3-none-any.whl\nCollecting other (from lib==1.0)\n{end}\n"
+    assert told(explained(Phase.FULL, log)) == ("ERROR", "network", "infrastructure")
+
+
+def test_a_build_that_reaches_out_is_the_packages() -> None:
+    log = (
+        "  \u2570\u2500> [30 lines of output]\n"
+        "          raise URLError(err)\n"
+        "      urllib.error.URLError: <urlopen error [Errno -2] Name or service not known>\n"
+        "      [end of output]\n"
+        "ERROR: Failed to build 'file:///in/lib-1.0.tar.gz' when getting requirements to build wheel\n"
+    )
+    report = explained(Phase.NODEPS, log)
+    assert told(report) == ("FAIL", "needs-network", "package")
+    assert report.detail == "urllib.error.URLError: <urlopen error [Errno -2] Name or service not known>"
+
+
+def test_rust_that_cannot_be_fetched_is_a_missing_tool() -> None:
+    log = (
+        "      Checking for Rust toolchain....\n"
+        "      Rust not found, installing into a temporary directory\n"
+        "      httpx.ConnectError: [Errno -2] Name or service not known\n"
+        "error: metadata-generation-failed\n\n"
+        "\N{MULTIPLICATION SIGN} Encountered error while generating package metadata.\n"
+        "\u2570\u2500> from file:///in/lib-1.0.tar.gz\n"
+    )
+    report = explained(Phase.NODEPS, log)
+    assert told(report) == ("FAIL", "no-build-tool", "environment")
+    assert report.detail == "Rust not found, installing into a temporary directory"
+
+
+# ---------------------------------------------------------------- a dependency that is built
+
+
+def test_a_dependency_whose_requirements_cannot_be_told_is_named() -> None:
+    log = (
+        "Collecting PyYAML==5.4.1 (from lib==1.0)\n"
+        "      AttributeError: 'build_ext' object has no attribute 'cython_sources'\n"
+        "ERROR: Failed to build 'PyYAML' when getting requirements to build wheel\n"
+    )
+    report = explained(Phase.FULL, log)
+    assert told(report) == ("FAIL", "build-backend", "dependency")
+    assert report.detail == "pyyaml: AttributeError: 'build_ext' object has no attribute 'cython_sources'"
+
+
+def test_what_breaks_pip_while_it_collects_is_the_project_it_began_last() -> None:
+    log = (
+        "Processing /in/lib-1.0-py3-none-any.whl\n"
+        "Collecting six (from lib==1.0)\n"
+        "Collecting numpy==1.19.5 (from lib==1.0)\n"
+        "ERROR: Exception:\nTraceback (most recent call last):\n"
+        "pip._vendor.pyproject_hooks._impl.BackendUnavailable: Cannot import 'setuptools.build_meta'\n"
+    )
+    report = explained(Phase.FULL, log)
+    assert told(report) == ("FAIL", "build-backend", "dependency")
+    assert report.detail == "numpy: BackendUnavailable: Cannot import 'setuptools.build_meta'"
+
+
+def test_what_breaks_once_all_is_collected_is_nobody_in_particular() -> None:
+    log = (
+        "Collecting six (from lib==1.0)\nInstalling collected packages: six, lib\n"
+        "ERROR: Could not install packages due to an OSError: RECORD\n"
+    )
+    assert told(explained(Phase.FULL, log)) == ("FAIL", "bad-wheel", "package")
+
+
+@pytest.mark.parametrize(
+    ("line", "blame"),
+    [
+        ("ERROR: lib has an invalid wheel, .dist-info directory not found", "package"),
+        ("ERROR: other has an invalid wheel, .dist-info directory not found", "dependency"),
+        (
+            "ERROR: For req: other==1.0. The wheel '/x' has a file '/y' trying to install outside the target directory",
+            "dependency",
+        ),
+        ("Discarding x: Requested other==1.0 from https://x has inconsistent name: expected 'other'", "dependency"),
+    ],
+)
+def test_a_broken_wheel_is_of_whom_it_names(line: str, blame: str) -> None:
+    assert told(explained(Phase.FULL, f"{line}\n")) == ("FAIL", "bad-wheel", blame)
 
 
 # ---------------------------------------------------------------- what an import raised
@@ -248,6 +487,13 @@ def test_what_is_ours_is_an_error_and_nobodys_fault(line: str) -> None:
         ("ImportError: libGL.so.1: cannot open shared object file: No such file", "shared-library", "environment"),
         ("ImportError: Error loading shared library libstdc++.so.6: No such file", "shared-library", "environment"),
         ("ImportError: Error relocating /w/x.so: __cxa_throw: symbol not found", "shared-library", "environment"),
+        (
+            "ImportError: Error relocating /w/site-packages/lib/x.so: __memcpy_chk: symbol not found",
+            "shared-library",
+            "package",
+        ),
+        ("KeyError: 'DISPLAY'", "no-display", "environment"),
+        ('Xlib.error.DisplayNameError: Bad display name ""', "no-display", "environment"),
         ("AttributeError: module 'collections' has no attribute 'Mapping'", "import-error", "package"),
         ("lib.errors.BadThing: it went wrong", "import-error", "package"),
         ("lib.errors.ConfigError: it went wrong", "import-error", "package"),
@@ -262,6 +508,103 @@ def test_an_import_that_raised(line: str, cause: str, blame: str) -> None:
 def test_the_last_exception_speaks_of_a_chain() -> None:
     log = RAISED.format(line="KeyError: 'HOME'") + RAISED.format(line="ValueError: no home")
     assert explained(Phase.IMPORT, log).detail == "ValueError: no home"
+
+
+FLASK: Final = """\
+Traceback (most recent call last):
+  File "<string>", line 1, in <module>
+  File "/ppp/work/full/lib/python3.12/site-packages/flask/__init__.py", line 14, in <module>
+    from jinja2 import escape
+  File "/ppp/work/full/lib/python3.12/site-packages/jinja2/__init__.py", line 12, in <module>
+    from .environment import Environment
+  File "/ppp/work/full/lib/python3.12/site-packages/jinja2/filters.py", line 13, in <module>
+    from markupsafe import soft_unicode
+ImportError: cannot import name 'soft_unicode' from 'markupsafe'
+"""
+CALLED: Final = """\
+Traceback (most recent call last):
+  File "/w/lib/python3.12/site-packages/lib/__init__.py", line 3, in <module>
+    other.configure(nothing=True)
+  File "/w/lib/python3.12/site-packages/other/config.py", line 9, in configure
+    {statement}
+{line}
+"""
+
+
+def test_a_module_of_a_dependency_that_cannot_be_run_is_its_fault() -> None:
+    report = explained(Phase.IMPORT, FLASK, package="flask", modules=("flask",))
+    assert told(report) == ("FAIL", "import-error", "dependency")
+    assert report.detail
+    assert report.detail.startswith("jinja2: ImportError: cannot import name 'soft_unicode'")
+
+
+@pytest.mark.parametrize("modules", [("jinja2",), ("flask", "jinja2"), ("jinja2.ext",), ()])
+def test_a_module_of_the_targets_own_is_the_packages(modules: tuple[str, ...]) -> None:
+    assert told(explained(Phase.IMPORT, FLASK, modules=modules)) == ("FAIL", "import-error", "package")
+
+
+def test_a_dependency_that_was_called_wrongly_is_the_callers() -> None:
+    log = CALLED.format(statement="raise TypeError(nothing)", line="TypeError: unexpected argument 'nothing'")
+    assert told(explained(Phase.IMPORT, log, modules=("lib",))) == ("FAIL", "import-error", "package")
+
+
+@pytest.mark.parametrize("module", ["distutils", "pkg_resources", "yaml"])
+def test_whoever_asks_for_a_module_that_lacks_is_to_blame(module: str) -> None:
+    log = CALLED.format(statement=f"import {module}", line=f"ModuleNotFoundError: No module named '{module}'")
+    assert explained(Phase.IMPORT, log, modules=("lib",)).blame is Blame.DEPENDENCY
+    assert explained(Phase.IMPORT, log, modules=("lib", "other")).blame is Blame.PACKAGE
+
+
+def test_the_last_traceback_speaks_of_a_chain() -> None:
+    caught = FLASK + "\nDuring handling of the above exception, another exception occurred:\n\n"
+    log = caught + RAISED.format(line="ValueError: no template engine").replace("/lib/", "/flask/")
+    assert told(explained(Phase.IMPORT, log, modules=("flask",)))[2] == "package"
+
+
+def test_a_file_that_cannot_be_parsed_is_its_owners() -> None:
+    frame = '  File "/w/site-packages/old.py", line 3\n    print "x"\n    ^^^^^^^^^\nSyntaxError: Missing parentheses\n'
+    log = RAISED.format(line="").rstrip("\n") + "\n" + frame
+    assert told(explained(Phase.IMPORT, log, modules=("lib",))) == ("FAIL", "import-error", "dependency")
+    assert told(explained(Phase.IMPORT, log, modules=("lib", "old"))) == ("FAIL", "import-error", "package")
+
+
+def test_a_library_that_a_dependency_lacks_is_its_fault() -> None:
+    log = FLASK.replace("cannot import name", "libGL.so.1: cannot open shared object file:")
+    assert told(explained(Phase.IMPORT, log, modules=("flask",))) == ("FAIL", "shared-library", "dependency")
+    assert told(explained(Phase.IMPORT, log, modules=("jinja2",))) == ("FAIL", "shared-library", "environment")
+
+
+def test_an_exception_without_a_usual_name_has_its_owner_too() -> None:
+    log = FLASK.replace("ImportError", "Trouble")
+    assert told(explained(Phase.IMPORT, log, modules=("flask",))) == ("FAIL", "import-error", "dependency")
+    assert told(explained(Phase.IMPORT, log, modules=("jinja2",))) == ("FAIL", "import-error", "package")
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (
+            "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='x.example'): Max retries exceeded",
+            "needs-network",
+        ),
+        ("socket.gaierror: [Errno -3] Temporary failure in name resolution", "needs-network"),
+        ("OSError: [Errno 101] Network is unreachable", "needs-network"),
+        ("ConnectionRefusedError: [Errno 111] Connection refused", "needs-network"),
+        ("OSError: [Errno 2] No such file or directory: '/etc/lib'", "import-error"),
+        ("ImportError: Unable to find zbar shared library", "shared-library"),
+        ("ImportError: failed to find libmagic.  Check your installation", "shared-library"),
+        ("OSError: PortAudio library not found", "shared-library"),
+        ("- couldn't import psycopg 'python' implementation: libpq library not found", "shared-library"),
+    ],
+)
+def test_what_an_import_lacks(line: str, cause: str) -> None:
+    report = explained(Phase.IMPORT, RAISED.format(line=line))
+    assert (report.cause, report.detail) == (cause, " ".join(line.split()))
+
+
+def test_the_top_level_of_an_installation() -> None:
+    paths = ["_lib.py", "lib/__init__.py", "lib/sub/x.py", "_lib_c.cpython-312-x86_64-linux-gnu.so", "../../bin/lib"]
+    assert top_levels([*paths, "lib-1.0.dist-info/RECORD", "lib.pth", ""]) == ("_lib", "_lib_c", "lib")
 
 
 # ---------------------------------------------------------------- hostile output

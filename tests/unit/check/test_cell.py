@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from fake_runtime import WORD, Act, FakeRuntime, Files, prepared
+from fake_runtime import INSTALLED, MARKERS, PROVED, Act, FakeRuntime, Files, prepared
 from fake_runtime import Cell as Script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from places import LIMITS, SLIM, TIMEOUTS_S, tiny_matrix
 
-from ppp.check.cell import CUT, LOG_TAIL, Checker, Observation
+from ppp.check.cell import CUT, LOG_TAIL, NOTHING_TO_ADD, Checker, Observation, needs_more
 from ppp.check.choose import IndexFile
 from ppp.check.index import DownloadError, DownloadTimeoutError
 from ppp.config import schema_mistakes
@@ -45,12 +45,14 @@ class FakeIndex:
     page: tuple[IndexFile, ...] | Exception = (WHEEL,)
     trouble: Exception | None = None
     fetched: list[tuple[float, int]] = field(default_factory=list)
+    #: The pages of what the release depends on.
+    others: dict[str, tuple[IndexFile, ...] | Exception] = field(default_factory=dict)
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
-        assert package == CELL.release.package
-        if isinstance(self.page, Exception):
-            raise self.page
-        return self.page
+        page = self.page if package == CELL.release.package else self.others[package]
+        if isinstance(page, Exception):
+            raise page
+        return page
 
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
         self.fetched.append((timeout_s, max_bytes))
@@ -73,7 +75,6 @@ class Bench:
     def check(self, **facts: object) -> Observation:
         matrix = tiny_matrix(SLIM)
         self.runtime = FakeRuntime(matrix, self.script)
-        words = iter(f"word-{n}" for n in range(100))
         checker = Checker(
             index=self.index,
             runtime=self.runtime,
@@ -81,7 +82,6 @@ class Bench:
             node=NODE,
             hosts=lambda: self.hosts,
             clock=lambda: NOW + 0.9,
-            word=lambda: next(words),
         )
         observation = checker.check(CELL, prepared(SLIM, **facts))
         keeps_its_word(observation)
@@ -108,16 +108,13 @@ def keeps_its_word(observation: Observation) -> None:
 
 
 def name_of(argv: Sequence[str]) -> str:
-    text = " ".join(argv)
-    for mark, name in (
-        ("--no-deps", "nodeps"),
-        ("--report", "full"),
-        ("import venv", "setup"),
-        ("from_report", "look"),
-    ):
-        if mark in text:
-            return name
-    return f"import {argv[-3] if argv[-1].startswith('cwd=') else argv[-2]}"
+    match argv:
+        case ["pip", "install", *options]:
+            return "nodeps" if "--no-deps" in options else "full"
+        case ["look", _]:
+            return "look"
+        case _:
+            return " ".join(argv)
 
 
 @pytest.fixture
@@ -138,7 +135,7 @@ def verdict(record: Record) -> tuple[str, str | None, str | None]:
 
 def test_a_cell_that_passes_says_all_there_is_to_say(bench: Bench) -> None:
     installed: list[list[str | None]] = [["Zed", "2.0", None], ["Example_Lib", "2.1.0", "5a" * 32]]
-    bench.script = Script(installed=installed, importing=Act(output=b"chatter\n" + WORD + b"\n"))
+    bench.script = Script(installed=installed, importing=Act(output=b"chatter\n", proved=True))
     observation = bench.check(standin=True)
     record = observation.record
     assert outcomes(record) == "PASS PASS PASS PASS"
@@ -158,19 +155,86 @@ def test_a_cell_that_passes_says_all_there_is_to_say(bench: Bench) -> None:
 
 
 def test_the_steps_stand_in_their_order(bench: Bench) -> None:
-    bench.check()
-    assert bench.commands == ["setup", "nodeps", "full", "look", "import example_lib"]
+    bench.script = Script(full=INSTALLED)
+    record = bench.record()
+    assert outcomes(record) == "PASS PASS PASS PASS"
+    assert bench.commands == [
+        "begin", "nodeps", "look", "renew", "full", "look", "isolate", "prove example_lib",
+    ]  # fmt: skip
+    assert record.grounds == {}
 
 
-def test_every_module_is_imported_in_an_empty_folder_with_a_word_of_its_own(bench: Bench) -> None:
+def test_a_package_that_requires_nothing_is_not_installed_a_second_time(bench: Bench) -> None:
+    bench.script = Script(installed=[["example-lib", "2.1.0", None]])
+    record = bench.record()
+    assert outcomes(record) == "PASS PASS PASS PASS"
+    assert bench.commands == ["begin", "nodeps", "look", "pip check", "isolate", "prove example_lib"]
+    assert record.grounds == {Phase.FULL: NOTHING_TO_ADD}
+    assert [i.name for i in record.installed] == ["example-lib"]
+
+
+def test_what_pip_finds_missing_is_installed_whatever_the_metadata_says(bench: Bench) -> None:
+    bench.script = Script(check=Act(exit_code=1, output=b"example-lib 2.1.0 requires other, which is not installed.\n"))
+    record = bench.record()
+    assert outcomes(record) == "PASS PASS PASS PASS"
+    assert bench.commands[3:6] == ["pip check", "renew", "full"]
+    assert record.grounds == {}
+
+
+def test_a_check_that_is_killed_is_no_ground(bench: Bench) -> None:
+    bench.script = Script(check=Act(exit_code=-9))
+    assert bench.record().grounds == {}
+    assert "full" in bench.commands
+
+
+def test_what_was_installed_is_told_of_the_last_installation(bench: Bench) -> None:
+    given = Script(full=INSTALLED)
+
+    def script(argv: Sequence[str], files: Files) -> Act:
+        installed: list[list[str | None]] = [["example-lib", "2.1.0", None]]
+        given.installed = [*installed, ["other", "1.0", None]] if "renew" in bench.commands else installed
+        return given(argv, files)
+
+    bench.script = script
+    assert [i.name for i in bench.record().installed] == ["example-lib", "other"]
+    given.full = GCC
+    assert bench.record().installed == ()
+
+
+def test_bytes_are_told_of_each_phase_that_had_any(bench: Bench) -> None:
+    got = replace(INSTALLED, received_bytes=1000)
+    bench.script = Script(nodeps=got, full=replace(got, received_bytes=2**40), importing=PROVED)
+    assert bench.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 1000, Phase.FULL: 2**40}
+    bench.script = Script(nodeps=got)
+    assert bench.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 1000}
+    bench.script = Script(nodeps=replace(GCC, received_bytes=7))
+    assert bench.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 7}
+
+
+def test_every_module_is_proved_once_there_is_no_network(bench: Bench) -> None:
     bench.script = Script(paths=["beta.py", "alpha.py", "example_lib/__init__.py"])
     record = bench.record()
     assert record.imports == ("example_lib", "beta", "alpha")
-    assert bench.runtime is not None
-    imports = [argv for argv in bench.runtime.commands if name_of(argv).startswith("import")]
-    assert [argv[-2] for argv in imports] == ["word-0", "word-1", "word-2"]
-    assert {argv[-1] for argv in imports} == {"cwd=/fake/work/empty"}
-    assert all("-I" in argv for argv in imports)
+    assert bench.commands[-4:] == ["isolate", "prove example_lib", "prove beta", "prove alpha"]
+
+
+@pytest.mark.parametrize(
+    ("requires", "expected"),
+    [
+        ([], False),
+        (["other"], True),
+        (["other>=2; python_version < '3.9'"], False),
+        (["other; sys_platform == 'linux'"], True),
+        (["other; extra == 'speed'"], False),
+        (["other; extra != 'speed'"], True),
+        (["other; python_version < '3' and extra == 'x'", "more[fast]"], True),
+        (["other; platform_system == 'Linux'"], True),
+        (["no requirement at all, this"], True),
+        (["other @ https://files.example/other.whl"], True),
+    ],
+)
+def test_what_more_is_needed_here(requires: list[str], *, expected: bool) -> None:
+    assert needs_more(requires, MARKERS) is expected
 
 
 def test_the_file_is_fetched_within_its_limits(bench: Bench) -> None:
@@ -181,6 +245,7 @@ def test_the_file_is_fetched_within_its_limits(bench: Bench) -> None:
 def test_nothing_to_import_is_a_pass_that_says_so(bench: Bench) -> None:
     bench.script = Script(paths=["example_lib-stubs/__init__.pyi"])
     record = bench.record()
+    assert "isolate" not in bench.commands
     assert outcomes(record) == "PASS PASS PASS SKIP"
     assert verdict(record) == ("PASS", None, None)
     assert record.detail == "it holds type stubs only"
@@ -257,8 +322,9 @@ GCC: Final = Act(output=b"      error: command 'gcc' failed: No such file or dir
         ("full", Act(exit_code=-9, oom=True), ("ERROR", "oom", "infrastructure")),
         ("nodeps", Act(lost="the engine went away"), ("ERROR", "sandbox", "infrastructure")),
         ("full", Act(lost="the engine went away"), ("ERROR", "sandbox", "infrastructure")),
-        ("setup", Act(exit_code=1, output=b"no venv"), ("ERROR", "sandbox", "infrastructure")),
-        ("setup", Act(lost="no room"), ("ERROR", "sandbox", "infrastructure")),
+        ("begin", Act(lost="no room"), ("ERROR", "sandbox", "infrastructure")),
+        ("check", Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
+        ("isolate", Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
         ("inspect", Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
     ],
 )
@@ -268,10 +334,23 @@ def test_an_installation_that_does_not_succeed(
     bench.script = Script(**{step: act})
     record = bench.record()
     assert verdict(record) == expected
-    failed = {"setup": "nodeps", "inspect": "full"}.get(step, step)
+    failed = {"begin": "nodeps", "inspect": "nodeps", "check": "full", "isolate": "import"}.get(step, step)
     assert record.failed_phase == failed
     place = STEPS.index(failed)
     assert list(record.outcomes) == ["PASS"] * place + [expected[0]] + ["SKIP"] * (3 - place)
+
+
+def test_a_sandbox_that_is_lost_while_it_is_renewed_is_ours(bench: Bench) -> None:
+    bench.script = Script(full=INSTALLED, renew=Act(lost="gone"), installed=[["example-lib", "2.1.0", None]])
+    record = bench.record()
+    assert verdict(record) == ("ERROR", "sandbox", "infrastructure")
+    assert (record.failed_phase, record.detail) == (Phase.FULL, "gone")
+
+
+def test_a_sandbox_that_is_lost_says_why(bench: Bench) -> None:
+    bench.script = Script(begin=Act(lost="the container did not start: no space left on device"))
+    assert bench.record().detail == "the container did not start: no space left on device"
+    assert bench.commands == ["begin"]
 
 
 @pytest.mark.parametrize(("step", "phase"), [("nodeps", Phase.NODEPS), ("full", Phase.FULL)])
@@ -301,7 +380,7 @@ def test_a_target_that_pip_finds_no_file_for_does_not_claim_it(bench: Bench) -> 
 
 def told(**changes: object) -> dict[str, Any]:
     target = {"paths": ["example_lib.py"], "import_names": None, "top_level": []}
-    return {"installed": [], "target": target} | changes
+    return {"installed": [], "target": target, "needs": {"requires": [], "markers": MARKERS}} | changes
 
 
 @pytest.mark.parametrize(
@@ -324,6 +403,9 @@ def told(**changes: object) -> dict[str, Any]:
         json.dumps(told(target=None)),
         json.dumps(told(target={"paths": 1})),
         json.dumps(told(target={"paths": None, "import_names": None, "top_level": []})),
+        json.dumps(told(needs=None)),
+        json.dumps(told(needs={"requires": [1], "markers": MARKERS})),
+        json.dumps(told(needs={"requires": ["x; python_version < '3'"], "markers": None})),
     ],
     ids=lambda text: text[:40],
 )
@@ -331,8 +413,8 @@ def test_what_cannot_be_read_of_an_installation_is_ours(bench: Bench, output: st
     bench.script = Script(inspect=Act(output=output.encode()))
     record = bench.record()
     assert verdict(record) == ("ERROR", "sandbox", "infrastructure")
-    assert record.failed_phase is Phase.FULL
-    assert "import example_lib" not in bench.commands
+    assert record.failed_phase is Phase.NODEPS
+    assert bench.commands == ["begin", "nodeps", "look"]
 
 
 HOSTILE: Final = "\x1b]0;owned\x07\u202e<script>\x00\ud800" + "A" * 1000
@@ -355,7 +437,7 @@ def test_no_hostile_name_reaches_a_command(bench: Bench, name: str) -> None:
     bench.script = Script(inspect=Act(output=json.dumps(told(target=target)).encode()))
     record = bench.record()
     assert record.imports == ("lib",)
-    assert bench.commands[-1] == "import lib"
+    assert bench.commands[-1] == "prove lib"
 
 
 json_values = st.recursive(
@@ -374,6 +456,13 @@ claims = st.fixed_dictionaries(
             }
         )
         | json_values,
+        "needs": st.fixed_dictionaries(
+            {
+                "requires": st.lists(st.sampled_from(["other", "other; os_name == 'nt'"]) | json_values, max_size=3),
+                "markers": st.dictionaries(st.sampled_from(["os_name", "extra"]), json_values) | json_values,
+            }
+        )
+        | json_values,
     }
 )
 
@@ -385,6 +474,64 @@ def test_whatever_an_installation_claims_the_record_keeps_to_its_schema(bench: B
     assert bench.record().result in {Result.PASS, Result.ERROR}
 
 
+# ---------------------------------------------------------------- what a dependency lacks
+
+PASSED_OVER: Final = """\
+ERROR: Ignored the following versions that require a different python version: 9.0 Requires-Python >=3.99
+"""
+NOTHING: Final = """\
+ERROR: Could not find a version that satisfies the requirement Other_Lib[x]<2,>=1 (from example-lib) (from versions: {})
+ERROR: No matching distribution found for Other_Lib[x]<2,>=1
+"""
+
+
+def other(version: str, tag: str, requires_python: str | None = None) -> IndexFile:
+    return replace(WHEEL, filename=f"other_lib-{version}-{tag}.whl", requires_python=requires_python)
+
+
+@pytest.mark.parametrize("log", [NOTHING.format("none"), PASSED_OVER + NOTHING.format("none")])
+@pytest.mark.parametrize(
+    ("page", "cause"),
+    [
+        ((), "no-distribution"),
+        ((other("1.5", "py3-none-win32"),), "no-distribution"),
+        ((other("1.5", "py3-none-any", ">=3.99"),), "requires-python"),
+        ((other("9.0", "py3-none-any", ">=3.99"),), "no-distribution"),
+        (UnknownPackageError("the index has no package 'other-lib'", hint=""), "no-distribution"),
+    ],
+)
+def test_the_index_says_what_a_dependency_lacks(
+    bench: Bench, log: str, page: tuple[IndexFile, ...] | Exception, cause: str
+) -> None:
+    bench.index.others["other-lib"] = page
+    bench.script = Script(full=Act(output=log.encode(), exit_code=1))
+    record = bench.record()
+    assert verdict(record) == ("FAIL", cause, "dependency")
+    assert (record.detail or "").endswith("No matching distribution found for Other_Lib[x]<2,>=1")
+
+
+def test_of_a_page_that_nobody_can_read_nothing_is_known(bench: Bench) -> None:
+    bench.index.others["other-lib"] = IndexUnreachableError("no page for 'other-lib'", hint="")
+    bench.script = Script(full=Act(output=NOTHING.format("none").encode(), exit_code=1))
+    observation = bench.check()
+    assert verdict(observation.record) == ("ERROR", "network", "infrastructure")
+    assert observation.record.failed_phase is Phase.FULL
+    assert "Other_Lib" in (observation.log or "")
+
+
+def test_of_a_page_that_pip_has_read_its_word_stands(bench: Bench) -> None:
+    bench.index.others["other-lib"] = IndexUnreachableError("no page for 'other-lib'", hint="")
+    bench.script = Script(full=Act(output=NOTHING.format("0.1, 0.2").encode(), exit_code=1))
+    assert verdict(bench.record()) == ("FAIL", "no-distribution", "dependency")
+
+
+@pytest.mark.parametrize("name", ["no such name", "other @ https://x.example/other.whl (unavailable)", "\ud800"])
+def test_what_is_no_requirement_is_not_asked_for(bench: Bench, name: str) -> None:
+    line = f"ERROR: No matching distribution found for {name}\n"
+    bench.script = Script(full=Act(output=line.encode(errors="surrogatepass"), exit_code=1))
+    assert bench.record().result is Result.FAIL
+
+
 # ---------------------------------------------------------------- import
 
 
@@ -392,11 +539,11 @@ def test_whatever_an_installation_claims_the_record_keeps_to_its_schema(bench: B
     ("act", "expected"),
     [
         (Act(output=b""), ("FAIL", "exits", "package")),
-        (Act(output=b"PASS\nok\nword\n"), ("FAIL", "exits", "package")),
-        (Act(output=b"the word is " + WORD + b" indeed\n"), ("FAIL", "exits", "package")),
-        (Act(output=b"\n" + WORD + b"\n", exit_code=1), ("FAIL", "exits", "package")),
+        (Act(output=b"PASS\nimported\nproved: true\n"), ("FAIL", "exits", "package")),
+        (Act(proved=True, exit_code=1), ("FAIL", "exits", "package")),
         (Act(exit_code=-11), ("FAIL", "crash", "package")),
-        (Act(output=b"\n" + WORD + b"\n", exit_code=-6), ("FAIL", "crash", "package")),
+        (Act(proved=True, exit_code=-6), ("FAIL", "crash", "package")),
+        (Act(proved=True, takes_s=6), ("TIMEOUT", "timeout", "unknown")),
         (Act(exit_code=-9, oom=True), ("ERROR", "oom", "infrastructure")),
         (Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
         (
@@ -418,16 +565,16 @@ def test_the_module_that_failed_is_named_and_ends_the_phase(bench: Bench) -> Non
 
     def script(argv: Sequence[str], files: Files) -> Act:
         act = passing(argv, files)
-        return Act(output=b"KeyError: 'x'\n", exit_code=1) if "beta" in argv else act
+        return Act(output=b"KeyError: 'x'\n", exit_code=1) if argv == ["prove", "beta"] else act
 
     bench.script = script
     record = bench.record()
     assert record.detail == "import beta: KeyError: 'x'"
-    assert bench.commands[-2:] == ["import example_lib", "import beta"]
+    assert bench.commands[-2:] == ["prove example_lib", "prove beta"]
 
 
 def test_a_slow_module_leaves_a_second_to_the_next(bench: Bench) -> None:
-    bench.script = Script(paths=["example_lib.py", "beta.py"], importing=Act(output=b"\n" + WORD + b"\n", takes_s=0.7))
+    bench.script = Script(paths=["example_lib.py", "beta.py"], importing=replace(PROVED, takes_s=0.7))
     matrix = tiny_matrix(SLIM, timeouts_s={Phase.IMPORT: 1})
     runtime = FakeRuntime(matrix, bench.script)
     record = Checker(index=bench.index, runtime=runtime, matrix=matrix, node=NODE).check(CELL, prepared(SLIM)).record
@@ -452,9 +599,27 @@ def test_hosts_of_the_index_are_in_neither_log_nor_detail(bench: Bench) -> None:
 
 
 def test_folders_of_the_sandbox_are_told_by_what_they_are_for(bench: Bench) -> None:
-    text = b"/fake/work/full/lib/x.py /fake/file/example.whl /fake/pip/pip\n"
+    text = b"/fake/work/env/lib/x.py /fake/file/example.whl /fake/pip/pip\n"
     bench.script = Script(full=Act(output=text, exit_code=1))
-    assert bench.check().log == "/ppp/work/full/lib/x.py /ppp/file/example.whl /ppp/pip/pip\n"
+    assert bench.check().log == "/ppp/work/env/lib/x.py /ppp/file/example.whl /ppp/pip/pip\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        (
+            "error: /tmp/pip-build-env-a1b2c3d4/overlay/lib/python3.12/site-packages/setuptools/dist.py: no",
+            "error: setuptools/dist.py: no",
+        ),
+        (f"error: /tmp/pip-install-x_y1z2w3/lib_{'5a' * 16}/setup.py", "error: setup.py"),
+        ("error: /tmp/pip-req-build-12345678/setup.py", "error: setup.py"),
+        ("error: no room in /tmp/tmpdvk307gx", "error: no room in /tmp/tmp…"),
+        ("error: <lib.Thing object at 0x7f5aba3416a0> is 0x1f", "error: <lib.Thing object at 0x…> is 0x1f"),
+    ],
+)
+def test_a_detail_is_the_same_when_the_cell_is_checked_again(bench: Bench, line: str, detail: str) -> None:
+    bench.script = Script(nodeps=Act(output=f"{line}\n".encode(), exit_code=1))
+    assert bench.record().detail == detail
 
 
 def test_a_long_log_keeps_its_end_and_says_so(bench: Bench) -> None:
@@ -494,15 +659,18 @@ def test_a_cell_that_passes_keeps_no_log(bench: Bench) -> None:
 
 acts = st.builds(
     Act,
-    output=st.binary(max_size=200) | st.sampled_from([GCC.output, b"\n" + WORD + b"\n", b"ERROR: No matching"]),
+    output=st.binary(max_size=200) | st.sampled_from([GCC.output, b"imported", b"ERROR: No matching"]),
     exit_code=st.integers(min_value=-64, max_value=255),
     oom=st.booleans(),
+    proved=st.booleans(),
+    received_bytes=st.integers(min_value=0, max_value=2**53 - 1),
     lost=st.none() | st.text(max_size=20),
 )
+STEPS_OF_A_CELL: Final = ("begin", "nodeps", "check", "renew", "full", "inspect", "isolate", "importing")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(given_acts=st.dictionaries(st.sampled_from(["setup", "nodeps", "full", "inspect", "importing"]), acts))
+@given(given_acts=st.dictionaries(st.sampled_from(STEPS_OF_A_CELL), acts))
 def test_whatever_happens_becomes_a_record(bench: Bench, given_acts: Mapping[str, Act]) -> None:
     bench.script = Script(**given_acts)  # type: ignore[arg-type]
     record = bench.record()

@@ -11,11 +11,12 @@ from typing import Final
 import pytest
 from fake_runtime import prepared
 from local_index import LocalIndex
+from packaging.requirements import Requirement
 from packaging.version import Version
 from places import SLIM, PinnedPip, host_environ, host_environment, tiny_matrix
 from projects import Project
 
-from ppp.check.choose import IndexFile, NotClaimed, choose, file_version, files_of, newest, newest_claiming
+from ppp.check.choose import IndexFile, NotClaimed, choose, file_version, files_of, lacking, newest, newest_claiming
 from ppp.check.host import HostRuntime
 from ppp.check.index import SimpleIndex
 from ppp.check.runtime import pip_environment
@@ -226,7 +227,12 @@ def test_pip_makes_the_same_choices(pinned_pip: PinnedPip, tmp_path: Path) -> No
         installable = [name for name in names if ours[name]]
         command = [str(pinned_pip.folder / "pip"), "install", "--dry-run", "--no-deps", "--quiet", "--report", "-"]
         told = subprocess.run(
-            [runtime._interpreters[here.environment.id], "-I", *command, *(f"{name}==1.0" for name in installable)],
+            [
+                runtime._interpreters[here.environment.id].executable,
+                "-I",
+                *command,
+                *(f"{name}==1.0" for name in installable),
+            ],
             env={"HOME": str(tmp_path), **pip_environment(index.url)},
             capture_output=True,
             text=True,
@@ -238,6 +244,34 @@ def test_pip_makes_the_same_choices(pinned_pip: PinnedPip, tmp_path: Path) -> No
         }
     assert theirs == {name: ours[name] for name in installable}
     assert len(installable) > 15
+
+
+# ---------------------------------------------------------------- what a dependency lacks
+
+
+@pytest.mark.parametrize(
+    ("filename", "requires_python", "cause"),
+    [
+        ("lib-1.5-py3-none-any.whl", ">=3.99", "requires-python"),
+        ("lib-1.5.tar.gz", ">=3.99", "requires-python"),
+        ("lib-1.5-cp399-cp399-manylinux_2_36_x86_64.whl", ">=3.99", "requires-python"),
+        # It would not be there with another Python either.
+        ("lib-1.5-cp399-cp399-musllinux_1_2_x86_64.whl", ">=3.99", "no-distribution"),
+        ("lib-1.5-cp312-cp312-win_amd64.whl", None, "no-distribution"),
+        # Nobody wants these.
+        ("lib-2.5-py3-none-any.whl", ">=3.99", "no-distribution"),
+        ("other-1.5-py3-none-any.whl", ">=3.99", "no-distribution"),
+        ("no distribution", ">=3.99", "no-distribution"),
+        # Pip would have taken them: it says nothing of the Python.
+        ("lib-1.5-py3-none-any.whl", None, "no-distribution"),
+        ("lib-1.5-py3-none-any.whl", "no specifier", "no-distribution"),
+        # A pre-release excluded by its Python is one more that pip passes over.
+        ("lib-1.5rc1-py3-none-any.whl", ">=3.99", "requires-python"),
+    ],
+)
+def test_what_a_dependency_lacks(filename: str, requires_python: str | None, cause: str) -> None:
+    files = [listed("lib-1.4-cp312-cp312-win_amd64.whl"), listed(filename, requires_python=requires_python)]
+    assert lacking(Requirement("Lib[extra]<2,>=1"), files, PY312) == cause
 
 
 def _some_files(name: str, tags: Sequence[str], dice: random.Random) -> list[Project]:

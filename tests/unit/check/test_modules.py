@@ -28,11 +28,21 @@ def reason(*paths: str, import_names: tuple[str, ...] | None = None) -> str:
 
 
 def test_declared_names_stand_above_what_is_there() -> None:
-    assert found("lib/__init__.py", import_names=["other"]) == ["other"]
+    assert found("lib/__init__.py", "other.py", import_names=["other"]) == ["other"]
+
+
+def test_what_is_not_there_is_not_believed_to_be_declared() -> None:
+    assert found("lib/__init__.py", import_names=["json"]) == ["lib"]
+    assert found("lib/__init__.py", import_names=["json", "lib"]) == ["lib"]
+
+
+def test_a_declared_name_may_lie_deep_within() -> None:
+    assert found("lib/inner/deep.py", "lib/__init__.py", import_names=["lib.inner"]) == ["lib.inner"]
+    assert found("lib.cpython-312-x86_64-linux-gnu.so", "a.py", import_names=["lib"]) == ["lib"]
 
 
 def test_private_names_are_declared_and_not_imported() -> None:
-    assert found(import_names=["lib", "_lib; private", "inner;private"]) == ["lib"]
+    assert found("lib.py", "_lib.py", "inner.py", import_names=["lib", "_lib; private", "inner;private"]) == ["lib"]
 
 
 def test_a_declaration_of_nothing_is_believed() -> None:
@@ -42,17 +52,17 @@ def test_a_declaration_of_nothing_is_believed() -> None:
 
 def test_declared_names_keep_their_order_and_end_somewhere() -> None:
     names = [f"name{n}" for n in reversed(range(20))]
-    assert found(import_names=names) == names[:MAX_MODULES]
+    assert found(*(f"{name}.py" for name in names), import_names=names) == names[:MAX_MODULES]
 
 
 @pytest.mark.parametrize("name", ["not a name", "../lib", "class", "1lib", "a\x00b", "\ud800", "-c", "x" * 256, "a..b"])
 def test_what_cannot_be_a_name_declares_nothing(name: str) -> None:
     assert found("other.py", import_names=[name]) == ["other"]
-    assert found("other.py", import_names=[name, "lib"]) == ["lib"]
+    assert found("other.py", "lib.py", import_names=[name, "lib"]) == ["lib"]
 
 
 def test_a_name_declared_twice_is_imported_once() -> None:
-    assert found(import_names=["lib", "lib"]) == ["lib"]
+    assert found("lib.py", import_names=["lib", "lib"]) == ["lib"]
 
 
 # ---------------------------------------------------------------- what RECORD holds

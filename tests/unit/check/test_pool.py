@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -51,14 +52,15 @@ class Yard:
         self.settled.append(number)
 
     def drain(self, count: int, *, jobs: int = 2, enough: Callable[[], bool] = lambda: False) -> None:
+        queue = iter(range(count))
         drain(
-            range(count),
+            lambda n: () if enough() else islice(queue, n),
             self.work,
             jobs=jobs,
             settle=self.settle,
-            enough=enough,
             stop=self.stop,
             close=self.closed.set,
+            keep=lambda observation: observation.record.result is not Result.ERROR,
         )
 
 
@@ -106,6 +108,27 @@ def test_each_is_settled_as_soon_as_it_is_there(yard: Yard) -> None:
     assert yard.settled == [1, 2, 3, 0]
 
 
+def test_what_comes_up_while_something_runs_is_taken(yard: Yard) -> None:
+    queue = [0]
+
+    def settle(number: int, _observation: Observation) -> None:
+        yard.settled.append(number)
+        queue.extend(range(number + 1, min(number + 3, 5)))
+
+    yard.settle = settle  # type: ignore[method-assign]
+    drain(
+        lambda n: [queue.pop() for _ in range(min(n, len(queue)))],
+        yard.work,
+        jobs=2,
+        settle=yard.settle,
+        stop=yard.stop,
+        close=yard.closed.set,
+        keep=lambda _: True,
+    )
+    assert {0, 1, 2, 3, 4} == set(yard.settled)
+    assert sorted(yard.begun) == sorted(yard.settled)
+
+
 def test_enough_begins_nothing_new_and_finishes_what_runs(yard: Yard) -> None:
     yard.drain(20, jobs=2, enough=lambda: len(yard.settled) >= 4)
     assert 4 <= len(yard.settled) <= 6
@@ -142,7 +165,7 @@ def test_a_stop_from_the_start_begins_nothing(yard: Yard) -> None:
     assert yard.closed.is_set()
 
 
-@pytest.mark.parametrize("where", ["work", "settle"])
+@pytest.mark.parametrize("where", ["take", "work", "settle"])
 def test_an_error_ends_what_runs_and_is_raised(yard: Yard, where: str) -> None:
     def task(number: int) -> Observation:
         if number == 1 and where == "work":
@@ -156,10 +179,13 @@ def test_an_error_ends_what_runs_and_is_raised(yard: Yard, where: str) -> None:
             raise ZeroDivisionError
         yard.settled.append(number)
 
+    def enough() -> bool:
+        return bool(yard.settled and where == "take" and 1 / 0)
+
     yard.task = task  # type: ignore[method-assign]
     yard.settle = settle  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
-        yard.drain(50, jobs=2)
+        yard.drain(50, jobs=2, enough=enough)
     assert yard.closed.is_set()
     assert len(yard.begun) < 6
 
@@ -167,14 +193,15 @@ def test_an_error_ends_what_runs_and_is_raised(yard: Yard, where: str) -> None:
 def test_what_is_settled_is_what_the_work_gave(record: MakeRecord) -> None:
     given = Observation(record=replace(record(), environment="py39-slim"), log=None)
     got: list[Observation] = []
+    queue = iter(["job"])
     drain(
-        ["job"],
+        lambda n: islice(queue, n),
         lambda _: given,
         jobs=1,
         settle=lambda _, observation: got.append(observation),
-        enough=lambda: False,
         stop=threading.Event(),
         close=lambda: None,
+        keep=lambda _: True,
     )
     assert got == [given]
     assert got[0] is given

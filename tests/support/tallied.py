@@ -1,0 +1,18 @@
+"""What a ledger holds, added up from its packages as a build does."""
+
+from sqlite_utils import Database
+
+from ppp.ledger import published
+from ppp.ledger.digests import days
+from ppp.ledger.published import Counts
+from ppp.publish.holding import held
+from ppp.publish.memory import Memory
+from ppp.publish.tally import counts_of, tally_of
+
+
+def counts(db: Database) -> Counts:
+    """Count what a ledger holds."""
+    with Memory.open(None) as memory:
+        for package in published.packages(db):
+            memory.keep_part("", tally_of(held(db, package)))
+        return counts_of(memory.sums, records=sum(day.records for day in days(db)), as_of=published.as_of(db))
