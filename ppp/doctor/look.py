@@ -1,0 +1,99 @@
+"""The machine that this process runs on: one object that hands each of the doctor's questions to who can answer it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ppp.doctor import look_docker, look_local, look_network
+from ppp.doctor.machine import (
+    Bubblewrap,
+    Engine,
+    FileSystem,
+    GatewayTried,
+    Held,
+    Image,
+    Interpreter,
+    KeyFound,
+    LedgerFound,
+    Memory,
+    ModelFile,
+    Page,
+    Reach,
+    Resolved,
+    Yggdrasil,
+)
+from ppp.model.matrix import Environment, PinnedPip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalMachine:
+    """The machine that this process runs on; see `ppp.doctor.machine.Machine`."""
+
+    environ: Mapping[str, str]
+    user_agent: str
+    mesh_port: int
+    clock: Callable[[], float] = time.time
+
+    def engine(self) -> Engine:
+        """Ask the Docker engine what it is."""
+        return look_docker.engine(self.environ)
+
+    def image(self, environment: Environment) -> Image:
+        """Look for an environment's image, and ask its Python for its version; pull nothing."""
+        return look_docker.image(self.environ, environment)
+
+    def file_system(self, folder: Path) -> FileSystem:
+        """Look at where a folder is, or would be made."""
+        return look_local.file_system(folder)
+
+    def temporary(self) -> Path:
+        """Give the folder for temporary files."""
+        # Not gettempdir: it writes to find out, and quietly takes another where the one that was set cannot be written.
+        named = filter(None, map(self.environ.get, ("TMPDIR", "TEMP", "TMP")))
+        return Path(next(named, "/tmp"))  # noqa: S108 - what tempfile would take
+
+    def memory(self) -> Memory:
+        """Ask the kernel for the memory."""
+        return look_local.memory()
+
+    def resolve(self, url: str) -> Resolved:
+        """Look up the host of an address."""
+        return look_network.resolve(url)
+
+    def page(self, index_url: str, pip: PinnedPip) -> Page:
+        """Read the index's page of pip."""
+        return look_network.page(index_url, pip, user_agent=self.user_agent, now=int(self.clock()))
+
+    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayTried:
+        """Run a gateway for a moment, and ask it for the page of pip; `image` is for a machine without nginx."""
+        if look_network.has_nginx(self.environ):
+            return look_network.try_gateway(index_url, origins, self.environ)
+        held, detail = look_docker.held(self.environ, image)
+        if held is not Held.HERE:
+            return GatewayTried(nginx=None, reach=Reach.NOT_THERE, detail=detail, held=held)
+        return look_network.try_gateway(index_url, origins, self.environ, image=image)
+
+    def bubblewrap(self) -> Bubblewrap:
+        """Run nothing in a bubblewrap sandbox."""
+        return look_local.bubblewrap(self.environ)
+
+    def python(self, version: str) -> Interpreter | None:
+        """Look for a Python `3.12` that answers."""
+        return look_local.python(version, self.environ)
+
+    def model(self, path: Path) -> ModelFile:
+        """Read a model's first bytes, and try to import what would load it."""
+        return look_local.model(path, self.environ)
+
+    def yggdrasil(self) -> Yggdrasil:
+        """Look for the daemon and its addresses."""
+        return look_local.yggdrasil(self.environ, port=self.mesh_port)
+
+    def ledger(self, data: Path) -> LedgerFound:
+        """Open a data folder's ledger for reading, and let SQLite look it through for a few seconds."""
+        return look_local.ledger(data)
+
+    def key(self, data: Path) -> KeyFound:
+        """Look at a data folder's node key."""
+        return look_local.key(data)

@@ -1,0 +1,203 @@
+"""Looking at the Docker engine and its images. Nothing is pulled, and a container that is asked something is removed.
+
+The engine's socket is knocked at first: docker-py says of a dead engine neither why it is dead nor closes its sockets.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import docker
+import requests
+from docker.constants import MINIMUM_DOCKER_API_VERSION
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from ppp.check.docker import DEFAULT_ENGINE, STANDIN_LABEL
+from ppp.doctor.machine import Engine, Held, Image, Reach
+from ppp.model.matrix import Environment
+
+#: By whom a container was asked, should one be left behind.
+LABEL: Final = "ppp.doctor"
+KNOCK_TIMEOUT_S: Final = 3
+ENGINE_TIMEOUT_S: Final = 8
+#: A container starts within a second, but not on a machine that is busy with cells.
+START_TIMEOUT_S: Final = 20
+PORT: Final = 2375
+NOBODY: Final = "65534:65534"
+WHO_ARE_YOU: Final = "import platform; print(platform.python_version(), platform.machine())"
+#: What the engine says of itself, and the limit of a cell that hangs on it.
+LIMITS: Final = {"MemoryLimit": "memory", "PidsLimit": "processes"}
+
+
+def engine(environ: Mapping[str, str]) -> Engine:
+    """Ask the engine that the environment names, or this machine's own, what it is."""
+    address = environ.get("DOCKER_HOST") or DEFAULT_ENGINE
+    reach, detail = knock(address)
+    told: dict[str, Any] = {}
+    if reach is Reach.ANSWERED:
+        try:
+            told = _account(environ)
+        except requests.Timeout:
+            reach = Reach.SILENT
+        except (DockerException, requests.RequestException, ValueError, KeyError) as error:
+            reach, detail = Reach.STRANGE, reason(error)
+    return Engine(
+        address=address,
+        chosen=bool(environ.get("DOCKER_HOST")),
+        reach=reach,
+        detail=detail,
+        rootless=None if reach is Reach.ANSWERED else _rootless(environ, address),
+        **told,
+    )
+
+
+def knock(address: str) -> tuple[Reach, str]:
+    """Open a connection to an engine's address, and say how that went."""
+    scheme, _, rest = address.partition("://")
+    try:
+        if scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as door:
+                door.settimeout(KNOCK_TIMEOUT_S)
+                door.connect(rest)
+        elif scheme in {"tcp", "http", "https"}:
+            parts = urlsplit(address)
+            socket.create_connection((parts.hostname or "", parts.port or PORT), timeout=KNOCK_TIMEOUT_S).close()
+        elif scheme not in {"ssh", "npipe"}:
+            return Reach.STRANGE, "neither unix:// nor tcp://"
+    except TimeoutError:
+        return Reach.SILENT, ""
+    except (OSError, ValueError) as error:
+        return _reach(error), getattr(error, "strerror", None) or str(error)
+    return Reach.ANSWERED, ""
+
+
+def _reach(error: OSError | ValueError) -> Reach:
+    if isinstance(error, socket.gaierror):
+        return Reach.NOT_THERE
+    match getattr(error, "errno", None):
+        case errno.ENOENT | errno.ENOTDIR:
+            return Reach.NOT_THERE
+        case errno.ECONNREFUSED | errno.ECONNRESET:
+            return Reach.REFUSED
+        case errno.EACCES | errno.EPERM:
+            return Reach.FORBIDDEN
+        case errno.EHOSTUNREACH | errno.ENETUNREACH | errno.ETIMEDOUT | errno.EAGAIN:
+            return Reach.SILENT
+    return Reach.STRANGE
+
+
+def _account(environ: Mapping[str, str]) -> dict[str, Any]:
+    # A client that finds out the version by itself leaves a socket open where what answers is no engine.
+    with closing(_client(environ, MINIMUM_DOCKER_API_VERSION)) as client:
+        version = client.api.version(api_version=False)
+        known = str(version["Version"]), str(version["ApiVersion"])
+    with closing(_client(environ, "auto")) as client:
+        info = client.info()
+    return {
+        "version": known[0],
+        "api_version": known[1],
+        "cgroups": str(info.get("CgroupVersion") or ""),
+        "memory_bytes": int(info.get("MemTotal") or 0),
+        "root": Path(info["DockerRootDir"]) if info.get("DockerRootDir") else None,
+        "unheld": tuple(limit for name, limit in LIMITS.items() if info.get(name) is False),
+    }
+
+
+def _client(environ: Mapping[str, str], version: str, timeout_s: int = ENGINE_TIMEOUT_S) -> docker.DockerClient:
+    return docker.from_env(version=version, timeout=timeout_s, environment=dict(environ))
+
+
+def _rootless(environ: Mapping[str, str], address: str) -> str | None:
+    """Give the socket of a user's own engine, or of the machine's, where that is not the address already."""
+    places = [f"{environ.get('XDG_RUNTIME_DIR') or f'/run/user/{os.getuid()}'}/docker.sock"]
+    places.append(DEFAULT_ENGINE.removeprefix("unix://"))
+    others = (place for place in places if f"unix://{place}" != address)
+    return next((place for place in others if Path(place).is_socket() and os.access(place, os.W_OK)), None)
+
+
+def image(environ: Mapping[str, str], environment: Environment) -> Image:
+    """Look for an environment's image here, then in its registry; ask the Python of one that is here."""
+    try:
+        with closing(_client(environ, "auto", START_TIMEOUT_S)) as client:
+            try:
+                found = client.images.get(environment.image)
+            except ImageNotFound:
+                return _registered(client, environment.image)
+            said = _ask(client, str(found.id))
+            python, _, arch = said.partition(" ")
+            standin = found.labels.get(STANDIN_LABEL) == "true"
+            return Image(held=Held.HERE, python=python, arch=arch, standin=standin)
+    except _NoAnswerError as error:
+        return Image(held=Held.HERE, detail=str(error))
+    except (DockerException, requests.RequestException) as error:
+        return Image(held=Held.NOWHERE, detail=reason(error))
+
+
+def held(environ: Mapping[str, str], name: str) -> tuple[Held, str]:
+    """Say where an image is, and why it is nowhere; nothing of it runs."""
+    reach, _ = knock(environ.get("DOCKER_HOST") or DEFAULT_ENGINE)
+    if reach is not Reach.ANSWERED:
+        return Held.NOWHERE, "no Docker engine answers"
+    try:
+        with closing(_client(environ, "auto")) as client:
+            try:
+                client.images.get(name)
+            except ImageNotFound:
+                found = _registered(client, name)
+                return found.held, found.detail
+    except (DockerException, requests.RequestException) as error:
+        return Held.NOWHERE, reason(error)
+    return Held.HERE, ""
+
+
+class _NoAnswerError(Exception):
+    """An image whose Python gave no account of itself; the text says what it gave instead."""
+
+
+def _registered(client: docker.DockerClient, name: str) -> Image:
+    try:
+        client.images.get_registry_data(name)
+    except requests.Timeout:
+        return Image(held=Held.NOWHERE, detail="its registry does not answer in time")
+    except (DockerException, requests.RequestException) as error:
+        return Image(held=Held.NOWHERE, detail=reason(error))
+    return Image(held=Held.PULLABLE)
+
+
+def _ask(client: docker.DockerClient, image_id: str) -> str:
+    container = client.containers.create(
+        image_id,
+        ["-I", "-S", "-c", WHO_ARE_YOU],
+        entrypoint="python",
+        user=NOBODY,
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        mem_limit="256m",
+        pids_limit=16,
+        labels={LABEL: str(os.getpid())},
+    )
+    try:
+        container.start()
+        container.wait(timeout=START_TIMEOUT_S)
+        said = bytes(container.logs(tail=1)).decode("ascii", "replace").strip()
+    except (DockerException, requests.RequestException) as error:
+        raise _NoAnswerError(reason(error)) from error
+    finally:
+        with suppress(APIError, requests.RequestException):
+            container.remove(force=True, v=True)
+    if not said[:1].isdigit():
+        raise _NoAnswerError(f"it said {said[-80:]!r}")
+    return said
+
+
+def reason(error: Exception) -> str:
+    """Give an error of the engine's, or of the way to it, in a line."""
+    text = str(getattr(error, "explanation", None) or error)
+    return " ".join(text.split())[:200]

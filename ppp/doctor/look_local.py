@@ -1,0 +1,263 @@
+"""Looking at this machine: file systems, memory, programs, the node's own files. Nothing is written, no lock taken."""
+
+import errno
+import fnmatch
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Final
+
+from ppp.check.bubblewrap import BubblewrapError, find
+from ppp.check.host import interpreters
+from ppp.doctor.machine import (
+    Bubblewrap,
+    FileSystem,
+    Interpreter,
+    KeyFound,
+    LedgerFound,
+    Memory,
+    ModelFile,
+    Yggdrasil,
+)
+from ppp.ledger.lock import LOCK_NAME
+from ppp.ledger.schema import LEDGER_NAME, read_ledger, sqlite_errors
+from ppp.mesh.node import KEY_NAME, load
+from ppp.model.errors import LedgerBusyError, PPPError
+
+#: Where distributions keep what root runs, beside PATH.
+PLACES: Final = "/usr/sbin:/usr/local/sbin:/sbin"
+PROGRAM_TIMEOUT_S: Final = 8
+IMPORT_TIMEOUT_S: Final = 20
+#: Less than a writer waits for readers: looking through a ledger must not fail the commit of a node at work.
+INTEGRITY_S: Final = 4.0
+#: SQLite asks every so many of its own steps whether to go on.
+STEPS: Final = 20_000
+MESH: Final = IPv6Network("200::/7")
+#: The kernel's settings that forbid namespaces to users: each with the value by which it does, and that which allows.
+USERNS: Final = (
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("user.max_user_namespaces", "0", "15000"),
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+)
+
+
+def file_system(folder: Path) -> FileSystem:
+    """Look at where a folder is, or would be made; raise `OSError` where not even its parents can be looked at."""
+    path = folder.absolute()
+    while True:
+        try:
+            status, room = path.stat(), os.statvfs(path)
+            break
+        except OSError as error:
+            if path == path.parent or error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EACCES}:
+                raise
+            path = path.parent
+    return FileSystem(
+        path=path,
+        device=status.st_dev,
+        is_folder=path.is_dir(),
+        writable=os.access(path, os.W_OK | os.X_OK),
+        free_bytes=room.f_bavail * room.f_frsize,
+        total_bytes=room.f_blocks * room.f_frsize,
+        free_inodes=room.f_favail,
+        total_inodes=room.f_files,
+    )
+
+
+def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Memory:
+    """Give what the kernel says, or less where this process is in a group that may use less."""
+    rows = dict(re.findall(r"^(\w+): +(\d+) kB$", (proc / "meminfo").read_text("ascii"), re.MULTILINE))
+    total, available = (int(rows[name]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limit = int((cgroups / name).read_text("ascii"))
+        except (OSError, ValueError):
+            # No such version of cgroups, or no limit: it says `max` then.
+            continue
+        total, available = min(total, limit), min(available, limit)
+    return Memory(total_bytes=total, available_bytes=available)
+
+
+def _run(argv: Sequence[str], environ: Mapping[str, str], timeout_s: float = PROGRAM_TIMEOUT_S) -> tuple[bool, str]:
+    """Run a program to its end; say whether that was a success, and give what it said."""
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_s,
+            check=False,
+            env=dict(environ),
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"it had not ended after {timeout_s:g} s"
+    except OSError as error:
+        return False, error.strerror or str(error)
+    return done.returncode == 0, done.stdout.decode("utf-8", "replace").strip()
+
+
+def _last_line(said: str) -> str:
+    return (said.splitlines() or [""])[-1][:200]
+
+
+def bubblewrap(environ: Mapping[str, str], *, proc: Path = Path("/proc")) -> Bubblewrap:
+    """Look for bwrap, and run nothing in a sandbox like a cell's."""
+    path = shutil.which("bwrap", path=environ.get("PATH", ""))
+    if path is None:
+        return Bubblewrap(path=None)
+    detail = ""
+    try:
+        find(environ)
+    except (BubblewrapError, subprocess.TimeoutExpired) as error:
+        detail = " ".join(str(error).split())
+    _, version = _run([path, "--version"], environ)
+    _, usage = _run([path, "--help"], environ)
+    return Bubblewrap(
+        path=path,
+        version=_last_line(version).rpartition(" ")[2],
+        works=not detail,
+        sized="--size" in usage,
+        detail=detail,
+        forbidden=tuple(_forbidden(proc)) if detail else (),
+    )
+
+
+def _forbidden(proc: Path) -> Iterable[str]:
+    for name, forbids, allows in USERNS:
+        setting = proc / "sys" / name.replace(".", "/")
+        if setting.exists() and setting.read_text("ascii").strip() == forbids:
+            yield f"{name}={allows}"
+
+
+def python(version: str, environ: Mapping[str, str]) -> Interpreter | None:
+    """Look for a Python `3.12` that answers and can make virtual environments."""
+    program = "import platform, venv; print(platform.python_version())"
+    for path in interpreters(version, environ):
+        answered, said = _run([path, "-I", "-c", program], environ)
+        if answered and fnmatch.fnmatch(said, f"{version}.*"):
+            return Interpreter(path=path, version=said)
+    return None
+
+
+def model(path: Path, environ: Mapping[str, str]) -> ModelFile:
+    """Read a file's first bytes; import llama-cpp-python in a process of its own, which it may well end."""
+    try:
+        with path.open("rb") as file:
+            head, size = file.read(8), os.fstat(file.fileno()).st_size
+    except OSError as error:
+        return ModelFile(trouble=error.strerror or str(error))
+    imported, said = _run([sys.executable, "-c", "import llama_cpp"], environ, IMPORT_TIMEOUT_S)
+    return ModelFile(
+        size=size,
+        magic=head[:4],
+        version=int.from_bytes(head[4:], "little"),
+        library="" if imported else _last_line(said) or "its process died",
+    )
+
+
+def yggdrasil(environ: Mapping[str, str], *, port: int, proc: Path = Path("/proc"), places: str = PLACES) -> Yggdrasil:
+    """Look for the daemon, for this machine's addresses in its range, and whether something listens there."""
+    addresses = tuple(mesh_addresses((proc / "net/if_inet6").read_text("ascii") if _has_ipv6(proc) else ""))
+    return Yggdrasil(
+        program=shutil.which("yggdrasil", path=f"{environ.get('PATH', '')}:{places}"),
+        running=any(_command(process) == "yggdrasil" for process in proc.glob("[0-9]*")),
+        addresses=addresses,
+        listens=any(_listens(address, port) for address in addresses),
+    )
+
+
+def _has_ipv6(proc: Path) -> bool:
+    return (proc / "net/if_inet6").exists()
+
+
+def mesh_addresses(table: str) -> list[str]:
+    """Give the addresses of Yggdrasil's range in the kernel's table of this machine's own."""
+    found = (IPv6Address(int(line.split()[0], 16)) for line in table.splitlines() if line.strip())
+    return [str(address) for address in found if address in MESH]
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "comm").read_text("utf-8", "replace").strip()
+    except OSError:
+        # It has ended since.
+        return ""
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def ledger(data: Path, *, integrity_s: float = INTEGRITY_S, locks: Path = Path("/proc/locks")) -> LedgerFound:
+    """Open a ledger for reading only, and let SQLite look it through for so many seconds at most."""
+    path = data / LEDGER_NAME
+    if not path.exists():
+        return LedgerFound(path=path, there=False)
+    holder = lock_holder(data / LOCK_NAME, locks)
+    found = LedgerFound(path=path, there=True, size=path.stat().st_size, holder=holder)
+    if path.with_name(f"{path.name}-journal").exists():
+        # To open it now is to roll back, which is a write.
+        return replace(found, journal=True)
+    try:
+        with sqlite_errors(path), closing(read_ledger(data)) as db:
+            (records,) = db.execute("SELECT count(*) FROM records").fetchone()
+            return replace(found, records=records, integrity=_integrity(db.conn, integrity_s))
+    except LedgerBusyError:
+        return replace(found, holder=holder or "unknown")
+    except PPPError as error:
+        return replace(found, trouble=error.what, remedy=error.hint)
+
+
+def _integrity(connection: sqlite3.Connection, limit_s: float) -> str:
+    deadline = time.monotonic() + limit_s
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+    try:
+        (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return ""
+        raise
+    return " ".join(str(said).split())[:200]
+
+
+def lock_holder(path: Path, locks: Path) -> str | None:
+    """Give the process that holds a lock file, by the kernel's table: to try the lock could make a run fail."""
+    try:
+        inode = path.stat().st_ino
+        recorded = path.read_text("ascii", "replace").strip()
+        table = locks.read_text("ascii")
+    except OSError:
+        return None
+    for pid, number in re.findall(
+        r"^\d+: FLOCK +ADVISORY +WRITE (-?\d+) [0-9a-f]+:[0-9a-f]+:(\d+) ", table, re.MULTILINE
+    ):
+        # Another file system may have the same number; a process of another namespace is shown as none.
+        if int(number) == inode and (pid == recorded or int(pid) <= 0):
+            return recorded or pid
+    return None
+
+
+def key(data: Path) -> KeyFound:
+    """Look at a node's key."""
+    path = data / KEY_NAME
+    if not path.exists():
+        return KeyFound(path=path, there=False)
+    try:
+        return KeyFound(path=path, there=True, id=load(data).id)
+    except PPPError as error:
+        return KeyFound(path=path, there=True, trouble=error.what, remedy=error.hint)

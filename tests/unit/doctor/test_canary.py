@@ -1,0 +1,81 @@
+"""Canaries on demand: what each says, environments that do not stand ready, a workshop that cannot be opened."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from ppp.check.runtime import Prepared
+from ppp.config import load_matrix, resource
+from ppp.doctor.canary import Shop, sing
+from ppp.doctor.diagnosis import State
+from ppp.model.errors import NoEnvironmentError
+from ppp.model.matrix import Environment
+from ppp.model.record import Network
+from ppp.workshop import Canary, nothing_wrong
+
+ENVIRONMENTS = load_matrix(resource("matrices/default.toml")).select(["py39-slim", "py311-slim", "py312-alpine"])
+
+
+def ready(environment: Environment) -> Prepared:
+    return Prepared(
+        environment=environment,
+        python=f"{environment.python}.7",
+        arch="x86_64",
+        image_digest=None,
+        standin=False,
+        network=Network.GATEWAY,
+        tags=(),
+        suffixes=(),
+        pip_version="26.0.1",
+    )
+
+
+@dataclass(kw_only=True)
+class MemoryShop:
+    """A workshop without runtimes; `opened` tells whether it is open."""
+
+    canary: Canary
+    prepared: Mapping[str, Prepared]
+    unavailable: Mapping[str, str]
+    opened: bool = False
+
+    @contextmanager
+    def open(self) -> Iterator[Shop]:
+        self.opened = True
+        yield self
+        self.opened = False
+
+
+def shop(canary: Canary) -> MemoryShop:
+    prepared = {e.id: ready(e) for e in ENVIRONMENTS[:2]}
+    return MemoryShop(canary=canary, prepared=prepared, unavailable={"py312-alpine": "no such image"})
+
+
+def test_each_environment_is_told_of() -> None:
+    def canary(prepared: Prepared) -> Sequence[str]:
+        assert made.opened
+        return ["it had to import, and crashed"] if prepared.environment.id == "py311-slim" else []
+
+    made = shop(canary)
+    well, ill, missing = sing(made.open, ENVIRONMENTS, jobs=2)
+    assert not made.opened
+    assert (well.subject, well.state, well.remedy) == ("canary py39-slim", State.OK, "")
+    assert (ill.subject, ill.state, ill.found) == (
+        "canary py311-slim", State.BROKEN, "it had to import, and crashed",
+    )  # fmt: skip
+    assert (missing.subject, missing.state, missing.found) == (
+        "canary py312-alpine", State.BROKEN, "not sung: no such image",
+    )  # fmt: skip
+
+
+def test_silence_is_no_song() -> None:
+    (told,) = sing(shop(nothing_wrong).open, ENVIRONMENTS, jobs=2)
+    assert (told.subject, told.state) == ("canary", State.BROKEN)
+
+
+def test_a_workshop_that_cannot_be_opened() -> None:
+    def closed() -> AbstractContextManager[Shop]:
+        raise NoEnvironmentError("none of them can be had here", hint="start Docker")
+
+    (told,) = sing(closed, ENVIRONMENTS, jobs=2)
+    assert (told.state, told.found, told.remedy) == (State.BROKEN, "none of them can be had here", "start Docker")

@@ -1,0 +1,142 @@
+"""Looking at the Docker engine: every way in which none answers; and the real one, where it is."""
+
+import os
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from local_index import LocalIndex, reply
+from places import SLIM
+
+from ppp.check.docker import engine as client_of
+from ppp.doctor import look_docker
+from ppp.doctor.machine import Held, Reach
+from ppp.model.matrix import Environment, Platform
+
+
+@pytest.fixture
+def dead(tmp_path: Path) -> str:
+    """The address of a socket that nobody listens at any more."""
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+    return f"unix://{path}"
+
+
+def test_a_socket_of_a_dead_engine(dead: str) -> None:
+    found = look_docker.engine({"DOCKER_HOST": dead})
+    assert (found.address, found.chosen, found.reach) == (dead, True, Reach.REFUSED)
+    assert not found.answers
+
+
+@pytest.mark.parametrize(
+    ("address", "reach"),
+    [
+        ("unix:///nowhere/docker.sock", Reach.NOT_THERE),
+        ("unix:///etc/passwd/docker.sock", Reach.NOT_THERE),
+        ("unix:///etc/passwd", Reach.REFUSED),
+        (f"unix:///{'long' * 40}", Reach.STRANGE),
+        ("tcp://127.0.0.1:9", Reach.REFUSED),
+        ("tcp://127.0.0.1:nine", Reach.STRANGE),
+        ("tcp://engine.example:2375", Reach.NOT_THERE),
+        ("docker", Reach.STRANGE),
+    ],
+)
+def test_where_no_engine_is(address: str, reach: Reach) -> None:
+    found = look_docker.engine({"DOCKER_HOST": address})
+    assert (found.reach, found.version) == (reach, ""), found
+
+
+def test_what_answers_need_not_be_an_engine() -> None:
+    with LocalIndex() as web:
+        assert look_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"}).reach is Reach.STRANGE
+        web.answer("/version", reply(b"<html>", headers={"Content-Type": "text/html"}))
+        found = look_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"})
+    assert found.reach is Reach.STRANGE
+    assert found.detail
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may use any socket")
+def test_a_socket_of_somebody_else(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        path.chmod(0)
+        assert look_docker.engine({"DOCKER_HOST": f"unix://{path}"}).reach is Reach.FORBIDDEN
+
+
+def test_a_user_s_own_engine_is_told_of(tmp_path: Path, dead: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "own.sock"))
+        (tmp_path / "user").mkdir()
+        (tmp_path / "own.sock").rename(tmp_path / "user/docker.sock")
+        found = look_docker.engine({"DOCKER_HOST": dead, "XDG_RUNTIME_DIR": str(tmp_path / "user")})
+    assert found.rootless == str(tmp_path / "user/docker.sock")
+
+
+# ---------------------------------------------------------------- the real engine
+
+
+def left_behind() -> list[str]:
+    """Give the containers that this process asked something."""
+    client = client_of()
+    assert client
+    ours: dict[str, str | list[str] | bool] = {"label": f"{look_docker.LABEL}={os.getpid()}"}
+    with closing(client):
+        return [str(found.id) for found in client.containers.list(all=True, ignore_removed=True, filters=ours)]
+
+
+@pytest.mark.docker
+def test_the_engine() -> None:
+    found = look_docker.engine(os.environ)
+    assert found.answers
+    assert found.version[0].isdigit()
+    assert found.api_version[0].isdigit()
+    assert found.cgroups in {"1", "2"}
+    assert found.memory_bytes > 0
+    assert found.root
+
+
+@pytest.mark.docker
+def test_an_image_s_python_is_asked_and_nothing_is_left() -> None:
+    found = look_docker.image(os.environ, SLIM)
+    assert (found.held, found.python[:5]) == (Held.HERE, "3.12.")
+    assert found.arch
+    assert left_behind() == []
+
+
+@pytest.mark.docker
+def test_an_image_that_no_registry_has() -> None:
+    nowhere = Environment(id="py312-slim", python="3.12", platform=Platform.SLIM, image="registry.example/none:3.12")
+    found = look_docker.image(os.environ, nowhere)
+    assert found.held is Held.NOWHERE
+    assert "registry.example" in found.detail
+
+
+@pytest.mark.docker
+def test_an_image_without_a_python_leaves_nothing_either(tmp_path: Path) -> None:
+    client = client_of()
+    assert client
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    with closing(client):
+        image, _ = client.images.build(path=str(tmp_path), rm=True)
+        try:
+            bare = Environment(id="py312-slim", python="3.12", platform=Platform.SLIM, image=str(image.id))
+            found = look_docker.image(os.environ, bare)
+        finally:
+            client.images.remove(str(image.id), force=True)
+    assert (found.held, found.python) == (Held.HERE, "")
+    assert "python" in found.detail
+    assert left_behind() == []
+
+
+@pytest.mark.docker
+def test_where_an_image_is() -> None:
+    assert look_docker.held(os.environ, SLIM.image) == (Held.HERE, "")
+    assert look_docker.held(os.environ, "registry.example/nginx:none")[0] is Held.NOWHERE
+
+
+def test_an_image_without_an_engine(dead: str) -> None:
+    assert look_docker.held({"DOCKER_HOST": dead}, SLIM.image) == (Held.NOWHERE, "no Docker engine answers")

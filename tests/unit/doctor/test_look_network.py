@@ -1,0 +1,242 @@
+"""Looking at the way to the index: a local one, answering as it should and in every other way."""
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Final
+
+import pytest
+from local_index import JSON_TYPE, Answer, LocalIndex, reply
+from places import tiny_matrix
+
+from ppp.doctor import look_network
+from ppp.doctor.machine import Page, Reach
+
+NOW: Final = 1_714_003_200
+PIP: Final = tiny_matrix().pip
+TLS: Final = Path(__file__).parents[2] / "support" / "tls"
+#: A port at which nobody listens: a privileged one that no service uses.
+NOBODY: Final = "http://127.0.0.1:9/simple/"
+
+
+@pytest.fixture(params=[False, True], ids=["html", "json"])
+def local(request: pytest.FixtureRequest) -> Iterator[LocalIndex]:
+    """An index that lists the pinned pip."""
+    with LocalIndex(json_pages=request.param) as index:
+        index.add_file("pip", f"pip-{PIP.version}-py3-none-any.whl", b"not fetched", sha256=PIP.sha256)
+        yield index
+
+
+def page(url: str) -> Page:
+    return look_network.page(url, PIP, user_agent="the-pypi-place/tests", now=NOW)
+
+
+def test_an_index(local: LocalIndex) -> None:
+    found = page(local.url)
+    assert (found.reach, found.lists_pip, found.origins) == (Reach.ANSWERED, True, (f"http://{local.host}",))
+    assert found.date
+    assert abs(found.date - time.time()) < 60
+    assert local.headers[-1]["User-Agent"] == "the-pypi-place/tests"
+
+
+def test_an_index_with_another_pip() -> None:
+    with LocalIndex() as index:
+        index.add_file("pip", f"pip-{PIP.version}-py3-none-any.whl", b"other")
+        found = page(index.url)
+    assert (found.reach, found.lists_pip) == (Reach.ANSWERED, False)
+
+
+def dated(date: str | None, age: str | None = None) -> Answer:
+    """Answer with a clock of its own."""
+
+    def send(request: BaseHTTPRequestHandler) -> None:
+        request.send_response_only(200)
+        for name, value in (("Date", date), ("Age", age)):
+            if value is not None:
+                request.send_header(name, value)
+        request.send_header("Content-Type", "text/html")
+        request.end_headers()
+        request.wfile.write(b"<!DOCTYPE html><a href='/pip-1.0.tar.gz'>pip-1.0.tar.gz</a>")
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("date", "age", "told"),
+    [
+        (formatdate(NOW - 900, usegmt=True), None, NOW - 900),
+        (formatdate(NOW - 900, usegmt=True), "900", NOW),
+        ("yesterday", None, None),
+        (formatdate(NOW, usegmt=True), "soon", None),
+        (None, None, None),
+    ],
+)
+def test_the_index_s_clock(date: str | None, age: str | None, told: int | None) -> None:
+    with LocalIndex() as index:
+        index.answer("/simple/pip/", dated(date, age))
+        found = page(index.url)
+    assert (found.reach, found.date, found.asked_at) == (Reach.ANSWERED, told, NOW)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (reply(status=502), "status 502"),
+        (reply(b"<html>", headers={"Content-Type": "image/png"}), "image/png"),
+        (reply(b"{", headers={"Content-Type": JSON_TYPE}), "JSONDecodeError"),
+        (reply(json.dumps([1]).encode(), headers={"Content-Type": JSON_TYPE}), ""),
+        (reply(b"<html>", headers={"Content-Type": "text/html"}, length=900), "IncompleteRead"),
+        (reply([b" " * 1024**2] * 20, headers={"Content-Type": "text/html"}), "more than"),
+    ],
+    ids=["502", "image", "broken JSON", "JSON of something else", "cut off", "endless"],
+)
+def test_what_is_no_page(answer: Answer, words: str) -> None:
+    with LocalIndex() as index:
+        index.answer("/simple/pip/", answer)
+        found = page(index.url)
+    assert (found.reach, found.origins) == (Reach.STRANGE, ())
+    assert words in found.detail
+
+
+def test_nobody_listens() -> None:
+    assert page(NOBODY).reach is Reach.REFUSED
+
+
+def test_a_name_that_is_none() -> None:
+    assert page("http://index.example/simple/").reach is Reach.NOT_THERE
+    found = look_network.resolve("https://index.example/simple/")
+    assert (found.host, found.addresses) == ("index.example", ())
+    assert found.reason
+
+
+def test_a_name_that_cannot_be_one() -> None:
+    assert look_network.resolve(f"https://{'a' * 70}.example/").addresses == ()
+
+
+def test_names() -> None:
+    assert look_network.resolve("http://127.0.0.1:9/").addresses == ("127.0.0.1",)
+
+
+def test_names_are_a_proxy_s_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not look_network.resolve("https://index.example/").proxied
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    assert look_network.resolve("https://index.example/").proxied
+
+
+def test_an_answer_that_does_not_come() -> None:
+    go_on = threading.Event()
+
+    def wait(_: BaseHTTPRequestHandler) -> None:
+        go_on.wait(30)
+
+    with LocalIndex() as index:
+        index.answer("/simple/pip/", wait)
+        found = look_network.page(index.url, PIP, user_agent="the-pypi-place/tests", now=NOW, timeout_s=(5, 0.2))
+        go_on.set()
+    assert found.reach is Reach.SILENT
+
+
+# ---------------------------------------------------------------- certificates
+
+
+@contextmanager
+def tls_server(certificate: Path) -> Iterator[str]:
+    """Serve nothing over TLS, with a clock that says when; give the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response_only(404)
+            self.send_header("Date", formatdate(NOW, usegmt=True))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{server.server_port}/simple/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_certificate_that_nobody_here_knows() -> None:
+    with tls_server(TLS / "lasting.pem") as url:
+        found = page(url)
+    assert (found.reach, found.verify_code, found.date) == (Reach.CERTIFICATE, 18, None)
+    assert "self-signed" in found.detail
+
+
+def test_a_certificate_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "lasting.pem"))
+    with tls_server(TLS / "lasting.pem") as url:
+        found = page(url)
+    assert (found.reach, found.detail, found.date) == (Reach.STRANGE, "status 404", NOW)
+
+
+def test_a_certificate_out_of_time_and_the_clock_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "expired.pem"))
+    with tls_server(TLS / "expired.pem") as url:
+        found = page(url)
+    assert (found.reach, found.verify_code, found.detail) == (Reach.CERTIFICATE, 10, "certificate has expired")
+    assert found.date == NOW, "a wrong clock looks like this too, so the other one's is asked for"
+
+
+def test_a_certificate_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "lasting.pem"))
+    with tls_server(TLS / "lasting.pem") as url:
+        found = page(url.replace("127.0.0.1", "127.1"))
+    assert found.reach is Reach.CERTIFICATE
+    assert found.verify_code in {62, 64}
+
+
+def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    with tls_server(TLS / "lasting.pem") as url:
+        found = page(url)
+    assert found.reach is Reach.CERTIFICATE
+    assert "/nowhere/ca.pem" in found.detail
+
+
+# ---------------------------------------------------------------- the gateway
+
+
+def test_no_nginx(tmp_path: Path) -> None:
+    found = look_network.try_gateway(NOBODY, [], {"PATH": str(tmp_path)}, places="")
+    assert (found.nginx, found.reach) == (None, Reach.NOT_THERE)
+
+
+def test_an_nginx_that_does_not_start(tmp_path: Path) -> None:
+    nginx = tmp_path / "nginx"
+    nginx.write_text("#!/bin/sh\nexit 1\n")
+    nginx.chmod(0o755)
+    found = look_network.try_gateway(NOBODY, ["http://files.example"], {"PATH": str(tmp_path)}, places="")
+    assert (found.nginx, found.reach) == (str(nginx), Reach.STRANGE)
+    assert "did not start" in found.detail
+
+
+@pytest.mark.nginx
+def test_a_gateway(local: LocalIndex) -> None:
+    found = look_network.try_gateway(local.url, [f"http://{local.host}"], {})
+    assert found.reach is Reach.ANSWERED, found
+    assert local.asked["/simple/pip/"] == 1
+
+
+@pytest.mark.nginx
+def test_a_gateway_to_an_index_that_is_gone() -> None:
+    found = look_network.try_gateway(NOBODY, ["http://127.0.0.1:9"], {})
+    assert (found.reach, found.detail) == (Reach.STRANGE, "the index gives it no page")
