@@ -5,6 +5,8 @@ Sessions share two environments under .nox/: `ppp` (what a node runs) and `dev` 
 
 import hashlib
 import os
+import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -16,6 +18,8 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["tests"]
 
 HERE = Path(__file__).parent
+#: The Datasette after ours.
+DATASETTE_NEXT = "datasette==1.0a41"
 #: What `ppp narrate` ends with where the ledger holds nothing yet, and `ppp push` where nobody is pinned.
 NOTHING_TO_TELL, NO_PEER = 30, 27
 
@@ -46,13 +50,45 @@ def ppp(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = 
     session.run(str(programs / "ppp"), *arguments, external=True, success_codes=success_codes)
 
 
-def tool(session: nox.Session, *command: str) -> None:
+def network(session: nox.Session, *, on_host: bool) -> tuple[str, ...]:
+    """Say `--network open`, aloud, where cells cannot be held to a gateway, unless somebody said something already."""
+    said = os.environ.get("PPP_NETWORK") or any(word.startswith("--network") for word in session.posargs)
+    has_docker = not on_host and has_engine()
+    if said or has_gateway(bubblewrap=not has_docker):
+        return ()
+    session.log("cells get the open network: no nginx here, or nothing that holds cells to it (--network open)")
+    return ("--network", "open")
+
+
+def has_engine() -> bool:
+    """Say whether a Docker engine is here; without its command line its socket must do."""
+    return succeeds("docker", "info") if shutil.which("docker") else Path("/var/run/docker.sock").is_socket()
+
+
+def has_gateway(*, bubblewrap: bool) -> bool:
+    """Say whether nginx is here, or in an image that is; and, where it is called for, a bubblewrap that works."""
+    if bubblewrap and not succeeds("bwrap", "--unshare-net", "--ro-bind", "/", "/", "true"):
+        return False
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    return bool(found) or succeeds("docker", "image", "inspect", os.environ.get("PPP_NGINX_IMAGE") or "nginx:alpine")
+
+
+def succeeds(*command: str) -> bool:
+    """Say whether a command is here, and ends with success."""
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def tool(session: nox.Session, *command: str, **env: str) -> None:
     """Run a developers' tool. The library for models takes minutes to build: it is there only if tests require it."""
     with_voice = "voice" in os.environ.get("PPP_REQUIRE", "")
     groups = [f"--group={group}" for group in ("tests", "lint", "types", "build")]
+    groups += ["--group=browser"] if shutil.which("chromium") else []
     programs = environment(session, "dev", *groups, "--editable", ".[voice]" if with_voice else ".")
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    session.run(str(programs / command[0]), *command[1:], external=True, env={"PATH": path})
+    session.run(str(programs / command[0]), *command[1:], external=True, env={"PATH": path, **env})
 
 
 # ---------------------------------------------------------------- the pipeline
@@ -61,7 +97,8 @@ def tool(session: nox.Session, *command: str) -> None:
 @nox.session
 def run(session: nox.Session) -> None:
     """Do the main job: watch, check, record, publish."""
-    ppp(session, "run", *session.posargs)
+    on_host = any(word.endswith("-host") for word in session.posargs)
+    ppp(session, "run", *network(session, on_host=on_host), *session.posargs)
 
 
 @nox.session
@@ -74,13 +111,19 @@ def watch(session: nox.Session) -> None:
 @nox.parametrize("environment_id", [nox.param(id_, id=id_) for id_ in environment_ids()])
 def check(session: nox.Session, environment_id: str) -> None:
     """Reproduce cells of one environment: `nox -s "check(py312-alpine)" -- six==1.17.0`."""
-    ppp(session, "check", environment_id, *session.posargs)
+    ppp(session, "check", *network(session, on_host=environment_id.endswith("-host")), environment_id, *session.posargs)
 
 
 @nox.session
 def publish(session: nox.Session) -> None:
     """Build the public folder from the ledger, and sign what it holds."""
     ppp(session, "publish", *session.posargs)
+
+
+@nox.session
+def snapshot(session: nox.Session) -> None:
+    """Write the ledger's public part as dated databases, and publish them."""
+    ppp(session, "snapshot", *session.posargs)
 
 
 @nox.session
@@ -125,6 +168,16 @@ def docker_tests(session: nox.Session) -> None:
 
 
 @nox.session
+def datasette_next(session: nox.Session) -> None:
+    """Ask all canned queries of the next Datasette, still an alpha: what it fails is told, and does not count."""
+    try:
+        programs = environment(session, "datasette-next", DATASETTE_NEXT)
+        tool(session, "pytest", "-k", "after", "tests/e2e/test_datasette.py", PPP_DATASETTE_NEXT=f"{programs}/python")
+    except nox.command.CommandFailed:
+        session.warn(f"{DATASETTE_NEXT} does not do all that our Datasette does, or could not be had")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, spelling, layers, schemas and workflows."""
     tool(session, "ruff", "check", ".")
@@ -161,5 +214,8 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure cells per minute against the plain loop, in one run."""
-    tool(session, "python", "tests/bench/cells.py", *session.posargs)
+    """Measure what publishing costs, and cells per minute; `-- publish` or `-- cells` is one alone."""
+    names = session.posargs[:1] if session.posargs[:1] in (["publish"], ["cells"]) else ["publish", "cells"]
+    for name in names:
+        options = session.posargs[1:] if len(names) == 1 else session.posargs
+        tool(session, "python", f"tests/bench/{name}.py", *options)

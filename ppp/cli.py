@@ -12,29 +12,28 @@ from rich.console import Console
 import ppp
 from ppp import config as settings
 from ppp import console, pipeline
-from ppp.context import Context, node_at_work
+from ppp.context import Context
+from ppp.doctor.command import doctor
 from ppp.ledger import queries
 from ppp.ledger.peers import peers
 from ppp.ledger.schema import read_ledger
-from ppp.mesh import node as nodes
-from ppp.mesh import peer as peering
 from ppp.mesh import serve as web
 from ppp.mesh.fetch import HttpTransport
-from ppp.mesh.push import Heard
-from ppp.mesh.sync import SyncFailure, SyncReport
-from ppp.model.errors import PPPError, RefusedError, UnknownPackageError
+from ppp.model.errors import PPPError, UnknownPackageError
 from ppp.model.record import Record
 from ppp.model.release import Release, Wanted, parse_package
 from ppp.narrate.episode import plain_text
 from ppp.narrate.model import MAX_SEED
-from ppp.options import Options, WantedType, common, stoppable
+from ppp.options import Options, WantedType, common, networked, stoppable
+from ppp.peering import node, peer, push, sync
 from ppp.publish import datasette
+from ppp.publish.snapshots import Taken
 from ppp.steps import Order, Sources
+from ppp.verify.command import verify
 
 INTERRUPTED: Final = 130
 #: Columns of a table that nobody's terminal limits.
 PIPE_WIDTH: Final = 160
-NO_PEERS: Final = "no peers: pin one with `ppp peer add URL KEY`"
 #: A first run on a small machine ends within five minutes; what is left stays queued for the next.
 DEFAULT_MINUTES: Final = 4.0
 
@@ -65,7 +64,12 @@ def cli() -> None:
     show_default=True,
     help="Begin no cell after this; what is left stays queued.",
 )
+@networked
 @click.option("--again", is_flag=True, help="Check anew what this node has a verdict on.")
+@click.option(
+    "--aa", type=click.IntRange(min=0), default=0, help="Then check so many cells twice, to know PPP's own noise."
+)
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Choose those cells alike each time.")
 @click.pass_obj
 def run(
     options: Options,
@@ -78,6 +82,8 @@ def run(
     jobs: int | None,
     minutes: float,
     again: bool,
+    aa: int,
+    seed: int | None,
 ) -> None:
     """Do the main job: watch, check, record, publish.
 
@@ -97,10 +103,13 @@ def run(
         jobs=jobs or context.config.jobs,
         minutes=minutes,
         again=again,
+        aa=aa,
+        seed=context.now if seed is None else seed,
     )
     with stoppable(context.stop):
         summary = pipeline.run(context, order)
-    _tell_results(options, context, summary.releases, [e.id for e in chosen], summary.unavailable)
+    noise = {} if summary.noise is None else {"noise": summary.noise.to_json()}
+    _tell_results(options, context, summary.releases, [e.id for e in chosen], summary.unavailable, **noise)
     if summary.queued:
         context.reporter.note(f"{summary.queued} cells are queued still: run again to go on")
     if not options.json:
@@ -127,6 +136,7 @@ def watch(options: Options, *, requirements: Path | None, environments: tuple[st
 
 @cli.command()
 @common
+@networked
 @click.argument("environment")
 @click.argument("packages", type=WantedType(), nargs=-1, required=True)
 @click.pass_obj
@@ -169,6 +179,28 @@ def publish(options: Options) -> None:
 
 @cli.command()
 @common
+@click.pass_obj
+def snapshot(options: Options) -> None:
+    """Write the ledger's public part as dated databases, and publish them.
+
+    Kept are those of 14 days (PPP_SNAPSHOT_DAYS) and the last of 8 weeks (PPP_SNAPSHOT_WEEKS); closed months stay. A
+    window of the newest days, without logs, stays below 45 MiB (PPP_WINDOW_MIB).
+    """
+    taken = pipeline.snapshot(options.context())
+    options.answer(
+        {
+            "latest": taken.latest.to_json(),
+            "written": list(taken.written),
+            "unchanged": list(taken.unchanged),
+            "removed": list(taken.removed),
+            "notes": list(taken.notes),
+        },
+        "\n".join(_snapshot_lines(taken)),
+    )
+
+
+@cli.command()
+@common
 @click.argument("package", required=False)
 @click.pass_obj
 def show(options: Options, *, package: str | None) -> None:
@@ -192,11 +224,18 @@ def show(options: Options, *, package: str | None) -> None:
 @click.option("--mesh", is_flag=True, help="Serve the public folder to peers, and take their announcements.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; `::` is all of them.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0 takes any free port.")
+@click.option("--into", type=click.Path(path_type=Path), help="Serve nothing: write all that a container needs here.")
 @click.pass_obj
-def serve(options: Options, *, mesh: bool, host: str, port: int) -> None:
+def serve(options: Options, *, mesh: bool, host: str, port: int, into: Path | None) -> None:
     """Serve the ledger with Datasette; or, with --mesh, the public folder to peers."""
     context = options.context()
     data = context.config.data
+    if mesh and into:
+        raise click.UsageError("--into is Datasette's: it does not go with --mesh")
+    if into:
+        datasette.prepare(data, into)
+        options.answer({"into": str(into)}, f"{into} is ready to be served: its Containerfile says how")
+        return
     if not mesh:
         datasette.serve(data, host=host, port=port)
         return
@@ -218,128 +257,22 @@ def serve(options: Options, *, mesh: bool, host: str, port: int) -> None:
     web.run(web.app(context.config.public, pinned=pinned, on_announce=fetch), listening)
 
 
-@cli.group()
-def node() -> None:
-    """Make or show the key of this node."""
-
-
-@node.command("init")
-@common
-@click.pass_obj
-def node_init(options: Options) -> None:
-    """Make this node's key."""
-    _tell_node(options, nodes.init(options.context().config.data))
-
-
-@node.command("show")
-@common
-@click.pass_obj
-def node_show(options: Options) -> None:
-    """Show this node's id and public key."""
-    _tell_node(options, nodes.load(options.context().config.data))
-
-
-@cli.group()
-def peer() -> None:
-    """Say whose word is taken."""
-
-
-@peer.command("add")
-@common
-@click.argument("url")
-@click.argument("key")
-@click.pass_obj
-def peer_add(options: Options, *, url: str, key: str) -> None:
-    """Pin the node with KEY, whose public folder is at URL."""
-    context = options.context()
-    with node_at_work(context) as at_work:
-        added = peering.add(at_work.store, at_work.key, url, key, now=context.now)
-    options.answer({"node": added.node, "url": added.url}, f"pinned {added.node} at {added.url}")
-
-
-@peer.command("list")
-@common
-@click.pass_obj
-def peer_list(options: Options) -> None:
-    """List the pinned nodes."""
-    db = read_ledger(options.context().config.data)
-    try:
-        known = peers(db)
-    finally:
-        db.close()
-    rows = [
-        {"node": p.node, "url": p.url, "sequence": p.sequence, "synced_at": p.synced_at, "trouble": p.trouble}
-        for p in known
-    ]
-    lines = [f"{p.node}  {p.url}  {p.trouble or ('synced' if p.synced_at else 'not synced yet')}" for p in known]
-    options.answer(rows, "\n".join(lines) or NO_PEERS)
-
-
-@peer.command("remove")
-@common
-@click.argument("which", metavar="URL-OR-KEY")
-@click.pass_obj
-def peer_remove(options: Options, *, which: str) -> None:
-    """Unpin a node; the records that came from it stay."""
-    with node_at_work(options.context()) as at_work:
-        removed = peering.remove(at_work.store, which)
-    options.answer({"node": removed.node, "url": removed.url}, f"unpinned {removed.node}")
-
-
-@cli.command()
-@common
-@click.pass_obj
-def sync(options: Options) -> None:
-    """Fetch, verify and merge what the peers have."""
-    context = options.context()
-    outcomes = pipeline.sync(context, HttpTransport(user_agent=context.config.user_agent))
-    options.answer([_sync_json(outcome) for outcome in outcomes], "\n".join(map(_sync_line, outcomes)) or NO_PEERS)
-    failures = [outcome for outcome in outcomes if not isinstance(outcome, SyncReport)]
-    for failure in failures:
-        click.echo(console.plain(f"ppp: {failure.peer.url}: {failure.error}"), err=True)
-    if failures:
-        raise SystemExit(failures[0].error.exit_code)
-
-
-@cli.command()
-@common
-@click.pass_obj
-def push(options: Options) -> None:
-    """Tell the peers that listen what this node last published."""
-    context = options.context()
-    told = pipeline.push(context, HttpTransport(user_agent=context.config.user_agent))
-    rows = [{"node": a.peer.node, "url": a.peer.url, "heard": str(a.heard), "detail": a.detail} for a in told]
-    options.answer(rows, "\n".join(f"{a.peer.url}: {a.heard} ({a.detail})" for a in told))
-    if any(a.heard is Heard.REFUSED for a in told):
-        raise SystemExit(RefusedError.exit_code)
+for command in (doctor, node, peer, push, sync, verify):
+    cli.add_command(command)
 
 
 # ---------------------------------------------------------------- telling
 
 
-def _sync_json(outcome: SyncReport | SyncFailure) -> dict[str, object]:
-    peer = {"node": outcome.peer.node, "url": outcome.peer.url}
-    if not isinstance(outcome, SyncReport):
-        return {**peer, "trouble": str(outcome.error)}
-    return {
-        **peer,
-        "batches": outcome.batches,
-        "records": outcome.records,
-        "left_out": outcome.left_out,
-        "agree": outcome.agree,
-    }
-
-
-def _sync_line(outcome: SyncReport | SyncFailure) -> str:
-    if not isinstance(outcome, SyncReport):
-        return f"{outcome.peer.url}: not synced"
-    left_out = f", {outcome.left_out} batches of nodes not pinned here left out" if outcome.left_out else ""
-    agree = "the same set of records" if outcome.agree else "the sets of records differ"
-    return f"{outcome.peer.url}: {outcome.records} new records in {outcome.batches} batches{left_out}; {agree}"
-
-
-def _tell_node(options: Options, key: nodes.NodeKey) -> None:
-    options.answer({"id": key.id, "key": key.id}, f"id and public key: {key.id}")
+def _snapshot_lines(taken: Taken) -> list[str]:
+    latest = taken.latest
+    told = [f"wrote {path}" for path in taken.written if path.endswith((".db", ".gz"))]
+    return [
+        *(told or ["nothing changed since the last snapshot"]),
+        *(f"removed {path}" for path in taken.removed if path.endswith(".db")),
+        *taken.notes,
+        f"{latest.file} holds {latest.rows['records']} records ({latest.bytes} bytes, sha256 {latest.sha256})",
+    ]
 
 
 def _record_json(record: Record, log: str | None) -> dict[str, object]:
@@ -352,6 +285,7 @@ def _tell_results(
     releases: Sequence[Release],
     columns: Sequence[str],
     unavailable: Mapping[str, str],
+    **more: object,
 ) -> None:
     db = read_ledger(context.config.data)
     try:
@@ -360,7 +294,9 @@ def _tell_results(
         db.close()
     if options.json:
         found = [record for _, records in rows for environment, record in records.items() if environment in columns]
-        options.answer({"results": [_record_json(r, None) for r in found], "unavailable": dict(unavailable)}, "")
+        options.answer(
+            {"results": [_record_json(r, None) for r in found], "unavailable": dict(unavailable), **more}, ""
+        )
     elif rows:
         out = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
         out.print(console.results_table(rows, columns, unavailable))

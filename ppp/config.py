@@ -23,11 +23,20 @@ from referencing.jsonschema import DRAFT202012
 import ppp
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.matrix import Matrix, Platform
+from ppp.model.record import Network
 
 #: How this program names itself to those it asks; the contact is where its operator can be reached.
 CONTACT_VARIABLE: Final = "PPP_CONTACT"
 DEFAULT_CONTACT: Final = "the operator of this node has set no PPP_CONTACT"
 MAX_JOBS: Final = 256
+#: What cells may be given while they install: the index alone, or all of the network that this machine has.
+NETWORKS: Final = (Network.GATEWAY, Network.OPEN)
+#: Where nginx is taken from on a machine that has none.
+DEFAULT_NGINX_IMAGE: Final = "nginx:alpine"
+#: How many days' snapshots are kept, and then of how many weeks the last; how large the window without logs may be.
+DEFAULT_SNAPSHOT_DAYS: Final = 14
+DEFAULT_SNAPSHOT_WEEKS: Final = 8
+DEFAULT_WINDOW_MIB: Final = 45
 #: Where a node that does not say where it is published says it is: nowhere.
 DEFAULT_BASE_URL: Final = "https://ppp.example/"
 
@@ -43,6 +52,13 @@ class Config:
     contact: str
     model: Path | None
     jobs: int
+    container_runtime: str | None = None
+    canary: bool = True
+    network: Network = Network.GATEWAY
+    nginx_image: str = DEFAULT_NGINX_IMAGE
+    snapshot_days: int = DEFAULT_SNAPSHOT_DAYS
+    snapshot_weeks: int = DEFAULT_SNAPSHOT_WEEKS
+    window_mib: int = DEFAULT_WINDOW_MIB
 
     @property
     def public(self) -> Path:
@@ -60,8 +76,8 @@ class Config:
         return f"the-pypi-place/{ppp.__version__} ({self.contact})"
 
 
-def load(environ: Mapping[str, str], *, data: Path | None = None) -> Config:
-    """Read the settings from the environment; `data` stands above `PPP_DATA`.
+def load(environ: Mapping[str, str], *, data: Path | None = None, network: str | None = None) -> Config:
+    """Read the settings from the environment; `data` stands above `PPP_DATA`, `network` above `PPP_NETWORK`.
 
     Raises `ConfigError` naming every setting that cannot be used.
     """
@@ -76,12 +92,24 @@ def load(environ: Mapping[str, str], *, data: Path | None = None) -> Config:
     ):
         if not _is_web_address(url):
             mistakes.append(f"{name}={url!r} is not an http(s) address")
-    jobs_text = environ.get("PPP_JOBS") or str(min(os.cpu_count() or 1, MAX_JOBS))
-    if not (re.fullmatch("[0-9]{1,9}", jobs_text) and 1 <= int(jobs_text) <= MAX_JOBS):
-        mistakes.append(f"PPP_JOBS={jobs_text!r} is not a number from 1 to {MAX_JOBS}")
+
+    def number(name: str, default: int, *, most: int) -> int:
+        said = environ.get(name) or str(default)
+        if not (re.fullmatch("[0-9]{1,9}", said) and 1 <= int(said) <= most):
+            mistakes.append(f"{name}={said!r} is not a number from 1 to {most}")
+            return default
+        return int(said)
+
+    jobs = number("PPP_JOBS", min(os.cpu_count() or 1, MAX_JOBS), most=MAX_JOBS)
+    snapshot_days = number("PPP_SNAPSHOT_DAYS", DEFAULT_SNAPSHOT_DAYS, most=10_000)
+    snapshot_weeks = number("PPP_SNAPSHOT_WEEKS", DEFAULT_SNAPSHOT_WEEKS, most=10_000)
+    window_mib = number("PPP_WINDOW_MIB", DEFAULT_WINDOW_MIB, most=100_000)
     model = Path(environ["PPP_MODEL"]) if environ.get("PPP_MODEL") else None
     if model and not model.is_file():
         mistakes.append(f"PPP_MODEL={str(model)!r} is not a file")
+    network = network or environ.get("PPP_NETWORK") or Network.GATEWAY
+    if network not in NETWORKS:
+        mistakes.append(f"PPP_NETWORK={network!r} is neither {' nor '.join(NETWORKS)}")
     contact = environ.get(CONTACT_VARIABLE) or DEFAULT_CONTACT
     if not contact.isprintable() or not contact.isascii():
         mistakes.append(f"{CONTACT_VARIABLE}={contact!r} holds characters that no header can carry")
@@ -94,7 +122,14 @@ def load(environ: Mapping[str, str], *, data: Path | None = None) -> Config:
         base_url=base_url if base_url.endswith("/") else f"{base_url}/",
         contact=contact,
         model=model,
-        jobs=int(jobs_text),
+        jobs=jobs,
+        canary=environ.get("PPP_CANARY") != "off",
+        container_runtime=environ.get("PPP_CONTAINER_RUNTIME") or None,
+        network=Network(network),
+        nginx_image=environ.get("PPP_NGINX_IMAGE") or DEFAULT_NGINX_IMAGE,
+        snapshot_days=snapshot_days,
+        snapshot_weeks=snapshot_weeks,
+        window_mib=window_mib,
     )
 
 

@@ -28,11 +28,12 @@ class Options:
     data: Path | None = None
     matrix: Path | None = None
     json: bool = False
+    network: str | None = None
 
     def context(self) -> Context:
         """Read the settings, and wire what a command needs."""
         return Context(
-            config=settings.load(os.environ, data=self.data),
+            config=settings.load(os.environ, data=self.data, network=self.network),
             reporter=console.reporter(sys.stderr),
             environ=os.environ,
             stop=threading.Event(),
@@ -52,19 +53,26 @@ class Options:
         click.echo(json.dumps(data, indent=2, ensure_ascii=False) if self.json else console.plain(text))
 
 
+def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    if value not in {None, False}:
+        setattr(context.ensure_object(Options), str(parameter.name), value)
+
+
+def networked(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command that checks cells take `--network`."""
+    told = "What cells may reach: the index through a gateway, or all that this machine does (PPP_NETWORK, or gateway)."
+    kind = click.Choice([str(network) for network in settings.NETWORKS])
+    return click.option("--network", type=kind, expose_value=False, callback=_keep, help=told)(command)
+
+
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command take `--data`, `--matrix` and `--json` behind its name too."""
-
-    def keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
-        if value not in {None, False}:
-            setattr(context.ensure_object(Options), str(parameter.name), value)
-
     path = click.Path(path_type=Path)
     for option in (
-        click.option("--json", is_flag=True, expose_value=False, callback=keep, help="Answer in JSON."),
-        click.option("--matrix", type=path, expose_value=False, callback=keep, help="The matrix to use, a TOML file."),
+        click.option("--json", is_flag=True, expose_value=False, callback=_keep, help="Answer in JSON."),
+        click.option("--matrix", type=path, expose_value=False, callback=_keep, help="The matrix to use, a TOML file."),
         click.option(
-            "--data", type=path, expose_value=False, callback=keep, help="The data folder (PPP_DATA, or ./data)."
+            "--data", type=path, expose_value=False, callback=_keep, help="The data folder (PPP_DATA, or ./data)."
         ),
     ):
         command = option(command)

@@ -8,29 +8,36 @@ from ppp import steps
 from ppp.check import index as packages
 from ppp.check.cell import Observation
 from ppp.context import Context, node_at_work
+from ppp.ledger.noise import Noise
 from ppp.mesh.fetch import Fetcher, Poster
 from ppp.mesh.peer import find
 from ppp.mesh.push import Announcement
 from ppp.mesh.push import push as announce_to_all
 from ppp.mesh.sync import SyncFailure, SyncReport, sync_all
 from ppp.mesh.sync import sync as sync_one
+from ppp.model.errors import NoEnvironmentError
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.release import Release, Wanted
 from ppp.narrate.episode import Episode
 from ppp.narrate.episode import narrate as tell
+from ppp.publish.snapshots import Taken
 from ppp.steps import Order
 from ppp.workshop import open_index, workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a run came to: the releases it was about, what was unavailable and why, cells checked and still queued."""
+    """What a run came to: the releases it was about, what was unavailable and why, cells checked and still queued.
+
+    `noise` says how second looks compared, where they were asked for.
+    """
 
     releases: tuple[Release, ...]
     unavailable: Mapping[str, str]
     checked: int
     queued: int
     page: Path
+    noise: Noise | None
 
 
 def run(context: Context, order: Order) -> Summary:
@@ -43,15 +50,16 @@ def run(context: Context, order: Order) -> Summary:
             plans += steps.enqueue_wanted(node, shop, wanted, order)
             releases = tuple(dict.fromkeys(cell.release for made in plans for cell in (*made.cells, *made.settled)))
             only = frozenset(releases) if order.sources.are_named else None
-            checked = steps.check_queue(node, shop, order, only=only)
+            worked = steps.check_queue(node, shop, order, only=only)
         steps.seal(node)
         page = steps.publish(node)
         return Summary(
             releases=releases,
-            unavailable=shop.unavailable,
-            checked=checked,
+            unavailable={**shop.unavailable, **worked.unhealthy},
+            checked=worked.checked,
             queued=node.store.queue_length(),
             page=page,
+            noise=worked.noise,
         )
 
 
@@ -69,20 +77,23 @@ def watch(context: Context, order: Order) -> int:
 def reproduce(
     context: Context, matrix: Matrix, environment: Environment, wanted: Sequence[Wanted]
 ) -> list[Observation]:
-    """Check some releases in one environment here and now, and record what is observed."""
+    """Check some releases in one environment here and now, and record what is observed.
+
+    Raises `NoEnvironmentError` where the environment's canary says that nothing can be believed there.
+    """
     index = open_index(context.config)
     releases = [packages.resolve(index, item) for item in wanted]
     with node_at_work(context) as node:
         with workshop(context, index, matrix, [environment]) as shop:
-            checker = shop.checkers(node.key.id)[environment.id]
-            observations = []
-            for release in releases:
-                cell = Cell(release=release, environment=environment.id)
-                observation = checker.check(cell, shop.prepared[environment.id])
-                node.store.add_record(observation.record, observation.log)
-                observations.append(observation)
+            cells = [Cell(release=release, environment=environment.id) for release in releases]
+            checked = steps.check_now(node, shop, cells)
         steps.seal(node)
-    return observations
+    if checked.unhealthy and not checked.observations:
+        raise NoEnvironmentError(
+            f"{environment.id} is unhealthy: {checked.unhealthy[environment.id]}",
+            hint="`ppp doctor` says what is wrong with this machine",
+        )
+    return list(checked.observations)
 
 
 def publish(context: Context) -> Path:
@@ -90,6 +101,15 @@ def publish(context: Context) -> Path:
     with node_at_work(context) as node:
         steps.seal(node)
         return steps.publish(node)
+
+
+def snapshot(context: Context) -> Taken:
+    """Write the snapshots, then publish and sign what the public folder holds with them."""
+    with node_at_work(context) as node:
+        steps.seal(node)
+        taken = steps.snapshot(node)
+        steps.publish(node)
+        return taken
 
 
 def narrate(context: Context, *, seed: int, day: str | None) -> Episode:

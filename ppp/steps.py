@@ -1,19 +1,23 @@
 """The steps of the flow, each a plain function that can be run again: what is done is not done twice."""
 
+import os
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from ppp.check import index as packages
-from ppp.check import pool
 from ppp.check.cell import Observation
 from ppp.check.choose import newest_claiming
 from ppp.context import Context, Node
-from ppp.ledger import batches, queries
+from ppp.ledger import batches, queries, staging
+from ppp.ledger.noise import Noise, sample, tally
+from ppp.ledger.regressions import known_of
+from ppp.ledger.schema import LEDGER_NAME, MAX_ATTEMPTS
+from ppp.ledger.staging import Look
 from ppp.ledger.statements import statement_files
-from ppp.ledger.store import Queued
+from ppp.ledger.store import Reach
 from ppp.mesh import statement
 from ppp.model.errors import (
     FeedMalformedError,
@@ -22,17 +26,23 @@ from ppp.model.errors import (
     UnknownPackageError,
     UnknownVersionError,
 )
-from ppp.model.matrix import Environment, Matrix
+from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.record import Network, Result
 from ppp.model.release import Release, Wanted
 from ppp.publish import build
 from ppp.publish import files as publish_files
+from ppp.publish.snapshots import Policy, Taken, take
+from ppp.rounds import FromList, FromQueue, Hands, Pace, Rounds, Task
 from ppp.watch import feeds, watchlist
 from ppp.watch.queue import Plan, Source, plan
 from ppp.workshop import Workshop
 
-#: How often a cell that came to `ERROR` is tried before it is left to a person.
-MAX_ATTEMPTS: Final = 3
+#: What a lease lasts longer than any cell can take.
+LEASE_SLACK_S: Final = 600
+#: Among how many of the newest verdicts second looks are chosen where a run settled nothing itself.
+AA_AMONG: Final = 200
+#: Results for which something was run.
+RAN: Final = frozenset({Result.PASS, Result.FAIL, Result.TIMEOUT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +67,10 @@ class Sources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a run is asked to do: where, on what, with how many workers and minutes, and whether settled cells again."""
+    """What a run is asked to do: where, on what, with how many workers and minutes, and whether settled cells again.
+
+    `aa` cells are looked at twice to know our own noise; the same `seed` chooses the same among the same.
+    """
 
     matrix: Matrix
     environments: Sequence[Environment]
@@ -65,6 +78,25 @@ class Order:
     jobs: int
     minutes: float | None = None
     again: bool = False
+    aa: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """What working through the queue came to: cells checked, environments that proved unhealthy and why, our noise."""
+
+    checked: int
+    unhealthy: Mapping[str, str]
+    noise: Noise | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What was recorded of cells that were checked at once, and which environments proved unhealthy and why."""
+
+    observations: tuple[Observation, ...]
+    unhealthy: Mapping[str, str]
 
 
 def resolve(context: Context, index: packages.Index, sources: Sources) -> list[tuple[Source, Wanted, Release]]:
@@ -127,7 +159,7 @@ def read_feed(node: Node, order: Order) -> Plan:
         settled=queries.settled_cells(node.store.db, node.key.id),
         again=False,
         source=Source.FEED,
-        sandboxed=False,
+        sandboxed=node.context.config.network is Network.GATEWAY,
     )
     record_plan(node, made, Source.FEED)
     node.store.remember_source(
@@ -177,54 +209,104 @@ def record_plan(node: Node, made: Plan, source: Source) -> None:
         node.context.reporter.note(f"{count} releases skipped: {reason}")
 
 
-def check_queue(node: Node, shop: Workshop, order: Order, *, only: frozenset[Release] | None) -> int:
+def check_queue(node: Node, shop: Workshop, order: Order, *, only: frozenset[Release] | None) -> Worked:
     """Check what is queued for the environments that stand ready, until it is done, time is over or a stop is wished.
 
-    `only` leaves the rest of the queue alone. Each record is in the ledger when its cell leaves the queue; an `ERROR`
-    of ours is queued again. Gives how many cells came to a record.
+    `only` leaves the rest of the queue alone. What an environment's canary does not stand behind is an `ERROR` of ours,
+    or waits for the next run's; an `ERROR` is queued again, for later. `order.aa` cells are looked at once more.
     """
-    asked = [
-        queued
-        for queued in node.store.queued(tuple(shop.prepared))
-        if queued.attempts < MAX_ATTEMPTS and (only is None or queued.cell.release in only)
-    ]
-    queue = [queued for queued in asked if _may_run(queued, shop)]
-    if strange := len(asked) - len(queue):
+    now, reporter = node.context.now, node.context.reporter
+    reach = Reach(environments=tuple(shop.prepared), strangers_in=_gated(shop), only=only)
+    # The data folder's lock is ours: whatever another run had in hand, it is over.
+    node.store.end_leases()
+    due = node.store.due(reach, now=now)
+    _tell_strangers(node, reach, due)
+    rounds = Rounds(node, _hands(node, shop), shop.prepared, Pace(jobs=order.jobs), told=reporter.checked)
+    deadline = None if order.minutes is None else time.monotonic() + order.minutes * 60
+    reporter.begin(sum(due.values()) + order.aa)
+    try:
+        rounds.work(
+            FromQueue(node=node, reach=reach, run=f"{now}-{os.getpid()}", lease_s=_lease_s(order.matrix)),
+            expected={*due, *staging.waiting(node.store.db)},
+            enough=lambda: deadline is not None and time.monotonic() > deadline,
+        )
+        checked = rounds.settled
+        noise = _look_again(node, rounds, order)
+    finally:
+        reporter.end()
+    node.store.end_leases()
+    _tell_left(node, noise)
+    return Worked(checked=checked, unhealthy=rounds.unhealthy, noise=noise)
+
+
+def check_now(node: Node, shop: Workshop, cells: Sequence[Cell]) -> Checked:
+    """Check some cells at once, queued or not; what was recorded of each stands in their order."""
+    environments = {cell.environment for cell in cells}
+    tasks = [Task(cell=cell, known=known_of(node.store.db, cell)) for cell in dict.fromkeys(cells)]
+    rounds = Rounds(node, _hands(node, shop), environments, Pace(jobs=1), told=lambda _: None)
+    rounds.work(FromList(tasks), expected=environments, enough=lambda: False)
+    # Of a cell that was looked at twice, what the second look came to.
+    kept = {staged.cell: Observation(record=staged.record, log=staged.log) for staged in rounds.kept}
+    return Checked(observations=tuple(kept[cell] for cell in cells if cell in kept), unhealthy=rounds.unhealthy)
+
+
+def _hands(node: Node, shop: Workshop) -> Hands:
+    checkers = shop.checkers(node.key.id)
+    return Hands(
+        check=lambda cell: checkers[cell.environment].check(cell, shop.prepared[cell.environment]),
+        canary=lambda environment: shop.canary(shop.prepared[environment]),
+        close=shop.close,
+    )
+
+
+def _gated(shop: Workshop) -> tuple[str, ...]:
+    return tuple(id_ for id_, prepared in shop.prepared.items() if prepared.network is Network.GATEWAY)
+
+
+def _lease_s(matrix: Matrix) -> int:
+    """Give how long a cell can be in hand at most: each phase to its timeout, and all of them twice."""
+    return 2 * sum(matrix.timeouts_s.values()) + LEASE_SLACK_S
+
+
+def _tell_strangers(node: Node, reach: Reach, due: Mapping[str, int]) -> None:
+    asked = node.store.due(replace(reach, strangers_in=None), now=node.context.now)
+    if strange := sum(asked.values()) - sum(due.values()):
         node.context.reporter.note(
             f"{strange} cells of the open feed stay queued: what strangers uploaded runs only behind the gateway"
         )
-    checkers = shop.checkers(node.key.id)
-    deadline = None if order.minutes is None else time.monotonic() + order.minutes * 60
-    records = 0
 
-    def work(queued: Queued) -> Observation:
-        return checkers[queued.cell.environment].check(queued.cell, shop.prepared[queued.cell.environment])
 
-    def settle(queued: Queued, observation: Observation) -> None:
-        nonlocal records
-        retry = queued if observation.record.result is Result.ERROR else None
-        node.store.add_record(observation.record, observation.log, retry=retry)
-        records += 1
-        node.context.reporter.checked(observation.record)
+def _look_again(node: Node, rounds: Rounds, order: Order) -> Noise | None:
+    """Check some of what this run settled, or else of the newest verdicts, a second time; give how that compares."""
+    if not order.aa:
+        return None
+    healthy = rounds.healthy
+    settled = {staged.cell: staged.record for staged in rounds.kept if staged.record.result in RAN}
+    records = [record for record in settled.values() if record.environment in healthy]
+    records = records or queries.newest_settled(node.store.db, node.key.id, healthy, AA_AMONG)
+    firsts = {record.id: record for record in sample(records, order.aa, seed=order.seed)}
+    tasks = [
+        Task(cell=cell, known=known_of(node.store.db, cell), first=record)
+        for record in firsts.values()
+        for cell in (Cell.of(record),)
+    ]
+    # Whoever asks for them gets them, were the minutes over.
+    rounds.work(FromList(tasks), expected={task.cell.environment for task in tasks}, enough=lambda: False)
+    seconds = [staged for staged in rounds.kept if staged.second and staged.second.look is Look.AA]
+    return tally((firsts[staged.second.first], staged.record) for staged in seconds if staged.second)
 
-    node.context.reporter.begin(len(queue))
-    try:
-        pool.drain(
-            queue,
-            work,
-            jobs=order.jobs,
-            settle=settle,
-            enough=lambda: deadline is not None and time.monotonic() > deadline,
-            stop=node.context.stop,
-            close=shop.close,
+
+def _tell_left(node: Node, noise: Noise | None) -> None:
+    reporter = node.context.reporter
+    if noise:
+        reporter.note(f"our own noise: {noise}")
+    for environment, count in sorted(staging.waiting(node.store.db).items()):
+        reporter.note(f"{count} results of {environment} wait for its canary: the next run there publishes them")
+    if given_up := queries.given_up(node.store.db):
+        reporter.note(
+            f"{len(given_up)} cells came to an error of ours {MAX_ATTEMPTS} times and are left to you, such as"
+            f" {given_up[0]}: to name a package tries it anew"
         )
-    finally:
-        node.context.reporter.end()
-    return records
-
-
-def _may_run(queued: Queued, shop: Workshop) -> bool:
-    return queued.source != Source.FEED or shop.prepared[queued.cell.environment].network is Network.GATEWAY
 
 
 def seal(node: Node) -> tuple[str, ...]:
@@ -235,7 +317,8 @@ def seal(node: Node) -> tuple[str, ...]:
 def publish(node: Node) -> Path:
     """Build the public folder from the ledger, then say in a signed statement what it holds; give the front page."""
     out = node.context.config.public
-    published = build.build(node.store.db, out, base_url=node.context.config.base_url)
+    config = node.context.config
+    published = build.build(node.store.db, out, base_url=config.base_url, memory=config.cache / "publish.db")
     statement.issue(
         node.store,
         node.key,
@@ -248,5 +331,14 @@ def publish(node: Node) -> Path:
         now=node.context.now,
     )
     publish_files.put_beside(out, statement_files(node.store.db))
-    node.context.reporter.note(f"published {len(published.written)} files, {len(published.unchanged)} unchanged")
+    node.context.reporter.note(f"published {len(published.written)} files of {published.files}")
     return out / "index.html"
+
+
+def snapshot(node: Node) -> Taken:
+    """Write the snapshots of the ledger into the public folder, and remove those that the settings keep no longer."""
+    config = node.context.config
+    policy = Policy(
+        days=config.snapshot_days, weeks=config.snapshot_weeks, window_bytes=config.window_mib * 1024 * 1024
+    )
+    return take(config.data / LEDGER_NAME, config.public, policy)

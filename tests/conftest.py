@@ -11,9 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from browsing import CHROMIUM
 from places import PinnedPip, host_environ, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
+from ppp.check import bubblewrap
 from ppp.check.docker import engine
 from ppp.check.gateway import PLACES
 from ppp.check.index import SimpleIndex, pinned_pip
@@ -155,18 +157,36 @@ def _missing_mount() -> str | None:
 
 
 @cache
+def _missing_browser() -> str | None:
+    if not importlib.util.find_spec("playwright"):
+        return "playwright is not installed"
+    return None if CHROMIUM else "no chromium"
+
+
+@cache
 def _missing_nginx() -> str | None:
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{PLACES}")
     return None if found else "no nginx"
 
 
+@cache
+def _missing_sandbox() -> str | None:
+    try:
+        bubblewrap.find(os.environ)
+    except bubblewrap.BubblewrapError as error:
+        return str(error)
+    return None
+
+
 TOOLS = {
     "nginx": _missing_nginx,
+    "sandbox": _missing_sandbox,
     "docker": _missing_docker,
     "mesh": _missing_mesh,
     "voice": _missing_voice,
     "online": _missing_online,
     "mount": _missing_mount,
+    "browser": _missing_browser,
 }
 
 

@@ -3,28 +3,29 @@
 Whoever wants numbers that agree reads them all inside one `db.atomic()`.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlite_utils import Database
 
-from ppp.ledger.queries import record_from_row
+from ppp.model.judge import Judge
 from ppp.model.matrix import Environment, Platform
-from ppp.model.record import PHASES, SETTLED, Blame, Outcome, Phase, Record, Result, outcomes_of
+from ppp.model.record import PHASES, SETTLED, Blame, Outcome, Phase, Result, outcomes_of
 from ppp.model.release import Release
 
 _THIN: Final = (
     "record, package, version, environment, result, phase_download, phase_nodeps, phase_full, phase_import,"
     " observed_at, standin, cause, blame, detail"
 )
+#: What `verdict_from_row` needs of the view `judged`.
+JUDGED: Final = f"{_THIN}, blamed_by"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A record without what a table of many cells does not show; `record` is its id."""
+    """A record without what a table of many cells does not show, judged; `record` is its id."""
 
     record: str
     release: Release
@@ -35,6 +36,7 @@ class Verdict:
     standin: bool
     cause: str | None
     blame: Blame | None
+    blamed_by: Judge | None
     detail: str | None
 
     @property
@@ -78,15 +80,6 @@ class CauseCount:
     packages: int
 
 
-class FindingKind(StrEnum):
-    """What only several cells together show; each is a view of the ledger."""
-
-    ALPINE_ONLY = "alpine_only"
-    PYTHON_REGRESSIONS = "python_regressions"
-    PHANTOM_SUCCESSES = "phantom_successes"
-    NEVER_ON_ALPINE = "never_on_alpine"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A package that a finding is about, with the environments (by platform, then Python) and the causes of it."""
@@ -110,31 +103,10 @@ def ledger_name(db: Database) -> str:
     return str(db.execute("PRAGMA database_list").fetchone()[2] or "the ledger")
 
 
-def identities(db: Database) -> Iterator[tuple[str, str]]:
-    """Give each observation's id and the UTC day it was made (`2026-11-20`), by id."""
-    rows: Iterator[tuple[str, int]] = db.execute("SELECT record, observed_at FROM records ORDER BY record")
-    for record, observed_at in rows:
-        yield record, datetime.fromtimestamp(observed_at, UTC).date().isoformat()
-
-
-def counts(db: Database) -> Counts:
-    """Count what the ledger holds."""
-    records, as_of = db.execute("SELECT count(*), max(observed_at) FROM records").fetchone()
-    by_environment: dict[str, dict[Result, int]] = {}
-    cells = 0
-    rows = db.execute(
-        "SELECT r.environment, c.result, count(*) FROM results AS r JOIN records AS c ON c.record = r.record"
-        " GROUP BY r.environment, c.result ORDER BY r.environment"
-    )
-    for environment, result, count in rows:
-        by_environment.setdefault(environment, dict.fromkeys(Result, 0))[Result(result)] = count
-        cells += count
-    packages, releases = db.execute(
-        "SELECT count(DISTINCT package), count(*) FROM (SELECT DISTINCT package, version FROM results)"
-    ).fetchone()
-    return Counts(
-        records=records, cells=cells, packages=packages, releases=releases, as_of=as_of, by_environment=by_environment
-    )
+def as_of(db: Database) -> int | None:
+    """Give when the newest observation was made, in epoch seconds; None where there is none."""
+    row = db.execute("SELECT max(observed_at) FROM records").fetchone()
+    return None if row[0] is None else int(row[0])
 
 
 def environments(db: Database) -> list[Environment]:
@@ -149,21 +121,36 @@ def environments(db: Database) -> list[Environment]:
 
 def newest_verdicts(db: Database, limit: int) -> list[Verdict]:
     """Give the newest current results: newest first, then by package, version and environment as text."""
-    rows = db.query(
-        f"SELECT {_THIN} FROM current ORDER BY observed_at DESC, package, version, environment LIMIT ?",  # noqa: S608 - our own columns
+    # Walks back in time until there are enough: CROSS, and NOT INDEXED by anything but the time.
+    chosen = db.execute(
+        "SELECT c.record FROM records AS c INDEXED BY records_by_time CROSS JOIN results AS r"
+        " WHERE r.package = c.package AND r.version = c.version AND r.environment = c.environment"
+        " AND r.record = c.record ORDER BY c.observed_at DESC, c.package, c.version, c.environment LIMIT ?",
         (limit,),
     )
-    return [_verdict(row) for row in rows]
+    return verdicts(db, [record for (record,) in chosen])
 
 
-def newest_releases(db: Database) -> Iterator[Verdict]:
-    """Give the current results of each package's newest release, package by package."""
-    columns = ", ".join(f"c.{column.strip()}" for column in _THIN.split(","))
+def verdicts(db: Database, records: Iterable[str]) -> list[Verdict]:
+    """Give current results by the ids of their records: newest first, then by package, version and environment."""
     rows = db.query(
-        f"SELECT {columns} FROM newest AS n"  # noqa: S608 - our own columns
-        " JOIN current AS c ON c.package = n.package AND c.version = n.version ORDER BY c.package, c.environment"
+        f"SELECT {JUDGED} FROM judged WHERE record IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own columns
+        " ORDER BY observed_at DESC, package, version, environment",
+        (json.dumps([*records]),),
     )
-    return map(_verdict, rows)
+    return [verdict_from_row(row) for row in rows]
+
+
+def newest_release(db: Database, package: str) -> list[Verdict]:
+    """Give the current results of a package's newest release, by environment."""
+    rows = db.query(
+        f"SELECT {JUDGED} FROM judged WHERE package = :package AND version = (SELECT s.version FROM releases AS s"  # noqa: S608 - our own columns
+        " WHERE s.package = :package AND EXISTS"
+        " (SELECT 1 FROM results AS r WHERE r.package = s.package AND r.version = s.version)"
+        " ORDER BY s.version_key DESC LIMIT 1) ORDER BY environment",
+        {"package": package},
+    )
+    return [verdict_from_row(row) for row in rows]
 
 
 def packages(db: Database) -> list[str]:
@@ -171,96 +158,38 @@ def packages(db: Database) -> list[str]:
     return [name for (name,) in db.execute("SELECT DISTINCT package FROM results ORDER BY package")]
 
 
-def package_records(db: Database, package: str) -> list[Record]:
-    """Give the current record of every cell of a package, newest version first."""
-    # Asked of `results` rather than of the view `current`, in which a package can only be found by reading all.
-    rows = db.query(
-        "SELECT c.* FROM results AS r JOIN records AS c ON c.record = r.record"
-        " JOIN releases AS s ON s.package = r.package AND s.version = r.version"
-        " WHERE r.package = ? ORDER BY s.version_key DESC, r.environment",
-        (package,),
-    )
-    return [record_from_row(row) for row in rows]
-
-
-def top_causes(db: Database, limit: int) -> list[CauseCount]:
-    """Give the causes that explain the most cells now `FAIL` or `TIMEOUT`, greatest first."""
-    rows = db.execute(
-        "SELECT cause, blame, count(*) AS cells, count(DISTINCT package) AS packages FROM current"
-        " WHERE result IN ('FAIL', 'TIMEOUT') AND cause IS NOT NULL GROUP BY cause, blame"
-        " ORDER BY cells DESC, packages DESC, cause, blame LIMIT ?",
-        (limit,),
-    )
-    return [CauseCount(cause=c, blame=b and Blame(b), cells=cells, packages=n) for c, b, cells, n in rows]
-
-
-_FINDING_SQL: Final = {
-    FindingKind.ALPINE_ONLY: "SELECT package, environment, cause FROM alpine_only",
-    FindingKind.PYTHON_REGRESSIONS: "SELECT package, fails_in, cause FROM python_regressions",
-    FindingKind.PHANTOM_SUCCESSES: "SELECT package, environment, cause FROM phantom_successes",
-    FindingKind.NEVER_ON_ALPINE: "SELECT package, NULL, NULL FROM never_on_alpine",
-}
-
-
-def findings(db: Database, kind: FindingKind) -> list[Finding]:
-    """Give what one finding is about, package by package."""
-    seen: dict[str, tuple[set[str], set[str]]] = {}
-    for package, environment, cause in db.execute(f"{_FINDING_SQL[kind]} ORDER BY package"):
-        places, causes = seen.setdefault(package, (set(), set()))
-        places.update(e for e in (environment,) if e)
-        causes.update(c for c in (cause,) if c)
-    return [
-        Finding(package=p, environments=tuple(sorted(e, key=_place)), causes=tuple(sorted(c)))
-        for p, (e, c) in seen.items()
-    ]
-
-
-def _place(environment: str) -> tuple[str, int]:
-    python, _, platform = environment.removeprefix("py").partition("-")
-    return platform, int(python)
-
-
-def agreements(db: Database, package: str) -> dict[tuple[str, str], Agreement]:
-    """Give, for each (version, environment) of a package, how many nodes agree with what is current there."""
-    latest: dict[tuple[str, str], dict[str, str]] = {}
-    observed: dict[tuple[str, str], int] = {}
-    rows = db.execute(
-        "SELECT version, environment, node, result FROM records WHERE package = ? ORDER BY observed_at, record",
-        (package,),
-    )
-    for version, environment, node, result in rows:
-        cell = (version, environment)
-        observed[cell] = observed.get(cell, 0) + 1
-        verdicts = latest.setdefault(cell, {})
-        # An ERROR says something about us, so it never takes the place of what a node found out.
-        if result != Result.ERROR or node not in verdicts:
-            verdicts[node] = result
-    current = db.execute(
-        "SELECT r.version, r.environment, c.result FROM results AS r JOIN records AS c ON c.record = r.record"
-        " WHERE r.package = ?",
-        (package,),
-    )
-    return {
-        (version, environment): Agreement(
-            agreeing=sum(r == result for r in latest[version, environment].values()),
-            nodes=len(latest[version, environment]),
-            records=observed[version, environment],
-        )
-        for version, environment, result in current
-    }
-
-
 def verdict_changes(db: Database) -> Iterator[Change]:
-    """Give every change of a cell's verdict, newest first; an `ERROR` is none, as it says nothing about a release."""
+    """Give every change of a cell's verdict, newest first, each with the blame that its log tells; see `judged`.
+
+    An `ERROR` is none, as it says nothing about a release.
+    """
+    # Walks back in time as far as it is read, and asks of each record alone what its cell came to before.
     rows = db.query(
-        f"SELECT * FROM (SELECT {_THIN}, lag(result) OVER"  # noqa: S608 - our own columns
-        " (PARTITION BY package, version, environment ORDER BY observed_at, record) AS before"
-        " FROM records WHERE result <> 'ERROR') WHERE before IS NOT result ORDER BY observed_at DESC, record DESC"
+        f"SELECT * FROM (SELECT {_THIN}, (SELECT p.result FROM records AS p"  # noqa: S608 - our own columns
+        " WHERE p.package = c.package AND p.version = c.version AND p.environment = c.environment"
+        " AND p.result <> 'ERROR' AND (p.observed_at, p.record) < (c.observed_at, c.record)"
+        " ORDER BY p.observed_at DESC, p.record DESC LIMIT 1) AS before"
+        " FROM records AS c INDEXED BY records_by_time WHERE result <> 'ERROR' ORDER BY observed_at DESC, record DESC)"
+        " WHERE before IS NOT result"
     )
-    return (Change(verdict=_verdict(row), before=row["before"] and Result(row["before"])) for row in rows)
+    return (
+        Change(
+            verdict=verdict_from_row(row | {"blamed_by": row["blame"] and Judge.LOG}),
+            before=row["before"] and Result(row["before"]),
+        )
+        for row in rows
+    )
 
 
-def _verdict(row: Mapping[str, Any]) -> Verdict:
+def judged(db: Database, changes: Iterable[Change]) -> list[Change]:
+    """Give changes with the blame that sibling cells tell; what has been overtaken since keeps the word of its log."""
+    held = list(changes)
+    now = {verdict.record: verdict for verdict in verdicts(db, [change.verdict.record for change in held])}
+    return [replace(change, verdict=now.get(change.verdict.record, change.verdict)) for change in held]
+
+
+def verdict_from_row(row: Mapping[str, Any]) -> Verdict:
+    """Build a verdict from a row of the view `judged`."""
     return Verdict(
         record=row["record"],
         release=Release(package=row["package"], version=row["version"]),
@@ -271,5 +200,6 @@ def _verdict(row: Mapping[str, Any]) -> Verdict:
         standin=bool(row["standin"]),
         cause=row["cause"],
         blame=row["blame"] and Blame(row["blame"]),
+        blamed_by=row["blamed_by"] and Judge(row["blamed_by"]),
         detail=row["detail"],
     )

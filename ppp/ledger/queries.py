@@ -1,7 +1,7 @@
 """Reads: rows become the model's nouns here, and nowhere else."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sqlite_utils import Database
@@ -14,6 +14,7 @@ from ppp.model.record import (
     Installed,
     Network,
     Outcome,
+    Phase,
     Record,
     Result,
     outcomes_of,
@@ -43,6 +44,8 @@ def record_from_row(row: Mapping[str, Any]) -> Record:
         imports=tuple(json.loads(row["imports"])),
         installed=tuple(Installed(name=n, version=v, sha256=h) for n, v, h in json.loads(row["installed"])),
         duration_ms={p: row[f"{p}_ms"] for p in PHASES if row[f"{p}_ms"] is not None},
+        bytes={p: row[f"{p}_bytes"] for p in PHASES if row[f"{p}_bytes"] is not None},
+        grounds={Phase(p): ground for p, ground in json.loads(row["grounds"]).items()},
         cause=row["cause"],
         blame=row["blame"] and Blame(row["blame"]),
         detail=row["detail"],
@@ -61,6 +64,22 @@ def settled_cells(db: Database, node: str) -> set[Cell]:
         "SELECT DISTINCT package, version, environment FROM records WHERE node = ? AND result <> 'ERROR'", (node,)
     )
     return {Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()}
+
+
+def given_up(db: Database) -> list[Cell]:
+    """Give the queued cells that came to `ERROR` too often, and are left to a person."""
+    rows = db.execute("SELECT package, version, environment FROM given_up ORDER BY package, version, environment")
+    return [Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()]
+
+
+def newest_settled(db: Database, node: str, environments: Collection[str], most: int) -> list[Record]:
+    """Give a node's own newest current verdicts in some environments, newest first; nothing was run for an `NA`."""
+    rows = db.query(
+        "SELECT * FROM current WHERE node = ? AND result IN ('PASS', 'FAIL', 'TIMEOUT')"
+        " AND environment IN (SELECT value FROM json_each(?)) ORDER BY observed_at DESC, record LIMIT ?",
+        (node, json.dumps([*environments]), most),
+    )
+    return [record_from_row(row) for row in rows]
 
 
 def log(db: Database, log_sha256: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlite_utils import Database, Migrations
 
+from ppp.ledger import failures, judged
 from ppp.model.errors import (
     DataReadOnlyError,
     DiskFullError,
@@ -24,6 +25,10 @@ from ppp.model.errors import (
 
 LEDGER_NAME: Final = "ppp.db"
 BUSY_TIMEOUT_S: Final = 10.0
+#: After how long a cell that came to `ERROR` is tried again, in seconds, by how often it did: a hiccup, an outage.
+RETRY_DELAYS_S: Final = (60, 3600)
+#: How often a cell may come to `ERROR` before it is left to a person.
+MAX_ATTEMPTS: Final = len(RETRY_DELAYS_S) + 1
 
 migrations: Final = Migrations("ppp")
 
@@ -69,12 +74,14 @@ CREATE TABLE records (
     imports TEXT NOT NULL,              -- JSON array of module names
     installed TEXT NOT NULL,            -- JSON array of [name, version, sha256]
     download_ms INTEGER, nodeps_ms INTEGER, full_ms INTEGER, import_ms INTEGER,
+    download_bytes INTEGER, nodeps_bytes INTEGER, full_bytes INTEGER, import_bytes INTEGER,
+    grounds TEXT NOT NULL,              -- JSON: on what ground a phase was not paid a second time
     cause TEXT, blame TEXT, detail TEXT,
     log_sha256 TEXT REFERENCES logs(log_sha256),
     FOREIGN KEY (package, version) REFERENCES releases(package, version)
 ) STRICT;
 CREATE INDEX records_by_cell ON records (package, version, environment);
-CREATE INDEX records_by_time ON records (observed_at);
+CREATE INDEX records_by_time ON records (observed_at, record);
 CREATE TABLE results (                  -- the current record of each cell
     package TEXT NOT NULL REFERENCES packages(package),
     version TEXT NOT NULL,
@@ -102,8 +109,28 @@ CREATE TABLE queue (
     environment TEXT NOT NULL,
     source TEXT NOT NULL,               -- feed, watchlist, requirements, named
     enqueued_at INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (package, version, environment)
+    attempts INTEGER NOT NULL DEFAULT 0,        -- how often it came to ERROR
+    not_before INTEGER NOT NULL DEFAULT 0,      -- epoch seconds: when it may be tried again
+    lease TEXT, leased_until INTEGER,   -- the run that has it in hand, and until when
+    PRIMARY KEY (package, version, environment),
+    CHECK ((lease IS NULL) = (leased_until IS NULL))
+) STRICT;
+CREATE INDEX queue_in_turn ON queue (attempts, source <> 'named', enqueued_at);
+CREATE TABLE pending (                  -- observed, and not believed before the canary agrees: never published
+    record TEXT PRIMARY KEY,
+    environment TEXT NOT NULL,
+    document TEXT NOT NULL,             -- the record's canonical JSON
+    log TEXT,
+    source TEXT, attempts INTEGER,      -- as it was queued; NULL where it was not
+    first TEXT, look TEXT,              -- the record that this is a second look at, and why
+    staged_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX pending_by_environment ON pending (environment);
+CREATE TABLE pairs (                    -- this node looked at one cell twice, to know its own noise
+    first TEXT NOT NULL REFERENCES records(record),
+    second TEXT NOT NULL REFERENCES records(record),
+    look TEXT NOT NULL CHECK (look IN ('confirmation', 'aa')),
+    PRIMARY KEY (first, second)
 ) STRICT;
 CREATE TABLE skips (                    -- what was named and not tested, with the reason
     package TEXT NOT NULL,
@@ -165,6 +192,7 @@ CREATE VIEW current AS
                      AND c.environment = r.environment
     JOIN releases AS s ON s.package = c.package AND s.version = c.version
     JOIN environments AS e ON e.environment = c.environment;
+{judged.VIEW}
 CREATE VIEW newest AS                   -- the newest release of each package that holds a result
     SELECT package, version FROM (
         SELECT s.package, s.version,
@@ -180,7 +208,7 @@ CREATE VIEW matrix AS
 CREATE VIEW alpine_only AS              -- fails on Alpine, passes on slim with the same Python
     SELECT a.package, a.version, a.environment, a.environment_python AS python,
            a.cause, a.blame, a.detail, a.record
-    FROM current AS a
+    FROM judged AS a
     JOIN current AS s ON s.package = a.package AND s.version = a.version AND s.python_key = a.python_key
     WHERE a.platform = 'alpine' AND a.result = 'FAIL' AND s.platform = 'slim' AND s.result = 'PASS';
 CREATE VIEW python_regressions AS       -- fails on a newer Python than it passes on, on the same platform
@@ -190,18 +218,20 @@ CREATE VIEW python_regressions AS       -- fails on a newer Python than it passe
               AND p.result = 'PASS' AND p.python_key < f.python_key
             ORDER BY p.python_key DESC LIMIT 1) AS passes_in,
            f.cause, f.blame, f.detail, f.record
-    FROM current AS f
+    FROM judged AS f
     WHERE f.result = 'FAIL' AND passes_in IS NOT NULL;
 CREATE VIEW phantom_successes AS        -- installs, does not import
     SELECT package, version, environment, cause, blame, detail, record
-    FROM current WHERE phase_full = 'PASS' AND phase_import = 'FAIL';
-CREATE VIEW never_on_alpine AS          -- observed on Alpine, installed there in no version; passes on slim
-    SELECT package, max(observed_at) AS last_observed_at, count(DISTINCT version) AS versions
-    FROM current AS c
-    WHERE platform = 'alpine' AND result <> 'ERROR'
-      AND EXISTS (SELECT 1 FROM current AS s
-                  WHERE s.package = c.package AND s.platform = 'slim' AND s.result = 'PASS')
-    GROUP BY package HAVING sum(phase_full = 'PASS') = 0;
+    FROM judged WHERE phase_full = 'PASS' AND phase_import = 'FAIL';
+CREATE VIEW given_up AS                 -- queued cells that are left to a person: to name one tries it anew
+    SELECT package, version, environment, source, attempts FROM queue WHERE attempts >= {MAX_ATTEMPTS};
+CREATE VIEW noise AS                    -- second looks that came to something else than the first, by UTC day
+    SELECT date(b.observed_at, 'unixepoch') AS day, p.look, count(*) AS pairs,
+           sum(a.result <> b.result) AS other_result,
+           sum(a.result = b.result AND a.cause IS NOT b.cause) AS other_cause
+    FROM pairs AS p JOIN records AS a ON a.record = p.first JOIN records AS b ON b.record = p.second
+    GROUP BY day, p.look;
+{failures.VIEWS}
 """  # noqa: S608 - only our own constants
 
 

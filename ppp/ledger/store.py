@@ -1,10 +1,11 @@
 """Everything that writes observations: records, what is current, the queue, what was skipped.
 
-Records are only ever added. Each public method is one transaction: a kill leaves all of it or nothing.
+Records are only ever added. Each public method is one transaction: a kill leaves all of it or nothing. A queued cell
+is taken by lease, so that it is in one run's hands at most, and comes back if that run dies.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,19 +13,29 @@ from typing import Self
 from sqlite_utils import Database
 
 from ppp.ledger.queries import record_from_row
-from ppp.ledger.schema import open_ledger, sqlite_errors
+from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, open_ledger, sqlite_errors
 from ppp.model.matrix import Cell
-from ppp.model.record import PHASES, Record, canonical, current_rank, sha256_hex
+from ppp.model.record import PHASES, Record, Result, canonical, current_rank, sha256_hex
 from ppp.model.release import Release, version_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """A queued cell, where it was named, and how often it came to `ERROR`."""
+    """A queued cell, where it was named, how often it came to `ERROR`, and the run that has it in hand."""
 
     cell: Cell
     source: str
     attempts: int
+    lease: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Which queued cells a run may take: of these environments, of the open feed only in some, of these releases."""
+
+    environments: Collection[str]
+    strangers_in: Collection[str] | None = None
+    only: Collection[Release] | None = None
 
 
 class Store:
@@ -48,20 +59,22 @@ class Store:
         """Close the ledger."""
         self.db.close()
 
-    def add_record(self, record: Record, log: str | None = None, *, retry: Queued | None = None) -> bool:
+    def add_record(
+        self, record: Record, log: str | None = None, *, retry: Queued | None = None, now: int | None = None
+    ) -> bool:
         """Add one observation with its log, and take its cell off the queue; say whether the record was new.
 
-        `retry`, the cell as it was queued, puts it back behind all that were tried less often. Adding a record again
-        changes nothing. `log` must hash to `record.log_sha256`.
+        `retry`, the cell as it was queued, puts it back behind all that were tried less often, for some time after
+        `now` (or after the observation); an `ERROR` without it leaves the queue alone. Adding a record again changes
+        nothing. `log` must hash to `record.log_sha256`.
         """
         with sqlite_errors(self.path), self.db.atomic():
-            key = (record.release.package, record.release.version, record.environment)
-            if retry is None:
-                self.db.execute("DELETE FROM queue WHERE package = ? AND version = ? AND environment = ?", key)
-            else:
+            if retry is not None:
+                self.put_back(retry, now=record.observed_at if now is None else now)
+            elif record.result is not Result.ERROR:
                 self.db.execute(
-                    "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?)",
-                    (*key, retry.source, record.observed_at, retry.attempts + 1),
+                    "DELETE FROM queue WHERE package = ? AND version = ? AND environment = ?",
+                    (record.release.package, record.release.version, record.environment),
                 )
             return self.insert_record(record, log)
 
@@ -115,14 +128,17 @@ class Store:
     def enqueue(self, cells: Iterable[Cell], *, source: str, now: int) -> int:
         """Queue cells; give how many were not queued yet.
 
-        A cell of the feed's that somebody asks for too becomes theirs, and is tried as if for the first time.
+        A cell of the feed's that is asked for too becomes the asker's; that one, and one that somebody names after it
+        came to `ERROR`, is tried as if for the first time.
         """
         with sqlite_errors(self.path), self.db.atomic():
             before = self.queue_length()
             for cell in cells:
                 self.db.execute(
-                    "INSERT INTO queue VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE"
-                    " SET source = excluded.source, attempts = 0 WHERE source = 'feed' AND excluded.source <> 'feed'",
+                    "INSERT INTO queue (package, version, environment, source, enqueued_at) VALUES (?, ?, ?, ?, ?)"
+                    " ON CONFLICT DO UPDATE SET source = excluded.source, attempts = 0, not_before = 0"
+                    " WHERE (source = 'feed' AND excluded.source <> 'feed')"
+                    " OR (attempts > 0 AND excluded.source IN ('named', 'requirements'))",
                     (cell.release.package, cell.release.version, cell.environment, source, now),
                 )
             return self.queue_length() - before
@@ -131,18 +147,73 @@ class Store:
         """Give how many cells are queued."""
         return int(self.db.execute("SELECT count(*) FROM queue").fetchone()[0])
 
-    def queued(self, environments: Sequence[str]) -> list[Queued]:
-        """Give the queue of some environments: the least tried first, then what somebody named, then the oldest."""
-        marks = ",".join("?" * len(environments))
-        rows = self.db.execute(
-            f"SELECT package, version, environment, source, attempts FROM queue WHERE environment IN ({marks})"  # noqa: S608 - only marks
-            " ORDER BY attempts, source <> 'named', enqueued_at, rowid",
-            tuple(environments),
-        )
+    def due(self, reach: Reach, *, now: int) -> dict[str, int]:
+        """Give how many queued cells within reach may be taken now, by environment."""
+        where, values = _takeable(reach, now)
+        rows = self.db.execute(f"SELECT environment, count(*) FROM queue WHERE {where} GROUP BY environment", values)  # noqa: S608 - our words
+        return dict(rows.fetchall())
+
+    def lease(self, reach: Reach, *, run: str, n: int, until: int, now: int) -> list[Queued]:
+        """Put up to `n` queued cells into one run's hands until a time (epoch seconds), and give them.
+
+        The least tried come first, then what somebody named, then the oldest. What another run has in hand is taken
+        once its time is over; what came to `ERROR` too often never.
+        """
+        where, values = _takeable(reach, now)
+        with sqlite_errors(self.path), self.db.atomic():
+            rows = self.db.execute(
+                f"SELECT rowid, package, version, environment, source, attempts FROM queue WHERE {where}"  # noqa: S608 - our words
+                " ORDER BY attempts, source <> 'named', enqueued_at, rowid LIMIT ?",
+                (*values, n),
+            ).fetchall()
+            for rowid, *_ in rows:
+                self.db.execute("UPDATE queue SET lease = ?, leased_until = ? WHERE rowid = ?", (run, until, rowid))
         return [
-            Queued(cell=Cell(release=Release(package=p, version=v), environment=e), source=s, attempts=a)
-            for p, v, e, s, a in rows.fetchall()
+            Queued(cell=Cell(release=Release(package=p, version=v), environment=e), source=s, attempts=a, lease=run)
+            for _, p, v, e, s, a in rows
         ]
+
+    def end_leases(self, *, run: str | None = None) -> int:
+        """Free what a run has in hand, and give how many cells that are; without one, what any run has.
+
+        Whoever holds the data folder's lock knows that every other run is over.
+        """
+        with sqlite_errors(self.path), self.db.atomic():
+            return self.db.execute(
+                "UPDATE queue SET lease = NULL, leased_until = NULL"
+                " WHERE lease IS NOT NULL AND (? IS NULL OR lease = ?)",
+                (run, run),
+            ).rowcount
+
+    def put_back(self, queued: Queued, *, now: int) -> None:
+        """Queue a cell that came to `ERROR` again, for later, within a transaction that is already open.
+
+        One that is in hand stays as it is where another run has it by now; one that was taken out, where it was queued
+        anew.
+        """
+        release, attempts = queued.cell.release, queued.attempts + 1
+        not_before = now + RETRY_DELAYS_S[min(attempts, len(RETRY_DELAYS_S)) - 1]
+        key = (release.package, release.version, queued.cell.environment)
+        if queued.lease is None:
+            self.db.execute(
+                "INSERT INTO queue (package, version, environment, source, enqueued_at, attempts, not_before)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (*key, queued.source, now, attempts, not_before),
+            )
+        else:
+            self.db.execute(
+                "UPDATE queue SET enqueued_at = ?, attempts = ?, not_before = ?, lease = NULL, leased_until = NULL"
+                " WHERE package = ? AND version = ? AND environment = ? AND lease = ?",
+                (now, attempts, not_before, *key, queued.lease),
+            )
+
+    def take_out(self, queued: Queued) -> None:
+        """Take a cell that the same run has in hand off the queue, within a transaction that is already open."""
+        release = queued.cell.release
+        self.db.execute(
+            "DELETE FROM queue WHERE package = ? AND version = ? AND environment = ? AND lease = ?",
+            (release.package, release.version, queued.cell.environment, queued.lease),
+        )
 
     def skip(self, release: Release, environment: str, *, reason: str, now: int) -> None:
         """Note that a release was named and is not tested (in one environment, or in none: `""`), and why."""
@@ -182,6 +253,24 @@ class Store:
         return (row[0], row[1]) if row else (None, None)
 
 
+def _takeable(reach: Reach, now: int) -> tuple[str, tuple[object, ...]]:
+    """Give the condition under which a run may take a queued cell, and its values."""
+    strangers_in = reach.environments if reach.strangers_in is None else reach.strangers_in
+    where = (
+        "attempts < ? AND not_before <= ? AND (lease IS NULL OR leased_until <= ?)"
+        " AND environment IN (SELECT value FROM json_each(?))"
+        " AND (source <> 'feed' OR environment IN (SELECT value FROM json_each(?)))"
+    )
+    values = (MAX_ATTEMPTS, now, now, json.dumps([*reach.environments]), json.dumps([*strangers_in]))
+    if reach.only is None:
+        return where, values
+    releases = json.dumps([[release.package, release.version] for release in reach.only])
+    where += (
+        " AND (package, version) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
+    )
+    return where, (*values, releases)
+
+
 def _row(record: Record, record_id: str) -> dict[str, object]:
     file = record.file
     return {
@@ -205,6 +294,8 @@ def _row(record: Record, record_id: str) -> dict[str, object]:
         "imports": json.dumps(record.imports),
         "installed": canonical([[i.name, i.version, i.sha256] for i in record.installed]).decode(),
         **{f"{p}_ms": record.duration_ms.get(p) for p in PHASES},
+        **{f"{p}_bytes": record.bytes.get(p) for p in PHASES},
+        "grounds": canonical({str(p): ground for p, ground in record.grounds.items()}).decode(),
         "cause": record.cause,
         "blame": record.blame and str(record.blame),
         "detail": record.detail,

@@ -1,4 +1,4 @@
-"""Taking over what a peer holds: statement, list of files, missing batches; each verified before it is looked into.
+"""Taking over what a peer holds: statement, lists of files, missing batches; each verified before it is looked into.
 
 What is refused leaves nothing behind but the reason; what came before it and was good stays.
 """
@@ -13,7 +13,7 @@ from ppp.ledger.statements import Fork, keep_forks
 from ppp.ledger.store import Store
 from ppp.mesh.batch import MAX_BATCH_BYTES, Batch, Unpinned, verify
 from ppp.mesh.fetch import Fetcher
-from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, read_files
+from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_files, read_list
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
 from ppp.mesh.statement import (
@@ -84,6 +84,8 @@ def sync(store: Store, key: NodeKey, peer: Peer, fetch: Fetcher, *, now: int) ->
 def _sync(store: Store, key: NodeKey, peer: Peer, fetch: Fetcher, now: int) -> SyncReport:
     statement = _statement(store, peer, fetch, now)
     files = read_files(fetch.get(f"{peer.url}files.json", max_bytes=MAX_FILES_BYTES), sha256=statement.files_sha256)
+    for listed in batch_lists(files):
+        files |= read_list(fetch.get(f"{peer.url}{listed.path}", max_bytes=listed.size), listed)
     accepted = {key.id, *(other.node for other in peers(store.db))}
     batches = records = left_out = 0
     for batch_id in batch_ids(files):

@@ -164,3 +164,21 @@ class ListenError(PPPError):
     """An address that this node cannot listen on."""
 
     exit_code = 34
+
+
+class NoGatewayError(PPPError):
+    """No gateway to the index can be had, and nobody said that cells may have the open network."""
+
+    exit_code = 38
+
+
+class UnhealthyError(PPPError):
+    """A machine on which the doctor found something broken."""
+
+    exit_code = 36
+
+
+class DoesNotHoldError(PPPError):
+    """A published file that is not what it says, or that nothing vouches for."""
+
+    exit_code = 37

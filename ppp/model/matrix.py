@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from ppp.model.errors import UnknownEnvironmentError
-from ppp.model.record import Phase
+from ppp.model.record import Phase, Record
 from ppp.model.release import Release
 
 
@@ -39,6 +39,7 @@ class Limits:
     memory_mb: int
     cpus: float
     processes: int
+    open_files: int
     disk_mb: int
     file_mb: int
     log_kb: int
@@ -96,6 +97,11 @@ class Cell:
 
     release: Release
     environment: str
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """Give the cell that was observed."""
+        return cls(release=record.release, environment=record.environment)
 
     def __str__(self) -> str:
         """Give `six==1.17.0 in py312-slim`."""

@@ -6,7 +6,7 @@ is current is a pure function of a set of records.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self, TypeAlias
 
@@ -85,7 +85,11 @@ class Installed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One observation of one cell. `observed_at` is in epoch seconds (UTC), `duration_ms` holds the phases that ran."""
+    """One observation of one cell. `observed_at` is in epoch seconds (UTC), `duration_ms` holds the phases that ran.
+
+    `bytes` is what a phase received over the network, where that was measured; `grounds` says on what ground a phase
+    that passed was not paid a second time.
+    """
 
     release: Release
     environment: str
@@ -107,6 +111,8 @@ class Record:
     blame: Blame | None
     detail: str | None
     log_sha256: str | None
+    bytes: Mapping[Phase, int] = field(default_factory=dict)
+    grounds: Mapping[Phase, str] = field(default_factory=dict)
 
     def outcome(self, phase: Phase) -> Outcome:
         """Give what one phase came to."""
@@ -139,6 +145,8 @@ class Record:
             "imports": list(self.imports),
             "installed": [[i.name, i.version, i.sha256] for i in self.installed],
             "duration_ms": {str(p): ms for p, ms in self.duration_ms.items()},
+            "bytes": {str(p): n for p, n in self.bytes.items()},
+            "grounds": {str(p): ground for p, ground in self.grounds.items()},
             "cause": self.cause,
             "blame": None if self.blame is None else str(self.blame),
             "detail": self.detail,
@@ -165,6 +173,8 @@ class Record:
             imports=tuple(data["imports"]),
             installed=tuple(Installed(name=n, version=v, sha256=h) for n, v, h in data["installed"]),
             duration_ms={Phase(p): ms for p, ms in data["duration_ms"].items()},
+            bytes={Phase(p): n for p, n in data["bytes"].items()},
+            grounds={Phase(p): ground for p, ground in data["grounds"].items()},
             cause=data["cause"],
             blame=None if data["blame"] is None else Blame(data["blame"]),
             detail=data["detail"],
@@ -186,6 +196,29 @@ def outcomes_of(by_phase: Mapping[Phase, Outcome]) -> tuple[Outcome, Outcome, Ou
     """Put outcomes in the order of the phases; a phase not named was gated: `SKIP`."""
     download, nodeps, full, import_ = (by_phase.get(phase, Outcome.SKIP) for phase in PHASES)
     return download, nodeps, full, import_
+
+
+def spoilt(record: Record, *, cause: str, detail: str) -> Record:
+    """Give the `ERROR` of ours that an observation becomes where the place that it was made in is not to be believed.
+
+    What was downloaded was checked outside, and stays; the observation's log does not.
+    """
+    fetched = record.outcome(Phase.DOWNLOAD) is Outcome.PASS
+    ran = PHASES[:2] if fetched else PHASES[:1]
+    return replace(
+        record,
+        result=Result.ERROR,
+        outcomes=outcomes_of({phase: Outcome.ERROR if phase is ran[-1] else Outcome.PASS for phase in ran}),
+        imports=(),
+        installed=(),
+        duration_ms={phase: ms for phase, ms in record.duration_ms.items() if phase in ran},
+        bytes={phase: n for phase, n in record.bytes.items() if phase in ran},
+        grounds={},
+        cause=cause,
+        blame=Blame.INFRASTRUCTURE,
+        detail=detail,
+        log_sha256=None,
+    )
 
 
 def current_rank(record: Record) -> tuple[bool, int, str]:

@@ -1,22 +1,21 @@
 """`current.json`: content alone, without clock or node: who holds the same records publishes the same bytes."""
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlite_utils import Database
 
-from ppp.ledger.published import Counts, Verdict, identities, newest_verdicts
+from ppp.ledger.digests import Day, root_of
+from ppp.ledger.published import Counts, Verdict, newest_verdicts
 from ppp.model.record import PHASES, Json, Result
 
 SCHEMA: Final = "ppp-current-1"
 NEWEST: Final = 1000
 
 
-def current_document(db: Database, counts: Counts) -> dict[str, Json]:
-    """Give the document that `current.schema.json` describes."""
-    root, days = _digests(db)
+def current_document(db: Database, counts: Counts, days: Sequence[Day]) -> dict[str, Json]:
+    """Give the document that `current.schema.json` describes; `days` are those of all records."""
     return {
         "schema": SCHEMA,
         "as_of": counts.as_of,
@@ -28,8 +27,8 @@ def current_document(db: Database, counts: Counts) -> dict[str, Json]:
             "results": _words(counts.by_result),
             "environments": {e: _words(by_result) for e, by_result in counts.by_environment.items()},
         },
-        "root": root,
-        "days": days,
+        "root": root_of(days),
+        "days": [{"day": day.day, "records": day.records, "sha256": day.sha256} for day in days],
         "results": [_flat(verdict) for verdict in newest_verdicts(db, NEWEST)],
     }
 
@@ -37,20 +36,6 @@ def current_document(db: Database, counts: Counts) -> dict[str, Json]:
 def current_bytes(document: dict[str, Json]) -> bytes:
     """Give the one serialisation that is published: keys sorted, and ASCII, so that no text can act on a terminal."""
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii")
-
-
-def _digests(db: Database) -> tuple[str, list[dict[str, Json]]]:
-    root = hashlib.sha256()
-    days: dict[str, tuple[int, hashlib._Hash]] = {}
-    for record, day in identities(db):
-        line = f"{record}\n".encode()
-        root.update(line)
-        count, digest = days.setdefault(day, (0, hashlib.sha256()))
-        digest.update(line)
-        days[day] = (count + 1, digest)
-    return root.hexdigest(), [
-        {"day": day, "records": count, "sha256": digest.hexdigest()} for day, (count, digest) in sorted(days.items())
-    ]
 
 
 def _words(by_result: Mapping[Result, int]) -> dict[str, int]:
@@ -67,6 +52,7 @@ def _flat(verdict: Verdict) -> dict[str, Json]:
         "observed_at": verdict.observed_at,
         "cause": verdict.cause,
         "blame": verdict.blame,
+        "blamed_by": verdict.blamed_by,
         "detail": verdict.detail,
         "standin": verdict.standin,
         "record": verdict.record,

@@ -1,32 +1,33 @@
 """Datasette on an immutable copy of the ledger, described and asked by the one definition in `site/datasette/`.
 
 Stable Datasette (0.65) reads everything but its settings from metadata; 1.0a reads canned queries, settings and how
-tables are shown from a configuration, and ignores them in metadata. Both are made here.
+tables are shown from a configuration, and ignores them in metadata. Both are made here: `prepare` writes one folder
+that 0.65 serves as it is, on this machine or in a container, and beside it what 1.0a wants.
 """
 
 import json
+import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
-
-from sqlite_utils import Database
 
 from ppp.config import resource
 from ppp.ledger.schema import LEDGER_NAME, read_ledger, sqlite_errors
 from ppp.model.errors import DatasetteError
 from ppp.model.record import Json
+from ppp.publish import datasette_copy
+from ppp.publish.asked import SHOWN, SavedQuery, definition, described_tables, saved_queries
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8001
-#: What of a ledger is not shown to strangers.
-PRIVATE_TABLES: Final = ("peers", "sources")
-#: How a table is shown, as against what it says: 1.0a wants these in its configuration.
-_SHOWN: Final = ("facets", "sort_desc", "label_column", "hidden")
+#: What stands in the folder beside the database, as 0.65 looks for it there.
+METADATA: Final = "metadata.json"
+INSPECTED: Final = "inspect-data.json"
+#: What of ours goes into the folder unchanged.
+_SHIPPED: Final = ("Containerfile", "plugins/limits.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,36 +39,30 @@ class ServeCommand:
     url: str
 
 
-@cache
-def _definition() -> dict[str, Json]:
-    return tomllib.loads(resource("site/datasette/datasette.toml").read_text("utf-8"))
-
-
 def canned_queries() -> dict[str, dict[str, str]]:
     """Give each canned query's parameters, each with an example, by the query's name."""
-    return {name: dict(query.get("params", {})) for name, query in _definition()["queries"].items()}
+    return {query.name: dict(query.params) for query in saved_queries()}
 
 
 def metadata_065() -> dict[str, Json]:
-    """Give the metadata that Datasette 0.65 reads with `-m`."""
-    return _metadata(tables=_definition()["tables"], more={"queries": _queries()})
+    """Give the metadata that Datasette 0.65 reads."""
+    return _metadata(tables=described_tables(), more={"queries": _queries()})
 
 
 def metadata_10a() -> dict[str, Json]:
-    """Give the metadata that Datasette 1.0a reads with `-m`: descriptions alone."""
+    """Give the metadata that Datasette 1.0a reads: descriptions alone."""
     tables = {
-        name: {key: value for key, value in table.items() if key not in _SHOWN}
-        for name, table in _definition()["tables"].items()
+        name: {key: value for key, value in table.items() if key not in SHOWN}
+        for name, table in described_tables().items()
     }
     return _metadata(tables={name: table for name, table in tables.items() if table}, more={})
 
 
 def configuration_10a() -> dict[str, Json]:
     """Give the configuration that Datasette 1.0a reads with `-c`: settings, canned queries, how tables are shown."""
-    definition = _definition()
-    tables = {name: {key: table[key] for key in _SHOWN if key in table} for name, table in definition["tables"].items()}
+    tables = {name: {key: table[key] for key in SHOWN if key in table} for name, table in described_tables().items()}
     return {
-        "settings": definition["settings"],
+        "settings": definition()["settings"],
         "databases": {
             _database_name(): {
                 "queries": _queries(),
@@ -78,26 +73,25 @@ def configuration_10a() -> dict[str, Json]:
 
 
 def _metadata(*, tables: Mapping[str, Json], more: Mapping[str, Json]) -> dict[str, Json]:
-    definition = _definition()
-    said = {"title": definition["title"], "description": definition["description"]}
+    said = {key: definition()[key] for key in ("title", "description")}
     return {**said, "databases": {_database_name(): {**said, "tables": dict(tables), **more}}}
 
 
 def _queries() -> dict[str, Json]:
     return {
-        name: {
-            "title": query["title"],
-            "description": _with_examples(query["description"], query.get("params", {})),
-            "sql": query["sql"].strip(),
-            **({"params": list(query["params"])} if "params" in query else {}),
+        query.name: {
+            "title": query.title,
+            "description": _with_examples(query),
+            "sql": query.sql,
+            **({"params": list(query.params)} if query.params else {}),
         }
-        for name, query in _definition()["queries"].items()
+        for query in saved_queries()
     }
 
 
-def _with_examples(description: str, params: Mapping[str, str]) -> str:
-    examples = ", ".join(f"{name} = {example}" for name, example in params.items())
-    return f"{description} For example: {examples}." if examples else description
+def _with_examples(query: SavedQuery) -> str:
+    examples = ", ".join(f"{name} = {example}" for name, example in query.params.items())
+    return f"{query.description} For example: {examples}." if examples else query.description
 
 
 def _database_name() -> str:
@@ -114,39 +108,21 @@ def prepare(data: Path, out: Path, *, host: str = DEFAULT_HOST, port: int = DEFA
     try:
         with sqlite_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-            part = database.with_name(f".{LEDGER_NAME}.part")
-            part.unlink(missing_ok=True)
-            # A whole, compact file of one moment, whoever writes the ledger meanwhile.
-            ledger.execute("VACUUM INTO ?", (str(part),))
-            _drop_private(part)
-            part.replace(database)
-            metadata = _write(out / "metadata.json", metadata_065())
-            _write(out / "1.0a" / "metadata.json", metadata_10a())
+            # It speaks of the copy before: a kill in between must not leave it beside another.
+            (out / INSPECTED).unlink(missing_ok=True)
+            datasette_copy.make(ledger, database)
+            _write(out / METADATA, metadata_065())
+            _write(out / "settings.json", definition()["settings"])
+            _write(out / INSPECTED, datasette_copy.inspected(database))
+            _write(out / "1.0a" / METADATA, metadata_10a())
             _write(out / "1.0a" / "datasette.json", configuration_10a())
+            for name in _SHIPPED:
+                (out / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(resource(f"site/datasette/{name}"), out / name)
     finally:
         ledger.close()
-    settings = [
-        argument
-        for name, value in _definition()["settings"].items()
-        for argument in ("--setting", name, json.dumps(value))
-    ]
-    argv = (
-        *(sys.executable, "-m", "datasette", "serve", "-i", str(database), "-m", str(metadata)),
-        *("--plugins-dir", str(resource("site/datasette/plugins")), "-h", host, "-p", str(port), *settings),
-    )
+    argv = (sys.executable, "-m", "datasette", "serve", str(out), "-h", host, "-p", str(port))
     return ServeCommand(argv=argv, database=database, url=f"http://{host}:{port}/{_database_name()}")
-
-
-def _drop_private(database: Path) -> None:
-    # Whom a node listens to is its own business, and no query's.
-    db = Database(database)
-    try:
-        with db.atomic():
-            for table in PRIVATE_TABLES:
-                db.table(table).drop()
-        db.vacuum()
-    finally:
-        db.close()
 
 
 def _write(path: Path, document: Mapping[str, Json]) -> Path:

@@ -1,21 +1,54 @@
-"""`feed.xml`: RSS that speaks when a verdict changes. Dates come from records, never from a clock."""
+"""What feeds tell, whatever their format: they speak when a verdict changes, and date it by records, never by a clock.
+
+An entry's id depends on what it is about alone, so it never changes; nor does a feed while nothing changed.
+"""
 
 import hashlib
-import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urljoin
-from xml.etree import ElementTree as ET
 
 from ppp.ledger.published import Change
 from ppp.model.record import Result
 from ppp.model.release import Release
 from ppp.publish import text
+from ppp.publish.kinds import TOLD, FindingKind
+from ppp.publish.part import Affected
 
 #: Where a node publishes is its operator's business; links need an address all the same.
 ITEMS: Final = 100
+#: A package's own feed stands there once for each package.
+PACKAGE_ITEMS: Final = 10
+DETAIL_LIMIT: Final = 200
+NAME: Final = "The PyPI Place"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One piece of news; times in epoch seconds, `path` within the site, `lines` plain text of one line each."""
+
+    id: str
+    title: str
+    path: str
+    published: int
+    updated: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A feed without its format; `home` is the page that it belongs to, newest entries come first."""
+
+    title: str
+    description: str
+    home: str
+    entries: Sequence[Entry]
+
+    @property
+    def updated(self) -> int:
+        """Give when something last changed, in epoch seconds; 0 where nothing ever did."""
+        return max((entry.updated for entry in self.entries), default=0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +62,7 @@ class Item:
     @property
     def id(self) -> str:
         """Give the item's permanent id."""
-        return f"urn:sha256:{hashlib.sha256(f'{self.release}@{self.day}'.encode()).hexdigest()}"
+        return urn(f"{self.release}@{self.day}")
 
     @property
     def title(self) -> str:
@@ -45,12 +78,30 @@ class Item:
         """Give when the last of its changes was observed, in epoch seconds."""
         return max(change.verdict.observed_at for change in self.changes)
 
+    @property
+    def entry(self) -> Entry:
+        """Give it as an entry."""
+        changes = sorted(self.changes, key=lambda c: (c.verdict.environment, c.verdict.observed_at, c.verdict.record))
+        return Entry(
+            id=self.id,
+            title=self.title,
+            path=f"p/{self.release.package}/index.html",
+            published=min(change.verdict.observed_at for change in changes),
+            updated=self.published,
+            lines=tuple(map(_line, changes)),
+        )
+
+
+def urn(about: str) -> str:
+    """Give the permanent id of what an entry is about."""
+    return f"urn:sha256:{hashlib.sha256(about.encode()).hexdigest()}"
+
 
 def newest_items(changes: Iterable[Change], limit: int = ITEMS) -> list[Item]:
     """Gather changes, which come newest first, into at most `limit` items; read no further than these need."""
     items: dict[tuple[Release, str], Item] = {}
     for change in changes:
-        day = datetime.fromtimestamp(change.verdict.observed_at, UTC).date().isoformat()
+        day = _day(change.verdict.observed_at)
         key = (change.verdict.release, day)
         if key not in items:
             if len(items) == limit:
@@ -63,51 +114,88 @@ def newest_items(changes: Iterable[Change], limit: int = ITEMS) -> list[Item]:
     return sorted(items.values(), key=lambda item: (-item.published, item.release.package, item.release.version))
 
 
-def rss(items: Iterable[Item], *, as_of: int | None, base_url: str) -> bytes:
-    """Give the feed's bytes; `base_url` is where `current.json` lies and ends in a slash."""
-    feed = ET.Element("rss", version="2.0")
-    channel = ET.SubElement(feed, "channel")
-    _add(channel, "title", "The PyPI Place: verdicts that changed")
-    _add(channel, "link", urljoin(base_url, "index.html"))
-    _add(channel, "description", "Releases on PyPI whose result in an environment is new, or not what it was before.")
-    _add(channel, "language", "en")
-    if as_of is not None:
-        _add(channel, "lastBuildDate", text.rfc2822(as_of))
-    for item in items:
-        element = ET.SubElement(channel, "item")
-        _add(element, "title", item.title)
-        _add(element, "link", urljoin(base_url, f"p/{item.release.package}/index.html"))
-        # Readers take a description for HTML: what strangers wrote is escaped for them, then once more for XML.
-        _add(element, "description", "<br>\n".join(html.escape(_line(change)) for change in _sorted(item.changes)))
-        _add(element, "guid", item.id).set("isPermaLink", "false")
-        _add(element, "pubDate", text.rfc2822(item.published))
-    ET.indent(feed, " ")
-    return bytes(ET.tostring(feed, encoding="utf-8", xml_declaration=True)) + b"\n"
+def overall_feed(items: Iterable[Item]) -> Feed:
+    """Give the feed of every verdict that changed."""
+    return Feed(
+        title=f"{NAME}: verdicts that changed",
+        description="Releases on PyPI whose result in an environment is new, or not what it was before.",
+        home="index.html",
+        entries=[item.entry for item in items],
+    )
 
 
-def _add(parent: ET.Element, name: str, value: str) -> ET.Element:
-    element = ET.SubElement(parent, name)
-    element.text = value
-    return element
+def package_feed(package: str, changes: Iterable[Change]) -> Feed:
+    """Give the feed of one package, from its changes, newest first."""
+    return Feed(
+        title=f"{NAME}: {package}",
+        description=f"Releases of {package} whose result in an environment is new, or not what it was before.",
+        home=f"p/{package}/index.html",
+        entries=[item.entry for item in newest_items(changes, PACKAGE_ITEMS)],
+    )
 
 
-def _sorted(changes: Iterable[Change]) -> list[Change]:
-    return sorted(changes, key=lambda c: (c.verdict.environment, c.verdict.observed_at, c.verdict.record))
+def finding_feed(kind: FindingKind, affected: Iterable[Affected], limit: int = ITEMS) -> Feed:
+    """Give the feed of one finding: what stands in it now, by release and the UTC day on which it came in."""
+    held: dict[tuple[str, str, str], list[Affected]] = {}
+    for cell in affected:
+        held.setdefault((cell.package, cell.version, _day(cell.since)), []).append(cell)
+    title, meaning = TOLD[kind]
+    updated = {key: max(cell.since for cell in cells) for key, cells in held.items()}
+    # Of those that are as new as the last one shown, their ids decide.
+    oldest = sorted(updated.values(), reverse=True)[:limit][-1:]
+    entries = [_finding_entry(kind, key[-1], held[key]) for key in held if updated[key] >= oldest[0]]
+    return Feed(
+        title=f"{NAME}: {title.lower()}",
+        description=f"Packages on PyPI whose newest release {meaning}.",
+        home=f"findings/{kind}/index.html",
+        entries=sorted(entries, key=lambda entry: (-entry.updated, entry.id))[:limit],
+    )
+
+
+def _finding_entry(kind: FindingKind, day: str, cells: Sequence[Affected]) -> Entry:
+    first = cells[0]
+    places = ", ".join(cell.environment for cell in cells)
+    return Entry(
+        id=urn(f"{kind}:{first.package}=={first.version}@{day}"),
+        title=f"{first.package} {first.version}: {TOLD[kind][0].lower()} ({places})",
+        path=f"p/{first.package}/index.html",
+        published=min(cell.since for cell in cells),
+        updated=max(cell.since for cell in cells),
+        lines=tuple(map(_affected_line, cells)),
+    )
+
+
+def _day(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).date().isoformat()
 
 
 def _line(change: Change) -> str:
     verdict = change.verdict
-    parts = [_told(change)]
-    if verdict.failed_phase:
-        parts.append(f"at {verdict.failed_phase}")
-    if verdict.cause:
-        parts.append(f"({verdict.cause}{f', blame: {verdict.blame}' if verdict.blame else ''})")
-    if verdict.detail:
-        parts.append(f"- {text.line(verdict.detail, 200)}")
+    return _why(_told(change), verdict.failed_phase, verdict.cause, verdict.blame, verdict.detail)
+
+
+def _affected_line(cell: Affected) -> str:
+    was = f"{cell.before.result} with {cell.before.version} → " if cell.before else ""
+    told = f"{cell.environment} {was}{cell.result}{_mark(cell.standin)}"
+    return _why(told, cell.phase, cell.cause, cell.blame, cell.detail)
+
+
+def _why(told: str, phase: str | None, cause: str | None, blame: str | None, detail: str | None) -> str:
+    parts = [told]
+    if phase:
+        parts.append(f"at {phase}")
+    if cause:
+        parts.append(f"({cause}{f', blame: {blame}' if blame else ''})")
+    if detail:
+        parts.append(f"- {text.line(detail, DETAIL_LIMIT)}")
     return " ".join(parts)
 
 
 def _told(change: Change) -> str:
     verdict = change.verdict
     was = f"{change.before} → " if change.before else ""
-    return f"{verdict.environment} {was}{verdict.result}{' (stand-in image)' if verdict.standin else ''}"
+    return f"{verdict.environment} {was}{verdict.result}{_mark(verdict.standin)}"
+
+
+def _mark(standin: bool) -> str:  # noqa: FBT001 - a word that is there or not
+    return " (stand-in image)" if standin else ""

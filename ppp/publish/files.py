@@ -1,24 +1,24 @@
 """The output folder: each file is written whole, only where its bytes changed, and only inside the folder.
 
-The folder may hold the files of others, such as a node's statements: only what the last build listed in `files.json`
-is ever removed. `current.json` changes last of all.
+The folder may hold the files of others, such as a node's statements: only what the last build listed is ever removed.
+`current.json` changes last of all.
 """
 
-import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ppp.ledger.schema import sqlite_errors
 from ppp.model.errors import PublishError
 from ppp.model.record import sha256_hex
 
 MANIFEST: Final = "files.json"
+#: The lists that `files.json` names stand here.
+LISTS: Final = "files"
 CURRENT: Final = "current.json"
 DIGEST: Final = "current.json.sha256"
 #: A node writes these beside what is built here.
@@ -27,75 +27,85 @@ STATEMENTS: Final = ("statement.json", "statements")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What a commit did, by path within the folder, each tuple sorted."""
+class Entry(NamedTuple):
+    """A published file: its path within the folder, its size in bytes, its sha256 (hex)."""
 
-    current_sha256: str
-    files_sha256: str
-    written: tuple[str, ...]
-    unchanged: tuple[str, ...]
-    removed: tuple[str, ...]
+    path: str
+    size: int
+    sha256: str
 
 
-class Output:
-    """One build of an output folder: `put` every file, then `commit`.
+class Folder:
+    """A folder to write files into; what stands elsewhere cannot be reached through it.
 
-    Both raise `DiskFullError`, `DataReadOnlyError` or `PublishError`, and leave a `current.json` that is whole.
+    All but `holds` raise `DiskFullError`, `DataReadOnlyError` or `PublishError`.
     """
 
     def __init__(self, root: Path) -> None:
-        """Make the folder if need be, and read what the last build left in it."""
+        """Make the folder if need be."""
         self._root = root
-        self._entries: dict[str, tuple[int, str]] = {}
-        self._written: list[str] = []
-        self._unchanged: list[str] = []
-        self._folders: set[Path] = set()
+        self._sound: set[Path] = {root}
         with self._errors():
             root.mkdir(parents=True, exist_ok=True)
-            self._before = _owned(root / MANIFEST)
 
-    def put(self, path: str, content: bytes) -> None:
-        """Write one file (`p/six/index.html`) unless it already holds these bytes."""
-        if path in self._entries or not is_ours(path):
-            raise ValueError(f"{path!r} is not a path that a build writes, or it is written twice")
-        self._entries[path] = (len(content), sha256_hex(content))
+    def write(self, path: str, content: bytes) -> tuple[Entry, bool]:
+        """Write one file of a build (`p/six/index.html`) unless it holds these bytes; say whether it did not."""
+        if not (is_ours(path) or is_list(path)):
+            raise ValueError(f"{path!r} is not a path that a build writes")
         with self._errors():
-            self._write({path: content}, durable=False)
+            written = self._write({path: content}, durable=False)
+        return Entry(path, len(content), sha256_hex(content)), bool(written)
 
-    def put_beside(self, path: str, content: bytes) -> None:
-        """Write a file that is not of this build (`statement.json`): neither its list nor its cleaning knows it."""
+    def write_last(self, files: Mapping[str, bytes]) -> list[str]:
+        """Write what tells of all others, durably; all of it lies ready before any of it changes. Give what did."""
+        with self._errors():
+            return self._write(files, durable=True)
+
+    def write_beside(self, path: str, content: bytes) -> None:
+        """Write a file that is not of a build (`statement.json`): neither its lists nor its cleaning know it."""
         if not _is_plain(path) or path.partition("/")[0] not in STATEMENTS:
             raise ValueError(f"{path!r} is not a path that stands beside a build")
         with self._errors():
             self._write({path: content}, durable=True)
 
-    def commit(self, current: bytes) -> Written:
-        """Remove what is built no more, list what is, and let `current.json` and its digest change together."""
-        manifest = _manifest(self._entries)
-        digest = sha256_hex(current)
+    def remove(self, path: str) -> bool:
+        """Remove a file, and the folders that it leaves empty; say whether it was there."""
         with self._errors():
-            # Before the list changes: a kill in between must not orphan a file that no list names any more.
-            removed = sorted(path for path in self._before - self._entries.keys() if self._remove(path))
-            self._write({MANIFEST: manifest}, durable=True)
-            # The two cannot change in one step, so both lie ready before either does.
-            self._write({DIGEST: f"{digest}  {CURRENT}\n".encode(), CURRENT: current}, durable=True)
-            _sync_folder(self._root)
-        return Written(
-            current_sha256=digest,
-            files_sha256=sha256_hex(manifest),
-            written=tuple(sorted(self._written)),
-            unchanged=tuple(sorted(self._unchanged)),
-            removed=tuple(removed),
-        )
+            return self._remove(path)
 
-    def _write(self, files: dict[str, bytes], *, durable: bool) -> None:
+    def read(self, path: str) -> bytes | None:
+        """Give a file's bytes; None where there is none, or where it leads out of the folder."""
+        target = self._root / path
+        if not target.resolve().is_relative_to(self._root.resolve()):
+            return None
+        with self._errors():
+            try:
+                return target.read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
+    def holds(self, entry: Entry) -> bool:
+        """Say whether a file has the bytes that it was listed with."""
+        try:
+            found = (self._root / entry.path).lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
+                return False
+            return sha256_hex((self._root / entry.path).read_bytes()) == entry.sha256
+        except OSError:
+            return False
+
+    def settle(self) -> None:
+        """Wait until the names in the folder itself are on the disk."""
+        with self._errors():
+            _sync_folder(self._root)
+
+    def _write(self, files: Mapping[str, bytes], *, durable: bool) -> list[str]:
         staged: list[tuple[Path, str]] = []
+        written: list[str] = []
         try:
             for path, content in files.items():
                 target = self._root / path
                 if _holds(target, content):
-                    self._unchanged.append(path)
                     continue
                 self._make_folder(target.parent)
                 part = target.with_name(f".{target.name}.part")
@@ -103,19 +113,29 @@ class Output:
                 _stage(part, content, durable=durable)
             for part, path in staged:
                 part.replace(self._root / path)
-                self._written.append(path)
-        finally:
+                written.append(path)
+        except BaseException:
             for part, _ in staged:
                 with suppress(OSError):
                     part.unlink(missing_ok=True)
+            raise
+        return written
 
     def _make_folder(self, folder: Path) -> None:
-        if folder in self._folders:
+        if folder in self._sound:
             return
-        if not folder.resolve().is_relative_to(self._root.resolve()):
-            raise PublishError(f"{folder} leads out of {self._root}", hint="remove that link and publish again")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folders.add(folder)
+        self._make_folder(folder.parent)
+        try:
+            folder.mkdir()
+        except FileExistsError as error:
+            # What was made just now cannot be a link; what was there can.
+            if folder.is_symlink() and not folder.resolve().is_relative_to(self._root.resolve()):
+                raise PublishError(
+                    f"{folder} leads out of {self._root}", hint="remove that link and publish again"
+                ) from error
+            if not folder.is_dir():
+                raise
+        self._sound.add(folder)
 
     def _remove(self, path: str) -> bool:
         target = self._root / path
@@ -130,6 +150,7 @@ class Output:
                 break
             with suppress(OSError):  # not empty: others still live there
                 folder.rmdir()
+                self._sound.discard(folder)
         return True
 
     @contextmanager
@@ -146,14 +167,21 @@ class Output:
 
 def put_beside(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write a node's statements beside what is built, in the order they come, each whole and only if it changed."""
-    output = Output(root)
+    folder = Folder(root)
     for path, content in files:
-        output.put_beside(path, content)
+        folder.write_beside(path, content)
 
 
 def is_ours(path: str) -> bool:
     """Say whether a path is one that a build may write: plain, relative, and nobody else's."""
-    return _is_plain(path) and path.partition("/")[0] not in STATEMENTS and path not in {MANIFEST, CURRENT, DIGEST}
+    if not _is_plain(path) or path in {MANIFEST, CURRENT, DIGEST}:
+        return False
+    return path.partition("/")[0] not in (*STATEMENTS, LISTS)
+
+
+def is_list(path: str) -> bool:
+    """Say whether a path is one that `files.json` may name a list by."""
+    return _is_plain(path) and path.startswith(f"{LISTS}/") and path.endswith(".json")
 
 
 def _is_plain(path: str) -> bool:
@@ -167,21 +195,6 @@ def _in_the_way(error: OSError) -> PublishError:
     )
 
 
-def _manifest(entries: dict[str, tuple[int, str]]) -> bytes:
-    # One file a line, so that a difference between two builds reads well.
-    rows = ",\n".join(json.dumps([path, *entry]) for path, entry in sorted(entries.items()))
-    return f'{{"schema": "ppp-files-1", "files": [\n{rows}\n]}}\n'.encode()
-
-
-def _owned(manifest: Path) -> set[str]:
-    # A list that cannot be read owns nothing: rather a file too many than one too few.
-    try:
-        rows = json.loads(manifest.read_bytes())["files"]
-        return {path for path, _, _ in rows if isinstance(path, str) and is_ours(path)}
-    except (FileNotFoundError, ValueError, LookupError, TypeError):
-        return set()
-
-
 def _holds(path: Path, content: bytes) -> bool:
     try:
         found = path.lstat()
@@ -193,11 +206,14 @@ def _holds(path: Path, content: bytes) -> bool:
 def _stage(part: Path, content: bytes, *, durable: bool) -> None:
     # Of thousands of pages only the last files wait for the disk: a page lost with the power differs, so it heals.
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(handle, view) :]
         if durable:
-            file.flush()
-            os.fsync(file.fileno())
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,18 +5,20 @@ Records, logs and agreements come in, HTML goes out. What strangers wrote is cut
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
 from markupsafe import escape
 
-from ppp.check.causes import help_for
+from ppp.check.causes import Help, causes
 from ppp.ledger.published import Agreement
+from ppp.model.judge import Judgement
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import PHASES, Record, Result
 from ppp.publish import text
+from ppp.publish.kinds import FindingKind
 from ppp.publish.pages import platform_groups, render
 
 #: What of a package is shown: the newest release in full, the next ones as tables, of the rest their tallies.
@@ -32,10 +34,11 @@ DETAIL_LIMIT: Final = 240
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """A current record, and how many nodes agree with it."""
+    """A current record, how many nodes agree with it, and whose its failure is once its siblings were heard."""
 
     record: Record
     agreement: Agreement
+    judgement: Judgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ class Trouble:
 
     cells: tuple[Observed, ...]
     worked: Mapping[str | None, Sequence[str]]
-    help: str | None
+    help: Help | None
     log: str | None
     log_environment: str | None
 
@@ -62,6 +65,11 @@ class Trouble:
     def first(self) -> Record:
         """Give the record that speaks for all."""
         return self.cells[0].record
+
+    @property
+    def judgement(self) -> Judgement:
+        """Give whose the failure is."""
+        return self.cells[0].judgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +91,23 @@ class CheckedFile:
     environments: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Badge:
+    """A package's badge on its own page: what it says, how wide it is (pixels), and the Markdown that shows it."""
+
+    told: str
+    width: int
+    snippet: str
+
+
 def package_page(
     package: str,
     observed: Sequence[Observed],
     environments: Sequence[Environment],
     log_of: Callable[[str], str | None],
+    *,
+    badge: Badge,
+    found: Collection[FindingKind] = (),
 ) -> tuple[str, bytes]:
     """`/p/<package>/index.html`, from the current records of all its cells, newest version first."""
     order = {environment.id: place for place, environment in enumerate(environments)}
@@ -113,6 +133,9 @@ def package_page(
         nodes=sorted({o.record.node for o in newest}),
         images=sorted({(o.record.environment, o.record.image_digest) for o in newest if o.record.image_digest}),
         reproduce=reproduce,
+        worked=last_passed(observed),
+        badge=badge,
+        found=found,
         standin=any(o.record.standin for cells in releases[: 1 + TABLES] for o in cells),
         phases=PHASES,
         imports=text.line(", ".join(dict.fromkeys(m for o in newest for m in o.record.imports)), DETAIL_LIMIT),
@@ -123,6 +146,15 @@ def package_page(
 def reproduce(record: Record) -> str:
     """Give the one command that checks a cell again on the reader's machine."""
     return f'scripts/nox -s "check({record.environment})" -- {shlex.quote(str(record.release))}'
+
+
+def last_passed(observed: Iterable[Observed]) -> dict[str, str | None]:
+    """Give the newest version that passes in each environment, None where none does; newest version comes first."""
+    worked: dict[str, str | None] = {}
+    for o in observed:
+        passed = o.record.release.version if o.record.result is Result.PASS else None
+        worked[o.record.environment] = worked.get(o.record.environment) or passed
+    return worked
 
 
 def _table(cells: Sequence[Observed], environments: Sequence[Environment]) -> Table:
@@ -155,7 +187,8 @@ def _troubles(
     def alike(o: Observed) -> tuple[int, str, str, str, str]:
         r = o.record
         severity = [Result.FAIL, Result.TIMEOUT, Result.ERROR, Result.NA].index(r.result)
-        return severity, r.failed_phase or "", r.cause or "", r.blame or "", r.detail or ""
+        blamed = f"{o.judgement.blame} {o.judgement.by}"
+        return severity, r.failed_phase or "", r.cause or "", blamed, r.detail or ""
 
     room = LOG_BUDGET
     troubles = []
@@ -168,7 +201,7 @@ def _troubles(
             Trouble(
                 cells=cells,
                 worked=_worked(cells, older),
-                help=help_for(cells[0].record.cause) if cells[0].record.cause else None,
+                help=causes().get(cells[0].record.cause or ""),
                 log=log,
                 log_environment=place,
             )

@@ -1,10 +1,10 @@
-"""The front page, the list of packages and the about page; each function says which path it writes.
+"""The front page and the about page; each function says which path it writes.
 
 Numbers come in, HTML goes out: nothing here reads a clock or the ledger. A package's own page stands in `package.py`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -13,15 +13,15 @@ from typing import Final
 import jinja2
 import markdown
 
+from ppp.check.causes import causes
 from ppp.config import resource
 from ppp.ledger.episodes import StoredEpisode
-from ppp.ledger.published import CauseCount, Counts, Finding, FindingKind, Verdict
+from ppp.ledger.published import CauseCount, Counts, Finding, Verdict
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Result
-from ppp.publish import text
+from ppp.publish import marks, text
+from ppp.publish.kinds import TOLD, FindingKind
 
-#: A result is told by word, glyph and pattern (the pattern is the style's); a cell without one was not checked.
-GLYPHS: Final = {Result.PASS: "✓", Result.FAIL: "✗", Result.TIMEOUT: "◷", Result.ERROR: "▲", Result.NA: "–"}  # noqa: RUF001 - a dash that is wide on purpose
 MEANINGS: Final = {
     Result.PASS: "installed and imported",
     Result.FAIL: "did not install or did not import",
@@ -30,18 +30,11 @@ MEANINGS: Final = {
     Result.NA: "the release does not claim this environment",
 }
 PLATFORMS: Final = {Platform.SLIM: "Debian slim", Platform.ALPINE: "Alpine", Platform.HOST: "host"}
-FINDINGS: Final = {
-    FindingKind.ALPINE_ONLY: ("Fails on Alpine only", "passes on Debian slim with the same Python"),
-    FindingKind.PYTHON_REGRESSIONS: ("Broken by a newer Python", "passes with an older one on the same platform"),
-    FindingKind.PHANTOM_SUCCESSES: ("Phantom successes", "installs without complaint, does not import"),
-    FindingKind.NEVER_ON_ALPINE: ("Never on Alpine", "no version that was checked installs there"),
-}
 
 #: Bytes of HTML that a page spends on rows of one kind, so that it stays under 50 kB whatever names come.
 MATRIX_BUDGET: Final = 22_000
-FINDING_BUDGET: Final = 1_500
+FINDING_BUDGET: Final = 900
 SPOKEN_BUDGET: Final = 4_000
-LIST_BUDGET: Final = 36_000
 STRIP: Final = 160
 
 
@@ -84,6 +77,7 @@ class Front:
     rows: Sequence[Row]
     newest: Sequence[Verdict]
     causes: Sequence[CauseCount]
+    unclassified: int
     findings: Mapping[FindingKind, Sequence[Finding]]
     episode: StoredEpisode | None
 
@@ -99,9 +93,11 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {"GLYPHS": GLYPHS, "MEANINGS": MEANINGS, "PLATFORMS": PLATFORMS, "Result": Result}
+    environment.globals |= {"m": marks, "MEANINGS": MEANINGS, "PLATFORMS": PLATFORMS, "Result": Result}
+    environment.globals |= {"CAUSES": causes(), "TOLD": TOLD}
     environment.filters |= {
         "moment": text.moment, "iso": text.iso, "duration": text.duration, "size": text.size, "line": text.line,
+        "coded": text.coded,
     }  # fmt: skip
     return environment
 
@@ -112,22 +108,16 @@ def render(template: str, *, path: str, **values: object) -> bytes:
     return templates().get_template(template).render(root=root, **values).encode()
 
 
-def matrix_rows(verdicts: Iterable[Verdict], environments: Sequence[Environment]) -> list[Row]:
-    """Make a row of each package's verdicts, which come package by package; failures first."""
-    places = [environment.id for environment in environments]
-    rows = []
-    for release, cells in groupby(verdicts, key=lambda verdict: verdict.release):
-        held = {verdict.environment: verdict for verdict in cells}
-        causes = Counter(v.cause for v in held.values() if v.cause and v.result is not Result.PASS)
-        rows.append(
-            Row(
-                package=release.package,
-                version=release.version,
-                cells=tuple(held.get(place) for place in places),
-                causes=tuple(sorted(causes, key=lambda cause: (-causes[cause], cause))),
-            )
-        )
-    return sorted(rows, key=lambda row: row.severity)
+def matrix_row(verdicts: Sequence[Verdict], environments: Sequence[Environment]) -> Row:
+    """Make a row of the verdicts on one release."""
+    held = {verdict.environment: verdict for verdict in verdicts}
+    causes = Counter(v.cause for v in held.values() if v.cause and v.result is not Result.PASS)
+    return Row(
+        package=verdicts[0].release.package,
+        version=verdicts[0].release.version,
+        cells=tuple(held.get(environment.id) for environment in environments),
+        causes=tuple(sorted(causes, key=lambda cause: (-causes[cause], cause))),
+    )
 
 
 def front_page(front: Front) -> tuple[str, bytes]:
@@ -135,7 +125,7 @@ def front_page(front: Front) -> tuple[str, bytes]:
     shown = text.fitting(front.rows, MATRIX_BUDGET, lambda row: row.cost)
     cells = {environment.id: _shares(front.counts.by_environment[environment.id]) for environment in front.environments}
     findings = [
-        (kind, *FINDINGS[kind], found, text.fitting(found, FINDING_BUDGET, _finding_cost))
+        (kind, *TOLD[kind], found, text.fitting(found, FINDING_BUDGET, _finding_cost))
         for kind, found in front.findings.items()
     ]
     failing = front.counts.by_result[Result.FAIL] + front.counts.by_result[Result.TIMEOUT]
@@ -154,7 +144,6 @@ def front_page(front: Front) -> tuple[str, bytes]:
         spoken=text.fitting(
             front.episode.lines if front.episode else (), SPOKEN_BUDGET, lambda said: 60 + len(said[1])
         ),
-        unclassified=sum(c.cells for c in front.causes if c.cause == "unclassified"),
     )
     return path, page
 
@@ -203,40 +192,6 @@ def strip(newest: Sequence[Verdict]) -> dict[Result, str]:
     for place, verdict in enumerate(reversed(newest)):
         paths[verdict.result] += f"M{4 * place} 24{_STROKES[verdict.result]}"
     return {result: path for result, path in paths.items() if path}
-
-
-def package_lists(rows: Sequence[Row], as_of: int | None) -> Iterator[tuple[str, bytes]]:
-    """`/packages/index.html`, `/packages/2/index.html`, …: every package by name, with its newest release's results."""
-    chunks = _chunks(sorted(rows, key=lambda row: row.package)) or [[]]
-    paths = [f"packages/{f'{number}/' if number > 1 else ''}index.html" for number in range(1, len(chunks) + 1)]
-    for place, (path, chunk) in enumerate(zip(paths, chunks, strict=True)):
-        yield (
-            path,
-            render(
-                "packages.html",
-                path=path,
-                as_of=as_of,
-                total=len(rows),
-                rows=chunk,
-                number=place + 1,
-                pages=len(chunks),
-                before=paths[place - 1] if place else None,
-                after=paths[place + 1] if place + 1 < len(paths) else None,
-            ),
-        )
-
-
-def _chunks(rows: Sequence[Row]) -> list[list[Row]]:
-    chunks: list[list[Row]] = []
-    room = 0
-    for row in rows:
-        cost = 130 + 2 * len(row.package) + len(row.version) + 50 * len(row.tally)
-        if cost > room:
-            chunks.append([])
-            room = LIST_BUDGET
-        chunks[-1].append(row)
-        room -= cost
-    return chunks
 
 
 def about_page() -> tuple[str, bytes]:

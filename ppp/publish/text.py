@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final, TypeVar
 
+from markupsafe import Markup, escape
+
 T = TypeVar("T")
 
 #: Colours and titles that programs send to a terminal: dropped, as they say nothing.
@@ -42,6 +44,11 @@ def tail(log: str, *, lines: int, limit: int) -> str:
     kept = log[-4 * limit :].rstrip().split("\n")[-lines:]
     redrawn = (visible(one.rstrip("\r").rpartition("\r")[2], keep="\t") for one in kept)
     return "\n".join(redrawn)[-limit:]
+
+
+def coded(words: str) -> Markup:
+    """Give our own prose as HTML, with what stands in backticks as code; nothing in it acts."""
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(words))))  # noqa: S704 - escaped before
 
 
 def duration(ms: int) -> str:

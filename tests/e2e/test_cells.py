@@ -1,10 +1,12 @@
 """Every project of `tests/packages/` as a cell, for real: what each comes to stands in its `spec.toml`."""
 
+import os
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +15,11 @@ from local_index import LocalIndex
 from places import ALPINE, SLIM, PinnedPip, bridge_gateway, host_environ, host_environment, tiny_matrix
 from projects import Project, all_projects
 
-from ppp.check import pool
+from ppp.check import bubblewrap, pool
 from ppp.check.cell import LOG_TAIL, Checker, Observation
 from ppp.check.docker import LABEL, DockerRuntime, engine
-from ppp.check.host import HostRuntime
+from ppp.check.gateway import gateway
+from ppp.check.host import HostRuntime, Shutting
 from ppp.check.index import SimpleIndex
 from ppp.check.runtime import Prepared, Runtime
 from ppp.config import schema_mistakes
@@ -29,6 +32,7 @@ ONLINE: Final = [pytest.mark.online]
 DOCKER: Final = [pytest.mark.online, pytest.mark.docker]
 PLACES: Final = [
     pytest.param("host", id="host", marks=ONLINE),
+    pytest.param("bubblewrap", id="bubblewrap", marks=[*ONLINE, pytest.mark.sandbox, pytest.mark.nginx]),
     pytest.param(SLIM, id=SLIM.id, marks=DOCKER),
     pytest.param(ALPINE, id=ALPINE.id, marks=DOCKER),
 ]
@@ -51,15 +55,19 @@ class Seen:
 def seen(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip
 ) -> Iterator[Seen]:
-    environment = host_environment() if request.param == "host" else request.param
+    environment = request.param if isinstance(request.param, Environment) else host_environment()
     folder = tmp_path_factory.mktemp(environment.id)
     with ExitStack() as stack:
-        client = engine() if request.param != "host" else None
+        client = engine() if isinstance(request.param, Environment) else None
         if client:
             stack.callback(client.close)
         index = stack.enter_context(LocalIndex(bridge_gateway(client) if client else "127.0.0.1"))
         index.add(*all_projects())
-        # Cells of the host platform live where temporary files do.
+        shutting = None
+        if request.param == "bubblewrap":
+            door = gateway(index.url, [index.at("")], cache=folder / "gateway", environ=os.environ)
+            shutting = Shutting(bubblewrap=bubblewrap.find(os.environ), gateway=stack.enter_context(door))
+        # Cells of the host platform live where temporary files do, or the gateway's socket.
         (cells := folder / "cells").mkdir()
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(tempfile, "tempdir", str(cells))
         matrix = tiny_matrix(environment)
@@ -67,19 +75,24 @@ def seen(
         if client:
             runtime = DockerRuntime(client, matrix, data=folder, pip=pinned_pip.folder, index_url=index.url)
         else:
-            runtime = HostRuntime(matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ())
+            runtime = HostRuntime(
+                matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ(), shutting=shutting
+            )
         stack.callback(runtime.close)
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
         observations = _check_all(
             Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, hosts=simple.hosts), environment
         )
+        runtime.close()
+        run = shutting.gateway.socket.parent if shutting else cells
+        shut_in = [told for told in _processes_in(run) if "bwrap" in told]
         label = f"{LABEL}={runtime._label}" if isinstance(runtime, DockerRuntime) else ""
         yield Seen(
             environment=environment,
             observations=observations,
             containers=[c.name for c in client.containers.list(all=True, filters={"label": label})] if client else [],
-            processes=list(_processes_in(cells)),
-            files=[path.name for path in cells.iterdir()],
+            processes=[*_processes_in(cells), *shut_in],
+            files=[path.name for path in (*cells.iterdir(), *run.glob("cell-*"))],
             index_host=index.host,
             asked=dict(index.asked),
         )
@@ -96,14 +109,15 @@ def _check_all(checker: Checker, environment: Environment) -> Mapping[str, Obser
 
     # What waits for its timeout is begun first.
     queue = [p for p in PROJECTS.values() if not p.expected(environment).skip]
+    waiting = iter(sorted(queue, key=lambda project: not project.timeouts_s))
     pool.drain(
-        sorted(queue, key=lambda project: not project.timeouts_s),
+        lambda n: islice(waiting, n),
         work,
         jobs=4,
         settle=lambda project, observation: observations.update({project.name: observation}),
-        enough=lambda: False,
         stop=threading.Event(),
         close=checker.runtime.close,
+        keep=lambda _: True,
     )
     return observations
 

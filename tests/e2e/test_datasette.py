@@ -6,7 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import requests
 
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Outcome, Record
-from ppp.publish.datasette import canned_queries, prepare
+from ppp.publish.datasette import ServeCommand, canned_queries, prepare
 
 DAY = 1_714_003_200
 START_S = 30.0
@@ -55,21 +56,46 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
             return
 
 
-@pytest.fixture
-def datasette(store: Store, record: Callable[..., Record], tmp_path: Path) -> Iterator[str]:
-    """Datasette on a free port, ended by its process id; gives the address of the database."""
-    fill(store, record)
-    command = prepare(tmp_path / "data", tmp_path / "serve", port=free_port())
-    process = subprocess.Popen(command.argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+@contextmanager
+def running(argv: Sequence[str], url: str) -> Iterator[str]:
+    """A Datasette, ended by its process id; gives the address of the database."""
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        wait_for(f"{command.url}.json", process)
-        yield command.url
+        wait_for(f"{url}.json", process)
+        yield url
     finally:
         process.terminate()
         process.communicate(timeout=10)
 
 
-def test_datasette(datasette: str) -> None:
+@pytest.fixture(name="command")
+def _command(store: Store, record: Callable[..., Record], tmp_path: Path) -> ServeCommand:
+    fill(store, record)
+    return prepare(tmp_path / "data", tmp_path / "serve", port=free_port())
+
+
+@pytest.fixture(name="datasette")
+def _datasette(command: ServeCommand) -> Iterator[str]:
+    with running(command.argv, command.url) as url:
+        yield url
+
+
+@pytest.fixture(name="datasette_next")
+def _datasette_next(command: ServeCommand) -> Iterator[str]:
+    """The Datasette after ours, with the other style of configuration; `nox -s datasette_next` makes its place."""
+    python = os.environ.get("PPP_DATASETTE_NEXT")
+    if not python:
+        pytest.skip("PPP_DATASETTE_NEXT names no Python that holds the next Datasette")
+    out = command.database.parent
+    shown = ("-m", str(out / "1.0a/metadata.json"), "-c", str(out / "1.0a/datasette.json"))
+    served = (*shown, "--plugins-dir", str(out / "plugins"), "--inspect-file", str(out / "inspect-data.json"))
+    port = ("-h", "127.0.0.1", "-p", command.url.rpartition(":")[2].partition("/")[0])
+    with running((python, "-m", "datasette", "serve", "-i", str(command.database), *served, *port), command.url) as url:
+        yield url
+
+
+def answers_everything(datasette: str) -> None:
+    """Hold a Datasette to what ours and the next have in common."""
     for name, params in canned_queries().items():
         answer = requests.get(f"{datasette}/{name}.json", params={**params, "_shape": "objects"}, timeout=10)
         assert answer.status_code == 200, (name, answer.text)
@@ -90,9 +116,41 @@ def test_datasette(datasette: str) -> None:
     table = requests.get(f"{datasette}/records", timeout=10).text
     assert 'href="/ppp/packages/lxml"' in table
     assert "sha256 of the record" in table
-    assert "max-age=3600" in requests.get(f"{datasette}/records.json", timeout=10).headers["cache-control"]
+    for facet in ("result", "environment", "cause", "blame"):
+        assert f'id="facet-{facet}"' in table or f'data-column="{facet}"' in table
+    assert 'href="/ppp/packages/lxml"' in requests.get(f"{datasette}/newly_broken", timeout=10).text
+    found = requests.get(f"{datasette}/packages.json", params={"_search": "xml", "_shape": "array"}, timeout=10)
+    assert found.json() == [{"package": "lxml"}]
     stream = requests.get(f"{datasette}/records.csv", params={"_stream": "on"}, timeout=10)
     assert stream.status_code == 400
+    robots = requests.get(f"{datasette.rpartition('/')[0]}/robots.txt", timeout=10)
+    assert "Disallow: /ppp/" in robots.text
+
+
+def test_datasette(datasette: str) -> None:
+    answers_everything(datasette)
+    assert "max-age=3600" in requests.get(f"{datasette}/records.json", timeout=10).headers["cache-control"]
+
+
+def test_the_datasette_after_it(datasette_next: str) -> None:
+    answers_everything(datasette_next)
+
+
+def test_what_a_container_is_made_of_is_written_and_not_served(
+    store: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    fill(store, record)
+    program = [sys.executable, "-m", "ppp", "--data", str(tmp_path / "data")]
+    out = tmp_path / "out"
+    told = subprocess.run([*program, "serve", "--into", out], capture_output=True, text=True, check=True, timeout=60)
+    assert "Containerfile" in told.stdout
+    recipe = (out / "Containerfile").read_text()
+    for name in ("ppp.db", "metadata.json", "settings.json", "inspect-data.json", "plugins"):
+        assert name in recipe
+        assert (out / name).exists()
+    refused = subprocess.run([*program, "serve", "--mesh", "--into", out], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "--into" in refused.stderr
 
 
 SERVE = """

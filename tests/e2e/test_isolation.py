@@ -9,18 +9,21 @@ from pathlib import Path
 
 import pytest
 from local_index import LocalIndex
-from places import ALPINE, SLIM, PinnedPip, bridge_gateway, tiny_matrix
+from places import ALPINE, SLIM, PinnedPip, bridge_gateway, host_environ, host_environment, tiny_matrix
 from projects import Project
 
+from ppp.check import bubblewrap
 from ppp.check.cell import Checker, Observation
 from ppp.check.docker import DockerRuntime, engine
 from ppp.check.gateway import gateway
+from ppp.check.host import HostRuntime, Shutting
 from ppp.check.index import SimpleIndex
+from ppp.check.runtime import Runtime
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Network, Result
 from ppp.model.release import Release
 
-pytestmark = [pytest.mark.docker, pytest.mark.online, pytest.mark.nginx]
+pytestmark = [pytest.mark.online, pytest.mark.nginx]
 
 #: Tries, from inside, to reach a listener by TCP and by UDP, and the place where a cell finds the index.
 REACH = """
@@ -96,10 +99,10 @@ def observed(
     environment: Environment, folder: Path, pip: PinnedPip, *, gated: bool
 ) -> Iterator[tuple[Observation, Listener]]:
     with ExitStack() as stack:
-        client = engine()
-        assert client is not None
-        stack.callback(client.close)
-        address = bridge_gateway(client)
+        client = engine() if environment.image else None
+        if client:
+            stack.callback(client.close)
+        address = bridge_gateway(client) if client else "127.0.0.1"
         listener = Listener(address)
         stack.callback(listener.close)
         index = stack.enter_context(LocalIndex(address))
@@ -112,23 +115,38 @@ def observed(
             else None
         )
         matrix = tiny_matrix(environment)
-        runtime = DockerRuntime(client, matrix, data=folder, pip=pip.folder, index_url=index.url, gateway=door)
+        runtime: Runtime
+        if client:
+            runtime = DockerRuntime(client, matrix, data=folder, pip=pip.folder, index_url=index.url, gateway=door)
+        else:
+            shutting = Shutting(bubblewrap=bubblewrap.find(os.environ), gateway=door) if door else None
+            runtime = HostRuntime(
+                matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), shutting=shutting
+            )
         stack.callback(runtime.close)
         checker = Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, hosts=simple.hosts)
         cell = Cell(release=Release(package="reaching", version="1.0"), environment=environment.id)
         yield checker.check(cell, runtime.prepare(environment)), listener
 
 
-@pytest.mark.parametrize("environment", [SLIM, ALPINE], ids=str)
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param(SLIM, id=SLIM.id, marks=pytest.mark.docker),
+        pytest.param(ALPINE, id=ALPINE.id, marks=pytest.mark.docker),
+        pytest.param(None, id="bubblewrap", marks=pytest.mark.sandbox),
+    ],
+)
 def test_behind_the_gateway_nothing_else_is_reached(
-    environment: Environment, tmp_path: Path, pinned_pip: PinnedPip
+    environment: Environment | None, tmp_path: Path, pinned_pip: PinnedPip
 ) -> None:
-    with observed(environment, tmp_path, pinned_pip, gated=True) as (observation, listener):
+    with observed(environment or host_environment(), tmp_path, pinned_pip, gated=True) as (observation, listener):
         assert observation.record.result is Result.PASS, observation.log
         assert observation.record.network is Network.GATEWAY
         assert listener.heard == []
 
 
+@pytest.mark.docker
 def test_on_the_open_network_only_the_import_is_shut_in(tmp_path: Path, pinned_pip: PinnedPip) -> None:
     with observed(SLIM, tmp_path, pinned_pip, gated=False) as (observation, listener):
         assert observation.record.result is Result.PASS, observation.log

@@ -1,4 +1,4 @@
-"""A run that is killed, or asked to stop: what was recorded stays, what was finished is not run again."""
+"""A run that is killed, or asked to stop: what was observed stays, what was finished is not run again."""
 
 import os
 import signal
@@ -24,6 +24,11 @@ PACKAGES: Final = [f"project-{number:02}" for number in range(12)]
 HANGS: Final = "import time\ntime.sleep(60)\n"
 PER_CELL: Final = "SELECT package, count(*) FROM records GROUP BY package, version, environment ORDER BY package"
 RECORDS: Final = "SELECT record, package, observed_at FROM records ORDER BY record"
+#: What waits for its canary, and what became of what did.
+OBSERVED: Final = (
+    "SELECT record, json_extract(document, '$.package') FROM pending"
+    " UNION SELECT record, package FROM records ORDER BY record"
+)
 
 
 @pytest.fixture
@@ -38,8 +43,12 @@ def node(program: Program, local: LocalIndex, pinned_pip: PinnedPip, tmp_path: P
 
 
 def recorded(node: Program) -> list[tuple[str, str, int]]:
+    return node.query(RECORDS)
+
+
+def observed(node: Program) -> list[tuple[str, str]]:
     try:
-        return node.query(RECORDS)
+        return node.query(OBSERVED)
     except LedgerDamagedError:
         # It is not there yet, or not whole.
         return []
@@ -62,17 +71,21 @@ def imports_in(folder: Path) -> bool:
 def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
     command = ("run", "--no-feed", "--watchlist", "twelve.txt")
     first = node.begin(*command)
-    until(lambda: len(recorded(node)) >= 2)
+    until(lambda: len(observed(node)) >= 2)
     os.kill(first.pid, signal.SIGKILL)
     first.wait(10)
-    kept = recorded(node)
+    kept = observed(node)
     assert 2 <= len(kept) < len(PACKAGES), "it was killed in the middle"
     assert node.query("PRAGMA integrity_check") == [("ok",)]
+    assert recorded(node) == [], "no canary stands behind it yet"
     queued = {package for (package,) in node.query("SELECT package FROM queue")}
-    assert queued == set(PACKAGES) - {package for _, package, _ in kept}, "what is not recorded is still queued"
+    assert queued == set(PACKAGES) - {package for _, package in kept}, "what is not observed is still queued"
+    in_hand = "SELECT count(*) FROM queue WHERE leased_until > strftime('%s') + 600"
+    assert node.query(in_hand) > [(0,)], "and in hands that are dead"
 
     node.complete(*command)
-    assert set(kept) <= set(recorded(node)), "nothing recorded is lost"
+    assert set(kept) <= set(observed(node)), "nothing observed is lost"
+    assert node.query("SELECT * FROM pending") == []
     assert node.query(PER_CELL) == [(package, 1) for package in PACKAGES], "nothing finished is run twice"
     assert node.query("SELECT * FROM queue") == []
     assert node.query("SELECT count(DISTINCT record) FROM batch_records") == [(len(PACKAGES),)]
@@ -84,18 +97,20 @@ def test_a_wish_to_stop(node: Program, local: LocalIndex, tmp_path: Path, wish: 
     local.add(importing("quick", ""), importing("slow", HANGS))
     node.matrix.write_text(matrix_toml(tiny_matrix(host_environment(), timeouts_s={"import": 60})))
     run = node.begin("run", "--package", "quick", "--package", "slow")
-    until(lambda: len(recorded(node)) == 1 and imports_in(tmp_path / "cells"))
+    until(lambda: len(observed(node)) == 1 and imports_in(tmp_path / "cells"))
     run.send_signal(wish)
     begun = time.monotonic()
     _, err = run.communicate(timeout=20)
     assert time.monotonic() - begun < 10
     assert (run.returncode, "Traceback" in err) == (130, False), err
     assert "stopping: finished cells are kept" in err
-    assert [package for _, package, _ in recorded(node)] == ["quick"]
+    assert (recorded(node), [package for _, package in observed(node)]) == ([], ["quick"])
     assert node.query("SELECT package, attempts FROM queue") == [("slow", 0)]
-    assert (node.data / "public" / "current.json").exists(), "what is finished is published"
+    assert (node.data / "public" / "current.json").exists()
     assert workplaces_in(tmp_path / "cells") == []
     assert list((tmp_path / "cells").iterdir()) == []
+    node.complete("run", "--package", "quick")
+    assert node.query(PER_CELL) == [("quick", 1)], "the next run publishes it, and does not run it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +122,7 @@ class InContainers:
 
     def begin_what_hangs(self) -> "subprocess.Popen[str]":
         run = self.program.begin("run", "--package", "quick", "--package", "slow")
-        until(lambda: len(recorded(self.program)) == 1, limit_s=60)
+        until(lambda: len(observed(self.program)) == 1, limit_s=60)
         until(lambda: bool(self.containers()))
         return run
 
@@ -141,7 +156,7 @@ def test_a_wish_to_stop_leaves_no_container(in_containers: InContainers) -> None
     _, err = run.communicate(timeout=30)
     assert (run.returncode, "Traceback" in err) == (130, False), err
     assert in_containers.containers() == []
-    assert [package for _, package, _ in recorded(in_containers.program)] == ["quick"]
+    assert [package for _, package in observed(in_containers.program)] == ["quick"]
 
 
 @pytest.mark.docker

@@ -71,6 +71,16 @@ def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
     assert sha256sum(node.data / "public") == "current.json: OK\n"
 
 
+def test_a_node_measures_its_own_noise(node: Program) -> None:
+    done = node.run("run", "--package", "passes", "--package", "raises", "--aa", "2", "--seed", "7", "--json")
+    assert done.code == 0, done
+    assert "our own noise: 2 cells looked at twice, 0 disagree" in done.err
+    assert json.loads(done.out)["noise"] == {"pairs": 2, "disagreements": 0, "results": {}, "causes": {}}
+    assert node.query(RESULTS) == [("passes", "PASS")] * 2 + [("raises", "FAIL")] * 2
+    assert node.query("SELECT look, pairs, other_result FROM noise") == [("aa", 2, 0)]
+    assert node.query("SELECT count(*) FROM batch_records") == [(4,)]
+
+
 def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("needs-newer-python\nunheard-of\n")
     local.answer("/feed", reply((b" " * 100_000 for _ in range(500)), length=50_000_000))

@@ -7,14 +7,17 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
+from tallied import counts
 
 from ppp.config import DEFAULT_BASE_URL, schema_mistakes
 from ppp.ledger import published
+from ppp.ledger.digests import days
 from ppp.ledger.schema import migrations
 from ppp.ledger.store import Store
 from ppp.model.record import Record, Result, current
 from ppp.publish.current import current_bytes, current_document
-from ppp.publish.feeds import newest_items, rss
+from ppp.publish.feeds import newest_items, overall_feed
+from ppp.publish.rss import rss
 
 DAY = 1_714_003_200
 
@@ -45,9 +48,9 @@ def ledger(records: Sequence[Record]) -> Store:
 
 
 def outputs(store: Store) -> tuple[bytes, bytes]:
-    counts = published.counts(store.db)
-    feed = rss(newest_items(published.verdict_changes(store.db)), as_of=counts.as_of, base_url=DEFAULT_BASE_URL)
-    return current_bytes(current_document(store.db, counts)), feed
+    told = overall_feed(newest_items(published.verdict_changes(store.db)))
+    feed = rss(told, path="feed.xml", base_url=DEFAULT_BASE_URL)
+    return current_bytes(current_document(store.db, counts(store.db), days(store.db))), feed
 
 
 @steady
@@ -74,7 +77,7 @@ def test_two_that_take_each_others_records_agree(
 def test_numbers_are_those_of_the_set(made: list[dict], record: Callable[..., Record]) -> None:  # type: ignore[type-arg]
     records = {r.id: r for r in (record(**fields) for fields in made)}.values()
     store = ledger(list(records))
-    document = current_document(store.db, published.counts(store.db))
+    document = current_document(store.db, counts(store.db), days(store.db))
     assert schema_mistakes("site/schemas/current.schema.json", document) == []
     best = current(records)
     expected = Counter(str(r.result) for r in best.values())

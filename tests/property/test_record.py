@@ -60,6 +60,8 @@ records = st.builds(
     blame=st.none() | st.sampled_from(Blame),
     detail=st.none() | words,
     log_sha256=st.none() | digests,
+    bytes=st.dictionaries(st.sampled_from(PHASES), sizes),
+    grounds=st.dictionaries(st.sampled_from(PHASES), st.from_regex(r"[a-z][a-z0-9-]{0,30}", fullmatch=True)),
 )
 
 

@@ -9,6 +9,7 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 import ppp
 from ppp.config import Config, load, load_matrix, resource, schema_mistakes
 from ppp.model.errors import ConfigError, MatrixError
+from ppp.model.record import Network
 
 GOOD = resource("matrices/default.toml").read_text("utf-8")
 
@@ -101,6 +102,20 @@ def test_a_number_of_jobs_that_is_none(value: str) -> None:
 def test_an_address_that_is_none(value: str) -> None:
     with pytest.raises(ConfigError, match=r"PPP_INDEX_URL=.* is not an http.s. address"):
         load({"PPP_INDEX_URL": value})
+
+
+def test_the_network_is_the_gateway_unless_somebody_says_otherwise() -> None:
+    assert load({}).network is Network.GATEWAY
+    assert load({"PPP_NETWORK": "open"}).network is Network.OPEN
+    assert load({"PPP_NETWORK": "open"}, network="gateway").network is Network.GATEWAY
+    for wrong in ("none", "OPEN", "closed"):
+        with pytest.raises(ConfigError, match=f"PPP_NETWORK='{wrong}' is neither gateway nor open"):
+            load({"PPP_NETWORK": wrong})
+
+
+def test_the_image_of_nginx_can_be_another() -> None:
+    assert load({}).nginx_image == "nginx:alpine"
+    assert load({"PPP_NGINX_IMAGE": "mirror.example/nginx:1"}).nginx_image == "mirror.example/nginx:1"
 
 
 def refusal(tmp_path: Path, change: Callable[[str], str]) -> str:

@@ -1,7 +1,7 @@
 """The steps of a run: what is queued, what is checked, what comes again; on a runtime in memory and a local index."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,15 +15,19 @@ from projects import importing
 
 from ppp import config
 from ppp.check.index import SimpleIndex
+from ppp.check.runtime import Prepared
 from ppp.context import Context, Node
-from ppp.ledger.store import Store
+from ppp.ledger import queries
+from ppp.ledger.noise import Noise
+from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
+from ppp.ledger.store import Reach, Store
 from ppp.mesh.node import NodeKey
 from ppp.model import matrix
 from ppp.model.errors import FeedMalformedError, RequirementsError, UnknownPackageError, UnknownVersionError
 from ppp.model.matrix import Environment, Platform
-from ppp.model.record import Network, Record
+from ppp.model.record import Network, Record, Result
 from ppp.model.release import Release, Wanted
-from ppp.steps import MAX_ATTEMPTS, Order, Sources, check_queue, enqueue_wanted, read_feed, resolve, watch_feed
+from ppp.steps import Order, Sources, check_now, check_queue, enqueue_wanted, read_feed, resolve, watch_feed
 from ppp.watch.queue import Source
 from ppp.workshop import Workshop
 
@@ -68,6 +72,13 @@ class Place:
     heard: Heard
     local: LocalIndex
     index: SimpleIndex
+    clock: list[int]
+
+    def pass_time(self, seconds: int) -> None:
+        self.clock[0] += seconds
+
+    def check(self, shop: Workshop, order: Order, *, only: frozenset[Release] | None = None) -> int:
+        return check_queue(self.node, shop, order, only=only).checked
 
     def order(self, *environments: Environment, **changes: Any) -> Order:
         matrix = tiny_matrix(*environments)
@@ -107,17 +118,22 @@ def place(store: Store, tmp_path: Path) -> Iterator[Place]:
     with LocalIndex() as local:
         local.add(importing("example-lib", ""), importing("other", ""))
         settings = {"PPP_INDEX_URL": local.url, "PPP_FEED_URL": local.at("/feed")}
-        heard, ticks = Heard(), iter(range(NOW, NOW + 1000))
+        heard, clock = Heard(), [NOW]
+
+        def tick() -> int:
+            clock[0] += 1
+            return clock[0]
+
         context = Context(
             config=config.load(settings, data=tmp_path / "data"),
             reporter=heard,
             environ={},
             stop=threading.Event(),
-            clock=lambda: next(ticks),
+            clock=tick,
         )
         node = Node(context=context, store=store, key=NodeKey.from_seed(b"\1" * 32))
         index = SimpleIndex(local.url, cache=tmp_path / "files", user_agent="the-pypi-place/tests")
-        yield Place(node=node, heard=heard, local=local, index=index)
+        yield Place(node=node, heard=heard, local=local, index=index, clock=clock)
 
 
 def feed(*titles: str) -> bytes:
@@ -229,9 +245,16 @@ def test_what_a_feed_holds_of_no_use_is_told(place: Place) -> None:
     assert len(place.queue) == 1
 
 
+def test_the_feed_is_for_a_host_that_shuts_cells_in(place: Place) -> None:
+    place.local.answer("/feed", reply(feed("six 1.17.0")))
+    (made,) = watch_feed(place.node, place.order(host_environment()))
+    assert (len(made.cells), made.skipped) == (1, ())
+
+
 def test_the_feed_is_not_run_on_a_host_without_a_sandbox(place: Place) -> None:
     place.local.answer("/feed", reply(feed("six 1.17.0", "six 1.16.0")))
-    (made,) = watch_feed(place.node, place.order(host_environment()))
+    context = replace(place.node.context, config=replace(place.node.context.config, network=Network.OPEN))
+    (made,) = watch_feed(replace(place.node, context=context), place.order(host_environment()))
     assert (made.cells, len(made.skipped)) == ((), 2)
     (note,) = place.heard.notes
     assert note.startswith("2 releases skipped: releases of the open feed")
@@ -246,7 +269,7 @@ def test_what_came_to_a_verdict_leaves_the_queue_and_does_not_come_back(place: P
     order = place.order(SLIM, ALPINE)
     place.enqueue(order, "example-lib", "other")
     shop = place.shop(order, Cell(importing=FAILED))
-    assert check_queue(place.node, shop, order, only=None) == 4
+    assert place.check(shop, order) == 4
     assert place.results == [(f"{name} 1.0", "FAIL") for name in ("example-lib", "example-lib", "other", "other")]
     assert (place.heard.totals, len(place.heard.records), place.heard.ended) == ([4], 4, 1)
     place.enqueue(order, "example-lib")
@@ -259,19 +282,30 @@ def test_an_error_of_ours_is_tried_again_and_given_up_at_last(place: Place) -> N
     order = place.order(SLIM)
     place.enqueue(order, "example-lib")
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        assert check_queue(place.node, place.shop(order, Cell(importing=LOST)), order, only=None) == 1
+        assert place.check(place.shop(order, Cell(importing=LOST)), order) == 1
         assert place.queue == [("example-lib 1.0", SLIM.id, attempt)]
-    assert check_queue(place.node, place.shop(order, Cell()), order, only=None) == 0
+        assert place.check(place.shop(order, Cell()), order) == 0, "not before its time"
+        assert bool(queries.given_up(place.node.store.db)) == (attempt == MAX_ATTEMPTS)
+        place.pass_time(max(RETRY_DELAYS_S))
+    assert place.check(place.shop(order, Cell()), order) == 0
     # Within one second they are one record, but each was told.
     assert set(place.results) == {("example-lib 1.0", "ERROR")}
     assert len(place.heard.records) == MAX_ATTEMPTS
+    assert (
+        f"1 cells came to an error of ours 3 times and are left to you, such as example-lib==1.0 in {SLIM.id}"
+        in (place.heard.notes[-1])
+    )
+    place.enqueue(order, "example-lib")
+    assert place.check(place.shop(order, Cell()), order) == 1, "whoever names it tries it anew"
+    assert place.queue == []
 
 
 def test_a_verdict_after_an_error_settles(place: Place) -> None:
     order = place.order(SLIM)
     place.enqueue(order, "example-lib")
-    check_queue(place.node, place.shop(order, Cell(importing=LOST)), order, only=None)
-    check_queue(place.node, place.shop(order, Cell()), order, only=None)
+    place.check(place.shop(order, Cell(importing=LOST)), order)
+    place.pass_time(RETRY_DELAYS_S[0])
+    place.check(place.shop(order, Cell()), order)
     assert place.results == [("example-lib 1.0", "ERROR"), ("example-lib 1.0", "PASS")]
     assert place.queue == []
 
@@ -279,7 +313,7 @@ def test_a_verdict_after_an_error_settles(place: Place) -> None:
 def test_what_is_not_asked_for_stays_queued(place: Place) -> None:
     order = place.order(SLIM)
     place.enqueue(order, "example-lib", "other")
-    assert check_queue(place.node, place.shop(order, Cell()), order, only=frozenset({OTHER})) == 1
+    assert place.check(place.shop(order, Cell()), order, only=frozenset({OTHER})) == 1
     assert place.results == [("other 1.0", "PASS")]
     assert place.queue == [("example-lib 1.0", SLIM.id, 0)]
 
@@ -288,7 +322,7 @@ def test_environments_that_do_not_stand_ready_stay_queued(place: Place) -> None:
     order = place.order(SLIM, ALPINE)
     place.enqueue(order, "other")
     shop = place.shop(place.order(SLIM), Cell())
-    assert check_queue(place.node, shop, order, only=None) == 1
+    assert place.check(shop, order) == 1
     assert place.queue == [("other 1.0", ALPINE.id, 0)]
 
 
@@ -299,7 +333,7 @@ def test_what_strangers_uploaded_runs_only_behind_the_gateway(place: Place, netw
     place.node.store.enqueue([cell], source="feed", now=NOW)
     shop = place.shop(order, Cell())
     shop = replace(shop, prepared={SLIM.id: replace(shop.prepared[SLIM.id], network=network)})
-    assert check_queue(place.node, shop, order, only=None) == checked
+    assert place.check(shop, order) == checked
     assert len(place.queue) == 1 - checked
     assert len([note for note in place.heard.notes if "stay queued" in note]) == 1 - checked
 
@@ -308,7 +342,7 @@ def test_nothing_is_begun_when_time_is_over(place: Place) -> None:
     order = place.order(SLIM, minutes=0.0)
     place.enqueue(order, "example-lib", "other")
     shop = place.shop(order, Cell())
-    assert check_queue(place.node, shop, order, only=None) == 0
+    assert place.check(shop, order) == 0
     assert (len(place.queue), place.results, place.heard.ended) == (2, [], 1)
 
 
@@ -325,7 +359,112 @@ def test_a_stop_keeps_what_is_finished_and_the_rest_queued(place: Place) -> None
         return passing(argv, files)
 
     shop = place.shop(order, script)
-    assert check_queue(place.node, shop, order, only=None) == 1
-    assert place.results == [("example-lib 1.0", "PASS")]
+    assert place.check(shop, order) == 1
+    assert [record.result for record in place.heard.records] == [Result.PASS]
+    assert place.results == [], "no canary stands behind it yet"
+    assert place.heard.notes == [f"1 results of {SLIM.id} wait for its canary: the next run there publishes them"]
     assert place.queue == [("other 1.0", SLIM.id, 0)]
     assert place.heard.ended == 1
+    stop.clear()
+    place.check(place.shop(order, Cell()), order)
+    assert place.results == [("example-lib 1.0", "PASS"), ("other 1.0", "PASS")]
+
+
+def test_what_another_run_had_in_hand_is_taken_over_at_once(place: Place) -> None:
+    order = place.order(SLIM)
+    place.enqueue(order, "example-lib", "other")
+    dead = place.node.store.lease(Reach(environments=[SLIM.id]), run="dead", n=1, until=NOW * 2, now=NOW)
+    assert len(dead) == 1
+    assert place.check(place.shop(order, Cell()), order) == 2
+    assert place.queue == []
+
+
+def test_nothing_is_left_in_hand(place: Place) -> None:
+    order = place.order(SLIM)
+    place.enqueue(order, "example-lib", "other")
+
+    def script(*_: Any) -> Act:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        place.check(place.shop(order, script), order)
+    assert place.check(place.shop(order, Cell()), order) == 2
+
+
+# ---------------------------------------------------------------- the canary
+
+
+def test_an_unhealthy_environment_is_reported_and_its_cells_stay_queued(place: Place) -> None:
+    order = place.order(SLIM, ALPINE)
+    place.enqueue(order, "other")
+    heard = []
+
+    def canary(prepared: Prepared) -> Sequence[str]:
+        heard.append(prepared.environment.id)
+        return ["its import crashed"] if prepared.environment.id == ALPINE.id else ()
+
+    worked = check_queue(place.node, replace(place.shop(order, Cell()), canary=canary), order, only=None)
+    assert (worked.checked, worked.unhealthy) == (1, {ALPINE.id: "the canary says: its import crashed"})
+    assert place.queue == [("other 1.0", ALPINE.id, 0)]
+    assert sorted(heard) == [ALPINE.id, SLIM.id, SLIM.id]
+
+
+def test_cells_that_are_checked_at_once_pass_by_the_canary_too(place: Place) -> None:
+    order = place.order(SLIM)
+    shop = place.shop(order, Cell(importing=FAILED))
+    cells = [matrix.Cell(release=release, environment=SLIM.id) for release in (OTHER, EXAMPLE, OTHER)]
+    checked = check_now(place.node, shop, cells)
+    assert [o.record.release for o in checked.observations] == [OTHER, EXAMPLE, OTHER]
+    assert all(o.log and "ValueError: no" in o.log for o in checked.observations)
+    assert place.results == [("example-lib 1.0", "FAIL"), ("other 1.0", "FAIL")]
+    assert place.heard.records == []
+
+    turns: list[Sequence[str]] = [(), ["its import crashed"], ["and again"]]
+    ill = replace(shop, canary=lambda _: turns.pop(0))
+    (error,) = check_now(place.node, ill, cells[:1]).observations
+    assert (error.record.result, error.record.cause, error.log) == (Result.ERROR, "unhealthy-environment", None)
+    assert check_now(place.node, ill, cells[:1]).observations == ()
+    assert place.queue == []
+
+
+def test_a_cell_that_is_checked_at_once_leaves_the_queue(place: Place) -> None:
+    order = place.order(SLIM)
+    place.enqueue(order, "other")
+    check_now(place.node, place.shop(order, Cell(importing=LOST)), [matrix.Cell(release=OTHER, environment=SLIM.id)])
+    assert place.queue == [("other 1.0", SLIM.id, 0)], "an error settles nothing"
+    check_now(place.node, place.shop(order, Cell()), [matrix.Cell(release=OTHER, environment=SLIM.id)])
+    assert place.queue == []
+
+
+# ---------------------------------------------------------------- second looks
+
+
+def test_some_of_what_a_run_settled_is_looked_at_again(place: Place) -> None:
+    order = place.order(SLIM, ALPINE, aa=3, minutes=60.0)
+    place.enqueue(order, "example-lib", "other")
+    worked = check_queue(place.node, place.shop(order, Cell(importing=FAILED)), order, only=None)
+    assert worked.noise == Noise(pairs=3)
+    assert (worked.checked, len(place.results)) == (4, 7)
+    assert place.heard.totals == [7]
+    assert "our own noise: 3 cells looked at twice, 0 disagree" in place.heard.notes
+
+
+def test_with_nothing_settled_the_newest_are_looked_at_again(place: Place) -> None:
+    order = place.order(SLIM)
+    place.enqueue(order, "example-lib", "other")
+    assert check_queue(place.node, place.shop(order, Cell()), order, only=None).noise is None
+    again = replace(order, aa=5, minutes=0.0)
+    worked = check_queue(place.node, place.shop(order, Cell(importing=FAILED)), again, only=None)
+    assert worked.noise == Noise(pairs=2, results={"PASS → FAIL": 2})
+    assert worked.checked == 0
+    # A verdict that turned is news, and confirmed.
+    assert place.results == [(f"{name} 1.0", r) for name in ("example-lib", "other") for r in ("FAIL", "FAIL", "PASS")]
+
+
+def test_what_came_to_an_error_is_no_second_look(place: Place) -> None:
+    order = place.order(SLIM)
+    place.enqueue(order, "other")
+    place.check(place.shop(order, Cell()), order)
+    worked = check_queue(place.node, place.shop(order, Cell(importing=LOST)), replace(order, aa=1), only=None)
+    assert worked.noise == Noise()
+    assert place.queue == []

@@ -147,8 +147,10 @@ def test_sealing_that_fails_leaves_nothing(store: Store, record: MakeRecord) -> 
 
 def test_the_root_is_of_the_set(store: Store, record: MakeRecord) -> None:
     assert root(store.db) == sha256_hex(b"")
-    records = [record("alpha"), record("beta")]
+    records = [record("alpha"), record("beta"), record("alpha", observed_at=1_714_003_200 + 86_400)]
     for one in records:
         store.add_record(one)
-    lines = "".join(f"{record_id}\n" for record_id in sorted(r.id for r in records))
+    ids = [[r.id for r in records[:2]], [records[2].id]]
+    digests = [sha256_hex("".join(f"{record_id}\n" for record_id in sorted(each)).encode()) for each in ids]
+    lines = f"2024-04-25 2 {digests[0]}\n2024-04-26 1 {digests[1]}\n"
     assert root(store.db) == sha256_hex(lines.encode())

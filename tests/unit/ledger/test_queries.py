@@ -30,6 +30,8 @@ def test_a_record_is_read_as_it_was_written(store: Store, record: Builder, resul
             Installed(name="é", version="1", sha256="0" * 64),
         ),
         duration_ms={Phase.DOWNLOAD: 0, Phase.NODEPS: 2**53 - 1},
+        bytes={Phase.DOWNLOAD: 2**53 - 1, Phase.FULL: 0},
+        grounds={Phase.FULL: "no-applicable-dependency"},
         blame=Blame.ENVIRONMENT,
         detail="one line; 'quoted' \u202e",
     )

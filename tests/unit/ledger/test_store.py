@@ -1,11 +1,13 @@
 """Writing observations: added once, never changed, and a queue that loses nothing."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from ppp.ledger import queries
-from ppp.ledger.store import Queued, Store
+from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
+from ppp.ledger.store import Queued, Reach, Store
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, sha256_hex
 from ppp.model.release import Release
@@ -22,6 +24,19 @@ def cells(release: Release, *environments: str) -> list[Cell]:
 
 def count(store: Store, table: str) -> int:
     return store.db.table(table).count
+
+
+def take(store: Store, *environments: str, now: int, n: int = 100, run: str = "run") -> list[Queued]:
+    """Lease for a hundred seconds."""
+    return store.lease(Reach(environments=environments or ENVIRONMENTS), run=run, n=n, until=now + 100, now=now)
+
+
+def waiting(store: Store) -> list[tuple[str, str, int, int]]:
+    """What nobody has in hand: package, where it was named, attempts, not before."""
+    rows = store.db.execute(
+        "SELECT package, source, attempts, not_before FROM queue WHERE lease IS NULL ORDER BY package, environment"
+    )
+    return [tuple(row) for row in rows.fetchall()]
 
 
 def test_a_record_is_added_once(store: Store, record: Builder) -> None:
@@ -77,21 +92,119 @@ def test_a_log_that_is_not_the_record_s_stores_nothing(
 def test_a_recorded_cell_leaves_the_queue(store: Store, record: Builder) -> None:
     store.enqueue(cells(SIX, *ENVIRONMENTS), source="feed", now=1)
     store.add_record(record("six", "1.17.0", "py312-slim"))
-    assert [q.cell.environment for q in store.queued(ENVIRONMENTS)] == [e for e in ENVIRONMENTS if e != "py312-slim"]
+    assert [q.cell.environment for q in take(store, now=2)] == [e for e in ENVIRONMENTS if e != "py312-slim"]
 
 
-def test_a_cell_to_be_tried_again_goes_behind_all_that_were_tried_less_often(store: Store, record: Builder) -> None:
+def test_an_error_that_nobody_tries_again_leaves_the_queue_alone(store: Store, record: Builder) -> None:
     store.enqueue(cells(SIX, "py312-slim"), source="feed", now=1)
-    (first,) = store.queued(ENVIRONMENTS)
+    store.add_record(record("six", "1.17.0", "py312-slim", result="ERROR"))
+    assert waiting(store) == [("six", "feed", 0, 0)]
+
+
+def test_a_cell_to_be_tried_again_waits_and_goes_behind_all_that_were_tried_less_often(
+    store: Store, record: Builder
+) -> None:
+    store.enqueue(cells(SIX, "py312-slim"), source="feed", now=1)
+    (first,) = take(store, now=40)
     store.add_record(record("six", "1.17.0", "py312-slim", result="ERROR", observed_at=50), retry=first)
-    store.enqueue(cells(IDNA, "py312-slim"), source="named", now=60)
-    again = Queued(cell=first.cell, source="feed", attempts=1)
-    assert store.queued(ENVIRONMENTS) == [
-        Queued(cell=cells(IDNA, "py312-slim")[0], source="named", attempts=0),
-        again,
-    ]
-    store.add_record(record("six", "1.17.0", "py312-slim", observed_at=70))
-    assert again not in store.queued(ENVIRONMENTS)
+    store.enqueue(cells(IDNA, "py312-slim"), source="watchlist", now=60)
+    due = 50 + RETRY_DELAYS_S[0]
+    assert waiting(store) == [("idna", "watchlist", 0, 0), ("six", "feed", 1, due)]
+    assert [q.cell.release for q in take(store, now=due - 1)] == [IDNA]
+    store.end_leases()
+    assert [(q.cell.release, q.attempts) for q in take(store, now=due)] == [(IDNA, 0), (SIX, 1)]
+    store.add_record(record("six", "1.17.0", "py312-slim", observed_at=due))
+    assert [row[0] for row in store.db.execute("SELECT package FROM queue").fetchall()] == ["idna"]
+
+
+def test_the_delay_grows_and_at_last_a_cell_is_left_to_a_person(store: Store, record: Builder) -> None:
+    (cell,) = cells(SIX, "py312-slim")
+    store.enqueue([cell], source="watchlist", now=0)
+    now, delays = 0, []
+    for _ in range(MAX_ATTEMPTS):
+        assert queries.given_up(store.db) == []
+        (queued,) = take(store, now=now)
+        store.add_record(record("six", "1.17.0", "py312-slim", result="ERROR", observed_at=now), retry=queued)
+        ((*_, not_before),) = waiting(store)
+        delays.append(not_before - now)
+        now = not_before
+    assert delays[:-1] == list(RETRY_DELAYS_S)
+    assert delays == sorted(delays)
+    assert take(store, now=10**9) == []
+    assert queries.given_up(store.db) == [cell]
+    store.enqueue([cell], source="watchlist", now=now)
+    assert queries.given_up(store.db) == [cell], "nobody named it"
+    store.enqueue([cell], source="named", now=now)
+    assert queries.given_up(store.db) == []
+    assert [q.attempts for q in take(store, now=now)] == [0]
+
+
+# Leases
+
+
+def test_what_is_in_hand_is_given_to_nobody_else(store: Store) -> None:
+    store.enqueue(cells(SIX, *ENVIRONMENTS), source="feed", now=1)
+    first, second = take(store, now=10, n=2, run="one"), take(store, now=10, n=2, run="two")
+    assert [len(first), len(second)] == [2, 1]
+    assert not {q.cell for q in first} & {q.cell for q in second}
+    assert {q.lease for q in first} == {"one"}
+    assert take(store, now=109, run="three") == []
+
+
+def test_a_lease_that_is_over_is_taken_over(store: Store, record: Builder) -> None:
+    store.enqueue(cells(SIX, "py312-slim"), source="feed", now=1)
+    (dead,) = take(store, now=10, run="dead")
+    (alive,) = take(store, now=110, run="alive")
+    assert alive.cell == dead.cell
+    error = record("six", "1.17.0", "py312-slim", result="ERROR", observed_at=111)
+    store.add_record(error, retry=dead)
+    assert waiting(store) == [], "what the dead one says of it is recorded, but the cell stays in the other's hands"
+    assert count(store, "records") == 1
+    store.take_out(dead)
+    assert store.queue_length() == 1
+    store.take_out(alive)
+    assert store.queue_length() == 0
+
+
+def test_the_leases_of_a_run_end_together(store: Store) -> None:
+    store.enqueue(cells(SIX, *ENVIRONMENTS), source="feed", now=1)
+    take(store, now=1, n=1, run="one")
+    take(store, now=1, n=1, run="two")
+    assert store.end_leases(run="one") == 1
+    assert len(waiting(store)) == 2
+    take(store, now=1, n=1, run="one")
+    assert store.end_leases() == 2
+    assert len(waiting(store)) == 3
+    assert store.end_leases() == 0
+
+
+def test_a_reach_leaves_the_rest_alone(store: Store) -> None:
+    store.enqueue(cells(SIX, *ENVIRONMENTS), source="feed", now=1)
+    store.enqueue(cells(IDNA, *ENVIRONMENTS), source="named", now=2)
+    here = "py39-slim", "py312-slim"
+    for reach, expected in (
+        (Reach(environments=here), {"py39-slim": 2, "py312-slim": 2}),
+        (Reach(environments=here, strangers_in=["py312-slim"]), {"py39-slim": 1, "py312-slim": 2}),
+        (Reach(environments=here, strangers_in=[], only=[SIX]), {}),
+        (Reach(environments=here, only=[SIX, Release(package="six", version="1.16.0")]), dict.fromkeys(here, 1)),
+        (Reach(environments=here, only=[]), {}),
+        (Reach(environments=[]), {}),
+    ):
+        assert store.due(reach, now=3) == expected
+        leased = store.lease(reach, run="run", n=100, until=4, now=3)
+        assert len(leased) == sum(expected.values())
+        assert store.due(reach, now=3) == {}
+        store.end_leases()
+
+
+def test_a_portion_is_taken_without_sorting_the_queue(store: Store) -> None:
+    asked: list[tuple[str, Any]] = []
+    with store.db.tracer(lambda sql, values: asked.append((sql, values))):
+        take(store, now=1)
+    ((sql, values),) = [each for each in asked if each[0].startswith("SELECT")]
+    plan = [detail for *_, detail in store.db.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()]
+    assert plan[0] == "SEARCH queue USING INDEX queue_in_turn (attempts<?)"
+    assert not [step for step in plan if "TEMP B-TREE" in step]
 
 
 def test_queueing_twice_changes_nothing(store: Store) -> None:
@@ -103,20 +216,20 @@ def test_queueing_twice_changes_nothing(store: Store) -> None:
 
 def test_what_somebody_asks_for_is_no_longer_the_feed_s(store: Store, record: Builder) -> None:
     store.enqueue(cells(SIX, "py39-slim"), source="feed", now=1)
-    (queued,) = store.queued(ENVIRONMENTS)
-    store.add_record(record("six", "1.17.0", "py39-slim", result="ERROR"), retry=queued)
+    (queued,) = take(store, now=1)
+    store.add_record(record("six", "1.17.0", "py39-slim", result="ERROR", observed_at=1), retry=queued)
     assert store.enqueue(cells(SIX, "py39-slim"), source="feed", now=2) == 0
-    assert [(q.source, q.attempts) for q in store.queued(ENVIRONMENTS)] == [("feed", 1)]
-    assert store.enqueue(cells(SIX, "py39-slim"), source="named", now=3) == 0
-    assert [(q.source, q.attempts) for q in store.queued(ENVIRONMENTS)] == [("named", 0)]
+    assert waiting(store) == [("six", "feed", 1, 1 + RETRY_DELAYS_S[0])]
+    assert store.enqueue(cells(SIX, "py39-slim"), source="watchlist", now=3) == 0
+    assert waiting(store) == [("six", "watchlist", 0, 0)]
     assert store.enqueue(cells(SIX, "py39-slim"), source="feed", now=4) == 0
-    assert [(q.source, q.attempts) for q in store.queued(ENVIRONMENTS)] == [("named", 0)]
+    assert waiting(store) == [("six", "watchlist", 0, 0)]
 
 
 def test_the_queue_gives_the_oldest_first_and_only_what_can_run(store: Store) -> None:
     store.enqueue(cells(SIX, "py39-slim", "py312-slim"), source="feed", now=2)
     store.enqueue(cells(IDNA, "py312-slim", "py312-alpine"), source="feed", now=1)
-    assert [str(q.cell) for q in store.queued(["py39-slim", "py312-slim"])] == [
+    assert [str(q.cell) for q in take(store, "py39-slim", "py312-slim", now=3)] == [
         "idna==3.7 in py312-slim",
         "six==1.17.0 in py39-slim",
         "six==1.17.0 in py312-slim",
@@ -126,8 +239,10 @@ def test_the_queue_gives_the_oldest_first_and_only_what_can_run(store: Store) ->
 def test_what_somebody_named_comes_before_the_feed(store: Store) -> None:
     store.enqueue(cells(SIX, "py39-slim"), source="feed", now=1)
     store.enqueue(cells(IDNA, "py39-slim"), source="named", now=2)
-    assert [str(q.cell) for q in store.queued(["py39-slim"])] == ["idna==3.7 in py39-slim", "six==1.17.0 in py39-slim"]
-    assert store.queued([]) == []
+    assert [str(q.cell) for q in take(store, "py39-slim", now=3)] == [
+        "idna==3.7 in py39-slim",
+        "six==1.17.0 in py39-slim",
+    ]
 
 
 def test_the_last_reason_of_a_skip_stands(store: Store) -> None:

@@ -38,11 +38,15 @@ def test_its_id_is_pinned(record: Callable[..., Record]) -> None:
         record(),
         file=DistributionFile(filename="é.whl", sha256="0" * 64, size=2**53 - 1),
         installed=(Installed(name="six", version="1.17.0", sha256=None),),
+        bytes={Phase.DOWNLOAD: 12345},
+        grounds={Phase.FULL: "no-applicable-dependency"},
     )
     assert canonical(pinned.to_json()).decode() == (
-        '{"arch":"x86_64","blame":null,"cause":null,"detail":null,"duration_ms":{"download":10,"full":10,"import":10,'
+        '{"arch":"x86_64","blame":null,"bytes":{"download":12345},"cause":null,"detail":null,'
+        '"duration_ms":{"download":10,"full":10,"import":10,'
         '"nodeps":10},"environment":"py312-slim","file":{"filename":"é.whl","sha256":"' + "0" * 64 + '",'
-        '"size":9007199254740991},"image_digest":null,"imports":["example_lib"],"installed":[["six","1.17.0",null]],'
+        '"size":9007199254740991},"grounds":{"full":"no-applicable-dependency"},"image_digest":null,'
+        '"imports":["example_lib"],"installed":[["six","1.17.0",null]],'
         '"log_sha256":null,"network":"open","node":"'
         + "ab"
         * 32
@@ -64,7 +68,8 @@ def test_any_field_that_differs_changes_the_id(record: Callable[..., Record]) ->
     base = record()
     ids = {base.id, replace(base, observed_at=base.observed_at + 1).id, replace(base, standin=True).id}
     ids |= {replace(base, detail="").id, replace(base, imports=()).id, replace(base, duration_ms={}).id}
-    assert len(ids) == 6
+    ids |= {replace(base, bytes={Phase.FULL: 0}).id, replace(base, grounds={Phase.FULL: "same-file"}).id}
+    assert len(ids) == 8
 
 
 def test_a_record_is_frozen(record: Callable[..., Record]) -> None:
@@ -113,6 +118,12 @@ def test_a_bad_name_is_refused(record: Callable[..., Record]) -> None:
         ("duration_ms", {"download\n": 1}),
         ("duration_ms", {"upload": 1}),
         ("duration_ms", {"download": 2**53}),
+        ("bytes", {"download\n": 1}),
+        ("bytes", {"full": -1}),
+        ("bytes", {"full": 2**53}),
+        ("grounds", {"upload": "same-file"}),
+        ("grounds", {"full": "it seemed right"}),
+        ("grounds", {"full": 1}),
         ("cause", "No compiler"),
         ("blame", "you"),
         ("detail", "x" * 501),
@@ -125,7 +136,7 @@ def test_the_schema_refuses_what_a_peer_could_send(record: Callable[..., Record]
     assert len(mistakes) >= 1
 
 
-@pytest.mark.parametrize("field", ["package", "result", "observed_at", "duration_ms", "log_sha256"])
+@pytest.mark.parametrize("field", ["package", "result", "observed_at", "duration_ms", "bytes", "grounds", "log_sha256"])
 def test_no_field_may_be_missing(record: Callable[..., Record], field: str) -> None:
     data = record().to_json()
     del data[field]

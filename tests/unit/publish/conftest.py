@@ -97,7 +97,7 @@ def small_shuffled(tmp_path: Path, record: Callable[..., Record]) -> Iterator[St
 
 #: What a reader sees apart from what comes before it.
 APART = {"caption", "dd", "dt", "li", "p", "pre", "td", "th"}
-VOID = {"meta", "link", "br", "hr", "img", "rect", "path"}
+VOID = {"meta", "link", "br", "hr", "img", "input", "rect", "path"}
 
 
 class Page(HTMLParser):

@@ -4,9 +4,12 @@ import hashlib
 import json
 from collections import Counter
 
+from tallied import counts
+
 from ppp.config import resource, schema_mistakes
 from ppp.ledger import published
 from ppp.ledger.batches import root as root_of
+from ppp.ledger.digests import days
 from ppp.ledger.store import Store
 from ppp.publish.current import NEWEST, current_bytes, current_document
 
@@ -14,7 +17,7 @@ SCHEMA = "site/schemas/current.schema.json"
 
 
 def document_of(store: Store) -> dict[str, object]:
-    return current_document(store.db, published.counts(store.db))
+    return current_document(store.db, counts(store.db), days(store.db))
 
 
 def test_is_what_its_schema_says(small: Store) -> None:
@@ -35,27 +38,33 @@ def test_the_schema_refuses_what_it_should(small: Store) -> None:
 
 def test_numbers_agree(small: Store) -> None:
     document = document_of(small)
-    counts = document["counts"]
-    assert isinstance(counts, dict)
-    assert sum(counts["results"].values()) == counts["cells"] == len(document["results"])  # type: ignore[arg-type]
-    for word, total in counts["results"].items():
-        assert total == sum(by_result[word] for by_result in counts["environments"].values())
+    told = document["counts"]
+    assert isinstance(told, dict)
+    assert sum(told["results"].values()) == told["cells"] == len(document["results"])  # type: ignore[arg-type]
+    for word, total in told["results"].items():
+        assert total == sum(by_result[word] for by_result in told["environments"].values())
     shown = Counter(row["result"] for row in document["results"])  # type: ignore[attr-defined]
-    assert shown == Counter({word: n for word, n in counts["results"].items() if n})
-    assert counts["records"] == 19
-    assert counts["cells"] == 18  # two nodes share one
-    assert (counts["packages"], counts["releases"]) == (5, 6)
+    assert shown == Counter({word: n for word, n in told["results"].items() if n})
+    assert told["records"] == 19
+    assert told["cells"] == 18  # two nodes share one
+    assert (told["packages"], told["releases"]) == (5, 6)
 
 
 def test_the_root_and_the_days_are_digests_of_sorted_ids(small: Store) -> None:
     document = document_of(small)
-    ids = sorted(row[0] for row in small.db.execute("SELECT record FROM records"))
-    assert document["root"] == hashlib.sha256("".join(f"{i}\n" for i in ids).encode()).hexdigest() == root_of(small.db)
-    days = document["days"]
-    assert isinstance(days, list)
-    assert [(d["day"], d["records"]) for d in days] == [("2024-04-24", 4), ("2024-04-25", 15)]
+    told = document["days"]
+    assert isinstance(told, list)
+    assert [(d["day"], d["records"]) for d in told] == [("2024-04-24", 4), ("2024-04-25", 15)]
     first = sorted(row[0] for row in small.db.execute("SELECT record FROM records WHERE observed_at < 1714003200"))
-    assert days[0]["sha256"] == hashlib.sha256("".join(f"{i}\n" for i in first).encode()).hexdigest()
+    assert told[0]["sha256"] == hashlib.sha256("".join(f"{i}\n" for i in first).encode()).hexdigest()
+    lines = "".join(f"{day['day']} {day['records']} {day['sha256']}\n" for day in told)
+    assert document["root"] == hashlib.sha256(lines.encode()).hexdigest() == root_of(small.db)
+
+
+def test_a_day_is_asked_for_alone(small: Store) -> None:
+    every = days(small.db)
+    assert days(small.db, [1_714_003_200 // 86_400]) == every[1:]
+    assert days(small.db, [0]) == []
 
 
 def test_newest_first_and_flat(small: Store) -> None:

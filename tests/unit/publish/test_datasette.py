@@ -1,15 +1,19 @@
 """Datasette's two styles of configuration, made from one definition, and what is served."""
 
+import hashlib
 import json
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from ppp.config import resource
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, DatasetteError, DiskFullError, LedgerDamagedError
+from ppp.publish.asked import worked_out
 from ppp.publish.datasette import (
     ServeCommand,
     canned_queries,
@@ -59,6 +63,10 @@ def test_every_table_and_view_is_described_or_hidden(store: Store) -> None:
     assert all(table.get("description") or table.get("hidden") for table in named.values())
 
 
+def test_no_query_is_called_as_a_table_is() -> None:
+    assert canned_queries().keys().isdisjoint(metadata_065()["databases"]["ppp"]["tables"])
+
+
 def test_every_parameter_has_an_example() -> None:
     for name, query in metadata_065()["databases"]["ppp"]["queries"].items():
         examples = canned_queries()[name]
@@ -75,11 +83,60 @@ def test_prepares_a_copy_that_later_writes_do_not_change(small: Store, tmp_path:
     assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     copy.close()
     assert command.url == "http://127.0.0.1:8321/ppp"
-    assert command.argv[:4] == (sys.executable, "-m", "datasette", "serve")
-    assert ("-i", str(command.database)) == command.argv[4:6]
+    assert command.argv[:5] == (sys.executable, "-m", "datasette", "serve", str(tmp_path / "serve"))
     first = command.database.read_bytes()
     assert prepare(tmp_path / "data", tmp_path / "serve").database.read_bytes() == first
-    assert {p.name for p in (tmp_path / "serve").iterdir()} == {"ppp.db", "metadata.json", "1.0a"}
+    written = {"ppp.db", "metadata.json", "settings.json", "inspect-data.json", "plugins", "Containerfile", "1.0a"}
+    assert {p.name for p in (tmp_path / "serve").iterdir()} == written
+
+
+def test_findings_are_worked_out_and_say_what_the_ledger_says(small: Store, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(prepare(small.path, tmp_path / "serve").database)) as copy:
+        for view in worked_out():
+            kind = copy.execute("SELECT type FROM sqlite_schema WHERE name = ?", (view,)).fetchone()
+            assert kind == ("table",), view
+            theirs = copy.execute(f"SELECT * FROM [{view}]")  # noqa: S608 - our own names
+            ours = small.db.execute(f"SELECT * FROM [{view}]")  # noqa: S608 - as above
+            assert [column[0] for column in theirs.description] == [column[0] for column in ours.description]
+            assert sorted(theirs.fetchall(), key=repr) == sorted(ours.fetchall(), key=repr), view
+        assert copy.execute("SELECT count(*) FROM alpine_only").fetchone() == (2,)
+        leads = {row[3]: row[2] for row in copy.execute("SELECT * FROM pragma_foreign_key_list('alpine_only')")}
+        assert leads == {"package": "packages", "environment": "environments", "record": "records"}
+        assert copy.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_any_three_letters_find_a_package(small: Store, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(prepare(small.path, tmp_path / "serve").database)) as copy:
+        asked = "SELECT package FROM packages_fts WHERE packages_fts MATCH ? ORDER BY package"
+        assert copy.execute(asked, ('"els"',)).fetchall() == [("wheels-only",)]
+        assert copy.execute(asked, ('"gcc"',)).fetchall() == [("needs-gcc",)]
+        assert copy.execute(asked, ('"nobody"',)).fetchall() == []
+
+
+def test_nothing_private_is_left_in_the_copy(small: Store, tmp_path: Path) -> None:
+    with small.db.atomic():
+        small.db.execute("INSERT INTO peers (node, url, added_at) VALUES ('ef', 'https://peer-secret.example', 1)")
+        small.db.execute("INSERT INTO queue VALUES ('queued-secret', '1', 'py312-slim', 'named', 1, 0, 0, NULL, NULL)")
+    database = prepare(small.path, tmp_path / "serve").database
+    assert b"secret" in (small.path / "ppp.db").read_bytes()
+    assert b"secret" not in database.read_bytes()
+
+
+def test_what_datasette_would_read_first_is_written_beside_it(small: Store, tmp_path: Path) -> None:
+    database = prepare(small.path, tmp_path / "serve").database
+    said = json.loads((tmp_path / "serve" / "inspect-data.json").read_text())["ppp"]
+    assert said["hash"] == hashlib.sha256(database.read_bytes()).hexdigest()
+    assert (said["file"], said["size"]) == ("ppp.db", database.stat().st_size)
+    assert said["tables"]["records"] == {"count": 19}
+
+
+def test_the_container_gets_our_datasette_and_all_that_is_served() -> None:
+    recipe = resource("site/datasette/Containerfile").read_text()
+    pinned = [line for line in (resource("pyproject.toml")).read_text().splitlines() if "datasette==" in line]
+    (version,) = [line.strip().strip('",') for line in pinned]
+    assert f'"{version}"' in recipe
+    assert "COPY ppp.db metadata.json settings.json inspect-data.json /srv/ppp/" in recipe
+    assert "USER nobody" in recipe
 
 
 def test_no_ledger_no_server(tmp_path: Path) -> None:

@@ -40,8 +40,16 @@ def test_what_was_installed_by_which_node_and_how_long_it_took(shown: Callable[[
     told = shown("six")
     assert "Installed in py39-slim, py312-slim, py39-alpine, py312-alpine six 1.17.0" in told
     assert "ab" * 32 in told
-    assert "PASS 10 ms PASS 10 ms PASS 10 ms PASS 10 ms 3.12.1 x86_64 2024-04-25 00:00 UTC 1 of 1" in told
+    assert "PASS 10 ms PASS 10 ms PASS 10 ms PASS 10 ms 1.17.0 3.12.1 x86_64 2024-04-25 00:00 UTC 1 of 1" in told
     assert "Why" not in told
+
+
+def test_what_one_takes_along(shown: Callable[[str], str]) -> None:
+    told = shown("needs-gcc")
+    assert "Newly broken, Fails on Alpine only" in told
+    assert "SKIP 10 ms SKIP 10 ms 1.0 3.12.1 x86_64" in told
+    assert "[![needs-gcc: installs & imports](https://ppp.example/badge/needs-gcc.svg)]" in told
+    assert "api/v1/p/needs-gcc.json" in told
 
 
 def test_nodes_that_disagree_are_counted(shown: Callable[[str], str]) -> None:
@@ -86,7 +94,32 @@ def test_failures_apart_are_told_apart(store: Store, record: Callable[..., Recor
     html = (tmp_path / "public" / "p" / "six" / "index.html").read_text()
     assert html.count('<article class="trouble fail">') == 2
     assert "The interpreter was ended by a signal" in html
-    assert "Importing it ends the process" in html
+    assert "Importing it ended the process" in html
+    assert "../../causes/crash/index.html" in html
+    assert "../../causes/exits/index.html" in html
+
+
+def test_a_cause_that_nobody_knows_has_no_page(
+    store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    store.add_record(record("six", "1.0", result="FAIL", cause="from-the-future", blame=Blame.PACKAGE))
+    build(store.db, tmp_path / "public")
+    links = page(tmp_path / "public" / "p" / "six" / "index.html").links  # type: ignore[attr-defined]
+    assert [link for link in links if "causes/" in link] == ["../../causes/index.html"]
+    index = page(tmp_path / "public" / "causes" / "index.html")
+    assert "1 more cell names a cause that this version does not know." in index.text  # type: ignore[attr-defined]
+
+
+def test_siblings_are_heard_where_the_log_cannot_tell(
+    store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    failed = {"result": "FAIL", "cause": "import-error", "blame": Blame.PACKAGE, "detail": "no such thing"}
+    store.add_record(record("six", "1.0", "py312-slim"))
+    store.add_record(record("six", "1.0", "py312-alpine", **failed))
+    build(store.db, tmp_path / "public")
+    told = " ".join(page(tmp_path / "public" / "p" / "six" / "index.html").text.split())  # type: ignore[attr-defined]
+    assert "import-error blame: environment, as the other cells tell" in told
+    assert "blame: package" not in told
 
 
 def test_many_long_logs_share_a_budget(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:

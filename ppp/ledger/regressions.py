@@ -1,0 +1,51 @@
+"""Which failures are news, and so are looked at twice before they are told."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlite_utils import Database
+
+from ppp.model.matrix import Cell
+from ppp.model.record import Result
+from ppp.model.release import version_key
+
+BROKEN: Final = frozenset({Result.FAIL, Result.TIMEOUT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a ledger held of a cell: its current result, and that of the version before it there; None where neither.
+
+    Of the version before, an `ERROR` of ours tells nothing: the newest that came to anything else counts.
+    """
+
+    here: Result | None = None
+    before: Result | None = None
+
+
+def known_of(db: Database, cell: Cell) -> Known:
+    """Look up what is known of a cell before it is checked."""
+    package, version = cell.release.package, cell.release.version
+    here = db.execute(
+        "SELECT c.result FROM results AS r JOIN records AS c ON c.record = r.record"
+        " WHERE r.package = ? AND r.version = ? AND r.environment = ?",
+        (package, version, cell.environment),
+    ).fetchone()
+    before = db.execute(
+        "SELECT c.result FROM results AS r JOIN records AS c ON c.record = r.record"
+        " JOIN releases AS s ON s.package = r.package AND s.version = r.version"
+        " WHERE r.package = ? AND r.environment = ? AND s.version_key < ? AND c.result <> 'ERROR'"
+        " ORDER BY s.version_key DESC LIMIT 1",
+        (package, cell.environment, version_key(version)),
+    ).fetchone()
+    return Known(here=here and Result(here[0]), before=before and Result(before[0]))
+
+
+def is_fresh_regression(result: Result, known: Known) -> bool:
+    """Say whether a result is the first word of something that worked, and does not any more.
+
+    The cell itself passed before, or the version before it passes there, and nobody has called this one broken yet.
+    """
+    if result not in BROKEN or known.here in BROKEN:
+        return False
+    return Result.PASS in {known.here, known.before}

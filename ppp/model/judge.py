@@ -1,0 +1,72 @@
+"""Whose a failure is, once the sibling cells of its release have been heard: the reference for the view `judged`.
+
+A log often cannot tell a package that is broken from an environment that lacks something. The other cells of the same
+release can. What is judged is a pure function of current records, so nodes that hold the same records agree; the
+records themselves keep the blame that was read from their logs.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ppp.model.record import Blame, Record, Result
+
+#: Causes that say what happened, and not whose it is.
+DOUBTFUL: Final = frozenset({"unclassified", "import-error", "crash", "exits", "build-backend", "module-missing"})
+#: Results that say nothing of whether a release works in an environment that it claims.
+_SILENT: Final = frozenset({Result.NA, Result.ERROR})
+
+
+class Judge(StrEnum):
+    """What a blame rests on."""
+
+    LOG = "log"
+    SIBLINGS = "siblings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Whose a failure is, and what tells so; both None where there is nothing to blame."""
+
+    blame: Blame | None
+    by: Judge | None
+
+
+def judge(cells: Collection[Record]) -> Mapping[str, Judgement]:
+    """Judge the current records of one release, by environment."""
+    return {cell.environment: _judgement(cell, cells) for cell in cells}
+
+
+def _judgement(cell: Record, cells: Collection[Record]) -> Judgement:
+    if _in_doubt(cell) and (blame := _by_siblings(cell, cells)):
+        return Judgement(blame=blame, by=Judge.SIBLINGS)
+    return Judgement(blame=cell.blame, by=None if cell.blame is None else Judge.LOG)
+
+
+def _in_doubt(cell: Record) -> bool:
+    # Where the log names a dependency, that is more than siblings know.
+    return (
+        cell.result is Result.FAIL and _cause(cell) in DOUBTFUL and cell.blame in {None, Blame.PACKAGE, Blame.UNKNOWN}
+    )
+
+
+def _by_siblings(cell: Record, cells: Collection[Record]) -> Blame | None:
+    python, platform = _parts(cell)
+    passing = [_parts(other) for other in cells if other.result is Result.PASS]
+    if any(p == python and f != platform for p, f in passing):
+        return Blame.ENVIRONMENT
+    if any(p != python and f == platform for p, f in passing):
+        return Blame.PACKAGE
+    claimed = [other for other in cells if other.result not in _SILENT]
+    alike = all(_in_doubt(other) and _cause(other) == _cause(cell) for other in claimed)
+    return Blame.PACKAGE if alike and len(claimed) > 1 else None
+
+
+def _cause(cell: Record) -> str:
+    return cell.cause or "unclassified"
+
+
+def _parts(cell: Record) -> tuple[str, str]:
+    python, _, platform = cell.environment.partition("-")
+    return python, platform

@@ -1,0 +1,180 @@
+"""`/api/v1/`: everything that a package's page shows, as data; and the index that names every file of the kind.
+
+Sets that several cells share (files, images, modules, what was installed, nodes) stand once, and cells point at them.
+What a cell has none of is left out of it: there is one such file for every package.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Final
+
+from ppp.ledger.published import Counts
+from ppp.model.matrix import Environment
+from ppp.model.record import Json, Result
+from ppp.publish.documents import document_bytes
+from ppp.publish.kinds import TOLD, FindingKind
+from ppp.publish.package import Observed, last_passed, reproduce
+from ppp.publish.part import Affected, Held, Part, since_of
+
+PACKAGE_SCHEMA: Final = "ppp-package-1"
+INDEX_SCHEMA: Final = "ppp-api-1"
+#: Releases whose tallies are told; the rest stands in the ledger.
+HISTORY: Final = 100
+
+#: Every file for programs: its path, its schema if it is one of ours, and what it is.
+FILES: Final = (
+    ("current.json", "current", "the newest 1,000 results, counts, and the digests that two nodes compare"),
+    ("files.json", "files", "every published file with its size and sha256"),
+    ("api/v1/index.json", "api", "this list"),
+    ("api/v1/p/{package}.json", "package", "one package: every cell of its newest release, and its releases before"),
+    ("api/v1/env/{environment}.json", "environment", "one environment: its tallies, causes, and what fails in it"),
+    *((f"api/v1/{kind}.json", "finding", f"packages whose newest release {TOLD[kind][1]}") for kind in FindingKind),
+    ("api/v1/dependency-chains.json", "chains", "the dependencies that break packages, by cause and platform"),
+    ("causes/index.json", "causes", "every cause, and how many cells it explains"),
+    ("causes/{cause}.json", "cause", "one cause: what it means, what to do about it, and where it is"),
+    ("search.json", "search", "which prefixes have a shard"),
+    ("search/{prefix}.json", "search-shard", "the packages of which a word begins so"),
+    ("badge/{package}.json", "badge", "a badge, as shields' endpoint reads it"),
+    ("badge/{package}.svg", None, "the same badge as a picture"),
+    ("p/{package}/atom.xml", None, "Atom: one package's verdicts that changed"),
+    ("findings/{finding}/feed.xml", None, "RSS: what came into a finding; atom.xml and feed.json beside it"),
+    ("feed.xml", None, "RSS: every verdict that changed"),
+    ("atom.xml", None, "Atom: the same"),
+    ("feed.json", None, "JSON Feed: the same"),
+)
+
+
+def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str, bytes]:
+    """`/api/v1/index.json`: as of when, how much, and every file that programs read, with its schema."""
+    document = {
+        "schema": INDEX_SCHEMA,
+        "as_of": counts.as_of,
+        "packages": counts.packages,
+        "cells": counts.cells,
+        "environments": [environment.id for environment in environments],
+        "findings": [str(kind) for kind in FindingKind],
+        "files": [
+            {"path": path, "schema": schema and f"schemas/{schema}.schema.json", "about": about}
+            for path, schema, about in FILES
+        ],
+    }
+    return "api/v1/index.json", document_bytes(document)
+
+
+def package_file(held: Held, part: Part, environments: Sequence[Environment]) -> tuple[str, bytes]:
+    """`/api/v1/p/<package>.json`: the newest release's cells, where each environment last worked, the history."""
+    order = {environment.id: place for place, environment in enumerate(environments)}
+    newest = sorted(held.newest, key=lambda o: order[o.record.environment])
+    shared = _Shared(newest)
+    since = since_of(held.changes)
+    history = [
+        {"version": release.version, "results": _tally(cells)}
+        for release, cells in groupby(held.observed, key=lambda o: o.record.release)
+    ]
+    document = {
+        "schema": PACKAGE_SCHEMA,
+        "package": held.package,
+        "version": part.version,
+        "as_of": held.as_of,
+        "results": {str(result): count for result, count in part.tally},
+        "findings": [str(kind) for kind in part.found],
+        "cells": [_cell(held, o, shared, since) for o in newest],
+        "worked": dict(sorted(last_passed(held.observed).items(), key=lambda item: order[item[0]])),
+        "reproduce": reproduce(newest[0].record).replace(newest[0].record.environment, "{environment}", 1),
+        **shared.lists,
+        "history": history[:HISTORY],
+        "releases": len(history),
+    }
+    return f"api/v1/p/{held.package}.json", document_bytes(document)
+
+
+class _Shared:
+    """What several cells have alike, each once in the order in which cells first name it."""
+
+    def __init__(self, cells: Iterable[Observed]) -> None:
+        self._places: dict[str, dict[Hashable, int]] = {
+            name: {} for name in ("files", "images", "imports", "installed", "nodes")
+        }
+        for o in cells:
+            self.places(o)
+
+    def places(self, o: Observed) -> dict[str, int | None]:
+        """Give where a cell's sets stand in their lists; None for what it has none of."""
+        record = o.record
+        return {
+            "file": self._place("files", record.file),
+            "image": self._place("images", record.image_digest),
+            "imports": self._place("imports", record.imports),
+            "installed": self._place("installed", record.installed),
+            "node": self._place("nodes", record.node),
+        }
+
+    def _place(self, name: str, value: Hashable) -> int | None:
+        held = self._places[name]
+        return held.setdefault(value, len(held)) if value else None
+
+    @property
+    def lists(self) -> dict[str, Json]:
+        """Give the lists themselves."""
+        held = self._places
+        return {
+            "files": [{"filename": f.filename, "sha256": f.sha256, "size": f.size} for f in held["files"]],  # type: ignore[attr-defined]
+            "images": [*held["images"]],
+            "imports": [[*names] for names in held["imports"]],  # type: ignore[misc]
+            "installed": [[[i.name, i.version, i.sha256] for i in one] for one in held["installed"]],  # type: ignore[attr-defined]
+            "nodes": [*held["nodes"]],
+        }
+
+
+def _cell(held: Held, o: Observed, shared: _Shared, since: Mapping[tuple[str, str], int]) -> dict[str, Json]:
+    told = _told(held, o, shared, since)
+    return {name: value for name, value in told.items() if value is not None and value != {}}
+
+
+def _told(held: Held, o: Observed, shared: _Shared, since: Mapping[tuple[str, str], int]) -> dict[str, Json]:
+    record = o.record
+    cell = (record.release.version, record.environment)
+    data = record.to_json()
+    same = (
+        "environment", "result", "observed_at", "arch", "python", "standin", "network", "pip_version", "duration_ms",
+        "bytes", "grounds", "cause", "detail", "log_sha256",
+    )  # fmt: skip
+    return {
+        **{name: data[name] for name in same},
+        "outcomes": [str(outcome) for outcome in record.outcomes],
+        "phase": record.failed_phase,
+        "blame": o.judgement.blame,
+        "blamed_by": o.judgement.by,
+        "since": since.get(cell, record.observed_at),
+        "record": held.ids[cell],
+        "agreeing": o.agreement.agreeing,
+        "of_nodes": o.agreement.nodes,
+        "records": o.agreement.records,
+        **shared.places(o),
+    }
+
+
+def _tally(cells: Iterable[Observed]) -> dict[str, int]:
+    words = Counter(o.record.result for o in cells)
+    return {str(result): words[result] for result in Result if words[result]}
+
+
+def affected_json(cell: Affected) -> dict[str, Json]:
+    """Give a cell of a list as data."""
+    return {
+        "package": cell.package,
+        "version": cell.version,
+        "environment": cell.environment,
+        "result": cell.result,
+        "phase": cell.phase,
+        "cause": cell.cause,
+        "blame": cell.blame,
+        "blamed_by": cell.blamed_by,
+        "detail": cell.detail,
+        "observed_at": cell.observed_at,
+        "since": cell.since,
+        "standin": cell.standin,
+        "record": cell.record,
+        "before": None if cell.before is None else {"version": cell.before.version, "result": cell.before.result},
+    }

@@ -1,0 +1,112 @@
+"""Which dependencies break packages: cells that are blamed on one, by the dependency, the cause and the platform.
+
+The name of a dependency stands at the head of a cell's detail, where `ppp.check.causes` puts it, or in pip's own words.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from packaging.utils import canonicalize_name
+
+from ppp.model.matrix import Platform
+from ppp.model.record import Json
+from ppp.publish import text
+from ppp.publish.kinds import FindingKind
+from ppp.publish.part import Affected, Part, parts
+
+#: Chains that one page holds, and the packages that each of them names there.
+CHAINS_BUDGET: Final = 16_000
+NAMED: Final = 10
+#: Chains in the file; each names all its packages.
+LISTED: Final = 500
+
+_NAMED: Final = (
+    re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]{0,213}): "),
+    re.compile(r"satisfies the requirement ([A-Za-z0-9][A-Za-z0-9._-]*)"),
+    re.compile(r"No matching distribution found for ([A-Za-z0-9][A-Za-z0-9._-]*)"),
+    re.compile(r"No module named '([A-Za-z0-9_]+)"),
+)
+#: What begins a line of pip or of a traceback, and is no project.
+_WORDS: Final = re.compile(r"error|warning|exception|[a-z]*(error|exception|warning)|note|hint")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """The packages that one dependency breaks on one platform by one cause; each name once, sorted."""
+
+    dependency: str
+    cause: str
+    platform: Platform
+    packages: tuple[str, ...]
+    cells: int
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Give the packages that the page names."""
+        return self.packages[:NAMED]
+
+    @property
+    def cost(self) -> int:
+        """Estimate its HTML in bytes, rather too high."""
+        return 420 + len(self.dependency) + 2 * len(self.cause) + sum(60 + 2 * len(name) for name in self.shown)
+
+
+def dependency_of(detail: str | None) -> str | None:
+    """Give the normalized name of the project that a detail is about; None where it names none."""
+    for pattern in _NAMED:
+        match = pattern.search(detail or "")
+        if match and not _WORDS.fullmatch(name := canonicalize_name(match[1].rstrip(".-_"))):
+            return str(name)
+    return None
+
+
+def chains_of(found: Iterable[Part]) -> list[Chain]:
+    """Give the chains of all packages: most packages first, then by dependency, cause and platform."""
+    held: dict[tuple[str, str, Platform], list[str]] = {}
+    for cell in (c for part in found for c in part.found.get(FindingKind.BROKEN_DEPENDENCY, ())):
+        if dependency := dependency_of(cell.detail):
+            _, platform = parts(cell.environment)
+            held.setdefault((dependency, cell.cause or "unclassified", platform), []).append(cell.package)
+    chains = [
+        Chain(
+            dependency=dependency,
+            cause=cause,
+            platform=platform,
+            packages=tuple(sorted(set(packages))),
+            cells=len(packages),
+        )
+        for (dependency, cause, platform), packages in held.items()
+    ]
+    return sorted(chains, key=lambda c: (-len(c.packages), c.dependency, c.cause, c.platform))
+
+
+def shown_chains(chains: Sequence[Chain]) -> list[Chain]:
+    """Give the greatest chains that a page has room for."""
+    return text.fitting(chains, CHAINS_BUDGET, lambda chain: chain.cost)
+
+
+def chains_document(chains: Sequence[Chain], as_of: int | None) -> dict[str, Json]:
+    """Give the file of chains."""
+    return {
+        "schema": "ppp-chains-1",
+        "as_of": as_of,
+        "chains": [_json(chain) for chain in chains[:LISTED]],
+        "total": len(chains),
+    }
+
+
+def _json(chain: Chain) -> Mapping[str, Json]:
+    return {
+        "dependency": chain.dependency,
+        "cause": chain.cause,
+        "platform": chain.platform,
+        "packages": [*chain.packages],
+        "cells": chain.cells,
+    }
+
+
+def unnamed(parts_: Iterable[Affected]) -> int:
+    """Count the cells whose detail names no dependency."""
+    return sum(dependency_of(cell.detail) is None for cell in parts_)

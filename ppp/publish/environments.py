@@ -1,0 +1,81 @@
+"""`/env/`: each environment with its tallies, what explains its failures, and the packages that fail in it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from ppp.ledger.published import Counts
+from ppp.model.matrix import Environment
+from ppp.model.record import Json, Result
+from ppp.publish.causes import Causes, Explained
+from ppp.publish.documents import document_bytes
+from ppp.publish.later import Later
+from ppp.publish.listing import Listing, listed, newest_rows, prefix_pages, prefixes, shown
+from ppp.publish.pages import PLATFORMS, render
+from ppp.publish.part import Affected, Part
+
+ENVIRONMENT_SCHEMA: Final = "ppp-environment-1"
+
+
+def environment_pages(
+    found: Sequence[Part], environments: Sequence[Environment], counts: Counts, causes: Causes
+) -> Iterator[tuple[str, bytes | Later]]:
+    """`/env/index.html`, and for each environment `/env/<id>/index.html` and `/api/v1/env/<id>.json`."""
+    path = "env/index.html"
+    yield path, render("environments.html", path=path, environments=environments, counts=counts)
+    broken = _broken(found)
+    for environment in environments:
+        listing = _listing(environment, broken.get(environment.id, []))
+        explained = [c for c in causes.explained if _cells(c, environment)]
+        explained.sort(key=lambda c: (-_cells(c, environment), c.cause))
+        path = f"{listing.folder}/index.html"
+        page = render(
+            "environment.html",
+            path=path,
+            e=environment,
+            counts=counts.by_environment[environment.id],
+            as_of=counts.as_of,
+            causes=[(c, _cells(c, environment)) for c in explained],
+            listing=listing,
+            rows=shown(listing),
+            below=prefixes(listing),
+        )
+        yield path, page
+        yield from prefix_pages(listing)
+        yield listing.data, document_bytes(_document(environment, counts, explained, listing))
+
+
+def _broken(found: Sequence[Part]) -> dict[str, list[Affected]]:
+    broken: dict[str, list[Affected]] = {}
+    for cell in (cell for part in found for cell in part.broken):
+        broken.setdefault(cell.environment, []).append(cell)
+    return broken
+
+
+def _listing(environment: Environment, broken: Sequence[Affected]) -> Listing:
+    return Listing(
+        title=f"Fails in {environment.id}",
+        about=f"The newest release fails with Python {environment.python} on {PLATFORMS[environment.platform]}.",
+        folder=f"env/{environment.id}",
+        data=f"api/v1/env/{environment.id}.json",
+        rows=newest_rows((cell,) for cell in broken),
+    )
+
+
+def _cells(explained: Explained, environment: Environment) -> int:
+    return sum(explained.in_environment(environment.id).values())
+
+
+def _document(
+    environment: Environment, counts: Counts, explained: Sequence[Explained], listing: Listing
+) -> Mapping[str, Json]:
+    by_result = counts.by_environment[environment.id]
+    return {
+        "schema": ENVIRONMENT_SCHEMA,
+        "as_of": counts.as_of,
+        "environment": environment.id,
+        "python": environment.python,
+        "platform": environment.platform,
+        "results": {str(result): by_result[result] for result in Result},
+        "causes": {c.cause: _cells(c, environment) for c in explained},
+        **listed(listing.rows),
+    }

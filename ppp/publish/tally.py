@@ -1,0 +1,147 @@
+"""What one package adds to the numbers of all: pure, from its own records, added up without asking the others again.
+
+The sums that come of it are those that `ppp.ledger` would count; tests hold the two together.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Self
+
+from ppp.ledger.causes import CauseCells
+from ppp.ledger.published import CauseCount, Counts
+from ppp.model.judge import Judge
+from ppp.model.record import Blame, Result
+from ppp.publish.part import FAILED, Held
+
+UNCLASSIFIED: Final = "unclassified"
+#: A sum's name and what it is of: JSON arrays, as they are kept.
+Sums = Counter[tuple[str | None, ...]]
+
+
+class Told(NamedTuple):
+    """A current cell that a cause explains, by what orders it: newest first, then by the rest."""
+
+    cause: str
+    observed_at: int
+    version: str
+    environment: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """A package's sums, how its newest release fails (failures, timeouts, errors), and cells by cause."""
+
+    package: str
+    sums: Sums
+    severity: tuple[int, int, int]
+    told: tuple[Told, ...]
+
+    def to_text(self) -> str:
+        """Give it as JSON."""
+        return json.dumps([self.package, list(self.sums.items()), self.severity, self.told], separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read what `to_text` gave."""
+        package, sums, severity, told = json.loads(text)
+        return cls(
+            package=package,
+            sums=Counter({tuple(key): count for key, count in sums}),
+            severity=(severity[0], severity[1], severity[2]),
+            told=tuple(Told(*row) for row in told),
+        )
+
+
+def tally_of(held: Held) -> Tally:
+    """Give a package's tally."""
+    sums: Sums = Counter()
+    told: list[Told] = []
+    for o in held.observed:
+        record = o.record
+        sums["cells", record.environment, str(record.result)] += 1
+        cause = record.cause or (UNCLASSIFIED if record.result in FAILED else None)
+        if record.result is Result.PASS or cause is None:
+            continue
+        key = (cause, record.environment, str(record.result), _text(o.judgement.blame), _text(o.judgement.by))
+        sums["explained", *key] += 1
+        # Of packages, each counts once for what any of its cells has.
+        sums["of cause", cause] = 1
+        if record.result in FAILED:
+            sums["of cause and blame", cause, key[3]] = 1
+        version = record.release.version
+        told.append(Told(cause, record.observed_at, version, record.environment, held.ids[version, record.environment]))
+    sums["releases",] = len({o.record.release.version for o in held.observed})
+    sums["packages",] = 1
+    words = Counter(o.record.result for o in held.newest)
+    return Tally(
+        package=held.package,
+        sums=sums,
+        severity=(words[Result.FAIL], words[Result.TIMEOUT], words[Result.ERROR]),
+        told=tuple(told),
+    )
+
+
+def _text(word: Blame | Judge | None) -> str | None:
+    return None if word is None else str(word)
+
+
+def counts_of(sums: Sums, *, records: int, as_of: int | None) -> Counts:
+    """Give what a ledger holds, from the sums of all its packages."""
+    by_environment: dict[str, dict[Result, int]] = {}
+    for environment, result, count in sorted((key[1], key[2], n) for key, n in sums.items() if key[0] == "cells" and n):
+        by_environment.setdefault(str(environment), dict.fromkeys(Result, 0))[Result(str(result))] = count
+    return Counts(
+        records=records,
+        cells=sum(count for words in by_environment.values() for count in words.values()),
+        packages=sums["packages",],
+        releases=sums["releases",],
+        as_of=as_of,
+        by_environment=by_environment,
+    )
+
+
+def cause_cells_of(sums: Sums) -> list[CauseCells]:
+    """Give how many cells each cause explains, by environment, result and blame; sorted by these."""
+    rows = [(key[1:], count) for key, count in sums.items() if key[0] == "explained" and count]
+    return [
+        CauseCells(
+            cause=str(cause),
+            environment=str(environment),
+            result=Result(str(result)),
+            blame=Blame(blame) if blame else None,
+            blamed_by=Judge(by) if by else None,
+            cells=cells,
+        )
+        for (cause, environment, result, blame, by), cells in sorted(rows, key=lambda row: _sortable(row[0]))
+    ]
+
+
+def _sortable(row: Iterable[str | None]) -> list[tuple[bool, str]]:
+    return [(value is not None, str(value)) for value in row]
+
+
+def cause_packages_of(sums: Sums) -> dict[str, int]:
+    """Give how many packages have a current cell that each cause explains."""
+    return {str(key[1]): count for key, count in sums.items() if key[0] == "of cause" and count}
+
+
+def top_causes_of(sums: Sums, limit: int) -> list[CauseCount]:
+    """Give the causes that explain the most cells now `FAIL` or `TIMEOUT`, greatest first."""
+    cells: Counter[tuple[str | None, str | None]] = Counter()
+    for key, count in sums.items():
+        if key[0] == "explained" and Result(str(key[3])) in FAILED:
+            cells[key[1], key[4]] += count
+    packages: Mapping[tuple[str | None, str | None], int] = {
+        (key[1], key[2]): count for key, count in sums.items() if key[0] == "of cause and blame"
+    }
+    rows = sorted(
+        ((cause, blame, count, packages[cause, blame]) for (cause, blame), count in cells.items() if count),
+        key=lambda row: (-row[2], -row[3], row[0], row[1] or ""),
+    )
+    return [
+        CauseCount(cause=str(cause), blame=Blame(blame) if blame else None, cells=count, packages=of)
+        for cause, blame, count, of in rows[:limit]
+    ]

@@ -1,0 +1,287 @@
+"""The SQL page in a real browser, on a window database made of a small ledger."""
+
+import csv
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import pytest
+from browsing import CHROMIUM, served
+
+from ppp.config import resource
+from ppp.ledger.store import Store
+from ppp.model.record import Blame, Record
+from ppp.publish.asked import saved_queries
+from ppp.publish.snapshot import Share, extract
+from ppp.publish.sqlpage import WINDOW, sql_files
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Dialog, Page
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe\x1b[2J\x07"
+DAY = 1_714_003_200
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+ANSWERED = re.compile(r" ms\.$")
+
+
+def fill(store: Store, record: Callable[..., Record]) -> None:
+    store.add_record(record("six", "1.17.0"))
+    store.add_record(record("needs-gcc", "1.0", "py312-alpine", observed_at=DAY - 90_000))
+    store.add_record(record("needs-gcc", "1.1", "py312-slim"))
+    failed = {"cause": "no-compiler", "blame": Blame.DEPENDENCY, "detail": "cffi: command 'gcc' failed"}
+    store.add_record(record("needs-gcc", "1.1", "py312-alpine", result="FAIL", **failed))
+    store.add_record(record("hostile", "1.0", result="FAIL", detail=HOSTILE))
+    store.add_record(record("formula", "1.0", result="FAIL", detail='=HYPERLINK("x","y")'))
+
+
+@pytest.fixture(scope="module", name="browser")
+def _browser() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where it is installed
+
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(name="site")
+def _site(store: Store, record: Callable[..., Record], tmp_path: Path) -> Iterator[str]:
+    """The page and its database, served; gives the site's address."""
+    fill(store, record)
+    site = tmp_path / "site"
+    folders = [resource("site/style"), resource("site/script")]
+    sources = {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
+    for path, content in [*sql_files(), *sources.items(), ("api/v1/index.json", b'{"as_of": null}')]:
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_bytes(content)
+    extract(tmp_path / "data" / "ppp.db", tmp_path / "window.db", Share(logs=False))
+    (site / WINDOW).parent.mkdir()
+    (site / WINDOW).write_bytes(gzip.compress((tmp_path / "window.db").read_bytes(), mtime=0))
+    with served(site) as address:
+        yield address
+
+
+@pytest.fixture(name="context")
+def _context(browser: "Browser") -> Iterator["BrowserContext"]:
+    with ExitStack() as ending:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        ending.callback(context.close)
+        context.set_default_timeout(20_000)
+        yield context
+
+
+@pytest.fixture(name="page")
+def _page(context: "BrowserContext", site: str) -> Iterator["Page"]:
+    """The SQL page, open; whatever it complains of, asks of others or pops up fails the test."""
+    page = context.new_page()
+    trouble: list[str] = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("console", lambda said: trouble.extend([said.text] * (said.type in {"error", "warning"})))
+    page.on("request", lambda asked: trouble.extend([asked.url] * (not asked.url.startswith((site, "blob:")))))
+
+    def popped(dialog: "Dialog") -> None:
+        trouble.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", popped)
+    page.goto(f"{site}/sql/index.html")
+    page.wait_for_selector("#desk:not([hidden])")
+    yield page
+    assert trouble == []
+
+
+def ask(page: "Page", sql: str) -> list[list[str]]:
+    """Run a query by keyboard; give the answer's cells."""
+    from playwright.sync_api import expect  # noqa: PLC0415 - as above
+
+    page.fill("#query", sql)
+    page.press("#query", "Control+Enter")
+    expect(page.locator("#status")).to_have_text(ANSWERED, timeout=20_000)
+    return [row.locator("td").all_inner_texts() for row in page.locator("#answer tbody tr").all()]
+
+
+def refused(page: "Page", sql: str) -> str:
+    """Run a query that cannot be answered; give what is said of it."""
+    page.fill("#query", sql)
+    page.click("#run")
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert page.locator("#answer table").count() == 0
+    return page.inner_text("#trouble")
+
+
+def test_it_answers_from_the_file_alone(page: "Page") -> None:
+    assert ask(page, "SELECT package, count(*) FROM records GROUP BY 1 ORDER BY 1") == [
+        ["formula", "1"],
+        ["hostile", "1"],
+        ["needs-gcc", "3"],
+        ["six", "1"],
+    ]
+    assert page.get_attribute("#answer a:text('needs-gcc')", "href") == "../p/needs-gcc/index.html"
+    assert "SQLite 3.5" in page.inner_text("#engine")
+    assert page.locator("[data-table=records]").is_visible()
+
+
+def test_every_saved_query_runs_and_shows_what_it_asks_for(page: "Page") -> None:
+    from playwright.sync_api import expect  # noqa: PLC0415 - as above
+
+    shown = page.locator("[data-query]")
+    assert shown.count() >= 10
+    for query in [query for query in saved_queries() if query.name != "coverage_by_day"]:
+        saved = page.locator(f"[data-query={query.name}]")
+        saved.locator("summary").click()
+        saved.get_by_role("button", name="Run it").click()
+        expect(page.locator("#status")).to_have_text(ANSWERED, timeout=20_000)
+        assert page.locator("#trouble").is_hidden(), query.name
+        assert page.input_value("#query") == query.sql
+        asked = {field.get_attribute("name"): field.input_value() for field in page.locator("#values input").all()}
+        assert asked == query.params
+        said = parse_qs(page.url.partition("#")[2], keep_blank_values=True)
+        assert said == {"sql": [query.sql], **{f"p_{name}": [value] for name, value in query.params.items()}}
+
+
+def test_it_refuses_to_write(page: "Page") -> None:
+    readonly = "attempt to write a readonly database"
+    for sql in (
+        "DELETE FROM records",
+        "INSERT INTO packages VALUES ('mine')",
+        "UPDATE records SET result = 'PASS'",
+        "DROP TABLE records",
+        "CREATE TABLE mine (a)",
+        "PRAGMA user_version = 7",
+    ):
+        assert refused(page, sql) == readonly, sql
+    assert "attached" in refused(page, "ATTACH 'other.db' AS other")
+    assert ask(page, "SELECT count(*) FROM records") == [["6"]]
+
+
+def test_errors_are_told_plainly(page: "Page") -> None:
+    assert refused(page, "SELECT * FROM nowhere") == "no such table: nowhere"
+    assert refused(page, "ASK 1") == 'near "ASK": syntax error'
+    assert refused(page, "SELECT 1; SELECT 2") == "one statement at a time: there is more after the first"
+    assert refused(page, "SELECT zeroblob(900000000)") == "string or blob too big"
+    assert ask(page, "SELECT 1 AS one; -- and no more") == [["1"]]
+
+
+def test_a_query_without_end_is_cancelled_and_the_next_one_runs(page: "Page") -> None:
+    ask(page, "SELECT 1")
+    page.fill("#query", ENDLESS)
+    page.press("#query", "Control+Enter")
+    page.click("#stop")
+    page.wait_for_selector("#status:text-is('Cancelled.')")
+    assert page.locator("#stop").is_hidden()
+    assert ask(page, "SELECT count(*) FROM packages") == [["4"]]
+    page.fill("#query", ENDLESS)
+    page.press("#query", "Control+Enter")
+    page.press("#query", "Escape")
+    page.wait_for_selector("#status:text-is('Cancelled.')")
+
+
+def test_what_strangers_wrote_is_text(page: "Page") -> None:
+    ((detail, name),) = ask(page, "SELECT detail, '<b>' AS '<i>' FROM records WHERE package = 'hostile'")
+    assert detail == "<script>alert(1)</script><img src=x onerror=alert(2)>\\u202egnp.exe\\x1b[2J\\x07"
+    assert name == "<b>"
+    assert page.inner_text("#answer th:last-child") == "<i>"
+    assert page.locator("#answer script, #answer img, #answer b").count() == 0
+    assert ask(page, "SELECT '../../evil' AS package")[0] == ["../../evil"]
+    assert page.locator("#answer a").count() == 0
+    ((long,),) = ask(page, "SELECT printf('%.*c', 1000000, 'x')")
+    assert len(long) == 400
+    assert long.endswith("…")
+
+
+def test_each_kind_of_value_can_be_told_apart(page: "Page") -> None:
+    answer = ask(page, "SELECT NULL, '', 9007199254740993, -1.5, x'00ff', 9e999")
+    assert answer == [["NULL", "", "9007199254740993", "-1.5", "2 bytes", "Infinity"]]
+
+
+def test_many_rows_are_cut_and_said_so(page: "Page") -> None:
+    many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) SELECT i FROM n"
+    assert len(ask(page, many)) == 500
+    assert page.inner_text("#status").startswith("The first 500 rows; there are more")
+    with page.expect_download() as fetched:
+        page.click("#json")
+    assert len(json.loads(fetched.value.path().read_text())) == 2000
+    assert page.inner_text("#status") == "2,000 rows saved."
+
+
+def test_an_answer_is_saved_as_csv_and_json(page: "Page") -> None:
+    ask(page, "SELECT package, detail, NULL AS none, 1 AS package FROM failures ORDER BY package")
+    with page.expect_download() as fetched:
+        page.click("#csv")
+    assert fetched.value.suggested_filename == "ppp-query.csv"
+    with fetched.value.path().open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[:2] == [["package", "detail", "none", "package"], ["formula", '\'=HYPERLINK("x","y")', "", "1"]]
+    assert rows[2][1] == HOSTILE
+    with page.expect_download() as fetched:
+        page.click("#json")
+    assert json.loads(fetched.value.path().read_text())[1] == {
+        "package": "hostile",
+        "detail": HOSTILE,
+        "none": None,
+        "package_4": 1,
+    }
+
+
+def test_an_address_holds_the_query_and_its_values(page: "Page", context: "BrowserContext") -> None:
+    from playwright.sync_api import expect  # noqa: PLC0415 - as above
+
+    page.fill("#query", "SELECT :package || '' AS it -- not :this, nor ':that'")
+    page.fill("#values input[name=package]", "a&b=c #%é")
+    assert page.locator("#values input").count() == 1
+    page.press("#values input", "Control+Enter")
+    expect(page.locator("#status")).to_have_text(ANSWERED)
+    other = context.new_page()
+    other.goto(page.url)
+    expect(other.locator("#answer td")).to_have_text("a&b=c #%é")
+    page.fill("#query", "SELECT 2")
+    page.press("#query", "Control+Enter")
+    expect(page.locator("#answer td")).to_have_text("2")
+    page.go_back()
+    expect(page.locator("#answer td")).to_have_text("a&b=c #%é")
+
+
+def test_a_database_that_is_none_is_told_and_one_that_is_unpacked_on_the_way_is_taken(
+    page: "Page", tmp_path: Path
+) -> None:
+    (tmp_path / "site" / WINDOW).write_bytes(gzip.compress(b"no database" * 1000))
+    assert "not a database" in refused(page, "SELECT 1")
+    (tmp_path / "site" / WINDOW).write_bytes((tmp_path / "window.db").read_bytes())
+    assert ask(page, "SELECT count(*) FROM records") == [["6"]]
+
+
+def test_a_missing_database_is_told(context: "BrowserContext", site: str, tmp_path: Path) -> None:
+    (tmp_path / "site" / WINDOW).unlink()
+    page = context.new_page()
+    page.goto(f"{site}/sql/index.html")
+    assert refused(page, "SELECT 1").startswith("the database cannot be fetched: 404")
+
+
+def test_without_javascript_it_says_so_and_shows_the_queries(browser: "Browser", site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site}/sql/index.html")
+    assert page.locator("#without").is_visible()
+    assert "JavaScript" in page.inner_text("#without")
+    assert page.locator("#desk").is_hidden()
+    assert page.locator("#without a").get_attribute("href") == "../data/index.html"
+    page.click("#query-fails_on_alpine_only summary")
+    assert "FROM alpine_only" in page.inner_text("#query-fails_on_alpine_only pre")
+    context.close()
+
+
+def test_nothing_leaves_the_page_sideways(page: "Page") -> None:
+    ask(page, "SELECT * FROM records")
+    for summary in page.locator("summary").all():
+        summary.click()
+    for width in (320, 768, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width

@@ -1,0 +1,50 @@
+"""What cells may reach is said, or is the gateway alone: a machine that has none refuses, and tells what to do."""
+
+from pathlib import Path
+
+import pytest
+from local_index import LocalIndex
+from places import PinnedPip, host_environ, host_environment
+from program import Program
+from projects import importing
+
+from ppp.check.host import interpreters
+
+pytestmark = pytest.mark.online
+
+
+@pytest.fixture
+def bare(program: Program, local: LocalIndex, pinned_pip: PinnedPip, tmp_path: Path) -> Program:
+    """The program on a machine with a Python, and nothing that could hold a cell to a gateway."""
+    local.add_pip(pinned_pip.wheel)
+    local.add(importing("quiet", ""))
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    version = host_environment().python
+    (programs / f"python{version}").symlink_to(next(interpreters(version, host_environ())))
+    program.settings |= {"PATH": str(programs), "DOCKER_HOST": "unix:///absent.sock"}
+    del program.settings["PPP_NETWORK"]
+    return program
+
+
+def test_without_a_gateway_nothing_runs_unasked(bare: Program) -> None:
+    done = bare.run("run", "--package", "quiet")
+    assert done.code == 35, done
+    (line,) = [line for line in done.err.splitlines() if line.startswith("ppp: ")]
+    assert "install nginx" in line or "install bubblewrap" in line
+    assert "--network open" in line
+    assert bare.run("check", bare.environment, "quiet").code == 35
+
+
+def test_the_open_network_is_had_by_asking_and_the_record_says_so(bare: Program) -> None:
+    asked = bare.run("run", "--package", "quiet", "--network", "open")
+    assert asked.code == 0, asked
+    assert "cells have the open network, as was asked for" in asked.err
+    assert bare.query("SELECT result, network FROM records") == [("PASS", "open")]
+
+
+def test_what_is_said_behind_the_command_stands_above_the_environment(bare: Program) -> None:
+    bare.settings["PPP_NETWORK"] = "open"
+    assert bare.run("check", bare.environment, "quiet", "--network", "gateway").code == 38
+    assert bare.run("check", bare.environment, "quiet").code == 0
+    assert bare.run("check", bare.environment, "quiet", "--network", "shut").code == 2

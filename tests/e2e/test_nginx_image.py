@@ -1,0 +1,158 @@
+"""nginx from an image, on a machine that has none: this machine's own stands in for it, packed into an image."""
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from local_index import LocalIndex
+from places import SLIM, bridge_gateway
+from projects import importing
+
+from ppp.check.docker import engine
+from ppp.check.gateway import GatewayError, gateway
+from ppp.check.nginx import LABEL, PLACES, Image
+
+pytestmark = [pytest.mark.docker, pytest.mark.nginx]
+
+PROJECT = importing("quiet", "")
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from ppp.check.docker import engine
+from ppp.check.gateway import gateway
+from ppp.check.nginx import Image
+image = Image(name=sys.argv[2], engine=engine, note=print)
+with gateway("http://127.0.0.1:9/simple/", [], cache=Path(sys.argv[1]), environ={}, places="", image=image) as running:
+    print(running.socket.parent, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def client() -> Iterator[docker.DockerClient]:
+    opened = engine()
+    assert opened is not None
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    """An image with this machine's nginx and all that it loads, its loader too."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:{PLACES}")
+    assert nginx
+    loads = subprocess.run(["ldd", nginx], capture_output=True, text=True, check=True).stdout
+    libraries = [Path(path) for path in re.findall(r"(/\S+)", loads)]
+    (loader,) = (path.name for path in libraries if path.name.startswith("ld-"))
+    start = f'#!/bin/sh\nexec /nginx/{loader} --library-path /nginx /nginx/nginx "$@"\n'
+    packed = {f"nginx/{path.name}": path.read_bytes() for path in [*libraries, Path(nginx)]}
+    packed |= {
+        "bin/nginx": start.encode(),
+        "Dockerfile": f"FROM {SLIM.image}\nCOPY nginx /nginx\nCOPY bin /bin\n".encode(),
+    }
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        for name, content in packed.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
+    context.seek(0)
+    opened = engine()
+    assert opened is not None
+    name = f"ppp-tests-nginx:{hashlib.sha256(context.getvalue()).hexdigest()[:12]}"
+    opened.images.build(fileobj=context, custom_context=True, tag=name, rm=True)
+    yield name
+    opened.images.remove(name, force=True)
+    opened.close()
+
+
+def containers(client: docker.DockerClient, cache: Path) -> list[Any]:
+    label = hashlib.sha256(str(cache.resolve() / "nginx").encode()).hexdigest()
+    return client.containers.list(all=True, ignore_removed=True, filters={"label": f"{LABEL}={label}"})
+
+
+def until_none(client: docker.DockerClient, cache: Path) -> None:
+    deadline = time.monotonic() + 20
+    while containers(client, cache):
+        assert time.monotonic() < deadline, "the container is still there"
+        time.sleep(0.1)
+
+
+def test_the_gateway_works_the_same_from_an_image(client: docker.DockerClient, image: str, tmp_path: Path) -> None:
+    cache, said = tmp_path / "gateway", list[str]()
+    taken = Image(name=image, engine=engine, note=said.append)
+    with LocalIndex(bridge_gateway(client)) as index:
+        index.add(PROJECT)
+        # Without a PATH this machine has no nginx.
+        with gateway(index.url, [index.at("")], cache=cache, environ={}, places="", image=taken) as running:
+            (container,) = containers(client, cache)
+            assert container.attrs["HostConfig"]["CapDrop"] == ["ALL"]
+            with running.door() as door:
+                curl = ["curl", "-sf", "--unix-socket", str(door)]
+                page = subprocess.run([*curl, f"http://x{running.path}quiet/"], capture_output=True, check=True).stdout
+                link = page.decode().partition('href="')[2].partition("#")[0]
+                file = subprocess.run([*curl, f"http://x{link}"], capture_output=True, check=True).stdout
+        assert file == PROJECT.build()
+        assert index.asked == {"/simple/quiet/": 1, f"/files/quiet/{PROJECT.filename}": 1}
+    until_none(client, cache)
+    assert said == [], "an image that is here is not pulled"
+    assert [path for path in (cache / "nginx").rglob("*") if path.is_file()], "the cache outlives it"
+    assert {path.stat().st_uid for path in cache.rglob("*")} == {os.getuid()}
+
+
+def test_a_killed_run_leaves_no_container(client: docker.DockerClient, image: str, tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path), image], stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout is not None
+        folder = holder.stdout.readline().strip()
+        assert len(containers(client, tmp_path)) == 1
+        holder.kill()
+    until_none(client, tmp_path)
+    shutil.rmtree(folder)
+
+
+def test_an_image_that_is_not_here_is_pulled_only_aloud(tmp_path: Path) -> None:
+    said: list[str] = []
+    absent = Image(name="mirror.example/ppp/absent-nginx:1", engine=engine, note=said.append)
+    with (
+        pytest.raises(GatewayError, match=r"no nginx on this machine, and \S+absent-nginx:1 cannot be pulled: "),
+        gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, places="", image=absent),
+    ):
+        pass
+    assert said == [f"this machine has no nginx: pulling the image {absent.name} for the index gateway"]
+
+
+def test_without_an_engine_there_is_no_image_either(tmp_path: Path) -> None:
+    nowhere = Image(name="nginx:alpine", engine=lambda: None, note=print)
+    with (
+        pytest.raises(GatewayError, match="no nginx on this machine, and no Docker engine to run nginx:alpine"),
+        gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, places="", image=nowhere),
+    ):
+        pass
+
+
+def test_an_image_without_nginx_says_so(client: docker.DockerClient, tmp_path: Path) -> None:
+    with (
+        pytest.raises(GatewayError, match=r"nginx (did not|from \S+ does not) start"),
+        gateway(
+            "http://127.0.0.1:9/simple/",
+            [],
+            cache=tmp_path,
+            environ={},
+            places="",
+            image=Image(name=SLIM.image, engine=engine, note=print),
+        ),
+    ):
+        pass
+    until_none(client, tmp_path)

@@ -1,0 +1,132 @@
+"""Siblings decide alike in SQL and in Python, and whatever is looked up for it is found by an index."""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ppp.ledger.schema import open_ledger
+from ppp.ledger.store import Store
+from ppp.model.judge import DOUBTFUL, judge
+from ppp.model.record import Blame, Network, Record, Result, current, outcomes_of
+from ppp.model.release import Release
+
+BASE = Record(
+    release=Release(package="six", version="1.0"),
+    environment="py312-slim",
+    result=Result.PASS,
+    outcomes=outcomes_of({}),
+    observed_at=0,
+    node="ab" * 32,
+    arch="x86_64",
+    python=None,
+    image_digest=None,
+    standin=False,
+    network=Network.GATEWAY,
+    pip_version="26.0.1",
+    file=None,
+    imports=(),
+    installed=(),
+    duration_ms={},
+    cause=None,
+    blame=None,
+    detail=None,
+    log_sha256=None,
+)
+
+
+def observation(version: str, environment: str, told: tuple[Result, str | None, Blame | None], at: int) -> Record:
+    result, cause, blame = told
+    return replace(
+        BASE,
+        release=Release(package="six", version=version),
+        environment=environment,
+        result=result,
+        cause=cause,
+        blame=blame,
+        observed_at=at,
+    )
+
+
+doubtful = st.tuples(
+    st.just(Result.FAIL),
+    st.sampled_from([*sorted(DOUBTFUL), "import-error", None]),
+    st.sampled_from([Blame.PACKAGE, Blame.UNKNOWN, Blame.DEPENDENCY, Blame.ENVIRONMENT, None]),
+)
+other = st.sampled_from(
+    [
+        (Result.PASS, None, None),
+        (Result.NA, "requires-python", Blame.PACKAGE),
+        (Result.ERROR, "oom", Blame.INFRASTRUCTURE),
+        (Result.TIMEOUT, "timeout", Blame.UNKNOWN),
+        (Result.FAIL, "no-compiler", Blame.ENVIRONMENT),
+        (Result.FAIL, "import-error", Blame.PACKAGE),
+    ]
+)
+ENVIRONMENTS = [f"py{p}-{s}" for p in ("39", "312") for s in ("slim", "alpine", "host")]
+
+
+@st.composite
+def releases(draw: st.DrawFn) -> list[Record]:
+    """Draw observations of a release or two, whose cells fail alike about as often as not."""
+    theme = (Result.FAIL, "import-error", draw(st.sampled_from([Blame.UNKNOWN, None])))
+    alike = st.sampled_from([theme, theme, (Result.NA, None, None), (Result.ERROR, "oom", Blame.INFRASTRUCTURE)])
+    passing = st.sampled_from([theme, (Result.PASS, None, None)])
+    told = draw(st.sampled_from([alike, passing, alike | doubtful | other]))
+    cells = draw(st.lists(st.sampled_from(ENVIRONMENTS), min_size=1, max_size=5, unique=True))
+    held = [observation("1.0", environment, draw(told), 101) for environment in cells]
+    version, at = st.sampled_from(["1.0", "1.1"]), st.integers(100, 102)
+    return held + draw(st.lists(st.builds(observation, version, st.sampled_from(ENVIRONMENTS), told, at), max_size=3))
+
+
+@settings(max_examples=100, deadline=None)
+@given(releases())
+def test_the_view_judges_as_the_reference_does(drawn: list[Record]) -> None:
+    with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
+        with store.db.atomic():
+            for record in drawn:
+                store.insert_record(record, None)
+        held = current(drawn).values()
+        judged = {release: judge([r for r in held if r.release == release]) for release in {r.release for r in held}}
+        expected = {
+            record.id: (judgement.blame, judgement.by)
+            for record in held
+            if (judgement := judged[record.release][record.environment])
+        }
+        rows = store.db.execute("SELECT record, blame, blamed_by FROM judged").fetchall()
+        assert {record: (blame, by) for record, blame, by in rows} == expected
+        assert len(rows) == len(expected)
+
+
+def plan(query: str) -> list[str]:
+    with TemporaryDirectory() as folder:
+        db = open_ledger(Path(folder))
+        steps = [str(row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()]
+        db.close()
+    return steps
+
+
+def test_the_view_holds_all_that_is_current_and_what_tells_the_blame() -> None:
+    with TemporaryDirectory() as folder:
+        db = open_ledger(Path(folder))
+        before, after = (
+            [column[0] for column in db.execute(f"SELECT * FROM {view}").description]  # noqa: S608 - our words
+            for view in ("current", "judged")
+        )
+        db.close()
+    assert sorted(after) == sorted([*before, "blamed_by"])
+
+
+def test_a_cell_and_its_siblings_are_found_by_an_index() -> None:
+    for where in ("package = 'a' AND version = '1' AND environment = 'e'", "package = 'a'", "record = 'x'"):
+        steps = plan(f"SELECT * FROM judged WHERE {where}")  # noqa: S608 - our words
+        assert sum(step.startswith("SEARCH r ") for step in steps) > 4, steps
+        assert not [step for step in steps if step.startswith("SCAN") or "TEMP" in step], steps
+
+
+def test_of_all_cells_only_the_list_of_them_is_read_through() -> None:
+    steps = plan("SELECT blame, blamed_by FROM judged")
+    assert len([step for step in steps if step.startswith("SCAN")]) == 1, steps
+    assert any("CORRELATED" in step for step in steps)

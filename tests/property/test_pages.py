@@ -1,0 +1,228 @@
+"""A page that is cut down to some environments' tags leads each of them to the very files that the whole page does.
+
+Asked are `choose`, and pip itself: the page goes through its own reading, judging and sorting of links.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.version import Version
+from pip._internal.index.collector import IndexContent, parse_links
+from pip._internal.index.package_finder import PackageFinder
+from pip._internal.models.candidate import InstallationCandidate
+from pip._internal.models.link import Link
+from pip._internal.models.selection_prefs import SelectionPreferences
+from pip._internal.models.target_python import TargetPython
+from pypi_simple import ACCEPT_HTML_ONLY, PYPI_SIMPLE_ENDPOINT, ProjectPage
+
+from ppp.check.choose import IndexFile, choose, file_version
+from ppp.check.desk import parse
+from ppp.check.pages import Form, PageFile, cut, write
+from ppp.check.runtime import Prepared
+from ppp.model.matrix import Environment, Platform
+from ppp.model.record import Network
+
+URL = "http://127.0.0.1:8080/0123456789abcdef/lib/"
+PYTHONS = ("3.9.2", "3.11.2", "3.12.1")
+PLATFORMS = (
+    ("manylinux_2_36_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "linux_x86_64"),
+    ("musllinux_1_2_x86_64", "musllinux_1_1_x86_64", "linux_x86_64"),
+)
+
+
+def target(python: str, platforms: Sequence[str]) -> TargetPython:
+    """Give an environment as pip knows it."""
+    version = tuple(map(int, python.split(".")))
+    return TargetPython(
+        platforms=list(platforms), py_version_info=version, abis=[f"cp{version[0]}{version[1]}"], implementation="cp"
+    )
+
+
+def prepared(python: str, tags: Sequence[str]) -> Prepared:
+    """Give an environment as PPP knows it."""
+    return Prepared(
+        environment=Environment(id="py3-slim", python=python.rpartition(".")[0], platform=Platform.SLIM, image="slim"),
+        python=python,
+        arch="x86_64",
+        image_digest=None,
+        standin=False,
+        network=Network.GATEWAY,
+        tags=tuple(tags),
+        suffixes=(".py",),
+        pip_version="26.0.1",
+    )
+
+
+def tags_of(wanted: TargetPython) -> tuple[str, ...]:
+    return tuple(map(str, wanted.get_sorted_tags()))
+
+
+TARGETS = [(python, target(python, platforms)) for python in PYTHONS for platforms in PLATFORMS]
+
+#: Tags that some environment has, that another one has, that none has, in one word or in several, and no tags at all.
+interpreters = st.sampled_from(["cp312", "cp39", "cp311", "py3", "py2.py3", "cp310", "CP312", "pp39", "cp313", "py39"])
+abis = st.sampled_from(["cp312", "cp39", "cp311", "abi3", "none", "cp312.abi3", "cp313t"])
+platforms = st.lists(
+    st.sampled_from([
+        "any", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "musllinux_1_1_x86_64", "win_amd64", "linux_x86_64",
+        "macosx_11_0_arm64", "manylinux_2_39_x86_64", "manylinux_2_17_aarch64", "Linux_x86_64",
+    ]),
+    min_size=1,
+    max_size=2,
+    unique=True,
+).map(".".join)  # fmt: skip
+versions = st.sampled_from(["1.0", "1.1", "2.0b1", "2.0", "1.0.post1", "1.0+local", "nonsense", "1_0"])
+builds = st.sampled_from(["", "-1", "-2", "-2b"])
+names = st.sampled_from(["lib", "lib", "lib", "Lib", "li.b", "other", "other_lib"])
+wheels = st.builds("{}-{}{}-{}-{}-{}.whl".format, names, versions, builds, interpreters, abis, platforms)
+others = st.builds(
+    "{}-{}{}".format, names, versions, st.sampled_from([".tar.gz", ".zip", ".tar.bz2", ".tgz", ".exe", ".egg", ".whl"])
+) | st.sampled_from(["lib.whl", "-.whl", "lib-1.0-py3-none.whl", "lib-1.0-py3-none-any-x-y.whl", "lib", "lib-1.0.whl"])
+texts = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(['<b>"&amp;', "a\nb", "</a><a href='x'>"])
+files = st.builds(
+    PageFile,
+    url=(wheels | others).map("/-/0123456789abcdef/ab/{}".format),
+    hashes=st.fixed_dictionaries({"sha256": st.text("0123456789abcdef", min_size=64, max_size=64)}),
+    requires_python=st.none() | st.sampled_from([">=3.9", ">=3.12", "<3.12", ">=3.10,<3.12", "nonsense"]) | texts,
+    yanked=st.none() | st.just("") | texts,
+    metadata=st.sampled_from([None, {}, {"sha256": "0" * 64}]),
+)
+pages = st.lists(files, max_size=15).map(tuple)
+some_tags = st.lists(st.sampled_from(TARGETS), min_size=1, unique_by=id)
+
+
+def links(page: bytes, form: Form) -> list[Link]:
+    """Read a page as pip does."""
+    return list(parse_links(IndexContent(page, form.content_type, "utf-8", URL, cache_link_parsing=False)))
+
+
+def found(
+    listed: list[Link], wanted: TargetPython, project: str = "lib"
+) -> tuple[list[InstallationCandidate], list[str]]:
+    """Give what pip would install, worst first, and what it would tell of links passed over for their Python."""
+    finder = PackageFinder.create(
+        link_collector=None,  # type: ignore[arg-type] - it asks nobody
+        selection_prefs=SelectionPreferences(allow_yanked=True),
+        target_python=wanted,
+    )
+    candidates = finder.evaluate_links(finder.make_link_evaluator(project), listed)
+    evaluator = finder.make_candidate_evaluator(project)
+    applicable = sorted(evaluator.get_applicable_candidates(candidates), key=evaluator._sort_key)
+    return applicable, finder.requires_python_skipped_reasons()
+
+
+def index_files(page: bytes, form: Form) -> list[IndexFile]:
+    """Read a page as `ppp.check.index` does."""
+    read = (
+        ProjectPage.from_html("lib", page, URL)
+        if form is Form.HTML
+        else ProjectPage.from_json_data(json.loads(page), URL)
+    )
+    return [
+        IndexFile(
+            filename=file.filename,
+            url=file.url,
+            sha256=file.digests.get("sha256"),
+            requires_python=file.requires_python,
+            yanked=file.is_yanked,
+        )
+        for file in read.packages
+    ]
+
+
+@given(page=pages, admitted=some_tags, form=st.sampled_from(Form))
+def test_pip_chooses_the_same_from_a_smaller_page(
+    page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]], form: Form
+) -> None:
+    tags = frozenset(tag for _, wanted in admitted for tag in tags_of(wanted))
+    whole, smaller = (links(write("lib", files, form), form) for files in (page, cut(page, tags)))
+    for _, wanted in admitted:
+        assert found(smaller, wanted) == found(whole, wanted)
+
+
+@given(page=pages, admitted=some_tags, form=st.sampled_from(Form))
+def test_ppp_chooses_the_same_from_a_smaller_page(
+    page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]], form: Form
+) -> None:
+    tags = frozenset(tag for _, wanted in admitted for tag in tags_of(wanted))
+    sound = tuple(file for file in page if is_of(file, "1.0"))
+    whole = index_files(write("lib", sound, form), form)
+    smaller = index_files(write("lib", cut(sound, tags), form), form)
+    for python, wanted in admitted:
+        here = prepared(python, tags_of(wanted))
+        chosen, other = choose(smaller, here), choose(whole, here)
+        assert isinstance(chosen, IndexFile) == isinstance(other, IndexFile)
+        if isinstance(other, IndexFile):
+            assert chosen == other
+
+
+def is_of(file: PageFile, version: str) -> bool:
+    return file_version(listed([file])[0], "lib") == Version(version)
+
+
+@given(page=pages, form=st.sampled_from(Form))
+def test_what_is_written_is_read_back(page: tuple[PageFile, ...], form: Form) -> None:
+    read = parse("lib", write("lib", page, form), form.content_type, "https://index.example/simple/lib/")
+    absolute = tuple(replace(file, url=f"https://index.example{file.url}") for file in page)
+    assert read == absolute
+
+
+#: Of each kind of page one: wheels for many platforms, pure ones, sdists alone, eggs and installers, yanked ones.
+REAL = ("numpy", "cryptography", "requests", "six", "markupsafe", "pyyaml", "lxml", "docopt", "pytz", "psycopg2-binary")
+
+
+@pytest.mark.online
+@pytest.mark.parametrize("project", REAL)
+def test_the_same_is_chosen_from_real_pages(project: str) -> None:
+    session = requests.Session()
+    with session.get(f"{PYPI_SIMPLE_ENDPOINT}{project}/", headers={"Accept": ACCEPT_HTML_ONLY}, timeout=60) as answer:
+        page = parse(project, answer.content, answer.headers["Content-Type"], answer.url)
+    smaller = cut(page, frozenset(tag for _, wanted in TARGETS for tag in tags_of(wanted)))
+    whole_links, smaller_links = (links(write(project, files, Form.JSON), Form.JSON) for files in (page, smaller))
+    assert 0 < len(smaller) <= len(page)
+    whole, less = by_version(project, page), by_version(project, smaller)
+    chosen = 0
+    for python, wanted in TARGETS:
+        here = prepared(python, tags_of(wanted))
+        assert found(smaller_links, wanted, project) == found(whole_links, wanted, project)
+        for version, files in whole.items():
+            if isinstance(choice := choose(files, here), IndexFile):
+                assert choose(less[version], here) == choice
+                chosen += 1
+    assert chosen
+
+
+def by_version(project: str, page: Iterable[PageFile]) -> dict[Version, list[IndexFile]]:
+    found: dict[Version, list[IndexFile]] = {}
+    for file in listed(page):
+        if version := file_version(file, project):
+            found.setdefault(version, []).append(file)
+    return found
+
+
+def listed(files: Iterable[PageFile]) -> list[IndexFile]:
+    return [
+        IndexFile(
+            filename=file.filename,
+            url=file.url,
+            sha256=file.hashes.get("sha256"),
+            requires_python=file.requires_python,
+            yanked=file.yanked is not None,
+        )
+        for file in files
+    ]
+
+
+@given(page=pages, admitted=some_tags)
+def test_what_is_kept_is_kept_as_it_was_and_in_its_order(
+    page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]]
+) -> None:
+    kept = cut(page, frozenset(tag for _, wanted in admitted for tag in tags_of(wanted)))
+    rest = iter(page)
+    assert all(file in rest for file in kept), "a subsequence"
+    assert [f for f in page if not f.filename.endswith(".whl")] == [f for f in kept if not f.filename.endswith(".whl")]

@@ -1,0 +1,178 @@
+"""A folder that grew publish by publish holds what one build of everything holds, whatever came in between."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlite_utils import Database
+
+from ppp.ledger import published
+from ppp.ledger.batches import seal
+from ppp.ledger.digests import days
+from ppp.ledger.episodes import StoredEpisode, store_episode
+from ppp.ledger.schema import migrations
+from ppp.ledger.store import Store
+from ppp.mesh.node import NodeKey
+from ppp.model.record import Record, Result
+from ppp.publish.build import build
+from ppp.publish.holding import held
+from ppp.publish.memory import Memory
+from ppp.publish.tally import Tally, cause_cells_of, cause_packages_of, counts_of, tally_of, top_causes_of
+
+DAY = 1_714_003_200
+KEY = NodeKey.from_seed(b"\7" * 32)
+
+observations = st.fixed_dictionaries(
+    {
+        "package": st.sampled_from(["six", "attrs", "needs-gcc"]),
+        "version": st.sampled_from(["1.9", "1.10"]),
+        "environment": st.sampled_from(["py39-slim", "py312-slim", "py312-alpine"]),
+        "result": st.sampled_from([str(result) for result in Result]),
+        "observed_at": st.sampled_from([DAY - 1, DAY, DAY + 90_000]),
+        "node": st.sampled_from([KEY.id, "cd" * 32]),
+        "cause": st.sampled_from([None, "no-compiler", "unclassified", "of-another-ppp"]),
+    }
+)
+#: What may happen between two publishes: records come, a batch is sealed, an episode is told, the folder suffers.
+happenings = st.one_of(
+    st.lists(observations, min_size=1, max_size=4),
+    st.sampled_from(
+        ["seal", "episode", "lose a page", "lose the lists", "lose the folder", "lose the memory", "nothing"]
+    ),
+)
+steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None)
+
+
+def fresh() -> Store:
+    db = Database(memory=True)
+    migrations.apply(db)
+    return Store(db, Path("memory"))
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def happen(what: object, store: Store, root: Path, record: Callable[..., Record]) -> None:
+    """Let one thing happen to the ledger, or to what was published of it."""
+    public = root / "public"
+    match what:
+        case "seal":
+            seal(store, node=KEY.id, sign=KEY.sign)
+        case "episode":
+            script = '[{"speaker": "A", "text": "said"}]'
+            store_episode(store, StoredEpisode(period="2024-04-25", seed=1, writer="seeded", facts="[]", script=script))
+        case "lose a page":
+            for page in sorted(public.rglob("index.html"))[:1]:
+                page.unlink()
+        case "lose the lists":
+            shutil.rmtree(public / "files", ignore_errors=True)
+        case "lose the folder":
+            shutil.rmtree(public, ignore_errors=True)
+        case "lose the memory":
+            (root / "memory.db").unlink(missing_ok=True)
+        case list():
+            for fields in what:
+                store.add_record(record(**fields))
+
+
+@steady
+@given(what=st.lists(happenings, min_size=1, max_size=6))
+def test_a_folder_that_grew_is_as_one_built_at_once(what: list[object], record: Callable[..., Record]) -> None:
+    store = fresh()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for one in what:
+            happen(one, store, root, record)
+            build(store.db, root / "public", memory=root / "memory.db")
+        build(store.db, root / "at once")
+        assert tree(root / "public") == tree(root / "at once")
+
+
+@steady
+@given(made=st.lists(observations, min_size=1, max_size=20), more=st.lists(observations, max_size=6))
+def test_sums_are_what_the_ledger_counts(
+    made: list[dict],  # type: ignore[type-arg]
+    more: list[dict],  # type: ignore[type-arg]
+    record: Callable[..., Record],
+) -> None:
+    store = fresh()
+    with Memory.open(None) as memory:
+        for records in (made, more):
+            for fields in records:
+                store.add_record(record(**fields))
+            for package in {fields["package"] for fields in records}:
+                tally = tally_of(held(store.db, package))
+                assert Tally.from_text(tally.to_text()) == tally
+                memory.keep_part("", tally)
+        total = sum(day.records for day in days(store.db))
+        assert counts_of(memory.sums, records=total, as_of=published.as_of(store.db)) == sql_counts(store.db)
+        assert [
+            (c.cause, c.environment, c.result, c.blame, c.blamed_by, c.cells) for c in cause_cells_of(memory.sums)
+        ] == sql_explained(store.db)
+        assert cause_packages_of(memory.sums) == sql_of_cause(store.db)
+        assert [(c.cause, c.blame, c.cells, c.packages) for c in top_causes_of(memory.sums, 9)] == sql_top(store.db)
+        assert list(memory.worst()) == sql_worst(store.db)
+        for cause in ("no-compiler", "unclassified"):
+            assert memory.newest_told(cause, 5) == sql_newest(store.db, cause)
+
+
+_CAUSE = "coalesce(cause, CASE WHEN result IN ('FAIL', 'TIMEOUT') THEN 'unclassified' END)"
+
+
+def sql_counts(db: Database) -> published.Counts:
+    by_environment: dict[str, dict[Result, int]] = {}
+    for environment, result, count in db.execute(
+        "SELECT environment, result, count(*) FROM current GROUP BY 1, 2 ORDER BY 1, 2"
+    ):
+        by_environment.setdefault(environment, dict.fromkeys(Result, 0))[Result(result)] = count
+    records, as_of = db.execute("SELECT count(*), max(observed_at) FROM records").fetchone()
+    cells, packages = db.execute("SELECT count(*), count(DISTINCT package) FROM results").fetchone()
+    (releases,) = db.execute("SELECT count(*) FROM (SELECT DISTINCT package, version FROM results)").fetchone()
+    return published.Counts(
+        records=records, cells=cells, packages=packages, releases=releases, as_of=as_of, by_environment=by_environment
+    )
+
+
+def sql_explained(db: Database) -> list[tuple[object, ...]]:
+    return db.execute(
+        f"SELECT {_CAUSE} AS why, environment, result, blame, blamed_by, count(*) FROM judged"  # noqa: S608 - our own
+        " WHERE result <> 'PASS' AND why IS NOT NULL GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
+    ).fetchall()
+
+
+def sql_of_cause(db: Database) -> dict[str, int]:
+    return dict(
+        db.execute(
+            f"SELECT {_CAUSE} AS why, count(DISTINCT package) FROM current"  # noqa: S608 - our own
+            " WHERE result <> 'PASS' AND why IS NOT NULL GROUP BY 1"
+        ).fetchall()
+    )
+
+
+def sql_top(db: Database) -> list[tuple[object, ...]]:
+    return db.execute(
+        "SELECT coalesce(cause, 'unclassified') AS cause, blame, count(*) AS cells, count(DISTINCT package) AS packages"
+        " FROM judged WHERE result IN ('FAIL', 'TIMEOUT') GROUP BY 1, blame"
+        " ORDER BY cells DESC, packages DESC, 1, blame LIMIT 9"
+    ).fetchall()
+
+
+def sql_worst(db: Database) -> list[str]:
+    rows = db.execute(
+        "SELECT package FROM newest JOIN current USING (package, version) GROUP BY package"
+        " ORDER BY sum(result = 'FAIL') DESC, sum(result = 'TIMEOUT') DESC, sum(result = 'ERROR') DESC, package"
+    )
+    return [package for (package,) in rows]
+
+
+def sql_newest(db: Database, cause: str) -> list[str]:
+    rows = db.execute(
+        f"SELECT record FROM current WHERE {_CAUSE} = ? AND result <> 'PASS'"  # noqa: S608 - our own
+        " ORDER BY observed_at DESC, package, version, environment LIMIT 5",
+        (cause,),
+    )
+    return [record for (record,) in rows]

@@ -1,0 +1,169 @@
+"""The queue as a machine: whatever runs, dies, fails or is overturned, no cell is lost, or in two hands at once."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlite_utils import Database
+
+from ppp.ledger import queries, staging
+from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, migrations
+from ppp.ledger.staging import Staged
+from ppp.ledger.store import Queued, Reach, Store
+from ppp.model.matrix import Cell
+from ppp.model.record import Network, Record, Result, outcomes_of
+from ppp.model.release import Release
+
+ENVIRONMENTS: Final = ("py39-slim", "py312-alpine")
+CELLS: Final = [Cell(release=Release(package=p, version="1"), environment=e) for p in "abc" for e in ENVIRONMENTS]
+RUNS: Final = ("one", "two")
+LEASE_S: Final = 100
+BASE: Final = Record(
+    release=CELLS[0].release,
+    environment="py39-slim",
+    result=Result.PASS,
+    outcomes=outcomes_of({}),
+    observed_at=0,
+    node="ab" * 32,
+    arch="x86_64",
+    python=None,
+    image_digest=None,
+    standin=False,
+    network=Network.OPEN,
+    pip_version="26.0.1",
+    file=None,
+    imports=(),
+    installed=(),
+    duration_ms={},
+    cause=None,
+    blame=None,
+    detail=None,
+    log_sha256=None,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a run believes to have in hand, and until when."""
+
+    queued: Queued
+    until: int
+
+
+class Queue(RuleBasedStateMachine):
+    """Two runs over one ledger; each may die, or be late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        db = Database(memory=True)
+        migrations.apply(db)
+        self.store = Store(db, Path("memory"))
+        self.now = 1000
+        self.named: set[Cell] = set()
+        self.hands: dict[str, list[Held]] = {run: [] for run in RUNS}
+
+    @rule(cells=st.sets(st.sampled_from(CELLS)), source=st.sampled_from(["feed", "watchlist", "named"]))
+    def name(self, cells: set[Cell], source: str) -> None:
+        self.store.enqueue(sorted(cells, key=str), source=source, now=self.now)
+        self.named |= cells
+
+    @rule(run=st.sampled_from(RUNS), n=st.integers(1, 4), where=st.sets(st.sampled_from(ENVIRONMENTS)))
+    def lease(self, run: str, n: int, where: set[str]) -> None:
+        free = self.store.due(Reach(environments=where), now=self.now)
+        until = self.now + LEASE_S
+        leased = self.store.lease(Reach(environments=where), run=run, n=n, until=until, now=self.now)
+        assert len(leased) == min(n, sum(free.values()))
+        in_hand = {held.queued.cell for run in RUNS for held in self.hands[run] if held.until > self.now}
+        assert not in_hand & {queued.cell for queued in leased}, "in one run's hands at most"
+        assert all(queued.attempts < MAX_ATTEMPTS and queued.cell.environment in where for queued in leased)
+        self.hands[run] += [Held(queued, until) for queued in leased]
+
+    @precondition(lambda self: any(self.hands.values()))
+    @rule(choice=st.randoms(use_true_random=False), result=st.sampled_from(Result))
+    def finish(self, choice: object, result: Result) -> None:
+        run, held = choice.choice([(run, held) for run in RUNS for held in self.hands[run]])  # type: ignore[attr-defined]
+        self.hands[run].remove(held)
+        self.now += 1
+        cell = held.queued.cell
+        record = replace(BASE, release=cell.release, environment=cell.environment, result=result, observed_at=self.now)
+        if result is Result.ERROR:
+            self.store.add_record(record, retry=held.queued)
+        else:
+            staging.stage(self.store, [Staged(record=record, log=None, queued=held.queued)], now=self.now)
+
+    @rule(environment=st.sampled_from(ENVIRONMENTS), healthy=st.booleans())
+    def sing(self, environment: str, *, healthy: bool) -> None:
+        if healthy:
+            kept = {staged.cell for staged in staging.promote(self.store, environment)}
+            assert not kept & self.queued
+            # Somebody who has one of them in hand has lost it.
+            for run in RUNS:
+                self.hands[run] = [held for held in self.hands[run] if held.queued.cell not in kept]
+        else:
+            kept = {s.cell for s in staging.overturn(self.store, environment, reason="ill", now=self.now)}
+            assert kept <= self.queued
+        assert environment not in staging.waiting(self.store.db)
+
+    @rule(run=st.sampled_from(RUNS))
+    def die(self, run: str) -> None:
+        self.hands[run].clear()
+
+    @rule()
+    def begin_anew_under_the_lock(self) -> None:
+        self.store.end_leases()
+        for run in RUNS:
+            self.hands[run].clear()
+
+    @rule(seconds=st.sampled_from([1, LEASE_S - 1, LEASE_S, max(RETRY_DELAYS_S)]))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @property
+    def queued(self) -> set[Cell]:
+        rows = self.store.db.execute("SELECT package, version, environment FROM queue").fetchall()
+        return {Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows}
+
+    @property
+    def settled(self) -> set[Cell]:
+        return queries.settled_cells(self.store.db, BASE.node)
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        rows = self.store.db.query("SELECT document FROM pending")
+        pending = {Cell.of(Record.from_json(json.loads(row["document"]))) for row in rows}
+        assert self.named == self.queued | pending | self.settled
+
+    @invariant()
+    def what_is_in_hand_is_so_in_the_ledger(self) -> None:
+        rows = self.store.db.execute("SELECT package, environment, lease FROM queue WHERE lease IS NOT NULL").fetchall()
+        held = {(p, e): lease for p, e, lease in rows}
+        for run in RUNS:
+            for each in self.hands[run]:
+                if each.until > self.now:
+                    cell = each.queued.cell
+                    assert held[cell.release.package, cell.environment] == run
+
+    def teardown(self) -> None:
+        """All that was named comes to a verdict at last, or is left to a person."""
+        self.begin_anew_under_the_lock()
+        self.now += 2 * max(RETRY_DELAYS_S)
+        reach = Reach(environments=ENVIRONMENTS)
+        for queued in self.store.lease(reach, run="last", n=100, until=self.now + LEASE_S, now=self.now):
+            record = replace(
+                BASE, release=queued.cell.release, environment=queued.cell.environment, observed_at=self.now
+            )
+            staging.stage(self.store, [Staged(record=record, log=None, queued=queued)], now=self.now)
+        for environment in ENVIRONMENTS:
+            staging.promote(self.store, environment)
+        left = set(queries.given_up(self.store.db))
+        assert self.queued == left
+        assert self.named == self.settled | left
+        self.store.db.close()
+
+
+Queue.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestQueue = Queue.TestCase

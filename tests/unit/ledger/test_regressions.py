@@ -1,0 +1,68 @@
+"""Which failures are looked at twice: the first word of something that worked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ppp.ledger.regressions import BROKEN, Known, is_fresh_regression, known_of
+from ppp.ledger.store import Store
+from ppp.model.matrix import Cell
+from ppp.model.record import Record, Result
+
+Builder = Callable[..., Record]
+
+
+@pytest.mark.parametrize(
+    ("here", "before", "fresh"),
+    [
+        (None, None, False),
+        (Result.PASS, None, True),
+        (Result.PASS, Result.FAIL, True),
+        (None, Result.PASS, True),
+        (Result.ERROR, Result.PASS, True),
+        (Result.NA, Result.PASS, True),
+        (Result.FAIL, Result.PASS, False),
+        (Result.TIMEOUT, Result.PASS, False),
+        (None, Result.FAIL, False),
+        (None, Result.NA, False),
+        (Result.ERROR, None, False),
+    ],
+)
+def test_a_failure_is_fresh_where_it_worked_and_nobody_said_otherwise(
+    here: Result | None, before: Result | None, *, fresh: bool
+) -> None:
+    known = Known(here=here, before=before)
+    for result in Result:
+        assert is_fresh_regression(result, known) == (fresh and result in BROKEN)
+
+
+def test_what_is_known_of_a_cell(store: Store, record: Builder) -> None:
+    cell = Cell.of(record("six", "1.10"))
+    assert known_of(store.db, cell) == Known()
+    for version, result, environment in (
+        ("1.9", "PASS", "py312-slim"),
+        ("1.10rc1", "ERROR", "py312-slim"),
+        ("1.8", "TIMEOUT", "py312-slim"),
+        ("1.11", "FAIL", "py312-slim"),
+        ("1.9.1", "FAIL", "py312-alpine"),
+    ):
+        store.add_record(record("six", version, environment, result=result))
+    store.add_record(record("attrs", "1.9.1", result="FAIL"))
+    assert known_of(store.db, cell) == Known(before=Result.PASS)
+    store.add_record(record("six", "1.10", result="NA"))
+    assert known_of(store.db, cell) == Known(here=Result.NA, before=Result.PASS)
+    store.add_record(record("six", "1.9", result="FAIL", observed_at=record().observed_at + 1))
+    assert known_of(store.db, cell) == Known(here=Result.NA, before=Result.FAIL)
+    assert known_of(store.db, Cell.of(record("six", "1.8"))) == Known(here=Result.TIMEOUT)
+
+
+def test_only_one_package_s_cells_are_looked_at(store: Store, record: Builder) -> None:
+    asked: list[tuple[str, Any]] = []
+    with store.db.tracer(lambda sql, values: asked.append((sql, values))):
+        known_of(store.db, Cell.of(record()))
+    assert len(asked) == 2
+    for sql, values in asked:
+        plan = [detail for *_, detail in store.db.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()]
+        assert plan
+        assert not [step for step in plan if step.startswith("SCAN")], plan

@@ -1,0 +1,199 @@
+"""Databases from anywhere: a good one holds, one that was changed does not, a hostile one is refused harmlessly."""
+
+import gzip
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from snapshotting import MARCH, ledger, observations, taken, tamper
+
+from ppp.model.record import Record, sha256_hex
+from ppp.publish.snapshots import FOLDER
+from ppp.verify.examine import Asked, examine
+from ppp.verify.found import Found
+
+Builder = Callable[..., Record]
+ASKED = Asked(now=2_000_000_000)
+
+
+def judged(path: Path, **more: str) -> Found:
+    (found,) = examine(path, Asked(now=ASKED.now, **more))  # type: ignore[arg-type]
+    assert found.told.isprintable()
+    return found
+
+
+@pytest.fixture
+def folder(record: Builder, tmp_path: Path) -> Path:
+    """A folder of snapshots, beside the ledger's."""
+    taken(ledger(tmp_path / "data", observations(record)), tmp_path / "public")
+    return tmp_path / "public" / FOLDER
+
+
+def test_what_was_written_holds(folder: Path) -> None:
+    named = ("ppp-2024-04-25", "ppp-2024-03", "window", "latest")
+    for path in [folder / f"{name}{end}" for name in named for end in (".db", ".json")]:
+        found = judged(path)
+        assert found.holds, found
+        assert "a snapshot" in found.told
+    assert judged(folder / "window.db.gz").told == "window.db, compressed"
+
+
+def test_a_ledger_holds_by_itself(folder: Path, tmp_path: Path) -> None:
+    found = judged(tmp_path / "data" / "ppp.db")
+    assert found.holds
+    assert found.told.startswith("a ledger of 168 records, each named by its sha256; nothing beside it vouches")
+    content = (folder / "ppp-2024-03.db").read_bytes()
+    alone = tmp_path / "alone.db"
+    alone.write_bytes(content)
+    assert judged(alone, sha256=sha256_hex(content)).told == "a ledger of 93 records"
+    assert judged(alone, sha256="0" * 64).told == f"it hashes to {sha256_hex(content)}"
+
+
+#: Each with what is told. A stranger who can write the database can write what stands beside it, too.
+CHANGES = {
+    "UPDATE records SET result = 'FAIL' WHERE rowid = 3": "hashes to",
+    "UPDATE records SET observed_at = observed_at + 1 WHERE rowid = 3": "hashes to",
+    "UPDATE records SET installed = '[[1,2,3]]' WHERE rowid = 3": "the record",
+    "UPDATE records SET imports = 'not json' WHERE rowid = 3": "is none",
+    "UPDATE records SET imports = '" + "[" * 5000 + "' WHERE rowid = 3": "the record",
+    "UPDATE records SET network = 'carrier pigeon' WHERE rowid = 3": "'carrier pigeon' is not a valid Network",
+    "UPDATE records SET version = '2.00' WHERE rowid = 3": "names a row of releases that is not there",
+    "UPDATE logs SET log = log || 'x' WHERE rowid = 1": "hashes to",
+    "DELETE FROM logs WHERE rowid = 1": "names a row of logs that is not there",
+    "INSERT INTO logs VALUES ('ab', 'x')": "the log ab hashes to",
+    "DELETE FROM results WHERE rowid = 1": "is not what is current of",
+    "UPDATE results SET record = (SELECT record FROM results WHERE rowid = 1) WHERE rowid = 2": "what is current",
+    "INSERT INTO packages VALUES ('nobody')": "no record is of nobody, which packages holds",
+    "UPDATE releases SET version_key = 'z' WHERE rowid = 1": "is sorted by z",
+    "UPDATE environments SET python_key = 9 WHERE rowid = 1": "is told as Python",
+    "INSERT INTO skips VALUES ('a', '1', '', 'because', 5)": "skips is a node's own",
+    "UPDATE _sqlite_migrations SET applied_at = '2026'": "it says that it was made at 2026",
+    "UPDATE records SET detail = zeroblob(20000000) WHERE rowid = 3": "SQLite cannot read it",
+    "CREATE TABLE extra (a)": "its table extra is not as this PPP lays it",
+    "DROP VIEW matrix": "its view matrix is missing",
+    "CREATE TRIGGER t AFTER INSERT ON records BEGIN SELECT 1; END": "its trigger t is not as",
+    "CREATE VIEW evil AS SELECT load_extension('x')": "its view evil is not as",
+    'CREATE INDEX "i\u202e\x1b[2J" ON records (result)': "its index i??[2J is not as",
+    "PRAGMA journal_mode = wal": "it has a write-ahead log",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "told"), CHANGES.items(), ids=[change[:50] for change in CHANGES])
+def test_what_was_changed_does_not_hold(change: str, told: str, folder: Path) -> None:
+    database = folder / "ppp-2024-03.db"
+    assert judged(database).holds
+    try:
+        tamper(database, change)
+    except sqlite3.IntegrityError:
+        # STRICT: a value of another kind gets in only past SQLite.
+        tamper(database, change.replace("zeroblob(20000000)", "printf('%20000000d', 1)"))
+    found = judged(database)
+    assert not found.holds
+    assert told in found.told
+
+
+def test_a_view_that_is_ours_by_name_alone_is_never_asked(folder: Path) -> None:
+    # Asked once, it would never end.
+    endless = "CREATE VIEW newest AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x FROM n"
+    tamper(folder / "ppp-2024-03.db", "DROP VIEW matrix", "DROP VIEW newest", endless)
+    assert "its view newest is not as this PPP lays it" in judged(folder / "ppp-2024-03.db").told
+
+
+@pytest.mark.parametrize("place", [0, 20, 100, 4096, 4096 * 3 + 5, -5000])
+def test_damage_is_told(place: int, folder: Path, tmp_path: Path) -> None:
+    content = bytearray((folder / "ppp-2024-03.db").read_bytes())
+    content[place : place + 40] = b"\xfe" * 40
+    (tmp_path / "alone.db").write_bytes(content)
+    assert not judged(tmp_path / "alone.db").holds
+    (folder / "ppp-2024-03.db").write_bytes(content)
+    assert "its description says" in judged(folder / "ppp-2024-03.db").told
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"SQLite format 3\0" + b"\1" * 5000, b"\0" * 9000])
+def test_what_is_no_database_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(content)
+    assert not judged(tmp_path / "x.db").holds
+
+
+def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.db")
+    assert judged(tmp_path / "x.db").told == "it is not a file"
+    (tmp_path / "y.db").symlink_to("/dev/zero")
+    assert judged(tmp_path / "y.db").told == "it is not a file"
+    assert judged(tmp_path / "z.db").told == "it is not there"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("logical_sha256", "0" * 64, "for logical_sha256"),
+        ("root", "0" * 64, "for root"),
+        ("as_of", 5, "for as_of"),
+        ("last_day", "2024-03-30", "for last_day"),
+        ("bytes", 5, "bytes, its description says 5"),
+        ("sha256", "0" * 64, "its description says 0000"),
+        ("kind", "day", "it is named as what it is not"),
+        ("file", "ppp-2024-02.db", "the description beside it is of ppp-2024-02.db"),
+        ("logs", False, "it holds logs"),
+    ],
+)
+def test_a_description_that_lies_is_told(name: str, value: object, told: str, folder: Path) -> None:
+    beside = folder / "ppp-2024-03.json"
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {name: value}))
+    found = judged(folder / "ppp-2024-03.db")
+    assert not found.holds
+    assert told in found.told
+
+
+def test_a_window_may_lack_logs_and_a_month_may_not(folder: Path) -> None:
+    assert judged(folder / "window.db").holds
+    beside = folder / "window.json"
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"logs": True}))
+    assert "names a row of logs that is not there" in judged(folder / "window.db").told
+
+
+def test_a_month_holds_one_month(record: Builder, folder: Path) -> None:
+    other = ledger(folder / "other", [(record("six", observed_at=MARCH + n * 86_400 * 31), None) for n in range(2)])
+    taken(other, folder / "both")
+    content = (folder / "both" / FOLDER / "latest.db").read_bytes()
+    (folder / "ppp-2024-03.db").write_bytes(content)
+    told = json.loads((folder / "both" / FOLDER / "latest.json").read_text())
+    (folder / "ppp-2024-03.json").write_text(json.dumps(told | {"kind": "month", "file": "ppp-2024-03.db"}))
+    assert "it is named as what it is not" in judged(folder / "ppp-2024-03.db").told
+
+
+def test_a_zip_bomb_is_cut_short(folder: Path) -> None:
+    bomb = gzip.compress(b"\0" * 200_000_000, mtime=0)
+    beside = folder / "window.json"
+    told = json.loads(beside.read_text())
+    told["gzip"] |= {"bytes": len(bomb), "sha256": sha256_hex(bomb)}
+    beside.write_text(json.dumps(told))
+    (folder / "window.db.gz").write_bytes(bomb)
+    assert "it holds more than" in judged(folder / "window.db.gz").told
+    (folder / "window.db.gz").write_bytes(b"no gzip")
+    assert "it hashes to" in judged(folder / "window.db.gz").told
+
+
+def test_looking_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    def state() -> dict[str, tuple[int, bytes]]:
+        files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file()]
+        return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+    before = state()
+    for path in (tmp_path / "data" / "ppp.db", *folder.iterdir()):
+        judged(path)
+    assert state() == before
+
+
+def test_a_ledger_at_work_is_judged_as_it_last_stood(tmp_path: Path, folder: Path) -> None:
+    assert folder.exists()
+    path = tmp_path / "data" / "ppp.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE records SET result = 'FAIL'")
+        assert judged(path).holds
+        writer.execute("ROLLBACK")

@@ -1,0 +1,163 @@
+"""The published documents and pages: what was built and signed holds, and whatever is changed is told."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from snapshotting import observations, taken
+
+from ppp.ledger.batches import seal
+from ppp.ledger.statements import statement_files
+from ppp.ledger.store import Store
+from ppp.mesh.node import NodeKey
+from ppp.mesh.statement import issue
+from ppp.model.record import Record, sha256_hex
+from ppp.publish.build import build
+from ppp.publish.files import put_beside
+from ppp.verify.examine import Asked, examine
+from ppp.verify.found import Found
+
+KEY = NodeKey.from_seed(b"\7" * 32)
+NOW = 1_720_000_000
+
+
+@pytest.fixture
+def public(record: Callable[..., Record], tmp_path: Path) -> Path:
+    """A public folder as a node leaves it: built, signed, with batches and snapshots."""
+    out = tmp_path / "data" / "public"
+    with Store.open(tmp_path / "data") as store:
+        for made, log in observations(record, days=3):
+            store.add_record(Record.from_json(made.to_json() | {"node": KEY.id}), log)
+        seal(store, node=KEY.id, sign=KEY.sign)
+        taken(tmp_path / "data" / "ppp.db", out)
+        built = build(store.db, out)
+        issue(
+            store, KEY, current_sha256=built.current_sha256, files_sha256=built.files_sha256, root=built.root,
+            records=built.records, images={}, pip_version="26.0.1", now=NOW,
+        )  # fmt: skip
+        put_beside(out, statement_files(store.db))
+    return out
+
+
+def judged(path: Path, *nodes: str, now: int = NOW) -> list[Found]:
+    found = list(examine(path, Asked(now=now, nodes=nodes)))
+    assert all(each.told.isprintable() for each in found)
+    return found
+
+
+def fails(path: Path, *nodes: str) -> str:
+    (found,) = judged(path, *nodes)
+    assert not found.holds, found
+    return found.told
+
+
+def test_a_folder_holds_in_all_its_parts(public: Path) -> None:
+    found = judged(public)
+    assert [each for each in found if not each.holds] == []
+    told = {Path(each.path).name: each.told for each in found}
+    assert told["current.json"].startswith("current.json of 9 records, root ")
+    assert f"of node {KEY.id}, of 9 records" in told["statement.json"]
+    assert told["index.json"] == "a list of 2 snapshots, each of them there with its size and sha256"
+    assert told["window.db.gz"] == "window.db, compressed"
+    batch = next((public / "batches").glob("*.json"))
+    assert told[batch.name] == f"batch of 9 records, signed by node {KEY.id}"
+    assert len(found) == 9
+    assert [each.holds for each in judged(public.parent)] == [True] * 10, "with the ledger, of the data folder"
+
+
+def test_every_published_file_holds(public: Path) -> None:
+    files = [path for path in sorted(public.rglob("*")) if path.is_file()]
+    kinds = ("index.html", "feed.xml", "style.css", "current.json.sha256", ".sig", "record.schema.json")
+    for kind in kinds:
+        assert any(str(path).endswith(kind) for path in files), kind
+    for path in files:
+        if "/snapshots/" not in str(path):
+            (found,) = judged(path)
+            assert found.holds, found
+
+
+@pytest.mark.parametrize("name", ["current.json", "style.css", "p/package-0/index.html", "data/index.html"])
+def test_a_byte_more_is_told(name: str, public: Path) -> None:
+    with (public / name).open("ab") as file:
+        file.write(b" ")
+    assert fails(public / name)
+    assert any(not each.holds for each in judged(public))
+
+
+def test_what_is_missing_or_strange_is_told(public: Path, tmp_path: Path) -> None:
+    (public / "style.css").unlink()
+    assert fails(public / "style.css") == "it is not there"
+    assert "style.css is listed and not there" in fails(public / "files.json")
+    told = {fails(path) for path in (public / "files").iterdir() if not judged(path)[0].holds}
+    assert told == {"style.css is listed and not there"}, "and in the one list that names it"
+    (public / "mine.html").write_text("mine")
+    assert "does not list it" in fails(public / "mine.html")
+    (tmp_path / "mine.html").write_text("mine")
+    assert "nothing here vouches for it" in fails(tmp_path / "mine.html")
+    (found,) = examine(tmp_path / "mine.html", Asked(now=NOW, sha256=sha256_hex(b"mine")))
+    assert found.holds
+    (public / "current.json").unlink()
+    assert [each.told for each in judged(public) if each.path.endswith("current.json")] == ["it is not there"]
+
+
+def test_current_alone_needs_somebody_to_vouch(public: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "current.json"
+    shutil.copy(public / "current.json", alone)
+    assert fails(alone) == "current.json.sha256 is not there"
+    (found,) = examine(alone, Asked(now=NOW, sha256=sha256_hex(alone.read_bytes())))
+    assert found.holds
+
+
+def test_a_current_whose_numbers_disagree_is_told(public: Path, tmp_path: Path) -> None:
+    document = json.loads((public / "current.json").read_text())
+    document["counts"]["records"] += 1
+    data = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    (tmp_path / "current.json").write_bytes(data)
+    (tmp_path / "current.json.sha256").write_text(f"{sha256_hex(data)}  current.json\n")
+    assert fails(tmp_path / "current.json") == "the records of its days do not add up to its records"
+
+
+def test_a_statement_is_one_nodes_word(public: Path, tmp_path: Path) -> None:
+    (found,) = judged(public / "statement.json", KEY.id)
+    assert found.holds
+    assert "is not pinned" in fails(public / "statement.json", "ab" * 32)
+    (late,) = judged(public / "statement.json", now=NOW + 10**8)
+    assert late.holds
+    assert "it expired at" in late.told
+    document = json.loads((public / "statement.json").read_text())
+    document["signed"]["records"] += 1
+    (tmp_path / "statement.json").write_text(json.dumps(document))
+    assert "its signature is not that of node" in fails(tmp_path / "statement.json")
+    (public / "files.json").write_text("{}")
+    assert "files.json beside it hashes to" in fails(public / "statement.json")
+
+
+def test_a_batch_is_its_nodes(public: Path) -> None:
+    batch = next((public / "batches").glob("*.json"))
+    assert "it is of node" in fails(batch, "ab" * 32)
+    batch.with_suffix(".sig").write_text("0" * 128)
+    assert "its signature is not that of node" in fails(batch)
+    assert "its signature is not that of node" in fails(batch.with_suffix(".sig"))
+    batch.write_bytes(batch.read_bytes().replace(b'"PASS"', b'"FAIL"', 1))
+    assert "its bytes hash to" in fails(batch)
+
+
+def test_the_list_of_snapshots_is_checked(public: Path) -> None:
+    (public / "snapshots" / "window.db.gz").write_bytes(b"x")
+    assert "window.db.gz has 1 bytes" in fails(public / "snapshots" / "index.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"[]", b"{", b"[" * 100_000, b'{"schema": ["ppp-current-1"]}', b'{"schema": "ppp-current-1"}',
+        b'{"schema": "ppp-snapshot-1"}', b'{"schema": "ppp-files-1", "files": [["../../etc/passwd", 1, "ab"]]}',
+        b'{"signed": {"schema": "ppp-statement-1"}}', b'{"schema": "ppp-batch-1"}', b'{"schema": "ppp-snapshots-1"}',
+        b'{"schema": "\xff"}', b'{"signed": 5, "schema": {"a": 1}}',
+    ],
+)  # fmt: skip
+def test_strange_documents_are_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    assert fails(tmp_path / "x.json")
