@@ -9,9 +9,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
+from tallied import counts
 
 from ppp.ledger.batches import batch_bytes, batches, encode, root
-from ppp.ledger.published import counts
+from ppp.ledger.digests import days
 from ppp.ledger.schema import migrations
 from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch, verify
@@ -78,7 +79,7 @@ def dump(store: Store, *, without: frozenset[str] = frozenset()) -> dict[str, An
 
 
 def published_current(store: Store) -> bytes:
-    return current_bytes(current_document(store.db, counts(store.db)))
+    return current_bytes(current_document(store.db, counts(store.db), days(store.db)))
 
 
 def merged(groups: Sequence[Batch]) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def test_the_grouping_does_not_matter_to_what_is_held(
             for batch in groups:
                 merge(store, batch)
         assert dump(one, without=how_it_came) == dump(other, without=how_it_came)
-        assert root(one.db) == root(other.db) == current_document(one.db, counts(one.db))["root"]
+        assert root(one.db) == root(other.db) == current_document(one.db, counts(one.db), days(one.db))["root"]
         assert published_current(one) == published_current(other)
 
 
