@@ -25,7 +25,7 @@ from pypi_simple import (
 )
 
 from ppp.check.choose import IndexFile, file_version, files_of, newest
-from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
+from ppp.model.errors import DiskFullError, IndexUnreachableError, UnknownPackageError, UnknownVersionError
 from ppp.model.release import Release, Wanted
 
 TIMEOUT_S: Final = (10, 60)
@@ -181,6 +181,11 @@ def pinned_pip(index: Index, version: str, sha256: str, *, cache: Path, max_byte
         try:
             path = index.fetch(wheel, timeout_s=sum(TIMEOUT_S), max_bytes=max_bytes)
         except (DownloadError, DownloadTimeoutError) as error:
+            if isinstance(error, DownloadError) and error.cause == "disk":
+                raise DiskFullError(
+                    f"no space left for the pinned pip: {error}",
+                    hint="free some space, then run the same command again",
+                ) from error
             raise IndexUnreachableError(
                 f"the pinned pip could not be fetched: {error}", hint="check the network"
             ) from error

@@ -30,6 +30,7 @@ sha256 = "bdb1b08f4274833d62c1aa29e20907365a2ceb950410df15fc9521bad440122b"
 memory_mb = "much"
 cpus = 2.0
 processes = 512
+open_files = 4096
 disk_mb = 3072
 file_mb = 1024
 log_kb = 5120

@@ -29,11 +29,11 @@ def bare(program: Program, local: LocalIndex, pinned_pip: PinnedPip, tmp_path: P
 
 def test_without_a_gateway_nothing_runs_unasked(bare: Program) -> None:
     done = bare.run("run", "--package", "quiet")
-    assert done.code == 35, done
+    assert done.code == 38, done
     (line,) = [line for line in done.err.splitlines() if line.startswith("ppp: ")]
     assert "install nginx" in line or "install bubblewrap" in line
     assert "--network open" in line
-    assert bare.run("check", bare.environment, "quiet").code == 35
+    assert bare.run("check", bare.environment, "quiet").code == 38
 
 
 def test_the_open_network_is_had_by_asking_and_the_record_says_so(bare: Program) -> None:

@@ -46,9 +46,10 @@ def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
     done = node.run(*command)
     assert done.code == 0, done
     warnings = [line for line in done.err.splitlines() if line.startswith("warning:")]
-    assert len(warnings) == 1, done.err
-    assert "going on without the feed" in warnings[0]
-    assert local.at("/feed") in warnings[0]
+    assert len(warnings) == 2, done.err
+    assert "no canary watches" in warnings[0]
+    assert "going on without the feed" in warnings[1]
+    assert local.at("/feed") in warnings[1]
     table = done.out.splitlines()
     for words in (r"passes==2\.0 +✓ PASS", r"raises==1\.0 +✗ FAIL", r"needs-newer-python==1\.0 +○ NA"):
         assert [line for line in table if re.match(words, line)], done.out
