@@ -5,7 +5,10 @@ of what was kept of each. What is written where can be read off `_contents` and 
 its digest come last.
 """
 
+import gc
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -70,54 +73,70 @@ def build(
     so, everything is looked at. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`, and leaves the
     `current.json` of before whole.
     """
-    name = published.ledger_name(db)
     # One transaction: every number on every page is of the same moment.
-    with sqlite_errors(Path(name)), Memory.open(memory) as held, db.atomic():
-        folder = Folder(out)
-        environments = published.environments(db)
-        news = ALL if whole else since(db, held, folder, environments, base_url=base_url)
-        output = Output(folder, held, afresh=news.packages is None)
-        job = Job(ledger=_path(name), out=out, environments=environments, base_url=base_url)
-        packages = published.packages(db) if news.packages is None else news.packages
-        fresh = None if news.packages is None else set(news.packages)
-        owners = [Owner(Kind.PACKAGES, package) for package in packages]
-        # A batch never changes: what stands there is never looked at again.
-        stands = output.owners(Kind.BATCHES)
-        owners += [Owner(Kind.BATCHES, batch.id) for batch in batches(db) if batch.id not in stands]
-        for done in write_all(db, folder, job, owners):
-            output.add(*done.owner, done.files, done.written)
-            if done.part is not None and done.tally is not None:
-                held.keep_part(done.part, done.tally)
-        told = _days(db, held, news)
-        counts = counts_of(held.sums, records=sum(day.records for day in told), as_of=published.as_of(db))
-        document = current_document(db, counts, told)
-        for path, content in _contents(db, held, counts, job):
-            if isinstance(content, Later):
-                output.put_later(path, content, fresh)
-            else:
-                output.put(path, content)
-        # What snapshots lie in this very folder, as they say themselves.
-        for path, content in data_files(described(out), counts.as_of):
-            output.put(path, content)
-        done_ = output.commit(current_bytes(document))
-        remember(db, held, environments, done_.files_sha256, base_url=base_url)
-        held.keep()
+    with _unhurried(), sqlite_errors(Path(published.ledger_name(db))), db.atomic():
+        try:
+            with Memory.open(memory) as held:
+                return _build(db, out, held, base_url=base_url, whole=whole)
+        except sqlite3.DatabaseError:
+            if memory is None or not memory.exists():
+                raise
+            # Whichever of the two cannot be read: what is remembered is the one to do without.
+            memory.unlink()
+            with Memory.open(memory) as held:
+                return _build(db, out, held, base_url=base_url, whole=True)
+
+
+@contextmanager
+def _unhurried() -> Iterator[None]:
+    # All that is read stays in use to the end: looking for garbage all the while would cost a tenth of the time.
+    before = gc.get_threshold()
+    gc.set_threshold(200_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _build(db: Database, out: Path, held: Memory, *, base_url: str, whole: bool) -> Published:
+    folder, ledger = Folder(out), Path(published.ledger_name(db))
+    environments = published.environments(db)
+    news = ALL if whole else since(db, held, folder, environments, base_url=base_url)
+    output = Output(folder, held, afresh=news.packages is None)
+    job = Job(ledger=ledger if ledger.is_file() else None, out=out, environments=environments, base_url=base_url)
+    packages = published.packages(db) if news.packages is None else news.packages
+    for done in write_all(db, folder, job, _owners(db, output, packages)):
+        output.add(*done.owner, done.files, done.written)
+        if done.part is not None and done.tally is not None:
+            held.keep_part(done.part, done.tally)
+    told = _days(db, held, news)
+    counts = counts_of(held.sums, records=sum(day.records for day in told), as_of=published.as_of(db))
+    document = current_document(db, counts, told)
+    output.put_all(_contents(db, held, counts, job), None if news.packages is None else set(news.packages))
+    # What snapshots lie in this very folder, as they say themselves.
+    output.put_all(data_files(described(out), counts.as_of), None)
+    committed = output.commit(current_bytes(document))
+    remember(db, held, environments, committed.files_sha256, base_url=base_url)
+    held.keep()
     return Published(
-        current_sha256=done_.current_sha256,
-        files_sha256=done_.files_sha256,
+        current_sha256=committed.current_sha256,
+        files_sha256=committed.files_sha256,
         root=document["root"],
         records=counts.records,
         as_of=counts.as_of,
-        written=done_.written,
-        removed=done_.removed,
+        written=committed.written,
+        removed=committed.removed,
         packages=len(packages),
-        files=done_.files,
-        bytes=done_.bytes,
+        files=committed.files,
+        bytes=committed.bytes,
     )
 
 
-def _path(name: str) -> Path | None:
-    return Path(name) if Path(name).is_file() else None
+def _owners(db: Database, output: Output, packages: Sequence[str]) -> list[Owner]:
+    # A batch never changes: what stands there is never looked at again.
+    stands = output.owners(Kind.BATCHES)
+    new = (batch.id for batch in batches(db) if batch.id not in stands)
+    return [*(Owner(Kind.PACKAGES, package) for package in packages), *(Owner(Kind.BATCHES, batch) for batch in new)]
 
 
 def _days(db: Database, memory: Memory, news: Since) -> list[Day]:

@@ -100,15 +100,17 @@ def urn(about: str) -> str:
 def newest_items(changes: Iterable[Change], limit: int = ITEMS) -> list[Item]:
     """Gather changes, which come newest first, into at most `limit` items; read no further than these need."""
     items: dict[tuple[Release, str], Item] = {}
+    oldest = ""
     for change in changes:
         day = _day(change.verdict.observed_at)
         key = (change.verdict.release, day)
         if key not in items:
             if len(items) == limit:
                 # An item that is held may have more changes, down to the first second of its day.
-                if day < min(item.day for item in items.values()):
+                if day < oldest:
                     break
                 continue
+            oldest = day
             items[key] = Item(release=change.verdict.release, day=day)
         items[key].changes.append(change)
     return sorted(items.values(), key=lambda item: (-item.published, item.release.package, item.release.version))

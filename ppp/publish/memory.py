@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS facts (
     fact TEXT NOT NULL                  -- JSON
 ) STRICT;
 """
+_FORM: Final = int(sha256(_TABLES.encode()).hexdigest()[:7], 16)
 #: It may be lost, so nothing waits for the disk; who reads it asks whether it is whole.
 _PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536")
 
@@ -84,18 +85,12 @@ class Memory:
     @classmethod
     @contextmanager
     def open(cls, path: Path | None) -> Iterator[Self]:
-        """Open the memory at a path, afresh where it cannot be read; without a path it is forgotten at the end."""
-        try:
-            connection = _connect(path)
-            memory = cls(connection)
-        except sqlite3.DatabaseError:
-            if path is None or not path.is_file():
-                raise
-            path.unlink()
-            connection = _connect(path)
-            memory = cls(connection)
-        with closing(connection):
-            yield memory
+        """Open the memory at a path; without a path it is forgotten at the end.
+
+        Raises `sqlite3.DatabaseError` where it cannot be read.
+        """
+        with closing(_connect(path)) as connection:
+            yield cls(connection)
 
     def keep(self) -> None:
         """Remember all that was told since it was opened."""
@@ -237,4 +232,10 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     connection = sqlite3.connect(path or ":memory:", isolation_level=None)
     for pragma in _PRAGMAS:
         connection.execute(pragma)
+    # What another PPP remembers in another form is worth nothing.
+    (form,) = connection.execute("PRAGMA user_version").fetchone()
+    if form != _FORM:
+        for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            connection.execute(f"DROP TABLE [{table}]")
+        connection.execute(f"PRAGMA user_version = {_FORM}")
     return connection

@@ -74,6 +74,14 @@ class Output:
             self._memory.own(Kind.SITE, path, [entry])
             self._lists.touch(Kind.SITE, place_of(path))
 
+    def put_all(self, contents: Iterable[tuple[str, bytes | Later]], news: Collection[str] | None) -> None:
+        """Put files of the site; `news` names the packages that have any, None: all."""
+        for path, content in contents:
+            if isinstance(content, Later):
+                self.put_later(path, content, news)
+            else:
+                self.put(path, content)
+
     def put_later(self, path: str, later: Later, news: Collection[str] | None) -> None:
         """Write one file of the site if it is not there as it would be: none of its packages is among the news."""
         key = later.key

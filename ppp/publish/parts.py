@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from ppp.model.judge import Judge
@@ -20,7 +21,7 @@ def encoded(part: Part) -> str:
         [
             part.package,
             part.version,
-            part.tally,
+            " ".join(f"{result}:{count}" for result, count in part.tally),
             part.as_of,
             [_row(cell) for cell in cells],
             {kind: [place[cell] for cell in found] for kind, found in part.found.items()},
@@ -39,7 +40,7 @@ def decoded(texts: Iterable[str]) -> list[Part]:
 def _part(  # noqa: PLR0917 - as they are encoded
     package: str,
     version: str,
-    tally: list[list[Any]],
+    tally: str,
     as_of: int,
     rows: list[list[Any]],
     found: dict[str, list[int]],
@@ -49,11 +50,18 @@ def _part(  # noqa: PLR0917 - as they are encoded
     return Part(
         package=package,
         version=version,
-        tally=tuple([(_RESULTS[result], count) for result, count in tally]),
+        tally=_tally(tally),
         as_of=as_of,
         found={FindingKind(kind): tuple(cells[n] for n in places) for kind, places in found.items()} if found else {},
         broken=tuple(cells[n] for n in broken),
     )
+
+
+@cache
+def _tally(text: str) -> tuple[tuple[Result, int], ...]:
+    # There are few different ones, and one of each package.
+    pairs = (word.split(":") for word in text.split())
+    return tuple((_RESULTS[result], int(count)) for result, count in pairs)
 
 
 def _row(cell: Affected) -> list[Json]:

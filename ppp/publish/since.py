@@ -27,7 +27,7 @@ from ppp.publish.memory import Memory
 
 #: At how many places of its history a ledger is asked whether it is the one that is remembered.
 PROBES: Final = 16
-#: How many files of those that need not be written are looked at in each build.
+#: How many files of those that need not be written are looked at in each build; large ones only for their size.
 LOOKED_AT: Final = 256
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 

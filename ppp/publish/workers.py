@@ -38,12 +38,16 @@ SHARE: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is the same for all of them: where to read and to write, and what pages depend on besides records."""
+    """What is the same for all of them: where to read and to write, and what pages depend on besides records.
+
+    From `many` owners on, other processes are started.
+    """
 
     ledger: Path | None
     out: Path
     environments: Sequence[Environment]
     base_url: str
+    many: int = MANY
 
 
 class Owner(NamedTuple):
@@ -78,7 +82,7 @@ def write_all(db: Database, folder: Folder, job: Job, owners: Sequence[Owner]) -
     The transaction that the owners were read in is open.
     """
     cores = len(os.sched_getaffinity(0))
-    if len(owners) < MANY or cores == 1 or job.ledger is None:
+    if len(owners) < job.many or cores == 1 or job.ledger is None:
         for owner in owners:
             yield _written(db, folder, job, owner)
         return

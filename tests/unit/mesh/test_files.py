@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ppp.mesh.files import PublishedFile, batch_ids, read_files
+from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_files, read_list
 from ppp.model.errors import RefusedError
 from ppp.model.record import sha256_hex
 
@@ -90,6 +90,39 @@ def test_paths_out_of_order_or_twice_are_refused() -> None:
     for paths in ("xa", "aa"):
         with pytest.raises(RefusedError, match="not sorted, or one stands twice"):
             read(listing(*([path, 1, DIGEST] for path in paths)))
+
+
+LISTS = ("files/batches.json", "files/batches-3f.json")
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_is_read_as_files_json_says(path: str) -> None:
+    held = listing([BATCH, 5, DIGEST], [SIGNATURE, 129, "cd" * 32])
+    top = read(listing([path, len(held), sha256_hex(held)], ["files/packages.json", 1, DIGEST]))
+    (listed,) = batch_lists(top)
+    assert listed.path == path
+    assert batch_ids(read_list(held, listed)) == [DIGEST]
+    with pytest.raises(RefusedError, match=r"batches.* refused: its bytes hash to .* files\.json says"):
+        read_list(held + b" ", listed)
+
+
+def test_a_list_that_leads_elsewhere_is_refused() -> None:
+    held = listing(["../x", 1, DIGEST])
+    listed = PublishedFile(path=LISTS[0], size=len(held), sha256=sha256_hex(held))
+    with pytest.raises(RefusedError, match=r"files/batches\.json refused"):
+        read_list(held, listed)
+
+
+def test_lists_that_are_too_large_together_are_refused() -> None:
+    rows = [[path, MAX_FILES_BYTES // 2 + 1, DIGEST] for path in sorted(LISTS)]
+    with pytest.raises(RefusedError, match="its lists of batches are larger than"):
+        batch_lists(read(listing(*rows)))
+
+
+@pytest.mark.parametrize("path", ["files/batches-../x.json", "files/packages.json", "xfiles/batches.json"])
+def test_no_other_list_is_asked_for(path: str) -> None:
+    listed = {path: PublishedFile(path=path, size=1, sha256=DIGEST)}
+    assert batch_lists(listed) == []
 
 
 def test_a_batch_that_belies_its_name_is_refused() -> None:

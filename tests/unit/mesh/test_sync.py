@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ppp.ledger.batches import batches, root
+from ppp.ledger.batches import batch_files, batches, root
 from ppp.ledger.peers import Peer, peers
 from ppp.ledger.statements import forks
 from ppp.mesh.statement import LIFE_S
@@ -67,6 +67,22 @@ def test_a_second_time_nothing_comes_over_and_no_batch_is_asked_for(pair: tuple[
     assert (report.batches, report.records) == (0, 0)
     assert here.web.asked == [f"{there.url}statement.json", f"{there.url}files.json"]
     assert here.dump() == before
+
+
+def test_batches_are_found_through_the_lists_that_files_json_names(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    files = dict(batch_files(there.store.db))
+    rows = sorted([path, len(data), sha256_hex(data)] for path, data in files.items())
+    held = json.dumps({"schema": "ppp-files-1", "files": rows}).encode()
+    named = [["files/batches.json", len(held), sha256_hex(held)], ["files/packages.json", 7, "ab" * 32]]
+    top = json.dumps({"schema": "ppp-files-1", "files": named}).encode()
+    there.lay_out({**files, "files/batches.json": held}, top)
+    report = synced(here, there)
+    assert (report.records, report.agree) == (2, True)
+    assert f"{there.url}files/batches.json" in here.web.asked
+    assert f"{there.url}files/packages.json" not in here.web.asked
+    here.web.files[f"{there.url}files/batches.json"] += b" "
+    refused(here, there, "files/batches.json")
 
 
 def test_both_ways_both_end_on_the_same(pair: tuple[Node, Node], record: MakeRecord) -> None:

@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from ppp.config import schema_mistakes
+from ppp.ledger.published import environments, packages
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
 from ppp.publish.build import build
+from ppp.publish.files import Folder
+from ppp.publish.memory import Kind
+from ppp.publish.workers import Done, Job, Owner, write_all
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -104,6 +108,80 @@ def test_a_build_from_nothing_equals_one_that_grew(small: Store, record: object,
     assert tree(grown) == tree(fresh)
 
 
+def test_only_what_has_news_is_made_anew(small: Store, record: object, tmp_path: Path) -> None:
+    grown, memory = tmp_path / "grown", tmp_path / "memory.db"
+    first = build(small.db, grown, memory=memory)
+    before = times(grown)
+    again = build(small.db, grown, memory=memory)
+    assert (first.packages, again.packages, again.written, again.removed) == (5, 0, (), ())
+    small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
+    some = build(small.db, grown, memory=memory)
+    assert some.packages == 1
+    assert {path for path in some.written if path.startswith(("p/", "api/v1/p/"))} == {
+        "p/six/index.html",
+        "p/six/atom.xml",
+        "api/v1/p/six.json",
+    }
+    assert {path for path, at in times(grown).items() if before.get(path) != at} == set(some.written)
+    build(small.db, tmp_path / "fresh")
+    assert tree(grown) == tree(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize(
+    "harm", ["memory", "page", "other page", "list", "manifest", "another address", "another ledger"]
+)
+def test_what_is_in_doubt_is_built_anew(harm: str, small: Store, record: object, tmp_path: Path) -> None:
+    out, memory, base_url = tmp_path / "public", tmp_path / "memory.db", "https://one.example/"
+    build(small.db, out, memory=memory, base_url=base_url)
+    db = small.db
+    match harm:
+        case "memory":
+            memory.write_bytes(b"not a database, but long enough to be taken for one" * 100)
+        case "page":
+            (out / "p/six/index.html").unlink()
+        case "other page":
+            (out / "p/six/index.html").write_bytes(b"x" * (out / "p/six/index.html").stat().st_size)
+        case "list":
+            (out / "files/packages.json").write_text("{}")
+        case "manifest":
+            (out / "files.json").unlink()
+        case "another address":
+            base_url = "https://two.example/"
+        case "another ledger":
+            other = Store.open(tmp_path / "other")
+            for name in ("six", "other"):
+                other.add_record(record(name))  # type: ignore[operator]
+            db = other.db
+    done = build(db, out, memory=memory, base_url=base_url)
+    assert done.packages == (2 if harm == "another ledger" else 5)
+    build(db, tmp_path / "fresh", base_url=base_url)
+    assert tree(out) == tree(tmp_path / "fresh")
+    if db is not small.db:
+        db.close()
+
+
+def test_other_processes_write_the_same(small: Store, tmp_path: Path) -> None:
+    owners = [Owner(Kind.PACKAGES, package) for package in packages(small.db)]
+
+    def written(out: Path, many: int) -> dict[Owner, Done]:
+        job = Job(
+            ledger=tmp_path / "data" / "ppp.db",
+            out=out,
+            environments=environments(small.db),
+            base_url="https://ppp.example/",
+            many=many,
+        )
+        with small.db.atomic():
+            return {done.owner: done for done in write_all(small.db, Folder(out), job, owners)}
+
+    assert written(tmp_path / "a", 1) == written(tmp_path / "b", 1_000)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "p").write_text("in the way")
+    with pytest.raises(PublishError, match=r"cannot write .*/c/p/.*: Not a directory"):
+        written(tmp_path / "c", 1)
+
+
 def test_an_empty_ledger_is_published_too(store: Store, tmp_path: Path) -> None:
     published = build(store.db, tmp_path / "public")
     assert published.as_of is None
@@ -150,14 +228,14 @@ def hook(event, args):
 
 db = read_ledger(Path(sys.argv[1]))
 sys.addaudithook(hook)
-build(db, Path(sys.argv[2]))
+build(db, Path(sys.argv[2]), memory=Path(sys.argv[4]))
 """
 
 
 @pytest.mark.parametrize("left", [0, 1, 5, "manifest", "digest", "current"])
 def test_a_kill_leaves_a_current_that_is_whole(left: int | str, small: Store, record: object, tmp_path: Path) -> None:
-    out, clean = tmp_path / "public", tmp_path / "clean"
-    build(small.db, out)
+    out, clean, memory = tmp_path / "public", tmp_path / "clean", tmp_path / "memory.db"
+    build(small.db, out, memory=memory)
     old = (out / "current.json").read_bytes()
     small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
     written = len(build(small.db, clean).written)
@@ -166,7 +244,7 @@ def test_a_kill_leaves_a_current_that_is_whole(left: int | str, small: Store, re
     # The last three to be renamed are files.json, then the digest, then current.json.
     renames = {"manifest": changed - 3, "digest": changed - 2, "current": changed - 1}.get(str(left), left)
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path / "data"), str(out), str(renames)],
+        [sys.executable, "-c", KILLED, str(tmp_path / "data"), str(out), str(renames), str(memory)],
         check=False,
         env=dict(os.environ),
     )
@@ -174,7 +252,7 @@ def test_a_kill_leaves_a_current_that_is_whole(left: int | str, small: Store, re
     assert (out / "current.json").read_bytes() == old
     # Between the last two renames nothing can stop but a kill at that very step: only there do the two disagree.
     assert verifies(out) == (left != "current")
-    build(small.db, out)
+    build(small.db, out, memory=memory)
     assert tree(out) == tree(clean)
     assert verifies(out)
 
