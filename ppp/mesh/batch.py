@@ -4,11 +4,13 @@ Its name is its hash, its node is accepted, its signature is that node's, its fo
 node's own, and its logs are the ones that they name.
 """
 
+import zlib
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from ppp.ledger.batches import batch_order
 from ppp.mesh.node import is_node_id
 from ppp.mesh.node import verify as verify_signature
 from ppp.mesh.untrusted import canonical_bytes, check_schema, control_characters, parse_unchecked, refuse
@@ -21,6 +23,8 @@ MAX_LOG_BYTES: Final = 5 * 1024 * 1024
 #: How far ahead another machine's clock may be.
 CLOCK_TOLERANCE_S: Final = 3600
 
+#: Of zlib: a gzip stream and nothing else.
+_GZIP: Final = 16 + zlib.MAX_WBITS
 _SCHEMA: Final = "site/schemas/batch.schema.json"
 
 
@@ -40,6 +44,21 @@ class Unpinned:
     """A batch of a node that is not accepted here: nothing to blame its bearer for."""
 
     node: str
+
+
+def unpacked(data: bytes, *, batch_id: str) -> bytes:
+    """Give the bytes of a batch from their gzip; raise `RefusedError` if it is none, or holds more than a batch may."""
+    what = f"batch {batch_id}"
+    stream = zlib.decompressobj(_GZIP)
+    try:
+        held = stream.decompress(data, MAX_BATCH_BYTES + 1)
+    except zlib.error as error:
+        refuse(what, f"it is no gzip: {error}")
+    if len(held) > MAX_BATCH_BYTES:
+        refuse(what, f"it unpacks to more than {MAX_BATCH_BYTES:,} bytes")
+    if not stream.eof or stream.unused_data:
+        refuse(what, "its gzip is cut short, or something follows it")
+    return held
 
 
 def verify(data: bytes, signature: str, *, batch_id: str, accepted: Container[str], now: int) -> Batch | Unpinned:
@@ -84,9 +103,8 @@ def _mistakes(document: Mapping[str, Json], records: tuple[Record, ...], now: in
             yield f"records[{number}] was observed in the future, at {record.observed_at}"
         if record.to_json() != row:
             yield f"records[{number}] is not in normal form"
-    ids = [record.id for record in records]
-    if any(one >= other for one, other in pairwise(ids)):
-        yield "its records are not sorted by id, or one stands twice"
+    if any(one >= other for one, other in pairwise(map(batch_order, records))):
+        yield "its records are not in order, or one stands twice"
     yield from _log_mistakes(document["logs"], {record.log_sha256 for record in records if record.log_sha256})
 
 

@@ -95,7 +95,9 @@ def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _body(response: requests.Response, url: str, *, max_bytes: int, deadline: float) -> bytes:
     if response.status_code != _OK:
         raise PeerError(f"{plain(url)} answered {response.status_code}", hint=_HINT)
-    if response.headers.get("Content-Encoding", "identity") != "identity":
+    # A server may call a file that is a gzip itself encoded so: its bytes are the file all the same.
+    itself = {"identity", "gzip", "x-gzip"} if urlsplit(url).path.endswith(".gz") else {"identity"}
+    if response.headers.get("Content-Encoding", "identity") not in itself:
         raise PeerError(f"{plain(url)} came compressed", hint="its server must send files as they are")
     body = bytearray()
     # read1 gives what is there already, so that a server which trickles meets the deadline all the same.

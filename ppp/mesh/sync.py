@@ -11,7 +11,7 @@ from ppp.ledger.batches import holds_batch, root
 from ppp.ledger.peers import Peer, note_statement, note_synced, note_trouble, peers
 from ppp.ledger.statements import Fork, keep_forks
 from ppp.ledger.store import Store
-from ppp.mesh.batch import MAX_BATCH_BYTES, Batch, Unpinned, verify
+from ppp.mesh.batch import MAX_BATCH_BYTES, Batch, Unpinned, unpacked, verify
 from ppp.mesh.fetch import Fetcher
 from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_files, read_list
 from ppp.mesh.merge import merge
@@ -141,11 +141,13 @@ def _batch(
     accepted: Container[str],
     now: int,
 ) -> Batch | Unpinned:
-    path, beside = f"batches/{batch_id}.json", f"batches/{batch_id}.sig"
+    path, beside = f"batches/{batch_id}.json.gz", f"batches/{batch_id}.sig"
     if files[path].size > MAX_BATCH_BYTES:
         refuse(path, f"it is larger than {MAX_BATCH_BYTES:,} bytes")
     data = fetch.get(f"{peer.url}{path}", max_bytes=files[path].size)
     signature = fetch.get(f"{peer.url}{beside}", max_bytes=SIGNATURE_BYTES)
-    if sha256_hex(signature) != files[beside].sha256:
-        refuse(beside, "it is not the file that the peer's statement vouches for")
+    for name, held in ((path, data), (beside, signature)):
+        if sha256_hex(held) != files[name].sha256:
+            refuse(name, "it is not the file that the peer's statement vouches for")
+    data = unpacked(data, batch_id=batch_id)
     return verify(data, signature.decode("ascii", "replace").strip(), batch_id=batch_id, accepted=accepted, now=now)

@@ -124,11 +124,14 @@ def check_statement(path: Path, *, nodes: Collection[str], now: int) -> str:
 
 
 def check_batch(path: Path, *, nodes: Collection[str], now: int) -> str:
-    """Check a batch by its name, its form, its records, their logs, and the signature beside it."""
+    """Check a batch, packed or not, by its name, its form, its records, their logs, and the signature beside it."""
+    name = path.name.partition(".")[0]
     data = read(path, most=batches.MAX_BATCH_BYTES)
-    signature = read(path.with_suffix(".sig"), most=SIGNATURE_BYTES).decode("ascii", "replace").strip()
+    if path.suffix == ".gz":
+        data = batches.unpacked(data, batch_id=name)
+    signature = read(path.with_name(f"{name}.sig"), most=SIGNATURE_BYTES).decode("ascii", "replace").strip()
     node = str(parse_unchecked(data, what="batch", max_bytes=batches.MAX_BATCH_BYTES).get("node"))
-    verified = batches.verify(data, signature, batch_id=path.stem, accepted=nodes or {node}, now=now)
+    verified = batches.verify(data, signature, batch_id=name, accepted=nodes or {node}, now=now)
     if isinstance(verified, batches.Unpinned):
         fail(f"it is of node {node}")
     return f"batch of {len(verified.records)} records, signed by node {node}"

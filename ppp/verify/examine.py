@@ -52,7 +52,7 @@ def _things(folder: Path) -> Iterator[Path]:
     for name in ("statement.json", f"{FOLDER}/index.json"):
         if (folder / name).exists():
             yield folder / name
-    for pattern in ("batches/*.json", f"{FOLDER}/*.db", f"{FOLDER}/*.db.gz"):
+    for pattern in ("batches/*.json.gz", f"{FOLDER}/*.db", f"{FOLDER}/*.db.gz"):
         yield from sorted(folder.glob(pattern))
 
 
@@ -78,8 +78,9 @@ def _told(path: Path, asked: Asked) -> str:
             return _database(path, vouched=vouched)
         case name if name.endswith(".db.gz"):
             return _zipped(path)
-        case name if name.endswith(".sig"):
-            return documents.check_batch(path.with_suffix(".json"), nodes=asked.nodes, now=asked.now)
+        case name if name.endswith((".sig", ".json.gz")):
+            batch = path.with_name(f"{name.partition('.')[0]}.json.gz")
+            return documents.check_batch(batch, nodes=asked.nodes, now=asked.now)
         case name if name.endswith(".json"):
             return _document(path, asked, vouched=vouched)
     return _listed(path, vouched=vouched)

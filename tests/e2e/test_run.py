@@ -183,8 +183,8 @@ def flip(path: Path, at: int) -> None:
 def test_what_was_tampered_with_is_refused(nodes: tuple[Node, Node]) -> None:
     ours, theirs = nodes
     before, held = ours.current, ours.program.query(CONTENT)
-    (batch,) = (theirs.program.data / "public" / "batches").glob("*.json")
-    signature, files = batch.with_suffix(".sig"), batch.parents[1] / "files.json"
+    (batch,) = (theirs.program.data / "public" / "batches").glob("*.json.gz")
+    signature, files = batch.with_name(f"{batch.name.partition('.')[0]}.sig"), batch.parents[1] / "files.json"
 
     def refuses(*words: str) -> None:
         done = ours.sync()

@@ -1,5 +1,6 @@
 """Batches: sealed once, rebuilt byte for byte."""
 
+import gzip
 import json
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from ppp.ledger.batches import (
     SEALED_BYTES,
     add_batch,
     batch_bytes,
-    batch_files,
+    batch_contents,
     batches,
     encode,
     holds_batch,
@@ -44,8 +45,10 @@ def test_a_batch_is_canonical_json_named_by_its_hash(store: Store, record: MakeR
     assert canonical(document) == data
     assert schema_mistakes("site/schemas/batch.schema.json", document) == []
     assert document["logs"] == {sha256_hex(log.encode()): log}
-    ids = [sha256_hex(canonical(row)) for row in document["records"]]
-    assert ids == sorted(ids)
+    places = [
+        (row["package"], row["version"], row["environment"], sha256_hex(canonical(row))) for row in document["records"]
+    ]
+    assert places == sorted(places)
     (kept,) = batches(store.db)
     assert (kept.id, kept.node, kept.signature, kept.records) == (batch_id, NODE, sign(data), 2)
     assert holds_batch(store.db, batch_id)
@@ -86,7 +89,7 @@ def test_great_logs_make_several_batches(store: Store, record: MakeRecord) -> No
         store.add_record(record(f"package-{log[0]}", log_sha256=sha256_hex(log.encode())), log)
     seal(store, node=NODE, sign=sign)
     assert sorted(b.records for b in batches(store.db)) == [1, 2]
-    assert max(len(data) for _, data in batch_files(store.db)) <= SEALED_BYTES
+    assert max(len(batch_bytes(store.db, b.id)) for b in batches(store.db)) <= SEALED_BYTES
 
 
 def test_the_schema_takes_as_many_records_as_are_sealed() -> None:
@@ -114,10 +117,10 @@ def test_files_are_given_as_they_are_published(store: Store, record: MakeRecord)
     store.add_record(record())
     (batch_id,) = seal(store, node=NODE, sign=sign)
     data = batch_bytes(store.db, batch_id)
-    assert list(batch_files(store.db)) == [
-        (f"batches/{batch_id}.json", data),
-        (f"batches/{batch_id}.sig", f"{sign(data)}\n".encode()),
-    ]
+    packed, signature = batch_contents(store.db, batch_id)
+    assert packed[0] == f"batches/{batch_id}.json.gz"
+    assert gzip.decompress(packed[1]) == data
+    assert signature == (f"batches/{batch_id}.sig", f"{sign(data)}\n".encode())
 
 
 def test_a_batch_that_cannot_be_rebuilt_is_told(store: Store, record: MakeRecord) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from ppp.ledger.batches import batch_files, root, seal
+from ppp.ledger.batches import batch_contents, batch_order, batches, packed, root, seal
 from ppp.ledger.peers import Peer
 from ppp.ledger.statements import statement_files
 from ppp.ledger.store import Store
@@ -66,7 +66,7 @@ class Node:
     def publish(self, **extra: bytes) -> None:
         """Seal, and lay out the web root with its list of files and a statement on it."""
         seal(self.store, node=self.key.id, sign=self.key.sign)
-        self.lay_out({**dict(batch_files(self.store.db)), **{name.replace("__", "/"): b for name, b in extra.items()}})
+        self.lay_out({**self.batches(), **{name.replace("__", "/"): b for name, b in extra.items()}})
 
     def lay_out(self, files: dict[str, bytes], listing: bytes | None = None) -> None:
         """Publish these files with a statement that vouches for them, whatever they are."""
@@ -88,6 +88,11 @@ class Node:
         for path, data in {**files, "files.json": listing, **dict(statement_files(self.store.db))}.items():
             self.web.files[self.url + path] = data
 
+    def batches(self) -> dict[str, bytes]:
+        """Give the files of every batch that it holds."""
+        db = self.store.db
+        return {path: data for batch in batches(db) for path, data in batch_contents(db, batch.id)}
+
     def batch(self, document: dict[str, Any], *, key: NodeKey | None = None) -> str:
         """Publish one batch of any content, signed and vouched for; give its id."""
         data = canonical(document)
@@ -95,7 +100,9 @@ class Node:
 
     def raw_batch(self, data: bytes, signature: str) -> str:
         batch_id = sha256_hex(data)
-        self.lay_out({f"batches/{batch_id}.json": data, f"batches/{batch_id}.sig": f"{signature}\n".encode()})
+        self.lay_out(
+            {f"batches/{batch_id}.json.gz": packed(data), f"batches/{batch_id}.sig": f"{signature}\n".encode()}
+        )
         return batch_id
 
     def statement(self, **changes: object) -> bytes:
@@ -131,7 +138,7 @@ def batch_document(record: Callable[..., Record]) -> Callable[..., dict[str, Any
 
     def make(key: NodeKey, *packages: str, **changes: object) -> dict[str, Any]:
         records = [record(package, node=key.id, **changes) for package in packages or ("alpha", "beta")]
-        rows = [r.to_json() for r in sorted(records, key=lambda r: r.id)]
+        rows = [r.to_json() for r in sorted(records, key=batch_order)]
         return {"schema": "ppp-batch-1", "node": key.id, "records": rows, "logs": {}}
 
     return make

@@ -155,7 +155,7 @@ def test_another_form_of_the_same_is_refused(batch_document: Callable[..., Docum
 def test_records_out_of_order_or_twice_are_refused(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY)
     for rows in (document["records"][::-1], [document["records"][0]] * 2):
-        with pytest.raises(RefusedError, match="not sorted by id, or one stands twice"):
+        with pytest.raises(RefusedError, match="not in order, or one stands twice"):
             verified(canonical({**document, "records": rows}))
 
 

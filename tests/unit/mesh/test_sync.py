@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ppp.ledger.batches import batch_files, batches, root
+from ppp.ledger.batches import batches, packed, root
 from ppp.ledger.peers import Peer, peers
 from ppp.ledger.statements import forks
+from ppp.mesh.batch import MAX_BATCH_BYTES
 from ppp.mesh.statement import LIFE_S
 from ppp.mesh.sync import SyncFailure, SyncReport, sync, sync_all
 from ppp.model.errors import PeerError, RefusedError
@@ -71,7 +72,7 @@ def test_a_second_time_nothing_comes_over_and_no_batch_is_asked_for(pair: tuple[
 
 def test_batches_are_found_through_the_lists_that_files_json_names(pair: tuple[Node, Node]) -> None:
     here, there = pair
-    files = dict(batch_files(there.store.db))
+    files = there.batches()
     rows = sorted([path, len(data), sha256_hex(data)] for path, data in files.items())
     held = json.dumps({"schema": "ppp-files-1", "files": rows}).encode()
     named = [["files/batches.json", len(held), sha256_hex(held)], ["files/packages.json", 7, "ab" * 32]]
@@ -266,7 +267,7 @@ def test_a_list_of_files_with_a_doubled_key_is_refused(pair: tuple[Node, Node]) 
 def test_a_batch_that_claims_too_much_is_not_fetched(pair: tuple[Node, Node]) -> None:
     here, there = pair
     digest = "ab" * 32
-    rows = [[f"batches/{digest}.json", 1 << 40, digest], [f"batches/{digest}.sig", 129, digest]]
+    rows = [[f"batches/{digest}.json.gz", 1 << 40, digest], [f"batches/{digest}.sig", 129, digest]]
     there.lay_out({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
     refused(here, there, "larger than 67,108,864 bytes")
     assert not any("batches/" in url for url in here.web.asked)
@@ -282,22 +283,45 @@ def the_batch(there: Node) -> str:
 
 def test_a_batch_with_a_flipped_byte_is_refused(pair: tuple[Node, Node]) -> None:
     here, there = pair
-    url = f"{the_batch(there)}.json"
-    here.web.files[url] = here.web.files[url].replace(b"alpha", b"alphb", 1)
-    refused(here, there, "its bytes hash to")
+    url = f"{the_batch(there)}.json.gz"
+    data = bytearray(here.web.files[url])
+    data[len(data) // 2] ^= 1
+    here.web.files[url] = bytes(data)
+    refused(here, there, "not the file that the peer's statement vouches for")
 
 
 def test_a_batch_larger_than_listed_is_refused(pair: tuple[Node, Node]) -> None:
     here, there = pair
-    here.web.files[f"{the_batch(there)}.json"] += b" "
+    here.web.files[f"{the_batch(there)}.json.gz"] += b" "
     refused(here, there, "larger than")
 
 
 def test_a_batch_cut_short_is_refused(pair: tuple[Node, Node]) -> None:
     here, there = pair
-    url = f"{the_batch(there)}.json"
+    url = f"{the_batch(there)}.json.gz"
     here.web.files[url] = here.web.files[url][:-1]
-    refused(here, there, "its bytes hash to")
+    refused(here, there, "not the file that the peer's statement vouches for")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda data: packed(data)[:-1], "cut short"),
+        (lambda data: packed(data) + b"more", "something follows it"),
+        (lambda data: packed(data) * 2, "something follows it"),
+        (lambda data: data, "no gzip"),
+        (lambda data: packed(data.replace(b"gamma", b"gamme")), "its bytes hash to"),
+        (lambda _: packed(bytes(MAX_BATCH_BYTES + 1)), "unpacks to more than 67,108,864 bytes"),
+    ],
+)
+def test_a_batch_that_does_not_unpack_is_refused(
+    pair: tuple[Node, Node], batch_document: MakeDocument, spoil: Callable[[bytes], bytes], reason: str
+) -> None:
+    here, there = pair
+    data = canonical(batch_document(there.key, "gamma"))
+    name, signature = f"batches/{sha256_hex(data)}", there.key.sign(data)
+    there.lay_out({f"{name}.json.gz": spoil(data), f"{name}.sig": f"{signature}\n".encode()})
+    refused(here, there, reason)
 
 
 @pytest.mark.parametrize("signature", [b"", b"00" * 64 + b"\n", b"\xff" * 129])
@@ -370,7 +394,7 @@ def test_good_batches_before_a_bad_one_stay(pair: tuple[Node, Node], batch_docum
     for data in map(canonical, documents):
         batch_id = sha256_hex(data)
         signature = "00" * 64 if batch_id == ids[2] else there.key.sign(data)
-        files |= {f"batches/{batch_id}.json": data, f"batches/{batch_id}.sig": f"{signature}\n".encode()}
+        files |= {f"batches/{batch_id}.json.gz": packed(data), f"batches/{batch_id}.sig": f"{signature}\n".encode()}
     there.lay_out(files)
     with pytest.raises(RefusedError, match=f"batch {ids[2]} refused: its signature"):
         synced(here, there)

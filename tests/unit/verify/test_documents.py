@@ -1,5 +1,6 @@
 """The published documents and pages: what was built and signed holds, and whatever is changed is told."""
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def test_a_folder_holds_in_all_its_parts(public: Path) -> None:
     assert f"of node {KEY.id}, of 9 records" in told["statement.json"]
     assert told["index.json"] == "a list of 2 snapshots, each of them there with its size and sha256"
     assert told["window.db.gz"] == "window.db, compressed"
-    batch = next((public / "batches").glob("*.json"))
+    batch = next((public / "batches").glob("*.json.gz"))
     assert told[batch.name] == f"batch of 9 records, signed by node {KEY.id}"
     assert len(found) == 9
     assert [each.holds for each in judged(public.parent)] == [True] * 10, "with the ledger, of the data folder"
@@ -135,12 +136,16 @@ def test_a_statement_is_one_nodes_word(public: Path, tmp_path: Path) -> None:
 
 
 def test_a_batch_is_its_nodes(public: Path) -> None:
-    batch = next((public / "batches").glob("*.json"))
+    batch = next((public / "batches").glob("*.json.gz"))
     assert "it is of node" in fails(batch, "ab" * 32)
-    batch.with_suffix(".sig").write_text("0" * 128)
-    assert "its signature is not that of node" in fails(batch)
-    assert "its signature is not that of node" in fails(batch.with_suffix(".sig"))
-    batch.write_bytes(batch.read_bytes().replace(b'"PASS"', b'"FAIL"', 1))
+    signature = batch.with_name(f"{batch.name.partition('.')[0]}.sig")
+    plain = batch.with_suffix("")
+    plain.write_bytes(gzip.decompress(batch.read_bytes()))
+    assert [found.holds for found in judged(plain)] == [True]
+    signature.write_text("0" * 128)
+    for path in (batch, plain, signature):
+        assert "its signature is not that of node" in fails(path)
+    batch.write_bytes(gzip.compress(plain.read_bytes().replace(b'"PASS"', b'"FAIL"', 1)))
     assert "its bytes hash to" in fails(batch)
 
 
