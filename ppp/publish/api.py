@@ -1,6 +1,6 @@
 """`/api/v1/`: everything that a package's page shows, as data; and the index that names every file of the kind.
 
-Sets that several cells share (files, images, modules, what was installed, nodes) stand once, and cells point at them.
+What several cells share (runs, files, images, modules, what was installed) stands once, and cells point at it.
 What a cell has none of is left out of it: there is one such file for every package.
 """
 
@@ -11,16 +11,18 @@ from typing import Final
 
 from ppp.ledger.published import Counts
 from ppp.model.matrix import Environment
-from ppp.model.record import Json, Result
+from ppp.model.record import PHASES, Json, Record, Result
 from ppp.publish.documents import document_bytes
 from ppp.publish.kinds import TOLD, FindingKind
-from ppp.publish.package import Observed, last_passed, reproduce
+from ppp.publish.observed import Observed
+from ppp.publish.package import last_passed, reproduce
 from ppp.publish.part import Affected, Held, Part, since_of
 
 PACKAGE_SCHEMA: Final = "ppp-package-1"
 INDEX_SCHEMA: Final = "ppp-api-1"
 #: Releases whose tallies are told; the rest stands in the ledger.
 HISTORY: Final = 100
+_RUN: Final = ("arch", "network", "pip_version", "standin", "node")
 
 #: Every file for programs: its path, its schema if it is one of ours, and what it is.
 FILES: Final = (
@@ -66,11 +68,11 @@ def package_file(held: Held, part: Part, environments: Sequence[Environment]) ->
     """`/api/v1/p/<package>.json`: the newest release's cells, where each environment last worked, the history."""
     order = {environment.id: place for place, environment in enumerate(environments)}
     newest = sorted(held.newest, key=lambda o: order[o.record.environment])
-    shared = _Shared(newest)
-    since = since_of(held.changes)
+    shared, since = _Shared(), since_of(held.changes)
+    cells = [_cell(held, o, shared, since) for o in newest]
     history = [
-        {"version": release.version, "results": _tally(cells)}
-        for release, cells in groupby(held.observed, key=lambda o: o.record.release)
+        {"version": release.version, "results": _tally(observed)}
+        for release, observed in groupby(held.observed, key=lambda o: o.record.release)
     ]
     document = {
         "schema": PACKAGE_SCHEMA,
@@ -79,9 +81,9 @@ def package_file(held: Held, part: Part, environments: Sequence[Environment]) ->
         "as_of": held.as_of,
         "results": {str(result): count for result, count in part.tally},
         "findings": [str(kind) for kind in part.found],
-        "cells": [_cell(held, o, shared, since) for o in newest],
+        "cells": cells,
         "worked": dict(sorted(last_passed(held.observed).items(), key=lambda item: order[item[0]])),
-        "reproduce": reproduce(newest[0].record).replace(newest[0].record.environment, "{environment}", 1),
+        "reproduce": reproduce(newest[0].record.release, "{environment}"),
         **shared.lists,
         "history": history[:HISTORY],
         "releases": len(history),
@@ -92,25 +94,13 @@ def package_file(held: Held, part: Part, environments: Sequence[Environment]) ->
 class _Shared:
     """What several cells have alike, each once in the order in which cells first name it."""
 
-    def __init__(self, cells: Iterable[Observed]) -> None:
+    def __init__(self) -> None:
         self._places: dict[str, dict[Hashable, int]] = {
-            name: {} for name in ("files", "images", "imports", "installed", "nodes")
-        }
-        for o in cells:
-            self.places(o)
-
-    def places(self, o: Observed) -> dict[str, int | None]:
-        """Give where a cell's sets stand in their lists; None for what it has none of."""
-        record = o.record
-        return {
-            "file": self._place("files", record.file),
-            "image": self._place("images", record.image_digest),
-            "imports": self._place("imports", record.imports),
-            "installed": self._place("installed", record.installed),
-            "node": self._place("nodes", record.node),
+            name: {} for name in ("runs", "files", "images", "imports", "installed")
         }
 
-    def _place(self, name: str, value: Hashable) -> int | None:
+    def place(self, name: str, value: Hashable) -> int | None:
+        """Give where a value stands in its list; None for none."""
         held = self._places[name]
         return held.setdefault(value, len(held)) if value else None
 
@@ -123,36 +113,50 @@ class _Shared:
             "images": [*held["images"]],
             "imports": [[*names] for names in held["imports"]],  # type: ignore[misc]
             "installed": [[[i.name, i.version, i.sha256] for i in one] for one in held["installed"]],  # type: ignore[attr-defined]
-            "nodes": [*held["nodes"]],
+            "runs": [dict(zip(_RUN, run, strict=True)) for run in held["runs"]],  # type: ignore[call-overload]
         }
 
 
-def _cell(held: Held, o: Observed, shared: _Shared, since: Mapping[tuple[str, str], int]) -> dict[str, Json]:
-    told = _told(held, o, shared, since)
-    return {name: value for name, value in told.items() if value is not None and value != {}}
-
-
-def _told(held: Held, o: Observed, shared: _Shared, since: Mapping[tuple[str, str], int]) -> dict[str, Json]:
+def _cell(held: Held, o: Observed, shared: _Shared, changed: Mapping[tuple[str, str], int]) -> dict[str, Json]:
     record = o.record
     cell = (record.release.version, record.environment)
-    data = record.to_json()
-    same = (
-        "environment", "result", "observed_at", "arch", "python", "standin", "network", "pip_version", "duration_ms",
-        "bytes", "grounds", "cause", "detail", "log_sha256",
-    )  # fmt: skip
-    return {
-        **{name: data[name] for name in same},
-        "outcomes": [str(outcome) for outcome in record.outcomes],
+    since = changed.get(cell, record.observed_at)
+    told: dict[str, Json | None] = {
+        "environment": record.environment,
+        "result": record.result,
+        "phases": _phases(record),
         "phase": record.failed_phase,
+        "cause": record.cause,
         "blame": o.judgement.blame,
         "blamed_by": o.judgement.by,
-        "since": since.get(cell, record.observed_at),
+        "detail": record.detail,
+        "observed_at": record.observed_at,
+        "since": since if since != record.observed_at else None,
         "record": held.ids[cell],
         "agreeing": o.agreement.agreeing,
         "of_nodes": o.agreement.nodes,
         "records": o.agreement.records,
-        **shared.places(o),
+        "python": record.python,
+        "grounds": record.grounds or None,
+        "log_sha256": record.log_sha256,
+        "run": shared.place("runs", (record.arch, record.network, record.pip_version, record.standin, record.node)),
+        "file": shared.place("files", record.file),
+        "image": shared.place("images", record.image_digest),
+        "imports": shared.place("imports", record.imports),
+        "installed": shared.place("installed", record.installed),
     }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _phases(record: Record) -> list[Json]:
+    took, received = record.duration_ms, record.bytes
+    rows: list[Json] = []
+    for phase, outcome in zip(PHASES, record.outcomes, strict=True):
+        if phase in received:
+            rows.append([outcome, took.get(phase), received[phase]])
+        else:
+            rows.append([outcome, took[phase]] if phase in took else [outcome])
+    return rows
 
 
 def _tally(cells: Iterable[Observed]) -> dict[str, int]:

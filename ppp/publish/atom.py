@@ -26,7 +26,8 @@ def atom(feed: Feed, *, path: str, base_url: str) -> bytes:
         _add(element, "updated", text.iso(entry.updated))
         # As text: no reader takes it for markup.
         _add(element, "content", "\n".join(entry.lines)).set("type", "text")
-    ET.indent(root, " ")
+    for child in root:
+        child.tail = "\n"
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 

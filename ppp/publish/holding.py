@@ -20,7 +20,7 @@ from ppp.model.record import (
     Result,
 )
 from ppp.model.release import Release
-from ppp.publish.package import Observed
+from ppp.publish.observed import Observed
 from ppp.publish.part import Held
 
 #: In the order in which `_record` takes them apart.
@@ -34,6 +34,7 @@ _THIN: Final = 14
 _OUTCOMES: Final = {str(outcome): outcome for outcome in Outcome}
 _RESULTS: Final = {str(result): result for result in Result}
 _BLAMES: Final[dict[str | None, Blame | None]] = {None: None, **{str(blame): blame for blame in Blame}}
+_NETWORKS: Final = {str(network): network for network in Network}
 _NO_JUDGEMENT: Final = Judgement(blame=None, by=None)
 
 
@@ -55,7 +56,7 @@ def held(db: Database, package: str) -> Held:
     }
     releases = {version: Release(package=package, version=version) for version, _ in current}
     chosen = set(current.values())
-    texts: dict[str, Any] = {}
+    texts: dict[Any, Any] = {}
     records = {row[0]: _record(row, releases[row[1]], texts) for row in rows if row[0] in chosen}
     agreements = _agreements(rows, {cell: records[record].result for cell, record in current.items()})
     judged = _judged(records.values())
@@ -70,14 +71,17 @@ def held(db: Database, package: str) -> Held:
     )
 
 
-def _record(row: tuple[Any, ...], release: Release, texts: dict[str, Any]) -> Record:
+def _record(row: tuple[Any, ...], release: Release, texts: dict[Any, Any]) -> Record:
     (_, _, environment, result, p1, p2, p3, p4, observed_at, node, cause, blame, detail, standin) = row[:_THIN]
     (arch, python, image, network, pip, filename, sha256, size, imports, installed, grounds, log) = row[_THIN:26]
-    # The cells of a release mostly share what they import and what they installed.
+    (ms0, ms1, ms2, ms3, bytes0, bytes1, bytes2, bytes3) = row[26:]
+    # The cells of a release mostly share what they import, what they installed, and the file.
     if imports not in texts:
         texts[imports] = tuple(json.loads(imports))
     if installed not in texts:
         texts[installed] = tuple(Installed(name=n, version=v, sha256=h) for n, v, h in json.loads(installed))
+    if (file := texts.get((filename, sha256, size))) is None and filename is not None:
+        file = texts[filename, sha256, size] = DistributionFile(filename=filename, sha256=sha256, size=size)
     return Record(
         release=release,
         environment=environment,
@@ -89,19 +93,23 @@ def _record(row: tuple[Any, ...], release: Release, texts: dict[str, Any]) -> Re
         python=python,
         image_digest=image,
         standin=bool(standin),
-        network=Network(network),
+        network=_NETWORKS[network],
         pip_version=pip,
-        file=None if filename is None else DistributionFile(filename=filename, sha256=sha256, size=size),
+        file=file,
         imports=texts[imports],
         installed=texts[installed],
-        duration_ms={p: ms for p, ms in zip(PHASES, row[26:30], strict=True) if ms is not None},
-        bytes={p: count for p, count in zip(PHASES, row[30:34], strict=True) if count is not None},
+        duration_ms=_by_phase(ms0, ms1, ms2, ms3),
+        bytes=_by_phase(bytes0, bytes1, bytes2, bytes3),
         grounds={} if grounds == "{}" else {Phase(p): ground for p, ground in json.loads(grounds).items()},
         cause=cause,
         blame=_BLAMES[blame],
         detail=detail,
         log_sha256=log,
     )
+
+
+def _by_phase(*counts: int | None) -> dict[Phase, int]:
+    return {phase: count for phase, count in zip(PHASES, counts, strict=True) if count is not None}
 
 
 def _judged(records: Iterable[Record]) -> dict[tuple[str, str], Judgement]:

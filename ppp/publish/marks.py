@@ -3,19 +3,22 @@
 Each gives markup that is whole and escaped, from the same words always the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import repeat
 from typing import Final
 
 from markupsafe import Markup, escape
 
 from ppp.check.causes import causes
-from ppp.model.judge import Judgement
-from ppp.model.record import PHASES, Record, Result
+from ppp.model.record import PHASES, Outcome, Record, Result
 from ppp.publish import text
+from ppp.publish.observed import Cells, Observed
 
 #: A result is told by word, glyph and pattern (the pattern is the style's); a cell without one was not checked.
 GLYPHS: Final = {Result.PASS: "✓", Result.FAIL: "✗", Result.TIMEOUT: "◷", Result.ERROR: "▲", Result.NA: "–"}  # noqa: RUF001 - a dash that is wide on purpose
+#: Where there is nothing to tell.
+NONE: Final = "–"  # noqa: RUF001 - a dash that is wide on purpose
 #: Characters of detail that a cell of a matrix has room for.
 CELL_DETAIL: Final = 160
 #: How many different ones are remembered of what strangers name.
@@ -46,6 +49,12 @@ def when(epoch_s: int) -> Markup:
     return Markup(f'<time datetime="{text.iso(epoch_s)}">{text.moment(epoch_s)}</time>')  # noqa: S704
 
 
+@lru_cache(_REMEMBERED)
+def briefly(epoch_s: int) -> Markup:
+    """Give a moment in UTC as a person and as a program read it at once."""
+    return Markup(f"<time>{text.moment(epoch_s).removesuffix(' UTC')}Z</time>")  # noqa: S704 - a number
+
+
 @cache
 def standin() -> Markup:
     """Give the mark of a cell that ran on a stand-in."""
@@ -67,45 +76,90 @@ def why(name: str, root: str) -> Markup:
 
 
 @lru_cache(_REMEMBERED)
-def _plain(result: Result, platform: str) -> Markup:
-    return Markup(f'<td class="{result.lower()}" data-e="{escape(platform)}">{word(result)}</td>')  # noqa: S704
+def _plain(result: Result, platform: str) -> str:
+    return f'<td class="{result.lower()}" data-e="{escape(platform)}">{word(result)}</td>'
 
 
-def cell(record: Record, judgement: Judgement, platform: str, *, full: bool, root: str) -> Markup:
-    """Give a cell of a release's matrix; in full it tells the detail, and leads to why it is so."""
+def matrix(platforms: Sequence[str], rows: Iterable[tuple[str, Cells]], root: str) -> Markup:
+    """Give the rows of a release's matrix: a Python each, with a cell for each platform."""
+    return Markup("\n").join(
+        Markup(f'<tr><th scope="row">{escape(python)}</th>{"".join(map(_cell, cells, platforms, repeat(root)))}</tr>')  # noqa: S704 - escaped
+        for python, cells in rows
+    )
+
+
+def _cell(o: Observed | None, platform: str, root: str) -> str:
+    # In full: it tells the detail, and leads to why it is so.
+    if o is None:
+        return '<td class="none">· not checked</td>'
+    record = o.record
     phase = record.failed_phase
-    if (
-        phase is None
-        and not (record.cause or record.standin or (full and record.detail))
-        and not (full and record.result is not Result.PASS)
-    ):
+    if record.result is Result.PASS and phase is None and not (record.cause or record.standin or record.detail):
         return _plain(record.result, platform)
     told = word(record.result)
-    if full and record.result is not Result.PASS:
+    if record.result is not Result.PASS:
         told = Markup(f'<a href="#{escape(record.environment)}">{told}</a>')  # noqa: S704 - escaped, as below
     if record.standin:
         told += standin()
     if phase or record.cause:
         at = f"at {phase}" if phase else ""
         because = f" {why(record.cause, root)}" if record.cause else ""
-        blame = f' <span class="quiet">{judgement.blame}</span>' if judgement.blame else ""
+        blame = f' <span class="quiet">{o.judgement.blame}</span>' if o.judgement.blame else ""
         told += Markup(f'<span class="because">{at}{because}{blame}</span>')  # noqa: S704
-    if full and record.detail:
+    if record.detail:
         told += Markup(f'<span class="detail">{escape(text.line(record.detail, CELL_DETAIL))}</span>')  # noqa: S704
-    return Markup(f'<td class="{record.result.lower()}" data-e="{escape(platform)}">{told}</td>')  # noqa: S704
+    return f'<td class="{record.result.lower()}" data-e="{escape(platform)}">{told}</td>'
 
 
-def phases(record: Record) -> Markup:
-    """Give a cell for each phase of a record: what it came to, how long it took and what it received."""
+def release(version: str, cells: Cells, root: str) -> Markup:
+    """Give a line of the releases before: a word for each environment, and why if it is not `PASS`.
+
+    The glyph is the style's, as there may be sixty of them.
+    """
+    name = escape(version)
+    told = "".join(
+        '<td class="none">·</td>' if o is None else _brief(o.record.result, o.record.cause, o.record.standin, root)
+        for o in cells
+    )
+    return Markup(f'<tr id="v{name}"><th scope="row">{name}</th>{told}</tr>')  # noqa: S704 - escaped
+
+
+@lru_cache(_REMEMBERED)
+def _brief(result: Result, cause_: str | None, is_standin: bool, root: str) -> str:  # noqa: FBT001 - a mark that is there or not
+    mark = standin() if is_standin else ""
+    because = f" {why(cause_, root)}" if cause_ else ""
+    return f'<td class="{result.lower()}">{result}{mark}{because}</td>'
+
+
+def timings(cells: Iterable[Observed], worked: Mapping[str, str | None]) -> Markup:
+    """Give a row for each cell: its phases, which version last passed there, on what, when, and who agrees."""
+    return Markup("\n".join(_timing(o, worked[o.record.environment]) for o in cells))  # noqa: S704 - escaped
+
+
+def _timing(o: Observed, worked: str | None) -> str:
+    record, agreement = o.record, o.agreement
+    records = f" <small>{agreement.records} records</small>" if agreement.records > 1 else ""
+    told = (
+        _phases(record),
+        f"<td>{escape(worked or NONE)}</td>",
+        f"<td>{escape(record.python or NONE)} <small>{escape(record.arch)}</small></td>",
+        f"<td>{briefly(record.observed_at)}</td>",
+        f"<td>{agreement.agreeing} of {agreement.nodes}{records}</td>",
+    )
+    return f'<tr><th scope="row">{escape(record.environment)}</th>{"".join(told)}</tr>'
+
+
+def _phases(record: Record) -> str:
+    # What each came to, how long it took and what it received.
     shown = []
     for phase, outcome in zip(PHASES, record.outcomes, strict=True):
         took = record.duration_ms.get(phase)
-        received = record.bytes.get(phase)
-        more = "" if took is None else _cost(took, received or 0)
-        shown.append(f'<td class="phase {outcome.lower()}">{outcome.value}{more}</td>')
-    return Markup("".join(shown))  # noqa: S704 - our own words and numbers
+        more = "" if took is None else _cost(took, record.bytes.get(phase) or 0)
+        marked = "" if outcome is Outcome.PASS else f' class="{outcome.lower()}"'
+        shown.append(f"<td{marked}>{outcome.value}{more}</td>")
+    return "".join(shown)
 
 
 def _cost(took_ms: int, received_bytes: int) -> str:
     received = f", {text.size(received_bytes)}" if received_bytes else ""
-    return f' <span class="quiet">{text.duration(took_ms)}{received}</span>'
+    return f" <small>{text.duration(took_ms)}{received}</small>"

@@ -13,16 +13,17 @@ from typing import Final
 from markupsafe import escape
 
 from ppp.check.causes import Help, causes
-from ppp.ledger.published import Agreement
 from ppp.model.judge import Judgement
-from ppp.model.matrix import Environment, Platform
+from ppp.model.matrix import Environment
 from ppp.model.record import PHASES, Record, Result
+from ppp.model.release import Release
 from ppp.publish import text
 from ppp.publish.kinds import FindingKind
+from ppp.publish.observed import Cells, Observed
 from ppp.publish.pages import platform_groups, render
 
-#: What of a package is shown: the newest release in full, the next ones as tables, of the rest their tallies.
-TABLES: Final = 4
+#: What of a package is shown: the newest release in full, the next ones a line each, of the rest their tallies.
+LINES: Final = 10
 TALLIES: Final = 40
 LOG_LINES: Final = 40
 LOG_LIMIT: Final = 4_000
@@ -30,25 +31,26 @@ LOG_LIMIT: Final = 4_000
 LOG_BUDGET: Final = 12_000
 INSTALLED_BUDGET: Final = 6_000
 DETAIL_LIMIT: Final = 240
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """A current record, how many nodes agree with it, and whose its failure is once its siblings were heard."""
-
-    record: Record
-    agreement: Agreement
-    judgement: Judgement
+#: Of an image's digest, as much as docker shows: `sha256:` and twelve digits. The package's data holds all of it.
+DIGEST: Final = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A release's matrix: Pythons as rows, platforms as columns; None where it was not checked."""
+    """The newest release's matrix: Pythons as rows, platforms as columns."""
 
-    version: str
     platforms: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Observed | None, ...]], ...]
-    tally: tuple[tuple[Result, int], ...]
+    rows: tuple[tuple[str, Cells], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """The releases before: the newest of them by environment, then some by their tallies, then how many more."""
+
+    environments: tuple[str, ...]
+    lines: tuple[tuple[str, Cells], ...]
+    tallies: tuple[tuple[str, tuple[tuple[Result, int], ...]], ...]
+    more: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,11 @@ class Trouble:
         return self.cells[0].record
 
     @property
+    def places(self) -> list[str]:
+        """Give their environments."""
+        return [o.record.environment for o in self.cells]
+
+    @property
     def judgement(self) -> Judgement:
         """Give whose the failure is."""
         return self.cells[0].judgement
@@ -76,7 +83,7 @@ class Trouble:
 class InstalledSet:
     """What the same cells installed: their environments, `name version` each, and how many more there were."""
 
-    environments: tuple[str, ...]
+    environments: str
     shown: tuple[str, ...]
     more: int
 
@@ -88,7 +95,7 @@ class CheckedFile:
     filename: str
     sha256: str
     size: int
-    environments: tuple[str, ...]
+    environments: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,37 +122,50 @@ def package_page(
         sorted(cells, key=lambda o: order[o.record.environment])
         for _, cells in groupby(observed, key=lambda o: o.record.release)
     ]
-    newest = releases[0]
-    tables = [_table(cells, environments) for cells in releases]
+    newest, older = releases[0], releases[1:]
     path = f"p/{package}/index.html"
     page = render(
         "package.html",
         path=path,
         package=package,
+        version=newest[0].record.release.version,
         newest=newest,
-        tables=tables[: 1 + TABLES],
-        older=tables[1 + TABLES :][:TALLIES],
-        oldest=max(0, len(tables) - 1 - TABLES - TALLIES),
+        tally=_tally(newest),
+        passing=sum(o.record.result is Result.PASS for o in newest),
+        table=_table(newest, environments),
         as_of=max(o.record.observed_at for o in observed),
-        troubles=_troubles(newest, releases[1:], log_of),
+        commands=commands,
+        together=together,
+        troubles=_troubles(newest, older, log_of),
+        worked=last_passed(observed),
+        history=_history(older, environments),
         installed=_installed(newest),
         files=_files(newest),
         nodes=sorted({o.record.node for o in newest}),
-        images=sorted({(o.record.environment, o.record.image_digest) for o in newest if o.record.image_digest}),
-        reproduce=reproduce,
-        worked=last_passed(observed),
+        images=[f"{o.record.environment} {o.record.image_digest[:DIGEST]}" for o in newest if o.record.image_digest],
         badge=badge,
         found=found,
-        standin=any(o.record.standin for cells in releases[: 1 + TABLES] for o in cells),
+        standin=any(o.record.standin for cells in releases[: 1 + LINES] for o in cells),
         phases=PHASES,
         imports=text.line(", ".join(dict.fromkeys(m for o in newest for m in o.record.imports)), DETAIL_LIMIT),
     )
     return path, page
 
 
-def reproduce(record: Record) -> str:
+def reproduce(release: Release, environment: str) -> str:
     """Give the one command that checks a cell again on the reader's machine."""
-    return f'scripts/nox -s "check({record.environment})" -- {shlex.quote(str(record.release))}'
+    return f'scripts/nox -s "check({environment})" -- {shlex.quote(str(release))}'
+
+
+def commands(cells: Iterable[Observed]) -> str:
+    """Give the commands that check cells again, a line each."""
+    return "".join(f"{reproduce(o.record.release, o.record.environment)}\n" for o in cells)
+
+
+def together(cells: Sequence[Observed]) -> str:
+    """Give the one command that checks cells of a release again, one after the other."""
+    sessions = " ".join(f'"check({o.record.environment})"' for o in cells)
+    return f"scripts/nox -s {sessions} -- {shlex.quote(str(cells[0].record.release))}"
 
 
 def last_passed(observed: Iterable[Observed]) -> dict[str, str | None]:
@@ -157,24 +177,35 @@ def last_passed(observed: Iterable[Observed]) -> dict[str, str | None]:
     return worked
 
 
+def _tally(cells: Sequence[Observed]) -> tuple[tuple[Result, int], ...]:
+    words = Counter(o.record.result for o in cells)
+    return tuple((result, words[result]) for result in Result if words[result])
+
+
 def _table(cells: Sequence[Observed], environments: Sequence[Environment]) -> Table:
+    # A platform is a column where the release was checked on it with any Python.
     held = {o.record.environment: o for o in cells}
-    groups = platform_groups([e for e in environments if any(_beside(e, o) for o in held)])
+    platforms = {e.platform for e in environments if e.id in held}
+    groups = platform_groups([e for e in environments if e.platform in platforms])
     by_place = {(e.python, name): held.get(e.id) for name, members in groups for e in members}
     pythons = dict.fromkeys(e.python for e in sorted(environments, key=_python_key))
-    words = Counter(o.record.result for o in cells)
     names = tuple(name for name, _ in groups)
     return Table(
-        version=cells[0].record.release.version,
         platforms=names,
         rows=tuple((python, tuple(by_place.get((python, name)) for name in names)) for python in pythons),
-        tally=tuple((result, words[result]) for result in Result if words[result]),
     )
 
 
-def _beside(environment: Environment, other: str) -> bool:
-    # A platform is a column where the release was checked on it with any Python.
-    return Platform(other.rpartition("-")[2]) is environment.platform
+def _history(older: Sequence[Sequence[Observed]], environments: Sequence[Environment]) -> History:
+    shown = [(cells[0].record.release.version, {o.record.environment: o for o in cells}) for cells in older[:LINES]]
+    columns = tuple(e.id for e in environments if any(e.id in held for _, held in shown))
+    rest = older[LINES:]
+    return History(
+        environments=columns,
+        lines=tuple((version, tuple(held.get(column) for column in columns)) for version, held in shown),
+        tallies=tuple((cells[0].record.release.version, _tally(cells)) for cells in rest[:TALLIES]),
+        more=max(0, len(rest) - TALLIES),
+    )
 
 
 def _python_key(environment: Environment) -> list[int]:
@@ -236,9 +267,17 @@ def _installed(newest: Sequence[Observed]) -> list[InstalledSet]:
     budget = INSTALLED_BUDGET // max(1, len(sets))
     shown = {names: text.fitting(names, budget, lambda name: len(escape(name)) + 9) for names in sets}
     return [
-        InstalledSet(environments=tuple(places), shown=tuple(shown[names]), more=len(names) - len(shown[names]))
+        InstalledSet(
+            environments=_places(places, newest), shown=tuple(shown[names]), more=len(names) - len(shown[names])
+        )
         for names, places in sets.items()
     ]
+
+
+def _places(places: Sequence[str], newest: Sequence[Observed]) -> str:
+    if len(places) == len(newest) > 1:
+        return f"all {len(places)} environments"
+    return ", ".join(places)
 
 
 def _files(newest: Sequence[Observed]) -> list[CheckedFile]:
@@ -251,7 +290,7 @@ def _files(newest: Sequence[Observed]) -> list[CheckedFile]:
             filename=text.line(file.filename, DETAIL_LIMIT),
             sha256=file.sha256,
             size=file.size,
-            environments=tuple(o.record.environment for o in cells),
+            environments=_places([o.record.environment for o in cells], newest),
         )
         for cells in held.values()
         if (file := cells[0].record.file)

@@ -4,7 +4,7 @@ Numbers come in, HTML goes out: nothing here reads a clock or the ledger. A pack
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -82,11 +82,26 @@ class Front:
     episode: StoredEpisode | None
 
 
+class _Rooted(jinja2.FileSystemLoader):
+    """Templates with the way to the site's root written in: one for all pages of a depth, thirty times on each."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(resource("site/templates"))
+        self._root = root
+
+    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, filename, is_current = super().get_source(environment, template)
+        return source.replace("{{ root }}", self._root), filename, is_current
+
+
 @cache
-def templates() -> jinja2.Environment:
-    """Give the templates: everything is escaped, and a name that is not there is an error."""
+def templates(root: str) -> jinja2.Environment:
+    """Give the templates of pages from which `root` leads to the site's root (`../`).
+
+    Everything is escaped, and a name that is not there is an error.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resource("site/templates")),
+        loader=_Rooted(root),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -94,7 +109,7 @@ def templates() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.globals |= {"m": marks, "MEANINGS": MEANINGS, "PLATFORMS": PLATFORMS, "Result": Result}
-    environment.globals |= {"CAUSES": causes(), "TOLD": TOLD}
+    environment.globals |= {"CAUSES": causes(), "TOLD": TOLD, "root": root}
     environment.filters |= {
         "moment": text.moment, "iso": text.iso, "duration": text.duration, "size": text.size, "line": text.line,
         "coded": text.coded,
@@ -104,8 +119,7 @@ def templates() -> jinja2.Environment:
 
 def render(template: str, *, path: str, **values: object) -> bytes:
     """Render a page for `path`, from which its relative links start."""
-    root = "../" * path.count("/")
-    return templates().get_template(template).render(root=root, **values).encode()
+    return templates("../" * path.count("/")).get_template(template).render(values).encode()
 
 
 def matrix_row(verdicts: Sequence[Verdict], environments: Sequence[Environment]) -> Row:

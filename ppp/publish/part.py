@@ -15,7 +15,7 @@ from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Blame, Outcome, Phase, Result
 from ppp.publish import text
 from ppp.publish.kinds import FindingKind
-from ppp.publish.package import Observed
+from ppp.publish.observed import Observed
 
 DETAIL_LIMIT: Final = 200
 FAILED: Final = frozenset({Result.FAIL, Result.TIMEOUT})

@@ -15,6 +15,8 @@ T = TypeVar("T")
 _TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z])")
 #: Control, format (bidi marks, joiners), surrogate, private and unassigned characters, line and paragraph separators.
 _ACTIVE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+#: Words of visible ASCII with single spaces between them: most of what is told.
+_PLAIN: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -34,6 +36,8 @@ def _escape(character: str) -> str:
 
 def line(text: str, limit: int) -> str:
     """Give one visible line of at most `limit` characters; what was cut shows as an ellipsis."""
+    if len(text) <= limit and _PLAIN.fullmatch(text):
+        return text
     # Cut before it is looked at, so that a huge text costs no more than a long one; escapes only lengthen.
     shown = visible(" ".join(text[: 4 * limit].split()))
     return shown if len(shown) <= limit and len(text) <= 4 * limit else f"{shown[: limit - 1]}…"

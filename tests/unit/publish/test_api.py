@@ -78,10 +78,11 @@ def test_what_a_package_page_shows(read: Read) -> None:
     assert (failed["result"], failed["phase"], failed["cause"]) == ("FAIL", "nodeps", "no-compiler")
     assert (failed["blame"], failed["blamed_by"]) == ("environment", "log")
     assert re.fullmatch("[0-9a-f]{64}", failed["log_sha256"])
-    assert failed["outcomes"] == ["PASS", "FAIL", "SKIP", "SKIP"]
+    assert failed["phases"] == [["PASS", 10], ["FAIL", 10], ["SKIP", 10], ["SKIP", 10]]
+    assert held["runs"][failed["run"]]["pip_version"] == "26.0.1"
     assert (failed["agreeing"], failed["of_nodes"], failed["records"]) == (1, 1, 1)
     passed = next(cell for cell in held["cells"] if cell["environment"] == "py312-slim")
-    assert not {"cause", "blame", "detail", "phase", "log_sha256", "bytes"} & passed.keys()
+    assert not {"cause", "blame", "detail", "phase", "log_sha256", "since"} & passed.keys()
 
 
 def test_nodes_that_disagree_are_counted(read: Read) -> None:
@@ -98,7 +99,8 @@ def test_what_cells_share_stands_once(store: Store, record: Callable[..., Record
     assert held["installed"] == [[["six", "1.0", None]], [["six", "1.1", None]]]
     assert [cell["installed"] for cell in held["cells"]] == [0, 0, 1]
     assert [cell["file"] for cell in held["cells"]] == [0, 0, 0]
-    assert held["cells"][0]["bytes"] == {"full": 7}
+    assert held["cells"][0]["phases"] == [["PASS", 10], ["PASS", 10], ["PASS", 10, 7], ["PASS", 10]]
+    assert [cell["run"] for cell in held["cells"]] == [0, 0, 0]
     assert schema_mistakes("site/schemas/package.schema.json", held) == []
 
 
