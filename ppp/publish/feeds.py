@@ -130,7 +130,7 @@ def package_feed(package: str, changes: Iterable[Change]) -> Feed:
     """Give the feed of one package, from its changes, newest first."""
     return Feed(
         title=f"{NAME}: {package}",
-        description=f"Releases of {package} whose result in an environment is new, or not what it was before.",
+        description=f"Verdicts on {package} that are new, or not what they were before.",
         home=f"p/{package}/index.html",
         entries=[item.entry for item in newest_items(changes, PACKAGE_ITEMS)],
     )

@@ -52,6 +52,14 @@ class Row:
         return max(cell.since for cell in self.cells)
 
     @property
+    def alike(self) -> list[tuple[Affected, str]]:
+        """Give the cells that came to the same: one that speaks for them, and their environments."""
+        held: dict[tuple[str, bool], list[Affected]] = {}
+        for cell in self.cells:
+            held.setdefault((cell.result, cell.standin), []).append(cell)
+        return [(cells[0], ", ".join(cell.environment for cell in cells)) for cells in held.values()]
+
+    @property
     def causes(self) -> tuple[str, ...]:
         """Give their causes, each once."""
         return tuple(dict.fromkeys(cell.cause for cell in self.cells if cell.cause))

@@ -150,16 +150,18 @@ def _timing(o: Observed, worked: str | None) -> str:
 
 
 def _phases(record: Record) -> str:
-    # What each came to, how long it took and what it received.
+    # How long each took and what it received; in a word, what it came to if it did not pass.
     shown = []
     for phase, outcome in zip(PHASES, record.outcomes, strict=True):
         took = record.duration_ms.get(phase)
-        more = "" if took is None else _cost(took, record.bytes.get(phase) or 0)
-        marked = "" if outcome is Outcome.PASS else f' class="{outcome.lower()}"'
-        shown.append(f"<td{marked}>{outcome.value}{more}</td>")
+        cost = "" if took is None else _cost(took, record.bytes.get(phase) or 0)
+        if outcome is Outcome.PASS:
+            shown.append(f"<td>{cost or outcome.value}</td>")
+        else:
+            shown.append(f'<td class="{outcome.lower()}">{outcome.value} {cost}</td>')
     return "".join(shown)
 
 
 def _cost(took_ms: int, received_bytes: int) -> str:
     received = f", {text.size(received_bytes)}" if received_bytes else ""
-    return f" <small>{text.duration(took_ms)}{received}</small>"
+    return f"{text.duration(took_ms)}{received}"
