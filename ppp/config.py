@@ -81,56 +81,82 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
 
     Raises `ConfigError` naming every setting that cannot be used.
     """
-    mistakes: list[str] = []
-    index_url = environ.get("PPP_INDEX_URL") or PYPI_SIMPLE_ENDPOINT
-    feed_url = environ.get("PPP_FEED_URL") or ""
-    base_url = environ.get("PPP_BASE_URL") or DEFAULT_BASE_URL
-    for name, url in (
-        ("PPP_INDEX_URL", index_url),
-        ("PPP_FEED_URL", feed_url or PYPI_SIMPLE_ENDPOINT),
-        ("PPP_BASE_URL", base_url),
-    ):
-        if not _is_web_address(url):
-            mistakes.append(f"{name}={url!r} is not an http(s) address")
+    settings = _Settings(environ)
+    index_url = settings.address("PPP_INDEX_URL", PYPI_SIMPLE_ENDPOINT)
+    config = Config(
+        data=data or Path(settings.text("PPP_DATA", "data")),
+        index_url=_with_slash(index_url),
+        feed_url=settings.address("PPP_FEED_URL", _feed_beside(index_url)),
+        base_url=_with_slash(settings.address("PPP_BASE_URL", DEFAULT_BASE_URL)),
+        jobs=settings.number("PPP_JOBS", min(os.cpu_count() or 1, MAX_JOBS), most=MAX_JOBS),
+        snapshot_days=settings.number("PPP_SNAPSHOT_DAYS", DEFAULT_SNAPSHOT_DAYS, most=10_000),
+        snapshot_weeks=settings.number("PPP_SNAPSHOT_WEEKS", DEFAULT_SNAPSHOT_WEEKS, most=10_000),
+        window_mib=settings.number("PPP_WINDOW_MIB", DEFAULT_WINDOW_MIB, most=100_000),
+        model=settings.file("PPP_MODEL"),
+        network=settings.network("PPP_NETWORK", network),
+        contact=settings.header(CONTACT_VARIABLE, DEFAULT_CONTACT),
+        canary=settings.text("PPP_CANARY") != "off",
+        container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
+        nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
+    )
+    if settings.mistakes:
+        raise ConfigError("; ".join(settings.mistakes), hint="mend these settings and run the command again")
+    return config
 
-    def number(name: str, default: int, *, most: int) -> int:
-        said = environ.get(name) or str(default)
+
+class _Settings:
+    """The environment's settings, each read as what it is; what is wrong with them is collected.
+
+    A setting that is empty is none. What is wrong is given as something of its kind, as nobody will use it.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.mistakes: list[str] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        return self._environ.get(name) or default
+
+    def address(self, name: str, default: str) -> str:
+        url = self.text(name, default)
+        if not _is_web_address(url):
+            self.mistakes.append(f"{name}={url!r} is not an http(s) address")
+        return url
+
+    def number(self, name: str, default: int, *, most: int) -> int:
+        said = self.text(name, str(default))
         if not (re.fullmatch("[0-9]{1,9}", said) and 1 <= int(said) <= most):
-            mistakes.append(f"{name}={said!r} is not a number from 1 to {most}")
+            self.mistakes.append(f"{name}={said!r} is not a number from 1 to {most}")
             return default
         return int(said)
 
-    jobs = number("PPP_JOBS", min(os.cpu_count() or 1, MAX_JOBS), most=MAX_JOBS)
-    snapshot_days = number("PPP_SNAPSHOT_DAYS", DEFAULT_SNAPSHOT_DAYS, most=10_000)
-    snapshot_weeks = number("PPP_SNAPSHOT_WEEKS", DEFAULT_SNAPSHOT_WEEKS, most=10_000)
-    window_mib = number("PPP_WINDOW_MIB", DEFAULT_WINDOW_MIB, most=100_000)
-    model = Path(environ["PPP_MODEL"]) if environ.get("PPP_MODEL") else None
-    if model and not model.is_file():
-        mistakes.append(f"PPP_MODEL={str(model)!r} is not a file")
-    network = network or environ.get("PPP_NETWORK") or Network.GATEWAY
-    if network not in NETWORKS:
-        mistakes.append(f"PPP_NETWORK={network!r} is neither {' nor '.join(NETWORKS)}")
-    contact = environ.get(CONTACT_VARIABLE) or DEFAULT_CONTACT
-    if not contact.isprintable() or not contact.isascii():
-        mistakes.append(f"{CONTACT_VARIABLE}={contact!r} holds characters that no header can carry")
-    if mistakes:
-        raise ConfigError("; ".join(mistakes), hint="mend these settings and run the command again")
-    return Config(
-        data=data or Path(environ.get("PPP_DATA") or "data"),
-        index_url=index_url if index_url.endswith("/") else f"{index_url}/",
-        feed_url=feed_url or urljoin(index_url, "/rss/updates.xml"),
-        base_url=base_url if base_url.endswith("/") else f"{base_url}/",
-        contact=contact,
-        model=model,
-        jobs=jobs,
-        canary=environ.get("PPP_CANARY") != "off",
-        container_runtime=environ.get("PPP_CONTAINER_RUNTIME") or None,
-        network=Network(network),
-        nginx_image=environ.get("PPP_NGINX_IMAGE") or DEFAULT_NGINX_IMAGE,
-        snapshot_days=snapshot_days,
-        snapshot_weeks=snapshot_weeks,
-        window_mib=window_mib,
-    )
+    def file(self, name: str) -> Path | None:
+        said = self.text(name)
+        path = Path(said) if said else None
+        if path and not path.is_file():
+            self.mistakes.append(f"{name}={str(path)!r} is not a file")
+        return path
+
+    def network(self, name: str, above: str | None) -> Network:
+        said = above or self.text(name, Network.GATEWAY)
+        if said not in NETWORKS:
+            self.mistakes.append(f"{name}={said!r} is neither {' nor '.join(NETWORKS)}")
+            return Network.GATEWAY
+        return Network(said)
+
+    def header(self, name: str, default: str) -> str:
+        said = self.text(name, default)
+        if not said.isprintable() or not said.isascii():
+            self.mistakes.append(f"{name}={said!r} holds characters that no header can carry")
+        return said
+
+
+def _feed_beside(index_url: str) -> str:
+    return urljoin(index_url if _is_web_address(index_url) else PYPI_SIMPLE_ENDPOINT, "/rss/updates.xml")
+
+
+def _with_slash(url: str) -> str:
+    return url if url.endswith("/") else f"{url}/"
 
 
 def _is_web_address(url: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
+from urllib.parse import urlencode
 
 from ppp.config import resource
 from ppp.model.record import Json
@@ -45,6 +46,12 @@ def saved_queries() -> list[SavedQuery]:
         )
         for name, query in definition()["queries"].items()
     ]
+
+
+def permalink(name: str) -> str:
+    """Give what stands behind `sql/index.html` in an address that asks a saved query, one without parameters."""
+    (query,) = (query for query in saved_queries() if query.name == name)
+    return f"#{urlencode({'sql': query.sql}, safe='*')}"
 
 
 def described_tables() -> dict[str, dict[str, Json]]:

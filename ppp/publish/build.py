@@ -40,6 +40,7 @@ from ppp.publish.site import All, overall_contents
 from ppp.publish.snapshots import described
 from ppp.publish.sqlpage import sql_files
 from ppp.publish.tally import cause_cells_of, cause_packages_of, counts_of, top_causes_of
+from ppp.publish.trends import trends_file
 from ppp.publish.workers import Job, Owner, write_all
 
 TOP_CAUSES: Final = 8
@@ -156,7 +157,7 @@ def _remembered_days(memory: Memory) -> list[Day]:
 def _contents(db: Database, memory: Memory, counts: published.Counts, job: Job) -> Iterator[tuple[str, bytes | Later]]:
     environments = job.environments
     found = decoded(memory.parts())
-    listings = finding_listings(found)
+    told, listings = _remembered_days(memory), finding_listings(found)
     causes = explained(
         cause_cells_of(memory.sums),
         cause_packages_of(memory.sums),
@@ -166,7 +167,8 @@ def _contents(db: Database, memory: Memory, counts: published.Counts, job: Job) 
     yield front_page(
         Front(
             counts=counts,
-            root=root_of(_remembered_days(memory)),
+            root=root_of(told),
+            days=told,
             environments=environments,
             rows=_worst(db, memory, environments),
             newest=published.newest_verdicts(db, STRIP),
@@ -176,6 +178,7 @@ def _contents(db: Database, memory: Memory, counts: published.Counts, job: Job) 
             episode=newest_episode(db),
         )
     )
+    yield trends_file(told, counts.as_of)
     yield from overall_contents(
         All(
             found=found,

@@ -39,11 +39,6 @@ class ServeCommand:
     url: str
 
 
-def canned_queries() -> dict[str, dict[str, str]]:
-    """Give each canned query's parameters, each with an example, by the query's name."""
-    return {query.name: dict(query.params) for query in saved_queries()}
-
-
 def metadata_065() -> dict[str, Json]:
     """Give the metadata that Datasette 0.65 reads."""
     return _metadata(tables=described_tables(), more={"queries": _queries()})

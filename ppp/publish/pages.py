@@ -15,12 +15,15 @@ import markdown
 
 from ppp.check.causes import causes
 from ppp.config import resource
+from ppp.ledger.digests import Day
 from ppp.ledger.episodes import StoredEpisode
 from ppp.ledger.published import CauseCount, Counts, Finding, Verdict
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Result
 from ppp.publish import marks, text
+from ppp.publish.asked import permalink
 from ppp.publish.kinds import TOLD, FindingKind
+from ppp.publish.trends import trend_of
 
 MEANINGS: Final = {
     Result.PASS: "installed and imported",
@@ -32,10 +35,12 @@ MEANINGS: Final = {
 PLATFORMS: Final = {Platform.SLIM: "Debian slim", Platform.ALPINE: "Alpine", Platform.HOST: "host"}
 
 #: Bytes of HTML that a page spends on rows of one kind, so that it stays under 50 kB whatever names come.
-MATRIX_BUDGET: Final = 22_000
+MATRIX_BUDGET: Final = 18_000
 FINDING_BUDGET: Final = 900
 SPOKEN_BUDGET: Final = 4_000
 STRIP: Final = 160
+#: The saved query that gives the numbers of the trend.
+TREND_QUERY: Final = "results_by_day"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +78,13 @@ class Front:
 
     counts: Counts
     root: str
+    days: Sequence[Day]
     environments: Sequence[Environment]
     rows: Sequence[Row]
     newest: Sequence[Verdict]
     causes: Sequence[CauseCount]
     unclassified: int
-    findings: Mapping[FindingKind, Sequence[Finding]]
+    findings: Mapping[FindingKind, tuple[int, Sequence[Finding]]]
     episode: StoredEpisode | None
 
 
@@ -139,8 +145,8 @@ def front_page(front: Front) -> tuple[str, bytes]:
     shown = text.fitting(front.rows, MATRIX_BUDGET, lambda row: row.cost)
     cells = {environment.id: _shares(front.counts.by_environment[environment.id]) for environment in front.environments}
     findings = [
-        (kind, *TOLD[kind], found, text.fitting(found, FINDING_BUDGET, _finding_cost))
-        for kind, found in front.findings.items()
+        (kind, *TOLD[kind], count, text.fitting(newest, FINDING_BUDGET, _finding_cost))
+        for kind, (count, newest) in front.findings.items()
     ]
     failing = front.counts.by_result[Result.FAIL] + front.counts.by_result[Result.TIMEOUT]
     path = "index.html"
@@ -153,6 +159,8 @@ def front_page(front: Front) -> tuple[str, bytes]:
         standins=wholly_standin(shown, front.environments),
         shares=cells,
         strip=strip(front.newest),
+        trend=trend_of(front.days),
+        trend_sql=permalink(TREND_QUERY),
         findings=findings,
         failing=failing,
         spoken=text.fitting(

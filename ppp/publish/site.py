@@ -68,7 +68,7 @@ def overall_contents(all_: All) -> Iterator[tuple[str, bytes | Later]]:
 def _pages(all_: All) -> list[str]:
     return [
         *("index.html", "about/index.html", "packages/index.html", "causes/index.html", "sql/index.html"),
-        *("findings/index.html", "env/index.html"),
+        *("data/index.html", "findings/index.html", "env/index.html"),
         *(f"findings/{kind}/index.html" for kind in all_.listings),
         *(f"env/{environment.id}/index.html" for environment in all_.environments),
         *(f"causes/{each.cause}/index.html" for each in sorted(all_.causes.explained, key=lambda c: c.cause)),

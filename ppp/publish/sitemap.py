@@ -20,7 +20,7 @@ def sitemap_files(packages: Sequence[str], pages: Iterable[str], base_url: str) 
     """`/sitemap.xml`, `/sitemaps/pages.xml` and `/sitemaps/p-<prefix>.xml`; `packages` are sorted."""
     shards = ["sitemaps/pages.xml"]
     yield shards[0], _urlset((urljoin(base_url, page) for page in pages), "url", "urlset")
-    for node in by_prefix([(name, name) for name in packages], lambda names: len(names) <= SHARD_LIMIT):
+    for node in by_prefix([(name, name) for name in packages], lambda _: 1, SHARD_LIMIT):
         if node.items:
             shards.append(f"sitemaps/p-{node.prefix or 'all'}.xml")
             paths = (f"{base_url}p/{name}/index.html" for name in node.items)

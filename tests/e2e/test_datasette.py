@@ -15,7 +15,8 @@ import requests
 
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Outcome, Record
-from ppp.publish.datasette import ServeCommand, canned_queries, prepare
+from ppp.publish.asked import saved_queries
+from ppp.publish.datasette import ServeCommand, prepare
 
 DAY = 1_714_003_200
 START_S = 30.0
@@ -96,7 +97,7 @@ def _datasette_next(command: ServeCommand) -> Iterator[str]:
 
 def answers_everything(datasette: str) -> None:
     """Hold a Datasette to what ours and the next have in common."""
-    for name, params in canned_queries().items():
+    for name, params in ((query.name, query.params) for query in saved_queries()):
         answer = requests.get(f"{datasette}/{name}.json", params={**params, "_shape": "objects"}, timeout=10)
         assert answer.status_code == 200, (name, answer.text)
         assert answer.json()["rows"], name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from snapshotting import taken
 
 from ppp.config import schema_mistakes
 from ppp.ledger.store import Store
@@ -21,7 +22,8 @@ Read = Callable[[str], Any]
 
 @pytest.fixture
 def public(small: Store, tmp_path: Path) -> Path:
-    """A build of the small ledger."""
+    """A build of the small ledger, with its snapshots."""
+    taken(small.path / "ppp.db", tmp_path / "public")
     build(small.db, tmp_path / "public")
     return tmp_path / "public"
 

@@ -13,10 +13,9 @@ import pytest
 from ppp.config import resource
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, DatasetteError, DiskFullError, LedgerDamagedError
-from ppp.publish.asked import worked_out
+from ppp.publish.asked import saved_queries, worked_out
 from ppp.publish.datasette import (
     ServeCommand,
-    canned_queries,
     configuration_10a,
     metadata_065,
     metadata_10a,
@@ -64,12 +63,14 @@ def test_every_table_and_view_is_described_or_hidden(store: Store) -> None:
 
 
 def test_no_query_is_called_as_a_table_is() -> None:
-    assert canned_queries().keys().isdisjoint(metadata_065()["databases"]["ppp"]["tables"])
+    assert {query.name for query in saved_queries()}.isdisjoint(metadata_065()["databases"]["ppp"]["tables"])
 
 
 def test_every_parameter_has_an_example() -> None:
-    for name, query in metadata_065()["databases"]["ppp"]["queries"].items():
-        examples = canned_queries()[name]
+    queries = metadata_065()["databases"]["ppp"]["queries"]
+    assert [*queries] == [saved.name for saved in saved_queries()]
+    for saved in saved_queries():
+        query, examples = queries[saved.name], saved.params
         assert list(examples) == query.get("params", [])
         assert all(f":{param}" in query["sql"] and f"{param} = {example}" in query["description"]
                    for param, example in examples.items())  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from ppp.check.causes import causes
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.store import Store
-from ppp.model.record import Record
+from ppp.model.record import Record, Result
 from ppp.publish.build import build
 from ppp.publish.kinds import FindingKind
 
@@ -85,13 +86,24 @@ def test_pages_stay_small_whatever_comes(
         name = f"{number:03}" + "x" * 211
         for environment in places if number > 85 else places[:1]:
             made = record(
-                name, "1.0", environment, result="FAIL", detail='"' * 500, cause="c" * 64, observed_at=DAY + number
+                name,
+                "1.0",
+                environment,
+                result="FAIL",
+                detail='"' * 500,
+                cause="c" * 64,
+                observed_at=DAY + 86_400 * number,
             )
             store.insert_record(made, None)
     for number in range(60):
         for environment in places if number > 54 else places[:1]:
             made = record("many", f"{number}.0", environment, result="FAIL", detail=f"{environment}" + "'" * 400)
             store.insert_record(made, None)
+    script = json.dumps([{"speaker": "A" * 40, "text": "said " * 80}] * 40)
+    store_episode(store, StoredEpisode(period="2024-04-25", seed=1, writer="seeded", facts="[]", script=script))
+    for number, result in product(range(40, 100), Result):
+        made = record("daily", f"{number}.{len(result)}", result=result, observed_at=DAY + 86_400 * number)
+        store.insert_record(made, None)
     store.db.conn.commit()
     build(store.db, tmp_path / "public")
     assert_sound(tmp_path / "public", page)
@@ -100,7 +112,7 @@ def test_pages_stay_small_whatever_comes(
     lists = sorted((tmp_path / "public" / "packages").rglob("*.html"))
     assert len(lists) > 1
     listed = [link for path in lists for link in page(path).links if "/p/" in link]  # type: ignore[attr-defined]
-    assert len(listed) == len(set(listed)) == 101
+    assert len(listed) == len(set(listed)) == 102
 
 
 def test_the_front_page_tells_as_of_failures_causes_and_findings(
