@@ -14,15 +14,17 @@ def atom(feed: Feed, *, path: str, base_url: str) -> bytes:
     # By its path alone: nodes that hold the same records publish the same feed, wherever they stand.
     _add(root, "id", urn(path))
     ET.SubElement(root, "link", {"rel": "self", "type": "application/atom+xml", "href": f"{base_url}{path}"})
-    ET.SubElement(root, "link", {"rel": "alternate", "type": "text/html", "href": f"{base_url}{feed.home}"})
+    # Without a word of its own, a link is to the same as a page.
+    ET.SubElement(root, "link", {"href": f"{base_url}{feed.home}"})
     _add(root, "updated", text.iso(feed.updated))
     _add(ET.SubElement(root, "author"), "name", NAME)
     for entry in feed.entries:
         element = ET.SubElement(root, "entry")
         _add(element, "title", entry.title)
         _add(element, "id", entry.id)
-        ET.SubElement(element, "link", {"rel": "alternate", "type": "text/html", "href": f"{base_url}{entry.path}"})
-        _add(element, "published", text.iso(entry.published))
+        ET.SubElement(element, "link", {"href": f"{base_url}{entry.path}"})
+        if entry.published != entry.updated:
+            _add(element, "published", text.iso(entry.published))
         _add(element, "updated", text.iso(entry.updated))
         # As text: no reader takes it for markup.
         _add(element, "content", "\n".join(entry.lines)).set("type", "text")

@@ -65,8 +65,8 @@ def _svg(part: Part, colour: str) -> bytes:
     label, said, told = html.escape(LABEL), html.escape(message(part)), html.escape(_told(part))
     left, right = _widths(part)
     lines = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" aria-labelledby="t">',
-        f'<title id="t">{told}</title>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img">',
+        f"<title>{told}</title>",
         f'<rect width="{left}" height="20" fill="#2b2b2b"/>',
         f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/>',
         '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">',

@@ -16,6 +16,7 @@ from ppp.ledger.published import Verdict
 from ppp.model.matrix import Environment
 from ppp.model.record import Blame, Json, Result
 from ppp.publish.pages import render
+from ppp.publish.part import FAILED
 
 CAUSE_SCHEMA: Final = "ppp-cause-1"
 INDEX_SCHEMA: Final = "ppp-causes-1"
@@ -23,7 +24,6 @@ NEWEST: Final = 20
 DETAIL_LIMIT: Final = 160
 UNCLASSIFIED: Final = "unclassified"
 #: What counts as a failure that wants explaining.
-FAILED: Final = (Result.FAIL, Result.TIMEOUT)
 #: What a cell can be that did not pass.
 EXPLAINED: Final = tuple(result for result in Result if result is not Result.PASS)
 

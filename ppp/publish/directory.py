@@ -25,7 +25,7 @@ SHARD_LIMIT: Final = 1_000
 def directory_pages(found: Sequence[Part], as_of: int | None) -> Iterator[tuple[str, Later]]:
     """`/packages/index.html` and `/packages/<prefix>/index.html`; `found` is sorted by name."""
     keyed = [(part.package, part) for part in found]
-    for node in by_prefix(keyed, lambda parts: sum(map(_cost, parts)) <= LIST_BUDGET):
+    for node in by_prefix(keyed, _cost, LIST_BUDGET):
         path = f"packages/{f'{node.prefix}/' if node.prefix else ''}index.html"
         # Only the first says as of when: the others change with their own packages alone.
         when = None if node.prefix else as_of
@@ -46,7 +46,7 @@ def search_files(found: Sequence[Part]) -> Iterator[tuple[str, bytes | Later]]:
     shards = []
     for prefix, group in groupby(keyed, key=lambda pair: pair[0][:SHARD_LETTERS]):
         shards.append(prefix)
-        for node in by_prefix(list(group), lambda parts: len(parts) <= SHARD_LIMIT, prefix):
+        for node in by_prefix(list(group), lambda _: 1, SHARD_LIMIT, prefix):
             names = [part.package for part in node.items]
             make = partial(_shard, node)
             yield f"search/{node.prefix}.json", Later(packages=names, more=f"{node.below}", make=make)

@@ -138,20 +138,30 @@ def package_feed(package: str, changes: Iterable[Change]) -> Feed:
 
 def finding_feed(kind: FindingKind, affected: Iterable[Affected], limit: int = ITEMS) -> Feed:
     """Give the feed of one finding: what stands in it now, by release and the UTC day on which it came in."""
-    held: dict[tuple[str, str, str], list[Affected]] = {}
-    for cell in affected:
-        held.setdefault((cell.package, cell.version, _day(cell.since)), []).append(cell)
     title, meaning = TOLD[kind]
-    updated = {key: max(cell.since for cell in cells) for key, cells in held.items()}
-    # Of those that are as new as the last one shown, their ids decide.
-    oldest = sorted(updated.values(), reverse=True)[:limit][-1:]
-    entries = [_finding_entry(kind, key[-1], held[key]) for key in held if updated[key] >= oldest[0]]
+    entries = [_finding_entry(kind, key[-1], cells) for key, cells in _newest_affected(affected, limit).items()]
     return Feed(
         title=f"{NAME}: {title.lower()}",
         description=f"Packages on PyPI whose newest release {meaning}.",
         home=f"findings/{kind}/index.html",
         entries=sorted(entries, key=lambda entry: (-entry.updated, entry.id))[:limit],
     )
+
+
+def _newest_affected(affected: Iterable[Affected], limit: int) -> dict[tuple[str, str, str], list[Affected]]:
+    # By package, version and day; of those that are as new as the last that is shown, their ids decide.
+    held: dict[tuple[str, str, str], list[tuple[int, Affected]]] = {}
+    oldest = 0
+    for place, cell in sorted(enumerate(affected), key=lambda pair: -pair[1].since):
+        key = (cell.package, cell.version, day := _day(cell.since))
+        if key in held:
+            held[key].append((place, cell))
+        elif len(held) < limit or cell.since == oldest:
+            held[key] = [(place, cell)]
+            oldest = cell.since
+        elif day < _day(oldest):
+            break
+    return {key: [cell for _, cell in sorted(cells)] for key, cells in held.items()}
 
 
 def _finding_entry(kind: FindingKind, day: str, cells: Sequence[Affected]) -> Entry:

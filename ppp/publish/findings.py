@@ -18,6 +18,8 @@ from ppp.publish.pages import render
 from ppp.publish.part import Part
 
 FINDING_SCHEMA: Final = "ppp-finding-1"
+#: Packages of each kind that the front page may have room for.
+FRONT: Final = 20
 CHAINS_PATH: Final = "api/v1/dependency-chains.json"
 
 
@@ -35,13 +37,16 @@ def finding_listings(found: Sequence[Part]) -> dict[FindingKind, Listing]:
     }
 
 
-def front_findings(listings: Mapping[FindingKind, Listing]) -> dict[FindingKind, list[Finding]]:
-    """Give what the front page tells of each kind: its packages, newest first."""
+def front_findings(listings: Mapping[FindingKind, Listing]) -> dict[FindingKind, tuple[int, list[Finding]]]:
+    """Give what the front page tells of each kind: how many packages, and the newest of them."""
     return {
-        kind: [
-            Finding(package=row.package, environments=tuple(c.environment for c in row.cells), causes=row.causes)
-            for row in listing.rows
-        ]
+        kind: (
+            len(listing.rows),
+            [
+                Finding(package=row.package, environments=tuple(c.environment for c in row.cells), causes=row.causes)
+                for row in listing.rows[:FRONT]
+            ],
+        )
         for kind, listing in listings.items()
     }
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from markupsafe import escape
-
 from ppp.model.record import Json
 from ppp.publish import text
 from ppp.publish.api import affected_json
@@ -65,7 +63,7 @@ class Row:
         return tuple(dict.fromkeys(cell.cause for cell in self.cells if cell.cause))
 
     def _cost(self) -> int:
-        names = 2 * len(self.package) + 2 * len(self.first.version) + len(escape(self.first.detail or ""))
+        names = 2 * len(self.package) + 2 * len(self.first.version) + text.html_bytes(self.first.detail or "")
         return 360 + names + 90 * len(self.cells) + sum(70 + 2 * len(cause) for cause in self.causes)
 
 
@@ -116,7 +114,7 @@ def prefix_pages(listing: Listing) -> Iterator[tuple[str, Later]]:
 def _nodes(listing: Listing) -> Iterator[Node[Row]]:
     keyed = sorted(((row.package, row) for row in listing.rows), key=lambda pair: pair[0])
     # The list's own page shows the newest; by name, all are below it.
-    return by_prefix(keyed, lambda rows: sum(row.cost for row in rows) <= ROWS_BUDGET)
+    return by_prefix(keyed, lambda row: row.cost, ROWS_BUDGET)
 
 
 def listed(rows: Sequence[Row]) -> Mapping[str, Json]:

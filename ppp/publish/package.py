@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from ppp.check.causes import Help, causes
 from ppp.model.judge import Judgement
@@ -21,6 +21,7 @@ from ppp.publish import text
 from ppp.publish.kinds import FindingKind
 from ppp.publish.observed import Cells, Observed
 from ppp.publish.pages import platform_groups, render
+from ppp.publish.part import FAILED
 
 #: What of a package is shown: the newest release in full, the next ones a line each, of the rest their tallies.
 LINES: Final = 10
@@ -132,6 +133,7 @@ def package_page(
         newest=newest,
         tally=_tally(newest),
         passing=sum(o.record.result is Result.PASS for o in newest),
+        broken=any(o.record.result in FAILED for o in newest),
         table=_table(newest, environments),
         as_of=max(o.record.observed_at for o in observed),
         commands=commands,
@@ -157,15 +159,20 @@ def reproduce(release: Release, environment: str) -> str:
     return f'scripts/nox -s "check({environment})" -- {shlex.quote(str(release))}'
 
 
-def commands(cells: Iterable[Observed]) -> str:
+def commands(cells: Iterable[Observed]) -> Markup:
     """Give the commands that check cells again, a line each."""
-    return "".join(f"{reproduce(o.record.release, o.record.environment)}\n" for o in cells)
+    return _shell("".join(f"{reproduce(o.record.release, o.record.environment)}\n" for o in cells))
 
 
-def together(cells: Sequence[Observed]) -> str:
+def together(cells: Sequence[Observed]) -> Markup:
     """Give the one command that checks cells of a release again, one after the other."""
     sessions = " ".join(f'"check({o.record.environment})"' for o in cells)
-    return f"scripts/nox -s {sessions} -- {shlex.quote(str(cells[0].record.release))}"
+    return _shell(f"scripts/nox -s {sessions} -- {shlex.quote(str(cells[0].record.release))}")
+
+
+def _shell(command: str) -> Markup:
+    # Between tags a quote is no more than a quote.
+    return Markup(str(escape(command)).replace("&#34;", '"'))  # noqa: S704 - escaped
 
 
 def last_passed(observed: Iterable[Observed]) -> dict[str, str | None]:
@@ -227,7 +234,7 @@ def _troubles(
     for _, group in groupby(trouble, key=alike):
         cells = tuple(group)
         log, place = _log(cells, log_of, room)
-        room -= len(escape(log)) if log else 0
+        room -= text.html_bytes(log) if log else 0
         troubles.append(
             Trouble(
                 cells=cells,
@@ -254,7 +261,7 @@ def _log(cells: Sequence[Observed], log_of: Callable[[str], str | None], room: i
     for o in cells:
         if o.record.log_sha256 and (log := log_of(o.record.log_sha256)):
             shown = text.tail(log, lines=LOG_LINES, limit=LOG_LIMIT)
-            return (shown, o.record.environment) if len(escape(shown)) <= room else (None, None)
+            return (shown, o.record.environment) if text.html_bytes(shown) <= room else (None, None)
     return None, None
 
 
@@ -265,7 +272,7 @@ def _installed(newest: Sequence[Observed]) -> list[InstalledSet]:
         if names:
             sets.setdefault(names, []).append(o.record.environment)
     budget = INSTALLED_BUDGET // max(1, len(sets))
-    shown = {names: text.fitting(names, budget, lambda name: len(escape(name)) + 9) for names in sets}
+    shown = {names: text.fitting(names, budget, lambda name: text.html_bytes(name) + 9) for names in sets}
     return [
         InstalledSet(
             environments=_places(places, newest), shown=tuple(shown[names]), more=len(names) - len(shown[names])

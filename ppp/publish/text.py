@@ -40,6 +40,8 @@ def line(text: str, limit: int) -> str:
         return text
     # Cut before it is looked at, so that a huge text costs no more than a long one; escapes only lengthen.
     shown = visible(" ".join(text[: 4 * limit].split()))
+    # Where a terminal's sequence was taken out, the spaces round it meet.
+    shown = " ".join(shown.split())
     return shown if len(shown) <= limit and len(text) <= 4 * limit else f"{shown[: limit - 1]}…"
 
 
@@ -84,6 +86,11 @@ def iso(epoch_s: int) -> str:
 def rfc2822(epoch_s: int) -> str:
     """Give epoch seconds as RSS dates them."""
     return format_datetime(datetime.fromtimestamp(epoch_s, UTC), usegmt=True)
+
+
+def html_bytes(text: str) -> int:
+    """Count the bytes that a text takes on a page, written as HTML in UTF-8."""
+    return len(escape(text).encode())
 
 
 def fitting(items: Iterable[T], budget: int, cost: Callable[[T], int]) -> list[T]:

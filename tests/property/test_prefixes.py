@@ -10,7 +10,7 @@ limits = st.integers(1, 8)
 
 
 def nodes(held: list[str], limit: int) -> dict[str, Node[str]]:
-    made = list(by_prefix([(name, name) for name in held], lambda items: len(items) <= limit))
+    made = list(by_prefix([(name, name) for name in held], lambda _: 1, limit))
     assert len({node.prefix for node in made}) == len(made)
     return {node.prefix: node for node in made}
 

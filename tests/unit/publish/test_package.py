@@ -41,7 +41,7 @@ def test_what_was_installed_by_which_node_and_how_long_it_took(shown: Callable[[
     told = shown("six")
     assert "Installed in all 4 environments six 1.17.0" in told
     assert "ab" * 32 in told
-    assert "py312-slim 10 ms 10 ms 10 ms 10 ms 1.17.0 3.12.1 x86_64 2024-04-25 00:00Z 1 of 1" in told
+    assert "py39-slim 10 ms 10 ms 10 ms 10 ms 1.17.0 3.12.1 x86_64 2024-04-25 00:00Z 1 of 1" in told
     assert "Why" not in told
 
 
@@ -70,7 +70,7 @@ def test_newest_by_version_not_by_text_or_time(
     small.add_record(record("six", "1.9.0", "py312-slim", observed_at=DAY + 5000))
     told = shown("six")
     assert "1.17.0, the newest release checked" in told
-    assert told.index("six 1.17.0 by Python") < told.index("1.9.0 PASS")
+    assert told.index("1.17.0 3.12.1") < told.index("1.9.0 PASS")
 
 
 def test_a_node_errors_are_not_its_verdict(
