@@ -316,7 +316,7 @@ def main() -> NoReturn:
     try:
         sys.exit(cli(obj=Options(), standalone_mode=False) or 0)
     except PPPError as error:
-        click.echo(console.plain(f"ppp: {error}"), err=True)
+        click.echo(console.line(f"ppp: {error}"), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

@@ -1,8 +1,11 @@
 """What a person sees of a run: a live table of progress on a terminal, plain lines elsewhere, tables of results.
 
-Every text of a package's or a peer's making is shown as text: markup off, control characters taken out.
+Every text of a package's or a peer's making is shown as text: markup off, control characters taken out, and what is
+one line of it stays one.
 """
 
+import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +29,10 @@ STYLES: Final = {
     Result.NA: "dim",
 }
 LAST_LINES: Final = 8
+#: Characters of one line: what is longer can be had as JSON.
+MAX_LINE: Final = 10_000
+#: What may have to be escaped in JSON that is written already: most of it need not be looked at.
+_NOT_PLAIN: Final = re.compile(r"[^\n -~]")
 #: What is told below a table, worst first.
 _NOT_PASSED: Final = {Result.FAIL: 1, Result.TIMEOUT: 2, Result.ERROR: 3, Result.NA: 4}
 
@@ -35,6 +42,24 @@ def plain(text: str) -> str:
     return "".join(
         c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\r\n", "\n")
     )
+
+
+def line(text: str) -> str:
+    """Give text as one line, of `MAX_LINE` characters at most, that forges no other and that no terminal acts upon."""
+    shown = plain(text[: MAX_LINE + 1]).replace("\n", "\N{REPLACEMENT CHARACTER}")
+    return shown if len(shown) <= MAX_LINE else f"{shown[: MAX_LINE - 1]}…"
+
+
+def document(data: object) -> str:
+    """Give data as JSON that people can read: what a terminal would act upon, or cannot show, stands as its escape."""
+    return _NOT_PLAIN.sub(_escape, json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def _escape(found: re.Match[str]) -> str:
+    if found[0].isprintable():
+        return found[0]
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
 
 class LineReporter:
@@ -120,7 +145,7 @@ def line_of(record: Record) -> str:
     """Give a cell's result on a line."""
     why = f" {record.cause}" if record.cause else ""
     detail = f": {record.detail}" if record.detail and record.cause else ""
-    return plain(f"{GLYPHS[record.result]} {record.result:7} {record.release} in {record.environment}{why}{detail}")
+    return line(f"{GLYPHS[record.result]} {record.result:7} {record.release} in {record.environment}{why}{detail}")
 
 
 def results_table(
@@ -152,7 +177,7 @@ def remarks(rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: 
             key = (record.result, record.release, record.cause, record.detail)
             alike.setdefault(key, []).append(record.environment)
     lines = [
-        plain(f"{GLYPHS[result]} {result:7} {release} {cause}: {detail} [{', '.join(where)}]")
+        line(f"{GLYPHS[result]} {result:7} {release} {cause}: {detail} [{', '.join(where)}]")
         for (result, release, cause, detail), where in alike.items()
     ]
     standins = [e for e in environments if any(record.environment == e and record.standin for record in shown)]
@@ -188,9 +213,9 @@ def account(record: Record, log: str | None) -> str:
             "",
             f"  the log of `{record.failed_phase or 'the check'}` ends:",
             "",
-            *(f"  | {line}" for line in log.splitlines()),
+            *(f"  | {each}" for each in log.splitlines()),
         ]
-    return plain("\n".join(lines))
+    return "\n".join(map(line, lines))
 
 
 def reporter(stream: TextIO = sys.stderr) -> LineReporter | LiveReporter:

@@ -1,6 +1,5 @@
 """What all commands share: their common options, the matrix that suits them, answers in text or JSON, stopping."""
 
-import json
 import os
 import signal
 import sys
@@ -50,7 +49,7 @@ class Options:
 
     def answer(self, data: object, text: str) -> None:
         """Print an answer: `data` where JSON was asked for, else `text`."""
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False) if self.json else console.plain(text))
+        click.echo(console.document(data) if self.json else console.plain(text))
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:

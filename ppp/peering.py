@@ -97,7 +97,7 @@ def sync(options: Options) -> None:
     options.answer([_sync_json(outcome) for outcome in outcomes], "\n".join(map(_sync_line, outcomes)) or NO_PEERS)
     failures = [outcome for outcome in outcomes if not isinstance(outcome, SyncReport)]
     for failure in failures:
-        click.echo(console.plain(f"ppp: {failure.peer.url}: {failure.error}"), err=True)
+        click.echo(console.line(f"ppp: {failure.peer.url}: {failure.error}"), err=True)
     if failures:
         raise SystemExit(failures[0].error.exit_code)
 

@@ -25,7 +25,6 @@ _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def refuse(what: str, why: str, *, hint: str = "nothing of it was stored; ask the peer's operator") -> NoReturn:
@@ -35,7 +34,7 @@ def refuse(what: str, why: str, *, hint: str = "nothing of it was stored; ask th
 
 def plain(text: str) -> str:
     """Give text as one short line that no terminal acts upon."""
-    line = _UNPRINTABLE.sub("?", text)
+    line = "".join(c if c.isprintable() else "?" for c in text[: MAX_REASON_LENGTH + 1])
     return line if len(line) <= MAX_REASON_LENGTH else f"{line[: MAX_REASON_LENGTH - 1]}…"
 
 

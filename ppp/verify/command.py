@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from ppp import console
 from ppp.mesh.node import is_node_id
 from ppp.model.errors import DoesNotHoldError
 from ppp.options import Options, common
@@ -38,7 +39,8 @@ def verify(options: Options, *, files: tuple[Path, ...], sha256: str | None, nod
         for each in examine(path, asked):
             found.append(each)
             if not options.json:
-                options.answer(None, f"{WORDS[each.holds]}  {each.path}: {each.told}")
+                # A file's name may hold line breaks: it must not pass for another file that holds.
+                options.answer(None, console.line(f"{WORDS[each.holds]}  {each.path}: {each.told}"))
     if options.json:
         options.answer([each.to_json() for each in found], "")
     if bad := [each for each in found if not each.holds]:

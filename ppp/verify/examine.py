@@ -36,7 +36,11 @@ class Asked:
 
 def examine(path: Path, asked: Asked) -> Iterator[Found]:
     """Judge a published file, a ledger, or all there is to judge in a folder of either; one finding for each thing."""
-    things = _things(path) if path.is_dir() else [path]
+    try:
+        things = _things(path) if path.is_dir() else [path]
+    except OSError:
+        # A name that no file can have; why is told of it as of a file.
+        things = [path]
     return (_judge(thing, asked) for thing in things)
 
 

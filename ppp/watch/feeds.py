@@ -106,7 +106,8 @@ def _network_errors(url: str) -> Iterator[None]:
         yield
     except requests.Timeout as error:
         raise FeedUnreachableError(f"the feed {url} did not answer in time", hint=HINT) from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    # A `ValueError` is what requests raises of a redirect to what is no text.
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise FeedUnreachableError(f"the feed {url} cannot be reached: {_reason(error)}", hint=HINT) from error
 
 

@@ -2,8 +2,8 @@
 
 /** Control, format (bidi marks, joiners), surrogate, private and unassigned characters, separators of lines. */
 const ACTIVE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
-/** What a spreadsheet would take for a formula. */
-const FORMULA = /^[=+\-@\t\r]/;
+/** What a spreadsheet would take for a formula, at its beginning; the last four as wide letters have them. */
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
 
 function escaped(character) {
   const code = character.codePointAt(0);
@@ -27,7 +27,8 @@ function field(value) {
   if (value === null) return "";
   if (typeof value === "object") return `"${value.hex}"`;
   const text = typeof value === "string" && FORMULA.test(value) ? `'${value}` : String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  // Where decimals have commas, semicolons or tabs part the fields: quoted, none begins another one.
+  return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** Give an answer as CSV (RFC 4180); text that a spreadsheet would run as a formula stands behind an apostrophe. */

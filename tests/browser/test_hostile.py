@@ -1,0 +1,169 @@
+"""A site full of hostile words in a real browser, scripts on: nothing of a stranger's runs, loads, opens or hides."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from browsing import served
+from hostile_words import OWNED, WORDS, acting, hostile_ledger
+
+from ppp.ledger.store import Store
+from ppp.publish import text
+from ppp.publish.build import build
+from ppp.publish.snapshot import Share, extract
+from ppp.publish.sqlpage import WINDOW
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Dialog, Page
+
+pytestmark = pytest.mark.browser
+
+CAUSE: Final = "import-error"
+DETAIL: Final = 240
+#: How the SQL page cuts a cell.
+CELL: Final = 400
+ALL: Final = "SELECT package, detail FROM records WHERE environment = 'py312-alpine' ORDER BY package"
+FORMULAS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+
+
+@pytest.fixture(scope="module", name="folder")
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of all words, with the database that its SQL page asks."""
+    folder = tmp_path_factory.mktemp("hostile")
+    with Store.open(folder / "data") as store:
+        with store.db.atomic():
+            for made, log in hostile_ledger(WORDS):
+                store.insert_record(made, log)
+        build(store.db, folder / "public")
+    extract(folder / "data" / "ppp.db", folder / "window.db", Share(logs=False))
+    (folder / "public" / WINDOW).parent.mkdir(exist_ok=True)
+    (folder / "public" / WINDOW).write_bytes(gzip.compress((folder / "window.db").read_bytes(), mtime=0))
+    return folder / "public"
+
+
+@pytest.fixture(scope="module", name="site")
+def _site(folder: Path) -> Iterator[str]:
+    with served(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module", name="opened")
+def _opened(browser: "Browser", site: str) -> Iterator[tuple["Page", list[str]]]:
+    """A page, and what went wrong on it: dialogs, errors, whatever was asked of others."""
+    with ExitStack() as ending:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        ending.callback(context.close)
+        context.set_default_timeout(20_000)
+        page, trouble = context.new_page(), []
+
+        def popped(dialog: "Dialog") -> None:
+            trouble.append(f"dialog: {dialog.message}")
+            dialog.dismiss()
+
+        context.on("page", lambda other: trouble.append(f"opened {other.url}"))
+        page.on("dialog", popped)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("console", lambda said: trouble.extend([said.text] * (said.type in {"error", "warning"})))
+        page.on("request", lambda asked: trouble.extend([asked.url] * (not asked.url.startswith((site, "blob:")))))
+        yield page, trouble
+
+
+@pytest.fixture(name="page")
+def _page(opened: tuple["Page", list[str]]) -> Iterator["Page"]:
+    page, trouble = opened
+    trouble.clear()
+    yield page
+    assert trouble == []
+
+
+def owned(page: "Page") -> object:
+    return page.evaluate(f"() => globalThis.{OWNED}")
+
+
+def test_no_page_runs_loads_or_opens_anything(page: "Page", site: str, folder: Path) -> None:
+    pages = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.html"))]
+    # A cause that explains no cell tells of nobody.
+    pages = [path for path in pages if not path.startswith("causes/") or CAUSE in path]
+    assert len(pages) > 2 * len(WORDS)
+    for path in pages:
+        page.goto(f"{site}/{path}", wait_until="load" if path.startswith("p/") else "domcontentloaded")
+        found = page.evaluate(
+            """(owned) => ({
+                owned: globalThis[owned],
+                scripts: [...document.scripts].map((one) => one.src.split("/").pop()),
+                links: [...document.links].map((one) => one.href),
+                handlers: [...document.querySelectorAll("*")].flatMap((one) => one.getAttributeNames())
+                    .filter((name) => name.startsWith("on") || name === "style" || name === "srcdoc"),
+                strange: document.querySelectorAll("iframe, object, embed, base, style").length,
+                pictures: [...document.images].map((one) => one.src),
+                title: document.title,
+            })""",
+            OWNED,
+        )
+        assert found["owned"] is None, path
+        assert set(found["scripts"]) <= {"site.js", "page.js"}, path
+        assert (found["handlers"], found["strange"]) == ([], 0), path
+        assert {link for link in found["links"] + found["pictures"] if not link.startswith(f"{site}/")} == set(), path
+        assert found["title"].endswith("The PyPI Place"), path
+
+
+def test_a_package_page_shows_the_words(page: "Page", site: str) -> None:
+    for name in ("script", "attribute-double", "template", "override", "zero-width", "cdata", "forged"):
+        page.goto(f"{site}/p/{name}/index.html")
+        shown = " ".join((page.text_content("main") or "").split())
+        assert " ".join(text.line(WORDS[name], DETAIL).split()) in shown, name
+        assert acting(shown) == set()
+        assert owned(page) is None
+
+
+def test_the_search_box_takes_words_as_text(page: "Page", site: str) -> None:
+    page.goto(f"{site}/index.html")
+    box = page.locator("[role=search] input").first
+    status = page.locator("[role=search] [role=status]").first
+    for word in (*WORDS.values(), "__proto__", "constructor", "../../current"):
+        box.fill(word[:500].replace("\0", ""))
+        assert page.locator("[role=search] li a[href*='//evil']").count() == 0
+    box.fill("constructor")
+    page.wait_for_function("() => document.querySelector('[role=search] li a')?.textContent === 'constructor'")
+    assert status.inner_text() == "1 package."
+    assert owned(page) is None
+
+
+def ask(page: "Page", site: str) -> list[list[str]]:
+    page.goto(f"{site}/sql/index.html")
+    page.wait_for_selector("#desk:not([hidden])")
+    page.fill("#query", ALL)
+    page.press("#query", "Control+Enter")
+    page.wait_for_function("() => document.getElementById('status').textContent.endsWith(' ms.')")
+    rows = page.locator("#answer tbody tr").all()
+    return [row.locator("td").all_text_contents() for row in rows]
+
+
+def test_the_sql_page_shows_and_saves_words_as_text(page: "Page", site: str) -> None:
+    answer = ask(page, site)
+    assert [name for name, _ in answer] == sorted(WORDS)
+    for _, detail in answer:
+        assert acting(detail, keep="") == set()
+        assert len(detail) <= CELL * len("\\U0010ffff")
+    assert "<script>" in dict(map(tuple, answer))["script"]
+    assert page.locator("#answer").locator("script, img, b, svg, iframe, style").count() == 0
+    with page.expect_download() as fetched:
+        page.click("#csv")
+    with fetched.value.path().open(newline="", encoding="utf-8") as file:
+        spread = file.read()
+    rows: Mapping[str, str] = dict(map(tuple, csv.reader(io.StringIO(spread, newline=""))))
+    with page.expect_download() as fetched:
+        page.click("#json")
+    held = {row["package"]: row["detail"] for row in json.loads(fetched.value.path().read_text("utf-8"))}
+    assert held == {name: word[:500] for name, word in WORDS.items()}
+    assert owned(page) is None
+    for name, word in WORDS.items():
+        # What a spreadsheet would run stands behind an apostrophe; all else is as it was.
+        assert rows[name] == (f"'{word[:500]}" if word.startswith(FORMULAS) else word[:500]), name
+    assert '"x;=1+1;""=1+1"' in spread
