@@ -23,8 +23,8 @@ BATCH_SCHEMA: Final = "ppp-batch-1"
 #: What one batch is sealed with at most; a single record with a greater log still makes one.
 MAX_BATCH_RECORDS: Final = 5_000
 SEALED_BYTES: Final = 16 * 1024 * 1024
-#: The level of the gzip: higher ones take twice the time and save a hundredth.
-PACKING: Final = 6
+#: The level of the gzip: a batch is packed once, and fetched by many.
+PACKING: Final = 9
 
 #: As `batch_order` orders: SQLite compares text byte by byte, which is by code point.
 _ORDER: Final = "r.package, r.version, r.environment, r.record"

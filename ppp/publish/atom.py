@@ -10,7 +10,8 @@ def atom(feed: Feed, *, path: str, base_url: str) -> bytes:
     """Give the feed's bytes; `base_url` is where `current.json` lies and ends in a slash, `path` is its own there."""
     root = ET.Element("feed", {"xmlns": "http://www.w3.org/2005/Atom", "xml:lang": "en"})
     _add(root, "title", feed.title)
-    _add(root, "subtitle", feed.description)
+    if feed.description:
+        _add(root, "subtitle", feed.description)
     # By its path alone: nodes that hold the same records publish the same feed, wherever they stand.
     _add(root, "id", urn(path))
     ET.SubElement(root, "link", {"rel": "self", "type": "application/atom+xml", "href": f"{base_url}{path}"})

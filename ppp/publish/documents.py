@@ -12,5 +12,5 @@ _compact: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 def document_bytes(document: Mapping[str, Json]) -> bytes:
     """Give a document's one serialisation: each of its own keys on a line, the rest compact."""
-    rows = ",\n".join(f'"{key}": {_compact(value)}' for key, value in sorted(document.items()))
+    rows = ",\n".join(f'"{key}":{_compact(value)}' for key, value in sorted(document.items()))
     return f"{{{rows}}}\n".encode("ascii")

@@ -69,7 +69,7 @@ class Item:
         """Say what came of it: `six 1.17.0: 5 PASS, 1 FAIL`, or what it was before where only one cell changed."""
         name = f"{self.release.package} {self.release.version}"
         if len(self.changes) == 1:
-            return f"{name}: {_told(self.changes[0])}"
+            return f"{name}: {self.changes[0].verdict.environment} {_turned(self.changes[0])}"
         words = [change.verdict.result for change in self.changes]
         return f"{name}: {', '.join(f'{words.count(r)} {r}' for r in Result if r in words)}"
 
@@ -88,7 +88,7 @@ class Item:
             path=f"p/{self.release.package}/index.html",
             published=min(change.verdict.observed_at for change in changes),
             updated=self.published,
-            lines=tuple(map(_line, changes)),
+            lines=_lines((change.verdict.environment, _line(change)) for change in changes),
         )
 
 
@@ -130,7 +130,7 @@ def package_feed(package: str, changes: Iterable[Change]) -> Feed:
     """Give the feed of one package, from its changes, newest first."""
     return Feed(
         title=f"{NAME}: {package}",
-        description=f"Verdicts on {package} that are new, or not what they were before.",
+        description="",
         home=f"p/{package}/index.html",
         entries=[item.entry for item in newest_items(changes, PACKAGE_ITEMS)],
     )
@@ -173,7 +173,7 @@ def _finding_entry(kind: FindingKind, day: str, cells: Sequence[Affected]) -> En
         path=f"p/{first.package}/index.html",
         published=min(cell.since for cell in cells),
         updated=max(cell.since for cell in cells),
-        lines=tuple(map(_affected_line, cells)),
+        lines=_lines((cell.environment, _affected_line(cell)) for cell in cells),
     )
 
 
@@ -181,14 +181,22 @@ def _day(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).date().isoformat()
 
 
+def _lines(told: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    # What is told of several environments alike is told once.
+    held: dict[str, list[str]] = {}
+    for environment, words in told:
+        held.setdefault(words, []).append(environment)
+    return tuple(f"{', '.join(environments)}: {words}" for words, environments in held.items())
+
+
 def _line(change: Change) -> str:
     verdict = change.verdict
-    return _why(_told(change), verdict.failed_phase, verdict.cause, verdict.blame, verdict.detail)
+    return _why(_turned(change), verdict.failed_phase, verdict.cause, verdict.blame, verdict.detail)
 
 
 def _affected_line(cell: Affected) -> str:
     was = f"{cell.before.result} with {cell.before.version} → " if cell.before else ""
-    told = f"{cell.environment} {was}{cell.result}{_mark(cell.standin)}"
+    told = f"{was}{cell.result}{_mark(cell.standin)}"
     return _why(told, cell.phase, cell.cause, cell.blame, cell.detail)
 
 
@@ -203,10 +211,9 @@ def _why(told: str, phase: str | None, cause: str | None, blame: str | None, det
     return " ".join(parts)
 
 
-def _told(change: Change) -> str:
-    verdict = change.verdict
+def _turned(change: Change) -> str:
     was = f"{change.before} → " if change.before else ""
-    return f"{verdict.environment} {was}{verdict.result}{_mark(verdict.standin)}"
+    return f"{was}{change.verdict.result}{_mark(change.verdict.standin)}"
 
 
 def _mark(standin: bool) -> str:  # noqa: FBT001 - a word that is there or not

@@ -32,8 +32,8 @@ LOG_LIMIT: Final = 4_000
 LOG_BUDGET: Final = 12_000
 INSTALLED_BUDGET: Final = 6_000
 DETAIL_LIMIT: Final = 240
-#: Of an image's digest, as much as docker shows: `sha256:` and twelve digits. The package's data holds all of it.
-DIGEST: Final = 19
+#: Of an image's digest, as many digits as docker shows; the package's data holds all of it.
+DIGEST: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,11 @@ def package_page(
         installed=_installed(newest),
         files=_files(newest),
         nodes=sorted({o.record.node for o in newest}),
-        images=[f"{o.record.environment} {o.record.image_digest[:DIGEST]}" for o in newest if o.record.image_digest],
+        images=[
+            f"{o.record.environment} {o.record.image_digest.removeprefix('sha256:')[:DIGEST]}"
+            for o in newest
+            if o.record.image_digest
+        ],
         badge=badge,
         found=found,
         standin=any(o.record.standin for cells in releases[: 1 + LINES] for o in cells),

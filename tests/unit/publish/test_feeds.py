@@ -144,7 +144,7 @@ def test_a_finding_tells_who_came_in_and_when(store: Store, record: Callable[...
     assert entry.title == "six 1.1: newly broken (py312-slim)"
     assert entry.link == "https://node.example/p/six/index.html"
     assert entry.updated == "2024-04-25T00:01:00Z"
-    assert "py312-slim PASS with 1.0 → FAIL at import (crash, blame: unknown)" in entry.content[0].value
+    assert "py312-slim: PASS with 1.0 → FAIL at import (crash, blame: unknown)" in entry.content[0].value
     # Seen again, and another package beside it: what was said stands as it was.
     store.add_record(record("six", "1.1", result="FAIL", cause="crash", observed_at=DAY + 90_000))
     store.add_record(record("old", "1.0", observed_at=DAY))
