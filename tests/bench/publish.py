@@ -87,6 +87,17 @@ def differ(one: Path, other: Path) -> bool:
     return subprocess.run(["diff", "-rq", one, other], check=False, capture_output=True).returncode != 0
 
 
+def bare_writes(out: Path, target: Path) -> float:
+    """Give the seconds that one process takes to write as many files of the same sizes, and nothing else."""
+    sizes = [(path.relative_to(out), path.stat().st_size) for path in out.rglob("*") if path.is_file()]
+    for folder in {target / path.parent for path, _ in sizes}:
+        folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    for path, size in sizes:
+        (target / path).write_bytes(bytes(size))
+    return time.monotonic() - started
+
+
 def told(name: str, build_: Build) -> str:
     """Give a line of the table."""
     return (
@@ -123,8 +134,10 @@ def main() -> int:
         again = apart(data, folder / "at once", None)
         print(told("full build of that", again))
         same = not differ(out, folder / "at once")
+        bare = bare_writes(out, folder / "bare")
     pace, share = full.packages / full.seconds, some.seconds / full.seconds
     print(f"package pages a second: {pace:,.0f} (wanted: {PAGES_PER_S:,}), each with its data, badges and feed")
+    print(f"files a second: {full.files / full.seconds:,.0f}; bare writes of as many by one process: {bare:.1f} s")
     print(f"after {options.new} new records: {share:.1%} of the full build (wanted: under {SHARE:.0%})")
     print(f"memory: {max(full.rss, again.rss) / 1e6:,.0f} MB (wanted: under {MAX_RSS / 1e6:,.0f})")
     print(f"the site: {full.bytes / 1e6:,.0f} MB in {full.files:,} files (wanted: under {MAX_SITE / 1e6:,.0f})")
