@@ -91,6 +91,27 @@ def tool(session: nox.Session, *command: str, **env: str) -> None:
     session.run(str(programs / command[0]), *command[1:], external=True, env={"PATH": path, **env})
 
 
+def page_tools(session: nox.Session) -> None:
+    """Install what judges pages (tests/browser/package.json) below .nox/, where npm is; without it, tests skip that."""
+    if not all(map(shutil.which, ("npm", "node", "chromium"))):
+        return
+    folder, sources = HERE / ".nox" / "pages", HERE / "tests" / "browser"
+    wanted = (sources / "package.json").read_text("utf-8")
+    stamp = folder / "ppp-stamp"
+    if stamp.exists() and stamp.read_text("utf-8") == wanted:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in ("package.json", ".npmrc"):
+        shutil.copy(sources / name, folder / name)
+    with session.chdir(folder):
+        done = subprocess.run(["npm", "install", "--silent"], check=False)
+    if done.returncode == 0:
+        stamp.write_text(wanted, "utf-8")
+    else:
+        session.warn("npm could not install what judges pages: the tests that ask it are skipped")
+
+
 # ---------------------------------------------------------------- the pipeline
 
 
@@ -158,6 +179,7 @@ def release(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; what needs a tool that is not here is skipped with the reason."""
+    page_tools(session)
     tool(session, "pytest", *session.posargs)
 
 

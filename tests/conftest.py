@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browsing import CHROMIUM
+from browsing import AXE, CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, VNU
 from places import PinnedPip, host_environ, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
@@ -78,7 +78,7 @@ def make_record(
     return Record(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record() -> Callable[..., Record]:
     """The record builder."""
     return make_record
@@ -164,6 +164,15 @@ def _missing_browser() -> str | None:
 
 
 @cache
+def _missing_validators() -> str | None:
+    for tool in ("node", "java"):
+        if not shutil.which(tool):
+            return f"no {tool}"
+    lacking = [file.name for file in (AXE, HTML_VALIDATE, LIGHTHOUSE, VNU) if not file.exists()]
+    return f"not installed: {', '.join(lacking)}; `scripts/nox -s tests` does that with npm" if lacking else None
+
+
+@cache
 def _missing_nginx() -> str | None:
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{PLACES}")
     return None if found else "no nginx"
@@ -187,6 +196,7 @@ TOOLS = {
     "online": _missing_online,
     "mount": _missing_mount,
     "browser": _missing_browser,
+    "validators": _missing_validators,
 }
 
 

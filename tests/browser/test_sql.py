@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import pytest
-from browsing import CHROMIUM, served
+from browsing import served
 
 from ppp.config import resource
 from ppp.ledger.store import Store
@@ -40,17 +40,6 @@ def fill(store: Store, record: Callable[..., Record]) -> None:
     store.add_record(record("needs-gcc", "1.1", "py312-alpine", result="FAIL", **failed))
     store.add_record(record("hostile", "1.0", result="FAIL", detail=HOSTILE))
     store.add_record(record("formula", "1.0", result="FAIL", detail='=HYPERLINK("x","y")'))
-
-
-@pytest.fixture(scope="module", name="browser")
-def _browser() -> Iterator["Browser"]:
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where it is installed
-
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(name="site")

@@ -1,14 +1,26 @@
-"""A real browser for tests, on a folder that is served on this machine."""
+"""A real browser for tests, on a folder that is served on this machine; and the tools that judge pages."""
 
 import functools
 import http.server
+import os
 import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SWITCHES = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+#: Where noxfile.py installs what tests/browser/package.json names.
+PAGE_TOOLS = Path(os.environ.get("PPP_PAGE_TOOLS") or Path(__file__).parents[2] / ".nox" / "pages") / "node_modules"
+AXE = PAGE_TOOLS / "axe-core" / "axe.min.js"
+HTML_VALIDATE = PAGE_TOOLS / "html-validate" / "bin" / "html-validate.mjs"
+LIGHTHOUSE = PAGE_TOOLS / "lighthouse" / "cli" / "index.js"
+VNU = PAGE_TOOLS / "vnu-jar" / "build" / "dist" / "vnu.jar"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -28,3 +40,14 @@ def served(folder: Path) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """Run the machine's own Chromium; only one runs at a time in a process."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where it is installed
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
+        yield browser
+        browser.close()

@@ -1,0 +1,269 @@
+"""Every kind of page, in a real browser: at three widths, dark and light, with scripts and without."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from browsing import AXE
+from showing import AS_OF, EMPTY_PAGES, PAGES
+
+if TYPE_CHECKING:
+    from conftest import Sites
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+KINDS = [*PAGES, *EMPTY_PAGES]
+WIDTHS = (320, 768, 1440)
+#: Of an A4 sheet what is between usual margins, in CSS pixels.
+PAPER = 718
+MAX_BYTES = 50_000
+GROUNDS = {"dark": "rgb(11, 15, 13)", "light": "rgb(247, 246, 240)"}
+GROUND = "() => getComputedStyle(document.body).backgroundColor"
+
+#: Text that is too small to read, or that leaves the page where nothing scrolls to it.
+ASTRAY = """() => {
+  const astray = [];
+  const range = document.createRange();
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const cut = (element) => element && (getComputedStyle(element).overflowX !== "visible" || cut(element.parentElement));
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    const holder = text.parentElement;
+    if (!text.data.trim() || !(holder instanceof HTMLElement) || !holder.checkVisibility()) continue;
+    if (holder.matches(".to-main, script")) continue;
+    const said = text.data.trim().slice(0, 40);
+    if (parseFloat(getComputedStyle(holder).fontSize) < 12) astray.push(`too small: ${said}`);
+    range.selectNodeContents(text);
+    const { left, right } = range.getBoundingClientRect();
+    if ((left < 0 || right > innerWidth + 1) && !cut(holder)) astray.push(`outside: ${said}`);
+  }
+  const wide = document.documentElement.scrollWidth;
+  return wide > innerWidth ? [...astray, `${wide} wide`] : astray;
+}"""
+#: Where the focus is: what it is on, whether that can be seen, and whether an outline shows it.
+FOCUS = """() => {
+  const at = document.activeElement;
+  const box = at.getBoundingClientRect();
+  const style = getComputedStyle(at);
+  return {
+    is: [at.localName, at.id && `#${at.id}`, at.className && `.${at.className}`].filter(Boolean).join(""),
+    text: at.matches("a") ? at.textContent.trim() : "",
+    seen: box.right > 0 && box.left < innerWidth && box.bottom > 0 && box.top < innerHeight && box.width > 0,
+    outlined: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+  };
+}"""
+#: All rules that axe has on, and these: our own contrast of 7:1, and targets that a finger hits.
+AXE_RUN = """async () => {
+  const rules = { "color-contrast-enhanced": { enabled: true }, "target-size": { enabled: true } };
+  const found = await axe.run({ rules, resultTypes: ["violations"] });
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ").slice(0, 300)}`);
+}"""
+#: Each text of the page that can be seen, but for what only a screen can do.
+SAID = """() => {
+  const said = [];
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    const holder = text.parentElement;
+    if (text.data.trim() && holder.checkVisibility() && !holder.closest(".acts, button")) said.push(text.data.trim());
+  }
+  return said;
+}"""
+#: Boxes that hold more than they show.
+CUT = """() => [...document.querySelectorAll("main .scroll, main .log, main pre")]
+  .filter((box) => getComputedStyle(box).overflowX !== "visible" || getComputedStyle(box).maxHeight !== "none")
+  .map((box) => box.className)"""
+VIOLATED = """addEventListener("securitypolicyviolation", (event) =>
+  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`))"""
+
+
+@contextmanager
+def opened(browser: "Browser", **settings: Any) -> "Iterator[tuple[Page, list[str]]]":
+    """A page, and a list of what it complains of, cannot get or asks of others."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, **settings)
+    try:
+        page = context.new_page()
+        trouble: list[str] = []
+        page.add_init_script(VIOLATED)
+        page.on("console", lambda said: trouble.append(f"console: {said.text}"))
+        page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
+        page.on("requestfailed", lambda asked: trouble.append(f"failed: {asked.url}"))
+        page.on("response", lambda got: trouble.extend([f"{got.status}: {got.url}"] * (not got.ok)))
+        yield page, trouble
+    finally:
+        context.close()
+
+
+def goto(page: "Page", address: str, trouble: list[str]) -> None:
+    """Open a page, and note whatever it asks of anybody else."""
+    site = "/".join(address.split("/")[:3])
+    page.on("request", lambda asked: trouble.extend([f"elsewhere: {asked.url}"] * (not asked.url.startswith(site))))
+    page.goto(address)
+
+
+@pytest.mark.parametrize("scripts", ["scripted", "plain"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_is_whole_at_every_width_dark_and_light(
+    browser: "Browser", sites: "Sites", kind: str, scripts: str
+) -> None:
+    with opened(browser, java_script_enabled=scripts == "scripted") as (page, trouble):
+        goto(page, sites.pages[kind], trouble)
+        if scripts == "scripted" and not kind.startswith("empty"):
+            page.wait_for_selector("#stale:not([hidden])")
+        for scheme, width in product(GROUNDS, WIDTHS):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 900})
+            trouble += [f"{scheme}, at {width}: {astray}" for astray in page.evaluate(ASTRAY)]
+            assert page.evaluate(GROUND) == GROUNDS[scheme]
+        assert page.locator("h1").count() == 1
+    assert trouble == []
+
+
+@pytest.mark.validators
+@pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_nothing(browser: "Browser", sites: "Sites", kind: str) -> None:
+    # The page's own policy would keep axe out.
+    with opened(browser, color_scheme="dark", bypass_csp=True) as (page, trouble):
+        goto(page, sites.pages[kind], trouble)
+        page.add_script_tag(path=AXE)
+        # Structure is the same in both schemes, colours at both widths.
+        for scheme, width in (("dark", 1440), ("light", 320)):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 900})
+            trouble += [f"{scheme}, at {width}: {found}" for found in page.evaluate(AXE_RUN)]
+    assert trouble == []
+
+
+@pytest.mark.validators
+def test_axe_would_find_something(browser: "Browser", sites: "Sites") -> None:
+    with opened(browser, bypass_csp=True) as (page, _):
+        page.goto(sites.pages["about"])
+        page.evaluate("() => document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"icon.svg\">')")
+        page.add_script_tag(path=AXE)
+        assert [found.partition(":")[0] for found in page.evaluate(AXE_RUN)] == ["image-alt"]
+
+
+def test_pages_are_small(sites: "Sites") -> None:
+    sizes = {path: path.stat().st_size for root in (sites.full, sites.empty) for path in root.rglob("*.html")}
+    assert len(sizes) > 450
+    assert {path: size for path, size in sizes.items() if size > MAX_BYTES} == {}
+
+
+def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: "Sites") -> None:
+    for days, shown in ((2, False), (5, True)):
+        with opened(browser) as (page, trouble):
+            page.clock.set_fixed_time(AS_OF + 86_400 * days + 60)
+            with page.expect_response("**/api/v1/index.json"):
+                goto(page, sites.pages["front"], trouble)
+            page.wait_for_load_state("networkidle")
+            assert page.locator("#stale").is_visible() is shown
+            told = "This copy ends at 2024-04-25 12:00 UTC, 5 days ago. What was released since is not in it."
+            assert page.inner_text("#stale") == (told if shown else "")
+            assert trouble == []
+
+
+def stops(page: "Page", count: int) -> list[dict[str, Any]]:
+    """Press Tab so often; say what was focused each time."""
+    found = []
+    for _ in range(count):
+        page.keyboard.press("Tab")
+        found.append(page.evaluate(FOCUS))
+    return found
+
+
+def test_a_keyboard_reaches_everything_and_sees_where_it_is(browser: "Browser", sites: "Sites") -> None:
+    with opened(browser) as (page, trouble):
+        goto(page, sites.pages["front"], trouble)
+        walked = stops(page, 24)
+        links = [stop["text"] for stop in walked if stop["text"]]
+        assert links[:4] == ["Skip to the results", "The PyPI Place", "packages", "findings"]
+        reached = [stop["is"] for stop in walked]
+        assert reached.index("a.to-main") == 0
+        assert reached.index("input#find") < reached.index("div.scroll")
+        assert [stop["is"] for stop in walked if not (stop["seen"] and stop["outlined"])] == []
+        assert "py39-slim" in links
+    assert trouble == []
+
+
+def test_the_first_link_skips_the_bar(browser: "Browser", sites: "Sites") -> None:
+    with opened(browser) as (page, _):
+        page.goto(sites.pages["findings"])
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert [stop["is"] for stop in stops(page, 1)] == ["div.scroll"]
+
+
+def test_what_scrolls_is_scrolled_by_keyboard(browser: "Browser", sites: "Sites") -> None:
+    with opened(browser) as (page, _):
+        page.set_viewport_size({"width": 320, "height": 900})
+        page.goto(sites.pages["package-fails"])
+        boxes = page.locator("main .scroll, main .log, main pre.command")
+        assert boxes.count() >= 4
+        for box in boxes.all():
+            box.focus()
+            assert box.evaluate("box => box === document.activeElement")
+            if box.evaluate("box => box.scrollWidth > box.clientWidth"):
+                page.keyboard.press("ArrowRight")
+                page.wait_for_function("() => document.activeElement.scrollLeft > 0")
+
+
+def test_the_search_finds_by_keyboard(browser: "Browser", sites: "Sites") -> None:
+    with opened(browser) as (page, trouble):
+        goto(page, sites.pages["front"], trouble)
+        page.fill("#find", "Needs_G")
+        page.wait_for_selector(".search li")
+        assert page.inner_text(".search [role=status]") == "1 package."
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate(FOCUS)["text"] == "needs-gcc"
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/p/needs-gcc/index.html")
+    assert trouble == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_paper_is_white_and_holds_all(browser: "Browser", sites: "Sites", kind: str) -> None:
+    with opened(browser, color_scheme="dark") as (page, _):
+        page.set_viewport_size({"width": PAPER, "height": 1000})
+        page.goto(sites.pages[kind])
+        on_screen = page.evaluate(SAID)
+        page.emulate_media(media="print")
+        assert page.evaluate(SAID) == on_screen
+        assert page.evaluate(GROUND) == "rgb(255, 255, 255)"
+        assert page.evaluate("() => getComputedStyle(document.querySelector('h1')).color") == "rgb(0, 0, 0)"
+        assert page.evaluate(ASTRAY) == []
+        assert page.evaluate(CUT) == []
+
+
+def flickering(page: "Page") -> list[str]:
+    """Name the animations that the style gives to what flickers."""
+    return page.evaluate("""() => {
+      const flickers = [...document.querySelectorAll(".mark, .name, .matrix td.fail, .trouble")];
+      return [...new Set(flickers.map((one) => getComputedStyle(one, "::before").animationName))].sort();
+    }""")
+
+
+def test_nothing_moves_for_whom_motion_troubles(browser: "Browser", sites: "Sites") -> None:
+    for kind in ("front", "package-fails"):
+        with opened(browser, reduced_motion="reduce") as (page, _):
+            page.goto(sites.pages[kind])
+            assert page.evaluate("() => document.getAnimations().length") == 0
+            assert flickering(page) == ["none"]
+        with opened(browser, reduced_motion="no-preference") as (page, _):
+            page.goto(sites.pages[kind])
+            assert {"ghost", "slip"} <= set(flickering(page))
+
+
+def test_forced_colours_keep_the_patterns(browser: "Browser", sites: "Sites") -> None:
+    band = "(cell) => getComputedStyle(document.querySelector(cell), '::before').backgroundImage"
+    with opened(browser, forced_colors="active", color_scheme="light") as (page, trouble):
+        goto(page, sites.pages["front"], trouble)
+        assert {page.evaluate(band, f".matrix td.{word}").partition("(")[0] for word in ("pass", "fail")} == {
+            "linear-gradient",
+            "repeating-linear-gradient",
+        }
+        # The words are the reader's own colours.
+        colours = "() => [...document.querySelectorAll('.matrix td.pass, h1')].map((e) => getComputedStyle(e).color)"
+        assert len(set(page.evaluate(colours))) == 1
+        assert page.evaluate("() => getComputedStyle(document.querySelector('#find')).borderStyle") == "solid"
+    assert trouble == []

@@ -1,0 +1,135 @@
+"""What others hold against our pages: html-validate, the Nu validator (either alone passed a bad one), Lighthouse."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from browsing import CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, SWITCHES, VNU
+from showing import EMPTY_PAGES, PAGES
+
+if TYPE_CHECKING:
+    from conftest import Sites
+
+pytestmark = [pytest.mark.validators]
+
+CONFIG = Path(__file__).with_name("html-validate.mjs")
+#: It is told of a site on this machine, and that it may look there.
+#: `vector-effect` is in SVG 2, and in every browser; its list of properties lacks it.
+NU = (
+    "java",
+    "-Dnu.validator.servlet.allow-forbidden-hosts=true",
+    "-jar",
+    VNU,
+    "--Werror",
+    "--format",
+    "json",
+    "--stdout",
+    "--filterpattern",
+    ".*Property “vector-effect” doesn't exist.*",
+)
+ENOUGH = 0.95
+ATTEMPTS = 3
+BAD_PAGE = (
+    '<!doctype html><html lang="en"><head><title>Bad</title></head><body><p><div id="a b"></div></p></body></html>'
+)
+
+
+def asked(*command: str | Path) -> Any:
+    """Run a validator; give the JSON that it says."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+def nu(*what: str | Path) -> list[str]:
+    """Give what the Nu validator says of addresses or files."""
+    found = asked(*NU, *what)["messages"]
+    return [f"{message['url']}:{message.get('lastLine')}: {message['message']}" for message in found]
+
+
+def html_validate(pages: Sequence[Path]) -> list[str]:
+    """Give what html-validate says of files."""
+    found = asked("node", HTML_VALIDATE, f"--config={CONFIG}", "--formatter=json", *pages)
+    return [
+        f"{page['filePath']}:{message['line']}: {message['message']} ({message['ruleId']})"
+        for page in found
+        for message in page["messages"]
+    ]
+
+
+def judged(sites: "Sites") -> list[Path]:
+    """Give all pages of the full site, but for those of the crowd's packages, and one of each kind of the empty one."""
+    full = [page for page in sites.full.rglob("*.html") if "-made-up-package" not in page.parent.name]
+    assert {sites.full / path for path in PAGES.values()} <= set(full)
+    return sorted(full) + [sites.empty / path for path in EMPTY_PAGES.values()]
+
+
+def test_html_validate_finds_nothing(sites: "Sites") -> None:
+    assert html_validate(judged(sites)) == []
+
+
+def test_the_nu_validator_finds_nothing_on_the_pages(sites: "Sites") -> None:
+    places = ((sites.full, sites.full_address), (sites.empty, sites.empty_address))
+    pages = [
+        f"{address}/{page.relative_to(root)}"
+        for page in judged(sites)
+        for root, address in places
+        if page.is_relative_to(root)
+    ]
+    assert len(pages) > 80
+    assert nu(*pages) == []
+
+
+def test_the_nu_validator_finds_nothing_in_styles_and_pictures(sites: "Sites") -> None:
+    styles, pictures = sorted(sites.full.rglob("*.css")), sorted(sites.full.rglob("*.svg"))[:40]
+    assert len(styles) == 2
+    assert len(pictures) == 40
+    assert nu("--also-check-css", "--also-check-svg", *styles, *pictures) == []
+
+
+def test_both_find_something_on_a_bad_page(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text(BAD_PAGE)
+    assert nu(bad)
+    assert html_validate([bad])
+
+
+def scores(address: str, folder: Path) -> dict[str, float]:
+    """Give Lighthouse's word on a page in its four categories, as on a phone."""
+    report = folder / "lighthouse.json"
+    switches = " ".join(("--headless=new", *SWITCHES))
+    subprocess.run(
+        (
+            "node",
+            LIGHTHOUSE,
+            address,
+            "--quiet",
+            "--output=json",
+            f"--output-path={report}",
+            f"--chrome-flags={switches}",
+        ),
+        capture_output=True,
+        check=True,
+        timeout=240,
+        env={**os.environ, "CHROME_PATH": str(CHROMIUM)},
+    )
+    found = json.loads(report.read_text("utf-8"))
+    return {name: category["score"] for name, category in found["categories"].items()}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("kind", ["front", "package-fails", "findings", "sql"])
+def test_lighthouse_is_content(sites: "Sites", kind: str, tmp_path: Path) -> None:
+    for _ in range(ATTEMPTS):
+        found = scores(sites.pages[kind], tmp_path)
+        # It times the page, and this machine may be busy with other things: only that may be asked again.
+        slow = found.pop("performance")
+        assert {name: score for name, score in found.items() if score < ENOUGH} == {}
+        assert found.keys() == {"accessibility", "best-practices", "seo"}
+        if slow >= ENOUGH:
+            return
+    pytest.fail(f"performance: {slow} at the last of {ATTEMPTS} attempts")

@@ -1,0 +1,212 @@
+"""A made-up ledger that shows every kind of page: every result, every finding, long lists, long names, long logs."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+
+from ppp.ledger.episodes import StoredEpisode, store_episode
+from ppp.ledger.schema import LEDGER_NAME
+from ppp.ledger.store import Store
+from ppp.model.record import Blame, DistributionFile, Installed, Network, Outcome, Phase, Record, sha256_hex
+from ppp.publish.build import build
+from ppp.publish.snapshots import Policy, take
+
+Made = tuple[Record, str | None]
+Maker = Callable[..., Record]
+
+DAY_S = 86_400
+#: When the newest cell was seen: 2024-04-25 12:00 UTC.
+AS_OF = 1_714_046_400
+OTHER_NODE = "cd" * 32
+BASE_URL = "https://place.example/"
+ENVIRONMENTS = tuple(f"py{python}-{platform}" for platform, python in product(("slim", "alpine"), ("39", "311", "312")))
+PASS, FAIL, SKIP = Outcome.PASS, Outcome.FAIL, Outcome.SKIP
+AT_NODEPS = (PASS, FAIL, SKIP, SKIP)
+AT_FULL = (PASS, PASS, FAIL, SKIP)
+AT_DOWNLOAD = (FAIL, SKIP, SKIP, SKIP)
+LONG_NAME = "a-name-that-" + "goes-on-and-on-" * 11 + "and-ends"
+LONG_WORD = "x" * 120
+LOG = "".join(
+    f"  copying build/lib.linux-x86_64-cpython-312/needs_gcc/{'_'.join(['part'] * 14)}_{number}.py -> wheel\n"
+    for number in range(30)
+)
+#: Of every kind of page, one; by the words that its tests go by.
+PAGES = {
+    "front": "index.html",
+    "packages": "packages/index.html",
+    "packages-prefixes": "packages/n/index.html",
+    "packages-prefix": "packages/n0/index.html",
+    "package-passes": "p/six/index.html",
+    "package-fails": "p/needs-gcc/index.html",
+    "package-standins": "p/stand-in/index.html",
+    "package-na": "p/wheels-only/index.html",
+    "package-timeout-error": "p/slow/index.html",
+    "package-many-releases": "p/old-hand/index.html",
+    "package-long-name": f"p/{LONG_NAME}/index.html",
+    "causes": "causes/index.html",
+    "cause": "causes/no-compiler/index.html",
+    "cause-without": "causes/oom/index.html",
+    "findings": "findings/index.html",
+    "finding-long": "findings/alpine-only/index.html",
+    "finding-prefix": "findings/alpine-only/n0/index.html",
+    "finding-chains": "findings/broken-dependency/index.html",
+    "environments": "env/index.html",
+    "environment": "env/py312-alpine/index.html",
+    "environment-prefix": "env/py312-alpine/n1/index.html",
+    "data": "data/index.html",
+    "sql": "sql/index.html",
+    "about": "about/index.html",
+}
+#: The pages of a site that holds nothing yet.
+EMPTY_PAGES = {
+    "empty-front": "index.html",
+    "empty-packages": "packages/index.html",
+    "empty-causes": "causes/index.html",
+    "empty-findings": "findings/index.html",
+    "empty-finding": "findings/alpine-only/index.html",
+    "empty-environments": "env/index.html",
+    "empty-data": "data/index.html",
+}
+
+
+def showcase(record: Maker) -> Iterator[Made]:
+    """Give the records of the made-up ledger, each with its log."""
+    yield from _plain(record)
+    yield from _failing(record)
+    yield from _wordy(record)
+    yield from _old_hand(record)
+    yield from _crowd(record)
+
+
+def _plain(record: Maker) -> Iterator[Made]:
+    installed = tuple(Installed(name=f"part-{n}", version=f"{n}.0", sha256=None) for n in range(60))
+    for place, environment in enumerate(ENVIRONMENTS):
+        at = AS_OF - 60 * place
+        yield record("six", "1.17.0", environment, observed_at=at, bytes={Phase.DOWNLOAD: 11_050}), None
+        yield record("six", "1.17.0", environment, observed_at=at - 900, node=OTHER_NODE), None
+        yield record("big", "2.0", environment, observed_at=at, installed=installed), None
+        standin = environment.endswith("alpine")
+        changes = {"standin": standin, "image_digest": "sha256:" + "7" * 64, "network": Network.GATEWAY}
+        yield record("stand-in", "3.1", environment, observed_at=at, **changes), None
+
+
+def _failing(record: Maker) -> Iterator[Made]:
+    log = f"{LOG}{LONG_WORD * 3}\nerror: command 'gcc' failed: No such file or directory\n"
+    compiler = {
+        "outcomes": AT_NODEPS,
+        "cause": "no-compiler",
+        "blame": Blame.ENVIRONMENT,
+        "log_sha256": sha256_hex(log.encode()),
+    }
+    cffi = {
+        "outcomes": AT_FULL,
+        "cause": "no-compiler",
+        "blame": Blame.DEPENDENCY,
+        "detail": "cffi: command 'gcc' failed",
+    }
+    na = {"cause": "no-distribution", "blame": None, "detail": "no wheel for musl, no sdist", "file": None}
+    gone = {"cause": "distutils-removed", "blame": Blame.PACKAGE, "detail": "No module named 'distutils'"}
+    for place, environment in enumerate(ENVIRONMENTS):
+        at = AS_OF - 60 * place
+        yield record("needs-gcc", "1.0", environment, observed_at=at - DAY_S), None
+        yield record("needs-gcc", "1.1", environment, result="FAIL", observed_at=at, **compiler), log
+        for name in ("wraps-cffi", "wraps-wrapped-cffi"):
+            yield record(name, "0.9", environment, result="FAIL", observed_at=at, **cffi), None
+        alpine, newest = environment.endswith("alpine"), "312" in environment
+        yield (
+            record("wheels-only", "2.0", environment, observed_at=at, **({"result": "NA", **na} if alpine else {})),
+            None,
+        )
+        yield record("old", "3.0", environment, observed_at=at, **({"result": "FAIL", **gone} if newest else {})), None
+        yield record("mended", "1.0", environment, result="FAIL", observed_at=at - DAY_S, **gone), None
+        yield record("mended", "1.1", environment, observed_at=at), None
+        word = ("TIMEOUT", "ERROR")[place % 2]
+        cause = {"TIMEOUT": "timeout", "ERROR": "network"}[word]
+        detail = {"TIMEOUT": "no end within 60 s", "ERROR": "the gateway did not answer"}[word]
+        blame = {"TIMEOUT": Blame.UNKNOWN, "ERROR": Blame.INFRASTRUCTURE}[word]
+        yield (
+            record("slow", "0.1", environment, result=word, observed_at=at, cause=cause, detail=detail, blame=blame),
+            None,
+        )
+
+
+def _wordy(record: Maker) -> Iterator[Made]:
+    version = "2024.12.31.post20241231.dev20240425+local.build.20240425"
+    file = DistributionFile(filename=f"{LONG_NAME}-{version}.tar.gz", sha256="e" * 64, size=123_456_789)
+    for place, environment in enumerate(ENVIRONMENTS):
+        changes = {
+            "cause": "import-error",
+            "blame": Blame.PACKAGE,
+            "file": file,
+            "imports": (LONG_WORD, LONG_WORD[:60]),
+        }
+        detail = f"{environment}: {LONG_WORD} {'and so on ' * 12}"
+        passed = record(LONG_NAME, version, environment, observed_at=AS_OF - place, file=file, imports=(LONG_WORD,))
+        failed = record(LONG_NAME, version, environment, result="FAIL", observed_at=AS_OF, detail=detail, **changes)
+        yield (passed if place % 3 else failed), None
+
+
+def _old_hand(record: Maker) -> Iterator[Made]:
+    # More releases than there are lines and tallies for; each third fails here and there.
+    shared = {
+        "cause": "shared-library",
+        "blame": Blame.ENVIRONMENT,
+        "detail": "libGL.so.1: cannot open shared object file",
+    }
+    for number in range(60):
+        for place, environment in enumerate(ENVIRONMENTS):
+            fails = number % 3 == 2 and place > number % 5
+            at = AS_OF - DAY_S * (60 - number)
+            yield (
+                record(
+                    "old-hand",
+                    f"1.{number}.0",
+                    environment,
+                    observed_at=at,
+                    **({"result": "FAIL", **shared} if fails else {}),
+                ),
+                None,
+            )
+
+
+def _crowd(record: Maker) -> Iterator[Made]:
+    # So many that lists are cut by first letters: what needs a compiler fails on Alpine.
+    compiler = {
+        "outcomes": AT_NODEPS,
+        "cause": "no-compiler",
+        "blame": Blame.ENVIRONMENT,
+        "detail": "command 'gcc' failed",
+    }
+    for number in range(420):
+        name = f"{'nab'[number % 3]}{number:03}-made-up-package"
+        for environment in ("py312-slim", "py312-alpine"):
+            fails = number % 3 == 0 and environment.endswith("alpine")
+            at = AS_OF - 3_600 - number
+            yield (
+                record(name, "1.0", environment, observed_at=at, **({"result": "FAIL", **compiler} if fails else {})),
+                None,
+            )
+
+
+def showcase_site(folder: Path, record: Maker) -> Path:
+    """Build the site of the made-up ledger, with its snapshots, below a folder; give its root."""
+    public = folder / "public"
+    with Store.open(folder) as store:
+        with store.db.atomic():
+            for made, log in showcase(record):
+                store.insert_record(made, log)
+        lines = [("NODE", "Today 6 of 9 releases installed everywhere."), ("VOX", "Three did not.")]
+        script = json.dumps([{"speaker": speaker, "text": text} for speaker, text in lines])
+        told = StoredEpisode(period="2024-04-24", seed=1, writer="plain", facts="[]", script=script)
+        store_episode(store, told)
+        take(folder / LEDGER_NAME, public, Policy(days=7, weeks=4, window_bytes=10_000_000))
+        build(store.db, public, base_url=BASE_URL)
+    return public
+
+
+def empty_site(folder: Path) -> Path:
+    """Build the site of a ledger that holds nothing yet; give its root."""
+    with Store.open(folder) as store:
+        build(store.db, folder / "public", base_url=BASE_URL)
+    return folder / "public"
