@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from ppp.config import resource
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Record
 from ppp.publish.asked import saved_queries
+from ppp.publish.build import build
 from ppp.publish.snapshot import Share, extract
 from ppp.publish.sqlpage import WINDOW, sql_files
 
@@ -150,6 +152,26 @@ def test_it_refuses_to_write(page: "Page") -> None:
         assert refused(page, sql) == readonly, sql
     assert "attached" in refused(page, "ATTACH 'other.db' AS other")
     assert ask(page, "SELECT count(*) FROM records") == [["6"]]
+
+
+def test_the_real_record_is_asked_and_not_written_to(context: "BrowserContext", tmp_path: Path) -> None:
+    ledger = Path(__file__).parents[2] / "data" / "ppp.db"
+    shutil.copy(ledger, tmp_path / "ppp.db")
+    with Store.open(tmp_path) as store:
+        build(store.db, tmp_path / "public")
+        asked = "SELECT environment, result, count(*) FROM records GROUP BY 1, 2 ORDER BY 1, 2"
+        told = [[str(value) for value in row] for row in store.db.execute(asked)]
+    extract(tmp_path / "ppp.db", tmp_path / "window.db", Share(logs=False))
+    (tmp_path / "public" / WINDOW).parent.mkdir(exist_ok=True)
+    (tmp_path / "public" / WINDOW).write_bytes(gzip.compress((tmp_path / "window.db").read_bytes(), mtime=0))
+    assert len(told) > 5
+    with served(tmp_path / "public") as address:
+        page = context.new_page()
+        page.goto(f"{address}/sql/index.html")
+        page.wait_for_selector("#desk:not([hidden])")
+        assert ask(page, asked) == told
+        assert "readonly" in refused(page, "DELETE FROM records")
+        assert ask(page, asked) == told
 
 
 def test_errors_are_told_plainly(page: "Page") -> None:
