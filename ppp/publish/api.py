@@ -5,7 +5,7 @@ What a cell has none of is left out of it: there is one such file for every pack
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -16,7 +16,7 @@ from ppp.publish.documents import document_bytes
 from ppp.publish.kinds import TOLD, FindingKind
 from ppp.publish.observed import Observed
 from ppp.publish.package import last_passed, reproduce
-from ppp.publish.part import Affected, Held, Part, since_of
+from ppp.publish.part import Affected, Held, Part
 
 PACKAGE_SCHEMA: Final = "ppp-package-1"
 INDEX_SCHEMA: Final = "ppp-api-1"
@@ -72,8 +72,8 @@ def package_file(held: Held, part: Part, environments: Sequence[Environment]) ->
     """`/api/v1/p/<package>.json`: the newest release's cells, where each environment last worked, the history."""
     order = {environment.id: place for place, environment in enumerate(environments)}
     newest = sorted(held.newest, key=lambda o: order[o.record.environment])
-    shared, since = _Shared(), since_of(held.changes)
-    cells = [_cell(held, o, shared, since) for o in newest]
+    shared = _Shared()
+    cells = [_cell(held, o, shared) for o in newest]
     history = [
         {"version": release.version, "results": _tally(observed)}
         for release, observed in groupby(held.observed, key=lambda o: o.record.release)
@@ -121,10 +121,10 @@ class _Shared:
         }
 
 
-def _cell(held: Held, o: Observed, shared: _Shared, changed: Mapping[tuple[str, str], int]) -> dict[str, Json]:
+def _cell(held: Held, o: Observed, shared: _Shared) -> dict[str, Json]:
     record = o.record
     cell = (record.release.version, record.environment)
-    since = changed.get(cell, record.observed_at)
+    since = held.since.get(cell, record.observed_at)
     told: dict[str, Json | None] = {
         "environment": record.environment,
         "result": record.result,

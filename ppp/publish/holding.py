@@ -1,7 +1,8 @@
 """All that the ledger holds of one package, read at once by the index of its cells: see `Held`."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlite_utils import Database
@@ -67,7 +68,8 @@ def held(db: Database, package: str) -> Held:
             for cell, record in ((cell, records[id_]) for cell, id_ in current.items())
         ],
         ids=current,
-        changes=_changes(rows, releases),
+        changes=(changes := _changes(rows, releases)),
+        since=changes.since(),
     )
 
 
@@ -144,17 +146,35 @@ def _agreements(
     }
 
 
-def _changes(rows: Iterable[tuple[Any, ...]], releases: dict[str, Release]) -> list[Change]:
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """Rows at which a verdict changed with what it was before, newest first; made into changes as they are asked for.
+
+    A feed asks for a few of them, of a package that may have hundreds.
+    """
+
+    rows: list[tuple[tuple[Any, ...], Result | None]]
+    releases: dict[str, Release]
+
+    def __iter__(self) -> Iterator[Change]:
+        return (Change(verdict=_verdict(row, self.releases[row[1]]), before=before) for row, before in self.rows)
+
+    def since(self) -> dict[tuple[str, str], int]:
+        """Give when the verdict of each (version, environment) last changed, in epoch seconds."""
+        return {(row[1], row[2]): row[8] for row, _ in reversed(self.rows)}
+
+
+def _changes(rows: Iterable[tuple[Any, ...]], releases: dict[str, Release]) -> _Changes:
     before: dict[tuple[str, str], Result] = {}
-    changes: list[Change] = []
+    changes: list[tuple[tuple[Any, ...], Result | None]] = []
     for row in rows:
         cell, result = (row[1], row[2]), _RESULTS[row[3]]
         if result is Result.ERROR or before.get(cell) is result:
             continue
-        changes.append(Change(verdict=_verdict(row, releases[row[1]]), before=before.get(cell)))
+        changes.append((row, before.get(cell)))
         before[cell] = result
     changes.reverse()
-    return changes
+    return _Changes(changes, releases)
 
 
 def _verdict(row: tuple[Any, ...], release: Release) -> Verdict:

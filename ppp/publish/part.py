@@ -5,7 +5,7 @@ Findings are about the newest release of a package; "before" is the newest older
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,13 +25,15 @@ FAILED: Final = frozenset({Result.FAIL, Result.TIMEOUT})
 class Held:
     """All that is published of one package: its current cells, newest version first, their ids, and what changed.
 
-    `ids` gives the current record by (version, environment); `changes` come newest first.
+    By (version, environment), `ids` gives the current record and `since` when the verdict last changed, in epoch
+    seconds; `changes` come newest first.
     """
 
     package: str
     observed: Sequence[Observed]
     ids: Mapping[tuple[str, str], str]
-    changes: Sequence[Change]
+    changes: Iterable[Change]
+    since: Mapping[tuple[str, str], int]
 
     @property
     def newest(self) -> list[Observed]:
@@ -98,13 +100,12 @@ def part_of(held: Held, environments: Sequence[Environment]) -> Part:
     """Give a package's part."""
     order = {environment.id: place for place, environment in enumerate(environments)}
     newest = sorted(held.newest, key=lambda o: order[o.record.environment])
-    since = since_of(held.changes)
     before = before_of(held)
-    cells = {o.record.environment: _affected(held, o, since, before) for o in newest}
+    cells = {o.record.environment: _affected(held, o, before) for o in newest}
     words = Counter(o.record.result for o in newest)
     found = {kind: _kept(cells, places) for kind, places in _found(newest, before).items() if places}
     if never := _never_on_alpine(held):
-        found[FindingKind.NEVER_ON_ALPINE] = tuple(_affected(held, o, since, before) for o in never)
+        found[FindingKind.NEVER_ON_ALPINE] = tuple(_affected(held, o, before) for o in never)
     return Part(
         package=held.package,
         version=newest[0].record.release.version,
@@ -113,15 +114,6 @@ def part_of(held: Held, environments: Sequence[Environment]) -> Part:
         found={kind: found[kind] for kind in FindingKind if kind in found},
         broken=tuple(cell for cell in cells.values() if cell.result in FAILED),
     )
-
-
-def since_of(changes: Sequence[Change]) -> dict[tuple[str, str], int]:
-    """Give when the verdict of each (version, environment) last changed; `changes` come newest first."""
-    since: dict[tuple[str, str], int] = {}
-    for change in changes:
-        verdict = change.verdict
-        since.setdefault((verdict.release.version, verdict.environment), verdict.observed_at)
-    return since
 
 
 def before_of(held: Held) -> dict[str, Before]:
@@ -134,22 +126,19 @@ def before_of(held: Held) -> dict[str, Before]:
     return before
 
 
-def judged_changes(held: Held) -> list[Change]:
-    """Give a package's changes, those that are still current with the blame that sibling cells tell."""
+def judged_changes(held: Held) -> Iterator[Change]:
+    """Give a package's changes, newest first, those that are still current with the blame that sibling cells tell."""
     judged = {
         held.ids[o.record.release.version, o.record.environment]: o.judgement
         for o in held.observed
         if o.judgement.by is Judge.SIBLINGS
     }
-    return [
-        replace(change, verdict=replace(change.verdict, blame=told.blame, blamed_by=told.by))
-        if (told := judged.get(change.verdict.record))
-        else change
-        for change in held.changes
-    ]
+    for change in held.changes:
+        told = judged.get(change.verdict.record)
+        yield replace(change, verdict=replace(change.verdict, blame=told.blame, blamed_by=told.by)) if told else change
 
 
-def _affected(held: Held, o: Observed, since: Mapping[tuple[str, str], int], before: Mapping[str, Before]) -> Affected:
+def _affected(held: Held, o: Observed, before: Mapping[str, Before]) -> Affected:
     record = o.record
     cell = (record.release.version, record.environment)
     is_newest = record.release == held.observed[0].record.release
@@ -164,7 +153,7 @@ def _affected(held: Held, o: Observed, since: Mapping[tuple[str, str], int], bef
         blamed_by=o.judgement.by,
         detail=None if record.detail is None else text.line(record.detail, DETAIL_LIMIT),
         observed_at=record.observed_at,
-        since=since.get(cell, record.observed_at),
+        since=held.since.get(cell, record.observed_at),
         standin=record.standin,
         record=held.ids[cell],
         before=before.get(record.environment) if is_newest else None,
