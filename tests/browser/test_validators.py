@@ -34,7 +34,7 @@ NU = (
 ENOUGH = 0.95
 ATTEMPTS = 3
 #: By the least `benchmarkIndex` of a machine, how many times slower Lighthouse's phone is.
-SLOWDOWNS = {1500: 4, 1000: 3, 800: 2}
+SLOWDOWNS = {1500: 4, 800: 2}
 BAD_PAGE = (
     '<!doctype html><html lang="en"><head><title>Bad</title></head><body><p><div id="a b"></div></p></body></html>'
 )
@@ -124,7 +124,7 @@ def report(address: str, folder: Path, slowdown: int) -> dict[str, Any]:
 
 
 def slowdown_for(benchmark: float) -> int:
-    """Give how many times slower a phone is than a machine of this `benchmarkIndex`, as Lighthouse's guide has it."""
+    """Give how many times slower a phone is than a machine of this `benchmarkIndex`, as its docs/throttling.md has it."""
     return next((times for index, times in SLOWDOWNS.items() if benchmark >= index), 1)
 
 
