@@ -124,7 +124,7 @@ def report(address: str, folder: Path, slowdown: int) -> dict[str, Any]:
 
 
 def slowdown_for(benchmark: float) -> int:
-    """Give how many times slower a phone is than a machine of this `benchmarkIndex`, as its docs/throttling.md has it."""
+    """Give how many times slower a phone is than a machine of this `benchmarkIndex`, by its docs/throttling.md."""
     return next((times for index, times in SLOWDOWNS.items() if benchmark >= index), 1)
 
 
