@@ -110,6 +110,7 @@ def report(address: str, folder: Path, slowdown: int) -> dict[str, Any]:
             LIGHTHOUSE,
             address,
             "--quiet",
+            "--disable-full-page-screenshot",
             "--output=json",
             f"--output-path={path}",
             f"--chrome-flags={switches}",
