@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """A feed without its format; `home` is the page that it belongs to, newest entries come first."""
+    """A feed without its format; `home` is its page, `description` may be empty, newest entries come first."""
 
     title: str
     description: str

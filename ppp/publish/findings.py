@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from ppp.ledger.published import Finding
-from ppp.publish.chains import chains_document, chains_of, shown_chains, unnamed
+from ppp.publish.chains import Chain, chains_document, chains_of, shown_chains, unnamed
 from ppp.publish.documents import document_bytes
 from ppp.publish.feeds import finding_feed
 from ppp.publish.jsonfeed import feed_files
@@ -57,19 +57,19 @@ def finding_pages(
     """`/findings/index.html`, and for each kind its pages, `/api/v1/<kind>.json` and `/findings/<kind>/feed.xml`."""
     path = "findings/index.html"
     yield path, render("findings.html", path=path, listings=listings, told=TOLD, as_of=as_of)
+    chains = chains_of(found)
     for kind, listing in listings.items():
-        yield _finding_page(kind, listing, found, as_of)
+        yield _finding_page(kind, listing, chains, as_of)
         yield from prefix_pages(listing)
         yield listing.data, document_bytes(_document(kind, listing, as_of))
         cells = (cell for row in listing.rows for cell in row.cells)
         yield from feed_files(finding_feed(kind, cells), f"{listing.folder}/", base_url)
-    yield CHAINS_PATH, document_bytes(chains_document(chains_of(found), as_of))
+    yield CHAINS_PATH, document_bytes(chains_document(chains, as_of))
 
 
-def _finding_page(kind: FindingKind, listing: Listing, found: Sequence[Part], as_of: int | None) -> tuple[str, bytes]:
+def _finding_page(kind: FindingKind, listing: Listing, chains: Sequence[Chain], as_of: int | None) -> tuple[str, bytes]:
     path = f"{listing.folder}/index.html"
     with_chains = kind is FindingKind.BROKEN_DEPENDENCY
-    chains = chains_of(found) if with_chains else []
     page = render(
         "finding.html",
         path=path,
@@ -79,8 +79,8 @@ def _finding_page(kind: FindingKind, listing: Listing, found: Sequence[Part], as
         as_of=as_of,
         schema="finding",
         feeds=True,
-        chains=shown_chains(chains),
-        all_chains=len(chains),
+        chains=shown_chains(chains) if with_chains else [],
+        all_chains=len(chains) if with_chains else 0,
         chains_path=CHAINS_PATH,
         unnamed=unnamed(cell for row in listing.rows for cell in row.cells) if with_chains else 0,
     )

@@ -158,7 +158,7 @@ def _phases(record: Record) -> str:
         if outcome is Outcome.PASS:
             shown.append(f"<td>{cost or outcome.value}</td>")
         else:
-            shown.append(f'<td class="{outcome.lower()}">{outcome.value} {cost}</td>')
+            shown.append(f'<td class="{outcome.lower()}">{outcome.value}{cost and f" {cost}"}</td>')
     return "".join(shown)
 
 

@@ -53,6 +53,11 @@ class History:
     tallies: tuple[tuple[str, tuple[tuple[Result, int], ...]], ...]
     more: int
 
+    @property
+    def shown(self) -> set[str]:
+        """Give the versions that have a place on the page."""
+        return {version for version, _ in (*self.lines, *self.tallies)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:

@@ -151,7 +151,7 @@ class _Bench:
 
 
 def _start(job: Job) -> None:
-    assert job.ledger is not None  # noqa: S101 - see `write_packages`
+    assert job.ledger is not None  # noqa: S101 - see `write_all`
     # What is made of a package is gone with it: looking for cycles all the while would cost a fifth of the time.
     gc.set_threshold(100_000)
     _Bench.job = job

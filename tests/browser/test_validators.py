@@ -130,7 +130,7 @@ def slowdown_for(benchmark: float) -> int:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("kind", ["front", "package-fails", "sql"])
+@pytest.mark.parametrize("kind", ["front", "package-fails", "findings", "sql"])
 def test_lighthouse_is_content(sites: "Sites", kind: str, tmp_path: Path) -> None:
     slowdown, told = max(SLOWDOWNS.values()), []
     for _ in range(ATTEMPTS):

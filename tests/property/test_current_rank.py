@@ -7,43 +7,21 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain import PLAIN
 
 from ppp.ledger import queries
 from ppp.ledger.store import Store
-from ppp.model.record import Blame, Network, Outcome, Record, Result, current, current_rank, outcomes_of
+from ppp.model.record import Blame, Outcome, Record, Result, current, current_rank
 from ppp.model.release import Release
-
-BASE = Record(
-    release=Release(package="six", version="1.0"),
-    environment="py312-slim",
-    result=Result.PASS,
-    outcomes=outcomes_of({}),
-    observed_at=0,
-    node="ab" * 32,
-    arch="x86_64",
-    python="3.12.1",
-    image_digest=None,
-    standin=False,
-    network=Network.OPEN,
-    pip_version="26.0.1",
-    file=None,
-    imports=(),
-    installed=(),
-    duration_ms={},
-    cause=None,
-    blame=None,
-    detail=None,
-    log_sha256=None,
-)
 
 
 def observation(  # noqa: PLR0917 - drawn in this order
     version: str, environment: str, result: Result, observed_at: int, node: str, detail: str
 ) -> Record:
     blame = None if result is Result.PASS else Blame.UNKNOWN
-    outcomes = (Outcome.FAIL, *BASE.outcomes[1:]) if blame else BASE.outcomes
+    outcomes = (Outcome.FAIL, *PLAIN.outcomes[1:]) if blame else PLAIN.outcomes
     return replace(
-        BASE,
+        PLAIN,
         release=Release(package="six", version=version),
         environment=environment,
         result=result,

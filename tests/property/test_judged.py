@@ -6,41 +6,19 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain import PLAIN
 
 from ppp.ledger.schema import open_ledger
 from ppp.ledger.store import Store
 from ppp.model.judge import DOUBTFUL, judge
-from ppp.model.record import Blame, Network, Record, Result, current, outcomes_of
+from ppp.model.record import Blame, Record, Result, current
 from ppp.model.release import Release
-
-BASE = Record(
-    release=Release(package="six", version="1.0"),
-    environment="py312-slim",
-    result=Result.PASS,
-    outcomes=outcomes_of({}),
-    observed_at=0,
-    node="ab" * 32,
-    arch="x86_64",
-    python=None,
-    image_digest=None,
-    standin=False,
-    network=Network.GATEWAY,
-    pip_version="26.0.1",
-    file=None,
-    imports=(),
-    installed=(),
-    duration_ms={},
-    cause=None,
-    blame=None,
-    detail=None,
-    log_sha256=None,
-)
 
 
 def observation(version: str, environment: str, told: tuple[Result, str | None, Blame | None], at: int) -> Record:
     result, cause, blame = told
     return replace(
-        BASE,
+        PLAIN,
         release=Release(package="six", version=version),
         environment=environment,
         result=result,

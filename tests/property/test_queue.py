@@ -8,6 +8,7 @@ from typing import Final
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from plain import PLAIN
 from sqlite_utils import Database
 
 from ppp.ledger import queries, staging
@@ -15,35 +16,14 @@ from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, migrations
 from ppp.ledger.staging import Staged
 from ppp.ledger.store import Queued, Reach, Store
 from ppp.model.matrix import Cell
-from ppp.model.record import Network, Record, Result, outcomes_of
+from ppp.model.record import Record, Result
 from ppp.model.release import Release
 
 ENVIRONMENTS: Final = ("py39-slim", "py312-alpine")
 CELLS: Final = [Cell(release=Release(package=p, version="1"), environment=e) for p in "abc" for e in ENVIRONMENTS]
 RUNS: Final = ("one", "two")
 LEASE_S: Final = 100
-BASE: Final = Record(
-    release=CELLS[0].release,
-    environment="py39-slim",
-    result=Result.PASS,
-    outcomes=outcomes_of({}),
-    observed_at=0,
-    node="ab" * 32,
-    arch="x86_64",
-    python=None,
-    image_digest=None,
-    standin=False,
-    network=Network.OPEN,
-    pip_version="26.0.1",
-    file=None,
-    imports=(),
-    installed=(),
-    duration_ms={},
-    cause=None,
-    blame=None,
-    detail=None,
-    log_sha256=None,
-)
+BASE: Final = replace(PLAIN, release=CELLS[0].release, environment="py39-slim")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 
 from ppp.config import resource
+from ppp.publish.marks import GLYPHS
 
 STYLE = resource("site/style/style.css").read_text("utf-8")
 TEXT = ("text", "quiet", "link", "pass", "fail", "timeout", "error", "na")
@@ -38,6 +39,11 @@ def test_contrast(theme: dict[str, str], text: str, ground: str) -> None:
 
 def test_nothing_from_elsewhere() -> None:
     assert not re.search(r"url\(|@import|https?:|//", STYLE)
+
+
+def test_a_word_has_the_glyph_that_pages_tell() -> None:
+    styled = dict(re.findall(r'\.([a-z]+) \{ --glyph: "(.)"', STYLE))
+    assert styled == {result.lower(): glyph for result, glyph in GLYPHS.items()}
 
 
 def test_motion_asks_first() -> None:
