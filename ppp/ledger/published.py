@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from ppp.model.judge import Judge
 from ppp.model.matrix import Environment, Platform
-from ppp.model.record import PHASES, SETTLED, Blame, Outcome, Phase, Result, outcomes_of
+from ppp.model.record import PHASES, Blame, Outcome, Phase, Result, first_failed, outcomes_of
 from ppp.model.release import Release
 
 _THIN: Final = (
@@ -42,7 +42,7 @@ class Verdict:
     @property
     def failed_phase(self) -> Phase | None:
         """Give the first phase that neither passed nor was skipped."""
-        return next((p for p, o in zip(PHASES, self.outcomes, strict=True) if o not in SETTLED), None)
+        return first_failed(self.outcomes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

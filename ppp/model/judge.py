@@ -8,14 +8,34 @@ records themselves keep the blame that was read from their logs.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
-from ppp.model.record import Blame, Record, Result
+from ppp.model.record import Blame, Result
 
 #: Causes that say what happened, and not whose it is.
 DOUBTFUL: Final = frozenset({"unclassified", "import-error", "crash", "exits", "build-backend", "module-missing"})
 #: Results that say nothing of whether a release works in an environment that it claims.
 _SILENT: Final = frozenset({Result.NA, Result.ERROR})
+
+
+class Sibling(Protocol):
+    """What is heard of a cell: a `Record`, or whatever tells of a result with the blame that was read from its log."""
+
+    @property
+    def environment(self) -> str:
+        """Where."""
+
+    @property
+    def result(self) -> Result:
+        """What it came to."""
+
+    @property
+    def cause(self) -> str | None:
+        """Why, in a word."""
+
+    @property
+    def blame(self) -> Blame | None:
+        """Whose it is, as far as its log tells."""
 
 
 class Judge(StrEnum):
@@ -33,25 +53,25 @@ class Judgement:
     by: Judge | None
 
 
-def judge(cells: Collection[Record]) -> Mapping[str, Judgement]:
-    """Judge the current records of one release, by environment."""
+def judge(cells: Collection[Sibling]) -> Mapping[str, Judgement]:
+    """Judge the current cells of one release, by environment."""
     return {cell.environment: _judgement(cell, cells) for cell in cells}
 
 
-def _judgement(cell: Record, cells: Collection[Record]) -> Judgement:
+def _judgement(cell: Sibling, cells: Collection[Sibling]) -> Judgement:
     if _in_doubt(cell) and (blame := _by_siblings(cell, cells)):
         return Judgement(blame=blame, by=Judge.SIBLINGS)
     return Judgement(blame=cell.blame, by=None if cell.blame is None else Judge.LOG)
 
 
-def _in_doubt(cell: Record) -> bool:
+def _in_doubt(cell: Sibling) -> bool:
     # Where the log names a dependency, that is more than siblings know.
     return (
         cell.result is Result.FAIL and _cause(cell) in DOUBTFUL and cell.blame in {None, Blame.PACKAGE, Blame.UNKNOWN}
     )
 
 
-def _by_siblings(cell: Record, cells: Collection[Record]) -> Blame | None:
+def _by_siblings(cell: Sibling, cells: Collection[Sibling]) -> Blame | None:
     python, platform = _parts(cell)
     passing = [_parts(other) for other in cells if other.result is Result.PASS]
     if any(p == python and f != platform for p, f in passing):
@@ -63,10 +83,10 @@ def _by_siblings(cell: Record, cells: Collection[Record]) -> Blame | None:
     return Blame.PACKAGE if alike and len(claimed) > 1 else None
 
 
-def _cause(cell: Record) -> str:
+def _cause(cell: Sibling) -> str:
     return cell.cause or "unclassified"
 
 
-def _parts(cell: Record) -> tuple[str, str]:
+def _parts(cell: Sibling) -> tuple[str, str]:
     python, _, platform = cell.environment.partition("-")
     return python, platform

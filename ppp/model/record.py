@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final, Self, TypeAlias
 
 import rfc8785
@@ -83,6 +84,12 @@ class Installed:
     sha256: str | None
 
 
+@cache
+def first_failed(outcomes: tuple[Outcome, Outcome, Outcome, Outcome]) -> Phase | None:
+    """Give the first phase that neither passed nor was skipped."""
+    return next((phase for phase, outcome in zip(PHASES, outcomes, strict=True) if outcome not in SETTLED), None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One observation of one cell. `observed_at` is in epoch seconds (UTC), `duration_ms` holds the phases that ran.
@@ -121,7 +128,7 @@ class Record:
     @property
     def failed_phase(self) -> Phase | None:
         """Give the first phase that neither passed nor was skipped."""
-        return next((p for p, o in zip(PHASES, self.outcomes, strict=True) if o not in SETTLED), None)
+        return first_failed(self.outcomes)
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON object that `record.schema.json` describes."""

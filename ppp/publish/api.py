@@ -4,19 +4,18 @@ What several cells share (runs, files, images, modules, what was installed) stan
 What a cell has none of is left out of it: there is one such file for every package.
 """
 
-from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
-from ppp.ledger.published import Counts
+from ppp.ledger.published import Counts, Verdict
 from ppp.model.matrix import Environment
-from ppp.model.record import PHASES, Json, Record, Result
+from ppp.model.record import PHASES, Json, Record
 from ppp.publish.documents import document_bytes
 from ppp.publish.kinds import TOLD, FindingKind
 from ppp.publish.observed import Observed
 from ppp.publish.package import last_passed, reproduce
-from ppp.publish.part import Affected, Held, Part
+from ppp.publish.part import Affected, Held, Part, tallied
 
 PACKAGE_SCHEMA: Final = "ppp-package-1"
 INDEX_SCHEMA: Final = "ppp-api-1"
@@ -68,16 +67,11 @@ def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str,
     return "api/v1/index.json", document_bytes(document)
 
 
-def package_file(held: Held, part: Part, environments: Sequence[Environment]) -> tuple[str, bytes]:
+def package_file(held: Held, part: Part) -> tuple[str, bytes]:
     """`/api/v1/p/<package>.json`: the newest release's cells, where each environment last worked, the history."""
-    order = {environment.id: place for place, environment in enumerate(environments)}
-    newest = sorted(held.newest, key=lambda o: order[o.record.environment])
     shared = _Shared()
-    cells = [_cell(held, o, shared) for o in newest]
-    history = [
-        {"version": release.version, "results": _tally(observed)}
-        for release, observed in groupby(held.observed, key=lambda o: o.record.release)
-    ]
+    cells = [_cell(held, o, shared) for o in held.newest]
+    releases = [(version, [*verdicts]) for version, verdicts in groupby(held.verdicts, lambda v: v.release.version)]
     document = {
         "schema": PACKAGE_SCHEMA,
         "package": held.package,
@@ -86,11 +80,11 @@ def package_file(held: Held, part: Part, environments: Sequence[Environment]) ->
         "results": {str(result): count for result, count in part.tally},
         "findings": [str(kind) for kind in part.found],
         "cells": cells,
-        "worked": dict(sorted(last_passed(held.observed).items(), key=lambda item: order[item[0]])),
-        "reproduce": reproduce(newest[0].record.release, "{environment}"),
+        "worked": last_passed(held.verdicts),
+        "reproduce": reproduce(held.verdicts[0].release, "{environment}"),
         **shared.lists,
-        "history": history[:HISTORY],
-        "releases": len(history),
+        "history": [{"version": version, "results": _counts(verdicts)} for version, verdicts in releases[:HISTORY]],
+        "releases": len(releases),
     }
     return f"api/v1/p/{held.package}.json", document_bytes(document)
 
@@ -123,8 +117,7 @@ class _Shared:
 
 def _cell(held: Held, o: Observed, shared: _Shared) -> dict[str, Json]:
     record = o.record
-    cell = (record.release.version, record.environment)
-    since = held.since.get(cell, record.observed_at)
+    since = held.since.get((record.release.version, record.environment), record.observed_at)
     told: dict[str, Json | None] = {
         "environment": record.environment,
         "result": record.result,
@@ -136,7 +129,7 @@ def _cell(held: Held, o: Observed, shared: _Shared) -> dict[str, Json]:
         "detail": record.detail,
         "observed_at": record.observed_at,
         "since": since if since != record.observed_at else None,
-        "record": held.ids[cell],
+        "record": o.id,
         "seen": [o.agreement.agreeing, o.agreement.nodes, o.agreement.records],
         "python": record.python,
         "grounds": record.grounds or None,
@@ -161,9 +154,8 @@ def _phases(record: Record) -> list[Json]:
     return rows
 
 
-def _tally(cells: Iterable[Observed]) -> dict[str, int]:
-    words = Counter(o.record.result for o in cells)
-    return {str(result): words[result] for result in Result if words[result]}
+def _counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    return {str(result): count for result, count in tallied(verdicts)}
 
 
 def affected_json(cell: Affected) -> dict[str, Json]:

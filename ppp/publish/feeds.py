@@ -6,7 +6,6 @@ An entry's id depends on what it is about alone, so it never changes; nor does a
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final
 
 from ppp.ledger.published import Change
@@ -102,7 +101,7 @@ def newest_items(changes: Iterable[Change], limit: int = ITEMS) -> list[Item]:
     items: dict[tuple[Release, str], Item] = {}
     oldest = ""
     for change in changes:
-        day = _day(change.verdict.observed_at)
+        day = text.day(change.verdict.observed_at)
         key = (change.verdict.release, day)
         if key not in items:
             if len(items) == limit:
@@ -153,13 +152,13 @@ def _newest_affected(affected: Iterable[Affected], limit: int) -> dict[tuple[str
     held: dict[tuple[str, str, str], list[tuple[int, Affected]]] = {}
     oldest = 0
     for place, cell in sorted(enumerate(affected), key=lambda pair: -pair[1].since):
-        key = (cell.package, cell.version, day := _day(cell.since))
+        key = (cell.package, cell.version, day := text.day(cell.since))
         if key in held:
             held[key].append((place, cell))
         elif len(held) < limit or cell.since == oldest:
             held[key] = [(place, cell)]
             oldest = cell.since
-        elif day < _day(oldest):
+        elif day < text.day(oldest):
             break
     return {key: [cell for _, cell in sorted(cells)] for key, cells in held.items()}
 
@@ -175,10 +174,6 @@ def _finding_entry(kind: FindingKind, day: str, cells: Sequence[Affected]) -> En
         updated=max(cell.since for cell in cells),
         lines=_lines((cell.environment, _affected_line(cell)) for cell in cells),
     )
-
-
-def _day(epoch_s: int) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).date().isoformat()
 
 
 def _lines(told: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -25,8 +25,11 @@ DIGEST: Final = "current.json.sha256"
 LARGE: Final = 256 * 1024
 #: A node writes these beside what is built here.
 STATEMENTS: Final = ("statement.json", "statements")
+_OTHERS: Final = frozenset({*STATEMENTS, LISTS})
+_LAST: Final = frozenset({MANIFEST, CURRENT, DIGEST})
 
-_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+_PLAIN: Final = re.compile(f"({_NAME})(?:/{_NAME})*")
 
 
 class Entry(NamedTuple):
@@ -46,7 +49,9 @@ class Folder:
     def __init__(self, root: Path) -> None:
         """Make the folder if need be."""
         self._root = root
-        self._sound: set[Path] = {root}
+        # Paths as text: of thousands of files a build would spend more on taking paths apart than on writing them.
+        self._base = f"{root}/"
+        self._sound: set[str] = {str(root)}
         with self._errors():
             root.mkdir(parents=True, exist_ok=True)
 
@@ -54,8 +59,11 @@ class Folder:
         """Write one file of a build (`p/six/index.html`) unless it holds these bytes; say whether it did not."""
         if not (is_ours(path) or is_list(path)):
             raise ValueError(f"{path!r} is not a path that a build writes")
-        with self._errors():
+        try:
             written = self._write({path: content}, durable=False)
+        except OSError:
+            with self._errors():
+                raise
         return Entry(path, len(content), sha256_hex(content)), bool(written)
 
     def write_last(self, files: Mapping[str, bytes]) -> list[str]:
@@ -65,7 +73,8 @@ class Folder:
 
     def write_beside(self, path: str, content: bytes) -> None:
         """Write a file that is not of a build (`statement.json`): neither its lists nor its cleaning know it."""
-        if not _is_plain(path) or path.partition("/")[0] not in STATEMENTS:
+        plain = _PLAIN.fullmatch(path)
+        if plain is None or plain[1] not in STATEMENTS:
             raise ValueError(f"{path!r} is not a path that stands beside a build")
         with self._errors():
             self._write({path: content}, durable=True)
@@ -102,29 +111,31 @@ class Folder:
             _sync_folder(self._root)
 
     def _write(self, files: Mapping[str, bytes], *, durable: bool) -> list[str]:
-        staged: list[tuple[Path, str]] = []
+        staged: list[tuple[str, str]] = []
         written: list[str] = []
         try:
             for path, content in files.items():
-                target = self._root / path
+                target = self._base + path
                 if _holds(target, content):
                     continue
-                self._make_folder(target.parent)
-                part = target.with_name(f".{target.name}.part")
+                folder, _, name = target.rpartition("/")
+                if folder not in self._sound:
+                    self._make_folder(Path(folder))
+                part = f"{folder}/.{name}.part"
                 staged.append((part, path))
                 _stage(part, content, durable=durable)
             for part, path in staged:
-                part.replace(self._root / path)
+                os.rename(part, self._base + path)  # noqa: PTH104 - as above
                 written.append(path)
         except BaseException:
             for part, _ in staged:
                 with suppress(OSError):
-                    part.unlink(missing_ok=True)
+                    os.unlink(part)  # noqa: PTH108 - as above
             raise
         return written
 
     def _make_folder(self, folder: Path) -> None:
-        if folder in self._sound:
+        if str(folder) in self._sound:
             return
         self._make_folder(folder.parent)
         try:
@@ -137,7 +148,7 @@ class Folder:
                 ) from error
             if not folder.is_dir():
                 raise
-        self._sound.add(folder)
+        self._sound.add(str(folder))
 
     def _remove(self, path: str) -> bool:
         target = self._root / path
@@ -152,7 +163,7 @@ class Folder:
                 break
             with suppress(OSError):  # not empty: others still live there
                 folder.rmdir()
-                self._sound.discard(folder)
+                self._sound.discard(str(folder))
         return True
 
     @contextmanager
@@ -176,18 +187,14 @@ def put_beside(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 def is_ours(path: str) -> bool:
     """Say whether a path is one that a build may write: plain, relative, and nobody else's."""
-    if not _is_plain(path) or path in {MANIFEST, CURRENT, DIGEST}:
-        return False
-    return path.partition("/")[0] not in (*STATEMENTS, LISTS)
+    plain = _PLAIN.fullmatch(path)
+    return plain is not None and plain[1] not in _OTHERS and path not in _LAST
 
 
 def is_list(path: str) -> bool:
     """Say whether a path is one that `files.json` may name a list by."""
-    return _is_plain(path) and path.startswith(f"{LISTS}/") and path.endswith(".json")
-
-
-def _is_plain(path: str) -> bool:
-    return all(_PART.fullmatch(part) for part in path.split("/"))
+    plain = _PLAIN.fullmatch(path)
+    return plain is not None and plain[1] == LISTS and path.endswith(".json")
 
 
 def _in_the_way(error: OSError) -> PublishError:
@@ -197,21 +204,21 @@ def _in_the_way(error: OSError) -> PublishError:
     )
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _holds(path: str, content: bytes) -> bool:
     try:
-        found = path.lstat()
+        found = os.lstat(path)
     except FileNotFoundError:
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_size == len(content) and path.read_bytes() == content
+    return stat.S_ISREG(found.st_mode) and found.st_size == len(content) and Path(path).read_bytes() == content
 
 
-def _stage(part: Path, content: bytes, *, durable: bool) -> None:
+def _stage(part: str, content: bytes, *, durable: bool) -> None:
     # Of thousands of pages only the last files wait for the disk: a page lost with the power differs, so it heals.
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
     try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(handle, view) :]
+        written = os.write(handle, content)
+        while written < len(content):
+            written += os.write(handle, memoryview(content)[written:])
         if durable:
             os.fsync(handle)
     finally:

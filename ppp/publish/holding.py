@@ -1,14 +1,19 @@
-"""All that the ledger holds of one package, read at once by the index of its cells: see `Held`."""
+"""All that the ledger holds of some packages, read by the index of its cells: see `Held`."""
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from sqlite_utils import Database
 
 from ppp.ledger.published import Agreement, Change, Verdict
 from ppp.model.judge import Judge, Judgement, judge
+from ppp.model.matrix import Environment
 from ppp.model.record import (
     PHASES,
     Blame,
@@ -24,126 +29,56 @@ from ppp.model.release import Release
 from ppp.publish.observed import Observed
 from ppp.publish.part import Held
 
-#: In the order in which `_record` takes them apart.
-_COLUMNS: Final = (
-    "record, version, environment, result, phase_download, phase_nodeps, phase_full, phase_import, observed_at, node,"
-    " cause, blame, detail, standin, arch, python, image_digest, network, pip_version, filename, file_sha256,"
-    " file_size, imports, installed, grounds, log_sha256, download_ms, nodeps_ms, full_ms, import_ms, download_bytes,"
-    " nodeps_bytes, full_bytes, import_bytes"
-)
-_THIN: Final = 14
 _OUTCOMES: Final = {str(outcome): outcome for outcome in Outcome}
 _RESULTS: Final = {str(result): result for result in Result}
 _BLAMES: Final[dict[str | None, Blame | None]] = {None: None, **{str(blame): blame for blame in Blame}}
 _NETWORKS: Final = {str(network): network for network in Network}
-_NO_JUDGEMENT: Final = Judgement(blame=None, by=None)
+#: The cells of a release mostly share what they import and what they installed; these many texts are remembered.
+_REMEMBERED: Final = 256
 
 
-def held(db: Database, package: str) -> Held:
-    """Read a package that holds a result."""
-    # `+` keeps the planner from walking all records by time.
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM records WHERE package = ? ORDER BY +observed_at, record",  # noqa: S608 - our own columns
-        (package,),
-    ).fetchall()
-    current = {
-        (version, environment): record
-        for version, environment, record in db.execute(
-            "SELECT r.version, r.environment, r.record FROM results AS r JOIN releases AS s"
-            " ON s.package = r.package AND s.version = r.version"
-            " WHERE r.package = ? ORDER BY s.version_key DESC, r.environment",
-            (package,),
-        )
-    }
-    releases = {version: Release(package=package, version=version) for version, _ in current}
-    chosen = set(current.values())
-    texts: dict[Any, Any] = {}
-    records = {row[0]: _record(row, releases[row[1]], texts) for row in rows if row[0] in chosen}
-    agreements = _agreements(rows, {cell: records[record].result for cell, record in current.items()})
-    judged = _judged(records.values())
-    return Held(
-        package=package,
-        observed=[
-            Observed(record=record, agreement=agreements[cell], judgement=judged[cell])
-            for cell, record in ((cell, records[id_]) for cell, id_ in current.items())
-        ],
-        ids=current,
-        changes=(changes := _changes(rows, releases)),
-        since=changes.since(),
-    )
+class _Row(NamedTuple):
+    """A row of `records`; the first three put rows in order, by package and then by time."""
+
+    package: str
+    observed_at: int
+    record: str
+    version: str
+    environment: str
+    result: str
+    phase_download: str
+    phase_nodeps: str
+    phase_full: str
+    phase_import: str
+    node: str
+    cause: str | None
+    blame: str | None
+    detail: str | None
+    standin: int
+    arch: str
+    python: str | None
+    image_digest: str | None
+    network: str
+    pip_version: str
+    filename: str | None
+    file_sha256: str
+    file_size: int
+    imports: str
+    installed: str
+    grounds: str
+    log_sha256: str | None
+    download_ms: int | None
+    nodeps_ms: int | None
+    full_ms: int | None
+    import_ms: int | None
+    download_bytes: int | None
+    nodeps_bytes: int | None
+    full_bytes: int | None
+    import_bytes: int | None
 
 
-def _record(row: tuple[Any, ...], release: Release, texts: dict[Any, Any]) -> Record:
-    (_, _, environment, result, p1, p2, p3, p4, observed_at, node, cause, blame, detail, standin) = row[:_THIN]
-    (arch, python, image, network, pip, filename, sha256, size, imports, installed, grounds, log) = row[_THIN:26]
-    (ms0, ms1, ms2, ms3, bytes0, bytes1, bytes2, bytes3) = row[26:]
-    # The cells of a release mostly share what they import, what they installed, and the file.
-    if imports not in texts:
-        texts[imports] = tuple(json.loads(imports))
-    if installed not in texts:
-        texts[installed] = tuple(Installed(name=n, version=v, sha256=h) for n, v, h in json.loads(installed))
-    if (file := texts.get((filename, sha256, size))) is None and filename is not None:
-        file = texts[filename, sha256, size] = DistributionFile(filename=filename, sha256=sha256, size=size)
-    return Record(
-        release=release,
-        environment=environment,
-        result=_RESULTS[result],
-        outcomes=(_OUTCOMES[p1], _OUTCOMES[p2], _OUTCOMES[p3], _OUTCOMES[p4]),
-        observed_at=observed_at,
-        node=node,
-        arch=arch,
-        python=python,
-        image_digest=image,
-        standin=bool(standin),
-        network=_NETWORKS[network],
-        pip_version=pip,
-        file=file,
-        imports=texts[imports],
-        installed=texts[installed],
-        duration_ms=_by_phase(ms0, ms1, ms2, ms3),
-        bytes=_by_phase(bytes0, bytes1, bytes2, bytes3),
-        grounds={} if grounds == "{}" else {Phase(p): ground for p, ground in json.loads(grounds).items()},
-        cause=cause,
-        blame=_BLAMES[blame],
-        detail=detail,
-        log_sha256=log,
-    )
-
-
-def _by_phase(*counts: int | None) -> dict[Phase, int]:
-    return {phase: count for phase, count in zip(PHASES, counts, strict=True) if count is not None}
-
-
-def _judged(records: Iterable[Record]) -> dict[tuple[str, str], Judgement]:
-    cells: dict[str, list[Record]] = {}
-    for record in records:
-        cells.setdefault(record.release.version, []).append(record)
-    judged: dict[tuple[str, str], Judgement] = {}
-    for version, held_ in cells.items():
-        plain = all(cell.result is Result.PASS and cell.blame is None for cell in held_)
-        told = dict.fromkeys((c.environment for c in held_), _NO_JUDGEMENT) if plain else judge(held_)
-        judged.update({(version, environment): judgement for environment, judgement in told.items()})
-    return judged
-
-
-def _agreements(
-    rows: Iterable[tuple[Any, ...]], current: dict[tuple[str, str], Result]
-) -> dict[tuple[str, str], Agreement]:
-    latest: dict[tuple[str, str], dict[str, str]] = {}
-    observed: dict[tuple[str, str], int] = {}
-    for row in rows:
-        cell, result, node = (row[1], row[2]), row[3], row[9]
-        observed[cell] = observed.get(cell, 0) + 1
-        verdicts = latest.setdefault(cell, {})
-        # An ERROR says something about us, so it never takes the place of what a node found out.
-        if result != Result.ERROR or node not in verdicts:
-            verdicts[node] = result
-    return {
-        cell: Agreement(
-            agreeing=sum(r == result for r in latest[cell].values()), nodes=len(latest[cell]), records=observed[cell]
-        )
-        for cell, result in current.items()
-    }
+#: A cell of one package, by version and environment.
+_Cell = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,42 +88,183 @@ class _Changes:
     A feed asks for a few of them, of a package that may have hundreds.
     """
 
-    rows: list[tuple[tuple[Any, ...], Result | None]]
-    releases: dict[str, Release]
+    rows: Sequence[tuple[_Row, Result | None]]
+    judged: Mapping[str, Verdict]
 
     def __iter__(self) -> Iterator[Change]:
-        return (Change(verdict=_verdict(row, self.releases[row[1]]), before=before) for row, before in self.rows)
-
-    def since(self) -> dict[tuple[str, str], int]:
-        """Give when the verdict of each (version, environment) last changed, in epoch seconds."""
-        return {(row[1], row[2]): row[8] for row, _ in reversed(self.rows)}
-
-
-def _changes(rows: Iterable[tuple[Any, ...]], releases: dict[str, Release]) -> _Changes:
-    before: dict[tuple[str, str], Result] = {}
-    changes: list[tuple[tuple[Any, ...], Result | None]] = []
-    for row in rows:
-        cell, result = (row[1], row[2]), _RESULTS[row[3]]
-        if result is Result.ERROR or before.get(cell) is result:
-            continue
-        changes.append((row, before.get(cell)))
-        before[cell] = result
-    changes.reverse()
-    return _Changes(changes, releases)
+        # What siblings tell holds for what is current; what was is told as it was.
+        return (
+            Change(verdict=self.judged.get(row.record) or _verdict(row, _release(row)), before=before)
+            for row, before in self.rows
+        )
 
 
-def _verdict(row: tuple[Any, ...], release: Release) -> Verdict:
-    (record, _, environment, result, p1, p2, p3, p4, observed_at, _, cause, blame, detail, standin) = row[:_THIN]
-    return Verdict(
-        record=record,
-        release=release,
-        environment=environment,
-        result=_RESULTS[result],
-        outcomes=(_OUTCOMES[p1], _OUTCOMES[p2], _OUTCOMES[p3], _OUTCOMES[p4]),
-        observed_at=observed_at,
-        standin=bool(standin),
-        cause=cause,
-        blame=_BLAMES[blame],
-        blamed_by=Judge.LOG if blame else None,
-        detail=detail,
+def held(db: Database, packages: Sequence[str], environments: Sequence[Environment]) -> Iterator[Held]:
+    """Read packages that hold a result, by name; the environments stand in the order in which they are shown."""
+    named = (json.dumps(packages),)
+    among = "package IN (SELECT value FROM json_each(?))"
+    found = db.execute(f"SELECT {', '.join(_Row._fields)} FROM records WHERE {among}", named)  # noqa: S608 - our own columns, as below
+    # By package, time and id, which no two have alike.
+    rows = sorted(map(_Row._make, found))
+    current: defaultdict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for package, version, record in db.execute(f"SELECT package, version, record FROM results WHERE {among}", named):  # noqa: S608
+        current[package][version].append(record)
+    versions: defaultdict[str, list[str]] = defaultdict(list)
+    by_age = f"SELECT package, version FROM releases WHERE {among} ORDER BY package, version_key DESC"  # noqa: S608
+    for package, version in db.execute(by_age, named):
+        if version in current[package]:
+            versions[package].append(version)
+    order = {environment.id: place for place, environment in enumerate(environments)}
+    for package, of_package in groupby(rows, attrgetter("package")):
+        releases = [current[package][version] for version in versions[package]]
+        if releases:
+            yield _held(list(of_package), releases, order)
+
+
+def _held(rows: list[_Row], releases: Sequence[Sequence[str]], order: Mapping[str, int]) -> Held:
+    by_id = {row.record: row for row in rows}
+    cells: list[list[_Row]] = [
+        sorted((by_id[record] for record in records), key=lambda row: order[row.environment]) for records in releases
+    ]
+    verdicts = [verdict for of_release in cells for verdict in _judged(of_release)]
+    changed = _changed(rows)
+    return Held(
+        package=rows[0].package,
+        newest=_observed(rows, cells[0], verdicts),
+        verdicts=verdicts,
+        changes=_Changes(changed, {verdict.record: verdict for verdict in verdicts}),
+        # Later ones, which come first here, stand in the place of earlier ones.
+        since={(row.version, row.environment): row.observed_at for row, _ in reversed(changed)},
     )
+
+
+def _changed(rows: Iterable[_Row]) -> list[tuple[_Row, Result | None]]:
+    before: dict[_Cell, Result] = {}
+    changed: list[tuple[_Row, Result | None]] = []
+    for row in rows:
+        cell, result = (row.version, row.environment), _RESULTS[row.result]
+        was = before.get(cell)
+        if result is Result.ERROR or result is was:
+            continue
+        changed.append((row, was))
+        before[cell] = result
+    changed.reverse()
+    return changed
+
+
+def _judged(rows: Sequence[_Row]) -> list[Verdict]:
+    """Give the verdicts on one release, with the blame that its cells tell together."""
+    release = _release(rows[0])
+    verdicts = [_verdict(row, release) for row in rows]
+    if all(verdict.result is Result.PASS and verdict.blame is None for verdict in verdicts):
+        return verdicts
+    told = judge(verdicts)
+    return [
+        replace(verdict, blame=heard.blame, blamed_by=heard.by)
+        if (heard := told[verdict.environment]).by is not verdict.blamed_by
+        else verdict
+        for verdict in verdicts
+    ]
+
+
+def _observed(rows: Iterable[_Row], newest: Sequence[_Row], verdicts: Sequence[Verdict]) -> list[Observed]:
+    version = newest[0].version
+    seen: defaultdict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        if row.version == version:
+            seen[row.environment].append(row)
+    release = verdicts[0].release
+    return [
+        Observed(
+            id=row.record,
+            record=_record(row, release),
+            agreement=_agreement(seen[row.environment], row.result),
+            judgement=Judgement(blame=verdict.blame, by=verdict.blamed_by),
+        )
+        for row, verdict in zip(newest, verdicts, strict=False)
+    ]
+
+
+def _agreement(rows: Sequence[_Row], result: str) -> Agreement:
+    latest: dict[str, str] = {}
+    for row in rows:
+        # An ERROR says something about us, so it never takes the place of what a node found out.
+        if row.result != Result.ERROR or row.node not in latest:
+            latest[row.node] = row.result
+    return Agreement(agreeing=[*latest.values()].count(result), nodes=len(latest), records=len(rows))
+
+
+def _release(row: _Row) -> Release:
+    return Release(package=row.package, version=row.version)
+
+
+def _verdict(row: _Row, release: Release) -> Verdict:
+    return Verdict(
+        record=row.record,
+        release=release,
+        environment=row.environment,
+        result=_RESULTS[row.result],
+        outcomes=_outcomes(row.phase_download, row.phase_nodeps, row.phase_full, row.phase_import),
+        observed_at=row.observed_at,
+        standin=bool(row.standin),
+        cause=row.cause,
+        blame=_BLAMES[row.blame],
+        blamed_by=Judge.LOG if row.blame else None,
+        detail=row.detail,
+    )
+
+
+def _record(row: _Row, release: Release) -> Record:
+    return Record(
+        release=release,
+        environment=row.environment,
+        result=_RESULTS[row.result],
+        outcomes=_outcomes(row.phase_download, row.phase_nodeps, row.phase_full, row.phase_import),
+        observed_at=row.observed_at,
+        node=row.node,
+        arch=row.arch,
+        python=row.python,
+        image_digest=row.image_digest,
+        standin=bool(row.standin),
+        network=_NETWORKS[row.network],
+        pip_version=row.pip_version,
+        file=None if row.filename is None else _file(row.filename, row.file_sha256, row.file_size),
+        imports=_imports(row.imports),
+        installed=_installed(row.installed),
+        duration_ms=_by_phase(row.download_ms, row.nodeps_ms, row.full_ms, row.import_ms),
+        bytes=_by_phase(row.download_bytes, row.nodeps_bytes, row.full_bytes, row.import_bytes),
+        grounds=_grounds(row.grounds),
+        cause=row.cause,
+        blame=_BLAMES[row.blame],
+        detail=row.detail,
+        log_sha256=row.log_sha256,
+    )
+
+
+@lru_cache(_REMEMBERED)
+def _outcomes(download: str, nodeps: str, full: str, import_: str) -> tuple[Outcome, Outcome, Outcome, Outcome]:
+    return _OUTCOMES[download], _OUTCOMES[nodeps], _OUTCOMES[full], _OUTCOMES[import_]
+
+
+@lru_cache(_REMEMBERED)
+def _file(filename: str, sha256: str, size: int) -> DistributionFile:
+    return DistributionFile(filename=filename, sha256=sha256, size=size)
+
+
+@lru_cache(_REMEMBERED)
+def _imports(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
+@lru_cache(_REMEMBERED)
+def _installed(text: str) -> tuple[Installed, ...]:
+    return tuple(Installed(name=name, version=version, sha256=sha256) for name, version, sha256 in json.loads(text))
+
+
+def _by_phase(*counts: int | None) -> Mapping[Phase, int]:
+    return {phase: count for phase, count in zip(PHASES, counts, strict=True) if count is not None}
+
+
+@lru_cache(_REMEMBERED)
+def _grounds(text: str) -> Mapping[Phase, Any]:
+    return {Phase(phase): ground for phase, ground in json.loads(text).items()}

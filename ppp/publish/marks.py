@@ -11,6 +11,7 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from ppp.check.causes import causes
+from ppp.ledger.published import Verdict
 from ppp.model.record import PHASES, Outcome, Record, Result
 from ppp.publish import text
 from ppp.publish.observed import Cells, Observed
@@ -111,15 +112,15 @@ def _cell(o: Observed | None, platform: str, root: str) -> str:
     return f'<td class="{record.result.lower()}" data-e="{escape(platform)}">{told}</td>'
 
 
-def release(version: str, cells: Cells, root: str) -> Markup:
+def release(version: str, verdicts: Iterable[Verdict | None], root: str) -> Markup:
     """Give a line of the releases before: a word for each environment, and why if it is not `PASS`.
 
     The glyph is the style's, as there may be sixty of them.
     """
     name = escape(version)
     told = "".join(
-        '<td class="none">·</td>' if o is None else _brief(o.record.result, o.record.cause, o.record.standin, root)
-        for o in cells
+        '<td class="none">·</td>' if v is None else _brief(v.result, v.cause, v.standin, root)
+        for v in verdicts
     )
     return Markup(f'<tr id="v{name}"><th scope="row">{name}</th>{told}</tr>')  # noqa: S704 - escaped
 

@@ -9,8 +9,9 @@ from ppp.model.record import Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """A current record, how many nodes agree with it, and whose its failure is once its siblings were heard."""
+    """A current record, its id, how many nodes agree with it, and whose its failure is once its siblings were heard."""
 
+    id: str
     record: Record
     agreement: Agreement
     judgement: Judgement

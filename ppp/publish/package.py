@@ -4,8 +4,7 @@ Records, logs and agreements come in, HTML goes out. What strangers wrote is cut
 """
 
 import shlex
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -13,15 +12,15 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from ppp.check.causes import Help, causes
+from ppp.ledger.published import Verdict
 from ppp.model.judge import Judgement
 from ppp.model.matrix import Environment
 from ppp.model.record import PHASES, Record, Result
 from ppp.model.release import Release
 from ppp.publish import text
-from ppp.publish.kinds import FindingKind
 from ppp.publish.observed import Cells, Observed
 from ppp.publish.pages import platform_groups, render
-from ppp.publish.part import FAILED
+from ppp.publish.part import Held, Part, tallied
 
 #: What of a package is shown: the newest release in full, the next ones a line each, of the rest their tallies.
 LINES: Final = 10
@@ -49,7 +48,7 @@ class History:
     """The releases before: the newest of them by environment, then some by their tallies, then how many more."""
 
     environments: tuple[str, ...]
-    lines: tuple[tuple[str, Cells], ...]
+    lines: tuple[tuple[str, tuple[Verdict | None, ...]], ...]
     tallies: tuple[tuple[str, tuple[tuple[Result, int], ...]], ...]
     more: int
 
@@ -114,37 +113,27 @@ class Badge:
 
 
 def package_page(
-    package: str,
-    observed: Sequence[Observed],
-    environments: Sequence[Environment],
-    log_of: Callable[[str], str | None],
-    *,
-    badge: Badge,
-    found: Collection[FindingKind] = (),
+    held: Held, part: Part, environments: Sequence[Environment], log_of: Callable[[str], str | None], *, badge: Badge
 ) -> tuple[str, bytes]:
-    """`/p/<package>/index.html`, from the current records of all its cells, newest version first."""
-    order = {environment.id: place for place, environment in enumerate(environments)}
-    releases = [
-        sorted(cells, key=lambda o: order[o.record.environment])
-        for _, cells in groupby(observed, key=lambda o: o.record.release)
-    ]
-    newest, older = releases[0], releases[1:]
-    path = f"p/{package}/index.html"
+    """`/p/<package>/index.html`, from all that is held of it."""
+    newest = held.newest
+    older = [[*verdicts] for _, verdicts in groupby(held.older, lambda verdict: verdict.release.version)]
+    path = f"p/{held.package}/index.html"
     page = render(
         "package.html",
         path=path,
-        package=package,
-        version=newest[0].record.release.version,
+        package=held.package,
+        version=part.version,
         newest=newest,
-        tally=_tally(newest),
-        passing=sum(o.record.result is Result.PASS for o in newest),
-        broken=any(o.record.result in FAILED for o in newest),
+        tally=part.tally,
+        passing=part.passing,
+        broken=bool(part.broken),
         table=_table(newest, environments),
-        as_of=max(o.record.observed_at for o in observed),
+        as_of=part.as_of,
         commands=commands,
         together=together,
-        troubles=_troubles(newest, older, log_of),
-        worked=last_passed(observed),
+        troubles=_troubles(newest, held.older, log_of),
+        worked=last_passed(held.verdicts),
         history=_history(older, environments),
         installed=_installed(newest),
         files=_files(newest),
@@ -155,8 +144,8 @@ def package_page(
             if o.record.image_digest
         ],
         badge=badge,
-        found=found,
-        standin=any(o.record.standin for cells in releases[: 1 + LINES] for o in cells),
+        found=part.found,
+        standin=any(verdict.standin for verdicts in (held.newest_verdicts, *older[:LINES]) for verdict in verdicts),
         phases=PHASES,
         imports=text.line(", ".join(dict.fromkeys(m for o in newest for m in o.record.imports)), DETAIL_LIMIT),
     )
@@ -184,18 +173,13 @@ def _shell(command: str) -> Markup:
     return Markup(str(escape(command)).replace("&#34;", '"'))  # noqa: S704 - escaped
 
 
-def last_passed(observed: Iterable[Observed]) -> dict[str, str | None]:
+def last_passed(verdicts: Iterable[Verdict]) -> dict[str, str | None]:
     """Give the newest version that passes in each environment, None where none does; newest version comes first."""
     worked: dict[str, str | None] = {}
-    for o in observed:
-        passed = o.record.release.version if o.record.result is Result.PASS else None
-        worked[o.record.environment] = worked.get(o.record.environment) or passed
+    for verdict in verdicts:
+        passed = verdict.release.version if verdict.result is Result.PASS else None
+        worked[verdict.environment] = worked.get(verdict.environment) or passed
     return worked
-
-
-def _tally(cells: Sequence[Observed]) -> tuple[tuple[Result, int], ...]:
-    words = Counter(o.record.result for o in cells)
-    return tuple((result, words[result]) for result in Result if words[result])
 
 
 def _table(cells: Sequence[Observed], environments: Sequence[Environment]) -> Table:
@@ -212,14 +196,14 @@ def _table(cells: Sequence[Observed], environments: Sequence[Environment]) -> Ta
     )
 
 
-def _history(older: Sequence[Sequence[Observed]], environments: Sequence[Environment]) -> History:
-    shown = [(cells[0].record.release.version, {o.record.environment: o for o in cells}) for cells in older[:LINES]]
+def _history(older: Sequence[Sequence[Verdict]], environments: Sequence[Environment]) -> History:
+    shown = [(verdicts[0].release.version, {v.environment: v for v in verdicts}) for verdicts in older[:LINES]]
     columns = tuple(e.id for e in environments if any(e.id in held for _, held in shown))
     rest = older[LINES:]
     return History(
         environments=columns,
         lines=tuple((version, tuple(held.get(column) for column in columns)) for version, held in shown),
-        tallies=tuple((cells[0].record.release.version, _tally(cells)) for cells in rest[:TALLIES]),
+        tallies=tuple((verdicts[0].release.version, tallied(verdicts)) for verdicts in rest[:TALLIES]),
         more=max(0, len(rest) - TALLIES),
     )
 
@@ -229,7 +213,7 @@ def _python_key(environment: Environment) -> list[int]:
 
 
 def _troubles(
-    newest: Sequence[Observed], older: Sequence[Sequence[Observed]], log_of: Callable[[str], str | None]
+    newest: Sequence[Observed], older: Sequence[Verdict], log_of: Callable[[str], str | None]
 ) -> list[Trouble]:
     def alike(o: Observed) -> tuple[int, str, str, str, str]:
         r = o.record
@@ -256,10 +240,8 @@ def _troubles(
     return troubles
 
 
-def _worked(cells: Sequence[Observed], older: Sequence[Sequence[Observed]]) -> dict[str | None, list[str]]:
-    newest: dict[str, str] = {}
-    for o in (o for release in reversed(older) for o in release if o.record.result is Result.PASS):
-        newest[o.record.environment] = o.record.release.version
+def _worked(cells: Sequence[Observed], older: Sequence[Verdict]) -> dict[str | None, list[str]]:
+    newest = last_passed(older)
     worked: dict[str | None, list[str]] = {}
     for o in cells:
         worked.setdefault(newest.get(o.record.environment), []).append(o.record.environment)

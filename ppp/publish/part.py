@@ -4,15 +4,15 @@ Findings are about the newest release of a package; "before" is the newest older
 `ERROR` in the same environment. Whoever keeps parts need not read a package again before it has a new record.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from ppp.ledger.published import Change
+from ppp.ledger.published import Change, Verdict
 from ppp.model.judge import Judge
-from ppp.model.matrix import Environment, Platform
-from ppp.model.record import Blame, Outcome, Phase, Result
+from ppp.model.matrix import Platform
+from ppp.model.record import PHASES, Blame, Outcome, Phase, Result
 from ppp.publish import text
 from ppp.publish.kinds import FindingKind
 from ppp.publish.observed import Observed
@@ -23,27 +23,37 @@ FAILED: Final = frozenset({Result.FAIL, Result.TIMEOUT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """All that is published of one package: its current cells, newest version first, their ids, and what changed.
+    """All that is published of one package: the verdicts on its cells, newest version first, and what changed.
 
-    By (version, environment), `ids` gives the current record and `since` when the verdict last changed, in epoch
-    seconds; `changes` come newest first.
+    `newest` are the cells of the newest release in full; `since` tells by (version, environment) when the verdict last
+    changed, in epoch seconds; `changes` come newest first. Blame is as the cells of a release tell it together.
     """
 
     package: str
-    observed: Sequence[Observed]
-    ids: Mapping[tuple[str, str], str]
+    newest: Sequence[Observed]
+    verdicts: Sequence[Verdict]
     changes: Iterable[Change]
     since: Mapping[tuple[str, str], int]
 
     @property
-    def newest(self) -> list[Observed]:
-        """Give the cells of the newest release."""
-        return [o for o in self.observed if o.record.release == self.observed[0].record.release]
+    def version(self) -> str:
+        """Give its newest version."""
+        return self.verdicts[0].release.version
+
+    @property
+    def newest_verdicts(self) -> Sequence[Verdict]:
+        """Give the verdicts on the cells of the newest release."""
+        return self.verdicts[: len(self.newest)]
+
+    @property
+    def older(self) -> Sequence[Verdict]:
+        """Give the verdicts on the cells of the releases before."""
+        return self.verdicts[len(self.newest) :]
 
     @property
     def as_of(self) -> int:
         """Give when the newest of its current records was observed, in epoch seconds."""
-        return max(o.record.observed_at for o in self.observed)
+        return max(verdict.observed_at for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,122 +106,112 @@ class Part:
         return sum(count for result, count in self.tally if result not in {Result.NA, Result.ERROR})
 
 
-def part_of(held: Held, environments: Sequence[Environment]) -> Part:
+def part_of(held: Held) -> Part:
     """Give a package's part."""
-    order = {environment.id: place for place, environment in enumerate(environments)}
-    newest = sorted(held.newest, key=lambda o: order[o.record.environment])
     before = before_of(held)
-    cells = {o.record.environment: _affected(held, o, before) for o in newest}
-    words = Counter(o.record.result for o in newest)
-    found = {kind: _kept(cells, places) for kind, places in _found(newest, before).items() if places}
+    newest = held.newest_verdicts
+    found = _found(newest, before)
+    told = {place for places in found.values() for place in places}
+    cells = {
+        verdict.environment: _affected(held, verdict, before)
+        for verdict in newest
+        if verdict.environment in told or verdict.result in FAILED
+    }
+    kept = {kind: tuple(cells[place] for place in places) for kind, places in found.items()}
     if never := _never_on_alpine(held):
-        found[FindingKind.NEVER_ON_ALPINE] = tuple(_affected(held, o, before) for o in never)
+        kept[FindingKind.NEVER_ON_ALPINE] = tuple(_affected(held, verdict, before) for verdict in never)
     return Part(
         package=held.package,
-        version=newest[0].record.release.version,
-        tally=tuple((result, words[result]) for result in Result if words[result]),
+        version=held.version,
+        tally=tallied(newest),
         as_of=held.as_of,
-        found={kind: found[kind] for kind in FindingKind if kind in found},
+        found={kind: kept[kind] for kind in FindingKind if kind in kept},
         broken=tuple(cell for cell in cells.values() if cell.result in FAILED),
     )
 
 
+def tallied(verdicts: Iterable[Verdict]) -> tuple[tuple[Result, int], ...]:
+    """Count verdicts by result, in the order of the words, those that there are."""
+    words = [verdict.result for verdict in verdicts]
+    return tuple((result, count) for result in Result if (count := words.count(result)))
+
+
 def before_of(held: Held) -> dict[str, Before]:
     """Give, by environment, what the newest release before the newest one came to; an `ERROR` is passed over."""
-    newest = held.observed[0].record.release
     before: dict[str, Before] = {}
-    for o in held.observed:
-        if o.record.release != newest and o.record.result is not Result.ERROR:
-            before.setdefault(o.record.environment, Before(version=o.record.release.version, result=o.record.result))
+    for verdict in held.older:
+        if verdict.result is not Result.ERROR and verdict.environment not in before:
+            before[verdict.environment] = Before(version=verdict.release.version, result=verdict.result)
     return before
 
 
-def judged_changes(held: Held) -> Iterator[Change]:
-    """Give a package's changes, newest first, those that are still current with the blame that sibling cells tell."""
-    judged = {
-        held.ids[o.record.release.version, o.record.environment]: o.judgement
-        for o in held.observed
-        if o.judgement.by is Judge.SIBLINGS
-    }
-    for change in held.changes:
-        told = judged.get(change.verdict.record)
-        yield replace(change, verdict=replace(change.verdict, blame=told.blame, blamed_by=told.by)) if told else change
-
-
-def _affected(held: Held, o: Observed, before: Mapping[str, Before]) -> Affected:
-    record = o.record
-    cell = (record.release.version, record.environment)
-    is_newest = record.release == held.observed[0].record.release
+def _affected(held: Held, verdict: Verdict, before: Mapping[str, Before]) -> Affected:
+    version = verdict.release.version
     return Affected(
         package=held.package,
-        version=record.release.version,
-        environment=record.environment,
-        result=record.result,
-        phase=record.failed_phase,
-        cause=record.cause,
-        blame=o.judgement.blame,
-        blamed_by=o.judgement.by,
-        detail=None if record.detail is None else text.line(record.detail, DETAIL_LIMIT),
-        observed_at=record.observed_at,
-        since=held.since.get(cell, record.observed_at),
-        standin=record.standin,
-        record=held.ids[cell],
-        before=before.get(record.environment) if is_newest else None,
+        version=version,
+        environment=verdict.environment,
+        result=verdict.result,
+        phase=verdict.failed_phase,
+        cause=verdict.cause,
+        blame=verdict.blame,
+        blamed_by=verdict.blamed_by,
+        detail=None if verdict.detail is None else text.line(verdict.detail, DETAIL_LIMIT),
+        observed_at=verdict.observed_at,
+        since=held.since.get((version, verdict.environment), verdict.observed_at),
+        standin=verdict.standin,
+        record=verdict.record,
+        before=before.get(verdict.environment) if version == held.version else None,
     )
 
 
-def _kept(cells: Mapping[str, Affected], places: Sequence[str]) -> tuple[Affected, ...]:
-    return tuple(cell for environment, cell in cells.items() if environment in places)
-
-
-def _found(newest: Sequence[Observed], before: Mapping[str, Before]) -> dict[FindingKind, list[str]]:
+def _found(newest: Sequence[Verdict], before: Mapping[str, Before]) -> dict[FindingKind, list[str]]:
+    # By kind, the environments in which it holds.
     found: dict[FindingKind, list[str]] = {}
-    passing = {parts(o.record.environment) for o in newest if o.record.result is Result.PASS}
-    for o in newest:
-        for kind in _kinds(o, before.get(o.record.environment), passing):
-            found.setdefault(kind, []).append(o.record.environment)
+    passing = {parts(verdict.environment) for verdict in newest if verdict.result is Result.PASS}
+    for verdict in newest:
+        for kind in _kinds(verdict, before.get(verdict.environment), passing):
+            found.setdefault(kind, []).append(verdict.environment)
     return found
 
 
-def _kinds(o: Observed, before: Before | None, passing: set[tuple[int, Platform]]) -> list[FindingKind]:
-    record = o.record
-    python, platform = parts(record.environment)
-    failed = record.result in FAILED
+def _kinds(verdict: Verdict, before: Before | None, passing: set[tuple[int, Platform]]) -> Iterator[FindingKind]:
     was = before.result if before else None
-    told = {
-        FindingKind.NEWLY_BROKEN: failed and was is Result.PASS,
-        FindingKind.FIXED: record.result is Result.PASS and was in FAILED,
-        FindingKind.STILL_BROKEN: failed and was in FAILED,
-        FindingKind.PHANTOM_SUCCESS: record.outcome(Phase.FULL) is Outcome.PASS
-        and record.outcome(Phase.IMPORT) is Outcome.FAIL,
-        FindingKind.ALPINE_ONLY: record.result is Result.FAIL
-        and platform is Platform.ALPINE
-        and (python, Platform.SLIM) in passing,
-        FindingKind.PYTHON_REGRESSION: record.result is Result.FAIL
-        and any(other < python and on is platform for other, on in passing),
-        FindingKind.BROKEN_DEPENDENCY: failed and o.judgement.blame is Blame.DEPENDENCY,
-    }
-    return [kind for kind, holds in told.items() if holds]
+    if verdict.result is Result.PASS and was in FAILED:
+        yield FindingKind.FIXED
+    if verdict.result in FAILED:
+        if was is Result.PASS:
+            yield FindingKind.NEWLY_BROKEN
+        if was in FAILED:
+            yield FindingKind.STILL_BROKEN
+        if verdict.blame is Blame.DEPENDENCY:
+            yield FindingKind.BROKEN_DEPENDENCY
+    *_, full, import_ = verdict.outcomes
+    if full is Outcome.PASS and import_ is Outcome.FAIL:
+        yield FindingKind.PHANTOM_SUCCESS
+    if verdict.result is Result.FAIL:
+        python, platform = parts(verdict.environment)
+        if platform is Platform.ALPINE and (python, Platform.SLIM) in passing:
+            yield FindingKind.ALPINE_ONLY
+        if any(other < python and on is platform for other, on in passing):
+            yield FindingKind.PYTHON_REGRESSION
 
 
-def _never_on_alpine(held: Held) -> list[Observed]:
+def _never_on_alpine(held: Held) -> list[Verdict]:
     # Of each Alpine environment the newest word, where no version was ever installed on any of them.
-    alpine = [
-        o
-        for o in held.observed
-        if parts(o.record.environment)[1] is Platform.ALPINE and o.record.result is not Result.ERROR
-    ]
-    slim = any(
-        o.record.result is Result.PASS and parts(o.record.environment)[1] is Platform.SLIM for o in held.observed
-    )
-    if not slim or any(o.record.outcome(Phase.FULL) is Outcome.PASS for o in alpine):
-        return []
-    newest: dict[str, Observed] = {}
-    for o in alpine:
-        newest.setdefault(o.record.environment, o)
-    return [newest[environment] for environment in sorted(newest, key=parts)]
+    slim = False
+    newest: dict[str, Verdict] = {}
+    for verdict in held.verdicts:
+        _, platform = parts(verdict.environment)
+        if platform is Platform.ALPINE and verdict.result is not Result.ERROR:
+            if verdict.outcomes[PHASES.index(Phase.FULL)] is Outcome.PASS:
+                return []
+            newest.setdefault(verdict.environment, verdict)
+        slim = slim or (platform is Platform.SLIM and verdict.result is Result.PASS)
+    return [newest[environment] for environment in sorted(newest, key=parts)] if slim else []
 
 
+@cache
 def parts(environment: str) -> tuple[int, Platform]:
     """Give the Python (312) and the platform of an environment's id."""
     python, _, platform = environment.removeprefix("py").partition("-")

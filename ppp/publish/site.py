@@ -20,7 +20,7 @@ from ppp.publish.kinds import FindingKind
 from ppp.publish.later import Later
 from ppp.publish.listing import Listing
 from ppp.publish.package import package_page
-from ppp.publish.part import Held, Part, judged_changes, part_of
+from ppp.publish.part import Held, Part, part_of
 from ppp.publish.sitemap import plain_files, sitemap_files
 
 
@@ -41,13 +41,13 @@ def package_contents(
 ) -> tuple[Part, list[tuple[str, bytes]]]:
     """Give a package's part, and its page, data, badges and feed with their paths."""
     package = held.package
-    part = part_of(held, environments)
+    part = part_of(held)
     badge = badge_of(part, base_url)
     path = f"p/{package}/atom.xml"
-    feed = atom(package_feed(package, judged_changes(held)), path=path, base_url=base_url)
+    feed = atom(package_feed(package, held.changes), path=path, base_url=base_url)
     return part, [
-        package_page(package, held.observed, environments, log_of, badge=badge, found=part.found),
-        package_file(held, part, environments),
+        package_page(held, part, environments, log_of, badge=badge),
+        package_file(held, part),
         *badge_files(part),
         (path, feed),
     ]

@@ -59,23 +59,22 @@ def tally_of(held: Held) -> Tally:
     """Give a package's tally."""
     sums: Sums = Counter()
     told: list[Told] = []
-    for o in held.observed:
-        record = o.record
-        sums["cells", record.environment, str(record.result)] += 1
-        cause = record.cause or (UNCLASSIFIED if record.result in FAILED else None)
-        if record.result is Result.PASS or cause is None:
+    for verdict in held.verdicts:
+        sums["cells", verdict.environment, str(verdict.result)] += 1
+        cause = verdict.cause or (UNCLASSIFIED if verdict.result in FAILED else None)
+        if verdict.result is Result.PASS or cause is None:
             continue
-        key = (cause, record.environment, str(record.result), _text(o.judgement.blame), _text(o.judgement.by))
+        key = (cause, verdict.environment, str(verdict.result), _text(verdict.blame), _text(verdict.blamed_by))
         sums["explained", *key] += 1
         # Of packages, each counts once for what any of its cells has.
         sums["of cause", cause] = 1
-        if record.result in FAILED:
+        if verdict.result in FAILED:
             sums["of cause and blame", cause, key[3]] = 1
-        version = record.release.version
-        told.append(Told(cause, record.observed_at, version, record.environment, held.ids[version, record.environment]))
-    sums["releases",] = len({o.record.release.version for o in held.observed})
+        version = verdict.release.version
+        told.append(Told(cause, verdict.observed_at, version, verdict.environment, verdict.record))
+    sums["releases",] = len({verdict.release.version for verdict in held.verdicts})
     sums["packages",] = 1
-    words = Counter(o.record.result for o in held.newest)
+    words = Counter(verdict.result for verdict in held.newest_verdicts)
     return Tally(
         package=held.package,
         sums=sums,

@@ -75,12 +75,17 @@ def size(count: int) -> str:
 
 def moment(epoch_s: int) -> str:
     """Give epoch seconds as `2026-11-20 12:00 UTC`."""
-    return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{datetime.fromtimestamp(epoch_s, UTC).isoformat(' ')[:16]} UTC"
 
 
 def iso(epoch_s: int) -> str:
     """Give epoch seconds as `2026-11-20T12:00:00Z`, as `<time datetime>` takes it."""
-    return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{datetime.fromtimestamp(epoch_s, UTC).isoformat()[:19]}Z"
+
+
+def day(epoch_s: int) -> str:
+    """Give the UTC day of epoch seconds as `2026-11-20`."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat()[:10]
 
 
 def rfc2822(epoch_s: int) -> str:

@@ -13,6 +13,6 @@ from ppp.publish.tally import counts_of, tally_of
 def counts(db: Database) -> Counts:
     """Count what a ledger holds."""
     with Memory.open(None) as memory:
-        for package in published.packages(db):
-            memory.keep_part("", tally_of(held(db, package)))
+        for each in held(db, published.packages(db), published.environments(db)):
+            memory.keep_part("", tally_of(each))
         return counts_of(memory.sums, records=sum(day.records for day in days(db)), as_of=published.as_of(db))

@@ -10,6 +10,7 @@ import feedparser
 import pytest
 
 from ppp.config import DEFAULT_BASE_URL
+from ppp.ledger import published
 from ppp.ledger.published import verdict_changes
 from ppp.ledger.store import Store
 from ppp.model.record import Record
@@ -117,7 +118,8 @@ def test_a_change_says_what_was_before_and_leaves_the_older_item_alone(
 
 def test_a_package_tells_the_same_as_all_do(small: Store) -> None:
     entries = {entry.id: entry for entry in overall(small).entries}
-    own = package_feed("needs-gcc", held(small.db, "needs-gcc").changes)
+    (gcc,) = held(small.db, ["needs-gcc"], published.environments(small.db))
+    own = package_feed("needs-gcc", gcc.changes)
     assert own.entries
     for entry in own.entries:
         assert entries[entry.id] == entry
@@ -126,7 +128,8 @@ def test_a_package_tells_the_same_as_all_do(small: Store) -> None:
 def test_a_package_feed_stays_short(store: Store, record: Callable[..., Record]) -> None:
     for place in range(PACKAGE_ITEMS + 3):
         store.add_record(record("six", f"1.{place}", observed_at=DAY + 60 * place))
-    feed = package_feed("six", held(store.db, "six").changes)
+    (six,) = held(store.db, ["six"], published.environments(store.db))
+    feed = package_feed("six", six.changes)
     assert [entry.title for entry in feed.entries][:2] == ["six 1.12: py312-slim PASS", "six 1.11: py312-slim PASS"]
     assert len(feed.entries) == PACKAGE_ITEMS
 

@@ -10,7 +10,7 @@ from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Blame, Outcome, Record, Result
 from ppp.publish.holding import held
 from ppp.publish.kinds import FindingKind
-from ppp.publish.part import Part, judged_changes, part_of
+from ppp.publish.part import Held, Part, part_of
 
 DAY = 1_714_003_200
 ENVIRONMENTS = [
@@ -22,6 +22,12 @@ UNINSTALLED = (Outcome.PASS, Outcome.PASS, Outcome.FAIL, Outcome.SKIP)
 Cells = Mapping[tuple[str, str], str]
 
 
+def six(store: Store) -> Held:
+    """All that is held of the one package."""
+    (only,) = held(store.db, ["six"], ENVIRONMENTS)
+    return only
+
+
 @pytest.fixture
 def part(store: Store, record: Callable[..., Record]) -> Callable[[Cells], Part]:
     """A package's part, from its cells' results by version and environment; a `FAIL` is one of `full`."""
@@ -30,7 +36,7 @@ def part(store: Store, record: Callable[..., Record]) -> Callable[[Cells], Part]
         for (version, environment), result in cells.items():
             more = {"outcomes": UNINSTALLED} if result == "FAIL" else {}
             store.add_record(record("six", version, environment, result=result, **more | changes))
-        return part_of(held(store.db, "six"), ENVIRONMENTS)
+        return part_of(six(store))
 
     return make
 
@@ -99,7 +105,7 @@ def test_an_older_python_is_no_regression(part: Callable[[Cells], Part]) -> None
 
 def test_installs_and_does_not_import(store: Store, record: Callable[..., Record]) -> None:
     store.add_record(record("six", "1.0", "py312-slim", result="FAIL"))
-    made = part_of(held(store.db, "six"), ENVIRONMENTS)
+    made = part_of(six(store))
     assert set(made.found) == {FindingKind.PHANTOM_SUCCESS}
 
 
@@ -119,7 +125,7 @@ def test_only_the_newest_release_is_told_of(part: Callable[[Cells], Part]) -> No
 def test_since_the_verdict_changed_not_since_it_was_seen(store: Store, record: Callable[..., Record]) -> None:
     for at, result in ((DAY, "PASS"), (DAY + 10, "FAIL"), (DAY + 20, "ERROR"), (DAY + 30, "FAIL")):
         store.add_record(record("six", "1.0", result=result, observed_at=at))
-    made = part_of(held(store.db, "six"), ENVIRONMENTS)
+    made = part_of(six(store))
     assert [(cell.since, cell.observed_at) for cell in made.broken] == [(DAY + 10, DAY + 30)]
 
 
@@ -135,9 +141,9 @@ def test_a_change_that_is_current_is_judged_by_its_siblings(store: Store, record
     failed = {"result": "FAIL", "cause": "import-error", "blame": Blame.PACKAGE}
     store.add_record(record("six", "1.0", "py312-slim"))
     store.add_record(record("six", "1.0", "py312-alpine", **failed))
-    (change,) = [c for c in judged_changes(held(store.db, "six")) if c.verdict.result is Result.FAIL]
+    (change,) = [c for c in six(store).changes if c.verdict.result is Result.FAIL]
     assert (change.verdict.blame, change.verdict.blamed_by) == (Blame.ENVIRONMENT, Judge.SIBLINGS)
     # What has been overtaken keeps the word of its log.
     store.add_record(record("six", "1.0", "py312-alpine", observed_at=DAY + 10_000, **failed))
-    (change,) = [c for c in judged_changes(held(store.db, "six")) if c.verdict.result is Result.FAIL]
+    (change,) = [c for c in six(store).changes if c.verdict.result is Result.FAIL]
     assert (change.verdict.blame, change.verdict.blamed_by) == (Blame.PACKAGE, Judge.LOG)
