@@ -6,7 +6,7 @@ Whoever wants numbers that agree reads them all inside one `db.atomic()`.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlite_utils import Database
 
@@ -23,8 +23,7 @@ _THIN: Final = (
 JUDGED: Final = f"{_THIN}, blamed_by"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A record without what a table of many cells does not show, judged; `record` is its id."""
 
     record: str

@@ -6,10 +6,11 @@ An entry's id depends on what it is about alone, so it never changes; nor does a
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from ppp.ledger.published import Change
-from ppp.model.record import Result
+from ppp.model.record import Result, first_failed
 from ppp.model.release import Release
 from ppp.publish import text
 from ppp.publish.kinds import TOLD, FindingKind
@@ -186,7 +187,7 @@ def _lines(told: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 def _line(change: Change) -> str:
     verdict = change.verdict
-    return _why(_turned(change), verdict.failed_phase, verdict.cause, verdict.blame, verdict.detail)
+    return _why(_turned(change), first_failed(verdict.outcomes), verdict.cause, verdict.blame, verdict.detail)
 
 
 def _affected_line(cell: Affected) -> str:
@@ -195,6 +196,7 @@ def _affected_line(cell: Affected) -> str:
     return _why(told, cell.phase, cell.cause, cell.blame, cell.detail)
 
 
+@lru_cache(1024)
 def _why(told: str, phase: str | None, cause: str | None, blame: str | None, detail: str | None) -> str:
     parts = [told]
     if phase:
@@ -207,8 +209,9 @@ def _why(told: str, phase: str | None, cause: str | None, blame: str | None, det
 
 
 def _turned(change: Change) -> str:
+    verdict = change.verdict
     was = f"{change.before} → " if change.before else ""
-    return f"{was}{change.verdict.result}{_mark(change.verdict.standin)}"
+    return f"{was}{verdict.result}{_mark(verdict.standin)}"
 
 
 def _mark(standin: bool) -> str:  # noqa: FBT001 - a word that is there or not

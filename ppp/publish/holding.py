@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
@@ -29,7 +29,6 @@ from ppp.model.release import Release
 from ppp.publish.observed import Observed
 from ppp.publish.part import Held
 
-_OUTCOMES: Final = {str(outcome): outcome for outcome in Outcome}
 _RESULTS: Final = {str(result): result for result in Result}
 _BLAMES: Final[dict[str | None, Blame | None]] = {None: None, **{str(blame): blame for blame in Blame}}
 _NETWORKS: Final = {str(network): network for network in Network}
@@ -38,7 +37,7 @@ _REMEMBERED: Final = 256
 
 
 class _Row(NamedTuple):
-    """A row of `records`; the first three put rows in order, by package and then by time."""
+    """What every record is told by; the first three put rows in order, by package and then by time."""
 
     package: str
     observed_at: int
@@ -46,15 +45,18 @@ class _Row(NamedTuple):
     version: str
     environment: str
     result: str
-    phase_download: str
-    phase_nodeps: str
-    phase_full: str
-    phase_import: str
+    outcomes: str
     node: str
     cause: str | None
     blame: str | None
     detail: str | None
     standin: int
+
+
+class _More(NamedTuple):
+    """What is told besides of the cells of a newest release."""
+
+    record: str
     arch: str
     python: str | None
     image_digest: str | None
@@ -77,6 +79,13 @@ class _Row(NamedTuple):
     import_bytes: int | None
 
 
+# ruff: noqa: S608 - our own columns
+_AMONG: Final = "IN (SELECT value FROM json_each(?))"
+_OUTCOMES: Final = "phase_download || ' ' || phase_nodeps || ' ' || phase_full || ' ' || phase_import"
+_ROWS: Final = f"SELECT {', '.join(_Row._fields).replace('outcomes', _OUTCOMES)} FROM records WHERE package {_AMONG}"
+_MORES: Final = f"SELECT {', '.join(_More._fields)} FROM records WHERE record {_AMONG}"
+_CURRENT: Final = f"SELECT package, version, record FROM results WHERE package {_AMONG}"
+_RELEASES: Final = f"SELECT package, version FROM releases WHERE package {_AMONG} ORDER BY package, version_key DESC"
 #: A cell of one package, by version and environment.
 _Cell = tuple[str, str]
 
@@ -101,36 +110,38 @@ class _Changes:
 
 def held(db: Database, packages: Sequence[str], environments: Sequence[Environment]) -> Iterator[Held]:
     """Read packages that hold a result, by name; the environments stand in the order in which they are shown."""
-    named = (json.dumps(packages),)
-    among = "package IN (SELECT value FROM json_each(?))"
-    found = db.execute(f"SELECT {', '.join(_Row._fields)} FROM records WHERE {among}", named)  # noqa: S608 - our own columns, as below
     # By package, time and id, which no two have alike.
-    rows = sorted(map(_Row._make, found))
-    current: defaultdict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for package, version, record in db.execute(f"SELECT package, version, record FROM results WHERE {among}", named):  # noqa: S608
-        current[package][version].append(record)
-    versions: defaultdict[str, list[str]] = defaultdict(list)
-    by_age = f"SELECT package, version FROM releases WHERE {among} ORDER BY package, version_key DESC"  # noqa: S608
-    for package, version in db.execute(by_age, named):
-        if version in current[package]:
-            versions[package].append(version)
-    order = {environment.id: place for place, environment in enumerate(environments)}
+    rows = sorted(map(_Row._make, db.execute(_ROWS, (json.dumps(packages),))))
+    releases = _releases(db, packages, {row.record: row for row in rows}, environments)
+    newest = [row.record for of_package in releases.values() for row in of_package[0]]
+    more = {row.record: row for row in map(_More._make, db.execute(_MORES, (json.dumps(newest),)))}
     for package, of_package in groupby(rows, attrgetter("package")):
-        releases = [current[package][version] for version in versions[package]]
-        if releases:
-            yield _held(list(of_package), releases, order)
+        if package in releases:
+            yield _held([*of_package], releases[package], more)
 
 
-def _held(rows: list[_Row], releases: Sequence[Sequence[str]], order: Mapping[str, int]) -> Held:
-    by_id = {row.record: row for row in rows}
-    cells: list[list[_Row]] = [
-        sorted((by_id[record] for record in records), key=lambda row: order[row.environment]) for records in releases
-    ]
-    verdicts = [verdict for of_release in cells for verdict in _judged(of_release)]
+def _releases(
+    db: Database, packages: Sequence[str], rows: Mapping[str, _Row], environments: Sequence[Environment]
+) -> dict[str, list[list[_Row]]]:
+    """Give the current rows of packages by release, newest version first, in the order of the environments."""
+    named = (json.dumps(packages),)
+    order = {environment.id: place for place, environment in enumerate(environments)}
+    current: defaultdict[tuple[str, str], list[_Row]] = defaultdict(list)
+    for package, version, record in db.execute(_CURRENT, named):
+        current[package, version].append(rows[record])
+    releases: defaultdict[str, list[list[_Row]]] = defaultdict(list)
+    for release in db.execute(_RELEASES, named):
+        if release in current:
+            releases[release[0]].append(sorted(current[release], key=lambda row: order[row.environment]))
+    return releases
+
+
+def _held(rows: list[_Row], releases: Sequence[Sequence[_Row]], more: Mapping[str, _More]) -> Held:
+    verdicts = [verdict for of_release in releases for verdict in _judged(of_release)]
     changed = _changed(rows)
     return Held(
         package=rows[0].package,
-        newest=_observed(rows, cells[0], verdicts),
+        newest=_observed(rows, releases[0], verdicts, more),
         verdicts=verdicts,
         changes=_Changes(changed, {verdict.record: verdict for verdict in verdicts}),
         # Later ones, which come first here, stand in the place of earlier ones.
@@ -160,24 +171,25 @@ def _judged(rows: Sequence[_Row]) -> list[Verdict]:
         return verdicts
     told = judge(verdicts)
     return [
-        replace(verdict, blame=heard.blame, blamed_by=heard.by)
+        verdict._replace(blame=heard.blame, blamed_by=heard.by)
         if (heard := told[verdict.environment]).by is not verdict.blamed_by
         else verdict
         for verdict in verdicts
     ]
 
 
-def _observed(rows: Iterable[_Row], newest: Sequence[_Row], verdicts: Sequence[Verdict]) -> list[Observed]:
+def _observed(
+    rows: Iterable[_Row], newest: Sequence[_Row], verdicts: Sequence[Verdict], more: Mapping[str, _More]
+) -> list[Observed]:
     version = newest[0].version
     seen: defaultdict[str, list[_Row]] = defaultdict(list)
     for row in rows:
         if row.version == version:
             seen[row.environment].append(row)
-    release = verdicts[0].release
     return [
         Observed(
             id=row.record,
-            record=_record(row, release),
+            record=_record(row, verdict, more[row.record]),
             agreement=_agreement(seen[row.environment], row.result),
             judgement=Judgement(blame=verdict.blame, by=verdict.blamed_by),
         )
@@ -200,50 +212,51 @@ def _release(row: _Row) -> Release:
 
 def _verdict(row: _Row, release: Release) -> Verdict:
     return Verdict(
-        record=row.record,
-        release=release,
-        environment=row.environment,
-        result=_RESULTS[row.result],
-        outcomes=_outcomes(row.phase_download, row.phase_nodeps, row.phase_full, row.phase_import),
-        observed_at=row.observed_at,
-        standin=bool(row.standin),
-        cause=row.cause,
-        blame=_BLAMES[row.blame],
-        blamed_by=Judge.LOG if row.blame else None,
-        detail=row.detail,
+        row.record,
+        release,
+        row.environment,
+        _RESULTS[row.result],
+        _outcomes(row.outcomes),
+        row.observed_at,
+        bool(row.standin),
+        row.cause,
+        _BLAMES[row.blame],
+        Judge.LOG if row.blame else None,
+        row.detail,
     )
 
 
-def _record(row: _Row, release: Release) -> Record:
+def _record(row: _Row, verdict: Verdict, more: _More) -> Record:
     return Record(
-        release=release,
+        release=verdict.release,
         environment=row.environment,
-        result=_RESULTS[row.result],
-        outcomes=_outcomes(row.phase_download, row.phase_nodeps, row.phase_full, row.phase_import),
+        result=verdict.result,
+        outcomes=verdict.outcomes,
         observed_at=row.observed_at,
         node=row.node,
-        arch=row.arch,
-        python=row.python,
-        image_digest=row.image_digest,
-        standin=bool(row.standin),
-        network=_NETWORKS[row.network],
-        pip_version=row.pip_version,
-        file=None if row.filename is None else _file(row.filename, row.file_sha256, row.file_size),
-        imports=_imports(row.imports),
-        installed=_installed(row.installed),
-        duration_ms=_by_phase(row.download_ms, row.nodeps_ms, row.full_ms, row.import_ms),
-        bytes=_by_phase(row.download_bytes, row.nodeps_bytes, row.full_bytes, row.import_bytes),
-        grounds=_grounds(row.grounds),
+        arch=more.arch,
+        python=more.python,
+        image_digest=more.image_digest,
+        standin=verdict.standin,
+        network=_NETWORKS[more.network],
+        pip_version=more.pip_version,
+        file=None if more.filename is None else _file(more.filename, more.file_sha256, more.file_size),
+        imports=_imports(more.imports),
+        installed=_installed(more.installed),
+        duration_ms=_by_phase(more.download_ms, more.nodeps_ms, more.full_ms, more.import_ms),
+        bytes=_by_phase(more.download_bytes, more.nodeps_bytes, more.full_bytes, more.import_bytes),
+        grounds=_grounds(more.grounds),
         cause=row.cause,
         blame=_BLAMES[row.blame],
         detail=row.detail,
-        log_sha256=row.log_sha256,
+        log_sha256=more.log_sha256,
     )
 
 
 @lru_cache(_REMEMBERED)
-def _outcomes(download: str, nodeps: str, full: str, import_: str) -> tuple[Outcome, Outcome, Outcome, Outcome]:
-    return _OUTCOMES[download], _OUTCOMES[nodeps], _OUTCOMES[full], _OUTCOMES[import_]
+def _outcomes(words: str) -> tuple[Outcome, Outcome, Outcome, Outcome]:
+    download, nodeps, full, import_ = map(Outcome, words.split())
+    return download, nodeps, full, import_
 
 
 @lru_cache(_REMEMBERED)

@@ -26,6 +26,23 @@ CELL_DETAIL: Final = 160
 _REMEMBERED: Final = 4_096
 
 
+@lru_cache(_REMEMBERED)
+def safe(words: str) -> str:
+    """Give words as HTML: environments, versions and the like, which are few and stand on every page."""
+    return str(escape(words))
+
+
+@lru_cache(_REMEMBERED)
+def heads(names: tuple[str, ...]) -> Markup:
+    """Give the heads of columns."""
+    return Markup("".join(f'<th scope="col">{safe(name)}</th>' for name in names))  # noqa: S704 - escaped
+
+
+def spans(names: Iterable[str]) -> Markup:
+    """Give names, each of which a line holds whole."""
+    return Markup("".join(f"<span>{safe(name)}</span> " for name in names))  # noqa: S704 - escaped
+
+
 @cache
 def word(result: Result) -> Markup:
     """Give a result by glyph and word."""
@@ -41,7 +58,7 @@ def chip(result: Result, count: int | None = None) -> Markup:
 
 def tally(counts: Iterable[tuple[Result, int]]) -> Markup:
     """Give results with their counts."""
-    return Markup(", ").join(chip(result, count) for result, count in counts)
+    return Markup(", ".join(chip(result, count) for result, count in counts))  # noqa: S704 - markup, all of it
 
 
 @lru_cache(_REMEMBERED)
@@ -83,10 +100,11 @@ def _plain(result: Result, platform: str) -> str:
 
 def matrix(platforms: Sequence[str], rows: Iterable[tuple[str, Cells]], root: str) -> Markup:
     """Give the rows of a release's matrix: a Python each, with a cell for each platform."""
-    return Markup("\n").join(
-        Markup(f'<tr><th scope="row">{escape(python)}</th>{"".join(map(_cell, cells, platforms, repeat(root)))}</tr>')  # noqa: S704 - escaped
+    lines = (
+        f'<tr><th scope="row">{safe(python)}</th>{"".join(map(_cell, cells, platforms, repeat(root)))}</tr>'
         for python, cells in rows
     )
+    return Markup("\n".join(lines))  # noqa: S704 - escaped
 
 
 def _cell(o: Observed | None, platform: str, root: str) -> str:
@@ -97,19 +115,19 @@ def _cell(o: Observed | None, platform: str, root: str) -> str:
     phase = record.failed_phase
     if record.result is Result.PASS and phase is None and not (record.cause or record.standin or record.detail):
         return _plain(record.result, platform)
-    told = word(record.result)
+    told = str(word(record.result))
     if record.result is not Result.PASS:
-        told = Markup(f'<a href="#{escape(record.environment)}">{told}</a>')  # noqa: S704 - escaped, as below
+        told = f'<a href="#{safe(record.environment)}">{told}</a>'
     if record.standin:
-        told += standin()
+        told = f"{told}{standin()}"
     if phase or record.cause:
         at = f"at {phase}" if phase else ""
         because = f" {why(record.cause, root)}" if record.cause else ""
         blame = f' <span class="quiet">{o.judgement.blame}</span>' if o.judgement.blame else ""
-        told += Markup(f'<span class="because">{at}{because}{blame}</span>')  # noqa: S704
+        told += f'<span class="because">{at}{because}{blame}</span>'
     if record.detail:
-        told += Markup(f'<span class="detail">{escape(text.line(record.detail, CELL_DETAIL))}</span>')  # noqa: S704
-    return f'<td class="{record.result.lower()}" data-e="{escape(platform)}">{told}</td>'
+        told += f'<span class="detail">{safe(text.line(record.detail, CELL_DETAIL))}</span>'
+    return f'<td class="{record.result.lower()}" data-e="{safe(platform)}">{told}</td>'
 
 
 def release(version: str, verdicts: Iterable[Verdict | None], root: str) -> Markup:
@@ -119,8 +137,7 @@ def release(version: str, verdicts: Iterable[Verdict | None], root: str) -> Mark
     """
     name = escape(version)
     told = "".join(
-        '<td class="none">·</td>' if v is None else _brief(v.result, v.cause, v.standin, root)
-        for v in verdicts
+        '<td class="none">·</td>' if v is None else _brief(v.result, v.cause, v.standin, root) for v in verdicts
     )
     return Markup(f'<tr id="v{name}"><th scope="row">{name}</th>{told}</tr>')  # noqa: S704 - escaped
 
@@ -142,27 +159,26 @@ def _timing(o: Observed, worked: str | None) -> str:
     records = f" <small>{agreement.records} records</small>" if agreement.records > 1 else ""
     told = (
         _phases(record),
-        f"<td>{escape(worked or NONE)}</td>",
-        f"<td>{escape(record.python or NONE)} <small>{escape(record.arch)}</small></td>",
+        f"<td>{safe(worked or NONE)}</td>",
+        f"<td>{safe(record.python or NONE)} <small>{safe(record.arch)}</small></td>",
         f"<td>{briefly(record.observed_at)}</td>",
         f"<td>{agreement.agreeing} of {agreement.nodes}{records}</td>",
     )
-    return f'<tr><th scope="row">{escape(record.environment)}</th>{"".join(told)}</tr>'
+    return f'<tr><th scope="row">{safe(record.environment)}</th>{"".join(told)}</tr>'
 
 
 def _phases(record: Record) -> str:
     # How long each took and what it received; in a word, what it came to if it did not pass.
-    shown = []
+    took, received = record.duration_ms, record.bytes
+    shown = ""
     for phase, outcome in zip(PHASES, record.outcomes, strict=True):
-        took = record.duration_ms.get(phase)
-        cost = "" if took is None else _cost(took, record.bytes.get(phase) or 0)
+        cost = _cost(took[phase], received.get(phase)) if phase in took else ""
         if outcome is Outcome.PASS:
-            shown.append(f"<td>{cost or outcome.value}</td>")
+            shown += f"<td>{cost or outcome.value}</td>"
         else:
-            shown.append(f'<td class="{outcome.lower()}">{outcome.value}{cost and f" {cost}"}</td>')
-    return "".join(shown)
+            shown += f'<td class="{outcome.lower()}">{outcome.value}{cost and f" {cost}"}</td>'
+    return shown
 
 
-def _cost(took_ms: int, received_bytes: int) -> str:
-    received = f", {text.size(received_bytes)}" if received_bytes else ""
-    return f"{text.duration(took_ms)}{received}"
+def _cost(took_ms: int, received_bytes: int | None) -> str:
+    return f"{text.duration(took_ms)}, {text.size(received_bytes)}" if received_bytes else text.duration(took_ms)

@@ -6,6 +6,7 @@ Records, logs and agreements come in, HTML goes out. What strangers wrote is cut
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -14,8 +15,8 @@ from markupsafe import Markup, escape
 from ppp.check.causes import Help, causes
 from ppp.ledger.published import Verdict
 from ppp.model.judge import Judgement
-from ppp.model.matrix import Environment
-from ppp.model.record import PHASES, Record, Result
+from ppp.model.matrix import Environment, Platform
+from ppp.model.record import PHASES, Installed, Record, Result
 from ppp.model.release import Release
 from ppp.publish import text
 from ppp.publish.observed import Cells, Observed
@@ -185,15 +186,20 @@ def last_passed(verdicts: Iterable[Verdict]) -> dict[str, str | None]:
 def _table(cells: Sequence[Observed], environments: Sequence[Environment]) -> Table:
     # A platform is a column where the release was checked on it with any Python.
     held = {o.record.environment: o for o in cells}
-    platforms = {e.platform for e in environments if e.id in held}
+    names, rows = _frame(tuple(environments), frozenset(e.platform for e in environments if e.id in held))
+    return Table(platforms=names, rows=tuple((python, tuple(map(held.get, places))) for python, places in rows))
+
+
+@lru_cache(64)
+def _frame(
+    environments: tuple[Environment, ...], platforms: frozenset[Platform]
+) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
+    # The heads of the columns, and the environments of each Python in their order; "" where there is none.
     groups = platform_groups([e for e in environments if e.platform in platforms])
-    by_place = {(e.python, name): held.get(e.id) for name, members in groups for e in members}
+    by_place = {(e.python, name): e.id for name, members in groups for e in members}
     pythons = dict.fromkeys(e.python for e in sorted(environments, key=_python_key))
     names = tuple(name for name, _ in groups)
-    return Table(
-        platforms=names,
-        rows=tuple((python, tuple(by_place.get((python, name)) for name in names)) for python in pythons),
-    )
+    return names, tuple((python, tuple(by_place.get((python, name), "") for name in names)) for python in pythons)
 
 
 def _history(older: Sequence[Sequence[Verdict]], environments: Sequence[Environment]) -> History:
@@ -259,9 +265,8 @@ def _log(cells: Sequence[Observed], log_of: Callable[[str], str | None], room: i
 def _installed(newest: Sequence[Observed]) -> list[InstalledSet]:
     sets: dict[tuple[str, ...], list[str]] = {}
     for o in newest:
-        names = tuple(text.line(f"{i.name} {i.version}", DETAIL_LIMIT) for i in o.record.installed)
-        if names:
-            sets.setdefault(names, []).append(o.record.environment)
+        if o.record.installed:
+            sets.setdefault(_names(o.record.installed), []).append(o.record.environment)
     budget = INSTALLED_BUDGET // max(1, len(sets))
     shown = {names: text.fitting(names, budget, lambda name: text.html_bytes(name) + 9) for names in sets}
     return [
@@ -270,6 +275,11 @@ def _installed(newest: Sequence[Observed]) -> list[InstalledSet]:
         )
         for names, places in sets.items()
     ]
+
+
+@lru_cache(256)
+def _names(installed: tuple[Installed, ...]) -> tuple[str, ...]:
+    return tuple(text.line(f"{one.name} {one.version}", DETAIL_LIMIT) for one in installed)
 
 
 def _places(places: Sequence[str], newest: Sequence[Observed]) -> str:

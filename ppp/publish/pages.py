@@ -113,6 +113,7 @@ def templates(root: str) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        auto_reload=False,
     )
     environment.globals |= {"m": marks, "MEANINGS": MEANINGS, "PLATFORMS": PLATFORMS, "Result": Result}
     environment.globals |= {"CAUSES": causes(), "TOLD": TOLD, "root": root}

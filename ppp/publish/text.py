@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from markupsafe import Markup, escape
@@ -17,6 +18,8 @@ _TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07
 _ACTIVE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 #: Words of visible ASCII with single spaces between them: most of what is told.
 _PLAIN: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
+#: What is written in HTML as it is, a byte a letter.
+_AS_IT_IS: Final = re.compile(r"[ !#-%(-;=?-~]*")
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -75,17 +78,22 @@ def size(count: int) -> str:
 
 def moment(epoch_s: int) -> str:
     """Give epoch seconds as `2026-11-20 12:00 UTC`."""
-    return f"{datetime.fromtimestamp(epoch_s, UTC).isoformat(' ')[:16]} UTC"
+    return f"{day(epoch_s)} {epoch_s // 3600 % 24:02}:{epoch_s // 60 % 60:02} UTC"
 
 
 def iso(epoch_s: int) -> str:
     """Give epoch seconds as `2026-11-20T12:00:00Z`, as `<time datetime>` takes it."""
-    return f"{datetime.fromtimestamp(epoch_s, UTC).isoformat()[:19]}Z"
+    return f"{day(epoch_s)}T{epoch_s // 3600 % 24:02}:{epoch_s // 60 % 60:02}:{epoch_s % 60:02}Z"
 
 
 def day(epoch_s: int) -> str:
     """Give the UTC day of epoch seconds as `2026-11-20`."""
-    return datetime.fromtimestamp(epoch_s, UTC).isoformat()[:10]
+    return _day(epoch_s // 86_400)
+
+
+@lru_cache(4096)
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(86_400 * number, UTC).date().isoformat()
 
 
 def rfc2822(epoch_s: int) -> str:
@@ -95,7 +103,7 @@ def rfc2822(epoch_s: int) -> str:
 
 def html_bytes(text: str) -> int:
     """Count the bytes that a text takes on a page, written as HTML in UTF-8."""
-    return len(escape(text).encode())
+    return len(text) if _AS_IT_IS.fullmatch(text) else len(escape(text).encode())
 
 
 def fitting(items: Iterable[T], budget: int, cost: Callable[[T], int]) -> list[T]:
