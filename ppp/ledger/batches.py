@@ -1,11 +1,13 @@
-"""Batches: a node's records as immutable files that are not kept as files, but rebuilt byte for byte from their rows.
+"""Batches: a node's records as immutable files, kept packed beside their rows as they were signed.
 
 A batch's bytes follow from its node, its records and their logs alone; its id is their sha256, and its node's signature
 stands beside it. A record may stand in several batches.
 """
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,22 +27,6 @@ MAX_BATCH_RECORDS: Final = 5_000
 SEALED_BYTES: Final = 16 * 1024 * 1024
 #: The level of the gzip: a batch is packed once, and fetched by many.
 PACKING: Final = 9
-
-#: As `batch_order` orders: SQLite compares text byte by byte, which is by code point.
-_ORDER: Final = "r.package, r.version, r.environment, r.record"
-#: A record's canonical JSON, from its row; what a merge patch leaves out is null.
-_RECORD_JSON: Final = (
-    "json_object('arch', arch, 'blame', blame, 'bytes', json_patch('{}', json_object('download', download_bytes,"
-    " 'full', full_bytes, 'import', import_bytes, 'nodeps', nodeps_bytes)), 'cause', cause, 'detail', detail,"
-    " 'duration_ms', json_patch('{}', json_object('download', download_ms, 'full', full_ms, 'import', import_ms,"
-    " 'nodeps', nodeps_ms)), 'environment', environment, 'file', CASE WHEN filename IS NOT NULL THEN"
-    " json_object('filename', filename, 'sha256', file_sha256, 'size', file_size) END, 'grounds', json(grounds),"
-    " 'image_digest', image_digest, 'imports', json(imports), 'installed', json(installed), 'log_sha256',"
-    " r.log_sha256, 'network', network, 'node', node, 'observed_at', observed_at, 'package', package,"
-    " 'phase_download', phase_download, 'phase_full', phase_full, 'phase_import', phase_import, 'phase_nodeps',"
-    " phase_nodeps, 'pip_version', pip_version, 'python', python, 'result', result, 'standin',"
-    " json(iif(standin, 'true', 'false')), 'version', version)"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +67,14 @@ def seal(store: Store, *, node: str, sign: Callable[[bytes], str], most: int = M
     with sqlite_errors(store.path), store.db.atomic():
         for share in _shares(store.db, node, most=most):
             data = encode(node, share, _logs(store.db, share))
-            batch_id = sha256_hex(data)
-            add_batch(store.db, batch_id, node=node, signature=sign(data), records=share)
-            sealed.append(batch_id)
+            sealed.append(add_batch(store.db, data, node=node, signature=sign(data), records=share))
     return tuple(sealed)
 
 
 def _shares(db: Database, node: str, *, most: int) -> Iterator[list[Record]]:
     unsealed = db.execute(
-        "SELECT record FROM records AS r WHERE node = ? AND NOT EXISTS"  # noqa: S608 - our own columns
-        f" (SELECT 1 FROM batch_records AS b WHERE b.record = r.record) ORDER BY {_ORDER}",
+        "SELECT record FROM records AS r WHERE node = ? AND NOT EXISTS"
+        " (SELECT 1 FROM batch_records AS b WHERE b.record = r.record) ORDER BY package, version, environment, record",
         (node,),
     ).fetchall()
     share: list[Record] = []
@@ -117,14 +101,16 @@ def _logs(db: Database, records: Iterable[Record]) -> dict[str, str]:
     return found
 
 
-def add_batch(db: Database, batch: str, *, node: str, signature: str, records: Iterable[Record]) -> None:
-    """Note, within an open transaction, that a batch holds records that are in the ledger already."""
-    held = list(records)
+def add_batch(db: Database, data: bytes, *, node: str, signature: str, records: Iterable[Record]) -> str:
+    """Keep, within an open transaction, a batch whose records are in the ledger already; give its id."""
+    held, batch = list(records), sha256_hex(data)
     times = [record.observed_at for record in held]
     db.execute(
         "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", (batch, node, signature, len(held), min(times), max(times))
     )
+    db.execute("INSERT INTO batch_files VALUES (?, ?)", (batch, packed(data)))
     db.table("batch_records").insert_all({"batch": batch, "record": record.id} for record in held)
+    return batch
 
 
 def batches(db: Database) -> list[SealedBatch]:
@@ -144,33 +130,16 @@ def holds_batch(db: Database, batch: str) -> bool:
 
 
 def batch_bytes(db: Database, batch: str) -> bytes:
-    """Rebuild a batch's bytes; raise `LedgerDamagedError` if they do not hash to its id."""
-    row = db.execute("SELECT node FROM batches WHERE batch = ?", (batch,)).fetchone()
-    data = _quickly(db, batch, row[0]) if row else b""
-    if row and sha256_hex(data) != batch:
-        rows = db.query(
-            "SELECT r.* FROM batch_records AS b JOIN records AS r ON r.record = b.record WHERE b.batch = ?", (batch,)
-        )
-        records = [record_from_row(row) for row in rows]
-        data = encode(row[0], records, _logs(db, records))
-    if sha256_hex(data) != batch:
-        raise LedgerDamagedError(f"the batch {batch} cannot be rebuilt", hint="restore the ledger from a snapshot")
-    return data
+    """Give a batch's bytes; raise `LedgerDamagedError` if the ledger holds none that hash to its id."""
+    return gzip.decompress(_packed(db, batch))
 
 
-def _quickly(db: Database, batch: str, node: str) -> bytes:
-    # SQLite writes JSON as RFC 8785 wants it but for rare characters; the batch's own id tells whether it did.
-    of_batch = "FROM batch_records AS b CROSS JOIN records AS r ON r.record = b.record"
-    records = db.execute(f"SELECT {_RECORD_JSON} {of_batch} WHERE b.batch = ? ORDER BY {_ORDER}", (batch,))
-    logs = db.execute(
-        f"SELECT DISTINCT json_quote(l.log_sha256) || ':' || json_quote(l.log) {of_batch}"
-        " JOIN logs AS l ON l.log_sha256 = r.log_sha256 WHERE b.batch = ? ORDER BY l.log_sha256",
-        (batch,),
-    )
-    texts = [",".join(text for (text,) in rows) for rows in (logs, records)]
-    return (f'{{"logs":{{{texts[0]}}},"node":"{node}","records":[{texts[1]}],"schema":"{BATCH_SCHEMA}"}}').encode(
-        "utf-8", "replace"
-    )
+def _packed(db: Database, batch: str) -> bytes:
+    row = db.execute("SELECT packed FROM batch_files WHERE batch = ?", (batch,)).fetchone()
+    with suppress(OSError, EOFError, zlib.error):
+        if row and sha256_hex(gzip.decompress(row[0])) == batch:
+            return bytes(row[0])
+    raise LedgerDamagedError(f"the batch {batch} is not in the ledger as it was signed", hint="restore it from a copy")
 
 
 def packed(data: bytes) -> bytes:
@@ -184,7 +153,7 @@ def batch_contents(db: Database, batch: str) -> Iterator[tuple[str, bytes]]:
     Its id and its signature are those of what is packed.
     """
     (signature,) = db.execute("SELECT signature FROM batches WHERE batch = ?", (batch,)).fetchone()
-    yield f"batches/{batch}.json.gz", packed(batch_bytes(db, batch))
+    yield f"batches/{batch}.json.gz", _packed(db, batch)
     yield f"batches/{batch}.sig", f"{signature}\n".encode()
 
 

@@ -97,6 +97,10 @@ CREATE TABLE batches (
     first_observed_at INTEGER NOT NULL,
     last_observed_at INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE batch_files (              -- as they are published
+    batch TEXT PRIMARY KEY REFERENCES batches(batch),
+    packed BLOB NOT NULL                -- gzip of the very bytes that were signed
+) STRICT;
 CREATE TABLE batch_records (
     batch TEXT NOT NULL REFERENCES batches(batch),
     record TEXT NOT NULL REFERENCES records(record),

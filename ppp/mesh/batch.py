@@ -30,9 +30,10 @@ _SCHEMA: Final = "site/schemas/batch.schema.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch that is what it says; `records` by id, `logs` by sha256."""
+    """A batch that is what it says; `data` are its bytes, `records` by id, `logs` by sha256."""
 
     id: str
+    data: bytes
     node: str
     signature: str
     records: tuple[Record, ...]
@@ -91,7 +92,7 @@ def verify(data: bytes, signature: str, *, batch_id: str, accepted: Container[st
         refuse(what, error.what)
     for mistake in _mistakes(document, records, now):
         refuse(what, mistake)
-    return Batch(id=batch_id, node=node, signature=signature, records=records, logs=document["logs"])
+    return Batch(id=batch_id, data=data, node=node, signature=signature, records=records, logs=document["logs"])
 
 
 def _mistakes(document: Mapping[str, Json], records: tuple[Record, ...], now: int) -> Iterator[str]:

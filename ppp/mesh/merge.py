@@ -15,5 +15,5 @@ def merge(store: Store, batch: Batch) -> int:
             store.insert_record(record, None if record.log_sha256 is None else batch.logs[record.log_sha256])
             for record in batch.records
         )
-        add_batch(store.db, batch.id, node=batch.node, signature=batch.signature, records=batch.records)
+        add_batch(store.db, batch.data, node=batch.node, signature=batch.signature, records=batch.records)
         return new

@@ -45,7 +45,12 @@ def test_records_that_are_there_already_are_not_counted(store: Store, batch: Bat
 def test_a_batch_that_does_not_fit_leaves_nothing(store: Store, batch: Batch, dumped: Callable[..., str]) -> None:
     before = dumped(store.db)
     spoiled = Batch(
-        id=batch.id, node=batch.node, signature=batch.signature, records=batch.records, logs={sha256_hex(b"log"): "gol"}
+        id=batch.id,
+        data=batch.data,
+        node=batch.node,
+        signature=batch.signature,
+        records=batch.records,
+        logs={sha256_hex(b"log"): "gol"},
     )
     with pytest.raises(ValueError, match="the log is not the one"):
         merge(store, spoiled)
