@@ -20,7 +20,7 @@ from ppp.model.record import PHASES, Installed, Record, Result
 from ppp.model.release import Release
 from ppp.publish import text
 from ppp.publish.observed import Cells, Observed
-from ppp.publish.pages import platform_groups, render
+from ppp.publish.pages import SHOWN, platform_groups, render, shown_environments
 from ppp.publish.part import Held, Part, tallied
 
 #: What of a package is shown: the newest release in full, the next ones a line each, of the rest their tallies.
@@ -117,7 +117,8 @@ def package_page(
     held: Held, part: Part, environments: Sequence[Environment], log_of: Callable[[str], str | None], *, badge: Badge
 ) -> tuple[str, bytes]:
     """`/p/<package>/index.html`, from all that is held of it."""
-    newest = held.newest
+    environments = _shown(held, environments)
+    newest = [o for o in held.newest if any(o.record.environment == e.id for e in environments)]
     older = [[*verdicts] for _, verdicts in groupby(held.older, lambda verdict: verdict.release.version)]
     path = f"p/{held.package}/index.html"
     page = render(
@@ -126,6 +127,7 @@ def package_page(
         package=held.package,
         version=part.version,
         newest=newest,
+        total=len(held.newest),
         tally=part.tally,
         passing=part.passing,
         broken=bool(part.broken),
@@ -151,6 +153,14 @@ def package_page(
         imports=text.line(", ".join(dict.fromkeys(m for o in newest for m in o.record.imports)), DETAIL_LIMIT),
     )
     return path, page
+
+
+def _shown(held: Held, environments: Sequence[Environment]) -> Sequence[Environment]:
+    # Where there are more than a page has room for, those that the newest release was checked in.
+    if len(environments) <= SHOWN:
+        return environments
+    own = {o.record.environment for o in held.newest}
+    return shown_environments(e for e in environments if e.id in own)
 
 
 def reproduce(release: Release, environment: str) -> str:

@@ -4,7 +4,7 @@ Numbers come in, HTML goes out: nothing here reads a clock or the ledger. A pack
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -18,6 +18,7 @@ from ppp.config import resource
 from ppp.ledger.digests import Day
 from ppp.ledger.episodes import StoredEpisode
 from ppp.ledger.published import CauseCount, Counts, Finding, Verdict
+from ppp.ledger.schema import MATRIX_VIEW_ENVIRONMENTS
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Result
 from ppp.publish import marks, text
@@ -39,6 +40,8 @@ MATRIX_BUDGET: Final = 18_000
 FINDING_BUDGET: Final = 900
 SPOKEN_BUDGET: Final = 4_000
 STRIP: Final = 160
+#: Environments that a page has columns or rows for: peers may name any.
+SHOWN: Final = 18
 #: The saved query that gives the numbers of the trend.
 TREND_QUERY: Final = "results_by_day"
 
@@ -116,7 +119,7 @@ def templates(root: str) -> jinja2.Environment:
         auto_reload=False,
     )
     environment.globals |= {"m": marks, "MEANINGS": MEANINGS, "PLATFORMS": PLATFORMS, "Result": Result}
-    environment.globals |= {"CAUSES": causes(), "TOLD": TOLD, "root": root}
+    environment.globals |= {"CAUSES": causes(), "TOLD": TOLD, "root": root, "shown_environments": shown_environments}
     environment.filters |= {
         "moment": text.moment, "iso": text.iso, "duration": text.duration, "size": text.size, "line": text.line,
         "coded": text.coded,
@@ -129,14 +132,21 @@ def render(template: str, *, path: str, **values: object) -> bytes:
     return templates("../" * path.count("/")).get_template(template).render(values).encode()
 
 
+def shown_environments(environments: Iterable[Environment]) -> list[Environment]:
+    """Give those environments that a page has room for, in their order: first of all those of the shipped matrices."""
+    ordered = [*environments]
+    chosen = {e.id for e in sorted(ordered, key=lambda e: e.id not in MATRIX_VIEW_ENVIRONMENTS)[:SHOWN]}
+    return [e for e in ordered if e.id in chosen]
+
+
 def matrix_row(verdicts: Sequence[Verdict], environments: Sequence[Environment]) -> Row:
-    """Make a row of the verdicts on one release."""
+    """Make a row of the verdicts on one release, in those environments that are shown."""
     held = {verdict.environment: verdict for verdict in verdicts}
     causes = Counter(v.cause for v in held.values() if v.cause and v.result is not Result.PASS)
     return Row(
         package=verdicts[0].release.package,
         version=verdicts[0].release.version,
-        cells=tuple(held.get(environment.id) for environment in environments),
+        cells=tuple(held.get(environment.id) for environment in shown_environments(environments)),
         causes=tuple(sorted(causes, key=lambda cause: (-causes[cause], cause))),
     )
 
@@ -144,7 +154,8 @@ def matrix_row(verdicts: Sequence[Verdict], environments: Sequence[Environment])
 def front_page(front: Front) -> tuple[str, bytes]:
     """`/index.html`: as of when, each environment, failures first, causes, findings, the newest narration."""
     shown = text.fitting(front.rows, MATRIX_BUDGET, lambda row: row.cost)
-    cells = {environment.id: _shares(front.counts.by_environment[environment.id]) for environment in front.environments}
+    environments = shown_environments(front.environments)
+    cells = {environment.id: _shares(front.counts.by_environment[environment.id]) for environment in environments}
     findings = [
         (kind, *TOLD[kind], count, text.fitting(newest, FINDING_BUDGET, _finding_cost))
         for kind, (count, newest) in front.findings.items()
@@ -155,9 +166,10 @@ def front_page(front: Front) -> tuple[str, bytes]:
         "index.html",
         path=path,
         front=front,
-        groups=platform_groups(front.environments),
+        environments=environments,
+        groups=platform_groups(environments),
         rows=shown,
-        standins=wholly_standin(shown, front.environments),
+        standins=wholly_standin(shown, environments),
         shares=cells,
         strip=strip(front.newest),
         trend=trend_of(front.days),

@@ -115,6 +115,26 @@ def test_pages_stay_small_whatever_comes(
     assert len(listed) == len(set(listed)) == 102
 
 
+def test_pages_stay_small_in_however_many_environments(
+    store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    invented = [f"py3{minor}-{platform}" for minor in range(100) for platform in ("alpine", "slim")]
+    for number, environment in enumerate((*invented, "py312-slim")):
+        changes = {"result": "FAIL", "cause": f"cause-{number}", "detail": "d" * 200} if number % 2 else {}
+        store.insert_record(record("six", "1.0", environment, **changes), None)
+        store.insert_record(record("old", f"1.{number % 3}", environment), None)
+    store.db.conn.commit()
+    build(store.db, tmp_path / "public")
+    assert_sound(tmp_path / "public", page)
+    front = text_of(tmp_path / "public" / "index.html", page)
+    assert "182 more environments" in front
+    assert "py312-slim Python 3.12" in front
+    own = text_of(tmp_path / "public" / "p" / "six" / "index.html", page)
+    assert "100 ✓ PASS, 100 ✗ FAIL in 200 environments" in own
+    assert "182 more cells stand in the data" in own
+    assert '"check(py312-slim)"' in own
+
+
 def test_the_front_page_tells_as_of_failures_causes_and_findings(
     small: Store, tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
