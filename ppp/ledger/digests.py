@@ -5,10 +5,10 @@ line `<day> <records> <digest>` for each day that has any. New records change th
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlite_utils import Database
 
@@ -48,38 +48,37 @@ class Day:
         }
 
 
-def days(db: Database, only: Iterable[int] | None = None) -> list[Day]:
-    """Give each day that has records, by day; `only` names days by their number since the epoch."""
-    if only is None:
-        rows = db.execute(
-            f"SELECT day, count(*), group_concat(record, char(10)), {_WORDS} FROM"  # noqa: S608 - our own words
-            " (SELECT observed_at / 86400 AS day, record, result FROM records ORDER BY 1, record)"
-            " GROUP BY day ORDER BY day"
-        )
-        return [_day(*row) for row in rows]
-    told = []
-    for day in sorted(only):
-        count, *rest = db.execute(
-            f"SELECT count(*), group_concat(record, char(10)), {_WORDS} FROM"  # noqa: S608 - our own words
-            " (SELECT record, result FROM records WHERE observed_at >= ? AND observed_at < ? ORDER BY record)",
-            (day * DAY_S, (day + 1) * DAY_S),
-        ).fetchone()
-        if count:
-            told.append(_day(day, count, *rest))
-    return told
+class Seen(NamedTuple):
+    """Records of a day, numbered since the epoch: their ids, sorted, and how many came to each result, in its order."""
+
+    day: int
+    ids: Sequence[str]
+    words: Sequence[int]
 
 
-def root_of(told: Iterable[Day]) -> str:
-    """Give the root (hex) over the digests of all days."""
-    lines = (f"{day.day} {day.records} {day.sha256}\n" for day in sorted(told, key=lambda day: day.day))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def days(db: Database) -> list[Day]:
+    """Give each day that has records, by day."""
+    return [day_of(seen) for seen in seen_after(db, 0)]
 
 
-def _day(number: int, count: int, ids: str, *came_to: int) -> Day:
-    passed, failed, timed_out, errors, not_claimed = came_to
+def seen_after(db: Database, last: int) -> Iterator[Seen]:
+    """Give what the records after a row came to, by day."""
+    rows = db.execute(
+        f"SELECT day, group_concat(record, char(10)), {_WORDS} FROM"  # noqa: S608 - our own words
+        " (SELECT observed_at / 86400 AS day, record, result FROM records WHERE rowid > ? ORDER BY 1, record)"
+        " GROUP BY day ORDER BY day",
+        (last,),
+    )
+    return (Seen(day, ids.split("\n"), words) for day, ids, *words in rows)
+
+
+def day_of(seen: Seen) -> Day:
+    """Give a day of which all records were seen."""
+    passed, failed, timed_out, errors, not_claimed = seen.words
+    ids = "\n".join(seen.ids)
     return Day(
-        day=datetime.fromtimestamp(number * DAY_S, UTC).date().isoformat(),
-        records=count,
+        day=name_of(seen.day),
+        records=len(seen.ids),
         sha256=hashlib.sha256(f"{ids}\n".encode()).hexdigest(),
         passed=passed,
         failed=failed,
@@ -87,3 +86,14 @@ def _day(number: int, count: int, ids: str, *came_to: int) -> Day:
         errors=errors,
         not_claimed=not_claimed,
     )
+
+
+def name_of(day: int) -> str:
+    """Give a day as it is told (`2026-11-20`)."""
+    return datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
+
+
+def root_of(told: Iterable[Day]) -> str:
+    """Give the root (hex) over the digests of all days."""
+    lines = (f"{day.day} {day.records} {day.sha256}\n" for day in sorted(told, key=lambda day: day.day))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

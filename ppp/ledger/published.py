@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlite_utils import Database
 
+from ppp.ledger.digests import DAY_S
 from ppp.model.judge import Judge
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import PHASES, Blame, Outcome, Phase, Result, first_failed, outcomes_of
@@ -162,14 +163,36 @@ def verdict_changes(db: Database) -> Iterator[Change]:
 
     An `ERROR` is none, as it says nothing about a release.
     """
-    # Walks back in time as far as it is read, and asks of each record alone what its cell came to before.
+    # Walks back in time as far as it is read.
+    return _changes(db, "records AS c INDEXED BY records_by_time WHERE result <> 'ERROR'")
+
+
+def newest_changes(db: Database, limit: int) -> list[Change]:
+    """Give the changes of the newest `limit` pairs of a release and a UTC day on which it changed, newest first."""
+    pairs: dict[tuple[Release, int], None] = {}
+    for change in verdict_changes(db):
+        pairs[change.verdict.release, change.verdict.observed_at // DAY_S] = None
+        if len(pairs) > limit:
+            break
+    asked = [(release.package, release.version, day) for release, day in [*pairs][:limit]]
+    # What else they have on their day is asked of them alone: a day may have tens of thousands of others.
+    source = (
+        "json_each(?) AS pair CROSS JOIN records AS c ON c.package = value ->> 0 AND c.version = value ->> 1"
+        f" AND c.observed_at / {DAY_S} = value ->> 2 WHERE result <> 'ERROR'"
+    )
+    return list(_changes(db, source, json.dumps(asked)))
+
+
+def _changes(db: Database, source: str, *values: str) -> Iterator[Change]:
+    # Of each record alone it is asked what its cell came to before.
     rows = db.query(
-        f"SELECT * FROM (SELECT {_THIN}, (SELECT p.result FROM records AS p"  # noqa: S608 - our own columns
+        f"SELECT * FROM (SELECT {_THIN}, (SELECT p.result FROM records AS p"  # noqa: S608 - our own words
         " WHERE p.package = c.package AND p.version = c.version AND p.environment = c.environment"
         " AND p.result <> 'ERROR' AND (p.observed_at, p.record) < (c.observed_at, c.record)"
         " ORDER BY p.observed_at DESC, p.record DESC LIMIT 1) AS before"
-        " FROM records AS c INDEXED BY records_by_time WHERE result <> 'ERROR' ORDER BY observed_at DESC, record DESC)"
-        " WHERE before IS NOT result"
+        f" FROM {source} ORDER BY observed_at DESC, record DESC)"
+        " WHERE before IS NOT result",
+        values,
     )
     return (
         Change(

@@ -11,37 +11,40 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlite_utils import Database
 
 from ppp.check.causes import causes as known_causes
-from ppp.config import DEFAULT_BASE_URL, resource
+from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
 from ppp.ledger.batches import batches
-from ppp.ledger.digests import Day, days, root_of
+from ppp.ledger.digests import Day, root_of
 from ppp.ledger.episodes import newest_episode
 from ppp.ledger.schema import sqlite_errors
 from ppp.model.matrix import Environment
-from ppp.publish.causes import NEWEST, cause_pages, explained
+from ppp.model.record import sha256_hex
+from ppp.publish.causes import Causes, explained, newest_told
+from ppp.publish.compiled import compiled_in
 from ppp.publish.current import current_bytes, current_document
 from ppp.publish.data import data_files
-from ppp.publish.feeds import newest_items, overall_feed
+from ppp.publish.days import days_of
+from ppp.publish.directory import PACKAGES
+from ppp.publish.feeds import ITEMS, newest_items, overall_feed
 from ppp.publish.files import Folder
 from ppp.publish.findings import finding_listings, front_findings
 from ppp.publish.jsonfeed import feed_files
-from ppp.publish.later import Later
+from ppp.publish.later import Content
 from ppp.publish.memory import Kind, Memory
 from ppp.publish.output import Output
-from ppp.publish.pages import MATRIX_BUDGET, STRIP, Front, Row, about_page, front_page, matrix_row
-from ppp.publish.parts import decoded
-from ppp.publish.since import ALL, Since, remember, since
-from ppp.publish.site import All, overall_contents
+from ppp.publish.pages import MATRIX_BUDGET, STRIP, Front, Row, front_page, matrix_row
+from ppp.publish.shelves import Shelves
+from ppp.publish.since import ALL, remember, since
+from ppp.publish.site import All, overall_contents, plain_contents
 from ppp.publish.snapshots import described
-from ppp.publish.sqlpage import sql_files
 from ppp.publish.tally import cause_cells_of, cause_packages_of, counts_of, top_causes_of
 from ppp.publish.trends import trends_file
-from ppp.publish.workers import Job, Owner, write_all
+from ppp.publish.workers import Bench, Job, Owner, writers
 
 TOP_CAUSES: Final = 8
 
@@ -103,23 +106,29 @@ def _build(db: Database, out: Path, held: Memory, *, base_url: str, whole: bool)
     folder, ledger = Folder(out), Path(published.ledger_name(db))
     environments = published.environments(db)
     news = ALL if whole else since(db, held, folder, environments, base_url=base_url)
+    # What is told besides records: the episode, and what snapshots lie in this very folder, as they say themselves.
+    snapshots = described(out)
+    besides = sha256_hex(repr((newest_episode(db), snapshots)).encode())
     output = Output(folder, held, afresh=news.packages is None)
-    job = Job(ledger=ledger if ledger.is_file() else None, out=out, environments=environments, base_url=base_url)
     packages = published.packages(db) if news.packages is None else news.packages
-    for done in write_all(db, folder, job, _owners(db, output, packages)):
-        output.add(*done.owner, done.files, done.written)
-        if done.part is not None and done.tally is not None:
-            held.keep_part(done.part, done.tally)
-    told = _days(db, held, news)
-    counts = counts_of(held.sums, records=sum(day.records for day in told), as_of=published.as_of(db))
-    document = current_document(db, counts, told)
-    output.put_all(_contents(db, held, counts, job), None if news.packages is None else set(news.packages))
-    # What snapshots lie in this very folder, as they say themselves.
-    output.put_all(data_files(described(out), counts.as_of), None)
+    owners = _owners(db, held, packages)
+    if news.packages is not None and not owners and held.fact("besides") == besides:
+        return _as_before(held)
+    job = Job(ledger=ledger if ledger.is_file() else None, out=out, environments=environments, base_url=base_url)
+    with compiled_in(held), writers(Bench(db, folder, job), len(owners)) as by:
+        for share in by.write(owners):
+            output.add(share.owned, share.written)
+            held.shelves.bring(share.brought)
+        held.index()
+        days = days_of(db, held, news.last)
+        counts = counts_of(held.shelves.sums, records=sum(day.records for day in days), as_of=published.as_of(db))
+        output.put_all(_contents(db, held.shelves, counts, days, job), by)
+        output.put_all(plain_contents(base_url) if news.packages is None else (), by)
+        output.put_all(data_files(snapshots, counts.as_of), by)
+    document = current_document(db, counts, days)
     committed = output.commit(current_bytes(document))
-    remember(db, held, environments, committed.files_sha256, base_url=base_url)
-    held.keep()
-    return Published(
+    remember(db, held, environments, committed, base_url=base_url)
+    told = Published(
         current_sha256=committed.current_sha256,
         files_sha256=committed.files_sha256,
         root=document["root"],
@@ -131,57 +140,48 @@ def _build(db: Database, out: Path, held: Memory, *, base_url: str, whole: bool)
         files=committed.files,
         bytes=committed.bytes,
     )
+    held.note("besides", besides)
+    held.note("published", {k: v for k, v in asdict(told).items() if k not in {"written", "removed", "packages"}})
+    held.keep()
+    return told
 
 
-def _owners(db: Database, output: Output, packages: Sequence[str]) -> list[Owner]:
+def _as_before(held: Memory) -> Published:
+    before: Any = held.fact("published")
+    held.keep()
+    return Published(**before, written=(), removed=(), packages=0)
+
+
+def _owners(db: Database, memory: Memory, packages: Sequence[str]) -> list[Owner]:
     # A batch never changes: what stands there is never looked at again.
-    stands = output.owners(Kind.BATCHES)
+    stands = set(memory.owners(Kind.BATCHES))
     new = (batch.id for batch in batches(db) if batch.id not in stands)
     return [*(Owner(Kind.PACKAGES, package) for package in packages), *(Owner(Kind.BATCHES, batch) for batch in new)]
 
 
-def _days(db: Database, memory: Memory, news: Since) -> list[Day]:
-    """Give the digest of each day, asking the ledger only for those that have new records."""
-    new = days(db, news.days)
-    held = {} if news.days is None else {day.day: day for day in _remembered_days(memory)}
-    told = sorted((held | {day.day: day for day in new}).values(), key=lambda day: day.day)
-    memory.note("days", [asdict(day) for day in told])
-    return told
-
-
-def _remembered_days(memory: Memory) -> list[Day]:
-    held = memory.fact("days")
-    return [Day(**day) for day in held] if isinstance(held, list) else []
-
-
-def _contents(db: Database, memory: Memory, counts: published.Counts, job: Job) -> Iterator[tuple[str, bytes | Later]]:
-    environments = job.environments
-    found = decoded(memory.parts())
-    told, listings = _remembered_days(memory), finding_listings(found)
-    causes = explained(
-        cause_cells_of(memory.sums),
-        cause_packages_of(memory.sums),
-        {cause: published.verdicts(db, memory.newest_told(cause, NEWEST)) for cause in known_causes()},
-        counts.by_result,
-    )
+def _contents(
+    db: Database, shelves: Shelves, counts: published.Counts, days: Sequence[Day], job: Job
+) -> Iterator[tuple[str, Content]]:
+    environments, listings = job.environments, finding_listings(shelves)
+    causes = _explained(db, shelves, counts)
     yield front_page(
         Front(
             counts=counts,
-            root=root_of(told),
-            days=told,
+            root=root_of(days),
+            days=days,
             environments=environments,
-            rows=_worst(db, memory, environments),
+            rows=_worst(db, shelves, environments),
             newest=published.newest_verdicts(db, STRIP),
-            causes=top_causes_of(memory.sums, TOP_CAUSES),
+            causes=top_causes_of(shelves.sums, TOP_CAUSES),
             unclassified=causes.unclassified,
             findings=front_findings(listings),
             episode=newest_episode(db),
         )
     )
-    yield trends_file(told, counts.as_of)
+    yield trends_file(days, counts.as_of)
     yield from overall_contents(
         All(
-            found=found,
+            shelves=shelves,
             listings=listings,
             counts=counts,
             environments=environments,
@@ -189,24 +189,28 @@ def _contents(db: Database, memory: Memory, counts: published.Counts, job: Job) 
             base_url=job.base_url,
         )
     )
-    yield from cause_pages(causes, environments, counts.as_of)
-    yield about_page()
-    yield from sql_files()
-    items = newest_items(published.verdict_changes(db))
-    for item in items:
-        item.changes = published.judged(db, item.changes)
-    yield from feed_files(overall_feed(items), "", job.base_url)
-    for folder, target in (("site/style", ""), ("site/script", ""), ("site/schemas", "schemas/")):
-        for source in sorted(resource(folder).iterdir()):
-            yield f"{target}{source.name}", source.read_bytes()
+    changes = published.judged(db, published.newest_changes(db, ITEMS))
+    yield from feed_files(overall_feed(newest_items(changes)), "", job.base_url)
 
 
-def _worst(db: Database, memory: Memory, environments: Sequence[Environment]) -> list[Row]:
+def _explained(db: Database, shelves: Shelves, counts: published.Counts) -> Causes:
+    newest = {cause: newest_told(shelves, cause) for cause in known_causes()}
+    asked = published.verdicts(db, {record for records in newest.values() for record in records})
+    by_record = {verdict.record: verdict for verdict in asked}
+    return explained(
+        cause_cells_of(shelves.sums),
+        cause_packages_of(shelves.sums),
+        {cause: [by_record[record] for record in records] for cause, records in newest.items()},
+        counts.by_result,
+    )
+
+
+def _worst(db: Database, shelves: Shelves, environments: Sequence[Environment]) -> list[Row]:
     # As many as the front page has room for; the last may be one too many.
     rows: list[Row] = []
     room = MATRIX_BUDGET
-    for package in memory.worst():
-        rows.append(matrix_row(published.newest_release(db, package), environments))
+    for card in shelves.newest(PACKAGES):
+        rows.append(matrix_row(published.newest_release(db, card.package), environments))
         room -= rows[-1].cost
         if room < 0:
             break

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from ppp.check.causes import Help, causes
@@ -15,8 +16,12 @@ from ppp.ledger.causes import CauseCells
 from ppp.ledger.published import Verdict
 from ppp.model.matrix import Environment
 from ppp.model.record import Blame, Json, Result
+from ppp.publish.cards import Card
+from ppp.publish.documents import compact
 from ppp.publish.pages import render
 from ppp.publish.part import FAILED
+from ppp.publish.shelves import Shelves
+from ppp.publish.tally import Tally, Told
 
 CAUSE_SCHEMA: Final = "ppp-cause-1"
 INDEX_SCHEMA: Final = "ppp-causes-1"
@@ -113,6 +118,31 @@ def explained(
         failed=sum(by_result[result] for result in FAILED),
         unclassified=sum(unclassified.by_result[result] for result in FAILED),
     )
+
+
+def cause_cards(tally: Tally) -> Iterator[Card]:
+    """Give a package's card for each cause that explains any of its cells, with the newest of these."""
+    held: dict[str, list[Told]] = {}
+    for told in sorted(tally.told, key=lambda told: (-told.observed_at, told.version, told.environment)):
+        held.setdefault(told.cause, []).append(told)
+    for cause, cells in held.items():
+        body = compact([[told.observed_at, told.version, told.environment, told.record] for told in cells[:NEWEST]])
+        yield Card(tally.package, _shelf(cause), tally.package, cells[0].observed_at, 0, len(cells), body[1:-1])
+
+
+def newest_told(shelves: Shelves, cause: str, limit: int = NEWEST) -> list[str]:
+    """Give the ids of the newest cells that a cause explains, then by package, version and environment."""
+    # As many cards as cells: each has one that is no older than any cell of the cards after it.
+    cells = [
+        (-observed_at, card.package, version, environment, record)
+        for card in islice(shelves.newest(_shelf(cause)), limit)
+        for observed_at, version, environment, record in json.loads(f"[{card.body}]")
+    ]
+    return [record for *_, record in sorted(cells)[:limit]]
+
+
+def _shelf(cause: str) -> str:
+    return f"causes/{cause}"
 
 
 def cause_pages(held: Causes, environments: Sequence[Environment], as_of: int | None) -> Iterator[tuple[str, bytes]]:

@@ -3,9 +3,12 @@
 The name of a dependency stands at the head of a cell's detail, where `ppp.check.causes` puts it, or in pip's own words.
 """
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from packaging.utils import canonicalize_name
@@ -13,9 +16,12 @@ from packaging.utils import canonicalize_name
 from ppp.model.matrix import Platform
 from ppp.model.record import Json
 from ppp.publish import text
-from ppp.publish.kinds import FindingKind
-from ppp.publish.part import Affected, Part, parts
+from ppp.publish.cards import Card
+from ppp.publish.part import Affected, parts
+from ppp.publish.shelves import Shelves
 
+#: The shelf of all chains.
+CHAINS: Final = "chains"
 #: Chains that one page holds, and the packages that each of them names there.
 CHAINS_BUDGET: Final = 16_000
 NAMED: Final = 10
@@ -62,24 +68,36 @@ def dependency_of(detail: str | None) -> str | None:
     return None
 
 
-def chains_of(found: Iterable[Part]) -> list[Chain]:
+def chain_cards(package: str, cells: Iterable[Affected]) -> Iterator[Card]:
+    """Give a package's cards for the chains that its cells are in."""
+    held = Counter(key for cell in cells if (key := _chain_of(cell)))
+    for key, count in sorted(held.items()):
+        yield Card(package, CHAINS, json.dumps(key), None, 0, count, "")
+
+
+def _chain_of(cell: Affected) -> tuple[str, str, Platform] | None:
+    dependency = dependency_of(cell.detail)
+    return (dependency, cell.cause or "unclassified", parts(cell.environment)[1]) if dependency else None
+
+
+def chains_of(shelves: Shelves) -> list[Chain]:
     """Give the chains of all packages: most packages first, then by dependency, cause and platform."""
-    held: dict[tuple[str, str, Platform], list[str]] = {}
-    for cell in (c for part in found for c in part.found.get(FindingKind.BROKEN_DEPENDENCY, ())):
-        if dependency := dependency_of(cell.detail):
-            _, platform = parts(cell.environment)
-            held.setdefault((dependency, cell.cause or "unclassified", platform), []).append(cell.package)
     chains = [
-        Chain(
-            dependency=dependency,
-            cause=cause,
-            platform=platform,
-            packages=tuple(sorted(set(packages))),
-            cells=len(packages),
-        )
-        for (dependency, cause, platform), packages in held.items()
+        _chain(json.loads(key), list(cards))
+        for key, cards in groupby(shelves.all_of(CHAINS), key=lambda card: card.key)
     ]
     return sorted(chains, key=lambda c: (-len(c.packages), c.dependency, c.cause, c.platform))
+
+
+def _chain(key: Sequence[str], cards: Sequence[Card]) -> Chain:
+    dependency, cause, platform = key
+    return Chain(
+        dependency=dependency,
+        cause=cause,
+        platform=Platform(platform),
+        packages=tuple(card.package for card in cards),
+        cells=sum(card.cells for card in cards),
+    )
 
 
 def shown_chains(chains: Sequence[Chain]) -> list[Chain]:
@@ -107,6 +125,6 @@ def _json(chain: Chain) -> Mapping[str, Json]:
     }
 
 
-def unnamed(parts_: Iterable[Affected]) -> int:
-    """Count the cells whose detail names no dependency."""
-    return sum(dependency_of(cell.detail) is None for cell in parts_)
+def unnamed(chains: Iterable[Chain], cells: int) -> int:
+    """Count those of all cells whose detail names no dependency: what is in no chain."""
+    return cells - sum(chain.cells for chain in chains)

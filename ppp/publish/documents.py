@@ -7,7 +7,13 @@ from typing import Final
 from ppp.model.record import Json
 
 #: One for all: to set up another for each value costs more than most values.
-_compact: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+compact: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+
+
+class Written(str):
+    """What is compact JSON already."""
+
+    __slots__ = ()
 
 
 def document_bytes(document: Mapping[str, Json]) -> bytes:
@@ -18,4 +24,4 @@ def document_bytes(document: Mapping[str, Json]) -> bytes:
 
 def _text(value: Json) -> str:
     # Numbers as they are: the encoder takes its time to begin.
-    return str(value) if type(value) is int else _compact(value)
+    return str(value) if type(value) in {int, Written} else compact(value)

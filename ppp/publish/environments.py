@@ -8,23 +8,24 @@ from ppp.model.matrix import Environment
 from ppp.model.record import Json, Result
 from ppp.publish.causes import Causes, Explained
 from ppp.publish.documents import document_bytes
-from ppp.publish.later import Later
-from ppp.publish.listing import Listing, listed, newest_rows, prefix_pages, prefixes, shown
+from ppp.publish.later import Content
+from ppp.publish.listing import Listing, gone_pages, listed, prefix_pages, shown
 from ppp.publish.pages import PLATFORMS, render
-from ppp.publish.part import Affected, Part
+from ppp.publish.shelves import Shelves
 
 ENVIRONMENT_SCHEMA: Final = "ppp-environment-1"
 
 
 def environment_pages(
-    found: Sequence[Part], environments: Sequence[Environment], counts: Counts, causes: Causes
-) -> Iterator[tuple[str, bytes | Later]]:
+    shelves: Shelves, environments: Sequence[Environment], counts: Counts, causes: Causes
+) -> Iterator[tuple[str, Content]]:
     """`/env/index.html`, and for each environment `/env/<id>/index.html` and `/api/v1/env/<id>.json`."""
     path = "env/index.html"
     yield path, render("environments.html", path=path, environments=environments, counts=counts)
-    broken = _broken(found)
     for environment in environments:
-        listing = _listing(environment, broken.get(environment.id, []))
+        listing = _listing(environment, shelves)
+        nodes = listing.nodes()
+        root = next(nodes)
         explained = [c for c in causes.explained if _cells(c, environment)]
         explained.sort(key=lambda c: (-_cells(c, environment), c.cause))
         path = f"{listing.folder}/index.html"
@@ -36,28 +37,27 @@ def environment_pages(
             as_of=counts.as_of,
             causes=[(c, _cells(c, environment)) for c in explained],
             listing=listing,
-            rows=shown(listing),
-            below=prefixes(listing),
+            rows=shown(listing.rows()),
+            below=root.below,
         )
         yield path, page
-        yield from prefix_pages(listing)
+        yield from gone_pages(listing, root)
+        yield from prefix_pages(listing, nodes)
         yield listing.data, document_bytes(_document(environment, counts, explained, listing))
 
 
-def _broken(found: Sequence[Part]) -> dict[str, list[Affected]]:
-    broken: dict[str, list[Affected]] = {}
-    for cell in (cell for part in found for cell in part.broken):
-        broken.setdefault(cell.environment, []).append(cell)
-    return broken
+def environment_folder(environment: str) -> str:
+    """Give the folder of an environment's pages, which its shelf is named by."""
+    return f"env/{environment}"
 
 
-def _listing(environment: Environment, broken: Sequence[Affected]) -> Listing:
+def _listing(environment: Environment, shelves: Shelves) -> Listing:
     return Listing(
         title=f"Fails in {environment.id}",
         about=f"The newest release fails with Python {environment.python} on {PLATFORMS[environment.platform]}.",
-        folder=f"env/{environment.id}",
+        folder=environment_folder(environment.id),
         data=f"api/v1/env/{environment.id}.json",
-        rows=newest_rows((cell,) for cell in broken),
+        shelves=shelves,
     )
 
 
@@ -77,5 +77,5 @@ def _document(
         "platform": environment.platform,
         "results": {str(result): by_result[result] for result in Result},
         "causes": {c.cause: _cells(c, environment) for c in explained},
-        **listed(listing.rows),
+        **listed(listing),
     }

@@ -1,19 +1,9 @@
-"""Pages of many packages that are made only where one of these has news: see `Output.put_later`."""
+"""Pages of many packages that are handed over to be made by other processes, as there are thousands of them."""
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
-    """A page that follows from its path, `packages` and their parts, and `more`; `make` gives its bytes."""
-
-    packages: Sequence[str]
-    more: str
-    make: Callable[[], bytes]
-
-    @property
-    def key(self) -> str:
-        """Give a digest (hex) of all that it follows from but the parts."""
-        return hashlib.sha256("\n".join((self.more, *self.packages)).encode()).hexdigest()
+#: A function of ours with plain values: it gives a page's bytes.
+Later: TypeAlias = "partial[bytes]"
+#: A file's bytes, now or later; None: it is no more.
+Content: TypeAlias = "bytes | Later | None"

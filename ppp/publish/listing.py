@@ -3,23 +3,34 @@
 A page by prefix is a function of the rows on it alone, so one more row changes one such page and not the others.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from ppp.model.record import Json
+from ppp.model.judge import Judge
+from ppp.model.record import Blame, Json, Phase, Result
 from ppp.publish import text
 from ppp.publish.api import affected_json
-from ppp.publish.later import Later
+from ppp.publish.cards import Card
+from ppp.publish.documents import Written, compact
+from ppp.publish.later import Content
 from ppp.publish.pages import render
-from ppp.publish.part import Affected
-from ppp.publish.prefixes import Node, by_prefix
+from ppp.publish.part import Affected, Before
+from ppp.publish.prefixes import Node, cut
+from ppp.publish.shelves import Shelves
 
 #: Bytes of HTML for rows on one page, so that it stays under 50 kB whatever names come.
 ROWS_BUDGET: Final = 28_000
 #: How many cells a list's file holds, newest first; the pages by prefix hold all.
 LISTED: Final = 5_000
+
+#: Words as they are read again: there are some for each of many cells.
+_RESULTS: Final[Mapping[str, Result]] = {str(result): result for result in Result}
+_PHASES: Final[Mapping[str | None, Phase | None]] = {None: None} | {str(phase): phase for phase in Phase}
+_BLAMES: Final[Mapping[str | None, Blame | None]] = {None: None} | {str(blame): blame for blame in Blame}
+_JUDGES: Final[Mapping[str | None, Judge | None]] = {None: None} | {str(judge): judge for judge in Judge}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +42,7 @@ class Row:
     cost: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Estimate its cost, once: it is asked for at every prefix."""
+        """Estimate its cost, once."""
         object.__setattr__(self, "cost", self._cost())
 
     @property
@@ -69,59 +80,104 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A list; `folder` is where it stands in the site and `data` its file, `about` says what a row has in common."""
+    """A list; `folder` is where it stands in the site, and its shelf's name, `data` its file.
+
+    `about` says what a row has in common; `below` are the first letters that have pages, with how many packages each
+    has: none where one page holds all.
+    """
 
     title: str
     about: str
     folder: str
     data: str
-    rows: Sequence[Row]
+    shelves: Shelves
+
+    @property
+    def packages(self) -> int:
+        """Count its rows."""
+        return self.shelves.packages(self.folder)
 
     @property
     def cells(self) -> int:
         """Count its cells."""
-        return sum(len(row.cells) for row in self.rows)
+        return self.shelves.cells(self.folder)
+
+    def rows(self) -> Iterator[Row]:
+        """Give its rows, newest first, then by name; no more is read than is taken."""
+        return map(row_of, self.shelves.newest(self.folder))
+
+    def nodes(self) -> Iterator[Node]:
+        """Give the list itself as a node, and those below it that changed."""
+        return cut(self.shelves.tree(self.folder), ROWS_BUDGET)
 
 
-def newest_rows(groups: Iterable[Sequence[Affected]]) -> list[Row]:
-    """Make rows of each package's cells, newest first, then by name."""
-    rows = [Row(cells=tuple(cells)) for cells in groups if cells]
-    return sorted(rows, key=lambda row: (-row.since, row.package))
+def card_of(folder: str, cells: Sequence[Affected], encoded: str) -> Card:
+    """Give the card of a package's cells for a list, `encoded` as `encoded_cell` does each, with commas between."""
+    row = Row(cells=tuple(cells))
+    return Card(row.package, folder, row.package, row.since, row.cost, len(cells), encoded)
 
 
-def shown(listing: Listing) -> list[Row]:
+def encoded_cell(cell: Affected) -> str:
+    """Give a cell as the files of lists hold it."""
+    return compact(affected_json(cell))
+
+
+def row_of(card: Card) -> Row:
+    """Give the row that a card was made of."""
+    return Row(cells=tuple(_cell(each) for each in json.loads(f"[{card.body}]")))
+
+
+def _cell(held: dict[str, Any]) -> Affected:
+    before = held["before"]
+    return Affected(
+        **held
+        | {
+            "result": _RESULTS[held["result"]],
+            "phase": _PHASES[held["phase"]],
+            "blame": _BLAMES[held["blame"]],
+            "blamed_by": _JUDGES[held["blamed_by"]],
+            "before": before and Before(version=before["version"], result=_RESULTS[before["result"]]),
+        }
+    )
+
+
+def shown(newest: Iterable[Row]) -> list[Row]:
     """Give the newest rows that a list's own page has room for."""
-    return text.fitting(listing.rows, ROWS_BUDGET, lambda row: row.cost)
+    return text.fitting(newest, ROWS_BUDGET, lambda row: row.cost)
 
 
-def prefixes(listing: Listing) -> list[tuple[str, int]]:
-    """Give the first letters that have pages, with how many packages each has; none where one page holds all."""
-    return list(next(_nodes(listing)).below) if len(shown(listing)) < len(listing.rows) else []
+def prefix_pages(listing: Listing, below: Iterator[Node]) -> Iterator[tuple[str, Content]]:
+    """`<folder>/<prefix>/index.html`: every package of a list by name, where its own page cannot hold all.
 
-
-def prefix_pages(listing: Listing) -> Iterator[tuple[str, Later]]:
-    """`<folder>/<prefix>/index.html`: every package of a list by name, where its own page cannot hold all."""
-    if len(shown(listing)) == len(listing.rows):
-        return
-    nodes = _nodes(listing)
-    next(nodes)
-    for node in nodes:
+    `below` gives the nodes below the list itself that changed.
+    """
+    for node in below:
         path = f"{listing.folder}/{node.prefix}/index.html"
-        make = partial(render, "listed.html", path=path, listing=listing, node=node, rows=node.items)
-        yield path, Later(packages=[row.package for row in node.items], more=f"{node.below}", make=make)
+        yield path, partial(_prefix_page, path, (listing.title, listing.about, listing.folder), node)
+        yield from gone_pages(listing, node)
 
 
-def _nodes(listing: Listing) -> Iterator[Node[Row]]:
-    keyed = sorted(((row.package, row) for row in listing.rows), key=lambda pair: pair[0])
-    # The list's own page shows the newest; by name, all are below it.
-    return by_prefix(keyed, lambda row: row.cost, ROWS_BUDGET)
+def _prefix_page(path: str, of: tuple[str, str, str], node: Node) -> bytes:
+    title, about, folder = of
+    rows = [*map(row_of, node.cards)]
+    return render("listed.html", path=path, title=title, about=about, folder=folder, node=node, rows=rows)
 
 
-def listed(rows: Sequence[Row]) -> Mapping[str, Json]:
+def gone_pages(listing: Listing, node: Node) -> Iterator[tuple[str, None]]:
+    """Give the pages by prefix that are no more."""
+    return ((f"{listing.folder}/{prefix}/index.html", None) for prefix in node.gone)
+
+
+def listed(listing: Listing) -> Mapping[str, Json]:
     """Give a list as data: how many packages and cells, and the newest cells."""
-    cells = [cell for row in rows for cell in row.cells]
+    bodies, left = [], LISTED
+    for body, cells in listing.shelves.bodies(listing.folder):
+        bodies.append(body if cells <= left else ",".join(compact(cell) for cell in json.loads(f"[{body}]")[:left]))
+        left -= cells
+        if left <= 0:
+            break
     return {
-        "packages": len(rows),
-        "cells": len(cells),
-        "affected": [affected_json(cell) for cell in cells[:LISTED]],
+        "packages": listing.packages,
+        "cells": listing.cells,
+        "affected": Written(f"[{','.join(bodies)}]"),
     }

@@ -9,17 +9,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from ppp.publish.files import LISTS, MANIFEST, Entry, Folder, is_list, is_ours
-from ppp.publish.memory import Kind, Memory
+from ppp.publish.memory import Kind, Memory, line_of
 
 SCHEMA: Final = "ppp-files-1"
 #: How many owners a list is meant for: past that, each is cut into sixteen.
 OWNERS: Final = 64
 
 
-def list_bytes(files: Iterable[Entry]) -> bytes:
-    """Give a list's one serialisation; the files come by path."""
+def list_bytes(lines: Iterable[str]) -> bytes:
+    """Give a list's one serialisation, of a line for each file; they come by path."""
     # One file a line, so that a difference between two builds reads well.
-    rows = ",\n".join(json.dumps(list(entry)) for entry in files)
+    rows = ",\n".join(lines)
     return f'{{"schema": "{SCHEMA}", "files": [\n{rows}\n]}}\n'.encode()
 
 
@@ -64,16 +64,16 @@ class Lists:
         changed: list[str] = []
         gone: list[str] = []
         for path, prefix, kind in self._due(known):
-            files = self._memory.files_in(kind, prefix) if prefix is not None else []
-            if not files:
+            lines = self._memory.lines_in(kind, prefix) if prefix is not None else []
+            if not lines:
                 self._memory.list_as(path, None)
                 gone.append(path)
                 continue
-            entry, is_written = folder.write(path, list_bytes(files))
+            entry, is_written = folder.write(path, list_bytes(lines))
             self._memory.list_as(path, entry)
             if is_written:
                 changed.append(path)
-        return list_bytes(self._memory.lists()), changed, gone
+        return list_bytes(map(line_of, self._memory.lists())), changed, gone
 
     def _due(self, known: set[str]) -> Iterable[tuple[str, str | None, Kind]]:
         for kind in Kind:

@@ -7,60 +7,50 @@ anew and comes to the same bytes. It is written in one transaction that ends aft
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
+from ppp.publish import shelves
 from ppp.publish.files import Entry
-from ppp.publish.tally import Sums, Tally
+from ppp.publish.tally import Sums
 
-_TABLES: Final = """
+_TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS owned (
     kind TEXT NOT NULL,
     place TEXT NOT NULL,                -- sha256 of the owner, hex: which list its files stand in
     owner TEXT NOT NULL,
-    files TEXT NOT NULL,                -- JSON: [path, size, sha256] of each
-    PRIMARY KEY (kind, place, owner)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS totals (     -- of each kind
-    kind TEXT PRIMARY KEY,
-    owners INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL
+    lines TEXT NOT NULL,                -- JSON of each of its files: [path, size, sha256]
+    files INTEGER NOT NULL, size INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS listed (     -- the lists as they were last published
     path TEXT PRIMARY KEY,
     size INTEGER NOT NULL, sha256 TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS parts (
-    package TEXT PRIMARY KEY,
-    part TEXT NOT NULL,                 -- as `ppp.publish.parts` encodes it
-    tally TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS severities ( -- of each package's newest release: how many cells fail, and how
-    fails INTEGER NOT NULL, timeouts INTEGER NOT NULL, errors INTEGER NOT NULL,
-    package TEXT NOT NULL,
-    PRIMARY KEY (fails DESC, timeouts DESC, errors DESC, package)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS told (       -- the current cells that a cause explains
-    cause TEXT NOT NULL, observed_at INTEGER NOT NULL,
-    package TEXT NOT NULL, version TEXT NOT NULL, environment TEXT NOT NULL,
-    record TEXT NOT NULL,
-    PRIMARY KEY (cause, observed_at DESC, package, version, environment)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS keys (       -- what a page of many packages was made of, but for their parts
-    path TEXT PRIMARY KEY,
-    key TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS days (       -- since the epoch
+    day INTEGER PRIMARY KEY,
+    ids TEXT NOT NULL                   -- of its records, sorted, a line each
+) STRICT;
+CREATE TABLE IF NOT EXISTS codes (      -- templates, compiled
+    name TEXT PRIMARY KEY,
+    code BLOB NOT NULL,
+    sha256 TEXT NOT NULL                -- of the code: what is damaged is not run
+) STRICT;
 CREATE TABLE IF NOT EXISTS facts (
     name TEXT PRIMARY KEY,
     fact TEXT NOT NULL                  -- JSON
 ) STRICT;
-"""
-_FORM: Final = int(sha256(_TABLES.encode()).hexdigest()[:7], 16)
+{shelves.TABLES}"""
+_NAMES: Final = ("owned", "listed", "days", "codes", "facts", "brought", "cards", "nodes")
+_INDEXES: Final = ("owned_by_place ON owned (kind, place, owner)", *shelves.INDEXES)
+_FORM: Final = int(sha256("\n".join((_TABLES, *_INDEXES)).encode()).hexdigest()[:7], 16)
 #: It may be lost, so nothing waits for the disk; who reads it asks whether it is whole.
-_PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536")
+_PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536", "PRAGMA mmap_size = 1073741824")
 
 
 class Kind(StrEnum):
@@ -71,16 +61,31 @@ class Kind(StrEnum):
     SITE = "site"
 
 
+class Owned(NamedTuple):
+    """An owner's files: a line of each, sorted, how many they are, and their bytes."""
+
+    kind: Kind
+    place: str
+    owner: str
+    lines: str
+    files: int
+    size: int
+
+
 class Memory:
     """An open memory, in a transaction that `keep` ends; without that all is as before."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take an open database, and make its tables if need be; `sums` are those of all packages."""
+        """Take an open database, and make its tables if need be."""
         self._db = connection
         self._db.executescript(_TABLES)
         self._db.execute("BEGIN IMMEDIATE")
-        held = self.fact("sums")
-        self.sums: Sums = Counter({tuple(key): count for key, count in held} if isinstance(held, list) else {})
+        held, totals = self.fact("sums"), self.fact("totals")
+        sums: Sums = Counter({tuple(key): count for key, count in held} if isinstance(held, list) else {})
+        self.shelves = shelves.Shelves(connection, sums)
+        self._totals: dict[str, list[int]] = totals if isinstance(totals, dict) else {}
+        self._afresh = False
+        self.index()
 
     @classmethod
     @contextmanager
@@ -94,14 +99,27 @@ class Memory:
 
     def keep(self) -> None:
         """Remember all that was told since it was opened."""
-        self.note("sums", [[key, count] for key, count in sorted(self.sums.items(), key=str) if count])
+        sums = self.shelves.sums
+        self.note("sums", [[key, count] for key, count in sorted(sums.items(), key=str) if count])
+        self.note("totals", self._totals)
         self._db.execute("COMMIT")
 
     def forget(self) -> None:
-        """Forget everything."""
-        for table in ("owned", "totals", "listed", "parts", "severities", "told", "keys", "facts"):
+        """Forget everything; until `index`, every owner and every package is told once, and nothing is asked."""
+        for table in _NAMES:
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
-        self.sums.clear()
+        # Sorted once at the end, they cost a fraction of what they do row by row.
+        for index in _INDEXES:
+            self._db.execute(f"DROP INDEX IF EXISTS {index.partition(' ')[0]}")
+        self.shelves.forget()
+        self._totals.clear()
+        self._afresh = True
+
+    def index(self) -> None:
+        """Make what is told ready to be asked."""
+        for index in _INDEXES:
+            self._db.execute(f"CREATE INDEX IF NOT EXISTS {index}")
+        self._afresh = False
 
     def fact(self, name: str) -> object:
         """Give a remembered fact, None where there is none."""
@@ -112,28 +130,56 @@ class Memory:
         """Remember a fact, anything that JSON can tell."""
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(fact)))
 
-    def own(self, kind: Kind, owner: str, files: Iterable[Entry]) -> list[Entry]:
-        """Remember an owner's files in place of those it had, and give those; an owner without files is forgotten."""
-        place, held = place_of(owner), sorted(files)
-        before = self.files_of(kind, owner)
-        if held:
-            self._db.execute("INSERT OR REPLACE INTO owned VALUES (?, ?, ?, ?)", (kind, place, owner, json.dumps(held)))
-        else:
-            self._db.execute("DELETE FROM owned WHERE kind = ? AND place = ? AND owner = ?", (kind, place, owner))
-        grown = (bool(held) - bool(before), len(held) - len(before), _bytes(held) - _bytes(before))
-        self._db.execute(
-            "INSERT INTO totals VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET owners = owners + excluded.owners,"
-            " files = files + excluded.files, bytes = bytes + excluded.bytes",
-            (kind, *grown),
-        )
-        return before
+    def own(self, owned: Sequence[Owned]) -> set[str]:
+        """Remember owners' files in place of those they had, and give the paths of these that are no more.
+
+        An owner without files is forgotten.
+        """
+        gone: set[str] = set()
+        for each in () if self._afresh else owned:
+            gone |= self._disown(each)
+        held = [each for each in owned if each.files]
+        self._db.executemany("INSERT INTO owned VALUES (?, ?, ?, ?, ?, ?)", held)
+        for kind, of_kind in groupby(held, key=itemgetter(0)):
+            files, sizes = zip(*((each.files, each.size) for each in of_kind), strict=True)
+            self._add_up(kind, (len(files), sum(files), sum(sizes)))
+        return gone
+
+    def _disown(self, now: Owned) -> set[str]:
+        key = (now.kind, now.place, now.owner)
+        row = self._db.execute(
+            "SELECT rowid, lines, files, size FROM owned WHERE kind = ? AND place = ? AND owner = ?", key
+        ).fetchone()
+        if row is None:
+            return set()
+        rowid, lines, files, size = row
+        self._db.execute("DELETE FROM owned WHERE rowid = ?", (rowid,))
+        self._add_up(now.kind, (-1, -files, -size))
+        return set() if lines == now.lines else paths_in(lines) - paths_in(now.lines)
+
+    def _add_up(self, kind: Kind, more: tuple[int, int, int]) -> None:
+        before = self._totals.get(kind, (0, 0, 0))
+        self._totals[str(kind)] = [had + comes for had, comes in zip(before, more, strict=True)]
 
     def files_of(self, kind: Kind, owner: str) -> list[Entry]:
         """Give an owner's files, by path."""
-        row = self._db.execute(
-            "SELECT files FROM owned WHERE kind = ? AND place = ? AND owner = ?", (kind, place_of(owner), owner)
-        ).fetchone()
-        return [Entry(*entry) for entry in json.loads(row[0])] if row else []
+        return self._entries("kind = ? AND place = ? AND owner = ?", kind, place_of(owner), owner)
+
+    def files_in(self, kind: Kind, prefix: str) -> list[Entry]:
+        """Give the files of all owners of a kind whose place begins so, by path."""
+        return self._entries("kind = ? AND place >= ? AND place < ?", kind, prefix, f"{prefix}g")
+
+    def _entries(self, which: str, *values: str) -> list[Entry]:
+        rows = self._db.execute(f"SELECT lines FROM owned WHERE {which}", values)  # noqa: S608 - our own words
+        return sorted(entry for (lines,) in rows for entry in entries_in(lines))
+
+    def lines_in(self, kind: Kind, prefix: str) -> list[str]:
+        """Give a line of each file of all owners of a kind whose place begins so, by path."""
+        rows = self._db.execute(
+            "SELECT lines FROM owned WHERE kind = ? AND place >= ? AND place < ?", (kind, prefix, f"{prefix}g")
+        )
+        # What ends a path in a line sorts before all that a path may go on with.
+        return sorted(line for (lines,) in rows for line in lines.split("\n"))
 
     def owners(self, kind: Kind) -> list[str]:
         """Give every owner of a kind."""
@@ -143,67 +189,10 @@ class Memory:
         """Give the place of every owner of a kind."""
         return [place for (place,) in self._db.execute("SELECT place FROM owned WHERE kind = ?", (kind,))]
 
-    def files_in(self, kind: Kind, prefix: str) -> list[Entry]:
-        """Give the files of all owners of a kind whose place begins so, by path."""
-        rows = self._db.execute(
-            "SELECT files FROM owned WHERE kind = ? AND place >= ? AND place < ?", (kind, prefix, f"{prefix}g")
-        )
-        return sorted(Entry(*entry) for (files,) in rows for entry in json.loads(files))
-
     def total(self, kind: Kind) -> tuple[int, int, int]:
         """Count the owners of a kind, their files, and the bytes of these."""
-        row = self._db.execute("SELECT owners, files, bytes FROM totals WHERE kind = ?", (kind,)).fetchone()
-        return row or (0, 0, 0)
-
-    def keep_part(self, part: str, tally: Tally) -> None:
-        """Remember what a package brings to the whole, in place of what it brought before."""
-        package = tally.package
-        row = self._db.execute("SELECT tally FROM parts WHERE package = ?", (package,)).fetchone()
-        if row:
-            before = Tally.from_text(row[0])
-            self.sums.subtract(before.sums)
-            self._db.execute(
-                "DELETE FROM severities WHERE fails = ? AND timeouts = ? AND errors = ? AND package = ?",
-                (*before.severity, package),
-            )
-            self._db.executemany(
-                "DELETE FROM told WHERE cause = ? AND observed_at = ? AND package = ? AND version = ?"
-                " AND environment = ?",
-                [(t.cause, t.observed_at, package, t.version, t.environment) for t in before.told],
-            )
-        self.sums.update(tally.sums)
-        self._db.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (package, part, tally.to_text()))
-        self._db.execute("INSERT INTO severities VALUES (?, ?, ?, ?)", (*tally.severity, package))
-        self._db.executemany(
-            "INSERT INTO told VALUES (?, ?, ?, ?, ?, ?)",
-            [(t.cause, t.observed_at, package, t.version, t.environment, t.record) for t in tally.told],
-        )
-
-    def parts(self) -> Iterator[str]:
-        """Give every part, by package."""
-        return (part for (part,) in self._db.execute("SELECT part FROM parts ORDER BY package"))
-
-    def key(self, path: str) -> str | None:
-        """Give the key that a page was made with."""
-        row = self._db.execute("SELECT key FROM keys WHERE path = ?", (path,)).fetchone()
-        return row and str(row[0])
-
-    def keep_key(self, path: str, key: str) -> None:
-        """Remember the key that a page was made with."""
-        self._db.execute("INSERT OR REPLACE INTO keys VALUES (?, ?)", (path, key))
-
-    def worst(self) -> Iterator[str]:
-        """Give every package, most failures in its newest release first, then timeouts, then errors, then by name."""
-        order = "fails DESC, timeouts DESC, errors DESC, package"
-        return (package for (package,) in self._db.execute(f"SELECT package FROM severities ORDER BY {order}"))  # noqa: S608 - our own words
-
-    def newest_told(self, cause: str, limit: int) -> list[str]:
-        """Give the ids of the newest cells that a cause explains, then by package, version and environment."""
-        rows = self._db.execute(
-            "SELECT record FROM told WHERE cause = ? ORDER BY observed_at DESC, package, version, environment LIMIT ?",
-            (cause, limit),
-        )
-        return [record for (record,) in rows]
+        owners, files, size = self._totals.get(kind, (0, 0, 0))
+        return owners, files, size
 
     def list_as(self, path: str, entry: Entry | None) -> None:
         """Remember a list as it is published, or that it is no more."""
@@ -216,14 +205,53 @@ class Memory:
         """Give the lists as they were last published, by path."""
         return [Entry(*row) for row in self._db.execute("SELECT path, size, sha256 FROM listed ORDER BY path")]
 
+    def ids_of(self, day: int) -> list[str]:
+        """Give the ids of a day's records, sorted."""
+        row = self._db.execute("SELECT ids FROM days WHERE day = ?", (day,)).fetchone()
+        return row[0].split("\n") if row else []
+
+    def keep_ids(self, day: int, ids: Sequence[str]) -> None:
+        """Remember the ids of a day's records, sorted."""
+        self._db.execute("INSERT OR REPLACE INTO days VALUES (?, ?)", (day, "\n".join(ids)))
+
+    def code(self, name: str) -> bytes | None:
+        """Give what was kept under a name, None where there is nothing or it is not as it was."""
+        row = self._db.execute("SELECT code, sha256 FROM codes WHERE name = ?", (name,)).fetchone()
+        return row[0] if row and sha256(row[0]).hexdigest() == row[1] else None
+
+    def keep_code(self, name: str, code: bytes) -> None:
+        """Remember compiled code under a name."""
+        self._db.execute("INSERT OR REPLACE INTO codes VALUES (?, ?, ?)", (name, code, sha256(code).hexdigest()))
+
+
+def owned_by(kind: Kind, owner: str, files: Iterable[Entry]) -> Owned:
+    """Give what is remembered of an owner; raises `ValueError` where a path stands twice."""
+    held = sorted(files)
+    if len({entry.path for entry in held}) < len(held):
+        raise ValueError(f"a file of {owner} is written twice")
+    return Owned(
+        kind, place_of(owner), owner, "\n".join(map(line_of, held)), len(held), sum(entry.size for entry in held)
+    )
+
+
+def line_of(entry: Entry) -> str:
+    """Give a file as JSON on one line; its path is plain, so nothing in it needs an escape."""
+    return f'["{entry.path}", {entry.size}, "{entry.sha256}"]'
+
+
+def entries_in(lines: str) -> list[Entry]:
+    """Give the files that lines tell of."""
+    return [Entry(*entry) for entry in json.loads(f"[{lines.replace(chr(10), ',')}]")]
+
+
+def paths_in(lines: str) -> set[str]:
+    """Give the paths that lines tell of."""
+    return {entry.path for entry in entries_in(lines)}
+
 
 def place_of(owner: str) -> str:
     """Give the sha256 (hex) that an owner's list is chosen by."""
     return sha256(owner.encode()).hexdigest()
-
-
-def _bytes(files: Iterable[Entry]) -> int:
-    return sum(entry.size for entry in files)
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

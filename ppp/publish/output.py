@@ -3,14 +3,16 @@
 What was published before and is no more is removed before any list changes, so that a kill in between orphans no file.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ppp.model.record import sha256_hex
 from ppp.publish import lists
 from ppp.publish.files import CURRENT, DIGEST, MANIFEST, Entry, Folder
-from ppp.publish.later import Later
-from ppp.publish.memory import Kind, Memory, place_of
+from ppp.publish.later import Content, Later
+from ppp.publish.memory import Kind, Memory, Owned, owned_by, paths_in
+from ppp.publish.workers import Writers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,85 +30,70 @@ class Committed:
 class Output:
     """Add and put files, then `commit`; all of it raises what `Folder.write` raises.
 
-    Files of packages and batches that are not told of stay as they are remembered; those of the site do not.
+    Files that are not told of stay as they are remembered; afresh, nothing but what is told of stays.
     """
 
     def __init__(self, folder: Folder, memory: Memory, *, afresh: bool) -> None:
         """Take the folder, and what is remembered of it; afresh, that is nothing but what its lists say."""
         self._folder = folder
         self._memory = memory
-        self._before: set[str] = set()
+        self._gone: set[str] = set()
         self._stale_lists: set[str] = set()
         if afresh:
             memory.forget()
-            self._before, self._stale_lists = lists.before(folder)
+            self._gone, self._stale_lists = lists.before(folder)
         self._lists = lists.Lists(memory)
-        self._site = {entry.path: entry for entry in memory.files_in(Kind.SITE, "")}
-        self._left = set(self._site)
         self._put: set[str] = set()
         self._written: list[str] = []
 
-    def owners(self, kind: Kind) -> set[str]:
-        """Give those of a kind whose files stand there."""
-        return set(self._memory.owners(kind))
-
-    def add(self, kind: Kind, owner: str, files: Sequence[Entry], written: Iterable[str]) -> None:
-        """Tell of all files of an owner, which are written already."""
-        before = self._memory.own(kind, owner, files)
-        now = {entry.path for entry in files}
-        if now & self._put or len(now) < len(files):
-            raise ValueError(f"a file of {owner} is written twice")
-        self._put |= now
-        self._before.update(entry.path for entry in before)
+    def add(self, owned: Sequence[Owned], written: Iterable[str]) -> None:
+        """Tell of all files of owners, which are written already."""
+        if self._gone:
+            self._gone.difference_update(*(paths_in(each.lines) for each in owned))
+        self._gone |= self._memory.own(owned)
         self._written.extend(written)
-        self._lists.touch(kind, place_of(owner))
+        for each in owned:
+            self._lists.touch(each.kind, each.place)
 
-    def put(self, path: str, content: bytes) -> None:
-        """Write one file of the site (`index.html`)."""
-        if path in self._put:
-            raise ValueError(f"{path!r} is written twice")
-        self._put.add(path)
-        self._left.discard(path)
-        entry, is_written = self._folder.write(path, content)
-        if is_written:
-            self._written.append(path)
-        if is_written or self._site.get(path) != entry:
-            self._memory.own(Kind.SITE, path, [entry])
-            self._lists.touch(Kind.SITE, place_of(path))
+    def put(self, path: str, content: bytes | None) -> None:
+        """Write one file of the site (`index.html`); None: it is no more."""
+        self._once(path)
+        files: list[Entry] = []
+        written = False
+        if content is not None:
+            entry, written = self._folder.write(path, content)
+            files.append(entry)
+        if written or self._memory.files_of(Kind.SITE, path) != files:
+            self.add([owned_by(Kind.SITE, path, files)], [path] if written else [])
 
-    def put_all(self, contents: Iterable[tuple[str, bytes | Later]], news: Collection[str] | None) -> None:
-        """Put files of the site; `news` names the packages that have any, None: all."""
+    def put_all(self, contents: Iterable[tuple[str, Content]], by: Writers) -> None:
+        """Put files of the site; those that come later are made and written by others."""
+        for share in by.make(self._later(contents)):
+            self.add(share.owned, share.written)
+
+    def _later(self, contents: Iterable[tuple[str, Content]]) -> Iterator[tuple[str, Later]]:
         for path, content in contents:
-            if isinstance(content, Later):
-                self.put_later(path, content, news)
+            if isinstance(content, partial):
+                self._once(path)
+                yield path, content
             else:
                 self.put(path, content)
 
-    def put_later(self, path: str, later: Later, news: Collection[str] | None) -> None:
-        """Write one file of the site if it is not there as it would be: none of its packages is among the news."""
-        key = later.key
-        stands = path in self._site and news is not None and self._memory.key(path) == key
-        if stands and news is not None and not any(package in news for package in later.packages):
-            self._put.add(path)
-            self._left.discard(path)
-            return
-        self.put(path, later.make())
-        self._memory.keep_key(path, key)
+    def _once(self, path: str) -> None:
+        if path in self._put:
+            raise ValueError(f"{path!r} is written twice")
+        self._put.add(path)
 
     def commit(self, current: bytes) -> Committed:
         """Remove what is no more, list what is, and let `current.json` and its digest change together."""
-        for path in self._left:
-            self._memory.own(Kind.SITE, path, [])
-            self._lists.touch(Kind.SITE, place_of(path))
-        gone = (self._before | self._left) - self._put
-        removed = [path for path in sorted(gone) if self._folder.remove(path)]
+        removed = [path for path in sorted(self._gone) if self._folder.remove(path)]
         manifest, written, stale = self._lists.write(self._folder)
         stale = sorted((self._stale_lists | {*stale}) - {entry.path for entry in self._memory.lists()})
         digest = sha256_hex(current)
         written += self._folder.write_last({MANIFEST: manifest})
         removed += [path for path in stale if self._folder.remove(path)]
         # The two cannot change in one step, so both lie ready before either does.
-        written += self._folder.write_last({DIGEST: f"{digest}  {CURRENT}\n".encode(), CURRENT: current})
+        written += self._folder.write_last({DIGEST: digest_line(digest), CURRENT: current})
         self._folder.settle()
         totals = [self._memory.total(kind) for kind in Kind]
         return Committed(
@@ -117,3 +104,8 @@ class Output:
             files=sum(files for _, files, _ in totals),
             bytes=sum(size for *_, size in totals),
         )
+
+
+def digest_line(digest: str) -> bytes:
+    """Give what stands beside `current.json`, as `sha256sum -c` reads it."""
+    return f"{digest}  {CURRENT}\n".encode()

@@ -7,7 +7,7 @@ Findings are about the newest release of a package; "before" is the newest older
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from ppp.ledger.published import Change, Verdict
 from ppp.model.judge import Judge
@@ -56,16 +56,14 @@ class Held:
         return max(verdict.observed_at for verdict in self.verdicts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Before:
+class Before(NamedTuple):
     """What the release before came to in the same environment."""
 
     version: str
     result: Result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Affected:
+class Affected(NamedTuple):
     """A current cell that a list is about; `since` is when its verdict last changed, in epoch seconds."""
 
     package: str

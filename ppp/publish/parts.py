@@ -1,92 +1,40 @@
-"""Parts of packages as text, to be handed from one process to another and kept from one build to the next."""
+"""All that one package brings to the whole, from its part and its tally: a card for each list that it stands in."""
 
-import json
-from collections.abc import Iterable, Mapping
-from functools import cache
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from ppp.model.judge import Judge
-from ppp.model.record import Blame, Json, Phase, Result
+from ppp.publish.cards import Brought, Card, brought_by
+from ppp.publish.causes import cause_cards
+from ppp.publish.chains import chain_cards
+from ppp.publish.directory import directory_card, search_cards
+from ppp.publish.environments import environment_folder
+from ppp.publish.findings import finding_folder
 from ppp.publish.kinds import FindingKind
-from ppp.publish.part import Affected, Before, Part
-
-_RESULTS: Mapping[str, Result] = {str(result): result for result in Result}
-
-
-def encoded(part: Part) -> str:
-    """Give a part as JSON, each cell once."""
-    cells = list(dict.fromkeys([cell for found in part.found.values() for cell in found] + [*part.broken]))
-    place = {cell: number for number, cell in enumerate(cells)}
-    return json.dumps(
-        [
-            part.package,
-            part.version,
-            " ".join(f"{result}:{count}" for result, count in part.tally),
-            part.as_of,
-            [_row(cell) for cell in cells],
-            {kind: [place[cell] for cell in found] for kind, found in part.found.items()},
-            [place[cell] for cell in part.broken],
-        ],
-        separators=(",", ":"),
-    )
+from ppp.publish.listing import card_of, encoded_cell
+from ppp.publish.part import Affected, Held, Part
+from ppp.publish.tally import Tally, tally_of
 
 
-def decoded(texts: Iterable[str]) -> list[Part]:
-    """Give the parts that were encoded, in their order."""
-    # Read as one text: that takes a third of the time that many take.
-    return [_part(*row) for row in json.loads(f"[{','.join(texts)}]")]
+def brought_of(held: Held, part: Part) -> Brought:
+    """Give what a package brings."""
+    tally = tally_of(held)
+    return brought_by(part.package, tally.sums, _cards(part, tally))
 
 
-def _part(  # noqa: PLR0917 - as they are encoded
-    package: str,
-    version: str,
-    tally: str,
-    as_of: int,
-    rows: list[list[Any]],
-    found: dict[str, list[int]],
-    broken: list[int],
-) -> Part:
-    cells = [_cell(package, row) for row in rows]
-    return Part(
-        package=package,
-        version=version,
-        tally=_tally(tally),
-        as_of=as_of,
-        found={FindingKind(kind): tuple(cells[n] for n in places) for kind, places in found.items()} if found else {},
-        broken=tuple(cells[n] for n in broken),
-    )
+def _cards(part: Part, tally: Tally) -> Iterator[Card]:
+    yield directory_card(part, tally.weight)
+    yield from search_cards(part)
+    yield from cause_cards(tally)
+    encoded: dict[int, str] = {}
+    for kind, cells in part.found.items():
+        yield card_of(finding_folder(kind), cells, _encoded(cells, encoded))
+    for cell in part.broken:
+        yield card_of(environment_folder(cell.environment), [cell], _encoded([cell], encoded))
+    yield from chain_cards(part.package, part.found.get(FindingKind.BROKEN_DEPENDENCY, ()))
 
 
-@cache
-def _tally(text: str) -> tuple[tuple[Result, int], ...]:
-    # There are few different ones, and one of each package.
-    pairs = (word.split(":") for word in text.split())
-    return tuple((_RESULTS[result], int(count)) for result, count in pairs)
-
-
-def _row(cell: Affected) -> list[Json]:
-    return [
-        *(cell.version, cell.environment, cell.result, cell.phase, cell.cause, cell.blame, cell.blamed_by, cell.detail),
-        *(cell.observed_at, cell.since, cell.standin, cell.record),
-        cell.before and [cell.before.version, cell.before.result],
-    ]
-
-
-def _cell(package: str, row: list[Any]) -> Affected:
-    version, environment, result, phase, cause, blame, by, detail, observed_at, since, standin, record, before = row
-    return Affected(
-        package=package,
-        version=version,
-        environment=environment,
-        result=_RESULTS[result],
-        phase=phase and Phase(phase),
-        cause=cause,
-        blame=blame and Blame(blame),
-        blamed_by=by and Judge(by),
-        detail=detail,
-        observed_at=observed_at,
-        since=since,
-        standin=standin,
-        record=record,
-        before=before and Before(version=before[0], result=_RESULTS[before[1]]),
-    )
+def _encoded(cells: Sequence[Affected], held: dict[int, str]) -> str:
+    # The same cell stands in several lists.
+    for cell in cells:
+        if id(cell) not in held:
+            held[id(cell)] = encoded_cell(cell)
+    return ",".join(held[id(cell)] for cell in cells)

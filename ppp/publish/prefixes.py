@@ -1,65 +1,91 @@
-"""Long lists cut by the first letters of a name, so that one more name changes one small file and not all after it."""
+"""Long lists cut by the first letters of a name, so that one more name changes one small file and not all after it.
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+What stands under a prefix follows from the cards there alone. Only what changed since the last build is cut again.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Final, NamedTuple, Protocol
 
-T = TypeVar("T")
+from ppp.publish.cards import Card
+
+#: Sorts after all that a name may go on with.
+END: Final = "\U0010ffff"
+
+
+class Stretch(NamedTuple):
+    """The cards whose keys begin alike: how many there are, and what they cost together."""
+
+    prefix: str
+    cards: int
+    cost: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node(Generic[T]):
-    """What stands under one prefix: its own items, and the longer prefixes below it with how many items each has."""
+class Node:
+    """What stands under one prefix: its own cards, and the longer prefixes below it with how many cards each has.
+
+    `gone` names the prefixes below it that were there in the last build, and are no more.
+    """
 
     prefix: str
-    items: tuple[T, ...]
+    cards: tuple[Card, ...]
     below: tuple[tuple[str, int], ...]
+    gone: tuple[str, ...]
 
     @property
     def count(self) -> int:
-        """Count the items here and below."""
-        return len(self.items) + sum(count for _, count in self.below)
+        """Count the cards here and below."""
+        return len(self.cards) + sum(count for _, count in self.below)
 
 
-def by_prefix(
-    keyed: Sequence[tuple[str, T]], cost: Callable[[T], int], budget: int, prefix: str = ""
-) -> Iterator[Node[T]]:
-    """Give the node of a prefix and all below it; `keyed` is sorted by key, and each key begins with the prefix.
+class Tree(Protocol):
+    """Cards by key, and the nodes that they were cut into in the last build."""
 
-    Items whose costs stay within the budget together stay together; else only those whose key is the prefix stay, and
+    def stood(self) -> Sequence[str]:
+        """Give the prefix of each node of the last build, sorted."""
+
+    def exactly(self, prefix: str) -> Stretch:
+        """Give the cards whose key is the prefix."""
+
+    def longer(self, prefix: str) -> list[Stretch]:
+        """Give the other cards whose key begins with it, by one letter more; sorted."""
+
+    def cards(self, prefix: str, *, all_: bool) -> list[Card]:
+        """Give the cards whose key is the prefix, or `all_` that begin with it; sorted by key and package."""
+
+    def changed(self, prefix: str) -> bool:
+        """Say whether a page may show another card under a prefix than it did in the last build."""
+
+    def stand(self, node: Node) -> None:
+        """Note a node that now stands, and which ones are gone."""
+
+
+def cut(tree: Tree, budget: int, prefix: str = "") -> Iterator[Node]:
+    """Give the node of a prefix, and those below it of which something changed, each after the one that it is below.
+
+    Cards whose costs stay within the budget together stay together; else only those whose key is the prefix stay, and
     the others go one letter deeper.
     """
-    yield from _Cut(keyed, [0, *accumulate(cost(item) for _, item in keyed)], budget).nodes(prefix, 0, len(keyed))
+    yield from _cut(tree, budget, prefix, tree.stood())
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut(Generic[T]):
-    # Nodes are stretches of the sorted items, whose cost is the difference of two sums.
-    keyed: Sequence[tuple[str, T]]
-    sums: Sequence[int]
-    budget: int
-
-    def nodes(self, prefix: str, start: int, end: int) -> Iterator[Node[T]]:
-        rest = start
-        while rest < end and len(self.keyed[rest][0]) == len(prefix):
-            rest += 1
-        if rest == end or self.sums[end] - self.sums[start] <= self.budget:
-            yield Node(prefix=prefix, items=self._items(start, end), below=())
-            return
-        groups = list(self._groups(len(prefix) + 1, rest, end))
-        below = tuple((longer, after - first) for longer, first, after in groups)
-        yield Node(prefix=prefix, items=self._items(start, rest), below=below)
-        for longer, first, after in groups:
-            yield from self.nodes(longer, first, after)
-
-    def _items(self, start: int, end: int) -> tuple[T, ...]:
-        return tuple(item for _, item in self.keyed[start:end])
-
-    def _groups(self, letters: int, start: int, end: int) -> Iterator[tuple[str, int, int]]:
-        while start < end:
-            longer = self.keyed[start][0][:letters]
-            after = bisect_right(self.keyed, longer, start, end, key=lambda pair: pair[0][:letters])
-            yield longer, start, after
-            start = after
+def _cut(tree: Tree, budget: int, prefix: str, stood: Sequence[str]) -> Iterator[Node]:
+    longer = tree.longer(prefix)
+    together = tree.exactly(prefix).cost + sum(stretch.cost for stretch in longer) <= budget
+    below = () if together else tuple((stretch.prefix, stretch.cards) for stretch in longer)
+    heads = {head for head, _ in below}
+    before = stood[bisect_right(stood, prefix) : bisect_left(stood, f"{prefix}{END}")]
+    node = Node(
+        prefix=prefix,
+        cards=tuple(tree.cards(prefix, all_=together)),
+        below=below,
+        gone=tuple(each for each in before if each[: len(prefix) + 1] not in heads),
+    )
+    tree.stand(node)
+    yield node
+    held = {*before}
+    for head, _ in below:
+        if head not in held or tree.changed(head):
+            yield from _cut(tree, budget, head, before)

@@ -18,12 +18,12 @@ from sqlite_utils import Database
 
 import ppp
 from ppp.config import resource
-from ppp.ledger.digests import DAY_S
 from ppp.model.matrix import Environment
 from ppp.model.record import sha256_hex
-from ppp.publish.files import MANIFEST, Folder
+from ppp.publish.files import CURRENT, DIGEST, MANIFEST, Folder
 from ppp.publish.lists import files_of
 from ppp.publish.memory import Memory
+from ppp.publish.output import Committed, digest_line
 
 #: At how many places of its history a ledger is asked whether it is the one that is remembered.
 PROBES: Final = 16
@@ -34,13 +34,13 @@ _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Since:
-    """The packages, by name, and the days (numbered since the epoch) of records that no build has seen; None: all."""
+    """The packages, by name, of records that no build has seen: those after the row `last`; None: all."""
 
     packages: Sequence[str] | None
-    days: Sequence[int] | None
+    last: int
 
 
-ALL: Final = Since(packages=None, days=None)
+ALL: Final = Since(packages=None, last=0)
 
 
 def since(db: Database, memory: Memory, folder: Folder, environments: Sequence[Environment], *, base_url: str) -> Since:
@@ -49,33 +49,39 @@ def since(db: Database, memory: Memory, folder: Folder, environments: Sequence[E
     last = memory.fact("records")
     if boot is None or listed is None or not isinstance(last, int):
         return ALL
-    remembered = {name: memory.fact(name) for name in ("boot", "maker", "files", "environments", "probes")}
+    remembered = {name: memory.fact(name) for name in ("boot", "maker", "files", "current", "environments", "probes")}
     now = {
         "boot": boot,
         "maker": _maker(base_url),
         "files": sha256_hex(listed),
+        "current": _current(folder),
         "environments": [environment.id for environment in environments],
         "probes": _probes(db, last),
     }
     if now != remembered or not _stands(memory, folder):
         return ALL
-    newer = "FROM records WHERE rowid > ? ORDER BY 1"
-    packages = db.execute(f"SELECT DISTINCT package {newer}", (last,)).fetchall()
-    days = db.execute(f"SELECT DISTINCT observed_at / {DAY_S} {newer}", (last,)).fetchall()
-    return Since(packages=[package for (package,) in packages], days=[day for (day,) in days])
+    newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
+    return Since(packages=sorted({package for (package,) in newer}), last=last)
 
 
 def remember(
-    db: Database, memory: Memory, environments: Sequence[Environment], files_sha256: str, *, base_url: str
+    db: Database, memory: Memory, environments: Sequence[Environment], committed: Committed, *, base_url: str
 ) -> None:
     """Note how far this build came, for `since` in the next."""
     (last,) = db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
     memory.note("boot", _boot())
     memory.note("maker", _maker(base_url))
-    memory.note("files", files_sha256)
+    memory.note("files", committed.files_sha256)
+    memory.note("current", committed.current_sha256)
     memory.note("environments", [environment.id for environment in environments])
     memory.note("records", last)
     memory.note("probes", _probes(db, last))
+
+
+def _current(folder: Folder) -> str | None:
+    # Only where its digest stands beside it.
+    digest = sha256_hex(folder.read(CURRENT) or b"")
+    return digest if folder.read(DIGEST) == digest_line(digest) else None
 
 
 def _probes(db: Database, last: int) -> list[list[object]]:

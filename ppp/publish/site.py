@@ -1,34 +1,39 @@
-"""What the site is made of: the files of one package, from its own records, and those of all, from parts and counts.
+"""What the site is made of: the files of one package, from its own records, and those of all, from cards and counts.
 
-A package's files and its part depend on its own records alone; nothing of all packages asks for one package again.
+A package's files and what it brings depend on its own records alone; nothing of all packages asks for one again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ppp.config import resource
 from ppp.ledger import published
 from ppp.model.matrix import Environment
 from ppp.publish.api import api_index, package_file
 from ppp.publish.atom import atom
 from ppp.publish.badges import badge_files, badge_of
-from ppp.publish.causes import Causes
+from ppp.publish.causes import Causes, cause_pages
+from ppp.publish.chains import chains_of
 from ppp.publish.directory import directory_pages, search_files
 from ppp.publish.environments import environment_pages
 from ppp.publish.feeds import package_feed
 from ppp.publish.findings import finding_pages
 from ppp.publish.kinds import FindingKind
-from ppp.publish.later import Later
+from ppp.publish.later import Content
 from ppp.publish.listing import Listing
 from ppp.publish.package import package_page
+from ppp.publish.pages import about_page
 from ppp.publish.part import Held, Part, part_of
+from ppp.publish.shelves import Shelves
 from ppp.publish.sitemap import plain_files, sitemap_files
+from ppp.publish.sqlpage import sql_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class All:
-    """What the pages of all packages are made of; `found` holds the parts of all packages, sorted by name."""
+    """What the pages of all packages are made of; `shelves` hold the cards of all packages."""
 
-    found: Sequence[Part]
+    shelves: Shelves
     listings: dict[FindingKind, Listing]
     counts: published.Counts
     environments: Sequence[Environment]
@@ -53,16 +58,26 @@ def package_contents(
     ]
 
 
-def overall_contents(all_: All) -> Iterator[tuple[str, bytes | Later]]:
-    """Give the files of all packages together, but for the front page, the causes and the overall feeds."""
-    counts, found = all_.counts, all_.found
-    yield from directory_pages(found, counts.as_of)
-    yield from search_files(found)
-    yield from finding_pages(found, all_.listings, as_of=counts.as_of, base_url=all_.base_url)
-    yield from environment_pages(found, all_.environments, counts, all_.causes)
+def overall_contents(all_: All) -> Iterator[tuple[str, Content]]:
+    """Give the files of all packages together that may have changed, but for the front page and the overall feeds."""
+    counts, shelves = all_.counts, all_.shelves
+    yield from directory_pages(shelves, counts.as_of)
+    yield from search_files(shelves)
+    yield from finding_pages(all_.listings, chains_of(shelves), as_of=counts.as_of, base_url=all_.base_url)
+    yield from environment_pages(shelves, all_.environments, counts, all_.causes)
+    yield from cause_pages(all_.causes, all_.environments, counts.as_of)
     yield api_index(counts, all_.environments)
-    yield from sitemap_files([part.package for part in found], _pages(all_), all_.base_url)
-    yield from plain_files(all_.base_url)
+    yield from sitemap_files(shelves, _pages(all_), all_.base_url)
+
+
+def plain_contents(base_url: str) -> Iterator[tuple[str, bytes]]:
+    """Give the files that no record changes: our prose, the page that asks in SQL, what pages and crawlers load."""
+    yield about_page()
+    yield from sql_files()
+    yield from plain_files(base_url)
+    for folder, target in (("site/style", ""), ("site/script", ""), ("site/schemas", "schemas/")):
+        for source in sorted(resource(folder).iterdir()):
+            yield f"{target}{source.name}", source.read_bytes()
 
 
 def _pages(all_: All) -> list[str]:

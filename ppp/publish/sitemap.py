@@ -3,29 +3,42 @@
 A sitemap names pages and no dates, so it changes only where a page comes or goes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import urljoin
 from xml.sax.saxutils import escape
 
 from ppp.config import resource
-from ppp.publish.prefixes import by_prefix
+from ppp.publish.directory import PACKAGES
+from ppp.publish.prefixes import cut
+from ppp.publish.shelves import ShelfTree, Shelves
 
 #: The protocol allows 50,000 addresses a file; small ones are cheaper to write again.
 SHARD_LIMIT: Final = 5_000
 _XMLNS: Final = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
 
-def sitemap_files(packages: Sequence[str], pages: Iterable[str], base_url: str) -> Iterator[tuple[str, bytes]]:
-    """`/sitemap.xml`, `/sitemaps/pages.xml` and `/sitemaps/p-<prefix>.xml`; `packages` are sorted."""
-    shards = ["sitemaps/pages.xml"]
-    yield shards[0], _urlset((urljoin(base_url, page) for page in pages), "url", "urlset")
-    for node in by_prefix([(name, name) for name in packages], lambda _: 1, SHARD_LIMIT):
-        if node.items:
-            shards.append(f"sitemaps/p-{node.prefix or 'all'}.xml")
-            paths = (f"{base_url}p/{name}/index.html" for name in node.items)
-            yield shards[-1], _urlset(paths, "url", "urlset")
-    yield "sitemap.xml", _urlset((urljoin(base_url, shard) for shard in shards), "sitemap", "sitemapindex")
+def sitemap_files(shelves: Shelves, pages: Iterable[str], base_url: str) -> Iterator[tuple[str, bytes | None]]:
+    """`/sitemap.xml`, `/sitemaps/pages.xml`, and of `/sitemaps/p-<prefix>.xml` those that changed."""
+    yield "sitemaps/pages.xml", _urlset((urljoin(base_url, page) for page in pages), "url", "urlset")
+    tree = shelves.names_tree("sitemaps", PACKAGES)
+    before = _shards(tree)
+    for node in cut(tree, SHARD_LIMIT):
+        if node.cards:
+            addresses = (f"{base_url}p/{card.package}/index.html" for card in node.cards)
+            yield _path(node.prefix), _urlset(addresses, "url", "urlset")
+    now = _shards(tree)
+    yield from ((_path(prefix), None) for prefix in before if prefix not in now)
+    paths = ["sitemaps/pages.xml", *map(_path, now)]
+    yield "sitemap.xml", _urlset((urljoin(base_url, path) for path in paths), "sitemap", "sitemapindex")
+
+
+def _shards(tree: ShelfTree) -> list[str]:
+    return [prefix for prefix, cards in tree.nodes() if cards]
+
+
+def _path(prefix: str) -> str:
+    return f"sitemaps/p-{prefix or 'all'}.xml"
 
 
 def _urlset(addresses: Iterable[str], element: str, root: str) -> bytes:

@@ -3,11 +3,10 @@
 The sums that come of it are those that `ppp.ledger` would count; tests hold the two together.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from ppp.ledger.causes import CauseCells
 from ppp.ledger.published import CauseCount, Counts
@@ -39,20 +38,11 @@ class Tally:
     severity: tuple[int, int, int]
     told: tuple[Told, ...]
 
-    def to_text(self) -> str:
-        """Give it as JSON."""
-        return json.dumps([self.package, list(self.sums.items()), self.severity, self.told], separators=(",", ":"))
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Read what `to_text` gave."""
-        package, sums, severity, told = json.loads(text)
-        return cls(
-            package=package,
-            sums=Counter({tuple(key): count for key, count in sums}),
-            severity=(severity[0], severity[1], severity[2]),
-            told=tuple(Told(*row) for row in told),
-        )
+    @property
+    def weight(self) -> int:
+        """Give one number that orders packages as `severity` does: there are no million environments."""
+        fails, timeouts, errors = self.severity
+        return (1_000_000 * fails + timeouts) * 1_000_000 + errors
 
 
 def tally_of(held: Held) -> Tally:

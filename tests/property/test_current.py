@@ -88,6 +88,19 @@ def test_numbers_are_those_of_the_set(made: list[dict], record: Callable[..., Re
 
 
 @steady
+@given(made=many, limit=st.integers(1, 4))
+def test_the_newest_changes_are_what_a_feed_needs(
+    made: list[dict],  # type: ignore[type-arg]
+    limit: int,
+    record: Callable[..., Record],
+) -> None:
+    store = ledger([record(**fields) for fields in made])
+    newest = published.newest_changes(store.db, limit)
+    assert newest_items(newest, limit) == newest_items(published.verdict_changes(store.db), limit)
+    assert len(newest_items(newest, limit + 1)) <= limit
+
+
+@steady
 @given(made=many, more=many)
 def test_different_sets_have_different_roots(
     made: list[dict],

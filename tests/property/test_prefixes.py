@@ -1,16 +1,42 @@
 """Lists cut by prefix: nobody is lost, nobody stands twice, and one more name changes no page that it is not on."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.publish.prefixes import Node, by_prefix
+from ppp.publish.cards import Card, brought_by, together
+from ppp.publish.memory import Memory
+from ppp.publish.prefixes import Node, cut
+from ppp.publish.shelves import Shelves
 
 names = st.lists(st.text("ab-", min_size=1, max_size=6), unique=True, max_size=60).map(sorted)
 limits = st.integers(1, 8)
+#: What names come, and whether what they show is another: some come again as they were.
+comings = st.lists(
+    st.lists(st.tuples(st.text("ab-", min_size=1, max_size=6), st.integers(1, 3)), max_size=12), max_size=4
+)
 
 
-def nodes(held: list[str], limit: int) -> dict[str, Node[str]]:
-    made = list(by_prefix([(name, name) for name in held], lambda _: 1, limit))
+@contextmanager
+def shelved(held: list[str]) -> Iterator[Shelves]:
+    """Shelves of a memory with a card for each name, none of which was cut before."""
+    with Memory.open(None) as memory:
+        memory.shelves.forget()
+        bring(memory.shelves, [(name, 1) for name in held])
+        yield memory.shelves
+
+
+def bring(shelves: Shelves, held: list[tuple[str, int]]) -> None:
+    cards = (Card(name, "s", name, None, cost, 1, f"{cost}") for name, cost in held)
+    shelves.bring(together(brought_by(card.package, Counter(), [card]) for card in cards))
+
+
+def nodes(held: list[str], limit: int) -> dict[str, Node]:
+    with shelved(held) as shelves:
+        made = list(cut(shelves.tree("s"), limit))
     assert len({node.prefix for node in made}) == len(made)
     return {node.prefix: node for node in made}
 
@@ -18,9 +44,9 @@ def nodes(held: list[str], limit: int) -> dict[str, Node[str]]:
 @given(held=names, limit=limits)
 def test_every_name_stands_once_under_its_prefix(held: list[str], limit: int) -> None:
     made = nodes(held, limit)
-    assert sorted(item for node in made.values() for item in node.items) == held
-    assert all(item.startswith(node.prefix) for node in made.values() for item in node.items)
-    assert all(len(node.items) <= limit for node in made.values())
+    assert sorted(card.package for node in made.values() for card in node.cards) == held
+    assert all(card.package.startswith(node.prefix) for node in made.values() for card in node.cards)
+    assert all(len(node.cards) <= limit for node in made.values())
     assert made[""].count == len(held)
 
 
@@ -38,3 +64,23 @@ def test_one_more_name_changes_only_what_begins_as_it_does(held: list[str], limi
     assert all(
         before[prefix] == after[prefix] for prefix in before.keys() & after.keys() if not more.startswith(prefix)
     )
+
+
+@given(held=names, limit=limits, comings=comings)
+def test_what_is_cut_again_comes_to_what_is_cut_at_once(
+    held: list[str], limit: int, comings: list[list[tuple[str, int]]]
+) -> None:
+    with shelved(held) as shelves:
+        stands: dict[str, Node] = {}
+        for coming in [[], *comings]:
+            bring(shelves, [*dict(coming).items()])
+            for node in cut(shelves.tree("s"), limit):
+                assert set(node.gone) <= stands.keys()
+                stands = {prefix: other for prefix, other in stands.items() if prefix not in node.gone}
+                stands[node.prefix] = node
+            # As if a build had ended, and another begun.
+            shelves.changed, shelves.came = {}, set()
+        shelves.changed = None
+        shelves.tree("s").db.execute("DELETE FROM nodes")
+        at_once = {node.prefix: node for node in cut(shelves.tree("s"), limit)}
+        assert {(p, n.cards, n.below) for p, n in stands.items()} == {(p, n.cards, n.below) for p, n in at_once.items()}

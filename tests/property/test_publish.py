@@ -18,9 +18,13 @@ from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, Result
 from ppp.publish.build import build
+from ppp.publish.causes import newest_told
+from ppp.publish.directory import PACKAGES
 from ppp.publish.holding import held
 from ppp.publish.memory import Memory
-from ppp.publish.tally import Tally, cause_cells_of, cause_packages_of, counts_of, tally_of, top_causes_of
+from ppp.publish.part import part_of
+from ppp.publish.parts import brought_of
+from ppp.publish.tally import cause_cells_of, cause_packages_of, counts_of, top_causes_of
 
 DAY = 1_714_003_200
 KEY = NodeKey.from_seed(b"\7" * 32)
@@ -106,19 +110,18 @@ def test_sums_are_what_the_ledger_counts(
                 store.add_record(record(**fields))
             packages = sorted({fields["package"] for fields in records})
             for each in held(store.db, packages, published.environments(store.db)):
-                tally = tally_of(each)
-                assert Tally.from_text(tally.to_text()) == tally
-                memory.keep_part("", tally)
+                memory.shelves.bring(brought_of(each, part_of(each)))
         total = sum(day.records for day in days(store.db))
-        assert counts_of(memory.sums, records=total, as_of=published.as_of(store.db)) == sql_counts(store.db)
+        shelves = memory.shelves
+        assert counts_of(shelves.sums, records=total, as_of=published.as_of(store.db)) == sql_counts(store.db)
         assert [
-            (c.cause, c.environment, c.result, c.blame, c.blamed_by, c.cells) for c in cause_cells_of(memory.sums)
+            (c.cause, c.environment, c.result, c.blame, c.blamed_by, c.cells) for c in cause_cells_of(shelves.sums)
         ] == sql_explained(store.db)
-        assert cause_packages_of(memory.sums) == sql_of_cause(store.db)
-        assert [(c.cause, c.blame, c.cells, c.packages) for c in top_causes_of(memory.sums, 9)] == sql_top(store.db)
-        assert list(memory.worst()) == sql_worst(store.db)
+        assert cause_packages_of(shelves.sums) == sql_of_cause(store.db)
+        assert [(c.cause, c.blame, c.cells, c.packages) for c in top_causes_of(shelves.sums, 9)] == sql_top(store.db)
+        assert [card.package for card in shelves.newest(PACKAGES)] == sql_worst(store.db)
         for cause in ("no-compiler", "unclassified"):
-            assert memory.newest_told(cause, 5) == sql_newest(store.db, cause)
+            assert newest_told(shelves, cause, 5) == sql_newest(store.db, cause)
 
 
 _CAUSE = "coalesce(cause, CASE WHEN result IN ('FAIL', 'TIMEOUT') THEN 'unclassified' END)"

@@ -7,12 +7,14 @@ from ppp.ledger.digests import days
 from ppp.ledger.published import Counts
 from ppp.publish.holding import held
 from ppp.publish.memory import Memory
-from ppp.publish.tally import counts_of, tally_of
+from ppp.publish.part import part_of
+from ppp.publish.parts import brought_of
+from ppp.publish.tally import counts_of
 
 
 def counts(db: Database) -> Counts:
     """Count what a ledger holds."""
     with Memory.open(None) as memory:
         for each in held(db, published.packages(db), published.environments(db)):
-            memory.keep_part("", tally_of(each))
-        return counts_of(memory.sums, records=sum(day.records for day in days(db)), as_of=published.as_of(db))
+            memory.shelves.bring(brought_of(each, part_of(each)))
+        return counts_of(memory.shelves.sums, records=sum(day.records for day in days(db)), as_of=published.as_of(db))

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
 from ppp.publish.build import build
 from ppp.publish.files import Folder
 from ppp.publish.memory import Kind
-from ppp.publish.workers import Done, Job, Owner, write_all
+from ppp.publish.workers import Bench, Job, Owner, Share, writers
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -114,6 +116,7 @@ def test_only_what_has_news_is_made_anew(small: Store, record: object, tmp_path:
     before = times(grown)
     again = build(small.db, grown, memory=memory)
     assert (first.packages, again.packages, again.written, again.removed) == (5, 0, (), ())
+    assert replace(again, packages=5, written=first.written) == first
     small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
     some = build(small.db, grown, memory=memory)
     assert some.packages == 1
@@ -128,7 +131,8 @@ def test_only_what_has_news_is_made_anew(small: Store, record: object, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "harm", ["memory", "page", "other page", "list", "manifest", "another address", "another ledger"]
+    "harm",
+    ["memory", "page", "other page", "list", "manifest", "current", "digest", "another address", "another ledger"],
 )
 def test_what_is_in_doubt_is_built_anew(harm: str, small: Store, record: object, tmp_path: Path) -> None:
     out, memory, base_url = tmp_path / "public", tmp_path / "memory.db", "https://one.example/"
@@ -137,14 +141,13 @@ def test_what_is_in_doubt_is_built_anew(harm: str, small: Store, record: object,
     match harm:
         case "memory":
             memory.write_bytes(b"not a database, but long enough to be taken for one" * 100)
-        case "page":
-            (out / "p/six/index.html").unlink()
+        case "page" | "manifest" | "digest":
+            lost = {"page": "p/six/index.html", "manifest": "files.json", "digest": "current.json.sha256"}
+            (out / lost[harm]).unlink()
         case "other page":
             (out / "p/six/index.html").write_bytes(b"x" * (out / "p/six/index.html").stat().st_size)
-        case "list":
-            (out / "files/packages.json").write_text("{}")
-        case "manifest":
-            (out / "files.json").unlink()
+        case "list" | "current":
+            (out / {"list": "files/packages.json", "current": "current.json"}[harm]).write_text("{}")
         case "another address":
             base_url = "https://two.example/"
         case "another ledger":
@@ -163,7 +166,7 @@ def test_what_is_in_doubt_is_built_anew(harm: str, small: Store, record: object,
 def test_other_processes_write_the_same(small: Store, tmp_path: Path) -> None:
     owners = [Owner(Kind.PACKAGES, package) for package in packages(small.db)]
 
-    def written(out: Path, many: int) -> dict[Owner, Done]:
+    def written(out: Path, many: int) -> list[Share]:
         job = Job(
             ledger=tmp_path / "data" / "ppp.db",
             out=out,
@@ -171,8 +174,8 @@ def test_other_processes_write_the_same(small: Store, tmp_path: Path) -> None:
             base_url="https://ppp.example/",
             many=many,
         )
-        with small.db.atomic():
-            return {done.owner: done for done in write_all(small.db, Folder(out), job, owners)}
+        with small.db.atomic(), writers(Bench(small.db, Folder(out), job), len(owners)) as by:
+            return [*by.write(owners), *by.make(iter([("packages/a/index.html", partial(bytes, b"made"))]))]
 
     assert written(tmp_path / "a", 1) == written(tmp_path / "b", 1_000)
     assert tree(tmp_path / "a") == tree(tmp_path / "b")

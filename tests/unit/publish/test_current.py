@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 
 from tallied import counts
 
@@ -11,7 +12,10 @@ from ppp.ledger import published
 from ppp.ledger.batches import root as root_of
 from ppp.ledger.digests import days
 from ppp.ledger.store import Store
+from ppp.model.record import Record
 from ppp.publish.current import NEWEST, current_bytes, current_document
+from ppp.publish.days import days_of
+from ppp.publish.memory import Memory
 
 SCHEMA = "site/schemas/current.schema.json"
 
@@ -61,10 +65,16 @@ def test_the_root_and_the_days_are_digests_of_sorted_ids(small: Store) -> None:
     assert document["root"] == hashlib.sha256(lines.encode()).hexdigest() == root_of(small.db)
 
 
-def test_a_day_is_asked_for_alone(small: Store) -> None:
-    every = days(small.db)
-    assert days(small.db, [1_714_003_200 // 86_400]) == every[1:]
-    assert days(small.db, [0]) == []
+def test_a_day_is_told_from_what_is_remembered_and_what_is_new(small: Store, record: Callable[..., Record]) -> None:
+    with Memory.open(None) as memory:
+        assert days_of(small.db, memory, 0) == days(small.db)
+        (last,) = small.db.execute("SELECT max(rowid) FROM records").fetchone()
+        assert days_of(small.db, memory, last) == days(small.db)
+        for at in (1_714_003_200, 1_714_003_200 + 7 * 86_400):
+            small.add_record(record("new", "1.0", "py39-slim", observed_at=at, result="FAIL"))
+        told = days_of(small.db, memory, last)
+        assert told == days(small.db)
+        assert [day.day for day in told] == ["2024-04-24", "2024-04-25", "2024-05-02"]
 
 
 def test_newest_first_and_flat(small: Store) -> None:

@@ -2,7 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -11,9 +14,12 @@ from ppp.config import schema_mistakes
 from ppp.ledger.store import Store
 from ppp.model.record import Result
 from ppp.publish.build import build
-from ppp.publish.directory import SHARD_LIMIT, directory_pages, endings, search_files
-from ppp.publish.later import Later
+from ppp.publish.cards import brought_by
+from ppp.publish.directory import SHARD_LIMIT, directory_card, directory_pages, endings, search_cards, search_files
+from ppp.publish.later import Content
+from ppp.publish.memory import Memory
 from ppp.publish.part import Part
+from ppp.publish.shelves import Shelves
 from ppp.publish.sitemap import SHARD_LIMIT as SITEMAP_LIMIT
 from ppp.publish.sitemap import plain_files, sitemap_files
 
@@ -34,8 +40,28 @@ def parts(names: Iterable[str]) -> list[Part]:
     ]
 
 
-def made(contents: Iterable[tuple[str, bytes | Later]]) -> dict[str, bytes]:
-    return {path: content.make() if isinstance(content, Later) else content for path, content in contents}
+@contextmanager
+def shelved(names: Iterable[str]) -> Iterator[Shelves]:
+    """Shelves of a memory that knows nothing but these packages."""
+    with Memory.open(None) as memory:
+        memory.shelves.forget()
+        for part in parts(names):
+            memory.shelves.bring(brought_by(part.package, Counter(), (directory_card(part, 0), *search_cards(part))))
+        yield memory.shelves
+
+
+def made(contents: Iterable[tuple[str, Content]]) -> dict[str, bytes]:
+    return {path: content() if isinstance(content, partial) else content for path, content in contents if content}
+
+
+def directory(names: Iterable[str]) -> dict[str, bytes]:
+    with shelved(names) as shelves:
+        return made(directory_pages(shelves, 1_714_003_200))
+
+
+def search(names: Iterable[str]) -> dict[str, Any]:
+    with shelved(names) as shelves:
+        return {path: json.loads(data) for path, data in made(search_files(shelves)).items()}
 
 
 def linked(page: bytes) -> list[str]:
@@ -43,7 +69,7 @@ def linked(page: bytes) -> list[str]:
 
 
 def test_a_few_packages_stand_on_one_page() -> None:
-    pages = made(directory_pages(parts(["b", "a"]), 1_714_003_200))
+    pages = directory(["b", "a"])
     assert list(pages) == ["packages/index.html"]
     assert linked(pages["packages/index.html"]) == ["a", "b"]
     assert b"2 packages" in pages["packages/index.html"]
@@ -52,7 +78,7 @@ def test_a_few_packages_stand_on_one_page() -> None:
 
 def test_many_are_cut_by_prefix_and_all_can_be_reached() -> None:
     names = {f"{first}{second}{number:02}" for first in "ab" for second in "xyz" for number in range(99)} | {"a", "ax"}
-    pages = made(directory_pages(parts(names), 1_714_003_200))
+    pages = directory(names)
     assert sorted(name for page in pages.values() for name in linked(page)) == sorted(names)
     assert max(map(len, pages.values())) < 50_000
     reached, ahead = set(), ["packages/index.html"]
@@ -85,8 +111,7 @@ def find(files: dict[str, Any], wanted: str) -> list[str]:
 
 def test_a_name_is_found_by_each_of_its_words() -> None:
     assert endings("aws-cdk-lib") == ["aws-cdk-lib", "cdk-lib", "lib"]
-    names = parts(["aws-cdk-lib", "lib", "q", "six"])
-    files = {path: json.loads(data) for path, data in made(search_files(names)).items()}
+    files = search(["aws-cdk-lib", "lib", "q", "six"])
     assert find(files, "cdk") == find(files, "aws-c") == ["aws-cdk-lib"]
     assert find(files, "lib") == ["aws-cdk-lib", "lib"]
     assert find(files, "q") == ["q"]
@@ -96,7 +121,7 @@ def test_a_name_is_found_by_each_of_its_words() -> None:
 
 def test_long_shards_go_deeper_and_lose_nobody() -> None:
     names = {f"py{letter}{number}" for letter in "abc" for number in range(SHARD_LIMIT // 2)} | {"py", "pya"}
-    files = {path: json.loads(data) for path, data in made(search_files(parts(names))).items()}
+    files = search(names)
     assert files["search/py.json"]["below"] == ["pya", "pyb", "pyc"]
     for name in [*sorted(names)[::97], "py", "pya"]:
         assert name in find(files, name)
@@ -126,7 +151,8 @@ def test_the_sitemap_names_every_page_once(small: Store, tmp_path: Path, page: C
 
 def test_a_long_sitemap_is_cut() -> None:
     names = sorted(f"{letter}{number}" for letter in "ab" for number in range(SITEMAP_LIMIT - 1))
-    files = dict(sitemap_files(names, ["index.html"], "https://node.example/"))
+    with shelved(names) as shelves:
+        files = made(sitemap_files(shelves, ["index.html"], "https://node.example/"))
     shards = {path: addresses(data) for path, data in files.items() if path != "sitemap.xml"}
     assert sorted(shards) == ["sitemaps/p-a.xml", "sitemaps/p-b.xml", "sitemaps/pages.xml"]
     assert max(map(len, shards.values())) <= SITEMAP_LIMIT

@@ -2,7 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from ppp.config import schema_mistakes
 from ppp.ledger.store import Store
 from ppp.model.matrix import Platform
-from ppp.model.record import Blame, Outcome, Record
+from ppp.model.record import Blame, Outcome, Record, Result
 from ppp.publish.build import build
 from ppp.publish.chains import dependency_of
 
@@ -138,6 +140,40 @@ def test_one_more_row_changes_one_page_by_prefix(store: Store, record: Callable[
     store.add_record(broken(record, "b-new", "py312-alpine", "cffi: no", observed_at=DAY + 5))
     after = pages()
     assert {name for name, page in after.items() if page != before.get(name)} == {"b"}
+
+
+def test_lists_that_grow_and_shrink_between_publishes_are_as_those_made_at_once(
+    store: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    out, memory = tmp_path / "public", tmp_path / "memory.db"
+
+    def publish() -> set[str]:
+        done = build(store.db, out, memory=memory)
+        build(store.db, tmp_path / "at once")
+        assert subprocess.run(["diff", "-r", out, tmp_path / "at once"], check=False).returncode == 0
+        return {path for path in done.written if path.startswith("findings/broken-dependency/")}
+
+    def observe(names: Iterable[str], at: int, **more: object) -> None:
+        for name in names:
+            made = broken(record, name, "py312-alpine", "cffi: " + "x" * 190, observed_at=at)
+            store.insert_record(replace(made, **more) if more else made, None)
+        store.db.conn.commit()
+
+    long = [f"{letter}{number:03}" for letter in "abc" for number in range(25)]
+    observe(long[:20], DAY)
+    assert "findings/broken-dependency/index.html" in publish()
+    observe(long[20:], DAY + 1)
+    assert {"findings/broken-dependency/a/index.html", "findings/broken-dependency/c/index.html"} <= publish()
+    # Seen again alike, nothing that a page by prefix shows is another.
+    observe(["a000"], DAY + 2)
+    assert not any(path.count("/") == 3 for path in publish())
+    observe((f"b{number}" for number in range(900, 960)), DAY + 3)
+    assert {"findings/broken-dependency/b/index.html", "findings/broken-dependency/b9/index.html"} <= publish()
+    passes = (Outcome.PASS,) * 4
+    mended = [name for name in [*long, *(f"b{number}" for number in range(900, 960))] if name[0] != "a"]
+    observe(mended, DAY + 4, result=Result.PASS, outcomes=passes, cause=None, blame=None, detail=None)
+    publish()
+    assert [path for path in (out / "findings/broken-dependency").iterdir() if path.is_dir()] == []
 
 
 def test_an_environment_says_how_much_why_and_who(small: Store, tmp_path: Path, page: Callable[[Path], Any]) -> None:
