@@ -177,8 +177,9 @@ def newest_changes(db: Database, limit: int) -> list[Change]:
     asked = [(release.package, release.version, day) for release, day in [*pairs][:limit]]
     # What else they have on their day is asked of them alone: a day may have tens of thousands of others.
     source = (
-        "json_each(?) AS pair CROSS JOIN records AS c ON c.package = value ->> 0 AND c.version = value ->> 1"
-        f" AND c.observed_at / {DAY_S} = value ->> 2 WHERE result <> 'ERROR'"
+        "json_each(?) AS pair CROSS JOIN records AS c ON c.package = json_extract(pair.value, '$[0]')"
+        " AND c.version = json_extract(pair.value, '$[1]')"
+        f" AND c.observed_at / {DAY_S} = json_extract(pair.value, '$[2]') WHERE result <> 'ERROR'"
     )
     return list(_changes(db, source, json.dumps(asked)))
 

@@ -17,6 +17,8 @@ from sqlite_utils import Database
 
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.schema import migrations
+from ppp.mesh.batch import unpacked
+from ppp.mesh.node import verify as verify_signature
 from ppp.model.errors import PPPError
 from ppp.model.record import sha256_hex
 from ppp.model.release import Release, version_key
@@ -119,6 +121,7 @@ def check_rows(db: Database, *, logs: bool) -> int:
     _check_logs(db)
     _check_names(db)
     _check_current(db)
+    _check_batches(db)
     return count
 
 
@@ -180,6 +183,19 @@ def _check_current(db: Database) -> None:
     for one, other in ((held, follows), (follows, held)):
         for package, version, environment, record in db.execute(f"{one} EXCEPT {other}"):
             fail(f"{record} is not what is current of {package} {version} in {environment}, by the records")
+
+
+def _check_batches(db: Database) -> None:
+    # Their records need no look: each of those is named by its hash, and these bytes are what was signed.
+    held = "SELECT batch, node, signature, packed FROM batches LEFT JOIN batch_files USING (batch)"
+    for batch, node, signature, packed in db.execute(held):
+        if packed is None:
+            fail(f"the bytes of the batch {batch} are missing")
+        data = unpacked(packed, batch_id=batch)
+        if (digest := sha256_hex(data)) != batch:
+            fail(f"the batch {batch} hashes to {digest}")
+        if not verify_signature(node, data, signature):
+            fail(f"the batch {batch} is not signed by node {node}")
 
 
 def check_private(db: Database) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from snapshotting import MARCH, ledger, observations, taken, tamper
 
+from ppp.ledger.batches import seal
+from ppp.ledger.store import Store
+from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, sha256_hex
 from ppp.publish.snapshots import FOLDER
 from ppp.verify.examine import Asked, examine
@@ -51,6 +54,31 @@ def test_a_ledger_holds_by_itself(folder: Path, tmp_path: Path) -> None:
     alone.write_bytes(content)
     assert judged(alone, sha256=sha256_hex(content)).told == "a ledger of 93 records"
     assert judged(alone, sha256="0" * 64).told == f"it hashes to {sha256_hex(content)}"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DELETE FROM batch_files", "the bytes of the batch"),
+        ("UPDATE batch_files SET packed = x'00112233'", "it is no gzip"),
+        ("UPDATE batch_files SET packed = substr(packed, 1, length(packed) - 1)", "its gzip is cut short"),
+        ("UPDATE batch_files SET packed = (SELECT packed FROM batch_files WHERE rowid = 1)", "hashes to"),
+        ("UPDATE batches SET signature = upper(signature)", "is not signed by node"),
+        ("UPDATE batches SET signature = '\x1b[2J'", "is not signed by node"),
+    ],
+)
+def test_a_ledgers_batches_are_as_they_were_signed(change: str, told: str, record: Builder, tmp_path: Path) -> None:
+    key = NodeKey.from_seed(b"k" * 32)
+    with Store.open(tmp_path) as store:
+        for version in ("1.0", "2.0"):
+            store.add_record(record("six", version, node=key.id))
+            seal(store, node=key.id, sign=key.sign)
+    database = tmp_path / "ppp.db"
+    assert judged(database).holds
+    tamper(database, change)
+    found = judged(database)
+    assert not found.holds
+    assert told in found.told
 
 
 #: Each with what is told. A stranger who can write the database can write what stands beside it, too.
