@@ -16,11 +16,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ppp.model.record import PHASES, Outcome, Record, Result
+from ppp.model.record import GLYPHS, PHASES, Outcome, Record, Result
 from ppp.model.release import Release
 
-#: A word for the eye beside the word for the mind; never colour alone.
-GLYPHS: Final = {Result.PASS: "✓", Result.FAIL: "✗", Result.TIMEOUT: "◷", Result.ERROR: "!", Result.NA: "○"}
 STYLES: Final = {
     Result.PASS: "green",
     Result.FAIL: "bold red",

@@ -48,6 +48,10 @@ class Result(StrEnum):
     NA = "NA"
 
 
+#: A result is told by word and glyph, on pages by pattern too; never by colour alone.
+GLYPHS: Final = {Result.PASS: "✓", Result.FAIL: "✗", Result.TIMEOUT: "◷", Result.ERROR: "▲", Result.NA: "–"}  # noqa: RUF001 - a dash that is wide on purpose
+
+
 class Blame(StrEnum):
     """Whose a failure is."""
 

@@ -12,12 +12,10 @@ from markupsafe import Markup, escape
 
 from ppp.check.causes import causes
 from ppp.ledger.published import Verdict
-from ppp.model.record import PHASES, Outcome, Record, Result
+from ppp.model.record import GLYPHS, PHASES, Outcome, Record, Result
 from ppp.publish import text
 from ppp.publish.observed import Cells, Observed
 
-#: A result is told by word, glyph and pattern (the pattern is the style's); a cell without one was not checked.
-GLYPHS: Final = {Result.PASS: "✓", Result.FAIL: "✗", Result.TIMEOUT: "◷", Result.ERROR: "▲", Result.NA: "–"}  # noqa: RUF001 - a dash that is wide on purpose
 #: Where there is nothing to tell.
 NONE: Final = "–"  # noqa: RUF001 - a dash that is wide on purpose
 #: Characters of detail that a cell of a matrix has room for.

@@ -16,6 +16,8 @@ from places import PinnedPip
 from program import Done, Program, new_program, until
 from projects import all_projects, importing
 
+from ppp.model.record import GLYPHS, Result
+
 WATCHED: Final = ("passes", "raises", "needs-newer-python")
 RESULTS: Final = "SELECT package, result FROM records ORDER BY package"
 #: All that a peer could add to a ledger.
@@ -51,7 +53,7 @@ def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
     assert "going on without the feed" in warnings[1]
     assert local.at("/feed") in warnings[1]
     table = done.out.splitlines()
-    for words in (r"passes==2\.0 +✓ PASS", r"raises==1\.0 +✗ FAIL", r"needs-newer-python==1\.0 +○ NA"):
+    for words in (r"passes==2\.0 +✓ PASS", r"raises==1\.0 +✗ FAIL", rf"needs-newer-python==1\.0 +{GLYPHS[Result.NA]} NA"):
         assert [line for line in table if re.match(words, line)], done.out
     assert table[-1] == f"checked 3 cells; open {node.data / 'public' / 'index.html'}"
     assert "PASS" in (node.data / "public" / "index.html").read_text()

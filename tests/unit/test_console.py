@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ppp.console import LineReporter, LiveReporter, account, line_of, plain, remarks, reporter, results_table
-from ppp.model.record import Installed, Outcome, Phase, Record, Result, outcomes_of
+from ppp.model.record import GLYPHS, Installed, Outcome, Phase, Record, Result, outcomes_of
 
 Builder = Callable[..., Record]
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[bold]\u202e\r"
@@ -145,7 +145,7 @@ def test_a_table_has_a_glyph_and_a_word_for_each_result(record: Builder) -> None
     ]
     shown = printed(results_table(rows, [SLIM, ALPINE, "py39-slim"], {ALPINE: "no image"})).splitlines()
     assert [line.split() for line in shown[2:]] == [
-        ["one==2.1.0", "✓", "PASS", "○", "NA", "·"],
+        ["one==2.1.0", "✓", "PASS", GLYPHS[Result.NA], "NA", "·"],
         ["two==2.1.0", "✗", "FAIL", "unavailable", "·"],
     ]
 
@@ -165,7 +165,7 @@ def test_remarks_put_alike_together_and_the_worst_first(record: Builder) -> None
     rows = [(records[SLIM].release, records) for records in (one, two)]
     assert remarks(rows, [SLIM, ALPINE]) == [
         "✗ FAIL    two==2.1.0 import-error: import example_lib: ValueError: no [py312-slim]",
-        "○ NA      one==2.1.0 requires-python: requires Python >=3.13 [py312-slim, py312-alpine]",
+        f"{GLYPHS[Result.NA]} NA      one==2.1.0 requires-python: requires Python >=3.13 [py312-slim, py312-alpine]",
         "stand-ins, not the real images: py312-alpine",
     ]
     assert remarks(rows, ["py39-slim"]) == []

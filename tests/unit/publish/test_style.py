@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from ppp.config import resource
-from ppp.publish.marks import GLYPHS
+from ppp.model.record import GLYPHS
 
 STYLE = resource("site/style/style.css").read_text("utf-8")
 TEXT = ("text", "quiet", "link", "pass", "fail", "timeout", "error", "na")
