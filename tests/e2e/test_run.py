@@ -53,7 +53,8 @@ def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
     assert "going on without the feed" in warnings[1]
     assert local.at("/feed") in warnings[1]
     table = done.out.splitlines()
-    for words in (r"passes==2\.0 +✓ PASS", r"raises==1\.0 +✗ FAIL", rf"needs-newer-python==1\.0 +{GLYPHS[Result.NA]} NA"):
+    checked = {r"passes==2\.0": Result.PASS, r"raises==1\.0": Result.FAIL, r"needs-newer-python==1\.0": Result.NA}
+    for words in (f"{release} +{GLYPHS[result]} {result}" for release, result in checked.items()):
         assert [line for line in table if re.match(words, line)], done.out
     assert table[-1] == f"checked 3 cells; open {node.data / 'public' / 'index.html'}"
     assert "PASS" in (node.data / "public" / "index.html").read_text()
