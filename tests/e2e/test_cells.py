@@ -90,7 +90,9 @@ def seen(
         yield Seen(
             environment=environment,
             observations=observations,
-            containers=[c.name for c in client.containers.list(all=True, filters={"label": label})] if client else [],
+            containers=[c.name for c in client.containers.list(all=True, ignore_removed=True, filters={"label": label})]
+            if client
+            else [],
             processes=[*_processes_in(cells), *shut_in],
             files=[path.name for path in (*cells.iterdir(), *run.glob("cell-*"))],
             index_host=index.host,

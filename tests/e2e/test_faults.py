@@ -263,7 +263,7 @@ def test_docker_dies(bench: Bench, before: str, phase: Phase, tmp_path: Path) ->
     def die() -> None:
         through.cut()
         # Its containers go with it.
-        for container in real.containers.list(filters={"label": f"{LABEL}={runtime._label}"}):
+        for container in real.containers.list(ignore_removed=True, filters={"label": f"{LABEL}={runtime._label}"}):
             container.kill()
 
     assert_ours(bench.check(Breaking(runtime=runtime, before=before, fault=die)), phase, "sandbox")

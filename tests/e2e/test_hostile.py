@@ -144,7 +144,11 @@ def seen(
         seen.mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(grounds) in line]
         if (client := engine()) is not None:
             stack.callback(client.close)
-            held = client.containers.list(all=True, filters={"label": f"{LABEL}={label}"}) if label else []
+            held = (
+                client.containers.list(all=True, ignore_removed=True, filters={"label": f"{LABEL}={label}"})
+                if label
+                else []
+            )
             seen.containers = [str(container.name) for container in held]
     seen.fetched = {path.parent.name: _sha256(path) for path in (folder / "files").glob("*/*")}
     return seen

@@ -150,7 +150,9 @@ def _containers(
         container_runtime=container_runtime,
     )
     stack.callback(runtime.close)
-    return runtime, lambda: client.containers.list(all=True, filters={"label": f"{LABEL}={runtime._label}"})
+    return runtime, lambda: client.containers.list(
+        all=True, ignore_removed=True, filters={"label": f"{LABEL}={runtime._label}"}
+    )
 
 
 def _on_the_host(
