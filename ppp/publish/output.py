@@ -95,14 +95,17 @@ class Output:
         # The two cannot change in one step, so both lie ready before either does.
         written += self._folder.write_last({DIGEST: digest_line(digest), CURRENT: current})
         self._folder.settle()
+        # All that stands there: what the lists name, the lists, and the three that are written last.
         totals = [self._memory.total(kind) for kind in Kind]
+        sizes = [entry.size for entry in self._memory.lists()]
+        sizes += map(len, (manifest, current, digest_line(digest)))
         return Committed(
             current_sha256=digest,
             files_sha256=sha256_hex(manifest),
             written=tuple(sorted((*self._written, *written))),
             removed=tuple(sorted(removed)),
-            files=sum(files for _, files, _ in totals),
-            bytes=sum(size for *_, size in totals),
+            files=sum(files for _, files, _ in totals) + len(sizes),
+            bytes=sum(size for *_, size in totals) + sum(sizes),
         )
 
 

@@ -49,8 +49,9 @@ def test_writes_what_it_says(small: Store, tmp_path: Path) -> None:
     published = build(small.db, out)
     assert published.written == tuple(sorted(tree(out)))
     assert published.removed == ()
-    lists = [path for path in tree(out) if path.startswith("files/")]
-    assert published.files == len(published.written) - len(lists) - 3
+    standing = [path for path in out.rglob("*") if path.is_file()]
+    assert published.files == len(published.written) == len(standing)
+    assert published.bytes == sum(path.stat().st_size for path in standing)
     assert {"index.html", "p/six/index.html", "packages/index.html", "about/index.html", "style.css"} <= tree(
         out
     ).keys()
