@@ -131,14 +131,15 @@ def holds_batch(db: Database, batch: str) -> bool:
 
 def batch_bytes(db: Database, batch: str) -> bytes:
     """Give a batch's bytes; raise `LedgerDamagedError` if the ledger holds none that hash to its id."""
-    return gzip.decompress(_packed(db, batch))
+    return _kept(db, batch)[1]
 
 
-def _packed(db: Database, batch: str) -> bytes:
+def _kept(db: Database, batch: str) -> tuple[bytes, bytes]:
+    # Packed, and not.
     row = db.execute("SELECT packed FROM batch_files WHERE batch = ?", (batch,)).fetchone()
     with suppress(OSError, EOFError, zlib.error):
-        if row and sha256_hex(gzip.decompress(row[0])) == batch:
-            return bytes(row[0])
+        if row and sha256_hex(data := gzip.decompress(row[0])) == batch:
+            return bytes(row[0]), data
     raise LedgerDamagedError(f"the batch {batch} is not in the ledger as it was signed", hint="restore it from a copy")
 
 
@@ -153,7 +154,7 @@ def batch_contents(db: Database, batch: str) -> Iterator[tuple[str, bytes]]:
     Its id and its signature are those of what is packed.
     """
     (signature,) = db.execute("SELECT signature FROM batches WHERE batch = ?", (batch,)).fetchone()
-    yield f"batches/{batch}.json.gz", _packed(db, batch)
+    yield f"batches/{batch}.json.gz", _kept(db, batch)[0]
     yield f"batches/{batch}.sig", f"{signature}\n".encode()
 
 

@@ -30,11 +30,12 @@ def atom(feed: Feed, *, path: str, base_url: str) -> bytes:
 
 def _entry(entry: Entry, base_url: str) -> str:
     published = "" if entry.published == entry.updated else f"<published>{text.iso(entry.published)}</published>"
-    # As text: no reader takes it for markup.
+    content = escape("\n".join(entry.lines))
+    # As text, which is what content is unless it says so: no reader takes it for markup.
     return (
         f"<entry><title>{escape(entry.title)}</title><id>{entry.id}</id>"
         f'<link href="{_quoted(base_url + entry.path)}" />{published}<updated>{text.iso(entry.updated)}</updated>'
-        f'<content type="text">{escape(chr(10).join(entry.lines))}</content></entry>'
+        f"<content>{content}</content></entry>"
     )
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from ppp.ledger.published import Change
-from ppp.model.record import Result, first_failed
+from ppp.model.record import Result
 from ppp.model.release import Release
 from ppp.publish import text
 from ppp.publish.kinds import TOLD, FindingKind
@@ -187,7 +187,7 @@ def _lines(told: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 def _line(change: Change) -> str:
     verdict = change.verdict
-    return _why(_turned(change), first_failed(verdict.outcomes), verdict.cause, verdict.blame, verdict.detail)
+    return _why(_turned(change), verdict.failed_phase, verdict.cause, verdict.blame, verdict.detail)
 
 
 def _affected_line(cell: Affected) -> str:

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from ppp.check.causes import causes
 from ppp.ledger.published import Verdict
-from ppp.model.record import GLYPHS, PHASES, Outcome, Record, Result
+from ppp.model.record import PHASES, Outcome, Record, Result
 from ppp.publish import text
 from ppp.publish.observed import Cells, Observed
 
@@ -43,8 +43,8 @@ def spans(names: Iterable[str]) -> Markup:
 
 @cache
 def word(result: Result) -> Markup:
-    """Give a result by glyph and word."""
-    return Markup(f'<b aria-hidden="true">{GLYPHS[result]}</b> {result}')  # noqa: S704 - our own words, as below
+    """Give a result's word; the style puts its glyph before it, as it stands on pages a hundred times."""
+    return Markup(f"<b>{result}</b>")  # noqa: S704 - our own words, as below
 
 
 @lru_cache(_REMEMBERED)
@@ -106,7 +106,7 @@ def matrix(platforms: Sequence[str], rows: Iterable[tuple[str, Cells]], root: st
 
 
 def _cell(o: Observed | None, platform: str, root: str) -> str:
-    # In full: it tells the detail, and leads to why it is so.
+    # It leads to why it is so, where the detail of what did not pass is told.
     if o is None:
         return '<td class="none">· not checked</td>'
     record = o.record
@@ -123,16 +123,13 @@ def _cell(o: Observed | None, platform: str, root: str) -> str:
         because = f" {why(record.cause, root)}" if record.cause else ""
         blame = f' <span class="quiet">{o.judgement.blame}</span>' if o.judgement.blame else ""
         told += f'<span class="because">{at}{because}{blame}</span>'
-    if record.detail:
-        told += f'<span class="detail">{safe(text.line(record.detail, CELL_DETAIL))}</span>'
+    if record.detail and record.result is Result.PASS:
+        told += f' <span class="detail">{safe(text.line(record.detail, CELL_DETAIL))}</span>'
     return f'<td class="{record.result.lower()}" data-e="{safe(platform)}">{told}</td>'
 
 
 def release(version: str, verdicts: Iterable[Verdict | None], root: str) -> Markup:
-    """Give a line of the releases before: a word for each environment, and why if it is not `PASS`.
-
-    The glyph is the style's, as there may be sixty of them.
-    """
+    """Give a line of the releases before: a word for each environment, and why if it is not `PASS`."""
     name = escape(version)
     told = "".join(
         '<td class="none">·</td>' if v is None else _brief(v.result, v.cause, v.standin, root) for v in verdicts

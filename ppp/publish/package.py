@@ -118,7 +118,8 @@ def package_page(
 ) -> tuple[str, bytes]:
     """`/p/<package>/index.html`, from all that is held of it."""
     environments = _shown(held, environments)
-    newest = [o for o in held.newest if any(o.record.environment == e.id for e in environments)]
+    places = {environment.id for environment in environments}
+    newest = [o for o in held.newest if o.record.environment in places]
     older = [[*verdicts] for _, verdicts in groupby(held.older, lambda verdict: verdict.release.version)]
     path = f"p/{held.package}/index.html"
     page = render(

@@ -56,12 +56,6 @@ class Row:
     causes: tuple[str, ...]
 
     @property
-    def severity(self) -> tuple[int, int, int, str]:
-        """Sort failures first: most failures, then timeouts, then errors, then by name."""
-        words = Counter(cell.result for cell in self.cells if cell)
-        return -words[Result.FAIL], -words[Result.TIMEOUT], -words[Result.ERROR], self.package
-
-    @property
     def cost(self) -> int:
         """Estimate its HTML in bytes, rather too high."""
         linked = sum(cell is not None and cell.result is not Result.PASS for cell in self.cells)

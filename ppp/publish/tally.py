@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ppp.ledger.causes import CauseCells
-from ppp.ledger.published import CauseCount, Counts
+from ppp.ledger.published import CauseCount, Counts, Verdict
 from ppp.model.judge import Judge
 from ppp.model.record import Blame, Result
 from ppp.publish.part import FAILED, Held
@@ -31,18 +31,12 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """A package's sums, how its newest release fails (failures, timeouts, errors), and cells by cause."""
+    """A package's sums, cells by cause, and how its newest release fails: the greater its `weight`, the worse."""
 
     package: str
     sums: Sums
-    severity: tuple[int, int, int]
+    weight: int
     told: tuple[Told, ...]
-
-    @property
-    def weight(self) -> int:
-        """Give one number that orders packages as `severity` does: there are no million environments."""
-        fails, timeouts, errors = self.severity
-        return (1_000_000 * fails + timeouts) * 1_000_000 + errors
 
 
 def tally_of(held: Held) -> Tally:
@@ -64,13 +58,14 @@ def tally_of(held: Held) -> Tally:
         told.append(Told(cause, verdict.observed_at, version, verdict.environment, verdict.record))
     sums["releases",] = len({verdict.release.version for verdict in held.verdicts})
     sums["packages",] = 1
-    words = Counter(verdict.result for verdict in held.newest_verdicts)
-    return Tally(
-        package=held.package,
-        sums=sums,
-        severity=(words[Result.FAIL], words[Result.TIMEOUT], words[Result.ERROR]),
-        told=tuple(told),
-    )
+    return Tally(package=held.package, sums=sums, weight=_weight(held.newest_verdicts), told=tuple(told))
+
+
+def _weight(newest: Iterable[Verdict]) -> int:
+    # Failures first, then timeouts, then errors: there are no million environments.
+    words = [verdict.result for verdict in newest]
+    fails, timeouts, errors = map(words.count, (Result.FAIL, Result.TIMEOUT, Result.ERROR))
+    return (1_000_000 * fails + timeouts) * 1_000_000 + errors
 
 
 def _text(word: Blame | Judge | None) -> str | None:

@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 
 from markupsafe import Markup, escape
 
+from ppp.ledger.digests import DAY_S, name_of
+
 T = TypeVar("T")
 
 #: Colours and titles that programs send to a terminal: dropped, as they say nothing.
@@ -20,6 +22,8 @@ _ACTIVE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _PLAIN: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
 #: What is written in HTML as it is, a byte a letter.
 _AS_IT_IS: Final = re.compile(r"[ !#-%(-;=?-~]*")
+#: There are few, and each stands in many places.
+_day_name: Final = lru_cache(4096)(name_of)
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -88,12 +92,7 @@ def iso(epoch_s: int) -> str:
 
 def day(epoch_s: int) -> str:
     """Give the UTC day of epoch seconds as `2026-11-20`."""
-    return _day(epoch_s // 86_400)
-
-
-@lru_cache(4096)
-def _day(number: int) -> str:
-    return datetime.fromtimestamp(86_400 * number, UTC).date().isoformat()
+    return _day_name(epoch_s // DAY_S)
 
 
 def rfc2822(epoch_s: int) -> str:

@@ -20,14 +20,16 @@ function element(name, text, attributes = {}) {
 // ---- a copy that has grown old
 
 async function tellAge() {
-  const place = document.getElementById("stale");
   const { as_of: asOf } = await json("api/v1/index.json");
   const age = Date.now() / 1000 - asOf;
   if (asOf === null || age < STALE_AFTER_S) return;
   const moment = new Date(asOf * 1000);
   const when = element("time", `${moment.toISOString().slice(0, 16).replace("T", " ")} UTC`, { dateTime: moment.toISOString() });
-  place.replaceChildren("This copy ends at ", when, `, ${Math.floor(age / 86_400)} days ago. What was released since is not in it.`);
-  place.hidden = false;
+  const place = element("p", "", { id: "stale", className: "stale", role: "status" });
+  document.querySelector("main").after(place);
+  // What is filled after it came is read aloud.
+  await new Promise(requestAnimationFrame);
+  place.append("This copy ends at ", when, `, ${Math.floor(age / 86_400)} days ago. What was released since is not in it.`);
 }
 
 // ---- search

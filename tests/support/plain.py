@@ -1,4 +1,4 @@
-"""A record of nothing in particular, for property tests to vary: hypothesis hands out no fixtures to what it draws."""
+"""A record of nothing in particular, for tests to vary: hypothesis hands out no fixtures to what it draws."""
 
 from ppp.model.record import Network, Record, Result, outcomes_of
 from ppp.model.release import Release

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import pytest
 from fake_runtime import PROVED, Act, FakeRuntime, Files, prepared
 from places import ALPINE, SLIM, tiny_matrix
+from plain import PLAIN
 
 from ppp.check import canaries
 from ppp.check.canaries import Song, offers, songs
@@ -453,27 +454,17 @@ def records() -> Iterator[tuple[Song, Record]]:
             outcomes[song.phase] = Outcome(song.result)
         yield (
             song,
-            Record(
+            replace(
+                PLAIN,
                 release=song.release,
                 environment=where.environment.id,
                 result=song.result,
                 outcomes=outcomes_of(outcomes),
-                observed_at=1,
-                node="ab" * 32,
-                arch="x86_64",
-                python="3.12.7",
-                image_digest=None,
-                standin=False,
-                network=Network.GATEWAY,
-                pip_version="26.0.1",
                 file=DistributionFile(filename=filename, sha256="12" * 32, size=1),
                 imports=song.imports,
                 installed=tuple(Installed(name=n, version=v, sha256=h) for n, v, h in sorted(rows)),
-                duration_ms={},
                 cause=song.cause,
                 blame=song.blame,
-                detail=None,
-                log_sha256=None,
             ),
         )
 

@@ -43,11 +43,11 @@ def document(small: Store, tmp_path: Path) -> Read:
 def test_a_page_says_what_it_means_and_what_to_do(shown: Callable[[str], str]) -> None:
     told = shown("no-compiler/index.html")
     held = causes()["no-compiler"]
-    assert "No compiler no-compiler explains 2 current cells of 1 package: 2 ✗ FAIL" in told
+    assert "No compiler no-compiler explains 2 current cells of 1 package: 2 FAIL" in told
     for words in (held.meaning, held.maintainer, held.user):
         assert words.replace("`", "") in told
     assert "environment environment cells py39-alpine 1 1 py312-alpine 1 1 all 2 2" in told
-    assert "✗ FAIL needs-gcc 1.1 py312-alpine at nodeps, blame: environment, 2024-04-25 00:03 UTC" in told
+    assert "FAIL needs-gcc 1.1 py312-alpine at nodeps, blame: environment, 2024-04-25 00:03Z" in told
 
 
 def test_a_cause_that_explains_nothing_still_helps(shown: Callable[[str], str]) -> None:

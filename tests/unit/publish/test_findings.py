@@ -56,8 +56,8 @@ def test_every_kind_is_counted_alike(small: Store, tmp_path: Path, page: Callabl
 def test_a_row_says_what_was_before_and_why(small: Store, tmp_path: Path, page: Callable[[Path], Any]) -> None:
     build(small.db, tmp_path / "public")
     told = text_of(tmp_path / "public" / "findings" / "newly-broken" / "index.html", page)
-    assert "needs-gcc 1.1 ✗ FAIL py39-alpine, py312-alpine no-compiler" in told
-    assert "at nodeps, blame: environment, PASS with 1.0, since 2024-04-25 00:03 UTC" in told
+    assert "needs-gcc 1.1 FAIL py39-alpine, py312-alpine no-compiler" in told
+    assert "at nodeps, blame: environment, PASS with 1.0, since 2024-04-25 00:03Z" in told
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_an_environment_says_how_much_why_and_who(small: Store, tmp_path: Path, 
     current = json.loads((out / "current.json").read_text())["counts"]["environments"]
     assert held_["results"] == current["py312-alpine"]
     told = text_of(out / "env" / "py312-alpine" / "index.html", page)
-    assert "Python 3.12 on Alpine: 2 ✓ PASS 1 ✗ FAIL 1 – NA of 4 releases." in told  # noqa: RUF001 - as it is shown
+    assert "Python 3.12 on Alpine: 2 PASS 1 FAIL 1 NA of 4 releases." in told
     assert "1 package whose newest release fails here" in told
     assert "no-compiler No compiler 1" in told
     assert "py312-alpine Python 3.12, Alpine 2 1 0 0 1" in text_of(out / "env" / "index.html", page)

@@ -29,12 +29,13 @@ def shown(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> Calla
 
 def test_why_and_how_to_see_it(shown: Callable[[str], str]) -> None:
     told = shown("needs-gcc")
-    assert "1.1, the newest release checked: 2 ✓ PASS, 2 ✗ FAIL in 4 environments." in told
-    assert "✗ FAIL py39-alpine py312-alpine at nodeps no-compiler blame: environment" in told
+    assert "1.1, the newest release checked: 2 PASS, 2 FAIL in 4 environments." in told
+    assert "FAIL py39-alpine py312-alpine at nodeps no-compiler blame: environment" in told
     assert 'scripts/nox -s "check(py312-alpine)" -- needs-gcc==1.1' in told
     assert "Last passed with 1.0." in told
     assert "building error: command 'gcc' failed" in told
     assert "\x1b" not in told
+    assert told.count("it did not work") == 1
 
 
 def test_what_was_installed_by_which_node_and_how_long_it_took(shown: Callable[[str], str]) -> None:
@@ -81,8 +82,17 @@ def test_a_node_errors_are_not_its_verdict(
     build(store.db, tmp_path / "public")
     path = tmp_path / "public" / "p" / "six" / "index.html"
     told = " ".join(page(path).text.split())  # type: ignore[attr-defined]
-    assert "1 ✓ PASS in 1 environment." in told
+    assert "1 PASS in 1 environment." in told
     assert "1 of 1 2 records" in told
+
+
+def test_the_detail_of_a_pass_stands_in_its_cell(
+    store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    store.add_record(record("six", cause="no-modules", detail="it holds no module to import"))
+    build(store.db, tmp_path / "public")
+    told = " ".join(page(tmp_path / "public" / "p" / "six" / "index.html").text.split())  # type: ignore[attr-defined]
+    assert "PASS no-modules it holds no module to import" in told
 
 
 def test_failures_apart_are_told_apart(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_pages_stay_small_in_however_many_environments(
     assert "182 more environments" in front
     assert "py312-slim Python 3.12" in front
     own = text_of(tmp_path / "public" / "p" / "six" / "index.html", page)
-    assert "100 ✓ PASS, 100 ✗ FAIL in 200 environments" in own
+    assert "100 PASS, 100 FAIL in 200 environments" in own
     assert "182 more cells stand in the data" in own
     assert '"check(py312-slim)"' in own
 
@@ -143,7 +143,6 @@ def test_the_front_page_tells_as_of_failures_causes_and_findings(
     assert "4 of 18 cells fail to install or import" in shown
     assert "Data as of 2024-04-25 00:10 UTC: 5 packages, 6 releases, 18 cells, 19 records" in shown
     assert shown.index("needs-gcc 1.1") < shown.index("old 3.0") < shown.index("slow 0.1") < shown.index("six 1.17.0")
-    assert "✗ FAIL" in shown
     assert "1 Fails on Alpine only" in shown
     assert "needs-gcc py39-alpine, py312-alpine no-compiler" in shown
     assert "1 Broken by a newer Python" in shown
