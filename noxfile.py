@@ -217,7 +217,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types, strictly."""
+    """Check types, strictly, of tests too."""
     tool(session, "mypy")
 
 

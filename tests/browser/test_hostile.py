@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -151,13 +151,13 @@ def test_the_sql_page_shows_and_saves_words_as_text(page: "Page", site: str) -> 
     for _, detail in answer:
         assert acting(detail, keep="") == set()
         assert len(detail) <= CELL * len("\\U0010ffff")
-    assert "<script>" in dict(map(tuple, answer))["script"]
+    assert "<script>" in {row[0]: row[1] for row in answer}["script"]
     assert page.locator("#answer").locator("script, img, b, svg, iframe, style").count() == 0
     with page.expect_download() as fetched:
         page.click("#csv")
     with fetched.value.path().open(newline="", encoding="utf-8") as file:
         spread = file.read()
-    rows: Mapping[str, str] = dict(map(tuple, csv.reader(io.StringIO(spread, newline=""))))
+    rows = {row[0]: row[1] for row in csv.reader(io.StringIO(spread, newline=""))}
     with page.expect_download() as fetched:
         page.click("#json")
     held = {row["package"]: row["detail"] for row in json.loads(fetched.value.path().read_text("utf-8"))}

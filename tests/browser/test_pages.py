@@ -1,16 +1,15 @@
 """Every kind of page, in a real browser: at three widths, dark and light, with scripts and without."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pytest
 from browsing import AXE
-from showing import AS_OF, EMPTY_PAGES, PAGES
+from showing import AS_OF, EMPTY_PAGES, PAGES, Sites
 
 if TYPE_CHECKING:
-    from conftest import Sites
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
@@ -20,7 +19,8 @@ WIDTHS = (320, 768, 1440)
 #: Of an A4 sheet what is between usual margins, in CSS pixels.
 PAPER = 718
 MAX_BYTES = 50_000
-GROUNDS = {"dark": "rgb(11, 15, 13)", "light": "rgb(247, 246, 240)"}
+Scheme: TypeAlias = Literal["dark", "light"]
+GROUNDS: Mapping[Scheme, str] = {"dark": "rgb(11, 15, 13)", "light": "rgb(247, 246, 240)"}
 GROUND = "() => getComputedStyle(document.body).backgroundColor"
 
 #: Text that is too small to read, or that leaves the page where nothing scrolls to it.
@@ -105,7 +105,7 @@ def goto(page: "Page", address: str, trouble: list[str]) -> None:
 @pytest.mark.parametrize("scripts", ["scripted", "plain"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_is_whole_at_every_width_dark_and_light(
-    browser: "Browser", sites: "Sites", kind: str, scripts: str
+    browser: "Browser", sites: Sites, kind: str, scripts: str
 ) -> None:
     with opened(browser, java_script_enabled=scripts == "scripted") as (page, trouble):
         goto(page, sites.pages[kind], trouble)
@@ -124,13 +124,14 @@ def test_a_page_is_whole_at_every_width_dark_and_light(
 
 @pytest.mark.validators
 @pytest.mark.parametrize("kind", KINDS)
-def test_axe_finds_nothing(browser: "Browser", sites: "Sites", kind: str) -> None:
+def test_axe_finds_nothing(browser: "Browser", sites: Sites, kind: str) -> None:
     # The page's own policy would keep axe out.
     with opened(browser, color_scheme="dark", bypass_csp=True) as (page, trouble):
         goto(page, sites.pages[kind], trouble)
         page.add_script_tag(path=AXE)
         # Structure is the same in both schemes, colours at both widths.
-        for scheme, width in (("dark", 1440), ("light", 320)):
+        looks: tuple[tuple[Scheme, int], ...] = (("dark", 1440), ("light", 320))
+        for scheme, width in looks:
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": width, "height": 900})
             trouble += [f"{scheme}, at {width}: {found}" for found in page.evaluate(AXE_RUN)]
@@ -138,7 +139,7 @@ def test_axe_finds_nothing(browser: "Browser", sites: "Sites", kind: str) -> Non
 
 
 @pytest.mark.validators
-def test_axe_would_find_something(browser: "Browser", sites: "Sites") -> None:
+def test_axe_would_find_something(browser: "Browser", sites: Sites) -> None:
     with opened(browser, bypass_csp=True) as (page, _):
         page.goto(sites.pages["about"])
         page.evaluate("() => document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"icon.svg\">')")
@@ -146,13 +147,13 @@ def test_axe_would_find_something(browser: "Browser", sites: "Sites") -> None:
         assert [found.partition(":")[0] for found in page.evaluate(AXE_RUN)] == ["image-alt"]
 
 
-def test_pages_are_small(sites: "Sites") -> None:
+def test_pages_are_small(sites: Sites) -> None:
     sizes = {path: path.stat().st_size for root in (sites.full, sites.empty) for path in root.rglob("*.html")}
     assert len(sizes) > 450
     assert {path: size for path, size in sizes.items() if size > MAX_BYTES} == {}
 
 
-def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: "Sites") -> None:
+def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: Sites) -> None:
     for days, shown in ((2, False), (5, True)):
         with opened(browser) as (page, trouble):
             page.clock.set_fixed_time(AS_OF + 86_400 * days + 60)
@@ -173,7 +174,7 @@ def stops(page: "Page", count: int) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_keyboard_reaches_everything_and_sees_where_it_is(browser: "Browser", sites: "Sites") -> None:
+def test_a_keyboard_reaches_everything_and_sees_where_it_is(browser: "Browser", sites: Sites) -> None:
     with opened(browser) as (page, trouble):
         goto(page, sites.pages["front"], trouble)
         walked = stops(page, 24)
@@ -187,7 +188,7 @@ def test_a_keyboard_reaches_everything_and_sees_where_it_is(browser: "Browser", 
     assert trouble == []
 
 
-def test_the_first_link_skips_the_bar(browser: "Browser", sites: "Sites") -> None:
+def test_the_first_link_skips_the_bar(browser: "Browser", sites: Sites) -> None:
     with opened(browser) as (page, _):
         page.goto(sites.pages["findings"])
         page.keyboard.press("Tab")
@@ -195,7 +196,7 @@ def test_the_first_link_skips_the_bar(browser: "Browser", sites: "Sites") -> Non
         assert [stop["is"] for stop in stops(page, 1)] == ["div.scroll"]
 
 
-def test_what_scrolls_is_scrolled_by_keyboard(browser: "Browser", sites: "Sites") -> None:
+def test_what_scrolls_is_scrolled_by_keyboard(browser: "Browser", sites: Sites) -> None:
     with opened(browser) as (page, _):
         page.set_viewport_size({"width": 320, "height": 900})
         page.goto(sites.pages["package-fails"])
@@ -209,7 +210,7 @@ def test_what_scrolls_is_scrolled_by_keyboard(browser: "Browser", sites: "Sites"
                 page.wait_for_function("() => document.activeElement.scrollLeft > 0")
 
 
-def test_the_search_finds_by_keyboard(browser: "Browser", sites: "Sites") -> None:
+def test_the_search_finds_by_keyboard(browser: "Browser", sites: Sites) -> None:
     with opened(browser) as (page, trouble):
         goto(page, sites.pages["front"], trouble)
         page.fill("#find", "Needs_G")
@@ -223,7 +224,7 @@ def test_the_search_finds_by_keyboard(browser: "Browser", sites: "Sites") -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_paper_is_white_and_holds_all(browser: "Browser", sites: "Sites", kind: str) -> None:
+def test_paper_is_white_and_holds_all(browser: "Browser", sites: Sites, kind: str) -> None:
     with opened(browser, color_scheme="dark") as (page, _):
         page.set_viewport_size({"width": PAPER, "height": 1000})
         page.goto(sites.pages[kind])
@@ -238,13 +239,14 @@ def test_paper_is_white_and_holds_all(browser: "Browser", sites: "Sites", kind: 
 
 def flickering(page: "Page") -> list[str]:
     """Name the animations that the style gives to what flickers."""
-    return page.evaluate("""() => {
+    named: list[str] = page.evaluate("""() => {
       const flickers = [...document.querySelectorAll(".mark, .name, .matrix td.fail, .trouble")];
       return [...new Set(flickers.map((one) => getComputedStyle(one, "::before").animationName))].sort();
     }""")
+    return named
 
 
-def test_nothing_moves_for_whom_motion_troubles(browser: "Browser", sites: "Sites") -> None:
+def test_nothing_moves_for_whom_motion_troubles(browser: "Browser", sites: Sites) -> None:
     for kind in ("front", "package-fails"):
         with opened(browser, reduced_motion="reduce") as (page, _):
             page.goto(sites.pages[kind])
@@ -255,7 +257,7 @@ def test_nothing_moves_for_whom_motion_troubles(browser: "Browser", sites: "Site
             assert {"ghost", "slip"} <= set(flickering(page))
 
 
-def test_forced_colours_keep_the_patterns(browser: "Browser", sites: "Sites") -> None:
+def test_forced_colours_keep_the_patterns(browser: "Browser", sites: Sites) -> None:
     band = "(cell) => getComputedStyle(document.querySelector(cell), '::before').backgroundImage"
     with opened(browser, forced_colors="active", color_scheme="light") as (page, trouble):
         goto(page, sites.pages["front"], trouble)

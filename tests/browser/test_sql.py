@@ -106,7 +106,8 @@ def refused(page: "Page", sql: str) -> str:
     page.click("#run")
     page.wait_for_selector("#trouble:not([hidden])")
     assert page.locator("#answer table").count() == 0
-    return page.inner_text("#trouble")
+    told: str = page.inner_text("#trouble")
+    return told
 
 
 def test_it_answers_from_the_file_alone(page: "Page") -> None:

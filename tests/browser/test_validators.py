@@ -5,14 +5,11 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from browsing import CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, SWITCHES, VNU
-from showing import EMPTY_PAGES, PAGES
-
-if TYPE_CHECKING:
-    from conftest import Sites
+from showing import EMPTY_PAGES, PAGES, Sites
 
 pytestmark = [pytest.mark.validators]
 
@@ -63,18 +60,18 @@ def html_validate(pages: Sequence[Path]) -> list[str]:
     ]
 
 
-def judged(sites: "Sites") -> list[Path]:
+def judged(sites: Sites) -> list[Path]:
     """Give all pages of the full site, but for those of the crowd's packages, and one of each kind of the empty one."""
     full = [page for page in sites.full.rglob("*.html") if "-made-up-package" not in page.parent.name]
     assert {sites.full / path for path in PAGES.values()} <= set(full)
     return sorted(full) + [sites.empty / path for path in EMPTY_PAGES.values()]
 
 
-def test_html_validate_finds_nothing(sites: "Sites") -> None:
+def test_html_validate_finds_nothing(sites: Sites) -> None:
     assert html_validate(judged(sites)) == []
 
 
-def test_the_nu_validator_finds_nothing_on_the_pages(sites: "Sites") -> None:
+def test_the_nu_validator_finds_nothing_on_the_pages(sites: Sites) -> None:
     places = ((sites.full, sites.full_address), (sites.empty, sites.empty_address))
     pages = [
         f"{address}/{page.relative_to(root)}"
@@ -86,7 +83,7 @@ def test_the_nu_validator_finds_nothing_on_the_pages(sites: "Sites") -> None:
     assert nu(*pages) == []
 
 
-def test_the_nu_validator_finds_nothing_in_styles_and_pictures(sites: "Sites") -> None:
+def test_the_nu_validator_finds_nothing_in_styles_and_pictures(sites: Sites) -> None:
     styles, pictures = sorted(sites.full.rglob("*.css")), sorted(sites.full.rglob("*.svg"))[:40]
     assert len(styles) == 2
     assert len(pictures) == 40
@@ -131,7 +128,7 @@ def slowdown_for(benchmark: float) -> int:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("kind", ["front", "package-fails", "findings", "sql"])
-def test_lighthouse_is_content(sites: "Sites", kind: str, tmp_path: Path) -> None:
+def test_lighthouse_is_content(sites: Sites, kind: str, tmp_path: Path) -> None:
     slowdown, told = max(SLOWDOWNS.values()), []
     for _ in range(ATTEMPTS):
         found = report(sites.pages[kind], tmp_path, slowdown)

@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
-        manners: dict[str, Callable[[], None]] = {
+        manners: dict[str, Callable[[], object]] = {
             "/near": lambda: self.redirect("/a.json"),
             "/relative": lambda: self.redirect("a.json"),
             "/round": lambda: self.redirect("/round"),
@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
             "/gzip": lambda: self.answer(b"\x1f\x8b", {"Content-Encoding": "gzip"}),
             "/cut": lambda: self.answer(b"half", {"Content-Length": "8"}),
             "/trickle": self.trickle,
-            "/silence": lambda: self.server.over.wait(5) and None,
+            "/silence": lambda: self.server.over.wait(5),
             "/chunked": self.chunked,
             "/endless": self.endless,
             "/error": lambda: self.send_error(500),

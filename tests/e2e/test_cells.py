@@ -90,7 +90,9 @@ def seen(
         yield Seen(
             environment=environment,
             observations=observations,
-            containers=[c.name for c in client.containers.list(all=True, ignore_removed=True, filters={"label": label})]
+            containers=[
+                str(c.name) for c in client.containers.list(all=True, ignore_removed=True, filters={"label": label})
+            ]
             if client
             else [],
             processes=[*_processes_in(cells), *shut_in],

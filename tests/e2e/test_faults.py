@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -302,7 +303,7 @@ def replace_preparing(runtime: Runtime, bench: Bench) -> Runtime:
 def test_the_disk_is_full(bench: Bench, tmp_path: Path) -> None:
     (full := tmp_path / "full").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full], check=True)
-    bench.stack.callback(subprocess.run, ["umount", full], check=True)
+    bench.stack.callback(partial(subprocess.run, ["umount", full], check=True))
     with suppress(OSError), (full / "filler").open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)

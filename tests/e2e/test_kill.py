@@ -138,10 +138,13 @@ def in_containers(pinned_pip: PinnedPip, tmp_path: Path) -> Iterator[InContainer
         index.add(importing("quick", ""), importing("slow", HANGS))
         program = stack.enter_context(new_program(tmp_path, index))
         program.matrix.write_text(matrix_toml(tiny_matrix(SLIM, timeouts_s={"import": 60})))
-        ours = {"label": f"{LABEL}={sha256_hex(str(program.data.resolve()).encode())}"}
+        ours: dict[str, str | list[str] | bool] = {
+            "label": f"{LABEL}={sha256_hex(str(program.data.resolve()).encode())}"
+        }
 
         def containers() -> list[str]:
-            return [container.name for container in client.containers.list(all=True, filters=ours, ignore_removed=True)]
+            held = client.containers.list(all=True, filters=ours, ignore_removed=True)
+            return [str(container.name) for container in held]
 
         yield InContainers(program=program, containers=containers)
         for name in containers():

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,9 @@ class Mesh:
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)} gave {done.returncode}: {done.stdout}{done.stderr}\n{self.logs()}")
         return done
+
+    def succeeds(self, *command: str) -> bool:
+        return self.run(*command, check=False).returncode == 0
 
     def ppp(self, place: Place, *arguments: str) -> str:
         inside = ("ip", "netns", "exec", place.namespace)
@@ -193,9 +197,7 @@ def test_three_nodes_on_a_mesh_end_on_the_same_bytes(mesh: Mesh, places: Sequenc
 
     for here, there in ((one, three), (three, one), (two, one)):
         reach = ("ip", "netns", "exec", here.namespace, sys.executable, "-c", RESOLVE, there.address, str(PORT))
-        mesh.wait_for(
-            f"{here.number} reaches {there.number}", lambda r=reach: mesh.run(*r, check=False).returncode == 0
-        )
+        mesh.wait_for(f"{here.number} reaches {there.number}", partial(mesh.succeeds, *reach))
 
     for place in places:
         synced = json.loads(mesh.ppp(place, "sync"))

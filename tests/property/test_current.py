@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ observations = st.fixed_dictionaries(
 )
 many = st.lists(observations, max_size=12)
 #: The record builder is the same for every example, so it may stay between them.
-steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 
 def ledger(records: Sequence[Record]) -> Store:
@@ -55,7 +56,9 @@ def outputs(store: Store) -> tuple[bytes, bytes]:
 
 @steady
 @given(made=many, data=st.data())
-def test_the_order_does_not_show(made: list[dict], data: st.DataObject, record: Callable[..., Record]) -> None:  # type: ignore[type-arg]
+def test_the_order_does_not_show(
+    made: list[dict[str, Any]], data: st.DataObject, record: Callable[..., Record]
+) -> None:
     records = [record(**fields) for fields in made]
     shuffled = data.draw(st.permutations(records))
     assert outputs(ledger(records)) == outputs(ledger([*shuffled, *records[:2]]))
@@ -64,9 +67,9 @@ def test_the_order_does_not_show(made: list[dict], data: st.DataObject, record: 
 @steady
 @given(left=many, right=many)
 def test_two_that_take_each_others_records_agree(
-    left: list[dict],
-    right: list[dict],
-    record: Callable[..., Record],  # type: ignore[type-arg]
+    left: list[dict[str, Any]],
+    right: list[dict[str, Any]],
+    record: Callable[..., Record],
 ) -> None:
     ours, theirs = [record(**fields) for fields in left], [record(**fields) for fields in right]
     assert outputs(ledger([*ours, *theirs])) == outputs(ledger([*theirs, *ours]))
@@ -74,7 +77,7 @@ def test_two_that_take_each_others_records_agree(
 
 @steady
 @given(made=many)
-def test_numbers_are_those_of_the_set(made: list[dict], record: Callable[..., Record]) -> None:  # type: ignore[type-arg]
+def test_numbers_are_those_of_the_set(made: list[dict[str, Any]], record: Callable[..., Record]) -> None:
     records = {r.id: r for r in (record(**fields) for fields in made)}.values()
     store = ledger(list(records))
     document = current_document(store.db, counts(store.db), days(store.db))
@@ -90,7 +93,7 @@ def test_numbers_are_those_of_the_set(made: list[dict], record: Callable[..., Re
 @steady
 @given(made=many, limit=st.integers(1, 4))
 def test_the_newest_changes_are_what_a_feed_needs(
-    made: list[dict],  # type: ignore[type-arg]
+    made: list[dict[str, Any]],
     limit: int,
     record: Callable[..., Record],
 ) -> None:
@@ -103,9 +106,9 @@ def test_the_newest_changes_are_what_a_feed_needs(
 @steady
 @given(made=many, more=many)
 def test_different_sets_have_different_roots(
-    made: list[dict],
-    more: list[dict],
-    record: Callable[..., Record],  # type: ignore[type-arg]
+    made: list[dict[str, Any]],
+    more: list[dict[str, Any]],
+    record: Callable[..., Record],
 ) -> None:
     ours, theirs = [record(**fields) for fields in made], [record(**fields) for fields in more]
     same = {r.id for r in ours} == {r.id for r in theirs}

@@ -71,7 +71,7 @@ def test_what_is_current_does_not_hang_on_the_order(drawn: list[Record], random:
     assert set(before) == {(r.release, r.environment) for r in drawn}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(records, max_size=12))
 def test_the_ledger_keeps_what_the_model_calls_current(drawn: list[Record]) -> None:
     with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:

@@ -59,7 +59,7 @@ def releases(draw: st.DrawFn) -> list[Record]:
     return held + draw(st.lists(st.builds(observation, version, st.sampled_from(ENVIRONMENTS), told, at), max_size=3))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(releases())
 def test_the_view_judges_as_the_reference_does(drawn: list[Record]) -> None:
     with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:

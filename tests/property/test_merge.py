@@ -92,7 +92,7 @@ def merged(groups: Sequence[Batch]) -> dict[str, Any]:
 given_records = st.lists(CHOICES, max_size=12)
 given_sizes = st.lists(st.integers(min_value=1, max_value=4), min_size=1, max_size=3)
 # The builder that the fixture gives keeps no state from one example to the next.
-steady = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+steady = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @steady

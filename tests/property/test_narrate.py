@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -173,7 +174,7 @@ def test_every_ledger_s_days_are_told_truly(
     db.close()
 
 
-def _record(build: Callable[..., Record], *, imports_fail: object, **fields: object) -> Record:
+def _record(build: Callable[..., Record], *, imports_fail: object, **fields: Any) -> Record:
     result = fields["result"]
     if result in FAILURES and not (imports_fail and result is Result.FAIL):
         fields["outcomes"] = FAILURES[Result(result)]

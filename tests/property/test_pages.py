@@ -106,7 +106,7 @@ def found(
 ) -> tuple[list[InstallationCandidate], list[str]]:
     """Give what pip would install, worst first, and what it would tell of links passed over for their Python."""
     finder = PackageFinder.create(
-        link_collector=None,  # type: ignore[arg-type] - it asks nobody
+        link_collector=None,  # type: ignore[arg-type] # it asks nobody
         selection_prefs=SelectionPreferences(allow_yanked=True),
         target_python=wanted,
     )

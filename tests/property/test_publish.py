@@ -47,7 +47,7 @@ happenings = st.one_of(
         ["seal", "episode", "lose a page", "lose the lists", "lose the folder", "lose the memory", "nothing"]
     ),
 )
-steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None)
+steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
 
 
 def fresh() -> Store:

@@ -145,5 +145,5 @@ class Queue(RuleBasedStateMachine):
         self.store.db.close()
 
 
-Queue.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Queue.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestQueue = Queue.TestCase

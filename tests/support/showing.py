@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -68,6 +69,24 @@ EMPTY_PAGES = {
     "empty-environments": "env/index.html",
     "empty-data": "data/index.html",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sites:
+    """Two sites, built and served: a made-up ledger's, which has grown old, and that of one that holds nothing."""
+
+    full: Path
+    full_address: str
+    empty: Path
+    empty_address: str
+
+    @property
+    def pages(self) -> dict[str, str]:
+        """Give the address of one page of each kind, by the words of `PAGES` and `EMPTY_PAGES`."""
+        return {
+            **{kind: f"{self.full_address}/{path}" for kind, path in PAGES.items()},
+            **{kind: f"{self.empty_address}/{path}" for kind, path in EMPTY_PAGES.items()},
+        }
 
 
 def showcase(record: Maker) -> Iterator[Made]:

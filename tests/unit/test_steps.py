@@ -82,9 +82,8 @@ class Place:
 
     def order(self, *environments: Environment, **changes: Any) -> Order:
         matrix = tiny_matrix(*environments)
-        return Order(
-            **{"matrix": matrix, "environments": matrix.environments, "sources": Sources(), "jobs": 2} | changes
-        )
+        fields: dict[str, Any] = {"environments": matrix.environments, "sources": Sources(), "jobs": 2} | changes
+        return Order(**{"matrix": matrix} | fields)
 
     def shop(self, order: Order, script: Callable[..., Act]) -> Workshop:
         runtime = FakeRuntime(order.matrix, script)

@@ -107,6 +107,12 @@ def keeps_its_word(observation: Observation) -> None:
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
+def scripted(step: str, act: Act) -> Script:
+    script = Script()
+    setattr(script, step, act)
+    return script
+
+
 def name_of(argv: Sequence[str]) -> str:
     match argv:
         case ["pip", "install", *options]:
@@ -331,7 +337,7 @@ GCC: Final = Act(output=b"      error: command 'gcc' failed: No such file or dir
 def test_an_installation_that_does_not_succeed(
     bench: Bench, step: str, act: Act, expected: tuple[str, str, str]
 ) -> None:
-    bench.script = Script(**{step: act})
+    bench.script = scripted(step, act)
     record = bench.record()
     assert verdict(record) == expected
     failed = {"begin": "nodeps", "inspect": "nodeps", "check": "full", "isolate": "import"}.get(step, step)
@@ -355,7 +361,7 @@ def test_a_sandbox_that_is_lost_says_why(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("step", "phase"), [("nodeps", Phase.NODEPS), ("full", Phase.FULL)])
 def test_an_installation_that_does_not_end(bench: Bench, step: str, phase: Phase) -> None:
-    bench.script = Script(**{step: Act(output=b"still at it\n", takes_s=0.4)})
+    bench.script = scripted(step, Act(output=b"still at it\n", takes_s=0.4))
     quick = tiny_matrix(SLIM, timeouts_s={phase: 0})
     assert bench.check().record.result is Result.PASS
     runtime = FakeRuntime(quick, bench.script)
@@ -467,7 +473,7 @@ claims = st.fixed_dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=claims | json_values)
 def test_whatever_an_installation_claims_the_record_keeps_to_its_schema(bench: Bench, data: object) -> None:
     bench.script = Script(inspect=Act(output=json.dumps(data).encode()))
@@ -669,7 +675,7 @@ acts = st.builds(
 STEPS_OF_A_CELL: Final = ("begin", "nodeps", "check", "renew", "full", "inspect", "isolate", "importing")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_acts=st.dictionaries(st.sampled_from(STEPS_OF_A_CELL), acts))
 def test_whatever_happens_becomes_a_record(bench: Bench, given_acts: Mapping[str, Act]) -> None:
     bench.script = Script(**given_acts)  # type: ignore[arg-type]

@@ -102,7 +102,7 @@ def test_each_is_settled_as_soon_as_it_is_there(yard: Yard) -> None:
         if number == 3:
             slow_may_end.set()
 
-    yard.task = task  # type: ignore[method-assign]
+    yard.task = task  # type: ignore[method-assign, assignment]
     yard.settle = settle  # type: ignore[method-assign]
     yard.drain(4)
     assert yard.settled == [1, 2, 3, 0]
@@ -150,7 +150,7 @@ def test_a_stop_ends_what_runs_and_keeps_what_came_to_a_verdict(yard: Yard) -> N
         # As a closed runtime has it: cut short, which is ours; but the third had come to its verdict just then.
         return yard.observation(result=Result.PASS if number == 2 else Result.ERROR)
 
-    yard.task = task  # type: ignore[method-assign]
+    yard.task = task  # type: ignore[method-assign, assignment]
     yard.drain(50, jobs=2)
     assert yard.closed.is_set()
     assert set(yard.settled) <= {0, 1, 2}
@@ -182,7 +182,7 @@ def test_an_error_ends_what_runs_and_is_raised(yard: Yard, where: str) -> None:
     def enough() -> bool:
         return bool(yard.settled and where == "take" and 1 / 0)
 
-    yard.task = task  # type: ignore[method-assign]
+    yard.task = task  # type: ignore[method-assign, assignment]
     yard.settle = settle  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
         yard.drain(50, jobs=2, enough=enough)

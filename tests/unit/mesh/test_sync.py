@@ -390,7 +390,7 @@ def test_good_batches_before_a_bad_one_stay(pair: tuple[Node, Node], batch_docum
     here, there = pair
     documents = [batch_document(there.key, f"package-{n}") for n in range(4)]
     ids = sorted(sha256_hex(canonical(document)) for document in documents)
-    files = {}
+    files: dict[str, bytes] = {}
     for data in map(canonical, documents):
         batch_id = sha256_hex(data)
         signature = "00" * 64 if batch_id == ids[2] else there.key.sign(data)

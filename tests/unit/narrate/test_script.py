@@ -13,7 +13,12 @@ from ppp.narrate.verify import verify
 
 
 def crash(package: str) -> Fact:
-    slots = {"package": package, "version": "1.0", "cause": "crash", "environments": ("py39-slim",)}
+    slots: dict[str, str | tuple[str, ...]] = {
+        "package": package,
+        "version": "1.0",
+        "cause": "crash",
+        "environments": ("py39-slim",),
+    }
     return Fact(id=package, kind=Kind.PHANTOM_SUCCESS, slots=slots, sql="", params={})
 
 

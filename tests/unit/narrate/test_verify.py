@@ -1,6 +1,7 @@
 """The verifier: what it lets pass, and each way of lying that it does not."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_an_empty_script_is_refused(period: Period, facts: tuple[Fact, ...]) -> 
         verify([], facts, period)
 
 
-def forged(facts: tuple[Fact, ...], kind: Kind, **changes: object) -> tuple[Fact, ...]:
+def forged(facts: tuple[Fact, ...], kind: Kind, **changes: Any) -> tuple[Fact, ...]:
     """The facts with one of them changed."""
     place = line_of(facts, kind)
     fact = facts[place]

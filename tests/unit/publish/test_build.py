@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_writes_what_it_says(small: Store, tmp_path: Path) -> None:
 def test_lists_every_file_but_those_that_are_said_elsewhere(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
     build(small.db, out)
-    top, listed = listing(out, "files.json"), {}
+    top = listing(out, "files.json")
+    listed: dict[str, Any] = {}
     assert top
     for path in top:
         held = listing(out, path)

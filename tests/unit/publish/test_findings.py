@@ -153,7 +153,7 @@ def test_lists_that_grow_and_shrink_between_publishes_are_as_those_made_at_once(
         assert subprocess.run(["diff", "-r", out, tmp_path / "at once"], check=False).returncode == 0
         return {path for path in done.written if path.startswith("findings/broken-dependency/")}
 
-    def observe(names: Iterable[str], at: int, **more: object) -> None:
+    def observe(names: Iterable[str], at: int, **more: Any) -> None:
         for name in names:
             made = broken(record, name, "py312-alpine", "cffi: " + "x" * 190, observed_at=at)
             store.insert_record(replace(made, **more) if more else made, None)

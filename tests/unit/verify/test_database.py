@@ -24,7 +24,7 @@ ASKED = Asked(now=2_000_000_000)
 
 
 def judged(path: Path, **more: str) -> Found:
-    (found,) = examine(path, Asked(now=ASKED.now, **more))  # type: ignore[arg-type]
+    (found,) = examine(path, Asked(now=ASKED.now, **more))
     assert found.told.isprintable()
     return found
 
