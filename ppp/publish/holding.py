@@ -32,6 +32,9 @@ from ppp.publish.part import Held
 _RESULTS: Final = {str(result): result for result in Result}
 _BLAMES: Final[dict[str | None, Blame | None]] = {None: None, **{str(blame): blame for blame in Blame}}
 _NETWORKS: Final = {str(network): network for network in Network}
+#: Packages are read together up to so many records: each alone would take twice as long, and hundreds with thousands
+#: of records each would take the memory of a machine.
+TOGETHER: Final = 20_000
 #: The cells of a release mostly share what they import and what they installed; these many texts are remembered.
 _REMEMBERED: Final = 256
 
@@ -82,6 +85,7 @@ class _More(NamedTuple):
 # ruff: noqa: S608 - our own columns
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _OUTCOMES: Final = "phase_download || ' ' || phase_nodeps || ' ' || phase_full || ' ' || phase_import"
+_COUNTS: Final = f"SELECT package, count(*) FROM records WHERE package {_AMONG} GROUP BY package ORDER BY package"
 _ROWS: Final = f"SELECT {', '.join(_Row._fields).replace('outcomes', _OUTCOMES)} FROM records WHERE package {_AMONG}"
 _MORES: Final = f"SELECT {', '.join(_More._fields)} FROM records WHERE record {_AMONG}"
 _CURRENT: Final = f"SELECT package, version, record FROM results WHERE package {_AMONG}"
@@ -108,8 +112,31 @@ class _Changes:
         )
 
 
-def held(db: Database, packages: Sequence[str], environments: Sequence[Environment]) -> Iterator[Held]:
-    """Read packages that hold a result, by name; the environments stand in the order in which they are shown."""
+def held(
+    db: Database, packages: Sequence[str], environments: Sequence[Environment], *, records: int = TOGETHER
+) -> Iterator[Held]:
+    """Read packages that hold a result, by name; the environments stand in the order in which they are shown.
+
+    No more than so many records are held at a time, but for a package that has more of its own.
+    """
+    for portion in _portions(db, packages, records):
+        yield from _together(db, portion, environments)
+
+
+def _portions(db: Database, packages: Sequence[str], records: int) -> Iterator[list[str]]:
+    portion: list[str] = []
+    room = records
+    for package, count in db.execute(_COUNTS, (json.dumps(packages),)).fetchall():
+        if portion and count > room:
+            yield portion
+            portion, room = [], records
+        portion.append(package)
+        room -= count
+    if portion:
+        yield portion
+
+
+def _together(db: Database, packages: Sequence[str], environments: Sequence[Environment]) -> Iterator[Held]:
     # By package, time and id, which no two have alike.
     rows = sorted(map(_Row._make, db.execute(_ROWS, (json.dumps(packages),))))
     releases = _releases(db, packages, {row.record: row for row in rows}, environments)

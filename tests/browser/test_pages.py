@@ -10,7 +10,7 @@ from browsing import AXE
 from showing import AS_OF, EMPTY_PAGES, PAGES, Sites
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -74,6 +74,9 @@ SAID = """() => {
 CUT = """() => [...document.querySelectorAll("main .scroll, main .log, main pre")]
   .filter((box) => getComputedStyle(box).overflowX !== "visible" || getComputedStyle(box).maxHeight !== "none")
   .map((box) => box.className)"""
+#: How far down what one reads stands.
+PLACES = """() => [...document.querySelectorAll("main h1, main h2, main p, main ul, main table")]
+  .filter((one) => !one.closest(".search")).map((one) => one.getBoundingClientRect().top)"""
 VIOLATED = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`))"""
 
@@ -163,6 +166,23 @@ def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: Sites) -
             told = "This copy ends at 2024-04-25 12:00 UTC, 5 days ago. What was released since is not in it."
             assert page.locator("#stale").all_inner_texts() == [told] * shown
             assert trouble == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kind", ["front", "packages"])
+def test_nothing_moves_when_scripts_come(browser: "Browser", sites: Sites, kind: str, width: int) -> None:
+    with opened(browser) as (page, trouble):
+        page.set_viewport_size({"width": width, "height": 900})
+        held: list[Route] = []
+        page.route("**/site.js", lambda route: held.append(route))  # noqa: PLW0108 - it marks what it is given
+        page.goto(sites.pages[kind], wait_until="commit")
+        page.wait_for_function("() => document.readyState === 'interactive' && document.styleSheets.length")
+        before = page.evaluate(PLACES)
+        held[0].continue_()
+        page.wait_for_selector(".search:not([hidden])")
+        page.wait_for_selector("#stale time")
+        assert page.evaluate(PLACES) == before != []
+    assert trouble == []
 
 
 def stops(page: "Page", count: int) -> list[dict[str, Any]]:
