@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 from places import PinnedPip, host_environ
+from runtimes import WRITABLE
 
 from ppp.check.host import interpreters
 
@@ -96,20 +97,6 @@ for name in ('mem', 'environ', 'maps', 'fd/3'):
         pass
 if ctypes.CDLL(None).ptrace(16, 1, None, None) == 0:
     found.append('ptrace')
-print(json.dumps(found))
-"""
-WRITABLE: Final = """
-found = []
-def can_be_written(folder):
-    try:
-        open(folder + '/probe', 'w').close()
-        os.unlink(folder + '/probe')
-    except OSError:
-        return False
-    return True
-for folder, folders, _ in os.walk('/'):
-    folders[:] = [name for name in folders if os.path.join(folder, name) not in ('/proc', '/sys')]
-    found += [folder] if can_be_written(folder) else []
 print(json.dumps(found))
 """
 FORKS: Final = """

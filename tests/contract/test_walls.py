@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 from places import LIMITS, PinnedPip
-from runtimes import OTHER, WALLED, Place, python, standing, told
+from runtimes import OTHER, WALLED, WRITABLE, Place, python, standing, told
 
 from ppp.check.runtime import Sandbox
 
@@ -124,23 +124,6 @@ def test_processes_outside_are_not_seen(box: Sandbox) -> None:
     seen = told(box, "print(json.dumps(sorted(int(name) for name in os.listdir('/proc') if name.isdigit())))")
     assert len(seen) == 2
     assert 1 in seen
-
-
-WRITABLE: Final = """
-found = []
-def can_be_written(folder):
-    try:
-        open(folder + '/probe', 'w').close()
-        os.unlink(folder + '/probe')
-    except OSError:
-        return False
-    return True
-for folder, folders, files in os.walk('/'):
-    folders[:] = [name for name in folders if os.path.join(folder, name) not in ('/proc', '/sys')]
-    found += [folder] if can_be_written(folder) else []
-    found += [p for name in files if os.path.isfile(p := os.path.join(folder, name)) and os.access(p, os.W_OK)]
-print(json.dumps(found))
-"""
 
 
 def test_nothing_can_be_written_but_the_cells_own_folders(box: Sandbox) -> None:
