@@ -94,7 +94,10 @@ class Memory:
 
         Raises `sqlite3.DatabaseError` where it cannot be read.
         """
-        with closing(_connect(path)) as connection:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path or ":memory:", isolation_level=None)) as connection:
+            _prepare(connection)
             yield cls(connection)
 
     def keep(self) -> None:
@@ -254,10 +257,7 @@ def place_of(owner: str) -> str:
     return sha256(owner.encode()).hexdigest()
 
 
-def _connect(path: Path | None) -> sqlite3.Connection:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path or ":memory:", isolation_level=None)
+def _prepare(connection: sqlite3.Connection) -> None:
     for pragma in _PRAGMAS:
         connection.execute(pragma)
     # What another PPP remembers in another form is worth nothing.
@@ -266,4 +266,3 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
             connection.execute(f"DROP TABLE [{table}]")
         connection.execute(f"PRAGMA user_version = {_FORM}")
-    return connection

@@ -2,19 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlite_utils import Database
+from stores import in_memory
 from tallied import counts
 
 from ppp.config import DEFAULT_BASE_URL, schema_mistakes
 from ppp.ledger import published
 from ppp.ledger.digests import days
-from ppp.ledger.schema import migrations
-from ppp.ledger.store import Store
 from ppp.model.record import Record, Result, current
 from ppp.publish.current import current_bytes, current_document
 from ppp.publish.feeds import newest_items, overall_feed
@@ -39,19 +36,11 @@ many = st.lists(observations, max_size=12)
 steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 
-def ledger(records: Sequence[Record]) -> Store:
-    db = Database(memory=True)
-    migrations.apply(db)
-    store = Store(db, Path("memory"))
-    for record in records:
-        store.add_record(record)
-    return store
-
-
-def outputs(store: Store) -> tuple[bytes, bytes]:
-    told = overall_feed(newest_items(published.verdict_changes(store.db)))
-    feed = rss(told, path="feed.xml", base_url=DEFAULT_BASE_URL)
-    return current_bytes(current_document(store.db, counts(store.db), days(store.db))), feed
+def outputs(records: Sequence[Record]) -> tuple[bytes, bytes]:
+    with in_memory(records) as store:
+        told = overall_feed(newest_items(published.verdict_changes(store.db)))
+        feed = rss(told, path="feed.xml", base_url=DEFAULT_BASE_URL)
+        return current_bytes(current_document(store.db, counts(store.db), days(store.db))), feed
 
 
 @steady
@@ -61,7 +50,7 @@ def test_the_order_does_not_show(
 ) -> None:
     records = [record(**fields) for fields in made]
     shuffled = data.draw(st.permutations(records))
-    assert outputs(ledger(records)) == outputs(ledger([*shuffled, *records[:2]]))
+    assert outputs(records) == outputs([*shuffled, *records[:2]])
 
 
 @steady
@@ -72,15 +61,15 @@ def test_two_that_take_each_others_records_agree(
     record: Callable[..., Record],
 ) -> None:
     ours, theirs = [record(**fields) for fields in left], [record(**fields) for fields in right]
-    assert outputs(ledger([*ours, *theirs])) == outputs(ledger([*theirs, *ours]))
+    assert outputs([*ours, *theirs]) == outputs([*theirs, *ours])
 
 
 @steady
 @given(made=many)
 def test_numbers_are_those_of_the_set(made: list[dict[str, Any]], record: Callable[..., Record]) -> None:
     records = {r.id: r for r in (record(**fields) for fields in made)}.values()
-    store = ledger(list(records))
-    document = current_document(store.db, counts(store.db), days(store.db))
+    with in_memory(records) as store:
+        document = current_document(store.db, counts(store.db), days(store.db))
     assert schema_mistakes("site/schemas/current.schema.json", document) == []
     best = current(records)
     expected = Counter(str(r.result) for r in best.values())
@@ -97,10 +86,10 @@ def test_the_newest_changes_are_what_a_feed_needs(
     limit: int,
     record: Callable[..., Record],
 ) -> None:
-    store = ledger([record(**fields) for fields in made])
-    newest = published.newest_changes(store.db, limit)
-    assert newest_items(newest, limit) == newest_items(published.verdict_changes(store.db), limit)
-    assert len(newest_items(newest, limit + 1)) <= limit
+    with in_memory(record(**fields) for fields in made) as store:
+        newest = published.newest_changes(store.db, limit)
+        assert newest_items(newest, limit) == newest_items(published.verdict_changes(store.db), limit)
+        assert len(newest_items(newest, limit + 1)) <= limit
 
 
 @steady
@@ -112,4 +101,4 @@ def test_different_sets_have_different_roots(
 ) -> None:
     ours, theirs = [record(**fields) for fields in made], [record(**fields) for fields in more]
     same = {r.id for r in ours} == {r.id for r in theirs}
-    assert (outputs(ledger(ours))[0] == outputs(ledger(theirs))[0]) == same
+    assert (outputs(ours)[0] == outputs(theirs)[0]) == same

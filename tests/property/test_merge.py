@@ -1,19 +1,16 @@
 """Merging is set union: whatever the order, the grouping and the repetition, nodes end on the same ledger."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlite_utils import Database
+from stores import in_memory
 from tallied import counts
 
 from ppp.ledger.batches import batch_bytes, batches, encode, root
 from ppp.ledger.digests import days
-from ppp.ledger.schema import migrations
 from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch, verify
 from ppp.mesh.merge import merge
@@ -62,17 +59,6 @@ def batched(records: Sequence[Record], sizes: Sequence[int]) -> list[Batch]:
     return made
 
 
-@contextmanager
-def ledger() -> Iterator[Store]:
-    db = Database(memory=True)
-    db.execute("PRAGMA foreign_keys = ON")
-    migrations.apply(db)
-    try:
-        yield Store(db, Path("memory"))
-    finally:
-        db.close()
-
-
 def dump(store: Store, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
     names = [n for n in store.db.table_names() if n not in without and not n.startswith("_sqlite")]
     return {name: sorted(json.dumps(row, default=bytes.hex) for row in store.db.table(name).rows) for name in names}
@@ -83,7 +69,7 @@ def published_current(store: Store) -> bytes:
 
 
 def merged(groups: Sequence[Batch]) -> dict[str, Any]:
-    with ledger() as store:
+    with in_memory() as store:
         for batch in groups:
             merge(store, batch)
         return dump(store)
@@ -113,7 +99,7 @@ def test_the_grouping_does_not_matter_to_what_is_held(
 ) -> None:
     records = built(record, choices)
     how_it_came = frozenset({"batches", "batch_files", "batch_records"})
-    with ledger() as one, ledger() as other:
+    with in_memory() as one, in_memory() as other:
         for store, groups in ((one, batched(records, sizes)), (other, batched(records, other_sizes))):
             for batch in groups:
                 merge(store, batch)
@@ -128,7 +114,7 @@ def test_nodes_that_exchange_what_they_hold_end_on_the_same(
     record: MakeRecord, choices: list[Choice], sizes: list[int], cuts: list[bool]
 ) -> None:
     groups = batched(built(record, choices), sizes)
-    with ledger() as one, ledger() as other:
+    with in_memory() as one, in_memory() as other:
         for batch, first in zip(groups, [*cuts, *[True] * len(groups)], strict=False):
             merge(one if first else other, batch)
         for source, target in ((one, other), (other, one)):
@@ -146,7 +132,7 @@ def test_nodes_that_exchange_what_they_hold_end_on_the_same(
 def test_what_is_current_is_a_function_of_the_set(record: MakeRecord, choices: list[Choice], sizes: list[int]) -> None:
     records = built(record, choices)
     best = current(records)
-    with ledger() as store:
+    with in_memory() as store:
         for batch in batched(records, sizes):
             merge(store, batch)
         rows = store.db.execute("SELECT package, version, environment, record FROM results").fetchall()

@@ -2,16 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from sqlite_utils import Database
+from stores import in_memory
 
-from ppp.ledger.schema import migrations
-from ppp.ledger.store import Store
 from ppp.model.errors import ScriptRefusedError
 from ppp.model.record import Outcome, Phase, Record, Result, current, outcomes_of
 from ppp.narrate.facts import Fact, Period, Value, gather, period_of
@@ -159,19 +156,14 @@ observations = st.fixed_dictionaries(
 def test_every_ledger_s_days_are_told_truly(
     record: Callable[..., Record], seen: list[dict[str, object]], seed: int
 ) -> None:
-    db = Database(memory=True)
-    migrations.apply(db)
-    store = Store(db, Path("memory"))
     held = [_record(record, **fields) for fields in seen]
-    for each in held:
-        store.add_record(each)
-    for day in {period_of(db, None).day, *_days(held)}:
-        period = period_of(db, day)
-        told = gather(db, period)
-        verify(SeededWriter().write(told, seed=seed).texts, told, period, db=db)
-        assert len(told) <= 22
-        _compare(told, held, period)
-    db.close()
+    with in_memory(held) as store:
+        for day in {period_of(store.db, None).day, *_days(held)}:
+            period = period_of(store.db, day)
+            told = gather(store.db, period)
+            verify(SeededWriter().write(told, seed=seed).texts, told, period, db=store.db)
+            assert len(told) <= 22
+            _compare(told, held, period)
 
 
 def _record(build: Callable[..., Record], *, imports_fail: object, **fields: Any) -> Record:

@@ -4,16 +4,17 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
+from stores import in_memory
 
 from ppp.ledger import published
 from ppp.ledger.batches import seal
 from ppp.ledger.digests import days
 from ppp.ledger.episodes import StoredEpisode, store_episode
-from ppp.ledger.schema import migrations
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, Result
@@ -50,12 +51,6 @@ happenings = st.one_of(
 steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
 
 
-def fresh() -> Store:
-    db = Database(memory=True)
-    migrations.apply(db)
-    return Store(db, Path("memory"))
-
-
 def tree(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
@@ -86,8 +81,7 @@ def happen(what: object, store: Store, root: Path, record: Callable[..., Record]
 @steady
 @given(what=st.lists(happenings, min_size=1, max_size=6))
 def test_a_folder_that_grew_is_as_one_built_at_once(what: list[object], record: Callable[..., Record]) -> None:
-    store = fresh()
-    with tempfile.TemporaryDirectory() as name:
+    with in_memory() as store, tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for one in what:
             happen(one, store, root, record)
@@ -99,12 +93,11 @@ def test_a_folder_that_grew_is_as_one_built_at_once(what: list[object], record: 
 @steady
 @given(made=st.lists(observations, min_size=1, max_size=20), more=st.lists(observations, max_size=6))
 def test_sums_are_what_the_ledger_counts(
-    made: list[dict],  # type: ignore[type-arg]
-    more: list[dict],  # type: ignore[type-arg]
+    made: list[dict[str, Any]],
+    more: list[dict[str, Any]],
     record: Callable[..., Record],
 ) -> None:
-    store = fresh()
-    with Memory.open(None) as memory:
+    with in_memory() as store, Memory.open(None) as memory:
         for records in (made, more):
             for fields in records:
                 store.add_record(record(**fields))

@@ -1,20 +1,20 @@
 """The queue as a machine: whatever runs, dies, fails or is overturned, no cell is lost, or in two hands at once."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from plain import PLAIN
-from sqlite_utils import Database
+from stores import in_memory
 
 from ppp.ledger import queries, staging
-from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, migrations
+from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
 from ppp.ledger.staging import Staged
-from ppp.ledger.store import Queued, Reach, Store
+from ppp.ledger.store import Queued, Reach
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, Result
 from ppp.model.release import Release
@@ -39,9 +39,8 @@ class Queue(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        db = Database(memory=True)
-        migrations.apply(db)
-        self.store = Store(db, Path("memory"))
+        self.open = ExitStack()
+        self.store = self.open.enter_context(in_memory())
         self.now = 1000
         self.named: set[Cell] = set()
         self.hands: dict[str, list[Held]] = {run: [] for run in RUNS}
@@ -129,6 +128,10 @@ class Queue(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All that was named comes to a verdict at last, or is left to a person."""
+        with self.open:
+            self.come_to_an_end()
+
+    def come_to_an_end(self) -> None:
         self.begin_anew_under_the_lock()
         self.now += 2 * max(RETRY_DELAYS_S)
         reach = Reach(environments=ENVIRONMENTS)
@@ -142,7 +145,6 @@ class Queue(RuleBasedStateMachine):
         left = set(queries.given_up(self.store.db))
         assert self.queued == left
         assert self.named == self.settled | left
-        self.store.db.close()
 
 
 Queue.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
