@@ -90,15 +90,16 @@ class Output:
         manifest, written, stale = self._lists.write(self._folder)
         stale = sorted((self._stale_lists | {*stale}) - {entry.path for entry in self._memory.lists()})
         digest = sha256_hex(current)
+        line = digest_line(digest)
         written += self._folder.write_last({MANIFEST: manifest})
         removed += [path for path in stale if self._folder.remove(path)]
         # The two cannot change in one step, so both lie ready before either does.
-        written += self._folder.write_last({DIGEST: digest_line(digest), CURRENT: current})
+        written += self._folder.write_last({DIGEST: line, CURRENT: current})
         self._folder.settle()
         # All that stands there: what the lists name, the lists, and the three that are written last.
         totals = [self._memory.total(kind) for kind in Kind]
         sizes = [entry.size for entry in self._memory.lists()]
-        sizes += map(len, (manifest, current, digest_line(digest)))
+        sizes += map(len, (manifest, current, line))
         return Committed(
             current_sha256=digest,
             files_sha256=sha256_hex(manifest),

@@ -9,6 +9,8 @@ import pytest
 from browsing import AXE
 from showing import AS_OF, EMPTY_PAGES, PAGES, Sites
 
+from ppp.model.record import GLYPHS, Result
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
@@ -77,6 +79,14 @@ CUT = """() => [...document.querySelectorAll("main .scroll, main .log, main pre"
 #: How far down what one reads stands.
 PLACES = """() => [...document.querySelectorAll("main h1, main h2, main p, main ul, main table")]
   .filter((one) => !one.closest(".search")).map((one) => one.getBoundingClientRect().top)"""
+#: By word, what stands before each: on chips, in matrices and beside the trend; and in the releases before.
+GLYPHED = """() => {
+  const before = [...document.querySelectorAll(".chip > b, td > b, td > a > b, .key b")].map((b) =>
+    [b.textContent, getComputedStyle(b, "::before").content]);
+  const words = document.querySelectorAll(".history td:not(.none)");
+  const older = [...words].map((td) => [td.firstChild.data.trim(), getComputedStyle(td, "::after").content]);
+  return [before, older];
+}"""
 VIOLATED = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`))"""
 
@@ -166,6 +176,19 @@ def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: Sites) -
             told = "This copy ends at 2024-04-25 12:00 UTC, 5 days ago. What was released since is not in it."
             assert page.locator("#stale").all_inner_texts() == [told] * shown
             assert trouble == []
+
+
+def test_each_word_has_its_glyph_which_is_not_read_aloud(browser: "Browser", sites: Sites) -> None:
+    told: set[str] = set()
+    for kind, address in sites.pages.items():
+        with opened(browser) as (page, _):
+            page.goto(address)
+            before, older = page.evaluate(GLYPHED)
+            assert [(word, said) for word, said in before if said != f'"{GLYPHS[Result(word)]} " / ""'] == [], kind
+            assert [(word, said) for word, said in older if said != f'"{GLYPHS[Result(word)]}" / ""'] == [], kind
+            told |= {word for word, _ in before}
+            told |= {f"older {word}" for word, _ in older}
+    assert told >= {*Result, "older PASS", "older FAIL"}
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -41,7 +41,7 @@ def test_nothing_from_elsewhere() -> None:
     assert not re.search(r"url\(|@import|https?:|//", STYLE)
 
 
-def test_a_word_has_the_glyph_that_pages_tell() -> None:
+def test_a_word_has_the_glyph_that_terminals_show() -> None:
     styled = dict(re.findall(r'\.([a-z]+) \{ --glyph: "(.)"', STYLE))
     assert styled == {result.lower(): glyph for result, glyph in GLYPHS.items()}
 
