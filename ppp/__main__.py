@@ -1,6 +1,6 @@
 """`python -m ppp`: the same as `ppp`."""
 
-from ppp.cli import main
+from ppp.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -3,27 +3,22 @@
 Mistakes are collected and told together, each with its place.
 """
 
-import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
-import jsonschema
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
-from referencing import Registry
-from referencing.jsonschema import DRAFT202012
 
 import ppp
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.matrix import Matrix, Platform
 from ppp.model.record import Network
+from ppp.schemas import schema_mistakes
 
 #: How this program names itself to those it asks; the contact is where its operator can be reached.
 CONTACT_VARIABLE: Final = "PPP_CONTACT"
@@ -198,55 +193,3 @@ def _matrix_mistakes(data: Mapping[str, Any]) -> Iterable[str]:
                 if id_ in seen:
                     yield f"environment[{place}].id: {id_!r} stands twice"
                 seen.add(id_)
-
-
-@cache
-def resource(name: str) -> Path:
-    """Give the path of a file or folder that PPP ships, such as `matrices/default.toml` or `site/templates`."""
-    package = Path(__file__).parent
-    for root in (package / "shared", package.parent):
-        if (path := root / name).exists():
-            return path
-    raise ConfigError(f"PPP's own file {name} is missing", hint="install PPP again")
-
-
-def _pattern(_: object, pattern: str, instance: object, _schema: object) -> Iterator[jsonschema.ValidationError]:
-    # JSON Schema's $ is the very end; Python's also stands before a last newline.
-    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
-        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
-
-
-_Validator: Final[type[jsonschema.Draft202012Validator]] = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
-    jsonschema.Draft202012Validator, {"pattern": _pattern}
-)
-
-
-@cache
-def _validator(name: str) -> jsonschema.Draft202012Validator:
-    documents = [json.loads(path.read_text("utf-8")) for path in sorted(resource("site/schemas").glob("*.schema.json"))]
-    for document in documents:
-        # A referenced schema that names its dialect would be judged by jsonschema's own validator, not by ours.
-        del document["$schema"]
-    registry: Registry[Any] = Registry().with_resources(
-        [(document["$id"], DRAFT202012.create_resource(document)) for document in documents]
-    )
-    return _Validator(json.loads(resource(name).read_text("utf-8")), registry=registry)
-
-
-def schema_mistakes(schema: str, data: object, *, most: int | None = None) -> list[str]:
-    """Validate a document against a shipped schema; give each mistake as `place: what`, in the document's order.
-
-    `most` stops after so many: a stranger's document may be nothing but mistakes.
-    """
-    found = islice(_validator(schema).iter_errors(data), most)
-    errors = sorted(found, key=lambda e: [(isinstance(p, str), p) for p in e.absolute_path])
-    return [f"{_place(error.absolute_path)}: {_short(error.message)}" for error in errors]
-
-
-def _place(path: Iterable[str | int]) -> str:
-    text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
-    return text or "the document"
-
-
-def _short(message: str, limit: int = 160) -> str:
-    return message if len(message) <= limit else f"{message[: limit - 1]}…"

@@ -61,7 +61,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 class LineReporter:
-    """Plain lines, for logs and pipes; see `ppp.context.Reporter`."""
+    """Plain lines, for logs and pipes; see `ppp.runner.context.Reporter`."""
 
     def __init__(self, stream: TextIO) -> None:
         """Write to `stream`."""
@@ -92,7 +92,7 @@ class LineReporter:
 
 
 class LiveReporter:
-    """A table that is redrawn in place, above it what has to be known; see `ppp.context.Reporter`."""
+    """A table that is redrawn in place, above it what has to be known; see `ppp.runner.context.Reporter`."""
 
     def __init__(self, console: Console) -> None:
         """Draw on `console`."""

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppp import steps
-from ppp.check import index as packages
 from ppp.check.cell import Observation
-from ppp.context import Context, node_at_work
+from ppp.check.index import client as packages
 from ppp.ledger.noise import Noise
 from ppp.mesh.fetch import Fetcher, Poster
 from ppp.mesh.peer import find
@@ -20,9 +18,13 @@ from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.release import Release, Wanted
 from ppp.narrate.episode import Episode
 from ppp.narrate.episode import narrate as tell
-from ppp.publish.snapshots import Taken
-from ppp.steps import Order
-from ppp.workshop import open_index, workshop
+from ppp.publish.snapshots.take import Taken
+from ppp.runner import check as checking
+from ppp.runner import enqueue
+from ppp.runner import publish as publishing
+from ppp.runner.context import Context, node_at_work
+from ppp.runner.environments import open_index, workshop
+from ppp.runner.request import Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +45,16 @@ class Summary:
 def run(context: Context, order: Order) -> Summary:
     """Watch, check, record, publish: the main job."""
     index = open_index(context.config)
-    wanted = steps.resolve(context, index, order.sources)
+    wanted = enqueue.resolve(context, index, order.sources)
     with node_at_work(context) as node:
         with workshop(context, index, order.matrix, order.environments) as shop:
-            plans = steps.watch_feed(node, order) if order.sources.reads_feed else []
-            plans += steps.enqueue_wanted(node, shop, wanted, order)
+            plans = enqueue.watch_feed(node, order) if order.sources.reads_feed else []
+            plans += enqueue.enqueue_wanted(node, shop, wanted, order)
             releases = tuple(dict.fromkeys(cell.release for made in plans for cell in (*made.cells, *made.settled)))
             only = frozenset(releases) if order.sources.are_named else None
-            worked = steps.check_queue(node, shop, order, only=only)
-        steps.seal(node)
-        page = steps.publish(node)
+            worked = checking.check_queue(node, shop, order, only=only)
+        publishing.seal(node)
+        page = publishing.publish(node)
         return Summary(
             releases=releases,
             unavailable={**shop.unavailable, **worked.unhealthy},
@@ -66,11 +68,11 @@ def run(context: Context, order: Order) -> Summary:
 def watch(context: Context, order: Order) -> int:
     """Queue what the feed or a requirements file names, and check nothing; give how many cells are queued."""
     index = open_index(context.config)
-    wanted = steps.resolve(context, index, order.sources)
+    wanted = enqueue.resolve(context, index, order.sources)
     with node_at_work(context) as node:
         if order.sources.reads_feed:
-            steps.read_feed(node, order)
-        steps.enqueue_wanted(node, None, wanted, order)
+            enqueue.read_feed(node, order)
+        enqueue.enqueue_wanted(node, None, wanted, order)
         return node.store.queue_length()
 
 
@@ -86,8 +88,8 @@ def reproduce(
     with node_at_work(context) as node:
         with workshop(context, index, matrix, [environment]) as shop:
             cells = [Cell(release=release, environment=environment.id) for release in releases]
-            checked = steps.check_now(node, shop, cells)
-        steps.seal(node)
+            checked = checking.check_now(node, shop, cells)
+        publishing.seal(node)
     if checked.unhealthy and not checked.observations:
         raise NoEnvironmentError(
             f"{environment.id} is unhealthy: {checked.unhealthy[environment.id]}",
@@ -99,16 +101,16 @@ def reproduce(
 def publish(context: Context) -> Path:
     """Seal, build the public folder, sign what it holds; give the front page."""
     with node_at_work(context) as node:
-        steps.seal(node)
-        return steps.publish(node)
+        publishing.seal(node)
+        return publishing.publish(node)
 
 
 def snapshot(context: Context) -> Taken:
     """Write the snapshots, then publish and sign what the public folder holds with them."""
     with node_at_work(context) as node:
-        steps.seal(node)
-        taken = steps.snapshot(node)
-        steps.publish(node)
+        publishing.seal(node)
+        taken = publishing.snapshot(node)
+        publishing.publish(node)
         return taken
 
 
@@ -121,10 +123,10 @@ def narrate(context: Context, *, seed: int, day: str | None) -> Episode:
 def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:
     """Fetch, verify and merge what all peers have, and publish what is new."""
     with node_at_work(context) as node:
-        steps.seal(node)
+        publishing.seal(node)
         outcomes = sync_all(node.store, node.key, fetcher, now=context.now)
         if any(isinstance(outcome, SyncReport) and outcome.records for outcome in outcomes):
-            steps.publish(node)
+            publishing.publish(node)
         return outcomes
 
 
@@ -133,7 +135,7 @@ def sync_announced(context: Context, fetcher: Fetcher, peer: str) -> SyncReport:
     with node_at_work(context) as node:
         report = sync_one(node.store, node.key, find(node.store, peer), fetcher, now=context.now)
         if report.records:
-            steps.publish(node)
+            publishing.publish(node)
         return report
 
 

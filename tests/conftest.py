@@ -16,10 +16,10 @@ from hypothesis import settings
 from places import PinnedPip, host_environ, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from ppp.check import bubblewrap
-from ppp.check.docker import engine
-from ppp.check.gateway import PLACES
-from ppp.check.index import SimpleIndex, pinned_pip
+from ppp.check.gateway.gateway import PLACES
+from ppp.check.index.client import SimpleIndex, pinned_pip
+from ppp.check.sandbox import bubblewrap
+from ppp.check.sandbox.docker import engine
 from ppp.ledger.store import Store
 from ppp.model.record import (
     Blame,

@@ -18,8 +18,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ppp.check.causes import explain, one_line, top_levels
-from ppp.check.choose import IndexFile, NotClaimed, choose, files_of, lacking
-from ppp.check.index import DownloadError, DownloadTimeoutError, Index
+from ppp.check.index.choose import IndexFile, NotClaimed, choose, files_of, lacking
+from ppp.check.index.client import DownloadError, DownloadTimeoutError, Index
 from ppp.check.modules import Installation, Modules, modules_of
 from ppp.check.phases import Gated, Report, run_gated
 from ppp.check.runtime import Prepared, Runtime, Sandbox, SandboxLostError

@@ -17,16 +17,16 @@ from typing import Protocol
 from ppp.check.runtime import Prepared
 from ppp.config import Config
 from ppp.console import LineReporter
-from ppp.context import Context
 from ppp.doctor import judge_places
 from ppp.doctor.diagnosis import Diagnosis, State
 from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment, Matrix
-from ppp.workshop import Canary, nothing_wrong, open_index, workshop
+from ppp.runner.context import Context
+from ppp.runner.environments import Canary, nothing_wrong, open_index, workshop
 
 
 class Shop(Protocol):
-    """What is needed of a workshop; see `ppp.workshop.Workshop`."""
+    """What is needed of a workshop; see `ppp.runner.environments.Workshop`."""
 
     @property
     def prepared(self) -> Mapping[str, Prepared]:
@@ -43,7 +43,7 @@ class Shop(Protocol):
 
 @contextmanager
 def own_shop(config: Config, matrix: Matrix, environments: Sequence[Environment]) -> Iterator[Shop]:
-    """Open a workshop in a folder of its own; raise as `ppp.workshop.workshop` does."""
+    """Open a workshop in a folder of its own; raise as `ppp.runner.environments.workshop` does."""
     with tempfile.TemporaryDirectory(prefix="ppp-doctor-", ignore_cleanup_errors=True) as folder:
         context = Context(
             config=replace(config, data=Path(folder)),

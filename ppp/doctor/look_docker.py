@@ -17,7 +17,7 @@ import requests
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from ppp.check.docker import DEFAULT_ENGINE, STANDIN_LABEL
+from ppp.check.sandbox.docker import DEFAULT_ENGINE, STANDIN_LABEL
 from ppp.doctor.machine import Engine, Held, Image, Reach
 from ppp.model.matrix import Environment
 

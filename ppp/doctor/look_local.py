@@ -17,8 +17,8 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Final
 
-from ppp.check.bubblewrap import BubblewrapError, find
-from ppp.check.host import interpreters
+from ppp.check.sandbox.bubblewrap import BubblewrapError, find
+from ppp.check.sandbox.host import interpreters
 from ppp.doctor.machine import (
     Bubblewrap,
     FileSystem,
@@ -30,9 +30,10 @@ from ppp.doctor.machine import (
     Yggdrasil,
 )
 from ppp.ledger.lock import LOCK_NAME
-from ppp.ledger.schema import LEDGER_NAME, read_ledger, sqlite_errors
+from ppp.ledger.schema import LEDGER_NAME, read_ledger
 from ppp.mesh.node import KEY_NAME, load
 from ppp.model.errors import LedgerBusyError, PPPError
+from ppp.storage_errors import sqlite_errors
 
 #: Where distributions keep what root runs, beside PATH.
 PLACES: Final = "/usr/sbin:/usr/local/sbin:/sbin"

@@ -18,9 +18,9 @@ import requests
 from pypi_simple import ACCEPT_JSON_PREFERRED, ProjectPage
 from requests.utils import get_environ_proxies
 
-from ppp.check.docker import engine
-from ppp.check.gateway import gateway
-from ppp.check.nginx import PLACES, GatewayError, Image, program
+from ppp.check.gateway.gateway import gateway
+from ppp.check.gateway.nginx import PLACES, GatewayError, Image, program
+from ppp.check.sandbox.docker import engine
 from ppp.doctor.machine import GatewayTried, Page, Reach, Resolved
 from ppp.model.matrix import PinnedPip
 

@@ -16,10 +16,10 @@ from sqlite_utils import Database
 from ppp.ledger.digests import days, root_of
 from ppp.ledger.queries import log as log_of
 from ppp.ledger.queries import record_from_row
-from ppp.ledger.schema import sqlite_errors
 from ppp.ledger.store import Store
 from ppp.model.errors import LedgerDamagedError
 from ppp.model.record import Record, canonical, sha256_hex
+from ppp.storage_errors import sqlite_errors
 
 BATCH_SCHEMA: Final = "ppp-batch-1"
 #: What one batch is sealed with at most; a single record with a greater log still makes one.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
-from ppp.ledger.schema import sqlite_errors
 from ppp.ledger.store import Store
 from ppp.model.errors import LedgerDamagedError
+from ppp.storage_errors import sqlite_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ppp.ledger.schema import sqlite_errors
 from ppp.model.errors import LedgerBusyError
+from ppp.storage_errors import sqlite_errors
 
 LOCK_NAME: Final = ".lock"
 

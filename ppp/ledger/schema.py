@@ -4,10 +4,9 @@ One SQLite file with a rollback journal: a kill at any moment leaves a file that
 of that one file is a whole ledger. STRICT tables, readable keys, foreign keys that Datasette turns into links.
 """
 
-import errno
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +14,10 @@ from sqlite_utils import Database, Migrations
 
 from ppp.ledger import failures, judged
 from ppp.model.errors import (
-    DataReadOnlyError,
-    DiskFullError,
-    LedgerBusyError,
     LedgerDamagedError,
     LedgerTooNewError,
-    PPPError,
 )
+from ppp.storage_errors import sqlite_errors
 
 LEDGER_NAME: Final = "ppp.db"
 BUSY_TIMEOUT_S: Final = 10.0
@@ -316,44 +312,3 @@ def _refuse_newer(db: Database, path: Path) -> None:
             f"{path} was written by a newer PPP (it has {', '.join(unknown)})",
             hint="upgrade PPP, or name another folder with --data",
         )
-
-
-@contextmanager
-def sqlite_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system say into errors that tell a person what to do; let others through."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        if told := _told(error, path):
-            raise told from error
-        raise
-
-
-def _told(error: sqlite3.Error | OSError, path: Path) -> PPPError | None:
-    # By number, never by text: that holds paths, and a folder may be called anything.
-    match _number(error):
-        case ("os", errno.ENOSPC | errno.EDQUOT) | ("sqlite", sqlite3.SQLITE_FULL):
-            return DiskFullError(f"no space left for {path}", hint="free some space, then run the same command again")
-        case ("os", errno.EACCES | errno.EROFS | errno.EPERM) | (
-            "sqlite",
-            sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM,
-        ):
-            return DataReadOnlyError(
-                f"cannot write {path}", hint="make the folder writable, or name another with --data"
-            )
-        case ("os", errno.EEXIST | errno.ENOTDIR | errno.EISDIR):
-            return DataReadOnlyError(
-                f"a file stands where {path} needs a folder", hint="move it away, or name another folder with --data"
-            )
-        case ("sqlite", sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED):
-            return LedgerBusyError(f"{path} is locked by another program", hint="wait for it, or close it")
-        case ("sqlite", sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_IOERR):
-            return LedgerDamagedError(f"{path} cannot be read: {error}", hint="restore it from a snapshot or a peer")
-    return None
-
-
-def _number(error: sqlite3.Error | OSError) -> tuple[str, int | None]:
-    if isinstance(error, OSError):
-        return "os", error.errno
-    # An extended code holds the primary one in its lowest byte; an error of the module itself has none.
-    return "sqlite", getattr(error, "sqlite_errorcode", 0) & 0xFF

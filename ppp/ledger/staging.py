@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from sqlite_utils import Database
 
-from ppp.ledger.schema import sqlite_errors
 from ppp.ledger.store import Queued, Store
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, canonical, spoilt
+from ppp.storage_errors import sqlite_errors
 
 #: The cause of what an unhealthy environment observed.
 UNHEALTHY: Final = "unhealthy-environment"

@@ -13,10 +13,11 @@ from typing import Self
 from sqlite_utils import Database
 
 from ppp.ledger.queries import record_from_row
-from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, open_ledger, sqlite_errors
+from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, open_ledger
 from ppp.model.matrix import Cell
 from ppp.model.record import PHASES, Record, Result, canonical, current_rank, sha256_hex
 from ppp.model.release import Release, version_key
+from ppp.storage_errors import sqlite_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Merging is set union of records by their ids: any order, any grouping, any repetition ends on the same set."""
 
 from ppp.ledger.batches import add_batch, holds_batch
-from ppp.ledger.schema import sqlite_errors
 from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch
+from ppp.storage_errors import sqlite_errors
 
 
 def merge(store: Store, batch: Batch) -> int:

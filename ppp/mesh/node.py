@@ -14,8 +14,8 @@ from nacl.encoding import HexEncoder
 from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey, VerifyKey
 
-from ppp.ledger.schema import sqlite_errors
 from ppp.model.errors import NodeError
+from ppp.storage_errors import sqlite_errors
 
 KEY_NAME: Final = "node.key"
 KEY_MODE: Final = 0o600

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
-from ppp.config import schema_mistakes
 from ppp.model.errors import RefusedError
 from ppp.model.record import Json, canonical
+from ppp.schemas import schema_mistakes
 
 #: No document of ours nests deeper than 5: batch, records, record, installed, one distribution.
 MAX_DEPTH: Final = 8

@@ -21,30 +21,30 @@ from ppp.ledger import published
 from ppp.ledger.batches import batches
 from ppp.ledger.digests import Day, root_of
 from ppp.ledger.episodes import newest_episode
-from ppp.ledger.schema import sqlite_errors
 from ppp.model.matrix import Environment
 from ppp.model.record import sha256_hex
-from ppp.publish.causes import Causes, explained, newest_told
-from ppp.publish.compiled import compiled_in
-from ppp.publish.current import current_bytes, current_document
-from ppp.publish.data import data_files
-from ppp.publish.days import days_of
-from ppp.publish.directory import PACKAGES
-from ppp.publish.feeds import ITEMS, newest_items, overall_feed
-from ppp.publish.files import Folder
-from ppp.publish.findings import finding_listings, front_findings
-from ppp.publish.jsonfeed import feed_files
-from ppp.publish.later import Content
-from ppp.publish.memory import Kind, Memory
-from ppp.publish.output import Output
-from ppp.publish.pages import MATRIX_BUDGET, STRIP, Front, Row, front_page, matrix_row
-from ppp.publish.shelves import Shelves
-from ppp.publish.since import ALL, remember, since
-from ppp.publish.site import All, overall_contents, plain_contents
-from ppp.publish.snapshots import described
-from ppp.publish.tally import cause_cells_of, cause_packages_of, counts_of, top_causes_of
-from ppp.publish.trends import trends_file
-from ppp.publish.workers import Bench, Job, Owner, writers
+from ppp.publish.api.current import current_bytes, current_document
+from ppp.publish.builder.changes import ALL, remember, since
+from ppp.publish.builder.contents import All, overall_contents, plain_contents
+from ppp.publish.builder.template_cache import compiled_in
+from ppp.publish.builder.workers import Bench, Job, Owner, writers
+from ppp.publish.builder.writer import Output
+from ppp.publish.cache.build_cache import BuildCache, Kind
+from ppp.publish.cache.day_digests import days_of
+from ppp.publish.feeds.entries import ITEMS, newest_items, overall_feed
+from ppp.publish.feeds.jsonfeed import feed_files
+from ppp.publish.folder import Folder
+from ppp.publish.listings.store import Shelves
+from ppp.publish.packages.totals import cause_cells_of, cause_packages_of, counts_of, top_causes_of
+from ppp.publish.site.causes import Causes, explained, newest_told
+from ppp.publish.site.deferred import Content
+from ppp.publish.site.directory import PACKAGES
+from ppp.publish.site.findings import finding_listings, front_findings
+from ppp.publish.site.front import MATRIX_BUDGET, STRIP, Front, Row, front_page, matrix_row
+from ppp.publish.site.snapshots import data_files
+from ppp.publish.site.trends import trends_file
+from ppp.publish.snapshots.take import described
+from ppp.storage_errors import sqlite_errors
 
 TOP_CAUSES: Final = 8
 
@@ -80,14 +80,14 @@ def build(
     # One transaction: every number on every page is of the same moment.
     with _unhurried(), sqlite_errors(Path(published.ledger_name(db))), db.atomic():
         try:
-            with Memory.open(memory) as held:
+            with BuildCache.open(memory) as held:
                 return _build(db, out, held, base_url=base_url, whole=whole)
         except sqlite3.DatabaseError:
             if memory is None or not memory.exists():
                 raise
             # Whichever of the two cannot be read: what is remembered is the one to do without.
             memory.unlink()
-            with Memory.open(memory) as held:
+            with BuildCache.open(memory) as held:
                 return _build(db, out, held, base_url=base_url, whole=True)
 
 
@@ -102,7 +102,7 @@ def _unhurried() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _build(db: Database, out: Path, held: Memory, *, base_url: str, whole: bool) -> Published:
+def _build(db: Database, out: Path, held: BuildCache, *, base_url: str, whole: bool) -> Published:
     folder, ledger = Folder(out), Path(published.ledger_name(db))
     environments = published.environments(db)
     news = ALL if whole else since(db, held, folder, environments, base_url=base_url)
@@ -142,17 +142,17 @@ def _build(db: Database, out: Path, held: Memory, *, base_url: str, whole: bool)
     )
     held.note("besides", besides)
     held.note("published", {k: v for k, v in asdict(told).items() if k not in {"written", "removed", "packages"}})
-    held.keep()
+    held.commit()
     return told
 
 
-def _as_before(held: Memory) -> Published:
+def _as_before(held: BuildCache) -> Published:
     before: Any = held.fact("published")
-    held.keep()
+    held.commit()
     return Published(**before, written=(), removed=(), packages=0)
 
 
-def _owners(db: Database, memory: Memory, packages: Sequence[str]) -> list[Owner]:
+def _owners(db: Database, memory: BuildCache, packages: Sequence[str]) -> list[Owner]:
     # A batch never changes: what stands there is never looked at again.
     stands = set(memory.owners(Kind.BATCHES))
     new = (batch.id for batch in batches(db) if batch.id not in stands)

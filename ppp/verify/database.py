@@ -22,7 +22,7 @@ from ppp.mesh.node import verify as verify_signature
 from ppp.model.errors import PPPError
 from ppp.model.record import sha256_hex
 from ppp.model.release import Release, version_key
-from ppp.publish.snapshot import EPOCH, PUBLIC_TABLES, current_sql
+from ppp.publish.snapshots.database import EPOCH, PUBLIC_TABLES, current_sql
 from ppp.verify.found import fail
 
 _MAGIC: Final = b"SQLite format 3\x00"

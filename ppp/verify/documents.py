@@ -15,9 +15,9 @@ from ppp.mesh.statement import MAX_STATEMENT_BYTES, authentic, check_time, read_
 from ppp.mesh.untrusted import check_schema, parse_unchecked
 from ppp.model.errors import RefusedError
 from ppp.model.record import Json, sha256_hex
-from ppp.publish.current import current_bytes
-from ppp.publish.files import CURRENT, DIGEST, LISTS, MANIFEST
-from ppp.publish.snapshot import Snapshot, file_sha256
+from ppp.publish.api.current import current_bytes
+from ppp.publish.folder import CURRENT, DIGEST, LISTS, MANIFEST
+from ppp.publish.snapshots.database import Snapshot, file_sha256
 from ppp.verify.found import fail
 
 #: No document of ours is larger, in bytes.

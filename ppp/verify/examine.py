@@ -13,11 +13,11 @@ from typing import Final
 
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.model.errors import DoesNotHoldError, RefusedError
-from ppp.publish import data as data_page
-from ppp.publish import snapshot as snapshots
-from ppp.publish.files import CURRENT, DIGEST, MANIFEST
-from ppp.publish.snapshot import Kind, Snapshot, describe, file_sha256
-from ppp.publish.snapshots import FOLDER, LATEST, WINDOW, read_description
+from ppp.publish.folder import CURRENT, DIGEST, MANIFEST
+from ppp.publish.site import snapshots as data_page
+from ppp.publish.snapshots import database as snapshots
+from ppp.publish.snapshots.database import Kind, Snapshot, describe, file_sha256
+from ppp.publish.snapshots.take import FOLDER, LATEST, WINDOW, read_description
 from ppp.verify import documents
 from ppp.verify.database import check_private, check_rows, opened
 from ppp.verify.found import Found, fail

@@ -23,16 +23,18 @@ from pathlib import Path
 import docker
 
 from ppp import config as settings
-from ppp import steps
 from ppp.check.runtime import Completed, Prepared, Runtime, Sandbox
 from ppp.console import LineReporter
-from ppp.context import Context, Node, node_at_work
 from ppp.ledger import queries
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.record import Record, Result
 from ppp.model.release import Release, Wanted
-from ppp.steps import Order, Sources
-from ppp.workshop import Workshop, open_index, workshop
+from ppp.resources import resource
+from ppp.runner import check as checking
+from ppp.runner import enqueue
+from ppp.runner.context import Context, Node, node_at_work
+from ppp.runner.environments import Workshop, open_index, workshop
+from ppp.runner.request import Order, Sources
 
 #: Releases that support all three Pythons: pure and compiled, alone and with a dozen dependencies.
 RELEASES = {
@@ -187,7 +189,7 @@ class Ours:
 def at_work(data: Path) -> Iterator[tuple[Node, Workshop, Matrix]]:
     """Open a data folder's node, and a workshop for the bench's environments."""
     config = settings.load(os.environ, data=data)
-    matrix = settings.load_matrix(settings.resource("matrices/default.toml"))
+    matrix = settings.load_matrix(resource("matrices/default.toml"))
     with Path(os.devnull).open("w") as quiet, ExitStack() as stack:
         context = Context(config=config, reporter=LineReporter(quiet), environ=os.environ, stop=threading.Event())
         node = stack.enter_context(node_at_work(context))
@@ -207,12 +209,12 @@ def ours(data: Path, releases: Sequence[str], jobs: int | None, *, canary: bool)
             jobs=jobs or node.context.config.jobs,
             again=True,
         )
-        steps.enqueue_wanted(node, shop, steps.resolve(node.context, shop.index, order.sources), order)
+        enqueue.enqueue_wanted(node, shop, enqueue.resolve(node.context, shop.index, order.sources), order)
         runtimes = {platform: TimedRuntime(runtime=runtime, watch=watch) for platform, runtime in shop.runtimes.items()}
         timed = replace(shop, runtimes=runtimes, canary=shop.canary if canary else lambda _: ())
         held = {record.id for record in queries.records(node.store.db)}
         started, busy = time.monotonic(), busy_core_seconds()
-        steps.check_queue(node, timed, order, only=None)
+        checking.check_queue(node, timed, order, only=None)
         seconds, busy_s = time.monotonic() - started, busy_core_seconds() - busy
         records = [record for record in queries.records(node.store.db) if record.id not in held]
     return Ours(records=records, seconds=seconds, busy_s=busy_s, watch=watch)
@@ -242,7 +244,7 @@ def six(data: Path) -> tuple[float, float]:
 
 def images_here() -> dict[str, str]:
     """Give the images of the bench's environments; raise docker's error for one that is missing."""
-    matrix = settings.load_matrix(settings.resource("matrices/default.toml"))
+    matrix = settings.load_matrix(resource("matrices/default.toml"))
     images = {e.id: e.image for e in matrix.select(ENVIRONMENTS)}
     client = docker.from_env()
     for image in images.values():

@@ -20,12 +20,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from ppp.config import resource as shipped
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
 from ppp.model.record import Result
 from ppp.publish.build import build
+from ppp.resources import resource as shipped
 
 PAGES_PER_S = 2_000
 SHARE = 0.03

@@ -16,8 +16,8 @@ from hostile_words import OWNED, WORDS, acting, hostile_ledger
 from ppp.ledger.store import Store
 from ppp.publish import text
 from ppp.publish.build import build
-from ppp.publish.snapshot import Share, extract
-from ppp.publish.sqlpage import WINDOW
+from ppp.publish.site.sql import WINDOW
+from ppp.publish.snapshots.database import Share, extract
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page

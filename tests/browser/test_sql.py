@@ -15,13 +15,13 @@ from urllib.parse import parse_qs
 import pytest
 from browsing import served
 
-from ppp.config import resource
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Record
-from ppp.publish.asked import saved_queries
 from ppp.publish.build import build
-from ppp.publish.snapshot import Share, extract
-from ppp.publish.sqlpage import WINDOW, sql_files
+from ppp.publish.datasette.definition import saved_queries
+from ppp.publish.site.sql import WINDOW, sql_files
+from ppp.publish.snapshots.database import Share, extract
+from ppp.resources import resource
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Dialog, Page

@@ -14,7 +14,7 @@ import pytest
 from places import PinnedPip, host_environ
 from runtimes import WRITABLE
 
-from ppp.check.host import interpreters
+from ppp.check.sandbox.host import interpreters
 
 pytestmark = [pytest.mark.online, pytest.mark.sandbox, pytest.mark.nginx]
 
@@ -32,7 +32,7 @@ import encodings.idna, stringprep, multiprocessing, concurrent.futures.thread
 import places
 from places import PinnedPip
 from ppp.check import bubblewrap
-from ppp.check.inside import kit, program
+from ppp.check.sandbox.inside import kit, program
 from ppp.check.runtime import SandboxLostError
 from ppp.model.matrix import Environment, Platform
 environment = Environment(id="host", python=version, platform=Platform.HOST)

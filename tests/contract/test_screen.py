@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from ppp.check import bubblewrap, seccomp
+from ppp.check.sandbox import bubblewrap, seccomp
 
 #: Makes calls as `[[name, number, argument, …], …]` and prints for each the error's number, 0 for none.
 CALLS: Final = """

@@ -9,9 +9,9 @@ import pytest
 from places import PinnedPip, host_environ, host_environment, tiny_matrix
 from runtimes import NOWHERE, Kind, python, standing
 
-from ppp.check.docker import DockerRuntime, engine
-from ppp.check.host import HostRuntime
 from ppp.check.runtime import EnvironmentUnavailableError, SandboxLostError, pip_environment
+from ppp.check.sandbox.docker import DockerRuntime, engine
+from ppp.check.sandbox.host import HostRuntime
 from ppp.model.matrix import Environment, Platform
 
 

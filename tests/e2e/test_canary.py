@@ -12,17 +12,18 @@ import pytest
 from places import ALPINE, SLIM, PinnedPip, host_environ, host_environment, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from ppp.check import bubblewrap
-from ppp.check.canary import Canary, Fault, FaultKind, write_overlay
+from ppp.check.canary.canary import Canary, Fault, FaultKind, write_overlay
 from ppp.check.cell import Checker
-from ppp.check.docker import DockerRuntime, engine
-from ppp.check.gateway import Gateway, gateway
-from ppp.check.host import HostRuntime, Shutting
-from ppp.check.index import SimpleIndex
+from ppp.check.gateway.gateway import Gateway, gateway
+from ppp.check.index.client import SimpleIndex
 from ppp.check.runtime import Runtime
-from ppp.config import load_matrix, resource
+from ppp.check.sandbox import bubblewrap
+from ppp.check.sandbox.docker import DockerRuntime, engine
+from ppp.check.sandbox.host import HostRuntime, Shutting
+from ppp.config import load_matrix
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
+from ppp.resources import resource
 
 pytestmark = pytest.mark.online
 

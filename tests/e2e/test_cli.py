@@ -14,8 +14,9 @@ from places import PinnedPip
 from program import Program, new_program
 from projects import all_projects
 
-from ppp import cli
-from ppp.config import resource, schema_mistakes
+from ppp.cli import main
+from ppp.resources import resource
+from ppp.schemas import schema_mistakes
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 SESSION = re.compile(r'scripts/nox -s (ppp|run|watch|publish|serve|"check\(([\w-]+)\)")(?: -- (.*)|$)')
@@ -30,7 +31,7 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
         yield from commands(child, (*path, name))
 
 
-COMMANDS: Mapping[tuple[str, ...], click.Command] = dict(commands(cli.cli))
+COMMANDS: Mapping[tuple[str, ...], click.Command] = dict(commands(main.cli))
 
 
 def told_lines() -> list[str]:
@@ -64,7 +65,7 @@ def test_what_readme_tells_is_in_help(line: str) -> None:
     command = COMMANDS[path]
     assert path or words[0].startswith("-"), f"{line!r} is no command"
     # As the whole program makes it: click keeps the help option of the first context that asks for it.
-    with click.Context(command, info_name="ppp", **cli.cli.context_settings) as context:
+    with click.Context(command, info_name="ppp", **main.cli.context_settings) as context:
         known = {word for parameter in command.get_params(context) for word in parameter.opts}
         shown = command.get_help(context)
     for option in [word.partition("=")[0] for word in words if word.startswith("-")]:

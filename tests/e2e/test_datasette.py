@@ -15,8 +15,8 @@ import requests
 
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Outcome, Record
-from ppp.publish.asked import saved_queries
-from ppp.publish.datasette import ServeCommand, prepare
+from ppp.publish.datasette.definition import saved_queries
+from ppp.publish.datasette.serve import ServeCommand, prepare
 
 DAY = 1_714_003_200
 START_S = 30.0

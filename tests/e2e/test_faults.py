@@ -19,13 +19,13 @@ from local_index import LocalIndex
 from places import SLIM, PinnedPip, host_environ, host_environment, tiny_matrix
 from projects import Project, importing
 
-from ppp.check import bubblewrap
 from ppp.check.cell import Checker, Observation
-from ppp.check.docker import DEFAULT_ENGINE, LABEL, DockerRuntime, engine
-from ppp.check.gateway import Gateway, gateway
-from ppp.check.host import HostRuntime, Shutting
-from ppp.check.index import SimpleIndex
+from ppp.check.gateway.gateway import Gateway, gateway
+from ppp.check.index.client import SimpleIndex
 from ppp.check.runtime import Completed, Prepared, Runtime, Sandbox
+from ppp.check.sandbox import bubblewrap
+from ppp.check.sandbox.docker import DEFAULT_ENGINE, LABEL, DockerRuntime, engine
+from ppp.check.sandbox.host import HostRuntime, Shutting
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Blame, Phase, Result
 from ppp.model.release import Release

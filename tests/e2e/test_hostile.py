@@ -25,17 +25,17 @@ from local_index import LocalIndex
 from places import ALPINE, SLIM, PinnedPip, bridge_gateway, host_environ, host_environment, tiny_matrix
 from projects import Project
 
-from ppp.check import bubblewrap
 from ppp.check.cell import LOG_TAIL, Checker, Observation
-from ppp.check.docker import LABEL, DockerRuntime, engine
-from ppp.check.gateway import gateway
-from ppp.check.host import HostRuntime, Shutting
-from ppp.check.index import SimpleIndex
+from ppp.check.gateway.gateway import gateway
+from ppp.check.index.client import SimpleIndex
 from ppp.check.runtime import Prepared, Runtime
-from ppp.config import schema_mistakes
+from ppp.check.sandbox import bubblewrap
+from ppp.check.sandbox.docker import LABEL, DockerRuntime, engine
+from ppp.check.sandbox.host import HostRuntime, Shutting
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Network, Result
 from ppp.model.release import Release
+from ppp.schemas import schema_mistakes
 
 PR_SET_CHILD_SUBREAPER: Final = 36
 CANARY_VARIABLE: Final = "PPP_HOSTILE_CANARY"

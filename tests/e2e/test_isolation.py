@@ -12,13 +12,13 @@ from local_index import LocalIndex
 from places import ALPINE, SLIM, PinnedPip, bridge_gateway, host_environ, host_environment, tiny_matrix
 from projects import Project
 
-from ppp.check import bubblewrap
 from ppp.check.cell import Checker, Observation
-from ppp.check.docker import DockerRuntime, engine
-from ppp.check.gateway import gateway
-from ppp.check.host import HostRuntime, Shutting
-from ppp.check.index import SimpleIndex
+from ppp.check.gateway.gateway import gateway
+from ppp.check.index.client import SimpleIndex
 from ppp.check.runtime import Runtime
+from ppp.check.sandbox import bubblewrap
+from ppp.check.sandbox.docker import DockerRuntime, engine
+from ppp.check.sandbox.host import HostRuntime, Shutting
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Network, Result
 from ppp.model.release import Release

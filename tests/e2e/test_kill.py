@@ -16,7 +16,7 @@ from places import SLIM, PinnedPip, bridge_gateway, host_environment, matrix_tom
 from program import Program, new_program, until
 from projects import importing
 
-from ppp.check.docker import LABEL, engine
+from ppp.check.sandbox.docker import LABEL, engine
 from ppp.model.errors import LedgerDamagedError
 from ppp.model.record import sha256_hex
 

@@ -8,7 +8,7 @@ from places import PinnedPip, host_environ, host_environment
 from program import Program
 from projects import importing
 
-from ppp.check.host import interpreters
+from ppp.check.sandbox.host import interpreters
 
 pytestmark = pytest.mark.online
 

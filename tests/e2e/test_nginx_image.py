@@ -19,9 +19,9 @@ from local_index import LocalIndex
 from places import SLIM, bridge_gateway
 from projects import importing
 
-from ppp.check.docker import engine
-from ppp.check.gateway import GatewayError, gateway
-from ppp.check.nginx import LABEL, PLACES, Image
+from ppp.check.gateway.gateway import GatewayError, gateway
+from ppp.check.gateway.nginx import LABEL, PLACES, Image
+from ppp.check.sandbox.docker import engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.nginx]
 
@@ -29,9 +29,9 @@ PROJECT = importing("quiet", "")
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from ppp.check.docker import engine
-from ppp.check.gateway import gateway
-from ppp.check.nginx import Image
+from ppp.check.sandbox.docker import engine
+from ppp.check.gateway.gateway import gateway
+from ppp.check.gateway.nginx import Image
 image = Image(name=sys.argv[2], engine=engine, note=print)
 with gateway("http://127.0.0.1:9/simple/", [], cache=Path(sys.argv[1]), environ={}, places="", image=image) as running:
     print(running.socket.parent, flush=True)

@@ -13,15 +13,16 @@ from typing import Final
 import pytest
 
 from ppp import config as settings
-from ppp.check import pool
 from ppp.check.causes import rules
 from ppp.check.cell import Observation
 from ppp.console import LineReporter
-from ppp.context import Context
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Phase, Record, Result
 from ppp.model.release import Release
-from ppp.workshop import Workshop, open_index, workshop
+from ppp.resources import resource
+from ppp.runner import pool
+from ppp.runner.context import Context
+from ppp.runner.environments import Workshop, open_index, workshop
 
 ENOUGH: Final = 0.95
 JOBS: Final = 3
@@ -82,7 +83,7 @@ LABELLED: Final = _labelled()
 @pytest.fixture(scope="module", name="observed")
 def _observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Cell, Observation]]:
     config = settings.load(os.environ, data=tmp_path_factory.mktemp("labelled"))
-    matrix = settings.load_matrix(settings.resource("matrices/default.toml"))
+    matrix = settings.load_matrix(resource("matrices/default.toml"))
     with Path(os.devnull).open("w") as quiet:
         context = Context(config=config, reporter=LineReporter(quiet), environ=os.environ, stop=threading.Event())
         environments = matrix.select({labelled.cell.environment for labelled in LABELLED})

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 
-from ppp.check.choose import IndexFile, NotClaimed, choose
+from ppp.check.index.choose import IndexFile, NotClaimed, choose
 from ppp.check.runtime import Prepared
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Network

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from stores import in_memory
 from tallied import counts
 
-from ppp.config import DEFAULT_BASE_URL, schema_mistakes
+from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
 from ppp.ledger.digests import days
 from ppp.model.record import Record, Result, current
-from ppp.publish.current import current_bytes, current_document
-from ppp.publish.feeds import newest_items, overall_feed
-from ppp.publish.rss import rss
+from ppp.publish.api.current import current_bytes, current_document
+from ppp.publish.feeds.entries import newest_items, overall_feed
+from ppp.publish.feeds.rss import rss
+from ppp.schemas import schema_mistakes
 
 DAY = 1_714_003_200
 

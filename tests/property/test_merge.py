@@ -16,7 +16,7 @@ from ppp.mesh.batch import Batch, verify
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, current, sha256_hex
-from ppp.publish.current import current_bytes, current_document
+from ppp.publish.api.current import current_bytes, current_document
 
 KEYS = {key.id: key for key in (NodeKey.from_seed(bytes([n]) * 32) for n in (1, 2, 3))}
 NOW = 1_714_089_600

@@ -20,9 +20,9 @@ from pip._internal.models.selection_prefs import SelectionPreferences
 from pip._internal.models.target_python import TargetPython
 from pypi_simple import ACCEPT_HTML_ONLY, PYPI_SIMPLE_ENDPOINT, ProjectPage
 
-from ppp.check.choose import IndexFile, choose, file_version
-from ppp.check.desk import parse
-from ppp.check.pages import Form, PageFile, cut, write
+from ppp.check.gateway.page_server import parse
+from ppp.check.gateway.pages import Form, PageFile, cut, write
+from ppp.check.index.choose import IndexFile, choose, file_version
 from ppp.check.runtime import Prepared
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Network
@@ -117,7 +117,7 @@ def found(
 
 
 def index_files(page: bytes, form: Form) -> list[IndexFile]:
-    """Read a page as `ppp.check.index` does."""
+    """Read a page as `ppp.check.index.client` does."""
     read = (
         ProjectPage.from_html("lib", page, URL)
         if form is Form.HTML

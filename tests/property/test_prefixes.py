@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.publish.cards import Card, brought_by, together
-from ppp.publish.memory import Memory
-from ppp.publish.prefixes import Node, cut
-from ppp.publish.shelves import Shelves
+from ppp.publish.cache.build_cache import BuildCache
+from ppp.publish.listings.entries import Card, brought_by, together
+from ppp.publish.listings.prefix_pages import Node, cut
+from ppp.publish.listings.store import Shelves
 
 names = st.lists(st.text("ab-", min_size=1, max_size=6), unique=True, max_size=60).map(sorted)
 limits = st.integers(1, 8)
@@ -23,7 +23,7 @@ comings = st.lists(
 @contextmanager
 def shelved(held: list[str]) -> Iterator[Shelves]:
     """Shelves of a memory with a card for each name, none of which was cut before."""
-    with Memory.open(None) as memory:
+    with BuildCache.open(None) as memory:
         memory.shelves.forget()
         bring(memory.shelves, [(name, 1) for name in held])
         yield memory.shelves

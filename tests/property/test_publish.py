@@ -19,13 +19,13 @@ from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, Result
 from ppp.publish.build import build
-from ppp.publish.causes import newest_told
-from ppp.publish.directory import PACKAGES
-from ppp.publish.holding import held
-from ppp.publish.memory import Memory
-from ppp.publish.part import part_of
-from ppp.publish.parts import brought_of
-from ppp.publish.tally import cause_cells_of, cause_packages_of, counts_of, top_causes_of
+from ppp.publish.builder.contribution import brought_of
+from ppp.publish.cache.build_cache import BuildCache
+from ppp.publish.packages.read import held
+from ppp.publish.packages.summary import part_of
+from ppp.publish.packages.totals import cause_cells_of, cause_packages_of, counts_of, top_causes_of
+from ppp.publish.site.causes import newest_told
+from ppp.publish.site.directory import PACKAGES
 
 DAY = 1_714_003_200
 KEY = NodeKey.from_seed(b"\7" * 32)
@@ -97,7 +97,7 @@ def test_sums_are_what_the_ledger_counts(
     more: list[dict[str, Any]],
     record: Callable[..., Record],
 ) -> None:
-    with in_memory() as store, Memory.open(None) as memory:
+    with in_memory() as store, BuildCache.open(None) as memory:
         for records in (made, more):
             for fields in records:
                 store.add_record(record(**fields))

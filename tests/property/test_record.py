@@ -5,7 +5,6 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.config import schema_mistakes
 from ppp.model.record import (
     PHASES,
     Blame,
@@ -20,6 +19,7 @@ from ppp.model.record import (
     sha256_hex,
 )
 from ppp.model.release import Release
+from ppp.schemas import schema_mistakes
 
 #: The greatest integer that RFC 8785 writes exactly.
 MAX_INTEGER = 2**53 - 1

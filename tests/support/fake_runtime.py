@@ -21,7 +21,7 @@ TMP: Final = "/tmp"  # noqa: S108 - a name in a log
 Files: TypeAlias = MutableMapping[str, bytes]
 
 #: What collects an output in a real sandbox. It is plain code for any Python, without types.
-hearing: Final[Any] = import_module("ppp.check.inside.hearing")
+hearing: Final[Any] = import_module("ppp.check.sandbox.inside.hearing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from typing import Final
 
 from projects import PACKAGES, Project
 
-from ppp.check.building import BUILT_AT, ZIPPED_AT
+from ppp.check.canary.distributions import BUILT_AT, ZIPPED_AT
 
 HOSTILE: Final = PACKAGES / "hostile"
 #: By what a package would show that it reached a listener.

@@ -11,10 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from ppp.check.host import interpreters
-from ppp.config import load_matrix, resource
+from ppp.check.sandbox.host import interpreters
+from ppp.config import load_matrix
 from ppp.model.matrix import Environment, Limits, Matrix, Platform
 from ppp.model.record import Phase
+from ppp.resources import resource
 
 LIMITS: Final = Limits(memory_mb=256, cpus=2.0, processes=64, open_files=256, disk_mb=64, file_mb=16, log_kb=64)
 TIMEOUTS_S: Final = {Phase.DOWNLOAD: 10, Phase.NODEPS: 60, Phase.FULL: 60, Phase.IMPORT: 5}

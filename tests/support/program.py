@@ -16,7 +16,7 @@ import pytest
 from local_index import LocalIndex
 from places import host_environ, host_environment, matrix_toml, tiny_matrix
 
-from ppp.cli import main
+from ppp.cli.main import main
 from ppp.ledger.schema import read_ledger
 
 LIMIT_S: Final = 60

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from ppp.check.building import Distribution
+from ppp.check.canary.distributions import Distribution
 from ppp.model.matrix import Environment
 
 PACKAGES: Final = Path(__file__).parents[1] / "packages"

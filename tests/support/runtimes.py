@@ -17,11 +17,11 @@ from local_index import LocalIndex
 from places import ALPINE, SLIM, PinnedPip, host_environ, host_environment, tiny_matrix
 from projects import importing
 
-from ppp.check import bubblewrap
-from ppp.check.docker import LABEL, DockerRuntime, engine
-from ppp.check.gateway import Gateway, gateway
-from ppp.check.host import HostRuntime, Shutting
+from ppp.check.gateway.gateway import Gateway, gateway
 from ppp.check.runtime import Completed, Prepared, Runtime, Sandbox
+from ppp.check.sandbox import bubblewrap
+from ppp.check.sandbox.docker import LABEL, DockerRuntime, engine
+from ppp.check.sandbox.host import HostRuntime, Shutting
 from ppp.model.matrix import Environment, Matrix
 
 #: More than the tail is kept, so that there is a head as well.

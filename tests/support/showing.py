@@ -11,7 +11,7 @@ from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, DistributionFile, Installed, Network, Outcome, Phase, Record, sha256_hex
 from ppp.publish.build import build
-from ppp.publish.snapshots import Policy, take
+from ppp.publish.snapshots.take import Policy, take
 
 Made = tuple[Record, str | None]
 Maker = Callable[..., Record]

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from ppp.ledger.store import Store
 from ppp.model.record import Record
-from ppp.publish.snapshot import describe, file_sha256
-from ppp.publish.snapshots import FOLDER, Policy, Taken, described_as, description, take
+from ppp.publish.snapshots.database import describe, file_sha256
+from ppp.publish.snapshots.take import FOLDER, Policy, Taken, described_as, description, take
 
 DAY_S = 86_400
 MARCH = 1_709_251_200  # 2024-03-01T00:00:00Z

@@ -7,9 +7,11 @@ import pytest
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 import ppp
-from ppp.config import Config, load, load_matrix, resource, schema_mistakes
+from ppp.config import Config, load, load_matrix
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.record import Network
+from ppp.resources import resource
+from ppp.schemas import schema_mistakes
 
 GOOD = resource("matrices/default.toml").read_text("utf-8")
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from places import LIMITS, SLIM, TIMEOUTS_S, tiny_matrix
 
 from ppp.check.cell import CUT, LOG_TAIL, NOTHING_TO_ADD, Checker, Observation, needs_more
-from ppp.check.choose import IndexFile
-from ppp.check.index import DownloadError, DownloadTimeoutError
-from ppp.config import schema_mistakes
+from ppp.check.index.choose import IndexFile
+from ppp.check.index.client import DownloadError, DownloadTimeoutError
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Network, Outcome, Phase, Record, Result, sha256_hex
 from ppp.model.release import Release
+from ppp.schemas import schema_mistakes
 
 NODE: Final = "ab" * 32
 NOW: Final = 1_714_003_200
@@ -39,7 +39,7 @@ STEPS: Final = ("download", "nodeps", "full", "import")
 
 @dataclass(kw_only=True)
 class FakeIndex:
-    """See `ppp.check.index.Index`: a page, and a file or the error that fetching it raises."""
+    """See `ppp.check.index.client.Index`: a page, and a file or the error that fetching it raises."""
 
     folder: Path
     page: tuple[IndexFile, ...] | Exception = (WHEEL,)

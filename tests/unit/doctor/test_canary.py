@@ -5,13 +5,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from ppp.check.runtime import Prepared
-from ppp.config import load_matrix, resource
+from ppp.config import load_matrix
 from ppp.doctor.canary import Shop, sing
 from ppp.doctor.diagnosis import State
 from ppp.model.errors import NoEnvironmentError
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
-from ppp.workshop import Canary, nothing_wrong
+from ppp.resources import resource
+from ppp.runner.environments import Canary, nothing_wrong
 
 ENVIRONMENTS = load_matrix(resource("matrices/default.toml")).select(["py39-slim", "py311-slim", "py312-alpine"])
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fake_machine import BUBBLEWRAP, ENGINE, GIB, LEDGER, NOW, PAGE, ROOM, TEMPORARY, FakeMachine
 
-from ppp.config import load, load_matrix, resource
+from ppp.config import load, load_matrix
 from ppp.doctor.diagnosis import Diagnosis, State, broken
 from ppp.doctor.examine import Check, Once, Patient, examine, side_by_side
 from ppp.doctor.machine import (
@@ -23,6 +23,7 @@ from ppp.doctor.machine import (
     Resolved,
     Yggdrasil,
 )
+from ppp.resources import resource
 
 SETTINGS = {"PPP_CONTACT": "operator@node.example", "PPP_JOBS": "2", "PPP_INDEX_URL": "https://index.example/simple/"}
 MODEL = Path("/models/small.gguf")

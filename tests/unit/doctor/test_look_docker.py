@@ -9,7 +9,7 @@ import pytest
 from local_index import LocalIndex, reply
 from places import SLIM
 
-from ppp.check.docker import engine as client_of
+from ppp.check.sandbox.docker import engine as client_of
 from ppp.doctor import look_docker
 from ppp.doctor.machine import Held, Reach
 from ppp.model.matrix import Environment, Platform

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 from nacl.signing import SigningKey
 
-from ppp.config import schema_mistakes
 from ppp.ledger.batches import (
     MAX_BATCH_RECORDS,
     SEALED_BYTES,
@@ -24,6 +23,7 @@ from ppp.ledger.batches import (
 from ppp.ledger.store import Store
 from ppp.model.errors import LedgerDamagedError
 from ppp.model.record import Record, canonical, sha256_hex
+from ppp.schemas import schema_mistakes
 
 MakeRecord = Callable[..., Record]
 

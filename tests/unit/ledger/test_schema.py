@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from ppp.ledger import queries
-from ppp.ledger.schema import MATRIX_VIEW_ENVIRONMENTS, open_ledger, read_ledger, sqlite_errors
+from ppp.ledger.schema import MATRIX_VIEW_ENVIRONMENTS, open_ledger, read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, LedgerBusyError, LedgerDamagedError, LedgerTooNewError, PPPError
 from ppp.model.record import Outcome, Phase, Record, canonical, current, outcomes_of
+from ppp.storage_errors import sqlite_errors
 
 Builder = Callable[..., Record]
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from ppp.config import schema_mistakes
 from ppp.ledger import queries, staging
 from ppp.ledger.schema import RETRY_DELAYS_S
 from ppp.ledger.staging import Look, Second, Staged
 from ppp.ledger.store import Queued, Reach, Store
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Outcome, Phase, Record, Result, sha256_hex, spoilt
+from ppp.schemas import schema_mistakes
 
 Builder = Callable[..., Record]
 SLIM, ALPINE = "py312-slim", "py312-alpine"

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from ppp.config import schema_mistakes
 from ppp.ledger.statements import newest_statement, statement_files
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
@@ -24,6 +23,7 @@ from ppp.mesh.statement import (
 )
 from ppp.model.errors import RefusedError
 from ppp.model.record import canonical, sha256_hex
+from ppp.schemas import schema_mistakes
 
 NOW = 1_714_089_600
 KEY = NodeKey.from_seed(b"k" * 32)

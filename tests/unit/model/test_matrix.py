@@ -2,11 +2,12 @@
 
 import pytest
 
-from ppp.config import load_matrix, resource
+from ppp.config import load_matrix
 from ppp.model.errors import UnknownEnvironmentError
 from ppp.model.matrix import Cell, Matrix, Platform
 from ppp.model.record import Phase
 from ppp.model.release import Release
+from ppp.resources import resource
 
 
 @pytest.fixture(scope="module")

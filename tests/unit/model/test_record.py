@@ -5,7 +5,6 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from ppp.config import schema_mistakes
 from ppp.model.record import (
     Blame,
     DistributionFile,
@@ -19,6 +18,7 @@ from ppp.model.record import (
     sha256_hex,
 )
 from ppp.model.release import BadReleaseError
+from ppp.schemas import schema_mistakes
 
 RECORD_SCHEMA = "site/schemas/record.schema.json"
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from ppp.config import schema_mistakes
 from ppp.ledger.published import environments, packages
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
 from ppp.publish.build import build
-from ppp.publish.files import Folder
-from ppp.publish.memory import Kind
-from ppp.publish.workers import Bench, Job, Owner, Share, writers
+from ppp.publish.builder.workers import Bench, Job, Owner, Share, writers
+from ppp.publish.cache.build_cache import Kind
+from ppp.publish.folder import Folder
+from ppp.schemas import schema_mistakes
 
 
 def tree(root: Path) -> dict[str, bytes]:

@@ -14,7 +14,6 @@ import feedparser
 import pytest
 from hostile_words import GREAT, SURROGATES, WORDS, acting, hostile_ledger
 
-from ppp.config import schema_mistakes
 from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch, verify
 from ppp.mesh.files import read_files
@@ -24,9 +23,10 @@ from ppp.mesh.peer import parse_url
 from ppp.model.errors import PeerError, RefusedError
 from ppp.model.record import Installed, Record, canonical, sha256_hex
 from ppp.publish import text
-from ppp.publish.api import FILES
+from ppp.publish.api.package import FILES
 from ppp.publish.build import build
-from ppp.publish.kinds import FindingKind
+from ppp.publish.packages.finding_kinds import FindingKind
+from ppp.schemas import schema_mistakes
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from ppp.ledger.batches import seal
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, sha256_hex
-from ppp.publish.snapshots import FOLDER
+from ppp.publish.snapshots.take import FOLDER
 from ppp.verify.examine import Asked, examine
 from ppp.verify.found import Found
 

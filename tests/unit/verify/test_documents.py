@@ -16,7 +16,7 @@ from ppp.mesh.node import NodeKey
 from ppp.mesh.statement import issue
 from ppp.model.record import Record, sha256_hex
 from ppp.publish.build import build
-from ppp.publish.files import put_beside
+from ppp.publish.folder import put_beside
 from ppp.verify.examine import Asked, examine
 from ppp.verify.found import Found
 

@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.config import load_matrix, resource
+from ppp.config import load_matrix
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.release import Release
+from ppp.resources import resource
 from ppp.watch.queue import UNSANDBOXED, Plan, Skip, Source, plan
 
 SIX = Release(package="six", version="1.17.0")

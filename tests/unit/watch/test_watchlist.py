@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.config import resource
 from ppp.model.errors import RequirementsError
 from ppp.model.release import Wanted
+from ppp.resources import resource
 from ppp.watch.watchlist import MAX_BYTES, Listed, parse, read
 
 

@@ -1,0 +1,1 @@
+"""Packages of ours that show whether an environment works."""

@@ -1,0 +1,153 @@
+"""The canary's files, built from the sources beside this module, and the songs that they must give.
+
+The same sources give the same bytes everywhere: the compiled modules are in the tree (scripts/canary-voice makes them).
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from packaging.requirements import Requirement
+
+from ppp.check.canary.distributions import Distribution
+from ppp.check.index.choose import IndexFile
+from ppp.check.runtime import Prepared
+from ppp.model.matrix import Platform
+from ppp.model.record import Blame, Phase, Result, sha256_hex
+from ppp.model.release import Release
+
+#: What the compiled module's wheels claim, by C library: any that the matrix's Pythons run on.
+CLAIMS: Final = {"glibc": "manylinux_2_17", "musl": "musllinux_1_1"}
+ARCHES: Final = ("x86_64", "aarch64")
+#: The compiled module's stand-in where there is none for the processor.
+PURE_VOICE: Final = b'def sing(song):\n    return "{} notes in pure".format(len(song.encode()))\n'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A file of ours, as our index lists it."""
+
+    package: str
+    version: str
+    listed: IndexFile
+    content: bytes
+    depended_on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Song:
+    """A row of `[[song]]`: a release, and what of it must be seen in a healthy environment."""
+
+    release: Release
+    result: Result
+    phase: Phase | None
+    cause: str | None
+    blame: Blame | None
+    imports: tuple[str, ...]
+    installed: tuple[Requirement, ...]
+    says: str | None
+    arches: frozenset[str] | None
+
+    def is_sung_in(self, prepared: Prepared) -> bool:
+        """Say whether it has files for an environment's processor."""
+        return self.arches is None or prepared.arch in self.arches
+
+    def installed_in(self, prepared: Prepared) -> list[str]:
+        """Give the names of what must be installed in an environment."""
+        facts = {"python_version": prepared.environment.python}
+        return [r.name for r in self.installed if r.marker is None or r.marker.evaluate(facts)]
+
+    def words_in(self, prepared: Prepared) -> str | None:
+        """Give what its command must print in an environment; None where it has no command."""
+        return None if self.says is None else self.says.format(libc=_voice_in(prepared))
+
+    def filename_in(self, prepared: Prepared) -> str | None:
+        """Give the file that an environment must take, where it has a choice."""
+        if self.says is None:
+            return None
+        stem = f"{self.release.package.replace('-', '_')}-{self.release.version}"
+        return f"{stem}-{_tag(_voice_in(prepared), prepared.arch)}.whl"
+
+
+def _voice_in(prepared: Prepared) -> str:
+    if prepared.arch not in ARCHES:
+        return "pure"
+    match prepared.environment.platform:
+        case Platform.SLIM:
+            return "glibc"
+        case Platform.ALPINE:
+            return "musl"
+        case Platform.HOST:
+            return "musl" if any("-musllinux_" in tag for tag in prepared.tags) else "glibc"
+
+
+def _tag(voice: str, arch: str) -> str:
+    return "py3-none-any" if voice == "pure" else f"cp39-abi3-{CLAIMS[voice]}_{arch}"
+
+
+@cache
+def _data() -> Mapping[str, Any]:
+    return tomllib.loads(files(__package__).joinpath("canaries.toml").read_text("utf-8"))
+
+
+@cache
+def songs() -> tuple[Song, ...]:
+    """Give the songs in the order in which they are sung."""
+    return tuple(
+        Song(
+            release=Release.parse(row["package"], row["version"]),
+            result=Result(row["result"]),
+            phase=Phase(row["phase"]) if "phase" in row else None,
+            cause=row.get("cause"),
+            blame=Blame(row["blame"]) if "blame" in row else None,
+            imports=tuple(row.get("imports", ())),
+            installed=tuple(map(Requirement, row.get("installed", ()))),
+            says=row.get("says"),
+            arches=frozenset(row["arches"]) if "arches" in row else None,
+        )
+        for row in _data()["song"]
+    )
+
+
+@cache
+def offers() -> tuple[Offer, ...]:
+    """Give the files of ours."""
+    return tuple(offer for row in _data()["distribution"] for offer in _offers_of(row))
+
+
+def _offers_of(row: Mapping[str, Any]) -> Iterator[Offer]:
+    extra = {"voiced", "depended_on", "announced_sha256", "files", "backend"}
+    given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items() if key not in extra}
+    plain = Distribution(
+        **given,
+        backend=row.get("backend", "").encode(),
+        files={path: text.lstrip("\n").encode() for path, text in row.get("files", {}).items()},
+    )
+    for distribution in _voiced(plain) if row.get("voiced") else [plain]:
+        content = distribution.build()
+        yield Offer(
+            package=distribution.name,
+            version=distribution.version,
+            listed=IndexFile(
+                filename=distribution.filename,
+                url=f"canary:{distribution.filename}",
+                sha256=row.get("announced_sha256", sha256_hex(content)),
+                requires_python=distribution.requires_python,
+                yanked=False,
+            ),
+            content=content,
+            depended_on=row.get("depended_on", False),
+        )
+
+
+def _voiced(plain: Distribution) -> Iterator[Distribution]:
+    package = plain.name.replace("-", "_")
+    yield replace(plain, files={**plain.files, f"{package}/_voice.py": PURE_VOICE})
+    for libc in CLAIMS:
+        for arch in ARCHES:
+            voice = files(__package__).joinpath("voices", f"{libc}-{arch}.so").read_bytes()
+            added = {**plain.files, f"{package}/_voice.abi3.so": voice}
+            yield replace(plain, tag=_tag(libc, arch), purelib=False, files=added)

@@ -1,0 +1,1 @@
+"""What cells reach of the network: a gateway to the index."""

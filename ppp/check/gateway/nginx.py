@@ -1,0 +1,256 @@
+"""nginx for the gateway: its configuration, and how it is run; this machine's own, or one from an image.
+
+Either way it ends with the run that started it, however that ends, and listens on nothing but a socket in a folder.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+import docker
+import requests
+from docker.errors import DockerException, ImageNotFound
+from docker.models.containers import Container
+
+from ppp.check.gateway.pages import origin_name
+from ppp.model.record import sha256_hex
+
+START_TIMEOUT_S: Final = 20
+#: From Linux's <sys/prctl.h>.
+PR_SET_PDEATHSIG: Final = 1
+#: Where distributions keep nginx, beside PATH.
+PLACES: Final = "/usr/sbin:/usr/local/sbin"
+CA_FILES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+#: Names a gateway's container by its cache; a cell's container has a label of its own.
+LABEL: Final = "ppp.gateway"
+
+_FILES: Final = Template("""\
+    location /-/$name/ {
+      proxy_pass $origin/;
+      proxy_cache_key "$origin$$uri$$is_args$$args";
+      proxy_cache_valid 200 365d;
+    }
+""")
+
+#: Becomes nginx, and is ended by the kernel with the thread that started it: a killed run leaves none behind.
+_LAUNCH: Final = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+#: The same in a container: its standard input is ours, and ends with us.
+_LAUNCH_INSIDE: Final = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 1) & exec nginx "$@" 3<&- </dev/null'
+
+
+class GatewayError(Exception):
+    """A gateway that cannot be had here; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What an nginx is to serve, and where: `run` is a folder of its own, sizes and times are nginx's."""
+
+    run: Path
+    cache: Path
+    origins: tuple[str, ...]
+    user_agent: str
+    max_cache: str
+    page_life: str
+
+    @property
+    def socket(self) -> Path:
+        """What it listens on."""
+        return self.run / "socket"
+
+    @property
+    def log(self) -> Path:
+        """Where it says what went wrong."""
+        return self.run / "error.log"
+
+    @property
+    def arguments(self) -> list[str]:
+        """What its command line holds."""
+        return ["-c", str(self.run / "nginx.conf"), "-p", str(self.run), "-e", str(self.log)]
+
+    def config(self) -> str:
+        """Give the text of its configuration."""
+        return Template(files("ppp.check.gateway").joinpath("nginx.conf.template").read_text("utf-8")).substitute(
+            # As root it would else become a user that cannot write the cache.
+            user="user root;" if os.geteuid() == 0 else "",
+            run=_quoted(str(self.run)),
+            cache=_quoted(str(self.cache)),
+            max_cache=self.max_cache,
+            page_life=self.page_life,
+            agent=_quoted(self.user_agent),
+            ca=authorities(),
+            files="".join(_FILES.substitute(name=origin_name(origin), origin=origin) for origin in self.origins),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """nginx from an image, for a machine that has none: its name, the engine to run it, who hears that it is pulled."""
+
+    name: str
+    engine: Callable[[], docker.DockerClient | None]
+    note: Callable[[str], None]
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def authorities() -> str:
+    """Give the file of the certificates that this machine trusts."""
+    return next((path for path in CA_FILES if os.access(path, os.R_OK)), CA_FILES[0])
+
+
+def program(environ: Mapping[str, str], places: str = PLACES) -> str | None:
+    """Give the path of this machine's nginx, if it has one."""
+    return shutil.which("nginx", path=f"{environ.get('PATH', '')}:{places}")
+
+
+@contextmanager
+def running(site: Site, own: str | None, image: Image | None) -> Iterator[None]:
+    """Run nginx, this machine's `own` or else from an image; raise `GatewayError` if it does not start."""
+    with ExitStack() as stack:
+        if own:
+            alive = stack.enter_context(_process(site, own))
+        elif image:
+            client = stack.enter_context(_engine(image))
+            alive = stack.enter_context(_container(site, client, image))
+        else:
+            raise GatewayError("no nginx on this machine")
+        _wait(site, alive)
+        yield
+
+
+@contextmanager
+def _process(site: Site, own: str) -> Iterator[Callable[[], bool]]:
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _LAUNCH, own, *site.arguments],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield lambda: process.poll() is None
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def _engine(image: Image) -> Iterator[docker.DockerClient]:
+    client = image.engine()
+    if client is None:
+        raise GatewayError(f"no nginx on this machine, and no Docker engine to run {image.name}")
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def _container(site: Site, client: docker.DockerClient, image: Image) -> Iterator[Callable[[], bool]]:
+    with ExitStack() as stack:
+        try:
+            _remove(_left_behind(client, site))
+            _pull(client, image)
+            container = _create(client, image.name, site)
+            stack.callback(_remove, [container])
+            stream = client.api.attach_socket(str(container.id), params={"stdin": 1, "stream": 1})
+            stack.callback(_close, stream)
+            container.start()
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise GatewayError(f"nginx from {image.name} does not start: {_reason(error)}") from error
+        yield lambda: _is_running(container)
+
+
+def _pull(client: docker.DockerClient, image: Image) -> None:
+    try:
+        client.images.get(image.name)
+    except ImageNotFound:
+        image.note(f"this machine has no nginx: pulling the image {image.name} for the index gateway")
+        repository, _, tag = image.name.rpartition(":")
+        try:
+            client.images.pull(repository or tag, tag=tag if repository else "latest")
+        except (DockerException, requests.RequestException) as error:
+            raise GatewayError(
+                f"no nginx on this machine, and {image.name} cannot be pulled: {_reason(error)}"
+            ) from error
+
+
+def _create(client: docker.DockerClient, image: str, site: Site) -> Container:
+    shown = {str(path): {"bind": str(path), "mode": "rw"} for path in (site.run, site.cache)}
+    trusted = str(Path(authorities()).resolve())
+    return client.containers.create(
+        image,
+        ["-c", _LAUNCH_INSIDE, "sh", *site.arguments],
+        entrypoint="sh",
+        stdin_open=True,
+        auto_remove=True,
+        user=f"{os.getuid()}:{os.getgid()}",
+        cap_drop=["ALL"],
+        # With these it sets its workers' groups, even to what they are.
+        cap_add=["SETGID", "SETUID"],
+        security_opt=["no-new-privileges"],
+        read_only=True,
+        network_mode="bridge",
+        volumes={**shown, trusted: {"bind": authorities(), "mode": "ro"}},
+        labels={LABEL: _label(site)},
+    )
+
+
+def _label(site: Site) -> str:
+    return sha256_hex(str(site.cache).encode())
+
+
+def _left_behind(client: docker.DockerClient, site: Site) -> Iterable[Container]:
+    return client.containers.list(all=True, ignore_removed=True, filters={"label": f"{LABEL}={_label(site)}"})
+
+
+def _remove(containers: Iterable[Container]) -> None:
+    for container in containers:
+        with suppress(DockerException, requests.RequestException):
+            container.remove(force=True)
+
+
+def _is_running(container: Container) -> bool:
+    try:
+        container.reload()
+    except (DockerException, requests.RequestException):
+        return False
+    return bool(container.status == "running")
+
+
+def _close(stream: Any) -> None:  # noqa: ANN401 - docker-py's, of which nothing public is typed
+    # docker-py leaves both ends of this open, and closes neither twice.
+    for end in (getattr(stream, "_response", None), stream):
+        with suppress(OSError, ValueError):
+            if end:
+                end.close()
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "explanation", None) or error).split())[:300]
+
+
+def _wait(site: Site, alive: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not site.socket.exists():
+        if not alive() or time.monotonic() > deadline:
+            told = site.log.read_text("utf-8", "replace").split("\n") if site.log.exists() else []
+            raise GatewayError(f"nginx did not start: {next(filter(None, told), 'it said nothing')}")
+        time.sleep(0.02)
+    site.socket.chmod(0o666)

@@ -1,0 +1,341 @@
+"""What stands behind nginx in the gateway: a small HTTP server of this process that answers for an index's pages.
+
+nginx asks it once for each page in the life of its cache. Whatever goes wrong with the index is a status that is
+neither success nor 404, so that a cell never mistakes it for an answer. Files come from here too, where nginx has no
+way of its own to them.
+"""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from email.message import Message
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+from typing import Any, Final
+from urllib.parse import unquote, urljoin
+
+import requests
+import urllib3
+from pypi_simple import ACCEPT_JSON_PREFERRED, DistributionPackage, ProjectPage, UnsupportedRepoVersionError
+
+from ppp.check.gateway.local_projects import OVERLAY, Overlay
+from ppp.check.gateway.pages import (
+    Form,
+    PageFile,
+    cut,
+    is_distribution,
+    origin_name,
+    origin_of,
+    through_gateway,
+    view_name,
+    write,
+)
+from ppp.check.index.client import CHUNK, TIMEOUT_S
+
+#: What a page may weigh, as HTML or JSON.
+MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
+#: How long a page may take as a whole: less than nginx waits for it.
+PAGE_S: Final = 90
+#: Pages that are read at a time: each is held in memory.
+MAX_AT_ONCE: Final = 8
+#: Where files may lie that pages came to name after the start.
+MAX_ORIGINS: Final = 64
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_PAGE: Final = re.compile("/page/([0-9a-f]{16})/([a-z0-9-]{1,200})/(json|html)")
+_FILE: Final = re.compile("/-/([0-9a-f]{16})(/.*)", re.DOTALL)
+
+
+class PageError(Exception):
+    """A page that the index did not give: `status` is what to say of it."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        """Take a status and a sentence."""
+        super().__init__(detail)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What to say to nginx; an `etag` lets it ask later whether a page has changed."""
+
+    status: HTTPStatus
+    body: bytes = b""
+    content_type: str = "text/plain"
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    files: tuple[PageFile, ...]
+    etag: str | None
+
+
+class Origins:
+    """Where files lie (`https://host`), by name; those that pages name later are kept in a file for the next run.
+
+    That file is an index's own. Of an index with TLS no file is had without.
+    """
+
+    def __init__(self, index_url: str, known: Iterable[str], *, remembered: Path) -> None:
+        """Begin with those that are `known`, and with what was remembered."""
+        self._schemes = ("https",) if index_url.startswith("https:") else ("https", "http")
+        self._remembered = remembered
+        self._lock = threading.Lock()
+        lines = remembered.read_text("utf-8").split() if remembered.exists() else []
+        self._by_name = {origin_name(origin): origin for origin in {*known, *lines} if self.admits(origin)}
+
+    def admits(self, origin: str) -> bool:
+        """Say whether files may be had from there."""
+        return bool(_ORIGIN.fullmatch(origin)) and origin.startswith(tuple(f"{scheme}:" for scheme in self._schemes))
+
+    def learn(self, origin: str) -> None:
+        """Keep an origin that a page names; raise `PageError` for one too many or one that may not be."""
+        with self._lock:
+            if origin_name(origin) in self._by_name:
+                return
+            if not self.admits(origin) or len(self._by_name) >= MAX_ORIGINS:
+                raise PageError(HTTPStatus.BAD_GATEWAY, f"the page names files at {origin[:200]!r}")
+            try:
+                with self._remembered.open("a", encoding="utf-8") as lines:
+                    lines.write(f"{origin}\n")
+            except OSError as error:
+                # A page that is kept, but leads to where the next run does not know, would be worse than none.
+                raise PageError(HTTPStatus.BAD_GATEWAY, f"an origin cannot be remembered: {error.strerror}") from error
+            self._by_name[origin_name(origin)] = origin
+
+    def get(self, name: str) -> str | None:
+        """Give the origin of a name."""
+        return self._by_name.get(name)
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """Answers for the pages of an index in the views that were opened, from several threads at once."""
+
+    index_url: str
+    origins: Origins
+    overlay: Overlay
+    user_agent: str
+    session: requests.Session = field(default_factory=requests.Session)
+    _views: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    _room: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_AT_ONCE))
+
+    def open(self, tags: frozenset[str] | None) -> str:
+        """Offer pages cut down to what environments with these tags may choose (None: whole); give the view's name."""
+        name = view_name(tags, index_url=self.index_url, overlay=self.overlay.name)
+        self._views[name] = tags
+        return name
+
+    def page(self, view: str, project: str, form: Form, etag: str | None) -> Answer:
+        """Give a page, or that it is as it was when it had this `etag`; raise `PageError` where there is none."""
+        if view not in self._views:
+            # No 404: that would be kept, and be what a later run is told of this view.
+            raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, "no such view")
+        files = self.overlay.projects.get(project)
+        if files is None:
+            with self._room:
+                read = self._read(project, _without(form, etag))
+            if read is None:
+                return Answer(status=HTTPStatus.NOT_MODIFIED, etag=etag)
+            files, etag = self._served(read.files), _with(form, read.etag)
+        else:
+            etag = None
+        body = write(project, cut(files, self._views[view]), form)
+        return Answer(status=HTTPStatus.OK, body=body, content_type=form.content_type, etag=etag)
+
+    def _served(self, files: Iterable[PageFile]) -> tuple[PageFile, ...]:
+        served = []
+        for file in files:
+            if is_distribution(file.filename) and (origin := origin_of(file.url)):
+                self.origins.learn(origin)
+                served.append(replace(file, url=through_gateway(file.url)))
+        return tuple(served)
+
+    def _read(self, project: str, etag: str | None) -> _Read | None:
+        asked = {"Accept": ACCEPT_JSON_PREFERRED, "User-Agent": self.user_agent}
+        asked |= {"If-None-Match": etag} if etag else {}
+        url = urljoin(self.index_url, f"{project}/")
+        try:
+            with self.session.get(url, headers=asked, stream=True, timeout=TIMEOUT_S) as answer:
+                if etag and answer.status_code == HTTPStatus.NOT_MODIFIED:
+                    return None
+                if answer.status_code == HTTPStatus.NOT_FOUND:
+                    raise PageError(HTTPStatus.NOT_FOUND, f"the index has no {project}")
+                if answer.status_code != HTTPStatus.OK:
+                    raise PageError(HTTPStatus.BAD_GATEWAY, f"the index answers {answer.status_code}")
+                files = parse(project, _body(answer), answer.headers.get("Content-Type", ""), answer.url)
+                return _Read(files=files, etag=answer.headers.get("ETag"))
+        except requests.Timeout as error:
+            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the index does not answer in time") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise PageError(HTTPStatus.BAD_GATEWAY, f"the index does not answer: {type(error).__name__}") from error
+
+    def file(self, name: str, rest: str) -> requests.Response:
+        """Begin to fetch a file from an origin by name; raise `PageError` where that cannot be."""
+        origin = self.origins.get(name)
+        if origin is None:
+            raise PageError(HTTPStatus.BAD_GATEWAY, "no such origin")
+        asked = {"Accept-Encoding": "identity", "User-Agent": self.user_agent}
+        try:
+            # A redirection could lead anywhere: into this machine too.
+            answer = self.session.get(
+                f"{origin}{rest}", headers=asked, stream=True, timeout=TIMEOUT_S, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise PageError(HTTPStatus.BAD_GATEWAY, f"{origin} does not answer: {type(error).__name__}") from error
+        if answer.status_code != HTTPStatus.OK:
+            answer.close()
+            missing = answer.status_code == HTTPStatus.NOT_FOUND
+            raise PageError(
+                HTTPStatus.NOT_FOUND if missing else HTTPStatus.BAD_GATEWAY, f"{origin} answers {answer.status_code}"
+            )
+        return answer
+
+
+def _with(form: Form, etag: str | None) -> str | None:
+    # The two forms have one address, and must not pass for each other.
+    return etag.replace('"', f'"{form}-', 1) if etag else None
+
+
+def _without(form: Form, etag: str | None) -> str | None:
+    return etag.replace(f'"{form}-', '"', 1) if etag and f'"{form}-' in etag else None
+
+
+def _body(answer: requests.Response) -> bytes:
+    deadline = time.monotonic() + PAGE_S
+    body = bytearray()
+    # read1 gives what is there: iter_content would wait for a whole chunk, however it trickles.
+    while chunk := answer.raw.read1(CHUNK, decode_content=True):
+        body += chunk
+        if len(body) > MAX_PAGE_BYTES:
+            raise PageError(HTTPStatus.BAD_GATEWAY, f"the page is larger than {MAX_PAGE_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the page does not arrive in time")
+    return bytes(body)
+
+
+def parse(project: str, body: bytes, content_type: str, url: str) -> tuple[PageFile, ...]:
+    """Read a project's page as an index gives it, HTML or JSON; raise `PageError` for anything else."""
+    header = Message()
+    header["Content-Type"] = content_type
+    kind = header.get_content_type()
+    try:
+        match kind:
+            case "application/vnd.pypi.simple.v1+json":
+                page = ProjectPage.from_json_data(json.loads(body), url)
+            case "application/vnd.pypi.simple.v1+html" | "text/html":
+                page = ProjectPage.from_html(project, body, url, header.get_content_charset())
+            case _:
+                raise PageError(HTTPStatus.BAD_GATEWAY, f"the index answers with {kind[:80]!r}")
+        return tuple(_page_file(package) for package in page.packages)
+    except (ValueError, AssertionError, RecursionError, UnsupportedRepoVersionError) as error:
+        raise PageError(HTTPStatus.BAD_GATEWAY, f"the page cannot be read: {type(error).__name__}") from error
+
+
+def _page_file(package: DistributionPackage) -> PageFile:
+    return PageFile(
+        url=package.url,
+        hashes=package.digests,
+        requires_python=package.requires_python,
+        yanked=(package.yanked_reason or "") if package.is_yanked else None,
+        metadata=(package.metadata_digests or {}) if package.has_metadata else None,
+    )
+
+
+# ---------------------------------------------------------------- serving
+
+
+class _Server(ThreadingMixIn, UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+@contextmanager
+def serving(desk: Desk, socket: Path) -> Iterator[None]:
+    """Answer at a socket in the file system for as long as the context lasts."""
+    server = _Server(str(socket), _handler(desk))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        desk.session.close()
+
+
+def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            # Whom nginx gave up on has gone.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                _respond(self, desk)
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Handler
+
+
+def _respond(request: BaseHTTPRequestHandler, desk: Desk) -> None:
+    try:
+        if page := _PAGE.fullmatch(request.path):
+            view, project, form = page.groups()
+            _send(request, desk.page(view, project, Form(form), request.headers.get("If-None-Match")))
+        elif path := desk.overlay.paths.get(unquote(request.path)):
+            _stream(request, {"Content-Length": str(path.stat().st_size)}, lambda: _read_file(path))
+        elif (file := _FILE.fullmatch(request.path)) and not request.path.startswith(OVERLAY):
+            with desk.file(*file.groups()) as answer:
+                _stream(request, {"Transfer-Encoding": "chunked"}, lambda: _chunked(answer))
+        else:
+            _send(request, Answer(status=HTTPStatus.NOT_FOUND))
+    except PageError as error:
+        _send(request, Answer(status=error.status, body=f"{error}\n".encode()))
+
+
+def _send(request: BaseHTTPRequestHandler, answer: Answer) -> None:
+    request.send_response(answer.status)
+    for name, value in {
+        "Content-Type": answer.content_type,
+        "Content-Length": str(len(answer.body)),
+        **({"ETag": answer.etag} if answer.etag else {}),
+    }.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(answer.body)
+
+
+def _stream(request: BaseHTTPRequestHandler, headers: Mapping[str, str], parts: Callable[[], Iterator[bytes]]) -> None:
+    request.send_response(HTTPStatus.OK)
+    for name, value in {"Content-Type": "application/octet-stream", **headers}.items():
+        request.send_header(name, value)
+    request.end_headers()
+    for part in parts():
+        request.wfile.write(part)
+
+
+def _read_file(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as opened:
+        while chunk := opened.read(CHUNK):
+            yield chunk
+
+
+def _chunked(answer: requests.Response) -> Iterator[bytes]:
+    # An end that is not told is no end: nginx keeps nothing of a file that was cut off.
+    try:
+        raw: Any = answer.raw
+        while chunk := raw.read1(CHUNK, decode_content=False):
+            yield b"%x\r\n%b\r\n" % (len(chunk), chunk)
+    except (requests.RequestException, urllib3.exceptions.HTTPError):
+        return
+    yield b"0\r\n\r\n"

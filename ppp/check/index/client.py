@@ -1,0 +1,205 @@
+"""The package index: its pages, and its files fetched once for all cells and checked against the hash it gave.
+
+Nothing that is fetched runs here. Addresses are learned from pages at run time and are never kept.
+"""
+
+import hashlib
+import os
+import re
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from packaging.version import Version
+from pypi_simple import (
+    NoSuchProjectError,
+    PyPISimple,
+    UnexpectedRepoVersionWarning,
+    UnparsableFilenameError,
+    UnsupportedRepoVersionError,
+)
+
+from ppp.check.index.choose import IndexFile, file_version, files_of, newest
+from ppp.model.errors import DiskFullError, IndexUnreachableError, UnknownPackageError, UnknownVersionError
+from ppp.model.release import Release, Wanted
+
+TIMEOUT_S: Final = (10, 60)
+CHUNK: Final = 256 * 1024
+_NOT_AN_INDEX: Final = (UnexpectedRepoVersionWarning, UnparsableFilenameError, UnsupportedRepoVersionError)
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+
+
+class DownloadError(Exception):
+    """A file that could not be fetched whole and right; `cause` is `network`, `disk`, `hash` or `file-size`."""
+
+    def __init__(self, cause: str, detail: str) -> None:
+        """Take the cause and a sentence."""
+        super().__init__(detail)
+        self.cause = cause
+
+
+class DownloadTimeoutError(Exception):
+    """A file that did not arrive in time."""
+
+
+class Index(Protocol):
+    """What cells ask of an index, from several threads at once."""
+
+    def files(self, package: str) -> tuple[IndexFile, ...]:
+        """Give a project's files; raise `UnknownPackageError` or `IndexUnreachableError`."""
+
+    def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
+        """Give the path of a file whose hash was checked; raise `DownloadError` or `DownloadTimeoutError`."""
+
+
+class SimpleIndex:
+    """An index that speaks the simple API (PEP 503, PEP 691), read with pypi-simple; files are kept in `cache`."""
+
+    def __init__(self, url: str, *, cache: Path, user_agent: str) -> None:
+        """Ask `url`; keep files by their sha256 in `cache`."""
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = user_agent
+        self._client = PyPISimple(url, session=self._session)
+        self._url = url
+        self._cache = cache
+        self._pages: dict[str, tuple[IndexFile, ...]] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def hosts(self) -> frozenset[str]:
+        """Give the hosts of the index and of every file it has named so far, with their ports and without."""
+        named = {urlsplit(file.url) for page in list(self._pages.values()) for file in page}
+        parts = {urlsplit(self._url), *named}
+        return frozenset(host for part in parts for host in (part.netloc, part.hostname) if host)
+
+    def file_origins(self, package: str) -> frozenset[str]:
+        """Give where the files of a project are (`https://host`), by which those of others are found too."""
+        parts = (urlsplit(file.url) for file in self.files(package))
+        return frozenset(f"{part.scheme}://{part.netloc}" for part in parts)
+
+    def files(self, package: str) -> tuple[IndexFile, ...]:
+        """Give a project's files; a page is read once in the life of this object."""
+        with self._locks[package]:
+            if package not in self._pages:
+                self._pages[package] = self._read_page(package)
+            return self._pages[package]
+
+    def _read_page(self, package: str) -> tuple[IndexFile, ...]:
+        try:
+            page = self._client.get_project_page(package, timeout=TIMEOUT_S)
+        except NoSuchProjectError as error:
+            raise UnknownPackageError(
+                f"the index has no package {package!r}",
+                hint="check the spelling; a brand-new one may need a few minutes",
+            ) from error
+        except (requests.RequestException, ValueError, *_NOT_AN_INDEX) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise IndexUnreachableError(
+                f"the package index gave no page for {package!r} ({reason})", hint="check the network, or PPP_INDEX_URL"
+            ) from error
+        return tuple(
+            IndexFile(
+                filename=file.filename,
+                url=file.url,
+                sha256=file.digests.get("sha256"),
+                requires_python=file.requires_python,
+                yanked=file.is_yanked,
+            )
+            for file in page.packages
+        )
+
+    def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
+        """Give the cached path, fetching the file first if need be; it stands alone in a folder named by its hash."""
+        if file.sha256 is None or not _SHA256.fullmatch(file.sha256):
+            raise DownloadError("hash", f"the index gives no sha256 for {file.filename}")
+        path = self._cache / file.sha256 / file.filename
+        with self._locks[file.sha256]:
+            if not path.exists():
+                self._download(file, path, time.monotonic() + timeout_s, max_bytes)
+        return path
+
+    def _download(self, file: IndexFile, path: Path, deadline: float, max_bytes: int) -> None:
+        part = path.with_name(f".{path.name}.part")
+        digest = hashlib.sha256()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._session.get(file.url, stream=True, timeout=TIMEOUT_S) as answer, part.open("wb") as out:
+                answer.raise_for_status()
+                size = 0
+                # read1 gives what is there: iter_content would wait for a whole chunk, however it trickles.
+                while chunk := answer.raw.read1(CHUNK, decode_content=True):
+                    size += len(chunk)
+                    if size > max_bytes:
+                        raise DownloadError("file-size", f"{file.filename} is larger than {max_bytes} bytes")
+                    if time.monotonic() > deadline:
+                        raise DownloadTimeoutError(file.filename)
+                    digest.update(chunk)
+                    out.write(chunk)
+            if digest.hexdigest() != file.sha256:
+                raise DownloadError(
+                    "hash", f"{file.filename} has sha256 {digest.hexdigest()}, the index says {file.sha256}"
+                )
+            part.replace(path)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise DownloadError("network", f"{file.filename} could not be fetched: {type(error).__name__}") from error
+        except OSError as error:
+            raise DownloadError("disk", f"{file.filename} could not be kept: {error.strerror}") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def resolve(index: Index, wanted: Wanted) -> Release:
+    """Give the newest release that is wanted, whatever Python it needs; raise `UnknownVersionError` for none."""
+    yanked: dict[Version, bool] = {}
+    for file in index.files(wanted.package):
+        if (version := file_version(file, wanted.package)) is not None:
+            yanked[version] = yanked.get(version, True) and file.yanked
+    found = newest(yanked.items(), wanted.specifier)
+    if found is None:
+        latest = ", ".join(str(v) for v in sorted(yanked, reverse=True)[:3]) or "no file at all"
+        raise UnknownVersionError(
+            f"the index has no release {wanted}", hint=f"newest it has of {wanted.package}: {latest}"
+        )
+    return Release(package=wanted.package, version=str(found))
+
+
+def pinned_pip(index: Index, version: str, sha256: str, *, cache: Path, max_bytes: int) -> Path:
+    """Give the folder that holds the pinned pip, unpacked from its wheel, whose hash the matrix names."""
+    folder = cache / f"pip-{version}-{sha256[:16]}"
+    if not folder.exists():
+        files = files_of(Release(package="pip", version=version), index.files("pip"))
+        wheel = next((f for f in files if f.sha256 == sha256), None)
+        if wheel is None:
+            raise UnknownVersionError(
+                f"the index has no pip {version} with sha256 {sha256}",
+                hint="mend [pip] in the matrix, or PPP_INDEX_URL",
+            )
+        try:
+            path = index.fetch(wheel, timeout_s=sum(TIMEOUT_S), max_bytes=max_bytes)
+        except (DownloadError, DownloadTimeoutError) as error:
+            if isinstance(error, DownloadError) and error.cause == "disk":
+                raise DiskFullError(
+                    f"no space left for the pinned pip: {error}",
+                    hint="free some space, then run the same command again",
+                ) from error
+            raise IndexUnreachableError(
+                f"the pinned pip could not be fetched: {error}", hint="check the network"
+            ) from error
+        _unpack(path, folder)
+    return folder
+
+
+def _unpack(wheel: Path, folder: Path) -> None:
+    # Into a folder beside, moved when whole: a kill leaves nothing that looks finished.
+    import tempfile  # noqa: PLC0415
+    import zipfile  # noqa: PLC0415
+
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".pip-"))
+    partial.chmod(0o755)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(partial)
+    os.replace(partial, folder)  # noqa: PTH105 - Path.replace would do the same

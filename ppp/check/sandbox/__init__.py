@@ -1,0 +1,1 @@
+"""Where package code runs."""

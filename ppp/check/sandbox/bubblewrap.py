@@ -1,0 +1,149 @@
+"""What bubblewrap shuts a cell in with: an interpreter and the cell's file, read-only, and no network.
+
+Run by root, the cell is another user's; run by anybody else, it is theirs within a namespace of its own. Either way it
+can make no further namespace, in which it would be root: see `seccomp`.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ppp.check.sandbox import seccomp
+from ppp.check.sandbox.keeper_client import MIB, Layout
+from ppp.model.matrix import Limits
+
+PROBE_TIMEOUT_S: Final = 20
+WORK: Final = "/ppp/work"
+TMP: Final = "/tmp"  # noqa: S108 - inside
+SHM: Final = "/dev/shm"  # noqa: S108 - inside
+#: What of a machine's files an interpreter may need, beside its own folders.
+SYSTEM: Final = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
+    "/etc/mime.types",
+)  # fmt: skip
+#: Namespaces of the cell's own.
+APART: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
+#: From this Linux on, processes are counted per user *and* namespace.
+COUNTS_PER_NAMESPACE: Final = (5, 14)
+
+
+class BubblewrapError(Exception):
+    """Bubblewrap that cannot be had here; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mounts:
+    """What of this machine a cell sees, read-only: its interpreter's folders, pip, its file's and its door's folder."""
+
+    folders: Sequence[str]
+    pip: Path
+    file: Path
+    door: Path
+
+
+def find(environ: Mapping[str, str]) -> str:
+    """Give the path of a bubblewrap that works here; raise `BubblewrapError` if there is none."""
+    path = shutil.which("bwrap", path=environ.get("PATH"))
+    if path is None:
+        raise BubblewrapError("no bubblewrap (bwrap) on this machine")
+    try:
+        seccomp.here()
+    except LookupError as error:
+        raise BubblewrapError(f"the system calls of a {platform.machine()} machine are not known here") from error
+    mounts = ["--ro-bind", "/", "/", "--proc", "/proc", "--size", str(MIB), "--tmpfs", TMP]
+    with seccomp.opened() as screen:
+        done = subprocess.run(
+            [path, *APART, *_privileges(), "--die-with-parent", "--seccomp", str(screen), *mounts, "true"],
+            capture_output=True,
+            check=False,
+            timeout=PROBE_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(screen,),
+        )
+    if done.returncode != 0:
+        raise BubblewrapError(f"bubblewrap does not work here: {done.stderr.decode(errors='replace').strip()[-200:]}")
+    return path
+
+
+def layout(file: str, *, user: int | None, environ: Mapping[str, str], limits: Limits) -> Layout:
+    """Give where things lie in a cell that is shut in, and what each of its processes may use."""
+    counted = user is not None or _linux() >= COUNTS_PER_NAMESPACE
+    return Layout(
+        work=WORK,
+        tmp=TMP,
+        pip="/ppp/pip",
+        file=f"/ppp/file/{file}",
+        control="/ppp/door/control",
+        gateway="/ppp/door/socket",
+        user=user,
+        counts_oom=False,
+        environ=environ,
+        rlimits={
+            "RLIMIT_DATA": limits.memory_mb * MIB,
+            **({"RLIMIT_NPROC": limits.processes} if counted else {}),
+        },
+    )
+
+
+def command(path: str, layout: Layout, mounts: Mounts, limits: Limits, *, screen: int) -> list[str]:
+    """Give the command line that shuts in the one that follows it; `screen` is a descriptor of `seccomp`'s filter."""
+    _name_users(mounts.door, layout.user)
+    size = str(limits.disk_mb * MIB)
+    seen = [*((folder, folder) for folder in (*SYSTEM, *mounts.folders)), *_named(mounts)]
+    # Bubblewrap would make what leads to them for root alone.
+    parents = sorted({str(parent) for _, place in seen for parent in Path(place).parents} - {"/"})
+    return [
+        path,
+        *APART,
+        *_privileges(),
+        "--die-with-parent",
+        "--as-pid-1",
+        *("--seccomp", str(screen)),
+        *("--hostname", "cell"),
+        *("--dev", "/dev"),
+        *("--size", size, "--perms", "1777", "--tmpfs", SHM),
+        *("--remount-ro", "/dev"),
+        *("--proc", "/proc"),
+        *(word for parent in parents for word in ("--perms", "0755", "--dir", parent)),
+        *("--size", size, "--perms", "0755", "--tmpfs", WORK),
+        *("--size", size, "--perms", "1777", "--tmpfs", TMP),
+        *(word for source, place in seen for word in ("--ro-bind-try", source, place)),
+        # Bubblewrap's own root, on which it made the places for all these.
+        *("--remount-ro", "/"),
+        *("--chdir", "/"),
+    ]
+
+
+def _named(mounts: Mounts) -> list[tuple[str, str]]:
+    return [
+        (str(mounts.pip), "/ppp/pip"),
+        (str(mounts.file), "/ppp/file"),
+        (str(mounts.door), "/ppp/door"),
+        *((str(mounts.door / name), f"/etc/{name}") for name in ("passwd", "group", "hosts")),
+    ]
+
+
+def _privileges() -> list[str]:
+    if os.geteuid() != 0:
+        return ["--unshare-user"]
+    kept = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
+    return ["--cap-drop", "ALL", *(word for name in kept for word in ("--cap-add", name))]
+
+
+def _name_users(folder: Path, user: int | None) -> None:
+    """Write down who is who inside: nothing of this machine's own users is seen there."""
+    number, group = (user, user) if user is not None else (os.geteuid(), os.getegid())
+    root = "root:x:0:0::/:/bin/sh\n" if user is not None else ""
+    (folder / "passwd").write_text(f"{root}nobody:x:{number}:{group}::{WORK}/scratch:/bin/sh\n", "utf-8")
+    (folder / "group").write_text(f"nobody:x:{group}:\n", "utf-8")
+    (folder / "hosts").write_text("127.0.0.1 localhost\n", "utf-8")
+
+
+def _linux() -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", platform.release())[:2]))

@@ -1,0 +1,273 @@
+"""The runtime that lends one fresh container per cell, through the Docker SDK.
+
+Package code runs as nobody, without capabilities, on a read-only root with size-limited mounts in memory, and under the
+matrix's limits; the container's first process is the keeper. A label names it, so that a run finds what a killed one
+left behind.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import LogConfig
+
+from ppp.check.gateway.gateway import Gateway
+from ppp.check.runtime import EnvironmentUnavailableError, Prepared, SandboxLostError, pip_environment
+from ppp.check.sandbox.inside import furnish, kit, program
+from ppp.check.sandbox.keeper_client import GATEWAY_PORT, MIB, Door, KeptSandbox, Layout, is_sample, machine_errors
+from ppp.model.matrix import Environment, Matrix
+from ppp.model.record import Network, sha256_hex
+
+LABEL: Final = "ppp.data"
+DEFAULT_ENGINE: Final = "unix:///var/run/docker.sock"
+STANDIN_LABEL: Final = "ppp.standin"
+NOBODY: Final = 65534
+WORK: Final = "/ppp/work"
+PIP: Final = "/ppp/pip"
+FILE: Final = "/ppp/file"
+DOOR: Final = "/ppp/door"
+TMP: Final = "/tmp"  # noqa: S108 - inside
+
+
+def engine() -> docker.DockerClient | None:
+    """Give a client of this machine's Docker engine, or None where none answers."""
+    address = os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
+    if address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists():
+        # docker-py would find out too, and leave a socket open.
+        return None
+    try:
+        client = docker.from_env(timeout=120, max_pool_size=64)
+    except (DockerException, requests.RequestException):
+        return None
+    try:
+        client.ping()
+    except (DockerException, requests.RequestException):
+        client.close()
+        return None
+    return client
+
+
+class DockerRuntime:
+    """Environments from images, a container per cell; see `ppp.check.runtime.Runtime`."""
+
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        matrix: Matrix,
+        *,
+        data: Path,
+        pip: Path,
+        index_url: str,
+        gateway: Gateway | None = None,
+        container_runtime: str | None = None,
+    ) -> None:
+        """Serve `matrix`; `pip` is the pinned pip's folder; without a `gateway` cells have the engine's network.
+
+        `container_runtime` names one of the engine's, such as `runsc`, in place of its default.
+        """
+        self._client = client
+        self._matrix = matrix
+        self._pip = pip.resolve()
+        furnish(self._pip)
+        self._index_url = index_url
+        self._gateway = gateway
+        self._label = sha256_hex(str(data.resolve()).encode())
+        self._container_runtime = container_runtime
+        self._closed = threading.Event()
+        # Removing takes the engine a while, for which no cell has to wait.
+        self._removals = ThreadPoolExecutor(2)
+        self._remove_left_behind()
+
+    def prepare(self, environment: Environment) -> Prepared:
+        """Find the image or pull it, and ask its interpreter what it is; it compiles the pinned pip on the way."""
+        image = self._image(environment)
+        output = self._probe(environment, image.id)
+        try:
+            facts = json.loads(output.splitlines()[-1])
+        except (ValueError, IndexError) as error:
+            raise EnvironmentUnavailableError(
+                f"the Python of {environment.image} gave no account of itself: {output[-90:]!r}"
+            ) from error
+        if not facts["python"].startswith(f"{environment.python}."):
+            raise EnvironmentUnavailableError(
+                f"{environment.image} holds Python {facts['python']}, not {environment.python}"
+            )
+        return Prepared(
+            environment=environment,
+            python=facts["python"],
+            arch=facts["arch"],
+            image_digest=image.id,
+            standin=image.labels.get(STANDIN_LABEL) == "true",
+            network=Network.GATEWAY if self._gateway else Network.OPEN,
+            tags=tuple(facts["tags"]),
+            suffixes=tuple(facts["suffixes"]),
+            pip_version=self._matrix.pip.version,
+        )
+
+    def _image(self, environment: Environment) -> Any:  # noqa: ANN401 - docker's Image, untyped attributes
+        try:
+            return self._client.images.get(environment.image)
+        except ImageNotFound:
+            pass
+        except (DockerException, requests.RequestException) as error:
+            raise EnvironmentUnavailableError(f"the Docker engine does not answer: {_reason(error)}") from error
+        try:
+            repository, _, tag = environment.image.rpartition(":")
+            return self._client.images.pull(repository, tag=tag)
+        except (DockerException, requests.RequestException) as error:
+            raise EnvironmentUnavailableError(
+                f"{environment.image} is not here and cannot be pulled: {_reason(error)}"
+            ) from error
+
+    def _probe(self, environment: Environment, image_id: str) -> str:
+        # No package code runs here: as the operator, so that the bytecode in the shared pip belongs to them.
+        command = f'python -m compileall -q {PIP}/pip {PIP}/{kit()}; exec python -I -c "$PROBE" {PIP}'
+        try:
+            output = self._client.containers.run(
+                image_id,
+                ["sh", "-c", command],
+                user=f"{os.getuid()}:{os.getgid()}",
+                environment={"PROBE": program("probe")},
+                volumes={str(self._pip): {"bind": PIP, "mode": "rw"}},
+                network_mode="none",
+                labels={LABEL: self._label},
+                remove=True,
+            )
+        except (DockerException, requests.RequestException) as error:
+            raise EnvironmentUnavailableError(f"{environment.image} does not start: {_reason(error)}") from error
+        return bytes(output).decode("utf-8", "replace")
+
+    @contextmanager
+    def sandbox(self, prepared: Prepared, file: Path) -> Iterator[KeptSandbox]:
+        """Lend a container of its own, in which nothing runs but what its keeper is asked for."""
+        with ExitStack() as stack:
+            with machine_errors():
+                folder, door = self._folder(stack)
+                control = stack.enter_context(Door(folder))
+            layout = self._layout(file, whole=is_sample(prepared.environment.id, file))
+            container = self._start(prepared, file, folder, layout)
+            stack.callback(self._discard, container)
+            connection = stack.enter_context(control.wait(lambda: _lives(container)))
+            box = KeptSandbox(connection, layout, closed=self._closed, shut=lambda: self._shut(container, door))
+            stack.callback(box.close)
+            yield box
+
+    def _folder(self, stack: ExitStack) -> tuple[Path, Path | None]:
+        """Give a folder that the container will see, and the way to the gateway in it, if there is one."""
+        if self._gateway:
+            door = stack.enter_context(self._gateway.door())
+            return door.parent, door
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="ppp-cell-")))
+        folder.chmod(0o755)
+        return folder, None
+
+    def _layout(self, file: Path, *, whole: bool) -> Layout:
+        gateway = self._gateway
+        index_url = gateway.index_url(GATEWAY_PORT, whole=whole) if gateway else self._index_url
+        return Layout(
+            work=WORK,
+            tmp=TMP,
+            pip=PIP,
+            file=f"{FILE}/{file.name}",
+            control=f"{DOOR}/control",
+            gateway=f"{DOOR}/socket" if gateway else None,
+            user=NOBODY,
+            counts_oom=True,
+            environ=pip_environment(index_url),
+        )
+
+    def _start(self, prepared: Prepared, file: Path, folder: Path, layout: Layout) -> Container:
+        limits = self._matrix.limits
+        memory = (limits.memory_mb + limits.disk_mb) * MIB
+        options: dict[str, Any] = {"network_mode": "none"} if self._gateway else {}
+        if self._container_runtime:
+            options["runtime"] = self._container_runtime
+        mount = f"rw,exec,nosuid,nodev,size={limits.disk_mb}m"
+        try:
+            return self._client.containers.run(
+                prepared.image_digest or prepared.environment.image,
+                layout.command("python", limits),
+                detach=True,
+                auto_remove=True,
+                # The keeper is root, so that it can hand each command over to nobody, who cannot touch it; of root's
+                # powers it has none but that.
+                user="0:0",
+                cap_drop=["ALL"],
+                cap_add=["SETUID", "SETGID", "SETPCAP"],
+                security_opt=["no-new-privileges"],
+                read_only=True,
+                tmpfs={WORK: f"{mount},mode=0755", TMP: f"{mount},mode=1777"},
+                mem_limit=memory,
+                memswap_limit=memory,
+                nano_cpus=int(limits.cpus * 1e9),
+                pids_limit=limits.processes,
+                log_config=LogConfig(type=LogConfig.types.NONE),
+                volumes={
+                    str(self._pip): {"bind": PIP, "mode": "ro"},
+                    str(file.resolve().parent): {"bind": FILE, "mode": "ro"},
+                    str(folder): {"bind": DOOR, "mode": "ro"},
+                },
+                labels={LABEL: self._label},
+                **options,
+            )
+        except (DockerException, requests.RequestException) as error:
+            raise SandboxLostError(f"the container did not start: {_reason(error)}") from error
+
+    def _shut(self, container: Container, door: Path | None) -> None:
+        """Shut the way to the gateway, or leave the engine's network."""
+        if door is not None:
+            door.unlink(missing_ok=True)
+            return
+        try:
+            self._client.networks.get("bridge").disconnect(container, force=True)
+        except (DockerException, requests.RequestException) as error:
+            raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
+
+    def _discard(self, container: Container) -> None:
+        try:
+            self._removals.submit(_remove, container)
+        except RuntimeError:
+            # Closed meanwhile: nobody else will remove what was started too late to be seen.
+            _remove(container)
+
+    def close(self) -> None:
+        """Remove every container of this data folder."""
+        self._closed.set()
+        self._removals.shutdown()
+        self._remove_left_behind()
+
+    def _remove_left_behind(self) -> None:
+        with suppress(DockerException, requests.RequestException):
+            for container in self._client.containers.list(
+                all=True, ignore_removed=True, filters={"label": f"{LABEL}={self._label}"}
+            ):
+                _remove(container)
+
+
+def _lives(container: Container) -> bool:
+    try:
+        container.reload()
+    except (DockerException, requests.RequestException):
+        return False
+    return bool(container.status in {"created", "running"})
+
+
+def _remove(container: Container) -> None:
+    # auto_remove may have been quicker, or be at it.
+    with suppress(NotFound, APIError, requests.RequestException):
+        container.remove(force=True)
+
+
+def _reason(error: Exception) -> str:
+    text = str(getattr(error, "explanation", None) or error)
+    return " ".join(text.split())[:300]

@@ -1,0 +1,239 @@
+"""The runtime of machines without Docker: cells in fresh virtual environments of the Pythons at hand.
+
+With bubblewrap and a gateway a cell is shut in as a container would: it sees an interpreter and its own file, reaches
+the gateway alone, and has limits. Without, only time, processes' ends and file size are in our hands; that is for
+packages that somebody chose, never for the open feed.
+"""
+
+import itertools
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from ppp.check.gateway.gateway import Gateway
+from ppp.check.runtime import EnvironmentUnavailableError, Prepared, SandboxLostError, pip_environment
+from ppp.check.sandbox import bubblewrap, seccomp
+from ppp.check.sandbox.inside import furnish, kit, program
+from ppp.check.sandbox.keeper_client import GATEWAY_PORT, MIB, Door, KeptSandbox, Layout, is_sample, machine_errors
+from ppp.model.matrix import Environment, Matrix
+from ppp.model.record import Network
+
+PROBE_TIMEOUT_S: Final = 60
+#: How long a keeper may take to end all it started.
+END_S: Final = 15
+#: How a machine reaches the index, and whom it trusts there: passed on to pip, and nothing else of our environment is.
+PASSED_ON: Final = (
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+#: The whole environment of what cannot see more.
+BARE: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+#: Root's cells run as users that nothing else on the machine runs as, so that their processes can be counted.
+FIRST_USER: Final = 1_900_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """A Python of this machine, and the folders without which it does not start."""
+
+    version: str
+    executable: str
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutting:
+    """What it takes to shut a cell in: bubblewrap's path, and the gateway that is then its only way out."""
+
+    bubblewrap: str
+    gateway: Gateway
+
+
+class HostRuntime:
+    """Environments from this machine's interpreters; see `ppp.check.runtime.Runtime`."""
+
+    def __init__(
+        self,
+        matrix: Matrix,
+        *,
+        pip: Path,
+        index_url: str,
+        environ: Mapping[str, str],
+        shutting: Shutting | None = None,
+    ) -> None:
+        """Serve `matrix`; `pip` is the folder of the pinned pip, `environ` this process's environment."""
+        self._matrix = matrix
+        self._pip = pip.resolve()
+        furnish(self._pip)
+        self._environ = environ
+        self._index_url = index_url
+        self._shutting = shutting
+        self._variables = BARE | {name: environ[name] for name in PASSED_ON if name in environ}
+        self._interpreters: dict[str, Interpreter] = {}
+        self._users = itertools.count(FIRST_USER)
+        self._closed = threading.Event()
+        self._keepers: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+
+    def prepare(self, environment: Environment) -> Prepared:
+        """Find an interpreter of the environment's Python that answers, and ask it what it is."""
+        tried = []
+        for candidate in interpreters(environment.python, self._environ):
+            tried.append(candidate)
+            facts = self._probe(candidate)
+            if facts and str(facts["python"]).startswith(f"{environment.python}."):
+                self._interpreters[environment.id] = Interpreter(
+                    version=environment.python, executable=facts["executable"], folders=tuple(facts["folders"])
+                )
+                return Prepared(
+                    environment=environment,
+                    python=facts["python"],
+                    arch=facts["arch"],
+                    image_digest=None,
+                    standin=False,
+                    network=Network.GATEWAY if self._shutting else Network.OPEN,
+                    tags=tuple(facts["tags"]),
+                    suffixes=tuple(facts["suffixes"]),
+                    pip_version=self._matrix.pip.version,
+                )
+        where = f"tried {', '.join(tried)}" if tried else "none on PATH, none in pyenv's folder"
+        raise EnvironmentUnavailableError(f"no working Python {environment.python} on this machine ({where})")
+
+    def _probe(self, interpreter: str) -> dict[str, Any] | None:
+        try:
+            for argv in (
+                [interpreter, "-I", "-m", "compileall", "-q", str(self._pip / "pip"), str(self._pip / kit())],
+                [interpreter, "-I", "-c", program("probe"), str(self._pip)],
+            ):
+                done = subprocess.run(
+                    argv,
+                    capture_output=True,
+                    check=True,
+                    timeout=PROBE_TIMEOUT_S,
+                    env=self._variables,
+                    stdin=subprocess.DEVNULL,
+                )
+            facts: dict[str, Any] = json.loads(done.stdout)
+        except (OSError, subprocess.SubprocessError, ValueError):
+            return None
+        return facts
+
+    @contextmanager
+    def sandbox(self, prepared: Prepared, file: Path) -> Iterator[KeptSandbox]:
+        """Lend a folder of its own, shut in where that can be, and remove it afterwards."""
+        interpreter = self._interpreters[prepared.environment.id]
+        with ExitStack() as stack:
+            with machine_errors():
+                if self._shutting:
+                    door = stack.enter_context(self._shutting.gateway.door())
+                    folder = door.parent
+                    screen = stack.enter_context(seccomp.opened())
+                    passed: tuple[int, ...] = (screen,)
+                    layout, command = self._shut_in(self._shutting, interpreter, file, folder, screen)
+                    environ, shut = BARE, lambda: door.unlink(missing_ok=True)
+                else:
+                    folder = Path(
+                        stack.enter_context(TemporaryDirectory(prefix="ppp-cell-", ignore_cleanup_errors=True))
+                    )
+                    layout = self._in_the_open(file, folder)
+                    command = layout.command(interpreter.executable, self._matrix.limits)
+                    environ, passed, shut = self._variables, (), lambda: None
+                control = stack.enter_context(Door(folder))
+            keeper = stack.enter_context(self._begun(command, environ, passed))
+            connection = stack.enter_context(control.wait(lambda: keeper.poll() is None))
+            box = KeptSandbox(connection, layout, closed=self._closed, shut=shut)
+            stack.callback(box.close)
+            yield box
+
+    def _shut_in(
+        self, shutting: "Shutting", interpreter: Interpreter, file: Path, folder: Path, screen: int
+    ) -> tuple[Layout, list[str]]:
+        """Give where things lie for a cell that bubblewrap shuts in, and the command that does."""
+        user = next(self._users) if os.geteuid() == 0 else None
+        whole = is_sample(interpreter.version, file)
+        layout = bubblewrap.layout(
+            file.name,
+            user=user,
+            environ=pip_environment(shutting.gateway.index_url(GATEWAY_PORT, whole=whole)),
+            limits=self._matrix.limits,
+        )
+        mounts = bubblewrap.Mounts(
+            folders=interpreter.folders, pip=self._pip, file=file.resolve().parent, door=folder.resolve()
+        )
+        inner = layout.command(interpreter.executable, self._matrix.limits)
+        around = bubblewrap.command(shutting.bubblewrap, layout, mounts, self._matrix.limits, screen=screen)
+        return layout, [*around, *inner]
+
+    def _in_the_open(self, file: Path, folder: Path) -> Layout:
+        (work := folder / "work").mkdir()
+        (tmp := folder / "tmp").mkdir()
+        return Layout(
+            work=str(work),
+            tmp=str(tmp),
+            pip=str(self._pip),
+            file=str(file.resolve()),
+            control=str(folder / "control"),
+            gateway=None,
+            user=None,
+            counts_oom=False,
+            environ=pip_environment(self._index_url),
+            rlimits={"RLIMIT_DATA": self._matrix.limits.memory_mb * MIB},
+        )
+
+    @contextmanager
+    def _begun(
+        self, command: Sequence[str], environ: Mapping[str, str], passed: Sequence[int]
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Begin a keeper. It ends by itself when it is hung up on; one that does not is killed."""
+        try:
+            keeper = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                # What a sandbox cannot say over its socket it says where errors go; a terminal that bubblewrap found
+                # here it would show to the cell.
+                stdout=subprocess.DEVNULL,
+                env=dict(environ),
+                cwd="/",
+                start_new_session=True,
+                pass_fds=passed,
+            )
+        except OSError as error:
+            raise SandboxLostError(f"{command[0]} did not start: {error}") from error
+        with self._lock:
+            self._keepers.add(keeper)
+        try:
+            yield keeper
+        finally:
+            with suppress(subprocess.TimeoutExpired):
+                keeper.wait(timeout=END_S)
+            keeper.kill()
+            keeper.wait()
+            with self._lock:
+                self._keepers.discard(keeper)
+
+    def close(self) -> None:
+        """End what every open sandbox runs."""
+        self._closed.set()
+        with self._lock:
+            for keeper in self._keepers:
+                keeper.terminate()
+
+
+def interpreters(version: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Give the paths at which a Python `3.12` may be found, likeliest first; the caller tries them."""
+    name = f"python{version}"
+    # PATH may hold anything, so its entries are joined as text.
+    for folder in environ.get("PATH", "").split(os.pathsep):
+        if folder and os.access(path := os.path.join(folder, name), os.X_OK):  # noqa: PTH118
+            yield path
+    home = environ.get("HOME", "")
+    pyenv = Path(environ.get("PYENV_ROOT") or Path(home, ".pyenv"))
+    for found in sorted(pyenv.glob(f"versions/{version}.*/bin/{name}"), reverse=True):
+        yield str(found)

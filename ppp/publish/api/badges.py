@@ -1,0 +1,78 @@
+"""Badges: how many of the environments that a package's newest release claims it installs and imports in.
+
+A badge counts, it does not call a package broken: `4/6 environments`. What a release does not claim, and what ended in
+an `ERROR` of ours, is in neither number.
+"""
+
+import html
+from collections.abc import Iterator
+from typing import Final
+
+from ppp.model.record import Result
+from ppp.publish.api.encoding import document_bytes
+from ppp.publish.packages.summary import Part
+from ppp.publish.site.package import Badge
+
+LABEL: Final = "installs & imports"
+#: Of a letter of Verdana at 11 px, wide enough for any; a little air at both ends of each half.
+_LETTER_PX: Final = 6.6
+_AIR_PX: Final = 10
+#: The words of shields, and ours: white on each keeps a contrast of 4.5:1.
+_COLOURS: Final = {"brightgreen": "#1b6e3c", "orange": "#8f4a00", "red": "#a32020", "lightgrey": "#5a5a5a"}
+
+
+def badge_files(part: Part) -> Iterator[tuple[str, bytes]]:
+    """`/badge/<package>.svg`, and `/badge/<package>.json` as shields' endpoint reads it."""
+    colour = _colour(part)
+    yield f"badge/{part.package}.svg", _svg(part, _COLOURS[colour])
+    endpoint = {"schemaVersion": 1, "label": LABEL, "message": message(part), "color": colour}
+    yield f"badge/{part.package}.json", document_bytes(endpoint)
+
+
+def message(part: Part) -> str:
+    """Say it in short: `4/6 environments`."""
+    return f"{part.passing}/{part.claimed} environments" if part.claimed else "no verdict"
+
+
+def _colour(part: Part) -> str:
+    if not part.claimed:
+        return "lightgrey"
+    if part.passing == part.claimed:
+        return "brightgreen"
+    return "orange" if part.passing else "red"
+
+
+def _told(part: Part) -> str:
+    told = f"{part.package} {part.version} installs and imports in {part.passing} of {part.claimed} environments"
+    words = dict(part.tally)
+    apart = [f"{words[r]} {r}" for r in (Result.NA, Result.ERROR) if words.get(r)]
+    return f"{told}, and {', '.join(apart)}" if apart else told
+
+
+def badge_of(part: Part, base_url: str) -> Badge:
+    """Give what a package's own page tells of its badge; `base_url` ends in a slash."""
+    image, page = (f"{base_url}{path}" for path in (f"badge/{part.package}.svg", f"p/{part.package}/index.html"))
+    snippet = f"[![{part.package}: {LABEL}]({image})]({page})"
+    return Badge(told=_told(part), width=sum(_widths(part)), snippet=snippet)
+
+
+def _widths(part: Part) -> tuple[int, int]:
+    left, right = (round(len(words) * _LETTER_PX) + _AIR_PX for words in (LABEL, message(part)))
+    return left, right
+
+
+def _svg(part: Part, colour: str) -> bytes:
+    label, said, told = html.escape(LABEL), html.escape(message(part)), html.escape(_told(part))
+    left, right = _widths(part)
+    lines = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img">',
+        f"<title>{told}</title>",
+        f'<rect width="{left}" height="20" fill="#2b2b2b"/>',
+        f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/>',
+        '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">',
+        f'<text x="{left / 2:g}" y="14">{label}</text>',
+        f'<text x="{left + right / 2:g}" y="14">{said}</text>',
+        "</g>",
+        "</svg>",
+    )
+    return ("\n".join(lines) + "\n").encode()

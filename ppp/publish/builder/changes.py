@@ -1,0 +1,131 @@
+"""What changed since the build that is remembered: the packages of newer records, or everything.
+
+Records are only ever added, so their row numbers only grow. Everything is built anew where any of it is in doubt:
+another PPP, another ledger, a folder that is not as it was left, a machine that was started since (what was written
+last may have been lost with the power).
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from sqlite_utils import Database
+
+import ppp
+from ppp.model.matrix import Environment
+from ppp.model.record import sha256_hex
+from ppp.publish.builder.writer import Committed, digest_line
+from ppp.publish.cache.build_cache import BuildCache
+from ppp.publish.cache.manifest import files_of
+from ppp.publish.folder import CURRENT, DIGEST, MANIFEST, Folder
+from ppp.resources import resource
+
+#: At how many places of its history a ledger is asked whether it is the one that is remembered.
+PROBES: Final = 16
+#: How many files of those that need not be written are looked at in each build; large ones only for their size.
+LOOKED_AT: Final = 256
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """The packages, by name, of records that no build has seen: those after the row `last`; None: all."""
+
+    packages: Sequence[str] | None
+    last: int
+
+
+ALL: Final = Since(packages=None, last=0)
+
+
+def since(
+    db: Database, memory: BuildCache, folder: Folder, environments: Sequence[Environment], *, base_url: str
+) -> Since:
+    """Give what changed."""
+    boot, listed = _boot(), folder.read(MANIFEST)
+    last = memory.fact("records")
+    if boot is None or listed is None or not isinstance(last, int):
+        return ALL
+    remembered = {name: memory.fact(name) for name in ("boot", "maker", "files", "current", "environments", "probes")}
+    now = {
+        "boot": boot,
+        "maker": _maker(base_url),
+        "files": sha256_hex(listed),
+        "current": _current(folder),
+        "environments": [environment.id for environment in environments],
+        "probes": _probes(db, last),
+    }
+    if now != remembered or not _stands(memory, folder):
+        return ALL
+    newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
+    return Since(packages=sorted({package for (package,) in newer}), last=last)
+
+
+def remember(
+    db: Database, memory: BuildCache, environments: Sequence[Environment], committed: Committed, *, base_url: str
+) -> None:
+    """Note how far this build came, for `since` in the next."""
+    (last,) = db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
+    memory.note("boot", _boot())
+    memory.note("maker", _maker(base_url))
+    memory.note("files", committed.files_sha256)
+    memory.note("current", committed.current_sha256)
+    memory.note("environments", [environment.id for environment in environments])
+    memory.note("records", last)
+    memory.note("probes", _probes(db, last))
+
+
+def _current(folder: Folder) -> str | None:
+    # Only where its digest stands beside it.
+    digest = sha256_hex(folder.read(CURRENT) or b"")
+    return digest if folder.read(DIGEST) == digest_line(digest) else None
+
+
+def _probes(db: Database, last: int) -> list[list[object]]:
+    places = sorted({last * n // PROBES for n in range(1, PROBES + 1)})
+    marks = ", ".join("?" * len(places))
+    rows = db.execute(f"SELECT rowid, record FROM records WHERE rowid IN ({marks}) ORDER BY rowid", places)  # noqa: S608 - marks
+    return [list(row) for row in rows]
+
+
+def _stands(memory: BuildCache, folder: Folder) -> bool:
+    # Some lists at a time, so that in the end everything was looked at.
+    lists = memory.lists()
+    turn = memory.fact("turn")
+    start = (turn if isinstance(turn, int) else 0) % max(1, len(lists))
+    left = LOOKED_AT
+    for number, entry in enumerate([*lists[start:], *lists[:start]], start + 1):
+        if left <= 0:
+            break
+        memory.note("turn", number)
+        files = files_of(memory, entry.path)
+        left -= len(files)
+        if not folder.holds(entry) or not all(folder.holds(file) for file in files):
+            return False
+    return True
+
+
+def _boot() -> str | None:
+    try:
+        return _BOOT.read_text("ascii").strip()
+    except OSError:
+        return None
+
+
+@cache
+def _maker(base_url: str) -> str:
+    libraries = (version(name) for name in ("jinja2", "markdown", "markupsafe"))
+    digest = hashlib.sha256("\n".join((base_url, sys.version, *libraries, "")).encode())
+    for path in _sources():
+        digest.update(f"{path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    for folder in (Path(ppp.__file__).parent, resource("site")):
+        yield from sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")

@@ -1,0 +1,1 @@
+"""SQL on a copy of the ledger."""

@@ -1,0 +1,117 @@
+"""The database that Datasette serves: a ledger of one moment, without what is a node's own, made to be asked quickly.
+
+Nothing in it changes, so that what is costly to find is found once: views of findings become tables with indexes, and
+names of packages can be searched. The same ledger gives the same bytes.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlite_utils import Database
+
+from ppp.model.record import Json
+from ppp.publish.datasette.definition import indexes, worked_out
+
+#: What of a ledger is not shown to strangers: whom a node listens to, what it has in hand, what nothing vouches for.
+PRIVATE_TABLES: Final = ("peers", "sources", "queue", "pending")
+#: What is made of these, and goes with them.
+PRIVATE_VIEWS: Final = ("given_up",)
+#: What a column of a view leads to, as Datasette makes links of foreign keys.
+_LEADS_TO: Final = {
+    "package": "packages(package)",
+    "environment": "environments(environment)",
+    "fails_in": "environments(environment)",
+    "passes_in": "environments(environment)",
+    "record": "records(record)",
+}
+_CACHE_KIB: Final = 128 * 1024
+#: Any three letters of a name find it, as nobody knows where a name begins a word. Datasette looks for these quotes.
+_SEARCH: Final = 'CREATE VIRTUAL TABLE packages_fts USING fts5 (package, content="packages", tokenize="trigram")'
+
+
+def make(ledger: Database, target: Path) -> None:
+    """Write the copy of an open ledger to `target`, whole or not at all; raises what SQLite and the disk raise."""
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        # A whole, compact file of one moment, whoever writes the ledger meanwhile.
+        ledger.execute("VACUUM INTO ?", (str(part),))
+        with _opened(part) as db, db.atomic():
+            _drop_private(db)
+            _index(db)
+            for view, columns in worked_out().items():
+                _work_out(db, view, columns)
+            db.execute(_SEARCH)
+            db.execute("INSERT INTO packages_fts (packages_fts) VALUES ('rebuild')")
+            db.execute("ANALYZE")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Database]:
+    db = Database(path)
+    try:
+        # Nobody reads it yet, and a kill leaves only what the next one clears away. What is dropped is overwritten.
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "secure_delete = ON", f"cache_size = -{_CACHE_KIB}"):
+            db.execute(f"PRAGMA {pragma}")
+        yield db
+    finally:
+        db.close()
+
+
+def _drop_private(db: Database) -> None:
+    for view in PRIVATE_VIEWS:
+        db.view(view).drop()
+    for table in PRIVATE_TABLES:
+        db.table(table).drop()
+
+
+def _index(db: Database) -> None:
+    for table, rows in indexes().items():
+        for columns in rows:
+            _add_index(db, table, columns)
+    db.execute("ANALYZE")
+
+
+def _add_index(db: Database, table: str, columns: str) -> None:
+    name = "_by_".join([table, *re.findall(r"\w+", columns)[:1]])
+    db.execute(f"CREATE INDEX [served_{name}] ON [{table}] ({columns})")
+
+
+def _work_out(db: Database, view: str, columns: list[str]) -> None:
+    rows = db.execute("SELECT name, type FROM pragma_table_info(?)", (view,)).fetchall()
+    held = ", ".join(
+        f"[{name}] {kind}{f' REFERENCES {_LEADS_TO[name]}' if name in _LEADS_TO else ''}" for name, kind in rows
+    )
+    named = ", ".join(f"[{name}]" for name, _ in rows)
+    db.execute(f"CREATE TABLE [worked_out_{view}] ({held})")
+    # In one order, whatever plan SQLite takes.
+    db.execute(f"INSERT INTO [worked_out_{view}] SELECT * FROM [{view}] ORDER BY {named}")  # noqa: S608 - our own names
+    db.view(view).drop()
+    db.execute("PRAGMA legacy_alter_table = ON")
+    db.execute(f"ALTER TABLE [worked_out_{view}] RENAME TO [{view}]")
+    for each in columns:
+        _add_index(db, view, each)
+
+
+def inspected(database: Path) -> dict[str, Json]:
+    """Give what Datasette would find by reading the whole copy: its digest, its size, and the rows of each table."""
+    db = Database(database)
+    try:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+        counts = {name: {"count": db.execute(f"SELECT count(*) FROM [{name}]").fetchone()[0]} for name in names}  # noqa: S608 - as above
+    finally:
+        db.close()
+    said = {"hash": _sha256(database), "size": database.stat().st_size, "file": database.name, "tables": counts}
+    return {database.stem: said}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

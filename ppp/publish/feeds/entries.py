@@ -1,0 +1,218 @@
+"""What feeds tell, whatever their format: they speak when a verdict changes, and date it by records, never by a clock.
+
+An entry's id depends on what it is about alone, so it never changes; nor does a feed while nothing changed.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from ppp.ledger.published import Change
+from ppp.model.record import Result
+from ppp.model.release import Release
+from ppp.publish import text
+from ppp.publish.packages.finding_kinds import TOLD, FindingKind
+from ppp.publish.packages.summary import Affected
+
+#: Where a node publishes is its operator's business; links need an address all the same.
+ITEMS: Final = 100
+#: A package's own feed stands there once for each package.
+PACKAGE_ITEMS: Final = 10
+DETAIL_LIMIT: Final = 200
+NAME: Final = "The PyPI Place"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One piece of news; times in epoch seconds, `path` within the site, `lines` plain text of one line each."""
+
+    id: str
+    title: str
+    path: str
+    published: int
+    updated: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A feed without its format; `home` is its page, `description` may be empty, newest entries come first."""
+
+    title: str
+    description: str
+    home: str
+    entries: Sequence[Entry]
+
+    @property
+    def updated(self) -> int:
+        """Give when something last changed, in epoch seconds; 0 where nothing ever did."""
+        return max((entry.updated for entry in self.entries), default=0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Item:
+    """The changes of one release on one UTC day; its id depends on these two alone, so it never changes."""
+
+    release: Release
+    day: str
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """Give the item's permanent id."""
+        return urn(f"{self.release}@{self.day}")
+
+    @property
+    def title(self) -> str:
+        """Say what came of it: `six 1.17.0: 5 PASS, 1 FAIL`, or what it was before where only one cell changed."""
+        name = f"{self.release.package} {self.release.version}"
+        if len(self.changes) == 1:
+            return f"{name}: {self.changes[0].verdict.environment} {_turned(self.changes[0])}"
+        words = [change.verdict.result for change in self.changes]
+        return f"{name}: {', '.join(f'{words.count(r)} {r}' for r in Result if r in words)}"
+
+    @property
+    def published(self) -> int:
+        """Give when the last of its changes was observed, in epoch seconds."""
+        return max(change.verdict.observed_at for change in self.changes)
+
+    @property
+    def entry(self) -> Entry:
+        """Give it as an entry."""
+        changes = sorted(self.changes, key=lambda c: (c.verdict.environment, c.verdict.observed_at, c.verdict.record))
+        return Entry(
+            id=self.id,
+            title=self.title,
+            path=f"p/{self.release.package}/index.html",
+            published=min(change.verdict.observed_at for change in changes),
+            updated=self.published,
+            lines=_lines((change.verdict.environment, _line(change)) for change in changes),
+        )
+
+
+def urn(about: str) -> str:
+    """Give the permanent id of what an entry is about."""
+    return f"urn:sha256:{hashlib.sha256(about.encode()).hexdigest()}"
+
+
+def newest_items(changes: Iterable[Change], limit: int = ITEMS) -> list[Item]:
+    """Gather changes, which come newest first, into at most `limit` items; read no further than these need."""
+    items: dict[tuple[Release, str], Item] = {}
+    oldest = ""
+    for change in changes:
+        day = text.day(change.verdict.observed_at)
+        key = (change.verdict.release, day)
+        if key not in items:
+            if len(items) == limit:
+                # An item that is held may have more changes, down to the first second of its day.
+                if day < oldest:
+                    break
+                continue
+            oldest = day
+            items[key] = Item(release=change.verdict.release, day=day)
+        items[key].changes.append(change)
+    return sorted(items.values(), key=lambda item: (-item.published, item.release.package, item.release.version))
+
+
+def overall_feed(items: Iterable[Item]) -> Feed:
+    """Give the feed of every verdict that changed."""
+    return Feed(
+        title=f"{NAME}: verdicts that changed",
+        description="Releases on PyPI whose result in an environment is new, or not what it was before.",
+        home="index.html",
+        entries=[item.entry for item in items],
+    )
+
+
+def package_feed(package: str, changes: Iterable[Change]) -> Feed:
+    """Give the feed of one package, from its changes, newest first."""
+    return Feed(
+        title=f"{NAME}: {package}",
+        description="",
+        home=f"p/{package}/index.html",
+        entries=[item.entry for item in newest_items(changes, PACKAGE_ITEMS)],
+    )
+
+
+def finding_feed(kind: FindingKind, affected: Iterable[Affected], limit: int = ITEMS) -> Feed:
+    """Give the feed of one finding: what stands in it now, by release and the UTC day on which it came in."""
+    title, meaning = TOLD[kind]
+    entries = [_finding_entry(kind, key[-1], cells) for key, cells in _newest_affected(affected, limit).items()]
+    return Feed(
+        title=f"{NAME}: {title.lower()}",
+        description=f"Packages on PyPI whose newest release {meaning}.",
+        home=f"findings/{kind}/index.html",
+        entries=sorted(entries, key=lambda entry: (-entry.updated, entry.id))[:limit],
+    )
+
+
+def _newest_affected(affected: Iterable[Affected], limit: int) -> dict[tuple[str, str, str], list[Affected]]:
+    # By package, version and day; of those that are as new as the last that is shown, their ids decide.
+    held: dict[tuple[str, str, str], list[tuple[int, Affected]]] = {}
+    oldest = 0
+    for place, cell in sorted(enumerate(affected), key=lambda pair: -pair[1].since):
+        key = (cell.package, cell.version, day := text.day(cell.since))
+        if key in held:
+            held[key].append((place, cell))
+        elif len(held) < limit or cell.since == oldest:
+            held[key] = [(place, cell)]
+            oldest = cell.since
+        elif day < text.day(oldest):
+            break
+    return {key: [cell for _, cell in sorted(cells)] for key, cells in held.items()}
+
+
+def _finding_entry(kind: FindingKind, day: str, cells: Sequence[Affected]) -> Entry:
+    first = cells[0]
+    places = ", ".join(cell.environment for cell in cells)
+    return Entry(
+        id=urn(f"{kind}:{first.package}=={first.version}@{day}"),
+        title=f"{first.package} {first.version}: {TOLD[kind][0].lower()} ({places})",
+        path=f"p/{first.package}/index.html",
+        published=min(cell.since for cell in cells),
+        updated=max(cell.since for cell in cells),
+        lines=_lines((cell.environment, _affected_line(cell)) for cell in cells),
+    )
+
+
+def _lines(told: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    # What is told of several environments alike is told once.
+    held: dict[str, list[str]] = {}
+    for environment, words in told:
+        held.setdefault(words, []).append(environment)
+    return tuple(f"{', '.join(environments)}: {words}" for words, environments in held.items())
+
+
+def _line(change: Change) -> str:
+    verdict = change.verdict
+    return _why(_turned(change), verdict.failed_phase, verdict.cause, verdict.blame, verdict.detail)
+
+
+def _affected_line(cell: Affected) -> str:
+    was = f"{cell.before.result} with {cell.before.version} → " if cell.before else ""
+    told = f"{was}{cell.result}{_mark(cell.standin)}"
+    return _why(told, cell.phase, cell.cause, cell.blame, cell.detail)
+
+
+@lru_cache(1024)
+def _why(told: str, phase: str | None, cause: str | None, blame: str | None, detail: str | None) -> str:
+    parts = [told]
+    if phase:
+        parts.append(f"at {phase}")
+    if cause:
+        parts.append(f"({cause}{f', blame: {blame}' if blame else ''})")
+    if detail:
+        parts.append(f"- {text.line(detail, DETAIL_LIMIT)}")
+    return " ".join(parts)
+
+
+def _turned(change: Change) -> str:
+    verdict = change.verdict
+    was = f"{change.before} → " if change.before else ""
+    return f"{was}{verdict.result}{_mark(verdict.standin)}"
+
+
+def _mark(standin: bool) -> str:  # noqa: FBT001 - a word that is there or not
+    return " (stand-in image)" if standin else ""

@@ -1,0 +1,46 @@
+"""A feed as JSON Feed 1.1, and all three formats of one feed."""
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urljoin
+
+from ppp.publish import text
+from ppp.publish.api.encoding import document_bytes
+from ppp.publish.feeds.atom import atom
+from ppp.publish.feeds.entries import NAME, Feed
+from ppp.publish.feeds.rss import rss
+
+VERSION: Final = "https://jsonfeed.org/version/1.1"
+
+
+def json_feed(feed: Feed, *, path: str, base_url: str) -> bytes:
+    """Give the feed's bytes; `base_url` is where `current.json` lies and ends in a slash, `path` is its own there."""
+    return document_bytes(
+        {
+            "version": VERSION,
+            "title": feed.title,
+            "description": feed.description,
+            "home_page_url": urljoin(base_url, feed.home),
+            "feed_url": urljoin(base_url, path),
+            "language": "en",
+            "authors": [{"name": NAME}],
+            "items": [
+                {
+                    "id": entry.id,
+                    "url": urljoin(base_url, entry.path),
+                    "title": entry.title,
+                    "content_text": "\n".join(entry.lines),
+                    "date_published": text.iso(entry.published),
+                    "date_modified": text.iso(entry.updated),
+                }
+                for entry in feed.entries
+            ],
+        }
+    )
+
+
+def feed_files(feed: Feed, folder: str, base_url: str) -> Iterator[tuple[str, bytes]]:
+    """`feed.xml` (RSS), `atom.xml` and `feed.json` in a folder of the site, `""` or one that ends in a slash."""
+    for name, written in (("feed.xml", rss), ("atom.xml", atom), ("feed.json", json_feed)):
+        path = f"{folder}{name}"
+        yield path, written(feed, path=path, base_url=base_url)

@@ -1,0 +1,233 @@
+"""The output folder: each file is written whole, only where its bytes changed, and only inside the folder.
+
+The folder may hold the files of others, such as a node's statements: only what the last build listed is ever removed.
+`current.json` changes last of all.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ppp.model.errors import PublishError
+from ppp.model.record import sha256_hex
+from ppp.storage_errors import sqlite_errors
+
+MANIFEST: Final = "files.json"
+#: The lists that `files.json` names stand here.
+LISTS: Final = "files"
+CURRENT: Final = "current.json"
+DIGEST: Final = "current.json.sha256"
+#: Bytes above which a file is taken for whole by its size.
+LARGE: Final = 256 * 1024
+#: A node writes these beside what is built here.
+STATEMENTS: Final = ("statement.json", "statements")
+_OTHERS: Final = frozenset({*STATEMENTS, LISTS})
+_LAST: Final = frozenset({MANIFEST, CURRENT, DIGEST})
+
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+_PLAIN: Final = re.compile(f"({_NAME})(?:/{_NAME})*")
+
+
+class Entry(NamedTuple):
+    """A published file: its path within the folder, its size in bytes, its sha256 (hex)."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Folder:
+    """A folder to write files into; what stands elsewhere cannot be reached through it.
+
+    All but `holds` raise `DiskFullError`, `DataReadOnlyError` or `PublishError`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Make the folder if need be."""
+        self._root = root
+        # Paths as text: of thousands of files a build would spend more on taking paths apart than on writing them.
+        self._base = f"{root}/"
+        self._sound: set[str] = {str(root)}
+        with self._errors():
+            root.mkdir(parents=True, exist_ok=True)
+
+    def write(self, path: str, content: bytes) -> tuple[Entry, bool]:
+        """Write one file of a build (`p/six/index.html`) unless it holds these bytes; say whether it did not."""
+        if not (is_ours(path) or is_list(path)):
+            raise ValueError(f"{path!r} is not a path that a build writes")
+        try:
+            written = self._write({path: content}, durable=False)
+        except OSError:
+            with self._errors():
+                raise
+        return Entry(path, len(content), sha256_hex(content)), bool(written)
+
+    def write_last(self, files: Mapping[str, bytes]) -> list[str]:
+        """Write what tells of all others, durably; all of it lies ready before any of it changes. Give what did."""
+        with self._errors():
+            return self._write(files, durable=True)
+
+    def write_beside(self, path: str, content: bytes) -> None:
+        """Write a file that is not of a build (`statement.json`): neither its lists nor its cleaning know it."""
+        plain = _PLAIN.fullmatch(path)
+        if plain is None or plain[1] not in STATEMENTS:
+            raise ValueError(f"{path!r} is not a path that stands beside a build")
+        with self._errors():
+            self._write({path: content}, durable=True)
+
+    def remove(self, path: str) -> bool:
+        """Remove a file, and the folders that it leaves empty; say whether it was there."""
+        with self._errors():
+            return self._remove(path)
+
+    def read(self, path: str) -> bytes | None:
+        """Give a file's bytes; None where there is none, or where it leads out of the folder."""
+        target = self._root / path
+        if not target.resolve().is_relative_to(self._root.resolve()):
+            return None
+        with self._errors():
+            try:
+                return target.read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
+    def holds(self, entry: Entry) -> bool:
+        """Say whether a file is as it was listed: a large one by its size alone."""
+        try:
+            found = (self._root / entry.path).lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
+                return False
+            return entry.size > LARGE or sha256_hex((self._root / entry.path).read_bytes()) == entry.sha256
+        except OSError:
+            return False
+
+    def settle(self) -> None:
+        """Wait until the names in the folder itself are on the disk."""
+        with self._errors():
+            _sync_folder(self._root)
+
+    def _write(self, files: Mapping[str, bytes], *, durable: bool) -> list[str]:
+        staged: list[tuple[str, str]] = []
+        written: list[str] = []
+        try:
+            for path, content in files.items():
+                target = self._base + path
+                if _holds(target, content):
+                    continue
+                folder, _, name = target.rpartition("/")
+                if folder not in self._sound:
+                    self._make_folder(Path(folder))
+                part = f"{folder}/.{name}.part"
+                staged.append((part, path))
+                _stage(part, content, durable=durable)
+            for part, path in staged:
+                os.rename(part, self._base + path)  # noqa: PTH104 - as above
+                written.append(path)
+        except BaseException:
+            for part, _ in staged:
+                with suppress(OSError):
+                    os.unlink(part)  # noqa: PTH108 - as above
+            raise
+        return written
+
+    def _make_folder(self, folder: Path) -> None:
+        if str(folder) in self._sound:
+            return
+        self._make_folder(folder.parent)
+        try:
+            folder.mkdir()
+        except FileExistsError as error:
+            # What was made just now cannot be a link; what was there can.
+            if folder.is_symlink() and not folder.resolve().is_relative_to(self._root.resolve()):
+                raise PublishError(
+                    f"{folder} leads out of {self._root}", hint="remove that link and publish again"
+                ) from error
+            if not folder.is_dir():
+                raise
+        self._sound.add(str(folder))
+
+    def _remove(self, path: str) -> bool:
+        target = self._root / path
+        if not target.parent.resolve().is_relative_to(self._root.resolve()):
+            return False
+        try:
+            target.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        for folder in target.parents:
+            if folder == self._root:
+                break
+            with suppress(OSError):  # not empty: others still live there
+                folder.rmdir()
+                self._sound.discard(str(folder))
+        return True
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            with sqlite_errors(self._root):
+                try:
+                    yield
+                except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+                    raise _in_the_way(error) from error
+        except OSError as error:
+            raise _in_the_way(error) from error
+
+
+def put_beside(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write a node's statements beside what is built, in the order they come, each whole and only if it changed."""
+    folder = Folder(root)
+    for path, content in files:
+        folder.write_beside(path, content)
+
+
+def is_ours(path: str) -> bool:
+    """Say whether a path is one that a build may write: plain, relative, and nobody else's."""
+    plain = _PLAIN.fullmatch(path)
+    return plain is not None and plain[1] not in _OTHERS and path not in _LAST
+
+
+def is_list(path: str) -> bool:
+    """Say whether a path is one that `files.json` may name a list by."""
+    plain = _PLAIN.fullmatch(path)
+    return plain is not None and plain[1] == LISTS and path.endswith(".json")
+
+
+def _in_the_way(error: OSError) -> PublishError:
+    return PublishError(
+        f"cannot write {error.filename2 or error.filename}: {error.strerror}",
+        hint="move what is in the way, or publish into another folder",
+    )
+
+
+def _holds(path: str, content: bytes) -> bool:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == len(content) and Path(path).read_bytes() == content
+
+
+def _stage(part: str, content: bytes, *, durable: bool) -> None:
+    # Of thousands of pages only the last files wait for the disk: a page lost with the power differs, so it heals.
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    try:
+        written = os.write(handle, content)
+        while written < len(content):
+            written += os.write(handle, memoryview(content)[written:])
+        if durable:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

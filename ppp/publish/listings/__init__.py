@@ -1,0 +1,1 @@
+"""Long lists of packages, and the pages that they are cut into."""

@@ -1,0 +1,1 @@
+"""What is read of a package's records, and what follows from them."""

@@ -1,0 +1,81 @@
+"""`/env/`: each environment with its tallies, what explains its failures, and the packages that fail in it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from ppp.ledger.published import Counts
+from ppp.model.matrix import Environment
+from ppp.model.record import Json, Result
+from ppp.publish.api.encoding import document_bytes
+from ppp.publish.listings.store import Shelves
+from ppp.publish.site.causes import Causes, Explained
+from ppp.publish.site.deferred import Content
+from ppp.publish.site.front import PLATFORMS, render
+from ppp.publish.site.listing import Listing, gone_pages, listed, prefix_pages, shown
+
+ENVIRONMENT_SCHEMA: Final = "ppp-environment-1"
+
+
+def environment_pages(
+    shelves: Shelves, environments: Sequence[Environment], counts: Counts, causes: Causes
+) -> Iterator[tuple[str, Content]]:
+    """`/env/index.html`, and for each environment `/env/<id>/index.html` and `/api/v1/env/<id>.json`."""
+    path = "env/index.html"
+    yield path, render("environments.html", path=path, environments=environments, counts=counts)
+    for environment in environments:
+        listing = _listing(environment, shelves)
+        nodes = listing.nodes()
+        root = next(nodes)
+        explained = [c for c in causes.explained if _cells(c, environment)]
+        explained.sort(key=lambda c: (-_cells(c, environment), c.cause))
+        path = f"{listing.folder}/index.html"
+        page = render(
+            "environment.html",
+            path=path,
+            e=environment,
+            counts=counts.by_environment[environment.id],
+            as_of=counts.as_of,
+            causes=[(c, _cells(c, environment)) for c in explained],
+            listing=listing,
+            rows=shown(listing.rows()),
+            below=root.below,
+        )
+        yield path, page
+        yield from gone_pages(listing, root)
+        yield from prefix_pages(listing, nodes)
+        yield listing.data, document_bytes(_document(environment, counts, explained, listing))
+
+
+def environment_folder(environment: str) -> str:
+    """Give the folder of an environment's pages, which its shelf is named by."""
+    return f"env/{environment}"
+
+
+def _listing(environment: Environment, shelves: Shelves) -> Listing:
+    return Listing(
+        title=f"Fails in {environment.id}",
+        about=f"The newest release fails with Python {environment.python} on {PLATFORMS[environment.platform]}.",
+        folder=environment_folder(environment.id),
+        data=f"api/v1/env/{environment.id}.json",
+        shelves=shelves,
+    )
+
+
+def _cells(explained: Explained, environment: Environment) -> int:
+    return sum(explained.in_environment(environment.id).values())
+
+
+def _document(
+    environment: Environment, counts: Counts, explained: Sequence[Explained], listing: Listing
+) -> Mapping[str, Json]:
+    by_result = counts.by_environment[environment.id]
+    return {
+        "schema": ENVIRONMENT_SCHEMA,
+        "as_of": counts.as_of,
+        "environment": environment.id,
+        "python": environment.python,
+        "platform": environment.platform,
+        "results": {str(result): by_result[result] for result in Result},
+        "causes": {c.cause: _cells(c, environment) for c in explained},
+        **listed(listing),
+    }

@@ -1,0 +1,124 @@
+"""`/findings/`: what several cells show together, each kind with its page, its file and its feeds.
+
+All of it is made of cards, so every number on these pages, in these files and on the front page is the same.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from ppp.ledger.published import Finding
+from ppp.publish.api.encoding import document_bytes
+from ppp.publish.feeds.entries import ITEMS, finding_feed
+from ppp.publish.feeds.jsonfeed import feed_files
+from ppp.publish.listings.prefix_pages import Node
+from ppp.publish.listings.store import Shelves
+from ppp.publish.packages.finding_kinds import TOLD, FindingKind
+from ppp.publish.site.deferred import Content
+from ppp.publish.site.dependency_chains import Chain, chains_document, shown_chains, unnamed
+from ppp.publish.site.front import render
+from ppp.publish.site.listing import Listing, Row, gone_pages, listed, prefix_pages, shown
+
+FINDING_SCHEMA: Final = "ppp-finding-1"
+#: Packages of each kind that the front page may have room for.
+FRONT: Final = 20
+CHAINS_PATH: Final = "api/v1/dependency-chains.json"
+
+
+def finding_listings(shelves: Shelves) -> dict[FindingKind, Listing]:
+    """Give the list of each kind of finding."""
+    return {
+        kind: Listing(
+            title=TOLD[kind][0],
+            about=f"The newest release {TOLD[kind][1]}.",
+            folder=finding_folder(kind),
+            data=f"api/v1/{kind}.json",
+            shelves=shelves,
+        )
+        for kind in FindingKind
+    }
+
+
+def finding_folder(kind: FindingKind) -> str:
+    """Give the folder of a kind's pages, which its shelf is named by."""
+    return f"findings/{kind}"
+
+
+def front_findings(listings: Mapping[FindingKind, Listing]) -> dict[FindingKind, tuple[int, list[Finding]]]:
+    """Give what the front page tells of each kind: how many packages, and the newest of them."""
+    return {
+        kind: (
+            listing.packages,
+            [
+                Finding(package=row.package, environments=tuple(c.environment for c in row.cells), causes=row.causes)
+                for row in islice(listing.rows(), FRONT)
+            ],
+        )
+        for kind, listing in listings.items()
+    }
+
+
+def finding_pages(
+    listings: Mapping[FindingKind, Listing], chains: Sequence[Chain], *, as_of: int | None, base_url: str
+) -> Iterator[tuple[str, Content]]:
+    """`/findings/index.html`, and for each kind its pages, `/api/v1/<kind>.json` and `/findings/<kind>/feed.xml`.
+
+    What shows no moment is left out where it stands as it is.
+    """
+    path = "findings/index.html"
+    yield path, render("findings.html", path=path, listings=listings, told=TOLD, as_of=as_of)
+    for kind, listing in listings.items():
+        nodes = listing.nodes()
+        root = next(nodes)
+        newest = list(_newest(listing))
+        told = chains if kind is FindingKind.BROKEN_DEPENDENCY else None
+        yield _finding_page(listing, shown(newest), root, told, as_of)
+        yield from gone_pages(listing, root)
+        yield from prefix_pages(listing, nodes)
+        yield listing.data, document_bytes(_document(kind, listing, as_of))
+        if listing.shelves.has_changed(listing.folder):
+            cells = (cell for row in newest for cell in row.cells)
+            yield from feed_files(finding_feed(kind, cells), f"{listing.folder}/", base_url)
+    yield CHAINS_PATH, document_bytes(chains_document(chains, as_of))
+
+
+def _newest(listing: Listing) -> Iterator[Row]:
+    # A feed tells of no cell that is older than as many packages as it has room for, each with a cell of its own.
+    oldest = 0
+    for place, row in enumerate(listing.rows(), 1):
+        if place > ITEMS and row.since < oldest:
+            break
+        oldest = row.since
+        yield row
+
+
+def _finding_page(
+    listing: Listing, rows: Sequence[Row], root: Node, chains: Sequence[Chain] | None, as_of: int | None
+) -> tuple[str, bytes]:
+    path = f"{listing.folder}/index.html"
+    page = render(
+        "finding.html",
+        path=path,
+        listing=listing,
+        rows=rows,
+        below=root.below,
+        as_of=as_of,
+        schema="finding",
+        feeds=True,
+        chains=shown_chains(chains or ()),
+        all_chains=len(chains or ()),
+        chains_path=CHAINS_PATH,
+        unnamed=0 if chains is None else unnamed(chains, listing.cells),
+    )
+    return path, page
+
+
+def _document(kind: FindingKind, listing: Listing, as_of: int | None) -> dict[str, object]:
+    return {
+        "schema": FINDING_SCHEMA,
+        "as_of": as_of,
+        "finding": str(kind),
+        "title": listing.title,
+        "meaning": listing.about,
+        **listed(listing),
+    }

@@ -1,0 +1,1 @@
+"""How a run proceeds: environments, rounds between canaries, the queue."""

@@ -1,0 +1,103 @@
+"""The desk behind nginx: where files may lie, what is read as a page, what is said of what cannot be."""
+
+from pathlib import Path
+
+import pytest
+
+from ppp.check.gateway.local_projects import read_overlay
+from ppp.check.gateway.page_server import MAX_ORIGINS, Origins, PageError, parse
+from ppp.check.gateway.pages import origin_name
+
+INDEX = "https://index.example/simple/"
+JSON = "application/vnd.pypi.simple.v1+json"
+
+
+def origins(folder: Path, index_url: str = INDEX, known: str = "https://files.example") -> Origins:
+    return Origins(index_url, [known], remembered=folder / "origins")
+
+
+def test_an_origin_is_remembered_for_the_next_run(tmp_path: Path) -> None:
+    origins(tmp_path).learn("https://more.example:8443")
+    origins(tmp_path).learn("https://more.example:8443")
+    assert origins(tmp_path).get(origin_name("https://more.example:8443")) == "https://more.example:8443"
+    assert origins(tmp_path).get(origin_name("https://files.example")) == "https://files.example"
+    assert origins(tmp_path).get(origin_name("https://other.example")) is None
+    assert (tmp_path / "origins").read_text().splitlines() == ["https://more.example:8443"]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://files.example",
+        "http://127.0.0.1:8000",
+        "https://a;b.example",
+        'https://a".example',
+        "https://a.example\n",
+        "https://user@a.example",
+        "ftp://a.example",
+        "https://$host",
+    ],
+)
+def test_where_the_files_of_an_index_with_tls_may_not_lie(origin: str, tmp_path: Path) -> None:
+    with pytest.raises(PageError, match="the page names files at"):
+        origins(tmp_path).learn(origin)
+    (tmp_path / "origins").write_text(f"{origin}\n")
+    assert origins(tmp_path, known=origin).get(origin_name(origin)) is None
+
+
+def test_an_index_without_tls_may_have_its_files_anywhere(tmp_path: Path) -> None:
+    known = origins(tmp_path, "http://127.0.0.1:8000/simple/")
+    for origin in ("http://127.0.0.1:8001", "https://files.example", "http://[::1]:80"):
+        known.learn(origin)
+        assert known.get(origin_name(origin)) == origin
+
+
+def test_origins_without_end_are_not_learned(tmp_path: Path) -> None:
+    known = origins(tmp_path)
+    for number in range(1, MAX_ORIGINS):
+        known.learn(f"https://files{number}.example")
+    with pytest.raises(PageError):
+        known.learn("https://onemore.example")
+    assert len((tmp_path / "origins").read_text().splitlines()) == MAX_ORIGINS - 1
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"{", JSON),
+        (b"[]", JSON),
+        (b'{"meta": {"api-version": "1.0"}, "name": "lib"}', JSON),
+        (b'{"meta": {"api-version": "2.0"}, "name": "lib", "files": []}', JSON),
+        (b'<meta name="pypi:repository-version" content="2.0">', "text/html"),
+        (b"[" * 100_000, JSON),
+        (b"", "text/plain"),
+        (b"", ""),
+    ],
+)
+def test_what_is_no_page(body: bytes, content_type: str) -> None:
+    with pytest.raises(PageError) as caught:
+        parse("lib", body, content_type, f"{INDEX}lib/")
+    assert caught.value.status == 502
+
+
+def test_a_page_leads_to_where_it_says_and_in_the_letters_that_it_says() -> None:
+    page = '<base href="/files/"><a href="lib-1.0.zip#sha256=ab" data-yanked="schön">lib-1.0.zip</a>'
+    for charset in ("latin-1", "utf-8"):
+        (file,) = parse("lib", page.encode(charset), f"text/html; charset={charset}", f"{INDEX}lib/")
+        assert (file.url, file.hashes) == ("https://index.example/files/lib-1.0.zip", {"sha256": "ab"})
+        assert file.yanked == "schön"
+
+
+def test_an_overlay_is_named_by_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    names = set()
+    for content in (b"one", b"two", None):
+        path = tmp_path / "lib" / "lib-1.0+a.tar.gz"
+        path.unlink(missing_ok=True)
+        if content:
+            path.write_bytes(content)
+        read = read_overlay(tmp_path)
+        names.add(read.name)
+        assert [file.filename for file in read.projects["lib"]] == ([path.name] if content else [])
+    assert len(names) == 3
+    assert read_overlay(None).projects == {}

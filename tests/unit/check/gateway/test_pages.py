@@ -1,0 +1,141 @@
+"""Pages as pip is to read them: what is left out, how the rest is written, under which name it is kept."""
+
+import json
+
+import pytest
+from pypi_simple import ProjectPage
+
+from ppp.check.gateway.pages import (
+    Form,
+    PageFile,
+    could_be_chosen,
+    cut,
+    is_distribution,
+    origin_name,
+    origin_of,
+    through_gateway,
+    view_name,
+    write,
+)
+
+TAGS = frozenset({"cp312-cp312-manylinux_2_17_x86_64", "py3-none-any"})
+HOSTILE = '"><script>alert(1)</script>&amp;'
+
+
+@pytest.mark.parametrize(
+    ("filename", "kept"),
+    [
+        ("lib-1.0-py3-none-any.whl", True),
+        ("lib-1.0-py2.py3-none-any.whl", True),
+        ("lib-1.0-2b-py3-none-any.whl", True),
+        ("lib-1.0-CP312-cp312-ManyLinux_2_17_x86_64.manylinux2014_x86_64.whl", True),
+        ("lib-1.0-cp312-cp312-win_amd64.whl", False),
+        ("lib-1.0-cp313-cp313-manylinux_2_17_x86_64.whl", False),
+        ("lib-1.0-py2-none-any.whl", False),
+        ("lib-1.0-py3-none.whl", True),
+        ("lib.whl", True),
+        ("lib-1.0.tar.gz", True),
+        ("lib-1.0-cp312-cp312-win_amd64.zip", True),
+    ],
+)
+def test_only_sound_wheels_for_elsewhere_are_left_out(filename: str, *, kept: bool) -> None:
+    assert could_be_chosen(filename, TAGS) is kept
+    file = PageFile(url=f"https://files.example/{filename}")
+    assert cut([file], TAGS) == ((file,) if kept else ())
+    assert cut([file], None) == (file,)
+
+
+def test_a_file_is_called_what_pip_calls_it() -> None:
+    assert PageFile(url="https://files.example/a/lib-1.0%2Blocal.tar.gz?x=y/z.whl").filename == "lib-1.0+local.tar.gz"
+
+
+@pytest.mark.parametrize("filename", ["lib-1.0.exe", "lib-1.0.egg", "lib", "", "lib-1.0.WHL", "lib-1.0.tar.gz.asc"])
+def test_what_pip_takes_for_no_distribution(filename: str) -> None:
+    assert not is_distribution(filename)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://files.example/a", "https://files.example"),
+        ("HTTP://User:secret@Files.Example:8080/a", "http://files.example:8080"),
+        ("http://[::1]:8080/a", "http://[::1]:8080"),
+        ("https:///a", None),
+        ("file:///a", None),
+        ("http://[/", None),
+        ("http://files.example:port/", None),
+        ("/a", None),
+    ],
+)
+def test_where_a_file_is(url: str, origin: str | None) -> None:
+    assert origin_of(url) == origin
+
+
+def test_a_file_is_served_under_its_origin_with_its_query() -> None:
+    name = origin_name("https://files.example")
+    assert through_gateway("https://files.example/a/lib%2B.whl?sig=1#sha256=00") == f"/-/{name}/a/lib%2B.whl?sig=1"
+
+
+def test_what_a_page_depends_on_is_in_its_name() -> None:
+    index = "https://index.example/simple/"
+    name = view_name(TAGS, index_url=index, overlay="")
+    assert name == view_name(frozenset([*sorted(TAGS, reverse=True)]), index_url=index, overlay="")
+    others = [
+        view_name(None, index_url=index, overlay=""),
+        view_name(frozenset(), index_url=index, overlay=""),
+        view_name(TAGS | {"py2-none-any"}, index_url=index, overlay=""),
+        view_name(TAGS, index_url="https://other.example/simple/", overlay=""),
+        view_name(TAGS, index_url=index, overlay="ours"),
+    ]
+    assert len({name, *others}) == 6
+
+
+def test_a_page_in_json() -> None:
+    files = [
+        PageFile(
+            url="/-/x/lib-1.0.tar.gz", hashes={"sha256": "ab", "md5": "cd"}, requires_python=">=3.9", yanked="broken"
+        ),
+        PageFile(url="/-/x/lib-1.1.tar.gz", yanked="", metadata={}),
+        PageFile(url="/-/x/lib-1.2.tar.gz", metadata={"sha256": "ef"}),
+    ]
+    assert json.loads(write("lib", files, Form.JSON)) == {
+        "meta": {"api-version": "1.0"},
+        "name": "lib",
+        "files": [
+            {
+                "filename": "lib-1.0.tar.gz",
+                "url": "/-/x/lib-1.0.tar.gz",
+                "hashes": {"sha256": "ab", "md5": "cd"},
+                "requires-python": ">=3.9",
+                "yanked": "broken",
+            },
+            {
+                "filename": "lib-1.1.tar.gz",
+                "url": "/-/x/lib-1.1.tar.gz",
+                "hashes": {},
+                "yanked": True,
+                "core-metadata": True,
+            },
+            {
+                "filename": "lib-1.2.tar.gz",
+                "url": "/-/x/lib-1.2.tar.gz",
+                "hashes": {},
+                "core-metadata": {"sha256": "ef"},
+            },
+        ],
+    }
+
+
+def test_what_somebody_wrote_stays_text_in_html() -> None:
+    file = PageFile(
+        url=f"/-/x/{HOSTILE}.zip",
+        hashes={"md5": "cd", "sha256": HOSTILE},
+        requires_python=HOSTILE,
+        yanked=HOSTILE,
+        metadata={},
+    )
+    page = write(HOSTILE, [file], Form.HTML)
+    assert b"<script" not in page
+    (read,) = ProjectPage.from_html("lib", page).packages
+    assert read.requires_python == read.yanked_reason == read.digests["sha256"] == HOSTILE
+    assert read.has_metadata

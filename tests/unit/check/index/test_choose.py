@@ -1,0 +1,296 @@
+"""Which file pip would take: decided from names, tags and what the index says, and compared with pip itself."""
+
+import json
+import random
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+from fake_runtime import prepared
+from local_index import LocalIndex
+from packaging.requirements import Requirement
+from packaging.version import Version
+from places import SLIM, PinnedPip, host_environ, host_environment, tiny_matrix
+from projects import Project
+
+from ppp.check.index.choose import (
+    IndexFile,
+    NotClaimed,
+    choose,
+    file_version,
+    files_of,
+    lacking,
+    newest,
+    newest_claiming,
+)
+from ppp.check.index.client import SimpleIndex
+from ppp.check.runtime import pip_environment
+from ppp.check.sandbox.host import HostRuntime
+from ppp.model.release import Release
+
+#: cp312 manylinux, then its abi3, then pure.
+PY312: Final = prepared(SLIM)
+BEST, ABI3, PURE = PY312.tags
+
+
+def listed(filename: str, *, requires_python: str | None = None, yanked: bool = False) -> IndexFile:
+    return IndexFile(
+        filename=filename,
+        url=f"https://files.example/{filename}",
+        sha256="0" * 64,
+        requires_python=requires_python,
+        yanked=yanked,
+    )
+
+
+def chosen(*files: IndexFile | str) -> str:
+    """Give the name of the file that is chosen, or the cause why there is none."""
+    found = choose([listed(file) if isinstance(file, str) else file for file in files], PY312)
+    return found.cause if isinstance(found, NotClaimed) else found.filename
+
+
+def wheel(tag: str, build: str = "") -> str:
+    return f"lib-1.0-{build}{tag}.whl"
+
+
+# ---------------------------------------------------------------- what a file is of
+
+
+@pytest.mark.parametrize(
+    ("filename", "version"),
+    [
+        ("lib-1.0-py3-none-any.whl", "1.0"),
+        ("lib-1.0-1-py3-none-any.whl", "1.0"),
+        ("Lib-1.0.tar.gz", "1.0"),
+        ("lib-1.0.zip", "1.0"),
+        ("lib-01.00.tar.gz", "1.0"),
+        ("lib-1.0+local.1.tar.gz", "1.0+local.1"),
+        ("other-1.0.tar.gz", None),
+        ("other-1.0-py3-none-any.whl", None),
+        ("lib-1.0.exe", None),
+        ("lib-1.0-py2.7.egg", None),
+        ("lib-1.0.tar.bz2", None),
+        ("lib-1.0.linux-x86_64.tar.gz", None),
+        ("lib-not_a_version-py3-none-any.whl", None),
+        ("lib.whl", None),
+        ("", None),
+        ("../../etc/passwd.whl", None),
+        ("lib-1.0-py3.x/../../up-none-any.whl", None),
+        ("lib-1.0-py3.<script>-none-any.whl", None),
+        ("lib-1.0 .tar.gz", None),
+        (f"lib-1.0-py3.{'x' * 250}-none-any.whl", None),
+    ],
+)
+def test_a_file_names_its_version_or_is_none_of_ours(filename: str, version: str | None) -> None:
+    found = file_version(listed(filename), "lib")
+    assert found == (None if version is None else Version(version))
+
+
+def test_a_release_has_its_own_files_alone() -> None:
+    files = [listed(name) for name in ("lib-1.0.tar.gz", "lib-1.0.0-py3-none-any.whl", "lib-1.0.1.tar.gz", "lib.exe")]
+    assert [f.filename for f in files_of(Release.parse("lib", "1"), files)] == [
+        "lib-1.0.tar.gz",
+        "lib-1.0.0-py3-none-any.whl",
+    ]
+
+
+# ---------------------------------------------------------------- the choice
+
+
+def test_the_better_tag_wins() -> None:
+    assert chosen(wheel(PURE), wheel(BEST), wheel(ABI3)) == wheel(BEST)
+
+
+def test_of_several_tags_in_one_name_the_best_counts() -> None:
+    assert chosen(wheel(ABI3), wheel("cp312-cp312.abi3-manylinux_2_36_x86_64")) == wheel(
+        "cp312-cp312.abi3-manylinux_2_36_x86_64"
+    )
+
+
+def test_the_higher_build_number_wins_among_equal_tags() -> None:
+    assert chosen(wheel(PURE), wheel(PURE, "2-"), wheel(PURE, "10-")) == wheel(PURE, "10-")
+    assert chosen(wheel(PURE, "2a-"), wheel(PURE, "2b-")) == wheel(PURE, "2b-")
+
+
+def test_a_better_tag_stands_above_a_higher_build_number() -> None:
+    assert chosen(wheel(PURE, "99-"), wheel(BEST)) == wheel(BEST)
+
+
+def test_a_wheel_stands_above_an_sdist() -> None:
+    assert chosen("lib-1.0.tar.gz", wheel(PURE)) == wheel(PURE)
+
+
+def test_an_sdist_is_better_than_nothing() -> None:
+    assert chosen("lib-1.0.tar.gz", wheel("cp312-cp312-win_amd64")) == "lib-1.0.tar.gz"
+
+
+def test_what_another_platform_alone_could_use_is_not_claimed() -> None:
+    assert chosen(wheel("cp312-cp312-win_amd64"), wheel("cp311-cp311-manylinux_2_36_x86_64")) == "no-distribution"
+
+
+def test_requires_python_comes_before_tags() -> None:
+    best = listed(wheel(BEST), requires_python=">=3.13")
+    assert chosen(best, listed(wheel(PURE), requires_python=">=3.8")) == wheel(PURE)
+
+
+def test_a_release_for_another_python_is_not_claimed_and_says_so() -> None:
+    found = choose([listed(wheel(PURE), requires_python="<3.8")], PY312)
+    assert isinstance(found, NotClaimed)
+    assert found.cause == "requires-python"
+    assert "<3.8" in found.detail
+
+
+def test_a_requires_python_that_cannot_be_read_excludes_nothing() -> None:
+    assert chosen(listed(wheel(PURE), requires_python="three or so")) == wheel(PURE)
+
+
+def test_a_prerelease_of_python_is_admitted_by_what_it_leads_to() -> None:
+    soon = replace(PY312, python="3.12.0rc1")
+    assert isinstance(choose([listed(wheel(PURE), requires_python=">=3.11")], soon), IndexFile)
+
+
+def test_what_is_not_yanked_stands_above_all_that_is() -> None:
+    assert chosen(listed(wheel(BEST), yanked=True), listed("lib-1.0.tar.gz")) == "lib-1.0.tar.gz"
+
+
+def test_what_is_yanked_is_taken_where_nothing_else_is_there() -> None:
+    assert chosen(listed(wheel(BEST), yanked=True), listed(wheel(PURE), yanked=True)) == wheel(BEST)
+
+
+def test_of_equal_files_the_last_by_name_is_taken() -> None:
+    assert chosen("lib-1.0.tar.gz", "lib-1.0.zip") == "lib-1.0.zip"
+    assert chosen(wheel("py3-none-any"), wheel("py2.py3-none-any")) == wheel("py3-none-any")
+
+
+# ---------------------------------------------------------------- versions
+
+
+@pytest.mark.parametrize(
+    ("versions", "specifier", "expected"),
+    [
+        (["1.0", "2.0", "1.5"], "", "2.0"),
+        (["1.0", "2.0"], "<2", "1.0"),
+        (["1.0", "2.0rc1"], "", "1.0"),
+        (["2.0rc1", "2.0rc2"], "", "2.0rc2"),
+        (["1.0", "2.0rc1"], "==2.0rc1", "2.0rc1"),
+        (["1.0", "2.0!yanked"], "", "1.0"),
+        (["1.0!yanked", "2.0!yanked"], "", "2.0"),
+        (["1.0", "2.0!yanked"], "==2.0", "2.0"),
+        (["1.0", "2.0rc1!yanked"], ">1.0", "2.0rc1"),
+        (["1.0"], ">=2", None),
+        ([], "", None),
+    ],
+)
+def test_the_newest_that_is_admitted(versions: Sequence[str], specifier: str, expected: str | None) -> None:
+    pairs = [(Version(text.removesuffix("!yanked")), text.endswith("!yanked")) for text in versions]
+    assert newest(pairs, specifier) == (expected and Version(expected))
+
+
+@pytest.mark.parametrize(
+    ("files", "specifier", "expected"),
+    [
+        # The newest serves.
+        ({"lib-2.0-py3-none-any.whl": "", "lib-1.0-py3-none-any.whl": ""}, "", "2.0"),
+        # The newest has left this Python behind: an older one serves.
+        ({"lib-2.0-py3-none-any.whl": ">=3.13", "lib-1.0-py3-none-any.whl": ""}, "", "1.0"),
+        # The newest has no file for this platform.
+        ({"lib-2.0-cp312-cp312-win_amd64.whl": "", "lib-1.0.tar.gz": ""}, "", "1.0"),
+        # None serves: the newest that admits this Python can tell what is missing.
+        ({"lib-2.0-py3-none-any.whl": ">=3.13", "lib-1.0-cp312-cp312-win_amd64.whl": ""}, "", "1.0"),
+        ({"lib-2.0-py3-none-any.whl": ">=3.13"}, "", None),
+        ({"lib-2.0-py3-none-any.whl": "", "lib-1.0-py3-none-any.whl": ""}, "<2", "1.0"),
+        ({"other-9.0-py3-none-any.whl": ""}, "", None),
+        ({}, "", None),
+    ],
+)
+def test_what_pip_would_install_here(files: dict[str, str], specifier: str, expected: str | None) -> None:
+    page = [listed(name, requires_python=needs or None) for name, needs in files.items()]
+    assert newest_claiming("lib", page, specifier, PY312) == (expected and Version(expected))
+
+
+# ---------------------------------------------------------------- the same as pip
+
+
+@pytest.mark.online
+def test_pip_makes_the_same_choices(pinned_pip: PinnedPip, tmp_path: Path) -> None:
+    runtime = HostRuntime(
+        tiny_matrix(host_environment()), pip=pinned_pip.folder, index_url="http://127.0.0.1:9/", environ=host_environ()
+    )
+    here = runtime.prepare(host_environment())
+    dice = random.Random(20_240_425)
+    tags = [*dice.sample(here.tags[:200], 12), "py3-none-any", "py2.py3-none-any", "cp27-none-any", "cp312-cp312-win32"]
+    names = [f"choice-{n}" for n in range(24)]
+    with LocalIndex() as index:
+        for name in names:
+            # As an index lists them: by name.
+            for project in sorted(_some_files(name, tags, dice), key=lambda project: project.filename):
+                index.add(project)
+        simple = SimpleIndex(index.url, cache=tmp_path, user_agent="the-pypi-place/tests")
+        ours = {}
+        for name in names:
+            found = choose(simple.files(name), here)
+            ours[name] = None if isinstance(found, NotClaimed) else found.filename
+        installable = [name for name in names if ours[name]]
+        command = [str(pinned_pip.folder / "pip"), "install", "--dry-run", "--no-deps", "--quiet", "--report", "-"]
+        told = subprocess.run(
+            [
+                runtime._interpreters[here.environment.id].executable,
+                "-I",
+                *command,
+                *(f"{name}==1.0" for name in installable),
+            ],
+            env={"HOME": str(tmp_path), **pip_environment(index.url)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        theirs = {
+            item["metadata"]["name"]: item["download_info"]["url"].rpartition("/")[2]
+            for item in json.loads(told.stdout)["install"]
+        }
+    assert theirs == {name: ours[name] for name in installable}
+    assert len(installable) > 15
+
+
+# ---------------------------------------------------------------- what a dependency lacks
+
+
+@pytest.mark.parametrize(
+    ("filename", "requires_python", "cause"),
+    [
+        ("lib-1.5-py3-none-any.whl", ">=3.99", "requires-python"),
+        ("lib-1.5.tar.gz", ">=3.99", "requires-python"),
+        ("lib-1.5-cp399-cp399-manylinux_2_36_x86_64.whl", ">=3.99", "requires-python"),
+        # It would not be there with another Python either.
+        ("lib-1.5-cp399-cp399-musllinux_1_2_x86_64.whl", ">=3.99", "no-distribution"),
+        ("lib-1.5-cp312-cp312-win_amd64.whl", None, "no-distribution"),
+        # Nobody wants these.
+        ("lib-2.5-py3-none-any.whl", ">=3.99", "no-distribution"),
+        ("other-1.5-py3-none-any.whl", ">=3.99", "no-distribution"),
+        ("no distribution", ">=3.99", "no-distribution"),
+        # Pip would have taken them: it says nothing of the Python.
+        ("lib-1.5-py3-none-any.whl", None, "no-distribution"),
+        ("lib-1.5-py3-none-any.whl", "no specifier", "no-distribution"),
+        # A pre-release excluded by its Python is one more that pip passes over.
+        ("lib-1.5rc1-py3-none-any.whl", ">=3.99", "requires-python"),
+    ],
+)
+def test_what_a_dependency_lacks(filename: str, requires_python: str | None, cause: str) -> None:
+    files = [listed("lib-1.4-cp312-cp312-win_amd64.whl"), listed(filename, requires_python=requires_python)]
+    assert lacking(Requirement("Lib[extra]<2,>=1"), files, PY312) == cause
+
+
+def _some_files(name: str, tags: Sequence[str], dice: random.Random) -> list[Project]:
+    files = [
+        Project(
+            name=name,
+            tag=dice.choice(["", "1-", "2-", "10-"]) + tag,
+            requires_python=dice.choice([None, None, ">=3.6", ">=3.99"]),
+            yanked=dice.random() < 0.2,
+        )
+        for tag in dice.sample(tags, dice.randint(1, 5))
+    ]
+    return [*files, *([Project(name=name, kind="sdist")] if dice.random() < 0.3 else [])]

@@ -1,0 +1,340 @@
+"""The package index over a local one: its pages, its files fetched once and checked, and every way that goes wrong."""
+
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Final
+
+import pytest
+from local_index import JSON_TYPE, LocalIndex, reply
+from projects import Project, importing
+
+from ppp.check.index import client as packages
+from ppp.check.index.choose import IndexFile
+from ppp.check.index.client import DownloadError, DownloadTimeoutError, SimpleIndex, pinned_pip, resolve
+from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
+from ppp.model.record import sha256_hex
+from ppp.model.release import Wanted
+
+AGENT: Final = "the-pypi-place/tests (watch@node.example)"
+LIB: Final = importing("lib", "WORD = 1\n")
+
+
+@pytest.fixture(params=["html", "json"])
+def site(request: pytest.FixtureRequest) -> Iterator[LocalIndex]:
+    with LocalIndex(json_pages=request.param == "json") as server:
+        server.add(LIB)
+        yield server
+
+
+@pytest.fixture
+def plain_site() -> Iterator[LocalIndex]:
+    with LocalIndex() as server:
+        server.add(LIB)
+        yield server
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def opened(site: LocalIndex, cache: Path) -> SimpleIndex:
+    return SimpleIndex(site.url, cache=cache, user_agent=AGENT)
+
+
+def fetch(index: SimpleIndex, file: IndexFile, *, timeout_s: float = 20, max_bytes: int = 10**6) -> Path:
+    return index.fetch(file, timeout_s=timeout_s, max_bytes=max_bytes)
+
+
+def held(cache: Path) -> list[str]:
+    """Give every file in the cache."""
+    return [path.name for path in cache.rglob("*") if path.is_file()]
+
+
+# ---------------------------------------------------------------- pages
+
+
+def test_a_page_says_what_there_is_of_each_file(site: LocalIndex, cache: Path) -> None:
+    site.add(importing("lib", "", version="2.0", requires_python=">=3.12,<4", yanked=True))
+    first, second = opened(site, cache).files("lib")
+    assert (first.filename, first.requires_python, first.yanked) == ("lib-1.0-py3-none-any.whl", None, False)
+    assert first.sha256 == sha256_hex(LIB.build())
+    assert (second.filename, second.requires_python, second.yanked) == ("lib-2.0-py3-none-any.whl", ">=3.12,<4", True)
+
+
+def test_a_page_is_read_once(site: LocalIndex, cache: Path) -> None:
+    index = opened(site, cache)
+    with ThreadPoolExecutor(8) as threads:
+        pages = list(threads.map(index.files, ["lib"] * 16))
+    assert all(page == pages[0] for page in pages)
+    assert site.asked == {"/simple/lib/": 1}
+
+
+def test_it_says_who_asks(plain_site: LocalIndex, cache: Path) -> None:
+    fetch(index := opened(plain_site, cache), index.files("lib")[0])
+    assert [headers["User-Agent"] for headers in plain_site.headers] == [AGENT] * 2
+
+
+def test_an_unknown_package_is_told(site: LocalIndex, cache: Path) -> None:
+    with pytest.raises(UnknownPackageError, match="no package 'nothing-here'"):
+        opened(site, cache).files("nothing-here")
+
+
+def test_an_unknown_package_is_asked_for_again(plain_site: LocalIndex, cache: Path) -> None:
+    index = opened(plain_site, cache)
+    with pytest.raises(UnknownPackageError):
+        index.files("later")
+    plain_site.add(importing("later", ""))
+    assert len(index.files("later")) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (500, b"sorry", "text/html"),
+        (403, b"not you", "text/html"),
+        (200, b"{", JSON_TYPE),
+        (200, b"{}", JSON_TYPE),
+        (200, b'{"meta": {"api-version": "9.0"}, "name": "lib", "files": []}', JSON_TYPE),
+        (200, b"GIF89a", "image/gif"),
+    ],
+)
+def test_a_page_that_is_none_is_told(plain_site: LocalIndex, cache: Path, status: int, body: bytes, kind: str) -> None:
+    plain_site.answer("/simple/lib/", reply(body, status=status, headers={"Content-Type": kind}))
+    with pytest.raises(IndexUnreachableError, match="no page for 'lib'") as caught:
+        opened(plain_site, cache).files("lib")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_an_index_that_is_not_there_is_told(cache: Path) -> None:
+    with pytest.raises(IndexUnreachableError, match="check the network, or PPP_INDEX_URL"):
+        SimpleIndex("http://127.0.0.1:9/simple/", cache=cache, user_agent=AGENT).files("lib")
+
+
+def test_a_page_without_files_has_none(plain_site: LocalIndex, cache: Path) -> None:
+    plain_site.answer("/simple/lib/", reply(b"<html></html>", headers={"Content-Type": "text/html"}))
+    assert opened(plain_site, cache).files("lib") == ()
+
+
+def test_hosts_are_the_indexes_and_the_files(plain_site: LocalIndex, cache: Path) -> None:
+    page = b'<a href="https://files.example:8443/lib-1.0.tar.gz#sha256=00">lib-1.0.tar.gz</a>'
+    plain_site.answer("/simple/lib/", reply(page, headers={"Content-Type": "text/html"}))
+    index = opened(plain_site, cache)
+    assert index.hosts() == {plain_site.host, "127.0.0.1"}
+    index.files("lib")
+    assert index.hosts() == {plain_site.host, "127.0.0.1", "files.example:8443", "files.example"}
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_file_is_fetched_and_stands_alone_by_its_hash(site: LocalIndex, cache: Path) -> None:
+    index = opened(site, cache)
+    path = fetch(index, index.files("lib")[0])
+    assert path == cache / sha256_hex(LIB.build()) / "lib-1.0-py3-none-any.whl"
+    assert path.read_bytes() == LIB.build()
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_is_fetched_once_for_all_that_ask_at_once(plain_site: LocalIndex, cache: Path) -> None:
+    index = opened(plain_site, cache)
+    (file,) = index.files("lib")
+    with ThreadPoolExecutor(8) as threads:
+        paths = set(threads.map(lambda _: fetch(index, file), range(16)))
+    assert len(paths) == 1
+    assert plain_site.asked["/files/lib/lib-1.0-py3-none-any.whl"] == 1
+
+
+def test_a_file_that_is_cached_is_not_asked_for(plain_site: LocalIndex, cache: Path) -> None:
+    first = opened(plain_site, cache)
+    fetch(first, first.files("lib")[0])
+    second = opened(plain_site, cache)
+    fetch(second, second.files("lib")[0])
+    assert plain_site.asked["/files/lib/lib-1.0-py3-none-any.whl"] == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"something else", LIB.build() + b"\0", LIB.build()[:-1]])
+def test_another_content_than_the_announced_is_refused(plain_site: LocalIndex, cache: Path, content: bytes) -> None:
+    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", reply(content))
+    index = opened(plain_site, cache)
+    with pytest.raises(DownloadError, match="the index says") as caught:
+        fetch(index, index.files("lib")[0])
+    assert caught.value.cause == "hash"
+    assert held(cache) == []
+
+
+@pytest.mark.parametrize("sha256", ["", "00", "g" * 64, "../" * 21 + "x", "A" * 64])
+def test_a_file_without_a_proper_hash_is_refused(plain_site: LocalIndex, cache: Path, sha256: str) -> None:
+    index = opened(plain_site, cache)
+    (file,) = index.files("lib")
+    for given in (sha256, None):
+        asked = IndexFile(filename=file.filename, url=file.url, sha256=given, requires_python=None, yanked=False)
+        with pytest.raises(DownloadError, match="gives no sha256") as caught:
+            fetch(index, asked)
+        assert caught.value.cause == "hash"
+    assert not cache.exists()
+    assert plain_site.asked["/files/lib/lib-1.0-py3-none-any.whl"] == 0
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 503])
+def test_an_answer_without_success_is_told(plain_site: LocalIndex, cache: Path, status: int) -> None:
+    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", reply(status=status))
+    index = opened(plain_site, cache)
+    with pytest.raises(DownloadError, match="could not be fetched") as caught:
+        fetch(index, index.files("lib")[0])
+    assert caught.value.cause == "network"
+    assert held(cache) == []
+
+
+def test_a_file_that_breaks_off_is_told(plain_site: LocalIndex, cache: Path) -> None:
+    content = LIB.build()
+    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", reply(content[:100], length=len(content)))
+    index = opened(plain_site, cache)
+    with pytest.raises(DownloadError) as caught:
+        fetch(index, index.files("lib")[0])
+    assert caught.value.cause in {"network", "hash"}
+    assert held(cache) == []
+
+
+def test_a_file_without_end_is_stopped_at_the_limit(plain_site: LocalIndex, cache: Path) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 100_000
+            yield b"x" * 100_000
+
+    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", reply(endless()))
+    index = opened(plain_site, cache)
+    with pytest.raises(DownloadError, match="larger than 500000 bytes") as caught:
+        fetch(index, index.files("lib")[0], max_bytes=500_000)
+    assert caught.value.cause == "file-size"
+    assert held(cache) == []
+    assert sent < 30_000_000
+
+
+def test_a_file_that_trickles_runs_out_of_time(plain_site: LocalIndex, cache: Path) -> None:
+    stop = threading.Event()
+
+    def trickle(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        while not stop.wait(0.05):
+            request.wfile.write(b"x")
+
+    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", trickle)
+    index = opened(plain_site, cache)
+    started = time.monotonic()
+    try:
+        with pytest.raises(DownloadTimeoutError):
+            fetch(index, index.files("lib")[0], timeout_s=0.5)
+    finally:
+        stop.set()
+    assert time.monotonic() - started < 5
+    assert held(cache) == []
+
+
+def test_a_file_can_be_asked_for_again_after_trouble(plain_site: LocalIndex, cache: Path) -> None:
+    path = "/files/lib/lib-1.0-py3-none-any.whl"
+    plain_site.answer(path, reply(status=503))
+    index = opened(plain_site, cache)
+    with pytest.raises(DownloadError):
+        fetch(index, index.files("lib")[0])
+    plain_site.answer(path, reply(LIB.build()))
+    assert fetch(index, index.files("lib")[0]).read_bytes() == LIB.build()
+
+
+# ---------------------------------------------------------------- what is wanted
+
+
+@pytest.fixture
+def many(plain_site: LocalIndex) -> LocalIndex:
+    for version in ("1.5", "2.0", "3.0rc1"):
+        plain_site.add(importing("lib", "", version=version))
+    plain_site.add(importing("lib", "", version="4.0", yanked=True))
+    plain_site.add(importing("lib", "", version="2.0", kind="sdist"))
+    plain_site.add(importing("withdrawn", "", yanked=True))
+    plain_site.add_file("nothing", "readme.txt", b"")
+    return plain_site
+
+
+@pytest.mark.parametrize(
+    ("wanted", "version"),
+    [
+        ("lib", "2.0"),
+        ("lib<2", "1.5"),
+        ("lib==1.0", "1.0"),
+        ("lib==3.0rc1", "3.0rc1"),
+        ("lib==4.0", "4.0"),
+        ("lib>=3", "4.0"),
+        ("withdrawn", "1.0"),
+    ],
+)
+def test_the_newest_that_is_wanted(many: LocalIndex, cache: Path, wanted: str, version: str) -> None:
+    found = resolve(opened(many, cache), Wanted.parse(wanted))
+    assert found.version == version
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [("lib==9.9", r"lib==9\.9.*newest it has of lib: 4\.0, 3\.0rc1, 2\.0"), ("nothing", "nothing.*no file at all")],
+)
+def test_a_version_that_is_not_there_is_told_with_what_is(
+    many: LocalIndex, cache: Path, wanted: str, words: str
+) -> None:
+    with pytest.raises(UnknownVersionError, match=words):
+        resolve(opened(many, cache), Wanted.parse(wanted))
+
+
+# ---------------------------------------------------------------- the pinned pip
+
+
+def fake_pip() -> Project:
+    return Project(name="pip", version="26.0.1", files={"pip/__main__.py": b"", "pip/_vendor/__init__.py": b""})
+
+
+def test_the_pinned_pip_is_unpacked_once(plain_site: LocalIndex, cache: Path) -> None:
+    plain_site.add(fake_pip())
+    sha256 = sha256_hex(fake_pip().build())
+    index = opened(plain_site, cache / "files")
+    first = pinned_pip(index, "26.0.1", sha256, cache=cache, max_bytes=10**6)
+    assert (first / "pip" / "__main__.py").exists()
+    assert first.stat().st_mode & 0o777 == 0o755
+    (first / "mark").touch()
+    assert pinned_pip(index, "26.0.1", sha256, cache=cache, max_bytes=10**6) == first
+    assert (first / "mark").exists()
+    assert not [path for path in cache.iterdir() if path.name.startswith(".")]
+
+
+def test_another_pip_than_the_pinned_is_refused(plain_site: LocalIndex, cache: Path) -> None:
+    plain_site.add(fake_pip())
+    index = opened(plain_site, cache / "files")
+    with pytest.raises(UnknownVersionError, match=r"no pip 26\.0\.1 with sha256 0{64}"):
+        pinned_pip(index, "26.0.1", "0" * 64, cache=cache, max_bytes=10**6)
+
+
+def test_a_pip_that_cannot_be_fetched_is_told(plain_site: LocalIndex, cache: Path) -> None:
+    plain_site.add(fake_pip())
+    plain_site.answer(f"/files/pip/{fake_pip().filename}", reply(status=500))
+    with pytest.raises(IndexUnreachableError, match="the pinned pip could not be fetched"):
+        pinned_pip(opened(plain_site, cache), "26.0.1", sha256_hex(fake_pip().build()), cache=cache, max_bytes=10**6)
+    assert held(cache) == []
+
+
+def test_a_pip_that_is_no_archive_leaves_nothing_that_looks_finished(plain_site: LocalIndex, cache: Path) -> None:
+    broken = fake_pip().build()[:100]
+    plain_site.add_file("pip", fake_pip().filename, broken)
+    with pytest.raises(zipfile.BadZipFile):
+        pinned_pip(opened(plain_site, cache), "26.0.1", sha256_hex(broken), cache=cache, max_bytes=10**6)
+    assert not list(cache.glob("pip-*"))
+
+
+def test_chunks_are_larger_than_most_files_and_smaller_than_any_limit() -> None:
+    assert 64 * 1024 <= packages.CHUNK <= 1024 * 1024

@@ -1,0 +1,263 @@
+"""The host's side of a sandbox, on a keeper whose answers are written down beforehand."""
+
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from places import LIMITS
+
+from ppp.check.runtime import Completed, SandboxLostError
+from ppp.check.sandbox.inside import furnish, kit, program
+from ppp.check.sandbox.keeper_client import MIB, WHOLE_PAGES_EVERY, Door, KeptSandbox, Layout, is_sample
+
+LAYOUT: Final = Layout(
+    work="/inside/work",
+    tmp="/inside/tmp",
+    pip="/inside/pip",
+    file="/inside/file/lib-1.0-py3-none-any.whl",
+    control="/inside/door/control",
+    gateway=None,
+    user=1234,
+    counts_oom=True,
+    environ={"PIP_NO_INPUT": "1"},
+    rlimits={"RLIMIT_NPROC": 7},
+)
+TMP: Final = "/tmp"  # noqa: S108 - a name in a log
+READY: Final = b'{"ready": true, "output_bytes": 0}\n'
+ENDED: Final = {"exit_code": 0, "duration_ms": 12, "oom": False, "proved": False, "received_bytes": 0, "waited_ms": 0}
+
+
+class Keeper:
+    """The other end of the connection: says what it is given, and keeps what it is asked."""
+
+    def __init__(self) -> None:
+        self.end, self.theirs = socket.socketpair()
+        self.closed = threading.Event()
+        self.told: list[str] = []
+        self.say(READY)
+
+    def say(self, data: bytes) -> None:
+        self.end.sendall(data)
+
+    def ends(self, output: bytes = b"", **how: object) -> None:
+        self.say(json.dumps({**ENDED, **how, "output_bytes": len(output)}).encode() + b"\n" + output)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The one request that was made."""
+        (line,) = self.end.recv(1 << 20).splitlines()
+        request: dict[str, Any] = json.loads(line)
+        return request
+
+    def sandbox(self) -> KeptSandbox:
+        return KeptSandbox(self.theirs, LAYOUT, closed=self.closed, shut=lambda: self.told.append("shut"))
+
+
+@pytest.fixture
+def keeper() -> Iterator[Keeper]:
+    made = Keeper()
+    with closing(made.end), closing(made.theirs):
+        yield made
+
+
+@pytest.fixture
+def box(keeper: Keeper) -> Iterator[KeptSandbox]:
+    with closing(keeper.sandbox()) as made:
+        yield made
+
+
+def test_a_sandbox_says_where_its_things_lie(box: KeptSandbox) -> None:
+    assert box.python == "/inside/work/env/bin/python"
+    assert (box.work, box.file) == ("/inside/work/scratch", LAYOUT.file)
+    assert box.aliases == {
+        "/inside/file": "/ppp/file",
+        "/inside/pip": "/ppp/pip",
+        "/inside/work": "/ppp/work",
+        "/inside/tmp": TMP,
+    }
+
+
+def test_how_a_command_ended_is_told_in_full(keeper: Keeper, box: KeptSandbox) -> None:
+    keeper.ends(b"\xc3\xa9t\xc3\xa9 \xff", exit_code=-9, oom=True, proved=True, received_bytes=2**40, waited_ms=3)
+    assert box.run(["true"], timeout_s=5, cwd="/") == Completed(
+        exit_code=-9,
+        output="\N{LATIN SMALL LETTER E WITH ACUTE}t\N{LATIN SMALL LETTER E WITH ACUTE} \N{REPLACEMENT CHARACTER}",
+        duration_ms=12,
+        oom=True,
+        proved=True,
+        received_bytes=2**40,
+        waited_ms=3,
+    )
+    assert keeper.asked == {"do": "run", "argv": ["true"], "cwd": "/", "timeout_s": 5}
+
+
+def test_pip_is_asked_for_by_its_arguments(keeper: Keeper, box: KeptSandbox) -> None:
+    keeper.ends(exit_code=None)
+    assert box.pip(("check",), timeout_s=9).timed_out
+    assert keeper.asked == {"do": "pip", "argv": ["check"], "timeout_s": 9}
+
+
+def test_an_import_is_to_be_proved(keeper: Keeper, box: KeptSandbox) -> None:
+    keeper.ends()
+    assert not box.prove("lib.part", timeout_s=9).proved
+    assert keeper.asked == {"do": "prove", "program": program("importing"), "module": "lib.part", "timeout_s": 9}
+
+
+def test_what_was_installed_is_asked_for_by_the_packages_name(keeper: Keeper, box: KeptSandbox) -> None:
+    keeper.ends(b"{}")
+    assert box.look("lib", timeout_s=9).output == "{}"
+    assert keeper.asked == {"do": "look", "package": "lib", "timeout_s": 9}
+
+
+def test_the_way_out_is_shut_from_outside_before_anything_is_asked(keeper: Keeper, box: KeptSandbox) -> None:
+    keeper.ends()
+    box.isolate()
+    assert keeper.told == ["shut"]
+    assert keeper.asked == {"do": "isolate"}
+
+
+def test_renewing_is_asked_for(keeper: Keeper, box: KeptSandbox) -> None:
+    keeper.ends()
+    box.renew()
+    assert keeper.asked == {"do": "renew"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "ended under the command"),
+        (b"no JSON\n", "was lost"),
+        (b'{"exit_code": 0', "was lost"),
+        (b'{"output_bytes": 10}\nshort', "ended"),
+    ],
+)
+def test_an_answer_that_breaks_off_is_a_lost_sandbox(
+    keeper: Keeper, box: KeptSandbox, answer: bytes, reason: str
+) -> None:
+    keeper.say(answer)
+    keeper.end.shutdown(socket.SHUT_WR)
+    with pytest.raises(SandboxLostError, match=reason):
+        box.run(["true"], timeout_s=5)
+
+
+def test_a_keeper_that_is_gone_cannot_be_asked(keeper: Keeper, box: KeptSandbox) -> None:
+    keeper.end.close()
+    for ask in (box.renew, lambda: box.run(["true"], timeout_s=5)):
+        with pytest.raises(SandboxLostError):
+            ask()
+
+
+def test_nothing_is_asked_once_the_run_is_ended(keeper: Keeper, box: KeptSandbox) -> None:
+    keeper.ends()
+    keeper.closed.set()
+    with pytest.raises(SandboxLostError, match="the run was ended"):
+        box.pip(["check"], timeout_s=5)
+    keeper.end.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        keeper.end.recv(1)
+
+
+def test_an_answer_that_comes_after_the_end_counts_no_more(keeper: Keeper, box: KeptSandbox) -> None:
+    def answers() -> None:
+        keeper.end.recv(1 << 16)
+        keeper.closed.set()
+        keeper.ends(proved=True)
+
+    thread = threading.Thread(target=answers)
+    thread.start()
+    with pytest.raises(SandboxLostError, match="the run was ended"):
+        box.prove("lib", timeout_s=5)
+    thread.join()
+
+
+def test_a_sandbox_that_never_stood_ready_is_hung_up_on() -> None:
+    ours, theirs = socket.socketpair()
+    with closing(ours):
+        ours.shutdown(socket.SHUT_WR)
+        with pytest.raises(SandboxLostError):
+            KeptSandbox(theirs, LAYOUT, closed=threading.Event(), shut=lambda: None)
+        assert ours.recv(1) == b""
+
+
+# ---------------------------------------------------------------- the door
+
+
+def test_a_keeper_comes_in_by_the_door_which_is_gone_afterwards(tmp_path: Path) -> None:
+    with Door(tmp_path) as door, closing(socket.socket(socket.AF_UNIX)) as keeper:
+        keeper.connect(str(door.path))
+        with closing(door.wait(lambda: True)) as connection:
+            keeper.sendall(b"hello")
+            assert connection.recv(5) == b"hello"
+    assert not door.path.exists()
+
+
+def test_a_keeper_that_ended_is_not_waited_for(tmp_path: Path) -> None:
+    with Door(tmp_path) as door, pytest.raises(SandboxLostError, match="ended before it stood ready"):
+        door.wait(lambda: False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can come as somebody else")
+def test_nobody_else_is_let_in(tmp_path: Path) -> None:
+    (folder := tmp_path / "door").mkdir()
+    stranger = (
+        "import os, socket, sys; s = socket.socket(socket.AF_UNIX); os.chdir(sys.argv[1]);"
+        "os.setresuid(65534, 65534, 65534); s.connect('control'); print(s.recv(1) == b'')"
+    )
+    seen: list[bytes] = []
+
+    def knocks() -> None:
+        import subprocess  # noqa: PLC0415
+
+        seen.append(subprocess.check_output([sys.executable, "-c", stranger, str(folder)]))
+
+    with Door(folder) as door:
+        thread = threading.Thread(target=knocks)
+        thread.start()
+        with pytest.raises(SandboxLostError, match="ended before it stood ready"):
+            door.wait(thread.is_alive)
+        thread.join()
+    assert seen == [b"True\n"]
+
+
+# ---------------------------------------------------------------- what starts a keeper
+
+
+def test_the_command_that_starts_a_keeper_holds_all_that_it_goes_by() -> None:
+    python, *options, settings = LAYOUT.command("/usr/bin/python3", LIMITS)
+    assert (python, options) == ("/usr/bin/python3", ["-I", "-S", "-c", program("starting")])
+    told = json.loads(settings)
+    assert told["kit"] == kit()
+    assert (told["user"], told["counts_oom"], told["gateway"]) == (1234, True, None)
+    assert told["log_bytes"] == LIMITS.log_kb * 1024
+    assert told["environ"] == {"PIP_NO_INPUT": "1"}
+    assert told["rlimits"] == {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_NOFILE": LIMITS.open_files,
+        "RLIMIT_FSIZE": LIMITS.disk_mb * MIB,
+        "RLIMIT_NPROC": 7,
+    }
+
+
+def test_the_kit_is_laid_out_once_and_whole(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    laid = sorted(path.name for path in (tmp_path / kit()).iterdir())
+    assert {"__init__.py", "keeper.py", "starting.py"} <= set(laid)
+    (tmp_path / kit() / "keeper.py").write_text("mine")
+    furnish(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [kit()]
+    assert (tmp_path / kit() / "keeper.py").read_text() == "mine"
+
+
+def test_a_small_share_of_cells_is_shown_whole_pages_and_always_the_same() -> None:
+    files = [Path(f"lib-{n}-py3-none-any.whl") for n in range(5000)]
+    shown = [file for file in files if is_sample("py312-slim", file)]
+    assert 0.5 < len(shown) * WHOLE_PAGES_EVERY / len(files) < 2
+    assert shown == [file for file in files if is_sample("py312-slim", Path("/elsewhere") / file)]
+    assert shown != [file for file in files if is_sample("py39-slim", file)]

@@ -1,0 +1,105 @@
+"""`current.json`: its shape, its numbers, and that they agree with each other."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+
+from tallied import counts
+
+from ppp.ledger import published
+from ppp.ledger.batches import root as root_of
+from ppp.ledger.digests import days
+from ppp.ledger.store import Store
+from ppp.model.record import Record
+from ppp.publish.api.current import NEWEST, current_bytes, current_document
+from ppp.publish.cache.build_cache import BuildCache
+from ppp.publish.cache.day_digests import days_of
+from ppp.resources import resource
+from ppp.schemas import schema_mistakes
+
+SCHEMA = "site/schemas/current.schema.json"
+
+
+def document_of(store: Store) -> dict[str, object]:
+    return current_document(store.db, counts(store.db), days(store.db))
+
+
+def test_is_what_its_schema_says(small: Store) -> None:
+    assert schema_mistakes(SCHEMA, document_of(small)) == []
+
+
+def test_of_an_empty_ledger_too(store: Store) -> None:
+    document = document_of(store)
+    assert schema_mistakes(SCHEMA, document) == []
+    assert document["as_of"] is None
+    assert document["days"] == document["results"] == []
+
+
+def test_the_schema_refuses_what_it_should(small: Store) -> None:
+    document = {**document_of(small), "node": "ab" * 32}
+    assert schema_mistakes(SCHEMA, document) != []
+
+
+def test_numbers_agree(small: Store) -> None:
+    document = document_of(small)
+    told = document["counts"]
+    assert isinstance(told, dict)
+    assert sum(told["results"].values()) == told["cells"] == len(document["results"])  # type: ignore[arg-type]
+    for word, total in told["results"].items():
+        assert total == sum(by_result[word] for by_result in told["environments"].values())
+    shown = Counter(row["result"] for row in document["results"])  # type: ignore[attr-defined]
+    assert shown == Counter({word: n for word, n in told["results"].items() if n})
+    assert told["records"] == 19
+    assert told["cells"] == 18  # two nodes share one
+    assert (told["packages"], told["releases"]) == (5, 6)
+
+
+def test_the_root_and_the_days_are_digests_of_sorted_ids(small: Store) -> None:
+    document = document_of(small)
+    told = document["days"]
+    assert isinstance(told, list)
+    assert [(d["day"], d["records"]) for d in told] == [("2024-04-24", 4), ("2024-04-25", 15)]
+    first = sorted(row[0] for row in small.db.execute("SELECT record FROM records WHERE observed_at < 1714003200"))
+    assert told[0]["sha256"] == hashlib.sha256("".join(f"{i}\n" for i in first).encode()).hexdigest()
+    lines = "".join(f"{day['day']} {day['records']} {day['sha256']}\n" for day in told)
+    assert document["root"] == hashlib.sha256(lines.encode()).hexdigest() == root_of(small.db)
+
+
+def test_a_day_is_told_from_what_is_remembered_and_what_is_new(small: Store, record: Callable[..., Record]) -> None:
+    with BuildCache.open(None) as memory:
+        assert days_of(small.db, memory, 0) == days(small.db)
+        (last,) = small.db.execute("SELECT max(rowid) FROM records").fetchone()
+        assert days_of(small.db, memory, last) == days(small.db)
+        for at in (1_714_003_200, 1_714_003_200 + 7 * 86_400):
+            small.add_record(record("new", "1.0", "py39-slim", observed_at=at, result="FAIL"))
+        told = days_of(small.db, memory, last)
+        assert told == days(small.db)
+        assert [day.day for day in told] == ["2024-04-24", "2024-04-25", "2024-05-02"]
+
+
+def test_newest_first_and_flat(small: Store) -> None:
+    results = document_of(small)["results"]
+    assert isinstance(results, list)
+    assert [r["observed_at"] for r in results] == sorted((r["observed_at"] for r in results), reverse=True)
+    assert results[0]["package"] == "slow"
+    assert all(not isinstance(value, (dict, list)) for row in results for value in row.values())
+
+
+def test_holds_no_more_than_the_newest(small: Store) -> None:
+    every = published.newest_verdicts(small.db, NEWEST)
+    assert len(every) == 18
+    assert published.newest_verdicts(small.db, 5) == every[:5]
+    schema = json.loads(resource(SCHEMA).read_text("utf-8"))
+    assert schema["properties"]["results"]["maxItems"] == NEWEST
+
+
+def test_no_text_can_act_on_a_terminal(hostile: Store) -> None:
+    data = current_bytes(document_of(hostile))
+    assert data.isascii()
+    assert all(byte >= 0x20 or byte == 0x0A for byte in data)
+    assert "\u202e" in json.loads(data)["results"][0]["detail"]
+
+
+def test_no_node_in_it(small: Store) -> None:
+    assert b"abababab" not in current_bytes(document_of(small))

@@ -1,0 +1,130 @@
+"""Files for programs: each holds to its schema, says what the pages say, and is named by the index."""
+
+import json
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snapshotting import taken
+
+from ppp.ledger.store import Store
+from ppp.model.record import Blame, Installed, Phase, Record
+from ppp.publish.api.package import FILES
+from ppp.publish.build import build
+from ppp.publish.packages.finding_kinds import FindingKind
+from ppp.schemas import schema_mistakes
+
+Read = Callable[[str], Any]
+
+
+@pytest.fixture
+def public(small: Store, tmp_path: Path) -> Path:
+    """A build of the small ledger, with its snapshots."""
+    taken(small.path / "ppp.db", tmp_path / "public")
+    build(small.db, tmp_path / "public")
+    return tmp_path / "public"
+
+
+@pytest.fixture
+def read(public: Path) -> Read:
+    """A JSON file of that build."""
+    return lambda path: json.loads((public / path).read_text("ascii"))
+
+
+def pattern(path: str) -> str:
+    return re.sub(r"\{\w+\}", "*", path)
+
+
+@pytest.mark.parametrize(("path", "schema"), [(path, schema) for path, schema, _ in FILES if schema])
+def test_each_file_holds_to_its_schema(path: str, schema: str, public: Path) -> None:
+    files = [file for file in public.glob(pattern(path)) if file.name != "index.json" or "index.json" in path]
+    assert files
+    for file in files:
+        assert schema_mistakes(f"site/schemas/{schema}.schema.json", json.loads(file.read_text("ascii"))) == [], file
+    assert (public / "schemas" / f"{schema}.schema.json").is_file()
+
+
+def test_a_schema_refuses_what_it_does_not_name(read: Read) -> None:
+    document = read("api/v1/p/six.json")
+    document["cells"][0]["verdict"] = "good"
+    assert schema_mistakes("site/schemas/package.schema.json", document)
+
+
+def test_the_index_names_every_file_of_the_kind(public: Path, read: Read) -> None:
+    held = read("api/v1/index.json")
+    named = [pattern(file["path"]) for file in held["files"]]
+    for name in named:
+        assert list(public.glob(name)), name
+    found = [str(file.relative_to(public)) for file in (public / "api").rglob("*.json")]
+    assert len(found) > 10
+    for path in found:
+        assert any(fnmatchcase(path, name) for name in named), path
+    assert held["findings"] == list(FindingKind)
+    assert held["environments"] == ["py39-slim", "py312-slim", "py39-alpine", "py312-alpine"]
+
+
+def test_what_a_package_page_shows(read: Read) -> None:
+    held = read("api/v1/p/needs-gcc.json")
+    assert (held["version"], held["results"], held["releases"]) == ("1.1", {"PASS": 2, "FAIL": 2}, 2)
+    assert held["findings"] == ["newly-broken", "alpine-only"]
+    assert held["worked"] == {"py39-slim": "1.1", "py312-slim": "1.1", "py39-alpine": "1.0", "py312-alpine": "1.0"}
+    assert held["reproduce"] == 'scripts/nox -s "check({environment})" -- needs-gcc==1.1'
+    assert held["history"] == [
+        {"version": "1.1", "results": {"PASS": 2, "FAIL": 2}},
+        {"version": "1.0", "results": {"PASS": 4}},
+    ]
+    failed = next(cell for cell in held["cells"] if cell["environment"] == "py312-alpine")
+    assert (failed["result"], failed["phase"], failed["cause"]) == ("FAIL", "nodeps", "no-compiler")
+    assert (failed["blame"], failed["blamed_by"]) == ("environment", "log")
+    assert re.fullmatch("[0-9a-f]{64}", failed["log_sha256"])
+    assert failed["phases"] == [["PASS", 10], ["FAIL", 10], ["SKIP", 10], ["SKIP", 10]]
+    assert held["runs"][failed["run"]]["pip_version"] == "26.0.1"
+    assert failed["seen"] == [1, 1, 1]
+    passed = next(cell for cell in held["cells"] if cell["environment"] == "py312-slim")
+    assert not {"cause", "blame", "detail", "phase", "log_sha256", "since"} & passed.keys()
+
+
+def test_nodes_that_disagree_are_counted(read: Read) -> None:
+    cell = next(cell for cell in read("api/v1/p/old.json")["cells"] if cell["environment"] == "py312-slim")
+    assert cell["seen"] == [1, 2, 2]
+
+
+def test_what_cells_share_stands_once(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
+    one, two = (Installed(name="six", version=version, sha256=None) for version in ("1.0", "1.1"))
+    for environment, installed in (("py39-slim", (one,)), ("py311-slim", (one,)), ("py312-slim", (two,))):
+        store.add_record(record("lib", "1.0", environment, installed=installed, bytes={Phase.FULL: 7}))
+    build(store.db, tmp_path / "public")
+    held = json.loads((tmp_path / "public" / "api" / "v1" / "p" / "lib.json").read_text())
+    assert held["installed"] == [[["six", "1.0", None]], [["six", "1.1", None]]]
+    assert [cell["installed"] for cell in held["cells"]] == [0, 0, 1]
+    assert [cell["file"] for cell in held["cells"]] == [0, 0, 0]
+    assert held["cells"][0]["phases"] == [["PASS", 10], ["PASS", 10], ["PASS", 10, 7], ["PASS", 10]]
+    assert [cell["run"] for cell in held["cells"]] == [0, 0, 0]
+    assert schema_mistakes("site/schemas/package.schema.json", held) == []
+
+
+def test_blame_is_judged_as_on_the_page(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
+    store.add_record(record("six", "1.0", "py312-slim"))
+    failed = {"result": "FAIL", "cause": "import-error", "blame": Blame.PACKAGE, "detail": "no"}
+    store.add_record(record("six", "1.0", "py312-alpine", **failed))
+    build(store.db, tmp_path / "public")
+    held = json.loads((tmp_path / "public" / "api" / "v1" / "p" / "six.json").read_text())
+    assert [(cell.get("blame"), cell.get("blamed_by")) for cell in held["cells"]] == [
+        (None, None),
+        ("environment", "siblings"),
+    ]
+
+
+def test_hostile_text_stays_text(hostile: Store, tmp_path: Path) -> None:
+    build(hostile.db, tmp_path / "public")
+    for file in (tmp_path / "public").rglob("*.json"):
+        assert all(byte in b"\n" or 0x20 <= byte < 0x7F for byte in file.read_bytes()), file
+    held = json.loads((tmp_path / "public" / "api" / "v1" / "alpine-only.json").read_text())
+    assert held["packages"] == 0
+    held = json.loads((tmp_path / "public" / "api" / "v1" / "phantom-success.json").read_text())
+    details = [cell["detail"] for cell in held["affected"]]
+    assert len(details) == 2
+    assert all(len(detail) <= 200 and detail.isprintable() for detail in details)

@@ -1,0 +1,181 @@
+"""Datasette's two styles of configuration, made from one definition, and what is served."""
+
+import hashlib
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ppp.ledger.store import Store
+from ppp.model.errors import DataReadOnlyError, DatasetteError, DiskFullError, LedgerDamagedError
+from ppp.publish.datasette.definition import saved_queries, worked_out
+from ppp.publish.datasette.serve import (
+    ServeCommand,
+    configuration_10a,
+    metadata_065,
+    metadata_10a,
+    prepare,
+    run,
+)
+from ppp.resources import resource
+
+
+def test_both_styles_hold_the_same_queries() -> None:
+    old = metadata_065()["databases"]["ppp"]["queries"]
+    new = configuration_10a()["databases"]["ppp"]["queries"]
+    assert old == new
+    assert len(old) >= 8
+    assert all(query["title"] and query["description"] and query["sql"] for query in old.values())
+
+
+def test_1_0_gets_each_thing_where_it_looks_for_it() -> None:
+    said, shown = metadata_10a(), configuration_10a()
+    assert "queries" not in said["databases"]["ppp"]
+    assert said["databases"]["ppp"]["tables"]["records"]["columns"]["cause"]
+    assert "facets" not in said["databases"]["ppp"]["tables"]["records"]
+    assert shown["databases"]["ppp"]["tables"]["records"]["facets"]
+    assert shown["databases"]["ppp"]["tables"]["peers"] == {"hidden": True}
+    assert shown["settings"]["max_returned_rows"] == 500
+    assert shown["settings"]["allow_csv_stream"] is False
+    json.dumps([said, shown])
+
+
+def test_every_described_table_and_column_is_there(store: Store) -> None:
+    for name, table in metadata_065()["databases"]["ppp"]["tables"].items():
+        columns = {row[1] for row in store.db.execute("SELECT * FROM pragma_table_info(?)", (name,))}
+        columns |= {row[0] for row in store.db.execute(f"SELECT * FROM [{name}] LIMIT 0").description}  # noqa: S608
+        named = {*table.get("columns", {}), *table.get("facets", [])}
+        named |= {table[key] for key in ("label_column", "sort_desc") if key in table}
+        assert named <= columns, name
+
+
+def test_every_table_and_view_is_described_or_hidden(store: Store) -> None:
+    named = metadata_065()["databases"]["ppp"]["tables"]
+    rows = store.db.execute(
+        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'"
+    )
+    assert {row[0] for row in rows} == named.keys()
+    assert all(table.get("description") or table.get("hidden") for table in named.values())
+
+
+def test_no_query_is_called_as_a_table_is() -> None:
+    assert {query.name for query in saved_queries()}.isdisjoint(metadata_065()["databases"]["ppp"]["tables"])
+
+
+def test_every_parameter_has_an_example() -> None:
+    queries = metadata_065()["databases"]["ppp"]["queries"]
+    assert [*queries] == [saved.name for saved in saved_queries()]
+    for saved in saved_queries():
+        query, examples = queries[saved.name], saved.params
+        assert list(examples) == query.get("params", [])
+        assert all(f":{param}" in query["sql"] and f"{param} = {example}" in query["description"]
+                   for param, example in examples.items())  # fmt: skip
+
+
+def test_prepares_a_copy_that_later_writes_do_not_change(small: Store, tmp_path: Path) -> None:
+    command = prepare(tmp_path / "data", tmp_path / "serve", port=8321)
+    small.db.execute("DELETE FROM queue")
+    copy = sqlite3.connect(command.database)
+    assert copy.execute("SELECT count(*) FROM records").fetchone() == (19,)
+    assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    copy.close()
+    assert command.url == "http://127.0.0.1:8321/ppp"
+    assert command.argv[:5] == (sys.executable, "-m", "datasette", "serve", str(tmp_path / "serve"))
+    first = command.database.read_bytes()
+    assert prepare(tmp_path / "data", tmp_path / "serve").database.read_bytes() == first
+    written = {"ppp.db", "metadata.json", "settings.json", "inspect-data.json", "plugins", "Containerfile", "1.0a"}
+    assert {p.name for p in (tmp_path / "serve").iterdir()} == written
+
+
+def test_findings_are_worked_out_and_say_what_the_ledger_says(small: Store, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(prepare(small.path, tmp_path / "serve").database)) as copy:
+        for view in worked_out():
+            kind = copy.execute("SELECT type FROM sqlite_schema WHERE name = ?", (view,)).fetchone()
+            assert kind == ("table",), view
+            theirs = copy.execute(f"SELECT * FROM [{view}]")  # noqa: S608 - our own names
+            ours = small.db.execute(f"SELECT * FROM [{view}]")  # noqa: S608 - as above
+            assert [column[0] for column in theirs.description] == [column[0] for column in ours.description]
+            assert sorted(theirs.fetchall(), key=repr) == sorted(ours.fetchall(), key=repr), view
+        assert copy.execute("SELECT count(*) FROM alpine_only").fetchone() == (2,)
+        leads = {row[3]: row[2] for row in copy.execute("SELECT * FROM pragma_foreign_key_list('alpine_only')")}
+        assert leads == {"package": "packages", "environment": "environments", "record": "records"}
+        assert copy.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_any_three_letters_find_a_package(small: Store, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(prepare(small.path, tmp_path / "serve").database)) as copy:
+        asked = "SELECT package FROM packages_fts WHERE packages_fts MATCH ? ORDER BY package"
+        assert copy.execute(asked, ('"els"',)).fetchall() == [("wheels-only",)]
+        assert copy.execute(asked, ('"gcc"',)).fetchall() == [("needs-gcc",)]
+        assert copy.execute(asked, ('"nobody"',)).fetchall() == []
+
+
+def test_nothing_private_is_left_in_the_copy(small: Store, tmp_path: Path) -> None:
+    with small.db.atomic():
+        small.db.execute("INSERT INTO peers (node, url, added_at) VALUES ('ef', 'https://peer-secret.example', 1)")
+        small.db.execute("INSERT INTO queue VALUES ('queued-secret', '1', 'py312-slim', 'named', 1, 0, 0, NULL, NULL)")
+    database = prepare(small.path, tmp_path / "serve").database
+    assert b"secret" in (small.path / "ppp.db").read_bytes()
+    assert b"secret" not in database.read_bytes()
+
+
+def test_what_datasette_would_read_first_is_written_beside_it(small: Store, tmp_path: Path) -> None:
+    database = prepare(small.path, tmp_path / "serve").database
+    said = json.loads((tmp_path / "serve" / "inspect-data.json").read_text())["ppp"]
+    assert said["hash"] == hashlib.sha256(database.read_bytes()).hexdigest()
+    assert (said["file"], said["size"]) == ("ppp.db", database.stat().st_size)
+    assert said["tables"]["records"] == {"count": 19}
+
+
+def test_the_container_gets_our_datasette_and_all_that_is_served() -> None:
+    recipe = resource("site/datasette/Containerfile").read_text()
+    pinned = [line for line in (resource("pyproject.toml")).read_text().splitlines() if "datasette==" in line]
+    (version,) = [line.strip().strip('",') for line in pinned]
+    assert f'"{version}"' in recipe
+    assert "COPY ppp.db metadata.json settings.json inspect-data.json /srv/ppp/" in recipe
+    assert "USER nobody" in recipe
+
+
+def test_no_ledger_no_server(tmp_path: Path) -> None:
+    with pytest.raises(LedgerDamagedError, match="no ledger"):
+        prepare(tmp_path, tmp_path / "serve")
+    assert not (tmp_path / "serve").exists()
+
+
+def test_a_file_in_the_way_is_named(small: Store, tmp_path: Path) -> None:
+    (tmp_path / "serve").write_text("theirs")
+    with pytest.raises(DataReadOnlyError, match="serve"):
+        prepare(small.path, tmp_path / "serve")
+
+
+@pytest.mark.mount
+def test_a_full_disk_is_named_and_the_last_copy_stays(small: Store, tmp_path: Path) -> None:
+    out = tmp_path / "serve"
+    out.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", out], check=True)
+    try:
+        (out / "ppp.db").write_text("old")
+        with pytest.raises(DiskFullError, match="serve"):
+            prepare(small.path, out)
+        assert (out / "ppp.db").read_text() == "old"
+    finally:
+        subprocess.run(["umount", out], check=True)
+
+
+def command(*argv: str) -> ServeCommand:
+    return ServeCommand(argv=argv, database=Path("ppp.db"), url="http://127.0.0.1:1/ppp")
+
+
+def test_a_server_that_ends_badly_is_an_error() -> None:
+    with pytest.raises(DatasetteError, match="status 7"):
+        run(command(sys.executable, "-c", "raise SystemExit(7)"))
+    with pytest.raises(DatasetteError, match="cannot be started"):
+        run(command("/nonexistent/datasette"))
+
+
+def test_a_server_that_ends_well_is_none() -> None:
+    assert run(command(sys.executable, "-c", "")) is None  # type: ignore[func-returns-value]

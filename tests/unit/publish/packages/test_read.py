@@ -1,0 +1,52 @@
+"""Packages read together are as each read alone, and no more records are held at a time than was asked for."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from ppp.ledger import published
+from ppp.ledger.store import Store
+from ppp.model.record import Record
+from ppp.publish.packages.read import held
+
+READ = re.compile(r"SELECT package, observed_at.* json_each\('(\[.*?\])'\)", re.DOTALL)
+
+
+@pytest.fixture
+def store(store: Store, record: Callable[..., Record]) -> Store:
+    """A ledger of five packages, by name with one to five records."""
+    for count, package in enumerate("abcde", start=1):
+        for number in range(count):
+            store.add_record(record(package, f"1.{number}", result="FAIL" if number % 2 else "PASS"))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("records", "portions"),
+    [
+        (1, [["a"], ["b"], ["c"], ["d"], ["e"]]),
+        (3, [["a", "b"], ["c"], ["d"], ["e"]]),
+        (6, [["a", "b", "c"], ["d"], ["e"]]),
+        (9, [["a", "b", "c"], ["d", "e"]]),
+        (100, [["a", "b", "c", "d", "e"]]),
+    ],
+)
+def test_packages_are_read_together_as_long_as_they_have_few_records(
+    store: Store, records: int, portions: list[list[str]]
+) -> None:
+    environments = published.environments(store.db)
+    asked: list[str] = []
+    alone = [only for package in "abcde" for only in held(store.db, [package], environments)]
+    store.db.conn.set_trace_callback(asked.append)
+    together = [*held(store.db, ["e", "none", "a", "c", "b", "d"], environments, records=records)]
+    store.db.conn.set_trace_callback(None)
+    assert [re.findall(r'"(\w+)"', found[1]) for one in asked if (found := READ.search(one))] == portions
+    assert [each.package for each in together] == [*"abcde"]
+    assert together == alone
+
+
+def test_of_no_package_nothing_is_held(store: Store) -> None:
+    environments = published.environments(store.db)
+    assert [*held(store.db, [], environments)] == []
+    assert [*held(store.db, ["none"], environments)] == []

@@ -1,0 +1,170 @@
+"""Packages by name, the shards that search reads, and what crawlers read: nobody is left out, nothing is too long."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from ppp.ledger.store import Store
+from ppp.model.record import Result
+from ppp.publish.build import build
+from ppp.publish.cache.build_cache import BuildCache
+from ppp.publish.listings.entries import brought_by
+from ppp.publish.listings.store import Shelves
+from ppp.publish.packages.summary import Part
+from ppp.publish.site.deferred import Content
+from ppp.publish.site.directory import SHARD_LIMIT, directory_card, directory_pages, endings, search_cards, search_files
+from ppp.publish.site.sitemap import SHARD_LIMIT as SITEMAP_LIMIT
+from ppp.publish.site.sitemap import plain_files, sitemap_files
+from ppp.schemas import schema_mistakes
+
+NS = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+
+
+def parts(names: Iterable[str]) -> list[Part]:
+    return [
+        Part(
+            package=name,
+            version="1.0",
+            tally=((Result.PASS, 4), (Result.FAIL, 1), (Result.NA, 1)),
+            as_of=1,
+            found={},
+            broken=(),
+        )
+        for name in sorted(names)
+    ]
+
+
+@contextmanager
+def shelved(names: Iterable[str]) -> Iterator[Shelves]:
+    """Shelves of a memory that knows nothing but these packages."""
+    with BuildCache.open(None) as memory:
+        memory.shelves.forget()
+        for part in parts(names):
+            memory.shelves.bring(brought_by(part.package, Counter(), (directory_card(part, 0), *search_cards(part))))
+        yield memory.shelves
+
+
+def made(contents: Iterable[tuple[str, Content]]) -> dict[str, bytes]:
+    return {path: content() if isinstance(content, partial) else content for path, content in contents if content}
+
+
+def directory(names: Iterable[str]) -> dict[str, bytes]:
+    with shelved(names) as shelves:
+        return made(directory_pages(shelves, 1_714_003_200))
+
+
+def search(names: Iterable[str]) -> dict[str, Any]:
+    with shelved(names) as shelves:
+        return {path: json.loads(data) for path, data in made(search_files(shelves)).items()}
+
+
+def linked(page: bytes) -> list[str]:
+    return re.findall(r'href="(?:\.\./)+p/([a-z0-9-]+)/index.html"', page.decode())
+
+
+def test_a_few_packages_stand_on_one_page() -> None:
+    pages = directory(["b", "a"])
+    assert list(pages) == ["packages/index.html"]
+    assert linked(pages["packages/index.html"]) == ["a", "b"]
+    assert b"2 packages" in pages["packages/index.html"]
+    assert b"2024-04-25" in pages["packages/index.html"]
+
+
+def test_many_are_cut_by_prefix_and_all_can_be_reached() -> None:
+    names = {f"{first}{second}{number:02}" for first in "ab" for second in "xyz" for number in range(99)} | {"a", "ax"}
+    pages = directory(names)
+    assert sorted(name for page in pages.values() for name in linked(page)) == sorted(names)
+    assert max(map(len, pages.values())) < 50_000
+    reached, ahead = set(), ["packages/index.html"]
+    while ahead:
+        path = ahead.pop()
+        reached.add(path)
+        below = re.findall(r'href="(?:\.\./)+(packages/[a-z0-9-]+/index.html)"', pages[path].decode())
+        ahead += [other for other in below if other not in reached]
+    assert reached == set(pages)
+
+
+def test_no_package_is_a_page_too(store: Store, tmp_path: Path) -> None:
+    build(store.db, tmp_path / "public")
+    assert "No package has been checked yet." in (tmp_path / "public" / "packages" / "index.html").read_text()
+    assert json.loads((tmp_path / "public" / "search.json").read_text())["prefixes"] == []
+
+
+def find(files: dict[str, Any], wanted: str) -> list[str]:
+    """Find as the page's script does."""
+    if wanted[:2] not in files["search.json"]["prefixes"]:
+        return []
+    held = files[f"search/{wanted[:2]}.json"]
+    while held["below"] and len(wanted) > len(held["prefix"]):
+        longer = wanted[: len(held["prefix"]) + 1]
+        if longer not in held["below"]:
+            return []
+        held = files[f"search/{longer}.json"]
+    return [name for name, *_ in held["packages"] if name.startswith(wanted) or f"-{wanted}" in name]
+
+
+def test_a_name_is_found_by_each_of_its_words() -> None:
+    assert endings("aws-cdk-lib") == ["aws-cdk-lib", "cdk-lib", "lib"]
+    files = search(["aws-cdk-lib", "lib", "q", "six"])
+    assert find(files, "cdk") == find(files, "aws-c") == ["aws-cdk-lib"]
+    assert find(files, "lib") == ["aws-cdk-lib", "lib"]
+    assert find(files, "q") == ["q"]
+    assert find(files, "nothing") == []
+    assert files["search/si.json"]["packages"] == [["six", "1.0", 4, 5]]
+
+
+def test_long_shards_go_deeper_and_lose_nobody() -> None:
+    names = {f"py{letter}{number}" for letter in "abc" for number in range(SHARD_LIMIT // 2)} | {"py", "pya"}
+    files = search(names)
+    assert files["search/py.json"]["below"] == ["pya", "pyb", "pyc"]
+    for name in [*sorted(names)[::97], "py", "pya"]:
+        assert name in find(files, name)
+    for path, document in files.items():
+        schema = "search" if path == "search.json" else "search-shard"
+        assert schema_mistakes(f"site/schemas/{schema}.schema.json", document) == [], path
+        assert len(document.get("packages", ())) <= SHARD_LIMIT
+
+
+def addresses(data: bytes) -> list[str]:
+    return [element.text or "" for element in ET.fromstring(data).iter(f"{NS}loc")]  # noqa: S314 - our own
+
+
+def test_the_sitemap_names_every_page_once(small: Store, tmp_path: Path, page: Callable[[Path], Any]) -> None:
+    out, base = tmp_path / "public", "https://node.example/ppp/"
+    build(small.db, out, base_url=base)
+    shards = addresses((out / "sitemap.xml").read_bytes())
+    named = [address for shard in shards for address in addresses((out / shard.removeprefix(base)).read_bytes())]
+    assert len(named) == len(set(named))
+    missing = [address for address in named if not (out / address.removeprefix(base)).is_file()]
+    assert missing == []
+    held = {f"{base}{path.relative_to(out)}" for path in out.rglob("*.html")}
+    assert held == {address for address in named if address.endswith(".html")}
+    assert f"{base}data/index.html" in named
+    assert page(out / "index.html").links.count("packages/index.html")
+
+
+def test_a_long_sitemap_is_cut() -> None:
+    names = sorted(f"{letter}{number}" for letter in "ab" for number in range(SITEMAP_LIMIT - 1))
+    with shelved(names) as shelves:
+        files = made(sitemap_files(shelves, ["index.html"], "https://node.example/"))
+    shards = {path: addresses(data) for path, data in files.items() if path != "sitemap.xml"}
+    assert sorted(shards) == ["sitemaps/p-a.xml", "sitemaps/p-b.xml", "sitemaps/pages.xml"]
+    assert max(map(len, shards.values())) <= SITEMAP_LIMIT
+    assert addresses(files["sitemap.xml"]) == [f"https://node.example/{path}" for path in files if path in shards]
+
+
+def test_robots_and_models_are_told_where_to_begin(small: Store, tmp_path: Path) -> None:
+    files = dict(plain_files("https://node.example/ppp/"))
+    assert b"Sitemap: https://node.example/ppp/sitemap.xml\n" in files["robots.txt"]
+    build(small.db, tmp_path / "public")
+    text = (tmp_path / "public" / "llms.txt").read_text()
+    assert text.startswith("# The PyPI Place\n\n> ")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 5
+    assert [link for link in links if not (tmp_path / "public" / link).is_file()] == []

@@ -1,0 +1,200 @@
+"""Every page: well-formed, linked, small, silent; and what each one says."""
+
+import json
+import re
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from ppp.check.causes import causes
+from ppp.ledger.episodes import StoredEpisode, store_episode
+from ppp.ledger.store import Store
+from ppp.model.record import Record, Result
+from ppp.publish.build import build
+from ppp.publish.packages.finding_kinds import FindingKind
+
+DAY = 1_714_003_200
+PAGE_LIMIT = 50_000
+SCRIPT = re.compile(r'<script type="module" src="(?:\.\./)*[a-z/]+\.js"></script>')
+
+
+def pages(out: Path) -> list[Path]:
+    return sorted(out.rglob("*.html"))
+
+
+def assert_sound(out: Path, page: Callable[[Path], object]) -> None:
+    held = {path.resolve(): page(path) for path in pages(out)}
+    for path, read in held.items():
+        assert path.stat().st_size < PAGE_LIMIT, path
+        assert {"html", "head", "title", "main", "h1", "nav"} <= read.tags  # type: ignore[attr-defined]
+        # Without a server a form leads nowhere; the console's is its script's.
+        forms = {"form"} if path.parent.name != "sql" else set()
+        assert not ({"iframe", "object", "style", "base"} | forms) & read.tags  # type: ignore[attr-defined]
+        # The one script is ours, and a file: what strangers wrote cannot become another.
+        assert path.read_text().count("<script") == len(SCRIPT.findall(path.read_text())), path
+        assert not any(a == "style" or a.startswith("on") for a in read.attributes)  # type: ignore[attr-defined]
+        assert len(read.ids) == len(set(read.ids)), path  # type: ignore[attr-defined]
+        for link in read.links:  # type: ignore[attr-defined]
+            target, _, fragment = link.partition("#")
+            assert ":" not in target and not target.startswith("/"), link  # noqa: PT018 - one thing: it is relative
+            file = (path.parent / target).resolve() if target else path
+            assert file.is_file(), f"{path} links to {link}"
+            # What the console asks stands behind `#sql=`.
+            if fragment and not fragment.startswith("sql="):
+                assert fragment in held[file].ids, f"{path} links to {link}"  # type: ignore[attr-defined]
+        assert all(c.isprintable() or c in "\n\t" for c in path.read_text("utf-8")), path
+
+
+def text_of(path: Path, page: Callable[[Path], object]) -> str:
+    return " ".join(page(path).text.split())  # type: ignore[attr-defined]
+
+
+def test_all_pages_of_a_small_ledger(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
+    build(small.db, tmp_path / "public")
+    help_pages = {f"causes/{cause}/index.html" for cause in causes()} | {"causes/index.html"}
+    others = {"index.html", "about/index.html", "packages/index.html", "data/index.html", "sql/index.html"}
+    findings = {f"findings/{kind}/index.html" for kind in FindingKind} | {"findings/index.html", "env/index.html"}
+    places = {f"env/py{python}-{on}/index.html" for python in ("39", "312") for on in ("slim", "alpine")}
+    packages = {f"p/{name}/index.html" for name in ("needs-gcc", "old", "six", "slow", "wheels-only")}
+    written = {str(path.relative_to(tmp_path / "public")) for path in pages(tmp_path / "public")}
+    assert written == help_pages | others | packages | findings | places
+    assert_sound(tmp_path / "public", page)
+
+
+def test_all_pages_of_an_empty_ledger(store: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
+    build(store.db, tmp_path / "public")
+    assert_sound(tmp_path / "public", page)
+
+
+def test_hostile_text_stays_text(hostile: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
+    build(hostile.db, tmp_path / "public")
+    assert_sound(tmp_path / "public", page)
+    shown = text_of(tmp_path / "public" / "p" / "hostile" / "index.html", page)
+    assert "<script>alert(1)</script>" in shown
+    assert "\\u202egnp.exe" in shown
+    assert "owned" not in shown
+    assert "-- 'hostile==1!2.0+local.1'" in shown
+
+
+def test_pages_stay_small_whatever_comes(
+    store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    places = [f"py{p}-{s}" for s in ("slim", "alpine", "host") for p in ("39", "311", "312")]
+    for number in range(100):
+        name = f"{number:03}" + "x" * 211
+        for environment in places if number > 85 else places[:1]:
+            made = record(
+                name,
+                "1.0",
+                environment,
+                result="FAIL",
+                detail='"' * 500,
+                cause="c" * 64,
+                observed_at=DAY + 86_400 * number,
+            )
+            store.insert_record(made, None)
+    for number in range(60):
+        for environment in places if number > 54 else places[:1]:
+            made = record("many", f"{number}.0", environment, result="FAIL", detail=f"{environment}" + "'" * 400)
+            store.insert_record(made, None)
+    script = json.dumps([{"speaker": "A" * 40, "text": "said " * 80}] * 40)
+    store_episode(store, StoredEpisode(period="2024-04-25", seed=1, writer="seeded", facts="[]", script=script))
+    for number, result in product(range(40, 100), Result):
+        made = record("daily", f"{number}.{len(result)}", result=result, observed_at=DAY + 86_400 * number)
+        store.insert_record(made, None)
+    store.db.conn.commit()
+    build(store.db, tmp_path / "public")
+    assert_sound(tmp_path / "public", page)
+    many = text_of(tmp_path / "public" / "p" / "many" / "index.html", page)
+    assert "9 older releases stand in the ledger" in many
+    lists = sorted((tmp_path / "public" / "packages").rglob("*.html"))
+    assert len(lists) > 1
+    listed = [link for path in lists for link in page(path).links if "/p/" in link]  # type: ignore[attr-defined]
+    assert len(listed) == len(set(listed)) == 102
+
+
+def test_pages_stay_small_in_however_many_environments(
+    store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    invented = [f"py3{minor}-{platform}" for minor in range(100) for platform in ("alpine", "slim")]
+    for number, environment in enumerate((*invented, "py312-slim")):
+        changes = {"result": "FAIL", "cause": f"cause-{number}", "detail": "d" * 200} if number % 2 else {}
+        store.insert_record(record("six", "1.0", environment, **changes), None)
+        store.insert_record(record("old", f"1.{number % 3}", environment), None)
+    store.db.conn.commit()
+    build(store.db, tmp_path / "public")
+    assert_sound(tmp_path / "public", page)
+    front = text_of(tmp_path / "public" / "index.html", page)
+    assert "182 more environments" in front
+    assert "py312-slim Python 3.12" in front
+    own = text_of(tmp_path / "public" / "p" / "six" / "index.html", page)
+    assert "100 PASS, 100 FAIL in 200 environments" in own
+    assert "182 more cells stand in the data" in own
+    assert '"check(py312-slim)"' in own
+
+
+def test_the_front_page_tells_as_of_failures_causes_and_findings(
+    small: Store, tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    build(small.db, tmp_path / "public")
+    shown = text_of(tmp_path / "public" / "index.html", page)
+    assert "4 of 18 cells fail to install or import" in shown
+    assert "Data as of 2024-04-25 00:10 UTC: 5 packages, 6 releases, 18 cells, 19 records" in shown
+    assert shown.index("needs-gcc 1.1") < shown.index("old 3.0") < shown.index("slow 0.1") < shown.index("six 1.17.0")
+    assert "1 Fails on Alpine only" in shown
+    assert "needs-gcc py39-alpine, py312-alpine no-compiler" in shown
+    assert "1 Broken by a newer Python" in shown
+    assert "1 Phantom successes" in shown
+    assert "1 Never on Alpine" in shown
+    assert "no-compiler environment 2 1" in shown
+    root = json.loads((tmp_path / "public" / "current.json").read_text())["root"]
+    assert root in shown
+    assert "stand-in" in shown
+
+
+def test_every_number_agrees_with_current_json(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
+    build(small.db, tmp_path / "public")
+    counts = json.loads((tmp_path / "public" / "current.json").read_text())["counts"]
+    shown = text_of(tmp_path / "public" / "index.html", page)
+    for environment, by_result in counts["environments"].items():
+        told = f"{environment} Python {environment[2]}.{environment[3:].split('-')[0]}, "
+        row = shown.partition(told)[2]
+        numbers = [int(word) for word in row.split()[:7] if word.isdigit()]
+        assert numbers[:5] == [by_result[word] for word in ("PASS", "FAIL", "TIMEOUT", "ERROR", "NA")]
+
+
+def test_an_unchecked_cell_is_not_a_failed_one(small: Store, tmp_path: Path) -> None:
+    build(small.db, tmp_path / "public")
+    html = (tmp_path / "public" / "index.html").read_text()
+    row = html.partition('<a href="p/slow/index.html">slow</a>')[2].partition("</tr>")[0]
+    assert row.count('class="none"') == 2
+    assert row.count("FAIL") == 0
+
+
+def test_a_ledger_without_failure_says_so(
+    store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    store.add_record(record("six"))
+    build(store.db, tmp_path / "public")
+    shown = text_of(tmp_path / "public" / "index.html", page)
+    assert "0 of 1 cell fail to install or import." in shown
+    assert "No cell failed or timed out." in shown
+
+
+def test_the_newest_narration(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
+    for period, said in (("2024-04-24", "old news"), ("2024-04-25", "<b>needs-gcc</b> fails")):
+        script = json.dumps([{"speaker": "play", "text": said}])
+        store_episode(small, StoredEpisode(period=period, seed=1, writer="seeded", facts="[]", script=script))
+    build(small.db, tmp_path / "public")
+    shown = text_of(tmp_path / "public" / "index.html", page)
+    assert "The machine's word on 2024-04-25 play> <b>needs-gcc</b> fails" in shown
+    assert "old news" not in shown
+
+
+@pytest.mark.parametrize("word", ["safe", "secure", "trusted", "verified"])
+def test_no_page_promises_what_was_not_checked(word: str, small: Store, tmp_path: Path) -> None:
+    build(small.db, tmp_path / "public")
+    for path in pages(tmp_path / "public"):
+        assert word not in path.read_text().lower().replace("wasm-unsafe-eval", ""), path
