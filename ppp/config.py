@@ -18,7 +18,7 @@ import ppp
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.matrix import Matrix, Platform
 from ppp.model.record import Network
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 #: How this program names itself to those it asks; the contact is where its operator can be reached.
 CONTACT_VARIABLE: Final = "PPP_CONTACT"
@@ -170,7 +170,7 @@ def load_matrix(path: Path) -> Matrix:
         raise MatrixError(f"cannot read {path}: {error.strerror}", hint="name a matrix file with --matrix") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MatrixError(f"{path} is not TOML: {error}", hint="mend the line it names") from error
-    mistakes = [*schema_mistakes("matrices/matrix.schema.json", data), *_matrix_mistakes(data)]
+    mistakes = [*schema_errors("matrices/matrix.schema.json", data), *_matrix_errors(data)]
     if mistakes:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise MatrixError(
@@ -179,7 +179,7 @@ def load_matrix(path: Path) -> Matrix:
     return Matrix.from_data(data)
 
 
-def _matrix_mistakes(data: Mapping[str, Any]) -> Iterable[str]:
+def _matrix_errors(data: Mapping[str, Any]) -> Iterable[str]:
     # What a schema cannot say: an id agrees with its row, and stands once.
     rows = data.get("environment")
     seen: set[str] = set()

@@ -32,23 +32,23 @@ MAX_LINE: Final = 10_000
 #: What may have to be escaped in JSON that is written already: most of it need not be looked at.
 _NOT_PLAIN: Final = re.compile(r"[^\n -~]")
 #: What is told below a table, worst first.
-_NOT_PASSED: Final = {Result.FAIL: 1, Result.TIMEOUT: 2, Result.ERROR: 3, Result.NA: 4}
+_SEVERITY: Final = {Result.FAIL: 1, Result.TIMEOUT: 2, Result.ERROR: 3, Result.NA: 4}
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """Give text with everything taken out that a terminal would act upon; line breaks stay."""
     return "".join(
         c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\r\n", "\n")
     )
 
 
-def line(text: str) -> str:
+def printable_line(text: str) -> str:
     """Give text as one line, of `MAX_LINE` characters at most, that forges no other and that no terminal acts upon."""
-    shown = plain(text[: MAX_LINE + 1]).replace("\n", "\N{REPLACEMENT CHARACTER}")
+    shown = printable(text[: MAX_LINE + 1]).replace("\n", "\N{REPLACEMENT CHARACTER}")
     return shown if len(shown) <= MAX_LINE else f"{shown[: MAX_LINE - 1]}…"
 
 
-def document(data: object) -> str:
+def format_json(data: object) -> str:
     """Give data as JSON that people can read: what a terminal would act upon, or cannot show, stands as its escape."""
     return _NOT_PLAIN.sub(_escape, json.dumps(data, indent=2, ensure_ascii=False))
 
@@ -71,7 +71,7 @@ class LineReporter:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        print(plain(text), file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def warn(self, text: str) -> None:
         """Print a line that says what went wrong."""
@@ -85,7 +85,7 @@ class LineReporter:
     def checked(self, record: Record) -> None:
         """Print a cell's result."""
         self._done += 1
-        self.note(f"[{self._done}/{self._total}] {line_of(record)}")
+        self.note(f"[{self._done}/{self._total}] {result_line(record)}")
 
     def end(self) -> None:
         """Say nothing: the last line was the last cell."""
@@ -104,11 +104,11 @@ class LiveReporter:
 
     def note(self, text: str) -> None:
         """Print a line above the table."""
-        self._console.print(Text(plain(text)))
+        self._console.print(Text(printable(text)))
 
     def warn(self, text: str) -> None:
         """Print a line that says what went wrong."""
-        self._console.print(Text(f"warning: {plain(text)}", style="yellow"))
+        self._console.print(Text(f"warning: {printable(text)}", style="yellow"))
 
     def begin(self, total: int) -> None:
         """Begin to draw."""
@@ -135,15 +135,17 @@ class LiveReporter:
             title=f"{done} of {self._total} cells  {words}", box=None, show_header=False, title_justify="left"
         )
         for record in self._last:
-            table.add_row(Text(line_of(record), style=STYLES[record.result]))
+            table.add_row(Text(result_line(record), style=STYLES[record.result]))
         return table
 
 
-def line_of(record: Record) -> str:
+def result_line(record: Record) -> str:
     """Give a cell's result on a line."""
     why = f" {record.cause}" if record.cause else ""
     detail = f": {record.detail}" if record.detail and record.cause else ""
-    return line(f"{GLYPHS[record.result]} {record.result:7} {record.release} in {record.environment}{why}{detail}")
+    return printable_line(
+        f"{GLYPHS[record.result]} {record.result:7} {record.release} in {record.environment}{why}{detail}"
+    )
 
 
 def results_table(
@@ -166,16 +168,16 @@ def _cell(record: Record | None, *, unavailable: bool) -> Text:
     return Text(f"{GLYPHS[record.result]} {record.result}", style=STYLES[record.result])
 
 
-def remarks(rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: Sequence[str]) -> list[str]:
+def explanations(rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: Sequence[str]) -> list[str]:
     """Give a line for each way in which a release did not pass, and one for environments that stand in for an image."""
     shown = [records[e] for _, records in rows for e in environments if e in records]
     alike: dict[tuple[Result, Release, str | None, str | None], list[str]] = {}
-    for record in sorted(shown, key=lambda record: _NOT_PASSED.get(record.result, 0)):
-        if record.result in _NOT_PASSED:
+    for record in sorted(shown, key=lambda record: _SEVERITY.get(record.result, 0)):
+        if record.result in _SEVERITY:
             key = (record.result, record.release, record.cause, record.detail)
             alike.setdefault(key, []).append(record.environment)
     lines = [
-        line(f"{GLYPHS[result]} {result:7} {release} {cause}: {detail} [{', '.join(where)}]")
+        printable_line(f"{GLYPHS[result]} {result:7} {release} {cause}: {detail} [{', '.join(where)}]")
         for (result, release, cause, detail), where in alike.items()
     ]
     standins = [e for e in environments if any(record.environment == e and record.standin for record in shown)]
@@ -184,9 +186,9 @@ def remarks(rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: 
     return lines
 
 
-def account(record: Record, log: str | None) -> str:
+def cell_report(record: Record, log: str | None) -> str:
     """Give what happened in each phase of a cell, with the log of the one that did not pass."""
-    lines = [line_of(record), ""]
+    lines = [result_line(record), ""]
     for phase in PHASES:
         outcome = record.outcome(phase)
         took = record.duration_ms.get(phase)
@@ -213,10 +215,10 @@ def account(record: Record, log: str | None) -> str:
             "",
             *(f"  | {each}" for each in log.splitlines()),
         ]
-    return "\n".join(map(line, lines))
+    return "\n".join(map(printable_line, lines))
 
 
-def reporter(stream: TextIO = sys.stderr) -> LineReporter | LiveReporter:
+def make_reporter(stream: TextIO = sys.stderr) -> LineReporter | LiveReporter:
     """Give the reporter that suits a stream: live on a terminal that can redraw, lines elsewhere."""
     console = Console(file=stream)
     # Not rich's is_terminal: FORCE_COLOR makes that true of a log file too.

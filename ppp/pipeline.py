@@ -6,29 +6,29 @@ from pathlib import Path
 
 from ppp.check.cell import Observation
 from ppp.check.index import client as packages
-from ppp.ledger.noise import Noise
+from ppp.ledger.flakiness import Flakiness
 from ppp.mesh.fetch import Fetcher, Poster
-from ppp.mesh.peer import find
+from ppp.mesh.peer import find_peer
 from ppp.mesh.push import Announcement
 from ppp.mesh.push import push as announce_to_all
 from ppp.mesh.sync import SyncFailure, SyncReport, sync_all
 from ppp.mesh.sync import sync as sync_one
 from ppp.model.errors import NoEnvironmentError
 from ppp.model.matrix import Cell, Environment, Matrix
-from ppp.model.release import Release, Wanted
+from ppp.model.release import Release, RequestedPackage
 from ppp.narrate.episode import Episode
 from ppp.narrate.episode import narrate as tell
-from ppp.publish.snapshots.take import Taken
+from ppp.publish.snapshots.take import TakenSnapshots
 from ppp.runner import check as checking
 from ppp.runner import enqueue
 from ppp.runner import publish as publishing
-from ppp.runner.context import Context, node_at_work
-from ppp.runner.environments import open_index, workshop
-from ppp.runner.request import Order
+from ppp.runner.context import Context, open_node
+from ppp.runner.environments import open_index, prepare_environments
+from ppp.runner.request import RunRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class RunSummary:
     """What a run came to: the releases it was about, what was unavailable and why, cells checked and still queued.
 
     `noise` says how second looks compared, where they were asked for.
@@ -39,23 +39,23 @@ class Summary:
     checked: int
     queued: int
     page: Path
-    noise: Noise | None
+    noise: Flakiness | None
 
 
-def run(context: Context, order: Order) -> Summary:
+def run(context: Context, request: RunRequest) -> RunSummary:
     """Watch, check, record, publish: the main job."""
     index = open_index(context.config)
-    wanted = enqueue.resolve(context, index, order.sources)
-    with node_at_work(context) as node:
-        with workshop(context, index, order.matrix, order.environments) as shop:
-            plans = enqueue.watch_feed(node, order) if order.sources.reads_feed else []
-            plans += enqueue.enqueue_wanted(node, shop, wanted, order)
+    wanted = enqueue.resolve_sources(context, index, request.sources)
+    with open_node(context) as node:
+        with prepare_environments(context, index, request.matrix, request.environments) as shop:
+            plans = enqueue.try_enqueue_feed(node, request) if request.sources.reads_feed else []
+            plans += enqueue.enqueue_wanted(node, shop, wanted, request)
             releases = tuple(dict.fromkeys(cell.release for made in plans for cell in (*made.cells, *made.settled)))
-            only = frozenset(releases) if order.sources.are_named else None
-            worked = checking.check_queue(node, shop, order, only=only)
+            only = frozenset(releases) if request.sources.are_explicit else None
+            worked = checking.check_queue(node, shop, request, only=only)
         publishing.seal(node)
         page = publishing.publish(node)
-        return Summary(
+        return RunSummary(
             releases=releases,
             unavailable={**shop.unavailable, **worked.unhealthy},
             checked=worked.checked,
@@ -65,19 +65,19 @@ def run(context: Context, order: Order) -> Summary:
         )
 
 
-def watch(context: Context, order: Order) -> int:
+def watch(context: Context, request: RunRequest) -> int:
     """Queue what the feed or a requirements file names, and check nothing; give how many cells are queued."""
     index = open_index(context.config)
-    wanted = enqueue.resolve(context, index, order.sources)
-    with node_at_work(context) as node:
-        if order.sources.reads_feed:
-            enqueue.read_feed(node, order)
-        enqueue.enqueue_wanted(node, None, wanted, order)
+    wanted = enqueue.resolve_sources(context, index, request.sources)
+    with open_node(context) as node:
+        if request.sources.reads_feed:
+            enqueue.enqueue_feed(node, request)
+        enqueue.enqueue_wanted(node, None, wanted, request)
         return node.store.queue_length()
 
 
-def reproduce(
-    context: Context, matrix: Matrix, environment: Environment, wanted: Sequence[Wanted]
+def check(
+    context: Context, matrix: Matrix, environment: Environment, wanted: Sequence[RequestedPackage]
 ) -> list[Observation]:
     """Check some releases in one environment here and now, and record what is observed.
 
@@ -85,8 +85,8 @@ def reproduce(
     """
     index = open_index(context.config)
     releases = [packages.resolve(index, item) for item in wanted]
-    with node_at_work(context) as node:
-        with workshop(context, index, matrix, [environment]) as shop:
+    with open_node(context) as node:
+        with prepare_environments(context, index, matrix, [environment]) as shop:
             cells = [Cell(release=release, environment=environment.id) for release in releases]
             checked = checking.check_now(node, shop, cells)
         publishing.seal(node)
@@ -100,14 +100,14 @@ def reproduce(
 
 def publish(context: Context) -> Path:
     """Seal, build the public folder, sign what it holds; give the front page."""
-    with node_at_work(context) as node:
+    with open_node(context) as node:
         publishing.seal(node)
         return publishing.publish(node)
 
 
-def snapshot(context: Context) -> Taken:
+def snapshot(context: Context) -> TakenSnapshots:
     """Write the snapshots, then publish and sign what the public folder holds with them."""
-    with node_at_work(context) as node:
+    with open_node(context) as node:
         publishing.seal(node)
         taken = publishing.snapshot(node)
         publishing.publish(node)
@@ -116,13 +116,13 @@ def snapshot(context: Context) -> Taken:
 
 def narrate(context: Context, *, seed: int, day: str | None) -> Episode:
     """Tell the newest day, or one that is named, verify it and store it."""
-    with node_at_work(context) as node:
+    with open_node(context) as node:
         return tell(node.store, seed=seed, day=day, model=context.config.model)
 
 
 def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:
     """Fetch, verify and merge what all peers have, and publish what is new."""
-    with node_at_work(context) as node:
+    with open_node(context) as node:
         publishing.seal(node)
         outcomes = sync_all(node.store, node.key, fetcher, now=context.now)
         if any(isinstance(outcome, SyncReport) and outcome.records for outcome in outcomes):
@@ -132,8 +132,8 @@ def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:
 
 def sync_announced(context: Context, fetcher: Fetcher, peer: str) -> SyncReport:
     """Do the same with the one peer, named by its key, that announced something; raise what `sync` raises."""
-    with node_at_work(context) as node:
-        report = sync_one(node.store, node.key, find(node.store, peer), fetcher, now=context.now)
+    with open_node(context) as node:
+        report = sync_one(node.store, node.key, find_peer(node.store, peer), fetcher, now=context.now)
         if report.records:
             publishing.publish(node)
         return report
@@ -141,5 +141,5 @@ def sync_announced(context: Context, fetcher: Fetcher, peer: str) -> SyncReport:
 
 def push(context: Context, poster: Poster) -> list[Announcement]:
     """Tell every peer that listens what this node last stated."""
-    with node_at_work(context) as node:
+    with open_node(context) as node:
         return announce_to_all(node.store, poster)

@@ -37,12 +37,12 @@ def _validator(name: str) -> jsonschema.Draft202012Validator:
     return _Validator(json.loads(resource(name).read_text("utf-8")), registry=registry)
 
 
-def schema_mistakes(schema: str, data: object, *, most: int | None = None) -> list[str]:
+def schema_errors(schema: str, data: object, *, limit: int | None = None) -> list[str]:
     """Validate a document against a shipped schema; give each mistake as `place: what`, in the document's order.
 
     `most` stops after so many: a stranger's document may be nothing but mistakes.
     """
-    found = islice(_validator(schema).iter_errors(data), most)
+    found = islice(_validator(schema).iter_errors(data), limit)
     errors = sorted(found, key=lambda e: [(isinstance(p, str), p) for p in e.absolute_path])
     return [f"{_place(error.absolute_path)}: {_short(error.message)}" for error in errors]
 

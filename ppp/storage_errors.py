@@ -16,19 +16,19 @@ from ppp.model.errors import (
 
 
 @contextmanager
-def sqlite_errors(path: Path) -> Iterator[None]:
+def translate_storage_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the file system say into errors that tell a person what to do; let others through."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        if told := _told(error, path):
-            raise told from error
+        if translated := _translate(error, path):
+            raise translated from error
         raise
 
 
-def _told(error: sqlite3.Error | OSError, path: Path) -> PPPError | None:
+def _translate(error: sqlite3.Error | OSError, path: Path) -> PPPError | None:
     # By number, never by text: that holds paths, and a folder may be called anything.
-    match _number(error):
+    match _error_number(error):
         case ("os", errno.ENOSPC | errno.EDQUOT) | ("sqlite", sqlite3.SQLITE_FULL):
             return DiskFullError(f"no space left for {path}", hint="free some space, then run the same command again")
         case ("os", errno.EACCES | errno.EROFS | errno.EPERM) | (
@@ -49,7 +49,7 @@ def _told(error: sqlite3.Error | OSError, path: Path) -> PPPError | None:
     return None
 
 
-def _number(error: sqlite3.Error | OSError) -> tuple[str, int | None]:
+def _error_number(error: sqlite3.Error | OSError) -> tuple[str, int | None]:
     if isinstance(error, OSError):
         return "os", error.errno
     # An extended code holds the primary one in its lowest byte; an error of the module itself has none.

@@ -11,15 +11,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browsing import AXE, CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, VNU
+from browser_tools import AXE, CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, VNU
+from cell_environments import FetchedPip, host_environ, tiny_matrix
 from hypothesis import settings
-from places import PinnedPip, host_environ, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from ppp.check.gateway.gateway import PLACES
-from ppp.check.index.client import SimpleIndex, pinned_pip
+from ppp.check.gateway.gateway import NGINX_FOLDERS
+from ppp.check.index.client import SimpleIndex, fetch_pinned_pip
 from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import engine
+from ppp.check.sandbox.docker import connect_engine
 from ppp.ledger.store import Store
 from ppp.model.record import (
     Blame,
@@ -29,7 +29,7 @@ from ppp.model.record import (
     Phase,
     Record,
     Result,
-    outcomes_of,
+    outcomes_in_order,
     sha256_hex,
 )
 from ppp.model.release import Release
@@ -58,7 +58,7 @@ def make_record(
         "release": Release.parse(package, version),
         "environment": environment,
         "result": result,
-        "outcomes": outcomes_of(by_result.get(result, default)),
+        "outcomes": outcomes_in_order(by_result.get(result, default)),
         "observed_at": DAY,
         "node": NODE,
         "arch": "x86_64",
@@ -97,14 +97,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session", name="pinned_pip")
-def fetched_pip(tmp_path_factory: pytest.TempPathFactory) -> PinnedPip:
+def _pinned_pip(tmp_path_factory: pytest.TempPathFactory) -> FetchedPip:
     """The pinned pip, taken once from the real index: what asks for it is marked `online`."""
     cache = tmp_path_factory.mktemp("pip")
     pin = tiny_matrix().pip
     index = SimpleIndex(PYPI_SIMPLE_ENDPOINT, cache=cache, user_agent="the-pypi-place/tests")
-    folder = pinned_pip(index, pin.version, pin.sha256, cache=cache, max_bytes=16_000_000)
+    folder = fetch_pinned_pip(index, pin.version, pin.sha256, cache=cache, max_bytes=16_000_000)
     (wheel,) = (cache / pin.sha256).glob("*.whl")
-    return PinnedPip(wheel=wheel, folder=folder)
+    return FetchedPip(wheel=wheel, folder=folder)
 
 
 @pytest.fixture(name="host_environ")
@@ -115,7 +115,7 @@ def _host_environ() -> dict[str, str]:
 
 @cache
 def _missing_docker() -> str | None:
-    client = engine()
+    client = connect_engine()
     if client is None:
         return "no Docker engine answers"
     try:
@@ -179,14 +179,14 @@ def _missing_validators() -> str | None:
 
 @cache
 def _missing_nginx() -> str | None:
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{PLACES}")
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{NGINX_FOLDERS}")
     return None if found else "no nginx"
 
 
 @cache
 def _missing_sandbox() -> str | None:
     try:
-        bubblewrap.find(os.environ)
+        bubblewrap.find_bubblewrap(os.environ)
     except bubblewrap.BubblewrapError as error:
         return str(error)
     return None

@@ -1,7 +1,7 @@
 """Why a phase failed, and whose fault it is: typed signals, then the rules of `causes.toml`, else `unclassified`.
 
 Failed is theirs, error is ours: an outcome is only FAIL where nothing says that it was our timer, our limits, our disk
-or our network. What a log cannot tell is decided later, by the sibling cells (`ppp.model.judge`).
+or our network. What a log cannot tell is decided later, by the sibling cells (`ppp.model.blame`).
 """
 
 import re
@@ -14,15 +14,15 @@ from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 
-from ppp.check.phases import Report
-from ppp.check.runtime import Completed
+from ppp.check.phases import PhaseReport
+from ppp.check.runtime import CommandResult
 from ppp.model.record import Blame, Outcome, Phase
 
 MAX_DETAIL: Final = 300
 #: More of a line than any pattern needs, in characters.
 MAX_LINE: Final = 2000
 #: Lines in which pip names the project whose build or installation failed; the last one speaks.
-_SUBJECTS: Final = re.compile(
+_FAILED_PROJECT: Final = re.compile(
     r"^\s*ERROR: Failed building wheel for ([A-Za-z0-9._-]+)"
     r"|^ERROR: Failed to build '([A-Za-z0-9._-]+)' when"
     r"|^Failed to build ([A-Za-z0-9._-]+)$"
@@ -51,7 +51,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Help:
+class CauseHelp:
     """What a cause means, how the maintainer mends it, how a user gets round it; `words` in backticks are code."""
 
     title: str
@@ -69,11 +69,11 @@ _TRACEBACK: Final = "Traceback (most recent call last)"
 #: A traceback's line: the file below site-packages, and what of it ran (nothing is named where it cannot be parsed).
 _FRAME: Final = re.compile(r'^ +File ".*/(?:site|dist)-packages/([^"]+)", line \d+(?:, in (.+))?$', re.MULTILINE)
 #: Here whoever asks for the module is to blame, be it in a function.
-_ASKED_FOR: Final = frozenset({"module-missing", "pkg-resources", "distutils-removed"})
+_IMPORTER_TO_BLAME: Final = frozenset({"module-missing", "pkg-resources", "distutils-removed"})
 
 
 @cache
-def _data() -> Mapping[str, Any]:
+def _load_toml() -> Mapping[str, Any]:
     return tomllib.loads(files("ppp.check").joinpath("causes.toml").read_text("utf-8"))
 
 
@@ -95,17 +95,19 @@ def rules() -> tuple[Rule, ...]:
             earlier=row.get("earlier"),
             details=tuple(re.compile(detail, re.MULTILINE) for detail in row.get("details", ())),
         )
-        for row in _data()["rule"]
+        for row in _load_toml()["rule"]
     )
 
 
 @cache
-def causes() -> Mapping[str, Help]:
+def cause_help() -> Mapping[str, CauseHelp]:
     """Give the help for each cause that this PPP can find, in the order of its page of causes."""
-    return {name: Help(**row) for name, row in _data()["cause"].items()}
+    return {name: CauseHelp(**row) for name, row in _load_toml()["cause"].items()}
 
 
-def explain(phase: Phase, completed: Completed, *, package: str, modules: Sequence[str] = ()) -> Report:
+def classify_failure(
+    phase: Phase, completed: CommandResult, *, package: str, modules: Sequence[str] = ()
+) -> PhaseReport:
     """Say why a command that did not succeed did not: outcome, cause, blame and one line of detail.
 
     `modules` are the names at the target's top level, private ones too (see `top_levels`): an import that fails in
@@ -113,7 +115,7 @@ def explain(phase: Phase, completed: Completed, *, package: str, modules: Sequen
     """
     # Some patterns would be at a line without end for hours.
     lines = (line[:MAX_LINE] for line in completed.output.split("\n"))
-    report = _explain(phase, replace(completed, output="\n".join(lines)), package, _tops(modules))
+    report = _classify(phase, replace(completed, output="\n".join(lines)), package, _top_level_names(modules))
     return replace(report, log=completed.output)
 
 
@@ -125,11 +127,11 @@ def top_levels(paths: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def _tops(modules: Iterable[str]) -> frozenset[str]:
+def _top_level_names(modules: Iterable[str]) -> frozenset[str]:
     return frozenset(module.partition(".")[0] for module in modules)
 
 
-def _explain(phase: Phase, completed: Completed, package: str, own: frozenset[str]) -> Report:
+def _classify(phase: Phase, completed: CommandResult, package: str, own: frozenset[str]) -> PhaseReport:
     if completed.timed_out:
         return _report(completed, Outcome.TIMEOUT, "timeout", Blame.UNKNOWN, f"{phase} did not end in time")
     if completed.oom:
@@ -139,10 +141,10 @@ def _explain(phase: Phase, completed: Completed, package: str, own: frozenset[st
     for rule in rules():
         if phase in rule.phases and (match := _find(rule, completed.output)):
             return _by_rule(rule, match, phase, completed, package, own)
-    return _by_no_rule(phase, completed, own)
+    return _without_rule(phase, completed, own)
 
 
-def _by_no_rule(phase: Phase, completed: Completed, own: frozenset[str]) -> Report:
+def _without_rule(phase: Phase, completed: CommandResult, own: frozenset[str]) -> PhaseReport:
     if phase is not Phase.IMPORT:
         return _report(completed, Outcome.FAIL, "unclassified", Blame.UNKNOWN, _last_line(completed.output))
     if _TRACEBACK not in completed.output:
@@ -170,8 +172,8 @@ def _find(rule: Rule, output: str) -> re.Match[str] | None:
 
 
 def _by_rule(  # noqa: PLR0917 - what the two above know
-    rule: Rule, match: re.Match[str], phase: Phase, completed: Completed, package: str, own: frozenset[str]
-) -> Report:
+    rule: Rule, match: re.Match[str], phase: Phase, completed: CommandResult, package: str, own: frozenset[str]
+) -> PhaseReport:
     output = completed.output
     subject = _other_module(rule.cause, output, own) if phase is Phase.IMPORT else _subject(rule, output)
     line = _detail(rule, output) or _line_at(output, match)
@@ -189,7 +191,7 @@ def _by_rule(  # noqa: PLR0917 - what the two above know
 
 def _subject(rule: Rule, output: str) -> str | None:
     collecting = None if _COLLECTED.search(output) else _COLLECTING
-    for pattern in (rule.subject, _SUBJECTS, collecting):
+    for pattern in (rule.subject, _FAILED_PROJECT, collecting):
         found: Sequence[re.Match[str]] = list(pattern.finditer(output)) if pattern else []
         names = [group for match in found for group in match.groups() if group]
         if names:
@@ -201,7 +203,7 @@ def _other_module(cause: str, output: str, own: frozenset[str]) -> str | None:
     """Give the top-level module of another project in which an import failed; None where it is the target's own."""
     frames = _FRAME.findall(output, output.rfind(_TRACEBACK) + 1)
     # A function of a dependency may have been called wrongly; a module of its own that cannot be run is its own affair.
-    places = [path for path, within in frames if cause in _ASKED_FOR or within in {"", "<module>"}]
+    places = [path for path, within in frames if cause in _IMPORTER_TO_BLAME or within in {"", "<module>"}]
     if not places or not own:
         return None
     top = str(places[-1]).partition("/")[0].partition(".")[0]
@@ -213,8 +215,8 @@ def _detail(rule: Rule, output: str) -> str | None:
     return next((matches[-1][1] for matches in found if matches), None)
 
 
-def _report(completed: Completed, outcome: Outcome, cause: str, blame: Blame, detail: str) -> Report:
-    return Report(
+def _report(completed: CommandResult, outcome: Outcome, cause: str, blame: Blame, detail: str) -> PhaseReport:
+    return PhaseReport(
         outcome=outcome,
         duration_ms=completed.duration_ms,
         log=completed.output,

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 #: Top-level names that are almost always strays: tests and tools swept into a wheel. They are not imported.
-STRAYS: Final = frozenset(
+STRAY_NAMES: Final = frozenset(
     {"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmark", "benchmarks", "scripts", "build"}
 )
 #: How many modules one cell imports at most; the primary name comes first.
@@ -20,7 +20,7 @@ MAX_NAME_LENGTH: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
+class InstalledMetadata:
     """What an installed distribution says of itself: RECORD's paths, relative to site-packages, and some headers."""
 
     paths: tuple[str, ...]
@@ -29,33 +29,33 @@ class Installation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Modules:
+class ModulesToImport:
     """The modules to import, primary first; none, and then the reason why."""
 
     names: tuple[str, ...]
     reason: str | None = None
 
 
-def modules_of(package: str, installation: Installation, suffixes: Sequence[str]) -> Modules:
+def modules_to_import(package: str, metadata: InstalledMetadata, suffixes: Sequence[str]) -> ModulesToImport:
     """Give what to import for a normalized package name; `suffixes` are the interpreter's (`.py`, `.abi3.so`, …)."""
-    declared = installation.import_names
+    declared = metadata.import_names
     if declared is not None:
         pairs = [(name.strip(), rest) for name, _, rest in (line.partition(";") for line in declared)]
         public = dict.fromkeys(name for name, rest in pairs if name and "private" not in rest)
         if not public:
-            return Modules(names=(), reason="its metadata declares that it has no modules")
+            return ModulesToImport(names=(), reason="its metadata declares that it has no modules")
         # What cannot be a name declares nothing, nor does another's: then it is as if nothing were declared.
-        tops = {_top(path) for path in installation.paths}
+        tops = {_top_level_name(path) for path in metadata.paths}
         if names := [name for name in public if _is_dotted(parts := name.split(".")) and parts[0] in tops]:
-            return Modules(names=tuple(names[:MAX_MODULES]))
-    found = _importable(installation.paths, sorted(suffixes, key=len, reverse=True))
-    worth = _worth_importing(found, set(installation.top_level))
+            return ModulesToImport(names=tuple(names[:MAX_MODULES]))
+    found = _importable(metadata.paths, sorted(suffixes, key=len, reverse=True))
+    worth = _worth_importing(found, set(metadata.top_level))
     if not worth:
-        return Modules(names=(), reason=_why_none(installation.paths))
-    return Modules(names=tuple(sorted(worth, key=_by_closeness(package))[:MAX_MODULES]))
+        return ModulesToImport(names=(), reason=_reason_for_none(metadata.paths))
+    return ModulesToImport(names=tuple(sorted(worth, key=_closeness_key(package))[:MAX_MODULES]))
 
 
-def _top(path: str) -> str:
+def _top_level_name(path: str) -> str:
     """Give the name that a path of RECORD makes importable, if it does."""
     return PurePosixPath(path).parts[0].partition(".")[0] if path else ""
 
@@ -90,12 +90,12 @@ def _is_dotted(parts: Sequence[str]) -> bool:
 
 
 def _worth_importing(found: set[str], hinted: set[str]) -> set[str]:
-    kept = {name for name in found if name.partition(".")[0].lower() not in STRAYS} or found
+    kept = {name for name in found if name.partition(".")[0].lower() not in STRAY_NAMES} or found
     public = {name for name in kept if not name.startswith("_")} or kept
     return {name for name in public if name.partition(".")[0] in hinted} or public
 
 
-def _by_closeness(package: str) -> Callable[[str], tuple[bool, int, str]]:
+def _closeness_key(package: str) -> Callable[[str], tuple[bool, int, str]]:
     plain = package.replace("-", "")
 
     def key(name: str) -> tuple[bool, int, str]:
@@ -104,7 +104,7 @@ def _by_closeness(package: str) -> Callable[[str], tuple[bool, int, str]]:
     return key
 
 
-def _why_none(paths: Sequence[str]) -> str:
+def _reason_for_none(paths: Sequence[str]) -> str:
     own = [p for p in paths if ".dist-info/" not in p]
     if not own:
         return "it installs no file of its own"

@@ -23,7 +23,7 @@ class SandboxLostError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
+class CommandResult:
     """How a command ended. `exit_code` is negative for a signal, None where our timer ended it.
 
     `proved` says that the very process that was started came back from its import; `received_bytes` came from the
@@ -34,7 +34,7 @@ class Completed:
     output: str
     duration_ms: int
     oom: bool = False
-    proved: bool = False
+    import_proved: bool = False
     received_bytes: int = 0
     waited_ms: int = 0
 
@@ -50,7 +50,7 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PreparedEnvironment:
     """An environment that stands ready, as it described itself before any package code ran in it."""
 
     environment: Environment
@@ -76,7 +76,7 @@ class Sandbox(Protocol):
         """The virtual environment's interpreter."""
 
     @property
-    def work(self) -> str:
+    def scratch(self) -> str:
         """A folder that the cell may write to."""
 
     @property
@@ -87,19 +87,19 @@ class Sandbox(Protocol):
     def aliases(self) -> dict[str, str]:
         """What to call this sandbox's own folders in a log, by their paths."""
 
-    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
+    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
         """Run a command to its end or to the timeout."""
 
-    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> Completed:
+    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Run the pinned pip in the virtual environment."""
 
-    def look(self, package: str, *, timeout_s: float) -> Completed:
+    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
         """Tell, as JSON, what pip has installed last, and of a package what its metadata says; see `cell`."""
 
-    def prove(self, module: str, *, timeout_s: float) -> Completed:
+    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         """Import a module in a fresh interpreter, in an empty folder."""
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Empty the virtual environment, and every folder that the cell could write to."""
 
     def isolate(self) -> None:
@@ -109,10 +109,10 @@ class Sandbox(Protocol):
 class Runtime(Protocol):
     """What can prepare environments and lend sandboxes, from several threads at once."""
 
-    def prepare(self, environment: Environment) -> Prepared:
+    def prepare(self, environment: Environment) -> PreparedEnvironment:
         """Make an environment ready; raise `EnvironmentUnavailableError` with the reason if that cannot be."""
 
-    def sandbox(self, prepared: Prepared, file: Path) -> AbstractContextManager[Sandbox]:
+    def sandbox(self, prepared: PreparedEnvironment, file: Path) -> AbstractContextManager[Sandbox]:
         """Lend a fresh sandbox that holds `file`; nothing of it remains once the runtime is closed."""
 
     def close(self) -> None:

@@ -12,12 +12,12 @@ from typing import Final
 import click
 
 from ppp import config as settings
-from ppp.cli.options import Options, common, networked
+from ppp.cli.options import Options, common, network_option
 from ppp.config import Config
-from ppp.console import plain
-from ppp.doctor.canary import own_shop, sing
-from ppp.doctor.diagnosis import Diagnosis, State, broken
-from ppp.doctor.examine import Once, Patient, examine
+from ppp.console import printable
+from ppp.doctor.canary import run_canaries, temporary_environments
+from ppp.doctor.diagnosis import Diagnosis, State, broken_subjects
+from ppp.doctor.examine import NodeSetup, Once, examine
 from ppp.doctor.look import LocalMachine
 from ppp.model.errors import ConfigError, UnhealthyError
 from ppp.resources import resource
@@ -35,7 +35,7 @@ MESH_PORT: Final = 8001
 
 @click.command()
 @common
-@networked
+@network_option
 @click.argument("environments", metavar="[ENVIRONMENT]...", nargs=-1)
 @click.option("--canary", is_flag=True, help="Check each environment with releases that must end in a known way.")
 @click.pass_obj
@@ -44,14 +44,14 @@ def doctor(options: Options, *, environments: tuple[str, ...], canary: bool) -> 
 
     Without an environment, what `ppp run` would use is examined.
     """
-    config, mistakes = usable(os.environ, data=options.data, network=options.network)
+    config, mistakes = usable_settings(os.environ, data=options.data, network=options.network)
     machine = LocalMachine(environ=os.environ, user_agent=config.user_agent, mesh_port=MESH_PORT)
     engine = Once(machine.engine)
     if options.matrix is None:
         on_host = all(id_.endswith("-host") for id_ in environments) if environments else not engine().answers
         options.matrix = resource("matrices/host.toml" if on_host else "matrices/default.toml")
     matrix, chosen = options.environments(environments)
-    patient = Patient(
+    patient = NodeSetup(
         config=config,
         matrix=matrix,
         environments=chosen,
@@ -62,24 +62,28 @@ def doctor(options: Options, *, environments: tuple[str, ...], canary: bool) -> 
     )
 
     def sung() -> Sequence[Diagnosis]:
-        return sing(lambda: own_shop(config, matrix, chosen), chosen, jobs=config.jobs)
+        return run_canaries(lambda: temporary_environments(config, matrix, chosen), chosen, jobs=config.jobs)
 
     _tell(options, examine(patient, machine, engine, canary=sung if canary else None))
 
 
 def _tell(options: Options, diagnoses: Sequence[Diagnosis]) -> None:
-    ill = broken(diagnoses)
+    ill = broken_subjects(diagnoses)
     if options.json:
-        options.answer({"healthy": not ill, "checks": [d.to_json() for d in diagnoses]}, "")
+        options.print_answer({"healthy": not ill, "checks": [d.to_json() for d in diagnoses]}, "")
     else:
-        click.echo(account(diagnoses, width=_width(), colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+        click.echo(
+            format_report(diagnoses, width=_width(), colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+        )
     if ill:
         raise UnhealthyError(
             f"broken: {', '.join(ill)}", hint="do what is said beside each, then run `ppp doctor` again"
         )
 
 
-def usable(environ: Mapping[str, str], *, data: Path | None = None, network: str | None = None) -> tuple[Config, str]:
+def usable_settings(
+    environ: Mapping[str, str], *, data: Path | None = None, network: str | None = None
+) -> tuple[Config, str]:
     """Give the settings without those that cannot be used, and what is wrong with these."""
     try:
         return settings.load(environ, data=data, network=network), ""
@@ -96,7 +100,7 @@ def _is_usable(name: str, value: str) -> bool:
     return True
 
 
-def account(diagnoses: Sequence[Diagnosis], *, width: int, colour: bool) -> str:
+def format_report(diagnoses: Sequence[Diagnosis], *, width: int, colour: bool) -> str:
     """Give the diagnoses as lines of at most `width` columns, and how many there are of each kind."""
     margin = max(len(d.subject) for d in diagnoses) + 10
     lines = [line for d in diagnoses for line in _lines(d, width=width, margin=margin, colour=colour)]
@@ -117,7 +121,7 @@ def _lines(diagnosis: Diagnosis, *, width: int, margin: int, colour: bool) -> li
 
 def _wrapped(text: str, begin: str, *, width: int, indent: int) -> list[str]:
     # What came from outside is shown as text; a word is broken only where it alone is wider than a line.
-    one_line = " ".join(plain(text).split())
+    one_line = " ".join(printable(text).split())
     return textwrap.wrap(
         one_line, width, initial_indent=begin, subsequent_indent=" " * indent, break_on_hyphens=False
     ) or [begin.rstrip()]

@@ -13,23 +13,23 @@ import ppp
 from ppp import console, pipeline
 from ppp.cli.doctor import doctor
 from ppp.cli.mesh import node, peer, push, sync
-from ppp.cli.options import Options, WantedType, common, networked, stoppable
+from ppp.cli.options import Options, WantedType, common, network_option, stop_on_signals
 from ppp.cli.verify import verify
 from ppp.ledger import queries
-from ppp.ledger.peers import peers
+from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import read_ledger
 from ppp.mesh import serve as web
 from ppp.mesh.fetch import HttpTransport
 from ppp.model.errors import PPPError, UnknownPackageError
 from ppp.model.record import Record
-from ppp.model.release import Release, Wanted, parse_package
-from ppp.narrate.episode import plain_text
+from ppp.model.release import Release, RequestedPackage, parse_package
+from ppp.narrate.episode import format_episode
 from ppp.narrate.model import MAX_SEED
 from ppp.publish.datasette import serve as datasette
-from ppp.publish.snapshots.take import Taken
+from ppp.publish.snapshots.take import TakenSnapshots
 from ppp.resources import resource
 from ppp.runner.context import Context
-from ppp.runner.request import Order, Sources
+from ppp.runner.request import RunRequest, Sources
 
 INTERRUPTED: Final = 130
 #: Columns of a table that nobody's terminal limits.
@@ -64,7 +64,7 @@ def cli() -> None:
     show_default=True,
     help="Begin no cell after this; what is left stays queued.",
 )
-@networked
+@network_option
 @click.option("--again", is_flag=True, help="Check anew what this node has a verdict on.")
 @click.option(
     "--aa", type=click.IntRange(min=0), default=0, help="Then check so many cells twice, to know PPP's own noise."
@@ -74,7 +74,7 @@ def cli() -> None:
 def run(
     options: Options,
     *,
-    named: tuple[Wanted, ...],
+    named: tuple[RequestedPackage, ...],
     requirements: Path | None,
     environments: tuple[str, ...],
     watchlist: Path | None,
@@ -91,7 +91,7 @@ def run(
     """
     context = options.context()
     matrix, chosen = options.environments(environments)
-    order = Order(
+    order = RunRequest(
         matrix=matrix,
         environments=chosen,
         sources=Sources(
@@ -102,11 +102,11 @@ def run(
         ),
         jobs=jobs or context.config.jobs,
         minutes=minutes,
-        again=again,
-        aa=aa,
+        recheck=again,
+        aa_cells=aa,
         seed=context.now if seed is None else seed,
     )
-    with stoppable(context.stop):
+    with stop_on_signals(context.stop):
         summary = pipeline.run(context, order)
     noise = {} if summary.noise is None else {"noise": summary.noise.to_json()}
     _tell_results(options, context, summary.releases, [e.id for e in chosen], summary.unavailable, **noise)
@@ -130,24 +130,24 @@ def watch(options: Options, *, requirements: Path | None, environments: tuple[st
     context = options.context()
     matrix, chosen = options.environments(environments)
     sources = Sources(requirements=requirements)
-    queued = pipeline.watch(context, Order(matrix=matrix, environments=chosen, sources=sources, jobs=1))
-    options.answer({"queued": queued}, f"{queued} cells are queued: `ppp run` checks them")
+    queued = pipeline.watch(context, RunRequest(matrix=matrix, environments=chosen, sources=sources, jobs=1))
+    options.print_answer({"queued": queued}, f"{queued} cells are queued: `ppp run` checks them")
 
 
 @cli.command()
 @common
-@networked
+@network_option
 @click.argument("environment")
 @click.argument("packages", type=WantedType(), nargs=-1, required=True)
 @click.pass_obj
-def check(options: Options, *, environment: str, packages: tuple[Wanted, ...]) -> None:
+def check(options: Options, *, environment: str, packages: tuple[RequestedPackage, ...]) -> None:
     """Check packages in one environment now, and tell what happened in each phase."""
     context = options.context()
     matrix, (chosen,) = options.environments([environment])
-    for observation in pipeline.reproduce(context, matrix, chosen, packages):
-        options.answer(
+    for observation in pipeline.check(context, matrix, chosen, packages):
+        options.print_answer(
             _record_json(observation.record, observation.log),
-            console.account(observation.record, observation.log),
+            console.cell_report(observation.record, observation.log),
         )
 
 
@@ -165,7 +165,7 @@ def check(options: Options, *, environment: str, packages: tuple[Wanted, ...]) -
 def narrate(options: Options, *, seed: int, day: str | None) -> None:
     """Tell the newest day in words that were verified against the ledger."""
     episode = pipeline.narrate(options.context(), seed=seed, day=day)
-    options.answer(episode.to_json(), plain_text(episode).rstrip("\n"))
+    options.print_answer(episode.to_json(), format_episode(episode).rstrip("\n"))
 
 
 @cli.command()
@@ -174,7 +174,7 @@ def narrate(options: Options, *, seed: int, day: str | None) -> None:
 def publish(options: Options) -> None:
     """Build the public folder from the ledger, and sign what it holds."""
     page = pipeline.publish(options.context())
-    options.answer({"page": str(page)}, f"open {page}")
+    options.print_answer({"page": str(page)}, f"open {page}")
 
 
 @cli.command()
@@ -187,7 +187,7 @@ def snapshot(options: Options) -> None:
     window of the newest days, without logs, stays below 45 MiB (PPP_WINDOW_MIB).
     """
     taken = pipeline.snapshot(options.context())
-    options.answer(
+    options.print_answer(
         {
             "latest": taken.latest.to_json(),
             "written": list(taken.written),
@@ -209,7 +209,7 @@ def show(options: Options, *, package: str | None) -> None:
     db = read_ledger(context.config.data)
     try:
         releases = queries.releases_of(db, parse_package(package)) if package else queries.newest_releases(db)
-        columns = sorted({e for r in releases for e in queries.current_of(db, r)}, key=_column_order)
+        columns = sorted({e for r in releases for e in queries.current_by_environment(db, r)}, key=_column_order)
     finally:
         db.close()
     if package and not releases:
@@ -234,7 +234,7 @@ def serve(options: Options, *, mesh: bool, host: str, port: int, into: Path | No
         raise click.UsageError("--into is Datasette's: it does not go with --mesh")
     if into:
         datasette.prepare(data, into)
-        options.answer({"into": str(into)}, f"{into} is ready to be served: its Containerfile says how")
+        options.print_answer({"into": str(into)}, f"{into} is ready to be served: its Containerfile says how")
         return
     if not mesh:
         datasette.serve(data, host=host, port=port)
@@ -244,7 +244,7 @@ def serve(options: Options, *, mesh: bool, host: str, port: int, into: Path | No
     def pinned() -> set[str]:
         db = read_ledger(data)
         try:
-            return {peer.node for peer in peers(db)}
+            return {peer.node for peer in list_peers(db)}
         finally:
             db.close()
 
@@ -252,9 +252,9 @@ def serve(options: Options, *, mesh: bool, host: str, port: int, into: Path | No
         report = pipeline.sync_announced(context, transport, node)
         context.reporter.note(f"{report.peer.url}: {report.records} new records")
 
-    listening = web.listen(host, port)
-    click.echo(f"serving {context.config.public} at {web.address(listening)}")
-    web.run(web.app(context.config.public, pinned=pinned, on_announce=fetch), listening)
+    listening = web.open_socket(host, port)
+    click.echo(f"serving {context.config.public} at {web.local_url(listening)}")
+    web.run_server(web.create_app(context.config.public, trusted=pinned, on_announce=fetch), listening)
 
 
 for command in (doctor, node, peer, push, sync, verify):
@@ -264,7 +264,7 @@ for command in (doctor, node, peer, push, sync, verify):
 # ---------------------------------------------------------------- telling
 
 
-def _snapshot_lines(taken: Taken) -> list[str]:
+def _snapshot_lines(taken: TakenSnapshots) -> list[str]:
     latest = taken.latest
     told = [f"wrote {path}" for path in taken.written if path.endswith((".db", ".gz"))]
     return [
@@ -289,18 +289,18 @@ def _tell_results(
 ) -> None:
     db = read_ledger(context.config.data)
     try:
-        rows = [(release, queries.current_of(db, release)) for release in releases]
+        rows = [(release, queries.current_by_environment(db, release)) for release in releases]
     finally:
         db.close()
     if options.json:
         found = [record for _, records in rows for environment, record in records.items() if environment in columns]
-        options.answer(
+        options.print_answer(
             {"results": [_record_json(r, None) for r in found], "unavailable": dict(unavailable), **more}, ""
         )
     elif rows:
         out = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
         out.print(console.results_table(rows, columns, unavailable))
-        click.echo("\n".join(["", *console.remarks(rows, columns)]))
+        click.echo("\n".join(["", *console.explanations(rows, columns)]))
 
 
 def _column_order(environment: str) -> tuple[str, int]:
@@ -316,7 +316,7 @@ def main() -> NoReturn:
     try:
         sys.exit(cli(obj=Options(), standalone_mode=False) or 0)
     except PPPError as error:
-        click.echo(console.line(f"ppp: {error}"), err=True)
+        click.echo(console.printable_line(f"ppp: {error}"), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

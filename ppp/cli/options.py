@@ -14,9 +14,9 @@ import click
 
 from ppp import config as settings
 from ppp import console
-from ppp.check.sandbox.docker import engine
+from ppp.check.sandbox.docker import connect_engine
 from ppp.model.matrix import Environment, Matrix
-from ppp.model.release import Wanted
+from ppp.model.release import RequestedPackage
 from ppp.resources import resource
 from ppp.runner.context import Context
 
@@ -34,7 +34,7 @@ class Options:
         """Read the settings, and wire what a command needs."""
         return Context(
             config=settings.load(os.environ, data=self.data, network=self.network),
-            reporter=console.reporter(sys.stderr),
+            reporter=console.make_reporter(sys.stderr),
             environ=os.environ,
             stop=threading.Event(),
         )
@@ -43,54 +43,56 @@ class Options:
         """Give the matrix that is named, or that suits the environments or this machine; and those environments."""
         path = self.matrix
         if path is None:
-            on_host = all(id_.endswith("-host") for id_ in ids) if ids else engine() is None
+            on_host = all(id_.endswith("-host") for id_ in ids) if ids else connect_engine() is None
             path = resource("matrices/host.toml" if on_host else "matrices/default.toml")
         matrix = settings.load_matrix(path)
         return matrix, matrix.select(ids)
 
-    def answer(self, data: object, text: str) -> None:
+    def print_answer(self, data: object, text: str) -> None:
         """Print an answer: `data` where JSON was asked for, else `text`."""
-        click.echo(console.document(data) if self.json else console.plain(text))
+        click.echo(console.format_json(data) if self.json else console.printable(text))
 
 
-def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
+def _store(context: click.Context, parameter: click.Parameter, value: object) -> None:
     if value not in {None, False}:
         setattr(context.ensure_object(Options), str(parameter.name), value)
 
 
-def networked(command: Callable[..., Any]) -> Callable[..., Any]:
+def network_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command that checks cells take `--network`."""
     told = "What cells may reach: the index through a gateway, or all that this machine does (PPP_NETWORK, or gateway)."
     kind = click.Choice([str(network) for network in settings.NETWORKS])
-    return click.option("--network", type=kind, expose_value=False, callback=_keep, help=told)(command)
+    return click.option("--network", type=kind, expose_value=False, callback=_store, help=told)(command)
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command take `--data`, `--matrix` and `--json` behind its name too."""
     path = click.Path(path_type=Path)
     for option in (
-        click.option("--json", is_flag=True, expose_value=False, callback=_keep, help="Answer in JSON."),
-        click.option("--matrix", type=path, expose_value=False, callback=_keep, help="The matrix to use, a TOML file."),
+        click.option("--json", is_flag=True, expose_value=False, callback=_store, help="Answer in JSON."),
         click.option(
-            "--data", type=path, expose_value=False, callback=_keep, help="The data folder (PPP_DATA, or ./data)."
+            "--matrix", type=path, expose_value=False, callback=_store, help="The matrix to use, a TOML file."
+        ),
+        click.option(
+            "--data", type=path, expose_value=False, callback=_store, help="The data folder (PPP_DATA, or ./data)."
         ),
     ):
         command = option(command)
     return command
 
 
-class WantedType(click.ParamType[Wanted]):
+class WantedType(click.ParamType[RequestedPackage]):
     """A package, optionally with a version: `six`, `six==1.17.0`, `six>=1.16`."""
 
     name = "package"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Wanted:  # noqa: ARG002 - click's
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> RequestedPackage:  # noqa: ARG002 - click's
         """Parse it; a bad one is an error with its own exit code, raised as it is."""
-        return Wanted.parse(value)
+        return RequestedPackage.parse(value)
 
 
 @contextmanager
-def stoppable(stop: threading.Event) -> Iterator[None]:
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM wish for an orderly stop, and a second one insist."""
 
     def wish(number: int, _frame: object) -> None:

@@ -9,9 +9,9 @@ import click
 from ppp import console
 from ppp.cli.options import Options, common
 from ppp.mesh.node import is_node_id
-from ppp.model.errors import DoesNotHoldError
-from ppp.verify.examine import Asked, examine
-from ppp.verify.found import Found
+from ppp.model.errors import InvalidFileError
+from ppp.verify.examine import VerifyOptions, examine
+from ppp.verify.result import Verification
 
 #: A word for the eye beside the word for the mind.
 WORDS: Final = {True: "✓ holds", False: "✗ does not hold"}
@@ -33,18 +33,18 @@ def verify(options: Options, *, files: tuple[Path, ...], sha256: str | None, nod
         raise click.UsageError("--sha256 takes 64 hex digits, and one FILE")
     if unknown := [node for node in nodes if not is_node_id(node)]:
         raise click.UsageError(f"--node takes a public key of 64 hex digits, not {unknown[0]!r}")
-    asked = Asked(now=options.context().now, sha256=sha256 and sha256.lower(), nodes=frozenset(nodes))
-    found: list[Found] = []
+    asked = VerifyOptions(now=options.context().now, sha256=sha256 and sha256.lower(), nodes=frozenset(nodes))
+    found: list[Verification] = []
     for path in files:
         for each in examine(path, asked):
             found.append(each)
             if not options.json:
                 # A file's name may hold line breaks: it must not pass for another file that holds.
-                options.answer(None, console.line(f"{WORDS[each.holds]}  {each.path}: {each.told}"))
+                options.print_answer(None, console.printable_line(f"{WORDS[each.valid]}  {each.path}: {each.message}"))
     if options.json:
-        options.answer([each.to_json() for each in found], "")
-    if bad := [each for each in found if not each.holds]:
-        raise DoesNotHoldError(
+        options.print_answer([each.to_json() for each in found], "")
+    if bad := [each for each in found if not each.valid]:
+        raise InvalidFileError(
             f"{len(bad)} of {len(found)} do not hold, first {bad[0].path}",
             hint="fetch it again, or ask who gave it to you",
         )

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from ppp.check.runtime import Prepared
+from ppp.check.runtime import PreparedEnvironment
 from ppp.config import Config
 from ppp.console import LineReporter
 from ppp.doctor import judge_places
@@ -22,14 +22,14 @@ from ppp.doctor.diagnosis import Diagnosis, State
 from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment, Matrix
 from ppp.runner.context import Context
-from ppp.runner.environments import Canary, nothing_wrong, open_index, workshop
+from ppp.runner.environments import CanaryCheck, no_canary, open_index, prepare_environments
 
 
-class Shop(Protocol):
+class CanaryEnvironments(Protocol):
     """What is needed of a workshop; see `ppp.runner.environments.Workshop`."""
 
     @property
-    def prepared(self) -> Mapping[str, Prepared]:
+    def prepared(self) -> Mapping[str, PreparedEnvironment]:
         """The environments that stand ready, by id."""
 
     @property
@@ -37,12 +37,14 @@ class Shop(Protocol):
         """Why the others do not."""
 
     @property
-    def canary(self) -> Canary:
+    def canary(self) -> CanaryCheck:
         """What says what is wrong with one."""
 
 
 @contextmanager
-def own_shop(config: Config, matrix: Matrix, environments: Sequence[Environment]) -> Iterator[Shop]:
+def temporary_environments(
+    config: Config, matrix: Matrix, environments: Sequence[Environment]
+) -> Iterator[CanaryEnvironments]:
     """Open a workshop in a folder of its own; raise as `ppp.runner.environments.workshop` does."""
     with tempfile.TemporaryDirectory(prefix="ppp-doctor-", ignore_cleanup_errors=True) as folder:
         context = Context(
@@ -52,25 +54,28 @@ def own_shop(config: Config, matrix: Matrix, environments: Sequence[Environment]
             environ=os.environ,
             stop=threading.Event(),
         )
-        with workshop(context, open_index(context.config), matrix, environments) as shop:
+        with prepare_environments(context, open_index(context.config), matrix, environments) as shop:
             yield shop
 
 
-def sing(
-    open_shop: Callable[[], AbstractContextManager[Shop]], environments: Sequence[Environment], *, jobs: int
+def run_canaries(
+    open_shop: Callable[[], AbstractContextManager[CanaryEnvironments]],
+    environments: Sequence[Environment],
+    *,
+    jobs: int,
 ) -> tuple[Diagnosis, ...]:
     """Let every environment's canary sing, `jobs` at a time, and judge what it says."""
     try:
         with open_shop() as shop:
-            if shop.canary is nothing_wrong:
+            if shop.canary is no_canary:
                 return (_failed("canary", "this PPP has none to sing", "ask without --canary"),)
             with ThreadPoolExecutor(jobs) as threads:
-                return tuple(threads.map(lambda environment: _sung(shop, environment), environments))
+                return tuple(threads.map(lambda environment: _run_canary(shop, environment), environments))
     except PPPError as error:
         return (_failed("canary", error.what, error.hint),)
 
 
-def _sung(shop: Shop, environment: Environment) -> Diagnosis:
+def _run_canary(shop: CanaryEnvironments, environment: Environment) -> Diagnosis:
     prepared = shop.prepared.get(environment.id)
     if prepared is None:
         why = shop.unavailable.get(environment.id, "it does not stand ready")

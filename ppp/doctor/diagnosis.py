@@ -28,17 +28,17 @@ class Diagnosis:
         return {"check": self.subject, "state": str(self.state), "found": self.found, "remedy": self.remedy or None}
 
 
-def broken(diagnoses: Iterable[Diagnosis]) -> list[str]:
+def broken_subjects(diagnoses: Iterable[Diagnosis]) -> list[str]:
     """Give the subjects that are broken, each once, in their order."""
     return list(dict.fromkeys(d.subject for d in diagnoses if d.state is State.BROKEN))
 
 
-def because(detail: str) -> str:
+def parenthesized(detail: str) -> str:
     """Give a detail in brackets, or nothing."""
     return f" ({detail})" if detail else ""
 
 
-def size(number: int) -> str:
+def format_size(number: int) -> str:
     """Give bytes as a person reads them, in KiB, MiB or GiB."""
     for unit, name in ((1024**3, "GiB"), (1024**2, "MiB")):
         if number >= unit:

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 from ppp.config import Config
 from ppp.doctor import judge_network, judge_node, judge_places, judge_room
 from ppp.doctor.diagnosis import Diagnosis, State
-from ppp.doctor.machine import Bubblewrap, Engine, FileSystem, Machine, Page
+from ppp.doctor.machine import BubblewrapFacts, EngineFacts, FileSystemFacts, IndexFacts, MachineProbe
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 
@@ -28,7 +28,7 @@ Diagnose = Callable[[], Sequence[Diagnosis]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
+class NodeSetup:
     """What is examined: the settings (with what was wrong about them), a matrix, and the environments in question.
 
     `model` is the file that was set, whether it is there or not; `named` says that somebody named the environments.
@@ -53,7 +53,7 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class MachineCheck:
     """Something to look at, by the name that it is told under if it does not end within `deadline_s`."""
 
     subject: str
@@ -79,69 +79,74 @@ class Once(Generic[T]):
 
 
 def examine(
-    patient: Patient, machine: Machine, engine: Once[Engine], *, canary: Diagnose | None = None, patience: float = 1.0
+    setup: NodeSetup,
+    machine: MachineProbe,
+    engine: Once[EngineFacts],
+    *,
+    canary: Diagnose | None = None,
+    timeout_factor: float = 1.0,
 ) -> tuple[Diagnosis, ...]:
     """Give all diagnoses of a machine; `engine` was perhaps asked already, without a `canary` none sings.
 
     `patience` stretches the deadlines.
     """
     checks = _Checks(
-        patient=patient,
+        patient=setup,
         machine=machine,
         engine=engine,
-        page=Once(lambda: machine.page(patient.config.index_url, patient.matrix.pip)),
+        page=Once(lambda: machine.page(setup.config.index_url, setup.matrix.pip)),
         bubblewrap=Once(machine.bubblewrap),
     )
-    last = [Check(subject="canary", diagnose=canary, deadline_s=CANARY_S)] if canary else []
-    return side_by_side([*checks.all(), *last], patience=patience)
+    last = [MachineCheck(subject="canary", diagnose=canary, deadline_s=CANARY_S)] if canary else []
+    return run_checks([*checks.all(), *last], timeout_factor=timeout_factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Checks:
     """The checks of one examination, in the order in which they are told."""
 
-    patient: Patient
-    machine: Machine
-    engine: Once[Engine]
-    page: Once[Page]
-    bubblewrap: Once[Bubblewrap]
+    patient: NodeSetup
+    machine: MachineProbe
+    engine: Once[EngineFacts]
+    page: Once[IndexFacts]
+    bubblewrap: Once[BubblewrapFacts]
 
-    def all(self) -> Iterator[Check]:
+    def all(self) -> Iterator[MachineCheck]:
         patient, machine, config = self.patient, self.machine, self.patient.config
         containers = patient.on(Platform.SLIM, Platform.ALPINE)
         on_host = patient.on(Platform.HOST)
-        yield Check(subject="settings", diagnose=lambda: [judge_node.settings(config, patient.mistakes)])
-        yield Check(
+        yield MachineCheck(subject="settings", diagnose=lambda: [judge_node.settings(config, patient.mistakes)])
+        yield MachineCheck(
             subject="docker",
             diagnose=lambda: [judge_places.engine(self.engine(), needed=bool(containers))],
             deadline_s=SLOW_S,
         )
         for environment in containers:
-            yield Check(subject=environment.id, diagnose=self._image(environment), deadline_s=SLOW_S)
-        yield Check(subject="pythons", diagnose=lambda: self._pythons(on_host), deadline_s=SLOW_S)
-        yield Check(
+            yield MachineCheck(subject=environment.id, diagnose=self._image(environment), deadline_s=SLOW_S)
+        yield MachineCheck(subject="pythons", diagnose=lambda: self._pythons(on_host), deadline_s=SLOW_S)
+        yield MachineCheck(
             subject="bubblewrap",
             diagnose=lambda: [
                 judge_places.bubblewrap(self.bubblewrap(), on_host=bool(on_host), shut_in=patient.shut_in)
             ],
             deadline_s=SLOW_S,
         )
-        yield Check(subject="dns", diagnose=lambda: [judge_network.dns(machine.resolve(config.index_url))])
-        yield Check(subject="index", diagnose=lambda: [judge_network.index(self.page())], deadline_s=SLOW_S)
-        yield Check(subject="clock", diagnose=lambda: [judge_network.clock(self.page())], deadline_s=SLOW_S)
-        yield Check(subject="gateway", diagnose=self._gateway, deadline_s=SLOW_S)
-        yield Check(subject="disk", diagnose=self._disk, deadline_s=SLOW_S)
-        yield Check(
+        yield MachineCheck(subject="dns", diagnose=lambda: [judge_network.dns(machine.resolve(config.index_url))])
+        yield MachineCheck(subject="index", diagnose=lambda: [judge_network.index(self.page())], deadline_s=SLOW_S)
+        yield MachineCheck(subject="clock", diagnose=lambda: [judge_network.clock(self.page())], deadline_s=SLOW_S)
+        yield MachineCheck(subject="gateway", diagnose=self._gateway, deadline_s=SLOW_S)
+        yield MachineCheck(subject="disk", diagnose=self._disk, deadline_s=SLOW_S)
+        yield MachineCheck(
             subject="memory",
             diagnose=lambda: [
                 judge_room.memory(machine.memory(), patient.matrix.limits, config.jobs, in_memory=self._in_memory())
             ],
             deadline_s=SLOW_S,
         )
-        yield Check(subject="ledger", diagnose=lambda: [judge_node.ledger(machine.ledger(config.data))])
-        yield Check(subject="key", diagnose=lambda: [judge_node.key(machine.key(config.data))])
-        yield Check(subject="model", diagnose=self._model, deadline_s=SLOW_S)
-        yield Check(
+        yield MachineCheck(subject="ledger", diagnose=lambda: [judge_node.ledger(machine.ledger(config.data))])
+        yield MachineCheck(subject="key", diagnose=lambda: [judge_node.key(machine.key(config.data))])
+        yield MachineCheck(subject="model", diagnose=self._model, deadline_s=SLOW_S)
+        yield MachineCheck(
             subject="yggdrasil",
             diagnose=lambda: [judge_node.yggdrasil(machine.yggdrasil(), port=patient.mesh_port)],
         )
@@ -174,9 +179,9 @@ class _Checks:
         places = {"data": config.data, "cache": config.cache, "temporary": machine.temporary()}
         if engine.root and engine.address.startswith("unix://"):
             places["docker"] = engine.root
-        systems: Mapping[str, FileSystem] = {name: machine.file_system(place) for name, place in places.items()}
+        systems: Mapping[str, FileSystemFacts] = {name: machine.file_system(place) for name, place in places.items()}
         return judge_room.disk(
-            judge_room.folders_of(
+            judge_room.folder_needs(
                 self.patient.matrix.limits,
                 config.jobs,
                 systems,
@@ -194,7 +199,7 @@ class _Checks:
         return [judge_node.model(path, self.machine.model(path) if path else None)]
 
 
-def side_by_side(checks: Sequence[Check], *, patience: float = 1.0) -> tuple[Diagnosis, ...]:
+def run_checks(checks: Sequence[MachineCheck], *, timeout_factor: float = 1.0) -> tuple[Diagnosis, ...]:
     """Run checks at the same time; give what they came to, in their order, when the last has ended or is given up."""
     came_to: dict[int, Sequence[Diagnosis]] = {}
     began = time.monotonic()
@@ -205,12 +210,12 @@ def side_by_side(checks: Sequence[Check], *, patience: float = 1.0) -> tuple[Dia
     for thread in threads:
         thread.start()
     for thread, check in zip(threads, checks, strict=True):
-        thread.join(max(began + check.deadline_s * patience - time.monotonic(), 0))
-    told = [came_to.get(number, [_late(check, patience)]) for number, check in enumerate(checks)]
+        thread.join(max(began + check.deadline_s * timeout_factor - time.monotonic(), 0))
+    told = [came_to.get(number, [_late(check, timeout_factor)]) for number, check in enumerate(checks)]
     return tuple(diagnosis for diagnoses in told for diagnosis in diagnoses)
 
 
-def _run(check: Check, number: int, came_to: dict[int, Sequence[Diagnosis]]) -> None:
+def _run(check: MachineCheck, number: int, came_to: dict[int, Sequence[Diagnosis]]) -> None:
     try:
         came_to[number] = check.diagnose()
     except Exception as error:  # noqa: BLE001 - a doctor that dies of one question answers none
@@ -224,7 +229,7 @@ def _run(check: Check, number: int, came_to: dict[int, Sequence[Diagnosis]]) -> 
         ]
 
 
-def _late(check: Check, patience: float) -> Diagnosis:
+def _late(check: MachineCheck, patience: float) -> Diagnosis:
     return Diagnosis(
         subject=check.subject,
         state=State.BROKEN,

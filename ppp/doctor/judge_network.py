@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from ppp.doctor.diagnosis import Diagnosis, State, because
-from ppp.doctor.machine import GatewayTried, Held, Page, Reach, Resolved
+from ppp.doctor.diagnosis import Diagnosis, State, parenthesized
+from ppp.doctor.machine import DnsFacts, GatewayFacts, ImageAvailability, IndexFacts, Reachability
 
 #: A clock that is further off than this, in seconds, makes records untrue and certificates fail.
 MAX_SKEW_S: Final = 300
@@ -17,21 +17,21 @@ UNKNOWN_SIGNER: Final = frozenset({2, 18, 19, 20, 21})
 OTHER_NAME: Final = frozenset({62, 64})
 
 _HOW: Final = {
-    Reach.NOT_THERE: "has a host whose name cannot be resolved",
-    Reach.REFUSED: "refuses the connection",
-    Reach.FORBIDDEN: "cannot be reached from this process",
-    Reach.SILENT: "does not answer in time",
-    Reach.CERTIFICATE: "shows a certificate that this machine does not believe",
-    Reach.STRANGE: "gives no page of an index",
+    Reachability.NOT_THERE: "has a host whose name cannot be resolved",
+    Reachability.REFUSED: "refuses the connection",
+    Reachability.FORBIDDEN: "cannot be reached from this process",
+    Reachability.SILENT: "does not answer in time",
+    Reachability.CERTIFICATE: "shows a certificate that this machine does not believe",
+    Reachability.STRANGE: "gives no page of an index",
 }
 
 
-def dns(found: Resolved) -> Diagnosis:
+def dns(found: DnsFacts) -> Diagnosis:
     """Judge whether the index's name leads anywhere."""
     if found.addresses:
         told = f"{found.host} is {', '.join(found.addresses[:2])}"
         return Diagnosis(subject="dns", state=State.OK, found=told)
-    told = f"{found.host} cannot be resolved{because(found.reason)}"
+    told = f"{found.host} cannot be resolved{parenthesized(found.reason)}"
     if found.proxied:
         return Diagnosis(subject="dns", state=State.NOTE, found=f"{told}; that is the proxy's business here")
     return Diagnosis(
@@ -42,10 +42,10 @@ def dns(found: Resolved) -> Diagnosis:
     )
 
 
-def index(found: Page) -> Diagnosis:
+def index(found: IndexFacts) -> Diagnosis:
     """Judge what reading a page of the index came to."""
-    if found.reach is not Reach.ANSWERED:
-        told = f"{found.url} {_HOW[found.reach]}{because(found.detail)}"
+    if found.reach is not Reachability.ANSWERED:
+        told = f"{found.url} {_HOW[found.reach]}{parenthesized(found.detail)}"
         return Diagnosis(subject="index", state=State.BROKEN, found=told, remedy=_remedy(found))
     if not found.lists_pip:
         return Diagnosis(
@@ -60,8 +60,8 @@ def index(found: Page) -> Diagnosis:
     )
 
 
-def _remedy(found: Page) -> str:
-    if found.reach is Reach.CERTIFICATE:
+def _remedy(found: IndexFacts) -> str:
+    if found.reach is Reachability.CERTIFICATE:
         if found.verify_code in OUT_OF_TIME:
             return f"set this machine's clock, which says {_moment(found.asked_at)}; else the certificate itself is bad"
         if found.verify_code in UNKNOWN_SIGNER:
@@ -71,11 +71,11 @@ def _remedy(found: Page) -> str:
     return "look at the network and at a proxy between, or mend PPP_INDEX_URL"
 
 
-def clock(found: Page) -> Diagnosis:
+def clock(found: IndexFacts) -> Diagnosis:
     """Judge this machine's clock by the index's."""
     ours = _moment(found.asked_at)
     if found.date is None:
-        state = State.WARN if found.reach is Reach.ANSWERED else State.NOTE
+        state = State.WARN if found.reach is Reachability.ANSWERED else State.NOTE
         told = f"it says {ours}; the index gave no date to hold against it"
         return Diagnosis(subject="clock", state=state, found=told)
     skew = found.asked_at - found.date
@@ -111,7 +111,7 @@ def _moment(epoch: int) -> str:
     return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def gateway(found: GatewayTried | None, *, image: str) -> Diagnosis:
+def gateway(found: GatewayFacts | None, *, image: str) -> Diagnosis:
     """Judge the index gateway; None is one that was not tried, since the index gives no page."""
     if found is None:
         return Diagnosis(
@@ -120,7 +120,7 @@ def gateway(found: GatewayTried | None, *, image: str) -> Diagnosis:
             found="not tried: the index gives no page",
             remedy="mend what is said of the index first",
         )
-    if found.nginx is None and found.held is Held.PULLABLE:
+    if found.nginx is None and found.held is ImageAvailability.PULLABLE:
         return Diagnosis(
             subject="gateway",
             state=State.NOTE,
@@ -131,14 +131,15 @@ def gateway(found: GatewayTried | None, *, image: str) -> Diagnosis:
         return Diagnosis(
             subject="gateway",
             state=State.BROKEN,
-            found=f"no nginx on this machine, nor the image {image}{because(found.detail)}: a run refuses to begin",
+            found=f"no nginx on this machine, nor the image {image}{parenthesized(found.detail)}:"
+            " a run refuses to begin",
             remedy="install nginx, or let package code reach all that this machine does with `--network open`",
         )
-    if found.reach is Reach.ANSWERED:
+    if found.reach is Reachability.ANSWERED:
         return Diagnosis(subject="gateway", state=State.OK, found=f"{found.nginx} starts, and gives the index's pages")
     return Diagnosis(
         subject="gateway",
         state=State.BROKEN,
-        found=f"{found.nginx} is here, but is no gateway to the index{because(found.detail)}",
+        found=f"{found.nginx} is here, but is no gateway to the index{parenthesized(found.detail)}",
         remedy="see that this nginx has TLS and sub_filter, that it may write to TMPDIR, and that it trusts the index",
     )

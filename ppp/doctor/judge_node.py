@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Final
 
 from ppp.config import DEFAULT_CONTACT, Config
-from ppp.doctor.diagnosis import Diagnosis, State, size
-from ppp.doctor.machine import KeyFound, LedgerFound, ModelFile, Yggdrasil
+from ppp.doctor.diagnosis import Diagnosis, State, format_size
+from ppp.doctor.machine import KeyFacts, LedgerFacts, ModelFacts, YggdrasilFacts
 
 GGUF_MAGIC: Final = b"GGUF"
 #: Versions of the format that today's llama.cpp reads.
@@ -32,7 +32,7 @@ def settings(config: Config, mistakes: str) -> Diagnosis:
     return Diagnosis(subject="settings", state=State.OK, found=told)
 
 
-def model(path: Path | None, found: ModelFile | None) -> Diagnosis:
+def model(path: Path | None, found: ModelFacts | None) -> Diagnosis:
     """Judge the model that was set: without one, or with a broken one, the seeded writer narrates."""
     if path is None or found is None:
         return Diagnosis(
@@ -49,10 +49,12 @@ def model(path: Path | None, found: ModelFile | None) -> Diagnosis:
         trouble, remedy = f"llama-cpp-python cannot be imported: {found.library}", "install the-pypi-place[voice]"
     if trouble:
         return Diagnosis(subject="model", state=State.BROKEN, found=trouble, remedy=remedy)
-    return Diagnosis(subject="model", state=State.OK, found=f"{path}, {size(found.size)} of GGUF {found.version}")
+    return Diagnosis(
+        subject="model", state=State.OK, found=f"{path}, {format_size(found.size)} of GGUF {found.version}"
+    )
 
 
-def yggdrasil(found: Yggdrasil, *, port: int) -> Diagnosis:
+def yggdrasil(found: YggdrasilFacts, *, port: int) -> Diagnosis:
     """Judge the mesh: a node that publishes on the web alone needs none of it."""
     if not found.addresses and found.running:
         return Diagnosis(
@@ -80,7 +82,7 @@ def yggdrasil(found: Yggdrasil, *, port: int) -> Diagnosis:
     return Diagnosis(subject="yggdrasil", state=State.OK, found=f"{told}, and listens on port {port}")
 
 
-def ledger(found: LedgerFound) -> Diagnosis:
+def ledger(found: LedgerFacts) -> Diagnosis:
     """Judge the ledger."""
     if not found.there:
         return _ledger(State.NOTE, f"none at {found.path} yet", "the first run makes it")
@@ -96,7 +98,7 @@ def ledger(found: LedgerFound) -> Diagnosis:
             "restore it from a copy, a snapshot or a peer; keep the damaged file",
         )
     whole = "looked through and whole" if found.integrity else "opens; too large to be looked through at once"
-    told = f"{found.path}, {size(found.size)}, {found.records} records: {whole}"
+    told = f"{found.path}, {format_size(found.size)}, {found.records} records: {whole}"
     if found.holder is not None:
         return _ledger(State.NOTE, f"{found.path}: another PPP (process {found.holder}) is writing it", "")
     return _ledger(State.OK, told, "")
@@ -106,7 +108,7 @@ def _ledger(state: State, found: str, remedy: str) -> Diagnosis:
     return Diagnosis(subject="ledger", state=state, found=found, remedy=remedy)
 
 
-def key(found: KeyFound) -> Diagnosis:
+def key(found: KeyFacts) -> Diagnosis:
     """Judge the node's key."""
     if not found.there:
         return Diagnosis(

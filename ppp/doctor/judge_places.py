@@ -3,25 +3,32 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, assert_never
 
-from ppp.doctor.diagnosis import Diagnosis, State, because
-from ppp.doctor.machine import Bubblewrap, Engine, Held, Image, Interpreter, Reach
+from ppp.doctor.diagnosis import Diagnosis, State, parenthesized
+from ppp.doctor.machine import (
+    BubblewrapFacts,
+    EngineFacts,
+    ImageAvailability,
+    ImageFacts,
+    InterpreterFacts,
+    Reachability,
+)
 from ppp.model.matrix import Environment
 
 _HOW: Final = {
-    Reach.NOT_THERE: "is not there",
-    Reach.REFUSED: "does not listen",
-    Reach.FORBIDDEN: "may not be used by this user",
-    Reach.SILENT: "does not answer",
-    Reach.CERTIFICATE: "shows a certificate that is not believed",
-    Reach.STRANGE: "gives no sense",
+    Reachability.NOT_THERE: "is not there",
+    Reachability.REFUSED: "does not listen",
+    Reachability.FORBIDDEN: "may not be used by this user",
+    Reachability.SILENT: "does not answer",
+    Reachability.CERTIFICATE: "shows a certificate that is not believed",
+    Reachability.STRANGE: "gives no sense",
 }
 
 
-def engine(found: Engine, *, needed: bool) -> Diagnosis:
+def engine(found: EngineFacts, *, needed: bool) -> Diagnosis:
     """Judge the Docker engine; without one, and unasked for, a node checks on the host platform."""
     if found.answers:
         return _answering(found)
-    if found.reach is Reach.NOT_THERE and not (found.chosen or needed):
+    if found.reach is Reachability.NOT_THERE and not (found.chosen or needed):
         return Diagnosis(
             subject="docker",
             state=State.NOTE,
@@ -31,12 +38,12 @@ def engine(found: Engine, *, needed: bool) -> Diagnosis:
     return Diagnosis(
         subject="docker",
         state=State.BROKEN,
-        found=f"the engine at {found.address} {_HOW[found.reach]}{because(found.detail)}",
+        found=f"the engine at {found.address} {_HOW[found.reach]}{parenthesized(found.detail)}",
         remedy=_engine_remedy(found),
     )
 
 
-def _answering(found: Engine) -> Diagnosis:
+def _answering(found: EngineFacts) -> Diagnosis:
     what = f"Docker {found.version} at {found.address}, API {found.api_version}, cgroups {found.cgroups or 'unknown'}"
     if not found.address.startswith("unix://"):
         return Diagnosis(
@@ -55,47 +62,49 @@ def _answering(found: Engine) -> Diagnosis:
     return Diagnosis(subject="docker", state=State.OK, found=what)
 
 
-def _engine_remedy(found: Engine) -> str:
+def _engine_remedy(found: EngineFacts) -> str:
     unset = ", or unset DOCKER_HOST" if found.chosen else ""
-    if found.reach is Reach.FORBIDDEN:
+    if found.reach is Reachability.FORBIDDEN:
         return (
             "join the group of the socket (`sudo usermod -aG docker $USER`, then log in again), or use rootless Docker"
         )
-    if found.reach is Reach.STRANGE and found.chosen:
+    if found.reach is Reachability.STRANGE and found.chosen:
         return "mend DOCKER_HOST: it is unix:///PATH or tcp://HOST:PORT"
     return _other_socket(found) or f"start Docker (`sudo systemctl start docker`){unset}"
 
 
-def _other_socket(found: Engine) -> str:
+def _other_socket(found: EngineFacts) -> str:
     return f"another engine's socket is here: set DOCKER_HOST=unix://{found.rootless}" if found.rootless else ""
 
 
-def image(environment: Environment, found: Image) -> Diagnosis:
+def image(environment: Environment, found: ImageFacts) -> Diagnosis:
     """Judge an environment's image: it is here, or can be pulled, and its Python is what the matrix says."""
     name = environment.image
     match found.held:
-        case Held.NOWHERE:
+        case ImageAvailability.NOWHERE:
             return Diagnosis(
                 subject=environment.id,
                 state=State.BROKEN,
-                found=f"{name} is not here and cannot be pulled{because(found.detail)}",
+                found=f"{name} is not here and cannot be pulled{parenthesized(found.detail)}",
                 remedy=f"let the engine reach its registry and run `docker pull {name}`, or load the image from a file",
             )
-        case Held.PULLABLE:
+        case ImageAvailability.PULLABLE:
             return Diagnosis(
                 subject=environment.id,
                 state=State.NOTE,
                 found=f"{name} is not here yet; it can be pulled",
                 remedy=f"the first run pulls it; or run `docker pull {name}` now",
             )
-        case Held.HERE:
+        case ImageAvailability.HERE:
             return _image_here(environment, found)
     assert_never(found.held)
 
 
-def _image_here(environment: Environment, found: Image) -> Diagnosis:
+def _image_here(environment: Environment, found: ImageFacts) -> Diagnosis:
     if not found.python.startswith(f"{environment.python}."):
-        holds = f"holds Python {found.python}" if found.python else f"has no Python that runs{because(found.detail)}"
+        holds = (
+            f"holds Python {found.python}" if found.python else f"has no Python that runs{parenthesized(found.detail)}"
+        )
         return Diagnosis(
             subject=environment.id,
             state=State.BROKEN,
@@ -126,7 +135,7 @@ def image_unseen(environment: Environment) -> Diagnosis:
 # ---------------------------------------------------------------- the host platform
 
 
-def bubblewrap(found: Bubblewrap, *, on_host: bool, shut_in: bool) -> Diagnosis:
+def bubblewrap(found: BubblewrapFacts, *, on_host: bool, shut_in: bool) -> Diagnosis:
     """Judge the sandbox of the host platform, which cells there must be `shut_in` with unless the network is open."""
     if found.path and found.works:
         return Diagnosis(subject="bubblewrap", state=State.OK, found=f"{found.path} {found.version} makes sandboxes")
@@ -142,7 +151,7 @@ def bubblewrap(found: Bubblewrap, *, on_host: bool, shut_in: bool) -> Diagnosis:
     return Diagnosis(subject="bubblewrap", state=State.NOTE, found=f"{trouble}; {unused}", remedy=remedy)
 
 
-def _no_sandbox(found: Bubblewrap) -> tuple[str, str]:
+def _no_sandbox(found: BubblewrapFacts) -> tuple[str, str]:
     if found.path is None:
         return "no bwrap on this machine", "install bubblewrap"
     what = f"{found.path} {found.version}"
@@ -150,10 +159,10 @@ def _no_sandbox(found: Bubblewrap) -> tuple[str, str]:
         return f"{what} is too old to limit the size of a file system (--size)", "install bubblewrap 0.7 or newer"
     lifted = " and ".join(f"`sudo sysctl -w {setting}`" for setting in found.forbidden)
     remedy = f"allow user namespaces: {lifted}" if lifted else "allow this user to make user namespaces"
-    return f"{what} makes no sandbox{because(found.detail)}", remedy
+    return f"{what} makes no sandbox{parenthesized(found.detail)}", remedy
 
 
-def pythons(found: Mapping[Environment, Interpreter | None], *, named: bool) -> tuple[Diagnosis, ...]:
+def pythons(found: Mapping[Environment, InterpreterFacts | None], *, named: bool) -> tuple[Diagnosis, ...]:
     """Judge the interpreters of host environments: of those nobody named, one is enough."""
     none = not any(found.values())
     lacking = State.BROKEN if named or none else State.NOTE
@@ -170,7 +179,7 @@ def pythons(found: Mapping[Environment, Interpreter | None], *, named: bool) -> 
     )
 
 
-def spare_pythons(found: Mapping[str, Interpreter | None]) -> Diagnosis:
+def spare_pythons(found: Mapping[str, InterpreterFacts | None]) -> Diagnosis:
     """Judge the interpreters where cells run in containers: they are only what a node falls back on."""
     here = [f"{python.version} at {python.path}" for python in found.values() if python]
     missing = [version for version, python in found.items() if not python]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from ppp.doctor.diagnosis import Diagnosis, State, size
-from ppp.doctor.machine import FileSystem, Memory
+from ppp.doctor.diagnosis import Diagnosis, State, format_size
+from ppp.doctor.machine import FileSystemFacts, MemoryFacts
 from ppp.model.matrix import Limits
 
 MIB: Final = 1024 * 1024
@@ -17,17 +17,17 @@ NO_INODES: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folder:
+class FolderNeeds:
     """A folder that a run uses, where it is, and the free bytes without which nothing goes, or not all at once."""
 
     role: str
-    system: FileSystem
+    system: FileSystemFacts
     least: int
     wanted: int
     ours: bool = True
 
 
-def disk(folders: Sequence[Folder]) -> tuple[Diagnosis, ...]:
+def disk(folders: Sequence[FolderNeeds]) -> tuple[Diagnosis, ...]:
     """Judge the folders, those of one file system together."""
     unusable = [
         folder for folder in folders if folder.ours and not (folder.system.is_folder and folder.system.writable)
@@ -37,7 +37,7 @@ def disk(folders: Sequence[Folder]) -> tuple[Diagnosis, ...]:
     return (*map(_unusable, unusable), *map(_room, together))
 
 
-def _unusable(folder: Folder) -> Diagnosis:
+def _unusable(folder: FolderNeeds) -> Diagnosis:
     path = folder.system.path
     if not folder.system.is_folder:
         found, remedy = f"a file stands at {path}, where {folder.role} need a folder", "move it away"
@@ -47,11 +47,11 @@ def _unusable(folder: Folder) -> Diagnosis:
     return Diagnosis(subject="disk", state=State.BROKEN, found=found, remedy=f"{remedy}, or {other}")
 
 
-def _room(folders: Sequence[Folder]) -> Diagnosis:
+def _room(folders: Sequence[FolderNeeds]) -> Diagnosis:
     system = folders[0].system
     least, wanted = (sum(bounds) for bounds in zip(*((f.least, f.wanted) for f in folders), strict=True))
     names = ", ".join(folder.role for folder in folders)
-    found = f"{size(system.free_bytes)} of {size(system.total_bytes)} free for {names} (at {system.path})"
+    found = f"{format_size(system.free_bytes)} of {format_size(system.total_bytes)} free for {names} (at {system.path})"
     if system.total_inodes:
         found += f", {system.free_inodes} inodes"
     counted = bool(system.total_inodes)
@@ -64,23 +64,24 @@ def _room(folders: Sequence[Folder]) -> Diagnosis:
     return Diagnosis(
         subject="disk",
         state=state,
-        found=f"{found}; a run wants {size(wanted)} and {FEW_INODES} inodes, and does nothing below {size(least)}",
+        found=f"{found}; a run wants {format_size(wanted)} and {FEW_INODES} inodes,"
+        f" and does nothing below {format_size(least)}",
         remedy="free some space (`docker image prune`, the cache folder can go), or take fewer jobs with PPP_JOBS",
     )
 
 
-def folders_of(
-    limits: Limits, jobs: int, systems: Mapping[str, FileSystem], *, in_memory: bool, images: int
-) -> tuple[Folder, ...]:
+def folder_needs(
+    limits: Limits, jobs: int, systems: Mapping[str, FileSystemFacts], *, in_memory: bool, images: int
+) -> tuple[FolderNeeds, ...]:
     """Give what a run needs of `systems`, by its own names for them: data, cache, temporary, docker (may be missing).
 
     Files are fetched into the cache; cells live among the temporary files, but for sandboxes that are `in_memory`.
     """
     file_bytes, cell_bytes = limits.file_mb * MIB, 0 if in_memory else limits.disk_mb * MIB
     folders = [
-        Folder(role="the ledger and pages", system=systems["data"], least=64 * MIB, wanted=GIB),
-        Folder(role="fetched files", system=systems["cache"], least=file_bytes, wanted=jobs * file_bytes),
-        Folder(
+        FolderNeeds(role="the ledger and pages", system=systems["data"], least=64 * MIB, wanted=GIB),
+        FolderNeeds(role="fetched files", system=systems["cache"], least=file_bytes, wanted=jobs * file_bytes),
+        FolderNeeds(
             role="temporary files",
             system=systems["temporary"],
             least=cell_bytes + 16 * MIB,
@@ -90,15 +91,15 @@ def folders_of(
     if "docker" in systems:
         # What an image of the matrix takes, and a little for the engine itself.
         least, wanted = 64 * MIB, (64 + images * 300) * MIB
-        folders.append(Folder(role="Docker", system=systems["docker"], least=least, wanted=wanted, ours=False))
+        folders.append(FolderNeeds(role="Docker", system=systems["docker"], least=least, wanted=wanted, ours=False))
     return tuple(folders)
 
 
-def memory(found: Memory, limits: Limits, jobs: int, *, in_memory: bool) -> Diagnosis:
+def memory(found: MemoryFacts, limits: Limits, jobs: int, *, in_memory: bool) -> Diagnosis:
     """Judge whether as many cells as run at a time may each use all they may; `in_memory` are a sandbox's own files."""
     cell = (limits.memory_mb + (limits.disk_mb if in_memory else 0)) * MIB
-    what = f"{size(found.total_bytes)}, {size(found.available_bytes)} of it free"
-    wants = f"{jobs} cells at a time may use {size(cell)} each"
+    what = f"{format_size(found.total_bytes)}, {format_size(found.available_bytes)} of it free"
+    wants = f"{jobs} cells at a time may use {format_size(cell)} each"
     fit = found.total_bytes // cell
     if found.total_bytes >= jobs * cell:
         return Diagnosis(subject="memory", state=State.OK, found=f"{what}; {wants}")

@@ -7,21 +7,21 @@ from pathlib import Path
 
 from ppp.doctor import look_docker, look_local, look_network
 from ppp.doctor.machine import (
-    Bubblewrap,
-    Engine,
-    FileSystem,
-    GatewayTried,
-    Held,
-    Image,
-    Interpreter,
-    KeyFound,
-    LedgerFound,
-    Memory,
-    ModelFile,
-    Page,
-    Reach,
-    Resolved,
-    Yggdrasil,
+    BubblewrapFacts,
+    DnsFacts,
+    EngineFacts,
+    FileSystemFacts,
+    GatewayFacts,
+    ImageAvailability,
+    ImageFacts,
+    IndexFacts,
+    InterpreterFacts,
+    KeyFacts,
+    LedgerFacts,
+    MemoryFacts,
+    ModelFacts,
+    Reachability,
+    YggdrasilFacts,
 )
 from ppp.model.matrix import Environment, PinnedPip
 
@@ -35,15 +35,15 @@ class LocalMachine:
     mesh_port: int
     clock: Callable[[], float] = time.time
 
-    def engine(self) -> Engine:
+    def engine(self) -> EngineFacts:
         """Ask the Docker engine what it is."""
         return look_docker.engine(self.environ)
 
-    def image(self, environment: Environment) -> Image:
+    def image(self, environment: Environment) -> ImageFacts:
         """Look for an environment's image, and ask its Python for its version; pull nothing."""
         return look_docker.image(self.environ, environment)
 
-    def file_system(self, folder: Path) -> FileSystem:
+    def file_system(self, folder: Path) -> FileSystemFacts:
         """Look at where a folder is, or would be made."""
         return look_local.file_system(folder)
 
@@ -53,47 +53,47 @@ class LocalMachine:
         named = filter(None, map(self.environ.get, ("TMPDIR", "TEMP", "TMP")))
         return Path(next(named, "/tmp"))  # noqa: S108 - what tempfile would take
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryFacts:
         """Ask the kernel for the memory."""
         return look_local.memory()
 
-    def resolve(self, url: str) -> Resolved:
+    def resolve(self, url: str) -> DnsFacts:
         """Look up the host of an address."""
         return look_network.resolve(url)
 
-    def page(self, index_url: str, pip: PinnedPip) -> Page:
+    def page(self, index_url: str, pip: PinnedPip) -> IndexFacts:
         """Read the index's page of pip."""
         return look_network.page(index_url, pip, user_agent=self.user_agent, now=int(self.clock()))
 
-    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayTried:
+    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayFacts:
         """Run a gateway for a moment, and ask it for the page of pip; `image` is for a machine without nginx."""
         if look_network.has_nginx(self.environ):
             return look_network.try_gateway(index_url, origins, self.environ)
         held, detail = look_docker.held(self.environ, image)
-        if held is not Held.HERE:
-            return GatewayTried(nginx=None, reach=Reach.NOT_THERE, detail=detail, held=held)
+        if held is not ImageAvailability.HERE:
+            return GatewayFacts(nginx=None, reach=Reachability.NOT_THERE, detail=detail, held=held)
         return look_network.try_gateway(index_url, origins, self.environ, image=image)
 
-    def bubblewrap(self) -> Bubblewrap:
+    def bubblewrap(self) -> BubblewrapFacts:
         """Run nothing in a bubblewrap sandbox."""
         return look_local.bubblewrap(self.environ)
 
-    def python(self, version: str) -> Interpreter | None:
+    def python(self, version: str) -> InterpreterFacts | None:
         """Look for a Python `3.12` that answers."""
         return look_local.python(version, self.environ)
 
-    def model(self, path: Path) -> ModelFile:
+    def model(self, path: Path) -> ModelFacts:
         """Read a model's first bytes, and try to import what would load it."""
         return look_local.model(path, self.environ)
 
-    def yggdrasil(self) -> Yggdrasil:
+    def yggdrasil(self) -> YggdrasilFacts:
         """Look for the daemon and its addresses."""
         return look_local.yggdrasil(self.environ, port=self.mesh_port)
 
-    def ledger(self, data: Path) -> LedgerFound:
+    def ledger(self, data: Path) -> LedgerFacts:
         """Open a data folder's ledger for reading, and let SQLite look it through for a few seconds."""
         return look_local.ledger(data)
 
-    def key(self, data: Path) -> KeyFound:
+    def key(self, data: Path) -> KeyFacts:
         """Look at a data folder's node key."""
         return look_local.key(data)

@@ -18,7 +18,7 @@ from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from ppp.check.sandbox.docker import DEFAULT_ENGINE, STANDIN_LABEL
-from ppp.doctor.machine import Engine, Held, Image, Reach
+from ppp.doctor.machine import EngineFacts, ImageAvailability, ImageFacts, Reachability
 from ppp.model.matrix import Environment
 
 #: By whom a container was asked, should one be left behind.
@@ -34,29 +34,29 @@ WHO_ARE_YOU: Final = "import platform; print(platform.python_version(), platform
 LIMITS: Final = {"MemoryLimit": "memory", "PidsLimit": "processes"}
 
 
-def engine(environ: Mapping[str, str]) -> Engine:
+def engine(environ: Mapping[str, str]) -> EngineFacts:
     """Ask the engine that the environment names, or this machine's own, what it is."""
     address = environ.get("DOCKER_HOST") or DEFAULT_ENGINE
     reach, detail = knock(address)
     told: dict[str, Any] = {}
-    if reach is Reach.ANSWERED:
+    if reach is Reachability.ANSWERED:
         try:
             told = _account(environ)
         except requests.Timeout:
-            reach = Reach.SILENT
+            reach = Reachability.SILENT
         except (DockerException, requests.RequestException, ValueError, KeyError) as error:
-            reach, detail = Reach.STRANGE, reason(error)
-    return Engine(
+            reach, detail = Reachability.STRANGE, reason(error)
+    return EngineFacts(
         address=address,
         chosen=bool(environ.get("DOCKER_HOST")),
         reach=reach,
         detail=detail,
-        rootless=None if reach is Reach.ANSWERED else _rootless(environ, address),
+        rootless=None if reach is Reachability.ANSWERED else _rootless(environ, address),
         **told,
     )
 
 
-def knock(address: str) -> tuple[Reach, str]:
+def knock(address: str) -> tuple[Reachability, str]:
     """Open a connection to an engine's address, and say how that went."""
     scheme, _, rest = address.partition("://")
     try:
@@ -68,27 +68,27 @@ def knock(address: str) -> tuple[Reach, str]:
             parts = urlsplit(address)
             socket.create_connection((parts.hostname or "", parts.port or PORT), timeout=KNOCK_TIMEOUT_S).close()
         elif scheme not in {"ssh", "npipe"}:
-            return Reach.STRANGE, "neither unix:// nor tcp://"
+            return Reachability.STRANGE, "neither unix:// nor tcp://"
     except TimeoutError:
-        return Reach.SILENT, ""
+        return Reachability.SILENT, ""
     except (OSError, ValueError) as error:
         return _reach(error), getattr(error, "strerror", None) or str(error)
-    return Reach.ANSWERED, ""
+    return Reachability.ANSWERED, ""
 
 
-def _reach(error: OSError | ValueError) -> Reach:
+def _reach(error: OSError | ValueError) -> Reachability:
     if isinstance(error, socket.gaierror):
-        return Reach.NOT_THERE
+        return Reachability.NOT_THERE
     match getattr(error, "errno", None):
         case errno.ENOENT | errno.ENOTDIR:
-            return Reach.NOT_THERE
+            return Reachability.NOT_THERE
         case errno.ECONNREFUSED | errno.ECONNRESET:
-            return Reach.REFUSED
+            return Reachability.REFUSED
         case errno.EACCES | errno.EPERM:
-            return Reach.FORBIDDEN
+            return Reachability.FORBIDDEN
         case errno.EHOSTUNREACH | errno.ENETUNREACH | errno.ETIMEDOUT | errno.EAGAIN:
-            return Reach.SILENT
-    return Reach.STRANGE
+            return Reachability.SILENT
+    return Reachability.STRANGE
 
 
 def _account(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _rootless(environ: Mapping[str, str], address: str) -> str | None:
     return next((place for place in others if Path(place).is_socket() and os.access(place, os.W_OK)), None)
 
 
-def image(environ: Mapping[str, str], environment: Environment) -> Image:
+def image(environ: Mapping[str, str], environment: Environment) -> ImageFacts:
     """Look for an environment's image here, then in its registry; ask the Python of one that is here."""
     try:
         with closing(_client(environ, "auto", START_TIMEOUT_S)) as client:
@@ -131,18 +131,18 @@ def image(environ: Mapping[str, str], environment: Environment) -> Image:
             said = _ask(client, str(found.id))
             python, _, arch = said.partition(" ")
             standin = found.labels.get(STANDIN_LABEL) == "true"
-            return Image(held=Held.HERE, python=python, arch=arch, standin=standin)
+            return ImageFacts(held=ImageAvailability.HERE, python=python, arch=arch, standin=standin)
     except _NoAnswerError as error:
-        return Image(held=Held.HERE, detail=str(error))
+        return ImageFacts(held=ImageAvailability.HERE, detail=str(error))
     except (DockerException, requests.RequestException) as error:
-        return Image(held=Held.NOWHERE, detail=reason(error))
+        return ImageFacts(held=ImageAvailability.NOWHERE, detail=reason(error))
 
 
-def held(environ: Mapping[str, str], name: str) -> tuple[Held, str]:
+def held(environ: Mapping[str, str], name: str) -> tuple[ImageAvailability, str]:
     """Say where an image is, and why it is nowhere; nothing of it runs."""
     reach, _ = knock(environ.get("DOCKER_HOST") or DEFAULT_ENGINE)
-    if reach is not Reach.ANSWERED:
-        return Held.NOWHERE, "no Docker engine answers"
+    if reach is not Reachability.ANSWERED:
+        return ImageAvailability.NOWHERE, "no Docker engine answers"
     try:
         with closing(_client(environ, "auto")) as client:
             try:
@@ -151,22 +151,22 @@ def held(environ: Mapping[str, str], name: str) -> tuple[Held, str]:
                 found = _registered(client, name)
                 return found.held, found.detail
     except (DockerException, requests.RequestException) as error:
-        return Held.NOWHERE, reason(error)
-    return Held.HERE, ""
+        return ImageAvailability.NOWHERE, reason(error)
+    return ImageAvailability.HERE, ""
 
 
 class _NoAnswerError(Exception):
     """An image whose Python gave no account of itself; the text says what it gave instead."""
 
 
-def _registered(client: docker.DockerClient, name: str) -> Image:
+def _registered(client: docker.DockerClient, name: str) -> ImageFacts:
     try:
         client.images.get_registry_data(name)
     except requests.Timeout:
-        return Image(held=Held.NOWHERE, detail="its registry does not answer in time")
+        return ImageFacts(held=ImageAvailability.NOWHERE, detail="its registry does not answer in time")
     except (DockerException, requests.RequestException) as error:
-        return Image(held=Held.NOWHERE, detail=reason(error))
-    return Image(held=Held.PULLABLE)
+        return ImageFacts(held=ImageAvailability.NOWHERE, detail=reason(error))
+    return ImageFacts(held=ImageAvailability.PULLABLE)
 
 
 def _ask(client: docker.DockerClient, image_id: str) -> str:

@@ -17,23 +17,23 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Final
 
-from ppp.check.sandbox.bubblewrap import BubblewrapError, find
-from ppp.check.sandbox.host import interpreters
+from ppp.check.sandbox.bubblewrap import BubblewrapError, find_bubblewrap
+from ppp.check.sandbox.host import find_interpreters
 from ppp.doctor.machine import (
-    Bubblewrap,
-    FileSystem,
-    Interpreter,
-    KeyFound,
-    LedgerFound,
-    Memory,
-    ModelFile,
-    Yggdrasil,
+    BubblewrapFacts,
+    FileSystemFacts,
+    InterpreterFacts,
+    KeyFacts,
+    LedgerFacts,
+    MemoryFacts,
+    ModelFacts,
+    YggdrasilFacts,
 )
 from ppp.ledger.lock import LOCK_NAME
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
-from ppp.mesh.node import KEY_NAME, load
+from ppp.mesh.node import KEY_NAME, load_key
 from ppp.model.errors import LedgerBusyError, PPPError
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 #: Where distributions keep what root runs, beside PATH.
 PLACES: Final = "/usr/sbin:/usr/local/sbin:/sbin"
@@ -52,7 +52,7 @@ USERNS: Final = (
 )
 
 
-def file_system(folder: Path) -> FileSystem:
+def file_system(folder: Path) -> FileSystemFacts:
     """Look at where a folder is, or would be made; raise `OSError` where not even its parents can be looked at."""
     path = folder.absolute()
     while True:
@@ -63,7 +63,7 @@ def file_system(folder: Path) -> FileSystem:
             if path == path.parent or error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EACCES}:
                 raise
             path = path.parent
-    return FileSystem(
+    return FileSystemFacts(
         path=path,
         device=status.st_dev,
         is_folder=path.is_dir(),
@@ -75,7 +75,7 @@ def file_system(folder: Path) -> FileSystem:
     )
 
 
-def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Memory:
+def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> MemoryFacts:
     """Give what the kernel says, or less where this process is in a group that may use less."""
     rows = dict(re.findall(r"^(\w+): +(\d+) kB$", (proc / "meminfo").read_text("ascii"), re.MULTILINE))
     total, available = (int(rows[name]) * 1024 for name in ("MemTotal", "MemAvailable"))
@@ -86,7 +86,7 @@ def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -
             # No such version of cgroups, or no limit: it says `max` then.
             continue
         total, available = min(total, limit), min(available, limit)
-    return Memory(total_bytes=total, available_bytes=available)
+    return MemoryFacts(total_bytes=total, available_bytes=available)
 
 
 def _run(argv: Sequence[str], environ: Mapping[str, str], timeout_s: float = PROGRAM_TIMEOUT_S) -> tuple[bool, str]:
@@ -112,19 +112,19 @@ def _last_line(said: str) -> str:
     return (said.splitlines() or [""])[-1][:200]
 
 
-def bubblewrap(environ: Mapping[str, str], *, proc: Path = Path("/proc")) -> Bubblewrap:
+def bubblewrap(environ: Mapping[str, str], *, proc: Path = Path("/proc")) -> BubblewrapFacts:
     """Look for bwrap, and run nothing in a sandbox like a cell's."""
     path = shutil.which("bwrap", path=environ.get("PATH", ""))
     if path is None:
-        return Bubblewrap(path=None)
+        return BubblewrapFacts(path=None)
     detail = ""
     try:
-        find(environ)
+        find_bubblewrap(environ)
     except (BubblewrapError, subprocess.TimeoutExpired) as error:
         detail = " ".join(str(error).split())
     _, version = _run([path, "--version"], environ)
     _, usage = _run([path, "--help"], environ)
-    return Bubblewrap(
+    return BubblewrapFacts(
         path=path,
         version=_last_line(version).rpartition(" ")[2],
         works=not detail,
@@ -141,25 +141,25 @@ def _forbidden(proc: Path) -> Iterable[str]:
             yield f"{name}={allows}"
 
 
-def python(version: str, environ: Mapping[str, str]) -> Interpreter | None:
+def python(version: str, environ: Mapping[str, str]) -> InterpreterFacts | None:
     """Look for a Python `3.12` that answers and can make virtual environments."""
     program = "import platform, venv; print(platform.python_version())"
-    for path in interpreters(version, environ):
+    for path in find_interpreters(version, environ):
         answered, said = _run([path, "-I", "-c", program], environ)
         if answered and fnmatch.fnmatch(said, f"{version}.*"):
-            return Interpreter(path=path, version=said)
+            return InterpreterFacts(path=path, version=said)
     return None
 
 
-def model(path: Path, environ: Mapping[str, str]) -> ModelFile:
+def model(path: Path, environ: Mapping[str, str]) -> ModelFacts:
     """Read a file's first bytes; import llama-cpp-python in a process of its own, which it may well end."""
     try:
         with path.open("rb") as file:
             head, size = file.read(8), os.fstat(file.fileno()).st_size
     except OSError as error:
-        return ModelFile(trouble=error.strerror or str(error))
+        return ModelFacts(trouble=error.strerror or str(error))
     imported, said = _run([sys.executable, "-c", "import llama_cpp"], environ, IMPORT_TIMEOUT_S)
-    return ModelFile(
+    return ModelFacts(
         size=size,
         magic=head[:4],
         version=int.from_bytes(head[4:], "little"),
@@ -167,10 +167,12 @@ def model(path: Path, environ: Mapping[str, str]) -> ModelFile:
     )
 
 
-def yggdrasil(environ: Mapping[str, str], *, port: int, proc: Path = Path("/proc"), places: str = PLACES) -> Yggdrasil:
+def yggdrasil(
+    environ: Mapping[str, str], *, port: int, proc: Path = Path("/proc"), places: str = PLACES
+) -> YggdrasilFacts:
     """Look for the daemon, for this machine's addresses in its range, and whether something listens there."""
     addresses = tuple(mesh_addresses((proc / "net/if_inet6").read_text("ascii") if _has_ipv6(proc) else ""))
-    return Yggdrasil(
+    return YggdrasilFacts(
         program=shutil.which("yggdrasil", path=f"{environ.get('PATH', '')}:{places}"),
         running=any(_command(process) == "yggdrasil" for process in proc.glob("[0-9]*")),
         addresses=addresses,
@@ -204,18 +206,18 @@ def _listens(address: str, port: int) -> bool:
     return True
 
 
-def ledger(data: Path, *, integrity_s: float = INTEGRITY_S, locks: Path = Path("/proc/locks")) -> LedgerFound:
+def ledger(data: Path, *, integrity_s: float = INTEGRITY_S, locks: Path = Path("/proc/locks")) -> LedgerFacts:
     """Open a ledger for reading only, and let SQLite look it through for so many seconds at most."""
     path = data / LEDGER_NAME
     if not path.exists():
-        return LedgerFound(path=path, there=False)
+        return LedgerFacts(path=path, there=False)
     holder = lock_holder(data / LOCK_NAME, locks)
-    found = LedgerFound(path=path, there=True, size=path.stat().st_size, holder=holder)
+    found = LedgerFacts(path=path, there=True, size=path.stat().st_size, holder=holder)
     if path.with_name(f"{path.name}-journal").exists():
         # To open it now is to roll back, which is a write.
         return replace(found, journal=True)
     try:
-        with sqlite_errors(path), closing(read_ledger(data)) as db:
+        with translate_storage_errors(path), closing(read_ledger(data)) as db:
             (records,) = db.execute("SELECT count(*) FROM records").fetchone()
             return replace(found, records=records, integrity=_integrity(db.conn, integrity_s))
     except LedgerBusyError:
@@ -253,12 +255,12 @@ def lock_holder(path: Path, locks: Path) -> str | None:
     return None
 
 
-def key(data: Path) -> KeyFound:
+def key(data: Path) -> KeyFacts:
     """Look at a node's key."""
     path = data / KEY_NAME
     if not path.exists():
-        return KeyFound(path=path, there=False)
+        return KeyFacts(path=path, there=False)
     try:
-        return KeyFound(path=path, there=True, id=load(data).id)
+        return KeyFacts(path=path, there=True, id=load_key(data).id)
     except PPPError as error:
-        return KeyFound(path=path, there=True, trouble=error.what, remedy=error.hint)
+        return KeyFacts(path=path, there=True, trouble=error.what, remedy=error.hint)

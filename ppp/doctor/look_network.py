@@ -18,10 +18,10 @@ import requests
 from pypi_simple import ACCEPT_JSON_PREFERRED, ProjectPage
 from requests.utils import get_environ_proxies
 
-from ppp.check.gateway.gateway import gateway
-from ppp.check.gateway.nginx import PLACES, GatewayError, Image, program
-from ppp.check.sandbox.docker import engine
-from ppp.doctor.machine import GatewayTried, Page, Reach, Resolved
+from ppp.check.gateway.gateway import run_gateway
+from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, find_nginx
+from ppp.check.sandbox.docker import connect_engine
+from ppp.doctor.machine import DnsFacts, GatewayFacts, IndexFacts, Reachability
 from ppp.model.matrix import PinnedPip
 
 #: To connect, and between two parts of an answer.
@@ -30,20 +30,20 @@ MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
 OUT_OF_TIME: Final = frozenset({9, 10})
 
 
-def resolve(url: str) -> Resolved:
+def resolve(url: str) -> DnsFacts:
     """Look up the host of an address."""
     parts = urlsplit(url)
     host, proxied = parts.hostname or "", bool(get_environ_proxies(url))
     try:
         found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        return Resolved(host=host, reason=getattr(error, "strerror", None) or str(error), proxied=proxied)
-    return Resolved(host=host, addresses=tuple(dict.fromkeys(str(row[4][0]) for row in found)), proxied=proxied)
+        return DnsFacts(host=host, reason=getattr(error, "strerror", None) or str(error), proxied=proxied)
+    return DnsFacts(host=host, addresses=tuple(dict.fromkeys(str(row[4][0]) for row in found)), proxied=proxied)
 
 
 def page(
     index_url: str, pip: PinnedPip, *, user_agent: str, now: int, timeout_s: tuple[float, float] = TIMEOUT_S
-) -> Page:
+) -> IndexFacts:
     """Read the index's page of pip; `now` is our clock, in epoch seconds."""
     url = urljoin(index_url, "pip/")
     headers = {"User-Agent": user_agent, "Accept": ACCEPT_JSON_PREFERRED}
@@ -51,8 +51,8 @@ def page(
         with requests.get(url, headers=headers, timeout=timeout_s, stream=True) as answer:
             date = _date(answer.headers)
             if not answer.ok:
-                return Page(
-                    url=url, reach=Reach.STRANGE, asked_at=now, date=date, detail=f"status {answer.status_code}"
+                return IndexFacts(
+                    url=url, reach=Reachability.STRANGE, asked_at=now, date=date, detail=f"status {answer.status_code}"
                 )
             body = _body(answer)
             found = _parse(answer.headers.get("Content-Type", ""), body, answer.url)
@@ -60,11 +60,11 @@ def page(
         return _failed(url, error, now)
     except OSError as error:
         # What requests lets through, such as a bundle of certificates that is not there.
-        return Page(url=url, reach=Reach.CERTIFICATE, asked_at=now, detail=str(error))
+        return IndexFacts(url=url, reach=Reachability.CERTIFICATE, asked_at=now, detail=str(error))
     origins = {f"{part.scheme}://{part.netloc}" for file in found.packages if (part := urlsplit(file.url))}
-    return Page(
+    return IndexFacts(
         url=url,
-        reach=Reach.ANSWERED,
+        reach=Reachability.ANSWERED,
         asked_at=now,
         date=date,
         lists_pip=any(file.digests.get("sha256") == pip.sha256 for file in found.packages),
@@ -97,25 +97,25 @@ def _date(headers: Mapping[str, str] | Message) -> int | None:
         return None
 
 
-def _failed(url: str, error: Exception, now: int) -> Page:
-    reach, detail, code = Reach.STRANGE, " ".join(f"{type(error).__name__}: {error}".split())[:160], None
+def _failed(url: str, error: Exception, now: int) -> IndexFacts:
+    reach, detail, code = Reachability.STRANGE, " ".join(f"{type(error).__name__}: {error}".split())[:160], None
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
-                reach, detail, code = Reach.CERTIFICATE, str(cause.verify_message), int(cause.verify_code)
+                reach, detail, code = Reachability.CERTIFICATE, str(cause.verify_message), int(cause.verify_code)
             case socket.gaierror():
-                reach, detail = Reach.NOT_THERE, str(cause.strerror)
+                reach, detail = Reachability.NOT_THERE, str(cause.strerror)
             case TimeoutError() | requests.Timeout():
-                reach, detail = Reach.SILENT, ""
+                reach, detail = Reachability.SILENT, ""
             case OSError(errno=errno.ECONNREFUSED):
-                reach, detail = Reach.REFUSED, ""
+                reach, detail = Reachability.REFUSED, ""
             case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
-                reach, detail = Reach.SILENT, str(cause.strerror)
+                reach, detail = Reachability.SILENT, str(cause.strerror)
             case _:
                 continue
         break
     date = _unverified_date(urlsplit(url)) if code in OUT_OF_TIME else None
-    return Page(url=url, reach=reach, asked_at=now, detail=detail, date=date, verify_code=code)
+    return IndexFacts(url=url, reach=reach, asked_at=now, detail=detail, date=date, verify_code=code)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -160,7 +160,7 @@ class _SocketConnection(http.client.HTTPConnection):
 
 def has_nginx(environ: Mapping[str, str]) -> bool:
     """Say whether this machine has an nginx of its own."""
-    return program(environ) is not None
+    return find_nginx(environ) is not None
 
 
 def try_gateway(
@@ -169,37 +169,41 @@ def try_gateway(
     environ: Mapping[str, str],
     *,
     image: str | None = None,
-    places: str = PLACES,
-) -> GatewayTried:
+    places: str = NGINX_FOLDERS,
+) -> GatewayFacts:
     """Run a gateway with a cache that goes with it, and ask it for the page of pip.
 
     `image`, which must be here, is what nginx is taken from where the machine has none.
     """
-    nginx = program(environ, places) or image
+    nginx = find_nginx(environ, places) or image
     if nginx is None:
-        return GatewayTried(nginx=None, reach=Reach.NOT_THERE)
-    standby = Image(name=image, engine=engine, note=lambda _: None) if image else None
+        return GatewayFacts(nginx=None, reach=Reachability.NOT_THERE)
+    standby = NginxImage(name=image, engine=connect_engine, on_pull=lambda _: None) if image else None
     try:
         with (
             tempfile.TemporaryDirectory(prefix="ppp-doctor-") as cache,
-            gateway(index_url, origins, cache=Path(cache), environ=environ, image=standby, places=places) as running,
+            run_gateway(
+                index_url, origins, cache=Path(cache), environ=environ, image=standby, nginx_folders=places
+            ) as running,
         ):
             return _asked(nginx, _SocketConnection(running.socket), urlsplit(running.index_url(80)).path + "pip/")
     except (GatewayError, OSError) as error:
-        return GatewayTried(nginx=nginx, reach=Reach.STRANGE, detail=" ".join(str(error).split())[:200])
+        return GatewayFacts(nginx=nginx, reach=Reachability.STRANGE, detail=" ".join(str(error).split())[:200])
 
 
-def _asked(nginx: str, asking: http.client.HTTPConnection, path: str) -> GatewayTried:
+def _asked(nginx: str, asking: http.client.HTTPConnection, path: str) -> GatewayFacts:
     try:
         asking.request("GET", path)
         status = asking.getresponse().status
     except http.client.RemoteDisconnected:
         # What a cell must not mistake for an answer of the index: the gateway hangs up instead.
-        return GatewayTried(nginx=nginx, reach=Reach.STRANGE, detail="the index gives it no page")
+        return GatewayFacts(nginx=nginx, reach=Reachability.STRANGE, detail="the index gives it no page")
     except http.client.HTTPException as error:
-        return GatewayTried(nginx=nginx, reach=Reach.STRANGE, detail=f"{type(error).__name__}: {error}")
+        return GatewayFacts(nginx=nginx, reach=Reachability.STRANGE, detail=f"{type(error).__name__}: {error}")
     finally:
         asking.close()
     if status != http.HTTPStatus.OK:
-        return GatewayTried(nginx=nginx, reach=Reach.STRANGE, detail=f"it gives the page of pip with status {status}")
-    return GatewayTried(nginx=nginx, reach=Reach.ANSWERED)
+        return GatewayFacts(
+            nginx=nginx, reach=Reachability.STRANGE, detail=f"it gives the page of pip with status {status}"
+        )
+    return GatewayFacts(nginx=nginx, reach=Reachability.ANSWERED)

@@ -12,7 +12,7 @@ from typing import Protocol
 from ppp.model.matrix import Environment, PinnedPip
 
 
-class Reach(StrEnum):
+class Reachability(StrEnum):
     """How it went to ask somebody something."""
 
     ANSWERED = "answered"
@@ -25,12 +25,12 @@ class Reach(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class EngineFacts:
     """The Docker engine. `chosen` says that somebody set its address; `unheld` names the limits it cannot enforce."""
 
     address: str
     chosen: bool
-    reach: Reach
+    reach: Reachability
     detail: str = ""
     version: str = ""
     api_version: str = ""
@@ -43,10 +43,10 @@ class Engine:
     @property
     def answers(self) -> bool:
         """It can be worked with."""
-        return self.reach is Reach.ANSWERED
+        return self.reach is Reachability.ANSWERED
 
 
-class Held(StrEnum):
+class ImageAvailability(StrEnum):
     """Where an image is."""
 
     HERE = "here"
@@ -55,10 +55,10 @@ class Held(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class ImageFacts:
     """An environment's image; `python` is what its interpreter said, empty where it gave no account of itself."""
 
-    held: Held
+    held: ImageAvailability
     detail: str = ""
     python: str = ""
     arch: str = ""
@@ -66,7 +66,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileSystem:
+class FileSystemFacts:
     """Where a folder is, or would be made: `path` is what exists of it. No inodes in all: they are not counted."""
 
     path: Path
@@ -80,7 +80,7 @@ class FileSystem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class MemoryFacts:
     """What this process may use of the machine's memory, and what of it is free."""
 
     total_bytes: int
@@ -88,7 +88,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class DnsFacts:
     """A host's addresses, or why there is none; behind a proxy, names are the proxy's business."""
 
     host: str
@@ -98,14 +98,14 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class IndexFacts:
     """The index's page of pip. `date` is the server's clock and `asked_at` ours at that moment, in epoch seconds.
 
     `verify_code` is OpenSSL's, where a certificate was not believed; `origins` are where the files are.
     """
 
     url: str
-    reach: Reach
+    reach: Reachability
     asked_at: int
     detail: str = ""
     date: int | None = None
@@ -115,7 +115,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayTried:
+class GatewayFacts:
     """What came of starting a gateway and asking it for a page.
 
     `nginx` is the machine's own, or the image that stands in for it; None where there is neither. Then `held` says
@@ -123,13 +123,13 @@ class GatewayTried:
     """
 
     nginx: str | None
-    reach: Reach
+    reach: Reachability
     detail: str = ""
-    held: Held = Held.NOWHERE
+    held: ImageAvailability = ImageAvailability.NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bubblewrap:
+class BubblewrapFacts:
     """The sandbox of the host platform; `forbidden` names the kernel's settings that stand against it."""
 
     path: str | None
@@ -141,7 +141,7 @@ class Bubblewrap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interpreter:
+class InterpreterFacts:
     """A Python of this machine that answers."""
 
     path: str
@@ -149,7 +149,7 @@ class Interpreter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFile:
+class ModelFacts:
     """A model's file by its first bytes. `trouble`: why it cannot be read; `library`: why what loads it cannot."""
 
     trouble: str = ""
@@ -160,7 +160,7 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Yggdrasil:
+class YggdrasilFacts:
     """The mesh's daemon; `addresses` are this machine's own in its range, `listens` that a peer would be answered."""
 
     program: str | None
@@ -170,7 +170,7 @@ class Yggdrasil:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerFound:
+class LedgerFacts:
     """A ledger as a reader finds it; `integrity` is SQLite's word, empty where reading it all took too long.
 
     `holder` is the process that holds the lock; `journal` says that a commit was cut off or is under way.
@@ -188,7 +188,7 @@ class LedgerFound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFound:
+class KeyFacts:
     """A node's key file."""
 
     path: Path
@@ -198,47 +198,47 @@ class KeyFound:
     remedy: str = ""
 
 
-class Machine(Protocol):
+class MachineProbe(Protocol):
     """A machine to look at, from several threads at once."""
 
-    def engine(self) -> Engine:
+    def engine(self) -> EngineFacts:
         """Ask the Docker engine what it is."""
 
-    def image(self, environment: Environment) -> Image:
+    def image(self, environment: Environment) -> ImageFacts:
         """Look for an environment's image, and ask its Python for its version; pull nothing."""
 
-    def file_system(self, folder: Path) -> FileSystem:
+    def file_system(self, folder: Path) -> FileSystemFacts:
         """Look at where a folder is, or would be made."""
 
     def temporary(self) -> Path:
         """Give the folder for temporary files."""
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryFacts:
         """Ask the kernel for the memory."""
 
-    def resolve(self, url: str) -> Resolved:
+    def resolve(self, url: str) -> DnsFacts:
         """Look up the host of an address."""
 
-    def page(self, index_url: str, pip: PinnedPip) -> Page:
+    def page(self, index_url: str, pip: PinnedPip) -> IndexFacts:
         """Read the index's page of pip."""
 
-    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayTried:
+    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayFacts:
         """Run a gateway for a moment, and ask it for the page of pip; `image` is for a machine without nginx."""
 
-    def bubblewrap(self) -> Bubblewrap:
+    def bubblewrap(self) -> BubblewrapFacts:
         """Run nothing in a bubblewrap sandbox."""
 
-    def python(self, version: str) -> Interpreter | None:
+    def python(self, version: str) -> InterpreterFacts | None:
         """Look for a Python `3.12` that answers."""
 
-    def model(self, path: Path) -> ModelFile:
+    def model(self, path: Path) -> ModelFacts:
         """Read a model's first bytes, and try to import what would load it."""
 
-    def yggdrasil(self) -> Yggdrasil:
+    def yggdrasil(self) -> YggdrasilFacts:
         """Look for the daemon and its addresses."""
 
-    def ledger(self, data: Path) -> LedgerFound:
+    def ledger(self, data: Path) -> LedgerFacts:
         """Open a data folder's ledger for reading, and let SQLite look it through for a few seconds."""
 
-    def key(self, data: Path) -> KeyFound:
+    def key(self, data: Path) -> KeyFacts:
         """Look at a data folder's node key."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from ppp.model.judge import Judge
+from ppp.model.blame import BlameSource
 from ppp.model.record import Blame, Result
 
 #: A failure without a cause is one that no rule knows; anything else without one has nothing to explain.
@@ -18,5 +18,5 @@ class CauseCells:
     environment: str
     result: Result
     blame: Blame | None
-    blamed_by: Judge | None
+    blamed_by: BlameSource | None
     cells: int

@@ -15,13 +15,13 @@ from sqlite_utils import Database
 from ppp.model.record import Result
 
 DAY_S: Final = 86_400
-_WORDS: Final = (
+_RESULT_COUNTS: Final = (
     "sum(result = 'PASS'), sum(result = 'FAIL'), sum(result = 'TIMEOUT'), sum(result = 'ERROR'), sum(result = 'NA')"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
+class DayDigest:
     """A UTC day (`2026-11-20`), how many records were observed on it, what they came to, the digest (hex) of their ids.
 
     It is kept as JSON between builds, so it is flat.
@@ -48,37 +48,37 @@ class Day:
         }
 
 
-class Seen(NamedTuple):
+class DayRecords(NamedTuple):
     """Records of a day, numbered since the epoch: their ids, sorted, and how many came to each result, in its order."""
 
     day: int
     ids: Sequence[str]
-    words: Sequence[int]
+    result_counts: Sequence[int]
 
 
-def days(db: Database) -> list[Day]:
+def read_day_digests(db: Database) -> list[DayDigest]:
     """Give each day that has records, by day."""
-    return [day_of(seen) for seen in seen_after(db, 0)]
+    return [summarize_day(seen) for seen in day_records_after(db, 0)]
 
 
-def seen_after(db: Database, last: int) -> Iterator[Seen]:
+def day_records_after(db: Database, last: int) -> Iterator[DayRecords]:
     """Give what the records after a row came to, by day."""
     rows = db.execute(
-        f"SELECT day, group_concat(record, char(10)), {_WORDS} FROM"  # noqa: S608 - our own words
+        f"SELECT day, group_concat(record, char(10)), {_RESULT_COUNTS} FROM"  # noqa: S608 - our own words
         " (SELECT observed_at / 86400 AS day, record, result FROM records WHERE rowid > ? ORDER BY 1, record)"
         " GROUP BY day ORDER BY day",
         (last,),
     )
-    return (Seen(day, ids.split("\n"), words) for day, ids, *words in rows)
+    return (DayRecords(day, ids.split("\n"), words) for day, ids, *words in rows)
 
 
-def day_of(seen: Seen) -> Day:
+def summarize_day(records: DayRecords) -> DayDigest:
     """Give a day of which all records were seen."""
-    passed, failed, timed_out, errors, not_claimed = seen.words
-    ids = "\n".join(seen.ids)
-    return Day(
-        day=name_of(seen.day),
-        records=len(seen.ids),
+    passed, failed, timed_out, errors, not_claimed = records.result_counts
+    ids = "\n".join(records.ids)
+    return DayDigest(
+        day=format_day(records.day),
+        records=len(records.ids),
         sha256=hashlib.sha256(f"{ids}\n".encode()).hexdigest(),
         passed=passed,
         failed=failed,
@@ -88,12 +88,12 @@ def day_of(seen: Seen) -> Day:
     )
 
 
-def name_of(day: int) -> str:
+def format_day(day: int) -> str:
     """Give a day as it is told (`2026-11-20`)."""
     return datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
 
 
-def root_of(told: Iterable[Day]) -> str:
+def root_digest(day_digests: Iterable[DayDigest]) -> str:
     """Give the root (hex) over the digests of all days."""
-    lines = (f"{day.day} {day.records} {day.sha256}\n" for day in sorted(told, key=lambda day: day.day))
+    lines = (f"{day.day} {day.records} {day.sha256}\n" for day in sorted(day_digests, key=lambda day: day.day))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

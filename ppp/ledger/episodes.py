@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from ppp.ledger.store import Store
 from ppp.model.errors import LedgerDamagedError
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class StoredEpisode:
 
 def store_episode(store: Store, episode: StoredEpisode) -> None:
     """Store an episode in place of any other of the same day, in one transaction."""
-    with sqlite_errors(store.path), store.db.atomic():
+    with translate_storage_errors(store.path), store.db.atomic():
         store.db.table("episodes").insert(
             {
                 "period": episode.period,

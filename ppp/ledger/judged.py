@@ -1,12 +1,12 @@
 """The view `judged`: what is current, with the blame that sibling cells tell where a log cannot.
 
-It says in SQL what `ppp.model.judge` says in Python; a property test holds the two together. What it looks up, it finds
+It says in SQL what `ppp.model.blame` says in Python; a property test holds the two together. What it looks up, it finds
 by an index: the cells of one release.
 """
 
 from typing import Final
 
-from ppp.model.judge import DOUBTFUL
+from ppp.model.blame import AMBIGUOUS_CAUSES
 
 #: The columns of the view `current`, without its blame.
 _COLUMNS: Final = """
@@ -17,7 +17,7 @@ _COLUMNS: Final = """
 
 
 def _in_doubt(cell: str) -> str:
-    causes = ", ".join(f"'{cause}'" for cause in sorted(DOUBTFUL))
+    causes = ", ".join(f"'{cause}'" for cause in sorted(AMBIGUOUS_CAUSES))
     return (
         f"({cell}.result = 'FAIL' AND coalesce({cell}.cause, 'unclassified') IN ({causes})"
         f" AND coalesce({cell}.blame, 'unknown') IN ('package', 'unknown'))"

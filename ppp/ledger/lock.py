@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from ppp.model.errors import LedgerBusyError
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 LOCK_NAME: Final = ".lock"
 
 
 @contextmanager
-def writing(data: Path) -> Iterator[None]:
+def writer_lock(data: Path) -> Iterator[None]:
     """Hold the data folder's lock; raise `LedgerBusyError` naming the process that holds it already."""
     path = data / LOCK_NAME
-    with sqlite_errors(path):
+    with translate_storage_errors(path):
         data.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -29,7 +29,7 @@ def writing(data: Path) -> Iterator[None]:
                 f"another PPP (process {holder}) is writing {data}",
                 hint="wait for it, or name another folder with --data",
             ) from error
-        with sqlite_errors(path):
+        with translate_storage_errors(path):
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield

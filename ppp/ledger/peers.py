@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlite_utils import Database
 
 from ppp.ledger.store import Store
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +19,10 @@ class Peer:
     digest: str | None = None
     statement: str | None = None
     synced_at: int | None = None
-    trouble: str | None = None
+    sync_error: str | None = None
 
 
-def peers(db: Database) -> list[Peer]:
+def list_peers(db: Database) -> list[Peer]:
     """Give all peers, in the order they were added."""
     rows = db.execute(
         "SELECT node, url, added_at, sequence, digest, statement, synced_at, trouble FROM peers ORDER BY added_at, node"
@@ -36,7 +36,7 @@ def peers(db: Database) -> list[Peer]:
             digest=digest,
             statement=statement,
             synced_at=synced,
-            trouble=trouble,
+            sync_error=trouble,
         )
         for node, url, added, sequence, digest, statement, synced, trouble in rows
     ]
@@ -44,31 +44,31 @@ def peers(db: Database) -> list[Peer]:
 
 def add_peer(store: Store, peer: Peer) -> None:
     """Add a peer whose key and address no other has."""
-    with sqlite_errors(store.path), store.db.atomic():
+    with translate_storage_errors(store.path), store.db.atomic():
         store.db.table("peers").insert({"node": peer.node, "url": peer.url, "added_at": peer.added_at})
 
 
 def delete_peer(store: Store, node: str) -> None:
     """Forget a peer; what came from it stays."""
-    with sqlite_errors(store.path), store.db.atomic():
+    with translate_storage_errors(store.path), store.db.atomic():
         store.db.execute("DELETE FROM peers WHERE node = ?", (node,))
 
 
-def note_statement(store: Store, node: str, *, sequence: int, digest: str, text: str) -> None:
+def save_peer_statement(store: Store, node: str, *, sequence: int, digest: str, text: str) -> None:
     """Remember the last statement seen of a peer, so that no older one is taken after it."""
-    with sqlite_errors(store.path), store.db.atomic():
+    with translate_storage_errors(store.path), store.db.atomic():
         store.db.execute(
             "UPDATE peers SET sequence = ?, digest = ?, statement = ? WHERE node = ?", (sequence, digest, text, node)
         )
 
 
-def note_synced(store: Store, node: str, *, now: int) -> None:
+def mark_synced(store: Store, node: str, *, now: int) -> None:
     """Note that a peer was fetched from without trouble."""
-    with sqlite_errors(store.path), store.db.atomic():
+    with translate_storage_errors(store.path), store.db.atomic():
         store.db.execute("UPDATE peers SET synced_at = ?, trouble = NULL WHERE node = ?", (now, node))
 
 
-def note_trouble(store: Store, node: str, trouble: str) -> None:
+def mark_sync_failed(store: Store, node: str, error: str) -> None:
     """Note why the last attempt to fetch from a peer ended."""
-    with sqlite_errors(store.path), store.db.atomic():
-        store.db.execute("UPDATE peers SET trouble = ? WHERE node = ?", (trouble, node))
+    with translate_storage_errors(store.path), store.db.atomic():
+        store.db.execute("UPDATE peers SET trouble = ? WHERE node = ?", (error, node))

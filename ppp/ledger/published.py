@@ -11,17 +11,17 @@ from typing import Any, Final, NamedTuple
 from sqlite_utils import Database
 
 from ppp.ledger.digests import DAY_S
-from ppp.model.judge import Judge
+from ppp.model.blame import BlameSource
 from ppp.model.matrix import Environment, Platform
-from ppp.model.record import PHASES, Blame, Outcome, Phase, Result, first_failed, outcomes_of
+from ppp.model.record import PHASES, Blame, Outcome, Phase, Result, first_failed, outcomes_in_order
 from ppp.model.release import Release
 
-_THIN: Final = (
+_RECORD_COLUMNS: Final = (
     "record, package, version, environment, result, phase_download, phase_nodeps, phase_full, phase_import,"
     " observed_at, standin, cause, blame, detail"
 )
 #: What `verdict_from_row` needs of the view `judged`.
-JUDGED: Final = f"{_THIN}, blamed_by"
+VERDICT_COLUMNS: Final = f"{_RECORD_COLUMNS}, blamed_by"
 
 
 class Verdict(NamedTuple):
@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
     standin: bool
     cause: str | None
     blame: Blame | None
-    blamed_by: Judge | None
+    blamed_by: BlameSource | None
     detail: str | None
 
     @property
@@ -63,11 +63,11 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class VerdictChange:
     """A verdict that differs from the one its cell had before (None: it had none)."""
 
     verdict: Verdict
-    before: Result | None
+    previous: Result | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class Agreement:
     records: int
 
 
-def ledger_name(db: Database) -> str:
+def ledger_path(db: Database) -> str:
     """Give the path of the open ledger, for a person to read."""
     return str(db.execute("PRAGMA database_list").fetchone()[2] or "the ledger")
 
@@ -109,7 +109,7 @@ def as_of(db: Database) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def environments(db: Database) -> list[Environment]:
+def observed_environments(db: Database) -> list[Environment]:
     """Give the environments that results stand in: Debian, then Alpine, then hosts, each by Python."""
     rows = db.execute(
         "SELECT environment, python, platform FROM environments AS e"
@@ -128,23 +128,24 @@ def newest_verdicts(db: Database, limit: int) -> list[Verdict]:
         " AND r.record = c.record ORDER BY c.observed_at DESC, c.package, c.version, c.environment LIMIT ?",
         (limit,),
     )
-    return verdicts(db, [record for (record,) in chosen])
+    return read_verdicts(db, [record for (record,) in chosen])
 
 
-def verdicts(db: Database, records: Iterable[str]) -> list[Verdict]:
+def read_verdicts(db: Database, records: Iterable[str]) -> list[Verdict]:
     """Give current results by the ids of their records: newest first, then by package, version and environment."""
     rows = db.query(
-        f"SELECT {JUDGED} FROM judged WHERE record IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own columns
+        f"SELECT {VERDICT_COLUMNS} FROM judged WHERE record IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own columns
         " ORDER BY observed_at DESC, package, version, environment",
         (json.dumps([*records]),),
     )
     return [verdict_from_row(row) for row in rows]
 
 
-def newest_release(db: Database, package: str) -> list[Verdict]:
+def newest_release_verdicts(db: Database, package: str) -> list[Verdict]:
     """Give the current results of a package's newest release, by environment."""
     rows = db.query(
-        f"SELECT {JUDGED} FROM judged WHERE package = :package AND version = (SELECT s.version FROM releases AS s"  # noqa: S608 - our own columns
+        f"SELECT {VERDICT_COLUMNS} FROM judged"  # noqa: S608 - our own columns
+        " WHERE package = :package AND version = (SELECT s.version FROM releases AS s"
         " WHERE s.package = :package AND EXISTS"
         " (SELECT 1 FROM results AS r WHERE r.package = s.package AND r.version = s.version)"
         " ORDER BY s.version_key DESC LIMIT 1) ORDER BY environment",
@@ -153,12 +154,12 @@ def newest_release(db: Database, package: str) -> list[Verdict]:
     return [verdict_from_row(row) for row in rows]
 
 
-def packages(db: Database) -> list[str]:
+def list_packages(db: Database) -> list[str]:
     """Give the name of each package that holds a result, sorted."""
     return [name for (name,) in db.execute("SELECT DISTINCT package FROM results ORDER BY package")]
 
 
-def verdict_changes(db: Database) -> Iterator[Change]:
+def verdict_changes(db: Database) -> Iterator[VerdictChange]:
     """Give every change of a cell's verdict, newest first, each with the blame that its log tells; see `judged`.
 
     An `ERROR` is none, as it says nothing about a release.
@@ -167,7 +168,7 @@ def verdict_changes(db: Database) -> Iterator[Change]:
     return _changes(db, "records AS c INDEXED BY records_by_time WHERE result <> 'ERROR'")
 
 
-def newest_changes(db: Database, limit: int) -> list[Change]:
+def newest_changes(db: Database, limit: int) -> list[VerdictChange]:
     """Give the changes of the newest `limit` pairs of a release and a UTC day on which it changed, newest first."""
     pairs: dict[tuple[Release, int], None] = {}
     for change in verdict_changes(db):
@@ -184,10 +185,10 @@ def newest_changes(db: Database, limit: int) -> list[Change]:
     return list(_changes(db, source, json.dumps(asked)))
 
 
-def _changes(db: Database, source: str, *values: str) -> Iterator[Change]:
+def _changes(db: Database, source: str, *values: str) -> Iterator[VerdictChange]:
     # Of each record alone it is asked what its cell came to before.
     rows = db.query(
-        f"SELECT * FROM (SELECT {_THIN}, (SELECT p.result FROM records AS p"  # noqa: S608 - our own words
+        f"SELECT * FROM (SELECT {_RECORD_COLUMNS}, (SELECT p.result FROM records AS p"  # noqa: S608 - our own words
         " WHERE p.package = c.package AND p.version = c.version AND p.environment = c.environment"
         " AND p.result <> 'ERROR' AND (p.observed_at, p.record) < (c.observed_at, c.record)"
         " ORDER BY p.observed_at DESC, p.record DESC LIMIT 1) AS before"
@@ -196,18 +197,18 @@ def _changes(db: Database, source: str, *values: str) -> Iterator[Change]:
         values,
     )
     return (
-        Change(
-            verdict=verdict_from_row(row | {"blamed_by": row["blame"] and Judge.LOG}),
-            before=row["before"] and Result(row["before"]),
+        VerdictChange(
+            verdict=verdict_from_row(row | {"blamed_by": row["blame"] and BlameSource.LOG}),
+            previous=row["before"] and Result(row["before"]),
         )
         for row in rows
     )
 
 
-def judged(db: Database, changes: Iterable[Change]) -> list[Change]:
+def with_current_blame(db: Database, changes: Iterable[VerdictChange]) -> list[VerdictChange]:
     """Give changes with the blame that sibling cells tell; what has been overtaken since keeps the word of its log."""
     held = list(changes)
-    now = {verdict.record: verdict for verdict in verdicts(db, [change.verdict.record for change in held])}
+    now = {verdict.record: verdict for verdict in read_verdicts(db, [change.verdict.record for change in held])}
     return [replace(change, verdict=now.get(change.verdict.record, change.verdict)) for change in held]
 
 
@@ -218,11 +219,11 @@ def verdict_from_row(row: Mapping[str, Any]) -> Verdict:
         release=Release(package=row["package"], version=row["version"]),
         environment=row["environment"],
         result=Result(row["result"]),
-        outcomes=outcomes_of({p: Outcome(row[f"phase_{p}"]) for p in PHASES}),
+        outcomes=outcomes_in_order({p: Outcome(row[f"phase_{p}"]) for p in PHASES}),
         observed_at=row["observed_at"],
         standin=bool(row["standin"]),
         cause=row["cause"],
         blame=row["blame"] and Blame(row["blame"]),
-        blamed_by=row["blamed_by"] and Judge(row["blamed_by"]),
+        blamed_by=row["blamed_by"] and BlameSource(row["blamed_by"]),
         detail=row["detail"],
     )

@@ -17,7 +17,7 @@ from ppp.model.record import (
     Phase,
     Record,
     Result,
-    outcomes_of,
+    outcomes_in_order,
 )
 from ppp.model.release import Release
 
@@ -31,7 +31,7 @@ def record_from_row(row: Mapping[str, Any]) -> Record:
         release=Release(package=row["package"], version=row["version"]),
         environment=row["environment"],
         result=Result(row["result"]),
-        outcomes=outcomes_of({p: Outcome(row[f"phase_{p}"]) for p in PHASES}),
+        outcomes=outcomes_in_order({p: Outcome(row[f"phase_{p}"]) for p in PHASES}),
         observed_at=row["observed_at"],
         node=row["node"],
         arch=row["arch"],
@@ -53,12 +53,12 @@ def record_from_row(row: Mapping[str, Any]) -> Record:
     )
 
 
-def records(db: Database) -> Iterator[Record]:
+def read_records(db: Database) -> Iterator[Record]:
     """Give every observation, by id."""
     return map(record_from_row, db.query("SELECT * FROM records ORDER BY record"))
 
 
-def settled_cells(db: Database, node: str) -> set[Cell]:
+def cells_with_verdict(db: Database, node: str) -> set[Cell]:
     """Give the cells that a node has a verdict of its own on: anything but `ERROR`."""
     rows = db.execute(
         "SELECT DISTINCT package, version, environment FROM records WHERE node = ? AND result <> 'ERROR'", (node,)
@@ -72,23 +72,23 @@ def given_up(db: Database) -> list[Cell]:
     return [Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()]
 
 
-def newest_settled(db: Database, node: str, environments: Collection[str], most: int) -> list[Record]:
+def newest_own_verdicts(db: Database, node: str, environments: Collection[str], limit: int) -> list[Record]:
     """Give a node's own newest current verdicts in some environments, newest first; nothing was run for an `NA`."""
     rows = db.query(
         "SELECT * FROM current WHERE node = ? AND result IN ('PASS', 'FAIL', 'TIMEOUT')"
         " AND environment IN (SELECT value FROM json_each(?)) ORDER BY observed_at DESC, record LIMIT ?",
-        (node, json.dumps([*environments]), most),
+        (node, json.dumps([*environments]), limit),
     )
     return [record_from_row(row) for row in rows]
 
 
-def log(db: Database, log_sha256: str) -> str | None:
+def read_log(db: Database, log_sha256: str) -> str | None:
     """Give a log by its sha256."""
     row = db.execute("SELECT log FROM logs WHERE log_sha256 = ?", (log_sha256,)).fetchone()
     return row and str(row[0])
 
 
-def current_of(db: Database, release: Release) -> dict[str, Record]:
+def current_by_environment(db: Database, release: Release) -> dict[str, Record]:
     """Give the current record of each of a release's cells, by environment."""
     rows = db.query("SELECT * FROM current WHERE package = ? AND version = ?", (release.package, release.version))
     return {row["environment"]: record_from_row(row) for row in rows}
@@ -119,7 +119,7 @@ def image_digests(db: Database, node: str) -> dict[str, str]:
     return {environment: digest for environment, digest, _ in rows.fetchall()}
 
 
-def newest_pip(db: Database, node: str) -> str | None:
+def newest_pip_version(db: Database, node: str) -> str | None:
     """Give the pip version of a node's newest record; None while it has none."""
     row = db.execute(
         "SELECT pip_version FROM records WHERE node = ? ORDER BY observed_at DESC, record LIMIT 1", (node,)

@@ -9,21 +9,21 @@ from ppp.model.matrix import Cell
 from ppp.model.record import Result
 from ppp.model.release import version_key
 
-BROKEN: Final = frozenset({Result.FAIL, Result.TIMEOUT})
+FAILED_RESULTS: Final = frozenset({Result.FAIL, Result.TIMEOUT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class PriorResults:
     """What a ledger held of a cell: its current result, and that of the version before it there; None where neither.
 
     Of the version before, an `ERROR` of ours tells nothing: the newest that came to anything else counts.
     """
 
-    here: Result | None = None
-    before: Result | None = None
+    current: Result | None = None
+    previous_version: Result | None = None
 
 
-def known_of(db: Database, cell: Cell) -> Known:
+def prior_results(db: Database, cell: Cell) -> PriorResults:
     """Look up what is known of a cell before it is checked."""
     package, version = cell.release.package, cell.release.version
     here = db.execute(
@@ -38,14 +38,14 @@ def known_of(db: Database, cell: Cell) -> Known:
         " ORDER BY s.version_key DESC LIMIT 1",
         (package, cell.environment, version_key(version)),
     ).fetchone()
-    return Known(here=here and Result(here[0]), before=before and Result(before[0]))
+    return PriorResults(current=here and Result(here[0]), previous_version=before and Result(before[0]))
 
 
-def is_fresh_regression(result: Result, known: Known) -> bool:
+def is_new_regression(result: Result, prior: PriorResults) -> bool:
     """Say whether a result is the first word of something that worked, and does not any more.
 
     The cell itself passed before, or the version before it passes there, and nobody has called this one broken yet.
     """
-    if result not in BROKEN or known.here in BROKEN:
+    if result not in FAILED_RESULTS or prior.current in FAILED_RESULTS:
         return False
-    return Result.PASS in {known.here, known.before}
+    return Result.PASS in {prior.current, prior.previous_version}

@@ -17,7 +17,7 @@ from ppp.model.errors import (
     LedgerDamagedError,
     LedgerTooNewError,
 )
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 LEDGER_NAME: Final = "ppp.db"
 BUSY_TIMEOUT_S: Final = 10.0
@@ -259,7 +259,7 @@ def open_ledger(data: Path) -> Database:
     leaves the file as it was then.
     """
     path = data / LEDGER_NAME
-    with sqlite_errors(path):
+    with translate_storage_errors(path):
         data.mkdir(parents=True, exist_ok=True)
         if path.exists():
             # Look before touching: a refused ledger keeps its bytes.
@@ -279,7 +279,7 @@ def read_ledger(data: Path) -> Database:
     path = data / LEDGER_NAME
     if not path.exists():
         raise LedgerDamagedError(f"no ledger at {path}", hint="run `ppp run` first, or name another folder with --data")
-    with sqlite_errors(path), ExitStack() as undo:
+    with translate_storage_errors(path), ExitStack() as undo:
         _finish_rollback(path)
         db = Database(undo.enter_context(closing(_connect(path, mode="ro"))))
         _refuse_newer(db, path)

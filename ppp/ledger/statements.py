@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from sqlite_utils import Database
 
 from ppp.ledger.store import Store
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptStatement:
+class StoredStatement:
     """An envelope as it was published, its number in the chain, and the sha256 (hex) of its signed part."""
 
     sequence: int
@@ -32,16 +32,18 @@ class Fork:
     seen_at: int
 
 
-def newest_statement(db: Database) -> KeptStatement | None:
+def newest_statement(db: Database) -> StoredStatement | None:
     """Give the last statement that this node issued."""
     row = db.execute("SELECT sequence, statement, digest FROM statements ORDER BY sequence DESC LIMIT 1").fetchone()
-    return row and KeptStatement(sequence=row[0], text=row[1], digest=row[2])
+    return row and StoredStatement(sequence=row[0], text=row[1], digest=row[2])
 
 
-def keep_statement(store: Store, kept: KeptStatement) -> None:
+def add_statement(store: Store, statement: StoredStatement) -> None:
     """Add a statement to this node's chain."""
-    with sqlite_errors(store.path), store.db.atomic():
-        store.db.table("statements").insert({"sequence": kept.sequence, "statement": kept.text, "digest": kept.digest})
+    with translate_storage_errors(store.path), store.db.atomic():
+        store.db.table("statements").insert(
+            {"sequence": statement.sequence, "statement": statement.text, "digest": statement.digest}
+        )
 
 
 def statement_files(db: Database) -> Iterator[tuple[str, bytes]]:
@@ -52,9 +54,9 @@ def statement_files(db: Database) -> Iterator[tuple[str, bytes]]:
         yield "statement.json", newest.text.encode()
 
 
-def keep_forks(store: Store, forks: tuple[Fork, ...]) -> None:
+def add_forks(store: Store, forks: tuple[Fork, ...]) -> None:
     """Keep statements as evidence of a fork; the same one a second time changes nothing."""
-    with sqlite_errors(store.path), store.db.atomic():
+    with translate_storage_errors(store.path), store.db.atomic():
         store.db.table("forks").insert_all(
             (
                 {
@@ -70,7 +72,7 @@ def keep_forks(store: Store, forks: tuple[Fork, ...]) -> None:
         )
 
 
-def forks(db: Database) -> list[Fork]:
+def list_forks(db: Database) -> list[Fork]:
     """Give all the evidence of forks, by node and number."""
     rows = db.execute(
         "SELECT node, sequence, digest, statement, seen_at FROM forks ORDER BY node, sequence, digest"

@@ -15,13 +15,13 @@ from sqlite_utils import Database
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, open_ledger
 from ppp.model.matrix import Cell
-from ppp.model.record import PHASES, Record, Result, canonical, current_rank, sha256_hex
+from ppp.model.record import PHASES, Record, Result, canonical_json, current_rank, sha256_hex
 from ppp.model.release import Release, version_key
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
+class QueuedCell:
     """A queued cell, where it was named, how often it came to `ERROR`, and the run that has it in hand."""
 
     cell: Cell
@@ -31,12 +31,12 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class QueueFilter:
     """Which queued cells a run may take: of these environments, of the open feed only in some, of these releases."""
 
     environments: Collection[str]
-    strangers_in: Collection[str] | None = None
-    only: Collection[Release] | None = None
+    untrusted_environments: Collection[str] | None = None
+    releases: Collection[Release] | None = None
 
 
 class Store:
@@ -61,7 +61,7 @@ class Store:
         self.db.close()
 
     def add_record(
-        self, record: Record, log: str | None = None, *, retry: Queued | None = None, now: int | None = None
+        self, record: Record, log: str | None = None, *, retry: QueuedCell | None = None, now: int | None = None
     ) -> bool:
         """Add one observation with its log, and take its cell off the queue; say whether the record was new.
 
@@ -69,9 +69,9 @@ class Store:
         `now` (or after the observation); an `ERROR` without it leaves the queue alone. Adding a record again changes
         nothing. `log` must hash to `record.log_sha256`.
         """
-        with sqlite_errors(self.path), self.db.atomic():
+        with translate_storage_errors(self.path), self.db.atomic():
             if retry is not None:
-                self.put_back(retry, now=record.observed_at if now is None else now)
+                self.requeue(retry, now=record.observed_at if now is None else now)
             elif record.result is not Result.ERROR:
                 self.db.execute(
                     "DELETE FROM queue WHERE package = ? AND version = ? AND environment = ?",
@@ -88,14 +88,14 @@ class Store:
         record_id = record.id
         if self.db.execute("SELECT 1 FROM records WHERE record = ?", (record_id,)).fetchone():
             return False
-        self._name(record)
+        self._insert_names(record)
         if log is not None:
             self.db.table("logs").insert({"log_sha256": record.log_sha256, "log": log}, ignore=True)
         self.db.table("records").insert(_row(record, record_id))
         self._make_current(record, record_id)
         return True
 
-    def _name(self, record: Record) -> None:
+    def _insert_names(self, record: Record) -> None:
         package, version = record.release.package, record.release.version
         python, platform = record.environment.removeprefix("py").split("-")
         self.db.table("packages").insert({"package": package}, ignore=True)
@@ -132,7 +132,7 @@ class Store:
         A cell of the feed's that is asked for too becomes the asker's; that one, and one that somebody names after it
         came to `ERROR`, is tried as if for the first time.
         """
-        with sqlite_errors(self.path), self.db.atomic():
+        with translate_storage_errors(self.path), self.db.atomic():
             before = self.queue_length()
             for cell in cells:
                 self.db.execute(
@@ -148,45 +148,45 @@ class Store:
         """Give how many cells are queued."""
         return int(self.db.execute("SELECT count(*) FROM queue").fetchone()[0])
 
-    def due(self, reach: Reach, *, now: int) -> dict[str, int]:
+    def due_counts(self, queue_filter: QueueFilter, *, now: int) -> dict[str, int]:
         """Give how many queued cells within reach may be taken now, by environment."""
-        where, values = _takeable(reach, now)
+        where, values = _available_condition(queue_filter, now)
         rows = self.db.execute(f"SELECT environment, count(*) FROM queue WHERE {where} GROUP BY environment", values)  # noqa: S608 - our words
         return dict(rows.fetchall())
 
-    def lease(self, reach: Reach, *, run: str, n: int, until: int, now: int) -> list[Queued]:
+    def lease(self, queue_filter: QueueFilter, *, run: str, limit: int, until: int, now: int) -> list[QueuedCell]:
         """Put up to `n` queued cells into one run's hands until a time (epoch seconds), and give them.
 
         The least tried come first, then what somebody named, then the oldest. What another run has in hand is taken
         once its time is over; what came to `ERROR` too often never.
         """
-        where, values = _takeable(reach, now)
-        with sqlite_errors(self.path), self.db.atomic():
+        where, values = _available_condition(queue_filter, now)
+        with translate_storage_errors(self.path), self.db.atomic():
             rows = self.db.execute(
                 f"SELECT rowid, package, version, environment, source, attempts FROM queue WHERE {where}"  # noqa: S608 - our words
                 " ORDER BY attempts, source <> 'named', enqueued_at, rowid LIMIT ?",
-                (*values, n),
+                (*values, limit),
             ).fetchall()
             for rowid, *_ in rows:
                 self.db.execute("UPDATE queue SET lease = ?, leased_until = ? WHERE rowid = ?", (run, until, rowid))
         return [
-            Queued(cell=Cell(release=Release(package=p, version=v), environment=e), source=s, attempts=a, lease=run)
+            QueuedCell(cell=Cell(release=Release(package=p, version=v), environment=e), source=s, attempts=a, lease=run)
             for _, p, v, e, s, a in rows
         ]
 
-    def end_leases(self, *, run: str | None = None) -> int:
+    def release_leases(self, *, run: str | None = None) -> int:
         """Free what a run has in hand, and give how many cells that are; without one, what any run has.
 
         Whoever holds the data folder's lock knows that every other run is over.
         """
-        with sqlite_errors(self.path), self.db.atomic():
+        with translate_storage_errors(self.path), self.db.atomic():
             return self.db.execute(
                 "UPDATE queue SET lease = NULL, leased_until = NULL"
                 " WHERE lease IS NOT NULL AND (? IS NULL OR lease = ?)",
                 (run, run),
             ).rowcount
 
-    def put_back(self, queued: Queued, *, now: int) -> None:
+    def requeue(self, queued: QueuedCell, *, now: int) -> None:
         """Queue a cell that came to `ERROR` again, for later, within a transaction that is already open.
 
         One that is in hand stays as it is where another run has it by now; one that was taken out, where it was queued
@@ -208,7 +208,7 @@ class Store:
                 (now, attempts, not_before, *key, queued.lease),
             )
 
-    def take_out(self, queued: Queued) -> None:
+    def remove_leased(self, queued: QueuedCell) -> None:
         """Take a cell that the same run has in hand off the queue, within a transaction that is already open."""
         release = queued.cell.release
         self.db.execute(
@@ -218,7 +218,7 @@ class Store:
 
     def skip(self, release: Release, environment: str, *, reason: str, now: int) -> None:
         """Note that a release was named and is not tested (in one environment, or in none: `""`), and why."""
-        with sqlite_errors(self.path), self.db.atomic():
+        with translate_storage_errors(self.path), self.db.atomic():
             self.db.table("skips").insert(
                 {
                     "package": release.package,
@@ -230,11 +230,11 @@ class Store:
                 replace=True,
             )
 
-    def remember_source(
+    def save_source(
         self, address: str, *, etag: str | None, last_modified: str | None, releases: int, now: int
     ) -> None:
         """Keep what a feed's next conditional GET needs; the address itself is not kept, only its sha256."""
-        with sqlite_errors(self.path), self.db.atomic():
+        with translate_storage_errors(self.path), self.db.atomic():
             self.db.table("sources").insert(
                 {
                     "source": sha256_hex(address.encode()),
@@ -246,7 +246,7 @@ class Store:
                 replace=True,
             )
 
-    def source(self, address: str) -> tuple[str | None, str | None]:
+    def source_validators(self, address: str) -> tuple[str | None, str | None]:
         """Give the ETag and Last-Modified a feed last answered with."""
         row = self.db.execute(
             "SELECT etag, last_modified FROM sources WHERE source = ?", (sha256_hex(address.encode()),)
@@ -254,18 +254,22 @@ class Store:
         return (row[0], row[1]) if row else (None, None)
 
 
-def _takeable(reach: Reach, now: int) -> tuple[str, tuple[object, ...]]:
+def _available_condition(queue_filter: QueueFilter, now: int) -> tuple[str, tuple[object, ...]]:
     """Give the condition under which a run may take a queued cell, and its values."""
-    strangers_in = reach.environments if reach.strangers_in is None else reach.strangers_in
+    strangers_in = (
+        queue_filter.environments
+        if queue_filter.untrusted_environments is None
+        else queue_filter.untrusted_environments
+    )
     where = (
         "attempts < ? AND not_before <= ? AND (lease IS NULL OR leased_until <= ?)"
         " AND environment IN (SELECT value FROM json_each(?))"
         " AND (source <> 'feed' OR environment IN (SELECT value FROM json_each(?)))"
     )
-    values = (MAX_ATTEMPTS, now, now, json.dumps([*reach.environments]), json.dumps([*strangers_in]))
-    if reach.only is None:
+    values = (MAX_ATTEMPTS, now, now, json.dumps([*queue_filter.environments]), json.dumps([*strangers_in]))
+    if queue_filter.releases is None:
         return where, values
-    releases = json.dumps([[release.package, release.version] for release in reach.only])
+    releases = json.dumps([[release.package, release.version] for release in queue_filter.releases])
     where += (
         " AND (package, version) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
     )
@@ -293,10 +297,10 @@ def _row(record: Record, record_id: str) -> dict[str, object]:
         "file_sha256": file and file.sha256,
         "file_size": file and file.size,
         "imports": json.dumps(record.imports),
-        "installed": canonical([[i.name, i.version, i.sha256] for i in record.installed]).decode(),
+        "installed": canonical_json([[i.name, i.version, i.sha256] for i in record.installed]).decode(),
         **{f"{p}_ms": record.duration_ms.get(p) for p in PHASES},
         **{f"{p}_bytes": record.bytes.get(p) for p in PHASES},
-        "grounds": canonical({str(p): ground for p, ground in record.grounds.items()}).decode(),
+        "grounds": canonical_json({str(p): ground for p, ground in record.grounds.items()}).decode(),
         "cause": record.cause,
         "blame": record.blame and str(record.blame),
         "detail": record.detail,

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from ppp.ledger.batches import batch_order
-from ppp.mesh.node import is_node_id
-from ppp.mesh.node import verify as verify_signature
-from ppp.mesh.untrusted import canonical_bytes, check_schema, control_characters, parse_unchecked, refuse
+from ppp.ledger.batches import batch_sort_key
+from ppp.mesh.node import is_node_id, verify_signature
+from ppp.mesh.untrusted import canonical_bytes, check_schema, control_characters, parse_json, refuse
 from ppp.model.record import Json, Record, sha256_hex
-from ppp.model.release import BadReleaseError
+from ppp.model.release import InvalidReleaseError
 
 #: What is sealed stays below `ppp.ledger.batches.SEALED_BYTES` but for a single great log, written with escapes.
 MAX_BATCH_BYTES: Final = 64 * 1024 * 1024
@@ -41,13 +40,13 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unpinned:
+class UntrustedBatch:
     """A batch of a node that is not accepted here: nothing to blame its bearer for."""
 
     node: str
 
 
-def unpacked(data: bytes, *, batch_id: str) -> bytes:
+def decompress_batch(data: bytes, *, batch_id: str) -> bytes:
     """Give the bytes of a batch from their gzip; raise `RefusedError` if it is none, or holds more than a batch may."""
     what = f"batch {batch_id}"
     stream = zlib.decompressobj(_GZIP)
@@ -62,7 +61,9 @@ def unpacked(data: bytes, *, batch_id: str) -> bytes:
     return held
 
 
-def verify(data: bytes, signature: str, *, batch_id: str, accepted: Container[str], now: int) -> Batch | Unpinned:
+def verify_batch(
+    data: bytes, signature: str, *, batch_id: str, trusted: Container[str], now: int
+) -> Batch | UntrustedBatch:
     """Give the batch that bytes are, or say that its node is not among the accepted ones.
 
     `batch_id` is its sha256 (hex), `signature` 128 hex digits, `now` in epoch seconds. Raises `RefusedError` with the
@@ -73,12 +74,12 @@ def verify(data: bytes, signature: str, *, batch_id: str, accepted: Container[st
         refuse(what, f"it is larger than {MAX_BATCH_BYTES:,} bytes")
     if sha256_hex(data) != batch_id:
         refuse(what, f"its bytes hash to {sha256_hex(data)}")
-    document = parse_unchecked(data, what=what, max_bytes=MAX_BATCH_BYTES)
+    document = parse_json(data, what=what, max_bytes=MAX_BATCH_BYTES)
     node = document.get("node")
     if not is_node_id(node):
         refuse(what, "it names no node")
-    if node not in accepted:
-        return Unpinned(node=node)
+    if node not in trusted:
+        return UntrustedBatch(node=node)
     if not verify_signature(node, data, signature):
         refuse(what, f"its signature is not that of node {node}")
     check_schema(document, what=what, schema=_SCHEMA)
@@ -88,14 +89,14 @@ def verify(data: bytes, signature: str, *, batch_id: str, accepted: Container[st
         refuse(what, f"a control character stands in {place}")
     try:
         records = tuple(Record.from_json(row) for row in document["records"])
-    except BadReleaseError as error:
+    except InvalidReleaseError as error:
         refuse(what, error.what)
-    for mistake in _mistakes(document, records, now):
+    for mistake in _content_errors(document, records, now):
         refuse(what, mistake)
     return Batch(id=batch_id, data=data, node=node, signature=signature, records=records, logs=document["logs"])
 
 
-def _mistakes(document: Mapping[str, Json], records: tuple[Record, ...], now: int) -> Iterator[str]:
+def _content_errors(document: Mapping[str, Json], records: tuple[Record, ...], now: int) -> Iterator[str]:
     # What a schema cannot say, the cheapest first; only the first is asked for.
     for number, (row, record) in enumerate(zip(document["records"], records, strict=True)):
         if record.node != document["node"]:
@@ -104,12 +105,12 @@ def _mistakes(document: Mapping[str, Json], records: tuple[Record, ...], now: in
             yield f"records[{number}] was observed in the future, at {record.observed_at}"
         if record.to_json() != row:
             yield f"records[{number}] is not in normal form"
-    if any(one >= other for one, other in pairwise(map(batch_order, records))):
+    if any(one >= other for one, other in pairwise(map(batch_sort_key, records))):
         yield "its records are not in order, or one stands twice"
-    yield from _log_mistakes(document["logs"], {record.log_sha256 for record in records if record.log_sha256})
+    yield from _log_errors(document["logs"], {record.log_sha256 for record in records if record.log_sha256})
 
 
-def _log_mistakes(logs: Mapping[str, str], named: set[str]) -> Iterator[str]:
+def _log_errors(logs: Mapping[str, str], named: set[str]) -> Iterator[str]:
     if missing := sorted(named - logs.keys()):
         yield f"the log {missing[0]} is missing"
     if unnamed := sorted(logs.keys() - named):

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from ppp.mesh.untrusted import plain, refuse
+from ppp.mesh.untrusted import printable_line, refuse
 from ppp.model.errors import PeerError
 
 MAX_REDIRECTS: Final = 3
@@ -50,7 +50,7 @@ class HttpTransport:
     def get(self, url: str, *, max_bytes: int) -> bytes:
         """Fetch a file; follow redirects only within its own scheme, host and port."""
         deadline = time.monotonic() + self.total_s
-        with self._session() as session, _told(url):
+        with self._session() as session, _network_errors(url):
             for _ in range(MAX_REDIRECTS + 1):
                 with session.get(
                     url,
@@ -61,13 +61,13 @@ class HttpTransport:
                     if not response.is_redirect:
                         return _body(response, url, max_bytes=max_bytes, deadline=deadline)
                     url = _next_hop(url, response.headers["Location"])
-        raise PeerError(f"{plain(url)} redirects more than {MAX_REDIRECTS} times", hint=_HINT)
+        raise PeerError(f"{printable_line(url)} redirects more than {MAX_REDIRECTS} times", hint=_HINT)
 
     def post(self, url: str, body: bytes) -> int:
         """Send a body of JSON; give the status, reading nothing of the answer."""
         with (
             self._session() as session,
-            _told(url),
+            _network_errors(url),
             session.post(
                 url,
                 data=body,
@@ -82,31 +82,31 @@ class HttpTransport:
     def _session(self) -> requests.Session:
         session = requests.Session()
         # Or requests would hand a peer whatever the operator's ~/.netrc says by default.
-        session.auth = _nobody
+        session.auth = _no_credentials
         # Unpacked bytes are what was hashed; a compressed answer could also be a bomb.
         session.headers.update({"User-Agent": self.user_agent, "Accept-Encoding": "identity"})
         return session
 
 
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
 def _body(response: requests.Response, url: str, *, max_bytes: int, deadline: float) -> bytes:
     if response.status_code != _OK:
-        raise PeerError(f"{plain(url)} answered {response.status_code}", hint=_HINT)
+        raise PeerError(f"{printable_line(url)} answered {response.status_code}", hint=_HINT)
     # A server may call a file that is a gzip itself encoded so: its bytes are the file all the same.
     itself = {"identity", "gzip", "x-gzip"} if urlsplit(url).path.endswith(".gz") else {"identity"}
     if response.headers.get("Content-Encoding", "identity") not in itself:
-        raise PeerError(f"{plain(url)} came compressed", hint="its server must send files as they are")
+        raise PeerError(f"{printable_line(url)} came compressed", hint="its server must send files as they are")
     body = bytearray()
     # read1 gives what is there already, so that a server which trickles meets the deadline all the same.
     while chunk := response.raw.read1(CHUNK_BYTES, decode_content=False):
         body += chunk
         if len(body) > max_bytes:
-            refuse(plain(url), f"it is larger than {max_bytes:,} bytes")
+            refuse(printable_line(url), f"it is larger than {max_bytes:,} bytes")
         if time.monotonic() > deadline:
-            raise PeerError(f"{plain(url)} took too long", hint=_HINT)
+            raise PeerError(f"{printable_line(url)} took too long", hint=_HINT)
     return bytes(body)
 
 
@@ -115,21 +115,22 @@ def _next_hop(url: str, location: str) -> str:
     here, there = urlsplit(url), urlsplit(hop)
     if (here.scheme, here.netloc) != (there.scheme, there.netloc):
         raise PeerError(
-            f"{plain(url)} redirects elsewhere, to {plain(hop)}", hint="pin the peer at that address if it moved"
+            f"{printable_line(url)} redirects elsewhere, to {printable_line(hop)}",
+            hint="pin the peer at that address if it moved",
         )
     return hop
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _network_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise PeerError(f"{plain(url)} cannot be reached: {_reason(error)}", hint=_HINT) from error
+        raise PeerError(f"{printable_line(url)} cannot be reached: {_reason(error)}", hint=_HINT) from error
 
 
 def _reason(error: BaseException) -> str:
     # requests wraps urllib3, which wraps the system: the innermost knows.
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return plain(str(error) or type(error).__name__)
+    return printable_line(str(error) or type(error).__name__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from ppp.mesh.untrusted import parse, refuse
+from ppp.mesh.untrusted import parse_document, refuse
 from ppp.model.record import sha256_hex
 
 #: Of `files.json`, and of all lists of batches together.
@@ -42,7 +42,7 @@ def read_files(data: bytes, *, sha256: str) -> dict[str, PublishedFile]:
 
 
 def _read(data: bytes, what: str) -> dict[str, PublishedFile]:
-    document = parse(data, what=what, schema=_SCHEMA, max_bytes=MAX_FILES_BYTES)
+    document = parse_document(data, what=what, schema=_SCHEMA, max_bytes=MAX_FILES_BYTES)
     files = [PublishedFile(path=path, size=size, sha256=digest) for path, size, digest in document["files"]]
     paths = [file.path for file in files]
     if any(one >= other for one, other in pairwise(paths)):
@@ -50,7 +50,7 @@ def _read(data: bytes, what: str) -> dict[str, PublishedFile]:
     return dict(zip(paths, files, strict=True))
 
 
-def read_list(data: bytes, listed: PublishedFile) -> dict[str, PublishedFile]:
+def read_file_list(data: bytes, listed: PublishedFile) -> dict[str, PublishedFile]:
     """Give the files of a list by path; raise `RefusedError` unless it is the one that `files.json` names."""
     if sha256_hex(data) != listed.sha256:
         refuse(

@@ -1,15 +1,15 @@
 """Merging is set union of records by their ids: any order, any grouping, any repetition ends on the same set."""
 
-from ppp.ledger.batches import add_batch, holds_batch
+from ppp.ledger.batches import add_batch, has_batch
 from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 
 def merge(store: Store, batch: Batch) -> int:
     """Add a verified batch to the ledger in one transaction, whole or not at all; give how many records were new."""
-    with sqlite_errors(store.path), store.db.atomic():
-        if holds_batch(store.db, batch.id):
+    with translate_storage_errors(store.path), store.db.atomic():
+        if has_batch(store.db, batch.id):
             return 0
         new = sum(
             store.insert_record(record, None if record.log_sha256 is None else batch.logs[record.log_sha256])

@@ -15,7 +15,7 @@ from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey, VerifyKey
 
 from ppp.model.errors import NodeError
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 KEY_NAME: Final = "node.key"
 KEY_MODE: Final = 0o600
@@ -50,7 +50,7 @@ def is_node_id(text: object) -> TypeGuard[str]:
     return isinstance(text, str) and _NODE_ID.fullmatch(text) is not None
 
 
-def verify(node_id: str, message: bytes, signature: str) -> bool:
+def verify_signature(node_id: str, message: bytes, signature: str) -> bool:
     """Say whether a signature (128 hex digits) of a message is a node's; a malformed one is nobody's."""
     if not is_node_id(node_id) or not _SIGNATURE.fullmatch(signature):
         return False
@@ -61,12 +61,12 @@ def verify(node_id: str, message: bytes, signature: str) -> bool:
     return True
 
 
-def init(data: Path) -> NodeKey:
+def create_key(data: Path) -> NodeKey:
     """Make a data folder's key; raise `NodeError` where there is one, or why the folder cannot be written."""
     seed = bytes(SigningKey.generate())
     path = data / KEY_NAME
     try:
-        with sqlite_errors(path):
+        with translate_storage_errors(path):
             data.mkdir(parents=True, exist_ok=True)
             _write_new(path, f"{seed.hex()}\n".encode())
     except OSError as error:
@@ -90,7 +90,7 @@ def _write_new(path: Path, content: bytes) -> None:
         raise
 
 
-def load(data: Path) -> NodeKey:
+def load_key(data: Path) -> NodeKey:
     """Read a data folder's key; raise `NodeError` if it is missing, damaged, or readable by others."""
     path = data / KEY_NAME
     try:
@@ -111,8 +111,8 @@ def load(data: Path) -> NodeKey:
     return NodeKey.from_seed(bytes.fromhex(text.strip()))
 
 
-def load_or_init(data: Path) -> tuple[NodeKey, bool]:
+def load_or_create_key(data: Path) -> tuple[NodeKey, bool]:
     """Read a data folder's key, or make it; say whether it was made. Raises as `load` and `init` do."""
     if (data / KEY_NAME).exists():
-        return load(data), False
-    return init(data), True
+        return load_key(data), False
+    return create_key(data), True

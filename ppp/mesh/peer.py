@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import urlsplit
 
-from ppp.ledger.peers import Peer, add_peer, delete_peer, peers
+from ppp.ledger.peers import Peer, add_peer, delete_peer, list_peers
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey, is_node_id
 from ppp.model.errors import PeerError
@@ -14,10 +14,10 @@ _URL_HINT: Final = "give the address of a web root, as in https://node.example/ 
 
 def add(store: Store, key: NodeKey, url: str, node: str, *, now: int) -> Peer:
     """Pin a node (64 hex digits) at an http(s) address; raise `PeerError` for a bad, an own or a doubled one."""
-    peer = Peer(node=parse_node(node), url=parse_url(url), added_at=now)
+    peer = Peer(node=parse_node_id(node), url=parse_url(url), added_at=now)
     if peer.node == key.id:
         raise PeerError("that is this node's own key", hint="give the peer's, as its `ppp node show` prints it")
-    for held in peers(store.db):
+    for held in list_peers(store.db):
         if peer.node == held.node:
             raise PeerError(f"node {peer.node} is a peer already, at {held.url}", hint="remove it first to move it")
         if peer.url == held.url:
@@ -28,20 +28,20 @@ def add(store: Store, key: NodeKey, url: str, node: str, *, now: int) -> Peer:
 
 def remove(store: Store, which: str) -> Peer:
     """Unpin the peer with a key or an address; raise `PeerError` if there is none. What came from it stays."""
-    peer = find(store, which)
+    peer = find_peer(store, which)
     delete_peer(store, peer.node)
     return peer
 
 
-def find(store: Store, which: str) -> Peer:
+def find_peer(store: Store, which: str) -> Peer:
     """Give the peer with a key or an address; raise `PeerError` if there is none."""
-    for peer in peers(store.db):
+    for peer in list_peers(store.db):
         if which.lower() == peer.node or which in {peer.url, peer.url.removesuffix("/")}:
             return peer
     raise PeerError(f"{which!r} is no peer", hint="`ppp peer list` shows the keys and addresses of all")
 
 
-def parse_node(text: str) -> str:
+def parse_node_id(text: str) -> str:
     """Give a node's id in lower case; raise `PeerError` if it is none."""
     if not is_node_id(node := text.lower()):
         raise PeerError(f"{text[:MAX_URL_LENGTH]!r} is no node's key", hint="a key is 64 hex digits")

@@ -5,7 +5,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
 
-from ppp.ledger.peers import Peer, peers
+from ppp.ledger.peers import Peer, list_peers
 from ppp.ledger.statements import newest_statement
 from ppp.ledger.store import Store
 from ppp.mesh.fetch import Poster
@@ -16,7 +16,7 @@ ANNOUNCE_PATH: Final = "announce"
 _STATIC: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
-class Heard(StrEnum):
+class AnnouncementStatus(StrEnum):
     """How a peer took an announcement."""
 
     ACCEPTED = "accepted"
@@ -29,7 +29,7 @@ class Announcement:
     """How one peer took an announcement, with the details as a line."""
 
     peer: Peer
-    heard: Heard
+    status: AnnouncementStatus
     detail: str
 
 
@@ -38,7 +38,7 @@ def push(store: Store, poster: Poster) -> list[Announcement]:
     newest = newest_statement(store.db)
     if newest is None:
         raise PeerError("there is no statement to announce", hint="publish first")
-    known = peers(store.db)
+    known = list_peers(store.db)
     if not known:
         raise PeerError("there is no peer to announce to", hint="pin one with `ppp peer add URL KEY`")
     return [announce(peer, newest.text.encode(), poster) for peer in known]
@@ -49,9 +49,9 @@ def announce(peer: Peer, envelope: bytes, poster: Poster) -> Announcement:
     try:
         status = poster.post(f"{peer.url}{ANNOUNCE_PATH}", envelope)
     except PeerError as error:
-        return Announcement(peer=peer, heard=Heard.NOT_LISTENING, detail=error.what)
+        return Announcement(peer=peer, status=AnnouncementStatus.NOT_LISTENING, detail=error.what)
     if status == HTTPStatus.ACCEPTED:
-        heard = Heard.ACCEPTED
+        heard = AnnouncementStatus.ACCEPTED
     else:
-        heard = Heard.NOT_LISTENING if status in _STATIC else Heard.REFUSED
-    return Announcement(peer=peer, heard=heard, detail=f"answered {status}")
+        heard = AnnouncementStatus.NOT_LISTENING if status in _STATIC else AnnouncementStatus.REFUSED
+    return Announcement(peer=peer, status=heard, detail=f"answered {status}")

@@ -25,9 +25,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from ppp.mesh.push import ANNOUNCE_PATH
-from ppp.mesh.statement import MAX_STATEMENT_BYTES, authentic, read_envelope
-from ppp.mesh.untrusted import plain
-from ppp.model.errors import LedgerBusyError, ListenError, PPPError, PublishError, RefusedError
+from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, read_envelope
+from ppp.mesh.untrusted import printable_line
+from ppp.model.errors import LedgerBusyError, ListenError, PPPError, PublishError, RejectedDataError
 
 #: How long one peer's announcements are gathered into one fetch, and how long the body of one may take.
 ANNOUNCE_INTERVAL_S: Final = 60.0
@@ -55,10 +55,10 @@ MEDIA_TYPES: Final = {
 _log = logging.getLogger(__name__)
 
 
-def app(
+def create_app(
     public: Path,
     *,
-    pinned: Callable[[], Container[str]],
+    trusted: Callable[[], Container[str]],
     on_announce: Callable[[str], None],
     interval_s: float = ANNOUNCE_INTERVAL_S,
     body_timeout_s: float = BODY_TIMEOUT_S,
@@ -71,7 +71,7 @@ def app(
     """
     if not public.is_dir():
         raise PublishError(f"there is nothing to serve at {public}", hint="publish first")
-    announced = Announced(on_announce, interval_s=interval_s, clock=clock)
+    announced = AnnouncementQueue(on_announce, interval_s=interval_s, clock=clock)
 
     async def announce(request: Request) -> Response:
         try:
@@ -81,7 +81,7 @@ def app(
             return _answer(HTTPStatus.REQUEST_TIMEOUT, f"no statement within {body_timeout_s:g} seconds")
         if body is None:
             return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_STATEMENT_BYTES} bytes")
-        return await _announce(body, pinned=pinned, announced=announced)
+        return await _announce(body, pinned=trusted, announced=announced)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -107,21 +107,23 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-async def _announce(body: bytes, *, pinned: Callable[[], Container[str]], announced: "Announced") -> Response:
+async def _announce(body: bytes, *, pinned: Callable[[], Container[str]], announced: "AnnouncementQueue") -> Response:
     try:
         envelope = read_envelope(body)
-    except RefusedError as error:
+    except RejectedDataError as error:
         return _answer(HTTPStatus.BAD_REQUEST, error.what)
     try:
-        statement = authentic(envelope, pinned=await run_in_threadpool(pinned))
-    except RefusedError as error:
+        statement = authenticate(envelope, trusted=await run_in_threadpool(pinned))
+    except RejectedDataError as error:
         return _answer(HTTPStatus.FORBIDDEN, error.what)
     announced.add(statement.node)
     return _answer(HTTPStatus.ACCEPTED, "it will be fetched")
 
 
 def _answer(status: HTTPStatus, text: str) -> Response:
-    return PlainTextResponse(f"{plain(text)}\n", status_code=status, headers={"X-Content-Type-Options": "nosniff"})
+    return PlainTextResponse(
+        f"{printable_line(text)}\n", status_code=status, headers={"X-Content-Type-Options": "nosniff"}
+    )
 
 
 class PublicFiles(StaticFiles):
@@ -139,7 +141,7 @@ class PublicFiles(StaticFiles):
         return response
 
 
-class Announced:
+class AnnouncementQueue:
     """The nodes that announced something: fetched one after the other, each at most once per interval (seconds).
 
     What is announced during an interval is not lost: one fetch at its end finds all of it.
@@ -199,7 +201,7 @@ class Announced:
         return None
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_socket(host: str, port: int) -> socket.socket:
     """Open the socket of an address, IPv4 or IPv6 (`::` takes both), port 0 for any; raise `ListenError`."""
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -212,14 +214,14 @@ def listen(host: str, port: int) -> socket.socket:
         raise ListenError(f"cannot listen on {host} port {port}: {error}", hint=hint) from error
 
 
-def address(listening: socket.socket) -> str:
+def local_url(listening: socket.socket) -> str:
     """Give the address that a browser on this machine finds a socket at."""
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/"
 
 
-def server(application: Starlette) -> uvicorn.Server:
+def create_server(application: Starlette) -> uvicorn.Server:
     """Give a server of an application that keeps quiet, believes no proxy, and stops within seconds."""
     return uvicorn.Server(
         uvicorn.Config(
@@ -237,6 +239,6 @@ def server(application: Starlette) -> uvicorn.Server:
     )
 
 
-def run(application: Starlette, listening: socket.socket) -> None:
+def run_server(application: Starlette, listening: socket.socket) -> None:
     """Serve an application on an open socket until SIGINT or SIGTERM."""
-    server(application).run(sockets=[listening])
+    create_server(application).run(sockets=[listening])

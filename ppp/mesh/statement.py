@@ -8,26 +8,26 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from ppp.ledger.statements import KeptStatement, keep_statement, newest_statement
+from ppp.ledger.statements import StoredStatement, add_statement, newest_statement
 from ppp.ledger.store import Store
 from ppp.mesh.batch import CLOCK_TOLERANCE_S
-from ppp.mesh.node import NodeKey, verify
-from ppp.mesh.untrusted import canonical_bytes, parse, refuse
-from ppp.model.errors import RefusedError
-from ppp.model.record import Json, canonical, sha256_hex
+from ppp.mesh.node import NodeKey, verify_signature
+from ppp.mesh.untrusted import canonical_bytes, parse_document, refuse
+from ppp.model.errors import RejectedDataError
+from ppp.model.record import Json, canonical_json, sha256_hex
 
 STATEMENT_SCHEMA: Final = "ppp-statement-1"
 MAX_STATEMENT_BYTES: Final = 64 * 1024
 #: After this a peer that repeats itself shows as frozen; past its half the next publish says it anew.
-LIFE_S: Final = 7 * 24 * 3600
+LIFETIME_S: Final = 7 * 24 * 3600
 #: A statement that lives for longer than this could hide that its peer is frozen.
-MAX_LIFE_S: Final = 31 * 24 * 3600
+MAX_LIFETIME_S: Final = 31 * 24 * 3600
 
 _SCHEMA: Final = "site/schemas/statement.schema.json"
 _WHAT: Final = "statement"
 
 
-class ForkedError(RefusedError):
+class ForkedError(RejectedDataError):
     """Two different statements of one number, both signed: the peer tells different things to different nodes."""
 
     exit_code = 35
@@ -74,7 +74,7 @@ class Statement:
     @property
     def digest(self) -> str:
         """Give the sha256 (hex) of the signed part, by which the next statement names this one."""
-        return sha256_hex(canonical(self.to_json()))
+        return sha256_hex(canonical_json(self.to_json()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,27 +87,27 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class LastSeen:
     """The last statement that was taken from a peer."""
 
     sequence: int
     digest: str
 
 
-def envelope(statement: Statement, key: NodeKey) -> bytes:
+def sign_statement(statement: Statement, key: NodeKey) -> bytes:
     """Give a statement signed: the canonical JSON that is published."""
     signed = statement.to_json()
-    return canonical({"signed": signed, "signature": key.sign(canonical(signed))})
+    return canonical_json({"signed": signed, "signature": key.sign(canonical_json(signed))})
 
 
-def open_envelope(data: bytes, *, pinned: Container[str]) -> Statement:
+def open_envelope(data: bytes, *, trusted: Container[str]) -> Statement:
     """Give the statement that a pinned node signed; raise `RefusedError` for anything else."""
-    return authentic(read_envelope(data), pinned=pinned)
+    return authenticate(read_envelope(data), trusted=trusted)
 
 
 def read_envelope(data: bytes) -> Envelope:
     """Give what an envelope says, nothing of it proved yet; raise `RefusedError` if it is malformed."""
-    document = parse(data, what=_WHAT, schema=_SCHEMA, max_bytes=MAX_STATEMENT_BYTES)
+    document = parse_document(data, what=_WHAT, schema=_SCHEMA, max_bytes=MAX_STATEMENT_BYTES)
     return Envelope(
         statement=Statement.from_json(document["signed"]),
         message=canonical_bytes(document["signed"], what=_WHAT),
@@ -115,37 +115,37 @@ def read_envelope(data: bytes) -> Envelope:
     )
 
 
-def authentic(read: Envelope, *, pinned: Container[str]) -> Statement:
+def authenticate(read: Envelope, *, trusted: Container[str]) -> Statement:
     """Give the statement of an envelope that its node signed; raise `RefusedError` if it did not, or is not pinned."""
     node = read.statement.node
-    if node not in pinned:
+    if node not in trusted:
         refuse(_WHAT, f"node {node} is not pinned", hint="pin it with `ppp peer add URL KEY` if you trust it")
-    if not verify(node, read.message, read.signature):
+    if not verify_signature(node, read.message, read.signature):
         refuse(_WHAT, f"its signature is not that of node {node}")
     return read.statement
 
 
-def check_order(statement: Statement, *, seen: Seen | None) -> None:
+def check_sequence(statement: Statement, *, last_seen: LastSeen | None) -> None:
     """Raise `ForkedError` or `RefusedError` unless a statement is the one seen last, or comes after it."""
     number = f"statement {statement.sequence} of node {statement.node}"
-    if seen is None or (statement.sequence, statement.digest) == (seen.sequence, seen.digest):
+    if last_seen is None or (statement.sequence, statement.digest) == (last_seen.sequence, last_seen.digest):
         return
-    if statement.sequence == seen.sequence:
+    if statement.sequence == last_seen.sequence:
         raise ForkedError(
             f"{number} refused: it signed another statement under that number",
             hint="both are kept as evidence; ask its operator, and remove the peer if you are not told why",
         )
-    if statement.sequence < seen.sequence:
+    if statement.sequence < last_seen.sequence:
         refuse(
             number,
-            f"number {seen.sequence} was seen before",
+            f"number {last_seen.sequence} was seen before",
             hint="an old state is served again; if its operator began anew, remove the peer and add it again",
         )
-    if statement.sequence == seen.sequence + 1 and statement.previous != seen.digest:
-        refuse(number, f"it follows {statement.previous or 'nothing'}, but the one before it was {seen.digest}")
+    if statement.sequence == last_seen.sequence + 1 and statement.previous != last_seen.digest:
+        refuse(number, f"it follows {statement.previous or 'nothing'}, but the one before it was {last_seen.digest}")
 
 
-def check_time(statement: Statement, *, now: int) -> None:
+def check_expiry(statement: Statement, *, now: int) -> None:
     """Raise `RefusedError` unless a statement is in force at `now`, in epoch seconds."""
     number = f"statement {statement.sequence} of node {statement.node}"
     life_s = statement.expires_at - statement.issued_at
@@ -153,7 +153,7 @@ def check_time(statement: Statement, *, now: int) -> None:
         refuse(
             number, f"it was issued in the future, at {statement.issued_at}", hint="compare the two machines' clocks"
         )
-    if not 0 < life_s <= MAX_LIFE_S:
+    if not 0 < life_s <= MAX_LIFETIME_S:
         refuse(number, f"it claims a life of {life_s} seconds")
     if statement.expires_at <= now:
         refuse(number, f"it expired at {statement.expires_at}", hint="the peer is frozen, or has stopped publishing")
@@ -179,14 +179,14 @@ def issue(
     before = Statement.from_json(json.loads(last.text)["signed"]) if last else None
     # A ledger that came with another node's chain: its numbers go on, a chain of this node's begins.
     own = before if before and before.node == key.id else None
-    if own and _stands(own, current_sha256=current_sha256, files_sha256=files_sha256, now=now):
+    if own and _is_still_current(own, current_sha256=current_sha256, files_sha256=files_sha256, now=now):
         return None
     statement = Statement(
         node=key.id,
         sequence=last.sequence + 1 if last else 1,
         previous=own.digest if own else None,
         issued_at=now,
-        expires_at=now + LIFE_S,
+        expires_at=now + LIFETIME_S,
         current_sha256=current_sha256,
         files_sha256=files_sha256,
         root=root,
@@ -194,11 +194,11 @@ def issue(
         images=images,
         pip_version=pip_version,
     )
-    data = envelope(statement, key)
-    keep_statement(store, KeptStatement(sequence=statement.sequence, text=data.decode(), digest=statement.digest))
+    data = sign_statement(statement, key)
+    add_statement(store, StoredStatement(sequence=statement.sequence, text=data.decode(), digest=statement.digest))
     return data
 
 
-def _stands(before: Statement, *, current_sha256: str, files_sha256: str, now: int) -> bool:
+def _is_still_current(before: Statement, *, current_sha256: str, files_sha256: str, now: int) -> bool:
     same = (before.current_sha256, before.files_sha256) == (current_sha256, files_sha256)
     return same and now <= (before.issued_at + before.expires_at) // 2

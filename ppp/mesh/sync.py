@@ -7,26 +7,26 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
-from ppp.ledger.batches import holds_batch, root
-from ppp.ledger.peers import Peer, note_statement, note_synced, note_trouble, peers
-from ppp.ledger.statements import Fork, keep_forks
+from ppp.ledger.batches import has_batch, ledger_root
+from ppp.ledger.peers import Peer, list_peers, mark_sync_failed, mark_synced, save_peer_statement
+from ppp.ledger.statements import Fork, add_forks
 from ppp.ledger.store import Store
-from ppp.mesh.batch import MAX_BATCH_BYTES, Batch, Unpinned, unpacked, verify
+from ppp.mesh.batch import MAX_BATCH_BYTES, Batch, UntrustedBatch, decompress_batch, verify_batch
 from ppp.mesh.fetch import Fetcher
-from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_files, read_list
+from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_file_list, read_files
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
 from ppp.mesh.statement import (
     MAX_STATEMENT_BYTES,
     ForkedError,
-    Seen,
+    LastSeen,
     Statement,
-    check_order,
-    check_time,
+    check_expiry,
+    check_sequence,
     open_envelope,
 )
 from ppp.mesh.untrusted import refuse
-from ppp.model.errors import PeerError, PPPError, RefusedError
+from ppp.model.errors import PeerError, PPPError, RejectedDataError
 from ppp.model.record import sha256_hex
 
 #: A signature is 128 hex digits and a line's end.
@@ -44,7 +44,7 @@ class SyncReport:
     sequence: int
     batches: int
     records: int
-    left_out: int
+    untrusted_batches: int
     agree: bool
 
 
@@ -59,10 +59,10 @@ class SyncFailure:
 def sync_all(store: Store, key: NodeKey, fetch: Fetcher, *, now: int) -> list[SyncReport | SyncFailure]:
     """Synchronise with every peer in turn; a peer that fails or is refused does not keep the others from it."""
     outcomes: list[SyncReport | SyncFailure] = []
-    for peer in peers(store.db):
+    for peer in list_peers(store.db):
         try:
             outcomes.append(sync(store, key, peer, fetch, now=now))
-        except (PeerError, RefusedError) as error:
+        except (PeerError, RejectedDataError) as error:
             outcomes.append(SyncFailure(peer=peer, error=error))
     return outcomes
 
@@ -74,10 +74,10 @@ def sync(store: Store, key: NodeKey, peer: Peer, fetch: Fetcher, *, now: int) ->
     """
     try:
         report = _sync(store, key, peer, fetch, now)
-    except (PeerError, RefusedError) as error:
-        note_trouble(store, peer.node, str(error))
+    except (PeerError, RejectedDataError) as error:
+        mark_sync_failed(store, peer.node, str(error))
         raise
-    note_synced(store, peer.node, now=now)
+    mark_synced(store, peer.node, now=now)
     return report
 
 
@@ -85,14 +85,14 @@ def _sync(store: Store, key: NodeKey, peer: Peer, fetch: Fetcher, now: int) -> S
     statement = _statement(store, peer, fetch, now)
     files = read_files(fetch.get(f"{peer.url}files.json", max_bytes=MAX_FILES_BYTES), sha256=statement.files_sha256)
     for listed in batch_lists(files):
-        files |= read_list(fetch.get(f"{peer.url}{listed.path}", max_bytes=listed.size), listed)
-    accepted = {key.id, *(other.node for other in peers(store.db))}
+        files |= read_file_list(fetch.get(f"{peer.url}{listed.path}", max_bytes=listed.size), listed)
+    accepted = {key.id, *(other.node for other in list_peers(store.db))}
     batches = records = left_out = 0
     for batch_id in batch_ids(files):
-        if holds_batch(store.db, batch_id):
+        if has_batch(store.db, batch_id):
             continue
         match _batch(batch_id, files, peer, fetch, accepted=accepted, now=now):
-            case Unpinned():
+            case UntrustedBatch():
                 left_out += 1
             case Batch() as batch:
                 records += merge(store, batch)
@@ -102,25 +102,25 @@ def _sync(store: Store, key: NodeKey, peer: Peer, fetch: Fetcher, now: int) -> S
         sequence=statement.sequence,
         batches=batches,
         records=records,
-        left_out=left_out,
-        agree=root(store.db) == statement.root,
+        untrusted_batches=left_out,
+        agree=ledger_root(store.db) == statement.root,
     )
 
 
 def _statement(store: Store, peer: Peer, fetch: Fetcher, now: int) -> Statement:
     data = fetch.get(f"{peer.url}statement.json", max_bytes=MAX_STATEMENT_BYTES)
-    statement = open_envelope(data, pinned={peer.node})
+    statement = open_envelope(data, trusted={peer.node})
     seen = None
     if peer.sequence is not None and peer.digest is not None:
-        seen = Seen(sequence=peer.sequence, digest=peer.digest)
+        seen = LastSeen(sequence=peer.sequence, digest=peer.digest)
     text = data.decode()
     try:
-        check_order(statement, seen=seen)
+        check_sequence(statement, last_seen=seen)
     except ForkedError:
-        keep_forks(store, _evidence(peer, statement, text, now))
+        add_forks(store, _evidence(peer, statement, text, now))
         raise
-    check_time(statement, now=now)
-    note_statement(store, peer.node, sequence=statement.sequence, digest=statement.digest, text=text)
+    check_expiry(statement, now=now)
+    save_peer_statement(store, peer.node, sequence=statement.sequence, digest=statement.digest, text=text)
     return statement
 
 
@@ -140,7 +140,7 @@ def _batch(
     *,
     accepted: Container[str],
     now: int,
-) -> Batch | Unpinned:
+) -> Batch | UntrustedBatch:
     path, beside = f"batches/{batch_id}.json.gz", f"batches/{batch_id}.sig"
     if files[path].size > MAX_BATCH_BYTES:
         refuse(path, f"it is larger than {MAX_BATCH_BYTES:,} bytes")
@@ -149,5 +149,7 @@ def _batch(
     for name, held in ((path, data), (beside, signature)):
         if sha256_hex(held) != files[name].sha256:
             refuse(name, "it is not the file that the peer's statement vouches for")
-    data = unpacked(data, batch_id=batch_id)
-    return verify(data, signature.decode("ascii", "replace").strip(), batch_id=batch_id, accepted=accepted, now=now)
+    data = decompress_batch(data, batch_id=batch_id)
+    return verify_batch(
+        data, signature.decode("ascii", "replace").strip(), batch_id=batch_id, trusted=accepted, now=now
+    )

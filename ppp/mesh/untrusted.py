@@ -8,16 +8,16 @@ import re
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
-from ppp.model.errors import RefusedError
-from ppp.model.record import Json, canonical
-from ppp.schemas import schema_mistakes
+from ppp.model.errors import RejectedDataError
+from ppp.model.record import Json, canonical_json
+from ppp.schemas import schema_errors
 
 #: No document of ours nests deeper than 5: batch, records, record, installed, one distribution.
 MAX_DEPTH: Final = 8
 #: RFC 8785 knows no integer beyond what a double holds exactly.
 MAX_INTEGER_DIGITS: Final = 16
 #: How many mistakes a refusal names; a document made of mistakes must not cost more than its first few.
-NAMED_MISTAKES: Final = 3
+MAX_NAMED_ERRORS: Final = 3
 MAX_REASON_LENGTH: Final = 400
 
 # Possessive and with an optional end, so that no text makes it go over its own steps again.
@@ -29,23 +29,23 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def refuse(what: str, why: str, *, hint: str = "nothing of it was stored; ask the peer's operator") -> NoReturn:
     """Raise the `RefusedError` that says what was refused and why, as plain text."""
-    raise RefusedError(f"{what} refused: {plain(why)}", hint=hint)
+    raise RejectedDataError(f"{what} refused: {printable_line(why)}", hint=hint)
 
 
-def plain(text: str) -> str:
+def printable_line(text: str) -> str:
     """Give text as one short line that no terminal acts upon."""
     line = "".join(c if c.isprintable() else "?" for c in text[: MAX_REASON_LENGTH + 1])
     return line if len(line) <= MAX_REASON_LENGTH else f"{line[: MAX_REASON_LENGTH - 1]}…"
 
 
-def parse(data: bytes, *, what: str, schema: str, max_bytes: int) -> dict[str, Json]:
+def parse_document(data: bytes, *, what: str, schema: str, max_bytes: int) -> dict[str, Json]:
     """Give the JSON object that bytes hold, valid by a shipped schema; raise `RefusedError` with the first mistakes."""
-    document = parse_unchecked(data, what=what, max_bytes=max_bytes)
+    document = parse_json(data, what=what, max_bytes=max_bytes)
     check_schema(document, what=what, schema=schema)
     return document
 
 
-def parse_unchecked(data: bytes, *, what: str, max_bytes: int) -> dict[str, Json]:
+def parse_json(data: bytes, *, what: str, max_bytes: int) -> dict[str, Json]:
     """Give the JSON object that bytes hold, whatever it says; raise `RefusedError` if they hold none within bounds."""
     if len(data) > max_bytes:
         refuse(what, f"it is larger than {max_bytes:,} bytes")
@@ -54,10 +54,10 @@ def parse_unchecked(data: bytes, *, what: str, max_bytes: int) -> dict[str, Json
     try:
         document = json.loads(
             data.decode(),
-            object_pairs_hook=_once,
+            object_pairs_hook=_unique_keys,
             parse_int=_integer,
-            parse_float=_no_number,
-            parse_constant=_no_number,
+            parse_float=_reject_number,
+            parse_constant=_reject_number,
         )
     except ValueError as error:
         refuse(what, f"it is not JSON of ours: {error}")
@@ -68,14 +68,14 @@ def parse_unchecked(data: bytes, *, what: str, max_bytes: int) -> dict[str, Json
 
 def check_schema(document: dict[str, Json], *, what: str, schema: str) -> None:
     """Raise `RefusedError` naming a document's first mistakes against a shipped schema."""
-    if mistakes := schema_mistakes(schema, document, most=NAMED_MISTAKES):
+    if mistakes := schema_errors(schema, document, limit=MAX_NAMED_ERRORS):
         refuse(what, f"it breaks {schema.rpartition('/')[2]}: {'; '.join(mistakes)}")
 
 
 def canonical_bytes(document: dict[str, Json], *, what: str) -> bytes:
     """Give RFC 8785's form of a parsed document; raise `RefusedError` where it has none (half a surrogate pair)."""
     try:
-        return canonical(document)
+        return canonical_json(document)
     except ValueError as error:
         refuse(what, f"it has no canonical form: {error}")
 
@@ -102,7 +102,7 @@ def _nests_too_deep(data: bytes) -> bool:
     return bool(brackets)
 
 
-def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     document = dict(pairs)
     if len(document) != len(pairs):
         raise ValueError("a key stands twice in one object")
@@ -115,5 +115,5 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _no_number(text: str) -> NoReturn:
+def _reject_number(text: str) -> NoReturn:
     raise ValueError(f"{text[:MAX_INTEGER_DIGITS]} is not an integer")

@@ -11,10 +11,10 @@ class PPPError(Exception):
 
     exit_code: ClassVar[int] = 3
 
-    def __init__(self, what: str, *, hint: str) -> None:
+    def __init__(self, message: str, *, hint: str) -> None:
         """Take what happened, with its values, and what the person can do about it."""
-        super().__init__(what)
-        self.what = what
+        super().__init__(message)
+        self.what = message
         self.hint = hint
 
     def __str__(self) -> str:
@@ -130,19 +130,19 @@ class PeerError(PPPError):
     exit_code = 27
 
 
-class RefusedError(PPPError):
+class RejectedDataError(PPPError):
     """Something from a peer that failed verification; nothing of it was stored."""
 
     exit_code = 28
 
 
-class ScriptRefusedError(PPPError):
+class ScriptRejectedError(PPPError):
     """A narration that its verifier did not pass; nothing was stored."""
 
     exit_code = 29
 
 
-class NothingToTellError(PPPError):
+class NoRecordsError(PPPError):
     """A narration asked of a ledger that holds no record."""
 
     exit_code = 30
@@ -166,7 +166,7 @@ class ListenError(PPPError):
     exit_code = 34
 
 
-class NoGatewayError(PPPError):
+class GatewayUnavailableError(PPPError):
     """No gateway to the index can be had, and nobody said that cells may have the open network."""
 
     exit_code = 38
@@ -178,7 +178,7 @@ class UnhealthyError(PPPError):
     exit_code = 36
 
 
-class DoesNotHoldError(PPPError):
+class InvalidFileError(PPPError):
     """A published file that is not what it says, or that nothing vouches for."""
 
     exit_code = 37

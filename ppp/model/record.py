@@ -91,7 +91,7 @@ class Installed:
 @cache
 def first_failed(outcomes: tuple[Outcome, Outcome, Outcome, Outcome]) -> Phase | None:
     """Give the first phase that neither passed nor was skipped."""
-    return next((phase for phase, outcome in zip(PHASES, outcomes, strict=True) if outcome not in SETTLED), None)
+    return next((phase for phase, outcome in zip(PHASES, outcomes, strict=True) if outcome not in NON_FAILURES), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class Record:
             release=Release.parse(data["package"], data["version"]),
             environment=data["environment"],
             result=Result(data["result"]),
-            outcomes=outcomes_of({phase: Outcome(data[f"phase_{phase}"]) for phase in PHASES}),
+            outcomes=outcomes_in_order({phase: Outcome(data[f"phase_{phase}"]) for phase in PHASES}),
             observed_at=data["observed_at"],
             node=data["node"],
             arch=data["arch"],
@@ -195,31 +195,31 @@ class Record:
     @property
     def id(self) -> str:
         """Give the sha256 (hex) of the record's canonical JSON."""
-        return sha256_hex(canonical(self.to_json()))
+        return sha256_hex(canonical_json(self.to_json()))
 
 
 PHASES: Final = tuple(Phase)
 #: Outcomes after which there is nothing to explain.
-SETTLED: Final = frozenset({Outcome.PASS, Outcome.SKIP})
+NON_FAILURES: Final = frozenset({Outcome.PASS, Outcome.SKIP})
 
 
-def outcomes_of(by_phase: Mapping[Phase, Outcome]) -> tuple[Outcome, Outcome, Outcome, Outcome]:
+def outcomes_in_order(by_phase: Mapping[Phase, Outcome]) -> tuple[Outcome, Outcome, Outcome, Outcome]:
     """Put outcomes in the order of the phases; a phase not named was gated: `SKIP`."""
     download, nodeps, full, import_ = (by_phase.get(phase, Outcome.SKIP) for phase in PHASES)
     return download, nodeps, full, import_
 
 
-def spoilt(record: Record, *, cause: str, detail: str) -> Record:
+def to_infrastructure_error(record: Record, *, cause: str, detail: str) -> Record:
     """Give the `ERROR` of ours that an observation becomes where the place that it was made in is not to be believed.
 
     What was downloaded was checked outside, and stays; the observation's log does not.
     """
-    fetched = record.outcome(Phase.DOWNLOAD) is Outcome.PASS
-    ran = PHASES[:2] if fetched else PHASES[:1]
+    downloaded = record.outcome(Phase.DOWNLOAD) is Outcome.PASS
+    ran = PHASES[:2] if downloaded else PHASES[:1]
     return replace(
         record,
         result=Result.ERROR,
-        outcomes=outcomes_of({phase: Outcome.ERROR if phase is ran[-1] else Outcome.PASS for phase in ran}),
+        outcomes=outcomes_in_order({phase: Outcome.ERROR if phase is ran[-1] else Outcome.PASS for phase in ran}),
         imports=(),
         installed=(),
         duration_ms={phase: ms for phase, ms in record.duration_ms.items() if phase in ran},
@@ -241,7 +241,7 @@ def current_rank(record: Record) -> tuple[bool, int, str]:
     return record.result is not Result.ERROR, record.observed_at, record.id
 
 
-def current(records: Iterable[Record]) -> dict[tuple[Release, str], Record]:
+def current_records(records: Iterable[Record]) -> dict[tuple[Release, str], Record]:
     """Give the current record of each cell: the reference that the ledger's own upkeep is tested against."""
     best: dict[tuple[Release, str], Record] = {}
     for record in records:
@@ -251,7 +251,7 @@ def current(records: Iterable[Record]) -> dict[tuple[Release, str], Record]:
     return best
 
 
-def canonical(data: Json) -> bytes:
+def canonical_json(data: Json) -> bytes:
     """Give RFC 8785's one serialisation of a JSON value."""
     return rfc8785.dumps(data)
 

@@ -14,7 +14,7 @@ MAX_NAME_LENGTH: Final = 214
 MAX_VERSION_LENGTH: Final = 128
 
 
-class BadReleaseError(PPPError):
+class InvalidReleaseError(PPPError):
     """A name or version that breaks the rules of PEP 508 or PEP 440."""
 
     exit_code = 33
@@ -38,7 +38,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RequestedPackage:
     """A package that somebody asked for, with a version specifier still to be resolved (`""` = the newest)."""
 
     package: str
@@ -51,12 +51,12 @@ class Wanted:
         try:
             requirement = Requirement(text)
         except (InvalidRequirement, RecursionError) as error:
-            raise BadReleaseError(f"{_short(text)} is not a requirement", hint=hint) from error
+            raise InvalidReleaseError(f"{_abbreviated(text)} is not a requirement", hint=hint) from error
         if requirement.url or requirement.marker or requirement.extras:
-            raise BadReleaseError(f"{_short(text)} has a URL, a marker or extras", hint=hint)
+            raise InvalidReleaseError(f"{_abbreviated(text)} has a URL, a marker or extras", hint=hint)
         # packaging lets a version of any length through here, and fails on it only when it compares.
         if any(len(specifier.version) > MAX_VERSION_LENGTH for specifier in requirement.specifier):
-            raise BadReleaseError(f"{_short(text)} names a version longer than any", hint=hint)
+            raise InvalidReleaseError(f"{_abbreviated(text)} names a version longer than any", hint=hint)
         return cls(package=parse_package(requirement.name), specifier=str(requirement.specifier))
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class Wanted:
         return f"{self.package}{self.specifier}"
 
 
-def _short(text: str) -> str:
+def _abbreviated(text: str) -> str:
     return repr(text if len(text) <= MAX_NAME_LENGTH else f"{text[:MAX_NAME_LENGTH]}…")
 
 
@@ -75,7 +75,7 @@ def parse_package(text: str) -> str:
             return canonicalize_name(text, validate=True)
     except InvalidName:
         pass
-    raise BadReleaseError(
+    raise InvalidReleaseError(
         f"{text[:MAX_NAME_LENGTH]!r} is not a package name", hint="use letters, digits, '.', '-' and '_'"
     )
 
@@ -87,7 +87,7 @@ def parse_version(text: str) -> str:
             return str(Version(text))
     except (InvalidVersion, ValueError):
         pass
-    raise BadReleaseError(f"{text[:MAX_VERSION_LENGTH]!r} is not a version", hint="use a version such as 1.17.0")
+    raise InvalidReleaseError(f"{text[:MAX_VERSION_LENGTH]!r} is not a version", hint="use a version such as 1.17.0")
 
 
 def version_key(version: str) -> str:

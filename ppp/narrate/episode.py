@@ -13,11 +13,11 @@ from typing import Final
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.store import Store
 from ppp.model.errors import ConfigError
-from ppp.model.record import canonical
-from ppp.narrate.facts import Fact, gather, period_of
+from ppp.model.record import canonical_json
+from ppp.narrate.facts import Fact, gather_facts, resolve_period
 from ppp.narrate.model import MAX_SEED, ModelWriter
-from ppp.narrate.script import Line, SeededWriter, Writer
-from ppp.narrate.verify import verify
+from ppp.narrate.script import ScriptLine, SeededWriter, Writer
+from ppp.narrate.verify import verify_script
 
 COLUMNS: Final = 100
 
@@ -31,7 +31,7 @@ class Episode:
     writer: str
     fallback: str | None
     facts: tuple[Fact, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ScriptLine, ...]
 
     def to_json(self) -> dict[str, object]:
         """Give the JSON object that `ppp narrate --json` prints."""
@@ -52,17 +52,17 @@ def narrate(store: Store, *, seed: int, day: str | None = None, model: Path | No
     the script, `ConfigError` for a seed out of range; nothing is stored then. A model that fails is no error: the
     seeded writer steps in, and the episode says why.
     """
-    return tell(store, ModelWriter(model) if model else SeededWriter(), seed=seed, day=day)
+    return narrate_with(store, ModelWriter(model) if model else SeededWriter(), seed=seed, day=day)
 
 
-def tell(store: Store, writer: Writer, *, seed: int, day: str | None = None) -> Episode:
+def narrate_with(store: Store, writer: Writer, *, seed: int, day: str | None = None) -> Episode:
     """Do what `narrate` does with any writer: none is trusted."""
     if not 0 <= seed <= MAX_SEED:
         raise ConfigError(f"the seed {seed} is out of range", hint=f"name one from 0 to {MAX_SEED}")
-    period = period_of(store.db, day)
-    facts = gather(store.db, period)
+    period = resolve_period(store.db, day)
+    facts = gather_facts(store.db, period)
     draft = writer.write(facts, seed=seed)
-    lines = verify(draft.texts, facts, period, db=store.db)
+    lines = verify_script(draft.texts, facts, period, db=store.db)
     episode = Episode(
         period=period.day, seed=seed, writer=draft.writer, fallback=draft.fallback, facts=facts, lines=lines
     )
@@ -75,12 +75,12 @@ def _stored(episode: Episode) -> StoredEpisode:
         period=episode.period,
         seed=episode.seed,
         writer=episode.writer,
-        facts=canonical([fact.to_json() for fact in episode.facts]).decode(),
-        script=canonical([line.to_json() for line in episode.lines]).decode(),
+        facts=canonical_json([fact.to_json() for fact in episode.facts]).decode(),
+        script=canonical_json([line.to_json() for line in episode.lines]).decode(),
     )
 
 
-def plain_text(episode: Episode) -> str:
+def format_episode(episode: Episode) -> str:
     """Give an episode as a terminal shows it: a headline, and each presenter's lines, at most `COLUMNS` wide."""
     return "".join(f"{line}\n" for line in _screen(episode))
 

@@ -13,17 +13,17 @@ from typing import Any, Final, TypeAlias
 
 from sqlite_utils import Database
 
-from ppp.model.errors import LedgerDamagedError, NothingToTellError
+from ppp.model.errors import LedgerDamagedError, NoRecordsError
 from ppp.model.matrix import Platform
-from ppp.model.release import BadReleaseError, Release
-from ppp.narrate.questions import QUESTIONS, Kind, Question, SlotType
+from ppp.model.release import InvalidReleaseError, Release
+from ppp.narrate.questions import FACT_QUERIES, FactKind, FactQuery, SlotType
 
 #: How many findings and causes are told; a fact of its own counts the others. With the kinds that stand once, a
 #: script has at most 22 lines.
 MAX_LISTED: Final = 8
 DAY_S: Final = 86_400
 
-Value: TypeAlias = int | str | tuple[str, ...]
+SlotValue: TypeAlias = int | str | tuple[str, ...]
 
 _SHAPES: Final = {
     SlotType.ENVIRONMENT: re.compile(rf"py3[0-9]{{1,2}}-(?:{'|'.join(Platform)})", re.ASCII),
@@ -46,8 +46,8 @@ class Fact:
     """One thing that is so, and how to ask the ledger for it again."""
 
     id: str
-    kind: Kind
-    slots: Mapping[str, Value]
+    kind: FactKind
+    slots: Mapping[str, SlotValue]
     sql: str
     params: Mapping[str, int | str]
 
@@ -62,48 +62,48 @@ class Fact:
         }
 
 
-def period_of(db: Database, day: str | None) -> Period:
+def resolve_period(db: Database, day: str | None) -> Period:
     """Give a UTC day (`2026-11-20`), or the newest that holds a record.
 
     Raises `NothingToTellError` where the ledger holds no record, or the day is none that it can speak of.
     """
     first, last = db.execute("SELECT min(observed_at), max(observed_at) FROM records").fetchone()
     if first is None:
-        raise NothingToTellError("the ledger holds no record", hint="run `ppp run` first")
+        raise NoRecordsError("the ledger holds no record", hint="run `ppp run` first")
     oldest, newest = (datetime.fromtimestamp(at, UTC).date().isoformat() for at in (first, last))
     told = newest if day is None else day
     # Text in this form sorts as days do; without a clock, the ledger alone says how far time has come.
     if not (_is_day(told) and oldest <= told <= newest):
-        raise NothingToTellError(
-            f"the ledger cannot speak of {told[:40]!r}", hint=f"name a day from {oldest} to {newest}"
-        )
+        raise NoRecordsError(f"the ledger cannot speak of {told[:40]!r}", hint=f"name a day from {oldest} to {newest}")
     start = int(datetime.combine(date.fromisoformat(told), datetime.min.time(), UTC).timestamp())
     return Period(day=told, start=start, end=start + DAY_S)
 
 
-def gather(db: Database, period: Period) -> tuple[Fact, ...]:
+def gather_facts(db: Database, period: Period) -> tuple[Fact, ...]:
     """Give a day's facts in the order in which they are told, at most `MAX_LISTED` of the listed kinds.
 
     Raises `LedgerDamagedError` where the ledger holds a name, a version or a count that is none.
     """
     window: dict[str, int | str] = {"start": period.start, "end": period.end}
-    found = [_ask(db, question, window) for kind, question in QUESTIONS.items() if kind is not Kind.LEFT_OUT]
+    found = [
+        _query_facts(db, question, window) for kind, question in FACT_QUERIES.items() if kind is not FactKind.LEFT_OUT
+    ]
     # The first of each kind before the second of any: no kind crowds out another.
     rounds = sorted(
-        ((place, fact.id) for facts in found for place, fact in enumerate(facts) if QUESTIONS[fact.kind].key),
+        ((place, fact.id) for facts in found for place, fact in enumerate(facts) if FACT_QUERIES[fact.kind].key),
         key=lambda placed: placed[0],
     )
     told = {id_ for _, id_ in rounds[:MAX_LISTED]}
-    kept = [fact for facts in found for fact in facts if fact.id in told or not QUESTIONS[fact.kind].key]
-    return (*kept, *_ask(db, QUESTIONS[Kind.LEFT_OUT], {**window, "told": len(told)}))
+    kept = [fact for facts in found for fact in facts if fact.id in told or not FACT_QUERIES[fact.kind].key]
+    return (*kept, *_query_facts(db, FACT_QUERIES[FactKind.LEFT_OUT], {**window, "told": len(told)}))
 
 
-def _ask(db: Database, question: Question, params: Mapping[str, int | str]) -> list[Fact]:
+def _query_facts(db: Database, question: FactQuery, params: Mapping[str, int | str]) -> list[Fact]:
     rows = db.query(question.sql, dict(params))
     return [_fact(question, row, params) for row in islice(rows, MAX_LISTED)]
 
 
-def _fact(question: Question, row: Mapping[str, Any], params: Mapping[str, int | str]) -> Fact:
+def _fact(question: FactQuery, row: Mapping[str, Any], params: Mapping[str, int | str]) -> Fact:
     slots = {name: parse_slot(type_, row[name]) for name, type_ in question.slots.items()}
     key = {name: str(row[name]) for name in question.key}
     return Fact(
@@ -115,7 +115,7 @@ def _fact(question: Question, row: Mapping[str, Any], params: Mapping[str, int |
     )
 
 
-def parse_slot(type_: SlotType, raw: object) -> Value:
+def parse_slot(type_: SlotType, raw: object) -> SlotValue:
     """Give a column's value as what a slot holds; raise `LedgerDamagedError` for what may not stand in such a slot."""
     match type_, raw:
         case SlotType.COUNT, int() if raw >= 0:
@@ -152,7 +152,7 @@ def _is_valid(type_: SlotType, text: str) -> bool:
 def _is_release(package: str, version: str) -> bool:
     try:
         return Release.parse(package, version) == Release(package=package, version=version)
-    except BadReleaseError:
+    except InvalidReleaseError:
         return False
 
 

@@ -18,7 +18,7 @@ _RULE: Final = re.compile(rf"(?P<name>{_NAME}) ::= (?P<body>{_SEQUENCE}(?: \| {_
 _REFERENCE: Final = re.compile(rf"{_LITERAL}|(?P<name>{_NAME})", re.ASCII)
 
 
-def grammar(lines: Sequence[Sequence[str]]) -> str:
+def build_grammar(lines: Sequence[Sequence[str]]) -> str:
     """Give the GBNF of a text with one line for each entry, which is one of the entry's renderings."""
     names = [f"line{place}" for place, _ in enumerate(lines, 1)]
     rules = [f"{ROOT} ::= {f' {_literal(chr(10))} '.join(names)}"]
@@ -31,7 +31,7 @@ def _literal(text: str) -> str:
     return f'"{escaped}"'
 
 
-def faults(text: str) -> list[str]:
+def grammar_errors(text: str) -> list[str]:
     """Give what is wrong with a grammar of ours; nothing, where it may be handed to llama.cpp."""
     references: dict[str, list[str]] = {}
     found = []

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 from ppp.narrate.facts import Fact
-from ppp.narrate.grammar import faults, grammar
+from ppp.narrate.grammar import build_grammar, grammar_errors
 from ppp.narrate.script import Draft, SeededWriter, renderings
 
 #: llama.cpp takes 32 bits and takes the highest of them for "any"; each part of a script has a seed a little higher.
@@ -35,7 +35,7 @@ INSTRUCTION: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class ChoiceRequest:
     """What a model is asked: for each line, in order, one of its choices."""
 
     model: str
@@ -70,7 +70,7 @@ class ModelFailedError(Exception):
 class Chooser(Protocol):
     """Whoever answers a request."""
 
-    def choose(self, request: Request) -> tuple[str, ...]:
+    def choose(self, request: ChoiceRequest) -> tuple[str, ...]:
         """Give one of its choices for each line; raise `ModelFailedError` where that did not come about."""
 
 
@@ -87,7 +87,7 @@ class ModelWriter:
         lines = tuple(renderings(fact) for fact in facts)
         try:
             texts = self._chooser.choose(
-                Request(model=str(self._model), seed=seed, temperature=TEMPERATURE, lines=lines)
+                ChoiceRequest(model=str(self._model), seed=seed, temperature=TEMPERATURE, lines=lines)
             )
             return Draft(texts=_chosen(texts, lines), writer=self._name())
         except ModelFailedError as error:
@@ -121,7 +121,7 @@ class SubprocessChooser:
         self._timeout_s = timeout_s
         self._command = tuple(command)
 
-    def choose(self, request: Request) -> tuple[str, ...]:
+    def choose(self, request: ChoiceRequest) -> tuple[str, ...]:
         """Give one of its choices for each line; raise `ModelFailedError` where that did not come about."""
         try:
             done = subprocess.run(
@@ -177,7 +177,7 @@ class Sampler(Protocol):
         """Write on from a prompt, under a grammar; None where the text was not finished."""
 
 
-def compose(sampler: Sampler, request: Request) -> tuple[str, ...]:
+def compose(sampler: Sampler, request: ChoiceRequest) -> tuple[str, ...]:
     """Have a model choose every line, in as many parts as its context needs; raise `ModelFailedError`."""
     texts: list[str] = []
     while len(texts) < len(request.lines):
@@ -187,8 +187,8 @@ def compose(sampler: Sampler, request: Request) -> tuple[str, ...]:
         part = list(_fitting(request.lines[len(texts) :], room))
         if not part:
             raise ModelFailedError(f"its context of {sampler.context_tokens} tokens is too short for one line")
-        rules = grammar(part)
-        if wrong := faults(rules):
+        rules = build_grammar(part)
+        if wrong := grammar_errors(rules):
             raise ModelFailedError(f"its grammar is malformed: {wrong[0]}")
         text = sampler.complete(
             prompt,
@@ -261,7 +261,7 @@ class LlamaSampler:
         return str(choice["text"]) if choice["finish_reason"] == "stop" else None
 
 
-def _answer(request: Request) -> dict[str, object]:
+def _answer(request: ChoiceRequest) -> dict[str, object]:
     try:
         return {"texts": list(compose(LlamaSampler(request.model), request))}
     except ModelFailedError as error:
@@ -273,7 +273,7 @@ def main() -> None:
     reply = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
     with reply:
-        json.dump(_answer(Request.from_json(json.load(sys.stdin))), reply)
+        json.dump(_answer(ChoiceRequest.from_json(json.load(sys.stdin))), reply)
 
 
 if __name__ == "__main__":

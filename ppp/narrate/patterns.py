@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from ppp.narrate.questions import Kind
+from ppp.narrate.questions import FactKind
 
 
 class Speaker(StrEnum):
@@ -20,14 +20,14 @@ class Speaker(StrEnum):
 class Pattern:
     """One licensed wording of one kind of fact."""
 
-    kind: Kind
+    kind: FactKind
     speaker: Speaker
     text: str
 
 
 def _load(path: Path) -> tuple[Pattern, ...]:
     return tuple(
-        Pattern(kind=Kind(kind), speaker=Speaker(speaker), text=text)
+        Pattern(kind=FactKind(kind), speaker=Speaker(speaker), text=text)
         for kind, wordings in tomllib.loads(path.read_text("utf-8")).items()
         for speaker, texts in wordings.items()
         for text in texts

@@ -27,7 +27,7 @@ class SlotType(StrEnum):
     CAUSE = "cause"
 
 
-class Kind(StrEnum):
+class FactKind(StrEnum):
     """What a fact is about."""
 
     QUIET = "quiet"
@@ -58,13 +58,13 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class FactQuery:
     """What is asked for one kind of fact: each row of `sql` is a fact, its columns are the slots.
 
     A kind with a `key` is listed: it may have many facts, told apart by these slots. Any other has one or none.
     """
 
-    kind: Kind
+    kind: FactKind
     slots: Mapping[str, SlotType]
     sql: str
     key: tuple[str, ...] = ()
@@ -77,8 +77,8 @@ class Question:
         return f"SELECT * FROM ({self.sql}) WHERE {' AND '.join(f'{name} = :{name}' for name in self.key)}"  # noqa: S608 - only our own constants, here and below
 
 
-def _asked(kind: Kind, sql: str, *key: str, **slots: SlotType) -> Question:
-    return Question(kind=kind, sql=" ".join(sql.split()), key=key, slots=slots)
+def _query(kind: FactKind, sql: str, *key: str, **slots: SlotType) -> FactQuery:
+    return FactQuery(kind=kind, sql=" ".join(sql.split()), key=key, slots=slots)
 
 
 _COUNT: Final = SlotType.COUNT
@@ -88,12 +88,12 @@ _FAILED: Final = f"{_STANDING} AND result = 'FAIL'"
 _WHY: Final = "coalesce(cause, 'unclassified')"
 
 
-def _by_result(kind: Kind, result: str) -> Question:
+def _count_result(kind: FactKind, result: str) -> FactQuery:
     sql = f"SELECT * FROM (SELECT sum(result = '{result}') AS cells, count(*) AS total {_STANDING}) WHERE cells > 0"  # noqa: S608
-    return _asked(kind, sql, cells=_COUNT, total=_COUNT)
+    return _query(kind, sql, cells=_COUNT, total=_COUNT)
 
 
-def _from_view(kind: Kind, view: str, *, environments: str = "environment", **more: SlotType) -> Question:
+def _from_view(kind: FactKind, view: str, *, environments: str = "environment", **more: SlotType) -> FactQuery:
     key = ("package", "version", "cause", *more)
     groups = ", ".join(str(place) for place, _ in enumerate(key, 1))
     sql = f"""
@@ -101,7 +101,7 @@ def _from_view(kind: Kind, view: str, *, environments: str = "environment", **mo
                json_group_array(DISTINCT {environments}) AS environments
         FROM {view} WHERE record IN (SELECT record FROM records WHERE {_DAY})
         GROUP BY {groups} ORDER BY count(*) DESC, {groups}"""  # noqa: S608
-    return _asked(
+    return _query(
         kind,
         sql,
         *key,
@@ -113,7 +113,7 @@ def _from_view(kind: Kind, view: str, *, environments: str = "environment", **mo
     )
 
 
-def _step(kind: Kind, *, before: str, now: str, **why: SlotType) -> Question:
+def _transition(kind: FactKind, *, before: str, now: str, **why: SlotType) -> FactQuery:
     # The release before is the one next below in the ledger, in the same environment.
     key = ("package", "version", "before", *why)
     sql = f"""
@@ -127,7 +127,7 @@ def _step(kind: Kind, *, before: str, now: str, **why: SlotType) -> Question:
                                      WHERE p.package = c.package AND p.environment = c.environment
                                        AND p.version_key < c.version_key))
         GROUP BY {", ".join(key)} ORDER BY count(*) DESC, {", ".join(key)}"""  # noqa: S608
-    return _asked(
+    return _query(
         kind,
         sql,
         *key,
@@ -139,7 +139,7 @@ def _step(kind: Kind, *, before: str, now: str, **why: SlotType) -> Question:
     )
 
 
-def _causes(kind: Kind, condition: str) -> Question:
+def _causes(kind: FactKind, condition: str) -> FactQuery:
     sql = f"""
         WITH causes AS (SELECT {_WHY} AS cause, count(*) AS cells, count(DISTINCT package) AS packages
                         {_FAILED} GROUP BY 1)
@@ -147,17 +147,17 @@ def _causes(kind: Kind, condition: str) -> Question:
         WHERE cause <> 'unclassified'
           AND {condition} (SELECT 1 FROM causes AS o WHERE o.cause <> c.cause AND o.cells >= c.cells)
         ORDER BY cells DESC, cause"""  # noqa: S608
-    return _asked(kind, sql, "cause", cause=SlotType.CAUSE, cells=_COUNT, packages=_COUNT)
+    return _query(kind, sql, "cause", cause=SlotType.CAUSE, cells=_COUNT, packages=_COUNT)
 
 
 _ASKED: Final = (
-    _asked(
-        Kind.QUIET,
+    _query(
+        FactKind.QUIET,
         f"SELECT date(:start, 'unixepoch') AS day WHERE NOT EXISTS (SELECT 1 FROM records WHERE {_DAY})",  # noqa: S608
         day=SlotType.DAY,
     ),
-    _asked(
-        Kind.OBSERVED,
+    _query(
+        FactKind.OBSERVED,
         f"""SELECT * FROM (SELECT date(:start, 'unixepoch') AS day, count(DISTINCT node) AS nodes,
                                   count(*) AS observations FROM records WHERE {_DAY})
             WHERE observations > 0""",  # noqa: S608
@@ -165,8 +165,8 @@ _ASKED: Final = (
         nodes=_COUNT,
         observations=_COUNT,
     ),
-    _asked(
-        Kind.STANDING,
+    _query(
+        FactKind.STANDING,
         f"""SELECT * FROM (SELECT count(*) AS cells, count(DISTINCT package || '=' || version) AS releases,
                                   count(DISTINCT package) AS packages {_STANDING})
             WHERE cells > 0""",  # noqa: S608
@@ -174,56 +174,58 @@ _ASKED: Final = (
         releases=_COUNT,
         packages=_COUNT,
     ),
-    _asked(
-        Kind.PACKAGES,
+    _query(
+        FactKind.PACKAGES,
         f"""SELECT packages FROM (SELECT json_group_array(DISTINCT package) AS packages,
                                          count(DISTINCT package) AS named {_STANDING})
             WHERE named BETWEEN 1 AND {MAX_NAMED}""",  # noqa: S608
         packages=SlotType.PACKAGES,
     ),
-    _asked(
-        Kind.ENVIRONMENTS,
+    _query(
+        FactKind.ENVIRONMENTS,
         f"""SELECT environments FROM (SELECT json_group_array(DISTINCT environment) AS environments,
                                              count(*) AS cells {_STANDING})
             WHERE cells > 0""",  # noqa: S608
         environments=SlotType.ENVIRONMENTS,
     ),
-    _by_result(Kind.FAILED, "FAIL"),
-    _asked(
-        Kind.NO_FAILURE,
+    _count_result(FactKind.FAILED, "FAIL"),
+    _query(
+        FactKind.NO_FAILURE,
         f"""SELECT total FROM (SELECT count(*) AS total, sum(result = 'FAIL') AS failed {_STANDING})
             WHERE failed = 0""",  # noqa: S608
         total=_COUNT,
     ),
-    _by_result(Kind.PASSED, "PASS"),
-    _by_result(Kind.TIMED_OUT, "TIMEOUT"),
-    _by_result(Kind.ERRED, "ERROR"),
-    _by_result(Kind.NOT_CLAIMED, "NA"),
-    _asked(
-        Kind.UNBROKEN,
+    _count_result(FactKind.PASSED, "PASS"),
+    _count_result(FactKind.TIMED_OUT, "TIMEOUT"),
+    _count_result(FactKind.ERRED, "ERROR"),
+    _count_result(FactKind.NOT_CLAIMED, "NA"),
+    _query(
+        FactKind.UNBROKEN,
         f"""SELECT * FROM (SELECT sum(whole) AS releases, count(*) AS total
                            FROM (SELECT min(result = 'PASS') AS whole {_STANDING} GROUP BY package, version))
             WHERE releases > 0""",  # noqa: S608
         releases=_COUNT,
         total=_COUNT,
     ),
-    _step(Kind.NEWLY_BROKEN, before="PASS", now="FAIL", cause=SlotType.CAUSE),
-    _from_view(Kind.ALPINE_ONLY, "alpine_only"),
-    _from_view(Kind.PYTHON_REGRESSION, "python_regressions", environments="fails_in", passes_in=SlotType.ENVIRONMENT),
-    _from_view(Kind.PHANTOM_SUCCESS, "phantom_successes"),
-    _asked(
-        Kind.NEVER_ON_ALPINE,
+    _transition(FactKind.NEWLY_BROKEN, before="PASS", now="FAIL", cause=SlotType.CAUSE),
+    _from_view(FactKind.ALPINE_ONLY, "alpine_only"),
+    _from_view(
+        FactKind.PYTHON_REGRESSION, "python_regressions", environments="fails_in", passes_in=SlotType.ENVIRONMENT
+    ),
+    _from_view(FactKind.PHANTOM_SUCCESS, "phantom_successes"),
+    _query(
+        FactKind.NEVER_ON_ALPINE,
         """SELECT package, versions FROM never_on_alpine
            WHERE last_observed_at >= :start AND last_observed_at < :end ORDER BY versions DESC, package""",
         "package",
         package=SlotType.PACKAGE,
         versions=_COUNT,
     ),
-    _step(Kind.FIXED, before="FAIL", now="PASS"),
-    _causes(Kind.LEADING_CAUSE, "NOT EXISTS"),
-    _causes(Kind.CAUSE, "EXISTS"),
-    _asked(
-        Kind.UNCLASSIFIED,
+    _transition(FactKind.FIXED, before="FAIL", now="PASS"),
+    _causes(FactKind.LEADING_CAUSE, "NOT EXISTS"),
+    _causes(FactKind.CAUSE, "EXISTS"),
+    _query(
+        FactKind.UNCLASSIFIED,
         f"""SELECT cells, total, printf('%.1f', 100.0 * cells / total) AS percent
             FROM (SELECT sum({_WHY} = 'unclassified') AS cells, count(*) AS total {_FAILED})
             WHERE cells > 0""",  # noqa: S608
@@ -231,22 +233,22 @@ _ASKED: Final = (
         total=_COUNT,
         percent=SlotType.PERCENT,
     ),
-    _asked(
-        Kind.ALL_CLASSIFIED,
+    _query(
+        FactKind.ALL_CLASSIFIED,
         f"""SELECT total FROM (SELECT sum({_WHY} = 'unclassified') AS cells, count(*) AS total {_FAILED})
             WHERE cells = 0""",  # noqa: S608
         total=_COUNT,
     ),
-    _asked(
-        Kind.STANDIN,
+    _query(
+        FactKind.STANDIN,
         f"""SELECT * FROM (SELECT count(*) AS cells, json_group_array(DISTINCT environment) AS environments
                            {_STANDING} AND standin = 1)
             WHERE cells > 0""",  # noqa: S608
         cells=_COUNT,
         environments=SlotType.ENVIRONMENTS,
     ),
-    _asked(
-        Kind.OVERTAKEN,
+    _query(
+        FactKind.OVERTAKEN,
         f"""SELECT observations FROM (SELECT (SELECT count(*) FROM records WHERE {_DAY})
                                            - (SELECT count(*) {_STANDING}) AS observations)
             WHERE observations > 0""",  # noqa: S608
@@ -255,13 +257,13 @@ _ASKED: Final = (
 )
 
 
-def _left_out(asked: Iterable[Question]) -> Question:
+def _left_out(asked: Iterable[FactQuery]) -> FactQuery:
     found = " UNION ALL ".join(f"SELECT count(*) AS found FROM ({question.sql})" for question in asked if question.key)  # noqa: S608
     sql = f"""
         SELECT * FROM (SELECT :told AS told, sum(found) - :told AS left_out FROM ({found}))
         WHERE left_out > 0"""  # noqa: S608
-    return _asked(Kind.LEFT_OUT, sql, told=_COUNT, left_out=_COUNT)
+    return _query(FactKind.LEFT_OUT, sql, told=_COUNT, left_out=_COUNT)
 
 
 #: Every question, in the order in which a script tells the answers.
-QUESTIONS: Final[Mapping[Kind, Question]] = {q.kind: q for q in (*_ASKED, _left_out(_ASKED))}
+FACT_QUERIES: Final[Mapping[FactKind, FactQuery]] = {q.kind: q for q in (*_ASKED, _left_out(_ASKED))}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Protocol
 
-from ppp.narrate.facts import Fact, Value
+from ppp.narrate.facts import Fact, SlotValue
 from ppp.narrate.patterns import PATTERNS, Pattern, Speaker
 
 SEEDED: Final = "seeded"
@@ -20,7 +20,7 @@ _BLANK: Final = re.compile(r"\{(?P<slot>[a-z_]+)(?::(?P<one>[^/}]+)/(?P<many>[^/
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ScriptLine:
     """One sentence of a script: whose, its text, the pattern it renders and the id of the fact it tells."""
 
     speaker: Speaker
@@ -89,12 +89,12 @@ def render(pattern: Pattern, fact: Fact) -> str:
     return _BLANK.sub(fill, pattern.text)
 
 
-def _is_one(value: Value) -> bool:
+def _is_one(value: SlotValue) -> bool:
     # Words agree with counts and with lists.
     return value == 1 if isinstance(value, int) else len(value) == 1
 
 
-def _written(value: Value) -> str:
+def _written(value: SlotValue) -> str:
     match value:
         case int():
             return f"{value:,}"

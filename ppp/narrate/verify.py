@@ -13,11 +13,11 @@ from typing import Final
 
 from sqlite_utils import Database
 
-from ppp.model.errors import ScriptRefusedError
-from ppp.narrate.facts import Fact, Period, Value
+from ppp.model.errors import ScriptRejectedError
+from ppp.narrate.facts import Fact, Period, SlotValue
 from ppp.narrate.patterns import PATTERNS, Pattern
-from ppp.narrate.questions import QUESTIONS, Kind, SlotType
-from ppp.narrate.script import Line
+from ppp.narrate.questions import FACT_QUERIES, FactKind, SlotType
+from ppp.narrate.script import ScriptLine
 
 #: A list of every environment there can be stays below this; nothing longer is read.
 MAX_LINE_CHARS: Final = 8_192
@@ -57,49 +57,49 @@ class _Reading:
     """What a sentence says: the pattern it follows, and what stands in its slots."""
 
     pattern: Pattern
-    slots: Mapping[str, Value]
+    slots: Mapping[str, SlotValue]
 
-    def tells(self, fact: Fact) -> bool:
+    def states(self, fact: Fact) -> bool:
         return self.pattern.kind is fact.kind and self.slots == fact.slots
 
 
-def verify(
+def verify_script(
     texts: Sequence[str], facts: Sequence[Fact], period: Period, *, db: Database | None = None
-) -> tuple[Line, ...]:
+) -> tuple[ScriptLine, ...]:
     """Give the lines of a script that tells each fact of a day once, in order, and nothing else.
 
     Given a ledger, each fact must come out of it again. Raises `ScriptRefusedError` naming the line and the reason.
     """
     known = {word for fact in facts for value in fact.slots.values() for word in _known_words(value)}
-    lines: list[Line] = []
+    lines: list[ScriptLine] = []
     for place in range(max(len(texts), len(facts))):
         try:
             lines.append(_line(place, texts, facts, known))
             _check_question(facts[place], facts, period)
             if db is not None:
-                _ask_again(facts[place], db)
+                _check_ledger(facts[place], db)
         except _UnlicensedError as error:
-            raise ScriptRefusedError(
+            raise ScriptRejectedError(
                 f"line {place + 1} of the script for {period.day} is refused: {error}",
                 hint="nothing was stored; narrate again, and report it if it is refused again",
             ) from error
     return tuple(lines)
 
 
-def _line(place: int, texts: Sequence[str], facts: Sequence[Fact], known: set[str | int]) -> Line:
+def _line(place: int, texts: Sequence[str], facts: Sequence[Fact], known: set[str | int]) -> ScriptLine:
     if place >= len(texts):
         raise _UnlicensedError(f"it is missing, and {facts[place].id} is not told")
     text = texts[place]
     _check_words(text, known)
     reading = _read(text)
-    if place >= len(facts) or not reading.tells(facts[place]):
+    if place >= len(facts) or not reading.states(facts[place]):
         raise _UnlicensedError(_complaint(reading, place, facts))
-    return Line(speaker=reading.pattern.speaker, text=text, pattern=reading.pattern.text, fact=facts[place].id)
+    return ScriptLine(speaker=reading.pattern.speaker, text=text, pattern=reading.pattern.text, fact=facts[place].id)
 
 
 def _complaint(reading: _Reading, place: int, facts: Sequence[Fact]) -> str:
     for other, fact in enumerate(facts):
-        if reading.tells(fact):
+        if reading.states(fact):
             return f"it tells {fact.id} {'again' if other < place else 'before its turn'}"
     due = facts[place] if place < len(facts) else None
     if due is None or reading.pattern.kind is not due.kind:
@@ -121,7 +121,7 @@ def _words(text: str) -> Iterator[str]:
     return (word for token in text.split() if (word := token.strip(",;:.")))
 
 
-def _known_words(value: Value) -> Sequence[str | int]:
+def _known_words(value: SlotValue) -> Sequence[str | int]:
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -130,7 +130,7 @@ def _read(text: str) -> _Reading:
     if len(readings) != 1:
         raise _UnlicensedError(f"{len(readings) or 'no'} licensed patterns fit it, and exactly one must")
     reader, match = readings[0]
-    types = QUESTIONS[reader.pattern.kind].slots
+    types = FACT_QUERIES[reader.pattern.kind].slots
     slots = {name: _value(type_, match[name]) for name, type_ in types.items()}
     for group, slot, one in reader.agreements:
         value = slots[slot]
@@ -140,7 +140,7 @@ def _read(text: str) -> _Reading:
     return _Reading(pattern=reader.pattern, slots=slots)
 
 
-def _value(type_: SlotType, text: str) -> Value:
+def _value(type_: SlotType, text: str) -> SlotValue:
     if type_ is SlotType.COUNT:
         return int(text.replace(",", ""))
     if type_ in _LISTS:
@@ -151,7 +151,7 @@ def _value(type_: SlotType, text: str) -> Value:
 
 
 def _reader(pattern: Pattern) -> _Reader:
-    types = QUESTIONS[pattern.kind].slots
+    types = FACT_QUERIES[pattern.kind].slots
     regex = ""
     agreements: list[tuple[str, str, str]] = []
     for part in re.split(r"(\{[^{}]+\})", pattern.text):
@@ -180,16 +180,16 @@ _VOCABULARY: Final = frozenset(
 
 
 def _check_question(fact: Fact, facts: Sequence[Fact], period: Period) -> None:
-    question = QUESTIONS[fact.kind]
-    expected: dict[str, Value] = {"start": period.start, "end": period.end}
+    question = FACT_QUERIES[fact.kind]
+    expected: dict[str, SlotValue] = {"start": period.start, "end": period.end}
     expected |= {name: fact.slots[name] for name in question.key}
-    if fact.kind is Kind.LEFT_OUT:
-        expected["told"] = sum(bool(QUESTIONS[other.kind].key) for other in facts)
+    if fact.kind is FactKind.LEFT_OUT:
+        expected["told"] = sum(bool(FACT_QUERIES[other.kind].key) for other in facts)
     if fact.sql != question.fact_sql or fact.params != expected:
         raise _UnlicensedError(f"the SQL of {fact.id} is not what such a fact is asked by")
 
 
-def _ask_again(fact: Fact, db: Database) -> None:
+def _check_ledger(fact: Fact, db: Database) -> None:
     rows = list(islice(db.query(fact.sql, dict(fact.params)), 2))
     if len(rows) != 1:
         raise _UnlicensedError(f"the ledger gives {fact.id} {len(rows)} times, and once it must")

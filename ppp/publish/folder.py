@@ -14,25 +14,25 @@ from typing import Final, NamedTuple
 
 from ppp.model.errors import PublishError
 from ppp.model.record import sha256_hex
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 MANIFEST: Final = "files.json"
 #: The lists that `files.json` names stand here.
-LISTS: Final = "files"
+LISTS_FOLDER: Final = "files"
 CURRENT: Final = "current.json"
 DIGEST: Final = "current.json.sha256"
 #: Bytes above which a file is taken for whole by its size.
-LARGE: Final = 256 * 1024
+LARGE_FILE_BYTES: Final = 256 * 1024
 #: A node writes these beside what is built here.
 STATEMENTS: Final = ("statement.json", "statements")
-_OTHERS: Final = frozenset({*STATEMENTS, LISTS})
-_LAST: Final = frozenset({MANIFEST, CURRENT, DIGEST})
+_RESERVED: Final = frozenset({*STATEMENTS, LISTS_FOLDER})
+_WRITTEN_LAST: Final = frozenset({MANIFEST, CURRENT, DIGEST})
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 _PLAIN: Final = re.compile(f"({_NAME})(?:/{_NAME})*")
 
 
-class Entry(NamedTuple):
+class FileEntry(NamedTuple):
     """A published file: its path within the folder, its size in bytes, its sha256 (hex)."""
 
     path: str
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     sha256: str
 
 
-class Folder:
+class OutputFolder:
     """A folder to write files into; what stands elsewhere cannot be reached through it.
 
     All but `holds` raise `DiskFullError`, `DataReadOnlyError` or `PublishError`.
@@ -51,27 +51,27 @@ class Folder:
         self._root = root
         # Paths as text: of thousands of files a build would spend more on taking paths apart than on writing them.
         self._base = f"{root}/"
-        self._sound: set[str] = {str(root)}
+        self._checked_folders: set[str] = {str(root)}
         with self._errors():
             root.mkdir(parents=True, exist_ok=True)
 
-    def write(self, path: str, content: bytes) -> tuple[Entry, bool]:
+    def write(self, path: str, content: bytes) -> tuple[FileEntry, bool]:
         """Write one file of a build (`p/six/index.html`) unless it holds these bytes; say whether it did not."""
-        if not (is_ours(path) or is_list(path)):
+        if not (is_build_path(path) or is_list_path(path)):
             raise ValueError(f"{path!r} is not a path that a build writes")
         try:
             written = self._write({path: content}, durable=False)
         except OSError:
             with self._errors():
                 raise
-        return Entry(path, len(content), sha256_hex(content)), bool(written)
+        return FileEntry(path, len(content), sha256_hex(content)), bool(written)
 
     def write_last(self, files: Mapping[str, bytes]) -> list[str]:
         """Write what tells of all others, durably; all of it lies ready before any of it changes. Give what did."""
         with self._errors():
             return self._write(files, durable=True)
 
-    def write_beside(self, path: str, content: bytes) -> None:
+    def write_statement(self, path: str, content: bytes) -> None:
         """Write a file that is not of a build (`statement.json`): neither its lists nor its cleaning know it."""
         plain = _PLAIN.fullmatch(path)
         if plain is None or plain[1] not in STATEMENTS:
@@ -95,17 +95,17 @@ class Folder:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
 
-    def holds(self, entry: Entry) -> bool:
+    def matches(self, entry: FileEntry) -> bool:
         """Say whether a file is as it was listed: a large one by its size alone."""
         try:
             found = (self._root / entry.path).lstat()
             if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
                 return False
-            return entry.size > LARGE or sha256_hex((self._root / entry.path).read_bytes()) == entry.sha256
+            return entry.size > LARGE_FILE_BYTES or sha256_hex((self._root / entry.path).read_bytes()) == entry.sha256
         except OSError:
             return False
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """Wait until the names in the folder itself are on the disk."""
         with self._errors():
             _sync_folder(self._root)
@@ -116,11 +116,11 @@ class Folder:
         try:
             for path, content in files.items():
                 target = self._base + path
-                if _holds(target, content):
+                if _has_content(target, content):
                     continue
                 folder, _, name = target.rpartition("/")
-                if folder not in self._sound:
-                    self._make_folder(Path(folder))
+                if folder not in self._checked_folders:
+                    self._create_folder(Path(folder))
                 part = f"{folder}/.{name}.part"
                 staged.append((part, path))
                 _stage(part, content, durable=durable)
@@ -134,10 +134,10 @@ class Folder:
             raise
         return written
 
-    def _make_folder(self, folder: Path) -> None:
-        if str(folder) in self._sound:
+    def _create_folder(self, folder: Path) -> None:
+        if str(folder) in self._checked_folders:
             return
-        self._make_folder(folder.parent)
+        self._create_folder(folder.parent)
         try:
             folder.mkdir()
         except FileExistsError as error:
@@ -148,7 +148,7 @@ class Folder:
                 ) from error
             if not folder.is_dir():
                 raise
-        self._sound.add(str(folder))
+        self._checked_folders.add(str(folder))
 
     def _remove(self, path: str) -> bool:
         target = self._root / path
@@ -163,48 +163,48 @@ class Folder:
                 break
             with suppress(OSError):  # not empty: others still live there
                 folder.rmdir()
-                self._sound.discard(str(folder))
+                self._checked_folders.discard(str(folder))
         return True
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
-            with sqlite_errors(self._root):
+            with translate_storage_errors(self._root):
                 try:
                     yield
                 except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-                    raise _in_the_way(error) from error
+                    raise _obstructed(error) from error
         except OSError as error:
-            raise _in_the_way(error) from error
+            raise _obstructed(error) from error
 
 
-def put_beside(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
+def write_statements(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write a node's statements beside what is built, in the order they come, each whole and only if it changed."""
-    folder = Folder(root)
+    folder = OutputFolder(root)
     for path, content in files:
-        folder.write_beside(path, content)
+        folder.write_statement(path, content)
 
 
-def is_ours(path: str) -> bool:
+def is_build_path(path: str) -> bool:
     """Say whether a path is one that a build may write: plain, relative, and nobody else's."""
     plain = _PLAIN.fullmatch(path)
-    return plain is not None and plain[1] not in _OTHERS and path not in _LAST
+    return plain is not None and plain[1] not in _RESERVED and path not in _WRITTEN_LAST
 
 
-def is_list(path: str) -> bool:
+def is_list_path(path: str) -> bool:
     """Say whether a path is one that `files.json` may name a list by."""
     plain = _PLAIN.fullmatch(path)
-    return plain is not None and plain[1] == LISTS and path.endswith(".json")
+    return plain is not None and plain[1] == LISTS_FOLDER and path.endswith(".json")
 
 
-def _in_the_way(error: OSError) -> PublishError:
+def _obstructed(error: OSError) -> PublishError:
     return PublishError(
         f"cannot write {error.filename2 or error.filename}: {error.strerror}",
         hint="move what is in the way, or publish into another folder",
     )
 
 
-def _holds(path: str, content: bytes) -> bool:
+def _has_content(path: str, content: bytes) -> bool:
     try:
         found = os.lstat(path)
     except FileNotFoundError:

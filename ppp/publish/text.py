@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from markupsafe import Markup, escape
 
-from ppp.ledger.digests import DAY_S, name_of
+from ppp.ledger.digests import DAY_S, format_day
 
 T = TypeVar("T")
 
@@ -21,12 +21,12 @@ _ACTIVE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 #: Words of visible ASCII with single spaces between them: most of what is told.
 _PLAIN: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
 #: What is written in HTML as it is, a byte a letter.
-_AS_IT_IS: Final = re.compile(r"[ !#-%(-;=?-~]*")
+_NEEDS_NO_ESCAPE: Final = re.compile(r"[ !#-%(-;=?-~]*")
 #: There are few, and each stands in many places.
-_day_name: Final = lru_cache(4096)(name_of)
+_day_name: Final = lru_cache(4096)(format_day)
 
 
-def visible(text: str, *, keep: str = "") -> str:
+def escape_invisible(text: str, *, keep: str = "") -> str:
     r"""Show each character that could act or hide as its escape (`\x1b`, `\u202e`), but for those in `keep`."""
     text = _TERMINAL.sub("", text)
     if text.isascii() and text.isprintable():
@@ -41,25 +41,25 @@ def _escape(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the widest that four hold
 
 
-def line(text: str, limit: int) -> str:
+def single_line(text: str, limit: int) -> str:
     """Give one visible line of at most `limit` characters; what was cut shows as an ellipsis."""
     if len(text) <= limit and _PLAIN.fullmatch(text):
         return text
     # Cut before it is looked at, so that a huge text costs no more than a long one; escapes only lengthen.
-    shown = visible(" ".join(text[: 4 * limit].split()))
+    shown = escape_invisible(" ".join(text[: 4 * limit].split()))
     # Where a terminal's sequence was taken out, the spaces round it meet.
     shown = " ".join(shown.split())
     return shown if len(shown) <= limit and len(text) <= 4 * limit else f"{shown[: limit - 1]}…"
 
 
-def tail(log: str, *, lines: int, limit: int) -> str:
+def log_tail(log: str, *, lines: int, limit: int) -> str:
     """Give a log's last lines, at most `limit` characters of them, visible; a redrawn line as it last stood."""
     kept = log[-4 * limit :].rstrip().split("\n")[-lines:]
-    redrawn = (visible(one.rstrip("\r").rpartition("\r")[2], keep="\t") for one in kept)
+    redrawn = (escape_invisible(one.rstrip("\r").rpartition("\r")[2], keep="\t") for one in kept)
     return "\n".join(redrawn)[-limit:]
 
 
-def coded(words: str) -> Markup:
+def with_code_spans(words: str) -> Markup:
     """Give our own prose as HTML, with what stands in backticks as code; nothing in it acts."""
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(words))))  # noqa: S704 - escaped before
 
@@ -100,12 +100,12 @@ def rfc2822(epoch_s: int) -> str:
     return format_datetime(datetime.fromtimestamp(epoch_s, UTC), usegmt=True)
 
 
-def html_bytes(text: str) -> int:
+def html_size(text: str) -> int:
     """Count the bytes that a text takes on a page, written as HTML in UTF-8."""
-    return len(text) if _AS_IT_IS.fullmatch(text) else len(escape(text).encode())
+    return len(text) if _NEEDS_NO_ESCAPE.fullmatch(text) else len(escape(text).encode())
 
 
-def fitting(items: Iterable[T], budget: int, cost: Callable[[T], int]) -> list[T]:
+def fit_budget(items: Iterable[T], budget: int, cost: Callable[[T], int]) -> list[T]:
     """Give the first items whose costs (bytes) stay within the budget together."""
     kept: list[T] = []
     for item in items:

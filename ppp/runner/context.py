@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ppp.config import Config
-from ppp.ledger.lock import writing
+from ppp.ledger.lock import writer_lock
 from ppp.ledger.store import Store
-from ppp.mesh.node import NodeKey, load_or_init
+from ppp.mesh.node import NodeKey, load_or_create_key
 from ppp.model.record import Record
 
 
@@ -50,7 +50,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class LocalNode:
     """A node at work: its ledger, open for writing and locked against others, and its key."""
 
     context: Context
@@ -59,11 +59,11 @@ class Node:
 
 
 @contextmanager
-def node_at_work(context: Context) -> Iterator[Node]:
+def open_node(context: Context) -> Iterator[LocalNode]:
     """Lock and open the data folder's ledger, and load the node's key; both are made on first need."""
     data = context.config.data
-    with writing(data), Store.open(data) as store:
-        key, created = load_or_init(data)
+    with writer_lock(data), Store.open(data) as store:
+        key, created = load_or_create_key(data)
         if created:
             context.reporter.note(f"this node is {key.id}; its key is {data / 'node.key'}: keep it")
-        yield Node(context=context, store=store, key=key)
+        yield LocalNode(context=context, store=store, key=key)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ppp.check.index import client as packages
-from ppp.check.index.choose import newest_claiming
+from ppp.check.index.choose import newest_installable
 from ppp.ledger import queries
 from ppp.model.errors import (
     FeedMalformedError,
@@ -15,56 +15,58 @@ from ppp.model.errors import (
 )
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
-from ppp.model.release import Release, Wanted
-from ppp.runner.context import Context, Node
-from ppp.runner.environments import Workshop
-from ppp.runner.request import Order, Sources
+from ppp.model.release import Release, RequestedPackage
+from ppp.runner.context import Context, LocalNode
+from ppp.runner.environments import ReadyEnvironments
+from ppp.runner.request import RunRequest, Sources
 from ppp.watch import feeds, watchlist
-from ppp.watch.queue import Plan, Source, plan
+from ppp.watch.queue import QueuePlan, ReleaseSource, plan_cells
 
 
-def resolve(context: Context, index: packages.Index, sources: Sources) -> list[tuple[Source, Wanted, Release]]:
+def resolve_sources(
+    context: Context, index: packages.Index, sources: Sources
+) -> list[tuple[ReleaseSource, RequestedPackage, Release]]:
     """Find the newest release of everything wanted, before anything is written.
 
     What somebody named must be there: raises `UnknownPackageError` or `UnknownVersionError`. An unknown entry of a
     watchlist is told and left out.
     """
-    wanted = [(Source.NAMED, item) for item in sources.named]
+    wanted = [(ReleaseSource.NAMED, item) for item in sources.named]
     if sources.requirements:
-        wanted += [(Source.REQUIREMENTS, item) for item in _listed(context, sources.requirements)]
+        wanted += [(ReleaseSource.REQUIREMENTS, item) for item in _read_requirements(context, sources.requirements)]
     if not wanted and sources.watchlist:
-        wanted += [(Source.WATCHLIST, item) for item in _listed(context, sources.watchlist)]
+        wanted += [(ReleaseSource.WATCHLIST, item) for item in _read_requirements(context, sources.watchlist)]
     resolved = []
     for source, item in wanted:
         try:
             resolved.append((source, item, packages.resolve(index, item)))
         except (UnknownPackageError, UnknownVersionError) as error:
-            if source is not Source.WATCHLIST:
+            if source is not ReleaseSource.WATCHLIST:
                 raise
             context.reporter.warn(f"{sources.watchlist}: {error}")
     return resolved
 
 
-def _listed(context: Context, path: Path) -> tuple[Wanted, ...]:
+def _read_requirements(context: Context, path: Path) -> tuple[RequestedPackage, ...]:
     read = watchlist.read(path)
     for note in read.notes:
         context.reporter.note(f"{path}: {note}")
     return read.wanted
 
 
-def watch_feed(node: Node, order: Order) -> list[Plan]:
+def try_enqueue_feed(node: LocalNode, order: RunRequest) -> list[QueuePlan]:
     """Queue what the release feed names; a feed that cannot be had is told in a line, and the run goes on."""
     try:
-        return [read_feed(node, order)]
+        return [enqueue_feed(node, order)]
     except (FeedUnreachableError, FeedMalformedError, FeedTooLargeError) as error:
         node.context.reporter.warn(f"going on without the feed: {error}")
         return []
 
 
-def read_feed(node: Node, order: Order) -> Plan:
+def enqueue_feed(node: LocalNode, order: RunRequest) -> QueuePlan:
     """Queue what the release feed names; raise what `feeds.fetch` raises, and then the ledger is as it was."""
     url = node.context.config.feed_url
-    etag, last_modified = node.store.source(url)
+    etag, last_modified = node.store.source_validators(url)
     feed = feeds.fetch(
         url,
         getter=feeds.RequestsGetter(),
@@ -74,56 +76,61 @@ def read_feed(node: Node, order: Order) -> Plan:
     )
     if isinstance(feed, feeds.NotModified):
         node.context.reporter.note("the feed holds nothing new")
-        return Plan(cells=(), settled=(), skipped=())
+        return QueuePlan(cells=(), settled=(), skipped=())
     for line in feed.rejected:
         node.context.reporter.warn(f"left out of the feed: {line}")
-    made = plan(
+    made = plan_cells(
         feed.releases,
         order.environments,
-        settled=queries.settled_cells(node.store.db, node.key.id),
-        again=False,
-        source=Source.FEED,
+        settled=queries.cells_with_verdict(node.store.db, node.key.id),
+        recheck=False,
+        source=ReleaseSource.FEED,
         sandboxed=node.context.config.network is Network.GATEWAY,
     )
-    record_plan(node, made, Source.FEED)
-    node.store.remember_source(
+    apply_plan(node, made, ReleaseSource.FEED)
+    node.store.save_source(
         url, etag=feed.etag, last_modified=feed.last_modified, releases=len(feed.releases), now=node.context.now
     )
     return made
 
 
 def enqueue_wanted(
-    node: Node, shop: Workshop | None, resolved: Iterable[tuple[Source, Wanted, Release]], order: Order
-) -> list[Plan]:
+    node: LocalNode,
+    ready: ReadyEnvironments | None,
+    resolved: Iterable[tuple[ReleaseSource, RequestedPackage, Release]],
+    request: RunRequest,
+) -> list[QueuePlan]:
     """Queue what was asked for: its newest release everywhere; where that claims no support, what pip would take.
 
     The second needs to know what the environments are: without a workshop it is left to the run that has one.
     """
-    settled = queries.settled_cells(node.store.db, node.key.id)
+    settled = queries.cells_with_verdict(node.store.db, node.key.id)
     plans = []
     for source, wanted, release in resolved:
-        targets = {release: list(order.environments)} | _fallbacks(shop, wanted, release)
+        targets = {release: list(request.environments)} | _fallbacks(ready, wanted, release)
         for target, where in targets.items():
-            made = plan([target], where, settled=settled, again=order.again, source=source, sandboxed=False)
-            record_plan(node, made, source)
+            made = plan_cells([target], where, settled=settled, recheck=request.recheck, source=source, sandboxed=False)
+            apply_plan(node, made, source)
             plans.append(made)
     return plans
 
 
-def _fallbacks(shop: Workshop | None, wanted: Wanted, newest: Release) -> dict[Release, list[Environment]]:
+def _fallbacks(
+    shop: ReadyEnvironments | None, wanted: RequestedPackage, newest: Release
+) -> dict[Release, list[Environment]]:
     found: dict[Release, list[Environment]] = {}
     if shop is None:
         return found
     files = shop.index.files(newest.package)
     for prepared in shop.prepared.values():
-        version = newest_claiming(newest.package, files, wanted.specifier, prepared)
+        version = newest_installable(newest.package, files, wanted.specifier, prepared)
         if version is not None and str(version) != newest.version:
             older = Release(package=newest.package, version=str(version))
             found.setdefault(older, []).append(prepared.environment)
     return found
 
 
-def record_plan(node: Node, made: Plan, source: Source) -> None:
+def apply_plan(node: LocalNode, made: QueuePlan, source: ReleaseSource) -> None:
     """Queue a plan's cells, and keep what it refuses with the reason."""
     node.store.enqueue(made.cells, source=source, now=node.context.now)
     for skip in made.skipped:

@@ -10,39 +10,39 @@ from typing import TypeAlias
 
 from ppp.check.canary import canary
 from ppp.check.cell import Checker
-from ppp.check.gateway.gateway import Gateway, GatewayError, gateway
-from ppp.check.gateway.nginx import Image
+from ppp.check.gateway.gateway import Gateway, GatewayError, run_gateway
+from ppp.check.gateway.nginx import NginxImage
 from ppp.check.index import client as packages
-from ppp.check.runtime import EnvironmentUnavailableError, Prepared, Runtime
+from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, Runtime
 from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import DockerRuntime, engine
-from ppp.check.sandbox.host import HostRuntime, Shutting
+from ppp.check.sandbox.docker import DockerRuntime, connect_engine
+from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.config import Config
-from ppp.model.errors import NoEnvironmentError, NoGatewayError
+from ppp.model.errors import GatewayUnavailableError, NoEnvironmentError
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 from ppp.runner.context import Context
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 #: Says what is wrong with an environment, each in a sentence; nothing where it is healthy.
-Canary: TypeAlias = Callable[[Prepared], Sequence[str]]
+CanaryCheck: TypeAlias = Callable[[PreparedEnvironment], Sequence[str]]
 
 
-def nothing_wrong(_: Prepared) -> Sequence[str]:
+def no_canary(_: PreparedEnvironment) -> Sequence[str]:
     """Find every environment healthy."""
     return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
+class ReadyEnvironments:
     """An index, environments that stand ready, and the canary that says whether they can be believed."""
 
     index: packages.SimpleIndex
     matrix: Matrix
     runtimes: Mapping[Platform, Runtime]
-    prepared: Mapping[str, Prepared]
+    prepared: Mapping[str, PreparedEnvironment]
     unavailable: Mapping[str, str]
-    canary: Canary = nothing_wrong
+    canary: CanaryCheck = no_canary
 
     def checkers(self, node: str) -> Mapping[str, Checker]:
         """Give a checker for each environment that stands ready."""
@@ -63,9 +63,9 @@ def open_index(config: Config) -> packages.SimpleIndex:
 
 
 @contextmanager
-def workshop(
+def prepare_environments(
     context: Context, index: packages.SimpleIndex, matrix: Matrix, environments: Sequence[Environment]
-) -> Iterator[Workshop]:
+) -> Iterator[ReadyEnvironments]:
     """Make environments ready, side by side; raise `NoEnvironmentError` if none can be had.
 
     Raises `NoGatewayError` where cells would have the open network and nobody asked for that.
@@ -73,7 +73,7 @@ def workshop(
     with _runtimes(context, index, matrix, {e.platform for e in environments}) as (runtimes, door):
         with ThreadPoolExecutor(len(environments)) as threads:
             made = dict(zip(environments, threads.map(lambda e: _prepare(runtimes, e), environments), strict=True))
-        prepared = {e.id: p for e, p in made.items() if isinstance(p, Prepared)}
+        prepared = {e.id: p for e, p in made.items() if isinstance(p, PreparedEnvironment)}
         unavailable = {e.id: reason for e, reason in made.items() if isinstance(reason, str)}
         for id_, reason in unavailable.items():
             context.reporter.warn(f"{id_} is unavailable: {reason}")
@@ -83,8 +83,8 @@ def workshop(
                 hint="start Docker, or install Python 3.9, 3.11 or 3.12 and use the host platform",
             )
         if door:
-            door.admit(tag for p in prepared.values() for tag in p.tags)
-        yield Workshop(
+            door.limit_to_tags(tag for p in prepared.values() for tag in p.tags)
+        yield ReadyEnvironments(
             index=index,
             matrix=matrix,
             runtimes=runtimes,
@@ -95,28 +95,32 @@ def workshop(
 
 
 def _checker(
-    index: packages.SimpleIndex, runtimes: Mapping[Platform, Runtime], matrix: Matrix, prepared: Prepared, node: str
+    index: packages.SimpleIndex,
+    runtimes: Mapping[Platform, Runtime],
+    matrix: Matrix,
+    prepared: PreparedEnvironment,
+    node: str,
 ) -> Checker:
     runtime = runtimes[prepared.environment.platform]
-    return Checker(index=index, runtime=runtime, matrix=matrix, node=node, hosts=index.hosts)
+    return Checker(index=index, runtime=runtime, matrix=matrix, node=node, index_hosts=index.hosts)
 
 
 def _canary(
     context: Context, index: packages.SimpleIndex, runtimes: Mapping[Platform, Runtime], matrix: Matrix
-) -> Canary:
+) -> CanaryCheck:
     if not context.config.canary:
         context.reporter.warn("no canary watches over this run's results: PPP_CANARY is off")
-        return nothing_wrong
+        return no_canary
 
-    def sing(prepared: Prepared) -> Sequence[str]:
+    def sing(prepared: PreparedEnvironment) -> Sequence[str]:
         # What the canary's cells come to is kept nowhere, so no node observes it.
         checker = _checker(index, runtimes, matrix, prepared, node="")
-        return [str(fault) for fault in canary.Canary(checker=checker, folder=_canaries(context)).sing(prepared)]
+        return [str(fault) for fault in canary.Canary(checker=checker, folder=_canary_folder(context)).check(prepared)]
 
     return sing
 
 
-def _canaries(context: Context) -> Path:
+def _canary_folder(context: Context) -> Path:
     return context.config.cache / "canary"
 
 
@@ -125,15 +129,15 @@ def _runtimes(
     context: Context, index: packages.SimpleIndex, matrix: Matrix, platforms: AbstractSet[Platform]
 ) -> Iterator[tuple[Mapping[Platform, Runtime], Gateway | None]]:
     config = context.config
-    with sqlite_errors(config.cache):
-        pip = packages.pinned_pip(
+    with translate_storage_errors(config.cache):
+        pip = packages.fetch_pinned_pip(
             index, matrix.pip.version, matrix.pip.sha256, cache=config.cache, max_bytes=matrix.limits.file_mb * 1024**2
         )
     runtimes: dict[Platform, Runtime] = {}
     with ExitStack() as stack:
-        with sqlite_errors(config.cache):
-            canary.write_overlay(config.cache / "overlay")
-        client = engine() if platforms - {Platform.HOST} else None
+        with translate_storage_errors(config.cache):
+            canary.write_local_projects(config.cache / "overlay")
+        client = connect_engine() if platforms - {Platform.HOST} else None
         door = _gateway(context, index, stack) if client or Platform.HOST in platforms else None
         if Platform.HOST in platforms:
             host = HostRuntime(
@@ -141,7 +145,7 @@ def _runtimes(
                 pip=pip,
                 index_url=config.index_url,
                 environ=context.environ,
-                shutting=_shutting(context, door) if door else None,
+                confinement=_host_sandbox(context, door) if door else None,
             )
             stack.callback(host.close)
             runtimes[Platform.HOST] = host
@@ -167,34 +171,34 @@ def _gateway(context: Context, index: packages.SimpleIndex, stack: ExitStack) ->
         return None
     try:
         return stack.enter_context(
-            gateway(
+            run_gateway(
                 config.index_url,
                 index.file_origins("pip"),
                 cache=config.cache / "gateway",
                 environ=context.environ,
                 user_agent=config.user_agent,
-                overlay=config.cache / "overlay",
-                image=Image(name=config.nginx_image, engine=engine, note=context.reporter.note),
+                local_projects=config.cache / "overlay",
+                image=NginxImage(name=config.nginx_image, engine=connect_engine, on_pull=context.reporter.note),
             )
         )
     except GatewayError as error:
-        raise NoGatewayError(
+        raise GatewayUnavailableError(
             f"there is no gateway to the index: {error}",
             hint="install nginx, or say --network open to let package code reach all that this machine does",
         ) from error
 
 
-def _shutting(context: Context, door: Gateway) -> Shutting:
+def _host_sandbox(context: Context, door: Gateway) -> Confinement:
     try:
-        return Shutting(bubblewrap=bubblewrap.find(context.environ), gateway=door)
+        return Confinement(bubblewrap=bubblewrap.find_bubblewrap(context.environ), gateway=door)
     except bubblewrap.BubblewrapError as error:
-        raise NoGatewayError(
+        raise GatewayUnavailableError(
             f"cells of the host platform cannot be held to the gateway: {error}",
             hint="install bubblewrap, or say --network open to let package code reach all that this machine does",
         ) from error
 
 
-def _prepare(runtimes: Mapping[Platform, Runtime], environment: Environment) -> Prepared | str:
+def _prepare(runtimes: Mapping[Platform, Runtime], environment: Environment) -> PreparedEnvironment | str:
     runtime = runtimes.get(environment.platform)
     if runtime is None:
         return "no Docker engine answers"

@@ -8,20 +8,20 @@ from ppp.ledger.statements import statement_files
 from ppp.mesh import statement
 from ppp.publish import build
 from ppp.publish import folder as publish_files
-from ppp.publish.snapshots.take import Policy, Taken, take
-from ppp.runner.context import Node
+from ppp.publish.snapshots.take import RetentionPolicy, TakenSnapshots, take
+from ppp.runner.context import LocalNode
 
 
-def seal(node: Node) -> tuple[str, ...]:
+def seal(node: LocalNode) -> tuple[str, ...]:
     """Put this node's records that no batch holds yet into signed batches; give their ids."""
     return batches.seal(node.store, node=node.key.id, sign=node.key.sign)
 
 
-def publish(node: Node) -> Path:
+def publish(node: LocalNode) -> Path:
     """Build the public folder from the ledger, then say in a signed statement what it holds; give the front page."""
     out = node.context.config.public
     config = node.context.config
-    published = build.build(node.store.db, out, base_url=config.base_url, memory=config.cache / "publish.db")
+    published = build.build(node.store.db, out, base_url=config.base_url, cache_path=config.cache / "publish.db")
     statement.issue(
         node.store,
         node.key,
@@ -30,18 +30,18 @@ def publish(node: Node) -> Path:
         root=published.root,
         records=published.records,
         images=queries.image_digests(node.store.db, node.key.id),
-        pip_version=queries.newest_pip(node.store.db, node.key.id) or "",
+        pip_version=queries.newest_pip_version(node.store.db, node.key.id) or "",
         now=node.context.now,
     )
-    publish_files.put_beside(out, statement_files(node.store.db))
+    publish_files.write_statements(out, statement_files(node.store.db))
     node.context.reporter.note(f"published {len(published.written)} files of {published.files}")
     return out / "index.html"
 
 
-def snapshot(node: Node) -> Taken:
+def snapshot(node: LocalNode) -> TakenSnapshots:
     """Write the snapshots of the ledger into the public folder, and remove those that the settings keep no longer."""
     config = node.context.config
-    policy = Policy(
+    policy = RetentionPolicy(
         days=config.snapshot_days, weeks=config.snapshot_weeks, window_bytes=config.window_mib * 1024 * 1024
     )
     return take(config.data / LEDGER_NAME, config.public, policy)

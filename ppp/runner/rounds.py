@@ -13,13 +13,13 @@ from typing import Final, Protocol, TypeAlias, assert_never
 from ppp.check.causes import one_line
 from ppp.check.cell import Observation
 from ppp.ledger import staging
-from ppp.ledger.regressions import Known, is_fresh_regression, known_of
-from ppp.ledger.staging import Look, Second, Staged
-from ppp.ledger.store import Queued, Reach
+from ppp.ledger.regressions import PriorResults, is_new_regression, prior_results
+from ppp.ledger.staging import Recheck, RecheckReason, StagedRecord
+from ppp.ledger.store import QueuedCell, QueueFilter
 from ppp.model.matrix import Cell
-from ppp.model.record import Record, Result, spoilt
+from ppp.model.record import Record, Result, to_infrastructure_error
 from ppp.runner import pool
-from ppp.runner.context import Node
+from ppp.runner.context import LocalNode
 
 #: An environment's canary is heard again after so many cells, or so many seconds, at the latest.
 ROUND_CELLS: Final = 200
@@ -31,12 +31,12 @@ class Task:
     """A cell to check, as it was queued, and what was known of it; `first` makes it a second look, by chance."""
 
     cell: Cell
-    queued: Queued | None = None
-    known: Known = field(default_factory=Known)
+    queued: QueuedCell | None = None
+    known: PriorResults = field(default_factory=PriorResults)
     first: Record | None = None
 
 
-class Supply(Protocol):
+class TaskSource(Protocol):
     """Where tasks come from."""
 
     def take(self, environments: Collection[str], n: int) -> list[Task]:
@@ -53,7 +53,7 @@ class Hands:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class RoundLimits:
     """How many jobs run at a time, and how long a round is, in cells and in seconds of a clock."""
 
     jobs: int
@@ -63,7 +63,9 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Song:
+class CanaryJob:
+    """A canary check of one environment."""
+
     environment: str
 
 
@@ -77,7 +79,7 @@ class _Heard:
     faults: tuple[str, ...]
 
 
-_Job: TypeAlias = Task | _Song
+_Job: TypeAlias = Task | CanaryJob
 _Done: TypeAlias = _Seen | _Heard
 
 
@@ -89,7 +91,7 @@ class _State(StrEnum):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Ward:
+class EnvironmentState:
     """An environment as this run has come to know it: `seen` cells were settled since its canary, `since` then."""
 
     state: _State = _State.NEW
@@ -97,7 +99,7 @@ class _Ward:
     seen: int = 0
     since: float = 0.0
 
-    def is_due(self, pace: Pace) -> bool:
+    def is_due(self, pace: RoundLimits) -> bool:
         """Say whether its canary has to be heard before more is begun."""
         began = self.running + self.seen
         return began >= pace.cells or (began > 0 and pace.clock() - self.since >= pace.seconds)
@@ -107,16 +109,22 @@ class Rounds:
     """One run's rounds: `settled` counts tasks, `kept` is what the ledger took of them, `unhealthy` why it did not."""
 
     def __init__(
-        self, node: Node, hands: Hands, environments: Collection[str], pace: Pace, *, told: Callable[[Record], None]
+        self,
+        node: LocalNode,
+        hands: Hands,
+        environments: Collection[str],
+        pace: RoundLimits,
+        *,
+        told: Callable[[Record], None],
     ) -> None:
         """Begin with environments whose canaries are still to be heard; `told` hears each cell's result at once."""
         self._node = node
         self._hands = hands
         self._pace = pace
         self._told = told
-        self._wards = {environment: _Ward() for environment in environments}
+        self._wards = {environment: EnvironmentState() for environment in environments}
         self.settled = 0
-        self.kept: list[Staged] = []
+        self.kept: list[StagedRecord] = []
         self.unhealthy: dict[str, str] = {}
 
     @property
@@ -124,7 +132,7 @@ class Rounds:
         """Give the environments whose canaries have found nothing wrong yet."""
         return [environment for environment in self._wards if environment not in self.unhealthy]
 
-    def work(self, supply: Supply, *, expected: Collection[str], enough: Callable[[], bool]) -> None:
+    def work(self, supply: TaskSource, *, expected: Collection[str], enough: Callable[[], bool]) -> None:
         """Do what is supplied, until nothing is left, nothing more shall be begun, or a stop is wished.
 
         `expected` are the environments that it may be for. After a stop, what no canary stands behind stays pending.
@@ -139,7 +147,7 @@ class Rounds:
             keep=_is_finished,
         )
 
-    def _take(self, supply: Supply, expected: Collection[str], n: int, *, enough: bool) -> list[_Job]:
+    def _take(self, supply: TaskSource, expected: Collection[str], n: int, *, enough: bool) -> list[_Job]:
         jobs: list[_Job] = []
         jobs += self._songs(n, lambda id_, ward: ward.state is _State.NEW and id_ in expected and not enough)
         jobs += self._songs(n - len(jobs), lambda _, ward: ward.state is _State.OPEN and ward.is_due(self._pace))
@@ -153,18 +161,18 @@ class Rounds:
         jobs += self._songs(n - len(jobs), lambda _, ward: ward.state is _State.OPEN and ward.seen > 0)
         return jobs
 
-    def _songs(self, n: int, is_time: Callable[[str, _Ward], bool]) -> Iterator[_Song]:
+    def _songs(self, n: int, is_time: Callable[[str, EnvironmentState], bool]) -> Iterator[CanaryJob]:
         for environment, ward in self._wards.items():
             if n > 0 and ward.running == 0 and is_time(environment, ward):
                 n -= 1
                 ward.state = _State.SINGING
-                yield _Song(environment=environment)
+                yield CanaryJob(environment=environment)
 
     def _do(self, job: _Job) -> _Done:
         match job:
             case Task():
                 return _Seen(observations=self._look(job))
-            case _Song():
+            case CanaryJob():
                 return _Heard(faults=tuple(self._hands.canary(job.environment)))
             case _:
                 assert_never(job)
@@ -173,7 +181,7 @@ class Rounds:
         first = self._hands.check(task.cell)
         if task.first is not None:
             first = _after(first, task.first)
-        if not is_fresh_regression(first.record.result, task.known):
+        if not is_new_regression(first.record.result, task.known):
             return (first,)
         return first, _after(self._hands.check(task.cell), first.record)
 
@@ -181,7 +189,7 @@ class Rounds:
         match job, done:
             case Task(), _Seen():
                 self._settle_task(job, done.observations)
-            case _Song(), _Heard():
+            case CanaryJob(), _Heard():
                 self._settle_song(job.environment, done.faults)
             case _:
                 raise TypeError(f"{done} does not come of {job}")
@@ -195,9 +203,11 @@ class Rounds:
             for observation in earlier:
                 # Not confirmed, so not told: whoever tries the cell again begins anew.
                 detail = one_line(f"a regression that could not be confirmed: {last.record.detail}")
-                store.add_record(spoilt(observation.record, cause=last.record.cause or "sandbox", detail=detail))
+                store.add_record(
+                    to_infrastructure_error(observation.record, cause=last.record.cause or "sandbox", detail=detail)
+                )
             store.add_record(last.record, last.log, retry=task.queued, now=self._node.context.now)
-            self.kept.append(Staged(record=last.record, log=last.log))
+            self.kept.append(StagedRecord(record=last.record, log=last.log))
         else:
             ward.seen += 1
             staging.stage(store, _staged(task, seen), now=self._node.context.now)
@@ -211,10 +221,10 @@ class Rounds:
         store, ward = self._node.store, self._wards[environment]
         if not faults:
             self.kept += staging.promote(store, environment)
-            self._wards[environment] = _Ward(state=_State.OPEN, since=self._pace.clock())
+            self._wards[environment] = EnvironmentState(state=_State.OPEN, since=self._pace.clock())
             return
         reason = one_line(f"the canary says: {'; '.join(faults)}")
-        overturned = staging.overturn(store, environment, reason=reason, now=self._node.context.now)
+        overturned = staging.reject(store, environment, reason=reason, now=self._node.context.now)
         ward.state = _State.ILL
         self.kept += overturned
         self.unhealthy[environment] = reason
@@ -223,11 +233,11 @@ class Rounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FromQueue:
+class TaskQueue:
     """Takes cells from the queue by lease, a few at a time. Leases end by themselves after `lease_s` seconds."""
 
-    node: Node
-    reach: Reach
+    node: LocalNode
+    reach: QueueFilter
     run: str
     lease_s: int
 
@@ -235,11 +245,11 @@ class FromQueue:
         """See `Supply`."""
         store, now = self.node.store, self.node.context.now
         reach = replace(self.reach, environments=environments)
-        leased = store.lease(reach, run=self.run, n=n, until=now + self.lease_s, now=now)
-        return [Task(cell=queued.cell, queued=queued, known=known_of(store.db, queued.cell)) for queued in leased]
+        leased = store.lease(reach, run=self.run, limit=n, until=now + self.lease_s, now=now)
+        return [Task(cell=queued.cell, queued=queued, known=prior_results(store.db, queued.cell)) for queued in leased]
 
 
-class FromList:
+class TaskList:
     """Takes given tasks, in their order."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -272,8 +282,8 @@ def _after(observation: Observation, earlier: Record) -> Observation:
     return replace(observation, record=replace(observation.record, observed_at=at))
 
 
-def _staged(task: Task, seen: Sequence[Observation]) -> Iterator[Staged]:
-    second = None if task.first is None else Second(first=task.first.id, look=Look.AA)
+def _staged(task: Task, seen: Sequence[Observation]) -> Iterator[StagedRecord]:
+    second = None if task.first is None else Recheck(first=task.first.id, reason=RecheckReason.AA)
     for observation in seen:
-        yield Staged(record=observation.record, log=observation.log, queued=task.queued, second=second)
-        second = Second(first=observation.record.id, look=Look.CONFIRMATION)
+        yield StagedRecord(record=observation.record, log=observation.log, queued=task.queued, recheck=second)
+        second = Recheck(first=observation.record.id, reason=RecheckReason.CONFIRMATION)

@@ -17,13 +17,13 @@ from sqlite_utils import Database
 
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.schema import migrations
-from ppp.mesh.batch import unpacked
-from ppp.mesh.node import verify as verify_signature
+from ppp.mesh.batch import decompress_batch
+from ppp.mesh.node import verify_signature
 from ppp.model.errors import PPPError
 from ppp.model.record import sha256_hex
 from ppp.model.release import Release, version_key
-from ppp.publish.snapshots.database import EPOCH, PUBLIC_TABLES, current_sql
-from ppp.verify.found import fail
+from ppp.publish.snapshots.database import MIGRATIONS_APPLIED_AT, PUBLIC_TABLES, current_sql
+from ppp.verify.result import fail
 
 _MAGIC: Final = b"SQLite format 3\x00"
 #: Bytes 18 and 19 of a file whose journal is rolled back, as ours are.
@@ -41,7 +41,7 @@ _MAX_OBJECTS: Final = 1000
 
 
 @contextmanager
-def opened(path: Path, *, immutable: bool) -> Iterator[Database]:
+def open_verified(path: Path, *, immutable: bool) -> Iterator[Database]:
     """Open a database that is laid as ours are; `immutable` where nobody writes it.
 
     Raises `DoesNotHoldError`, also for what SQLite says while it is asked.
@@ -79,10 +79,10 @@ def _our_schemas() -> tuple[frozenset[tuple[str, ...]], ...]:
     """Give what we lay now and what we laid before each migration: an archive stays as it was written."""
     with closing(sqlite3.connect(":memory:")) as connection:
         later = [migration.name for migration in migrations.pending(Database(connection))][1:]
-    return tuple(map(_laid_before, (None, *reversed(later))))
+    return tuple(map(_schema_before, (None, *reversed(later))))
 
 
-def _laid_before(migration: str | None) -> frozenset[tuple[str, ...]]:
+def _schema_before(migration: str | None) -> frozenset[tuple[str, ...]]:
     with closing(sqlite3.connect(":memory:")) as connection:
         db = Database(connection)
         migrations.apply(db, stop_before=migration)
@@ -191,7 +191,7 @@ def _check_batches(db: Database) -> None:
     for batch, node, signature, packed in db.execute(held):
         if packed is None:
             fail(f"the bytes of the batch {batch} are missing")
-        data = unpacked(packed, batch_id=batch)
+        data = decompress_batch(packed, batch_id=batch)
         if (digest := sha256_hex(data)) != batch:
             fail(f"the batch {batch} hashes to {digest}")
         if not verify_signature(node, data, signature):
@@ -208,5 +208,7 @@ def check_private(db: Database) -> None:
             continue
         for _ in db.execute(f"SELECT 1 FROM [{name}] LIMIT 1"):  # noqa: S608 - our own names
             fail(f"its table {name} is a node's own, and should be empty")
-    for (at,) in db.execute("SELECT applied_at FROM _sqlite_migrations WHERE applied_at <> ?", (EPOCH,)):
+    for (at,) in db.execute(
+        "SELECT applied_at FROM _sqlite_migrations WHERE applied_at <> ?", (MIGRATIONS_APPLIED_AT,)
+    ):
         fail(f"it says that it was made at {at}")

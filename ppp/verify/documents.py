@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from ppp.mesh import batch as batches
-from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, read_files, read_list
-from ppp.mesh.statement import MAX_STATEMENT_BYTES, authentic, check_time, read_envelope
-from ppp.mesh.untrusted import check_schema, parse_unchecked
-from ppp.model.errors import RefusedError
+from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, read_file_list, read_files
+from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, check_expiry, read_envelope
+from ppp.mesh.untrusted import check_schema, parse_json
+from ppp.model.errors import RejectedDataError
 from ppp.model.record import Json, sha256_hex
 from ppp.publish.api.current import current_bytes
-from ppp.publish.folder import CURRENT, DIGEST, LISTS, MANIFEST
+from ppp.publish.folder import CURRENT, DIGEST, LISTS_FOLDER, MANIFEST
 from ppp.publish.snapshots.database import Snapshot, file_sha256
-from ppp.verify.found import fail
+from ppp.verify.result import fail
 
 #: No document of ours is larger, in bytes.
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
@@ -36,15 +36,15 @@ def read(path: Path, *, most: int = MAX_DOCUMENT_BYTES) -> bytes:
     return data
 
 
-def document(path: Path) -> dict[str, Json]:
+def read_document(path: Path) -> dict[str, Json]:
     """Give the JSON object that a file holds; raise `RefusedError` or `DoesNotHoldError`."""
-    return parse_unchecked(read(path), what=path.name, max_bytes=MAX_DOCUMENT_BYTES)
+    return parse_json(read(path), what=path.name, max_bytes=MAX_DOCUMENT_BYTES)
 
 
 def check_current(path: Path, *, vouched: bool) -> str:
     """Check a `current.json` by itself and by its digest, which need not be there where somebody else has vouched."""
     data = read(path)
-    held = parse_unchecked(data, what=CURRENT, max_bytes=MAX_DOCUMENT_BYTES)
+    held = parse_json(data, what=CURRENT, max_bytes=MAX_DOCUMENT_BYTES)
     check_schema(held, what=CURRENT, schema="site/schemas/current.schema.json")
     if current_bytes(held) != data:
         fail("it is not written as current.json is")
@@ -62,9 +62,9 @@ def check_current(path: Path, *, vouched: bool) -> str:
 def check_files(path: Path) -> str:
     """Check `files.json` and every file that its lists name, or one of these lists and the files that it names."""
     folder = path.parent
-    if path.parent.name == LISTS and (path.parent.parent / MANIFEST).is_file():
+    if path.parent.name == LISTS_FOLDER and (path.parent.parent / MANIFEST).is_file():
         folder = path.parent.parent
-    only = None if folder == path.parent else f"{LISTS}/{path.name}"
+    only = None if folder == path.parent else f"{LISTS_FOLDER}/{path.name}"
     files = listed_files(folder, only=only)
     for file in files.values():
         check_listed(folder, file)
@@ -84,8 +84,8 @@ def listed_files(folder: Path, *, only: str | None = None) -> dict[str, Publishe
     for path, listed in lists.items():
         if only in {None, path}:
             found[path] = listed
-            if path.startswith(f"{LISTS}/"):
-                found |= read_list(read(folder / path, most=MAX_FILES_BYTES), listed)
+            if path.startswith(f"{LISTS_FOLDER}/"):
+                found |= read_file_list(read(folder / path, most=MAX_FILES_BYTES), listed)
     return found
 
 
@@ -107,7 +107,7 @@ def check_listed(folder: Path, file: PublishedFile) -> None:
 def check_statement(path: Path, *, nodes: Collection[str], now: int) -> str:
     """Check a statement's signature, and what it says of the files beside it; any node's where none is named."""
     envelope = read_envelope(read(path, most=MAX_STATEMENT_BYTES))
-    statement = authentic(envelope, pinned=nodes or {envelope.statement.node})
+    statement = authenticate(envelope, trusted=nodes or {envelope.statement.node})
     told = f"statement {statement.sequence} of node {statement.node}, of {statement.records} records"
     if path.name != "statement.json":
         return told
@@ -116,8 +116,8 @@ def check_statement(path: Path, *, nodes: Collection[str], now: int) -> str:
         if beside.exists() and (found := file_sha256(beside)) != digest:
             fail(f"{name} beside it hashes to {found}, the statement says {digest}")
     try:
-        check_time(statement, now=now)
-    except RefusedError as error:
+        check_expiry(statement, now=now)
+    except RejectedDataError as error:
         # It is its node's word all the same; whether it is fresh is for a peer to mind.
         return f"{told}; {error.what}"
     return told
@@ -128,18 +128,18 @@ def check_batch(path: Path, *, nodes: Collection[str], now: int) -> str:
     name = path.name.partition(".")[0]
     data = read(path, most=batches.MAX_BATCH_BYTES)
     if path.suffix == ".gz":
-        data = batches.unpacked(data, batch_id=name)
+        data = batches.decompress_batch(data, batch_id=name)
     signature = read(path.with_name(f"{name}.sig"), most=SIGNATURE_BYTES).decode("ascii", "replace").strip()
-    node = str(parse_unchecked(data, what="batch", max_bytes=batches.MAX_BATCH_BYTES).get("node"))
-    verified = batches.verify(data, signature, batch_id=name, accepted=nodes or {node}, now=now)
-    if isinstance(verified, batches.Unpinned):
+    node = str(parse_json(data, what="batch", max_bytes=batches.MAX_BATCH_BYTES).get("node"))
+    verified = batches.verify_batch(data, signature, batch_id=name, trusted=nodes or {node}, now=now)
+    if isinstance(verified, batches.UntrustedBatch):
         fail(f"it is of node {node}")
     return f"batch of {len(verified.records)} records, signed by node {node}"
 
 
 def check_index(path: Path) -> str:
     """Check the list of snapshots, and that each of them is there with its size and sha256."""
-    held = document(path)
+    held = read_document(path)
     check_schema(held, what=path.name, schema="site/schemas/snapshots.schema.json")
     snapshots = [Snapshot.from_json(row) for row in held["snapshots"]]
     for snapshot in snapshots:

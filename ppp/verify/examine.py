@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Final
 
 from ppp.ledger.schema import LEDGER_NAME
-from ppp.model.errors import DoesNotHoldError, RefusedError
+from ppp.model.errors import InvalidFileError, RejectedDataError
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST
 from ppp.publish.site import snapshots as data_page
 from ppp.publish.snapshots import database as snapshots
-from ppp.publish.snapshots.database import Kind, Snapshot, describe, file_sha256
-from ppp.publish.snapshots.take import FOLDER, LATEST, WINDOW, read_description
+from ppp.publish.snapshots.database import Snapshot, SnapshotKind, describe, file_sha256
+from ppp.publish.snapshots.take import LATEST_NAME, SNAPSHOTS_FOLDER, WINDOW_NAME, read_description
 from ppp.verify import documents
-from ppp.verify.database import check_private, check_rows, opened
-from ppp.verify.found import Found, fail
+from ppp.verify.database import check_private, check_rows, open_verified
+from ppp.verify.result import Verification, fail
 
 _CHUNK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class VerifyOptions:
     """What a person knows besides: the file's sha256 (hex), the nodes whose word counts (none: any), epoch seconds."""
 
     now: int
@@ -34,42 +34,42 @@ class Asked:
     nodes: Collection[str] = ()
 
 
-def examine(path: Path, asked: Asked) -> Iterator[Found]:
+def examine(path: Path, options: VerifyOptions) -> Iterator[Verification]:
     """Judge a published file, a ledger, or all there is to judge in a folder of either; one finding for each thing."""
     try:
-        things = _things(path) if path.is_dir() else [path]
+        things = _targets(path) if path.is_dir() else [path]
     except OSError:
         # A name that no file can have; why is told of it as of a file.
         things = [path]
-    return (_judge(thing, asked) for thing in things)
+    return (_verify(thing, options) for thing in things)
 
 
-def _things(folder: Path) -> Iterator[Path]:
+def _targets(folder: Path) -> Iterator[Path]:
     if (folder / LEDGER_NAME).exists():
         yield folder / LEDGER_NAME
         if (folder / "public").is_dir():
-            yield from _things(folder / "public")
+            yield from _targets(folder / "public")
         return
     yield folder / CURRENT
     yield folder / MANIFEST
     # Not every build is signed, and not every folder has snapshots.
-    for name in ("statement.json", f"{FOLDER}/index.json"):
+    for name in ("statement.json", f"{SNAPSHOTS_FOLDER}/index.json"):
         if (folder / name).exists():
             yield folder / name
-    for pattern in ("batches/*.json.gz", f"{FOLDER}/*.db", f"{FOLDER}/*.db.gz"):
+    for pattern in ("batches/*.json.gz", f"{SNAPSHOTS_FOLDER}/*.db", f"{SNAPSHOTS_FOLDER}/*.db.gz"):
         yield from sorted(folder.glob(pattern))
 
 
-def _judge(path: Path, asked: Asked) -> Found:
+def _verify(path: Path, options: VerifyOptions) -> Verification:
     try:
-        return Found(path=str(path), holds=True, told=_told(path, asked))
-    except (DoesNotHoldError, RefusedError) as error:
-        return Found(path=str(path), holds=False, told=error.what)
+        return Verification(path=str(path), valid=True, message=_check(path, options))
+    except (InvalidFileError, RejectedDataError) as error:
+        return Verification(path=str(path), valid=False, message=error.what)
     except OSError as error:
-        return Found(path=str(path), holds=False, told=f"it cannot be read: {error.strerror}")
+        return Verification(path=str(path), valid=False, message=f"it cannot be read: {error.strerror}")
 
 
-def _told(path: Path, asked: Asked) -> str:
+def _check(path: Path, asked: VerifyOptions) -> str:
     if not path.is_file():
         fail("it is not there" if not path.exists() else "it is not a file")
     if asked.sha256 and (digest := file_sha256(path)) != asked.sha256:
@@ -79,57 +79,57 @@ def _told(path: Path, asked: Asked) -> str:
         case name if name == DIGEST:
             return documents.check_current(path.with_name(CURRENT), vouched=False)
         case name if name.endswith(".db"):
-            return _database(path, vouched=vouched)
+            return _check_database(path, vouched=vouched)
         case name if name.endswith(".db.gz"):
-            return _zipped(path)
+            return _check_gzip(path)
         case name if name.endswith((".sig", ".json.gz")):
             batch = path.with_name(f"{name.partition('.')[0]}.json.gz")
             return documents.check_batch(batch, nodes=asked.nodes, now=asked.now)
         case name if name.endswith(".json"):
-            return _document(path, asked, vouched=vouched)
-    return _listed(path, vouched=vouched)
+            return _check_document(path, asked, vouched=vouched)
+    return _check_listed(path, vouched=vouched)
 
 
-def _document(path: Path, asked: Asked, *, vouched: bool) -> str:
+def _check_document(path: Path, asked: VerifyOptions, *, vouched: bool) -> str:
     checks: dict[str, Callable[[], str]] = {
         "ppp-current-1": lambda: documents.check_current(path, vouched=vouched),
         "ppp-files-1": lambda: documents.check_files(path),
         "ppp-statement-1": lambda: documents.check_statement(path, nodes=asked.nodes, now=asked.now),
         "ppp-batch-1": lambda: documents.check_batch(path, nodes=asked.nodes, now=asked.now),
         data_page.SCHEMA: lambda: documents.check_index(path),
-        snapshots.SCHEMA: lambda: _described(path),
+        snapshots.SCHEMA: lambda: _check_description(path),
     }
     try:
-        held = documents.document(path)
-    except RefusedError:
+        held = documents.read_document(path)
+    except RejectedDataError:
         held = {}
     inner = held.get("signed")
     schema = (inner if isinstance(inner, dict) else held).get("schema")
     check = checks.get(schema) if isinstance(schema, str) else None
-    return check() if check else _listed(path, vouched=vouched)
+    return check() if check else _check_listed(path, vouched=vouched)
 
 
-def _described(path: Path) -> str:
+def _check_description(path: Path) -> str:
     beside = read_description(path)
     if beside is None:
         fail("it is no description of a snapshot")
     target = path.with_name(beside.file)
     if not target.is_file():
         fail(f"{target.name}, which it describes, is not there")
-    return _snapshot(target, beside)
+    return _check_snapshot(target, beside)
 
 
-def _database(path: Path, *, vouched: bool) -> str:
+def _check_database(path: Path, *, vouched: bool) -> str:
     beside = read_description(path.with_suffix(".json"))
     if beside is None:
-        return _ledger(path, vouched=vouched)
-    if beside.file != path.name and path.stem != LATEST:
+        return _check_ledger(path, vouched=vouched)
+    if beside.file != path.name and path.stem != LATEST_NAME:
         fail(f"the description beside it is of {beside.file}")
-    return _snapshot(path, beside)
+    return _check_snapshot(path, beside)
 
 
-def _ledger(path: Path, *, vouched: bool) -> str:
-    with opened(path, immutable=False) as db:
+def _check_ledger(path: Path, *, vouched: bool) -> str:
+    with open_verified(path, immutable=False) as db:
         # One that holds no log at all may be a window that has lost its description.
         logs = db.execute("SELECT 1 FROM logs LIMIT 1").fetchone() is not None
         count = check_rows(db, logs=logs)
@@ -137,12 +137,12 @@ def _ledger(path: Path, *, vouched: bool) -> str:
     return told if vouched else f"{told}, each named by its sha256; nothing beside it vouches for the whole"
 
 
-def _snapshot(path: Path, beside: Snapshot) -> str:
+def _check_snapshot(path: Path, beside: Snapshot) -> str:
     if (size := path.stat().st_size) != beside.bytes:
         fail(f"it has {size} bytes, its description says {beside.bytes}")
     if (digest := file_sha256(path)) != beside.sha256:
         fail(f"it hashes to {digest}, its description says {beside.sha256}")
-    with opened(path, immutable=True) as db:
+    with open_verified(path, immutable=True) as db:
         check_rows(db, logs=beside.logs)
         check_private(db)
     found = describe(path, kind=beside.kind, file=beside.file, logs=beside.logs)
@@ -160,16 +160,16 @@ def _snapshot(path: Path, beside: Snapshot) -> str:
 
 def _name(found: Snapshot) -> str | None:
     match found.kind:
-        case Kind.WINDOW:
-            return f"{WINDOW}.db"
-        case Kind.DAY:
+        case SnapshotKind.WINDOW:
+            return f"{WINDOW_NAME}.db"
+        case SnapshotKind.DAY:
             return f"ppp-{found.last_day}.db"
-        case Kind.MONTH:
+        case SnapshotKind.MONTH:
             months = {(day or "")[:7] for day in (found.first_day, found.last_day)}
             return f"ppp-{months.pop()}.db" if len(months) == 1 else None
 
 
-def _zipped(path: Path) -> str:
+def _check_gzip(path: Path) -> str:
     beside = read_description(path.with_suffix("").with_suffix(".json"))
     if beside is None or beside.gzip is None or beside.gzip.file != path.name:
         fail("no description beside it tells of it")
@@ -196,7 +196,7 @@ def _unzipped_sha256(path: Path, *, most: int) -> str:
     return digest.hexdigest()
 
 
-def _listed(path: Path, *, vouched: bool) -> str:
+def _check_listed(path: Path, *, vouched: bool) -> str:
     if vouched:
         return "a file with the sha256 that you named"
     place = path.absolute()

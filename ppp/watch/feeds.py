@@ -18,7 +18,7 @@ import requests
 import urllib3
 
 from ppp.model.errors import FeedMalformedError, FeedTooLargeError, FeedUnreachableError
-from ppp.model.release import BadReleaseError, Release
+from ppp.model.release import InvalidReleaseError, Release
 
 MAX_REDIRECTS: Final = 5
 CHUNK_BYTES: Final = 64 * 1024
@@ -38,7 +38,7 @@ class FeedLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
+class ReleaseFeed:
     """A feed that was read: its releases, oldest first; a line for each thing in it that could not be used."""
 
     releases: tuple[Release, ...]
@@ -53,7 +53,7 @@ class NotModified:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class FeedResponse:
     """An HTTP answer: header names in lower case; chunks decoded, each given as soon as it is there."""
 
     status: int
@@ -64,7 +64,7 @@ class Answer:
 class Getter(Protocol):
     """The port to HTTP."""
 
-    def get(self, url: str, *, headers: Mapping[str, str]) -> AbstractContextManager[Answer]:
+    def get(self, url: str, *, headers: Mapping[str, str]) -> AbstractContextManager[FeedResponse]:
         """Ask for an address; raise `FeedUnreachableError` at once, or from the chunks, when the talk breaks off."""
         ...
 
@@ -77,7 +77,7 @@ class RequestsGetter:
     read_timeout_s: float = 20.0
 
     @contextmanager
-    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedResponse]:
         """See `Getter.get`."""
         with requests.Session() as session, _network_errors(url):
             session.max_redirects = MAX_REDIRECTS
@@ -87,7 +87,7 @@ class RequestsGetter:
                 timeout=(self.connect_timeout_s, self.read_timeout_s),
                 stream=True,
             ) as response:
-                yield Answer(
+                yield FeedResponse(
                     status=response.status_code,
                     headers={name.lower(): value for name, value in response.headers.items()},
                     chunks=_chunks(response.raw),
@@ -127,7 +127,7 @@ def fetch(
     last_modified: str | None = None,
     limits: FeedLimits = FeedLimits(),
     clock: Callable[[], float] = time.monotonic,
-) -> Feed | NotModified:
+) -> ReleaseFeed | NotModified:
     """Ask for a feed, conditionally where a validator of an earlier answer is given, and parse it.
 
     Raises `FeedUnreachableError` (no answer, not in time, not with success), `FeedTooLargeError` (reading stopped at
@@ -152,7 +152,7 @@ def fetch(
             if clock() - started > limits.deadline_s:
                 raise FeedUnreachableError(f"the feed {url} took longer than {limits.deadline_s:g} s", hint=HINT)
     releases, rejected = parse(bytes(body), place=url)
-    return Feed(
+    return ReleaseFeed(
         releases=releases,
         rejected=rejected,
         etag=_validator(answer.headers.get("etag")),
@@ -195,7 +195,7 @@ def parse(document: bytes, *, place: str) -> tuple[tuple[Release, ...], tuple[st
     for title, link in reversed(entries):  # the newest stands first
         try:
             releases.setdefault(_release(title, link))
-        except BadReleaseError as error:
+        except InvalidReleaseError as error:
             rejected.append(f"entry {title[:100]!r}: {error.what}")
     if not releases:
         raise FeedMalformedError(
@@ -218,14 +218,14 @@ def _release(title: str, link: str) -> Release:
         case [name, version]:
             titled = Release.parse(name, version)
         case _:
-            raise BadReleaseError("its title is not a name and a version", hint="")
+            raise InvalidReleaseError("its title is not a name and a version", hint="")
     try:
         place = _LINK.search(urlsplit(link).path)
     except ValueError:
         place = None
     if not place:
-        raise BadReleaseError(f"its link {link[:100]!r} names no release", hint="")
+        raise InvalidReleaseError(f"its link {link[:100]!r} names no release", hint="")
     linked = Release.parse(unquote(place[1]), unquote(place[2]))
     if linked != titled:
-        raise BadReleaseError(f"its title says {titled}, its link {linked}", hint="")
+        raise InvalidReleaseError(f"its title says {titled}, its link {linked}", hint="")
     return titled

@@ -16,7 +16,7 @@ from ppp.model.release import Release
 UNSANDBOXED: Final = "releases of the open feed are not run on the host platform without a sandbox"
 
 
-class Source(StrEnum):
+class ReleaseSource(StrEnum):
     """Where a release was named."""
 
     FEED = "feed"
@@ -26,7 +26,7 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Skip:
+class SkippedRelease:
     """A release that is not checked in one environment, or in none of those asked for (`""`), and why."""
 
     release: Release
@@ -35,23 +35,23 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class QueuePlan:
     """The cells to queue, those left alone because they are settled, and what is refused: together, all asked for."""
 
     cells: tuple[Cell, ...]
     settled: tuple[Cell, ...]
-    skipped: tuple[Skip, ...]
+    skipped: tuple[SkippedRelease, ...]
 
 
-def plan(
+def plan_cells(
     releases: Iterable[Release],
     environments: Sequence[Environment],
     *,
     settled: AbstractSet[Cell],
-    again: bool,
-    source: Source,
+    recheck: bool,
+    source: ReleaseSource,
     sandboxed: bool,
-) -> Plan:
+) -> QueuePlan:
     """Decide what becomes of each release in each environment; a release's cells stay side by side, in order.
 
     `settled` are the cells with a verdict of this node's own, checked anew only where `again`; `sandboxed` says
@@ -62,14 +62,14 @@ def plan(
     taking = [e.id for e in environments if e not in refused]
     cells: list[Cell] = []
     left: list[Cell] = []
-    skipped: list[Skip] = []
+    skipped: list[SkippedRelease] = []
     for release in dict.fromkeys(releases):
-        skipped += (Skip(release=release, environment=place, reason=UNSANDBOXED) for place in places)
+        skipped += (SkippedRelease(release=release, environment=place, reason=UNSANDBOXED) for place in places)
         for environment in taking:
             cell = Cell(release=release, environment=environment)
-            (left if cell in settled and not again else cells).append(cell)
-    return Plan(cells=tuple(cells), settled=tuple(left), skipped=tuple(skipped))
+            (left if cell in settled and not recheck else cells).append(cell)
+    return QueuePlan(cells=tuple(cells), settled=tuple(left), skipped=tuple(skipped))
 
 
-def _refuses(environment: Environment, *, source: Source, sandboxed: bool) -> bool:
-    return source is Source.FEED and environment.platform is Platform.HOST and not sandboxed
+def _refuses(environment: Environment, *, source: ReleaseSource, sandboxed: bool) -> bool:
+    return source is ReleaseSource.FEED and environment.platform is Platform.HOST and not sandboxed

@@ -13,11 +13,11 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 
 from ppp.model.errors import RequirementsError
-from ppp.model.release import BadReleaseError, Wanted
+from ppp.model.release import InvalidReleaseError, RequestedPackage
 
 MAX_BYTES: Final = 1_000_000
 #: More mistakes than this are only counted: nobody reads on.
-MAX_TOLD: Final = 20
+MAX_NAMED_MISTAKES: Final = 20
 MAX_QUOTED: Final = 80
 
 #: Options about how pip chooses or verifies; a check chooses as pip does by default.
@@ -51,10 +51,10 @@ _OPTION: Final = re.compile(r"--?[a-z][a-z-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class WatchlistEntry:
     """A package that a file asks for, and the line (from 1) where it does so first."""
 
-    wanted: Wanted
+    wanted: RequestedPackage
     line: int
 
 
@@ -62,13 +62,13 @@ class Listed:
 class Watchlist:
     """What a file asks for, in its order and each once, and a note for each thing in it that was dropped."""
 
-    listed: tuple[Listed, ...]
+    entries: tuple[WatchlistEntry, ...]
     notes: tuple[str, ...]
 
     @property
-    def wanted(self) -> tuple[Wanted, ...]:
+    def wanted(self) -> tuple[RequestedPackage, ...]:
         """What is asked for, without the lines."""
-        return tuple(item.wanted for item in self.listed)
+        return tuple(item.wanted for item in self.entries)
 
 
 def read(path: Path) -> Watchlist:
@@ -92,13 +92,13 @@ def read(path: Path) -> Watchlist:
 
 def parse(text: str, *, place: str) -> Watchlist:
     """Parse the text of a watchlist; raise `RequirementsError` naming `place` and all mistakes with their lines."""
-    listed: dict[Wanted, int] = {}
+    listed: dict[RequestedPackage, int] = {}
     notes: list[str] = []
     mistakes: list[str] = []
     for number, line in _logical_lines(text):
         try:
             wanted, dropped = _parse_line(line)
-        except (BadReleaseError, RequirementsError) as error:
+        except (InvalidReleaseError, RequirementsError) as error:
             mistakes.append(f"line {number}: {error}")
             continue
         if wanted:
@@ -106,11 +106,11 @@ def parse(text: str, *, place: str) -> Watchlist:
         if dropped:
             notes.append(f"line {number}: {dropped}")
     if mistakes:
-        told = "; ".join(mistakes[:MAX_TOLD])
-        more = f"; and {len(mistakes) - MAX_TOLD} more" if len(mistakes) > MAX_TOLD else ""
+        told = "; ".join(mistakes[:MAX_NAMED_MISTAKES])
+        more = f"; and {len(mistakes) - MAX_NAMED_MISTAKES} more" if len(mistakes) > MAX_NAMED_MISTAKES else ""
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise RequirementsError(f"{place} has {count}: {told}{more}", hint="mend these lines; none of it was used")
-    return Watchlist(listed=tuple(Listed(wanted=w, line=n) for w, n in listed.items()), notes=tuple(notes))
+    return Watchlist(entries=tuple(WatchlistEntry(wanted=w, line=n) for w, n in listed.items()), notes=tuple(notes))
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -129,7 +129,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield begun, whole
 
 
-def _parse_line(line: str) -> tuple[Wanted | None, str]:
+def _parse_line(line: str) -> tuple[RequestedPackage | None, str]:
     # Gives what the line asks for, and what was dropped from it.
     if line.startswith("-"):
         return None, _ignore_option(line)
@@ -144,7 +144,7 @@ def _parse_line(line: str) -> tuple[Wanted | None, str]:
         raise _refusal(line, "is a path or an address", REFUSED_OPTIONS["-e"])
     if requirement.url:
         raise _refusal(line, "is an address", f"only releases of the index can be checked: write {requirement.name}")
-    wanted = Wanted.parse(f"{requirement.name}{requirement.specifier}")
+    wanted = RequestedPackage.parse(f"{requirement.name}{requirement.specifier}")
     dropped = [f"the extras of {wanted.package}"] if requirement.extras else []
     dropped += [f"the marker of {wanted.package}"] if requirement.marker else []
     return wanted, f"dropped {' and '.join(dropped)}" if dropped else ""

@@ -23,18 +23,18 @@ from pathlib import Path
 import docker
 
 from ppp import config as settings
-from ppp.check.runtime import Completed, Prepared, Runtime, Sandbox
+from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox
 from ppp.console import LineReporter
 from ppp.ledger import queries
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.record import Record, Result
-from ppp.model.release import Release, Wanted
+from ppp.model.release import Release, RequestedPackage
 from ppp.resources import resource
 from ppp.runner import check as checking
 from ppp.runner import enqueue
-from ppp.runner.context import Context, Node, node_at_work
-from ppp.runner.environments import Workshop, open_index, workshop
-from ppp.runner.request import Order, Sources
+from ppp.runner.context import Context, LocalNode, open_node
+from ppp.runner.environments import ReadyEnvironments, open_index, prepare_environments
+from ppp.runner.request import RunRequest, Sources
 
 #: Releases that support all three Pythons: pure and compiled, alone and with a dozen dependencies.
 RELEASES = {
@@ -114,12 +114,12 @@ class TimedRuntime:
     runtime: Runtime
     watch: Stopwatch
 
-    def prepare(self, environment: Environment) -> Prepared:
+    def prepare(self, environment: Environment) -> PreparedEnvironment:
         """Let the runtime do it."""
         return self.runtime.prepare(environment)
 
     @contextmanager
-    def sandbox(self, prepared: Prepared, file: Path) -> Iterator[Sandbox]:
+    def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator[Sandbox]:
         """Lend the runtime's, timed."""
         with ExitStack() as stack:
             with self.watch.timing("container"):
@@ -139,14 +139,14 @@ class TimedSandbox:
     def __init__(self, box: Sandbox, watch: Stopwatch) -> None:
         self._box = box
         self._watch = watch
-        self.python, self.work, self.file, self.aliases = box.python, box.work, box.file, box.aliases
+        self.python, self.scratch, self.file, self.aliases = box.python, box.scratch, box.file, box.aliases
 
-    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
+    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
         """Let the sandbox do it."""
         with self._watch.timing("looking"):
             return self._box.run(argv, timeout_s=timeout_s, cwd=cwd)
 
-    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> Completed:
+    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Time it as pip, and apart from that what it waited for the gateway."""
         with self._watch.timing("pip"):
             done = self._box.pip(arguments, timeout_s=timeout_s)
@@ -154,20 +154,20 @@ class TimedSandbox:
         self._watch.add("pip", -done.waited_ms / 1000)
         return done
 
-    def look(self, package: str, *, timeout_s: float) -> Completed:
+    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
         """Time it as looking at what was installed."""
         with self._watch.timing("looking"):
-            return self._box.look(package, timeout_s=timeout_s)
+            return self._box.inspect_installation(package, timeout_s=timeout_s)
 
-    def prove(self, module: str, *, timeout_s: float) -> Completed:
+    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         """Time it as importing."""
         with self._watch.timing("import"):
-            return self._box.prove(module, timeout_s=timeout_s)
+            return self._box.prove_import(module, timeout_s=timeout_s)
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Time it as part of the container's work."""
         with self._watch.timing("container"):
-            self._box.renew()
+            self._box.reset()
 
     def isolate(self) -> None:
         """Time it as part of the container's work."""
@@ -186,15 +186,15 @@ class Ours:
 
 
 @contextmanager
-def at_work(data: Path) -> Iterator[tuple[Node, Workshop, Matrix]]:
+def at_work(data: Path) -> Iterator[tuple[LocalNode, ReadyEnvironments, Matrix]]:
     """Open a data folder's node, and a workshop for the bench's environments."""
     config = settings.load(os.environ, data=data)
     matrix = settings.load_matrix(resource("matrices/default.toml"))
     with Path(os.devnull).open("w") as quiet, ExitStack() as stack:
         context = Context(config=config, reporter=LineReporter(quiet), environ=os.environ, stop=threading.Event())
-        node = stack.enter_context(node_at_work(context))
+        node = stack.enter_context(open_node(context))
         index = open_index(config)
-        shop = stack.enter_context(workshop(context, index, matrix, matrix.select(ENVIRONMENTS)))
+        shop = stack.enter_context(prepare_environments(context, index, matrix, matrix.select(ENVIRONMENTS)))
         yield node, shop, matrix
 
 
@@ -202,21 +202,21 @@ def ours(data: Path, releases: Sequence[str], jobs: int | None, *, canary: bool)
     """Check releases in a data folder that may be warm, with or without the canaries around them."""
     watch = Stopwatch()
     with at_work(data) as (node, shop, matrix):
-        order = Order(
+        order = RunRequest(
             matrix=matrix,
             environments=matrix.select(ENVIRONMENTS),
-            sources=Sources(named=tuple(map(Wanted.parse, releases))),
+            sources=Sources(named=tuple(map(RequestedPackage.parse, releases))),
             jobs=jobs or node.context.config.jobs,
-            again=True,
+            recheck=True,
         )
-        enqueue.enqueue_wanted(node, shop, enqueue.resolve(node.context, shop.index, order.sources), order)
+        enqueue.enqueue_wanted(node, shop, enqueue.resolve_sources(node.context, shop.index, order.sources), order)
         runtimes = {platform: TimedRuntime(runtime=runtime, watch=watch) for platform, runtime in shop.runtimes.items()}
         timed = replace(shop, runtimes=runtimes, canary=shop.canary if canary else lambda _: ())
-        held = {record.id for record in queries.records(node.store.db)}
+        held = {record.id for record in queries.read_records(node.store.db)}
         started, busy = time.monotonic(), busy_core_seconds()
         checking.check_queue(node, timed, order, only=None)
         seconds, busy_s = time.monotonic() - started, busy_core_seconds() - busy
-        records = [record for record in queries.records(node.store.db) if record.id not in held]
+        records = [record for record in queries.read_records(node.store.db) if record.id not in held]
     return Ours(records=records, seconds=seconds, busy_s=busy_s, watch=watch)
 
 

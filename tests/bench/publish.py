@@ -50,7 +50,7 @@ def measured(data: Path, out: Path, memory: Path | None) -> Build:
     """Publish once, in this process and those that it starts."""
     db = read_ledger(data)
     started = time.monotonic()
-    done = build(db, out, memory=memory)
+    done = build(db, out, cache_path=memory)
     seconds = time.monotonic() - started
     db.close()
     own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from browsing import chromium, served
-from showing import Sites, empty_site, showcase_site
+from browser_tools import launch_chromium, serve_folder
+from showcase import ServedSites, empty_site, showcase_site
 
 from ppp.model.record import Record
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module", name="browser")
 def _browser() -> Iterator["Browser"]:
-    with chromium() as browser:
+    with launch_chromium() as browser:
         yield browser
 
 
 @pytest.fixture(scope="session")
-def sites(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Record]) -> Iterator[Sites]:
+def sites(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Record]) -> Iterator[ServedSites]:
     """The sites: where a kind of page is missing, the test that asks for it would look at the server's error page."""
     full = showcase_site(tmp_path_factory.mktemp("full"), record)
     empty = empty_site(tmp_path_factory.mktemp("empty"))
-    with served(full) as full_address, served(empty) as empty_address:
-        yield Sites(full=full, full_address=full_address, empty=empty, empty_address=empty_address)
+    with serve_folder(full) as full_address, serve_folder(empty) as empty_address:
+        yield ServedSites(full=full, full_address=full_address, empty=empty, empty_address=empty_address)

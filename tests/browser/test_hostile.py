@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from browsing import served
-from hostile_words import OWNED, WORDS, acting, hostile_ledger
+from browser_tools import serve_folder
+from hostile_strings import HOSTILE_STRINGS, OWNED, hostile_records, unsafe_characters
 
 from ppp.ledger.store import Store
 from ppp.publish import text
 from ppp.publish.build import build
-from ppp.publish.site.sql import WINDOW
-from ppp.publish.snapshots.database import Share, extract
+from ppp.publish.site.sql import WINDOW_DATABASE
+from ppp.publish.snapshots.database import RecordSelection, extract
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
@@ -38,18 +38,18 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     with Store.open(folder / "data") as store:
         with store.db.atomic():
-            for made, log in hostile_ledger(WORDS):
+            for made, log in hostile_records(HOSTILE_STRINGS):
                 store.insert_record(made, log)
         build(store.db, folder / "public")
-    extract(folder / "data" / "ppp.db", folder / "window.db", Share(logs=False))
-    (folder / "public" / WINDOW).parent.mkdir(exist_ok=True)
-    (folder / "public" / WINDOW).write_bytes(gzip.compress((folder / "window.db").read_bytes(), mtime=0))
+    extract(folder / "data" / "ppp.db", folder / "window.db", RecordSelection(logs=False))
+    (folder / "public" / WINDOW_DATABASE).parent.mkdir(exist_ok=True)
+    (folder / "public" / WINDOW_DATABASE).write_bytes(gzip.compress((folder / "window.db").read_bytes(), mtime=0))
     return folder / "public"
 
 
 @pytest.fixture(scope="module", name="site")
 def _site(folder: Path) -> Iterator[str]:
-    with served(folder) as address:
+    with serve_folder(folder) as address:
         yield address
 
 
@@ -90,7 +90,7 @@ def test_no_page_runs_loads_or_opens_anything(page: "Page", site: str, folder: P
     pages = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.html"))]
     # A cause that explains no cell tells of nobody.
     pages = [path for path in pages if not path.startswith("causes/") or CAUSE in path]
-    assert len(pages) > 2 * len(WORDS)
+    assert len(pages) > 2 * len(HOSTILE_STRINGS)
     for path in pages:
         page.goto(f"{site}/{path}", wait_until="load" if path.startswith("p/") else "domcontentloaded")
         found = page.evaluate(
@@ -117,8 +117,8 @@ def test_a_package_page_shows_the_words(page: "Page", site: str) -> None:
     for name in ("script", "attribute-double", "template", "override", "zero-width", "cdata", "forged"):
         page.goto(f"{site}/p/{name}/index.html")
         shown = " ".join((page.text_content("main") or "").split())
-        assert " ".join(text.line(WORDS[name], DETAIL).split()) in shown, name
-        assert acting(shown) == set()
+        assert " ".join(text.single_line(HOSTILE_STRINGS[name], DETAIL).split()) in shown, name
+        assert unsafe_characters(shown) == set()
         assert owned(page) is None
 
 
@@ -126,7 +126,7 @@ def test_the_search_box_takes_words_as_text(page: "Page", site: str) -> None:
     page.goto(f"{site}/index.html")
     box = page.locator("[role=search] input").first
     status = page.locator("[role=search] [role=status]").first
-    for word in (*WORDS.values(), "__proto__", "constructor", "../../current"):
+    for word in (*HOSTILE_STRINGS.values(), "__proto__", "constructor", "../../current"):
         box.fill(word[:500].replace("\0", ""))
         assert page.locator("[role=search] li a[href*='//evil']").count() == 0
     box.fill("constructor")
@@ -147,9 +147,9 @@ def ask(page: "Page", site: str) -> list[list[str]]:
 
 def test_the_sql_page_shows_and_saves_words_as_text(page: "Page", site: str) -> None:
     answer = ask(page, site)
-    assert [name for name, _ in answer] == sorted(WORDS)
+    assert [name for name, _ in answer] == sorted(HOSTILE_STRINGS)
     for _, detail in answer:
-        assert acting(detail, keep="") == set()
+        assert unsafe_characters(detail, keep="") == set()
         assert len(detail) <= CELL * len("\\U0010ffff")
     assert "<script>" in {row[0]: row[1] for row in answer}["script"]
     assert page.locator("#answer").locator("script, img, b, svg, iframe, style").count() == 0
@@ -161,9 +161,9 @@ def test_the_sql_page_shows_and_saves_words_as_text(page: "Page", site: str) -> 
     with page.expect_download() as fetched:
         page.click("#json")
     held = {row["package"]: row["detail"] for row in json.loads(fetched.value.path().read_text("utf-8"))}
-    assert held == {name: word[:500] for name, word in WORDS.items()}
+    assert held == {name: word[:500] for name, word in HOSTILE_STRINGS.items()}
     assert owned(page) is None
-    for name, word in WORDS.items():
+    for name, word in HOSTILE_STRINGS.items():
         # What a spreadsheet would run stands behind an apostrophe; all else is as it was.
         assert rows[name] == (f"'{word[:500]}" if word.startswith(FORMULAS) else word[:500]), name
     assert '"x;=1+1;""=1+1"' in spread

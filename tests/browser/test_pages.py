@@ -6,8 +6,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pytest
-from browsing import AXE
-from showing import AS_OF, EMPTY_PAGES, PAGES, Sites
+from browser_tools import AXE
+from showcase import AS_OF, EMPTY_PAGES, PAGES, ServedSites
 
 from ppp.model.record import GLYPHS, Result
 
@@ -118,7 +118,7 @@ def goto(page: "Page", address: str, trouble: list[str]) -> None:
 @pytest.mark.parametrize("scripts", ["scripted", "plain"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_is_whole_at_every_width_dark_and_light(
-    browser: "Browser", sites: Sites, kind: str, scripts: str
+    browser: "Browser", sites: ServedSites, kind: str, scripts: str
 ) -> None:
     with opened(browser, java_script_enabled=scripts == "scripted") as (page, trouble):
         goto(page, sites.pages[kind], trouble)
@@ -137,7 +137,7 @@ def test_a_page_is_whole_at_every_width_dark_and_light(
 
 @pytest.mark.validators
 @pytest.mark.parametrize("kind", KINDS)
-def test_axe_finds_nothing(browser: "Browser", sites: Sites, kind: str) -> None:
+def test_axe_finds_nothing(browser: "Browser", sites: ServedSites, kind: str) -> None:
     # The page's own policy would keep axe out.
     with opened(browser, color_scheme="dark", bypass_csp=True) as (page, trouble):
         goto(page, sites.pages[kind], trouble)
@@ -152,7 +152,7 @@ def test_axe_finds_nothing(browser: "Browser", sites: Sites, kind: str) -> None:
 
 
 @pytest.mark.validators
-def test_axe_would_find_something(browser: "Browser", sites: Sites) -> None:
+def test_axe_would_find_something(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser, bypass_csp=True) as (page, _):
         page.goto(sites.pages["about"])
         page.evaluate("() => document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"icon.svg\">')")
@@ -160,13 +160,13 @@ def test_axe_would_find_something(browser: "Browser", sites: Sites) -> None:
         assert [found.partition(":")[0] for found in page.evaluate(AXE_RUN)] == ["image-alt"]
 
 
-def test_pages_are_small(sites: Sites) -> None:
+def test_pages_are_small(sites: ServedSites) -> None:
     sizes = {path: path.stat().st_size for root in (sites.full, sites.empty) for path in root.rglob("*.html")}
     assert len(sizes) > 450
     assert {path: size for path, size in sizes.items() if size > MAX_BYTES} == {}
 
 
-def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: Sites) -> None:
+def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: ServedSites) -> None:
     for days, shown in ((2, False), (5, True)):
         with opened(browser) as (page, trouble):
             page.clock.set_fixed_time(AS_OF + 86_400 * days + 60)
@@ -178,7 +178,7 @@ def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: Sites) -
             assert trouble == []
 
 
-def test_each_word_has_its_glyph_which_is_not_read_aloud(browser: "Browser", sites: Sites) -> None:
+def test_each_word_has_its_glyph_which_is_not_read_aloud(browser: "Browser", sites: ServedSites) -> None:
     told: set[str] = set()
     for kind, address in sites.pages.items():
         with opened(browser) as (page, _):
@@ -193,7 +193,7 @@ def test_each_word_has_its_glyph_which_is_not_read_aloud(browser: "Browser", sit
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("kind", ["front", "packages"])
-def test_nothing_moves_when_scripts_come(browser: "Browser", sites: Sites, kind: str, width: int) -> None:
+def test_nothing_moves_when_scripts_come(browser: "Browser", sites: ServedSites, kind: str, width: int) -> None:
     with opened(browser) as (page, trouble):
         page.set_viewport_size({"width": width, "height": 900})
         held: list[Route] = []
@@ -217,7 +217,7 @@ def stops(page: "Page", count: int) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_keyboard_reaches_everything_and_sees_where_it_is(browser: "Browser", sites: Sites) -> None:
+def test_a_keyboard_reaches_everything_and_sees_where_it_is(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser) as (page, trouble):
         goto(page, sites.pages["front"], trouble)
         walked = stops(page, 24)
@@ -231,7 +231,7 @@ def test_a_keyboard_reaches_everything_and_sees_where_it_is(browser: "Browser", 
     assert trouble == []
 
 
-def test_the_first_link_skips_the_bar(browser: "Browser", sites: Sites) -> None:
+def test_the_first_link_skips_the_bar(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser) as (page, _):
         page.goto(sites.pages["findings"])
         page.keyboard.press("Tab")
@@ -239,7 +239,7 @@ def test_the_first_link_skips_the_bar(browser: "Browser", sites: Sites) -> None:
         assert [stop["is"] for stop in stops(page, 1)] == ["div.scroll"]
 
 
-def test_what_scrolls_is_scrolled_by_keyboard(browser: "Browser", sites: Sites) -> None:
+def test_what_scrolls_is_scrolled_by_keyboard(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser) as (page, _):
         page.set_viewport_size({"width": 320, "height": 900})
         page.goto(sites.pages["package-fails"])
@@ -253,7 +253,7 @@ def test_what_scrolls_is_scrolled_by_keyboard(browser: "Browser", sites: Sites) 
                 page.wait_for_function("() => document.activeElement.scrollLeft > 0")
 
 
-def test_the_search_finds_by_keyboard(browser: "Browser", sites: Sites) -> None:
+def test_the_search_finds_by_keyboard(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser) as (page, trouble):
         goto(page, sites.pages["front"], trouble)
         page.fill("#find", "Needs_G")
@@ -267,7 +267,7 @@ def test_the_search_finds_by_keyboard(browser: "Browser", sites: Sites) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_paper_is_white_and_holds_all(browser: "Browser", sites: Sites, kind: str) -> None:
+def test_paper_is_white_and_holds_all(browser: "Browser", sites: ServedSites, kind: str) -> None:
     with opened(browser, color_scheme="dark") as (page, _):
         page.set_viewport_size({"width": PAPER, "height": 1000})
         page.goto(sites.pages[kind])
@@ -289,7 +289,7 @@ def flickering(page: "Page") -> list[str]:
     return named
 
 
-def test_nothing_moves_for_whom_motion_troubles(browser: "Browser", sites: Sites) -> None:
+def test_nothing_moves_for_whom_motion_troubles(browser: "Browser", sites: ServedSites) -> None:
     for kind in ("front", "package-fails"):
         with opened(browser, reduced_motion="reduce") as (page, _):
             page.goto(sites.pages[kind])
@@ -300,7 +300,7 @@ def test_nothing_moves_for_whom_motion_troubles(browser: "Browser", sites: Sites
             assert {"ghost", "slip"} <= set(flickering(page))
 
 
-def test_forced_colours_keep_the_patterns(browser: "Browser", sites: Sites) -> None:
+def test_forced_colours_keep_the_patterns(browser: "Browser", sites: ServedSites) -> None:
     band = "(cell) => getComputedStyle(document.querySelector(cell), '::before').backgroundImage"
     with opened(browser, forced_colors="active", color_scheme="light") as (page, trouble):
         goto(page, sites.pages["front"], trouble)

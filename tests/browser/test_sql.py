@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import pytest
-from browsing import served
+from browser_tools import serve_folder
 
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Record
 from ppp.publish.build import build
 from ppp.publish.datasette.definition import saved_queries
-from ppp.publish.site.sql import WINDOW, sql_files
-from ppp.publish.snapshots.database import Share, extract
+from ppp.publish.site.sql import WINDOW_DATABASE, sql_files
+from ppp.publish.snapshots.database import RecordSelection, extract
 from ppp.resources import resource
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def _site(store: Store, record: Callable[..., Record], tmp_path: Path) -> Iterat
     for path, content in [*sql_files(), *sources.items(), ("api/v1/index.json", b'{"as_of": null}')]:
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (site / path).write_bytes(content)
-    extract(tmp_path / "data" / "ppp.db", tmp_path / "window.db", Share(logs=False))
-    (site / WINDOW).parent.mkdir()
-    (site / WINDOW).write_bytes(gzip.compress((tmp_path / "window.db").read_bytes(), mtime=0))
-    with served(site) as address:
+    extract(tmp_path / "data" / "ppp.db", tmp_path / "window.db", RecordSelection(logs=False))
+    (site / WINDOW_DATABASE).parent.mkdir()
+    (site / WINDOW_DATABASE).write_bytes(gzip.compress((tmp_path / "window.db").read_bytes(), mtime=0))
+    with serve_folder(site) as address:
         yield address
 
 
@@ -162,11 +162,11 @@ def test_the_real_record_is_asked_and_not_written_to(context: "BrowserContext", 
         build(store.db, tmp_path / "public")
         asked = "SELECT environment, result, count(*) FROM records GROUP BY 1, 2 ORDER BY 1, 2"
         told = [[str(value) for value in row] for row in store.db.execute(asked)]
-    extract(tmp_path / "ppp.db", tmp_path / "window.db", Share(logs=False))
-    (tmp_path / "public" / WINDOW).parent.mkdir(exist_ok=True)
-    (tmp_path / "public" / WINDOW).write_bytes(gzip.compress((tmp_path / "window.db").read_bytes(), mtime=0))
+    extract(tmp_path / "ppp.db", tmp_path / "window.db", RecordSelection(logs=False))
+    (tmp_path / "public" / WINDOW_DATABASE).parent.mkdir(exist_ok=True)
+    (tmp_path / "public" / WINDOW_DATABASE).write_bytes(gzip.compress((tmp_path / "window.db").read_bytes(), mtime=0))
     assert len(told) > 5
-    with served(tmp_path / "public") as address:
+    with serve_folder(tmp_path / "public") as address:
         page = context.new_page()
         page.goto(f"{address}/sql/index.html")
         page.wait_for_selector("#desk:not([hidden])")
@@ -265,9 +265,9 @@ def test_an_address_holds_the_query_and_its_values(page: "Page", context: "Brows
 def test_a_database_that_is_none_is_told_and_one_that_is_unpacked_on_the_way_is_taken(
     page: "Page", tmp_path: Path
 ) -> None:
-    (tmp_path / "site" / WINDOW).write_bytes(gzip.compress(b"no database" * 1000))
+    (tmp_path / "site" / WINDOW_DATABASE).write_bytes(gzip.compress(b"no database" * 1000))
     assert "not a database" in refused(page, "SELECT 1")
-    window = tmp_path / "site" / WINDOW
+    window = tmp_path / "site" / WINDOW_DATABASE
     window.write_bytes((tmp_path / "window.db").read_bytes())
     # Servers tell seconds apart, and a browser keeps what did not change since.
     os.utime(window, (later := window.stat().st_mtime + 10, later))
@@ -275,7 +275,7 @@ def test_a_database_that_is_none_is_told_and_one_that_is_unpacked_on_the_way_is_
 
 
 def test_a_missing_database_is_told(context: "BrowserContext", site: str, tmp_path: Path) -> None:
-    (tmp_path / "site" / WINDOW).unlink()
+    (tmp_path / "site" / WINDOW_DATABASE).unlink()
     page = context.new_page()
     page.goto(f"{site}/sql/index.html")
     assert refused(page, "SELECT 1").startswith("the database cannot be fetched: 404")

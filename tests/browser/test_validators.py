@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, SWITCHES, VNU
-from showing import EMPTY_PAGES, PAGES, Sites
+from browser_tools import CHROMIUM, CHROMIUM_FLAGS, HTML_VALIDATE, LIGHTHOUSE, VNU
+from showcase import EMPTY_PAGES, PAGES, ServedSites
 
 pytestmark = [pytest.mark.validators]
 
@@ -60,18 +60,18 @@ def html_validate(pages: Sequence[Path]) -> list[str]:
     ]
 
 
-def judged(sites: Sites) -> list[Path]:
+def judged(sites: ServedSites) -> list[Path]:
     """Give all pages of the full site, but for those of the crowd's packages, and one of each kind of the empty one."""
     full = [page for page in sites.full.rglob("*.html") if "-made-up-package" not in page.parent.name]
     assert {sites.full / path for path in PAGES.values()} <= set(full)
     return sorted(full) + [sites.empty / path for path in EMPTY_PAGES.values()]
 
 
-def test_html_validate_finds_nothing(sites: Sites) -> None:
+def test_html_validate_finds_nothing(sites: ServedSites) -> None:
     assert html_validate(judged(sites)) == []
 
 
-def test_the_nu_validator_finds_nothing_on_the_pages(sites: Sites) -> None:
+def test_the_nu_validator_finds_nothing_on_the_pages(sites: ServedSites) -> None:
     places = ((sites.full, sites.full_address), (sites.empty, sites.empty_address))
     pages = [
         f"{address}/{page.relative_to(root)}"
@@ -83,7 +83,7 @@ def test_the_nu_validator_finds_nothing_on_the_pages(sites: Sites) -> None:
     assert nu(*pages) == []
 
 
-def test_the_nu_validator_finds_nothing_in_styles_and_pictures(sites: Sites) -> None:
+def test_the_nu_validator_finds_nothing_in_styles_and_pictures(sites: ServedSites) -> None:
     styles, pictures = sorted(sites.full.rglob("*.css")), sorted(sites.full.rglob("*.svg"))[:40]
     assert len(styles) == 2
     assert len(pictures) == 40
@@ -100,7 +100,7 @@ def test_both_find_something_on_a_bad_page(tmp_path: Path) -> None:
 def report(address: str, folder: Path, slowdown: int) -> dict[str, Any]:
     """Give Lighthouse's report on a page as on a phone, which this machine plays at so many times its own pace."""
     path = folder / "lighthouse.json"
-    switches = " ".join(("--headless=new", *SWITCHES))
+    switches = " ".join(("--headless=new", *CHROMIUM_FLAGS))
     subprocess.run(
         (
             "node",
@@ -128,7 +128,7 @@ def slowdown_for(benchmark: float) -> int:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("kind", ["front", "package-fails", "findings", "sql"])
-def test_lighthouse_is_content(sites: Sites, kind: str, tmp_path: Path) -> None:
+def test_lighthouse_is_content(sites: ServedSites, kind: str, tmp_path: Path) -> None:
     slowdown, told = max(SLOWDOWNS.values()), []
     for _ in range(ATTEMPTS):
         found = report(sites.pages[kind], tmp_path, slowdown)

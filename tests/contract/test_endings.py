@@ -10,8 +10,17 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import pytest
-from places import LIMITS, PinnedPip
-from runtimes import REAL, Kind, Place, command_lines, python, standing, told, until
+from cell_environments import LIMITS, FetchedPip
+from runtimes import (
+    REAL,
+    RuntimeKind,
+    RuntimePlace,
+    command_lines,
+    json_output,
+    run_python,
+    running_runtime,
+    wait_until,
+)
 
 from ppp.check.runtime import Sandbox
 
@@ -20,14 +29,14 @@ MIB: Final = 1024 * 1024
 
 @pytest.fixture(scope="module", params=REAL)
 def place(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip
-) -> Iterator[Place]:
-    with standing(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as place:
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip
+) -> Iterator[RuntimePlace]:
+    with running_runtime(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as place:
         yield place
 
 
 @pytest.fixture(scope="module")
-def box(place: Place) -> Iterator[Sandbox]:
+def box(place: RuntimePlace) -> Iterator[Sandbox]:
     with place.sandbox() as lent:
         yield lent
 
@@ -37,11 +46,11 @@ def box(place: Place) -> Iterator[Sandbox]:
 
 def test_nobody_gains_rights_by_running_a_program(box: Sandbox) -> None:
     rows = "dict(line.split(':', 1) for line in open('/proc/self/status'))"
-    assert told(box, f"print(int({rows}['NoNewPrivs']))") == 1
+    assert json_output(box, f"print(int({rows}['NoNewPrivs']))") == 1
 
 
 def test_limits_are_the_matrixs(box: Sandbox) -> None:
-    limits = told(
+    limits = json_output(
         box,
         """
         import resource
@@ -61,22 +70,22 @@ def test_files_can_be_opened_up_to_a_limit(box: Sandbox) -> None:
         except OSError as error:
             print(json.dumps([error.strerror, len(held)]))
     """
-    reason, count = told(box, opening)
+    reason, count = json_output(box, opening)
     assert reason in {"Too many open files", "No file descriptors available"}
     assert LIMITS.open_files - 10 < count < LIMITS.open_files
 
 
-def test_memory_is_limited_and_a_container_says_so(place: Place, box: Sandbox) -> None:
+def test_memory_is_limited_and_a_container_says_so(place: RuntimePlace, box: Sandbox) -> None:
     hungry = f"held = [bytearray({MIB}) for _ in range({2 * (LIMITS.memory_mb + LIMITS.disk_mb)})]"
-    done = python(box, hungry)
+    done = run_python(box, hungry)
     if place.kind.is_container:
         assert (done.exit_code, done.oom) == (-9, True)
-        child = python(box, f"import os\nif os.fork() == 0:\n    {hungry}\nprint(os.wait()[1])")
+        child = run_python(box, f"import os\nif os.fork() == 0:\n    {hungry}\nprint(os.wait()[1])")
         assert (child.exit_code, child.oom, child.output) == (0, True, "9\n")
     else:
         assert (done.exit_code, done.oom) == (1, False)
         assert "MemoryError" in done.output
-    after = python(box, "print('still here')")
+    after = run_python(box, "print('still here')")
     assert (after.ok, after.oom, after.output) == (True, False, "still here\n")
 
 
@@ -90,10 +99,10 @@ def test_one_file_cannot_grow_for_ever(box: Sandbox) -> None:
         except OSError as error:
             print(json.dumps([error.strerror, os.path.getsize('large') // {MIB}]))
     """
-    reason, size = told(box, growing)
+    reason, size = json_output(box, growing)
     assert reason in {"No space left on device", "File too large"}
     assert LIMITS.disk_mb / 2 < size <= LIMITS.disk_mb
-    box.renew()
+    box.reset()
 
 
 # ---------------------------------------------------------------- what is left
@@ -112,19 +121,19 @@ os.execv(sys.executable, [sys.executable, '-I', '-c', 'import time; time.sleep(6
 """
 
 
-def test_a_daemon_ends_with_the_command_that_left_it(place: Place, box: Sandbox) -> None:
+def test_a_daemon_ends_with_the_command_that_left_it(place: RuntimePlace, box: Sandbox) -> None:
     mark = f"left-by-{place.kind}-{os.getpid()}"
-    assert python(box, DAEMON.replace("MARK", repr(mark))).ok
+    assert run_python(box, DAEMON.replace("MARK", repr(mark))).ok
     assert not [words for words in command_lines() if mark in words]
 
 
-def test_a_daemon_of_an_import_ends_with_it(place: Place, box: Sandbox) -> None:
+def test_a_daemon_of_an_import_ends_with_it(place: RuntimePlace, box: Sandbox) -> None:
     mark = f"left-by-import-{place.kind}-{os.getpid()}"
     daemon = DAEMON.replace("MARK", repr(mark))
     module = f"import os, time\nif os.fork() == 0:\n    exec({daemon!r})\ntime.sleep(0.2)\n"
     path = "sysconfig.get_path('purelib') + '/leaves.py'"
-    told(box, f"import sysconfig\nwith open({path}, 'w') as file:\n    print(file.write({module!r}))")
-    assert box.prove("leaves", timeout_s=30).proved
+    json_output(box, f"import sysconfig\nwith open({path}, 'w') as file:\n    print(file.write({module!r}))")
+    assert box.prove_import("leaves", timeout_s=30).import_proved
     assert not [words for words in command_lines() if mark in words]
 
 
@@ -160,22 +169,22 @@ print(json.dumps({**seen, 'work': sorted(os.listdir(work)), 'bin': sorted(os.lis
 
 
 def test_nothing_is_left_by_a_hostile_tree_when_all_is_new(box: Sandbox) -> None:
-    box.renew()
-    before = told(box, LISTED)
-    told(box, HOSTILE_TREE, timeout_s=60)
-    box.renew()
-    after = told(box, LISTED)
+    box.reset()
+    before = json_output(box, LISTED)
+    json_output(box, HOSTILE_TREE, timeout_s=60)
+    box.reset()
+    after = json_output(box, LISTED)
     assert after == before
     assert after["work"] == ["empty", "env", "scratch"]
     assert (after["site"], after["tmp"], after["empty"], after["scratch"]) == ([], [], [], [])
     assert box.pip(["install", "--no-deps", box.file], timeout_s=30).ok
-    box.renew()
+    box.reset()
 
 
 def test_a_cell_that_removes_its_own_environment_gets_a_new_one(box: Sandbox) -> None:
-    python(box, "import shutil, sys; shutil.rmtree(sys.prefix, ignore_errors=True)")
-    box.renew()
-    assert box.prove("json", timeout_s=30).proved
+    run_python(box, "import shutil, sys; shutil.rmtree(sys.prefix, ignore_errors=True)")
+    box.reset()
+    assert box.prove_import("json", timeout_s=30).import_proved
 
 
 # ---------------------------------------------------------------- when the program dies
@@ -184,7 +193,7 @@ HOLDS: Final = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
-from places import PinnedPip
+from cell_environments import PinnedPip
 from runtimes import Kind, python, standing, until
 with standing(Kind(sys.argv[1]), Path(sys.argv[2]), PinnedPip(wheel=Path(), folder=Path(sys.argv[3]))) as place:
     with place.sandbox() as box:
@@ -201,7 +210,9 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kind", REAL)
-def test_a_program_that_is_killed_leaves_nothing_running(kind: Kind, folder: Path, pinned_pip: PinnedPip) -> None:
+def test_a_program_that_is_killed_leaves_nothing_running(
+    kind: RuntimeKind, folder: Path, pinned_pip: FetchedPip
+) -> None:
     support = str(Path(__file__).parents[1] / "support")
     argv = [sys.executable, "-c", HOLDS, str(kind), str(folder), str(pinned_pip.folder), support, *sys.path[1:]]
     mark = f"held by {folder}"
@@ -214,12 +225,12 @@ def test_a_program_that_is_killed_leaves_nothing_running(kind: Kind, folder: Pat
     ) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == b"held\n"
-        until(lambda: bool([words for words in command_lines() if mark in words and "import sys" not in words]))
+        wait_until(lambda: bool([words for words in command_lines() if mark in words and "import sys" not in words]))
         program.send_signal(signal.SIGKILL)
-    until(lambda: not [words for words in command_lines() if mark in words or str(folder) in words])
+    wait_until(lambda: not [words for words in command_lines() if mark in words or str(folder) in words])
     if kind.is_container:
-        with standing(kind, folder_of(folder), pinned_pip) as place:
-            until(lambda: not place.remains())
+        with running_runtime(kind, folder_of(folder), pinned_pip) as place:
+            wait_until(lambda: not place.remains())
 
 
 def folder_of(folder: Path) -> Path:

@@ -15,7 +15,7 @@ import pytest
 
 from ppp.model.errors import FeedMalformedError, FeedTooLargeError, FeedUnreachableError, PPPError
 from ppp.model.release import Release
-from ppp.watch.feeds import Answer, Feed, FeedLimits, Getter, NotModified, RequestsGetter, fetch
+from ppp.watch.feeds import FeedLimits, FeedResponse, Getter, NotModified, ReleaseFeed, RequestsGetter, fetch
 
 AGENT = "the-pypi-place/0 (watch@node.example)"
 DAY = 1_714_003_200
@@ -90,12 +90,12 @@ class FakeSite:
         return self
 
     @contextmanager
-    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedResponse]:
         if url != self.url:
             raise FeedUnreachableError(f"the feed {url} cannot be reached: no such host", hint="name another")
         self.asked.append({name.lower(): value for name, value in headers.items()})
         status = 304 if matches(self.page, self.asked[-1]) else self.page.status
-        yield Answer(
+        yield FeedResponse(
             status=status,
             headers={name.lower(): value for name, value in self.page.headers.items()},
             chunks=self._chunks(),
@@ -177,9 +177,9 @@ def site(request: pytest.FixtureRequest) -> Site:
     return request.getfixturevalue("real_site") if request.param == "real" else FakeSite()
 
 
-def ask(site: Site, **options: object) -> Feed:
+def ask(site: Site, **options: object) -> ReleaseFeed:
     answer = fetch(site.url, getter=site.getter, user_agent=AGENT, **options)  # type: ignore[arg-type]
-    assert isinstance(answer, Feed)
+    assert isinstance(answer, ReleaseFeed)
     return answer
 
 
@@ -188,7 +188,7 @@ def test_a_feed_as_the_index_serves_it(site: Site, way: dict[str, bool]) -> None
     site.page = Page(body=rss(100), headers={"ETag": ETAG, "Last-Modified": MODIFIED}, **way)
     feed = ask(site)
     assert feed.releases == tuple(Release(package=f"pkg-{n}", version=f"1.{n}") for n in reversed(range(100)))
-    assert feed == Feed(releases=feed.releases, rejected=(), etag=ETAG, last_modified=MODIFIED)
+    assert feed == ReleaseFeed(releases=feed.releases, rejected=(), etag=ETAG, last_modified=MODIFIED)
 
 
 def test_we_say_who_we_are(site: Site) -> None:

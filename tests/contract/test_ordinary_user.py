@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
-from places import PinnedPip, host_environ
+from cell_environments import FetchedPip, host_environ
 from runtimes import WRITABLE
 
-from ppp.check.sandbox.host import interpreters
+from ppp.check.sandbox.host import find_interpreters
 
 pytestmark = [pytest.mark.online, pytest.mark.sandbox, pytest.mark.nginx]
 
@@ -29,14 +29,14 @@ from pathlib import Path
 folder, pip, version, executable, user, support = sys.argv[1:7]
 sys.path[:0] = [support, *sys.argv[7:]]
 import encodings.idna, stringprep, multiprocessing, concurrent.futures.thread
-import places
-from places import PinnedPip
+import cell_environments
+from cell_environments import PinnedPip
 from ppp.check import bubblewrap
 from ppp.check.sandbox.inside import kit, program
 from ppp.check.runtime import SandboxLostError
 from ppp.model.matrix import Environment, Platform
 environment = Environment(id="host", python=version, platform=Platform.HOST)
-places.host_environment = lambda: environment
+cell_environments.host_environment = lambda: environment
 from runtimes import OTHER, Kind, python, standing
 kit(), [program(name) for name in ("probe", "starting", "importing", "installed")]
 OTHER.build()
@@ -128,13 +128,13 @@ def _interpreter() -> tuple[str, str]:
     """Give the version and the path of a Python that somebody else may run; skip where there is none."""
     environ = {**host_environ(), "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "", "PYENV_ROOT": "/nowhere"}
     for version in VERSIONS:
-        for path in interpreters(version, environ):
+        for path in find_interpreters(version, environ):
             return version, path
     pytest.skip(f"nobody else can run a Python of {', '.join(VERSIONS)} here")
 
 
 @pytest.fixture(scope="module")
-def found(pinned_pip: PinnedPip) -> Mapping[str, Any]:
+def found(pinned_pip: FetchedPip) -> Mapping[str, Any]:
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else; all other tests run as an ordinary user then")
     version, python = _interpreter()

@@ -34,22 +34,22 @@ NEW_USER, NEW_NAMESPACE, SIGCHLD = 0x10000000, 0x20000, 17
 
 def called(*, screened: bool) -> dict[str, object]:
     """Make each call that the filter knows, shut in by bubblewrap; none of them does harm where it is let through."""
-    machine = seccomp.here()
+    machine = seccomp.this_architecture()
     # Without arguments that mean anything: what is let through fails otherwise, or does nothing.
     harmless = {n: no for n, no in machine.denied.items() if n not in {"reboot", "acct", "swapoff", "unshare"}}
     calls = [
         *([name, number, -1, -1, -1, -1, -1] for name, number in harmless.items()),
         ["clone3", seccomp.CLONE3, 0, 0],
         ["clone", machine.clone, NEW_NAMESPACE | SIGCHLD, 0, 0, 0, 0],
-        ["typing", machine.ioctl, 0, seccomp.TYPING[0], 0],
+        ["typing", machine.ioctl, 0, seccomp.TERMINAL_INPUT_REQUESTS[0], 0],
         ["unshare", machine.denied["unshare"], NEW_USER],
     ]
     with ExitStack() as stack:
-        screen = stack.enter_context(seccomp.opened())
+        screen = stack.enter_context(seccomp.open_filter())
         done = subprocess.run(
             [
-                bubblewrap.find(os.environ),
-                *bubblewrap.APART,
+                bubblewrap.find_bubblewrap(os.environ),
+                *bubblewrap.NAMESPACES,
                 # As an ordinary user's cell: one that may make namespaces of its own.
                 "--unshare-user",
                 *("--cap-drop", "ALL"),

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pytest
 
 from ppp.mesh.fetch import HttpTransport
-from ppp.model.errors import PeerError, RefusedError
+from ppp.model.errors import PeerError, RejectedDataError
 
 AGENT = "the-pypi-place/0 (contract)"
 FILES = {"a.json": b'{"a": 1}', "deep/b.sig": b"00\n", "empty": b"", "large": b"x" * 200_000}
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_there_is_told(place: Place) -> None:
 
 @pytest.mark.parametrize("path", ["a.json", "large"])
 def test_a_file_larger_than_asked_for_is_refused(place: Place, path: str) -> None:
-    with pytest.raises(RefusedError, match=rf"{path} refused: it is larger than 7 bytes"):
+    with pytest.raises(RejectedDataError, match=rf"{path} refused: it is larger than 7 bytes"):
         place.transport.get(place.url + path, max_bytes=7)
 
 
@@ -228,12 +228,12 @@ def test_a_post_is_not_redirected(host: Host) -> None:
 
 def test_a_chunked_answer_comes_whole(host: Host) -> None:
     assert real().get(f"{host.url}chunked", max_bytes=5) == b"abcde"
-    with pytest.raises(RefusedError, match="larger than 4 bytes"):
+    with pytest.raises(RejectedDataError, match="larger than 4 bytes"):
         real().get(f"{host.url}chunked", max_bytes=4)
 
 
 def test_an_endless_answer_is_left_at_the_cap(host: Host) -> None:
-    with pytest.raises(RefusedError, match="larger than 1,000,000 bytes"):
+    with pytest.raises(RejectedDataError, match="larger than 1,000,000 bytes"):
         real().get(f"{host.url}endless", max_bytes=1_000_000)
 
 

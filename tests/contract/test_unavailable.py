@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from places import PinnedPip, host_environ, host_environment, tiny_matrix
-from runtimes import NOWHERE, Kind, python, standing
+from cell_environments import FetchedPip, host_environ, host_environment, tiny_matrix
+from runtimes import UNREACHABLE_INDEX, RuntimeKind, run_python, running_runtime
 
 from ppp.check.runtime import EnvironmentUnavailableError, SandboxLostError, pip_environment
-from ppp.check.sandbox.docker import DockerRuntime, engine
+from ppp.check.sandbox.docker import DockerRuntime, connect_engine
 from ppp.check.sandbox.host import HostRuntime
 from ppp.model.matrix import Environment, Platform
 
 
 def test_a_python_that_this_machine_has_not_is_unavailable(tmp_path: Path) -> None:
-    runtime = HostRuntime(tiny_matrix(), pip=tmp_path, index_url=NOWHERE, environ={"PATH": str(tmp_path)})
+    runtime = HostRuntime(tiny_matrix(), pip=tmp_path, index_url=UNREACHABLE_INDEX, environ={"PATH": str(tmp_path)})
     missing = Environment(id="py39-host", python="3.9", platform=Platform.HOST)
     with pytest.raises(EnvironmentUnavailableError, match=r"no working Python 3\.9 .*none on PATH"):
         runtime.prepare(missing)
@@ -35,7 +35,7 @@ def test_a_python_that_does_not_answer_as_one_is_unavailable(tmp_path: Path, sou
     shim = tmp_path / "python3.9"
     shim.write_text(source)
     shim.chmod(0o755)
-    runtime = HostRuntime(tiny_matrix(), pip=tmp_path, index_url=NOWHERE, environ={"PATH": str(tmp_path)})
+    runtime = HostRuntime(tiny_matrix(), pip=tmp_path, index_url=UNREACHABLE_INDEX, environ={"PATH": str(tmp_path)})
     with pytest.raises(EnvironmentUnavailableError, match=r"no working Python 3\.9 .*tried .*python3\.9"):
         runtime.prepare(Environment(id="py39-host", python="3.9", platform=Platform.HOST))
 
@@ -55,7 +55,7 @@ FAKE_PIP: Final = {
     ],
 )
 def test_an_image_that_cannot_be_had_is_unavailable(tmp_path: Path, image: str, python: str, reason: str) -> None:
-    client = engine()
+    client = connect_engine()
     assert client is not None
     environment = Environment(id="py312-alpine", python=python, platform=Platform.ALPINE, image=image)
     (tmp_path / "pip").mkdir()
@@ -65,7 +65,7 @@ def test_an_image_that_cannot_be_had_is_unavailable(tmp_path: Path, image: str, 
         packaging.mkdir(parents=True)
         for name, text in FAKE_PIP.items():
             (packaging / name).write_text(text)
-        runtime = DockerRuntime(client, tiny_matrix(), data=tmp_path, pip=tmp_path / "pip", index_url=NOWHERE)
+        runtime = DockerRuntime(client, tiny_matrix(), data=tmp_path, pip=tmp_path / "pip", index_url=UNREACHABLE_INDEX)
         with pytest.raises(EnvironmentUnavailableError, match=reason):
             runtime.prepare(environment)
         runtime.close()
@@ -75,18 +75,21 @@ def test_an_image_that_cannot_be_had_is_unavailable(tmp_path: Path, image: str, 
 
 @pytest.mark.docker
 @pytest.mark.online
-def test_a_container_runtime_that_is_named_is_used(tmp_path: Path, pinned_pip: PinnedPip) -> None:
-    with standing(Kind.CONTAINER, tmp_path, pinned_pip, container_runtime="runc") as place, place.sandbox() as box:
-        assert python(box, "print('here')").output == "here\n"
+def test_a_container_runtime_that_is_named_is_used(tmp_path: Path, pinned_pip: FetchedPip) -> None:
+    with (
+        running_runtime(RuntimeKind.CONTAINER, tmp_path, pinned_pip, container_runtime="runc") as place,
+        place.sandbox() as box,
+    ):
+        assert run_python(box, "print('here')").output == "here\n"
         (container,) = place.remains()
         assert container.attrs["HostConfig"]["Runtime"] == "runc"  # type: ignore[attr-defined]
 
 
 @pytest.mark.docker
 @pytest.mark.online
-def test_a_container_runtime_that_the_engine_has_not_is_named(tmp_path: Path, pinned_pip: PinnedPip) -> None:
+def test_a_container_runtime_that_the_engine_has_not_is_named(tmp_path: Path, pinned_pip: FetchedPip) -> None:
     with (
-        standing(Kind.CONTAINER, tmp_path, pinned_pip, container_runtime="no-such-runtime") as place,
+        running_runtime(RuntimeKind.CONTAINER, tmp_path, pinned_pip, container_runtime="no-such-runtime") as place,
         pytest.raises((SandboxLostError, EnvironmentUnavailableError), match=r"no-such-runtime"),
         place.sandbox(),
     ):
@@ -97,7 +100,7 @@ def test_a_container_runtime_that_the_engine_has_not_is_named(tmp_path: Path, pi
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_without_an_engine_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
-    assert engine() is None
+    assert connect_engine() is None
     gc.collect()
 
 
@@ -114,17 +117,17 @@ def test_pip_reads_no_configuration_and_asks_one_index() -> None:
 
 @pytest.mark.online
 def test_nothing_of_this_process_reaches_a_cell_in_the_open(
-    pinned_pip: PinnedPip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pinned_pip: FetchedPip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PPP_SECRET", "hunter2")
     monkeypatch.setenv("PIP_INDEX_URL", "https://other.example/simple/")
     environ = {**host_environ(), "PPP_SECRET": "hunter2", "SSL_CERT_FILE": "/etc/some.pem"}
-    runtime = HostRuntime(tiny_matrix(), pip=pinned_pip.folder, index_url=NOWHERE, environ=environ)
+    runtime = HostRuntime(tiny_matrix(), pip=pinned_pip.folder, index_url=UNREACHABLE_INDEX, environ=environ)
     with runtime.sandbox(runtime.prepare(host_environment()), tmp_path / "file") as box:
         done = box.run([box.python, "-I", "-c", "import json, os; print(json.dumps(dict(os.environ)))"], timeout_s=10)
     seen = json.loads(done.output)
     assert "PPP_SECRET" not in seen
     assert seen["SSL_CERT_FILE"] == "/etc/some.pem"
-    assert seen["PIP_INDEX_URL"] == NOWHERE
-    assert seen["HOME"] == box.work
-    assert Path(seen["TMPDIR"]).parent == Path(box.work).parent.parent
+    assert seen["PIP_INDEX_URL"] == UNREACHABLE_INDEX
+    assert seen["HOME"] == box.scratch
+    assert Path(seen["TMPDIR"]).parent == Path(box.scratch).parent.parent

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from places import LIMITS, PinnedPip
-from runtimes import OTHER, WALLED, WRITABLE, Place, python, standing, told
+from cell_environments import LIMITS, FetchedPip
+from runtimes import CONFINED, OTHER, WRITABLE, RuntimePlace, json_output, run_python, running_runtime
 
 from ppp.check.runtime import Sandbox
 
@@ -21,24 +21,24 @@ SHM: Final = "/dev/shm"  # noqa: S108 - inside
 SECRET: Final = "hunter2"
 
 
-@pytest.fixture(scope="module", params=WALLED)
+@pytest.fixture(scope="module", params=CONFINED)
 def place(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip
-) -> Iterator[Place]:
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip
+) -> Iterator[RuntimePlace]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PPP_SECRET", SECRET)
-        with standing(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as place:
+        with running_runtime(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as place:
             yield place
 
 
 @pytest.fixture(scope="module")
-def box(place: Place) -> Iterator[Sandbox]:
+def box(place: RuntimePlace) -> Iterator[Sandbox]:
     with place.sandbox() as lent:
         yield lent
 
 
 @pytest.fixture
-def other_user(place: Place, box: Sandbox) -> Sandbox:
+def other_user(place: RuntimePlace, box: Sandbox) -> Sandbox:
     """A sandbox whose keeper is another user than what it keeps."""
     if not place.kind.is_container and os.geteuid() != 0:
         pytest.skip("an ordinary user's bubblewrap has one user only")
@@ -54,8 +54,8 @@ print(json.dumps({name: row.split() for name, row in rows.items()}))
 """
 
 
-def test_package_code_has_no_rights(place: Place, other_user: Sandbox) -> None:
-    status = told(other_user, STATUS)
+def test_package_code_has_no_rights(place: RuntimePlace, other_user: Sandbox) -> None:
+    status = json_output(other_user, STATUS)
     capabilities = {name: int(status[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     assert set(capabilities.values()) == {0}, capabilities
     assert "0" not in status["Uid"] + status["Gid"]
@@ -75,8 +75,8 @@ print("null")
 
 
 def test_what_pip_runs_has_no_more_rights(other_user: Sandbox) -> None:
-    told(other_user, BACKEND)
-    done = other_user.pip(["install", "--no-deps", other_user.work], timeout_s=30)
+    json_output(other_user, BACKEND)
+    done = other_user.pip(["install", "--no-deps", other_user.scratch], timeout_s=30)
     assert not done.ok
     status = dict(line.split()[:2] for line in done.output.splitlines() if len(line.split()) > 1)
     assert {status["CapEff:"], status["CapBnd:"]} == {"0" * 16}
@@ -116,20 +116,20 @@ print(json.dumps(found))
 
 
 def test_package_code_cannot_touch_its_keeper(other_user: Sandbox) -> None:
-    assert told(other_user, KEEPER.replace("KEEPER or os.getppid()", "1")) == []
-    assert told(other_user, "print(os.getppid())") == 1
+    assert json_output(other_user, KEEPER.replace("KEEPER or os.getppid()", "1")) == []
+    assert json_output(other_user, "print(os.getppid())") == 1
 
 
 def test_processes_outside_are_not_seen(box: Sandbox) -> None:
-    seen = told(box, "print(json.dumps(sorted(int(name) for name in os.listdir('/proc') if name.isdigit())))")
+    seen = json_output(box, "print(json.dumps(sorted(int(name) for name in os.listdir('/proc') if name.isdigit())))")
     assert len(seen) == 2
     assert 1 in seen
 
 
 def test_nothing_can_be_written_but_the_cells_own_folders(box: Sandbox) -> None:
-    box.renew()
+    box.reset()
     own = ("/ppp/work/env", "/ppp/work/scratch", "/ppp/work/empty", TMP, SHM, "/dev/mqueue")
-    writable = told(box, WRITABLE, timeout_s=60)
+    writable = json_output(box, WRITABLE, timeout_s=60)
     assert {"/ppp/work/scratch", TMP, SHM} <= set(writable)
     assert [path for path in writable if not path.startswith(own)] == []
 
@@ -161,22 +161,22 @@ print(json.dumps(found))
 
 
 def test_neither_the_interpreter_nor_pip_nor_the_file_can_be_replaced(other_user: Sandbox) -> None:
-    assert told(other_user, REPLACING.replace("FILE", repr(other_user.file))) == []
-    assert other_user.prove("json", timeout_s=30).proved
+    assert json_output(other_user, REPLACING.replace("FILE", repr(other_user.file))) == []
+    assert other_user.prove_import("json", timeout_s=30).import_proved
     assert other_user.pip(["--version"], timeout_s=30).ok
 
 
 def test_nothing_of_this_process_reaches_a_cell(box: Sandbox) -> None:
-    seen = told(box, "print(json.dumps(dict(os.environ)))")
+    seen = json_output(box, "print(json.dumps(dict(os.environ)))")
     assert SECRET not in json.dumps(seen)
-    assert (seen["HOME"], seen["TMPDIR"]) == (box.work, TMP)
+    assert (seen["HOME"], seen["TMPDIR"]) == (box.scratch, TMP)
     assert seen["PIP_CONFIG_FILE"] == "/dev/null"
 
 
 def test_the_host_and_its_users_are_not_seen(box: Sandbox) -> None:
     here = str(Path(__file__).resolve())
-    assert told(box, f"print(json.dumps(os.path.exists({here!r})))") is False
-    assert told(box, "import socket; print(json.dumps(socket.gethostname()))") != os.uname().nodename
+    assert json_output(box, f"print(json.dumps(os.path.exists({here!r})))") is False
+    assert json_output(box, "import socket; print(json.dumps(socket.gethostname()))") != os.uname().nodename
 
 
 # ---------------------------------------------------------------- what it fills
@@ -194,13 +194,13 @@ def test_a_fork_bomb_is_bounded_and_gone(box: Sandbox) -> None:
         except OSError as error:
             print(json.dumps(count), flush=True)
     """
-    count = told(box, bomb)
+    count = json_output(box, bomb)
     assert LIMITS.processes / 2 < count <= LIMITS.processes
-    endless = python(
+    endless = run_python(
         box, "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass", timeout_s=2
     )
     assert endless.timed_out
-    assert told(box, "print(len([name for name in os.listdir('/proc') if name.isdigit()]))") == 2
+    assert json_output(box, "print(len([name for name in os.listdir('/proc') if name.isdigit()]))") == 2
 
 
 @pytest.mark.parametrize("folder", [TMP, "/ppp/work/scratch", SHM])
@@ -216,11 +216,11 @@ def test_disk_is_limited_and_given_back(box: Sandbox, folder: str) -> None:
         except OSError as error:
             print(json.dumps([error.strerror, count]))
     """
-    reason, count = told(box, filling)
+    reason, count = json_output(box, filling)
     assert reason in {"No space left on device", "No space left"}
     assert 0 < count <= LIMITS.disk_mb
-    box.renew()
-    assert told(box, f"print(json.dumps(os.listdir({folder!r})))") == []
+    box.reset()
+    assert json_output(box, f"print(json.dumps(os.listdir({folder!r})))") == []
 
 
 NAMESPACE: Final = """
@@ -233,15 +233,17 @@ print(json.dumps([made, libc.mount(b'none', b'/tmp', b'tmpfs', 0, b'size=10g') =
 
 
 def test_nobody_becomes_root_in_a_namespace_of_their_own(box: Sandbox) -> None:
-    assert told(box, NAMESPACE) == [False, False]
+    assert json_output(box, NAMESPACE) == [False, False]
 
 
-def test_memory_that_is_shared_is_limited_too(place: Place, box: Sandbox, request: pytest.FixtureRequest) -> None:
+def test_memory_that_is_shared_is_limited_too(
+    place: RuntimePlace, box: Sandbox, request: pytest.FixtureRequest
+) -> None:
     if not place.kind.is_container:
         request.applymarker(pytest.mark.xfail(reason="RLIMIT_DATA does not count what is shared", strict=True))
     size = (LIMITS.memory_mb + LIMITS.disk_mb) * 2 * MIB
     source = f"import mmap\nheld = mmap.mmap(-1, {size})\nfor n in range(0, {size}, 4096):\n    held[n] = 1"
-    assert not python(box, source).ok
+    assert not run_python(box, source).ok
 
 
 # ---------------------------------------------------------------- what is reached
@@ -260,18 +262,18 @@ print(json.dumps(routes + up))
 """
 
 
-def test_only_pip_reaches_anything_and_nothing_once_isolated(place: Place) -> None:
+def test_only_pip_reaches_anything_and_nothing_once_isolated(place: RuntimePlace) -> None:
     install = ["install", "--no-cache-dir", "--no-deps", "--retries", "0", "--ignore-installed", "other"]
     with place.sandbox() as box:
         if place.kind.is_gated:
-            assert told(box, ROUTES) == []
+            assert json_output(box, ROUTES) == []
             had = box.pip(install, timeout_s=30)
             assert had.ok, had.output
             assert had.received_bytes > len(OTHER.build())
         else:
-            assert "eth0" in told(box, ROUTES), "it has the engine's network: this test can tell"
+            assert "eth0" in json_output(box, ROUTES), "it has the engine's network: this test can tell"
         box.isolate()
-        assert told(box, ROUTES) == []
+        assert json_output(box, ROUTES) == []
         refused = box.pip(install, timeout_s=30)
         assert (refused.ok, refused.received_bytes) == (False, 0)
-        assert box.prove("other", timeout_s=30).proved is place.kind.is_gated
+        assert box.prove_import("other", timeout_s=30).import_proved is place.kind.is_gated

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import pytest
+from cell_environments import tiny_matrix
 from local_index import LocalIndex, reply
-from places import tiny_matrix
-from program import Done, Program, new_program
-from projects import importing
+from program import CompletedCommand, Program, new_program
+from projects import module_project
 
 #: What stands for the ledger: its bytes.
 Ledger: TypeAlias = bytes
@@ -54,8 +54,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("begun")
     (folder / "wanted.txt").write_text("known\n")
     with LocalIndex() as index, new_program(folder, index) as program:
-        index.add(importing("known", ""))
-        program.succeed("watch", "-r", "wanted.txt")
+        index.add(module_project("known", ""))
+        program.run_in_process_ok("watch", "-r", "wanted.txt")
         assert program.query("SELECT package, environment FROM queue") == [("known", program.environment)]
     return program.data
 
@@ -63,7 +63,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def node(program: Program, begun: Path, local: LocalIndex, tmp_path: Path) -> Program:
     """That node. The index has one more package."""
-    local.add(importing("known", ""), importing("other", ""))
+    local.add(module_project("known", ""), module_project("other", ""))
     (tmp_path / "wanted.txt").write_text("other\n")
     shutil.copytree(begun, program.data)
     return program
@@ -73,7 +73,7 @@ def ledger(node: Program) -> Ledger:
     return (node.data / "ppp.db").read_bytes()
 
 
-def refused(done: Done, code: int, *words: str) -> None:
+def refused(done: CompletedCommand, code: int, *words: str) -> None:
     assert done.code == code, done
     assert done.out == ""
     assert re.fullmatch(r"ppp: .+ \(.+\)\n", done.err), done.err
@@ -97,7 +97,7 @@ def refused(done: Done, code: int, *words: str) -> None:
 )
 def test_what_cannot_be_meant(node: Program, arguments: list[str], code: int, words: list[str]) -> None:
     before = ledger(node)
-    done = node.call(*(node.environment if word == "HERE" else word for word in arguments))
+    done = node.run_in_process(*(node.environment if word == "HERE" else word for word in arguments))
     refused(done, code, *words)
     assert ledger(node) == before
 
@@ -106,7 +106,7 @@ def test_a_matrix_with_three_mistakes(node: Program, tmp_path: Path) -> None:
     before = ledger(node)
     matrix = tmp_path / "three.toml"
     matrix.write_text(THREE_MISTAKES)
-    done = node.call("--matrix", str(matrix), "run", "-p", "known")
+    done = node.run_in_process("--matrix", str(matrix), "run", "-p", "known")
     refused(done, 11, "3 mistakes", "limits.memory_mb", "timeouts_s.full", "environment[0].id", "py312-host")
     assert ledger(node) == before
 
@@ -114,14 +114,14 @@ def test_a_matrix_with_three_mistakes(node: Program, tmp_path: Path) -> None:
 def test_a_requirements_file_with_two_mistakes(node: Program, tmp_path: Path) -> None:
     before = ledger(node)
     (tmp_path / "two.txt").write_text("known\n-e .\n!!\n")
-    refused(node.call("run", "-r", str(tmp_path / "two.txt")), 25, "line 2", "line 3")
+    refused(node.run_in_process("run", "-r", str(tmp_path / "two.txt")), 25, "line 2", "line 3")
     assert ledger(node) == before
 
 
 def test_settings_with_two_mistakes(node: Program) -> None:
     before = ledger(node)
     node.settings |= {"PPP_JOBS": "many", "PPP_INDEX_URL": "gopher"}
-    refused(node.call("run"), 10, "PPP_JOBS='many'", "PPP_INDEX_URL='gopher'")
+    refused(node.run_in_process("run"), 10, "PPP_JOBS='many'", "PPP_INDEX_URL='gopher'")
     assert ledger(node) == before
 
 
@@ -131,14 +131,14 @@ def test_settings_with_two_mistakes(node: Program) -> None:
 @pytest.mark.parametrize("body", [b"<rss><channel>", b"<!DOCTYPE html><p>Sorry"], ids=["cut", "page"])
 def test_a_malformed_feed(node: Program, local: LocalIndex, body: bytes) -> None:
     before = ledger(node)
-    local.answer("/feed", reply(body))
-    refused(node.call("watch"), 16, local.at("/feed"))
+    local.set_response("/feed", reply(body))
+    refused(node.run_in_process("watch"), 16, local.url_of("/feed"))
     assert ledger(node) == before
 
 
 def test_no_feed(node: Program, local: LocalIndex) -> None:
     before = ledger(node)
-    refused(node.call("watch"), 15, local.at("/feed"), "404")
+    refused(node.run_in_process("watch"), 15, local.url_of("/feed"), "404")
     assert ledger(node) == before
 
 
@@ -152,9 +152,9 @@ def test_a_feed_of_50_mb(node: Program, local: LocalIndex) -> None:
             yield b" " * 100_000
             sent += 100_000
 
-    local.answer("/feed", reply(parts(), length=None))
+    local.set_response("/feed", reply(parts(), length=None))
     begun = time.monotonic()
-    refused(node.call("watch"), 17, local.at("/feed"), "5000000 bytes")
+    refused(node.run_in_process("watch"), 17, local.url_of("/feed"), "5000000 bytes")
     assert time.monotonic() - begun < 15
     assert sent < 20_000_000, "what is behind the cap is not fetched"
     assert ledger(node) == before
@@ -162,14 +162,14 @@ def test_a_feed_of_50_mb(node: Program, local: LocalIndex) -> None:
 
 def test_an_index_that_is_gone(node: Program, local: LocalIndex) -> None:
     before = ledger(node)
-    local.answer("/simple/other/", reply(status=502))
-    refused(node.call("run", "-p", "other"), 24, "'other'", "502", "PPP_INDEX_URL")
+    local.set_response("/simple/other/", reply(status=502))
+    refused(node.run_in_process("run", "-p", "other"), 24, "'other'", "502", "PPP_INDEX_URL")
     assert ledger(node) == before
 
 
 def test_an_index_without_the_pinned_pip(node: Program) -> None:
     before = ledger(node)
-    refused(node.call("run", "-p", "other"), 13, "'pip'")
+    refused(node.run_in_process("run", "-p", "other"), 13, "'pip'")
     assert ledger(node) == before
 
 
@@ -183,7 +183,7 @@ def test_a_ledger_of_a_newer_schema(node: Program) -> None:
         )
     before = ledger(node)
     for command in (["run", "-p", "other"], ["show"]):
-        refused(node.call(*command), 20, "m999_rebuilt", "upgrade PPP")
+        refused(node.run_in_process(*command), 20, "m999_rebuilt", "upgrade PPP")
     assert ledger(node) == before
 
 
@@ -191,12 +191,12 @@ def test_a_ledger_that_is_none(node: Program) -> None:
     (node.data / "ppp.db").write_bytes(b"no database at all, only text\n" * 50)
     before = ledger(node)
     for command in (["watch", "-r", "wanted.txt"], ["show"]):
-        refused(node.call(*command), 22, "restore it")
+        refused(node.run_in_process(*command), 22, "restore it")
     assert ledger(node) == before
 
 
 def test_no_ledger_at_all(program: Program) -> None:
-    refused(program.call("show"), 22, "ppp run")
+    refused(program.run_in_process("show"), 22, "ppp run")
     assert not program.data.exists()
 
 
@@ -208,13 +208,13 @@ def test_two_at_once(node: Program, local: LocalIndex) -> None:
         go_on.wait(30)
         reply(status=503)(request)
 
-    local.answer("/feed", slow)
-    first = node.begin("watch")
+    local.set_response("/feed", slow)
+    first = node.start("watch")
     try:
         assert asked.wait(30)
         before = ledger(node)
         for command in (["run", "-p", "other"], ["publish"]):
-            refused(node.call(*command), 21, f"process {first.pid}", "wait for it")
+            refused(node.run_in_process(*command), 21, f"process {first.pid}", "wait for it")
         assert ledger(node) == before
     finally:
         go_on.set()
@@ -278,5 +278,5 @@ def test_a_new_node_on_a_read_only_folder(in_place: InPlace) -> None:
 
 def test_a_file_where_the_data_folder_should_be(program: Program) -> None:
     program.data.write_text("mine")
-    refused(program.call("publish"), 19, "a file stands", "move it away")
+    refused(program.run_in_process("publish"), 19, "a file stands", "move it away")
     assert program.data.read_text() == "mine"

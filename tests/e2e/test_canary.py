@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from places import ALPINE, SLIM, PinnedPip, host_environ, host_environment, tiny_matrix
+from cell_environments import ALPINE, SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from ppp.check.canary.canary import Canary, Fault, FaultKind, write_overlay
+from ppp.check.canary.canary import Canary, Fault, FaultKind, write_local_projects
 from ppp.check.cell import Checker
-from ppp.check.gateway.gateway import Gateway, gateway
+from ppp.check.gateway.gateway import Gateway, run_gateway
 from ppp.check.index.client import SimpleIndex
 from ppp.check.runtime import Runtime
 from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import DockerRuntime, engine
-from ppp.check.sandbox.host import HostRuntime, Shutting
+from ppp.check.sandbox.docker import DockerRuntime, connect_engine
+from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.config import load_matrix
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
@@ -48,44 +48,48 @@ class Aviary:
             door = stack.enter_context(self._gateway(overlaid=overlaid)) if gated else None
             runtime: Runtime
             if environment.image:
-                client = engine()
+                client = connect_engine()
                 assert client is not None
                 stack.callback(client.close)
                 runtime = DockerRuntime(
                     client, matrix, data=self.folder, pip=self.pip, index_url=PYPI_SIMPLE_ENDPOINT, gateway=door
                 )
             else:
-                shutting = Shutting(bubblewrap=bubblewrap.find(os.environ), gateway=door) if door else None
+                shutting = (
+                    Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door) if door else None
+                )
                 runtime = HostRuntime(
                     matrix,
                     pip=self.pip,
                     index_url=PYPI_SIMPLE_ENDPOINT,
                     environ=host_environ(),
-                    shutting=shutting,
+                    confinement=shutting,
                 )
             stack.callback(runtime.close)
             prepared = runtime.prepare(environment)
             assert prepared.network is (Network.GATEWAY if gated else Network.OPEN)
             if door:
-                door.admit(prepared.tags)
-            checker = Checker(index=self.index, runtime=runtime, matrix=matrix, node="ab" * 32, hosts=self.index.hosts)
-            return Canary(checker=checker, folder=self.folder / "canary").sing(prepared)
+                door.limit_to_tags(prepared.tags)
+            checker = Checker(
+                index=self.index, runtime=runtime, matrix=matrix, node="ab" * 32, index_hosts=self.index.hosts
+            )
+            return Canary(checker=checker, folder=self.folder / "canary").check(prepared)
 
     @contextmanager
     def _gateway(self, *, overlaid: bool) -> Iterator[Gateway]:
-        write_overlay(self.folder / "overlay")
-        with gateway(
+        write_local_projects(self.folder / "overlay")
+        with run_gateway(
             PYPI_SIMPLE_ENDPOINT,
             self.index.file_origins("pip"),
             cache=self.folder / "gateway",
             environ=os.environ,
-            overlay=self.folder / "overlay" if overlaid else None,
+            local_projects=self.folder / "overlay" if overlaid else None,
         ) as opened:
             yield opened
 
 
 @pytest.fixture(scope="module")
-def aviary(tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip) -> Aviary:
+def aviary(tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip) -> Aviary:
     folder = tmp_path_factory.mktemp("aviary")
     index = SimpleIndex(PYPI_SIMPLE_ENDPOINT, cache=folder / "files", user_agent="the-pypi-place/tests")
     return Aviary(index=index, pip=pinned_pip.folder, folder=folder)
@@ -106,7 +110,7 @@ def test_a_healthy_environment_has_no_fault(aviary: Aviary, environment: Environ
 
 @pytest.mark.docker
 def test_an_image_without_a_runtime_that_wheels_count_on_is_told(aviary: Aviary) -> None:
-    client = engine()
+    client = connect_engine()
     assert client is not None
     tag = "ppp-tests-no-cxx:latest"
     dockerfile = f"FROM {SLIM.image}\nRUN rm -f /usr/lib/*/libstdc++.so.*\n"

@@ -11,22 +11,30 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from cell_environments import (
+    ALPINE,
+    SLIM,
+    FetchedPip,
+    docker_bridge_address,
+    host_environ,
+    host_environment,
+    tiny_matrix,
+)
 from local_index import LocalIndex
-from places import ALPINE, SLIM, PinnedPip, bridge_gateway, host_environ, host_environment, tiny_matrix
 from projects import Project, all_projects
 
-from ppp.check.cell import LOG_TAIL, Checker, Observation
-from ppp.check.gateway.gateway import gateway
+from ppp.check.cell import LOG_TAIL_CHARS, Checker, Observation
+from ppp.check.gateway.gateway import run_gateway
 from ppp.check.index.client import SimpleIndex
-from ppp.check.runtime import Prepared, Runtime
+from ppp.check.runtime import PreparedEnvironment, Runtime
 from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import LABEL, DockerRuntime, engine
-from ppp.check.sandbox.host import HostRuntime, Shutting
+from ppp.check.sandbox.docker import LABEL, DockerRuntime, connect_engine
+from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Phase
 from ppp.model.release import Release
 from ppp.runner import pool
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 PROJECTS: Final = {project.name: project for project in all_projects() if project.expect}
 ONLINE: Final = [pytest.mark.online]
@@ -54,20 +62,20 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def seen(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip
 ) -> Iterator[Seen]:
     environment = request.param if isinstance(request.param, Environment) else host_environment()
     folder = tmp_path_factory.mktemp(environment.id)
     with ExitStack() as stack:
-        client = engine() if isinstance(request.param, Environment) else None
+        client = connect_engine() if isinstance(request.param, Environment) else None
         if client:
             stack.callback(client.close)
-        index = stack.enter_context(LocalIndex(bridge_gateway(client) if client else "127.0.0.1"))
+        index = stack.enter_context(LocalIndex(docker_bridge_address(client) if client else "127.0.0.1"))
         index.add(*all_projects())
         shutting = None
         if request.param == "bubblewrap":
-            door = gateway(index.url, [index.at("")], cache=folder / "gateway", environ=os.environ)
-            shutting = Shutting(bubblewrap=bubblewrap.find(os.environ), gateway=stack.enter_context(door))
+            door = run_gateway(index.url, [index.url_of("")], cache=folder / "gateway", environ=os.environ)
+            shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=stack.enter_context(door))
         # Cells of the host platform live where temporary files do, or the gateway's socket.
         (cells := folder / "cells").mkdir()
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(tempfile, "tempdir", str(cells))
@@ -77,12 +85,12 @@ def seen(
             runtime = DockerRuntime(client, matrix, data=folder, pip=pinned_pip.folder, index_url=index.url)
         else:
             runtime = HostRuntime(
-                matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ(), shutting=shutting
+                matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ(), confinement=shutting
             )
         stack.callback(runtime.close)
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
         observations = _check_all(
-            Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, hosts=simple.hosts), environment
+            Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, index_hosts=simple.hosts), environment
         )
         runtime.close()
         run = shutting.gateway.socket.parent if shutting else cells
@@ -99,12 +107,12 @@ def seen(
             processes=[*_processes_in(cells), *shut_in],
             files=[path.name for path in (*cells.iterdir(), *run.glob("cell-*"))],
             index_host=index.host,
-            asked=dict(index.asked),
+            asked=dict(index.request_counts),
         )
 
 
 def _check_all(checker: Checker, environment: Environment) -> Mapping[str, Observation]:
-    prepared: Prepared = checker.runtime.prepare(environment)
+    prepared: PreparedEnvironment = checker.runtime.prepare(environment)
     observations: dict[str, Observation] = {}
 
     def work(project: Project) -> Observation:
@@ -163,7 +171,7 @@ def test_each_project_gets_its_verdict(seen: Seen, name: str) -> None:
 def test_every_record_keeps_to_its_schema(seen: Seen) -> None:
     assert len(seen.observations) > 30
     mistakes = {
-        name: schema_mistakes("site/schemas/record.schema.json", observation.record.to_json())
+        name: schema_errors("site/schemas/record.schema.json", observation.record.to_json())
         for name, observation in seen.observations.items()
     }
     assert {name: told for name, told in mistakes.items() if told} == {}
@@ -186,7 +194,7 @@ def test_nothing_remains_when_the_cells_have_ended(seen: Seen) -> None:
 def test_a_flood_is_cut_and_said_to_be(seen: Seen) -> None:
     log = seen.observations["floods-log"].log or ""
     assert "cut" in log.splitlines()[0]
-    assert len(log) <= LOG_TAIL
+    assert len(log) <= LOG_TAIL_CHARS
     assert log.rstrip().endswith("RuntimeError: enough")
 
 

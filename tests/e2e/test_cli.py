@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 import pytest
+from cell_environments import FetchedPip
 from local_index import LocalIndex, reply
-from places import PinnedPip
 from program import Program, new_program
 from projects import all_projects
 
 from ppp.cli import main
 from ppp.resources import resource
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 SESSION = re.compile(r'scripts/nox -s (ppp|run|watch|publish|serve|"check\(([\w-]+)\)")(?: -- (.*)|$)')
@@ -87,14 +87,14 @@ def test_every_command_and_option_says_what_it_is_for(path: tuple[str, ...]) -> 
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip) -> Iterator[Program]:
+def node(tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip) -> Iterator[Program]:
     """A node that has checked one project that fails."""
     folder = tmp_path_factory.mktemp("cli")
     with LocalIndex() as index, new_program(folder, index) as program:
         index.add_pip(pinned_pip.wheel)
         index.add(*(project for project in all_projects() if project.name in {"raises", "passes"}))
-        index.answer("/feed", reply(feed("raises 1.0", "passes 2.0")))
-        program.complete("run", "--package", "raises")
+        index.set_response("/feed", reply(feed("raises 1.0", "passes 2.0")))
+        program.run_ok("run", "--package", "raises")
         yield program
 
 
@@ -107,12 +107,12 @@ def feed(*titles: str) -> bytes:
 
 
 def answer(node: Program, *arguments: str) -> Any:
-    return json.loads(node.succeed(*arguments, "--json"))
+    return json.loads(node.run_in_process_ok(*arguments, "--json"))
 
 
 @pytest.mark.online
 def test_check_tells_each_phase_and_the_log(node: Program) -> None:
-    out = node.complete("check", node.environment, "raises==1.0")
+    out = node.run_ok("check", node.environment, "raises==1.0")
     first, *rest = out.splitlines()
     assert first == f"✗ FAIL    raises==1.0 in {node.environment} import-error: import raises: ValueError: no"
     phases = [line.split()[:2] for line in rest[1:5]]
@@ -127,18 +127,18 @@ def test_check_answers_a_program_with_records(node: Program) -> None:
     found = answer(node, "check", node.environment, "passes")
     log, name = found.pop("log"), found.pop("record")
     assert (log, len(name)) == (None, 64)
-    assert schema_mistakes("site/schemas/record.schema.json", found) == []
+    assert schema_errors("site/schemas/record.schema.json", found) == []
     assert (found["package"], found["environment"], found["result"]) == ("passes", node.environment, "PASS")
     assert node.query("SELECT package, result FROM records WHERE record = ?", name) == [("passes", "PASS")]
 
 
 @pytest.mark.online
 def test_show(node: Program) -> None:
-    out = node.succeed("show")
+    out = node.run_in_process_ok("show")
     assert re.search(r"^raises==1\.0 +✗ FAIL", out, re.MULTILINE)
     assert f"✗ FAIL    raises==1.0 import-error: import raises: ValueError: no [{node.environment}]" in out
     (shown,) = answer(node, "show", "raises")["results"]
-    assert schema_mistakes("site/schemas/record.schema.json", _without(shown, "record", "log")) == []
+    assert schema_errors("site/schemas/record.schema.json", _without(shown, "record", "log")) == []
 
 
 def _without(record: Mapping[str, object], *names: str) -> dict[str, object]:
@@ -147,7 +147,7 @@ def _without(record: Mapping[str, object], *names: str) -> dict[str, object]:
 
 @pytest.mark.online
 def test_watch_refuses_the_feed_on_a_machine_without_a_sandbox(node: Program) -> None:
-    done = node.call("watch")
+    done = node.run_in_process("watch")
     assert (done.code, done.out) == (0, "0 cells are queued: `ppp run` checks them\n")
     reason = "releases of the open feed are not run on the host platform without a sandbox"
     assert done.err == f"2 releases skipped: {reason}\n"
@@ -155,36 +155,36 @@ def test_watch_refuses_the_feed_on_a_machine_without_a_sandbox(node: Program) ->
 
 
 def test_watch_queues_the_feed_for_containers(program: Program, local: LocalIndex) -> None:
-    local.answer("/feed", reply(feed("six 1.17.0", "numpy 2.1")))
+    local.set_response("/feed", reply(feed("six 1.17.0", "numpy 2.1")))
     # The shipped matrix: watching starts no container.
     matrix = str(resource("matrices/default.toml"))
     found = answer(program, "watch", "--matrix", matrix, "--env", "py312-slim", "--env", "py39-alpine")
     assert found == {"queued": 4}
     queue = program.query("SELECT package, environment, source FROM queue ORDER BY package, environment DESC")
     assert queue == [(p, e, "feed") for p in ("numpy", "six") for e in ("py39-alpine", "py312-slim")]
-    assert local.headers[-1]["User-Agent"].startswith("the-pypi-place/")
+    assert local.request_headers[-1]["User-Agent"].startswith("the-pypi-place/")
 
 
 def test_a_node_s_key(program: Program) -> None:
-    assert program.call("node", "show").code == 26
+    assert program.run_in_process("node", "show").code == 26
     made = answer(program, "node", "init")
     assert re.fullmatch("[0-9a-f]{64}", made["id"])
     assert made == {"id": made["id"], "key": made["id"]} == answer(program, "node", "show")
-    assert program.succeed("node", "show") == f"id and public key: {made['id']}\n"
+    assert program.run_in_process_ok("node", "show") == f"id and public key: {made['id']}\n"
     assert (program.data / "node.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_peers(program: Program) -> None:
     key = "ab" * 32
-    program.succeed("peer", "add", "http://[200:db8::1]:8001", key)
+    program.run_in_process_ok("peer", "add", "http://[200:db8::1]:8001", key)
     (peer,) = answer(program, "peer", "list")
     assert (peer["node"], peer["url"]) == (key, "http://[200:db8::1]:8001/")
-    program.succeed("peer", "remove", key)
-    assert program.succeed("peer", "list") == "no peers: pin one with `ppp peer add URL KEY`\n"
+    program.run_in_process_ok("peer", "remove", key)
+    assert program.run_in_process_ok("peer", "list") == "no peers: pin one with `ppp peer add URL KEY`\n"
 
 
 def test_an_answer_that_nobody_reads(program: Program) -> None:
-    process = program.begin("--help")
+    process = program.start("--help")
     assert process.stdout
     process.stdout.close()
     assert process.stderr
@@ -192,9 +192,9 @@ def test_an_answer_that_nobody_reads(program: Program) -> None:
 
 
 def test_options_stand_before_or_behind_a_command(program: Program) -> None:
-    made = json.loads(program.succeed("--json", "node", "init"))
+    made = json.loads(program.run_in_process_ok("--json", "node", "init"))
     assert answer(program, "node", "show") == made
     elsewhere = program.data.with_name("elsewhere")
     program.settings["PPP_DATA"] = str(elsewhere)
-    assert program.call("node", "show", "--data", str(elsewhere)).code == 26
-    assert program.call("node", "show").code == 0, "an option stands above a setting"
+    assert program.run_in_process("node", "show", "--data", str(elsewhere)).code == 26
+    assert program.run_in_process("node", "show").code == 0, "an option stands above a setting"

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from cell_environments import SLIM, matrix_toml, tiny_matrix
 from local_index import LocalIndex, reply
-from places import SLIM, matrix_toml, tiny_matrix
-from program import Done, Program
+from program import CompletedCommand, Program
 
-from ppp.ledger.lock import writing
+from ppp.ledger.lock import writer_lock
 from ppp.ledger.store import Store
-from ppp.mesh.node import init
+from ppp.mesh.node import create_key
 from ppp.model.matrix import Environment, Platform
 
 ILL: Final = 36
@@ -30,7 +30,7 @@ NOWHERE: Final = Environment(
 Told = Mapping[str, Mapping[str, str]]
 
 
-def told(done: Done) -> Told:
+def told(done: CompletedCommand) -> Told:
     """Give what was told of each subject, the worst of it."""
     assert done.code in {0, ILL}, done
     found = json.loads(done.out)
@@ -53,7 +53,7 @@ def node(program: Program, local: LocalIndex) -> Program:
     pin = tiny_matrix().pip
     local.add_file("pip", f"pip-{pin.version}-py3-none-any.whl", b"not fetched", sha256=pin.sha256)
     with Store.open(program.data):
-        init(program.data)
+        create_key(program.data)
     program.settings |= {
         "PPP_CONTACT": "operator@node.example",
         "PPP_NETWORK": "gateway",
@@ -65,7 +65,7 @@ def node(program: Program, local: LocalIndex) -> Program:
 @pytest.fixture(name="before")
 def _before(node: Program) -> dict[str, str]:
     """How the machine is that the tests run on."""
-    return states(told(node.call("doctor", "--json")))
+    return states(told(node.run_in_process("doctor", "--json")))
 
 
 def changed(before: Mapping[str, str], after: Told) -> dict[str, str]:
@@ -80,7 +80,7 @@ def changed(before: Mapping[str, str], after: Told) -> dict[str, str]:
 @pytest.mark.nginx
 def test_a_healthy_machine(node: Program) -> None:
     node.matrix.write_text(matrix_toml(tiny_matrix(SLIM)))
-    done = node.call("doctor", "--json")
+    done = node.run_in_process("doctor", "--json")
     found = told(done)
     assert [row for row in found.values() if row["state"] == "broken"] == []
     assert (done.code, done.err) == (0, "")
@@ -91,7 +91,7 @@ def test_a_healthy_machine(node: Program) -> None:
 
 
 def test_it_is_read_on_a_narrow_terminal(node: Program) -> None:
-    done = node.call("doctor")
+    done = node.run_in_process("doctor")
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= 80
     assert "\x1b" not in done.out
@@ -106,15 +106,15 @@ def test_it_changes_nothing(node: Program) -> None:
         return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
     before = files()
-    node.call("doctor")
+    node.run_in_process("doctor")
     assert files() == before
     node.settings["PPP_DATA"] = "elsewhere"
-    node.call("doctor", "--data", str(node.data.with_name("nowhere")))
+    node.run_in_process("doctor", "--data", str(node.data.with_name("nowhere")))
     assert not node.data.with_name("nowhere").exists()
 
 
 def test_an_environment_that_is_none(node: Program) -> None:
-    done = node.call("doctor", "py27-slim")
+    done = node.run_in_process("doctor", "py27-slim")
     assert (done.code, done.out) == (12, "")
     assert "py27-slim" in done.err
 
@@ -126,25 +126,25 @@ def test_a_dead_socket(node: Program, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(tmp_path / "docker.sock"))
     node.settings["DOCKER_HOST"] = f"unix://{tmp_path}/docker.sock"
-    done = node.call("doctor", "--json")
+    done = node.run_in_process("doctor", "--json")
     assert done.code == ILL
     assert done.err.startswith("ppp: broken: docker (do what is said beside each")
     row = told(done)["docker"]
     assert (row["state"], "does not listen" in row["found"], "DOCKER_HOST" in row["remedy"]) == ("broken", True, True)
     node.matrix.write_text(matrix_toml(tiny_matrix(SLIM)))
-    found = told(node.call("doctor", "--json", "py312-slim"))
+    found = told(node.run_in_process("doctor", "--json", "py312-slim"))
     assert "no Docker engine answers" in found["py312-slim"]["found"]
 
 
 @pytest.mark.docker
 def test_a_missing_image(node: Program) -> None:
     node.matrix.write_text(matrix_toml(tiny_matrix(SLIM, NOWHERE)))
-    found = told(node.call("doctor", "--json"))
+    found = told(node.run_in_process("doctor", "--json"))
     row = found["py311-alpine"]
     assert (row["state"], found["py312-slim"]["state"] != "broken") == ("broken", True)
     assert "cannot be pulled" in row["found"]
     assert "docker pull registry.example/none:3.11" in row["remedy"]
-    assert told(node.call("doctor", "--json", "py312-slim")).keys().isdisjoint({"py311-alpine"})
+    assert told(node.run_in_process("doctor", "--json", "py312-slim")).keys().isdisjoint({"py311-alpine"})
 
 
 # ---------------------------------------------------------------- disks and programs
@@ -158,7 +158,7 @@ exec "$@"
 READ_ONLY: Final = 'mount --bind {data} {data} && mount -o remount,ro,bind {data} && exec "$@"'
 
 
-def in_place(node: Program, script: str, tmp_path: Path) -> Done:
+def in_place(node: Program, script: str, tmp_path: Path) -> CompletedCommand:
     paths = {"data": node.data, "kept": tmp_path / "kept"}
     filled = script.format(**{name: shlex.quote(str(path)) for name, path in paths.items()})
     node.prefix = ("unshare", "--mount", "sh", "-c", filled, "sh")
@@ -203,14 +203,14 @@ def test_a_missing_program(node: Program, tmp_path: Path, name: str, subject: st
 
 def test_a_name_that_is_not_resolved(node: Program, before: Mapping[str, str]) -> None:
     node.settings["PPP_INDEX_URL"] = "https://index.example/simple/"
-    found = told(node.call("doctor", "--json"))
+    found = told(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"dns": "broken", "index": "broken", "clock": "note", "gateway": "warn"}
     assert "index.example cannot be resolved" in found["dns"]["found"]
 
 
 def test_an_index_that_refuses(node: Program, before: Mapping[str, str]) -> None:
     node.settings["PPP_INDEX_URL"] = "http://127.0.0.1:9/simple/"
-    found = told(node.call("doctor", "--json"))
+    found = told(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"index": "broken", "clock": "note", "gateway": "warn"}
     assert "refuses the connection" in found["index"]["found"]
 
@@ -221,9 +221,9 @@ def test_an_index_that_is_silent(node: Program, local: LocalIndex) -> None:
     def wait(_: BaseHTTPRequestHandler) -> None:
         go_on.wait(50)
 
-    local.answer("/simple/pip/", wait)
+    local.set_response("/simple/pip/", wait)
     try:
-        found = told(node.run("doctor", "--json", limit_s=40))
+        found = told(node.run("doctor", "--json", timeout_s=40))
     finally:
         go_on.set()
     assert "does not answer in time" in found["index"]["found"]
@@ -241,15 +241,15 @@ def test_another_clock(node: Program, local: LocalIndex, before: Mapping[str, st
         request.end_headers()
         request.wfile.write(page.encode())
 
-    local.answer("/simple/pip/", send)
-    found = told(node.call("doctor", "--json"))
+    local.set_response("/simple/pip/", send)
+    found = told(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"clock": "broken"}
     assert "days ahead of the index's" in found["clock"]["found"]
 
 
 def test_a_page_that_would_act_upon_a_terminal(node: Program, local: LocalIndex) -> None:
-    local.answer("/simple/pip/", reply(b"x", headers={"Content-Type": "text/\x1b[31mred"}))
-    done = node.call("doctor")
+    local.set_response("/simple/pip/", reply(b"x", headers={"Content-Type": "text/\x1b[31mred"}))
+    done = node.run_in_process("doctor")
     assert done.code == ILL
     assert "\x1b" not in done.out + done.err
     assert "[31mred" in " ".join(done.out.split())
@@ -262,14 +262,14 @@ def test_a_page_that_would_act_upon_a_terminal(node: Program, local: LocalIndex)
 def test_a_broken_model(node: Program, tmp_path: Path, before: Mapping[str, str], content: bytes, words: str) -> None:
     (tmp_path / "model.gguf").write_bytes(content)
     node.settings["PPP_MODEL"] = str(tmp_path / "model.gguf")
-    found = told(node.call("doctor", "--json"))
+    found = told(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"model": "broken"}
     assert words in found["model"]["found"]
 
 
 def test_settings_that_cannot_be_used(node: Program, before: Mapping[str, str]) -> None:
     node.settings |= {"PPP_MODEL": "/nowhere/model.gguf", "PPP_JOBS": "many"}
-    found = told(node.call("doctor", "--json"))
+    found = told(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"settings": "broken", "model": "broken"}
     assert "PPP_JOBS='many'" in found["settings"]["found"]
     assert "/nowhere/model.gguf cannot be read" in found["model"]["found"]
@@ -291,20 +291,20 @@ def no_database(data: Path) -> None:
 @pytest.mark.parametrize("damage", [damaged, no_database])
 def test_a_damaged_ledger(node: Program, before: Mapping[str, str], damage: Callable[[Path], None]) -> None:
     damage(node.data)
-    found = told(node.call("doctor", "--json"))
+    found = told(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"ledger": "broken"}
     assert "restore it" in found["ledger"]["remedy"]
 
 
 def test_a_ledger_in_use_is_well(node: Program, before: Mapping[str, str]) -> None:
-    with writing(node.data):
-        found = told(node.call("doctor", "--json"))
+    with writer_lock(node.data):
+        found = told(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"ledger": "note"}
     assert f"process {os.getpid()}" in found["ledger"]["found"]
 
 
 def test_a_key_for_all_to_read(node: Program, before: Mapping[str, str]) -> None:
     (node.data / "node.key").chmod(0o644)
-    found = told(node.call("doctor", "--json"))
+    found = told(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"key": "broken"}
     assert "chmod 600" in found["key"]["remedy"]

@@ -15,24 +15,24 @@ from typing import Final
 
 import docker
 import pytest
+from cell_environments import SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
 from local_index import LocalIndex
-from places import SLIM, PinnedPip, host_environ, host_environment, tiny_matrix
-from projects import Project, importing
+from projects import Project, module_project
 
 from ppp.check.cell import Checker, Observation
-from ppp.check.gateway.gateway import Gateway, gateway
+from ppp.check.gateway.gateway import Gateway, run_gateway
 from ppp.check.index.client import SimpleIndex
-from ppp.check.runtime import Completed, Prepared, Runtime, Sandbox
+from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox
 from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import DEFAULT_ENGINE, LABEL, DockerRuntime, engine
-from ppp.check.sandbox.host import HostRuntime, Shutting
+from ppp.check.sandbox.docker import DEFAULT_ENGINE, LABEL, DockerRuntime, connect_engine
+from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Blame, Phase, Result
 from ppp.model.release import Release
 
-PASSES: Final = importing("passes", "value = 1\n")
+PASSES: Final = module_project("passes", "value = 1\n")
 #: Needs the index while it is installed in full, and goes on for a moment when it is imported.
-NEEDS: Final = importing("needs", "import passes\n", requires=("passes",))
+NEEDS: Final = module_project("needs", "import passes\n", requires=("passes",))
 
 GATED: Final = [
     pytest.param(SLIM, id=SLIM.id, marks=[pytest.mark.docker, pytest.mark.online, pytest.mark.nginx]),
@@ -48,11 +48,11 @@ class Breaking:
     before: str
     fault: Callable[[], None]
 
-    def prepare(self, environment: Environment) -> Prepared:
+    def prepare(self, environment: Environment) -> PreparedEnvironment:
         return self.runtime.prepare(environment)
 
     @contextmanager
-    def sandbox(self, prepared: Prepared, file: Path) -> Iterator[Sandbox]:
+    def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator[Sandbox]:
         with self.runtime.sandbox(prepared, file) as box:
             yield BreakingSandbox(box, self)
 
@@ -64,28 +64,28 @@ class BreakingSandbox:
     def __init__(self, box: Sandbox, breaking: Breaking) -> None:
         self._box = box
         self._breaking = breaking
-        self.python, self.work, self.file, self.aliases = box.python, box.work, box.file, box.aliases
+        self.python, self.scratch, self.file, self.aliases = box.python, box.scratch, box.file, box.aliases
 
     def _before(self, step: str) -> None:
         if step == self._breaking.before:
             self._breaking.fault()
 
-    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
+    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
         return self._box.run(argv, timeout_s=timeout_s, cwd=cwd)
 
-    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> Completed:
+    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
         self._before("nodeps" if "--no-deps" in arguments else "full")
         return self._box.pip(arguments, timeout_s=timeout_s)
 
-    def look(self, package: str, *, timeout_s: float) -> Completed:
-        return self._box.look(package, timeout_s=timeout_s)
+    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
+        return self._box.inspect_installation(package, timeout_s=timeout_s)
 
-    def prove(self, module: str, *, timeout_s: float) -> Completed:
+    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         self._before("prove")
-        return self._box.prove(module, timeout_s=timeout_s)
+        return self._box.prove_import(module, timeout_s=timeout_s)
 
-    def renew(self) -> None:
-        self._box.renew()
+    def reset(self) -> None:
+        self._box.reset()
 
     def isolate(self) -> None:
         self._box.isolate()
@@ -97,7 +97,7 @@ class Bench:
 
     environment: Environment
     folder: Path
-    pip: PinnedPip
+    pip: FetchedPip
     stack: ExitStack
     index: LocalIndex = field(default_factory=LocalIndex)
     matrix_changes: dict[str, int] = field(default_factory=dict)
@@ -108,23 +108,25 @@ class Bench:
 
     def gateway(self, name: str = "gateway") -> Gateway:
         cache = self.folder / name
-        return self.stack.enter_context(gateway(self.index.url, [self.index.at("")], cache=cache, environ=os.environ))
+        return self.stack.enter_context(
+            run_gateway(self.index.url, [self.index.url_of("")], cache=cache, environ=os.environ)
+        )
 
     def runtime(self, door: Gateway, client: docker.DockerClient | None = None) -> Runtime:
         matrix = tiny_matrix(self.environment)
         made: Runtime
         if self.environment == SLIM:
             if client is None:
-                client = engine()
+                client = connect_engine()
                 assert client is not None
                 self.stack.callback(client.close)
             made = DockerRuntime(
                 client, matrix, data=self.folder, pip=self.pip.folder, index_url=self.index.url, gateway=door
             )
         else:
-            shutting = Shutting(bubblewrap=bubblewrap.find(os.environ), gateway=door)
+            shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door)
             made = HostRuntime(
-                matrix, pip=self.pip.folder, index_url=self.index.url, environ=host_environ(), shutting=shutting
+                matrix, pip=self.pip.folder, index_url=self.index.url, environ=host_environ(), confinement=shutting
             )
         self.stack.callback(made.close)
         return made
@@ -132,14 +134,18 @@ class Bench:
     def check(self, runtime: Runtime, project: Project = NEEDS, *, files: Path | None = None) -> Observation:
         simple = SimpleIndex(self.index.url, cache=files or self.folder / "files", user_agent="the-pypi-place/tests")
         checker = Checker(
-            index=simple, runtime=runtime, matrix=tiny_matrix(self.environment), node="ab" * 32, hosts=simple.hosts
+            index=simple,
+            runtime=runtime,
+            matrix=tiny_matrix(self.environment),
+            node="ab" * 32,
+            index_hosts=simple.hosts,
         )
         cell = Cell(release=Release.parse(project.name, project.version), environment=self.environment.id)
         return checker.check(cell, runtime.prepare(self.environment))
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, tmp_path: Path, pinned_pip: PinnedPip) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, tmp_path: Path, pinned_pip: FetchedPip) -> Iterator[Bench]:
     environment = host_environment() if request.param == "host" else request.param
     with ExitStack() as stack:
         yield Bench(environment=environment, folder=tmp_path, pip=pinned_pip, stack=stack)
@@ -178,11 +184,11 @@ def test_the_gateway_is_cut(bench: Bench) -> None:
 @pytest.mark.parametrize("bench", GATED, indirect=True)
 def test_the_index_is_pulled_away(bench: Bench) -> None:
     runtime = bench.runtime(bench.gateway())
-    pages = {path: bench.index.answer(path, refuse) for path in ("/simple/passes/", "/simple/needs/")}
+    pages = {path: bench.index.set_response(path, refuse) for path in ("/simple/passes/", "/simple/needs/")}
     assert pages
-    del bench.index._answers["/simple/needs/"]
+    del bench.index._responders["/simple/needs/"]
     assert_ours(bench.check(runtime), Phase.FULL, "network")
-    del bench.index._answers["/simple/passes/"]
+    del bench.index._responders["/simple/passes/"]
     assert_mended(bench.check(bench.runtime(bench.gateway("another"))))
 
 
@@ -196,9 +202,9 @@ def refuse(request: object) -> None:
 @pytest.mark.parametrize("bench", GATED, indirect=True)
 def test_the_index_is_gone_before_the_file_is_fetched(bench: Bench) -> None:
     runtime = bench.runtime(bench.gateway())
-    bench.index.answer(f"/files/needs/{NEEDS.filename}", refuse)
+    bench.index.set_response(f"/files/needs/{NEEDS.filename}", refuse)
     assert_ours(bench.check(runtime), Phase.DOWNLOAD, "network")
-    del bench.index._answers[f"/files/needs/{NEEDS.filename}"]
+    del bench.index._responders[f"/files/needs/{NEEDS.filename}"]
     assert_mended(bench.check(runtime))
 
 
@@ -253,7 +259,7 @@ class Engine:
 def test_docker_dies(bench: Bench, before: str, phase: Phase, tmp_path: Path) -> None:
     bench.stack.callback(gc.collect)
     through = Engine(tmp_path / "engine")
-    real = engine()
+    real = connect_engine()
     assert real is not None
     client = docker.DockerClient(base_url=f"unix://{through.path}", timeout=20)
     bench.stack.callback(real.close)
@@ -279,13 +285,13 @@ class Prepares:
     """A runtime whose environments were prepared before its engine died."""
 
     runtime: Runtime
-    prepared: Prepared
+    prepared: PreparedEnvironment
 
-    def prepare(self, environment: Environment) -> Prepared:
+    def prepare(self, environment: Environment) -> PreparedEnvironment:
         assert environment == self.prepared.environment
         return self.prepared
 
-    def sandbox(self, prepared: Prepared, file: Path) -> object:
+    def sandbox(self, prepared: PreparedEnvironment, file: Path) -> object:
         return self.runtime.sandbox(prepared, file)
 
     def close(self) -> None:

@@ -20,22 +20,30 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hostile import BYSTANDER, MARK, Listener, hostile_projects
+from cell_environments import (
+    ALPINE,
+    SLIM,
+    FetchedPip,
+    docker_bridge_address,
+    host_environ,
+    host_environment,
+    tiny_matrix,
+)
+from hostile import BYSTANDER, MARK, RecordingListener, hostile_projects
 from local_index import LocalIndex
-from places import ALPINE, SLIM, PinnedPip, bridge_gateway, host_environ, host_environment, tiny_matrix
 from projects import Project
 
-from ppp.check.cell import LOG_TAIL, Checker, Observation
-from ppp.check.gateway.gateway import gateway
+from ppp.check.cell import LOG_TAIL_CHARS, Checker, Observation
+from ppp.check.gateway.gateway import run_gateway
 from ppp.check.index.client import SimpleIndex
-from ppp.check.runtime import Prepared, Runtime
+from ppp.check.runtime import PreparedEnvironment, Runtime
 from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import LABEL, DockerRuntime, engine
-from ppp.check.sandbox.host import HostRuntime, Shutting
+from ppp.check.sandbox.docker import LABEL, DockerRuntime, connect_engine
+from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Network, Result
 from ppp.model.release import Release
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 PR_SET_CHILD_SUBREAPER: Final = 36
 CANARY_VARIABLE: Final = "PPP_HOSTILE_CANARY"
@@ -96,19 +104,19 @@ def canary(grounds: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def listener(grounds: Path) -> Iterator[Listener]:
-    client = engine()
+def listener(grounds: Path) -> Iterator[RecordingListener]:
+    client = connect_engine()
     hosts = ["127.0.0.1"]
     if client:
-        hosts.append(bridge_gateway(client))
+        hosts.append(docker_bridge_address(client))
         client.close()
-    listening = Listener(hosts, grounds)
+    listening = RecordingListener(hosts, grounds)
     yield listening
     listening.close()
 
 
 @pytest.fixture(scope="module")
-def projects(listener: Listener, canary: Path, grounds: Path) -> dict[str, Project]:
+def projects(listener: RecordingListener, canary: Path, grounds: Path) -> dict[str, Project]:
     words = {
         "LISTENER": listener.addresses[0],
         "LISTENERS": " ".join(listener.addresses),
@@ -125,24 +133,24 @@ def projects(listener: Listener, canary: Path, grounds: Path) -> dict[str, Proje
 def seen(
     request: pytest.FixtureRequest,
     grounds: Path,
-    listener: Listener,
+    listener: RecordingListener,
     projects: Mapping[str, Project],
-    pinned_pip: PinnedPip,
+    pinned_pip: FetchedPip,
 ) -> Seen:
     environment = host_environment() if request.param == "host" else request.param
     seen = Seen(environment=environment)
     folder = grounds / environment.id
     (cells := folder / "cells").mkdir(parents=True)
-    listener.heard.clear()
+    listener.requests.clear()
     with ExitStack() as stack:
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(tempfile, "tempdir", str(cells))
         stack.enter_context(_adopting_orphans())
         label = _run(seen, folder, projects, pinned_pip)
-        seen.heard = list(listener.heard)
+        seen.heard = list(listener.requests)
         seen.processes = _descendants()
         seen.files = [path.name for path in cells.iterdir()]
         seen.mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(grounds) in line]
-        if (client := engine()) is not None:
+        if (client := connect_engine()) is not None:
             stack.callback(client.close)
             held = (
                 client.containers.list(all=True, ignore_removed=True, filters={"label": f"{LABEL}={label}"})
@@ -154,19 +162,19 @@ def seen(
     return seen
 
 
-def _run(seen: Seen, folder: Path, projects: Mapping[str, Project], pip: PinnedPip) -> str:
+def _run(seen: Seen, folder: Path, projects: Mapping[str, Project], pip: FetchedPip) -> str:
     """Run all cells; give the label of the containers, if there were any."""
     with ExitStack() as stack:
         index = stack.enter_context(LocalIndex())
         index.add(*projects.values())
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
         origins = simple.file_origins(BYSTANDER)
-        door = stack.enter_context(gateway(index.url, origins, cache=folder / "gateway", environ=os.environ))
+        door = stack.enter_context(run_gateway(index.url, origins, cache=folder / "gateway", environ=os.environ))
         matrix = tiny_matrix(seen.environment)
         runtime: Runtime
         label = ""
         if seen.environment.image:
-            client = engine()
+            client = connect_engine()
             assert client is not None
             stack.callback(client.close)
             runtime = docker = DockerRuntime(
@@ -174,21 +182,21 @@ def _run(seen: Seen, folder: Path, projects: Mapping[str, Project], pip: PinnedP
             )
             label = docker._label
         else:
-            shutting = Shutting(bubblewrap=bubblewrap.find(os.environ), gateway=door)
+            shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door)
             runtime = HostRuntime(
-                matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), shutting=shutting
+                matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), confinement=shutting
             )
         stack.callback(runtime.close)
         prepared = runtime.prepare(seen.environment)
         assert prepared.network is Network.GATEWAY, "these are for sandboxes alone"
         seen.pip_before = _hashes(pip.folder)
-        checker = Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, hosts=simple.hosts)
+        checker = Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, index_hosts=simple.hosts)
         _check_all(seen, checker, prepared, projects)
         seen.pip_after = _hashes(pip.folder)
     return label
 
 
-def _check_all(seen: Seen, checker: Checker, prepared: Prepared, projects: Mapping[str, Project]) -> None:
+def _check_all(seen: Seen, checker: Checker, prepared: PreparedEnvironment, projects: Mapping[str, Project]) -> None:
     """Run the hostile cells some at a time, and beside them, one after the other, a bystander's."""
     over = threading.Event()
 
@@ -275,7 +283,7 @@ def test_each_hostile_project_gets_its_verdict(seen: Seen, name: str) -> None:
     assert expected.detail in (record.detail or ""), told
     if expected.imports is not None:
         assert list(record.imports) == expected.imports, told
-    assert schema_mistakes("site/schemas/record.schema.json", record.to_json()) == []
+    assert schema_errors("site/schemas/record.schema.json", record.to_json()) == []
 
 
 @pytest.mark.parametrize("seen", PLACES, indirect=True)
@@ -318,14 +326,16 @@ def test_what_they_say_is_kept_short_and_shown_plain(seen: Seen) -> None:
     for name, ran in seen.cells.items():
         detail, log = ran.observation.record.detail or "", ran.observation.log or ""
         assert detail.isprintable(), name
-        assert len(log) <= LOG_TAIL, name
+        assert len(log) <= LOG_TAIL_CHARS, name
         assert "\0" not in log, name
 
 
 @pytest.mark.parametrize("name", ["calls-out", "reads-host"])
-def test_outside_a_sandbox_they_would_reach_it(name: str, projects: Mapping[str, Project], listener: Listener) -> None:
+def test_outside_a_sandbox_they_would_reach_it(
+    name: str, projects: Mapping[str, Project], listener: RecordingListener
+) -> None:
     source = projects[name].files[f"src/{name.replace('-', '_')}.py"]
-    listener.heard.clear()
+    listener.requests.clear()
     done = subprocess.run(
         [sys.executable, "-I", "-c", source.decode()], capture_output=True, text=True, check=False, timeout=60
     )
@@ -335,12 +345,12 @@ def test_outside_a_sandbox_they_would_reach_it(name: str, projects: Mapping[str,
         "reads-host": {"the variable", "the file"},
     }
     assert wanted[name] <= set(told.split(", "))
-    assert name == "reads-host" or {"http", "dns"} <= set(listener.heard)
+    assert name == "reads-host" or {"http", "dns"} <= set(listener.requests)
 
 
 @pytest.mark.docker
 def test_with_more_powers_they_would_be_noticed(projects: Mapping[str, Project]) -> None:
-    client = engine()
+    client = connect_engine()
     assert client is not None
     try:
         told = client.containers.run(

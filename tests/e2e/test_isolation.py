@@ -8,17 +8,25 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from cell_environments import (
+    ALPINE,
+    SLIM,
+    FetchedPip,
+    docker_bridge_address,
+    host_environ,
+    host_environment,
+    tiny_matrix,
+)
 from local_index import LocalIndex
-from places import ALPINE, SLIM, PinnedPip, bridge_gateway, host_environ, host_environment, tiny_matrix
 from projects import Project
 
 from ppp.check.cell import Checker, Observation
-from ppp.check.gateway.gateway import gateway
+from ppp.check.gateway.gateway import run_gateway
 from ppp.check.index.client import SimpleIndex
 from ppp.check.runtime import Runtime
 from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import DockerRuntime, engine
-from ppp.check.sandbox.host import HostRuntime, Shutting
+from ppp.check.sandbox.docker import DockerRuntime, connect_engine
+from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Network, Result
 from ppp.model.release import Release
@@ -96,13 +104,13 @@ def reaching(listener: Listener) -> Project:
 
 @contextmanager
 def observed(
-    environment: Environment, folder: Path, pip: PinnedPip, *, gated: bool
+    environment: Environment, folder: Path, pip: FetchedPip, *, gated: bool
 ) -> Iterator[tuple[Observation, Listener]]:
     with ExitStack() as stack:
-        client = engine() if environment.image else None
+        client = connect_engine() if environment.image else None
         if client:
             stack.callback(client.close)
-        address = bridge_gateway(client) if client else "127.0.0.1"
+        address = docker_bridge_address(client) if client else "127.0.0.1"
         listener = Listener(address)
         stack.callback(listener.close)
         index = stack.enter_context(LocalIndex(address))
@@ -110,7 +118,7 @@ def observed(
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
         origins = simple.file_origins("reaching")
         door = (
-            stack.enter_context(gateway(index.url, origins, cache=folder / "gateway", environ=os.environ))
+            stack.enter_context(run_gateway(index.url, origins, cache=folder / "gateway", environ=os.environ))
             if gated
             else None
         )
@@ -119,12 +127,12 @@ def observed(
         if client:
             runtime = DockerRuntime(client, matrix, data=folder, pip=pip.folder, index_url=index.url, gateway=door)
         else:
-            shutting = Shutting(bubblewrap=bubblewrap.find(os.environ), gateway=door) if door else None
+            shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door) if door else None
             runtime = HostRuntime(
-                matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), shutting=shutting
+                matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), confinement=shutting
             )
         stack.callback(runtime.close)
-        checker = Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, hosts=simple.hosts)
+        checker = Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, index_hosts=simple.hosts)
         cell = Cell(release=Release(package="reaching", version="1.0"), environment=environment.id)
         yield checker.check(cell, runtime.prepare(environment)), listener
 
@@ -138,7 +146,7 @@ def observed(
     ],
 )
 def test_behind_the_gateway_nothing_else_is_reached(
-    environment: Environment | None, tmp_path: Path, pinned_pip: PinnedPip
+    environment: Environment | None, tmp_path: Path, pinned_pip: FetchedPip
 ) -> None:
     with observed(environment or host_environment(), tmp_path, pinned_pip, gated=True) as (observation, listener):
         assert observation.record.result is Result.PASS, observation.log
@@ -147,7 +155,7 @@ def test_behind_the_gateway_nothing_else_is_reached(
 
 
 @pytest.mark.docker
-def test_on_the_open_network_only_the_import_is_shut_in(tmp_path: Path, pinned_pip: PinnedPip) -> None:
+def test_on_the_open_network_only_the_import_is_shut_in(tmp_path: Path, pinned_pip: FetchedPip) -> None:
     with observed(SLIM, tmp_path, pinned_pip, gated=False) as (observation, listener):
         assert observation.record.result is Result.PASS, observation.log
         assert observation.record.network is Network.OPEN

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from cell_environments import SLIM, FetchedPip, docker_bridge_address, host_environment, matrix_toml, tiny_matrix
 from local_index import LocalIndex
-from places import SLIM, PinnedPip, bridge_gateway, host_environment, matrix_toml, tiny_matrix
-from program import Program, new_program, until
-from projects import importing
+from program import Program, new_program, wait_until
+from projects import module_project
 
-from ppp.check.sandbox.docker import LABEL, engine
+from ppp.check.sandbox.docker import LABEL, connect_engine
 from ppp.model.errors import LedgerDamagedError
 from ppp.model.record import sha256_hex
 
@@ -32,10 +32,10 @@ OBSERVED: Final = (
 
 
 @pytest.fixture
-def node(program: Program, local: LocalIndex, pinned_pip: PinnedPip, tmp_path: Path) -> Program:
+def node(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: Path) -> Program:
     """A node with a watchlist of twelve, whose sandboxes lie where they are seen."""
     local.add_pip(pinned_pip.wheel)
-    local.add(*(importing(name, "") for name in PACKAGES))
+    local.add(*(module_project(name, "") for name in PACKAGES))
     (tmp_path / "twelve.txt").write_text("\n".join(PACKAGES))
     (tmp_path / "cells").mkdir()
     program.settings["TMPDIR"] = str(tmp_path / "cells")
@@ -70,8 +70,8 @@ def imports_in(folder: Path) -> bool:
 @pytest.mark.online
 def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
     command = ("run", "--no-feed", "--watchlist", "twelve.txt")
-    first = node.begin(*command)
-    until(lambda: len(observed(node)) >= 2)
+    first = node.start(*command)
+    wait_until(lambda: len(observed(node)) >= 2)
     os.kill(first.pid, signal.SIGKILL)
     first.wait(10)
     kept = observed(node)
@@ -83,7 +83,7 @@ def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
     in_hand = "SELECT count(*) FROM queue WHERE leased_until > strftime('%s') + 600"
     assert node.query(in_hand) > [(0,)], "and in hands that are dead"
 
-    node.complete(*command)
+    node.run_ok(*command)
     assert set(kept) <= set(observed(node)), "nothing observed is lost"
     assert node.query("SELECT * FROM pending") == []
     assert node.query(PER_CELL) == [(package, 1) for package in PACKAGES], "nothing finished is run twice"
@@ -94,10 +94,10 @@ def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
 @pytest.mark.online
 @pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
 def test_a_wish_to_stop(node: Program, local: LocalIndex, tmp_path: Path, wish: signal.Signals) -> None:
-    local.add(importing("quick", ""), importing("slow", HANGS))
+    local.add(module_project("quick", ""), module_project("slow", HANGS))
     node.matrix.write_text(matrix_toml(tiny_matrix(host_environment(), timeouts_s={"import": 60})))
-    run = node.begin("run", "--package", "quick", "--package", "slow")
-    until(lambda: len(observed(node)) == 1 and imports_in(tmp_path / "cells"))
+    run = node.start("run", "--package", "quick", "--package", "slow")
+    wait_until(lambda: len(observed(node)) == 1 and imports_in(tmp_path / "cells"))
     run.send_signal(wish)
     begun = time.monotonic()
     _, err = run.communicate(timeout=20)
@@ -109,7 +109,7 @@ def test_a_wish_to_stop(node: Program, local: LocalIndex, tmp_path: Path, wish: 
     assert (node.data / "public" / "current.json").exists()
     assert workplaces_in(tmp_path / "cells") == []
     assert list((tmp_path / "cells").iterdir()) == []
-    node.complete("run", "--package", "quick")
+    node.run_ok("run", "--package", "quick")
     assert node.query(PER_CELL) == [("quick", 1)], "the next run publishes it, and does not run it again"
 
 
@@ -121,21 +121,21 @@ class InContainers:
     containers: Callable[[], list[str]]
 
     def begin_what_hangs(self) -> "subprocess.Popen[str]":
-        run = self.program.begin("run", "--package", "quick", "--package", "slow")
-        until(lambda: len(observed(self.program)) == 1, limit_s=60)
-        until(lambda: bool(self.containers()))
+        run = self.program.start("run", "--package", "quick", "--package", "slow")
+        wait_until(lambda: len(observed(self.program)) == 1, timeout_s=60)
+        wait_until(lambda: bool(self.containers()))
         return run
 
 
 @pytest.fixture
-def in_containers(pinned_pip: PinnedPip, tmp_path: Path) -> Iterator[InContainers]:
+def in_containers(pinned_pip: FetchedPip, tmp_path: Path) -> Iterator[InContainers]:
     with ExitStack() as stack:
-        client = engine()
+        client = connect_engine()
         assert client
         stack.callback(client.close)
-        index = stack.enter_context(LocalIndex(bridge_gateway(client)))
+        index = stack.enter_context(LocalIndex(docker_bridge_address(client)))
         index.add_pip(pinned_pip.wheel)
-        index.add(importing("quick", ""), importing("slow", HANGS))
+        index.add(module_project("quick", ""), module_project("slow", HANGS))
         program = stack.enter_context(new_program(tmp_path, index))
         program.matrix.write_text(matrix_toml(tiny_matrix(SLIM, timeouts_s={"import": 60})))
         ours: dict[str, str | list[str] | bool] = {
@@ -169,6 +169,6 @@ def test_what_a_killed_run_left_is_removed_by_the_next(in_containers: InContaine
     os.kill(run.pid, signal.SIGKILL)
     run.wait(10)
     assert in_containers.containers() != []
-    in_containers.program.complete("run", "--package", "quick")
+    in_containers.program.run_ok("run", "--package", "quick")
     assert in_containers.containers() == []
     assert [package for _, package, _ in recorded(in_containers.program)] == ["quick"]

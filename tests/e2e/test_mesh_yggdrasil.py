@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from ppp.ledger.batches import root
+from ppp.ledger.batches import ledger_root
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
-from ppp.mesh.node import init, load
+from ppp.mesh.node import create_key, load_key
 from ppp.mesh.peer import add
 from ppp.model.record import Record, sha256_hex
 
@@ -62,7 +62,7 @@ class Place:
     def root(self) -> str:
         db = read_ledger(self.data)
         try:
-            return root(db)
+            return ledger_root(db)
         finally:
             db.close()
 
@@ -180,7 +180,7 @@ def test_three_nodes_on_a_mesh_end_on_the_same_bytes(mesh: Mesh, places: Sequenc
     one, two, three = places
     log = "what pip said"
     for place in places:
-        key = init(place.data)
+        key = create_key(place.data)
         with Store.open(place.data) as store:
             for n in range(place.number):
                 store.add_record(record(f"package-{place.number}-{n}", node=key.id))
@@ -192,7 +192,7 @@ def test_three_nodes_on_a_mesh_end_on_the_same_bytes(mesh: Mesh, places: Sequenc
         for other in places:
             if other is not place:
                 with Store.open(place.data) as store:
-                    add(store, load(place.data), other.url, load(other.data).id, now=int(time.time()))
+                    add(store, load_key(place.data), other.url, load_key(other.data).id, now=int(time.time()))
     assert len({place.current for place in places}) == 3
 
     for here, there in ((one, three), (three, one), (two, one)):
@@ -209,7 +209,7 @@ def test_three_nodes_on_a_mesh_end_on_the_same_bytes(mesh: Mesh, places: Sequenc
 
     # One more record, and the others are told instead of asking.
     with Store.open(one.data) as store:
-        store.add_record(record("late", node=load(one.data).id))
+        store.add_record(record("late", node=load_key(one.data).id))
     mesh.ppp(one, "publish")
     assert one.current != three.current
     heard = json.loads(mesh.ppp(one, "push"))

@@ -3,25 +3,25 @@
 from pathlib import Path
 
 import pytest
+from cell_environments import FetchedPip, host_environ, host_environment
 from local_index import LocalIndex
-from places import PinnedPip, host_environ, host_environment
 from program import Program
-from projects import importing
+from projects import module_project
 
-from ppp.check.sandbox.host import interpreters
+from ppp.check.sandbox.host import find_interpreters
 
 pytestmark = pytest.mark.online
 
 
 @pytest.fixture
-def bare(program: Program, local: LocalIndex, pinned_pip: PinnedPip, tmp_path: Path) -> Program:
+def bare(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: Path) -> Program:
     """The program on a machine with a Python, and nothing that could hold a cell to a gateway."""
     local.add_pip(pinned_pip.wheel)
-    local.add(importing("quiet", ""))
+    local.add(module_project("quiet", ""))
     programs = tmp_path / "bin"
     programs.mkdir()
     version = host_environment().python
-    (programs / f"python{version}").symlink_to(next(interpreters(version, host_environ())))
+    (programs / f"python{version}").symlink_to(next(find_interpreters(version, host_environ())))
     program.settings |= {"PATH": str(programs), "DOCKER_HOST": "unix:///absent.sock"}
     del program.settings["PPP_NETWORK"]
     return program

@@ -15,25 +15,27 @@ from typing import Any
 
 import docker
 import pytest
+from cell_environments import SLIM, docker_bridge_address
 from local_index import LocalIndex
-from places import SLIM, bridge_gateway
-from projects import importing
+from projects import module_project
 
-from ppp.check.gateway.gateway import GatewayError, gateway
-from ppp.check.gateway.nginx import LABEL, PLACES, Image
-from ppp.check.sandbox.docker import engine
+from ppp.check.gateway.gateway import GatewayError, run_gateway
+from ppp.check.gateway.nginx import LABEL, NGINX_FOLDERS, NginxImage
+from ppp.check.sandbox.docker import connect_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.nginx]
 
-PROJECT = importing("quiet", "")
+PROJECT = module_project("quiet", "")
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from ppp.check.sandbox.docker import engine
-from ppp.check.gateway.gateway import gateway
-from ppp.check.gateway.nginx import Image
-image = Image(name=sys.argv[2], engine=engine, note=print)
-with gateway("http://127.0.0.1:9/simple/", [], cache=Path(sys.argv[1]), environ={}, places="", image=image) as running:
+from ppp.check.sandbox.docker import connect_engine
+from ppp.check.gateway.gateway import run_gateway
+from ppp.check.gateway.nginx import NginxImage
+image = NginxImage(name=sys.argv[2], engine=connect_engine, on_pull=print)
+index = "http://127.0.0.1:9/simple/"
+cache = Path(sys.argv[1])
+with run_gateway(index, [], cache=cache, environ={}, nginx_folders="", image=image) as running:
     print(running.socket.parent, flush=True)
     time.sleep(60)
 """
@@ -41,7 +43,7 @@ with gateway("http://127.0.0.1:9/simple/", [], cache=Path(sys.argv[1]), environ=
 
 @pytest.fixture
 def client() -> Iterator[docker.DockerClient]:
-    opened = engine()
+    opened = connect_engine()
     assert opened is not None
     yield opened
     opened.close()
@@ -50,7 +52,7 @@ def client() -> Iterator[docker.DockerClient]:
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
     """An image with this machine's nginx and all that it loads, its loader too."""
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:{PLACES}")
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:{NGINX_FOLDERS}")
     assert nginx
     loads = subprocess.run(["ldd", nginx], capture_output=True, text=True, check=True).stdout
     libraries = [Path(path) for path in re.findall(r"(/\S+)", loads)]
@@ -68,7 +70,7 @@ def image() -> Iterator[str]:
             entry.size, entry.mode = len(content), 0o755
             tar.addfile(entry, io.BytesIO(content))
     context.seek(0)
-    opened = engine()
+    opened = connect_engine()
     assert opened is not None
     name = f"ppp-tests-nginx:{hashlib.sha256(context.getvalue()).hexdigest()[:12]}"
     opened.images.build(fileobj=context, custom_context=True, tag=name, rm=True)
@@ -91,20 +93,22 @@ def until_none(client: docker.DockerClient, cache: Path) -> None:
 
 def test_the_gateway_works_the_same_from_an_image(client: docker.DockerClient, image: str, tmp_path: Path) -> None:
     cache, said = tmp_path / "gateway", list[str]()
-    taken = Image(name=image, engine=engine, note=said.append)
-    with LocalIndex(bridge_gateway(client)) as index:
+    taken = NginxImage(name=image, engine=connect_engine, on_pull=said.append)
+    with LocalIndex(docker_bridge_address(client)) as index:
         index.add(PROJECT)
         # Without a PATH this machine has no nginx.
-        with gateway(index.url, [index.at("")], cache=cache, environ={}, places="", image=taken) as running:
+        with run_gateway(
+            index.url, [index.url_of("")], cache=cache, environ={}, nginx_folders="", image=taken
+        ) as running:
             (container,) = containers(client, cache)
             assert container.attrs["HostConfig"]["CapDrop"] == ["ALL"]
-            with running.door() as door:
+            with running.cell_socket() as door:
                 curl = ["curl", "-sf", "--unix-socket", str(door)]
                 page = subprocess.run([*curl, f"http://x{running.path}quiet/"], capture_output=True, check=True).stdout
                 link = page.decode().partition('href="')[2].partition("#")[0]
                 file = subprocess.run([*curl, f"http://x{link}"], capture_output=True, check=True).stdout
         assert file == PROJECT.build()
-        assert index.asked == {"/simple/quiet/": 1, f"/files/quiet/{PROJECT.filename}": 1}
+        assert index.request_counts == {"/simple/quiet/": 1, f"/files/quiet/{PROJECT.filename}": 1}
     until_none(client, cache)
     assert said == [], "an image that is here is not pulled"
     assert [path for path in (cache / "nginx").rglob("*") if path.is_file()], "the cache outlives it"
@@ -124,20 +128,20 @@ def test_a_killed_run_leaves_no_container(client: docker.DockerClient, image: st
 
 def test_an_image_that_is_not_here_is_pulled_only_aloud(tmp_path: Path) -> None:
     said: list[str] = []
-    absent = Image(name="mirror.example/ppp/absent-nginx:1", engine=engine, note=said.append)
+    absent = NginxImage(name="mirror.example/ppp/absent-nginx:1", engine=connect_engine, on_pull=said.append)
     with (
         pytest.raises(GatewayError, match=r"no nginx on this machine, and \S+absent-nginx:1 cannot be pulled: "),
-        gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, places="", image=absent),
+        run_gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, nginx_folders="", image=absent),
     ):
         pass
     assert said == [f"this machine has no nginx: pulling the image {absent.name} for the index gateway"]
 
 
 def test_without_an_engine_there_is_no_image_either(tmp_path: Path) -> None:
-    nowhere = Image(name="nginx:alpine", engine=lambda: None, note=print)
+    nowhere = NginxImage(name="nginx:alpine", engine=lambda: None, on_pull=print)
     with (
         pytest.raises(GatewayError, match="no nginx on this machine, and no Docker engine to run nginx:alpine"),
-        gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, places="", image=nowhere),
+        run_gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, nginx_folders="", image=nowhere),
     ):
         pass
 
@@ -145,13 +149,13 @@ def test_without_an_engine_there_is_no_image_either(tmp_path: Path) -> None:
 def test_an_image_without_nginx_says_so(client: docker.DockerClient, tmp_path: Path) -> None:
     with (
         pytest.raises(GatewayError, match=r"nginx (did not|from \S+ does not) start"),
-        gateway(
+        run_gateway(
             "http://127.0.0.1:9/simple/",
             [],
             cache=tmp_path,
             environ={},
-            places="",
-            image=Image(name=SLIM.image, engine=engine, note=print),
+            nginx_folders="",
+            image=NginxImage(name=SLIM.image, engine=connect_engine, on_pull=print),
         ),
     ):
         pass

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from cell_environments import FetchedPip
 from local_index import LocalIndex, reply
-from places import PinnedPip
-from program import Done, Program, new_program, until
-from projects import all_projects, importing
+from program import CompletedCommand, Program, new_program, wait_until
+from projects import all_projects, module_project
 
 from ppp.model.record import GLYPHS, Result
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.online
 
 
 @pytest.fixture
-def node(program: Program, local: LocalIndex, pinned_pip: PinnedPip, tmp_path: Path) -> Program:
+def node(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: Path) -> Program:
     """A node with a watchlist of three that each come to another result."""
     local.add_pip(pinned_pip.wheel)
     local.add(*(project for project in all_projects() if project.name in WATCHED))
@@ -44,14 +44,14 @@ def sha256sum(public: Path) -> str:
 
 def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
     command = ("run", "--watchlist", "watched.txt")
-    local.answer("/feed", reply(b"<!DOCTYPE html><p>Sorry"))
+    local.set_response("/feed", reply(b"<!DOCTYPE html><p>Sorry"))
     done = node.run(*command)
     assert done.code == 0, done
     warnings = [line for line in done.err.splitlines() if line.startswith("warning:")]
     assert len(warnings) == 2, done.err
     assert "no canary watches" in warnings[0]
     assert "going on without the feed" in warnings[1]
-    assert local.at("/feed") in warnings[1]
+    assert local.url_of("/feed") in warnings[1]
     table = done.out.splitlines()
     checked = {r"passes==2\.0": Result.PASS, r"raises==1\.0": Result.FAIL, r"needs-newer-python==1\.0": Result.NA}
     for words in (f"{release} +{GLYPHS[result]} {result}" for release, result in checked.items()):
@@ -61,16 +61,16 @@ def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
     assert node.query(RESULTS) == [("needs-newer-python", "NA"), ("passes", "PASS"), ("raises", "FAIL")]
     assert sha256sum(node.data / "public") == "current.json: OK\n"
 
-    held, before = node.dump(), node.tree()
+    held, before = node.ledger_dump(), node.public_files()
     again = node.run(*command)
     assert again.code == 0, again
     assert "checked 0 cells" in again.out
-    assert node.dump() == held, "nothing is checked again"
-    assert node.tree() == before, "no byte changes"
-    node.succeed("publish")
-    assert node.tree() == before
+    assert node.ledger_dump() == held, "nothing is checked again"
+    assert node.public_files() == before, "no byte changes"
+    node.run_in_process_ok("publish")
+    assert node.public_files() == before
 
-    node.complete("run", "--package", "passes", "--again")
+    node.run_ok("run", "--package", "passes", "--again")
     assert len(node.query(RESULTS)) == 4, "unless it is asked for"
     assert sha256sum(node.data / "public") == "current.json: OK\n"
 
@@ -87,7 +87,7 @@ def test_a_node_measures_its_own_noise(node: Program) -> None:
 
 def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("needs-newer-python\nunheard-of\n")
-    local.answer("/feed", reply((b" " * 100_000 for _ in range(500)), length=50_000_000))
+    local.set_response("/feed", reply((b" " * 100_000 for _ in range(500)), length=50_000_000))
     done = node.run("run", "--watchlist", "none.txt", "--json")
     assert done.code == 0, done
     assert re.search(r"warning: going on without the feed: .* larger than 5000000 bytes", done.err)
@@ -101,21 +101,21 @@ def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, 
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory, pinned_pip: PinnedPip) -> Mapping[str, Path]:
+def checked(tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip) -> Mapping[str, Path]:
     """The data folders of two nodes that checked different packages."""
     folders = {package: tmp_path_factory.mktemp(package) for package in ("ours", "theirs")}
     with LocalIndex() as index, ExitStack() as stack:
         index.add_pip(pinned_pip.wheel)
-        index.add(*(importing(package, "") for package in folders))
+        index.add(*(module_project(package, "") for package in folders))
         programs = {package: stack.enter_context(new_program(folder, index)) for package, folder in folders.items()}
-        for run in [program.begin("run", "--package", package) for package, program in programs.items()]:
+        for run in [program.start("run", "--package", package) for package, program in programs.items()]:
             _, err = run.communicate(timeout=60)
             assert run.returncode == 0, err
     return {package: program.data for package, program in programs.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class NodeFolder:
     """A node at work, its key, and where it serves what it published."""
 
     program: Program
@@ -130,12 +130,12 @@ class Node:
     def packages(self) -> list[str]:
         return [package for (package,) in self.program.query("SELECT package FROM records ORDER BY package")]
 
-    def sync(self) -> Done:
-        return self.program.call("sync")
+    def sync(self) -> CompletedCommand:
+        return self.program.run_in_process("sync")
 
 
 @pytest.fixture
-def nodes(checked: Mapping[str, Path], local: LocalIndex, tmp_path: Path) -> Iterator[tuple[Node, Node]]:
+def nodes(checked: Mapping[str, Path], local: LocalIndex, tmp_path: Path) -> Iterator[tuple[NodeFolder, NodeFolder]]:
     """Both nodes, serving on loopback; neither has pinned the other."""
     with ExitStack() as stack:
         made = []
@@ -143,16 +143,16 @@ def nodes(checked: Mapping[str, Path], local: LocalIndex, tmp_path: Path) -> Ite
             (tmp_path / name).mkdir()
             program = stack.enter_context(new_program(tmp_path / name, local))
             shutil.copytree(data, program.data)
-            key = json.loads(program.succeed("node", "show", "--json"))
+            key = json.loads(program.run_in_process_ok("node", "show", "--json"))
             assert key["id"] == key["key"]
-            made.append(Node(program=program, key=key["key"], url=served(program)))
+            made.append(NodeFolder(program=program, key=key["key"], url=served(program)))
         ours, theirs = made
         yield ours, theirs
 
 
 def served(program: Program) -> str:
     """Serve what a node published; give the address."""
-    process = program.begin("serve", "--mesh", "--port", "0")
+    process = program.start("serve", "--mesh", "--port", "0")
     assert process.stdout
     line = process.stdout.readline()
     address = re.fullmatch(rf"serving {re.escape(str(program.data / 'public'))} at (http://127\.0\.0\.1:\d+/)\n", line)
@@ -160,21 +160,21 @@ def served(program: Program) -> str:
     return address[1]
 
 
-def test_two_nodes_that_synchronised_publish_the_same_bytes(nodes: tuple[Node, Node]) -> None:
+def test_two_nodes_that_synchronised_publish_the_same_bytes(nodes: tuple[NodeFolder, NodeFolder]) -> None:
     ours, theirs = nodes
     assert (ours.packages, theirs.packages) == (["ours"], ["theirs"])
     assert ours.current != theirs.current
-    ours.program.succeed("peer", "add", theirs.url, theirs.key)
-    theirs.program.succeed("peer", "add", ours.url, ours.key)
-    assert "1 new records in 1 batches" in ours.program.succeed("sync")
-    assert "the same set of records" in theirs.program.succeed("sync")
+    ours.program.run_in_process_ok("peer", "add", theirs.url, theirs.key)
+    theirs.program.run_in_process_ok("peer", "add", ours.url, ours.key)
+    assert "1 new records in 1 batches" in ours.program.run_in_process_ok("sync")
+    assert "the same set of records" in theirs.program.run_in_process_ok("sync")
     assert ours.packages == theirs.packages == ["ours", "theirs"]
     assert ours.current == theirs.current
     assert sha256sum(ours.program.data / "public") == "current.json: OK\n"
-    before = ours.program.tree()
-    (again,) = json.loads(ours.program.succeed("sync", "--json"))
+    before = ours.program.public_files()
+    (again,) = json.loads(ours.program.run_in_process_ok("sync", "--json"))
     assert (again["records"], again["agree"]) == (0, True)
-    assert ours.program.tree() == before
+    assert ours.program.public_files() == before
 
 
 def flip(path: Path, at: int) -> None:
@@ -183,7 +183,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
-def test_what_was_tampered_with_is_refused(nodes: tuple[Node, Node]) -> None:
+def test_what_was_tampered_with_is_refused(nodes: tuple[NodeFolder, NodeFolder]) -> None:
     ours, theirs = nodes
     before, held = ours.current, ours.program.query(CONTENT)
     (batch,) = (theirs.program.data / "public" / "batches").glob("*.json.gz")
@@ -198,10 +198,10 @@ def test_what_was_tampered_with_is_refused(nodes: tuple[Node, Node]) -> None:
         assert not [word for word in words if word not in line], line
         assert (ours.current, ours.program.query(CONTENT)) == (before, held), "nothing is stored"
 
-    ours.program.succeed("peer", "add", theirs.url, "ab" * 32)
+    ours.program.run_in_process_ok("peer", "add", theirs.url, "ab" * 32)
     refuses("statement")
-    ours.program.succeed("peer", "remove", "ab" * 32)
-    ours.program.succeed("peer", "add", theirs.url, theirs.key)
+    ours.program.run_in_process_ok("peer", "remove", "ab" * 32)
+    ours.program.run_in_process_ok("peer", "add", theirs.url, theirs.key)
     for path, at in ((batch, 100), (signature, 0), (files, 100)):
         flip(path, at)
         refuses(path.stem, "refused")
@@ -210,17 +210,17 @@ def test_what_was_tampered_with_is_refused(nodes: tuple[Node, Node]) -> None:
     assert ours.packages == ["ours", "theirs"]
 
 
-def test_the_release_session(nodes: tuple[Node, Node]) -> None:
+def test_the_release_session(nodes: tuple[NodeFolder, NodeFolder]) -> None:
     ours, theirs = nodes
-    ours.program.succeed("peer", "add", theirs.url, theirs.key)
-    theirs.program.succeed("peer", "add", ours.url, ours.key)
+    ours.program.run_in_process_ok("peer", "add", theirs.url, theirs.key)
+    theirs.program.run_in_process_ok("peer", "add", ours.url, ours.key)
     # What `nox -s release` does; each step can be done again.
-    told = ours.program.succeed("narrate", "--seed", "3")
+    told = ours.program.run_in_process_ok("narrate", "--seed", "3")
     assert "ours" in told
-    assert ours.program.succeed("narrate", "--seed", "3") == told
-    page = ours.program.succeed("publish")
+    assert ours.program.run_in_process_ok("narrate", "--seed", "3") == told
+    page = ours.program.run_in_process_ok("publish")
     assert page == f"open {ours.program.data / 'public' / 'index.html'}\n"
     assert sha256sum(ours.program.data / "public") == "current.json: OK\n"
     for _ in range(2):
-        assert ours.program.succeed("push") == f"{theirs.url}: accepted (answered 202)\n"
-    until(lambda: theirs.packages == ["ours", "theirs"], limit_s=20)
+        assert ours.program.run_in_process_ok("push") == f"{theirs.url}: accepted (answered 202)\n"
+    wait_until(lambda: theirs.packages == ["ours", "theirs"], timeout_s=20)

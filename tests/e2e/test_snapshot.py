@@ -6,30 +6,30 @@ from collections.abc import Callable
 
 import pytest
 from program import Program
-from snapshotting import observations
+from snapshot_ledgers import sample_observations
 
 from ppp.ledger.store import Store
-from ppp.mesh.node import init
+from ppp.mesh.node import create_key
 from ppp.model.record import Record
 
 
 @pytest.fixture
 def node(program: Program, record: Callable[..., Record]) -> Program:
     """The program with records of its own node over two months."""
-    key = init(program.data)
+    key = create_key(program.data)
     with Store.open(program.data) as store, store.db.atomic():
-        for made, log in observations(record):
+        for made, log in sample_observations(record):
             store.insert_record(Record.from_json(made.to_json() | {"node": key.id}), log)
     return program
 
 
 def test_a_snapshot_is_taken_published_signed_and_verified(node: Program) -> None:
-    said = node.complete("snapshot")
+    said = node.run_ok("snapshot")
     public = node.data / "public"
     assert "wrote snapshots/ppp-2024-04-25.db" in said
     assert "wrote snapshots/window.db.gz" in said
     assert "ppp-2024-03.db" in (public / "data" / "index.html").read_text()
-    held = node.complete("verify", str(public))
+    held = node.run_ok("verify", str(public))
     assert "does not hold" not in held
     for name in ("current.json", "files.json", "statement.json", "snapshots/index.json", "snapshots/latest.db"):
         assert f"✓ holds  {public / name}: " in held
@@ -42,44 +42,44 @@ def test_a_snapshot_is_taken_published_signed_and_verified(node: Program) -> Non
 
 
 def test_taking_again_says_that_nothing_changed(node: Program) -> None:
-    node.succeed("snapshot")
-    before = node.tree()
-    assert node.succeed("snapshot").startswith("nothing changed since the last snapshot")
-    assert node.tree() == before
-    answer = json.loads(node.succeed("snapshot", "--json"))
+    node.run_in_process_ok("snapshot")
+    before = node.public_files()
+    assert node.run_in_process_ok("snapshot").startswith("nothing changed since the last snapshot")
+    assert node.public_files() == before
+    answer = json.loads(node.run_in_process_ok("snapshot", "--json"))
     assert answer["written"] == []
     assert answer["latest"]["file"] == "ppp-2024-04-25.db"
 
 
 def test_settings_bound_what_is_kept(node: Program) -> None:
     node.settings["PPP_WINDOW_MIB"] = "1"
-    node.succeed("snapshot")
+    node.run_in_process_ok("snapshot")
     assert (node.data / "public" / "snapshots" / "window.db").stat().st_size <= 1024 * 1024
     node.settings["PPP_SNAPSHOT_DAYS"] = "none"
-    done = node.call("snapshot")
+    done = node.run_in_process("snapshot")
     assert (done.code, "PPP_SNAPSHOT_DAYS='none' is not a number" in done.err) == (10, True)
 
 
 def test_what_does_not_hold_has_its_exit_code(node: Program) -> None:
-    node.succeed("snapshot")
+    node.run_in_process_ok("snapshot")
     window = node.data / "public" / "snapshots" / "window.db"
     window.write_bytes(window.read_bytes() + b"\0")
-    done = node.call("verify", str(window), str(node.data / "ppp.db"))
+    done = node.run_in_process("verify", str(window), str(node.data / "ppp.db"))
     assert done.code == 37
     assert f"✗ does not hold  {window}: it has" in done.out
     assert f"✓ holds  {node.data / 'ppp.db'}: a ledger of 168 records" in done.out
     assert done.err.startswith(f"ppp: 1 of 2 do not hold, first {window}")
-    answer = node.call("verify", "--json", str(window))
+    answer = node.run_in_process("verify", "--json", str(window))
     (found,) = json.loads(answer.out)
     assert (found["holds"], found["path"], answer.code) == (False, str(window), 37)
 
 
 def test_a_bad_question_is_refused(node: Program) -> None:
     for arguments in (("--sha256", "abc", "x"), ("--sha256", "0" * 64, "x", "y"), ("--node", "me", "x"), ()):
-        assert node.call("verify", *arguments).code == 2
+        assert node.run_in_process("verify", *arguments).code == 2
 
 
 def test_an_empty_ledger_has_no_snapshot(program: Program) -> None:
-    done = program.call("snapshot")
+    done = program.run_in_process("snapshot")
     assert (done.code, "holds no record" in done.err) == (31, True)
     assert done.err.count("\n") <= 2

@@ -22,7 +22,7 @@ from ppp.model.release import Release
 from ppp.resources import resource
 from ppp.runner import pool
 from ppp.runner.context import Context
-from ppp.runner.environments import Workshop, open_index, workshop
+from ppp.runner.environments import ReadyEnvironments, open_index, prepare_environments
 
 ENOUGH: Final = 0.95
 JOBS: Final = 3
@@ -87,7 +87,7 @@ def _observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Cell
     with Path(os.devnull).open("w") as quiet:
         context = Context(config=config, reporter=LineReporter(quiet), environ=os.environ, stop=threading.Event())
         environments = matrix.select({labelled.cell.environment for labelled in LABELLED})
-        with workshop(context, open_index(config), matrix, environments) as place:
+        with prepare_environments(context, open_index(config), matrix, environments) as place:
             assert place.unavailable == {}
             observed = _check(place, [labelled.cell for labelled in LABELLED])
             # What is ours and not the release's is tried again, as a run would.
@@ -95,7 +95,7 @@ def _observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Cell
             yield observed | _check(place, ours)
 
 
-def _check(place: Workshop, cells: Iterable[Cell]) -> dict[Cell, Observation]:
+def _check(place: ReadyEnvironments, cells: Iterable[Cell]) -> dict[Cell, Observation]:
     checkers = place.checkers("ab" * 32)
     observed: dict[Cell, Observation] = {}
     waiting = iter(cells)

@@ -5,15 +5,15 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 
-from ppp.check.index.choose import IndexFile, NotClaimed, choose
-from ppp.check.runtime import Prepared
+from ppp.check.index.choose import IndexFile, NotClaimed, choose_file
+from ppp.check.runtime import PreparedEnvironment
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Network
 
 TAGS = tuple(f"cp312-{abi}-manylinux_2_{glibc}_x86_64" for abi in ("cp312", "abi3") for glibc in (36, 28, 17))
 TAGS += ("py312-none-any", "py3-none-any")
 FOREIGN = ("cp312-cp312-win_amd64", "cp311-cp311-manylinux_2_28_x86_64", "py2-none-any")
-HERE = Prepared(
+HERE = PreparedEnvironment(
     environment=Environment(id="py312-slim", python="3.12", platform=Platform.SLIM, image="python:3.12-slim"),
     python="3.12.1",
     arch="x86_64",
@@ -58,7 +58,7 @@ def places(file: IndexFile) -> list[int]:
 @given(files=files, data=st.data())
 def test_the_order_of_files_does_not_matter(files: list[IndexFile], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(files))
-    one, other = choose(files, HERE), choose(shuffled, HERE)
+    one, other = choose_file(files, HERE), choose_file(shuffled, HERE)
     if isinstance(one, NotClaimed):
         assert isinstance(other, NotClaimed)
         assert one.cause == other.cause
@@ -68,7 +68,7 @@ def test_the_order_of_files_does_not_matter(files: list[IndexFile], data: st.Dat
 
 @given(files=files)
 def test_something_is_chosen_where_anything_can_be_used(files: list[IndexFile]) -> None:
-    chosen = choose(files, HERE)
+    chosen = choose_file(files, HERE)
     assert isinstance(chosen, IndexFile) == any(map(usable, files))
     if isinstance(chosen, IndexFile):
         assert chosen in files
@@ -77,7 +77,7 @@ def test_something_is_chosen_where_anything_can_be_used(files: list[IndexFile]) 
 
 @given(files=files)
 def test_nothing_that_can_be_used_is_better(files: list[IndexFile]) -> None:
-    chosen = choose(files, HERE)
+    chosen = choose_file(files, HERE)
     if isinstance(chosen, NotClaimed):
         return
     rivals = [file for file in files if usable(file) and file.yanked <= chosen.yanked and file != chosen]

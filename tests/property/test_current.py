@@ -6,17 +6,17 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stores import in_memory
-from tallied import counts
+from ledger_counts import build_counts
+from memory_store import store_in_memory
 
 from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
-from ppp.ledger.digests import days
-from ppp.model.record import Record, Result, current
+from ppp.ledger.digests import read_day_digests
+from ppp.model.record import Record, Result, current_records
 from ppp.publish.api.current import current_bytes, current_document
-from ppp.publish.feeds.entries import newest_items, overall_feed
+from ppp.publish.feeds.entries import group_changes, overall_feed
 from ppp.publish.feeds.rss import rss
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 DAY = 1_714_003_200
 
@@ -38,10 +38,10 @@ steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], m
 
 
 def outputs(records: Sequence[Record]) -> tuple[bytes, bytes]:
-    with in_memory(records) as store:
-        told = overall_feed(newest_items(published.verdict_changes(store.db)))
+    with store_in_memory(records) as store:
+        told = overall_feed(group_changes(published.verdict_changes(store.db)))
         feed = rss(told, path="feed.xml", base_url=DEFAULT_BASE_URL)
-        return current_bytes(current_document(store.db, counts(store.db), days(store.db))), feed
+        return current_bytes(current_document(store.db, build_counts(store.db), read_day_digests(store.db))), feed
 
 
 @steady
@@ -69,10 +69,10 @@ def test_two_that_take_each_others_records_agree(
 @given(made=many)
 def test_numbers_are_those_of_the_set(made: list[dict[str, Any]], record: Callable[..., Record]) -> None:
     records = {r.id: r for r in (record(**fields) for fields in made)}.values()
-    with in_memory(records) as store:
-        document = current_document(store.db, counts(store.db), days(store.db))
-    assert schema_mistakes("site/schemas/current.schema.json", document) == []
-    best = current(records)
+    with store_in_memory(records) as store:
+        document = current_document(store.db, build_counts(store.db), read_day_digests(store.db))
+    assert schema_errors("site/schemas/current.schema.json", document) == []
+    best = current_records(records)
     expected = Counter(str(r.result) for r in best.values())
     assert {w: n for w, n in document["counts"]["results"].items() if n} == dict(expected)
     assert document["counts"]["records"] == sum(day["records"] for day in document["days"]) == len(records)
@@ -87,10 +87,10 @@ def test_the_newest_changes_are_what_a_feed_needs(
     limit: int,
     record: Callable[..., Record],
 ) -> None:
-    with in_memory(record(**fields) for fields in made) as store:
+    with store_in_memory(record(**fields) for fields in made) as store:
         newest = published.newest_changes(store.db, limit)
-        assert newest_items(newest, limit) == newest_items(published.verdict_changes(store.db), limit)
-        assert len(newest_items(newest, limit + 1)) <= limit
+        assert group_changes(newest, limit) == group_changes(published.verdict_changes(store.db), limit)
+        assert len(group_changes(newest, limit + 1)) <= limit
 
 
 @steady

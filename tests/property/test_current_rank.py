@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain import PLAIN
+from sample_record import SAMPLE_RECORD
 
 from ppp.ledger import queries
 from ppp.ledger.store import Store
-from ppp.model.record import Blame, Outcome, Record, Result, current, current_rank
+from ppp.model.record import Blame, Outcome, Record, Result, current_rank, current_records
 from ppp.model.release import Release
 
 
@@ -19,9 +19,9 @@ def observation(  # noqa: PLR0917 - drawn in this order
     version: str, environment: str, result: Result, observed_at: int, node: str, detail: str
 ) -> Record:
     blame = None if result is Result.PASS else Blame.UNKNOWN
-    outcomes = (Outcome.FAIL, *PLAIN.outcomes[1:]) if blame else PLAIN.outcomes
+    outcomes = (Outcome.FAIL, *SAMPLE_RECORD.outcomes[1:]) if blame else SAMPLE_RECORD.outcomes
     return replace(
-        PLAIN,
+        SAMPLE_RECORD,
         release=Release(package="six", version=version),
         environment=environment,
         result=result,
@@ -64,10 +64,10 @@ def test_a_verdict_stands_above_an_error_and_the_newer_above_the_older(one: Reco
 
 @given(st.lists(records, max_size=12), st.randoms(use_true_random=False))
 def test_what_is_current_does_not_hang_on_the_order(drawn: list[Record], random: object) -> None:
-    before = current(drawn)
+    before = current_records(drawn)
     shuffled = [*drawn, *drawn[:3]]
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert current(shuffled) == before
+    assert current_records(shuffled) == before
     assert set(before) == {(r.release, r.environment) for r in drawn}
 
 
@@ -81,5 +81,5 @@ def test_the_ledger_keeps_what_the_model_calls_current(drawn: list[Record]) -> N
             seen.append(record)
         rows = store.db.query("SELECT c.* FROM results AS r JOIN records AS c ON c.record = r.record")
         held = {(r.release, r.environment): r for r in map(queries.record_from_row, rows)}
-        assert held == current(drawn)
-        assert {r.id for r in queries.records(store.db)} == {r.id for r in drawn}
+        assert held == current_records(drawn)
+        assert {r.id for r in queries.read_records(store.db)} == {r.id for r in drawn}

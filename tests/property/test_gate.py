@@ -5,11 +5,11 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.check.phases import Gated, Report, run_gated
-from ppp.model.record import PHASES, SETTLED, Outcome, Phase, Result
+from ppp.check.phases import GateResult, PhaseReport, run_phases
+from ppp.model.record import NON_FAILURES, PHASES, Outcome, Phase, Result
 
 reports = st.builds(
-    Report,
+    PhaseReport,
     outcome=st.sampled_from(Outcome),
     duration_ms=st.integers(min_value=0, max_value=10**6),
     not_claimed=st.booleans(),
@@ -17,25 +17,25 @@ reports = st.builds(
 plans = st.tuples(reports, reports, reports, reports).map(lambda four: dict(zip(PHASES, four, strict=True)))
 
 
-def gated(plan: dict[Phase, Report]) -> tuple[Gated, list[Phase]]:
+def gated(plan: dict[Phase, PhaseReport]) -> tuple[GateResult, list[Phase]]:
     ran: list[Phase] = []
 
-    def step(phase: Phase) -> Callable[[], Report]:
-        def run() -> Report:
+    def step(phase: Phase) -> Callable[[], PhaseReport]:
+        def run() -> PhaseReport:
             ran.append(phase)
             return plan[phase]
 
         return run
 
-    return run_gated({phase: step(phase) for phase in reversed(PHASES)}), ran
+    return run_phases({phase: step(phase) for phase in reversed(PHASES)}), ran
 
 
-def ends(report: Report) -> bool:
-    return report.not_claimed or report.outcome not in SETTLED
+def ends(report: PhaseReport) -> bool:
+    return report.not_claimed or report.outcome not in NON_FAILURES
 
 
 @given(plan=plans)
-def test_phases_run_in_order_up_to_the_first_that_ends_the_cell(plan: dict[Phase, Report]) -> None:
+def test_phases_run_in_order_up_to_the_first_that_ends_the_cell(plan: dict[Phase, PhaseReport]) -> None:
     seen, ran = gated(plan)
     first = next((place for place, phase in enumerate(PHASES) if ends(plan[phase])), len(PHASES) - 1)
     assert ran == list(PHASES[: first + 1])
@@ -44,7 +44,7 @@ def test_phases_run_in_order_up_to_the_first_that_ends_the_cell(plan: dict[Phase
 
 
 @given(plan=plans)
-def test_what_was_gated_is_skipped(plan: dict[Phase, Report]) -> None:
+def test_what_was_gated_is_skipped(plan: dict[Phase, PhaseReport]) -> None:
     seen, ran = gated(plan)
     told = dict(zip(PHASES, seen.outcomes, strict=True))
     assert all(told[phase] is plan[phase].outcome for phase in ran)
@@ -52,12 +52,12 @@ def test_what_was_gated_is_skipped(plan: dict[Phase, Report]) -> None:
 
 
 @given(plan=plans)
-def test_the_result_is_a_function_of_what_ended_it(plan: dict[Phase, Report]) -> None:
+def test_the_result_is_a_function_of_what_ended_it(plan: dict[Phase, PhaseReport]) -> None:
     seen, ran = gated(plan)
     last = plan[ran[-1]]
     if last.not_claimed:
         assert seen.result is Result.NA
-    elif last.outcome in SETTLED:
+    elif last.outcome in NON_FAILURES:
         assert seen.result is Result.PASS
         assert ran == list(PHASES)
     else:
@@ -65,6 +65,6 @@ def test_the_result_is_a_function_of_what_ended_it(plan: dict[Phase, Report]) ->
 
 
 @given(plan=plans)
-def test_only_a_cell_whose_phases_all_settled_passes(plan: dict[Phase, Report]) -> None:
+def test_only_a_cell_whose_phases_all_settled_passes(plan: dict[Phase, PhaseReport]) -> None:
     seen, _ = gated(plan)
     assert (seen.result is Result.PASS) == (not any(ends(report) for report in plan.values()))

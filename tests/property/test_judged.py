@@ -6,19 +6,19 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain import PLAIN
+from sample_record import SAMPLE_RECORD
 
 from ppp.ledger.schema import open_ledger
 from ppp.ledger.store import Store
-from ppp.model.judge import DOUBTFUL, judge
-from ppp.model.record import Blame, Record, Result, current
+from ppp.model.blame import AMBIGUOUS_CAUSES, assign_blame
+from ppp.model.record import Blame, Record, Result, current_records
 from ppp.model.release import Release
 
 
 def observation(version: str, environment: str, told: tuple[Result, str | None, Blame | None], at: int) -> Record:
     result, cause, blame = told
     return replace(
-        PLAIN,
+        SAMPLE_RECORD,
         release=Release(package="six", version=version),
         environment=environment,
         result=result,
@@ -30,7 +30,7 @@ def observation(version: str, environment: str, told: tuple[Result, str | None, 
 
 doubtful = st.tuples(
     st.just(Result.FAIL),
-    st.sampled_from([*sorted(DOUBTFUL), "import-error", None]),
+    st.sampled_from([*sorted(AMBIGUOUS_CAUSES), "import-error", None]),
     st.sampled_from([Blame.PACKAGE, Blame.UNKNOWN, Blame.DEPENDENCY, Blame.ENVIRONMENT, None]),
 )
 other = st.sampled_from(
@@ -66,10 +66,12 @@ def test_the_view_judges_as_the_reference_does(drawn: list[Record]) -> None:
         with store.db.atomic():
             for record in drawn:
                 store.insert_record(record, None)
-        held = current(drawn).values()
-        judged = {release: judge([r for r in held if r.release == release]) for release in {r.release for r in held}}
+        held = current_records(drawn).values()
+        judged = {
+            release: assign_blame([r for r in held if r.release == release]) for release in {r.release for r in held}
+        }
         expected = {
-            record.id: (judgement.blame, judgement.by)
+            record.id: (judgement.blame, judgement.source)
             for record in held
             if (judgement := judged[record.release][record.environment])
         }

@@ -6,16 +6,16 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stores import in_memory
-from tallied import counts
+from ledger_counts import build_counts
+from memory_store import store_in_memory
 
-from ppp.ledger.batches import batch_bytes, batches, encode, root
-from ppp.ledger.digests import days
+from ppp.ledger.batches import encode_batch, ledger_root, list_batches, read_batch
+from ppp.ledger.digests import read_day_digests
 from ppp.ledger.store import Store
-from ppp.mesh.batch import Batch, verify
+from ppp.mesh.batch import Batch, verify_batch
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
-from ppp.model.record import Record, current, sha256_hex
+from ppp.model.record import Record, current_records, sha256_hex
 from ppp.publish.api.current import current_bytes, current_document
 
 KEYS = {key.id: key for key in (NodeKey.from_seed(bytes([n]) * 32) for n in (1, 2, 3))}
@@ -52,8 +52,8 @@ def batched(records: Sequence[Record], sizes: Sequence[int]) -> list[Batch]:
         while rest:
             size = sizes[turn % len(sizes)]
             share, rest, turn = rest[:size], rest[size:], turn + 1
-            data = encode(node, share, {r.log_sha256: LOGS[r.log_sha256] for r in share if r.log_sha256})
-            found = verify(data, key.sign(data), batch_id=sha256_hex(data), accepted=KEYS, now=NOW)
+            data = encode_batch(node, share, {r.log_sha256: LOGS[r.log_sha256] for r in share if r.log_sha256})
+            found = verify_batch(data, key.sign(data), batch_id=sha256_hex(data), trusted=KEYS, now=NOW)
             assert isinstance(found, Batch)
             made.append(found)
     return made
@@ -65,11 +65,11 @@ def dump(store: Store, *, without: frozenset[str] = frozenset()) -> dict[str, An
 
 
 def published_current(store: Store) -> bytes:
-    return current_bytes(current_document(store.db, counts(store.db), days(store.db)))
+    return current_bytes(current_document(store.db, build_counts(store.db), read_day_digests(store.db)))
 
 
 def merged(groups: Sequence[Batch]) -> dict[str, Any]:
-    with in_memory() as store:
+    with store_in_memory() as store:
         for batch in groups:
             merge(store, batch)
         return dump(store)
@@ -99,12 +99,16 @@ def test_the_grouping_does_not_matter_to_what_is_held(
 ) -> None:
     records = built(record, choices)
     how_it_came = frozenset({"batches", "batch_files", "batch_records"})
-    with in_memory() as one, in_memory() as other:
+    with store_in_memory() as one, store_in_memory() as other:
         for store, groups in ((one, batched(records, sizes)), (other, batched(records, other_sizes))):
             for batch in groups:
                 merge(store, batch)
         assert dump(one, without=how_it_came) == dump(other, without=how_it_came)
-        assert root(one.db) == root(other.db) == current_document(one.db, counts(one.db), days(one.db))["root"]
+        assert (
+            ledger_root(one.db)
+            == ledger_root(other.db)
+            == current_document(one.db, build_counts(one.db), read_day_digests(one.db))["root"]
+        )
         assert published_current(one) == published_current(other)
 
 
@@ -114,13 +118,13 @@ def test_nodes_that_exchange_what_they_hold_end_on_the_same(
     record: MakeRecord, choices: list[Choice], sizes: list[int], cuts: list[bool]
 ) -> None:
     groups = batched(built(record, choices), sizes)
-    with in_memory() as one, in_memory() as other:
+    with store_in_memory() as one, store_in_memory() as other:
         for batch, first in zip(groups, [*cuts, *[True] * len(groups)], strict=False):
             merge(one if first else other, batch)
         for source, target in ((one, other), (other, one)):
-            for held in batches(source.db):
-                data = batch_bytes(source.db, held.id)
-                found = verify(data, held.signature, batch_id=held.id, accepted=KEYS, now=NOW)
+            for held in list_batches(source.db):
+                data = read_batch(source.db, held.id)
+                found = verify_batch(data, held.signature, batch_id=held.id, trusted=KEYS, now=NOW)
                 assert isinstance(found, Batch)
                 merge(target, found)
         assert dump(one) == dump(other) == merged(groups)
@@ -131,8 +135,8 @@ def test_nodes_that_exchange_what_they_hold_end_on_the_same(
 @given(choices=given_records, sizes=given_sizes)
 def test_what_is_current_is_a_function_of_the_set(record: MakeRecord, choices: list[Choice], sizes: list[int]) -> None:
     records = built(record, choices)
-    best = current(records)
-    with in_memory() as store:
+    best = current_records(records)
+    with store_in_memory() as store:
         for batch in batched(records, sizes):
             merge(store, batch)
         rows = store.db.execute("SELECT package, version, environment, record FROM results").fetchall()

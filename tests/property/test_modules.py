@@ -5,7 +5,7 @@ import keyword
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.check.modules import MAX_MODULES, Installation, modules_of
+from ppp.check.modules import MAX_MODULES, InstalledMetadata, modules_to_import
 
 SUFFIXES = (".cpython-312-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py", ".pyc")
 
@@ -18,7 +18,7 @@ hints = st.lists(st.sampled_from(["lib", "inner", "absent"]), max_size=3)
 
 @given(paths=paths, hints=hints)
 def test_every_name_is_a_dotted_name(paths: list[str], hints: list[str]) -> None:
-    found = modules_of("lib", Installation(paths=tuple(paths), top_level=tuple(hints)), SUFFIXES)
+    found = modules_to_import("lib", InstalledMetadata(paths=tuple(paths), top_level=tuple(hints)), SUFFIXES)
     for name in found.names:
         assert all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
     assert len(found.names) <= MAX_MODULES
@@ -29,19 +29,19 @@ def test_every_name_is_a_dotted_name(paths: list[str], hints: list[str]) -> None
 @given(paths=paths, data=st.data())
 def test_the_order_of_record_does_not_matter(paths: list[str], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(paths))
-    one = modules_of("lib", Installation(paths=tuple(paths)), SUFFIXES)
-    other = modules_of("lib", Installation(paths=tuple(shuffled)), SUFFIXES)
+    one = modules_to_import("lib", InstalledMetadata(paths=tuple(paths)), SUFFIXES)
+    other = modules_to_import("lib", InstalledMetadata(paths=tuple(shuffled)), SUFFIXES)
     assert one == other
 
 
 @given(paths=paths)
 def test_no_name_lies_inside_another(paths: list[str]) -> None:
-    names = modules_of("lib", Installation(paths=tuple(paths)), SUFFIXES).names
+    names = modules_to_import("lib", InstalledMetadata(paths=tuple(paths)), SUFFIXES).names
     assert not [(a, b) for a in names for b in names if b.startswith(f"{a}.")]
 
 
 @given(declared=st.lists(st.text(max_size=20), max_size=12))
 def test_any_declaration_gives_bounded_names(declared: list[str]) -> None:
-    found = modules_of("lib", Installation(paths=("lib.py",), import_names=tuple(declared)), SUFFIXES)
+    found = modules_to_import("lib", InstalledMetadata(paths=("lib.py",), import_names=tuple(declared)), SUFFIXES)
     assert len(found.names) <= MAX_MODULES
     assert all(part.isidentifier() for name in found.names for part in name.split("."))

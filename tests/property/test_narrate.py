@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from stores import in_memory
+from memory_store import store_in_memory
 
-from ppp.model.errors import ScriptRefusedError
-from ppp.model.record import Outcome, Phase, Record, Result, current, outcomes_of
-from ppp.narrate.facts import Fact, Period, Value, gather, period_of
-from ppp.narrate.grammar import faults, grammar
+from ppp.model.errors import ScriptRejectedError
+from ppp.model.record import Outcome, Phase, Record, Result, current_records, outcomes_in_order
+from ppp.narrate.facts import Fact, Period, SlotValue, gather_facts, resolve_period
+from ppp.narrate.grammar import build_grammar, grammar_errors
 from ppp.narrate.patterns import PATTERNS
-from ppp.narrate.questions import QUESTIONS, Kind, SlotType
+from ppp.narrate.questions import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.script import SeededWriter, renderings
-from ppp.narrate.verify import verify
+from ppp.narrate.verify import verify_script
 
 DAY_S = 86_400
 PERIOD = Period(day="2024-04-25", start=1_714_003_200, end=1_714_003_200 + DAY_S)
@@ -33,7 +33,7 @@ names = st.one_of(
 versions = st.sampled_from(["0", "1.0", "1.17.0", "2024.4.25", "1.0a1", "1!2.0.post1.dev3+local.7", "22"])
 environments = st.sampled_from(ENVIRONMENTS)
 counts = st.one_of(st.integers(0, 3), st.integers(0, 10**7))
-values: dict[SlotType, st.SearchStrategy[Value]] = {
+values: dict[SlotType, st.SearchStrategy[SlotValue]] = {
     SlotType.COUNT: counts,
     SlotType.PERCENT: st.integers(0, 1000).map(lambda permille: f"{permille / 10:.1f}"),
     SlotType.DAY: st.just(PERIOD.day),
@@ -50,11 +50,11 @@ values: dict[SlotType, st.SearchStrategy[Value]] = {
 def facts(draw: st.DrawFn) -> tuple[Fact, ...]:
     """Facts of any kinds, each as the ledger could give it, each once."""
     kinds = draw(
-        st.lists(st.sampled_from([kind for kind in Kind if kind is not Kind.LEFT_OUT]), min_size=1, max_size=12)
+        st.lists(st.sampled_from([kind for kind in FactKind if kind is not FactKind.LEFT_OUT]), min_size=1, max_size=12)
     )
     given_: dict[str, Fact] = {}
-    for kind in sorted(kinds, key=list(Kind).index):
-        question = QUESTIONS[kind]
+    for kind in sorted(kinds, key=list(FactKind).index):
+        question = FACT_QUERIES[kind]
         slots = {name: draw(values[type_]) for name, type_ in question.slots.items()}
         key = {name: str(slots[name]) for name in question.key}
         params: dict[str, int | str] = {"start": PERIOD.start, "end": PERIOD.end, **key}
@@ -69,17 +69,17 @@ seeds = st.integers(0, 2**31 - 1)
 @given(facts(), seeds)
 def test_every_seed_s_script_verifies(told: tuple[Fact, ...], seed: int) -> None:
     texts = SeededWriter().write(told, seed=seed).texts
-    lines = verify(texts, told, PERIOD)
+    lines = verify_script(texts, told, PERIOD)
     assert [(line.fact, line.text) for line in lines] == [(f.id, t) for f, t in zip(told, texts, strict=True)]
 
 
 @given(facts())
 def test_every_rendering_is_licensed_and_every_grammar_well_formed(told: tuple[Fact, ...]) -> None:
     lines = [renderings(fact) for fact in told]
-    assert faults(grammar(lines)) == []
+    assert grammar_errors(build_grammar(lines)) == []
     for fact, choices in zip(told, lines, strict=True):
         for choice in choices:
-            verify([choice], [fact], PERIOD)
+            verify_script([choice], [fact], PERIOD)
 
 
 def _change_digit(text: str, at: int, by: int) -> str:
@@ -94,8 +94,8 @@ def test_a_changed_digit_is_refused(told: tuple[Fact, ...], seed: int, line: int
     texts = list(SeededWriter().write(told, seed=seed).texts)
     place = line % len(texts)
     texts[place] = _change_digit(texts[place], at, by)
-    with pytest.raises(ScriptRefusedError, match=f"line {place + 1} "):
-        verify(texts, told, PERIOD)
+    with pytest.raises(ScriptRejectedError, match=f"line {place + 1} "):
+        verify_script(texts, told, PERIOD)
 
 
 @given(
@@ -116,8 +116,8 @@ def test_a_swapped_added_or_missing_word_is_refused(
     for changed in ([word], [words[here], word], []):
         text = " ".join([*words[:here], *changed, *words[here + 1 :]])
         assume(text not in renderings(told[place]))
-        with pytest.raises(ScriptRefusedError, match=f"line {place + 1} "):
-            verify([*texts[:place], text, *texts[place + 1 :]], told, PERIOD)
+        with pytest.raises(ScriptRejectedError, match=f"line {place + 1} "):
+            verify_script([*texts[:place], text, *texts[place + 1 :]], told, PERIOD)
 
 
 @given(facts(), seeds, st.integers(0, 10**6), st.integers(0, 10**6))
@@ -128,14 +128,14 @@ def test_a_dropped_doubled_or_moved_line_is_refused(told: tuple[Fact, ...], seed
     moved[i], moved[j] = moved[j], moved[i]
     for changed in ([*texts[:i], *texts[i + 1 :]], [*texts[: j + 1], texts[i], *texts[j + 1 :]], moved):
         if changed != texts:
-            with pytest.raises(ScriptRefusedError):
-                verify(changed, told, PERIOD)
+            with pytest.raises(ScriptRejectedError):
+                verify_script(changed, told, PERIOD)
 
 
 FAILURES = {
-    Result.FAIL: outcomes_of({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.FAIL}),
-    Result.TIMEOUT: outcomes_of({Phase.DOWNLOAD: Outcome.TIMEOUT}),
-    Result.ERROR: outcomes_of({Phase.DOWNLOAD: Outcome.ERROR}),
+    Result.FAIL: outcomes_in_order({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.FAIL}),
+    Result.TIMEOUT: outcomes_in_order({Phase.DOWNLOAD: Outcome.TIMEOUT}),
+    Result.ERROR: outcomes_in_order({Phase.DOWNLOAD: Outcome.ERROR}),
 }
 observations = st.fixed_dictionaries(
     {
@@ -157,11 +157,11 @@ def test_every_ledger_s_days_are_told_truly(
     record: Callable[..., Record], seen: list[dict[str, object]], seed: int
 ) -> None:
     held = [_record(record, **fields) for fields in seen]
-    with in_memory(held) as store:
-        for day in {period_of(store.db, None).day, *_days(held)}:
-            period = period_of(store.db, day)
-            told = gather(store.db, period)
-            verify(SeededWriter().write(told, seed=seed).texts, told, period, db=store.db)
+    with store_in_memory(held) as store:
+        for day in {resolve_period(store.db, None).day, *_days(held)}:
+            period = resolve_period(store.db, day)
+            told = gather_facts(store.db, period)
+            verify_script(SeededWriter().write(told, seed=seed).texts, told, period, db=store.db)
             assert len(told) <= 22
             _compare(told, held, period)
 
@@ -186,19 +186,19 @@ def _compare(told: tuple[Fact, ...], held: list[Record], period: Period) -> None
     # What the SQL says against what a few lines of Python say of the same records.
     slots = {fact.kind: fact.slots for fact in told}
     of_day = {r.id for r in held if period.start <= r.observed_at < period.end}
-    standing = [r for r in current(held).values() if r.id in of_day]
-    assert slots[Kind.OBSERVED]["observations"] == len(of_day)
-    assert slots.get(Kind.STANDING, {}).get("cells", 0) == len(standing)
-    assert slots.get(Kind.OVERTAKEN, {}).get("observations", 0) == len(of_day) - len(standing)
+    standing = [r for r in current_records(held).values() if r.id in of_day]
+    assert slots[FactKind.OBSERVED]["observations"] == len(of_day)
+    assert slots.get(FactKind.STANDING, {}).get("cells", 0) == len(standing)
+    assert slots.get(FactKind.OVERTAKEN, {}).get("observations", 0) == len(of_day) - len(standing)
     results = Counter(r.result for r in standing)
     kinds = {
-        Kind.FAILED: Result.FAIL,
-        Kind.PASSED: Result.PASS,
-        Kind.TIMED_OUT: Result.TIMEOUT,
-        Kind.ERRED: Result.ERROR,
-        Kind.NOT_CLAIMED: Result.NA,
+        FactKind.FAILED: Result.FAIL,
+        FactKind.PASSED: Result.PASS,
+        FactKind.TIMED_OUT: Result.TIMEOUT,
+        FactKind.ERRED: Result.ERROR,
+        FactKind.NOT_CLAIMED: Result.NA,
     }
     assert {r: slots[kind]["cells"] for kind, r in kinds.items() if kind in slots} == results
     unclear = sum(r.result is Result.FAIL and r.cause in {None, "unclassified"} for r in standing)
-    assert slots.get(Kind.UNCLASSIFIED, {}).get("cells", 0) == unclear
-    assert slots.get(Kind.STANDIN, {}).get("cells", 0) == sum(r.standin for r in standing)
+    assert slots.get(FactKind.UNCLASSIFIED, {}).get("cells", 0) == unclear
+    assert slots.get(FactKind.STANDIN, {}).get("cells", 0) == sum(r.standin for r in standing)

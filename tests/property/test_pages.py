@@ -20,10 +20,10 @@ from pip._internal.models.selection_prefs import SelectionPreferences
 from pip._internal.models.target_python import TargetPython
 from pypi_simple import ACCEPT_HTML_ONLY, PYPI_SIMPLE_ENDPOINT, ProjectPage
 
-from ppp.check.gateway.page_server import parse
-from ppp.check.gateway.pages import Form, PageFile, cut, write
-from ppp.check.index.choose import IndexFile, choose, file_version
-from ppp.check.runtime import Prepared
+from ppp.check.gateway.page_server import parse_page
+from ppp.check.gateway.pages import PageFile, PageForm, filter_files, write_page
+from ppp.check.index.choose import IndexFile, choose_file, file_version
+from ppp.check.runtime import PreparedEnvironment
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Network
 
@@ -43,9 +43,9 @@ def target(python: str, platforms: Sequence[str]) -> TargetPython:
     )
 
 
-def prepared(python: str, tags: Sequence[str]) -> Prepared:
+def prepared(python: str, tags: Sequence[str]) -> PreparedEnvironment:
     """Give an environment as PPP knows it."""
-    return Prepared(
+    return PreparedEnvironment(
         environment=Environment(id="py3-slim", python=python.rpartition(".")[0], platform=Platform.SLIM, image="slim"),
         python=python,
         arch="x86_64",
@@ -96,7 +96,7 @@ pages = st.lists(files, max_size=15).map(tuple)
 some_tags = st.lists(st.sampled_from(TARGETS), min_size=1, unique_by=id)
 
 
-def links(page: bytes, form: Form) -> list[Link]:
+def links(page: bytes, form: PageForm) -> list[Link]:
     """Read a page as pip does."""
     return list(parse_links(IndexContent(page, form.content_type, "utf-8", URL, cache_link_parsing=False)))
 
@@ -116,11 +116,11 @@ def found(
     return applicable, finder.requires_python_skipped_reasons()
 
 
-def index_files(page: bytes, form: Form) -> list[IndexFile]:
+def index_files(page: bytes, form: PageForm) -> list[IndexFile]:
     """Read a page as `ppp.check.index.client` does."""
     read = (
         ProjectPage.from_html("lib", page, URL)
-        if form is Form.HTML
+        if form is PageForm.HTML
         else ProjectPage.from_json_data(json.loads(page), URL)
     )
     return [
@@ -135,27 +135,27 @@ def index_files(page: bytes, form: Form) -> list[IndexFile]:
     ]
 
 
-@given(page=pages, admitted=some_tags, form=st.sampled_from(Form))
+@given(page=pages, admitted=some_tags, form=st.sampled_from(PageForm))
 def test_pip_chooses_the_same_from_a_smaller_page(
-    page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]], form: Form
+    page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]], form: PageForm
 ) -> None:
     tags = frozenset(tag for _, wanted in admitted for tag in tags_of(wanted))
-    whole, smaller = (links(write("lib", files, form), form) for files in (page, cut(page, tags)))
+    whole, smaller = (links(write_page("lib", files, form), form) for files in (page, filter_files(page, tags)))
     for _, wanted in admitted:
         assert found(smaller, wanted) == found(whole, wanted)
 
 
-@given(page=pages, admitted=some_tags, form=st.sampled_from(Form))
+@given(page=pages, admitted=some_tags, form=st.sampled_from(PageForm))
 def test_ppp_chooses_the_same_from_a_smaller_page(
-    page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]], form: Form
+    page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]], form: PageForm
 ) -> None:
     tags = frozenset(tag for _, wanted in admitted for tag in tags_of(wanted))
     sound = tuple(file for file in page if is_of(file, "1.0"))
-    whole = index_files(write("lib", sound, form), form)
-    smaller = index_files(write("lib", cut(sound, tags), form), form)
+    whole = index_files(write_page("lib", sound, form), form)
+    smaller = index_files(write_page("lib", filter_files(sound, tags), form), form)
     for python, wanted in admitted:
         here = prepared(python, tags_of(wanted))
-        chosen, other = choose(smaller, here), choose(whole, here)
+        chosen, other = choose_file(smaller, here), choose_file(whole, here)
         assert isinstance(chosen, IndexFile) == isinstance(other, IndexFile)
         if isinstance(other, IndexFile):
             assert chosen == other
@@ -165,9 +165,9 @@ def is_of(file: PageFile, version: str) -> bool:
     return file_version(listed([file])[0], "lib") == Version(version)
 
 
-@given(page=pages, form=st.sampled_from(Form))
-def test_what_is_written_is_read_back(page: tuple[PageFile, ...], form: Form) -> None:
-    read = parse("lib", write("lib", page, form), form.content_type, "https://index.example/simple/lib/")
+@given(page=pages, form=st.sampled_from(PageForm))
+def test_what_is_written_is_read_back(page: tuple[PageFile, ...], form: PageForm) -> None:
+    read = parse_page("lib", write_page("lib", page, form), form.content_type, "https://index.example/simple/lib/")
     absolute = tuple(replace(file, url=f"https://index.example{file.url}") for file in page)
     assert read == absolute
 
@@ -181,9 +181,11 @@ REAL = ("numpy", "cryptography", "requests", "six", "markupsafe", "pyyaml", "lxm
 def test_the_same_is_chosen_from_real_pages(project: str) -> None:
     session = requests.Session()
     with session.get(f"{PYPI_SIMPLE_ENDPOINT}{project}/", headers={"Accept": ACCEPT_HTML_ONLY}, timeout=60) as answer:
-        page = parse(project, answer.content, answer.headers["Content-Type"], answer.url)
-    smaller = cut(page, frozenset(tag for _, wanted in TARGETS for tag in tags_of(wanted)))
-    whole_links, smaller_links = (links(write(project, files, Form.JSON), Form.JSON) for files in (page, smaller))
+        page = parse_page(project, answer.content, answer.headers["Content-Type"], answer.url)
+    smaller = filter_files(page, frozenset(tag for _, wanted in TARGETS for tag in tags_of(wanted)))
+    whole_links, smaller_links = (
+        links(write_page(project, files, PageForm.JSON), PageForm.JSON) for files in (page, smaller)
+    )
     assert 0 < len(smaller) <= len(page)
     whole, less = by_version(project, page), by_version(project, smaller)
     chosen = 0
@@ -191,8 +193,8 @@ def test_the_same_is_chosen_from_real_pages(project: str) -> None:
         here = prepared(python, tags_of(wanted))
         assert found(smaller_links, wanted, project) == found(whole_links, wanted, project)
         for version, files in whole.items():
-            if isinstance(choice := choose(files, here), IndexFile):
-                assert choose(less[version], here) == choice
+            if isinstance(choice := choose_file(files, here), IndexFile):
+                assert choose_file(less[version], here) == choice
                 chosen += 1
     assert chosen
 
@@ -222,7 +224,7 @@ def listed(files: Iterable[PageFile]) -> list[IndexFile]:
 def test_what_is_kept_is_kept_as_it_was_and_in_its_order(
     page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]]
 ) -> None:
-    kept = cut(page, frozenset(tag for _, wanted in admitted for tag in tags_of(wanted)))
+    kept = filter_files(page, frozenset(tag for _, wanted in admitted for tag in tags_of(wanted)))
     rest = iter(page)
     assert all(file in rest for file in kept), "a subsequence"
     assert [f for f in page if not f.filename.endswith(".whl")] == [f for f in kept if not f.filename.endswith(".whl")]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppp.publish.cache.build_cache import BuildCache
-from ppp.publish.listings.entries import Card, brought_by, together
-from ppp.publish.listings.prefix_pages import Node, cut
-from ppp.publish.listings.store import Shelves
+from ppp.publish.listings.entries import ListingEntry, combine, contribution_from
+from ppp.publish.listings.prefix_pages import PrefixPage, split_into_pages
+from ppp.publish.listings.store import ListingStore
 
 names = st.lists(st.text("ab-", min_size=1, max_size=6), unique=True, max_size=60).map(sorted)
 limits = st.integers(1, 8)
@@ -21,22 +21,22 @@ comings = st.lists(
 
 
 @contextmanager
-def shelved(held: list[str]) -> Iterator[Shelves]:
+def shelved(held: list[str]) -> Iterator[ListingStore]:
     """Shelves of a memory with a card for each name, none of which was cut before."""
     with BuildCache.open(None) as memory:
-        memory.shelves.forget()
-        bring(memory.shelves, [(name, 1) for name in held])
-        yield memory.shelves
+        memory.listings.clear()
+        bring(memory.listings, [(name, 1) for name in held])
+        yield memory.listings
 
 
-def bring(shelves: Shelves, held: list[tuple[str, int]]) -> None:
-    cards = (Card(name, "s", name, None, cost, 1, f"{cost}") for name, cost in held)
-    shelves.bring(together(brought_by(card.package, Counter(), [card]) for card in cards))
+def bring(shelves: ListingStore, held: list[tuple[str, int]]) -> None:
+    cards = (ListingEntry(name, "s", name, None, cost, 1, f"{cost}") for name, cost in held)
+    shelves.replace(combine(contribution_from(card.package, Counter(), [card]) for card in cards))
 
 
-def nodes(held: list[str], limit: int) -> dict[str, Node]:
+def nodes(held: list[str], limit: int) -> dict[str, PrefixPage]:
     with shelved(held) as shelves:
-        made = list(cut(shelves.tree("s"), limit))
+        made = list(split_into_pages(shelves.entry_tree("s"), limit))
     assert len({node.prefix for node in made}) == len(made)
     return {node.prefix: node for node in made}
 
@@ -44,9 +44,9 @@ def nodes(held: list[str], limit: int) -> dict[str, Node]:
 @given(held=names, limit=limits)
 def test_every_name_stands_once_under_its_prefix(held: list[str], limit: int) -> None:
     made = nodes(held, limit)
-    assert sorted(card.package for node in made.values() for card in node.cards) == held
-    assert all(card.package.startswith(node.prefix) for node in made.values() for card in node.cards)
-    assert all(len(node.cards) <= limit for node in made.values())
+    assert sorted(card.package for node in made.values() for card in node.entries) == held
+    assert all(card.package.startswith(node.prefix) for node in made.values() for card in node.entries)
+    assert all(len(node.entries) <= limit for node in made.values())
     assert made[""].count == len(held)
 
 
@@ -71,16 +71,18 @@ def test_what_is_cut_again_comes_to_what_is_cut_at_once(
     held: list[str], limit: int, comings: list[list[tuple[str, int]]]
 ) -> None:
     with shelved(held) as shelves:
-        stands: dict[str, Node] = {}
+        stands: dict[str, PrefixPage] = {}
         for coming in [[], *comings]:
             bring(shelves, [*dict(coming).items()])
-            for node in cut(shelves.tree("s"), limit):
-                assert set(node.gone) <= stands.keys()
-                stands = {prefix: other for prefix, other in stands.items() if prefix not in node.gone}
+            for node in split_into_pages(shelves.entry_tree("s"), limit):
+                assert set(node.removed) <= stands.keys()
+                stands = {prefix: other for prefix, other in stands.items() if prefix not in node.removed}
                 stands[node.prefix] = node
             # As if a build had ended, and another begun.
-            shelves.changed, shelves.came = {}, set()
-        shelves.changed = None
-        shelves.tree("s").db.execute("DELETE FROM nodes")
-        at_once = {node.prefix: node for node in cut(shelves.tree("s"), limit)}
-        assert {(p, n.cards, n.below) for p, n in stands.items()} == {(p, n.cards, n.below) for p, n in at_once.items()}
+            shelves.changed_keys, shelves.new_packages = {}, set()
+        shelves.changed_keys = None
+        shelves.entry_tree("s").db.execute("DELETE FROM nodes")
+        at_once = {node.prefix: node for node in split_into_pages(shelves.entry_tree("s"), limit)}
+        assert {(p, n.entries, n.below) for p, n in stands.items()} == {
+            (p, n.entries, n.below) for p, n in at_once.items()
+        }

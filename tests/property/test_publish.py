@@ -8,24 +8,24 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from memory_store import store_in_memory
 from sqlite_utils import Database
-from stores import in_memory
 
 from ppp.ledger import published
 from ppp.ledger.batches import seal
-from ppp.ledger.digests import days
+from ppp.ledger.digests import read_day_digests
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, Result
 from ppp.publish.build import build
-from ppp.publish.builder.contribution import brought_of
+from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.cache.build_cache import BuildCache
-from ppp.publish.packages.read import held
-from ppp.publish.packages.summary import part_of
-from ppp.publish.packages.totals import cause_cells_of, cause_packages_of, counts_of, top_causes_of
-from ppp.publish.site.causes import newest_told
-from ppp.publish.site.directory import PACKAGES
+from ppp.publish.packages.read import read_packages
+from ppp.publish.packages.summary import summarize
+from ppp.publish.packages.totals import cells_by_cause, ledger_counts, packages_by_cause, top_causes
+from ppp.publish.site.causes import newest_records
+from ppp.publish.site.directory import PACKAGES_LISTING
 
 DAY = 1_714_003_200
 KEY = NodeKey.from_seed(b"\7" * 32)
@@ -81,11 +81,11 @@ def happen(what: object, store: Store, root: Path, record: Callable[..., Record]
 @steady
 @given(what=st.lists(happenings, min_size=1, max_size=6))
 def test_a_folder_that_grew_is_as_one_built_at_once(what: list[object], record: Callable[..., Record]) -> None:
-    with in_memory() as store, tempfile.TemporaryDirectory() as name:
+    with store_in_memory() as store, tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for one in what:
             happen(one, store, root, record)
-            build(store.db, root / "public", memory=root / "memory.db")
+            build(store.db, root / "public", cache_path=root / "memory.db")
         build(store.db, root / "at once")
         assert tree(root / "public") == tree(root / "at once")
 
@@ -97,24 +97,24 @@ def test_sums_are_what_the_ledger_counts(
     more: list[dict[str, Any]],
     record: Callable[..., Record],
 ) -> None:
-    with in_memory() as store, BuildCache.open(None) as memory:
+    with store_in_memory() as store, BuildCache.open(None) as memory:
         for records in (made, more):
             for fields in records:
                 store.add_record(record(**fields))
             packages = sorted({fields["package"] for fields in records})
-            for each in held(store.db, packages, published.environments(store.db)):
-                memory.shelves.bring(brought_of(each, part_of(each)))
-        total = sum(day.records for day in days(store.db))
-        shelves = memory.shelves
-        assert counts_of(shelves.sums, records=total, as_of=published.as_of(store.db)) == sql_counts(store.db)
+            for each in read_packages(store.db, packages, published.observed_environments(store.db)):
+                memory.listings.replace(contribution_of(each, summarize(each)))
+        total = sum(day.records for day in read_day_digests(store.db))
+        shelves = memory.listings
+        assert ledger_counts(shelves.sums, records=total, as_of=published.as_of(store.db)) == sql_counts(store.db)
         assert [
-            (c.cause, c.environment, c.result, c.blame, c.blamed_by, c.cells) for c in cause_cells_of(shelves.sums)
+            (c.cause, c.environment, c.result, c.blame, c.blamed_by, c.cells) for c in cells_by_cause(shelves.sums)
         ] == sql_explained(store.db)
-        assert cause_packages_of(shelves.sums) == sql_of_cause(store.db)
-        assert [(c.cause, c.blame, c.cells, c.packages) for c in top_causes_of(shelves.sums, 9)] == sql_top(store.db)
-        assert [card.package for card in shelves.newest(PACKAGES)] == sql_worst(store.db)
+        assert packages_by_cause(shelves.sums) == sql_of_cause(store.db)
+        assert [(c.cause, c.blame, c.cells, c.packages) for c in top_causes(shelves.sums, 9)] == sql_top(store.db)
+        assert [card.package for card in shelves.by_rank(PACKAGES_LISTING)] == sql_worst(store.db)
         for cause in ("no-compiler", "unclassified"):
-            assert newest_told(shelves, cause, 5) == sql_newest(store.db, cause)
+            assert newest_records(shelves, cause, 5) == sql_newest(store.db, cause)
 
 
 _CAUSE = "coalesce(cause, CASE WHEN result IN ('FAIL', 'TIMEOUT') THEN 'unclassified' END)"

@@ -8,13 +8,13 @@ from typing import Final
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from plain import PLAIN
-from stores import in_memory
+from memory_store import store_in_memory
+from sample_record import SAMPLE_RECORD
 
 from ppp.ledger import queries, staging
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
-from ppp.ledger.staging import Staged
-from ppp.ledger.store import Queued, Reach
+from ppp.ledger.staging import StagedRecord
+from ppp.ledger.store import QueuedCell, QueueFilter
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, Result
 from ppp.model.release import Release
@@ -23,14 +23,14 @@ ENVIRONMENTS: Final = ("py39-slim", "py312-alpine")
 CELLS: Final = [Cell(release=Release(package=p, version="1"), environment=e) for p in "abc" for e in ENVIRONMENTS]
 RUNS: Final = ("one", "two")
 LEASE_S: Final = 100
-BASE: Final = replace(PLAIN, release=CELLS[0].release, environment="py39-slim")
+BASE: Final = replace(SAMPLE_RECORD, release=CELLS[0].release, environment="py39-slim")
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """What a run believes to have in hand, and until when."""
 
-    queued: Queued
+    queued: QueuedCell
     until: int
 
 
@@ -40,7 +40,7 @@ class Queue(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.open = ExitStack()
-        self.store = self.open.enter_context(in_memory())
+        self.store = self.open.enter_context(store_in_memory())
         self.now = 1000
         self.named: set[Cell] = set()
         self.hands: dict[str, list[Held]] = {run: [] for run in RUNS}
@@ -52,9 +52,9 @@ class Queue(RuleBasedStateMachine):
 
     @rule(run=st.sampled_from(RUNS), n=st.integers(1, 4), where=st.sets(st.sampled_from(ENVIRONMENTS)))
     def lease(self, run: str, n: int, where: set[str]) -> None:
-        free = self.store.due(Reach(environments=where), now=self.now)
+        free = self.store.due_counts(QueueFilter(environments=where), now=self.now)
         until = self.now + LEASE_S
-        leased = self.store.lease(Reach(environments=where), run=run, n=n, until=until, now=self.now)
+        leased = self.store.lease(QueueFilter(environments=where), run=run, limit=n, until=until, now=self.now)
         assert len(leased) == min(n, sum(free.values()))
         in_hand = {held.queued.cell for run in RUNS for held in self.hands[run] if held.until > self.now}
         assert not in_hand & {queued.cell for queued in leased}, "in one run's hands at most"
@@ -72,7 +72,7 @@ class Queue(RuleBasedStateMachine):
         if result is Result.ERROR:
             self.store.add_record(record, retry=held.queued)
         else:
-            staging.stage(self.store, [Staged(record=record, log=None, queued=held.queued)], now=self.now)
+            staging.stage(self.store, [StagedRecord(record=record, log=None, queued=held.queued)], now=self.now)
 
     @rule(environment=st.sampled_from(ENVIRONMENTS), healthy=st.booleans())
     def sing(self, environment: str, *, healthy: bool) -> None:
@@ -83,9 +83,9 @@ class Queue(RuleBasedStateMachine):
             for run in RUNS:
                 self.hands[run] = [held for held in self.hands[run] if held.queued.cell not in kept]
         else:
-            kept = {s.cell for s in staging.overturn(self.store, environment, reason="ill", now=self.now)}
+            kept = {s.cell for s in staging.reject(self.store, environment, reason="ill", now=self.now)}
             assert kept <= self.queued
-        assert environment not in staging.waiting(self.store.db)
+        assert environment not in staging.pending_counts(self.store.db)
 
     @rule(run=st.sampled_from(RUNS))
     def die(self, run: str) -> None:
@@ -93,7 +93,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule()
     def begin_anew_under_the_lock(self) -> None:
-        self.store.end_leases()
+        self.store.release_leases()
         for run in RUNS:
             self.hands[run].clear()
 
@@ -108,7 +108,7 @@ class Queue(RuleBasedStateMachine):
 
     @property
     def settled(self) -> set[Cell]:
-        return queries.settled_cells(self.store.db, BASE.node)
+        return queries.cells_with_verdict(self.store.db, BASE.node)
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -134,12 +134,12 @@ class Queue(RuleBasedStateMachine):
     def come_to_an_end(self) -> None:
         self.begin_anew_under_the_lock()
         self.now += 2 * max(RETRY_DELAYS_S)
-        reach = Reach(environments=ENVIRONMENTS)
-        for queued in self.store.lease(reach, run="last", n=100, until=self.now + LEASE_S, now=self.now):
+        reach = QueueFilter(environments=ENVIRONMENTS)
+        for queued in self.store.lease(reach, run="last", limit=100, until=self.now + LEASE_S, now=self.now):
             record = replace(
                 BASE, release=queued.cell.release, environment=queued.cell.environment, observed_at=self.now
             )
-            staging.stage(self.store, [Staged(record=record, log=None, queued=queued)], now=self.now)
+            staging.stage(self.store, [StagedRecord(record=record, log=None, queued=queued)], now=self.now)
         for environment in ENVIRONMENTS:
             staging.promote(self.store, environment)
         left = set(queries.given_up(self.store.db))

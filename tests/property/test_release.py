@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from ppp.model.release import MAX_VERSION_LENGTH, Release, Wanted, parse_version, version_key
+from ppp.model.release import MAX_VERSION_LENGTH, Release, RequestedPackage, parse_version, version_key
 
 # Few and near values, so that draws collide; and some that are long, so that text would sort them wrongly.
 NUMBERS = st.integers(0, 3) | st.sampled_from([9, 10, 11, 99, 100, 20231120, 10**30])
@@ -53,7 +53,7 @@ def test_the_normal_form_is_its_own(version: str) -> None:
 def test_a_release_is_read_back_from_its_own_words(name: str, version: str) -> None:
     release = Release.parse(name, version)
     assert Release.parse(release.package, release.version) == release
-    wanted = Wanted.parse(str(release))
-    assert wanted == Wanted(package=release.package, specifier=f"=={release.version}")
+    wanted = RequestedPackage.parse(str(release))
+    assert wanted == RequestedPackage(package=release.package, specifier=f"=={release.version}")
     assert str(wanted) == str(release)
     assert len(release.version) <= MAX_VERSION_LENGTH

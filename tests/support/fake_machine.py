@@ -7,38 +7,38 @@ from pathlib import Path
 from typing import Final
 
 from ppp.doctor.machine import (
-    Bubblewrap,
-    Engine,
-    FileSystem,
-    GatewayTried,
-    Held,
-    Image,
-    Interpreter,
-    KeyFound,
-    LedgerFound,
-    Memory,
-    ModelFile,
-    Page,
-    Reach,
-    Resolved,
-    Yggdrasil,
+    BubblewrapFacts,
+    DnsFacts,
+    EngineFacts,
+    FileSystemFacts,
+    GatewayFacts,
+    ImageAvailability,
+    ImageFacts,
+    IndexFacts,
+    InterpreterFacts,
+    KeyFacts,
+    LedgerFacts,
+    MemoryFacts,
+    ModelFacts,
+    Reachability,
+    YggdrasilFacts,
 )
 from ppp.model.matrix import Environment, PinnedPip
 
 NOW: Final = 1_714_003_200
 GIB: Final = 1024**3
 
-ENGINE: Final = Engine(
+ENGINE: Final = EngineFacts(
     address="unix:///var/run/docker.sock",
     chosen=False,
-    reach=Reach.ANSWERED,
+    reach=Reachability.ANSWERED,
     version="27.0.1",
     api_version="1.46",
     cgroups="2",
     memory_bytes=64 * GIB,
     root=Path("/var/lib/docker"),
 )
-ROOM: Final = FileSystem(
+ROOMY_FILE_SYSTEM: Final = FileSystemFacts(
     path=Path("/srv"),
     device=1,
     is_folder=True,
@@ -48,23 +48,23 @@ ROOM: Final = FileSystem(
     free_inodes=5_000_000,
     total_inodes=9_000_000,
 )
-PAGE: Final = Page(
+INDEX_PAGE: Final = IndexFacts(
     url="https://index.example/simple/pip/",
-    reach=Reach.ANSWERED,
+    reach=Reachability.ANSWERED,
     asked_at=NOW,
     date=NOW,
     lists_pip=True,
     origins=("https://files.example",),
 )
-BUBBLEWRAP: Final = Bubblewrap(path="/usr/bin/bwrap", version="0.8.0", works=True, sized=True)
-LEDGER: Final = LedgerFound(path=Path("data/ppp.db"), there=True, size=4096, records=12, integrity="ok")
+BUBBLEWRAP: Final = BubblewrapFacts(path="/usr/bin/bwrap", version="0.8.0", works=True, sized=True)
+LEDGER: Final = LedgerFacts(path=Path("data/ppp.db"), there=True, size=4096, records=12, integrity="ok")
 
-MEMORY: Final = Memory(total_bytes=64 * GIB, available_bytes=60 * GIB)
-RESOLVED: Final = Resolved(host="index.example", addresses=("192.0.2.7",))
-TRIED: Final = GatewayTried(nginx="/usr/sbin/nginx", reach=Reach.ANSWERED)
-MODEL_FILE: Final = ModelFile(size=GIB, magic=b"GGUF", version=3)
-MESH: Final = Yggdrasil(program="/usr/sbin/yggdrasil", running=True, addresses=("200:db8::1",), listens=True)
-KEY: Final = KeyFound(path=Path("data/node.key"), there=True, id="ab" * 32)
+MEMORY: Final = MemoryFacts(total_bytes=64 * GIB, available_bytes=60 * GIB)
+RESOLVED: Final = DnsFacts(host="index.example", addresses=("192.0.2.7",))
+GATEWAY_TRIAL: Final = GatewayFacts(nginx="/usr/sbin/nginx", reach=Reachability.ANSWERED)
+MODEL_FILE: Final = ModelFacts(size=GIB, magic=b"GGUF", version=3)
+YGGDRASIL: Final = YggdrasilFacts(program="/usr/sbin/yggdrasil", running=True, addresses=("200:db8::1",), listens=True)
+KEY: Final = KeyFacts(path=Path("data/node.key"), there=True, id="ab" * 32)
 TEMPORARY: Final = Path("/var/tmp/of-a-run")  # noqa: S108 - nothing is there
 
 
@@ -72,19 +72,19 @@ TEMPORARY: Final = Path("/var/tmp/of-a-run")  # noqa: S108 - nothing is there
 class FakeMachine:
     """Facts to be given; `asked` tells what was asked for. `hung` is waited for by every question named in `hangs`."""
 
-    told_engine: Engine = ENGINE
-    images: dict[str, Image] = field(default_factory=dict)
-    systems: dict[Path, FileSystem] = field(default_factory=dict)
-    told_memory: Memory = MEMORY
-    resolved: Resolved = RESOLVED
-    told_page: Page = PAGE
-    tried: GatewayTried = TRIED
-    told_bubblewrap: Bubblewrap = BUBBLEWRAP
+    told_engine: EngineFacts = ENGINE
+    images: dict[str, ImageFacts] = field(default_factory=dict)
+    systems: dict[Path, FileSystemFacts] = field(default_factory=dict)
+    told_memory: MemoryFacts = MEMORY
+    resolved: DnsFacts = RESOLVED
+    told_page: IndexFacts = INDEX_PAGE
+    tried: GatewayFacts = GATEWAY_TRIAL
+    told_bubblewrap: BubblewrapFacts = BUBBLEWRAP
     missing_pythons: frozenset[str] = frozenset()
-    model_file: ModelFile = MODEL_FILE
-    mesh: Yggdrasil = MESH
-    told_ledger: LedgerFound = LEDGER
-    told_key: KeyFound = KEY
+    model_file: ModelFacts = MODEL_FILE
+    mesh: YggdrasilFacts = YGGDRASIL
+    told_ledger: LedgerFacts = LEDGER
+    told_key: KeyFacts = KEY
     hangs: frozenset[str] = frozenset()
     raises: frozenset[str] = frozenset()
     hung: threading.Event = field(default_factory=threading.Event)
@@ -97,60 +97,60 @@ class FakeMachine:
         if question in self.raises:
             raise RuntimeError(f"{question} is beyond me")
 
-    def engine(self) -> Engine:
+    def engine(self) -> EngineFacts:
         self._ask("engine")
         return self.told_engine
 
-    def image(self, environment: Environment) -> Image:
+    def image(self, environment: Environment) -> ImageFacts:
         self._ask("image")
-        well = Image(held=Held.HERE, python=f"{environment.python}.7", arch="x86_64")
+        well = ImageFacts(held=ImageAvailability.HERE, python=f"{environment.python}.7", arch="x86_64")
         return self.images.get(environment.id, well)
 
-    def file_system(self, folder: Path) -> FileSystem:
+    def file_system(self, folder: Path) -> FileSystemFacts:
         self._ask("file_system")
-        return self.systems.get(folder, ROOM)
+        return self.systems.get(folder, ROOMY_FILE_SYSTEM)
 
     def temporary(self) -> Path:
         return TEMPORARY
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryFacts:
         self._ask("memory")
         return self.told_memory
 
-    def resolve(self, url: str) -> Resolved:  # noqa: ARG002
+    def resolve(self, url: str) -> DnsFacts:  # noqa: ARG002
         self._ask("resolve")
         return self.resolved
 
-    def page(self, index_url: str, pip: PinnedPip) -> Page:  # noqa: ARG002
+    def page(self, index_url: str, pip: PinnedPip) -> IndexFacts:  # noqa: ARG002
         self._ask("page")
         return self.told_page
 
-    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayTried:  # noqa: ARG002
+    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayFacts:  # noqa: ARG002
         self._ask("gateway")
         return self.tried
 
-    def bubblewrap(self) -> Bubblewrap:
+    def bubblewrap(self) -> BubblewrapFacts:
         self._ask("bubblewrap")
         return self.told_bubblewrap
 
-    def python(self, version: str) -> Interpreter | None:
+    def python(self, version: str) -> InterpreterFacts | None:
         self._ask("python")
         if version in self.missing_pythons:
             return None
-        return Interpreter(path=f"/usr/bin/python{version}", version=f"{version}.7")
+        return InterpreterFacts(path=f"/usr/bin/python{version}", version=f"{version}.7")
 
-    def model(self, path: Path) -> ModelFile:  # noqa: ARG002
+    def model(self, path: Path) -> ModelFacts:  # noqa: ARG002
         self._ask("model")
         return self.model_file
 
-    def yggdrasil(self) -> Yggdrasil:
+    def yggdrasil(self) -> YggdrasilFacts:
         self._ask("yggdrasil")
         return self.mesh
 
-    def ledger(self, data: Path) -> LedgerFound:  # noqa: ARG002
+    def ledger(self, data: Path) -> LedgerFacts:  # noqa: ARG002
         self._ask("ledger")
         return self.told_ledger
 
-    def key(self, data: Path) -> KeyFound:  # noqa: ARG002
+    def key(self, data: Path) -> KeyFacts:  # noqa: ARG002
         self._ask("key")
         return self.told_key

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from ppp.check.runtime import Completed, EnvironmentUnavailableError, Prepared, SandboxLostError
+from ppp.check.runtime import CommandResult, EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 
@@ -25,24 +25,24 @@ hearing: Final[Any] = import_module("ppp.check.sandbox.inside.hearing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
+class ScriptedCommand:
     """What a command does: prints, takes its time, ends. Below zero is a signal."""
 
     output: bytes = b""
     exit_code: int = 0
     takes_s: float = 0.0
     oom: bool = False
-    proved: bool = False
+    import_proved: bool = False
     received_bytes: int = 0
     waited_ms: int = 0
     #: The sandbox goes away under it, for this reason.
     lost: str | None = None
 
 
-Script: TypeAlias = Callable[[Sequence[str], Files], Act]
+Script: TypeAlias = Callable[[Sequence[str], Files], ScriptedCommand]
 
 
-def prepared(environment: Environment, **facts: object) -> Prepared:
+def prepared_environment(environment: Environment, **facts: object) -> PreparedEnvironment:
     """Give what an environment says of itself."""
     minor = environment.python.replace("3.", "")
     tags = (f"cp3{minor}-cp3{minor}-manylinux_2_36_x86_64", f"cp3{minor}-abi3-manylinux_2_36_x86_64", "py3-none-any")
@@ -57,7 +57,7 @@ def prepared(environment: Environment, **facts: object) -> Prepared:
         "suffixes": (f".cpython-3{minor}-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py", ".pyc"),
         "pip_version": "26.0.1",
     }
-    return Prepared(**{**said, **facts})  # type: ignore[arg-type]
+    return PreparedEnvironment(**{**said, **facts})  # type: ignore[arg-type]
 
 
 class FakeRuntime:
@@ -72,13 +72,13 @@ class FakeRuntime:
         self.open: set[int] = set()
         self.closed = 0
 
-    def prepare(self, environment: Environment) -> Prepared:
+    def prepare(self, environment: Environment) -> PreparedEnvironment:
         if self._unavailable:
             raise EnvironmentUnavailableError(self._unavailable)
-        return prepared(environment, pip_version=self._matrix.pip.version)
+        return prepared_environment(environment, pip_version=self._matrix.pip.version)
 
     @contextmanager
-    def sandbox(self, prepared: Prepared, file: Path) -> Iterator["FakeSandbox"]:  # noqa: ARG002 - the port's
+    def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator["FakeSandbox"]:  # noqa: ARG002 - the port's
         box = FakeSandbox(self, file)
         self.open.add(id(box))
         try:
@@ -88,7 +88,7 @@ class FakeRuntime:
             self.open.discard(id(box))
             box.files.clear()
 
-    def perform(self, argv: Sequence[str], files: Files, *, timeout_s: float) -> Completed:
+    def perform(self, argv: Sequence[str], files: Files, *, timeout_s: float) -> CommandResult:
         """Do what the script says of a command line."""
         if self._closed.is_set():
             raise SandboxLostError("the run was ended")
@@ -101,12 +101,12 @@ class FakeRuntime:
         output = hearing.Output(self._matrix.limits.log_kb * 1024)
         output.feed(act.output)
         timed_out = act.takes_s > timeout_s
-        return Completed(
+        return CommandResult(
             exit_code=None if timed_out else act.exit_code,
             output=output.data().decode("utf-8", "replace"),
             duration_ms=round(min(act.takes_s, timeout_s) * 1000),
             oom=act.oom,
-            proved=act.proved,
+            import_proved=act.import_proved,
             received_bytes=act.received_bytes,
             waited_ms=act.waited_ms,
         )
@@ -120,7 +120,7 @@ class FakeSandbox:
     """See `ppp.check.runtime.Sandbox`."""
 
     python = "/fake/work/env/bin/python"
-    work = "/fake/work/scratch"
+    scratch = "/fake/work/scratch"
 
     def __init__(self, runtime: FakeRuntime, file: Path) -> None:
         self._runtime = runtime
@@ -128,20 +128,20 @@ class FakeSandbox:
         self.aliases = {"/fake/file": "/ppp/file", "/fake/pip": "/ppp/pip", "/fake/work": "/ppp/work", "/fake/tmp": TMP}
         self.files: dict[str, bytes] = {}
 
-    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
+    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
         place = [f"cwd={cwd}"] if cwd else []
         return self._runtime.perform(["run", *argv, *place], self.files, timeout_s=timeout_s)
 
-    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> Completed:
+    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
         return self._runtime.perform(["pip", *arguments], self.files, timeout_s=timeout_s)
 
-    def look(self, package: str, *, timeout_s: float) -> Completed:
+    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
         return self._runtime.perform(["look", package], self.files, timeout_s=timeout_s)
 
-    def prove(self, module: str, *, timeout_s: float) -> Completed:
+    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         return self._runtime.perform(["prove", module], self.files, timeout_s=timeout_s)
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         self._runtime.perform(["renew"], self.files, timeout_s=60)
         self.files.clear()
 
@@ -149,34 +149,34 @@ class FakeSandbox:
         self._runtime.perform(["isolate"], self.files, timeout_s=60)
 
 
-PROVED: Final = Act(proved=True)
-INSTALLED: Final = Act(output=b"Successfully installed\n")
+PROVED: Final = ScriptedCommand(import_proved=True)
+INSTALLED: Final = ScriptedCommand(output=b"Successfully installed\n")
 #: The values of marker variables, as pip's report gives them.
 MARKERS: Final = {"python_version": "3.12", "sys_platform": "linux"}
 
 
 @dataclass(slots=True, kw_only=True)
-class Cell:
+class CellScript:
     """The script of a cell that passes; each step can be given another act.
 
     Given `full`, the package requires another, so that `full` is run; by default it requires none.
     """
 
-    begin: Act = Act()
-    nodeps: Act = INSTALLED
-    check: Act = Act(output=b"No broken requirements found.\n")
-    renew: Act = Act()
-    full: Act | None = None
-    inspect: Act | None = None
-    isolate: Act = Act()
-    importing: Act = PROVED
+    begin: ScriptedCommand = ScriptedCommand()
+    nodeps: ScriptedCommand = INSTALLED
+    check: ScriptedCommand = ScriptedCommand(output=b"No broken requirements found.\n")
+    renew: ScriptedCommand = ScriptedCommand()
+    full: ScriptedCommand | None = None
+    inspect: ScriptedCommand | None = None
+    isolate: ScriptedCommand = ScriptedCommand()
+    importing: ScriptedCommand = PROVED
     installed: list[list[str | None]] = field(default_factory=list)
     paths: list[str] = field(default_factory=lambda: ["example_lib/__init__.py"])
 
-    def __call__(self, argv: Sequence[str], _files: Files) -> Act:
+    def __call__(self, argv: Sequence[str], _files: Files) -> ScriptedCommand:
         match argv:
             case ["begin"] | ["renew"] | ["isolate"]:
-                act: Act = getattr(self, argv[0])
+                act: ScriptedCommand = getattr(self, argv[0])
                 return act
             case ["pip", "check", *_]:
                 return self.check
@@ -185,11 +185,11 @@ class Cell:
             case ["prove", _]:
                 return self.importing
             case ["look", _]:
-                return self.inspect or Act(output=json.dumps(self.told).encode())
+                return self.inspect or ScriptedCommand(output=json.dumps(self.inspection).encode())
         raise AssertionError(f"no cell does this: {argv}")
 
     @property
-    def told(self) -> dict[str, object]:
+    def inspection(self) -> dict[str, object]:
         """What the program says that looks at an installation."""
         target = {"paths": self.paths, "import_names": None, "top_level": []}
         needs = {"requires": ["other"] if self.full else [], "markers": MARKERS}

@@ -30,7 +30,7 @@ BOMB_MIB: Final = 2048
 BYSTANDER: Final = "bystander"
 
 
-class Hostile(Project):
+class HostileProject(Project):
     """A project of this folder; some are made rather than built."""
 
     __slots__ = ()
@@ -44,13 +44,13 @@ def _made(name: str) -> bytes:
     return MAKERS[name](Project.read(HOSTILE / name))
 
 
-def hostile_projects(words: Mapping[str, str]) -> Iterator[Hostile]:
+def hostile_projects(words: Mapping[str, str]) -> Iterator[HostileProject]:
     """Give every hostile project, with these words in their places."""
     for spec in sorted(HOSTILE.glob("*/spec.toml")):
-        yield _spelled(Hostile.read(spec.parent), words)
+        yield _spelled(HostileProject.read(spec.parent), words)
 
 
-def _spelled(project: Hostile, words: Mapping[str, str]) -> Hostile:
+def _spelled(project: HostileProject, words: Mapping[str, str]) -> HostileProject:
     def spell(text: str) -> str:
         for word, meant in words.items():
             text = text.replace(f"@{word}@", meant)
@@ -170,11 +170,11 @@ MAKERS: Final[Mapping[str, Callable[[Project], bytes]]] = {
 }
 
 
-class Listener:
+class RecordingListener:
     """Answers HTTP and DNS at an address, and HTTP on a socket in a folder and one outside; `heard` counts who came."""
 
     def __init__(self, hosts: list[str], folder: Path) -> None:
-        self.heard: list[str] = []
+        self.requests: list[str] = []
         self.path, self.abstract = folder / "listener", f"ppp-hostile-{folder.name}"
         self.addresses: list[str] = []
         self._open: list[socket.socket] = []
@@ -211,13 +211,13 @@ class Listener:
         connection, _ = listening.accept()
         with connection:
             connection.settimeout(1)
-            self.heard.append("http")
+            self.requests.append("http")
             connection.recv(4096)
             connection.sendall(f"HTTP/1.0 200 OK\r\n\r\n{MARK}\n".encode())
 
     def _dns(self, listening: socket.socket) -> None:
         question, asker = listening.recvfrom(512)
-        self.heard.append("dns")
+        self.requests.append("dns")
         head = question[:2] + struct.pack(">5H", 0x8180, 1, 1, 0, 0) + question[12:]
         told = MARK.encode()
         listening.sendto(head + struct.pack(">3HIHB", 0xC00C, 16, 1, 60, len(told) + 1, len(told)) + told, asker)

@@ -18,11 +18,11 @@ from typing import Final, Self
 from projects import Project
 
 JSON_TYPE: Final = "application/vnd.pypi.simple.v1+json"
-Answer = Callable[[BaseHTTPRequestHandler], None]
+Responder = Callable[[BaseHTTPRequestHandler], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class ListedFile:
     """A file as the index lists it."""
 
     filename: str
@@ -38,7 +38,7 @@ def reply(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     length: int | None = None,
-) -> Answer:
+) -> Responder:
     """Give an answer: its body whole or in parts, with a Content-Length that need not be true."""
 
     def send(request: BaseHTTPRequestHandler) -> None:
@@ -60,12 +60,12 @@ class LocalIndex:
 
     def __init__(self, host: str = "127.0.0.1", *, json_pages: bool = False) -> None:
         self._json_pages = json_pages
-        self._files: dict[str, list[Listed]] = {}
-        self._answers: dict[str, Answer] = {}
+        self._files: dict[str, list[ListedFile]] = {}
+        self._responders: dict[str, Responder] = {}
         self._lock = threading.Lock()
-        self.asked: Counter[str] = Counter()
-        self.headers: list[Mapping[str, str]] = []
-        self._server = ThreadingHTTPServer((host, 0), self._handler())
+        self.request_counts: Counter[str] = Counter()
+        self.request_headers: list[Mapping[str, str]] = []
+        self._server = ThreadingHTTPServer((host, 0), self._handler_class())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
@@ -85,13 +85,13 @@ class LocalIndex:
         """The address and port, as in an address."""
         return "{}:{}".format(*self._server.server_address[:2])
 
-    def at(self, path: str) -> str:
+    def url_of(self, path: str) -> str:
         """Give the address of a path."""
         return f"http://{self.host}{path}"
 
     @property
     def url(self) -> str:
-        return self.at("/simple/")
+        return self.url_of("/simple/")
 
     def add(self, *projects: Project) -> None:
         """List what these projects build."""
@@ -114,9 +114,9 @@ class LocalIndex:
         sha256: str | None = None,
         requires_python: str | None = None,
         yanked: bool = False,
-    ) -> Listed:
+    ) -> ListedFile:
         """List a file; `sha256` is what is announced, if not the truth."""
-        listed = Listed(
+        listed = ListedFile(
             filename=filename,
             content=content,
             sha256=hashlib.sha256(content).hexdigest() if sha256 is None else sha256,
@@ -130,19 +130,19 @@ class LocalIndex:
         """List the pinned pip."""
         self.add_file("pip", wheel.name, wheel.read_bytes(), requires_python=">=3.9")
 
-    def answer(self, path: str, answer: Answer) -> str:
+    def set_response(self, path: str, answer: Responder) -> str:
         """Give a path an answer of its own; give its address."""
-        self._answers[path] = answer
-        return self.at(path)
+        self._responders[path] = answer
+        return self.url_of(path)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler_class(self) -> type[BaseHTTPRequestHandler]:
         index = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 with index._lock:
-                    index.asked[self.path] += 1
-                    index.headers.append(dict(self.headers))
+                    index.request_counts[self.path] += 1
+                    index.request_headers.append(dict(self.headers))
                 try:
                     index._respond(self)
                 except (BrokenPipeError, ConnectionResetError):
@@ -155,8 +155,8 @@ class LocalIndex:
 
     def _respond(self, request: BaseHTTPRequestHandler) -> None:
         match request.path.strip("/").split("/"):
-            case _ if request.path in self._answers:
-                answer = self._answers[request.path]
+            case _ if request.path in self._responders:
+                answer = self._responders[request.path]
             case ["simple", name] if name in self._files:
                 answer = self._page(name)
             case ["files", name, filename]:
@@ -166,7 +166,7 @@ class LocalIndex:
                 answer = reply(status=404)
         answer(request)
 
-    def _page(self, name: str) -> Answer:
+    def _page(self, name: str) -> Responder:
         files = self._files[name]
         if self._json_pages:
             rows = [
@@ -181,12 +181,12 @@ class LocalIndex:
             ]
             page = json.dumps({"meta": {"api-version": "1.0"}, "name": name, "files": rows})
             return reply(page.encode(), headers={"Content-Type": JSON_TYPE})
-        links = "".join(f"<a {_attributes(name, file)}>{file.filename}</a><br>\n" for file in files)
+        links = "".join(f"<a {_link_attributes(name, file)}>{file.filename}</a><br>\n" for file in files)
         page = f"<!DOCTYPE html>\n<html><body>\n{links}</body></html>\n"
         return reply(page.encode(), headers={"Content-Type": "text/html"})
 
 
-def _attributes(name: str, file: Listed) -> str:
+def _link_attributes(name: str, file: ListedFile) -> str:
     fragment = f"#sha256={file.sha256}" if file.sha256 else ""
     given = {"href": f"/files/{name}/{file.filename}{fragment}"}
     given |= {"data-requires-python": file.requires_python} if file.requires_python else {}

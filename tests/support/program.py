@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from cell_environments import host_environ, host_environment, matrix_toml, tiny_matrix
 from local_index import LocalIndex
-from places import host_environ, host_environment, matrix_toml, tiny_matrix
 
 from ppp.cli.main import main
 from ppp.ledger.schema import read_ledger
 
-LIMIT_S: Final = 60
+TIMEOUT_S: Final = 60
 #: Settings of whoever runs the tests: PPP's own, and how they like their terminals.
-NOT_PASSED_ON: Final = ("PPP_", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS")
+REMOVED_SETTINGS: Final = ("PPP_", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class CompletedCommand:
     """What a command came to."""
 
     code: int
@@ -42,9 +42,9 @@ class Program:
     environment: str
     settings: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()
-    begun: list["subprocess.Popen[str]"] = field(default_factory=list)
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
-    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Begin a command, in a group of its own; what still runs at the test's end is ended."""
         process = subprocess.Popen(
             [*self.prefix, sys.executable, "-m", "ppp", *self._options, *arguments],
@@ -56,20 +56,20 @@ class Program:
             text=True,
             start_new_session=True,
         )
-        self.begun.append(process)
+        self.started.append(process)
         return process
 
-    def run(self, *arguments: str, limit_s: float = LIMIT_S) -> Done:
+    def run(self, *arguments: str, timeout_s: float = TIMEOUT_S) -> CompletedCommand:
         """Run a command to its end."""
-        process = self.begin(*arguments)
-        out, err = process.communicate(timeout=limit_s)
-        return Done(code=process.returncode, out=out, err=err)
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=timeout_s)
+        return CompletedCommand(code=process.returncode, out=out, err=err)
 
-    def complete(self, *arguments: str) -> str:
+    def run_ok(self, *arguments: str) -> str:
         """Run a command that must succeed; give what it answered."""
-        return _answer(self.run(*arguments))
+        return _stdout_of(self.run(*arguments))
 
-    def call(self, *arguments: str) -> Done:
+    def run_in_process(self, *arguments: str) -> CompletedCommand:
         """Run a command within this process: many times quicker, for what begins no process and meets no signal."""
         out, err = io.StringIO(), io.StringIO()
         with ExitStack() as stack:
@@ -81,11 +81,11 @@ class Program:
             patch.setattr(os, "environ", self._environ)
             with pytest.raises(SystemExit) as ended:
                 main()
-        return Done(code=int(ended.value.code or 0), out=out.getvalue(), err=err.getvalue())
+        return CompletedCommand(code=int(ended.value.code or 0), out=out.getvalue(), err=err.getvalue())
 
-    def succeed(self, *arguments: str) -> str:
+    def run_in_process_ok(self, *arguments: str) -> str:
         """Run a command within this process that must succeed; give what it answered."""
-        return _answer(self.call(*arguments))
+        return _stdout_of(self.run_in_process(*arguments))
 
     @property
     def _options(self) -> tuple[str, str]:
@@ -93,18 +93,18 @@ class Program:
 
     @property
     def _environ(self) -> dict[str, str]:
-        ours = {name: value for name, value in host_environ().items() if not name.startswith(NOT_PASSED_ON)}
+        ours = {name: value for name, value in host_environ().items() if not name.startswith(REMOVED_SETTINGS)}
         return ours | self.settings
 
-    def end(self) -> None:
+    def kill_all(self) -> None:
         """End what still runs."""
-        for process in [*self.begun]:
+        for process in [*self.started]:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             with process:
-                self.begun.remove(process)
+                self.started.remove(process)
 
-    def dump(self) -> str:
+    def ledger_dump(self) -> str:
         """Give all that the ledger holds."""
         with closing(read_ledger(self.data)) as db:
             return "\n".join(db.conn.iterdump())
@@ -114,13 +114,13 @@ class Program:
         with closing(read_ledger(self.data)) as db:
             return db.execute(sql, values).fetchall()
 
-    def tree(self) -> Mapping[str, bytes]:
+    def public_files(self) -> Mapping[str, bytes]:
         """Give the files of the public folder."""
         public = self.data / "public"
         return {str(p.relative_to(public)): p.read_bytes() for p in sorted(public.rglob("*")) if p.is_file()}
 
 
-def _answer(done: Done) -> str:
+def _stdout_of(done: CompletedCommand) -> str:
     assert done.code == 0, done
     return done.out
 
@@ -137,7 +137,7 @@ def new_program(folder: Path, index: LocalIndex) -> Iterator[Program]:
         environment=environment.id,
         settings={
             "PPP_INDEX_URL": index.url,
-            "PPP_FEED_URL": index.at("/feed"),
+            "PPP_FEED_URL": index.url_of("/feed"),
             "PPP_JOBS": "4",
             "PPP_NETWORK": "open",
             "PPP_CANARY": "off",
@@ -146,12 +146,12 @@ def new_program(folder: Path, index: LocalIndex) -> Iterator[Program]:
     try:
         yield made
     finally:
-        made.end()
+        made.kill_all()
 
 
-def until(happened: Callable[[], bool], *, limit_s: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 30) -> None:
     """Wait until something has happened; it must within the limit."""
-    deadline = time.monotonic() + limit_s
-    while not happened():
+    deadline = time.monotonic() + timeout_s
+    while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)

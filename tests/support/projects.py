@@ -18,7 +18,7 @@ BACKEND: Final = (PACKAGES / "_backend.py").read_bytes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class ExpectedResult:
     """What a cell must come to; `phase` is the first that does not settle. What is None is not looked at."""
 
     result: str = ""
@@ -61,12 +61,12 @@ class Project(Distribution):
         }
         return cls(**{"name": folder.name, **spec, **tuples, "files": found})
 
-    def expected(self, environment: Environment) -> Expected:
+    def expected(self, environment: Environment) -> ExpectedResult:
         """Say what it comes to: `[expect]`, or in its place what stands for a Python, a platform or an environment."""
         given = {key: value for key, value in self.expect.items() if not isinstance(value, dict)}
         for key in (environment.python, str(environment.platform), environment.id):
             given = self.expect.get(key, given)
-        return Expected(**given)
+        return ExpectedResult(**given)
 
     def build(self) -> bytes:
         """Give the bytes of its wheel or sdist, or as many of them as are there."""
@@ -79,6 +79,6 @@ def all_projects() -> Iterator[Project]:
         yield Project.read(spec.parent)
 
 
-def importing(name: str, source: str, **spec: Any) -> Project:
+def module_project(name: str, source: str, **spec: Any) -> Project:
     """Give a project of one module, for a test that needs one of its own."""
     return Project(name=name, files={f"{name.replace('-', '_')}.py": source.encode()}, **spec)

@@ -13,23 +13,23 @@ from textwrap import dedent
 from typing import Any, Final
 
 import pytest
+from cell_environments import ALPINE, SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
 from local_index import LocalIndex
-from places import ALPINE, SLIM, PinnedPip, host_environ, host_environment, tiny_matrix
-from projects import importing
+from projects import module_project
 
-from ppp.check.gateway.gateway import Gateway, gateway
-from ppp.check.runtime import Completed, Prepared, Runtime, Sandbox
+from ppp.check.gateway.gateway import Gateway, run_gateway
+from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox
 from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import LABEL, DockerRuntime, engine
-from ppp.check.sandbox.host import HostRuntime, Shutting
+from ppp.check.sandbox.docker import LABEL, DockerRuntime, connect_engine
+from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Environment, Matrix
 
 #: More than the tail is kept, so that there is a head as well.
 LOG_KB: Final = 128
-NOWHERE: Final = "http://127.0.0.1:9/simple/"
+UNREACHABLE_INDEX: Final = "http://127.0.0.1:9/simple/"
 #: What every sandbox is lent, and what the index has beside it.
-EXAMPLE: Final = importing("example-lib", "value = 1\n")
-OTHER: Final = importing("other", f"# {'x' * 5000}\n")
+EXAMPLE: Final = module_project("example-lib", "value = 1\n")
+OTHER: Final = module_project("other", f"# {'x' * 5000}\n")
 #: Tells every folder and file that whoever runs it can write; `json` and `os` are there already.
 WRITABLE: Final = """
 found = []
@@ -48,7 +48,7 @@ print(json.dumps(found))
 """
 
 
-class Kind(StrEnum):
+class RuntimeKind(StrEnum):
     """What a sandbox is made by."""
 
     FAKE = "fake"
@@ -59,55 +59,55 @@ class Kind(StrEnum):
 
     @property
     def is_container(self) -> bool:
-        return self in {Kind.CONTAINER, Kind.GATED_CONTAINER}
+        return self in {RuntimeKind.CONTAINER, RuntimeKind.GATED_CONTAINER}
 
     @property
     def is_gated(self) -> bool:
         """Cells have no network but the way to the gateway."""
-        return self in {Kind.BUBBLEWRAP, Kind.GATED_CONTAINER}
+        return self in {RuntimeKind.BUBBLEWRAP, RuntimeKind.GATED_CONTAINER}
 
     @property
     def environment(self) -> Environment:
         match self:
-            case Kind.FAKE | Kind.CONTAINER:
+            case RuntimeKind.FAKE | RuntimeKind.CONTAINER:
                 return SLIM
-            case Kind.GATED_CONTAINER:
+            case RuntimeKind.GATED_CONTAINER:
                 return ALPINE
-            case Kind.OPEN | Kind.BUBBLEWRAP:
+            case RuntimeKind.OPEN | RuntimeKind.BUBBLEWRAP:
                 return host_environment()
 
 
 _NEEDED: Final = {
-    Kind.OPEN: (pytest.mark.online,),
-    Kind.BUBBLEWRAP: (pytest.mark.online, pytest.mark.sandbox, pytest.mark.nginx),
-    Kind.CONTAINER: (pytest.mark.online, pytest.mark.docker),
-    Kind.GATED_CONTAINER: (pytest.mark.online, pytest.mark.docker, pytest.mark.nginx),
+    RuntimeKind.OPEN: (pytest.mark.online,),
+    RuntimeKind.BUBBLEWRAP: (pytest.mark.online, pytest.mark.sandbox, pytest.mark.nginx),
+    RuntimeKind.CONTAINER: (pytest.mark.online, pytest.mark.docker),
+    RuntimeKind.GATED_CONTAINER: (pytest.mark.online, pytest.mark.docker, pytest.mark.nginx),
 }
 REAL: Final = [pytest.param(kind, id=str(kind), marks=marks) for kind, marks in _NEEDED.items()]
 #: Those that hold package code to the same rules.
-WALLED: Final = [param for param in REAL if param.values != (Kind.OPEN,)]
+CONFINED: Final = [param for param in REAL if param.values != (RuntimeKind.OPEN,)]
 
 
 @dataclass(kw_only=True)
-class Place:
+class RuntimePlace:
     """A runtime, a file for its sandboxes, and what remains of them outside."""
 
-    kind: Kind
+    kind: RuntimeKind
     runtime: Runtime
     file: Path
     remains: Callable[[], Sequence[object]]
     index: LocalIndex | None = None
-    held: list[Prepared] = field(default_factory=list)
+    prepared_once: list[PreparedEnvironment] = field(default_factory=list)
 
     @property
     def environment(self) -> Environment:
         return self.kind.environment
 
-    def prepared(self) -> Prepared:
+    def prepared(self) -> PreparedEnvironment:
         """Give the environment, asked once what it is."""
-        if not self.held:
-            self.held.append(self.runtime.prepare(self.environment))
-        return self.held[0]
+        if not self.prepared_once:
+            self.prepared_once.append(self.runtime.prepare(self.environment))
+        return self.prepared_once[0]
 
     @contextmanager
     def sandbox(self) -> Iterator[Sandbox]:
@@ -130,7 +130,9 @@ def example_file(folder: Path) -> Path:
 
 
 @contextmanager
-def standing(kind: Kind, folder: Path, pip: PinnedPip, *, container_runtime: str | None = None) -> Iterator[Place]:
+def running_runtime(
+    kind: RuntimeKind, folder: Path, pip: FetchedPip, *, container_runtime: str | None = None
+) -> Iterator[RuntimePlace]:
     """Give a runtime of a kind, with all that it needs; at the end it is closed."""
     with ExitStack() as stack:
         index, door = stack.enter_context(_gated(folder)) if kind.is_gated else (None, None)
@@ -139,21 +141,27 @@ def standing(kind: Kind, folder: Path, pip: PinnedPip, *, container_runtime: str
             runtime: Runtime = docker
         else:
             runtime, remains = _on_the_host(kind, folder, pip, door, stack)
-        yield Place(kind=kind, runtime=runtime, file=example_file(folder), remains=remains, index=index)
+        yield RuntimePlace(kind=kind, runtime=runtime, file=example_file(folder), remains=remains, index=index)
 
 
 @contextmanager
 def _gated(folder: Path) -> Iterator[tuple[LocalIndex, Gateway]]:
     with LocalIndex() as index:
         index.add(EXAMPLE, OTHER)
-        with gateway(index.url, [index.at("")], cache=folder / "gateway", environ=os.environ) as door:
+        with run_gateway(index.url, [index.url_of("")], cache=folder / "gateway", environ=os.environ) as door:
             yield index, door
 
 
 def _containers(
-    kind: Kind, folder: Path, pip: PinnedPip, door: Gateway | None, stack: ExitStack, *, container_runtime: str | None
+    kind: RuntimeKind,
+    folder: Path,
+    pip: FetchedPip,
+    door: Gateway | None,
+    stack: ExitStack,
+    *,
+    container_runtime: str | None,
 ) -> tuple[DockerRuntime, Callable[[], Sequence[object]]]:
-    client = engine()
+    client = connect_engine()
     assert client is not None
     stack.callback(client.close)
     runtime = DockerRuntime(
@@ -161,7 +169,7 @@ def _containers(
         small_matrix(kind.environment),
         data=folder,
         pip=pip.folder,
-        index_url=NOWHERE,
+        index_url=UNREACHABLE_INDEX,
         gateway=door,
         container_runtime=container_runtime,
     )
@@ -172,33 +180,37 @@ def _containers(
 
 
 def _on_the_host(
-    kind: Kind, folder: Path, pip: PinnedPip, door: Gateway | None, stack: ExitStack
+    kind: RuntimeKind, folder: Path, pip: FetchedPip, door: Gateway | None, stack: ExitStack
 ) -> tuple[HostRuntime, Callable[[], Sequence[object]]]:
     # Cells in the open live where temporary files do, others beside the gateway's socket.
     (cells := folder / "cells").mkdir()
     stack.enter_context(pytest.MonkeyPatch.context()).setattr(tempfile, "tempdir", str(cells))
-    shutting = Shutting(bubblewrap=bubblewrap.find(os.environ), gateway=door) if door else None
+    shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door) if door else None
     runtime = HostRuntime(
-        small_matrix(kind.environment), pip=pip.folder, index_url=NOWHERE, environ=host_environ(), shutting=shutting
+        small_matrix(kind.environment),
+        pip=pip.folder,
+        index_url=UNREACHABLE_INDEX,
+        environ=host_environ(),
+        confinement=shutting,
     )
     stack.callback(runtime.close)
     where = door.socket.parent if door else cells
     return runtime, lambda: [path.name for path in where.iterdir() if path.name.startswith(("cell-", "ppp-cell-"))]
 
 
-def python(box: Sandbox, source: str, *, timeout_s: float = 30) -> Completed:
+def run_python(box: Sandbox, source: str, *, timeout_s: float = 30) -> CommandResult:
     """Run a Python program in a sandbox."""
     return box.run([box.python, "-I", "-c", source], timeout_s=timeout_s)
 
 
-def told(box: Sandbox, source: str, *, timeout_s: float = 30) -> Any:
+def json_output(box: Sandbox, source: str, *, timeout_s: float = 30) -> Any:
     """Run a program that prints JSON in its last line, and give that."""
-    done = python(box, f"import json, os\n{dedent(source)}", timeout_s=timeout_s)
+    done = run_python(box, f"import json, os\n{dedent(source)}", timeout_s=timeout_s)
     assert done.ok, done
     return json.loads(done.output.splitlines()[-1])
 
 
-def until(happened: Callable[[], bool], *, limit_s: float = 30) -> None:
+def wait_until(happened: Callable[[], bool], *, limit_s: float = 30) -> None:
     """Wait until something has happened, which the kernel or the engine was told to do; it must within the limit."""
     deadline = time.monotonic() + limit_s
     while not happened():

@@ -11,7 +11,7 @@ from ppp.config import Config, load, load_matrix
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.record import Network
 from ppp.resources import resource
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 GOOD = resource("matrices/default.toml").read_text("utf-8")
 
@@ -214,11 +214,11 @@ def test_a_shipped_file_that_is_missing() -> None:
 
 def test_only_so_many_mistakes_are_looked_for() -> None:
     document = {f"key{n}": n for n in range(50)}
-    assert len(schema_mistakes("matrices/matrix.schema.json", document)) > 3
-    assert len(schema_mistakes("matrices/matrix.schema.json", document, most=2)) == 2
+    assert len(schema_errors("matrices/matrix.schema.json", document)) > 3
+    assert len(schema_errors("matrices/matrix.schema.json", document, limit=2)) == 2
 
 
 def test_a_long_mistake_is_cut() -> None:
-    (mistake,) = schema_mistakes("matrices/matrix.schema.json", "x" * 10_000)
+    (mistake,) = schema_errors("matrices/matrix.schema.json", "x" * 10_000)
     assert mistake.startswith("the document: 'xxx")
     assert len(mistake) < 200

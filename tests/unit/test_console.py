@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ppp.console import LineReporter, LiveReporter, account, line_of, plain, remarks, reporter, results_table
-from ppp.model.record import GLYPHS, Installed, Outcome, Phase, Record, Result, outcomes_of
+from ppp.console import (
+    LineReporter,
+    LiveReporter,
+    cell_report,
+    explanations,
+    make_reporter,
+    printable,
+    result_line,
+    results_table,
+)
+from ppp.model.record import GLYPHS, Installed, Outcome, Phase, Record, Result, outcomes_in_order
 
 Builder = Callable[..., Record]
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[bold]\u202e\r"
@@ -35,23 +44,23 @@ def screen(out: io.StringIO, *, width: int = 160, terminal: bool = False) -> Con
 
 @given(text=st.text())
 def test_nothing_is_left_that_a_terminal_would_act_upon(text: str) -> None:
-    shown = plain(text)
+    shown = printable(text)
     assert all(c.isprintable() or c == "\n" for c in shown)
-    assert plain(shown) == shown
+    assert printable(shown) == shown
 
 
 @given(text=st.text(st.characters(exclude_categories=["C", "Zl", "Zp", "Zs"])))
 def test_plain_text_is_left_as_it_is(text: str) -> None:
-    assert plain(f"{text} \n") == f"{text} \n"
+    assert printable(f"{text} \n") == f"{text} \n"
 
 
 @pytest.mark.parametrize("character", ["\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2028", "\x00", "\x7f", "\x08"])
 def test_what_a_terminal_would_act_upon_is_taken_out(character: str) -> None:
-    assert plain(f"a{character}b") == "a\N{REPLACEMENT CHARACTER}b"
+    assert printable(f"a{character}b") == "a\N{REPLACEMENT CHARACTER}b"
 
 
 def test_line_ends_of_windows_are_line_ends() -> None:
-    assert plain("a\r\nb") == "a\nb"
+    assert printable("a\r\nb") == "a\nb"
 
 
 def test_a_hostile_record_is_harmless_wherever_it_is_shown(record: Builder) -> None:
@@ -67,11 +76,11 @@ def test_a_hostile_record_is_harmless_wherever_it_is_shown(record: Builder) -> N
     lively.note(HOSTILE)
     lively.end()
     shown = [
-        line_of(hostile),
-        account(hostile, f"log {HOSTILE}"),
+        result_line(hostile),
+        cell_report(hostile, f"log {HOSTILE}"),
         out.getvalue(),
         live.getvalue(),
-        *remarks(rows, [SLIM]),
+        *explanations(rows, [SLIM]),
         printed(results_table(rows, [SLIM], {})),
     ]
     assert not [text for text in shown if set(text) & set("\x1b\x07\u202e\r")]
@@ -120,11 +129,11 @@ class Terminal(io.StringIO):
 
 def test_the_reporter_suits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(reporter(Terminal()), LiveReporter)
+    assert isinstance(make_reporter(Terminal()), LiveReporter)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert isinstance(reporter(io.StringIO()), LineReporter), "a log is no terminal, whatever its colours"
+    assert isinstance(make_reporter(io.StringIO()), LineReporter), "a log is no terminal, whatever its colours"
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(reporter(Terminal()), LineReporter), "this one cannot redraw"
+    assert isinstance(make_reporter(Terminal()), LineReporter), "this one cannot redraw"
 
 
 def test_a_reporter_that_ends_before_it_begins_says_nothing() -> None:
@@ -163,18 +172,18 @@ def test_remarks_put_alike_together_and_the_worst_first(record: Builder) -> None
     one = {SLIM: record(package="one", **na), ALPINE: record(package="one", environment=ALPINE, **na)}
     two = {SLIM: record(package="two", **FAILED), ALPINE: record(package="two", environment=ALPINE, standin=True)}
     rows = [(records[SLIM].release, records) for records in (one, two)]
-    assert remarks(rows, [SLIM, ALPINE]) == [
+    assert explanations(rows, [SLIM, ALPINE]) == [
         "✗ FAIL    two==2.1.0 import-error: import example_lib: ValueError: no [py312-slim]",
         f"{GLYPHS[Result.NA]} NA      one==2.1.0 requires-python: requires Python >=3.13 [py312-slim, py312-alpine]",
         "stand-ins, not the real images: py312-alpine",
     ]
-    assert remarks(rows, ["py39-slim"]) == []
+    assert explanations(rows, ["py39-slim"]) == []
 
 
 def test_an_account_of_what_failed(record: Builder) -> None:
     failed = record(**FAILED)
-    lines = account(failed, "first\nValueError: no\n").splitlines()
-    assert lines[0] == line_of(failed)
+    lines = cell_report(failed, "first\nValueError: no\n").splitlines()
+    assert lines[0] == result_line(failed)
     assert [line.split() for line in lines[2:6]] == [
         ["download", "PASS", "0.01", "s"],
         ["nodeps", "PASS", "0.01", "s"],
@@ -186,10 +195,10 @@ def test_an_account_of_what_failed(record: Builder) -> None:
 
 
 def test_an_account_of_what_has_nothing_to_import(record: Builder) -> None:
-    outcomes = outcomes_of(dict.fromkeys(Phase, Outcome.PASS) | {Phase.IMPORT: Outcome.SKIP})
+    outcomes = outcomes_in_order(dict.fromkeys(Phase, Outcome.PASS) | {Phase.IMPORT: Outcome.SKIP})
     bare = record(outcomes=outcomes, imports=(), detail="it holds only type stubs")
     passed = replace(bare, installed=(Installed(name="example-lib", version="2.1.0", sha256=None),), standin=True)
-    told = account(passed, None)
+    told = cell_report(passed, None)
     assert passed.result is Result.PASS
     assert "  imports   nothing: it holds only type stubs" in told
     assert "  installed example-lib 2.1.0" in told

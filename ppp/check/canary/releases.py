@@ -14,31 +14,31 @@ from packaging.requirements import Requirement
 
 from ppp.check.canary.distributions import Distribution
 from ppp.check.index.choose import IndexFile
-from ppp.check.runtime import Prepared
+from ppp.check.runtime import PreparedEnvironment
 from ppp.model.matrix import Platform
 from ppp.model.record import Blame, Phase, Result, sha256_hex
 from ppp.model.release import Release
 
 #: What the compiled module's wheels claim, by C library: any that the matrix's Pythons run on.
-CLAIMS: Final = {"glibc": "manylinux_2_17", "musl": "musllinux_1_1"}
+WHEEL_PLATFORMS: Final = {"glibc": "manylinux_2_17", "musl": "musllinux_1_1"}
 ARCHES: Final = ("x86_64", "aarch64")
 #: The compiled module's stand-in where there is none for the processor.
-PURE_VOICE: Final = b'def sing(song):\n    return "{} notes in pure".format(len(song.encode()))\n'
+PURE_EXTENSION: Final = b'def sing(song):\n    return "{} notes in pure".format(len(song.encode()))\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class CanaryFile:
     """A file of ours, as our index lists it."""
 
     package: str
     version: str
-    listed: IndexFile
+    index_file: IndexFile
     content: bytes
-    depended_on: bool
+    is_dependency: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Song:
+class CanaryRelease:
     """A row of `[[song]]`: a release, and what of it must be seen in a healthy environment."""
 
     release: Release
@@ -48,31 +48,31 @@ class Song:
     blame: Blame | None
     imports: tuple[str, ...]
     installed: tuple[Requirement, ...]
-    says: str | None
+    prints: str | None
     arches: frozenset[str] | None
 
-    def is_sung_in(self, prepared: Prepared) -> bool:
+    def applies_to(self, prepared: PreparedEnvironment) -> bool:
         """Say whether it has files for an environment's processor."""
         return self.arches is None or prepared.arch in self.arches
 
-    def installed_in(self, prepared: Prepared) -> list[str]:
+    def expected_installed(self, prepared: PreparedEnvironment) -> list[str]:
         """Give the names of what must be installed in an environment."""
         facts = {"python_version": prepared.environment.python}
         return [r.name for r in self.installed if r.marker is None or r.marker.evaluate(facts)]
 
-    def words_in(self, prepared: Prepared) -> str | None:
+    def expected_output(self, prepared: PreparedEnvironment) -> str | None:
         """Give what its command must print in an environment; None where it has no command."""
-        return None if self.says is None else self.says.format(libc=_voice_in(prepared))
+        return None if self.prints is None else self.prints.format(libc=_extension_for(prepared))
 
-    def filename_in(self, prepared: Prepared) -> str | None:
+    def expected_filename(self, prepared: PreparedEnvironment) -> str | None:
         """Give the file that an environment must take, where it has a choice."""
-        if self.says is None:
+        if self.prints is None:
             return None
         stem = f"{self.release.package.replace('-', '_')}-{self.release.version}"
-        return f"{stem}-{_tag(_voice_in(prepared), prepared.arch)}.whl"
+        return f"{stem}-{_tag(_extension_for(prepared), prepared.arch)}.whl"
 
 
-def _voice_in(prepared: Prepared) -> str:
+def _extension_for(prepared: PreparedEnvironment) -> str:
     if prepared.arch not in ARCHES:
         return "pure"
     match prepared.environment.platform:
@@ -85,19 +85,19 @@ def _voice_in(prepared: Prepared) -> str:
 
 
 def _tag(voice: str, arch: str) -> str:
-    return "py3-none-any" if voice == "pure" else f"cp39-abi3-{CLAIMS[voice]}_{arch}"
+    return "py3-none-any" if voice == "pure" else f"cp39-abi3-{WHEEL_PLATFORMS[voice]}_{arch}"
 
 
 @cache
-def _data() -> Mapping[str, Any]:
+def _load_toml() -> Mapping[str, Any]:
     return tomllib.loads(files(__package__).joinpath("canaries.toml").read_text("utf-8"))
 
 
 @cache
-def songs() -> tuple[Song, ...]:
+def canary_releases() -> tuple[CanaryRelease, ...]:
     """Give the songs in the order in which they are sung."""
     return tuple(
-        Song(
+        CanaryRelease(
             release=Release.parse(row["package"], row["version"]),
             result=Result(row["result"]),
             phase=Phase(row["phase"]) if "phase" in row else None,
@@ -105,20 +105,20 @@ def songs() -> tuple[Song, ...]:
             blame=Blame(row["blame"]) if "blame" in row else None,
             imports=tuple(row.get("imports", ())),
             installed=tuple(map(Requirement, row.get("installed", ()))),
-            says=row.get("says"),
+            prints=row.get("says"),
             arches=frozenset(row["arches"]) if "arches" in row else None,
         )
-        for row in _data()["song"]
+        for row in _load_toml()["song"]
     )
 
 
 @cache
-def offers() -> tuple[Offer, ...]:
+def canary_files() -> tuple[CanaryFile, ...]:
     """Give the files of ours."""
-    return tuple(offer for row in _data()["distribution"] for offer in _offers_of(row))
+    return tuple(offer for row in _load_toml()["distribution"] for offer in _build_files(row))
 
 
-def _offers_of(row: Mapping[str, Any]) -> Iterator[Offer]:
+def _build_files(row: Mapping[str, Any]) -> Iterator[CanaryFile]:
     extra = {"voiced", "depended_on", "announced_sha256", "files", "backend"}
     given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items() if key not in extra}
     plain = Distribution(
@@ -126,12 +126,12 @@ def _offers_of(row: Mapping[str, Any]) -> Iterator[Offer]:
         backend=row.get("backend", "").encode(),
         files={path: text.lstrip("\n").encode() for path, text in row.get("files", {}).items()},
     )
-    for distribution in _voiced(plain) if row.get("voiced") else [plain]:
+    for distribution in _with_extensions(plain) if row.get("voiced") else [plain]:
         content = distribution.build()
-        yield Offer(
+        yield CanaryFile(
             package=distribution.name,
             version=distribution.version,
-            listed=IndexFile(
+            index_file=IndexFile(
                 filename=distribution.filename,
                 url=f"canary:{distribution.filename}",
                 sha256=row.get("announced_sha256", sha256_hex(content)),
@@ -139,14 +139,14 @@ def _offers_of(row: Mapping[str, Any]) -> Iterator[Offer]:
                 yanked=False,
             ),
             content=content,
-            depended_on=row.get("depended_on", False),
+            is_dependency=row.get("depended_on", False),
         )
 
 
-def _voiced(plain: Distribution) -> Iterator[Distribution]:
+def _with_extensions(plain: Distribution) -> Iterator[Distribution]:
     package = plain.name.replace("-", "_")
-    yield replace(plain, files={**plain.files, f"{package}/_voice.py": PURE_VOICE})
-    for libc in CLAIMS:
+    yield replace(plain, files={**plain.files, f"{package}/_voice.py": PURE_EXTENSION})
+    for libc in WHEEL_PLATFORMS:
         for arch in ARCHES:
             voice = files(__package__).joinpath("voices", f"{libc}-{arch}.so").read_bytes()
             added = {**plain.files, f"{package}/_voice.abi3.so": voice}

@@ -14,11 +14,11 @@ from ppp.check.gateway.pages import PageFile, is_distribution
 from ppp.model.record import sha256_hex
 
 #: Where the gateway serves these files: no origin's name is this long.
-OVERLAY: Final = "/-/overlay"
+LOCAL_PATH: Final = "/-/overlay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overlay:
+class LocalProjects:
     """The files of each project, where each lies by the path that it is served at, and a name for them all."""
 
     projects: Mapping[str, tuple[PageFile, ...]] = field(default_factory=dict)
@@ -26,10 +26,10 @@ class Overlay:
     name: str = ""
 
 
-def read_overlay(folder: Path | None) -> Overlay:
+def read_local_projects(folder: Path | None) -> LocalProjects:
     """Read an overlay's folder, whose own folders have normalized names of projects; None is an empty overlay."""
     if folder is None:
-        return Overlay()
+        return LocalProjects()
     projects: dict[str, tuple[PageFile, ...]] = {}
     paths: dict[str, Path] = {}
     for project in sorted(path for path in folder.iterdir() if path.is_dir()):
@@ -37,8 +37,8 @@ def read_overlay(folder: Path | None) -> Overlay:
         for path in sorted(path for path in project.iterdir() if path.is_file() and is_distribution(path.name)):
             with path.open("rb") as opened:
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-            served = f"{OVERLAY}/{sha256}/{path.name}"
+            served = f"{LOCAL_PATH}/{sha256}/{path.name}"
             paths[served] = path
             files.append(PageFile(url=quote(served), hashes={"sha256": sha256}))
         projects[project.name] = tuple(files)
-    return Overlay(projects=projects, paths=paths, name=sha256_hex("\n".join([*projects, *paths]).encode()))
+    return LocalProjects(projects=projects, paths=paths, name=sha256_hex("\n".join([*projects, *paths]).encode()))

@@ -29,12 +29,12 @@ START_TIMEOUT_S: Final = 20
 #: From Linux's <sys/prctl.h>.
 PR_SET_PDEATHSIG: Final = 1
 #: Where distributions keep nginx, beside PATH.
-PLACES: Final = "/usr/sbin:/usr/local/sbin"
+NGINX_FOLDERS: Final = "/usr/sbin:/usr/local/sbin"
 CA_FILES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 #: Names a gateway's container by its cache; a cell's container has a label of its own.
 LABEL: Final = "ppp.gateway"
 
-_FILES: Final = Template("""\
+_FILE_LOCATION: Final = Template("""\
     location /-/$name/ {
       proxy_pass $origin/;
       proxy_cache_key "$origin$$uri$$is_args$$args";
@@ -50,7 +50,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 #: The same in a container: its standard input is ours, and ends with us.
-_LAUNCH_INSIDE: Final = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 1) & exec nginx "$@" 3<&- </dev/null'
+_LAUNCH_IN_CONTAINER: Final = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 1) & exec nginx "$@" 3<&- </dev/null'
 
 
 class GatewayError(Exception):
@@ -58,7 +58,7 @@ class GatewayError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class NginxSite:
     """What an nginx is to serve, and where: `run` is a folder of its own, sizes and times are nginx's."""
 
     run: Path
@@ -93,36 +93,38 @@ class Site:
             max_cache=self.max_cache,
             page_life=self.page_life,
             agent=_quoted(self.user_agent),
-            ca=authorities(),
-            files="".join(_FILES.substitute(name=origin_name(origin), origin=origin) for origin in self.origins),
+            ca=ca_file(),
+            files="".join(
+                _FILE_LOCATION.substitute(name=origin_name(origin), origin=origin) for origin in self.origins
+            ),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class NginxImage:
     """nginx from an image, for a machine that has none: its name, the engine to run it, who hears that it is pulled."""
 
     name: str
     engine: Callable[[], docker.DockerClient | None]
-    note: Callable[[str], None]
+    on_pull: Callable[[str], None]
 
 
 def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def authorities() -> str:
+def ca_file() -> str:
     """Give the file of the certificates that this machine trusts."""
     return next((path for path in CA_FILES if os.access(path, os.R_OK)), CA_FILES[0])
 
 
-def program(environ: Mapping[str, str], places: str = PLACES) -> str | None:
+def find_nginx(environ: Mapping[str, str], folders: str = NGINX_FOLDERS) -> str | None:
     """Give the path of this machine's nginx, if it has one."""
-    return shutil.which("nginx", path=f"{environ.get('PATH', '')}:{places}")
+    return shutil.which("nginx", path=f"{environ.get('PATH', '')}:{folders}")
 
 
 @contextmanager
-def running(site: Site, own: str | None, image: Image | None) -> Iterator[None]:
+def run_nginx(site: NginxSite, own: str | None, image: NginxImage | None) -> Iterator[None]:
     """Run nginx, this machine's `own` or else from an image; raise `GatewayError` if it does not start."""
     with ExitStack() as stack:
         if own:
@@ -132,12 +134,12 @@ def running(site: Site, own: str | None, image: Image | None) -> Iterator[None]:
             alive = stack.enter_context(_container(site, client, image))
         else:
             raise GatewayError("no nginx on this machine")
-        _wait(site, alive)
+        _wait_until_ready(site, alive)
         yield
 
 
 @contextmanager
-def _process(site: Site, own: str) -> Iterator[Callable[[], bool]]:
+def _process(site: NginxSite, own: str) -> Iterator[Callable[[], bool]]:
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _LAUNCH, own, *site.arguments],
         stdin=subprocess.DEVNULL,
@@ -151,7 +153,7 @@ def _process(site: Site, own: str) -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _engine(image: Image) -> Iterator[docker.DockerClient]:
+def _engine(image: NginxImage) -> Iterator[docker.DockerClient]:
     client = image.engine()
     if client is None:
         raise GatewayError(f"no nginx on this machine, and no Docker engine to run {image.name}")
@@ -162,26 +164,26 @@ def _engine(image: Image) -> Iterator[docker.DockerClient]:
 
 
 @contextmanager
-def _container(site: Site, client: docker.DockerClient, image: Image) -> Iterator[Callable[[], bool]]:
+def _container(site: NginxSite, client: docker.DockerClient, image: NginxImage) -> Iterator[Callable[[], bool]]:
     with ExitStack() as stack:
         try:
-            _remove(_left_behind(client, site))
+            _remove_containers(_leftover_containers(client, site))
             _pull(client, image)
-            container = _create(client, image.name, site)
-            stack.callback(_remove, [container])
+            container = _create_container(client, image.name, site)
+            stack.callback(_remove_containers, [container])
             stream = client.api.attach_socket(str(container.id), params={"stdin": 1, "stream": 1})
-            stack.callback(_close, stream)
+            stack.callback(_close_stream, stream)
             container.start()
         except (DockerException, requests.RequestException, OSError) as error:
             raise GatewayError(f"nginx from {image.name} does not start: {_reason(error)}") from error
         yield lambda: _is_running(container)
 
 
-def _pull(client: docker.DockerClient, image: Image) -> None:
+def _pull(client: docker.DockerClient, image: NginxImage) -> None:
     try:
         client.images.get(image.name)
     except ImageNotFound:
-        image.note(f"this machine has no nginx: pulling the image {image.name} for the index gateway")
+        image.on_pull(f"this machine has no nginx: pulling the image {image.name} for the index gateway")
         repository, _, tag = image.name.rpartition(":")
         try:
             client.images.pull(repository or tag, tag=tag if repository else "latest")
@@ -191,12 +193,12 @@ def _pull(client: docker.DockerClient, image: Image) -> None:
             ) from error
 
 
-def _create(client: docker.DockerClient, image: str, site: Site) -> Container:
+def _create_container(client: docker.DockerClient, image: str, site: NginxSite) -> Container:
     shown = {str(path): {"bind": str(path), "mode": "rw"} for path in (site.run, site.cache)}
-    trusted = str(Path(authorities()).resolve())
+    trusted = str(Path(ca_file()).resolve())
     return client.containers.create(
         image,
-        ["-c", _LAUNCH_INSIDE, "sh", *site.arguments],
+        ["-c", _LAUNCH_IN_CONTAINER, "sh", *site.arguments],
         entrypoint="sh",
         stdin_open=True,
         auto_remove=True,
@@ -207,20 +209,20 @@ def _create(client: docker.DockerClient, image: str, site: Site) -> Container:
         security_opt=["no-new-privileges"],
         read_only=True,
         network_mode="bridge",
-        volumes={**shown, trusted: {"bind": authorities(), "mode": "ro"}},
+        volumes={**shown, trusted: {"bind": ca_file(), "mode": "ro"}},
         labels={LABEL: _label(site)},
     )
 
 
-def _label(site: Site) -> str:
+def _label(site: NginxSite) -> str:
     return sha256_hex(str(site.cache).encode())
 
 
-def _left_behind(client: docker.DockerClient, site: Site) -> Iterable[Container]:
+def _leftover_containers(client: docker.DockerClient, site: NginxSite) -> Iterable[Container]:
     return client.containers.list(all=True, ignore_removed=True, filters={"label": f"{LABEL}={_label(site)}"})
 
 
-def _remove(containers: Iterable[Container]) -> None:
+def _remove_containers(containers: Iterable[Container]) -> None:
     for container in containers:
         with suppress(DockerException, requests.RequestException):
             container.remove(force=True)
@@ -234,7 +236,7 @@ def _is_running(container: Container) -> bool:
     return bool(container.status == "running")
 
 
-def _close(stream: Any) -> None:  # noqa: ANN401 - docker-py's, of which nothing public is typed
+def _close_stream(stream: Any) -> None:  # noqa: ANN401 - docker-py's, of which nothing public is typed
     # docker-py leaves both ends of this open, and closes neither twice.
     for end in (getattr(stream, "_response", None), stream):
         with suppress(OSError, ValueError):
@@ -246,7 +248,7 @@ def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "explanation", None) or error).split())[:300]
 
 
-def _wait(site: Site, alive: Callable[[], bool]) -> None:
+def _wait_until_ready(site: NginxSite, alive: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not site.socket.exists():
         if not alive() or time.monotonic() > deadline:

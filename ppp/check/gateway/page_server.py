@@ -24,26 +24,26 @@ import requests
 import urllib3
 from pypi_simple import ACCEPT_JSON_PREFERRED, DistributionPackage, ProjectPage, UnsupportedRepoVersionError
 
-from ppp.check.gateway.local_projects import OVERLAY, Overlay
+from ppp.check.gateway.local_projects import LOCAL_PATH, LocalProjects
 from ppp.check.gateway.pages import (
-    Form,
     PageFile,
-    cut,
+    PageForm,
+    filter_files,
+    gateway_path,
     is_distribution,
     origin_name,
     origin_of,
-    through_gateway,
     view_name,
-    write,
+    write_page,
 )
 from ppp.check.index.client import CHUNK, TIMEOUT_S
 
 #: What a page may weigh, as HTML or JSON.
 MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 #: How long a page may take as a whole: less than nginx waits for it.
-PAGE_S: Final = 90
+PAGE_TIMEOUT_S: Final = 90
 #: Pages that are read at a time: each is held in memory.
-MAX_AT_ONCE: Final = 8
+MAX_CONCURRENT_PAGES: Final = 8
 #: Where files may lie that pages came to name after the start.
 MAX_ORIGINS: Final = 64
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -61,7 +61,7 @@ class PageError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class PageResponse:
     """What to say to nginx; an `etag` lets it ask later whether a page has changed."""
 
     status: HTTPStatus
@@ -71,7 +71,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
+class _IndexPage:
     files: tuple[PageFile, ...]
     etag: str | None
 
@@ -82,19 +82,19 @@ class Origins:
     That file is an index's own. Of an index with TLS no file is had without.
     """
 
-    def __init__(self, index_url: str, known: Iterable[str], *, remembered: Path) -> None:
+    def __init__(self, index_url: str, known: Iterable[str], *, file: Path) -> None:
         """Begin with those that are `known`, and with what was remembered."""
         self._schemes = ("https",) if index_url.startswith("https:") else ("https", "http")
-        self._remembered = remembered
+        self._file = file
         self._lock = threading.Lock()
-        lines = remembered.read_text("utf-8").split() if remembered.exists() else []
+        lines = file.read_text("utf-8").split() if file.exists() else []
         self._by_name = {origin_name(origin): origin for origin in {*known, *lines} if self.admits(origin)}
 
     def admits(self, origin: str) -> bool:
         """Say whether files may be had from there."""
         return bool(_ORIGIN.fullmatch(origin)) and origin.startswith(tuple(f"{scheme}:" for scheme in self._schemes))
 
-    def learn(self, origin: str) -> None:
+    def add(self, origin: str) -> None:
         """Keep an origin that a page names; raise `PageError` for one too many or one that may not be."""
         with self._lock:
             if origin_name(origin) in self._by_name:
@@ -102,7 +102,7 @@ class Origins:
             if not self.admits(origin) or len(self._by_name) >= MAX_ORIGINS:
                 raise PageError(HTTPStatus.BAD_GATEWAY, f"the page names files at {origin[:200]!r}")
             try:
-                with self._remembered.open("a", encoding="utf-8") as lines:
+                with self._file.open("a", encoding="utf-8") as lines:
                     lines.write(f"{origin}\n")
             except OSError as error:
                 # A page that is kept, but leads to where the next run does not know, would be worse than none.
@@ -115,49 +115,49 @@ class Origins:
 
 
 @dataclass(slots=True, kw_only=True)
-class Desk:
+class PageServer:
     """Answers for the pages of an index in the views that were opened, from several threads at once."""
 
     index_url: str
     origins: Origins
-    overlay: Overlay
+    local_projects: LocalProjects
     user_agent: str
     session: requests.Session = field(default_factory=requests.Session)
     _views: dict[str, frozenset[str] | None] = field(default_factory=dict)
-    _room: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_AT_ONCE))
+    _page_slots: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CONCURRENT_PAGES))
 
-    def open(self, tags: frozenset[str] | None) -> str:
+    def open_view(self, tags: frozenset[str] | None) -> str:
         """Offer pages cut down to what environments with these tags may choose (None: whole); give the view's name."""
-        name = view_name(tags, index_url=self.index_url, overlay=self.overlay.name)
+        name = view_name(tags, index_url=self.index_url, local_projects=self.local_projects.name)
         self._views[name] = tags
         return name
 
-    def page(self, view: str, project: str, form: Form, etag: str | None) -> Answer:
+    def page(self, view: str, project: str, form: PageForm, etag: str | None) -> PageResponse:
         """Give a page, or that it is as it was when it had this `etag`; raise `PageError` where there is none."""
         if view not in self._views:
             # No 404: that would be kept, and be what a later run is told of this view.
             raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, "no such view")
-        files = self.overlay.projects.get(project)
+        files = self.local_projects.projects.get(project)
         if files is None:
-            with self._room:
-                read = self._read(project, _without(form, etag))
+            with self._page_slots:
+                read = self._fetch_page(project, _remove_form(form, etag))
             if read is None:
-                return Answer(status=HTTPStatus.NOT_MODIFIED, etag=etag)
-            files, etag = self._served(read.files), _with(form, read.etag)
+                return PageResponse(status=HTTPStatus.NOT_MODIFIED, etag=etag)
+            files, etag = self._rewrite_urls(read.files), _add_form(form, read.etag)
         else:
             etag = None
-        body = write(project, cut(files, self._views[view]), form)
-        return Answer(status=HTTPStatus.OK, body=body, content_type=form.content_type, etag=etag)
+        body = write_page(project, filter_files(files, self._views[view]), form)
+        return PageResponse(status=HTTPStatus.OK, body=body, content_type=form.content_type, etag=etag)
 
-    def _served(self, files: Iterable[PageFile]) -> tuple[PageFile, ...]:
+    def _rewrite_urls(self, files: Iterable[PageFile]) -> tuple[PageFile, ...]:
         served = []
         for file in files:
             if is_distribution(file.filename) and (origin := origin_of(file.url)):
-                self.origins.learn(origin)
-                served.append(replace(file, url=through_gateway(file.url)))
+                self.origins.add(origin)
+                served.append(replace(file, url=gateway_path(file.url)))
         return tuple(served)
 
-    def _read(self, project: str, etag: str | None) -> _Read | None:
+    def _fetch_page(self, project: str, etag: str | None) -> _IndexPage | None:
         asked = {"Accept": ACCEPT_JSON_PREFERRED, "User-Agent": self.user_agent}
         asked |= {"If-None-Match": etag} if etag else {}
         url = urljoin(self.index_url, f"{project}/")
@@ -169,14 +169,14 @@ class Desk:
                     raise PageError(HTTPStatus.NOT_FOUND, f"the index has no {project}")
                 if answer.status_code != HTTPStatus.OK:
                     raise PageError(HTTPStatus.BAD_GATEWAY, f"the index answers {answer.status_code}")
-                files = parse(project, _body(answer), answer.headers.get("Content-Type", ""), answer.url)
-                return _Read(files=files, etag=answer.headers.get("ETag"))
+                files = parse_page(project, _read_body(answer), answer.headers.get("Content-Type", ""), answer.url)
+                return _IndexPage(files=files, etag=answer.headers.get("ETag"))
         except requests.Timeout as error:
             raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the index does not answer in time") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise PageError(HTTPStatus.BAD_GATEWAY, f"the index does not answer: {type(error).__name__}") from error
 
-    def file(self, name: str, rest: str) -> requests.Response:
+    def open_file(self, name: str, rest: str) -> requests.Response:
         """Begin to fetch a file from an origin by name; raise `PageError` where that cannot be."""
         origin = self.origins.get(name)
         if origin is None:
@@ -198,17 +198,17 @@ class Desk:
         return answer
 
 
-def _with(form: Form, etag: str | None) -> str | None:
+def _add_form(form: PageForm, etag: str | None) -> str | None:
     # The two forms have one address, and must not pass for each other.
     return etag.replace('"', f'"{form}-', 1) if etag else None
 
 
-def _without(form: Form, etag: str | None) -> str | None:
+def _remove_form(form: PageForm, etag: str | None) -> str | None:
     return etag.replace(f'"{form}-', '"', 1) if etag and f'"{form}-' in etag else None
 
 
-def _body(answer: requests.Response) -> bytes:
-    deadline = time.monotonic() + PAGE_S
+def _read_body(answer: requests.Response) -> bytes:
+    deadline = time.monotonic() + PAGE_TIMEOUT_S
     body = bytearray()
     # read1 gives what is there: iter_content would wait for a whole chunk, however it trickles.
     while chunk := answer.raw.read1(CHUNK, decode_content=True):
@@ -220,7 +220,7 @@ def _body(answer: requests.Response) -> bytes:
     return bytes(body)
 
 
-def parse(project: str, body: bytes, content_type: str, url: str) -> tuple[PageFile, ...]:
+def parse_page(project: str, body: bytes, content_type: str, url: str) -> tuple[PageFile, ...]:
     """Read a project's page as an index gives it, HTML or JSON; raise `PageError` for anything else."""
     header = Message()
     header["Content-Type"] = content_type
@@ -257,9 +257,9 @@ class _Server(ThreadingMixIn, UnixStreamServer):
 
 
 @contextmanager
-def serving(desk: Desk, socket: Path) -> Iterator[None]:
+def serve_pages(page_server: PageServer, socket: Path) -> Iterator[None]:
     """Answer at a socket in the file system for as long as the context lasts."""
-    server = _Server(str(socket), _handler(desk))
+    server = _Server(str(socket), _handler(page_server))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -268,42 +268,42 @@ def serving(desk: Desk, socket: Path) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
-        desk.session.close()
+        page_server.session.close()
 
 
-def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(page_server: PageServer) -> type[BaseHTTPRequestHandler]:
+    class PageHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             # Whom nginx gave up on has gone.
             with suppress(BrokenPipeError, ConnectionResetError):
-                _respond(self, desk)
+                _respond(self, page_server)
             self.close_connection = True
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    return Handler
+    return PageHandler
 
 
-def _respond(request: BaseHTTPRequestHandler, desk: Desk) -> None:
+def _respond(request: BaseHTTPRequestHandler, page_server: PageServer) -> None:
     try:
         if page := _PAGE.fullmatch(request.path):
             view, project, form = page.groups()
-            _send(request, desk.page(view, project, Form(form), request.headers.get("If-None-Match")))
-        elif path := desk.overlay.paths.get(unquote(request.path)):
+            _send(request, page_server.page(view, project, PageForm(form), request.headers.get("If-None-Match")))
+        elif path := page_server.local_projects.paths.get(unquote(request.path)):
             _stream(request, {"Content-Length": str(path.stat().st_size)}, lambda: _read_file(path))
-        elif (file := _FILE.fullmatch(request.path)) and not request.path.startswith(OVERLAY):
-            with desk.file(*file.groups()) as answer:
+        elif (file := _FILE.fullmatch(request.path)) and not request.path.startswith(LOCAL_PATH):
+            with page_server.open_file(*file.groups()) as answer:
                 _stream(request, {"Transfer-Encoding": "chunked"}, lambda: _chunked(answer))
         else:
-            _send(request, Answer(status=HTTPStatus.NOT_FOUND))
+            _send(request, PageResponse(status=HTTPStatus.NOT_FOUND))
     except PageError as error:
-        _send(request, Answer(status=error.status, body=f"{error}\n".encode()))
+        _send(request, PageResponse(status=error.status, body=f"{error}\n".encode()))
 
 
-def _send(request: BaseHTTPRequestHandler, answer: Answer) -> None:
+def _send(request: BaseHTTPRequestHandler, answer: PageResponse) -> None:
     request.send_response(answer.status)
     for name, value in {
         "Content-Type": answer.content_type,

@@ -17,9 +17,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ppp.model.record import sha256_hex
 
 #: Raised when a page comes to hold something else, so that none that is still in a cache is served for it.
-FORMAT: Final = 1
+FORMAT_VERSION: Final = 1
 #: What pip takes for a distribution.
-ARCHIVES: Final = (
+ARCHIVE_SUFFIXES: Final = (
     ".whl", ".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz", ".tar.lzma",
 )  # fmt: skip
 #: How many parts a wheel's name has at least: name, version, and the three of its tag.
@@ -27,7 +27,7 @@ WHEEL_PARTS: Final = 5
 DIGEST_CHARS: Final = 16
 
 
-class Form(StrEnum):
+class PageForm(StrEnum):
     """How a page is written: PEP 691's JSON, or PEP 503's HTML."""
 
     JSON = "json"
@@ -36,7 +36,7 @@ class Form(StrEnum):
     @property
     def content_type(self) -> str:
         """What a server calls it."""
-        return "text/html; charset=utf-8" if self is Form.HTML else "application/vnd.pypi.simple.v1+json"
+        return "text/html; charset=utf-8" if self is PageForm.HTML else "application/vnd.pypi.simple.v1+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class PageFile:
 
 def is_distribution(filename: str) -> bool:
     """Say whether pip would look at a file at all."""
-    return filename.endswith(ARCHIVES)
+    return filename.endswith(ARCHIVE_SUFFIXES)
 
 
 def could_be_chosen(filename: str, tags: frozenset[str]) -> bool:
@@ -73,14 +73,14 @@ def could_be_chosen(filename: str, tags: frozenset[str]) -> bool:
     return any("-".join(tag) in tags for tag in product(*(part.split(".") for part in parts[-3:])))
 
 
-def cut(files: Iterable[PageFile], tags: frozenset[str] | None) -> tuple[PageFile, ...]:
+def filter_files(files: Iterable[PageFile], tags: frozenset[str] | None) -> tuple[PageFile, ...]:
     """Give the files that an environment with one of these tags may take, in their order; None takes them all."""
     return tuple(file for file in files if tags is None or could_be_chosen(file.filename, tags))
 
 
-def view_name(tags: frozenset[str] | None, *, index_url: str, overlay: str) -> str:
+def view_name(tags: frozenset[str] | None, *, index_url: str, local_projects: str) -> str:
     """Name what the pages for a set of tags depend on: no two that differ share a name, so nor a place in a cache."""
-    of = [FORMAT, index_url, overlay, None if tags is None else sorted(tags)]
+    of = [FORMAT_VERSION, index_url, local_projects, None if tags is None else sorted(tags)]
     return sha256_hex(json.dumps(of).encode())[:DIGEST_CHARS]
 
 
@@ -104,16 +104,16 @@ def origin_name(origin: str) -> str:
     return sha256_hex(origin.encode())[:DIGEST_CHARS]
 
 
-def through_gateway(url: str) -> str:
+def gateway_path(url: str) -> str:
     """Give the path at which the gateway serves a file that is elsewhere; the address must have an origin."""
     parts = urlsplit(url)
     query = f"?{parts.query}" if parts.query else ""
     return f"/-/{origin_name(origin_of(url) or '')}{parts.path}{query}"
 
 
-def write(project: str, files: Iterable[PageFile], form: Form) -> bytes:
+def write_page(project: str, files: Iterable[PageFile], form: PageForm) -> bytes:
     """Write a page."""
-    return _json(project, files) if form is Form.JSON else _html(project, files)
+    return _json(project, files) if form is PageForm.JSON else _html(project, files)
 
 
 def _json(project: str, files: Iterable[PageFile]) -> bytes:

@@ -24,13 +24,13 @@ from pypi_simple import (
     UnsupportedRepoVersionError,
 )
 
-from ppp.check.index.choose import IndexFile, file_version, files_of, newest
+from ppp.check.index.choose import IndexFile, file_version, newest_version, release_files
 from ppp.model.errors import DiskFullError, IndexUnreachableError, UnknownPackageError, UnknownVersionError
-from ppp.model.release import Release, Wanted
+from ppp.model.release import Release, RequestedPackage
 
 TIMEOUT_S: Final = (10, 60)
 CHUNK: Final = 256 * 1024
-_NOT_AN_INDEX: Final = (UnexpectedRepoVersionWarning, UnparsableFilenameError, UnsupportedRepoVersionError)
+_INVALID_PAGE_ERRORS: Final = (UnexpectedRepoVersionWarning, UnparsableFilenameError, UnsupportedRepoVersionError)
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -96,7 +96,7 @@ class SimpleIndex:
                 f"the index has no package {package!r}",
                 hint="check the spelling; a brand-new one may need a few minutes",
             ) from error
-        except (requests.RequestException, ValueError, *_NOT_AN_INDEX) as error:
+        except (requests.RequestException, ValueError, *_INVALID_PAGE_ERRORS) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise IndexUnreachableError(
                 f"the package index gave no page for {package!r} ({reason})", hint="check the network, or PPP_INDEX_URL"
@@ -152,13 +152,13 @@ class SimpleIndex:
             part.unlink(missing_ok=True)
 
 
-def resolve(index: Index, wanted: Wanted) -> Release:
+def resolve(index: Index, wanted: RequestedPackage) -> Release:
     """Give the newest release that is wanted, whatever Python it needs; raise `UnknownVersionError` for none."""
     yanked: dict[Version, bool] = {}
     for file in index.files(wanted.package):
         if (version := file_version(file, wanted.package)) is not None:
             yanked[version] = yanked.get(version, True) and file.yanked
-    found = newest(yanked.items(), wanted.specifier)
+    found = newest_version(yanked.items(), wanted.specifier)
     if found is None:
         latest = ", ".join(str(v) for v in sorted(yanked, reverse=True)[:3]) or "no file at all"
         raise UnknownVersionError(
@@ -167,11 +167,11 @@ def resolve(index: Index, wanted: Wanted) -> Release:
     return Release(package=wanted.package, version=str(found))
 
 
-def pinned_pip(index: Index, version: str, sha256: str, *, cache: Path, max_bytes: int) -> Path:
+def fetch_pinned_pip(index: Index, version: str, sha256: str, *, cache: Path, max_bytes: int) -> Path:
     """Give the folder that holds the pinned pip, unpacked from its wheel, whose hash the matrix names."""
     folder = cache / f"pip-{version}-{sha256[:16]}"
     if not folder.exists():
-        files = files_of(Release(package="pip", version=version), index.files("pip"))
+        files = release_files(Release(package="pip", version=version), index.files("pip"))
         wheel = next((f for f in files if f.sha256 == sha256), None)
         if wheel is None:
             raise UnknownVersionError(

@@ -23,12 +23,12 @@ WORK: Final = "/ppp/work"
 TMP: Final = "/tmp"  # noqa: S108 - inside
 SHM: Final = "/dev/shm"  # noqa: S108 - inside
 #: What of a machine's files an interpreter may need, beside its own folders.
-SYSTEM: Final = (
+SYSTEM_PATHS: Final = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
     "/etc/mime.types",
 )  # fmt: skip
 #: Namespaces of the cell's own.
-APART: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
+NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
 #: From this Linux on, processes are counted per user *and* namespace.
 COUNTS_PER_NAMESPACE: Final = (5, 14)
 
@@ -44,22 +44,22 @@ class Mounts:
     folders: Sequence[str]
     pip: Path
     file: Path
-    door: Path
+    control: Path
 
 
-def find(environ: Mapping[str, str]) -> str:
+def find_bubblewrap(environ: Mapping[str, str]) -> str:
     """Give the path of a bubblewrap that works here; raise `BubblewrapError` if there is none."""
     path = shutil.which("bwrap", path=environ.get("PATH"))
     if path is None:
         raise BubblewrapError("no bubblewrap (bwrap) on this machine")
     try:
-        seccomp.here()
+        seccomp.this_architecture()
     except LookupError as error:
         raise BubblewrapError(f"the system calls of a {platform.machine()} machine are not known here") from error
     mounts = ["--ro-bind", "/", "/", "--proc", "/proc", "--size", str(MIB), "--tmpfs", TMP]
-    with seccomp.opened() as screen:
+    with seccomp.open_filter() as screen:
         done = subprocess.run(
-            [path, *APART, *_privileges(), "--die-with-parent", "--seccomp", str(screen), *mounts, "true"],
+            [path, *NAMESPACES, *_privileges(), "--die-with-parent", "--seccomp", str(screen), *mounts, "true"],
             capture_output=True,
             check=False,
             timeout=PROBE_TIMEOUT_S,
@@ -73,7 +73,7 @@ def find(environ: Mapping[str, str]) -> str:
 
 def layout(file: str, *, user: int | None, environ: Mapping[str, str], limits: Limits) -> Layout:
     """Give where things lie in a cell that is shut in, and what each of its processes may use."""
-    counted = user is not None or _linux() >= COUNTS_PER_NAMESPACE
+    counted = user is not None or _kernel_version() >= COUNTS_PER_NAMESPACE
     return Layout(
         work=WORK,
         tmp=TMP,
@@ -91,20 +91,20 @@ def layout(file: str, *, user: int | None, environ: Mapping[str, str], limits: L
     )
 
 
-def command(path: str, layout: Layout, mounts: Mounts, limits: Limits, *, screen: int) -> list[str]:
+def command(path: str, layout: Layout, mounts: Mounts, limits: Limits, *, filter_fd: int) -> list[str]:
     """Give the command line that shuts in the one that follows it; `screen` is a descriptor of `seccomp`'s filter."""
-    _name_users(mounts.door, layout.user)
+    _write_user_files(mounts.control, layout.user)
     size = str(limits.disk_mb * MIB)
-    seen = [*((folder, folder) for folder in (*SYSTEM, *mounts.folders)), *_named(mounts)]
+    seen = [*((folder, folder) for folder in (*SYSTEM_PATHS, *mounts.folders)), *_own_binds(mounts)]
     # Bubblewrap would make what leads to them for root alone.
     parents = sorted({str(parent) for _, place in seen for parent in Path(place).parents} - {"/"})
     return [
         path,
-        *APART,
+        *NAMESPACES,
         *_privileges(),
         "--die-with-parent",
         "--as-pid-1",
-        *("--seccomp", str(screen)),
+        *("--seccomp", str(filter_fd)),
         *("--hostname", "cell"),
         *("--dev", "/dev"),
         *("--size", size, "--perms", "1777", "--tmpfs", SHM),
@@ -120,12 +120,12 @@ def command(path: str, layout: Layout, mounts: Mounts, limits: Limits, *, screen
     ]
 
 
-def _named(mounts: Mounts) -> list[tuple[str, str]]:
+def _own_binds(mounts: Mounts) -> list[tuple[str, str]]:
     return [
         (str(mounts.pip), "/ppp/pip"),
         (str(mounts.file), "/ppp/file"),
-        (str(mounts.door), "/ppp/door"),
-        *((str(mounts.door / name), f"/etc/{name}") for name in ("passwd", "group", "hosts")),
+        (str(mounts.control), "/ppp/door"),
+        *((str(mounts.control / name), f"/etc/{name}") for name in ("passwd", "group", "hosts")),
     ]
 
 
@@ -136,7 +136,7 @@ def _privileges() -> list[str]:
     return ["--cap-drop", "ALL", *(word for name in kept for word in ("--cap-add", name))]
 
 
-def _name_users(folder: Path, user: int | None) -> None:
+def _write_user_files(folder: Path, user: int | None) -> None:
     """Write down who is who inside: nothing of this machine's own users is seen there."""
     number, group = (user, user) if user is not None else (os.geteuid(), os.getegid())
     root = "root:x:0:0::/:/bin/sh\n" if user is not None else ""
@@ -145,5 +145,5 @@ def _name_users(folder: Path, user: int | None) -> None:
     (folder / "hosts").write_text("127.0.0.1 localhost\n", "utf-8")
 
 
-def _linux() -> tuple[int, ...]:
+def _kernel_version() -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", platform.release())[:2]))

@@ -22,9 +22,17 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from ppp.check.gateway.gateway import Gateway
-from ppp.check.runtime import EnvironmentUnavailableError, Prepared, SandboxLostError, pip_environment
-from ppp.check.sandbox.inside import furnish, kit, program
-from ppp.check.sandbox.keeper_client import GATEWAY_PORT, MIB, Door, KeptSandbox, Layout, is_sample, machine_errors
+from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError, pip_environment
+from ppp.check.sandbox.inside import install_keeper, keeper_package, program_source
+from ppp.check.sandbox.keeper_client import (
+    GATEWAY_PORT,
+    MIB,
+    ControlSocket,
+    KeeperSandbox,
+    Layout,
+    as_sandbox_lost,
+    gets_full_pages,
+)
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network, sha256_hex
 
@@ -35,11 +43,11 @@ NOBODY: Final = 65534
 WORK: Final = "/ppp/work"
 PIP: Final = "/ppp/pip"
 FILE: Final = "/ppp/file"
-DOOR: Final = "/ppp/door"
+CONTROL_FOLDER: Final = "/ppp/door"
 TMP: Final = "/tmp"  # noqa: S108 - inside
 
 
-def engine() -> docker.DockerClient | None:
+def connect_engine() -> docker.DockerClient | None:
     """Give a client of this machine's Docker engine, or None where none answers."""
     address = os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
     if address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists():
@@ -78,7 +86,7 @@ class DockerRuntime:
         self._client = client
         self._matrix = matrix
         self._pip = pip.resolve()
-        furnish(self._pip)
+        install_keeper(self._pip)
         self._index_url = index_url
         self._gateway = gateway
         self._label = sha256_hex(str(data.resolve()).encode())
@@ -86,9 +94,9 @@ class DockerRuntime:
         self._closed = threading.Event()
         # Removing takes the engine a while, for which no cell has to wait.
         self._removals = ThreadPoolExecutor(2)
-        self._remove_left_behind()
+        self._remove_leftovers()
 
-    def prepare(self, environment: Environment) -> Prepared:
+    def prepare(self, environment: Environment) -> PreparedEnvironment:
         """Find the image or pull it, and ask its interpreter what it is; it compiles the pinned pip on the way."""
         image = self._image(environment)
         output = self._probe(environment, image.id)
@@ -102,7 +110,7 @@ class DockerRuntime:
             raise EnvironmentUnavailableError(
                 f"{environment.image} holds Python {facts['python']}, not {environment.python}"
             )
-        return Prepared(
+        return PreparedEnvironment(
             environment=environment,
             python=facts["python"],
             arch=facts["arch"],
@@ -131,13 +139,13 @@ class DockerRuntime:
 
     def _probe(self, environment: Environment, image_id: str) -> str:
         # No package code runs here: as the operator, so that the bytecode in the shared pip belongs to them.
-        command = f'python -m compileall -q {PIP}/pip {PIP}/{kit()}; exec python -I -c "$PROBE" {PIP}'
+        command = f'python -m compileall -q {PIP}/pip {PIP}/{keeper_package()}; exec python -I -c "$PROBE" {PIP}'
         try:
             output = self._client.containers.run(
                 image_id,
                 ["sh", "-c", command],
                 user=f"{os.getuid()}:{os.getgid()}",
-                environment={"PROBE": program("probe")},
+                environment={"PROBE": program_source("probe")},
                 volumes={str(self._pip): {"bind": PIP, "mode": "rw"}},
                 network_mode="none",
                 labels={LABEL: self._label},
@@ -148,24 +156,26 @@ class DockerRuntime:
         return bytes(output).decode("utf-8", "replace")
 
     @contextmanager
-    def sandbox(self, prepared: Prepared, file: Path) -> Iterator[KeptSandbox]:
+    def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator[KeeperSandbox]:
         """Lend a container of its own, in which nothing runs but what its keeper is asked for."""
         with ExitStack() as stack:
-            with machine_errors():
-                folder, door = self._folder(stack)
-                control = stack.enter_context(Door(folder))
-            layout = self._layout(file, whole=is_sample(prepared.environment.id, file))
+            with as_sandbox_lost():
+                folder, door = self._control_folder(stack)
+                control = stack.enter_context(ControlSocket(folder))
+            layout = self._layout(file, whole=gets_full_pages(prepared.environment.id, file))
             container = self._start(prepared, file, folder, layout)
-            stack.callback(self._discard, container)
-            connection = stack.enter_context(control.wait(lambda: _lives(container)))
-            box = KeptSandbox(connection, layout, closed=self._closed, shut=lambda: self._shut(container, door))
+            stack.callback(self._remove_later, container)
+            connection = stack.enter_context(control.accept(lambda: _is_alive(container)))
+            box = KeeperSandbox(
+                connection, layout, closed=self._closed, disconnect=lambda: self._disconnect(container, door)
+            )
             stack.callback(box.close)
             yield box
 
-    def _folder(self, stack: ExitStack) -> tuple[Path, Path | None]:
+    def _control_folder(self, stack: ExitStack) -> tuple[Path, Path | None]:
         """Give a folder that the container will see, and the way to the gateway in it, if there is one."""
         if self._gateway:
-            door = stack.enter_context(self._gateway.door())
+            door = stack.enter_context(self._gateway.cell_socket())
             return door.parent, door
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ppp-cell-")))
         folder.chmod(0o755)
@@ -173,20 +183,20 @@ class DockerRuntime:
 
     def _layout(self, file: Path, *, whole: bool) -> Layout:
         gateway = self._gateway
-        index_url = gateway.index_url(GATEWAY_PORT, whole=whole) if gateway else self._index_url
+        index_url = gateway.index_url(GATEWAY_PORT, full_pages=whole) if gateway else self._index_url
         return Layout(
             work=WORK,
             tmp=TMP,
             pip=PIP,
             file=f"{FILE}/{file.name}",
-            control=f"{DOOR}/control",
-            gateway=f"{DOOR}/socket" if gateway else None,
+            control=f"{CONTROL_FOLDER}/control",
+            gateway=f"{CONTROL_FOLDER}/socket" if gateway else None,
             user=NOBODY,
             counts_oom=True,
             environ=pip_environment(index_url),
         )
 
-    def _start(self, prepared: Prepared, file: Path, folder: Path, layout: Layout) -> Container:
+    def _start(self, prepared: PreparedEnvironment, file: Path, folder: Path, layout: Layout) -> Container:
         limits = self._matrix.limits
         memory = (limits.memory_mb + limits.disk_mb) * MIB
         options: dict[str, Any] = {"network_mode": "none"} if self._gateway else {}
@@ -215,7 +225,7 @@ class DockerRuntime:
                 volumes={
                     str(self._pip): {"bind": PIP, "mode": "ro"},
                     str(file.resolve().parent): {"bind": FILE, "mode": "ro"},
-                    str(folder): {"bind": DOOR, "mode": "ro"},
+                    str(folder): {"bind": CONTROL_FOLDER, "mode": "ro"},
                 },
                 labels={LABEL: self._label},
                 **options,
@@ -223,7 +233,7 @@ class DockerRuntime:
         except (DockerException, requests.RequestException) as error:
             raise SandboxLostError(f"the container did not start: {_reason(error)}") from error
 
-    def _shut(self, container: Container, door: Path | None) -> None:
+    def _disconnect(self, container: Container, door: Path | None) -> None:
         """Shut the way to the gateway, or leave the engine's network."""
         if door is not None:
             door.unlink(missing_ok=True)
@@ -233,7 +243,7 @@ class DockerRuntime:
         except (DockerException, requests.RequestException) as error:
             raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
 
-    def _discard(self, container: Container) -> None:
+    def _remove_later(self, container: Container) -> None:
         try:
             self._removals.submit(_remove, container)
         except RuntimeError:
@@ -244,9 +254,9 @@ class DockerRuntime:
         """Remove every container of this data folder."""
         self._closed.set()
         self._removals.shutdown()
-        self._remove_left_behind()
+        self._remove_leftovers()
 
-    def _remove_left_behind(self) -> None:
+    def _remove_leftovers(self) -> None:
         with suppress(DockerException, requests.RequestException):
             for container in self._client.containers.list(
                 all=True, ignore_removed=True, filters={"label": f"{LABEL}={self._label}"}
@@ -254,7 +264,7 @@ class DockerRuntime:
                 _remove(container)
 
 
-def _lives(container: Container) -> bool:
+def _is_alive(container: Container) -> bool:
     try:
         container.reload()
     except (DockerException, requests.RequestException):

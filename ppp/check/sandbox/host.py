@@ -18,29 +18,37 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from ppp.check.gateway.gateway import Gateway
-from ppp.check.runtime import EnvironmentUnavailableError, Prepared, SandboxLostError, pip_environment
+from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError, pip_environment
 from ppp.check.sandbox import bubblewrap, seccomp
-from ppp.check.sandbox.inside import furnish, kit, program
-from ppp.check.sandbox.keeper_client import GATEWAY_PORT, MIB, Door, KeptSandbox, Layout, is_sample, machine_errors
+from ppp.check.sandbox.inside import install_keeper, keeper_package, program_source
+from ppp.check.sandbox.keeper_client import (
+    GATEWAY_PORT,
+    MIB,
+    ControlSocket,
+    KeeperSandbox,
+    Layout,
+    as_sandbox_lost,
+    gets_full_pages,
+)
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network
 
 PROBE_TIMEOUT_S: Final = 60
 #: How long a keeper may take to end all it started.
-END_S: Final = 15
+KEEPER_EXIT_S: Final = 15
 #: How a machine reaches the index, and whom it trusts there: passed on to pip, and nothing else of our environment is.
-PASSED_ON: Final = (
+PASSED_VARIABLES: Final = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT",
     "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
 #: The whole environment of what cannot see more.
-BARE: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+MINIMAL_ENVIRON: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 #: Root's cells run as users that nothing else on the machine runs as, so that their processes can be counted.
 FIRST_USER: Final = 1_900_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interpreter:
+class HostInterpreter:
     """A Python of this machine, and the folders without which it does not start."""
 
     version: str
@@ -49,7 +57,7 @@ class Interpreter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shutting:
+class Confinement:
     """What it takes to shut a cell in: bubblewrap's path, and the gateway that is then its only way out."""
 
     bubblewrap: str
@@ -66,39 +74,39 @@ class HostRuntime:
         pip: Path,
         index_url: str,
         environ: Mapping[str, str],
-        shutting: Shutting | None = None,
+        confinement: Confinement | None = None,
     ) -> None:
         """Serve `matrix`; `pip` is the folder of the pinned pip, `environ` this process's environment."""
         self._matrix = matrix
         self._pip = pip.resolve()
-        furnish(self._pip)
+        install_keeper(self._pip)
         self._environ = environ
         self._index_url = index_url
-        self._shutting = shutting
-        self._variables = BARE | {name: environ[name] for name in PASSED_ON if name in environ}
-        self._interpreters: dict[str, Interpreter] = {}
+        self._confinement = confinement
+        self._variables = MINIMAL_ENVIRON | {name: environ[name] for name in PASSED_VARIABLES if name in environ}
+        self._interpreters: dict[str, HostInterpreter] = {}
         self._users = itertools.count(FIRST_USER)
         self._closed = threading.Event()
         self._keepers: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
 
-    def prepare(self, environment: Environment) -> Prepared:
+    def prepare(self, environment: Environment) -> PreparedEnvironment:
         """Find an interpreter of the environment's Python that answers, and ask it what it is."""
         tried = []
-        for candidate in interpreters(environment.python, self._environ):
+        for candidate in find_interpreters(environment.python, self._environ):
             tried.append(candidate)
             facts = self._probe(candidate)
             if facts and str(facts["python"]).startswith(f"{environment.python}."):
-                self._interpreters[environment.id] = Interpreter(
+                self._interpreters[environment.id] = HostInterpreter(
                     version=environment.python, executable=facts["executable"], folders=tuple(facts["folders"])
                 )
-                return Prepared(
+                return PreparedEnvironment(
                     environment=environment,
                     python=facts["python"],
                     arch=facts["arch"],
                     image_digest=None,
                     standin=False,
-                    network=Network.GATEWAY if self._shutting else Network.OPEN,
+                    network=Network.GATEWAY if self._confinement else Network.OPEN,
                     tags=tuple(facts["tags"]),
                     suffixes=tuple(facts["suffixes"]),
                     pip_version=self._matrix.pip.version,
@@ -109,8 +117,16 @@ class HostRuntime:
     def _probe(self, interpreter: str) -> dict[str, Any] | None:
         try:
             for argv in (
-                [interpreter, "-I", "-m", "compileall", "-q", str(self._pip / "pip"), str(self._pip / kit())],
-                [interpreter, "-I", "-c", program("probe"), str(self._pip)],
+                [
+                    interpreter,
+                    "-I",
+                    "-m",
+                    "compileall",
+                    "-q",
+                    str(self._pip / "pip"),
+                    str(self._pip / keeper_package()),
+                ],
+                [interpreter, "-I", "-c", program_source("probe"), str(self._pip)],
             ):
                 done = subprocess.run(
                     argv,
@@ -126,52 +142,52 @@ class HostRuntime:
         return facts
 
     @contextmanager
-    def sandbox(self, prepared: Prepared, file: Path) -> Iterator[KeptSandbox]:
+    def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator[KeeperSandbox]:
         """Lend a folder of its own, shut in where that can be, and remove it afterwards."""
         interpreter = self._interpreters[prepared.environment.id]
         with ExitStack() as stack:
-            with machine_errors():
-                if self._shutting:
-                    door = stack.enter_context(self._shutting.gateway.door())
+            with as_sandbox_lost():
+                if self._confinement:
+                    door = stack.enter_context(self._confinement.gateway.cell_socket())
                     folder = door.parent
-                    screen = stack.enter_context(seccomp.opened())
+                    screen = stack.enter_context(seccomp.open_filter())
                     passed: tuple[int, ...] = (screen,)
-                    layout, command = self._shut_in(self._shutting, interpreter, file, folder, screen)
-                    environ, shut = BARE, lambda: door.unlink(missing_ok=True)
+                    layout, command = self._confined(self._confinement, interpreter, file, folder, screen)
+                    environ, shut = MINIMAL_ENVIRON, lambda: door.unlink(missing_ok=True)
                 else:
                     folder = Path(
                         stack.enter_context(TemporaryDirectory(prefix="ppp-cell-", ignore_cleanup_errors=True))
                     )
-                    layout = self._in_the_open(file, folder)
+                    layout = self._unconfined_layout(file, folder)
                     command = layout.command(interpreter.executable, self._matrix.limits)
                     environ, passed, shut = self._variables, (), lambda: None
-                control = stack.enter_context(Door(folder))
-            keeper = stack.enter_context(self._begun(command, environ, passed))
-            connection = stack.enter_context(control.wait(lambda: keeper.poll() is None))
-            box = KeptSandbox(connection, layout, closed=self._closed, shut=shut)
+                control = stack.enter_context(ControlSocket(folder))
+            keeper = stack.enter_context(self._started_keeper(command, environ, passed))
+            connection = stack.enter_context(control.accept(lambda: keeper.poll() is None))
+            box = KeeperSandbox(connection, layout, closed=self._closed, disconnect=shut)
             stack.callback(box.close)
             yield box
 
-    def _shut_in(
-        self, shutting: "Shutting", interpreter: Interpreter, file: Path, folder: Path, screen: int
+    def _confined(
+        self, confinement: "Confinement", interpreter: HostInterpreter, file: Path, folder: Path, screen: int
     ) -> tuple[Layout, list[str]]:
         """Give where things lie for a cell that bubblewrap shuts in, and the command that does."""
         user = next(self._users) if os.geteuid() == 0 else None
-        whole = is_sample(interpreter.version, file)
+        whole = gets_full_pages(interpreter.version, file)
         layout = bubblewrap.layout(
             file.name,
             user=user,
-            environ=pip_environment(shutting.gateway.index_url(GATEWAY_PORT, whole=whole)),
+            environ=pip_environment(confinement.gateway.index_url(GATEWAY_PORT, full_pages=whole)),
             limits=self._matrix.limits,
         )
         mounts = bubblewrap.Mounts(
-            folders=interpreter.folders, pip=self._pip, file=file.resolve().parent, door=folder.resolve()
+            folders=interpreter.folders, pip=self._pip, file=file.resolve().parent, control=folder.resolve()
         )
         inner = layout.command(interpreter.executable, self._matrix.limits)
-        around = bubblewrap.command(shutting.bubblewrap, layout, mounts, self._matrix.limits, screen=screen)
+        around = bubblewrap.command(confinement.bubblewrap, layout, mounts, self._matrix.limits, filter_fd=screen)
         return layout, [*around, *inner]
 
-    def _in_the_open(self, file: Path, folder: Path) -> Layout:
+    def _unconfined_layout(self, file: Path, folder: Path) -> Layout:
         (work := folder / "work").mkdir()
         (tmp := folder / "tmp").mkdir()
         return Layout(
@@ -188,7 +204,7 @@ class HostRuntime:
         )
 
     @contextmanager
-    def _begun(
+    def _started_keeper(
         self, command: Sequence[str], environ: Mapping[str, str], passed: Sequence[int]
     ) -> Iterator["subprocess.Popen[bytes]"]:
         """Begin a keeper. It ends by itself when it is hung up on; one that does not is killed."""
@@ -212,7 +228,7 @@ class HostRuntime:
             yield keeper
         finally:
             with suppress(subprocess.TimeoutExpired):
-                keeper.wait(timeout=END_S)
+                keeper.wait(timeout=KEEPER_EXIT_S)
             keeper.kill()
             keeper.wait()
             with self._lock:
@@ -226,7 +242,7 @@ class HostRuntime:
                 keeper.terminate()
 
 
-def interpreters(version: str, environ: Mapping[str, str]) -> Iterator[str]:
+def find_interpreters(version: str, environ: Mapping[str, str]) -> Iterator[str]:
     """Give the paths at which a Python `3.12` may be found, likeliest first; the caller tries them."""
     name = f"python{version}"
     # PATH may hold anything, so its entries are joined as text.

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from ppp.check.runtime import Completed, SandboxLostError
-from ppp.check.sandbox.inside import kit, program
+from ppp.check.runtime import CommandResult, SandboxLostError
+from ppp.check.sandbox.inside import keeper_package, program_source
 from ppp.model.matrix import Limits
 from ppp.model.record import sha256_hex
 
@@ -25,12 +25,12 @@ START_S: Final = 60
 #: How much later than a command's timeout the keeper may answer: it ends and removes what was there first.
 GRACE_S: Final = 90
 #: How often it is looked whether the keeper still lives while it is waited for.
-LOOK_S: Final = 0.5
+POLL_S: Final = 0.5
 MIB: Final = 1024 * 1024
 #: Where on its own loopback a cell finds the index.
 GATEWAY_PORT: Final = 8080
 #: One cell in so many is shown the index's whole pages: what the smaller ones leave out must make no difference.
-WHOLE_PAGES_EVERY: Final = 50
+FULL_PAGES_EVERY: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Layout:
             "work": self.work,
             "tmp": self.tmp,
             "pip": self.pip,
-            "kit": kit(),
+            "kit": keeper_package(),
             "control": self.control,
             "gateway": self.gateway,
             "port": GATEWAY_PORT,
@@ -73,16 +73,16 @@ class Layout:
                 **self.rlimits,
             },
         }
-        return [python, "-I", "-S", "-c", program("starting"), json.dumps(settings)]
+        return [python, "-I", "-S", "-c", program_source("starting"), json.dumps(settings)]
 
 
-def is_sample(environment: str, file: Path) -> bool:
+def gets_full_pages(environment: str, file: Path) -> bool:
     """Say whether this cell is one of the few that are shown the index's whole pages, whatever they cost."""
-    return int(sha256_hex(f"{environment} {file.name}".encode()), 16) % WHOLE_PAGES_EVERY == 0
+    return int(sha256_hex(f"{environment} {file.name}".encode()), 16) % FULL_PAGES_EVERY == 0
 
 
 @contextmanager
-def machine_errors() -> Iterator[None]:
+def as_sandbox_lost() -> Iterator[None]:
     """Turn what this machine cannot do for a sandbox into `SandboxLostError`: it is never the package's."""
     try:
         yield
@@ -90,7 +90,7 @@ def machine_errors() -> Iterator[None]:
         raise SandboxLostError(f"the sandbox could not be made: {error}") from error
 
 
-class Door:
+class ControlSocket:
     """Where a keeper announces itself: one connection is taken, from one who may be it, before package code runs."""
 
     def __init__(self, folder: Path) -> None:
@@ -110,10 +110,10 @@ class Door:
         self._listening.close()
         self.path.unlink(missing_ok=True)
 
-    def wait(self, lives: Callable[[], bool]) -> socket.socket:
+    def accept(self, is_alive: Callable[[], bool]) -> socket.socket:
         """Give the keeper's connection; raise `SandboxLostError` if it ends or says nothing in time."""
         deadline = time.monotonic() + START_S
-        self._listening.settimeout(LOOK_S)
+        self._listening.settimeout(POLL_S)
         while time.monotonic() < deadline:
             with suppress(TimeoutError):
                 connection, _ = self._listening.accept()
@@ -124,23 +124,23 @@ class Door:
                     return connection
                 connection.close()
                 continue
-            if not lives():
+            if not is_alive():
                 raise SandboxLostError("the sandbox ended before it stood ready")
         raise SandboxLostError(f"the sandbox did not stand ready within {START_S} s")
 
 
-class KeptSandbox:
+class KeeperSandbox:
     """A sandbox that has a keeper; see `ppp.check.runtime.Sandbox`."""
 
     def __init__(
-        self, connection: socket.socket, layout: Layout, *, closed: threading.Event, shut: Callable[[], None]
+        self, connection: socket.socket, layout: Layout, *, closed: threading.Event, disconnect: Callable[[], None]
     ) -> None:
         """Talk over a connection; `shut` takes the network away from outside, `closed` tells of the run's end."""
         self._connection = connection
         self._answers = connection.makefile("rb")
         self._closed = closed
-        self._shut = shut
-        self.work = f"{layout.work}/scratch"
+        self._disconnect = disconnect
+        self.scratch = f"{layout.work}/scratch"
         self.python = f"{layout.work}/env/bin/python"
         self.file = layout.file
         self.aliases = {
@@ -150,63 +150,63 @@ class KeptSandbox:
             layout.tmp: "/tmp",  # noqa: S108 - a name in a log
         }
         try:
-            self._answer(START_S)
+            self._response(START_S)
         except SandboxLostError:
             self.close()
             raise
 
-    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> Completed:
+    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
         """Run a command in the sandbox."""
-        return self._completed("run", timeout_s, argv=list(argv), cwd=cwd)
+        return self._command("run", timeout_s, argv=list(argv), cwd=cwd)
 
-    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> Completed:
+    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Run the pinned pip, which the keeper holds ready."""
-        return self._completed("pip", timeout_s, argv=list(arguments))
+        return self._command("pip", timeout_s, argv=list(arguments))
 
-    def prove(self, module: str, *, timeout_s: float) -> Completed:
+    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         """Import a module in a fresh interpreter, and have it proved."""
-        return self._completed("prove", timeout_s, program=program("importing"), module=module)
+        return self._command("prove", timeout_s, program=program_source("importing"), module=module)
 
-    def look(self, package: str, *, timeout_s: float) -> Completed:
+    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
         """Tell what was installed."""
-        return self._completed("look", timeout_s, package=package)
+        return self._command("look", timeout_s, package=package)
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Empty the virtual environment."""
-        self._ask("renew", GRACE_S)
+        self._request("renew", GRACE_S)
 
     def isolate(self) -> None:
         """Take the network away, from within and from without."""
-        self._shut()
-        self._ask("isolate", GRACE_S)
+        self._disconnect()
+        self._request("isolate", GRACE_S)
 
     def close(self) -> None:
         """Hang up, upon which the keeper ends everything and itself."""
         self._answers.close()
         self._connection.close()
 
-    def _completed(self, do: str, timeout_s: float, **request: object) -> Completed:
-        head, output = self._ask(do, timeout_s + GRACE_S, timeout_s=timeout_s, **request)
-        return Completed(
+    def _command(self, do: str, timeout_s: float, **request: object) -> CommandResult:
+        head, output = self._request(do, timeout_s + GRACE_S, timeout_s=timeout_s, **request)
+        return CommandResult(
             exit_code=head["exit_code"],
             output=output.decode("utf-8", "replace"),
             duration_ms=head["duration_ms"],
             oom=head["oom"],
-            proved=head["proved"],
+            import_proved=head["proved"],
             received_bytes=head["received_bytes"],
             waited_ms=head["waited_ms"],
         )
 
-    def _ask(self, do: str, patience_s: float, **request: object) -> tuple[dict[str, Any], bytes]:
+    def _request(self, do: str, patience_s: float, **request: object) -> tuple[dict[str, Any], bytes]:
         if self._closed.is_set():
             raise SandboxLostError("the run was ended")
         try:
             self._connection.sendall(json.dumps({"do": do, **request}).encode() + b"\n")
         except OSError as error:
             raise SandboxLostError(f"the sandbox was lost: {error}") from error
-        return self._answer(patience_s)
+        return self._response(patience_s)
 
-    def _answer(self, patience_s: float) -> tuple[dict[str, Any], bytes]:
+    def _response(self, patience_s: float) -> tuple[dict[str, Any], bytes]:
         self._connection.settimeout(patience_s)
         try:
             line = self._answers.readline()

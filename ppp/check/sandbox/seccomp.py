@@ -19,24 +19,24 @@ KILL: Final = 0x80000000
 _ERRNO: Final = 0x00050000
 NOT_PERMITTED: Final = _ERRNO | errno.EPERM
 #: Upon which a C library falls back to an older call: the new one's flags lie in memory, where no filter sees them.
-NOT_THERE: Final = _ERRNO | errno.ENOSYS
+NOT_IMPLEMENTED: Final = _ERRNO | errno.ENOSYS
 #: Where things lie in what the kernel shows to a filter: the call, the machine, the arguments' lower halves.
 _NUMBER, _MACHINE, _ARGUMENTS = 0, 4, (16, 24)
 #: Every namespace that `clone` can make anew.
 NEW_NAMESPACES: Final = 0x7E020000
 #: Put words into a terminal's input, as if somebody had typed them.
-TYPING: Final = (0x5412, 0x541C)
+TERMINAL_INPUT_REQUESTS: Final = (0x5412, 0x541C)
 CLONE3: Final = 435
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Architecture:
     """How a kind of machine is called by the kernel, and its numbers of system calls; from `foreign` on, another's."""
 
-    audit: int
+    audit_number: int
     clone: int
     ioctl: int
-    foreign: int | None
+    foreign_from: int | None
     denied: Mapping[str, int]
 
 
@@ -46,12 +46,12 @@ _SHARED: Final = {
     "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_getfd": 438, "mount_setattr": 442,
     "quotactl_fd": 443,
 }  # fmt: skip
-MACHINES: Final[Mapping[str, Machine]] = {
-    "x86_64": Machine(
-        audit=0xC000003E,
+ARCHITECTURES: Final[Mapping[str, Architecture]] = {
+    "x86_64": Architecture(
+        audit_number=0xC000003E,
         clone=56,
         ioctl=16,
-        foreign=0x40000000,
+        foreign_from=0x40000000,
         denied=_SHARED | {
             "ptrace": 101, "syslog": 103, "personality": 135, "modify_ldt": 154, "pivot_root": 155, "_sysctl": 156,
             "adjtimex": 159, "chroot": 161, "acct": 163, "settimeofday": 164, "mount": 165, "umount2": 166,
@@ -64,11 +64,11 @@ MACHINES: Final[Mapping[str, Machine]] = {
             "userfaultfd": 323,
         },
     ),
-    "aarch64": Machine(
-        audit=0xC00000B7,
+    "aarch64": Architecture(
+        audit_number=0xC00000B7,
         clone=220,
         ioctl=29,
-        foreign=None,
+        foreign_from=None,
         denied=_SHARED | {
             "lookup_dcookie": 18, "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "quotactl": 60,
             "acct": 89, "personality": 92, "unshare": 97, "kexec_load": 104, "init_module": 105,
@@ -83,21 +83,21 @@ MACHINES: Final[Mapping[str, Machine]] = {
 }  # fmt: skip
 
 
-def program(machine: Machine) -> bytes:
+def filter_program(architecture: Architecture) -> bytes:
     """Give the filter for a kind of machine: instructions of classic BPF, one after the other."""
     instructions = [
         _load(_MACHINE),
-        *_unless(_IF_EQUAL, machine.audit, _return(KILL)),
+        *_unless(_IF_EQUAL, architecture.audit_number, _return(KILL)),
         _load(_NUMBER),
-        *(_when(_IF_AT_LEAST, machine.foreign, _return(KILL)) if machine.foreign else ()),
-        *(word for number in sorted(machine.denied.values()) for word in _when(_IF_EQUAL, number, NO)),
-        *_when(_IF_EQUAL, CLONE3, _return(NOT_THERE)),
-        *_when(_IF_EQUAL, machine.clone, _load(_ARGUMENTS[0]), *_when(_IF_ANY_BIT, NEW_NAMESPACES, NO), YES),
+        *(_when(_IF_AT_LEAST, architecture.foreign_from, _return(KILL)) if architecture.foreign_from else ()),
+        *(word for number in sorted(architecture.denied.values()) for word in _when(_IF_EQUAL, number, NO)),
+        *_when(_IF_EQUAL, CLONE3, _return(NOT_IMPLEMENTED)),
+        *_when(_IF_EQUAL, architecture.clone, _load(_ARGUMENTS[0]), *_when(_IF_ANY_BIT, NEW_NAMESPACES, NO), YES),
         *_when(
             _IF_EQUAL,
-            machine.ioctl,
+            architecture.ioctl,
             _load(_ARGUMENTS[1]),
-            *(word for request in TYPING for word in _when(_IF_EQUAL, request, NO)),
+            *(word for request in TERMINAL_INPUT_REQUESTS for word in _when(_IF_EQUAL, request, NO)),
             YES,
         ),
         YES,
@@ -129,20 +129,20 @@ YES: Final = _return(ALLOW)
 NO: Final = _return(NOT_PERMITTED)
 
 
-def here() -> Machine:
+def this_architecture() -> Architecture:
     """Give the kind of machine that this is; raise `LookupError` for one whose system calls are not known here."""
-    return MACHINES[platform.machine()]
+    return ARCHITECTURES[platform.machine()]
 
 
 @contextmanager
-def opened() -> Iterator[int]:
+def open_filter() -> Iterator[int]:
     """Lend a descriptor from which this machine's filter can be read once, to its end."""
-    machine = here()
+    machine = this_architecture()
     reading, writing = os.pipe()
     try:
         with os.fdopen(writing, "wb") as file:
             # Far shorter than what a pipe holds.
-            file.write(program(machine))
+            file.write(filter_program(machine))
         yield reading
     finally:
         os.close(reading)

@@ -10,60 +10,61 @@ from typing import Final
 
 from ppp.model.record import Result
 from ppp.publish.api.encoding import document_bytes
-from ppp.publish.packages.summary import Part
+from ppp.publish.packages.summary import PackageSummary
 from ppp.publish.site.package import Badge
 
 LABEL: Final = "installs & imports"
 #: Of a letter of Verdana at 11 px, wide enough for any; a little air at both ends of each half.
 _LETTER_PX: Final = 6.6
-_AIR_PX: Final = 10
+_PADDING_PX: Final = 10
 #: The words of shields, and ours: white on each keeps a contrast of 4.5:1.
 _COLOURS: Final = {"brightgreen": "#1b6e3c", "orange": "#8f4a00", "red": "#a32020", "lightgrey": "#5a5a5a"}
 
 
-def badge_files(part: Part) -> Iterator[tuple[str, bytes]]:
+def badge_files(summary: PackageSummary) -> Iterator[tuple[str, bytes]]:
     """`/badge/<package>.svg`, and `/badge/<package>.json` as shields' endpoint reads it."""
-    colour = _colour(part)
-    yield f"badge/{part.package}.svg", _svg(part, _COLOURS[colour])
-    endpoint = {"schemaVersion": 1, "label": LABEL, "message": message(part), "color": colour}
-    yield f"badge/{part.package}.json", document_bytes(endpoint)
+    colour = _colour(summary)
+    yield f"badge/{summary.package}.svg", _svg(summary, _COLOURS[colour])
+    endpoint = {"schemaVersion": 1, "label": LABEL, "message": badge_message(summary), "color": colour}
+    yield f"badge/{summary.package}.json", document_bytes(endpoint)
 
 
-def message(part: Part) -> str:
+def badge_message(summary: PackageSummary) -> str:
     """Say it in short: `4/6 environments`."""
-    return f"{part.passing}/{part.claimed} environments" if part.claimed else "no verdict"
+    return f"{summary.passing}/{summary.claimed} environments" if summary.claimed else "no verdict"
 
 
-def _colour(part: Part) -> str:
-    if not part.claimed:
+def _colour(summary: PackageSummary) -> str:
+    if not summary.claimed:
         return "lightgrey"
-    if part.passing == part.claimed:
+    if summary.passing == summary.claimed:
         return "brightgreen"
-    return "orange" if part.passing else "red"
+    return "orange" if summary.passing else "red"
 
 
-def _told(part: Part) -> str:
-    told = f"{part.package} {part.version} installs and imports in {part.passing} of {part.claimed} environments"
-    words = dict(part.tally)
+def _description(summary: PackageSummary) -> str:
+    count = f"{summary.passing} of {summary.claimed}"
+    sentence = f"{summary.package} {summary.version} installs and imports in {count} environments"
+    words = dict(summary.result_counts)
     apart = [f"{words[r]} {r}" for r in (Result.NA, Result.ERROR) if words.get(r)]
-    return f"{told}, and {', '.join(apart)}" if apart else told
+    return f"{sentence}, and {', '.join(apart)}" if apart else sentence
 
 
-def badge_of(part: Part, base_url: str) -> Badge:
+def package_badge(summary: PackageSummary, base_url: str) -> Badge:
     """Give what a package's own page tells of its badge; `base_url` ends in a slash."""
-    image, page = (f"{base_url}{path}" for path in (f"badge/{part.package}.svg", f"p/{part.package}/index.html"))
-    snippet = f"[![{part.package}: {LABEL}]({image})]({page})"
-    return Badge(told=_told(part), width=sum(_widths(part)), snippet=snippet)
+    image, page = (f"{base_url}{path}" for path in (f"badge/{summary.package}.svg", f"p/{summary.package}/index.html"))
+    snippet = f"[![{summary.package}: {LABEL}]({image})]({page})"
+    return Badge(told=_description(summary), width=sum(_widths(summary)), snippet=snippet)
 
 
-def _widths(part: Part) -> tuple[int, int]:
-    left, right = (round(len(words) * _LETTER_PX) + _AIR_PX for words in (LABEL, message(part)))
+def _widths(summary: PackageSummary) -> tuple[int, int]:
+    left, right = (round(len(words) * _LETTER_PX) + _PADDING_PX for words in (LABEL, badge_message(summary)))
     return left, right
 
 
-def _svg(part: Part, colour: str) -> bytes:
-    label, said, told = html.escape(LABEL), html.escape(message(part)), html.escape(_told(part))
-    left, right = _widths(part)
+def _svg(summary: PackageSummary, colour: str) -> bytes:
+    label, said, told = html.escape(LABEL), html.escape(badge_message(summary)), html.escape(_description(summary))
+    left, right = _widths(summary)
     lines = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img">',
         f"<title>{told}</title>",

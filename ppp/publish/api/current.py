@@ -6,15 +6,15 @@ from typing import Final
 
 from sqlite_utils import Database
 
-from ppp.ledger.digests import Day, root_of
+from ppp.ledger.digests import DayDigest, root_digest
 from ppp.ledger.published import Counts, Verdict, newest_verdicts
 from ppp.model.record import PHASES, Json, Result
 
 SCHEMA: Final = "ppp-current-1"
-NEWEST: Final = 1000
+NEWEST_RESULTS: Final = 1000
 
 
-def current_document(db: Database, counts: Counts, days: Sequence[Day]) -> dict[str, Json]:
+def current_document(db: Database, counts: Counts, days: Sequence[DayDigest]) -> dict[str, Json]:
     """Give the document that `current.schema.json` describes; `days` are those of all records."""
     return {
         "schema": SCHEMA,
@@ -24,12 +24,12 @@ def current_document(db: Database, counts: Counts, days: Sequence[Day]) -> dict[
             "cells": counts.cells,
             "packages": counts.packages,
             "releases": counts.releases,
-            "results": _words(counts.by_result),
-            "environments": {e: _words(by_result) for e, by_result in counts.by_environment.items()},
+            "results": _result_counts(counts.by_result),
+            "environments": {e: _result_counts(by_result) for e, by_result in counts.by_environment.items()},
         },
-        "root": root_of(days),
+        "root": root_digest(days),
         "days": [{"day": day.day, "records": day.records, "sha256": day.sha256} for day in days],
-        "results": [_flat(verdict) for verdict in newest_verdicts(db, NEWEST)],
+        "results": [_verdict_json(verdict) for verdict in newest_verdicts(db, NEWEST_RESULTS)],
     }
 
 
@@ -38,11 +38,11 @@ def current_bytes(document: dict[str, Json]) -> bytes:
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii")
 
 
-def _words(by_result: Mapping[Result, int]) -> dict[str, int]:
+def _result_counts(by_result: Mapping[Result, int]) -> dict[str, int]:
     return {str(result): count for result, count in by_result.items()}
 
 
-def _flat(verdict: Verdict) -> dict[str, Json]:
+def _verdict_json(verdict: Verdict) -> dict[str, Json]:
     return {
         "package": verdict.release.package,
         "version": verdict.release.version,

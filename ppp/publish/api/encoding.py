@@ -7,10 +7,10 @@ from typing import Final
 from ppp.model.record import Json
 
 #: One for all: to set up another for each value costs more than most values.
-compact: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+compact_json: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
-class Written(str):
+class EncodedJson(str):
     """What is compact JSON already."""
 
     __slots__ = ()
@@ -24,4 +24,4 @@ def document_bytes(document: Mapping[str, Json]) -> bytes:
 
 def _text(value: Json) -> str:
     # Numbers as they are: the encoder takes its time to begin.
-    return str(value) if type(value) in {int, Written} else compact(value)
+    return str(value) if type(value) in {int, EncodedJson} else compact_json(value)

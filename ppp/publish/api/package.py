@@ -12,25 +12,28 @@ from ppp.ledger.published import Counts, Verdict
 from ppp.model.matrix import Environment
 from ppp.model.record import PHASES, Json, Record
 from ppp.publish.api.encoding import document_bytes
-from ppp.publish.packages.finding_kinds import TOLD, FindingKind
-from ppp.publish.packages.history import Held, Observed
-from ppp.publish.packages.summary import Affected, Part, tallied
-from ppp.publish.site.package import last_passed, reproduce
+from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
+from ppp.publish.packages.history import CurrentRecord, PackageHistory
+from ppp.publish.packages.summary import AffectedCell, PackageSummary, count_results
+from ppp.publish.site.package import last_passing_versions, reproduce_command
 
 PACKAGE_SCHEMA: Final = "ppp-package-1"
 INDEX_SCHEMA: Final = "ppp-api-1"
 #: Releases whose tallies are told; the rest stands in the ledger.
-HISTORY: Final = 100
+HISTORY_RELEASES: Final = 100
 _RUN: Final = ("arch", "network", "pip_version", "standin", "node")
 
 #: Every file for programs: its path, its schema if it is one of ours, and what it is.
-FILES: Final = (
+API_FILES: Final = (
     ("current.json", "current", "the newest 1,000 results, counts, and the digests that two nodes compare"),
     ("files.json", "files", "every published file with its size and sha256"),
     ("api/v1/index.json", "api", "this list"),
     ("api/v1/p/{package}.json", "package", "one package: every cell of its newest release, and its releases before"),
     ("api/v1/env/{environment}.json", "environment", "one environment: its tallies, causes, and what fails in it"),
-    *((f"api/v1/{kind}.json", "finding", f"packages whose newest release {TOLD[kind][1]}") for kind in FindingKind),
+    *(
+        (f"api/v1/{kind}.json", "finding", f"packages whose newest release {FINDING_TEXTS[kind][1]}")
+        for kind in FindingKind
+    ),
     ("api/v1/dependency-chains.json", "chains", "the dependencies that break packages, by cause and platform"),
     ("api/v1/trends.json", "trends", "what the observations of each UTC day came to"),
     ("causes/index.json", "causes", "every cause, and how many cells it explains"),
@@ -61,51 +64,53 @@ def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str,
         "findings": [str(kind) for kind in FindingKind],
         "files": [
             {"path": path, "schema": schema and f"schemas/{schema}.schema.json", "about": about}
-            for path, schema, about in FILES
+            for path, schema, about in API_FILES
         ],
     }
     return "api/v1/index.json", document_bytes(document)
 
 
-def package_file(held: Held, part: Part) -> tuple[str, bytes]:
+def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str, bytes]:
     """`/api/v1/p/<package>.json`: the newest release's cells, where each environment last worked, the history."""
-    shared = _Shared()
-    cells = [_cell(held, o, shared) for o in held.newest]
-    releases = [(version, [*verdicts]) for version, verdicts in groupby(held.verdicts, lambda v: v.release.version)]
+    shared = _SharedValues()
+    cells = [_cell_json(history, o, shared) for o in history.newest]
+    releases = [(version, [*verdicts]) for version, verdicts in groupby(history.verdicts, lambda v: v.release.version)]
     document = {
         "schema": PACKAGE_SCHEMA,
-        "package": held.package,
-        "version": part.version,
-        "as_of": held.as_of,
-        "results": {str(result): count for result, count in part.tally},
-        "findings": [str(kind) for kind in part.found],
+        "package": history.package,
+        "version": summary.version,
+        "as_of": history.as_of,
+        "results": {str(result): count for result, count in summary.result_counts},
+        "findings": [str(kind) for kind in summary.findings],
         "cells": cells,
-        "worked": last_passed(held.verdicts),
-        "reproduce": reproduce(held.verdicts[0].release, "{environment}"),
+        "worked": last_passing_versions(history.verdicts),
+        "reproduce": reproduce_command(history.verdicts[0].release, "{environment}"),
         **shared.lists,
-        "history": [{"version": version, "results": _counts(verdicts)} for version, verdicts in releases[:HISTORY]],
+        "history": [
+            {"version": version, "results": _counts(verdicts)} for version, verdicts in releases[:HISTORY_RELEASES]
+        ],
         "releases": len(releases),
     }
-    return f"api/v1/p/{held.package}.json", document_bytes(document)
+    return f"api/v1/p/{history.package}.json", document_bytes(document)
 
 
-class _Shared:
+class _SharedValues:
     """What several cells have alike, each once in the order in which cells first name it."""
 
     def __init__(self) -> None:
-        self._places: dict[str, dict[Hashable, int]] = {
+        self._indexes: dict[str, dict[Hashable, int]] = {
             name: {} for name in ("runs", "files", "images", "imports", "installed")
         }
 
-    def place(self, name: str, value: Hashable) -> int | None:
+    def index_of(self, name: str, value: Hashable) -> int | None:
         """Give where a value stands in its list; None for none."""
-        held = self._places[name]
+        held = self._indexes[name]
         return held.setdefault(value, len(held)) if value else None
 
     @property
     def lists(self) -> dict[str, Json]:
         """Give the lists themselves."""
-        held = self._places
+        held = self._indexes
         return {
             "files": [{"filename": f.filename, "sha256": f.sha256, "size": f.size} for f in held["files"]],  # type: ignore[attr-defined]
             "images": [*held["images"]],
@@ -115,17 +120,17 @@ class _Shared:
         }
 
 
-def _cell(held: Held, o: Observed, shared: _Shared) -> dict[str, Json]:
+def _cell_json(history: PackageHistory, o: CurrentRecord, shared: _SharedValues) -> dict[str, Json]:
     record = o.record
-    since = held.since.get((record.release.version, record.environment), record.observed_at)
-    told: dict[str, Json | None] = {
+    since = history.changed_at.get((record.release.version, record.environment), record.observed_at)
+    fields: dict[str, Json | None] = {
         "environment": record.environment,
         "result": record.result,
         "phases": _phases(record),
         "phase": record.failed_phase,
         "cause": record.cause,
         "blame": o.judgement.blame,
-        "blamed_by": o.judgement.by,
+        "blamed_by": o.judgement.source,
         "detail": record.detail,
         "observed_at": record.observed_at,
         "since": since if since != record.observed_at else None,
@@ -134,13 +139,13 @@ def _cell(held: Held, o: Observed, shared: _Shared) -> dict[str, Json]:
         "python": record.python,
         "grounds": record.grounds or None,
         "log_sha256": record.log_sha256,
-        "run": shared.place("runs", (record.arch, record.network, record.pip_version, record.standin, record.node)),
-        "file": shared.place("files", record.file),
-        "image": shared.place("images", record.image_digest),
-        "imports": shared.place("imports", record.imports),
-        "installed": shared.place("installed", record.installed),
+        "run": shared.index_of("runs", (record.arch, record.network, record.pip_version, record.standin, record.node)),
+        "file": shared.index_of("files", record.file),
+        "image": shared.index_of("images", record.image_digest),
+        "imports": shared.index_of("imports", record.imports),
+        "installed": shared.index_of("installed", record.installed),
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _phases(record: Record) -> list[Json]:
@@ -155,10 +160,10 @@ def _phases(record: Record) -> list[Json]:
 
 
 def _counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    return {str(result): count for result, count in tallied(verdicts)}
+    return {str(result): count for result, count in count_results(verdicts)}
 
 
-def affected_json(cell: Affected) -> dict[str, Json]:
+def affected_json(cell: AffectedCell) -> dict[str, Json]:
     """Give a cell of a list as data."""
     return {
         "package": cell.package,

@@ -21,66 +21,66 @@ from ppp.model.matrix import Environment
 from ppp.model.record import sha256_hex
 from ppp.publish.builder.writer import Committed, digest_line
 from ppp.publish.cache.build_cache import BuildCache
-from ppp.publish.cache.manifest import files_of
-from ppp.publish.folder import CURRENT, DIGEST, MANIFEST, Folder
+from ppp.publish.cache.manifest import files_in_list
+from ppp.publish.folder import CURRENT, DIGEST, MANIFEST, OutputFolder
 from ppp.resources import resource
 
 #: At how many places of its history a ledger is asked whether it is the one that is remembered.
 PROBES: Final = 16
 #: How many files of those that need not be written are looked at in each build; large ones only for their size.
-LOOKED_AT: Final = 256
+FILES_CHECKED: Final = 256
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Since:
+class ChangedPackages:
     """The packages, by name, of records that no build has seen: those after the row `last`; None: all."""
 
     packages: Sequence[str] | None
-    last: int
+    after_row: int
 
 
-ALL: Final = Since(packages=None, last=0)
+EVERYTHING: Final = ChangedPackages(packages=None, after_row=0)
 
 
-def since(
-    db: Database, memory: BuildCache, folder: Folder, environments: Sequence[Environment], *, base_url: str
-) -> Since:
+def changed_packages(
+    db: Database, memory: BuildCache, folder: OutputFolder, environments: Sequence[Environment], *, base_url: str
+) -> ChangedPackages:
     """Give what changed."""
     boot, listed = _boot(), folder.read(MANIFEST)
     last = memory.fact("records")
     if boot is None or listed is None or not isinstance(last, int):
-        return ALL
+        return EVERYTHING
     remembered = {name: memory.fact(name) for name in ("boot", "maker", "files", "current", "environments", "probes")}
     now = {
         "boot": boot,
-        "maker": _maker(base_url),
+        "maker": _generator_digest(base_url),
         "files": sha256_hex(listed),
         "current": _current(folder),
         "environments": [environment.id for environment in environments],
         "probes": _probes(db, last),
     }
-    if now != remembered or not _stands(memory, folder):
-        return ALL
+    if now != remembered or not _files_are_intact(memory, folder):
+        return EVERYTHING
     newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
-    return Since(packages=sorted({package for (package,) in newer}), last=last)
+    return ChangedPackages(packages=sorted({package for (package,) in newer}), after_row=last)
 
 
-def remember(
+def record_build(
     db: Database, memory: BuildCache, environments: Sequence[Environment], committed: Committed, *, base_url: str
 ) -> None:
     """Note how far this build came, for `since` in the next."""
     (last,) = db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
-    memory.note("boot", _boot())
-    memory.note("maker", _maker(base_url))
-    memory.note("files", committed.files_sha256)
-    memory.note("current", committed.current_sha256)
-    memory.note("environments", [environment.id for environment in environments])
-    memory.note("records", last)
-    memory.note("probes", _probes(db, last))
+    memory.set_fact("boot", _boot())
+    memory.set_fact("maker", _generator_digest(base_url))
+    memory.set_fact("files", committed.files_sha256)
+    memory.set_fact("current", committed.current_sha256)
+    memory.set_fact("environments", [environment.id for environment in environments])
+    memory.set_fact("records", last)
+    memory.set_fact("probes", _probes(db, last))
 
 
-def _current(folder: Folder) -> str | None:
+def _current(folder: OutputFolder) -> str | None:
     # Only where its digest stands beside it.
     digest = sha256_hex(folder.read(CURRENT) or b"")
     return digest if folder.read(DIGEST) == digest_line(digest) else None
@@ -93,19 +93,19 @@ def _probes(db: Database, last: int) -> list[list[object]]:
     return [list(row) for row in rows]
 
 
-def _stands(memory: BuildCache, folder: Folder) -> bool:
+def _files_are_intact(memory: BuildCache, folder: OutputFolder) -> bool:
     # Some lists at a time, so that in the end everything was looked at.
     lists = memory.lists()
     turn = memory.fact("turn")
     start = (turn if isinstance(turn, int) else 0) % max(1, len(lists))
-    left = LOOKED_AT
+    left = FILES_CHECKED
     for number, entry in enumerate([*lists[start:], *lists[:start]], start + 1):
         if left <= 0:
             break
-        memory.note("turn", number)
-        files = files_of(memory, entry.path)
+        memory.set_fact("turn", number)
+        files = files_in_list(memory, entry.path)
         left -= len(files)
-        if not folder.holds(entry) or not all(folder.holds(file) for file in files):
+        if not folder.matches(entry) or not all(folder.matches(file) for file in files):
             return False
     return True
 
@@ -118,7 +118,7 @@ def _boot() -> str | None:
 
 
 @cache
-def _maker(base_url: str) -> str:
+def _generator_digest(base_url: str) -> str:
     libraries = (version(name) for name in ("jinja2", "markdown", "markupsafe"))
     digest = hashlib.sha256("\n".join((base_url, sys.version, *libraries, "")).encode())
     for path in _sources():

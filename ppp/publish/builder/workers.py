@@ -20,28 +20,28 @@ from typing import Final, NamedTuple, TypeVar, assert_never
 from sqlite_utils import Database
 
 from ppp.ledger import queries
-from ppp.ledger.batches import batch_contents
+from ppp.ledger.batches import published_batch_files
 from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment
 from ppp.publish.builder.contents import package_contents
-from ppp.publish.builder.contribution import brought_of
-from ppp.publish.cache.build_cache import Kind, Owned, owned_by
-from ppp.publish.folder import Folder
-from ppp.publish.listings.entries import Brought, together
-from ppp.publish.packages.read import held as read_held
-from ppp.publish.site.deferred import Later
-from ppp.storage_errors import sqlite_errors
+from ppp.publish.builder.contribution import contribution_of
+from ppp.publish.cache.build_cache import OwnedFiles, OwnerKind, owned_files
+from ppp.publish.folder import OutputFolder
+from ppp.publish.listings.entries import Contribution, combine
+from ppp.publish.packages.read import read_packages as read_held
+from ppp.publish.site.deferred import DeferredContent
+from ppp.storage_errors import translate_storage_errors
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 #: How many owners make it worth while to start other processes, and how many packages a worker gets at a time.
-MANY: Final = 2_000
-SHARE: Final = 100
+PARALLEL_FROM: Final = 2_000
+CHUNK_SIZE: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class BuildParameters:
     """What is the same for all of them: where to read and to write, and what pages depend on besides records.
 
     From `many` owners on, other processes are started.
@@ -51,30 +51,30 @@ class Job:
     out: Path
     environments: Sequence[Environment]
     base_url: str
-    many: int = MANY
+    parallel_from: int = PARALLEL_FROM
 
 
 class Owner(NamedTuple):
     """A package by its name, or a batch by its id."""
 
-    kind: Kind
+    kind: OwnerKind
     name: str
 
 
-class Done(NamedTuple):
+class OwnerResult(NamedTuple):
     """An owner's files as they stand, which of them are new; and what it brings, if it is a package."""
 
-    owned: Owned
+    owned: OwnedFiles
     written: list[str]
-    brought: Brought | None
+    contribution: Contribution | None
 
 
-class Share(NamedTuple):
+class WorkerResult(NamedTuple):
     """The same of some owners together."""
 
-    owned: list[Owned]
+    owned: list[OwnedFiles]
     written: list[str]
-    brought: Brought
+    contribution: Contribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,105 +85,113 @@ class _Failure:
     hint: str
 
 
-class Bench(NamedTuple):
+class WorkerContext(NamedTuple):
     """What a process works with, from its start to its end."""
 
     db: Database
-    folder: Folder
-    job: Job
+    folder: OutputFolder
+    job: BuildParameters
 
 
-class Writers:
+class WorkerPool:
     """Those who write files, some at a time in the order that they are asked in; see `writers`."""
 
-    def __init__(self, bench: Bench, pool: ProcessPoolExecutor | None, cores: int) -> None:
+    def __init__(self, bench: WorkerContext, pool: ProcessPoolExecutor | None, cores: int) -> None:
         """Take other processes, or none: then this one does all."""
         self._bench = bench
         self._pool = pool
         self._ahead = 4 * cores
 
-    def write(self, owners: Sequence[Owner]) -> Iterator[Share]:
+    def write_owners(self, owners: Sequence[Owner]) -> Iterator[WorkerResult]:
         """Write the files of packages and batches; raises what `Folder.write` raises."""
-        return self._each(_write, _shares(owners))
+        return self._each(_write, _chunks(owners))
 
-    def make(self, pages: Iterator[tuple[str, Later]]) -> Iterator[Share]:
+    def write_pages(self, pages: Iterator[tuple[str, DeferredContent]]) -> Iterator[WorkerResult]:
         """Make pages, and write them to their paths; raises what `Folder.write` raises."""
-        return self._each(_make, iter(lambda: list(islice(pages, SHARE)), []))
+        return self._each(_make, iter(lambda: list(islice(pages, CHUNK_SIZE)), []))
 
-    def _each(self, function: Callable[[Bench, list[T]], Share], shares: Iterator[list[T]]) -> Iterator[Share]:
+    def _each(
+        self, function: Callable[[WorkerContext, list[T]], WorkerResult], shares: Iterator[list[T]]
+    ) -> Iterator[WorkerResult]:
         if self._pool is None:
             yield from (function(self._bench, share) for share in shares)
             return
-        for done in _in_turn(self._pool, partial(_there, function), shares, ahead=self._ahead):
+        for done in _map_in_order(self._pool, partial(_run_in_worker, function), shares, ahead=self._ahead):
             if isinstance(done, _Failure):
                 raise done.kind(done.what, hint=done.hint)
             yield done
 
 
 @contextmanager
-def writers(bench: Bench, owners: int) -> Iterator[Writers]:
+def worker_pool(bench: WorkerContext, owners: int) -> Iterator[WorkerPool]:
     """Start as many processes as there are cores where there are many owners to write.
 
     The transaction that the owners were read in is open.
     """
     cores = len(os.sched_getaffinity(0))
-    if owners < bench.job.many or cores == 1 or bench.job.ledger is None:
-        yield Writers(bench, None, cores)
+    if owners < bench.job.parallel_from or cores == 1 or bench.job.ledger is None:
+        yield WorkerPool(bench, None, cores)
         return
     # Read once, so that the transaction holds its lock from here on.
     bench.db.execute("SELECT 1 FROM records LIMIT 1").fetchone()
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=_start, initargs=(bench.job,)) as pool:
+    with ProcessPoolExecutor(
+        cores, mp_context=get_context("spawn"), initializer=_initialize_worker, initargs=(bench.job,)
+    ) as pool:
         try:
-            yield Writers(bench, pool, cores)
+            yield WorkerPool(bench, pool, cores)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _write(bench: Bench, owners: Sequence[Owner]) -> Share:
+def _write(bench: WorkerContext, owners: Sequence[Owner]) -> WorkerResult:
     return _together(_written(bench.db, bench.folder, bench.job, owners))
 
 
-def _make(bench: Bench, pages: Sequence[tuple[str, Later]]) -> Share:
-    return _together(_done(bench.folder, Owner(Kind.SITE, path), [(path, make())]) for path, make in pages)
+def _make(bench: WorkerContext, pages: Sequence[tuple[str, DeferredContent]]) -> WorkerResult:
+    return _together(_done(bench.folder, Owner(OwnerKind.SITE, path), [(path, make())]) for path, make in pages)
 
 
-def _written(db: Database, folder: Folder, job: Job, owners: Sequence[Owner]) -> Iterator[Done]:
+def _written(
+    db: Database, folder: OutputFolder, job: BuildParameters, owners: Sequence[Owner]
+) -> Iterator[OwnerResult]:
     # All of one kind: packages are read together, which takes half the time.
     match owners[0].kind:
-        case Kind.PACKAGES:
+        case OwnerKind.PACKAGES:
             for held in read_held(db, [owner.name for owner in owners], job.environments):
-                owner = Owner(Kind.PACKAGES, held.package)
-                part, contents = package_contents(held, job.environments, partial(queries.log, db), job.base_url)
-                yield _done(folder, owner, contents, brought_of(held, part))
-        case Kind.BATCHES:
+                owner = Owner(OwnerKind.PACKAGES, held.package)
+                part, contents = package_contents(held, job.environments, partial(queries.read_log, db), job.base_url)
+                yield _done(folder, owner, contents, contribution_of(held, part))
+        case OwnerKind.BATCHES:
             for owner in owners:
-                yield _done(folder, owner, batch_contents(db, owner.name))
-        case Kind.SITE:
+                yield _done(folder, owner, published_batch_files(db, owner.name))
+        case OwnerKind.SITE:
             raise ValueError(f"{owners[0].name} is no package and no batch")
         case _:
             assert_never(owners[0].kind)
 
 
-def _done(folder: Folder, owner: Owner, contents: Iterable[tuple[str, bytes]], brought: Brought | None = None) -> Done:
+def _done(
+    folder: OutputFolder, owner: Owner, contents: Iterable[tuple[str, bytes]], brought: Contribution | None = None
+) -> OwnerResult:
     done = [folder.write(path, content) for path, content in contents]
-    return Done(
-        owned=owned_by(owner.kind, owner.name, [entry for entry, _ in done]),
+    return OwnerResult(
+        owned=owned_files(owner.kind, owner.name, [entry for entry, _ in done]),
         written=[entry.path for entry, is_written in done if is_written],
-        brought=brought,
+        contribution=brought,
     )
 
 
-def _together(done: Iterable[Done]) -> Share:
+def _together(done: Iterable[OwnerResult]) -> WorkerResult:
     # Few large objects: taken apart one by one, each would cost the process that waits for them.
     told = list(done)
-    return Share(
+    return WorkerResult(
         owned=[each.owned for each in told],
         written=[path for each in told for path in each.written],
-        brought=together(each.brought for each in told if each.brought),
+        contribution=combine(each.contribution for each in told if each.contribution),
     )
 
 
-def _in_turn(
+def _map_in_order(
     pool: ProcessPoolExecutor, function: Callable[[list[S]], T], shares: Iterator[list[S]], *, ahead: int
 ) -> Iterator[T]:
     # No more is under way than is taken soon, so that what is done does not pile up in memory.
@@ -194,30 +202,32 @@ def _in_turn(
         yield done
 
 
-def _shares(owners: Iterable[Owner]) -> Iterator[list[Owner]]:
+def _chunks(owners: Iterable[Owner]) -> Iterator[list[Owner]]:
     # A batch is as much work as many packages.
     for kind, group in groupby(owners, key=lambda owner: owner.kind):
-        while share := list(islice(group, 1 if kind is Kind.BATCHES else SHARE)):
+        while share := list(islice(group, 1 if kind is OwnerKind.BATCHES else CHUNK_SIZE)):
             yield share
 
 
-class _Here:
+class _WorkerState:
     """Where a process that was started to write keeps its bench."""
 
-    bench: Bench
+    context: WorkerContext
 
 
-def _start(job: Job) -> None:
+def _initialize_worker(job: BuildParameters) -> None:
     assert job.ledger is not None  # noqa: S101 - see `writers`
     # What is made of a package is gone with it: looking for cycles all the while would cost a fifth of the time.
     gc.set_threshold(100_000)
     db = Database(sqlite3.connect(f"{job.ledger.absolute().as_uri()}?mode=ro", uri=True))
-    _Here.bench = Bench(db, Folder(job.out), job)
+    _WorkerState.context = WorkerContext(db, OutputFolder(job.out), job)
 
 
-def _there(function: Callable[[Bench, list[T]], Share], share: list[T]) -> Share | _Failure:
+def _run_in_worker(
+    function: Callable[[WorkerContext, list[T]], WorkerResult], share: list[T]
+) -> WorkerResult | _Failure:
     try:
-        with sqlite_errors(_Here.bench.job.ledger or Path()):
-            return function(_Here.bench, share)
+        with translate_storage_errors(_WorkerState.context.job.ledger or Path()):
+            return function(_WorkerState.context, share)
     except PPPError as error:
         return _Failure(kind=type(error), what=error.what, hint=error.hint)

@@ -4,25 +4,25 @@ from dataclasses import asdict
 
 from sqlite_utils import Database
 
-from ppp.ledger.digests import Day, Seen, day_of, name_of, seen_after
+from ppp.ledger.digests import DayDigest, DayRecords, day_records_after, format_day, summarize_day
 from ppp.publish.cache.build_cache import BuildCache
 
 
-def days_of(db: Database, memory: BuildCache, last: int) -> list[Day]:
+def update_days(db: Database, cache: BuildCache, last: int) -> list[DayDigest]:
     """Give each day that has records, by day; those up to the row `last` are remembered."""
-    told = {day.day: day for day in _remembered(memory)}
-    for seen in seen_after(db, last):
-        ids = sorted((*memory.ids_of(seen.day), *seen.ids))
-        memory.keep_ids(seen.day, ids)
-        before = told.get(name_of(seen.day))
-        words = before.by_result.values() if before else (0,) * len(seen.words)
-        added = [old + new for old, new in zip(words, seen.words, strict=True)]
-        told[name_of(seen.day)] = day_of(Seen(seen.day, ids, added))
+    told = {day.day: day for day in _cached_days(cache)}
+    for seen in day_records_after(db, last):
+        ids = sorted((*cache.record_ids(seen.day), *seen.ids))
+        cache.set_record_ids(seen.day, ids)
+        before = told.get(format_day(seen.day))
+        words = before.by_result.values() if before else (0,) * len(seen.result_counts)
+        added = [old + new for old, new in zip(words, seen.result_counts, strict=True)]
+        told[format_day(seen.day)] = summarize_day(DayRecords(seen.day, ids, added))
     days = sorted(told.values(), key=lambda day: day.day)
-    memory.note("days", [asdict(day) for day in days])
+    cache.set_fact("days", [asdict(day) for day in days])
     return days
 
 
-def _remembered(memory: BuildCache) -> list[Day]:
+def _cached_days(memory: BuildCache) -> list[DayDigest]:
     held = memory.fact("days")
-    return [Day(**day) for day in held] if isinstance(held, list) else []
+    return [DayDigest(**day) for day in held] if isinstance(held, list) else []

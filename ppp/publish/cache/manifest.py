@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from ppp.publish.cache.build_cache import BuildCache, Kind, line_of
-from ppp.publish.folder import LISTS, MANIFEST, Entry, Folder, is_list, is_ours
+from ppp.publish.cache.build_cache import BuildCache, OwnerKind, line_of
+from ppp.publish.folder import LISTS_FOLDER, MANIFEST, FileEntry, OutputFolder, is_build_path, is_list_path
 
 SCHEMA: Final = "ppp-files-1"
 #: How many owners a list is meant for: past that, each is cut into sixteen.
-OWNERS: Final = 64
+OWNERS_PER_LIST: Final = 64
 
 
 def list_bytes(lines: Iterable[str]) -> bytes:
@@ -23,15 +23,15 @@ def list_bytes(lines: Iterable[str]) -> bytes:
     return f'{{"schema": "{SCHEMA}", "files": [\n{rows}\n]}}\n'.encode()
 
 
-def before(folder: Folder) -> tuple[set[str], set[str]]:
+def previously_published(folder: OutputFolder) -> tuple[set[str], set[str]]:
     """Give the paths that the last build of a folder listed, and its lists; none where that cannot be read."""
     named = _paths(folder, MANIFEST)
-    held = {path for path in named if is_list(path)}
+    held = {path for path in named if is_list_path(path)}
     listed = {path for each in sorted(held) for path in _paths(folder, each)} | set(named)
-    return {path for path in listed if is_ours(path)}, held
+    return {path for path in listed if is_build_path(path)}, held
 
 
-def _paths(folder: Folder, path: str) -> list[str]:
+def _paths(folder: OutputFolder, path: str) -> list[str]:
     # A list that cannot be read owns nothing: rather a file too many than one too few.
     try:
         rows = json.loads(folder.read(path) or b"")["files"]
@@ -40,25 +40,25 @@ def _paths(folder: Folder, path: str) -> list[str]:
         return []
 
 
-def files_of(memory: BuildCache, path: str) -> list[Entry]:
+def files_in_list(memory: BuildCache, path: str) -> list[FileEntry]:
     """Give the files that a list of ours was last written with, by path."""
-    name, _, prefix = path.removeprefix(f"{LISTS}/").removesuffix(".json").partition("-")
-    return memory.files_in(Kind(name), prefix)
+    name, _, prefix = path.removeprefix(f"{LISTS_FOLDER}/").removesuffix(".json").partition("-")
+    return memory.files_in(OwnerKind(name), prefix)
 
 
-class Lists:
+class FileLists:
     """The lists of one build: `touch` what changed, then `write`."""
 
     def __init__(self, memory: BuildCache) -> None:
         """Take the memory that knows whose the files are."""
         self._memory = memory
-        self._touched: dict[Kind, set[str]] = {kind: set() for kind in Kind}
+        self._changed: dict[OwnerKind, set[str]] = {kind: set() for kind in OwnerKind}
 
-    def touch(self, kind: Kind, place: str) -> None:
+    def mark_changed(self, kind: OwnerKind, place: str) -> None:
         """Note that the list in which an owner at this place stands is to be written, changed or not."""
-        self._touched[kind].add(place)
+        self._changed[kind].add(place)
 
-    def write(self, folder: Folder) -> tuple[bytes, list[str], list[str]]:
+    def write(self, folder: OutputFolder) -> tuple[bytes, list[str], list[str]]:
         """Write the lists that were touched; give `files.json`, the lists that changed, and those that are no more."""
         known = {entry.path for entry in self._memory.lists()}
         changed: list[str] = []
@@ -66,25 +66,27 @@ class Lists:
         for path, prefix, kind in self._due(known):
             lines = self._memory.lines_in(kind, prefix) if prefix is not None else []
             if not lines:
-                self._memory.list_as(path, None)
+                self._memory.set_list(path, None)
                 gone.append(path)
                 continue
             entry, is_written = folder.write(path, list_bytes(lines))
-            self._memory.list_as(path, entry)
+            self._memory.set_list(path, entry)
             if is_written:
                 changed.append(path)
         return list_bytes(map(line_of, self._memory.lists())), changed, gone
 
-    def _due(self, known: set[str]) -> Iterable[tuple[str, str | None, Kind]]:
-        for kind in Kind:
-            depth = _depth(self._memory.total(kind)[0])
+    def _due(self, known: set[str]) -> Iterable[tuple[str, str | None, OwnerKind]]:
+        for kind in OwnerKind:
+            depth = _depth(self._memory.file_totals(kind)[0])
             if self._memory.fact(f"depth of {kind}") == depth:
-                prefixes = {place[:depth] for place in self._touched[kind]}
+                prefixes = {place[:depth] for place in self._changed[kind]}
                 stale: set[str] = set()
             else:
-                prefixes = {place[:depth] for place in self._memory.places(kind)}
-                stale = {path for path in known if path.startswith((f"{LISTS}/{kind}-", f"{LISTS}/{kind}."))}
-                self._memory.note(f"depth of {kind}", depth)
+                prefixes = {place[:depth] for place in self._memory.owner_hashes(kind)}
+                stale = {
+                    path for path in known if path.startswith((f"{LISTS_FOLDER}/{kind}-", f"{LISTS_FOLDER}/{kind}."))
+                }
+                self._memory.set_fact(f"depth of {kind}", depth)
             paths = {_path(kind, prefix): prefix for prefix in sorted(prefixes)}
             yield from ((path, prefix, kind) for path, prefix in paths.items())
             yield from ((path, None, kind) for path in sorted(stale - paths.keys()))
@@ -92,10 +94,10 @@ class Lists:
 
 def _depth(owners: int) -> int:
     depth = 0
-    while owners > OWNERS * 16**depth:
+    while owners > OWNERS_PER_LIST * 16**depth:
         depth += 1
     return depth
 
 
-def _path(kind: Kind, prefix: str) -> str:
-    return f"{LISTS}/{kind}-{prefix}.json" if prefix else f"{LISTS}/{kind}.json"
+def _path(kind: OwnerKind, prefix: str) -> str:
+    return f"{LISTS_FOLDER}/{kind}-{prefix}.json" if prefix else f"{LISTS_FOLDER}/{kind}.json"

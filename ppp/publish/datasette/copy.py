@@ -14,14 +14,14 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.model.record import Json
-from ppp.publish.datasette.definition import indexes, worked_out
+from ppp.publish.datasette.definition import indexes, materialized_views
 
 #: What of a ledger is not shown to strangers: whom a node listens to, what it has in hand, what nothing vouches for.
 PRIVATE_TABLES: Final = ("peers", "sources", "queue", "pending")
 #: What is made of these, and goes with them.
 PRIVATE_VIEWS: Final = ("given_up",)
 #: What a column of a view leads to, as Datasette makes links of foreign keys.
-_LEADS_TO: Final = {
+_FOREIGN_KEYS: Final = {
     "package": "packages(package)",
     "environment": "environments(environment)",
     "fails_in": "environments(environment)",
@@ -33,18 +33,18 @@ _CACHE_KIB: Final = 128 * 1024
 _SEARCH: Final = 'CREATE VIRTUAL TABLE packages_fts USING fts5 (package, content="packages", tokenize="trigram")'
 
 
-def make(ledger: Database, target: Path) -> None:
+def write_copy(ledger: Database, target: Path) -> None:
     """Write the copy of an open ledger to `target`, whole or not at all; raises what SQLite and the disk raise."""
     part = target.with_name(f".{target.name}.part")
     part.unlink(missing_ok=True)
     try:
         # A whole, compact file of one moment, whoever writes the ledger meanwhile.
         ledger.execute("VACUUM INTO ?", (str(part),))
-        with _opened(part) as db, db.atomic():
+        with _open_for_writing(part) as db, db.atomic():
             _drop_private(db)
-            _index(db)
-            for view, columns in worked_out().items():
-                _work_out(db, view, columns)
+            _add_indexes(db)
+            for view, columns in materialized_views().items():
+                _materialize(db, view, columns)
             db.execute(_SEARCH)
             db.execute("INSERT INTO packages_fts (packages_fts) VALUES ('rebuild')")
             db.execute("ANALYZE")
@@ -54,7 +54,7 @@ def make(ledger: Database, target: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Database]:
+def _open_for_writing(path: Path) -> Iterator[Database]:
     db = Database(path)
     try:
         # Nobody reads it yet, and a kill leaves only what the next one clears away. What is dropped is overwritten.
@@ -72,7 +72,7 @@ def _drop_private(db: Database) -> None:
         db.table(table).drop()
 
 
-def _index(db: Database) -> None:
+def _add_indexes(db: Database) -> None:
     for table, rows in indexes().items():
         for columns in rows:
             _add_index(db, table, columns)
@@ -84,10 +84,10 @@ def _add_index(db: Database, table: str, columns: str) -> None:
     db.execute(f"CREATE INDEX [served_{name}] ON [{table}] ({columns})")
 
 
-def _work_out(db: Database, view: str, columns: list[str]) -> None:
+def _materialize(db: Database, view: str, columns: list[str]) -> None:
     rows = db.execute("SELECT name, type FROM pragma_table_info(?)", (view,)).fetchall()
     held = ", ".join(
-        f"[{name}] {kind}{f' REFERENCES {_LEADS_TO[name]}' if name in _LEADS_TO else ''}" for name, kind in rows
+        f"[{name}] {kind}{f' REFERENCES {_FOREIGN_KEYS[name]}' if name in _FOREIGN_KEYS else ''}" for name, kind in rows
     )
     named = ", ".join(f"[{name}]" for name, _ in rows)
     db.execute(f"CREATE TABLE [worked_out_{view}] ({held})")
@@ -100,7 +100,7 @@ def _work_out(db: Database, view: str, columns: list[str]) -> None:
         _add_index(db, view, each)
 
 
-def inspected(database: Path) -> dict[str, Json]:
+def inspect_data(database: Path) -> dict[str, Json]:
     """Give what Datasette would find by reading the whole copy: its digest, its size, and the rows of each table."""
     db = Database(database)
     try:

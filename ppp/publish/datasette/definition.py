@@ -14,7 +14,7 @@ from ppp.model.record import Json
 from ppp.resources import resource
 
 #: How a table is shown, as against what it says: 1.0a wants these in its configuration.
-SHOWN: Final = ("facets", "sort_desc", "label_column", "hidden")
+DISPLAY_KEYS: Final = ("facets", "sort_desc", "label_column", "hidden")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def described_tables() -> dict[str, dict[str, Json]]:
     return dict(definition()["tables"])
 
 
-def worked_out() -> dict[str, list[str]]:
+def materialized_views() -> dict[str, list[str]]:
     """Give the views that Datasette's copy holds as tables, each with the columns of its indexes."""
     return dict(definition()["worked_out"])
 

@@ -18,17 +18,17 @@ from ppp.ledger.schema import LEDGER_NAME, read_ledger
 from ppp.model.errors import DatasetteError
 from ppp.model.record import Json
 from ppp.publish.datasette import copy
-from ppp.publish.datasette.definition import SHOWN, SavedQuery, definition, described_tables, saved_queries
+from ppp.publish.datasette.definition import DISPLAY_KEYS, SavedQuery, definition, described_tables, saved_queries
 from ppp.resources import resource
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8001
 #: What stands in the folder beside the database, as 0.65 looks for it there.
-METADATA: Final = "metadata.json"
-INSPECTED: Final = "inspect-data.json"
+METADATA_FILE: Final = "metadata.json"
+INSPECT_FILE: Final = "inspect-data.json"
 #: What of ours goes into the folder unchanged.
-_SHIPPED: Final = ("Containerfile", "plugins/limits.py")
+_COPIED_FILES: Final = ("Containerfile", "plugins/limits.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def metadata_065() -> dict[str, Json]:
 def metadata_10a() -> dict[str, Json]:
     """Give the metadata that Datasette 1.0a reads: descriptions alone."""
     tables = {
-        name: {key: value for key, value in table.items() if key not in SHOWN}
+        name: {key: value for key, value in table.items() if key not in DISPLAY_KEYS}
         for name, table in described_tables().items()
     }
     return _metadata(tables={name: table for name, table in tables.items() if table}, more={})
@@ -56,7 +56,9 @@ def metadata_10a() -> dict[str, Json]:
 
 def configuration_10a() -> dict[str, Json]:
     """Give the configuration that Datasette 1.0a reads with `-c`: settings, canned queries, how tables are shown."""
-    tables = {name: {key: table[key] for key in SHOWN if key in table} for name, table in described_tables().items()}
+    tables = {
+        name: {key: table[key] for key in DISPLAY_KEYS if key in table} for name, table in described_tables().items()
+    }
     return {
         "settings": definition()["settings"],
         "databases": {
@@ -102,17 +104,17 @@ def prepare(data: Path, out: Path, *, host: str = DEFAULT_HOST, port: int = DEFA
     database = out / LEDGER_NAME
     ledger = read_ledger(data)
     try:
-        with sqlite_errors(out):
+        with translate_storage_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             # It speaks of the copy before: a kill in between must not leave it beside another.
-            (out / INSPECTED).unlink(missing_ok=True)
-            copy.make(ledger, database)
-            _write(out / METADATA, metadata_065())
+            (out / INSPECT_FILE).unlink(missing_ok=True)
+            copy.write_copy(ledger, database)
+            _write(out / METADATA_FILE, metadata_065())
             _write(out / "settings.json", definition()["settings"])
-            _write(out / INSPECTED, copy.inspected(database))
-            _write(out / "1.0a" / METADATA, metadata_10a())
+            _write(out / INSPECT_FILE, copy.inspect_data(database))
+            _write(out / "1.0a" / METADATA_FILE, metadata_10a())
             _write(out / "1.0a" / "datasette.json", configuration_10a())
-            for name in _SHIPPED:
+            for name in _COPIED_FILES:
                 (out / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(resource(f"site/datasette/{name}"), out / name)
     finally:

@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from ppp.ledger.published import Change
+from ppp.ledger.published import VerdictChange
 from ppp.model.record import Result
 from ppp.model.release import Release
 from ppp.publish import text
-from ppp.publish.packages.finding_kinds import TOLD, FindingKind
-from ppp.publish.packages.summary import Affected
+from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
+from ppp.publish.packages.summary import AffectedCell
 
 #: Where a node publishes is its operator's business; links need an address all the same.
-ITEMS: Final = 100
+MAX_ENTRIES: Final = 100
 #: A package's own feed stands there once for each package.
-PACKAGE_ITEMS: Final = 10
+MAX_PACKAGE_ENTRIES: Final = 10
 DETAIL_LIMIT: Final = 200
-NAME: Final = "The PyPI Place"
+SITE_NAME: Final = "The PyPI Place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class FeedEntry:
     """One piece of news; times in epoch seconds, `path` within the site, `lines` plain text of one line each."""
 
     id: str
@@ -37,13 +37,13 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
+class FeedDocument:
     """A feed without its format; `home` is its page, `description` may be empty, newest entries come first."""
 
     title: str
     description: str
-    home: str
-    entries: Sequence[Entry]
+    home_path: str
+    entries: Sequence[FeedEntry]
 
     @property
     def updated(self) -> int:
@@ -52,12 +52,12 @@ class Feed:
 
 
 @dataclass(slots=True, kw_only=True)
-class Item:
+class ReleaseChanges:
     """The changes of one release on one UTC day; its id depends on these two alone, so it never changes."""
 
     release: Release
     day: str
-    changes: list[Change] = field(default_factory=list)
+    changes: list[VerdictChange] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -69,7 +69,7 @@ class Item:
         """Say what came of it: `six 1.17.0: 5 PASS, 1 FAIL`, or what it was before where only one cell changed."""
         name = f"{self.release.package} {self.release.version}"
         if len(self.changes) == 1:
-            return f"{name}: {self.changes[0].verdict.environment} {_turned(self.changes[0])}"
+            return f"{name}: {self.changes[0].verdict.environment} {_transition(self.changes[0])}"
         words = [change.verdict.result for change in self.changes]
         return f"{name}: {', '.join(f'{words.count(r)} {r}' for r in Result if r in words)}"
 
@@ -79,16 +79,16 @@ class Item:
         return max(change.verdict.observed_at for change in self.changes)
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> FeedEntry:
         """Give it as an entry."""
         changes = sorted(self.changes, key=lambda c: (c.verdict.environment, c.verdict.observed_at, c.verdict.record))
-        return Entry(
+        return FeedEntry(
             id=self.id,
             title=self.title,
             path=f"p/{self.release.package}/index.html",
             published=min(change.verdict.observed_at for change in changes),
             updated=self.published,
-            lines=_lines((change.verdict.environment, _line(change)) for change in changes),
+            lines=_lines((change.verdict.environment, _change_line(change)) for change in changes),
         )
 
 
@@ -97,79 +97,79 @@ def urn(about: str) -> str:
     return f"urn:sha256:{hashlib.sha256(about.encode()).hexdigest()}"
 
 
-def newest_items(changes: Iterable[Change], limit: int = ITEMS) -> list[Item]:
+def group_changes(changes: Iterable[VerdictChange], limit: int = MAX_ENTRIES) -> list[ReleaseChanges]:
     """Gather changes, which come newest first, into at most `limit` items; read no further than these need."""
-    items: dict[tuple[Release, str], Item] = {}
+    groups: dict[tuple[Release, str], ReleaseChanges] = {}
     oldest = ""
     for change in changes:
         day = text.day(change.verdict.observed_at)
         key = (change.verdict.release, day)
-        if key not in items:
-            if len(items) == limit:
+        if key not in groups:
+            if len(groups) == limit:
                 # An item that is held may have more changes, down to the first second of its day.
                 if day < oldest:
                     break
                 continue
             oldest = day
-            items[key] = Item(release=change.verdict.release, day=day)
-        items[key].changes.append(change)
-    return sorted(items.values(), key=lambda item: (-item.published, item.release.package, item.release.version))
+            groups[key] = ReleaseChanges(release=change.verdict.release, day=day)
+        groups[key].changes.append(change)
+    return sorted(groups.values(), key=lambda item: (-item.published, item.release.package, item.release.version))
 
 
-def overall_feed(items: Iterable[Item]) -> Feed:
+def overall_feed(groups: Iterable[ReleaseChanges]) -> FeedDocument:
     """Give the feed of every verdict that changed."""
-    return Feed(
-        title=f"{NAME}: verdicts that changed",
+    return FeedDocument(
+        title=f"{SITE_NAME}: verdicts that changed",
         description="Releases on PyPI whose result in an environment is new, or not what it was before.",
-        home="index.html",
-        entries=[item.entry for item in items],
+        home_path="index.html",
+        entries=[item.entry for item in groups],
     )
 
 
-def package_feed(package: str, changes: Iterable[Change]) -> Feed:
+def package_feed(package: str, changes: Iterable[VerdictChange]) -> FeedDocument:
     """Give the feed of one package, from its changes, newest first."""
-    return Feed(
-        title=f"{NAME}: {package}",
+    return FeedDocument(
+        title=f"{SITE_NAME}: {package}",
         description="",
-        home=f"p/{package}/index.html",
-        entries=[item.entry for item in newest_items(changes, PACKAGE_ITEMS)],
+        home_path=f"p/{package}/index.html",
+        entries=[item.entry for item in group_changes(changes, MAX_PACKAGE_ENTRIES)],
     )
 
 
-def finding_feed(kind: FindingKind, affected: Iterable[Affected], limit: int = ITEMS) -> Feed:
+def finding_feed(kind: FindingKind, affected: Iterable[AffectedCell], limit: int = MAX_ENTRIES) -> FeedDocument:
     """Give the feed of one finding: what stands in it now, by release and the UTC day on which it came in."""
-    title, meaning = TOLD[kind]
+    title, meaning = FINDING_TEXTS[kind]
     entries = [_finding_entry(kind, key[-1], cells) for key, cells in _newest_affected(affected, limit).items()]
-    return Feed(
-        title=f"{NAME}: {title.lower()}",
+    return FeedDocument(
+        title=f"{SITE_NAME}: {title.lower()}",
         description=f"Packages on PyPI whose newest release {meaning}.",
-        home=f"findings/{kind}/index.html",
+        home_path=f"findings/{kind}/index.html",
         entries=sorted(entries, key=lambda entry: (-entry.updated, entry.id))[:limit],
     )
 
 
-def _newest_affected(affected: Iterable[Affected], limit: int) -> dict[tuple[str, str, str], list[Affected]]:
+def _newest_affected(affected: Iterable[AffectedCell], limit: int) -> dict[tuple[str, str, str], list[AffectedCell]]:
     # By package, version and day; of those that are as new as the last that is shown, their ids decide.
-    held: dict[tuple[str, str, str], list[tuple[int, Affected]]] = {}
+    groups: dict[tuple[str, str, str], list[tuple[int, AffectedCell]]] = {}
     oldest = 0
     for place, cell in sorted(enumerate(affected), key=lambda pair: -pair[1].since):
         key = (cell.package, cell.version, day := text.day(cell.since))
-        if key in held:
-            held[key].append((place, cell))
-        elif len(held) < limit or cell.since == oldest:
-            held[key] = [(place, cell)]
+        if key in groups:
+            groups[key].append((place, cell))
+        elif len(groups) < limit or cell.since == oldest:
+            groups[key] = [(place, cell)]
             oldest = cell.since
         elif day < text.day(oldest):
             break
-    return {key: [cell for _, cell in sorted(cells)] for key, cells in held.items()}
+    return {key: [cell for _, cell in sorted(cells)] for key, cells in groups.items()}
 
 
-def _finding_entry(kind: FindingKind, day: str, cells: Sequence[Affected]) -> Entry:
+def _finding_entry(kind: FindingKind, day: str, cells: Sequence[AffectedCell]) -> FeedEntry:
     first = cells[0]
     places = ", ".join(cell.environment for cell in cells)
-    return Entry(
+    return FeedEntry(
         id=urn(f"{kind}:{first.package}=={first.version}@{day}"),
-        title=f"{first.package} {first.version}: {TOLD[kind][0].lower()} ({places})",
+        title=f"{first.package} {first.version}: {FINDING_TEXTS[kind][0].lower()} ({places})",
         path=f"p/{first.package}/index.html",
         published=min(cell.since for cell in cells),
         updated=max(cell.since for cell in cells),
@@ -177,42 +177,42 @@ def _finding_entry(kind: FindingKind, day: str, cells: Sequence[Affected]) -> En
     )
 
 
-def _lines(told: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+def _lines(described: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     # What is told of several environments alike is told once.
-    held: dict[str, list[str]] = {}
-    for environment, words in told:
-        held.setdefault(words, []).append(environment)
-    return tuple(f"{', '.join(environments)}: {words}" for words, environments in held.items())
+    by_text: dict[str, list[str]] = {}
+    for environment, words in described:
+        by_text.setdefault(words, []).append(environment)
+    return tuple(f"{', '.join(environments)}: {words}" for words, environments in by_text.items())
 
 
-def _line(change: Change) -> str:
+def _change_line(change: VerdictChange) -> str:
     verdict = change.verdict
-    return _why(_turned(change), verdict.failed_phase, verdict.cause, verdict.blame, verdict.detail)
+    return _describe(_transition(change), verdict.failed_phase, verdict.cause, verdict.blame, verdict.detail)
 
 
-def _affected_line(cell: Affected) -> str:
-    was = f"{cell.before.result} with {cell.before.version} → " if cell.before else ""
-    told = f"{was}{cell.result}{_mark(cell.standin)}"
-    return _why(told, cell.phase, cell.cause, cell.blame, cell.detail)
+def _affected_line(cell: AffectedCell) -> str:
+    before = f"{cell.before.result} with {cell.before.version} → " if cell.before else ""
+    transition = f"{before}{cell.result}{_standin_mark(cell.standin)}"
+    return _describe(transition, cell.phase, cell.cause, cell.blame, cell.detail)
 
 
 @lru_cache(1024)
-def _why(told: str, phase: str | None, cause: str | None, blame: str | None, detail: str | None) -> str:
-    parts = [told]
+def _describe(transition: str, phase: str | None, cause: str | None, blame: str | None, detail: str | None) -> str:
+    parts = [transition]
     if phase:
         parts.append(f"at {phase}")
     if cause:
         parts.append(f"({cause}{f', blame: {blame}' if blame else ''})")
     if detail:
-        parts.append(f"- {text.line(detail, DETAIL_LIMIT)}")
+        parts.append(f"- {text.single_line(detail, DETAIL_LIMIT)}")
     return " ".join(parts)
 
 
-def _turned(change: Change) -> str:
+def _transition(change: VerdictChange) -> str:
     verdict = change.verdict
-    was = f"{change.before} → " if change.before else ""
-    return f"{was}{verdict.result}{_mark(verdict.standin)}"
+    before = f"{change.previous} → " if change.previous else ""
+    return f"{before}{verdict.result}{_standin_mark(verdict.standin)}"
 
 
-def _mark(standin: bool) -> str:  # noqa: FBT001 - a word that is there or not
+def _standin_mark(standin: bool) -> str:  # noqa: FBT001 - a word that is there or not
     return " (stand-in image)" if standin else ""

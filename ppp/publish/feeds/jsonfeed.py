@@ -7,23 +7,23 @@ from urllib.parse import urljoin
 from ppp.publish import text
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.feeds.atom import atom
-from ppp.publish.feeds.entries import NAME, Feed
+from ppp.publish.feeds.entries import SITE_NAME, FeedDocument
 from ppp.publish.feeds.rss import rss
 
 VERSION: Final = "https://jsonfeed.org/version/1.1"
 
 
-def json_feed(feed: Feed, *, path: str, base_url: str) -> bytes:
+def json_feed(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
     """Give the feed's bytes; `base_url` is where `current.json` lies and ends in a slash, `path` is its own there."""
     return document_bytes(
         {
             "version": VERSION,
             "title": feed.title,
             "description": feed.description,
-            "home_page_url": urljoin(base_url, feed.home),
+            "home_page_url": urljoin(base_url, feed.home_path),
             "feed_url": urljoin(base_url, path),
             "language": "en",
-            "authors": [{"name": NAME}],
+            "authors": [{"name": SITE_NAME}],
             "items": [
                 {
                     "id": entry.id,
@@ -39,7 +39,7 @@ def json_feed(feed: Feed, *, path: str, base_url: str) -> bytes:
     )
 
 
-def feed_files(feed: Feed, folder: str, base_url: str) -> Iterator[tuple[str, bytes]]:
+def feed_files(feed: FeedDocument, folder: str, base_url: str) -> Iterator[tuple[str, bytes]]:
     """`feed.xml` (RSS), `atom.xml` and `feed.json` in a folder of the site, `""` or one that ends in a slash."""
     for name, written in (("feed.xml", rss), ("atom.xml", atom), ("feed.json", json_feed)):
         path = f"{folder}{name}"

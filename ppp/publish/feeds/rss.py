@@ -5,15 +5,15 @@ from urllib.parse import urljoin
 from xml.etree import ElementTree as ET
 
 from ppp.publish import text
-from ppp.publish.feeds.entries import Feed
+from ppp.publish.feeds.entries import FeedDocument
 
 
-def rss(feed: Feed, *, path: str, base_url: str) -> bytes:
+def rss(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
     """Give the feed's bytes; `base_url` is where `current.json` lies and ends in a slash, `path` is its own there."""
     root = ET.Element("rss", {"version": "2.0", "xmlns:atom": "http://www.w3.org/2005/Atom"})
     channel = ET.SubElement(root, "channel")
     _add(channel, "title", feed.title)
-    _add(channel, "link", urljoin(base_url, feed.home))
+    _add(channel, "link", urljoin(base_url, feed.home_path))
     _add(channel, "description", feed.description)
     _add(channel, "language", "en")
     ET.SubElement(channel, "atom:link", {"href": urljoin(base_url, path), "rel": "self", "type": "application/rss+xml"})

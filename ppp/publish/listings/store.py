@@ -11,9 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ppp.publish.listings.entries import CELLS_ON_SHELF, ON_SHELF, Brought, Card, shown
-from ppp.publish.listings.prefix_pages import END, Node, Stretch
-from ppp.publish.packages.totals import Sums
+from ppp.publish.listings.entries import (
+    CELLS_IN_LISTING,
+    ENTRIES_IN_LISTING,
+    Contribution,
+    ListingEntry,
+    visible_content,
+)
+from ppp.publish.listings.prefix_pages import END, KeyRange, PrefixPage
+from ppp.publish.packages.totals import Totals
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS brought (
@@ -36,172 +42,176 @@ INDEXES: Final = (
     "cards_by_key ON cards (shelf, key, package, cost)",
     "cards_by_rank ON cards (shelf, rank DESC, package) WHERE rank IS NOT NULL",
 )
-_CARD: Final = "package, shelf, key, rank, cost, cells, body"
+_COLUMNS: Final = "package, shelf, key, rank, cost, cells, body"
 
 
-class Shelves:
+class ListingStore:
     """The shelves of an open memory; `sums` are those of all packages, `packages` and `cells` count by shelf."""
 
-    def __init__(self, connection: sqlite3.Connection, sums: Sums) -> None:
+    def __init__(self, connection: sqlite3.Connection, totals: Totals) -> None:
         """Take the database and the sums that were kept; nothing is new so far."""
         self._db = connection
-        self.sums = sums
+        self.sums = totals
         #: By shelf the keys of which something else is shown, and the packages that came; None: of all.
-        self.changed: dict[str, set[str]] | None = {}
-        self.came: set[str] | None = set()
+        self.changed_keys: dict[str, set[str]] | None = {}
+        self.new_packages: set[str] | None = set()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Take away all cards: what comes from here on is all there is."""
         self.sums.clear()
-        self.changed = self.came = None
+        self.changed_keys = self.new_packages = None
 
-    def bring(self, brought: Brought) -> None:
+    def replace(self, brought: Contribution) -> None:
         """Put what packages bring in the place of what they brought before; after `forget`, each comes once."""
-        if self.changed is not None and self.came is not None:
-            now: dict[str, list[Card]] = {package: [] for package, _ in brought.packages}
-            for card in map(Card._make, brought.cards):
+        if self.changed_keys is not None and self.new_packages is not None:
+            now: dict[str, list[ListingEntry]] = {package: [] for package, _ in brought.packages}
+            for card in map(ListingEntry._make, brought.entries):
                 now[card.package].append(card)
             for package, cards in now.items():
-                before = self._take_back(package)
+                before = self._remove(package)
                 if not before:
-                    self.came.add(package)
-                for shelf, key in _differing(before, cards):
-                    self.changed.setdefault(shelf, set()).add(key)
+                    self.new_packages.add(package)
+                for shelf, key in _changed_places(before, cards):
+                    self.changed_keys.setdefault(shelf, set()).add(key)
         self._db.executemany("INSERT INTO brought VALUES (?, ?)", brought.packages)
-        self._db.executemany("INSERT INTO cards VALUES (?, ?, ?, ?, ?, ?, ?)", brought.cards)
-        self.sums.update(brought.sums)
+        self._db.executemany("INSERT INTO cards VALUES (?, ?, ?, ?, ?, ?, ?)", brought.entries)
+        self.sums.update(brought.totals)
 
-    def _take_back(self, package: str) -> list[Card]:
+    def _remove(self, package: str) -> list[ListingEntry]:
         row = self._db.execute("SELECT sums FROM brought WHERE package = ?", (package,)).fetchone()
         if row is None:
             return []
-        cards = list(self._cards("package = ?", package))
+        cards = list(self._entries("package = ?", package))
         self.sums.subtract(Counter({tuple(key): count for key, count in json.loads(row[0])}))
         self._db.execute("DELETE FROM brought WHERE package = ?", (package,))
         self._db.execute("DELETE FROM cards WHERE package = ?", (package,))
         return cards
 
-    def packages(self, shelf: str) -> int:
+    def package_count(self, shelf: str) -> int:
         """Count the cards of a shelf."""
-        return self.sums[ON_SHELF, shelf]
+        return self.sums[ENTRIES_IN_LISTING, shelf]
 
-    def cells(self, shelf: str) -> int:
+    def cell_count(self, shelf: str) -> int:
         """Count the cells that the cards of a shelf are about."""
-        return self.sums[CELLS_ON_SHELF, shelf]
+        return self.sums[CELLS_IN_LISTING, shelf]
 
-    def names(self, prefix: str) -> list[str]:
+    def listing_names(self, prefix: str) -> list[str]:
         """Give the shelves whose names begin so and that hold any card, sorted."""
         return sorted(
-            str(key[1]) for key, n in self.sums.items() if n and key[0] == ON_SHELF and str(key[1]).startswith(prefix)
+            str(key[1])
+            for key, n in self.sums.items()
+            if n and key[0] == ENTRIES_IN_LISTING and str(key[1]).startswith(prefix)
         )
 
     def has_changed(self, shelf: str) -> bool:
         """Say whether anything of a shelf shows other than in the last build; see `entries.shown`."""
-        return self.changed is None or shelf in self.changed
+        return self.changed_keys is None or shelf in self.changed_keys
 
-    def newest(self, shelf: str) -> Iterator[Card]:
+    def by_rank(self, shelf: str) -> Iterator[ListingEntry]:
         """Give the cards of a shelf, highest rank first, then by package; no more is read than is taken."""
-        return self._cards("shelf = ? AND rank IS NOT NULL ORDER BY rank DESC, package", shelf)
+        return self._entries("shelf = ? AND rank IS NOT NULL ORDER BY rank DESC, package", shelf)
 
     def bodies(self, shelf: str) -> Iterator[tuple[str, int]]:
         """Give of each card that `newest` gives its body, and how many cells it is about."""
         rows = "SELECT body, cells FROM cards WHERE shelf = ? AND rank IS NOT NULL ORDER BY rank DESC, package"
         yield from self._db.execute(rows, (shelf,))
 
-    def all_of(self, shelf: str) -> Iterator[Card]:
+    def by_key(self, shelf: str) -> Iterator[ListingEntry]:
         """Give the cards of a shelf by key and package."""
-        return self._cards("shelf = ? ORDER BY key, package", shelf)
+        return self._entries("shelf = ? ORDER BY key, package", shelf)
 
-    def _cards(self, which: str, *values: str) -> Iterator[Card]:
-        return map(Card._make, self._db.execute(f"SELECT {_CARD} FROM cards WHERE {which}", values))  # noqa: S608 - our own words
+    def _entries(self, which: str, *values: str) -> Iterator[ListingEntry]:
+        return map(ListingEntry._make, self._db.execute(f"SELECT {_COLUMNS} FROM cards WHERE {which}", values))  # noqa: S608 - our own words
 
-    def tree(self, shelf: str) -> "ShelfTree":
+    def entry_tree(self, shelf: str) -> "ListingTree":
         """Give the tree of a shelf's cards, each of its cost."""
-        changed = None if self.changed is None else self.changed.get(shelf, ())
-        return ShelfTree(self._db, name=shelf, shelf=shelf, cost="sum(cost)", keys=_sorted(changed))
+        changed = None if self.changed_keys is None else self.changed_keys.get(shelf, ())
+        return ListingTree(self._db, name=shelf, listing=shelf, cost="sum(cost)", changed_keys=_sorted_or_none(changed))
 
-    def names_tree(self, name: str, shelf: str) -> "ShelfTree":
+    def name_tree(self, name: str, shelf: str) -> "ListingTree":
         """Give another tree of a shelf whose keys are names of packages, each of cost 1: it shows nothing but these."""
-        return ShelfTree(self._db, name=name, shelf=shelf, cost="count(*)", keys=_sorted(self.came))
+        return ListingTree(
+            self._db, name=name, listing=shelf, cost="count(*)", changed_keys=_sorted_or_none(self.new_packages)
+        )
 
 
-def _differing(before: Iterable[Card], now: Iterable[Card]) -> Iterator[tuple[str, str]]:
+def _changed_places(before: Iterable[ListingEntry], now: Iterable[ListingEntry]) -> Iterator[tuple[str, str]]:
     # By shelf and key, the cards of a package of which pages by name show something else.
-    old, new = ({(card.shelf, card.key): card for card in cards} for cards in (before, now))
+    old, new = ({(card.listing, card.key): card for card in cards} for cards in (before, now))
     for place in old.keys() | new.keys():
         was, is_ = old.get(place), new.get(place)
-        if was is None or is_ is None or (was.body != is_.body and shown(was) != shown(is_)):
+        if was is None or is_ is None or (was.body != is_.body and visible_content(was) != visible_content(is_)):
             yield place
 
 
-def _sorted(keys: Iterable[str] | None) -> Sequence[str] | None:
+def _sorted_or_none(keys: Iterable[str] | None) -> Sequence[str] | None:
     return None if keys is None else sorted(keys)
 
 
 @dataclass(frozen=True, slots=True)
-class ShelfTree:
+class ListingTree:
     """The cards of a shelf by key, as `prefix_pages` cuts them; `keys` are those that changed, None: all."""
 
     db: sqlite3.Connection
     name: str
-    shelf: str
+    listing: str
     cost: str
-    keys: Sequence[str] | None
+    changed_keys: Sequence[str] | None
 
-    def stood(self) -> list[str]:
+    def previous_prefixes(self) -> list[str]:
         """Give the prefix of each node of the last build, sorted."""
-        return [prefix for prefix, _ in self.nodes()]
+        return [prefix for prefix, _ in self.pages()]
 
-    def nodes(self) -> list[tuple[str, int]]:
+    def pages(self) -> list[tuple[str, int]]:
         """Give the prefix of each node, sorted, with how many cards it has itself."""
         return self.db.execute(
             "SELECT prefix, cards FROM nodes WHERE tree = ? ORDER BY prefix", (self.name,)
         ).fetchall()
 
-    def exactly(self, prefix: str) -> Stretch:
+    def exact_key(self, prefix: str) -> KeyRange:
         """Give the cards whose key is the prefix."""
-        return self._stretch(prefix, "key = ?", prefix)
+        return self._key_range(prefix, "key = ?", prefix)
 
-    def longer(self, prefix: str) -> list[Stretch]:
+    def longer_prefixes(self, prefix: str) -> list[KeyRange]:
         """Give the other cards whose key begins with it, by one letter more; sorted."""
-        found: list[Stretch] = []
+        found: list[KeyRange] = []
         after = prefix
         # From one to the next by the index, each added up where it stands.
         while row := self.db.execute(
             "SELECT key FROM cards WHERE shelf = ? AND key > ? AND key < ? ORDER BY key LIMIT 1",
-            (self.shelf, after, f"{prefix}{END}"),
+            (self.listing, after, f"{prefix}{END}"),
         ).fetchone():
             head = row[0][: len(prefix) + 1]
             after = f"{head}{END}"
-            found.append(self._stretch(head, "key >= ? AND key < ?", head, after))
+            found.append(self._key_range(head, "key >= ? AND key < ?", head, after))
         return found
 
-    def _stretch(self, prefix: str, which: str, *values: str) -> Stretch:
+    def _key_range(self, prefix: str, which: str, *values: str) -> KeyRange:
         count, cost = self.db.execute(
             f"SELECT count(*), {self.cost} FROM cards WHERE shelf = ? AND {which}",  # noqa: S608 - our own words
-            (self.shelf, *values),
+            (self.listing, *values),
         ).fetchone()
-        return Stretch(prefix, count, cost or 0)
+        return KeyRange(prefix, count, cost or 0)
 
-    def cards(self, prefix: str, *, all_: bool) -> list[Card]:
+    def entries(self, prefix: str, *, all_: bool) -> list[ListingEntry]:
         """Give the cards whose key is the prefix, or `all_` that begin with it; sorted by key and package."""
         end = f"{prefix}{END if all_ else ''}"
         rows = self.db.execute(
-            f"SELECT {_CARD} FROM cards WHERE shelf = ? AND key >= ? AND key <= ? ORDER BY key, package",  # noqa: S608 - our own words
-            (self.shelf, prefix, end),
+            f"SELECT {_COLUMNS} FROM cards WHERE shelf = ? AND key >= ? AND key <= ? ORDER BY key, package",  # noqa: S608 - our own words
+            (self.listing, prefix, end),
         )
-        return [Card(*row) for row in rows]
+        return [ListingEntry(*row) for row in rows]
 
-    def changed(self, prefix: str) -> bool:
+    def has_changed(self, prefix: str) -> bool:
         """Say whether a page may show another card under a prefix than it did in the last build."""
-        if self.keys is None:
+        if self.changed_keys is None:
             return True
-        place = bisect_left(self.keys, prefix)
-        return place < len(self.keys) and self.keys[place].startswith(prefix)
+        place = bisect_left(self.changed_keys, prefix)
+        return place < len(self.changed_keys) and self.changed_keys[place].startswith(prefix)
 
-    def stand(self, node: Node) -> None:
+    def save_page(self, node: PrefixPage) -> None:
         """Note a node that now stands, and which ones are gone."""
         self.db.executemany(
-            "DELETE FROM nodes WHERE tree = ? AND prefix = ?", [(self.name, gone) for gone in node.gone]
+            "DELETE FROM nodes WHERE tree = ? AND prefix = ?", [(self.name, gone) for gone in node.removed]
         )
-        self.db.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (self.name, node.prefix, len(node.cards)))
+        self.db.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (self.name, node.prefix, len(node.entries)))

@@ -18,7 +18,7 @@ class FindingKind(StrEnum):
 
 
 #: A title, and what it means: both of the newest release of a package.
-TOLD: Final = {
+FINDING_TEXTS: Final = {
     FindingKind.NEWLY_BROKEN: ("Newly broken", "fails where the release before passed"),
     FindingKind.FIXED: ("Fixed", "passes where the release before failed"),
     FindingKind.STILL_BROKEN: ("Still broken", "fails where the release before failed, too"),

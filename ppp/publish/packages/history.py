@@ -3,27 +3,27 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ppp.ledger.published import Agreement, Change, Verdict
-from ppp.model.judge import Judgement
+from ppp.ledger.published import Agreement, Verdict, VerdictChange
+from ppp.model.blame import AssignedBlame
 from ppp.model.record import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class CurrentRecord:
     """A current record, its id, how many nodes agree with it, and whose its failure is once its siblings were heard."""
 
     id: str
     record: Record
     agreement: Agreement
-    judgement: Judgement
+    judgement: AssignedBlame
 
 
 #: A release's cells under some heads, None where it was not checked.
-Cells = tuple[Observed | None, ...]
+CurrentRecordRow = tuple[CurrentRecord | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class PackageHistory:
     """All that is published of one package: the verdicts on its cells, newest version first, and what changed.
 
     `newest` are the cells of the newest release in full; `since` tells by (version, environment) when the verdict last
@@ -31,10 +31,10 @@ class Held:
     """
 
     package: str
-    newest: Sequence[Observed]
+    newest: Sequence[CurrentRecord]
     verdicts: Sequence[Verdict]
-    changes: Iterable[Change]
-    since: Mapping[tuple[str, str], int]
+    changes: Iterable[VerdictChange]
+    changed_at: Mapping[tuple[str, str], int]
 
     @property
     def version(self) -> str:

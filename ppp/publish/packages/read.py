@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from sqlite_utils import Database
 
-from ppp.ledger.published import Agreement, Change, Verdict
-from ppp.model.judge import Judge, Judgement, judge
+from ppp.ledger.published import Agreement, Verdict, VerdictChange
+from ppp.model.blame import AssignedBlame, BlameSource, assign_blame
 from ppp.model.matrix import Environment
 from ppp.model.record import (
     PHASES,
@@ -26,19 +26,19 @@ from ppp.model.record import (
     Result,
 )
 from ppp.model.release import Release
-from ppp.publish.packages.history import Held, Observed
+from ppp.publish.packages.history import CurrentRecord, PackageHistory
 
 _RESULTS: Final = {str(result): result for result in Result}
 _BLAMES: Final[dict[str | None, Blame | None]] = {None: None, **{str(blame): blame for blame in Blame}}
 _NETWORKS: Final = {str(network): network for network in Network}
 #: Packages are read together up to so many records: each alone would take twice as long, and hundreds with thousands
 #: of records each would take the memory of a machine.
-TOGETHER: Final = 20_000
+MAX_RECORDS_AT_ONCE: Final = 20_000
 #: The cells of a release mostly share what they import and what they installed; these many texts are remembered.
-_REMEMBERED: Final = 256
+_CACHED_TEXTS: Final = 256
 
 
-class _Row(NamedTuple):
+class _RecordRow(NamedTuple):
     """What every record is told by; the first three put rows in order, by package and then by time."""
 
     package: str
@@ -55,7 +55,7 @@ class _Row(NamedTuple):
     standin: int
 
 
-class _More(NamedTuple):
+class _DetailRow(NamedTuple):
     """What is told besides of the cells of a newest release."""
 
     record: str
@@ -85,44 +85,50 @@ class _More(NamedTuple):
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _OUTCOMES: Final = "phase_download || ' ' || phase_nodeps || ' ' || phase_full || ' ' || phase_import"
 _COUNTS: Final = f"SELECT package, count(*) FROM records WHERE package {_AMONG} GROUP BY package ORDER BY package"
-_ROWS: Final = f"SELECT {', '.join(_Row._fields).replace('outcomes', _OUTCOMES)} FROM records WHERE package {_AMONG}"
-_MORES: Final = f"SELECT {', '.join(_More._fields)} FROM records WHERE record {_AMONG}"
+_ROWS: Final = (
+    f"SELECT {', '.join(_RecordRow._fields).replace('outcomes', _OUTCOMES)} FROM records WHERE package {_AMONG}"
+)
+_DETAILS: Final = f"SELECT {', '.join(_DetailRow._fields)} FROM records WHERE record {_AMONG}"
 _CURRENT: Final = f"SELECT package, version, record FROM results WHERE package {_AMONG}"
 _RELEASES: Final = f"SELECT package, version FROM releases WHERE package {_AMONG} ORDER BY package, version_key DESC"
 #: A cell of one package, by version and environment.
-_Cell = tuple[str, str]
+_CellKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Changes:
+class _LazyChanges:
     """Rows at which a verdict changed with what it was before, newest first; made into changes as they are asked for.
 
     A feed asks for a few of them, of a package that may have hundreds.
     """
 
-    rows: Sequence[tuple[_Row, Result | None]]
+    rows: Sequence[tuple[_RecordRow, Result | None]]
     judged: Mapping[str, Verdict]
 
-    def __iter__(self) -> Iterator[Change]:
+    def __iter__(self) -> Iterator[VerdictChange]:
         # What siblings tell holds for what is current; what was is told as it was.
         return (
-            Change(verdict=self.judged.get(row.record) or _verdict(row, _release(row)), before=before)
+            VerdictChange(verdict=self.judged.get(row.record) or _verdict(row, _release(row)), previous=before)
             for row, before in self.rows
         )
 
 
-def held(
-    db: Database, packages: Sequence[str], environments: Sequence[Environment], *, records: int = TOGETHER
-) -> Iterator[Held]:
+def read_packages(
+    db: Database,
+    packages: Sequence[str],
+    environments: Sequence[Environment],
+    *,
+    max_records: int = MAX_RECORDS_AT_ONCE,
+) -> Iterator[PackageHistory]:
     """Read packages that hold a result, by name; the environments stand in the order in which they are shown.
 
     No more than so many records are held at a time, but for a package that has more of its own.
     """
-    for portion in _portions(db, packages, records):
-        yield from _together(db, portion, environments)
+    for portion in _split_by_records(db, packages, max_records):
+        yield from _read_portion(db, portion, environments)
 
 
-def _portions(db: Database, packages: Sequence[str], records: int) -> Iterator[list[str]]:
+def _split_by_records(db: Database, packages: Sequence[str], records: int) -> Iterator[list[str]]:
     portion: list[str] = []
     room = records
     for package, count in db.execute(_COUNTS, (json.dumps(packages),)).fetchall():
@@ -135,49 +141,53 @@ def _portions(db: Database, packages: Sequence[str], records: int) -> Iterator[l
         yield portion
 
 
-def _together(db: Database, packages: Sequence[str], environments: Sequence[Environment]) -> Iterator[Held]:
+def _read_portion(
+    db: Database, packages: Sequence[str], environments: Sequence[Environment]
+) -> Iterator[PackageHistory]:
     # By package, time and id, which no two have alike.
-    rows = sorted(map(_Row._make, db.execute(_ROWS, (json.dumps(packages),))))
+    rows = sorted(map(_RecordRow._make, db.execute(_ROWS, (json.dumps(packages),))))
     releases = _releases(db, packages, {row.record: row for row in rows}, environments)
     newest = [row.record for of_package in releases.values() for row in of_package[0]]
-    more = {row.record: row for row in map(_More._make, db.execute(_MORES, (json.dumps(newest),)))}
+    more = {row.record: row for row in map(_DetailRow._make, db.execute(_DETAILS, (json.dumps(newest),)))}
     for package, of_package in groupby(rows, attrgetter("package")):
         if package in releases:
-            yield _held([*of_package], releases[package], more)
+            yield _history([*of_package], releases[package], more)
 
 
 def _releases(
-    db: Database, packages: Sequence[str], rows: Mapping[str, _Row], environments: Sequence[Environment]
-) -> dict[str, list[list[_Row]]]:
+    db: Database, packages: Sequence[str], rows: Mapping[str, _RecordRow], environments: Sequence[Environment]
+) -> dict[str, list[list[_RecordRow]]]:
     """Give the current rows of packages by release, newest version first, in the order of the environments."""
     named = (json.dumps(packages),)
     order = {environment.id: place for place, environment in enumerate(environments)}
-    current: defaultdict[tuple[str, str], list[_Row]] = defaultdict(list)
+    current: defaultdict[tuple[str, str], list[_RecordRow]] = defaultdict(list)
     for package, version, record in db.execute(_CURRENT, named):
         current[package, version].append(rows[record])
-    releases: defaultdict[str, list[list[_Row]]] = defaultdict(list)
+    releases: defaultdict[str, list[list[_RecordRow]]] = defaultdict(list)
     for release in db.execute(_RELEASES, named):
         if release in current:
             releases[release[0]].append(sorted(current[release], key=lambda row: order[row.environment]))
     return releases
 
 
-def _held(rows: list[_Row], releases: Sequence[Sequence[_Row]], more: Mapping[str, _More]) -> Held:
-    verdicts = [verdict for of_release in releases for verdict in _judged(of_release)]
-    changed = _changed(rows)
-    return Held(
+def _history(
+    rows: list[_RecordRow], releases: Sequence[Sequence[_RecordRow]], more: Mapping[str, _DetailRow]
+) -> PackageHistory:
+    verdicts = [verdict for of_release in releases for verdict in _judged_verdicts(of_release)]
+    changed = _changed_rows(rows)
+    return PackageHistory(
         package=rows[0].package,
-        newest=_observed(rows, releases[0], verdicts, more),
+        newest=_current_records(rows, releases[0], verdicts, more),
         verdicts=verdicts,
-        changes=_Changes(changed, {verdict.record: verdict for verdict in verdicts}),
+        changes=_LazyChanges(changed, {verdict.record: verdict for verdict in verdicts}),
         # Later ones, which come first here, stand in the place of earlier ones.
-        since={(row.version, row.environment): row.observed_at for row, _ in reversed(changed)},
+        changed_at={(row.version, row.environment): row.observed_at for row, _ in reversed(changed)},
     )
 
 
-def _changed(rows: Iterable[_Row]) -> list[tuple[_Row, Result | None]]:
-    before: dict[_Cell, Result] = {}
-    changed: list[tuple[_Row, Result | None]] = []
+def _changed_rows(rows: Iterable[_RecordRow]) -> list[tuple[_RecordRow, Result | None]]:
+    before: dict[_CellKey, Result] = {}
+    changed: list[tuple[_RecordRow, Result | None]] = []
     for row in rows:
         cell, result = (row.version, row.environment), _RESULTS[row.result]
         was = before.get(cell)
@@ -189,41 +199,44 @@ def _changed(rows: Iterable[_Row]) -> list[tuple[_Row, Result | None]]:
     return changed
 
 
-def _judged(rows: Sequence[_Row]) -> list[Verdict]:
+def _judged_verdicts(rows: Sequence[_RecordRow]) -> list[Verdict]:
     """Give the verdicts on one release, with the blame that its cells tell together."""
     release = _release(rows[0])
     verdicts = [_verdict(row, release) for row in rows]
     if all(verdict.result is Result.PASS and verdict.blame is None for verdict in verdicts):
         return verdicts
-    told = judge(verdicts)
+    told = assign_blame(verdicts)
     return [
-        verdict._replace(blame=heard.blame, blamed_by=heard.by)
-        if (heard := told[verdict.environment]).by is not verdict.blamed_by
+        verdict._replace(blame=heard.blame, blamed_by=heard.source)
+        if (heard := told[verdict.environment]).source is not verdict.blamed_by
         else verdict
         for verdict in verdicts
     ]
 
 
-def _observed(
-    rows: Iterable[_Row], newest: Sequence[_Row], verdicts: Sequence[Verdict], more: Mapping[str, _More]
-) -> list[Observed]:
+def _current_records(
+    rows: Iterable[_RecordRow],
+    newest: Sequence[_RecordRow],
+    verdicts: Sequence[Verdict],
+    more: Mapping[str, _DetailRow],
+) -> list[CurrentRecord]:
     version = newest[0].version
-    seen: defaultdict[str, list[_Row]] = defaultdict(list)
+    seen: defaultdict[str, list[_RecordRow]] = defaultdict(list)
     for row in rows:
         if row.version == version:
             seen[row.environment].append(row)
     return [
-        Observed(
+        CurrentRecord(
             id=row.record,
             record=_record(row, verdict, more[row.record]),
             agreement=_agreement(seen[row.environment], row.result),
-            judgement=Judgement(blame=verdict.blame, by=verdict.blamed_by),
+            judgement=AssignedBlame(blame=verdict.blame, source=verdict.blamed_by),
         )
         for row, verdict in zip(newest, verdicts, strict=False)
     ]
 
 
-def _agreement(rows: Sequence[_Row], result: str) -> Agreement:
+def _agreement(rows: Sequence[_RecordRow], result: str) -> Agreement:
     latest: dict[str, str] = {}
     for row in rows:
         # An ERROR says something about us, so it never takes the place of what a node found out.
@@ -232,11 +245,11 @@ def _agreement(rows: Sequence[_Row], result: str) -> Agreement:
     return Agreement(agreeing=[*latest.values()].count(result), nodes=len(latest), records=len(rows))
 
 
-def _release(row: _Row) -> Release:
+def _release(row: _RecordRow) -> Release:
     return Release(package=row.package, version=row.version)
 
 
-def _verdict(row: _Row, release: Release) -> Verdict:
+def _verdict(row: _RecordRow, release: Release) -> Verdict:
     return Verdict(
         row.record,
         release,
@@ -247,12 +260,12 @@ def _verdict(row: _Row, release: Release) -> Verdict:
         bool(row.standin),
         row.cause,
         _BLAMES[row.blame],
-        Judge.LOG if row.blame else None,
+        BlameSource.LOG if row.blame else None,
         row.detail,
     )
 
 
-def _record(row: _Row, verdict: Verdict, more: _More) -> Record:
+def _record(row: _RecordRow, verdict: Verdict, more: _DetailRow) -> Record:
     return Record(
         release=verdict.release,
         environment=row.environment,
@@ -279,23 +292,23 @@ def _record(row: _Row, verdict: Verdict, more: _More) -> Record:
     )
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_TEXTS)
 def _outcomes(words: str) -> tuple[Outcome, Outcome, Outcome, Outcome]:
     download, nodeps, full, import_ = map(Outcome, words.split())
     return download, nodeps, full, import_
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_TEXTS)
 def _file(filename: str, sha256: str, size: int) -> DistributionFile:
     return DistributionFile(filename=filename, sha256=sha256, size=size)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_TEXTS)
 def _imports(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_TEXTS)
 def _installed(text: str) -> tuple[Installed, ...]:
     return tuple(Installed(name=name, version=version, sha256=sha256) for name, version, sha256 in json.loads(text))
 
@@ -304,6 +317,6 @@ def _by_phase(*counts: int | None) -> Mapping[Phase, int]:
     return {phase: count for phase, count in zip(PHASES, counts, strict=True) if count is not None}
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_TEXTS)
 def _grounds(text: str) -> Mapping[Phase, Any]:
     return {Phase(phase): ground for phase, ground in json.loads(text).items()}

@@ -11,34 +11,34 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from ppp.check.causes import Help, causes
+from ppp.check.causes import CauseHelp, cause_help
 from ppp.ledger.causes import CauseCells
 from ppp.ledger.published import Verdict
 from ppp.model.matrix import Environment
 from ppp.model.record import Blame, Json, Result
-from ppp.publish.api.encoding import compact
-from ppp.publish.listings.entries import Card
-from ppp.publish.listings.store import Shelves
+from ppp.publish.api.encoding import compact_json
+from ppp.publish.listings.entries import ListingEntry
+from ppp.publish.listings.store import ListingStore
 from ppp.publish.packages.summary import FAILED
-from ppp.publish.packages.totals import Tally, Told
+from ppp.publish.packages.totals import ExplainedCell, PackageTotals
 from ppp.publish.site.front import render
 
 CAUSE_SCHEMA: Final = "ppp-cause-1"
 INDEX_SCHEMA: Final = "ppp-causes-1"
-NEWEST: Final = 20
+NEWEST_CELLS: Final = 20
 DETAIL_LIMIT: Final = 160
 UNCLASSIFIED: Final = "unclassified"
 #: What counts as a failure that wants explaining.
 #: What a cell can be that did not pass.
-EXPLAINED: Final = tuple(result for result in Result if result is not Result.PASS)
+NOT_PASSED: Final = tuple(result for result in Result if result is not Result.PASS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
+class ExplainedCause:
     """A cause with its help and what it explains now; `newest` are its newest cells."""
 
     cause: str
-    help: Help
+    help: CauseHelp
     packages: int
     counted: Sequence[CauseCells]
     newest: Sequence[Verdict]
@@ -51,7 +51,7 @@ class Explained:
     @property
     def by_result(self) -> dict[Result, int]:
         """Count its cells by each result but `PASS`."""
-        return {result: sum(c.cells for c in self.counted if c.result is result) for result in EXPLAINED}
+        return {result: sum(c.cells for c in self.counted if c.result is result) for result in NOT_PASSED}
 
     @property
     def by_blame(self) -> dict[Blame | None, int]:
@@ -69,10 +69,10 @@ class Explained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Causes:
+class CauseOverview:
     """All known causes, most cells first, and the cells of others; `failed` counts all that want explaining."""
 
-    explained: Sequence[Explained]
+    explained: Sequence[ExplainedCause]
     others: int
     failed: int
     unclassified: int
@@ -90,19 +90,19 @@ def _greatest_first(counted: Sequence[CauseCells]) -> dict[Blame | None, int]:
     return dict(sorted(by_blame.items(), key=lambda item: (-item[1], item[0] or "")))
 
 
-def explained(
+def explain_causes(
     cells: Iterable[CauseCells],
     packages: Mapping[str, int],
     newest: Mapping[str, Sequence[Verdict]],
     by_result: Mapping[Result, int],
-) -> Causes:
+) -> CauseOverview:
     """Put together what each cause explains; `by_result` counts the current results of the same build."""
-    known = causes()
+    known = cause_help()
     counted: dict[str, list[CauseCells]] = {}
     for each in cells:
         counted.setdefault(each.cause, []).append(each)
     rows = [
-        Explained(
+        ExplainedCause(
             cause=cause,
             help=held,
             packages=packages.get(cause, 0),
@@ -112,7 +112,7 @@ def explained(
         for cause, held in known.items()
     ]
     unclassified = next(row for row in rows if row.cause == UNCLASSIFIED)
-    return Causes(
+    return CauseOverview(
         explained=sorted(rows, key=lambda row: (-row.cells, row.cause)),
         others=sum(c.cells for cause, cells in counted.items() if cause not in known for c in cells),
         failed=sum(by_result[result] for result in FAILED),
@@ -120,37 +120,43 @@ def explained(
     )
 
 
-def cause_cards(tally: Tally) -> Iterator[Card]:
+def cause_entries(tally: PackageTotals) -> Iterator[ListingEntry]:
     """Give a package's card for each cause that explains any of its cells, with the newest of these."""
-    held: dict[str, list[Told]] = {}
-    for told in sorted(tally.told, key=lambda told: (-told.observed_at, told.version, told.environment)):
-        held.setdefault(told.cause, []).append(told)
-    for cause, cells in held.items():
-        body = compact([[told.observed_at, told.version, told.environment, told.record] for told in cells[:NEWEST]])
-        yield Card(tally.package, _shelf(cause), tally.package, cells[0].observed_at, 0, len(cells), body[1:-1])
+    by_cause: dict[str, list[ExplainedCell]] = {}
+    for told in sorted(tally.explained_cells, key=lambda told: (-told.observed_at, told.version, told.environment)):
+        by_cause.setdefault(told.cause, []).append(told)
+    for cause, cells in by_cause.items():
+        body = compact_json(
+            [[told.observed_at, told.version, told.environment, told.record] for told in cells[:NEWEST_CELLS]]
+        )
+        yield ListingEntry(
+            tally.package, _listing_name(cause), tally.package, cells[0].observed_at, 0, len(cells), body[1:-1]
+        )
 
 
-def newest_told(shelves: Shelves, cause: str, limit: int = NEWEST) -> list[str]:
+def newest_records(store: ListingStore, cause: str, limit: int = NEWEST_CELLS) -> list[str]:
     """Give the ids of the newest cells that a cause explains, then by package, version and environment."""
     # As many cards as cells: each has one that is no older than any cell of the cards after it.
     cells = [
         (-observed_at, card.package, version, environment, record)
-        for card in islice(shelves.newest(_shelf(cause)), limit)
+        for card in islice(store.by_rank(_listing_name(cause)), limit)
         for observed_at, version, environment, record in json.loads(f"[{card.body}]")
     ]
     return [record for *_, record in sorted(cells)[:limit]]
 
 
-def _shelf(cause: str) -> str:
+def _listing_name(cause: str) -> str:
     return f"causes/{cause}"
 
 
-def cause_pages(held: Causes, environments: Sequence[Environment], as_of: int | None) -> Iterator[tuple[str, bytes]]:
+def cause_pages(
+    overview: CauseOverview, environments: Sequence[Environment], as_of: int | None
+) -> Iterator[tuple[str, bytes]]:
     """`/causes/index.html` and `.json`, and for each cause `/causes/<cause>/index.html` and `/causes/<cause>.json`."""
     path = "causes/index.html"
-    yield path, render("causes.html", path=path, held=held, as_of=as_of, results=EXPLAINED)
-    yield "causes/index.json", _bytes(_index_document(held, as_of))
-    for each in held.explained:
+    yield path, render("causes.html", path=path, held=overview, as_of=as_of, results=NOT_PASSED)
+    yield "causes/index.json", _bytes(_index_document(overview, as_of))
+    for each in overview.explained:
         path = f"causes/{each.cause}/index.html"
         yield (
             path,
@@ -167,18 +173,18 @@ def cause_pages(held: Causes, environments: Sequence[Environment], as_of: int | 
         yield f"causes/{each.cause}.json", _bytes(_document(each, environments, as_of))
 
 
-def _index_document(held: Causes, as_of: int | None) -> dict[str, Json]:
+def _index_document(overview: CauseOverview, as_of: int | None) -> dict[str, Json]:
     return {
         "schema": INDEX_SCHEMA,
         "as_of": as_of,
-        "failed": held.failed,
-        "unclassified": held.unclassified,
-        "others": held.others,
-        "causes": [_counts(each) for each in held.explained],
+        "failed": overview.failed,
+        "unclassified": overview.unclassified,
+        "others": overview.others,
+        "causes": [_counts(each) for each in overview.explained],
     }
 
 
-def _document(each: Explained, environments: Sequence[Environment], as_of: int | None) -> dict[str, Json]:
+def _document(each: ExplainedCause, environments: Sequence[Environment], as_of: int | None) -> dict[str, Json]:
     return {
         "schema": CAUSE_SCHEMA,
         "as_of": as_of,
@@ -186,24 +192,26 @@ def _document(each: Explained, environments: Sequence[Environment], as_of: int |
         "meaning": each.help.meaning,
         "maintainer": each.help.maintainer,
         "user": each.help.user,
-        "environments": {e.id: _words(by_blame) for e in environments if (by_blame := each.in_environment(e.id))},
+        "environments": {
+            e.id: _blame_counts(by_blame) for e in environments if (by_blame := each.in_environment(e.id))
+        },
         "newest": [_cell(verdict) for verdict in each.newest],
     }
 
 
-def _counts(each: Explained) -> dict[str, Json]:
+def _counts(each: ExplainedCause) -> dict[str, Json]:
     return {
         "cause": each.cause,
         "title": each.help.title,
         "cells": each.cells,
         "packages": each.packages,
         "results": {str(result): count for result, count in each.by_result.items()},
-        "blames": _words(each.by_blame),
+        "blames": _blame_counts(each.by_blame),
         "by_siblings": each.by_siblings,
     }
 
 
-def _words(by_blame: Mapping[Blame | None, int]) -> dict[str, int]:
+def _blame_counts(by_blame: Mapping[Blame | None, int]) -> dict[str, int]:
     return {str(blame or "none"): count for blame, count in by_blame.items()}
 
 

@@ -4,6 +4,6 @@ from functools import partial
 from typing import TypeAlias
 
 #: A function of ours with plain values: it gives a page's bytes.
-Later: TypeAlias = "partial[bytes]"
+DeferredContent: TypeAlias = "partial[bytes]"
 #: A file's bytes, now or later; None: it is no more.
-Content: TypeAlias = "bytes | Later | None"
+Content: TypeAlias = "bytes | DeferredContent | None"

@@ -16,30 +16,30 @@ from packaging.utils import canonicalize_name
 from ppp.model.matrix import Platform
 from ppp.model.record import Json
 from ppp.publish import text
-from ppp.publish.listings.entries import Card
-from ppp.publish.listings.store import Shelves
-from ppp.publish.packages.summary import Affected, parts
+from ppp.publish.listings.entries import ListingEntry
+from ppp.publish.listings.store import ListingStore
+from ppp.publish.packages.summary import AffectedCell, python_and_platform
 
 #: The shelf of all chains.
-CHAINS: Final = "chains"
+CHAINS_LISTING: Final = "chains"
 #: Chains that one page holds, and the packages that each of them names there.
 CHAINS_BUDGET: Final = 16_000
-NAMED: Final = 10
+MAX_NAMED_PACKAGES: Final = 10
 #: Chains in the file; each names all its packages.
-LISTED: Final = 500
+MAX_CHAINS: Final = 500
 
-_NAMED: Final = (
+_DEPENDENCY_PATTERNS: Final = (
     re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]{0,213}): "),
     re.compile(r"satisfies the requirement ([A-Za-z0-9][A-Za-z0-9._-]*)"),
     re.compile(r"No matching distribution found for ([A-Za-z0-9][A-Za-z0-9._-]*)"),
     re.compile(r"No module named '([A-Za-z0-9_]+)"),
 )
 #: What begins a line of pip or of a traceback, and is no project.
-_WORDS: Final = re.compile(r"error|warning|exception|[a-z]*(error|exception|warning)|note|hint")
+_NOT_PROJECTS: Final = re.compile(r"error|warning|exception|[a-z]*(error|exception|warning)|note|hint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
+class DependencyChain:
     """The packages that one dependency breaks on one platform by one cause; each name once, sorted."""
 
     dependency: str
@@ -51,71 +51,71 @@ class Chain:
     @property
     def shown(self) -> tuple[str, ...]:
         """Give the packages that the page names."""
-        return self.packages[:NAMED]
+        return self.packages[:MAX_NAMED_PACKAGES]
 
     @property
-    def cost(self) -> int:
+    def estimated_bytes(self) -> int:
         """Estimate its HTML in bytes, rather too high."""
         return 420 + len(self.dependency) + 2 * len(self.cause) + sum(60 + 2 * len(name) for name in self.shown)
 
 
 def dependency_of(detail: str | None) -> str | None:
     """Give the normalized name of the project that a detail is about; None where it names none."""
-    for pattern in _NAMED:
+    for pattern in _DEPENDENCY_PATTERNS:
         match = pattern.search(detail or "")
-        if match and not _WORDS.fullmatch(name := canonicalize_name(match[1].rstrip(".-_"))):
+        if match and not _NOT_PROJECTS.fullmatch(name := canonicalize_name(match[1].rstrip(".-_"))):
             return str(name)
     return None
 
 
-def chain_cards(package: str, cells: Iterable[Affected]) -> Iterator[Card]:
+def chain_entries(package: str, cells: Iterable[AffectedCell]) -> Iterator[ListingEntry]:
     """Give a package's cards for the chains that its cells are in."""
-    held = Counter(key for cell in cells if (key := _chain_of(cell)))
-    for key, count in sorted(held.items()):
-        yield Card(package, CHAINS, json.dumps(key), None, 0, count, "")
+    counts = Counter(key for cell in cells if (key := _chain_key(cell)))
+    for key, count in sorted(counts.items()):
+        yield ListingEntry(package, CHAINS_LISTING, json.dumps(key), None, 0, count, "")
 
 
-def _chain_of(cell: Affected) -> tuple[str, str, Platform] | None:
+def _chain_key(cell: AffectedCell) -> tuple[str, str, Platform] | None:
     dependency = dependency_of(cell.detail)
-    return (dependency, cell.cause or "unclassified", parts(cell.environment)[1]) if dependency else None
+    return (dependency, cell.cause or "unclassified", python_and_platform(cell.environment)[1]) if dependency else None
 
 
-def chains_of(shelves: Shelves) -> list[Chain]:
+def read_chains(store: ListingStore) -> list[DependencyChain]:
     """Give the chains of all packages: most packages first, then by dependency, cause and platform."""
     chains = [
         _chain(json.loads(key), list(cards))
-        for key, cards in groupby(shelves.all_of(CHAINS), key=lambda card: card.key)
+        for key, cards in groupby(store.by_key(CHAINS_LISTING), key=lambda card: card.key)
     ]
     return sorted(chains, key=lambda c: (-len(c.packages), c.dependency, c.cause, c.platform))
 
 
-def _chain(key: Sequence[str], cards: Sequence[Card]) -> Chain:
+def _chain(key: Sequence[str], entries: Sequence[ListingEntry]) -> DependencyChain:
     dependency, cause, platform = key
-    return Chain(
+    return DependencyChain(
         dependency=dependency,
         cause=cause,
         platform=Platform(platform),
-        packages=tuple(card.package for card in cards),
-        cells=sum(card.cells for card in cards),
+        packages=tuple(card.package for card in entries),
+        cells=sum(card.cells for card in entries),
     )
 
 
-def shown_chains(chains: Sequence[Chain]) -> list[Chain]:
+def shown_chains(chains: Sequence[DependencyChain]) -> list[DependencyChain]:
     """Give the greatest chains that a page has room for."""
-    return text.fitting(chains, CHAINS_BUDGET, lambda chain: chain.cost)
+    return text.fit_budget(chains, CHAINS_BUDGET, lambda chain: chain.estimated_bytes)
 
 
-def chains_document(chains: Sequence[Chain], as_of: int | None) -> dict[str, Json]:
+def chains_document(chains: Sequence[DependencyChain], as_of: int | None) -> dict[str, Json]:
     """Give the file of chains."""
     return {
         "schema": "ppp-chains-1",
         "as_of": as_of,
-        "chains": [_json(chain) for chain in chains[:LISTED]],
+        "chains": [_json(chain) for chain in chains[:MAX_CHAINS]],
         "total": len(chains),
     }
 
 
-def _json(chain: Chain) -> Mapping[str, Json]:
+def _json(chain: DependencyChain) -> Mapping[str, Json]:
     return {
         "dependency": chain.dependency,
         "cause": chain.cause,
@@ -125,6 +125,6 @@ def _json(chain: Chain) -> Mapping[str, Json]:
     }
 
 
-def unnamed(chains: Iterable[Chain], cells: int) -> int:
+def cells_without_dependency(chains: Iterable[DependencyChain], cells: int) -> int:
     """Count those of all cells whose detail names no dependency: what is in no chain."""
     return cells - sum(chain.cells for chain in chains)

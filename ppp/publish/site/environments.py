@@ -7,27 +7,27 @@ from ppp.ledger.published import Counts
 from ppp.model.matrix import Environment
 from ppp.model.record import Json, Result
 from ppp.publish.api.encoding import document_bytes
-from ppp.publish.listings.store import Shelves
-from ppp.publish.site.causes import Causes, Explained
+from ppp.publish.listings.store import ListingStore
+from ppp.publish.site.causes import CauseOverview, ExplainedCause
 from ppp.publish.site.deferred import Content
-from ppp.publish.site.front import PLATFORMS, render
-from ppp.publish.site.listing import Listing, gone_pages, listed, prefix_pages, shown
+from ppp.publish.site.front import PLATFORM_NAMES, render
+from ppp.publish.site.listing import Listing, fitting_rows, listing_document, prefix_page_files, removed_pages
 
 ENVIRONMENT_SCHEMA: Final = "ppp-environment-1"
 
 
 def environment_pages(
-    shelves: Shelves, environments: Sequence[Environment], counts: Counts, causes: Causes
+    store: ListingStore, environments: Sequence[Environment], counts: Counts, causes: CauseOverview
 ) -> Iterator[tuple[str, Content]]:
     """`/env/index.html`, and for each environment `/env/<id>/index.html` and `/api/v1/env/<id>.json`."""
     path = "env/index.html"
     yield path, render("environments.html", path=path, environments=environments, counts=counts)
     for environment in environments:
-        listing = _listing(environment, shelves)
-        nodes = listing.nodes()
+        listing = _environment_listing(environment, store)
+        nodes = listing.prefix_pages()
         root = next(nodes)
-        explained = [c for c in causes.explained if _cells(c, environment)]
-        explained.sort(key=lambda c: (-_cells(c, environment), c.cause))
+        explained = [c for c in causes.explained if _cell_count(c, environment)]
+        explained.sort(key=lambda c: (-_cell_count(c, environment), c.cause))
         path = f"{listing.folder}/index.html"
         page = render(
             "environment.html",
@@ -35,14 +35,14 @@ def environment_pages(
             e=environment,
             counts=counts.by_environment[environment.id],
             as_of=counts.as_of,
-            causes=[(c, _cells(c, environment)) for c in explained],
+            causes=[(c, _cell_count(c, environment)) for c in explained],
             listing=listing,
-            rows=shown(listing.rows()),
+            rows=fitting_rows(listing.rows()),
             below=root.below,
         )
         yield path, page
-        yield from gone_pages(listing, root)
-        yield from prefix_pages(listing, nodes)
+        yield from removed_pages(listing, root)
+        yield from prefix_page_files(listing, nodes)
         yield listing.data, document_bytes(_document(environment, counts, explained, listing))
 
 
@@ -51,22 +51,22 @@ def environment_folder(environment: str) -> str:
     return f"env/{environment}"
 
 
-def _listing(environment: Environment, shelves: Shelves) -> Listing:
+def _environment_listing(environment: Environment, store: ListingStore) -> Listing:
     return Listing(
         title=f"Fails in {environment.id}",
-        about=f"The newest release fails with Python {environment.python} on {PLATFORMS[environment.platform]}.",
+        about=f"The newest release fails with Python {environment.python} on {PLATFORM_NAMES[environment.platform]}.",
         folder=environment_folder(environment.id),
         data=f"api/v1/env/{environment.id}.json",
-        shelves=shelves,
+        store=store,
     )
 
 
-def _cells(explained: Explained, environment: Environment) -> int:
+def _cell_count(explained: ExplainedCause, environment: Environment) -> int:
     return sum(explained.in_environment(environment.id).values())
 
 
 def _document(
-    environment: Environment, counts: Counts, explained: Sequence[Explained], listing: Listing
+    environment: Environment, counts: Counts, explained: Sequence[ExplainedCause], listing: Listing
 ) -> Mapping[str, Json]:
     by_result = counts.by_environment[environment.id]
     return {
@@ -76,6 +76,6 @@ def _document(
         "python": environment.python,
         "platform": environment.platform,
         "results": {str(result): by_result[result] for result in Result},
-        "causes": {c.cause: _cells(c, environment) for c in explained},
-        **listed(listing),
+        "causes": {c.cause: _cell_count(c, environment) for c in explained},
+        **listing_document(listing),
     }

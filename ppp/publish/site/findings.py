@@ -9,31 +9,38 @@ from typing import Final
 
 from ppp.ledger.published import Finding
 from ppp.publish.api.encoding import document_bytes
-from ppp.publish.feeds.entries import ITEMS, finding_feed
+from ppp.publish.feeds.entries import MAX_ENTRIES, finding_feed
 from ppp.publish.feeds.jsonfeed import feed_files
-from ppp.publish.listings.prefix_pages import Node
-from ppp.publish.listings.store import Shelves
-from ppp.publish.packages.finding_kinds import TOLD, FindingKind
+from ppp.publish.listings.prefix_pages import PrefixPage
+from ppp.publish.listings.store import ListingStore
+from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.site.deferred import Content
-from ppp.publish.site.dependency_chains import Chain, chains_document, shown_chains, unnamed
+from ppp.publish.site.dependency_chains import DependencyChain, cells_without_dependency, chains_document, shown_chains
 from ppp.publish.site.front import render
-from ppp.publish.site.listing import Listing, Row, gone_pages, listed, prefix_pages, shown
+from ppp.publish.site.listing import (
+    Listing,
+    ListingRow,
+    fitting_rows,
+    listing_document,
+    prefix_page_files,
+    removed_pages,
+)
 
 FINDING_SCHEMA: Final = "ppp-finding-1"
 #: Packages of each kind that the front page may have room for.
-FRONT: Final = 20
+FRONT_PAGE_PACKAGES: Final = 20
 CHAINS_PATH: Final = "api/v1/dependency-chains.json"
 
 
-def finding_listings(shelves: Shelves) -> dict[FindingKind, Listing]:
+def finding_listings(store: ListingStore) -> dict[FindingKind, Listing]:
     """Give the list of each kind of finding."""
     return {
         kind: Listing(
-            title=TOLD[kind][0],
-            about=f"The newest release {TOLD[kind][1]}.",
+            title=FINDING_TEXTS[kind][0],
+            about=f"The newest release {FINDING_TEXTS[kind][1]}.",
             folder=finding_folder(kind),
             data=f"api/v1/{kind}.json",
-            shelves=shelves,
+            store=store,
         )
         for kind in FindingKind
     }
@@ -51,7 +58,7 @@ def front_findings(listings: Mapping[FindingKind, Listing]) -> dict[FindingKind,
             listing.packages,
             [
                 Finding(package=row.package, environments=tuple(c.environment for c in row.cells), causes=row.causes)
-                for row in islice(listing.rows(), FRONT)
+                for row in islice(listing.rows(), FRONT_PAGE_PACKAGES)
             ],
         )
         for kind, listing in listings.items()
@@ -59,41 +66,45 @@ def front_findings(listings: Mapping[FindingKind, Listing]) -> dict[FindingKind,
 
 
 def finding_pages(
-    listings: Mapping[FindingKind, Listing], chains: Sequence[Chain], *, as_of: int | None, base_url: str
+    listings: Mapping[FindingKind, Listing], chains: Sequence[DependencyChain], *, as_of: int | None, base_url: str
 ) -> Iterator[tuple[str, Content]]:
     """`/findings/index.html`, and for each kind its pages, `/api/v1/<kind>.json` and `/findings/<kind>/feed.xml`.
 
     What shows no moment is left out where it stands as it is.
     """
     path = "findings/index.html"
-    yield path, render("findings.html", path=path, listings=listings, told=TOLD, as_of=as_of)
+    yield path, render("findings.html", path=path, listings=listings, told=FINDING_TEXTS, as_of=as_of)
     for kind, listing in listings.items():
-        nodes = listing.nodes()
+        nodes = listing.prefix_pages()
         root = next(nodes)
-        newest = list(_newest(listing))
+        newest = list(_newest_rows(listing))
         told = chains if kind is FindingKind.BROKEN_DEPENDENCY else None
-        yield _finding_page(listing, shown(newest), root, told, as_of)
-        yield from gone_pages(listing, root)
-        yield from prefix_pages(listing, nodes)
+        yield _finding_page(listing, fitting_rows(newest), root, told, as_of)
+        yield from removed_pages(listing, root)
+        yield from prefix_page_files(listing, nodes)
         yield listing.data, document_bytes(_document(kind, listing, as_of))
-        if listing.shelves.has_changed(listing.folder):
+        if listing.store.has_changed(listing.folder):
             cells = (cell for row in newest for cell in row.cells)
             yield from feed_files(finding_feed(kind, cells), f"{listing.folder}/", base_url)
     yield CHAINS_PATH, document_bytes(chains_document(chains, as_of))
 
 
-def _newest(listing: Listing) -> Iterator[Row]:
+def _newest_rows(listing: Listing) -> Iterator[ListingRow]:
     # A feed tells of no cell that is older than as many packages as it has room for, each with a cell of its own.
     oldest = 0
     for place, row in enumerate(listing.rows(), 1):
-        if place > ITEMS and row.since < oldest:
+        if place > MAX_ENTRIES and row.since < oldest:
             break
         oldest = row.since
         yield row
 
 
 def _finding_page(
-    listing: Listing, rows: Sequence[Row], root: Node, chains: Sequence[Chain] | None, as_of: int | None
+    listing: Listing,
+    rows: Sequence[ListingRow],
+    root: PrefixPage,
+    chains: Sequence[DependencyChain] | None,
+    as_of: int | None,
 ) -> tuple[str, bytes]:
     path = f"{listing.folder}/index.html"
     page = render(
@@ -108,7 +119,7 @@ def _finding_page(
         chains=shown_chains(chains or ()),
         all_chains=len(chains or ()),
         chains_path=CHAINS_PATH,
-        unnamed=0 if chains is None else unnamed(chains, listing.cells),
+        unnamed=0 if chains is None else cells_without_dependency(chains, listing.cells),
     )
     return path, page
 
@@ -120,5 +131,5 @@ def _document(kind: FindingKind, listing: Listing, as_of: int | None) -> dict[st
         "finding": str(kind),
         "title": listing.title,
         "meaning": listing.about,
-        **listed(listing),
+        **listing_document(listing),
     }

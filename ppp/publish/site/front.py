@@ -13,8 +13,8 @@ from typing import Final
 import jinja2
 import markdown
 
-from ppp.check.causes import causes
-from ppp.ledger.digests import Day
+from ppp.check.causes import cause_help
+from ppp.ledger.digests import DayDigest
 from ppp.ledger.episodes import StoredEpisode
 from ppp.ledger.published import CauseCount, Counts, Finding, Verdict
 from ppp.ledger.schema import MATRIX_VIEW_ENVIRONMENTS
@@ -22,33 +22,33 @@ from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Result
 from ppp.publish import text
 from ppp.publish.datasette.definition import permalink
-from ppp.publish.packages.finding_kinds import TOLD, FindingKind
+from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.site import markup
-from ppp.publish.site.trends import trend_of
+from ppp.publish.site.trends import draw_trend
 from ppp.resources import resource
 
-MEANINGS: Final = {
+RESULT_MEANINGS: Final = {
     Result.PASS: "installed and imported",
     Result.FAIL: "did not install or did not import",
     Result.TIMEOUT: "did not end in time",
     Result.ERROR: "our trouble, not the release's; tried again",
     Result.NA: "the release does not claim this environment",
 }
-PLATFORMS: Final = {Platform.SLIM: "Debian slim", Platform.ALPINE: "Alpine", Platform.HOST: "host"}
+PLATFORM_NAMES: Final = {Platform.SLIM: "Debian slim", Platform.ALPINE: "Alpine", Platform.HOST: "host"}
 
 #: Bytes of HTML that a page spends on rows of one kind, so that it stays under 50 kB whatever names come.
 MATRIX_BUDGET: Final = 18_000
 FINDING_BUDGET: Final = 900
-SPOKEN_BUDGET: Final = 4_000
-STRIP: Final = 160
+TRANSCRIPT_BUDGET: Final = 4_000
+STRIP_RESULTS: Final = 160
 #: Environments that a page has columns or rows for: peers may name any.
-SHOWN: Final = 18
+MAX_ENVIRONMENTS: Final = 18
 #: The saved query that gives the numbers of the trend.
 TREND_QUERY: Final = "results_by_day"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class MatrixRow:
     """A package's newest release in every environment that is shown; None where it was not checked."""
 
     package: str
@@ -57,7 +57,7 @@ class Row:
     causes: tuple[str, ...]
 
     @property
-    def cost(self) -> int:
+    def estimated_bytes(self) -> int:
         """Estimate its HTML in bytes, rather too high."""
         linked = sum(cell is not None and cell.result is not Result.PASS for cell in self.cells)
         names = len(self.package) * (2 + linked) + len(self.version)
@@ -71,22 +71,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Front:
+class FrontPage:
     """All that the front page shows."""
 
     counts: Counts
     root: str
-    days: Sequence[Day]
+    days: Sequence[DayDigest]
     environments: Sequence[Environment]
-    rows: Sequence[Row]
-    newest: Sequence[Verdict]
+    rows: Sequence[MatrixRow]
+    newest_results: Sequence[Verdict]
     causes: Sequence[CauseCount]
     unclassified: int
     findings: Mapping[FindingKind, tuple[int, Sequence[Finding]]]
     episode: StoredEpisode | None
 
 
-class _Rooted(jinja2.FileSystemLoader):
+class _RootedLoader(jinja2.FileSystemLoader):
     """Templates with the way to the site's root written in: one for all pages of a depth, thirty times on each."""
 
     def __init__(self, root: str) -> None:
@@ -99,13 +99,13 @@ class _Rooted(jinja2.FileSystemLoader):
 
 
 @cache
-def templates(root: str) -> jinja2.Environment:
+def jinja_environment(root: str) -> jinja2.Environment:
     """Give the templates of pages from which `root` leads to the site's root (`../`).
 
     Everything is escaped, and a name that is not there is an error.
     """
     environment = jinja2.Environment(
-        loader=_Rooted(root),
+        loader=_RootedLoader(root),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -113,46 +113,53 @@ def templates(root: str) -> jinja2.Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
-    environment.globals |= {"m": markup, "MEANINGS": MEANINGS, "PLATFORMS": PLATFORMS, "Result": Result}
-    environment.globals |= {"CAUSES": causes(), "TOLD": TOLD, "root": root, "shown_environments": shown_environments}
+    environment.globals |= {"m": markup, "MEANINGS": RESULT_MEANINGS, "PLATFORMS": PLATFORM_NAMES, "Result": Result}
+    environment.globals |= {
+        "CAUSES": cause_help(),
+        "TOLD": FINDING_TEXTS,
+        "root": root,
+        "shown_environments": shown_environments,
+    }
     environment.filters |= {
-        "moment": text.moment, "iso": text.iso, "duration": text.duration, "size": text.size, "line": text.line,
-        "coded": text.coded,
+        "moment": text.moment, "iso": text.iso, "duration": text.duration, "size": text.size, "line": text.single_line,
+        "coded": text.with_code_spans,
     }  # fmt: skip
     return environment
 
 
 def render(template: str, *, path: str, **values: object) -> bytes:
     """Render a page for `path`, from which its relative links start."""
-    return templates("../" * path.count("/")).get_template(template).render(values).encode()
+    return jinja_environment("../" * path.count("/")).get_template(template).render(values).encode()
 
 
 def shown_environments(environments: Iterable[Environment]) -> list[Environment]:
     """Give those environments that a page has room for, in their order: first of all those of the shipped matrices."""
     ordered = [*environments]
-    chosen = {e.id for e in sorted(ordered, key=lambda e: e.id not in MATRIX_VIEW_ENVIRONMENTS)[:SHOWN]}
+    chosen = {e.id for e in sorted(ordered, key=lambda e: e.id not in MATRIX_VIEW_ENVIRONMENTS)[:MAX_ENVIRONMENTS]}
     return [e for e in ordered if e.id in chosen]
 
 
-def matrix_row(verdicts: Sequence[Verdict], environments: Sequence[Environment]) -> Row:
+def matrix_row(verdicts: Sequence[Verdict], environments: Sequence[Environment]) -> MatrixRow:
     """Make a row of the verdicts on one release, in those environments that are shown."""
-    held = {verdict.environment: verdict for verdict in verdicts}
-    causes = Counter(v.cause for v in held.values() if v.cause and v.result is not Result.PASS)
-    return Row(
+    by_environment = {verdict.environment: verdict for verdict in verdicts}
+    causes = Counter(v.cause for v in by_environment.values() if v.cause and v.result is not Result.PASS)
+    return MatrixRow(
         package=verdicts[0].release.package,
         version=verdicts[0].release.version,
-        cells=tuple(held.get(environment.id) for environment in shown_environments(environments)),
+        cells=tuple(by_environment.get(environment.id) for environment in shown_environments(environments)),
         causes=tuple(sorted(causes, key=lambda cause: (-causes[cause], cause))),
     )
 
 
-def front_page(front: Front) -> tuple[str, bytes]:
+def front_page(front: FrontPage) -> tuple[str, bytes]:
     """`/index.html`: as of when, each environment, failures first, causes, findings, the newest narration."""
-    shown = text.fitting(front.rows, MATRIX_BUDGET, lambda row: row.cost)
+    shown = text.fit_budget(front.rows, MATRIX_BUDGET, lambda row: row.estimated_bytes)
     environments = shown_environments(front.environments)
-    cells = {environment.id: _shares(front.counts.by_environment[environment.id]) for environment in environments}
+    cells = {
+        environment.id: _result_shares(front.counts.by_environment[environment.id]) for environment in environments
+    }
     findings = [
-        (kind, *TOLD[kind], count, text.fitting(newest, FINDING_BUDGET, _finding_cost))
+        (kind, *FINDING_TEXTS[kind], count, text.fit_budget(newest, FINDING_BUDGET, _finding_cost))
         for kind, (count, newest) in front.findings.items()
     ]
     failing = front.counts.by_result[Result.FAIL] + front.counts.by_result[Result.TIMEOUT]
@@ -164,21 +171,21 @@ def front_page(front: Front) -> tuple[str, bytes]:
         environments=environments,
         groups=platform_groups(environments),
         rows=shown,
-        standins=wholly_standin(shown, environments),
+        standins=standin_environments(shown, environments),
         shares=cells,
-        strip=strip(front.newest),
-        trend=trend_of(front.days),
+        strip=result_strip(front.newest_results),
+        trend=draw_trend(front.days),
         trend_sql=permalink(TREND_QUERY),
         findings=findings,
         failing=failing,
-        spoken=text.fitting(
-            front.episode.lines if front.episode else (), SPOKEN_BUDGET, lambda said: 60 + len(said[1])
+        spoken=text.fit_budget(
+            front.episode.lines if front.episode else (), TRANSCRIPT_BUDGET, lambda said: 60 + len(said[1])
         ),
     )
     return path, page
 
 
-def wholly_standin(rows: Sequence[Row], environments: Sequence[Environment]) -> set[str]:
+def standin_environments(rows: Sequence[MatrixRow], environments: Sequence[Environment]) -> set[str]:
     """Give the environments whose every cell ran on a stand-in: said once, at the head of the column."""
     columns = {e.id: [row.cells[n] for row in rows if row.cells[n]] for n, e in enumerate(environments)}
     return {id_ for id_, cells in columns.items() if cells and all(cell.standin for cell in cells if cell)}
@@ -191,14 +198,14 @@ def _finding_cost(finding: Finding) -> int:
 def platform_groups(environments: Sequence[Environment]) -> list[tuple[str, list[Environment]]]:
     """Give the environments under their platform's name, as the heads of a table stand."""
     grouped = groupby(environments, key=lambda environment: environment.platform)
-    return [(PLATFORMS[platform], list(members)) for platform, members in grouped]
+    return [(PLATFORM_NAMES[platform], list(members)) for platform, members in grouped]
 
 
-def _shares(words: Mapping[Result, int]) -> list[tuple[Result, float, float]]:
+def _result_shares(counts: Mapping[Result, int]) -> list[tuple[Result, float, float]]:
     # Where each word's part of a bar of width 100 starts, and how wide it is.
-    total = sum(words.values())
+    total = sum(counts.values())
     start, shares = 0.0, []
-    for result, count in words.items():
+    for result, count in counts.items():
         if count:
             width = round(100 * count / total, 2)
             shares.append((result, round(start, 2), width))
@@ -216,7 +223,7 @@ _STROKES: Final = {
 }
 
 
-def strip(newest: Sequence[Verdict]) -> dict[Result, str]:
+def result_strip(newest: Sequence[Verdict]) -> dict[Result, str]:
     """Draw the newest results, oldest at the left, as one SVG path for each word; 4 units a result."""
     paths = dict.fromkeys(Result, "")
     for place, verdict in enumerate(reversed(newest)):

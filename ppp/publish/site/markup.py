@@ -10,11 +10,11 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from ppp.check.causes import causes
+from ppp.check.causes import cause_help
 from ppp.ledger.published import Verdict
 from ppp.model.record import PHASES, Outcome, Record, Result
 from ppp.publish import text
-from ppp.publish.packages.history import Cells, Observed
+from ppp.publish.packages.history import CurrentRecord, CurrentRecordRow
 
 #: Where there is nothing to tell.
 NONE: Final = "–"  # noqa: RUF001 - a dash that is wide on purpose
@@ -86,7 +86,7 @@ def cause(name: str) -> Markup:
 @lru_cache(_REMEMBERED)
 def why(name: str, root: str) -> Markup:
     """Give a cause by name, leading to its page of help where there is one."""
-    if name not in causes():
+    if name not in cause_help():
         return cause(name)
     return Markup(f'<a href="{root}causes/{escape(name)}/index.html">{cause(name)}</a>')  # noqa: S704 - escaped
 
@@ -96,7 +96,7 @@ def _plain(result: Result, platform: str) -> str:
     return f'<td class="{result.lower()}" data-e="{escape(platform)}">{word(result)}</td>'
 
 
-def matrix(platforms: Sequence[str], rows: Iterable[tuple[str, Cells]], root: str) -> Markup:
+def matrix(platforms: Sequence[str], rows: Iterable[tuple[str, CurrentRecordRow]], root: str) -> Markup:
     """Give the rows of a release's matrix: a Python each, with a cell for each platform."""
     lines = (
         f'<tr><th scope="row">{safe(python)}</th>{"".join(map(_cell, cells, platforms, repeat(root)))}</tr>'
@@ -105,7 +105,7 @@ def matrix(platforms: Sequence[str], rows: Iterable[tuple[str, Cells]], root: st
     return Markup("\n".join(lines))  # noqa: S704 - escaped
 
 
-def _cell(o: Observed | None, platform: str, root: str) -> str:
+def _cell(o: CurrentRecord | None, platform: str, root: str) -> str:
     # It leads to why it is so, where the detail of what did not pass is told.
     if o is None:
         return '<td class="none">· not checked</td>'
@@ -124,7 +124,7 @@ def _cell(o: Observed | None, platform: str, root: str) -> str:
         blame = f' <span class="quiet">{o.judgement.blame}</span>' if o.judgement.blame else ""
         told += f'<span class="because">{at}{because}{blame}</span>'
     if record.detail and record.result is Result.PASS:
-        told += f' <span class="detail">{safe(text.line(record.detail, CELL_DETAIL))}</span>'
+        told += f' <span class="detail">{safe(text.single_line(record.detail, CELL_DETAIL))}</span>'
     return f'<td class="{record.result.lower()}" data-e="{safe(platform)}">{told}</td>'
 
 
@@ -144,12 +144,12 @@ def _brief(result: Result, cause_: str | None, is_standin: bool, root: str) -> s
     return f'<td class="{result.lower()}">{result}{mark}{because}</td>'
 
 
-def timings(cells: Iterable[Observed], worked: Mapping[str, str | None]) -> Markup:
+def timings(cells: Iterable[CurrentRecord], worked: Mapping[str, str | None]) -> Markup:
     """Give a row for each cell: its phases, which version last passed there, on what, when, and who agrees."""
     return Markup("\n".join(_timing(o, worked[o.record.environment]) for o in cells))  # noqa: S704 - escaped
 
 
-def _timing(o: Observed, worked: str | None) -> str:
+def _timing(o: CurrentRecord, worked: str | None) -> str:
     record, agreement = o.record, o.agreement
     records = f" <small>{agreement.records} records</small>" if agreement.records > 1 else ""
     told = (

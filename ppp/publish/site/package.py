@@ -12,20 +12,20 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from ppp.check.causes import Help, causes
+from ppp.check.causes import CauseHelp, cause_help
 from ppp.ledger.published import Verdict
-from ppp.model.judge import Judgement
+from ppp.model.blame import AssignedBlame
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import PHASES, Installed, Record, Result
 from ppp.model.release import Release
 from ppp.publish import text
-from ppp.publish.packages.history import Cells, Held, Observed
-from ppp.publish.packages.summary import Part, tallied
-from ppp.publish.site.front import SHOWN, platform_groups, render, shown_environments
+from ppp.publish.packages.history import CurrentRecord, CurrentRecordRow, PackageHistory
+from ppp.publish.packages.summary import PackageSummary, count_results
+from ppp.publish.site.front import MAX_ENVIRONMENTS, platform_groups, render, shown_environments
 
 #: What of a package is shown: the newest release in full, the next ones a line each, of the rest their tallies.
-LINES: Final = 10
-TALLIES: Final = 40
+DETAILED_RELEASES: Final = 10
+SUMMARIZED_RELEASES: Final = 40
 LOG_LINES: Final = 40
 LOG_LIMIT: Final = 4_000
 #: Bytes of HTML for all logs, and for all lists of what was installed, of one page.
@@ -33,19 +33,19 @@ LOG_BUDGET: Final = 12_000
 INSTALLED_BUDGET: Final = 6_000
 DETAIL_LIMIT: Final = 240
 #: Of an image's digest, as many digits as docker shows; the package's data holds all of it.
-DIGEST: Final = 12
+DIGEST_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class ResultMatrix:
     """The newest release's matrix: Pythons as rows, platforms as columns."""
 
     platforms: tuple[str, ...]
-    rows: tuple[tuple[str, Cells], ...]
+    rows: tuple[tuple[str, CurrentRecordRow], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class ReleaseHistory:
     """The releases before: the newest of them by environment, then some by their tallies, then how many more."""
 
     environments: tuple[str, ...]
@@ -60,12 +60,12 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class FailureGroup:
     """Cells of one release that failed alike; `worked` gives, by the newest version that passes there, environments."""
 
-    cells: tuple[Observed, ...]
+    cells: tuple[CurrentRecord, ...]
     worked: Mapping[str | None, Sequence[str]]
-    help: Help | None
+    help: CauseHelp | None
     log: str | None
     log_environment: str | None
 
@@ -80,7 +80,7 @@ class Trouble:
         return [o.record.environment for o in self.cells]
 
     @property
-    def judgement(self) -> Judgement:
+    def judgement(self) -> AssignedBlame:
         """Give whose the failure is."""
         return self.cells[0].judgement
 
@@ -114,95 +114,108 @@ class Badge:
 
 
 def package_page(
-    held: Held, part: Part, environments: Sequence[Environment], log_of: Callable[[str], str | None], *, badge: Badge
+    history: PackageHistory,
+    summary: PackageSummary,
+    environments: Sequence[Environment],
+    read_log: Callable[[str], str | None],
+    *,
+    badge: Badge,
 ) -> tuple[str, bytes]:
     """`/p/<package>/index.html`, from all that is held of it."""
-    environments = _shown(held, environments)
-    places = {environment.id for environment in environments}
-    newest = [o for o in held.newest if o.record.environment in places]
-    older = [[*verdicts] for _, verdicts in groupby(held.older, lambda verdict: verdict.release.version)]
-    path = f"p/{held.package}/index.html"
+    environments = _select_environments(history, environments)
+    shown_ids = {environment.id for environment in environments}
+    newest = [o for o in history.newest if o.record.environment in shown_ids]
+    older = [[*verdicts] for _, verdicts in groupby(history.older, lambda verdict: verdict.release.version)]
+    path = f"p/{history.package}/index.html"
     page = render(
         "package.html",
         path=path,
-        package=held.package,
-        version=part.version,
+        package=history.package,
+        version=summary.version,
         newest=newest,
-        total=len(held.newest),
-        tally=part.tally,
-        passing=part.passing,
-        broken=bool(part.broken),
-        table=_table(newest, environments),
-        as_of=part.as_of,
-        commands=commands,
-        together=together,
-        troubles=_troubles(newest, held.older, log_of),
-        worked=last_passed(held.verdicts),
-        history=_history(older, environments),
+        total=len(history.newest),
+        tally=summary.result_counts,
+        passing=summary.passing,
+        broken=bool(summary.failing),
+        table=_result_matrix(newest, environments),
+        as_of=summary.as_of,
+        commands=reproduce_commands,
+        together=combined_command,
+        troubles=_failure_groups(newest, history.older, read_log),
+        worked=last_passing_versions(history.verdicts),
+        history=_release_history(older, environments),
         installed=_installed(newest),
-        files=_files(newest),
+        files=_checked_files(newest),
         nodes=sorted({o.record.node for o in newest}),
         images=[
-            f"{o.record.environment} {o.record.image_digest.removeprefix('sha256:')[:DIGEST]}"
+            f"{o.record.environment} {o.record.image_digest.removeprefix('sha256:')[:DIGEST_DIGITS]}"
             for o in newest
             if o.record.image_digest
         ],
         badge=badge,
-        found=part.found,
-        standin=any(verdict.standin for verdicts in (held.newest_verdicts, *older[:LINES]) for verdict in verdicts),
+        found=summary.findings,
+        standin=any(
+            verdict.standin
+            for verdicts in (history.newest_verdicts, *older[:DETAILED_RELEASES])
+            for verdict in verdicts
+        ),
         phases=PHASES,
-        imports=text.line(", ".join(dict.fromkeys(m for o in newest for m in o.record.imports)), DETAIL_LIMIT),
+        imports=text.single_line(", ".join(dict.fromkeys(m for o in newest for m in o.record.imports)), DETAIL_LIMIT),
     )
     return path, page
 
 
-def _shown(held: Held, environments: Sequence[Environment]) -> Sequence[Environment]:
+def _select_environments(history: PackageHistory, environments: Sequence[Environment]) -> Sequence[Environment]:
     # Where there are more than a page has room for, those that the newest release was checked in.
-    if len(environments) <= SHOWN:
+    if len(environments) <= MAX_ENVIRONMENTS:
         return environments
-    own = {o.record.environment for o in held.newest}
-    return shown_environments(e for e in environments if e.id in own)
+    checked = {o.record.environment for o in history.newest}
+    return shown_environments(e for e in environments if e.id in checked)
 
 
-def reproduce(release: Release, environment: str) -> str:
+def reproduce_command(release: Release, environment: str) -> str:
     """Give the one command that checks a cell again on the reader's machine."""
     return f'scripts/nox -s "check({environment})" -- {shlex.quote(str(release))}'
 
 
-def commands(cells: Iterable[Observed]) -> Markup:
+def reproduce_commands(cells: Iterable[CurrentRecord]) -> Markup:
     """Give the commands that check cells again, a line each."""
-    return _shell("".join(f"{reproduce(o.record.release, o.record.environment)}\n" for o in cells))
+    return _command_markup("".join(f"{reproduce_command(o.record.release, o.record.environment)}\n" for o in cells))
 
 
-def together(cells: Sequence[Observed]) -> Markup:
+def combined_command(cells: Sequence[CurrentRecord]) -> Markup:
     """Give the one command that checks cells of a release again, one after the other."""
     sessions = " ".join(f'"check({o.record.environment})"' for o in cells)
-    return _shell(f"scripts/nox -s {sessions} -- {shlex.quote(str(cells[0].record.release))}")
+    return _command_markup(f"scripts/nox -s {sessions} -- {shlex.quote(str(cells[0].record.release))}")
 
 
-def _shell(command: str) -> Markup:
+def _command_markup(command: str) -> Markup:
     # Between tags a quote is no more than a quote.
     return Markup(str(escape(command)).replace("&#34;", '"'))  # noqa: S704 - escaped
 
 
-def last_passed(verdicts: Iterable[Verdict]) -> dict[str, str | None]:
+def last_passing_versions(verdicts: Iterable[Verdict]) -> dict[str, str | None]:
     """Give the newest version that passes in each environment, None where none does; newest version comes first."""
-    worked: dict[str, str | None] = {}
+    last_passing: dict[str, str | None] = {}
     for verdict in verdicts:
         passed = verdict.release.version if verdict.result is Result.PASS else None
-        worked[verdict.environment] = worked.get(verdict.environment) or passed
-    return worked
+        last_passing[verdict.environment] = last_passing.get(verdict.environment) or passed
+    return last_passing
 
 
-def _table(cells: Sequence[Observed], environments: Sequence[Environment]) -> Table:
+def _result_matrix(cells: Sequence[CurrentRecord], environments: Sequence[Environment]) -> ResultMatrix:
     # A platform is a column where the release was checked on it with any Python.
-    held = {o.record.environment: o for o in cells}
-    names, rows = _frame(tuple(environments), frozenset(e.platform for e in environments if e.id in held))
-    return Table(platforms=names, rows=tuple((python, tuple(map(held.get, places))) for python, places in rows))
+    by_environment = {o.record.environment: o for o in cells}
+    names, rows = _matrix_layout(
+        tuple(environments), frozenset(e.platform for e in environments if e.id in by_environment)
+    )
+    return ResultMatrix(
+        platforms=names, rows=tuple((python, tuple(map(by_environment.get, places))) for python, places in rows)
+    )
 
 
 @lru_cache(64)
-def _frame(
+def _matrix_layout(
     environments: tuple[Environment, ...], platforms: frozenset[Platform]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
     # The heads of the columns, and the environments of each Python in their order; "" where there is none.
@@ -213,15 +226,19 @@ def _frame(
     return names, tuple((python, tuple(by_place.get((python, name), "") for name in names)) for python in pythons)
 
 
-def _history(older: Sequence[Sequence[Verdict]], environments: Sequence[Environment]) -> History:
-    shown = [(verdicts[0].release.version, {v.environment: v for v in verdicts}) for verdicts in older[:LINES]]
+def _release_history(older: Sequence[Sequence[Verdict]], environments: Sequence[Environment]) -> ReleaseHistory:
+    shown = [
+        (verdicts[0].release.version, {v.environment: v for v in verdicts}) for verdicts in older[:DETAILED_RELEASES]
+    ]
     columns = tuple(e.id for e in environments if any(e.id in held for _, held in shown))
-    rest = older[LINES:]
-    return History(
+    rest = older[DETAILED_RELEASES:]
+    return ReleaseHistory(
         environments=columns,
         lines=tuple((version, tuple(held.get(column) for column in columns)) for version, held in shown),
-        tallies=tuple((verdicts[0].release.version, tallied(verdicts)) for verdicts in rest[:TALLIES]),
-        more=max(0, len(rest) - TALLIES),
+        tallies=tuple(
+            (verdicts[0].release.version, count_results(verdicts)) for verdicts in rest[:SUMMARIZED_RELEASES]
+        ),
+        more=max(0, len(rest) - SUMMARIZED_RELEASES),
     )
 
 
@@ -229,88 +246,92 @@ def _python_key(environment: Environment) -> list[int]:
     return [int(part) for part in environment.python.split(".")]
 
 
-def _troubles(
-    newest: Sequence[Observed], older: Sequence[Verdict], log_of: Callable[[str], str | None]
-) -> list[Trouble]:
-    def alike(o: Observed) -> tuple[int, str, str, str, str]:
+def _failure_groups(
+    newest: Sequence[CurrentRecord], older: Sequence[Verdict], read_log: Callable[[str], str | None]
+) -> list[FailureGroup]:
+    def alike(o: CurrentRecord) -> tuple[int, str, str, str, str]:
         r = o.record
         severity = [Result.FAIL, Result.TIMEOUT, Result.ERROR, Result.NA].index(r.result)
-        blamed = f"{o.judgement.blame} {o.judgement.by}"
+        blamed = f"{o.judgement.blame} {o.judgement.source}"
         return severity, r.failed_phase or "", r.cause or "", blamed, r.detail or ""
 
-    room = LOG_BUDGET
-    troubles = []
-    trouble = sorted((o for o in newest if o.record.result is not Result.PASS), key=alike)
-    for _, group in groupby(trouble, key=alike):
+    remaining_bytes = LOG_BUDGET
+    groups = []
+    failed = sorted((o for o in newest if o.record.result is not Result.PASS), key=alike)
+    for _, group in groupby(failed, key=alike):
         cells = tuple(group)
-        log, place = _log(cells, log_of, room)
-        room -= text.html_bytes(log) if log else 0
-        troubles.append(
-            Trouble(
+        log, place = _first_log(cells, read_log, remaining_bytes)
+        remaining_bytes -= text.html_size(log) if log else 0
+        groups.append(
+            FailureGroup(
                 cells=cells,
-                worked=_worked(cells, older),
-                help=causes().get(cells[0].record.cause or ""),
+                worked=_last_passing_environments(cells, older),
+                help=cause_help().get(cells[0].record.cause or ""),
                 log=log,
                 log_environment=place,
             )
         )
-    return troubles
+    return groups
 
 
-def _worked(cells: Sequence[Observed], older: Sequence[Verdict]) -> dict[str | None, list[str]]:
-    newest = last_passed(older)
-    worked: dict[str | None, list[str]] = {}
+def _last_passing_environments(cells: Sequence[CurrentRecord], older: Sequence[Verdict]) -> dict[str | None, list[str]]:
+    newest = last_passing_versions(older)
+    environments: dict[str | None, list[str]] = {}
     for o in cells:
-        worked.setdefault(newest.get(o.record.environment), []).append(o.record.environment)
-    return worked
+        environments.setdefault(newest.get(o.record.environment), []).append(o.record.environment)
+    return environments
 
 
-def _log(cells: Sequence[Observed], log_of: Callable[[str], str | None], room: int) -> tuple[str | None, str | None]:
+def _first_log(
+    cells: Sequence[CurrentRecord], read_log: Callable[[str], str | None], max_bytes: int
+) -> tuple[str | None, str | None]:
     for o in cells:
-        if o.record.log_sha256 and (log := log_of(o.record.log_sha256)):
-            shown = text.tail(log, lines=LOG_LINES, limit=LOG_LIMIT)
-            return (shown, o.record.environment) if text.html_bytes(shown) <= room else (None, None)
+        if o.record.log_sha256 and (log := read_log(o.record.log_sha256)):
+            shown = text.log_tail(log, lines=LOG_LINES, limit=LOG_LIMIT)
+            return (shown, o.record.environment) if text.html_size(shown) <= max_bytes else (None, None)
     return None, None
 
 
-def _installed(newest: Sequence[Observed]) -> list[InstalledSet]:
+def _installed(newest: Sequence[CurrentRecord]) -> list[InstalledSet]:
     sets: dict[tuple[str, ...], list[str]] = {}
     for o in newest:
         if o.record.installed:
-            sets.setdefault(_names(o.record.installed), []).append(o.record.environment)
+            sets.setdefault(_installed_names(o.record.installed), []).append(o.record.environment)
     budget = INSTALLED_BUDGET // max(1, len(sets))
-    shown = {names: text.fitting(names, budget, lambda name: text.html_bytes(name) + 9) for names in sets}
+    shown = {names: text.fit_budget(names, budget, lambda name: text.html_size(name) + 9) for names in sets}
     return [
         InstalledSet(
-            environments=_places(places, newest), shown=tuple(shown[names]), more=len(names) - len(shown[names])
+            environments=_environment_list(places, newest),
+            shown=tuple(shown[names]),
+            more=len(names) - len(shown[names]),
         )
         for names, places in sets.items()
     ]
 
 
 @lru_cache(256)
-def _names(installed: tuple[Installed, ...]) -> tuple[str, ...]:
-    return tuple(text.line(f"{one.name} {one.version}", DETAIL_LIMIT) for one in installed)
+def _installed_names(installed: tuple[Installed, ...]) -> tuple[str, ...]:
+    return tuple(text.single_line(f"{one.name} {one.version}", DETAIL_LIMIT) for one in installed)
 
 
-def _places(places: Sequence[str], newest: Sequence[Observed]) -> str:
-    if len(places) == len(newest) > 1:
-        return f"all {len(places)} environments"
-    return ", ".join(places)
+def _environment_list(environments: Sequence[str], newest: Sequence[CurrentRecord]) -> str:
+    if len(environments) == len(newest) > 1:
+        return f"all {len(environments)} environments"
+    return ", ".join(environments)
 
 
-def _files(newest: Sequence[Observed]) -> list[CheckedFile]:
-    held: dict[str, list[Observed]] = {}
+def _checked_files(newest: Sequence[CurrentRecord]) -> list[CheckedFile]:
+    by_sha256: dict[str, list[CurrentRecord]] = {}
     for o in newest:
         if o.record.file:
-            held.setdefault(o.record.file.sha256, []).append(o)
+            by_sha256.setdefault(o.record.file.sha256, []).append(o)
     return [
         CheckedFile(
-            filename=text.line(file.filename, DETAIL_LIMIT),
+            filename=text.single_line(file.filename, DETAIL_LIMIT),
             sha256=file.sha256,
             size=file.size,
-            environments=_places([o.record.environment for o in cells], newest),
+            environments=_environment_list([o.record.environment for o in cells], newest),
         )
-        for cells in held.values()
+        for cells in by_sha256.values()
         if (file := cells[0].record.file)
     ]

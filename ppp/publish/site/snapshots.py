@@ -10,14 +10,14 @@ from typing import Final
 
 from ppp.publish import text
 from ppp.publish.site.front import render
-from ppp.publish.snapshots.database import Kind, Snapshot
+from ppp.publish.snapshots.database import Snapshot, SnapshotKind
 
 SCHEMA: Final = "ppp-snapshots-1"
 INDEX: Final = "snapshots/index.json"
 #: Bytes of HTML that a page spends on closed months; the rest is in the list.
 MONTHS_BUDGET: Final = 16_000
 _ROW_BYTES: Final = 620
-_ORDER: Final = (Kind.WINDOW, Kind.DAY, Kind.MONTH)
+_ORDER: Final = (SnapshotKind.WINDOW, SnapshotKind.DAY, SnapshotKind.MONTH)
 
 
 def data_files(snapshots: Sequence[Snapshot], as_of: int | None) -> Iterator[tuple[str, bytes]]:
@@ -25,10 +25,10 @@ def data_files(snapshots: Sequence[Snapshot], as_of: int | None) -> Iterator[tup
     by_kind = {
         kind: sorted((s for s in snapshots if s.kind is kind), key=lambda s: s.file, reverse=True) for kind in _ORDER
     }
-    latest = next(iter(by_kind[Kind.DAY]), None)
+    latest = next(iter(by_kind[SnapshotKind.DAY]), None)
     yield INDEX, _index([s for kind in _ORDER for s in by_kind[kind]], latest)
     path = "data/index.html"
-    shown = text.fitting(by_kind[Kind.MONTH], MONTHS_BUDGET, lambda _: _ROW_BYTES)
+    shown = text.fit_budget(by_kind[SnapshotKind.MONTH], MONTHS_BUDGET, lambda _: _ROW_BYTES)
     yield (
         path,
         render(
@@ -36,10 +36,10 @@ def data_files(snapshots: Sequence[Snapshot], as_of: int | None) -> Iterator[tup
             path=path,
             as_of=as_of,
             latest=latest,
-            window=next(iter(by_kind[Kind.WINDOW]), None),
-            days=by_kind[Kind.DAY],
+            window=next(iter(by_kind[SnapshotKind.WINDOW]), None),
+            days=by_kind[SnapshotKind.DAY],
             months=shown,
-            older=len(by_kind[Kind.MONTH]) - len(shown),
+            older=len(by_kind[SnapshotKind.MONTH]) - len(shown),
         ),
     )
 

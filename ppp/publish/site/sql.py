@@ -19,17 +19,17 @@ from ppp.publish.snapshots.database import PUBLIC_TABLES
 from ppp.resources import resource
 
 #: The database that is asked, from the root of the site.
-WINDOW: Final = "snapshots/window.db.gz"
+WINDOW_DATABASE: Final = "snapshots/window.db.gz"
 #: Where each vendored file is published: the engine looks for its own second half beside it.
 _VENDORED: Final = {"index.mjs": "sqlite3.js", "sqlite3.wasm": "sqlite3.wasm", "LICENSE.txt": "LICENSE.txt"}
 #: Empty in a window, or half so: it has no logs, and what a node skipped or looked at twice stays with it.
-_EMPTY: Final = frozenset({"logs", "noise", "coverage", "coverage_by_day"})
+_NOT_IN_WINDOW: Final = frozenset({"logs", "noise", "coverage", "coverage_by_day"})
 #: What stands in the editor at first.
-_FIRST: Final = "newly_broken_cells"
+_FIRST_QUERY: Final = "newly_broken_cells"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class TableColumn:
     """A column, and what it means, empty where its name says it."""
 
     name: str
@@ -37,12 +37,12 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class DescribedTable:
     """A table or view that the window fills."""
 
     name: str
     description: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
 
 
 def sql_files() -> Iterator[tuple[str, bytes]]:
@@ -57,24 +57,28 @@ def sql_files() -> Iterator[tuple[str, bytes]]:
 def sql_page() -> tuple[str, bytes]:
     """`/sql/index.html`: an editor, the tables, and the saved queries; without JavaScript only the queries, as text."""
     path = "sql/index.html"
-    queries = [query for query in saved_queries() if query.name not in _EMPTY]
-    (first,) = (query for query in queries if query.name == _FIRST)
-    return path, render("sql.html", path=path, database=WINDOW, tables=tables(), queries=queries, first=first)
+    queries = [query for query in saved_queries() if query.name not in _NOT_IN_WINDOW]
+    (first,) = (query for query in queries if query.name == _FIRST_QUERY)
+    return path, render(
+        "sql.html", path=path, database=WINDOW_DATABASE, tables=described_window_tables(), queries=queries, first=first
+    )
 
 
 @cache
-def tables() -> tuple[Table, ...]:
+def described_window_tables() -> tuple[DescribedTable, ...]:
     """Give the tables and views that are described and that a window fills, in the order of their description."""
     with closing(Database(memory=True)) as db:
         migrations.apply(db)
         views = set(db.view_names())
         return tuple(
-            Table(name=name, description=said["description"], columns=_columns(db, name, said.get("columns", {})))
+            DescribedTable(
+                name=name, description=said["description"], columns=_columns(db, name, said.get("columns", {}))
+            )
             for name, said in described_tables().items()
-            if not said.get("hidden") and name not in _EMPTY and (name in views or name in PUBLIC_TABLES)
+            if not said.get("hidden") and name not in _NOT_IN_WINDOW and (name in views or name in PUBLIC_TABLES)
         )
 
 
-def _columns(db: Database, table: str, said: dict[str, str]) -> tuple[Column, ...]:
+def _columns(db: Database, table: str, descriptions: dict[str, str]) -> tuple[TableColumn, ...]:
     rows = db.execute("SELECT name FROM pragma_table_info(?)", (table,))
-    return tuple(Column(name=name, description=said.get(name, "")) for (name,) in rows)
+    return tuple(TableColumn(name=name, description=descriptions.get(name, "")) for (name,) in rows)

@@ -17,10 +17,10 @@ from typing import Final, Self
 
 from sqlite_utils import Database
 
-from ppp.ledger.batches import root
+from ppp.ledger.batches import ledger_root
 from ppp.ledger.schema import migrations
 from ppp.model.record import Json
-from ppp.storage_errors import sqlite_errors
+from ppp.storage_errors import translate_storage_errors
 
 SCHEMA: Final = "ppp-snapshot-1"
 #: The tables that are filled, each with the columns that put its rows in order: its primary key.
@@ -34,13 +34,13 @@ PUBLIC_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "results": ("package", "version", "environment"),
 }
 #: When the migrations of a snapshot say they were applied: a clock would tell two snapshots apart.
-EPOCH: Final = "1970-01-01 00:00:00+00:00"
+MIGRATIONS_APPLIED_AT: Final = "1970-01-01 00:00:00+00:00"
 #: Beyond every time that a record may hold.
 END_OF_TIME: Final = 1 << 62
 _CACHE_KIB: Final = 64 * 1024
 
 
-class Kind(StrEnum):
+class SnapshotKind(StrEnum):
     """What a snapshot holds: all there is, one month, or the newest days without their logs."""
 
     DAY = "day"
@@ -49,16 +49,16 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class RecordSelection:
     """Which records: observed from `first` (epoch seconds) until before `end`; with their logs, or without."""
 
-    first: int = 0
+    start: int = 0
     end: int = END_OF_TIME
     logs: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Zipped:
+class CompressedFile:
     """The gzip of a snapshot: its name, size in bytes, sha256 (hex), and the zlib that made it."""
 
     file: str
@@ -74,7 +74,7 @@ class Snapshot:
     `logical_sha256` is `logical_hash`'s; `root` is that of `current.json` where a snapshot holds all records.
     """
 
-    kind: Kind
+    kind: SnapshotKind
     file: str
     as_of: int | None
     first_day: str | None
@@ -86,7 +86,7 @@ class Snapshot:
     root: str
     rows: Mapping[str, int]
     sqlite: str
-    gzip: Zipped | None = None
+    gzip: CompressedFile | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Give the object that `snapshot.schema.json` describes."""
@@ -118,23 +118,23 @@ class Snapshot:
     def from_json(cls, data: Mapping[str, Json]) -> Self:
         """Build from an object that `snapshot.schema.json` has passed."""
         rest = {name: value for name, value in data.items() if name not in {"schema", "kind", "gzip"}}
-        zipped = data["gzip"] and Zipped(**data["gzip"])
-        return cls(kind=Kind(data["kind"]), gzip=zipped, **rest)
+        zipped = data["gzip"] and CompressedFile(**data["gzip"])
+        return cls(kind=SnapshotKind(data["kind"]), gzip=zipped, **rest)
 
 
-def extract(source: Path, target: Path, share: Share) -> None:
+def extract(source: Path, target: Path, selection: RecordSelection) -> None:
     """Write a share of a ledger's records to a new database, from one moment of that ledger.
 
     `target` and its neighbour for staging are overwritten, and are gone where this raises: `DiskFullError`,
     `DataReadOnlyError`, `LedgerBusyError` or `LedgerDamagedError`.
     """
     staged = target.with_name(f"{target.name}.staged")
-    with sqlite_errors(target):
+    with translate_storage_errors(target):
         try:
             target.unlink(missing_ok=True)
             staged.unlink(missing_ok=True)
             with closing(sqlite3.connect(staged.absolute().as_uri(), uri=True)) as connection:
-                _stage(connection, source, share)
+                _stage(connection, source, selection)
                 connection.execute("VACUUM INTO ?", (str(target),))
         except BaseException:
             target.unlink(missing_ok=True)
@@ -143,29 +143,29 @@ def extract(source: Path, target: Path, share: Share) -> None:
             staged.unlink(missing_ok=True)
 
 
-def _stage(connection: sqlite3.Connection, source: Path, share: Share) -> None:
+def _stage(connection: sqlite3.Connection, source: Path, selection: RecordSelection) -> None:
     # Nobody reads it, and a kill leaves only what the next run clears away.
     for pragma in ("journal_mode = OFF", "synchronous = OFF", "page_size = 4096", f"cache_size = -{_CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
     db = Database(connection)
     migrations.apply(db)
-    with sqlite_errors(source):
+    with translate_storage_errors(source):
         db.execute("ATTACH ? AS ledger", (f"{source.absolute().as_uri()}?mode=ro",))
     with db.atomic():
-        db.execute("UPDATE _sqlite_migrations SET applied_at = ?", (EPOCH,))
-        with sqlite_errors(source):
-            _fill(db, share)
-        for table in _full_text(db):
+        db.execute("UPDATE _sqlite_migrations SET applied_at = ?", (MIGRATIONS_APPLIED_AT,))
+        with translate_storage_errors(source):
+            _fill(db, selection)
+        for table in _full_text_tables(db):
             db.execute(f"INSERT INTO [{table}]([{table}]) VALUES ('rebuild')")  # noqa: S608 - our own schema's
     db.execute("DETACH ledger")
     db.execute("PRAGMA schema_version = 1")
 
 
-def _fill(db: Database, share: Share) -> None:
+def _fill(db: Database, selection: RecordSelection) -> None:
     # A package's rows lie together: that is how they are asked for, and how they shrink best.
     _copy(
         db, "records", "observed_at >= ? AND observed_at < ?", "package, version, environment, observed_at, record",
-        (share.first, share.end),
+        (selection.start, selection.end),
     )  # fmt: skip
     for table, key in (("packages", "package"), ("environments", "environment"), ("nodes", "node")):
         _copy(db, table, f"{key} IN (SELECT {key} FROM main.records)", key)  # noqa: S608 - our own words
@@ -174,7 +174,7 @@ def _fill(db: Database, share: Share) -> None:
         "EXISTS (SELECT 1 FROM main.records AS r WHERE r.package = t.package AND r.version = t.version)",
         "package, version",
     )  # fmt: skip
-    if share.logs:
+    if selection.logs:
         _copy(db, "logs", "log_sha256 IN (SELECT log_sha256 FROM main.records)", "log_sha256")
     db.execute(f"INSERT INTO main.results (package, version, environment, record) {current_sql('main.records')}")
 
@@ -200,12 +200,12 @@ def columns_of(db: Database, table: str) -> list[str]:
     return [name for (name,) in db.execute("SELECT name FROM pragma_table_info(?, 'main') ORDER BY cid", (table,))]
 
 
-def _full_text(db: Database) -> list[str]:
+def _full_text_tables(db: Database) -> list[str]:
     rows = db.execute("SELECT name FROM main.sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%fts5%' ORDER BY name")
     return [name for (name,) in rows]
 
 
-def describe(database: Path, *, kind: Kind, file: str, logs: bool) -> Snapshot:
+def describe(database: Path, *, kind: SnapshotKind, file: str, logs: bool) -> Snapshot:
     """Say what a finished snapshot holds; `file` is the name that it will have."""
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         db = Database(connection)
@@ -214,13 +214,13 @@ def describe(database: Path, *, kind: Kind, file: str, logs: bool) -> Snapshot:
             kind=kind,
             file=file,
             as_of=last,
-            first_day=None if first is None else day_of(first),
-            last_day=None if last is None else day_of(last),
+            first_day=None if first is None else utc_day(first),
+            last_day=None if last is None else utc_day(last),
             logs=logs,
             bytes=database.stat().st_size,
             sha256=file_sha256(database),
             logical_sha256=logical_hash(db),
-            root=root(db),
+            root=ledger_root(db),
             rows=row_counts(db),
             sqlite=sqlite3.sqlite_version,
         )
@@ -258,6 +258,6 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def day_of(epoch_s: int) -> str:
+def utc_day(epoch_s: int) -> str:
     """Give the UTC day of a time as `2026-11-20`."""
     return datetime.fromtimestamp(epoch_s, UTC).date().isoformat()

@@ -10,12 +10,12 @@ from typing import Final
 
 import pytest
 
-from ppp.check.causes import MAX_DETAIL, Rule, causes, explain, one_line, rules, top_levels
-from ppp.check.phases import Report
-from ppp.check.runtime import Completed
+from ppp.check.causes import MAX_DETAIL, Rule, cause_help, classify_failure, one_line, rules, top_levels
+from ppp.check.phases import PhaseReport
+from ppp.check.runtime import CommandResult
 from ppp.model.record import Blame, Outcome, Phase
 
-FAILED: Final = Completed(exit_code=1, output="", duration_ms=1234)
+FAILED: Final = CommandResult(exit_code=1, output="", duration_ms=1234)
 
 # As pip writes them, sign by sign.
 INNER: Final = """\
@@ -73,12 +73,14 @@ Traceback (most recent call last):
 
 def explained(
     phase: Phase, output: str, *, exit_code: int | None = 1, package: str = "lib", modules: tuple[str, ...] = ()
-) -> Report:
+) -> PhaseReport:
     """Explain a command that did not succeed."""
-    return explain(phase, replace(FAILED, output=output, exit_code=exit_code), package=package, modules=modules)
+    return classify_failure(
+        phase, replace(FAILED, output=output, exit_code=exit_code), package=package, modules=modules
+    )
 
 
-def told(report: Report) -> tuple[str, str | None, str | None]:
+def told(report: PhaseReport) -> tuple[str, str | None, str | None]:
     """Give the three words that a verdict is made of."""
     return str(report.outcome), report.cause, report.blame
 
@@ -140,16 +142,16 @@ def words_in_code() -> set[str]:
 def test_whatever_can_be_found_is_helped() -> None:
     in_code = set(causes_in_code())
     assert {"oom", "sandbox", "file-size", "missing-file", "unclassified"} <= in_code, "is the code still read rightly?"
-    assert {rule.cause for rule in rules()} | in_code <= causes().keys()
+    assert {rule.cause for rule in rules()} | in_code <= cause_help().keys()
 
 
 def test_whatever_is_helped_can_be_found() -> None:
-    assert causes().keys() <= {rule.cause for rule in rules()} | words_in_code()
+    assert cause_help().keys() <= {rule.cause for rule in rules()} | words_in_code()
 
 
-@pytest.mark.parametrize("cause", causes())
+@pytest.mark.parametrize("cause", cause_help())
 def test_help_is_one_to_four_plain_sentences(cause: str) -> None:
-    held = causes()[cause]
+    held = cause_help()[cause]
     assert re.fullmatch(r"[a-z][a-z0-9-]{0,63}", cause)
     assert held.title == held.title.strip(" .")
     for words in (held.meaning, held.maintainer, held.user):
@@ -172,7 +174,7 @@ def test_our_own_timer_is_believed_before_any_log(phase: Phase) -> None:
 
 @pytest.mark.parametrize("phase", [Phase.NODEPS, Phase.FULL, Phase.IMPORT])
 def test_the_kernels_word_is_believed_before_any_log(phase: Phase) -> None:
-    report = explain(phase, replace(FAILED, exit_code=-9, oom=True, output="ValueError: no"), package="lib")
+    report = classify_failure(phase, replace(FAILED, exit_code=-9, oom=True, output="ValueError: no"), package="lib")
     assert told(report) == ("ERROR", "oom", "infrastructure")
 
 

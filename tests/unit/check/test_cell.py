@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from fake_runtime import INSTALLED, MARKERS, PROVED, Act, FakeRuntime, Files, prepared
-from fake_runtime import Cell as Script
+from cell_environments import LIMITS, SLIM, TIMEOUTS_S, tiny_matrix
+from fake_runtime import INSTALLED, MARKERS, PROVED, FakeRuntime, Files, ScriptedCommand, prepared_environment
+from fake_runtime import CellScript as Script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from places import LIMITS, SLIM, TIMEOUTS_S, tiny_matrix
 
-from ppp.check.cell import CUT, LOG_TAIL, NOTHING_TO_ADD, Checker, Observation, needs_more
+from ppp.check.cell import CUT_NOTICE, LOG_TAIL_CHARS, NOTHING_TO_ADD, Checker, Observation, has_applicable_dependency
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Network, Outcome, Phase, Record, Result, sha256_hex
 from ppp.model.release import Release
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 NODE: Final = "ab" * 32
 NOW: Final = 1_714_003_200
@@ -63,12 +63,12 @@ class FakeIndex:
         return path
 
 
-class Bench:
+class CellHarness:
     """A checker on fakes."""
 
     def __init__(self, folder: Path) -> None:
         self.index = FakeIndex(folder=folder)
-        self.script: Callable[[Sequence[str], Files], Act] = Script()
+        self.script: Callable[[Sequence[str], Files], ScriptedCommand] = Script()
         self.hosts: frozenset[str] = frozenset()
         self.runtime: FakeRuntime | None = None
 
@@ -80,10 +80,10 @@ class Bench:
             runtime=self.runtime,
             matrix=matrix,
             node=NODE,
-            hosts=lambda: self.hosts,
+            index_hosts=lambda: self.hosts,
             clock=lambda: NOW + 0.9,
         )
-        observation = checker.check(CELL, prepared(SLIM, **facts))
+        observation = checker.check(CELL, prepared_environment(SLIM, **facts))
         keeps_its_word(observation)
         assert not self.runtime.open
         return observation
@@ -101,13 +101,13 @@ class Bench:
 def keeps_its_word(observation: Observation) -> None:
     """A record keeps to its schema whatever came of the cell, and names its log."""
     record, log = observation.record, observation.log
-    assert schema_mistakes("site/schemas/record.schema.json", record.to_json()) == []
+    assert schema_errors("site/schemas/record.schema.json", record.to_json()) == []
     assert record.log_sha256 == (None if log is None else sha256_hex(log.encode()))
     assert (record.cause is None) == (record.blame is None) == (record.result is Result.PASS)
     assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
-def scripted(step: str, act: Act) -> Script:
+def scripted(step: str, act: ScriptedCommand) -> Script:
     script = Script()
     setattr(script, step, act)
     return script
@@ -124,8 +124,8 @@ def name_of(argv: Sequence[str]) -> str:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def bench(tmp_path: Path) -> CellHarness:
+    return CellHarness(tmp_path)
 
 
 def outcomes(record: Record) -> str:
@@ -139,9 +139,9 @@ def verdict(record: Record) -> tuple[str, str | None, str | None]:
 # ---------------------------------------------------------------- a cell that passes
 
 
-def test_a_cell_that_passes_says_all_there_is_to_say(bench: Bench) -> None:
+def test_a_cell_that_passes_says_all_there_is_to_say(bench: CellHarness) -> None:
     installed: list[list[str | None]] = [["Zed", "2.0", None], ["Example_Lib", "2.1.0", "5a" * 32]]
-    bench.script = Script(installed=installed, importing=Act(output=b"chatter\n", proved=True))
+    bench.script = Script(installed=installed, importing=ScriptedCommand(output=b"chatter\n", import_proved=True))
     observation = bench.check(standin=True)
     record = observation.record
     assert outcomes(record) == "PASS PASS PASS PASS"
@@ -160,7 +160,7 @@ def test_a_cell_that_passes_says_all_there_is_to_say(bench: Bench) -> None:
     assert (record.detail, observation.log) == (None, None)
 
 
-def test_the_steps_stand_in_their_order(bench: Bench) -> None:
+def test_the_steps_stand_in_their_order(bench: CellHarness) -> None:
     bench.script = Script(full=INSTALLED)
     record = bench.record()
     assert outcomes(record) == "PASS PASS PASS PASS"
@@ -170,7 +170,7 @@ def test_the_steps_stand_in_their_order(bench: Bench) -> None:
     assert record.grounds == {}
 
 
-def test_a_package_that_requires_nothing_is_not_installed_a_second_time(bench: Bench) -> None:
+def test_a_package_that_requires_nothing_is_not_installed_a_second_time(bench: CellHarness) -> None:
     bench.script = Script(installed=[["example-lib", "2.1.0", None]])
     record = bench.record()
     assert outcomes(record) == "PASS PASS PASS PASS"
@@ -179,24 +179,26 @@ def test_a_package_that_requires_nothing_is_not_installed_a_second_time(bench: B
     assert [i.name for i in record.installed] == ["example-lib"]
 
 
-def test_what_pip_finds_missing_is_installed_whatever_the_metadata_says(bench: Bench) -> None:
-    bench.script = Script(check=Act(exit_code=1, output=b"example-lib 2.1.0 requires other, which is not installed.\n"))
+def test_what_pip_finds_missing_is_installed_whatever_the_metadata_says(bench: CellHarness) -> None:
+    bench.script = Script(
+        check=ScriptedCommand(exit_code=1, output=b"example-lib 2.1.0 requires other, which is not installed.\n")
+    )
     record = bench.record()
     assert outcomes(record) == "PASS PASS PASS PASS"
     assert bench.commands[3:6] == ["pip check", "renew", "full"]
     assert record.grounds == {}
 
 
-def test_a_check_that_is_killed_is_no_ground(bench: Bench) -> None:
-    bench.script = Script(check=Act(exit_code=-9))
+def test_a_check_that_is_killed_is_no_ground(bench: CellHarness) -> None:
+    bench.script = Script(check=ScriptedCommand(exit_code=-9))
     assert bench.record().grounds == {}
     assert "full" in bench.commands
 
 
-def test_what_was_installed_is_told_of_the_last_installation(bench: Bench) -> None:
+def test_what_was_installed_is_told_of_the_last_installation(bench: CellHarness) -> None:
     given = Script(full=INSTALLED)
 
-    def script(argv: Sequence[str], files: Files) -> Act:
+    def script(argv: Sequence[str], files: Files) -> ScriptedCommand:
         installed: list[list[str | None]] = [["example-lib", "2.1.0", None]]
         given.installed = [*installed, ["other", "1.0", None]] if "renew" in bench.commands else installed
         return given(argv, files)
@@ -207,7 +209,7 @@ def test_what_was_installed_is_told_of_the_last_installation(bench: Bench) -> No
     assert bench.record().installed == ()
 
 
-def test_bytes_are_told_of_each_phase_that_had_any(bench: Bench) -> None:
+def test_bytes_are_told_of_each_phase_that_had_any(bench: CellHarness) -> None:
     got = replace(INSTALLED, received_bytes=1000)
     bench.script = Script(nodeps=got, full=replace(got, received_bytes=2**40), importing=PROVED)
     assert bench.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 1000, Phase.FULL: 2**40}
@@ -217,7 +219,7 @@ def test_bytes_are_told_of_each_phase_that_had_any(bench: Bench) -> None:
     assert bench.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 7}
 
 
-def test_every_module_is_proved_once_there_is_no_network(bench: Bench) -> None:
+def test_every_module_is_proved_once_there_is_no_network(bench: CellHarness) -> None:
     bench.script = Script(paths=["beta.py", "alpha.py", "example_lib/__init__.py"])
     record = bench.record()
     assert record.imports == ("example_lib", "beta", "alpha")
@@ -240,15 +242,15 @@ def test_every_module_is_proved_once_there_is_no_network(bench: Bench) -> None:
     ],
 )
 def test_what_more_is_needed_here(requires: list[str], *, expected: bool) -> None:
-    assert needs_more(requires, MARKERS) is expected
+    assert has_applicable_dependency(requires, MARKERS) is expected
 
 
-def test_the_file_is_fetched_within_its_limits(bench: Bench) -> None:
+def test_the_file_is_fetched_within_its_limits(bench: CellHarness) -> None:
     bench.check()
     assert bench.index.fetched == [(TIMEOUTS_S[Phase.DOWNLOAD], LIMITS.file_mb * 1024 * 1024)]
 
 
-def test_nothing_to_import_is_a_pass_that_says_so(bench: Bench) -> None:
+def test_nothing_to_import_is_a_pass_that_says_so(bench: CellHarness) -> None:
     bench.script = Script(paths=["example_lib-stubs/__init__.pyi"])
     record = bench.record()
     assert "isolate" not in bench.commands
@@ -271,7 +273,7 @@ def test_nothing_to_import_is_a_pass_that_says_so(bench: Bench) -> None:
     ],
 )
 def test_a_file_that_cannot_be_had(
-    bench: Bench, trouble: Exception, expected: tuple[str, str, str], words: str
+    bench: CellHarness, trouble: Exception, expected: tuple[str, str, str], words: str
 ) -> None:
     bench.index.trouble = trouble
     record = bench.record()
@@ -291,7 +293,9 @@ def test_a_file_that_cannot_be_had(
         ((replace(WHEEL, filename="example_lib-9.9-py3-none-any.whl"),), "missing-file"),
     ],
 )
-def test_an_index_that_does_not_help_is_ours(bench: Bench, page: tuple[IndexFile, ...] | Exception, cause: str) -> None:
+def test_an_index_that_does_not_help_is_ours(
+    bench: CellHarness, page: tuple[IndexFile, ...] | Exception, cause: str
+) -> None:
     bench.index.page = page
     record = bench.record()
     assert verdict(record) == ("ERROR", cause, "infrastructure")
@@ -305,7 +309,7 @@ def test_an_index_that_does_not_help_is_ours(bench: Bench, page: tuple[IndexFile
         (replace(WHEEL, filename="example_lib-2.1.0-cp312-cp312-win_amd64.whl"), "no-distribution"),
     ],
 )
-def test_a_release_that_does_not_claim_the_environment(bench: Bench, file: IndexFile, cause: str) -> None:
+def test_a_release_that_does_not_claim_the_environment(bench: CellHarness, file: IndexFile, cause: str) -> None:
     bench.index.page = (file,)
     record = bench.record()
     assert verdict(record) == ("NA", cause, "package")
@@ -316,7 +320,7 @@ def test_a_release_that_does_not_claim_the_environment(bench: Bench, file: Index
 
 # ---------------------------------------------------------------- nodeps and full
 
-GCC: Final = Act(output=b"      error: command 'gcc' failed: No such file or directory\n", exit_code=1)
+GCC: Final = ScriptedCommand(output=b"      error: command 'gcc' failed: No such file or directory\n", exit_code=1)
 
 
 @pytest.mark.parametrize(
@@ -324,18 +328,18 @@ GCC: Final = Act(output=b"      error: command 'gcc' failed: No such file or dir
     [
         ("nodeps", GCC, ("FAIL", "no-compiler", "environment")),
         ("full", GCC, ("FAIL", "no-compiler", "environment")),
-        ("nodeps", Act(exit_code=1), ("FAIL", "unclassified", "unknown")),
-        ("full", Act(exit_code=-9, oom=True), ("ERROR", "oom", "infrastructure")),
-        ("nodeps", Act(lost="the engine went away"), ("ERROR", "sandbox", "infrastructure")),
-        ("full", Act(lost="the engine went away"), ("ERROR", "sandbox", "infrastructure")),
-        ("begin", Act(lost="no room"), ("ERROR", "sandbox", "infrastructure")),
-        ("check", Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
-        ("isolate", Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
-        ("inspect", Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
+        ("nodeps", ScriptedCommand(exit_code=1), ("FAIL", "unclassified", "unknown")),
+        ("full", ScriptedCommand(exit_code=-9, oom=True), ("ERROR", "oom", "infrastructure")),
+        ("nodeps", ScriptedCommand(lost="the engine went away"), ("ERROR", "sandbox", "infrastructure")),
+        ("full", ScriptedCommand(lost="the engine went away"), ("ERROR", "sandbox", "infrastructure")),
+        ("begin", ScriptedCommand(lost="no room"), ("ERROR", "sandbox", "infrastructure")),
+        ("check", ScriptedCommand(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
+        ("isolate", ScriptedCommand(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
+        ("inspect", ScriptedCommand(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
     ],
 )
 def test_an_installation_that_does_not_succeed(
-    bench: Bench, step: str, act: Act, expected: tuple[str, str, str]
+    bench: CellHarness, step: str, act: ScriptedCommand, expected: tuple[str, str, str]
 ) -> None:
     bench.script = scripted(step, act)
     record = bench.record()
@@ -346,35 +350,37 @@ def test_an_installation_that_does_not_succeed(
     assert list(record.outcomes) == ["PASS"] * place + [expected[0]] + ["SKIP"] * (3 - place)
 
 
-def test_a_sandbox_that_is_lost_while_it_is_renewed_is_ours(bench: Bench) -> None:
-    bench.script = Script(full=INSTALLED, renew=Act(lost="gone"), installed=[["example-lib", "2.1.0", None]])
+def test_a_sandbox_that_is_lost_while_it_is_renewed_is_ours(bench: CellHarness) -> None:
+    bench.script = Script(
+        full=INSTALLED, renew=ScriptedCommand(lost="gone"), installed=[["example-lib", "2.1.0", None]]
+    )
     record = bench.record()
     assert verdict(record) == ("ERROR", "sandbox", "infrastructure")
     assert (record.failed_phase, record.detail) == (Phase.FULL, "gone")
 
 
-def test_a_sandbox_that_is_lost_says_why(bench: Bench) -> None:
-    bench.script = Script(begin=Act(lost="the container did not start: no space left on device"))
+def test_a_sandbox_that_is_lost_says_why(bench: CellHarness) -> None:
+    bench.script = Script(begin=ScriptedCommand(lost="the container did not start: no space left on device"))
     assert bench.record().detail == "the container did not start: no space left on device"
     assert bench.commands == ["begin"]
 
 
 @pytest.mark.parametrize(("step", "phase"), [("nodeps", Phase.NODEPS), ("full", Phase.FULL)])
-def test_an_installation_that_does_not_end(bench: Bench, step: str, phase: Phase) -> None:
-    bench.script = scripted(step, Act(output=b"still at it\n", takes_s=0.4))
+def test_an_installation_that_does_not_end(bench: CellHarness, step: str, phase: Phase) -> None:
+    bench.script = scripted(step, ScriptedCommand(output=b"still at it\n", takes_s=0.4))
     quick = tiny_matrix(SLIM, timeouts_s={phase: 0})
     assert bench.check().record.result is Result.PASS
     runtime = FakeRuntime(quick, bench.script)
     checker = Checker(index=bench.index, runtime=runtime, matrix=quick, node=NODE)
-    observation = checker.check(CELL, prepared(SLIM))
+    observation = checker.check(CELL, prepared_environment(SLIM))
     assert verdict(observation.record) == ("TIMEOUT", "timeout", "unknown")
     assert observation.record.failed_phase is phase
     assert observation.log == "still at it\n"
 
 
-def test_a_target_that_pip_finds_no_file_for_does_not_claim_it(bench: Bench) -> None:
+def test_a_target_that_pip_finds_no_file_for_does_not_claim_it(bench: CellHarness) -> None:
     bench.script = Script(
-        nodeps=Act(output=b"ERROR: Package 'example-lib' requires a different Python: 3.12\n", exit_code=1)
+        nodeps=ScriptedCommand(output=b"ERROR: Package 'example-lib' requires a different Python: 3.12\n", exit_code=1)
     )
     record = bench.record()
     assert verdict(record) == ("NA", "requires-python", "package")
@@ -415,8 +421,8 @@ def told(**changes: object) -> dict[str, Any]:
     ],
     ids=lambda text: text[:40],
 )
-def test_what_cannot_be_read_of_an_installation_is_ours(bench: Bench, output: str) -> None:
-    bench.script = Script(inspect=Act(output=output.encode()))
+def test_what_cannot_be_read_of_an_installation_is_ours(bench: CellHarness, output: str) -> None:
+    bench.script = Script(inspect=ScriptedCommand(output=output.encode()))
     record = bench.record()
     assert verdict(record) == ("ERROR", "sandbox", "infrastructure")
     assert record.failed_phase is Phase.NODEPS
@@ -426,9 +432,9 @@ def test_what_cannot_be_read_of_an_installation_is_ours(bench: Bench, output: st
 HOSTILE: Final = "\x1b]0;owned\x07\u202e<script>\x00\ud800" + "A" * 1000
 
 
-def test_hostile_words_are_made_harmless(bench: Bench) -> None:
+def test_hostile_words_are_made_harmless(bench: CellHarness) -> None:
     installed = [[HOSTILE, HOSTILE, HOSTILE], ["x" * 10_000, "1" * 10_000, "5A" * 32]]
-    bench.script = Script(inspect=Act(output=json.dumps(told(installed=installed)).encode()))
+    bench.script = Script(inspect=ScriptedCommand(output=json.dumps(told(installed=installed)).encode()))
     record = bench.record()
     assert record.result is Result.PASS
     for item in record.installed:
@@ -438,9 +444,9 @@ def test_hostile_words_are_made_harmless(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "a b", "-c", "../lib", "lib;rm", "x" * 10_000, "a\x00b"])
-def test_no_hostile_name_reaches_a_command(bench: Bench, name: str) -> None:
+def test_no_hostile_name_reaches_a_command(bench: CellHarness, name: str) -> None:
     target = {"paths": [f"{name}.py", "lib.py"], "import_names": [name], "top_level": [name]}
-    bench.script = Script(inspect=Act(output=json.dumps(told(target=target)).encode()))
+    bench.script = Script(inspect=ScriptedCommand(output=json.dumps(told(target=target)).encode()))
     record = bench.record()
     assert record.imports == ("lib",)
     assert bench.commands[-1] == "prove lib"
@@ -475,8 +481,8 @@ claims = st.fixed_dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=claims | json_values)
-def test_whatever_an_installation_claims_the_record_keeps_to_its_schema(bench: Bench, data: object) -> None:
-    bench.script = Script(inspect=Act(output=json.dumps(data).encode()))
+def test_whatever_an_installation_claims_the_record_keeps_to_its_schema(bench: CellHarness, data: object) -> None:
+    bench.script = Script(inspect=ScriptedCommand(output=json.dumps(data).encode()))
     assert bench.record().result in {Result.PASS, Result.ERROR}
 
 
@@ -507,34 +513,34 @@ def other(version: str, tag: str, requires_python: str | None = None) -> IndexFi
     ],
 )
 def test_the_index_says_what_a_dependency_lacks(
-    bench: Bench, log: str, page: tuple[IndexFile, ...] | Exception, cause: str
+    bench: CellHarness, log: str, page: tuple[IndexFile, ...] | Exception, cause: str
 ) -> None:
     bench.index.others["other-lib"] = page
-    bench.script = Script(full=Act(output=log.encode(), exit_code=1))
+    bench.script = Script(full=ScriptedCommand(output=log.encode(), exit_code=1))
     record = bench.record()
     assert verdict(record) == ("FAIL", cause, "dependency")
     assert (record.detail or "").endswith("No matching distribution found for Other_Lib[x]<2,>=1")
 
 
-def test_of_a_page_that_nobody_can_read_nothing_is_known(bench: Bench) -> None:
+def test_of_a_page_that_nobody_can_read_nothing_is_known(bench: CellHarness) -> None:
     bench.index.others["other-lib"] = IndexUnreachableError("no page for 'other-lib'", hint="")
-    bench.script = Script(full=Act(output=NOTHING.format("none").encode(), exit_code=1))
+    bench.script = Script(full=ScriptedCommand(output=NOTHING.format("none").encode(), exit_code=1))
     observation = bench.check()
     assert verdict(observation.record) == ("ERROR", "network", "infrastructure")
     assert observation.record.failed_phase is Phase.FULL
     assert "Other_Lib" in (observation.log or "")
 
 
-def test_of_a_page_that_pip_has_read_its_word_stands(bench: Bench) -> None:
+def test_of_a_page_that_pip_has_read_its_word_stands(bench: CellHarness) -> None:
     bench.index.others["other-lib"] = IndexUnreachableError("no page for 'other-lib'", hint="")
-    bench.script = Script(full=Act(output=NOTHING.format("0.1, 0.2").encode(), exit_code=1))
+    bench.script = Script(full=ScriptedCommand(output=NOTHING.format("0.1, 0.2").encode(), exit_code=1))
     assert verdict(bench.record()) == ("FAIL", "no-distribution", "dependency")
 
 
 @pytest.mark.parametrize("name", ["no such name", "other @ https://x.example/other.whl (unavailable)", "\ud800"])
-def test_what_is_no_requirement_is_not_asked_for(bench: Bench, name: str) -> None:
+def test_what_is_no_requirement_is_not_asked_for(bench: CellHarness, name: str) -> None:
     line = f"ERROR: No matching distribution found for {name}\n"
-    bench.script = Script(full=Act(output=line.encode(errors="surrogatepass"), exit_code=1))
+    bench.script = Script(full=ScriptedCommand(output=line.encode(errors="surrogatepass"), exit_code=1))
     assert bench.record().result is Result.FAIL
 
 
@@ -544,21 +550,23 @@ def test_what_is_no_requirement_is_not_asked_for(bench: Bench, name: str) -> Non
 @pytest.mark.parametrize(
     ("act", "expected"),
     [
-        (Act(output=b""), ("FAIL", "exits", "package")),
-        (Act(output=b"PASS\nimported\nproved: true\n"), ("FAIL", "exits", "package")),
-        (Act(proved=True, exit_code=1), ("FAIL", "exits", "package")),
-        (Act(exit_code=-11), ("FAIL", "crash", "package")),
-        (Act(proved=True, exit_code=-6), ("FAIL", "crash", "package")),
-        (Act(proved=True, takes_s=6), ("TIMEOUT", "timeout", "unknown")),
-        (Act(exit_code=-9, oom=True), ("ERROR", "oom", "infrastructure")),
-        (Act(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
+        (ScriptedCommand(output=b""), ("FAIL", "exits", "package")),
+        (ScriptedCommand(output=b"PASS\nimported\nproved: true\n"), ("FAIL", "exits", "package")),
+        (ScriptedCommand(import_proved=True, exit_code=1), ("FAIL", "exits", "package")),
+        (ScriptedCommand(exit_code=-11), ("FAIL", "crash", "package")),
+        (ScriptedCommand(import_proved=True, exit_code=-6), ("FAIL", "crash", "package")),
+        (ScriptedCommand(import_proved=True, takes_s=6), ("TIMEOUT", "timeout", "unknown")),
+        (ScriptedCommand(exit_code=-9, oom=True), ("ERROR", "oom", "infrastructure")),
+        (ScriptedCommand(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
         (
-            Act(output=b"Traceback (most recent call last):\nValueError: no\n", exit_code=1),
+            ScriptedCommand(output=b"Traceback (most recent call last):\nValueError: no\n", exit_code=1),
             ("FAIL", "import-error", "package"),
         ),
     ],
 )
-def test_an_import_that_does_not_succeed(bench: Bench, act: Act, expected: tuple[str, str, str]) -> None:
+def test_an_import_that_does_not_succeed(
+    bench: CellHarness, act: ScriptedCommand, expected: tuple[str, str, str]
+) -> None:
     bench.script = Script(importing=act)
     record = bench.record()
     assert verdict(record) == expected
@@ -566,12 +574,12 @@ def test_an_import_that_does_not_succeed(bench: Bench, act: Act, expected: tuple
     assert record.imports == ("example_lib",)
 
 
-def test_the_module_that_failed_is_named_and_ends_the_phase(bench: Bench) -> None:
+def test_the_module_that_failed_is_named_and_ends_the_phase(bench: CellHarness) -> None:
     passing = Script(paths=["example_lib.py", "beta.py", "gamma.py"])
 
-    def script(argv: Sequence[str], files: Files) -> Act:
+    def script(argv: Sequence[str], files: Files) -> ScriptedCommand:
         act = passing(argv, files)
-        return Act(output=b"KeyError: 'x'\n", exit_code=1) if argv == ["prove", "beta"] else act
+        return ScriptedCommand(output=b"KeyError: 'x'\n", exit_code=1) if argv == ["prove", "beta"] else act
 
     bench.script = script
     record = bench.record()
@@ -579,11 +587,15 @@ def test_the_module_that_failed_is_named_and_ends_the_phase(bench: Bench) -> Non
     assert bench.commands[-2:] == ["prove example_lib", "prove beta"]
 
 
-def test_a_slow_module_leaves_a_second_to_the_next(bench: Bench) -> None:
+def test_a_slow_module_leaves_a_second_to_the_next(bench: CellHarness) -> None:
     bench.script = Script(paths=["example_lib.py", "beta.py"], importing=replace(PROVED, takes_s=0.7))
     matrix = tiny_matrix(SLIM, timeouts_s={Phase.IMPORT: 1})
     runtime = FakeRuntime(matrix, bench.script)
-    record = Checker(index=bench.index, runtime=runtime, matrix=matrix, node=NODE).check(CELL, prepared(SLIM)).record
+    record = (
+        Checker(index=bench.index, runtime=runtime, matrix=matrix, node=NODE)
+        .check(CELL, prepared_environment(SLIM))
+        .record
+    )
     # Each has a second at least, so that a slow first module does not starve the next.
     assert record.result is Result.PASS
     assert record.duration_ms[Phase.IMPORT] == 1400
@@ -592,10 +604,10 @@ def test_a_slow_module_leaves_a_second_to_the_next(bench: Bench) -> None:
 # ---------------------------------------------------------------- logs
 
 
-def test_hosts_of_the_index_are_in_neither_log_nor_detail(bench: Bench) -> None:
+def test_hosts_of_the_index_are_in_neither_log_nor_detail(bench: CellHarness) -> None:
     bench.hosts = frozenset({"pkg.example", "pkg.example:8080", "files.example"})
     line = "ERROR: No matching distribution found for other at http://pkg.example:8080/simple/ files.example"
-    bench.script = Script(full=Act(output=f"Looking in pkg.example\n{line}\n".encode(), exit_code=1))
+    bench.script = Script(full=ScriptedCommand(output=f"Looking in pkg.example\n{line}\n".encode(), exit_code=1))
     observation = bench.check()
     shown = f"{observation.record.detail} {observation.log}"
     assert "pkg.example" not in shown
@@ -604,9 +616,9 @@ def test_hosts_of_the_index_are_in_neither_log_nor_detail(bench: Bench) -> None:
     assert "http://index.example/simple/" in shown
 
 
-def test_folders_of_the_sandbox_are_told_by_what_they_are_for(bench: Bench) -> None:
+def test_folders_of_the_sandbox_are_told_by_what_they_are_for(bench: CellHarness) -> None:
     text = b"/fake/work/env/lib/x.py /fake/file/example.whl /fake/pip/pip\n"
-    bench.script = Script(full=Act(output=text, exit_code=1))
+    bench.script = Script(full=ScriptedCommand(output=text, exit_code=1))
     assert bench.check().log == "/ppp/work/env/lib/x.py /ppp/file/example.whl /ppp/pip/pip\n"
 
 
@@ -623,48 +635,48 @@ def test_folders_of_the_sandbox_are_told_by_what_they_are_for(bench: Bench) -> N
         ("error: <lib.Thing object at 0x7f5aba3416a0> is 0x1f", "error: <lib.Thing object at 0x…> is 0x1f"),
     ],
 )
-def test_a_detail_is_the_same_when_the_cell_is_checked_again(bench: Bench, line: str, detail: str) -> None:
-    bench.script = Script(nodeps=Act(output=f"{line}\n".encode(), exit_code=1))
+def test_a_detail_is_the_same_when_the_cell_is_checked_again(bench: CellHarness, line: str, detail: str) -> None:
+    bench.script = Script(nodeps=ScriptedCommand(output=f"{line}\n".encode(), exit_code=1))
     assert bench.record().detail == detail
 
 
-def test_a_long_log_keeps_its_end_and_says_so(bench: Bench) -> None:
+def test_a_long_log_keeps_its_end_and_says_so(bench: CellHarness) -> None:
     # Longer than the tail of a log, shorter than what is read of an output.
-    bench.script = Script(nodeps=Act(output=b"begin " + b"x" * 40_000 + b" end", exit_code=1))
+    bench.script = Script(nodeps=ScriptedCommand(output=b"begin " + b"x" * 40_000 + b" end", exit_code=1))
     log = bench.check().log
     assert log is not None
-    assert len(log) == LOG_TAIL
-    assert log.startswith(CUT)
+    assert len(log) == LOG_TAIL_CHARS
+    assert log.startswith(CUT_NOTICE)
     assert log.endswith(" end")
 
 
-def test_a_log_as_long_as_may_be_is_whole(bench: Bench) -> None:
-    bench.script = Script(nodeps=Act(output=b"x" * LOG_TAIL, exit_code=1))
-    assert bench.check().log == "x" * LOG_TAIL
+def test_a_log_as_long_as_may_be_is_whole(bench: CellHarness) -> None:
+    bench.script = Script(nodeps=ScriptedCommand(output=b"x" * LOG_TAIL_CHARS, exit_code=1))
+    assert bench.check().log == "x" * LOG_TAIL_CHARS
 
 
 @pytest.mark.parametrize("output", [b"", b" \n\t\n"])
-def test_an_empty_log_is_none(bench: Bench, output: bytes) -> None:
-    bench.script = Script(nodeps=Act(output=output, exit_code=1))
+def test_an_empty_log_is_none(bench: CellHarness, output: bytes) -> None:
+    bench.script = Script(nodeps=ScriptedCommand(output=output, exit_code=1))
     assert bench.check().log is None
 
 
-def test_bytes_that_are_no_text_do_no_harm(bench: Bench) -> None:
-    bench.script = Script(nodeps=Act(output=bytes(range(256)) * 4, exit_code=1))
+def test_bytes_that_are_no_text_do_no_harm(bench: CellHarness) -> None:
+    bench.script = Script(nodeps=ScriptedCommand(output=bytes(range(256)) * 4, exit_code=1))
     log = bench.check().log
     assert log is not None
     assert "\x00" not in log
 
 
-def test_a_cell_that_passes_keeps_no_log(bench: Bench) -> None:
-    bench.script = Script(full=Act(output=b"Successfully installed\n"))
+def test_a_cell_that_passes_keeps_no_log(bench: CellHarness) -> None:
+    bench.script = Script(full=ScriptedCommand(output=b"Successfully installed\n"))
     assert bench.check().log is None
 
 
 # ---------------------------------------------------------------- any act at any step
 
 acts = st.builds(
-    Act,
+    ScriptedCommand,
     output=st.binary(max_size=200) | st.sampled_from([GCC.output, b"imported", b"ERROR: No matching"]),
     exit_code=st.integers(min_value=-64, max_value=255),
     oom=st.booleans(),
@@ -677,7 +689,7 @@ STEPS_OF_A_CELL: Final = ("begin", "nodeps", "check", "renew", "full", "inspect"
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_acts=st.dictionaries(st.sampled_from(STEPS_OF_A_CELL), acts))
-def test_whatever_happens_becomes_a_record(bench: Bench, given_acts: Mapping[str, Act]) -> None:
+def test_whatever_happens_becomes_a_record(bench: CellHarness, given_acts: Mapping[str, ScriptedCommand]) -> None:
     bench.script = Script(**given_acts)  # type: ignore[arg-type]
     record = bench.record()
     assert (record.result is Result.PASS) == (record.failed_phase is None and record.cause is None)

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from ppp.check.modules import MAX_MODULES, Installation, Modules, modules_of
+from ppp.check.modules import MAX_MODULES, InstalledMetadata, ModulesToImport, modules_to_import
 
 SUFFIXES: Final = (".cpython-312-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py", ".pyc")
 
@@ -13,12 +13,12 @@ SUFFIXES: Final = (".cpython-312-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py",
 def found(*paths: str, package: str = "lib", **more: Sequence[str]) -> list[str]:
     """Give the names of the modules, primary first."""
     given = {key: tuple(value) for key, value in more.items()}
-    return list(modules_of(package, Installation(paths=paths, **given), SUFFIXES).names)
+    return list(modules_to_import(package, InstalledMetadata(paths=paths, **given), SUFFIXES).names)
 
 
 def reason(*paths: str, import_names: tuple[str, ...] | None = None) -> str:
     """Give the reason why there is nothing to import."""
-    told = modules_of("lib", Installation(paths=paths, import_names=import_names), SUFFIXES)
+    told = modules_to_import("lib", InstalledMetadata(paths=paths, import_names=import_names), SUFFIXES)
     assert told.names == ()
     assert told.reason is not None
     return told.reason
@@ -186,5 +186,5 @@ def test_the_reason_is_told(paths: list[str], why: str) -> None:
 
 
 def test_what_has_modules_has_no_reason() -> None:
-    told = modules_of("lib", Installation(paths=("lib.py",)), SUFFIXES)
-    assert told == Modules(names=("lib",), reason=None)
+    told = modules_to_import("lib", InstalledMetadata(paths=("lib.py",)), SUFFIXES)
+    assert told == ModulesToImport(names=("lib",), reason=None)

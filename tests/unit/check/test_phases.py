@@ -2,16 +2,16 @@
 
 import pytest
 
-from ppp.check.phases import Gated, Report, run_gated
+from ppp.check.phases import GateResult, PhaseReport, run_phases
 from ppp.model.record import PHASES, Outcome, Phase, Result
 
-PASS = Report(outcome=Outcome.PASS)
+PASS = PhaseReport(outcome=Outcome.PASS)
 
 
-def cell(**reports: Report) -> Gated:
+def cell(**reports: PhaseReport) -> GateResult:
     """Run the gate; a phase that is not named passes."""
     given = {Phase(name.rstrip("_")): report for name, report in reports.items()}
-    return run_gated({phase: lambda phase=phase: given.get(phase, PASS) for phase in PHASES})  # type: ignore[misc]
+    return run_phases({phase: lambda phase=phase: given.get(phase, PASS) for phase in PHASES})  # type: ignore[misc]
 
 
 def test_a_cell_that_passes() -> None:
@@ -21,7 +21,7 @@ def test_a_cell_that_passes() -> None:
 
 
 def test_nothing_to_import_is_a_pass() -> None:
-    seen = cell(import_=Report(outcome=Outcome.SKIP, detail="stubs"))
+    seen = cell(import_=PhaseReport(outcome=Outcome.SKIP, detail="stubs"))
     assert seen.result is Result.PASS
     assert seen.outcomes[-1] is Outcome.SKIP
     assert seen.last.detail == "stubs"
@@ -30,13 +30,13 @@ def test_nothing_to_import_is_a_pass() -> None:
 @pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.TIMEOUT, Outcome.ERROR])
 @pytest.mark.parametrize("phase", PHASES)
 def test_what_does_not_settle_names_the_result(phase: Phase, outcome: Outcome) -> None:
-    seen = run_gated({p: lambda p=p: Report(outcome=outcome) if p is phase else PASS for p in PHASES})  # type: ignore[misc]
+    seen = run_phases({p: lambda p=p: PhaseReport(outcome=outcome) if p is phase else PASS for p in PHASES})  # type: ignore[misc]
     place = PHASES.index(phase)
     assert str(seen.result) == str(outcome)
     assert seen.outcomes == (*[Outcome.PASS] * place, outcome, *[Outcome.SKIP] * (3 - place))
 
 
 def test_what_is_not_claimed_ends_the_cell_as_na() -> None:
-    seen = cell(nodeps=Report(outcome=Outcome.SKIP, not_claimed=True), full=Report(outcome=Outcome.FAIL))
+    seen = cell(nodeps=PhaseReport(outcome=Outcome.SKIP, not_claimed=True), full=PhaseReport(outcome=Outcome.FAIL))
     assert seen.result is Result.NA
     assert Phase.FULL not in seen.reports

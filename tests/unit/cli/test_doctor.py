@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.cli.doctor import account, usable
-from ppp.doctor.diagnosis import Diagnosis, State, size
+from ppp.cli.doctor import format_report, usable_settings
+from ppp.doctor.diagnosis import Diagnosis, State, format_size
 
 DIAGNOSES = (
     Diagnosis(subject="docker", state=State.OK, found="Docker 27.0.1 at unix:///var/run/docker.sock, API 1.46"),
@@ -23,7 +23,7 @@ DIAGNOSES = (
 
 
 def test_an_account() -> None:
-    assert account(DIAGNOSES, width=80, colour=False).splitlines() == [
+    assert format_report(DIAGNOSES, width=80, colour=False).splitlines() == [
         "✓ ok     docker       Docker 27.0.1 at unix:///var/run/docker.sock, API 1.46",
         "· note   model        PPP_MODEL is not set",
         "! warn   clock        it drifts",
@@ -38,18 +38,18 @@ def test_an_account() -> None:
 
 
 def test_colours_are_for_terminals_and_say_nothing_new() -> None:
-    coloured = account(DIAGNOSES, width=80, colour=True)
+    coloured = format_report(DIAGNOSES, width=80, colour=True)
     assert "\x1b[31m✗ broken\x1b[0m" in coloured
     bare = coloured
     for code in ("\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[0m"):
         bare = bare.replace(code, "")
-    assert bare == account(DIAGNOSES, width=80, colour=False)
+    assert bare == format_report(DIAGNOSES, width=80, colour=False)
 
 
 @given(found=st.text(), remedy=st.text(), width=st.integers(50, 120))
 def test_whatever_comes_from_outside_stays_in_its_columns(found: str, remedy: str, width: int) -> None:
     hostile = Diagnosis(subject="index", state=State.BROKEN, found=f"it said {found}", remedy=remedy)
-    text = account([hostile], width=width, colour=False)
+    text = format_report([hostile], width=width, colour=False)
     assert all(c.isprintable() or c == "\n" for c in text)
     assert max(map(len, text.splitlines())) <= width
 
@@ -72,15 +72,15 @@ def test_what_cannot_be_used_is_left_out_and_the_rest_holds() -> None:
         "PPP_MODEL": "/nowhere/model.gguf",
         "PATH": "/bin",
     }
-    config, mistakes = usable(environ, data=Path("here"))
+    config, mistakes = usable_settings(environ, data=Path("here"))
     assert [word for word in ("PPP_JOBS='many'", "PPP_INDEX_URL='gopher'", "/nowhere/model.gguf") if word in mistakes]
     assert "PPP_CONTACT" not in mistakes
     assert (config.data, config.contact, config.model) == (Path("here"), "operator@node.example", None)
-    assert usable({"PPP_JOBS": "3"})[1] == ""
+    assert usable_settings({"PPP_JOBS": "3"})[1] == ""
 
 
 @pytest.mark.parametrize(
     ("number", "told"), [(0, "0 KiB"), (2048, "2 KiB"), (1024**2, "1.0 MiB"), (5 * 1024**3 // 2, "2.5 GiB")]
 )
 def test_sizes(number: int, told: str) -> None:
-    assert size(number) == told
+    assert format_size(number) == told

@@ -6,22 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_machine import BUBBLEWRAP, ENGINE, GIB, LEDGER, NOW, PAGE, ROOM, TEMPORARY, FakeMachine
+from fake_machine import BUBBLEWRAP, ENGINE, GIB, INDEX_PAGE, LEDGER, NOW, ROOMY_FILE_SYSTEM, TEMPORARY, FakeMachine
 
 from ppp.config import load, load_matrix
-from ppp.doctor.diagnosis import Diagnosis, State, broken
-from ppp.doctor.examine import Check, Once, Patient, examine, side_by_side
+from ppp.doctor.diagnosis import Diagnosis, State, broken_subjects
+from ppp.doctor.examine import MachineCheck, NodeSetup, Once, examine, run_checks
 from ppp.doctor.machine import (
-    Bubblewrap,
-    GatewayTried,
-    Held,
-    Image,
-    KeyFound,
-    Memory,
-    ModelFile,
-    Reach,
-    Resolved,
-    Yggdrasil,
+    BubblewrapFacts,
+    DnsFacts,
+    GatewayFacts,
+    ImageAvailability,
+    ImageFacts,
+    KeyFacts,
+    MemoryFacts,
+    ModelFacts,
+    Reachability,
+    YggdrasilFacts,
 )
 from ppp.resources import resource
 
@@ -29,9 +29,9 @@ SETTINGS = {"PPP_CONTACT": "operator@node.example", "PPP_JOBS": "2", "PPP_INDEX_
 MODEL = Path("/models/small.gguf")
 
 
-def patient(matrix: str = "default", *ids: str, **changes: Any) -> Patient:
+def patient(matrix: str = "default", *ids: str, **changes: Any) -> NodeSetup:
     shipped = load_matrix(resource(f"matrices/{matrix}.toml"))
-    made = Patient(
+    made = NodeSetup(
         config=load(SETTINGS, data=Path("data")),
         matrix=shipped,
         environments=shipped.select(ids),
@@ -42,7 +42,7 @@ def patient(matrix: str = "default", *ids: str, **changes: Any) -> Patient:
     return replace(made, **changes)
 
 
-def examined(machine: FakeMachine, who: Patient | None = None) -> Mapping[str, Diagnosis]:
+def examined(machine: FakeMachine, who: NodeSetup | None = None) -> Mapping[str, Diagnosis]:
     """Examine; give the worst diagnosis of each subject."""
     found = examine(who or patient(), machine, Once(machine.engine))
     order = list(State)
@@ -67,30 +67,30 @@ def test_a_healthy_machine(matrix: str) -> None:
     assert rest < set(subjects)
 
 
-DEAD = replace(ENGINE, reach=Reach.REFUSED, version="", api_version="", root=None)
+DEAD = replace(ENGINE, reach=Reachability.REFUSED, version="", api_version="", root=None)
 ALL_IMAGES = dict.fromkeys(
     ("py39-slim", "py311-slim", "py312-slim", "py39-alpine", "py311-alpine", "py312-alpine"), State.BROKEN
 )
-TEN_MIB = replace(ROOM, free_bytes=10 * 1024**2)
+TEN_MIB = replace(ROOMY_FILE_SYSTEM, free_bytes=10 * 1024**2)
 
 #: What is broken, the facts of it, what is told of it, and words that must be there.
 BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ("engine not running", {"told_engine": DEAD}, {"docker": State.BROKEN} | ALL_IMAGES, ("systemctl start docker",)),
     (
         "no permission on the socket",
-        {"told_engine": replace(DEAD, reach=Reach.FORBIDDEN, detail="Permission denied")},
+        {"told_engine": replace(DEAD, reach=Reachability.FORBIDDEN, detail="Permission denied")},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("may not be used by this user", "usermod -aG docker"),
     ),
     (
         "DOCKER_HOST is nonsense",
-        {"told_engine": replace(DEAD, address="docker", chosen=True, reach=Reach.STRANGE)},
+        {"told_engine": replace(DEAD, address="docker", chosen=True, reach=Reachability.STRANGE)},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("mend DOCKER_HOST",),
     ),
     (
         "another engine is here",
-        {"told_engine": replace(DEAD, reach=Reach.NOT_THERE, rootless="/run/user/1000/docker.sock")},
+        {"told_engine": replace(DEAD, reach=Reachability.NOT_THERE, rootless="/run/user/1000/docker.sock")},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("DOCKER_HOST=unix:///run/user/1000/docker.sock",),
     ),
@@ -108,31 +108,31 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "image nowhere",
-        {"images": {"py312-alpine": Image(held=Held.NOWHERE, detail="no such host")}},
+        {"images": {"py312-alpine": ImageFacts(held=ImageAvailability.NOWHERE, detail="no such host")}},
         {"py312-alpine": State.BROKEN},
         ("cannot be pulled (no such host)", "docker pull python:3.12-alpine"),
     ),
     (
         "image to be pulled",
-        {"images": {"py39-slim": Image(held=Held.PULLABLE)}},
+        {"images": {"py39-slim": ImageFacts(held=ImageAvailability.PULLABLE)}},
         {"py39-slim": State.NOTE},
         ("it can be pulled",),
     ),
     (
         "stand-in",
-        {"images": {"py39-slim": Image(held=Held.HERE, python="3.9.2", arch="x86_64", standin=True)}},
+        {"images": {"py39-slim": ImageFacts(held=ImageAvailability.HERE, python="3.9.2", arch="x86_64", standin=True)}},
         {"py39-slim": State.NOTE},
         ("a stand-in",),
     ),
     (
         "another Python inside",
-        {"images": {"py39-slim": Image(held=Held.HERE, python="3.91.0", arch="x86_64")}},
+        {"images": {"py39-slim": ImageFacts(held=ImageAvailability.HERE, python="3.91.0", arch="x86_64")}},
         {"py39-slim": State.BROKEN},
         ("holds Python 3.91.0; the matrix says 3.9",),
     ),
     (
         "no Python inside",
-        {"images": {"py39-slim": Image(held=Held.HERE, detail="exec: python: not found")}},
+        {"images": {"py39-slim": ImageFacts(held=ImageAvailability.HERE, detail="exec: python: not found")}},
         {"py39-slim": State.BROKEN},
         ("has no Python that runs (exec: python: not found)",),
     ),
@@ -144,7 +144,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "nearly full disk",
-        {"systems": {Path("data/cache"): replace(ROOM, device=2, free_bytes=3 * GIB // 2)}},
+        {"systems": {Path("data/cache"): replace(ROOMY_FILE_SYSTEM, device=2, free_bytes=3 * GIB // 2)}},
         {"disk": State.WARN},
         ("1.5 GiB of", "wants 2.0 GiB", "PPP_JOBS"),
     ),
@@ -154,142 +154,157 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         {"disk": State.BROKEN},
         ("for Docker",),
     ),
-    ("inodes gone", {"systems": {Path("data"): replace(ROOM, free_inodes=3)}}, {"disk": State.BROKEN}, ("3 inodes",)),
+    (
+        "inodes gone",
+        {"systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, free_inodes=3)}},
+        {"disk": State.BROKEN},
+        ("3 inodes",),
+    ),
     (
         "read-only data",
-        {"systems": {Path("data"): replace(ROOM, writable=False)}},
+        {"systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, writable=False)}},
         {"disk": State.BROKEN},
         ("/srv cannot be written", "--data"),
     ),
     (
         "read-only temporary files",
-        {"systems": {TEMPORARY: replace(ROOM, writable=False)}},
+        {"systems": {TEMPORARY: replace(ROOMY_FILE_SYSTEM, writable=False)}},
         {"disk": State.BROKEN},
         ("TMPDIR",),
     ),
     (
         "a file for a folder",
-        {"systems": {Path("data"): replace(ROOM, is_folder=False)}},
+        {"systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, is_folder=False)}},
         {"disk": State.BROKEN},
         ("a file stands at /srv", "move it away"),
     ),
     (
         "little memory",
-        {"told_memory": Memory(total_bytes=8 * GIB, available_bytes=GIB)},
+        {"told_memory": MemoryFacts(total_bytes=8 * GIB, available_bytes=GIB)},
         {"memory": State.WARN},
         ("2 cells at a time may use 5.0 GiB each", "set PPP_JOBS=1"),
     ),
     (
         "hardly any memory",
-        {"told_memory": Memory(total_bytes=GIB, available_bytes=GIB)},
+        {"told_memory": MemoryFacts(total_bytes=GIB, available_bytes=GIB)},
         {"memory": State.BROKEN},
         ("lower memory_mb",),
     ),
     (
         "no names",
-        {"resolved": Resolved(host="index.example", reason="Name or service not known")},
+        {"resolved": DnsFacts(host="index.example", reason="Name or service not known")},
         {"dns": State.BROKEN},
         ("index.example cannot be resolved (Name or service not known)", "/etc/resolv.conf"),
     ),
     (
         "names behind a proxy",
-        {"resolved": Resolved(host="index.example", reason="no", proxied=True)},
+        {"resolved": DnsFacts(host="index.example", reason="no", proxied=True)},
         {"dns": State.NOTE},
         ("the proxy's business",),
     ),
     (
         "index refuses",
-        {"told_page": replace(PAGE, reach=Reach.REFUSED, date=None, lists_pip=False, origins=())},
+        {"told_page": replace(INDEX_PAGE, reach=Reachability.REFUSED, date=None, lists_pip=False, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("refuses the connection", "PPP_INDEX_URL"),
     ),
     (
         "nobody here knows who signed",
-        {"told_page": replace(PAGE, reach=Reach.CERTIFICATE, verify_code=20, date=None, origins=())},
+        {"told_page": replace(INDEX_PAGE, reach=Reachability.CERTIFICATE, verify_code=20, date=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("does not believe", "SSL_CERT_FILE"),
     ),
     (
         "a clock of long ago",
-        {"told_page": replace(PAGE, reach=Reach.CERTIFICATE, verify_code=9, asked_at=1000, origins=())},
+        {"told_page": replace(INDEX_PAGE, reach=Reachability.CERTIFICATE, verify_code=9, asked_at=1000, origins=())},
         {"index": State.BROKEN, "clock": State.BROKEN, "gateway": State.WARN},
         ("which says 1970-01-01 00:16:40 UTC",),
     ),
     (
         "a portal in between",
-        {"told_page": replace(PAGE, reach=Reach.CERTIFICATE, verify_code=62, date=None, origins=())},
+        {"told_page": replace(INDEX_PAGE, reach=Reachability.CERTIFICATE, verify_code=62, date=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("log in to the network",),
     ),
-    ("no pinned pip", {"told_page": replace(PAGE, lists_pip=False)}, {"index": State.BROKEN}, ("mend [pip]",)),
+    ("no pinned pip", {"told_page": replace(INDEX_PAGE, lists_pip=False)}, {"index": State.BROKEN}, ("mend [pip]",)),
     (
         "a clock that is ahead",
-        {"told_page": replace(PAGE, asked_at=NOW + 301)},
+        {"told_page": replace(INDEX_PAGE, asked_at=NOW + 301)},
         {"clock": State.BROKEN},
         ("5 minutes ahead of the index's", "set-ntp"),
     ),
-    ("a clock that drifts", {"told_page": replace(PAGE, asked_at=NOW - 61)}, {"clock": State.WARN}, ("61 s behind",)),
-    ("no date", {"told_page": replace(PAGE, date=None)}, {"clock": State.WARN}, ("gave no date",)),
+    (
+        "a clock that drifts",
+        {"told_page": replace(INDEX_PAGE, asked_at=NOW - 61)},
+        {"clock": State.WARN},
+        ("61 s behind",),
+    ),
+    ("no date", {"told_page": replace(INDEX_PAGE, date=None)}, {"clock": State.WARN}, ("gave no date",)),
     (
         "no nginx",
-        {"tried": GatewayTried(nginx=None, reach=Reach.NOT_THERE, detail="no such host")},
+        {"tried": GatewayFacts(nginx=None, reach=Reachability.NOT_THERE, detail="no such host")},
         {"gateway": State.BROKEN},
         ("nor the image nginx:alpine (no such host): a run refuses", "install nginx", "--network open"),
     ),
     (
         "nginx to be pulled",
-        {"tried": GatewayTried(nginx=None, reach=Reach.NOT_THERE, held=Held.PULLABLE)},
+        {"tried": GatewayFacts(nginx=None, reach=Reachability.NOT_THERE, held=ImageAvailability.PULLABLE)},
         {"gateway": State.NOTE},
         ("a run pulls the image nginx:alpine",),
     ),
     (
         "nginx does not start",
-        {"tried": GatewayTried(nginx="/usr/sbin/nginx", reach=Reach.STRANGE, detail="unknown directive")},
+        {"tried": GatewayFacts(nginx="/usr/sbin/nginx", reach=Reachability.STRANGE, detail="unknown directive")},
         {"gateway": State.BROKEN},
         ("no gateway to the index (unknown directive)", "sub_filter"),
     ),
-    ("no bwrap", {"told_bubblewrap": Bubblewrap(path=None)}, {"bubblewrap": State.NOTE}, ("install bubblewrap",)),
+    ("no bwrap", {"told_bubblewrap": BubblewrapFacts(path=None)}, {"bubblewrap": State.NOTE}, ("install bubblewrap",)),
     (
         "Pythons missing",
         {"missing_pythons": frozenset({"3.9"})},
         {"pythons": State.NOTE},
         ("3.11.7 at /usr/bin/python3.11", "not 3.9"),
     ),
-    ("model unreadable", {"model_file": ModelFile(trouble="Permission denied")}, {"model": State.BROKEN}, ("denied",)),
+    ("model unreadable", {"model_file": ModelFacts(trouble="Permission denied")}, {"model": State.BROKEN}, ("denied",)),
     (
         "model is none",
-        {"model_file": ModelFile(size=9, magic=b"<htm")},
+        {"model_file": ModelFacts(size=9, magic=b"<htm")},
         {"model": State.BROKEN},
         ("begins with b'<htm'", "whole GGUF"),
     ),
     (
         "model of another time",
-        {"model_file": ModelFile(size=9, magic=b"GGUF", version=1)},
+        {"model_file": ModelFacts(size=9, magic=b"GGUF", version=1)},
         {"model": State.BROKEN},
         ("GGUF version 1",),
     ),
     (
         "no library for the model",
-        {"model_file": ModelFile(size=9, magic=b"GGUF", version=3, library="No module named 'llama_cpp'")},
+        {"model_file": ModelFacts(size=9, magic=b"GGUF", version=3, library="No module named 'llama_cpp'")},
         {"model": State.BROKEN},
         ("the-pypi-place[voice]",),
     ),
-    ("no mesh", {"mesh": Yggdrasil(program=None, running=False)}, {"yggdrasil": State.NOTE}, ("on the web alone",)),
+    (
+        "no mesh",
+        {"mesh": YggdrasilFacts(program=None, running=False)},
+        {"yggdrasil": State.NOTE},
+        ("on the web alone",),
+    ),
     (
         "mesh asleep",
-        {"mesh": Yggdrasil(program="/usr/sbin/yggdrasil", running=False)},
+        {"mesh": YggdrasilFacts(program="/usr/sbin/yggdrasil", running=False)},
         {"yggdrasil": State.NOTE},
         ("/usr/sbin/yggdrasil does not run", "systemctl start"),
     ),
     (
         "mesh without an address",
-        {"mesh": Yggdrasil(program=None, running=True)},
+        {"mesh": YggdrasilFacts(program=None, running=True)},
         {"yggdrasil": State.WARN},
         ("200::/7",),
     ),
     (
         "nobody listens",
-        {"mesh": Yggdrasil(program=None, running=True, addresses=("200:db8::1",))},
+        {"mesh": YggdrasilFacts(program=None, running=True, addresses=("200:db8::1",))},
         {"yggdrasil": State.NOTE},
         ("200:db8::1", "8001", "ppp serve --mesh"),
     ),
@@ -320,11 +335,11 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ("no ledger", {"told_ledger": replace(LEDGER, there=False)}, {"ledger": State.NOTE}, ("first run makes it",)),
     (
         "key for all to read",
-        {"told_key": KeyFound(path=Path("k"), there=True, trouble="others can read it", remedy="run `chmod 600`")},
+        {"told_key": KeyFacts(path=Path("k"), there=True, trouble="others can read it", remedy="run `chmod 600`")},
         {"key": State.BROKEN},
         ("chmod 600",),
     ),
-    ("no key", {"told_key": KeyFound(path=Path("k"), there=False)}, {"key": State.NOTE}, ("first run makes it",)),
+    ("no key", {"told_key": KeyFacts(path=Path("k"), there=False)}, {"key": State.NOTE}, ("first run makes it",)),
 ]
 
 
@@ -338,7 +353,7 @@ def test_each_thing_in_turn(facts: dict[str, Any], told: dict[str, State], words
 
 
 def test_what_is_not_counted_is_not_scarce() -> None:
-    uncounted = replace(ROOM, free_inodes=0, total_inodes=0)
+    uncounted = replace(ROOMY_FILE_SYSTEM, free_inodes=0, total_inodes=0)
     places = (Path("data"), Path("data/cache"), TEMPORARY, Path("/var/lib/docker"))
     found = examined(FakeMachine(systems=dict.fromkeys(places, uncounted)))
     assert unwell(found) == {}
@@ -347,7 +362,7 @@ def test_what_is_not_counted_is_not_scarce() -> None:
 
 def test_needs_add_up_where_folders_share_a_file_system() -> None:
     # Each of data and cache would find a whole run's room alone; not both together.
-    share = replace(ROOM, free_bytes=5 * GIB // 2)
+    share = replace(ROOMY_FILE_SYSTEM, free_bytes=5 * GIB // 2)
     apart = {Path("data"): replace(share, device=2), Path("data/cache"): replace(share, device=3)}
     together = {Path("data"): share, Path("data/cache"): share, TEMPORARY: share, Path("/var/lib/docker"): share}
     assert unwell(examined(FakeMachine(systems=apart))) == {}
@@ -357,7 +372,7 @@ def test_needs_add_up_where_folders_share_a_file_system() -> None:
 # ---------------------------------------------------------------- the host platform
 
 
-NO_ENGINE = replace(ENGINE, reach=Reach.NOT_THERE, version="", root=None)
+NO_ENGINE = replace(ENGINE, reach=Reachability.NOT_THERE, version="", root=None)
 
 
 def test_a_machine_without_docker_is_well() -> None:
@@ -372,20 +387,22 @@ def test_an_engine_that_somebody_chose_must_be_there() -> None:
 
 
 def test_cells_without_a_sandbox_need_disk_instead_of_memory() -> None:
-    little = {TEMPORARY: replace(ROOM, device=2, free_bytes=4 * GIB)}
-    machine = FakeMachine(systems=little, told_memory=Memory(total_bytes=10 * GIB, available_bytes=9 * GIB))
+    little = {TEMPORARY: replace(ROOMY_FILE_SYSTEM, device=2, free_bytes=4 * GIB)}
+    machine = FakeMachine(systems=little, told_memory=MemoryFacts(total_bytes=10 * GIB, available_bytes=9 * GIB))
     assert unwell(examined(machine, patient("host"))) == {"memory": State.WARN}
     found = examined(machine, open_to_all("host"))
     assert unwell(found) == {"disk": State.WARN, "gateway": State.NOTE}
 
 
-def open_to_all(matrix: str) -> Patient:
+def open_to_all(matrix: str) -> NodeSetup:
     return patient(matrix, config=load({**SETTINGS, "PPP_NETWORK": "open"}, data=Path("data")))
 
 
 @pytest.mark.parametrize("matrix", ["default", "host"])
 def test_who_wants_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: str) -> None:
-    machine = FakeMachine(tried=GatewayTried(nginx=None, reach=Reach.NOT_THERE), told_bubblewrap=Bubblewrap(path=None))
+    machine = FakeMachine(
+        tried=GatewayFacts(nginx=None, reach=Reachability.NOT_THERE), told_bubblewrap=BubblewrapFacts(path=None)
+    )
     found = examined(machine, open_to_all(matrix))
     assert unwell(found) == {"gateway": State.NOTE, "bubblewrap": State.NOTE}
     assert "gateway" not in machine.asked
@@ -401,11 +418,11 @@ def test_who_wants_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: s
             ("sudo sysctl -w user.max_user_namespaces=15000",),
         ),
         (replace(BUBBLEWRAP, works=False, sized=False), ("too old", "0.7")),
-        (Bubblewrap(path=None), ("install bubblewrap", "a run refuses", "--network open")),
+        (BubblewrapFacts(path=None), ("install bubblewrap", "a run refuses", "--network open")),
     ],
     ids=["forbidden", "by a setting", "too old", "missing"],
 )
-def test_a_sandbox_that_cannot_be_had(sandbox: Bubblewrap, words: tuple[str, ...]) -> None:
+def test_a_sandbox_that_cannot_be_had(sandbox: BubblewrapFacts, words: tuple[str, ...]) -> None:
     found = examined(FakeMachine(told_bubblewrap=sandbox), patient("host"))
     assert unwell(found) == {"bubblewrap": State.BROKEN}
     text = f"{found['bubblewrap'].found} {found['bubblewrap'].remedy}"
@@ -419,7 +436,7 @@ def test_one_python_is_enough_unless_another_was_named() -> None:
     assert unwell(found) == {"py39-host": State.BROKEN}
     assert "pyenv install 3.9" in found["py39-host"].remedy
     none = FakeMachine(missing_pythons=frozenset({"3.9", "3.11", "3.12"}))
-    assert broken(examined(none, patient("host")).values()) == ["py39-host", "py311-host", "py312-host"]
+    assert broken_subjects(examined(none, patient("host")).values()) == ["py39-host", "py311-host", "py312-host"]
 
 
 # ---------------------------------------------------------------- settings, canaries
@@ -443,7 +460,7 @@ def test_canaries_come_last() -> None:
     told = Diagnosis(subject="canary py39-slim", state=State.BROKEN, found="a fault", remedy="mend it")
     found = examine(patient(), machine := FakeMachine(), Once(machine.engine), canary=lambda: [told])
     assert found[-1] == told
-    assert broken(found) == ["canary py39-slim"]
+    assert broken_subjects(found) == ["canary py39-slim"]
 
 
 # ---------------------------------------------------------------- side by side
@@ -457,8 +474,8 @@ def hanging() -> Iterator[FakeMachine]:
 
 
 def test_what_hangs_or_fails_keeps_nobody_waiting(hanging: FakeMachine) -> None:
-    found = examine(patient("default", "py39-slim"), hanging, Once(hanging.engine), patience=0.02)
-    assert broken(found) == ["docker", "py39-slim", "disk", "ledger"]
+    found = examine(patient("default", "py39-slim"), hanging, Once(hanging.engine), timeout_factor=0.02)
+    assert broken_subjects(found) == ["docker", "py39-slim", "disk", "ledger"]
     told = {d.subject: d.found for d in found}
     assert told["docker"] == "no answer within 0.6 s"
     assert "RuntimeError: ledger is beyond me" in told["ledger"]
@@ -473,8 +490,8 @@ def test_a_question_is_asked_once() -> None:
 
 
 def test_checks_are_told_in_their_order() -> None:
-    def check(number: int) -> Check:
+    def check(number: int) -> MachineCheck:
         told = Diagnosis(subject=f"{number}", state=State.OK, found="well")
-        return Check(subject=f"{number}", diagnose=lambda: [told, told])
+        return MachineCheck(subject=f"{number}", diagnose=lambda: [told, told])
 
-    assert [d.subject for d in side_by_side([check(n) for n in range(20)])] == [f"{n // 2}" for n in range(40)]
+    assert [d.subject for d in run_checks([check(n) for n in range(20)])] == [f"{n // 2}" for n in range(40)]

@@ -6,12 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cell_environments import SLIM
 from local_index import LocalIndex, reply
-from places import SLIM
 
-from ppp.check.sandbox.docker import engine as client_of
+from ppp.check.sandbox.docker import connect_engine as client_of
 from ppp.doctor import look_docker
-from ppp.doctor.machine import Held, Reach
+from ppp.doctor.machine import ImageAvailability, Reachability
 from ppp.model.matrix import Environment, Platform
 
 
@@ -26,34 +26,34 @@ def dead(tmp_path: Path) -> str:
 
 def test_a_socket_of_a_dead_engine(dead: str) -> None:
     found = look_docker.engine({"DOCKER_HOST": dead})
-    assert (found.address, found.chosen, found.reach) == (dead, True, Reach.REFUSED)
+    assert (found.address, found.chosen, found.reach) == (dead, True, Reachability.REFUSED)
     assert not found.answers
 
 
 @pytest.mark.parametrize(
     ("address", "reach"),
     [
-        ("unix:///nowhere/docker.sock", Reach.NOT_THERE),
-        ("unix:///etc/passwd/docker.sock", Reach.NOT_THERE),
-        ("unix:///etc/passwd", Reach.REFUSED),
-        (f"unix:///{'long' * 40}", Reach.STRANGE),
-        ("tcp://127.0.0.1:9", Reach.REFUSED),
-        ("tcp://127.0.0.1:nine", Reach.STRANGE),
-        ("tcp://engine.example:2375", Reach.NOT_THERE),
-        ("docker", Reach.STRANGE),
+        ("unix:///nowhere/docker.sock", Reachability.NOT_THERE),
+        ("unix:///etc/passwd/docker.sock", Reachability.NOT_THERE),
+        ("unix:///etc/passwd", Reachability.REFUSED),
+        (f"unix:///{'long' * 40}", Reachability.STRANGE),
+        ("tcp://127.0.0.1:9", Reachability.REFUSED),
+        ("tcp://127.0.0.1:nine", Reachability.STRANGE),
+        ("tcp://engine.example:2375", Reachability.NOT_THERE),
+        ("docker", Reachability.STRANGE),
     ],
 )
-def test_where_no_engine_is(address: str, reach: Reach) -> None:
+def test_where_no_engine_is(address: str, reach: Reachability) -> None:
     found = look_docker.engine({"DOCKER_HOST": address})
     assert (found.reach, found.version) == (reach, ""), found
 
 
 def test_what_answers_need_not_be_an_engine() -> None:
     with LocalIndex() as web:
-        assert look_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"}).reach is Reach.STRANGE
-        web.answer("/version", reply(b"<html>", headers={"Content-Type": "text/html"}))
+        assert look_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"}).reach is Reachability.STRANGE
+        web.set_response("/version", reply(b"<html>", headers={"Content-Type": "text/html"}))
         found = look_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"})
-    assert found.reach is Reach.STRANGE
+    assert found.reach is Reachability.STRANGE
     assert found.detail
 
 
@@ -64,7 +64,7 @@ def test_a_socket_of_somebody_else(tmp_path: Path) -> None:
         listening.bind(str(path))
         listening.listen()
         path.chmod(0)
-        assert look_docker.engine({"DOCKER_HOST": f"unix://{path}"}).reach is Reach.FORBIDDEN
+        assert look_docker.engine({"DOCKER_HOST": f"unix://{path}"}).reach is Reachability.FORBIDDEN
 
 
 def test_a_user_s_own_engine_is_told_of(tmp_path: Path, dead: str) -> None:
@@ -102,7 +102,7 @@ def test_the_engine() -> None:
 @pytest.mark.docker
 def test_an_image_s_python_is_asked_and_nothing_is_left() -> None:
     found = look_docker.image(os.environ, SLIM)
-    assert (found.held, found.python[:5]) == (Held.HERE, "3.12.")
+    assert (found.held, found.python[:5]) == (ImageAvailability.HERE, "3.12.")
     assert found.arch
     assert left_behind() == []
 
@@ -111,7 +111,7 @@ def test_an_image_s_python_is_asked_and_nothing_is_left() -> None:
 def test_an_image_that_no_registry_has() -> None:
     nowhere = Environment(id="py312-slim", python="3.12", platform=Platform.SLIM, image="registry.example/none:3.12")
     found = look_docker.image(os.environ, nowhere)
-    assert found.held is Held.NOWHERE
+    assert found.held is ImageAvailability.NOWHERE
     assert "registry.example" in found.detail
 
 
@@ -127,16 +127,19 @@ def test_an_image_without_a_python_leaves_nothing_either(tmp_path: Path) -> None
             found = look_docker.image(os.environ, bare)
         finally:
             client.images.remove(str(image.id), force=True)
-    assert (found.held, found.python) == (Held.HERE, "")
+    assert (found.held, found.python) == (ImageAvailability.HERE, "")
     assert "python" in found.detail
     assert left_behind() == []
 
 
 @pytest.mark.docker
 def test_where_an_image_is() -> None:
-    assert look_docker.held(os.environ, SLIM.image) == (Held.HERE, "")
-    assert look_docker.held(os.environ, "registry.example/nginx:none")[0] is Held.NOWHERE
+    assert look_docker.held(os.environ, SLIM.image) == (ImageAvailability.HERE, "")
+    assert look_docker.held(os.environ, "registry.example/nginx:none")[0] is ImageAvailability.NOWHERE
 
 
 def test_an_image_without_an_engine(dead: str) -> None:
-    assert look_docker.held({"DOCKER_HOST": dead}, SLIM.image) == (Held.NOWHERE, "no Docker engine answers")
+    assert look_docker.held({"DOCKER_HOST": dead}, SLIM.image) == (
+        ImageAvailability.NOWHERE,
+        "no Docker engine answers",
+    )

@@ -12,7 +12,7 @@ import pytest
 from ppp.doctor import look_local
 from ppp.doctor.look import LocalMachine
 from ppp.ledger.store import Store
-from ppp.mesh.node import init
+from ppp.mesh.node import create_key
 
 
 def program(folder: Path, name: str, script: str) -> dict[str, str]:
@@ -254,7 +254,7 @@ def test_a_lock_of_another_namespace_or_file_system(tmp_path: Path) -> None:
 
 def test_a_key(tmp_path: Path) -> None:
     assert not look_local.key(tmp_path).there
-    made = init(tmp_path)
+    made = create_key(tmp_path)
     assert look_local.key(tmp_path).id == made.id
     (tmp_path / "node.key").chmod(0o644)
     found = look_local.key(tmp_path)

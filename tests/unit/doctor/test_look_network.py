@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from local_index import JSON_TYPE, Answer, LocalIndex, reply
-from places import tiny_matrix
+from cell_environments import tiny_matrix
+from local_index import JSON_TYPE, LocalIndex, Responder, reply
 
 from ppp.doctor import look_network
-from ppp.doctor.machine import Page, Reach
+from ppp.doctor.machine import IndexFacts, Reachability
 
 NOW: Final = 1_714_003_200
 PIP: Final = tiny_matrix().pip
@@ -33,26 +33,26 @@ def local(request: pytest.FixtureRequest) -> Iterator[LocalIndex]:
         yield index
 
 
-def page(url: str) -> Page:
+def page(url: str) -> IndexFacts:
     return look_network.page(url, PIP, user_agent="the-pypi-place/tests", now=NOW)
 
 
 def test_an_index(local: LocalIndex) -> None:
     found = page(local.url)
-    assert (found.reach, found.lists_pip, found.origins) == (Reach.ANSWERED, True, (f"http://{local.host}",))
+    assert (found.reach, found.lists_pip, found.origins) == (Reachability.ANSWERED, True, (f"http://{local.host}",))
     assert found.date
     assert abs(found.date - time.time()) < 60
-    assert local.headers[-1]["User-Agent"] == "the-pypi-place/tests"
+    assert local.request_headers[-1]["User-Agent"] == "the-pypi-place/tests"
 
 
 def test_an_index_with_another_pip() -> None:
     with LocalIndex() as index:
         index.add_file("pip", f"pip-{PIP.version}-py3-none-any.whl", b"other")
         found = page(index.url)
-    assert (found.reach, found.lists_pip) == (Reach.ANSWERED, False)
+    assert (found.reach, found.lists_pip) == (Reachability.ANSWERED, False)
 
 
-def dated(date: str | None, age: str | None = None) -> Answer:
+def dated(date: str | None, age: str | None = None) -> Responder:
     """Answer with a clock of its own."""
 
     def send(request: BaseHTTPRequestHandler) -> None:
@@ -79,9 +79,9 @@ def dated(date: str | None, age: str | None = None) -> Answer:
 )
 def test_the_index_s_clock(date: str | None, age: str | None, told: int | None) -> None:
     with LocalIndex() as index:
-        index.answer("/simple/pip/", dated(date, age))
+        index.set_response("/simple/pip/", dated(date, age))
         found = page(index.url)
-    assert (found.reach, found.date, found.asked_at) == (Reach.ANSWERED, told, NOW)
+    assert (found.reach, found.date, found.asked_at) == (Reachability.ANSWERED, told, NOW)
 
 
 @pytest.mark.parametrize(
@@ -96,20 +96,20 @@ def test_the_index_s_clock(date: str | None, age: str | None, told: int | None) 
     ],
     ids=["502", "image", "broken JSON", "JSON of something else", "cut off", "endless"],
 )
-def test_what_is_no_page(answer: Answer, words: str) -> None:
+def test_what_is_no_page(answer: Responder, words: str) -> None:
     with LocalIndex() as index:
-        index.answer("/simple/pip/", answer)
+        index.set_response("/simple/pip/", answer)
         found = page(index.url)
-    assert (found.reach, found.origins) == (Reach.STRANGE, ())
+    assert (found.reach, found.origins) == (Reachability.STRANGE, ())
     assert words in found.detail
 
 
 def test_nobody_listens() -> None:
-    assert page(NOBODY).reach is Reach.REFUSED
+    assert page(NOBODY).reach is Reachability.REFUSED
 
 
 def test_a_name_that_is_none() -> None:
-    assert page("http://index.example/simple/").reach is Reach.NOT_THERE
+    assert page("http://index.example/simple/").reach is Reachability.NOT_THERE
     found = look_network.resolve("https://index.example/simple/")
     assert (found.host, found.addresses) == ("index.example", ())
     assert found.reason
@@ -136,10 +136,10 @@ def test_an_answer_that_does_not_come() -> None:
         go_on.wait(30)
 
     with LocalIndex() as index:
-        index.answer("/simple/pip/", wait)
+        index.set_response("/simple/pip/", wait)
         found = look_network.page(index.url, PIP, user_agent="the-pypi-place/tests", now=NOW, timeout_s=(5, 0.2))
         go_on.set()
-    assert found.reach is Reach.SILENT
+    assert found.reach is Reachability.SILENT
 
 
 # ---------------------------------------------------------------- certificates
@@ -177,7 +177,7 @@ def tls_server(certificate: Path) -> Iterator[str]:
 def test_a_certificate_that_nobody_here_knows() -> None:
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url)
-    assert (found.reach, found.verify_code, found.date) == (Reach.CERTIFICATE, 18, None)
+    assert (found.reach, found.verify_code, found.date) == (Reachability.CERTIFICATE, 18, None)
     assert "self-signed" in found.detail
 
 
@@ -185,14 +185,14 @@ def test_a_certificate_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "lasting.pem"))
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url)
-    assert (found.reach, found.detail, found.date) == (Reach.STRANGE, "status 404", NOW)
+    assert (found.reach, found.detail, found.date) == (Reachability.STRANGE, "status 404", NOW)
 
 
 def test_a_certificate_out_of_time_and_the_clock_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "expired.pem"))
     with tls_server(TLS / "expired.pem") as url:
         found = page(url)
-    assert (found.reach, found.verify_code, found.detail) == (Reach.CERTIFICATE, 10, "certificate has expired")
+    assert (found.reach, found.verify_code, found.detail) == (Reachability.CERTIFICATE, 10, "certificate has expired")
     assert found.date == NOW, "a wrong clock looks like this too, so the other one's is asked for"
 
 
@@ -200,7 +200,7 @@ def test_a_certificate_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "lasting.pem"))
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url.replace("127.0.0.1", "127.1"))
-    assert found.reach is Reach.CERTIFICATE
+    assert found.reach is Reachability.CERTIFICATE
     assert found.verify_code in {62, 64}
 
 
@@ -208,7 +208,7 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url)
-    assert found.reach is Reach.CERTIFICATE
+    assert found.reach is Reachability.CERTIFICATE
     assert "/nowhere/ca.pem" in found.detail
 
 
@@ -217,7 +217,7 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_no_nginx(tmp_path: Path) -> None:
     found = look_network.try_gateway(NOBODY, [], {"PATH": str(tmp_path)}, places="")
-    assert (found.nginx, found.reach) == (None, Reach.NOT_THERE)
+    assert (found.nginx, found.reach) == (None, Reachability.NOT_THERE)
 
 
 def test_an_nginx_that_does_not_start(tmp_path: Path) -> None:
@@ -225,18 +225,18 @@ def test_an_nginx_that_does_not_start(tmp_path: Path) -> None:
     nginx.write_text("#!/bin/sh\nexit 1\n")
     nginx.chmod(0o755)
     found = look_network.try_gateway(NOBODY, ["http://files.example"], {"PATH": str(tmp_path)}, places="")
-    assert (found.nginx, found.reach) == (str(nginx), Reach.STRANGE)
+    assert (found.nginx, found.reach) == (str(nginx), Reachability.STRANGE)
     assert "did not start" in found.detail
 
 
 @pytest.mark.nginx
 def test_a_gateway(local: LocalIndex) -> None:
     found = look_network.try_gateway(local.url, [f"http://{local.host}"], {})
-    assert found.reach is Reach.ANSWERED, found
-    assert local.asked["/simple/pip/"] == 1
+    assert found.reach is Reachability.ANSWERED, found
+    assert local.request_counts["/simple/pip/"] == 1
 
 
 @pytest.mark.nginx
 def test_a_gateway_to_an_index_that_is_gone() -> None:
     found = look_network.try_gateway(NOBODY, ["http://127.0.0.1:9"], {})
-    assert (found.reach, found.detail) == (Reach.STRANGE, "the index gives it no page")
+    assert (found.reach, found.detail) == (Reachability.STRANGE, "the index gives it no page")

@@ -9,21 +9,21 @@ from nacl.signing import SigningKey
 
 from ppp.ledger.batches import (
     MAX_BATCH_RECORDS,
-    SEALED_BYTES,
+    MAX_SEALED_BYTES,
     add_batch,
-    batch_bytes,
-    batch_contents,
-    batches,
-    encode,
-    holds_batch,
-    packed,
-    root,
+    compress_batch,
+    encode_batch,
+    has_batch,
+    ledger_root,
+    list_batches,
+    published_batch_files,
+    read_batch,
     seal,
 )
 from ppp.ledger.store import Store
 from ppp.model.errors import LedgerDamagedError
-from ppp.model.record import Record, canonical, sha256_hex
-from ppp.schemas import schema_mistakes
+from ppp.model.record import Record, canonical_json, sha256_hex
+from ppp.schemas import schema_errors
 
 MakeRecord = Callable[..., Record]
 
@@ -40,20 +40,21 @@ def test_a_batch_is_canonical_json_named_by_its_hash(store: Store, record: MakeR
     store.add_record(record("alpha"))
     store.add_record(record("beta", result="FAIL", log_sha256=sha256_hex(log.encode())), log)
     (batch_id,) = seal(store, node=NODE, sign=sign)
-    data = batch_bytes(store.db, batch_id)
+    data = read_batch(store.db, batch_id)
     document = json.loads(data)
     assert sha256_hex(data) == batch_id
-    assert canonical(document) == data
-    assert schema_mistakes("site/schemas/batch.schema.json", document) == []
+    assert canonical_json(document) == data
+    assert schema_errors("site/schemas/batch.schema.json", document) == []
     assert document["logs"] == {sha256_hex(log.encode()): log}
     places = [
-        (row["package"], row["version"], row["environment"], sha256_hex(canonical(row))) for row in document["records"]
+        (row["package"], row["version"], row["environment"], sha256_hex(canonical_json(row)))
+        for row in document["records"]
     ]
     assert places == sorted(places)
-    (kept,) = batches(store.db)
+    (kept,) = list_batches(store.db)
     assert (kept.id, kept.node, kept.signature, kept.records) == (batch_id, NODE, sign(data), 2)
-    assert holds_batch(store.db, batch_id)
-    assert not holds_batch(store.db, "00" * 32)
+    assert has_batch(store.db, batch_id)
+    assert not has_batch(store.db, "00" * 32)
 
 
 def test_records_are_sealed_once_and_only_ones_own(store: Store, record: MakeRecord) -> None:
@@ -65,40 +66,40 @@ def test_records_are_sealed_once_and_only_ones_own(store: Store, record: MakeRec
     store.add_record(record("gamma", observed_at=7))
     store.add_record(record("delta", observed_at=6))
     (two,) = seal(store, node=NODE, sign=sign)
-    spans = {b.id: (b.records, b.first_observed_at, b.last_observed_at) for b in batches(store.db)}
+    spans = {b.id: (b.records, b.first_observed_at, b.last_observed_at) for b in list_batches(store.db)}
     assert spans == {one: (1, 5, 5), two: (2, 6, 7)}
 
 
 def test_the_same_records_make_the_same_batch_in_whatever_order_they_came(record: MakeRecord) -> None:
     records = [record(name) for name in ("alpha", "beta", "gamma")]
-    assert encode(NODE, records, {}) == encode(NODE, records[::-1], {})
+    assert encode_batch(NODE, records, {}) == encode_batch(NODE, records[::-1], {})
 
 
 def test_many_records_make_several_batches(store: Store, record: MakeRecord) -> None:
     expected = {record(f"package-{n}").id for n in range(8)}
     for n in range(8):
         store.add_record(record(f"package-{n}"))
-    sealed = seal(store, node=NODE, sign=sign, most=3)
-    assert [b.records for b in sorted(batches(store.db), key=lambda b: sealed.index(b.id))] == [3, 3, 2]
+    sealed = seal(store, node=NODE, sign=sign, max_records=3)
+    assert [b.records for b in sorted(list_batches(store.db), key=lambda b: sealed.index(b.id))] == [3, 3, 2]
     rows = store.db.execute("SELECT record FROM batch_records").fetchall()
     assert sorted(r for (r,) in rows) == sorted(expected)
 
 
 def test_great_logs_make_several_batches(store: Store, record: MakeRecord) -> None:
-    logs = [f"{n}" * (SEALED_BYTES // 2 - 100_000) for n in (1, 2, 3)]
+    logs = [f"{n}" * (MAX_SEALED_BYTES // 2 - 100_000) for n in (1, 2, 3)]
     for log in logs:
         store.add_record(record(f"package-{log[0]}", log_sha256=sha256_hex(log.encode())), log)
     seal(store, node=NODE, sign=sign)
-    assert sorted(b.records for b in batches(store.db)) == [1, 2]
-    assert max(len(batch_bytes(store.db, b.id)) for b in batches(store.db)) <= SEALED_BYTES
+    assert sorted(b.records for b in list_batches(store.db)) == [1, 2]
+    assert max(len(read_batch(store.db, b.id)) for b in list_batches(store.db)) <= MAX_SEALED_BYTES
 
 
 def test_the_schema_takes_as_many_records_as_are_sealed() -> None:
     document = {"schema": "ppp-batch-1", "node": NODE, "logs": {}, "records": [None] * (MAX_BATCH_RECORDS + 1)}
-    (mistake, *_) = schema_mistakes("site/schemas/batch.schema.json", document, most=1)
+    (mistake, *_) = schema_errors("site/schemas/batch.schema.json", document, limit=1)
     assert mistake.startswith("records: ")
     document["records"] = [None] * MAX_BATCH_RECORDS
-    (mistake, *_) = schema_mistakes("site/schemas/batch.schema.json", document, most=1)
+    (mistake, *_) = schema_errors("site/schemas/batch.schema.json", document, limit=1)
     assert mistake.startswith("records[0]: ")
 
 
@@ -106,19 +107,19 @@ def test_a_record_may_stand_in_several_batches(store: Store, record: MakeRecord)
     records = [record("alpha"), record("beta")]
     for one in records:
         store.add_record(one)
-    data = encode(NODE, records[:1], {})
+    data = encode_batch(NODE, records[:1], {})
     add_batch(store.db, data, node=NODE, signature=sign(data), records=records[:1])
-    other = encode(NODE, records, {})
+    other = encode_batch(NODE, records, {})
     add_batch(store.db, other, node=NODE, signature=sign(other), records=records)
-    assert batch_bytes(store.db, sha256_hex(data)) == data
-    assert batch_bytes(store.db, sha256_hex(other)) == other
+    assert read_batch(store.db, sha256_hex(data)) == data
+    assert read_batch(store.db, sha256_hex(other)) == other
 
 
 def test_files_are_given_as_they_are_published(store: Store, record: MakeRecord) -> None:
     store.add_record(record())
     (batch_id,) = seal(store, node=NODE, sign=sign)
-    data = batch_bytes(store.db, batch_id)
-    file, signature = batch_contents(store.db, batch_id)
+    data = read_batch(store.db, batch_id)
+    file, signature = published_batch_files(store.db, batch_id)
     assert file[0] == f"batches/{batch_id}.json.gz"
     assert gzip.decompress(file[1]) == data
     assert signature == (f"batches/{batch_id}.sig", f"{sign(data)}\n".encode())
@@ -133,13 +134,13 @@ def test_a_log_that_is_missing_is_told(store: Store, record: MakeRecord) -> None
 
 
 @pytest.mark.parametrize(
-    "damaged", [packed(b"another"), packed(b"cut")[:-1], b"no gzip", b"\x1f\x8b\x08\x00" + bytes(9)]
+    "damaged", [compress_batch(b"another"), compress_batch(b"cut")[:-1], b"no gzip", b"\x1f\x8b\x08\x00" + bytes(9)]
 )
 def test_a_batch_that_is_damaged_is_told(damaged: bytes, store: Store, record: MakeRecord) -> None:
     store.add_record(record())
     (batch_id,) = seal(store, node=NODE, sign=sign)
     store.db.execute("UPDATE batch_files SET packed = ?", (damaged,))
-    for batch, read in ((batch_id, batch_bytes), (batch_id, batch_contents), ("00" * 32, batch_bytes)):
+    for batch, read in ((batch_id, read_batch), (batch_id, published_batch_files), ("00" * 32, read_batch)):
         with pytest.raises(LedgerDamagedError, match=f"the batch {batch} is not in the ledger as it was signed"):
             list(read(store.db, batch))
 
@@ -152,15 +153,15 @@ def test_sealing_that_fails_leaves_nothing(store: Store, record: MakeRecord) -> 
 
     with pytest.raises(OSError, match="pulled out"):
         seal(store, node=NODE, sign=refuse)
-    assert batches(store.db) == []
+    assert list_batches(store.db) == []
 
 
 def test_the_root_is_of_the_set(store: Store, record: MakeRecord) -> None:
-    assert root(store.db) == sha256_hex(b"")
+    assert ledger_root(store.db) == sha256_hex(b"")
     records = [record("alpha"), record("beta"), record("alpha", observed_at=1_714_003_200 + 86_400)]
     for one in records:
         store.add_record(one)
     ids = [[r.id for r in records[:2]], [records[2].id]]
     digests = [sha256_hex("".join(f"{record_id}\n" for record_id in sorted(each)).encode()) for each in ids]
     lines = f"2024-04-25 2 {digests[0]}\n2024-04-26 1 {digests[1]}\n"
-    assert root(store.db) == sha256_hex(lines.encode())
+    assert ledger_root(store.db) == sha256_hex(lines.encode())

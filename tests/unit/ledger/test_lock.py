@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ppp.ledger.lock import LOCK_NAME, writing
+from ppp.ledger.lock import LOCK_NAME, writer_lock
 from ppp.model.errors import DataReadOnlyError, LedgerBusyError
 
 HOLDER = """
@@ -35,11 +35,11 @@ def another_writer(data: Path) -> Iterator["subprocess.Popen[str]"]:
 
 def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     with another_writer(tmp_path / "data") as holder:
-        with pytest.raises(LedgerBusyError) as caught, writing(tmp_path / "data"):
+        with pytest.raises(LedgerBusyError) as caught, writer_lock(tmp_path / "data"):
             pytest.fail("both hold the lock")
         assert caught.value.what == f"another PPP (process {holder.pid}) is writing {tmp_path / 'data'}"
         assert "wait for it" in caught.value.hint
-    with writing(tmp_path / "data"):
+    with writer_lock(tmp_path / "data"):
         assert (tmp_path / "data" / LOCK_NAME).read_text() == f"{os.getpid()}\n"
 
 
@@ -47,23 +47,23 @@ def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
     with another_writer(tmp_path) as holder:
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait(timeout=10)
-        with writing(tmp_path):
+        with writer_lock(tmp_path):
             assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"
 
 
 def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), writing(tmp_path):
+    with pytest.raises(ZeroDivisionError), writer_lock(tmp_path):
         raise ZeroDivisionError
-    with writing(tmp_path), pytest.raises(LedgerBusyError, match=f"process {os.getpid()}"), writing(tmp_path):
+    with writer_lock(tmp_path), pytest.raises(LedgerBusyError, match=f"process {os.getpid()}"), writer_lock(tmp_path):
         pytest.fail("both hold the lock")
 
 
 def test_folders_do_not_hinder_each_other(tmp_path: Path) -> None:
-    with writing(tmp_path / "one"), writing(tmp_path / "other"):
+    with writer_lock(tmp_path / "one"), writer_lock(tmp_path / "other"):
         assert (tmp_path / "one" / LOCK_NAME).exists()
 
 
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
-    with pytest.raises(DataReadOnlyError), writing(tmp_path / "data"):
+    with pytest.raises(DataReadOnlyError), writer_lock(tmp_path / "data"):
         pytest.fail("it holds a lock in a file")

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from ppp.ledger.peers import Peer, add_peer, delete_peer, note_statement, note_synced, note_trouble, peers
+from ppp.ledger.peers import Peer, add_peer, delete_peer, list_peers, mark_sync_failed, mark_synced, save_peer_statement
 from ppp.ledger.store import Store
 
 ONE = Peer(node="ab" * 32, url="http://one.example/", added_at=2)
@@ -15,20 +15,20 @@ TWO = Peer(node="cd" * 32, url="http://two.example/", added_at=1)
 def test_peers_are_given_in_the_order_they_were_added(store: Store) -> None:
     add_peer(store, ONE)
     add_peer(store, TWO)
-    assert peers(store.db) == [TWO, ONE]
+    assert list_peers(store.db) == [TWO, ONE]
     delete_peer(store, TWO.node)
-    assert peers(store.db) == [ONE]
+    assert list_peers(store.db) == [ONE]
 
 
 def test_what_is_noted_of_one_is_not_noted_of_another(store: Store) -> None:
     add_peer(store, ONE)
     add_peer(store, TWO)
-    note_statement(store, ONE.node, sequence=4, digest="ee" * 32, text="{}")
-    note_trouble(store, ONE.node, "it is down")
-    seen = dataclasses.replace(ONE, sequence=4, digest="ee" * 32, statement="{}", trouble="it is down")
-    assert peers(store.db) == [TWO, seen]
-    note_synced(store, ONE.node, now=9)
-    assert peers(store.db) == [TWO, dataclasses.replace(seen, trouble=None, synced_at=9)]
+    save_peer_statement(store, ONE.node, sequence=4, digest="ee" * 32, text="{}")
+    mark_sync_failed(store, ONE.node, "it is down")
+    seen = dataclasses.replace(ONE, sequence=4, digest="ee" * 32, statement="{}", sync_error="it is down")
+    assert list_peers(store.db) == [TWO, seen]
+    mark_synced(store, ONE.node, now=9)
+    assert list_peers(store.db) == [TWO, dataclasses.replace(seen, sync_error=None, synced_at=9)]
 
 
 def test_a_key_or_address_twice_is_not_taken(store: Store) -> None:
@@ -36,4 +36,4 @@ def test_a_key_or_address_twice_is_not_taken(store: Store) -> None:
     for twin in (dataclasses.replace(TWO, node=ONE.node), dataclasses.replace(TWO, url=ONE.url)):
         with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
             add_peer(store, twin)
-    assert peers(store.db) == [ONE]
+    assert list_peers(store.db) == [ONE]

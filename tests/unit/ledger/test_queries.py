@@ -7,7 +7,7 @@ import pytest
 from ppp.ledger import queries
 from ppp.ledger.store import Store
 from ppp.model.matrix import Cell
-from ppp.model.record import Blame, Installed, Network, Outcome, Phase, Record, Result, outcomes_of
+from ppp.model.record import Blame, Installed, Network, Outcome, Phase, Record, Result, outcomes_in_order
 from ppp.model.release import Release
 
 Builder = Callable[..., Record]
@@ -18,7 +18,7 @@ OTHER = "cd" * 32
 def test_a_record_is_read_as_it_was_written(store: Store, record: Builder, result: Result) -> None:
     made = record(
         result=result,
-        outcomes=outcomes_of({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.TIMEOUT}),
+        outcomes=outcomes_in_order({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.TIMEOUT}),
         file=None if result is Result.NA else record().file,
         python=None,
         image_digest=f"sha256:{'0' * 64}",
@@ -36,7 +36,7 @@ def test_a_record_is_read_as_it_was_written(store: Store, record: Builder, resul
         detail="one line; 'quoted' \u202e",
     )
     store.add_record(made)
-    (read,) = queries.records(store.db)
+    (read,) = queries.read_records(store.db)
     assert read == made
     assert read.id == made.id
 
@@ -45,14 +45,14 @@ def test_records_come_by_id(store: Store, record: Builder) -> None:
     made = [record(observed_at=n) for n in range(20)]
     for each in made:
         store.add_record(each)
-    assert [r.id for r in queries.records(store.db)] == sorted(r.id for r in made)
+    assert [r.id for r in queries.read_records(store.db)] == sorted(r.id for r in made)
 
 
 def test_the_current_cells_of_a_release(store: Store, record: Builder) -> None:
     held = [record("six", "1.0", e, observed_at=2) for e in ("py39-slim", "py312-alpine")]
     for each in [*held, record("six", "1.0", "py39-slim", observed_at=1), record("six", "1.1", "py39-slim")]:
         store.add_record(each)
-    found = queries.current_of(store.db, Release(package="six", version="1.0"))
+    found = queries.current_by_environment(store.db, Release(package="six", version="1.0"))
     assert found == {r.environment: r for r in held}
 
 
@@ -73,13 +73,13 @@ def test_a_cell_is_settled_by_a_verdict_of_the_node_s_own(store: Store, record: 
         record("theirs", node=OTHER),
     ):
         store.add_record(each)
-    assert queries.settled_cells(store.db, mine.node) == {Cell(release=mine.release, environment=mine.environment)}
-    assert {c.release.package for c in queries.settled_cells(store.db, OTHER)} == {"theirs"}
+    assert queries.cells_with_verdict(store.db, mine.node) == {Cell(release=mine.release, environment=mine.environment)}
+    assert {c.release.package for c in queries.cells_with_verdict(store.db, OTHER)} == {"theirs"}
 
 
 def test_what_a_node_last_worked_with(store: Store, record: Builder) -> None:
     node = record().node
-    assert queries.newest_pip(store.db, node) is None
+    assert queries.newest_pip_version(store.db, node) is None
     assert queries.image_digests(store.db, node) == {}
     old, new = (f"sha256:{digit * 64}" for digit in "01")
     for each in (
@@ -91,4 +91,4 @@ def test_what_a_node_last_worked_with(store: Store, record: Builder) -> None:
     ):
         store.add_record(each)
     assert queries.image_digests(store.db, node) == {"py312-slim": new, "py39-slim": old}
-    assert queries.newest_pip(store.db, node) == "26.1"
+    assert queries.newest_pip_version(store.db, node) == "26.1"

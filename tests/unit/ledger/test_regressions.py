@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ppp.ledger.regressions import BROKEN, Known, is_fresh_regression, known_of
+from ppp.ledger.regressions import FAILED_RESULTS, PriorResults, is_new_regression, prior_results
 from ppp.ledger.store import Store
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, Result
@@ -32,14 +32,14 @@ Builder = Callable[..., Record]
 def test_a_failure_is_fresh_where_it_worked_and_nobody_said_otherwise(
     here: Result | None, before: Result | None, *, fresh: bool
 ) -> None:
-    known = Known(here=here, before=before)
+    known = PriorResults(current=here, previous_version=before)
     for result in Result:
-        assert is_fresh_regression(result, known) == (fresh and result in BROKEN)
+        assert is_new_regression(result, known) == (fresh and result in FAILED_RESULTS)
 
 
 def test_what_is_known_of_a_cell(store: Store, record: Builder) -> None:
     cell = Cell.of(record("six", "1.10"))
-    assert known_of(store.db, cell) == Known()
+    assert prior_results(store.db, cell) == PriorResults()
     for version, result, environment in (
         ("1.9", "PASS", "py312-slim"),
         ("1.10rc1", "ERROR", "py312-slim"),
@@ -49,18 +49,18 @@ def test_what_is_known_of_a_cell(store: Store, record: Builder) -> None:
     ):
         store.add_record(record("six", version, environment, result=result))
     store.add_record(record("attrs", "1.9.1", result="FAIL"))
-    assert known_of(store.db, cell) == Known(before=Result.PASS)
+    assert prior_results(store.db, cell) == PriorResults(previous_version=Result.PASS)
     store.add_record(record("six", "1.10", result="NA"))
-    assert known_of(store.db, cell) == Known(here=Result.NA, before=Result.PASS)
+    assert prior_results(store.db, cell) == PriorResults(current=Result.NA, previous_version=Result.PASS)
     store.add_record(record("six", "1.9", result="FAIL", observed_at=record().observed_at + 1))
-    assert known_of(store.db, cell) == Known(here=Result.NA, before=Result.FAIL)
-    assert known_of(store.db, Cell.of(record("six", "1.8"))) == Known(here=Result.TIMEOUT)
+    assert prior_results(store.db, cell) == PriorResults(current=Result.NA, previous_version=Result.FAIL)
+    assert prior_results(store.db, Cell.of(record("six", "1.8"))) == PriorResults(current=Result.TIMEOUT)
 
 
 def test_only_one_package_s_cells_are_looked_at(store: Store, record: Builder) -> None:
     asked: list[tuple[str, Any]] = []
     with store.db.tracer(lambda sql, values: asked.append((sql, values))):
-        known_of(store.db, Cell.of(record()))
+        prior_results(store.db, Cell.of(record()))
     assert len(asked) == 2
     for sql, values in asked:
         plan = [detail for *_, detail in store.db.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()]

@@ -16,8 +16,8 @@ from ppp.ledger import queries
 from ppp.ledger.schema import MATRIX_VIEW_ENVIRONMENTS, open_ledger, read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, LedgerBusyError, LedgerDamagedError, LedgerTooNewError, PPPError
-from ppp.model.record import Outcome, Phase, Record, canonical, current, outcomes_of
-from ppp.storage_errors import sqlite_errors
+from ppp.model.record import Outcome, Phase, Record, canonical_json, current_records, outcomes_in_order
+from ppp.storage_errors import translate_storage_errors
 
 Builder = Callable[..., Record]
 
@@ -61,7 +61,7 @@ def test_reading_makes_nothing(tmp_path: Path) -> None:
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
     open_ledger(tmp_path).close()
-    with closing(read_ledger(tmp_path)) as db, pytest.raises(DataReadOnlyError), sqlite_errors(tmp_path):
+    with closing(read_ledger(tmp_path)) as db, pytest.raises(DataReadOnlyError), translate_storage_errors(tmp_path):
         db.execute("DELETE FROM records")
 
 
@@ -97,7 +97,7 @@ def test_a_ledger_that_was_cut_short_is_told(tmp_path: Path, record: Builder) ->
         store.add_record(record())
     path = tmp_path / "ppp.db"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(LedgerDamagedError), sqlite_errors(path), closing(read_ledger(tmp_path)) as db:
+    with pytest.raises(LedgerDamagedError), translate_storage_errors(path), closing(read_ledger(tmp_path)) as db:
         db.execute("SELECT * FROM records").fetchall()
 
 
@@ -142,7 +142,7 @@ def test_another_program_that_locks_it(tmp_path: Path) -> None:
         with (
             closing(sqlite3.connect(tmp_path / "ppp.db", timeout=0.01)) as db,
             pytest.raises(LedgerBusyError, match="locked by another program"),
-            sqlite_errors(tmp_path),
+            translate_storage_errors(tmp_path),
         ):
             db.execute("BEGIN IMMEDIATE")
 
@@ -151,7 +151,7 @@ def test_another_program_that_locks_it(tmp_path: Path) -> None:
     "error", [FileNotFoundError(2, "No such file", "full readonly locked"), sqlite3.IntegrityError("is full")]
 )
 def test_an_error_of_ours_is_let_through(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, sqlite_errors(tmp_path):
+    with pytest.raises(type(error)) as caught, translate_storage_errors(tmp_path):
         raise error
     assert caught.value is error
 
@@ -195,7 +195,7 @@ with Store.open(Path(sys.argv[1])) as store:
 
 @pytest.mark.parametrize("acknowledged", [1, 23, 60])
 def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, record: Builder, acknowledged: int) -> None:
-    base = canonical(record().to_json()).decode()
+    base = canonical_json(record().to_json()).decode()
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path), base], stdout=subprocess.PIPE, text=True
     ) as writer:
@@ -206,13 +206,13 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, record: Buil
     ids = {line.strip() for line in told if line.endswith("\n")}
     assert len(ids) >= acknowledged
     with Store.open(tmp_path) as store:
-        held = list(queries.records(store.db))
+        held = list(queries.read_records(store.db))
         assert ids <= {r.id for r in held}
         assert len(held) <= len(ids) + 1  # one may be written and not yet told
         assert store.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert store.db.execute("PRAGMA foreign_key_check").fetchall() == []
-        (newest,) = current(held).values()
-        assert [*queries.current_of(store.db, record().release).values()] == [newest]
+        (newest,) = current_records(held).values()
+        assert [*queries.current_by_environment(store.db, record().release).values()] == [newest]
         assert store.add_record(record(detail="after"))
 
 
@@ -300,7 +300,7 @@ assert {p.name: p.read_bytes() for p in place.iterdir()} == before
 def run_in_a_namespace(script: str, place: Path, base: Record) -> str:
     words = ["unshare", "--mount", "--propagation", "private"]
     done = subprocess.run(
-        [*words, sys.executable, "-c", IN_A_NAMESPACE + script, str(place), canonical(base.to_json()).decode()],
+        [*words, sys.executable, "-c", IN_A_NAMESPACE + script, str(place), canonical_json(base.to_json()).decode()],
         capture_output=True,
         text=True,
         check=False,
@@ -372,17 +372,22 @@ def test_a_python_regression_passes_on_an_older_python_of_its_platform(store: St
 
 
 def test_a_phantom_success_installs_and_does_not_import(store: Store, record: Builder) -> None:
-    store.add_record(record("a", "1", result="FAIL", outcomes=outcomes_of({**INSTALLED, Phase.IMPORT: Outcome.FAIL})))
-    store.add_record(record("b", "1", result="FAIL", outcomes=outcomes_of({Phase.DOWNLOAD: Outcome.FAIL})))
-    store.add_record(record("c", "1", outcomes=outcomes_of(INSTALLED)))
+    store.add_record(
+        record("a", "1", result="FAIL", outcomes=outcomes_in_order({**INSTALLED, Phase.IMPORT: Outcome.FAIL}))
+    )
+    store.add_record(record("b", "1", result="FAIL", outcomes=outcomes_in_order({Phase.DOWNLOAD: Outcome.FAIL})))
+    store.add_record(record("c", "1", outcomes=outcomes_in_order(INSTALLED)))
     assert rows(store, "phantom_successes", "package") == [("a",)]
 
 
 def test_never_on_alpine_speaks_of_all_versions(store: Store, record: Builder) -> None:
-    nowhere = {"result": "FAIL", "outcomes": outcomes_of({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.FAIL})}
+    nowhere = {
+        "result": "FAIL",
+        "outcomes": outcomes_in_order({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.FAIL}),
+    }
     for package in ("never", "once", "nowhere", "ours"):
         store.add_record(record(package, "2", "py312-slim", **({} if package != "nowhere" else nowhere)))
-        ours = {"result": "ERROR", "outcomes": outcomes_of({Phase.DOWNLOAD: Outcome.ERROR})}
+        ours = {"result": "ERROR", "outcomes": outcomes_in_order({Phase.DOWNLOAD: Outcome.ERROR})}
         store.add_record(record(package, "2", "py312-alpine", **(nowhere if package != "ours" else ours)))
     store.add_record(record("once", "1", "py39-alpine"))
     assert rows(store, "never_on_alpine", "package", "versions") == [("never", 1)]

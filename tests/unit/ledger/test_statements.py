@@ -2,10 +2,10 @@
 
 from ppp.ledger.statements import (
     Fork,
-    KeptStatement,
-    forks,
-    keep_forks,
-    keep_statement,
+    StoredStatement,
+    add_forks,
+    add_statement,
+    list_forks,
     newest_statement,
     statement_files,
 )
@@ -18,8 +18,8 @@ def test_the_chain_is_published_with_its_end_under_a_name_of_its_own(store: Stor
     assert newest_statement(store.db) is None
     assert list(statement_files(store.db)) == []
     for sequence in (1, 2, 10):
-        keep_statement(store, KeptStatement(sequence=sequence, text=f"é{sequence}", digest=f"{sequence:064}"))
-    assert newest_statement(store.db) == KeptStatement(sequence=10, text="é10", digest=f"{10:064}")
+        add_statement(store, StoredStatement(sequence=sequence, text=f"é{sequence}", digest=f"{sequence:064}"))
+    assert newest_statement(store.db) == StoredStatement(sequence=10, text="é10", digest=f"{10:064}")
     assert list(statement_files(store.db)) == [
         ("statements/1.json", "é1".encode()),
         ("statements/2.json", "é2".encode()),
@@ -31,6 +31,6 @@ def test_the_chain_is_published_with_its_end_under_a_name_of_its_own(store: Stor
 def test_evidence_is_kept_once_with_the_time_it_was_first_seen(store: Store) -> None:
     one = Fork(node=NODE, sequence=3, digest="aa" * 32, text="one", seen_at=5)
     other = Fork(node=NODE, sequence=3, digest="bb" * 32, text="other", seen_at=5)
-    keep_forks(store, (other, one))
-    keep_forks(store, (Fork(node=NODE, sequence=3, digest="aa" * 32, text="one", seen_at=9),))
-    assert forks(store.db) == [one, other]
+    add_forks(store, (other, one))
+    add_forks(store, (Fork(node=NODE, sequence=3, digest="aa" * 32, text="one", seen_at=9),))
+    assert list_forks(store.db) == [one, other]

@@ -7,7 +7,7 @@ import pytest
 
 from ppp.ledger import queries
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
-from ppp.ledger.store import Queued, Reach, Store
+from ppp.ledger.store import QueuedCell, QueueFilter, Store
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, sha256_hex
 from ppp.model.release import Release
@@ -26,9 +26,11 @@ def count(store: Store, table: str) -> int:
     return store.db.table(table).count
 
 
-def take(store: Store, *environments: str, now: int, n: int = 100, run: str = "run") -> list[Queued]:
+def take(store: Store, *environments: str, now: int, n: int = 100, run: str = "run") -> list[QueuedCell]:
     """Lease for a hundred seconds."""
-    return store.lease(Reach(environments=environments or ENVIRONMENTS), run=run, n=n, until=now + 100, now=now)
+    return store.lease(
+        QueueFilter(environments=environments or ENVIRONMENTS), run=run, limit=n, until=now + 100, now=now
+    )
 
 
 def waiting(store: Store) -> list[tuple[str, str, int, int]]:
@@ -50,7 +52,7 @@ def test_an_older_observation_is_kept_and_is_not_current(store: Store, record: B
     for each in (newer, older):
         assert store.add_record(each)
     assert count(store, "records") == 2
-    assert [*queries.current_of(store.db, record().release).values()] == [newer]
+    assert [*queries.current_by_environment(store.db, record().release).values()] == [newer]
 
 
 def test_an_error_of_ours_never_hides_a_verdict(store: Store, record: Builder) -> None:
@@ -62,7 +64,7 @@ def test_an_error_of_ours_never_hides_a_verdict(store: Store, record: Builder) -
     seen = []
     for each in (error, verdict, later):
         store.add_record(each)
-        seen += [*queries.current_of(store.db, record().release).values()]
+        seen += [*queries.current_by_environment(store.db, record().release).values()]
     assert seen == [error, verdict, verdict]
 
 
@@ -72,8 +74,8 @@ def test_a_log_is_kept_once_under_its_hash(store: Store, record: Builder) -> Non
     for environment in ENVIRONMENTS:
         store.add_record(record(environment=environment, log_sha256=digest), log)
     assert count(store, "logs") == 1
-    assert queries.log(store.db, digest) == log
-    assert queries.log(store.db, "0" * 64) is None
+    assert queries.read_log(store.db, digest) == log
+    assert queries.read_log(store.db, "0" * 64) is None
 
 
 @pytest.mark.parametrize(("named", "given"), [(None, "log"), ("log", None), ("log", "another log")])
@@ -111,7 +113,7 @@ def test_a_cell_to_be_tried_again_waits_and_goes_behind_all_that_were_tried_less
     due = 50 + RETRY_DELAYS_S[0]
     assert waiting(store) == [("idna", "watchlist", 0, 0), ("six", "feed", 1, due)]
     assert [q.cell.release for q in take(store, now=due - 1)] == [IDNA]
-    store.end_leases()
+    store.release_leases()
     assert [(q.cell.release, q.attempts) for q in take(store, now=due)] == [(IDNA, 0), (SIX, 1)]
     store.add_record(record("six", "1.17.0", "py312-slim", observed_at=due))
     assert [row[0] for row in store.db.execute("SELECT package FROM queue").fetchall()] == ["idna"]
@@ -160,9 +162,9 @@ def test_a_lease_that_is_over_is_taken_over(store: Store, record: Builder) -> No
     store.add_record(error, retry=dead)
     assert waiting(store) == [], "what the dead one says of it is recorded, but the cell stays in the other's hands"
     assert count(store, "records") == 1
-    store.take_out(dead)
+    store.remove_leased(dead)
     assert store.queue_length() == 1
-    store.take_out(alive)
+    store.remove_leased(alive)
     assert store.queue_length() == 0
 
 
@@ -170,12 +172,12 @@ def test_the_leases_of_a_run_end_together(store: Store) -> None:
     store.enqueue(cells(SIX, *ENVIRONMENTS), source="feed", now=1)
     take(store, now=1, n=1, run="one")
     take(store, now=1, n=1, run="two")
-    assert store.end_leases(run="one") == 1
+    assert store.release_leases(run="one") == 1
     assert len(waiting(store)) == 2
     take(store, now=1, n=1, run="one")
-    assert store.end_leases() == 2
+    assert store.release_leases() == 2
     assert len(waiting(store)) == 3
-    assert store.end_leases() == 0
+    assert store.release_leases() == 0
 
 
 def test_a_reach_leaves_the_rest_alone(store: Store) -> None:
@@ -183,18 +185,21 @@ def test_a_reach_leaves_the_rest_alone(store: Store) -> None:
     store.enqueue(cells(IDNA, *ENVIRONMENTS), source="named", now=2)
     here = "py39-slim", "py312-slim"
     for reach, expected in (
-        (Reach(environments=here), {"py39-slim": 2, "py312-slim": 2}),
-        (Reach(environments=here, strangers_in=["py312-slim"]), {"py39-slim": 1, "py312-slim": 2}),
-        (Reach(environments=here, strangers_in=[], only=[SIX]), {}),
-        (Reach(environments=here, only=[SIX, Release(package="six", version="1.16.0")]), dict.fromkeys(here, 1)),
-        (Reach(environments=here, only=[]), {}),
-        (Reach(environments=[]), {}),
+        (QueueFilter(environments=here), {"py39-slim": 2, "py312-slim": 2}),
+        (QueueFilter(environments=here, untrusted_environments=["py312-slim"]), {"py39-slim": 1, "py312-slim": 2}),
+        (QueueFilter(environments=here, untrusted_environments=[], releases=[SIX]), {}),
+        (
+            QueueFilter(environments=here, releases=[SIX, Release(package="six", version="1.16.0")]),
+            dict.fromkeys(here, 1),
+        ),
+        (QueueFilter(environments=here, releases=[]), {}),
+        (QueueFilter(environments=[]), {}),
     ):
-        assert store.due(reach, now=3) == expected
-        leased = store.lease(reach, run="run", n=100, until=4, now=3)
+        assert store.due_counts(reach, now=3) == expected
+        leased = store.lease(reach, run="run", limit=100, until=4, now=3)
         assert len(leased) == sum(expected.values())
-        assert store.due(reach, now=3) == {}
-        store.end_leases()
+        assert store.due_counts(reach, now=3) == {}
+        store.release_leases()
 
 
 def test_a_portion_is_taken_without_sorting_the_queue(store: Store) -> None:
@@ -255,11 +260,11 @@ def test_the_last_reason_of_a_skip_stands(store: Store) -> None:
 
 def test_a_source_is_remembered_without_its_address(store: Store) -> None:
     address = "https://user:secret@feed.example/updates.xml"
-    assert store.source(address) == (None, None)
-    store.remember_source(address, etag='"a"', last_modified=None, releases=100, now=1)
-    store.remember_source(address, etag='"b"', last_modified="Thu", releases=99, now=2)
-    assert store.source(address) == ('"b"', "Thu")
-    assert store.source("https://other.example") == (None, None)
+    assert store.source_validators(address) == (None, None)
+    store.save_source(address, etag='"a"', last_modified=None, releases=100, now=1)
+    store.save_source(address, etag='"b"', last_modified="Thu", releases=99, now=2)
+    assert store.source_validators(address) == ('"b"', "Thu")
+    assert store.source_validators("https://other.example") == (None, None)
     assert count(store, "sources") == 1
     assert "secret" not in str(list(store.db.query("SELECT * FROM sources")))
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from ppp.ledger.batches import batch_contents, batch_order, batches, packed, root, seal
+from ppp.ledger.batches import batch_sort_key, compress_batch, ledger_root, list_batches, published_batch_files, seal
 from ppp.ledger.peers import Peer
 from ppp.ledger.statements import statement_files
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.mesh.peer import add
-from ppp.mesh.statement import Statement, envelope, issue
-from ppp.model.record import Record, canonical, sha256_hex
+from ppp.mesh.statement import Statement, issue, sign_statement
+from ppp.model.record import Record, canonical_json, sha256_hex
 
 NOW = 1_714_089_600  # 2024-04-26T00:00:00Z, a day after the records' default
 #: Bookkeeping that a refusal may touch: why it was refused, and the evidence of a fork.
@@ -75,9 +75,9 @@ class Node:
         issue(
             self.store,
             self.key,
-            current_sha256=root(self.store.db),
+            current_sha256=ledger_root(self.store.db),
             files_sha256=sha256_hex(listing),
-            root=root(self.store.db),
+            root=ledger_root(self.store.db),
             records=self.store.db.table("records").count,
             images={"py312-slim": f"sha256:{'0' * 64}"},
             pip_version="26.0.1",
@@ -91,24 +91,24 @@ class Node:
     def batches(self) -> dict[str, bytes]:
         """Give the files of every batch that it holds."""
         db = self.store.db
-        return {path: data for batch in batches(db) for path, data in batch_contents(db, batch.id)}
+        return {path: data for batch in list_batches(db) for path, data in published_batch_files(db, batch.id)}
 
     def batch(self, document: dict[str, Any], *, key: NodeKey | None = None) -> str:
         """Publish one batch of any content, signed and vouched for; give its id."""
-        data = canonical(document)
+        data = canonical_json(document)
         return self.raw_batch(data, (key or self.key).sign(data))
 
     def raw_batch(self, data: bytes, signature: str) -> str:
         batch_id = sha256_hex(data)
         self.lay_out(
-            {f"batches/{batch_id}.json.gz": packed(data), f"batches/{batch_id}.sig": f"{signature}\n".encode()}
+            {f"batches/{batch_id}.json.gz": compress_batch(data), f"batches/{batch_id}.sig": f"{signature}\n".encode()}
         )
         return batch_id
 
     def statement(self, **changes: object) -> bytes:
         """Give the envelope last published with some fields changed, signed anew."""
         signed = json.loads(self.web.files[f"{self.url}statement.json"])["signed"]
-        return envelope(Statement.from_json({**signed, **changes}), self.key)
+        return sign_statement(Statement.from_json({**signed, **changes}), self.key)
 
     def dump(self, *, without: frozenset[str] = NOTES) -> str:
         return dump(self.store.db, without=without)
@@ -138,7 +138,7 @@ def batch_document(record: Callable[..., Record]) -> Callable[..., dict[str, Any
 
     def make(key: NodeKey, *packages: str, **changes: object) -> dict[str, Any]:
         records = [record(package, node=key.id, **changes) for package in packages or ("alpha", "beta")]
-        rows = [r.to_json() for r in sorted(records, key=batch_order)]
+        rows = [r.to_json() for r in sorted(records, key=batch_sort_key)]
         return {"schema": "ppp-batch-1", "node": key.id, "records": rows, "logs": {}}
 
     return make

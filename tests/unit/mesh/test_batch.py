@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from ppp.mesh.batch import MAX_BATCH_BYTES, MAX_LOG_BYTES, Batch, Unpinned, verify
+from ppp.mesh.batch import MAX_BATCH_BYTES, MAX_LOG_BYTES, Batch, UntrustedBatch, verify_batch
 from ppp.mesh.node import NodeKey
-from ppp.model.errors import RefusedError
-from ppp.model.record import canonical, sha256_hex
+from ppp.model.errors import RejectedDataError
+from ppp.model.record import canonical_json, sha256_hex
 
 NOW = 1_714_089_600
 KEY = NodeKey.from_seed(b"k" * 32)
@@ -18,15 +18,15 @@ OTHER = NodeKey.from_seed(b"o" * 32)
 Document = dict[str, Any]
 
 
-def verified(data: bytes, *, key: NodeKey = KEY, now: int = NOW) -> Batch | Unpinned:
-    return verify(data, key.sign(data), batch_id=sha256_hex(data), accepted={KEY.id}, now=now)
+def verified(data: bytes, *, key: NodeKey = KEY, now: int = NOW) -> Batch | UntrustedBatch:
+    return verify_batch(data, key.sign(data), batch_id=sha256_hex(data), trusted={KEY.id}, now=now)
 
 
 def test_a_batch_that_is_right_is_given(batch_document: Callable[..., Document]) -> None:
     log = "it said é\x00\x1b[31m\n"
     document = batch_document(KEY, "alpha", "beta", result="FAIL", log_sha256=sha256_hex(log.encode()))
     document["logs"] = {sha256_hex(log.encode()): log}
-    data = canonical(document)
+    data = canonical_json(document)
     batch = verified(data)
     assert isinstance(batch, Batch)
     assert batch.id == sha256_hex(data)
@@ -37,38 +37,38 @@ def test_a_batch_that_is_right_is_given(batch_document: Callable[..., Document])
 
 
 def test_a_batch_of_a_stranger_is_told_apart(batch_document: Callable[..., Document]) -> None:
-    assert verified(canonical(batch_document(OTHER)), key=OTHER) == Unpinned(node=OTHER.id)
+    assert verified(canonical_json(batch_document(OTHER)), key=OTHER) == UntrustedBatch(node=OTHER.id)
 
 
 def test_a_flipped_byte_is_refused(batch_document: Callable[..., Document]) -> None:
-    data = canonical(batch_document(KEY))
+    data = canonical_json(batch_document(KEY))
     flipped = data.replace(b'"PASS"', b'"FASS"', 1)
     assert len(flipped) == len(data)
-    with pytest.raises(RefusedError, match="its bytes hash to"):
-        verify(flipped, KEY.sign(data), batch_id=sha256_hex(data), accepted={KEY.id}, now=NOW)
+    with pytest.raises(RejectedDataError, match="its bytes hash to"):
+        verify_batch(flipped, KEY.sign(data), batch_id=sha256_hex(data), trusted={KEY.id}, now=NOW)
 
 
 def test_a_flipped_byte_under_a_new_name_is_refused(batch_document: Callable[..., Document]) -> None:
-    data = canonical(batch_document(KEY))
+    data = canonical_json(batch_document(KEY))
     flipped = data.replace(b"alpha", b"alphb", 1)
-    with pytest.raises(RefusedError, match=f"its signature is not that of node {KEY.id}"):
-        verify(flipped, KEY.sign(data), batch_id=sha256_hex(flipped), accepted={KEY.id}, now=NOW)
+    with pytest.raises(RejectedDataError, match=f"its signature is not that of node {KEY.id}"):
+        verify_batch(flipped, KEY.sign(data), batch_id=sha256_hex(flipped), trusted={KEY.id}, now=NOW)
 
 
 def test_a_wrong_key_is_refused(batch_document: Callable[..., Document]) -> None:
-    with pytest.raises(RefusedError, match="its signature is not that of node"):
-        verified(canonical(batch_document(KEY)), key=OTHER)
+    with pytest.raises(RejectedDataError, match="its signature is not that of node"):
+        verified(canonical_json(batch_document(KEY)), key=OTHER)
 
 
 def test_a_signature_that_is_none_is_refused(batch_document: Callable[..., Document]) -> None:
-    data = canonical(batch_document(KEY))
+    data = canonical_json(batch_document(KEY))
     for signature in ("", "00" * 64, "\ufffd" * 128, KEY.sign(data)[:-1]):
-        with pytest.raises(RefusedError, match="its signature is not that of node"):
-            verify(data, signature, batch_id=sha256_hex(data), accepted={KEY.id}, now=NOW)
+        with pytest.raises(RejectedDataError, match="its signature is not that of node"):
+            verify_batch(data, signature, batch_id=sha256_hex(data), trusted={KEY.id}, now=NOW)
 
 
 def test_a_batch_too_large_is_refused_unread() -> None:
-    with pytest.raises(RefusedError, match="larger than 67,108,864 bytes"):
+    with pytest.raises(RejectedDataError, match="larger than 67,108,864 bytes"):
         verified(b"x" * (MAX_BATCH_BYTES + 1))
 
 
@@ -89,7 +89,7 @@ def test_a_batch_too_large_is_refused_unread() -> None:
     ],
 )
 def test_what_is_no_batch_is_refused(data: bytes, reason: str) -> None:
-    with pytest.raises(RefusedError, match=reason):
+    with pytest.raises(RejectedDataError, match=reason):
         verified(data)
 
 
@@ -123,40 +123,40 @@ def test_a_record_that_is_not_right_spoils_its_batch(
     document = batch_document(KEY, "alpha")
     document["records"][0] |= change
     # Half a surrogate pair has no canonical form to send.
-    data = json.dumps(document).encode() if change == {"detail": "\ud800"} else canonical(document)
-    with pytest.raises(RefusedError, match=reason):
+    data = json.dumps(document).encode() if change == {"detail": "\ud800"} else canonical_json(document)
+    with pytest.raises(RejectedDataError, match=reason):
         verified(data)
 
 
 def test_a_clock_may_be_an_hour_ahead(batch_document: Callable[..., Document]) -> None:
-    data = canonical(batch_document(KEY, observed_at=NOW + 3600))
+    data = canonical_json(batch_document(KEY, observed_at=NOW + 3600))
     assert isinstance(verified(data), Batch)
 
 
 def test_a_record_of_another_node_is_refused(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY, "alpha")
     document["records"] = batch_document(OTHER, "alpha")["records"]
-    with pytest.raises(RefusedError, match=rf"records\[0\] is of another node, {OTHER.id}"):
-        verified(canonical(document))
+    with pytest.raises(RejectedDataError, match=rf"records\[0\] is of another node, {OTHER.id}"):
+        verified(canonical_json(document))
 
 
 def test_another_form_of_the_same_is_refused(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY)
     for data in (
         json.dumps(document).encode(),
-        canonical(document) + b"\n",
-        canonical(document).replace(b'"size":1234', b'"size":01234'),
-        canonical(document).replace(b"alpha", b"\\u0061lpha", 1),
+        canonical_json(document) + b"\n",
+        canonical_json(document).replace(b'"size":1234', b'"size":01234'),
+        canonical_json(document).replace(b"alpha", b"\\u0061lpha", 1),
     ):
-        with pytest.raises(RefusedError, match=r"not in canonical form|not JSON of ours"):
+        with pytest.raises(RejectedDataError, match=r"not in canonical form|not JSON of ours"):
             verified(data)
 
 
 def test_records_out_of_order_or_twice_are_refused(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY)
     for rows in (document["records"][::-1], [document["records"][0]] * 2):
-        with pytest.raises(RefusedError, match="not in order, or one stands twice"):
-            verified(canonical({**document, "records": rows}))
+        with pytest.raises(RejectedDataError, match="not in order, or one stands twice"):
+            verified(canonical_json({**document, "records": rows}))
 
 
 @pytest.mark.parametrize(
@@ -173,19 +173,19 @@ def test_logs_that_are_not_the_records_own_are_refused(
     batch_document: Callable[..., Document], logs: dict[str, object], reason: str
 ) -> None:
     document = batch_document(KEY, log_sha256=sha256_hex(b"log"))
-    with pytest.raises(RefusedError, match=reason):
-        verified(canonical({**document, "logs": logs}))
+    with pytest.raises(RejectedDataError, match=reason):
+        verified(canonical_json({**document, "logs": logs}))
 
 
 def test_a_log_too_large_is_refused(batch_document: Callable[..., Document]) -> None:
     log = "x" * (MAX_LOG_BYTES + 1)
     digest = sha256_hex(log.encode())
     document = batch_document(KEY, log_sha256=digest)
-    with pytest.raises(RefusedError, match=f"the log {digest} is larger than 5,242,880 bytes"):
-        verified(canonical({**document, "logs": {digest: log}}))
+    with pytest.raises(RejectedDataError, match=f"the log {digest} is larger than 5,242,880 bytes"):
+        verified(canonical_json({**document, "logs": {digest: log}}))
 
 
 def test_too_many_records_are_refused(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY, "alpha")
-    with pytest.raises(RefusedError, match=r"breaks batch.schema.json: records: "):
-        verified(canonical({**document, "records": document["records"] * 5001}))
+    with pytest.raises(RejectedDataError, match=r"breaks batch.schema.json: records: "):
+        verified(canonical_json({**document, "records": document["records"] * 5001}))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_files, read_list
-from ppp.model.errors import RefusedError
+from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_file_list, read_files
+from ppp.model.errors import RejectedDataError
 from ppp.model.record import sha256_hex
 
 DIGEST = "ab" * 32
@@ -32,7 +32,7 @@ def test_no_files_are_files_too() -> None:
 
 
 def test_another_file_than_the_statement_names_is_refused() -> None:
-    with pytest.raises(RefusedError, match=f"the statement says {DIGEST} .*sync again"):
+    with pytest.raises(RejectedDataError, match=f"the statement says {DIGEST} .*sync again"):
         read_files(listing(), sha256=DIGEST)
 
 
@@ -61,7 +61,7 @@ def test_another_file_than_the_statement_names_is_refused() -> None:
     ],
 )
 def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
-    with pytest.raises(RefusedError, match=r"files\.json refused") as refused:
+    with pytest.raises(RejectedDataError, match=r"files\.json refused") as refused:
         read(listing([path, 1, DIGEST]))
     assert str(refused.value).isprintable()
 
@@ -82,13 +82,13 @@ def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
     ],
 )
 def test_a_malformed_list_is_refused(data: bytes) -> None:
-    with pytest.raises(RefusedError, match=r"files\.json refused"):
+    with pytest.raises(RejectedDataError, match=r"files\.json refused"):
         read(data)
 
 
 def test_paths_out_of_order_or_twice_are_refused() -> None:
     for paths in ("xa", "aa"):
-        with pytest.raises(RefusedError, match="not sorted, or one stands twice"):
+        with pytest.raises(RejectedDataError, match="not sorted, or one stands twice"):
             read(listing(*([path, 1, DIGEST] for path in paths)))
 
 
@@ -101,21 +101,21 @@ def test_a_list_is_read_as_files_json_says(path: str) -> None:
     top = read(listing([path, len(held), sha256_hex(held)], ["files/packages.json", 1, DIGEST]))
     (listed,) = batch_lists(top)
     assert listed.path == path
-    assert batch_ids(read_list(held, listed)) == [DIGEST]
-    with pytest.raises(RefusedError, match=r"batches.* refused: its bytes hash to .* files\.json says"):
-        read_list(held + b" ", listed)
+    assert batch_ids(read_file_list(held, listed)) == [DIGEST]
+    with pytest.raises(RejectedDataError, match=r"batches.* refused: its bytes hash to .* files\.json says"):
+        read_file_list(held + b" ", listed)
 
 
 def test_a_list_that_leads_elsewhere_is_refused() -> None:
     held = listing(["../x", 1, DIGEST])
     listed = PublishedFile(path=LISTS[0], size=len(held), sha256=sha256_hex(held))
-    with pytest.raises(RefusedError, match=r"files/batches\.json refused"):
-        read_list(held, listed)
+    with pytest.raises(RejectedDataError, match=r"files/batches\.json refused"):
+        read_file_list(held, listed)
 
 
 def test_lists_that_are_too_large_together_are_refused() -> None:
     rows = [[path, MAX_FILES_BYTES // 2 + 1, DIGEST] for path in sorted(LISTS)]
-    with pytest.raises(RefusedError, match="its lists of batches are larger than"):
+    with pytest.raises(RejectedDataError, match="its lists of batches are larger than"):
         batch_lists(read(listing(*rows)))
 
 
@@ -126,5 +126,5 @@ def test_no_other_list_is_asked_for(path: str) -> None:
 
 
 def test_a_batch_without_a_signature_is_refused() -> None:
-    with pytest.raises(RefusedError, match="has no signature beside it"):
+    with pytest.raises(RejectedDataError, match="has no signature beside it"):
         batch_ids(read(listing([BATCH, 5, DIGEST])))

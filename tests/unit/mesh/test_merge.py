@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from ppp.ledger.batches import batch_bytes
+from ppp.ledger.batches import read_batch
 from ppp.ledger.store import Store
-from ppp.mesh.batch import Batch, verify
+from ppp.mesh.batch import Batch, verify_batch
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
 from ppp.model.matrix import Cell
-from ppp.model.record import canonical, sha256_hex
+from ppp.model.record import canonical_json, sha256_hex
 
 KEY = NodeKey.from_seed(b"k" * 32)
 
@@ -19,15 +19,15 @@ KEY = NodeKey.from_seed(b"k" * 32)
 @pytest.fixture
 def batch(batch_document: Callable[..., dict[str, Any]]) -> Batch:
     document = batch_document(KEY, result="FAIL", log_sha256=sha256_hex(b"log"))
-    data = canonical({**document, "logs": {sha256_hex(b"log"): "log"}})
-    found = verify(data, KEY.sign(data), batch_id=sha256_hex(data), accepted={KEY.id}, now=1_714_089_600)
+    data = canonical_json({**document, "logs": {sha256_hex(b"log"): "log"}})
+    found = verify_batch(data, KEY.sign(data), batch_id=sha256_hex(data), trusted={KEY.id}, now=1_714_089_600)
     assert isinstance(found, Batch)
     return found
 
 
 def test_a_merged_batch_can_be_handed_on_byte_for_byte(store: Store, batch: Batch) -> None:
     assert merge(store, batch) == 2
-    assert sha256_hex(batch_bytes(store.db, batch.id)) == batch.id
+    assert sha256_hex(read_batch(store.db, batch.id)) == batch.id
 
 
 def test_merging_again_changes_nothing(store: Store, batch: Batch, dumped: Callable[..., str]) -> None:

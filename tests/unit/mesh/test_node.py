@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ppp.mesh.node import KEY_NAME, NodeKey, init, is_node_id, load, load_or_init, verify
+from ppp.mesh.node import KEY_NAME, NodeKey, create_key, is_node_id, load_key, load_or_create_key, verify_signature
 from ppp.model.errors import NodeError, PPPError
 
 # RFC 8032, section 7.1, test 1.
@@ -23,7 +23,7 @@ def test_a_key_is_ed25519_as_the_standard_has_it() -> None:
     key = NodeKey.from_seed(SEED)
     assert key.id == PUBLIC
     assert key.sign(b"") == SIGNATURE_OF_NOTHING
-    assert verify(PUBLIC, b"", SIGNATURE_OF_NOTHING)
+    assert verify_signature(PUBLIC, b"", SIGNATURE_OF_NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_key_is_ed25519_as_the_standard_has_it() -> None:
     ],
 )
 def test_nobody_else_signed_it(node_id: str, message: bytes, signature: str) -> None:
-    assert not verify(node_id, message, signature)
+    assert not verify_signature(node_id, message, signature)
 
 
 def test_the_secret_half_is_not_shown() -> None:
@@ -49,31 +49,31 @@ def test_the_secret_half_is_not_shown() -> None:
 
 def test_init_makes_a_key_that_load_reads(tmp_path: Path) -> None:
     data = tmp_path / "new" / "data"
-    made = init(data)
+    made = create_key(data)
     assert is_node_id(made.id)
     assert stat.S_IMODE((data / KEY_NAME).stat().st_mode) == 0o600
-    assert load(data).sign(b"x") == made.sign(b"x")
-    assert init(tmp_path).id != made.id
+    assert load_key(data).sign(b"x") == made.sign(b"x")
+    assert create_key(tmp_path).id != made.id
 
 
 def test_init_never_writes_over(tmp_path: Path) -> None:
-    init(tmp_path)
+    create_key(tmp_path)
     before = (tmp_path / KEY_NAME).read_bytes()
     with pytest.raises(NodeError, match="is there already"):
-        init(tmp_path)
+        create_key(tmp_path)
     assert (tmp_path / KEY_NAME).read_bytes() == before
 
 
 def test_load_or_init_says_whether_it_made_one(tmp_path: Path) -> None:
-    key, created = load_or_init(tmp_path)
-    again, created_again = load_or_init(tmp_path)
+    key, created = load_or_create_key(tmp_path)
+    again, created_again = load_or_create_key(tmp_path)
     assert (created, created_again) == (True, False)
     assert key.id == again.id
 
 
 def test_a_missing_key_is_told(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match=r"no key at .*node\.key .*ppp node init"):
-        load(tmp_path)
+        load_key(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_damaged_key_is_told_and_kept(tmp_path: Path, content: str) -> None:
     path = tmp_path / KEY_NAME
     path.write_text(content)
     path.chmod(0o600)
-    for read in (load, load_or_init):
+    for read in (load_key, load_or_create_key):
         with pytest.raises(NodeError, match="holds no key"):
             read(tmp_path)
     assert path.read_text() == content
@@ -91,22 +91,22 @@ def test_a_damaged_key_is_told_and_kept(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o666, 0o620])
 def test_a_key_that_others_can_reach_is_not_used(tmp_path: Path, mode: int) -> None:
-    init(tmp_path)
+    create_key(tmp_path)
     (tmp_path / KEY_NAME).chmod(mode)
     with pytest.raises(NodeError, match=f"mode 0{mode:o}.*chmod 600"):
-        load(tmp_path)
+        load_key(tmp_path)
 
 
 def test_a_key_that_is_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / KEY_NAME).mkdir()
     with pytest.raises(NodeError, match="cannot read"):
-        load(tmp_path)
+        load_key(tmp_path)
 
 
 def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PPPError, match="--data"):
-        init(tmp_path / "file")
+        create_key(tmp_path / "file")
 
 
 def test_half_a_key_is_not_left_behind(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_half_a_key_is_not_left_behind(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
     try:
         with pytest.raises(NodeError, match="File too large"):
-            init(tmp_path)
+            create_key(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, handler)

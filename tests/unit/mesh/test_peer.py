@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ppp.ledger.peers import Peer, peers
+from ppp.ledger.peers import Peer, list_peers
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
-from ppp.mesh.peer import add, find, parse_url, remove
+from ppp.mesh.peer import add, find_peer, parse_url, remove
 from ppp.mesh.sync import sync
 from ppp.model.errors import PeerError
 
@@ -21,11 +21,16 @@ def test_peers_are_pinned_found_and_removed(store: Store) -> None:
     one = add(store, KEY, "https://one.example/ppp", ONE.upper(), now=5)
     two = add(store, KEY, "http://[200:1234::1]:8080/", TWO, now=6)
     assert one == Peer(node=ONE, url="https://one.example/ppp/", added_at=5)
-    assert peers(store.db) == [one, two]
-    assert find(store, ONE) == find(store, "https://one.example/ppp") == find(store, "https://one.example/ppp/") == one
+    assert list_peers(store.db) == [one, two]
+    assert (
+        find_peer(store, ONE)
+        == find_peer(store, "https://one.example/ppp")
+        == find_peer(store, "https://one.example/ppp/")
+        == one
+    )
     assert remove(store, "http://[200:1234::1]:8080/") == two
     assert remove(store, ONE) == one
-    assert peers(store.db) == []
+    assert list_peers(store.db) == []
 
 
 @pytest.mark.parametrize(

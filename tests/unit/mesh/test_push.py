@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ppp.mesh.push import Heard, push
+from ppp.mesh.push import AnnouncementStatus, push
 from ppp.model.errors import PeerError
 
 
@@ -18,17 +18,17 @@ def test_each_peer_is_told_and_reported(node: Callable[[int], Any]) -> None:
         if status:
             here.web.statuses[f"{peer.url}announce"] = status
     announcements = push(here.store, here.web)
-    assert [(a.peer.url, a.heard, a.detail) for a in sorted(announcements, key=lambda a: a.peer.url)] == [
-        ("http://node2.example/", Heard.ACCEPTED, "answered 202"),
-        ("http://node3.example/", Heard.REFUSED, "answered 403"),
-        ("http://node4.example/", Heard.NOT_LISTENING, "answered 405"),
+    assert [(a.peer.url, a.status, a.detail) for a in sorted(announcements, key=lambda a: a.peer.url)] == [
+        ("http://node2.example/", AnnouncementStatus.ACCEPTED, "answered 202"),
+        ("http://node3.example/", AnnouncementStatus.REFUSED, "answered 403"),
+        ("http://node4.example/", AnnouncementStatus.NOT_LISTENING, "answered 405"),
         (
             "http://node5.example/",
-            Heard.NOT_LISTENING,
+            AnnouncementStatus.NOT_LISTENING,
             "http://node5.example/announce cannot be reached: nobody is there",
         ),
-        ("http://node6.example/", Heard.NOT_LISTENING, "answered 404"),
-        ("http://node7.example/", Heard.REFUSED, "answered 500"),
+        ("http://node6.example/", AnnouncementStatus.NOT_LISTENING, "answered 404"),
+        ("http://node7.example/", AnnouncementStatus.REFUSED, "answered 500"),
     ]
     assert {body for _, body in here.web.sent} == {here.web.files[f"{here.url}statement.json"]}
 

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from ppp.mesh.node import NodeKey
-from ppp.mesh.serve import Announced, address, app, listen, server
-from ppp.mesh.statement import Statement, envelope
+from ppp.mesh.serve import AnnouncementQueue, create_app, create_server, local_url, open_socket
+from ppp.mesh.statement import Statement, sign_statement
 from ppp.model.errors import LedgerBusyError, ListenError, PeerError, PublishError
 
 NOW = 1_714_089_600
@@ -35,7 +35,7 @@ def an_envelope(key: NodeKey, *, signed_by: NodeKey | None = None) -> bytes:
         images={},
         pip_version="26.0.1",
     )
-    return envelope(statement, signed_by or key)
+    return sign_statement(statement, signed_by or key)
 
 
 class Served:
@@ -64,10 +64,12 @@ def served(tmp_path: Path) -> Iterator[Served]:
     (tmp_path / "node.key").write_text("secret")
     (public / "link").symlink_to(tmp_path / "node.key")
     node = Served(public)
-    application = app(public, pinned=lambda: {KEY.id}, on_announce=node.on_announce, interval_s=0, body_timeout_s=0.3)
-    running = server(application)
-    with listen("127.0.0.1", 0) as listening:
-        node.url = address(listening)
+    application = create_app(
+        public, trusted=lambda: {KEY.id}, on_announce=node.on_announce, interval_s=0, body_timeout_s=0.3
+    )
+    running = create_server(application)
+    with open_socket("127.0.0.1", 0) as listening:
+        node.url = local_url(listening)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
         thread.start()
         yield node
@@ -144,26 +146,26 @@ def test_an_announcement_is_posted(served: Served) -> None:
 
 def test_ipv6_is_served() -> None:
     try:
-        listening = listen("[::1]", 0)
+        listening = open_socket("[::1]", 0)
     except ListenError as error:
         pytest.skip(f"no IPv6 here: {error}")
     with listening:
-        assert address(listening).startswith("http://[::1]:")
+        assert local_url(listening).startswith("http://[::1]:")
 
 
 def test_an_address_that_is_taken_is_told() -> None:
-    with listen("127.0.0.1", 0) as listening:
+    with open_socket("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
         with pytest.raises(ListenError, match=rf"cannot listen on 127\.0\.0\.1 port {port}: .*--port"):
-            listen("127.0.0.1", port)
+            open_socket("127.0.0.1", port)
     for host, bad_port in (("127.0.0.1", 70_000), ("127.0.0.1", -1), ("203.0.113.1", 0)):
         with pytest.raises(ListenError, match="cannot listen on"):
-            listen(host, bad_port)
+            open_socket(host, bad_port)
 
 
 def test_without_a_web_root_there_is_nothing_to_serve(tmp_path: Path) -> None:
     with pytest.raises(PublishError, match="nothing to serve"):
-        app(tmp_path / "none", pinned=set, on_announce=print)
+        create_app(tmp_path / "none", trusted=set, on_announce=print)
 
 
 def test_an_announcement_that_never_ends_is_not_waited_for(served: Served) -> None:
@@ -184,7 +186,7 @@ class Clock:
         return self.now
 
 
-def worked(announced: Announced, steps: Callable[[], None]) -> None:
+def worked(announced: AnnouncementQueue, steps: Callable[[], None]) -> None:
     thread = threading.Thread(target=announced.work)
     thread.start()
     try:
@@ -204,7 +206,7 @@ def test_many_announcements_of_one_node_are_one_fetch_each_interval() -> None:
         fetched.append((node, clock.now))
         told.release()
 
-    announced = Announced(fetch, interval_s=60, clock=clock)
+    announced = AnnouncementQueue(fetch, interval_s=60, clock=clock)
 
     def steps() -> None:
         announced.add("a")
@@ -238,7 +240,7 @@ def test_fetches_do_not_overlap_and_none_is_lost_to_a_failure(caplog: pytest.Log
         if node == "b":
             raise RuntimeError("a mistake of ours")
 
-    announced = Announced(fetch, interval_s=0, clock=Clock())
+    announced = AnnouncementQueue(fetch, interval_s=0, clock=Clock())
 
     def steps() -> None:
         for node in "abc":
@@ -267,7 +269,7 @@ def test_an_announcement_outlasts_a_busy_ledger() -> None:
         if len(fetched) < 2:
             raise LedgerBusyError("another PPP is writing", hint="wait for it")
 
-    announced = Announced(fetch, interval_s=60, clock=clock)
+    announced = AnnouncementQueue(fetch, interval_s=60, clock=clock)
 
     def steps() -> None:
         announced.add("a")

@@ -10,20 +10,20 @@ from ppp.ledger.statements import newest_statement, statement_files
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.mesh.statement import (
-    LIFE_S,
-    MAX_LIFE_S,
+    LIFETIME_S,
+    MAX_LIFETIME_S,
     ForkedError,
-    Seen,
+    LastSeen,
     Statement,
-    check_order,
-    check_time,
-    envelope,
+    check_expiry,
+    check_sequence,
     issue,
     open_envelope,
+    sign_statement,
 )
-from ppp.model.errors import RefusedError
-from ppp.model.record import canonical, sha256_hex
-from ppp.schemas import schema_mistakes
+from ppp.model.errors import RejectedDataError
+from ppp.model.record import canonical_json, sha256_hex
+from ppp.schemas import schema_errors
 
 NOW = 1_714_089_600
 KEY = NodeKey.from_seed(b"k" * 32)
@@ -36,7 +36,7 @@ def a_statement(**changes: Any) -> Statement:
         "sequence": 5,
         "previous": "04" * 32,
         "issued_at": NOW,
-        "expires_at": NOW + LIFE_S,
+        "expires_at": NOW + LIFETIME_S,
         "current_sha256": "aa" * 32,
         "files_sha256": "bb" * 32,
         "root": "cc" * 32,
@@ -60,27 +60,27 @@ def issued(store: Store, *, now: int = NOW, key: NodeKey = KEY, **changes: Any) 
 
 
 def test_an_envelope_can_be_opened_by_who_pinned_its_node() -> None:
-    data = envelope(a_statement(), KEY)
-    assert open_envelope(data, pinned={KEY.id}) == a_statement()
-    assert schema_mistakes("site/schemas/statement.schema.json", json.loads(data)) == []
-    assert sha256_hex(canonical(json.loads(data)["signed"])) == a_statement().digest
+    data = sign_statement(a_statement(), KEY)
+    assert open_envelope(data, trusted={KEY.id}) == a_statement()
+    assert schema_errors("site/schemas/statement.schema.json", json.loads(data)) == []
+    assert sha256_hex(canonical_json(json.loads(data)["signed"])) == a_statement().digest
 
 
 def test_a_statement_of_a_stranger_is_refused() -> None:
-    with pytest.raises(RefusedError, match=f"node {KEY.id} is not pinned"):
-        open_envelope(envelope(a_statement(), KEY), pinned={OTHER.id})
+    with pytest.raises(RejectedDataError, match=f"node {KEY.id} is not pinned"):
+        open_envelope(sign_statement(a_statement(), KEY), trusted={OTHER.id})
 
 
 def test_a_statement_signed_by_another_key_is_refused() -> None:
-    with pytest.raises(RefusedError, match=f"its signature is not that of node {KEY.id}"):
-        open_envelope(envelope(a_statement(), OTHER), pinned={KEY.id, OTHER.id})
+    with pytest.raises(RejectedDataError, match=f"its signature is not that of node {KEY.id}"):
+        open_envelope(sign_statement(a_statement(), OTHER), trusted={KEY.id, OTHER.id})
 
 
 def test_a_changed_statement_is_refused() -> None:
-    document = json.loads(envelope(a_statement(), KEY))
+    document = json.loads(sign_statement(a_statement(), KEY))
     document["signed"]["records"] = 8
-    with pytest.raises(RefusedError, match="its signature is not that of node"):
-        open_envelope(json.dumps(document).encode(), pinned={KEY.id})
+    with pytest.raises(RejectedDataError, match="its signature is not that of node"):
+        open_envelope(json.dumps(document).encode(), trusted={KEY.id})
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_a_changed_statement_is_refused() -> None:
 )
 def test_a_malformed_statement_is_refused(change: dict[str, object], reason: str) -> None:
     signed = {**a_statement().to_json(), **change}
-    data = canonical({"signed": signed, "signature": KEY.sign(canonical(signed))})
-    with pytest.raises(RefusedError, match=reason):
-        open_envelope(data, pinned={KEY.id})
+    data = canonical_json({"signed": signed, "signature": KEY.sign(canonical_json(signed))})
+    with pytest.raises(RejectedDataError, match=reason):
+        open_envelope(data, trusted={KEY.id})
 
 
 @pytest.mark.parametrize(
@@ -114,48 +114,48 @@ def test_a_malformed_statement_is_refused(change: dict[str, object], reason: str
     ],
 )
 def test_what_is_no_statement_is_refused(data: bytes, reason: str) -> None:
-    with pytest.raises(RefusedError, match=reason):
-        open_envelope(data, pinned={KEY.id})
+    with pytest.raises(RejectedDataError, match=reason):
+        open_envelope(data, trusted={KEY.id})
 
 
 def test_the_order_is_kept() -> None:
-    seen = Seen(sequence=5, digest=a_statement().digest)
+    seen = LastSeen(sequence=5, digest=a_statement().digest)
     for follower in (
         a_statement(),
         a_statement(sequence=6, previous=seen.digest),
         a_statement(sequence=9, previous="00" * 32),
     ):
-        check_order(follower, seen=seen)
-        check_order(follower, seen=None)
-    with pytest.raises(RefusedError, match=r"statement 4 .* number 5 was seen before"):
-        check_order(a_statement(sequence=4), seen=seen)
-    with pytest.raises(RefusedError, match=f"it follows {'00' * 32}, but the one before it was {seen.digest}"):
-        check_order(a_statement(sequence=6, previous="00" * 32), seen=seen)
-    with pytest.raises(RefusedError, match="it follows nothing"):
-        check_order(a_statement(sequence=6, previous=None), seen=seen)
+        check_sequence(follower, last_seen=seen)
+        check_sequence(follower, last_seen=None)
+    with pytest.raises(RejectedDataError, match=r"statement 4 .* number 5 was seen before"):
+        check_sequence(a_statement(sequence=4), last_seen=seen)
+    with pytest.raises(RejectedDataError, match=f"it follows {'00' * 32}, but the one before it was {seen.digest}"):
+        check_sequence(a_statement(sequence=6, previous="00" * 32), last_seen=seen)
+    with pytest.raises(RejectedDataError, match="it follows nothing"):
+        check_sequence(a_statement(sequence=6, previous=None), last_seen=seen)
     with pytest.raises(ForkedError, match=r"signed another statement under that number .both are kept"):
-        check_order(a_statement(records=8), seen=seen)
+        check_sequence(a_statement(records=8), last_seen=seen)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"expires_at": NOW}, f"it expired at {NOW}"),
-        ({"issued_at": NOW - LIFE_S, "expires_at": NOW - 1}, "it expired"),
+        ({"issued_at": NOW - LIFETIME_S, "expires_at": NOW - 1}, "it expired"),
         ({"issued_at": NOW + 3601}, "issued in the future"),
-        ({"expires_at": NOW + MAX_LIFE_S + 1}, "claims a life of"),
+        ({"expires_at": NOW + MAX_LIFETIME_S + 1}, "claims a life of"),
         ({"issued_at": NOW, "expires_at": NOW - 1}, "claims a life of -1"),
     ],
 )
 def test_a_statement_out_of_its_time_is_refused(change: dict[str, int], reason: str) -> None:
-    with pytest.raises(RefusedError, match=reason):
-        check_time(a_statement(**{"issued_at": NOW - 1, **change}), now=NOW)
+    with pytest.raises(RejectedDataError, match=reason):
+        check_expiry(a_statement(**{"issued_at": NOW - 1, **change}), now=NOW)
 
 
 def test_a_statement_in_its_time_is_taken() -> None:
-    check_time(a_statement(), now=NOW)
-    check_time(a_statement(), now=NOW - 3600)
-    check_time(a_statement(), now=NOW + LIFE_S - 1)
+    check_expiry(a_statement(), now=NOW)
+    check_expiry(a_statement(), now=NOW - 3600)
+    check_expiry(a_statement(), now=NOW + LIFETIME_S - 1)
 
 
 def test_a_chain_links_each_statement_to_the_one_before(store: Store) -> None:
@@ -165,10 +165,10 @@ def test_a_chain_links_each_statement_to_the_one_before(store: Store) -> None:
     assert one
     assert two
     assert three
-    opened = [open_envelope(data, pinned={KEY.id}) for data in (one, two, three)]
+    opened = [open_envelope(data, trusted={KEY.id}) for data in (one, two, three)]
     assert [s.sequence for s in opened] == [1, 2, 3]
     assert [s.previous for s in opened] == [None, opened[0].digest, opened[1].digest]
-    assert [s.expires_at - s.issued_at for s in opened] == [LIFE_S] * 3
+    assert [s.expires_at - s.issued_at for s in opened] == [LIFETIME_S] * 3
     assert dict(statement_files(store.db)) == {
         "statements/1.json": one,
         "statements/2.json": two,
@@ -180,17 +180,17 @@ def test_a_chain_links_each_statement_to_the_one_before(store: Store) -> None:
 def test_nothing_is_said_twice_in_the_first_half_of_its_life(store: Store, dumped: Callable[..., str]) -> None:
     assert issued(store)
     before = dumped(store.db)
-    for now in (NOW, NOW - 100, NOW + LIFE_S // 2):
+    for now in (NOW, NOW - 100, NOW + LIFETIME_S // 2):
         assert issued(store, now=now) is None
     assert dumped(store.db) == before
-    assert issued(store, now=NOW + LIFE_S // 2 + 1)
+    assert issued(store, now=NOW + LIFETIME_S // 2 + 1)
 
 
 def test_another_key_begins_a_chain_of_its_own(store: Store) -> None:
     issued(store)
     data = issued(store, key=OTHER)
     assert data
-    statement = open_envelope(data, pinned={OTHER.id})
+    statement = open_envelope(data, trusted={OTHER.id})
     assert (statement.sequence, statement.previous) == (2, None)
     newest = newest_statement(store.db)
     assert newest

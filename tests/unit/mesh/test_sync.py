@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from ppp.ledger.batches import batches, packed, root
-from ppp.ledger.peers import Peer, peers
-from ppp.ledger.statements import forks
+from ppp.ledger.batches import compress_batch, ledger_root, list_batches
+from ppp.ledger.peers import Peer, list_peers
+from ppp.ledger.statements import list_forks
 from ppp.mesh.batch import MAX_BATCH_BYTES
-from ppp.mesh.statement import LIFE_S
+from ppp.mesh.statement import LIFETIME_S
 from ppp.mesh.sync import SyncFailure, SyncReport, sync, sync_all
-from ppp.model.errors import PeerError, RefusedError
-from ppp.model.record import Record, canonical, sha256_hex
+from ppp.model.errors import PeerError, RejectedDataError
+from ppp.model.record import Record, canonical_json, sha256_hex
 
 # The nodes of conftest.py, which cannot be imported from here.
 Node = Any
@@ -24,19 +24,19 @@ MakeDocument = Callable[..., dict[str, Any]]
 
 def synced(here: Node, there: Node) -> SyncReport:
     """Synchronise with a peer as the ledger knows it now."""
-    peer = next(p for p in peers(here.store.db) if p.node == there.key.id)
+    peer = next(p for p in list_peers(here.store.db) if p.node == there.key.id)
     return sync(here.store, here.key, peer, here.web, now=here.now)
 
 
 def refused(here: Node, there: Node, reason: str) -> Peer:
     """Synchronise, and see it refused: the ledger as before but for the peer's trouble. Give the peer."""
     before = here.dump()
-    with pytest.raises(RefusedError, match=reason) as error:
+    with pytest.raises(RejectedDataError, match=reason) as error:
         synced(here, there)
     assert here.dump() == before
-    peer = next(p for p in peers(here.store.db) if p.node == there.key.id)
-    assert peer.trouble == str(error.value)
-    assert peer.trouble.isprintable()
+    peer = next(p for p in list_peers(here.store.db) if p.node == there.key.id)
+    assert peer.sync_error == str(error.value)
+    assert peer.sync_error.isprintable()
     return peer
 
 
@@ -53,10 +53,16 @@ def pair(node: MakeNode, record: MakeRecord) -> tuple[Node, Node]:
 def test_a_peers_records_come_over(pair: tuple[Node, Node]) -> None:
     here, there = pair
     report = synced(here, there)
-    assert (report.sequence, report.batches, report.records, report.left_out, report.agree) == (1, 1, 2, 0, True)
-    assert root(here.store.db) == root(there.store.db)
-    (peer,) = peers(here.store.db)
-    assert (peer.sequence, peer.synced_at, peer.trouble) == (1, here.now, None)
+    assert (report.sequence, report.batches, report.records, report.untrusted_batches, report.agree) == (
+        1,
+        1,
+        2,
+        0,
+        True,
+    )
+    assert ledger_root(here.store.db) == ledger_root(there.store.db)
+    (peer,) = list_peers(here.store.db)
+    assert (peer.sequence, peer.synced_at, peer.sync_error) == (1, here.now, None)
 
 
 def test_a_second_time_nothing_comes_over_and_no_batch_is_asked_for(pair: tuple[Node, Node]) -> None:
@@ -106,10 +112,10 @@ def test_a_batch_is_handed_on_by_a_third(pair: tuple[Node, Node], node: MakeNode
     third = node(3)
     third.pin(here)
     left_out = synced(third, here)
-    assert (left_out.batches, left_out.left_out, left_out.agree) == (0, 1, False)
+    assert (left_out.batches, left_out.untrusted_batches, left_out.agree) == (0, 1, False)
     third.pin(there)
     taken = synced(third, here)
-    assert (taken.records, taken.left_out, taken.agree) == (2, 0, True)
+    assert (taken.records, taken.untrusted_batches, taken.agree) == (2, 0, True)
 
 
 def test_a_node_that_lost_its_ledger_gets_its_own_records_back(pair: tuple[Node, Node], node: MakeNode) -> None:
@@ -127,8 +133,8 @@ def test_a_peer_that_is_not_there_is_told(node: MakeNode) -> None:
     here.pin(node(2))
     with pytest.raises(PeerError, match=r"http://node2\.example/statement\.json answered 404"):
         synced(here, node(2))
-    (peer,) = peers(here.store.db)
-    assert peer.trouble
+    (peer,) = list_peers(here.store.db)
+    assert peer.sync_error
     assert peer.synced_at is None
 
 
@@ -140,7 +146,7 @@ def test_trouble_is_forgotten_when_it_is_over(pair: tuple[Node, Node]) -> None:
         synced(here, there)
     here.web.files.update(kept)
     synced(here, there)
-    assert peers(here.store.db)[0].trouble is None
+    assert list_peers(here.store.db)[0].sync_error is None
 
 
 def test_one_peer_in_trouble_does_not_keep_the_others_from_it(pair: tuple[Node, Node], node: MakeNode) -> None:
@@ -154,8 +160,8 @@ def test_one_peer_in_trouble_does_not_keep_the_others_from_it(pair: tuple[Node, 
     assert len(outcomes) == 3
     assert isinstance(outcomes[there.key.id], SyncReport)
     assert [type(o.error) for o in outcomes.values() if isinstance(o, SyncFailure)] in (
-        [PeerError, RefusedError],
-        [RefusedError, PeerError],
+        [PeerError, RejectedDataError],
+        [RejectedDataError, PeerError],
     )
 
 
@@ -190,7 +196,7 @@ def test_a_lower_number_is_refused(pair: tuple[Node, Node], record: MakeRecord) 
 
 def test_an_expired_statement_is_refused(pair: tuple[Node, Node]) -> None:
     here, there = pair
-    here.now += LIFE_S
+    here.now += LIFETIME_S
     assert refused(here, there, r"it expired at \d+ .the peer is frozen").sequence is None
 
 
@@ -215,14 +221,14 @@ def test_a_fork_is_refused_and_both_statements_are_kept(pair: tuple[Node, Node])
     here.web.files[url] = other
     for _ in range(2):
         refused(here, there, "it signed another statement under that number")
-    evidence = forks(here.store.db)
+    evidence = list_forks(here.store.db)
     assert {(f.node, f.sequence, f.text.encode(), f.seen_at) for f in evidence} == {
         (there.key.id, 1, one, here.now),
         (there.key.id, 1, other, here.now),
     }
     here.web.files[url] = one
     assert synced(here, there).records == 0
-    assert len(forks(here.store.db)) == 2
+    assert len(list_forks(here.store.db)) == 2
 
 
 @pytest.mark.parametrize(
@@ -277,7 +283,7 @@ def test_a_batch_that_claims_too_much_is_not_fetched(pair: tuple[Node, Node]) ->
 
 
 def the_batch(there: Node) -> str:
-    (batch,) = batches(there.store.db)
+    (batch,) = list_batches(there.store.db)
     return f"{there.url}batches/{batch.id}"
 
 
@@ -306,19 +312,19 @@ def test_a_batch_cut_short_is_refused(pair: tuple[Node, Node]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda data: packed(data)[:-1], "cut short"),
-        (lambda data: packed(data) + b"more", "something follows it"),
-        (lambda data: packed(data) * 2, "something follows it"),
+        (lambda data: compress_batch(data)[:-1], "cut short"),
+        (lambda data: compress_batch(data) + b"more", "something follows it"),
+        (lambda data: compress_batch(data) * 2, "something follows it"),
         (lambda data: data, "no gzip"),
-        (lambda data: packed(data.replace(b"gamma", b"delta")), "its bytes hash to"),
-        (lambda _: packed(bytes(MAX_BATCH_BYTES + 1)), "unpacks to more than 67,108,864 bytes"),
+        (lambda data: compress_batch(data.replace(b"gamma", b"delta")), "its bytes hash to"),
+        (lambda _: compress_batch(bytes(MAX_BATCH_BYTES + 1)), "unpacks to more than 67,108,864 bytes"),
     ],
 )
 def test_a_batch_that_does_not_unpack_is_refused(
     pair: tuple[Node, Node], batch_document: MakeDocument, spoil: Callable[[bytes], bytes], reason: str
 ) -> None:
     here, there = pair
-    data = canonical(batch_document(there.key, "gamma"))
+    data = canonical_json(batch_document(there.key, "gamma"))
     name, signature = f"batches/{sha256_hex(data)}", there.key.sign(data)
     there.lay_out({f"{name}.json.gz": spoil(data), f"{name}.sig": f"{signature}\n".encode()})
     refused(here, there, reason)
@@ -343,7 +349,7 @@ def test_a_batch_with_a_signature_of_something_else_is_refused(
     pair: tuple[Node, Node], batch_document: MakeDocument
 ) -> None:
     here, there = pair
-    there.raw_batch(canonical(batch_document(there.key, "gamma")), there.key.sign(b"something else"))
+    there.raw_batch(canonical_json(batch_document(there.key, "gamma")), there.key.sign(b"something else"))
     refused(here, there, "its signature is not that of node")
 
 
@@ -354,7 +360,7 @@ def test_a_batch_with_records_of_another_node_is_refused(
     other = node(3)
     document = batch_document(there.key, "gamma")
     document["records"] += batch_document(other.key, "delta")["records"]
-    document["records"].sort(key=lambda row: sha256_hex(canonical(row)))
+    document["records"].sort(key=lambda row: sha256_hex(canonical_json(row)))
     there.batch(document)
     refused(here, there, f"is of another node, {other.key.id}")
 
@@ -389,14 +395,17 @@ def test_what_is_no_batch_is_refused(pair: tuple[Node, Node], data: bytes, reaso
 def test_good_batches_before_a_bad_one_stay(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     documents = [batch_document(there.key, f"package-{n}") for n in range(4)]
-    ids = sorted(sha256_hex(canonical(document)) for document in documents)
+    ids = sorted(sha256_hex(canonical_json(document)) for document in documents)
     files: dict[str, bytes] = {}
-    for data in map(canonical, documents):
+    for data in map(canonical_json, documents):
         batch_id = sha256_hex(data)
         signature = "00" * 64 if batch_id == ids[2] else there.key.sign(data)
-        files |= {f"batches/{batch_id}.json.gz": packed(data), f"batches/{batch_id}.sig": f"{signature}\n".encode()}
+        files |= {
+            f"batches/{batch_id}.json.gz": compress_batch(data),
+            f"batches/{batch_id}.sig": f"{signature}\n".encode(),
+        }
     there.lay_out(files)
-    with pytest.raises(RefusedError, match=f"batch {ids[2]} refused: its signature"):
+    with pytest.raises(RejectedDataError, match=f"batch {ids[2]} refused: its signature"):
         synced(here, there)
-    assert [batch.id for batch in batches(here.store.db)] == ids[:2]
+    assert [batch.id for batch in list_batches(here.store.db)] == ids[:2]
     assert here.store.db.table("records").count == 2

@@ -8,16 +8,16 @@ from ppp.mesh.untrusted import (
     MAX_REASON_LENGTH,
     canonical_bytes,
     control_characters,
-    parse,
-    parse_unchecked,
-    plain,
+    parse_document,
+    parse_json,
+    printable_line,
     refuse,
 )
-from ppp.model.errors import RefusedError
+from ppp.model.errors import RejectedDataError
 
 
 def parsed(data: bytes) -> object:
-    return parse_unchecked(data, what="it", max_bytes=1_000_000)
+    return parse_json(data, what="it", max_bytes=1_000_000)
 
 
 def test_json_within_bounds_is_given() -> None:
@@ -53,14 +53,14 @@ def test_json_within_bounds_is_given() -> None:
     ],
 )
 def test_what_is_no_json_of_ours_is_refused(data: bytes, reason: str) -> None:
-    with pytest.raises(RefusedError, match=reason):
+    with pytest.raises(RejectedDataError, match=reason):
         parsed(data)
 
 
 @pytest.mark.parametrize("data", [b'"\\"' * 300_000, b'"' * 900_000, b'"' + b"\\" * 900_001, b'\\"' * 450_000])
 def test_looking_for_depth_takes_one_pass(data: bytes) -> None:
     started = time.monotonic()
-    with pytest.raises(RefusedError):
+    with pytest.raises(RejectedDataError):
         parsed(data)
     assert time.monotonic() - started < 5
 
@@ -68,16 +68,16 @@ def test_looking_for_depth_takes_one_pass(data: bytes) -> None:
 def test_a_document_is_held_to_its_schema_and_few_mistakes_are_named() -> None:
     rows = ",".join('["../x", -1, "z"]' for _ in range(10_000))
     data = f'{{"schema": "ppp-files-1", "files": [{rows}]}}'.encode()
-    with pytest.raises(RefusedError, match=r"it breaks files.schema.json: files\[0\]\[0\]: ") as refused:
-        parse(data, what="it", schema="site/schemas/files.schema.json", max_bytes=1_000_000)
+    with pytest.raises(RejectedDataError, match=r"it breaks files.schema.json: files\[0\]\[0\]: ") as refused:
+        parse_document(data, what="it", schema="site/schemas/files.schema.json", max_bytes=1_000_000)
     assert refused.value.what.count("files[0]") == 3
     assert "files[1]" not in refused.value.what
 
 
 def test_half_a_surrogate_pair_has_no_canonical_form() -> None:
     for text in (b'{"a": "\\ud800"}', b'{"\\udfff": 1}'):
-        with pytest.raises(RefusedError, match="no canonical form"):
-            canonical_bytes(parse_unchecked(text, what="it", max_bytes=100), what="it")
+        with pytest.raises(RejectedDataError, match="no canonical form"):
+            canonical_bytes(parse_json(text, what="it", max_bytes=100), what="it")
 
 
 def test_control_characters_are_found_wherever_they_stand() -> None:
@@ -86,7 +86,7 @@ def test_control_characters_are_found_wherever_they_stand() -> None:
 
 
 def test_a_reason_is_one_plain_line_of_bounded_length() -> None:
-    assert plain("a\x1b[31m\n\u202eb\ud800") == "a?[31m??b?"
-    assert len(plain("x" * 10_000)) == MAX_REASON_LENGTH
-    with pytest.raises(RefusedError, match=r"^it refused: a\?b \(nothing of it was stored"):
+    assert printable_line("a\x1b[31m\n\u202eb\ud800") == "a?[31m??b?"
+    assert len(printable_line("x" * 10_000)) == MAX_REASON_LENGTH
+    with pytest.raises(RejectedDataError, match=r"^it refused: a\?b \(nothing of it was stored"):
         refuse("it", "a\nb")

@@ -13,12 +13,12 @@ from ppp.model.record import (
     Phase,
     Record,
     Result,
-    canonical,
-    outcomes_of,
+    canonical_json,
+    outcomes_in_order,
     sha256_hex,
 )
-from ppp.model.release import BadReleaseError
-from ppp.schemas import schema_mistakes
+from ppp.model.release import InvalidReleaseError
+from ppp.schemas import schema_errors
 
 RECORD_SCHEMA = "site/schemas/record.schema.json"
 
@@ -28,8 +28,8 @@ def test_the_phases_are_in_the_order_of_the_gate() -> None:
 
 
 def test_a_phase_that_is_not_named_was_gated() -> None:
-    assert outcomes_of({Phase.DOWNLOAD: Outcome.FAIL}) == (Outcome.FAIL, Outcome.SKIP, Outcome.SKIP, Outcome.SKIP)
-    assert outcomes_of({Phase.IMPORT: Outcome.PASS, Phase.FULL: Outcome.FAIL})[2:] == (Outcome.FAIL, Outcome.PASS)
+    assert outcomes_in_order({Phase.DOWNLOAD: Outcome.FAIL}) == (Outcome.FAIL, Outcome.SKIP, Outcome.SKIP, Outcome.SKIP)
+    assert outcomes_in_order({Phase.IMPORT: Outcome.PASS, Phase.FULL: Outcome.FAIL})[2:] == (Outcome.FAIL, Outcome.PASS)
 
 
 def test_its_id_is_pinned(record: Callable[..., Record]) -> None:
@@ -41,7 +41,7 @@ def test_its_id_is_pinned(record: Callable[..., Record]) -> None:
         bytes={Phase.DOWNLOAD: 12345},
         grounds={Phase.FULL: "no-applicable-dependency"},
     )
-    assert canonical(pinned.to_json()).decode() == (
+    assert canonical_json(pinned.to_json()).decode() == (
         '{"arch":"x86_64","blame":null,"bytes":{"download":12345},"cause":null,"detail":null,'
         '"duration_ms":{"download":10,"full":10,"import":10,'
         '"nodeps":10},"environment":"py312-slim","file":{"filename":"é.whl","sha256":"' + "0" * 64 + '",'
@@ -54,13 +54,13 @@ def test_its_id_is_pinned(record: Callable[..., Record]) -> None:
         '"phase_download":"PASS","phase_full":"PASS","phase_import":"PASS","phase_nodeps":"PASS","pip_version":"26.0.1",'
         '"python":"3.12.1","result":"PASS","standin":false,"version":"2.1.0"}'
     )
-    assert pinned.id == sha256_hex(canonical(pinned.to_json()))
+    assert pinned.id == sha256_hex(canonical_json(pinned.to_json()))
 
 
 @pytest.mark.parametrize("result", list(Result))
 def test_a_record_of_each_result_passes_its_schema(record: Callable[..., Record], result: Result) -> None:
     made = record(result=result, blame=Blame.PACKAGE, python=None, image_digest=f"sha256:{'0' * 64}", file=None)
-    assert schema_mistakes(RECORD_SCHEMA, made.to_json()) == []
+    assert schema_errors(RECORD_SCHEMA, made.to_json()) == []
     assert Record.from_json(made.to_json()) == made
 
 
@@ -80,11 +80,11 @@ def test_a_record_is_frozen(record: Callable[..., Record]) -> None:
 def test_the_failed_phase(record: Callable[..., Record]) -> None:
     assert record().failed_phase is None
     assert record(result="FAIL").failed_phase is Phase.IMPORT
-    assert record(outcomes=outcomes_of({Phase.DOWNLOAD: Outcome.ERROR})).failed_phase is Phase.DOWNLOAD
+    assert record(outcomes=outcomes_in_order({Phase.DOWNLOAD: Outcome.ERROR})).failed_phase is Phase.DOWNLOAD
 
 
 def test_a_bad_name_is_refused(record: Callable[..., Record]) -> None:
-    with pytest.raises(BadReleaseError):
+    with pytest.raises(InvalidReleaseError):
         Record.from_json({**record().to_json(), "package": "../etc"})
 
 
@@ -131,8 +131,8 @@ def test_a_bad_name_is_refused(record: Callable[..., Record]) -> None:
     ],
 )
 def test_the_schema_refuses_what_a_peer_could_send(record: Callable[..., Record], field: str, value: object) -> None:
-    assert schema_mistakes(RECORD_SCHEMA, record().to_json()) == []
-    mistakes = schema_mistakes(RECORD_SCHEMA, {**record().to_json(), field: value})
+    assert schema_errors(RECORD_SCHEMA, record().to_json()) == []
+    mistakes = schema_errors(RECORD_SCHEMA, {**record().to_json(), field: value})
     assert len(mistakes) >= 1
 
 
@@ -140,4 +140,4 @@ def test_the_schema_refuses_what_a_peer_could_send(record: Callable[..., Record]
 def test_no_field_may_be_missing(record: Callable[..., Record], field: str) -> None:
     data = record().to_json()
     del data[field]
-    assert schema_mistakes(RECORD_SCHEMA, data) == [f"the document: '{field}' is a required property"]
+    assert schema_errors(RECORD_SCHEMA, data) == [f"the document: '{field}' is a required property"]

@@ -2,7 +2,14 @@
 
 import pytest
 
-from ppp.model.release import MAX_NAME_LENGTH, BadReleaseError, Release, Wanted, parse_package, parse_version
+from ppp.model.release import (
+    MAX_NAME_LENGTH,
+    InvalidReleaseError,
+    Release,
+    RequestedPackage,
+    parse_package,
+    parse_version,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +31,7 @@ def test_names_are_normalized(name: str, normal: str) -> None:
     ["", "-six", "six-", "s ix", "six\n", "../six", "six/1", "sïx", "<b>", "a" * (MAX_NAME_LENGTH + 1), "six\x00"],
 )
 def test_what_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(BadReleaseError, match="is not a package name") as caught:
+    with pytest.raises(InvalidReleaseError, match="is not a package name") as caught:
         parse_package(name)
     assert len(str(caught.value)) < 350
     assert "\n" not in str(caught.value)
@@ -40,7 +47,7 @@ def test_versions_take_their_normal_form(version: str, normal: str) -> None:
 
 @pytest.mark.parametrize("version", ["", "one", "1.0/../2", "1..0", "1" * 129, "1" * 5000, "1.0+<b>", "1\n2"])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    with pytest.raises(BadReleaseError, match="is not a version") as caught:
+    with pytest.raises(InvalidReleaseError, match="is not a version") as caught:
         parse_version(version)
     assert len(str(caught.value)) < 350
 
@@ -52,15 +59,15 @@ def test_a_release_tells_how_to_ask_for_it() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("six", Wanted(package="six")),
-        ("Six == 1.17.0", Wanted(package="six", specifier="==1.17.0")),
-        ("six>=1.16,<2", Wanted(package="six", specifier="<2,>=1.16")),
-        (f"six=={'9' * 128}", Wanted(package="six", specifier=f"=={'9' * 128}")),
+        ("six", RequestedPackage(package="six")),
+        ("Six == 1.17.0", RequestedPackage(package="six", specifier="==1.17.0")),
+        ("six>=1.16,<2", RequestedPackage(package="six", specifier="<2,>=1.16")),
+        (f"six=={'9' * 128}", RequestedPackage(package="six", specifier=f"=={'9' * 128}")),
     ],
 )
-def test_what_is_wanted(text: str, expected: Wanted) -> None:
-    assert Wanted.parse(text) == expected
-    assert Wanted.parse(str(expected)) == expected
+def test_what_is_wanted(text: str, expected: RequestedPackage) -> None:
+    assert RequestedPackage.parse(text) == expected
+    assert RequestedPackage.parse(str(expected)) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,6 +86,6 @@ def test_what_is_wanted(text: str, expected: Wanted) -> None:
     ],
 )
 def test_what_cannot_be_wanted_is_refused_in_few_words(text: str, what: str) -> None:
-    with pytest.raises(BadReleaseError, match=what) as caught:
-        Wanted.parse(text)
+    with pytest.raises(InvalidReleaseError, match=what) as caught:
+        RequestedPackage.parse(text)
     assert len(str(caught.value)) < 400

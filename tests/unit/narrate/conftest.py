@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ppp.ledger.store import Store
-from ppp.model.record import Outcome, Phase, Record, outcomes_of
+from ppp.model.record import Outcome, Phase, Record, outcomes_in_order
 
 DAY = "2024-04-25"
 NOON = 1_714_046_400  # 2024-04-25T12:00:00Z
@@ -17,9 +17,11 @@ EVERYWHERE = (*SLIM, *ALPINE)
 OTHER_NODE = "cd" * 32
 
 #: What a phase that failed leaves behind it: the later ones are gated.
-IN_NODEPS = outcomes_of({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.FAIL})
-IN_DOWNLOAD_ERROR = outcomes_of({Phase.DOWNLOAD: Outcome.ERROR})
-IN_FULL_TIMEOUT = outcomes_of({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.PASS, Phase.FULL: Outcome.TIMEOUT})
+IN_NODEPS = outcomes_in_order({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.FAIL})
+IN_DOWNLOAD_ERROR = outcomes_in_order({Phase.DOWNLOAD: Outcome.ERROR})
+IN_FULL_TIMEOUT = outcomes_in_order(
+    {Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.PASS, Phase.FULL: Outcome.TIMEOUT}
+)
 
 Build = Callable[..., Record]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from ppp.ledger.episodes import newest_episode
-from ppp.ledger.queries import records
+from ppp.ledger.queries import read_records
 from ppp.ledger.store import Store
-from ppp.model.errors import ConfigError, NothingToTellError, ScriptRefusedError
+from ppp.model.errors import ConfigError, NoRecordsError, ScriptRejectedError
 from ppp.model.record import Record
-from ppp.narrate.episode import narrate, plain_text, tell
+from ppp.narrate.episode import format_episode, narrate, narrate_with
 from ppp.narrate.facts import Fact
 from ppp.narrate.model import MAX_SEED
 from ppp.narrate.script import Draft, SeededWriter
@@ -33,7 +33,7 @@ def compare(name: str, text: str) -> None:
 
 
 def test_the_sample_is_told_as_it_always_was(sample: Store) -> None:
-    compare("seed-7.txt", plain_text(narrate(sample, seed=7)))
+    compare("seed-7.txt", format_episode(narrate(sample, seed=7)))
 
 
 def test_the_sample_is_stored_as_it_always_was(sample: Store) -> None:
@@ -50,9 +50,9 @@ def test_the_same_ledger_and_seed_give_the_same_row(sample: Store) -> None:
 
 def test_another_order_of_observation_tells_the_same(tmp_path: Path, sample: Store) -> None:
     with Store.open(tmp_path / "other") as other:
-        for record in reversed(list(records(sample.db))):
+        for record in reversed(list(read_records(sample.db))):
             other.add_record(record)
-        assert plain_text(narrate(other, seed=7)) == plain_text(narrate(sample, seed=7))
+        assert format_episode(narrate(other, seed=7)) == format_episode(narrate(sample, seed=7))
 
 
 def test_an_episode_can_be_checked_by_hand_from_its_row(sample: Store) -> None:
@@ -79,7 +79,7 @@ def test_a_day_told_again_replaces_what_was_told(sample: Store) -> None:
 
 
 def test_an_empty_ledger_is_an_error_of_its_own(store: Store) -> None:
-    with pytest.raises(NothingToTellError, match="the ledger holds no record") as error:
+    with pytest.raises(NoRecordsError, match="the ledger holds no record") as error:
         narrate(store, seed=7)
     assert error.value.exit_code == 30
     assert rows(store) == []
@@ -116,8 +116,8 @@ class Liar:
 def test_a_lie_is_refused_and_nothing_is_stored(sample: Store, change: Callable[[list[str]], list[str]]) -> None:
     narrate(sample, seed=1)
     before = rows(sample)
-    with pytest.raises(ScriptRefusedError, match=r"line [0-9]+ of the script for 2024-04-25 is refused") as error:
-        tell(sample, Liar(change), seed=7)
+    with pytest.raises(ScriptRejectedError, match=r"line [0-9]+ of the script for 2024-04-25 is refused") as error:
+        narrate_with(sample, Liar(change), seed=7)
     assert error.value.exit_code == 29
     assert rows(sample) == before
 
@@ -129,7 +129,7 @@ def test_a_fallback_is_said_and_changes_nothing_else(sample: Store, tmp_path: Pa
     assert episode.lines == seeded.lines
     assert episode.writer == "seeded"
     assert episode.fallback is not None
-    assert f"the model did not write: {episode.fallback}\n" in plain_text(episode)
+    assert f"the model did not write: {episode.fallback}\n" in format_episode(episode)
     assert rows(sample) == before
 
 
@@ -144,7 +144,7 @@ def test_a_model_s_episode_repeats_itself(sample: Store, tiny_model: Path) -> No
 
 
 def test_the_screen_stays_narrow_and_keeps_names_whole(sample: Store) -> None:
-    screen = plain_text(narrate(sample, seed=7))
+    screen = format_episode(narrate(sample, seed=7))
     assert max(map(len, screen.splitlines())) <= 100
     assert screen.startswith("THE PYPI PLACE // 2024-04-25 // 22 facts, verified\nseed 7, writer seeded\n\n")
     assert screen.endswith("\n")
@@ -153,6 +153,6 @@ def test_the_screen_stays_narrow_and_keeps_names_whole(sample: Store) -> None:
 def test_one_fact_is_counted_as_one(store: Store, record: Callable[..., Record]) -> None:
     for observed_at in (0, 172_800):
         store.add_record(record(observed_at=observed_at))
-    screen = plain_text(narrate(store, seed=7, day="1970-01-02"))
+    screen = format_episode(narrate(store, seed=7, day="1970-01-02"))
     assert screen.startswith("THE PYPI PLACE // 1970-01-02 // 1 fact, verified\n")
     assert len(screen.splitlines()) == 4

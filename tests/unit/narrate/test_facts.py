@@ -5,37 +5,37 @@ from collections.abc import Callable
 import pytest
 
 from ppp.ledger.store import Store
-from ppp.model.errors import LedgerDamagedError, NothingToTellError
+from ppp.model.errors import LedgerDamagedError, NoRecordsError
 from ppp.model.record import Record
-from ppp.narrate.facts import MAX_LISTED, Fact, gather, parse_slot, period_of
-from ppp.narrate.questions import QUESTIONS, Kind, SlotType
+from ppp.narrate.facts import MAX_LISTED, Fact, gather_facts, parse_slot, resolve_period
+from ppp.narrate.questions import FACT_QUERIES, FactKind, SlotType
 
 NOON = 1_714_046_400  # 2024-04-25T12:00:00Z
 DAY_S = 86_400
 
 
 def facts_of(store: Store, day: str | None = None) -> dict[str, Fact]:
-    return {fact.id: fact for fact in gather(store.db, period_of(store.db, day))}
+    return {fact.id: fact for fact in gather_facts(store.db, resolve_period(store.db, day))}
 
 
 def test_the_newest_day_with_a_record_is_told(sample: Store) -> None:
-    period = period_of(sample.db, None)
+    period = resolve_period(sample.db, None)
     assert (period.day, period.start, period.end) == ("2024-04-25", NOON - DAY_S // 2, NOON + DAY_S // 2)
 
 
 def test_an_earlier_day_can_be_named(sample: Store) -> None:
-    assert period_of(sample.db, "2024-04-24").start == NOON - DAY_S - DAY_S // 2
+    assert resolve_period(sample.db, "2024-04-24").start == NOON - DAY_S - DAY_S // 2
 
 
 @pytest.mark.parametrize("day", ["2024-04-23", "2024-04-26", "20240425", "2024-4-25", "yesterday", ""])
 def test_a_day_that_the_ledger_cannot_speak_of_is_refused(sample: Store, day: str) -> None:
-    with pytest.raises(NothingToTellError, match="2024-04-24 to 2024-04-25"):
-        period_of(sample.db, day)
+    with pytest.raises(NoRecordsError, match="2024-04-24 to 2024-04-25"):
+        resolve_period(sample.db, day)
 
 
 def test_an_empty_ledger_has_nothing_to_tell(store: Store) -> None:
-    with pytest.raises(NothingToTellError, match="holds no record"):
-        period_of(store.db, None)
+    with pytest.raises(NoRecordsError, match="holds no record"):
+        resolve_period(store.db, None)
 
 
 def test_each_question_finds_what_the_ledger_holds(sample: Store) -> None:
@@ -95,20 +95,20 @@ def test_each_question_finds_what_the_ledger_holds(sample: Store) -> None:
 
 
 def test_facts_come_in_the_order_of_the_questions(sample: Store) -> None:
-    order = [list(QUESTIONS).index(fact.kind) for fact in facts_of(sample).values()]
+    order = [list(FACT_QUERIES).index(fact.kind) for fact in facts_of(sample).values()]
     assert order == sorted(order)
 
 
 def test_a_fact_s_own_sql_gives_it_alone(sample: Store) -> None:
     for fact in facts_of(sample).values():
         (row,) = sample.db.query(fact.sql, dict(fact.params))
-        again = {name: parse_slot(type_, row[name]) for name, type_ in QUESTIONS[fact.kind].slots.items()}
+        again = {name: parse_slot(type_, row[name]) for name, type_ in FACT_QUERIES[fact.kind].slots.items()}
         assert again == fact.slots
 
 
 def test_every_kind_is_asked_for_and_left_out_comes_last() -> None:
-    assert list(QUESTIONS) == list(Kind)
-    assert list(Kind)[-1] is Kind.LEFT_OUT
+    assert list(FACT_QUERIES) == list(FactKind)
+    assert list(FactKind)[-1] is FactKind.LEFT_OUT
 
 
 def test_a_day_without_a_record_is_quiet(store: Store, record: Callable[..., Record]) -> None:
@@ -153,7 +153,7 @@ def test_the_release_before_is_the_one_next_below_in_that_environment(
     store.add_record(record("a", "2.0", observed_at=NOON, result="FAIL", cause="crash"))
     store.add_record(record("a", "1.10", "py39-slim", observed_at=NOON - DAY_S))
     store.add_record(record("a", "2.0", "py39-slim", observed_at=NOON, result="FAIL", cause="crash"))
-    broken = [fact for fact in facts_of(store).values() if fact.kind is Kind.NEWLY_BROKEN]
+    broken = [fact for fact in facts_of(store).values() if fact.kind is FactKind.NEWLY_BROKEN]
     assert [(f.slots["before"], f.slots["environments"]) for f in broken] == [("1.10", ("py39-slim",))]
 
 
@@ -171,7 +171,7 @@ def test_what_is_not_told_is_counted(store: Store, record: Callable[..., Record]
     for number in range(12):
         store.add_record(record(f"lib-{number}", observed_at=NOON, result="FAIL", cause="crash"))
     facts = facts_of(store)
-    told = [fact for fact in facts.values() if QUESTIONS[fact.kind].key]
+    told = [fact for fact in facts.values() if FACT_QUERIES[fact.kind].key]
     assert len(told) == MAX_LISTED
     assert facts["left-out"].slots == {"told": MAX_LISTED, "left_out": 12 + 1 - MAX_LISTED}
     assert "packages" not in facts
@@ -218,4 +218,4 @@ def test_no_fact_holds_what_a_package_wrote(store: Store, record: Callable[..., 
     told = repr([(fact.slots, fact.params) for fact in facts_of(store).values()])
     assert "IGNORE" not in told
     assert "evil" not in told
-    assert all("detail" not in q.sql and "log" not in q.sql and "imports" not in q.sql for q in QUESTIONS.values())
+    assert all("detail" not in q.sql and "log" not in q.sql and "imports" not in q.sql for q in FACT_QUERIES.values())

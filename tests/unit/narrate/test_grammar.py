@@ -2,19 +2,19 @@
 
 import pytest
 
-from ppp.narrate.grammar import faults, grammar
+from ppp.narrate.grammar import build_grammar, grammar_errors
 
 
 def test_root_fixes_the_order_and_a_line_is_one_of_its_renderings() -> None:
-    assert grammar([("One.", "Uno."), ("Two.",)]) == (
+    assert build_grammar([("One.", "Uno."), ("Two.",)]) == (
         'root ::= line1 "\\n" line2\nline1 ::= "One." | "Uno."\nline2 ::= "Two."\n'
     )
 
 
 def test_quotes_and_backslashes_stay_literal() -> None:
-    text = grammar([('She said "no\\yes".',)])
+    text = build_grammar([('She said "no\\yes".',)])
     assert text == 'root ::= line1\nline1 ::= "She said \\"no\\\\yes\\"."\n'
-    assert faults(text) == []
+    assert grammar_errors(text) == []
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_quotes_and_backslashes_stay_literal() -> None:
     ],
 )
 def test_what_looks_like_grammar_in_a_sentence_stays_literal(lines: list[tuple[str, ...]]) -> None:
-    assert faults(grammar(lines)) == []
+    assert grammar_errors(build_grammar(lines)) == []
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_what_looks_like_grammar_in_a_sentence_stays_literal(lines: list[tuple[s
     ],
 )
 def test_a_malformed_grammar_is_found(text: str, fault: str) -> None:
-    assert fault in faults(text)
+    assert fault in grammar_errors(text)
 
 
 def test_an_empty_choice_is_found() -> None:
-    assert faults(grammar([()])) != []
-    assert faults(grammar([("",)])) != []
+    assert grammar_errors(build_grammar([()])) != []
+    assert grammar_errors(build_grammar([("",)])) != []

@@ -11,26 +11,26 @@ import pytest
 
 from ppp.ledger.store import Store
 from ppp.model.record import sha256_hex
-from ppp.narrate.facts import Fact, gather, period_of
-from ppp.narrate.grammar import faults
+from ppp.narrate.facts import Fact, gather_facts, resolve_period
+from ppp.narrate.grammar import grammar_errors
 from ppp.narrate.model import (
     MAX_SEED,
     TEMPERATURE,
+    ChoiceRequest,
     LlamaSampler,
     ModelFailedError,
     ModelWriter,
-    Request,
     SubprocessChooser,
     compose,
 )
 from ppp.narrate.script import SEEDED, SeededWriter, renderings
-from ppp.narrate.verify import verify
+from ppp.narrate.verify import verify_script
 
 LINES = (("Dead air.", "No signal."), ("All quiet.", "Nothing on."), ("Over.", "Out."))
 
 
-def request_for(lines: tuple[tuple[str, ...], ...] = LINES, *, model: str = "m.gguf", seed: int = 3) -> Request:
-    return Request(model=model, seed=seed, temperature=TEMPERATURE, lines=lines)
+def request_for(lines: tuple[tuple[str, ...], ...] = LINES, *, model: str = "m.gguf", seed: int = 3) -> ChoiceRequest:
+    return ChoiceRequest(model=model, seed=seed, temperature=TEMPERATURE, lines=lines)
 
 
 class FirstSampler:
@@ -46,7 +46,7 @@ class FirstSampler:
         return len(text.encode())
 
     def complete(self, prompt: str, *, grammar: str, max_tokens: int, seed: int, temperature: float) -> str | None:
-        assert faults(grammar) == []
+        assert grammar_errors(grammar) == []
         assert temperature == TEMPERATURE
         text = "\n".join(re.findall(r'^line[0-9]+ ::= "([^"]*)"', grammar, re.MULTILINE))
         assert len(text) < max_tokens <= self.context_tokens - self.count_tokens(prompt)
@@ -94,7 +94,7 @@ def test_a_malformed_grammar_never_reaches_the_model() -> None:
 
 def test_a_request_survives_its_journey() -> None:
     request = request_for()
-    assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
+    assert ChoiceRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
 
 
 class Chosen:
@@ -103,7 +103,7 @@ class Chosen:
     def __init__(self, answer: tuple[str, ...] | str) -> None:
         self.answer = answer
 
-    def choose(self, _: Request) -> tuple[str, ...]:
+    def choose(self, _: ChoiceRequest) -> tuple[str, ...]:
         if isinstance(self.answer, str):
             raise ModelFailedError(self.answer)
         return self.answer
@@ -111,7 +111,7 @@ class Chosen:
 
 @pytest.fixture
 def facts(sample: Store) -> tuple[Fact, ...]:
-    return gather(sample.db, period_of(sample.db, None))
+    return gather_facts(sample.db, resolve_period(sample.db, None))
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_a_real_model_chooses_and_repeats_itself(sample: Store, facts: tuple[Fac
     assert drafts[0].texts != drafts[2].texts
     for draft in drafts:
         assert draft.writer == f"tiny.gguf sha256:{sha256_hex(tiny_model.read_bytes())}"
-        verify(draft.texts, facts, period_of(sample.db, None), db=sample.db)
+        verify_script(draft.texts, facts, resolve_period(sample.db, None), db=sample.db)
 
 
 @pytest.mark.voice

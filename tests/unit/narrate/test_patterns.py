@@ -5,12 +5,12 @@ from collections import Counter
 
 import pytest
 
-from ppp.narrate.facts import Fact, Value
+from ppp.narrate.facts import Fact, SlotValue
 from ppp.narrate.patterns import PATTERNS, Pattern, Speaker
-from ppp.narrate.questions import QUESTIONS, Kind, SlotType
+from ppp.narrate.questions import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.script import render
 
-ONE: dict[SlotType, Value] = {
+ONE: dict[SlotType, SlotValue] = {
     SlotType.COUNT: 1,
     SlotType.PERCENT: "12.5",
     SlotType.DAY: "2024-04-25",
@@ -30,14 +30,14 @@ MANY = ONE | {
 every_pattern = pytest.mark.parametrize("pattern", PATTERNS, ids=[pattern.text[:40] for pattern in PATTERNS])
 
 
-def rendered(pattern: Pattern, values: dict[SlotType, Value]) -> str:
-    slots = {name: values[type_] for name, type_ in QUESTIONS[pattern.kind].slots.items()}
+def rendered(pattern: Pattern, values: dict[SlotType, SlotValue]) -> str:
+    slots = {name: values[type_] for name, type_ in FACT_QUERIES[pattern.kind].slots.items()}
     return render(pattern, Fact(id="a", kind=pattern.kind, slots=slots, sql="", params={}))
 
 
 def test_each_kind_has_three_wordings_or_more() -> None:
     wordings = Counter(pattern.kind for pattern in PATTERNS)
-    assert set(wordings) == set(Kind)
+    assert set(wordings) == set(FactKind)
     assert min(wordings.values()) >= 3
 
 
@@ -54,9 +54,9 @@ def test_no_wording_stands_twice() -> None:
 @every_pattern
 def test_a_pattern_says_every_slot_of_its_kind_once(pattern: Pattern) -> None:
     said = re.findall(r"\{([a-z_]+)\}", pattern.text)
-    assert sorted(said) == sorted(QUESTIONS[pattern.kind].slots)
+    assert sorted(said) == sorted(FACT_QUERIES[pattern.kind].slots)
     agreeing = {match.partition(":")[0] for match in re.findall(r"\{([^}]*:[^}]*)\}", pattern.text)}
-    types = QUESTIONS[pattern.kind].slots
+    types = FACT_QUERIES[pattern.kind].slots
     assert {types[slot] for slot in agreeing} <= {SlotType.COUNT, SlotType.PACKAGES, SlotType.ENVIRONMENTS}
 
 
@@ -71,7 +71,7 @@ def test_a_pattern_holds_no_figure_of_its_own_and_vouches_for_nothing(pattern: P
 
 @every_pattern
 @pytest.mark.parametrize("values", [ONE, MANY], ids=["one", "many"])
-def test_a_pattern_renders_to_one_clean_line(pattern: Pattern, values: dict[SlotType, Value]) -> None:
+def test_a_pattern_renders_to_one_clean_line(pattern: Pattern, values: dict[SlotType, SlotValue]) -> None:
     text = rendered(pattern, values)
     assert re.fullmatch(r"[A-Z](?!.*[{}/]|.*  ).*[a-z0-9A-Z]\.", text)
 
@@ -80,22 +80,22 @@ def test_a_pattern_renders_to_one_clean_line(pattern: Pattern, values: dict[Slot
     ("kind", "one", "many"),
     [
         (
-            Kind.OBSERVED,
+            FactKind.OBSERVED,
             "Signal up. For 2024-04-25, 1 node reports 1 observation.",
             "Signal up. For 2024-04-25, 1,204 nodes report 1,204 observations.",
         ),
         (
-            Kind.PACKAGES,
+            FactKind.PACKAGES,
             "The package on the bench: six.",
             "The packages on the bench: attrs, numpy and six.",
         ),
         (
-            Kind.UNBROKEN,
+            FactKind.UNBROKEN,
             "A clear line: 1 of 1 release came to PASS in every cell of the day.",
             "Clear lines: 1,204 of 1,204 releases came to PASS in every cell of the day.",
         ),
         (
-            Kind.STANDIN,
+            FactKind.STANDIN,
             "Stand-in image in use: 1 cell, in py312-alpine; read that result with that in mind.",
             (
                 "Stand-in image in use: 1,204 cells, in py39-alpine and py312-alpine;"
@@ -104,12 +104,12 @@ def test_a_pattern_renders_to_one_clean_line(pattern: Pattern, values: dict[Slot
         ),
     ],
 )
-def test_words_agree_with_their_number(kind: Kind, one: str, many: str) -> None:
+def test_words_agree_with_their_number(kind: FactKind, one: str, many: str) -> None:
     pattern = next(pattern for pattern in PATTERNS if pattern.kind is kind)
     assert (rendered(pattern, ONE), rendered(pattern, MANY)) == (one, many)
 
 
 def test_only_an_error_is_called_ours() -> None:
     ours = {pattern.kind for pattern in PATTERNS if re.search(r"\bour(s| fault| own)\b", pattern.text)}
-    assert ours == {Kind.ERRED, Kind.FAILED}
-    assert all("not a slip of ours" in p.text for p in PATTERNS if p.kind is Kind.FAILED and "ours" in p.text)
+    assert ours == {FactKind.ERRED, FactKind.FAILED}
+    assert all("not a slip of ours" in p.text for p in PATTERNS if p.kind is FactKind.FAILED and "ours" in p.text)

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from ppp.ledger.store import Store
-from ppp.narrate.facts import Fact, gather, period_of
-from ppp.narrate.questions import Kind
+from ppp.narrate.facts import Fact, gather_facts, resolve_period
+from ppp.narrate.questions import FactKind
 from ppp.narrate.script import SEEDED, SeededWriter, renderings
-from ppp.narrate.verify import verify
+from ppp.narrate.verify import verify_script
 
 
 def crash(package: str) -> Fact:
@@ -19,7 +19,7 @@ def crash(package: str) -> Fact:
         "cause": "crash",
         "environments": ("py39-slim",),
     }
-    return Fact(id=package, kind=Kind.PHANTOM_SUCCESS, slots=slots, sql="", params={})
+    return Fact(id=package, kind=FactKind.PHANTOM_SUCCESS, slots=slots, sql="", params={})
 
 
 #: Writes what the test itself writes, in another interpreter.
@@ -37,17 +37,19 @@ def test_a_seed_gives_the_same_text_in_every_process(salt: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE], env={"PYTHONHASHSEED": salt}, capture_output=True, text=True, check=True
     )
-    facts = [Fact(id=str(n), kind=Kind.FAILED, slots={"cells": n, "total": 99}, sql="", params={}) for n in range(9)]
+    facts = [
+        Fact(id=str(n), kind=FactKind.FAILED, slots={"cells": n, "total": 99}, sql="", params={}) for n in range(9)
+    ]
     assert tuple(done.stdout.splitlines()) == SeededWriter().write(facts, seed=5).texts
 
 
 def test_seeds_differ(sample: Store) -> None:
-    facts = gather(sample.db, period_of(sample.db, None))
+    facts = gather_facts(sample.db, resolve_period(sample.db, None))
     assert len({SeededWriter().write(facts, seed=seed).texts for seed in range(20)}) >= 19
 
 
 def test_a_writer_says_who_it_is_and_tells_each_fact_once(sample: Store) -> None:
-    facts = gather(sample.db, period_of(sample.db, None))
+    facts = gather_facts(sample.db, resolve_period(sample.db, None))
     draft = SeededWriter().write(facts, seed=1)
     assert (draft.writer, draft.fallback) == (SEEDED, None)
     assert all(text in renderings(fact) for text, fact in zip(draft.texts, facts, strict=True))
@@ -66,9 +68,9 @@ def test_wordings_come_again_where_there_are_more_facts_than_wordings() -> None:
 
 
 def test_no_presenter_speaks_alone_for_long(sample: Store) -> None:
-    facts = gather(sample.db, period_of(sample.db, None))
+    facts = gather_facts(sample.db, resolve_period(sample.db, None))
     for seed in range(20):
-        lines = verify(SeededWriter().write(facts, seed=seed).texts, facts, period_of(sample.db, None))
+        lines = verify_script(SeededWriter().write(facts, seed=seed).texts, facts, resolve_period(sample.db, None))
         speakers = "".join(str(line.speaker)[0] for line in lines)
         # The first fact of all has no wording for the second presenter; every later one has.
         assert "rrr" not in speakers

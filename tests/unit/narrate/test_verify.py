@@ -6,21 +6,21 @@ from typing import Any
 import pytest
 
 from ppp.ledger.store import Store
-from ppp.model.errors import ScriptRefusedError
-from ppp.narrate.facts import Fact, Period, gather, period_of
-from ppp.narrate.questions import Kind
+from ppp.model.errors import ScriptRejectedError
+from ppp.narrate.facts import Fact, Period, gather_facts, resolve_period
+from ppp.narrate.questions import FactKind
 from ppp.narrate.script import SeededWriter
-from ppp.narrate.verify import verify
+from ppp.narrate.verify import verify_script
 
 
 @pytest.fixture
 def period(sample: Store) -> Period:
-    return period_of(sample.db, None)
+    return resolve_period(sample.db, None)
 
 
 @pytest.fixture
 def facts(sample: Store, period: Period) -> tuple[Fact, ...]:
-    return gather(sample.db, period)
+    return gather_facts(sample.db, period)
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def texts(facts: tuple[Fact, ...]) -> list[str]:
     return list(SeededWriter().write(facts, seed=7).texts)
 
 
-def line_of(facts: tuple[Fact, ...], kind: Kind) -> int:
+def line_of(facts: tuple[Fact, ...], kind: FactKind) -> int:
     return next(place for place, fact in enumerate(facts) if fact.kind is kind)
 
 
 def test_a_true_script_passes(sample: Store, period: Period, facts: tuple[Fact, ...], texts: list[str]) -> None:
-    lines = verify(texts, facts, period, db=sample.db)
+    lines = verify_script(texts, facts, period, db=sample.db)
     assert [line.text for line in lines] == texts
     assert [line.fact for line in lines] == [fact.id for fact in facts]
     assert {line.speaker for line in lines} == {"relay", "static"}
@@ -75,60 +75,60 @@ def test_a_changed_word_is_refused(
     old, new, reason = lie
     place = next(place for place, text in enumerate(texts) if old in text)
     texts[place] = texts[place].replace(old, new, 1)
-    with pytest.raises(ScriptRefusedError) as refused:
-        verify(texts, facts, period)
+    with pytest.raises(ScriptRejectedError) as refused:
+        verify_script(texts, facts, period)
     assert f"line {place + 1} of the script for 2024-04-25 is refused" in refused.value.what
     assert reason in refused.value.what
 
 
 def test_a_line_beyond_all_bounds_is_not_read(period: Period, facts: tuple[Fact, ...], texts: list[str]) -> None:
     texts[0] = "six " * 10_000
-    with pytest.raises(ScriptRefusedError, match=r"line 1 .* too long for a sentence"):
-        verify(texts, facts, period)
+    with pytest.raises(ScriptRejectedError, match=r"line 1 .* too long for a sentence"):
+        verify_script(texts, facts, period)
 
 
 def test_a_dropped_line_is_refused(period: Period, facts: tuple[Fact, ...], texts: list[str]) -> None:
     del texts[4]
-    with pytest.raises(ScriptRefusedError, match=r"line 5 .* it tells passed before its turn"):
-        verify(texts, facts, period)
+    with pytest.raises(ScriptRejectedError, match=r"line 5 .* it tells passed before its turn"):
+        verify_script(texts, facts, period)
 
 
 def test_a_dropped_last_line_is_refused(period: Period, facts: tuple[Fact, ...], texts: list[str]) -> None:
-    with pytest.raises(ScriptRefusedError, match=r"line 22 .* it is missing, and left-out is not told"):
-        verify(texts[:-1], facts, period)
+    with pytest.raises(ScriptRejectedError, match=r"line 22 .* it is missing, and left-out is not told"):
+        verify_script(texts[:-1], facts, period)
 
 
 def test_a_doubled_line_is_refused(period: Period, facts: tuple[Fact, ...], texts: list[str]) -> None:
     texts.insert(3, texts[2])
-    with pytest.raises(ScriptRefusedError, match=r"line 4 .* it tells packages again"):
-        verify(texts, facts, period)
+    with pytest.raises(ScriptRejectedError, match=r"line 4 .* it tells packages again"):
+        verify_script(texts, facts, period)
 
 
 def test_a_line_too_many_is_refused(period: Period, facts: tuple[Fact, ...], texts: list[str]) -> None:
-    with pytest.raises(ScriptRefusedError, match=r"line 23 .* it tells observed again"):
-        verify([*texts, texts[0]], facts, period)
+    with pytest.raises(ScriptRejectedError, match=r"line 23 .* it tells observed again"):
+        verify_script([*texts, texts[0]], facts, period)
 
 
 def test_a_sentence_of_a_kind_that_no_fact_has_is_refused(
     period: Period, facts: tuple[Fact, ...], texts: list[str]
 ) -> None:
-    texts[line_of(facts, Kind.FAILED)] = "No FAIL on the board, over 22 cells."
-    with pytest.raises(ScriptRefusedError, match="it tells of a no-failure that no fact holds"):
-        verify(texts, facts, period)
+    texts[line_of(facts, FactKind.FAILED)] = "No FAIL on the board, over 22 cells."
+    with pytest.raises(ScriptRejectedError, match="it tells of a no-failure that no fact holds"):
+        verify_script(texts, facts, period)
 
 
 def test_two_lines_that_changed_places_are_refused(period: Period, facts: tuple[Fact, ...], texts: list[str]) -> None:
     texts[5], texts[6] = texts[6], texts[5]
-    with pytest.raises(ScriptRefusedError, match=r"line 6 .* before its turn"):
-        verify(texts, facts, period)
+    with pytest.raises(ScriptRejectedError, match=r"line 6 .* before its turn"):
+        verify_script(texts, facts, period)
 
 
 def test_an_empty_script_is_refused(period: Period, facts: tuple[Fact, ...]) -> None:
-    with pytest.raises(ScriptRefusedError, match=r"line 1 .* observed is not told"):
-        verify([], facts, period)
+    with pytest.raises(ScriptRejectedError, match=r"line 1 .* observed is not told"):
+        verify_script([], facts, period)
 
 
-def forged(facts: tuple[Fact, ...], kind: Kind, **changes: Any) -> tuple[Fact, ...]:
+def forged(facts: tuple[Fact, ...], kind: FactKind, **changes: Any) -> tuple[Fact, ...]:
     """The facts with one of them changed."""
     place = line_of(facts, kind)
     fact = facts[place]
@@ -139,57 +139,57 @@ def forged(facts: tuple[Fact, ...], kind: Kind, **changes: Any) -> tuple[Fact, .
 def test_a_fact_that_the_ledger_does_not_give_is_refused(
     sample: Store, period: Period, facts: tuple[Fact, ...]
 ) -> None:
-    lie = forged(facts, Kind.FAILED, cells=5)
+    lie = forged(facts, FactKind.FAILED, cells=5)
     texts = SeededWriter().write(lie, seed=7).texts
-    with pytest.raises(ScriptRefusedError, match="the ledger says that cells of failed is 6, not 5"):
-        verify(texts, lie, period, db=sample.db)
+    with pytest.raises(ScriptRejectedError, match="the ledger says that cells of failed is 6, not 5"):
+        verify_script(texts, lie, period, db=sample.db)
 
 
 def test_a_list_that_the_ledger_does_not_give_is_refused(
     sample: Store, period: Period, facts: tuple[Fact, ...]
 ) -> None:
-    lie = forged(facts, Kind.STANDIN, environments=("py39-alpine", "py311-alpine"))
+    lie = forged(facts, FactKind.STANDIN, environments=("py39-alpine", "py311-alpine"))
     texts = SeededWriter().write(lie, seed=7).texts
-    with pytest.raises(ScriptRefusedError, match="the ledger says that environments of standin is"):
-        verify(texts, lie, period, db=sample.db)
+    with pytest.raises(ScriptRejectedError, match="the ledger says that environments of standin is"):
+        verify_script(texts, lie, period, db=sample.db)
 
 
 def test_a_fact_whose_sql_is_not_its_kind_s_is_refused(sample: Store, period: Period, facts: tuple[Fact, ...]) -> None:
-    place = line_of(facts, Kind.FAILED)
+    place = line_of(facts, FactKind.FAILED)
     lie = dataclasses.replace(facts[place], slots={"cells": 0, "total": 22}, sql="SELECT 0 AS cells, 22 AS total")
     forgery = (*facts[:place], lie, *facts[place + 1 :])
     texts = SeededWriter().write(forgery, seed=7).texts
-    with pytest.raises(ScriptRefusedError, match="the SQL of failed is not what such a fact is asked by"):
-        verify(texts, forgery, period, db=sample.db)
+    with pytest.raises(ScriptRejectedError, match="the SQL of failed is not what such a fact is asked by"):
+        verify_script(texts, forgery, period, db=sample.db)
 
 
 def test_a_fact_of_another_day_is_refused(sample: Store, period: Period) -> None:
-    yesterday = gather(sample.db, period_of(sample.db, "2024-04-24"))
-    with pytest.raises(ScriptRefusedError, match=r"line 1 .* the SQL of observed is not"):
-        verify(SeededWriter().write(yesterday, seed=7).texts, yesterday, period, db=sample.db)
+    yesterday = gather_facts(sample.db, resolve_period(sample.db, "2024-04-24"))
+    with pytest.raises(ScriptRejectedError, match=r"line 1 .* the SQL of observed is not"):
+        verify_script(SeededWriter().write(yesterday, seed=7).texts, yesterday, period, db=sample.db)
 
 
 def test_a_finding_that_vanished_from_script_and_facts_alike_is_refused(
     sample: Store, period: Period, facts: tuple[Fact, ...]
 ) -> None:
-    fewer = tuple(fact for fact in facts if fact.kind is not Kind.FIXED)
-    with pytest.raises(ScriptRefusedError, match="the SQL of left-out is not"):
-        verify(SeededWriter().write(fewer, seed=7).texts, fewer, period, db=sample.db)
+    fewer = tuple(fact for fact in facts if fact.kind is not FactKind.FIXED)
+    with pytest.raises(ScriptRejectedError, match="the SQL of left-out is not"):
+        verify_script(SeededWriter().write(fewer, seed=7).texts, fewer, period, db=sample.db)
 
 
 def test_a_ledger_that_changed_meanwhile_is_noticed(
     sample: Store, period: Period, facts: tuple[Fact, ...], texts: list[str]
 ) -> None:
     sample.db.execute("DELETE FROM results WHERE package = 'ghost'")
-    with pytest.raises(ScriptRefusedError, match=r"line 2 .* the ledger says that cells of standing is 21, not 22"):
-        verify(texts, facts, period, db=sample.db)
+    with pytest.raises(ScriptRejectedError, match=r"line 2 .* the ledger says that cells of standing is 21, not 22"):
+        verify_script(texts, facts, period, db=sample.db)
 
 
 def test_a_finding_that_the_ledger_does_not_hold_any_more_is_noticed(
     sample: Store, period: Period, facts: tuple[Fact, ...]
 ) -> None:
-    (ghost,) = [fact for fact in facts if fact.kind is Kind.PHANTOM_SUCCESS]
+    (ghost,) = [fact for fact in facts if fact.kind is FactKind.PHANTOM_SUCCESS]
     sample.db.execute("DELETE FROM results WHERE package = 'ghost'")
     texts = SeededWriter().write([ghost], seed=7).texts
-    with pytest.raises(ScriptRefusedError, match=r"the ledger gives phantom-success/ghost/2.0/module-missing 0 times"):
-        verify(texts, [ghost], period, db=sample.db)
+    with pytest.raises(ScriptRejectedError, match=r"the ledger gives phantom-success/ghost/2.0/module-missing 0 times"):
+        verify_script(texts, [ghost], period, db=sample.db)

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from ppp.ledger.published import environments, packages
+from ppp.ledger.published import list_packages, observed_environments
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
 from ppp.publish.build import build
-from ppp.publish.builder.workers import Bench, Job, Owner, Share, writers
-from ppp.publish.cache.build_cache import Kind
-from ppp.publish.folder import Folder
-from ppp.schemas import schema_mistakes
+from ppp.publish.builder.workers import BuildParameters, Owner, WorkerContext, WorkerResult, worker_pool
+from ppp.publish.cache.build_cache import OwnerKind
+from ppp.publish.folder import OutputFolder
+from ppp.schemas import schema_errors
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -34,7 +34,7 @@ def times(root: Path) -> dict[str, int]:
 
 def listing(root: Path, path: str) -> dict[str, tuple[int, str]]:
     document = json.loads((root / path).read_text())
-    assert schema_mistakes("site/schemas/files.schema.json", document) == []
+    assert schema_errors("site/schemas/files.schema.json", document) == []
     listed = {path: (size, digest) for path, size, digest in document["files"]}
     assert list(listed) == sorted(listed)
     return listed
@@ -115,13 +115,13 @@ def test_a_build_from_nothing_equals_one_that_grew(small: Store, record: object,
 
 def test_only_what_has_news_is_made_anew(small: Store, record: object, tmp_path: Path) -> None:
     grown, memory = tmp_path / "grown", tmp_path / "memory.db"
-    first = build(small.db, grown, memory=memory)
+    first = build(small.db, grown, cache_path=memory)
     before = times(grown)
-    again = build(small.db, grown, memory=memory)
+    again = build(small.db, grown, cache_path=memory)
     assert (first.packages, again.packages, again.written, again.removed) == (5, 0, (), ())
     assert replace(again, packages=5, written=first.written) == first
     small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
-    some = build(small.db, grown, memory=memory)
+    some = build(small.db, grown, cache_path=memory)
     assert some.packages == 1
     assert {path for path in some.written if path.startswith(("p/", "api/v1/p/"))} == {
         "p/six/index.html",
@@ -139,7 +139,7 @@ def test_only_what_has_news_is_made_anew(small: Store, record: object, tmp_path:
 )
 def test_what_is_in_doubt_is_built_anew(harm: str, small: Store, record: object, tmp_path: Path) -> None:
     out, memory, base_url = tmp_path / "public", tmp_path / "memory.db", "https://one.example/"
-    build(small.db, out, memory=memory, base_url=base_url)
+    build(small.db, out, cache_path=memory, base_url=base_url)
     db = small.db
     match harm:
         case "memory":
@@ -158,7 +158,7 @@ def test_what_is_in_doubt_is_built_anew(harm: str, small: Store, record: object,
             for name in ("six", "other"):
                 other.add_record(record(name))  # type: ignore[operator]
             db = other.db
-    done = build(db, out, memory=memory, base_url=base_url)
+    done = build(db, out, cache_path=memory, base_url=base_url)
     assert done.packages == (2 if harm == "another ledger" else 5)
     build(db, tmp_path / "fresh", base_url=base_url)
     assert tree(out) == tree(tmp_path / "fresh")
@@ -167,18 +167,21 @@ def test_what_is_in_doubt_is_built_anew(harm: str, small: Store, record: object,
 
 
 def test_other_processes_write_the_same(small: Store, tmp_path: Path) -> None:
-    owners = [Owner(Kind.PACKAGES, package) for package in packages(small.db)]
+    owners = [Owner(OwnerKind.PACKAGES, package) for package in list_packages(small.db)]
 
-    def written(out: Path, many: int) -> list[Share]:
-        job = Job(
+    def written(out: Path, many: int) -> list[WorkerResult]:
+        job = BuildParameters(
             ledger=tmp_path / "data" / "ppp.db",
             out=out,
-            environments=environments(small.db),
+            environments=observed_environments(small.db),
             base_url="https://ppp.example/",
-            many=many,
+            parallel_from=many,
         )
-        with small.db.atomic(), writers(Bench(small.db, Folder(out), job), len(owners)) as by:
-            return [*by.write(owners), *by.make(iter([("packages/a/index.html", partial(bytes, b"made"))]))]
+        with small.db.atomic(), worker_pool(WorkerContext(small.db, OutputFolder(out), job), len(owners)) as by:
+            return [
+                *by.write_owners(owners),
+                *by.write_pages(iter([("packages/a/index.html", partial(bytes, b"made"))])),
+            ]
 
     assert written(tmp_path / "a", 1) == written(tmp_path / "b", 1_000)
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
@@ -241,7 +244,7 @@ build(db, Path(sys.argv[2]), memory=Path(sys.argv[4]))
 @pytest.mark.parametrize("left", [0, 1, 5, "manifest", "digest", "current"])
 def test_a_kill_leaves_a_current_that_is_whole(left: int | str, small: Store, record: object, tmp_path: Path) -> None:
     out, clean, memory = tmp_path / "public", tmp_path / "clean", tmp_path / "memory.db"
-    build(small.db, out, memory=memory)
+    build(small.db, out, cache_path=memory)
     old = (out / "current.json").read_bytes()
     small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
     written = len(build(small.db, clean).written)
@@ -258,7 +261,7 @@ def test_a_kill_leaves_a_current_that_is_whole(left: int | str, small: Store, re
     assert (out / "current.json").read_bytes() == old
     # Between the last two renames nothing can stop but a kill at that very step: only there do the two disagree.
     assert verifies(out) == (left != "current")
-    build(small.db, out, memory=memory)
+    build(small.db, out, cache_path=memory)
     assert tree(out) == tree(clean)
     assert verifies(out)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ppp.model.errors import PublishError
-from ppp.publish.builder.writer import Committed, Output
+from ppp.publish.builder.writer import Committed, OutputWriter
 from ppp.publish.cache.build_cache import BuildCache
-from ppp.publish.folder import Folder, is_list, is_ours, put_beside
+from ppp.publish.folder import OutputFolder, is_build_path, is_list_path, write_statements
 
 CURRENT = b"{}\n"
 
@@ -16,7 +16,7 @@ CURRENT = b"{}\n"
 def built(root: Path, **files: bytes) -> Committed:
     """Build a folder of these files, with nothing remembered of the build before."""
     with BuildCache.open(None) as memory:
-        output = Output(Folder(root), memory, afresh=True)
+        output = OutputWriter(OutputFolder(root), memory, afresh=True)
         for name, content in files.items():
             output.put(name.replace("__", "/"), content)
         return output.commit(CURRENT)
@@ -100,7 +100,7 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / "p").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PublishError, match="leads out"):
-        Folder(root).write("p/six/index.html", b"x")
+        OutputFolder(root).write("p/six/index.html", b"x")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -110,7 +110,7 @@ def test_a_link_in_a_files_place_is_replaced_not_followed(tmp_path: Path) -> Non
     root = tmp_path / "public"
     root.mkdir()
     (root / "index.html").symlink_to(theirs)
-    Folder(root).write("index.html", b"page")
+    OutputFolder(root).write("index.html", b"page")
     assert not (root / "index.html").is_symlink()
     assert theirs.read_bytes() == b"page"
 
@@ -124,15 +124,15 @@ def test_a_link_in_a_files_place_is_replaced_not_followed(tmp_path: Path) -> Non
     ],
 )
 def test_paths_that_a_build_never_writes(path: str, tmp_path: Path) -> None:
-    assert not is_ours(path)
-    if not is_list(path):
+    assert not is_build_path(path)
+    if not is_list_path(path):
         with pytest.raises(ValueError, match="not a path"):
-            Folder(tmp_path / "public").write(path, b"x")
+            OutputFolder(tmp_path / "public").write(path, b"x")
 
 
 def test_a_path_is_written_once(tmp_path: Path) -> None:
     with BuildCache.open(None) as memory:
-        output = Output(Folder(tmp_path), memory, afresh=True)
+        output = OutputWriter(OutputFolder(tmp_path), memory, afresh=True)
         output.put("a", b"1")
         with pytest.raises(ValueError, match="twice"):
             output.put("a", b"2")
@@ -140,9 +140,9 @@ def test_a_path_is_written_once(tmp_path: Path) -> None:
 
 def test_statements_stand_beside(tmp_path: Path) -> None:
     built(tmp_path, a=b"1")
-    put_beside(tmp_path, [("statements/1.json", b"one"), ("statement.json", b"one")])
+    write_statements(tmp_path, [("statements/1.json", b"one"), ("statement.json", b"one")])
     before = (tmp_path / "statement.json").stat().st_mtime_ns
-    put_beside(tmp_path, [("statement.json", b"one")])
+    write_statements(tmp_path, [("statement.json", b"one")])
     assert (tmp_path / "statement.json").stat().st_mtime_ns == before
     assert (tmp_path / "statements" / "1.json").read_bytes() == b"one"
     assert built(tmp_path, a=b"1").removed == ()
@@ -151,4 +151,4 @@ def test_statements_stand_beside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["index.html", "current.json", "statements/../current.json", "../statement.json"])
 def test_only_statements_stand_beside(path: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="beside"):
-        put_beside(tmp_path, [(path, b"x")])
+        write_statements(tmp_path, [(path, b"x")])

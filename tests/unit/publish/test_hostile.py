@@ -12,21 +12,21 @@ from xml.etree import ElementTree as ET
 
 import feedparser
 import pytest
-from hostile_words import GREAT, SURROGATES, WORDS, acting, hostile_ledger
+from hostile_strings import HOSTILE_STRINGS, HUGE_LENGTH, SURROGATES, hostile_records, unsafe_characters
 
 from ppp.ledger.store import Store
-from ppp.mesh.batch import Batch, verify
+from ppp.mesh.batch import Batch, verify_batch
 from ppp.mesh.files import read_files
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
 from ppp.mesh.peer import parse_url
-from ppp.model.errors import PeerError, RefusedError
-from ppp.model.record import Installed, Record, canonical, sha256_hex
+from ppp.model.errors import PeerError, RejectedDataError
+from ppp.model.record import Installed, Record, canonical_json, sha256_hex
 from ppp.publish import text
-from ppp.publish.api.package import FILES
+from ppp.publish.api.package import API_FILES
 from ppp.publish.build import build
 from ppp.publish.packages.finding_kinds import FindingKind
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ def site(folder: Path, words: Mapping[str, str], more: Iterable[tuple[Record, st
     """Give the site of a ledger of these words, and of some records more."""
     with Store.open(folder / "data") as store:
         with store.db.atomic():
-            for made, log in [*hostile_ledger(words), *more]:
+            for made, log in [*hostile_records(words), *more]:
                 store.insert_record(made, log)
         build(store.db, folder / "public", base_url="https://node.example/")
     return folder / "public"
@@ -104,7 +104,7 @@ def site(folder: Path, words: Mapping[str, str], more: Iterable[tuple[Record, st
 @pytest.fixture(scope="module", name="public")
 def _public(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site of all words."""
-    return site(tmp_path_factory.mktemp("hostile"), WORDS)
+    return site(tmp_path_factory.mktemp("hostile"), HOSTILE_STRINGS)
 
 
 @pytest.fixture(scope="module", name="harmless")
@@ -112,7 +112,7 @@ def _harmless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same site with a harmless word in the place of each that shows anything at all."""
     return site(
         tmp_path_factory.mktemp("harmless"),
-        {name: HARMLESS if text.line(word, ON_PAGES) else word for name, word in WORDS.items()},
+        {name: HARMLESS if text.single_line(word, ON_PAGES) else word for name, word in HOSTILE_STRINGS.items()},
     )
 
 
@@ -129,7 +129,7 @@ def words_of(shown: str) -> str:
 
 def test_a_page_has_the_elements_and_attributes_that_it_has_without(public: Path, harmless: Path) -> None:
     found, plain = pages(public), pages(harmless)
-    assert len(found) > len(WORDS)
+    assert len(found) > len(HOSTILE_STRINGS)
     assert found.keys() == plain.keys()
     for path, page in found.items():
         assert page.strange == [], path
@@ -141,24 +141,24 @@ def test_a_page_has_the_elements_and_attributes_that_it_has_without(public: Path
 
 
 def test_a_page_shows_the_words_as_text(public: Path) -> None:
-    for name, word in WORDS.items():
+    for name, word in HOSTILE_STRINGS.items():
         shown = words_of(Skeleton((public / "p" / name / "index.html").read_text("utf-8")).text)
-        assert words_of(text.line(word[:500], ON_PAGES)) in shown, name
-        assert words_of(text.line(f"{word[:214]} {word[:128]}", ON_PAGES)) in shown, name
-        last = words_of(text.tail(f"{word}\n{word}", lines=40, limit=4_000))
+        assert words_of(text.single_line(word[:500], ON_PAGES)) in shown, name
+        assert words_of(text.single_line(f"{word[:214]} {word[:128]}", ON_PAGES)) in shown, name
+        last = words_of(text.log_tail(f"{word}\n{word}", lines=40, limit=4_000))
         assert last in shown or len(last.encode()) > LOG_ROOM, name
 
 
 def test_no_character_of_any_file_acts(public: Path) -> None:
     for path in (path for path in public.rglob("*") if path.suffix in {".html", ".xml", ".svg", ".txt"}):
-        assert acting(path.read_text("utf-8"), keep="\n\t") == set(), path
+        assert unsafe_characters(path.read_text("utf-8"), keep="\n\t") == set(), path
     for path in public.rglob("*.json"):
         path.read_text("ascii")
 
 
 def worst(name: str, letter: str) -> Iterator[tuple[Record, str]]:
     """Give the records of a package that fails everywhere for another reason, each told as long as can be."""
-    *_, (failed, _) = hostile_ledger({name: letter})
+    *_, (failed, _) = hostile_records({name: letter})
     for environment in (f"py{p}-{s}" for s in ("slim", "alpine", "host") for p in ("39", "311", "312")):
         log = "\n".join([letter * 100 + environment] * 100)
         installed = [Installed(name=letter * 214, version=f"{n}{environment}", sha256=None) for n in range(50)]
@@ -175,7 +175,7 @@ def worst(name: str, letter: str) -> Iterator[tuple[Record, str]]:
 
 def test_pages_stay_small_whatever_comes(tmp_path: Path) -> None:
     many = {f"many-{number}": GREATEST["wide"] * 500 for number in range(60)}
-    great = {"great": "<\x1b]0;" * (GREAT // 5)}
+    great = {"great": "<\x1b]0;" * (HUGE_LENGTH // 5)}
     more = [made for name, letter in GREATEST.items() for made in worst(f"worst-{name}", letter)]
     public = site(tmp_path, many | great, more)
     sizes = {path: path.stat().st_size for path in public.rglob("*.html")}
@@ -210,10 +210,10 @@ def feeds(public: Path, name: str) -> dict[str, bytes]:
 
 def detail_lines() -> dict[str, str]:
     """Give what a feed should say of each package's detail."""
-    return {name: text.line(word[:500], IN_FEEDS) for name, word in WORDS.items()}
+    return {name: text.single_line(word[:500], IN_FEEDS) for name, word in HOSTILE_STRINGS.items()}
 
 
-@pytest.mark.parametrize(("name", "of_packages"), [("atom.xml", len(WORDS)), ("feed.xml", 0)])
+@pytest.mark.parametrize(("name", "of_packages"), [("atom.xml", len(HOSTILE_STRINGS)), ("feed.xml", 0)])
 def test_xml_feeds_hold_the_words_as_text(name: str, of_packages: int, public: Path) -> None:
     told = detail_lines()
     found = feeds(public, name)
@@ -231,7 +231,7 @@ def test_xml_feeds_hold_the_words_as_text(name: str, of_packages: int, public: P
             assert told[package] in said, path
             assert entry.link == f"https://node.example/p/{package}/index.html"
             spoken += 1
-    assert spoken > len(WORDS)
+    assert spoken > len(HOSTILE_STRINGS)
 
 
 def content(entry: feedparser.FeedParserDict) -> str:
@@ -255,7 +255,7 @@ def test_json_feeds_hold_the_words_as_text(public: Path) -> None:
             assert "content_html" not in item, path
             package = item["title"].partition(" ")[0]
             assert told[package] in item["content_text"] or "FAIL" not in item["content_text"], path
-            assert acting(item["content_text"]) == set()
+            assert unsafe_characters(item["content_text"]) == set()
 
 
 # ---------------------------------------------------------------- data
@@ -263,18 +263,18 @@ def test_json_feeds_hold_the_words_as_text(public: Path) -> None:
 
 def test_every_file_for_programs_holds_to_its_schema(public: Path) -> None:
     seen = set()
-    for path, schema, _ in FILES:
+    for path, schema, _ in API_FILES:
         for file in public.glob(re.sub(r"\{\w+\}", "*", path)) if schema else ():
             if file.name == "index.json" and "index.json" not in path:
                 continue
             document = json.loads(file.read_text("ascii"))
-            assert schema_mistakes(f"site/schemas/{schema}.schema.json", document) == [], file
+            assert schema_errors(f"site/schemas/{schema}.schema.json", document) == [], file
             seen.add(file)
-    assert len(seen) > 2 * len(WORDS)
+    assert len(seen) > 2 * len(HOSTILE_STRINGS)
 
 
 def test_data_holds_the_words_as_they_were(public: Path) -> None:
-    for name, word in WORDS.items():
+    for name, word in HOSTILE_STRINGS.items():
         document = json.loads((public / "api" / "v1" / "p" / f"{name}.json").read_text("ascii"))
         assert {cell["detail"] for cell in document["cells"] if "detail" in cell} == {word[:500]}, name
         assert document["imports"] == [[word[:255], f"x{word}"[:255]]], name
@@ -282,7 +282,7 @@ def test_data_holds_the_words_as_they_were(public: Path) -> None:
 
 def test_pictures_and_sitemaps_hold_nothing_but_their_own(public: Path) -> None:
     badges = sorted((public / "badge").glob("*.svg"))
-    assert len(badges) == len(WORDS)
+    assert len(badges) == len(HOSTILE_STRINGS)
     for path in badges:
         root = ET.fromstring(path.read_bytes())  # noqa: S314 - our own
         assert [element.tag.rpartition("}")[2] for element in root.iter()] == BADGE, path
@@ -293,7 +293,7 @@ def test_pictures_and_sitemaps_hold_nothing_but_their_own(public: Path) -> None:
         for element in ET.fromstring(path.read_bytes()).iter()  # noqa: S314 - our own
         if element.tag.endswith("loc")
     ]
-    assert len(addresses) > len(WORDS)
+    assert len(addresses) > len(HOSTILE_STRINGS)
     assert all(re.fullmatch(r"https://node\.example/[a-z0-9./-]+", address) for address in addresses)
 
 
@@ -302,7 +302,7 @@ def test_pictures_and_sitemaps_hold_nothing_but_their_own(public: Path) -> None:
 
 def rows(name: str, word: str) -> dict[str, dict[str, Any]]:
     """Give rows of a batch by the field in which a word stands, each in the place of one that is right."""
-    *_, (made, _) = hostile_ledger({name: HARMLESS}, node=PEER.id)
+    *_, (made, _) = hostile_records({name: HARMLESS}, node=PEER.id)
     right = replace(made, log_sha256=None).to_json()
     changed: dict[str, dict[str, Any]] = {
         field: {field: word} for field, value in right.items() if not isinstance(value, int)
@@ -327,7 +327,7 @@ def batch(row: dict[str, Any], logs: dict[str, str]) -> tuple[bytes, str]:
     """Give a batch of one row and its signature."""
     document = {"schema": "ppp-batch-1", "node": PEER.id, "records": [row], "logs": logs}
     try:
-        data = canonical(document)
+        data = canonical_json(document)
     except ValueError:
         data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     return data, PEER.sign(data)
@@ -336,7 +336,7 @@ def batch(row: dict[str, Any], logs: dict[str, str]) -> tuple[bytes, str]:
 def taken(row: dict[str, Any], logs: dict[str, str]) -> Batch | None:
     """Give the batch of a row if it passes the door; else see it refused in a harmless line."""
     data, signature = batch(row, logs)
-    verified = admitted(lambda: verify(data, signature, batch_id=sha256_hex(data), accepted={PEER.id}, now=NOW))
+    verified = admitted(lambda: verify_batch(data, signature, batch_id=sha256_hex(data), trusted={PEER.id}, now=NOW))
     assert verified is None or isinstance(verified, Batch)
     return verified
 
@@ -346,9 +346,9 @@ def admitted(attempt: Callable[[], T]) -> T | None:
     refusal = ""
     try:
         return attempt()
-    except (RefusedError, PeerError) as error:
+    except (RejectedDataError, PeerError) as error:
         refusal = str(error)
-    assert acting(refusal, keep="") == set()
+    assert unsafe_characters(refusal, keep="") == set()
     assert 0 < len(refusal) < REFUSAL
     return None
 
@@ -356,7 +356,7 @@ def admitted(attempt: Callable[[], T]) -> T | None:
 def test_a_peers_words_are_refused_or_text(tmp_path: Path) -> None:
     passed: dict[str, set[str]] = {}
     batches: list[Batch] = []
-    for name, word in {**WORDS, **SURROGATES}.items():
+    for name, word in {**HOSTILE_STRINGS, **SURROGATES}.items():
         for field, row in rows(name, word[:600]).items():
             if verified := taken(row, {}):
                 batches.append(verified)
@@ -372,11 +372,11 @@ def test_a_peers_words_are_refused_or_text(tmp_path: Path) -> None:
         build(store.db, tmp_path / "public")
     for path in tmp_path.rglob("public/p/**/*.html"):
         assert Skeleton(html := path.read_text("utf-8")).strange == []
-        assert acting(html) == set(), path
+        assert unsafe_characters(html) == set(), path
 
 
 def test_a_peers_logs_are_text_or_refused() -> None:
-    for name, word in {**WORDS, **SURROGATES}.items():
+    for name, word in {**HOSTILE_STRINGS, **SURROGATES}.items():
         digest = sha256_hex(word.encode("utf-8", "surrogatepass"))
         right = rows(name, HARMLESS)["detail"] | {"log_sha256": digest}
         verified = taken(right, {digest: word})
@@ -387,7 +387,7 @@ def test_a_peers_logs_are_text_or_refused() -> None:
 
 def test_a_peers_paths_are_refused_or_plain() -> None:
     passed: list[str] = []
-    for word in {**WORDS, **SURROGATES}.values():
+    for word in {**HOSTILE_STRINGS, **SURROGATES}.values():
         for path in (word, f"p/{word}", f"{word}/index.html", f"batches/{word}.json.gz"):
             data = json.dumps({"schema": "ppp-files-1", "files": [[path, 1, "0" * 64]]}).encode()
             passed += admitted(partial(read_files, data, sha256=sha256_hex(data))) or ()
@@ -398,7 +398,7 @@ def test_a_peers_paths_are_refused_or_plain() -> None:
 
 
 def test_a_peers_address_is_refused_or_plain() -> None:
-    for word in {**WORDS, **SURROGATES}.values():
+    for word in {**HOSTILE_STRINGS, **SURROGATES}.values():
         for address in (word, f"http://{word}/", f"http://node.example/{word}", f"https://x@{word}"):
             if parsed := admitted(lambda address=address: parse_url(address)):  # type: ignore[misc]
                 assert re.fullmatch(r"https?://[!-~]+/", parsed)

@@ -27,36 +27,36 @@ from ppp.publish import text
     ],
 )
 def test_what_acts_is_shown(given_text: str, shown: str) -> None:
-    assert text.visible(given_text) == shown
+    assert text.escape_invisible(given_text) == shown
 
 
 @given(st.text())
 def test_nothing_that_acts_is_left(anything: str) -> None:
-    shown = text.visible(anything)
-    assert text.visible(shown) == shown
+    shown = text.escape_invisible(anything)
+    assert text.escape_invisible(shown) == shown
     assert all(c.isprintable() or c.isspace() for c in shown)
     assert not set(shown) & set("\x00\x07\x08\x1b\x7f\x9b\u061c\u200e\u200f\u202a\u202e\u2066\u2069\n\r")
 
 
 @given(st.text(), st.integers(min_value=1, max_value=50))
 def test_a_line_is_one_line_and_short(anything: str, limit: int) -> None:
-    shown = text.line(anything, limit)
+    shown = text.single_line(anything, limit)
     assert len(shown) <= limit
     assert len(shown.splitlines()) <= 1
 
 
 def test_what_was_cut_shows() -> None:
-    assert text.line("abcdef", 4) == "abc…"
-    assert text.line("abcd", 4) == "abcd"
-    assert text.line("x" * 10_000_000, 4) == "xxx…"
-    assert text.line(" " * 100 + "late", 4) == "…"
+    assert text.single_line("abcdef", 4) == "abc…"
+    assert text.single_line("abcd", 4) == "abcd"
+    assert text.single_line("x" * 10_000_000, 4) == "xxx…"
+    assert text.single_line(" " * 100 + "late", 4) == "…"
 
 
 def test_a_tail_is_the_end_with_lines_as_they_last_stood() -> None:
-    assert text.tail("1\n2\n3\n", lines=2, limit=100) == "2\n3"
-    assert text.tail("  10%\r  50%\r 100%\r\ndone\r\n", lines=5, limit=100) == " 100%\ndone"
-    assert text.tail("a\tb\x00", lines=5, limit=100) == "a\tb\\x00"
-    assert len(text.tail("x" * 10_000_000, lines=5, limit=100)) == 100
+    assert text.log_tail("1\n2\n3\n", lines=2, limit=100) == "2\n3"
+    assert text.log_tail("  10%\r  50%\r 100%\r\ndone\r\n", lines=5, limit=100) == " 100%\ndone"
+    assert text.log_tail("a\tb\x00", lines=5, limit=100) == "a\tb\\x00"
+    assert len(text.log_tail("x" * 10_000_000, lines=5, limit=100)) == 100
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_times() -> None:
 
 
 def test_fitting_stops_at_the_budget() -> None:
-    assert text.fitting("abcdef", 3, lambda _: 1) == ["a", "b", "c"]
-    assert text.fitting("ab", 100, lambda _: 1) == ["a", "b"]
+    assert text.fit_budget("abcdef", 3, lambda _: 1) == ["a", "b", "c"]
+    assert text.fit_budget("ab", 100, lambda _: 1) == ["a", "b"]

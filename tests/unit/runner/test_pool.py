@@ -15,7 +15,7 @@ from ppp.runner.pool import drain
 MakeRecord = Callable[..., Record]
 
 
-class Yard:
+class NumberQueue:
     """A queue of numbers: what is done with each, and what came of it."""
 
     def __init__(self, record: MakeRecord) -> None:
@@ -65,11 +65,11 @@ class Yard:
 
 
 @pytest.fixture
-def yard(record: MakeRecord) -> Yard:
-    return Yard(record)
+def yard(record: MakeRecord) -> NumberQueue:
+    return NumberQueue(record)
 
 
-def test_all_of_a_queue_is_worked_and_settled_in_one_thread(yard: Yard) -> None:
+def test_all_of_a_queue_is_worked_and_settled_in_one_thread(yard: NumberQueue) -> None:
     yard.drain(20, jobs=4)
     assert sorted(yard.settled) == list(range(20))
     assert yard.threads == {threading.get_ident()}
@@ -77,24 +77,24 @@ def test_all_of_a_queue_is_worked_and_settled_in_one_thread(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_no_more_run_at_a_time_than_are_allowed(yard: Yard, jobs: int) -> None:
+def test_no_more_run_at_a_time_than_are_allowed(yard: NumberQueue, jobs: int) -> None:
     yard.drain(12, jobs=jobs)
     assert yard.most <= jobs
     assert len(yard.settled) == 12
 
 
-def test_cells_are_begun_in_the_order_of_the_queue(yard: Yard) -> None:
+def test_cells_are_begun_in_the_order_of_the_queue(yard: NumberQueue) -> None:
     # With more than one, whoever took an earlier cell may begin it later.
     yard.drain(12, jobs=1)
     assert yard.begun == list(range(12))
 
 
-def test_an_empty_queue_is_done(yard: Yard) -> None:
+def test_an_empty_queue_is_done(yard: NumberQueue) -> None:
     yard.drain(0)
     assert yard.settled == []
 
 
-def test_each_is_settled_as_soon_as_it_is_there(yard: Yard) -> None:
+def test_each_is_settled_as_soon_as_it_is_there(yard: NumberQueue) -> None:
     slow_may_end = threading.Event()
 
     def task(number: int) -> Observation:
@@ -113,7 +113,7 @@ def test_each_is_settled_as_soon_as_it_is_there(yard: Yard) -> None:
     assert yard.settled == [1, 2, 3, 0]
 
 
-def test_what_comes_up_while_something_runs_is_taken(yard: Yard) -> None:
+def test_what_comes_up_while_something_runs_is_taken(yard: NumberQueue) -> None:
     queue = [0]
 
     def settle(number: int, _observation: Observation) -> None:
@@ -134,19 +134,19 @@ def test_what_comes_up_while_something_runs_is_taken(yard: Yard) -> None:
     assert sorted(yard.begun) == sorted(yard.settled)
 
 
-def test_enough_begins_nothing_new_and_finishes_what_runs(yard: Yard) -> None:
+def test_enough_begins_nothing_new_and_finishes_what_runs(yard: NumberQueue) -> None:
     yard.drain(20, jobs=2, enough=lambda: len(yard.settled) >= 4)
     assert 4 <= len(yard.settled) <= 6
     assert sorted(yard.begun) == sorted(yard.settled)
     assert not yard.closed.is_set()
 
 
-def test_enough_from_the_start_begins_nothing(yard: Yard) -> None:
+def test_enough_from_the_start_begins_nothing(yard: NumberQueue) -> None:
     yard.drain(5, enough=lambda: True)
     assert yard.begun == []
 
 
-def test_a_stop_ends_what_runs_and_keeps_what_came_to_a_verdict(yard: Yard) -> None:
+def test_a_stop_ends_what_runs_and_keeps_what_came_to_a_verdict(yard: NumberQueue) -> None:
     def task(number: int) -> Observation:
         if number < 2:
             return yard.observation(result=Result.FAIL)
@@ -163,7 +163,7 @@ def test_a_stop_ends_what_runs_and_keeps_what_came_to_a_verdict(yard: Yard) -> N
     assert len(yard.begun) <= 4
 
 
-def test_a_stop_from_the_start_begins_nothing(yard: Yard) -> None:
+def test_a_stop_from_the_start_begins_nothing(yard: NumberQueue) -> None:
     yard.stop.set()
     yard.drain(5)
     assert yard.begun == []
@@ -171,7 +171,7 @@ def test_a_stop_from_the_start_begins_nothing(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("where", ["take", "work", "settle"])
-def test_an_error_ends_what_runs_and_is_raised(yard: Yard, where: str) -> None:
+def test_an_error_ends_what_runs_and_is_raised(yard: NumberQueue, where: str) -> None:
     def task(number: int) -> Observation:
         if number == 1 and where == "work":
             raise ZeroDivisionError

@@ -11,18 +11,18 @@ import pytest
 from ppp import config
 from ppp.check.cell import Observation
 from ppp.ledger import queries, staging
-from ppp.ledger.noise import noise
-from ppp.ledger.regressions import Known, known_of
-from ppp.ledger.staging import Look, Staged
-from ppp.ledger.store import Reach, Store
+from ppp.ledger.flakiness import read_flakiness
+from ppp.ledger.regressions import PriorResults, prior_results
+from ppp.ledger.staging import RecheckReason, StagedRecord
+from ppp.ledger.store import QueueFilter, Store
 from ppp.mesh.node import NodeKey
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, Result, sha256_hex
 from ppp.model.release import Release
-from ppp.runner.context import Context, Node
-from ppp.runner.rounds import FromList, FromQueue, Hands, Pace, Rounds, Task
+from ppp.runner.context import Context, LocalNode
+from ppp.runner.rounds import Hands, RoundLimits, Rounds, Task, TaskList, TaskQueue
 
-Builder = Callable[..., Record]
+RecordBuilder = Callable[..., Record]
 SLIM, ALPINE = "py312-slim", "py312-alpine"
 NOW: Final = 1_714_003_200
 #: A long time ahead, when every delay is over.
@@ -34,11 +34,11 @@ def cells(*packages: str, environment: str = SLIM) -> list[Cell]:
 
 
 @dataclass(slots=True)
-class Yard:
+class RoundsHarness:
     """A node whose cells and canaries come to what a test says, in turn; the last goes on for ever."""
 
     store: Store
-    record: Builder
+    record: RecordBuilder
     context: Context
     heard: list[str]
     results: dict[str, list[Result]] = field(default_factory=dict)
@@ -50,8 +50,8 @@ class Yard:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
-    def node(self) -> Node:
-        return Node(context=self.context, store=self.store, key=NodeKey.from_seed(b"\1" * 32))
+    def node(self) -> LocalNode:
+        return LocalNode(context=self.context, store=self.store, key=NodeKey.from_seed(b"\1" * 32))
 
     def check(self, cell: Cell) -> Observation:
         with self.lock:
@@ -73,12 +73,12 @@ class Yard:
 
     def rounds(self, *environments: str, jobs: int = 1, **pace: object) -> Rounds:
         hands = Hands(check=self.check, canary=self.canary, close=self.close)
-        made = Pace(jobs=jobs, **pace)  # type: ignore[arg-type]
+        made = RoundLimits(jobs=jobs, **pace)  # type: ignore[arg-type]
         return Rounds(self.node, hands, environments or (SLIM,), made, told=self.told.append)
 
     def work(self, rounds: Rounds, *, enough: Callable[[], bool] = lambda: False) -> None:
-        reach = Reach(environments=(SLIM, ALPINE))
-        supply = FromQueue(node=self.node, reach=reach, run="run", lease_s=100)
+        reach = QueueFilter(environments=(SLIM, ALPINE))
+        supply = TaskQueue(node=self.node, reach=reach, run="run", lease_s=100)
         rounds.work(supply, expected=(SLIM, ALPINE), enough=enough)
 
     @property
@@ -92,7 +92,7 @@ class Yard:
 
 
 @pytest.fixture
-def yard(store: Store, record: Builder, tmp_path: Path) -> Yard:
+def yard(store: Store, record: RecordBuilder, tmp_path: Path) -> RoundsHarness:
     heard: list[str] = []
 
     class Listener:
@@ -113,37 +113,37 @@ def yard(store: Store, record: Builder, tmp_path: Path) -> Yard:
         stop=threading.Event(),
         clock=lambda: made.now,
     )
-    made = Yard(store=store, record=record, context=context, heard=heard)
+    made = RoundsHarness(store=store, record=record, context=context, heard=heard)
     return made
 
 
 # ---------------------------------------------------------------- canaries
 
 
-def test_a_canary_is_heard_before_and_after(yard: Yard) -> None:
+def test_a_canary_is_heard_before_and_after(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a", "b"), source="feed", now=1)
     yard.work(yard.rounds())
     assert yard.order == [f"canary of {SLIM}", "a", "b", f"canary of {SLIM}"]
     assert yard.recorded == [("a", "PASS"), ("b", "PASS")]
     assert yard.queued == []
-    assert staging.waiting(yard.store.db) == {}
+    assert staging.pending_counts(yard.store.db) == {}
 
 
-def test_until_the_canary_agrees_nothing_is_in_the_records(yard: Yard) -> None:
+def test_until_the_canary_agrees_nothing_is_in_the_records(yard: RoundsHarness) -> None:
     seen: list[object] = []
     yard.store.enqueue(cells("a"), source="feed", now=1)
     canary = yard.canary
 
     def listening(environment: str) -> Sequence[str]:
-        seen.append((len(yard.told), yard.store.db.table("records").count, staging.waiting(yard.store.db)))
+        seen.append((len(yard.told), yard.store.db.table("records").count, staging.pending_counts(yard.store.db)))
         return canary(environment)
 
     hands = Hands(check=yard.check, canary=listening, close=yard.close)
-    yard.work(Rounds(yard.node, hands, [SLIM], Pace(jobs=1), told=yard.told.append))
+    yard.work(Rounds(yard.node, hands, [SLIM], RoundLimits(jobs=1), told=yard.told.append))
     assert seen == [(0, 0, {}), (1, 0, {SLIM: 1})]
 
 
-def test_an_environment_that_is_unhealthy_before_is_left_alone(yard: Yard) -> None:
+def test_an_environment_that_is_unhealthy_before_is_left_alone(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a") + cells("a", environment=ALPINE), source="feed", now=1)
     yard.faults[ALPINE] = [["its import crashed", "six is gone"]]
     rounds = yard.rounds(SLIM, ALPINE)
@@ -155,7 +155,7 @@ def test_an_environment_that_is_unhealthy_before_is_left_alone(yard: Yard) -> No
     assert yard.order.count(f"canary of {ALPINE}") == 1
 
 
-def test_what_an_unhealthy_environment_said_is_overturned(yard: Yard) -> None:
+def test_what_an_unhealthy_environment_said_is_overturned(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a", "b"), source="feed", now=1)
     yard.results["b"] = [Result.FAIL]
     yard.faults[SLIM] = [(), ["its import crashed"]]
@@ -164,7 +164,7 @@ def test_what_an_unhealthy_environment_said_is_overturned(yard: Yard) -> None:
     assert [record.result for record in yard.told] == [Result.PASS, Result.FAIL], "told at once"
     assert yard.heard[-1].endswith("the canary says: its import crashed; 2 results there are overturned")
     assert yard.recorded == [("a", "ERROR"), ("b", "ERROR")]
-    assert {record.cause for record in queries.records(yard.store.db)} == {"unhealthy-environment"}
+    assert {record.cause for record in queries.read_records(yard.store.db)} == {"unhealthy-environment"}
     assert yard.queued == [("a", 1), ("b", 1)]
     assert yard.store.db.table("logs").count == 0
     yard.now = LATE
@@ -174,31 +174,31 @@ def test_what_an_unhealthy_environment_said_is_overturned(yard: Yard) -> None:
     assert yard.queued == []
 
 
-def test_a_fault_of_many_words_fits_a_record(yard: Yard) -> None:
+def test_a_fault_of_many_words_fits_a_record(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a"), source="feed", now=1)
     yard.faults[SLIM] = [(), ["x" * 400, "line\nbreak\x1b[31m", "y" * 400]]
     yard.work(yard.rounds())
-    (error,) = queries.records(yard.store.db)
+    (error,) = queries.read_records(yard.store.db)
     assert error.detail
     assert len(error.detail) <= 500
     assert error.detail.isprintable()
 
 
-def test_a_round_is_over_after_so_many_cells(yard: Yard) -> None:
+def test_a_round_is_over_after_so_many_cells(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells(*"abcde"), source="feed", now=1)
     yard.work(yard.rounds(cells=2))
     song = f"canary of {SLIM}"
     assert yard.order == [song, "a", "b", song, "c", "d", song, "e", song]
 
 
-def test_a_round_is_over_after_so_many_seconds(yard: Yard) -> None:
+def test_a_round_is_over_after_so_many_seconds(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells(*"abcd"), source="feed", now=1)
     yard.work(yard.rounds(seconds=20, clock=lambda: 10 * len(yard.told)))
     song = f"canary of {SLIM}"
     assert yard.order == [song, "a", "b", song, "c", "d", song]
 
 
-def test_a_round_that_is_overturned_spares_the_one_before(yard: Yard) -> None:
+def test_a_round_that_is_overturned_spares_the_one_before(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells(*"abcde"), source="feed", now=1)
     yard.faults[SLIM] = [(), (), ["it is ill"]]
     yard.work(yard.rounds(cells=2))
@@ -207,31 +207,31 @@ def test_a_round_that_is_overturned_spares_the_one_before(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 8])
-def test_each_environment_has_rounds_of_its_own(yard: Yard, jobs: int) -> None:
+def test_each_environment_has_rounds_of_its_own(yard: RoundsHarness, jobs: int) -> None:
     packages = [f"package-{n}" for n in range(12)]
     for package in packages:
         yard.store.enqueue(cells(package) + cells(package, environment=ALPINE), source="feed", now=1)
     yard.faults[ALPINE] = [(), (), ["it is ill"]]
     yard.work(yard.rounds(SLIM, ALPINE, jobs=jobs, cells=5))
     by_environment = {
-        environment: [r.result for r in queries.records(yard.store.db) if r.environment == environment]
+        environment: [r.result for r in queries.read_records(yard.store.db) if r.environment == environment]
         for environment in (SLIM, ALPINE)
     }
     assert by_environment[SLIM] == [Result.PASS] * 12
     assert 5 <= by_environment[ALPINE].count(Result.PASS) < 12
     assert Result.ERROR in by_environment[ALPINE]
     assert len(yard.queued) == 12 - by_environment[ALPINE].count(Result.PASS)
-    assert staging.waiting(yard.store.db) == {}
+    assert staging.pending_counts(yard.store.db) == {}
 
 
-def test_nothing_is_asked_of_an_environment_that_has_nothing_to_do(yard: Yard) -> None:
+def test_nothing_is_asked_of_an_environment_that_has_nothing_to_do(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a"), source="feed", now=1)
-    supply = FromQueue(node=yard.node, reach=Reach(environments=(SLIM, ALPINE)), run="run", lease_s=100)
+    supply = TaskQueue(node=yard.node, reach=QueueFilter(environments=(SLIM, ALPINE)), run="run", lease_s=100)
     yard.rounds(SLIM, ALPINE).work(supply, expected=[SLIM], enough=lambda: False)
     assert f"canary of {ALPINE}" not in yard.order
 
 
-def test_enough_begins_nothing_and_ends_its_round(yard: Yard) -> None:
+def test_enough_begins_nothing_and_ends_its_round(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells(*"abcd"), source="feed", now=1)
     yard.work(yard.rounds(), enough=lambda: True)
     assert yard.order == []
@@ -243,14 +243,14 @@ def test_enough_begins_nothing_and_ends_its_round(yard: Yard) -> None:
 # ---------------------------------------------------------------- what another run left
 
 
-def test_what_a_dead_run_left_is_believed_if_the_canary_sings(yard: Yard) -> None:
-    staging.stage(yard.store, [Staged(record=yard.record("left"), log=None)], now=1)
+def test_what_a_dead_run_left_is_believed_if_the_canary_sings(yard: RoundsHarness) -> None:
+    staging.stage(yard.store, [StagedRecord(record=yard.record("left"), log=None)], now=1)
     yard.work(yard.rounds())
     assert yard.recorded == [("left", "PASS")]
 
 
-def test_what_a_dead_run_left_is_overturned_if_it_does_not(yard: Yard) -> None:
-    staging.stage(yard.store, [Staged(record=yard.record("left"), log=None)], now=1)
+def test_what_a_dead_run_left_is_overturned_if_it_does_not(yard: RoundsHarness) -> None:
+    staging.stage(yard.store, [StagedRecord(record=yard.record("left"), log=None)], now=1)
     yard.faults[SLIM] = [["it is ill"]]
     rounds = yard.rounds()
     yard.work(rounds)
@@ -261,7 +261,7 @@ def test_what_a_dead_run_left_is_overturned_if_it_does_not(yard: Yard) -> None:
 # ---------------------------------------------------------------- errors and stops
 
 
-def test_an_error_is_recorded_at_once_and_tried_again_when_its_time_comes(yard: Yard) -> None:
+def test_an_error_is_recorded_at_once_and_tried_again_when_its_time_comes(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a", "b"), source="feed", now=1)
     yard.results["a"] = [Result.ERROR, Result.PASS]
     check = yard.check
@@ -273,12 +273,12 @@ def test_an_error_is_recorded_at_once_and_tried_again_when_its_time_comes(yard: 
         return observation
 
     hands = Hands(check=passing_time, canary=yard.canary, close=yard.close)
-    yard.work(Rounds(yard.node, hands, [SLIM], Pace(jobs=1), told=yard.told.append))
+    yard.work(Rounds(yard.node, hands, [SLIM], RoundLimits(jobs=1), told=yard.told.append))
     assert yard.order == [f"canary of {SLIM}", "a", "b", "a", f"canary of {SLIM}"]
     assert yard.recorded == [("a", "ERROR"), ("a", "PASS"), ("b", "PASS")]
 
 
-def test_an_error_whose_time_does_not_come_waits_for_another_run(yard: Yard) -> None:
+def test_an_error_whose_time_does_not_come_waits_for_another_run(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a"), source="feed", now=1)
     yard.results["a"] = [Result.ERROR]
     yard.work(yard.rounds())
@@ -286,7 +286,7 @@ def test_an_error_whose_time_does_not_come_waits_for_another_run(yard: Yard) -> 
     assert yard.order == [f"canary of {SLIM}", "a"], "there is nothing to stand behind"
 
 
-def test_a_stop_leaves_what_no_canary_stands_behind_pending(yard: Yard) -> None:
+def test_a_stop_leaves_what_no_canary_stands_behind_pending(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a", "b"), source="feed", now=1)
     told = yard.told.append
 
@@ -295,17 +295,17 @@ def test_a_stop_leaves_what_no_canary_stands_behind_pending(yard: Yard) -> None:
         yard.context.stop.set()
 
     hands = Hands(check=yard.check, canary=yard.canary, close=yard.close)
-    yard.work(Rounds(yard.node, hands, [SLIM], Pace(jobs=1), told=stopping))
-    assert (yard.recorded, staging.waiting(yard.store.db)) == ([], {SLIM: 1})
+    yard.work(Rounds(yard.node, hands, [SLIM], RoundLimits(jobs=1), told=stopping))
+    assert (yard.recorded, staging.pending_counts(yard.store.db)) == ([], {SLIM: 1})
     assert yard.closed.is_set()
     yard.context.stop.clear()
-    yard.store.end_leases()
+    yard.store.release_leases()
     yard.work(yard.rounds())
     assert yard.recorded == [("a", "PASS"), ("b", "PASS")]
     assert yard.order.count("a") == yard.order.count("b") == 1
 
 
-def test_a_canary_that_is_cut_short_says_nothing(yard: Yard) -> None:
+def test_a_canary_that_is_cut_short_says_nothing(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a"), source="feed", now=1)
 
     def canary(_environment: str) -> Sequence[str]:
@@ -316,40 +316,40 @@ def test_a_canary_that_is_cut_short_says_nothing(yard: Yard) -> None:
         return ["the sandbox is gone"]
 
     hands = Hands(check=yard.check, canary=canary, close=yard.close)
-    rounds = Rounds(yard.node, hands, [SLIM], Pace(jobs=1), told=yard.told.append)
+    rounds = Rounds(yard.node, hands, [SLIM], RoundLimits(jobs=1), told=yard.told.append)
     yard.work(rounds)
-    assert (staging.waiting(yard.store.db), yard.recorded, rounds.unhealthy) == ({SLIM: 1}, [], {})
+    assert (staging.pending_counts(yard.store.db), yard.recorded, rounds.unhealthy) == ({SLIM: 1}, [], {})
 
 
 # ---------------------------------------------------------------- regressions
 
 
-def test_a_fresh_regression_is_looked_at_twice(yard: Yard) -> None:
+def test_a_fresh_regression_is_looked_at_twice(yard: RoundsHarness) -> None:
     yard.store.add_record(yard.record("a", "2.0.0"))
     yard.store.enqueue(cells("a"), source="feed", now=1)
     yard.results["a"] = [Result.FAIL]
     yard.work(yard.rounds())
     assert yard.order.count("a") == 2
-    first, second = [r for r in queries.records(yard.store.db) if r.release.version == "2.1.0"]
+    first, second = [r for r in queries.read_records(yard.store.db) if r.release.version == "2.1.0"]
     assert {first.observed_at, second.observed_at} == {NOW, NOW + 1}, "each stands, one behind the other"
-    assert noise(yard.store.db, Look.CONFIRMATION).pairs == 1
-    assert noise(yard.store.db, Look.CONFIRMATION).disagreements == 0
+    assert read_flakiness(yard.store.db, RecheckReason.CONFIRMATION).pairs == 1
+    assert read_flakiness(yard.store.db, RecheckReason.CONFIRMATION).disagreements == 0
     assert len(yard.told) == 1
 
 
-def test_a_regression_that_the_second_look_does_not_see_is_noise(yard: Yard) -> None:
+def test_a_regression_that_the_second_look_does_not_see_is_noise(yard: RoundsHarness) -> None:
     yard.store.add_record(yard.record("a", observed_at=NOW - 60))
     yard.store.enqueue(cells("a"), source="named", now=1)
     yard.results["a"] = [Result.TIMEOUT, Result.PASS]
     yard.work(yard.rounds())
     assert yard.recorded == [("a", "PASS"), ("a", "TIMEOUT"), ("a", "PASS")]
-    (current,) = queries.current_of(yard.store.db, cells("a")[0].release).values()
+    (current,) = queries.current_by_environment(yard.store.db, cells("a")[0].release).values()
     assert (current.result, current.observed_at) == (Result.PASS, NOW + 1)
-    assert noise(yard.store.db, Look.CONFIRMATION).results == {"TIMEOUT → PASS": 1}
+    assert read_flakiness(yard.store.db, RecheckReason.CONFIRMATION).results == {"TIMEOUT → PASS": 1}
     assert yard.heard == [f"a==2.1.0 in {SLIM}: TIMEOUT at first, PASS when looked at again"]
 
 
-def test_a_failure_that_is_no_news_is_looked_at_once(yard: Yard) -> None:
+def test_a_failure_that_is_no_news_is_looked_at_once(yard: RoundsHarness) -> None:
     yard.store.add_record(yard.record("a", "2.0.0", result="FAIL"))
     yard.store.enqueue(cells("a", "b"), source="feed", now=1)
     yard.results = {"a": [Result.FAIL], "b": [Result.FAIL]}
@@ -357,12 +357,12 @@ def test_a_failure_that_is_no_news_is_looked_at_once(yard: Yard) -> None:
     assert (yard.order.count("a"), yard.order.count("b")) == (1, 1)
 
 
-def test_a_regression_that_cannot_be_confirmed_is_not_told(yard: Yard) -> None:
+def test_a_regression_that_cannot_be_confirmed_is_not_told(yard: RoundsHarness) -> None:
     yard.store.add_record(yard.record("a", "2.0.0"))
     yard.store.enqueue(cells("a"), source="feed", now=1)
     yard.results["a"] = [Result.FAIL, Result.ERROR]
     yard.work(yard.rounds())
-    held = [r for r in queries.records(yard.store.db) if r.release.version == "2.1.0"]
+    held = [r for r in queries.read_records(yard.store.db) if r.release.version == "2.1.0"]
     assert {r.result for r in held} == {Result.ERROR}
     assert {r.detail for r in held} == {
         "a regression that could not be confirmed: it did not work",
@@ -374,11 +374,11 @@ def test_a_regression_that_cannot_be_confirmed_is_not_told(yard: Yard) -> None:
 # ---------------------------------------------------------------- given cells, second looks
 
 
-def test_given_cells_are_checked_in_their_order_and_not_queued(yard: Yard) -> None:
+def test_given_cells_are_checked_in_their_order_and_not_queued(yard: RoundsHarness) -> None:
     tasks = [Task(cell=cell) for cell in cells("b", "a")]
     yard.results["a"] = [Result.ERROR]
     rounds = yard.rounds(jobs=1)
-    rounds.work(FromList(tasks), expected=[SLIM], enough=lambda: False)
+    rounds.work(TaskList(tasks), expected=[SLIM], enough=lambda: False)
     assert yard.order == [f"canary of {SLIM}", "b", "a", f"canary of {SLIM}"]
     assert yard.queued == []
     # An error needs nobody to stand behind it: it is kept at once.
@@ -388,20 +388,20 @@ def test_given_cells_are_checked_in_their_order_and_not_queued(yard: Yard) -> No
     ]
 
 
-def test_given_cells_of_an_unhealthy_environment_are_left(yard: Yard) -> None:
+def test_given_cells_of_an_unhealthy_environment_are_left(yard: RoundsHarness) -> None:
     yard.faults[SLIM] = [["it is ill"]]
     rounds = yard.rounds()
-    rounds.work(FromList([Task(cell=cell) for cell in cells("a")]), expected=[SLIM], enough=lambda: False)
+    rounds.work(TaskList([Task(cell=cell) for cell in cells("a")]), expected=[SLIM], enough=lambda: False)
     assert (rounds.kept, list(rounds.unhealthy)) == ([], [SLIM])
 
 
-def test_a_second_look_by_chance_is_a_pair_and_may_bring_a_third(yard: Yard) -> None:
+def test_a_second_look_by_chance_is_a_pair_and_may_bring_a_third(yard: RoundsHarness) -> None:
     firsts = [yard.record(package) for package in ("same", "other")]
     for first in firsts:
         yard.store.add_record(first)
     yard.results["other"] = [Result.FAIL]
-    tasks = [Task(cell=Cell.of(f), first=f, known=known_of(yard.store.db, Cell.of(f))) for f in firsts]
-    yard.rounds().work(FromList(tasks), expected=[SLIM], enough=lambda: False)
+    tasks = [Task(cell=Cell.of(f), first=f, known=prior_results(yard.store.db, Cell.of(f))) for f in firsts]
+    yard.rounds().work(TaskList(tasks), expected=[SLIM], enough=lambda: False)
     assert yard.recorded == [
         ("other", "PASS"),
         ("other", "FAIL"),
@@ -409,25 +409,27 @@ def test_a_second_look_by_chance_is_a_pair_and_may_bring_a_third(yard: Yard) -> 
         ("same", "PASS"),
         ("same", "PASS"),
     ]
-    found = noise(yard.store.db, Look.AA)
+    found = read_flakiness(yard.store.db, RecheckReason.AA)
     assert (found.pairs, found.results) == (2, {"PASS → FAIL": 1})
-    assert noise(yard.store.db, Look.CONFIRMATION).pairs == 1
-    times = sorted(r.observed_at for r in queries.records(yard.store.db) if r.release.package == "other")
+    assert read_flakiness(yard.store.db, RecheckReason.CONFIRMATION).pairs == 1
+    times = sorted(r.observed_at for r in queries.read_records(yard.store.db) if r.release.package == "other")
     assert times == [NOW, NOW + 1, NOW + 2]
 
 
 def test_a_list_gives_what_can_be_taken_now_and_each_once() -> None:
-    one, two, three = (Task(cell=c, known=Known()) for c in (*cells("a"), *cells("a", environment=ALPINE), *cells("a")))
-    supply = FromList([one, two, three])
+    one, two, three = (
+        Task(cell=c, known=PriorResults()) for c in (*cells("a"), *cells("a", environment=ALPINE), *cells("a"))
+    )
+    supply = TaskList([one, two, three])
     assert supply.take([SLIM], 1) == [one]
     assert supply.take([SLIM], 5) == [three]
     assert supply.take([SLIM], 5) == []
     assert supply.take([SLIM, ALPINE], 5) == [two]
 
 
-def test_leases_last_as_long_as_they_are_said_to(yard: Yard) -> None:
+def test_leases_last_as_long_as_they_are_said_to(yard: RoundsHarness) -> None:
     yard.store.enqueue(cells("a"), source="feed", now=1)
-    supply = FromQueue(node=yard.node, reach=Reach(environments=(SLIM,)), run="run", lease_s=100)
+    supply = TaskQueue(node=yard.node, reach=QueueFilter(environments=(SLIM,)), run="run", lease_s=100)
     (task,) = supply.take([SLIM], 5)
     assert task.queued
     assert supply.take([SLIM], 5) == []

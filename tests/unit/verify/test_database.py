@@ -9,51 +9,51 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from snapshotting import MARCH, ledger, observations, taken, tamper
+from snapshot_ledgers import MARCH, make_ledger, sample_observations, take_snapshots, tamper
 
 from ppp.ledger.batches import seal
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, sha256_hex
-from ppp.publish.snapshots.take import FOLDER
-from ppp.verify.examine import Asked, examine
-from ppp.verify.found import Found
+from ppp.publish.snapshots.take import SNAPSHOTS_FOLDER
+from ppp.verify.examine import VerifyOptions, examine
+from ppp.verify.result import Verification
 
 Builder = Callable[..., Record]
-ASKED = Asked(now=2_000_000_000)
+ASKED = VerifyOptions(now=2_000_000_000)
 
 
-def judged(path: Path, **more: str) -> Found:
-    (found,) = examine(path, Asked(now=ASKED.now, **more))
-    assert found.told.isprintable()
+def judged(path: Path, **more: str) -> Verification:
+    (found,) = examine(path, VerifyOptions(now=ASKED.now, **more))
+    assert found.message.isprintable()
     return found
 
 
 @pytest.fixture
 def folder(record: Builder, tmp_path: Path) -> Path:
     """A folder of snapshots, beside the ledger's."""
-    taken(ledger(tmp_path / "data", observations(record)), tmp_path / "public")
-    return tmp_path / "public" / FOLDER
+    take_snapshots(make_ledger(tmp_path / "data", sample_observations(record)), tmp_path / "public")
+    return tmp_path / "public" / SNAPSHOTS_FOLDER
 
 
 def test_what_was_written_holds(folder: Path) -> None:
     named = ("ppp-2024-04-25", "ppp-2024-03", "window", "latest")
     for path in [folder / f"{name}{end}" for name in named for end in (".db", ".json")]:
         found = judged(path)
-        assert found.holds, found
-        assert "a snapshot" in found.told
-    assert judged(folder / "window.db.gz").told == "window.db, compressed"
+        assert found.valid, found
+        assert "a snapshot" in found.message
+    assert judged(folder / "window.db.gz").message == "window.db, compressed"
 
 
 def test_a_ledger_holds_by_itself(folder: Path, tmp_path: Path) -> None:
     found = judged(tmp_path / "data" / "ppp.db")
-    assert found.holds
-    assert found.told.startswith("a ledger of 168 records, each named by its sha256; nothing beside it vouches")
+    assert found.valid
+    assert found.message.startswith("a ledger of 168 records, each named by its sha256; nothing beside it vouches")
     content = (folder / "ppp-2024-03.db").read_bytes()
     alone = tmp_path / "alone.db"
     alone.write_bytes(content)
-    assert judged(alone, sha256=sha256_hex(content)).told == "a ledger of 93 records"
-    assert judged(alone, sha256="0" * 64).told == f"it hashes to {sha256_hex(content)}"
+    assert judged(alone, sha256=sha256_hex(content)).message == "a ledger of 93 records"
+    assert judged(alone, sha256="0" * 64).message == f"it hashes to {sha256_hex(content)}"
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_a_ledgers_batches_are_as_they_were_signed(change: str, told: str, recor
             store.add_record(record("six", version, node=key.id))
             seal(store, node=key.id, sign=key.sign)
     database = tmp_path / "ppp.db"
-    assert judged(database).holds
+    assert judged(database).valid
     tamper(database, change)
     found = judged(database)
-    assert not found.holds
-    assert told in found.told
+    assert not found.valid
+    assert told in found.message
 
 
 #: Each with what is told. A stranger who can write the database can write what stands beside it, too.
@@ -113,22 +113,22 @@ CHANGES = {
 @pytest.mark.parametrize(("change", "told"), CHANGES.items(), ids=[change[:50] for change in CHANGES])
 def test_what_was_changed_does_not_hold(change: str, told: str, folder: Path) -> None:
     database = folder / "ppp-2024-03.db"
-    assert judged(database).holds
+    assert judged(database).valid
     try:
         tamper(database, change)
     except sqlite3.IntegrityError:
         # STRICT: a value of another kind gets in only past SQLite.
         tamper(database, change.replace("zeroblob(20000000)", "printf('%20000000d', 1)"))
     found = judged(database)
-    assert not found.holds
-    assert told in found.told
+    assert not found.valid
+    assert told in found.message
 
 
 def test_a_view_that_is_ours_by_name_alone_is_never_asked(folder: Path) -> None:
     # Asked once, it would never end.
     endless = "CREATE VIEW newest AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x FROM n"
     tamper(folder / "ppp-2024-03.db", "DROP VIEW matrix", "DROP VIEW newest", endless)
-    assert "its view newest is not as this PPP lays it" in judged(folder / "ppp-2024-03.db").told
+    assert "its view newest is not as this PPP lays it" in judged(folder / "ppp-2024-03.db").message
 
 
 @pytest.mark.parametrize("place", [0, 20, 100, 4096, 4096 * 3 + 5, -5000])
@@ -136,23 +136,23 @@ def test_damage_is_told(place: int, folder: Path, tmp_path: Path) -> None:
     content = bytearray((folder / "ppp-2024-03.db").read_bytes())
     content[place : place + 40] = b"\xfe" * 40
     (tmp_path / "alone.db").write_bytes(content)
-    assert not judged(tmp_path / "alone.db").holds
+    assert not judged(tmp_path / "alone.db").valid
     (folder / "ppp-2024-03.db").write_bytes(content)
-    assert "its description says" in judged(folder / "ppp-2024-03.db").told
+    assert "its description says" in judged(folder / "ppp-2024-03.db").message
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"SQLite format 3\0" + b"\1" * 5000, b"\0" * 9000])
 def test_what_is_no_database_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(content)
-    assert not judged(tmp_path / "x.db").holds
+    assert not judged(tmp_path / "x.db").valid
 
 
 def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.db")
-    assert judged(tmp_path / "x.db").told == "it is not a file"
+    assert judged(tmp_path / "x.db").message == "it is not a file"
     (tmp_path / "y.db").symlink_to("/dev/zero")
-    assert judged(tmp_path / "y.db").told == "it is not a file"
-    assert judged(tmp_path / "z.db").told == "it is not there"
+    assert judged(tmp_path / "y.db").message == "it is not a file"
+    assert judged(tmp_path / "z.db").message == "it is not there"
 
 
 @pytest.mark.parametrize(
@@ -173,25 +173,27 @@ def test_a_description_that_lies_is_told(name: str, value: object, told: str, fo
     beside = folder / "ppp-2024-03.json"
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {name: value}))
     found = judged(folder / "ppp-2024-03.db")
-    assert not found.holds
-    assert told in found.told
+    assert not found.valid
+    assert told in found.message
 
 
 def test_a_window_may_lack_logs_and_a_month_may_not(folder: Path) -> None:
-    assert judged(folder / "window.db").holds
+    assert judged(folder / "window.db").valid
     beside = folder / "window.json"
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {"logs": True}))
-    assert "names a row of logs that is not there" in judged(folder / "window.db").told
+    assert "names a row of logs that is not there" in judged(folder / "window.db").message
 
 
 def test_a_month_holds_one_month(record: Builder, folder: Path) -> None:
-    other = ledger(folder / "other", [(record("six", observed_at=MARCH + n * 86_400 * 31), None) for n in range(2)])
-    taken(other, folder / "both")
-    content = (folder / "both" / FOLDER / "latest.db").read_bytes()
+    other = make_ledger(
+        folder / "other", [(record("six", observed_at=MARCH + n * 86_400 * 31), None) for n in range(2)]
+    )
+    take_snapshots(other, folder / "both")
+    content = (folder / "both" / SNAPSHOTS_FOLDER / "latest.db").read_bytes()
     (folder / "ppp-2024-03.db").write_bytes(content)
-    told = json.loads((folder / "both" / FOLDER / "latest.json").read_text())
+    told = json.loads((folder / "both" / SNAPSHOTS_FOLDER / "latest.json").read_text())
     (folder / "ppp-2024-03.json").write_text(json.dumps(told | {"kind": "month", "file": "ppp-2024-03.db"}))
-    assert "it is named as what it is not" in judged(folder / "ppp-2024-03.db").told
+    assert "it is named as what it is not" in judged(folder / "ppp-2024-03.db").message
 
 
 def test_a_zip_bomb_is_cut_short(folder: Path) -> None:
@@ -201,9 +203,9 @@ def test_a_zip_bomb_is_cut_short(folder: Path) -> None:
     told["gzip"] |= {"bytes": len(bomb), "sha256": sha256_hex(bomb)}
     beside.write_text(json.dumps(told))
     (folder / "window.db.gz").write_bytes(bomb)
-    assert "it holds more than" in judged(folder / "window.db.gz").told
+    assert "it holds more than" in judged(folder / "window.db.gz").message
     (folder / "window.db.gz").write_bytes(b"no gzip")
-    assert "it hashes to" in judged(folder / "window.db.gz").told
+    assert "it hashes to" in judged(folder / "window.db.gz").message
 
 
 def test_looking_changes_nothing(folder: Path, tmp_path: Path) -> None:
@@ -223,5 +225,5 @@ def test_a_ledger_at_work_is_judged_as_it_last_stood(tmp_path: Path, folder: Pat
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE records SET result = 'FAIL'")
-        assert judged(path).holds
+        assert judged(path).valid
         writer.execute("ROLLBACK")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from snapshotting import observations, taken
+from snapshot_ledgers import sample_observations, take_snapshots
 
 from ppp.ledger.batches import seal
 from ppp.ledger.statements import statement_files
@@ -16,9 +16,9 @@ from ppp.mesh.node import NodeKey
 from ppp.mesh.statement import issue
 from ppp.model.record import Record, sha256_hex
 from ppp.publish.build import build
-from ppp.publish.folder import put_beside
-from ppp.verify.examine import Asked, examine
-from ppp.verify.found import Found
+from ppp.publish.folder import write_statements
+from ppp.verify.examine import VerifyOptions, examine
+from ppp.verify.result import Verification
 
 KEY = NodeKey.from_seed(b"\7" * 32)
 NOW = 1_720_000_000
@@ -29,35 +29,35 @@ def public(record: Callable[..., Record], tmp_path: Path) -> Path:
     """A public folder as a node leaves it: built, signed, with batches and snapshots."""
     out = tmp_path / "data" / "public"
     with Store.open(tmp_path / "data") as store:
-        for made, log in observations(record, days=3):
+        for made, log in sample_observations(record, days=3):
             store.add_record(Record.from_json(made.to_json() | {"node": KEY.id}), log)
         seal(store, node=KEY.id, sign=KEY.sign)
-        taken(tmp_path / "data" / "ppp.db", out)
+        take_snapshots(tmp_path / "data" / "ppp.db", out)
         built = build(store.db, out)
         issue(
             store, KEY, current_sha256=built.current_sha256, files_sha256=built.files_sha256, root=built.root,
             records=built.records, images={}, pip_version="26.0.1", now=NOW,
         )  # fmt: skip
-        put_beside(out, statement_files(store.db))
+        write_statements(out, statement_files(store.db))
     return out
 
 
-def judged(path: Path, *nodes: str, now: int = NOW) -> list[Found]:
-    found = list(examine(path, Asked(now=now, nodes=nodes)))
-    assert all(each.told.isprintable() for each in found)
+def judged(path: Path, *nodes: str, now: int = NOW) -> list[Verification]:
+    found = list(examine(path, VerifyOptions(now=now, nodes=nodes)))
+    assert all(each.message.isprintable() for each in found)
     return found
 
 
 def fails(path: Path, *nodes: str) -> str:
     (found,) = judged(path, *nodes)
-    assert not found.holds, found
-    return found.told
+    assert not found.valid, found
+    return found.message
 
 
 def test_a_folder_holds_in_all_its_parts(public: Path) -> None:
     found = judged(public)
-    assert [each for each in found if not each.holds] == []
-    told = {Path(each.path).name: each.told for each in found}
+    assert [each for each in found if not each.valid] == []
+    told = {Path(each.path).name: each.message for each in found}
     assert told["current.json"].startswith("current.json of 9 records, root ")
     assert f"of node {KEY.id}, of 9 records" in told["statement.json"]
     assert told["index.json"] == "a list of 2 snapshots, each of them there with its size and sha256"
@@ -65,7 +65,7 @@ def test_a_folder_holds_in_all_its_parts(public: Path) -> None:
     batch = next((public / "batches").glob("*.json.gz"))
     assert told[batch.name] == f"batch of 9 records, signed by node {KEY.id}"
     assert len(found) == 9
-    assert [each.holds for each in judged(public.parent)] == [True] * 10, "with the ledger, of the data folder"
+    assert [each.valid for each in judged(public.parent)] == [True] * 10, "with the ledger, of the data folder"
 
 
 def test_every_published_file_holds(public: Path) -> None:
@@ -76,7 +76,7 @@ def test_every_published_file_holds(public: Path) -> None:
     for path in files:
         if "/snapshots/" not in str(path):
             (found,) = judged(path)
-            assert found.holds, found
+            assert found.valid, found
 
 
 @pytest.mark.parametrize("name", ["current.json", "style.css", "p/package-0/index.html", "data/index.html"])
@@ -84,31 +84,31 @@ def test_a_byte_more_is_told(name: str, public: Path) -> None:
     with (public / name).open("ab") as file:
         file.write(b" ")
     assert fails(public / name)
-    assert any(not each.holds for each in judged(public))
+    assert any(not each.valid for each in judged(public))
 
 
 def test_what_is_missing_or_strange_is_told(public: Path, tmp_path: Path) -> None:
     (public / "style.css").unlink()
     assert fails(public / "style.css") == "it is not there"
     assert "style.css is listed and not there" in fails(public / "files.json")
-    told = {fails(path) for path in (public / "files").iterdir() if not judged(path)[0].holds}
+    told = {fails(path) for path in (public / "files").iterdir() if not judged(path)[0].valid}
     assert told == {"style.css is listed and not there"}, "and in the one list that names it"
     (public / "mine.html").write_text("mine")
     assert "does not list it" in fails(public / "mine.html")
     (tmp_path / "mine.html").write_text("mine")
     assert "nothing here vouches for it" in fails(tmp_path / "mine.html")
-    (found,) = examine(tmp_path / "mine.html", Asked(now=NOW, sha256=sha256_hex(b"mine")))
-    assert found.holds
+    (found,) = examine(tmp_path / "mine.html", VerifyOptions(now=NOW, sha256=sha256_hex(b"mine")))
+    assert found.valid
     (public / "current.json").unlink()
-    assert [each.told for each in judged(public) if each.path.endswith("current.json")] == ["it is not there"]
+    assert [each.message for each in judged(public) if each.path.endswith("current.json")] == ["it is not there"]
 
 
 def test_current_alone_needs_somebody_to_vouch(public: Path, tmp_path: Path) -> None:
     alone = tmp_path / "current.json"
     shutil.copy(public / "current.json", alone)
     assert fails(alone) == "current.json.sha256 is not there"
-    (found,) = examine(alone, Asked(now=NOW, sha256=sha256_hex(alone.read_bytes())))
-    assert found.holds
+    (found,) = examine(alone, VerifyOptions(now=NOW, sha256=sha256_hex(alone.read_bytes())))
+    assert found.valid
 
 
 def test_a_current_whose_numbers_disagree_is_told(public: Path, tmp_path: Path) -> None:
@@ -122,11 +122,11 @@ def test_a_current_whose_numbers_disagree_is_told(public: Path, tmp_path: Path) 
 
 def test_a_statement_is_one_nodes_word(public: Path, tmp_path: Path) -> None:
     (found,) = judged(public / "statement.json", KEY.id)
-    assert found.holds
+    assert found.valid
     assert "is not pinned" in fails(public / "statement.json", "ab" * 32)
     (late,) = judged(public / "statement.json", now=NOW + 10**8)
-    assert late.holds
-    assert "it expired at" in late.told
+    assert late.valid
+    assert "it expired at" in late.message
     document = json.loads((public / "statement.json").read_text())
     document["signed"]["records"] += 1
     (tmp_path / "statement.json").write_text(json.dumps(document))
@@ -141,7 +141,7 @@ def test_a_batch_is_its_nodes(public: Path) -> None:
     signature = batch.with_name(f"{batch.name.partition('.')[0]}.sig")
     plain = batch.with_suffix("")
     plain.write_bytes(gzip.decompress(batch.read_bytes()))
-    assert [found.holds for found in judged(plain)] == [True]
+    assert [found.valid for found in judged(plain)] == [True]
     signature.write_text("0" * 128)
     for path in (batch, plain, signature):
         assert "its signature is not that of node" in fails(path)

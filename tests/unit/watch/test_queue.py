@@ -7,7 +7,7 @@ from ppp.config import load_matrix
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.release import Release
 from ppp.resources import resource
-from ppp.watch.queue import UNSANDBOXED, Plan, Skip, Source, plan
+from ppp.watch.queue import UNSANDBOXED, QueuePlan, ReleaseSource, SkippedRelease, plan_cells
 
 SIX = Release(package="six", version="1.17.0")
 IDNA = Release(package="idna", version="3.7")
@@ -22,41 +22,49 @@ def cell(release: Release, environment: Environment) -> Cell:
 
 
 def test_a_release_s_cells_stand_side_by_side_in_order() -> None:
-    made = plan([SIX, IDNA, SIX], [SLIM, ALPINE], settled=set(), again=False, source=Source.FEED, sandboxed=False)
+    made = plan_cells(
+        [SIX, IDNA, SIX], [SLIM, ALPINE], settled=set(), recheck=False, source=ReleaseSource.FEED, sandboxed=False
+    )
     cells = (cell(SIX, SLIM), cell(SIX, ALPINE), cell(IDNA, SLIM), cell(IDNA, ALPINE))
-    assert made == Plan(cells=cells, settled=(), skipped=())
+    assert made == QueuePlan(cells=cells, settled=(), skipped=())
 
 
 def test_a_settled_cell_is_left_alone_unless_asked_again() -> None:
     settled = {cell(SIX, SLIM), cell(Release(package="six", version="1.16.0"), ALPINE)}
-    made = plan([SIX], [SLIM, ALPINE], settled=settled, again=False, source=Source.NAMED, sandboxed=False)
-    assert made == Plan(cells=(cell(SIX, ALPINE),), settled=(cell(SIX, SLIM),), skipped=())
-    made = plan([SIX], [SLIM, ALPINE], settled=settled, again=True, source=Source.NAMED, sandboxed=False)
-    assert made == Plan(cells=(cell(SIX, SLIM), cell(SIX, ALPINE)), settled=(), skipped=())
+    made = plan_cells(
+        [SIX], [SLIM, ALPINE], settled=settled, recheck=False, source=ReleaseSource.NAMED, sandboxed=False
+    )
+    assert made == QueuePlan(cells=(cell(SIX, ALPINE),), settled=(cell(SIX, SLIM),), skipped=())
+    made = plan_cells([SIX], [SLIM, ALPINE], settled=settled, recheck=True, source=ReleaseSource.NAMED, sandboxed=False)
+    assert made == QueuePlan(cells=(cell(SIX, SLIM), cell(SIX, ALPINE)), settled=(), skipped=())
 
 
 def test_the_open_feed_stays_off_a_bare_host() -> None:
-    made = plan([SIX], [HOST_OLD, HOST], settled=set(), again=True, source=Source.FEED, sandboxed=False)
-    assert made == Plan(cells=(), settled=(), skipped=(Skip(release=SIX, environment="", reason=UNSANDBOXED),))
+    made = plan_cells([SIX], [HOST_OLD, HOST], settled=set(), recheck=True, source=ReleaseSource.FEED, sandboxed=False)
+    assert made == QueuePlan(
+        cells=(), settled=(), skipped=(SkippedRelease(release=SIX, environment="", reason=UNSANDBOXED),)
+    )
 
 
 def test_it_is_refused_only_there() -> None:
-    made = plan([SIX], [SLIM, HOST], settled={cell(SIX, HOST)}, again=False, source=Source.FEED, sandboxed=False)
-    refused = (Skip(release=SIX, environment="py312-host", reason=UNSANDBOXED),)
-    assert made == Plan(cells=(cell(SIX, SLIM),), settled=(), skipped=refused)
+    made = plan_cells(
+        [SIX], [SLIM, HOST], settled={cell(SIX, HOST)}, recheck=False, source=ReleaseSource.FEED, sandboxed=False
+    )
+    refused = (SkippedRelease(release=SIX, environment="py312-host", reason=UNSANDBOXED),)
+    assert made == QueuePlan(cells=(cell(SIX, SLIM),), settled=(), skipped=refused)
 
 
 def test_a_sandbox_or_a_chosen_package_lifts_it() -> None:
-    made = plan([SIX], [HOST], settled=set(), again=False, source=Source.FEED, sandboxed=True)
+    made = plan_cells([SIX], [HOST], settled=set(), recheck=False, source=ReleaseSource.FEED, sandboxed=True)
     assert made.cells == (cell(SIX, HOST),)
-    for source in set(Source) - {Source.FEED}:
-        assert plan([SIX], [HOST], settled=set(), again=False, source=source, sandboxed=False) == made
+    for source in set(ReleaseSource) - {ReleaseSource.FEED}:
+        assert plan_cells([SIX], [HOST], settled=set(), recheck=False, source=source, sandboxed=False) == made
 
 
 def test_nothing_asked_nothing_planned() -> None:
-    nothing = Plan(cells=(), settled=(), skipped=())
-    assert plan([], [SLIM], settled=set(), again=False, source=Source.FEED, sandboxed=False) == nothing
-    assert plan([SIX], [], settled=set(), again=False, source=Source.FEED, sandboxed=False) == nothing
+    nothing = QueuePlan(cells=(), settled=(), skipped=())
+    assert plan_cells([], [SLIM], settled=set(), recheck=False, source=ReleaseSource.FEED, sandboxed=False) == nothing
+    assert plan_cells([SIX], [], settled=set(), recheck=False, source=ReleaseSource.FEED, sandboxed=False) == nothing
 
 
 ENVIRONMENTS = [*load_matrix(resource("matrices/default.toml")).environments, HOST_OLD, HOST]
@@ -68,7 +76,7 @@ RELEASES = [Release(package=p, version=v) for p in ("six", "idna") for v in ("1.
     environments=st.lists(st.sampled_from(ENVIRONMENTS), unique=True),
     settled=st.sets(st.builds(cell, st.sampled_from(RELEASES), st.sampled_from(ENVIRONMENTS))),
     again=st.booleans(),
-    source=st.sampled_from(Source),
+    source=st.sampled_from(ReleaseSource),
     sandboxed=st.booleans(),
 )
 def test_the_three_parts_add_up_to_all_that_was_asked(
@@ -77,10 +85,10 @@ def test_the_three_parts_add_up_to_all_that_was_asked(
     environments: list[Environment],
     settled: set[Cell],
     again: bool,
-    source: Source,
+    source: ReleaseSource,
     sandboxed: bool,
 ) -> None:
-    made = plan(releases, environments, settled=settled, again=again, source=source, sandboxed=sandboxed)
+    made = plan_cells(releases, environments, settled=settled, recheck=again, source=source, sandboxed=sandboxed)
     refused = [
         Cell(release=skip.release, environment=id_)
         for skip in made.skipped

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppp.model.errors import RequirementsError
-from ppp.model.release import Wanted
+from ppp.model.release import RequestedPackage
 from ppp.resources import resource
-from ppp.watch.watchlist import MAX_BYTES, Listed, parse, read
+from ppp.watch.watchlist import MAX_BYTES, WatchlistEntry, parse, read
 
 
 def wanted(text: str) -> list[str]:
@@ -50,10 +50,10 @@ def test_what_a_list_asks_for(tmp_path: Path, text: str, expected: list[str]) ->
 
 def test_each_stands_with_the_line_where_it_begins() -> None:
     text = "# a list\nsix\n\nidna \\\n  ==3.7\nrequests\nsix\n"
-    assert parse(text, place="list").listed == (
-        Listed(wanted=Wanted(package="six"), line=2),
-        Listed(wanted=Wanted(package="idna", specifier="==3.7"), line=4),
-        Listed(wanted=Wanted(package="requests"), line=6),
+    assert parse(text, place="list").entries == (
+        WatchlistEntry(wanted=RequestedPackage(package="six"), line=2),
+        WatchlistEntry(wanted=RequestedPackage(package="idna", specifier="==3.7"), line=4),
+        WatchlistEntry(wanted=RequestedPackage(package="requests"), line=6),
     )
 
 

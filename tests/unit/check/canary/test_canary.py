@@ -12,20 +12,30 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
-from fake_runtime import PROVED, Act, FakeRuntime, Files, prepared
-from places import ALPINE, SLIM, tiny_matrix
-from plain import PLAIN
+from cell_environments import ALPINE, SLIM, tiny_matrix
+from fake_runtime import PROVED, FakeRuntime, Files, ScriptedCommand, prepared_environment
+from sample_record import SAMPLE_RECORD
 
 from ppp.check.canary import releases
-from ppp.check.canary.canary import Canary, CanaryIndex, Fault, FaultKind, compare, write_overlay
-from ppp.check.canary.releases import Song, offers, songs
+from ppp.check.canary.canary import Canary, CanaryIndex, Fault, FaultKind, compare_record, write_local_projects
+from ppp.check.canary.releases import CanaryRelease, canary_files, canary_releases
 from ppp.check.cell import Checker
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError
-from ppp.check.runtime import Prepared
+from ppp.check.runtime import PreparedEnvironment
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Environment
-from ppp.model.record import Blame, DistributionFile, Installed, Network, Outcome, Phase, Record, Result, outcomes_of
+from ppp.model.record import (
+    Blame,
+    DistributionFile,
+    Installed,
+    Network,
+    Outcome,
+    Phase,
+    Record,
+    Result,
+    outcomes_in_order,
+)
 from ppp.model.record import sha256_hex as sha256
 
 #: A distribution as a cell tells of it: name, version, sha256.
@@ -59,9 +69,11 @@ SHA256: Final = {
     "the_pypi_place_canary_twin-3.0-py3-none-any.whl": "5598eb90e123c7c0",
     "the_pypi_place_canary_twin-4.0-py3-none-any.whl": "2b33132a8d83f321",
 }
-CANNOT_BUILD: Final = Act(output=b"error: metadata-generation-failed\n", exit_code=1)
-RAISES: Final = Act(output=b"Traceback (most recent call last):\nRuntimeError: the canary's twin\n", exit_code=1)
-LACKS: Final = Act(
+CANNOT_BUILD: Final = ScriptedCommand(output=b"error: metadata-generation-failed\n", exit_code=1)
+RAISES: Final = ScriptedCommand(
+    output=b"Traceback (most recent call last):\nRuntimeError: the canary's twin\n", exit_code=1
+)
+LACKS: Final = ScriptedCommand(
     output=b"ERROR: No matching distribution found for the-pypi-place-canary-dodo==1.0+ours\n", exit_code=1
 )
 
@@ -73,7 +85,7 @@ def stem(package: str) -> str:
 
 def own(filename: str) -> Row:
     """Give a file of the canary as it is told once installed: name, version, sha256."""
-    (offer,) = (offer for offer in offers() if offer.listed.filename == filename)
+    (offer,) = (offer for offer in canary_files() if offer.index_file.filename == filename)
     return offer.package, offer.version, sha256(offer.content)
 
 
@@ -83,10 +95,10 @@ def requirements(content: bytes) -> list[str]:
     return [line.removeprefix("Requires-Dist: ") for line in lines if line.startswith("Requires-Dist: ")]
 
 
-def told(*rows: Row, file: str, module: str | None = None) -> Act:
+def told(*rows: Row, file: str, module: str | None = None) -> ScriptedCommand:
     """Give what the program says that looks at an installation."""
-    content = next((offer.content for offer in offers() if offer.listed.filename == file), b"")
-    return Act(
+    content = next((offer.content for offer in canary_files() if offer.index_file.filename == file), b"")
+    return ScriptedCommand(
         output=json.dumps(
             {
                 "installed": rows,
@@ -132,8 +144,8 @@ class Behind:
 class Healthy:
     """The script of an environment where all is well; `acts` puts another act in place of a step's, by its name."""
 
-    prepared: Prepared
-    acts: dict[str, Act] = field(default_factory=dict)
+    prepared: PreparedEnvironment
+    acts: dict[str, ScriptedCommand] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
     file: str = ""
     installed: bool = False
@@ -141,13 +153,13 @@ class Healthy:
     neighbour: bool = False
     took: list[str] = field(default_factory=list)
 
-    def __call__(self, argv: Sequence[str], _files: Files) -> Act:
+    def __call__(self, argv: Sequence[str], _files: Files) -> ScriptedCommand:
         name, act = self._step(argv)
         self.took.append(name)
         return self.acts.get(name, act)
 
-    def _step(self, argv: Sequence[str]) -> tuple[str, Act]:
-        name, act = argv[0], Act()
+    def _step(self, argv: Sequence[str]) -> tuple[str, ScriptedCommand]:
+        name, act = argv[0], ScriptedCommand()
         match argv:
             case ["renew"]:
                 self.installed, self.neighbour = False, False
@@ -169,23 +181,23 @@ class Healthy:
                 name, act = self._running(words)
         return name, act
 
-    def _installing(self) -> tuple[str, Act]:
+    def _installing(self) -> tuple[str, ScriptedCommand]:
         acts = {f"nodeps {TWIN_2}": CANNOT_BUILD, f"full {TWIN_3}": LACKS}
         name = f"{'full' if self.full else 'nodeps'} {self.file}"
-        return name, acts.get(name, Act())
+        return name, acts.get(name, ScriptedCommand())
 
-    def _running(self, argv: Sequence[str]) -> tuple[str, Act]:
+    def _running(self, argv: Sequence[str]) -> tuple[str, ScriptedCommand]:
         text = " ".join(argv)
         if "os.walk" in text:
             there = FRESH | ({NEIGHBOUR} | self.left if self.neighbour else set())
-            return "list", Act(output="\n".join(sorted(there)).encode())
+            return "list", ScriptedCommand(output="\n".join(sorted(there)).encode())
         if "neighbour" in text:
             self.neighbour = True
-            return "neighbour", Act(output=NEIGHBOUR.encode())
+            return "neighbour", ScriptedCommand(output=NEIGHBOUR.encode())
         assert list(argv) == [f"/fake/work/env/bin/{CANARY}"]
         assert self.installed
-        (song,) = (song for song in songs() if song.says)
-        return "command", Act(output=f"{song.words_in(self.prepared)}\n".encode())
+        (song,) = (song for song in canary_releases() if song.prints)
+        return "command", ScriptedCommand(output=f"{song.expected_output(self.prepared)}\n".encode())
 
     def _rows(self) -> list[Row]:
         if self.file == UJSON.filename:
@@ -196,10 +208,10 @@ class Healthy:
         return rows
 
 
-def glibc(environment: Environment = SLIM, **facts: object) -> Prepared:
+def glibc(environment: Environment = SLIM, **facts: object) -> PreparedEnvironment:
     tags = ("cp312-cp312-manylinux_2_28_x86_64", "cp39-abi3-manylinux_2_17_x86_64", "py3-none-any")
     given: dict[str, object] = {"tags": tags, "network": Network.GATEWAY, **facts}
-    return prepared(environment, **given)
+    return prepared_environment(environment, **given)
 
 
 @dataclass(kw_only=True)
@@ -208,8 +220,8 @@ class Cage:
 
     folder: Path
     behind: Behind
-    prepared: Prepared = field(default_factory=glibc)
-    acts: dict[str, Act] = field(default_factory=dict)
+    prepared: PreparedEnvironment = field(default_factory=glibc)
+    acts: dict[str, ScriptedCommand] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
     script: Healthy | None = None
     runtime: FakeRuntime | None = None
@@ -219,7 +231,7 @@ class Cage:
         self.script = Healthy(prepared=self.prepared, acts=self.acts, left=self.left)
         self.runtime = FakeRuntime(matrix, self.script)
         checker = Checker(index=self.behind, runtime=self.runtime, matrix=matrix, node="ab" * 32)
-        faults = Canary(checker=checker, folder=self.folder).sing(self.prepared)
+        faults = Canary(checker=checker, folder=self.folder).check(self.prepared)
         assert not self.runtime.open
         assert {fault.environment for fault in faults} <= {self.prepared.environment.id}
         return faults
@@ -260,7 +272,7 @@ PY39: Final = Environment(id="py39-slim", python="3.9", platform=SLIM.platform, 
         pytest.param(glibc(arch="riscv64", tags=("py3-none-any",)), id="another processor"),
     ],
 )
-def test_a_healthy_environment_has_no_fault(cage: Cage, where: Prepared) -> None:
+def test_a_healthy_environment_has_no_fault(cage: Cage, where: PreparedEnvironment) -> None:
     cage.prepared = where
     assert cage.sing() == ()
     assert cage.took.count("command") == cage.took.count("uninstall") == 1
@@ -316,7 +328,7 @@ def test_singing_twice_writes_nothing_twice(cage: Cage) -> None:
 # ---------------------------------------------------------------- one thing is broken
 
 
-NO_LIBC: Final = Act(
+NO_LIBC: Final = ScriptedCommand(
     output=b"ImportError: libc.so.6: cannot open shared object file: No such file or directory\n", exit_code=1
 )
 
@@ -325,40 +337,95 @@ NO_LIBC: Final = Act(
     ("step", "act", "kind", "words"),
     [
         # The twin must fail, in its phase and for its reason.
-        (f"nodeps {TWIN_2}", Act(), "verdict", "twin==2.0 had to come to FAIL in nodeps (build-backend, package)"),
-        (f"nodeps {TWIN_2}", Act(takes_s=1.1), "verdict", "came to TIMEOUT in nodeps (timeout, unknown)"),
-        (f"nodeps {TWIN_2}", Act(exit_code=1, output=b"?\n"), "verdict", "came to FAIL in nodeps (unclassified,"),
+        (
+            f"nodeps {TWIN_2}",
+            ScriptedCommand(),
+            "verdict",
+            "twin==2.0 had to come to FAIL in nodeps (build-backend, package)",
+        ),
+        (f"nodeps {TWIN_2}", ScriptedCommand(takes_s=1.1), "verdict", "came to TIMEOUT in nodeps (timeout, unknown)"),
+        (
+            f"nodeps {TWIN_2}",
+            ScriptedCommand(exit_code=1, output=b"?\n"),
+            "verdict",
+            "came to FAIL in nodeps (unclassified,",
+        ),
         (f"look {TWIN_3}", told(own(TWIN_3), file=TWIN_4), "verdict", "twin==3.0 had to come to FAIL in full (no-"),
-        (f"full {TWIN_3}", Act(), "verdict", "but came to FAIL in import"),
+        (f"full {TWIN_3}", ScriptedCommand(), "verdict", "but came to FAIL in import"),
         (f"import {TWIN_4}", PROVED, "verdict", "twin==4.0 had to come to FAIL in import (import-error, package), but"),
-        (f"import {TWIN_4}", Act(), "verdict", "came to FAIL in import (exits, package)"),
-        (f"import {TWIN_4}", Act(exit_code=-9, oom=True), "verdict", "came to ERROR in import (oom, infrastructure)"),
+        (f"import {TWIN_4}", ScriptedCommand(), "verdict", "came to FAIL in import (exits, package)"),
+        (
+            f"import {TWIN_4}",
+            ScriptedCommand(exit_code=-9, oom=True),
+            "verdict",
+            "came to ERROR in import (oom, infrastructure)",
+        ),
         # The canary must sing, with all that it needs and nothing else.
-        (f"nodeps {WHEEL}", Act(exit_code=1), "verdict", "canary==1.0 had to come to PASS, but came to FAIL in nodeps"),
+        (
+            f"nodeps {WHEEL}",
+            ScriptedCommand(exit_code=1),
+            "verdict",
+            "canary==1.0 had to come to PASS, but came to FAIL in nodeps",
+        ),
         (f"full {WHEEL}", LACKS, "verdict", "came to FAIL in full (no-distribution, dependency)"),
         (f"import {WHEEL}", NO_LIBC, "verdict", "came to FAIL in import (shared-library, environment)"),
-        (f"import {WHEEL}", Act(exit_code=-11), "verdict", "came to FAIL in import (crash, package)"),
+        (f"import {WHEEL}", ScriptedCommand(exit_code=-11), "verdict", "came to FAIL in import (crash, package)"),
         (f"look {WHEEL}", told(own(WHEEL), NEST, file=WHEEL), "verdict", "had to install the-pypi-place-canary-straw"),
         (f"look {WHEEL}", told(own(WHEEL), NEST, STRAW, FOSSIL, file=WHEEL), "verdict", "nothing more, but"),
         (f"look {WHEEL}", told(own(WHEEL), NEST, (STRAW[0], "99", STRAW[2]), file=WHEEL), "verdict", "straw==99"),
         (f"look {WHEEL}", told(own(WHEEL), NEST, (*STRAW[:2], "5a" * 32), file=WHEEL), "verdict", "(5a5a5a5a"),
         (f"look {WHEEL}", told(own(WHEEL), NEST, STRAW, file=WHEEL, module="x"), "verdict", "had to import the_pypi"),
-        (f"look {WHEEL}", Act(output=b"?"), "machine", "came to ERROR in nodeps (sandbox, infrastructure)"),
+        (f"look {WHEEL}", ScriptedCommand(output=b"?"), "machine", "came to ERROR in nodeps (sandbox, infrastructure)"),
         # And so must the wheel that is not ours.
-        (f"import {UJSON.filename}", Act(exit_code=-11), "verdict", "ujson==5.11.0 had to come to PASS"),
-        (f"nodeps {UJSON.filename}", Act(exit_code=1), "verdict", "but came to FAIL in nodeps (unclassified, unknown)"),
+        (f"import {UJSON.filename}", ScriptedCommand(exit_code=-11), "verdict", "ujson==5.11.0 had to come to PASS"),
+        (
+            f"nodeps {UJSON.filename}",
+            ScriptedCommand(exit_code=1),
+            "verdict",
+            "but came to FAIL in nodeps (unclassified, unknown)",
+        ),
         # Its command, and what is left of it.
-        ("command", Act(output=b"14 notes in pure, presto, on straw\n"), "command", "had to print '14 notes in glibc,"),
-        ("command", Act(exit_code=127, output=b"not found\n"), "command", "ended with 127 and printed 'not found'"),
-        ("uninstall", Act(exit_code=2, output=b"denied\n"), "remains", "but pip ended with 2 and printed 'denied'"),
+        (
+            "command",
+            ScriptedCommand(output=b"14 notes in pure, presto, on straw\n"),
+            "command",
+            "had to print '14 notes in glibc,",
+        ),
+        (
+            "command",
+            ScriptedCommand(exit_code=127, output=b"not found\n"),
+            "command",
+            "ended with 127 and printed 'not found'",
+        ),
+        (
+            "uninstall",
+            ScriptedCommand(exit_code=2, output=b"denied\n"),
+            "remains",
+            "but pip ended with 2 and printed 'denied'",
+        ),
         # The machine.
-        ("begin", Act(lost="no engine"), "machine", "came to ERROR in nodeps (sandbox, infrastructure): no engine"),
-        ("list", Act(exit_code=1), "machine", "a program of ours ended with 1"),
-        ("isolate", Act(lost="it is gone"), "machine", "canary==1.0 had to come to PASS, but came to ERROR in import"),
-        ("neighbour", Act(lost="it is gone"), "machine", "lost after the-pypi-place-canary==1.0: it is gone"),
+        (
+            "begin",
+            ScriptedCommand(lost="no engine"),
+            "machine",
+            "came to ERROR in nodeps (sandbox, infrastructure): no engine",
+        ),
+        ("list", ScriptedCommand(exit_code=1), "machine", "a program of ours ended with 1"),
+        (
+            "isolate",
+            ScriptedCommand(lost="it is gone"),
+            "machine",
+            "canary==1.0 had to come to PASS, but came to ERROR in import",
+        ),
+        (
+            "neighbour",
+            ScriptedCommand(lost="it is gone"),
+            "machine",
+            "lost after the-pypi-place-canary==1.0: it is gone",
+        ),
     ],
-)  # fmt: skip
-def test_whatever_is_broken_is_told(cage: Cage, step: str, act: Act, kind: str, words: str) -> None:
+)
+def test_whatever_is_broken_is_told(cage: Cage, step: str, act: ScriptedCommand, kind: str, words: str) -> None:
     cage.acts = {step: act}
     fault = cage.fault()
     assert fault.kind == kind
@@ -394,13 +461,13 @@ def test_what_uninstalling_leaves_is_told(cage: Cage, left: set[str], words: str
 
 
 def test_what_uninstalling_takes_too_much_is_told(cage: Cage) -> None:
-    cage.acts = {"neighbour": Act(output=b"lib/another.txt\n" + NEIGHBOUR.encode())}
+    cage.acts = {"neighbour": ScriptedCommand(output=b"lib/another.txt\n" + NEIGHBOUR.encode())}
     fault = cage.fault()
     assert (fault.kind, "but took lib/another.txt" in str(fault)) == (FaultKind.REMAINS, True)
 
 
 def test_a_lost_sandbox_is_told_once(cage: Cage) -> None:
-    cage.acts = {"renew": Act(lost="the engine went away")}
+    cage.acts = {"renew": ScriptedCommand(lost="the engine went away")}
     assert cage.fault().kind is FaultKind.MACHINE
     assert not [name for name in cage.took if name.startswith("import")]
 
@@ -421,7 +488,7 @@ def test_an_index_that_cannot_be_reached_is_a_fault_of_its_own_kind(cage: Cage, 
 
 def test_so_is_a_gateway_that_a_cell_cannot_reach(cage: Cage) -> None:
     retries = b"WARNING: Retrying (Retry(total=0, connect=None)) after connection broken\n" + LACKS.output
-    cage.acts = {f"full {name}": Act(output=retries, exit_code=1) for name in (TWIN_3, WHEEL)}
+    cage.acts = {f"full {name}": ScriptedCommand(output=retries, exit_code=1) for name in (TWIN_3, WHEEL)}
     assert [fault.kind for fault in cage.sing()] == [FaultKind.INDEX, FaultKind.INDEX]
 
 
@@ -434,14 +501,14 @@ def test_a_folder_that_cannot_be_written_is_the_machines_fault(cage: Cage) -> No
 # ---------------------------------------------------------------- what a record must tell
 
 
-def records() -> Iterator[tuple[Song, Record]]:
+def records() -> Iterator[tuple[CanaryRelease, Record]]:
     """Give each song with the record that a healthy environment makes of it."""
     where = glibc()
-    for song in songs():
+    for song in canary_releases():
         package, version = song.release.package, song.release.version
-        file = next((o for o in offers() if (o.package, o.version) == (package, version)), None)
-        filename = song.filename_in(where) or (file.listed.filename if file else UJSON.filename)
-        names = set(song.installed_in(where))
+        file = next((o for o in canary_files() if (o.package, o.version) == (package, version)), None)
+        filename = song.expected_filename(where) or (file.index_file.filename if file else UJSON.filename)
+        names = set(song.expected_installed(where))
         rows = {own(n) for n in (WHEEL, *SHA256) if own(n)[0] in names and own(n)[0] != package} | {
             (package, version, "12" * 32) for _ in names & {package}
         }
@@ -455,11 +522,11 @@ def records() -> Iterator[tuple[Song, Record]]:
         yield (
             song,
             replace(
-                PLAIN,
+                SAMPLE_RECORD,
                 release=song.release,
                 environment=where.environment.id,
                 result=song.result,
-                outcomes=outcomes_of(outcomes),
+                outcomes=outcomes_in_order(outcomes),
                 file=DistributionFile(filename=filename, sha256="12" * 32, size=1),
                 imports=song.imports,
                 installed=tuple(Installed(name=n, version=v, sha256=h) for n, v, h in sorted(rows)),
@@ -469,13 +536,13 @@ def records() -> Iterator[tuple[Song, Record]]:
         )
 
 
-PASSES: Final = outcomes_of(dict.fromkeys(Phase, Outcome.PASS))
+PASSES: Final = outcomes_in_order(dict.fromkeys(Phase, Outcome.PASS))
 CHANGES: Final = ("result", "phase", "cause", "blame", "one import more", "other imports", "one distribution more")
 
 
 def changed(record: Record, change: str) -> Record:
     """Give a record that tells one thing differently."""
-    elsewhere = PASSES if record.failed_phase else outcomes_of({Phase.DOWNLOAD: Outcome.FAIL})
+    elsewhere = PASSES if record.failed_phase else outcomes_in_order({Phase.DOWNLOAD: Outcome.FAIL})
     fields: dict[str, dict[str, Any]] = {
         "result": {"result": Result.TIMEOUT},
         "phase": {"outcomes": elsewhere},
@@ -488,57 +555,64 @@ def changed(record: Record, change: str) -> Record:
     return replace(record, **fields[change])
 
 
-@pytest.mark.parametrize(("song", "record"), list(records()), ids=[str(song.release) for song in songs()])
+@pytest.mark.parametrize(("song", "record"), list(records()), ids=[str(song.release) for song in canary_releases()])
 @pytest.mark.parametrize("change", CHANGES)
-def test_whatever_a_record_tells_differently_is_a_fault(song: Song, record: Record, change: str) -> None:
-    assert list(compare(song, record, glibc())) == []
-    (fault,) = compare(song, changed(record, change), glibc())
+def test_whatever_a_record_tells_differently_is_a_fault(song: CanaryRelease, record: Record, change: str) -> None:
+    assert list(compare_record(song, record, glibc())) == []
+    (fault,) = compare_record(song, changed(record, change), glibc())
     assert str(song.release) in str(fault)
 
 
 def test_the_songs_fail_in_each_phase_in_turn_and_pass() -> None:
-    assert [song.phase for song in songs()] == [Phase.DOWNLOAD, Phase.NODEPS, Phase.FULL, None, Phase.IMPORT, None]
-    assert {song.release.package for song in songs()} == {CANARY, TWIN, "ujson"}
+    assert [song.phase for song in canary_releases()] == [
+        Phase.DOWNLOAD,
+        Phase.NODEPS,
+        Phase.FULL,
+        None,
+        Phase.IMPORT,
+        None,
+    ]
+    assert {song.release.package for song in canary_releases()} == {CANARY, TWIN, "ujson"}
 
 
 # ---------------------------------------------------------------- the canary's files
 
 
 def test_the_files_are_the_same_bytes_everywhere() -> None:
-    assert {offer.listed.filename: sha256(offer.content)[:16] for offer in offers()} == SHA256
+    assert {offer.index_file.filename: sha256(offer.content)[:16] for offer in canary_files()} == SHA256
 
 
 def test_the_index_tells_the_truth_but_of_one_twin(tmp_path: Path) -> None:
-    lies = [o.listed.filename for o in offers() if o.listed.sha256 != sha256(o.content)]
+    lies = [o.index_file.filename for o in canary_files() if o.index_file.sha256 != sha256(o.content)]
     assert lies == ["the_pypi_place_canary_twin-1.0-py3-none-any.whl"]
-    index = CanaryIndex(behind=Behind(folder=tmp_path), folder=tmp_path)
-    for offer in offers():
-        (tmp_path / offer.listed.filename).write_bytes(offer.content)
-        assert offer.listed in index.files(offer.package)
-        if offer.listed.filename in lies:
+    index = CanaryIndex(fallback=Behind(folder=tmp_path), folder=tmp_path)
+    for offer in canary_files():
+        (tmp_path / offer.index_file.filename).write_bytes(offer.content)
+        assert offer.index_file in index.files(offer.package)
+        if offer.index_file.filename in lies:
             with pytest.raises(DownloadError, match="the index says 0000") as caught:
-                index.fetch(offer.listed, timeout_s=1, max_bytes=1)
+                index.fetch(offer.index_file, timeout_s=1, max_bytes=1)
             assert caught.value.cause == "hash"
         else:
-            assert index.fetch(offer.listed, timeout_s=1, max_bytes=1).read_bytes() == offer.content
+            assert index.fetch(offer.index_file, timeout_s=1, max_bytes=1).read_bytes() == offer.content
 
 
 def test_the_overlay_holds_what_is_depended_on_and_nothing_else(tmp_path: Path) -> None:
-    write_overlay(tmp_path)
+    write_local_projects(tmp_path)
     first = {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     assert set(first) == {
         f"{CANARY}-{name}/{stem(CANARY)}_{name}-1.0+ours-py3-none-any.whl" for name in ("nest", "straw", "fossil")
     }
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    write_overlay(tmp_path)
+    write_local_projects(tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == stamps
 
 
 def test_nobody_else_can_own_what_is_depended_on() -> None:
-    depended_on = [offer for offer in offers() if offer.depended_on]
+    depended_on = [offer for offer in canary_files() if offer.is_dependency]
     assert len(depended_on) == 3
     assert all("+" in offer.version for offer in depended_on)
-    wanted = [line for offer in offers() for line in requirements(offer.content)]
+    wanted = [line for offer in canary_files() for line in requirements(offer.content)]
     assert len(wanted) > 10
     assert all(line.partition(";")[0].strip().endswith("==1.0+ours") for line in wanted)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ppp.check.gateway.local_projects import read_overlay
-from ppp.check.gateway.page_server import MAX_ORIGINS, Origins, PageError, parse
+from ppp.check.gateway.local_projects import read_local_projects
+from ppp.check.gateway.page_server import MAX_ORIGINS, Origins, PageError, parse_page
 from ppp.check.gateway.pages import origin_name
 
 INDEX = "https://index.example/simple/"
@@ -13,12 +13,12 @@ JSON = "application/vnd.pypi.simple.v1+json"
 
 
 def origins(folder: Path, index_url: str = INDEX, known: str = "https://files.example") -> Origins:
-    return Origins(index_url, [known], remembered=folder / "origins")
+    return Origins(index_url, [known], file=folder / "origins")
 
 
 def test_an_origin_is_remembered_for_the_next_run(tmp_path: Path) -> None:
-    origins(tmp_path).learn("https://more.example:8443")
-    origins(tmp_path).learn("https://more.example:8443")
+    origins(tmp_path).add("https://more.example:8443")
+    origins(tmp_path).add("https://more.example:8443")
     assert origins(tmp_path).get(origin_name("https://more.example:8443")) == "https://more.example:8443"
     assert origins(tmp_path).get(origin_name("https://files.example")) == "https://files.example"
     assert origins(tmp_path).get(origin_name("https://other.example")) is None
@@ -40,7 +40,7 @@ def test_an_origin_is_remembered_for_the_next_run(tmp_path: Path) -> None:
 )
 def test_where_the_files_of_an_index_with_tls_may_not_lie(origin: str, tmp_path: Path) -> None:
     with pytest.raises(PageError, match="the page names files at"):
-        origins(tmp_path).learn(origin)
+        origins(tmp_path).add(origin)
     (tmp_path / "origins").write_text(f"{origin}\n")
     assert origins(tmp_path, known=origin).get(origin_name(origin)) is None
 
@@ -48,16 +48,16 @@ def test_where_the_files_of_an_index_with_tls_may_not_lie(origin: str, tmp_path:
 def test_an_index_without_tls_may_have_its_files_anywhere(tmp_path: Path) -> None:
     known = origins(tmp_path, "http://127.0.0.1:8000/simple/")
     for origin in ("http://127.0.0.1:8001", "https://files.example", "http://[::1]:80"):
-        known.learn(origin)
+        known.add(origin)
         assert known.get(origin_name(origin)) == origin
 
 
 def test_origins_without_end_are_not_learned(tmp_path: Path) -> None:
     known = origins(tmp_path)
     for number in range(1, MAX_ORIGINS):
-        known.learn(f"https://files{number}.example")
+        known.add(f"https://files{number}.example")
     with pytest.raises(PageError):
-        known.learn("https://onemore.example")
+        known.add("https://onemore.example")
     assert len((tmp_path / "origins").read_text().splitlines()) == MAX_ORIGINS - 1
 
 
@@ -76,14 +76,14 @@ def test_origins_without_end_are_not_learned(tmp_path: Path) -> None:
 )
 def test_what_is_no_page(body: bytes, content_type: str) -> None:
     with pytest.raises(PageError) as caught:
-        parse("lib", body, content_type, f"{INDEX}lib/")
+        parse_page("lib", body, content_type, f"{INDEX}lib/")
     assert caught.value.status == 502
 
 
 def test_a_page_leads_to_where_it_says_and_in_the_letters_that_it_says() -> None:
     page = '<base href="/files/"><a href="lib-1.0.zip#sha256=ab" data-yanked="schön">lib-1.0.zip</a>'
     for charset in ("latin-1", "utf-8"):
-        (file,) = parse("lib", page.encode(charset), f"text/html; charset={charset}", f"{INDEX}lib/")
+        (file,) = parse_page("lib", page.encode(charset), f"text/html; charset={charset}", f"{INDEX}lib/")
         assert (file.url, file.hashes) == ("https://index.example/files/lib-1.0.zip", {"sha256": "ab"})
         assert file.yanked == "schön"
 
@@ -96,8 +96,8 @@ def test_an_overlay_is_named_by_what_it_holds(tmp_path: Path) -> None:
         path.unlink(missing_ok=True)
         if content:
             path.write_bytes(content)
-        read = read_overlay(tmp_path)
+        read = read_local_projects(tmp_path)
         names.add(read.name)
         assert [file.filename for file in read.projects["lib"]] == ([path.name] if content else [])
     assert len(names) == 3
-    assert read_overlay(None).projects == {}
+    assert read_local_projects(None).projects == {}

@@ -6,16 +6,16 @@ import pytest
 from pypi_simple import ProjectPage
 
 from ppp.check.gateway.pages import (
-    Form,
     PageFile,
+    PageForm,
     could_be_chosen,
-    cut,
+    filter_files,
+    gateway_path,
     is_distribution,
     origin_name,
     origin_of,
-    through_gateway,
     view_name,
-    write,
+    write_page,
 )
 
 TAGS = frozenset({"cp312-cp312-manylinux_2_17_x86_64", "py3-none-any"})
@@ -41,8 +41,8 @@ HOSTILE = '"><script>alert(1)</script>&amp;'
 def test_only_sound_wheels_for_elsewhere_are_left_out(filename: str, *, kept: bool) -> None:
     assert could_be_chosen(filename, TAGS) is kept
     file = PageFile(url=f"https://files.example/{filename}")
-    assert cut([file], TAGS) == ((file,) if kept else ())
-    assert cut([file], None) == (file,)
+    assert filter_files([file], TAGS) == ((file,) if kept else ())
+    assert filter_files([file], None) == (file,)
 
 
 def test_a_file_is_called_what_pip_calls_it() -> None:
@@ -73,19 +73,19 @@ def test_where_a_file_is(url: str, origin: str | None) -> None:
 
 def test_a_file_is_served_under_its_origin_with_its_query() -> None:
     name = origin_name("https://files.example")
-    assert through_gateway("https://files.example/a/lib%2B.whl?sig=1#sha256=00") == f"/-/{name}/a/lib%2B.whl?sig=1"
+    assert gateway_path("https://files.example/a/lib%2B.whl?sig=1#sha256=00") == f"/-/{name}/a/lib%2B.whl?sig=1"
 
 
 def test_what_a_page_depends_on_is_in_its_name() -> None:
     index = "https://index.example/simple/"
-    name = view_name(TAGS, index_url=index, overlay="")
-    assert name == view_name(frozenset([*sorted(TAGS, reverse=True)]), index_url=index, overlay="")
+    name = view_name(TAGS, index_url=index, local_projects="")
+    assert name == view_name(frozenset([*sorted(TAGS, reverse=True)]), index_url=index, local_projects="")
     others = [
-        view_name(None, index_url=index, overlay=""),
-        view_name(frozenset(), index_url=index, overlay=""),
-        view_name(TAGS | {"py2-none-any"}, index_url=index, overlay=""),
-        view_name(TAGS, index_url="https://other.example/simple/", overlay=""),
-        view_name(TAGS, index_url=index, overlay="ours"),
+        view_name(None, index_url=index, local_projects=""),
+        view_name(frozenset(), index_url=index, local_projects=""),
+        view_name(TAGS | {"py2-none-any"}, index_url=index, local_projects=""),
+        view_name(TAGS, index_url="https://other.example/simple/", local_projects=""),
+        view_name(TAGS, index_url=index, local_projects="ours"),
     ]
     assert len({name, *others}) == 6
 
@@ -98,7 +98,7 @@ def test_a_page_in_json() -> None:
         PageFile(url="/-/x/lib-1.1.tar.gz", yanked="", metadata={}),
         PageFile(url="/-/x/lib-1.2.tar.gz", metadata={"sha256": "ef"}),
     ]
-    assert json.loads(write("lib", files, Form.JSON)) == {
+    assert json.loads(write_page("lib", files, PageForm.JSON)) == {
         "meta": {"api-version": "1.0"},
         "name": "lib",
         "files": [
@@ -134,7 +134,7 @@ def test_what_somebody_wrote_stays_text_in_html() -> None:
         yanked=HOSTILE,
         metadata={},
     )
-    page = write(HOSTILE, [file], Form.HTML)
+    page = write_page(HOSTILE, [file], PageForm.HTML)
     assert b"<script" not in page
     (read,) = ProjectPage.from_html("lib", page).packages
     assert read.requires_python == read.yanked_reason == read.digests["sha256"] == HOSTILE

@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from fake_runtime import prepared
+from cell_environments import SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
+from fake_runtime import prepared_environment
 from local_index import LocalIndex
 from packaging.requirements import Requirement
 from packaging.version import Version
-from places import SLIM, PinnedPip, host_environ, host_environment, tiny_matrix
 from projects import Project
 
 from ppp.check.index.choose import (
     IndexFile,
     NotClaimed,
-    choose,
+    choose_file,
     file_version,
-    files_of,
-    lacking,
-    newest,
-    newest_claiming,
+    newest_installable,
+    newest_version,
+    release_files,
+    unmet_cause,
 )
 from ppp.check.index.client import SimpleIndex
 from ppp.check.runtime import pip_environment
@@ -32,7 +32,7 @@ from ppp.check.sandbox.host import HostRuntime
 from ppp.model.release import Release
 
 #: cp312 manylinux, then its abi3, then pure.
-PY312: Final = prepared(SLIM)
+PY312: Final = prepared_environment(SLIM)
 BEST, ABI3, PURE = PY312.tags
 
 
@@ -48,7 +48,7 @@ def listed(filename: str, *, requires_python: str | None = None, yanked: bool = 
 
 def chosen(*files: IndexFile | str) -> str:
     """Give the name of the file that is chosen, or the cause why there is none."""
-    found = choose([listed(file) if isinstance(file, str) else file for file in files], PY312)
+    found = choose_file([listed(file) if isinstance(file, str) else file for file in files], PY312)
     return found.cause if isinstance(found, NotClaimed) else found.filename
 
 
@@ -91,7 +91,7 @@ def test_a_file_names_its_version_or_is_none_of_ours(filename: str, version: str
 
 def test_a_release_has_its_own_files_alone() -> None:
     files = [listed(name) for name in ("lib-1.0.tar.gz", "lib-1.0.0-py3-none-any.whl", "lib-1.0.1.tar.gz", "lib.exe")]
-    assert [f.filename for f in files_of(Release.parse("lib", "1"), files)] == [
+    assert [f.filename for f in release_files(Release.parse("lib", "1"), files)] == [
         "lib-1.0.tar.gz",
         "lib-1.0.0-py3-none-any.whl",
     ]
@@ -137,7 +137,7 @@ def test_requires_python_comes_before_tags() -> None:
 
 
 def test_a_release_for_another_python_is_not_claimed_and_says_so() -> None:
-    found = choose([listed(wheel(PURE), requires_python="<3.8")], PY312)
+    found = choose_file([listed(wheel(PURE), requires_python="<3.8")], PY312)
     assert isinstance(found, NotClaimed)
     assert found.cause == "requires-python"
     assert "<3.8" in found.detail
@@ -149,7 +149,7 @@ def test_a_requires_python_that_cannot_be_read_excludes_nothing() -> None:
 
 def test_a_prerelease_of_python_is_admitted_by_what_it_leads_to() -> None:
     soon = replace(PY312, python="3.12.0rc1")
-    assert isinstance(choose([listed(wheel(PURE), requires_python=">=3.11")], soon), IndexFile)
+    assert isinstance(choose_file([listed(wheel(PURE), requires_python=">=3.11")], soon), IndexFile)
 
 
 def test_what_is_not_yanked_stands_above_all_that_is() -> None:
@@ -186,7 +186,7 @@ def test_of_equal_files_the_last_by_name_is_taken() -> None:
 )
 def test_the_newest_that_is_admitted(versions: Sequence[str], specifier: str, expected: str | None) -> None:
     pairs = [(Version(text.removesuffix("!yanked")), text.endswith("!yanked")) for text in versions]
-    assert newest(pairs, specifier) == (expected and Version(expected))
+    assert newest_version(pairs, specifier) == (expected and Version(expected))
 
 
 @pytest.mark.parametrize(
@@ -208,14 +208,14 @@ def test_the_newest_that_is_admitted(versions: Sequence[str], specifier: str, ex
 )
 def test_what_pip_would_install_here(files: dict[str, str], specifier: str, expected: str | None) -> None:
     page = [listed(name, requires_python=needs or None) for name, needs in files.items()]
-    assert newest_claiming("lib", page, specifier, PY312) == (expected and Version(expected))
+    assert newest_installable("lib", page, specifier, PY312) == (expected and Version(expected))
 
 
 # ---------------------------------------------------------------- the same as pip
 
 
 @pytest.mark.online
-def test_pip_makes_the_same_choices(pinned_pip: PinnedPip, tmp_path: Path) -> None:
+def test_pip_makes_the_same_choices(pinned_pip: FetchedPip, tmp_path: Path) -> None:
     runtime = HostRuntime(
         tiny_matrix(host_environment()), pip=pinned_pip.folder, index_url="http://127.0.0.1:9/", environ=host_environ()
     )
@@ -231,7 +231,7 @@ def test_pip_makes_the_same_choices(pinned_pip: PinnedPip, tmp_path: Path) -> No
         simple = SimpleIndex(index.url, cache=tmp_path, user_agent="the-pypi-place/tests")
         ours = {}
         for name in names:
-            found = choose(simple.files(name), here)
+            found = choose_file(simple.files(name), here)
             ours[name] = None if isinstance(found, NotClaimed) else found.filename
         installable = [name for name in names if ours[name]]
         command = [str(pinned_pip.folder / "pip"), "install", "--dry-run", "--no-deps", "--quiet", "--report", "-"]
@@ -280,7 +280,7 @@ def test_pip_makes_the_same_choices(pinned_pip: PinnedPip, tmp_path: Path) -> No
 )
 def test_what_a_dependency_lacks(filename: str, requires_python: str | None, cause: str) -> None:
     files = [listed("lib-1.4-cp312-cp312-win_amd64.whl"), listed(filename, requires_python=requires_python)]
-    assert lacking(Requirement("Lib[extra]<2,>=1"), files, PY312) == cause
+    assert unmet_cause(Requirement("Lib[extra]<2,>=1"), files, PY312) == cause
 
 
 def _some_files(name: str, tags: Sequence[str], dice: random.Random) -> list[Project]:

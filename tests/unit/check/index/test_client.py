@@ -11,17 +11,17 @@ from typing import Final
 
 import pytest
 from local_index import JSON_TYPE, LocalIndex, reply
-from projects import Project, importing
+from projects import Project, module_project
 
 from ppp.check.index import client as packages
 from ppp.check.index.choose import IndexFile
-from ppp.check.index.client import DownloadError, DownloadTimeoutError, SimpleIndex, pinned_pip, resolve
+from ppp.check.index.client import DownloadError, DownloadTimeoutError, SimpleIndex, fetch_pinned_pip, resolve
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
 from ppp.model.record import sha256_hex
-from ppp.model.release import Wanted
+from ppp.model.release import RequestedPackage
 
 AGENT: Final = "the-pypi-place/tests (watch@node.example)"
-LIB: Final = importing("lib", "WORD = 1\n")
+LIB: Final = module_project("lib", "WORD = 1\n")
 
 
 @pytest.fixture(params=["html", "json"])
@@ -60,7 +60,7 @@ def held(cache: Path) -> list[str]:
 
 
 def test_a_page_says_what_there_is_of_each_file(site: LocalIndex, cache: Path) -> None:
-    site.add(importing("lib", "", version="2.0", requires_python=">=3.12,<4", yanked=True))
+    site.add(module_project("lib", "", version="2.0", requires_python=">=3.12,<4", yanked=True))
     first, second = opened(site, cache).files("lib")
     assert (first.filename, first.requires_python, first.yanked) == ("lib-1.0-py3-none-any.whl", None, False)
     assert first.sha256 == sha256_hex(LIB.build())
@@ -72,12 +72,12 @@ def test_a_page_is_read_once(site: LocalIndex, cache: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         pages = list(threads.map(index.files, ["lib"] * 16))
     assert all(page == pages[0] for page in pages)
-    assert site.asked == {"/simple/lib/": 1}
+    assert site.request_counts == {"/simple/lib/": 1}
 
 
 def test_it_says_who_asks(plain_site: LocalIndex, cache: Path) -> None:
     fetch(index := opened(plain_site, cache), index.files("lib")[0])
-    assert [headers["User-Agent"] for headers in plain_site.headers] == [AGENT] * 2
+    assert [headers["User-Agent"] for headers in plain_site.request_headers] == [AGENT] * 2
 
 
 def test_an_unknown_package_is_told(site: LocalIndex, cache: Path) -> None:
@@ -89,7 +89,7 @@ def test_an_unknown_package_is_asked_for_again(plain_site: LocalIndex, cache: Pa
     index = opened(plain_site, cache)
     with pytest.raises(UnknownPackageError):
         index.files("later")
-    plain_site.add(importing("later", ""))
+    plain_site.add(module_project("later", ""))
     assert len(index.files("later")) == 1
 
 
@@ -105,7 +105,7 @@ def test_an_unknown_package_is_asked_for_again(plain_site: LocalIndex, cache: Pa
     ],
 )
 def test_a_page_that_is_none_is_told(plain_site: LocalIndex, cache: Path, status: int, body: bytes, kind: str) -> None:
-    plain_site.answer("/simple/lib/", reply(body, status=status, headers={"Content-Type": kind}))
+    plain_site.set_response("/simple/lib/", reply(body, status=status, headers={"Content-Type": kind}))
     with pytest.raises(IndexUnreachableError, match="no page for 'lib'") as caught:
         opened(plain_site, cache).files("lib")
     assert "\n" not in str(caught.value)
@@ -118,13 +118,13 @@ def test_an_index_that_is_not_there_is_told(cache: Path) -> None:
 
 
 def test_a_page_without_files_has_none(plain_site: LocalIndex, cache: Path) -> None:
-    plain_site.answer("/simple/lib/", reply(b"<html></html>", headers={"Content-Type": "text/html"}))
+    plain_site.set_response("/simple/lib/", reply(b"<html></html>", headers={"Content-Type": "text/html"}))
     assert opened(plain_site, cache).files("lib") == ()
 
 
 def test_hosts_are_the_indexes_and_the_files(plain_site: LocalIndex, cache: Path) -> None:
     page = b'<a href="https://files.example:8443/lib-1.0.tar.gz#sha256=00">lib-1.0.tar.gz</a>'
-    plain_site.answer("/simple/lib/", reply(page, headers={"Content-Type": "text/html"}))
+    plain_site.set_response("/simple/lib/", reply(page, headers={"Content-Type": "text/html"}))
     index = opened(plain_site, cache)
     assert index.hosts() == {plain_site.host, "127.0.0.1"}
     index.files("lib")
@@ -148,7 +148,7 @@ def test_a_file_is_fetched_once_for_all_that_ask_at_once(plain_site: LocalIndex,
     with ThreadPoolExecutor(8) as threads:
         paths = set(threads.map(lambda _: fetch(index, file), range(16)))
     assert len(paths) == 1
-    assert plain_site.asked["/files/lib/lib-1.0-py3-none-any.whl"] == 1
+    assert plain_site.request_counts["/files/lib/lib-1.0-py3-none-any.whl"] == 1
 
 
 def test_a_file_that_is_cached_is_not_asked_for(plain_site: LocalIndex, cache: Path) -> None:
@@ -156,12 +156,12 @@ def test_a_file_that_is_cached_is_not_asked_for(plain_site: LocalIndex, cache: P
     fetch(first, first.files("lib")[0])
     second = opened(plain_site, cache)
     fetch(second, second.files("lib")[0])
-    assert plain_site.asked["/files/lib/lib-1.0-py3-none-any.whl"] == 1
+    assert plain_site.request_counts["/files/lib/lib-1.0-py3-none-any.whl"] == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"something else", LIB.build() + b"\0", LIB.build()[:-1]])
 def test_another_content_than_the_announced_is_refused(plain_site: LocalIndex, cache: Path, content: bytes) -> None:
-    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", reply(content))
+    plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(content))
     index = opened(plain_site, cache)
     with pytest.raises(DownloadError, match="the index says") as caught:
         fetch(index, index.files("lib")[0])
@@ -179,12 +179,12 @@ def test_a_file_without_a_proper_hash_is_refused(plain_site: LocalIndex, cache: 
             fetch(index, asked)
         assert caught.value.cause == "hash"
     assert not cache.exists()
-    assert plain_site.asked["/files/lib/lib-1.0-py3-none-any.whl"] == 0
+    assert plain_site.request_counts["/files/lib/lib-1.0-py3-none-any.whl"] == 0
 
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
 def test_an_answer_without_success_is_told(plain_site: LocalIndex, cache: Path, status: int) -> None:
-    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", reply(status=status))
+    plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(status=status))
     index = opened(plain_site, cache)
     with pytest.raises(DownloadError, match="could not be fetched") as caught:
         fetch(index, index.files("lib")[0])
@@ -194,7 +194,7 @@ def test_an_answer_without_success_is_told(plain_site: LocalIndex, cache: Path, 
 
 def test_a_file_that_breaks_off_is_told(plain_site: LocalIndex, cache: Path) -> None:
     content = LIB.build()
-    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", reply(content[:100], length=len(content)))
+    plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(content[:100], length=len(content)))
     index = opened(plain_site, cache)
     with pytest.raises(DownloadError) as caught:
         fetch(index, index.files("lib")[0])
@@ -211,7 +211,7 @@ def test_a_file_without_end_is_stopped_at_the_limit(plain_site: LocalIndex, cach
             sent += 100_000
             yield b"x" * 100_000
 
-    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", reply(endless()))
+    plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(endless()))
     index = opened(plain_site, cache)
     with pytest.raises(DownloadError, match="larger than 500000 bytes") as caught:
         fetch(index, index.files("lib")[0], max_bytes=500_000)
@@ -229,7 +229,7 @@ def test_a_file_that_trickles_runs_out_of_time(plain_site: LocalIndex, cache: Pa
         while not stop.wait(0.05):
             request.wfile.write(b"x")
 
-    plain_site.answer("/files/lib/lib-1.0-py3-none-any.whl", trickle)
+    plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", trickle)
     index = opened(plain_site, cache)
     started = time.monotonic()
     try:
@@ -243,11 +243,11 @@ def test_a_file_that_trickles_runs_out_of_time(plain_site: LocalIndex, cache: Pa
 
 def test_a_file_can_be_asked_for_again_after_trouble(plain_site: LocalIndex, cache: Path) -> None:
     path = "/files/lib/lib-1.0-py3-none-any.whl"
-    plain_site.answer(path, reply(status=503))
+    plain_site.set_response(path, reply(status=503))
     index = opened(plain_site, cache)
     with pytest.raises(DownloadError):
         fetch(index, index.files("lib")[0])
-    plain_site.answer(path, reply(LIB.build()))
+    plain_site.set_response(path, reply(LIB.build()))
     assert fetch(index, index.files("lib")[0]).read_bytes() == LIB.build()
 
 
@@ -257,10 +257,10 @@ def test_a_file_can_be_asked_for_again_after_trouble(plain_site: LocalIndex, cac
 @pytest.fixture
 def many(plain_site: LocalIndex) -> LocalIndex:
     for version in ("1.5", "2.0", "3.0rc1"):
-        plain_site.add(importing("lib", "", version=version))
-    plain_site.add(importing("lib", "", version="4.0", yanked=True))
-    plain_site.add(importing("lib", "", version="2.0", kind="sdist"))
-    plain_site.add(importing("withdrawn", "", yanked=True))
+        plain_site.add(module_project("lib", "", version=version))
+    plain_site.add(module_project("lib", "", version="4.0", yanked=True))
+    plain_site.add(module_project("lib", "", version="2.0", kind="sdist"))
+    plain_site.add(module_project("withdrawn", "", yanked=True))
     plain_site.add_file("nothing", "readme.txt", b"")
     return plain_site
 
@@ -278,7 +278,7 @@ def many(plain_site: LocalIndex) -> LocalIndex:
     ],
 )
 def test_the_newest_that_is_wanted(many: LocalIndex, cache: Path, wanted: str, version: str) -> None:
-    found = resolve(opened(many, cache), Wanted.parse(wanted))
+    found = resolve(opened(many, cache), RequestedPackage.parse(wanted))
     assert found.version == version
 
 
@@ -290,7 +290,7 @@ def test_a_version_that_is_not_there_is_told_with_what_is(
     many: LocalIndex, cache: Path, wanted: str, words: str
 ) -> None:
     with pytest.raises(UnknownVersionError, match=words):
-        resolve(opened(many, cache), Wanted.parse(wanted))
+        resolve(opened(many, cache), RequestedPackage.parse(wanted))
 
 
 # ---------------------------------------------------------------- the pinned pip
@@ -304,11 +304,11 @@ def test_the_pinned_pip_is_unpacked_once(plain_site: LocalIndex, cache: Path) ->
     plain_site.add(fake_pip())
     sha256 = sha256_hex(fake_pip().build())
     index = opened(plain_site, cache / "files")
-    first = pinned_pip(index, "26.0.1", sha256, cache=cache, max_bytes=10**6)
+    first = fetch_pinned_pip(index, "26.0.1", sha256, cache=cache, max_bytes=10**6)
     assert (first / "pip" / "__main__.py").exists()
     assert first.stat().st_mode & 0o777 == 0o755
     (first / "mark").touch()
-    assert pinned_pip(index, "26.0.1", sha256, cache=cache, max_bytes=10**6) == first
+    assert fetch_pinned_pip(index, "26.0.1", sha256, cache=cache, max_bytes=10**6) == first
     assert (first / "mark").exists()
     assert not [path for path in cache.iterdir() if path.name.startswith(".")]
 
@@ -317,14 +317,16 @@ def test_another_pip_than_the_pinned_is_refused(plain_site: LocalIndex, cache: P
     plain_site.add(fake_pip())
     index = opened(plain_site, cache / "files")
     with pytest.raises(UnknownVersionError, match=r"no pip 26\.0\.1 with sha256 0{64}"):
-        pinned_pip(index, "26.0.1", "0" * 64, cache=cache, max_bytes=10**6)
+        fetch_pinned_pip(index, "26.0.1", "0" * 64, cache=cache, max_bytes=10**6)
 
 
 def test_a_pip_that_cannot_be_fetched_is_told(plain_site: LocalIndex, cache: Path) -> None:
     plain_site.add(fake_pip())
-    plain_site.answer(f"/files/pip/{fake_pip().filename}", reply(status=500))
+    plain_site.set_response(f"/files/pip/{fake_pip().filename}", reply(status=500))
     with pytest.raises(IndexUnreachableError, match="the pinned pip could not be fetched"):
-        pinned_pip(opened(plain_site, cache), "26.0.1", sha256_hex(fake_pip().build()), cache=cache, max_bytes=10**6)
+        fetch_pinned_pip(
+            opened(plain_site, cache), "26.0.1", sha256_hex(fake_pip().build()), cache=cache, max_bytes=10**6
+        )
     assert held(cache) == []
 
 
@@ -332,7 +334,7 @@ def test_a_pip_that_is_no_archive_leaves_nothing_that_looks_finished(plain_site:
     broken = fake_pip().build()[:100]
     plain_site.add_file("pip", fake_pip().filename, broken)
     with pytest.raises(zipfile.BadZipFile):
-        pinned_pip(opened(plain_site, cache), "26.0.1", sha256_hex(broken), cache=cache, max_bytes=10**6)
+        fetch_pinned_pip(opened(plain_site, cache), "26.0.1", sha256_hex(broken), cache=cache, max_bytes=10**6)
     assert not list(cache.glob("pip-*"))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from places import LIMITS
+from cell_environments import LIMITS
 
 from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.bubblewrap import BubblewrapError, Mounts
@@ -21,9 +21,12 @@ def layout(user: int | None) -> Layout:
 def command(folder: Path, user: int | None = 1234) -> list[str]:
     (folder / "door").mkdir(exist_ok=True)
     mounts = Mounts(
-        folders=["/opt/pythons/3.12", "/home/me/.pyenv"], pip=folder / "pip", file=folder / "file", door=folder / "door"
+        folders=["/opt/pythons/3.12", "/home/me/.pyenv"],
+        pip=folder / "pip",
+        file=folder / "file",
+        control=folder / "door",
     )
-    return bubblewrap.command("/usr/bin/bwrap", layout(user), mounts, LIMITS, screen=7)
+    return bubblewrap.command("/usr/bin/bwrap", layout(user), mounts, LIMITS, filter_fd=7)
 
 
 def pairs(words: list[str], option: str) -> list[tuple[str, str]]:
@@ -32,7 +35,7 @@ def pairs(words: list[str], option: str) -> list[tuple[str, str]]:
 
 def test_without_bubblewrap_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(BubblewrapError, match="no bubblewrap"):
-        bubblewrap.find({"PATH": str(tmp_path)})
+        bubblewrap.find_bubblewrap({"PATH": str(tmp_path)})
 
 
 def test_a_bubblewrap_that_does_not_work_here_says_why(tmp_path: Path) -> None:
@@ -40,21 +43,21 @@ def test_a_bubblewrap_that_does_not_work_here_says_why(tmp_path: Path) -> None:
     shim.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     shim.chmod(0o755)
     with pytest.raises(BubblewrapError, match="does not work here: bwrap: No permissions"):
-        bubblewrap.find({"PATH": str(tmp_path)})
+        bubblewrap.find_bubblewrap({"PATH": str(tmp_path)})
 
 
 def test_a_machine_without_a_filter_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (shim := tmp_path / "bwrap").write_text("#!/bin/sh\nexit 0\n")
     shim.chmod(0o755)
-    assert bubblewrap.find({"PATH": str(tmp_path)}) == str(shim)
+    assert bubblewrap.find_bubblewrap({"PATH": str(tmp_path)}) == str(shim)
     monkeypatch.setattr("platform.machine", lambda: "vax")
     with pytest.raises(BubblewrapError, match="system calls of a vax machine"):
-        bubblewrap.find({"PATH": str(tmp_path)})
+        bubblewrap.find_bubblewrap({"PATH": str(tmp_path)})
 
 
 @pytest.mark.sandbox
 def test_one_that_works_is_found_on_the_path() -> None:
-    assert Path(bubblewrap.find(os.environ)).name == "bwrap"
+    assert Path(bubblewrap.find_bubblewrap(os.environ)).name == "bwrap"
 
 
 def test_each_cell_has_namespaces_of_its_own_and_ends_with_us(tmp_path: Path) -> None:

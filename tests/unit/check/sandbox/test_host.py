@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ppp.check.sandbox.host import interpreters
+from ppp.check.sandbox.host import find_interpreters
 
 
 def program(path: Path, *, mode: int = 0o755) -> str:
@@ -19,14 +19,14 @@ def test_path_comes_first_in_its_order_then_pyenvs_newest(tmp_path: Path) -> Non
     older = program(tmp_path / "home" / ".pyenv" / "versions" / "3.12.1" / "bin" / "python3.12")
     newer = program(tmp_path / "home" / ".pyenv" / "versions" / "3.12.4" / "bin" / "python3.12")
     environ = {"PATH": f"{tmp_path}/a:{tmp_path}/b", "HOME": f"{tmp_path}/home"}
-    assert list(interpreters("3.12", environ)) == [first, second, newer, older]
+    assert list(find_interpreters("3.12", environ)) == [first, second, newer, older]
 
 
 def test_pyenvs_folder_can_be_elsewhere(tmp_path: Path) -> None:
     there = program(tmp_path / "pyenv" / "versions" / "3.9.18" / "bin" / "python3.9")
     program(tmp_path / "home" / ".pyenv" / "versions" / "3.9.1" / "bin" / "python3.9")
     environ = {"PYENV_ROOT": f"{tmp_path}/pyenv", "HOME": f"{tmp_path}/home"}
-    assert list(interpreters("3.9", environ)) == [there]
+    assert list(find_interpreters("3.9", environ)) == [there]
 
 
 def test_other_versions_are_not_meant(tmp_path: Path) -> None:
@@ -34,14 +34,14 @@ def test_other_versions_are_not_meant(tmp_path: Path) -> None:
     program(tmp_path / "python3.11")
     program(tmp_path / "python3")
     program(tmp_path / ".pyenv" / "versions" / "3.11.7" / "bin" / "python3.11")
-    assert list(interpreters("3.12", {"PATH": str(tmp_path), "HOME": str(tmp_path)})) == []
+    assert list(find_interpreters("3.12", {"PATH": str(tmp_path), "HOME": str(tmp_path)})) == []
 
 
 def test_what_cannot_be_run_is_none(tmp_path: Path) -> None:
     program(tmp_path / "python3.12", mode=0o644)
     (tmp_path / "dangling").mkdir()
     (tmp_path / "dangling" / "python3.12").symlink_to(tmp_path / "gone")
-    assert list(interpreters("3.12", {"PATH": f"{tmp_path}:{tmp_path}/dangling"})) == []
+    assert list(find_interpreters("3.12", {"PATH": f"{tmp_path}:{tmp_path}/dangling"})) == []
 
 
 @pytest.mark.parametrize("environ", [{}, {"PATH": ""}, {"PATH": "::", "HOME": ""}, {"PATH": "/no/such/folder"}])
@@ -50,4 +50,4 @@ def test_nowhere_to_look_finds_nothing(
 ) -> None:
     program(tmp_path / "python3.12")
     monkeypatch.chdir(tmp_path)
-    assert list(interpreters("3.12", environ)) == []
+    assert list(find_interpreters("3.12", environ)) == []

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from places import LIMITS
+from cell_environments import LIMITS
 
-from ppp.check.runtime import Completed, SandboxLostError
-from ppp.check.sandbox.inside import furnish, kit, program
-from ppp.check.sandbox.keeper_client import MIB, WHOLE_PAGES_EVERY, Door, KeptSandbox, Layout, is_sample
+from ppp.check.runtime import CommandResult, SandboxLostError
+from ppp.check.sandbox.inside import install_keeper, keeper_package, program_source
+from ppp.check.sandbox.keeper_client import FULL_PAGES_EVERY, MIB, ControlSocket, KeeperSandbox, Layout, gets_full_pages
 
 LAYOUT: Final = Layout(
     work="/inside/work",
@@ -34,7 +34,7 @@ READY: Final = b'{"ready": true, "output_bytes": 0}\n'
 ENDED: Final = {"exit_code": 0, "duration_ms": 12, "oom": False, "proved": False, "received_bytes": 0, "waited_ms": 0}
 
 
-class Keeper:
+class ScriptedKeeper:
     """The other end of the connection: says what it is given, and keeps what it is asked."""
 
     def __init__(self) -> None:
@@ -56,26 +56,26 @@ class Keeper:
         request: dict[str, Any] = json.loads(line)
         return request
 
-    def sandbox(self) -> KeptSandbox:
-        return KeptSandbox(self.theirs, LAYOUT, closed=self.closed, shut=lambda: self.told.append("shut"))
+    def sandbox(self) -> KeeperSandbox:
+        return KeeperSandbox(self.theirs, LAYOUT, closed=self.closed, disconnect=lambda: self.told.append("shut"))
 
 
 @pytest.fixture
-def keeper() -> Iterator[Keeper]:
-    made = Keeper()
+def keeper() -> Iterator[ScriptedKeeper]:
+    made = ScriptedKeeper()
     with closing(made.end), closing(made.theirs):
         yield made
 
 
 @pytest.fixture
-def box(keeper: Keeper) -> Iterator[KeptSandbox]:
+def box(keeper: ScriptedKeeper) -> Iterator[KeeperSandbox]:
     with closing(keeper.sandbox()) as made:
         yield made
 
 
-def test_a_sandbox_says_where_its_things_lie(box: KeptSandbox) -> None:
+def test_a_sandbox_says_where_its_things_lie(box: KeeperSandbox) -> None:
     assert box.python == "/inside/work/env/bin/python"
-    assert (box.work, box.file) == ("/inside/work/scratch", LAYOUT.file)
+    assert (box.scratch, box.file) == ("/inside/work/scratch", LAYOUT.file)
     assert box.aliases == {
         "/inside/file": "/ppp/file",
         "/inside/pip": "/ppp/pip",
@@ -84,48 +84,48 @@ def test_a_sandbox_says_where_its_things_lie(box: KeptSandbox) -> None:
     }
 
 
-def test_how_a_command_ended_is_told_in_full(keeper: Keeper, box: KeptSandbox) -> None:
+def test_how_a_command_ended_is_told_in_full(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends(b"\xc3\xa9t\xc3\xa9 \xff", exit_code=-9, oom=True, proved=True, received_bytes=2**40, waited_ms=3)
-    assert box.run(["true"], timeout_s=5, cwd="/") == Completed(
+    assert box.run(["true"], timeout_s=5, cwd="/") == CommandResult(
         exit_code=-9,
         output="\N{LATIN SMALL LETTER E WITH ACUTE}t\N{LATIN SMALL LETTER E WITH ACUTE} \N{REPLACEMENT CHARACTER}",
         duration_ms=12,
         oom=True,
-        proved=True,
+        import_proved=True,
         received_bytes=2**40,
         waited_ms=3,
     )
     assert keeper.asked == {"do": "run", "argv": ["true"], "cwd": "/", "timeout_s": 5}
 
 
-def test_pip_is_asked_for_by_its_arguments(keeper: Keeper, box: KeptSandbox) -> None:
+def test_pip_is_asked_for_by_its_arguments(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends(exit_code=None)
     assert box.pip(("check",), timeout_s=9).timed_out
     assert keeper.asked == {"do": "pip", "argv": ["check"], "timeout_s": 9}
 
 
-def test_an_import_is_to_be_proved(keeper: Keeper, box: KeptSandbox) -> None:
+def test_an_import_is_to_be_proved(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends()
-    assert not box.prove("lib.part", timeout_s=9).proved
-    assert keeper.asked == {"do": "prove", "program": program("importing"), "module": "lib.part", "timeout_s": 9}
+    assert not box.prove_import("lib.part", timeout_s=9).import_proved
+    assert keeper.asked == {"do": "prove", "program": program_source("importing"), "module": "lib.part", "timeout_s": 9}
 
 
-def test_what_was_installed_is_asked_for_by_the_packages_name(keeper: Keeper, box: KeptSandbox) -> None:
+def test_what_was_installed_is_asked_for_by_the_packages_name(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends(b"{}")
-    assert box.look("lib", timeout_s=9).output == "{}"
+    assert box.inspect_installation("lib", timeout_s=9).output == "{}"
     assert keeper.asked == {"do": "look", "package": "lib", "timeout_s": 9}
 
 
-def test_the_way_out_is_shut_from_outside_before_anything_is_asked(keeper: Keeper, box: KeptSandbox) -> None:
+def test_the_way_out_is_shut_from_outside_before_anything_is_asked(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends()
     box.isolate()
     assert keeper.told == ["shut"]
     assert keeper.asked == {"do": "isolate"}
 
 
-def test_renewing_is_asked_for(keeper: Keeper, box: KeptSandbox) -> None:
+def test_renewing_is_asked_for(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends()
-    box.renew()
+    box.reset()
     assert keeper.asked == {"do": "renew"}
 
 
@@ -139,7 +139,7 @@ def test_renewing_is_asked_for(keeper: Keeper, box: KeptSandbox) -> None:
     ],
 )
 def test_an_answer_that_breaks_off_is_a_lost_sandbox(
-    keeper: Keeper, box: KeptSandbox, answer: bytes, reason: str
+    keeper: ScriptedKeeper, box: KeeperSandbox, answer: bytes, reason: str
 ) -> None:
     keeper.say(answer)
     keeper.end.shutdown(socket.SHUT_WR)
@@ -147,14 +147,14 @@ def test_an_answer_that_breaks_off_is_a_lost_sandbox(
         box.run(["true"], timeout_s=5)
 
 
-def test_a_keeper_that_is_gone_cannot_be_asked(keeper: Keeper, box: KeptSandbox) -> None:
+def test_a_keeper_that_is_gone_cannot_be_asked(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.end.close()
-    for ask in (box.renew, lambda: box.run(["true"], timeout_s=5)):
+    for ask in (box.reset, lambda: box.run(["true"], timeout_s=5)):
         with pytest.raises(SandboxLostError):
             ask()
 
 
-def test_nothing_is_asked_once_the_run_is_ended(keeper: Keeper, box: KeptSandbox) -> None:
+def test_nothing_is_asked_once_the_run_is_ended(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends()
     keeper.closed.set()
     with pytest.raises(SandboxLostError, match="the run was ended"):
@@ -164,7 +164,7 @@ def test_nothing_is_asked_once_the_run_is_ended(keeper: Keeper, box: KeptSandbox
         keeper.end.recv(1)
 
 
-def test_an_answer_that_comes_after_the_end_counts_no_more(keeper: Keeper, box: KeptSandbox) -> None:
+def test_an_answer_that_comes_after_the_end_counts_no_more(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     def answers() -> None:
         keeper.end.recv(1 << 16)
         keeper.closed.set()
@@ -173,7 +173,7 @@ def test_an_answer_that_comes_after_the_end_counts_no_more(keeper: Keeper, box: 
     thread = threading.Thread(target=answers)
     thread.start()
     with pytest.raises(SandboxLostError, match="the run was ended"):
-        box.prove("lib", timeout_s=5)
+        box.prove_import("lib", timeout_s=5)
     thread.join()
 
 
@@ -182,7 +182,7 @@ def test_a_sandbox_that_never_stood_ready_is_hung_up_on() -> None:
     with closing(ours):
         ours.shutdown(socket.SHUT_WR)
         with pytest.raises(SandboxLostError):
-            KeptSandbox(theirs, LAYOUT, closed=threading.Event(), shut=lambda: None)
+            KeeperSandbox(theirs, LAYOUT, closed=threading.Event(), disconnect=lambda: None)
         assert ours.recv(1) == b""
 
 
@@ -190,17 +190,17 @@ def test_a_sandbox_that_never_stood_ready_is_hung_up_on() -> None:
 
 
 def test_a_keeper_comes_in_by_the_door_which_is_gone_afterwards(tmp_path: Path) -> None:
-    with Door(tmp_path) as door, closing(socket.socket(socket.AF_UNIX)) as keeper:
+    with ControlSocket(tmp_path) as door, closing(socket.socket(socket.AF_UNIX)) as keeper:
         keeper.connect(str(door.path))
-        with closing(door.wait(lambda: True)) as connection:
+        with closing(door.accept(lambda: True)) as connection:
             keeper.sendall(b"hello")
             assert connection.recv(5) == b"hello"
     assert not door.path.exists()
 
 
 def test_a_keeper_that_ended_is_not_waited_for(tmp_path: Path) -> None:
-    with Door(tmp_path) as door, pytest.raises(SandboxLostError, match="ended before it stood ready"):
-        door.wait(lambda: False)
+    with ControlSocket(tmp_path) as door, pytest.raises(SandboxLostError, match="ended before it stood ready"):
+        door.accept(lambda: False)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can come as somebody else")
@@ -217,11 +217,11 @@ def test_nobody_else_is_let_in(tmp_path: Path) -> None:
 
         seen.append(subprocess.check_output([sys.executable, "-c", stranger, str(folder)]))
 
-    with Door(folder) as door:
+    with ControlSocket(folder) as door:
         thread = threading.Thread(target=knocks)
         thread.start()
         with pytest.raises(SandboxLostError, match="ended before it stood ready"):
-            door.wait(thread.is_alive)
+            door.accept(thread.is_alive)
         thread.join()
     assert seen == [b"True\n"]
 
@@ -231,9 +231,9 @@ def test_nobody_else_is_let_in(tmp_path: Path) -> None:
 
 def test_the_command_that_starts_a_keeper_holds_all_that_it_goes_by() -> None:
     python, *options, settings = LAYOUT.command("/usr/bin/python3", LIMITS)
-    assert (python, options) == ("/usr/bin/python3", ["-I", "-S", "-c", program("starting")])
+    assert (python, options) == ("/usr/bin/python3", ["-I", "-S", "-c", program_source("starting")])
     told = json.loads(settings)
-    assert told["kit"] == kit()
+    assert told["kit"] == keeper_package()
     assert (told["user"], told["counts_oom"], told["gateway"]) == (1234, True, None)
     assert told["log_bytes"] == LIMITS.log_kb * 1024
     assert told["environ"] == {"PIP_NO_INPUT": "1"}
@@ -246,18 +246,18 @@ def test_the_command_that_starts_a_keeper_holds_all_that_it_goes_by() -> None:
 
 
 def test_the_kit_is_laid_out_once_and_whole(tmp_path: Path) -> None:
-    furnish(tmp_path)
-    laid = sorted(path.name for path in (tmp_path / kit()).iterdir())
+    install_keeper(tmp_path)
+    laid = sorted(path.name for path in (tmp_path / keeper_package()).iterdir())
     assert {"__init__.py", "keeper.py", "starting.py"} <= set(laid)
-    (tmp_path / kit() / "keeper.py").write_text("mine")
-    furnish(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [kit()]
-    assert (tmp_path / kit() / "keeper.py").read_text() == "mine"
+    (tmp_path / keeper_package() / "keeper.py").write_text("mine")
+    install_keeper(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [keeper_package()]
+    assert (tmp_path / keeper_package() / "keeper.py").read_text() == "mine"
 
 
 def test_a_small_share_of_cells_is_shown_whole_pages_and_always_the_same() -> None:
     files = [Path(f"lib-{n}-py3-none-any.whl") for n in range(5000)]
-    shown = [file for file in files if is_sample("py312-slim", file)]
-    assert 0.5 < len(shown) * WHOLE_PAGES_EVERY / len(files) < 2
-    assert shown == [file for file in files if is_sample("py312-slim", Path("/elsewhere") / file)]
-    assert shown != [file for file in files if is_sample("py39-slim", file)]
+    shown = [file for file in files if gets_full_pages("py312-slim", file)]
+    assert 0.5 < len(shown) * FULL_PAGES_EVERY / len(files) < 2
+    assert shown == [file for file in files if gets_full_pages("py312-slim", Path("/elsewhere") / file)]
+    assert shown != [file for file in files if gets_full_pages("py39-slim", file)]

@@ -6,16 +6,16 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from ppp.model.record import Result
-from ppp.publish.api.badges import badge_files, badge_of
-from ppp.publish.packages.summary import Part
-from ppp.schemas import schema_mistakes
+from ppp.publish.api.badges import badge_files, package_badge
+from ppp.publish.packages.summary import PackageSummary
+from ppp.schemas import schema_errors
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def part(**words: int) -> Part:
+def part(**words: int) -> PackageSummary:
     tally = tuple((result, words[result]) for result in Result if words.get(result))
-    return Part(package="six", version="1.17.0", tally=tally, as_of=1, found={}, broken=())
+    return PackageSummary(package="six", version="1.17.0", result_counts=tally, as_of=1, findings={}, failing=())
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def part(**words: int) -> Part:
 def test_what_it_says(words: dict[str, int], message: str, colour: str) -> None:
     files = dict(badge_files(part(**words)))
     endpoint = json.loads(files["badge/six.json"])
-    assert schema_mistakes("site/schemas/badge.schema.json", endpoint) == []
+    assert schema_errors("site/schemas/badge.schema.json", endpoint) == []
     assert (endpoint["message"], endpoint["color"]) == (message, colour)
     root = ET.fromstring(files["badge/six.svg"])  # noqa: S314 - our own
     assert [text.text for text in root.iter(f"{SVG}text")] == ["installs & imports", message]
@@ -45,7 +45,7 @@ def test_the_picture_can_be_read_aloud_and_fits() -> None:
     assert (root.get("role"), root.get("aria-labelledby")) == ("img", title.get("id"))
     assert title.text == "six 1.17.0 installs and imports in 3 of 4 environments, and 2 NA"
     assert sum(float(r.get("width", 0)) for r in root.iter(f"{SVG}rect")) == float(root.get("width", 0))
-    badge = badge_of(made, "https://node.example/ppp/")
+    badge = package_badge(made, "https://node.example/ppp/")
     assert (badge.told, badge.width) == (title.text, int(root.get("width", 0)))
     image, page = "https://node.example/ppp/badge/six.svg", "https://node.example/ppp/p/six/index.html"
     assert badge.snippet == f"[![six: installs & imports]({image})]({page})"

@@ -5,40 +5,40 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
-from tallied import counts
+from ledger_counts import build_counts
 
 from ppp.ledger import published
-from ppp.ledger.batches import root as root_of
-from ppp.ledger.digests import days
+from ppp.ledger.batches import ledger_root as root_of
+from ppp.ledger.digests import read_day_digests
 from ppp.ledger.store import Store
 from ppp.model.record import Record
-from ppp.publish.api.current import NEWEST, current_bytes, current_document
+from ppp.publish.api.current import NEWEST_RESULTS, current_bytes, current_document
 from ppp.publish.cache.build_cache import BuildCache
-from ppp.publish.cache.day_digests import days_of
+from ppp.publish.cache.day_digests import update_days
 from ppp.resources import resource
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 SCHEMA = "site/schemas/current.schema.json"
 
 
 def document_of(store: Store) -> dict[str, object]:
-    return current_document(store.db, counts(store.db), days(store.db))
+    return current_document(store.db, build_counts(store.db), read_day_digests(store.db))
 
 
 def test_is_what_its_schema_says(small: Store) -> None:
-    assert schema_mistakes(SCHEMA, document_of(small)) == []
+    assert schema_errors(SCHEMA, document_of(small)) == []
 
 
 def test_of_an_empty_ledger_too(store: Store) -> None:
     document = document_of(store)
-    assert schema_mistakes(SCHEMA, document) == []
+    assert schema_errors(SCHEMA, document) == []
     assert document["as_of"] is None
     assert document["days"] == document["results"] == []
 
 
 def test_the_schema_refuses_what_it_should(small: Store) -> None:
     document = {**document_of(small), "node": "ab" * 32}
-    assert schema_mistakes(SCHEMA, document) != []
+    assert schema_errors(SCHEMA, document) != []
 
 
 def test_numbers_agree(small: Store) -> None:
@@ -68,13 +68,13 @@ def test_the_root_and_the_days_are_digests_of_sorted_ids(small: Store) -> None:
 
 def test_a_day_is_told_from_what_is_remembered_and_what_is_new(small: Store, record: Callable[..., Record]) -> None:
     with BuildCache.open(None) as memory:
-        assert days_of(small.db, memory, 0) == days(small.db)
+        assert update_days(small.db, memory, 0) == read_day_digests(small.db)
         (last,) = small.db.execute("SELECT max(rowid) FROM records").fetchone()
-        assert days_of(small.db, memory, last) == days(small.db)
+        assert update_days(small.db, memory, last) == read_day_digests(small.db)
         for at in (1_714_003_200, 1_714_003_200 + 7 * 86_400):
             small.add_record(record("new", "1.0", "py39-slim", observed_at=at, result="FAIL"))
-        told = days_of(small.db, memory, last)
-        assert told == days(small.db)
+        told = update_days(small.db, memory, last)
+        assert told == read_day_digests(small.db)
         assert [day.day for day in told] == ["2024-04-24", "2024-04-25", "2024-05-02"]
 
 
@@ -87,11 +87,11 @@ def test_newest_first_and_flat(small: Store) -> None:
 
 
 def test_holds_no_more_than_the_newest(small: Store) -> None:
-    every = published.newest_verdicts(small.db, NEWEST)
+    every = published.newest_verdicts(small.db, NEWEST_RESULTS)
     assert len(every) == 18
     assert published.newest_verdicts(small.db, 5) == every[:5]
     schema = json.loads(resource(SCHEMA).read_text("utf-8"))
-    assert schema["properties"]["results"]["maxItems"] == NEWEST
+    assert schema["properties"]["results"]["maxItems"] == NEWEST_RESULTS
 
 
 def test_no_text_can_act_on_a_terminal(hostile: Store) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snapshotting import taken
+from snapshot_ledgers import take_snapshots
 
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Installed, Phase, Record
-from ppp.publish.api.package import FILES
+from ppp.publish.api.package import API_FILES
 from ppp.publish.build import build
 from ppp.publish.packages.finding_kinds import FindingKind
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 Read = Callable[[str], Any]
 
@@ -23,7 +23,7 @@ Read = Callable[[str], Any]
 @pytest.fixture
 def public(small: Store, tmp_path: Path) -> Path:
     """A build of the small ledger, with its snapshots."""
-    taken(small.path / "ppp.db", tmp_path / "public")
+    take_snapshots(small.path / "ppp.db", tmp_path / "public")
     build(small.db, tmp_path / "public")
     return tmp_path / "public"
 
@@ -38,19 +38,19 @@ def pattern(path: str) -> str:
     return re.sub(r"\{\w+\}", "*", path)
 
 
-@pytest.mark.parametrize(("path", "schema"), [(path, schema) for path, schema, _ in FILES if schema])
+@pytest.mark.parametrize(("path", "schema"), [(path, schema) for path, schema, _ in API_FILES if schema])
 def test_each_file_holds_to_its_schema(path: str, schema: str, public: Path) -> None:
     files = [file for file in public.glob(pattern(path)) if file.name != "index.json" or "index.json" in path]
     assert files
     for file in files:
-        assert schema_mistakes(f"site/schemas/{schema}.schema.json", json.loads(file.read_text("ascii"))) == [], file
+        assert schema_errors(f"site/schemas/{schema}.schema.json", json.loads(file.read_text("ascii"))) == [], file
     assert (public / "schemas" / f"{schema}.schema.json").is_file()
 
 
 def test_a_schema_refuses_what_it_does_not_name(read: Read) -> None:
     document = read("api/v1/p/six.json")
     document["cells"][0]["verdict"] = "good"
-    assert schema_mistakes("site/schemas/package.schema.json", document)
+    assert schema_errors("site/schemas/package.schema.json", document)
 
 
 def test_the_index_names_every_file_of_the_kind(public: Path, read: Read) -> None:
@@ -103,7 +103,7 @@ def test_what_cells_share_stands_once(store: Store, record: Callable[..., Record
     assert [cell["file"] for cell in held["cells"]] == [0, 0, 0]
     assert held["cells"][0]["phases"] == [["PASS", 10], ["PASS", 10], ["PASS", 10, 7], ["PASS", 10]]
     assert [cell["run"] for cell in held["cells"]] == [0, 0, 0]
-    assert schema_mistakes("site/schemas/package.schema.json", held) == []
+    assert schema_errors("site/schemas/package.schema.json", held) == []
 
 
 def test_blame_is_judged_as_on_the_page(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from ppp.publish.builder.template_cache import compiled_in
+from ppp.publish.builder.template_cache import cached_templates
 from ppp.publish.cache.build_cache import BuildCache
-from ppp.publish.site.front import about_page, templates
+from ppp.publish.site.front import about_page, jinja_environment
 
 
 @pytest.fixture(autouse=True)
 def _compiled_by_others() -> Iterator[None]:
     yield
-    templates.cache_clear()
+    jinja_environment.cache_clear()
 
 
 def rendered(path: Path) -> bytes:
     """Render a page as a new process would, with what a memory holds."""
-    templates.cache_clear()
-    with BuildCache.open(path) as memory, compiled_in(memory):
+    jinja_environment.cache_clear()
+    with BuildCache.open(path) as memory, cached_templates(memory):
         _, page = about_page()
         memory.commit()
     return page

@@ -12,7 +12,7 @@ import pytest
 
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, DatasetteError, DiskFullError, LedgerDamagedError
-from ppp.publish.datasette.definition import saved_queries, worked_out
+from ppp.publish.datasette.definition import materialized_views, saved_queries
 from ppp.publish.datasette.serve import (
     ServeCommand,
     configuration_10a,
@@ -93,7 +93,7 @@ def test_prepares_a_copy_that_later_writes_do_not_change(small: Store, tmp_path:
 
 def test_findings_are_worked_out_and_say_what_the_ledger_says(small: Store, tmp_path: Path) -> None:
     with closing(sqlite3.connect(prepare(small.path, tmp_path / "serve").database)) as copy:
-        for view in worked_out():
+        for view in materialized_views():
             kind = copy.execute("SELECT type FROM sqlite_schema WHERE name = ?", (view,)).fetchone()
             assert kind == ("table",), view
             theirs = copy.execute(f"SELECT * FROM [{view}]")  # noqa: S608 - our own names

@@ -16,18 +16,18 @@ from ppp.ledger.store import Store
 from ppp.model.record import Record
 from ppp.publish.build import build
 from ppp.publish.feeds.atom import atom
-from ppp.publish.feeds.entries import PACKAGE_ITEMS, Feed, newest_items, overall_feed, package_feed
+from ppp.publish.feeds.entries import MAX_PACKAGE_ENTRIES, FeedDocument, group_changes, overall_feed, package_feed
 from ppp.publish.feeds.jsonfeed import VERSION, feed_files, json_feed
 from ppp.publish.feeds.rss import rss
-from ppp.publish.packages.read import held
+from ppp.publish.packages.read import read_packages
 
 DAY = 1_714_003_200
 ATOM = "{http://www.w3.org/2005/Atom}"
 Writer = Callable[..., bytes]
 
 
-def overall(store: Store) -> Feed:
-    return overall_feed(newest_items(verdict_changes(store.db)))
+def overall(store: Store) -> FeedDocument:
+    return overall_feed(group_changes(verdict_changes(store.db)))
 
 
 def feed_of(store: Store, *, base_url: str = DEFAULT_BASE_URL, writer: Writer = rss) -> feedparser.FeedParserDict:
@@ -118,7 +118,7 @@ def test_a_change_says_what_was_before_and_leaves_the_older_item_alone(
 
 def test_a_package_tells_the_same_as_all_do(small: Store) -> None:
     entries = {entry.id: entry for entry in overall(small).entries}
-    (gcc,) = held(small.db, ["needs-gcc"], published.environments(small.db))
+    (gcc,) = read_packages(small.db, ["needs-gcc"], published.observed_environments(small.db))
     own = package_feed("needs-gcc", gcc.changes)
     assert own.entries
     for entry in own.entries:
@@ -126,12 +126,12 @@ def test_a_package_tells_the_same_as_all_do(small: Store) -> None:
 
 
 def test_a_package_feed_stays_short(store: Store, record: Callable[..., Record]) -> None:
-    for place in range(PACKAGE_ITEMS + 3):
+    for place in range(MAX_PACKAGE_ENTRIES + 3):
         store.add_record(record("six", f"1.{place}", observed_at=DAY + 60 * place))
-    (six,) = held(store.db, ["six"], published.environments(store.db))
+    (six,) = read_packages(store.db, ["six"], published.observed_environments(store.db))
     feed = package_feed("six", six.changes)
     assert [entry.title for entry in feed.entries][:2] == ["six 1.12: py312-slim PASS", "six 1.11: py312-slim PASS"]
-    assert len(feed.entries) == PACKAGE_ITEMS
+    assert len(feed.entries) == MAX_PACKAGE_ENTRIES
 
 
 def test_a_finding_tells_who_came_in_and_when(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_the_newest_hundred_each_with_its_whole_day(store: Store, record: Callab
     store.insert_record(record("p119", "1.0", "py311-slim", observed_at=DAY), None)
     store.insert_record(record("yesterday", "1.0", observed_at=DAY - 5), None)
     store.db.conn.commit()
-    items = newest_items(verdict_changes(store.db))
+    items = group_changes(verdict_changes(store.db))
     assert len(items) == 100
     assert [str(item.release) for item in items[:2]] == ["p119==1.0", "p118==1.0"]
     assert len(items[0].changes) == 3

@@ -8,7 +8,7 @@ import pytest
 from ppp.ledger import published
 from ppp.ledger.store import Store
 from ppp.model.record import Record
-from ppp.publish.packages.read import held
+from ppp.publish.packages.read import read_packages
 
 READ = re.compile(r"SELECT package, observed_at.* json_each\('(\[.*?\])'\)", re.DOTALL)
 
@@ -35,11 +35,11 @@ def store(store: Store, record: Callable[..., Record]) -> Store:
 def test_packages_are_read_together_as_long_as_they_have_few_records(
     store: Store, records: int, portions: list[list[str]]
 ) -> None:
-    environments = published.environments(store.db)
+    environments = published.observed_environments(store.db)
     asked: list[str] = []
-    alone = [only for package in "abcde" for only in held(store.db, [package], environments)]
+    alone = [only for package in "abcde" for only in read_packages(store.db, [package], environments)]
     store.db.conn.set_trace_callback(asked.append)
-    together = [*held(store.db, ["e", "none", "a", "c", "b", "d"], environments, records=records)]
+    together = [*read_packages(store.db, ["e", "none", "a", "c", "b", "d"], environments, max_records=records)]
     store.db.conn.set_trace_callback(None)
     assert [re.findall(r'"(\w+)"', found[1]) for one in asked if (found := READ.search(one))] == portions
     assert [each.package for each in together] == [*"abcde"]
@@ -47,6 +47,6 @@ def test_packages_are_read_together_as_long_as_they_have_few_records(
 
 
 def test_of_no_package_nothing_is_held(store: Store) -> None:
-    environments = published.environments(store.db)
-    assert [*held(store.db, [], environments)] == []
-    assert [*held(store.db, ["none"], environments)] == []
+    environments = published.observed_environments(store.db)
+    assert [*read_packages(store.db, [], environments)] == []
+    assert [*read_packages(store.db, ["none"], environments)] == []

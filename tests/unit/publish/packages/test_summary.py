@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from ppp.ledger.store import Store
-from ppp.model.judge import Judge
+from ppp.model.blame import BlameSource
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Blame, Outcome, Record, Result
 from ppp.publish.packages.finding_kinds import FindingKind
-from ppp.publish.packages.history import Held
-from ppp.publish.packages.read import held
-from ppp.publish.packages.summary import Part, part_of
+from ppp.publish.packages.history import PackageHistory
+from ppp.publish.packages.read import read_packages
+from ppp.publish.packages.summary import PackageSummary, summarize
 
 DAY = 1_714_003_200
 ENVIRONMENTS = [
@@ -23,21 +23,21 @@ UNINSTALLED = (Outcome.PASS, Outcome.PASS, Outcome.FAIL, Outcome.SKIP)
 Cells = Mapping[tuple[str, str], str]
 
 
-def six(store: Store) -> Held:
+def six(store: Store) -> PackageHistory:
     """All that is held of the one package."""
-    (only,) = held(store.db, ["six"], ENVIRONMENTS)
+    (only,) = read_packages(store.db, ["six"], ENVIRONMENTS)
     return only
 
 
 @pytest.fixture
-def part(store: Store, record: Callable[..., Record]) -> Callable[[Cells], Part]:
+def part(store: Store, record: Callable[..., Record]) -> Callable[[Cells], PackageSummary]:
     """A package's part, from its cells' results by version and environment; a `FAIL` is one of `full`."""
 
-    def make(cells: Cells, **changes: object) -> Part:
+    def make(cells: Cells, **changes: object) -> PackageSummary:
         for (version, environment), result in cells.items():
             more = {"outcomes": UNINSTALLED} if result == "FAIL" else {}
             store.add_record(record("six", version, environment, result=result, **more | changes))
-        return part_of(six(store))
+        return summarize(six(store))
 
     return make
 
@@ -58,9 +58,9 @@ def part(store: Store, record: Callable[..., Record]) -> Callable[[Cells], Part]
     ],
 )
 def test_against_the_release_before(
-    before: str, now: str, kind: FindingKind | None, part: Callable[[Cells], Part]
+    before: str, now: str, kind: FindingKind | None, part: Callable[[Cells], PackageSummary]
 ) -> None:
-    found = part({("1.0", "py312-slim"): before, ("1.1", "py312-slim"): now}).found
+    found = part({("1.0", "py312-slim"): before, ("1.1", "py312-slim"): now}).findings
     assert set(found) == ({kind} if kind else set())
     if kind:
         (cell,) = found[kind]
@@ -69,68 +69,70 @@ def test_against_the_release_before(
         assert (cell.before.version, cell.before.result) == ("1.0", before)
 
 
-def test_an_error_before_is_passed_over(part: Callable[[Cells], Part]) -> None:
+def test_an_error_before_is_passed_over(part: Callable[[Cells], PackageSummary]) -> None:
     made = part({("1.0", "py312-slim"): "PASS", ("1.1", "py312-slim"): "ERROR", ("1.2", "py312-slim"): "FAIL"})
-    (cell,) = made.found[FindingKind.NEWLY_BROKEN]
+    (cell,) = made.findings[FindingKind.NEWLY_BROKEN]
     assert cell.before
     assert cell.before.version == "1.0"
 
 
-def test_on_alpine_alone(part: Callable[[Cells], Part]) -> None:
+def test_on_alpine_alone(part: Callable[[Cells], PackageSummary]) -> None:
     made = part({("1.0", "py312-slim"): "PASS", ("1.0", "py312-alpine"): "FAIL", ("1.0", "py39-alpine"): "FAIL"})
-    assert [cell.environment for cell in made.found[FindingKind.ALPINE_ONLY]] == ["py312-alpine"]
-    assert [cell.environment for cell in made.found[FindingKind.NEVER_ON_ALPINE]] == ["py39-alpine", "py312-alpine"]
+    assert [cell.environment for cell in made.findings[FindingKind.ALPINE_ONLY]] == ["py312-alpine"]
+    assert [cell.environment for cell in made.findings[FindingKind.NEVER_ON_ALPINE]] == ["py39-alpine", "py312-alpine"]
 
 
-def test_one_version_that_installs_on_alpine_is_not_never(part: Callable[[Cells], Part]) -> None:
+def test_one_version_that_installs_on_alpine_is_not_never(part: Callable[[Cells], PackageSummary]) -> None:
     made = part({
         ("1.0", "py312-slim"): "PASS", ("1.0", "py312-alpine"): "PASS", ("1.1", "py312-alpine"): "FAIL",
     })  # fmt: skip
-    assert FindingKind.NEVER_ON_ALPINE not in made.found
+    assert FindingKind.NEVER_ON_ALPINE not in made.findings
 
 
 @pytest.mark.parametrize(("alpine", "holds"), [("NA", True), ("ERROR", False)])
-def test_never_on_alpine_by_what_it_claims(alpine: str, *, holds: bool, part: Callable[[Cells], Part]) -> None:
+def test_never_on_alpine_by_what_it_claims(
+    alpine: str, *, holds: bool, part: Callable[[Cells], PackageSummary]
+) -> None:
     made = part({("1.0", "py312-slim"): "PASS", ("1.0", "py312-alpine"): alpine})
-    assert (FindingKind.NEVER_ON_ALPINE in made.found) == holds
+    assert (FindingKind.NEVER_ON_ALPINE in made.findings) == holds
 
 
-def test_a_newer_python(part: Callable[[Cells], Part]) -> None:
+def test_a_newer_python(part: Callable[[Cells], PackageSummary]) -> None:
     made = part({("1.0", "py39-slim"): "PASS", ("1.0", "py312-slim"): "FAIL", ("1.0", "py311-alpine"): "FAIL"})
-    assert [cell.environment for cell in made.found[FindingKind.PYTHON_REGRESSION]] == ["py312-slim"]
+    assert [cell.environment for cell in made.findings[FindingKind.PYTHON_REGRESSION]] == ["py312-slim"]
 
 
-def test_an_older_python_is_no_regression(part: Callable[[Cells], Part]) -> None:
-    assert part({("1.0", "py39-slim"): "FAIL", ("1.0", "py312-slim"): "PASS"}).found == {}
+def test_an_older_python_is_no_regression(part: Callable[[Cells], PackageSummary]) -> None:
+    assert part({("1.0", "py39-slim"): "FAIL", ("1.0", "py312-slim"): "PASS"}).findings == {}
 
 
 def test_installs_and_does_not_import(store: Store, record: Callable[..., Record]) -> None:
     store.add_record(record("six", "1.0", "py312-slim", result="FAIL"))
-    made = part_of(six(store))
-    assert set(made.found) == {FindingKind.PHANTOM_SUCCESS}
+    made = summarize(six(store))
+    assert set(made.findings) == {FindingKind.PHANTOM_SUCCESS}
 
 
-def test_a_dependency(part: Callable[..., Part]) -> None:
+def test_a_dependency(part: Callable[..., PackageSummary]) -> None:
     made = part({("1.0", "py312-slim"): "FAIL"}, blame=Blame.DEPENDENCY, detail="cffi: no compiler")
-    (cell,) = made.found[FindingKind.BROKEN_DEPENDENCY]
-    assert (cell.blame, cell.blamed_by, cell.detail) == (Blame.DEPENDENCY, Judge.LOG, "cffi: no compiler")
+    (cell,) = made.findings[FindingKind.BROKEN_DEPENDENCY]
+    assert (cell.blame, cell.blamed_by, cell.detail) == (Blame.DEPENDENCY, BlameSource.LOG, "cffi: no compiler")
 
 
-def test_only_the_newest_release_is_told_of(part: Callable[[Cells], Part]) -> None:
+def test_only_the_newest_release_is_told_of(part: Callable[[Cells], PackageSummary]) -> None:
     made = part({("1.0", "py312-slim"): "FAIL", ("1.1", "py39-slim"): "PASS"})
-    assert made.found == {}
-    assert made.broken == ()
-    assert made.tally == ((Result.PASS, 1),)
+    assert made.findings == {}
+    assert made.failing == ()
+    assert made.result_counts == ((Result.PASS, 1),)
 
 
 def test_since_the_verdict_changed_not_since_it_was_seen(store: Store, record: Callable[..., Record]) -> None:
     for at, result in ((DAY, "PASS"), (DAY + 10, "FAIL"), (DAY + 20, "ERROR"), (DAY + 30, "FAIL")):
         store.add_record(record("six", "1.0", result=result, observed_at=at))
-    made = part_of(six(store))
-    assert [(cell.since, cell.observed_at) for cell in made.broken] == [(DAY + 10, DAY + 30)]
+    made = summarize(six(store))
+    assert [(cell.since, cell.observed_at) for cell in made.failing] == [(DAY + 10, DAY + 30)]
 
 
-def test_what_a_badge_counts(part: Callable[[Cells], Part]) -> None:
+def test_what_a_badge_counts(part: Callable[[Cells], PackageSummary]) -> None:
     made = part({
         ("1.0", "py39-slim"): "NA", ("1.0", "py311-slim"): "PASS", ("1.0", "py312-slim"): "FAIL",
         ("1.0", "py312-alpine"): "ERROR", ("1.0", "py311-alpine"): "TIMEOUT",
@@ -143,8 +145,8 @@ def test_a_change_that_is_current_is_judged_by_its_siblings(store: Store, record
     store.add_record(record("six", "1.0", "py312-slim"))
     store.add_record(record("six", "1.0", "py312-alpine", **failed))
     (change,) = [c for c in six(store).changes if c.verdict.result is Result.FAIL]
-    assert (change.verdict.blame, change.verdict.blamed_by) == (Blame.ENVIRONMENT, Judge.SIBLINGS)
+    assert (change.verdict.blame, change.verdict.blamed_by) == (Blame.ENVIRONMENT, BlameSource.SIBLINGS)
     # What has been overtaken keeps the word of its log.
     store.add_record(record("six", "1.0", "py312-alpine", observed_at=DAY + 10_000, **failed))
     (change,) = [c for c in six(store).changes if c.verdict.result is Result.FAIL]
-    assert (change.verdict.blame, change.verdict.blamed_by) == (Blame.PACKAGE, Judge.LOG)
+    assert (change.verdict.blame, change.verdict.blamed_by) == (Blame.PACKAGE, BlameSource.LOG)

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import pytest
 
-from ppp.check.causes import causes
+from ppp.check.causes import cause_help
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Record, Result
 from ppp.publish.build import build
-from ppp.publish.site.causes import NEWEST, explained
-from ppp.publish.text import coded
-from ppp.schemas import schema_mistakes
+from ppp.publish.site.causes import NEWEST_CELLS, explain_causes
+from ppp.publish.text import with_code_spans
+from ppp.schemas import schema_errors
 
 DAY: Final = 1_714_003_200
 Read = Callable[[str], Any]
@@ -42,7 +42,7 @@ def document(small: Store, tmp_path: Path) -> Read:
 
 def test_a_page_says_what_it_means_and_what_to_do(shown: Callable[[str], str]) -> None:
     told = shown("no-compiler/index.html")
-    held = causes()["no-compiler"]
+    held = cause_help()["no-compiler"]
     assert "No compiler no-compiler explains 2 current cells of 1 package: 2 FAIL" in told
     for words in (held.meaning, held.maintainer, held.user):
         assert words.replace("`", "") in told
@@ -61,33 +61,33 @@ def test_the_index_counts_and_tells_what_is_not_explained(shown: Callable[[str],
     told = shown("index.html")
     assert "Of 4 cells that failed or timed out, 0 (0.0 %) are not explained yet" in told
     assert told.index("no-compiler No compiler 2 0 0 0 2 1 environment") < told.index("distutils-removed")
-    assert all(cause in told for cause in causes())
+    assert all(cause in told for cause in cause_help())
 
 
 def test_without_any_failure(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
     store.add_record(record("six"))
     build(store.db, tmp_path / "public")
     assert "No cell has failed or timed out." in (tmp_path / "public" / "causes" / "index.html").read_text()
-    assert explained((), {}, {}, dict.fromkeys(Result, 0)).rate is None
+    assert explain_causes((), {}, {}, dict.fromkeys(Result, 0)).rate is None
 
 
-@pytest.mark.parametrize("cause", causes())
+@pytest.mark.parametrize("cause", cause_help())
 def test_each_file_is_what_its_schema_says(document: Read, cause: str) -> None:
     held = document(f"{cause}.json")
-    assert schema_mistakes("site/schemas/cause.schema.json", held) == []
+    assert schema_errors("site/schemas/cause.schema.json", held) == []
     assert held["cells"] == sum(held["results"].values()) == sum(held["blames"].values())
     places: Counter[str] = Counter()
     for by_blame in held["environments"].values():
         places.update(by_blame)
     assert places == held["blames"]
-    assert len(held["newest"]) == min(held["cells"], NEWEST)
-    assert schema_mistakes("site/schemas/cause.schema.json", {**held, "node": "ab" * 32}) != []
+    assert len(held["newest"]) == min(held["cells"], NEWEST_CELLS)
+    assert schema_errors("site/schemas/cause.schema.json", {**held, "node": "ab" * 32}) != []
 
 
 def test_every_number_is_of_the_same_build(document: Read, tmp_path: Path) -> None:
     index = document("index.json")
     current = json.loads((tmp_path / "public" / "current.json").read_text())
-    assert schema_mistakes("site/schemas/causes.schema.json", index) == []
+    assert schema_errors("site/schemas/causes.schema.json", index) == []
     assert index["as_of"] == current["as_of"]
     by_result: Counter[str] = Counter()
     for row in index["causes"]:
@@ -136,16 +136,16 @@ def test_a_failure_without_a_cause_is_unclassified(store: Store, record: Callabl
 
 
 def test_the_newest_are_as_many_as_are_shown(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
-    for number in range(NEWEST + 5):
+    for number in range(NEWEST_CELLS + 5):
         made = record(f"p{number:02}", "1.0", result="FAIL", cause="crash", observed_at=DAY + number % 7)
         store.insert_record(made, None)
     store.insert_record(record("other", "1.0", result="FAIL", cause="exits"), None)
     store.db.conn.commit()
     build(store.db, tmp_path / "public")
     html = (tmp_path / "public" / "causes" / "crash" / "index.html").read_text()
-    assert f"The newest {NEWEST} cells" in html
+    assert f"The newest {NEWEST_CELLS} cells" in html
     newest = json.loads((tmp_path / "public" / "causes" / "crash.json").read_text())["newest"]
-    assert len(newest) == NEWEST
+    assert len(newest) == NEWEST_CELLS
     order = [(-cell["observed_at"], cell["package"]) for cell in newest]
     assert order == sorted(order)
 
@@ -162,7 +162,7 @@ def test_hostile_text_stays_text(hostile: Store, tmp_path: Path) -> None:
 
 
 def test_the_longest_names_fit_on_a_page(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
-    for number in range(NEWEST):
+    for number in range(NEWEST_CELLS):
         name = f"{number:03}" + "x" * 211
         store.insert_record(record(name, "1.0", result="FAIL", cause="crash", detail='"' * 500), None)
     store.db.conn.commit()
@@ -178,7 +178,7 @@ def test_publishing_again_changes_no_byte(small: Store, small_shuffled: Store, t
     build(small.db, tmp_path / "a")
     build(small_shuffled.db, tmp_path / "b")
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
-    assert len(digests(tmp_path / "a")) == 2 * (1 + len(causes()))
+    assert len(digests(tmp_path / "a")) == 2 * (1 + len(cause_help()))
 
 
 @pytest.mark.parametrize(
@@ -190,4 +190,4 @@ def test_publishing_again_changes_no_byte(small: Store, small_shuffled: Store, t
     ],
 )
 def test_our_words_as_html(words: str, html: str) -> None:
-    assert coded(words) == html
+    assert with_code_spans(words) == html

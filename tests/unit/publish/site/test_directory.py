@@ -14,40 +14,49 @@ from ppp.ledger.store import Store
 from ppp.model.record import Result
 from ppp.publish.build import build
 from ppp.publish.cache.build_cache import BuildCache
-from ppp.publish.listings.entries import brought_by
-from ppp.publish.listings.store import Shelves
-from ppp.publish.packages.summary import Part
+from ppp.publish.listings.entries import contribution_from
+from ppp.publish.listings.store import ListingStore
+from ppp.publish.packages.summary import PackageSummary
 from ppp.publish.site.deferred import Content
-from ppp.publish.site.directory import SHARD_LIMIT, directory_card, directory_pages, endings, search_cards, search_files
-from ppp.publish.site.sitemap import SHARD_LIMIT as SITEMAP_LIMIT
-from ppp.publish.site.sitemap import plain_files, sitemap_files
-from ppp.schemas import schema_mistakes
+from ppp.publish.site.directory import (
+    SHARD_LIMIT,
+    directory_entry,
+    directory_pages,
+    name_suffixes,
+    search_entries,
+    search_files,
+)
+from ppp.publish.site.sitemap import MAX_ADDRESSES as SITEMAP_LIMIT
+from ppp.publish.site.sitemap import crawler_files, sitemap_files
+from ppp.schemas import schema_errors
 
 NS = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
 
 
-def parts(names: Iterable[str]) -> list[Part]:
+def parts(names: Iterable[str]) -> list[PackageSummary]:
     return [
-        Part(
+        PackageSummary(
             package=name,
             version="1.0",
-            tally=((Result.PASS, 4), (Result.FAIL, 1), (Result.NA, 1)),
+            result_counts=((Result.PASS, 4), (Result.FAIL, 1), (Result.NA, 1)),
             as_of=1,
-            found={},
-            broken=(),
+            findings={},
+            failing=(),
         )
         for name in sorted(names)
     ]
 
 
 @contextmanager
-def shelved(names: Iterable[str]) -> Iterator[Shelves]:
+def shelved(names: Iterable[str]) -> Iterator[ListingStore]:
     """Shelves of a memory that knows nothing but these packages."""
     with BuildCache.open(None) as memory:
-        memory.shelves.forget()
+        memory.listings.clear()
         for part in parts(names):
-            memory.shelves.bring(brought_by(part.package, Counter(), (directory_card(part, 0), *search_cards(part))))
-        yield memory.shelves
+            memory.listings.replace(
+                contribution_from(part.package, Counter(), (directory_entry(part, 0), *search_entries(part)))
+            )
+        yield memory.listings
 
 
 def made(contents: Iterable[tuple[str, Content]]) -> dict[str, bytes]:
@@ -110,7 +119,7 @@ def find(files: dict[str, Any], wanted: str) -> list[str]:
 
 
 def test_a_name_is_found_by_each_of_its_words() -> None:
-    assert endings("aws-cdk-lib") == ["aws-cdk-lib", "cdk-lib", "lib"]
+    assert name_suffixes("aws-cdk-lib") == ["aws-cdk-lib", "cdk-lib", "lib"]
     files = search(["aws-cdk-lib", "lib", "q", "six"])
     assert find(files, "cdk") == find(files, "aws-c") == ["aws-cdk-lib"]
     assert find(files, "lib") == ["aws-cdk-lib", "lib"]
@@ -127,7 +136,7 @@ def test_long_shards_go_deeper_and_lose_nobody() -> None:
         assert name in find(files, name)
     for path, document in files.items():
         schema = "search" if path == "search.json" else "search-shard"
-        assert schema_mistakes(f"site/schemas/{schema}.schema.json", document) == [], path
+        assert schema_errors(f"site/schemas/{schema}.schema.json", document) == [], path
         assert len(document.get("packages", ())) <= SHARD_LIMIT
 
 
@@ -160,7 +169,7 @@ def test_a_long_sitemap_is_cut() -> None:
 
 
 def test_robots_and_models_are_told_where_to_begin(small: Store, tmp_path: Path) -> None:
-    files = dict(plain_files("https://node.example/ppp/"))
+    files = dict(crawler_files("https://node.example/ppp/"))
     assert b"Sitemap: https://node.example/ppp/sitemap.xml\n" in files["robots.txt"]
     build(small.db, tmp_path / "public")
     text = (tmp_path / "public" / "llms.txt").read_text()

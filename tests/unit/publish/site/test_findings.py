@@ -15,7 +15,7 @@ from ppp.model.matrix import Platform
 from ppp.model.record import Blame, Outcome, Record, Result
 from ppp.publish.build import build
 from ppp.publish.site.dependency_chains import dependency_of
-from ppp.schemas import schema_mistakes
+from ppp.schemas import schema_errors
 
 DAY = 1_714_003_200
 AT_FULL = (Outcome.PASS, Outcome.PASS, Outcome.FAIL, Outcome.SKIP)
@@ -91,7 +91,7 @@ def test_chains_by_dependency_cause_and_platform(
     store.add_record(broken(record, "e", "py312-alpine", "who knows"))
     build(store.db, tmp_path / "public")
     found = json.loads((tmp_path / "public" / "api" / "v1" / "dependency-chains.json").read_text())
-    assert schema_mistakes("site/schemas/chains.schema.json", found) == []
+    assert schema_errors("site/schemas/chains.schema.json", found) == []
     assert [(c["dependency"], c["cause"], c["platform"], c["packages"], c["cells"]) for c in found["chains"]] == [
         ("cffi", "no-compiler", Platform.ALPINE, ["a", "b", "c"], 6),
         ("cffi", "missing-header", Platform.ALPINE, ["d"], 1),
@@ -148,7 +148,7 @@ def test_lists_that_grow_and_shrink_between_publishes_are_as_those_made_at_once(
     out, memory = tmp_path / "public", tmp_path / "memory.db"
 
     def publish() -> set[str]:
-        done = build(store.db, out, memory=memory)
+        done = build(store.db, out, cache_path=memory)
         build(store.db, tmp_path / "at once")
         assert subprocess.run(["diff", "-r", out, tmp_path / "at once"], check=False).returncode == 0
         return {path for path in done.written if path.startswith("findings/broken-dependency/")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ppp.check.causes import causes
+from ppp.check.causes import cause_help
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.store import Store
 from ppp.model.record import Record, Result
@@ -53,7 +53,7 @@ def text_of(path: Path, page: Callable[[Path], object]) -> str:
 
 def test_all_pages_of_a_small_ledger(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
     build(small.db, tmp_path / "public")
-    help_pages = {f"causes/{cause}/index.html" for cause in causes()} | {"causes/index.html"}
+    help_pages = {f"causes/{cause}/index.html" for cause in cause_help()} | {"causes/index.html"}
     others = {"index.html", "about/index.html", "packages/index.html", "data/index.html", "sql/index.html"}
     findings = {f"findings/{kind}/index.html" for kind in FindingKind} | {"findings/index.html", "env/index.html"}
     places = {f"env/py{python}-{on}/index.html" for python in ("39", "312") for on in ("slim", "alpine")}

@@ -10,7 +10,7 @@ from ppp.ledger.store import Store
 from ppp.model.record import Blame, Record
 from ppp.model.release import Release
 from ppp.publish.build import build
-from ppp.publish.site.package import reproduce
+from ppp.publish.site.package import reproduce_command
 
 DAY = 1_714_003_200
 
@@ -150,6 +150,6 @@ def test_many_long_logs_share_a_budget(store: Store, record: Callable[..., Recor
 
 def test_the_command_can_be_pasted() -> None:
     six = Release(package="six", version="1.17.0")
-    assert reproduce(six, "py312-alpine") == 'scripts/nox -s "check(py312-alpine)" -- six==1.17.0'
+    assert reproduce_command(six, "py312-alpine") == 'scripts/nox -s "check(py312-alpine)" -- six==1.17.0'
     other = Release(package="six", version="1!2.0")
-    assert reproduce(other, "py312-slim") == "scripts/nox -s \"check(py312-slim)\" -- 'six==1!2.0'"
+    assert reproduce_command(other, "py312-slim") == "scripts/nox -s \"check(py312-slim)\" -- 'six==1!2.0'"

@@ -7,22 +7,22 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from snapshotting import APRIL_25, ledger, observations, taken
+from snapshot_ledgers import APRIL_25, make_ledger, sample_observations, take_snapshots
 
 from ppp.ledger.store import Store
 from ppp.model.record import Record
 from ppp.publish.build import build
 from ppp.publish.site.snapshots import data_files
-from ppp.publish.snapshots.database import Kind, Snapshot
-from ppp.publish.snapshots.take import described
-from ppp.schemas import schema_mistakes
+from ppp.publish.snapshots.database import Snapshot, SnapshotKind
+from ppp.publish.snapshots.take import complete_snapshots
+from ppp.schemas import schema_errors
 
 
 @pytest.fixture
 def snapshots(record: Callable[..., Record], tmp_path: Path) -> tuple[Snapshot, ...]:
     """A day, a month and a window."""
-    taken(ledger(tmp_path / "taken", observations(record)), tmp_path / "public")
-    return described(tmp_path / "public")
+    take_snapshots(make_ledger(tmp_path / "taken", sample_observations(record)), tmp_path / "public")
+    return complete_snapshots(tmp_path / "public")
 
 
 def page(snapshots: tuple[Snapshot, ...]) -> str:
@@ -51,12 +51,12 @@ def test_the_page_tells_of_each_snapshot(snapshots: tuple[Snapshot, ...]) -> Non
         assert f'href="../snapshots/{snapshot.file}"' in html
         assert f'<td class="n">{snapshot.rows["records"]}</td>' in html
     assert "sha256sum -c latest.db.sha256" in html
-    assert next(s for s in snapshots if s.kind is Kind.DAY).logical_sha256 in html
+    assert next(s for s in snapshots if s.kind is SnapshotKind.DAY).logical_sha256 in html
 
 
 def test_each_link_of_the_page_leads_somewhere(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    taken(tmp_path / "data" / "ppp.db", out)
+    take_snapshots(tmp_path / "data" / "ppp.db", out)
     build(small.db, out)
     links = [link for link in Links((out / "data" / "index.html").read_text()).found if not link.startswith("#")]
     assert "../snapshots/window.db.gz" in links
@@ -66,7 +66,7 @@ def test_each_link_of_the_page_leads_somewhere(small: Store, tmp_path: Path) -> 
 
 def test_the_list_is_valid_and_in_order(snapshots: tuple[Snapshot, ...]) -> None:
     document = json.loads(dict(data_files(snapshots[::-1], None))["snapshots/index.json"])
-    assert schema_mistakes("site/schemas/snapshots.schema.json", document) == []
+    assert schema_errors("site/schemas/snapshots.schema.json", document) == []
     assert [row["file"] for row in document["snapshots"]] == ["window.db", "ppp-2024-04-25.db", "ppp-2024-03.db"]
     assert document["latest"] == "ppp-2024-04-25.db"
     empty = json.loads(dict(data_files((), None))["snapshots/index.json"])
@@ -82,10 +82,11 @@ def test_without_a_snapshot_the_page_says_so() -> None:
 def test_a_century_of_months_stays_below_50_kb(snapshots: tuple[Snapshot, ...]) -> None:
     by_kind = {snapshot.kind: snapshot for snapshot in snapshots}
     months = tuple(
-        replace(by_kind[Kind.MONTH], file=f"ppp-{2024 + n // 12}-{n % 12 + 1:02}.db", bytes=10**9) for n in range(1200)
+        replace(by_kind[SnapshotKind.MONTH], file=f"ppp-{2024 + n // 12}-{n % 12 + 1:02}.db", bytes=10**9)
+        for n in range(1200)
     )
-    days = tuple(replace(by_kind[Kind.DAY], file=f"ppp-2024-05-{n:02}.db", bytes=10**9) for n in range(1, 23))
-    html = page((by_kind[Kind.WINDOW], *days, *months))
+    days = tuple(replace(by_kind[SnapshotKind.DAY], file=f"ppp-2024-05-{n:02}.db", bytes=10**9) for n in range(1, 23))
+    html = page((by_kind[SnapshotKind.WINDOW], *days, *months))
     assert len(html.encode()) < 50_000
     assert "ppp-2123-12.db" in html
     shown = sum(f'snapshots/{month.file}"' in html for month in months)
@@ -96,7 +97,7 @@ def test_a_century_of_months_stays_below_50_kb(snapshots: tuple[Snapshot, ...]) 
 def test_a_build_lists_what_lies_in_its_own_folder_and_leaves_it(small: Store, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for out in (one, two):
-        taken(tmp_path / "data" / "ppp.db", out)
+        take_snapshots(tmp_path / "data" / "ppp.db", out)
     before = {path.name: path.read_bytes() for path in (one / "snapshots").iterdir()}
     built = build(small.db, one)
     assert built.files_sha256 == build(small.db, two).files_sha256

@@ -10,15 +10,15 @@ from typing import Any
 from ppp.ledger.store import Store
 from ppp.model.record import sha256_hex
 from ppp.publish.datasette.definition import saved_queries
-from ppp.publish.folder import is_ours
-from ppp.publish.site.sql import WINDOW, sql_files, sql_page, tables
-from ppp.publish.snapshots.database import Share, extract
+from ppp.publish.folder import is_build_path
+from ppp.publish.site.sql import WINDOW_DATABASE, described_window_tables, sql_files, sql_page
+from ppp.publish.snapshots.database import RecordSelection, extract
 from ppp.resources import resource
 
 
 def test_the_page_is_made_of_its_own_files() -> None:
     files = dict(sql_files())
-    assert all(is_ours(path) for path in files)
+    assert all(is_build_path(path) for path in files)
     page = files["sql/index.html"].decode()
     for name in re.findall(r'(?:src|href)="([a-z.]+\.(?:js|css|txt))"', page):
         assert f"sql/{name}" in files
@@ -39,7 +39,7 @@ def test_the_page_is_small_and_strict() -> None:
     assert rules["script-src"] == "'self' 'wasm-unsafe-eval'"
     assert rules["worker-src"] == rules["connect-src"] == rules["style-src"] == "'self'"
     assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", page)
-    assert f'data-database="../{WINDOW}"' in page
+    assert f'data-database="../{WINDOW_DATABASE}"' in page
 
 
 def test_it_holds_every_saved_query_with_its_examples(page: Callable[[Path], Any], tmp_path: Path) -> None:
@@ -54,16 +54,16 @@ def test_it_holds_every_saved_query_with_its_examples(page: Callable[[Path], Any
 
 
 def test_every_table_that_it_names_is_in_a_window(small: Store, tmp_path: Path) -> None:
-    extract(small.path / "ppp.db", tmp_path / "window.db", Share(logs=False))
+    extract(small.path / "ppp.db", tmp_path / "window.db", RecordSelection(logs=False))
     with closing(sqlite3.connect(tmp_path / "window.db")) as window:
-        for table in tables():
+        for table in described_window_tables():
             found = [row[0] for row in window.execute(f"SELECT * FROM [{table.name}] LIMIT 0").description]  # noqa: S608
             assert [column.name for column in table.columns] == found
             assert table.description
         for query in saved_queries():
             window.execute(query.sql, dict(query.params)).fetchall()
         assert window.execute("SELECT count(*) FROM records").fetchone() == (19,)
-    names = {table.name for table in tables()}
+    names = {table.name for table in described_window_tables()}
     assert {"current", "judged", "failures", "newly_broken", "records", "packages"} <= names
     assert not {"peers", "queue", "pending", "logs", "given_up"} & names
 

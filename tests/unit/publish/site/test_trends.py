@@ -9,22 +9,22 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from ppp.ledger.digests import Day, days
+from ppp.ledger.digests import DayDigest, read_day_digests
 from ppp.ledger.store import Store
 from ppp.model.record import Record, Result
 from ppp.publish.build import build
 from ppp.publish.datasette.definition import permalink, saved_queries
-from ppp.publish.site.trends import SHOWN_DAYS, passed_percent, trend_of, trends_file
-from ppp.schemas import schema_mistakes
+from ppp.publish.site.trends import MAX_DAYS, draw_trend, passed_percent, trends_file
+from ppp.schemas import schema_errors
 
 FIRST = date(2024, 4, 25)
 DAY = 1_714_003_200
 SCHEMA = "site/schemas/trends.schema.json"
 
 
-def day(number: int = 0, *came_to: int) -> Day:
+def day(number: int = 0, *came_to: int) -> DayDigest:
     passed, failed, timed_out, errors, not_claimed = (*came_to, 0, 0, 0, 0, 0)[:5]
-    return Day(
+    return DayDigest(
         day=(FIRST + timedelta(days=number)).isoformat(),
         records=sum(came_to),
         sha256="0" * 64,
@@ -61,7 +61,7 @@ def test_passed_is_a_share_of_what_was_decided(came_to: tuple[int, ...], told: f
 
 
 def test_bars_stand_on_each_other_and_the_highest_is_the_busiest_day() -> None:
-    trend = trend_of([day(0, 10, 5), day(1, 54, 30, 6)])
+    trend = draw_trend([day(0, 10, 5), day(1, 54, 30, 6)])
     assert trend is not None
     assert trend.bars.keys() == {Result.PASS, Result.FAIL, Result.TIMEOUT}
     assert trend.bars[Result.PASS] == "M5 150V140M15 150V96"
@@ -72,37 +72,37 @@ def test_bars_stand_on_each_other_and_the_highest_is_the_busiest_day() -> None:
 
 
 def test_one_of_a_thousand_is_still_drawn() -> None:
-    trend = trend_of([day(0, 100_000, 1, 1, 1, 1)])
+    trend = draw_trend([day(0, 100_000, 1, 1, 1, 1)])
     assert trend is not None
     assert [heights(path) for path in trend.bars.values()] == [[90], [3], [3], [3], [3]]
     assert trend.bars[Result.NA] == "M5 51V48"
 
 
 def test_the_line_is_broken_where_nothing_was_decided() -> None:
-    trend = trend_of([day(0, 1), day(1, 1, 1), day(2, 0, 0, 0, 7), day(3, 0, 1)])
+    trend = draw_trend([day(0, 1), day(1, 1, 1), day(2, 0, 0, 0, 7), day(3, 0, 1)])
     assert trend is not None
     assert trend.line == "M0 6.0h10V26.0h10M30 46.0h10"
     assert [percent for _, percent in trend.days] == [100.0, 50.0, None, 0.0]
-    nothing = trend_of([day(0, 0, 0, 0, 7)])
+    nothing = draw_trend([day(0, 0, 0, 0, 7)])
     assert nothing is not None
     assert nothing.line == ""
 
 
 def test_only_the_newest_days_are_drawn_and_the_file_holds_all() -> None:
-    every = [day(number, number + 1) for number in range(SHOWN_DAYS + 5)]
-    trend = trend_of(every)
+    every = [day(number, number + 1) for number in range(MAX_DAYS + 5)]
+    trend = draw_trend(every)
     assert trend is not None
     assert [shown for shown, _ in trend.days] == every[5:]
     assert (trend.older, trend.most) == (5, every[-1])
     path, data = trends_file(every, DAY)
     document = json.loads(data)
     assert path == "api/v1/trends.json"
-    assert schema_mistakes(SCHEMA, document) == []
+    assert schema_errors(SCHEMA, document) == []
     assert [row["records"] for row in document["days"]] == [one.records for one in every]
 
 
 def test_a_long_trend_stays_small() -> None:
-    trend = trend_of([day(number, 99_999, 99_998, 99_997, 99_996, 99_995) for number in range(SHOWN_DAYS)])
+    trend = draw_trend([day(number, 99_999, 99_998, 99_997, 99_996, 99_995) for number in range(MAX_DAYS)])
     assert trend is not None
     assert sum(map(len, trend.bars.values())) + len(trend.line) < 5_000
 
@@ -169,16 +169,16 @@ def test_a_build_asks_the_ledger_of_days_only_for_new_records(
     small: Store, record: Callable[..., Record], tmp_path: Path
 ) -> None:
     out, memory = tmp_path / "public", tmp_path / "memory.db"
-    build(small.db, out, memory=memory)
+    build(small.db, out, cache_path=memory)
     (last,) = small.db.execute("SELECT max(rowid) FROM records").fetchone()
     small.add_record(record("late", "1.0", result="FAIL", observed_at=DAY - 400 * 86_400))
     asked: list[str] = []
     small.db.conn.set_trace_callback(asked.append)
-    build(small.db, out, memory=memory)
+    build(small.db, out, cache_path=memory)
     small.db.conn.set_trace_callback(None)
     of_days = [sql for sql in asked if "sum(result = 'PASS')" in sql]
     assert len(of_days) == 1
     assert f"FROM records WHERE rowid > {last} " in of_days[0]
     told = json.loads((out / "api/v1/trends.json").read_text())["days"]
     assert [(row["day"], row["records"]) for row in told] == [("2023-03-22", 1), ("2024-04-24", 4), ("2024-04-25", 15)]
-    assert sum(one.failed for one in days(small.db)) == 4
+    assert sum(one.failed for one in read_day_digests(small.db)) == 4

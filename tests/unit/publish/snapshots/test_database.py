@@ -10,22 +10,22 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from snapshotting import APRIL_25, ledger, observations, rows
+from snapshot_ledgers import APRIL_25, make_ledger, query_rows, sample_observations
 from sqlite_utils import Database
 
-from ppp.ledger.batches import root
+from ppp.ledger.batches import ledger_root
 from ppp.ledger.schema import migrations, read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import LedgerDamagedError
 from ppp.model.matrix import Cell
-from ppp.model.record import Record, canonical, current
+from ppp.model.record import Record, canonical_json, current_records
 from ppp.model.release import Release
 from ppp.publish.build import build
 from ppp.publish.snapshots.database import (
     PUBLIC_TABLES,
-    Kind,
-    Share,
+    RecordSelection,
     Snapshot,
+    SnapshotKind,
     describe,
     extract,
     logical_hash,
@@ -41,22 +41,22 @@ ADR = next((Path(__file__).parents[4] / "docs" / "adr").glob("*-snapshots.md")).
 Builder = Callable[..., Record]
 
 
-def snapshot(source: Path, target: Path, share: Share | None = None) -> Snapshot:
-    extract(source, target, share or Share())
-    return describe(target, kind=Kind.DAY, file="ppp-2024-04-25.db", logs=True)
+def snapshot(source: Path, target: Path, share: RecordSelection | None = None) -> Snapshot:
+    extract(source, target, share or RecordSelection())
+    return describe(target, kind=SnapshotKind.DAY, file="ppp-2024-04-25.db", logs=True)
 
 
 def churned(data: Path, made: list[tuple[Record, str | None]], *, page_size: int, journal: str) -> Path:
     """Make a ledger with another life: another order, much that came and went, other pages, another journal."""
     random.Random(7).shuffle(made)
-    path = ledger(data, made[: len(made) // 2])
+    path = make_ledger(data, made[: len(made) // 2])
     with Store.open(data) as store:
         cells = [Cell(release=Release(package="gone", version=f"{n}.0"), environment="py312-slim") for n in range(500)]
         store.enqueue(cells, source="named", now=APRIL_25)
         store.db.execute("DELETE FROM queue")
         store.skip(Release(package="secret", version="1.0"), "", reason="secret-marker", now=APRIL_25)
         store.db.execute("INSERT INTO peers (node, url, added_at) VALUES ('ab', 'secret-marker', 5)")
-    ledger(data, [*made[len(made) // 2 :], *made[:5]])
+    make_ledger(data, [*made[len(made) // 2 :], *made[:5]])
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA page_size = {page_size}")
         connection.execute("VACUUM")
@@ -68,8 +68,8 @@ def churned(data: Path, made: list[tuple[Record, str | None]], *, page_size: int
 
 @pytest.mark.parametrize(("page_size", "journal"), [(4096, "delete"), (1024, "wal"), (16384, "truncate")])
 def test_the_same_records_give_the_same_bytes(page_size: int, journal: str, record: Builder, tmp_path: Path) -> None:
-    made = observations(record)
-    plain = ledger(tmp_path / "plain", made)
+    made = sample_observations(record)
+    plain = make_ledger(tmp_path / "plain", made)
     other = churned(tmp_path / "other", made, page_size=page_size, journal=journal)
     assert plain.read_bytes() != other.read_bytes()
     one, two = snapshot(plain, tmp_path / "1.db"), snapshot(other, tmp_path / "2.db")
@@ -80,9 +80,9 @@ def test_the_same_records_give_the_same_bytes(page_size: int, journal: str, reco
 
 
 def test_one_more_record_gives_other_bytes_and_hashes(record: Builder, tmp_path: Path) -> None:
-    made = observations(record)
-    one = snapshot(ledger(tmp_path / "a", made), tmp_path / "1.db")
-    two = snapshot(ledger(tmp_path / "b", made[1:]), tmp_path / "2.db")
+    made = sample_observations(record)
+    one = snapshot(make_ledger(tmp_path / "a", made), tmp_path / "1.db")
+    two = snapshot(make_ledger(tmp_path / "b", made[1:]), tmp_path / "2.db")
     assert one.sha256 != two.sha256
     assert one.logical_sha256 != two.logical_sha256
     assert one.root != two.root
@@ -102,30 +102,32 @@ def test_each_table_is_named_public_or_private() -> None:
 
 
 def test_nothing_of_a_nodes_own_goes_in(record: Builder, tmp_path: Path) -> None:
-    source = churned(tmp_path / "data", observations(record), page_size=4096, journal="delete")
+    source = churned(tmp_path / "data", sample_observations(record), page_size=4096, journal="delete")
     assert b"secret-marker" in source.read_bytes()
     snapshot(source, tmp_path / "1.db")
     content = (tmp_path / "1.db").read_bytes()
     assert b"secret" not in content
     for table in PRIVATE:
-        assert rows(tmp_path / "1.db", f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608
-    assert {at for (at,) in rows(tmp_path / "1.db", "SELECT applied_at FROM _sqlite_migrations")} == {
+        assert query_rows(tmp_path / "1.db", f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608
+    assert {at for (at,) in query_rows(tmp_path / "1.db", "SELECT applied_at FROM _sqlite_migrations")} == {
         "1970-01-01 00:00:00+00:00"
     }
-    assert rows(tmp_path / "1.db", "PRAGMA integrity_check") == [("ok",)]
-    assert rows(tmp_path / "1.db", "PRAGMA foreign_key_check") == []
+    assert query_rows(tmp_path / "1.db", "PRAGMA integrity_check") == [("ok",)]
+    assert query_rows(tmp_path / "1.db", "PRAGMA foreign_key_check") == []
 
 
 def test_what_is_current_is_the_pure_function(record: Builder, tmp_path: Path) -> None:
-    made = observations(record)
+    made = sample_observations(record)
     middle = sorted(r.observed_at for r, _ in made)[len(made) // 2]
-    source = ledger(tmp_path / "data", made)
-    for share in (Share(), Share(first=middle), Share(end=middle)):
+    source = make_ledger(tmp_path / "data", made)
+    for share in (RecordSelection(), RecordSelection(start=middle), RecordSelection(end=middle)):
         snapshot(source, tmp_path / "1.db", share)
-        held = [r for r, _ in made if share.first <= r.observed_at < share.end]
-        expected = {(*_key(cell), best.id) for cell, best in current(held).items()}
-        assert set(rows(tmp_path / "1.db", "SELECT package, version, environment, record FROM results")) == expected
-        assert len(rows(tmp_path / "1.db", "SELECT 1 FROM current")) == len(expected)
+        held = [r for r, _ in made if share.start <= r.observed_at < share.end]
+        expected = {(*_key(cell), best.id) for cell, best in current_records(held).items()}
+        assert (
+            set(query_rows(tmp_path / "1.db", "SELECT package, version, environment, record FROM results")) == expected
+        )
+        assert len(query_rows(tmp_path / "1.db", "SELECT 1 FROM current")) == len(expected)
 
 
 def _key(cell: tuple[Release, str]) -> tuple[str, str, str]:
@@ -134,21 +136,21 @@ def _key(cell: tuple[Release, str]) -> tuple[str, str, str]:
 
 
 def test_a_share_names_only_what_its_records_name(record: Builder, tmp_path: Path) -> None:
-    source = ledger(
+    source = make_ledger(
         tmp_path / "data",
         [
             (record("old", observed_at=5, node="ef" * 32), None),
             (record("new", "1.0", "py39-slim", observed_at=9), None),
         ],
     )
-    found = snapshot(source, tmp_path / "1.db", Share(first=6, end=10))
+    found = snapshot(source, tmp_path / "1.db", RecordSelection(start=6, end=10))
     assert found.rows == dict.fromkeys(PUBLIC_TABLES, 1) | {"logs": 0}
-    assert rows(tmp_path / "1.db", "SELECT package FROM packages") == [("new",)]
+    assert query_rows(tmp_path / "1.db", "SELECT package FROM packages") == [("new",)]
 
 
 def test_the_root_is_that_of_the_ledger(small: Store, tmp_path: Path) -> None:
     found = snapshot(tmp_path / "data" / "ppp.db", tmp_path / "1.db")
-    assert found.root == root(small.db)
+    assert found.root == ledger_root(small.db)
     assert found.root == build(small.db, tmp_path / "public").root
 
 
@@ -166,7 +168,7 @@ def test_a_snapshot_put_back_publishes_the_same(small: Store, tmp_path: Path) ->
 
 
 def test_the_logical_hash_is_of_the_rows_alone(record: Builder, tmp_path: Path) -> None:
-    found = snapshot(ledger(tmp_path / "data", observations(record)), tmp_path / "1.db")
+    found = snapshot(make_ledger(tmp_path / "data", sample_observations(record)), tmp_path / "1.db")
     with closing(sqlite3.connect(tmp_path / "1.db")) as one, closing(sqlite3.connect(tmp_path / "2.db")) as two:
         two.execute("PRAGMA page_size = 65536")
         two.executescript("\n".join(one.iterdump()))
@@ -179,7 +181,7 @@ def test_the_logical_hash_is_of_the_rows_alone(record: Builder, tmp_path: Path) 
 def test_anyone_can_make_the_logical_hash_as_the_adr_says(
     record: Builder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = snapshot(ledger(tmp_path / "data", observations(record)), tmp_path / "1.db")
+    found = snapshot(make_ledger(tmp_path / "data", sample_observations(record)), tmp_path / "1.db")
     recipe = re.search(r"```python\n(.*?)```", ADR, re.DOTALL)
     assert recipe is not None
     code = recipe[1].replace("latest.db", str(tmp_path / "1.db"))
@@ -188,31 +190,31 @@ def test_anyone_can_make_the_logical_hash_as_the_adr_says(
 
 
 def test_the_logical_hash_is_over_rfc_8785(record: Builder, tmp_path: Path) -> None:
-    made = observations(record, days=4)
-    found = snapshot(ledger(tmp_path / "data", made), tmp_path / "1.db")
+    made = sample_observations(record, days=4)
+    found = snapshot(make_ledger(tmp_path / "data", made), tmp_path / "1.db")
     digest = hashlib.sha256()
     for table, key in sorted(PUBLIC_TABLES.items()):
         with closing(sqlite3.connect(tmp_path / "1.db")) as connection:
             held = connection.execute(f"SELECT * FROM {table}")  # noqa: S608
             columns = [column for column, *_ in held.description]
             places = [columns.index(column) for column in key]
-            digest.update(canonical(["table", table, columns]) + b"\n")
+            digest.update(canonical_json(["table", table, columns]) + b"\n")
             for row in sorted(held, key=lambda row: [row[place].encode() for place in places]):
-                digest.update(canonical(list(row)) + b"\n")
+                digest.update(canonical_json(list(row)) + b"\n")
     assert digest.hexdigest() == found.logical_sha256
 
 
 def test_a_damaged_ledger_leaves_nothing_behind(record: Builder, tmp_path: Path) -> None:
-    source = ledger(tmp_path / "data", observations(record))
+    source = make_ledger(tmp_path / "data", sample_observations(record))
     content = bytearray(source.read_bytes())
     content[4096 * 8 :] = b"\xff" * (len(content) - 4096 * 8)
     source.write_bytes(content)
     (tmp_path / "out").mkdir()
     with pytest.raises(LedgerDamagedError, match=r"ppp\.db cannot be read"):
-        extract(source, tmp_path / "out" / "1.db", Share())
+        extract(source, tmp_path / "out" / "1.db", RecordSelection())
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_description_survives_json(record: Builder, tmp_path: Path) -> None:
-    found = snapshot(ledger(tmp_path / "data", observations(record, days=2)), tmp_path / "1.db")
+    found = snapshot(make_ledger(tmp_path / "data", sample_observations(record, days=2)), tmp_path / "1.db")
     assert Snapshot.from_json(json.loads(json.dumps(found.to_json()))) == found

@@ -10,13 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from snapshotting import APRIL_25, DAY_S, MARCH, POLICY, folder_of, ledger, observations, rows, taken, told
+from snapshot_ledgers import (
+    APRIL_25,
+    DAY_S,
+    MARCH,
+    POLICY,
+    make_ledger,
+    query_rows,
+    read_description,
+    sample_observations,
+    snapshot_files,
+    take_snapshots,
+)
 
 from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
 from ppp.model.record import Record, sha256_hex
-from ppp.publish.snapshots.database import day_of
-from ppp.publish.snapshots.take import FOLDER, Policy, described, kept_days, most_days
-from ppp.schemas import schema_mistakes
+from ppp.publish.snapshots.database import utc_day
+from ppp.publish.snapshots.take import SNAPSHOTS_FOLDER, RetentionPolicy, complete_snapshots, days_that_fit, kept_days
+from ppp.schemas import schema_errors
 
 Builder = Callable[..., Record]
 
@@ -30,8 +41,8 @@ def verifies(folder: Path) -> bool:
 
 def test_a_taking_writes_days_months_window_and_latest(record: Builder, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    done = taken(ledger(tmp_path / "data", observations(record)), out)
-    names = folder_of(out).keys()
+    done = take_snapshots(make_ledger(tmp_path / "data", sample_observations(record)), out)
+    names = snapshot_files(out).keys()
     assert names == {
         *(f"ppp-2024-04-25{end}" for end in (".db", ".db.sha256", ".json")),
         *(f"ppp-2024-03{end}" for end in (".db", ".db.sha256", ".json")),
@@ -39,50 +50,50 @@ def test_a_taking_writes_days_months_window_and_latest(record: Builder, tmp_path
         *(f"latest{end}" for end in (".db", ".db.sha256", ".json")),
     }
     assert {path.removeprefix("snapshots/") for path in done.written} == names
-    assert verifies(out / FOLDER)
+    assert verifies(out / SNAPSHOTS_FOLDER)
     for name in names:
         if name.endswith(".json"):
-            assert schema_mistakes("site/schemas/snapshot.schema.json", told(out, name)) == []
-    held = folder_of(out)
+            assert schema_errors("site/schemas/snapshot.schema.json", read_description(out, name)) == []
+    held = snapshot_files(out)
     assert held["latest.db"] == held["ppp-2024-04-25.db"]
     assert held["latest.json"] == held["ppp-2024-04-25.json"]
-    assert (out / FOLDER / "latest.db").samefile(out / FOLDER / "ppp-2024-04-25.db")
+    assert (out / SNAPSHOTS_FOLDER / "latest.db").samefile(out / SNAPSHOTS_FOLDER / "ppp-2024-04-25.db")
     assert held["window.db"] == gzip.decompress(held["window.db.gz"])
     assert held["window.db.gz"][4:8] == b"\0\0\0\0", "no time goes into the gzip"
 
 
 def test_two_ledgers_with_the_same_records_give_the_same_folder(record: Builder, tmp_path: Path) -> None:
-    made = observations(record)
-    taken(ledger(tmp_path / "a", made), tmp_path / "1")
-    taken(ledger(tmp_path / "b", reversed(made)), tmp_path / "2")
-    assert folder_of(tmp_path / "1") == folder_of(tmp_path / "2")
+    made = sample_observations(record)
+    take_snapshots(make_ledger(tmp_path / "a", made), tmp_path / "1")
+    take_snapshots(make_ledger(tmp_path / "b", reversed(made)), tmp_path / "2")
+    assert snapshot_files(tmp_path / "1") == snapshot_files(tmp_path / "2")
 
 
 def test_taking_again_changes_nothing(record: Builder, tmp_path: Path) -> None:
-    source, out = ledger(tmp_path / "data", observations(record)), tmp_path / "public"
-    first = taken(source, out)
-    before = {path.name: path.stat().st_mtime_ns for path in (out / FOLDER).iterdir()}
-    again = taken(source, out)
+    source, out = make_ledger(tmp_path / "data", sample_observations(record)), tmp_path / "public"
+    first = take_snapshots(source, out)
+    before = {path.name: path.stat().st_mtime_ns for path in (out / SNAPSHOTS_FOLDER).iterdir()}
+    again = take_snapshots(source, out)
     assert again.written == ()
     assert set(again.unchanged) == {path for path in first.written if "2024-03." not in path}
-    assert {path.name: path.stat().st_mtime_ns for path in (out / FOLDER).iterdir()} == before
+    assert {path.name: path.stat().st_mtime_ns for path in (out / SNAPSHOTS_FOLDER).iterdir()} == before
 
 
 def test_a_day_is_written_again_while_it_grows_and_latest_follows(record: Builder, tmp_path: Path) -> None:
-    made, out = observations(record), tmp_path / "public"
-    taken(ledger(tmp_path / "data", made), out)
-    old = folder_of(out)
-    source = ledger(tmp_path / "data", [(record("six", "1.0", observed_at=APRIL_25 + 9), None)])
-    taken(source, out)
-    new = folder_of(out)
+    made, out = sample_observations(record), tmp_path / "public"
+    take_snapshots(make_ledger(tmp_path / "data", made), out)
+    old = snapshot_files(out)
+    source = make_ledger(tmp_path / "data", [(record("six", "1.0", observed_at=APRIL_25 + 9), None)])
+    take_snapshots(source, out)
+    new = snapshot_files(out)
     assert new["ppp-2024-04-25.db"] != old["ppp-2024-04-25.db"]
     assert new["latest.db"] == new["ppp-2024-04-25.db"]
-    taken(ledger(tmp_path / "data", [(record("six", "2.0", observed_at=APRIL_25 + DAY_S), None)]), out)
-    newest = folder_of(out)
+    take_snapshots(make_ledger(tmp_path / "data", [(record("six", "2.0", observed_at=APRIL_25 + DAY_S), None)]), out)
+    newest = snapshot_files(out)
     assert newest["ppp-2024-04-25.db"] == new["ppp-2024-04-25.db"]
     assert newest["latest.db"] == newest["ppp-2024-04-26.db"]
-    assert told(out, "latest.json")["file"] == "ppp-2024-04-26.db"
-    assert verifies(out / FOLDER)
+    assert read_description(out, "latest.json")["file"] == "ppp-2024-04-26.db"
+    assert verifies(out / SNAPSHOTS_FOLDER)
 
 
 @pytest.mark.parametrize(("late_s", "closed"), [(0, False), (3 * DAY_S - 1, False), (3 * DAY_S, True)])
@@ -94,51 +105,57 @@ def test_a_month_is_closed_three_days_after_its_end(
 ) -> None:
     april = MARCH + 31 * DAY_S
     made = [(record("six", "1.0", observed_at=at), None) for at in (MARCH, april - 1, april, april + late_s)]
-    taken(ledger(tmp_path / "data", made), tmp_path / "public")
-    archive = tmp_path / "public" / FOLDER / "ppp-2024-03.db"
+    take_snapshots(make_ledger(tmp_path / "data", made), tmp_path / "public")
+    archive = tmp_path / "public" / SNAPSHOTS_FOLDER / "ppp-2024-03.db"
     assert archive.exists() == closed
     if closed:
-        assert rows(archive, "SELECT min(observed_at), max(observed_at), count(*) FROM records") == [
+        assert query_rows(archive, "SELECT min(observed_at), max(observed_at), count(*) FROM records") == [
             (MARCH, april - 1, 2)
         ]
 
 
 def test_a_closed_month_never_changes_and_late_records_are_told(record: Builder, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    source = ledger(tmp_path / "data", observations(record))
-    assert taken(source, out).notes == ()
-    old = folder_of(out)
-    ledger(tmp_path / "data", [(record("late", "1.0", observed_at=MARCH + 5), None)])
-    done = taken(source, out)
+    source = make_ledger(tmp_path / "data", sample_observations(record))
+    assert take_snapshots(source, out).notes == ()
+    old = snapshot_files(out)
+    make_ledger(tmp_path / "data", [(record("late", "1.0", observed_at=MARCH + 5), None)])
+    done = take_snapshots(source, out)
     assert [note for note in done.notes if note.startswith("1 records of 2024-03 came after")]
-    assert {n: c for n, c in folder_of(out).items() if "2024-03." in n} == {n: c for n, c in old.items() if "-03." in n}
-    assert rows(out / FOLDER / "latest.db", "SELECT count(*) FROM packages WHERE package = 'late'") == [(1,)]
+    assert {n: c for n, c in snapshot_files(out).items() if "2024-03." in n} == {
+        n: c for n, c in old.items() if "-03." in n
+    }
+    assert query_rows(out / SNAPSHOTS_FOLDER / "latest.db", "SELECT count(*) FROM packages WHERE package = 'late'") == [
+        (1,)
+    ]
 
 
 def test_the_window_holds_whole_newest_days_below_its_bound(record: Builder, tmp_path: Path) -> None:
-    source = ledger(tmp_path / "data", observations(record, days=40, each=60))
+    source = make_ledger(tmp_path / "data", sample_observations(record, days=40, per_day=60))
     sizes = {}
     for bound in (800_000, 1_000_000, 45 * 1024 * 1024):
         out = tmp_path / str(bound)
-        taken(source, out, replace(POLICY, window_bytes=bound))
-        window = out / FOLDER / "window.db"
+        take_snapshots(source, out, replace(POLICY, window_bytes=bound))
+        window = out / SNAPSHOTS_FOLDER / "window.db"
         assert window.stat().st_size <= bound
-        days = rows(window, "SELECT date(observed_at, 'unixepoch'), count(*) FROM records GROUP BY 1 ORDER BY 1")
+        days = query_rows(window, "SELECT date(observed_at, 'unixepoch'), count(*) FROM records GROUP BY 1 ORDER BY 1")
         assert {count for _, count in days} == {60}
-        newest = [day_of(MARCH + day * DAY_S) for day in range(40)][-len(days) :]
+        newest = [utc_day(MARCH + day * DAY_S) for day in range(40)][-len(days) :]
         assert [day for day, _ in days] == newest
-        assert rows(window, "SELECT count(*) FROM logs") == [(0,)]
-        assert rows(window, "SELECT count(*) FROM records WHERE log_sha256 <> ''") != [(0,)]
+        assert query_rows(window, "SELECT count(*) FROM logs") == [(0,)]
+        assert query_rows(window, "SELECT count(*) FROM records WHERE log_sha256 <> ''") != [(0,)]
         sizes[bound] = len(days)
     assert 0 < sizes[800_000] < sizes[1_000_000] < sizes[45 * 1024 * 1024] == 40
 
 
 def test_a_window_in_which_no_day_fits_is_empty_and_says_so(record: Builder, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    done = taken(ledger(tmp_path / "data", observations(record)), out, replace(POLICY, window_bytes=1000))
+    done = take_snapshots(
+        make_ledger(tmp_path / "data", sample_observations(record)), out, replace(POLICY, window_bytes=1000)
+    )
     assert [note for note in done.notes if note.startswith("the window is empty: 2024-04-25 alone")]
-    assert rows(out / FOLDER / "window.db", "SELECT count(*) FROM records") == [(0,)]
-    assert told(out, "window.json")["as_of"] is None
+    assert query_rows(out / SNAPSHOTS_FOLDER / "window.db", "SELECT count(*) FROM records") == [(0,)]
+    assert read_description(out, "window.json")["as_of"] is None
 
 
 @pytest.mark.parametrize("bound", [0, 99, 100, 350, 1000, 5_000, 10**9])
@@ -151,7 +168,7 @@ def test_most_days_finds_the_last_that_fits_in_few_steps(bound: int, row_bytes: 
         asked.append(days)
         return 100 + row_bytes * sum(counts[:days])
 
-    found = most_days(counts, size_of, bound)
+    found = days_that_fit(counts, size_of, bound)
     fitting = [days for days in range(1, 301) if 100 + row_bytes * sum(counts[:days]) <= bound]
     assert found == max(fitting, default=0)
     assert len(asked) <= 15
@@ -160,24 +177,24 @@ def test_most_days_finds_the_last_that_fits_in_few_steps(bound: int, row_bytes: 
 
 
 def test_retention_keeps_days_then_weeks() -> None:
-    days = [day_of(APRIL_25 - n * DAY_S) for n in range(100)]
-    kept = kept_days(days, Policy(days=14, weeks=8, window_bytes=1))
+    days = [utc_day(APRIL_25 - n * DAY_S) for n in range(100)]
+    kept = kept_days(days, RetentionPolicy(days=14, weeks=8, window_bytes=1))
     assert set(days[:14]) <= kept
     # 2024-04-25 is a Thursday: the last days of the weeks before are Sundays.
     assert kept - set(days[:14]) == {
         "2024-04-07", "2024-03-31", "2024-03-24", "2024-03-17", "2024-03-10",
     }  # fmt: skip
-    assert kept_days(days, Policy(days=0, weeks=0, window_bytes=1)) == {days[0]}
+    assert kept_days(days, RetentionPolicy(days=0, weeks=0, window_bytes=1)) == {days[0]}
     assert kept_days([], POLICY) == set()
 
 
 def test_what_the_policy_keeps_no_longer_is_removed_and_nothing_else(record: Builder, tmp_path: Path) -> None:
     out, source = tmp_path / "public", tmp_path / "data"
-    folder = out / FOLDER
-    policy = Policy(days=2, weeks=1, window_bytes=10**6)
+    folder = out / SNAPSHOTS_FOLDER
+    policy = RetentionPolicy(days=2, weeks=1, window_bytes=10**6)
     for day in range(3):
         at = APRIL_25 + day * DAY_S
-        done = taken(ledger(source, [(record("six", "1.0", observed_at=at), None)]), out, policy)
+        done = take_snapshots(make_ledger(source, [(record("six", "1.0", observed_at=at), None)]), out, policy)
     assert done.removed == tuple(f"snapshots/ppp-2024-04-25{end}" for end in (".json", ".db.sha256", ".db"))
     # Somebody else's, one that was changed since, one that nothing describes, and a month.
     others = {"ppp-2020-01-01.db": b"not ours", "notes.txt": b"mine", "ppp-2024-02.db": b"a month"}
@@ -186,7 +203,7 @@ def test_what_the_policy_keeps_no_longer_is_removed_and_nothing_else(record: Bui
     (folder / "ppp-2024-04-26.db").write_bytes((folder / "ppp-2024-04-26.db").read_bytes() + b"\0")
     for day in (3, 4):
         at = APRIL_25 + day * DAY_S
-        done = taken(ledger(source, [(record("six", "1.0", observed_at=at), None)]), out, policy)
+        done = take_snapshots(make_ledger(source, [(record("six", "1.0", observed_at=at), None)]), out, policy)
     assert {name: (folder / name).read_bytes() for name in others} == others
     assert (folder / "ppp-2024-04-26.db").exists()
     assert sum("is left: nothing beside it says" in note for note in done.notes) == 2
@@ -195,37 +212,41 @@ def test_what_the_policy_keeps_no_longer_is_removed_and_nothing_else(record: Bui
 
 def test_only_what_lies_whole_is_described(record: Builder, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    assert described(out) == ()
-    taken(ledger(tmp_path / "data", observations(record)), out)
-    assert [snapshot.file for snapshot in described(out)] == ["window.db", "ppp-2024-04-25.db", "ppp-2024-03.db"]
-    folder = out / FOLDER
+    assert complete_snapshots(out) == ()
+    take_snapshots(make_ledger(tmp_path / "data", sample_observations(record)), out)
+    assert [snapshot.file for snapshot in complete_snapshots(out)] == [
+        "window.db",
+        "ppp-2024-04-25.db",
+        "ppp-2024-03.db",
+    ]
+    folder = out / SNAPSHOTS_FOLDER
     (folder / "window.json").write_text('{"schema": "ppp-snapshot-1"}')
     (folder / "ppp-2024-03.db").write_bytes(b"cut")
     (folder / "ppp-2023-03.db").symlink_to("/etc/passwd")
     (folder / "ppp-2023-03.json").write_bytes((folder / "ppp-2024-03.json").read_bytes())
-    assert [snapshot.file for snapshot in described(out)] == ["ppp-2024-04-25.db"]
+    assert [snapshot.file for snapshot in complete_snapshots(out)] == ["ppp-2024-04-25.db"]
 
 
 def test_an_empty_ledger_has_no_snapshot(tmp_path: Path) -> None:
     with pytest.raises(PublishError, match="holds no record"):
-        taken(ledger(tmp_path / "data", []), tmp_path / "public")
-    assert folder_of(tmp_path / "public") == {}
+        take_snapshots(make_ledger(tmp_path / "data", []), tmp_path / "public")
+    assert snapshot_files(tmp_path / "public") == {}
 
 
 def test_a_link_out_of_the_folder_is_not_followed(record: Builder, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "public").mkdir()
-    (tmp_path / "public" / FOLDER).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "public" / SNAPSHOTS_FOLDER).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PublishError, match="leads out of"):
-        taken(ledger(tmp_path / "data", observations(record, days=1)), tmp_path / "public")
+        take_snapshots(make_ledger(tmp_path / "data", sample_observations(record, days=1)), tmp_path / "public")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_a_folder_in_the_way_is_named(record: Builder, tmp_path: Path) -> None:
-    (tmp_path / "public" / FOLDER / "latest.db").mkdir(parents=True)
+    (tmp_path / "public" / SNAPSHOTS_FOLDER / "latest.db").mkdir(parents=True)
     with pytest.raises(PublishError, match=r"latest\.db is in the way"):
-        taken(ledger(tmp_path / "data", observations(record, days=1)), tmp_path / "public")
-    assert [path.name for path in (tmp_path / "public" / FOLDER).iterdir()] == ["latest.db"]
+        take_snapshots(make_ledger(tmp_path / "data", sample_observations(record, days=1)), tmp_path / "public")
+    assert [path.name for path in (tmp_path / "public" / SNAPSHOTS_FOLDER).iterdir()] == ["latest.db"]
 
 
 KILLED = """
@@ -252,48 +273,48 @@ take(Path(sys.argv[1]), Path(sys.argv[2]), Policy(days=14, weeks=8, window_bytes
 )
 def test_a_kill_leaves_nothing_half_written(event: str, left: int, record: Builder, tmp_path: Path) -> None:
     out, clean = tmp_path / "public", tmp_path / "clean"
-    source = ledger(tmp_path / "data", observations(record, days=50))
-    taken(source, out)
-    old = folder_of(out)
-    ledger(tmp_path / "data", observations(record))
-    taken(source, clean)
-    new = folder_of(clean)
+    source = make_ledger(tmp_path / "data", sample_observations(record, days=50))
+    take_snapshots(source, out)
+    old = snapshot_files(out)
+    make_ledger(tmp_path / "data", sample_observations(record))
+    take_snapshots(source, clean)
+    new = snapshot_files(clean)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(source), str(out), event, str(left)], check=False, env=dict(os.environ)
     )
     assert killed.returncode == -9
-    for name, content in folder_of(out).items():
+    for name, content in snapshot_files(out).items():
         if not name.startswith("."):
             assert content in (old.get(name), new.get(name)), name
     # Whatever vouches for a database vouches for the one that is there.
-    for snapshot in described(out):
-        assert sha256_hex((out / FOLDER / snapshot.file).read_bytes()) == snapshot.sha256
-    taken(source, out)
-    kept = {name: content for name, content in folder_of(out).items() if not re.match(r"ppp-2024-04-19", name)}
+    for snapshot in complete_snapshots(out):
+        assert sha256_hex((out / SNAPSHOTS_FOLDER / snapshot.file).read_bytes()) == snapshot.sha256
+    take_snapshots(source, out)
+    kept = {name: content for name, content in snapshot_files(out).items() if not re.match(r"ppp-2024-04-19", name)}
     assert kept == new
 
 
 @pytest.mark.mount
 @pytest.mark.parametrize("options", ["size=1m", "ro"])
 def test_a_disk_that_takes_no_more_leaves_the_old_ones(options: str, record: Builder, tmp_path: Path) -> None:
-    source, out = ledger(tmp_path / "data", observations(record)), tmp_path / "public"
+    source, out = make_ledger(tmp_path / "data", sample_observations(record)), tmp_path / "public"
     out.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", out], check=True)
     try:
-        taken(source, out)
-        old = folder_of(out)
-        ledger(tmp_path / "data", [(record("six", "1.0", observed_at=APRIL_25 + 9), None)])
+        take_snapshots(source, out)
+        old = snapshot_files(out)
+        make_ledger(tmp_path / "data", [(record("six", "1.0", observed_at=APRIL_25 + 9), None)])
         if options == "ro":
             subprocess.run(["mount", "-o", "remount,ro", out], check=True)
         else:
             with pytest.raises(OSError, match="No space"):
                 (out / "filler").write_bytes(b"x" * 4_000_000)
         with pytest.raises(DataReadOnlyError if options == "ro" else DiskFullError):
-            taken(source, out)
-        assert folder_of(out) == old
+            take_snapshots(source, out)
+        assert snapshot_files(out) == old
         if options != "ro":
             (out / "filler").unlink()
-            taken(source, out)
-            assert verifies(out / FOLDER)
+            take_snapshots(source, out)
+            assert verifies(out / SNAPSHOTS_FOLDER)
     finally:
         subprocess.run(["umount", out], check=True)

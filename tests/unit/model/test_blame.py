@@ -5,23 +5,25 @@ from typing import Final
 
 import pytest
 
-from ppp.model.judge import DOUBTFUL, Judge, Judgement, judge
+from ppp.model.blame import AMBIGUOUS_CAUSES, AssignedBlame, BlameSource, assign_blame
 from ppp.model.record import Blame, Record
 
 Builder = Callable[..., Record]
-LOG: Final = Judge.LOG
-SIBLINGS: Final = Judge.SIBLINGS
+LOG: Final = BlameSource.LOG
+SIBLINGS: Final = BlameSource.SIBLINGS
 #: A failure whose log alone cannot tell.
 UNSURE: Final[dict[str, object]] = {"result": "FAIL", "cause": "import-error", "blame": Blame.PACKAGE}
 SURE: Final[dict[str, object]] = {"result": "FAIL", "cause": "no-compiler", "blame": Blame.ENVIRONMENT}
 
 
-def judged(record: Builder, cells: Mapping[str, Mapping[str, object]]) -> dict[str, tuple[Blame | None, Judge | None]]:
-    told = judge([record("six", "1.0", environment, **changes) for environment, changes in cells.items()])
-    return {environment: (judgement.blame, judgement.by) for environment, judgement in told.items()}
+def judged(
+    record: Builder, cells: Mapping[str, Mapping[str, object]]
+) -> dict[str, tuple[Blame | None, BlameSource | None]]:
+    told = assign_blame([record("six", "1.0", environment, **changes) for environment, changes in cells.items()])
+    return {environment: (judgement.blame, judgement.source) for environment, judgement in told.items()}
 
 
-@pytest.mark.parametrize("cause", sorted(DOUBTFUL))
+@pytest.mark.parametrize("cause", sorted(AMBIGUOUS_CAUSES))
 @pytest.mark.parametrize("blame", [Blame.PACKAGE, Blame.UNKNOWN, None])
 def test_what_passes_on_the_other_platform_fails_by_its_environment(
     record: Builder, cause: str, blame: Blame | None
@@ -85,4 +87,4 @@ def test_what_the_log_does_tell_stands(record: Builder, cell: dict[str, object])
 
 
 def test_where_nothing_is_blamed_nobody_tells(record: Builder) -> None:
-    assert judge([record("six")]) == {"py312-slim": Judgement(blame=None, by=None)}
+    assert assign_blame([record("six")]) == {"py312-slim": AssignedBlame(blame=None, source=None)}

@@ -12,21 +12,28 @@ from typing import TypeAlias
 from ppp.ledger.store import Store
 from ppp.model.record import Record
 from ppp.publish.snapshots.database import describe, file_sha256
-from ppp.publish.snapshots.take import FOLDER, Policy, Taken, described_as, description, take
+from ppp.publish.snapshots.take import (
+    SNAPSHOTS_FOLDER,
+    RetentionPolicy,
+    TakenSnapshots,
+    description_bytes,
+    description_of,
+    take,
+)
 
 DAY_S = 86_400
 MARCH = 1_709_251_200  # 2024-03-01T00:00:00Z
 APRIL_25 = 1_714_003_200
-POLICY = Policy(days=14, weeks=8, window_bytes=45 * 1024 * 1024)
+POLICY = RetentionPolicy(days=14, weeks=8, window_bytes=45 * 1024 * 1024)
 
 Observation: TypeAlias = tuple[Record, str | None]
 
 
-def observations(record: Callable[..., Record], *, days: int = 56, each: int = 3) -> list[Observation]:
+def sample_observations(record: Callable[..., Record], *, days: int = 56, per_day: int = 3) -> list[Observation]:
     """Give records of so many days from the first of March 2024: fails with logs, second looks, an error of ours."""
     made: list[Observation] = []
     for day in range(days):
-        for n in range(each):
+        for n in range(per_day):
             at = MARCH + day * DAY_S + n * 60
             log = f'error of {n % 2}: ünïcode \x07 "quoted" \\ \u2028\n' if n == 1 else None
             made.append(
@@ -45,7 +52,7 @@ def observations(record: Callable[..., Record], *, days: int = 56, each: int = 3
     return made
 
 
-def ledger(data: Path, made: Iterable[Observation]) -> Path:
+def make_ledger(data: Path, made: Iterable[Observation]) -> Path:
     """Make a data folder's ledger of observations; give its file."""
     with Store.open(data) as store, store.db.atomic():
         for record, log in made:
@@ -53,12 +60,12 @@ def ledger(data: Path, made: Iterable[Observation]) -> Path:
     return data / "ppp.db"
 
 
-def taken(source: Path, out: Path, policy: Policy = POLICY) -> Taken:
+def take_snapshots(source: Path, out: Path, policy: RetentionPolicy = POLICY) -> TakenSnapshots:
     """Take the snapshots of a ledger."""
     return take(source, out, policy)
 
 
-def rows(database: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
+def query_rows(database: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
     """Give the rows of a query to a database that nobody writes."""
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         return connection.execute(sql, values).fetchall()
@@ -66,7 +73,7 @@ def rows(database: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
 
 def tamper(database: Path, *statements: str) -> None:
     """Change a database as a stranger would who can also write the description beside it."""
-    beside = described_as(database.parent, database.name)
+    beside = description_of(database.parent, database.name)
     with closing(sqlite3.connect(database)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -75,16 +82,16 @@ def tamper(database: Path, *statements: str) -> None:
         said = replace(beside, bytes=database.stat().st_size, sha256=file_sha256(database))
         with suppress(sqlite3.Error):
             said = replace(describe(database, kind=beside.kind, file=beside.file, logs=beside.logs), gzip=beside.gzip)
-        database.with_suffix(".json").write_bytes(description(said))
+        database.with_suffix(".json").write_bytes(description_bytes(said))
 
 
-def folder_of(out: Path) -> dict[str, bytes]:
+def snapshot_files(out: Path) -> dict[str, bytes]:
     """Give the files of a public folder's snapshots."""
-    return {path.name: path.read_bytes() for path in sorted((out / FOLDER).iterdir())}
+    return {path.name: path.read_bytes() for path in sorted((out / SNAPSHOTS_FOLDER).iterdir())}
 
 
-def told(out: Path, name: str) -> dict[str, object]:
+def read_description(out: Path, name: str) -> dict[str, object]:
     """Give a description as JSON."""
-    document = json.loads((out / FOLDER / name).read_text())
+    document = json.loads((out / SNAPSHOTS_FOLDER / name).read_text())
     assert isinstance(document, dict)
     return document

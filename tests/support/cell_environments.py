@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from ppp.check.sandbox.host import interpreters
+from ppp.check.sandbox.host import find_interpreters
 from ppp.config import load_matrix
 from ppp.model.matrix import Environment, Limits, Matrix, Platform
 from ppp.model.record import Phase
@@ -24,7 +24,7 @@ ALPINE: Final = Environment(id="py311-alpine", python="3.11", platform=Platform.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PinnedPip:
+class FetchedPip:
     """The pinned pip: its wheel, and the folder that it was unpacked into."""
 
     wheel: Path
@@ -65,18 +65,18 @@ def host_environment() -> Environment:
     """Give an environment that this machine has: the newest Python of the matrix, else the one that runs the tests."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     for version in ("3.12", "3.11", "3.9", own):
-        if any(_is(version, path) for path in interpreters(version, host_environ())):
+        if any(_is_version(version, path) for path in find_interpreters(version, host_environ())):
             return Environment(id=f"py{version.replace('.', '')}-host", python=version, platform=Platform.HOST)
     raise AssertionError(f"not even Python {own}, which runs the tests, is found")
 
 
-def _is(version: str, path: str) -> bool:
+def _is_version(version: str, path: str) -> bool:
     program = "import sys, venv; print('{}.{}'.format(*sys.version_info))"
     told = subprocess.run([path, "-I", "-c", program], capture_output=True, text=True, check=False, timeout=30)
     return told.stdout.strip() == version
 
 
-def bridge_gateway(client: Any) -> str:
+def docker_bridge_address(client: Any) -> str:
     """Give the address of this machine on Docker's default network."""
     (config, *_) = client.networks.get("bridge").attrs["IPAM"]["Config"]
     return config.get("Gateway") or str(next(ipaddress.ip_network(config["Subnet"]).hosts()))

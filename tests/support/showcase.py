@@ -11,10 +11,10 @@ from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, DistributionFile, Installed, Network, Outcome, Phase, Record, sha256_hex
 from ppp.publish.build import build
-from ppp.publish.snapshots.take import Policy, take
+from ppp.publish.snapshots.take import RetentionPolicy, take
 
-Made = tuple[Record, str | None]
-Maker = Callable[..., Record]
+RecordWithLog = tuple[Record, str | None]
+RecordBuilder = Callable[..., Record]
 
 DAY_S = 86_400
 #: When the newest cell was seen: 2024-04-25 12:00 UTC.
@@ -72,7 +72,7 @@ EMPTY_PAGES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sites:
+class ServedSites:
     """Two sites, built and served: a made-up ledger's, which has grown old, and that of one that holds nothing."""
 
     full: Path
@@ -89,16 +89,16 @@ class Sites:
         }
 
 
-def showcase(record: Maker) -> Iterator[Made]:
+def showcase_records(record: RecordBuilder) -> Iterator[RecordWithLog]:
     """Give the records of the made-up ledger, each with its log."""
-    yield from _plain(record)
+    yield from _passing(record)
     yield from _failing(record)
-    yield from _wordy(record)
-    yield from _old_hand(record)
-    yield from _crowd(record)
+    yield from _long_texts(record)
+    yield from _many_releases(record)
+    yield from _many_packages(record)
 
 
-def _plain(record: Maker) -> Iterator[Made]:
+def _passing(record: RecordBuilder) -> Iterator[RecordWithLog]:
     installed = tuple(Installed(name=f"part-{n}", version=f"{n}.0", sha256=None) for n in range(60))
     for place, environment in enumerate(ENVIRONMENTS):
         at = AS_OF - 60 * place
@@ -110,7 +110,7 @@ def _plain(record: Maker) -> Iterator[Made]:
         yield record("stand-in", "3.1", environment, observed_at=at, **changes), None
 
 
-def _failing(record: Maker) -> Iterator[Made]:
+def _failing(record: RecordBuilder) -> Iterator[RecordWithLog]:
     log = f"{LOG}{LONG_WORD * 3}\nerror: command 'gcc' failed: No such file or directory\n"
     compiler = {
         "outcomes": AT_NODEPS,
@@ -150,7 +150,7 @@ def _failing(record: Maker) -> Iterator[Made]:
         )
 
 
-def _wordy(record: Maker) -> Iterator[Made]:
+def _long_texts(record: RecordBuilder) -> Iterator[RecordWithLog]:
     version = "2024.12.31.post20241231.dev20240425+local.build.20240425"
     file = DistributionFile(filename=f"{LONG_NAME}-{version}.tar.gz", sha256="e" * 64, size=123_456_789)
     for place, environment in enumerate(ENVIRONMENTS):
@@ -166,7 +166,7 @@ def _wordy(record: Maker) -> Iterator[Made]:
         yield (passed if place % 3 else failed), None
 
 
-def _old_hand(record: Maker) -> Iterator[Made]:
+def _many_releases(record: RecordBuilder) -> Iterator[RecordWithLog]:
     # More releases than there are lines and tallies for; each third fails here and there.
     shared = {
         "cause": "shared-library",
@@ -189,7 +189,7 @@ def _old_hand(record: Maker) -> Iterator[Made]:
             )
 
 
-def _crowd(record: Maker) -> Iterator[Made]:
+def _many_packages(record: RecordBuilder) -> Iterator[RecordWithLog]:
     # So many that lists are cut by first letters: what needs a compiler fails on Alpine.
     compiler = {
         "outcomes": AT_NODEPS,
@@ -208,18 +208,18 @@ def _crowd(record: Maker) -> Iterator[Made]:
             )
 
 
-def showcase_site(folder: Path, record: Maker) -> Path:
+def showcase_site(folder: Path, record: RecordBuilder) -> Path:
     """Build the site of the made-up ledger, with its snapshots, below a folder; give its root."""
     public = folder / "public"
     with Store.open(folder) as store:
         with store.db.atomic():
-            for made, log in showcase(record):
+            for made, log in showcase_records(record):
                 store.insert_record(made, log)
         lines = [("NODE", "Today 6 of 9 releases installed everywhere."), ("VOX", "Three did not.")]
         script = json.dumps([{"speaker": speaker, "text": text} for speaker, text in lines])
         told = StoredEpisode(period="2024-04-24", seed=1, writer="plain", facts="[]", script=script)
         store_episode(store, told)
-        take(folder / LEDGER_NAME, public, Policy(days=7, weeks=4, window_bytes=10_000_000))
+        take(folder / LEDGER_NAME, public, RetentionPolicy(days=7, weeks=4, window_bytes=10_000_000))
         build(store.db, public, base_url=BASE_URL)
     return public
 

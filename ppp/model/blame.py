@@ -13,12 +13,14 @@ from typing import Final, Protocol
 from ppp.model.record import Blame, Result
 
 #: Causes that say what happened, and not whose it is.
-DOUBTFUL: Final = frozenset({"unclassified", "import-error", "crash", "exits", "build-backend", "module-missing"})
+AMBIGUOUS_CAUSES: Final = frozenset(
+    {"unclassified", "import-error", "crash", "exits", "build-backend", "module-missing"}
+)
 #: Results that say nothing of whether a release works in an environment that it claims.
-_SILENT: Final = frozenset({Result.NA, Result.ERROR})
+_INCONCLUSIVE_RESULTS: Final = frozenset({Result.NA, Result.ERROR})
 
 
-class Sibling(Protocol):
+class BlamedCell(Protocol):
     """What is heard of a cell: a `Record`, or whatever tells of a result with the blame that was read from its log."""
 
     @property
@@ -38,7 +40,7 @@ class Sibling(Protocol):
         """Whose it is, as far as its log tells."""
 
 
-class Judge(StrEnum):
+class BlameSource(StrEnum):
     """What a blame rests on."""
 
     LOG = "log"
@@ -46,47 +48,49 @@ class Judge(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class AssignedBlame:
     """Whose a failure is, and what tells so; both None where there is nothing to blame."""
 
     blame: Blame | None
-    by: Judge | None
+    source: BlameSource | None
 
 
-def judge(cells: Collection[Sibling]) -> Mapping[str, Judgement]:
+def assign_blame(cells: Collection[BlamedCell]) -> Mapping[str, AssignedBlame]:
     """Judge the current cells of one release, by environment."""
-    return {cell.environment: _judgement(cell, cells) for cell in cells}
+    return {cell.environment: _assign(cell, cells) for cell in cells}
 
 
-def _judgement(cell: Sibling, cells: Collection[Sibling]) -> Judgement:
-    if _in_doubt(cell) and (blame := _by_siblings(cell, cells)):
-        return Judgement(blame=blame, by=Judge.SIBLINGS)
-    return Judgement(blame=cell.blame, by=None if cell.blame is None else Judge.LOG)
+def _assign(cell: BlamedCell, cells: Collection[BlamedCell]) -> AssignedBlame:
+    if _is_ambiguous(cell) and (blame := _by_siblings(cell, cells)):
+        return AssignedBlame(blame=blame, source=BlameSource.SIBLINGS)
+    return AssignedBlame(blame=cell.blame, source=None if cell.blame is None else BlameSource.LOG)
 
 
-def _in_doubt(cell: Sibling) -> bool:
+def _is_ambiguous(cell: BlamedCell) -> bool:
     # Where the log names a dependency, that is more than siblings know.
     return (
-        cell.result is Result.FAIL and _cause(cell) in DOUBTFUL and cell.blame in {None, Blame.PACKAGE, Blame.UNKNOWN}
+        cell.result is Result.FAIL
+        and _cause(cell) in AMBIGUOUS_CAUSES
+        and cell.blame in {None, Blame.PACKAGE, Blame.UNKNOWN}
     )
 
 
-def _by_siblings(cell: Sibling, cells: Collection[Sibling]) -> Blame | None:
+def _by_siblings(cell: BlamedCell, cells: Collection[BlamedCell]) -> Blame | None:
     python, platform = _parts(cell)
     passing = [_parts(other) for other in cells if other.result is Result.PASS]
     if any(p == python and f != platform for p, f in passing):
         return Blame.ENVIRONMENT
     if any(p != python and f == platform for p, f in passing):
         return Blame.PACKAGE
-    claimed = [other for other in cells if other.result not in _SILENT]
-    alike = all(_in_doubt(other) and _cause(other) == _cause(cell) for other in claimed)
+    claimed = [other for other in cells if other.result not in _INCONCLUSIVE_RESULTS]
+    alike = all(_is_ambiguous(other) and _cause(other) == _cause(cell) for other in claimed)
     return Blame.PACKAGE if alike and len(claimed) > 1 else None
 
 
-def _cause(cell: Sibling) -> str:
+def _cause(cell: BlamedCell) -> str:
     return cell.cause or "unclassified"
 
 
-def _parts(cell: Sibling) -> tuple[str, str]:
+def _parts(cell: BlamedCell) -> tuple[str, str]:
     python, _, platform = cell.environment.partition("-")
     return python, platform

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ppp.ledger.noise import Noise, noise, sample, tally
-from ppp.ledger.staging import Look, Second, note_pair
+from ppp.ledger.flakiness import Flakiness, compare_pairs, read_flakiness, sample_records
+from ppp.ledger.staging import Recheck, RecheckReason, add_pair
 from ppp.ledger.store import Store
 from ppp.model.record import Record
 
@@ -28,8 +28,8 @@ def pairs(record: Builder) -> list[tuple[Record, Record]]:
 
 
 def test_disagreements_are_told_by_what_became_of_what(record: Builder) -> None:
-    told = tally(pairs(record))
-    assert told == Noise(pairs=5, results={"FAIL → PASS": 2}, causes={"crash → exits": 1})
+    told = compare_pairs(pairs(record))
+    assert told == Flakiness(pairs=5, results={"FAIL → PASS": 2}, causes={"crash → exits": 1})
     assert told.disagreements == 3
     assert str(told) == "5 cells looked at twice, 3 disagree: 2 of FAIL → PASS, 1 of crash → exits"
     assert told.to_json() == {
@@ -38,7 +38,7 @@ def test_disagreements_are_told_by_what_became_of_what(record: Builder) -> None:
         "results": {"FAIL → PASS": 2},
         "causes": {"crash → exits": 1},
     }
-    assert str(tally([])) == "0 cells looked at twice, 0 disagree"
+    assert str(compare_pairs([])) == "0 cells looked at twice, 0 disagree"
 
 
 def test_the_ledger_keeps_each_kind_apart(store: Store, record: Builder) -> None:
@@ -46,19 +46,19 @@ def test_the_ledger_keeps_each_kind_apart(store: Store, record: Builder) -> None
     for first, second in held:
         for each in (first, second):
             store.add_record(each)
-        look = Look.AA if first.result == second.result else Look.CONFIRMATION
+        look = RecheckReason.AA if first.result == second.result else RecheckReason.CONFIRMATION
         for _ in range(2):
-            note_pair(store, Second(first=first.id, look=look), second.id)
-    assert noise(store.db, Look.CONFIRMATION) == Noise(pairs=2, results={"FAIL → PASS": 2})
-    assert noise(store.db, Look.AA) == Noise(pairs=3, causes={"crash → exits": 1})
+            add_pair(store, Recheck(first=first.id, reason=look), second.id)
+    assert read_flakiness(store.db, RecheckReason.CONFIRMATION) == Flakiness(pairs=2, results={"FAIL → PASS": 2})
+    assert read_flakiness(store.db, RecheckReason.AA) == Flakiness(pairs=3, causes={"crash → exits": 1})
     rows = store.db.execute("SELECT day, look, pairs, other_result, other_cause FROM noise ORDER BY look").fetchall()
     assert rows == [("2024-04-25", "aa", 3, 0, 1), ("2024-04-25", "confirmation", 2, 2, 0)]
 
 
 def test_a_seed_chooses_alike_and_another_otherwise(record: Builder) -> None:
     records = [replace(record(), environment=f"py3{n}-slim") for n in range(9, 39)]
-    chosen = sample(records, 5, seed=1)
+    chosen = sample_records(records, 5, seed=1)
     assert len(chosen) == 5
-    assert sample(reversed(records), 5, seed=1) == chosen
-    assert sample(records, 5, seed=2) != chosen
-    assert sorted(sample(records, 99, seed=1), key=lambda r: r.id) == sorted(records, key=lambda r: r.id)
+    assert sample_records(reversed(records), 5, seed=1) == chosen
+    assert sample_records(records, 5, seed=2) != chosen
+    assert sorted(sample_records(records, 99, seed=1), key=lambda r: r.id) == sorted(records, key=lambda r: r.id)

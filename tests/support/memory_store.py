@@ -12,7 +12,7 @@ from ppp.model.record import Record
 
 
 @contextmanager
-def in_memory(records: Iterable[Record] = ()) -> Iterator[Store]:
+def store_in_memory(records: Iterable[Record] = ()) -> Iterator[Store]:
     """A ledger that holds these records, and is gone at the end."""
     db = Database(memory=True)
     try:

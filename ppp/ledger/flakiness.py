@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from sqlite_utils import Database
 
 from ppp.ledger.queries import record_from_row
-from ppp.ledger.staging import Look
+from ppp.ledger.staging import RecheckReason
 from ppp.model.record import Record, sha256_hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
+class Flakiness:
     """How many cells were looked at twice; how many came to another result, or another cause, by what to what."""
 
     pairs: int = 0
@@ -42,23 +42,23 @@ class Noise:
         return f"{self.pairs} cells looked at twice, {self.disagreements} disagree" + (f": {kinds}" if kinds else "")
 
 
-def tally(pairs: Iterable[tuple[Record, Record]]) -> Noise:
+def compare_pairs(pairs: Iterable[tuple[Record, Record]]) -> Flakiness:
     """Compare first looks with second ones."""
     held = list(pairs)
     results = Counter(f"{a.result} → {b.result}" for a, b in held if a.result is not b.result)
     causes = Counter(f"{a.cause} → {b.cause}" for a, b in held if a.result is b.result and a.cause != b.cause)
-    return Noise(pairs=len(held), results=dict(sorted(results.items())), causes=dict(sorted(causes.items())))
+    return Flakiness(pairs=len(held), results=dict(sorted(results.items())), causes=dict(sorted(causes.items())))
 
 
-def sample(records: Iterable[Record], n: int, *, seed: int) -> list[Record]:
+def sample_records(records: Iterable[Record], n: int, *, seed: int) -> list[Record]:
     """Choose `n` records by chance; the same seed chooses the same among the same."""
     return sorted(records, key=lambda record: (sha256_hex(f"{seed} {record.id}".encode()), record.id))[:n]
 
 
-def noise(db: Database, look: Look) -> Noise:
+def read_flakiness(db: Database, reason: RecheckReason) -> Flakiness:
     """Compare all pairs of one kind that the ledger holds: those by chance (`aa`) measure, confirmations guard."""
-    ids = db.execute("SELECT first, second FROM pairs WHERE look = ? ORDER BY first, second", (str(look),)).fetchall()
-    return tally((_record(db, first), _record(db, second)) for first, second in ids)
+    ids = db.execute("SELECT first, second FROM pairs WHERE look = ? ORDER BY first, second", (str(reason),)).fetchall()
+    return compare_pairs((_record(db, first), _record(db, second)) for first, second in ids)
 
 
 def _record(db: Database, record: str) -> Record:
