@@ -99,6 +99,25 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
     return config
 
 
+def load_valid(
+    environ: Mapping[str, str], *, data: Path | None = None, network: str | None = None
+) -> tuple[Config, str]:
+    """Read the settings without those that are invalid; return them, and what is wrong with the others (or "")."""
+    try:
+        return load(environ, data=data, network=network), ""
+    except ConfigError as error:
+        valid = {name: value for name, value in environ.items() if _is_valid(name, value)}
+        return load(valid, data=data, network=network), error.what
+
+
+def _is_valid(name: str, value: str) -> bool:
+    try:
+        load({name: value})
+    except ConfigError:
+        return False
+    return True
+
+
 class _Settings:
     """The environment's settings, each read as what it is; what is wrong with them is collected.
 

@@ -7,7 +7,7 @@ import pytest
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 import ppp
-from ppp.config import Config, load, load_matrix
+from ppp.config import Config, load, load_matrix, load_valid
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.record import Network
 from ppp.resources import resource
@@ -90,6 +90,21 @@ def test_all_mistakes_are_told_together() -> None:
     for name in ("PPP_INDEX_URL", "PPP_FEED_URL", "PPP_BASE_URL", "PPP_JOBS", "PPP_MODEL", "PPP_CONTACT"):
         assert f"{name}=" in message
     assert "\n" not in message
+
+
+def test_invalid_settings_are_left_out_and_the_others_are_used() -> None:
+    environ = {
+        "PPP_JOBS": "many",
+        "PPP_INDEX_URL": "gopher",
+        "PPP_CONTACT": "operator@node.example",
+        "PPP_MODEL": "/nowhere/model.gguf",
+        "PATH": "/bin",
+    }
+    config, mistakes = load_valid(environ, data=Path("here"))
+    assert [word for word in ("PPP_JOBS='many'", "PPP_INDEX_URL='gopher'", "/nowhere/model.gguf") if word in mistakes]
+    assert "PPP_CONTACT" not in mistakes
+    assert (config.data, config.contact, config.model) == (Path("here"), "operator@node.example", None)
+    assert load_valid({"PPP_JOBS": "3"})[1] == ""
 
 
 @pytest.mark.parametrize("value", ["0", "257", "-1", "2.5", "9" * 5000, "1e2", " 4"])

@@ -1,13 +1,11 @@
-"""How a diagnosis is told, in columns and to programs; and settings of which some cannot be used."""
-
-from pathlib import Path
+"""How diagnoses are laid out, in columns for a person and as JSON for a program."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.cli.doctor import format_report, usable_settings
 from ppp.doctor.diagnosis import Diagnosis, State, format_size
+from ppp.doctor.report import format_report
 
 DIAGNOSES = (
     Diagnosis(subject="docker", state=State.OK, found="Docker 27.0.1 at unix:///var/run/docker.sock, API 1.46"),
@@ -22,7 +20,7 @@ DIAGNOSES = (
 )
 
 
-def test_an_account() -> None:
+def test_a_report_in_columns() -> None:
     assert format_report(DIAGNOSES, width=80, colour=False).splitlines() == [
         "✓ ok     docker       Docker 27.0.1 at unix:///var/run/docker.sock, API 1.46",
         "· note   model        PPP_MODEL is not set",
@@ -37,7 +35,7 @@ def test_an_account() -> None:
     ]
 
 
-def test_colours_are_for_terminals_and_say_nothing_new() -> None:
+def test_colours_add_no_information() -> None:
     coloured = format_report(DIAGNOSES, width=80, colour=True)
     assert "\x1b[31m✗ broken\x1b[0m" in coloured
     bare = coloured
@@ -47,14 +45,14 @@ def test_colours_are_for_terminals_and_say_nothing_new() -> None:
 
 
 @given(found=st.text(), remedy=st.text(), width=st.integers(50, 120))
-def test_whatever_comes_from_outside_stays_in_its_columns(found: str, remedy: str, width: int) -> None:
+def test_text_from_outside_stays_in_its_columns(found: str, remedy: str, width: int) -> None:
     hostile = Diagnosis(subject="index", state=State.BROKEN, found=f"it said {found}", remedy=remedy)
     text = format_report([hostile], width=width, colour=False)
     assert all(c.isprintable() or c == "\n" for c in text)
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_a_program_reads_the_same() -> None:
+def test_the_json_holds_the_same() -> None:
     assert DIAGNOSES[0].to_json() == {
         "check": "docker",
         "state": "ok",
@@ -64,23 +62,8 @@ def test_a_program_reads_the_same() -> None:
     assert DIAGNOSES[3].to_json()["remedy"] == DIAGNOSES[3].remedy
 
 
-def test_what_cannot_be_used_is_left_out_and_the_rest_holds() -> None:
-    environ = {
-        "PPP_JOBS": "many",
-        "PPP_INDEX_URL": "gopher",
-        "PPP_CONTACT": "operator@node.example",
-        "PPP_MODEL": "/nowhere/model.gguf",
-        "PATH": "/bin",
-    }
-    config, mistakes = usable_settings(environ, data=Path("here"))
-    assert [word for word in ("PPP_JOBS='many'", "PPP_INDEX_URL='gopher'", "/nowhere/model.gguf") if word in mistakes]
-    assert "PPP_CONTACT" not in mistakes
-    assert (config.data, config.contact, config.model) == (Path("here"), "operator@node.example", None)
-    assert usable_settings({"PPP_JOBS": "3"})[1] == ""
-
-
 @pytest.mark.parametrize(
-    ("number", "told"), [(0, "0 KiB"), (2048, "2 KiB"), (1024**2, "1.0 MiB"), (5 * 1024**3 // 2, "2.5 GiB")]
+    ("number", "text"), [(0, "0 KiB"), (2048, "2 KiB"), (1024**2, "1.0 MiB"), (5 * 1024**3 // 2, "2.5 GiB")]
 )
-def test_sizes(number: int, told: str) -> None:
-    assert format_size(number) == told
+def test_sizes(number: int, text: str) -> None:
+    assert format_size(number) == text
