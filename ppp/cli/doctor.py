@@ -14,7 +14,7 @@ from ppp.cli.options import Options, common, network_option
 from ppp.doctor.canary import run_canaries, temporary_environments
 from ppp.doctor.diagnosis import Diagnosis, broken_subjects
 from ppp.doctor.examine import NodeSetup, Once, examine
-from ppp.doctor.look import LocalMachine
+from ppp.doctor.local_machine import LocalMachine
 from ppp.doctor.report import format_report
 from ppp.model.errors import UnhealthyError
 from ppp.resources import resource
@@ -49,9 +49,9 @@ def doctor(options: Options, *, environments: tuple[str, ...], canary: bool) -> 
         config=config,
         matrix=matrix,
         environments=chosen,
-        mistakes=mistakes,
+        setting_errors=mistakes,
         model=Path(os.environ["PPP_MODEL"]) if os.environ.get("PPP_MODEL") else None,
-        named=bool(environments),
+        environments_named=bool(environments),
         mesh_port=MESH_PORT,
     )
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from ppp.check.runtime import PreparedEnvironment
 from ppp.config import Config
 from ppp.console import LineReporter
-from ppp.doctor import judge_places
+from ppp.doctor import judge_platforms
 from ppp.doctor.diagnosis import Diagnosis, State
 from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment, Matrix
@@ -80,7 +80,7 @@ def _run_canary(shop: CanaryEnvironments, environment: Environment) -> Diagnosis
     if prepared is None:
         why = shop.unavailable.get(environment.id, "it does not stand ready")
         return _failed(f"canary {environment.id}", f"not sung: {why}", "mend what else is said of this environment")
-    return judge_places.canary(environment, shop.canary(prepared))
+    return judge_platforms.canary(environment, shop.canary(prepared))
 
 
 def _failed(subject: str, found: str, remedy: str) -> Diagnosis:

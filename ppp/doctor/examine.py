@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from ppp.config import Config
-from ppp.doctor import judge_network, judge_node, judge_places, judge_room
+from ppp.doctor import judge_capacity, judge_network, judge_node, judge_platforms
 from ppp.doctor.diagnosis import Diagnosis, State
 from ppp.doctor.machine import BubblewrapFacts, EngineFacts, FileSystemFacts, IndexFacts, MachineProbe
 from ppp.model.matrix import Environment, Matrix, Platform
@@ -37,13 +37,13 @@ class NodeSetup:
     config: Config
     matrix: Matrix
     environments: tuple[Environment, ...]
-    mistakes: str = ""
+    setting_errors: str = ""
     model: Path | None = None
-    named: bool = False
+    environments_named: bool = False
     mesh_port: int = 0
 
     @property
-    def shut_in(self) -> bool:
+    def restricted_network(self) -> bool:
         """Cells are to reach the index gateway and nothing else."""
         return self.config.network is Network.GATEWAY
 
@@ -91,7 +91,7 @@ def examine(
     `patience` stretches the deadlines.
     """
     checks = _Checks(
-        patient=setup,
+        setup=setup,
         machine=machine,
         engine=engine,
         page=Once(lambda: machine.page(setup.config.index_url, setup.matrix.pip)),
@@ -105,20 +105,20 @@ def examine(
 class _Checks:
     """The checks of one examination, in the order in which they are told."""
 
-    patient: NodeSetup
+    setup: NodeSetup
     machine: MachineProbe
     engine: Once[EngineFacts]
     page: Once[IndexFacts]
     bubblewrap: Once[BubblewrapFacts]
 
     def all(self) -> Iterator[MachineCheck]:
-        patient, machine, config = self.patient, self.machine, self.patient.config
+        patient, machine, config = self.setup, self.machine, self.setup.config
         containers = patient.on(Platform.SLIM, Platform.ALPINE)
         on_host = patient.on(Platform.HOST)
-        yield MachineCheck(subject="settings", diagnose=lambda: [judge_node.settings(config, patient.mistakes)])
+        yield MachineCheck(subject="settings", diagnose=lambda: [judge_node.settings(config, patient.setting_errors)])
         yield MachineCheck(
             subject="docker",
-            diagnose=lambda: [judge_places.engine(self.engine(), needed=bool(containers))],
+            diagnose=lambda: [judge_platforms.engine(self.engine(), needed=bool(containers))],
             deadline_s=SLOW_S,
         )
         for environment in containers:
@@ -127,7 +127,7 @@ class _Checks:
         yield MachineCheck(
             subject="bubblewrap",
             diagnose=lambda: [
-                judge_places.bubblewrap(self.bubblewrap(), on_host=bool(on_host), shut_in=patient.shut_in)
+                judge_platforms.bubblewrap(self.bubblewrap(), on_host=bool(on_host), shut_in=patient.restricted_network)
             ],
             deadline_s=SLOW_S,
         )
@@ -139,7 +139,7 @@ class _Checks:
         yield MachineCheck(
             subject="memory",
             diagnose=lambda: [
-                judge_room.memory(machine.memory(), patient.matrix.limits, config.jobs, in_memory=self._in_memory())
+                judge_capacity.memory(machine.memory(), patient.matrix.limits, config.jobs, in_memory=self._in_memory())
             ],
             deadline_s=SLOW_S,
         )
@@ -154,48 +154,48 @@ class _Checks:
     def _image(self, environment: Environment) -> Diagnose:
         def diagnose() -> Sequence[Diagnosis]:
             if not self.engine().answers:
-                return [judge_places.image_unseen(environment)]
-            return [judge_places.image(environment, self.machine.image(environment))]
+                return [judge_platforms.image_unseen(environment)]
+            return [judge_platforms.image(environment, self.machine.image(environment))]
 
         return diagnose
 
     def _pythons(self, on_host: Sequence[Environment]) -> Sequence[Diagnosis]:
         if on_host:
             found = {environment: self.machine.python(environment.python) for environment in on_host}
-            return judge_places.pythons(found, named=self.patient.named)
-        versions = dict.fromkeys(environment.python for environment in self.patient.environments)
-        return [judge_places.spare_pythons({version: self.machine.python(version) for version in versions})]
+            return judge_platforms.pythons(found, named=self.setup.environments_named)
+        versions = dict.fromkeys(environment.python for environment in self.setup.environments)
+        return [judge_platforms.spare_pythons({version: self.machine.python(version) for version in versions})]
 
     def _gateway(self) -> Sequence[Diagnosis]:
-        config = self.patient.config
-        if not self.patient.shut_in:
+        config = self.setup.config
+        if not self.setup.restricted_network:
             return [judge_network.open_network()]
         origins = self.page().origins
         tried = self.machine.gateway(config.index_url, origins, config.nginx_image) if origins else None
         return [judge_network.gateway(tried, image=config.nginx_image)]
 
     def _disk(self) -> Sequence[Diagnosis]:
-        config, machine, engine = self.patient.config, self.machine, self.engine()
+        config, machine, engine = self.setup.config, self.machine, self.engine()
         places = {"data": config.data, "cache": config.cache, "temporary": machine.temporary()}
-        if engine.root and engine.address.startswith("unix://"):
-            places["docker"] = engine.root
+        if engine.data_root and engine.address.startswith("unix://"):
+            places["docker"] = engine.data_root
         systems: Mapping[str, FileSystemFacts] = {name: machine.file_system(place) for name, place in places.items()}
-        return judge_room.disk(
-            judge_room.folder_needs(
-                self.patient.matrix.limits,
+        return judge_capacity.disk(
+            judge_capacity.folder_needs(
+                self.setup.matrix.limits,
                 config.jobs,
                 systems,
                 in_memory=self._in_memory(),
-                images=len(self.patient.on(Platform.SLIM, Platform.ALPINE)),
+                images=len(self.setup.on(Platform.SLIM, Platform.ALPINE)),
             )
         )
 
     def _in_memory(self) -> bool:
         # Containers and bubblewrap give a cell folders of its own, without any file system of this machine.
-        return not self.patient.on(Platform.HOST) or (self.patient.shut_in and self.bubblewrap().works)
+        return not self.setup.on(Platform.HOST) or (self.setup.restricted_network and self.bubblewrap().works)
 
     def _model(self) -> Sequence[Diagnosis]:
-        path = self.patient.model
+        path = self.setup.model
         return [judge_node.model(path, self.machine.model(path) if path else None)]
 
 

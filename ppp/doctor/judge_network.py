@@ -17,12 +17,12 @@ UNKNOWN_SIGNER: Final = frozenset({2, 18, 19, 20, 21})
 OTHER_NAME: Final = frozenset({62, 64})
 
 _HOW: Final = {
-    Reachability.NOT_THERE: "has a host whose name cannot be resolved",
+    Reachability.NOT_FOUND: "has a host whose name cannot be resolved",
     Reachability.REFUSED: "refuses the connection",
     Reachability.FORBIDDEN: "cannot be reached from this process",
-    Reachability.SILENT: "does not answer in time",
-    Reachability.CERTIFICATE: "shows a certificate that this machine does not believe",
-    Reachability.STRANGE: "gives no page of an index",
+    Reachability.TIMED_OUT: "does not answer in time",
+    Reachability.BAD_CERTIFICATE: "shows a certificate that this machine does not believe",
+    Reachability.UNEXPECTED: "gives no page of an index",
 }
 
 
@@ -61,9 +61,9 @@ def index(found: IndexFacts) -> Diagnosis:
 
 
 def _remedy(found: IndexFacts) -> str:
-    if found.reach is Reachability.CERTIFICATE:
+    if found.reach is Reachability.BAD_CERTIFICATE:
         if found.verify_code in OUT_OF_TIME:
-            return f"set this machine's clock, which says {_moment(found.asked_at)}; else the certificate itself is bad"
+            return f"set this machine's clock, which says {_moment(found.requested_at)}; else the certificate itself is bad"
         if found.verify_code in UNKNOWN_SIGNER:
             return "update ca-certificates; where a proxy signs anew, name its certificates with SSL_CERT_FILE"
         if found.verify_code in OTHER_NAME:
@@ -73,12 +73,12 @@ def _remedy(found: IndexFacts) -> str:
 
 def clock(found: IndexFacts) -> Diagnosis:
     """Judge this machine's clock by the index's."""
-    ours = _moment(found.asked_at)
-    if found.date is None:
+    ours = _moment(found.requested_at)
+    if found.server_time is None:
         state = State.WARN if found.reach is Reachability.ANSWERED else State.NOTE
         told = f"it says {ours}; the index gave no date to hold against it"
         return Diagnosis(subject="clock", state=state, found=told)
-    skew = found.asked_at - found.date
+    skew = found.requested_at - found.server_time
     if abs(skew) <= USUAL_SKEW_S:
         return Diagnosis(subject="clock", state=State.OK, found=f"it says {ours}, {abs(skew)} s from the index's")
     told = f"it says {ours}, {_span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the index's"
@@ -120,7 +120,7 @@ def gateway(found: GatewayFacts | None, *, image: str) -> Diagnosis:
             found="not tried: the index gives no page",
             remedy="mend what is said of the index first",
         )
-    if found.nginx is None and found.held is ImageAvailability.PULLABLE:
+    if found.nginx is None and found.image_availability is ImageAvailability.PULLABLE:
         return Diagnosis(
             subject="gateway",
             state=State.NOTE,

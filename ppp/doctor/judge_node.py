@@ -39,14 +39,17 @@ def model(path: Path | None, found: ModelFacts | None) -> Diagnosis:
             subject="model", state=State.NOTE, found="PPP_MODEL is not set: the seeded writer narrates, without a model"
         )
     trouble, remedy = "", "set PPP_MODEL to a whole GGUF file, or unset it"
-    if found.trouble:
-        trouble = f"{path} cannot be read: {found.trouble}"
+    if found.problem:
+        trouble = f"{path} cannot be read: {found.problem}"
     elif found.magic != GGUF_MAGIC:
         trouble = f"{path} is no GGUF file: it begins with {found.magic!r}"
     elif found.version not in GGUF_VERSIONS:
         trouble = f"{path} is GGUF version {found.version}; llama.cpp reads {' and '.join(map(str, GGUF_VERSIONS))}"
-    elif found.library:
-        trouble, remedy = f"llama-cpp-python cannot be imported: {found.library}", "install the-pypi-place[voice]"
+    elif found.library_problem:
+        trouble, remedy = (
+            f"llama-cpp-python cannot be imported: {found.library_problem}",
+            "install the-pypi-place[voice]",
+        )
     if trouble:
         return Diagnosis(subject="model", state=State.BROKEN, found=trouble, remedy=remedy)
     return Diagnosis(
@@ -84,11 +87,11 @@ def yggdrasil(found: YggdrasilFacts, *, port: int) -> Diagnosis:
 
 def ledger(found: LedgerFacts) -> Diagnosis:
     """Judge the ledger."""
-    if not found.there:
+    if not found.exists:
         return _ledger(State.NOTE, f"none at {found.path} yet", "the first run makes it")
-    if found.trouble:
-        return _ledger(State.BROKEN, found.trouble, found.remedy)
-    if found.journal and found.holder is None:
+    if found.problem:
+        return _ledger(State.BROKEN, found.problem, found.remedy)
+    if found.has_journal and found.lock_holder is None:
         cut_off = f"a commit to {found.path} was cut off; the next command that opens it rolls that back"
         return _ledger(State.NOTE, cut_off, "run any command, such as `ppp show`, then `ppp doctor` again")
     if found.integrity not in {"ok", ""}:
@@ -99,8 +102,8 @@ def ledger(found: LedgerFacts) -> Diagnosis:
         )
     whole = "looked through and whole" if found.integrity else "opens; too large to be looked through at once"
     told = f"{found.path}, {format_size(found.size)}, {found.records} records: {whole}"
-    if found.holder is not None:
-        return _ledger(State.NOTE, f"{found.path}: another PPP (process {found.holder}) is writing it", "")
+    if found.lock_holder is not None:
+        return _ledger(State.NOTE, f"{found.path}: another PPP (process {found.lock_holder}) is writing it", "")
     return _ledger(State.OK, told, "")
 
 
@@ -110,10 +113,10 @@ def _ledger(state: State, found: str, remedy: str) -> Diagnosis:
 
 def key(found: KeyFacts) -> Diagnosis:
     """Judge the node's key."""
-    if not found.there:
+    if not found.exists:
         return Diagnosis(
             subject="key", state=State.NOTE, found=f"none at {found.path} yet", remedy="the first run makes it"
         )
-    if found.trouble:
-        return Diagnosis(subject="key", state=State.BROKEN, found=found.trouble, remedy=found.remedy)
+    if found.problem:
+        return Diagnosis(subject="key", state=State.BROKEN, found=found.problem, remedy=found.remedy)
     return Diagnosis(subject="key", state=State.OK, found=f"this node is {found.id}; only its owner reads the key")

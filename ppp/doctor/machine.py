@@ -16,12 +16,12 @@ class Reachability(StrEnum):
     """How it went to ask somebody something."""
 
     ANSWERED = "answered"
-    NOT_THERE = "not-there"
+    NOT_FOUND = "not-there"
     REFUSED = "refused"
     FORBIDDEN = "forbidden"
-    SILENT = "silent"
-    CERTIFICATE = "certificate"
-    STRANGE = "strange"
+    TIMED_OUT = "silent"
+    BAD_CERTIFICATE = "certificate"
+    UNEXPECTED = "strange"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +29,16 @@ class EngineFacts:
     """The Docker engine. `chosen` says that somebody set its address; `unheld` names the limits it cannot enforce."""
 
     address: str
-    chosen: bool
+    configured: bool
     reach: Reachability
     detail: str = ""
     version: str = ""
     api_version: str = ""
     cgroups: str = ""
     memory_bytes: int = 0
-    root: Path | None = None
-    unheld: tuple[str, ...] = ()
-    rootless: str | None = None
+    data_root: Path | None = None
+    unenforced_limits: tuple[str, ...] = ()
+    other_socket: str | None = None
 
     @property
     def answers(self) -> bool:
@@ -49,16 +49,16 @@ class EngineFacts:
 class ImageAvailability(StrEnum):
     """Where an image is."""
 
-    HERE = "here"
+    LOCAL = "here"
     PULLABLE = "pullable"
-    NOWHERE = "nowhere"
+    UNAVAILABLE = "nowhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
     """An environment's image; `python` is what its interpreter said, empty where it gave no account of itself."""
 
-    held: ImageAvailability
+    availability: ImageAvailability
     detail: str = ""
     python: str = ""
     arch: str = ""
@@ -106,9 +106,9 @@ class IndexFacts:
 
     url: str
     reach: Reachability
-    asked_at: int
+    requested_at: int
     detail: str = ""
-    date: int | None = None
+    server_time: int | None = None
     verify_code: int | None = None
     lists_pip: bool = False
     origins: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class GatewayFacts:
     nginx: str | None
     reach: Reachability
     detail: str = ""
-    held: ImageAvailability = ImageAvailability.NOWHERE
+    image_availability: ImageAvailability = ImageAvailability.UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +135,9 @@ class BubblewrapFacts:
     path: str | None
     version: str = ""
     works: bool = False
-    sized: bool = False
+    supports_size: bool = False
     detail: str = ""
-    forbidden: tuple[str, ...] = ()
+    sysctl_fixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +152,11 @@ class InterpreterFacts:
 class ModelFacts:
     """A model's file by its first bytes. `trouble`: why it cannot be read; `library`: why what loads it cannot."""
 
-    trouble: str = ""
+    problem: str = ""
     size: int = 0
     magic: bytes = b""
     version: int = 0
-    library: str = ""
+    library_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,13 +177,13 @@ class LedgerFacts:
     """
 
     path: Path
-    there: bool
+    exists: bool
     size: int = 0
     records: int = 0
-    journal: bool = False
-    holder: str | None = None
+    has_journal: bool = False
+    lock_holder: str | None = None
     integrity: str = ""
-    trouble: str = ""
+    problem: str = ""
     remedy: str = ""
 
 
@@ -192,9 +192,9 @@ class KeyFacts:
     """A node's key file."""
 
     path: Path
-    there: bool
+    exists: bool
     id: str = ""
-    trouble: str = ""
+    problem: str = ""
     remedy: str = ""
 
 

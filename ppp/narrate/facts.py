@@ -16,7 +16,7 @@ from sqlite_utils import Database
 from ppp.model.errors import LedgerDamagedError, NoRecordsError
 from ppp.model.matrix import Platform
 from ppp.model.release import InvalidReleaseError, Release
-from ppp.narrate.questions import FACT_QUERIES, FactKind, FactQuery, SlotType
+from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, FactQuery, SlotType
 
 #: How many findings and causes are told; a fact of its own counts the others. With the kinds that stand once, a
 #: script has at most 22 lines.

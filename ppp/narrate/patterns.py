@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from ppp.narrate.questions import FactKind
+from ppp.narrate.fact_queries import FactKind
 
 
 class Speaker(StrEnum):

@@ -14,9 +14,9 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.model.errors import ScriptRejectedError
+from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.facts import Fact, Period, SlotValue
 from ppp.narrate.patterns import PATTERNS, Pattern
-from ppp.narrate.questions import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.script import ScriptLine
 
 #: A list of every environment there can be stays below this; nothing longer is read.

@@ -11,10 +11,10 @@ from memory_store import store_in_memory
 
 from ppp.model.errors import ScriptRejectedError
 from ppp.model.record import Outcome, Phase, Record, Result, current_records, outcomes_in_order
+from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.facts import Fact, Period, SlotValue, gather_facts, resolve_period
 from ppp.narrate.grammar import build_grammar, grammar_errors
 from ppp.narrate.patterns import PATTERNS
-from ppp.narrate.questions import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.script import SeededWriter, renderings
 from ppp.narrate.verify import verify_script
 

@@ -30,13 +30,13 @@ GIB: Final = 1024**3
 
 ENGINE: Final = EngineFacts(
     address="unix:///var/run/docker.sock",
-    chosen=False,
+    configured=False,
     reach=Reachability.ANSWERED,
     version="27.0.1",
     api_version="1.46",
     cgroups="2",
     memory_bytes=64 * GIB,
-    root=Path("/var/lib/docker"),
+    data_root=Path("/var/lib/docker"),
 )
 ROOMY_FILE_SYSTEM: Final = FileSystemFacts(
     path=Path("/srv"),
@@ -51,20 +51,20 @@ ROOMY_FILE_SYSTEM: Final = FileSystemFacts(
 INDEX_PAGE: Final = IndexFacts(
     url="https://index.example/simple/pip/",
     reach=Reachability.ANSWERED,
-    asked_at=NOW,
-    date=NOW,
+    requested_at=NOW,
+    server_time=NOW,
     lists_pip=True,
     origins=("https://files.example",),
 )
-BUBBLEWRAP: Final = BubblewrapFacts(path="/usr/bin/bwrap", version="0.8.0", works=True, sized=True)
-LEDGER: Final = LedgerFacts(path=Path("data/ppp.db"), there=True, size=4096, records=12, integrity="ok")
+BUBBLEWRAP: Final = BubblewrapFacts(path="/usr/bin/bwrap", version="0.8.0", works=True, supports_size=True)
+LEDGER: Final = LedgerFacts(path=Path("data/ppp.db"), exists=True, size=4096, records=12, integrity="ok")
 
 MEMORY: Final = MemoryFacts(total_bytes=64 * GIB, available_bytes=60 * GIB)
 RESOLVED: Final = DnsFacts(host="index.example", addresses=("192.0.2.7",))
 GATEWAY_TRIAL: Final = GatewayFacts(nginx="/usr/sbin/nginx", reach=Reachability.ANSWERED)
 MODEL_FILE: Final = ModelFacts(size=GIB, magic=b"GGUF", version=3)
 YGGDRASIL: Final = YggdrasilFacts(program="/usr/sbin/yggdrasil", running=True, addresses=("200:db8::1",), listens=True)
-KEY: Final = KeyFacts(path=Path("data/node.key"), there=True, id="ab" * 32)
+KEY: Final = KeyFacts(path=Path("data/node.key"), exists=True, id="ab" * 32)
 TEMPORARY: Final = Path("/var/tmp/of-a-run")  # noqa: S108 - nothing is there
 
 
@@ -103,7 +103,7 @@ class FakeMachine:
 
     def image(self, environment: Environment) -> ImageFacts:
         self._ask("image")
-        well = ImageFacts(held=ImageAvailability.HERE, python=f"{environment.python}.7", arch="x86_64")
+        well = ImageFacts(availability=ImageAvailability.LOCAL, python=f"{environment.python}.7", arch="x86_64")
         return self.images.get(environment.id, well)
 
     def file_system(self, folder: Path) -> FileSystemFacts:

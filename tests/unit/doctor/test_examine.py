@@ -36,7 +36,7 @@ def patient(matrix: str = "default", *ids: str, **changes: Any) -> NodeSetup:
         matrix=shipped,
         environments=shipped.select(ids),
         model=MODEL,
-        named=bool(ids),
+        environments_named=bool(ids),
         mesh_port=8001,
     )
     return replace(made, **changes)
@@ -67,7 +67,7 @@ def test_a_healthy_machine(matrix: str) -> None:
     assert rest < set(subjects)
 
 
-DEAD = replace(ENGINE, reach=Reachability.REFUSED, version="", api_version="", root=None)
+DEAD = replace(ENGINE, reach=Reachability.REFUSED, version="", api_version="", data_root=None)
 ALL_IMAGES = dict.fromkeys(
     ("py39-slim", "py311-slim", "py312-slim", "py39-alpine", "py311-alpine", "py312-alpine"), State.BROKEN
 )
@@ -84,55 +84,61 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "DOCKER_HOST is nonsense",
-        {"told_engine": replace(DEAD, address="docker", chosen=True, reach=Reachability.STRANGE)},
+        {"told_engine": replace(DEAD, address="docker", configured=True, reach=Reachability.UNEXPECTED)},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("mend DOCKER_HOST",),
     ),
     (
         "another engine is here",
-        {"told_engine": replace(DEAD, reach=Reachability.NOT_THERE, rootless="/run/user/1000/docker.sock")},
+        {"told_engine": replace(DEAD, reach=Reachability.NOT_FOUND, other_socket="/run/user/1000/docker.sock")},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("DOCKER_HOST=unix:///run/user/1000/docker.sock",),
     ),
     (
         "engine elsewhere",
-        {"told_engine": replace(ENGINE, address="tcp://engine.example:2375", chosen=True)},
+        {"told_engine": replace(ENGINE, address="tcp://engine.example:2375", configured=True)},
         {"docker": State.WARN},
         ("engine elsewhere",),
     ),
     (
         "limits that are not held",
-        {"told_engine": replace(ENGINE, unheld=("memory",))},
+        {"told_engine": replace(ENGINE, unenforced_limits=("memory",))},
         {"docker": State.WARN},
         ("its limit of memory",),
     ),
     (
         "image nowhere",
-        {"images": {"py312-alpine": ImageFacts(held=ImageAvailability.NOWHERE, detail="no such host")}},
+        {"images": {"py312-alpine": ImageFacts(availability=ImageAvailability.UNAVAILABLE, detail="no such host")}},
         {"py312-alpine": State.BROKEN},
         ("cannot be pulled (no such host)", "docker pull python:3.12-alpine"),
     ),
     (
         "image to be pulled",
-        {"images": {"py39-slim": ImageFacts(held=ImageAvailability.PULLABLE)}},
+        {"images": {"py39-slim": ImageFacts(availability=ImageAvailability.PULLABLE)}},
         {"py39-slim": State.NOTE},
         ("it can be pulled",),
     ),
     (
         "stand-in",
-        {"images": {"py39-slim": ImageFacts(held=ImageAvailability.HERE, python="3.9.2", arch="x86_64", standin=True)}},
+        {
+            "images": {
+                "py39-slim": ImageFacts(
+                    availability=ImageAvailability.LOCAL, python="3.9.2", arch="x86_64", standin=True
+                )
+            }
+        },
         {"py39-slim": State.NOTE},
         ("a stand-in",),
     ),
     (
         "another Python inside",
-        {"images": {"py39-slim": ImageFacts(held=ImageAvailability.HERE, python="3.91.0", arch="x86_64")}},
+        {"images": {"py39-slim": ImageFacts(availability=ImageAvailability.LOCAL, python="3.91.0", arch="x86_64")}},
         {"py39-slim": State.BROKEN},
         ("holds Python 3.91.0; the matrix says 3.9",),
     ),
     (
         "no Python inside",
-        {"images": {"py39-slim": ImageFacts(held=ImageAvailability.HERE, detail="exec: python: not found")}},
+        {"images": {"py39-slim": ImageFacts(availability=ImageAvailability.LOCAL, detail="exec: python: not found")}},
         {"py39-slim": State.BROKEN},
         ("has no Python that runs (exec: python: not found)",),
     ),
@@ -204,57 +210,65 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "index refuses",
-        {"told_page": replace(INDEX_PAGE, reach=Reachability.REFUSED, date=None, lists_pip=False, origins=())},
+        {"told_page": replace(INDEX_PAGE, reach=Reachability.REFUSED, server_time=None, lists_pip=False, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("refuses the connection", "PPP_INDEX_URL"),
     ),
     (
         "nobody here knows who signed",
-        {"told_page": replace(INDEX_PAGE, reach=Reachability.CERTIFICATE, verify_code=20, date=None, origins=())},
+        {"told_page": replace(INDEX_PAGE, reach=Reachability.BAD_CERTIFICATE, verify_code=20, server_time=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("does not believe", "SSL_CERT_FILE"),
     ),
     (
         "a clock of long ago",
-        {"told_page": replace(INDEX_PAGE, reach=Reachability.CERTIFICATE, verify_code=9, asked_at=1000, origins=())},
+        {
+            "told_page": replace(
+                INDEX_PAGE, reach=Reachability.BAD_CERTIFICATE, verify_code=9, requested_at=1000, origins=()
+            )
+        },
         {"index": State.BROKEN, "clock": State.BROKEN, "gateway": State.WARN},
         ("which says 1970-01-01 00:16:40 UTC",),
     ),
     (
         "a portal in between",
-        {"told_page": replace(INDEX_PAGE, reach=Reachability.CERTIFICATE, verify_code=62, date=None, origins=())},
+        {"told_page": replace(INDEX_PAGE, reach=Reachability.BAD_CERTIFICATE, verify_code=62, server_time=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("log in to the network",),
     ),
     ("no pinned pip", {"told_page": replace(INDEX_PAGE, lists_pip=False)}, {"index": State.BROKEN}, ("mend [pip]",)),
     (
         "a clock that is ahead",
-        {"told_page": replace(INDEX_PAGE, asked_at=NOW + 301)},
+        {"told_page": replace(INDEX_PAGE, requested_at=NOW + 301)},
         {"clock": State.BROKEN},
         ("5 minutes ahead of the index's", "set-ntp"),
     ),
     (
         "a clock that drifts",
-        {"told_page": replace(INDEX_PAGE, asked_at=NOW - 61)},
+        {"told_page": replace(INDEX_PAGE, requested_at=NOW - 61)},
         {"clock": State.WARN},
         ("61 s behind",),
     ),
-    ("no date", {"told_page": replace(INDEX_PAGE, date=None)}, {"clock": State.WARN}, ("gave no date",)),
+    ("no date", {"told_page": replace(INDEX_PAGE, server_time=None)}, {"clock": State.WARN}, ("gave no date",)),
     (
         "no nginx",
-        {"tried": GatewayFacts(nginx=None, reach=Reachability.NOT_THERE, detail="no such host")},
+        {"tried": GatewayFacts(nginx=None, reach=Reachability.NOT_FOUND, detail="no such host")},
         {"gateway": State.BROKEN},
         ("nor the image nginx:alpine (no such host): a run refuses", "install nginx", "--network open"),
     ),
     (
         "nginx to be pulled",
-        {"tried": GatewayFacts(nginx=None, reach=Reachability.NOT_THERE, held=ImageAvailability.PULLABLE)},
+        {
+            "tried": GatewayFacts(
+                nginx=None, reach=Reachability.NOT_FOUND, image_availability=ImageAvailability.PULLABLE
+            )
+        },
         {"gateway": State.NOTE},
         ("a run pulls the image nginx:alpine",),
     ),
     (
         "nginx does not start",
-        {"tried": GatewayFacts(nginx="/usr/sbin/nginx", reach=Reachability.STRANGE, detail="unknown directive")},
+        {"tried": GatewayFacts(nginx="/usr/sbin/nginx", reach=Reachability.UNEXPECTED, detail="unknown directive")},
         {"gateway": State.BROKEN},
         ("no gateway to the index (unknown directive)", "sub_filter"),
     ),
@@ -265,7 +279,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         {"pythons": State.NOTE},
         ("3.11.7 at /usr/bin/python3.11", "not 3.9"),
     ),
-    ("model unreadable", {"model_file": ModelFacts(trouble="Permission denied")}, {"model": State.BROKEN}, ("denied",)),
+    ("model unreadable", {"model_file": ModelFacts(problem="Permission denied")}, {"model": State.BROKEN}, ("denied",)),
     (
         "model is none",
         {"model_file": ModelFacts(size=9, magic=b"<htm")},
@@ -280,7 +294,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "no library for the model",
-        {"model_file": ModelFacts(size=9, magic=b"GGUF", version=3, library="No module named 'llama_cpp'")},
+        {"model_file": ModelFacts(size=9, magic=b"GGUF", version=3, library_problem="No module named 'llama_cpp'")},
         {"model": State.BROKEN},
         ("the-pypi-place[voice]",),
     ),
@@ -316,30 +330,30 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "ledger of another time",
-        {"told_ledger": replace(LEDGER, trouble="it is from a newer PPP", remedy="upgrade PPP")},
+        {"told_ledger": replace(LEDGER, problem="it is from a newer PPP", remedy="upgrade PPP")},
         {"ledger": State.BROKEN},
         ("upgrade PPP",),
     ),
     (
         "ledger in use",
-        {"told_ledger": replace(LEDGER, holder="4711", journal=True, integrity="")},
+        {"told_ledger": replace(LEDGER, lock_holder="4711", has_journal=True, integrity="")},
         {"ledger": State.NOTE},
         ("process 4711",),
     ),
     (
         "a commit cut off",
-        {"told_ledger": replace(LEDGER, journal=True, integrity="")},
+        {"told_ledger": replace(LEDGER, has_journal=True, integrity="")},
         {"ledger": State.NOTE},
         ("was cut off", "ppp show"),
     ),
-    ("no ledger", {"told_ledger": replace(LEDGER, there=False)}, {"ledger": State.NOTE}, ("first run makes it",)),
+    ("no ledger", {"told_ledger": replace(LEDGER, exists=False)}, {"ledger": State.NOTE}, ("first run makes it",)),
     (
         "key for all to read",
-        {"told_key": KeyFacts(path=Path("k"), there=True, trouble="others can read it", remedy="run `chmod 600`")},
+        {"told_key": KeyFacts(path=Path("k"), exists=True, problem="others can read it", remedy="run `chmod 600`")},
         {"key": State.BROKEN},
         ("chmod 600",),
     ),
-    ("no key", {"told_key": KeyFacts(path=Path("k"), there=False)}, {"key": State.NOTE}, ("first run makes it",)),
+    ("no key", {"told_key": KeyFacts(path=Path("k"), exists=False)}, {"key": State.NOTE}, ("first run makes it",)),
 ]
 
 
@@ -372,7 +386,7 @@ def test_needs_add_up_where_folders_share_a_file_system() -> None:
 # ---------------------------------------------------------------- the host platform
 
 
-NO_ENGINE = replace(ENGINE, reach=Reachability.NOT_THERE, version="", root=None)
+NO_ENGINE = replace(ENGINE, reach=Reachability.NOT_FOUND, version="", data_root=None)
 
 
 def test_a_machine_without_docker_is_well() -> None:
@@ -382,7 +396,7 @@ def test_a_machine_without_docker_is_well() -> None:
 
 
 def test_an_engine_that_somebody_chose_must_be_there() -> None:
-    chosen = replace(NO_ENGINE, chosen=True, address="unix:///nowhere")
+    chosen = replace(NO_ENGINE, configured=True, address="unix:///nowhere")
     assert unwell(examined(FakeMachine(told_engine=chosen), patient("host"))) == {"docker": State.BROKEN}
 
 
@@ -401,7 +415,7 @@ def open_to_all(matrix: str) -> NodeSetup:
 @pytest.mark.parametrize("matrix", ["default", "host"])
 def test_who_wants_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: str) -> None:
     machine = FakeMachine(
-        tried=GatewayFacts(nginx=None, reach=Reachability.NOT_THERE), told_bubblewrap=BubblewrapFacts(path=None)
+        tried=GatewayFacts(nginx=None, reach=Reachability.NOT_FOUND), told_bubblewrap=BubblewrapFacts(path=None)
     )
     found = examined(machine, open_to_all(matrix))
     assert unwell(found) == {"gateway": State.NOTE, "bubblewrap": State.NOTE}
@@ -414,10 +428,10 @@ def test_who_wants_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: s
     [
         (replace(BUBBLEWRAP, works=False, detail="No permissions"), ("(No permissions)", "allow this user")),
         (
-            replace(BUBBLEWRAP, works=False, forbidden=("user.max_user_namespaces=15000",)),
+            replace(BUBBLEWRAP, works=False, sysctl_fixes=("user.max_user_namespaces=15000",)),
             ("sudo sysctl -w user.max_user_namespaces=15000",),
         ),
-        (replace(BUBBLEWRAP, works=False, sized=False), ("too old", "0.7")),
+        (replace(BUBBLEWRAP, works=False, supports_size=False), ("too old", "0.7")),
         (BubblewrapFacts(path=None), ("install bubblewrap", "a run refuses", "--network open")),
     ],
     ids=["forbidden", "by a setting", "too old", "missing"],

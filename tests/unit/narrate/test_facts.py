@@ -7,8 +7,8 @@ import pytest
 from ppp.ledger.store import Store
 from ppp.model.errors import LedgerDamagedError, NoRecordsError
 from ppp.model.record import Record
+from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.facts import MAX_LISTED, Fact, gather_facts, parse_slot, resolve_period
-from ppp.narrate.questions import FACT_QUERIES, FactKind, SlotType
 
 NOON = 1_714_046_400  # 2024-04-25T12:00:00Z
 DAY_S = 86_400

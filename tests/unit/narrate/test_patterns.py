@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
+from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.facts import Fact, SlotValue
 from ppp.narrate.patterns import PATTERNS, Pattern, Speaker
-from ppp.narrate.questions import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.script import render
 
 ONE: dict[SlotType, SlotValue] = {

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from ppp.ledger.store import Store
+from ppp.narrate.fact_queries import FactKind
 from ppp.narrate.facts import Fact, gather_facts, resolve_period
-from ppp.narrate.questions import FactKind
 from ppp.narrate.script import SEEDED, SeededWriter, renderings
 from ppp.narrate.verify import verify_script
 
@@ -25,7 +25,7 @@ def crash(package: str) -> Fact:
 #: Writes what the test itself writes, in another interpreter.
 ELSEWHERE = """
 from ppp.narrate.facts import Fact
-from ppp.narrate.questions import Kind
+from ppp.narrate.fact_queries import Kind
 from ppp.narrate.script import SeededWriter
 facts = [Fact(id=str(n), kind=Kind.FAILED, slots={"cells": n, "total": 99}, sql="", params={}) for n in range(9)]
 print(*SeededWriter().write(facts, seed=5).texts, sep="\\n")

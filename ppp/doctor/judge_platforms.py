@@ -15,12 +15,12 @@ from ppp.doctor.machine import (
 from ppp.model.matrix import Environment
 
 _HOW: Final = {
-    Reachability.NOT_THERE: "is not there",
+    Reachability.NOT_FOUND: "is not there",
     Reachability.REFUSED: "does not listen",
     Reachability.FORBIDDEN: "may not be used by this user",
-    Reachability.SILENT: "does not answer",
-    Reachability.CERTIFICATE: "shows a certificate that is not believed",
-    Reachability.STRANGE: "gives no sense",
+    Reachability.TIMED_OUT: "does not answer",
+    Reachability.BAD_CERTIFICATE: "shows a certificate that is not believed",
+    Reachability.UNEXPECTED: "gives no sense",
 }
 
 
@@ -28,7 +28,7 @@ def engine(found: EngineFacts, *, needed: bool) -> Diagnosis:
     """Judge the Docker engine; without one, and unasked for, a node checks on the host platform."""
     if found.answers:
         return _answering(found)
-    if found.reach is Reachability.NOT_THERE and not (found.chosen or needed):
+    if found.reach is Reachability.NOT_FOUND and not (found.configured or needed):
         return Diagnosis(
             subject="docker",
             state=State.NOTE,
@@ -52,36 +52,36 @@ def _answering(found: EngineFacts) -> Diagnosis:
             found=f"{what}: an engine elsewhere sees neither this machine's files nor its index gateway",
             remedy="set DOCKER_HOST to the socket of an engine on this machine, or unset it",
         )
-    if found.unheld:
+    if found.unenforced_limits:
         return Diagnosis(
             subject="docker",
             state=State.WARN,
-            found=f"{what}; it cannot hold a cell to its limit of {', '.join(found.unheld)}",
+            found=f"{what}; it cannot hold a cell to its limit of {', '.join(found.unenforced_limits)}",
             remedy="let the kernel count it: see `docker info`, and the boot option cgroup_enable=memory",
         )
     return Diagnosis(subject="docker", state=State.OK, found=what)
 
 
 def _engine_remedy(found: EngineFacts) -> str:
-    unset = ", or unset DOCKER_HOST" if found.chosen else ""
+    unset = ", or unset DOCKER_HOST" if found.configured else ""
     if found.reach is Reachability.FORBIDDEN:
         return (
             "join the group of the socket (`sudo usermod -aG docker $USER`, then log in again), or use rootless Docker"
         )
-    if found.reach is Reachability.STRANGE and found.chosen:
+    if found.reach is Reachability.UNEXPECTED and found.configured:
         return "mend DOCKER_HOST: it is unix:///PATH or tcp://HOST:PORT"
     return _other_socket(found) or f"start Docker (`sudo systemctl start docker`){unset}"
 
 
 def _other_socket(found: EngineFacts) -> str:
-    return f"another engine's socket is here: set DOCKER_HOST=unix://{found.rootless}" if found.rootless else ""
+    return f"another engine's socket is here: set DOCKER_HOST=unix://{found.other_socket}" if found.other_socket else ""
 
 
 def image(environment: Environment, found: ImageFacts) -> Diagnosis:
     """Judge an environment's image: it is here, or can be pulled, and its Python is what the matrix says."""
     name = environment.image
-    match found.held:
-        case ImageAvailability.NOWHERE:
+    match found.availability:
+        case ImageAvailability.UNAVAILABLE:
             return Diagnosis(
                 subject=environment.id,
                 state=State.BROKEN,
@@ -95,7 +95,7 @@ def image(environment: Environment, found: ImageFacts) -> Diagnosis:
                 found=f"{name} is not here yet; it can be pulled",
                 remedy=f"the first run pulls it; or run `docker pull {name}` now",
             )
-        case ImageAvailability.HERE:
+        case ImageAvailability.LOCAL:
             return _image_here(environment, found)
     assert_never(found.held)
 
@@ -155,9 +155,9 @@ def _no_sandbox(found: BubblewrapFacts) -> tuple[str, str]:
     if found.path is None:
         return "no bwrap on this machine", "install bubblewrap"
     what = f"{found.path} {found.version}"
-    if not found.sized:
+    if not found.supports_size:
         return f"{what} is too old to limit the size of a file system (--size)", "install bubblewrap 0.7 or newer"
-    lifted = " and ".join(f"`sudo sysctl -w {setting}`" for setting in found.forbidden)
+    lifted = " and ".join(f"`sudo sysctl -w {setting}`" for setting in found.sysctl_fixes)
     remedy = f"allow user namespaces: {lifted}" if lifted else "allow this user to make user namespaces"
     return f"{what} makes no sandbox{parenthesized(found.detail)}", remedy
 

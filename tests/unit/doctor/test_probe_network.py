@@ -15,7 +15,7 @@ import pytest
 from cell_environments import tiny_matrix
 from local_index import JSON_TYPE, LocalIndex, Responder, reply
 
-from ppp.doctor import look_network
+from ppp.doctor import probe_network
 from ppp.doctor.machine import IndexFacts, Reachability
 
 NOW: Final = 1_714_003_200
@@ -34,14 +34,14 @@ def local(request: pytest.FixtureRequest) -> Iterator[LocalIndex]:
 
 
 def page(url: str) -> IndexFacts:
-    return look_network.page(url, PIP, user_agent="the-pypi-place/tests", now=NOW)
+    return probe_network.page(url, PIP, user_agent="the-pypi-place/tests", now=NOW)
 
 
 def test_an_index(local: LocalIndex) -> None:
     found = page(local.url)
     assert (found.reach, found.lists_pip, found.origins) == (Reachability.ANSWERED, True, (f"http://{local.host}",))
-    assert found.date
-    assert abs(found.date - time.time()) < 60
+    assert found.server_time
+    assert abs(found.server_time - time.time()) < 60
     assert local.request_headers[-1]["User-Agent"] == "the-pypi-place/tests"
 
 
@@ -81,7 +81,7 @@ def test_the_index_s_clock(date: str | None, age: str | None, told: int | None) 
     with LocalIndex() as index:
         index.set_response("/simple/pip/", dated(date, age))
         found = page(index.url)
-    assert (found.reach, found.date, found.asked_at) == (Reachability.ANSWERED, told, NOW)
+    assert (found.reach, found.server_time, found.requested_at) == (Reachability.ANSWERED, told, NOW)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_is_no_page(answer: Responder, words: str) -> None:
     with LocalIndex() as index:
         index.set_response("/simple/pip/", answer)
         found = page(index.url)
-    assert (found.reach, found.origins) == (Reachability.STRANGE, ())
+    assert (found.reach, found.origins) == (Reachability.UNEXPECTED, ())
     assert words in found.detail
 
 
@@ -109,24 +109,24 @@ def test_nobody_listens() -> None:
 
 
 def test_a_name_that_is_none() -> None:
-    assert page("http://index.example/simple/").reach is Reachability.NOT_THERE
-    found = look_network.resolve("https://index.example/simple/")
+    assert page("http://index.example/simple/").reach is Reachability.NOT_FOUND
+    found = probe_network.resolve("https://index.example/simple/")
     assert (found.host, found.addresses) == ("index.example", ())
     assert found.reason
 
 
 def test_a_name_that_cannot_be_one() -> None:
-    assert look_network.resolve(f"https://{'a' * 70}.example/").addresses == ()
+    assert probe_network.resolve(f"https://{'a' * 70}.example/").addresses == ()
 
 
 def test_names() -> None:
-    assert look_network.resolve("http://127.0.0.1:9/").addresses == ("127.0.0.1",)
+    assert probe_network.resolve("http://127.0.0.1:9/").addresses == ("127.0.0.1",)
 
 
 def test_names_are_a_proxy_s_business(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not look_network.resolve("https://index.example/").proxied
+    assert not probe_network.resolve("https://index.example/").proxied
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    assert look_network.resolve("https://index.example/").proxied
+    assert probe_network.resolve("https://index.example/").proxied
 
 
 def test_an_answer_that_does_not_come() -> None:
@@ -137,9 +137,9 @@ def test_an_answer_that_does_not_come() -> None:
 
     with LocalIndex() as index:
         index.set_response("/simple/pip/", wait)
-        found = look_network.page(index.url, PIP, user_agent="the-pypi-place/tests", now=NOW, timeout_s=(5, 0.2))
+        found = probe_network.page(index.url, PIP, user_agent="the-pypi-place/tests", now=NOW, timeout_s=(5, 0.2))
         go_on.set()
-    assert found.reach is Reachability.SILENT
+    assert found.reach is Reachability.TIMED_OUT
 
 
 # ---------------------------------------------------------------- certificates
@@ -177,7 +177,7 @@ def tls_server(certificate: Path) -> Iterator[str]:
 def test_a_certificate_that_nobody_here_knows() -> None:
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url)
-    assert (found.reach, found.verify_code, found.date) == (Reachability.CERTIFICATE, 18, None)
+    assert (found.reach, found.verify_code, found.server_time) == (Reachability.BAD_CERTIFICATE, 18, None)
     assert "self-signed" in found.detail
 
 
@@ -185,22 +185,26 @@ def test_a_certificate_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "lasting.pem"))
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url)
-    assert (found.reach, found.detail, found.date) == (Reachability.STRANGE, "status 404", NOW)
+    assert (found.reach, found.detail, found.server_time) == (Reachability.UNEXPECTED, "status 404", NOW)
 
 
 def test_a_certificate_out_of_time_and_the_clock_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "expired.pem"))
     with tls_server(TLS / "expired.pem") as url:
         found = page(url)
-    assert (found.reach, found.verify_code, found.detail) == (Reachability.CERTIFICATE, 10, "certificate has expired")
-    assert found.date == NOW, "a wrong clock looks like this too, so the other one's is asked for"
+    assert (found.reach, found.verify_code, found.detail) == (
+        Reachability.BAD_CERTIFICATE,
+        10,
+        "certificate has expired",
+    )
+    assert found.server_time == NOW, "a wrong clock looks like this too, so the other one's is asked for"
 
 
 def test_a_certificate_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "lasting.pem"))
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url.replace("127.0.0.1", "127.1"))
-    assert found.reach is Reachability.CERTIFICATE
+    assert found.reach is Reachability.BAD_CERTIFICATE
     assert found.verify_code in {62, 64}
 
 
@@ -208,7 +212,7 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url)
-    assert found.reach is Reachability.CERTIFICATE
+    assert found.reach is Reachability.BAD_CERTIFICATE
     assert "/nowhere/ca.pem" in found.detail
 
 
@@ -216,27 +220,27 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_no_nginx(tmp_path: Path) -> None:
-    found = look_network.try_gateway(NOBODY, [], {"PATH": str(tmp_path)}, places="")
-    assert (found.nginx, found.reach) == (None, Reachability.NOT_THERE)
+    found = probe_network.try_gateway(NOBODY, [], {"PATH": str(tmp_path)}, places="")
+    assert (found.nginx, found.reach) == (None, Reachability.NOT_FOUND)
 
 
 def test_an_nginx_that_does_not_start(tmp_path: Path) -> None:
     nginx = tmp_path / "nginx"
     nginx.write_text("#!/bin/sh\nexit 1\n")
     nginx.chmod(0o755)
-    found = look_network.try_gateway(NOBODY, ["http://files.example"], {"PATH": str(tmp_path)}, places="")
-    assert (found.nginx, found.reach) == (str(nginx), Reachability.STRANGE)
+    found = probe_network.try_gateway(NOBODY, ["http://files.example"], {"PATH": str(tmp_path)}, places="")
+    assert (found.nginx, found.reach) == (str(nginx), Reachability.UNEXPECTED)
     assert "did not start" in found.detail
 
 
 @pytest.mark.nginx
 def test_a_gateway(local: LocalIndex) -> None:
-    found = look_network.try_gateway(local.url, [f"http://{local.host}"], {})
+    found = probe_network.try_gateway(local.url, [f"http://{local.host}"], {})
     assert found.reach is Reachability.ANSWERED, found
     assert local.request_counts["/simple/pip/"] == 1
 
 
 @pytest.mark.nginx
 def test_a_gateway_to_an_index_that_is_gone() -> None:
-    found = look_network.try_gateway(NOBODY, ["http://127.0.0.1:9"], {})
-    assert (found.reach, found.detail) == (Reachability.STRANGE, "the index gives it no page")
+    found = probe_network.try_gateway(NOBODY, ["http://127.0.0.1:9"], {})
+    assert (found.reach, found.detail) == (Reachability.UNEXPECTED, "the index gives it no page")

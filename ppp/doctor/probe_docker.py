@@ -29,7 +29,7 @@ ENGINE_TIMEOUT_S: Final = 8
 START_TIMEOUT_S: Final = 20
 PORT: Final = 2375
 NOBODY: Final = "65534:65534"
-WHO_ARE_YOU: Final = "import platform; print(platform.python_version(), platform.machine())"
+PYTHON_VERSION_PROGRAM: Final = "import platform; print(platform.python_version(), platform.machine())"
 #: What the engine says of itself, and the limit of a cell that hangs on it.
 LIMITS: Final = {"MemoryLimit": "memory", "PidsLimit": "processes"}
 
@@ -37,26 +37,26 @@ LIMITS: Final = {"MemoryLimit": "memory", "PidsLimit": "processes"}
 def engine(environ: Mapping[str, str]) -> EngineFacts:
     """Ask the engine that the environment names, or this machine's own, what it is."""
     address = environ.get("DOCKER_HOST") or DEFAULT_ENGINE
-    reach, detail = knock(address)
+    reach, detail = try_connect(address)
     told: dict[str, Any] = {}
     if reach is Reachability.ANSWERED:
         try:
             told = _account(environ)
         except requests.Timeout:
-            reach = Reachability.SILENT
+            reach = Reachability.TIMED_OUT
         except (DockerException, requests.RequestException, ValueError, KeyError) as error:
-            reach, detail = Reachability.STRANGE, reason(error)
+            reach, detail = Reachability.UNEXPECTED, error_line(error)
     return EngineFacts(
         address=address,
-        chosen=bool(environ.get("DOCKER_HOST")),
+        configured=bool(environ.get("DOCKER_HOST")),
         reach=reach,
         detail=detail,
-        rootless=None if reach is Reachability.ANSWERED else _rootless(environ, address),
+        other_socket=None if reach is Reachability.ANSWERED else _rootless(environ, address),
         **told,
     )
 
 
-def knock(address: str) -> tuple[Reachability, str]:
+def try_connect(address: str) -> tuple[Reachability, str]:
     """Open a connection to an engine's address, and say how that went."""
     scheme, _, rest = address.partition("://")
     try:
@@ -68,9 +68,9 @@ def knock(address: str) -> tuple[Reachability, str]:
             parts = urlsplit(address)
             socket.create_connection((parts.hostname or "", parts.port or PORT), timeout=KNOCK_TIMEOUT_S).close()
         elif scheme not in {"ssh", "npipe"}:
-            return Reachability.STRANGE, "neither unix:// nor tcp://"
+            return Reachability.UNEXPECTED, "neither unix:// nor tcp://"
     except TimeoutError:
-        return Reachability.SILENT, ""
+        return Reachability.TIMED_OUT, ""
     except (OSError, ValueError) as error:
         return _reach(error), getattr(error, "strerror", None) or str(error)
     return Reachability.ANSWERED, ""
@@ -78,17 +78,17 @@ def knock(address: str) -> tuple[Reachability, str]:
 
 def _reach(error: OSError | ValueError) -> Reachability:
     if isinstance(error, socket.gaierror):
-        return Reachability.NOT_THERE
+        return Reachability.NOT_FOUND
     match getattr(error, "errno", None):
         case errno.ENOENT | errno.ENOTDIR:
-            return Reachability.NOT_THERE
+            return Reachability.NOT_FOUND
         case errno.ECONNREFUSED | errno.ECONNRESET:
             return Reachability.REFUSED
         case errno.EACCES | errno.EPERM:
             return Reachability.FORBIDDEN
         case errno.EHOSTUNREACH | errno.ENETUNREACH | errno.ETIMEDOUT | errno.EAGAIN:
-            return Reachability.SILENT
-    return Reachability.STRANGE
+            return Reachability.TIMED_OUT
+    return Reachability.UNEXPECTED
 
 
 def _account(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -131,28 +131,28 @@ def image(environ: Mapping[str, str], environment: Environment) -> ImageFacts:
             said = _ask(client, str(found.id))
             python, _, arch = said.partition(" ")
             standin = found.labels.get(STANDIN_LABEL) == "true"
-            return ImageFacts(held=ImageAvailability.HERE, python=python, arch=arch, standin=standin)
+            return ImageFacts(availability=ImageAvailability.LOCAL, python=python, arch=arch, standin=standin)
     except _NoAnswerError as error:
-        return ImageFacts(held=ImageAvailability.HERE, detail=str(error))
+        return ImageFacts(availability=ImageAvailability.LOCAL, detail=str(error))
     except (DockerException, requests.RequestException) as error:
-        return ImageFacts(held=ImageAvailability.NOWHERE, detail=reason(error))
+        return ImageFacts(availability=ImageAvailability.UNAVAILABLE, detail=error_line(error))
 
 
-def held(environ: Mapping[str, str], name: str) -> tuple[ImageAvailability, str]:
+def image_availability(environ: Mapping[str, str], name: str) -> tuple[ImageAvailability, str]:
     """Say where an image is, and why it is nowhere; nothing of it runs."""
-    reach, _ = knock(environ.get("DOCKER_HOST") or DEFAULT_ENGINE)
+    reach, _ = try_connect(environ.get("DOCKER_HOST") or DEFAULT_ENGINE)
     if reach is not Reachability.ANSWERED:
-        return ImageAvailability.NOWHERE, "no Docker engine answers"
+        return ImageAvailability.UNAVAILABLE, "no Docker engine answers"
     try:
         with closing(_client(environ, "auto")) as client:
             try:
                 client.images.get(name)
             except ImageNotFound:
                 found = _registered(client, name)
-                return found.held, found.detail
+                return found.availability, found.detail
     except (DockerException, requests.RequestException) as error:
-        return ImageAvailability.NOWHERE, reason(error)
-    return ImageAvailability.HERE, ""
+        return ImageAvailability.UNAVAILABLE, error_line(error)
+    return ImageAvailability.LOCAL, ""
 
 
 class _NoAnswerError(Exception):
@@ -163,16 +163,16 @@ def _registered(client: docker.DockerClient, name: str) -> ImageFacts:
     try:
         client.images.get_registry_data(name)
     except requests.Timeout:
-        return ImageFacts(held=ImageAvailability.NOWHERE, detail="its registry does not answer in time")
+        return ImageFacts(availability=ImageAvailability.UNAVAILABLE, detail="its registry does not answer in time")
     except (DockerException, requests.RequestException) as error:
-        return ImageFacts(held=ImageAvailability.NOWHERE, detail=reason(error))
-    return ImageFacts(held=ImageAvailability.PULLABLE)
+        return ImageFacts(availability=ImageAvailability.UNAVAILABLE, detail=error_line(error))
+    return ImageFacts(availability=ImageAvailability.PULLABLE)
 
 
 def _ask(client: docker.DockerClient, image_id: str) -> str:
     container = client.containers.create(
         image_id,
-        ["-I", "-S", "-c", WHO_ARE_YOU],
+        ["-I", "-S", "-c", PYTHON_VERSION_PROGRAM],
         entrypoint="python",
         user=NOBODY,
         network_mode="none",
@@ -188,7 +188,7 @@ def _ask(client: docker.DockerClient, image_id: str) -> str:
         container.wait(timeout=START_TIMEOUT_S)
         said = bytes(container.logs(tail=1)).decode("ascii", "replace").strip()
     except (DockerException, requests.RequestException) as error:
-        raise _NoAnswerError(reason(error)) from error
+        raise _NoAnswerError(error_line(error)) from error
     finally:
         with suppress(APIError, requests.RequestException):
             container.remove(force=True, v=True)
@@ -197,7 +197,7 @@ def _ask(client: docker.DockerClient, image_id: str) -> str:
     return said
 
 
-def reason(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     """Give an error of the engine's, or of the way to it, in a line."""
     text = str(getattr(error, "explanation", None) or error)
     return " ".join(text.split())[:200]

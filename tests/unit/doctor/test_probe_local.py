@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ppp.doctor import look_local
-from ppp.doctor.look import LocalMachine
+from ppp.doctor import probe_local
+from ppp.doctor.local_machine import LocalMachine
 from ppp.ledger.store import Store
 from ppp.mesh.node import create_key
 
@@ -28,7 +28,7 @@ def program(folder: Path, name: str, script: str) -> dict[str, str]:
 
 
 def test_a_folder_that_is_not_there_yet_is_where_it_would_be_made(tmp_path: Path) -> None:
-    found = look_local.file_system(tmp_path / "not" / "yet")
+    found = probe_local.file_system(tmp_path / "not" / "yet")
     assert (found.path, found.is_folder, found.writable) == (tmp_path, True, True)
     assert 0 < found.free_bytes <= found.total_bytes
     assert not (tmp_path / "not").exists()
@@ -36,7 +36,7 @@ def test_a_folder_that_is_not_there_yet_is_where_it_would_be_made(tmp_path: Path
 
 def test_a_file_stands_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("mine")
-    found = look_local.file_system(tmp_path / "data" / "cache")
+    found = probe_local.file_system(tmp_path / "data" / "cache")
     assert (found.path, found.is_folder) == (tmp_path / "data", False)
 
 
@@ -54,12 +54,12 @@ def test_memory_is_what_this_process_may_use(tmp_path: Path, name: str, limit: s
     (tmp_path / "meminfo").write_text("MemTotal:        8192 kB\nMemFree:   100 kB\nMemAvailable:    4096 kB\n")
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(limit)
-    found = look_local.memory(tmp_path, tmp_path)
+    found = probe_local.memory(tmp_path, tmp_path)
     assert (found.total_bytes, found.available_bytes) == (total, min(total, 4096 * 1024))
 
 
 def test_the_memory_of_this_machine() -> None:
-    found = look_local.memory()
+    found = probe_local.memory()
     assert 0 < found.available_bytes <= found.total_bytes
 
 
@@ -76,7 +76,7 @@ def test_temporary_files_go_where_somebody_said() -> None:
 
 
 def test_no_bubblewrap(tmp_path: Path) -> None:
-    assert look_local.bubblewrap({"PATH": str(tmp_path)}).path is None
+    assert probe_local.bubblewrap({"PATH": str(tmp_path)}).path is None
 
 
 def test_a_bubblewrap_that_may_not(tmp_path: Path) -> None:
@@ -85,24 +85,24 @@ def test_a_bubblewrap_that_may_not(tmp_path: Path) -> None:
     setting = tmp_path / "sys/user/max_user_namespaces"
     setting.parent.mkdir(parents=True)
     setting.write_text("0\n")
-    found = look_local.bubblewrap(environ, proc=tmp_path)
-    assert (found.version, found.works, found.sized) == ("0.8.0", False, True)
+    found = probe_local.bubblewrap(environ, proc=tmp_path)
+    assert (found.version, found.works, found.supports_size) == ("0.8.0", False, True)
     assert "No permissions" in found.detail
-    assert found.forbidden == ("user.max_user_namespaces=15000",)
+    assert found.sysctl_fixes == ("user.max_user_namespaces=15000",)
     setting.write_text("63000\n")
-    assert look_local.bubblewrap(environ, proc=tmp_path).forbidden == ()
+    assert probe_local.bubblewrap(environ, proc=tmp_path).sysctl_fixes == ()
 
 
 def test_a_bubblewrap_of_long_ago(tmp_path: Path) -> None:
     script = 'case "$1" in --version) echo bubblewrap 0.4.1;; --help) echo --tmpfs;;'
     environ = program(tmp_path, "bwrap", f"{script} *) echo 'bwrap: Unknown option --size' >&2; exit 1;; esac")
-    found = look_local.bubblewrap(environ)
-    assert (found.version, found.works, found.sized) == ("0.4.1", False, False)
+    found = probe_local.bubblewrap(environ)
+    assert (found.version, found.works, found.supports_size) == ("0.4.1", False, False)
 
 
 def test_the_python_that_runs_the_tests() -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    found = look_local.python(version, {**os.environ, "PATH": str(Path(sys.base_prefix) / "bin")})
+    found = probe_local.python(version, {**os.environ, "PATH": str(Path(sys.base_prefix) / "bin")})
     assert found
     assert found.version.startswith(f"{version}.")
 
@@ -110,25 +110,25 @@ def test_the_python_that_runs_the_tests() -> None:
 @pytest.mark.parametrize("script", ["echo 3.10.1", "exit 1", "echo 3.12", "echo 13.12.1"])
 def test_what_is_called_python_need_not_be_it(tmp_path: Path, script: str) -> None:
     environ = program(tmp_path, "python3.12", script) | {"HOME": str(tmp_path)}
-    assert look_local.python("3.12", environ) is None
-    assert look_local.python("3.12", program(tmp_path, "python3.12", "echo 3.12.1") | {"HOME": str(tmp_path)})
+    assert probe_local.python("3.12", environ) is None
+    assert probe_local.python("3.12", program(tmp_path, "python3.12", "echo 3.12.1") | {"HOME": str(tmp_path)})
 
 
 def test_a_model_by_its_first_bytes(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(92))
-    found = look_local.model(path, os.environ)
-    assert (found.magic, found.version, found.size, found.trouble) == (b"GGUF", 3, 100, "")
+    found = probe_local.model(path, os.environ)
+    assert (found.magic, found.version, found.size, found.problem) == (b"GGUF", 3, 100, "")
     path.write_bytes(b"<h")
-    assert look_local.model(path, os.environ).magic == b"<h"
-    assert look_local.model(tmp_path / "none", os.environ).trouble == "No such file or directory"
+    assert probe_local.model(path, os.environ).magic == b"<h"
+    assert probe_local.model(tmp_path / "none", os.environ).problem == "No such file or directory"
 
 
 def test_a_library_that_cannot_be_imported(tmp_path: Path) -> None:
     (tmp_path / "llama_cpp.py").write_text("raise RuntimeError('built for another machine')\n")
     (tmp_path / "model.gguf").write_bytes(b"GGUF\x03\x00\x00\x00")
-    found = look_local.model(tmp_path / "model.gguf", {**os.environ, "PYTHONPATH": str(tmp_path)})
-    assert found.library == "RuntimeError: built for another machine"
+    found = probe_local.model(tmp_path / "model.gguf", {**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert found.library_problem == "RuntimeError: built for another machine"
 
 
 # ---------------------------------------------------------------- the mesh
@@ -144,8 +144,8 @@ fe8000000000000000fc00fffe000001 04 40 20 80     eth0
 
 def test_addresses_of_the_mesh() -> None:
     # A node's address is in 200::/8, and the network that it may hand on in 300::/8.
-    assert look_local.mesh_addresses(TABLE) == ["200:1db8::1", "300:1db8::1"]
-    assert look_local.mesh_addresses("") == []
+    assert probe_local.mesh_addresses(TABLE) == ["200:1db8::1", "300:1db8::1"]
+    assert probe_local.mesh_addresses("") == []
 
 
 def test_a_daemon(tmp_path: Path) -> None:
@@ -155,15 +155,15 @@ def test_a_daemon(tmp_path: Path) -> None:
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "comm").write_text(f"{command}\n")
     environ = program(tmp_path / "bin", "yggdrasil", "exit 1")
-    found = look_local.yggdrasil(environ, port=1, proc=tmp_path, places="")
+    found = probe_local.yggdrasil(environ, port=1, proc=tmp_path, places="")
     assert (found.program, found.running, found.addresses) == (str(tmp_path / "bin/yggdrasil"), True, ())
     (tmp_path / "99/comm").unlink()
-    found = look_local.yggdrasil({"PATH": str(tmp_path)}, port=1, proc=tmp_path, places="")
+    found = probe_local.yggdrasil({"PATH": str(tmp_path)}, port=1, proc=tmp_path, places="")
     assert (found.program, found.running) == (None, False)
 
 
 def test_a_machine_without_ipv6(tmp_path: Path) -> None:
-    assert look_local.yggdrasil({}, port=1, proc=tmp_path, places="").addresses == ()
+    assert probe_local.yggdrasil({}, port=1, proc=tmp_path, places="").addresses == ()
 
 
 # ---------------------------------------------------------------- the ledger and its lock
@@ -178,15 +178,15 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_whole_ledger(data: Path) -> None:
     before = (data / "ppp.db").read_bytes()
-    found = look_local.ledger(data)
-    assert (found.there, found.integrity, found.records, found.holder, found.trouble) == (True, "ok", 0, None, "")
+    found = probe_local.ledger(data)
+    assert (found.exists, found.integrity, found.records, found.lock_holder, found.problem) == (True, "ok", 0, None, "")
     assert found.size == len(before)
     assert [path.name for path in data.iterdir()] == ["ppp.db"]
     assert (data / "ppp.db").read_bytes() == before
 
 
 def test_no_ledger(tmp_path: Path) -> None:
-    assert not look_local.ledger(tmp_path / "nowhere").there
+    assert not probe_local.ledger(tmp_path / "nowhere").exists
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -195,13 +195,13 @@ def test_a_damaged_ledger(data: Path) -> None:
         # The first pages hold the schema, which must be read for it to be a ledger at all.
         file.seek(-40_960, os.SEEK_END)
         file.write(b"\xa5" * 40_960)
-    found = look_local.ledger(data)
-    assert found.integrity not in {"ok", ""} or found.trouble
+    found = probe_local.ledger(data)
+    assert found.integrity not in {"ok", ""} or found.problem
 
 
 def test_a_ledger_that_is_text(data: Path) -> None:
     (data / "ppp.db").write_bytes(b"no database at all, only text\n" * 50)
-    assert "cannot be read" in look_local.ledger(data).trouble
+    assert "cannot be read" in probe_local.ledger(data).problem
 
 
 def test_a_ledger_of_a_newer_ppp(data: Path) -> None:
@@ -209,15 +209,15 @@ def test_a_ledger_of_a_newer_ppp(data: Path) -> None:
         db.execute(
             "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('ppp', 'm999_rebuilt', '2099')"
         )
-    found = look_local.ledger(data)
-    assert "m999_rebuilt" in found.trouble
+    found = probe_local.ledger(data)
+    assert "m999_rebuilt" in found.problem
     assert "upgrade PPP" in found.remedy
 
 
 def test_a_journal_is_left_alone(data: Path) -> None:
     (data / "ppp.db-journal").write_bytes(b"half a commit")
-    found = look_local.ledger(data)
-    assert (found.journal, found.integrity, found.trouble) == (True, "", "")
+    found = probe_local.ledger(data)
+    assert (found.has_journal, found.integrity, found.problem) == (True, "", "")
     assert (data / "ppp.db-journal").read_bytes() == b"half a commit"
 
 
@@ -225,19 +225,19 @@ def test_a_ledger_too_large_to_be_looked_through(data: Path) -> None:
     with closing(sqlite3.connect(data / "ppp.db")) as db, db:
         many = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 50000)"
         db.execute(f"INSERT INTO packages {many} SELECT 'p' || i FROM n")  # noqa: S608
-    assert look_local.ledger(data, integrity_s=-1).integrity == ""
-    assert look_local.ledger(data).integrity == "ok"
+    assert probe_local.ledger(data, integrity_s=-1).integrity == ""
+    assert probe_local.ledger(data).integrity == "ok"
 
 
 def test_who_holds_the_lock_is_seen_without_taking_it(tmp_path: Path) -> None:
     lock, kernel = tmp_path / ".lock", Path("/proc/locks")
-    assert look_local.lock_holder(lock, kernel) is None
+    assert probe_local.find_lock_holder(lock, kernel) is None
     lock.write_text(f"{os.getpid()}\n")
-    assert look_local.lock_holder(lock, kernel) is None
+    assert probe_local.find_lock_holder(lock, kernel) is None
     with lock.open("r+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert look_local.lock_holder(lock, kernel) == str(os.getpid())
-    assert look_local.lock_holder(lock, kernel) is None
+        assert probe_local.find_lock_holder(lock, kernel) == str(os.getpid())
+    assert probe_local.find_lock_holder(lock, kernel) is None
 
 
 def test_a_lock_of_another_namespace_or_file_system(tmp_path: Path) -> None:
@@ -245,18 +245,18 @@ def test_a_lock_of_another_namespace_or_file_system(tmp_path: Path) -> None:
     lock.write_text("4711\n")
     row = f"1: FLOCK  ADVISORY  WRITE {{}} fe:00:{lock.stat().st_ino} 0 EOF\n"
     table.write_text(row.format(0))
-    assert look_local.lock_holder(lock, table) == "4711"
+    assert probe_local.find_lock_holder(lock, table) == "4711"
     table.write_text(row.format(12))
-    assert look_local.lock_holder(lock, table) is None
+    assert probe_local.find_lock_holder(lock, table) is None
     table.write_text(row.format(4711).replace("FLOCK", "POSIX"))
-    assert look_local.lock_holder(lock, table) is None
+    assert probe_local.find_lock_holder(lock, table) is None
 
 
 def test_a_key(tmp_path: Path) -> None:
-    assert not look_local.key(tmp_path).there
+    assert not probe_local.key(tmp_path).exists
     made = create_key(tmp_path)
-    assert look_local.key(tmp_path).id == made.id
+    assert probe_local.key(tmp_path).id == made.id
     (tmp_path / "node.key").chmod(0o644)
-    found = look_local.key(tmp_path)
-    assert (found.there, found.id) == (True, "")
+    found = probe_local.key(tmp_path)
+    assert (found.exists, found.id) == (True, "")
     assert "chmod 600" in found.remedy

@@ -52,7 +52,11 @@ def page(
             date = _date(answer.headers)
             if not answer.ok:
                 return IndexFacts(
-                    url=url, reach=Reachability.STRANGE, asked_at=now, date=date, detail=f"status {answer.status_code}"
+                    url=url,
+                    reach=Reachability.UNEXPECTED,
+                    requested_at=now,
+                    server_time=date,
+                    detail=f"status {answer.status_code}",
                 )
             body = _body(answer)
             found = _parse(answer.headers.get("Content-Type", ""), body, answer.url)
@@ -60,13 +64,13 @@ def page(
         return _failed(url, error, now)
     except OSError as error:
         # What requests lets through, such as a bundle of certificates that is not there.
-        return IndexFacts(url=url, reach=Reachability.CERTIFICATE, asked_at=now, detail=str(error))
+        return IndexFacts(url=url, reach=Reachability.BAD_CERTIFICATE, requested_at=now, detail=str(error))
     origins = {f"{part.scheme}://{part.netloc}" for file in found.packages if (part := urlsplit(file.url))}
     return IndexFacts(
         url=url,
         reach=Reachability.ANSWERED,
-        asked_at=now,
-        date=date,
+        requested_at=now,
+        server_time=date,
         lists_pip=any(file.digests.get("sha256") == pip.sha256 for file in found.packages),
         origins=tuple(sorted(origins)),
     )
@@ -98,24 +102,24 @@ def _date(headers: Mapping[str, str] | Message) -> int | None:
 
 
 def _failed(url: str, error: Exception, now: int) -> IndexFacts:
-    reach, detail, code = Reachability.STRANGE, " ".join(f"{type(error).__name__}: {error}".split())[:160], None
+    reach, detail, code = Reachability.UNEXPECTED, " ".join(f"{type(error).__name__}: {error}".split())[:160], None
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
-                reach, detail, code = Reachability.CERTIFICATE, str(cause.verify_message), int(cause.verify_code)
+                reach, detail, code = Reachability.BAD_CERTIFICATE, str(cause.verify_message), int(cause.verify_code)
             case socket.gaierror():
-                reach, detail = Reachability.NOT_THERE, str(cause.strerror)
+                reach, detail = Reachability.NOT_FOUND, str(cause.strerror)
             case TimeoutError() | requests.Timeout():
-                reach, detail = Reachability.SILENT, ""
+                reach, detail = Reachability.TIMED_OUT, ""
             case OSError(errno=errno.ECONNREFUSED):
                 reach, detail = Reachability.REFUSED, ""
             case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
-                reach, detail = Reachability.SILENT, str(cause.strerror)
+                reach, detail = Reachability.TIMED_OUT, str(cause.strerror)
             case _:
                 continue
         break
     date = _unverified_date(urlsplit(url)) if code in OUT_OF_TIME else None
-    return IndexFacts(url=url, reach=reach, asked_at=now, detail=detail, date=date, verify_code=code)
+    return IndexFacts(url=url, reach=reach, requested_at=now, detail=detail, server_time=date, verify_code=code)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -177,7 +181,7 @@ def try_gateway(
     """
     nginx = find_nginx(environ, places) or image
     if nginx is None:
-        return GatewayFacts(nginx=None, reach=Reachability.NOT_THERE)
+        return GatewayFacts(nginx=None, reach=Reachability.NOT_FOUND)
     standby = NginxImage(name=image, engine=connect_engine, on_pull=lambda _: None) if image else None
     try:
         with (
@@ -188,7 +192,7 @@ def try_gateway(
         ):
             return _asked(nginx, _SocketConnection(running.socket), urlsplit(running.index_url(80)).path + "pip/")
     except (GatewayError, OSError) as error:
-        return GatewayFacts(nginx=nginx, reach=Reachability.STRANGE, detail=" ".join(str(error).split())[:200])
+        return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail=" ".join(str(error).split())[:200])
 
 
 def _asked(nginx: str, asking: http.client.HTTPConnection, path: str) -> GatewayFacts:
@@ -197,13 +201,13 @@ def _asked(nginx: str, asking: http.client.HTTPConnection, path: str) -> Gateway
         status = asking.getresponse().status
     except http.client.RemoteDisconnected:
         # What a cell must not mistake for an answer of the index: the gateway hangs up instead.
-        return GatewayFacts(nginx=nginx, reach=Reachability.STRANGE, detail="the index gives it no page")
+        return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail="the index gives it no page")
     except http.client.HTTPException as error:
-        return GatewayFacts(nginx=nginx, reach=Reachability.STRANGE, detail=f"{type(error).__name__}: {error}")
+        return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail=f"{type(error).__name__}: {error}")
     finally:
         asking.close()
     if status != http.HTTPStatus.OK:
         return GatewayFacts(
-            nginx=nginx, reach=Reachability.STRANGE, detail=f"it gives the page of pip with status {status}"
+            nginx=nginx, reach=Reachability.UNEXPECTED, detail=f"it gives the page of pip with status {status}"
         )
     return GatewayFacts(nginx=nginx, reach=Reachability.ANSWERED)

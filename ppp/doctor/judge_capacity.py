@@ -22,15 +22,17 @@ class FolderNeeds:
 
     role: str
     system: FileSystemFacts
-    least: int
+    required: int
     wanted: int
-    ours: bool = True
+    written_by_us: bool = True
 
 
 def disk(folders: Sequence[FolderNeeds]) -> tuple[Diagnosis, ...]:
     """Judge the folders, those of one file system together."""
     unusable = [
-        folder for folder in folders if folder.ours and not (folder.system.is_folder and folder.system.writable)
+        folder
+        for folder in folders
+        if folder.written_by_us and not (folder.system.is_folder and folder.system.writable)
     ]
     rest = sorted((f for f in folders if f not in unusable), key=lambda folder: folder.system.device)
     together = [list(found) for _, found in groupby(rest, key=lambda folder: folder.system.device)]
@@ -49,7 +51,7 @@ def _unusable(folder: FolderNeeds) -> Diagnosis:
 
 def _room(folders: Sequence[FolderNeeds]) -> Diagnosis:
     system = folders[0].system
-    least, wanted = (sum(bounds) for bounds in zip(*((f.least, f.wanted) for f in folders), strict=True))
+    least, wanted = (sum(bounds) for bounds in zip(*((f.required, f.wanted) for f in folders), strict=True))
     names = ", ".join(folder.role for folder in folders)
     found = f"{format_size(system.free_bytes)} of {format_size(system.total_bytes)} free for {names} (at {system.path})"
     if system.total_inodes:
@@ -79,19 +81,21 @@ def folder_needs(
     """
     file_bytes, cell_bytes = limits.file_mb * MIB, 0 if in_memory else limits.disk_mb * MIB
     folders = [
-        FolderNeeds(role="the ledger and pages", system=systems["data"], least=64 * MIB, wanted=GIB),
-        FolderNeeds(role="fetched files", system=systems["cache"], least=file_bytes, wanted=jobs * file_bytes),
+        FolderNeeds(role="the ledger and pages", system=systems["data"], required=64 * MIB, wanted=GIB),
+        FolderNeeds(role="fetched files", system=systems["cache"], required=file_bytes, wanted=jobs * file_bytes),
         FolderNeeds(
             role="temporary files",
             system=systems["temporary"],
-            least=cell_bytes + 16 * MIB,
+            required=cell_bytes + 16 * MIB,
             wanted=jobs * cell_bytes + 64 * MIB,
         ),
     ]
     if "docker" in systems:
         # What an image of the matrix takes, and a little for the engine itself.
         least, wanted = 64 * MIB, (64 + images * 300) * MIB
-        folders.append(FolderNeeds(role="Docker", system=systems["docker"], least=least, wanted=wanted, ours=False))
+        folders.append(
+            FolderNeeds(role="Docker", system=systems["docker"], required=least, wanted=wanted, written_by_us=False)
+        )
     return tuple(folders)
 
 

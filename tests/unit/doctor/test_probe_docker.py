@@ -10,7 +10,7 @@ from cell_environments import SLIM
 from local_index import LocalIndex, reply
 
 from ppp.check.sandbox.docker import connect_engine as client_of
-from ppp.doctor import look_docker
+from ppp.doctor import probe_docker
 from ppp.doctor.machine import ImageAvailability, Reachability
 from ppp.model.matrix import Environment, Platform
 
@@ -25,35 +25,35 @@ def dead(tmp_path: Path) -> str:
 
 
 def test_a_socket_of_a_dead_engine(dead: str) -> None:
-    found = look_docker.engine({"DOCKER_HOST": dead})
-    assert (found.address, found.chosen, found.reach) == (dead, True, Reachability.REFUSED)
+    found = probe_docker.engine({"DOCKER_HOST": dead})
+    assert (found.address, found.configured, found.reach) == (dead, True, Reachability.REFUSED)
     assert not found.answers
 
 
 @pytest.mark.parametrize(
     ("address", "reach"),
     [
-        ("unix:///nowhere/docker.sock", Reachability.NOT_THERE),
-        ("unix:///etc/passwd/docker.sock", Reachability.NOT_THERE),
+        ("unix:///nowhere/docker.sock", Reachability.NOT_FOUND),
+        ("unix:///etc/passwd/docker.sock", Reachability.NOT_FOUND),
         ("unix:///etc/passwd", Reachability.REFUSED),
-        (f"unix:///{'long' * 40}", Reachability.STRANGE),
+        (f"unix:///{'long' * 40}", Reachability.UNEXPECTED),
         ("tcp://127.0.0.1:9", Reachability.REFUSED),
-        ("tcp://127.0.0.1:nine", Reachability.STRANGE),
-        ("tcp://engine.example:2375", Reachability.NOT_THERE),
-        ("docker", Reachability.STRANGE),
+        ("tcp://127.0.0.1:nine", Reachability.UNEXPECTED),
+        ("tcp://engine.example:2375", Reachability.NOT_FOUND),
+        ("docker", Reachability.UNEXPECTED),
     ],
 )
 def test_where_no_engine_is(address: str, reach: Reachability) -> None:
-    found = look_docker.engine({"DOCKER_HOST": address})
+    found = probe_docker.engine({"DOCKER_HOST": address})
     assert (found.reach, found.version) == (reach, ""), found
 
 
 def test_what_answers_need_not_be_an_engine() -> None:
     with LocalIndex() as web:
-        assert look_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"}).reach is Reachability.STRANGE
+        assert probe_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"}).reach is Reachability.UNEXPECTED
         web.set_response("/version", reply(b"<html>", headers={"Content-Type": "text/html"}))
-        found = look_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"})
-    assert found.reach is Reachability.STRANGE
+        found = probe_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"})
+    assert found.reach is Reachability.UNEXPECTED
     assert found.detail
 
 
@@ -64,7 +64,7 @@ def test_a_socket_of_somebody_else(tmp_path: Path) -> None:
         listening.bind(str(path))
         listening.listen()
         path.chmod(0)
-        assert look_docker.engine({"DOCKER_HOST": f"unix://{path}"}).reach is Reachability.FORBIDDEN
+        assert probe_docker.engine({"DOCKER_HOST": f"unix://{path}"}).reach is Reachability.FORBIDDEN
 
 
 def test_a_user_s_own_engine_is_told_of(tmp_path: Path, dead: str) -> None:
@@ -72,8 +72,8 @@ def test_a_user_s_own_engine_is_told_of(tmp_path: Path, dead: str) -> None:
         listening.bind(str(tmp_path / "own.sock"))
         (tmp_path / "user").mkdir()
         (tmp_path / "own.sock").rename(tmp_path / "user/docker.sock")
-        found = look_docker.engine({"DOCKER_HOST": dead, "XDG_RUNTIME_DIR": str(tmp_path / "user")})
-    assert found.rootless == str(tmp_path / "user/docker.sock")
+        found = probe_docker.engine({"DOCKER_HOST": dead, "XDG_RUNTIME_DIR": str(tmp_path / "user")})
+    assert found.other_socket == str(tmp_path / "user/docker.sock")
 
 
 # ---------------------------------------------------------------- the real engine
@@ -83,26 +83,26 @@ def left_behind() -> list[str]:
     """Give the containers that this process asked something."""
     client = client_of()
     assert client
-    ours: dict[str, str | list[str] | bool] = {"label": f"{look_docker.LABEL}={os.getpid()}"}
+    ours: dict[str, str | list[str] | bool] = {"label": f"{probe_docker.LABEL}={os.getpid()}"}
     with closing(client):
         return [str(found.id) for found in client.containers.list(all=True, ignore_removed=True, filters=ours)]
 
 
 @pytest.mark.docker
 def test_the_engine() -> None:
-    found = look_docker.engine(os.environ)
+    found = probe_docker.engine(os.environ)
     assert found.answers
     assert found.version[0].isdigit()
     assert found.api_version[0].isdigit()
     assert found.cgroups in {"1", "2"}
     assert found.memory_bytes > 0
-    assert found.root
+    assert found.data_root
 
 
 @pytest.mark.docker
 def test_an_image_s_python_is_asked_and_nothing_is_left() -> None:
-    found = look_docker.image(os.environ, SLIM)
-    assert (found.held, found.python[:5]) == (ImageAvailability.HERE, "3.12.")
+    found = probe_docker.image(os.environ, SLIM)
+    assert (found.availability, found.python[:5]) == (ImageAvailability.LOCAL, "3.12.")
     assert found.arch
     assert left_behind() == []
 
@@ -110,8 +110,8 @@ def test_an_image_s_python_is_asked_and_nothing_is_left() -> None:
 @pytest.mark.docker
 def test_an_image_that_no_registry_has() -> None:
     nowhere = Environment(id="py312-slim", python="3.12", platform=Platform.SLIM, image="registry.example/none:3.12")
-    found = look_docker.image(os.environ, nowhere)
-    assert found.held is ImageAvailability.NOWHERE
+    found = probe_docker.image(os.environ, nowhere)
+    assert found.availability is ImageAvailability.UNAVAILABLE
     assert "registry.example" in found.detail
 
 
@@ -124,22 +124,24 @@ def test_an_image_without_a_python_leaves_nothing_either(tmp_path: Path) -> None
         image, _ = client.images.build(path=str(tmp_path), rm=True)
         try:
             bare = Environment(id="py312-slim", python="3.12", platform=Platform.SLIM, image=str(image.id))
-            found = look_docker.image(os.environ, bare)
+            found = probe_docker.image(os.environ, bare)
         finally:
             client.images.remove(str(image.id), force=True)
-    assert (found.held, found.python) == (ImageAvailability.HERE, "")
+    assert (found.availability, found.python) == (ImageAvailability.LOCAL, "")
     assert "python" in found.detail
     assert left_behind() == []
 
 
 @pytest.mark.docker
 def test_where_an_image_is() -> None:
-    assert look_docker.held(os.environ, SLIM.image) == (ImageAvailability.HERE, "")
-    assert look_docker.held(os.environ, "registry.example/nginx:none")[0] is ImageAvailability.NOWHERE
+    assert probe_docker.image_availability(os.environ, SLIM.image) == (ImageAvailability.LOCAL, "")
+    assert (
+        probe_docker.image_availability(os.environ, "registry.example/nginx:none")[0] is ImageAvailability.UNAVAILABLE
+    )
 
 
 def test_an_image_without_an_engine(dead: str) -> None:
-    assert look_docker.held({"DOCKER_HOST": dead}, SLIM.image) == (
-        ImageAvailability.NOWHERE,
+    assert probe_docker.image_availability({"DOCKER_HOST": dead}, SLIM.image) == (
+        ImageAvailability.UNAVAILABLE,
         "no Docker engine answers",
     )

@@ -36,13 +36,13 @@ from ppp.model.errors import LedgerBusyError, PPPError
 from ppp.storage_errors import translate_storage_errors
 
 #: Where distributions keep what root runs, beside PATH.
-PLACES: Final = "/usr/sbin:/usr/local/sbin:/sbin"
+SBIN_FOLDERS: Final = "/usr/sbin:/usr/local/sbin:/sbin"
 PROGRAM_TIMEOUT_S: Final = 8
 IMPORT_TIMEOUT_S: Final = 20
 #: Less than a writer waits for readers: looking through a ledger must not fail the commit of a node at work.
 INTEGRITY_S: Final = 4.0
 #: SQLite asks every so many of its own steps whether to go on.
-STEPS: Final = 20_000
+PROGRESS_STEPS: Final = 20_000
 MESH: Final = IPv6Network("200::/7")
 #: The kernel's settings that forbid namespaces to users: each with the value by which it does, and that which allows.
 USERNS: Final = (
@@ -128,9 +128,9 @@ def bubblewrap(environ: Mapping[str, str], *, proc: Path = Path("/proc")) -> Bub
         path=path,
         version=_last_line(version).rpartition(" ")[2],
         works=not detail,
-        sized="--size" in usage,
+        supports_size="--size" in usage,
         detail=detail,
-        forbidden=tuple(_forbidden(proc)) if detail else (),
+        sysctl_fixes=tuple(_forbidden(proc)) if detail else (),
     )
 
 
@@ -157,18 +157,18 @@ def model(path: Path, environ: Mapping[str, str]) -> ModelFacts:
         with path.open("rb") as file:
             head, size = file.read(8), os.fstat(file.fileno()).st_size
     except OSError as error:
-        return ModelFacts(trouble=error.strerror or str(error))
+        return ModelFacts(problem=error.strerror or str(error))
     imported, said = _run([sys.executable, "-c", "import llama_cpp"], environ, IMPORT_TIMEOUT_S)
     return ModelFacts(
         size=size,
         magic=head[:4],
         version=int.from_bytes(head[4:], "little"),
-        library="" if imported else _last_line(said) or "its process died",
+        library_problem="" if imported else _last_line(said) or "its process died",
     )
 
 
 def yggdrasil(
-    environ: Mapping[str, str], *, port: int, proc: Path = Path("/proc"), places: str = PLACES
+    environ: Mapping[str, str], *, port: int, proc: Path = Path("/proc"), places: str = SBIN_FOLDERS
 ) -> YggdrasilFacts:
     """Look for the daemon, for this machine's addresses in its range, and whether something listens there."""
     addresses = tuple(mesh_addresses((proc / "net/if_inet6").read_text("ascii") if _has_ipv6(proc) else ""))
@@ -210,25 +210,25 @@ def ledger(data: Path, *, integrity_s: float = INTEGRITY_S, locks: Path = Path("
     """Open a ledger for reading only, and let SQLite look it through for so many seconds at most."""
     path = data / LEDGER_NAME
     if not path.exists():
-        return LedgerFacts(path=path, there=False)
-    holder = lock_holder(data / LOCK_NAME, locks)
-    found = LedgerFacts(path=path, there=True, size=path.stat().st_size, holder=holder)
+        return LedgerFacts(path=path, exists=False)
+    holder = find_lock_holder(data / LOCK_NAME, locks)
+    found = LedgerFacts(path=path, exists=True, size=path.stat().st_size, lock_holder=holder)
     if path.with_name(f"{path.name}-journal").exists():
         # To open it now is to roll back, which is a write.
-        return replace(found, journal=True)
+        return replace(found, has_journal=True)
     try:
         with translate_storage_errors(path), closing(read_ledger(data)) as db:
             (records,) = db.execute("SELECT count(*) FROM records").fetchone()
             return replace(found, records=records, integrity=_integrity(db.conn, integrity_s))
     except LedgerBusyError:
-        return replace(found, holder=holder or "unknown")
+        return replace(found, lock_holder=holder or "unknown")
     except PPPError as error:
-        return replace(found, trouble=error.what, remedy=error.hint)
+        return replace(found, problem=error.what, remedy=error.hint)
 
 
 def _integrity(connection: sqlite3.Connection, limit_s: float) -> str:
     deadline = time.monotonic() + limit_s
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
     try:
         (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
@@ -238,7 +238,7 @@ def _integrity(connection: sqlite3.Connection, limit_s: float) -> str:
     return " ".join(str(said).split())[:200]
 
 
-def lock_holder(path: Path, locks: Path) -> str | None:
+def find_lock_holder(path: Path, locks: Path) -> str | None:
     """Give the process that holds a lock file, by the kernel's table: to try the lock could make a run fail."""
     try:
         inode = path.stat().st_ino
@@ -259,8 +259,8 @@ def key(data: Path) -> KeyFacts:
     """Look at a node's key."""
     path = data / KEY_NAME
     if not path.exists():
-        return KeyFacts(path=path, there=False)
+        return KeyFacts(path=path, exists=False)
     try:
-        return KeyFacts(path=path, there=True, id=load_key(data).id)
+        return KeyFacts(path=path, exists=True, id=load_key(data).id)
     except PPPError as error:
-        return KeyFacts(path=path, there=True, trouble=error.what, remedy=error.hint)
+        return KeyFacts(path=path, exists=True, problem=error.what, remedy=error.hint)
