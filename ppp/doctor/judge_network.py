@@ -63,7 +63,8 @@ def index(found: IndexFacts) -> Diagnosis:
 def _remedy(found: IndexFacts) -> str:
     if found.reach is Reachability.BAD_CERTIFICATE:
         if found.verify_code in OUT_OF_TIME:
-            return f"set this machine's clock, which says {_moment(found.requested_at)}; else the certificate itself is bad"
+            now = _moment(found.requested_at)
+            return f"set this machine's clock, which says {now}; else the certificate itself is bad"
         if found.verify_code in UNKNOWN_SIGNER:
             return "update ca-certificates; where a proxy signs anew, name its certificates with SSL_CERT_FILE"
         if found.verify_code in OTHER_NAME:

@@ -25,6 +25,11 @@ from ppp.doctor.machine import (
 )
 from ppp.resources import resource
 
+LOCAL, PULLABLE, UNAVAILABLE = ImageAvailability.LOCAL, ImageAvailability.PULLABLE, ImageAvailability.UNAVAILABLE
+BAD_CERTIFICATE, NOT_FOUND, UNEXPECTED = (
+    Reachability.BAD_CERTIFICATE, Reachability.NOT_FOUND, Reachability.UNEXPECTED,
+)  # fmt: skip
+
 SETTINGS = {"PPP_CONTACT": "operator@node.example", "PPP_JOBS": "2", "PPP_INDEX_URL": "https://index.example/simple/"}
 MODEL = Path("/models/small.gguf")
 
@@ -84,13 +89,13 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "DOCKER_HOST is nonsense",
-        {"told_engine": replace(DEAD, address="docker", configured=True, reach=Reachability.UNEXPECTED)},
+        {"told_engine": replace(DEAD, address="docker", configured=True, reach=UNEXPECTED)},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("mend DOCKER_HOST",),
     ),
     (
         "another engine is here",
-        {"told_engine": replace(DEAD, reach=Reachability.NOT_FOUND, other_socket="/run/user/1000/docker.sock")},
+        {"told_engine": replace(DEAD, reach=NOT_FOUND, other_socket="/run/user/1000/docker.sock")},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("DOCKER_HOST=unix:///run/user/1000/docker.sock",),
     ),
@@ -108,37 +113,31 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "image nowhere",
-        {"images": {"py312-alpine": ImageFacts(availability=ImageAvailability.UNAVAILABLE, detail="no such host")}},
+        {"images": {"py312-alpine": ImageFacts(availability=UNAVAILABLE, detail="no such host")}},
         {"py312-alpine": State.BROKEN},
         ("cannot be pulled (no such host)", "docker pull python:3.12-alpine"),
     ),
     (
         "image to be pulled",
-        {"images": {"py39-slim": ImageFacts(availability=ImageAvailability.PULLABLE)}},
+        {"images": {"py39-slim": ImageFacts(availability=PULLABLE)}},
         {"py39-slim": State.NOTE},
         ("it can be pulled",),
     ),
     (
         "stand-in",
-        {
-            "images": {
-                "py39-slim": ImageFacts(
-                    availability=ImageAvailability.LOCAL, python="3.9.2", arch="x86_64", standin=True
-                )
-            }
-        },
+        {"images": {"py39-slim": ImageFacts(availability=LOCAL, python="3.9.2", arch="x86_64", standin=True)}},
         {"py39-slim": State.NOTE},
         ("a stand-in",),
     ),
     (
         "another Python inside",
-        {"images": {"py39-slim": ImageFacts(availability=ImageAvailability.LOCAL, python="3.91.0", arch="x86_64")}},
+        {"images": {"py39-slim": ImageFacts(availability=LOCAL, python="3.91.0", arch="x86_64")}},
         {"py39-slim": State.BROKEN},
         ("holds Python 3.91.0; the matrix says 3.9",),
     ),
     (
         "no Python inside",
-        {"images": {"py39-slim": ImageFacts(availability=ImageAvailability.LOCAL, detail="exec: python: not found")}},
+        {"images": {"py39-slim": ImageFacts(availability=LOCAL, detail="exec: python: not found")}},
         {"py39-slim": State.BROKEN},
         ("has no Python that runs (exec: python: not found)",),
     ),
@@ -216,23 +215,19 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "nobody here knows who signed",
-        {"told_page": replace(INDEX_PAGE, reach=Reachability.BAD_CERTIFICATE, verify_code=20, server_time=None, origins=())},
+        {"told_page": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=20, server_time=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("does not believe", "SSL_CERT_FILE"),
     ),
     (
         "a clock of long ago",
-        {
-            "told_page": replace(
-                INDEX_PAGE, reach=Reachability.BAD_CERTIFICATE, verify_code=9, requested_at=1000, origins=()
-            )
-        },
+        {"told_page": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=9, requested_at=1000, origins=())},
         {"index": State.BROKEN, "clock": State.BROKEN, "gateway": State.WARN},
         ("which says 1970-01-01 00:16:40 UTC",),
     ),
     (
         "a portal in between",
-        {"told_page": replace(INDEX_PAGE, reach=Reachability.BAD_CERTIFICATE, verify_code=62, server_time=None, origins=())},
+        {"told_page": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=62, server_time=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("log in to the network",),
     ),
@@ -252,23 +247,19 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ("no date", {"told_page": replace(INDEX_PAGE, server_time=None)}, {"clock": State.WARN}, ("gave no date",)),
     (
         "no nginx",
-        {"tried": GatewayFacts(nginx=None, reach=Reachability.NOT_FOUND, detail="no such host")},
+        {"tried": GatewayFacts(nginx=None, reach=NOT_FOUND, detail="no such host")},
         {"gateway": State.BROKEN},
         ("nor the image nginx:alpine (no such host): a run refuses", "install nginx", "--network open"),
     ),
     (
         "nginx to be pulled",
-        {
-            "tried": GatewayFacts(
-                nginx=None, reach=Reachability.NOT_FOUND, image_availability=ImageAvailability.PULLABLE
-            )
-        },
+        {"tried": GatewayFacts(nginx=None, reach=NOT_FOUND, image_availability=PULLABLE)},
         {"gateway": State.NOTE},
         ("a run pulls the image nginx:alpine",),
     ),
     (
         "nginx does not start",
-        {"tried": GatewayFacts(nginx="/usr/sbin/nginx", reach=Reachability.UNEXPECTED, detail="unknown directive")},
+        {"tried": GatewayFacts(nginx="/usr/sbin/nginx", reach=UNEXPECTED, detail="unknown directive")},
         {"gateway": State.BROKEN},
         ("no gateway to the index (unknown directive)", "sub_filter"),
     ),
@@ -386,7 +377,7 @@ def test_needs_add_up_where_folders_share_a_file_system() -> None:
 # ---------------------------------------------------------------- the host platform
 
 
-NO_ENGINE = replace(ENGINE, reach=Reachability.NOT_FOUND, version="", data_root=None)
+NO_ENGINE = replace(ENGINE, reach=NOT_FOUND, version="", data_root=None)
 
 
 def test_a_machine_without_docker_is_well() -> None:
@@ -414,9 +405,7 @@ def open_to_all(matrix: str) -> NodeSetup:
 
 @pytest.mark.parametrize("matrix", ["default", "host"])
 def test_who_wants_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: str) -> None:
-    machine = FakeMachine(
-        tried=GatewayFacts(nginx=None, reach=Reachability.NOT_FOUND), told_bubblewrap=BubblewrapFacts(path=None)
-    )
+    machine = FakeMachine(tried=GatewayFacts(nginx=None, reach=NOT_FOUND), told_bubblewrap=BubblewrapFacts(path=None))
     found = examined(machine, open_to_all(matrix))
     assert unwell(found) == {"gateway": State.NOTE, "bubblewrap": State.NOTE}
     assert "gateway" not in machine.asked
