@@ -174,7 +174,7 @@ class _PhaseSteps:
         except DownloadError as error:
             return _infrastructure_error(error.cause, str(error))
         except (IndexUnreachableError, UnknownPackageError) as error:
-            return _infrastructure_error("network", error.what)
+            return _infrastructure_error("network", error.message)
         return PhaseReport(outcome=Outcome.PASS, duration_ms=_elapsed_ms(started))
 
     def _fetch(self, chosen: IndexFile) -> None:
@@ -271,7 +271,7 @@ class _PhaseSteps:
             return replace(report, cause="no-distribution")
         except IndexUnreachableError as error:
             unseen = "(from versions: none)" in report.log
-            return replace(_infrastructure_error("network", error.what), log=report.log) if unseen else report
+            return replace(_infrastructure_error("network", error.message), log=report.log) if unseen else report
         return replace(report, cause=unmet_cause(wanted, files, self._prepared))
 
     def _import(self) -> PhaseReport:

@@ -21,6 +21,7 @@ from ppp.ledger.schema import read_ledger
 from ppp.mesh import serve as web
 from ppp.mesh.fetch import HttpTransport
 from ppp.model.errors import PPPError, UnknownPackageError
+from ppp.model.matrix import environment_sort_key
 from ppp.model.record import Record
 from ppp.model.release import Release, RequestedPackage, parse_package
 from ppp.narrate.episode import format_episode
@@ -209,7 +210,7 @@ def show(options: Options, *, package: str | None) -> None:
     db = read_ledger(context.config.data)
     try:
         releases = queries.releases_of(db, parse_package(package)) if package else queries.newest_releases(db)
-        columns = sorted({e for r in releases for e in queries.current_by_environment(db, r)}, key=_column_order)
+        columns = sorted({e for r in releases for e in queries.current_by_environment(db, r)}, key=environment_sort_key)
     finally:
         db.close()
     if package and not releases:
@@ -301,11 +302,6 @@ def _tell_results(
         out = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
         out.print(console.results_table(rows, columns, unavailable))
         click.echo("\n".join(["", *console.explanations(rows, columns)]))
-
-
-def _column_order(environment: str) -> tuple[str, int]:
-    python, _, platform = environment.removeprefix("py3").partition("-")
-    return {"slim": "0", "alpine": "1"}.get(platform, "2"), int(python)
 
 
 def main() -> NoReturn:

@@ -72,7 +72,7 @@ def run_canaries(
             with ThreadPoolExecutor(jobs) as threads:
                 return tuple(threads.map(lambda environment: _run_canary(shop, environment), environments))
     except PPPError as error:
-        return (_failed("canary", error.what, error.hint),)
+        return (_failed("canary", error.message, error.hint),)
 
 
 def _run_canary(shop: CanaryEnvironments, environment: Environment) -> Diagnosis:

@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from ppp.ledger.digests import DAY_S
 from ppp.model.blame import BlameSource
-from ppp.model.matrix import Environment, Platform
+from ppp.model.matrix import Environment, Platform, environment_sort_key
 from ppp.model.record import PHASES, Blame, Outcome, Phase, Result, first_failed, outcomes_in_order
 from ppp.model.release import Release
 
@@ -114,9 +114,9 @@ def observed_environments(db: Database) -> list[Environment]:
     rows = db.execute(
         "SELECT environment, python, platform FROM environments AS e"
         " WHERE EXISTS (SELECT 1 FROM results AS r WHERE r.environment = e.environment)"
-        " ORDER BY CASE platform WHEN 'slim' THEN 0 WHEN 'alpine' THEN 1 ELSE 2 END, python_key"
     )
-    return [Environment(id=e, python=python, platform=Platform(platform)) for e, python, platform in rows]
+    found = [Environment(id=e, python=python, platform=Platform(platform)) for e, python, platform in rows]
+    return sorted(found, key=lambda environment: environment_sort_key(environment.id))
 
 
 def newest_verdicts(db: Database, limit: int) -> list[Verdict]:

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, open_ledger
-from ppp.model.matrix import Cell
+from ppp.model.matrix import Cell, EnvironmentId
 from ppp.model.record import PHASES, Record, Result, canonical_json, current_rank, sha256_hex
 from ppp.model.release import Release, version_key
 from ppp.storage_errors import translate_storage_errors
@@ -97,7 +97,7 @@ class Store:
 
     def _insert_names(self, record: Record) -> None:
         package, version = record.release.package, record.release.version
-        python, platform = record.environment.removeprefix("py").split("-")
+        environment = EnvironmentId.parse(record.environment)
         self.db.table("packages").insert({"package": package}, ignore=True)
         self.db.table("releases").insert(
             {"package": package, "version": version, "version_key": version_key(version)}, ignore=True
@@ -105,9 +105,9 @@ class Store:
         self.db.table("environments").insert(
             {
                 "environment": record.environment,
-                "python": f"{python[0]}.{python[1:]}",
-                "platform": platform,
-                "python_key": int(python[0]) * 100 + int(python[1:]),
+                "python": environment.python_version,
+                "platform": str(environment.platform),
+                "python_key": environment.python_key,
             },
             ignore=True,
         )

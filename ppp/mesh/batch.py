@@ -90,7 +90,7 @@ def verify_batch(
     try:
         records = tuple(Record.from_json(row) for row in document["records"])
     except InvalidReleaseError as error:
-        refuse(what, error.what)
+        refuse(what, error.message)
     for mistake in _content_errors(document, records, now):
         refuse(what, mistake)
     return Batch(id=batch_id, data=data, node=node, signature=signature, records=records, logs=document["logs"])

@@ -49,7 +49,7 @@ def announce(peer: Peer, envelope: bytes, poster: Poster) -> Announcement:
     try:
         status = poster.post(f"{peer.url}{ANNOUNCE_PATH}", envelope)
     except PeerError as error:
-        return Announcement(peer=peer, status=AnnouncementStatus.NOT_LISTENING, detail=error.what)
+        return Announcement(peer=peer, status=AnnouncementStatus.NOT_LISTENING, detail=error.message)
     if status == HTTPStatus.ACCEPTED:
         heard = AnnouncementStatus.ACCEPTED
     else:

@@ -111,11 +111,11 @@ async def _announce(body: bytes, *, pinned: Callable[[], Container[str]], announ
     try:
         envelope = read_envelope(body)
     except RejectedDataError as error:
-        return _answer(HTTPStatus.BAD_REQUEST, error.what)
+        return _answer(HTTPStatus.BAD_REQUEST, error.message)
     try:
         statement = authenticate(envelope, trusted=await run_in_threadpool(pinned))
     except RejectedDataError as error:
-        return _answer(HTTPStatus.FORBIDDEN, error.what)
+        return _answer(HTTPStatus.FORBIDDEN, error.message)
     announced.add(statement.node)
     return _answer(HTTPStatus.ACCEPTED, "it will be fetched")
 

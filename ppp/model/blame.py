@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from ppp.model.matrix import EnvironmentId
 from ppp.model.record import Blame, Result
 
 #: Causes that say what happened, and not whose it is.
@@ -76,11 +77,11 @@ def _is_ambiguous(cell: BlamedCell) -> bool:
 
 
 def _by_siblings(cell: BlamedCell, cells: Collection[BlamedCell]) -> Blame | None:
-    python, platform = _parts(cell)
-    passing = [_parts(other) for other in cells if other.result is Result.PASS]
-    if any(p == python and f != platform for p, f in passing):
+    own = EnvironmentId.parse(cell.environment)
+    passing = [EnvironmentId.parse(other.environment) for other in cells if other.result is Result.PASS]
+    if any(other.python == own.python and other.platform is not own.platform for other in passing):
         return Blame.ENVIRONMENT
-    if any(p != python and f == platform for p, f in passing):
+    if any(other.python != own.python and other.platform is own.platform for other in passing):
         return Blame.PACKAGE
     claimed = [other for other in cells if other.result not in _INCONCLUSIVE_RESULTS]
     alike = all(_is_ambiguous(other) and _cause(other) == _cause(cell) for other in claimed)
@@ -89,8 +90,3 @@ def _by_siblings(cell: BlamedCell, cells: Collection[BlamedCell]) -> Blame | Non
 
 def _cause(cell: BlamedCell) -> str:
     return cell.cause or "unclassified"
-
-
-def _parts(cell: BlamedCell) -> tuple[str, str]:
-    python, _, platform = cell.environment.partition("-")
-    return python, platform

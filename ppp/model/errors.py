@@ -14,12 +14,12 @@ class PPPError(Exception):
     def __init__(self, message: str, *, hint: str) -> None:
         """Take what happened, with its values, and what the person can do about it."""
         super().__init__(message)
-        self.what = message
+        self.message = message
         self.hint = hint
 
     def __str__(self) -> str:
         """Give both on one line."""
-        return f"{self.what} ({self.hint})" if self.hint else self.what
+        return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
 class ConfigError(PPPError):

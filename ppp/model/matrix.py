@@ -1,21 +1,71 @@
-"""What is tested where: environments and the limits a cell runs under. Read from `matrices/` by `ppp.config`."""
+"""What is tested where: environments, and the limits of a cell. `ppp.config` reads them from `matrices/`."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from functools import cache
+from typing import Any, Final, Self
 
 from ppp.model.errors import UnknownEnvironmentError
 from ppp.model.record import Phase, Record
 from ppp.model.release import Release
 
+#: The same pattern as in `record.schema.json` and `matrix.schema.json`.
+ENVIRONMENT_ID: Final = re.compile(r"py(3)([0-9]{1,2})-(slim|alpine|host)", re.ASCII)
+
 
 class Platform(StrEnum):
-    """What an environment stands on."""
+    """The system that an environment runs on, in the order in which environments are listed."""
 
     SLIM = "slim"
     ALPINE = "alpine"
     HOST = "host"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentId:
+    """The parts of an environment's id: `py312-alpine` is Python (3, 12) on Alpine."""
+
+    python: tuple[int, int]
+    platform: Platform
+
+    @staticmethod
+    @cache
+    def parse(text: str) -> "EnvironmentId":
+        """Return the parts of an id; raise `ValueError` if it is not one."""
+        match = ENVIRONMENT_ID.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not the id of an environment")
+        major, minor, platform = match.groups()
+        return EnvironmentId(python=(int(major), int(minor)), platform=Platform(platform))
+
+    @property
+    def python_version(self) -> str:
+        """The Python as people write it: `3.12`."""
+        return f"{self.python[0]}.{self.python[1]}"
+
+    @property
+    def python_key(self) -> int:
+        """The Python as one number that sorts: 309 for 3.9, 312 for 3.12."""
+        return self.python[0] * 100 + self.python[1]
+
+    @property
+    def sort_key(self) -> tuple[int, tuple[int, int]]:
+        """The place in any list of environments: by platform (slim, Alpine, host), then from the oldest Python on."""
+        return _PLATFORM_ORDER[self.platform], self.python
+
+    def __str__(self) -> str:
+        """Return the id itself."""
+        return f"py{self.python[0]}{self.python[1]}-{self.platform}"
+
+
+def environment_sort_key(environment: str) -> tuple[int, tuple[int, int]]:
+    """Return the key that sorts ids of environments; see `EnvironmentId.sort_key`."""
+    return EnvironmentId.parse(environment).sort_key
+
+
+_PLATFORM_ORDER: Final = {platform: place for place, platform in enumerate(Platform)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from sqlite_utils import Database
 
 from ppp.model.errors import LedgerDamagedError, NoRecordsError
-from ppp.model.matrix import Platform
+from ppp.model.matrix import ENVIRONMENT_ID, environment_sort_key
 from ppp.model.release import InvalidReleaseError, Release
 from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, FactQuery, SlotType
 
@@ -26,7 +26,7 @@ DAY_S: Final = 86_400
 SlotValue: TypeAlias = int | str | tuple[str, ...]
 
 _SHAPES: Final = {
-    SlotType.ENVIRONMENT: re.compile(rf"py3[0-9]{{1,2}}-(?:{'|'.join(Platform)})", re.ASCII),
+    SlotType.ENVIRONMENT: ENVIRONMENT_ID,
     SlotType.CAUSE: re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII),
     SlotType.PERCENT: re.compile(r"100\.0|[1-9]?[0-9]\.[0-9]", re.ASCII),
 }
@@ -124,7 +124,7 @@ def parse_slot(type_: SlotType, raw: object) -> SlotValue:
             return tuple(sorted(_text(SlotType.PACKAGE, item) for item in json.loads(raw)))
         case SlotType.ENVIRONMENTS, str():
             items = (_text(SlotType.ENVIRONMENT, item) for item in json.loads(raw))
-            return tuple(sorted(items, key=_environment_order))
+            return tuple(sorted(items, key=environment_sort_key))
         case _:
             return _text(type_, raw)
 
@@ -161,9 +161,3 @@ def _is_day(text: str) -> bool:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
-
-
-def _environment_order(environment: str) -> tuple[int, int]:
-    # As a matrix lists them: by platform, then from the oldest Python to the newest.
-    python, platform = environment.removeprefix("py3").split("-")
-    return tuple(Platform).index(Platform(platform)), int(python)

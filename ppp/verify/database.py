@@ -20,6 +20,7 @@ from ppp.ledger.schema import migrations
 from ppp.mesh.batch import decompress_batch
 from ppp.mesh.node import verify_signature
 from ppp.model.errors import PPPError
+from ppp.model.matrix import EnvironmentId
 from ppp.model.record import sha256_hex
 from ppp.model.release import Release, version_key
 from ppp.publish.snapshots.database import MIGRATIONS_APPLIED_AT, PUBLIC_TABLES, current_sql
@@ -138,7 +139,7 @@ def _check_records(db: Database) -> int:
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             fail(f"the record {held} is none: {error}")
         except PPPError as error:
-            fail(f"the record {held}: {error.what}")
+            fail(f"the record {held}: {error.message}")
         if record_id != held:
             fail(f"the record {held} hashes to {record_id}")
         count += 1
@@ -160,9 +161,12 @@ def _check_names(db: Database) -> None:
     for environment, python, platform, key in db.execute(
         "SELECT environment, python, platform, python_key FROM environments"
     ):
-        major, _, minor = python.partition(".")
-        if environment != f"py{major}{minor}-{platform}" or key != int(major) * 100 + int(minor):
-            fail(f"the environment {environment} is told as Python {python} on {platform}")
+        try:
+            parsed = EnvironmentId.parse(environment)
+        except ValueError as error:
+            fail(str(error))
+        if (python, platform, key) != (parsed.python_version, parsed.platform, parsed.python_key):
+            fail(f"the environment {environment} is described as Python {python} ({key}) on {platform}")
     for table, columns in _NAMED.items():
         rows = f"SELECT {columns} FROM {table} EXCEPT SELECT {columns} FROM records"  # noqa: S608 - our own names
         for name, *_ in db.execute(rows):

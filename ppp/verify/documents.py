@@ -119,7 +119,7 @@ def check_statement(path: Path, *, nodes: Collection[str], now: int) -> str:
         check_expiry(statement, now=now)
     except RejectedDataError as error:
         # It is its node's word all the same; whether it is fresh is for a peer to mind.
-        return f"{told}; {error.what}"
+        return f"{told}; {error.message}"
     return told
 
 

@@ -64,7 +64,7 @@ def _verify(path: Path, options: VerifyOptions) -> Verification:
     try:
         return Verification(path=str(path), valid=True, message=_check(path, options))
     except (InvalidFileError, RejectedDataError) as error:
-        return Verification(path=str(path), valid=False, message=error.what)
+        return Verification(path=str(path), valid=False, message=error.message)
     except OSError as error:
         return Verification(path=str(path), valid=False, message=f"it cannot be read: {error.strerror}")
 

@@ -196,7 +196,7 @@ def parse(document: bytes, *, place: str) -> tuple[tuple[Release, ...], tuple[st
         try:
             releases.setdefault(_release(title, link))
         except InvalidReleaseError as error:
-            rejected.append(f"entry {title[:100]!r}: {error.what}")
+            rejected.append(f"entry {title[:100]!r}: {error.message}")
     if not releases:
         raise FeedMalformedError(
             f"no entry of {place} names a release ({len(entries)} entries, the last: {rejected[-1]})", hint=hint

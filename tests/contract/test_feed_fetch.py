@@ -295,14 +295,14 @@ def told(get: Callable[[], object]) -> PPPError:
 
 def test_the_reason_is_the_innermost(real_site: RealSite) -> None:
     error = told(lambda: fetch("http://127.0.0.1:9/rss", getter=real_site.getter, user_agent=AGENT))
-    assert error.what == "the feed http://127.0.0.1:9/rss cannot be reached: Connection refused"
+    assert error.message == "the feed http://127.0.0.1:9/rss cannot be reached: Connection refused"
 
 
 def test_a_server_that_is_silent(real_site: RealSite) -> None:
     real_site.page = Page(body=b" ", pause_s=0.3)
     getter = RequestsGetter(connect_timeout_s=1, read_timeout_s=0.1)
     error = told(lambda: fetch(real_site.url, getter=getter, user_agent=AGENT))
-    assert "timed out" in error.what
+    assert "timed out" in error.message
 
 
 def test_a_server_that_never_answers() -> None:
@@ -310,21 +310,21 @@ def test_a_server_that_never_answers() -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/rss"
         getter = RequestsGetter(connect_timeout_s=1, read_timeout_s=0.1)
         error = told(lambda: fetch(url, getter=getter, user_agent=AGENT))
-    assert error.what == f"the feed {url} did not answer in time"
+    assert error.message == f"the feed {url} did not answer in time"
 
 
 def test_redirects_end(real_site: RealSite) -> None:
     real_site.page = Page(status=302, headers={"Location": "/rss/updates.xml"})
     error = told(lambda: ask(real_site))
-    assert "redirects" in error.what
+    assert "redirects" in error.message
     assert len(real_site.asked) == 6
 
 
 def test_a_redirect_leads_to_http_only(real_site: RealSite) -> None:
     real_site.page = Page(status=302, headers={"Location": "file:///etc/hostname"})
-    assert "No connection adapters" in told(lambda: ask(real_site)).what
+    assert "No connection adapters" in told(lambda: ask(real_site)).message
 
 
 def test_a_broken_packing_is_told(real_site: RealSite) -> None:
     real_site.page = Page(body=rss(1), headers={"Content-Encoding": "gzip"})
-    assert "cannot be reached" in told(lambda: ask(real_site)).what
+    assert "cannot be reached" in told(lambda: ask(real_site)).message

@@ -230,4 +230,4 @@ def _run_in_worker(
         with translate_storage_errors(_WorkerState.context.job.ledger or Path()):
             return function(_WorkerState.context, share)
     except PPPError as error:
-        return _Failure(kind=type(error), what=error.what, hint=error.hint)
+        return _Failure(kind=type(error), what=error.message, hint=error.hint)

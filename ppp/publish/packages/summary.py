@@ -6,12 +6,11 @@ Findings are about the newest release of a package; "before" is the newest older
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final, NamedTuple
 
 from ppp.ledger.published import Verdict
 from ppp.model.blame import BlameSource
-from ppp.model.matrix import Platform
+from ppp.model.matrix import EnvironmentId, Platform, environment_sort_key
 from ppp.model.record import PHASES, Blame, Outcome, Phase, Result
 from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FindingKind
@@ -131,7 +130,7 @@ def _affected_cell(held: PackageHistory, verdict: Verdict, before: Mapping[str, 
 def _findings(newest: Sequence[Verdict], before: Mapping[str, PreviousResult]) -> dict[FindingKind, list[str]]:
     # By kind, the environments in which it holds.
     found: dict[FindingKind, list[str]] = {}
-    passing = {python_and_platform(verdict.environment) for verdict in newest if verdict.result is Result.PASS}
+    passing = {EnvironmentId.parse(verdict.environment) for verdict in newest if verdict.result is Result.PASS}
     for verdict in newest:
         for kind in _finding_kinds(verdict, before.get(verdict.environment), passing):
             found.setdefault(kind, []).append(verdict.environment)
@@ -139,7 +138,7 @@ def _findings(newest: Sequence[Verdict], before: Mapping[str, PreviousResult]) -
 
 
 def _finding_kinds(
-    verdict: Verdict, before: PreviousResult | None, passing: set[tuple[int, Platform]]
+    verdict: Verdict, before: PreviousResult | None, passing: set[EnvironmentId]
 ) -> Iterator[FindingKind]:
     was = before.result if before else None
     if verdict.result is Result.PASS and was in FAILED:
@@ -155,10 +154,10 @@ def _finding_kinds(
     if full is Outcome.PASS and import_ is Outcome.FAIL:
         yield FindingKind.PHANTOM_SUCCESS
     if verdict.result is Result.FAIL:
-        python, platform = python_and_platform(verdict.environment)
-        if platform is Platform.ALPINE and (python, Platform.SLIM) in passing:
+        own = EnvironmentId.parse(verdict.environment)
+        if own.platform is Platform.ALPINE and EnvironmentId(python=own.python, platform=Platform.SLIM) in passing:
             yield FindingKind.ALPINE_ONLY
-        if any(other < python and on is platform for other, on in passing):
+        if any(other.python < own.python and other.platform is own.platform for other in passing):
             yield FindingKind.PYTHON_REGRESSION
 
 
@@ -167,17 +166,10 @@ def _never_on_alpine(held: PackageHistory) -> list[Verdict]:
     slim = False
     newest: dict[str, Verdict] = {}
     for verdict in held.verdicts:
-        _, platform = python_and_platform(verdict.environment)
+        platform = EnvironmentId.parse(verdict.environment).platform
         if platform is Platform.ALPINE and verdict.result is not Result.ERROR:
             if verdict.outcomes[PHASES.index(Phase.FULL)] is Outcome.PASS:
                 return []
             newest.setdefault(verdict.environment, verdict)
         slim = slim or (platform is Platform.SLIM and verdict.result is Result.PASS)
-    return [newest[environment] for environment in sorted(newest, key=python_and_platform)] if slim else []
-
-
-@cache
-def python_and_platform(environment: str) -> tuple[int, Platform]:
-    """Give the Python (312) and the platform of an environment's id."""
-    python, _, platform = environment.removeprefix("py").partition("-")
-    return int(python), Platform(platform)
+    return [newest[environment] for environment in sorted(newest, key=environment_sort_key)] if slim else []

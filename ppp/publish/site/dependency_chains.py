@@ -13,12 +13,12 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from ppp.model.matrix import Platform
+from ppp.model.matrix import EnvironmentId, Platform
 from ppp.model.record import Json
 from ppp.publish import text
 from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.listings.store import ListingStore
-from ppp.publish.packages.summary import AffectedCell, python_and_platform
+from ppp.publish.packages.summary import AffectedCell
 
 #: The shelf of all chains.
 CHAINS_LISTING: Final = "chains"
@@ -77,7 +77,8 @@ def chain_entries(package: str, cells: Iterable[AffectedCell]) -> Iterator[Listi
 
 def _chain_key(cell: AffectedCell) -> tuple[str, str, Platform] | None:
     dependency = dependency_of(cell.detail)
-    return (dependency, cell.cause or "unclassified", python_and_platform(cell.environment)[1]) if dependency else None
+    platform = EnvironmentId.parse(cell.environment).platform
+    return (dependency, cell.cause or "unclassified", platform) if dependency else None
 
 
 def read_chains(store: ListingStore) -> list[DependencyChain]:

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from ppp.check.causes import CauseHelp, cause_help
 from ppp.ledger.published import Verdict
 from ppp.model.blame import AssignedBlame
-from ppp.model.matrix import Environment, Platform
+from ppp.model.matrix import Environment, EnvironmentId, Platform
 from ppp.model.record import PHASES, Installed, Record, Result
 from ppp.model.release import Release
 from ppp.publish import text
@@ -221,7 +221,7 @@ def _matrix_layout(
     # The heads of the columns, and the environments of each Python in their order; "" where there is none.
     groups = platform_groups([e for e in environments if e.platform in platforms])
     by_place = {(e.python, name): e.id for name, members in groups for e in members}
-    pythons = dict.fromkeys(e.python for e in sorted(environments, key=_python_key))
+    pythons = dict.fromkeys(e.python for e in sorted(environments, key=lambda e: EnvironmentId.parse(e.id).python))
     names = tuple(name for name, _ in groups)
     return names, tuple((python, tuple(by_place.get((python, name), "") for name in names)) for python in pythons)
 
@@ -240,10 +240,6 @@ def _release_history(older: Sequence[Sequence[Verdict]], environments: Sequence[
         ),
         more=max(0, len(rest) - SUMMARIZED_RELEASES),
     )
-
-
-def _python_key(environment: Environment) -> list[int]:
-    return [int(part) for part in environment.python.split(".")]
 
 
 def _failure_groups(

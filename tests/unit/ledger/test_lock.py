@@ -16,8 +16,8 @@ from ppp.model.errors import DataReadOnlyError, LedgerBusyError
 HOLDER = """
 import sys
 from pathlib import Path
-from ppp.ledger.lock import writing
-with writing(Path(sys.argv[1])):
+from ppp.ledger.lock import writer_lock
+with writer_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -37,7 +37,7 @@ def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     with another_writer(tmp_path / "data") as holder:
         with pytest.raises(LedgerBusyError) as caught, writer_lock(tmp_path / "data"):
             pytest.fail("both hold the lock")
-        assert caught.value.what == f"another PPP (process {holder.pid}) is writing {tmp_path / 'data'}"
+        assert caught.value.message == f"another PPP (process {holder.pid}) is writing {tmp_path / 'data'}"
         assert "wait for it" in caught.value.hint
     with writer_lock(tmp_path / "data"):
         assert (tmp_path / "data" / LOCK_NAME).read_text() == f"{os.getpid()}\n"

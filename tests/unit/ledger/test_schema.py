@@ -224,7 +224,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from ppp.ledger import queries
-from ppp.ledger.lock import writing
+from ppp.ledger.lock import writer_lock
 from ppp.ledger.schema import open_ledger, read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import PPPError
@@ -238,7 +238,7 @@ def mount(*words):
 def ids(data):
     with closing(read_ledger(data)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        return {r.id for r in queries.records(db)}
+        return {r.id for r in queries.read_records(db)}
 """
 
 FULL = """
@@ -280,7 +280,7 @@ before = {p.name: p.read_bytes() for p in place.iterdir()}
 mount("--bind", str(place), str(place))
 mount("-o", "remount,bind,ro", str(place))
 def attempt():
-    with writing(place):
+    with writer_lock(place):
         print("locked")
 def write():
     with Store.open(place) as store:

@@ -70,8 +70,8 @@ def test_a_document_is_held_to_its_schema_and_few_mistakes_are_named() -> None:
     data = f'{{"schema": "ppp-files-1", "files": [{rows}]}}'.encode()
     with pytest.raises(RejectedDataError, match=r"it breaks files.schema.json: files\[0\]\[0\]: ") as refused:
         parse_document(data, what="it", schema="site/schemas/files.schema.json", max_bytes=1_000_000)
-    assert refused.value.what.count("files[0]") == 3
-    assert "files[1]" not in refused.value.what
+    assert refused.value.message.count("files[0]") == 3
+    assert "files[1]" not in refused.value.message
 
 
 def test_half_a_surrogate_pair_has_no_canonical_form() -> None:

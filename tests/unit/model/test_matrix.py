@@ -4,7 +4,7 @@ import pytest
 
 from ppp.config import load_matrix
 from ppp.model.errors import UnknownEnvironmentError
-from ppp.model.matrix import Cell, Matrix, Platform
+from ppp.model.matrix import Cell, EnvironmentId, Matrix, Platform, environment_sort_key
 from ppp.model.record import Phase
 from ppp.model.release import Release
 from ppp.resources import resource
@@ -50,10 +50,33 @@ def test_selecting_keeps_the_matrix_s_order(matrix: Matrix) -> None:
 def test_every_unknown_environment_is_named(matrix: Matrix) -> None:
     with pytest.raises(UnknownEnvironmentError) as caught:
         matrix.select(["py312-slim", "py27-slim", "py311-windows"])
-    assert caught.value.what == "no such environment: py27-slim, py311-windows"
+    assert caught.value.message == "no such environment: py27-slim, py311-windows"
     assert "py312-alpine" in caught.value.hint
 
 
 def test_a_cell_names_itself() -> None:
     cell = Cell(release=Release(package="six", version="1.17.0"), environment="py312-slim")
     assert str(cell) == "six==1.17.0 in py312-slim"
+
+
+def test_an_environment_id_is_parsed_and_written() -> None:
+    for text, python, version, key in (("py39-slim", (3, 9), "3.9", 309), ("py312-alpine", (3, 12), "3.12", 312)):
+        parsed = EnvironmentId.parse(text)
+        assert parsed == EnvironmentId(python=python, platform=Platform(text.partition("-")[2]))
+        assert (parsed.python_version, parsed.python_key, str(parsed)) == (version, key, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "py312", "py312-", "py312-windows", "py27-slim", "py3-slim", "py3123-slim", "py3\u0661-slim", "py39-slim\n"],
+)
+def test_other_text_is_not_an_environment_id(text: str) -> None:
+    with pytest.raises(ValueError, match="is not the id of an environment"):
+        EnvironmentId.parse(text)
+
+
+def test_environments_are_sorted_by_platform_and_then_by_python() -> None:
+    ids = ["py312-alpine", "py39-host", "py311-slim", "py39-alpine", "py312-slim", "py310-slim", "py39-slim"]
+    assert sorted(ids, key=environment_sort_key) == [
+        "py39-slim", "py310-slim", "py311-slim", "py312-slim", "py39-alpine", "py312-alpine", "py39-host",
+    ]  # fmt: skip

@@ -77,8 +77,8 @@ def test_a_changed_word_is_refused(
     texts[place] = texts[place].replace(old, new, 1)
     with pytest.raises(ScriptRejectedError) as refused:
         verify_script(texts, facts, period)
-    assert f"line {place + 1} of the script for 2024-04-25 is refused" in refused.value.what
-    assert reason in refused.value.what
+    assert f"line {place + 1} of the script for 2024-04-25 is refused" in refused.value.message
+    assert reason in refused.value.message
 
 
 def test_a_line_beyond_all_bounds_is_not_read(period: Period, facts: tuple[Fact, ...], texts: list[str]) -> None:

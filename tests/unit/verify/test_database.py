@@ -97,7 +97,7 @@ CHANGES = {
     "UPDATE results SET record = (SELECT record FROM results WHERE rowid = 1) WHERE rowid = 2": "what is current",
     "INSERT INTO packages VALUES ('nobody')": "no record is of nobody, which packages holds",
     "UPDATE releases SET version_key = 'z' WHERE rowid = 1": "is sorted by z",
-    "UPDATE environments SET python_key = 9 WHERE rowid = 1": "is told as Python",
+    "UPDATE environments SET python_key = 9 WHERE rowid = 1": "is described as Python",
     "INSERT INTO skips VALUES ('a', '1', '', 'because', 5)": "skips is a node's own",
     "UPDATE _sqlite_migrations SET applied_at = '2026'": "it says that it was made at 2026",
     "UPDATE records SET detail = zeroblob(20000000) WHERE rowid = 3": "SQLite cannot read it",

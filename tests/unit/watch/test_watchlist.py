@@ -117,16 +117,16 @@ def test_what_a_list_cannot_hold(line: str, what: str, hint: str) -> None:
 def test_all_mistakes_are_told_together() -> None:
     with pytest.raises(RequirementsError) as caught:
         parse("-r a.txt\nsix\n!\nidna \\\n =1\n", place="list.txt")
-    assert caught.value.what.startswith("list.txt has 3 mistakes: line 1: '-r a.txt' is an option")
-    assert "; line 3: '!' is not" in caught.value.what
-    assert "; line 4: 'idna  =1' is not" in caught.value.what
+    assert caught.value.message.startswith("list.txt has 3 mistakes: line 1: '-r a.txt' is an option")
+    assert "; line 3: '!' is not" in caught.value.message
+    assert "; line 4: 'idna  =1' is not" in caught.value.message
     assert "\n" not in str(caught.value)
 
 
 def test_very_many_mistakes_are_counted() -> None:
     with pytest.raises(RequirementsError, match=r"has 500 mistakes: .*line 20: .*; and 480 more") as caught:
         parse("!\n" * 500, place="list.txt")
-    assert "line 21:" not in caught.value.what
+    assert "line 21:" not in caught.value.message
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_whatever_stands_in_it_is_read_or_refused(text: str) -> None:
     try:
         asked = wanted(text)
     except RequirementsError as error:
-        assert "line " in error.what  # noqa: PT017 - either end is right
+        assert "line " in error.message  # noqa: PT017 - either end is right
     else:
         # What was read can be written out and read again.
         assert wanted("\n".join(asked)) == asked
