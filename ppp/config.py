@@ -107,7 +107,7 @@ def load_valid(
         return load(environ, data=data, network=network), ""
     except ConfigError as error:
         valid = {name: value for name, value in environ.items() if _is_valid(name, value)}
-        return load(valid, data=data, network=network), error.what
+        return load(valid, data=data, network=network), error.message
 
 
 def _is_valid(name: str, value: str) -> bool:
