@@ -223,7 +223,7 @@ def ledger(data: Path, *, integrity_s: float = INTEGRITY_S, locks: Path = Path("
     except LedgerBusyError:
         return replace(found, lock_holder=holder or "unknown")
     except PPPError as error:
-        return replace(found, problem=error.what, remedy=error.hint)
+        return replace(found, problem=error.message, remedy=error.hint)
 
 
 def _integrity(connection: sqlite3.Connection, limit_s: float) -> str:
@@ -263,4 +263,4 @@ def key(data: Path) -> KeyFacts:
     try:
         return KeyFacts(path=path, exists=True, id=load_key(data).id)
     except PPPError as error:
-        return KeyFacts(path=path, exists=True, problem=error.what, remedy=error.hint)
+        return KeyFacts(path=path, exists=True, problem=error.message, remedy=error.hint)
