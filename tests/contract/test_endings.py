@@ -193,12 +193,13 @@ HOLDS: Final = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
-from cell_environments import PinnedPip
-from runtimes import Kind, python, standing, until
-with standing(Kind(sys.argv[1]), Path(sys.argv[2]), PinnedPip(wheel=Path(), folder=Path(sys.argv[3]))) as place:
+from cell_environments import FetchedPip
+from runtimes import RuntimeKind, run_python, running_runtime
+pip = FetchedPip(wheel=Path(), folder=Path(sys.argv[3]))
+with running_runtime(RuntimeKind(sys.argv[1]), Path(sys.argv[2]), pip) as place:
     with place.sandbox() as box:
         print("held", flush=True)
-        python(box, "import time; time.sleep(600)  # held by " + sys.argv[2], timeout_s=600)
+        run_python(box, "import time; time.sleep(600)  # held by " + sys.argv[2], timeout_s=600)
 """
 
 

@@ -30,15 +30,14 @@ folder, pip, version, executable, user, support = sys.argv[1:7]
 sys.path[:0] = [support, *sys.argv[7:]]
 import encodings.idna, stringprep, multiprocessing, concurrent.futures.thread
 import cell_environments
-from cell_environments import PinnedPip
-from ppp.check import bubblewrap
-from ppp.check.sandbox.inside import kit, program
-from ppp.check.runtime import SandboxLostError
+from cell_environments import FetchedPip
+from ppp.check.sandbox import bubblewrap
+from ppp.check.sandbox.inside import keeper_package, program_source
 from ppp.model.matrix import Environment, Platform
 environment = Environment(id="host", python=version, platform=Platform.HOST)
 cell_environments.host_environment = lambda: environment
-from runtimes import OTHER, Kind, python, standing
-kit(), [program(name) for name in ("probe", "starting", "importing", "installed")]
+from runtimes import OTHER, RuntimeKind, run_python, running_runtime
+keeper_package(), [program_source(name) for name in ("probe", "startup", "importer")]
 OTHER.build()
 
 os.setgroups([])
@@ -48,31 +47,32 @@ os.environ.update(HOME=folder, TMPDIR=folder, PATH="/usr/local/bin:/usr/bin:/bin
 # By which our own small programs are run.
 sys.executable, tempfile.tempdir = executable, folder
 try:
-    bubblewrap.find(os.environ)
+    bubblewrap.find_bubblewrap(os.environ)
 except bubblewrap.BubblewrapError as error:
     print(json.dumps({"reason": str(error)}))
     raise SystemExit
 
 found = {}
-with standing(Kind.BUBBLEWRAP, Path(folder), PinnedPip(wheel=Path(), folder=Path(pip))) as place:
+pinned_pip = FetchedPip(wheel=Path(), folder=Path(pip))
+with running_runtime(RuntimeKind.BUBBLEWRAP, Path(folder), pinned_pip) as place:
     with place.sandbox() as box:
         def say(source):
-            done = python(box, "import json, os\\n" + source)
+            done = run_python(box, "import json, os\\n" + source)
             return json.loads(done.output.splitlines()[-1]) if done.ok else done.output
         found["uid"] = say("print(os.getuid())")
         found["status"] = say(STATUS)
         had = box.pip(["install", "--no-cache-dir", "other"], timeout_s=30)
         found["installed"] = had.ok or had.output
-        found["proved"] = box.prove("other", timeout_s=30).proved
+        found["proved"] = box.prove_import("other", timeout_s=30).import_proved
         found["keeper"] = say(KEEPER)
         found["writable"] = say(WRITABLE)
         found["daemon"] = say("import time\\nif os.fork() == 0:\\n    os.setsid()\\n    time.sleep(60)\\nprint('1')")
         found["processes"] = say("print(len([name for name in os.listdir('/proc') if name.isdigit()]))")
         found["forks"] = say(FORKS)
         found["torn"] = say(TEARS)
-        box.renew()
-        found["gone"] = box.prove("other", timeout_s=30).proved
-        found["new"] = box.prove("json", timeout_s=30).proved
+        box.reset()
+        found["gone"] = box.prove_import("other", timeout_s=30).import_proved
+        found["new"] = box.prove_import("json", timeout_s=30).import_proved
         box.isolate()
         found["isolated"] = box.pip(["install", "--retries", "0", "other"], timeout_s=30).ok
 print(json.dumps(found))

@@ -55,7 +55,7 @@ PROGRAMS: Final = {
     "writes": _program(""),
     "reads": _program("import os, sys; print(sys.stdin.read(), os.environ['HOME'] == WORK)", output=b" True\n"),
 }
-#: Speaks with the keeper as `inside/importing.py` does, as far as anybody but the importing process can.
+#: Speaks with the keeper as `inside/importer.py` does, as far as anybody but the importing process can.
 KEEPER_CLIENT_SOURCE: Final = """
 import os, socket, time
 def connect():
@@ -70,17 +70,17 @@ def answer():
 """
 #: Modules that end in all ways in which one can, and whether they have been imported then.
 MODULES: Final = {
-    "comes_back": _program("print('PASS imported')", proved=True),
-    "comes_back_and_has_closed_all": _program("import os; os.closerange(0, 200)", proved=True),
+    "comes_back": _program("print('PASS imported')", import_proved=True),
+    "comes_back_and_has_closed_all": _program("import os; os.closerange(0, 200)", import_proved=True),
     "comes_back_and_has_broken_all": _program(
         "import os, socket, builtins\nsocket.socket = os.write = bytes = builtins.bytes = builtins.zip = None",
-        proved=True,
+        import_proved=True,
     ),
     "comes_back_crowded": _program(
         f"{KEEPER_CLIENT_SOURCE}\nif os.fork() == 0:\n    while True:\n        connect().close()\ntime.sleep(0.2)",
-        proved=True,
+        import_proved=True,
     ),
-    "comes_back_to_fail": _program("import atexit, os; atexit.register(os._exit, 7)", exit_code=7, proved=True),
+    "comes_back_to_fail": _program("import atexit, os; atexit.register(os._exit, 7)", exit_code=7, import_proved=True),
     "raises": _program("raise ValueError('no')", exit_code=1),
     "exits_zero": _program("import os; os._exit(0)"),
     "exits_as_one_should": _program("raise SystemExit"),
@@ -124,7 +124,7 @@ def perform_scripted(argv: Sequence[str], files: Files) -> ScriptedCommand:  # n
             return ScriptedCommand(output=b"example-lib==1.0\n" if "example_lib" in files else b"")
         case ["pip", *_]:
             return ScriptedCommand(exit_code=1, output=b"ERROR: unknown command\n")
-        case ["look", _]:
+        case ["inspect", _]:
             return ScriptedCommand(output=INSPECTION_OUTPUT) if "example_lib" in files else ScriptedCommand(exit_code=1)
         case ["prove", "example_lib"]:
             return (

@@ -1,7 +1,7 @@
 """The port of `ppp.check.runtime` in memory: what a command does is a script's word. It passes the port's contract.
 
 A script is a function from a command line and the sandbox's files to an `Act`; `Cell` is one for whole cells. A line
-begins with what was asked for: `begin`, `pip …`, `look PACKAGE`, `prove MODULE`, `run …`, `renew` or `isolate`.
+begins with what was asked for: `begin`, `pip …`, `inspect PACKAGE`, `prove MODULE`, `run …`, `reset` or `isolate`.
 """
 
 import json
@@ -9,19 +9,16 @@ import threading
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from ppp.check.runtime import CommandResult, EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError
+from ppp.check.sandbox.inside.output import Output
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 
 TMP: Final = "/tmp"  # noqa: S108 - a name in a log
 Files: TypeAlias = MutableMapping[str, bytes]
-
-#: What collects an output in a real sandbox. It is plain code for any Python, without types.
-hearing: Final[Any] = import_module("ppp.check.sandbox.inside.hearing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +95,8 @@ class FakeRuntime:
             raise SandboxLostError(act.lost)
         if act.takes_s and self._closed.wait(min(act.takes_s, timeout_s)):
             raise SandboxLostError("the run was ended")
-        output = hearing.Output(self._matrix.limits.log_kb * 1024)
-        output.feed(act.output)
+        output = Output(self._matrix.limits.log_kb * 1024)
+        output.add(act.output)
         timed_out = act.takes_s > timeout_s
         return CommandResult(
             exit_code=None if timed_out else act.exit_code,
@@ -136,13 +133,13 @@ class FakeSandbox:
         return self._runtime.perform(["pip", *arguments], self.files, timeout_s=timeout_s)
 
     def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
-        return self._runtime.perform(["look", package], self.files, timeout_s=timeout_s)
+        return self._runtime.perform(["inspect", package], self.files, timeout_s=timeout_s)
 
     def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         return self._runtime.perform(["prove", module], self.files, timeout_s=timeout_s)
 
     def reset(self) -> None:
-        self._runtime.perform(["renew"], self.files, timeout_s=60)
+        self._runtime.perform(["reset"], self.files, timeout_s=60)
         self.files.clear()
 
     def isolate(self) -> None:
@@ -165,7 +162,7 @@ class CellScript:
     begin: ScriptedCommand = ScriptedCommand()
     nodeps: ScriptedCommand = INSTALLED
     check: ScriptedCommand = ScriptedCommand(output=b"No broken requirements found.\n")
-    renew: ScriptedCommand = ScriptedCommand()
+    reset: ScriptedCommand = ScriptedCommand()
     full: ScriptedCommand | None = None
     inspect: ScriptedCommand | None = None
     isolate: ScriptedCommand = ScriptedCommand()
@@ -175,7 +172,7 @@ class CellScript:
 
     def __call__(self, argv: Sequence[str], _files: Files) -> ScriptedCommand:
         match argv:
-            case ["begin"] | ["renew"] | ["isolate"]:
+            case ["begin"] | ["reset"] | ["isolate"]:
                 act: ScriptedCommand = getattr(self, argv[0])
                 return act
             case ["pip", "check", *_]:
@@ -184,7 +181,7 @@ class CellScript:
                 return self.nodeps if "--no-deps" in options else self.full or INSTALLED
             case ["prove", _]:
                 return self.importing
-            case ["look", _]:
+            case ["inspect", _]:
                 return self.inspect or ScriptedCommand(output=json.dumps(self.inspection).encode())
         raise AssertionError(f"no cell does this: {argv}")
 

@@ -58,7 +58,7 @@ class Layout:
             "work": self.work,
             "tmp": self.tmp,
             "pip": self.pip,
-            "kit": keeper_package(),
+            "package": keeper_package(),
             "control": self.control,
             "gateway": self.gateway,
             "port": GATEWAY_PORT,
@@ -73,7 +73,7 @@ class Layout:
                 **self.rlimits,
             },
         }
-        return [python, "-I", "-S", "-c", program_source("starting"), json.dumps(settings)]
+        return [python, "-I", "-S", "-c", program_source("startup"), json.dumps(settings)]
 
 
 def gets_full_pages(environment: str, file: Path) -> bool:
@@ -165,15 +165,15 @@ class KeeperSandbox:
 
     def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         """Import a module in a fresh interpreter, and have it proved."""
-        return self._command("prove", timeout_s, program=program_source("importing"), module=module)
+        return self._command("prove", timeout_s, program=program_source("importer"), module=module)
 
     def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
         """Tell what was installed."""
-        return self._command("look", timeout_s, package=package)
+        return self._command("inspect", timeout_s, package=package)
 
     def reset(self) -> None:
         """Empty the virtual environment."""
-        self._request("renew", GRACE_S)
+        self._request("reset", GRACE_S)
 
     def isolate(self) -> None:
         """Take the network away, from within and from without."""
@@ -192,7 +192,7 @@ class KeeperSandbox:
             output=output.decode("utf-8", "replace"),
             duration_ms=head["duration_ms"],
             oom=head["oom"],
-            import_proved=head["proved"],
+            import_proved=head["import_proved"],
             received_bytes=head["received_bytes"],
             waited_ms=head["waited_ms"],
         )

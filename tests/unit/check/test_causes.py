@@ -113,7 +113,7 @@ def test_no_rule_matches_a_log_of_success(rule: Rule) -> None:
 
 
 # Calls whose argument at this place names a cause.
-MAKERS: Final = {"_ours": 0, "DownloadError": 0, "_report": 2}
+MAKERS: Final = {"_infrastructure_error": 0, "DownloadError": 0, "_report": 2}
 
 
 def causes_in_code() -> Iterator[str]:

@@ -117,8 +117,8 @@ def name_of(argv: Sequence[str]) -> str:
     match argv:
         case ["pip", "install", *options]:
             return "nodeps" if "--no-deps" in options else "full"
-        case ["look", _]:
-            return "look"
+        case ["inspect", _]:
+            return "inspect"
         case _:
             return " ".join(argv)
 
@@ -165,7 +165,7 @@ def test_the_steps_stand_in_their_order(bench: CellHarness) -> None:
     record = bench.record()
     assert outcomes(record) == "PASS PASS PASS PASS"
     assert bench.commands == [
-        "begin", "nodeps", "look", "renew", "full", "look", "isolate", "prove example_lib",
+        "begin", "nodeps", "inspect", "reset", "full", "inspect", "isolate", "prove example_lib",
     ]  # fmt: skip
     assert record.grounds == {}
 
@@ -174,7 +174,7 @@ def test_a_package_that_requires_nothing_is_not_installed_a_second_time(bench: C
     bench.script = Script(installed=[["example-lib", "2.1.0", None]])
     record = bench.record()
     assert outcomes(record) == "PASS PASS PASS PASS"
-    assert bench.commands == ["begin", "nodeps", "look", "pip check", "isolate", "prove example_lib"]
+    assert bench.commands == ["begin", "nodeps", "inspect", "pip check", "isolate", "prove example_lib"]
     assert record.grounds == {Phase.FULL: NOTHING_TO_ADD}
     assert [i.name for i in record.installed] == ["example-lib"]
 
@@ -185,7 +185,7 @@ def test_what_pip_finds_missing_is_installed_whatever_the_metadata_says(bench: C
     )
     record = bench.record()
     assert outcomes(record) == "PASS PASS PASS PASS"
-    assert bench.commands[3:6] == ["pip check", "renew", "full"]
+    assert bench.commands[3:6] == ["pip check", "reset", "full"]
     assert record.grounds == {}
 
 
@@ -200,7 +200,7 @@ def test_what_was_installed_is_told_of_the_last_installation(bench: CellHarness)
 
     def script(argv: Sequence[str], files: Files) -> ScriptedCommand:
         installed: list[list[str | None]] = [["example-lib", "2.1.0", None]]
-        given.installed = [*installed, ["other", "1.0", None]] if "renew" in bench.commands else installed
+        given.installed = [*installed, ["other", "1.0", None]] if "reset" in bench.commands else installed
         return given(argv, files)
 
     bench.script = script
@@ -352,7 +352,7 @@ def test_an_installation_that_does_not_succeed(
 
 def test_a_sandbox_that_is_lost_while_it_is_renewed_is_ours(bench: CellHarness) -> None:
     bench.script = Script(
-        full=INSTALLED, renew=ScriptedCommand(lost="gone"), installed=[["example-lib", "2.1.0", None]]
+        full=INSTALLED, reset=ScriptedCommand(lost="gone"), installed=[["example-lib", "2.1.0", None]]
     )
     record = bench.record()
     assert verdict(record) == ("ERROR", "sandbox", "infrastructure")
@@ -426,7 +426,7 @@ def test_what_cannot_be_read_of_an_installation_is_ours(bench: CellHarness, outp
     record = bench.record()
     assert verdict(record) == ("ERROR", "sandbox", "infrastructure")
     assert record.failed_phase is Phase.NODEPS
-    assert bench.commands == ["begin", "nodeps", "look"]
+    assert bench.commands == ["begin", "nodeps", "inspect"]
 
 
 HOSTILE: Final = "\x1b]0;owned\x07\u202e<script>\x00\ud800" + "A" * 1000
@@ -680,11 +680,11 @@ acts = st.builds(
     output=st.binary(max_size=200) | st.sampled_from([GCC.output, b"imported", b"ERROR: No matching"]),
     exit_code=st.integers(min_value=-64, max_value=255),
     oom=st.booleans(),
-    proved=st.booleans(),
+    import_proved=st.booleans(),
     received_bytes=st.integers(min_value=0, max_value=2**53 - 1),
     lost=st.none() | st.text(max_size=20),
 )
-STEPS_OF_A_CELL: Final = ("begin", "nodeps", "check", "renew", "full", "inspect", "isolate", "importing")
+STEPS_OF_A_CELL: Final = ("begin", "nodeps", "check", "reset", "full", "inspect", "isolate", "importing")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,7 +1,7 @@
-"""The programs that run inside a sandbox, by the environment's own interpreter: standard library, Python ≥ 3.9.
+"""The programs that run inside a sandbox, by the environment's own interpreter: standard library only, Python ≥ 3.9.
 
-Small ones are handed over as text (`python -c`). The keeper is laid beside the pinned pip, whose bytecode it shares a
-place with. So nothing of PPP has to be there.
+Nothing of PPP has to be there. Short programs are passed as text (`python -c`). The keeper is installed as a package
+beside the pinned pip, so that it shares its place for bytecode; its name contains a hash of its source.
 """
 
 import hashlib
@@ -12,23 +12,26 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
-_KEEPER_MODULES: Final = ("starting", "keeper", "forwarder", "hearing", "processes", "removing", "installed")
+_KEEPER_MODULES: Final = (
+    "startup", "keeper", "forwarder", "output", "proof", "processes", "removal", "inspection",
+)  # fmt: skip
 
 
 @cache
 def program_source(name: str) -> str:
-    """Give the source of one of them: `probe`, `starting` or `importing`."""
+    """Return the source of a module of this package: `probe`, `startup` and `importer` are programs."""
     return files(__name__).joinpath(f"{name}.py").read_text("utf-8")
 
 
 @cache
 def keeper_package() -> str:
-    """Give the name of the package that the keeper is in a sandbox; another keeper has another."""
-    return f"ppp_keeper_{hashlib.sha256(''.join(map(program_source, _KEEPER_MODULES)).encode()).hexdigest()[:16]}"
+    """Return the name of the keeper's package in a sandbox. It changes with the keeper's source."""
+    source = "".join(map(program_source, _KEEPER_MODULES))
+    return f"ppp_keeper_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
 
 
 def install_keeper(folder: Path) -> None:
-    """Lay the keeper beside the pinned pip, whole or not at all."""
+    """Write the keeper's package into the pinned pip's folder, whole or not at all, unless it is there already."""
     if (folder / keeper_package()).exists():
         return
     partial = Path(mkdtemp(dir=folder, prefix=".keeper-"))

@@ -1,5 +1,7 @@
 """The cell's one way out: from a port of its own loopback to the gateway's socket."""
 
+from __future__ import annotations
+
 import contextlib
 import mmap
 import os
@@ -9,33 +11,33 @@ import struct
 import threading
 import time
 
-from .processes import leaving
+from .processes import exiting
 
 
 class Forwarder:
-    """Leads from a port of the cell's own loopback to the gateway's socket, in a process of its own, and counts.
+    """Forwards connections from a loopback port to the gateway's socket, in a process of its own, and counts.
 
-    It counts the bytes that came from the gateway, and the microseconds for which a question had no answer.
+    It counts the bytes that came from the gateway, and the microseconds that requests waited for a response.
     """
 
     RECEIVED, WAITED_US = 0, 8
 
-    def __init__(self, path, port):
+    def __init__(self, path: str, port: int) -> None:
         self.path = path
-        # Shared with the forked process, and with nothing that runs another program.
+        # Shared with the forked process, and with nothing that executes another program.
         self.counts = mmap.mmap(-1, 16)
         self.lock = threading.Lock()
         listening = socket.create_server(("127.0.0.1", port))
         self.pid = os.fork()
         if self.pid == 0:
-            with leaving(1):
+            with exiting(1):
                 os.dup2(listening.detach(), 3)
                 os.closerange(4, 256)
                 self.serve(socket.socket(fileno=3))
         listening.close()
 
-    def serve(self, listening):
-        """Take connections for ever. Where the socket is gone, a connection is closed as soon as it is made."""
+    def serve(self, listening: socket.socket) -> None:
+        """Accept connections for ever. Once the gateway's socket is gone, a connection is closed at once."""
         while True:
             near, _ = listening.accept()
             far = socket.socket(socket.AF_UNIX)
@@ -44,42 +46,42 @@ class Forwarder:
             except OSError:
                 near.close()
                 continue
-            asked = [0.0]
-            threading.Thread(target=self.ask, args=(near, far, asked), daemon=True).start()
-            threading.Thread(target=self.answer, args=(far, near, asked), daemon=True).start()
+            last_request_at = [0.0]
+            threading.Thread(target=self.forward_requests, args=(near, far, last_request_at), daemon=True).start()
+            threading.Thread(target=self.forward_responses, args=(far, near, last_request_at), daemon=True).start()
 
-    def ask(self, near, far, asked):
-        """Pass on what the cell asks until it has no more."""
+    def forward_requests(self, near: socket.socket, far: socket.socket, last_request_at: list[float]) -> None:
+        """Forward what the cell sends, to the end of it."""
         with contextlib.suppress(OSError):
             while data := near.recv(1 << 18):
-                asked[0] = time.monotonic()
+                last_request_at[0] = time.monotonic()
                 far.sendall(data)
         with contextlib.suppress(OSError):
             far.shutdown(socket.SHUT_WR)
 
-    def answer(self, far, near, asked):
-        """Pass on what the gateway answers until it has no more."""
+    def forward_responses(self, far: socket.socket, near: socket.socket, last_request_at: list[float]) -> None:
+        """Forward what the gateway sends, to the end of it, and count."""
         with contextlib.suppress(OSError):
-            begun = time.monotonic()
+            started = time.monotonic()
             while data := far.recv(1 << 18):
                 self.add(self.RECEIVED, len(data))
-                # Between two questions nothing is waited for.
-                self.add(self.WAITED_US, int((time.monotonic() - max(begun, asked[0])) * 1e6))
+                # Time between two requests is not time spent waiting.
+                self.add(self.WAITED_US, int((time.monotonic() - max(started, last_request_at[0])) * 1e6))
                 near.sendall(data)
-                begun = time.monotonic()
+                started = time.monotonic()
         with contextlib.suppress(OSError):
             near.shutdown(socket.SHUT_WR)
 
-    def add(self, place, number):
-        """Count."""
+    def add(self, counter: int, number: int) -> None:
+        """Add to `RECEIVED` or `WAITED_US`."""
         with self.lock:
-            struct.pack_into("Q", self.counts, place, self.read(place) + number)
+            struct.pack_into("Q", self.counts, counter, self.count(counter) + number)
 
-    def read(self, place):
-        """Give what was counted."""
-        return struct.unpack_from("Q", self.counts, place)[0]
+    def count(self, counter: int) -> int:
+        """Return the value of `RECEIVED`, in bytes, or `WAITED_US`, in microseconds."""
+        return int(struct.unpack_from("Q", self.counts, counter)[0])
 
-    def end(self):
-        """End it; the counts remain known."""
+    def end(self) -> None:
+        """End the process; the counters can still be read."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)

@@ -1,13 +1,27 @@
-"""Keeps a cell: the first process of its sandbox, which starts all that runs there and tells how it ended.
+"""The keeper: the first process of a sandbox. It starts all that runs there, and reports how it ended.
 
-What it starts is another user's where the sandbox lets it change users; as the first process of a namespace it cannot
-be killed from within either. It holds pip ready, and forks for each use of it.
+The protocol. The keeper connects to the host's Unix socket before any package code runs, and sends `{"ready": true}`.
+Then the host sends requests, one at a time, and waits for the response to each:
+
+- A request is a line of JSON: `{"do": COMMAND, ...}`, with the arguments of the method `do_COMMAND`. The commands are
+  `run`, `pip`, `inspect`, `prove`, `reset` and `isolate`.
+- A response is a line of JSON, whose `output_bytes` says how many bytes of output follow it. For the first four
+  commands it has `exit_code` (negative for a signal, null where the time was up), `duration_ms`, `oom`,
+  `import_proved`, `received_bytes` (from the gateway) and `waited_ms` (for the gateway).
+- When the host closes the connection, the keeper kills everything in the sandbox and exits.
+
+A command's process runs as another user where the sandbox lets the keeper change users, and everything that it leaves
+running is killed before the response is sent. Being the first process of its namespace, the keeper cannot be killed
+from inside. It has pip imported, and forks for each use of it.
 """
+
+from __future__ import annotations
 
 import contextlib
 import gc
 import importlib
 import importlib.machinery
+import io
 import json
 import os
 import resource
@@ -17,177 +31,202 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .forwarder import Forwarder
-from .hearing import Output, Proof
-from .installed import told
+from .inspection import inspect
+from .output import Output
 from .processes import (
     PR_CAPBSET_DROP,
     PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
+    count_oom_kills,
+    descendants_of,
     drop_capabilities,
-    leaving,
-    oom_kills,
+    exiting,
     prctl,
     reap,
-    stemming_from,
 )
-from .removing import clear, set_aside
-from .starting import empty, environment, lay_out, own_python, scratch
+from .proof import Proof
+from .removal import clear_folder, move_into
+from .startup import create_environment, empty_folder, scratch_folder, trusted_python, venv_folder
 
-#: How long what was killed may take to be gone.
-END_S = 10
-#: How long the cell's own files may take to be removed.
-REMOVE_S = 60
-#: Where a cell in a namespace of its own can leave something beside its folders.
-SHARED = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - inside
-#: What is told of an installation, in bytes, at most.
-LOOK_BYTES = 64 * 1024 * 1024
-#: What of pip is loaded before it is used.
-WARMED = ("cli.main", "commands.check", "commands.install", "operations.check", "resolution.resolvelib.resolver")
+if TYPE_CHECKING:
+    from .startup import Settings
+
+#: How long processes may take to be gone after they were killed.
+KILL_TIMEOUT_S = 10
+#: How long removing the cell's own files may take.
+REMOVE_TIMEOUT_S = 60
+#: Where a cell in a namespace of its own can leave something besides its folders.
+SHARED_FOLDERS = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - inside
+#: The longest description of an installation, in bytes.
+MAX_INSPECTION_BYTES = 64 * 1024 * 1024
+#: The modules of pip that are imported before its first use.
+PRELOADED = (
+    "cli.main",
+    "commands.check",
+    "commands.install",
+    "operations.check",
+    "resolution.resolvelib.resolver",
+)
 
 
 class Keeper:
-    """Does what the host asks, one thing at a time."""
+    """Serves the host's requests, one at a time."""
 
-    def __init__(self, settings, control):
+    def __init__(self, settings: Settings, control: socket.socket) -> None:
         self.settings = settings
         self.control = control
         self.user = settings["user"]
         self.gateway = settings["gateway"]
-        self.oom_kills = oom_kills() if settings["counts_oom"] else 0
-        # Woken when a child ends: poll() alone would not see it.
-        self.woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.oom_kills = count_oom_kills() if settings["counts_oom"] else 0
+        # Written to when a child ends, which alone would not wake poll().
+        self.wakeup, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         if os.getpid() != 1:
-            # The first process of a namespace hears no signal from within that it does not ask for.
-            signal.signal(signal.SIGTERM, lambda *_: self.hang_up())
+            # From inside, the first process of a namespace only gets signals for which it has a handler.
+            signal.signal(signal.SIGTERM, lambda *_: self.shut_down())
         if self.user is None:
             prctl(PR_SET_CHILD_SUBREAPER, 1)
-            # Nothing of the same user may look into this process or write to it.
+            # No other process of the same user may read or write this one's memory.
             prctl(PR_SET_DUMPABLE, 0)
 
-    def serve(self):
-        """Answer until the host hangs up."""
+    def serve(self) -> None:
+        """Serve requests until the host closes the connection."""
         requests = self.control.makefile("rb")
-        self.answer({"ready": True})
+        self.respond({"ready": True})
         for line in requests:
             request = json.loads(line)
             getattr(self, "do_" + request.pop("do"))(**request)
-        self.end_all()
+        self.kill_until_gone()
 
-    def answer(self, head, output=b""):
-        """Say how it went: a line of JSON, then the output."""
+    def respond(self, head: dict[str, Any], output: bytes = b"") -> None:
+        """Send a response: a line of JSON, then the output."""
         self.control.sendall(json.dumps({**head, "output_bytes": len(output)}).encode() + b"\n" + output)
 
-    def do_run(self, argv, cwd, timeout_s):
-        """Run a program."""
+    def do_run(self, argv: list[str], cwd: str | None, timeout_s: float) -> None:
+        """Run a program, in the scratch folder unless `cwd` says otherwise."""
 
-        def start():
-            os.chdir(cwd or scratch(self.settings))
+        def start() -> NoReturn:
+            os.chdir(cwd or scratch_folder(self.settings))
             os.execvp(argv[0], argv)
 
-        self.attend(start, timeout_s)
+        self.run_process(start, timeout_s)
 
-    def do_prove(self, program, module, timeout_s):
-        """Import a module in a fresh interpreter, in an empty folder, and have it proved."""
-        # By a name that nobody can have taken before.
+    def do_prove(self, program: str, module: str, timeout_s: float) -> None:
+        """Import a module in a fresh interpreter, in an empty folder, and have it prove that the import returned.
+
+        `program` is the source of `importer`.
+        """
+        # No process of the cell can have created a socket of this name before.
         proof = Proof(os.path.join(self.settings["work"], "proof-" + os.urandom(4).hex()))
-        python = own_python(self.settings)
+        python = trusted_python(self.settings)
 
-        def start():
-            os.chdir(empty(self.settings))
+        def start() -> NoReturn:
+            os.chdir(empty_folder(self.settings))
             os.execv(python, [python, "-I", "-B", "-S", "-c", program, module, proof.path])
 
-        self.attend(start, timeout_s, proof=proof)
+        self.run_process(start, timeout_s, proof=proof)
 
-    def do_look(self, package, timeout_s):
-        """Tell what was installed. It is read as the cell's user, by this interpreter, and is as long as it is."""
+    def do_inspect(self, package: str, timeout_s: float) -> None:
+        """Output a description of the last installation, see `inspection`. It is read as the cell's user."""
 
-        def start():
-            json.dump(told(scratch(self.settings), site_packages(), package), sys.stdout)
+        def start() -> None:
+            json.dump(inspect(scratch_folder(self.settings), site_packages(), package), sys.stdout)
 
-        self.attend(start, timeout_s, most_bytes=LOOK_BYTES)
+        self.run_process(start, timeout_s, max_bytes=MAX_INSPECTION_BYTES)
 
-    def do_pip(self, argv, timeout_s):
+    def do_pip(self, argv: list[str], timeout_s: float) -> None:
         """Run pip in the virtual environment."""
         forwarder = Forwarder(self.gateway, self.settings["port"]) if self.gateway else None
 
-        def start():
+        def start() -> int | None:
             from pip._internal.cli.main import main
 
-            os.chdir(scratch(self.settings))
-            # The pip at work is not installed here: a package that wants one gets one.
+            os.chdir(scratch_folder(self.settings))
+            # This pip is not installed in the environment: a package that requires pip gets one.
             sys.path.remove(self.settings["pip"])
-            see_installed()
-            sys.stdout.reconfigure(line_buffering=True)
+            show_installed_to_pip()
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(line_buffering=True)
             sys.argv = ["pip", *argv]
             return main(argv)
 
-        self.attend(start, timeout_s, forwarder=forwarder)
+        self.run_process(start, timeout_s, forwarder=forwarder)
 
-    def attend(self, start, timeout_s, proof=None, forwarder=None, most_bytes=None):
-        """Start something in a process of its own, wait for it, end whatever it left, and tell."""
-        output = Output(most_bytes or self.settings["log_bytes"])
+    def run_process(
+        self,
+        start: Callable[[], int | None],
+        timeout_s: float,
+        *,
+        proof: Proof | None = None,
+        forwarder: Forwarder | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
+        """Run `start` in a process of the cell, wait for it, kill whatever it left running, and respond."""
+        output = Output(max_bytes or self.settings["log_bytes"])
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
-        begun = time.monotonic()
+        started = time.monotonic()
         pid = os.fork()
         if pid == 0:
-            with leaving(125):
+            with exiting(125):
                 self.become_cell(writing)
                 sys.exit(start() or 0)
         os.close(writing)
-        status = self.wait(pid, reading, output, proof, begun + timeout_s)
-        took_ms = round((time.monotonic() - begun) * 1000)
+        status = self.wait_for(pid, reading, output, proof, started + timeout_s)
+        duration_ms = round((time.monotonic() - started) * 1000)
         if forwarder:
             forwarder.end()
-        self.end_all()
-        output.take_rest(reading)
+        self.kill_until_gone()
+        output.read_rest(reading)
         os.close(reading)
         if proof:
-            # What was answered last may not be heard yet.
-            proof.hear()
-        answer = {
+            # The response may have been sent just before the process ended.
+            proof.read_response()
+        head = {
             "exit_code": None if status is None else os.waitstatus_to_exitcode(status),
-            "duration_ms": took_ms,
-            "oom": self.ran_out_of_memory(),
-            "proved": proof is not None and proof.given,
-            "received_bytes": forwarder.read(forwarder.RECEIVED) if forwarder else 0,
-            "waited_ms": forwarder.read(forwarder.WAITED_US) // 1000 if forwarder else 0,
+            "duration_ms": duration_ms,
+            "oom": self.had_oom_kill(),
+            "import_proved": proof is not None and proof.given,
+            "received_bytes": forwarder.count(forwarder.RECEIVED) if forwarder else 0,
+            "waited_ms": forwarder.count(forwarder.WAITED_US) // 1000 if forwarder else 0,
         }
         if proof:
             proof.close()
-        self.answer(answer, output.data())
+        self.respond(head, output.data())
 
-    def wait(self, pid, reading, output, proof, deadline):
-        """Wait for a process, and hear meanwhile what it says; give its status, None where its time was up."""
+    def wait_for(self, pid: int, reading: int, output: Output, proof: Proof | None, deadline: float) -> int | None:
+        """Wait for a process, collect its output meanwhile, and return its wait status; None once its time is up."""
         poll = select.poll()
         poll.register(reading, select.POLLIN)
-        poll.register(self.woken, select.POLLIN)
+        poll.register(self.wakeup, select.POLLIN)
         poll.register(self.control, 0)
         if proof:
             poll.register(proof.listening, select.POLLIN)
         while (left_s := deadline - time.monotonic()) > 0:
             for descriptor, event in poll.poll(left_s * 1000):
-                if descriptor == reading and not output.take(reading):
+                if descriptor == reading and not output.read_some(reading):
                     poll.unregister(reading)
-                elif descriptor == self.woken:
+                elif descriptor == self.wakeup:
                     with contextlib.suppress(BlockingIOError):
-                        os.read(self.woken, 4096)
+                        os.read(self.wakeup, 4096)
                 elif descriptor == self.control.fileno() and event & (select.POLLHUP | select.POLLERR):
-                    self.hang_up()
+                    self.shut_down()
                 elif proof and descriptor == proof.listening.fileno():
-                    proof.admit(pid)
+                    proof.accept_from(pid)
             if pid in (ended := reap()):
                 return ended[pid]
         return None
 
-    def become_cell(self, writing):
-        """Become what runs package code: nobody with nothing, whose output goes to one pipe."""
+    def become_cell(self, writing: int) -> None:
+        """Turn this forked process into one that may run package code: no privileges, and one pipe for its output."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
@@ -199,8 +238,9 @@ class Keeper:
         for name, value in self.settings["rlimits"].items():
             limit = getattr(resource, name)
             hard = resource.getrlimit(limit)[1]
-            most = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(limit, (most, most))
+            lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(limit, (lowest, lowest))
+        # Should memory run out, the kernel kills this process before the keeper.
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
         prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -213,27 +253,27 @@ class Keeper:
         drop_capabilities()
         os.umask(0o022)
 
-    def hang_up(self):
-        """End everything, and this process."""
-        self.end_all()
+    def shut_down(self) -> NoReturn:
+        """Kill everything in the sandbox, and exit."""
+        self.kill_until_gone()
         os._exit(0)
 
-    def end_all(self):
-        """End every process of the cell, however it tries to live on."""
-        deadline = time.monotonic() + END_S
+    def kill_until_gone(self) -> None:
+        """Kill every process of the cell until none is left; raise `SystemExit` if that takes too long."""
+        deadline = time.monotonic() + KILL_TIMEOUT_S
         while time.monotonic() < deadline:
             self.kill_all()
             reap()
-            if not stemming_from(os.getpid()):
+            if not descendants_of(os.getpid()):
                 return
             time.sleep(0.005)
-        raise SystemExit("what ran in the cell cannot be ended")
+        raise SystemExit("the cell's processes cannot be ended")
 
-    def kill_all(self):
-        """Send SIGKILL to all of the cell's processes, at one stroke where that can be: a fork bomb outruns a list."""
+    def kill_all(self) -> None:
+        """Send SIGKILL to all of the cell's processes, with one call where possible: a fork bomb outruns a list."""
         with contextlib.suppress(ProcessLookupError):
             if self.user is not None:
-                # For a moment as the cell's user: the first process of a namespace no one within can kill even so.
+                # As the cell's user for a moment. Even so nobody inside can kill the first process of the namespace.
                 os.setresuid(self.user, self.user, 0)
                 try:
                     os.kill(-1, signal.SIGKILL)
@@ -242,75 +282,75 @@ class Keeper:
             elif os.getpid() == 1:
                 os.kill(-1, signal.SIGKILL)
             else:
-                for pid in stemming_from(os.getpid()):
+                for pid in descendants_of(os.getpid()):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
 
-    def ran_out_of_memory(self):
-        """Say whether the kernel has ended a process of this sandbox for want of memory since this was last asked."""
+    def had_oom_kill(self) -> bool:
+        """Return whether the kernel has killed a process of this sandbox for want of memory since the last call."""
         if not self.settings["counts_oom"]:
             return False
-        before, self.oom_kills = self.oom_kills, oom_kills()
+        before, self.oom_kills = self.oom_kills, count_oom_kills()
         return self.oom_kills > before
 
-    def do_renew(self):
+    def do_reset(self) -> None:
         """Give the cell a fresh virtual environment and empty folders."""
-        self.end_all()
+        self.kill_until_gone()
         used = tempfile.mkdtemp(dir=self.settings["work"], prefix="used-")
         os.chmod(used, 0o1777)
-        for folder in (environment(self.settings), scratch(self.settings), empty(self.settings)):
-            set_aside(folder, used, ours=self.user is None)
-        self.clear_as_cell([used, self.settings["tmp"], *(SHARED if os.getpid() == 1 else ())])
-        clear(used)
+        for folder in (venv_folder(self.settings), scratch_folder(self.settings), empty_folder(self.settings)):
+            move_into(used, folder, own=self.user is None)
+        self.clear_as_cell([used, self.settings["tmp"], *(SHARED_FOLDERS if os.getpid() == 1 else ())])
+        clear_folder(used)
         with contextlib.suppress(OSError):
             os.rmdir(used)
-        lay_out(self.settings)
-        self.answer({})
+        create_environment(self.settings)
+        self.respond({})
 
-    def clear_as_cell(self, folders):
-        """Remove what belongs to the cell's user, as that user."""
+    def clear_as_cell(self, folders: list[str]) -> None:
+        """Remove what belongs to the cell's user from folders, as that user."""
         pid = os.fork()
         if pid == 0:
-            with leaving(1):
+            with exiting(1):
                 self.become_cell(os.open(os.devnull, os.O_WRONLY))
                 for folder in folders:
-                    clear(folder)
+                    clear_folder(folder)
                 os._exit(0)
-        deadline = time.monotonic() + REMOVE_S
+        deadline = time.monotonic() + REMOVE_TIMEOUT_S
         while time.monotonic() < deadline and pid not in reap():
             time.sleep(0.002)
-        self.end_all()
+        self.kill_until_gone()
 
-    def do_isolate(self):
-        """Lead to the gateway no more."""
+    def do_isolate(self) -> None:
+        """Stop forwarding to the gateway."""
         self.gateway = None
-        self.answer({})
+        self.respond({})
 
 
-def site_packages():
-    """Give where this virtual environment's packages go."""
-    return os.path.join(sys.prefix, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
+def site_packages() -> str:
+    """Return the path of this virtual environment's site-packages."""
+    return os.path.join(sys.prefix, "lib", "python{}.{}".format(*sys.version_info[:2]), "site-packages")
 
 
-class Blind(importlib.machinery.FileFinder):
-    """Finds no module in a folder, in which distributions are found all the same."""
+class DistributionsOnlyFinder(importlib.machinery.FileFinder):
+    """Finds the distributions in a folder, but none of its modules."""
 
-    def find_spec(self, *_):
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> None:
         """Find nothing."""
 
 
-def see_installed():
-    """Let pip see what is installed, as an interpreter that was started now would, and load nothing of it."""
+def show_installed_to_pip() -> None:
+    """Let pip see what is installed, as a freshly started interpreter would, and import nothing of it."""
     sys.path.append(site_packages())
-    sys.path_importer_cache[site_packages()] = Blind(site_packages())
-    # Before Python 3.11 pip has read what is installed once and for all when it was loaded.
+    sys.path_importer_cache[site_packages()] = DistributionsOnlyFinder(site_packages())
+    # Before Python 3.11 pip lists what is installed once, when it is imported.
     if loaded := sys.modules.get("pip._vendor.pkg_resources"):
         loaded.working_set.add_entry(site_packages())
 
 
-def warm_pip():
-    """Load what every use of pip needs, and let it find out what it would find out anew each time."""
-    for name in WARMED:
+def preload_pip() -> None:
+    """Import what every use of pip needs, and let it compute what it would compute anew each time."""
+    for name in PRELOADED:
         importlib.import_module("pip._internal." + name)
     from pip._internal.network.session import user_agent
     from pip._internal.utils.compatibility_tags import get_supported
@@ -319,14 +359,14 @@ def warm_pip():
     get_supported()
 
 
-def main(text):
-    """Hold pip ready, and serve by the settings that `text` holds."""
-    settings = json.loads(text)
-    # What lies in the virtual environment is the cell's: nothing of it is ever loaded here.
+def main(text: str) -> None:
+    """Preload pip, connect to the host, and serve. `text` is a JSON object, see `startup.Settings`."""
+    settings: Settings = json.loads(text)
+    # The virtual environment belongs to the cell: nothing in it is ever imported here.
     sys.path.remove(site_packages())
-    # Before pip looks where it is.
-    os.environ.update(settings["environ"], HOME=scratch(settings), TMPDIR=settings["tmp"])
-    warm_pip()
+    # Before pip looks at them, while it is imported.
+    os.environ.update(settings["environ"], HOME=scratch_folder(settings), TMPDIR=settings["tmp"])
+    preload_pip()
     gc.freeze()
     control = socket.socket(socket.AF_UNIX)
     control.connect(settings["control"])

@@ -1,4 +1,4 @@
-"""Says what this interpreter is, and by what tags pip would judge files: `probe PIP_FOLDER`, prints JSON."""
+"""Describes this interpreter, and the tags by which pip would judge files: `probe PIP_FOLDER`, prints JSON."""
 
 import importlib.machinery
 import json

@@ -1,4 +1,6 @@
-"""What the keeper asks of the system about processes."""
+"""What the keeper asks of the kernel about processes."""
+
+from __future__ import annotations
 
 import contextlib
 import ctypes
@@ -6,15 +8,19 @@ import os
 import struct
 import sys
 import traceback
+from collections.abc import Iterator
 
 PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 24, 36, 38
-#: Where the kernel counts the processes of a container that it ended for want of memory, by version of cgroups.
+#: Where the kernel counts the processes of a container that it killed for want of memory: cgroups 2, then 1.
 OOM_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
 @contextlib.contextmanager
-def leaving(exit_code):
-    """Never come back into the keeper's own code: for what was forked."""
+def exiting(exit_code: int) -> Iterator[None]:
+    """End this process at the end of the block, whatever happens in it: a fork never returns into the keeper's code.
+
+    A `SystemExit` gives the exit status, as it would at the top of a program; else it is `exit_code`.
+    """
     try:
         yield
     except SystemExit as end:
@@ -28,19 +34,19 @@ def leaving(exit_code):
         os._exit(exit_code)
 
 
-def prctl(option, value):
-    """Ask the kernel for something about this process; that it may refuse is no matter."""
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process, as the system call of this name does; ignore a refusal."""
     ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3)
 
 
-def drop_capabilities():
-    """Give up what is left of root's powers, what could be inherited too."""
+def drop_capabilities() -> None:
+    """Drop all capabilities, those that could be inherited too."""
     version_3 = struct.pack("Ii", 0x20080522, 0)
     ctypes.CDLL(None).capset(version_3, bytes(24))
 
 
-def reap():
-    """Give the status of every child that has ended."""
+def reap() -> dict[int, int]:
+    """Return the wait status of every child that has ended, by its pid."""
     ended = {}
     with contextlib.suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
@@ -48,22 +54,22 @@ def reap():
     return ended
 
 
-def state_and_parent(pid):
-    """Give a process's state letter and its parent; None where it is gone."""
+def state_and_parent(pid: int | str) -> tuple[str, int] | None:
+    """Return a process's state letter and its parent's pid; None where the process is gone."""
     try:
-        with open("/proc/%s/stat" % pid, "rb") as file:
+        with open(f"/proc/{pid}/stat", "rb") as file:
             state, parent = file.read().rpartition(b")")[2].split()[:2]
     except OSError:
         return None
     return state.decode(), int(parent)
 
 
-def stemming_from(process):
-    """Give the processes that stem from one, zombies aside; from the first of a namespace stem all there are."""
+def descendants_of(process: int) -> set[int]:
+    """Return the pids of a process's descendants, zombies aside; of the first in a namespace, all others in it."""
     parents = {}
     for name in os.listdir("/proc"):
-        if name.isdigit() and (told := state_and_parent(name)) and told[0] not in "ZX":
-            parents[int(name)] = told[1]
+        if name.isdigit() and (known := state_and_parent(name)) and known[0] not in "ZX":
+            parents[int(name)] = known[1]
     if process == 1:
         return parents.keys() - {1}
     found = {process}
@@ -72,8 +78,8 @@ def stemming_from(process):
     return found - {process}
 
 
-def oom_kills():
-    """Give the kernel's count."""
+def count_oom_kills() -> int:
+    """Return how many processes of this container the kernel has killed for want of memory so far."""
     for path in OOM_COUNTERS:
         with contextlib.suppress(OSError), open(path) as file:
             for line in file:

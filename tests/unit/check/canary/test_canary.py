@@ -95,7 +95,7 @@ def requirements(content: bytes) -> list[str]:
     return [line.removeprefix("Requires-Dist: ") for line in lines if line.startswith("Requires-Dist: ")]
 
 
-def told(*rows: Row, file: str, module: str | None = None) -> ScriptedCommand:
+def inspected(*rows: Row, file: str, module: str | None = None) -> ScriptedCommand:
     """Give what the program says that looks at an installation."""
     content = next((offer.content for offer in canary_files() if offer.index_file.filename == file), b"")
     return ScriptedCommand(
@@ -161,7 +161,7 @@ class Healthy:
     def _step(self, argv: Sequence[str]) -> tuple[str, ScriptedCommand]:
         name, act = argv[0], ScriptedCommand()
         match argv:
-            case ["renew"]:
+            case ["reset"]:
                 self.installed, self.neighbour = False, False
             case ["pip", "install", *options]:
                 self.file = Path(options[-1]).name
@@ -173,8 +173,8 @@ class Healthy:
                 self.installed = False
                 assert set(names) == {str(row[0]) for row in self._rows()}
                 name = "uninstall"
-            case ["look", _]:
-                name, act = f"look {self.file}", told(*self._rows(), file=self.file)
+            case ["inspect", _]:
+                name, act = f"inspect {self.file}", inspected(*self._rows(), file=self.file)
             case ["prove", module]:
                 name, act = f"import {self.file}", RAISES if module == stem(TWIN) else PROVED
             case ["run", *words]:
@@ -282,9 +282,9 @@ def test_everything_runs_in_one_sandbox_that_is_emptied_in_between(cage: Cage) -
     cage.sing()
     assert cage.took.count("begin") == 1
     # Between the five songs that reach a sandbox, and before the two installations with dependencies.
-    assert cage.took.count("renew") == 4 + 2
+    assert cage.took.count("reset") == 4 + 2
     firsts = [n for n, name in enumerate(cage.took) if name.startswith("nodeps")]
-    assert all(cage.took[n - 1] == "renew" for n in firsts[1:])
+    assert all(cage.took[n - 1] == "reset" for n in firsts[1:])
 
 
 def test_the_network_is_taken_once_and_not_needed_afterwards(cage: Cage) -> None:
@@ -350,7 +350,12 @@ NO_LIBC: Final = ScriptedCommand(
             "verdict",
             "came to FAIL in nodeps (unclassified,",
         ),
-        (f"look {TWIN_3}", told(own(TWIN_3), file=TWIN_4), "verdict", "twin==3.0 had to come to FAIL in full (no-"),
+        (
+            f"inspect {TWIN_3}",
+            inspected(own(TWIN_3), file=TWIN_4),
+            "verdict",
+            "twin==3.0 had to come to FAIL in full (no-",
+        ),
         (f"full {TWIN_3}", ScriptedCommand(), "verdict", "but came to FAIL in import"),
         (f"import {TWIN_4}", PROVED, "verdict", "twin==4.0 had to come to FAIL in import (import-error, package), but"),
         (f"import {TWIN_4}", ScriptedCommand(), "verdict", "came to FAIL in import (exits, package)"),
@@ -370,12 +375,32 @@ NO_LIBC: Final = ScriptedCommand(
         (f"full {WHEEL}", LACKS, "verdict", "came to FAIL in full (no-distribution, dependency)"),
         (f"import {WHEEL}", NO_LIBC, "verdict", "came to FAIL in import (shared-library, environment)"),
         (f"import {WHEEL}", ScriptedCommand(exit_code=-11), "verdict", "came to FAIL in import (crash, package)"),
-        (f"look {WHEEL}", told(own(WHEEL), NEST, file=WHEEL), "verdict", "had to install the-pypi-place-canary-straw"),
-        (f"look {WHEEL}", told(own(WHEEL), NEST, STRAW, FOSSIL, file=WHEEL), "verdict", "nothing more, but"),
-        (f"look {WHEEL}", told(own(WHEEL), NEST, (STRAW[0], "99", STRAW[2]), file=WHEEL), "verdict", "straw==99"),
-        (f"look {WHEEL}", told(own(WHEEL), NEST, (*STRAW[:2], "5a" * 32), file=WHEEL), "verdict", "(5a5a5a5a"),
-        (f"look {WHEEL}", told(own(WHEEL), NEST, STRAW, file=WHEEL, module="x"), "verdict", "had to import the_pypi"),
-        (f"look {WHEEL}", ScriptedCommand(output=b"?"), "machine", "came to ERROR in nodeps (sandbox, infrastructure)"),
+        (
+            f"inspect {WHEEL}",
+            inspected(own(WHEEL), NEST, file=WHEEL),
+            "verdict",
+            "had to install the-pypi-place-canary-straw",
+        ),
+        (f"inspect {WHEEL}", inspected(own(WHEEL), NEST, STRAW, FOSSIL, file=WHEEL), "verdict", "nothing more, but"),
+        (
+            f"inspect {WHEEL}",
+            inspected(own(WHEEL), NEST, (STRAW[0], "99", STRAW[2]), file=WHEEL),
+            "verdict",
+            "straw==99",
+        ),
+        (f"inspect {WHEEL}", inspected(own(WHEEL), NEST, (*STRAW[:2], "5a" * 32), file=WHEEL), "verdict", "(5a5a5a5a"),
+        (
+            f"inspect {WHEEL}",
+            inspected(own(WHEEL), NEST, STRAW, file=WHEEL, module="x"),
+            "verdict",
+            "had to import the_pypi",
+        ),
+        (
+            f"inspect {WHEEL}",
+            ScriptedCommand(output=b"?"),
+            "machine",
+            "came to ERROR in nodeps (sandbox, infrastructure)",
+        ),
         # And so must the wheel that is not ours.
         (f"import {UJSON.filename}", ScriptedCommand(exit_code=-11), "verdict", "ujson==5.11.0 had to come to PASS"),
         (
@@ -435,7 +460,7 @@ def test_whatever_is_broken_is_told(cage: Cage, step: str, act: ScriptedCommand,
 
 def test_an_old_python_must_get_what_its_marker_asks_for(cage: Cage) -> None:
     cage.prepared = glibc(PY39)
-    cage.acts = {f"look {WHEEL}": told(own(WHEEL), NEST, STRAW, file=WHEEL)}
+    cage.acts = {f"inspect {WHEEL}": inspected(own(WHEEL), NEST, STRAW, file=WHEEL)}
     assert f"{CANARY}-fossil==1.0+ours" in str(cage.fault())
 
 
@@ -467,7 +492,7 @@ def test_what_uninstalling_takes_too_much_is_told(cage: Cage) -> None:
 
 
 def test_a_lost_sandbox_is_told_once(cage: Cage) -> None:
-    cage.acts = {"renew": ScriptedCommand(lost="the engine went away")}
+    cage.acts = {"reset": ScriptedCommand(lost="the engine went away")}
     assert cage.fault().kind is FaultKind.MACHINE
     assert not [name for name in cage.took if name.startswith("import")]
 

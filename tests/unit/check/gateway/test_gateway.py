@@ -151,7 +151,7 @@ def test_metadata_of_a_wheel_is_had_through_the_gateway(index: LocalIndex, befor
 def test_a_page_that_has_not_changed_is_not_sent_again(index: LocalIndex, tmp_path: Path) -> None:
     headers = {"Content-Type": "text/html", "ETag": 'W/"one"'}
     index.set_response("/simple/same/", reply(f'<a href="{WHEEL}">{WHEEL}</a>'.encode(), headers=headers))
-    with standing_before(index, tmp_path, page_life="1s") as running:
+    with standing_before(index, tmp_path, page_lifetime="1s") as running:
         first = listed(running, "same")
         index.set_response("/simple/same/", reply(status=304, headers=headers))
         time.sleep(2.1)
@@ -227,7 +227,7 @@ def test_our_own_projects_stand_before_the_index_s(index: LocalIndex, tmp_path: 
     (folder / "quiet").mkdir(parents=True)
     (folder / "quiet" / WHEEL).write_bytes(b"ours")
     (folder / "quiet" / "notes.txt").write_bytes(b"not served")
-    with standing_before(index, tmp_path, overlay=folder) as running:
+    with standing_before(index, tmp_path, local_projects=folder) as running:
         (row,) = listed(running, "quiet")
         assert (row["filename"], row["hashes"]) == (WHEEL, {"sha256": hashlib.sha256(b"ours").hexdigest()})
         assert ask(running.socket, row["url"]) == (200, b"ours")
@@ -235,7 +235,7 @@ def test_our_own_projects_stand_before_the_index_s(index: LocalIndex, tmp_path: 
         assert listed(running, "quiet") == [], "as any other page"
         assert index.request_counts == {}
     (folder / "quiet" / WHEEL).write_bytes(b"newer")
-    with standing_before(index, tmp_path, overlay=folder) as running:
+    with standing_before(index, tmp_path, local_projects=folder) as running:
         (row,) = listed(running, "quiet")
         assert ask(running.socket, row["url"]) == (200, b"newer"), "no page of the overlay before"
     with standing_before(index, tmp_path) as running:
@@ -271,7 +271,7 @@ def test_a_broken_index_is_told_from_an_unknown_package(index: LocalIndex, befor
 
 @pytest.mark.nginx
 def test_an_index_that_breaks_is_stood_in_for_by_what_it_said_last(index: LocalIndex, tmp_path: Path) -> None:
-    with standing_before(index, tmp_path, page_life="1s") as running:
+    with standing_before(index, tmp_path, page_lifetime="1s") as running:
         first = listed(running, "quiet")
         index.set_response("/simple/quiet/", reply(status=503))
         time.sleep(2.1)
@@ -382,8 +382,8 @@ def test_the_gateway_ends_with_its_context(index: LocalIndex, tmp_path: Path) ->
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from ppp.check.gateway.gateway import gateway
-with gateway("http://127.0.0.1:9/simple/", [], cache=Path(sys.argv[1]), environ=os.environ) as running:
+from ppp.check.gateway.gateway import run_gateway
+with run_gateway("http://127.0.0.1:9/simple/", [], cache=Path(sys.argv[1]), environ=os.environ) as running:
     print(running.socket.with_name("pid").read_text().strip(), running.socket.parent, flush=True)
     time.sleep(60)
 """

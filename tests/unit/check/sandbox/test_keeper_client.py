@@ -31,7 +31,14 @@ LAYOUT: Final = Layout(
 )
 TMP: Final = "/tmp"  # noqa: S108 - a name in a log
 READY: Final = b'{"ready": true, "output_bytes": 0}\n'
-ENDED: Final = {"exit_code": 0, "duration_ms": 12, "oom": False, "proved": False, "received_bytes": 0, "waited_ms": 0}
+ENDED: Final = {
+    "exit_code": 0,
+    "duration_ms": 12,
+    "oom": False,
+    "import_proved": False,
+    "received_bytes": 0,
+    "waited_ms": 0,
+}
 
 
 class ScriptedKeeper:
@@ -85,7 +92,9 @@ def test_a_sandbox_says_where_its_things_lie(box: KeeperSandbox) -> None:
 
 
 def test_how_a_command_ended_is_told_in_full(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
-    keeper.ends(b"\xc3\xa9t\xc3\xa9 \xff", exit_code=-9, oom=True, proved=True, received_bytes=2**40, waited_ms=3)
+    keeper.ends(
+        b"\xc3\xa9t\xc3\xa9 \xff", exit_code=-9, oom=True, import_proved=True, received_bytes=2**40, waited_ms=3
+    )
     assert box.run(["true"], timeout_s=5, cwd="/") == CommandResult(
         exit_code=-9,
         output="\N{LATIN SMALL LETTER E WITH ACUTE}t\N{LATIN SMALL LETTER E WITH ACUTE} \N{REPLACEMENT CHARACTER}",
@@ -107,13 +116,13 @@ def test_pip_is_asked_for_by_its_arguments(keeper: ScriptedKeeper, box: KeeperSa
 def test_an_import_is_to_be_proved(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends()
     assert not box.prove_import("lib.part", timeout_s=9).import_proved
-    assert keeper.asked == {"do": "prove", "program": program_source("importing"), "module": "lib.part", "timeout_s": 9}
+    assert keeper.asked == {"do": "prove", "program": program_source("importer"), "module": "lib.part", "timeout_s": 9}
 
 
 def test_what_was_installed_is_asked_for_by_the_packages_name(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends(b"{}")
     assert box.inspect_installation("lib", timeout_s=9).output == "{}"
-    assert keeper.asked == {"do": "look", "package": "lib", "timeout_s": 9}
+    assert keeper.asked == {"do": "inspect", "package": "lib", "timeout_s": 9}
 
 
 def test_the_way_out_is_shut_from_outside_before_anything_is_asked(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
@@ -126,7 +135,7 @@ def test_the_way_out_is_shut_from_outside_before_anything_is_asked(keeper: Scrip
 def test_renewing_is_asked_for(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends()
     box.reset()
-    assert keeper.asked == {"do": "renew"}
+    assert keeper.asked == {"do": "reset"}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +177,7 @@ def test_an_answer_that_comes_after_the_end_counts_no_more(keeper: ScriptedKeepe
     def answers() -> None:
         keeper.end.recv(1 << 16)
         keeper.closed.set()
-        keeper.ends(proved=True)
+        keeper.ends(import_proved=True)
 
     thread = threading.Thread(target=answers)
     thread.start()
@@ -231,9 +240,9 @@ def test_nobody_else_is_let_in(tmp_path: Path) -> None:
 
 def test_the_command_that_starts_a_keeper_holds_all_that_it_goes_by() -> None:
     python, *options, settings = LAYOUT.command("/usr/bin/python3", LIMITS)
-    assert (python, options) == ("/usr/bin/python3", ["-I", "-S", "-c", program_source("starting")])
+    assert (python, options) == ("/usr/bin/python3", ["-I", "-S", "-c", program_source("startup")])
     told = json.loads(settings)
-    assert told["kit"] == keeper_package()
+    assert told["package"] == keeper_package()
     assert (told["user"], told["counts_oom"], told["gateway"]) == (1234, True, None)
     assert told["log_bytes"] == LIMITS.log_kb * 1024
     assert told["environ"] == {"PIP_NO_INPUT": "1"}
@@ -248,7 +257,7 @@ def test_the_command_that_starts_a_keeper_holds_all_that_it_goes_by() -> None:
 def test_the_kit_is_laid_out_once_and_whole(tmp_path: Path) -> None:
     install_keeper(tmp_path)
     laid = sorted(path.name for path in (tmp_path / keeper_package()).iterdir())
-    assert {"__init__.py", "keeper.py", "starting.py"} <= set(laid)
+    assert {"__init__.py", "keeper.py", "startup.py"} <= set(laid)
     (tmp_path / keeper_package() / "keeper.py").write_text("mine")
     install_keeper(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [keeper_package()]

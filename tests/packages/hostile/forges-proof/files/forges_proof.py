@@ -38,7 +38,7 @@ gather(dict(os.environ))
 for name in ("cmdline", "environ"):
     with open(f"/proc/self/{name}", "rb") as file:
         words.update(file.read().split(b"\0"))
-words |= {b"PASS", b"ok", b"imported", b"True", b'{"proved": true}\n', b"0"}
+words |= {b"PASS", b"ok", b"imported", b"True", b'{"import_proved": true}\n', b"0"}
 words = sorted((word for word in words if word and len(word) < 100), key=lambda word: (word != b"imported", len(word)))
 
 for number in range(256):
