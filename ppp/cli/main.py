@@ -109,7 +109,7 @@ def run(
     )
     with stop_on_signals(context.stop):
         summary = pipeline.run(context, order)
-    noise = {} if summary.noise is None else {"noise": summary.noise.to_json()}
+    noise = {} if summary.flakiness is None else {"noise": summary.flakiness.to_json()}
     _tell_results(options, context, summary.releases, [e.id for e in chosen], summary.unavailable, **noise)
     if summary.queued:
         context.reporter.note(f"{summary.queued} cells are queued still: run again to go on")

@@ -1,4 +1,4 @@
-"""What every step of a run is given: settings, who hears of it, the world's clock, a wish to stop; and the node."""
+"""What every step of a command is given: the settings, a reporter, the clock, requests to stop, and the open node."""
 
 import threading
 import time
@@ -15,27 +15,27 @@ from ppp.model.record import Record
 
 
 class Reporter(Protocol):
-    """Who hears how a run goes."""
+    """Shows a person how a run proceeds."""
 
     def note(self, text: str) -> None:
-        """Something to know."""
+        """Show a remark."""
 
     def warn(self, text: str) -> None:
-        """Something that went wrong and did not stop the run."""
+        """Show what went wrong without stopping the run."""
 
     def begin(self, total: int) -> None:
-        """So many cells are about to be checked."""
+        """Start to show progress: `total` cells are about to be checked."""
 
     def checked(self, record: Record) -> None:
-        """One more cell was checked."""
+        """Show that one more cell was checked."""
 
     def end(self) -> None:
-        """No cell is being checked any more."""
+        """Stop showing progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What every step is given: the settings, who hears of it, the world's environment and clock, a wish to stop."""
+    """What every step is given. `environ` are the environment variables; `stop` is set when a stop is requested."""
 
     config: Config
     reporter: Reporter
@@ -45,13 +45,13 @@ class Context:
 
     @property
     def now(self) -> int:
-        """Epoch seconds."""
+        """The time in epoch seconds."""
         return int(self.clock())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalNode:
-    """A node at work: its ledger, open for writing and locked against others, and its key."""
+    """The node of this machine, open: its ledger, which is locked against other writers, and its key."""
 
     context: Context
     store: Store
@@ -60,10 +60,10 @@ class LocalNode:
 
 @contextmanager
 def open_node(context: Context) -> Iterator[LocalNode]:
-    """Lock and open the data folder's ledger, and load the node's key; both are made on first need."""
+    """Lock and open the ledger of the data folder, and load the node's key; create them where they are missing."""
     data = context.config.data
     with writer_lock(data), Store.open(data) as store:
         key, created = load_or_create_key(data)
         if created:
-            context.reporter.note(f"this node is {key.id}; its key is {data / 'node.key'}: keep it")
+            context.reporter.note(f"this node is {key.id}; keep its key safe: {data / 'node.key'}")
         yield LocalNode(context=context, store=store, key=key)

@@ -26,10 +26,10 @@ from ppp.watch.queue import QueuePlan, ReleaseSource, plan_cells
 def resolve_sources(
     context: Context, index: packages.Index, sources: Sources
 ) -> list[tuple[ReleaseSource, RequestedPackage, Release]]:
-    """Find the newest release of everything wanted, before anything is written.
+    """Return the newest release of each requested package, with the source that named it; write nothing.
 
-    What somebody named must be there: raises `UnknownPackageError` or `UnknownVersionError`. An unknown entry of a
-    watchlist is told and left out.
+    Raises `UnknownPackageError` or `UnknownVersionError` for what was named on the command line or in a requirements
+    file. An unknown entry of the watchlist is left out with a warning.
     """
     wanted = [(ReleaseSource.NAMED, item) for item in sources.named]
     if sources.requirements:
@@ -54,17 +54,17 @@ def _read_requirements(context: Context, path: Path) -> tuple[RequestedPackage, 
     return read.wanted
 
 
-def try_enqueue_feed(node: LocalNode, order: RunRequest) -> list[QueuePlan]:
-    """Queue what the release feed names; a feed that cannot be had is told in a line, and the run goes on."""
+def try_enqueue_feed(node: LocalNode, request: RunRequest) -> list[QueuePlan]:
+    """Queue the releases of the feed; if it cannot be read, warn and return no plan."""
     try:
-        return [enqueue_feed(node, order)]
+        return [enqueue_feed(node, request)]
     except (FeedUnreachableError, FeedMalformedError, FeedTooLargeError) as error:
-        node.context.reporter.warn(f"going on without the feed: {error}")
+        node.context.reporter.warn(f"continuing without the feed: {error}")
         return []
 
 
-def enqueue_feed(node: LocalNode, order: RunRequest) -> QueuePlan:
-    """Queue what the release feed names; raise what `feeds.fetch` raises, and then the ledger is as it was."""
+def enqueue_feed(node: LocalNode, request: RunRequest) -> QueuePlan:
+    """Queue the releases of the feed; raise what `feeds.fetch` raises, and then the ledger is unchanged."""
     url = node.context.config.feed_url
     etag, last_modified = node.store.source_validators(url)
     feed = feeds.fetch(
@@ -75,23 +75,23 @@ def enqueue_feed(node: LocalNode, order: RunRequest) -> QueuePlan:
         last_modified=last_modified,
     )
     if isinstance(feed, feeds.NotModified):
-        node.context.reporter.note("the feed holds nothing new")
+        node.context.reporter.note("the feed has nothing new")
         return QueuePlan(cells=(), settled=(), skipped=())
     for line in feed.rejected:
         node.context.reporter.warn(f"left out of the feed: {line}")
-    made = plan_cells(
+    queue_plan = plan_cells(
         feed.releases,
-        order.environments,
+        request.environments,
         settled=queries.cells_with_verdict(node.store.db, node.key.id),
         recheck=False,
         source=ReleaseSource.FEED,
         sandboxed=node.context.config.network is Network.GATEWAY,
     )
-    apply_plan(node, made, ReleaseSource.FEED)
+    apply_plan(node, queue_plan, ReleaseSource.FEED)
     node.store.save_source(
         url, etag=feed.etag, last_modified=feed.last_modified, releases=len(feed.releases), now=node.context.now
     )
-    return made
+    return queue_plan
 
 
 def enqueue_wanted(
@@ -100,29 +100,32 @@ def enqueue_wanted(
     resolved: Iterable[tuple[ReleaseSource, RequestedPackage, Release]],
     request: RunRequest,
 ) -> list[QueuePlan]:
-    """Queue what was asked for: its newest release everywhere; where that claims no support, what pip would take.
+    """Queue the newest release of each requested package in all environments.
 
-    The second needs to know what the environments are: without a workshop it is left to the run that has one.
+    Where that release does not claim an environment, queue also the older one that pip would install there. To know
+    that takes environments that are ready: without them, this is left to the run that has them.
     """
     settled = queries.cells_with_verdict(node.store.db, node.key.id)
     plans = []
     for source, wanted, release in resolved:
         targets = {release: list(request.environments)} | _fallbacks(ready, wanted, release)
         for target, where in targets.items():
-            made = plan_cells([target], where, settled=settled, recheck=request.recheck, source=source, sandboxed=False)
-            apply_plan(node, made, source)
-            plans.append(made)
+            queue_plan = plan_cells(
+                [target], where, settled=settled, recheck=request.recheck, source=source, sandboxed=False
+            )
+            apply_plan(node, queue_plan, source)
+            plans.append(queue_plan)
     return plans
 
 
 def _fallbacks(
-    shop: ReadyEnvironments | None, wanted: RequestedPackage, newest: Release
+    ready: ReadyEnvironments | None, wanted: RequestedPackage, newest: Release
 ) -> dict[Release, list[Environment]]:
     found: dict[Release, list[Environment]] = {}
-    if shop is None:
+    if ready is None:
         return found
-    files = shop.index.files(newest.package)
-    for prepared in shop.prepared.values():
+    files = ready.index.files(newest.package)
+    for prepared in ready.prepared.values():
         version = newest_installable(newest.package, files, wanted.specifier, prepared)
         if version is not None and str(version) != newest.version:
             older = Release(package=newest.package, version=str(version))
@@ -130,11 +133,11 @@ def _fallbacks(
     return found
 
 
-def apply_plan(node: LocalNode, made: QueuePlan, source: ReleaseSource) -> None:
-    """Queue a plan's cells, and keep what it refuses with the reason."""
-    node.store.enqueue(made.cells, source=source, now=node.context.now)
-    for skip in made.skipped:
+def apply_plan(node: LocalNode, queue_plan: QueuePlan, source: ReleaseSource) -> None:
+    """Queue a plan's cells, and record what it skips with the reason."""
+    node.store.enqueue(queue_plan.cells, source=source, now=node.context.now)
+    for skip in queue_plan.skipped:
         node.store.skip(skip.release, skip.environment, reason=skip.reason, now=node.context.now)
-    for reason in dict.fromkeys(skip.reason for skip in made.skipped):
-        count = len({skip.release for skip in made.skipped if skip.reason == reason})
+    for reason in dict.fromkeys(skip.reason for skip in queue_plan.skipped):
+        count = len({skip.release for skip in queue_plan.skipped if skip.reason == reason})
         node.context.reporter.note(f"{count} releases skipped: {reason}")

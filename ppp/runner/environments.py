@@ -1,4 +1,4 @@
-"""Where cells are checked: an index, and environments made ready side by side by whatever runtime has them."""
+"""Prepare the environments in which cells are checked: the index, its gateway, and a runtime for each platform."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -24,18 +24,18 @@ from ppp.model.record import Network
 from ppp.runner.context import Context
 from ppp.storage_errors import translate_storage_errors
 
-#: Says what is wrong with an environment, each in a sentence; nothing where it is healthy.
+#: Checks an environment, and returns what is wrong with it, a sentence each; nothing where it is healthy.
 CanaryCheck: TypeAlias = Callable[[PreparedEnvironment], Sequence[str]]
 
 
 def no_canary(_: PreparedEnvironment) -> Sequence[str]:
-    """Find every environment healthy."""
+    """Check nothing: what takes the canary's place where it is switched off."""
     return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyEnvironments:
-    """An index, environments that stand ready, and the canary that says whether they can be believed."""
+    """Environments that are ready, by id; why others are unavailable; the index; the canary that tests them."""
 
     index: packages.SimpleIndex
     matrix: Matrix
@@ -45,7 +45,7 @@ class ReadyEnvironments:
     canary: CanaryCheck = no_canary
 
     def checkers(self, node: str) -> Mapping[str, Checker]:
-        """Give a checker for each environment that stands ready."""
+        """Return a checker for each environment that is ready; its records carry the id of `node`."""
         return {
             id_: _checker(self.index, self.runtimes, self.matrix, prepared, node)
             for id_, prepared in self.prepared.items()
@@ -58,7 +58,7 @@ class ReadyEnvironments:
 
 
 def open_index(config: Config) -> packages.SimpleIndex:
-    """Give the index that the settings name; nothing is asked yet."""
+    """Return the index that the settings name; nothing is fetched yet."""
     return packages.SimpleIndex(config.index_url, cache=config.cache / "files", user_agent=config.user_agent)
 
 
@@ -66,24 +66,25 @@ def open_index(config: Config) -> packages.SimpleIndex:
 def prepare_environments(
     context: Context, index: packages.SimpleIndex, matrix: Matrix, environments: Sequence[Environment]
 ) -> Iterator[ReadyEnvironments]:
-    """Make environments ready, side by side; raise `NoEnvironmentError` if none can be had.
+    """Prepare environments in parallel, and end everything that runs in them at the end of the block.
 
-    Raises `NoGatewayError` where cells would have the open network and nobody asked for that.
+    Raises `NoEnvironmentError` if none can be prepared, and `GatewayUnavailableError` if cells would have the open
+    network although the settings do not ask for it.
     """
-    with _runtimes(context, index, matrix, {e.platform for e in environments}) as (runtimes, door):
+    with _runtimes(context, index, matrix, {e.platform for e in environments}) as (runtimes, index_gateway):
         with ThreadPoolExecutor(len(environments)) as threads:
-            made = dict(zip(environments, threads.map(lambda e: _prepare(runtimes, e), environments), strict=True))
-        prepared = {e.id: p for e, p in made.items() if isinstance(p, PreparedEnvironment)}
-        unavailable = {e.id: reason for e, reason in made.items() if isinstance(reason, str)}
+            results = dict(zip(environments, threads.map(lambda e: _prepare(runtimes, e), environments), strict=True))
+        prepared = {e.id: p for e, p in results.items() if isinstance(p, PreparedEnvironment)}
+        unavailable = {e.id: reason for e, reason in results.items() if isinstance(reason, str)}
         for id_, reason in unavailable.items():
             context.reporter.warn(f"{id_} is unavailable: {reason}")
         if not prepared:
             raise NoEnvironmentError(
-                f"none of {', '.join(e.id for e in environments)} can be had here",
-                hint="start Docker, or install Python 3.9, 3.11 or 3.12 and use the host platform",
+                f"none of {', '.join(e.id for e in environments)} is available here",
+                hint="start Docker, or install a Python that matrices/host.toml names and use the host platform",
             )
-        if door:
-            door.limit_to_tags(tag for p in prepared.values() for tag in p.tags)
+        if index_gateway:
+            index_gateway.limit_to_tags(tag for p in prepared.values() for tag in p.tags)
         yield ReadyEnvironments(
             index=index,
             matrix=matrix,
@@ -109,15 +110,15 @@ def _canary(
     context: Context, index: packages.SimpleIndex, runtimes: Mapping[Platform, Runtime], matrix: Matrix
 ) -> CanaryCheck:
     if not context.config.canary:
-        context.reporter.warn("no canary watches over this run's results: PPP_CANARY is off")
+        context.reporter.warn("PPP_CANARY is off: no canary checks the environments of this run")
         return no_canary
 
-    def sing(prepared: PreparedEnvironment) -> Sequence[str]:
-        # What the canary's cells come to is kept nowhere, so no node observes it.
+    def run_canary(prepared: PreparedEnvironment) -> Sequence[str]:
+        # The records of the canary's cells are stored nowhere, so they carry no node.
         checker = _checker(index, runtimes, matrix, prepared, node="")
         return [str(fault) for fault in canary.Canary(checker=checker, folder=_canary_folder(context)).check(prepared)]
 
-    return sing
+    return run_canary
 
 
 def _canary_folder(context: Context) -> Path:
@@ -136,16 +137,16 @@ def _runtimes(
     runtimes: dict[Platform, Runtime] = {}
     with ExitStack() as stack:
         with translate_storage_errors(config.cache):
-            canary.write_local_projects(config.cache / "overlay")
+            canary.write_local_projects(config.cache / "local-projects")
         client = connect_engine() if platforms - {Platform.HOST} else None
-        door = _gateway(context, index, stack) if client or Platform.HOST in platforms else None
+        index_gateway = _gateway(context, index, stack) if client or Platform.HOST in platforms else None
         if Platform.HOST in platforms:
             host = HostRuntime(
                 matrix,
                 pip=pip,
                 index_url=config.index_url,
                 environ=context.environ,
-                confinement=_host_sandbox(context, door) if door else None,
+                confinement=_host_sandbox(context, index_gateway) if index_gateway else None,
             )
             stack.callback(host.close)
             runtimes[Platform.HOST] = host
@@ -156,18 +157,18 @@ def _runtimes(
                 data=config.data,
                 pip=pip,
                 index_url=config.index_url,
-                gateway=door,
+                gateway=index_gateway,
                 container_runtime=config.container_runtime,
             )
             stack.callback(docker.close)
             runtimes |= {Platform.SLIM: docker, Platform.ALPINE: docker}
-        yield runtimes, door
+        yield runtimes, index_gateway
 
 
 def _gateway(context: Context, index: packages.SimpleIndex, stack: ExitStack) -> Gateway | None:
     config = context.config
     if config.network is Network.OPEN:
-        context.reporter.note("cells have the open network, as was asked for, and their records say so")
+        context.reporter.note("cells have the open network, as requested; their records say so")
         return None
     try:
         return stack.enter_context(
@@ -177,24 +178,24 @@ def _gateway(context: Context, index: packages.SimpleIndex, stack: ExitStack) ->
                 cache=config.cache / "gateway",
                 environ=context.environ,
                 user_agent=config.user_agent,
-                local_projects=config.cache / "overlay",
+                local_projects=config.cache / "local-projects",
                 image=NginxImage(name=config.nginx_image, engine=connect_engine, on_pull=context.reporter.note),
             )
         )
     except GatewayError as error:
         raise GatewayUnavailableError(
             f"there is no gateway to the index: {error}",
-            hint="install nginx, or say --network open to let package code reach all that this machine does",
+            hint="install nginx, or use --network open to give package code this machine's whole network",
         ) from error
 
 
-def _host_sandbox(context: Context, door: Gateway) -> Confinement:
+def _host_sandbox(context: Context, index_gateway: Gateway) -> Confinement:
     try:
-        return Confinement(bubblewrap=bubblewrap.find_bubblewrap(context.environ), gateway=door)
+        return Confinement(bubblewrap=bubblewrap.find_bubblewrap(context.environ), gateway=index_gateway)
     except bubblewrap.BubblewrapError as error:
         raise GatewayUnavailableError(
-            f"cells of the host platform cannot be held to the gateway: {error}",
-            hint="install bubblewrap, or say --network open to let package code reach all that this machine does",
+            f"cells of the host platform cannot be limited to the gateway: {error}",
+            hint="install bubblewrap, or use --network open to give package code this machine's whole network",
         ) from error
 
 

@@ -1,47 +1,77 @@
-"""Does jobs in parallel, and hands over what came of each in one thread, as soon as it is there."""
+"""Carry out jobs in parallel threads: a job goes down once, and its result comes up once, in the caller's thread."""
 
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Final, TypeVar
+from types import TracebackType
+from typing import Final, Generic, Protocol, Self, TypeVar
 
-#: How soon a wish to stop is noticed.
+#: How long `WorkerPool.collect` waits at most, in seconds, and so how soon a request to stop is noticed.
 POLL_S: Final = 0.2
 
 Job = TypeVar("Job")
-Done = TypeVar("Done")
+JobT_contra = TypeVar("JobT_contra", contravariant=True)
+Result = TypeVar("Result")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
-def drain(
-    take: Callable[[int], Iterable[Job]],
-    work: Callable[[Job], Done],
-    *,
-    jobs: int,
-    settle: Callable[[Job, Done], None],
-    stop: threading.Event,
-    close: Callable[[], None],
-    keep: Callable[[Done], bool],
-) -> None:
-    """Do what `take(n)` gives, up to `n` jobs at a time, with `jobs` threads; `take` and `settle` run in this one.
+class Executor(Protocol[JobT_contra, ResultT_co]):
+    """What does the work of a job. `execute` is called from several threads at once."""
 
-    It ends when nothing runs and `take` gives nothing. Once `stop` is set, `close()` ends what runs: what `keep` calls
-    finished by then is settled, what was cut short is not. An error raised by any of them closes likewise, then is
-    raised.
+    def execute(self, job: JobT_contra, /) -> ResultT_co:
+        """Carry out a job and return its result."""
+
+    def close(self) -> None:
+        """End everything that is running, so that each `execute` returns soon, whatever it has reached."""
+
+
+class WorkerPool(Generic[Job, Result]):
+    """Threads that carry out up to `jobs` jobs at a time. Use it as a context manager, from one thread.
+
+    Where its block raises an error, running jobs are ended before the error is passed on.
     """
-    running: dict[Future[Done], Job] = {}
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            while not stop.is_set():
-                if free := jobs - len(running):
-                    running |= {pool.submit(work, job): job for job in take(free)}
-                if not running:
-                    return
-                for future in wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED).done:
-                    settle(running.pop(future), future.result())
-        except BaseException:
-            close()
-            raise
-        close()
-        for future in wait(running).done:
-            if keep(done := future.result()):
-                settle(running[future], done)
+
+    def __init__(self, executor: Executor[Job, Result], *, jobs: int) -> None:
+        """Prepare `jobs` threads for an executor; each starts with its first job."""
+        self._executor = executor
+        self._jobs = jobs
+        self._running: set[Future[Result]] = set()
+        self._threads = ThreadPoolExecutor(jobs)
+
+    def __enter__(self) -> Self:
+        """Return the pool itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Wait for running jobs; end them first if an error is being raised."""
+        if kind is not None:
+            self._executor.close()
+        self._threads.shutdown()
+
+    @property
+    def free(self) -> int:
+        """How many more jobs can be submitted now."""
+        return self._jobs - len(self._running)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job is running and every result has been collected."""
+        return not self._running
+
+    def submit(self, job: Job) -> None:
+        """Begin a job."""
+        self._running.add(self._threads.submit(self._executor.execute, job))
+
+    def collect(self) -> Iterator[Result]:
+        """Wait up to `POLL_S` for results, and yield those that are there; raise what a job raised."""
+        for done in wait(self._running, timeout=POLL_S, return_when=FIRST_COMPLETED).done:
+            self._running.remove(done)
+            yield done.result()
+
+    def stop(self) -> Iterator[Result]:
+        """End everything that is running, and yield the remaining results, also of jobs that were cut short."""
+        self._executor.close()
+        for done in wait(self._running).done:
+            self._running.remove(done)
+            yield done.result()

@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""What a run is requested to do."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ppp.model.release import RequestedPackage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where a run's releases come from. What somebody named stands alone; else it is the feed and the watchlist."""
+    """Where a run's releases come from: packages that are named and a requirements file, or else feed and watchlist."""
 
     named: tuple[RequestedPackage, ...] = ()
     requirements: Path | None = None
@@ -19,20 +19,21 @@ class Sources:
 
     @property
     def are_explicit(self) -> bool:
-        """Somebody named what it is about."""
+        """Whether the run is about named packages only."""
         return bool(self.named or self.requirements)
 
     @property
     def reads_feed(self) -> bool:
-        """The feed is read."""
+        """Whether the feed is read."""
         return self.feed and not self.are_explicit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a run is asked to do: where, on what, with how many workers and minutes, and whether settled cells again.
+    """What a run is requested to do, with how many jobs at a time, and within how many minutes.
 
-    `aa` cells are looked at twice to know our own noise; the same `seed` chooses the same among the same.
+    `recheck` checks cells again that this node has a result for. `aa_cells` cells are checked twice to measure
+    flakiness; the same `seed` chooses the same of the same cells.
     """
 
     matrix: Matrix

@@ -2,11 +2,10 @@
 
 import os
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +32,6 @@ from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Phase
 from ppp.model.release import Release
-from ppp.runner import pool
 from ppp.schemas import schema_errors
 
 PROJECTS: Final = {project.name: project for project in all_projects() if project.expect}
@@ -113,7 +111,6 @@ def seen(
 
 def _check_all(checker: Checker, environment: Environment) -> Mapping[str, Observation]:
     prepared: PreparedEnvironment = checker.runtime.prepare(environment)
-    observations: dict[str, Observation] = {}
 
     def work(project: Project) -> Observation:
         matrix = tiny_matrix(environment, timeouts_s=project.timeouts_s)
@@ -122,17 +119,9 @@ def _check_all(checker: Checker, environment: Environment) -> Mapping[str, Obser
 
     # What waits for its timeout is begun first.
     queue = [p for p in PROJECTS.values() if not p.expected(environment).skip]
-    waiting = iter(sorted(queue, key=lambda project: not project.timeouts_s))
-    pool.drain(
-        lambda n: islice(waiting, n),
-        work,
-        jobs=4,
-        settle=lambda project, observation: observations.update({project.name: observation}),
-        stop=threading.Event(),
-        close=checker.runtime.close,
-        keep=lambda _: True,
-    )
-    return observations
+    queue.sort(key=lambda project: not project.timeouts_s)
+    with ThreadPoolExecutor(4) as threads:
+        return dict(zip([project.name for project in queue], threads.map(work, queue), strict=True))
 
 
 def _processes_in(folder: Path) -> Iterator[str]:

@@ -5,8 +5,8 @@ import threading
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,6 @@ from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Phase, Record, Result
 from ppp.model.release import Release
 from ppp.resources import resource
-from ppp.runner import pool
 from ppp.runner.context import Context
 from ppp.runner.environments import ReadyEnvironments, open_index, prepare_environments
 
@@ -97,18 +96,13 @@ def _observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Cell
 
 def _check(place: ReadyEnvironments, cells: Iterable[Cell]) -> dict[Cell, Observation]:
     checkers = place.checkers("ab" * 32)
-    observed: dict[Cell, Observation] = {}
-    waiting = iter(cells)
-    pool.drain(
-        lambda n: islice(waiting, n),
-        lambda cell: checkers[cell.environment].check(cell, place.prepared[cell.environment]),
-        jobs=JOBS,
-        settle=lambda cell, observation: observed.update({cell: observation}),
-        stop=threading.Event(),
-        close=lambda: None,
-        keep=lambda _: True,
-    )
-    return observed
+
+    def check(cell: Cell) -> Observation:
+        return checkers[cell.environment].check(cell, place.prepared[cell.environment])
+
+    with ThreadPoolExecutor(JOBS) as threads:
+        listed = list(cells)
+        return dict(zip(listed, threads.map(check, listed), strict=True))
 
 
 @pytest.mark.online

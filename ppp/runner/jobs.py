@@ -1,0 +1,116 @@
+"""The jobs of a run: check a cell, or run an environment's canary.
+
+A new regression is checked a second time within the same job, so that both observations come up as one result.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self, TypeAlias, assert_never
+
+from ppp.check.cell import Checker, Observation
+from ppp.ledger.regressions import PriorResults, is_new_regression
+from ppp.ledger.store import QueuedCell
+from ppp.model.matrix import Cell
+from ppp.model.record import Record, Result
+from ppp.runner.environments import ReadyEnvironments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellJob:
+    """A cell to check, with its entry in the queue and the earlier results that a regression is judged by.
+
+    `recheck_of` is the record that an A/A test compares the result with.
+    """
+
+    cell: Cell
+    queued: QueuedCell | None = None
+    prior: PriorResults = field(default_factory=PriorResults)
+    recheck_of: Record | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryJob:
+    """An environment whose canary is to be run."""
+
+    environment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellJobResult:
+    """What was observed of a cell: once, or twice where the first observation was a new regression."""
+
+    job: CellJob
+    observations: tuple[Observation, ...]
+
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether the cell was checked to its end; an `ERROR` may come of a job that was cut short."""
+        return self.observations[-1].record.result is not Result.ERROR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryJobResult:
+    """What the canary found wrong with its environment, a sentence each; nothing where it is healthy."""
+
+    job: CanaryJob
+    faults: tuple[str, ...]
+
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether the canary ran to its end; a fault may come of a job that was cut short."""
+        return not self.faults
+
+
+Job: TypeAlias = CellJob | CanaryJob
+JobResult: TypeAlias = CellJobResult | CanaryJobResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentExecutor:
+    """Carries out jobs in environments that are ready; see `ppp.runner.pool.Executor`."""
+
+    ready: ReadyEnvironments
+    checkers: Mapping[str, Checker]
+
+    @classmethod
+    def of(cls, ready: ReadyEnvironments, *, node: str) -> Self:
+        """Return an executor whose records carry the id of a node."""
+        return cls(ready=ready, checkers=ready.checkers(node))
+
+    def execute(self, job: Job) -> JobResult:
+        """Check a cell or run a canary."""
+        match job:
+            case CellJob():
+                return check_cell(job, self._check)
+            case CanaryJob():
+                faults = self.ready.canary(self.ready.prepared[job.environment])
+                return CanaryJobResult(job=job, faults=tuple(faults))
+            case _:
+                assert_never(job)
+
+    def close(self) -> None:
+        """End every sandbox."""
+        self.ready.close()
+
+    def _check(self, cell: Cell) -> Observation:
+        return self.checkers[cell.environment].check(cell, self.ready.prepared[cell.environment])
+
+
+def check_cell(job: CellJob, check: Callable[[Cell], Observation]) -> CellJobResult:
+    """Check the cell of a job with `check`, and once more if the result is a new regression."""
+    first = check(job.cell)
+    if job.recheck_of is not None:
+        first = _observed_after(first, job.recheck_of)
+    if not is_new_regression(first.record.result, job.prior):
+        return CellJobResult(job=job, observations=(first,))
+    second = _observed_after(check(job.cell), first.record)
+    return CellJobResult(job=job, observations=(first, second))
+
+
+def _observed_after(observation: Observation, earlier: Record) -> Observation:
+    """Return an observation that is at least a second later than an earlier one of the same cell.
+
+    Times are whole seconds: two observations within one second could not be put in order.
+    """
+    at = max(observation.record.observed_at, earlier.observed_at + 1)
+    return replace(observation, record=replace(observation.record, observed_at=at))
