@@ -1,59 +1,40 @@
-"""The whole of what is published, from one state of the ledger: the same records give the same bytes.
+"""Build the public folder from one state of the ledger: the same records give the same bytes.
 
-A package's own files are written anew where it has new records, or where everything is; those of all packages are made
-of what was kept of each. What is written where can be read off `_contents` and `package_contents`; `current.json` and
-its digest come last.
+A build reads what it needs, renders it, and writes what changed. Packages go first, each by the same three steps in
+`builder.workers`: only those with new records, unless everything is built again. What they contribute to the pages of
+many packages is kept in the cache. These pages follow; `current.json` and its digest are written last.
 """
 
 import gc
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from sqlite_utils import Database
 
-from ppp.check.causes import cause_help as known_causes
 from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
-from ppp.ledger.batches import list_batches
-from ppp.ledger.digests import DayDigest, root_digest
-from ppp.ledger.episodes import newest_episode
-from ppp.model.matrix import Environment
-from ppp.model.record import sha256_hex
 from ppp.publish.api.current import current_bytes, current_document
-from ppp.publish.builder.changes import EVERYTHING, changed_packages, record_build
-from ppp.publish.builder.contents import SiteData, site_contents, static_contents
+from ppp.publish.builder.changes import record_build
+from ppp.publish.builder.contents import render_site, render_static
+from ppp.publish.builder.plan import BuildPlan, read_plan
+from ppp.publish.builder.site_data import SiteData, read_site_data
 from ppp.publish.builder.template_cache import cached_templates
-from ppp.publish.builder.workers import BuildParameters, Owner, WorkerContext, worker_pool
-from ppp.publish.builder.writer import OutputWriter
-from ppp.publish.cache.build_cache import BuildCache, OwnerKind
-from ppp.publish.cache.day_digests import update_days
-from ppp.publish.feeds.entries import MAX_ENTRIES, group_changes, overall_feed
-from ppp.publish.feeds.jsonfeed import feed_files
+from ppp.publish.builder.workers import BuildParameters, WorkerContext, WorkerPool, worker_pool
+from ppp.publish.builder.writer import Committed, OutputWriter
+from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.folder import OutputFolder
-from ppp.publish.listings.store import ListingStore
-from ppp.publish.packages.totals import cells_by_cause, ledger_counts, packages_by_cause, top_causes
-from ppp.publish.site.causes import CauseOverview, explain_causes, newest_records
-from ppp.publish.site.deferred import Content
-from ppp.publish.site.directory import PACKAGES_LISTING
-from ppp.publish.site.findings import finding_listings, front_findings
-from ppp.publish.site.front import MATRIX_BUDGET, STRIP_RESULTS, FrontPage, MatrixRow, front_page, matrix_row
-from ppp.publish.site.snapshots import data_files
-from ppp.publish.site.trends import trends_file
-from ppp.publish.snapshots.take import complete_snapshots
 from ppp.storage_errors import translate_storage_errors
-
-TOP_CAUSES: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult:
-    """What a build came to; paths are within the folder, `as_of` is in epoch seconds, None where there is no record.
+    """What a build published; paths are within the folder, `as_of` is in epoch seconds, None without any record.
 
-    `files` and `bytes` count all that now stands there, `packages` those whose files were made anew.
+    `files` and `bytes` count all that the folder now holds, `packages` those whose files were built again.
     """
 
     current_sha256: str
@@ -71,29 +52,29 @@ class BuildResult:
 def build(
     db: Database, out: Path, *, base_url: str = DEFAULT_BASE_URL, cache_path: Path | None = None, rebuild: bool = False
 ) -> BuildResult:
-    """Publish a ledger into a folder; files whose bytes did not change are left alone.
+    """Publish a ledger into a folder; files whose bytes did not change are not written.
 
-    `memory` is a file in which a build leaves what the next one need not do again; without it, or where `whole` says
-    so, everything is looked at. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`, and leaves the
-    `current.json` of before whole.
+    `cache_path` is a file that lets the next build skip what has not changed; without it, or with `rebuild`,
+    everything is built. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous `current.json` is
+    intact then.
     """
     # One transaction: every number on every page is of the same moment.
-    with _unhurried(), translate_storage_errors(Path(published.ledger_path(db))), db.atomic():
+    with _rare_garbage_collection(), translate_storage_errors(Path(published.ledger_path(db))), db.atomic():
         try:
-            with BuildCache.open(cache_path) as held:
-                return _build(db, out, held, base_url=base_url, whole=rebuild)
+            with BuildCache.open(cache_path) as cache:
+                return _build(db, out, cache, base_url=base_url, rebuild=rebuild)
         except sqlite3.DatabaseError:
             if cache_path is None or not cache_path.exists():
                 raise
-            # Whichever of the two cannot be read: what is remembered is the one to do without.
+            # Either database may be the one that cannot be read; the cache is the one that can be replaced.
             cache_path.unlink()
-            with BuildCache.open(cache_path) as held:
-                return _build(db, out, held, base_url=base_url, whole=True)
+            with BuildCache.open(cache_path) as cache:
+                return _build(db, out, cache, base_url=base_url, rebuild=True)
 
 
 @contextmanager
-def _unhurried() -> Iterator[None]:
-    # All that is read stays in use to the end: looking for garbage all the while would cost a tenth of the time.
+def _rare_garbage_collection() -> Iterator[None]:
+    # What a build reads stays in use to its end: collecting at the usual rate would take a tenth of the time.
     before = gc.get_threshold()
     gc.set_threshold(200_000)
     try:
@@ -102,121 +83,71 @@ def _unhurried() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _build(db: Database, out: Path, held: BuildCache, *, base_url: str, whole: bool) -> BuildResult:
-    folder, ledger = OutputFolder(out), Path(published.ledger_path(db))
-    environments = published.observed_environments(db)
-    news = EVERYTHING if whole else changed_packages(db, held, folder, environments, base_url=base_url)
-    # What is told besides records: the episode, and what snapshots lie in this very folder, as they say themselves.
-    snapshots = complete_snapshots(out)
-    besides = sha256_hex(repr((newest_episode(db), snapshots)).encode())
-    output = OutputWriter(folder, held, afresh=news.packages is None)
-    packages = published.list_packages(db) if news.packages is None else news.packages
-    owners = _owners(db, held, packages)
-    if news.packages is not None and not owners and held.fact("besides") == besides:
-        return _as_before(held)
-    job = BuildParameters(
-        ledger=ledger if ledger.is_file() else None, out=out, environments=environments, base_url=base_url
+def _build(db: Database, out: Path, cache: BuildCache, *, base_url: str, rebuild: bool) -> BuildResult:
+    folder = OutputFolder(out)
+    plan = read_plan(db, cache, folder, out, base_url=base_url, rebuild=rebuild)
+    if plan.unchanged:
+        return _previous_result(cache)
+    writer = OutputWriter(folder, cache, from_scratch=plan.from_scratch)
+    context = WorkerContext(db, folder, _parameters(db, out, plan, base_url))
+    with cached_templates(cache), worker_pool(context, len(plan.owners)) as pool:
+        _build_packages(cache, plan, writer, pool)
+        data = read_site_data(db, cache, plan, base_url=base_url)
+        writer.put_all(render_site(data), pool)
+        if plan.from_scratch:
+            writer.put_all(render_static(base_url), pool)
+    current = current_document(data.counts, data.days, data.newest)
+    committed = writer.commit(current_bytes(current))
+    result = _result(plan, data, current["root"], committed)
+    _update_cache(db, cache, plan, result, base_url=base_url)
+    return result
+
+
+def _parameters(db: Database, out: Path, plan: BuildPlan, base_url: str) -> BuildParameters:
+    ledger = Path(published.ledger_path(db))
+    return BuildParameters(
+        ledger=ledger if ledger.is_file() else None, out=out, environments=plan.environments, base_url=base_url
     )
-    with cached_templates(held), worker_pool(WorkerContext(db, folder, job), len(owners)) as by:
-        for share in by.write_owners(owners):
-            output.add(share.owned, share.written)
-            held.listings.replace(share.contribution)
-        held.create_indexes()
-        days = update_days(db, held, news.after_row)
-        counts = ledger_counts(held.listings.sums, records=sum(day.records for day in days), as_of=published.as_of(db))
-        output.put_all(_contents(db, held.listings, counts, days, job), by)
-        output.put_all(static_contents(base_url) if news.packages is None else (), by)
-        output.put_all(data_files(snapshots, counts.as_of), by)
-    document = current_document(db, counts, days)
-    committed = output.commit(current_bytes(document))
-    record_build(db, held, environments, committed, base_url=base_url)
-    told = BuildResult(
+
+
+def _build_packages(cache: BuildCache, plan: BuildPlan, writer: OutputWriter, pool: WorkerPool) -> None:
+    for result in pool.write_owners(plan.owners):
+        writer.add(result.owned, result.written)
+        cache.listings.replace(result.contribution)
+    cache.create_indexes()
+
+
+def _result(plan: BuildPlan, data: SiteData, root: str, committed: Committed) -> BuildResult:
+    return BuildResult(
         current_sha256=committed.current_sha256,
         files_sha256=committed.files_sha256,
-        root=document["root"],
-        records=counts.records,
-        as_of=counts.as_of,
+        root=root,
+        records=data.counts.records,
+        as_of=data.counts.as_of,
         written=committed.written,
         removed=committed.removed,
-        packages=len(packages),
+        packages=len(plan.packages),
         files=committed.files,
         bytes=committed.bytes,
     )
-    held.set_fact("besides", besides)
-    held.set_fact("published", {k: v for k, v in asdict(told).items() if k not in {"written", "removed", "packages"}})
-    held.commit()
-    return told
 
 
-def _as_before(held: BuildCache) -> BuildResult:
-    before: Any = held.fact("published")
-    held.commit()
-    return BuildResult(**before, written=(), removed=(), packages=0)
-
-
-def _owners(db: Database, memory: BuildCache, packages: Sequence[str]) -> list[Owner]:
-    # A batch never changes: what stands there is never looked at again.
-    stands = set(memory.owners(OwnerKind.BATCHES))
-    new = (batch.id for batch in list_batches(db) if batch.id not in stands)
-    return [
-        *(Owner(OwnerKind.PACKAGES, package) for package in packages),
-        *(Owner(OwnerKind.BATCHES, batch) for batch in new),
-    ]
-
-
-def _contents(
-    db: Database, shelves: ListingStore, counts: published.Counts, days: Sequence[DayDigest], job: BuildParameters
-) -> Iterator[tuple[str, Content]]:
-    environments, listings = job.environments, finding_listings(shelves)
-    causes = _explained(db, shelves, counts)
-    yield front_page(
-        FrontPage(
-            counts=counts,
-            root=root_digest(days),
-            days=days,
-            environments=environments,
-            rows=_worst(db, shelves, environments),
-            newest_results=published.newest_verdicts(db, STRIP_RESULTS),
-            causes=top_causes(shelves.sums, TOP_CAUSES),
-            unclassified=causes.unclassified,
-            findings=front_findings(listings),
-            episode=newest_episode(db),
-        )
+def _update_cache(db: Database, cache: BuildCache, plan: BuildPlan, result: BuildResult, *, base_url: str) -> None:
+    record_build(
+        db,
+        cache,
+        plan.environments,
+        base_url=base_url,
+        current_sha256=result.current_sha256,
+        files_sha256=result.files_sha256,
     )
-    yield trends_file(days, counts.as_of)
-    yield from site_contents(
-        SiteData(
-            shelves=shelves,
-            listings=listings,
-            counts=counts,
-            environments=environments,
-            causes=causes,
-            base_url=job.base_url,
-        )
-    )
-    changes = published.with_current_blame(db, published.newest_changes(db, MAX_ENTRIES))
-    yield from feed_files(overall_feed(group_changes(changes)), "", job.base_url)
+    cache.set_fact("other inputs", plan.other_inputs)
+    only_this_build = {"written", "removed", "packages"}
+    cache.set_fact("result", {name: value for name, value in asdict(result).items() if name not in only_this_build})
+    cache.commit()
 
 
-def _explained(db: Database, shelves: ListingStore, counts: published.Counts) -> CauseOverview:
-    newest = {cause: newest_records(shelves, cause) for cause in known_causes()}
-    asked = published.read_verdicts(db, {record for records in newest.values() for record in records})
-    by_record = {verdict.record: verdict for verdict in asked}
-    return explain_causes(
-        cells_by_cause(shelves.sums),
-        packages_by_cause(shelves.sums),
-        {cause: [by_record[record] for record in records] for cause, records in newest.items()},
-        counts.by_result,
-    )
-
-
-def _worst(db: Database, shelves: ListingStore, environments: Sequence[Environment]) -> list[MatrixRow]:
-    # As many as the front page has room for; the last may be one too many.
-    rows: list[MatrixRow] = []
-    room = MATRIX_BUDGET
-    for card in shelves.by_rank(PACKAGES_LISTING):
-        rows.append(matrix_row(published.newest_release_verdicts(db, card.package), environments))
-        room -= rows[-1].estimated_bytes
-        if room < 0:
-            break
-    return rows
+def _previous_result(cache: BuildCache) -> BuildResult:
+    previous: Any = cache.fact("result")
+    cache.commit()
+    return BuildResult(**previous, written=(), removed=(), packages=0)

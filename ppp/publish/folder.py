@@ -1,7 +1,7 @@
 """The output folder: each file is written whole, only where its bytes changed, and only inside the folder.
 
-The folder may hold the files of others, such as a node's statements: only what the last build listed is ever removed.
-`current.json` changes last of all.
+Other programs may keep files in the folder, as a node does its statements: a build only removes files that the last
+build listed. `current.json` changes last of all.
 """
 
 import os
@@ -17,13 +17,13 @@ from ppp.model.record import sha256_hex
 from ppp.storage_errors import translate_storage_errors
 
 MANIFEST: Final = "files.json"
-#: The lists that `files.json` names stand here.
+#: The folder of the lists that `files.json` names.
 LISTS_FOLDER: Final = "files"
 CURRENT: Final = "current.json"
 DIGEST: Final = "current.json.sha256"
-#: Bytes above which a file is taken for whole by its size.
+#: Above this size, `OutputFolder.matches` compares sizes only.
 LARGE_FILE_BYTES: Final = 256 * 1024
-#: A node writes these beside what is built here.
+#: A node writes these into the same folder; no build touches them.
 STATEMENTS: Final = ("statement.json", "statements")
 _RESERVED: Final = frozenset({*STATEMENTS, LISTS_FOLDER})
 _WRITTEN_LAST: Final = frozenset({MANIFEST, CURRENT, DIGEST})
@@ -41,22 +41,25 @@ class FileEntry(NamedTuple):
 
 
 class OutputFolder:
-    """A folder to write files into; what stands elsewhere cannot be reached through it.
+    """A folder to write files into: no path or symbolic link leads out of it.
 
-    All but `holds` raise `DiskFullError`, `DataReadOnlyError` or `PublishError`.
+    All methods but `matches` raise `DiskFullError`, `DataReadOnlyError` or `PublishError`.
     """
 
     def __init__(self, root: Path) -> None:
-        """Make the folder if need be."""
+        """Use a folder, and create it if it does not exist."""
         self._root = root
-        # Paths as text: of thousands of files a build would spend more on taking paths apart than on writing them.
+        # Paths as text: with thousands of files, `Path` objects would take more time than writing.
         self._base = f"{root}/"
         self._checked_folders: set[str] = {str(root)}
         with self._errors():
             root.mkdir(parents=True, exist_ok=True)
 
     def write(self, path: str, content: bytes) -> tuple[FileEntry, bool]:
-        """Write one file of a build (`p/six/index.html`) unless it holds these bytes; say whether it did not."""
+        """Write one file of a build (`p/six/index.html`), unless it has these bytes already.
+
+        Return its entry and whether it was written. Raises `ValueError` for a path that no build writes.
+        """
         if not (is_build_path(path) or is_list_path(path)):
             raise ValueError(f"{path!r} is not a path that a build writes")
         try:
@@ -67,25 +70,28 @@ class OutputFolder:
         return FileEntry(path, len(content), sha256_hex(content)), bool(written)
 
     def write_last(self, files: Mapping[str, bytes]) -> list[str]:
-        """Write what tells of all others, durably; all of it lies ready before any of it changes. Give what did."""
+        """Write the files that describe all others, durably, and return the paths that changed.
+
+        All of them are complete on disk before the first is renamed into place.
+        """
         with self._errors():
             return self._write(files, durable=True)
 
     def write_statement(self, path: str, content: bytes) -> None:
-        """Write a file that is not of a build (`statement.json`): neither its lists nor its cleaning know it."""
+        """Write a file of a node (`statement.json`); builds neither list nor remove it."""
         plain = _PLAIN.fullmatch(path)
         if plain is None or plain[1] not in STATEMENTS:
-            raise ValueError(f"{path!r} is not a path that stands beside a build")
+            raise ValueError(f"{path!r} is not the path of a statement")
         with self._errors():
             self._write({path: content}, durable=True)
 
     def remove(self, path: str) -> bool:
-        """Remove a file, and the folders that it leaves empty; say whether it was there."""
+        """Remove a file and the folders that are empty then; return whether the file existed."""
         with self._errors():
             return self._remove(path)
 
     def read(self, path: str) -> bytes | None:
-        """Give a file's bytes; None where there is none, or where it leads out of the folder."""
+        """Return a file's bytes; None where there is none, or where a link leads out of the folder."""
         target = self._root / path
         if not target.resolve().is_relative_to(self._root.resolve()):
             return None
@@ -96,7 +102,7 @@ class OutputFolder:
                 return None
 
     def matches(self, entry: FileEntry) -> bool:
-        """Say whether a file is as it was listed: a large one by its size alone."""
+        """Return whether a file is as an entry describes it; files over `LARGE_FILE_BYTES` by their size only."""
         try:
             found = (self._root / entry.path).lstat()
             if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
@@ -106,7 +112,7 @@ class OutputFolder:
             return False
 
     def sync(self) -> None:
-        """Wait until the names in the folder itself are on the disk."""
+        """Wait until renames in the folder itself are on the disk."""
         with self._errors():
             _sync_folder(self._root)
 
@@ -141,7 +147,7 @@ class OutputFolder:
         try:
             folder.mkdir()
         except FileExistsError as error:
-            # What was made just now cannot be a link; what was there can.
+            # A folder that existed before may be a link.
             if folder.is_symlink() and not folder.resolve().is_relative_to(self._root.resolve()):
                 raise PublishError(
                     f"{folder} leads out of {self._root}", hint="remove that link and publish again"
@@ -161,7 +167,7 @@ class OutputFolder:
         for folder in target.parents:
             if folder == self._root:
                 break
-            with suppress(OSError):  # not empty: others still live there
+            with suppress(OSError):  # not empty
                 folder.rmdir()
                 self._checked_folders.discard(str(folder))
         return True
@@ -179,22 +185,27 @@ class OutputFolder:
 
 
 def write_statements(root: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write a node's statements beside what is built, in the order they come, each whole and only if it changed."""
+    """Write a node's statements into a public folder, in the order given, each whole and only if it changed."""
     folder = OutputFolder(root)
     for path, content in files:
         folder.write_statement(path, content)
 
 
 def is_build_path(path: str) -> bool:
-    """Say whether a path is one that a build may write: plain, relative, and nobody else's."""
+    """Return whether a build may write a path: plain, relative, and reserved for nothing else."""
     plain = _PLAIN.fullmatch(path)
     return plain is not None and plain[1] not in _RESERVED and path not in _WRITTEN_LAST
 
 
 def is_list_path(path: str) -> bool:
-    """Say whether a path is one that `files.json` may name a list by."""
+    """Return whether `files.json` may name a list by this path."""
     plain = _PLAIN.fullmatch(path)
     return plain is not None and plain[1] == LISTS_FOLDER and path.endswith(".json")
+
+
+def digest_line(digest: str) -> bytes:
+    """Return the content of `current.json.sha256`, as `sha256sum -c` reads it; `digest` is in hex."""
+    return f"{digest}  {CURRENT}\n".encode()
 
 
 def _obstructed(error: OSError) -> PublishError:
@@ -213,7 +224,7 @@ def _has_content(path: str, content: bytes) -> bool:
 
 
 def _stage(part: str, content: bytes, *, durable: bool) -> None:
-    # Of thousands of pages only the last files wait for the disk: a page lost with the power differs, so it heals.
+    # Only the last files wait for the disk. A page that is lost with the power is found and written by a later build.
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
     try:
         written = os.write(handle, content)

@@ -1,4 +1,4 @@
-"""Text that strangers wrote, made fit for a page, a feed and a terminal: none of it acts, none is unbounded."""
+"""Make untrusted text safe to show on a page, in a feed and on a terminal: nothing in it acts, and it is bounded."""
 
 import re
 import unicodedata
@@ -14,20 +14,20 @@ from ppp.ledger.digests import DAY_S, format_day
 
 T = TypeVar("T")
 
-#: Colours and titles that programs send to a terminal: dropped, as they say nothing.
+#: Escape sequences for a terminal, such as colours and titles: dropped, as they carry no information.
 _TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z])")
 #: Control, format (bidi marks, joiners), surrogate, private and unassigned characters, line and paragraph separators.
 _ACTIVE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-#: Words of visible ASCII with single spaces between them: most of what is told.
+#: Words of visible ASCII with single spaces between them: most texts, which need no work.
 _PLAIN: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
-#: What is written in HTML as it is, a byte a letter.
+#: Text that is the same in HTML, with one byte for each character.
 _NEEDS_NO_ESCAPE: Final = re.compile(r"[ !#-%(-;=?-~]*")
-#: There are few, and each stands in many places.
+#: There are few days, and each is shown in many places.
 _day_name: Final = lru_cache(4096)(format_day)
 
 
 def escape_invisible(text: str, *, keep: str = "") -> str:
-    r"""Show each character that could act or hide as its escape (`\x1b`, `\u202e`), but for those in `keep`."""
+    r"""Replace each character that could act or hide by its escape (`\x1b`, `\u202e`), except those in `keep`."""
     text = _TERMINAL.sub("", text)
     if text.isascii() and text.isprintable():
         return text
@@ -42,30 +42,30 @@ def _escape(character: str) -> str:
 
 
 def single_line(text: str, limit: int) -> str:
-    """Give one visible line of at most `limit` characters; what was cut shows as an ellipsis."""
+    """Return a text as one visible line of at most `limit` characters, with an ellipsis where it was cut."""
     if len(text) <= limit and _PLAIN.fullmatch(text):
         return text
-    # Cut before it is looked at, so that a huge text costs no more than a long one; escapes only lengthen.
+    # Cut first, so that a huge text costs no more than a long one; escaping only makes it longer.
     shown = escape_invisible(" ".join(text[: 4 * limit].split()))
-    # Where a terminal's sequence was taken out, the spaces round it meet.
+    # Where an escape sequence was dropped, the spaces around it are now adjacent.
     shown = " ".join(shown.split())
     return shown if len(shown) <= limit and len(text) <= 4 * limit else f"{shown[: limit - 1]}…"
 
 
 def log_tail(log: str, *, lines: int, limit: int) -> str:
-    """Give a log's last lines, at most `limit` characters of them, visible; a redrawn line as it last stood."""
+    """Return a log's last lines, visible, at most `limit` characters; of a line that was redrawn, its last state."""
     kept = log[-4 * limit :].rstrip().split("\n")[-lines:]
     redrawn = (escape_invisible(one.rstrip("\r").rpartition("\r")[2], keep="\t") for one in kept)
     return "\n".join(redrawn)[-limit:]
 
 
 def with_code_spans(words: str) -> Markup:
-    """Give our own prose as HTML, with what stands in backticks as code; nothing in it acts."""
+    """Return our own prose as HTML, escaped, with text in backticks as code."""
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(words))))  # noqa: S704 - escaped before
 
 
 def duration(ms: int) -> str:
-    """Give milliseconds as a person reads them: `80 ms`, `1.2 s`, `2 min 5 s`."""
+    """Return milliseconds in readable form: `80 ms`, `1.2 s`, `2 min 5 s`."""
     if ms < 1000:  # noqa: PLR2004 - a second
         return f"{ms} ms"
     if ms < 60_000:  # noqa: PLR2004 - a minute
@@ -74,39 +74,39 @@ def duration(ms: int) -> str:
 
 
 def size(count: int) -> str:
-    """Give bytes as a person reads them: `812 B`, `1.2 kB`, `43.0 MB`."""
+    """Return a number of bytes in readable form: `812 B`, `1.2 kB`, `43.0 MB`."""
     if count < 1000:  # noqa: PLR2004 - a kilobyte
         return f"{count} B"
     return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"  # noqa: PLR2004 - a megabyte
 
 
 def moment(epoch_s: int) -> str:
-    """Give epoch seconds as `2026-11-20 12:00 UTC`."""
+    """Return epoch seconds as `2026-11-20 12:00 UTC`."""
     return f"{day(epoch_s)} {epoch_s // 3600 % 24:02}:{epoch_s // 60 % 60:02} UTC"
 
 
 def iso(epoch_s: int) -> str:
-    """Give epoch seconds as `2026-11-20T12:00:00Z`, as `<time datetime>` takes it."""
+    """Return epoch seconds as `2026-11-20T12:00:00Z`, the format of `<time datetime>`."""
     return f"{day(epoch_s)}T{epoch_s // 3600 % 24:02}:{epoch_s // 60 % 60:02}:{epoch_s % 60:02}Z"
 
 
 def day(epoch_s: int) -> str:
-    """Give the UTC day of epoch seconds as `2026-11-20`."""
+    """Return the UTC day of epoch seconds as `2026-11-20`."""
     return _day_name(epoch_s // DAY_S)
 
 
 def rfc2822(epoch_s: int) -> str:
-    """Give epoch seconds as RSS dates them."""
+    """Return epoch seconds in the format of RSS dates (RFC 2822)."""
     return format_datetime(datetime.fromtimestamp(epoch_s, UTC), usegmt=True)
 
 
 def html_size(text: str) -> int:
-    """Count the bytes that a text takes on a page, written as HTML in UTF-8."""
+    """Return how many bytes a text takes on a page, as HTML in UTF-8."""
     return len(text) if _NEEDS_NO_ESCAPE.fullmatch(text) else len(escape(text).encode())
 
 
 def fit_budget(items: Iterable[T], budget: int, cost: Callable[[T], int]) -> list[T]:
-    """Give the first items whose costs (bytes) stay within the budget together."""
+    """Return the first items whose costs (bytes) together stay within the budget."""
     kept: list[T] = []
     for item in items:
         budget -= cost(item)

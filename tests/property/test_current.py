@@ -6,14 +6,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledger_counts import build_counts
+from ledger_counts import build_current
 from memory_store import store_in_memory
 
 from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
-from ppp.ledger.digests import read_day_digests
 from ppp.model.record import Record, Result, current_records
-from ppp.publish.api.current import current_bytes, current_document
+from ppp.publish.api.current import current_bytes
 from ppp.publish.feeds.entries import group_changes, overall_feed
 from ppp.publish.feeds.rss import rss
 from ppp.schemas import schema_errors
@@ -41,7 +40,7 @@ def outputs(records: Sequence[Record]) -> tuple[bytes, bytes]:
     with store_in_memory(records) as store:
         told = overall_feed(group_changes(published.verdict_changes(store.db)))
         feed = rss(told, path="feed.xml", base_url=DEFAULT_BASE_URL)
-        return current_bytes(current_document(store.db, build_counts(store.db), read_day_digests(store.db))), feed
+        return current_bytes(build_current(store.db)), feed
 
 
 @steady
@@ -70,7 +69,7 @@ def test_two_that_take_each_others_records_agree(
 def test_numbers_are_those_of_the_set(made: list[dict[str, Any]], record: Callable[..., Record]) -> None:
     records = {r.id: r for r in (record(**fields) for fields in made)}.values()
     with store_in_memory(records) as store:
-        document = current_document(store.db, build_counts(store.db), read_day_digests(store.db))
+        document = build_current(store.db)
     assert schema_errors("site/schemas/current.schema.json", document) == []
     best = current_records(records)
     expected = Counter(str(r.result) for r in best.values())

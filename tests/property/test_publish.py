@@ -24,7 +24,7 @@ from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.packages.read import read_packages
 from ppp.publish.packages.summary import summarize
 from ppp.publish.packages.totals import cells_by_cause, ledger_counts, packages_by_cause, top_causes
-from ppp.publish.site.causes import newest_records
+from ppp.publish.site.causes import cause_listing, newest_records
 from ppp.publish.site.directory import PACKAGES_LISTING
 
 DAY = 1_714_003_200
@@ -106,15 +106,15 @@ def test_sums_are_what_the_ledger_counts(
                 memory.listings.replace(contribution_of(each, summarize(each)))
         total = sum(day.records for day in read_day_digests(store.db))
         shelves = memory.listings
-        assert ledger_counts(shelves.sums, records=total, as_of=published.as_of(store.db)) == sql_counts(store.db)
+        assert ledger_counts(shelves.totals, records=total, as_of=published.as_of(store.db)) == sql_counts(store.db)
         assert [
-            (c.cause, c.environment, c.result, c.blame, c.blamed_by, c.cells) for c in cells_by_cause(shelves.sums)
+            (c.cause, c.environment, c.result, c.blame, c.blamed_by, c.cells) for c in cells_by_cause(shelves.totals)
         ] == sql_explained(store.db)
-        assert packages_by_cause(shelves.sums) == sql_of_cause(store.db)
-        assert [(c.cause, c.blame, c.cells, c.packages) for c in top_causes(shelves.sums, 9)] == sql_top(store.db)
+        assert packages_by_cause(shelves.totals) == sql_of_cause(store.db)
+        assert [(c.cause, c.blame, c.cells, c.packages) for c in top_causes(shelves.totals, 9)] == sql_top(store.db)
         assert [card.package for card in shelves.by_rank(PACKAGES_LISTING)] == sql_worst(store.db)
         for cause in ("no-compiler", "unclassified"):
-            assert newest_records(shelves, cause, 5) == sql_newest(store.db, cause)
+            assert newest_records(shelves.by_rank(cause_listing(cause)), 5) == sql_newest(store.db, cause)
 
 
 _CAUSE = "coalesce(cause, CASE WHEN result IN ('FAIL', 'TIMEOUT') THEN 'unclassified' END)"

@@ -6,12 +6,12 @@ an `ERROR` of ours, is in neither number.
 
 import html
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from ppp.model.record import Result
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.packages.summary import PackageSummary
-from ppp.publish.site.package import Badge
 
 LABEL: Final = "installs & imports"
 #: Of a letter of Verdana at 11 px, wide enough for any; a little air at both ends of each half.
@@ -19,6 +19,15 @@ _LETTER_PX: Final = 6.6
 _PADDING_PX: Final = 10
 #: The words of shields, and ours: white on each keeps a contrast of 4.5:1.
 _COLOURS: Final = {"brightgreen": "#1b6e3c", "orange": "#8f4a00", "red": "#a32020", "lightgrey": "#5a5a5a"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Badge:
+    """A package's badge on its own page: what it says, how wide it is (pixels), and the Markdown that shows it."""
+
+    told: str
+    width: int
+    snippet: str
 
 
 def badge_files(summary: PackageSummary) -> Iterator[tuple[str, bytes]]:

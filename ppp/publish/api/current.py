@@ -1,21 +1,22 @@
 """`current.json`: content alone, without clock or node: who holds the same records publishes the same bytes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlite_utils import Database
-
 from ppp.ledger.digests import DayDigest, root_digest
-from ppp.ledger.published import Counts, Verdict, newest_verdicts
+from ppp.ledger.published import Counts, Verdict
 from ppp.model.record import PHASES, Json, Result
 
 SCHEMA: Final = "ppp-current-1"
 NEWEST_RESULTS: Final = 1000
 
 
-def current_document(db: Database, counts: Counts, days: Sequence[DayDigest]) -> dict[str, Json]:
-    """Give the document that `current.schema.json` describes; `days` are those of all records."""
+def current_document(counts: Counts, days: Sequence[DayDigest], newest: Iterable[Verdict]) -> dict[str, Json]:
+    """Give the document that `current.schema.json` describes; `days` are those of all records.
+
+    `newest` are the newest `NEWEST_RESULTS` current results, newest first.
+    """
     return {
         "schema": SCHEMA,
         "as_of": counts.as_of,
@@ -29,7 +30,7 @@ def current_document(db: Database, counts: Counts, days: Sequence[DayDigest]) ->
         },
         "root": root_digest(days),
         "days": [{"day": day.day, "records": day.records, "sha256": day.sha256} for day in days],
-        "results": [_verdict_json(verdict) for verdict in newest_verdicts(db, NEWEST_RESULTS)],
+        "results": [_verdict_json(verdict) for verdict in newest],
     }
 
 

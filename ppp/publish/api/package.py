@@ -4,6 +4,7 @@ What several cells share (runs, files, images, modules, what was installed) stan
 What a cell has none of is left out of it: there is one such file for every package.
 """
 
+import shlex
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import groupby
 from typing import Final
@@ -11,11 +12,11 @@ from typing import Final
 from ppp.ledger.published import Counts, Verdict
 from ppp.model.matrix import Environment
 from ppp.model.record import PHASES, Json, Record
+from ppp.model.release import Release
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
-from ppp.publish.packages.history import CurrentRecord, PackageHistory
+from ppp.publish.packages.history import CurrentRecord, PackageHistory, last_passing_versions
 from ppp.publish.packages.summary import AffectedCell, PackageSummary, count_results
-from ppp.publish.site.package import last_passing_versions, reproduce_command
 
 PACKAGE_SCHEMA: Final = "ppp-package-1"
 INDEX_SCHEMA: Final = "ppp-api-1"
@@ -92,6 +93,11 @@ def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str,
         "releases": len(releases),
     }
     return f"api/v1/p/{history.package}.json", document_bytes(document)
+
+
+def reproduce_command(release: Release, environment: str) -> str:
+    """Give the one command that checks a cell again on the reader's machine."""
+    return f'scripts/nox -s "check({environment})" -- {shlex.quote(str(release))}'
 
 
 class _SharedValues:

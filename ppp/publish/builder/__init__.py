@@ -1,1 +1,1 @@
-"""How a build proceeds."""
+"""The steps of a build: what changed, what is read, what is rendered, how it is written."""

@@ -1,78 +1,77 @@
-"""What the site is made of: the files of one package, from its own records, and those of all, from cards and counts.
+"""The render phase of a build: functions of what was read to paths with their bytes; nothing here reads or writes.
 
-A package's files and what it brings depend on its own records alone; nothing of all packages asks for one again.
+A package's files and its contribution depend on its own records alone. Pages of which there may be thousands are
+deferred: worker processes render them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ppp.ledger import published
+from ppp.ledger.digests import root_digest
 from ppp.model.matrix import Environment
 from ppp.publish.api.badges import badge_files, package_badge
 from ppp.publish.api.package import api_index, package_file
+from ppp.publish.builder.contribution import contribution_of
+from ppp.publish.builder.site_data import SiteData
 from ppp.publish.feeds.atom import atom
-from ppp.publish.feeds.entries import package_feed
-from ppp.publish.listings.store import ListingStore
-from ppp.publish.packages.finding_kinds import FindingKind
+from ppp.publish.feeds.entries import group_changes, overall_feed, package_feed
+from ppp.publish.feeds.jsonfeed import feed_files
+from ppp.publish.listings.entries import Contribution
 from ppp.publish.packages.history import PackageHistory
-from ppp.publish.packages.summary import PackageSummary, summarize
-from ppp.publish.site.causes import CauseOverview, cause_pages
+from ppp.publish.packages.summary import summarize
+from ppp.publish.site.causes import cause_pages
 from ppp.publish.site.deferred import Content
-from ppp.publish.site.dependency_chains import read_chains
 from ppp.publish.site.directory import directory_pages, search_files
 from ppp.publish.site.environments import environment_pages
-from ppp.publish.site.findings import finding_pages
-from ppp.publish.site.front import about_page
-from ppp.publish.site.listing import Listing
+from ppp.publish.site.findings import finding_listings, finding_pages, front_findings
+from ppp.publish.site.front import STRIP_RESULTS, FrontPage, about_page, front_page
 from ppp.publish.site.package import package_page
 from ppp.publish.site.sitemap import crawler_files, sitemap_files
+from ppp.publish.site.snapshots import data_files
 from ppp.publish.site.sql import sql_files
+from ppp.publish.site.trends import trends_file
 from ppp.resources import resource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteData:
-    """What the pages of all packages are made of; `shelves` hold the cards of all packages."""
+class RenderedPackage:
+    """A package's files, and what it contributes to the pages of many packages."""
 
-    shelves: ListingStore
-    listings: dict[FindingKind, Listing]
-    counts: published.Counts
-    environments: Sequence[Environment]
-    causes: CauseOverview
-    base_url: str
+    files: Sequence[tuple[str, bytes]]
+    contribution: Contribution
 
 
-def package_contents(
-    held: PackageHistory, environments: Sequence[Environment], log_of: Callable[[str], str | None], base_url: str
-) -> tuple[PackageSummary, list[tuple[str, bytes]]]:
-    """Give a package's part, and its page, data, badges and feed with their paths."""
-    package = held.package
-    part = summarize(held)
-    badge = package_badge(part, base_url)
-    path = f"p/{package}/atom.xml"
-    feed = atom(package_feed(package, held.changes), path=path, base_url=base_url)
-    return part, [
-        package_page(held, part, environments, log_of, badge=badge),
-        package_file(held, part),
-        *badge_files(part),
-        (path, feed),
+def render_package(history: PackageHistory, environments: Sequence[Environment], base_url: str) -> RenderedPackage:
+    """Render a package's page, data, badges and feed; `base_url` ends in a slash."""
+    summary = summarize(history)
+    feed_path = f"p/{history.package}/atom.xml"
+    files = [
+        package_page(history, summary, environments, badge=package_badge(summary, base_url)),
+        package_file(history, summary),
+        *badge_files(summary),
+        (feed_path, atom(package_feed(history.package, history.changes), path=feed_path, base_url=base_url)),
     ]
+    return RenderedPackage(files=files, contribution=contribution_of(history, summary))
 
 
-def site_contents(all_: SiteData) -> Iterator[tuple[str, Content]]:
-    """Give the files of all packages together that may have changed, but for the front page and the overall feeds."""
-    counts, shelves = all_.counts, all_.shelves
-    yield from directory_pages(shelves, counts.as_of)
-    yield from search_files(shelves)
-    yield from finding_pages(all_.listings, read_chains(shelves), as_of=counts.as_of, base_url=all_.base_url)
-    yield from environment_pages(shelves, all_.environments, counts, all_.causes)
-    yield from cause_pages(all_.causes, all_.environments, counts.as_of)
-    yield api_index(counts, all_.environments)
-    yield from sitemap_files(shelves, _pages(all_), all_.base_url)
+def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
+    """Render the files that show many packages, those that may have changed."""
+    counts, base_url, as_of = data.counts, data.base_url, data.counts.as_of
+    yield _front_page(data)
+    yield trends_file(data.days, as_of)
+    yield from directory_pages(data.directory, as_of)
+    yield from search_files(data.search_prefixes, data.search)
+    yield from finding_pages(finding_listings(data.findings), data.chains, as_of=as_of, base_url=base_url)
+    yield from environment_pages(data.failing, data.environments, counts, data.causes)
+    yield from cause_pages(data.causes, data.environments, as_of)
+    yield api_index(counts, data.environments)
+    yield from sitemap_files(data.sitemap_shards, data.sitemap, _page_paths(data), base_url)
+    yield from feed_files(overall_feed(group_changes(data.changes)), "", base_url)
+    yield from data_files(data.snapshots, as_of)
 
 
-def static_contents(base_url: str) -> Iterator[tuple[str, bytes]]:
-    """Give the files that no record changes: our prose, the page that asks in SQL, what pages and crawlers load."""
+def render_static(base_url: str) -> Iterator[tuple[str, bytes]]:
+    """Render the files that no record changes: our prose, the SQL page, and what pages and crawlers load."""
     yield about_page()
     yield from sql_files()
     yield from crawler_files(base_url)
@@ -81,11 +80,26 @@ def static_contents(base_url: str) -> Iterator[tuple[str, bytes]]:
             yield f"{target}{source.name}", source.read_bytes()
 
 
-def _pages(all_: SiteData) -> list[str]:
-    return [
-        *("index.html", "about/index.html", "packages/index.html", "causes/index.html", "sql/index.html"),
-        *("data/index.html", "findings/index.html", "env/index.html"),
-        *(f"findings/{kind}/index.html" for kind in all_.listings),
-        *(f"env/{environment.id}/index.html" for environment in all_.environments),
-        *(f"causes/{each.cause}/index.html" for each in sorted(all_.causes.explained, key=lambda c: c.cause)),
-    ]
+def _front_page(data: SiteData) -> tuple[str, bytes]:
+    return front_page(
+        FrontPage(
+            counts=data.counts,
+            root=root_digest(data.days),
+            days=data.days,
+            environments=data.environments,
+            rows=data.worst,
+            newest_results=data.newest[:STRIP_RESULTS],
+            causes=data.top_causes,
+            unclassified=data.causes.unclassified,
+            findings=front_findings(finding_listings(data.findings)),
+            episode=data.episode,
+        )
+    )
+
+
+def _page_paths(data: SiteData) -> Iterable[str]:
+    yield from ("index.html", "about/index.html", "packages/index.html", "causes/index.html", "sql/index.html")
+    yield from ("data/index.html", "findings/index.html", "env/index.html")
+    yield from (f"findings/{kind}/index.html" for kind in data.findings)
+    yield from (f"env/{environment.id}/index.html" for environment in data.environments)
+    yield from (f"causes/{cause}/index.html" for cause in sorted(each.cause for each in data.causes.explained))

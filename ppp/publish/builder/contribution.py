@@ -1,4 +1,4 @@
-"""All that one package brings to the whole, from its part and its tally: a card for each list that it stands in."""
+"""What one package contributes to the pages of many packages: an entry for each listing that it is in, and totals."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,27 +15,27 @@ from ppp.publish.site.findings import finding_folder
 from ppp.publish.site.listing import encode_cell, listing_entry
 
 
-def contribution_of(held: PackageHistory, part: PackageSummary) -> Contribution:
-    """Give what a package brings."""
-    tally = package_totals(held)
-    return contribution_from(part.package, tally.totals, _cards(part, tally))
+def contribution_of(history: PackageHistory, summary: PackageSummary) -> Contribution:
+    """Return what a package contributes; `summary` is that of `history`."""
+    totals = package_totals(history)
+    return contribution_from(summary.package, totals.totals, _entries(summary, totals))
 
 
-def _cards(part: PackageSummary, tally: PackageTotals) -> Iterator[ListingEntry]:
-    yield directory_entry(part, tally.severity)
-    yield from search_entries(part)
-    yield from cause_entries(tally)
+def _entries(summary: PackageSummary, totals: PackageTotals) -> Iterator[ListingEntry]:
+    yield directory_entry(summary, totals.severity)
+    yield from search_entries(summary)
+    yield from cause_entries(totals)
+    # Most cells are in several listings: each is encoded once.
     encoded: dict[int, str] = {}
-    for kind, cells in part.findings.items():
-        yield listing_entry(finding_folder(kind), cells, _encoded(cells, encoded))
-    for cell in part.failing:
-        yield listing_entry(environment_folder(cell.environment), [cell], _encoded([cell], encoded))
-    yield from chain_entries(part.package, part.findings.get(FindingKind.BROKEN_DEPENDENCY, ()))
+    for kind, cells in summary.findings.items():
+        yield listing_entry(finding_folder(kind), cells, _encode(cells, encoded))
+    for cell in summary.failing:
+        yield listing_entry(environment_folder(cell.environment), [cell], _encode([cell], encoded))
+    yield from chain_entries(summary.package, summary.findings.get(FindingKind.BROKEN_DEPENDENCY, ()))
 
 
-def _encoded(cells: Sequence[AffectedCell], held: dict[int, str]) -> str:
-    # The same cell stands in several lists.
+def _encode(cells: Sequence[AffectedCell], encoded: dict[int, str]) -> str:
     for cell in cells:
-        if id(cell) not in held:
-            held[id(cell)] = encode_cell(cell)
-    return ",".join(held[id(cell)] for cell in cells)
+        if id(cell) not in encoded:
+            encoded[id(cell)] = encode_cell(cell)
+    return ",".join(encoded[id(cell)] for cell in cells)

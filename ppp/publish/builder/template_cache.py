@@ -1,6 +1,6 @@
-"""Templates as they were compiled, kept in the memory: to compile them anew takes as long as the rest of a publish.
+"""Compiled templates, kept in the build cache: compiling them again takes as long as the rest of a small build.
 
-They go with the memory, which another PPP, library or Python never takes over.
+They are dropped with the cache, which no other version of PPP, of its libraries or of Python takes over.
 """
 
 from collections.abc import Iterator
@@ -12,33 +12,33 @@ from jinja2.bccache import Bucket, BytecodeCache
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.site.front import jinja_environment
 
-#: How deep pages stand, `env/<id>/<prefix>/index.html` being the deepest: each depth has templates of its own.
+#: How deep pages are, `env/<id>/<prefix>/index.html` being the deepest: each depth has templates of its own.
 _DEPTHS: Final = 4
 
 
 class _CachedBytecode(BytecodeCache):
-    """The templates of one depth."""
+    """The compiled templates of one depth; `root` leads from its pages to the root of the site (`../`)."""
 
-    def __init__(self, memory: BuildCache, root: str) -> None:
-        self._memory = memory
+    def __init__(self, cache: BuildCache, root: str) -> None:
+        self._cache = cache
         self._root = root
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        """Fill a bucket if there is anything for it."""
-        if code := self._memory.template_code(f"{self._root}{bucket.key}"):
+        """Fill a bucket, if the cache has code for it."""
+        if code := self._cache.template_code(f"{self._root}{bucket.key}"):
             bucket.bytecode_from_string(code)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep what is in a bucket."""
-        self._memory.set_template_code(f"{self._root}{bucket.key}", bucket.bytecode_to_string())
+        """Store a bucket's code in the cache."""
+        self._cache.set_template_code(f"{self._root}{bucket.key}", bucket.bytecode_to_string())
 
 
 @contextmanager
-def cached_templates(memory: BuildCache) -> Iterator[None]:
-    """Let templates be compiled once, for as long as a memory lasts."""
+def cached_templates(cache: BuildCache) -> Iterator[None]:
+    """Let every page that is rendered meanwhile use the cache's compiled templates."""
     roots = ["../" * depth for depth in range(_DEPTHS)]
     for root in roots:
-        jinja_environment(root).bytecode_cache = _CachedBytecode(memory, root)
+        jinja_environment(root).bytecode_cache = _CachedBytecode(cache, root)
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""What a build keeps for the next one."""
+"""The build cache, and what is worked out from it: the lists of files, the digests of days."""

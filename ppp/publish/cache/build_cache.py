@@ -1,7 +1,7 @@
-"""What a build remembers for the next one: which files are of which owner, and how far into the ledger it came.
+"""The build cache: what a build keeps for the next one, such as each owner's files and how much of the ledger it read.
 
-A cache that may be lost at any time: a build that has none, or one of another folder, ledger or PPP, does everything
-anew and comes to the same bytes. It is written in one transaction that ends after `current.json` stands.
+The cache may be lost at any time: a build without one, or with one of another folder, ledger or PPP, builds everything
+and writes the same bytes. It changes in one transaction that is committed after `current.json` is written.
 """
 
 import json
@@ -23,46 +23,53 @@ from ppp.publish.packages.totals import Totals
 _TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS owned (
     kind TEXT NOT NULL,
-    place TEXT NOT NULL,                -- sha256 of the owner, hex: which list its files stand in
+    owner_hash TEXT NOT NULL,           -- sha256 of the owner's name, hex: decides which list its files are in
     owner TEXT NOT NULL,
-    lines TEXT NOT NULL,                -- JSON of each of its files: [path, size, sha256]
+    lines TEXT NOT NULL,                -- each of its files as a line of JSON: [path, size, sha256]
     files INTEGER NOT NULL, size INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS listed (     -- the lists as they were last published
+CREATE TABLE IF NOT EXISTS lists (      -- as they were last published
     path TEXT PRIMARY KEY,
     size INTEGER NOT NULL, sha256 TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS days (       -- since the epoch
     day INTEGER PRIMARY KEY,
-    ids TEXT NOT NULL                   -- of its records, sorted, a line each
+    ids TEXT NOT NULL                   -- of its records, sorted, one a line
 ) STRICT;
-CREATE TABLE IF NOT EXISTS codes (      -- templates, compiled
+CREATE TABLE IF NOT EXISTS templates (  -- compiled
     name TEXT PRIMARY KEY,
     code BLOB NOT NULL,
-    sha256 TEXT NOT NULL                -- of the code: what is damaged is not run
+    sha256 TEXT NOT NULL                -- of the code: damaged code is never run
 ) STRICT;
 CREATE TABLE IF NOT EXISTS facts (
     name TEXT PRIMARY KEY,
     fact TEXT NOT NULL                  -- JSON
 ) STRICT;
 {store.TABLES}"""
-_TABLE_NAMES: Final = ("owned", "listed", "days", "codes", "facts", "brought", "cards", "nodes")
-_INDEXES: Final = ("owned_by_place ON owned (kind, place, owner)", *store.INDEXES)
+_TABLE_NAMES: Final = ("owned", "lists", "days", "templates", "facts", *store.TABLE_NAMES)
+_INDEXES: Final = ("owned_by_hash ON owned (kind, owner_hash, owner)", *store.INDEXES)
 _FORMAT_VERSION: Final = int(sha256("\n".join((_TABLES, *_INDEXES)).encode()).hexdigest()[:7], 16)
-#: It may be lost, so nothing waits for the disk; who reads it asks whether it is whole.
+#: The cache may be lost, so nothing waits for the disk: whoever reads it checks that it can be relied on.
 _PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536", "PRAGMA mmap_size = 1073741824")
 
 
 class OwnerKind(StrEnum):
-    """Whose files a list holds: of one package each, of one batch each, or pages and files that tell of many."""
+    """What owns a file, and names the list that the file is in: a package, a batch, or the site as a whole."""
 
     PACKAGES = "packages"
     BATCHES = "batches"
     SITE = "site"
 
 
+class Owner(NamedTuple):
+    """A package by its name, a batch by its id, or a file of the site by its path."""
+
+    kind: OwnerKind
+    name: str
+
+
 class OwnedFiles(NamedTuple):
-    """An owner's files: a line of each, sorted, how many they are, and their bytes."""
+    """An owner's files: a line for each, sorted, how many there are, and their bytes together."""
 
     kind: OwnerKind
     owner_hash: str
@@ -73,26 +80,26 @@ class OwnedFiles(NamedTuple):
 
 
 class BuildCache:
-    """An open memory, in a transaction that `keep` ends; without that all is as before."""
+    """An open cache, in a transaction: `commit` ends it; without that, the cache stays as it was."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take an open database, and make its tables if need be."""
+        """Use an open database, and create its tables where they are missing."""
         self._db = connection
         self._db.executescript(_TABLES)
         self._db.execute("BEGIN IMMEDIATE")
-        held, totals = self.fact("sums"), self.fact("totals")
-        sums: Totals = Counter({tuple(key): count for key, count in held} if isinstance(held, list) else {})
-        self.listings = store.ListingStore(connection, sums)
-        self._totals: dict[str, list[int]] = totals if isinstance(totals, dict) else {}
+        counted, file_totals = self.fact("totals"), self.fact("file totals")
+        totals: Totals = Counter({tuple(key): n for key, n in counted} if isinstance(counted, list) else {})
+        self.listings = store.ListingStore(connection, totals)
+        self._file_totals: dict[str, list[int]] = file_totals if isinstance(file_totals, dict) else {}
         self._from_scratch = False
         self.create_indexes()
 
     @classmethod
     @contextmanager
     def open(cls, path: Path | None) -> Iterator[Self]:
-        """Open the memory at a path; without a path it is forgotten at the end.
+        """Open the cache at a path; without a path it exists in memory only.
 
-        Raises `sqlite3.DatabaseError` where it cannot be read.
+        Raises `sqlite3.DatabaseError` where the file cannot be read.
         """
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,57 +108,57 @@ class BuildCache:
             yield cls(connection)
 
     def commit(self) -> None:
-        """Remember all that was told since it was opened."""
-        sums = self.listings.sums
-        self.set_fact("sums", [[key, count] for key, count in sorted(sums.items(), key=str) if count])
-        self.set_fact("totals", self._totals)
+        """Keep all changes since the cache was opened."""
+        totals = self.listings.totals
+        self.set_fact("totals", [[key, count] for key, count in sorted(totals.items(), key=str) if count])
+        self.set_fact("file totals", self._file_totals)
         self._db.execute("COMMIT")
 
     def clear(self) -> None:
-        """Forget everything; until `index`, every owner and every package is told once, and nothing is asked."""
+        """Remove everything. Until `create_indexes`, each owner and package is added once, and nothing is looked up."""
         for table in _TABLE_NAMES:
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
-        # Sorted once at the end, they cost a fraction of what they do row by row.
+        # Built once at the end, indexes cost a fraction of what they do row by row.
         for index in _INDEXES:
             self._db.execute(f"DROP INDEX IF EXISTS {index.partition(' ')[0]}")
         self.listings.clear()
-        self._totals.clear()
+        self._file_totals.clear()
         self._from_scratch = True
 
     def create_indexes(self) -> None:
-        """Make what is told ready to be asked."""
+        """Create the indexes that are missing, so that what was added can be looked up."""
         for index in _INDEXES:
             self._db.execute(f"CREATE INDEX IF NOT EXISTS {index}")
         self._from_scratch = False
 
     def fact(self, name: str) -> object:
-        """Give a remembered fact, None where there is none."""
+        """Return a fact by its name, None where there is none."""
         row = self._db.execute("SELECT fact FROM facts WHERE name = ?", (name,)).fetchone()
         return row and json.loads(row[0])
 
     def set_fact(self, name: str, fact: object) -> None:
-        """Remember a fact, anything that JSON can tell."""
+        """Store a fact: anything that JSON can express."""
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(fact)))
 
     def replace_files(self, owned: Sequence[OwnedFiles]) -> set[str]:
-        """Remember owners' files in place of those they had, and give the paths of these that are no more.
+        """Store owners' files in place of those they had, and return the paths that they no longer have.
 
-        An owner without files is forgotten.
+        An owner without files is removed.
         """
-        gone: set[str] = set()
+        removed: set[str] = set()
         for each in () if self._from_scratch else owned:
-            gone |= self._remove_files(each)
-        held = [each for each in owned if each.files]
-        self._db.executemany("INSERT INTO owned VALUES (?, ?, ?, ?, ?, ?)", held)
-        for kind, of_kind in groupby(held, key=itemgetter(0)):
+            removed |= self._remove_files(each)
+        kept = [each for each in owned if each.files]
+        self._db.executemany("INSERT INTO owned VALUES (?, ?, ?, ?, ?, ?)", kept)
+        for kind, of_kind in groupby(kept, key=itemgetter(0)):
             files, sizes = zip(*((each.files, each.size) for each in of_kind), strict=True)
             self._add_to_totals(kind, (len(files), sum(files), sum(sizes)))
-        return gone
+        return removed
 
     def _remove_files(self, now: OwnedFiles) -> set[str]:
         key = (now.kind, now.owner_hash, now.owner)
         row = self._db.execute(
-            "SELECT rowid, lines, files, size FROM owned WHERE kind = ? AND place = ? AND owner = ?", key
+            "SELECT rowid, lines, files, size FROM owned WHERE kind = ? AND owner_hash = ? AND owner = ?", key
         ).fetchone()
         if row is None:
             return set()
@@ -160,109 +167,111 @@ class BuildCache:
         self._add_to_totals(now.kind, (-1, -files, -size))
         return set() if lines == now.lines else paths_in(lines) - paths_in(now.lines)
 
-    def _add_to_totals(self, kind: OwnerKind, more: tuple[int, int, int]) -> None:
-        before = self._totals.get(kind, (0, 0, 0))
-        self._totals[str(kind)] = [had + comes for had, comes in zip(before, more, strict=True)]
+    def _add_to_totals(self, kind: OwnerKind, change: tuple[int, int, int]) -> None:
+        before = self._file_totals.get(kind, (0, 0, 0))
+        self._file_totals[str(kind)] = [old + new for old, new in zip(before, change, strict=True)]
 
-    def files_of(self, kind: OwnerKind, owner: str) -> list[FileEntry]:
-        """Give an owner's files, by path."""
-        return self._entries("kind = ? AND place = ? AND owner = ?", kind, owner_hash(owner), owner)
+    def files_of(self, owner: Owner) -> list[FileEntry]:
+        """Return an owner's files, by path."""
+        which = "kind = ? AND owner_hash = ? AND owner = ?"
+        return self._files(which, owner.kind, owner_hash(owner.name), owner.name)
 
     def files_in(self, kind: OwnerKind, prefix: str) -> list[FileEntry]:
-        """Give the files of all owners of a kind whose place begins so, by path."""
-        return self._entries("kind = ? AND place >= ? AND place < ?", kind, prefix, f"{prefix}g")
+        """Return the files of all owners of a kind whose hash starts with a prefix, by path."""
+        return self._files("kind = ? AND owner_hash >= ? AND owner_hash < ?", kind, prefix, f"{prefix}g")
 
-    def _entries(self, which: str, *values: str) -> list[FileEntry]:
+    def _files(self, which: str, *values: str) -> list[FileEntry]:
         rows = self._db.execute(f"SELECT lines FROM owned WHERE {which}", values)  # noqa: S608 - our own words
         return sorted(entry for (lines,) in rows for entry in entries_in(lines))
 
     def lines_in(self, kind: OwnerKind, prefix: str) -> list[str]:
-        """Give a line of each file of all owners of a kind whose place begins so, by path."""
+        """Return a line for each file of all owners of a kind whose hash starts with a prefix, by path."""
         rows = self._db.execute(
-            "SELECT lines FROM owned WHERE kind = ? AND place >= ? AND place < ?", (kind, prefix, f"{prefix}g")
+            "SELECT lines FROM owned WHERE kind = ? AND owner_hash >= ? AND owner_hash < ?",
+            (kind, prefix, f"{prefix}g"),
         )
-        # What ends a path in a line sorts before all that a path may go on with.
+        # Lines sort as their paths do: the quote that ends a path sorts before every character of a path.
         return sorted(line for (lines,) in rows for line in lines.split("\n"))
 
     def owners(self, kind: OwnerKind) -> list[str]:
-        """Give every owner of a kind."""
+        """Return the names of all owners of a kind."""
         return [owner for (owner,) in self._db.execute("SELECT owner FROM owned WHERE kind = ?", (kind,))]
 
     def owner_hashes(self, kind: OwnerKind) -> list[str]:
-        """Give the place of every owner of a kind."""
-        return [place for (place,) in self._db.execute("SELECT place FROM owned WHERE kind = ?", (kind,))]
+        """Return the hashes of all owners of a kind."""
+        return [digest for (digest,) in self._db.execute("SELECT owner_hash FROM owned WHERE kind = ?", (kind,))]
 
     def file_totals(self, kind: OwnerKind) -> tuple[int, int, int]:
-        """Count the owners of a kind, their files, and the bytes of these."""
-        owners, files, size = self._totals.get(kind, (0, 0, 0))
+        """Return how many owners of a kind there are, how many files they have, and the bytes of these."""
+        owners, files, size = self._file_totals.get(kind, (0, 0, 0))
         return owners, files, size
 
     def set_list(self, path: str, entry: FileEntry | None) -> None:
-        """Remember a list as it is published, or that it is no more."""
+        """Store a list as it is published; None: it no longer is."""
         if entry is None:
-            self._db.execute("DELETE FROM listed WHERE path = ?", (path,))
+            self._db.execute("DELETE FROM lists WHERE path = ?", (path,))
         else:
-            self._db.execute("INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", entry)
+            self._db.execute("INSERT OR REPLACE INTO lists VALUES (?, ?, ?)", entry)
 
     def lists(self) -> list[FileEntry]:
-        """Give the lists as they were last published, by path."""
-        return [FileEntry(*row) for row in self._db.execute("SELECT path, size, sha256 FROM listed ORDER BY path")]
+        """Return the lists as they were last published, by path."""
+        return [FileEntry(*row) for row in self._db.execute("SELECT path, size, sha256 FROM lists ORDER BY path")]
 
     def record_ids(self, day: int) -> list[str]:
-        """Give the ids of a day's records, sorted."""
+        """Return the sorted ids of a day's records; days are numbered since the epoch."""
         row = self._db.execute("SELECT ids FROM days WHERE day = ?", (day,)).fetchone()
         return row[0].split("\n") if row else []
 
     def set_record_ids(self, day: int, ids: Sequence[str]) -> None:
-        """Remember the ids of a day's records, sorted."""
+        """Store the sorted ids of a day's records."""
         self._db.execute("INSERT OR REPLACE INTO days VALUES (?, ?)", (day, "\n".join(ids)))
 
     def template_code(self, name: str) -> bytes | None:
-        """Give what was kept under a name, None where there is nothing or it is not as it was."""
-        row = self._db.execute("SELECT code, sha256 FROM codes WHERE name = ?", (name,)).fetchone()
+        """Return a compiled template, None where there is none or its code is damaged."""
+        row = self._db.execute("SELECT code, sha256 FROM templates WHERE name = ?", (name,)).fetchone()
         return row[0] if row and sha256(row[0]).hexdigest() == row[1] else None
 
     def set_template_code(self, name: str, code: bytes) -> None:
-        """Remember compiled code under a name."""
-        self._db.execute("INSERT OR REPLACE INTO codes VALUES (?, ?, ?)", (name, code, sha256(code).hexdigest()))
+        """Store a compiled template."""
+        self._db.execute("INSERT OR REPLACE INTO templates VALUES (?, ?, ?)", (name, code, sha256(code).hexdigest()))
 
 
-def owned_files(kind: OwnerKind, owner: str, files: Iterable[FileEntry]) -> OwnedFiles:
-    """Give what is remembered of an owner; raises `ValueError` where a path stands twice."""
-    held = sorted(files)
-    if len({entry.path for entry in held}) < len(held):
-        raise ValueError(f"a file of {owner} is written twice")
-    return OwnedFiles(
-        kind, owner_hash(owner), owner, "\n".join(map(line_of, held)), len(held), sum(entry.size for entry in held)
-    )
+def owned_files(owner: Owner, files: Iterable[FileEntry]) -> OwnedFiles:
+    """Return an owner's files as the cache stores them; raises `ValueError` where a path occurs twice."""
+    kind, name = owner
+    entries = sorted(files)
+    if len({entry.path for entry in entries}) < len(entries):
+        raise ValueError(f"a file of {name} is written twice")
+    lines = "\n".join(map(line_of, entries))
+    return OwnedFiles(kind, owner_hash(name), name, lines, len(entries), sum(entry.size for entry in entries))
 
 
 def line_of(entry: FileEntry) -> str:
-    """Give a file as JSON on one line; its path is plain, so nothing in it needs an escape."""
+    """Return a file as JSON on one line; its path is plain, so nothing in it needs an escape."""
     return f'["{entry.path}", {entry.size}, "{entry.sha256}"]'
 
 
 def entries_in(lines: str) -> list[FileEntry]:
-    """Give the files that lines tell of."""
+    """Return the files that lines describe."""
     return [FileEntry(*entry) for entry in json.loads(f"[{lines.replace(chr(10), ',')}]")]
 
 
 def paths_in(lines: str) -> set[str]:
-    """Give the paths that lines tell of."""
+    """Return the paths of the files that lines describe."""
     return {entry.path for entry in entries_in(lines)}
 
 
-def owner_hash(owner: str) -> str:
-    """Give the sha256 (hex) that an owner's list is chosen by."""
-    return sha256(owner.encode()).hexdigest()
+def owner_hash(name: str) -> str:
+    """Return the sha256 (hex) of an owner's name, which decides the list that its files are in."""
+    return sha256(name.encode()).hexdigest()
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
     for pragma in _PRAGMAS:
         connection.execute(pragma)
-    # What another PPP remembers in another form is worth nothing.
-    (form,) = connection.execute("PRAGMA user_version").fetchone()
-    if form != _FORMAT_VERSION:
+    # A cache in another version's format cannot be used.
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != _FORMAT_VERSION:
         for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
             connection.execute(f"DROP TABLE [{table}]")
         connection.execute(f"PRAGMA user_version = {_FORMAT_VERSION}")

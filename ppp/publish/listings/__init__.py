@@ -1,1 +1,1 @@
-"""Long lists of packages, and the pages that they are cut into."""
+"""Listings of packages, and the pages that long ones are split into."""

@@ -1,6 +1,7 @@
-"""What one package brings to the pages of all: cards, each for one shelf, and what it adds to the sums.
+"""What one package contributes to pages of many packages: entries, one for each listing it is in, and totals.
 
-A shelf is what a list, a search shard or a cause's page is made of. Who knows a card need not ask its package again.
+A listing is what a list of packages, a search shard or a cause's page is made of. The cache keeps every entry, so a
+package without new records is not read again.
 """
 
 import json
@@ -10,17 +11,18 @@ from typing import Final, NamedTuple
 
 from ppp.publish.packages.totals import Totals
 
-#: Sums of a shelf: how many cards stand on it, and how many cells these are about.
-ENTRIES_IN_LISTING: Final = "on shelf"
-CELLS_IN_LISTING: Final = "cells on shelf"
-#: What a cell's JSON tells of the record that saw it last, which files show and pages by name do not.
+#: Keys of totals: how many entries a listing has, and how many cells they are about.
+ENTRIES_IN_LISTING: Final = "entries in listing"
+CELLS_IN_LISTING: Final = "cells in listing"
+#: Fields of a cell that files show and pages by name do not: which record last observed it, and when.
 _NOT_SHOWN: Final = ("observed_at", "record")
 
 
 class ListingEntry(NamedTuple):
-    """A package on a shelf: `key` orders it by name, `rank` (greatest first) by time or by weight, None: not at all.
+    """A package in a listing.
 
-    `cost` estimates its HTML in bytes, rather too high; `body` is JSON: what stands between the brackets of an array.
+    `key` sorts entries by name, `rank` by time or by weight, greatest first; None: the listing is never ranked. `cost`
+    estimates the entry's HTML in bytes, on the high side. `body` is JSON: what an array has between its brackets.
     """
 
     package: str
@@ -32,12 +34,12 @@ class ListingEntry(NamedTuple):
     body: str
 
 
-#: A card as it goes from one process to another, and into a memory.
+#: An entry as it goes between processes and into the cache.
 EntryRow = tuple[str, str, str, int | None, int, int, str]
 
 
 class Contribution(NamedTuple):
-    """All that some packages bring: of each what it adds to the sums, as JSON; their cards; what all add together."""
+    """What some packages contribute: each one's totals as JSON, by its name; all entries; the sum of all totals."""
 
     packages: Sequence[tuple[str, str]]
     entries: Sequence[EntryRow]
@@ -45,33 +47,33 @@ class Contribution(NamedTuple):
 
 
 def contribution_from(package: str, totals: Totals, entries: Iterable[ListingEntry]) -> Contribution:
-    """Give all that one package brings: each card counts in the sums of its shelf, too."""
-    added, held = Counter(totals), list(entries)
-    for card in held:
-        added[ENTRIES_IN_LISTING, card.listing] += 1
-        added[CELLS_IN_LISTING, card.listing] += card.cells
+    """Return what one package contributes; each entry also counts in the totals of its listing."""
+    added, kept = Counter(totals), list(entries)
+    for entry in kept:
+        added[ENTRIES_IN_LISTING, entry.listing] += 1
+        added[CELLS_IN_LISTING, entry.listing] += entry.cells
     text = json.dumps(list(added.items()), separators=(",", ":"))
-    # As plain tuples, they take half the time to go from one process to another.
-    return Contribution([(package, text)], [card[:] for card in held], added)
+    # Plain tuples go between processes in half the time of named ones.
+    return Contribution([(package, text)], [entry[:] for entry in kept], added)
 
 
 def combine(contributions: Iterable[Contribution]) -> Contribution:
-    """Give what packages bring together."""
+    """Return several contributions as one."""
     packages: list[tuple[str, str]] = []
-    cards: list[EntryRow] = []
-    sums: Totals = Counter()
-    for each in contributions:
-        packages.extend(each.packages)
-        cards.extend(each.entries)
-        sums.update(each.totals)
-    return Contribution(packages, cards, sums)
+    entries: list[EntryRow] = []
+    totals: Totals = Counter()
+    for contribution in contributions:
+        packages.extend(contribution.packages)
+        entries.extend(contribution.entries)
+        totals.update(contribution.totals)
+    return Contribution(packages, entries, totals)
 
 
-def visible_content(card: ListingEntry) -> tuple[int, object]:
-    """Give what pages by name show of a card: all but which record saw its cells last."""
-    cells = json.loads(f"[{card.body}]")
+def visible_content(entry: ListingEntry) -> tuple[int, object]:
+    """Return what pages by name show of an entry: everything but when and by which record its cells were observed."""
+    cells = json.loads(f"[{entry.body}]")
     for cell in cells:
         if isinstance(cell, dict):
             for name in _NOT_SHOWN:
                 cell.pop(name, None)
-    return card.cost, cells
+    return entry.cost, cells

@@ -1,6 +1,6 @@
-"""Long lists cut by the first letters of a name, so that one more name changes one small file and not all after it.
+"""Split long listings by the first letters of a name, so that one more name changes one small page, not all after it.
 
-What stands under a prefix follows from the cards there alone. Only what changed since the last build is cut again.
+The page of a prefix depends only on the entries under it. Only what changed since the last build is split again.
 """
 
 from bisect import bisect_left, bisect_right
@@ -10,12 +10,12 @@ from typing import Final, NamedTuple, Protocol
 
 from ppp.publish.listings.entries import ListingEntry
 
-#: Sorts after all that a name may go on with.
+#: Sorts after every character that a name may have.
 END: Final = "\U0010ffff"
 
 
 class KeyRange(NamedTuple):
-    """The cards whose keys begin alike: how many there are, and what they cost together."""
+    """The entries whose keys start with a prefix, or equal it: how many there are, and their costs together."""
 
     prefix: str
     entries: int
@@ -24,9 +24,9 @@ class KeyRange(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefixPage:
-    """What stands under one prefix: its own cards, and the longer prefixes below it with how many cards each has.
+    """The page of one prefix: its own entries, and the longer prefixes below it, each with how many entries it has.
 
-    `gone` names the prefixes below it that were there in the last build, and are no more.
+    `removed` are prefixes below it that had a page after the last build and no longer have one.
     """
 
     prefix: str
@@ -36,56 +36,56 @@ class PrefixPage:
 
     @property
     def count(self) -> int:
-        """Count the cards here and below."""
+        """Return how many entries this page and those below it have."""
         return len(self.entries) + sum(count for _, count in self.below)
 
 
 class PrefixTree(Protocol):
-    """Cards by key, and the nodes that they were cut into in the last build."""
+    """Entries by key, and the pages that they were split into in the last build."""
 
     def previous_prefixes(self) -> Sequence[str]:
-        """Give the prefix of each node of the last build, sorted."""
+        """Return the prefix of each page of the last build, sorted."""
 
     def exact_key(self, prefix: str) -> KeyRange:
-        """Give the cards whose key is the prefix."""
+        """Return the entries whose key is the prefix."""
 
     def longer_prefixes(self, prefix: str) -> list[KeyRange]:
-        """Give the other cards whose key begins with it, by one letter more; sorted."""
+        """Return the other entries whose key starts with the prefix, by one letter more, sorted."""
 
     def entries(self, prefix: str, *, all_: bool) -> list[ListingEntry]:
-        """Give the cards whose key is the prefix, or `all_` that begin with it; sorted by key and package."""
+        """Return the entries whose key is the prefix, or `all_` that start with it, by key and package."""
 
     def has_changed(self, prefix: str) -> bool:
-        """Say whether a page may show another card under a prefix than it did in the last build."""
+        """Return whether a page may show other entries under a prefix than after the last build."""
 
-    def save_page(self, node: PrefixPage) -> None:
-        """Note a node that now stands, and which ones are gone."""
+    def save_page(self, page: PrefixPage) -> None:
+        """Store a page for the next build, and forget the pages that it removes."""
 
 
 def split_into_pages(tree: PrefixTree, budget: int, prefix: str = "") -> Iterator[PrefixPage]:
-    """Give the node of a prefix, and those below it of which something changed, each after the one that it is below.
+    """Return the page of a prefix, and the pages below it that changed, each after the page above it.
 
-    Cards whose costs stay within the budget together stay together; else only those whose key is the prefix stay, and
-    the others go one letter deeper.
+    Entries whose costs together stay within the budget share a page. Otherwise only those whose key is the prefix stay
+    on its page, and the others go to pages with one letter more.
     """
     yield from _split(tree, budget, prefix, tree.previous_prefixes())
 
 
-def _split(tree: PrefixTree, budget: int, prefix: str, stood: Sequence[str]) -> Iterator[PrefixPage]:
+def _split(tree: PrefixTree, budget: int, prefix: str, previous: Sequence[str]) -> Iterator[PrefixPage]:
     longer = tree.longer_prefixes(prefix)
-    together = tree.exact_key(prefix).cost + sum(stretch.cost for stretch in longer) <= budget
-    below = () if together else tuple((stretch.prefix, stretch.entries) for stretch in longer)
-    heads = {head for head, _ in below}
-    before = stood[bisect_right(stood, prefix) : bisect_left(stood, f"{prefix}{END}")]
-    node = PrefixPage(
+    one_page = tree.exact_key(prefix).cost + sum(key_range.cost for key_range in longer) <= budget
+    below = () if one_page else tuple((key_range.prefix, key_range.entries) for key_range in longer)
+    next_prefixes = {next_prefix for next_prefix, _ in below}
+    previous = previous[bisect_right(previous, prefix) : bisect_left(previous, f"{prefix}{END}")]
+    page = PrefixPage(
         prefix=prefix,
-        entries=tuple(tree.entries(prefix, all_=together)),
+        entries=tuple(tree.entries(prefix, all_=one_page)),
         below=below,
-        removed=tuple(each for each in before if each[: len(prefix) + 1] not in heads),
+        removed=tuple(each for each in previous if each[: len(prefix) + 1] not in next_prefixes),
     )
-    tree.save_page(node)
-    yield node
-    held = {*before}
-    for head, _ in below:
-        if head not in held or tree.has_changed(head):
-            yield from _split(tree, budget, head, before)
+    tree.save_page(page)
+    yield page
+    had_page = {*previous}
+    for next_prefix, _ in below:
+        if next_prefix not in had_page or tree.has_changed(next_prefix):
+            yield from _split(tree, budget, next_prefix, previous)

@@ -1,6 +1,6 @@
-"""The cards of all packages, kept from build to build on the shelves of a memory, and what changed on each.
+"""The entries of all packages, kept in the build cache from build to build, and which of them changed in this one.
 
-Pages of many packages read the cards that they show by an index, and nothing else.
+Pages of many packages read just the entries that they show, by an index.
 """
 
 import json
@@ -22,122 +22,125 @@ from ppp.publish.listings.prefix_pages import END, KeyRange, PrefixPage
 from ppp.publish.packages.totals import Totals
 
 TABLES: Final = """
-CREATE TABLE IF NOT EXISTS brought (
+CREATE TABLE IF NOT EXISTS contributions (
     package TEXT PRIMARY KEY,
-    sums TEXT NOT NULL                  -- JSON: what it adds to the sums
+    totals TEXT NOT NULL                -- JSON: what it adds to the totals
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS cards (      -- see `ppp.publish.listings.entries`
-    package TEXT NOT NULL, shelf TEXT NOT NULL, key TEXT NOT NULL, rank INTEGER,
+CREATE TABLE IF NOT EXISTS entries (    -- see `ppp.publish.listings.entries`
+    package TEXT NOT NULL, listing TEXT NOT NULL, key TEXT NOT NULL, rank INTEGER,
     cost INTEGER NOT NULL, cells INTEGER NOT NULL,
     body TEXT NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS nodes (      -- what trees of cards were last cut into
+CREATE TABLE IF NOT EXISTS pages (      -- that trees of entries were last split into
     tree TEXT NOT NULL, prefix TEXT NOT NULL,
-    cards INTEGER NOT NULL,
+    entries INTEGER NOT NULL,
     PRIMARY KEY (tree, prefix)
 ) STRICT, WITHOUT ROWID;
 """
+TABLE_NAMES: Final = ("contributions", "entries", "pages")
 INDEXES: Final = (
-    "cards_by_package ON cards (package)",
-    "cards_by_key ON cards (shelf, key, package, cost)",
-    "cards_by_rank ON cards (shelf, rank DESC, package) WHERE rank IS NOT NULL",
+    "entries_by_package ON entries (package)",
+    "entries_by_key ON entries (listing, key, package, cost)",
+    "entries_by_rank ON entries (listing, rank DESC, package) WHERE rank IS NOT NULL",
 )
-_COLUMNS: Final = "package, shelf, key, rank, cost, cells, body"
+_COLUMNS: Final = "package, listing, key, rank, cost, cells, body"
 
 
 class ListingStore:
-    """The shelves of an open memory; `sums` are those of all packages, `packages` and `cells` count by shelf."""
+    """The listings of an open build cache; `totals` are those of all packages and of all listings."""
 
     def __init__(self, connection: sqlite3.Connection, totals: Totals) -> None:
-        """Take the database and the sums that were kept; nothing is new so far."""
+        """Use the cache's database, and the totals that it keeps."""
         self._db = connection
-        self.sums = totals
-        #: By shelf the keys of which something else is shown, and the packages that came; None: of all.
+        self.totals = totals
+        #: By listing, the keys whose entries show something else than before; None: all of them.
         self.changed_keys: dict[str, set[str]] | None = {}
+        #: The packages that had no entries before this build; None: all of them.
         self.new_packages: set[str] | None = set()
 
     def clear(self) -> None:
-        """Take away all cards: what comes from here on is all there is."""
-        self.sums.clear()
+        """Remove the totals, and take everything as changed; `BuildCache.clear` empties the tables."""
+        self.totals.clear()
         self.changed_keys = self.new_packages = None
 
-    def replace(self, brought: Contribution) -> None:
-        """Put what packages bring in the place of what they brought before; after `forget`, each comes once."""
+    def replace(self, contribution: Contribution) -> None:
+        """Store what packages contribute in place of what they did before; after `clear`, each comes once."""
         if self.changed_keys is not None and self.new_packages is not None:
-            now: dict[str, list[ListingEntry]] = {package: [] for package, _ in brought.packages}
-            for card in map(ListingEntry._make, brought.entries):
-                now[card.package].append(card)
-            for package, cards in now.items():
+            now: dict[str, list[ListingEntry]] = {package: [] for package, _ in contribution.packages}
+            for entry in map(ListingEntry._make, contribution.entries):
+                now[entry.package].append(entry)
+            for package, entries in now.items():
                 before = self._remove(package)
                 if not before:
                     self.new_packages.add(package)
-                for shelf, key in _changed_places(before, cards):
-                    self.changed_keys.setdefault(shelf, set()).add(key)
-        self._db.executemany("INSERT INTO brought VALUES (?, ?)", brought.packages)
-        self._db.executemany("INSERT INTO cards VALUES (?, ?, ?, ?, ?, ?, ?)", brought.entries)
-        self.sums.update(brought.totals)
+                for listing, key in _changed_places(before, entries):
+                    self.changed_keys.setdefault(listing, set()).add(key)
+        self._db.executemany("INSERT INTO contributions VALUES (?, ?)", contribution.packages)
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", contribution.entries)
+        self.totals.update(contribution.totals)
 
     def _remove(self, package: str) -> list[ListingEntry]:
-        row = self._db.execute("SELECT sums FROM brought WHERE package = ?", (package,)).fetchone()
+        row = self._db.execute("SELECT totals FROM contributions WHERE package = ?", (package,)).fetchone()
         if row is None:
             return []
-        cards = list(self._entries("package = ?", package))
-        self.sums.subtract(Counter({tuple(key): count for key, count in json.loads(row[0])}))
-        self._db.execute("DELETE FROM brought WHERE package = ?", (package,))
-        self._db.execute("DELETE FROM cards WHERE package = ?", (package,))
-        return cards
+        entries = list(self._entries("package = ?", package))
+        self.totals.subtract(Counter({tuple(key): count for key, count in json.loads(row[0])}))
+        self._db.execute("DELETE FROM contributions WHERE package = ?", (package,))
+        self._db.execute("DELETE FROM entries WHERE package = ?", (package,))
+        return entries
 
-    def package_count(self, shelf: str) -> int:
-        """Count the cards of a shelf."""
-        return self.sums[ENTRIES_IN_LISTING, shelf]
+    def package_count(self, listing: str) -> int:
+        """Return how many entries a listing has."""
+        return self.totals[ENTRIES_IN_LISTING, listing]
 
-    def cell_count(self, shelf: str) -> int:
-        """Count the cells that the cards of a shelf are about."""
-        return self.sums[CELLS_IN_LISTING, shelf]
+    def cell_count(self, listing: str) -> int:
+        """Return how many cells the entries of a listing are about."""
+        return self.totals[CELLS_IN_LISTING, listing]
 
     def listing_names(self, prefix: str) -> list[str]:
-        """Give the shelves whose names begin so and that hold any card, sorted."""
-        return sorted(
-            str(key[1])
-            for key, n in self.sums.items()
-            if n and key[0] == ENTRIES_IN_LISTING and str(key[1]).startswith(prefix)
-        )
+        """Return the names of the listings that start with a prefix and have any entry, sorted."""
+        names = (str(key[1]) for key, count in self.totals.items() if count and key[0] == ENTRIES_IN_LISTING)
+        return sorted(name for name in names if name.startswith(prefix))
 
-    def has_changed(self, shelf: str) -> bool:
-        """Say whether anything of a shelf shows other than in the last build; see `entries.shown`."""
-        return self.changed_keys is None or shelf in self.changed_keys
+    def has_changed(self, listing: str) -> bool:
+        """Return whether any entry of a listing shows something else than before; see `entries.visible_content`."""
+        return self.changed_keys is None or listing in self.changed_keys
 
-    def by_rank(self, shelf: str) -> Iterator[ListingEntry]:
-        """Give the cards of a shelf, highest rank first, then by package; no more is read than is taken."""
-        return self._entries("shelf = ? AND rank IS NOT NULL ORDER BY rank DESC, package", shelf)
+    def by_rank(self, listing: str) -> Iterator[ListingEntry]:
+        """Return the entries of a listing, highest rank first, then by package; they are read as they are taken."""
+        return self._entries("listing = ? AND rank IS NOT NULL ORDER BY rank DESC, package", listing)
 
-    def bodies(self, shelf: str) -> Iterator[tuple[str, int]]:
-        """Give of each card that `newest` gives its body, and how many cells it is about."""
-        rows = "SELECT body, cells FROM cards WHERE shelf = ? AND rank IS NOT NULL ORDER BY rank DESC, package"
-        yield from self._db.execute(rows, (shelf,))
+    def bodies(self, listing: str) -> Iterator[tuple[str, int]]:
+        """Return the body of each entry in the order of `by_rank`, with how many cells it is about."""
+        rows = "SELECT body, cells FROM entries WHERE listing = ? AND rank IS NOT NULL ORDER BY rank DESC, package"
+        yield from self._db.execute(rows, (listing,))
 
-    def by_key(self, shelf: str) -> Iterator[ListingEntry]:
-        """Give the cards of a shelf by key and package."""
-        return self._entries("shelf = ? ORDER BY key, package", shelf)
+    def by_key(self, listing: str) -> Iterator[ListingEntry]:
+        """Return the entries of a listing by key, then by package."""
+        return self._entries("listing = ? ORDER BY key, package", listing)
 
     def _entries(self, which: str, *values: str) -> Iterator[ListingEntry]:
-        return map(ListingEntry._make, self._db.execute(f"SELECT {_COLUMNS} FROM cards WHERE {which}", values))  # noqa: S608 - our own words
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM entries WHERE {which}", values)  # noqa: S608 - our own words
+        return map(ListingEntry._make, rows)
 
-    def entry_tree(self, shelf: str) -> "ListingTree":
-        """Give the tree of a shelf's cards, each of its cost."""
-        changed = None if self.changed_keys is None else self.changed_keys.get(shelf, ())
-        return ListingTree(self._db, name=shelf, listing=shelf, cost="sum(cost)", changed_keys=_sorted_or_none(changed))
+    def entry_tree(self, listing: str) -> "ListingTree":
+        """Return a tree of a listing's entries, in which each counts with its cost."""
+        changed = None if self.changed_keys is None else self.changed_keys.get(listing, ())
+        keys = _sorted_or_none(changed)
+        return ListingTree(self._db, name=listing, listing=listing, cost="sum(cost)", changed_keys=keys)
 
-    def name_tree(self, name: str, shelf: str) -> "ListingTree":
-        """Give another tree of a shelf whose keys are names of packages, each of cost 1: it shows nothing but these."""
-        return ListingTree(
-            self._db, name=name, listing=shelf, cost="count(*)", changed_keys=_sorted_or_none(self.new_packages)
-        )
+    def name_tree(self, name: str, listing: str) -> "ListingTree":
+        """Return another tree of a listing whose keys are package names: pages of it show these names only.
+
+        Each name counts 1, and only new packages are a change. `name` is the tree's own.
+        """
+        keys = _sorted_or_none(self.new_packages)
+        return ListingTree(self._db, name=name, listing=listing, cost="count(*)", changed_keys=keys)
 
 
 def _changed_places(before: Iterable[ListingEntry], now: Iterable[ListingEntry]) -> Iterator[tuple[str, str]]:
-    # By shelf and key, the cards of a package of which pages by name show something else.
-    old, new = ({(card.listing, card.key): card for card in cards} for cards in (before, now))
+    # The listing and key of each of a package's entries that pages by name show differently.
+    old, new = ({(entry.listing, entry.key): entry for entry in entries} for entries in (before, now))
     for place in old.keys() | new.keys():
         was, is_ = old.get(place), new.get(place)
         if was is None or is_ is None or (was.body != is_.body and visible_content(was) != visible_content(is_)):
@@ -150,7 +153,7 @@ def _sorted_or_none(keys: Iterable[str] | None) -> Sequence[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class ListingTree:
-    """The cards of a shelf by key, as `prefix_pages` cuts them; `keys` are those that changed, None: all."""
+    """The entries of a listing by key: a `PrefixTree`. `changed_keys` are sorted; None: all keys."""
 
     db: sqlite3.Connection
     name: str
@@ -159,59 +162,58 @@ class ListingTree:
     changed_keys: Sequence[str] | None
 
     def previous_prefixes(self) -> list[str]:
-        """Give the prefix of each node of the last build, sorted."""
+        """Return the prefix of each page of the last build, sorted."""
         return [prefix for prefix, _ in self.pages()]
 
     def pages(self) -> list[tuple[str, int]]:
-        """Give the prefix of each node, sorted, with how many cards it has itself."""
+        """Return the prefix of each page, sorted, with how many entries the page itself has."""
         return self.db.execute(
-            "SELECT prefix, cards FROM nodes WHERE tree = ? ORDER BY prefix", (self.name,)
+            "SELECT prefix, entries FROM pages WHERE tree = ? ORDER BY prefix", (self.name,)
         ).fetchall()
 
     def exact_key(self, prefix: str) -> KeyRange:
-        """Give the cards whose key is the prefix."""
+        """Return the entries whose key is the prefix."""
         return self._key_range(prefix, "key = ?", prefix)
 
     def longer_prefixes(self, prefix: str) -> list[KeyRange]:
-        """Give the other cards whose key begins with it, by one letter more; sorted."""
+        """Return the other entries whose key starts with the prefix, by one letter more, sorted."""
         found: list[KeyRange] = []
         after = prefix
-        # From one to the next by the index, each added up where it stands.
+        # Jumps from one letter to the next by the index, instead of reading every entry.
         while row := self.db.execute(
-            "SELECT key FROM cards WHERE shelf = ? AND key > ? AND key < ? ORDER BY key LIMIT 1",
+            "SELECT key FROM entries WHERE listing = ? AND key > ? AND key < ? ORDER BY key LIMIT 1",
             (self.listing, after, f"{prefix}{END}"),
         ).fetchone():
-            head = row[0][: len(prefix) + 1]
-            after = f"{head}{END}"
-            found.append(self._key_range(head, "key >= ? AND key < ?", head, after))
+            longer = row[0][: len(prefix) + 1]
+            after = f"{longer}{END}"
+            found.append(self._key_range(longer, "key >= ? AND key < ?", longer, after))
         return found
 
     def _key_range(self, prefix: str, which: str, *values: str) -> KeyRange:
         count, cost = self.db.execute(
-            f"SELECT count(*), {self.cost} FROM cards WHERE shelf = ? AND {which}",  # noqa: S608 - our own words
+            f"SELECT count(*), {self.cost} FROM entries WHERE listing = ? AND {which}",  # noqa: S608 - our own words
             (self.listing, *values),
         ).fetchone()
         return KeyRange(prefix, count, cost or 0)
 
     def entries(self, prefix: str, *, all_: bool) -> list[ListingEntry]:
-        """Give the cards whose key is the prefix, or `all_` that begin with it; sorted by key and package."""
+        """Return the entries whose key is the prefix, or `all_` that start with it, by key and package."""
         end = f"{prefix}{END if all_ else ''}"
         rows = self.db.execute(
-            f"SELECT {_COLUMNS} FROM cards WHERE shelf = ? AND key >= ? AND key <= ? ORDER BY key, package",  # noqa: S608 - our own words
+            f"SELECT {_COLUMNS} FROM entries WHERE listing = ? AND key >= ? AND key <= ? ORDER BY key, package",  # noqa: S608 - our own words
             (self.listing, prefix, end),
         )
         return [ListingEntry(*row) for row in rows]
 
     def has_changed(self, prefix: str) -> bool:
-        """Say whether a page may show another card under a prefix than it did in the last build."""
+        """Return whether a page may show other entries under a prefix than after the last build."""
         if self.changed_keys is None:
             return True
         place = bisect_left(self.changed_keys, prefix)
         return place < len(self.changed_keys) and self.changed_keys[place].startswith(prefix)
 
-    def save_page(self, node: PrefixPage) -> None:
-        """Note a node that now stands, and which ones are gone."""
-        self.db.executemany(
-            "DELETE FROM nodes WHERE tree = ? AND prefix = ?", [(self.name, gone) for gone in node.removed]
-        )
-        self.db.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (self.name, node.prefix, len(node.entries)))
+    def save_page(self, page: PrefixPage) -> None:
+        """Store a page for the next build, and forget the pages that it removes."""
+        removed = [(self.name, prefix) for prefix in page.removed]
+        self.db.executemany("DELETE FROM pages WHERE tree = ? AND prefix = ?", removed)
+        self.db.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (self.name, page.prefix, len(page.entries)))

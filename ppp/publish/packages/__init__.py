@@ -1,1 +1,1 @@
-"""What is read of a package's records, and what follows from them."""
+"""One package: what the ledger holds of it, and what follows from that."""

@@ -1,11 +1,11 @@
-"""What several cells of a package show together, by name, and how each is told. No import: every page may use it."""
+"""The findings: what several cells of a package show together, and the words that describe each."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class FindingKind(StrEnum):
-    """A finding about the newest release of a package; its word is the name of its page, its file and its feed."""
+    """A finding about the newest release of a package; its value names its page, its file and its feeds."""
 
     NEWLY_BROKEN = "newly-broken"
     FIXED = "fixed"
@@ -17,7 +17,7 @@ class FindingKind(StrEnum):
     BROKEN_DEPENDENCY = "broken-dependency"
 
 
-#: A title, and what it means: both of the newest release of a package.
+#: By kind, a title and what it says about the newest release of a package.
 FINDING_TEXTS: Final = {
     FindingKind.NEWLY_BROKEN: ("Newly broken", "fails where the release before passed"),
     FindingKind.FIXED: ("Fixed", "passes where the release before failed"),

@@ -1,16 +1,20 @@
-"""What is told of one cell, wherever a page or a file tells of it."""
+"""Everything that is published of one package, as the ledger holds it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ppp.ledger.published import Agreement, Verdict, VerdictChange
 from ppp.model.blame import AssignedBlame
-from ppp.model.record import Record
+from ppp.model.record import Record, Result
+
+#: How many environments a page has columns or rows for: peers may publish records of any number of them.
+MAX_ENVIRONMENTS: Final = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentRecord:
-    """A current record, its id, how many nodes agree with it, and whose its failure is once its siblings were heard."""
+    """The current record of a cell: its id, how many nodes agree with it, and the blame in view of sibling cells."""
 
     id: str
     record: Record
@@ -18,16 +22,17 @@ class CurrentRecord:
     judgement: AssignedBlame
 
 
-#: A release's cells under some heads, None where it was not checked.
+#: A row of a table: a release's cells in the order of its columns, None where it was not checked.
 CurrentRecordRow = tuple[CurrentRecord | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageHistory:
-    """All that is published of one package: the verdicts on its cells, newest version first, and what changed.
+    """The current verdicts on a package's cells, newest version first, and every change of a verdict, newest first.
 
-    `newest` are the cells of the newest release in full; `since` tells by (version, environment) when the verdict last
-    changed, in epoch seconds; `changes` come newest first. Blame is as the cells of a release tell it together.
+    `newest` are the full records of the newest release. `changed_at` is when the verdict on a (version, environment)
+    last changed, in epoch seconds. `logs` has, by sha256, the log that explains each group of cells of the newest
+    release that failed alike, where the ledger has one. Blame takes all cells of a release into account.
     """
 
     package: str
@@ -35,23 +40,33 @@ class PackageHistory:
     verdicts: Sequence[Verdict]
     changes: Iterable[VerdictChange]
     changed_at: Mapping[tuple[str, str], int]
+    logs: Mapping[str, str]
 
     @property
     def version(self) -> str:
-        """Give its newest version."""
+        """Return the newest version."""
         return self.verdicts[0].release.version
 
     @property
     def newest_verdicts(self) -> Sequence[Verdict]:
-        """Give the verdicts on the cells of the newest release."""
+        """Return the verdicts on the cells of the newest release."""
         return self.verdicts[: len(self.newest)]
 
     @property
     def older(self) -> Sequence[Verdict]:
-        """Give the verdicts on the cells of the releases before."""
+        """Return the verdicts on the cells of the older releases."""
         return self.verdicts[len(self.newest) :]
 
     @property
     def as_of(self) -> int:
-        """Give when the newest of its current records was observed, in epoch seconds."""
+        """Return when the newest of the current records was observed, in epoch seconds."""
         return max(verdict.observed_at for verdict in self.verdicts)
+
+
+def last_passing_versions(verdicts: Iterable[Verdict]) -> dict[str, str | None]:
+    """Return the newest version that passes in each environment, None where none does; verdicts come newest first."""
+    last_passing: dict[str, str | None] = {}
+    for verdict in verdicts:
+        passed = verdict.release.version if verdict.result is Result.PASS else None
+        last_passing[verdict.environment] = last_passing.get(verdict.environment) or passed
+    return last_passing

@@ -1,7 +1,7 @@
-"""What one package brings to the pages that tell of many: pure, from its own records alone.
+"""Summarize one package for the pages of many packages, from its own records alone.
 
-Findings are about the newest release of a package; "before" is the newest older release that came to anything but an
-`ERROR` in the same environment. Whoever keeps parts need not read a package again before it has a new record.
+Findings are about the newest release of a package. "Before" is the newest older release with any result but `ERROR` in
+the same environment.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ FAILED: Final = frozenset({Result.FAIL, Result.TIMEOUT})
 
 
 class PreviousResult(NamedTuple):
-    """What the release before came to in the same environment."""
+    """The result of the release before in the same environment."""
 
     version: str
     result: Result
 
 
 class AffectedCell(NamedTuple):
-    """A current cell that a list is about; `since` is when its verdict last changed, in epoch seconds."""
+    """A current cell in a listing; `since` is when its verdict last changed, in epoch seconds."""
 
     package: str
     version: str
@@ -48,7 +48,10 @@ class AffectedCell(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageSummary:
-    """A package's part: the tally of its newest release, its findings, and the cells of that release that fail."""
+    """A package's newest release: how many cells have each result, its findings, and the cells that fail.
+
+    `as_of` is when the newest of the package's current records was observed, in epoch seconds.
+    """
 
     package: str
     version: str
@@ -59,58 +62,58 @@ class PackageSummary:
 
     @property
     def passing(self) -> int:
-        """Count the environments in which the newest release passes."""
+        """Return in how many environments the newest release passes."""
         return dict(self.result_counts).get(Result.PASS, 0)
 
     @property
     def claimed(self) -> int:
-        """Count the environments in which it passes or fails: those that it claims, and that we could check."""
+        """Return in how many environments it passes or fails: those that it claims and that could be checked."""
         return sum(count for result, count in self.result_counts if result not in {Result.NA, Result.ERROR})
 
 
-def summarize(held: PackageHistory) -> PackageSummary:
-    """Give a package's part."""
-    before = previous_results(held)
-    newest = held.newest_verdicts
-    found = _findings(newest, before)
-    told = {place for places in found.values() for place in places}
+def summarize(history: PackageHistory) -> PackageSummary:
+    """Return the summary of a package."""
+    before = previous_results(history)
+    newest = history.newest_verdicts
+    environments = _findings(newest, before)
+    found = {environment for of_kind in environments.values() for environment in of_kind}
     cells = {
-        verdict.environment: _affected_cell(held, verdict, before)
+        verdict.environment: _affected_cell(history, verdict, before)
         for verdict in newest
-        if verdict.environment in told or verdict.result in FAILED
+        if verdict.environment in found or verdict.result in FAILED
     }
-    kept = {kind: tuple(cells[place] for place in places) for kind, places in found.items()}
-    if never := _never_on_alpine(held):
-        kept[FindingKind.NEVER_ON_ALPINE] = tuple(_affected_cell(held, verdict, before) for verdict in never)
+    findings = {kind: tuple(cells[environment] for environment in of_kind) for kind, of_kind in environments.items()}
+    if never := _never_on_alpine(history):
+        findings[FindingKind.NEVER_ON_ALPINE] = tuple(_affected_cell(history, verdict, before) for verdict in never)
     return PackageSummary(
-        package=held.package,
-        version=held.version,
+        package=history.package,
+        version=history.version,
         result_counts=count_results(newest),
-        as_of=held.as_of,
-        findings={kind: kept[kind] for kind in FindingKind if kind in kept},
+        as_of=history.as_of,
+        findings={kind: findings[kind] for kind in FindingKind if kind in findings},
         failing=tuple(cell for cell in cells.values() if cell.result in FAILED),
     )
 
 
 def count_results(verdicts: Iterable[Verdict]) -> tuple[tuple[Result, int], ...]:
-    """Count verdicts by result, in the order of the words, those that there are."""
-    words = [verdict.result for verdict in verdicts]
-    return tuple((result, count) for result in Result if (count := words.count(result)))
+    """Return how many verdicts have each result, in the order of `Result`; results without any are left out."""
+    results = [verdict.result for verdict in verdicts]
+    return tuple((result, count) for result in Result if (count := results.count(result)))
 
 
-def previous_results(held: PackageHistory) -> dict[str, PreviousResult]:
-    """Give, by environment, what the newest release before the newest one came to; an `ERROR` is passed over."""
+def previous_results(history: PackageHistory) -> dict[str, PreviousResult]:
+    """Return, by environment, the result of the newest of the older releases; an `ERROR` does not count."""
     before: dict[str, PreviousResult] = {}
-    for verdict in held.older:
+    for verdict in history.older:
         if verdict.result is not Result.ERROR and verdict.environment not in before:
             before[verdict.environment] = PreviousResult(version=verdict.release.version, result=verdict.result)
     return before
 
 
-def _affected_cell(held: PackageHistory, verdict: Verdict, before: Mapping[str, PreviousResult]) -> AffectedCell:
+def _affected_cell(history: PackageHistory, verdict: Verdict, before: Mapping[str, PreviousResult]) -> AffectedCell:
     version = verdict.release.version
     return AffectedCell(
-        package=held.package,
+        package=history.package,
         version=version,
         environment=verdict.environment,
         result=verdict.result,
@@ -120,15 +123,15 @@ def _affected_cell(held: PackageHistory, verdict: Verdict, before: Mapping[str, 
         blamed_by=verdict.blamed_by,
         detail=None if verdict.detail is None else text.single_line(verdict.detail, DETAIL_LIMIT),
         observed_at=verdict.observed_at,
-        since=held.changed_at.get((version, verdict.environment), verdict.observed_at),
+        since=history.changed_at.get((version, verdict.environment), verdict.observed_at),
         standin=verdict.standin,
         record=verdict.record,
-        before=before.get(verdict.environment) if version == held.version else None,
+        before=before.get(verdict.environment) if version == history.version else None,
     )
 
 
 def _findings(newest: Sequence[Verdict], before: Mapping[str, PreviousResult]) -> dict[FindingKind, list[str]]:
-    # By kind, the environments in which it holds.
+    # By kind, the environments that it is about.
     found: dict[FindingKind, list[str]] = {}
     passing = {EnvironmentId.parse(verdict.environment) for verdict in newest if verdict.result is Result.PASS}
     for verdict in newest:
@@ -140,13 +143,13 @@ def _findings(newest: Sequence[Verdict], before: Mapping[str, PreviousResult]) -
 def _finding_kinds(
     verdict: Verdict, before: PreviousResult | None, passing: set[EnvironmentId]
 ) -> Iterator[FindingKind]:
-    was = before.result if before else None
-    if verdict.result is Result.PASS and was in FAILED:
+    previous = before.result if before else None
+    if verdict.result is Result.PASS and previous in FAILED:
         yield FindingKind.FIXED
     if verdict.result in FAILED:
-        if was is Result.PASS:
+        if previous is Result.PASS:
             yield FindingKind.NEWLY_BROKEN
-        if was in FAILED:
+        if previous in FAILED:
             yield FindingKind.STILL_BROKEN
         if verdict.blame is Blame.DEPENDENCY:
             yield FindingKind.BROKEN_DEPENDENCY
@@ -161,15 +164,15 @@ def _finding_kinds(
             yield FindingKind.PYTHON_REGRESSION
 
 
-def _never_on_alpine(held: PackageHistory) -> list[Verdict]:
-    # Of each Alpine environment the newest word, where no version was ever installed on any of them.
-    slim = False
+def _never_on_alpine(history: PackageHistory) -> list[Verdict]:
+    # The newest verdict in each Alpine environment, where no version could ever be installed on Alpine.
+    passes_on_slim = False
     newest: dict[str, Verdict] = {}
-    for verdict in held.verdicts:
+    for verdict in history.verdicts:
         platform = EnvironmentId.parse(verdict.environment).platform
         if platform is Platform.ALPINE and verdict.result is not Result.ERROR:
             if verdict.outcomes[PHASES.index(Phase.FULL)] is Outcome.PASS:
                 return []
             newest.setdefault(verdict.environment, verdict)
-        slim = slim or (platform is Platform.SLIM and verdict.result is Result.PASS)
-    return [newest[environment] for environment in sorted(newest, key=environment_sort_key)] if slim else []
+        passes_on_slim = passes_on_slim or (platform is Platform.SLIM and verdict.result is Result.PASS)
+    return [newest[environment] for environment in sorted(newest, key=environment_sort_key)] if passes_on_slim else []

@@ -1,6 +1,6 @@
-"""What one package adds to the numbers of all: pure, from its own records, added up without asking the others again.
+"""Count what one package adds to the numbers of the whole site, so that no other package has to be read again.
 
-The sums that come of it are those that `ppp.ledger` would count; tests hold the two together.
+The totals of all packages are what `ppp.ledger` would count; tests compare the two.
 """
 
 from collections import Counter
@@ -16,12 +16,12 @@ from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.summary import FAILED
 
 UNCLASSIFIED: Final = "unclassified"
-#: A sum's name and what it is of: JSON arrays, as they are kept.
+#: Counts by what they count, a name and its values; the cache keeps each key as a JSON array.
 Totals = Counter[tuple[str | None, ...]]
 
 
 class ExplainedCell(NamedTuple):
-    """A current cell that a cause explains, by what orders it: newest first, then by the rest."""
+    """A current cell that a cause explains; `observed_at` is in epoch seconds."""
 
     cause: str
     observed_at: int
@@ -32,7 +32,10 @@ class ExplainedCell(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageTotals:
-    """A package's sums, cells by cause, and how its newest release fails: the greater its `weight`, the worse."""
+    """What a package adds to the totals, its cells that a cause explains, and its `severity`.
+
+    The severity grows with the failures of the newest release: packages are ranked by it.
+    """
 
     package: str
     totals: Totals
@@ -40,34 +43,37 @@ class PackageTotals:
     explained_cells: tuple[ExplainedCell, ...]
 
 
-def package_totals(held: PackageHistory) -> PackageTotals:
-    """Give a package's tally."""
-    sums: Totals = Counter()
-    told: list[ExplainedCell] = []
-    for verdict in held.verdicts:
-        sums["cells", verdict.environment, str(verdict.result)] += 1
+def package_totals(history: PackageHistory) -> PackageTotals:
+    """Return what a package adds to the totals."""
+    totals: Totals = Counter()
+    explained: list[ExplainedCell] = []
+    for verdict in history.verdicts:
+        totals["cells", verdict.environment, str(verdict.result)] += 1
         cause = verdict.cause or (UNCLASSIFIED if verdict.result in FAILED else None)
         if verdict.result is Result.PASS or cause is None:
             continue
         key = (cause, verdict.environment, str(verdict.result), _text(verdict.blame), _text(verdict.blamed_by))
-        sums["explained", *key] += 1
-        # Of packages, each counts once for what any of its cells has.
-        sums["of cause", cause] = 1
+        totals["explained", *key] += 1
+        # These count packages: each counts once, however many of its cells the cause explains.
+        totals["packages of cause", cause] = 1
         if verdict.result in FAILED:
-            sums["of cause and blame", cause, key[3]] = 1
+            totals["packages of cause and blame", cause, key[3]] = 1
         version = verdict.release.version
-        told.append(ExplainedCell(cause, verdict.observed_at, version, verdict.environment, verdict.record))
-    sums["releases",] = len({verdict.release.version for verdict in held.verdicts})
-    sums["packages",] = 1
+        explained.append(ExplainedCell(cause, verdict.observed_at, version, verdict.environment, verdict.record))
+    totals["releases",] = len({verdict.release.version for verdict in history.verdicts})
+    totals["packages",] = 1
     return PackageTotals(
-        package=held.package, totals=sums, severity=_severity(held.newest_verdicts), explained_cells=tuple(told)
+        package=history.package,
+        totals=totals,
+        severity=_severity(history.newest_verdicts),
+        explained_cells=tuple(explained),
     )
 
 
 def _severity(newest: Iterable[Verdict]) -> int:
-    # Failures first, then timeouts, then errors: there are no million environments.
-    words = [verdict.result for verdict in newest]
-    fails, timeouts, errors = map(words.count, (Result.FAIL, Result.TIMEOUT, Result.ERROR))
+    # Failures weigh most, then timeouts, then errors: no release has a million cells.
+    results = [verdict.result for verdict in newest]
+    fails, timeouts, errors = map(results.count, (Result.FAIL, Result.TIMEOUT, Result.ERROR))
     return (1_000_000 * fails + timeouts) * 1_000_000 + errors
 
 
@@ -76,7 +82,7 @@ def _text(word: Blame | BlameSource | None) -> str | None:
 
 
 def ledger_counts(totals: Totals, *, records: int, as_of: int | None) -> Counts:
-    """Give what a ledger holds, from the sums of all its packages."""
+    """Return how much a ledger holds, from the totals of all its packages; `as_of` is in epoch seconds."""
     by_environment: dict[str, dict[Result, int]] = {}
     for environment, result, count in sorted(
         (key[1], key[2], n) for key, n in totals.items() if key[0] == "cells" and n
@@ -93,7 +99,7 @@ def ledger_counts(totals: Totals, *, records: int, as_of: int | None) -> Counts:
 
 
 def cells_by_cause(totals: Totals) -> list[CauseCells]:
-    """Give how many cells each cause explains, by environment, result and blame; sorted by these."""
+    """Return how many cells each cause explains, by environment, result and blame, sorted by these."""
     rows = [(key[1:], count) for key, count in totals.items() if key[0] == "explained" and count]
     return [
         CauseCells(
@@ -113,18 +119,18 @@ def _sortable(row: Iterable[str | None]) -> list[tuple[bool, str]]:
 
 
 def packages_by_cause(totals: Totals) -> dict[str, int]:
-    """Give how many packages have a current cell that each cause explains."""
-    return {str(key[1]): count for key, count in totals.items() if key[0] == "of cause" and count}
+    """Return how many packages have a current cell that each cause explains."""
+    return {str(key[1]): count for key, count in totals.items() if key[0] == "packages of cause" and count}
 
 
 def top_causes(totals: Totals, limit: int) -> list[CauseCount]:
-    """Give the causes that explain the most cells now `FAIL` or `TIMEOUT`, greatest first."""
+    """Return the causes that explain the most current `FAIL` and `TIMEOUT` cells, most cells first."""
     cells: Counter[tuple[str | None, str | None]] = Counter()
     for key, count in totals.items():
         if key[0] == "explained" and Result(str(key[3])) in FAILED:
             cells[key[1], key[4]] += count
     packages: Mapping[tuple[str | None, str | None], int] = {
-        (key[1], key[2]): count for key, count in totals.items() if key[0] == "of cause and blame"
+        (key[1], key[2]): count for key, count in totals.items() if key[0] == "packages of cause and blame"
     }
     rows = sorted(
         ((cause, blame, count, packages[cause, blame]) for (cause, blame), count in cells.items() if count),

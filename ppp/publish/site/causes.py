@@ -18,7 +18,6 @@ from ppp.model.matrix import Environment
 from ppp.model.record import Blame, Json, Result
 from ppp.publish.api.encoding import compact_json
 from ppp.publish.listings.entries import ListingEntry
-from ppp.publish.listings.store import ListingStore
 from ppp.publish.packages.summary import FAILED
 from ppp.publish.packages.totals import ExplainedCell, PackageTotals
 from ppp.publish.site.front import render
@@ -130,22 +129,26 @@ def cause_entries(tally: PackageTotals) -> Iterator[ListingEntry]:
             [[told.observed_at, told.version, told.environment, told.record] for told in cells[:NEWEST_CELLS]]
         )
         yield ListingEntry(
-            tally.package, _listing_name(cause), tally.package, cells[0].observed_at, 0, len(cells), body[1:-1]
+            tally.package, cause_listing(cause), tally.package, cells[0].observed_at, 0, len(cells), body[1:-1]
         )
 
 
-def newest_records(store: ListingStore, cause: str, limit: int = NEWEST_CELLS) -> list[str]:
-    """Give the ids of the newest cells that a cause explains, then by package, version and environment."""
+def newest_records(entries: Iterable[ListingEntry], limit: int = NEWEST_CELLS) -> list[str]:
+    """Give the ids of the newest cells that a cause explains, then by package, version and environment.
+
+    `entries` are those of the cause's listing, newest first; no more are read than are needed.
+    """
     # As many cards as cells: each has one that is no older than any cell of the cards after it.
     cells = [
         (-observed_at, card.package, version, environment, record)
-        for card in islice(store.by_rank(_listing_name(cause)), limit)
+        for card in islice(entries, limit)
         for observed_at, version, environment, record in json.loads(f"[{card.body}]")
     ]
     return [record for *_, record in sorted(cells)[:limit]]
 
 
-def _listing_name(cause: str) -> str:
+def cause_listing(cause: str) -> str:
+    """Return the name of a cause's listing."""
     return f"causes/{cause}"
 
 

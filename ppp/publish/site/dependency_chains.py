@@ -17,7 +17,6 @@ from ppp.model.matrix import EnvironmentId, Platform
 from ppp.model.record import Json
 from ppp.publish import text
 from ppp.publish.listings.entries import ListingEntry
-from ppp.publish.listings.store import ListingStore
 from ppp.publish.packages.summary import AffectedCell
 
 #: The shelf of all chains.
@@ -81,12 +80,9 @@ def _chain_key(cell: AffectedCell) -> tuple[str, str, Platform] | None:
     return (dependency, cell.cause or "unclassified", platform) if dependency else None
 
 
-def read_chains(store: ListingStore) -> list[DependencyChain]:
+def chains_from(entries: Iterable[ListingEntry]) -> list[DependencyChain]:
     """Give the chains of all packages: most packages first, then by dependency, cause and platform."""
-    chains = [
-        _chain(json.loads(key), list(cards))
-        for key, cards in groupby(store.by_key(CHAINS_LISTING), key=lambda card: card.key)
-    ]
+    chains = [_chain(json.loads(key), list(cards)) for key, cards in groupby(entries, key=lambda card: card.key)]
     return sorted(chains, key=lambda c: (-len(c.packages), c.dependency, c.cause, c.platform))
 
 

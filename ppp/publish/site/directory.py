@@ -4,7 +4,7 @@ Search needs no server: a script asks for the shard of what was typed. Without s
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -12,8 +12,7 @@ from typing import Final
 from ppp.model.record import Json, Result
 from ppp.publish.api.encoding import EncodedJson, compact_json, document_bytes
 from ppp.publish.listings.entries import ListingEntry
-from ppp.publish.listings.prefix_pages import PrefixPage, split_into_pages
-from ppp.publish.listings.store import ListingStore
+from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.publish.packages.summary import PackageSummary
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.front import render
@@ -58,9 +57,9 @@ def search_entries(summary: PackageSummary) -> Iterator[ListingEntry]:
         yield ListingEntry(summary.package, f"{SEARCH_PREFIX}{ending[:SHARD_LETTERS]}", ending, None, 1, 0, body)
 
 
-def directory_pages(store: ListingStore, as_of: int | None) -> Iterator[tuple[str, Content]]:
+def directory_pages(pages: Iterable[PrefixPage], as_of: int | None) -> Iterator[tuple[str, Content]]:
     """`/packages/index.html`, and those of `/packages/<prefix>/index.html` that changed."""
-    for node in split_into_pages(store.entry_tree(PACKAGES_LISTING), LIST_BUDGET):
+    for node in pages:
         # Only the first says as of when: the others change with their own packages alone.
         when = None if node.prefix else as_of
         path = f"packages/{f'{node.prefix}/' if node.prefix else ''}index.html"
@@ -79,18 +78,15 @@ def _row_from_entry(entry: ListingEntry) -> DirectoryRow:
     )
 
 
-def search_files(store: ListingStore) -> Iterator[tuple[str, bytes | None]]:
-    """`/search.json`, and of `/search/<prefix>.json` those that changed: the packages with a word that begins so."""
-    names = store.listing_names(SEARCH_PREFIX)
-    for name in names:
-        if store.has_changed(name):
-            for node in split_into_pages(store.entry_tree(name), SHARD_LIMIT, name.removeprefix(SEARCH_PREFIX)):
-                yield f"{SEARCH_PREFIX}{node.prefix}.json", _shard(node)
-                yield from ((f"{SEARCH_PREFIX}{prefix}.json", None) for prefix in node.removed)
-    yield (
-        "search.json",
-        document_bytes({"schema": "ppp-search-1", "prefixes": [n.removeprefix(SEARCH_PREFIX) for n in names]}),
-    )
+def search_files(prefixes: Sequence[str], pages: Iterable[PrefixPage]) -> Iterator[tuple[str, bytes | None]]:
+    """`/search.json`, and of `/search/<prefix>.json` those that changed: the packages with a word that begins so.
+
+    `prefixes` are those of all words, as short as a shard's.
+    """
+    for node in pages:
+        yield f"{SEARCH_PREFIX}{node.prefix}.json", _shard(node)
+        yield from ((f"{SEARCH_PREFIX}{prefix}.json", None) for prefix in node.removed)
+    yield "search.json", document_bytes({"schema": "ppp-search-1", "prefixes": [*prefixes]})
 
 
 def _shard(node: PrefixPage) -> bytes:

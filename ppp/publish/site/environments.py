@@ -1,31 +1,32 @@
 """`/env/`: each environment with its tallies, what explains its failures, and the packages that fail in it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ppp.ledger.published import Counts
 from ppp.model.matrix import Environment
 from ppp.model.record import Json, Result
 from ppp.publish.api.encoding import document_bytes
-from ppp.publish.listings.store import ListingStore
+from ppp.publish.listings.content import ListingContent
 from ppp.publish.site.causes import CauseOverview, ExplainedCause
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.front import PLATFORM_NAMES, render
-from ppp.publish.site.listing import Listing, fitting_rows, listing_document, prefix_page_files, removed_pages
+from ppp.publish.site.listing import Listing, fitting_rows, listing_document, prefix_page_files
 
 ENVIRONMENT_SCHEMA: Final = "ppp-environment-1"
 
 
 def environment_pages(
-    store: ListingStore, environments: Sequence[Environment], counts: Counts, causes: CauseOverview
+    contents: Iterable[tuple[Environment, ListingContent]],
+    environments: Sequence[Environment],
+    counts: Counts,
+    causes: CauseOverview,
 ) -> Iterator[tuple[str, Content]]:
     """`/env/index.html`, and for each environment `/env/<id>/index.html` and `/api/v1/env/<id>.json`."""
     path = "env/index.html"
     yield path, render("environments.html", path=path, environments=environments, counts=counts)
-    for environment in environments:
-        listing = _environment_listing(environment, store)
-        nodes = listing.prefix_pages()
-        root = next(nodes)
+    for environment, content in contents:
+        listing = _environment_listing(environment, content)
         explained = [c for c in causes.explained if _cell_count(c, environment)]
         explained.sort(key=lambda c: (-_cell_count(c, environment), c.cause))
         path = f"{listing.folder}/index.html"
@@ -38,11 +39,10 @@ def environment_pages(
             causes=[(c, _cell_count(c, environment)) for c in explained],
             listing=listing,
             rows=fitting_rows(listing.rows()),
-            below=root.below,
+            below=content.first_page.below,
         )
         yield path, page
-        yield from removed_pages(listing, root)
-        yield from prefix_page_files(listing, nodes)
+        yield from prefix_page_files(listing)
         yield listing.data, document_bytes(_document(environment, counts, explained, listing))
 
 
@@ -51,13 +51,13 @@ def environment_folder(environment: str) -> str:
     return f"env/{environment}"
 
 
-def _environment_listing(environment: Environment, store: ListingStore) -> Listing:
+def _environment_listing(environment: Environment, content: ListingContent) -> Listing:
     return Listing(
         title=f"Fails in {environment.id}",
         about=f"The newest release fails with Python {environment.python} on {PLATFORM_NAMES[environment.platform]}.",
         folder=environment_folder(environment.id),
         data=f"api/v1/env/{environment.id}.json",
-        store=store,
+        content=content,
     )
 
 

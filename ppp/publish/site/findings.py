@@ -9,10 +9,9 @@ from typing import Final
 
 from ppp.ledger.published import Finding
 from ppp.publish.api.encoding import document_bytes
-from ppp.publish.feeds.entries import MAX_ENTRIES, finding_feed
+from ppp.publish.feeds.entries import finding_feed
 from ppp.publish.feeds.jsonfeed import feed_files
-from ppp.publish.listings.prefix_pages import PrefixPage
-from ppp.publish.listings.store import ListingStore
+from ppp.publish.listings.content import ListingContent
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.dependency_chains import DependencyChain, cells_without_dependency, chains_document, shown_chains
@@ -23,7 +22,6 @@ from ppp.publish.site.listing import (
     fitting_rows,
     listing_document,
     prefix_page_files,
-    removed_pages,
 )
 
 FINDING_SCHEMA: Final = "ppp-finding-1"
@@ -32,7 +30,7 @@ FRONT_PAGE_PACKAGES: Final = 20
 CHAINS_PATH: Final = "api/v1/dependency-chains.json"
 
 
-def finding_listings(store: ListingStore) -> dict[FindingKind, Listing]:
+def finding_listings(contents: Mapping[FindingKind, ListingContent]) -> dict[FindingKind, Listing]:
     """Give the list of each kind of finding."""
     return {
         kind: Listing(
@@ -40,9 +38,9 @@ def finding_listings(store: ListingStore) -> dict[FindingKind, Listing]:
             about=f"The newest release {FINDING_TEXTS[kind][1]}.",
             folder=finding_folder(kind),
             data=f"api/v1/{kind}.json",
-            store=store,
+            content=content,
         )
-        for kind in FindingKind
+        for kind, content in contents.items()
     }
 
 
@@ -75,34 +73,20 @@ def finding_pages(
     path = "findings/index.html"
     yield path, render("findings.html", path=path, listings=listings, told=FINDING_TEXTS, as_of=as_of)
     for kind, listing in listings.items():
-        nodes = listing.prefix_pages()
-        root = next(nodes)
-        newest = list(_newest_rows(listing))
+        newest = list(listing.rows())
         told = chains if kind is FindingKind.BROKEN_DEPENDENCY else None
-        yield _finding_page(listing, fitting_rows(newest), root, told, as_of)
-        yield from removed_pages(listing, root)
-        yield from prefix_page_files(listing, nodes)
+        yield _finding_page(listing, fitting_rows(newest), told, as_of)
+        yield from prefix_page_files(listing)
         yield listing.data, document_bytes(_document(kind, listing, as_of))
-        if listing.store.has_changed(listing.folder):
+        if listing.content.changed:
             cells = (cell for row in newest for cell in row.cells)
             yield from feed_files(finding_feed(kind, cells), f"{listing.folder}/", base_url)
     yield CHAINS_PATH, document_bytes(chains_document(chains, as_of))
 
 
-def _newest_rows(listing: Listing) -> Iterator[ListingRow]:
-    # A feed tells of no cell that is older than as many packages as it has room for, each with a cell of its own.
-    oldest = 0
-    for place, row in enumerate(listing.rows(), 1):
-        if place > MAX_ENTRIES and row.since < oldest:
-            break
-        oldest = row.since
-        yield row
-
-
 def _finding_page(
     listing: Listing,
     rows: Sequence[ListingRow],
-    root: PrefixPage,
     chains: Sequence[DependencyChain] | None,
     as_of: int | None,
 ) -> tuple[str, bytes]:
@@ -112,7 +96,7 @@ def _finding_page(
         path=path,
         listing=listing,
         rows=rows,
-        below=root.below,
+        below=listing.content.first_page.below,
         as_of=as_of,
         schema="finding",
         feeds=True,

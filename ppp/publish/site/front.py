@@ -23,6 +23,7 @@ from ppp.model.record import Result
 from ppp.publish import text
 from ppp.publish.datasette.definition import permalink
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
+from ppp.publish.packages.history import MAX_ENVIRONMENTS
 from ppp.publish.site import markup
 from ppp.publish.site.trends import draw_trend
 from ppp.resources import resource
@@ -41,8 +42,6 @@ MATRIX_BUDGET: Final = 18_000
 FINDING_BUDGET: Final = 900
 TRANSCRIPT_BUDGET: Final = 4_000
 STRIP_RESULTS: Final = 160
-#: Environments that a page has columns or rows for: peers may name any.
-MAX_ENVIRONMENTS: Final = 18
 #: The saved query that gives the numbers of the trend.
 TREND_QUERY: Final = "results_by_day"
 

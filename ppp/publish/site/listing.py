@@ -14,9 +14,9 @@ from ppp.model.record import Blame, Json, Phase, Result
 from ppp.publish import text
 from ppp.publish.api.encoding import EncodedJson, compact_json
 from ppp.publish.api.package import affected_json
+from ppp.publish.listings.content import ListingContent
 from ppp.publish.listings.entries import ListingEntry
-from ppp.publish.listings.prefix_pages import PrefixPage, split_into_pages
-from ppp.publish.listings.store import ListingStore
+from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.publish.packages.summary import AffectedCell, PreviousResult
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.front import render
@@ -43,7 +43,7 @@ class ListingRow:
 
     def __post_init__(self) -> None:
         """Estimate its cost, once."""
-        object.__setattr__(self, "cost", self._estimate_bytes())
+        object.__setattr__(self, "estimated_bytes", self._estimate_bytes())
 
     @property
     def package(self) -> str:
@@ -90,25 +90,21 @@ class Listing:
     about: str
     folder: str
     data: str
-    store: ListingStore
+    content: ListingContent
 
     @property
     def packages(self) -> int:
         """Count its rows."""
-        return self.store.package_count(self.folder)
+        return self.content.packages
 
     @property
     def cells(self) -> int:
         """Count its cells."""
-        return self.store.cell_count(self.folder)
+        return self.content.cells
 
     def rows(self) -> Iterator[ListingRow]:
-        """Give its rows, newest first, then by name; no more is read than is taken."""
-        return map(row_from_entry, self.store.by_rank(self.folder))
-
-    def prefix_pages(self) -> Iterator[PrefixPage]:
-        """Give the list itself as a node, and those below it that changed."""
-        return split_into_pages(self.store.entry_tree(self.folder), ROWS_BUDGET)
+        """Give its newest rows, then by name: as many as a page or a feed shows."""
+        return map(row_from_entry, self.content.newest)
 
 
 def listing_entry(folder: str, cells: Sequence[AffectedCell], encoded: str) -> ListingEntry:
@@ -146,12 +142,13 @@ def fitting_rows(newest: Iterable[ListingRow]) -> list[ListingRow]:
     return text.fit_budget(newest, ROWS_BUDGET, lambda row: row.estimated_bytes)
 
 
-def prefix_page_files(listing: Listing, below: Iterator[PrefixPage]) -> Iterator[tuple[str, Content]]:
+def prefix_page_files(listing: Listing) -> Iterator[tuple[str, Content]]:
     """`<folder>/<prefix>/index.html`: every package of a list by name, where its own page cannot hold all.
 
-    `below` gives the nodes below the list itself that changed.
+    Those that changed, and those that are gone.
     """
-    for node in below:
+    yield from removed_pages(listing, listing.content.first_page)
+    for node in listing.content.other_pages:
         path = f"{listing.folder}/{node.prefix}/index.html"
         yield path, partial(_prefix_page, path, (listing.title, listing.about, listing.folder), node)
         yield from removed_pages(listing, node)
@@ -170,16 +167,8 @@ def removed_pages(listing: Listing, node: PrefixPage) -> Iterator[tuple[str, Non
 
 def listing_document(listing: Listing) -> Mapping[str, Json]:
     """Give a list as data: how many packages and cells, and the newest cells."""
-    bodies, left = [], MAX_CELLS
-    for body, cells in listing.store.bodies(listing.folder):
-        bodies.append(
-            body if cells <= left else ",".join(compact_json(cell) for cell in json.loads(f"[{body}]")[:left])
-        )
-        left -= cells
-        if left <= 0:
-            break
     return {
         "packages": listing.packages,
         "cells": listing.cells,
-        "affected": EncodedJson(f"[{','.join(bodies)}]"),
+        "affected": EncodedJson(f"[{listing.content.newest_cells}]"),
     }

@@ -4,7 +4,7 @@ Records, logs and agreements come in, HTML goes out. What strangers wrote is cut
 """
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -17,11 +17,19 @@ from ppp.ledger.published import Verdict
 from ppp.model.blame import AssignedBlame
 from ppp.model.matrix import Environment, EnvironmentId, Platform
 from ppp.model.record import PHASES, Installed, Record, Result
-from ppp.model.release import Release
 from ppp.publish import text
-from ppp.publish.packages.history import CurrentRecord, CurrentRecordRow, PackageHistory
+from ppp.publish.api.badges import Badge
+from ppp.publish.api.package import reproduce_command
+from ppp.publish.packages.failures import group_failures
+from ppp.publish.packages.history import (
+    MAX_ENVIRONMENTS,
+    CurrentRecord,
+    CurrentRecordRow,
+    PackageHistory,
+    last_passing_versions,
+)
 from ppp.publish.packages.summary import PackageSummary, count_results
-from ppp.publish.site.front import MAX_ENVIRONMENTS, platform_groups, render, shown_environments
+from ppp.publish.site.front import platform_groups, render, shown_environments
 
 #: What of a package is shown: the newest release in full, the next ones a line each, of the rest their tallies.
 DETAILED_RELEASES: Final = 10
@@ -104,22 +112,8 @@ class CheckedFile:
     environments: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Badge:
-    """A package's badge on its own page: what it says, how wide it is (pixels), and the Markdown that shows it."""
-
-    told: str
-    width: int
-    snippet: str
-
-
 def package_page(
-    history: PackageHistory,
-    summary: PackageSummary,
-    environments: Sequence[Environment],
-    read_log: Callable[[str], str | None],
-    *,
-    badge: Badge,
+    history: PackageHistory, summary: PackageSummary, environments: Sequence[Environment], *, badge: Badge
 ) -> tuple[str, bytes]:
     """`/p/<package>/index.html`, from all that is held of it."""
     environments = _select_environments(history, environments)
@@ -141,7 +135,7 @@ def package_page(
         as_of=summary.as_of,
         commands=reproduce_commands,
         together=combined_command,
-        troubles=_failure_groups(newest, history.older, read_log),
+        troubles=_failure_groups(newest, history),
         worked=last_passing_versions(history.verdicts),
         history=_release_history(older, environments),
         installed=_installed(newest),
@@ -173,11 +167,6 @@ def _select_environments(history: PackageHistory, environments: Sequence[Environ
     return shown_environments(e for e in environments if e.id in checked)
 
 
-def reproduce_command(release: Release, environment: str) -> str:
-    """Give the one command that checks a cell again on the reader's machine."""
-    return f'scripts/nox -s "check({environment})" -- {shlex.quote(str(release))}'
-
-
 def reproduce_commands(cells: Iterable[CurrentRecord]) -> Markup:
     """Give the commands that check cells again, a line each."""
     return _command_markup("".join(f"{reproduce_command(o.record.release, o.record.environment)}\n" for o in cells))
@@ -192,15 +181,6 @@ def combined_command(cells: Sequence[CurrentRecord]) -> Markup:
 def _command_markup(command: str) -> Markup:
     # Between tags a quote is no more than a quote.
     return Markup(str(escape(command)).replace("&#34;", '"'))  # noqa: S704 - escaped
-
-
-def last_passing_versions(verdicts: Iterable[Verdict]) -> dict[str, str | None]:
-    """Give the newest version that passes in each environment, None where none does; newest version comes first."""
-    last_passing: dict[str, str | None] = {}
-    for verdict in verdicts:
-        passed = verdict.release.version if verdict.result is Result.PASS else None
-        last_passing[verdict.environment] = last_passing.get(verdict.environment) or passed
-    return last_passing
 
 
 def _result_matrix(cells: Sequence[CurrentRecord], environments: Sequence[Environment]) -> ResultMatrix:
@@ -242,26 +222,16 @@ def _release_history(older: Sequence[Sequence[Verdict]], environments: Sequence[
     )
 
 
-def _failure_groups(
-    newest: Sequence[CurrentRecord], older: Sequence[Verdict], read_log: Callable[[str], str | None]
-) -> list[FailureGroup]:
-    def alike(o: CurrentRecord) -> tuple[int, str, str, str, str]:
-        r = o.record
-        severity = [Result.FAIL, Result.TIMEOUT, Result.ERROR, Result.NA].index(r.result)
-        blamed = f"{o.judgement.blame} {o.judgement.source}"
-        return severity, r.failed_phase or "", r.cause or "", blamed, r.detail or ""
-
+def _failure_groups(newest: Sequence[CurrentRecord], history: PackageHistory) -> list[FailureGroup]:
     remaining_bytes = LOG_BUDGET
     groups = []
-    failed = sorted((o for o in newest if o.record.result is not Result.PASS), key=alike)
-    for _, group in groupby(failed, key=alike):
-        cells = tuple(group)
-        log, place = _first_log(cells, read_log, remaining_bytes)
+    for cells in group_failures(newest):
+        log, place = _first_log(cells, history.logs, remaining_bytes)
         remaining_bytes -= text.html_size(log) if log else 0
         groups.append(
             FailureGroup(
                 cells=cells,
-                worked=_last_passing_environments(cells, older),
+                worked=_last_passing_environments(cells, history.older),
                 help=cause_help().get(cells[0].record.cause or ""),
                 log=log,
                 log_environment=place,
@@ -279,10 +249,10 @@ def _last_passing_environments(cells: Sequence[CurrentRecord], older: Sequence[V
 
 
 def _first_log(
-    cells: Sequence[CurrentRecord], read_log: Callable[[str], str | None], max_bytes: int
+    cells: Sequence[CurrentRecord], logs: Mapping[str, str], max_bytes: int
 ) -> tuple[str | None, str | None]:
     for o in cells:
-        if o.record.log_sha256 and (log := read_log(o.record.log_sha256)):
+        if o.record.log_sha256 and (log := logs.get(o.record.log_sha256)):
             shown = text.log_tail(log, lines=LOG_LINES, limit=LOG_LIMIT)
             return (shown, o.record.environment) if text.html_size(shown) <= max_bytes else (None, None)
     return None, None

@@ -3,14 +3,12 @@
 A sitemap names pages and no dates, so it changes only where a page comes or goes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import urljoin
 from xml.sax.saxutils import escape
 
-from ppp.publish.listings.prefix_pages import split_into_pages
-from ppp.publish.listings.store import ListingStore, ListingTree
-from ppp.publish.site.directory import PACKAGES_LISTING
+from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.resources import resource
 
 #: The protocol allows 50,000 addresses a file; small ones are cheaper to write again.
@@ -18,23 +16,24 @@ MAX_ADDRESSES: Final = 5_000
 _XMLNS: Final = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
 
-def sitemap_files(store: ListingStore, pages: Iterable[str], base_url: str) -> Iterator[tuple[str, bytes | None]]:
-    """`/sitemap.xml`, `/sitemaps/pages.xml`, and of `/sitemaps/p-<prefix>.xml` those that changed."""
+def sitemap_files(
+    shards: Sequence[str], changed: Iterable[PrefixPage], pages: Iterable[str], base_url: str
+) -> Iterator[tuple[str, bytes | None]]:
+    """`/sitemap.xml`, `/sitemaps/pages.xml`, and of `/sitemaps/p-<prefix>.xml` those that changed.
+
+    `shards` are the prefixes that the last build wrote a file for, `changed` the pages of packages that changed since.
+    """
     yield "sitemaps/pages.xml", _urlset((urljoin(base_url, page) for page in pages), "url", "urlset")
-    tree = store.name_tree("sitemaps", PACKAGES_LISTING)
-    before = _shards(tree)
-    for node in split_into_pages(tree, MAX_ADDRESSES):
-        if node.entries:
-            addresses = (f"{base_url}p/{card.package}/index.html" for card in node.entries)
-            yield _path(node.prefix), _urlset(addresses, "url", "urlset")
-    now = _shards(tree)
-    yield from ((_path(prefix), None) for prefix in before if prefix not in now)
-    paths = ["sitemaps/pages.xml", *map(_path, now)]
+    now = {*shards}
+    for page in changed:
+        now -= {page.prefix, *page.removed}
+        if page.entries:
+            now.add(page.prefix)
+            addresses = (f"{base_url}p/{entry.package}/index.html" for entry in page.entries)
+            yield _path(page.prefix), _urlset(addresses, "url", "urlset")
+    yield from ((_path(prefix), None) for prefix in shards if prefix not in now)
+    paths = ["sitemaps/pages.xml", *map(_path, sorted(now))]
     yield "sitemap.xml", _urlset((urljoin(base_url, path) for path in paths), "sitemap", "sitemapindex")
-
-
-def _shards(tree: ListingTree) -> list[str]:
-    return [prefix for prefix, cards in tree.pages() if cards]
 
 
 def _path(prefix: str) -> str:

@@ -18,8 +18,8 @@ from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
 from ppp.publish.build import build
-from ppp.publish.builder.workers import BuildParameters, Owner, WorkerContext, WorkerResult, worker_pool
-from ppp.publish.cache.build_cache import OwnerKind
+from ppp.publish.builder.workers import BuildParameters, WorkerContext, WorkerResult, worker_pool
+from ppp.publish.cache.build_cache import Owner, OwnerKind
 from ppp.publish.folder import OutputFolder
 from ppp.schemas import schema_errors
 

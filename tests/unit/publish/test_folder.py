@@ -16,7 +16,7 @@ CURRENT = b"{}\n"
 def built(root: Path, **files: bytes) -> Committed:
     """Build a folder of these files, with nothing remembered of the build before."""
     with BuildCache.open(None) as memory:
-        output = OutputWriter(OutputFolder(root), memory, afresh=True)
+        output = OutputWriter(OutputFolder(root), memory, from_scratch=True)
         for name, content in files.items():
             output.put(name.replace("__", "/"), content)
         return output.commit(CURRENT)
@@ -132,7 +132,7 @@ def test_paths_that_a_build_never_writes(path: str, tmp_path: Path) -> None:
 
 def test_a_path_is_written_once(tmp_path: Path) -> None:
     with BuildCache.open(None) as memory:
-        output = OutputWriter(OutputFolder(tmp_path), memory, afresh=True)
+        output = OutputWriter(OutputFolder(tmp_path), memory, from_scratch=True)
         output.put("a", b"1")
         with pytest.raises(ValueError, match="twice"):
             output.put("a", b"2")

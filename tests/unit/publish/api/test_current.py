@@ -5,14 +5,14 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
-from ledger_counts import build_counts
+from ledger_counts import build_current
 
 from ppp.ledger import published
 from ppp.ledger.batches import ledger_root as root_of
 from ppp.ledger.digests import read_day_digests
 from ppp.ledger.store import Store
 from ppp.model.record import Record
-from ppp.publish.api.current import NEWEST_RESULTS, current_bytes, current_document
+from ppp.publish.api.current import NEWEST_RESULTS, current_bytes
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.cache.day_digests import update_days
 from ppp.resources import resource
@@ -22,7 +22,7 @@ SCHEMA = "site/schemas/current.schema.json"
 
 
 def document_of(store: Store) -> dict[str, object]:
-    return current_document(store.db, build_counts(store.db), read_day_digests(store.db))
+    return build_current(store.db)
 
 
 def test_is_what_its_schema_says(small: Store) -> None:

@@ -13,12 +13,16 @@ from xml.etree import ElementTree as ET
 from ppp.ledger.store import Store
 from ppp.model.record import Result
 from ppp.publish.build import build
+from ppp.publish.builder.site_data import read_search_pages, search_prefixes
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.listings.entries import contribution_from
+from ppp.publish.listings.prefix_pages import split_into_pages
 from ppp.publish.listings.store import ListingStore
 from ppp.publish.packages.summary import PackageSummary
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.directory import (
+    LIST_BUDGET,
+    PACKAGES_LISTING,
     SHARD_LIMIT,
     directory_entry,
     directory_pages,
@@ -65,12 +69,15 @@ def made(contents: Iterable[tuple[str, Content]]) -> dict[str, bytes]:
 
 def directory(names: Iterable[str]) -> dict[str, bytes]:
     with shelved(names) as shelves:
-        return made(directory_pages(shelves, 1_714_003_200))
+        return made(directory_pages(split_into_pages(shelves.entry_tree(PACKAGES_LISTING), LIST_BUDGET), 1_714_003_200))
 
 
 def search(names: Iterable[str]) -> dict[str, Any]:
     with shelved(names) as shelves:
-        return {path: json.loads(data) for path, data in made(search_files(shelves)).items()}
+        return {
+            path: json.loads(data)
+            for path, data in made(search_files(search_prefixes(shelves), read_search_pages(shelves))).items()
+        }
 
 
 def linked(page: bytes) -> list[str]:
@@ -161,7 +168,8 @@ def test_the_sitemap_names_every_page_once(small: Store, tmp_path: Path, page: C
 def test_a_long_sitemap_is_cut() -> None:
     names = sorted(f"{letter}{number}" for letter in "ab" for number in range(SITEMAP_LIMIT - 1))
     with shelved(names) as shelves:
-        files = made(sitemap_files(shelves, ["index.html"], "https://node.example/"))
+        pages = split_into_pages(shelves.name_tree("sitemaps", PACKAGES_LISTING), SITEMAP_LIMIT)
+        files = made(sitemap_files([], pages, ["index.html"], "https://node.example/"))
     shards = {path: addresses(data) for path, data in files.items() if path != "sitemap.xml"}
     assert sorted(shards) == ["sitemaps/p-a.xml", "sitemaps/p-b.xml", "sitemaps/pages.xml"]
     assert max(map(len, shards.values())) <= SITEMAP_LIMIT

@@ -9,8 +9,8 @@ import pytest
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Record
 from ppp.model.release import Release
+from ppp.publish.api.package import reproduce_command
 from ppp.publish.build import build
-from ppp.publish.site.package import reproduce_command
 
 DAY = 1_714_003_200
 

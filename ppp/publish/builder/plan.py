@@ -1,0 +1,79 @@
+"""What a build has to do: the packages and batches to write, and what the site shows besides records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from ppp.ledger import published
+from ppp.ledger.batches import list_batches
+from ppp.ledger.episodes import StoredEpisode, newest_episode
+from ppp.model.matrix import Environment
+from ppp.model.record import sha256_hex
+from ppp.publish.builder.changes import EVERYTHING, ChangedPackages, find_changes
+from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind
+from ppp.publish.folder import OutputFolder
+from ppp.publish.snapshots.database import Snapshot
+from ppp.publish.snapshots.take import complete_snapshots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """What to build; `packages` and `batches` are those whose files are written, by name and by id.
+
+    `episode` and `snapshots` are shown besides records; `unchanged` is True where nothing at all has changed.
+    """
+
+    environments: Sequence[Environment]
+    changes: ChangedPackages
+    packages: Sequence[str]
+    batches: Sequence[str]
+    episode: StoredEpisode | None
+    snapshots: Sequence[Snapshot]
+    unchanged: bool
+
+    @property
+    def from_scratch(self) -> bool:
+        """Return whether everything is written again."""
+        return self.changes.packages is None
+
+    @property
+    def owners(self) -> list[Owner]:
+        """Return the packages and batches whose files are written."""
+        return [
+            *(Owner(OwnerKind.PACKAGES, package) for package in self.packages),
+            *(Owner(OwnerKind.BATCHES, batch) for batch in self.batches),
+        ]
+
+    @property
+    def other_inputs(self) -> str:
+        """Return a digest (hex) of what is shown besides records."""
+        return _digest(self.episode, self.snapshots)
+
+
+def read_plan(
+    db: Database, cache: BuildCache, folder: OutputFolder, out: Path, *, base_url: str, rebuild: bool
+) -> BuildPlan:
+    """Read what has changed since the build that the cache describes; `rebuild` takes everything as changed."""
+    environments = published.observed_environments(db)
+    changes = EVERYTHING if rebuild else find_changes(db, cache, folder, environments, base_url=base_url)
+    # A batch never changes: files that the cache lists are not looked at again.
+    written = set() if changes.packages is None else set(cache.owners(OwnerKind.BATCHES))
+    new_batches = [batch.id for batch in list_batches(db) if batch.id not in written]
+    episode, snapshots = newest_episode(db), complete_snapshots(out)
+    return BuildPlan(
+        environments=environments,
+        changes=changes,
+        packages=published.list_packages(db) if changes.packages is None else changes.packages,
+        batches=new_batches,
+        episode=episode,
+        snapshots=snapshots,
+        unchanged=changes.packages is not None
+        and not (changes.packages or new_batches)
+        and cache.fact("other inputs") == _digest(episode, snapshots),
+    )
+
+
+def _digest(episode: StoredEpisode | None, snapshots: Sequence[Snapshot]) -> str:
+    return sha256_hex(repr((episode, snapshots)).encode())

@@ -1,0 +1,137 @@
+"""The read phase of a build: everything that the pages of many packages show, as values that need no database.
+
+Where a listing is long, its pages are iterators: they are read one after the other as they are rendered, so that
+memory does not grow with the ledger. All of it is read in the one transaction of the build.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlite_utils import Database
+
+from ppp.check.causes import cause_help as known_causes
+from ppp.ledger import published
+from ppp.ledger.digests import DayDigest
+from ppp.ledger.episodes import StoredEpisode
+from ppp.model.matrix import Environment
+from ppp.publish.api.current import NEWEST_RESULTS
+from ppp.publish.builder.plan import BuildPlan
+from ppp.publish.cache.build_cache import BuildCache
+from ppp.publish.cache.day_digests import update_days
+from ppp.publish.feeds.entries import MAX_ENTRIES
+from ppp.publish.listings.content import ListingContent, read_listing
+from ppp.publish.listings.prefix_pages import PrefixPage, split_into_pages
+from ppp.publish.listings.store import ListingStore
+from ppp.publish.packages.finding_kinds import FindingKind
+from ppp.publish.packages.totals import cells_by_cause, ledger_counts, packages_by_cause, top_causes
+from ppp.publish.site.causes import CauseOverview, cause_listing, explain_causes, newest_records
+from ppp.publish.site.dependency_chains import CHAINS_LISTING, DependencyChain, chains_from
+from ppp.publish.site.directory import LIST_BUDGET, PACKAGES_LISTING, SEARCH_PREFIX, SHARD_LIMIT
+from ppp.publish.site.environments import environment_folder
+from ppp.publish.site.findings import finding_folder
+from ppp.publish.site.front import MATRIX_BUDGET, MatrixRow, matrix_row
+from ppp.publish.site.listing import MAX_CELLS, ROWS_BUDGET
+from ppp.publish.site.sitemap import MAX_ADDRESSES
+from ppp.publish.snapshots.database import Snapshot
+
+TOP_CAUSES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteData:
+    """What the site shows of all packages; each iterator is read once, while its pages are rendered.
+
+    `newest` are the newest current results, `changes` the newest changes of a verdict, both newest first; `worst` are
+    the packages with the most failures. `directory`, `search` and `sitemap` are the pages of names that changed,
+    `sitemap_shards` the prefixes of the sitemap's files after the last build.
+    """
+
+    base_url: str
+    environments: Sequence[Environment]
+    counts: published.Counts
+    days: Sequence[DayDigest]
+    newest: Sequence[published.Verdict]
+    changes: Sequence[published.VerdictChange]
+    worst: Sequence[MatrixRow]
+    causes: CauseOverview
+    top_causes: Sequence[published.CauseCount]
+    episode: StoredEpisode | None
+    snapshots: Sequence[Snapshot]
+    findings: Mapping[FindingKind, ListingContent]
+    failing: Iterable[tuple[Environment, ListingContent]]
+    chains: Sequence[DependencyChain]
+    directory: Iterable[PrefixPage]
+    search_prefixes: Sequence[str]
+    search: Iterable[PrefixPage]
+    sitemap_shards: Sequence[str]
+    sitemap: Iterable[PrefixPage]
+
+
+def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url: str) -> SiteData:
+    """Read what the site shows; the cache holds the contributions of all packages, those of this build included."""
+    store, environments = cache.listings, plan.environments
+    days = update_days(db, cache, plan.changes.after_row)
+    counts = ledger_counts(store.totals, records=sum(day.records for day in days), as_of=published.as_of(db))
+    sitemap = store.name_tree("sitemaps", PACKAGES_LISTING)
+    return SiteData(
+        base_url=base_url,
+        environments=environments,
+        counts=counts,
+        days=days,
+        newest=published.newest_verdicts(db, NEWEST_RESULTS),
+        changes=published.with_current_blame(db, published.newest_changes(db, MAX_ENTRIES)),
+        worst=_read_worst(db, store, environments),
+        causes=_read_causes(db, store, counts),
+        top_causes=top_causes(store.totals, TOP_CAUSES),
+        episode=plan.episode,
+        snapshots=plan.snapshots,
+        findings={kind: _read_listing(store, finding_folder(kind)) for kind in FindingKind},
+        failing=((e, _read_listing(store, environment_folder(e.id))) for e in environments),
+        chains=chains_from(store.by_key(CHAINS_LISTING)),
+        directory=split_into_pages(store.entry_tree(PACKAGES_LISTING), LIST_BUDGET),
+        search_prefixes=search_prefixes(store),
+        search=read_search_pages(store),
+        sitemap_shards=[prefix for prefix, entries in sitemap.pages() if entries],
+        sitemap=split_into_pages(sitemap, MAX_ADDRESSES),
+    )
+
+
+def _read_listing(store: ListingStore, name: str) -> ListingContent:
+    return read_listing(store, name, page_budget=ROWS_BUDGET, min_entries=MAX_ENTRIES, max_cells=MAX_CELLS)
+
+
+def search_prefixes(store: ListingStore) -> list[str]:
+    """Return the prefixes that have a search shard, sorted."""
+    return [name.removeprefix(SEARCH_PREFIX) for name in store.listing_names(SEARCH_PREFIX)]
+
+
+def read_search_pages(store: ListingStore) -> Iterator[PrefixPage]:
+    """Return the search shards that changed, as pages of the entries that each has."""
+    for name in store.listing_names(SEARCH_PREFIX):
+        if store.has_changed(name):
+            yield from split_into_pages(store.entry_tree(name), SHARD_LIMIT, name.removeprefix(SEARCH_PREFIX))
+
+
+def _read_causes(db: Database, store: ListingStore, counts: published.Counts) -> CauseOverview:
+    newest = {cause: newest_records(store.by_rank(cause_listing(cause))) for cause in known_causes()}
+    verdicts = published.read_verdicts(db, {record for records in newest.values() for record in records})
+    by_record = {verdict.record: verdict for verdict in verdicts}
+    return explain_causes(
+        cells_by_cause(store.totals),
+        packages_by_cause(store.totals),
+        {cause: [by_record[record] for record in records] for cause, records in newest.items()},
+        counts.by_result,
+    )
+
+
+def _read_worst(db: Database, store: ListingStore, environments: Sequence[Environment]) -> list[MatrixRow]:
+    # As many as the front page has room for; the last may be one too many.
+    rows: list[MatrixRow] = []
+    remaining_bytes = MATRIX_BUDGET
+    for entry in store.by_rank(PACKAGES_LISTING):
+        rows.append(matrix_row(published.newest_release_verdicts(db, entry.package), environments))
+        remaining_bytes -= rows[-1].estimated_bytes
+        if remaining_bytes < 0:
+            break
+    return rows
