@@ -237,7 +237,7 @@ def hook(event, args):
 
 db = read_ledger(Path(sys.argv[1]))
 sys.addaudithook(hook)
-build(db, Path(sys.argv[2]), memory=Path(sys.argv[4]))
+build(db, Path(sys.argv[2]), cache_path=Path(sys.argv[4]))
 """
 
 

@@ -150,5 +150,5 @@ def test_statements_stand_beside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["index.html", "current.json", "statements/../current.json", "../statement.json"])
 def test_only_statements_stand_beside(path: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="beside"):
+    with pytest.raises(ValueError, match="not the path of a statement"):
         write_statements(tmp_path, [(path, b"x")])
