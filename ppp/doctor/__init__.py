@@ -1,1 +1,1 @@
-"""What is wrong with this machine, and how to mend it: facts are gathered by adapters and judged without I/O."""
+"""Find what is wrong with this machine and how to fix it: probes gather facts, judges turn them into diagnoses."""

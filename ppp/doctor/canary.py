@@ -1,6 +1,6 @@
-"""Canaries on demand: each environment's own, in a workshop that keeps its files in a folder that goes with it.
+"""Run each environment's canary on demand, in environments whose files are kept in a temporary folder.
 
-Not in the node's data folder: a workshop there would end what a run of that node has going.
+The node's data folder is not used: preparing environments there would end the cells of a run that is in progress.
 """
 
 import io
@@ -26,61 +26,61 @@ from ppp.runner.environments import CanaryCheck, no_canary, open_index, prepare_
 
 
 class CanaryEnvironments(Protocol):
-    """What is needed of a workshop; see `ppp.runner.environments.Workshop`."""
+    """The part of `ppp.runner.environments.ReadyEnvironments` that canaries need."""
 
     @property
     def prepared(self) -> Mapping[str, PreparedEnvironment]:
-        """The environments that stand ready, by id."""
+        """The environments that are ready, by id."""
 
     @property
     def unavailable(self) -> Mapping[str, str]:
-        """Why the others do not."""
+        """The reason why each of the others is not."""
 
     @property
     def canary(self) -> CanaryCheck:
-        """What says what is wrong with one."""
+        """Returns the faults of an environment."""
 
 
 @contextmanager
 def temporary_environments(
     config: Config, matrix: Matrix, environments: Sequence[Environment]
 ) -> Iterator[CanaryEnvironments]:
-    """Open a workshop in a folder of its own; raise as `ppp.runner.environments.workshop` does."""
+    """Prepare environments in a temporary folder; raise as `ppp.runner.environments.prepare_environments` does."""
     with tempfile.TemporaryDirectory(prefix="ppp-doctor-", ignore_cleanup_errors=True) as folder:
         context = Context(
             config=replace(config, data=Path(folder)),
-            # What goes wrong is told with the diagnoses.
+            # The diagnoses report what goes wrong.
             reporter=LineReporter(io.StringIO()),
             environ=os.environ,
             stop=threading.Event(),
         )
-        with prepare_environments(context, open_index(context.config), matrix, environments) as shop:
-            yield shop
+        with prepare_environments(context, open_index(context.config), matrix, environments) as ready:
+            yield ready
 
 
 def run_canaries(
-    open_shop: Callable[[], AbstractContextManager[CanaryEnvironments]],
+    prepare: Callable[[], AbstractContextManager[CanaryEnvironments]],
     environments: Sequence[Environment],
     *,
     jobs: int,
 ) -> tuple[Diagnosis, ...]:
-    """Let every environment's canary sing, `jobs` at a time, and judge what it says."""
+    """Run every environment's canary, `jobs` at a time, and judge its faults."""
     try:
-        with open_shop() as shop:
-            if shop.canary is no_canary:
-                return (_failed("canary", "this PPP has none to sing", "ask without --canary"),)
+        with prepare() as ready:
+            if ready.canary is no_canary:
+                return (_failed("canary", "PPP_CANARY turns it off", "unset PPP_CANARY, or run without --canary"),)
             with ThreadPoolExecutor(jobs) as threads:
-                return tuple(threads.map(lambda environment: _run_canary(shop, environment), environments))
+                return tuple(threads.map(lambda environment: _run_canary(ready, environment), environments))
     except PPPError as error:
         return (_failed("canary", error.message, error.hint),)
 
 
-def _run_canary(shop: CanaryEnvironments, environment: Environment) -> Diagnosis:
-    prepared = shop.prepared.get(environment.id)
+def _run_canary(ready: CanaryEnvironments, environment: Environment) -> Diagnosis:
+    prepared = ready.prepared.get(environment.id)
     if prepared is None:
-        why = shop.unavailable.get(environment.id, "it does not stand ready")
-        return _failed(f"canary {environment.id}", f"not sung: {why}", "mend what else is said of this environment")
-    return judge_platforms.canary(environment, shop.canary(prepared))
+        why = ready.unavailable.get(environment.id, "the environment is not ready")
+        return _failed(f"canary {environment.id}", f"not run: {why}", "fix this environment first")
+    return judge_platforms.canary(environment, ready.canary(prepared))
 
 
 def _failed(subject: str, found: str, remedy: str) -> Diagnosis:

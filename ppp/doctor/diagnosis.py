@@ -1,4 +1,4 @@
-"""What a check comes to: a state, what was found with its values, and for what is not well, what to do next."""
+"""A diagnosis: the result of one check, with what was found and, unless all is well, what to do next."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a part of the machine is; a note is nothing wrong, but something to know."""
+    """How well a part of the machine is; `NOTE` means that nothing is wrong, but that there is something to know."""
 
     OK = "ok"
     NOTE = "note"
@@ -16,7 +16,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """One line of a doctor's account: what was looked at, how it is, what was found, what to do (empty for nothing)."""
+    """One line of the report: what was checked, its state, what was found, and what to do (empty for nothing)."""
 
     subject: str
     state: State
@@ -24,22 +24,22 @@ class Diagnosis:
     remedy: str = ""
 
     def to_json(self) -> dict[str, str | None]:
-        """Give the JSON object that a program reads."""
+        """Return the JSON object that `ppp doctor --json` prints for this diagnosis."""
         return {"check": self.subject, "state": str(self.state), "found": self.found, "remedy": self.remedy or None}
 
 
 def broken_subjects(diagnoses: Iterable[Diagnosis]) -> list[str]:
-    """Give the subjects that are broken, each once, in their order."""
+    """Return the subjects that are broken, each once, in the order of the diagnoses."""
     return list(dict.fromkeys(d.subject for d in diagnoses if d.state is State.BROKEN))
 
 
 def parenthesized(detail: str) -> str:
-    """Give a detail in brackets, or nothing."""
+    """Return a detail in parentheses with a space before it, or nothing for an empty one."""
     return f" ({detail})" if detail else ""
 
 
 def format_size(number: int) -> str:
-    """Give bytes as a person reads them, in KiB, MiB or GiB."""
+    """Return a number of bytes for a person to read, in KiB, MiB or GiB."""
     for unit, name in ((1024**3, "GiB"), (1024**2, "MiB")):
         if number >= unit:
             return f"{number / unit:.1f} {name}"

@@ -1,6 +1,6 @@
-"""An examination: every check side by side, each with a deadline of its own, told in one order.
+"""Examine a machine: run every check at the same time, each with its own timeout, and report them in a fixed order.
 
-A check that has not ended by its deadline, or that fails itself, is told as such; the others are not kept waiting.
+A check that times out or raises is reported as broken; it does not delay the others.
 """
 
 import threading
@@ -18,10 +18,10 @@ from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 
 T = TypeVar("T")
-#: What a check may take, in seconds: somewhat more than the timeouts of what it asks.
+#: The timeout of a check, in seconds: somewhat more than those of the requests it makes.
 QUICK_S: Final = 15.0
 SLOW_S: Final = 30.0
-#: Every environment's canary: images to start, files to fetch. Each of its cells has timeouts of its own.
+#: For the canaries of all environments, which start images and fetch files. Their cells have their own timeouts.
 CANARY_S: Final = 1800.0
 
 Diagnose = Callable[[], Sequence[Diagnosis]]
@@ -29,9 +29,10 @@ Diagnose = Callable[[], Sequence[Diagnosis]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSetup:
-    """What is examined: the settings (with what was wrong about them), a matrix, and the environments in question.
+    """The setup to examine: the valid settings and the errors of the others, a matrix, and the chosen environments.
 
-    `model` is the file that was set, whether it is there or not; `named` says that somebody named the environments.
+    `model` is the file that PPP_MODEL names, even if it does not exist. `environments_named` is true if the user named
+    the environments, so that each of them must work.
     """
 
     config: Config
@@ -44,34 +45,34 @@ class NodeSetup:
 
     @property
     def restricted_network(self) -> bool:
-        """Cells are to reach the index gateway and nothing else."""
+        """True if cells may reach the index gateway and nothing else."""
         return self.config.network is Network.GATEWAY
 
     def on(self, *platforms: Platform) -> tuple[Environment, ...]:
-        """Give the environments in question that stand on these platforms."""
+        """Return the chosen environments on these platforms."""
         return tuple(e for e in self.environments if e.platform in platforms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineCheck:
-    """Something to look at, by the name that it is told under if it does not end within `deadline_s`."""
+    """One check; `subject` is its name in the report if it does not end within `timeout_s`."""
 
     subject: str
     diagnose: Diagnose
-    deadline_s: float = QUICK_S
+    timeout_s: float = QUICK_S
 
 
 class Once(Generic[T]):
-    """Makes a value when it is first asked for, whoever asks and from whatever thread."""
+    """A value that is made when it is first needed, by whichever thread needs it first."""
 
     def __init__(self, make: Callable[[], T]) -> None:
-        """Take what makes it."""
+        """Keep the function that makes the value."""
         self._make = make
         self._lock = threading.Lock()
         self._made: list[T] = []
 
     def __call__(self) -> T:
-        """Give the value."""
+        """Return the value; the first call makes it."""
         with self._lock:
             if not self._made:
                 self._made.append(self._make())
@@ -86,9 +87,10 @@ def examine(
     canary: Diagnose | None = None,
     timeout_factor: float = 1.0,
 ) -> tuple[Diagnosis, ...]:
-    """Give all diagnoses of a machine; `engine` was perhaps asked already, without a `canary` none sings.
+    """Return all diagnoses of a machine.
 
-    `patience` stretches the deadlines.
+    `engine` is passed in because the caller may have asked it already. `canary` runs the canaries; without it none
+    run. Every timeout is multiplied by `timeout_factor`.
     """
     checks = _Checks(
         setup=setup,
@@ -97,13 +99,13 @@ def examine(
         page=Once(lambda: machine.page(setup.config.index_url, setup.matrix.pip)),
         bubblewrap=Once(machine.bubblewrap),
     )
-    last = [MachineCheck(subject="canary", diagnose=canary, deadline_s=CANARY_S)] if canary else []
+    last = [MachineCheck(subject="canary", diagnose=canary, timeout_s=CANARY_S)] if canary else []
     return run_checks([*checks.all(), *last], timeout_factor=timeout_factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Checks:
-    """The checks of one examination, in the order in which they are told."""
+    """The checks of one examination, in the order of the report."""
 
     setup: NodeSetup
     machine: MachineProbe
@@ -112,49 +114,51 @@ class _Checks:
     bubblewrap: Once[BubblewrapFacts]
 
     def all(self) -> Iterator[MachineCheck]:
-        patient, machine, config = self.setup, self.machine, self.setup.config
-        containers = patient.on(Platform.SLIM, Platform.ALPINE)
-        on_host = patient.on(Platform.HOST)
-        yield MachineCheck(subject="settings", diagnose=lambda: [judge_node.settings(config, patient.setting_errors)])
+        setup, machine, config = self.setup, self.machine, self.setup.config
+        containers = setup.on(Platform.SLIM, Platform.ALPINE)
+        on_host = setup.on(Platform.HOST)
+        yield MachineCheck(subject="settings", diagnose=lambda: [judge_node.settings(config, setup.setting_errors)])
         yield MachineCheck(
             subject="docker",
             diagnose=lambda: [judge_platforms.engine(self.engine(), needed=bool(containers))],
-            deadline_s=SLOW_S,
+            timeout_s=SLOW_S,
         )
         for environment in containers:
-            yield MachineCheck(subject=environment.id, diagnose=self._image(environment), deadline_s=SLOW_S)
-        yield MachineCheck(subject="pythons", diagnose=lambda: self._pythons(on_host), deadline_s=SLOW_S)
+            yield MachineCheck(subject=environment.id, diagnose=self._image(environment), timeout_s=SLOW_S)
+        yield MachineCheck(subject="pythons", diagnose=lambda: self._pythons(on_host), timeout_s=SLOW_S)
         yield MachineCheck(
             subject="bubblewrap",
             diagnose=lambda: [
-                judge_platforms.bubblewrap(self.bubblewrap(), on_host=bool(on_host), shut_in=patient.restricted_network)
+                judge_platforms.bubblewrap(
+                    self.bubblewrap(), on_host=bool(on_host), restricted_network=setup.restricted_network
+                )
             ],
-            deadline_s=SLOW_S,
+            timeout_s=SLOW_S,
         )
         yield MachineCheck(subject="dns", diagnose=lambda: [judge_network.dns(machine.resolve(config.index_url))])
-        yield MachineCheck(subject="index", diagnose=lambda: [judge_network.index(self.page())], deadline_s=SLOW_S)
-        yield MachineCheck(subject="clock", diagnose=lambda: [judge_network.clock(self.page())], deadline_s=SLOW_S)
-        yield MachineCheck(subject="gateway", diagnose=self._gateway, deadline_s=SLOW_S)
-        yield MachineCheck(subject="disk", diagnose=self._disk, deadline_s=SLOW_S)
+        yield MachineCheck(subject="index", diagnose=lambda: [judge_network.index(self.page())], timeout_s=SLOW_S)
+        yield MachineCheck(subject="clock", diagnose=lambda: [judge_network.clock(self.page())], timeout_s=SLOW_S)
+        yield MachineCheck(subject="gateway", diagnose=self._gateway, timeout_s=SLOW_S)
+        yield MachineCheck(subject="disk", diagnose=self._disk, timeout_s=SLOW_S)
         yield MachineCheck(
             subject="memory",
             diagnose=lambda: [
-                judge_capacity.memory(machine.memory(), patient.matrix.limits, config.jobs, in_memory=self._in_memory())
+                judge_capacity.memory(machine.memory(), setup.matrix.limits, config.jobs, in_memory=self._in_memory())
             ],
-            deadline_s=SLOW_S,
+            timeout_s=SLOW_S,
         )
         yield MachineCheck(subject="ledger", diagnose=lambda: [judge_node.ledger(machine.ledger(config.data))])
         yield MachineCheck(subject="key", diagnose=lambda: [judge_node.key(machine.key(config.data))])
-        yield MachineCheck(subject="model", diagnose=self._model, deadline_s=SLOW_S)
+        yield MachineCheck(subject="model", diagnose=self._model, timeout_s=SLOW_S)
         yield MachineCheck(
             subject="yggdrasil",
-            diagnose=lambda: [judge_node.yggdrasil(machine.yggdrasil(), port=patient.mesh_port)],
+            diagnose=lambda: [judge_node.yggdrasil(machine.yggdrasil(), port=setup.mesh_port)],
         )
 
     def _image(self, environment: Environment) -> Diagnose:
         def diagnose() -> Sequence[Diagnosis]:
             if not self.engine().answers:
-                return [judge_platforms.image_unseen(environment)]
+                return [judge_platforms.image_without_engine(environment)]
             return [judge_platforms.image(environment, self.machine.image(environment))]
 
         return diagnose
@@ -171,15 +175,15 @@ class _Checks:
         if not self.setup.restricted_network:
             return [judge_network.open_network()]
         origins = self.page().origins
-        tried = self.machine.gateway(config.index_url, origins, config.nginx_image) if origins else None
-        return [judge_network.gateway(tried, image=config.nginx_image)]
+        facts = self.machine.gateway(config.index_url, origins, config.nginx_image) if origins else None
+        return [judge_network.gateway(facts, image=config.nginx_image)]
 
     def _disk(self) -> Sequence[Diagnosis]:
         config, machine, engine = self.setup.config, self.machine, self.engine()
-        places = {"data": config.data, "cache": config.cache, "temporary": machine.temporary()}
+        folders = {"data": config.data, "cache": config.cache, "temporary": machine.temporary()}
         if engine.data_root and engine.address.startswith("unix://"):
-            places["docker"] = engine.data_root
-        systems: Mapping[str, FileSystemFacts] = {name: machine.file_system(place) for name, place in places.items()}
+            folders["docker"] = engine.data_root
+        systems: Mapping[str, FileSystemFacts] = {role: machine.file_system(path) for role, path in folders.items()}
         return judge_capacity.disk(
             judge_capacity.folder_needs(
                 self.setup.matrix.limits,
@@ -191,7 +195,7 @@ class _Checks:
         )
 
     def _in_memory(self) -> bool:
-        # Containers and bubblewrap give a cell folders of its own, without any file system of this machine.
+        # In a container or in bubblewrap, a cell writes to file systems in memory and not to this machine's disk.
         return not self.setup.on(Platform.HOST) or (self.setup.restricted_network and self.bubblewrap().works)
 
     def _model(self) -> Sequence[Diagnosis]:
@@ -200,39 +204,39 @@ class _Checks:
 
 
 def run_checks(checks: Sequence[MachineCheck], *, timeout_factor: float = 1.0) -> tuple[Diagnosis, ...]:
-    """Run checks at the same time; give what they came to, in their order, when the last has ended or is given up."""
-    came_to: dict[int, Sequence[Diagnosis]] = {}
-    began = time.monotonic()
-    # Not an executor: its threads are waited for at the end, and what is given up on may never end.
+    """Run checks at the same time; return their diagnoses, in order, when the last has ended or timed out."""
+    results: dict[int, Sequence[Diagnosis]] = {}
+    started = time.monotonic()
+    # Not an executor, which would wait for its threads at the end: a check that timed out may never return.
     threads = [
-        threading.Thread(target=_run, args=(check, number, came_to), daemon=True) for number, check in enumerate(checks)
+        threading.Thread(target=_run, args=(check, number, results), daemon=True) for number, check in enumerate(checks)
     ]
     for thread in threads:
         thread.start()
     for thread, check in zip(threads, checks, strict=True):
-        thread.join(max(began + check.deadline_s * timeout_factor - time.monotonic(), 0))
-    told = [came_to.get(number, [_late(check, timeout_factor)]) for number, check in enumerate(checks)]
-    return tuple(diagnosis for diagnoses in told for diagnosis in diagnoses)
+        thread.join(max(started + check.timeout_s * timeout_factor - time.monotonic(), 0))
+    ordered = [results.get(number, [_timed_out(check, timeout_factor)]) for number, check in enumerate(checks)]
+    return tuple(diagnosis for diagnoses in ordered for diagnosis in diagnoses)
 
 
-def _run(check: MachineCheck, number: int, came_to: dict[int, Sequence[Diagnosis]]) -> None:
+def _run(check: MachineCheck, number: int, results: dict[int, Sequence[Diagnosis]]) -> None:
     try:
-        came_to[number] = check.diagnose()
-    except Exception as error:  # noqa: BLE001 - a doctor that dies of one question answers none
-        came_to[number] = [
+        results[number] = check.diagnose()
+    except Exception as error:  # noqa: BLE001 - one failing check must not end the others
+        results[number] = [
             Diagnosis(
                 subject=check.subject,
                 state=State.BROKEN,
-                found=f"it could not be looked at ({type(error).__name__}: {error})",
-                remedy="if the rest of the machine is well, tell the makers of PPP",
+                found=f"the check failed ({type(error).__name__}: {error})",
+                remedy="if nothing else is broken, report this as a bug of PPP",
             )
         ]
 
 
-def _late(check: MachineCheck, patience: float) -> Diagnosis:
+def _timed_out(check: MachineCheck, timeout_factor: float) -> Diagnosis:
     return Diagnosis(
         subject=check.subject,
         state=State.BROKEN,
-        found=f"no answer within {check.deadline_s * patience:g} s",
-        remedy="see what holds it up: a dead mount, a network that drops packets, a machine under load",
+        found=f"no answer within {check.timeout_s * timeout_factor:g} s",
+        remedy="find out what blocks it: a dead mount, a network that drops packets, a machine under load",
     )

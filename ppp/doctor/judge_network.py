@@ -1,146 +1,154 @@
-"""What the way to the index comes to: names, certificates, the page of pip, the clock, the gateway. Pure."""
+"""Judge the network path to the index: DNS, certificates, the page of pip, the clock and the gateway. Pure."""
 
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
 from ppp.doctor.diagnosis import Diagnosis, State, parenthesized
-from ppp.doctor.machine import DnsFacts, GatewayFacts, ImageAvailability, IndexFacts, Reachability
+from ppp.doctor.machine import (
+    CERTIFICATE_OUT_OF_TIME,
+    DnsFacts,
+    GatewayFacts,
+    ImageAvailability,
+    IndexFacts,
+    Reachability,
+)
 
-#: A clock that is further off than this, in seconds, makes records untrue and certificates fail.
+#: With a clock that is further off than this, in seconds, records carry wrong times and certificates fail.
 MAX_SKEW_S: Final = 300
-#: What the way of an answer and a cache between may add, in seconds.
+#: The difference, in seconds, that the network and a cache in between may account for.
 USUAL_SKEW_S: Final = 60
-#: OpenSSL's numbers: not yet valid, expired; then self-signed or signed by one whom nobody here knows; another's name.
-OUT_OF_TIME: Final = frozenset({9, 10})
+#: OpenSSL's error numbers: self-signed or signed by an unknown authority; issued for another host name.
 UNKNOWN_SIGNER: Final = frozenset({2, 18, 19, 20, 21})
 OTHER_NAME: Final = frozenset({62, 64})
 
-_HOW: Final = {
+_FAILURES: Final = {
     Reachability.NOT_FOUND: "has a host whose name cannot be resolved",
     Reachability.REFUSED: "refuses the connection",
     Reachability.FORBIDDEN: "cannot be reached from this process",
     Reachability.TIMED_OUT: "does not answer in time",
-    Reachability.BAD_CERTIFICATE: "shows a certificate that this machine does not believe",
-    Reachability.UNEXPECTED: "gives no page of an index",
+    Reachability.BAD_CERTIFICATE: "presents a certificate that this machine does not trust",
+    Reachability.UNEXPECTED: "does not answer with an index page",
 }
 
 
-def dns(found: DnsFacts) -> Diagnosis:
-    """Judge whether the index's name leads anywhere."""
-    if found.addresses:
-        told = f"{found.host} is {', '.join(found.addresses[:2])}"
-        return Diagnosis(subject="dns", state=State.OK, found=told)
-    told = f"{found.host} cannot be resolved{parenthesized(found.reason)}"
-    if found.proxied:
-        return Diagnosis(subject="dns", state=State.NOTE, found=f"{told}; that is the proxy's business here")
+def dns(facts: DnsFacts) -> Diagnosis:
+    """Judge whether the index's host name can be resolved."""
+    if facts.addresses:
+        found = f"{facts.host} is {', '.join(facts.addresses[:2])}"
+        return Diagnosis(subject="dns", state=State.OK, found=found)
+    found = f"{facts.host} cannot be resolved{parenthesized(facts.reason)}"
+    if facts.proxied:
+        return Diagnosis(subject="dns", state=State.NOTE, found=f"{found}; the proxy resolves it instead")
     return Diagnosis(
         subject="dns",
         state=State.BROKEN,
-        found=told,
-        remedy="look at /etc/resolv.conf and at the network, or mend PPP_INDEX_URL",
+        found=found,
+        remedy="check /etc/resolv.conf and the network, or fix PPP_INDEX_URL",
     )
 
 
-def index(found: IndexFacts) -> Diagnosis:
-    """Judge what reading a page of the index came to."""
-    if found.reach is not Reachability.ANSWERED:
-        told = f"{found.url} {_HOW[found.reach]}{parenthesized(found.detail)}"
-        return Diagnosis(subject="index", state=State.BROKEN, found=told, remedy=_remedy(found))
-    if not found.lists_pip:
+def index(facts: IndexFacts) -> Diagnosis:
+    """Judge the result of reading a page of the index."""
+    if facts.reach is not Reachability.ANSWERED:
+        found = f"{facts.url} {_FAILURES[facts.reach]}{parenthesized(facts.detail)}"
+        return Diagnosis(subject="index", state=State.BROKEN, found=found, remedy=_index_remedy(facts))
+    if not facts.lists_pip:
         return Diagnosis(
             subject="index",
             state=State.BROKEN,
-            found=f"{found.url} lists no file with the sha256 of the pip that the matrix pins",
-            remedy="mend [pip] in the matrix, or PPP_INDEX_URL",
+            found=f"{facts.url} lists no file with the sha256 of the pip that the matrix pins",
+            remedy="fix [pip] in the matrix, or PPP_INDEX_URL",
         )
-    over = "over TLS" if urlsplit(found.url).scheme == "https" else "without TLS"
+    url = urlsplit(facts.url)
+    security = "over TLS" if url.scheme == "https" else "without TLS"
     return Diagnosis(
-        subject="index", state=State.OK, found=f"{urlsplit(found.url).netloc} gives pages {over}, and the pinned pip"
+        subject="index", state=State.OK, found=f"{url.netloc} serves pages {security}, and lists the pinned pip"
     )
 
 
-def _remedy(found: IndexFacts) -> str:
-    if found.reach is Reachability.BAD_CERTIFICATE:
-        if found.verify_code in OUT_OF_TIME:
-            now = _moment(found.requested_at)
-            return f"set this machine's clock, which says {now}; else the certificate itself is bad"
-        if found.verify_code in UNKNOWN_SIGNER:
-            return "update ca-certificates; where a proxy signs anew, name its certificates with SSL_CERT_FILE"
-        if found.verify_code in OTHER_NAME:
-            return "somebody else answers in the index's place: log in to the network, or mend PPP_INDEX_URL"
-    return "look at the network and at a proxy between, or mend PPP_INDEX_URL"
+def _index_remedy(facts: IndexFacts) -> str:
+    if facts.reach is Reachability.BAD_CERTIFICATE:
+        if facts.verify_code in CERTIFICATE_OUT_OF_TIME:
+            now = _format_time(facts.requested_at)
+            return f"set this machine's clock, which says {now}; if that is right, the certificate itself is bad"
+        if facts.verify_code in UNKNOWN_SIGNER:
+            return "update ca-certificates; behind a proxy that intercepts TLS, set SSL_CERT_FILE to its certificates"
+        if facts.verify_code in OTHER_NAME:
+            return "another server answers in place of the index: log in to the network, or fix PPP_INDEX_URL"
+    return "check the network and any proxy, or fix PPP_INDEX_URL"
 
 
-def clock(found: IndexFacts) -> Diagnosis:
+def clock(facts: IndexFacts) -> Diagnosis:
     """Judge this machine's clock by the index's."""
-    ours = _moment(found.requested_at)
-    if found.server_time is None:
-        state = State.WARN if found.reach is Reachability.ANSWERED else State.NOTE
-        told = f"it says {ours}; the index gave no date to hold against it"
-        return Diagnosis(subject="clock", state=state, found=told)
-    skew = found.requested_at - found.server_time
+    ours = _format_time(facts.requested_at)
+    if facts.server_time is None:
+        state = State.WARN if facts.reach is Reachability.ANSWERED else State.NOTE
+        found = f"it says {ours}; the index sent no date to compare it with"
+        return Diagnosis(subject="clock", state=state, found=found)
+    skew = facts.requested_at - facts.server_time
     if abs(skew) <= USUAL_SKEW_S:
         return Diagnosis(subject="clock", state=State.OK, found=f"it says {ours}, {abs(skew)} s from the index's")
-    told = f"it says {ours}, {_span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the index's"
+    found = f"it says {ours}, {_format_span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the index's"
     return Diagnosis(
         subject="clock",
         state=State.BROKEN if abs(skew) > MAX_SKEW_S else State.WARN,
-        found=f"{told}: records would carry a wrong time",
-        remedy="let a time service set it (`sudo timedatectl set-ntp true`)",
+        found=f"{found}: records would carry a wrong time",
+        remedy="synchronize it with a time server (`sudo timedatectl set-ntp true`)",
     )
 
 
 def open_network() -> Diagnosis:
-    """Judge that no gateway is wanted."""
+    """Return the diagnosis of a node that is set to use no gateway."""
     return Diagnosis(
         subject="gateway",
         state=State.NOTE,
-        found="not wanted: cells have the open network, as was asked for; records say so, and the open feed waits",
-        remedy="unset PPP_NETWORK, or say `--network gateway`",
+        found="not used: cells have the open network, as configured; their records say so, and releases of the feed"
+        " are not checked",
+        remedy="unset PPP_NETWORK, or use `--network gateway`",
     )
 
 
-def _span(seconds: int) -> str:
+def _format_span(seconds: int) -> str:
     for unit, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds // unit} {name}"
     return f"{seconds} s"
 
 
-def _moment(epoch: int) -> str:
+def _format_time(epoch: int) -> str:
     return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def gateway(found: GatewayFacts | None, *, image: str) -> Diagnosis:
-    """Judge the index gateway; None is one that was not tried, since the index gives no page."""
-    if found is None:
+def gateway(facts: GatewayFacts | None, *, image: str) -> Diagnosis:
+    """Judge the index gateway; None means that it was not tried, because the index serves no page."""
+    if facts is None:
         return Diagnosis(
             subject="gateway",
             state=State.WARN,
-            found="not tried: the index gives no page",
-            remedy="mend what is said of the index first",
+            found="not tried: the index serves no page",
+            remedy="fix the index first",
         )
-    if found.nginx is None and found.image_availability is ImageAvailability.PULLABLE:
+    if facts.nginx is None and facts.image_availability is ImageAvailability.PULLABLE:
         return Diagnosis(
             subject="gateway",
             state=State.NOTE,
-            found=f"no nginx on this machine; a run pulls the image {image} in its place",
+            found=f"no nginx on this machine; a run pulls the image {image} instead",
             remedy=f"install nginx, or run `docker pull {image}` now",
         )
-    if found.nginx is None:
+    if facts.nginx is None:
         return Diagnosis(
             subject="gateway",
             state=State.BROKEN,
-            found=f"no nginx on this machine, nor the image {image}{parenthesized(found.detail)}:"
-            " a run refuses to begin",
-            remedy="install nginx, or let package code reach all that this machine does with `--network open`",
+            found=f"no nginx on this machine, nor the image {image}{parenthesized(facts.detail)}: a run refuses to"
+            " start",
+            remedy="install nginx, or allow package code to reach everything this machine can with `--network open`",
         )
-    if found.reach is Reachability.ANSWERED:
-        return Diagnosis(subject="gateway", state=State.OK, found=f"{found.nginx} starts, and gives the index's pages")
+    if facts.reach is Reachability.ANSWERED:
+        return Diagnosis(subject="gateway", state=State.OK, found=f"{facts.nginx} starts, and serves the index's pages")
     return Diagnosis(
         subject="gateway",
         state=State.BROKEN,
-        found=f"{found.nginx} is here, but is no gateway to the index{parenthesized(found.detail)}",
-        remedy="see that this nginx has TLS and sub_filter, that it may write to TMPDIR, and that it trusts the index",
+        found=f"{facts.nginx} does not work as a gateway to the index{parenthesized(facts.detail)}",
+        remedy="check that this nginx has TLS and sub_filter, can write to TMPDIR, and trusts the index's certificate",
     )

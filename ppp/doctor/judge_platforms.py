@@ -1,4 +1,4 @@
-"""What facts about the engine, the images and the host platform come to: where cells can run. Pure."""
+"""Judge the platforms that cells can run on: the Docker engine, its images, and this machine as the host. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, assert_never
@@ -14,79 +14,80 @@ from ppp.doctor.machine import (
 )
 from ppp.model.matrix import Environment
 
-_HOW: Final = {
-    Reachability.NOT_FOUND: "is not there",
+_FAILURES: Final = {
+    Reachability.NOT_FOUND: "does not exist",
     Reachability.REFUSED: "does not listen",
     Reachability.FORBIDDEN: "may not be used by this user",
     Reachability.TIMED_OUT: "does not answer",
-    Reachability.BAD_CERTIFICATE: "shows a certificate that is not believed",
-    Reachability.UNEXPECTED: "gives no sense",
+    Reachability.BAD_CERTIFICATE: "presents a certificate that is not trusted",
+    Reachability.UNEXPECTED: "does not answer as a Docker engine",
 }
 
 
-def engine(found: EngineFacts, *, needed: bool) -> Diagnosis:
-    """Judge the Docker engine; without one, and unasked for, a node checks on the host platform."""
-    if found.answers:
-        return _answering(found)
-    if found.reach is Reachability.NOT_FOUND and not (found.configured or needed):
+def engine(facts: EngineFacts, *, needed: bool) -> Diagnosis:
+    """Judge the Docker engine. A node without one, if none is `needed` or configured, uses the host platform."""
+    if facts.answers:
+        return _usable_engine(facts)
+    if facts.reach is Reachability.NOT_FOUND and not (facts.configured or needed):
         return Diagnosis(
             subject="docker",
             state=State.NOTE,
-            found=f"no Docker engine at {found.address}: cells run on the host platform, and say so (py312-host)",
-            remedy=_other_socket(found) or "install Docker to check in the containers of the matrix",
+            found=f"no Docker engine at {facts.address}: cells run on the host platform, and are named so (py312-host)",
+            remedy=_other_socket(facts) or "install Docker to check in the containers of the matrix",
         )
     return Diagnosis(
         subject="docker",
         state=State.BROKEN,
-        found=f"the engine at {found.address} {_HOW[found.reach]}{parenthesized(found.detail)}",
-        remedy=_engine_remedy(found),
+        found=f"the engine at {facts.address} {_FAILURES[facts.reach]}{parenthesized(facts.detail)}",
+        remedy=_engine_remedy(facts),
     )
 
 
-def _answering(found: EngineFacts) -> Diagnosis:
-    what = f"Docker {found.version} at {found.address}, API {found.api_version}, cgroups {found.cgroups or 'unknown'}"
-    if not found.address.startswith("unix://"):
+def _usable_engine(facts: EngineFacts) -> Diagnosis:
+    cgroups = facts.cgroups or "unknown"
+    found = f"Docker {facts.version} at {facts.address}, API {facts.api_version}, cgroups {cgroups}"
+    if not facts.address.startswith("unix://"):
         return Diagnosis(
             subject="docker",
             state=State.WARN,
-            found=f"{what}: an engine elsewhere sees neither this machine's files nor its index gateway",
+            found=f"{found}: a remote engine sees neither this machine's files nor its index gateway",
             remedy="set DOCKER_HOST to the socket of an engine on this machine, or unset it",
         )
-    if found.unenforced_limits:
+    if facts.unenforced_limits:
         return Diagnosis(
             subject="docker",
             state=State.WARN,
-            found=f"{what}; it cannot hold a cell to its limit of {', '.join(found.unenforced_limits)}",
-            remedy="let the kernel count it: see `docker info`, and the boot option cgroup_enable=memory",
+            found=f"{found}; it cannot enforce a cell's limit on {', '.join(facts.unenforced_limits)}",
+            remedy="enable it in the kernel: see `docker info`, and the boot option cgroup_enable=memory",
         )
-    return Diagnosis(subject="docker", state=State.OK, found=what)
+    return Diagnosis(subject="docker", state=State.OK, found=found)
 
 
-def _engine_remedy(found: EngineFacts) -> str:
-    unset = ", or unset DOCKER_HOST" if found.configured else ""
-    if found.reach is Reachability.FORBIDDEN:
-        return (
-            "join the group of the socket (`sudo usermod -aG docker $USER`, then log in again), or use rootless Docker"
-        )
-    if found.reach is Reachability.UNEXPECTED and found.configured:
-        return "mend DOCKER_HOST: it is unix:///PATH or tcp://HOST:PORT"
-    return _other_socket(found) or f"start Docker (`sudo systemctl start docker`){unset}"
+def _engine_remedy(facts: EngineFacts) -> str:
+    unset = ", or unset DOCKER_HOST" if facts.configured else ""
+    if facts.reach is Reachability.FORBIDDEN:
+        return "join the socket's group (`sudo usermod -aG docker $USER`, then log in again), or use rootless Docker"
+    if facts.reach is Reachability.UNEXPECTED and facts.configured:
+        return "fix DOCKER_HOST: it must be unix:///PATH or tcp://HOST:PORT"
+    return _other_socket(facts) or f"start Docker (`sudo systemctl start docker`){unset}"
 
 
-def _other_socket(found: EngineFacts) -> str:
-    return f"another engine's socket is here: set DOCKER_HOST=unix://{found.other_socket}" if found.other_socket else ""
+def _other_socket(facts: EngineFacts) -> str:
+    socket = facts.other_socket
+    return f"there is another engine's socket: set DOCKER_HOST=unix://{socket}" if socket else ""
 
 
-def image(environment: Environment, found: ImageFacts) -> Diagnosis:
-    """Judge an environment's image: it is here, or can be pulled, and its Python is what the matrix says."""
+def image(environment: Environment, facts: ImageFacts) -> Diagnosis:
+    """Judge an environment's image: whether it is here or can be pulled, and has the Python that the matrix says."""
     name = environment.image
-    match found.availability:
+    match facts.availability:
         case ImageAvailability.UNAVAILABLE:
             return Diagnosis(
                 subject=environment.id,
                 state=State.BROKEN,
-                found=f"{name} is not here and cannot be pulled{parenthesized(found.detail)}",
-                remedy=f"let the engine reach its registry and run `docker pull {name}`, or load the image from a file",
+                found=f"{name} is not here and cannot be pulled{parenthesized(facts.detail)}",
+                remedy=f"give the engine access to its registry and run `docker pull {name}`, or load the image from a"
+                " file",
             )
         case ImageAvailability.PULLABLE:
             return Diagnosis(
@@ -96,83 +97,83 @@ def image(environment: Environment, found: ImageFacts) -> Diagnosis:
                 remedy=f"the first run pulls it; or run `docker pull {name}` now",
             )
         case ImageAvailability.LOCAL:
-            return _image_here(environment, found)
-    assert_never(found.held)
+            return _local_image(environment, facts)
+    assert_never(facts.availability)
 
 
-def _image_here(environment: Environment, found: ImageFacts) -> Diagnosis:
-    if not found.python.startswith(f"{environment.python}."):
-        holds = (
-            f"holds Python {found.python}" if found.python else f"has no Python that runs{parenthesized(found.detail)}"
-        )
+def _local_image(environment: Environment, facts: ImageFacts) -> Diagnosis:
+    if not facts.python.startswith(f"{environment.python}."):
+        has = f"has Python {facts.python}" if facts.python else f"has no Python that runs{parenthesized(facts.detail)}"
         return Diagnosis(
             subject=environment.id,
             state=State.BROKEN,
-            found=f"{environment.image} {holds}; the matrix says {environment.python}",
-            remedy=f"pull the image anew (`docker pull {environment.image}`), or mend its line in the matrix",
+            found=f"{environment.image} {has}; the matrix says {environment.python}",
+            remedy=f"pull the image again (`docker pull {environment.image}`), or fix its line in the matrix",
         )
-    what = f"{environment.image} is here: Python {found.python} on {found.arch}"
-    if found.standin:
+    found = f"{environment.image} is here: Python {facts.python} on {facts.arch}"
+    if facts.standin:
         return Diagnosis(
             subject=environment.id,
             state=State.NOTE,
-            found=f"{what}; a stand-in, not the real image, and its records say so",
+            found=f"{found}; it is a stand-in, not the real image, and its records say so",
             remedy=f"where a registry can be reached: `docker pull {environment.image}`",
         )
-    return Diagnosis(subject=environment.id, state=State.OK, found=what)
+    return Diagnosis(subject=environment.id, state=State.OK, found=found)
 
 
-def image_unseen(environment: Environment) -> Diagnosis:
-    """Judge an image that nobody can be asked about."""
+def image_without_engine(environment: Environment) -> Diagnosis:
+    """Return the diagnosis of an image that could not be looked for, because no engine answers."""
     return Diagnosis(
         subject=environment.id,
         state=State.BROKEN,
         found=f"{environment.image} was not looked for: no Docker engine answers",
-        remedy="mend what is said of docker first",
+        remedy="fix docker first",
     )
 
 
 # ---------------------------------------------------------------- the host platform
 
 
-def bubblewrap(found: BubblewrapFacts, *, on_host: bool, shut_in: bool) -> Diagnosis:
-    """Judge the sandbox of the host platform, which cells there must be `shut_in` with unless the network is open."""
-    if found.path and found.works:
-        return Diagnosis(subject="bubblewrap", state=State.OK, found=f"{found.path} {found.version} makes sandboxes")
-    trouble, remedy = _no_sandbox(found)
-    if on_host and shut_in:
+def bubblewrap(facts: BubblewrapFacts, *, on_host: bool, restricted_network: bool) -> Diagnosis:
+    """Judge the sandbox of the host platform, which its cells need unless they have the open network."""
+    if facts.path and facts.works:
+        return Diagnosis(subject="bubblewrap", state=State.OK, found=f"{facts.path} {facts.version} makes sandboxes")
+    problem, remedy = _no_sandbox(facts)
+    if on_host and restricted_network:
         return Diagnosis(
             subject="bubblewrap",
             state=State.BROKEN,
-            found=f"{trouble}: cells of the host platform cannot be held to the gateway, and a run refuses to begin",
-            remedy=f"{remedy}, or let package code reach all that this machine does with `--network open`",
+            found=f"{problem}: cells of the host platform cannot be restricted to the gateway, and a run refuses to"
+            " start",
+            remedy=f"{remedy}, or allow package code to reach everything this machine can with `--network open`",
         )
-    unused = "cells with the open network do without" if on_host else "only the host platform would want it"
-    return Diagnosis(subject="bubblewrap", state=State.NOTE, found=f"{trouble}; {unused}", remedy=remedy)
+    unused = "cells with the open network do not need it" if on_host else "only the host platform would need it"
+    return Diagnosis(subject="bubblewrap", state=State.NOTE, found=f"{problem}; {unused}", remedy=remedy)
 
 
-def _no_sandbox(found: BubblewrapFacts) -> tuple[str, str]:
-    if found.path is None:
+def _no_sandbox(facts: BubblewrapFacts) -> tuple[str, str]:
+    # The problem and its remedy.
+    if facts.path is None:
         return "no bwrap on this machine", "install bubblewrap"
-    what = f"{found.path} {found.version}"
-    if not found.supports_size:
-        return f"{what} is too old to limit the size of a file system (--size)", "install bubblewrap 0.7 or newer"
-    lifted = " and ".join(f"`sudo sysctl -w {setting}`" for setting in found.sysctl_fixes)
-    remedy = f"allow user namespaces: {lifted}" if lifted else "allow this user to make user namespaces"
-    return f"{what} makes no sandbox{parenthesized(found.detail)}", remedy
+    program = f"{facts.path} {facts.version}"
+    if not facts.supports_size:
+        return f"{program} is too old to limit the size of a file system (--size)", "install bubblewrap 0.7 or newer"
+    commands = " and ".join(f"`sudo sysctl -w {setting}`" for setting in facts.sysctl_fixes)
+    remedy = f"allow user namespaces: {commands}" if commands else "allow this user to create user namespaces"
+    return f"{program} cannot make a sandbox{parenthesized(facts.detail)}", remedy
 
 
 def pythons(found: Mapping[Environment, InterpreterFacts | None], *, named: bool) -> tuple[Diagnosis, ...]:
-    """Judge the interpreters of host environments: of those nobody named, one is enough."""
+    """Judge the interpreters of host environments: all are needed if the user `named` them, otherwise any one."""
     none = not any(found.values())
-    lacking = State.BROKEN if named or none else State.NOTE
+    missing = State.BROKEN if named or none else State.NOTE
     return tuple(
         Diagnosis(subject=e.id, state=State.OK, found=f"Python {python.version} at {python.path}")
         if python
         else Diagnosis(
             subject=e.id,
-            state=lacking,
-            found=f"no Python {e.python} that works, on PATH or in pyenv's folder",
+            state=missing,
+            found=f"no working Python {e.python} on PATH or in pyenv's folder",
             remedy=f"install Python {e.python} with its venv module (`pyenv install {e.python}`)",
         )
         for e, python in found.items()
@@ -180,27 +181,27 @@ def pythons(found: Mapping[Environment, InterpreterFacts | None], *, named: bool
 
 
 def spare_pythons(found: Mapping[str, InterpreterFacts | None]) -> Diagnosis:
-    """Judge the interpreters where cells run in containers: they are only what a node falls back on."""
+    """Judge the interpreters of a node that uses containers, where they are only a fallback."""
     here = [f"{python.version} at {python.path}" for python in found.values() if python]
     missing = [version for version, python in found.items() if not python]
-    told = f"Python {', '.join(here)}" if here else "no Python of the matrix"
+    text = f"Python {', '.join(here)}" if here else "no Python of the matrix"
     if not missing:
-        return Diagnosis(subject="pythons", state=State.OK, found=told)
+        return Diagnosis(subject="pythons", state=State.OK, found=text)
     return Diagnosis(
         subject="pythons",
         state=State.NOTE,
-        found=f"{told}; not {', '.join(missing)}, which only the host platform would want",
+        found=f"{text}; not {', '.join(missing)}, which only the host platform would need",
     )
 
 
 def canary(environment: Environment, faults: Iterable[str]) -> Diagnosis:
-    """Judge an environment by what its canary came to."""
-    subject, told = f"canary {environment.id}", "; ".join(faults)
-    if not told:
-        return Diagnosis(subject=subject, state=State.OK, found="it sings")
+    """Judge an environment by what its canary reported; no faults mean that it is healthy."""
+    subject, found = f"canary {environment.id}", "; ".join(faults)
+    if not found:
+        return Diagnosis(subject=subject, state=State.OK, found="every release gave its known result")
     return Diagnosis(
         subject=subject,
         state=State.BROKEN,
-        found=told,
-        remedy="mend what else is said here; a fault that stays is in the environment's own image or Python",
+        found=found,
+        remedy="fix whatever else is broken here; a fault that remains is in the environment's own image or Python",
     )

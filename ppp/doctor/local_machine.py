@@ -1,4 +1,4 @@
-"""The machine that this process runs on: one object that hands each of the doctor's questions to who can answer it."""
+"""The real adapter of the port: the machine that this process runs on, examined by the `probe_*` modules."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ from ppp.model.matrix import Environment, PinnedPip
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalMachine:
-    """The machine that this process runs on; see `ppp.doctor.machine.Machine`."""
+    """The machine that this process runs on; see `ppp.doctor.machine.MachineProbe`."""
 
     environ: Mapping[str, str]
     user_agent: str
@@ -36,7 +36,7 @@ class LocalMachine:
     clock: Callable[[], float] = time.time
 
     def engine(self) -> EngineFacts:
-        """Ask the Docker engine what it is."""
+        """Ask the Docker engine for its version and limits."""
         return probe_docker.engine(self.environ)
 
     def image(self, environment: Environment) -> ImageFacts:
@@ -44,21 +44,21 @@ class LocalMachine:
         return probe_docker.image(self.environ, environment)
 
     def file_system(self, folder: Path) -> FileSystemFacts:
-        """Look at where a folder is, or would be made."""
+        """Examine the file system that holds a folder, or would hold it."""
         return probe_local.file_system(folder)
 
     def temporary(self) -> Path:
-        """Give the folder for temporary files."""
-        # Not gettempdir: it writes to find out, and quietly takes another where the one that was set cannot be written.
+        """Return the folder for temporary files."""
+        # Not gettempdir: it writes a file to find out, and silently uses another folder if the configured one fails.
         named = filter(None, map(self.environ.get, ("TMPDIR", "TEMP", "TMP")))
-        return Path(next(named, "/tmp"))  # noqa: S108 - what tempfile would take
+        return Path(next(named, "/tmp"))  # noqa: S108 - the default of tempfile
 
     def memory(self) -> MemoryFacts:
         """Ask the kernel for the memory."""
         return probe_local.memory()
 
     def resolve(self, url: str) -> DnsFacts:
-        """Look up the host of an address."""
+        """Resolve the host of a URL."""
         return probe_network.resolve(url)
 
     def page(self, index_url: str, pip: PinnedPip) -> IndexFacts:
@@ -66,24 +66,26 @@ class LocalMachine:
         return probe_network.page(index_url, pip, user_agent=self.user_agent, now=int(self.clock()))
 
     def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayFacts:
-        """Run a gateway for a moment, and ask it for the page of pip; `image` is for a machine without nginx."""
+        """Run a gateway briefly and request the page of pip through it; `image` is for a machine without nginx."""
         if probe_network.has_nginx(self.environ):
             return probe_network.try_gateway(index_url, origins, self.environ)
-        held, detail = probe_docker.image_availability(self.environ, image)
-        if held is not ImageAvailability.LOCAL:
-            return GatewayFacts(nginx=None, reach=Reachability.NOT_FOUND, detail=detail, image_availability=held)
+        availability, detail = probe_docker.image_availability(self.environ, image)
+        if availability is not ImageAvailability.LOCAL:
+            return GatewayFacts(
+                nginx=None, reach=Reachability.NOT_FOUND, detail=detail, image_availability=availability
+            )
         return probe_network.try_gateway(index_url, origins, self.environ, image=image)
 
     def bubblewrap(self) -> BubblewrapFacts:
-        """Run nothing in a bubblewrap sandbox."""
+        """Start an empty bubblewrap sandbox."""
         return probe_local.bubblewrap(self.environ)
 
     def python(self, version: str) -> InterpreterFacts | None:
-        """Look for a Python `3.12` that answers."""
+        """Look for a Python of a version such as `3.12` that runs."""
         return probe_local.python(version, self.environ)
 
     def model(self, path: Path) -> ModelFacts:
-        """Read a model's first bytes, and try to import what would load it."""
+        """Read a model's first bytes, and try to import the library that would load it."""
         return probe_local.model(path, self.environ)
 
     def yggdrasil(self) -> YggdrasilFacts:
@@ -91,9 +93,9 @@ class LocalMachine:
         return probe_local.yggdrasil(self.environ, port=self.mesh_port)
 
     def ledger(self, data: Path) -> LedgerFacts:
-        """Open a data folder's ledger for reading, and let SQLite look it through for a few seconds."""
+        """Open a data folder's ledger for reading, and let SQLite check it for a few seconds."""
         return probe_local.ledger(data)
 
     def key(self, data: Path) -> KeyFacts:
-        """Look at a data folder's node key."""
+        """Examine a data folder's node key."""
         return probe_local.key(data)

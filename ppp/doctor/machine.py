@@ -1,32 +1,39 @@
-"""The port through which the doctor looks at a machine: each method gives facts, never a judgement.
+"""The port through which the doctor examines a machine: each method returns facts, never a judgement.
 
-What goes wrong while looking is a fact too. Nothing that is looked at is changed, and nothing stays running.
+An error during a probe is a fact too. A probe changes nothing and leaves nothing running.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from ppp.model.matrix import Environment, PinnedPip
 
+#: OpenSSL's error numbers of a certificate that is not yet valid, or has expired.
+CERTIFICATE_OUT_OF_TIME: Final = frozenset({9, 10})
+
 
 class Reachability(StrEnum):
-    """How it went to ask somebody something."""
+    """The result of a request to a service."""
 
     ANSWERED = "answered"
-    NOT_FOUND = "not-there"
+    NOT_FOUND = "not-found"
     REFUSED = "refused"
     FORBIDDEN = "forbidden"
-    TIMED_OUT = "silent"
-    BAD_CERTIFICATE = "certificate"
-    UNEXPECTED = "strange"
+    TIMED_OUT = "timed-out"
+    BAD_CERTIFICATE = "bad-certificate"
+    UNEXPECTED = "unexpected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """The Docker engine. `chosen` says that somebody set its address; `unheld` names the limits it cannot enforce."""
+    """The Docker engine.
+
+    `configured` is true if DOCKER_HOST sets its address, `unenforced_limits` names the limits that it cannot enforce,
+    and `other_socket` is the socket of another engine that this user could use instead.
+    """
 
     address: str
     configured: bool
@@ -42,21 +49,21 @@ class EngineFacts:
 
     @property
     def answers(self) -> bool:
-        """It can be worked with."""
+        """True if the engine can be used."""
         return self.reach is Reachability.ANSWERED
 
 
 class ImageAvailability(StrEnum):
-    """Where an image is."""
+    """Where an image can be had."""
 
-    LOCAL = "here"
+    LOCAL = "local"
     PULLABLE = "pullable"
-    UNAVAILABLE = "nowhere"
+    UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """An environment's image; `python` is what its interpreter said, empty where it gave no account of itself."""
+    """An environment's image; `python` is the version that its interpreter reported, empty if that did not run."""
 
     availability: ImageAvailability
     detail: str = ""
@@ -67,7 +74,10 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSystemFacts:
-    """Where a folder is, or would be made: `path` is what exists of it. No inodes in all: they are not counted."""
+    """The file system of a folder. `path` is the part of the folder's path that exists.
+
+    A file system with `total_inodes` 0 does not count inodes.
+    """
 
     path: Path
     device: int
@@ -81,7 +91,7 @@ class FileSystemFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryFacts:
-    """What this process may use of the machine's memory, and what of it is free."""
+    """The memory that this process may use, and how much of it is free."""
 
     total_bytes: int
     available_bytes: int
@@ -89,7 +99,7 @@ class MemoryFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsFacts:
-    """A host's addresses, or why there is none; behind a proxy, names are the proxy's business."""
+    """A host's addresses, or the reason why there are none. If `proxied`, the proxy resolves names."""
 
     host: str
     addresses: tuple[str, ...] = ()
@@ -99,9 +109,10 @@ class DnsFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexFacts:
-    """The index's page of pip. `date` is the server's clock and `asked_at` ours at that moment, in epoch seconds.
+    """The result of reading the index's page of pip.
 
-    `verify_code` is OpenSSL's, where a certificate was not believed; `origins` are where the files are.
+    `server_time` is the server's clock and `requested_at` ours at that moment, in epoch seconds. `verify_code` is
+    OpenSSL's error number if a certificate was rejected. `origins` are the schemes and hosts that serve the files.
     """
 
     url: str
@@ -116,10 +127,10 @@ class IndexFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayFacts:
-    """What came of starting a gateway and asking it for a page.
+    """The result of starting a gateway and requesting a page through it.
 
-    `nginx` is the machine's own, or the image that stands in for it; None where there is neither. Then `held` says
-    whether the image could be had.
+    `nginx` is the machine's own program, or the image used in its place. If it is None there is neither, and
+    `image_availability` says whether the image can be pulled.
     """
 
     nginx: str | None
@@ -130,7 +141,11 @@ class GatewayFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BubblewrapFacts:
-    """The sandbox of the host platform; `forbidden` names the kernel's settings that stand against it."""
+    """The sandbox of the host platform.
+
+    `supports_size` is true if it can limit the size of a file system. `sysctl_fixes` are the kernel settings, as
+    `name=value`, that would allow it to work.
+    """
 
     path: str | None
     version: str = ""
@@ -142,7 +157,7 @@ class BubblewrapFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterpreterFacts:
-    """A Python of this machine that answers."""
+    """A Python of this machine that runs."""
 
     path: str
     version: str
@@ -150,7 +165,10 @@ class InterpreterFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """A model's file by its first bytes. `trouble`: why it cannot be read; `library`: why what loads it cannot."""
+    """A model's file by its first bytes.
+
+    `problem` is why the file cannot be read, `library_problem` why llama-cpp-python cannot be imported.
+    """
 
     problem: str = ""
     size: int = 0
@@ -161,7 +179,11 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YggdrasilFacts:
-    """The mesh's daemon; `addresses` are this machine's own in its range, `listens` that a peer would be answered."""
+    """The mesh's daemon.
+
+    `addresses` are this machine's addresses in Yggdrasil's range; `listens` is true if a connection from a peer would
+    be accepted.
+    """
 
     program: str | None
     running: bool
@@ -171,9 +193,10 @@ class YggdrasilFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFacts:
-    """A ledger as a reader finds it; `integrity` is SQLite's word, empty where reading it all took too long.
+    """A ledger as a reader finds it.
 
-    `holder` is the process that holds the lock; `journal` says that a commit was cut off or is under way.
+    `integrity` is the result of SQLite's quick check, empty if that took too long. `lock_holder` is the process that
+    holds the lock. `has_journal` means that a commit is in progress or was interrupted.
     """
 
     path: Path
@@ -199,46 +222,46 @@ class KeyFacts:
 
 
 class MachineProbe(Protocol):
-    """A machine to look at, from several threads at once."""
+    """A machine to examine. Its methods are called from several threads at once."""
 
     def engine(self) -> EngineFacts:
-        """Ask the Docker engine what it is."""
+        """Ask the Docker engine for its version and limits."""
 
     def image(self, environment: Environment) -> ImageFacts:
         """Look for an environment's image, and ask its Python for its version; pull nothing."""
 
     def file_system(self, folder: Path) -> FileSystemFacts:
-        """Look at where a folder is, or would be made."""
+        """Examine the file system that holds a folder, or would hold it."""
 
     def temporary(self) -> Path:
-        """Give the folder for temporary files."""
+        """Return the folder for temporary files."""
 
     def memory(self) -> MemoryFacts:
         """Ask the kernel for the memory."""
 
     def resolve(self, url: str) -> DnsFacts:
-        """Look up the host of an address."""
+        """Resolve the host of a URL."""
 
     def page(self, index_url: str, pip: PinnedPip) -> IndexFacts:
         """Read the index's page of pip."""
 
     def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayFacts:
-        """Run a gateway for a moment, and ask it for the page of pip; `image` is for a machine without nginx."""
+        """Run a gateway briefly and request the page of pip through it; `image` is for a machine without nginx."""
 
     def bubblewrap(self) -> BubblewrapFacts:
-        """Run nothing in a bubblewrap sandbox."""
+        """Start an empty bubblewrap sandbox."""
 
     def python(self, version: str) -> InterpreterFacts | None:
-        """Look for a Python `3.12` that answers."""
+        """Look for a Python of a version such as `3.12` that runs."""
 
     def model(self, path: Path) -> ModelFacts:
-        """Read a model's first bytes, and try to import what would load it."""
+        """Read a model's first bytes, and try to import the library that would load it."""
 
     def yggdrasil(self) -> YggdrasilFacts:
         """Look for the daemon and its addresses."""
 
     def ledger(self, data: Path) -> LedgerFacts:
-        """Open a data folder's ledger for reading, and let SQLite look it through for a few seconds."""
+        """Open a data folder's ledger for reading, and let SQLite check it for a few seconds."""
 
     def key(self, data: Path) -> KeyFacts:
-        """Look at a data folder's node key."""
+        """Examine a data folder's node key."""

@@ -1,6 +1,6 @@
-"""Looking at the Docker engine and its images. Nothing is pulled, and a container that is asked something is removed.
+"""Probe the Docker engine and its images. Nothing is pulled, and every container that a probe starts is removed.
 
-The engine's socket is knocked at first: docker-py says of a dead engine neither why it is dead nor closes its sockets.
+The engine's socket is tried first: for a dead engine, docker-py neither reports the reason nor closes its sockets.
 """
 
 import errno
@@ -21,27 +21,27 @@ from ppp.check.sandbox.docker import DEFAULT_ENGINE, STANDIN_LABEL
 from ppp.doctor.machine import EngineFacts, ImageAvailability, ImageFacts, Reachability
 from ppp.model.matrix import Environment
 
-#: By whom a container was asked, should one be left behind.
+#: Marks the containers of a probe with its process id, in case one is left behind.
 LABEL: Final = "ppp.doctor"
-KNOCK_TIMEOUT_S: Final = 3
+CONNECT_TIMEOUT_S: Final = 3
 ENGINE_TIMEOUT_S: Final = 8
-#: A container starts within a second, but not on a machine that is busy with cells.
+#: A container usually starts within a second, but not on a machine that is busy with cells.
 START_TIMEOUT_S: Final = 20
-PORT: Final = 2375
+DEFAULT_PORT: Final = 2375
 NOBODY: Final = "65534:65534"
 PYTHON_VERSION_PROGRAM: Final = "import platform; print(platform.python_version(), platform.machine())"
-#: What the engine says of itself, and the limit of a cell that hangs on it.
+#: Fields of the engine's own information, and the limit of a cell that depends on each.
 LIMITS: Final = {"MemoryLimit": "memory", "PidsLimit": "processes"}
 
 
 def engine(environ: Mapping[str, str]) -> EngineFacts:
-    """Ask the engine that the environment names, or this machine's own, what it is."""
+    """Ask the engine that DOCKER_HOST names, or this machine's own, for its version and limits."""
     address = environ.get("DOCKER_HOST") or DEFAULT_ENGINE
     reach, detail = try_connect(address)
-    told: dict[str, Any] = {}
+    details: dict[str, Any] = {}
     if reach is Reachability.ANSWERED:
         try:
-            told = _account(environ)
+            details = _engine_details(environ)
         except requests.Timeout:
             reach = Reachability.TIMED_OUT
         except (DockerException, requests.RequestException, ValueError, KeyError) as error:
@@ -51,22 +51,24 @@ def engine(environ: Mapping[str, str]) -> EngineFacts:
         configured=bool(environ.get("DOCKER_HOST")),
         reach=reach,
         detail=detail,
-        other_socket=None if reach is Reachability.ANSWERED else _rootless(environ, address),
-        **told,
+        other_socket=None if reach is Reachability.ANSWERED else _other_socket(environ, address),
+        **details,
     )
 
 
 def try_connect(address: str) -> tuple[Reachability, str]:
-    """Open a connection to an engine's address, and say how that went."""
+    """Open a connection to an engine's address; return the result, and the system's reason if it failed."""
     scheme, _, rest = address.partition("://")
     try:
         if scheme == "unix":
-            with socket.socket(socket.AF_UNIX) as door:
-                door.settimeout(KNOCK_TIMEOUT_S)
-                door.connect(rest)
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(CONNECT_TIMEOUT_S)
+                connection.connect(rest)
         elif scheme in {"tcp", "http", "https"}:
             parts = urlsplit(address)
-            socket.create_connection((parts.hostname or "", parts.port or PORT), timeout=KNOCK_TIMEOUT_S).close()
+            socket.create_connection(
+                (parts.hostname or "", parts.port or DEFAULT_PORT), timeout=CONNECT_TIMEOUT_S
+            ).close()
         elif scheme not in {"ssh", "npipe"}:
             return Reachability.UNEXPECTED, "neither unix:// nor tcp://"
     except TimeoutError:
@@ -91,20 +93,19 @@ def _reach(error: OSError | ValueError) -> Reachability:
     return Reachability.UNEXPECTED
 
 
-def _account(environ: Mapping[str, str]) -> dict[str, Any]:
-    # A client that finds out the version by itself leaves a socket open where what answers is no engine.
+def _engine_details(environ: Mapping[str, str]) -> dict[str, Any]:
+    # First with a fixed version: with "auto", docker-py leaves a socket open if the server is not a Docker engine.
     with closing(_client(environ, MINIMUM_DOCKER_API_VERSION)) as client:
         version = client.api.version(api_version=False)
-        known = str(version["Version"]), str(version["ApiVersion"])
     with closing(_client(environ, "auto")) as client:
         info = client.info()
     return {
-        "version": known[0],
-        "api_version": known[1],
+        "version": str(version["Version"]),
+        "api_version": str(version["ApiVersion"]),
         "cgroups": str(info.get("CgroupVersion") or ""),
         "memory_bytes": int(info.get("MemTotal") or 0),
-        "root": Path(info["DockerRootDir"]) if info.get("DockerRootDir") else None,
-        "unheld": tuple(limit for name, limit in LIMITS.items() if info.get(name) is False),
+        "data_root": Path(info["DockerRootDir"]) if info.get("DockerRootDir") else None,
+        "unenforced_limits": tuple(limit for name, limit in LIMITS.items() if info.get(name) is False),
     }
 
 
@@ -112,34 +113,33 @@ def _client(environ: Mapping[str, str], version: str, timeout_s: int = ENGINE_TI
     return docker.from_env(version=version, timeout=timeout_s, environment=dict(environ))
 
 
-def _rootless(environ: Mapping[str, str], address: str) -> str | None:
-    """Give the socket of a user's own engine, or of the machine's, where that is not the address already."""
-    places = [f"{environ.get('XDG_RUNTIME_DIR') or f'/run/user/{os.getuid()}'}/docker.sock"]
-    places.append(DEFAULT_ENGINE.removeprefix("unix://"))
-    others = (place for place in places if f"unix://{place}" != address)
-    return next((place for place in others if Path(place).is_socket() and os.access(place, os.W_OK)), None)
+def _other_socket(environ: Mapping[str, str], address: str) -> str | None:
+    """Return the socket of the user's own engine, or of the machine's, whichever exists and is not `address`."""
+    paths = [f"{environ.get('XDG_RUNTIME_DIR') or f'/run/user/{os.getuid()}'}/docker.sock"]
+    paths.append(DEFAULT_ENGINE.removeprefix("unix://"))
+    others = (path for path in paths if f"unix://{path}" != address)
+    return next((path for path in others if Path(path).is_socket() and os.access(path, os.W_OK)), None)
 
 
 def image(environ: Mapping[str, str], environment: Environment) -> ImageFacts:
-    """Look for an environment's image here, then in its registry; ask the Python of one that is here."""
+    """Look for an environment's image here, then in its registry; ask a local image's Python for its version."""
     try:
         with closing(_client(environ, "auto", START_TIMEOUT_S)) as client:
             try:
                 found = client.images.get(environment.image)
             except ImageNotFound:
-                return _registered(client, environment.image)
-            said = _ask(client, str(found.id))
-            python, _, arch = said.partition(" ")
+                return _registry_facts(client, environment.image)
+            python, _, arch = _run_python(client, str(found.id)).partition(" ")
             standin = found.labels.get(STANDIN_LABEL) == "true"
             return ImageFacts(availability=ImageAvailability.LOCAL, python=python, arch=arch, standin=standin)
-    except _NoAnswerError as error:
+    except _NoPythonError as error:
         return ImageFacts(availability=ImageAvailability.LOCAL, detail=str(error))
     except (DockerException, requests.RequestException) as error:
         return ImageFacts(availability=ImageAvailability.UNAVAILABLE, detail=error_line(error))
 
 
 def image_availability(environ: Mapping[str, str], name: str) -> tuple[ImageAvailability, str]:
-    """Say where an image is, and why it is nowhere; nothing of it runs."""
+    """Return where an image can be had, and the reason if it cannot; the image is not run."""
     reach, _ = try_connect(environ.get("DOCKER_HOST") or DEFAULT_ENGINE)
     if reach is not Reachability.ANSWERED:
         return ImageAvailability.UNAVAILABLE, "no Docker engine answers"
@@ -148,18 +148,18 @@ def image_availability(environ: Mapping[str, str], name: str) -> tuple[ImageAvai
             try:
                 client.images.get(name)
             except ImageNotFound:
-                found = _registered(client, name)
+                found = _registry_facts(client, name)
                 return found.availability, found.detail
     except (DockerException, requests.RequestException) as error:
         return ImageAvailability.UNAVAILABLE, error_line(error)
     return ImageAvailability.LOCAL, ""
 
 
-class _NoAnswerError(Exception):
-    """An image whose Python gave no account of itself; the text says what it gave instead."""
+class _NoPythonError(Exception):
+    """An image whose Python did not report its version; the message says what happened instead."""
 
 
-def _registered(client: docker.DockerClient, name: str) -> ImageFacts:
+def _registry_facts(client: docker.DockerClient, name: str) -> ImageFacts:
     try:
         client.images.get_registry_data(name)
     except requests.Timeout:
@@ -169,7 +169,8 @@ def _registered(client: docker.DockerClient, name: str) -> ImageFacts:
     return ImageFacts(availability=ImageAvailability.PULLABLE)
 
 
-def _ask(client: docker.DockerClient, image_id: str) -> str:
+def _run_python(client: docker.DockerClient, image_id: str) -> str:
+    """Return the version and architecture that the image's Python prints."""
     container = client.containers.create(
         image_id,
         ["-I", "-S", "-c", PYTHON_VERSION_PROGRAM],
@@ -186,18 +187,18 @@ def _ask(client: docker.DockerClient, image_id: str) -> str:
     try:
         container.start()
         container.wait(timeout=START_TIMEOUT_S)
-        said = bytes(container.logs(tail=1)).decode("ascii", "replace").strip()
+        output = bytes(container.logs(tail=1)).decode("ascii", "replace").strip()
     except (DockerException, requests.RequestException) as error:
-        raise _NoAnswerError(error_line(error)) from error
+        raise _NoPythonError(error_line(error)) from error
     finally:
         with suppress(APIError, requests.RequestException):
             container.remove(force=True, v=True)
-    if not said[:1].isdigit():
-        raise _NoAnswerError(f"it said {said[-80:]!r}")
-    return said
+    if not output[:1].isdigit():
+        raise _NoPythonError(f"it printed {output[-80:]!r}")
+    return output
 
 
 def error_line(error: Exception) -> str:
-    """Give an error of the engine's, or of the way to it, in a line."""
+    """Return an error of the engine, or of the connection to it, as one line of at most 200 characters."""
     text = str(getattr(error, "explanation", None) or error)
     return " ".join(text.split())[:200]

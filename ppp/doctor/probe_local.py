@@ -1,4 +1,4 @@
-"""Looking at this machine: file systems, memory, programs, the node's own files. Nothing is written, no lock taken."""
+"""Probe this machine: file systems, memory, programs and the node's own files. Nothing is written, no lock is taken."""
 
 import errno
 import fnmatch
@@ -35,17 +35,17 @@ from ppp.mesh.node import KEY_NAME, load_key
 from ppp.model.errors import LedgerBusyError, PPPError
 from ppp.storage_errors import translate_storage_errors
 
-#: Where distributions keep what root runs, beside PATH.
+#: Where distributions keep programs for root; an ordinary user's PATH lacks these.
 SBIN_FOLDERS: Final = "/usr/sbin:/usr/local/sbin:/sbin"
 PROGRAM_TIMEOUT_S: Final = 8
 IMPORT_TIMEOUT_S: Final = 20
-#: Less than a writer waits for readers: looking through a ledger must not fail the commit of a node at work.
-INTEGRITY_S: Final = 4.0
-#: SQLite asks every so many of its own steps whether to go on.
+#: Less than a writer waits for readers, so that this check cannot make the commit of a running node fail.
+INTEGRITY_TIMEOUT_S: Final = 4.0
+#: After how many of its own steps SQLite asks whether to continue.
 PROGRESS_STEPS: Final = 20_000
-MESH: Final = IPv6Network("200::/7")
-#: The kernel's settings that forbid namespaces to users: each with the value by which it does, and that which allows.
-USERNS: Final = (
+YGGDRASIL_RANGE: Final = IPv6Network("200::/7")
+#: Kernel settings that can forbid user namespaces: each with the value that forbids and the value that allows them.
+USERNS_SETTINGS: Final = (
     ("kernel.unprivileged_userns_clone", "0", "1"),
     ("user.max_user_namespaces", "0", "15000"),
     ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
@@ -53,11 +53,11 @@ USERNS: Final = (
 
 
 def file_system(folder: Path) -> FileSystemFacts:
-    """Look at where a folder is, or would be made; raise `OSError` where not even its parents can be looked at."""
+    """Examine the file system of a folder, or of its nearest existing parent; raise `OSError` if that fails too."""
     path = folder.absolute()
     while True:
         try:
-            status, room = path.stat(), os.statvfs(path)
+            status, space = path.stat(), os.statvfs(path)
             break
         except OSError as error:
             if path == path.parent or error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EACCES}:
@@ -68,29 +68,29 @@ def file_system(folder: Path) -> FileSystemFacts:
         device=status.st_dev,
         is_folder=path.is_dir(),
         writable=os.access(path, os.W_OK | os.X_OK),
-        free_bytes=room.f_bavail * room.f_frsize,
-        total_bytes=room.f_blocks * room.f_frsize,
-        free_inodes=room.f_favail,
-        total_inodes=room.f_files,
+        free_bytes=space.f_bavail * space.f_frsize,
+        total_bytes=space.f_blocks * space.f_frsize,
+        free_inodes=space.f_favail,
+        total_inodes=space.f_files,
     )
 
 
 def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> MemoryFacts:
-    """Give what the kernel says, or less where this process is in a group that may use less."""
+    """Return the memory that the kernel reports, or the limit of this process's control group if that is less."""
     rows = dict(re.findall(r"^(\w+): +(\d+) kB$", (proc / "meminfo").read_text("ascii"), re.MULTILINE))
     total, available = (int(rows[name]) * 1024 for name in ("MemTotal", "MemAvailable"))
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             limit = int((cgroups / name).read_text("ascii"))
         except (OSError, ValueError):
-            # No such version of cgroups, or no limit: it says `max` then.
+            # The other version of cgroups, or no limit (the file says `max`).
             continue
         total, available = min(total, limit), min(available, limit)
     return MemoryFacts(total_bytes=total, available_bytes=available)
 
 
 def _run(argv: Sequence[str], environ: Mapping[str, str], timeout_s: float = PROGRAM_TIMEOUT_S) -> tuple[bool, str]:
-    """Run a program to its end; say whether that was a success, and give what it said."""
+    """Run a program to its end; return whether it succeeded, and its output without surrounding white space."""
     try:
         done = subprocess.run(
             argv,
@@ -102,18 +102,18 @@ def _run(argv: Sequence[str], environ: Mapping[str, str], timeout_s: float = PRO
             env=dict(environ),
         )
     except subprocess.TimeoutExpired:
-        return False, f"it had not ended after {timeout_s:g} s"
+        return False, f"it did not finish within {timeout_s:g} s"
     except OSError as error:
         return False, error.strerror or str(error)
     return done.returncode == 0, done.stdout.decode("utf-8", "replace").strip()
 
 
-def _last_line(said: str) -> str:
-    return (said.splitlines() or [""])[-1][:200]
+def _last_line(output: str) -> str:
+    return (output.splitlines() or [""])[-1][:200]
 
 
 def bubblewrap(environ: Mapping[str, str], *, proc: Path = Path("/proc")) -> BubblewrapFacts:
-    """Look for bwrap, and run nothing in a sandbox like a cell's."""
+    """Look for bwrap, and start an empty sandbox like a cell's."""
     path = shutil.which("bwrap", path=environ.get("PATH", ""))
     if path is None:
         return BubblewrapFacts(path=None)
@@ -130,50 +130,50 @@ def bubblewrap(environ: Mapping[str, str], *, proc: Path = Path("/proc")) -> Bub
         works=not detail,
         supports_size="--size" in usage,
         detail=detail,
-        sysctl_fixes=tuple(_forbidden(proc)) if detail else (),
+        sysctl_fixes=tuple(_sysctl_fixes(proc)) if detail else (),
     )
 
 
-def _forbidden(proc: Path) -> Iterable[str]:
-    for name, forbids, allows in USERNS:
+def _sysctl_fixes(proc: Path) -> Iterable[str]:
+    for name, forbids, allows in USERNS_SETTINGS:
         setting = proc / "sys" / name.replace(".", "/")
         if setting.exists() and setting.read_text("ascii").strip() == forbids:
             yield f"{name}={allows}"
 
 
 def python(version: str, environ: Mapping[str, str]) -> InterpreterFacts | None:
-    """Look for a Python `3.12` that answers and can make virtual environments."""
+    """Look for a Python of a version such as `3.12` that runs and can make virtual environments."""
     program = "import platform, venv; print(platform.python_version())"
     for path in find_interpreters(version, environ):
-        answered, said = _run([path, "-I", "-c", program], environ)
-        if answered and fnmatch.fnmatch(said, f"{version}.*"):
-            return InterpreterFacts(path=path, version=said)
+        succeeded, output = _run([path, "-I", "-c", program], environ)
+        if succeeded and fnmatch.fnmatch(output, f"{version}.*"):
+            return InterpreterFacts(path=path, version=output)
     return None
 
 
 def model(path: Path, environ: Mapping[str, str]) -> ModelFacts:
-    """Read a file's first bytes; import llama-cpp-python in a process of its own, which it may well end."""
+    """Read a file's first bytes; import llama-cpp-python in a separate process, because the import may crash it."""
     try:
         with path.open("rb") as file:
             head, size = file.read(8), os.fstat(file.fileno()).st_size
     except OSError as error:
         return ModelFacts(problem=error.strerror or str(error))
-    imported, said = _run([sys.executable, "-c", "import llama_cpp"], environ, IMPORT_TIMEOUT_S)
+    imported, output = _run([sys.executable, "-c", "import llama_cpp"], environ, IMPORT_TIMEOUT_S)
     return ModelFacts(
         size=size,
         magic=head[:4],
         version=int.from_bytes(head[4:], "little"),
-        library_problem="" if imported else _last_line(said) or "its process died",
+        library_problem="" if imported else _last_line(output) or "its process died",
     )
 
 
 def yggdrasil(
-    environ: Mapping[str, str], *, port: int, proc: Path = Path("/proc"), places: str = SBIN_FOLDERS
+    environ: Mapping[str, str], *, port: int, proc: Path = Path("/proc"), sbin_folders: str = SBIN_FOLDERS
 ) -> YggdrasilFacts:
-    """Look for the daemon, for this machine's addresses in its range, and whether something listens there."""
+    """Look for the daemon and for this machine's addresses in its range; test whether something listens there."""
     addresses = tuple(mesh_addresses((proc / "net/if_inet6").read_text("ascii") if _has_ipv6(proc) else ""))
     return YggdrasilFacts(
-        program=shutil.which("yggdrasil", path=f"{environ.get('PATH', '')}:{places}"),
+        program=shutil.which("yggdrasil", path=f"{environ.get('PATH', '')}:{sbin_folders}"),
         running=any(_command(process) == "yggdrasil" for process in proc.glob("[0-9]*")),
         addresses=addresses,
         listens=any(_listens(address, port) for address in addresses),
@@ -185,16 +185,16 @@ def _has_ipv6(proc: Path) -> bool:
 
 
 def mesh_addresses(table: str) -> list[str]:
-    """Give the addresses of Yggdrasil's range in the kernel's table of this machine's own."""
+    """Return the addresses in Yggdrasil's range from the kernel's table of this machine's addresses."""
     found = (IPv6Address(int(line.split()[0], 16)) for line in table.splitlines() if line.strip())
-    return [str(address) for address in found if address in MESH]
+    return [str(address) for address in found if address in YGGDRASIL_RANGE]
 
 
 def _command(process: Path) -> str:
     try:
         return (process / "comm").read_text("utf-8", "replace").strip()
     except OSError:
-        # It has ended since.
+        # The process has ended.
         return ""
 
 
@@ -206,40 +206,40 @@ def _listens(address: str, port: int) -> bool:
     return True
 
 
-def ledger(data: Path, *, integrity_s: float = INTEGRITY_S, locks: Path = Path("/proc/locks")) -> LedgerFacts:
-    """Open a ledger for reading only, and let SQLite look it through for so many seconds at most."""
+def ledger(data: Path, *, timeout_s: float = INTEGRITY_TIMEOUT_S, locks: Path = Path("/proc/locks")) -> LedgerFacts:
+    """Open a ledger for reading only, and let SQLite check it for at most `timeout_s` seconds."""
     path = data / LEDGER_NAME
     if not path.exists():
         return LedgerFacts(path=path, exists=False)
     holder = find_lock_holder(data / LOCK_NAME, locks)
     found = LedgerFacts(path=path, exists=True, size=path.stat().st_size, lock_holder=holder)
     if path.with_name(f"{path.name}-journal").exists():
-        # To open it now is to roll back, which is a write.
+        # Opening it now would roll the commit back, which is a write.
         return replace(found, has_journal=True)
     try:
         with translate_storage_errors(path), closing(read_ledger(data)) as db:
             (records,) = db.execute("SELECT count(*) FROM records").fetchone()
-            return replace(found, records=records, integrity=_integrity(db.conn, integrity_s))
+            return replace(found, records=records, integrity=_integrity(db.conn, timeout_s))
     except LedgerBusyError:
         return replace(found, lock_holder=holder or "unknown")
     except PPPError as error:
         return replace(found, problem=error.message, remedy=error.hint)
 
 
-def _integrity(connection: sqlite3.Connection, limit_s: float) -> str:
-    deadline = time.monotonic() + limit_s
+def _integrity(connection: sqlite3.Connection, timeout_s: float) -> str:
+    deadline = time.monotonic() + timeout_s
     connection.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
     try:
-        (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             return ""
         raise
-    return " ".join(str(said).split())[:200]
+    return " ".join(str(result).split())[:200]
 
 
 def find_lock_holder(path: Path, locks: Path) -> str | None:
-    """Give the process that holds a lock file, by the kernel's table: to try the lock could make a run fail."""
+    """Return the process that holds a lock file, from the kernel's table; trying the lock could make a run fail."""
     try:
         inode = path.stat().st_ino
         recorded = path.read_text("ascii", "replace").strip()
@@ -249,14 +249,14 @@ def find_lock_holder(path: Path, locks: Path) -> str | None:
     for pid, number in re.findall(
         r"^\d+: FLOCK +ADVISORY +WRITE (-?\d+) [0-9a-f]+:[0-9a-f]+:(\d+) ", table, re.MULTILINE
     ):
-        # Another file system may have the same number; a process of another namespace is shown as none.
+        # The inode number may belong to another file system; a process of another namespace appears as 0 or less.
         if int(number) == inode and (pid == recorded or int(pid) <= 0):
             return recorded or pid
     return None
 
 
 def key(data: Path) -> KeyFacts:
-    """Look at a node's key."""
+    """Examine a node's key file."""
     path = data / KEY_NAME
     if not path.exists():
         return KeyFacts(path=path, exists=False)

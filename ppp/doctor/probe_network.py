@@ -1,4 +1,4 @@
-"""Looking at the way to the index: names, the page of pip with the server's clock, a gateway that runs for a moment."""
+"""Probe the network path to the index: DNS, the page of pip and the server's clock, and a gateway started briefly."""
 
 import errno
 import http.client
@@ -21,17 +21,16 @@ from requests.utils import get_environ_proxies
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, find_nginx
 from ppp.check.sandbox.docker import connect_engine
-from ppp.doctor.machine import DnsFacts, GatewayFacts, IndexFacts, Reachability
+from ppp.doctor.machine import CERTIFICATE_OUT_OF_TIME, DnsFacts, GatewayFacts, IndexFacts, Reachability
 from ppp.model.matrix import PinnedPip
 
-#: To connect, and between two parts of an answer.
+#: To connect, and between two reads.
 TIMEOUT_S: Final = (5, 8)
 MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
-OUT_OF_TIME: Final = frozenset({9, 10})
 
 
 def resolve(url: str) -> DnsFacts:
-    """Look up the host of an address."""
+    """Resolve the host of a URL."""
     parts = urlsplit(url)
     host, proxied = parts.hostname or "", bool(get_environ_proxies(url))
     try:
@@ -48,22 +47,22 @@ def page(
     url = urljoin(index_url, "pip/")
     headers = {"User-Agent": user_agent, "Accept": ACCEPT_JSON_PREFERRED}
     try:
-        with requests.get(url, headers=headers, timeout=timeout_s, stream=True) as answer:
-            date = _date(answer.headers)
-            if not answer.ok:
+        with requests.get(url, headers=headers, timeout=timeout_s, stream=True) as response:
+            date = _date(response.headers)
+            if not response.ok:
                 return IndexFacts(
                     url=url,
                     reach=Reachability.UNEXPECTED,
                     requested_at=now,
                     server_time=date,
-                    detail=f"status {answer.status_code}",
+                    detail=f"status {response.status_code}",
                 )
-            body = _body(answer)
-            found = _parse(answer.headers.get("Content-Type", ""), body, answer.url)
+            body = _body(response)
+            found = _parse(response.headers.get("Content-Type", ""), body, response.url)
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         return _failed(url, error, now)
     except OSError as error:
-        # What requests lets through, such as a bundle of certificates that is not there.
+        # requests does not wrap every error, for instance that of a missing certificate bundle.
         return IndexFacts(url=url, reach=Reachability.BAD_CERTIFICATE, requested_at=now, detail=str(error))
     origins = {f"{part.scheme}://{part.netloc}" for file in found.packages if (part := urlsplit(file.url))}
     return IndexFacts(
@@ -76,12 +75,12 @@ def page(
     )
 
 
-def _body(answer: requests.Response) -> bytes:
+def _body(response: requests.Response) -> bytes:
     body = bytearray()
-    for chunk in answer.iter_content(256 * 1024):
+    for chunk in response.iter_content(256 * 1024):
         body += chunk
         if len(body) > MAX_PAGE_BYTES:
-            raise ValueError(f"a page of more than {MAX_PAGE_BYTES} bytes")
+            raise ValueError(f"the page is larger than {MAX_PAGE_BYTES} bytes")
     return bytes(body)
 
 
@@ -89,13 +88,13 @@ def _parse(content_type: str, body: bytes, url: str) -> ProjectPage:
     if "json" in content_type:
         return ProjectPage.from_json_data(json.loads(body), url)
     if "html" not in content_type:
-        raise ValueError(f"it is {content_type or 'of no type'}")
+        raise ValueError(f"the page has the type {content_type}" if content_type else "the page has no type")
     return ProjectPage.from_html("pip", body, url)
 
 
 def _date(headers: Mapping[str, str] | Message) -> int | None:
     try:
-        # What a cache gave has been lying there for so long.
+        # A cache adds the age of its copy.
         return int(parsedate_to_datetime(headers["Date"]).timestamp()) + int(headers.get("Age") or 0)
     except (KeyError, ValueError, OverflowError):
         return None
@@ -118,12 +117,12 @@ def _failed(url: str, error: Exception, now: int) -> IndexFacts:
             case _:
                 continue
         break
-    date = _unverified_date(urlsplit(url)) if code in OUT_OF_TIME else None
+    date = _unverified_date(urlsplit(url)) if code in CERTIFICATE_OUT_OF_TIME else None
     return IndexFacts(url=url, reach=reach, requested_at=now, detail=detail, server_time=date, verify_code=code)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give an error and all that it came of, as requests and urllib3 wrap them."""
+    """Yield an error and all its causes, however requests and urllib3 wrapped them."""
     seen: list[BaseException] = []
     pending: list[object] = [error]
     while pending:
@@ -135,22 +134,25 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _unverified_date(address: SplitResult) -> int | None:
-    # A clock that is off by years fails the certificate before that can be told: nothing but the date is believed.
+    # If our clock is off by years the certificate check fails first, so the date is read without that check. Nothing
+    # else of the response is used.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    asking = http.client.HTTPSConnection(address.hostname or "", address.port, timeout=TIMEOUT_S[0], context=context)
+    connection = http.client.HTTPSConnection(
+        address.hostname or "", address.port, timeout=TIMEOUT_S[0], context=context
+    )
     try:
-        asking.request("HEAD", address.path)
-        return _date(asking.getresponse().headers)
+        connection.request("HEAD", address.path)
+        return _date(connection.getresponse().headers)
     except (OSError, http.client.HTTPException):
         return None
     finally:
-        asking.close()
+        connection.close()
 
 
 class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over a socket in the file system."""
+    """HTTP over a Unix socket."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=TIMEOUT_S[1])
@@ -163,7 +165,7 @@ class _SocketConnection(http.client.HTTPConnection):
 
 
 def has_nginx(environ: Mapping[str, str]) -> bool:
-    """Say whether this machine has an nginx of its own."""
+    """Return whether this machine has nginx installed."""
     return find_nginx(environ) is not None
 
 
@@ -173,13 +175,13 @@ def try_gateway(
     environ: Mapping[str, str],
     *,
     image: str | None = None,
-    places: str = NGINX_FOLDERS,
+    nginx_folders: str = NGINX_FOLDERS,
 ) -> GatewayFacts:
-    """Run a gateway with a cache that goes with it, and ask it for the page of pip.
+    """Run a gateway with a temporary cache, and request the page of pip through it.
 
-    `image`, which must be here, is what nginx is taken from where the machine has none.
+    `image` is a local image whose nginx is used if the machine has none.
     """
-    nginx = find_nginx(environ, places) or image
+    nginx = find_nginx(environ, nginx_folders) or image
     if nginx is None:
         return GatewayFacts(nginx=None, reach=Reachability.NOT_FOUND)
     standby = NginxImage(name=image, engine=connect_engine, on_pull=lambda _: None) if image else None
@@ -187,27 +189,28 @@ def try_gateway(
         with (
             tempfile.TemporaryDirectory(prefix="ppp-doctor-") as cache,
             run_gateway(
-                index_url, origins, cache=Path(cache), environ=environ, image=standby, nginx_folders=places
+                index_url, origins, cache=Path(cache), environ=environ, image=standby, nginx_folders=nginx_folders
             ) as running,
         ):
-            return _asked(nginx, _SocketConnection(running.socket), urlsplit(running.index_url(80)).path + "pip/")
+            path = urlsplit(running.index_url(80)).path
+            return _request_page(nginx, _SocketConnection(running.socket), f"{path}pip/")
     except (GatewayError, OSError) as error:
         return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail=" ".join(str(error).split())[:200])
 
 
-def _asked(nginx: str, asking: http.client.HTTPConnection, path: str) -> GatewayFacts:
+def _request_page(nginx: str, connection: http.client.HTTPConnection, path: str) -> GatewayFacts:
     try:
-        asking.request("GET", path)
-        status = asking.getresponse().status
+        connection.request("GET", path)
+        status = connection.getresponse().status
     except http.client.RemoteDisconnected:
-        # What a cell must not mistake for an answer of the index: the gateway hangs up instead.
-        return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail="the index gives it no page")
+        # The gateway closes the connection when the index fails, so that a cell cannot take its error for the index's.
+        return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail="it gets no page from the index")
     except http.client.HTTPException as error:
         return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail=f"{type(error).__name__}: {error}")
     finally:
-        asking.close()
+        connection.close()
     if status != http.HTTPStatus.OK:
         return GatewayFacts(
-            nginx=nginx, reach=Reachability.UNEXPECTED, detail=f"it gives the page of pip with status {status}"
+            nginx=nginx, reach=Reachability.UNEXPECTED, detail=f"it answers the page of pip with status {status}"
         )
     return GatewayFacts(nginx=nginx, reach=Reachability.ANSWERED)

@@ -155,15 +155,15 @@ def test_a_daemon(tmp_path: Path) -> None:
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "comm").write_text(f"{command}\n")
     environ = program(tmp_path / "bin", "yggdrasil", "exit 1")
-    found = probe_local.yggdrasil(environ, port=1, proc=tmp_path, places="")
+    found = probe_local.yggdrasil(environ, port=1, proc=tmp_path, sbin_folders="")
     assert (found.program, found.running, found.addresses) == (str(tmp_path / "bin/yggdrasil"), True, ())
     (tmp_path / "99/comm").unlink()
-    found = probe_local.yggdrasil({"PATH": str(tmp_path)}, port=1, proc=tmp_path, places="")
+    found = probe_local.yggdrasil({"PATH": str(tmp_path)}, port=1, proc=tmp_path, sbin_folders="")
     assert (found.program, found.running) == (None, False)
 
 
 def test_a_machine_without_ipv6(tmp_path: Path) -> None:
-    assert probe_local.yggdrasil({}, port=1, proc=tmp_path, places="").addresses == ()
+    assert probe_local.yggdrasil({}, port=1, proc=tmp_path, sbin_folders="").addresses == ()
 
 
 # ---------------------------------------------------------------- the ledger and its lock
@@ -225,7 +225,7 @@ def test_a_ledger_too_large_to_be_looked_through(data: Path) -> None:
     with closing(sqlite3.connect(data / "ppp.db")) as db, db:
         many = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 50000)"
         db.execute(f"INSERT INTO packages {many} SELECT 'p' || i FROM n")  # noqa: S608
-    assert probe_local.ledger(data, integrity_s=-1).integrity == ""
+    assert probe_local.ledger(data, timeout_s=-1).integrity == ""
     assert probe_local.ledger(data).integrity == "ok"
 
 

@@ -220,7 +220,7 @@ def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_no_nginx(tmp_path: Path) -> None:
-    found = probe_network.try_gateway(NOBODY, [], {"PATH": str(tmp_path)}, places="")
+    found = probe_network.try_gateway(NOBODY, [], {"PATH": str(tmp_path)}, nginx_folders="")
     assert (found.nginx, found.reach) == (None, Reachability.NOT_FOUND)
 
 
@@ -228,7 +228,7 @@ def test_an_nginx_that_does_not_start(tmp_path: Path) -> None:
     nginx = tmp_path / "nginx"
     nginx.write_text("#!/bin/sh\nexit 1\n")
     nginx.chmod(0o755)
-    found = probe_network.try_gateway(NOBODY, ["http://files.example"], {"PATH": str(tmp_path)}, places="")
+    found = probe_network.try_gateway(NOBODY, ["http://files.example"], {"PATH": str(tmp_path)}, nginx_folders="")
     assert (found.nginx, found.reach) == (str(nginx), Reachability.UNEXPECTED)
     assert "did not start" in found.detail
 
