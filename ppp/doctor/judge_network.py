@@ -104,7 +104,7 @@ def open_network() -> Diagnosis:
         subject="gateway",
         state=State.NOTE,
         found="not used: cells have the open network, as configured; their records say so, and releases of the feed"
-        " are not checked",
+        " stay in the queue",
         remedy="unset PPP_NETWORK, or use `--network gateway`",
     )
 

@@ -1,4 +1,4 @@
-"""`ppp doctor`: on a machine as it is, then with each thing really broken in turn; and it changes nothing."""
+"""`ppp doctor`: on this machine as it is, then with one thing after another really broken. It changes nothing."""
 
 import json
 import os
@@ -23,24 +23,24 @@ from ppp.ledger.store import Store
 from ppp.mesh.node import create_key
 from ppp.model.matrix import Environment, Platform
 
-ILL: Final = 36
+UNHEALTHY_EXIT_CODE: Final = 36
 NOWHERE: Final = Environment(
     id="py311-alpine", python="3.11", platform=Platform.ALPINE, image="registry.example/none:3.11"
 )
-Told = Mapping[str, Mapping[str, str]]
+Diagnoses = Mapping[str, Mapping[str, str]]
 
 
-def told(done: CompletedCommand) -> Told:
-    """Give what was told of each subject, the worst of it."""
-    assert done.code in {0, ILL}, done
+def diagnoses(done: CompletedCommand) -> Diagnoses:
+    """Return the worst diagnosis of each subject."""
+    assert done.code in {0, UNHEALTHY_EXIT_CODE}, done
     found = json.loads(done.out)
     assert found["healthy"] is (done.code == 0)
     order = ["ok", "note", "warn", "broken"]
     return {row["check"]: row for row in sorted(found["checks"], key=lambda row: order.index(row["state"]))}
 
 
-def states(told_of: Told) -> dict[str, str]:
-    return {subject: row["state"] for subject, row in told_of.items()}
+def states(found: Diagnoses) -> dict[str, str]:
+    return {subject: row["state"] for subject, row in found.items()}
 
 
 def text(row: Mapping[str, str]) -> str:
@@ -64,12 +64,12 @@ def node(program: Program, local: LocalIndex) -> Program:
 
 @pytest.fixture(name="before")
 def _before(node: Program) -> dict[str, str]:
-    """How the machine is that the tests run on."""
-    return states(told(node.run_in_process("doctor", "--json")))
+    """The states of the machine that runs the tests."""
+    return states(diagnoses(node.run_in_process("doctor", "--json")))
 
 
-def changed(before: Mapping[str, str], after: Told) -> dict[str, str]:
-    """Give what became another state."""
+def changed(before: Mapping[str, str], after: Diagnoses) -> dict[str, str]:
+    """Return the states that differ from those before."""
     return {subject: state for subject, state in states(after).items() if before.get(subject) != state}
 
 
@@ -81,7 +81,7 @@ def changed(before: Mapping[str, str], after: Told) -> dict[str, str]:
 def test_a_healthy_machine(node: Program) -> None:
     node.matrix.write_text(matrix_toml(tiny_matrix(SLIM)))
     done = node.run_in_process("doctor", "--json")
-    found = told(done)
+    found = diagnoses(done)
     assert [row for row in found.values() if row["state"] == "broken"] == []
     assert (done.code, done.err) == (0, "")
     for subject in ("settings", "docker", "dns", "index", "clock", "gateway", "disk", "memory", "ledger", "key"):
@@ -90,7 +90,7 @@ def test_a_healthy_machine(node: Program) -> None:
     assert "Python 3.12." in found["py312-slim"]["found"]
 
 
-def test_it_is_read_on_a_narrow_terminal(node: Program) -> None:
+def test_the_report_fits_a_narrow_terminal(node: Program) -> None:
     done = node.run_in_process("doctor")
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= 80
@@ -113,7 +113,7 @@ def test_it_changes_nothing(node: Program) -> None:
     assert not node.data.with_name("nowhere").exists()
 
 
-def test_an_environment_that_is_none(node: Program) -> None:
+def test_an_unknown_environment(node: Program) -> None:
     done = node.run_in_process("doctor", "py27-slim")
     assert (done.code, done.out) == (12, "")
     assert "py27-slim" in done.err
@@ -127,24 +127,24 @@ def test_a_dead_socket(node: Program, tmp_path: Path) -> None:
         bound.bind(str(tmp_path / "docker.sock"))
     node.settings["DOCKER_HOST"] = f"unix://{tmp_path}/docker.sock"
     done = node.run_in_process("doctor", "--json")
-    assert done.code == ILL
+    assert done.code == UNHEALTHY_EXIT_CODE
     assert done.err.startswith("ppp: broken: docker (do what is said beside each")
-    row = told(done)["docker"]
+    row = diagnoses(done)["docker"]
     assert (row["state"], "does not listen" in row["found"], "DOCKER_HOST" in row["remedy"]) == ("broken", True, True)
     node.matrix.write_text(matrix_toml(tiny_matrix(SLIM)))
-    found = told(node.run_in_process("doctor", "--json", "py312-slim"))
+    found = diagnoses(node.run_in_process("doctor", "--json", "py312-slim"))
     assert "no Docker engine answers" in found["py312-slim"]["found"]
 
 
 @pytest.mark.docker
 def test_a_missing_image(node: Program) -> None:
     node.matrix.write_text(matrix_toml(tiny_matrix(SLIM, NOWHERE)))
-    found = told(node.run_in_process("doctor", "--json"))
+    found = diagnoses(node.run_in_process("doctor", "--json"))
     row = found["py311-alpine"]
     assert (row["state"], found["py312-slim"]["state"] != "broken") == ("broken", True)
     assert "cannot be pulled" in row["found"]
     assert "docker pull registry.example/none:3.11" in row["remedy"]
-    assert told(node.run_in_process("doctor", "--json", "py312-slim")).keys().isdisjoint({"py311-alpine"})
+    assert diagnoses(node.run_in_process("doctor", "--json", "py312-slim")).keys().isdisjoint({"py311-alpine"})
 
 
 # ---------------------------------------------------------------- disks and programs
@@ -167,7 +167,7 @@ def in_place(node: Program, script: str, tmp_path: Path) -> CompletedCommand:
 
 @pytest.mark.mount
 def test_a_full_disk(node: Program, tmp_path: Path, before: Mapping[str, str]) -> None:
-    found = told(in_place(node, FULL, tmp_path))
+    found = diagnoses(in_place(node, FULL, tmp_path))
     assert changed(before, found) == {"disk": "broken"}
     assert "the ledger and pages" in found["disk"]["found"]
     assert "free some space" in found["disk"]["remedy"]
@@ -175,7 +175,7 @@ def test_a_full_disk(node: Program, tmp_path: Path, before: Mapping[str, str]) -
 
 @pytest.mark.mount
 def test_read_only_data(node: Program, tmp_path: Path, before: Mapping[str, str]) -> None:
-    found = told(in_place(node, READ_ONLY, tmp_path))
+    found = diagnoses(in_place(node, READ_ONLY, tmp_path))
     assert changed(before, found) == {"disk": "broken"}
     assert f"{node.data} cannot be written" in found["disk"]["found"]
 
@@ -193,7 +193,7 @@ def test_a_missing_program(node: Program, tmp_path: Path, name: str, subject: st
     state, words = said
     folders = [*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin", "/sbin"]
     places = " ".join(shlex.quote(f"{folder}/{name}") for folder in dict.fromkeys(folders))
-    found = told(in_place(node, HIDE.replace("{places}", places), tmp_path))
+    found = diagnoses(in_place(node, HIDE.replace("{places}", places), tmp_path))
     assert found[subject]["state"] == state, found[subject]
     assert words in text(found[subject])
 
@@ -203,14 +203,14 @@ def test_a_missing_program(node: Program, tmp_path: Path, name: str, subject: st
 
 def test_a_name_that_is_not_resolved(node: Program, before: Mapping[str, str]) -> None:
     node.settings["PPP_INDEX_URL"] = "https://index.example/simple/"
-    found = told(node.run_in_process("doctor", "--json"))
+    found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"dns": "broken", "index": "broken", "clock": "note", "gateway": "warn"}
     assert "index.example cannot be resolved" in found["dns"]["found"]
 
 
 def test_an_index_that_refuses(node: Program, before: Mapping[str, str]) -> None:
     node.settings["PPP_INDEX_URL"] = "http://127.0.0.1:9/simple/"
-    found = told(node.run_in_process("doctor", "--json"))
+    found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"index": "broken", "clock": "note", "gateway": "warn"}
     assert "refuses the connection" in found["index"]["found"]
 
@@ -223,7 +223,7 @@ def test_an_index_that_is_silent(node: Program, local: LocalIndex) -> None:
 
     local.set_response("/simple/pip/", wait)
     try:
-        found = told(node.run("doctor", "--json", timeout_s=40))
+        found = diagnoses(node.run("doctor", "--json", timeout_s=40))
     finally:
         go_on.set()
     assert "does not answer in time" in found["index"]["found"]
@@ -242,7 +242,7 @@ def test_another_clock(node: Program, local: LocalIndex, before: Mapping[str, st
         request.wfile.write(page.encode())
 
     local.set_response("/simple/pip/", send)
-    found = told(node.run_in_process("doctor", "--json"))
+    found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"clock": "broken"}
     assert "days ahead of the index's" in found["clock"]["found"]
 
@@ -250,7 +250,7 @@ def test_another_clock(node: Program, local: LocalIndex, before: Mapping[str, st
 def test_a_page_that_would_act_upon_a_terminal(node: Program, local: LocalIndex) -> None:
     local.set_response("/simple/pip/", reply(b"x", headers={"Content-Type": "text/\x1b[31mred"}))
     done = node.run_in_process("doctor")
-    assert done.code == ILL
+    assert done.code == UNHEALTHY_EXIT_CODE
     assert "\x1b" not in done.out + done.err
     assert "[31mred" in " ".join(done.out.split())
 
@@ -262,14 +262,14 @@ def test_a_page_that_would_act_upon_a_terminal(node: Program, local: LocalIndex)
 def test_a_broken_model(node: Program, tmp_path: Path, before: Mapping[str, str], content: bytes, words: str) -> None:
     (tmp_path / "model.gguf").write_bytes(content)
     node.settings["PPP_MODEL"] = str(tmp_path / "model.gguf")
-    found = told(node.run_in_process("doctor", "--json"))
+    found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"model": "broken"}
     assert words in found["model"]["found"]
 
 
 def test_settings_that_cannot_be_used(node: Program, before: Mapping[str, str]) -> None:
     node.settings |= {"PPP_MODEL": "/nowhere/model.gguf", "PPP_JOBS": "many"}
-    found = told(node.run_in_process("doctor", "--json"))
+    found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"settings": "broken", "model": "broken"}
     assert "PPP_JOBS='many'" in found["settings"]["found"]
     assert "/nowhere/model.gguf cannot be read" in found["model"]["found"]
@@ -291,20 +291,20 @@ def no_database(data: Path) -> None:
 @pytest.mark.parametrize("damage", [damaged, no_database])
 def test_a_damaged_ledger(node: Program, before: Mapping[str, str], damage: Callable[[Path], None]) -> None:
     damage(node.data)
-    found = told(node.run_in_process("doctor", "--json"))
+    found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"ledger": "broken"}
     assert "restore it" in found["ledger"]["remedy"]
 
 
 def test_a_ledger_in_use_is_well(node: Program, before: Mapping[str, str]) -> None:
     with writer_lock(node.data):
-        found = told(node.run_in_process("doctor", "--json"))
+        found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"ledger": "note"}
     assert f"process {os.getpid()}" in found["ledger"]["found"]
 
 
 def test_a_key_for_all_to_read(node: Program, before: Mapping[str, str]) -> None:
     (node.data / "node.key").chmod(0o644)
-    found = told(node.run_in_process("doctor", "--json"))
+    found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"key": "broken"}
     assert "chmod 600" in found["key"]["remedy"]

@@ -1,4 +1,4 @@
-"""Canaries on demand: what each says, environments that do not stand ready, a workshop that cannot be opened."""
+"""Canaries on demand: their faults, environments that are not ready, and environments that cannot be prepared."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -32,8 +32,8 @@ def ready(environment: Environment) -> PreparedEnvironment:
 
 
 @dataclass(kw_only=True)
-class MemoryShop:
-    """A workshop without runtimes; `opened` tells whether it is open."""
+class FakeEnvironments:
+    """Ready environments without runtimes; `opened` says whether they are open."""
 
     canary: CanaryCheck
     prepared: Mapping[str, PreparedEnvironment]
@@ -47,36 +47,40 @@ class MemoryShop:
         self.opened = False
 
 
-def shop(canary: CanaryCheck) -> MemoryShop:
+def fake_environments(canary: CanaryCheck) -> FakeEnvironments:
     prepared = {e.id: ready(e) for e in ENVIRONMENTS[:2]}
-    return MemoryShop(canary=canary, prepared=prepared, unavailable={"py312-alpine": "no such image"})
+    return FakeEnvironments(canary=canary, prepared=prepared, unavailable={"py312-alpine": "no such image"})
 
 
-def test_each_environment_is_told_of() -> None:
+def test_each_environment_gets_a_diagnosis() -> None:
     def canary(prepared: PreparedEnvironment) -> Sequence[str]:
         assert made.opened
         return ["it had to import, and crashed"] if prepared.environment.id == "py311-slim" else []
 
-    made = shop(canary)
-    well, ill, missing = run_canaries(made.open, ENVIRONMENTS, jobs=2)
+    made = fake_environments(canary)
+    healthy, faulty, missing = run_canaries(made.open, ENVIRONMENTS, jobs=2)
     assert not made.opened
-    assert (well.subject, well.state, well.remedy) == ("canary py39-slim", State.OK, "")
-    assert (ill.subject, ill.state, ill.found) == (
+    assert (healthy.subject, healthy.state, healthy.remedy) == ("canary py39-slim", State.OK, "")
+    assert (faulty.subject, faulty.state, faulty.found) == (
         "canary py311-slim", State.BROKEN, "it had to import, and crashed",
     )  # fmt: skip
     assert (missing.subject, missing.state, missing.found) == (
-        "canary py312-alpine", State.BROKEN, "not sung: no such image",
+        "canary py312-alpine", State.BROKEN, "not run: no such image",
     )  # fmt: skip
 
 
-def test_silence_is_no_song() -> None:
-    (told,) = run_canaries(shop(no_canary).open, ENVIRONMENTS, jobs=2)
-    assert (told.subject, told.state) == ("canary", State.BROKEN)
+def test_a_canary_that_is_turned_off() -> None:
+    (diagnosis,) = run_canaries(fake_environments(no_canary).open, ENVIRONMENTS, jobs=2)
+    assert (diagnosis.subject, diagnosis.state) == ("canary", State.BROKEN)
 
 
-def test_a_workshop_that_cannot_be_opened() -> None:
+def test_environments_that_cannot_be_prepared() -> None:
     def closed() -> AbstractContextManager[CanaryEnvironments]:
         raise NoEnvironmentError("none of them can be had here", hint="start Docker")
 
-    (told,) = run_canaries(closed, ENVIRONMENTS, jobs=2)
-    assert (told.state, told.found, told.remedy) == (State.BROKEN, "none of them can be had here", "start Docker")
+    (diagnosis,) = run_canaries(closed, ENVIRONMENTS, jobs=2)
+    assert (diagnosis.state, diagnosis.found, diagnosis.remedy) == (
+        State.BROKEN,
+        "none of them can be had here",
+        "start Docker",
+    )

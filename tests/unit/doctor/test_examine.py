@@ -1,4 +1,4 @@
-"""A whole examination of a machine made of facts: well, then with each thing broken in turn."""
+"""A whole examination of a fake machine: first healthy, then with one problem after another."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -34,9 +34,9 @@ SETTINGS = {"PPP_CONTACT": "operator@node.example", "PPP_JOBS": "2", "PPP_INDEX_
 MODEL = Path("/models/small.gguf")
 
 
-def patient(matrix: str = "default", *ids: str, **changes: Any) -> NodeSetup:
+def node_setup(matrix: str = "default", *ids: str, **changes: Any) -> NodeSetup:
     shipped = load_matrix(resource(f"matrices/{matrix}.toml"))
-    made = NodeSetup(
+    setup = NodeSetup(
         config=load(SETTINGS, data=Path("data")),
         matrix=shipped,
         environments=shipped.select(ids),
@@ -44,29 +44,29 @@ def patient(matrix: str = "default", *ids: str, **changes: Any) -> NodeSetup:
         environments_named=bool(ids),
         mesh_port=8001,
     )
-    return replace(made, **changes)
+    return replace(setup, **changes)
 
 
-def examined(machine: FakeMachine, who: NodeSetup | None = None) -> Mapping[str, Diagnosis]:
-    """Examine; give the worst diagnosis of each subject."""
-    found = examine(who or patient(), machine, Once(machine.engine))
+def examined(machine: FakeMachine, setup: NodeSetup | None = None) -> Mapping[str, Diagnosis]:
+    """Examine a machine; return the worst diagnosis of each subject."""
+    found = examine(setup or node_setup(), machine, Once(machine.engine))
     order = list(State)
     return {d.subject: d for d in sorted(found, key=lambda d: order.index(d.state))}
 
 
-def unwell(found: Mapping[str, Diagnosis]) -> dict[str, State]:
+def unhealthy(found: Mapping[str, Diagnosis]) -> dict[str, State]:
     return {subject: d.state for subject, d in found.items() if d.state is not State.OK}
 
 
 @pytest.mark.parametrize("matrix", ["default", "host"])
 def test_a_healthy_machine(matrix: str) -> None:
-    who = patient(matrix)
-    found = examine(who, FakeMachine(), Once(FakeMachine().engine))
+    setup = node_setup(matrix)
+    found = examine(setup, FakeMachine(), Once(FakeMachine().engine))
     assert {d.state for d in found} == {State.OK}
     assert not [d.subject for d in found if d.remedy]
     subjects = [d.subject for d in found]
     assert len(subjects) == len(set(subjects))
-    assert {e.id for e in who.environments} < set(subjects)
+    assert {e.id for e in setup.environments} < set(subjects)
     rest = {"settings", "docker", "bubblewrap", "dns", "index", "clock", "gateway", "disk", "memory", "ledger", "key",
             "model", "yggdrasil"}  # fmt: skip
     assert rest < set(subjects)
@@ -78,7 +78,7 @@ ALL_IMAGES = dict.fromkeys(
 )
 TEN_MIB = replace(ROOMY_FILE_SYSTEM, free_bytes=10 * 1024**2)
 
-#: What is broken, the facts of it, what is told of it, and words that must be there.
+#: The problem, the facts that show it, the states that it results in, and words that the diagnoses must contain.
 BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ("engine not running", {"told_engine": DEAD}, {"docker": State.BROKEN} | ALL_IMAGES, ("systemctl start docker",)),
     (
@@ -91,28 +91,28 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         "DOCKER_HOST is nonsense",
         {"told_engine": replace(DEAD, address="docker", configured=True, reach=UNEXPECTED)},
         {"docker": State.BROKEN} | ALL_IMAGES,
-        ("mend DOCKER_HOST",),
+        ("fix DOCKER_HOST",),
     ),
     (
-        "another engine is here",
+        "another engine's socket",
         {"told_engine": replace(DEAD, reach=NOT_FOUND, other_socket="/run/user/1000/docker.sock")},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("DOCKER_HOST=unix:///run/user/1000/docker.sock",),
     ),
     (
-        "engine elsewhere",
+        "remote engine",
         {"told_engine": replace(ENGINE, address="tcp://engine.example:2375", configured=True)},
         {"docker": State.WARN},
-        ("engine elsewhere",),
+        ("a remote engine",),
     ),
     (
-        "limits that are not held",
+        "limits that are not enforced",
         {"told_engine": replace(ENGINE, unenforced_limits=("memory",))},
         {"docker": State.WARN},
-        ("its limit of memory",),
+        ("limit on memory",),
     ),
     (
-        "image nowhere",
+        "image unavailable",
         {"images": {"py312-alpine": ImageFacts(availability=UNAVAILABLE, detail="no such host")}},
         {"py312-alpine": State.BROKEN},
         ("cannot be pulled (no such host)", "docker pull python:3.12-alpine"),
@@ -130,13 +130,13 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         ("a stand-in",),
     ),
     (
-        "another Python inside",
+        "image with another Python",
         {"images": {"py39-slim": ImageFacts(availability=LOCAL, python="3.91.0", arch="x86_64")}},
         {"py39-slim": State.BROKEN},
-        ("holds Python 3.91.0; the matrix says 3.9",),
+        ("has Python 3.91.0; the matrix says 3.9",),
     ),
     (
-        "no Python inside",
+        "image without Python",
         {"images": {"py39-slim": ImageFacts(availability=LOCAL, detail="exec: python: not found")}},
         {"py39-slim": State.BROKEN},
         ("has no Python that runs (exec: python: not found)",),
@@ -151,7 +151,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         "nearly full disk",
         {"systems": {Path("data/cache"): replace(ROOMY_FILE_SYSTEM, device=2, free_bytes=3 * GIB // 2)}},
         {"disk": State.WARN},
-        ("1.5 GiB of", "wants 2.0 GiB", "PPP_JOBS"),
+        ("1.5 GiB of", "needs up to 2.0 GiB", "PPP_JOBS"),
     ),
     (
         "Docker's disk full",
@@ -181,7 +181,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         "a file for a folder",
         {"systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, is_folder=False)}},
         {"disk": State.BROKEN},
-        ("a file stands at /srv", "move it away"),
+        ("/srv is a file", "move it away"),
     ),
     (
         "little memory",
@@ -196,16 +196,16 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         ("lower memory_mb",),
     ),
     (
-        "no names",
+        "no DNS",
         {"resolved": DnsFacts(host="index.example", reason="Name or service not known")},
         {"dns": State.BROKEN},
         ("index.example cannot be resolved (Name or service not known)", "/etc/resolv.conf"),
     ),
     (
-        "names behind a proxy",
+        "names resolved by a proxy",
         {"resolved": DnsFacts(host="index.example", reason="no", proxied=True)},
         {"dns": State.NOTE},
-        ("the proxy's business",),
+        ("the proxy resolves it",),
     ),
     (
         "index refuses",
@@ -214,24 +214,24 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         ("refuses the connection", "PPP_INDEX_URL"),
     ),
     (
-        "nobody here knows who signed",
+        "nobody here knows setup signed",
         {"told_page": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=20, server_time=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
-        ("does not believe", "SSL_CERT_FILE"),
+        ("does not trust", "SSL_CERT_FILE"),
     ),
     (
-        "a clock of long ago",
+        "an old clock",
         {"told_page": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=9, requested_at=1000, origins=())},
         {"index": State.BROKEN, "clock": State.BROKEN, "gateway": State.WARN},
         ("which says 1970-01-01 00:16:40 UTC",),
     ),
     (
-        "a portal in between",
+        "a captive portal",
         {"told_page": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=62, server_time=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("log in to the network",),
     ),
-    ("no pinned pip", {"told_page": replace(INDEX_PAGE, lists_pip=False)}, {"index": State.BROKEN}, ("mend [pip]",)),
+    ("no pinned pip", {"told_page": replace(INDEX_PAGE, lists_pip=False)}, {"index": State.BROKEN}, ("fix [pip]",)),
     (
         "a clock that is ahead",
         {"told_page": replace(INDEX_PAGE, requested_at=NOW + 301)},
@@ -244,7 +244,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         {"clock": State.WARN},
         ("61 s behind",),
     ),
-    ("no date", {"told_page": replace(INDEX_PAGE, server_time=None)}, {"clock": State.WARN}, ("gave no date",)),
+    ("no date", {"told_page": replace(INDEX_PAGE, server_time=None)}, {"clock": State.WARN}, ("sent no date",)),
     (
         "no nginx",
         {"tried": GatewayFacts(nginx=None, reach=NOT_FOUND, detail="no such host")},
@@ -261,7 +261,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         "nginx does not start",
         {"tried": GatewayFacts(nginx="/usr/sbin/nginx", reach=UNEXPECTED, detail="unknown directive")},
         {"gateway": State.BROKEN},
-        ("no gateway to the index (unknown directive)", "sub_filter"),
+        ("not work as a gateway to the index (unknown directive)", "sub_filter"),
     ),
     ("no bwrap", {"told_bubblewrap": BubblewrapFacts(path=None)}, {"bubblewrap": State.NOTE}, ("install bubblewrap",)),
     (
@@ -272,13 +272,13 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     ("model unreadable", {"model_file": ModelFacts(problem="Permission denied")}, {"model": State.BROKEN}, ("denied",)),
     (
-        "model is none",
+        "model is not GGUF",
         {"model_file": ModelFacts(size=9, magic=b"<htm")},
         {"model": State.BROKEN},
-        ("begins with b'<htm'", "whole GGUF"),
+        ("begins with b'<htm'", "complete GGUF"),
     ),
     (
-        "model of another time",
+        "model of an old version",
         {"model_file": ModelFacts(size=9, magic=b"GGUF", version=1)},
         {"model": State.BROKEN},
         ("GGUF version 1",),
@@ -293,13 +293,13 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         "no mesh",
         {"mesh": YggdrasilFacts(program=None, running=False)},
         {"yggdrasil": State.NOTE},
-        ("on the web alone",),
+        ("only on the web",),
     ),
     (
-        "mesh asleep",
+        "mesh not running",
         {"mesh": YggdrasilFacts(program="/usr/sbin/yggdrasil", running=False)},
         {"yggdrasil": State.NOTE},
-        ("/usr/sbin/yggdrasil does not run", "systemctl start"),
+        ("/usr/sbin/yggdrasil is not running", "systemctl start"),
     ),
     (
         "mesh without an address",
@@ -320,7 +320,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         ("is damaged: Tree 4", "restore it"),
     ),
     (
-        "ledger of another time",
+        "ledger of a newer PPP",
         {"told_ledger": replace(LEDGER, problem="it is from a newer PPP", remedy="upgrade PPP")},
         {"ledger": State.BROKEN},
         ("upgrade PPP",),
@@ -332,36 +332,36 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         ("process 4711",),
     ),
     (
-        "a commit cut off",
+        "an interrupted commit",
         {"told_ledger": replace(LEDGER, has_journal=True, integrity="")},
         {"ledger": State.NOTE},
-        ("was cut off", "ppp show"),
+        ("was interrupted", "ppp show"),
     ),
-    ("no ledger", {"told_ledger": replace(LEDGER, exists=False)}, {"ledger": State.NOTE}, ("first run makes it",)),
+    ("no ledger", {"told_ledger": replace(LEDGER, exists=False)}, {"ledger": State.NOTE}, ("first run creates it",)),
     (
-        "key for all to read",
+        "key readable by others",
         {"told_key": KeyFacts(path=Path("k"), exists=True, problem="others can read it", remedy="run `chmod 600`")},
         {"key": State.BROKEN},
         ("chmod 600",),
     ),
-    ("no key", {"told_key": KeyFacts(path=Path("k"), exists=False)}, {"key": State.NOTE}, ("first run makes it",)),
+    ("no key", {"told_key": KeyFacts(path=Path("k"), exists=False)}, {"key": State.NOTE}, ("first run creates it",)),
 ]
 
 
-@pytest.mark.parametrize(("facts", "told", "words"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
-def test_each_thing_in_turn(facts: dict[str, Any], told: dict[str, State], words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("facts", "states", "words"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_each_problem_in_turn(facts: dict[str, Any], states: dict[str, State], words: tuple[str, ...]) -> None:
     found = examined(FakeMachine(**facts))
-    assert unwell(found) == told, "this, what follows from it, and nothing else"
-    text = "\n".join(f"{found[subject].found}\n{found[subject].remedy}" for subject in told)
+    assert unhealthy(found) == states, "this, what follows from it, and nothing else"
+    text = "\n".join(f"{found[subject].found}\n{found[subject].remedy}" for subject in states)
     assert not [word for word in words if word not in text], text
-    assert [s for s in told if told[s] is State.BROKEN and not found[s].remedy] == []
+    assert [s for s in states if states[s] is State.BROKEN and not found[s].remedy] == []
 
 
-def test_what_is_not_counted_is_not_scarce() -> None:
+def test_uncounted_inodes_are_not_scarce() -> None:
     uncounted = replace(ROOMY_FILE_SYSTEM, free_inodes=0, total_inodes=0)
     places = (Path("data"), Path("data/cache"), TEMPORARY, Path("/var/lib/docker"))
     found = examined(FakeMachine(systems=dict.fromkeys(places, uncounted)))
-    assert unwell(found) == {}
+    assert unhealthy(found) == {}
     assert "inodes" not in found["disk"].found
 
 
@@ -370,8 +370,8 @@ def test_needs_add_up_where_folders_share_a_file_system() -> None:
     share = replace(ROOMY_FILE_SYSTEM, free_bytes=5 * GIB // 2)
     apart = {Path("data"): replace(share, device=2), Path("data/cache"): replace(share, device=3)}
     together = {Path("data"): share, Path("data/cache"): share, TEMPORARY: share, Path("/var/lib/docker"): share}
-    assert unwell(examined(FakeMachine(systems=apart))) == {}
-    assert unwell(examined(FakeMachine(systems=together))) == {"disk": State.WARN}
+    assert unhealthy(examined(FakeMachine(systems=apart))) == {}
+    assert unhealthy(examined(FakeMachine(systems=together))) == {"disk": State.WARN}
 
 
 # ---------------------------------------------------------------- the host platform
@@ -380,36 +380,36 @@ def test_needs_add_up_where_folders_share_a_file_system() -> None:
 NO_ENGINE = replace(ENGINE, reach=NOT_FOUND, version="", data_root=None)
 
 
-def test_a_machine_without_docker_is_well() -> None:
-    found = examined(FakeMachine(told_engine=NO_ENGINE), patient("host"))
-    assert unwell(found) == {"docker": State.NOTE}
+def test_a_machine_without_docker_is_healthy() -> None:
+    found = examined(FakeMachine(told_engine=NO_ENGINE), node_setup("host"))
+    assert unhealthy(found) == {"docker": State.NOTE}
     assert "host platform" in found["docker"].found
 
 
-def test_an_engine_that_somebody_chose_must_be_there() -> None:
+def test_a_configured_engine_must_exist() -> None:
     chosen = replace(NO_ENGINE, configured=True, address="unix:///nowhere")
-    assert unwell(examined(FakeMachine(told_engine=chosen), patient("host"))) == {"docker": State.BROKEN}
+    assert unhealthy(examined(FakeMachine(told_engine=chosen), node_setup("host"))) == {"docker": State.BROKEN}
 
 
 def test_cells_without_a_sandbox_need_disk_instead_of_memory() -> None:
     little = {TEMPORARY: replace(ROOMY_FILE_SYSTEM, device=2, free_bytes=4 * GIB)}
     machine = FakeMachine(systems=little, told_memory=MemoryFacts(total_bytes=10 * GIB, available_bytes=9 * GIB))
-    assert unwell(examined(machine, patient("host"))) == {"memory": State.WARN}
-    found = examined(machine, open_to_all("host"))
-    assert unwell(found) == {"disk": State.WARN, "gateway": State.NOTE}
+    assert unhealthy(examined(machine, node_setup("host"))) == {"memory": State.WARN}
+    found = examined(machine, open_network_setup("host"))
+    assert unhealthy(found) == {"disk": State.WARN, "gateway": State.NOTE}
 
 
-def open_to_all(matrix: str) -> NodeSetup:
-    return patient(matrix, config=load({**SETTINGS, "PPP_NETWORK": "open"}, data=Path("data")))
+def open_network_setup(matrix: str) -> NodeSetup:
+    return node_setup(matrix, config=load({**SETTINGS, "PPP_NETWORK": "open"}, data=Path("data")))
 
 
 @pytest.mark.parametrize("matrix", ["default", "host"])
-def test_who_wants_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: str) -> None:
+def test_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: str) -> None:
     machine = FakeMachine(tried=GatewayFacts(nginx=None, reach=NOT_FOUND), told_bubblewrap=BubblewrapFacts(path=None))
-    found = examined(machine, open_to_all(matrix))
-    assert unwell(found) == {"gateway": State.NOTE, "bubblewrap": State.NOTE}
+    found = examined(machine, open_network_setup(matrix))
+    assert unhealthy(found) == {"gateway": State.NOTE, "bubblewrap": State.NOTE}
     assert "gateway" not in machine.asked
-    assert "as was asked for" in found["gateway"].found
+    assert "as configured" in found["gateway"].found
 
 
 @pytest.mark.parametrize(
@@ -425,44 +425,44 @@ def test_who_wants_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: s
     ],
     ids=["forbidden", "by a setting", "too old", "missing"],
 )
-def test_a_sandbox_that_cannot_be_had(sandbox: BubblewrapFacts, words: tuple[str, ...]) -> None:
-    found = examined(FakeMachine(told_bubblewrap=sandbox), patient("host"))
-    assert unwell(found) == {"bubblewrap": State.BROKEN}
+def test_no_usable_sandbox(sandbox: BubblewrapFacts, words: tuple[str, ...]) -> None:
+    found = examined(FakeMachine(told_bubblewrap=sandbox), node_setup("host"))
+    assert unhealthy(found) == {"bubblewrap": State.BROKEN}
     text = f"{found['bubblewrap'].found} {found['bubblewrap'].remedy}"
     assert not [word for word in words if word not in text], text
 
 
-def test_one_python_is_enough_unless_another_was_named() -> None:
+def test_one_python_is_enough_unless_environments_are_named() -> None:
     machine = FakeMachine(missing_pythons=frozenset({"3.9", "3.12"}))
-    assert unwell(examined(machine, patient("host"))) == {"py39-host": State.NOTE, "py312-host": State.NOTE}
-    found = examined(machine, patient("host", "py39-host", "py311-host"))
-    assert unwell(found) == {"py39-host": State.BROKEN}
+    assert unhealthy(examined(machine, node_setup("host"))) == {"py39-host": State.NOTE, "py312-host": State.NOTE}
+    found = examined(machine, node_setup("host", "py39-host", "py311-host"))
+    assert unhealthy(found) == {"py39-host": State.BROKEN}
     assert "pyenv install 3.9" in found["py39-host"].remedy
     none = FakeMachine(missing_pythons=frozenset({"3.9", "3.11", "3.12"}))
-    assert broken_subjects(examined(none, patient("host")).values()) == ["py39-host", "py311-host", "py312-host"]
+    assert broken_subjects(examined(none, node_setup("host")).values()) == ["py39-host", "py311-host", "py312-host"]
 
 
 # ---------------------------------------------------------------- settings, canaries
 
 
 def test_settings() -> None:
-    found = examined(FakeMachine(), patient(mistakes="PPP_JOBS='many' is not a number", model=None))
-    assert unwell(found) == {"settings": State.BROKEN, "model": State.NOTE}
+    found = examined(FakeMachine(), node_setup(setting_errors="PPP_JOBS='many' is not a number", model=None))
+    assert unhealthy(found) == {"settings": State.BROKEN, "model": State.NOTE}
     assert "PPP_JOBS='many'" in found["settings"].found
-    nobody = patient(config=load({**SETTINGS, "PPP_CONTACT": ""}, data=Path("data")))
-    assert unwell(examined(FakeMachine(), nobody)) == {"settings": State.NOTE}
+    nobody = node_setup(config=load({**SETTINGS, "PPP_CONTACT": ""}, data=Path("data")))
+    assert unhealthy(examined(FakeMachine(), nobody)) == {"settings": State.NOTE}
 
 
-def test_a_model_that_nobody_set_is_not_looked_for() -> None:
+def test_without_a_configured_model_none_is_probed() -> None:
     machine = FakeMachine()
-    examined(machine, patient(model=None))
+    examined(machine, node_setup(model=None))
     assert "model" not in machine.asked
 
 
-def test_canaries_come_last() -> None:
-    told = Diagnosis(subject="canary py39-slim", state=State.BROKEN, found="a fault", remedy="mend it")
-    found = examine(patient(), machine := FakeMachine(), Once(machine.engine), canary=lambda: [told])
-    assert found[-1] == told
+def test_canaries_are_reported_last() -> None:
+    fault = Diagnosis(subject="canary py39-slim", state=State.BROKEN, found="a fault", remedy="fix it")
+    found = examine(node_setup(), machine := FakeMachine(), Once(machine.engine), canary=lambda: [fault])
+    assert found[-1] == fault
     assert broken_subjects(found) == ["canary py39-slim"]
 
 
@@ -476,15 +476,15 @@ def hanging() -> Iterator[FakeMachine]:
     machine.hung.set()
 
 
-def test_what_hangs_or_fails_keeps_nobody_waiting(hanging: FakeMachine) -> None:
-    found = examine(patient("default", "py39-slim"), hanging, Once(hanging.engine), timeout_factor=0.02)
+def test_a_check_that_hangs_or_fails_does_not_delay_others(hanging: FakeMachine) -> None:
+    found = examine(node_setup("default", "py39-slim"), hanging, Once(hanging.engine), timeout_factor=0.02)
     assert broken_subjects(found) == ["docker", "py39-slim", "disk", "ledger"]
-    told = {d.subject: d.found for d in found}
-    assert told["docker"] == "no answer within 0.6 s"
-    assert "RuntimeError: ledger is beyond me" in told["ledger"]
+    texts = {d.subject: d.found for d in found}
+    assert texts["docker"] == "no answer within 0.6 s"
+    assert "RuntimeError: ledger is beyond me" in texts["ledger"]
 
 
-def test_a_question_is_asked_once() -> None:
+def test_each_probe_runs_once() -> None:
     machine = FakeMachine()
     examined(machine)
     assert {q: machine.asked.count(q) for q in ("engine", "page", "bubblewrap")} == {
@@ -492,9 +492,9 @@ def test_a_question_is_asked_once() -> None:
     }  # fmt: skip
 
 
-def test_checks_are_told_in_their_order() -> None:
+def test_checks_are_reported_in_order() -> None:
     def check(number: int) -> MachineCheck:
-        told = Diagnosis(subject=f"{number}", state=State.OK, found="well")
-        return MachineCheck(subject=f"{number}", diagnose=lambda: [told, told])
+        diagnosis = Diagnosis(subject=f"{number}", state=State.OK, found="fine")
+        return MachineCheck(subject=f"{number}", diagnose=lambda: [diagnosis, diagnosis])
 
     assert [d.subject for d in run_checks([check(n) for n in range(20)])] == [f"{n // 2}" for n in range(40)]

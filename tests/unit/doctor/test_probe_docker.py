@@ -1,4 +1,4 @@
-"""Looking at the Docker engine: every way in which none answers; and the real one, where it is."""
+"""Probing the Docker engine: every way in which it may not answer, and a real one where there is one."""
 
 import os
 import socket
@@ -17,14 +17,14 @@ from ppp.model.matrix import Environment, Platform
 
 @pytest.fixture
 def dead(tmp_path: Path) -> str:
-    """The address of a socket that nobody listens at any more."""
+    """The address of a socket on which nothing listens any more."""
     path = tmp_path / "docker.sock"
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(path))
     return f"unix://{path}"
 
 
-def test_a_socket_of_a_dead_engine(dead: str) -> None:
+def test_the_socket_of_a_dead_engine(dead: str) -> None:
     found = probe_docker.engine({"DOCKER_HOST": dead})
     assert (found.address, found.configured, found.reach) == (dead, True, Reachability.REFUSED)
     assert not found.answers
@@ -43,12 +43,12 @@ def test_a_socket_of_a_dead_engine(dead: str) -> None:
         ("docker", Reachability.UNEXPECTED),
     ],
 )
-def test_where_no_engine_is(address: str, reach: Reachability) -> None:
+def test_an_address_without_an_engine(address: str, reach: Reachability) -> None:
     found = probe_docker.engine({"DOCKER_HOST": address})
     assert (found.reach, found.version) == (reach, ""), found
 
 
-def test_what_answers_need_not_be_an_engine() -> None:
+def test_a_server_that_is_not_an_engine() -> None:
     with LocalIndex() as web:
         assert probe_docker.engine({"DOCKER_HOST": f"tcp://{web.host}"}).reach is Reachability.UNEXPECTED
         web.set_response("/version", reply(b"<html>", headers={"Content-Type": "text/html"}))
@@ -58,7 +58,7 @@ def test_what_answers_need_not_be_an_engine() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may use any socket")
-def test_a_socket_of_somebody_else(tmp_path: Path) -> None:
+def test_a_socket_of_another_user(tmp_path: Path) -> None:
     path = tmp_path / "docker.sock"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
@@ -67,7 +67,7 @@ def test_a_socket_of_somebody_else(tmp_path: Path) -> None:
         assert probe_docker.engine({"DOCKER_HOST": f"unix://{path}"}).reach is Reachability.FORBIDDEN
 
 
-def test_a_user_s_own_engine_is_told_of(tmp_path: Path, dead: str) -> None:
+def test_a_rootless_engine_is_found(tmp_path: Path, dead: str) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "own.sock"))
         (tmp_path / "user").mkdir()
@@ -79,8 +79,8 @@ def test_a_user_s_own_engine_is_told_of(tmp_path: Path, dead: str) -> None:
 # ---------------------------------------------------------------- the real engine
 
 
-def left_behind() -> list[str]:
-    """Give the containers that this process asked something."""
+def leftover_containers() -> list[str]:
+    """Return the ids of the containers that this process started for a probe."""
     client = client_of()
     assert client
     ours: dict[str, str | list[str] | bool] = {"label": f"{probe_docker.LABEL}={os.getpid()}"}
@@ -100,15 +100,15 @@ def test_the_engine() -> None:
 
 
 @pytest.mark.docker
-def test_an_image_s_python_is_asked_and_nothing_is_left() -> None:
+def test_an_image_is_asked_for_its_python_and_nothing_is_left() -> None:
     found = probe_docker.image(os.environ, SLIM)
     assert (found.availability, found.python[:5]) == (ImageAvailability.LOCAL, "3.12.")
     assert found.arch
-    assert left_behind() == []
+    assert leftover_containers() == []
 
 
 @pytest.mark.docker
-def test_an_image_that_no_registry_has() -> None:
+def test_an_image_in_no_registry() -> None:
     nowhere = Environment(id="py312-slim", python="3.12", platform=Platform.SLIM, image="registry.example/none:3.12")
     found = probe_docker.image(os.environ, nowhere)
     assert found.availability is ImageAvailability.UNAVAILABLE
@@ -116,7 +116,7 @@ def test_an_image_that_no_registry_has() -> None:
 
 
 @pytest.mark.docker
-def test_an_image_without_a_python_leaves_nothing_either(tmp_path: Path) -> None:
+def test_an_image_without_python_leaves_nothing(tmp_path: Path) -> None:
     client = client_of()
     assert client
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
@@ -129,18 +129,18 @@ def test_an_image_without_a_python_leaves_nothing_either(tmp_path: Path) -> None
             client.images.remove(str(image.id), force=True)
     assert (found.availability, found.python) == (ImageAvailability.LOCAL, "")
     assert "python" in found.detail
-    assert left_behind() == []
+    assert leftover_containers() == []
 
 
 @pytest.mark.docker
-def test_where_an_image_is() -> None:
+def test_the_availability_of_an_image() -> None:
     assert probe_docker.image_availability(os.environ, SLIM.image) == (ImageAvailability.LOCAL, "")
     assert (
         probe_docker.image_availability(os.environ, "registry.example/nginx:none")[0] is ImageAvailability.UNAVAILABLE
     )
 
 
-def test_an_image_without_an_engine(dead: str) -> None:
+def test_the_availability_of_an_image_without_an_engine(dead: str) -> None:
     assert probe_docker.image_availability({"DOCKER_HOST": dead}, SLIM.image) == (
         ImageAvailability.UNAVAILABLE,
         "no Docker engine answers",

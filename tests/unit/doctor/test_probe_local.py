@@ -1,4 +1,4 @@
-"""Looking at this machine: what is really there, and small things really broken."""
+"""Probing this machine: as it really is, and with small things really broken."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ from ppp.mesh.node import create_key
 
 
 def program(folder: Path, name: str, script: str) -> dict[str, str]:
-    """Put a program on a PATH that holds nothing else; give the environment."""
+    """Put a program on a PATH that holds nothing else; return the environment variables."""
     folder.mkdir(exist_ok=True)
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
@@ -24,17 +24,17 @@ def program(folder: Path, name: str, script: str) -> dict[str, str]:
     return {"PATH": str(folder)}
 
 
-# ---------------------------------------------------------------- room
+# ---------------------------------------------------------------- disk and memory
 
 
-def test_a_folder_that_is_not_there_yet_is_where_it_would_be_made(tmp_path: Path) -> None:
+def test_a_missing_folder_has_the_file_system_of_its_parent(tmp_path: Path) -> None:
     found = probe_local.file_system(tmp_path / "not" / "yet")
     assert (found.path, found.is_folder, found.writable) == (tmp_path, True, True)
     assert 0 < found.free_bytes <= found.total_bytes
     assert not (tmp_path / "not").exists()
 
 
-def test_a_file_stands_in_the_way(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("mine")
     found = probe_local.file_system(tmp_path / "data" / "cache")
     assert (found.path, found.is_folder) == (tmp_path / "data", False)
@@ -63,7 +63,7 @@ def test_the_memory_of_this_machine() -> None:
     assert 0 < found.available_bytes <= found.total_bytes
 
 
-def test_temporary_files_go_where_somebody_said() -> None:
+def test_temporary_files_follow_the_environment() -> None:
     def temporary(environ: dict[str, str]) -> Path:
         return LocalMachine(environ=environ, user_agent="", mesh_port=0).temporary()
 
@@ -79,7 +79,7 @@ def test_no_bubblewrap(tmp_path: Path) -> None:
     assert probe_local.bubblewrap({"PATH": str(tmp_path)}).path is None
 
 
-def test_a_bubblewrap_that_may_not(tmp_path: Path) -> None:
+def test_a_bubblewrap_without_permission(tmp_path: Path) -> None:
     script = 'case "$1" in --version) echo bubblewrap 0.8.0;; --help) echo "  --size BYTES";;'
     environ = program(tmp_path / "bin", "bwrap", f"{script} *) echo 'bwrap: No permissions' >&2; exit 1;; esac")
     setting = tmp_path / "sys/user/max_user_namespaces"
@@ -93,7 +93,7 @@ def test_a_bubblewrap_that_may_not(tmp_path: Path) -> None:
     assert probe_local.bubblewrap(environ, proc=tmp_path).sysctl_fixes == ()
 
 
-def test_a_bubblewrap_of_long_ago(tmp_path: Path) -> None:
+def test_an_old_bubblewrap(tmp_path: Path) -> None:
     script = 'case "$1" in --version) echo bubblewrap 0.4.1;; --help) echo --tmpfs;;'
     environ = program(tmp_path, "bwrap", f"{script} *) echo 'bwrap: Unknown option --size' >&2; exit 1;; esac")
     found = probe_local.bubblewrap(environ)
@@ -108,7 +108,7 @@ def test_the_python_that_runs_the_tests() -> None:
 
 
 @pytest.mark.parametrize("script", ["echo 3.10.1", "exit 1", "echo 3.12", "echo 13.12.1"])
-def test_what_is_called_python_need_not_be_it(tmp_path: Path, script: str) -> None:
+def test_a_program_named_python_that_is_not_python(tmp_path: Path, script: str) -> None:
     environ = program(tmp_path, "python3.12", script) | {"HOME": str(tmp_path)}
     assert probe_local.python("3.12", environ) is None
     assert probe_local.python("3.12", program(tmp_path, "python3.12", "echo 3.12.1") | {"HOME": str(tmp_path)})
@@ -143,7 +143,7 @@ fe8000000000000000fc00fffe000001 04 40 20 80     eth0
 
 
 def test_addresses_of_the_mesh() -> None:
-    # A node's address is in 200::/8, and the network that it may hand on in 300::/8.
+    # A node's address is in 200::/8; the subnet that it may route is in 300::/8.
     assert probe_local.mesh_addresses(TABLE) == ["200:1db8::1", "300:1db8::1"]
     assert probe_local.mesh_addresses("") == []
 
@@ -171,12 +171,12 @@ def test_a_machine_without_ipv6(tmp_path: Path) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data folder with an empty ledger that nobody has open."""
+    """A data folder with an empty ledger that no process has open."""
     with Store.open(tmp_path / "data"):
         return tmp_path / "data"
 
 
-def test_a_whole_ledger(data: Path) -> None:
+def test_an_intact_ledger(data: Path) -> None:
     before = (data / "ppp.db").read_bytes()
     found = probe_local.ledger(data)
     assert (found.exists, found.integrity, found.records, found.lock_holder, found.problem) == (True, "ok", 0, None, "")
@@ -192,7 +192,7 @@ def test_no_ledger(tmp_path: Path) -> None:
 
 def test_a_damaged_ledger(data: Path) -> None:
     with (data / "ppp.db").open("r+b") as file:
-        # The first pages hold the schema, which must be read for it to be a ledger at all.
+        # Not in the first pages, which hold the schema: without that it would not be recognized as a ledger.
         file.seek(-40_960, os.SEEK_END)
         file.write(b"\xa5" * 40_960)
     found = probe_local.ledger(data)
@@ -221,7 +221,7 @@ def test_a_journal_is_left_alone(data: Path) -> None:
     assert (data / "ppp.db-journal").read_bytes() == b"half a commit"
 
 
-def test_a_ledger_too_large_to_be_looked_through(data: Path) -> None:
+def test_a_ledger_too_large_for_a_quick_check(data: Path) -> None:
     with closing(sqlite3.connect(data / "ppp.db")) as db, db:
         many = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 50000)"
         db.execute(f"INSERT INTO packages {many} SELECT 'p' || i FROM n")  # noqa: S608
@@ -229,7 +229,7 @@ def test_a_ledger_too_large_to_be_looked_through(data: Path) -> None:
     assert probe_local.ledger(data).integrity == "ok"
 
 
-def test_who_holds_the_lock_is_seen_without_taking_it(tmp_path: Path) -> None:
+def test_the_lock_holder_is_found_without_taking_the_lock(tmp_path: Path) -> None:
     lock, kernel = tmp_path / ".lock", Path("/proc/locks")
     assert probe_local.find_lock_holder(lock, kernel) is None
     lock.write_text(f"{os.getpid()}\n")

@@ -1,4 +1,4 @@
-"""Looking at the way to the index: a local one, answering as it should and in every other way."""
+"""Probing the network path to the index: a local index that answers correctly, and in every other way."""
 
 import json
 import ssl
@@ -21,7 +21,7 @@ from ppp.doctor.machine import IndexFacts, Reachability
 NOW: Final = 1_714_003_200
 PIP: Final = tiny_matrix().pip
 TLS: Final = Path(__file__).parents[2] / "support" / "tls"
-#: A port at which nobody listens: a privileged one that no service uses.
+#: A port on which nothing listens: a privileged one that no service uses.
 NOBODY: Final = "http://127.0.0.1:9/simple/"
 
 
@@ -53,7 +53,7 @@ def test_an_index_with_another_pip() -> None:
 
 
 def dated(date: str | None, age: str | None = None) -> Responder:
-    """Answer with a clock of its own."""
+    """Return a responder with this date and age in its headers."""
 
     def send(request: BaseHTTPRequestHandler) -> None:
         request.send_response_only(200)
@@ -68,7 +68,7 @@ def dated(date: str | None, age: str | None = None) -> Responder:
 
 
 @pytest.mark.parametrize(
-    ("date", "age", "told"),
+    ("date", "age", "expected"),
     [
         (formatdate(NOW - 900, usegmt=True), None, NOW - 900),
         (formatdate(NOW - 900, usegmt=True), "900", NOW),
@@ -77,11 +77,11 @@ def dated(date: str | None, age: str | None = None) -> Responder:
         (None, None, None),
     ],
 )
-def test_the_index_s_clock(date: str | None, age: str | None, told: int | None) -> None:
+def test_the_index_s_clock(date: str | None, age: str | None, expected: int | None) -> None:
     with LocalIndex() as index:
         index.set_response("/simple/pip/", dated(date, age))
         found = page(index.url)
-    assert (found.reach, found.server_time, found.requested_at) == (Reachability.ANSWERED, told, NOW)
+    assert (found.reach, found.server_time, found.requested_at) == (Reachability.ANSWERED, expected, NOW)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_the_index_s_clock(date: str | None, age: str | None, told: int | None) 
         (reply(b"{", headers={"Content-Type": JSON_TYPE}), "JSONDecodeError"),
         (reply(json.dumps([1]).encode(), headers={"Content-Type": JSON_TYPE}), ""),
         (reply(b"<html>", headers={"Content-Type": "text/html"}, length=900), "IncompleteRead"),
-        (reply([b" " * 1024**2] * 20, headers={"Content-Type": "text/html"}), "more than"),
+        (reply([b" " * 1024**2] * 20, headers={"Content-Type": "text/html"}), "larger than"),
     ],
     ids=["502", "image", "broken JSON", "JSON of something else", "cut off", "endless"],
 )
-def test_what_is_no_page(answer: Responder, words: str) -> None:
+def test_a_response_that_is_not_an_index_page(answer: Responder, words: str) -> None:
     with LocalIndex() as index:
         index.set_response("/simple/pip/", answer)
         found = page(index.url)
@@ -108,28 +108,28 @@ def test_nobody_listens() -> None:
     assert page(NOBODY).reach is Reachability.REFUSED
 
 
-def test_a_name_that_is_none() -> None:
+def test_an_unknown_host_name() -> None:
     assert page("http://index.example/simple/").reach is Reachability.NOT_FOUND
     found = probe_network.resolve("https://index.example/simple/")
     assert (found.host, found.addresses) == ("index.example", ())
     assert found.reason
 
 
-def test_a_name_that_cannot_be_one() -> None:
+def test_an_invalid_host_name() -> None:
     assert probe_network.resolve(f"https://{'a' * 70}.example/").addresses == ()
 
 
-def test_names() -> None:
+def test_a_host_name_is_resolved() -> None:
     assert probe_network.resolve("http://127.0.0.1:9/").addresses == ("127.0.0.1",)
 
 
-def test_names_are_a_proxy_s_business(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_names_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not probe_network.resolve("https://index.example/").proxied
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     assert probe_network.resolve("https://index.example/").proxied
 
 
-def test_an_answer_that_does_not_come() -> None:
+def test_a_response_that_never_comes() -> None:
     go_on = threading.Event()
 
     def wait(_: BaseHTTPRequestHandler) -> None:
@@ -147,7 +147,7 @@ def test_an_answer_that_does_not_come() -> None:
 
 @contextmanager
 def tls_server(certificate: Path) -> Iterator[str]:
-    """Serve nothing over TLS, with a clock that says when; give the address."""
+    """Run a TLS server that sends only a date; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -159,7 +159,7 @@ def tls_server(certificate: Path) -> Iterator[str]:
             self.do_HEAD()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -174,21 +174,21 @@ def tls_server(certificate: Path) -> Iterator[str]:
             thread.join()
 
 
-def test_a_certificate_that_nobody_here_knows() -> None:
+def test_a_certificate_of_an_unknown_authority() -> None:
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url)
     assert (found.reach, found.verify_code, found.server_time) == (Reachability.BAD_CERTIFICATE, 18, None)
     assert "self-signed" in found.detail
 
 
-def test_a_certificate_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_of_a_known_authority(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "lasting.pem"))
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url)
     assert (found.reach, found.detail, found.server_time) == (Reachability.UNEXPECTED, "status 404", NOW)
 
 
-def test_a_certificate_out_of_time_and_the_clock_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_certificate_and_the_clock_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "expired.pem"))
     with tls_server(TLS / "expired.pem") as url:
         found = page(url)
@@ -208,7 +208,7 @@ def test_a_certificate_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.verify_code in {62, 64}
 
 
-def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_certificate_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with tls_server(TLS / "lasting.pem") as url:
         found = page(url)
@@ -241,6 +241,6 @@ def test_a_gateway(local: LocalIndex) -> None:
 
 
 @pytest.mark.nginx
-def test_a_gateway_to_an_index_that_is_gone() -> None:
+def test_a_gateway_to_an_index_that_is_down() -> None:
     found = probe_network.try_gateway(NOBODY, ["http://127.0.0.1:9"], {})
-    assert (found.reach, found.detail) == (Reachability.UNEXPECTED, "the index gives it no page")
+    assert (found.reach, found.detail) == (Reachability.UNEXPECTED, "it gets no page from the index")
