@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
@@ -18,6 +19,7 @@ import ppp
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.matrix import Matrix, Platform
 from ppp.model.record import Network
+from ppp.resources import resource
 from ppp.schemas import schema_errors
 
 #: How this program names itself to those it asks; the contact is where its operator can be reached.
@@ -196,6 +198,14 @@ def load_matrix(path: Path) -> Matrix:
             f"{path} has {count}: {'; '.join(mistakes)}", hint="see matrices/matrix.schema.json for what each may hold"
         )
     return Matrix.from_data(data)
+
+
+@cache
+def shipped_environments() -> tuple[str, ...]:
+    """Return the ids of all environments of the matrices that PPP ships, those of the default matrices first."""
+    first = {"default.toml", "host.toml"}
+    paths = sorted(resource("matrices").glob("*.toml"), key=lambda path: (path.name not in first, path.name))
+    return tuple(dict.fromkeys(e.id for path in paths for e in load_matrix(path).environments))
 
 
 def _matrix_errors(data: Mapping[str, Any]) -> Iterable[str]:

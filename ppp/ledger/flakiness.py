@@ -57,7 +57,9 @@ def sample_records(records: Iterable[Record], n: int, *, seed: int) -> list[Reco
 
 def read_flakiness(db: Database, reason: RecheckReason) -> Flakiness:
     """Compare all pairs of one kind that the ledger holds: those by chance (`aa`) measure, confirmations guard."""
-    ids = db.execute("SELECT first, second FROM pairs WHERE look = ? ORDER BY first, second", (str(reason),)).fetchall()
+    ids = db.execute(
+        "SELECT first, second FROM rechecks WHERE reason = ? ORDER BY first, second", (str(reason),)
+    ).fetchall()
     return compare_pairs((_record(db, first), _record(db, second)) for first, second in ids)
 
 

@@ -25,7 +25,8 @@ class Peer:
 def list_peers(db: Database) -> list[Peer]:
     """Give all peers, in the order they were added."""
     rows = db.execute(
-        "SELECT node, url, added_at, sequence, digest, statement, synced_at, trouble FROM peers ORDER BY added_at, node"
+        "SELECT node, url, added_at, sequence, digest, statement, synced_at, sync_error"
+        " FROM peers ORDER BY added_at, node"
     ).fetchall()
     return [
         Peer(
@@ -36,9 +37,9 @@ def list_peers(db: Database) -> list[Peer]:
             digest=digest,
             statement=statement,
             synced_at=synced,
-            sync_error=trouble,
+            sync_error=error,
         )
-        for node, url, added, sequence, digest, statement, synced, trouble in rows
+        for node, url, added, sequence, digest, statement, synced, error in rows
     ]
 
 
@@ -65,10 +66,10 @@ def save_peer_statement(store: Store, node: str, *, sequence: int, digest: str, 
 def mark_synced(store: Store, node: str, *, now: int) -> None:
     """Note that a peer was fetched from without trouble."""
     with translate_storage_errors(store.path), store.db.atomic():
-        store.db.execute("UPDATE peers SET synced_at = ?, trouble = NULL WHERE node = ?", (now, node))
+        store.db.execute("UPDATE peers SET synced_at = ?, sync_error = NULL WHERE node = ?", (now, node))
 
 
 def mark_sync_failed(store: Store, node: str, error: str) -> None:
     """Note why the last attempt to fetch from a peer ended."""
     with translate_storage_errors(store.path), store.db.atomic():
-        store.db.execute("UPDATE peers SET trouble = ? WHERE node = ?", (error, node))
+        store.db.execute("UPDATE peers SET sync_error = ? WHERE node = ?", (error, node))

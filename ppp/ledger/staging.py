@@ -98,7 +98,8 @@ def reject(store: Store, environment: str, *, reason: str, now: int) -> list[Sta
 
 def add_pair(store: Store, recheck: Recheck, record: str) -> None:
     """Note, within an open transaction, that a record in the ledger is a second look at another one."""
-    store.db.table("pairs").insert({"first": recheck.first, "second": record, "look": str(recheck.reason)}, ignore=True)
+    row = {"first": recheck.first, "second": record, "reason": str(recheck.reason)}
+    store.db.table("rechecks").insert(row, ignore=True)
 
 
 def _resolve(store: Store, environment: str, settle: Callable[[StagedRecord], StagedRecord]) -> list[StagedRecord]:
@@ -113,7 +114,7 @@ def _resolve(store: Store, environment: str, settle: Callable[[StagedRecord], St
 
 def _next_chunk(db: Database, environment: str) -> list[tuple[str, StagedRecord]]:
     rows = db.query(
-        "SELECT record, document, log, source, attempts, first, look FROM pending"
+        "SELECT record, document, log, source, attempts, first, reason FROM pending"
         " WHERE environment = ? ORDER BY rowid LIMIT ?",
         (environment, CHUNK_RECORDS),
     )
@@ -130,7 +131,7 @@ def _row(staged: StagedRecord, now: int) -> dict[str, object]:
         "source": queued and queued.source,
         "attempts": queued and queued.attempts,
         "first": second and second.first,
-        "look": second and str(second.reason),
+        "reason": second and str(second.reason),
         "staged_at": now,
     }
 
@@ -141,5 +142,5 @@ def _staged(row: Mapping[str, Any]) -> StagedRecord:
     if row["source"] is not None:
         queued = QueuedCell(cell=Cell.of(record), source=row["source"], attempts=row["attempts"])
     if row["first"] is not None:
-        second = Recheck(first=row["first"], reason=RecheckReason(row["look"]))
+        second = Recheck(first=row["first"], reason=RecheckReason(row["reason"]))
     return StagedRecord(record=record, log=row["log"], queued=queued, recheck=second)

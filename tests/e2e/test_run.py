@@ -81,7 +81,7 @@ def test_a_node_measures_its_own_noise(node: Program) -> None:
     assert "our own noise: 2 cells looked at twice, 0 disagree" in done.err
     assert json.loads(done.out)["noise"] == {"pairs": 2, "disagreements": 0, "results": {}, "causes": {}}
     assert node.query(RESULTS) == [("passes", "PASS")] * 2 + [("raises", "FAIL")] * 2
-    assert node.query("SELECT look, pairs, other_result FROM noise") == [("aa", 2, 0)]
+    assert node.query("SELECT reason, pairs, other_result FROM flakiness") == [("aa", 2, 0)]
     assert node.query("SELECT count(*) FROM batch_records") == [(4,)]
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlite_utils import Database
 
+from ppp.model.matrix import environment_sort_key
 from ppp.model.record import Json
 from ppp.publish.datasette.definition import indexes, materialized_views
 
@@ -85,19 +86,34 @@ def _add_index(db: Database, table: str, columns: str) -> None:
 
 
 def _materialize(db: Database, view: str, columns: list[str]) -> None:
-    rows = db.execute("SELECT name, type FROM pragma_table_info(?)", (view,)).fetchall()
-    held = ", ".join(
-        f"[{name}] {kind}{f' REFERENCES {_FOREIGN_KEYS[name]}' if name in _FOREIGN_KEYS else ''}" for name, kind in rows
-    )
-    named = ", ".join(f"[{name}]" for name, _ in rows)
-    db.execute(f"CREATE TABLE [worked_out_{view}] ({held})")
+    definitions, expressions = _table_columns(db, view)
+    db.execute(f"CREATE TABLE [worked_out_{view}] ({', '.join(definitions)})")
+    selected = ", ".join(expressions)
     # In one order, whatever plan SQLite takes.
-    db.execute(f"INSERT INTO [worked_out_{view}] SELECT * FROM [{view}] ORDER BY {named}")  # noqa: S608 - our own names
+    db.execute(f"INSERT INTO [worked_out_{view}] SELECT {selected} FROM [{view}] ORDER BY {selected}")  # noqa: S608 - our own names
     db.view(view).drop()
     db.execute("PRAGMA legacy_alter_table = ON")
     db.execute(f"ALTER TABLE [worked_out_{view}] RENAME TO [{view}]")
     for each in columns:
         _add_index(db, view, each)
+
+
+def _table_columns(db: Database, view: str) -> tuple[list[str], list[str]]:
+    """Return the definition of each column of a view's table, and the expression that fills it from the view."""
+    rows = db.execute("SELECT name, type FROM pragma_table_info(?)", (view,)).fetchall()
+    definitions = [
+        f"[{name}] {type_}{f' REFERENCES {_FOREIGN_KEYS[name]}' if name in _FOREIGN_KEYS else ''}"
+        for name, type_ in rows
+    ]
+    expressions = [f"[{name}]" for name, _ in rows]
+    if view == "matrix":
+        # A view cannot have a column for each environment in the data; a table that is made from the data can.
+        found = (name for (name,) in db.execute("SELECT DISTINCT environment FROM results"))
+        environments = sorted(found, key=environment_sort_key)
+        place = expressions.index("[results]")
+        definitions[place : place + 1] = [f"[{name}] TEXT" for name in environments]
+        expressions[place : place + 1] = [f"results ->> '{name}'" for name in environments]
+    return definitions, expressions
 
 
 def inspect_data(database: Path) -> dict[str, Json]:

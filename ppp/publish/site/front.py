@@ -14,10 +14,10 @@ import jinja2
 import markdown
 
 from ppp.check.causes import cause_help
+from ppp.config import shipped_environments
 from ppp.ledger.digests import DayDigest
 from ppp.ledger.episodes import StoredEpisode
 from ppp.ledger.published import CauseCount, Counts, Finding, Verdict
-from ppp.ledger.schema import MATRIX_VIEW_ENVIRONMENTS
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Result
 from ppp.publish import text
@@ -132,9 +132,11 @@ def render(template: str, *, path: str, **values: object) -> bytes:
 
 
 def shown_environments(environments: Iterable[Environment]) -> list[Environment]:
-    """Give those environments that a page has room for, in their order: first of all those of the shipped matrices."""
+    """Return at most `MAX_ENVIRONMENTS` environments, in their order; those of the shipped matrices are preferred."""
     ordered = [*environments]
-    chosen = {e.id for e in sorted(ordered, key=lambda e: e.id not in MATRIX_VIEW_ENVIRONMENTS)[:MAX_ENVIRONMENTS]}
+    shipped = shipped_environments()
+    ranked = sorted(ordered, key=lambda e: shipped.index(e.id) if e.id in shipped else len(shipped))
+    chosen = {e.id for e in ranked[:MAX_ENVIRONMENTS]}
     return [e for e in ordered if e.id in chosen]
 
 

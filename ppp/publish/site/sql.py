@@ -23,7 +23,7 @@ WINDOW_DATABASE: Final = "snapshots/window.db.gz"
 #: Where each vendored file is published: the engine looks for its own second half beside it.
 _VENDORED: Final = {"index.mjs": "sqlite3.js", "sqlite3.wasm": "sqlite3.wasm", "LICENSE.txt": "LICENSE.txt"}
 #: Empty in a window, or half so: it has no logs, and what a node skipped or looked at twice stays with it.
-_NOT_IN_WINDOW: Final = frozenset({"logs", "noise", "coverage", "coverage_by_day"})
+_NOT_IN_WINDOW: Final = frozenset({"logs", "flakiness", "coverage", "coverage_by_day"})
 #: What stands in the editor at first.
 _FIRST_QUERY: Final = "newly_broken_cells"
 

@@ -51,7 +51,9 @@ def test_the_ledger_keeps_each_kind_apart(store: Store, record: Builder) -> None
             add_pair(store, Recheck(first=first.id, reason=look), second.id)
     assert read_flakiness(store.db, RecheckReason.CONFIRMATION) == Flakiness(pairs=2, results={"FAIL → PASS": 2})
     assert read_flakiness(store.db, RecheckReason.AA) == Flakiness(pairs=3, causes={"crash → exits": 1})
-    rows = store.db.execute("SELECT day, look, pairs, other_result, other_cause FROM noise ORDER BY look").fetchall()
+    rows = store.db.execute(
+        "SELECT day, reason, pairs, other_result, other_cause FROM flakiness ORDER BY reason"
+    ).fetchall()
     assert rows == [("2024-04-25", "aa", 3, 0, 1), ("2024-04-25", "confirmation", 2, 2, 0)]
 
 

@@ -13,18 +13,13 @@ from pathlib import Path
 import pytest
 
 from ppp.ledger import queries
-from ppp.ledger.schema import MATRIX_VIEW_ENVIRONMENTS, open_ledger, read_ledger
+from ppp.ledger.schema import MIGRATIONS_FOLDER, open_ledger, read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, LedgerBusyError, LedgerDamagedError, LedgerTooNewError, PPPError
-from ppp.model.record import Outcome, Phase, Record, canonical_json, current_records, outcomes_in_order
+from ppp.model.record import Record, canonical_json, current_records, sha256_hex
 from ppp.storage_errors import translate_storage_errors
 
 Builder = Callable[..., Record]
-
-
-def rows(store: Store, view: str, *columns: str) -> list[tuple[object, ...]]:
-    wanted = ", ".join(columns)
-    return list(store.db.execute(f"SELECT {wanted} FROM {view} ORDER BY {wanted}").fetchall())  # noqa: S608 - our words
 
 
 # Opening
@@ -154,6 +149,31 @@ def test_an_error_of_ours_is_let_through(tmp_path: Path, error: Exception) -> No
     with pytest.raises(type(error)) as caught, translate_storage_errors(tmp_path):
         raise error
     assert caught.value is error
+
+
+# Migrations
+
+#: The sha256 of every migration. Never change a released migration, nor its hash here: add a new one. `ppp verify`
+#: calls a ledger invalid if its schema is not, word for word, what the migrations create.
+RELEASED_MIGRATIONS = {"m001.sql": "3e2553535c46c005f9c9bd0422619789acb8ad2f8eda12486fa274a2ae105470"}
+
+
+def test_a_released_migration_is_never_changed() -> None:
+    found = {path.name: sha256_hex(path.read_bytes()) for path in MIGRATIONS_FOLDER.iterdir()}
+    assert found == RELEASED_MIGRATIONS, "never change a released migration; add a new one"
+
+
+def test_every_migration_is_a_file_of_sql_and_nothing_is_left_out(tmp_path: Path) -> None:
+    with closing(open_ledger(tmp_path)) as db:
+        created = [
+            sql
+            for (sql,) in db.execute(
+                "SELECT sql FROM sqlite_schema WHERE name NOT LIKE '%sqlite_%' AND sql IS NOT NULL"
+            )
+        ]
+        script = "".join(path.read_text("utf-8") for path in sorted(MIGRATIONS_FOLDER.iterdir()))
+        assert [sql for sql in created if sql not in script] == []
+        assert script.count("\nCREATE ") == len(created)
 
 
 # A kill at any moment
@@ -328,74 +348,6 @@ def test_a_read_only_folder_is_told_and_can_still_be_read(tmp_path: Path, record
     told = run_in_a_namespace(READ_ONLY, tmp_path, record()).splitlines()
     assert [line.split()[0] for line in told] == ["DataReadOnlyError"] * 3
     assert all(f"cannot write {tmp_path}" in line and "make the folder writable" in line for line in told)
-
-
-# Views
-
-INSTALLED = {Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.PASS, Phase.FULL: Outcome.PASS}
-
-
-def test_the_matrix_view_shows_the_newest_release_of_each_package(store: Store, record: Builder) -> None:
-    for version in ("1.9", "1.10", "1.10rc1"):
-        store.add_record(record("six", version, "py39-slim", result="PASS" if version == "1.10" else "FAIL"))
-    store.add_record(record("six", "1.10", "py312-alpine", result="NA"))
-    store.add_record(record("idna", "3.7", "py311-host", result="TIMEOUT"))
-    names = [column[1] for column in store.db.execute("PRAGMA table_info(matrix)").fetchall()]
-    assert names == ["package", "version", *MATRIX_VIEW_ENVIRONMENTS]
-    found = [
-        {k: v for k, v in row.items() if v is not None} for row in store.db.query("SELECT * FROM matrix ORDER BY 1")
-    ]
-    assert found == [
-        {"package": "idna", "version": "3.7", "py311-host": "TIMEOUT"},
-        {"package": "six", "version": "1.10", "py39-slim": "PASS", "py312-alpine": "NA"},
-    ]
-
-
-def test_alpine_only_compares_the_same_python(store: Store, record: Builder) -> None:
-    store.add_record(record("a", "1", "py312-slim"))
-    store.add_record(record("a", "1", "py312-alpine", result="FAIL", cause="no-compiler"))
-    store.add_record(record("b", "1", "py39-slim"))
-    store.add_record(record("b", "1", "py312-alpine", result="FAIL"))
-    store.add_record(record("c", "1", "py312-slim"))
-    store.add_record(record("c", "1", "py312-alpine", result="NA"))
-    assert rows(store, "alpine_only", "package", "environment", "python", "cause") == [
-        ("a", "py312-alpine", "3.12", "no-compiler")
-    ]
-
-
-def test_a_python_regression_passes_on_an_older_python_of_its_platform(store: Store, record: Builder) -> None:
-    for environment, result in {"py39-slim": "PASS", "py311-slim": "PASS", "py312-slim": "FAIL"}.items():
-        store.add_record(record("a", "1", environment, result=result))
-    for environment, result in {"py39-slim": "FAIL", "py312-slim": "PASS", "py312-alpine": "FAIL"}.items():
-        store.add_record(record("b", "1", environment, result=result))
-    assert rows(store, "python_regressions", "package", "fails_in", "passes_in") == [("a", "py312-slim", "py311-slim")]
-
-
-def test_a_phantom_success_installs_and_does_not_import(store: Store, record: Builder) -> None:
-    store.add_record(
-        record("a", "1", result="FAIL", outcomes=outcomes_in_order({**INSTALLED, Phase.IMPORT: Outcome.FAIL}))
-    )
-    store.add_record(record("b", "1", result="FAIL", outcomes=outcomes_in_order({Phase.DOWNLOAD: Outcome.FAIL})))
-    store.add_record(record("c", "1", outcomes=outcomes_in_order(INSTALLED)))
-    assert rows(store, "phantom_successes", "package") == [("a",)]
-
-
-def test_never_on_alpine_speaks_of_all_versions(store: Store, record: Builder) -> None:
-    nowhere = {
-        "result": "FAIL",
-        "outcomes": outcomes_in_order({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.FAIL}),
-    }
-    for package in ("never", "once", "nowhere", "ours"):
-        store.add_record(record(package, "2", "py312-slim", **({} if package != "nowhere" else nowhere)))
-        ours = {"result": "ERROR", "outcomes": outcomes_in_order({Phase.DOWNLOAD: Outcome.ERROR})}
-        store.add_record(record(package, "2", "py312-alpine", **(nowhere if package != "ours" else ours)))
-    store.add_record(record("once", "1", "py39-alpine"))
-    assert rows(store, "never_on_alpine", "package", "versions") == [("never", 1)]
-
-
-def test_every_view_of_the_design_is_there(store: Store) -> None:
-    views = {name for (name,) in store.db.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall()}
-    assert {"matrix", "alpine_only", "python_regressions", "phantom_successes", "never_on_alpine"} <= views
 
 
 def test_every_error_of_opening_can_be_told_to_a_person(tmp_path: Path) -> None:

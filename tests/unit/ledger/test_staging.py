@@ -96,9 +96,9 @@ def test_two_looks_at_a_cell_are_promoted_as_a_pair(store: Store, record: Builde
         StagedRecord(record=second, log=None, queued=queued, recheck=again),
     ]
     staging.stage(store, both, now=3)
-    assert count(store, "pairs") == 0
+    assert count(store, "rechecks") == 0
     assert [staged.recheck for staged in staging.promote(store, SLIM)] == [None, again]
-    assert store.db.execute("SELECT first, second, look FROM pairs").fetchall() == [
+    assert store.db.execute("SELECT first, second, reason FROM rechecks").fetchall() == [
         (first.id, second.id, "confirmation")
     ]
     assert queries.current_by_environment(store.db, first.release) == {SLIM: second}
@@ -123,7 +123,7 @@ def test_two_looks_at_a_cell_are_overturned_and_it_is_queued_once(store: Store, 
     staging.reject(store, SLIM, reason=WRONG, now=4)
     assert [r.result for r in queries.read_records(store.db)] == [Result.ERROR, Result.ERROR]
     assert store.db.execute("SELECT attempts FROM queue").fetchall() == [(1,)]
-    assert count(store, "pairs") == 0
+    assert count(store, "rechecks") == 0
 
 
 def test_what_was_named_again_meanwhile_keeps_its_place(store: Store, record: Builder) -> None:

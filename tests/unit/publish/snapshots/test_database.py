@@ -33,8 +33,8 @@ from ppp.publish.snapshots.database import (
 
 #: What a snapshot never holds, each with the reason that docs/adr/0017-snapshots.md gives.
 PRIVATE = {
-    "batches", "batch_files", "batch_records", "queue", "pending", "pairs", "skips", "sources", "statements", "peers",
-    "forks", "episodes",
+    "batches", "batch_files", "batch_records", "queue", "pending", "rechecks", "skips", "sources", "statements",
+    "peers", "forks", "episodes",
 }  # fmt: skip
 ADR = next((Path(__file__).parents[4] / "docs" / "adr").glob("*-snapshots.md")).read_text("utf-8")
 
