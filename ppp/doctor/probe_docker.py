@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import docker
 import requests
 from docker.constants import MINIMUM_DOCKER_API_VERSION
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException
 
+from ppp.check.images import ImageReference, find_image
 from ppp.check.sandbox.docker import DEFAULT_ENGINE, STANDIN_LABEL
 from ppp.doctor.machine import EngineFacts, ImageAvailability, ImageFacts, Reachability
 from ppp.model.matrix import Environment
@@ -124,11 +125,14 @@ def _other_socket(environ: Mapping[str, str], address: str) -> str | None:
 def image(environ: Mapping[str, str], environment: Environment) -> ImageFacts:
     """Look for an environment's image here, then in its registry; ask a local image's Python for its version."""
     try:
+        reference = ImageReference.parse(environment.image)
+    except ValueError as error:
+        return ImageFacts(availability=ImageAvailability.UNAVAILABLE, detail=str(error))
+    try:
         with closing(_client(environ, "auto", START_TIMEOUT_S)) as client:
-            try:
-                found = client.images.get(environment.image)
-            except ImageNotFound:
-                return _registry_facts(client, environment.image)
+            found = find_image(client, reference)
+            if found is None:
+                return _registry_facts(client, reference)
             python, _, arch = _run_python(client, str(found.id)).partition(" ")
             standin = found.labels.get(STANDIN_LABEL) == "true"
             return ImageFacts(availability=ImageAvailability.LOCAL, python=python, arch=arch, standin=standin)
@@ -144,11 +148,13 @@ def image_availability(environ: Mapping[str, str], name: str) -> tuple[ImageAvai
     if reach is not Reachability.ANSWERED:
         return ImageAvailability.UNAVAILABLE, "no Docker engine answers"
     try:
+        reference = ImageReference.parse(name)
+    except ValueError as error:
+        return ImageAvailability.UNAVAILABLE, str(error)
+    try:
         with closing(_client(environ, "auto")) as client:
-            try:
-                client.images.get(name)
-            except ImageNotFound:
-                found = _registry_facts(client, name)
+            if find_image(client, reference) is None:
+                found = _registry_facts(client, reference)
                 return found.availability, found.detail
     except (DockerException, requests.RequestException) as error:
         return ImageAvailability.UNAVAILABLE, error_line(error)
@@ -159,9 +165,9 @@ class _NoPythonError(Exception):
     """An image whose Python did not report its version; the message says what happened instead."""
 
 
-def _registry_facts(client: docker.DockerClient, name: str) -> ImageFacts:
+def _registry_facts(client: docker.DockerClient, reference: ImageReference) -> ImageFacts:
     try:
-        client.images.get_registry_data(name)
+        client.images.get_registry_data(reference.name)
     except requests.Timeout:
         return ImageFacts(availability=ImageAvailability.UNAVAILABLE, detail="its registry does not answer in time")
     except (DockerException, requests.RequestException) as error:

@@ -130,7 +130,9 @@ def test_an_image_that_is_not_here_is_pulled_only_aloud(tmp_path: Path) -> None:
     said: list[str] = []
     absent = NginxImage(name="mirror.example/ppp/absent-nginx:1", engine=connect_engine, on_pull=said.append)
     with (
-        pytest.raises(GatewayError, match=r"no nginx on this machine, and \S+absent-nginx:1 cannot be pulled: "),
+        pytest.raises(
+            GatewayError, match=r"no nginx on this machine, and \S+absent-nginx:1 is not here and cannot be pulled: "
+        ),
         run_gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, nginx_folders="", image=absent),
     ):
         pass

@@ -19,10 +19,11 @@ from typing import Any, Final
 
 import docker
 import requests
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import DockerException
 from docker.models.containers import Container
 
 from ppp.check.gateway.pages import origin_name
+from ppp.check.images import ImageUnavailableError, error_text, find_or_pull
 from ppp.model.record import sha256_hex
 
 START_TIMEOUT_S: Final = 20
@@ -168,29 +169,23 @@ def _container(site: NginxSite, client: docker.DockerClient, image: NginxImage) 
     with ExitStack() as stack:
         try:
             _remove_containers(_leftover_containers(client, site))
-            _pull(client, image)
-            container = _create_container(client, image.name, site)
+            container = _create_container(client, _pulled(client, image), site)
             stack.callback(_remove_containers, [container])
             stream = client.api.attach_socket(str(container.id), params={"stdin": 1, "stream": 1})
             stack.callback(_close_stream, stream)
             container.start()
         except (DockerException, requests.RequestException, OSError) as error:
-            raise GatewayError(f"nginx from {image.name} does not start: {_reason(error)}") from error
+            raise GatewayError(f"nginx from {image.name} does not start: {error_text(error)}") from error
         yield lambda: _is_running(container)
 
 
-def _pull(client: docker.DockerClient, image: NginxImage) -> None:
+def _pulled(client: docker.DockerClient, image: NginxImage) -> str:
+    """Return the id of nginx's image; raise `GatewayError` if it cannot be had."""
+    notice = f"this machine has no nginx: pulling the image {image.name} for the index gateway"
     try:
-        client.images.get(image.name)
-    except ImageNotFound:
-        image.on_pull(f"this machine has no nginx: pulling the image {image.name} for the index gateway")
-        repository, _, tag = image.name.rpartition(":")
-        try:
-            client.images.pull(repository or tag, tag=tag if repository else "latest")
-        except (DockerException, requests.RequestException) as error:
-            raise GatewayError(
-                f"no nginx on this machine, and {image.name} cannot be pulled: {_reason(error)}"
-            ) from error
+        return str(find_or_pull(client, image.name, on_pull=lambda: image.on_pull(notice)).id)
+    except ImageUnavailableError as error:
+        raise GatewayError(f"no nginx on this machine, and {error}") from error
 
 
 def _create_container(client: docker.DockerClient, image: str, site: NginxSite) -> Container:
@@ -242,10 +237,6 @@ def _close_stream(stream: Any) -> None:  # noqa: ANN401 - docker-py's, of which 
         with suppress(OSError, ValueError):
             if end:
                 end.close()
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "explanation", None) or error).split())[:300]
 
 
 def _wait_until_ready(site: NginxSite, alive: Callable[[], bool]) -> None:

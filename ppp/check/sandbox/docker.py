@@ -17,11 +17,12 @@ from typing import Any, Final
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig
 
 from ppp.check.gateway.gateway import Gateway
+from ppp.check.images import ImageUnavailableError, error_text, find_or_pull
 from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError, pip_environment
 from ppp.check.sandbox.inside import install_keeper, keeper_package, program_source
 from ppp.check.sandbox.keeper_client import (
@@ -124,18 +125,9 @@ class DockerRuntime:
 
     def _image(self, environment: Environment) -> Any:  # noqa: ANN401 - docker's Image, untyped attributes
         try:
-            return self._client.images.get(environment.image)
-        except ImageNotFound:
-            pass
-        except (DockerException, requests.RequestException) as error:
-            raise EnvironmentUnavailableError(f"the Docker engine does not answer: {_reason(error)}") from error
-        try:
-            repository, _, tag = environment.image.rpartition(":")
-            return self._client.images.pull(repository, tag=tag)
-        except (DockerException, requests.RequestException) as error:
-            raise EnvironmentUnavailableError(
-                f"{environment.image} is not here and cannot be pulled: {_reason(error)}"
-            ) from error
+            return find_or_pull(self._client, environment.image)
+        except ImageUnavailableError as error:
+            raise EnvironmentUnavailableError(str(error)) from error
 
     def _probe(self, environment: Environment, image_id: str) -> str:
         # No package code runs here: as the operator, so that the bytecode in the shared pip belongs to them.
@@ -152,7 +144,7 @@ class DockerRuntime:
                 remove=True,
             )
         except (DockerException, requests.RequestException) as error:
-            raise EnvironmentUnavailableError(f"{environment.image} does not start: {_reason(error)}") from error
+            raise EnvironmentUnavailableError(f"{environment.image} does not start: {error_text(error)}") from error
         return bytes(output).decode("utf-8", "replace")
 
     @contextmanager
@@ -231,7 +223,7 @@ class DockerRuntime:
                 **options,
             )
         except (DockerException, requests.RequestException) as error:
-            raise SandboxLostError(f"the container did not start: {_reason(error)}") from error
+            raise SandboxLostError(f"the container did not start: {error_text(error)}") from error
 
     def _disconnect(self, container: Container, door: Path | None) -> None:
         """Shut the way to the gateway, or leave the engine's network."""
@@ -241,7 +233,7 @@ class DockerRuntime:
         try:
             self._client.networks.get("bridge").disconnect(container, force=True)
         except (DockerException, requests.RequestException) as error:
-            raise SandboxLostError(f"the container was lost: {_reason(error)}") from error
+            raise SandboxLostError(f"the container was lost: {error_text(error)}") from error
 
     def _remove_later(self, container: Container) -> None:
         try:
@@ -276,8 +268,3 @@ def _remove(container: Container) -> None:
     # auto_remove may have been quicker, or be at it.
     with suppress(NotFound, APIError, requests.RequestException):
         container.remove(force=True)
-
-
-def _reason(error: Exception) -> str:
-    text = str(getattr(error, "explanation", None) or error)
-    return " ".join(text.split())[:300]
