@@ -1,1 +1,1 @@
-"""Nodes that trust keys, not hosts: batches, statements, peers, synchronisation."""
+"""Exchange of records between nodes that trust each other's keys: batches, statements, peers, synchronisation."""

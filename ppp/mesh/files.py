@@ -1,6 +1,7 @@
-"""What a node publishes, as its statement vouches for it: `files.json` and the lists that it names under `files/`.
+"""Read the lists of files that a node publishes: `files.json`, and the lists under `files/` that it names.
 
-Each is verified as a whole before any path in it is used: the one by the statement, the others by `files.json`.
+Each list is verified as a whole before any path in it is used: the statement has the hash of `files.json`, and
+`files.json` has those of the other lists.
 """
 
 import re
@@ -9,21 +10,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from ppp.mesh.untrusted import parse_document, refuse
+from ppp.mesh.untrusted import parse_document, reject
 from ppp.model.record import sha256_hex
 
-#: Of `files.json`, and of all lists of batches together.
+#: The limit for `files.json`, and for all lists of batches together.
 MAX_FILES_BYTES: Final = 64 * 1024 * 1024
 
 _SCHEMA: Final = "site/schemas/files.schema.json"
-_WHAT: Final = "files.json"
+_FILES_JSON: Final = "files.json"
 _BATCH_LIST: Final = re.compile(r"files/batches(?:-[0-9a-f]{1,8})?\.json")
+_HINT: Final = "the peer may be publishing right now: sync again, and ask its operator if this happens again"
 _BATCH: Final = re.compile(r"batches/([0-9a-f]{64})\.json\.gz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedFile:
-    """A published file: its path below the web root, its size in bytes, its sha256 (hex)."""
+    """A published file: its path below the web root, its size in bytes and its sha256 (hex)."""
 
     path: str
     size: int
@@ -31,14 +33,14 @@ class PublishedFile:
 
 
 def read_files(data: bytes, *, sha256: str) -> dict[str, PublishedFile]:
-    """Give the files that `files.json` lists, by path; raise `RefusedError` unless it is the one a statement names."""
+    """Return the files that `files.json` lists, by path; raise `RejectedDataError` unless `data` has this sha256."""
     if sha256_hex(data) != sha256:
-        refuse(
-            _WHAT,
+        reject(
+            _FILES_JSON,
             f"its bytes hash to {sha256_hex(data)}, the statement says {sha256}",
-            hint="the peer may be publishing just now: sync again; ask its operator if it stays so",
+            hint=_HINT,
         )
-    return _read(data, _WHAT)
+    return _read(data, _FILES_JSON)
 
 
 def _read(data: bytes, what: str) -> dict[str, PublishedFile]:
@@ -46,35 +48,35 @@ def _read(data: bytes, what: str) -> dict[str, PublishedFile]:
     files = [PublishedFile(path=path, size=size, sha256=digest) for path, size, digest in document["files"]]
     paths = [file.path for file in files]
     if any(one >= other for one, other in pairwise(paths)):
-        refuse(what, "its paths are not sorted, or one stands twice")
+        reject(what, "its paths are not sorted, or one is repeated")
     return dict(zip(paths, files, strict=True))
 
 
 def read_file_list(data: bytes, listed: PublishedFile) -> dict[str, PublishedFile]:
-    """Give the files of a list by path; raise `RefusedError` unless it is the one that `files.json` names."""
+    """Return the files of a list, by path; raise `RejectedDataError` unless it is the one that `files.json` names."""
     if sha256_hex(data) != listed.sha256:
-        refuse(
+        reject(
             listed.path,
-            f"its bytes hash to {sha256_hex(data)}, {_WHAT} says {listed.sha256}",
-            hint="the peer may be publishing just now: sync again; ask its operator if it stays so",
+            f"its bytes hash to {sha256_hex(data)}, {_FILES_JSON} says {listed.sha256}",
+            hint=_HINT,
         )
     return _read(data, listed.path)
 
 
 def batch_lists(files: Mapping[str, PublishedFile]) -> list[PublishedFile]:
-    """Give the lists among files that batches stand in; raise `RefusedError` if they are too large together."""
+    """Return those files that are lists of batches; raise `RejectedDataError` if they are too large together."""
     lists = [file for path, file in files.items() if _BATCH_LIST.fullmatch(path)]
     if sum(file.size for file in lists) > MAX_FILES_BYTES:
-        refuse(_WHAT, f"its lists of batches are larger than {MAX_FILES_BYTES:,} bytes")
+        reject(_FILES_JSON, f"its lists of batches are larger than {MAX_FILES_BYTES:,} bytes")
     return lists
 
 
 def batch_ids(files: Mapping[str, PublishedFile]) -> list[str]:
-    """Give the ids of the batches among files, in the files' order; raise `RefusedError` if one is not signed."""
+    """Return the ids of the batches among files, in order; raise `RejectedDataError` if one has no signature file."""
     ids: list[str] = []
     for path in files:
         if match := _BATCH.fullmatch(path):
             if f"batches/{match[1]}.sig" not in files:
-                refuse(_WHAT, f"{path} has no signature beside it")
+                reject(_FILES_JSON, f"{path} has no signature file")
             ids.append(match[1])
     return ids

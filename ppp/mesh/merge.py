@@ -1,4 +1,4 @@
-"""Merging is set union of records by their ids: any order, any grouping, any repetition ends on the same set."""
+"""Merging is the set union of records by id: any order, grouping or repetition results in the same set."""
 
 from ppp.ledger.batches import add_batch, has_batch
 from ppp.ledger.store import Store
@@ -7,7 +7,7 @@ from ppp.storage_errors import translate_storage_errors
 
 
 def merge(store: Store, batch: Batch) -> int:
-    """Add a verified batch to the ledger in one transaction, whole or not at all; give how many records were new."""
+    """Add a verified batch to the ledger in one transaction, and return how many of its records were new."""
     with translate_storage_errors(store.path), store.db.atomic():
         if has_batch(store.db, batch.id):
             return 0

@@ -1,4 +1,4 @@
-"""Pinning: a person names a node's key and where it publishes, and nothing else makes a node trusted."""
+"""Manage trusted peers: a node is trusted only if the operator adds its key and the address where it publishes."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,47 +9,55 @@ from ppp.mesh.node import NodeKey, is_node_id
 from ppp.model.errors import PeerError
 
 MAX_URL_LENGTH: Final = 500
-_URL_HINT: Final = "give the address of a web root, as in https://node.example/ or http://[200:1:2::3]:8080/"
+_URL_HINT: Final = "use the address of a web root, such as https://node.example/ or http://[200:1:2::3]:8080/"
 
 
 def add(store: Store, key: NodeKey, url: str, node: str, *, now: int) -> Peer:
-    """Pin a node (64 hex digits) at an http(s) address; raise `PeerError` for a bad, an own or a doubled one."""
+    """Trust a node (64 hex digits) that publishes at an http(s) URL.
+
+    Raises `PeerError` for an invalid key or URL, this node's own key, or a key or URL that another peer has.
+    """
     peer = Peer(node=parse_node_id(node), url=parse_url(url), added_at=now)
     if peer.node == key.id:
-        raise PeerError("that is this node's own key", hint="give the peer's, as its `ppp node show` prints it")
-    for held in list_peers(store.db):
-        if peer.node == held.node:
-            raise PeerError(f"node {peer.node} is a peer already, at {held.url}", hint="remove it first to move it")
-        if peer.url == held.url:
-            raise PeerError(f"{peer.url} is the peer {held.node} already", hint="remove it first to pin another key")
+        raise PeerError("that is this node's own key", hint="use the peer's key, as its `ppp node show` prints it")
+    for other in list_peers(store.db):
+        if peer.node == other.node:
+            raise PeerError(
+                f"node {peer.node} is already a peer, at {other.url}", hint="remove it first to change this"
+            )
+        if peer.url == other.url:
+            raise PeerError(
+                f"{peer.url} already belongs to the peer {other.node}",
+                hint="remove it first to change this",
+            )
     add_peer(store, peer)
     return peer
 
 
-def remove(store: Store, which: str) -> Peer:
-    """Unpin the peer with a key or an address; raise `PeerError` if there is none. What came from it stays."""
-    peer = find_peer(store, which)
+def remove(store: Store, key_or_url: str) -> Peer:
+    """Stop trusting the peer with this key or URL; raise `PeerError` if there is none. Its records are kept."""
+    peer = find_peer(store, key_or_url)
     delete_peer(store, peer.node)
     return peer
 
 
-def find_peer(store: Store, which: str) -> Peer:
-    """Give the peer with a key or an address; raise `PeerError` if there is none."""
+def find_peer(store: Store, key_or_url: str) -> Peer:
+    """Return the peer with this key or URL; raise `PeerError` if there is none."""
     for peer in list_peers(store.db):
-        if which.lower() == peer.node or which in {peer.url, peer.url.removesuffix("/")}:
+        if key_or_url.lower() == peer.node or key_or_url in {peer.url, peer.url.removesuffix("/")}:
             return peer
-    raise PeerError(f"{which!r} is no peer", hint="`ppp peer list` shows the keys and addresses of all")
+    raise PeerError(f"{key_or_url!r} is not a peer", hint="`ppp peer list` shows the key and address of each peer")
 
 
 def parse_node_id(text: str) -> str:
-    """Give a node's id in lower case; raise `PeerError` if it is none."""
+    """Return a node's id in lower case; raise `PeerError` if it is not 64 hex digits."""
     if not is_node_id(node := text.lower()):
-        raise PeerError(f"{text[:MAX_URL_LENGTH]!r} is no node's key", hint="a key is 64 hex digits")
+        raise PeerError(f"{text[:MAX_URL_LENGTH]!r} is not a node's key", hint="a key is 64 hex digits")
     return node
 
 
 def parse_url(text: str) -> str:
-    """Give an address of a web root, ending with `/`; raise `PeerError` if it is none that can be fetched from."""
+    """Return the URL of a web root, ending with `/`; raise `PeerError` if it is not a plain http(s) URL."""
     shown = repr(text[:MAX_URL_LENGTH])
     if len(text) > MAX_URL_LENGTH or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
         raise PeerError(f"{shown} is not an address", hint=_URL_HINT)

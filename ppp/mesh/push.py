@@ -1,4 +1,4 @@
-"""Telling peers that there is something new: a peer that listens is told, one that only serves files will find it."""
+"""Announce a new statement to the peers that listen; the others find it when they next synchronise."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,12 +12,12 @@ from ppp.mesh.fetch import Poster
 from ppp.model.errors import PeerError
 
 ANNOUNCE_PATH: Final = "announce"
-#: What hosts of plain files answer to a POST.
+#: The status with which servers of static files answer a POST.
 _STATIC: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
 class AnnouncementStatus(StrEnum):
-    """How a peer took an announcement."""
+    """How a peer answered an announcement."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -26,7 +26,7 @@ class AnnouncementStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """How one peer took an announcement, with the details as a line."""
+    """The result of one announcement; `detail` is a line for people."""
 
     peer: Peer
     status: AnnouncementStatus
@@ -34,24 +34,24 @@ class Announcement:
 
 
 def push(store: Store, poster: Poster) -> list[Announcement]:
-    """Announce the newest statement to every peer; raise `PeerError` if there is no statement or no peer yet."""
+    """Announce the newest statement to every peer; raise `PeerError` if there is no statement or no peer."""
     newest = newest_statement(store.db)
     if newest is None:
         raise PeerError("there is no statement to announce", hint="publish first")
     known = list_peers(store.db)
     if not known:
-        raise PeerError("there is no peer to announce to", hint="pin one with `ppp peer add URL KEY`")
+        raise PeerError("there is no peer to announce to", hint="add one with `ppp peer add URL KEY`")
     return [announce(peer, newest.text.encode(), poster) for peer in known]
 
 
 def announce(peer: Peer, envelope: bytes, poster: Poster) -> Announcement:
-    """Send a statement's envelope to one peer; whatever comes of it is reported, nothing raised."""
+    """Send a statement's envelope to one peer; failures are reported in the result, not raised."""
     try:
-        status = poster.post(f"{peer.url}{ANNOUNCE_PATH}", envelope)
+        http_status = poster.post(f"{peer.url}{ANNOUNCE_PATH}", envelope)
     except PeerError as error:
         return Announcement(peer=peer, status=AnnouncementStatus.NOT_LISTENING, detail=error.message)
-    if status == HTTPStatus.ACCEPTED:
-        heard = AnnouncementStatus.ACCEPTED
+    if http_status == HTTPStatus.ACCEPTED:
+        status = AnnouncementStatus.ACCEPTED
     else:
-        heard = AnnouncementStatus.NOT_LISTENING if status in _STATIC else AnnouncementStatus.REFUSED
-    return Announcement(peer=peer, status=heard, detail=f"answered {status}")
+        status = AnnouncementStatus.NOT_LISTENING if http_status in _STATIC else AnnouncementStatus.REFUSED
+    return Announcement(peer=peer, status=status, detail=f"answered {http_status}")

@@ -1,6 +1,6 @@
-"""Serving `public/` to anybody, and listening to pinned peers: a statement sent to `/announce` has its node fetched.
+"""Serve `public/` to everybody, and accept announcements: a trusted node's statement at `/announce` starts a fetch.
 
-An announcement carries no data that is used: whoever sends one can at most have a pinned peer asked, not too often.
+No data of an announcement is used. Whoever sends one can at most cause a fetch from a trusted peer, at a limited rate.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, read_envelope
 from ppp.mesh.untrusted import printable_line
 from ppp.model.errors import LedgerBusyError, ListenError, PPPError, PublishError, RejectedDataError
 
-#: How long one peer's announcements are gathered into one fetch, and how long the body of one may take.
+#: How often, at most, the announcements of one peer cause a fetch; and how long the body of one may take to arrive.
 ANNOUNCE_INTERVAL_S: Final = 60.0
 BODY_TIMEOUT_S: Final = 10.0
-#: What is under way when the server stops may be cut off: each batch is merged whole or not at all.
+#: A fetch that is still running after this may be aborted: each batch is merged completely or not at all.
 STOP_GRACE_S: Final = 5
 MAX_CONNECTIONS: Final = 200
 MAX_PORT: Final = 65_535
 
-#: What a file is must not depend on the machine's own table of types.
+#: Explicit, because the system's own table of types differs between machines.
 MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".db": "application/vnd.sqlite3",
@@ -64,14 +64,15 @@ def create_app(
     body_timeout_s: float = BODY_TIMEOUT_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> Starlette:
-    """Give the web application over a web root.
+    """Return the web application for a web root.
 
-    `pinned` is asked at each announcement; `on_announce` gets the id of a node that announced something and fetches
-    from it, in one thread, at most once per node and interval. Raises `PublishError` if there is no web root.
+    `trusted` returns the ids of the trusted nodes, and is called for each announcement. `on_announce` gets the id of a
+    node that announced something, and fetches from it; it is called in one thread, at most once per node in
+    `interval_s` seconds. Raises `PublishError` if there is no web root.
     """
     if not public.is_dir():
         raise PublishError(f"there is nothing to serve at {public}", hint="publish first")
-    announced = AnnouncementQueue(on_announce, interval_s=interval_s, clock=clock)
+    queue = AnnouncementQueue(on_announce, interval_s=interval_s, clock=clock)
 
     async def announce(request: Request) -> Response:
         try:
@@ -81,14 +82,14 @@ def create_app(
             return _answer(HTTPStatus.REQUEST_TIMEOUT, f"no statement within {body_timeout_s:g} seconds")
         if body is None:
             return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_STATEMENT_BYTES} bytes")
-        return await _announce(body, pinned=trusted, announced=announced)
+        return await _announce(body, trusted=trusted, queue=queue)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        thread = threading.Thread(target=announced.work, name="announced", daemon=True)
+        thread = threading.Thread(target=queue.work, name="announcements", daemon=True)
         thread.start()
         yield
-        announced.close()
+        queue.close()
         await run_in_threadpool(thread.join, STOP_GRACE_S)
 
     routes = [
@@ -107,16 +108,16 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-async def _announce(body: bytes, *, pinned: Callable[[], Container[str]], announced: "AnnouncementQueue") -> Response:
+async def _announce(body: bytes, *, trusted: Callable[[], Container[str]], queue: "AnnouncementQueue") -> Response:
     try:
         envelope = read_envelope(body)
     except RejectedDataError as error:
         return _answer(HTTPStatus.BAD_REQUEST, error.message)
     try:
-        statement = authenticate(envelope, trusted=await run_in_threadpool(pinned))
+        statement = authenticate(envelope, trusted=await run_in_threadpool(trusted))
     except RejectedDataError as error:
         return _answer(HTTPStatus.FORBIDDEN, error.message)
-    announced.add(statement.node)
+    queue.add(statement.node)
     return _answer(HTTPStatus.ACCEPTED, "it will be fetched")
 
 
@@ -127,12 +128,12 @@ def _answer(status: HTTPStatus, text: str) -> Response:
 
 
 class PublicFiles(StaticFiles):
-    """The web root, each file under the type its suffix stands for."""
+    """The web root; each file is served with the media type of its suffix."""
 
     def file_response(
         self, full_path: "str | os.PathLike[str]", stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        """Answer with a file, or that it has not changed."""
+        """Return the response with a file, or that it has not changed."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["X-Content-Type-Options"] = "nosniff"
         media_type = MEDIA_TYPES.get(PurePath(full_path).suffix)
@@ -142,13 +143,13 @@ class PublicFiles(StaticFiles):
 
 
 class AnnouncementQueue:
-    """The nodes that announced something: fetched one after the other, each at most once per interval (seconds).
+    """The nodes that announced something. They are fetched one after the other, each at most once per interval.
 
-    What is announced during an interval is not lost: one fetch at its end finds all of it.
+    An announcement during the interval is not lost: one fetch at its end finds everything.
     """
 
     def __init__(self, fetch: Callable[[str], None], *, interval_s: float, clock: Callable[[], float]) -> None:
-        """Take what fetches from a node."""
+        """Keep the function that fetches from a node; `interval_s` is in seconds."""
         self._fetch = fetch
         self._interval_s = interval_s
         self._clock = clock
@@ -158,7 +159,7 @@ class AnnouncementQueue:
         self._closed = False
 
     def add(self, node: str) -> None:
-        """Have a node fetched as soon as its interval is over."""
+        """Schedule a fetch from a node for the end of its interval."""
         with self._changed:
             earliest = self._clock()
             if node in self._fetched:
@@ -167,23 +168,23 @@ class AnnouncementQueue:
             self._changed.notify()
 
     def close(self) -> None:
-        """Let `work` end after what it is at."""
+        """Make `work` return after the current fetch."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
     def work(self) -> None:
-        """Fetch whatever falls due, until closed; what fails is logged, what finds the ledger busy comes again."""
+        """Fetch from each node when it is due, until closed; log failures, and try again if the ledger is busy."""
         while (node := self._next()) is not None:
             try:
                 self._fetch(node)
             except LedgerBusyError:
-                # Another command of this node is at work; what was announced is still there afterwards.
+                # Another command of this node is running; the peer still has its news afterwards.
                 self.add(node)
             except PPPError as error:
-                _log.warning("nothing came of the announcement of %s: %s", node, error)
+                _log.warning("the fetch announced by %s failed: %s", node, error)
             except Exception:  # noqa: BLE001 - logged with its traceback
-                # A mistake of ours in one fetch must not leave the node deaf.
+                # A bug in one fetch must not stop the thread that serves all announcements.
                 _log.exception("fetching from %s failed", node)
 
     def _next(self) -> str | None:
@@ -202,7 +203,10 @@ class AnnouncementQueue:
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Open the socket of an address, IPv4 or IPv6 (`::` takes both), port 0 for any; raise `ListenError`."""
+    """Return a listening socket on an IPv4 or IPv6 address (`::` accepts both) and port (0 for any free one).
+
+    Raises `ListenError` if that is not possible.
+    """
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     hint = "choose another address with --host and --port"
@@ -215,14 +219,14 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def local_url(listening: socket.socket) -> str:
-    """Give the address that a browser on this machine finds a socket at."""
+    """Return the URL under which a browser on this machine reaches a socket."""
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/"
 
 
 def create_server(application: Starlette) -> uvicorn.Server:
-    """Give a server of an application that keeps quiet, believes no proxy, and stops within seconds."""
+    """Return a server that logs nothing, ignores proxy headers, and stops within `STOP_GRACE_S` seconds."""
     return uvicorn.Server(
         uvicorn.Config(
             application,

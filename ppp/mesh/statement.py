@@ -1,6 +1,29 @@
-"""A statement is a node's signed word on what it holds; each names the one before it, and runs out.
+"""A statement is a node's signed description of what it publishes: how to issue one, and when to accept one.
 
-Whether to believe one is decided here from its bytes, what was seen before and the time, without I/O.
+A statement from a peer is accepted only if it passes these checks, in this order. They follow the detailed client
+workflow of The Update Framework (TUF), reduced to one role with one key for each node:
+https://theupdateframework.github.io/specification/latest/#detailed-client-workflow
+
+1. *Form.* It is at most `MAX_STATEMENT_BYTES` of JSON that `statement.schema.json` accepts (`read_envelope`).
+2. *Authenticity.* It names a trusted node, and its signature over the canonical JSON (RFC 8785) of the `signed` part is
+   valid for that node's key (`authenticate`).
+3. *No rollback.* Its sequence number is not lower than that of the statement last accepted from the node
+   (`check_sequence`, as 4 and 5).
+4. *No fork.* If the sequence numbers are equal, it is that same statement. Two signed statements with one number prove
+   that the node shows different histories; the caller keeps both as evidence.
+5. *Unbroken chain.* If it directly follows the last accepted one, `previous` is the digest of that one. A gap is
+   allowed, because a peer may publish several times between two synchronisations.
+6. *No freeze.* It was not issued in the future, lives no longer than `MAX_LIFETIME_S`, and has not expired
+   (`check_expiry`). So a peer, or anyone between, cannot serve an old state for long without being noticed.
+
+For example, for a peer whose statement 4 was accepted before:
+
+    statement = open_envelope(data, trusted={peer.node})
+    check_sequence(statement, last_seen=LastSeen(sequence=4, digest=peer.digest))
+    check_expiry(statement, now=now)
+
+The checks use nothing but the bytes, what was seen before, and the time they are given. Only `issue` reads and writes
+a ledger: this node's own.
 """
 
 import json
@@ -12,15 +35,15 @@ from ppp.ledger.statements import StoredStatement, add_statement, newest_stateme
 from ppp.ledger.store import Store
 from ppp.mesh.batch import CLOCK_TOLERANCE_S
 from ppp.mesh.node import NodeKey, verify_signature
-from ppp.mesh.untrusted import canonical_bytes, parse_document, refuse
+from ppp.mesh.untrusted import canonical_bytes, parse_document, reject
 from ppp.model.errors import RejectedDataError
 from ppp.model.record import Json, canonical_json, sha256_hex
 
 STATEMENT_SCHEMA: Final = "ppp-statement-1"
 MAX_STATEMENT_BYTES: Final = 64 * 1024
-#: After this a peer that repeats itself shows as frozen; past its half the next publish says it anew.
+#: A statement expires after this time; in the second half of it, publishing issues a new one even if nothing changed.
 LIFETIME_S: Final = 7 * 24 * 3600
-#: A statement that lives for longer than this could hide that its peer is frozen.
+#: A statement with a longer lifetime could hide a freeze.
 MAX_LIFETIME_S: Final = 31 * 24 * 3600
 
 _SCHEMA: Final = "site/schemas/statement.schema.json"
@@ -28,14 +51,14 @@ _WHAT: Final = "statement"
 
 
 class ForkedError(RejectedDataError):
-    """Two different statements of one number, both signed: the peer tells different things to different nodes."""
+    """Two different signed statements with one sequence number: the peer shows different histories to others."""
 
     exit_code = 35
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What a node says: digests are sha256 in hex, times epoch seconds, `images` the image digest by environment."""
+    """What is signed: digests are sha256 in hex, times epoch seconds, `images` image digests by environment."""
 
     node: str
     sequence: int
@@ -50,7 +73,7 @@ class Statement:
     pip_version: str
 
     def to_json(self) -> dict[str, Json]:
-        """Give the `signed` part that `statement.schema.json` describes."""
+        """Return the `signed` part that `statement.schema.json` describes."""
         return {
             "schema": STATEMENT_SCHEMA,
             "node": self.node,
@@ -68,18 +91,18 @@ class Statement:
 
     @classmethod
     def from_json(cls, signed: Mapping[str, Json]) -> Self:
-        """Build from a `signed` part that `statement.schema.json` has passed."""
+        """Return the statement of a `signed` part that is valid by `statement.schema.json`."""
         return cls(**{name: value for name, value in signed.items() if name != "schema"})
 
     @property
     def digest(self) -> str:
-        """Give the sha256 (hex) of the signed part, by which the next statement names this one."""
+        """The sha256 (hex) of the signed part, to which the next statement's `previous` refers."""
         return sha256_hex(canonical_json(self.to_json()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """A statement, the bytes that were signed, and the signature (hex)."""
+    """A statement that is not verified yet, the bytes that were signed, and the signature (hex)."""
 
     statement: Statement
     message: bytes
@@ -88,25 +111,25 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastSeen:
-    """The last statement that was taken from a peer."""
+    """The statement last accepted from a node."""
 
     sequence: int
     digest: str
 
 
 def sign_statement(statement: Statement, key: NodeKey) -> bytes:
-    """Give a statement signed: the canonical JSON that is published."""
+    """Return the envelope of a statement, signed: the canonical JSON that is published."""
     signed = statement.to_json()
     return canonical_json({"signed": signed, "signature": key.sign(canonical_json(signed))})
 
 
 def open_envelope(data: bytes, *, trusted: Container[str]) -> Statement:
-    """Give the statement that a pinned node signed; raise `RefusedError` for anything else."""
+    """Return the statement in an envelope if a trusted node signed it; raise `RejectedDataError` for anything else."""
     return authenticate(read_envelope(data), trusted=trusted)
 
 
 def read_envelope(data: bytes) -> Envelope:
-    """Give what an envelope says, nothing of it proved yet; raise `RefusedError` if it is malformed."""
+    """Return the content of an envelope without verifying it; raise `RejectedDataError` if it is malformed."""
     document = parse_document(data, what=_WHAT, schema=_SCHEMA, max_bytes=MAX_STATEMENT_BYTES)
     return Envelope(
         statement=Statement.from_json(document["signed"]),
@@ -115,48 +138,54 @@ def read_envelope(data: bytes) -> Envelope:
     )
 
 
-def authenticate(read: Envelope, *, trusted: Container[str]) -> Statement:
-    """Give the statement of an envelope that its node signed; raise `RefusedError` if it did not, or is not pinned."""
-    node = read.statement.node
+def authenticate(envelope: Envelope, *, trusted: Container[str]) -> Statement:
+    """Return an envelope's statement; raise `RejectedDataError` unless its node is trusted and signed it."""
+    node = envelope.statement.node
     if node not in trusted:
-        refuse(_WHAT, f"node {node} is not pinned", hint="pin it with `ppp peer add URL KEY` if you trust it")
-    if not verify_signature(node, read.message, read.signature):
-        refuse(_WHAT, f"its signature is not that of node {node}")
-    return read.statement
+        reject(_WHAT, f"node {node} is not trusted", hint="if you trust it, add it with `ppp peer add URL KEY`")
+    if not verify_signature(node, envelope.message, envelope.signature):
+        reject(_WHAT, f"its signature is not that of node {node}")
+    return envelope.statement
 
 
 def check_sequence(statement: Statement, *, last_seen: LastSeen | None) -> None:
-    """Raise `ForkedError` or `RefusedError` unless a statement is the one seen last, or comes after it."""
+    """Raise `ForkedError` or `RejectedDataError` unless a statement is the one last seen, or a valid successor."""
     number = f"statement {statement.sequence} of node {statement.node}"
     if last_seen is None or (statement.sequence, statement.digest) == (last_seen.sequence, last_seen.digest):
         return
     if statement.sequence == last_seen.sequence:
         raise ForkedError(
-            f"{number} refused: it signed another statement under that number",
-            hint="both are kept as evidence; ask its operator, and remove the peer if you are not told why",
+            f"{number} rejected as a fork: the node signed another statement with this number",
+            hint="both are kept as evidence; ask its operator, and remove the peer if there is no good explanation",
         )
     if statement.sequence < last_seen.sequence:
-        refuse(
+        reject(
             number,
-            f"number {last_seen.sequence} was seen before",
-            hint="an old state is served again; if its operator began anew, remove the peer and add it again",
+            f"it is a rollback, because number {last_seen.sequence} was seen before",
+            hint="the peer serves an old state; if its operator started over, remove the peer and add it again",
         )
     if statement.sequence == last_seen.sequence + 1 and statement.previous != last_seen.digest:
-        refuse(number, f"it follows {statement.previous or 'nothing'}, but the one before it was {last_seen.digest}")
+        reject(number, f"it follows {statement.previous or 'nothing'}, but the last one was {last_seen.digest}")
 
 
 def check_expiry(statement: Statement, *, now: int) -> None:
-    """Raise `RefusedError` unless a statement is in force at `now`, in epoch seconds."""
+    """Raise `RejectedDataError` unless a statement is valid at `now`, in epoch seconds."""
     number = f"statement {statement.sequence} of node {statement.node}"
-    life_s = statement.expires_at - statement.issued_at
+    lifetime_s = statement.expires_at - statement.issued_at
     if statement.issued_at > now + CLOCK_TOLERANCE_S:
-        refuse(
-            number, f"it was issued in the future, at {statement.issued_at}", hint="compare the two machines' clocks"
+        reject(
+            number,
+            f"it was issued in the future, at {statement.issued_at}",
+            hint="compare the two machines' clocks",
         )
-    if not 0 < life_s <= MAX_LIFETIME_S:
-        refuse(number, f"it claims a life of {life_s} seconds")
+    if not 0 < lifetime_s <= MAX_LIFETIME_S:
+        reject(number, f"it claims a lifetime of {lifetime_s} seconds")
     if statement.expires_at <= now:
-        refuse(number, f"it expired at {statement.expires_at}", hint="the peer is frozen, or has stopped publishing")
+        reject(
+            number,
+            f"it expired at {statement.expires_at}",
+            hint="the peer has stopped publishing, or somebody freezes it at an old state",
+        )
 
 
 def issue(
@@ -171,13 +200,14 @@ def issue(
     pip_version: str,
     now: int,
 ) -> bytes | None:
-    """Sign and keep the next statement of this node's chain; give its envelope.
+    """Sign and store the next statement of this node's chain; return its envelope.
 
-    Gives None, and changes nothing, while the last one says the same of the same files and is not past half its life.
+    Returns None and changes nothing while the last statement describes the same files and is in the first half of its
+    lifetime. Digests are sha256 in hex, `images` image digests by environment, `now` epoch seconds.
     """
     last = newest_statement(store.db)
     before = Statement.from_json(json.loads(last.text)["signed"]) if last else None
-    # A ledger that came with another node's chain: its numbers go on, a chain of this node's begins.
+    # If the ledger was copied from another node, this node's chain starts at the next sequence number.
     own = before if before and before.node == key.id else None
     if own and _is_still_current(own, current_sha256=current_sha256, files_sha256=files_sha256, now=now):
         return None

@@ -1,6 +1,7 @@
-"""Taking over what a peer holds: statement, lists of files, missing batches; each verified before it is looked into.
+"""Synchronise with a peer: fetch its statement, its lists of files and the batches that are missing here.
 
-What is refused leaves nothing behind but the reason; what came before it and was good stays.
+Each file is verified before anything in it is used. Of a file that is rejected only the reason is stored; valid batches
+that were merged before it are kept.
 """
 
 from collections.abc import Container
@@ -12,7 +13,7 @@ from ppp.ledger.peers import Peer, list_peers, mark_sync_failed, mark_synced, sa
 from ppp.ledger.statements import Fork, add_forks
 from ppp.ledger.store import Store
 from ppp.mesh.batch import MAX_BATCH_BYTES, Batch, UntrustedBatch, decompress_batch, verify_batch
-from ppp.mesh.fetch import Fetcher
+from ppp.mesh.fetch import Fetcher, PeerConnection
 from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_file_list, read_files
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
@@ -25,19 +26,20 @@ from ppp.mesh.statement import (
     check_sequence,
     open_envelope,
 )
-from ppp.mesh.untrusted import refuse
+from ppp.mesh.untrusted import reject
 from ppp.model.errors import PeerError, PPPError, RejectedDataError
 from ppp.model.record import sha256_hex
 
-#: A signature is 128 hex digits and a line's end.
+#: A signature is 128 hex digits and a line feed.
 SIGNATURE_BYTES: Final = 129
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
-    """What a synchronisation brought: batches and records that are new here, and batches of nodes nobody pinned here.
+    """The result of a synchronisation: how many batches and records are new here.
 
-    `agree` says whether both nodes now hold the same set of records.
+    `untrusted_batches` counts the batches of nodes that are not trusted here, which were not merged. `agree` is true if
+    both nodes now have the same set of records.
     """
 
     peer: Peer
@@ -50,30 +52,32 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncFailure:
-    """A synchronisation that ended early; what it merged before stays."""
+    """A synchronisation that failed; what it had merged before is kept."""
 
     peer: Peer
     error: PPPError
 
 
-def sync_all(store: Store, key: NodeKey, fetch: Fetcher, *, now: int) -> list[SyncReport | SyncFailure]:
-    """Synchronise with every peer in turn; a peer that fails or is refused does not keep the others from it."""
+def sync_all(store: Store, key: NodeKey, fetcher: Fetcher, *, now: int) -> list[SyncReport | SyncFailure]:
+    """Synchronise with every peer in turn; if one fails or is rejected, go on with the others."""
     outcomes: list[SyncReport | SyncFailure] = []
     for peer in list_peers(store.db):
         try:
-            outcomes.append(sync(store, key, peer, fetch, now=now))
+            outcomes.append(sync(store, key, peer, fetcher, now=now))
         except (PeerError, RejectedDataError) as error:
             outcomes.append(SyncFailure(peer=peer, error=error))
     return outcomes
 
 
-def sync(store: Store, key: NodeKey, peer: Peer, fetch: Fetcher, *, now: int) -> SyncReport:
+def sync(store: Store, key: NodeKey, peer: Peer, fetcher: Fetcher, *, now: int) -> SyncReport:
     """Fetch, verify and merge what a peer has and this ledger lacks; `now` in epoch seconds.
 
-    Raises `PeerError` (cannot be had) or `RefusedError` (must not be had) and notes the reason with the peer.
+    Raises `PeerError` if a file cannot be fetched, or `RejectedDataError` if it fails verification, and stores the
+    reason with the peer.
     """
     try:
-        report = _sync(store, key, peer, fetch, now)
+        with fetcher.connect() as connection:
+            report = _sync(store, key, peer, connection, now)
     except (PeerError, RejectedDataError) as error:
         mark_sync_failed(store, peer.node, str(error))
         raise
@@ -81,19 +85,17 @@ def sync(store: Store, key: NodeKey, peer: Peer, fetch: Fetcher, *, now: int) ->
     return report
 
 
-def _sync(store: Store, key: NodeKey, peer: Peer, fetch: Fetcher, now: int) -> SyncReport:
-    statement = _statement(store, peer, fetch, now)
-    files = read_files(fetch.get(f"{peer.url}files.json", max_bytes=MAX_FILES_BYTES), sha256=statement.files_sha256)
-    for listed in batch_lists(files):
-        files |= read_file_list(fetch.get(f"{peer.url}{listed.path}", max_bytes=listed.size), listed)
-    accepted = {key.id, *(other.node for other in list_peers(store.db))}
-    batches = records = left_out = 0
+def _sync(store: Store, key: NodeKey, peer: Peer, connection: PeerConnection, now: int) -> SyncReport:
+    statement = _fetch_statement(store, peer, connection, now)
+    files = _fetch_file_lists(peer, connection, sha256=statement.files_sha256)
+    trusted = {key.id, *(other.node for other in list_peers(store.db))}
+    batches = records = untrusted = 0
     for batch_id in batch_ids(files):
         if has_batch(store.db, batch_id):
             continue
-        match _batch(batch_id, files, peer, fetch, accepted=accepted, now=now):
+        match _fetch_batch(batch_id, files, peer, connection, trusted=trusted, now=now):
             case UntrustedBatch():
-                left_out += 1
+                untrusted += 1
             case Batch() as batch:
                 records += merge(store, batch)
                 batches += 1
@@ -102,54 +104,60 @@ def _sync(store: Store, key: NodeKey, peer: Peer, fetch: Fetcher, now: int) -> S
         sequence=statement.sequence,
         batches=batches,
         records=records,
-        untrusted_batches=left_out,
+        untrusted_batches=untrusted,
         agree=ledger_root(store.db) == statement.root,
     )
 
 
-def _statement(store: Store, peer: Peer, fetch: Fetcher, now: int) -> Statement:
-    data = fetch.get(f"{peer.url}statement.json", max_bytes=MAX_STATEMENT_BYTES)
+def _fetch_statement(store: Store, peer: Peer, connection: PeerConnection, now: int) -> Statement:
+    data = connection.get(f"{peer.url}statement.json", max_bytes=MAX_STATEMENT_BYTES)
     statement = open_envelope(data, trusted={peer.node})
-    seen = None
+    last_seen = None
     if peer.sequence is not None and peer.digest is not None:
-        seen = LastSeen(sequence=peer.sequence, digest=peer.digest)
+        last_seen = LastSeen(sequence=peer.sequence, digest=peer.digest)
     text = data.decode()
     try:
-        check_sequence(statement, last_seen=seen)
+        check_sequence(statement, last_seen=last_seen)
     except ForkedError:
-        add_forks(store, _evidence(peer, statement, text, now))
+        add_forks(store, _fork_evidence(peer, statement, text, now))
         raise
     check_expiry(statement, now=now)
     save_peer_statement(store, peer.node, sequence=statement.sequence, digest=statement.digest, text=text)
     return statement
 
 
-def _evidence(peer: Peer, statement: Statement, text: str, now: int) -> tuple[Fork, ...]:
+def _fork_evidence(peer: Peer, statement: Statement, text: str, now: int) -> tuple[Fork, ...]:
     both = ((peer.digest or "", peer.statement or ""), (statement.digest, text))
     return tuple(
-        Fork(node=peer.node, sequence=statement.sequence, digest=digest, text=words, seen_at=now)
-        for digest, words in both
+        Fork(node=peer.node, sequence=statement.sequence, digest=digest, text=envelope, seen_at=now)
+        for digest, envelope in both
     )
 
 
-def _batch(
+def _fetch_file_lists(peer: Peer, connection: PeerConnection, *, sha256: str) -> dict[str, PublishedFile]:
+    files = read_files(connection.get(f"{peer.url}files.json", max_bytes=MAX_FILES_BYTES), sha256=sha256)
+    for listed in batch_lists(files):
+        files |= read_file_list(connection.get(f"{peer.url}{listed.path}", max_bytes=listed.size), listed)
+    return files
+
+
+def _fetch_batch(
     batch_id: str,
     files: dict[str, PublishedFile],
     peer: Peer,
-    fetch: Fetcher,
+    connection: PeerConnection,
     *,
-    accepted: Container[str],
+    trusted: Container[str],
     now: int,
 ) -> Batch | UntrustedBatch:
-    path, beside = f"batches/{batch_id}.json.gz", f"batches/{batch_id}.sig"
+    path, signature_path = f"batches/{batch_id}.json.gz", f"batches/{batch_id}.sig"
+    # The size in the list is the peer's claim: it limits the fetch, so it must itself be limited first.
     if files[path].size > MAX_BATCH_BYTES:
-        refuse(path, f"it is larger than {MAX_BATCH_BYTES:,} bytes")
-    data = fetch.get(f"{peer.url}{path}", max_bytes=files[path].size)
-    signature = fetch.get(f"{peer.url}{beside}", max_bytes=SIGNATURE_BYTES)
-    for name, held in ((path, data), (beside, signature)):
-        if sha256_hex(held) != files[name].sha256:
-            refuse(name, "it is not the file that the peer's statement vouches for")
-    data = decompress_batch(data, batch_id=batch_id)
-    return verify_batch(
-        data, signature.decode("ascii", "replace").strip(), batch_id=batch_id, trusted=accepted, now=now
-    )
+        reject(path, f"it is larger than {MAX_BATCH_BYTES:,} bytes")
+    packed = connection.get(f"{peer.url}{path}", max_bytes=files[path].size)
+    signature = connection.get(f"{peer.url}{signature_path}", max_bytes=SIGNATURE_BYTES)
+    for name, content in ((path, packed), (signature_path, signature)):
+        if sha256_hex(content) != files[name].sha256:
+            reject(name, "it is not the file that the peer's statement covers")
+    data = decompress_batch(packed, batch_id=batch_id)
+    return verify_batch(data, signature.decode("ascii", "replace").strip(), batch_id=batch_id, trusted=trusted, now=now)

@@ -1,6 +1,6 @@
-"""A peer's bytes become JSON here or nothing does: size, depth and doubled keys are judged before anybody looks inside.
+"""Parse JSON from a peer: size, nesting and duplicate keys are checked before anything in it is used.
 
-Whatever is wrong becomes a `RefusedError` of one printable line, for a peer's words must not steer a terminal.
+Every error becomes a `RejectedDataError` of one printable line, because a peer's text must not control a terminal.
 """
 
 import json
@@ -12,45 +12,45 @@ from ppp.model.errors import RejectedDataError
 from ppp.model.record import Json, canonical_json
 from ppp.schemas import schema_errors
 
-#: No document of ours nests deeper than 5: batch, records, record, installed, one distribution.
+#: The deepest valid document has depth 5: batch, records, record, installed, distribution.
 MAX_DEPTH: Final = 8
-#: RFC 8785 knows no integer beyond what a double holds exactly.
+#: RFC 8785 allows only integers that a double represents exactly.
 MAX_INTEGER_DIGITS: Final = 16
-#: How many mistakes a refusal names; a document made of mistakes must not cost more than its first few.
+#: How many errors a message names; validation stops there, so that a document full of errors costs no more.
 MAX_NAMED_ERRORS: Final = 3
 MAX_REASON_LENGTH: Final = 400
 
-# Possessive and with an optional end, so that no text makes it go over its own steps again.
+# Possessive and with an optional end, so that no text makes it backtrack.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def refuse(what: str, why: str, *, hint: str = "nothing of it was stored; ask the peer's operator") -> NoReturn:
-    """Raise the `RefusedError` that says what was refused and why, as plain text."""
-    raise RejectedDataError(f"{what} refused: {printable_line(why)}", hint=hint)
+def reject(what: str, why: str, *, hint: str = "nothing was stored; ask the peer's operator") -> NoReturn:
+    """Raise a `RejectedDataError` that says what was rejected and why, in printable text."""
+    raise RejectedDataError(f"{what} rejected: {printable_line(why)}", hint=hint)
 
 
 def printable_line(text: str) -> str:
-    """Give text as one short line that no terminal acts upon."""
+    """Return text as one line of at most `MAX_REASON_LENGTH` printable characters."""
     line = "".join(c if c.isprintable() else "?" for c in text[: MAX_REASON_LENGTH + 1])
     return line if len(line) <= MAX_REASON_LENGTH else f"{line[: MAX_REASON_LENGTH - 1]}…"
 
 
 def parse_document(data: bytes, *, what: str, schema: str, max_bytes: int) -> dict[str, Json]:
-    """Give the JSON object that bytes hold, valid by a shipped schema; raise `RefusedError` with the first mistakes."""
+    """Return a JSON object that is valid by a shipped schema; raise `RejectedDataError` with the first errors."""
     document = parse_json(data, what=what, max_bytes=max_bytes)
     check_schema(document, what=what, schema=schema)
     return document
 
 
 def parse_json(data: bytes, *, what: str, max_bytes: int) -> dict[str, Json]:
-    """Give the JSON object that bytes hold, whatever it says; raise `RefusedError` if they hold none within bounds."""
+    """Return a JSON object of any content; raise `RejectedDataError` if it is not one, or exceeds a limit."""
     if len(data) > max_bytes:
-        refuse(what, f"it is larger than {max_bytes:,} bytes")
+        reject(what, f"it is larger than {max_bytes:,} bytes")
     if _nests_too_deep(data):
-        refuse(what, f"its JSON nests deeper than {MAX_DEPTH}, or does not close what it opens")
+        reject(what, f"its JSON nests deeper than {MAX_DEPTH}, or has unbalanced brackets")
     try:
         document = json.loads(
             data.decode(),
@@ -60,28 +60,28 @@ def parse_json(data: bytes, *, what: str, max_bytes: int) -> dict[str, Json]:
             parse_constant=_reject_number,
         )
     except ValueError as error:
-        refuse(what, f"it is not JSON of ours: {error}")
+        reject(what, f"it is not valid JSON: {error}")
     if not isinstance(document, dict):
-        refuse(what, "it is not a JSON object")
+        reject(what, "it is not a JSON object")
     return document
 
 
 def check_schema(document: dict[str, Json], *, what: str, schema: str) -> None:
-    """Raise `RefusedError` naming a document's first mistakes against a shipped schema."""
+    """Raise `RejectedDataError` with a document's first errors against a shipped schema."""
     if mistakes := schema_errors(schema, document, limit=MAX_NAMED_ERRORS):
-        refuse(what, f"it breaks {schema.rpartition('/')[2]}: {'; '.join(mistakes)}")
+        reject(what, f"it is invalid by {schema.rpartition('/')[2]}: {'; '.join(mistakes)}")
 
 
 def canonical_bytes(document: dict[str, Json], *, what: str) -> bytes:
-    """Give RFC 8785's form of a parsed document; raise `RefusedError` where it has none (half a surrogate pair)."""
+    """Return a document as canonical JSON (RFC 8785); raise `RejectedDataError` if it holds half a surrogate pair."""
     try:
         return canonical_json(document)
     except ValueError as error:
-        refuse(what, f"it has no canonical form: {error}")
+        reject(what, f"it has no canonical form: {error}")
 
 
 def control_characters(value: Json, *, place: str = "") -> Iterator[str]:
-    """Give the place of each text with a control character in it, keys included."""
+    """Yield the place of each string with a control character in it, keys included."""
     match value:
         case str() if _CONTROL.search(value):
             yield place
@@ -95,7 +95,8 @@ def control_characters(value: Json, *, place: str = "") -> Iterator[str]:
 
 
 def _nests_too_deep(data: bytes) -> bool:
-    # Without strings only brackets count, and each round takes away the innermost pairs; all of it in C.
+    # With strings and all else removed, only brackets remain; each round removes the innermost pairs. All of it runs in
+    # C, so that hostile input is cheap.
     brackets = _STRING.sub(b"", data).translate(_ONE_KIND, delete=_NO_BRACKETS)
     for _ in range(MAX_DEPTH):
         brackets = brackets.replace(b"[]", b"")
@@ -105,7 +106,7 @@ def _nests_too_deep(data: bytes) -> bool:
 def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("an object has a duplicate key")
     return document
 
 

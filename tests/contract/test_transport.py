@@ -1,4 +1,4 @@
-"""The ports to other nodes, on the fake and on the real adapter against a server on loopback: what both must do."""
+"""The ports to other nodes: one suite for the fake, and for the real adapter against a server on loopback."""
 
 import importlib.util
 import threading
@@ -18,7 +18,7 @@ FILES = {"a.json": b'{"a": 1}', "deep/b.sig": b"00\n", "empty": b"", "large": b"
 
 
 def memory_transport() -> Any:
-    """Give the fake that the mesh's own tests run on."""
+    """Return the fake on which the mesh's unit tests run."""
     path = Path(__file__).parent.parent / "unit" / "mesh" / "memory.py"
     spec = importlib.util.spec_from_file_location("memory", path)
     assert spec
@@ -29,13 +29,14 @@ def memory_transport() -> Any:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A web root with some bad manners on call."""
+    """A web root, with some paths that misbehave."""
 
     server: "Host"
+    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
-        manners: dict[str, Callable[[], object]] = {
+        responses: dict[str, Callable[[], object]] = {
             "/near": lambda: self.redirect("/a.json"),
             "/relative": lambda: self.redirect("a.json"),
             "/round": lambda: self.redirect("/round"),
@@ -49,11 +50,13 @@ class Handler(BaseHTTPRequestHandler):
             "/silence": lambda: self.server.over.wait(5),
             "/chunked": self.chunked,
             "/endless": self.endless,
+            "/cookie": lambda: self.answer(b"", {"Set-Cookie": "visitor=1", "Content-Length": "0"}),
+            "/closing": lambda: self.answer(b"bye", {"Connection": "close", "Content-Length": "3"}),
             "/error": lambda: self.send_error(500),
         }
         path = self.path.removeprefix("/")
-        if self.path in manners:
-            manners[self.path]()
+        if self.path in responses:
+            responses[self.path]()
         elif path in FILES:
             self.answer(FILES[path], {"Content-Length": str(len(FILES[path]))})
         else:
@@ -93,11 +96,11 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"x" * 65_536)
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 class Host(ThreadingHTTPServer):
-    """The server, and what it was asked and sent."""
+    """The server, with the requests and bodies that it received, and the number of its connections."""
 
     daemon_threads = False
 
@@ -105,11 +108,16 @@ class Host(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.posted: list[tuple[str, str, bytes]] = []
+        self.connections = 0
         self.over = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
+    def process_request(self, *arguments: Any) -> None:
+        self.connections += 1
+        super().process_request(*arguments)
+
     def handle_error(self, *_: object) -> None:
-        """Keep quiet about clients that hang up, as they should."""
+        """Log nothing about clients that close their connection, as they should."""
 
 
 @pytest.fixture
@@ -127,15 +135,22 @@ def real(**changes: float) -> HttpTransport:
     return HttpTransport(user_agent=AGENT, connect_timeout_s=5, read_timeout_s=5, **changes)
 
 
-class Place(Protocol):
-    """A transport, and the address of a web root that holds FILES."""
+def fetched(transport: Any, url: str, *, max_bytes: int) -> bytes:
+    """Fetch one file over a session of its own."""
+    with transport.connect() as connection:
+        content: bytes = connection.get(url, max_bytes=max_bytes)
+        return content
+
+
+class Transport(Protocol):
+    """A transport, and the URL of a web root that holds FILES."""
 
     transport: Any
     url: str
 
 
 @pytest.fixture(params=["fake", "real"])
-def place(request: pytest.FixtureRequest, host: Host) -> Place:
+def place(request: pytest.FixtureRequest, host: Host) -> Transport:
     class Here:
         transport: Any = real()
         url = host.url
@@ -148,44 +163,44 @@ def place(request: pytest.FixtureRequest, host: Host) -> Place:
     return Here()
 
 
-# What both do.
+# What both must do.
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_comes_as_it_is(place: Place, path: str) -> None:
-    assert place.transport.get(place.url + path, max_bytes=200_000) == FILES[path]
-    assert place.transport.get(place.url + path, max_bytes=len(FILES[path])) == FILES[path]
+def test_a_file_is_returned_unchanged(place: Transport, path: str) -> None:
+    assert fetched(place.transport, place.url + path, max_bytes=200_000) == FILES[path]
+    assert fetched(place.transport, place.url + path, max_bytes=len(FILES[path])) == FILES[path]
 
 
-def test_a_file_that_is_not_there_is_told(place: Place) -> None:
+def test_a_missing_file_is_reported(place: Transport) -> None:
     with pytest.raises(PeerError, match="none answered 404"):
-        place.transport.get(f"{place.url}none", max_bytes=10)
+        fetched(place.transport, f"{place.url}none", max_bytes=10)
 
 
 @pytest.mark.parametrize("path", ["a.json", "large"])
-def test_a_file_larger_than_asked_for_is_refused(place: Place, path: str) -> None:
-    with pytest.raises(RejectedDataError, match=rf"{path} refused: it is larger than 7 bytes"):
-        place.transport.get(place.url + path, max_bytes=7)
+def test_a_file_larger_than_allowed_is_rejected(place: Transport, path: str) -> None:
+    with pytest.raises(RejectedDataError, match=rf"{path} rejected: it is larger than 7 bytes"):
+        fetched(place.transport, place.url + path, max_bytes=7)
 
 
-def test_a_body_is_posted_and_the_status_given(place: Place) -> None:
+def test_a_body_is_posted_and_the_status_given(place: Transport) -> None:
     assert place.transport.post(f"{place.url}announce", b"{}") == 202
     assert place.transport.post(f"{place.url}a.json", b"{}") == 403
 
 
-def test_nobody_there_is_told(place: Place) -> None:
+def test_an_unreachable_host_is_reported(place: Transport) -> None:
     nobody = "http://127.0.0.1:1/"
     with pytest.raises(PeerError, match=r"http://127\.0\.0\.1:1/announce cannot be reached"):
         place.transport.post(f"{nobody}announce", b"{}")
     with pytest.raises(PeerError, match=r"http://127\.0\.0\.1:1/statement\.json"):
-        place.transport.get(f"{nobody}statement.json", max_bytes=10)
+        fetched(place.transport, f"{nobody}statement.json", max_bytes=10)
 
 
-# What only a network can do.
+# What only a real network can do.
 
 
-def test_it_says_who_asks_and_wants_no_compression(host: Host) -> None:
-    real().get(f"{host.url}a.json", max_bytes=100)
+def test_requests_carry_the_user_agent_and_accept_no_compression(host: Host) -> None:
+    fetched(real(), f"{host.url}a.json", max_bytes=100)
     ((_, headers),) = host.asked
     assert headers["user-agent"] == AGENT
     assert headers["accept-encoding"] == "identity"
@@ -193,31 +208,31 @@ def test_it_says_who_asks_and_wants_no_compression(host: Host) -> None:
     assert host.posted == [("/announce", "application/json", b'{"a": 1}')]
 
 
-def test_it_hands_out_no_password(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_password_is_sent(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login someone password secret\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    real().get(f"{host.url}a.json", max_bytes=100)
+    fetched(real(), f"{host.url}a.json", max_bytes=100)
     ((_, headers),) = host.asked
     assert "authorization" not in headers
 
 
 @pytest.mark.parametrize("path", ["near", "relative"])
 def test_a_redirect_within_the_host_is_followed(host: Host, path: str) -> None:
-    assert real().get(host.url + path, max_bytes=100) == FILES["a.json"]
+    assert fetched(real(), host.url + path, max_bytes=100) == FILES["a.json"]
 
 
 @pytest.mark.parametrize("path", ["far", "scheme", "host", "nowhere"])
-def test_a_redirect_to_elsewhere_is_not_followed(host: Host, path: str) -> None:
-    with pytest.raises(PeerError, match=rf"{path} (redirects elsewhere|cannot be reached: .*IPv6)"):
-        real().get(host.url + path, max_bytes=100)
+def test_a_redirect_to_another_host_is_not_followed(host: Host, path: str) -> None:
+    with pytest.raises(PeerError, match=rf"{path} (redirects to another host|cannot be reached: .*IPv6)"):
+        fetched(real(), host.url + path, max_bytes=100)
     assert [asked for asked, _ in host.asked] == [f"/{path}"]
 
 
-def test_redirects_come_to_an_end(host: Host) -> None:
+def test_redirects_are_limited(host: Host) -> None:
     with pytest.raises(PeerError, match="redirects more than 3 times"):
-        real().get(f"{host.url}round", max_bytes=100)
+        fetched(real(), f"{host.url}round", max_bytes=100)
     assert len(host.asked) == 4
 
 
@@ -226,33 +241,73 @@ def test_a_post_is_not_redirected(host: Host) -> None:
     assert [path for path, _, _ in host.posted] == ["/moved"]
 
 
-def test_a_chunked_answer_comes_whole(host: Host) -> None:
-    assert real().get(f"{host.url}chunked", max_bytes=5) == b"abcde"
+def test_a_chunked_response_is_complete(host: Host) -> None:
+    assert fetched(real(), f"{host.url}chunked", max_bytes=5) == b"abcde"
     with pytest.raises(RejectedDataError, match="larger than 4 bytes"):
-        real().get(f"{host.url}chunked", max_bytes=4)
+        fetched(real(), f"{host.url}chunked", max_bytes=4)
 
 
-def test_an_endless_answer_is_left_at_the_cap(host: Host) -> None:
+def test_an_endless_response_is_stopped_at_the_limit(host: Host) -> None:
     with pytest.raises(RejectedDataError, match="larger than 1,000,000 bytes"):
-        real().get(f"{host.url}endless", max_bytes=1_000_000)
+        fetched(real(), f"{host.url}endless", max_bytes=1_000_000)
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("gzip", "came compressed"), ("cut", "cannot be reached"), ("error", "answered 500")]
+    ("path", "reason"), [("gzip", "was sent compressed"), ("cut", "cannot be reached"), ("error", "answered 500")]
 )
-def test_an_answer_that_is_none_is_told(host: Host, path: str, reason: str) -> None:
-    with pytest.raises(PeerError, match=f"{path} {reason}") as told:
-        real().get(host.url + path, max_bytes=100)
-    assert str(told.value).isprintable()
+def test_an_invalid_response_is_reported(host: Host, path: str, reason: str) -> None:
+    with pytest.raises(PeerError, match=f"{path} {reason}") as error:
+        fetched(real(), host.url + path, max_bytes=100)
+    assert str(error.value).isprintable()
 
 
-def test_a_server_that_trickles_meets_the_deadline(host: Host) -> None:
+def test_the_deadline_stops_a_server_that_trickles(host: Host) -> None:
     started = time.monotonic()
     with pytest.raises(PeerError, match="took too long"):
-        real(total_s=0.2).get(f"{host.url}trickle", max_bytes=1000)
+        fetched(real(total_s=0.2), f"{host.url}trickle", max_bytes=1000)
     assert time.monotonic() - started < 3
 
 
-def test_a_server_that_keeps_silent_is_left(host: Host) -> None:
+def test_a_server_that_sends_nothing_times_out(host: Host) -> None:
     with pytest.raises(PeerError, match=r"cannot be reached: .*timed out"):
-        HttpTransport(user_agent=AGENT, read_timeout_s=0.2).get(f"{host.url}silence", max_bytes=10)
+        fetched(HttpTransport(user_agent=AGENT, read_timeout_s=0.2), f"{host.url}silence", max_bytes=10)
+
+
+# One session for each peer.
+
+
+def test_one_connection_serves_all_files_of_a_session(host: Host) -> None:
+    with real().connect() as connection:
+        for path in ("a.json", "large", "empty", "deep/b.sig", "chunked", "a.json"):
+            assert connection.get(host.url + path, max_bytes=200_000)[:3] in {b"", b'{"a', b"xxx", b"00\n", b"abc"}
+    assert len(host.asked) == 6
+    assert host.connections == 1
+
+
+def test_each_session_has_its_own_connection(host: Host) -> None:
+    for _ in range(2):
+        fetched(real(), f"{host.url}a.json", max_bytes=100)
+    assert host.connections == 2
+
+
+def test_a_session_survives_a_response_that_was_not_read(host: Host) -> None:
+    with real().connect() as connection:
+        with pytest.raises(RejectedDataError, match="larger than 7 bytes"):
+            connection.get(f"{host.url}large", max_bytes=7)
+        with pytest.raises(PeerError, match="answered 404"):
+            connection.get(f"{host.url}none", max_bytes=7)
+        assert connection.get(f"{host.url}a.json", max_bytes=100) == FILES["a.json"]
+
+
+def test_a_session_sends_no_cookie_back(host: Host) -> None:
+    with real().connect() as connection:
+        connection.get(f"{host.url}cookie", max_bytes=100)
+        connection.get(f"{host.url}a.json", max_bytes=100)
+    assert [headers.get("cookie") for _, headers in host.asked] == [None, None]
+
+
+def test_a_server_that_closes_its_connections_is_connected_to_again(host: Host) -> None:
+    with real().connect() as connection:
+        for _ in range(2):
+            assert connection.get(f"{host.url}closing", max_bytes=100) == b"bye"
+    assert host.connections == 2

@@ -128,7 +128,7 @@ def test_a_dead_socket(node: Program, tmp_path: Path) -> None:
     node.settings["DOCKER_HOST"] = f"unix://{tmp_path}/docker.sock"
     done = node.run_in_process("doctor", "--json")
     assert done.code == UNHEALTHY_EXIT_CODE
-    assert done.err.startswith("ppp: broken: docker (do what is said beside each")
+    assert done.err.startswith("ppp: broken: docker (follow the advice beside each")
     row = diagnoses(done)["docker"]
     assert (row["state"], "does not listen" in row["found"], "DOCKER_HOST" in row["remedy"]) == ("broken", True, True)
     node.matrix.write_text(matrix_toml(tiny_matrix(SLIM)))
@@ -182,15 +182,15 @@ def test_read_only_data(node: Program, tmp_path: Path, before: Mapping[str, str]
 
 @pytest.mark.mount
 @pytest.mark.parametrize(
-    ("name", "subject", "said"),
+    ("name", "subject", "expected"),
     [
         ("nginx", "gateway", ("broken", "install nginx")),
         ("bwrap", "bubblewrap", ("broken", "install bubblewrap")),
-        ("yggdrasil", "yggdrasil", ("note", "needs none")),
+        ("yggdrasil", "yggdrasil", ("note", "does not need it")),
     ],
 )
-def test_a_missing_program(node: Program, tmp_path: Path, name: str, subject: str, said: tuple[str, str]) -> None:
-    state, words = said
+def test_a_missing_program(node: Program, tmp_path: Path, name: str, subject: str, expected: tuple[str, str]) -> None:
+    state, words = expected
     folders = [*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin", "/sbin"]
     places = " ".join(shlex.quote(f"{folder}/{name}") for folder in dict.fromkeys(folders))
     found = diagnoses(in_place(node, HIDE.replace("{places}", places), tmp_path))
@@ -201,7 +201,7 @@ def test_a_missing_program(node: Program, tmp_path: Path, name: str, subject: st
 # ---------------------------------------------------------------- the way to the index
 
 
-def test_a_name_that_is_not_resolved(node: Program, before: Mapping[str, str]) -> None:
+def test_an_unresolvable_host_name(node: Program, before: Mapping[str, str]) -> None:
     node.settings["PPP_INDEX_URL"] = "https://index.example/simple/"
     found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"dns": "broken", "index": "broken", "clock": "note", "gateway": "warn"}
@@ -247,7 +247,7 @@ def test_another_clock(node: Program, local: LocalIndex, before: Mapping[str, st
     assert "days ahead of the index's" in found["clock"]["found"]
 
 
-def test_a_page_that_would_act_upon_a_terminal(node: Program, local: LocalIndex) -> None:
+def test_a_page_with_terminal_control_sequences(node: Program, local: LocalIndex) -> None:
     local.set_response("/simple/pip/", reply(b"x", headers={"Content-Type": "text/\x1b[31mred"}))
     done = node.run_in_process("doctor")
     assert done.code == UNHEALTHY_EXIT_CODE
@@ -258,7 +258,9 @@ def test_a_page_that_would_act_upon_a_terminal(node: Program, local: LocalIndex)
 # ---------------------------------------------------------------- the node
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"<html>", "no GGUF file"), (b"GGUF\x09\0\0\0", "GGUF version 9")])
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"<html>", "is not a GGUF file"), (b"GGUF\x09\0\0\0", "GGUF version 9")]
+)
 def test_a_broken_model(node: Program, tmp_path: Path, before: Mapping[str, str], content: bytes, words: str) -> None:
     (tmp_path / "model.gguf").write_bytes(content)
     node.settings["PPP_MODEL"] = str(tmp_path / "model.gguf")
@@ -267,7 +269,7 @@ def test_a_broken_model(node: Program, tmp_path: Path, before: Mapping[str, str]
     assert words in found["model"]["found"]
 
 
-def test_settings_that_cannot_be_used(node: Program, before: Mapping[str, str]) -> None:
+def test_invalid_settings(node: Program, before: Mapping[str, str]) -> None:
     node.settings |= {"PPP_MODEL": "/nowhere/model.gguf", "PPP_JOBS": "many"}
     found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"settings": "broken", "model": "broken"}
@@ -296,14 +298,14 @@ def test_a_damaged_ledger(node: Program, before: Mapping[str, str], damage: Call
     assert "restore it" in found["ledger"]["remedy"]
 
 
-def test_a_ledger_in_use_is_well(node: Program, before: Mapping[str, str]) -> None:
+def test_a_ledger_in_use_is_not_broken(node: Program, before: Mapping[str, str]) -> None:
     with writer_lock(node.data):
         found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"ledger": "note"}
     assert f"process {os.getpid()}" in found["ledger"]["found"]
 
 
-def test_a_key_for_all_to_read(node: Program, before: Mapping[str, str]) -> None:
+def test_a_key_readable_by_others(node: Program, before: Mapping[str, str]) -> None:
     (node.data / "node.key").chmod(0o644)
     found = diagnoses(node.run_in_process("doctor", "--json"))
     assert changed(before, found) == {"key": "broken"}

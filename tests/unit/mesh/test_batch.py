@@ -22,7 +22,7 @@ def verified(data: bytes, *, key: NodeKey = KEY, now: int = NOW) -> Batch | Untr
     return verify_batch(data, key.sign(data), batch_id=sha256_hex(data), trusted={KEY.id}, now=now)
 
 
-def test_a_batch_that_is_right_is_given(batch_document: Callable[..., Document]) -> None:
+def test_a_valid_batch_is_returned(batch_document: Callable[..., Document]) -> None:
     log = "it said é\x00\x1b[31m\n"
     document = batch_document(KEY, "alpha", "beta", result="FAIL", log_sha256=sha256_hex(log.encode()))
     document["logs"] = {sha256_hex(log.encode()): log}
@@ -36,11 +36,11 @@ def test_a_batch_that_is_right_is_given(batch_document: Callable[..., Document])
     assert batch.logs == document["logs"]
 
 
-def test_a_batch_of_a_stranger_is_told_apart(batch_document: Callable[..., Document]) -> None:
+def test_a_batch_of_an_untrusted_node_is_returned_as_such(batch_document: Callable[..., Document]) -> None:
     assert verified(canonical_json(batch_document(OTHER)), key=OTHER) == UntrustedBatch(node=OTHER.id)
 
 
-def test_a_flipped_byte_is_refused(batch_document: Callable[..., Document]) -> None:
+def test_a_flipped_byte_is_rejected(batch_document: Callable[..., Document]) -> None:
     data = canonical_json(batch_document(KEY))
     flipped = data.replace(b'"PASS"', b'"FASS"', 1)
     assert len(flipped) == len(data)
@@ -48,26 +48,26 @@ def test_a_flipped_byte_is_refused(batch_document: Callable[..., Document]) -> N
         verify_batch(flipped, KEY.sign(data), batch_id=sha256_hex(data), trusted={KEY.id}, now=NOW)
 
 
-def test_a_flipped_byte_under_a_new_name_is_refused(batch_document: Callable[..., Document]) -> None:
+def test_a_flipped_byte_under_a_new_name_is_rejected(batch_document: Callable[..., Document]) -> None:
     data = canonical_json(batch_document(KEY))
     flipped = data.replace(b"alpha", b"alphb", 1)
     with pytest.raises(RejectedDataError, match=f"its signature is not that of node {KEY.id}"):
         verify_batch(flipped, KEY.sign(data), batch_id=sha256_hex(flipped), trusted={KEY.id}, now=NOW)
 
 
-def test_a_wrong_key_is_refused(batch_document: Callable[..., Document]) -> None:
+def test_a_wrong_key_is_rejected(batch_document: Callable[..., Document]) -> None:
     with pytest.raises(RejectedDataError, match="its signature is not that of node"):
         verified(canonical_json(batch_document(KEY)), key=OTHER)
 
 
-def test_a_signature_that_is_none_is_refused(batch_document: Callable[..., Document]) -> None:
+def test_a_malformed_signature_is_rejected(batch_document: Callable[..., Document]) -> None:
     data = canonical_json(batch_document(KEY))
     for signature in ("", "00" * 64, "\ufffd" * 128, KEY.sign(data)[:-1]):
         with pytest.raises(RejectedDataError, match="its signature is not that of node"):
             verify_batch(data, signature, batch_id=sha256_hex(data), trusted={KEY.id}, now=NOW)
 
 
-def test_a_batch_too_large_is_refused_unread() -> None:
+def test_a_batch_too_large_is_rejected_unread() -> None:
     with pytest.raises(RejectedDataError, match="larger than 67,108,864 bytes"):
         verified(b"x" * (MAX_BATCH_BYTES + 1))
 
@@ -75,20 +75,20 @@ def test_a_batch_too_large_is_refused_unread() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"<html>", "not JSON of ours"),
+        (b"<html>", "not valid JSON"),
         (b"[" * 100_000, "nests deeper"),
-        (b'{"node": "x", "node": "y"}', "a key stands twice"),
+        (b'{"node": "x", "node": "y"}', "an object has a duplicate key"),
         (b"{}", "it names no node"),
         (b'{"node": 1}', "it names no node"),
         (b'{"node": "x"}', "it names no node"),
-        (json.dumps({"node": KEY.id}).encode(), r"breaks batch.schema.json: .*'schema' is a required property"),
+        (json.dumps({"node": KEY.id}).encode(), r"is invalid by batch.schema.json: .*'schema' is a required property"),
         (
             json.dumps({"schema": "ppp-batch-2", "node": KEY.id, "records": [], "logs": {}}).encode(),
-            r"breaks batch.schema.json: records: \[\] .*; schema: 'ppp-batch-1' was expected",
+            r"is invalid by batch.schema.json: records: \[\] .*; schema: 'ppp-batch-1' was expected",
         ),
     ],
 )
-def test_what_is_no_batch_is_refused(data: bytes, reason: str) -> None:
+def test_an_invalid_batch_is_rejected(data: bytes, reason: str) -> None:
     with pytest.raises(RejectedDataError, match=reason):
         verified(data)
 
@@ -96,7 +96,7 @@ def test_what_is_no_batch_is_refused(data: bytes, reason: str) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"result": "GOOD"}, r"breaks batch.schema.json: records\[0\].result: 'GOOD'"),
+        ({"result": "GOOD"}, r"is invalid by batch.schema.json: records\[0\].result: 'GOOD'"),
         ({"extra": 1}, r"records\[0\]: Additional properties"),
         ({"observed_at": NOW + 3601}, "records.0. was observed in the future"),
         ({"observed_at": -1}, r"records\[0\].observed_at"),
@@ -109,15 +109,15 @@ def test_what_is_no_batch_is_refused(data: bytes, reason: str) -> None:
         ({"environment": "py312-slim\n"}, r"records\[0\]\.environment"),
         ({"duration_ms": {"full\n": 1}}, r"records\[0\]\.duration_ms: "),
         ({"duration_ms": {"fool": 1}}, r"records\[0\].duration_ms: "),
-        ({"installed": [["x\x00", "1", None]]}, r"a control character stands in records\[0\].installed\[0\]\[0\]"),
-        ({"detail": "a\x1b[31mb"}, r"a control character stands in records\[0\].detail"),
-        ({"detail": "a\nb"}, r"a control character stands in records\[0\].detail"),
+        ({"installed": [["x\x00", "1", None]]}, r"there is a control character in records\[0\].installed\[0\]\[0\]"),
+        ({"detail": "a\x1b[31mb"}, r"there is a control character in records\[0\].detail"),
+        ({"detail": "a\nb"}, r"there is a control character in records\[0\].detail"),
         ({"detail": "\ud800"}, "no canonical form"),
-        ({"imports": ["x\x9b1m"]}, r"a control character stands in records\[0\].imports\[0\]"),
+        ({"imports": ["x\x9b1m"]}, r"there is a control character in records\[0\].imports\[0\]"),
         ({"log_sha256": "00" * 32}, f"the log {'00' * 32} is missing"),
     ],
 )
-def test_a_record_that_is_not_right_spoils_its_batch(
+def test_an_invalid_record_makes_its_batch_invalid(
     batch_document: Callable[..., Document], change: dict[str, object], reason: str
 ) -> None:
     document = batch_document(KEY, "alpha")
@@ -133,14 +133,14 @@ def test_a_clock_may_be_an_hour_ahead(batch_document: Callable[..., Document]) -
     assert isinstance(verified(data), Batch)
 
 
-def test_a_record_of_another_node_is_refused(batch_document: Callable[..., Document]) -> None:
+def test_a_record_of_another_node_is_rejected(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY, "alpha")
     document["records"] = batch_document(OTHER, "alpha")["records"]
-    with pytest.raises(RejectedDataError, match=rf"records\[0\] is of another node, {OTHER.id}"):
+    with pytest.raises(RejectedDataError, match=rf"records\[0\] belongs to another node, {OTHER.id}"):
         verified(canonical_json(document))
 
 
-def test_another_form_of_the_same_is_refused(batch_document: Callable[..., Document]) -> None:
+def test_json_that_is_not_canonical_is_rejected(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY)
     for data in (
         json.dumps(document).encode(),
@@ -148,14 +148,14 @@ def test_another_form_of_the_same_is_refused(batch_document: Callable[..., Docum
         canonical_json(document).replace(b'"size":1234', b'"size":01234'),
         canonical_json(document).replace(b"alpha", b"\\u0061lpha", 1),
     ):
-        with pytest.raises(RejectedDataError, match=r"not in canonical form|not JSON of ours"):
+        with pytest.raises(RejectedDataError, match=r"not in canonical form|not valid JSON"):
             verified(data)
 
 
-def test_records_out_of_order_or_twice_are_refused(batch_document: Callable[..., Document]) -> None:
+def test_records_out_of_order_or_twice_are_rejected(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY)
     for rows in (document["records"][::-1], [document["records"][0]] * 2):
-        with pytest.raises(RejectedDataError, match="not in order, or one stands twice"):
+        with pytest.raises(RejectedDataError, match="not in order, or one is repeated"):
             verified(canonical_json({**document, "records": rows}))
 
 
@@ -163,13 +163,13 @@ def test_records_out_of_order_or_twice_are_refused(batch_document: Callable[...,
     ("logs", "reason"),
     [
         ({}, "is missing"),
-        ({sha256_hex(b"log"): "gol"}, "is another one"),
+        ({sha256_hex(b"log"): "gol"}, "has a different hash"),
         ({sha256_hex(b"log"): "log", sha256_hex(b"more"): "more"}, "no record names the log"),
-        ({"x": "log"}, "breaks batch.schema.json: logs"),
-        ({sha256_hex(b"log"): 1}, "breaks batch.schema.json: logs"),
+        ({"x": "log"}, "is invalid by batch.schema.json: logs"),
+        ({sha256_hex(b"log"): 1}, "is invalid by batch.schema.json: logs"),
     ],
 )
-def test_logs_that_are_not_the_records_own_are_refused(
+def test_logs_that_no_record_names_are_rejected(
     batch_document: Callable[..., Document], logs: dict[str, object], reason: str
 ) -> None:
     document = batch_document(KEY, log_sha256=sha256_hex(b"log"))
@@ -177,7 +177,7 @@ def test_logs_that_are_not_the_records_own_are_refused(
         verified(canonical_json({**document, "logs": logs}))
 
 
-def test_a_log_too_large_is_refused(batch_document: Callable[..., Document]) -> None:
+def test_a_log_too_large_is_rejected(batch_document: Callable[..., Document]) -> None:
     log = "x" * (MAX_LOG_BYTES + 1)
     digest = sha256_hex(log.encode())
     document = batch_document(KEY, log_sha256=digest)
@@ -185,7 +185,7 @@ def test_a_log_too_large_is_refused(batch_document: Callable[..., Document]) -> 
         verified(canonical_json({**document, "logs": {digest: log}}))
 
 
-def test_too_many_records_are_refused(batch_document: Callable[..., Document]) -> None:
+def test_too_many_records_are_rejected(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY, "alpha")
-    with pytest.raises(RejectedDataError, match=r"breaks batch.schema.json: records: "):
+    with pytest.raises(RejectedDataError, match=r"is invalid by batch.schema.json: records: "):
         verified(canonical_json({**document, "records": document["records"] * 5001}))

@@ -1,4 +1,4 @@
-"""A batch goes in whole, or not at all, or is there already."""
+"""A batch goes in whole, or not at all, or already exists."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def batch(batch_document: Callable[..., dict[str, Any]]) -> Batch:
     return found
 
 
-def test_a_merged_batch_can_be_handed_on_byte_for_byte(store: Store, batch: Batch) -> None:
+def test_a_merged_batch_can_be_published_byte_for_byte(store: Store, batch: Batch) -> None:
     assert merge(store, batch) == 2
     assert sha256_hex(read_batch(store.db, batch.id)) == batch.id
 
@@ -37,12 +37,12 @@ def test_merging_again_changes_nothing(store: Store, batch: Batch, dumped: Calla
     assert dumped(store.db) == before
 
 
-def test_records_that_are_there_already_are_not_counted(store: Store, batch: Batch) -> None:
+def test_records_that_exist_are_not_counted(store: Store, batch: Batch) -> None:
     store.add_record(batch.records[0], "log")
     assert merge(store, batch) == 1
 
 
-def test_a_batch_that_does_not_fit_leaves_nothing(store: Store, batch: Batch, dumped: Callable[..., str]) -> None:
+def test_a_batch_that_fails_to_merge_leaves_nothing(store: Store, batch: Batch, dumped: Callable[..., str]) -> None:
     before = dumped(store.db)
     spoiled = Batch(
         id=batch.id,
@@ -57,7 +57,7 @@ def test_a_batch_that_does_not_fit_leaves_nothing(store: Store, batch: Batch, du
     assert dumped(store.db) == before
 
 
-def test_another_nodes_verdict_takes_no_cell_off_the_queue(store: Store, batch: Batch) -> None:
+def test_another_nodes_result_removes_no_cell_from_the_queue(store: Store, batch: Batch) -> None:
     release = batch.records[0].release
     store.enqueue([Cell(release=release, environment="py312-slim")], source="feed", now=1)
     merge(store, batch)

@@ -19,7 +19,7 @@ SIGNATURE_OF_NOTHING = (
 )
 
 
-def test_a_key_is_ed25519_as_the_standard_has_it() -> None:
+def test_keys_match_the_test_vectors_of_ed25519() -> None:
     key = NodeKey.from_seed(SEED)
     assert key.id == PUBLIC
     assert key.sign(b"") == SIGNATURE_OF_NOTHING
@@ -39,15 +39,15 @@ def test_a_key_is_ed25519_as_the_standard_has_it() -> None:
         ("", b"", SIGNATURE_OF_NOTHING),
     ],
 )
-def test_nobody_else_signed_it(node_id: str, message: bytes, signature: str) -> None:
+def test_another_nodes_signature_is_invalid(node_id: str, message: bytes, signature: str) -> None:
     assert not verify_signature(node_id, message, signature)
 
 
-def test_the_secret_half_is_not_shown() -> None:
+def test_the_secret_key_is_not_shown() -> None:
     assert repr(NodeKey.from_seed(SEED)) == f"NodeKey(id='{PUBLIC}')"
 
 
-def test_init_makes_a_key_that_load_reads(tmp_path: Path) -> None:
+def test_a_created_key_can_be_loaded(tmp_path: Path) -> None:
     data = tmp_path / "new" / "data"
     made = create_key(data)
     assert is_node_id(made.id)
@@ -56,22 +56,22 @@ def test_init_makes_a_key_that_load_reads(tmp_path: Path) -> None:
     assert create_key(tmp_path).id != made.id
 
 
-def test_init_never_writes_over(tmp_path: Path) -> None:
+def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     create_key(tmp_path)
     before = (tmp_path / KEY_NAME).read_bytes()
-    with pytest.raises(NodeError, match="is there already"):
+    with pytest.raises(NodeError, match="already exists"):
         create_key(tmp_path)
     assert (tmp_path / KEY_NAME).read_bytes() == before
 
 
-def test_load_or_init_says_whether_it_made_one(tmp_path: Path) -> None:
+def test_load_or_create_says_whether_it_created_one(tmp_path: Path) -> None:
     key, created = load_or_create_key(tmp_path)
     again, created_again = load_or_create_key(tmp_path)
     assert (created, created_again) == (True, False)
     assert key.id == again.id
 
 
-def test_a_missing_key_is_told(tmp_path: Path) -> None:
+def test_a_missing_key_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match=r"no key at .*node\.key .*ppp node init"):
         load_key(tmp_path)
 
@@ -79,37 +79,37 @@ def test_a_missing_key_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "00" * 31, "00" * 33, "zz" * 32, "00" * 32 + "\n\n", "00" * 32 + " ", "é" * 32]
 )
-def test_a_damaged_key_is_told_and_kept(tmp_path: Path, content: str) -> None:
+def test_a_damaged_key_is_reported_and_kept(tmp_path: Path, content: str) -> None:
     path = tmp_path / KEY_NAME
     path.write_text(content)
     path.chmod(0o600)
     for read in (load_key, load_or_create_key):
-        with pytest.raises(NodeError, match="holds no key"):
+        with pytest.raises(NodeError, match="is not a key"):
             read(tmp_path)
     assert path.read_text() == content
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o666, 0o620])
-def test_a_key_that_others_can_reach_is_not_used(tmp_path: Path, mode: int) -> None:
+def test_a_key_that_others_can_read_is_not_used(tmp_path: Path, mode: int) -> None:
     create_key(tmp_path)
     (tmp_path / KEY_NAME).chmod(mode)
     with pytest.raises(NodeError, match=f"mode 0{mode:o}.*chmod 600"):
         load_key(tmp_path)
 
 
-def test_a_key_that_is_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_key_that_is_a_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / KEY_NAME).mkdir()
     with pytest.raises(NodeError, match="cannot read"):
         load_key(tmp_path)
 
 
-def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PPPError, match="--data"):
         create_key(tmp_path / "file")
 
 
-def test_half_a_key_is_not_left_behind(tmp_path: Path) -> None:
+def test_no_incomplete_key_is_left_behind(tmp_path: Path) -> None:
     # A limit on the size of files stands for a disk that fills up while the key is written.
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

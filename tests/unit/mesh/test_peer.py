@@ -17,7 +17,7 @@ ONE = NodeKey.from_seed(b"1" * 32).id
 TWO = NodeKey.from_seed(b"2" * 32).id
 
 
-def test_peers_are_pinned_found_and_removed(store: Store) -> None:
+def test_peers_are_added_found_and_removed(store: Store) -> None:
     one = add(store, KEY, "https://one.example/ppp", ONE.upper(), now=5)
     two = add(store, KEY, "http://[200:1234::1]:8080/", TWO, now=6)
     assert one == Peer(node=ONE, url="https://one.example/ppp/", added_at=5)
@@ -42,7 +42,7 @@ def test_peers_are_pinned_found_and_removed(store: Store) -> None:
         ("https://user.github.example/Repo/", "https://user.github.example/Repo/"),
     ],
 )
-def test_an_address_is_of_a_web_root(text: str, url: str) -> None:
+def test_a_url_of_a_web_root_is_normalized(text: str, url: str) -> None:
     assert parse_url(text) == url
 
 
@@ -69,39 +69,39 @@ def test_an_address_is_of_a_web_root(text: str, url: str) -> None:
         "http://node.example/" + "a" * 500,
     ],
 )
-def test_what_is_no_address_is_told(text: str, store: Store, dumped: Callable[..., str]) -> None:
+def test_an_invalid_url_is_reported(text: str, store: Store, dumped: Callable[..., str]) -> None:
     before = dumped(store.db)
-    with pytest.raises(PeerError, match=r"as in https://node\.example/") as told:
+    with pytest.raises(PeerError, match=r"such as https://node\.example/") as told:
         add(store, KEY, text, ONE, now=1)
     assert str(told.value).isprintable()
     assert dumped(store.db) == before
 
 
 @pytest.mark.parametrize("key", ["", "ab", "zz" * 32, ONE + "0", ONE + "\n"])
-def test_what_is_no_key_is_told(key: str, store: Store) -> None:
+def test_an_invalid_key_is_reported(key: str, store: Store) -> None:
     with pytest.raises(PeerError, match="a key is 64 hex digits"):
         add(store, KEY, "http://one.example/", key, now=1)
 
 
-def test_a_node_is_no_peer_of_its_own(store: Store) -> None:
+def test_a_node_cannot_be_its_own_peer(store: Store) -> None:
     with pytest.raises(PeerError, match="own key"):
         add(store, KEY, "http://one.example/", KEY.id, now=1)
 
 
-def test_a_key_or_an_address_is_pinned_once(store: Store) -> None:
+def test_a_key_or_url_is_added_once(store: Store) -> None:
     add(store, KEY, "http://one.example/", ONE, now=1)
-    with pytest.raises(PeerError, match=r"is a peer already, at http://one\.example/"):
+    with pytest.raises(PeerError, match=r"is already a peer, at http://one\.example/"):
         add(store, KEY, "http://two.example/", ONE, now=1)
-    with pytest.raises(PeerError, match=f"is the peer {ONE} already"):
+    with pytest.raises(PeerError, match=f"already belongs to the peer {ONE}"):
         add(store, KEY, "http://One.example", TWO, now=1)
 
 
-def test_who_is_no_peer_cannot_be_removed(store: Store) -> None:
-    with pytest.raises(PeerError, match=r"'x\\n' is no peer .*ppp peer list"):
+def test_an_unknown_peer_cannot_be_removed(store: Store) -> None:
+    with pytest.raises(PeerError, match=r"'x\\n' is not a peer .*ppp peer list"):
         remove(store, "x\n")
 
 
-def test_removing_a_peer_keeps_what_came_from_it(node: Callable[[int], Any], record: Callable[..., Any]) -> None:
+def test_removing_a_peer_keeps_its_records(node: Callable[[int], Any], record: Callable[..., Any]) -> None:
     here, there = node(1), node(2)
     there.add(record(node=there.key.id))
     there.publish()

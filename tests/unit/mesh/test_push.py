@@ -9,7 +9,7 @@ from ppp.mesh.push import AnnouncementStatus, push
 from ppp.model.errors import PeerError
 
 
-def test_each_peer_is_told_and_reported(node: Callable[[int], Any]) -> None:
+def test_each_peer_gets_the_announcement_and_is_reported(node: Callable[[int], Any]) -> None:
     here = node(1)
     here.publish()
     for number, status in ((2, 202), (3, 403), (4, 405), (5, None), (6, 404), (7, 500)):
@@ -25,7 +25,7 @@ def test_each_peer_is_told_and_reported(node: Callable[[int], Any]) -> None:
         (
             "http://node5.example/",
             AnnouncementStatus.NOT_LISTENING,
-            "http://node5.example/announce cannot be reached: nobody is there",
+            "http://node5.example/announce cannot be reached: nothing listens there",
         ),
         ("http://node6.example/", AnnouncementStatus.NOT_LISTENING, "answered 404"),
         ("http://node7.example/", AnnouncementStatus.REFUSED, "answered 500"),
@@ -33,7 +33,7 @@ def test_each_peer_is_told_and_reported(node: Callable[[int], Any]) -> None:
     assert {body for _, body in here.web.sent} == {here.web.files[f"{here.url}statement.json"]}
 
 
-def test_there_must_be_something_to_announce_and_somebody_to_hear_it(node: Callable[[int], Any]) -> None:
+def test_an_announcement_needs_a_statement_and_a_peer(node: Callable[[int], Any]) -> None:
     here = node(1)
     here.pin(node(2))
     with pytest.raises(PeerError, match=r"no statement to announce .publish first"):

@@ -113,7 +113,7 @@ def test_nothing_outside_the_web_root_is_served(served: Served, path: str) -> No
     assert b"secret" not in answer
 
 
-def test_a_pinned_peers_announcement_has_it_fetched(served: Served) -> None:
+def test_a_trusted_peers_announcement_starts_a_fetch(served: Served) -> None:
     answer = requests.post(f"{served.url}announce", data=an_envelope(KEY), timeout=WAIT_S)
     assert (answer.status_code, answer.text) == (202, "it will be fetched\n")
     assert served.told.acquire(timeout=WAIT_S)
@@ -123,16 +123,16 @@ def test_a_pinned_peers_announcement_has_it_fetched(served: Served) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
-        (an_envelope(OTHER), 403, "is not pinned"),
+        (an_envelope(OTHER), 403, "is not trusted"),
         (an_envelope(KEY, signed_by=OTHER), 403, "its signature is not that of node"),
-        (b"", 400, "not JSON of ours"),
+        (b"", 400, "not valid JSON"),
         (b"[" * 60_000, 400, "nests deeper"),
-        (b'{"a": 1, "a": 1}', 400, "a key stands twice"),
-        (b'{"signed": {}}', 400, "breaks statement.schema.json"),
+        (b'{"a": 1, "a": 1}', 400, "an object has a duplicate key"),
+        (b'{"signed": {}}', 400, "is invalid by statement.schema.json"),
         (b"x" * 65_537, 413, "more than 65536 bytes"),
     ],
 )
-def test_any_other_announcement_is_turned_away(served: Served, body: bytes, status: int, reason: str) -> None:
+def test_any_other_announcement_is_rejected(served: Served, body: bytes, status: int, reason: str) -> None:
     answer = requests.post(f"{served.url}announce", data=body, timeout=WAIT_S)
     assert answer.status_code == status
     assert reason in answer.text
@@ -153,7 +153,7 @@ def test_ipv6_is_served() -> None:
         assert local_url(listening).startswith("http://[::1]:")
 
 
-def test_an_address_that_is_taken_is_told() -> None:
+def test_an_address_in_use_is_reported() -> None:
     with open_socket("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
         with pytest.raises(ListenError, match=rf"cannot listen on 127\.0\.0\.1 port {port}: .*--port"):
@@ -168,7 +168,7 @@ def test_without_a_web_root_there_is_nothing_to_serve(tmp_path: Path) -> None:
         create_app(tmp_path / "none", trusted=set, on_announce=print)
 
 
-def test_an_announcement_that_never_ends_is_not_waited_for(served: Served) -> None:
+def test_an_announcement_that_never_ends_times_out(served: Served) -> None:
     host, port = served.url.removeprefix("http://").strip("/").split(":")
     with socket.create_connection((host, int(port)), timeout=WAIT_S) as talk:
         talk.sendall(f"POST /announce HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\n{{".encode())
@@ -224,7 +224,7 @@ def test_many_announcements_of_one_node_are_one_fetch_each_interval() -> None:
     assert fetched == [("a", 1000.0), ("b", 1000.0), ("a", 1060.0)]
 
 
-def test_fetches_do_not_overlap_and_none_is_lost_to_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+def test_fetches_do_not_overlap_and_a_failure_loses_none(caplog: pytest.LogCaptureFixture) -> None:
     going: list[str] = []
     overlaps: list[str] = []
     told = threading.Semaphore(0)
@@ -253,7 +253,7 @@ def test_fetches_do_not_overlap_and_none_is_lost_to_a_failure(caplog: pytest.Log
     assert overlaps == []
     messages: Any = [r.getMessage() for r in caplog.records]
     assert messages == [
-        "nothing came of the announcement of a: a is down (wait)",
+        "the fetch announced by a failed: a is down (wait)",
         "fetching from b failed",
     ]
 

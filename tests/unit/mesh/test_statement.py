@@ -59,24 +59,24 @@ def issued(store: Store, *, now: int = NOW, key: NodeKey = KEY, **changes: Any) 
     return issue(store, key, now=now, **{**facts, **changes})
 
 
-def test_an_envelope_can_be_opened_by_who_pinned_its_node() -> None:
+def test_an_envelope_of_a_trusted_node_is_accepted() -> None:
     data = sign_statement(a_statement(), KEY)
     assert open_envelope(data, trusted={KEY.id}) == a_statement()
     assert schema_errors("site/schemas/statement.schema.json", json.loads(data)) == []
     assert sha256_hex(canonical_json(json.loads(data)["signed"])) == a_statement().digest
 
 
-def test_a_statement_of_a_stranger_is_refused() -> None:
-    with pytest.raises(RejectedDataError, match=f"node {KEY.id} is not pinned"):
+def test_a_statement_of_an_untrusted_node_is_rejected() -> None:
+    with pytest.raises(RejectedDataError, match=f"node {KEY.id} is not trusted"):
         open_envelope(sign_statement(a_statement(), KEY), trusted={OTHER.id})
 
 
-def test_a_statement_signed_by_another_key_is_refused() -> None:
+def test_a_statement_signed_by_another_key_is_rejected() -> None:
     with pytest.raises(RejectedDataError, match=f"its signature is not that of node {KEY.id}"):
         open_envelope(sign_statement(a_statement(), OTHER), trusted={KEY.id, OTHER.id})
 
 
-def test_a_changed_statement_is_refused() -> None:
+def test_a_changed_statement_is_rejected() -> None:
     document = json.loads(sign_statement(a_statement(), KEY))
     document["signed"]["records"] = 8
     with pytest.raises(RejectedDataError, match="its signature is not that of node"):
@@ -95,7 +95,7 @@ def test_a_changed_statement_is_refused() -> None:
         ({"node": 1}, "signed.node"),
     ],
 )
-def test_a_malformed_statement_is_refused(change: dict[str, object], reason: str) -> None:
+def test_a_malformed_statement_is_rejected(change: dict[str, object], reason: str) -> None:
     signed = {**a_statement().to_json(), **change}
     data = canonical_json({"signed": signed, "signature": KEY.sign(canonical_json(signed))})
     with pytest.raises(RejectedDataError, match=reason):
@@ -106,19 +106,19 @@ def test_a_malformed_statement_is_refused(change: dict[str, object], reason: str
     ("data", "reason"),
     [
         (b"x" * 65_537, "larger than 65,536 bytes"),
-        (b"not json", "not JSON of ours"),
+        (b"not json", "not valid JSON"),
         (b"{}", "'signed' is a required property"),
-        (b'{"signed": {}, "signed": {}}', "a key stands twice"),
+        (b'{"signed": {}, "signed": {}}', "an object has a duplicate key"),
         (b"[" * 60_000, "nests deeper"),
-        (b'{"signed": 1, "signature": ""}', "breaks statement.schema.json"),
+        (b'{"signed": 1, "signature": ""}', "is invalid by statement.schema.json"),
     ],
 )
-def test_what_is_no_statement_is_refused(data: bytes, reason: str) -> None:
+def test_an_invalid_statement_is_rejected(data: bytes, reason: str) -> None:
     with pytest.raises(RejectedDataError, match=reason):
         open_envelope(data, trusted={KEY.id})
 
 
-def test_the_order_is_kept() -> None:
+def test_rollbacks_forks_and_broken_chains_are_rejected() -> None:
     seen = LastSeen(sequence=5, digest=a_statement().digest)
     for follower in (
         a_statement(),
@@ -127,13 +127,13 @@ def test_the_order_is_kept() -> None:
     ):
         check_sequence(follower, last_seen=seen)
         check_sequence(follower, last_seen=None)
-    with pytest.raises(RejectedDataError, match=r"statement 4 .* number 5 was seen before"):
+    with pytest.raises(RejectedDataError, match=r"statement 4 .* rollback, because number 5 was seen before"):
         check_sequence(a_statement(sequence=4), last_seen=seen)
-    with pytest.raises(RejectedDataError, match=f"it follows {'00' * 32}, but the one before it was {seen.digest}"):
+    with pytest.raises(RejectedDataError, match=f"it follows {'00' * 32}, but the last one was {seen.digest}"):
         check_sequence(a_statement(sequence=6, previous="00" * 32), last_seen=seen)
     with pytest.raises(RejectedDataError, match="it follows nothing"):
         check_sequence(a_statement(sequence=6, previous=None), last_seen=seen)
-    with pytest.raises(ForkedError, match=r"signed another statement under that number .both are kept"):
+    with pytest.raises(ForkedError, match=r"signed another statement with this number .both are kept"):
         check_sequence(a_statement(records=8), last_seen=seen)
 
 
@@ -143,16 +143,16 @@ def test_the_order_is_kept() -> None:
         ({"expires_at": NOW}, f"it expired at {NOW}"),
         ({"issued_at": NOW - LIFETIME_S, "expires_at": NOW - 1}, "it expired"),
         ({"issued_at": NOW + 3601}, "issued in the future"),
-        ({"expires_at": NOW + MAX_LIFETIME_S + 1}, "claims a life of"),
-        ({"issued_at": NOW, "expires_at": NOW - 1}, "claims a life of -1"),
+        ({"expires_at": NOW + MAX_LIFETIME_S + 1}, "claims a lifetime of"),
+        ({"issued_at": NOW, "expires_at": NOW - 1}, "claims a lifetime of -1"),
     ],
 )
-def test_a_statement_out_of_its_time_is_refused(change: dict[str, int], reason: str) -> None:
+def test_a_statement_outside_its_lifetime_is_rejected(change: dict[str, int], reason: str) -> None:
     with pytest.raises(RejectedDataError, match=reason):
         check_expiry(a_statement(**{"issued_at": NOW - 1, **change}), now=NOW)
 
 
-def test_a_statement_in_its_time_is_taken() -> None:
+def test_a_statement_within_its_lifetime_is_accepted() -> None:
     check_expiry(a_statement(), now=NOW)
     check_expiry(a_statement(), now=NOW - 3600)
     check_expiry(a_statement(), now=NOW + LIFETIME_S - 1)
@@ -177,7 +177,7 @@ def test_a_chain_links_each_statement_to_the_one_before(store: Store) -> None:
     }
 
 
-def test_nothing_is_said_twice_in_the_first_half_of_its_life(store: Store, dumped: Callable[..., str]) -> None:
+def test_no_statement_is_repeated_in_the_first_half_of_its_lifetime(store: Store, dumped: Callable[..., str]) -> None:
     assert issued(store)
     before = dumped(store.db)
     for now in (NOW, NOW - 100, NOW + LIFETIME_S // 2):
@@ -186,7 +186,7 @@ def test_nothing_is_said_twice_in_the_first_half_of_its_life(store: Store, dumpe
     assert issued(store, now=NOW + LIFETIME_S // 2 + 1)
 
 
-def test_another_key_begins_a_chain_of_its_own(store: Store) -> None:
+def test_another_key_starts_its_own_chain(store: Store) -> None:
     issued(store)
     data = issued(store, key=OTHER)
     assert data

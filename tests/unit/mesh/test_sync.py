@@ -29,7 +29,7 @@ def synced(here: Node, there: Node) -> SyncReport:
 
 
 def refused(here: Node, there: Node, reason: str) -> Peer:
-    """Synchronise, and see it refused: the ledger as before but for the peer's trouble. Give the peer."""
+    """Synchronise, and see it rejected: the ledger as before but for the peer's trouble. Give the peer."""
     before = here.dump()
     with pytest.raises(RejectedDataError, match=reason) as error:
         synced(here, there)
@@ -50,7 +50,7 @@ def pair(node: MakeNode, record: MakeRecord) -> tuple[Node, Node]:
     return here, there
 
 
-def test_a_peers_records_come_over(pair: tuple[Node, Node]) -> None:
+def test_a_peers_records_are_merged(pair: tuple[Node, Node]) -> None:
     here, there = pair
     report = synced(here, there)
     assert (report.sequence, report.batches, report.records, report.untrusted_batches, report.agree) == (
@@ -65,14 +65,14 @@ def test_a_peers_records_come_over(pair: tuple[Node, Node]) -> None:
     assert (peer.sequence, peer.synced_at, peer.sync_error) == (1, here.now, None)
 
 
-def test_a_second_time_nothing_comes_over_and_no_batch_is_asked_for(pair: tuple[Node, Node]) -> None:
+def test_a_second_synchronisation_requests_no_batch(pair: tuple[Node, Node]) -> None:
     here, there = pair
     synced(here, there)
     before = here.dump()
-    here.web.asked.clear()
+    here.web.requested.clear()
     report = synced(here, there)
     assert (report.batches, report.records) == (0, 0)
-    assert here.web.asked == [f"{there.url}statement.json", f"{there.url}files.json"]
+    assert here.web.requested == [f"{there.url}statement.json", f"{there.url}files.json"]
     assert here.dump() == before
 
 
@@ -86,13 +86,13 @@ def test_batches_are_found_through_the_lists_that_files_json_names(pair: tuple[N
     there.lay_out({**files, "files/batches.json": held}, top)
     report = synced(here, there)
     assert (report.records, report.agree) == (2, True)
-    assert f"{there.url}files/batches.json" in here.web.asked
-    assert f"{there.url}files/packages.json" not in here.web.asked
+    assert f"{there.url}files/batches.json" in here.web.requested
+    assert f"{there.url}files/packages.json" not in here.web.requested
     here.web.files[f"{there.url}files/batches.json"] += b" "
     refused(here, there, "files/batches.json")
 
 
-def test_both_ways_both_end_on_the_same(pair: tuple[Node, Node], record: MakeRecord) -> None:
+def test_synchronising_both_ways_results_in_equal_ledgers(pair: tuple[Node, Node], record: MakeRecord) -> None:
     here, there = pair
     here.add(record("gamma", node=here.key.id, log_sha256=sha256_hex(b"log")), log="log")
     here.publish()
@@ -105,7 +105,7 @@ def test_both_ways_both_end_on_the_same(pair: tuple[Node, Node], record: MakeRec
     assert here.dump(without=same) == there.dump(without=same)
 
 
-def test_a_batch_is_handed_on_by_a_third(pair: tuple[Node, Node], node: MakeNode) -> None:
+def test_a_batch_is_passed_on_by_a_third_node(pair: tuple[Node, Node], node: MakeNode) -> None:
     here, there = pair
     synced(here, there)
     here.publish()
@@ -128,7 +128,7 @@ def test_a_node_that_lost_its_ledger_gets_its_own_records_back(pair: tuple[Node,
     assert synced(again, here).records == 2
 
 
-def test_a_peer_that_is_not_there_is_told(node: MakeNode) -> None:
+def test_an_unreachable_peer_is_reported(node: MakeNode) -> None:
     here = node(1)
     here.pin(node(2))
     with pytest.raises(PeerError, match=r"http://node2\.example/statement\.json answered 404"):
@@ -138,7 +138,7 @@ def test_a_peer_that_is_not_there_is_told(node: MakeNode) -> None:
     assert peer.synced_at is None
 
 
-def test_trouble_is_forgotten_when_it_is_over(pair: tuple[Node, Node]) -> None:
+def test_an_error_is_cleared_by_the_next_success(pair: tuple[Node, Node]) -> None:
     here, there = pair
     kept = dict(here.web.files)
     here.web.files.clear()
@@ -149,7 +149,7 @@ def test_trouble_is_forgotten_when_it_is_over(pair: tuple[Node, Node]) -> None:
     assert list_peers(here.store.db)[0].sync_error is None
 
 
-def test_one_peer_in_trouble_does_not_keep_the_others_from_it(pair: tuple[Node, Node], node: MakeNode) -> None:
+def test_one_failing_peer_does_not_stop_the_others(pair: tuple[Node, Node], node: MakeNode) -> None:
     here, there = pair
     here.pin(node(3))
     bad = node(4)
@@ -165,62 +165,62 @@ def test_one_peer_in_trouble_does_not_keep_the_others_from_it(pair: tuple[Node, 
     )
 
 
-# What is refused: the statement.
+# What is rejected: the statement.
 
 
-def test_a_statement_of_another_node_is_refused(pair: tuple[Node, Node], node: MakeNode) -> None:
+def test_a_statement_of_another_node_is_rejected(pair: tuple[Node, Node], node: MakeNode) -> None:
     here, there = pair
     other = node(3)
     other.publish()
     here.pin(other)
     here.web.files[f"{there.url}statement.json"] = here.web.files[f"{other.url}statement.json"]
-    assert refused(here, there, f"node {other.key.id} is not pinned").sequence is None
+    assert refused(here, there, f"node {other.key.id} is not trusted").sequence is None
 
 
-def test_a_statement_with_a_flipped_byte_is_refused(pair: tuple[Node, Node]) -> None:
+def test_a_statement_with_a_flipped_byte_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     url = f"{there.url}statement.json"
     here.web.files[url] = here.web.files[url].replace(b'"records":2', b'"records":3')
     assert refused(here, there, "its signature is not that of node").sequence is None
 
 
-def test_a_lower_number_is_refused(pair: tuple[Node, Node], record: MakeRecord) -> None:
+def test_a_rollback_is_rejected(pair: tuple[Node, Node], record: MakeRecord) -> None:
     here, there = pair
     old = {url: data for url, data in here.web.files.items() if url.startswith(there.url)}
     there.add(record("gamma", node=there.key.id))
     there.publish()
     synced(here, there)
     here.web.files.update(old)
-    assert refused(here, there, "number 2 was seen before").sequence == 2
+    assert refused(here, there, "rollback, because number 2 was seen before").sequence == 2
 
 
-def test_an_expired_statement_is_refused(pair: tuple[Node, Node]) -> None:
+def test_a_frozen_peer_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.now += LIFETIME_S
-    assert refused(here, there, r"it expired at \d+ .the peer is frozen").sequence is None
+    assert refused(here, there, r"it expired at \d+ .the peer has stopped publishing").sequence is None
 
 
-def test_a_statement_from_the_future_is_refused(pair: tuple[Node, Node]) -> None:
+def test_a_statement_from_the_future_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.now -= 3601
     refused(here, there, "issued in the future")
 
 
-def test_a_broken_chain_is_refused(pair: tuple[Node, Node]) -> None:
+def test_a_broken_chain_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     synced(here, there)
     here.web.files[f"{there.url}statement.json"] = there.statement(sequence=2, previous="00" * 32)
-    assert refused(here, there, "but the one before it was").sequence == 1
+    assert refused(here, there, "but the last one was").sequence == 1
 
 
-def test_a_fork_is_refused_and_both_statements_are_kept(pair: tuple[Node, Node]) -> None:
+def test_a_fork_is_rejected_and_both_statements_are_kept(pair: tuple[Node, Node]) -> None:
     here, there = pair
     synced(here, there)
     url = f"{there.url}statement.json"
     one, other = here.web.files[url], there.statement(root="ee" * 32)
     here.web.files[url] = other
     for _ in range(2):
-        refused(here, there, "it signed another statement under that number")
+        refused(here, there, "the node signed another statement with this number")
     evidence = list_forks(here.store.db)
     assert {(f.node, f.sequence, f.text.encode(), f.seen_at) for f in evidence} == {
         (there.key.id, 1, one, here.now),
@@ -235,51 +235,51 @@ def test_a_fork_is_refused_and_both_statements_are_kept(pair: tuple[Node, Node])
     ("data", "reason"),
     [
         (b"x" * 70_000, "larger than 65,536 bytes"),
-        (b"<html>", "not JSON of ours"),
-        (b'{"signed": {}, "signed": {}}', "a key stands twice"),
+        (b"<html>", "not valid JSON"),
+        (b'{"signed": {}, "signed": {}}', "an object has a duplicate key"),
         (b"[" * 1000, "nests deeper than 8"),
-        (b"{}", "breaks statement.schema.json"),
+        (b"{}", "is invalid by statement.schema.json"),
     ],
 )
-def test_what_is_no_statement_is_refused(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
+def test_an_invalid_statement_is_rejected(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
     here, there = pair
     here.web.files[f"{there.url}statement.json"] = data
     refused(here, there, reason)
 
 
-# What is refused: the list of files.
+# What is rejected: the list of files.
 
 
-def test_another_list_of_files_is_refused(pair: tuple[Node, Node]) -> None:
+def test_a_list_of_files_with_another_hash_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.web.files[f"{there.url}files.json"] += b" "
-    refused(here, there, "files.json refused: its bytes hash to")
+    refused(here, there, "files.json rejected: its bytes hash to")
 
 
-def test_a_path_that_leads_elsewhere_is_refused_and_nothing_is_fetched(pair: tuple[Node, Node]) -> None:
+def test_an_unsafe_path_is_rejected_and_nothing_is_fetched(pair: tuple[Node, Node]) -> None:
     here, there = pair
     rows = [["../../etc/passwd", 1, "ab" * 32]]
     there.lay_out({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
-    refused(here, there, "files.json refused")
-    assert here.web.asked == [f"{there.url}statement.json", f"{there.url}files.json"]
+    refused(here, there, "files.json rejected")
+    assert here.web.requested == [f"{there.url}statement.json", f"{there.url}files.json"]
 
 
-def test_a_list_of_files_with_a_doubled_key_is_refused(pair: tuple[Node, Node]) -> None:
+def test_a_list_of_files_with_a_duplicate_key_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     there.lay_out({}, b'{"schema": "ppp-files-1", "files": [], "files": []}')
-    refused(here, there, "a key stands twice")
+    refused(here, there, "an object has a duplicate key")
 
 
-def test_a_batch_that_claims_too_much_is_not_fetched(pair: tuple[Node, Node]) -> None:
+def test_a_batch_listed_as_too_large_is_not_fetched(pair: tuple[Node, Node]) -> None:
     here, there = pair
     digest = "ab" * 32
     rows = [[f"batches/{digest}.json.gz", 1 << 40, digest], [f"batches/{digest}.sig", 129, digest]]
     there.lay_out({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
     refused(here, there, "larger than 67,108,864 bytes")
-    assert not any("batches/" in url for url in here.web.asked)
+    assert not any("batches/" in url for url in here.web.requested)
 
 
-# What is refused: a batch.
+# What is rejected: a batch.
 
 
 def the_batch(there: Node) -> str:
@@ -287,26 +287,26 @@ def the_batch(there: Node) -> str:
     return f"{there.url}batches/{batch.id}"
 
 
-def test_a_batch_with_a_flipped_byte_is_refused(pair: tuple[Node, Node]) -> None:
+def test_a_batch_with_a_flipped_byte_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     url = f"{the_batch(there)}.json.gz"
     data = bytearray(here.web.files[url])
     data[len(data) // 2] ^= 1
     here.web.files[url] = bytes(data)
-    refused(here, there, "not the file that the peer's statement vouches for")
+    refused(here, there, "not the file that the peer's statement covers")
 
 
-def test_a_batch_larger_than_listed_is_refused(pair: tuple[Node, Node]) -> None:
+def test_a_batch_larger_than_listed_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.web.files[f"{the_batch(there)}.json.gz"] += b" "
     refused(here, there, "larger than")
 
 
-def test_a_batch_cut_short_is_refused(pair: tuple[Node, Node]) -> None:
+def test_a_batch_cut_short_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     url = f"{the_batch(there)}.json.gz"
     here.web.files[url] = here.web.files[url][:-1]
-    refused(here, there, "not the file that the peer's statement vouches for")
+    refused(here, there, "not the file that the peer's statement covers")
 
 
 @pytest.mark.parametrize(
@@ -315,12 +315,12 @@ def test_a_batch_cut_short_is_refused(pair: tuple[Node, Node]) -> None:
         (lambda data: compress_batch(data)[:-1], "cut short"),
         (lambda data: compress_batch(data) + b"more", "something follows it"),
         (lambda data: compress_batch(data) * 2, "something follows it"),
-        (lambda data: data, "no gzip"),
+        (lambda data: data, "is not gzip"),
         (lambda data: compress_batch(data.replace(b"gamma", b"delta")), "its bytes hash to"),
         (lambda _: compress_batch(bytes(MAX_BATCH_BYTES + 1)), "unpacks to more than 67,108,864 bytes"),
     ],
 )
-def test_a_batch_that_does_not_unpack_is_refused(
+def test_a_batch_that_does_not_unpack_is_rejected(
     pair: tuple[Node, Node], batch_document: MakeDocument, spoil: Callable[[bytes], bytes], reason: str
 ) -> None:
     here, there = pair
@@ -331,13 +331,13 @@ def test_a_batch_that_does_not_unpack_is_refused(
 
 
 @pytest.mark.parametrize("signature", [b"", b"00" * 64 + b"\n", b"\xff" * 129])
-def test_a_signature_file_that_nobody_vouched_for_is_refused(pair: tuple[Node, Node], signature: bytes) -> None:
+def test_a_signature_file_with_another_hash_is_rejected(pair: tuple[Node, Node], signature: bytes) -> None:
     here, there = pair
     here.web.files[f"{the_batch(there)}.sig"] = signature
-    refused(here, there, "not the file that the peer's statement vouches for")
+    refused(here, there, "not the file that the peer's statement covers")
 
 
-def test_a_batch_signed_by_another_key_is_refused(
+def test_a_batch_signed_by_another_key_is_rejected(
     pair: tuple[Node, Node], node: MakeNode, batch_document: MakeDocument
 ) -> None:
     here, there = pair
@@ -345,7 +345,7 @@ def test_a_batch_signed_by_another_key_is_refused(
     refused(here, there, f"its signature is not that of node {there.key.id}")
 
 
-def test_a_batch_with_a_signature_of_something_else_is_refused(
+def test_a_batch_with_the_signature_of_another_message_is_rejected(
     pair: tuple[Node, Node], batch_document: MakeDocument
 ) -> None:
     here, there = pair
@@ -353,7 +353,7 @@ def test_a_batch_with_a_signature_of_something_else_is_refused(
     refused(here, there, "its signature is not that of node")
 
 
-def test_a_batch_with_records_of_another_node_is_refused(
+def test_a_batch_with_records_of_another_node_is_rejected(
     pair: tuple[Node, Node], node: MakeNode, batch_document: MakeDocument
 ) -> None:
     here, there = pair
@@ -362,17 +362,17 @@ def test_a_batch_with_records_of_another_node_is_refused(
     document["records"] += batch_document(other.key, "delta")["records"]
     document["records"].sort(key=lambda row: sha256_hex(canonical_json(row)))
     there.batch(document)
-    refused(here, there, f"is of another node, {other.key.id}")
+    refused(here, there, f"belongs to another node, {other.key.id}")
 
 
-def test_a_batch_with_another_log_is_refused(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+def test_a_batch_with_another_log_is_rejected(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     digest = sha256_hex(b"log")
     there.batch({**batch_document(there.key, log_sha256=digest), "logs": {digest: "gol"}})
-    refused(here, there, f"the log {digest} is another one")
+    refused(here, there, f"the log {digest} has a different hash")
 
 
-def test_a_batch_of_another_schema_is_refused(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+def test_a_batch_of_another_schema_is_rejected(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     there.batch({**batch_document(there.key), "schema": "ppp-batch-9"})
     refused(here, there, "'ppp-batch-1' was expected")
@@ -381,18 +381,18 @@ def test_a_batch_of_another_schema_is_refused(pair: tuple[Node, Node], batch_doc
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b'{"node": "x", "node": "y"}', "a key stands twice"),
+        (b'{"node": "x", "node": "y"}', "an object has a duplicate key"),
         (b"[" * 100_000, "nests deeper than 8"),
-        (b"PK\x03\x04", "not JSON of ours"),
+        (b"PK\x03\x04", "not valid JSON"),
     ],
 )
-def test_what_is_no_batch_is_refused(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
+def test_an_invalid_batch_is_rejected(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
     here, there = pair
     there.raw_batch(data, there.key.sign(data))
     refused(here, there, reason)
 
 
-def test_good_batches_before_a_bad_one_stay(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+def test_valid_batches_before_an_invalid_one_are_kept(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     documents = [batch_document(there.key, f"package-{n}") for n in range(4)]
     ids = sorted(sha256_hex(canonical_json(document)) for document in documents)
@@ -405,7 +405,7 @@ def test_good_batches_before_a_bad_one_stay(pair: tuple[Node, Node], batch_docum
             f"batches/{batch_id}.sig": f"{signature}\n".encode(),
         }
     there.lay_out(files)
-    with pytest.raises(RejectedDataError, match=f"batch {ids[2]} refused: its signature"):
+    with pytest.raises(RejectedDataError, match=f"batch {ids[2]} rejected: its signature"):
         synced(here, there)
     assert [batch.id for batch in list_batches(here.store.db)] == ids[:2]
     assert here.store.db.table("records").count == 2

@@ -11,7 +11,7 @@ from ppp.mesh.untrusted import (
     parse_document,
     parse_json,
     printable_line,
-    refuse,
+    reject,
 )
 from ppp.model.errors import RejectedDataError
 
@@ -20,7 +20,7 @@ def parsed(data: bytes) -> object:
     return parse_json(data, what="it", max_bytes=1_000_000)
 
 
-def test_json_within_bounds_is_given() -> None:
+def test_json_within_limits_is_returned() -> None:
     assert parsed('{"a": [1, -2, "ü", null, true, {"[[[[[[[[[[[": "]]\\""}]}'.encode()) == {
         "a": [1, -2, "ü", None, True, {"[[[[[[[[[[[": ']]"'}]
     }
@@ -29,46 +29,46 @@ def test_json_within_bounds_is_given() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b'{"a": 1, "a": 2}', "a key stands twice"),
-        (b'{"x": {"a": 1, "a": 1}}', "a key stands twice"),
+        (b'{"a": 1, "a": 2}', "an object has a duplicate key"),
+        (b'{"x": {"a": 1, "a": 1}}', "an object has a duplicate key"),
         (b"[" * 9 + b"]" * 9, "nests deeper than 8"),
         (b"[" * 1_000_000, "nests deeper than 8"),
         (b'{"a":' * 100_000, "nests deeper than 8"),
         (b"[1]", "not a JSON object"),
         (b'"x"', "not a JSON object"),
-        (b"", "not JSON of ours"),
-        (b"{", "does not close"),
-        (b"]" * 100, "does not close"),
-        (b"[}", "not JSON of ours"),
-        (b"][", "does not close"),
+        (b"", "not valid JSON"),
+        (b"{", "unbalanced brackets"),
+        (b"]" * 100, "unbalanced brackets"),
+        (b"[}", "not valid JSON"),
+        (b"][", "unbalanced brackets"),
         (b'{"a": 1.0}', "1.0 is not an integer"),
         (b'{"a": 1e400}', "1e400 is not an integer"),
         (b'{"a": NaN}', "NaN is not an integer"),
         (b'{"a": -Infinity}', "-Infinity is not an integer"),
         (b'{"a": %s}' % (b"9" * 5000), "a number of 5000 digits"),
-        (b'{"a": "\xff"}', "not JSON of ours"),
-        (b"\xef\xbb\xbf{}", "not JSON of ours"),
-        (b'{"a": "\x1b[2J"}', "not JSON of ours"),
+        (b'{"a": "\xff"}', "not valid JSON"),
+        (b"\xef\xbb\xbf{}", "not valid JSON"),
+        (b'{"a": "\x1b[2J"}', "not valid JSON"),
         (b'{"' + b"x" * 1_000_000 + b'": 1}', "larger than 1,000,000 bytes"),
     ],
 )
-def test_what_is_no_json_of_ours_is_refused(data: bytes, reason: str) -> None:
+def test_invalid_json_is_rejected(data: bytes, reason: str) -> None:
     with pytest.raises(RejectedDataError, match=reason):
         parsed(data)
 
 
 @pytest.mark.parametrize("data", [b'"\\"' * 300_000, b'"' * 900_000, b'"' + b"\\" * 900_001, b'\\"' * 450_000])
-def test_looking_for_depth_takes_one_pass(data: bytes) -> None:
+def test_the_depth_check_is_linear(data: bytes) -> None:
     started = time.monotonic()
     with pytest.raises(RejectedDataError):
         parsed(data)
     assert time.monotonic() - started < 5
 
 
-def test_a_document_is_held_to_its_schema_and_few_mistakes_are_named() -> None:
+def test_a_document_is_validated_and_only_a_few_errors_are_named() -> None:
     rows = ",".join('["../x", -1, "z"]' for _ in range(10_000))
     data = f'{{"schema": "ppp-files-1", "files": [{rows}]}}'.encode()
-    with pytest.raises(RejectedDataError, match=r"it breaks files.schema.json: files\[0\]\[0\]: ") as refused:
+    with pytest.raises(RejectedDataError, match=r"it is invalid by files.schema.json: files\[0\]\[0\]: ") as refused:
         parse_document(data, what="it", schema="site/schemas/files.schema.json", max_bytes=1_000_000)
     assert refused.value.message.count("files[0]") == 3
     assert "files[1]" not in refused.value.message
@@ -80,7 +80,7 @@ def test_half_a_surrogate_pair_has_no_canonical_form() -> None:
             canonical_bytes(parse_json(text, what="it", max_bytes=100), what="it")
 
 
-def test_control_characters_are_found_wherever_they_stand() -> None:
+def test_control_characters_are_found_everywhere() -> None:
     document = {"a": ["fine ü 漢", "\x1b[31m"], "b\n": {"c": "\x9b"}, "d": "\u2028", "e": 1}
     assert list(control_characters(document)) == ["a[1]", "a key of the document", "b\n.c", "d"]
 
@@ -88,5 +88,5 @@ def test_control_characters_are_found_wherever_they_stand() -> None:
 def test_a_reason_is_one_plain_line_of_bounded_length() -> None:
     assert printable_line("a\x1b[31m\n\u202eb\ud800") == "a?[31m??b?"
     assert len(printable_line("x" * 10_000)) == MAX_REASON_LENGTH
-    with pytest.raises(RejectedDataError, match=r"^it refused: a\?b \(nothing of it was stored"):
-        refuse("it", "a\nb")
+    with pytest.raises(RejectedDataError, match=r"^it rejected: a\?b \(nothing was stored"):
+        reject("it", "a\nb")
