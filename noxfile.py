@@ -25,9 +25,9 @@ NOTHING_TO_TELL, NO_PEER = 30, 27
 
 
 def environment_ids() -> list[str]:
-    """Give the environments of the shipped matrices."""
-    matrices = [tomllib.loads((HERE / "matrices" / name).read_text("utf-8")) for name in ("default.toml", "host.toml")]
-    return [row["id"] for matrix in matrices for row in matrix["environment"]]
+    """Return the ids of the environments of all shipped matrices."""
+    matrices = [tomllib.loads(path.read_text("utf-8")) for path in sorted((HERE / "matrices").glob("*.toml"))]
+    return [*dict.fromkeys(row["id"] for matrix in matrices for row in matrix["environment"])]
 
 
 def environment(session: nox.Session, name: str, *requirements: str) -> Path:

@@ -6,7 +6,7 @@ Mistakes are collected and told together, each with its place.
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -201,11 +201,27 @@ def load_matrix(path: Path) -> Matrix:
 
 
 @cache
-def shipped_environments() -> tuple[str, ...]:
-    """Return the ids of all environments of the matrices that PPP ships, those of the default matrices first."""
+def shipped_matrices() -> Mapping[Path, Matrix]:
+    """Return the matrices that PPP ships, by path: the two default ones first, the others by name."""
     first = {"default.toml", "host.toml"}
     paths = sorted(resource("matrices").glob("*.toml"), key=lambda path: (path.name not in first, path.name))
-    return tuple(dict.fromkeys(e.id for path in paths for e in load_matrix(path).environments))
+    return {path: load_matrix(path) for path in paths}
+
+
+def shipped_environments() -> tuple[str, ...]:
+    """Return the ids of all environments of the shipped matrices, in the order of `shipped_matrices`."""
+    return tuple(dict.fromkeys(e.id for matrix in shipped_matrices().values() for e in matrix.environments))
+
+
+def default_matrix(ids: Collection[str], *, on_host: bool) -> Path:
+    """Return the path of the first shipped matrix that has all these environments.
+
+    If no id is given, or none has them all, it is the default of the host platform or of containers.
+    """
+    for path, matrix in shipped_matrices().items() if ids else ():
+        if set(ids) <= {e.id for e in matrix.environments}:
+            return path
+    return resource("matrices/host.toml" if on_host else "matrices/default.toml")
 
 
 def _matrix_errors(data: Mapping[str, Any]) -> Iterable[str]:

@@ -17,7 +17,6 @@ from ppp.doctor.examine import NodeSetup, Once, examine
 from ppp.doctor.local_machine import LocalMachine
 from ppp.doctor.report import format_report
 from ppp.model.errors import UnhealthyError
-from ppp.resources import resource
 
 #: Columns: what most terminals have, and what is still easy to read.
 WIDTH: Final = 80
@@ -43,7 +42,7 @@ def doctor(options: Options, *, environments: tuple[str, ...], canary: bool) -> 
     engine = Once(machine.engine)
     if options.matrix is None:
         on_host = all(id_.endswith("-host") for id_ in environments) if environments else not engine().answers
-        options.matrix = resource("matrices/host.toml" if on_host else "matrices/default.toml")
+        options.matrix = settings.default_matrix(environments, on_host=on_host)
     matrix, chosen = options.environments(environments)
     setup = NodeSetup(
         config=config,

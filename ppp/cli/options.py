@@ -17,7 +17,6 @@ from ppp import console
 from ppp.check.sandbox.docker import connect_engine
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.release import RequestedPackage
-from ppp.resources import resource
 from ppp.runner.context import Context
 
 
@@ -44,7 +43,7 @@ class Options:
         path = self.matrix
         if path is None:
             on_host = all(id_.endswith("-host") for id_ in ids) if ids else connect_engine() is None
-            path = resource("matrices/host.toml" if on_host else "matrices/default.toml")
+            path = settings.default_matrix(ids, on_host=on_host)
         matrix = settings.load_matrix(path)
         return matrix, matrix.select(ids)
 
