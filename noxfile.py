@@ -20,7 +20,7 @@ nox.options.sessions = ["tests"]
 HERE = Path(__file__).parent
 #: The Datasette after ours.
 DATASETTE_NEXT = "datasette==1.0a41"
-#: What `ppp narrate` ends with where the ledger holds nothing yet, and `ppp push` where nobody is pinned.
+#: What `ppp narrate` ends with where the ledger holds nothing yet, and `ppp peer push` where there is no peer.
 NOTHING_TO_TELL, NO_PEER = 30, 27
 
 
@@ -169,8 +169,8 @@ def release(session: nox.Session) -> None:
     session.log("3/4 hash")
     with session.chdir(Path(os.environ.get("PPP_DATA") or "data") / "public"):
         session.run("sha256sum", "-c", "current.json.sha256", external=True)
-    session.log("4/4 push")
-    ppp(session, "push", success_codes=(0, NO_PEER))
+    session.log("4/4 announce the statement to peers")
+    ppp(session, "peer", "push", success_codes=(0, NO_PEER))
 
 
 # ---------------------------------------------------------------- the developers' checks
@@ -233,7 +233,7 @@ def build(session: nox.Session) -> None:
     session.run(str(folder / "bin/pip"), "install", "--quiet", str(wheel), external=True)
     with session.chdir(folder.parent):
         session.run(str(folder / "bin/ppp"), "--version", external=True)
-        session.run(str(folder / "bin/ppp"), "--data", "nowhere", "publish", external=True)
+        session.run(str(folder / "bin/ppp"), "publish", "--data", "nowhere", external=True)
 
 
 @nox.session

@@ -1,7 +1,6 @@
 """What a person sees of a run: a live table of progress on a terminal, plain lines elsewhere, tables of results.
 
-Every text of a package's or a peer's making is shown as text: markup off, control characters taken out, and what is
-one line of it stays one.
+Text from packages and peers is shown without markup and without control characters, and a line of it stays one line.
 """
 
 import json
@@ -27,29 +26,29 @@ STYLES: Final = {
     Result.NA: "dim",
 }
 LAST_LINES: Final = 8
-#: Characters of one line: what is longer can be had as JSON.
+#: The longest line shown, in characters: longer ones are complete in the JSON.
 MAX_LINE: Final = 10_000
-#: What may have to be escaped in JSON that is written already: most of it need not be looked at.
+#: Characters that may need an escape in JSON text.
 _NOT_PLAIN: Final = re.compile(r"[^\n -~]")
-#: What is told below a table, worst first.
+#: Results that are explained below a table; the worst first.
 _SEVERITY: Final = {Result.FAIL: 1, Result.TIMEOUT: 2, Result.ERROR: 3, Result.NA: 4}
 
 
 def printable(text: str) -> str:
-    """Give text with everything taken out that a terminal would act upon; line breaks stay."""
+    """Return text with each control character replaced, so that a terminal acts on none; line breaks stay."""
     return "".join(
         c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\r\n", "\n")
     )
 
 
 def printable_line(text: str) -> str:
-    """Give text as one line, of `MAX_LINE` characters at most, that forges no other and that no terminal acts upon."""
+    """Return text as one printable line of at most `MAX_LINE` characters; line breaks are replaced."""
     shown = printable(text[: MAX_LINE + 1]).replace("\n", "\N{REPLACEMENT CHARACTER}")
     return shown if len(shown) <= MAX_LINE else f"{shown[: MAX_LINE - 1]}…"
 
 
 def format_json(data: object) -> str:
-    """Give data as JSON that people can read: what a terminal would act upon, or cannot show, stands as its escape."""
+    """Return data as indented JSON in which every character that is not printable is escaped."""
     return _NOT_PLAIN.sub(_escape, json.dumps(data, indent=2, ensure_ascii=False))
 
 
@@ -74,11 +73,11 @@ class LineReporter:
         print(printable(text), file=self._stream, flush=True)
 
     def warn(self, text: str) -> None:
-        """Print a line that says what went wrong."""
+        """Print a warning."""
         self.note(f"warning: {text}")
 
     def begin(self, total: int) -> None:
-        """Print how much there is to do."""
+        """Print how many cells there are."""
         self._total, self._done = total, 0
         self.note(f"checking {total} cells")
 
@@ -88,11 +87,11 @@ class LineReporter:
         self.note(f"[{self._done}/{self._total}] {result_line(record)}")
 
     def end(self) -> None:
-        """Say nothing: the last line was the last cell."""
+        """Print nothing: the last line was the last cell."""
 
 
 class LiveReporter:
-    """A table that is redrawn in place, above it what has to be known; see `ppp.runner.context.Reporter`."""
+    """A table that is redrawn in place, with notes and warnings above it; see `ppp.runner.context.Reporter`."""
 
     def __init__(self, console: Console) -> None:
         """Draw on `console`."""
@@ -107,24 +106,24 @@ class LiveReporter:
         self._console.print(Text(printable(text)))
 
     def warn(self, text: str) -> None:
-        """Print a line that says what went wrong."""
+        """Print a warning."""
         self._console.print(Text(f"warning: {printable(text)}", style="yellow"))
 
     def begin(self, total: int) -> None:
-        """Begin to draw."""
+        """Start drawing."""
         self._total = total
         self._live = Live(self._table(), console=self._console, transient=True, refresh_per_second=8)
         self._live.start()
 
     def checked(self, record: Record) -> None:
-        """Draw again with one more."""
+        """Draw the table with one more cell."""
         self._counts[record.result] += 1
         self._last = [*self._last[-LAST_LINES + 1 :], record]
         if self._live:
             self._live.update(self._table())
 
     def end(self) -> None:
-        """Take the table away."""
+        """Remove the table."""
         if self._live:
             self._live.stop()
 
@@ -140,7 +139,7 @@ class LiveReporter:
 
 
 def result_line(record: Record) -> str:
-    """Give a cell's result on a line."""
+    """Return a cell's result as a line."""
     why = f" {record.cause}" if record.cause else ""
     detail = f": {record.detail}" if record.detail and record.cause else ""
     return printable_line(
@@ -151,7 +150,7 @@ def result_line(record: Record) -> str:
 def results_table(
     rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: Sequence[str], unavailable: Mapping[str, str]
 ) -> Table:
-    """Give a table of releases by environments: a glyph and a word in each cell, narrow enough for a terminal."""
+    """Return a table of releases by environments: a glyph and a word in each cell, narrow enough for a terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("release", overflow="fold")
     for environment in environments:
@@ -169,16 +168,16 @@ def _cell(record: Record | None, *, unavailable: bool) -> Text:
 
 
 def explanations(rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: Sequence[str]) -> list[str]:
-    """Give a line for each way in which a release did not pass, and one for environments that stand in for an image."""
+    """Return a line for each way in which a release did not pass, and a line that names stand-ins for real images."""
     shown = [records[e] for _, records in rows for e in environments if e in records]
-    alike: dict[tuple[Result, Release, str | None, str | None], list[str]] = {}
+    groups: dict[tuple[Result, Release, str | None, str | None], list[str]] = {}
     for record in sorted(shown, key=lambda record: _SEVERITY.get(record.result, 0)):
         if record.result in _SEVERITY:
             key = (record.result, record.release, record.cause, record.detail)
-            alike.setdefault(key, []).append(record.environment)
+            groups.setdefault(key, []).append(record.environment)
     lines = [
         printable_line(f"{GLYPHS[result]} {result:7} {release} {cause}: {detail} [{', '.join(where)}]")
-        for (result, release, cause, detail), where in alike.items()
+        for (result, release, cause, detail), where in groups.items()
     ]
     standins = [e for e in environments if any(record.environment == e and record.standin for record in shown)]
     if standins:
@@ -187,12 +186,12 @@ def explanations(rows: Sequence[tuple[Release, Mapping[str, Record]]], environme
 
 
 def cell_report(record: Record, log: str | None) -> str:
-    """Give what happened in each phase of a cell, with the log of the one that did not pass."""
+    """Return what happened in each phase of a cell, with the log of the phase that did not pass."""
     lines = [result_line(record), ""]
     for phase in PHASES:
         outcome = record.outcome(phase)
         took = record.duration_ms.get(phase)
-        lines.append(f"  {phase:9} {outcome:8}" + (f"{took / 1000:7.2f} s" if took is not None else ""))
+        lines.append(f"  {phase.label:25} {outcome:8}" + (f"{took / 1000:7.2f} s" if took is not None else ""))
     lines.append("")
     if record.file:
         lines.append(f"  file      {record.file.filename} ({record.file.size} bytes, sha256 {record.file.sha256})")
@@ -211,15 +210,15 @@ def cell_report(record: Record, log: str | None) -> str:
     if log:
         lines += [
             "",
-            f"  the log of `{record.failed_phase or 'the check'}` ends:",
+            f"  the log of `{record.failed_phase.label if record.failed_phase else 'the check'}` ends with:",
             "",
-            *(f"  | {each}" for each in log.splitlines()),
+            *(f"  | {text}" for text in log.splitlines()),
         ]
     return "\n".join(map(printable_line, lines))
 
 
 def make_reporter(stream: TextIO = sys.stderr) -> LineReporter | LiveReporter:
-    """Give the reporter that suits a stream: live on a terminal that can redraw, lines elsewhere."""
+    """Return the reporter that suits a stream: live on a terminal that can redraw, lines elsewhere."""
     console = Console(file=stream)
     # Not rich's is_terminal: FORCE_COLOR makes that true of a log file too.
     return LiveReporter(console) if stream.isatty() and not console.is_dumb_terminal else LineReporter(stream)

@@ -10,7 +10,14 @@ from typing import Final
 import click
 
 from ppp import config as settings
-from ppp.cli.options import Options, common, network_option
+from ppp.cli.options import (
+    data_option,
+    json_option,
+    matrix_option,
+    network_option,
+    print_answer,
+    select_environments,
+)
 from ppp.doctor.canary import run_canaries, temporary_environments
 from ppp.doctor.diagnosis import Diagnosis, broken_subjects
 from ppp.doctor.examine import NodeSetup, Once, examine
@@ -26,27 +33,33 @@ MESH_PORT: Final = 8001
 
 
 @click.command()
-@common
-@network_option
 @click.argument("environments", metavar="[ENVIRONMENT]...", nargs=-1)
 @click.option("--canary", is_flag=True, help="Also check each environment with releases whose results are known.")
-@click.pass_obj
-def doctor(options: Options, *, environments: tuple[str, ...], canary: bool) -> None:
+@network_option
+@matrix_option
+@data_option
+@json_option
+def doctor(
+    *,
+    environments: tuple[str, ...],
+    canary: bool,
+    network: str | None,
+    matrix: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
     """Find out what is wrong with this machine.
 
     Each line says what was found and how to fix it; nothing is changed. Without an environment, those that `ppp run`
     would use are examined.
     """
-    config, mistakes = settings.load_valid(os.environ, data=options.data, network=options.network)
+    config, mistakes = settings.load_valid(os.environ, data=data, network=network)
     machine = LocalMachine(environ=os.environ, user_agent=config.user_agent, mesh_port=MESH_PORT)
     engine = Once(machine.engine)
-    if options.matrix is None:
-        on_host = all(id_.endswith("-host") for id_ in environments) if environments else not engine().answers
-        options.matrix = settings.default_matrix(environments, on_host=on_host)
-    matrix, chosen = options.environments(environments)
+    loaded, chosen = select_environments(matrix, environments, has_engine=lambda: engine().answers)
     setup = NodeSetup(
         config=config,
-        matrix=matrix,
+        matrix=loaded,
         environments=chosen,
         setting_errors=mistakes,
         model=Path(os.environ["PPP_MODEL"]) if os.environ.get("PPP_MODEL") else None,
@@ -55,15 +68,15 @@ def doctor(options: Options, *, environments: tuple[str, ...], canary: bool) -> 
     )
 
     def canaries() -> Sequence[Diagnosis]:
-        return run_canaries(lambda: temporary_environments(config, matrix, chosen), chosen, jobs=config.jobs)
+        return run_canaries(lambda: temporary_environments(config, loaded, chosen), chosen, jobs=config.jobs)
 
-    _print_report(options, examine(setup, machine, engine, canary=canaries if canary else None))
+    _print_report(examine(setup, machine, engine, canary=canaries if canary else None), as_json=as_json)
 
 
-def _print_report(options: Options, diagnoses: Sequence[Diagnosis]) -> None:
+def _print_report(diagnoses: Sequence[Diagnosis], *, as_json: bool) -> None:
     broken = broken_subjects(diagnoses)
-    if options.json:
-        options.print_answer({"healthy": not broken, "checks": [d.to_json() for d in diagnoses]}, "")
+    if as_json:
+        print_answer({"healthy": not broken, "checks": [d.to_json() for d in diagnoses]}, "", as_json=True)
     else:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         click.echo(format_report(diagnoses, width=_width(), colour=colour))

@@ -1,125 +1,127 @@
-"""The commands about other nodes: this node's key, whose word is taken, fetching it, and telling of one's own."""
+"""`ppp node` and `ppp peer`: this node's key; which nodes are trusted, and the exchange of records with them."""
 
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 import click
 
 from ppp import console, pipeline
-from ppp.cli.options import Options, common
+from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import read_ledger
 from ppp.mesh import node as nodes
-from ppp.mesh import peer as peering
+from ppp.mesh import peer as trusted
 from ppp.mesh.fetch import HttpTransport
 from ppp.mesh.push import AnnouncementStatus
 from ppp.mesh.sync import SyncFailure, SyncReport
 from ppp.model.errors import RejectedDataError
 from ppp.runner.context import open_node
 
-NO_PEERS: Final = "no peers: pin one with `ppp peer add URL KEY`"
+NO_PEERS: Final = "no peers: trust one with `ppp peer add URL KEY`"
 
 
 @click.group()
 def node() -> None:
-    """Make or show the key of this node."""
+    """Create or show the key of this node."""
 
 
 @node.command("init")
-@common
-@click.pass_obj
-def node_init(options: Options) -> None:
-    """Make this node's key."""
-    _tell_node(options, nodes.create_key(options.context().config.data))
+@data_option
+@json_option
+def node_init(*, data: Path | None, as_json: bool) -> None:
+    """Create this node's key."""
+    _print_node(nodes.create_key(make_context(data).config.data), as_json=as_json)
 
 
 @node.command("show")
-@common
-@click.pass_obj
-def node_show(options: Options) -> None:
+@data_option
+@json_option
+def node_show(*, data: Path | None, as_json: bool) -> None:
     """Show this node's id and public key."""
-    _tell_node(options, nodes.load_key(options.context().config.data))
+    _print_node(nodes.load_key(make_context(data).config.data), as_json=as_json)
+
+
+def _print_node(key: nodes.NodeKey, *, as_json: bool) -> None:
+    print_answer({"id": key.id, "key": key.id}, f"id and public key: {key.id}", as_json=as_json)
 
 
 @click.group()
 def peer() -> None:
-    """Say whose word is taken."""
+    """Manage trusted peers, and exchange records with them."""
 
 
 @peer.command("add")
-@common
 @click.argument("url")
 @click.argument("key")
-@click.pass_obj
-def peer_add(options: Options, *, url: str, key: str) -> None:
-    """Pin the node with KEY, whose public folder is at URL."""
-    context = options.context()
-    with open_node(context) as at_work:
-        added = peering.add(at_work.store, at_work.key, url, key, now=context.now)
-    options.print_answer({"node": added.node, "url": added.url}, f"pinned {added.node} at {added.url}")
+@data_option
+@json_option
+def peer_add(*, url: str, key: str, data: Path | None, as_json: bool) -> None:
+    """Trust the node with KEY, whose public folder is at URL."""
+    context = make_context(data)
+    with open_node(context) as ours:
+        added = trusted.add(ours.store, ours.key, url, key, now=context.now)
+    print_answer({"node": added.node, "url": added.url}, f"trusted {added.node} at {added.url}", as_json=as_json)
 
 
 @peer.command("list")
-@common
-@click.pass_obj
-def peer_list(options: Options) -> None:
-    """List the pinned nodes."""
-    db = read_ledger(options.context().config.data)
-    try:
-        known = list_peers(db)
-    finally:
-        db.close()
+@data_option
+@json_option
+def peer_list(*, data: Path | None, as_json: bool) -> None:
+    """List the trusted peers."""
+    with closing(read_ledger(make_context(data).config.data)) as db:
+        peers = list_peers(db)
     rows = [
         {"node": p.node, "url": p.url, "sequence": p.sequence, "synced_at": p.synced_at, "trouble": p.sync_error}
-        for p in known
+        for p in peers
     ]
-    lines = [f"{p.node}  {p.url}  {p.sync_error or ('synced' if p.synced_at else 'not synced yet')}" for p in known]
-    options.print_answer(rows, "\n".join(lines) or NO_PEERS)
+    lines = [f"{p.node}  {p.url}  {p.sync_error or ('synced' if p.synced_at else 'not synced yet')}" for p in peers]
+    print_answer(rows, "\n".join(lines) or NO_PEERS, as_json=as_json)
 
 
 @peer.command("remove")
-@common
 @click.argument("which", metavar="URL-OR-KEY")
-@click.pass_obj
-def peer_remove(options: Options, *, which: str) -> None:
-    """Unpin a node; the records that came from it stay."""
-    with open_node(options.context()) as at_work:
-        removed = peering.remove(at_work.store, which)
-    options.print_answer({"node": removed.node, "url": removed.url}, f"unpinned {removed.node}")
+@data_option
+@json_option
+def peer_remove(*, which: str, data: Path | None, as_json: bool) -> None:
+    """Stop trusting a peer; the records that came from it stay."""
+    with open_node(make_context(data)) as ours:
+        removed = trusted.remove(ours.store, which)
+    print_answer({"node": removed.node, "url": removed.url}, f"no longer trusted: {removed.node}", as_json=as_json)
 
 
-@click.command()
-@common
-@click.pass_obj
-def sync(options: Options) -> None:
-    """Fetch, verify and merge what the peers have."""
-    context = options.context()
+@peer.command("sync")
+@data_option
+@json_option
+def peer_sync(*, data: Path | None, as_json: bool) -> None:
+    """Fetch, verify and merge what all peers publish."""
+    context = make_context(data)
     outcomes = pipeline.sync(context, HttpTransport(user_agent=context.config.user_agent))
-    options.print_answer(
-        [_sync_json(outcome) for outcome in outcomes], "\n".join(map(_sync_line, outcomes)) or NO_PEERS
-    )
-    failures = [outcome for outcome in outcomes if not isinstance(outcome, SyncReport)]
+    lines = [_sync_line(outcome) for outcome in outcomes]
+    print_answer([_sync_json(outcome) for outcome in outcomes], "\n".join(lines) or NO_PEERS, as_json=as_json)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, SyncFailure)]
     for failure in failures:
         click.echo(console.printable_line(f"ppp: {failure.peer.url}: {failure.error}"), err=True)
     if failures:
         raise SystemExit(failures[0].error.exit_code)
 
 
-@click.command()
-@common
-@click.pass_obj
-def push(options: Options) -> None:
-    """Tell the peers that listen what this node last published."""
-    context = options.context()
-    told = pipeline.push(context, HttpTransport(user_agent=context.config.user_agent))
-    rows = [{"node": a.peer.node, "url": a.peer.url, "heard": str(a.status), "detail": a.detail} for a in told]
-    options.print_answer(rows, "\n".join(f"{a.peer.url}: {a.status} ({a.detail})" for a in told))
-    if any(a.status is AnnouncementStatus.REFUSED for a in told):
+@peer.command("push")
+@data_option
+@json_option
+def peer_push(*, data: Path | None, as_json: bool) -> None:
+    """Announce this node's newest statement to all peers."""
+    context = make_context(data)
+    announcements = pipeline.push(context, HttpTransport(user_agent=context.config.user_agent))
+    rows = [{"node": a.peer.node, "url": a.peer.url, "heard": str(a.status), "detail": a.detail} for a in announcements]
+    print_answer(rows, "\n".join(f"{a.peer.url}: {a.status} ({a.detail})" for a in announcements), as_json=as_json)
+    if any(a.status is AnnouncementStatus.REFUSED for a in announcements):
         raise SystemExit(RejectedDataError.exit_code)
 
 
 def _sync_json(outcome: SyncReport | SyncFailure) -> dict[str, object]:
     peer = {"node": outcome.peer.node, "url": outcome.peer.url}
-    if not isinstance(outcome, SyncReport):
+    if isinstance(outcome, SyncFailure):
         return {**peer, "trouble": str(outcome.error)}
     return {
         **peer,
@@ -131,14 +133,9 @@ def _sync_json(outcome: SyncReport | SyncFailure) -> dict[str, object]:
 
 
 def _sync_line(outcome: SyncReport | SyncFailure) -> str:
-    if not isinstance(outcome, SyncReport):
+    if isinstance(outcome, SyncFailure):
         return f"{outcome.peer.url}: not synced"
-    left_out = (
-        f", {outcome.untrusted_batches} batches of nodes not pinned here left out" if outcome.untrusted_batches else ""
-    )
+    untrusted = outcome.untrusted_batches
+    left_out = f", {untrusted} batches of nodes that are not trusted here left out" if untrusted else ""
     agree = "the same set of records" if outcome.agree else "the sets of records differ"
     return f"{outcome.peer.url}: {outcome.records} new records in {outcome.batches} batches{left_out}; {agree}"
-
-
-def _tell_node(options: Options, key: nodes.NodeKey) -> None:
-    options.print_answer({"id": key.id, "key": key.id}, f"id and public key: {key.id}")

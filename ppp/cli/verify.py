@@ -1,50 +1,52 @@
-"""`ppp verify`: what is judged, and how it is told; an exit code of its own where something does not hold."""
+"""`ppp verify`: check published files; an exit code of its own where one is invalid."""
 
 import re
+import time
 from pathlib import Path
 from typing import Final
 
 import click
 
 from ppp import console
-from ppp.cli.options import Options, common
+from ppp.cli.options import json_option, print_answer
 from ppp.mesh.node import is_node_id
 from ppp.model.errors import InvalidFileError
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification
 
-#: A word for the eye beside the word for the mind.
-WORDS: Final = {True: "✓ holds", False: "✗ does not hold"}
+#: A glyph beside each word.
+WORDS: Final = {True: "✓ valid", False: "✗ INVALID"}
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 @click.command()
-@common
 @click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--sha256", help="What the one FILE must hash to, where nothing beside it says so.")
-@click.option("--node", "nodes", multiple=True, help="Take only this node's signature (may be repeated).")
-@click.pass_obj
-def verify(options: Options, *, files: tuple[Path, ...], sha256: str | None, nodes: tuple[str, ...]) -> None:
-    """Say whether published files hold: snapshots, current.json, files.json, statements, batches, a ledger, pages.
+@click.option("--sha256", help="The hash that the one FILE must have, if no file beside it says so.")
+@click.option("--node", "nodes", multiple=True, help="Accept only this node's signature (may be repeated).")
+@json_option
+def verify(*, files: tuple[Path, ...], sha256: str | None, nodes: tuple[str, ...], as_json: bool) -> None:
+    """Check whether published files are valid.
 
-    A folder is judged in all its parts. Nothing is changed, and no file needs to be trusted.
+    A FILE is a snapshot, current.json, files.json, a statement, a batch, a ledger, or a folder with such files and the
+    pages that files.json lists. Nothing is changed, and no file needs to be trusted.
     """
     if sha256 is not None and (len(files) != 1 or not _SHA256.fullmatch(sha256.lower())):
         raise click.UsageError("--sha256 takes 64 hex digits, and one FILE")
     if unknown := [node for node in nodes if not is_node_id(node)]:
         raise click.UsageError(f"--node takes a public key of 64 hex digits, not {unknown[0]!r}")
-    asked = VerifyOptions(now=options.context().now, sha256=sha256 and sha256.lower(), nodes=frozenset(nodes))
-    found: list[Verification] = []
+    options = VerifyOptions(now=int(time.time()), sha256=sha256 and sha256.lower(), nodes=frozenset(nodes))
+    results: list[Verification] = []
     for path in files:
-        for each in examine(path, asked):
-            found.append(each)
-            if not options.json:
-                # A file's name may hold line breaks: it must not pass for another file that holds.
-                options.print_answer(None, console.printable_line(f"{WORDS[each.valid]}  {each.path}: {each.message}"))
-    if options.json:
-        options.print_answer([each.to_json() for each in found], "")
-    if bad := [each for each in found if not each.valid]:
+        for result in examine(path, options):
+            results.append(result)
+            if not as_json:
+                # A file's name may hold line breaks: it must not look like the line of another, valid file.
+                line = f"{WORDS[result.valid]}  {result.path}: {result.message}"
+                click.echo(console.printable_line(line))
+    if as_json:
+        print_answer([result.to_json() for result in results], "", as_json=True)
+    if invalid := [result for result in results if not result.valid]:
         raise InvalidFileError(
-            f"{len(bad)} of {len(found)} do not hold, first {bad[0].path}",
-            hint="fetch it again, or ask who gave it to you",
+            f"{len(invalid)} of {len(results)} are invalid, first {invalid[0].path}",
+            hint="fetch it again, or ask where it came from",
         )

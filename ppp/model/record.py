@@ -27,6 +27,11 @@ class Phase(StrEnum):
     FULL = "full"
     IMPORT = "import"
 
+    @property
+    def label(self) -> str:
+        """Return the phase's name for people: `nodeps` is "install alone", `full` is "install with dependencies"."""
+        return {Phase.NODEPS: "install alone", Phase.FULL: "install with dependencies"}.get(self, self.value)
+
 
 class Outcome(StrEnum):
     """What a phase came to."""

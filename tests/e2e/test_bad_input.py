@@ -89,7 +89,7 @@ def refused(done: CompletedCommand, code: int, *words: str) -> None:
         (["run", "-p", "known==9"], 14, ["known==9", "1.0"]),
         (["watch", "-r", "nowhere.txt"], 25, ["nowhere.txt"]),
         (["narrate"], 30, []),
-        (["push"], 27, []),
+        (["peer", "push"], 27, []),
         (["peer", "add", "ftp://node.example/", "ab" * 32], 27, ["ftp://node.example/"]),
         (["node", "init"], 26, ["node.key"]),
         (["show", "unknown"], 13, ["unknown", "ppp run --package unknown"]),
@@ -106,7 +106,7 @@ def test_a_matrix_with_three_mistakes(node: Program, tmp_path: Path) -> None:
     before = ledger(node)
     matrix = tmp_path / "three.toml"
     matrix.write_text(THREE_MISTAKES)
-    done = node.run_in_process("--matrix", str(matrix), "run", "-p", "known")
+    done = node.run_in_process("run", "--matrix", str(matrix), "-p", "known")
     refused(done, 11, "3 mistakes", "limits.memory_mb", "timeouts_s.full", "environment[0].id", "py312-host")
     assert ledger(node) == before
 

@@ -1,4 +1,4 @@
-"""What the commands answer, to a person and to a program; and that README.md tells of no command that is not there."""
+"""What the commands answer, to a person and to a program; and that every command in README.md exists."""
 
 import json
 import re
@@ -15,6 +15,7 @@ from program import Program, new_program
 from projects import all_projects
 
 from ppp.cli import main
+from ppp.model.record import sha256_hex
 from ppp.resources import resource
 from ppp.schemas import schema_errors
 
@@ -25,7 +26,7 @@ SESSION = re.compile(r'scripts/nox -s (ppp|run|watch|publish|serve|"check\(([\w-
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Give each command with the words that call it."""
+    """Yield each command with the words that call it."""
     yield path, command
     for name, child in command.commands.items() if isinstance(command, click.Group) else ():
         yield from commands(child, (*path, name))
@@ -34,8 +35,8 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
 COMMANDS: Mapping[tuple[str, ...], click.Command] = dict(commands(main.cli))
 
 
-def told_lines() -> list[str]:
-    """Give each command line of README.md as words behind `ppp`."""
+def readme_commands() -> list[str]:
+    """Return each command line of README.md without its `ppp`."""
     code = [*re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE), *re.findall(r"`([^`\n]+)`", README)]
     lines = [line.partition("  #")[0].strip() for block in code for line in block.splitlines()]
     found = []
@@ -49,21 +50,21 @@ def told_lines() -> list[str]:
     return found
 
 
-def test_readme_tells_of_commands() -> None:
-    told = told_lines()
-    assert "show numpy" in told
-    assert any(line.startswith("check py312-slim ") for line in told)
-    assert len(told) > 8
+def test_readme_shows_commands() -> None:
+    lines = readme_commands()
+    assert "show numpy" in lines
+    assert any(line.startswith("check py312-slim ") for line in lines)
+    assert len(lines) > 8
 
 
-@pytest.mark.parametrize("line", told_lines())
-def test_what_readme_tells_is_in_help(line: str) -> None:
+@pytest.mark.parametrize("line", readme_commands())
+def test_commands_of_the_readme_are_in_help(line: str) -> None:
     words = shlex.split(line)
     path: tuple[str, ...] = ()
     while words and (*path, words[0]) in COMMANDS:
         path = (*path, words.pop(0))
     command = COMMANDS[path]
-    assert path or words[0].startswith("-"), f"{line!r} is no command"
+    assert path or words[0].startswith("-"), f"{line!r} is not a command"
     # As the whole program makes it: click keeps the help option of the first context that asks for it.
     with click.Context(command, info_name="ppp", **main.cli.context_settings) as context:
         known = {word for parameter in command.get_params(context) for word in parameter.opts}
@@ -72,11 +73,13 @@ def test_what_readme_tells_is_in_help(line: str) -> None:
         assert option in known, f"{option} of {line!r} is not in {sorted(known)}"
         assert option in shown
     takes_words = any(isinstance(parameter, click.Argument) for parameter in command.params)
-    assert takes_words or not words or words[0].startswith("-"), f"{line!r} gives words to what takes none"
+    assert takes_words or not words or words[0].startswith("-"), (
+        f"{line!r} gives arguments to a command that takes none"
+    )
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_every_command_and_option_says_what_it_is_for(path: tuple[str, ...]) -> None:
+def test_every_command_and_option_has_a_help_text(path: tuple[str, ...]) -> None:
     command = COMMANDS[path]
     assert command.help
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
@@ -88,7 +91,7 @@ def test_every_command_and_option_says_what_it_is_for(path: tuple[str, ...]) -> 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip) -> Iterator[Program]:
-    """A node that has checked one project that fails."""
+    """A node that has checked one project, which fails."""
     folder = tmp_path_factory.mktemp("cli")
     with LocalIndex() as index, new_program(folder, index) as program:
         index.add_pip(pinned_pip.wheel)
@@ -111,19 +114,19 @@ def answer(node: Program, *arguments: str) -> Any:
 
 
 @pytest.mark.online
-def test_check_tells_each_phase_and_the_log(node: Program) -> None:
+def test_check_shows_each_phase_and_the_log(node: Program) -> None:
     out = node.run_ok("check", node.environment, "raises==1.0")
     first, *rest = out.splitlines()
     assert first == f"✗ FAIL    raises==1.0 in {node.environment} import-error: import raises: ValueError: no"
     phases = [line.split()[:2] for line in rest[1:5]]
-    assert phases == [["download", "PASS"], ["nodeps", "PASS"], ["full", "PASS"], ["import", "FAIL"]]
-    assert "  the log of `import` ends:" in rest
+    assert phases == [["download", "PASS"], ["install", "alone"], ["install", "with"], ["import", "FAIL"]]
+    assert "  the log of `import` ends with:" in rest
     assert "  | ValueError: no" in rest
     assert "  blame     package" in rest
 
 
 @pytest.mark.online
-def test_check_answers_a_program_with_records(node: Program) -> None:
+def test_check_prints_records_as_json(node: Program) -> None:
     found = answer(node, "check", node.environment, "passes")
     log, name = found.pop("log"), found.pop("record")
     assert (log, len(name)) == (None, 64)
@@ -138,7 +141,10 @@ def test_show(node: Program) -> None:
     assert re.search(r"^raises==1\.0 +✗ FAIL", out, re.MULTILINE)
     assert f"✗ FAIL    raises==1.0 import-error: import raises: ValueError: no [{node.environment}]" in out
     (shown,) = answer(node, "show", "raises")["results"]
+    assert shown["log"].rstrip().endswith("ValueError: no")
+    assert sha256_hex(shown["log"].encode()) == shown["log_sha256"]
     assert schema_errors("site/schemas/record.schema.json", _without(shown, "record", "log")) == []
+    assert answer(node, "show")["results"] == [_without(shown, "log")], "over all packages the logs are left out"
 
 
 def _without(record: Mapping[str, object], *names: str) -> dict[str, object]:
@@ -146,7 +152,7 @@ def _without(record: Mapping[str, object], *names: str) -> dict[str, object]:
 
 
 @pytest.mark.online
-def test_watch_refuses_the_feed_on_a_machine_without_a_sandbox(node: Program) -> None:
+def test_watch_skips_the_feed_on_a_machine_without_a_sandbox(node: Program) -> None:
     done = node.run_in_process("watch")
     assert (done.code, done.out) == (0, "0 cells are queued: `ppp run` checks them\n")
     reason = "releases of the open feed are not run on the host platform without a sandbox"
@@ -156,7 +162,7 @@ def test_watch_refuses_the_feed_on_a_machine_without_a_sandbox(node: Program) ->
 
 def test_watch_queues_the_feed_for_containers(program: Program, local: LocalIndex) -> None:
     local.set_response("/feed", reply(feed("six 1.17.0", "numpy 2.1")))
-    # The shipped matrix: watching starts no container.
+    # The shipped matrix: this starts no container.
     matrix = str(resource("matrices/default.toml"))
     found = answer(program, "watch", "--matrix", matrix, "--env", "py312-slim", "--env", "py39-alpine")
     assert found == {"queued": 4}
@@ -180,10 +186,10 @@ def test_peers(program: Program) -> None:
     (peer,) = answer(program, "peer", "list")
     assert (peer["node"], peer["url"]) == (key, "http://[200:db8::1]:8001/")
     program.run_in_process_ok("peer", "remove", key)
-    assert program.run_in_process_ok("peer", "list") == "no peers: pin one with `ppp peer add URL KEY`\n"
+    assert program.run_in_process_ok("peer", "list") == "no peers: trust one with `ppp peer add URL KEY`\n"
 
 
-def test_an_answer_that_nobody_reads(program: Program) -> None:
+def test_an_output_that_is_closed_early(program: Program) -> None:
     process = program.start("--help")
     assert process.stdout
     process.stdout.close()
@@ -191,10 +197,9 @@ def test_an_answer_that_nobody_reads(program: Program) -> None:
     assert (process.stderr.read(), process.wait(30)) == ("", 1)
 
 
-def test_options_stand_before_or_behind_a_command(program: Program) -> None:
-    made = json.loads(program.run_in_process_ok("--json", "node", "init"))
+def test_an_option_overrides_a_setting(program: Program) -> None:
+    made = answer(program, "node", "init")
     assert answer(program, "node", "show") == made
-    elsewhere = program.data.with_name("elsewhere")
-    program.settings["PPP_DATA"] = str(elsewhere)
-    assert program.run_in_process("node", "show", "--data", str(elsewhere)).code == 26
-    assert program.run_in_process("node", "show").code == 0, "an option stands above a setting"
+    program.settings["PPP_DATA"] = str(program.data.with_name("elsewhere"))
+    assert program.run_in_process("node", "show").code == 26
+    assert answer(program, "node", "show", "--data", str(program.data)) == made

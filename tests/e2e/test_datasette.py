@@ -141,15 +141,15 @@ def test_what_a_container_is_made_of_is_written_and_not_served(
     store: Store, record: Callable[..., Record], tmp_path: Path
 ) -> None:
     fill(store, record)
-    program = [sys.executable, "-m", "ppp", "--data", str(tmp_path / "data")]
+    program = [sys.executable, "-m", "ppp", "serve", "--data", str(tmp_path / "data")]
     out = tmp_path / "out"
-    told = subprocess.run([*program, "serve", "--into", out], capture_output=True, text=True, check=True, timeout=60)
+    told = subprocess.run([*program, "--into", out], capture_output=True, text=True, check=True, timeout=60)
     assert "Containerfile" in told.stdout
     recipe = (out / "Containerfile").read_text()
     for name in ("ppp.db", "metadata.json", "settings.json", "inspect-data.json", "plugins"):
         assert name in recipe
         assert (out / name).exists()
-    refused = subprocess.run([*program, "serve", "--mesh", "--into", out], capture_output=True, text=True, check=False)
+    refused = subprocess.run([*program, "--mesh", "--into", out], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "--into" in refused.stderr
 

@@ -122,8 +122,8 @@ def test_publishing_and_verifying_says_harmless_things(full: Program) -> None:
         ("peer", "add", "http://node.example/@", PEER.id),
         ("peer", "add", "http://@/", PEER.id),
         ("peer", "remove", "@"),
-        ("--matrix", "@", "run"),
-        ("--network", "@", "run"),
+        ("run", "--matrix", "@"),
+        ("run", "--network", "@"),
     ],
     ids=" ".join,
 )
@@ -201,7 +201,7 @@ def test_what_a_peer_answers_is_told_as_text(paired: Program, local: LocalIndex)
             reply(word.encode(), headers={"Content-Encoding": line}),
         ):
             local.set_response("/peer/statement.json", answer)
-            done = harmless(paired.run_in_process("sync"))
+            done = harmless(paired.run_in_process("peer", "sync"))
             assert FIRST < done.code <= LAST, (name, done)
             assert re.fullmatch(r"http://[^ ]+: not synced\n", done.out)
             assert re.fullmatch(r"ppp: http://.+\n", done.err)
@@ -209,7 +209,7 @@ def test_what_a_peer_answers_is_told_as_text(paired: Program, local: LocalIndex)
         assert told["trouble"]
         assert unsafe_characters(told["trouble"], keep="") == set(), name
         assert len(harmless(paired.run_in_process("peer", "list")).out.splitlines()) == 1
-    json.loads(harmless(paired.run_in_process("sync", "--json")).out)
+    json.loads(harmless(paired.run_in_process("peer", "sync", "--json")).out)
     assert paired.query("SELECT count(*) FROM records") == [(0,)]
 
 
@@ -218,11 +218,11 @@ def header(word: str) -> str:
     return re.sub("[\r\n]", " ", word.encode("utf-8", "surrogatepass").decode("latin-1"))
 
 
-@pytest.mark.parametrize(("command", "path"), [("sync", "/peer/statement.json"), ("watch", "/feed")])
+@pytest.mark.parametrize(("command", "path"), [("peer sync", "/peer/statement.json"), ("watch", "/feed")])
 def test_a_redirect_to_what_is_no_text_is_told(command: str, path: str, paired: Program, local: LocalIndex) -> None:
     local.set_response(path, reply(status=302, headers={"Location": header(SURROGATES["high"])}))
     # In a process of its own: requests leaves what it cannot read open.
-    done = harmless(paired.run(command))
+    done = harmless(paired.run(*command.split()))
     assert FIRST < done.code <= LAST, done
     assert "cannot be reached" in done.err
 
@@ -283,7 +283,7 @@ def test_doctor_tells_of_a_hostile_index_as_text(paired: Program, local: LocalIn
     )
     local.set_response("/feed", reply(feed(HOSTILE_STRINGS["up"])))
     local.set_response("/peer/statement.json", reply(json.dumps({everything[:1_000]: 1}).encode()))
-    paired.run_in_process("sync")
+    paired.run_in_process("peer", "sync")
     for more in ((), ("--json",)):
         assert harmless(paired.run_in_process("doctor", *more)).code in {0, 36}
 

@@ -93,7 +93,7 @@ class Mesh:
 
     def ppp(self, place: Place, *arguments: str) -> str:
         inside = ("ip", "netns", "exec", place.namespace)
-        return self.run(*inside, sys.executable, "-m", "ppp", "--data", str(place.data), "--json", *arguments).stdout
+        return self.run(*inside, sys.executable, "-m", "ppp", *arguments, "--data", str(place.data), "--json").stdout
 
     def start(self, place: Place, name: str, *command: str) -> Path:
         """Start a process in a place, and see to its end; give its log."""
@@ -187,7 +187,7 @@ def test_three_nodes_on_a_mesh_end_on_the_same_bytes(mesh: Mesh, places: Sequenc
             failed = record("common", node=key.id, result="FAIL", log_sha256=sha256_hex(log.encode()))
             store.add_record(failed, log)
         mesh.ppp(place, "publish")
-        mesh.start(place, "serve", sys.executable, "-m", "ppp", "--data", str(place.data), *SERVE)
+        mesh.start(place, "serve", sys.executable, "-m", "ppp", *SERVE, "--data", str(place.data))
     for place in places:
         for other in places:
             if other is not place:
@@ -200,19 +200,19 @@ def test_three_nodes_on_a_mesh_end_on_the_same_bytes(mesh: Mesh, places: Sequenc
         mesh.wait_for(f"{here.number} reaches {there.number}", partial(mesh.succeeds, *reach))
 
     for place in places:
-        synced = json.loads(mesh.ppp(place, "sync"))
+        synced = json.loads(mesh.ppp(place, "peer", "sync"))
         assert len(synced) == 2
         assert not [outcome for outcome in synced if "trouble" in outcome]
     assert len({place.root for place in places}) == 1
     assert one.current == two.current == three.current
-    assert all(outcome["agree"] for outcome in json.loads(mesh.ppp(one, "sync")))
+    assert all(outcome["agree"] for outcome in json.loads(mesh.ppp(one, "peer", "sync")))
 
     # One more record, and the others are told instead of asking.
     with Store.open(one.data) as store:
         store.add_record(record("late", node=load_key(one.data).id))
     mesh.ppp(one, "publish")
     assert one.current != three.current
-    heard = json.loads(mesh.ppp(one, "push"))
+    heard = json.loads(mesh.ppp(one, "peer", "push"))
     assert [answer["heard"] for answer in heard] == ["accepted", "accepted"]
     mesh.wait_for("the others take over what was announced", lambda: one.current == two.current == three.current)
     assert one.root == two.root == three.root

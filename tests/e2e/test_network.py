@@ -39,7 +39,7 @@ def test_without_a_gateway_nothing_runs_unasked(bare: Program) -> None:
 def test_the_open_network_is_had_by_asking_and_the_record_says_so(bare: Program) -> None:
     asked = bare.run("run", "--package", "quiet", "--network", "open")
     assert asked.code == 0, asked
-    assert "cells have the open network, as was asked for" in asked.err
+    assert "cells have the open network, as requested" in asked.err
     assert bare.query("SELECT result, network FROM records") == [("PASS", "open")]
 
 

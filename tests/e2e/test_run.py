@@ -49,8 +49,8 @@ def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
     assert done.code == 0, done
     warnings = [line for line in done.err.splitlines() if line.startswith("warning:")]
     assert len(warnings) == 2, done.err
-    assert "no canary watches" in warnings[0]
-    assert "going on without the feed" in warnings[1]
+    assert "PPP_CANARY is off" in warnings[0]
+    assert "continuing without the feed" in warnings[1]
     assert local.url_of("/feed") in warnings[1]
     table = done.out.splitlines()
     checked = {r"passes==2\.0": Result.PASS, r"raises==1\.0": Result.FAIL, r"needs-newer-python==1\.0": Result.NA}
@@ -78,7 +78,7 @@ def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
 def test_a_node_measures_its_own_noise(node: Program) -> None:
     done = node.run("run", "--package", "passes", "--package", "raises", "--aa", "2", "--seed", "7", "--json")
     assert done.code == 0, done
-    assert "our own noise: 2 cells looked at twice, 0 disagree" in done.err
+    assert "flakiness (A/A test): 2 cells looked at twice, 0 disagree" in done.err
     assert json.loads(done.out)["noise"] == {"pairs": 2, "disagreements": 0, "results": {}, "causes": {}}
     assert node.query(RESULTS) == [("passes", "PASS")] * 2 + [("raises", "FAIL")] * 2
     assert node.query("SELECT reason, pairs, other_result FROM flakiness") == [("aa", 2, 0)]
@@ -90,7 +90,7 @@ def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, 
     local.set_response("/feed", reply((b" " * 100_000 for _ in range(500)), length=50_000_000))
     done = node.run("run", "--watchlist", "none.txt", "--json")
     assert done.code == 0, done
-    assert re.search(r"warning: going on without the feed: .* larger than 5000000 bytes", done.err)
+    assert re.search(r"warning: continuing without the feed: .* larger than 5000000 bytes", done.err)
     assert re.search(r"warning: .*none\.txt: the index has no package 'unheard-of'", done.err)
     answer = json.loads(done.out)
     assert [(row["package"], row["result"]) for row in answer["results"]] == [("needs-newer-python", "NA")]
@@ -131,7 +131,7 @@ class NodeFolder:
         return [package for (package,) in self.program.query("SELECT package FROM records ORDER BY package")]
 
     def sync(self) -> CompletedCommand:
-        return self.program.run_in_process("sync")
+        return self.program.run_in_process("peer", "sync")
 
 
 @pytest.fixture
@@ -166,13 +166,13 @@ def test_two_nodes_that_synchronised_publish_the_same_bytes(nodes: tuple[NodeFol
     assert ours.current != theirs.current
     ours.program.run_in_process_ok("peer", "add", theirs.url, theirs.key)
     theirs.program.run_in_process_ok("peer", "add", ours.url, ours.key)
-    assert "1 new records in 1 batches" in ours.program.run_in_process_ok("sync")
-    assert "the same set of records" in theirs.program.run_in_process_ok("sync")
+    assert "1 new records in 1 batches" in ours.program.run_in_process_ok("peer", "sync")
+    assert "the same set of records" in theirs.program.run_in_process_ok("peer", "sync")
     assert ours.packages == theirs.packages == ["ours", "theirs"]
     assert ours.current == theirs.current
     assert sha256sum(ours.program.data / "public") == "current.json: OK\n"
     before = ours.program.public_files()
-    (again,) = json.loads(ours.program.run_in_process_ok("sync", "--json"))
+    (again,) = json.loads(ours.program.run_in_process_ok("peer", "sync", "--json"))
     assert (again["records"], again["agree"]) == (0, True)
     assert ours.program.public_files() == before
 
@@ -222,5 +222,5 @@ def test_the_release_session(nodes: tuple[NodeFolder, NodeFolder]) -> None:
     assert page == f"open {ours.program.data / 'public' / 'index.html'}\n"
     assert sha256sum(ours.program.data / "public") == "current.json: OK\n"
     for _ in range(2):
-        assert ours.program.run_in_process_ok("push") == f"{theirs.url}: accepted (answered 202)\n"
+        assert ours.program.run_in_process_ok("peer", "push") == f"{theirs.url}: accepted (answered 202)\n"
     wait_until(lambda: theirs.packages == ["ours", "theirs"], timeout_s=20)

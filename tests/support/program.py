@@ -20,6 +20,8 @@ from ppp.cli.main import main
 from ppp.ledger.schema import read_ledger
 
 TIMEOUT_S: Final = 60
+#: Commands that take `--matrix`.
+MATRIX_COMMANDS: Final = {"run", "watch", "check", "doctor"}
 #: Settings of whoever runs the tests: PPP's own, and how they like their terminals.
 REMOVED_SETTINGS: Final = ("PPP_", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS")
 
@@ -47,7 +49,7 @@ class Program:
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Begin a command, in a group of its own; what still runs at the test's end is ended."""
         process = subprocess.Popen(
-            [*self.prefix, sys.executable, "-m", "ppp", *self._options, *arguments],
+            [*self.prefix, sys.executable, "-m", "ppp", *self._with_matrix(arguments)],
             env=self._environ,
             cwd=self.matrix.parent,
             stdin=subprocess.DEVNULL,
@@ -77,7 +79,7 @@ class Program:
             stack.enter_context(redirect_stderr(err))
             stack.enter_context(chdir(self.matrix.parent))
             patch = stack.enter_context(pytest.MonkeyPatch.context())
-            patch.setattr(sys, "argv", ["ppp", *self._options, *arguments])
+            patch.setattr(sys, "argv", ["ppp", *self._with_matrix(arguments)])
             patch.setattr(os, "environ", self._environ)
             with pytest.raises(SystemExit) as ended:
                 main()
@@ -87,14 +89,16 @@ class Program:
         """Run a command within this process that must succeed; give what it answered."""
         return _stdout_of(self.run_in_process(*arguments))
 
-    @property
-    def _options(self) -> tuple[str, str]:
-        return f"--data={self.data}", f"--matrix={self.matrix}"
+    def _with_matrix(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        """Add the program's own matrix to a command that takes one, unless another is given."""
+        if arguments[:1] and arguments[0] in MATRIX_COMMANDS and "--matrix" not in arguments:
+            return (*arguments, f"--matrix={self.matrix}")
+        return arguments
 
     @property
     def _environ(self) -> dict[str, str]:
         ours = {name: value for name, value in host_environ().items() if not name.startswith(REMOVED_SETTINGS)}
-        return ours | self.settings
+        return {**ours, "PPP_DATA": str(self.data), **self.settings}
 
     def kill_all(self) -> None:
         """End what still runs."""

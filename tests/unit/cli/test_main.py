@@ -1,15 +1,25 @@
-"""How commands end: an exit status for each kind of ending, and one line that says why. Whole commands: tests/e2e."""
+"""The command line as a whole: exit codes, errors of one line, and help. Whole commands: tests/e2e.
 
+The help is checked for all commands: no short help is cut off, every option that is offered is read.
+"""
+
+import ast
+import inspect
+import re
 import sys
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import click
 import pytest
 
+from ppp import config
 from ppp.cli import main
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run a command in this process; give its exit status."""
+    """Run a command in this process and return its exit code."""
     monkeypatch.setattr(sys, "argv", ["ppp", *arguments])
     with pytest.raises(SystemExit) as caught:
         main.main()
@@ -25,8 +35,10 @@ def test_help_is_a_success(
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["frobnicate"], ["run", "--frobnicate"], ["check"], ["run", "--jobs", "0"]])
-def test_what_is_no_command_says_how_it_is_used(
+@pytest.mark.parametrize(
+    "arguments", [["frobnicate"], ["run", "--frobnicate"], ["check"], ["run", "--jobs", "0"], ["show", "--matrix", "x"]]
+)
+def test_an_invalid_command_line_shows_the_usage(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ended(monkeypatch, *arguments) == 2
@@ -35,10 +47,10 @@ def test_what_is_no_command_says_how_it_is_used(
     assert "Usage: " in shown.err
 
 
-def test_an_error_is_one_line_and_has_its_own_status(
+def test_an_error_is_one_line_and_has_its_own_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ended(monkeypatch, "--data", str(tmp_path), "show") == 22
+    assert ended(monkeypatch, "show", "--data", str(tmp_path)) == 22
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith(f"ppp: no ledger at {tmp_path}")
@@ -46,10 +58,78 @@ def test_an_error_is_one_line_and_has_its_own_status(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_shows_nothing_that_a_terminal_would_act_upon(
+def test_an_error_shows_no_control_characters(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ended(monkeypatch, "check", "py312-\x1b[31m\x07host", "six") == 12
     shown = capsys.readouterr().err
     assert "no such environment" in shown
     assert shown.rstrip("\n").isprintable()
+
+
+# ---------------------------------------------------------------- help
+
+#: What click writes into, on a terminal of 80 columns.
+HELP_WIDTH = 78
+
+
+def all_commands(
+    command: click.Command, path: tuple[str, ...] = ("ppp",)
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield each command and group with the words that call it."""
+    yield path, command
+    for name, child in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from all_commands(child, (*path, name))
+
+
+COMMANDS: Mapping[tuple[str, ...], click.Command] = dict(all_commands(main.cli))
+GROUPS = {path: command for path, command in COMMANDS.items() if isinstance(command, click.Group)}
+LEAVES = {path: command for path, command in COMMANDS.items() if path not in GROUPS}
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_no_short_help_is_cut_off(path: tuple[str, ...]) -> None:
+    group = GROUPS[path]
+    with click.Context(group, info_name=" ".join(path), terminal_width=HELP_WIDTH) as context:
+        listed = group.get_help(context).partition("Commands:")[2].strip().splitlines()
+    assert len(listed) == len(group.commands), "each command has one line"
+    assert not [line for line in listed if "..." in line]
+    assert not [line for line in listed if not line.endswith(".")]
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_every_option_that_is_offered_is_read(path: tuple[str, ...]) -> None:
+    command = LEAVES[path]
+    assert command.callback
+    function = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(command.callback)))).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    read = {node.id for statement in function.body for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    assert all(parameter.expose_value for parameter in command.params), "every option reaches the function"
+    assert {parameter.name for parameter in command.params} <= read
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_groups_offer_no_options(path: tuple[str, ...]) -> None:
+    assert {parameter.name for parameter in GROUPS[path].params} <= {"version"}
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_is_written_in_sentences(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    texts = [option.help or "" for option in command.params if isinstance(option, click.Option)]
+    for text in [command.help or "", *texts]:
+        assert re.match("[A-Z0-9]", text), text
+        assert text.rstrip().endswith("."), text
+        assert not re.match("(Give|Say|Tell|Hear|Mend|Hold|Come)\\b", text), text
+
+
+def test_settings_that_are_named_in_help_exist() -> None:
+    named = set(re.findall(r"\bPPP_[A-Z_]+", " ".join(_help_text(path) for path in COMMANDS)))
+    source = Path(inspect.getsourcefile(config) or "").read_text("utf-8")
+    assert named
+    assert not [name for name in named if f'"{name}"' not in source]
+
+
+def _help_text(path: tuple[str, ...]) -> str:
+    with click.Context(COMMANDS[path], info_name=" ".join(path)) as context:
+        return COMMANDS[path].get_help(context)

@@ -1,0 +1,71 @@
+"""`ppp publish`, `ppp snapshot` and `ppp narrate`: what is made from the ledger."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ppp import pipeline
+from ppp.cli.options import data_option, json_option, make_context, print_answer
+from ppp.narrate.episode import format_episode
+from ppp.narrate.model import MAX_SEED
+from ppp.publish.snapshots.take import TakenSnapshots
+
+_DATABASES: Final = (".db", ".gz")
+
+
+@click.command()
+@data_option
+@json_option
+def publish(*, data: Path | None, as_json: bool) -> None:
+    """Build and sign the public folder from the ledger."""
+    page = pipeline.publish(make_context(data))
+    print_answer({"page": str(page)}, f"open {page}", as_json=as_json)
+
+
+@click.command()
+@data_option
+@json_option
+def snapshot(*, data: Path | None, as_json: bool) -> None:
+    """Write dated SQLite snapshots of the ledger, and publish.
+
+    Snapshots of 14 days are kept (PPP_SNAPSHOT_DAYS), then the last one of each of 8 weeks (PPP_SNAPSHOT_WEEKS), and
+    those of closed months for good. A window of the newest days, without logs, stays below 45 MiB (PPP_WINDOW_MIB).
+    """
+    taken = pipeline.snapshot(make_context(data))
+    answer = {
+        "latest": taken.latest.to_json(),
+        "written": list(taken.written),
+        "unchanged": list(taken.unchanged),
+        "removed": list(taken.removed),
+        "notes": list(taken.notes),
+    }
+    print_answer(answer, "\n".join(_snapshot_lines(taken)), as_json=as_json)
+
+
+@click.command()
+@click.option(
+    "--seed",
+    type=click.IntRange(0, MAX_SEED),
+    default=0,
+    show_default=True,
+    help="Chooses the wording: the same seed and facts give the same words.",
+)
+@click.option("--day", help="The UTC day to describe, as 2026-11-20; else the newest day with a record.")
+@data_option
+@json_option
+def narrate(*, seed: int, day: str | None, data: Path | None, as_json: bool) -> None:
+    """Describe a day's results in verified sentences."""
+    episode = pipeline.narrate(make_context(data), seed=seed, day=day)
+    print_answer(episode.to_json(), format_episode(episode).rstrip("\n"), as_json=as_json)
+
+
+def _snapshot_lines(taken: TakenSnapshots) -> list[str]:
+    latest = taken.latest
+    written = [f"wrote {path}" for path in taken.written if path.endswith(_DATABASES)]
+    return [
+        *(written or ["nothing changed since the last snapshot"]),
+        *(f"removed {path}" for path in taken.removed if path.endswith(".db")),
+        *taken.notes,
+        f"{latest.file} holds {latest.rows['records']} records ({latest.bytes} bytes, sha256 {latest.sha256})",
+    ]

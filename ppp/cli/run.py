@@ -1,0 +1,188 @@
+"""`ppp run`, `ppp watch` and `ppp check`: find releases, queue their cells, check them."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ppp import console, pipeline
+from ppp.cli.options import (
+    PackageType,
+    data_option,
+    json_option,
+    make_context,
+    matrix_option,
+    network_option,
+    print_answer,
+    select_environments,
+    stop_on_signals,
+)
+from ppp.cli.results import print_results, record_json
+from ppp.model.release import RequestedPackage
+from ppp.narrate.model import MAX_SEED
+from ppp.resources import resource
+from ppp.runner.request import RunRequest, Sources
+
+#: A first run on a small machine ends within five minutes; what is left stays queued for the next run.
+DEFAULT_MINUTES: Final = 4.0
+
+
+@click.command()
+@click.option(
+    "-p",
+    "--package",
+    "named",
+    type=PackageType(),
+    multiple=True,
+    help="Check this package, and nothing that is not named (may be repeated).",
+)
+@click.option(
+    "-r",
+    "--requirements",
+    type=click.Path(path_type=Path),
+    help="Check what this requirements file names, and nothing that is not named.",
+)
+@click.option(
+    "-e",
+    "--env",
+    "environments",
+    metavar="ENVIRONMENT",
+    multiple=True,
+    help="Check only in this environment (may be repeated).",
+)
+@click.option("--watchlist", type=click.Path(path_type=Path), help="Use this watchlist instead of the one PPP ships.")
+@click.option("--feed/--no-feed", default=True, show_default=True, help="Read PyPI's feed of new releases.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, 256), help="How many cells run at a time (PPP_JOBS, or the number of cores)."
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    default=DEFAULT_MINUTES,
+    show_default=True,
+    help="Begin no cell after this time; what is left stays queued.",
+)
+@click.option("--again", is_flag=True, help="Re-check cells that this node has a result for.")
+@click.option(
+    "--aa",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Then re-check so many cells, to measure flakiness (an A/A test).",
+)
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Choose the same cells for --aa each time.")
+@network_option
+@matrix_option
+@data_option
+@json_option
+def run(
+    *,
+    named: tuple[RequestedPackage, ...],
+    requirements: Path | None,
+    environments: tuple[str, ...],
+    watchlist: Path | None,
+    feed: bool,
+    jobs: int | None,
+    minutes: float,
+    again: bool,
+    aa: int,
+    seed: int | None,
+    network: str | None,
+    matrix: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Check new releases and publish the results: the main job.
+
+    Without a package or a requirements file, these are the releases of PyPI's feed, of the watchlist, and of the queue.
+    """
+    context = make_context(data, network=network)
+    loaded, chosen = select_environments(matrix, environments)
+    request = RunRequest(
+        matrix=loaded,
+        environments=chosen,
+        sources=Sources(
+            named=named,
+            requirements=requirements,
+            feed=feed,
+            watchlist=watchlist or resource("matrices/watchlist.txt"),
+        ),
+        jobs=jobs or context.config.jobs,
+        minutes=minutes,
+        recheck=again,
+        aa_cells=aa,
+        seed=context.now if seed is None else seed,
+    )
+    with stop_on_signals(context.stop):
+        summary = pipeline.run(context, request)
+    print_results(
+        context.config.data,
+        summary.releases,
+        [e.id for e in chosen],
+        unavailable=summary.unavailable,
+        flakiness=summary.flakiness,
+        as_json=as_json,
+    )
+    if summary.queued:
+        context.reporter.note(f"{summary.queued} cells are still queued: run again to continue")
+    if not as_json:
+        click.echo(f"checked {summary.checked} cells; open {summary.page}")
+    if context.stop.is_set():
+        raise KeyboardInterrupt
+
+
+@click.command()
+@click.option(
+    "-r",
+    "--requirements",
+    type=click.Path(path_type=Path),
+    help="Queue what this requirements file names, instead of the feed.",
+)
+@click.option(
+    "-e",
+    "--env",
+    "environments",
+    metavar="ENVIRONMENT",
+    multiple=True,
+    help="Queue only for this environment (may be repeated).",
+)
+@matrix_option
+@data_option
+@json_option
+def watch(
+    *,
+    requirements: Path | None,
+    environments: tuple[str, ...],
+    matrix: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Queue the releases of PyPI's feed without checking them."""
+    context = make_context(data)
+    loaded, chosen = select_environments(matrix, environments)
+    sources = Sources(requirements=requirements)
+    queued = pipeline.watch(context, RunRequest(matrix=loaded, environments=chosen, sources=sources, jobs=1))
+    print_answer({"queued": queued}, f"{queued} cells are queued: `ppp run` checks them", as_json=as_json)
+
+
+@click.command()
+@click.argument("environment")
+@click.argument("packages", type=PackageType(), nargs=-1, required=True)
+@network_option
+@matrix_option
+@data_option
+@json_option
+def check(
+    *,
+    environment: str,
+    packages: tuple[RequestedPackage, ...],
+    network: str | None,
+    matrix: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Check packages in one environment now, and show each phase."""
+    context = make_context(data, network=network)
+    loaded, (chosen,) = select_environments(matrix, [environment])
+    for observation in pipeline.check(context, loaded, chosen, packages):
+        record, log = observation.record, observation.log
+        print_answer({**record_json(record), "log": log}, console.cell_report(record, log), as_json=as_json)

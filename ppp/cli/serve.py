@@ -1,0 +1,57 @@
+"""`ppp serve`: Datasette over the ledger, or the public folder for peers."""
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from ppp import pipeline
+from ppp.cli.options import data_option, make_context
+from ppp.ledger.peers import list_peers
+from ppp.ledger.schema import read_ledger
+from ppp.mesh import serve as mesh_server
+from ppp.mesh.fetch import HttpTransport
+from ppp.publish.datasette import serve as datasette
+from ppp.runner.context import Context
+
+
+@click.command()
+@click.option("--mesh", is_flag=True, help="Serve the public folder to peers, and take their announcements.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; `::` is all of them.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0 takes any free port.")
+@click.option(
+    "--into", type=click.Path(path_type=Path), help="Only write what a container needs to serve the ledger, here."
+)
+@data_option
+def serve(*, mesh: bool, host: str, port: int, into: Path | None, data: Path | None) -> None:
+    """Serve the ledger with Datasette, or the public folder to peers.
+
+    Ends at SIGINT or SIGTERM, and then leaves no process and no open port.
+    """
+    context = make_context(data)
+    if mesh and into:
+        raise click.UsageError("--into belongs to Datasette: it cannot be combined with --mesh")
+    if mesh:
+        _serve_mesh(context, host=host, port=port)
+    elif into:
+        datasette.prepare(context.config.data, into)
+        click.echo(f"{into} is ready to be served: its Containerfile shows how")
+    else:
+        datasette.serve(context.config.data, host=host, port=port)
+
+
+def _serve_mesh(context: Context, *, host: str, port: int) -> None:
+    transport = HttpTransport(user_agent=context.config.user_agent)
+
+    def trusted() -> set[str]:
+        with closing(read_ledger(context.config.data)) as db:
+            return {peer.node for peer in list_peers(db)}
+
+    def fetch(node: str) -> None:
+        report = pipeline.sync_announced(context, transport, node)
+        context.reporter.note(f"{report.peer.url}: {report.records} new records")
+
+    listening = mesh_server.open_socket(host, port)
+    application = mesh_server.create_app(context.config.public, trusted=trusted, on_announce=fetch)
+    click.echo(f"serving {context.config.public} at {mesh_server.local_url(listening)}")
+    mesh_server.run_server(application, listening)

@@ -1,0 +1,36 @@
+"""`ppp show`: results that the ledger holds."""
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from ppp.cli.options import data_option, json_option, make_context
+from ppp.cli.results import print_results
+from ppp.ledger import queries
+from ppp.ledger.schema import read_ledger
+from ppp.model.errors import UnknownPackageError
+from ppp.model.matrix import environment_sort_key
+from ppp.model.release import parse_package
+
+
+@click.command()
+@click.argument("package", required=False)
+@data_option
+@json_option
+def show(*, package: str | None, data: Path | None, as_json: bool) -> None:
+    """Show the newest results, or all results of one package.
+
+    The JSON of one package holds the logs too.
+    """
+    folder = make_context(data).config.data
+    with closing(read_ledger(folder)) as db:
+        releases = queries.releases_of(db, parse_package(package)) if package else queries.newest_releases(db)
+        environments = {e for r in releases for e in queries.current_by_environment(db, r)}
+    if package and not releases:
+        raise UnknownPackageError(
+            f"the ledger holds no result of {package}", hint=f"check it with `ppp run --package {package}`"
+        )
+    print_results(
+        folder, releases, sorted(environments, key=environment_sort_key), with_logs=bool(package), as_json=as_json
+    )
