@@ -123,7 +123,7 @@ def test_a_current_whose_numbers_disagree_is_told(public: Path, tmp_path: Path) 
 def test_a_statement_is_one_nodes_word(public: Path, tmp_path: Path) -> None:
     (found,) = judged(public / "statement.json", KEY.id)
     assert found.valid
-    assert "is not pinned" in fails(public / "statement.json", "ab" * 32)
+    assert "is not trusted" in fails(public / "statement.json", "ab" * 32)
     (late,) = judged(public / "statement.json", now=NOW + 10**8)
     assert late.valid
     assert "it expired at" in late.message
