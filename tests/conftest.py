@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 from browser_tools import AXE, CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, VNU
 from cell_environments import FetchedPip, host_environ, tiny_matrix
+from folder_times import time_by_folder
 from hypothesis import settings
+from parallel import assign_to_processes
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from ppp.check.gateway.gateway import NGINX_FOLDERS
@@ -203,6 +205,22 @@ TOOLS = {
     "browser": _missing_browser,
     "validators": _missing_validators,
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Divide the tests among processes, where pytest-xdist runs them in several."""
+    if hasattr(config, "workerinput"):
+        assign_to_processes(items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print where the time went, where more than one folder was run."""
+    reports = [one for found in terminalreporter.stats.values() for one in found if isinstance(one, pytest.TestReport)]
+    lines = list(time_by_folder(reports))
+    if len(lines) > 2:
+        terminalreporter.section("time by folder")
+        terminalreporter.write("\n".join([*lines, ""]))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
