@@ -18,8 +18,10 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["tests"]
 
 HERE = Path(__file__).parent
-#: The Datasette after ours.
+#: The next version of Datasette, still an alpha.
 DATASETTE_NEXT = "datasette==1.0a41"
+#: One process per core, a file or a marked part of one at a time: see tests/support/parallel.py.
+PARALLEL = ("-n", "auto", "--maxprocesses=4", "--dist", "loadgroup", "--no-loadscope-reorder")
 #: What `ppp narrate` ends with where the ledger holds nothing yet, and `ppp peer push` where there is no peer.
 NOTHING_TO_TELL, NO_PEER = 30, 27
 
@@ -31,7 +33,7 @@ def environment_ids() -> list[str]:
 
 
 def environment(session: nox.Session, name: str, *requirements: str) -> Path:
-    """Give the folder of a shared environment's programs; make it, or bring it up to date with pyproject.toml."""
+    """Return the folder of a shared environment's programs; create the environment when pyproject.toml changed."""
     folder = HERE / ".nox" / name
     stamp = folder / "ppp-stamp"
     wanted = hashlib.sha256((HERE / "pyproject.toml").read_bytes() + repr(requirements).encode()).hexdigest()
@@ -82,7 +84,7 @@ def succeeds(*command: str) -> bool:
 
 
 def tool(session: nox.Session, *command: str, **env: str) -> None:
-    """Run a developers' tool. The library for models takes minutes to build: it is there only if tests require it."""
+    """Run a developers' tool. Building the library for language models takes minutes: only if tests require it."""
     with_voice = "voice" in os.environ.get("PPP_REQUIRE", "")
     groups = [f"--group={group}" for group in ("tests", "lint", "types", "build")]
     groups += ["--group=browser"] if shutil.which("chromium") else []
@@ -92,7 +94,7 @@ def tool(session: nox.Session, *command: str, **env: str) -> None:
 
 
 def page_tools(session: nox.Session) -> None:
-    """Install what judges pages (tests/browser/package.json) below .nox/, where npm is; without it, tests skip that."""
+    """Install the validators of pages (tests/browser/package.json) below .nox/ if npm is available."""
     if not all(map(shutil.which, ("npm", "node", "chromium"))):
         return
     folder, sources = HERE / ".nox" / "pages", HERE / "tests" / "browser"
@@ -109,7 +111,7 @@ def page_tools(session: nox.Session) -> None:
     if done.returncode == 0:
         stamp.write_text(wanted, "utf-8")
     else:
-        session.warn("npm could not install what judges pages: the tests that ask it are skipped")
+        session.warn("npm could not install the validators of pages: their tests are skipped")
 
 
 # ---------------------------------------------------------------- the pipeline
@@ -178,25 +180,42 @@ def release(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests; what needs a tool that is not here is skipped with the reason."""
+    """Run the tests in one process per core; tests whose tool is missing are skipped with the reason."""
     page_tools(session)
-    tool(session, "pytest", *session.posargs)
+    tool(session, "pytest", *PARALLEL, *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the unit tests with the lowest versions that pyproject.toml admits, on Python 3.11 if it is installed."""
+    folder = HERE / ".nox" / "lowest"
+    python = str(folder / "bin" / "python")
+    base = "python3.11" if succeeds("python3.11", "-m", "venv", "--help") else sys.executable
+    session.run(base, "-m", "venv", "--clear", str(folder), external=True)
+    session.run(python, "-m", "pip", "install", "--quiet", "uv>=0.7", external=True)
+    lowest_direct = ("--quiet", "--resolution", "lowest-direct", "--python", python)
+    install = (str(folder / "bin" / "uv"), "pip", "install")
+    session.run(*install, *lowest_direct, "--requirements", "pyproject.toml", "--group", "tests", external=True)
+    session.run(*install, "--quiet", "--no-deps", "--python", python, "--editable", ".", external=True)
+    # Tools are required by the session `tests` alone.
+    pytest = (python, "-m", "pytest", *PARALLEL, *(session.posargs or ("tests/unit",)))
+    session.run(*pytest, external=True, env={"PPP_REQUIRE": ""})
 
 
 @nox.session
 def docker_tests(session: nox.Session) -> None:
     """Run only the tests that need a Docker engine with the images of the matrix."""
-    tool(session, "pytest", "-m", "docker", *session.posargs)
+    tool(session, "pytest", *PARALLEL, "-m", "docker", *session.posargs)
 
 
 @nox.session
 def datasette_next(session: nox.Session) -> None:
-    """Ask all canned queries of the next Datasette, still an alpha: what it fails is told, and does not count."""
+    """Run all saved queries on the next version of Datasette, an alpha: failures are shown and do not count."""
     try:
         programs = environment(session, "datasette-next", DATASETTE_NEXT)
         tool(session, "pytest", "-k", "after", "tests/e2e/test_datasette.py", PPP_DATASETTE_NEXT=f"{programs}/python")
     except nox.command.CommandFailed:
-        session.warn(f"{DATASETTE_NEXT} does not do all that our Datasette does, or could not be had")
+        session.warn(f"{DATASETTE_NEXT} fails some tests that our Datasette passes, or could not be installed")
 
 
 @nox.session
@@ -217,7 +236,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types, strictly, of tests too."""
+    """Check types strictly, also those of tests and scripts."""
     tool(session, "mypy")
     # What runs inside a cell, for the oldest Python that mypy knows; tests/unit/check/sandbox/inside runs it by 3.9.
     tool(session, "mypy", "--python-version", "3.10", "ppp/check/sandbox/inside")
@@ -225,7 +244,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the sdist and the wheel, and run the wheel from an environment of its own."""
+    """Build the sdist and the wheel, and run the wheel from a new environment."""
     tool(session, "python", "-m", "build", "--outdir", "dist")
     wheel = max((HERE / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
     folder = Path(session.create_tmp()).resolve() / "venv"
@@ -238,7 +257,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what publishing costs, and cells per minute; `-- publish` or `-- cells` is one alone."""
+    """Measure the cost of publishing and the cells per minute; `-- publish` or `-- cells` measures one alone."""
     names = session.posargs[:1] if session.posargs[:1] in (["publish"], ["cells"]) else ["publish", "cells"]
     for name in names:
         options = session.posargs[1:] if len(names) == 1 else session.posargs
