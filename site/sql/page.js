@@ -1,5 +1,5 @@
-// The SQL page: an editor, and a worker that holds SQLite and the database. Whatever the database says is shown as
-// text, each character that could act or hide as its escape. The address holds the query: #sql=…&p_package=lxml.
+// The SQL page: an editor, and a worker that runs SQLite on the database. Everything from the database is shown as
+// text, with control and invisible characters escaped. The URL holds the query: #sql=…&p_package=lxml.
 
 import { csvOf, jsonOf, parametersIn, shown } from "./text.js";
 
@@ -7,21 +7,21 @@ const MAX_SHOWN_ROWS = 500;
 const MAX_SAVED_ROWS = 100_000;
 const MAX_CELL_CHARACTERS = 400;
 const MAX_SHORT_CHARACTERS = 40;
-/** A package's own name, as a page of the site is called: anything else is no link. */
+/** A normalized package name, as in the path of its page; other values are not linked. */
 const PACKAGE = /^[a-z0-9](?:[a-z0-9-]{0,98}[a-z0-9])?$/;
 
-const at = (id) => document.getElementById(id);
-const [desk, editor, inputs, status, trouble] = ["desk", "query", "values", "status", "trouble"].map(at);
-const [answer, after, permalink] = ["answer", "after", "permalink"].map(at);
-const [runs, stops, csv, json] = ["run", "stop", "csv", "json"].map(at);
+const byId = (id) => document.getElementById(id);
+const [panel, editor, inputs, status, errorBox] = ["console", "query", "values", "status", "error"].map(byId);
+const [result, after, permalink] = ["result", "after", "permalink"].map(byId);
+const [runButton, stopButton, csv, json] = ["run", "stop", "csv", "json"].map(byId);
 
 let worker = null;
 let opened = null;
 let waiting = null;
 let shownFor = null;
-let place = "";
+let currentHash = "";
 
-const numbers = new Intl.NumberFormat("en");
+const numbers = new Intl.NumberFormbyId("en");
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 const plural = (count, noun) => `${numbers.format(count)} ${noun}${count === 1 ? "" : "s"}`;
 
@@ -33,15 +33,15 @@ function element(name, properties = {}, ...children) {
 
 // ---- the worker ----
 
-/** Start the worker and let it fetch the database; what was asked meanwhile waits for it. */
-function begin() {
+/** Start the worker and download the database; queries wait until it is open. */
+function startWorker() {
   worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   opened = Promise.withResolvers ? Promise.withResolvers() : deferred();
   opened.promise.catch(() => {});
-  worker.onmessage = ({ data }) => heard(data);
-  worker.onerror = () => heard({ kind: "failed", id: null, message: "SQLite cannot be started in this browser" });
-  worker.postMessage({ kind: "open", url: new URL(desk.dataset.database, document.baseURI).href });
-  status.textContent = "Fetching the database …";
+  worker.onmessage = ({ data }) => receive(data);
+  worker.onerror = () => receive({ kind: "failed", id: null, message: "SQLite cannot be started in this browser" });
+  worker.postMessage({ kind: "open", url: new URL(panel.dataset.database, document.baseURI).href });
+  status.textContent = "Downloading the database …";
 }
 
 function deferred() {
@@ -50,44 +50,44 @@ function deferred() {
   return made;
 }
 
-function heard(message) {
+function receive(message) {
   switch (message.kind) {
     case "progress": {
       const whole = message.total ? ` of ${megabytes(message.total)}` : "";
-      status.textContent = `Fetching the database: ${megabytes(message.received)}${whole} …`;
+      status.textContent = `Downloading the database: ${megabytes(message.received)}${whole} …`;
       break;
     }
     case "opened":
-      tell(message);
+      showDatabase(message);
       opened.resolve();
       break;
     case "rows":
       if (message.id === waiting?.id) waiting.resolve(message);
       break;
     case "failed":
-      if (message.id === null) end(new Error(message.message));
+      if (message.id === null) stopWorker(new Error(message.message));
       else if (message.id === waiting?.id) waiting.reject(new Error(message.message));
       break;
   }
 }
 
-/** End the worker; whoever waits for it is told why. */
-function end(why) {
+/** Terminate the worker and reject pending promises with a reason. */
+function stopWorker(reason) {
   worker?.terminate();
   worker = null;
-  opened?.reject(why);
-  waiting?.reject(why);
+  opened?.reject(reason);
+  waiting?.reject(reason);
 }
 
-let asked = 0;
+let lastId = 0;
 
-/** Ask a query; at most one is on its way at a time. */
-async function ask(sql, values, most) {
-  if (worker === null) begin();
-  const id = ++asked;
+/** Run a query in the worker and return its rows; at most one query runs at a time. */
+async function query(sql, values, most) {
+  if (worker === null) startWorker();
+  const id = ++lastId;
   waiting = { id, ...deferred() };
   waiting.promise.catch(() => {});
-  busy(true);
+  setBusy(true);
   try {
     await opened.promise;
     status.textContent = "Running …";
@@ -95,26 +95,26 @@ async function ask(sql, values, most) {
     return await waiting.promise;
   } finally {
     waiting = null;
-    busy(false);
+    setBusy(false);
   }
 }
 
-function busy(is) {
-  runs.disabled = is;
-  stops.hidden = !is;
-  csv.disabled = json.disabled = is || shownFor === null;
-  desk.setAttribute("aria-busy", String(is));
+function setBusy(busy) {
+  runButton.disabled = busy;
+  stopButton.hidden = !busy;
+  csv.disabled = json.disabled = busy || shownFor === null;
+  panel.setAttribute("aria-busy", String(busy));
 }
 
 class Cancelled extends Error {}
 
-// ---- what is shown ----
+// ---- output ----
 
-/** Say which database this is, and name under the editor the tables that it really holds. */
-function tell({ version, packed, bytes, tables }) {
-  at("engine").textContent = `SQLite ${version}, ${megabytes(bytes)} (${megabytes(packed)} fetched)`;
-  const held = new Set(tables.map((row) => row.table));
-  for (const entry of document.querySelectorAll("[data-table]")) entry.hidden = !held.has(entry.dataset.table);
+/** Show the SQLite version and database size, and hide tables that this database does not have. */
+function showDatabase({ version, packed, bytes, tables }) {
+  byId("engine").textContent = `SQLite ${version}, ${megabytes(bytes)} (${megabytes(packed)} downloaded)`;
+  const names = new Set(tables.map((row) => row.table));
+  for (const entry of document.querySelectorAll("[data-table]")) entry.hidden = !names.has(entry.dataset.table);
 }
 
 function cell(column, value) {
@@ -124,7 +124,7 @@ function cell(column, value) {
   const text = shown(value, MAX_CELL_CHARACTERS);
   const className = text.length > MAX_SHORT_CHARACTERS ? "long" : "";
   if (column !== "package" || !PACKAGE.test(value)) return element("td", { className }, text);
-  return element("td", {}, element("a", { href: `${desk.dataset.root}p/${value}/index.html` }, text));
+  return element("td", {}, element("a", { href: `${panel.dataset.root}p/${value}/index.html` }, text));
 }
 
 function show({ columns, rows, more, ms }) {
@@ -133,23 +133,23 @@ function show({ columns, rows, more, ms }) {
   const table = element(
     "table",
     { className: "rows" },
-    element("caption", { className: "hidden" }, "The answer"),
+    element("caption", { className: "hidden" }, "Result"),
     element("thead", {}, element("tr", {}, ...names)),
     element("tbody", {}, ...lines),
   );
-  answer.replaceChildren(...(columns.length && rows.length ? [table] : []));
+  result.replaceChildren(...(columns.length && rows.length ? [table] : []));
   after.hidden = false;
   const count = more ? `The first ${plural(rows.length, "row")}; there are more` : plural(rows.length, "row");
   status.textContent = `${count}, in ${numbers.format(Math.round(ms))} ms.`;
 }
 
-function complain(error) {
-  answer.replaceChildren();
+function showError(error) {
+  result.replaceChildren();
   after.hidden = true;
   shownFor = null;
-  trouble.textContent = error instanceof Cancelled ? "" : shown(error.message, 2_000);
-  trouble.hidden = error instanceof Cancelled;
-  status.textContent = error instanceof Cancelled ? "Cancelled." : "No answer.";
+  errorBox.textContent = error instanceof Cancelled ? "" : shown(error.message, 2_000);
+  errorBox.hidden = error instanceof Cancelled;
+  status.textContent = error instanceof Cancelled ? "Cancelled." : "The query failed.";
   csv.disabled = json.disabled = true;
 }
 
@@ -157,8 +157,8 @@ function complain(error) {
 
 const valuesNow = () => Object.fromEntries(Array.from(inputs.querySelectorAll("input"), (one) => [one.name, one.value]));
 
-/** Show a field for each value that the query asks for; what was typed stays. */
-function fields(values = {}) {
+/** Show an input for each parameter of the query; values already typed are kept. */
+function updateFields(values = {}) {
   const known = { ...valuesNow(), ...values };
   const names = parametersIn(editor.value);
   if (names.join() === Array.from(inputs.querySelectorAll("input"), (one) => one.name).join()) {
@@ -187,78 +187,78 @@ async function run() {
   const values = valuesNow();
   if (!sql.trim() || waiting) return;
   permalink.href = addressOf(sql, values);
-  if (permalink.hash !== place) history.pushState(null, "", permalink.hash);
-  place = permalink.hash;
-  trouble.hidden = true;
+  if (permalink.hash !== currentHash) history.pushState(null, "", permalink.hash);
+  currentHash = permalink.hash;
+  errorBox.hidden = true;
   try {
     shownFor = { sql, values };
-    show(await ask(sql, values, MAX_SHOWN_ROWS));
+    show(await query(sql, values, MAX_SHOWN_ROWS));
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
-/** Take the query, and its values, from the address; run what is there. */
-function follow() {
-  place = location.hash;
-  const said = new URLSearchParams(place.slice(1));
-  const sql = said.get("sql");
+/** Load the query and its parameters from the URL, and run it. */
+function loadFromUrl() {
+  currentHash = location.hash;
+  const parameters = new URLSearchParams(currentHash.slice(1));
+  const sql = parameters.get("sql");
   if (sql === null) return;
-  if (waiting) end(new Cancelled("another query was asked for"));
+  if (waiting) stopWorker(new Cancelled("another query was started"));
   editor.value = sql;
-  const named = [...said].filter(([name]) => name.startsWith("p_"));
-  fields(Object.fromEntries(named.map(([name, value]) => [name.slice(2), value])));
-  // What is under way ends first, in a turn of its own.
+  const named = [...parameters].filter(([name]) => name.startsWith("p_"));
+  updateFields(Object.fromEntries(named.map(([name, value]) => [name.slice(2), value])));
+  // Let the running query settle first.
   setTimeout(run);
 }
 
 async function save(kind, write) {
   const { sql, values } = shownFor;
   try {
-    const found = await ask(sql, values, MAX_SAVED_ROWS);
+    const found = await query(sql, values, MAX_SAVED_ROWS);
     const url = URL.createObjectURL(new Blob([write(found)], { type: kind }));
     element("a", { href: url, download: `ppp-query.${kind === "text/csv" ? "csv" : "json"}` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
     const count = plural(found.rows.length, "row");
-    status.textContent = found.more ? `The first ${count} saved; there are more.` : `${count} saved.`;
+    status.textContent = found.more ? `The first ${count} were saved; there are more.` : `${count} saved.`;
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
 function use(saved) {
   editor.value = saved.querySelector("code.sql").textContent;
-  fields(Object.fromEntries(Array.from(saved.querySelectorAll("[data-param]"), (one) => [one.dataset.param, one.textContent])));
+  updateFields(Object.fromEntries(Array.from(saved.querySelectorAll("[data-param]"), (one) => [one.dataset.param, one.textContent])));
   editor.focus();
   editor.scrollIntoView({ block: "nearest" });
   run();
 }
 
-at("form").addEventListener("submit", (event) => {
+byId("form").addEventListener("submit", (event) => {
   event.preventDefault();
   run();
 });
-editor.addEventListener("input", () => fields());
-at("form").addEventListener("keydown", (event) => {
+editor.addEventListener("input", () => updateFields());
+byId("form").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     run();
   }
-  if (event.key === "Escape" && waiting) end(new Cancelled());
+  if (event.key === "Escape" && waiting) stopWorker(new Cancelled());
 });
-stops.addEventListener("click", () => end(new Cancelled()));
+stopButton.addEventListener("click", () => stopWorker(new Cancelled()));
 csv.addEventListener("click", () => save("text/csv", csvOf));
 json.addEventListener("click", () => save("application/json", jsonOf));
-addEventListener("hashchange", follow);
-addEventListener("popstate", () => location.hash !== place && follow());
+addEventListener("hashchange", loadFromUrl);
+addEventListener("popstate", () => location.hash !== currentHash && loadFromUrl());
 
 for (const saved of document.querySelectorAll("[data-query]")) {
   const button = element("button", { type: "button" }, "Run it");
   button.addEventListener("click", () => use(saved));
   saved.append(button);
 }
-at("without").hidden = true;
-desk.hidden = false;
-busy(false);
-fields();
-follow();
+byId("without").hidden = true;
+panel.hidden = false;
+setBusy(false);
+updateFields();
+loadFromUrl();

@@ -1,7 +1,7 @@
-"""Badges: how many of the environments that a package's newest release claims it installs and imports in.
+"""Badges: in how many of the environments that it claims a package's newest release installs and imports.
 
-A badge counts, it does not call a package broken: `4/6 environments`. What a release does not claim, and what ended in
-an `ERROR` of ours, is in neither number.
+A badge shows `4/6 environments`. Cells with `NA` (not claimed) and `ERROR` (infrastructure error) are in neither
+number.
 """
 
 import html
@@ -14,24 +14,24 @@ from ppp.publish.api.encoding import document_bytes
 from ppp.publish.packages.summary import PackageSummary
 
 LABEL: Final = "installs & imports"
-#: Of a letter of Verdana at 11 px, wide enough for any; a little air at both ends of each half.
+#: An upper estimate of the width of a letter in Verdana at 11 px, and the padding of each half.
 _LETTER_PX: Final = 6.6
 _PADDING_PX: Final = 10
-#: The words of shields, and ours: white on each keeps a contrast of 4.5:1.
+#: Colours by shields.io name; white text on each has a contrast of at least 4.5:1.
 _COLOURS: Final = {"brightgreen": "#1b6e3c", "orange": "#8f4a00", "red": "#a32020", "lightgrey": "#5a5a5a"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Badge:
-    """A package's badge on its own page: what it says, how wide it is (pixels), and the Markdown that shows it."""
+    """A package's badge as its own page shows it: its text, its width in pixels, and the Markdown that embeds it."""
 
-    told: str
+    description: str
     width: int
-    snippet: str
+    markdown: str
 
 
 def badge_files(summary: PackageSummary) -> Iterator[tuple[str, bytes]]:
-    """`/badge/<package>.svg`, and `/badge/<package>.json` as shields' endpoint reads it."""
+    """Return `/badge/<package>.svg`, and `/badge/<package>.json` in the shields.io endpoint format."""
     colour = _colour(summary)
     yield f"badge/{summary.package}.svg", _svg(summary, _COLOURS[colour])
     endpoint = {"schemaVersion": 1, "label": LABEL, "message": badge_message(summary), "color": colour}
@@ -39,7 +39,7 @@ def badge_files(summary: PackageSummary) -> Iterator[tuple[str, bytes]]:
 
 
 def badge_message(summary: PackageSummary) -> str:
-    """Say it in short: `4/6 environments`."""
+    """Return the short text of a badge: `4/6 environments`."""
     return f"{summary.passing}/{summary.claimed} environments" if summary.claimed else "no verdict"
 
 
@@ -60,10 +60,10 @@ def _description(summary: PackageSummary) -> str:
 
 
 def package_badge(summary: PackageSummary, base_url: str) -> Badge:
-    """Give what a package's own page tells of its badge; `base_url` ends in a slash."""
+    """Return the badge for the package's own page; `base_url` ends in a slash."""
     image, page = (f"{base_url}{path}" for path in (f"badge/{summary.package}.svg", f"p/{summary.package}/index.html"))
     snippet = f"[![{summary.package}: {LABEL}]({image})]({page})"
-    return Badge(told=_description(summary), width=sum(_widths(summary)), snippet=snippet)
+    return Badge(description=_description(summary), width=sum(_widths(summary)), markdown=snippet)
 
 
 def _widths(summary: PackageSummary) -> tuple[int, int]:

@@ -1,21 +1,21 @@
-"""`current.json`: content alone, without clock or node: who holds the same records publishes the same bytes."""
+"""`current.json`: it contains no build time and no node, so nodes with the same records publish the same bytes."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from ppp.ledger.digests import DayDigest, root_digest
 from ppp.ledger.published import Counts, Verdict
 from ppp.model.record import PHASES, Json, Result
+from ppp.publish.api.encoding import indented_bytes
 
 SCHEMA: Final = "ppp-current-1"
 NEWEST_RESULTS: Final = 1000
 
 
 def current_document(counts: Counts, days: Sequence[DayDigest], newest: Iterable[Verdict]) -> dict[str, Json]:
-    """Give the document that `current.schema.json` describes; `days` are those of all records.
+    """Return the document described by `current.schema.json`.
 
-    `newest` are the newest `NEWEST_RESULTS` current results, newest first.
+    `days` cover all records; `newest` are the newest `NEWEST_RESULTS` current results, newest first.
     """
     return {
         "schema": SCHEMA,
@@ -35,8 +35,8 @@ def current_document(counts: Counts, days: Sequence[DayDigest], newest: Iterable
 
 
 def current_bytes(document: dict[str, Json]) -> bytes:
-    """Give the one serialisation that is published: keys sorted, and ASCII, so that no text can act on a terminal."""
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii")
+    """Return the published serialization: sorted keys, and ASCII only, so that no text can control a terminal."""
+    return indented_bytes(document)
 
 
 def _result_counts(by_result: Mapping[Result, int]) -> dict[str, int]:

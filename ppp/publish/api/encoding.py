@@ -1,4 +1,4 @@
-"""JSON files: ASCII, so that no text can act on a terminal, keys in one order, and compact, as there are many."""
+"""The serialization of JSON files: compact, sorted keys, and ASCII only, so that no text can control a terminal."""
 
 import json
 from collections.abc import Mapping
@@ -6,22 +6,27 @@ from typing import Final
 
 from ppp.model.record import Json
 
-#: One for all: to set up another for each value costs more than most values.
+#: Shared, because creating an encoder costs more than encoding most values.
 compact_json: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
 class EncodedJson(str):
-    """What is compact JSON already."""
+    """Text that is already compact JSON, and is inserted unchanged."""
 
     __slots__ = ()
 
 
 def document_bytes(document: Mapping[str, Json]) -> bytes:
-    """Give a document's one serialisation: each of its own keys on a line, the rest compact."""
+    """Return a document as JSON bytes: each top-level key on its own line, the rest compact."""
     rows = ",\n".join(f'"{key}":{_text(value)}' for key, value in sorted(document.items()))
     return f"{{{rows}}}\n".encode("ascii")
 
 
+def indented_bytes(document: Mapping[str, Json]) -> bytes:
+    """Return a document as indented JSON bytes, for the files that people read."""
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii")
+
+
 def _text(value: Json) -> str:
-    # Numbers as they are: the encoder takes its time to begin.
+    # Integers need no encoder, whose start-up dominates for small values.
     return str(value) if type(value) in {int, EncodedJson} else compact_json(value)

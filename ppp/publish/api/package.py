@@ -1,7 +1,7 @@
-"""`/api/v1/`: everything that a package's page shows, as data; and the index that names every file of the kind.
+"""`/api/v1/`: the data of a package's page as JSON, and the index of all JSON files.
 
-What several cells share (runs, files, images, modules, what was installed) stands once, and cells point at it.
-What a cell has none of is left out of it: there is one such file for every package.
+There is one such file for each package, so it is kept small: values that several cells share (runs, files, images,
+modules, installed distributions) are stored once and referred to by index, and empty fields are left out.
 """
 
 import shlex
@@ -20,42 +20,50 @@ from ppp.publish.packages.summary import AffectedCell, PackageSummary, count_res
 
 PACKAGE_SCHEMA: Final = "ppp-package-1"
 INDEX_SCHEMA: Final = "ppp-api-1"
-#: Releases whose tallies are told; the rest stands in the ledger.
+#: The most releases whose result counts are listed; the ledger has all.
 HISTORY_RELEASES: Final = 100
 _RUN: Final = ("arch", "network", "pip_version", "standin", "node")
 
-#: Every file for programs: its path, its schema if it is one of ours, and what it is.
+#: All files of the API: path, schema if there is one, and description.
 API_FILES: Final = (
     ("current.json", "current", "the newest 1,000 results, counts, and the digests that two nodes compare"),
-    ("files.json", "files", "every published file with its size and sha256"),
+    ("files.json", "files", "all published files with size and sha256"),
     ("api/v1/index.json", "api", "this list"),
-    ("api/v1/p/{package}.json", "package", "one package: every cell of its newest release, and its releases before"),
-    ("api/v1/env/{environment}.json", "environment", "one environment: its tallies, causes, and what fails in it"),
+    ("api/v1/p/{package}.json", "package", "one package: all cells of its newest release, and earlier releases"),
+    (
+        "api/v1/env/{environment}.json",
+        "environment",
+        "one environment: result counts, causes, and the packages that fail in it",
+    ),
     *(
         (f"api/v1/{kind}.json", "finding", f"packages whose newest release {FINDING_TEXTS[kind][1]}")
         for kind in FindingKind
     ),
     ("api/v1/dependency-chains.json", "chains", "the dependencies that break packages, by cause and platform"),
-    ("api/v1/trends.json", "trends", "what the observations of each UTC day came to"),
-    ("causes/index.json", "causes", "every cause, and how many cells it explains"),
-    ("causes/{cause}.json", "cause", "one cause: what it means, what to do about it, and where it is"),
-    ("search.json", "search", "which prefixes have a shard"),
-    ("search/{prefix}.json", "search-shard", "the packages of which a word begins so"),
-    ("badge/{package}.json", "badge", "a badge, as shields' endpoint reads it"),
-    ("badge/{package}.svg", None, "the same badge as a picture"),
-    ("snapshots/index.json", "snapshots", "every snapshot of the ledger, with what vouches for it"),
-    ("snapshots/{snapshot}.json", "snapshot", "one snapshot; latest.json is the newest, window.json the newest days"),
-    ("snapshots/{snapshot}.db", None, "the snapshot itself, a SQLite database; its sha256 stands beside it"),
-    ("p/{package}/atom.xml", None, "Atom: one package's verdicts that changed"),
-    ("findings/{finding}/feed.xml", None, "RSS: what came into a finding; atom.xml and feed.json beside it"),
-    ("feed.xml", None, "RSS: every verdict that changed"),
+    ("api/v1/trends.json", "trends", "the results of the observations of each UTC day"),
+    ("causes/index.json", "causes", "all causes, and how many cells each explains"),
+    ("causes/{cause}.json", "cause", "one cause: what it means, what to do about it, and where it occurs"),
+    ("search.json", "search", "the prefixes of the search shards"),
+    ("search/{prefix}.json", "search-shard", "the packages with a word that begins with the prefix"),
+    ("badge/{package}.json", "badge", "a badge in the shields.io endpoint format"),
+    ("badge/{package}.svg", None, "the same badge as an image"),
+    ("snapshots/index.json", "snapshots", "all snapshots of the ledger, with their digests"),
+    (
+        "snapshots/{snapshot}.json",
+        "snapshot",
+        "one snapshot; latest.json is the newest, window.json the most recent days",
+    ),
+    ("snapshots/{snapshot}.db", None, "the snapshot itself, a SQLite database; its sha256 is beside it"),
+    ("p/{package}/atom.xml", None, "Atom: changed results of one package"),
+    ("findings/{finding}/feed.xml", None, "RSS: new entries of a finding; atom.xml and feed.json are beside it"),
+    ("feed.xml", None, "RSS: all changed results"),
     ("atom.xml", None, "Atom: the same"),
     ("feed.json", None, "JSON Feed: the same"),
 )
 
 
 def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str, bytes]:
-    """`/api/v1/index.json`: as of when, how much, and every file that programs read, with its schema."""
+    """Return `/api/v1/index.json`: the time of the newest record, counts, and all files of the API with schemas."""
     document = {
         "schema": INDEX_SCHEMA,
         "as_of": counts.as_of,
@@ -72,7 +80,7 @@ def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str,
 
 
 def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str, bytes]:
-    """`/api/v1/p/<package>.json`: the newest release's cells, where each environment last worked, the history."""
+    """Return `/api/v1/p/<package>.json`: cells of the newest release, last passing versions, and earlier releases."""
     shared = _SharedValues()
     cells = [_cell_json(history, o, shared) for o in history.newest]
     releases = [(version, [*verdicts]) for version, verdicts in groupby(history.verdicts, lambda v: v.release.version)]
@@ -96,12 +104,12 @@ def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str,
 
 
 def reproduce_command(release: Release, environment: str) -> str:
-    """Give the one command that checks a cell again on the reader's machine."""
+    """Return the command that re-checks one cell on the reader's machine."""
     return f'scripts/nox -s "check({environment})" -- {shlex.quote(str(release))}'
 
 
 class _SharedValues:
-    """What several cells have alike, each once in the order in which cells first name it."""
+    """Values that several cells share, each stored once, in order of first use."""
 
     def __init__(self) -> None:
         self._indexes: dict[str, dict[Hashable, int]] = {
@@ -109,13 +117,13 @@ class _SharedValues:
         }
 
     def index_of(self, name: str, value: Hashable) -> int | None:
-        """Give where a value stands in its list; None for none."""
+        """Return the index of a value in its list, adding it if it is new; None for an empty value."""
         held = self._indexes[name]
         return held.setdefault(value, len(held)) if value else None
 
     @property
     def lists(self) -> dict[str, Json]:
-        """Give the lists themselves."""
+        """Return the lists by name."""
         held = self._indexes
         return {
             "files": [{"filename": f.filename, "sha256": f.sha256, "size": f.size} for f in held["files"]],  # type: ignore[attr-defined]
@@ -170,7 +178,7 @@ def _counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
 
 
 def affected_json(cell: AffectedCell) -> dict[str, Json]:
-    """Give a cell of a list as data."""
+    """Return a cell of a listing as a JSON object."""
     return {
         "package": cell.package,
         "version": cell.version,

@@ -102,4 +102,4 @@ def _page_paths(data: SiteData) -> Iterable[str]:
     yield from ("data/index.html", "findings/index.html", "env/index.html")
     yield from (f"findings/{kind}/index.html" for kind in data.findings)
     yield from (f"env/{environment.id}/index.html" for environment in data.environments)
-    yield from (f"causes/{cause}/index.html" for cause in sorted(each.cause for each in data.causes.explained))
+    yield from (f"causes/{cause}/index.html" for cause in sorted(each.cause for each in data.causes.causes))

@@ -10,7 +10,7 @@ from typing import Final
 from jinja2.bccache import Bucket, BytecodeCache
 
 from ppp.publish.cache.build_cache import BuildCache
-from ppp.publish.site.front import jinja_environment
+from ppp.publish.site.templates import jinja_environment
 
 #: How deep pages are, `env/<id>/<prefix>/index.html` being the deepest: each depth has templates of its own.
 _DEPTHS: Final = 4

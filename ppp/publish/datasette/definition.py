@@ -61,7 +61,7 @@ def described_tables() -> dict[str, dict[str, Json]]:
 
 def materialized_views() -> dict[str, list[str]]:
     """Give the views that Datasette's copy holds as tables, each with the columns of its indexes."""
-    return dict(definition()["worked_out"])
+    return dict(definition()["materialized"])
 
 
 def indexes() -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
-"""A feed as Atom (RFC 4287).
+"""Atom feeds (RFC 4287).
 
-Written as text, as there is one for every package: by way of a tree it would take five times as long.
+Written as text: there is one for each package, and building an XML tree would take five times as long.
 """
 
 from xml.sax.saxutils import escape
@@ -10,9 +10,8 @@ from ppp.publish.feeds.entries import SITE_NAME, FeedDocument, FeedEntry, urn
 
 
 def atom(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
-    """Give the feed's bytes; `base_url` is where `current.json` lies and ends in a slash, `path` is its own there."""
-    # By its path alone, the id: nodes that hold the same records publish the same feed, wherever they stand.
-    # Without a word of its own, a link is to the same as a page.
+    """Return a feed as Atom; `base_url` is the site's URL, ending in a slash, and `path` the feed's path below it."""
+    # The id depends only on the path, so that nodes with the same records publish the same id, whatever their URL.
     subtitle = f"<subtitle>{escape(feed.description)}</subtitle>\n" if feed.description else ""
     lines = (
         "<?xml version='1.0' encoding='utf-8'?>",
@@ -31,7 +30,7 @@ def atom(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
 def _entry(entry: FeedEntry, base_url: str) -> str:
     published = "" if entry.published == entry.updated else f"<published>{text.iso(entry.published)}</published>"
     content = escape("\n".join(entry.lines))
-    # As text, which is what content is unless it says so: no reader takes it for markup.
+    # Content without a type is plain text, which readers do not interpret as markup.
     return (
         f"<entry><title>{escape(entry.title)}</title><id>{entry.id}</id>"
         f'<link href="{_quoted(base_url + entry.path)}" />{published}<updated>{text.iso(entry.updated)}</updated>'

@@ -1,6 +1,7 @@
-"""What feeds tell, whatever their format: they speak when a verdict changes, and date it by records, never by a clock.
+"""The content of feeds, independent of their format.
 
-An entry's id depends on what it is about alone, so it never changes; nor does a feed while nothing changed.
+Entries are about changed results and dated by records, never by a clock, so a feed does not change while no result
+does. The id of an entry depends only on its subject and never changes.
 """
 
 import hashlib
@@ -10,15 +11,14 @@ from functools import lru_cache
 from typing import Final
 
 from ppp.ledger.published import VerdictChange
-from ppp.model.record import Result
+from ppp.model.record import Phase, Result
 from ppp.model.release import Release
 from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.summary import AffectedCell
 
-#: Where a node publishes is its operator's business; links need an address all the same.
+#: The most entries of the overall feeds, and of the feed of a package: smaller, because there is one for each package.
 MAX_ENTRIES: Final = 100
-#: A package's own feed stands there once for each package.
 MAX_PACKAGE_ENTRIES: Final = 10
 DETAIL_LIMIT: Final = 200
 SITE_NAME: Final = "The PyPI Place"
@@ -26,7 +26,7 @@ SITE_NAME: Final = "The PyPI Place"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedEntry:
-    """One piece of news; times in epoch seconds, `path` within the site, `lines` plain text of one line each."""
+    """An entry; times are in epoch seconds, `path` is within the site, `lines` are lines of plain text."""
 
     id: str
     title: str
@@ -38,7 +38,7 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedDocument:
-    """A feed without its format; `home` is its page, `description` may be empty, newest entries come first."""
+    """A feed, independent of its format, newest entries first; `home_path` is its page, `description` may be empty."""
 
     title: str
     description: str
@@ -47,13 +47,13 @@ class FeedDocument:
 
     @property
     def updated(self) -> int:
-        """Give when something last changed, in epoch seconds; 0 where nothing ever did."""
+        """Return the time of the last change in epoch seconds, 0 without entries."""
         return max((entry.updated for entry in self.entries), default=0)
 
 
 @dataclass(slots=True, kw_only=True)
 class ReleaseChanges:
-    """The changes of one release on one UTC day; its id depends on these two alone, so it never changes."""
+    """The changes of one release on one UTC day; its id depends only on these two, so it never changes."""
 
     release: Release
     day: str
@@ -61,12 +61,12 @@ class ReleaseChanges:
 
     @property
     def id(self) -> str:
-        """Give the item's permanent id."""
+        """Return its permanent id."""
         return urn(f"{self.release}@{self.day}")
 
     @property
     def title(self) -> str:
-        """Say what came of it: `six 1.17.0: 5 PASS, 1 FAIL`, or what it was before where only one cell changed."""
+        """Return a title such as `six 1.17.0: 5 PASS, 1 FAIL`, or the transition if only one cell changed."""
         name = f"{self.release.package} {self.release.version}"
         if len(self.changes) == 1:
             return f"{name}: {self.changes[0].verdict.environment} {_transition(self.changes[0])}"
@@ -75,12 +75,12 @@ class ReleaseChanges:
 
     @property
     def published(self) -> int:
-        """Give when the last of its changes was observed, in epoch seconds."""
+        """Return when the last of its changes was observed, in epoch seconds."""
         return max(change.verdict.observed_at for change in self.changes)
 
     @property
     def entry(self) -> FeedEntry:
-        """Give it as an entry."""
+        """Return it as a feed entry."""
         changes = sorted(self.changes, key=lambda c: (c.verdict.environment, c.verdict.observed_at, c.verdict.record))
         return FeedEntry(
             id=self.id,
@@ -93,12 +93,12 @@ class ReleaseChanges:
 
 
 def urn(about: str) -> str:
-    """Give the permanent id of what an entry is about."""
+    """Return the permanent id of an entry about a subject."""
     return f"urn:sha256:{hashlib.sha256(about.encode()).hexdigest()}"
 
 
 def group_changes(changes: Iterable[VerdictChange], limit: int = MAX_ENTRIES) -> list[ReleaseChanges]:
-    """Gather changes, which come newest first, into at most `limit` items; read no further than these need."""
+    """Group changes by release and day into at most `limit` groups; `changes` come newest first and are read lazily."""
     groups: dict[tuple[Release, str], ReleaseChanges] = {}
     oldest = ""
     for change in changes:
@@ -106,7 +106,7 @@ def group_changes(changes: Iterable[VerdictChange], limit: int = MAX_ENTRIES) ->
         key = (change.verdict.release, day)
         if key not in groups:
             if len(groups) == limit:
-                # An item that is held may have more changes, down to the first second of its day.
+                # A group already found may have more changes, down to the first second of its day.
                 if day < oldest:
                     break
                 continue
@@ -117,17 +117,17 @@ def group_changes(changes: Iterable[VerdictChange], limit: int = MAX_ENTRIES) ->
 
 
 def overall_feed(groups: Iterable[ReleaseChanges]) -> FeedDocument:
-    """Give the feed of every verdict that changed."""
+    """Return the feed of all changed results."""
     return FeedDocument(
-        title=f"{SITE_NAME}: verdicts that changed",
-        description="Releases on PyPI whose result in an environment is new, or not what it was before.",
+        title=f"{SITE_NAME}: changed results",
+        description="PyPI releases with a new or changed result in an environment.",
         home_path="index.html",
         entries=[item.entry for item in groups],
     )
 
 
 def package_feed(package: str, changes: Iterable[VerdictChange]) -> FeedDocument:
-    """Give the feed of one package, from its changes, newest first."""
+    """Return the feed of one package, from its changes, newest first."""
     return FeedDocument(
         title=f"{SITE_NAME}: {package}",
         description="",
@@ -137,19 +137,19 @@ def package_feed(package: str, changes: Iterable[VerdictChange]) -> FeedDocument
 
 
 def finding_feed(kind: FindingKind, affected: Iterable[AffectedCell], limit: int = MAX_ENTRIES) -> FeedDocument:
-    """Give the feed of one finding: what stands in it now, by release and the UTC day on which it came in."""
+    """Return the feed of one finding: its current cells, grouped by release and the UTC day they were added."""
     title, meaning = FINDING_TEXTS[kind]
     entries = [_finding_entry(kind, key[-1], cells) for key, cells in _newest_affected(affected, limit).items()]
     return FeedDocument(
         title=f"{SITE_NAME}: {title.lower()}",
-        description=f"Packages on PyPI whose newest release {meaning}.",
+        description=f"PyPI packages whose newest release {meaning}.",
         home_path=f"findings/{kind}/index.html",
         entries=sorted(entries, key=lambda entry: (-entry.updated, entry.id))[:limit],
     )
 
 
 def _newest_affected(affected: Iterable[AffectedCell], limit: int) -> dict[tuple[str, str, str], list[AffectedCell]]:
-    # By package, version and day; of those that are as new as the last that is shown, their ids decide.
+    # By package, version and day. Groups as new as the last one shown are kept: their ids decide.
     groups: dict[tuple[str, str, str], list[tuple[int, AffectedCell]]] = {}
     oldest = 0
     for place, cell in sorted(enumerate(affected), key=lambda pair: -pair[1].since):
@@ -178,7 +178,7 @@ def _finding_entry(kind: FindingKind, day: str, cells: Sequence[AffectedCell]) -
 
 
 def _lines(described: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    # What is told of several environments alike is told once.
+    # Environments with the same text share a line.
     by_text: dict[str, list[str]] = {}
     for environment, words in described:
         by_text.setdefault(words, []).append(environment)
@@ -197,10 +197,10 @@ def _affected_line(cell: AffectedCell) -> str:
 
 
 @lru_cache(1024)
-def _describe(transition: str, phase: str | None, cause: str | None, blame: str | None, detail: str | None) -> str:
+def _describe(transition: str, phase: Phase | None, cause: str | None, blame: str | None, detail: str | None) -> str:
     parts = [transition]
     if phase:
-        parts.append(f"at {phase}")
+        parts.append(f"during {phase.label}")
     if cause:
         parts.append(f"({cause}{f', blame: {blame}' if blame else ''})")
     if detail:
@@ -214,5 +214,5 @@ def _transition(change: VerdictChange) -> str:
     return f"{before}{verdict.result}{_standin_mark(verdict.standin)}"
 
 
-def _standin_mark(standin: bool) -> str:  # noqa: FBT001 - a word that is there or not
+def _standin_mark(standin: bool) -> str:  # noqa: FBT001 - set or not set
     return " (stand-in image)" if standin else ""

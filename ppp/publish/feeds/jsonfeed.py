@@ -1,4 +1,4 @@
-"""A feed as JSON Feed 1.1, and all three formats of one feed."""
+"""JSON Feed 1.1, and the files of all three formats of a feed."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +14,7 @@ VERSION: Final = "https://jsonfeed.org/version/1.1"
 
 
 def json_feed(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
-    """Give the feed's bytes; `base_url` is where `current.json` lies and ends in a slash, `path` is its own there."""
+    """Return a feed as JSON; `base_url` is the site's URL, ending in a slash, and `path` the feed's path below it."""
     return document_bytes(
         {
             "version": VERSION,
@@ -40,7 +40,7 @@ def json_feed(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
 
 
 def feed_files(feed: FeedDocument, folder: str, base_url: str) -> Iterator[tuple[str, bytes]]:
-    """`feed.xml` (RSS), `atom.xml` and `feed.json` in a folder of the site, `""` or one that ends in a slash."""
-    for name, written in (("feed.xml", rss), ("atom.xml", atom), ("feed.json", json_feed)):
+    """Yield `feed.xml` (RSS), `atom.xml` and `feed.json` in a folder of the site, which is `""` or ends in a slash."""
+    for name, write in (("feed.xml", rss), ("atom.xml", atom), ("feed.json", json_feed)):
         path = f"{folder}{name}"
-        yield path, written(feed, path=path, base_url=base_url)
+        yield path, write(feed, path=path, base_url=base_url)

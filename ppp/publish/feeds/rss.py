@@ -1,4 +1,4 @@
-"""A feed as RSS 2.0."""
+"""RSS 2.0 feeds."""
 
 import html
 from urllib.parse import urljoin
@@ -9,7 +9,7 @@ from ppp.publish.feeds.entries import FeedDocument
 
 
 def rss(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
-    """Give the feed's bytes; `base_url` is where `current.json` lies and ends in a slash, `path` is its own there."""
+    """Return a feed as RSS; `base_url` is the site's URL, ending in a slash, and `path` the feed's path below it."""
     root = ET.Element("rss", {"version": "2.0", "xmlns:atom": "http://www.w3.org/2005/Atom"})
     channel = ET.SubElement(root, "channel")
     _add(channel, "title", feed.title)
@@ -23,7 +23,7 @@ def rss(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
         element = ET.SubElement(channel, "item")
         _add(element, "title", entry.title)
         _add(element, "link", urljoin(base_url, entry.path))
-        # Readers take a description for HTML: what strangers wrote is escaped for them, then once more for XML.
+        # Readers interpret a description as HTML: text is escaped for HTML here, and once more for XML by ElementTree.
         _add(element, "description", "<br>\n".join(html.escape(line) for line in entry.lines))
         _add(element, "guid", entry.id).set("isPermaLink", "false")
         _add(element, "pubDate", text.rfc2822(entry.updated))

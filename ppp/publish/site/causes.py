@@ -1,7 +1,7 @@
-"""Pages of help: `/causes/`, and for each cause what it means, how it is mended, how one gets round it, where it is.
+"""`/causes/`: for each cause of failure, what it means, how to fix or work around it, and where it occurs.
 
-The words are ours (`ppp/check/causes.toml`); the numbers are those of the same build. A cause that this PPP does not
-know has no page, and is counted among the others.
+The texts come from `ppp/check/causes.toml`, the numbers from the same build. A cause that this version of PPP does not
+know has no page; its cells are counted as `other_cells`.
 """
 
 import json
@@ -16,73 +16,76 @@ from ppp.ledger.causes import CauseCells
 from ppp.ledger.published import Verdict
 from ppp.model.matrix import Environment
 from ppp.model.record import Blame, Json, Result
-from ppp.publish.api.encoding import compact_json
+from ppp.publish.api.encoding import compact_json, indented_bytes
 from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.packages.summary import FAILED
 from ppp.publish.packages.totals import ExplainedCell, PackageTotals
-from ppp.publish.site.front import render
+from ppp.publish.site.templates import render
 
 CAUSE_SCHEMA: Final = "ppp-cause-1"
 INDEX_SCHEMA: Final = "ppp-causes-1"
 NEWEST_CELLS: Final = 20
 DETAIL_LIMIT: Final = 160
 UNCLASSIFIED: Final = "unclassified"
-#: What counts as a failure that wants explaining.
-#: What a cell can be that did not pass.
+#: The results of cells that did not pass.
 NOT_PASSED: Final = tuple(result for result in Result if result is not Result.PASS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedCause:
-    """A cause with its help and what it explains now; `newest` are its newest cells."""
+    """A cause with its help text and the current cells that it explains; `newest` are the newest of them."""
 
     cause: str
     help: CauseHelp
     packages: int
-    counted: Sequence[CauseCells]
+    cell_counts: Sequence[CauseCells]
     newest: Sequence[Verdict]
 
     @property
     def cells(self) -> int:
-        """Count its cells."""
-        return sum(counted.cells for counted in self.counted)
+        """Return the number of its cells."""
+        return sum(counted.cells for counted in self.cell_counts)
 
     @property
     def by_result(self) -> dict[Result, int]:
-        """Count its cells by each result but `PASS`."""
-        return {result: sum(c.cells for c in self.counted if c.result is result) for result in NOT_PASSED}
+        """Return the number of its cells with each result other than `PASS`."""
+        return {result: sum(c.cells for c in self.cell_counts if c.result is result) for result in NOT_PASSED}
 
     @property
     def by_blame(self) -> dict[Blame | None, int]:
-        """Count its cells by whose they are, greatest first."""
-        return _greatest_first(self.counted)
+        """Return the number of its cells by blame, largest first."""
+        return _count_by_blame(self.cell_counts)
 
     @property
-    def by_siblings(self) -> int:
-        """Count the cells whose blame the other cells of their release tell."""
-        return sum(c.cells for c in self.counted if c.blamed_by == "siblings")
+    def judged_by_siblings(self) -> int:
+        """Return the number of cells whose blame was decided by the other cells of the release."""
+        return sum(c.cells for c in self.cell_counts if c.blamed_by == "siblings")
 
     def in_environment(self, environment: str) -> dict[Blame | None, int]:
-        """Count its cells in one environment by whose they are, greatest first."""
-        return _greatest_first([c for c in self.counted if c.environment == environment])
+        """Return the number of its cells in one environment by blame, largest first."""
+        return _count_by_blame([c for c in self.cell_counts if c.environment == environment])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CauseOverview:
-    """All known causes, most cells first, and the cells of others; `failed` counts all that want explaining."""
+    """All known causes, most cells first.
 
-    explained: Sequence[ExplainedCause]
-    others: int
+    `failed` counts the cells with FAIL or TIMEOUT, `unclassified` those of them without a known cause, and
+    `other_cells` the cells whose cause this version does not know.
+    """
+
+    causes: Sequence[ExplainedCause]
+    other_cells: int
     failed: int
     unclassified: int
 
     @property
-    def rate(self) -> str | None:
-        """Give how many of a hundred failures are not explained (`1.5`); None where nothing failed."""
+    def unclassified_percent(self) -> str | None:
+        """Return the share of unclassified failures in percent with one decimal (`1.5`), or None if nothing failed."""
         return f"{100 * self.unclassified / self.failed:.1f}" if self.failed else None
 
 
-def _greatest_first(counted: Sequence[CauseCells]) -> dict[Blame | None, int]:
+def _count_by_blame(counted: Sequence[CauseCells]) -> dict[Blame | None, int]:
     by_blame: Counter[Blame | None] = Counter()
     for each in counted:
         by_blame[each.blame] += each.cells
@@ -95,7 +98,10 @@ def explain_causes(
     newest: Mapping[str, Sequence[Verdict]],
     by_result: Mapping[Result, int],
 ) -> CauseOverview:
-    """Put together what each cause explains; `by_result` counts the current results of the same build."""
+    """Return the overview of all causes.
+
+    `packages` and `newest` are by cause; `by_result` counts the current results of the same build.
+    """
     known = cause_help()
     counted: dict[str, list[CauseCells]] = {}
     for each in cells:
@@ -103,46 +109,46 @@ def explain_causes(
     rows = [
         ExplainedCause(
             cause=cause,
-            help=held,
+            help=text,
             packages=packages.get(cause, 0),
-            counted=counted.get(cause, ()),
+            cell_counts=counted.get(cause, ()),
             newest=newest.get(cause, ()),
         )
-        for cause, held in known.items()
+        for cause, text in known.items()
     ]
     unclassified = next(row for row in rows if row.cause == UNCLASSIFIED)
     return CauseOverview(
-        explained=sorted(rows, key=lambda row: (-row.cells, row.cause)),
-        others=sum(c.cells for cause, cells in counted.items() if cause not in known for c in cells),
+        causes=sorted(rows, key=lambda row: (-row.cells, row.cause)),
+        other_cells=sum(c.cells for cause, cells in counted.items() if cause not in known for c in cells),
         failed=sum(by_result[result] for result in FAILED),
         unclassified=sum(unclassified.by_result[result] for result in FAILED),
     )
 
 
-def cause_entries(tally: PackageTotals) -> Iterator[ListingEntry]:
-    """Give a package's card for each cause that explains any of its cells, with the newest of these."""
+def cause_entries(totals: PackageTotals) -> Iterator[ListingEntry]:
+    """Yield the listing entry of a package for each cause of its cells, with the newest of these cells."""
     by_cause: dict[str, list[ExplainedCell]] = {}
-    for told in sorted(tally.explained_cells, key=lambda told: (-told.observed_at, told.version, told.environment)):
-        by_cause.setdefault(told.cause, []).append(told)
+    for cell in sorted(totals.explained_cells, key=lambda cell: (-cell.observed_at, cell.version, cell.environment)):
+        by_cause.setdefault(cell.cause, []).append(cell)
     for cause, cells in by_cause.items():
         body = compact_json(
-            [[told.observed_at, told.version, told.environment, told.record] for told in cells[:NEWEST_CELLS]]
+            [[cell.observed_at, cell.version, cell.environment, cell.record] for cell in cells[:NEWEST_CELLS]]
         )
         yield ListingEntry(
-            tally.package, cause_listing(cause), tally.package, cells[0].observed_at, 0, len(cells), body[1:-1]
+            totals.package, cause_listing(cause), totals.package, cells[0].observed_at, 0, len(cells), body[1:-1]
         )
 
 
 def newest_records(entries: Iterable[ListingEntry], limit: int = NEWEST_CELLS) -> list[str]:
-    """Give the ids of the newest cells that a cause explains, then by package, version and environment.
+    """Return the record ids of the newest cells of a cause: newest first, then by package, version and environment.
 
-    `entries` are those of the cause's listing, newest first; no more are read than are needed.
+    `entries` are the entries of the cause's listing, newest first; they are read lazily.
     """
-    # As many cards as cells: each has one that is no older than any cell of the cards after it.
+    # `limit` entries suffice: each has a cell that is at least as new as all cells of later entries.
     cells = [
-        (-observed_at, card.package, version, environment, record)
-        for card in islice(entries, limit)
-        for observed_at, version, environment, record in json.loads(f"[{card.body}]")
+        (-observed_at, entry.package, version, environment, record)
+        for entry in islice(entries, limit)
+        for observed_at, version, environment, record in json.loads(f"[{entry.body}]")
     ]
     return [record for *_, record in sorted(cells)[:limit]]
 
@@ -155,11 +161,11 @@ def cause_listing(cause: str) -> str:
 def cause_pages(
     overview: CauseOverview, environments: Sequence[Environment], as_of: int | None
 ) -> Iterator[tuple[str, bytes]]:
-    """`/causes/index.html` and `.json`, and for each cause `/causes/<cause>/index.html` and `/causes/<cause>.json`."""
+    """Yield `/causes/index.{html,json}`, and for each cause `/causes/<cause>/index.html` and `/causes/<cause>.json`."""
     path = "causes/index.html"
-    yield path, render("causes.html", path=path, held=overview, as_of=as_of, results=NOT_PASSED)
-    yield "causes/index.json", _bytes(_index_document(overview, as_of))
-    for each in overview.explained:
+    yield path, render("causes.html", path=path, overview=overview, as_of=as_of, results=NOT_PASSED)
+    yield "causes/index.json", indented_bytes(_index_document(overview, as_of))
+    for each in overview.causes:
         path = f"causes/{each.cause}/index.html"
         yield (
             path,
@@ -169,11 +175,11 @@ def cause_pages(
                 c=each,
                 as_of=as_of,
                 environments=[e for e in environments if each.in_environment(e.id)],
-                tally=[(result, count) for result, count in each.by_result.items() if count],
+                results=[(result, count) for result, count in each.by_result.items() if count],
                 detail_limit=DETAIL_LIMIT,
             ),
         )
-        yield f"causes/{each.cause}.json", _bytes(_document(each, environments, as_of))
+        yield f"causes/{each.cause}.json", indented_bytes(_document(each, environments, as_of))
 
 
 def _index_document(overview: CauseOverview, as_of: int | None) -> dict[str, Json]:
@@ -182,8 +188,8 @@ def _index_document(overview: CauseOverview, as_of: int | None) -> dict[str, Jso
         "as_of": as_of,
         "failed": overview.failed,
         "unclassified": overview.unclassified,
-        "others": overview.others,
-        "causes": [_counts(each) for each in overview.explained],
+        "others": overview.other_cells,
+        "causes": [_counts(each) for each in overview.causes],
     }
 
 
@@ -210,7 +216,7 @@ def _counts(each: ExplainedCause) -> dict[str, Json]:
         "packages": each.packages,
         "results": {str(result): count for result, count in each.by_result.items()},
         "blames": _blame_counts(each.by_blame),
-        "by_siblings": each.by_siblings,
+        "by_siblings": each.judged_by_siblings,
     }
 
 
@@ -232,8 +238,3 @@ def _cell(verdict: Verdict) -> dict[str, Json]:
         "standin": verdict.standin,
         "record": verdict.record,
     }
-
-
-def _bytes(document: Mapping[str, Json]) -> bytes:
-    # As current.json: keys sorted, and ASCII, so that no text can act on a terminal.
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii")

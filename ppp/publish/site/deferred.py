@@ -1,9 +1,9 @@
-"""Pages of many packages that are handed over to be made by other processes, as there are thousands of them."""
+"""File contents that may be rendered later by another process: a build renders thousands of pages by prefix."""
 
 from functools import partial
 from typing import TypeAlias
 
-#: A function of ours with plain values: it gives a page's bytes.
+#: A picklable call that returns the bytes of a page.
 DeferredContent: TypeAlias = "partial[bytes]"
-#: A file's bytes, now or later; None: it is no more.
+#: The content of a file, available now or deferred; None means that the file is to be removed.
 Content: TypeAlias = "bytes | DeferredContent | None"

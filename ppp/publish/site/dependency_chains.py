@@ -1,6 +1,6 @@
-"""Which dependencies break packages: cells that are blamed on one, by the dependency, the cause and the platform.
+"""Which dependencies break packages: the cells blamed on a dependency, grouped by dependency, cause and platform.
 
-The name of a dependency stands at the head of a cell's detail, where `ppp.check.causes` puts it, or in pip's own words.
+The name of the dependency comes from a cell's detail: `ppp.check.causes` puts it first, or pip's message contains it.
 """
 
 import json
@@ -19,12 +19,12 @@ from ppp.publish import text
 from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.packages.summary import AffectedCell
 
-#: The shelf of all chains.
+#: The listing of all chains.
 CHAINS_LISTING: Final = "chains"
-#: Chains that one page holds, and the packages that each of them names there.
+#: Bytes of HTML for the chains on the page, and the most packages that it names for each chain.
 CHAINS_BUDGET: Final = 16_000
 MAX_NAMED_PACKAGES: Final = 10
-#: Chains in the file; each names all its packages.
+#: The most chains in the JSON file, where each names all its packages.
 MAX_CHAINS: Final = 500
 
 _DEPENDENCY_PATTERNS: Final = (
@@ -33,13 +33,13 @@ _DEPENDENCY_PATTERNS: Final = (
     re.compile(r"No matching distribution found for ([A-Za-z0-9][A-Za-z0-9._-]*)"),
     re.compile(r"No module named '([A-Za-z0-9_]+)"),
 )
-#: What begins a line of pip or of a traceback, and is no project.
+#: Words at the beginning of a line from pip or a traceback that are not names of projects.
 _NOT_PROJECTS: Final = re.compile(r"error|warning|exception|[a-z]*(error|exception|warning)|note|hint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DependencyChain:
-    """The packages that one dependency breaks on one platform by one cause; each name once, sorted."""
+    """The packages, sorted by name, that one dependency breaks on one platform with one cause."""
 
     dependency: str
     cause: str
@@ -49,17 +49,17 @@ class DependencyChain:
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """Give the packages that the page names."""
+        """Return the packages that the page names."""
         return self.packages[:MAX_NAMED_PACKAGES]
 
     @property
     def estimated_bytes(self) -> int:
-        """Estimate its HTML in bytes, rather too high."""
+        """Return an upper estimate of the size of its HTML in bytes."""
         return 420 + len(self.dependency) + 2 * len(self.cause) + sum(60 + 2 * len(name) for name in self.shown)
 
 
 def dependency_of(detail: str | None) -> str | None:
-    """Give the normalized name of the project that a detail is about; None where it names none."""
+    """Return the normalized name of the project that a detail names, or None."""
     for pattern in _DEPENDENCY_PATTERNS:
         match = pattern.search(detail or "")
         if match and not _NOT_PROJECTS.fullmatch(name := canonicalize_name(match[1].rstrip(".-_"))):
@@ -68,7 +68,7 @@ def dependency_of(detail: str | None) -> str | None:
 
 
 def chain_entries(package: str, cells: Iterable[AffectedCell]) -> Iterator[ListingEntry]:
-    """Give a package's cards for the chains that its cells are in."""
+    """Yield the listing entries of a package for the chains that its cells belong to."""
     counts = Counter(key for cell in cells if (key := _chain_key(cell)))
     for key, count in sorted(counts.items()):
         yield ListingEntry(package, CHAINS_LISTING, json.dumps(key), None, 0, count, "")
@@ -81,8 +81,8 @@ def _chain_key(cell: AffectedCell) -> tuple[str, str, Platform] | None:
 
 
 def chains_from(entries: Iterable[ListingEntry]) -> list[DependencyChain]:
-    """Give the chains of all packages: most packages first, then by dependency, cause and platform."""
-    chains = [_chain(json.loads(key), list(cards)) for key, cards in groupby(entries, key=lambda card: card.key)]
+    """Return the chains of all packages: most packages first, then by dependency, cause and platform."""
+    chains = [_chain(json.loads(key), list(group)) for key, group in groupby(entries, key=lambda entry: entry.key)]
     return sorted(chains, key=lambda c: (-len(c.packages), c.dependency, c.cause, c.platform))
 
 
@@ -92,18 +92,18 @@ def _chain(key: Sequence[str], entries: Sequence[ListingEntry]) -> DependencyCha
         dependency=dependency,
         cause=cause,
         platform=Platform(platform),
-        packages=tuple(card.package for card in entries),
-        cells=sum(card.cells for card in entries),
+        packages=tuple(entry.package for entry in entries),
+        cells=sum(entry.cells for entry in entries),
     )
 
 
 def shown_chains(chains: Sequence[DependencyChain]) -> list[DependencyChain]:
-    """Give the greatest chains that a page has room for."""
+    """Return the largest chains, as many as fit on the page."""
     return text.fit_budget(chains, CHAINS_BUDGET, lambda chain: chain.estimated_bytes)
 
 
 def chains_document(chains: Sequence[DependencyChain], as_of: int | None) -> dict[str, Json]:
-    """Give the file of chains."""
+    """Return the document of `/api/v1/dependency-chains.json`."""
     return {
         "schema": "ppp-chains-1",
         "as_of": as_of,
@@ -123,5 +123,5 @@ def _json(chain: DependencyChain) -> Mapping[str, Json]:
 
 
 def cells_without_dependency(chains: Iterable[DependencyChain], cells: int) -> int:
-    """Count those of all cells whose detail names no dependency: what is in no chain."""
+    """Return how many of `cells` cells are in no chain, because their detail names no dependency."""
     return cells - sum(chain.cells for chain in chains)

@@ -1,6 +1,7 @@
-"""`/packages/`: every package by name, by prefix where one page cannot hold all; and the shards that search reads.
+"""`/packages/`: all packages by name, split by prefix if one page is too small; and the shards for the search box.
 
-Search needs no server: a script asks for the shard of what was typed. Without scripts the pages lead to the same names.
+Search needs no server: the script fetches the shard for the typed prefix. Without scripts, the pages list the same
+names.
 """
 
 import json
@@ -15,35 +16,35 @@ from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.publish.packages.summary import PackageSummary
 from ppp.publish.site.deferred import Content
-from ppp.publish.site.front import render
+from ppp.publish.site.templates import render
 
-#: The shelf of all packages, and how the names of those that search reads begin.
+#: The listing of all packages, and the prefix of the names of the listings for search.
 PACKAGES_LISTING: Final = "packages"
 SEARCH_PREFIX: Final = "search/"
-#: Bytes of HTML for rows on one page, so that it stays under 50 kB whatever names come.
+#: Bytes of HTML for the rows of a page, so that it stays under 50 kB however long the names are.
 LIST_BUDGET: Final = 36_000
-#: How long a shard's own prefix is, and how many packages make it go one letter deeper.
+#: The length of a shard's prefix, and the number of packages above which the shard is split by one more letter.
 SHARD_LETTERS: Final = 2
 SHARD_LIMIT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryRow:
-    """A package as its row tells it: its newest version that was checked, and what that came to."""
+    """A row of the directory: a package, its newest checked version, and the result counts of that."""
 
     package: str
     version: str
-    tally: tuple[tuple[Result, int], ...]
+    result_counts: tuple[tuple[Result, int], ...]
 
 
-def directory_entry(summary: PackageSummary, weight: int) -> ListingEntry:
-    """Give a package's card for the pages of all; the more its `weight`, the worse it does."""
+def directory_entry(summary: PackageSummary, severity: int) -> ListingEntry:
+    """Return a package's entry in the directory; a higher `severity` means that more of its cells fail."""
     cost = 150 + 2 * len(summary.package) + len(summary.version) + 50 * len(summary.result_counts)
     return ListingEntry(
         summary.package,
         PACKAGES_LISTING,
         summary.package,
-        weight,
+        severity,
         cost,
         0,
         compact_json([summary.version, summary.result_counts])[1:-1],
@@ -51,19 +52,19 @@ def directory_entry(summary: PackageSummary, weight: int) -> ListingEntry:
 
 
 def search_entries(summary: PackageSummary) -> Iterator[ListingEntry]:
-    """Give a package's cards for search: one for each end of its name that begins with a word."""
+    """Yield a package's entries for search: one for each suffix of its name that begins at a word."""
     body = compact_json([summary.package, summary.version, summary.passing, summary.claimed])
-    for ending in name_suffixes(summary.package):
-        yield ListingEntry(summary.package, f"{SEARCH_PREFIX}{ending[:SHARD_LETTERS]}", ending, None, 1, 0, body)
+    for suffix in name_suffixes(summary.package):
+        yield ListingEntry(summary.package, f"{SEARCH_PREFIX}{suffix[:SHARD_LETTERS]}", suffix, None, 1, 0, body)
 
 
 def directory_pages(pages: Iterable[PrefixPage], as_of: int | None) -> Iterator[tuple[str, Content]]:
-    """`/packages/index.html`, and those of `/packages/<prefix>/index.html` that changed."""
+    """Yield `/packages/index.html`, and each `/packages/<prefix>/index.html` that changed."""
     for node in pages:
-        # Only the first says as of when: the others change with their own packages alone.
-        when = None if node.prefix else as_of
+        # Only the first page shows the time of the data: the others change only with their own packages.
+        page_as_of = None if node.prefix else as_of
         path = f"packages/{f'{node.prefix}/' if node.prefix else ''}index.html"
-        yield path, partial(_page, path, node, when)
+        yield path, partial(_page, path, node, page_as_of)
         yield from ((f"packages/{prefix}/index.html", None) for prefix in node.removed)
 
 
@@ -72,16 +73,16 @@ def _page(path: str, node: PrefixPage, as_of: int | None) -> bytes:
 
 
 def _row_from_entry(entry: ListingEntry) -> DirectoryRow:
-    version, tally = json.loads(f"[{entry.body}]")
+    version, counts = json.loads(f"[{entry.body}]")
     return DirectoryRow(
-        package=entry.package, version=version, tally=tuple((Result(result), count) for result, count in tally)
+        package=entry.package, version=version, result_counts=tuple((Result(result), count) for result, count in counts)
     )
 
 
 def search_files(prefixes: Sequence[str], pages: Iterable[PrefixPage]) -> Iterator[tuple[str, bytes | None]]:
-    """`/search.json`, and of `/search/<prefix>.json` those that changed: the packages with a word that begins so.
+    """Yield `/search.json`, and each `/search/<prefix>.json` that changed: packages with a word that begins with it.
 
-    `prefixes` are those of all words, as short as a shard's.
+    `prefixes` are the prefixes of all words, of `SHARD_LETTERS` letters or fewer.
     """
     for node in pages:
         yield f"{SEARCH_PREFIX}{node.prefix}.json", _shard(node)
@@ -90,7 +91,7 @@ def search_files(prefixes: Sequence[str], pages: Iterable[PrefixPage]) -> Iterat
 
 
 def _shard(node: PrefixPage) -> bytes:
-    rows = sorted({card.package: card.body for card in node.entries}.items())
+    rows = sorted({entry.package: entry.body for entry in node.entries}.items())
     document: dict[str, Json] = {
         "schema": "ppp-search-shard-1",
         "prefix": node.prefix,
@@ -101,6 +102,6 @@ def _shard(node: PrefixPage) -> bytes:
 
 
 def name_suffixes(package: str) -> list[str]:
-    """Give a name and its ends from each later word on: `aws-cdk-lib` is found by `aws`, `cdk` and `lib`."""
+    """Return a name and its suffixes from each later word on: `aws-cdk-lib` is found by `aws`, `cdk` and `lib`."""
     words = package.split("-")
-    return ["-".join(words[place:]) for place in range(len(words))]
+    return ["-".join(words[start:]) for start in range(len(words))]

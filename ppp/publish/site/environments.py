@@ -1,4 +1,4 @@
-"""`/env/`: each environment with its tallies, what explains its failures, and the packages that fail in it."""
+"""`/env/`: each environment with its result counts, the causes of its failures, and the packages that fail in it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -10,8 +10,8 @@ from ppp.publish.api.encoding import document_bytes
 from ppp.publish.listings.content import ListingContent
 from ppp.publish.site.causes import CauseOverview, ExplainedCause
 from ppp.publish.site.deferred import Content
-from ppp.publish.site.front import PLATFORM_NAMES, render
 from ppp.publish.site.listing import Listing, fitting_rows, listing_document, prefix_page_files
+from ppp.publish.site.templates import PLATFORM_NAMES, render
 
 ENVIRONMENT_SCHEMA: Final = "ppp-environment-1"
 
@@ -22,12 +22,12 @@ def environment_pages(
     counts: Counts,
     causes: CauseOverview,
 ) -> Iterator[tuple[str, Content]]:
-    """`/env/index.html`, and for each environment `/env/<id>/index.html` and `/api/v1/env/<id>.json`."""
+    """Yield `/env/index.html`, and for each environment its pages and `/api/v1/env/<id>.json`."""
     path = "env/index.html"
     yield path, render("environments.html", path=path, environments=environments, counts=counts)
     for environment, content in contents:
         listing = _environment_listing(environment, content)
-        explained = [c for c in causes.explained if _cell_count(c, environment)]
+        explained = [c for c in causes.causes if _cell_count(c, environment)]
         explained.sort(key=lambda c: (-_cell_count(c, environment), c.cause))
         path = f"{listing.folder}/index.html"
         page = render(
@@ -43,11 +43,11 @@ def environment_pages(
         )
         yield path, page
         yield from prefix_page_files(listing)
-        yield listing.data, document_bytes(_document(environment, counts, explained, listing))
+        yield listing.data_path, document_bytes(_document(environment, counts, explained, listing))
 
 
 def environment_folder(environment: str) -> str:
-    """Give the folder of an environment's pages, which its shelf is named by."""
+    """Return the folder of an environment's pages, which is also the name of its listing."""
     return f"env/{environment}"
 
 
@@ -56,7 +56,7 @@ def _environment_listing(environment: Environment, content: ListingContent) -> L
         title=f"Fails in {environment.id}",
         about=f"The newest release fails with Python {environment.python} on {PLATFORM_NAMES[environment.platform]}.",
         folder=environment_folder(environment.id),
-        data=f"api/v1/env/{environment.id}.json",
+        data_path=f"api/v1/env/{environment.id}.json",
         content=content,
     )
 

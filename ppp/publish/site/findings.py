@@ -1,6 +1,6 @@
-"""`/findings/`: what several cells show together, each kind with its page, its file and its feeds.
+"""`/findings/`: patterns across the cells of a release; each kind has pages, a JSON file and feeds.
 
-All of it is made of cards, so every number on these pages, in these files and on the front page is the same.
+All are rendered from the same listings, so the numbers on these pages, in the files and on the front page agree.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,6 @@ from ppp.publish.listings.content import ListingContent
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.dependency_chains import DependencyChain, cells_without_dependency, chains_document, shown_chains
-from ppp.publish.site.front import render
 from ppp.publish.site.listing import (
     Listing,
     ListingRow,
@@ -23,21 +22,22 @@ from ppp.publish.site.listing import (
     listing_document,
     prefix_page_files,
 )
+from ppp.publish.site.templates import render
 
 FINDING_SCHEMA: Final = "ppp-finding-1"
-#: Packages of each kind that the front page may have room for.
+#: The most packages of each kind that the front page may show.
 FRONT_PAGE_PACKAGES: Final = 20
 CHAINS_PATH: Final = "api/v1/dependency-chains.json"
 
 
 def finding_listings(contents: Mapping[FindingKind, ListingContent]) -> dict[FindingKind, Listing]:
-    """Give the list of each kind of finding."""
+    """Return the listing of each kind of finding."""
     return {
         kind: Listing(
             title=FINDING_TEXTS[kind][0],
             about=f"The newest release {FINDING_TEXTS[kind][1]}.",
             folder=finding_folder(kind),
-            data=f"api/v1/{kind}.json",
+            data_path=f"api/v1/{kind}.json",
             content=content,
         )
         for kind, content in contents.items()
@@ -45,12 +45,12 @@ def finding_listings(contents: Mapping[FindingKind, ListingContent]) -> dict[Fin
 
 
 def finding_folder(kind: FindingKind) -> str:
-    """Give the folder of a kind's pages, which its shelf is named by."""
+    """Return the folder of a kind's pages, which is also the name of its listing."""
     return f"findings/{kind}"
 
 
 def front_findings(listings: Mapping[FindingKind, Listing]) -> dict[FindingKind, tuple[int, list[Finding]]]:
-    """Give what the front page tells of each kind: how many packages, and the newest of them."""
+    """Return, for each kind, the number of packages and the newest of them, for the front page."""
     return {
         kind: (
             listing.packages,
@@ -66,18 +66,18 @@ def front_findings(listings: Mapping[FindingKind, Listing]) -> dict[FindingKind,
 def finding_pages(
     listings: Mapping[FindingKind, Listing], chains: Sequence[DependencyChain], *, as_of: int | None, base_url: str
 ) -> Iterator[tuple[str, Content]]:
-    """`/findings/index.html`, and for each kind its pages, `/api/v1/<kind>.json` and `/findings/<kind>/feed.xml`.
+    """Yield `/findings/index.html`, and for each kind its pages, `/api/v1/<kind>.json` and its feeds.
 
-    What shows no moment is left out where it stands as it is.
+    Pages by prefix and feeds that did not change since the last build are left out.
     """
     path = "findings/index.html"
-    yield path, render("findings.html", path=path, listings=listings, told=FINDING_TEXTS, as_of=as_of)
+    yield path, render("findings.html", path=path, listings=listings, texts=FINDING_TEXTS, as_of=as_of)
     for kind, listing in listings.items():
         newest = list(listing.rows())
-        told = chains if kind is FindingKind.BROKEN_DEPENDENCY else None
-        yield _finding_page(listing, fitting_rows(newest), told, as_of)
+        shown = chains if kind is FindingKind.BROKEN_DEPENDENCY else None
+        yield _finding_page(listing, fitting_rows(newest), shown, as_of)
         yield from prefix_page_files(listing)
-        yield listing.data, document_bytes(_document(kind, listing, as_of))
+        yield listing.data_path, document_bytes(_document(kind, listing, as_of))
         if listing.content.changed:
             cells = (cell for row in newest for cell in row.cells)
             yield from feed_files(finding_feed(kind, cells), f"{listing.folder}/", base_url)
@@ -103,7 +103,7 @@ def _finding_page(
         chains=shown_chains(chains or ()),
         all_chains=len(chains or ()),
         chains_path=CHAINS_PATH,
-        unnamed=0 if chains is None else cells_without_dependency(chains, listing.cells),
+        cells_without_dependency=0 if chains is None else cells_without_dependency(chains, listing.cells),
     )
     return path, page
 

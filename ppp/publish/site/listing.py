@@ -1,6 +1,6 @@
-"""Lists of cells by package: the newest on a page of their own, all of them by prefix where one page cannot hold them.
+"""Listings of cells by package: the newest on the main page, all on pages by prefix if the main page is too small.
 
-A page by prefix is a function of the rows on it alone, so one more row changes one such page and not the others.
+A page by prefix depends only on its own rows, so a new row changes only one of them.
 """
 
 import json
@@ -19,14 +19,14 @@ from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.publish.packages.summary import AffectedCell, PreviousResult
 from ppp.publish.site.deferred import Content
-from ppp.publish.site.front import render
+from ppp.publish.site.templates import render
 
-#: Bytes of HTML for rows on one page, so that it stays under 50 kB whatever names come.
+#: Bytes of HTML for the rows of a page, so that it stays under 50 kB however long the names are.
 ROWS_BUDGET: Final = 28_000
-#: How many cells a list's file holds, newest first; the pages by prefix hold all.
+#: The most cells in the JSON file of a listing, newest first; the pages by prefix have all.
 MAX_CELLS: Final = 5_000
 
-#: Words as they are read again: there are some for each of many cells.
+#: Enum members by value, faster than calling the enum for each of many cells.
 _RESULTS: Final[Mapping[str, Result]] = {str(result): result for result in Result}
 _PHASES: Final[Mapping[str | None, Phase | None]] = {None: None} | {str(phase): phase for phase in Phase}
 _BLAMES: Final[Mapping[str | None, Blame | None]] = {None: None} | {str(blame): blame for blame in Blame}
@@ -35,34 +35,34 @@ _JUDGES: Final[Mapping[str | None, BlameSource | None]] = {None: None} | {str(ju
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingRow:
-    """The cells of one package that a list is about, in the order of environments."""
+    """The affected cells of one package, in the order of environments."""
 
     cells: tuple[AffectedCell, ...]
-    #: An estimate of its HTML in bytes, rather too high.
+    #: An upper estimate of the size of its HTML in bytes.
     estimated_bytes: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Estimate its cost, once."""
+        """Compute the estimate once."""
         object.__setattr__(self, "estimated_bytes", self._estimate_bytes())
 
     @property
     def package(self) -> str:
-        """Give the package."""
+        """Return the name of the package."""
         return self.cells[0].package
 
     @property
     def first(self) -> AffectedCell:
-        """Give the cell that speaks for all."""
+        """Return the cell that represents the row."""
         return self.cells[0]
 
     @property
     def since(self) -> int:
-        """Give when the last of them came to what it is, in epoch seconds."""
+        """Return when the result of any of its cells last changed, in epoch seconds."""
         return max(cell.since for cell in self.cells)
 
     @property
-    def alike(self) -> list[tuple[AffectedCell, str]]:
-        """Give the cells that came to the same: one that speaks for them, and their environments."""
+    def result_groups(self) -> list[tuple[AffectedCell, str]]:
+        """Return groups of cells with the same result: one representative and the environments of each group."""
         held: dict[tuple[str, bool], list[AffectedCell]] = {}
         for cell in self.cells:
             held.setdefault((cell.result, cell.standin), []).append(cell)
@@ -70,7 +70,7 @@ class ListingRow:
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """Give their causes, each once."""
+        """Return the causes of its cells, without duplicates."""
         return tuple(dict.fromkeys(cell.cause for cell in self.cells if cell.cause))
 
     def _estimate_bytes(self) -> int:
@@ -80,46 +80,45 @@ class ListingRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A list; `folder` is where it stands in the site, and its shelf's name, `data` its file.
+    """A listing of packages: `folder` is the path of its pages and its name in the store, `data_path` its JSON file.
 
-    `about` says what a row has in common; `below` are the first letters that have pages, with how many packages each
-    has: none where one page holds all.
+    `about` is a sentence that says what its packages have in common.
     """
 
     title: str
     about: str
     folder: str
-    data: str
+    data_path: str
     content: ListingContent
 
     @property
     def packages(self) -> int:
-        """Count its rows."""
+        """Return the number of its packages."""
         return self.content.packages
 
     @property
     def cells(self) -> int:
-        """Count its cells."""
+        """Return the number of its cells."""
         return self.content.cells
 
     def rows(self) -> Iterator[ListingRow]:
-        """Give its newest rows, then by name: as many as a page or a feed shows."""
+        """Yield its newest rows, as many as a page or a feed shows: newest first, then by name."""
         return map(row_from_entry, self.content.newest)
 
 
 def listing_entry(folder: str, cells: Sequence[AffectedCell], encoded: str) -> ListingEntry:
-    """Give the card of a package's cells for a list, `encoded` as `encoded_cell` does each, with commas between."""
+    """Return the entry of a package's cells in a listing; `encoded` joins the output of `encode_cell` with commas."""
     row = ListingRow(cells=tuple(cells))
     return ListingEntry(row.package, folder, row.package, row.since, row.estimated_bytes, len(cells), encoded)
 
 
 def encode_cell(cell: AffectedCell) -> str:
-    """Give a cell as the files of lists hold it."""
+    """Return a cell as JSON text, as in the files of listings."""
     return compact_json(affected_json(cell))
 
 
 def row_from_entry(entry: ListingEntry) -> ListingRow:
-    """Give the row that a card was made of."""
+    """Return the row from which an entry was created."""
     return ListingRow(cells=tuple(_decode_cell(each) for each in json.loads(f"[{entry.body}]")))
 
 
@@ -138,15 +137,12 @@ def _decode_cell(encoded: dict[str, Any]) -> AffectedCell:
 
 
 def fitting_rows(newest: Iterable[ListingRow]) -> list[ListingRow]:
-    """Give the newest rows that a list's own page has room for."""
+    """Return the newest rows that fit on the main page of a listing."""
     return text.fit_budget(newest, ROWS_BUDGET, lambda row: row.estimated_bytes)
 
 
 def prefix_page_files(listing: Listing) -> Iterator[tuple[str, Content]]:
-    """`<folder>/<prefix>/index.html`: every package of a list by name, where its own page cannot hold all.
-
-    Those that changed, and those that are gone.
-    """
+    """Yield `<folder>/<prefix>/index.html` for each page by prefix that changed, with None if it is to be removed."""
     yield from removed_pages(listing, listing.content.first_page)
     for node in listing.content.other_pages:
         path = f"{listing.folder}/{node.prefix}/index.html"
@@ -161,12 +157,12 @@ def _prefix_page(path: str, of: tuple[str, str, str], node: PrefixPage) -> bytes
 
 
 def removed_pages(listing: Listing, node: PrefixPage) -> Iterator[tuple[str, None]]:
-    """Give the pages by prefix that are no more."""
+    """Return the paths of the pages below `node` that no longer exist, each with None."""
     return ((f"{listing.folder}/{prefix}/index.html", None) for prefix in node.removed)
 
 
 def listing_document(listing: Listing) -> Mapping[str, Json]:
-    """Give a list as data: how many packages and cells, and the newest cells."""
+    """Return the data of a listing: the number of packages and cells, and the newest cells."""
     return {
         "packages": listing.packages,
         "cells": listing.cells,

@@ -1,6 +1,6 @@
-"""Small pieces of HTML that stand on a page a hundred times, made once: templates know this module as `m`.
+"""Small pieces of HTML that occur hundreds of times on a page, cached. Templates use this module under the name `m`.
 
-Each gives markup that is whole and escaped, from the same words always the same.
+Each function returns complete, escaped markup that depends on its arguments only.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,158 +16,158 @@ from ppp.model.record import PHASES, Outcome, Record, Result
 from ppp.publish import text
 from ppp.publish.packages.history import CurrentRecord, CurrentRecordRow
 
-#: Where there is nothing to tell.
-NONE: Final = "–"  # noqa: RUF001 - a dash that is wide on purpose
-#: Characters of detail that a cell of a matrix has room for.
-CELL_DETAIL: Final = 160
-#: How many different ones are remembered of what strangers name.
-_REMEMBERED: Final = 4_096
+#: Shown in place of a missing value.
+EMPTY: Final = "–"  # noqa: RUF001 - a dash that is wide on purpose
+#: The most characters of a detail in a cell of the matrix.
+CELL_DETAIL_LIMIT: Final = 160
+#: The size of the caches whose keys come from records.
+_CACHE_SIZE: Final = 4_096
 
 
-@lru_cache(_REMEMBERED)
-def safe(words: str) -> str:
-    """Give words as HTML: environments, versions and the like, which are few and stand on every page."""
+@lru_cache(_CACHE_SIZE)
+def escaped(words: str) -> str:
+    """Return text escaped for HTML, cached: for environments, versions and other values that recur on many pages."""
     return str(escape(words))
 
 
-@lru_cache(_REMEMBERED)
-def heads(names: tuple[str, ...]) -> Markup:
-    """Give the heads of columns."""
-    return Markup("".join(f'<th scope="col">{safe(name)}</th>' for name in names))  # noqa: S704 - escaped
+@lru_cache(_CACHE_SIZE)
+def column_heads(names: tuple[str, ...]) -> Markup:
+    """Return column headings."""
+    return Markup("".join(f'<th scope="col">{escaped(name)}</th>' for name in names))  # noqa: S704 - escaped
 
 
 def spans(names: Iterable[str]) -> Markup:
-    """Give names, each of which a line holds whole."""
-    return Markup("".join(f"<span>{safe(name)}</span> " for name in names))  # noqa: S704 - escaped
+    """Return names, each in a span that is not broken across lines."""
+    return Markup("".join(f"<span>{escaped(name)}</span> " for name in names))  # noqa: S704 - escaped
 
 
 @cache
-def word(result: Result) -> Markup:
-    """Give a result's word; the style puts its glyph before it, as it stands on pages a hundred times."""
-    return Markup(f"<b>{result}</b>")  # noqa: S704 - our own words, as below
+def result_word(result: Result) -> Markup:
+    """Return the name of a result; the style sheet adds its glyph, which saves bytes on pages with many results."""
+    return Markup(f"<b>{result}</b>")  # noqa: S704 - our own text, as below
 
 
-@lru_cache(_REMEMBERED)
-def chip(result: Result, count: int | None = None) -> Markup:
-    """Give a result with its pattern, and how many there are."""
+@lru_cache(_CACHE_SIZE)
+def result_chip(result: Result, count: int | None = None) -> Markup:
+    """Return a result with its pattern and, if given, a count."""
     many = "" if count is None else f"{count} "
-    return Markup(f'<span class="chip {result.lower()}">{many}{word(result)}</span>')  # noqa: S704
+    return Markup(f'<span class="chip {result.lower()}">{many}{result_word(result)}</span>')  # noqa: S704
 
 
-def tally(counts: Iterable[tuple[Result, int]]) -> Markup:
-    """Give results with their counts."""
-    return Markup(", ".join(chip(result, count) for result, count in counts))  # noqa: S704 - markup, all of it
+def result_counts(counts: Iterable[tuple[Result, int]]) -> Markup:
+    """Return results with their counts, separated by commas."""
+    return Markup(", ".join(result_chip(result, count) for result, count in counts))  # noqa: S704 - markup, all of it
 
 
-@lru_cache(_REMEMBERED)
-def when(epoch_s: int) -> Markup:
-    """Give a moment as a person and as a program reads it."""
+@lru_cache(_CACHE_SIZE)
+def time_tag(epoch_s: int) -> Markup:
+    """Return a time in UTC, readable for people, with its machine-readable form as an attribute."""
     return Markup(f'<time datetime="{text.iso(epoch_s)}">{text.moment(epoch_s)}</time>')  # noqa: S704
 
 
-@lru_cache(_REMEMBERED)
-def briefly(epoch_s: int) -> Markup:
-    """Give a moment in UTC as a person and as a program read it at once."""
+@lru_cache(_CACHE_SIZE)
+def short_time_tag(epoch_s: int) -> Markup:
+    """Return a time in UTC in a short form that is both readable and machine-readable (`2026-11-20 12:00Z`)."""
     return Markup(f"<time>{text.moment(epoch_s).removesuffix(' UTC')}Z</time>")  # noqa: S704 - a number
 
 
 @cache
-def standin() -> Markup:
-    """Give the mark of a cell that ran on a stand-in."""
+def standin_mark() -> Markup:
+    """Return the mark of a cell that ran on a stand-in image."""
     return Markup(' <span class="standin">stand-in</span>')
 
 
-@lru_cache(_REMEMBERED)
-def cause(name: str) -> Markup:
-    """Give a cause by name."""
+@lru_cache(_CACHE_SIZE)
+def cause_code(name: str) -> Markup:
+    """Return the name of a cause."""
     return Markup(f'<code class="cause">{escape(name)}</code>')  # noqa: S704 - escaped
 
 
-@lru_cache(_REMEMBERED)
-def why(name: str, root: str) -> Markup:
-    """Give a cause by name, leading to its page of help where there is one."""
+@lru_cache(_CACHE_SIZE)
+def cause_link(name: str, root: str) -> Markup:
+    """Return the name of a cause, linked to its help page if there is one."""
     if name not in cause_help():
-        return cause(name)
-    return Markup(f'<a href="{root}causes/{escape(name)}/index.html">{cause(name)}</a>')  # noqa: S704 - escaped
+        return cause_code(name)
+    return Markup(f'<a href="{root}causes/{escape(name)}/index.html">{cause_code(name)}</a>')  # noqa: S704 - escaped
 
 
-@lru_cache(_REMEMBERED)
-def _plain(result: Result, platform: str) -> str:
-    return f'<td class="{result.lower()}" data-e="{escape(platform)}">{word(result)}</td>'
+@lru_cache(_CACHE_SIZE)
+def _plain_cell(result: Result, platform: str) -> str:
+    return f'<td class="{result.lower()}" data-e="{escape(platform)}">{result_word(result)}</td>'
 
 
-def matrix(platforms: Sequence[str], rows: Iterable[tuple[str, CurrentRecordRow]], root: str) -> Markup:
-    """Give the rows of a release's matrix: a Python each, with a cell for each platform."""
+def matrix_rows(platforms: Sequence[str], rows: Iterable[tuple[str, CurrentRecordRow]], root: str) -> Markup:
+    """Return the rows of a release's matrix: one per Python version, with a cell for each platform."""
     lines = (
-        f'<tr><th scope="row">{safe(python)}</th>{"".join(map(_cell, cells, platforms, repeat(root)))}</tr>'
+        f'<tr><th scope="row">{escaped(python)}</th>{"".join(map(_matrix_cell, cells, platforms, repeat(root)))}</tr>'
         for python, cells in rows
     )
     return Markup("\n".join(lines))  # noqa: S704 - escaped
 
 
-def _cell(o: CurrentRecord | None, platform: str, root: str) -> str:
-    # It leads to why it is so, where the detail of what did not pass is told.
-    if o is None:
+def _matrix_cell(current: CurrentRecord | None, platform: str, root: str) -> str:
+    # A cell that did not pass links to the section that explains it.
+    if current is None:
         return '<td class="none">· not checked</td>'
-    record = o.record
+    record = current.record
     phase = record.failed_phase
     if record.result is Result.PASS and phase is None and not (record.cause or record.standin or record.detail):
-        return _plain(record.result, platform)
-    told = str(word(record.result))
+        return _plain_cell(record.result, platform)
+    content = str(result_word(record.result))
     if record.result is not Result.PASS:
-        told = f'<a href="#{safe(record.environment)}">{told}</a>'
+        content = f'<a href="#{escaped(record.environment)}">{content}</a>'
     if record.standin:
-        told = f"{told}{standin()}"
+        content = f"{content}{standin_mark()}"
     if phase or record.cause:
-        at = f"at {phase}" if phase else ""
-        because = f" {why(record.cause, root)}" if record.cause else ""
-        blame = f' <span class="quiet">{o.judgement.blame}</span>' if o.judgement.blame else ""
-        told += f'<span class="because">{at}{because}{blame}</span>'
+        during = f"during {phase.label}" if phase else ""
+        because = f" {cause_link(record.cause, root)}" if record.cause else ""
+        blame = f' <span class="quiet">{current.judgement.blame}</span>' if current.judgement.blame else ""
+        content += f'<span class="because">{during}{because}{blame}</span>'
     if record.detail and record.result is Result.PASS:
-        told += f' <span class="detail">{safe(text.single_line(record.detail, CELL_DETAIL))}</span>'
-    return f'<td class="{record.result.lower()}" data-e="{safe(platform)}">{told}</td>'
+        content += f' <span class="detail">{escaped(text.single_line(record.detail, CELL_DETAIL_LIMIT))}</span>'
+    return f'<td class="{record.result.lower()}" data-e="{escaped(platform)}">{content}</td>'
 
 
-def release(version: str, verdicts: Iterable[Verdict | None], root: str) -> Markup:
-    """Give a line of the releases before: a word for each environment, and why if it is not `PASS`."""
+def release_row(version: str, verdicts: Iterable[Verdict | None], root: str) -> Markup:
+    """Return a row for an earlier release: a result for each environment, with the cause unless it is `PASS`."""
     name = escape(version)
-    told = "".join(
-        '<td class="none">·</td>' if v is None else _brief(v.result, v.cause, v.standin, root) for v in verdicts
+    cells = "".join(
+        '<td class="none">·</td>' if v is None else _release_cell(v.result, v.cause, v.standin, root) for v in verdicts
     )
-    return Markup(f'<tr id="v{name}"><th scope="row">{name}</th>{told}</tr>')  # noqa: S704 - escaped
+    return Markup(f'<tr id="v{name}"><th scope="row">{name}</th>{cells}</tr>')  # noqa: S704 - escaped
 
 
-@lru_cache(_REMEMBERED)
-def _brief(result: Result, cause_: str | None, is_standin: bool, root: str) -> str:  # noqa: FBT001 - a mark that is there or not
-    mark = standin() if is_standin else ""
-    because = f" {why(cause_, root)}" if cause_ else ""
+@lru_cache(_CACHE_SIZE)
+def _release_cell(result: Result, cause_: str | None, is_standin: bool, root: str) -> str:  # noqa: FBT001 - set or not set
+    mark = standin_mark() if is_standin else ""
+    because = f" {cause_link(cause_, root)}" if cause_ else ""
     return f'<td class="{result.lower()}">{result}{mark}{because}</td>'
 
 
-def timings(cells: Iterable[CurrentRecord], worked: Mapping[str, str | None]) -> Markup:
-    """Give a row for each cell: its phases, which version last passed there, on what, when, and who agrees."""
-    return Markup("\n".join(_timing(o, worked[o.record.environment]) for o in cells))  # noqa: S704 - escaped
+def timing_rows(cells: Iterable[CurrentRecord], last_passing: Mapping[str, str | None]) -> Markup:
+    """Return a row for each cell: phases, last passing version, Python, time of observation, agreeing nodes."""
+    return Markup("\n".join(_timing_row(current, last_passing[current.record.environment]) for current in cells))  # noqa: S704 - escaped
 
 
-def _timing(o: CurrentRecord, worked: str | None) -> str:
-    record, agreement = o.record, o.agreement
+def _timing_row(current: CurrentRecord, last_passing: str | None) -> str:
+    record, agreement = current.record, current.agreement
     records = f" <small>{agreement.records} records</small>" if agreement.records > 1 else ""
-    told = (
-        _phases(record),
-        f"<td>{safe(worked or NONE)}</td>",
-        f"<td>{safe(record.python or NONE)} <small>{safe(record.arch)}</small></td>",
-        f"<td>{briefly(record.observed_at)}</td>",
+    cells = (
+        _phase_cells(record),
+        f"<td>{escaped(last_passing or EMPTY)}</td>",
+        f"<td>{escaped(record.python or EMPTY)} <small>{escaped(record.arch)}</small></td>",
+        f"<td>{short_time_tag(record.observed_at)}</td>",
         f"<td>{agreement.agreeing} of {agreement.nodes}{records}</td>",
     )
-    return f'<tr><th scope="row">{safe(record.environment)}</th>{"".join(told)}</tr>'
+    return f'<tr><th scope="row">{escaped(record.environment)}</th>{"".join(cells)}</tr>'
 
 
-def _phases(record: Record) -> str:
-    # How long each took and what it received; in a word, what it came to if it did not pass.
+def _phase_cells(record: Record) -> str:
+    # The duration and download size of each phase, with its outcome unless it passed.
     took, received = record.duration_ms, record.bytes
     shown = ""
     for phase, outcome in zip(PHASES, record.outcomes, strict=True):
-        cost = _cost(took[phase], received.get(phase)) if phase in took else ""
+        cost = _phase_cost(took[phase], received.get(phase)) if phase in took else ""
         if outcome is Outcome.PASS:
             shown += f"<td>{cost or outcome.value}</td>"
         else:
@@ -175,5 +175,5 @@ def _phases(record: Record) -> str:
     return shown
 
 
-def _cost(took_ms: int, received_bytes: int | None) -> str:
+def _phase_cost(took_ms: int, received_bytes: int | None) -> str:
     return f"{text.duration(took_ms)}, {text.size(received_bytes)}" if received_bytes else text.duration(took_ms)

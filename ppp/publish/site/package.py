@@ -1,6 +1,6 @@
-"""The page of one package: what its newest release did in each environment, why, and how to see it oneself.
+"""The page of one package: the results of its newest release in each environment, why, and how to reproduce them.
 
-Records, logs and agreements come in, HTML goes out. What strangers wrote is cut and shown, never interpreted.
+Text from packages is shortened and escaped, never interpreted.
 """
 
 import shlex
@@ -29,24 +29,24 @@ from ppp.publish.packages.history import (
     last_passing_versions,
 )
 from ppp.publish.packages.summary import PackageSummary, count_results
-from ppp.publish.site.front import platform_groups, render, shown_environments
+from ppp.publish.site.templates import platform_groups, render, shown_environments
 
-#: What of a package is shown: the newest release in full, the next ones a line each, of the rest their tallies.
+#: Of the releases before the newest one, this many are shown with a result per environment, the next ones with counts.
 DETAILED_RELEASES: Final = 10
 SUMMARIZED_RELEASES: Final = 40
 LOG_LINES: Final = 40
 LOG_LIMIT: Final = 4_000
-#: Bytes of HTML for all logs, and for all lists of what was installed, of one page.
+#: Bytes of HTML for all logs of a page, and for all its lists of installed distributions.
 LOG_BUDGET: Final = 12_000
 INSTALLED_BUDGET: Final = 6_000
 DETAIL_LIMIT: Final = 240
-#: Of an image's digest, as many digits as docker shows; the package's data holds all of it.
+#: The length of an image digest on the page, as docker shows it; the JSON file has the full digest.
 DIGEST_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultMatrix:
-    """The newest release's matrix: Pythons as rows, platforms as columns."""
+    """The results of the newest release: Python versions as rows, platforms as columns."""
 
     platforms: tuple[str, ...]
     rows: tuple[tuple[str, CurrentRecordRow], ...]
@@ -54,57 +54,60 @@ class ResultMatrix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseHistory:
-    """The releases before: the newest of them by environment, then some by their tallies, then how many more."""
+    """Earlier releases: `detailed` by environment, `summarized` by result counts, and the number of those not shown."""
 
     environments: tuple[str, ...]
-    lines: tuple[tuple[str, tuple[Verdict | None, ...]], ...]
-    tallies: tuple[tuple[str, tuple[tuple[Result, int], ...]], ...]
-    more: int
+    detailed: tuple[tuple[str, tuple[Verdict | None, ...]], ...]
+    summarized: tuple[tuple[str, tuple[tuple[Result, int], ...]], ...]
+    omitted: int
 
     @property
-    def shown(self) -> set[str]:
-        """Give the versions that have a place on the page."""
-        return {version for version, _ in (*self.lines, *self.tallies)}
+    def shown_versions(self) -> set[str]:
+        """Return the versions that are shown, and therefore have an anchor on the page."""
+        return {version for version, _ in (*self.detailed, *self.summarized)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureGroup:
-    """Cells of one release that failed alike; `worked` gives, by the newest version that passes there, environments."""
+    """Cells of one release that failed alike.
+
+    `last_passing` maps the last passing version, None if no version passes, to the environments for which it is that.
+    """
 
     cells: tuple[CurrentRecord, ...]
-    worked: Mapping[str | None, Sequence[str]]
+    last_passing: Mapping[str | None, Sequence[str]]
     help: CauseHelp | None
     log: str | None
     log_environment: str | None
 
     @property
     def first(self) -> Record:
-        """Give the record that speaks for all."""
+        """Return a record that represents all cells of the group."""
         return self.cells[0].record
 
     @property
-    def places(self) -> list[str]:
-        """Give their environments."""
+    def environments(self) -> list[str]:
+        """Return the ids of their environments."""
         return [o.record.environment for o in self.cells]
 
     @property
     def judgement(self) -> AssignedBlame:
-        """Give whose the failure is."""
+        """Return the blame for the failure."""
         return self.cells[0].judgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledSet:
-    """What the same cells installed: their environments, `name version` each, and how many more there were."""
+    """The distributions (`name version`) installed in some environments; `omitted` is the number of those not shown."""
 
     environments: str
-    shown: tuple[str, ...]
-    more: int
+    names: tuple[str, ...]
+    omitted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedFile:
-    """A file that was checked, and the environments it was checked in."""
+    """A checked file, and the environments in which it was checked; `size` is in bytes."""
 
     filename: str
     sha256: str
@@ -115,7 +118,10 @@ class CheckedFile:
 def package_page(
     history: PackageHistory, summary: PackageSummary, environments: Sequence[Environment], *, badge: Badge
 ) -> tuple[str, bytes]:
-    """`/p/<package>/index.html`, from all that is held of it."""
+    """Return `/p/<package>/index.html`.
+
+    `read_log` returns the text of a log by its sha256, or None if the ledger does not have it.
+    """
     environments = _select_environments(history, environments)
     shown_ids = {environment.id for environment in environments}
     newest = [o for o in history.newest if o.record.environment in shown_ids]
@@ -128,15 +134,15 @@ def package_page(
         version=summary.version,
         newest=newest,
         total=len(history.newest),
-        tally=summary.result_counts,
+        results=summary.result_counts,
         passing=summary.passing,
         broken=bool(summary.failing),
         table=_result_matrix(newest, environments),
         as_of=summary.as_of,
-        commands=reproduce_commands,
-        together=combined_command,
-        troubles=_failure_groups(newest, history),
-        worked=last_passing_versions(history.verdicts),
+        reproduce_commands=reproduce_commands,
+        combined_command=combined_command,
+        failures=_failure_groups(newest, history),
+        last_passing=last_passing_versions(history.verdicts),
         history=_release_history(older, environments),
         installed=_installed(newest),
         files=_checked_files(newest),
@@ -147,20 +153,25 @@ def package_page(
             if o.record.image_digest
         ],
         badge=badge,
-        found=summary.findings,
+        findings=summary.findings,
         standin=any(
             verdict.standin
             for verdicts in (history.newest_verdicts, *older[:DETAILED_RELEASES])
             for verdict in verdicts
         ),
-        phases=PHASES,
+        phases=tuple(phase.label for phase in PHASES),
         imports=text.single_line(", ".join(dict.fromkeys(m for o in newest for m in o.record.imports)), DETAIL_LIMIT),
     )
     return path, page
 
 
+def _imported_modules(newest: Sequence[CurrentRecord]) -> str:
+    modules = dict.fromkeys(module for current in newest for module in current.record.imports)
+    return text.single_line(", ".join(modules), DETAIL_LIMIT)
+
+
 def _select_environments(history: PackageHistory, environments: Sequence[Environment]) -> Sequence[Environment]:
-    # Where there are more than a page has room for, those that the newest release was checked in.
+    # If there are too many for a page, prefer those in which the newest release was checked.
     if len(environments) <= MAX_ENVIRONMENTS:
         return environments
     checked = {o.record.environment for o in history.newest}
@@ -168,23 +179,23 @@ def _select_environments(history: PackageHistory, environments: Sequence[Environ
 
 
 def reproduce_commands(cells: Iterable[CurrentRecord]) -> Markup:
-    """Give the commands that check cells again, a line each."""
+    """Return the commands that re-check the cells, one per line."""
     return _command_markup("".join(f"{reproduce_command(o.record.release, o.record.environment)}\n" for o in cells))
 
 
 def combined_command(cells: Sequence[CurrentRecord]) -> Markup:
-    """Give the one command that checks cells of a release again, one after the other."""
+    """Return the single command that re-checks all given cells of one release, one after the other."""
     sessions = " ".join(f'"check({o.record.environment})"' for o in cells)
     return _command_markup(f"scripts/nox -s {sessions} -- {shlex.quote(str(cells[0].record.release))}")
 
 
 def _command_markup(command: str) -> Markup:
-    # Between tags a quote is no more than a quote.
+    # Quotes need no escaping between tags.
     return Markup(str(escape(command)).replace("&#34;", '"'))  # noqa: S704 - escaped
 
 
 def _result_matrix(cells: Sequence[CurrentRecord], environments: Sequence[Environment]) -> ResultMatrix:
-    # A platform is a column where the release was checked on it with any Python.
+    # A platform has a column if the release was checked on it with any Python.
     by_environment = {o.record.environment: o for o in cells}
     names, rows = _matrix_layout(
         tuple(environments), frozenset(e.platform for e in environments if e.id in by_environment)
@@ -198,7 +209,7 @@ def _result_matrix(cells: Sequence[CurrentRecord], environments: Sequence[Enviro
 def _matrix_layout(
     environments: tuple[Environment, ...], platforms: frozenset[Platform]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
-    # The heads of the columns, and the environments of each Python in their order; "" where there is none.
+    # The column headings, and for each Python its environment in each column, "" if there is none.
     groups = platform_groups([e for e in environments if e.platform in platforms])
     by_place = {(e.python, name): e.id for name, members in groups for e in members}
     pythons = dict.fromkeys(e.python for e in sorted(environments, key=lambda e: EnvironmentId.parse(e.id).python))
@@ -214,11 +225,11 @@ def _release_history(older: Sequence[Sequence[Verdict]], environments: Sequence[
     rest = older[DETAILED_RELEASES:]
     return ReleaseHistory(
         environments=columns,
-        lines=tuple((version, tuple(held.get(column) for column in columns)) for version, held in shown),
-        tallies=tuple(
+        detailed=tuple((version, tuple(held.get(column) for column in columns)) for version, held in shown),
+        summarized=tuple(
             (verdicts[0].release.version, count_results(verdicts)) for verdicts in rest[:SUMMARIZED_RELEASES]
         ),
-        more=max(0, len(rest) - SUMMARIZED_RELEASES),
+        omitted=max(0, len(rest) - SUMMARIZED_RELEASES),
     )
 
 
@@ -231,7 +242,7 @@ def _failure_groups(newest: Sequence[CurrentRecord], history: PackageHistory) ->
         groups.append(
             FailureGroup(
                 cells=cells,
-                worked=_last_passing_environments(cells, history.older),
+                last_passing=_last_passing_environments(cells, history.older),
                 help=cause_help().get(cells[0].record.cause or ""),
                 log=log,
                 log_environment=place,
@@ -268,8 +279,8 @@ def _installed(newest: Sequence[CurrentRecord]) -> list[InstalledSet]:
     return [
         InstalledSet(
             environments=_environment_list(places, newest),
-            shown=tuple(shown[names]),
-            more=len(names) - len(shown[names]),
+            names=tuple(shown[names]),
+            omitted=len(names) - len(shown[names]),
         )
         for names, places in sets.items()
     ]

@@ -1,6 +1,6 @@
-"""What crawlers and models read first: `sitemap.xml`, `robots.txt`, `llms.txt`.
+"""The entry points for crawlers and language models: `sitemap.xml`, `robots.txt`, `llms.txt`.
 
-A sitemap names pages and no dates, so it changes only where a page comes or goes.
+The sitemap has no dates, so it changes only if a page is added or removed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.resources import resource
 
-#: The protocol allows 50,000 addresses a file; small ones are cheaper to write again.
+#: The most addresses in a file. The protocol allows 50,000, but small files are cheaper to rewrite.
 MAX_ADDRESSES: Final = 5_000
 _XMLNS: Final = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
@@ -19,9 +19,9 @@ _XMLNS: Final = "http://www.sitemaps.org/schemas/sitemap/0.9"
 def sitemap_files(
     shards: Sequence[str], changed: Iterable[PrefixPage], pages: Iterable[str], base_url: str
 ) -> Iterator[tuple[str, bytes | None]]:
-    """`/sitemap.xml`, `/sitemaps/pages.xml`, and of `/sitemaps/p-<prefix>.xml` those that changed.
+    """Yield `/sitemap.xml`, `/sitemaps/pages.xml`, and each `/sitemaps/p-<prefix>.xml` that changed.
 
-    `shards` are the prefixes that the last build wrote a file for, `changed` the pages of packages that changed since.
+    `shards` are the prefixes for which the last build wrote a file, `changed` the pages of packages that changed since.
     """
     yield "sitemaps/pages.xml", _urlset((urljoin(base_url, page) for page in pages), "url", "urlset")
     now = {*shards}
@@ -46,6 +46,6 @@ def _urlset(addresses: Iterable[str], element: str, root: str) -> bytes:
 
 
 def crawler_files(base_url: str) -> Iterator[tuple[str, bytes]]:
-    """`/robots.txt` and `/llms.txt`."""
+    """Yield `/robots.txt` and `/llms.txt`."""
     yield "robots.txt", f"User-agent: *\nAllow: /\nSitemap: {urljoin(base_url, 'sitemap.xml')}\n".encode()
     yield "llms.txt", resource("site/pages/llms.md").read_bytes()

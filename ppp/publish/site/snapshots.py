@@ -1,27 +1,27 @@
-"""`/data/`: the snapshots that lie in the folder, with what vouches for each, and how to check and to ask them.
+"""`/data/`: the snapshots in the folder with their digests, and how to verify and query them.
 
-A build reads their descriptions, never the databases. `snapshots/index.json` holds them together: `files.json` covers
-that list, and with it every snapshot, so that no build has to hash a database.
+A build reads only their descriptions, never the databases. `snapshots/index.json` has the digests of all snapshots and
+is covered by `files.json`, so that no build has to hash a database.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ppp.publish import text
-from ppp.publish.site.front import render
+from ppp.publish.api.encoding import indented_bytes
+from ppp.publish.site.templates import render
 from ppp.publish.snapshots.database import Snapshot, SnapshotKind
 
 SCHEMA: Final = "ppp-snapshots-1"
 INDEX: Final = "snapshots/index.json"
-#: Bytes of HTML that a page spends on closed months; the rest is in the list.
+#: Bytes of HTML for closed months; older ones are only in the JSON file.
 MONTHS_BUDGET: Final = 16_000
 _ROW_BYTES: Final = 620
 _ORDER: Final = (SnapshotKind.WINDOW, SnapshotKind.DAY, SnapshotKind.MONTH)
 
 
 def data_files(snapshots: Sequence[Snapshot], as_of: int | None) -> Iterator[tuple[str, bytes]]:
-    """`/data/index.html` and `snapshots/index.json`, of the snapshots that are there; nothing of them is read here."""
+    """Yield `/data/index.html` and `snapshots/index.json` for the given snapshots."""
     by_kind = {
         kind: sorted((s for s in snapshots if s.kind is kind), key=lambda s: s.file, reverse=True) for kind in _ORDER
     }
@@ -50,4 +50,4 @@ def _index(snapshots: Sequence[Snapshot], latest: Snapshot | None) -> bytes:
         "latest": latest and latest.file,
         "snapshots": [snapshot.to_json() for snapshot in snapshots],
     }
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii")
+    return indented_bytes(document)

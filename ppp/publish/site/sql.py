@@ -1,7 +1,7 @@
-"""`/sql/`: SQLite in the reader's own browser, on the window database; and all files that the page is made of.
+"""`/sql/`: SQLite in the browser, on the window database; the page and all files that it loads.
 
-Nothing here depends on a ledger: what the page shows of one, it reads from the database itself. Scripts end in `.js`,
-as old web servers call nothing else a script.
+Nothing here depends on a ledger. Scripts are named `.js`, because old web servers send the right type for no other
+name.
 """
 
 from collections.abc import Iterator
@@ -14,23 +14,23 @@ from sqlite_utils import Database
 
 from ppp.ledger.schema import migrations
 from ppp.publish.datasette.definition import described_tables, saved_queries
-from ppp.publish.site.front import render
+from ppp.publish.site.templates import render
 from ppp.publish.snapshots.database import PUBLIC_TABLES
 from ppp.resources import resource
 
-#: The database that is asked, from the root of the site.
+#: The path of the queried database within the site.
 WINDOW_DATABASE: Final = "snapshots/window.db.gz"
-#: Where each vendored file is published: the engine looks for its own second half beside it.
+#: The published name of each vendored file; sqlite3.js loads sqlite3.wasm from the same folder.
 _VENDORED: Final = {"index.mjs": "sqlite3.js", "sqlite3.wasm": "sqlite3.wasm", "LICENSE.txt": "LICENSE.txt"}
-#: Empty in a window, or half so: it has no logs, and what a node skipped or looked at twice stays with it.
+#: Tables, views and queries that are empty or incomplete in a window: it has no logs, skips or A/A tests.
 _NOT_IN_WINDOW: Final = frozenset({"logs", "flakiness", "coverage", "coverage_by_day"})
-#: What stands in the editor at first.
+#: The query in the editor when the page opens.
 _FIRST_QUERY: Final = "newly_broken_cells"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableColumn:
-    """A column, and what it means, empty where its name says it."""
+    """A column and its description, which is empty if the name is self-explanatory."""
 
     name: str
     description: str
@@ -38,7 +38,7 @@ class TableColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedTable:
-    """A table or view that the window fills."""
+    """A table or view of the window, with its columns."""
 
     name: str
     description: str
@@ -46,7 +46,7 @@ class DescribedTable:
 
 
 def sql_files() -> Iterator[tuple[str, bytes]]:
-    """Give the page, its own scripts and style, and SQLite, each with its path within the site."""
+    """Yield the page, its scripts and style sheet, and SQLite, each with its path within the site."""
     yield sql_page()
     for source in sorted(resource("site/sql").iterdir()):
         yield f"sql/{source.name}", source.read_bytes()
@@ -55,7 +55,7 @@ def sql_files() -> Iterator[tuple[str, bytes]]:
 
 
 def sql_page() -> tuple[str, bytes]:
-    """`/sql/index.html`: an editor, the tables, and the saved queries; without JavaScript only the queries, as text."""
+    """Return `/sql/index.html`: an editor, the tables, and the saved queries; without JavaScript, only the queries."""
     path = "sql/index.html"
     queries = [query for query in saved_queries() if query.name not in _NOT_IN_WINDOW]
     (first,) = (query for query in queries if query.name == _FIRST_QUERY)
@@ -66,16 +66,16 @@ def sql_page() -> tuple[str, bytes]:
 
 @cache
 def described_window_tables() -> tuple[DescribedTable, ...]:
-    """Give the tables and views that are described and that a window fills, in the order of their description."""
+    """Return the described tables and views that have rows in a window, in the order of the definition."""
     with closing(Database(memory=True)) as db:
         migrations.apply(db)
         views = set(db.view_names())
         return tuple(
             DescribedTable(
-                name=name, description=said["description"], columns=_columns(db, name, said.get("columns", {}))
+                name=name, description=table["description"], columns=_columns(db, name, table.get("columns", {}))
             )
-            for name, said in described_tables().items()
-            if not said.get("hidden") and name not in _NOT_IN_WINDOW and (name in views or name in PUBLIC_TABLES)
+            for name, table in described_tables().items()
+            if not table.get("hidden") and name not in _NOT_IN_WINDOW and (name in views or name in PUBLIC_TABLES)
         )
 
 

@@ -1,7 +1,7 @@
-"""What the observations of each UTC day came to: a drawing for the front page, and `/api/v1/trends.json`.
+"""The results of the observations of each UTC day: a chart for the front page, and `/api/v1/trends.json`.
 
-Every observation counts on the day it was made, whatever was seen of its cell since. A day without one is left out:
-it has no bar, and no row.
+Each observation counts on the day on which it was made, even if a later one superseded it. Days without observations
+are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,17 @@ from ppp.model.record import Json, Result
 from ppp.publish.api.encoding import document_bytes
 
 SCHEMA: Final = "ppp-trends-1"
-#: As many days as a page has room for.
+#: The most days in the chart.
 MAX_DAYS: Final = 30
-#: In units of the drawing: a day's width; where the line's 100 % and 0 % are; where bars stand, and how high they grow.
+#: In SVG units: the width of a day, the y of 100 % and 0 % for the line, the base of the bars and their maximum height.
 _DAY_WIDTH: Final = 10
 _TOP_Y: Final = 6
 _ZERO_Y: Final = 46
 _BASE_Y: Final = 150
 _MAX_BAR_HEIGHT: Final = 90
-#: One of a thousand is still seen.
+#: The minimum height of a bar, so that small counts remain visible.
 _MIN_BAR_HEIGHT: Final = 3
-#: Pixels: what a day takes, and what a drawing of few days may.
+#: In pixels: the width of a day, its width in a chart of few days, and the maximum width of such a chart.
 _DAY_PX: Final = 16
 _MAX_DAY_PX: Final = 48
 _MIN_WIDTH_PX: Final = 480
@@ -31,32 +31,33 @@ _MIN_WIDTH_PX: Final = 480
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """The newest days, oldest first, each with its `passed_percent`, and the paths that draw them.
+    """The chart of the newest days, oldest first, each with its `passed_percent`.
 
-    `bars` has a path for each result that occurs; above them goes `line`, between the two of `rules`. `most` is the day
-    with the most records, the newest of such; sizes are in units, `pixels` is how wide it may be on a screen.
+    `bars` has an SVG path for each result that occurs; `line` is drawn above them, between the two `gridlines`.
+    `busiest` is the newest of the days with the most records. `width` and `height` are in SVG units, `pixels` is the
+    width on screen; `older` is the number of days not shown.
     """
 
     days: Sequence[tuple[DayDigest, float | None]]
     older: int
-    most: DayDigest
+    busiest: DayDigest
     bars: Mapping[Result, str]
     line: str
-    rules: str
+    gridlines: str
     width: int
     height: int
     pixels: int
 
 
 def passed_percent(day: DayDigest) -> float | None:
-    """Give the share of `PASS` among `PASS`, `FAIL` and `TIMEOUT`, in percent with one decimal; None where none is."""
+    """Return the share of PASS among PASS, FAIL and TIMEOUT in percent with one decimal; None if there are none."""
     decided = day.passed + day.failed + day.timed_out
-    # Halves go up, as in SQL.
+    # Integer arithmetic: halves are rounded up, as in SQLite.
     return (2000 * day.passed + decided) // (2 * decided) / 10 if decided else None
 
 
 def draw_trend(days: Sequence[DayDigest]) -> Trend | None:
-    """Draw the newest of all days, which come oldest first; None where there is no day."""
+    """Return the chart of the newest days, or None without any; `days` come oldest first."""
     shown = days[-MAX_DAYS:]
     if not shown:
         return None
@@ -66,10 +67,10 @@ def draw_trend(days: Sequence[DayDigest]) -> Trend | None:
     return Trend(
         days=list(zip(shown, percents, strict=True)),
         older=len(days) - len(shown),
-        most=most,
+        busiest=most,
         bars=_bars(shown, most.records),
         line=_line(percents),
-        rules=f"M0 {_TOP_Y}h{width}M0 {_ZERO_Y}h{width}",
+        gridlines=f"M0 {_TOP_Y}h{width}M0 {_ZERO_Y}h{width}",
         width=width,
         height=_BASE_Y + 1,
         pixels=max(_DAY_PX * len(shown), min(_MAX_DAY_PX * len(shown), _MIN_WIDTH_PX)),
@@ -89,18 +90,18 @@ def _bars(days: Sequence[DayDigest], most: int) -> dict[Result, str]:
 
 
 def _line(percents: Sequence[float | None]) -> str:
-    # A step for each day, so that one day alone is a line, too.
-    line, goes_on = "", False
+    # A horizontal step for each day, so that a single day is visible too.
+    line, connected = "", False
     for place, percent in enumerate(percents):
         if percent is not None:
             height = f"{_ZERO_Y - percent * (_ZERO_Y - _TOP_Y) / 100:.1f}"
-            line += f"V{height}h{_DAY_WIDTH}" if goes_on else f"M{_DAY_WIDTH * place} {height}h{_DAY_WIDTH}"
-        goes_on = percent is not None
+            line += f"V{height}h{_DAY_WIDTH}" if connected else f"M{_DAY_WIDTH * place} {height}h{_DAY_WIDTH}"
+        connected = percent is not None
     return line
 
 
 def trends_file(days: Sequence[DayDigest], as_of: int | None) -> tuple[str, bytes]:
-    """`/api/v1/trends.json`: all days that have records, oldest first."""
+    """Return `/api/v1/trends.json`: all days with records, oldest first."""
     rows: list[Json] = [
         {
             "day": day.day,

@@ -1,7 +1,7 @@
-# ruff: noqa: INP001 - a folder of plugins is no package
-"""No value, row or statement beyond two million bytes: a time limit alone lets one query answer with a gigabyte.
+# ruff: noqa: INP001 - Datasette loads plugins from a plain folder
+"""Limit values, rows and statements to two million bytes: with a time limit alone, one query can return a gigabyte.
 
-And crawlers are asked to stay away: every filter of every table is a page to them, and each costs a query.
+Also serve a robots.txt that keeps crawlers off the tables, where every filter link would cost a query.
 """
 
 import sqlite3
@@ -14,16 +14,16 @@ ROBOTS = "User-agent: *\nDisallow: /ppp/\nDisallow: /ppp?\nDisallow: /-/\n"
 
 @hookimpl
 def prepare_connection(conn: sqlite3.Connection) -> None:
-    """Cap what a query can make; beyond it SQLite refuses and Datasette answers 400."""
+    """Set SQLite's length limit; Datasette answers 400 to queries that exceed it."""
     conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
 
 
 @hookimpl
 def register_routes() -> list[tuple[str, object]]:
-    """Tell crawlers that only the front page is for them."""
+    """Register the route of robots.txt."""
     return [(r"^/robots\.txt$", robots)]
 
 
 def robots() -> Response:
-    """Give robots.txt."""
+    """Return robots.txt, which allows only the front page."""
     return Response.text(ROBOTS)

@@ -46,6 +46,6 @@ def test_the_picture_can_be_read_aloud_and_fits() -> None:
     assert title.text == "six 1.17.0 installs and imports in 3 of 4 environments, and 2 NA"
     assert sum(float(r.get("width", 0)) for r in root.iter(f"{SVG}rect")) == float(root.get("width", 0))
     badge = package_badge(made, "https://node.example/ppp/")
-    assert (badge.told, badge.width) == (title.text, int(root.get("width", 0)))
+    assert (badge.description, badge.width) == (title.text, int(root.get("width", 0)))
     image, page = "https://node.example/ppp/badge/six.svg", "https://node.example/ppp/p/six/index.html"
-    assert badge.snippet == f"[![six: installs & imports]({image})]({page})"
+    assert badge.markdown == f"[![six: installs & imports]({image})]({page})"

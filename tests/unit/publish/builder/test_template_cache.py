@@ -9,7 +9,8 @@ import pytest
 
 from ppp.publish.builder.template_cache import cached_templates
 from ppp.publish.cache.build_cache import BuildCache
-from ppp.publish.site.front import about_page, jinja_environment
+from ppp.publish.site.front import about_page
+from ppp.publish.site.templates import jinja_environment
 
 
 @pytest.fixture(autouse=True)

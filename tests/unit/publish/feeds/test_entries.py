@@ -40,7 +40,7 @@ def feed_of(store: Store, *, base_url: str = DEFAULT_BASE_URL, writer: Writer = 
 def test_feedparser_reads_it_back(writer: Writer, version: str, small: Store) -> None:
     parsed = feed_of(small, base_url="https://node.example/ppp/", writer=writer)
     assert parsed.version == version
-    assert parsed.feed.title == "The PyPI Place: verdicts that changed"
+    assert parsed.feed.title == "The PyPI Place: changed results"
     titles = [entry.title for entry in parsed.entries]
     assert "six 1.17.0: 4 PASS" in titles
     assert "needs-gcc 1.1: 2 PASS, 2 FAIL" in titles
@@ -112,7 +112,7 @@ def test_a_change_says_what_was_before_and_leaves_the_older_item_alone(
     store.add_record(record("six", observed_at=DAY + 90_000, result="FAIL", cause="crash"))
     newest, older = feed_of(store).entries
     assert newest.title == "six 2.1.0: py312-slim PASS → FAIL"
-    assert "at import (crash, blame: unknown)" in newest.summary
+    assert "during import (crash, blame: unknown)" in newest.summary
     assert dict(older) == dict(before)
 
 
@@ -147,7 +147,7 @@ def test_a_finding_tells_who_came_in_and_when(store: Store, record: Callable[...
     assert entry.title == "six 1.1: newly broken (py312-slim)"
     assert entry.link == "https://node.example/p/six/index.html"
     assert entry.updated == "2024-04-25T00:01:00Z"
-    assert "py312-slim: PASS with 1.0 → FAIL at import (crash, blame: unknown)" in entry.content[0].value
+    assert "py312-slim: PASS with 1.0 → FAIL during import (crash, blame: unknown)" in entry.content[0].value
     # Seen again, and another package beside it: what was said stands as it was.
     store.add_record(record("six", "1.1", result="FAIL", cause="crash", observed_at=DAY + 90_000))
     store.add_record(record("old", "1.0", observed_at=DAY))

@@ -57,7 +57,7 @@ def test_a_row_says_what_was_before_and_why(small: Store, tmp_path: Path, page: 
     build(small.db, tmp_path / "public")
     told = text_of(tmp_path / "public" / "findings" / "newly-broken" / "index.html", page)
     assert "needs-gcc 1.1 FAIL py39-alpine, py312-alpine no-compiler" in told
-    assert "at nodeps, blame: environment, PASS with 1.0, since 2024-04-25 00:03Z" in told
+    assert "during install alone, blame: environment, PASS with 1.0, since 2024-04-25 00:03Z" in told
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_pages_stay_small_whatever_comes(
     build(store.db, tmp_path / "public")
     assert_sound(tmp_path / "public", page)
     many = text_of(tmp_path / "public" / "p" / "many" / "index.html", page)
-    assert "9 older releases stand in the ledger" in many
+    assert "9 older releases are in the ledger" in many
     lists = sorted((tmp_path / "public" / "packages").rglob("*.html"))
     assert len(lists) > 1
     listed = [link for path in lists for link in page(path).links if "/p/" in link]  # type: ignore[attr-defined]
@@ -131,7 +131,7 @@ def test_pages_stay_small_in_however_many_environments(
     assert "py312-slim Python 3.12" in front
     own = text_of(tmp_path / "public" / "p" / "six" / "index.html", page)
     assert "100 PASS, 100 FAIL in 200 environments" in own
-    assert "182 more cells stand in the data" in own
+    assert "182 more cells are in the JSON file" in own
     assert '"check(py312-slim)"' in own
 
 
@@ -189,7 +189,7 @@ def test_the_newest_narration(small: Store, tmp_path: Path, page: Callable[[Path
         store_episode(small, StoredEpisode(period=period, seed=1, writer="seeded", facts="[]", script=script))
     build(small.db, tmp_path / "public")
     shown = text_of(tmp_path / "public" / "index.html", page)
-    assert "The machine's word on 2024-04-25 play> <b>needs-gcc</b> fails" in shown
+    assert "Machine-written summary of 2024-04-25 play> <b>needs-gcc</b> fails" in shown
     assert "old news" not in shown
 
 

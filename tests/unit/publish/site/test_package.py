@@ -30,7 +30,7 @@ def shown(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> Calla
 def test_why_and_how_to_see_it(shown: Callable[[str], str]) -> None:
     told = shown("needs-gcc")
     assert "1.1, the newest release checked: 2 PASS, 2 FAIL in 4 environments." in told
-    assert "FAIL py39-alpine py312-alpine at nodeps no-compiler blame: environment" in told
+    assert "FAIL py39-alpine py312-alpine during install alone no-compiler blame: environment" in told
     assert 'scripts/nox -s "check(py312-alpine)" -- needs-gcc==1.1' in told
     assert "Last passed with 1.0." in told
     assert "building error: command 'gcc' failed" in told
@@ -61,7 +61,7 @@ def test_nodes_that_disagree_are_counted(shown: Callable[[str], str]) -> None:
 def test_a_standin_says_so(shown: Callable[[str], str]) -> None:
     told = shown("wheels-only")
     assert "NA stand-in" in told
-    assert "an image which only stands for its platform" in told
+    assert "a substitute for the platform's official image" in told
     assert "No other release was checked." in told
 
 
@@ -103,7 +103,7 @@ def test_failures_apart_are_told_apart(store: Store, record: Callable[..., Recor
         )
     build(store.db, tmp_path / "public")
     html = (tmp_path / "public" / "p" / "six" / "index.html").read_text()
-    assert html.count('<article class="trouble fail">') == 2
+    assert html.count('<article class="failure fail">') == 2
     assert "The interpreter was ended by a signal" in html
     assert "Importing it ended the process" in html
     assert "../../causes/crash/index.html" in html
@@ -118,7 +118,7 @@ def test_a_cause_that_nobody_knows_has_no_page(
     links = page(tmp_path / "public" / "p" / "six" / "index.html").links  # type: ignore[attr-defined]
     assert [link for link in links if "causes/" in link] == ["../../causes/index.html"]
     index = page(tmp_path / "public" / "causes" / "index.html")
-    assert "1 more cell names a cause that this version does not know." in index.text  # type: ignore[attr-defined]
+    assert "1 more cell has a cause unknown to this version of PPP." in index.text  # type: ignore[attr-defined]
 
 
 def test_siblings_are_heard_where_the_log_cannot_tell(
@@ -129,7 +129,7 @@ def test_siblings_are_heard_where_the_log_cannot_tell(
     store.add_record(record("six", "1.0", "py312-alpine", **failed))
     build(store.db, tmp_path / "public")
     told = " ".join(page(tmp_path / "public" / "p" / "six" / "index.html").text.split())  # type: ignore[attr-defined]
-    assert "import-error blame: environment, as the other cells tell" in told
+    assert "import-error blame: environment (judged by the other cells)" in told
     assert "blame: package" not in told
 
 
@@ -145,7 +145,7 @@ def test_many_long_logs_share_a_budget(store: Store, record: Callable[..., Recor
     build(store.db, tmp_path / "public")
     page = tmp_path / "public" / "p" / "six" / "index.html"
     assert page.stat().st_size < 50_000
-    assert "stands in the ledger" in page.read_text()
+    assert "The log is in the ledger" in page.read_text()
 
 
 def test_the_command_can_be_pasted() -> None:

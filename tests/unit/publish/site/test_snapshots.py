@@ -75,7 +75,7 @@ def test_the_list_is_valid_and_in_order(snapshots: tuple[Snapshot, ...]) -> None
 
 def test_without_a_snapshot_the_page_says_so() -> None:
     html = page(())
-    assert "No snapshot lies here yet" in html
+    assert "There is no snapshot yet" in html
     assert "window.db" not in html
 
 
@@ -91,7 +91,7 @@ def test_a_century_of_months_stays_below_50_kb(snapshots: tuple[Snapshot, ...]) 
     assert "ppp-2123-12.db" in html
     shown = sum(f'snapshots/{month.file}"' in html for month in months)
     assert shown > 12
-    assert f"{1200 - shown} older months stand in" in html
+    assert f"{1200 - shown} older months are in" in html
 
 
 def test_a_build_lists_what_lies_in_its_own_folder_and_leaves_it(small: Store, tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def test_bars_stand_on_each_other_and_the_highest_is_the_busiest_day() -> None:
     assert trend.bars[Result.PASS] == "M5 150V140M15 150V96"
     assert trend.bars[Result.FAIL] == "M5 140V135M15 96V66"
     assert trend.bars[Result.TIMEOUT] == "M15 66V60"
-    assert (trend.most.day, trend.width) == ("2024-04-26", 20)
-    assert trend.rules == "M0 6h20M0 46h20"
+    assert (trend.busiest.day, trend.width) == ("2024-04-26", 20)
+    assert trend.gridlines == "M0 6h20M0 46h20"
 
 
 def test_one_of_a_thousand_is_still_drawn() -> None:
@@ -93,7 +93,7 @@ def test_only_the_newest_days_are_drawn_and_the_file_holds_all() -> None:
     trend = draw_trend(every)
     assert trend is not None
     assert [shown for shown, _ in trend.days] == every[5:]
-    assert (trend.older, trend.most) == (5, every[-1])
+    assert (trend.older, trend.busiest) == (5, every[-1])
     path, data = trends_file(every, DAY)
     document = json.loads(data)
     assert path == "api/v1/trends.json"
@@ -112,7 +112,7 @@ def test_the_front_page_tells_each_day(small: Store, tmp_path: Path, page: Calla
     shown = section(tmp_path / "public")
     assert '<svg viewBox="0 0 20 151" width="96"' in shown
     assert "On 2024-04-25: 9 PASS, 3 FAIL, 1 TIMEOUT, 1 ERROR, 1 NA, 15 in all." in shown
-    assert "the highest 15 (2024-04-25)" in shown
+    assert "the tallest has 15 (2024-04-25)" in shown
     rows = re.findall(r'<tr><th scope="row">([\d-]+)</th>(.*?)</tr>', shown)
     assert [(name, re.findall("<td>(.*?)</td>", row)) for name, row in rows] == [
         ("2024-04-25", ["9", "3", "1", "1", "1", "69.2 %"]),
@@ -135,7 +135,7 @@ def test_one_day_alone_and_none(store: Store, record: Callable[..., Record], tmp
     store.add_record(record("six", "1.0", result="ERROR", observed_at=DAY))
     build(store.db, tmp_path / "one")
     shown = section(tmp_path / "one")
-    assert "What observations came to on 1 day, oldest at the left" in shown
+    assert "Results of observations on 1 day, oldest on the left" in shown
     assert '<path class="error" d="M5 150V60"/>' in shown
     assert 'class="rate"' not in shown
     assert "<td>–</td></tr>" in shown  # noqa: RUF001 - a dash that is wide on purpose

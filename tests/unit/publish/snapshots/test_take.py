@@ -252,7 +252,7 @@ def test_a_folder_in_the_way_is_named(record: Builder, tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ppp.publish.snapshots.take import Policy, take
+from ppp.publish.snapshots.take import RetentionPolicy, take
 
 event, left = sys.argv[3], int(sys.argv[4])
 
@@ -264,7 +264,7 @@ def hook(name, args):
         left -= 1
 
 sys.addaudithook(hook)
-take(Path(sys.argv[1]), Path(sys.argv[2]), Policy(days=14, weeks=8, window_bytes=45 << 20))
+take(Path(sys.argv[1]), Path(sys.argv[2]), RetentionPolicy(days=14, weeks=8, window_bytes=45 << 20))
 """
 
 

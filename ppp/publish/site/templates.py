@@ -1,0 +1,99 @@
+"""The Jinja environment, and what all pages share: rendering, names of platforms, the choice of shown environments.
+
+Everything is escaped, and an undefined name in a template is an error. Nothing here reads a clock or the ledger.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import groupby
+from typing import Final
+
+import jinja2
+
+from ppp.check.causes import cause_help
+from ppp.config import shipped_environments
+from ppp.model.matrix import Environment, Platform
+from ppp.model.record import Result
+from ppp.publish import text
+from ppp.publish.packages.finding_kinds import FINDING_TEXTS
+from ppp.publish.packages.history import MAX_ENVIRONMENTS
+from ppp.publish.site import markup
+from ppp.resources import resource
+
+RESULT_MEANINGS: Final = {
+    Result.PASS: "installed and imported",
+    Result.FAIL: "did not install or did not import",
+    Result.TIMEOUT: "exceeded its time limit",
+    Result.ERROR: "infrastructure error, will be retried",
+    Result.NA: "the release does not claim this environment",
+}
+PLATFORM_NAMES: Final = {Platform.SLIM: "Debian slim", Platform.ALPINE: "Alpine", Platform.HOST: "host"}
+
+
+class _RootedLoader(jinja2.FileSystemLoader):
+    """A loader that replaces `{{ root }}` in the template source.
+
+    `root` is the same for all pages of one depth and occurs about thirty times on each, so it is inserted only once,
+    when the template is compiled.
+    """
+
+    def __init__(self, root: str) -> None:
+        super().__init__(resource("site/templates"))
+        self._root = root
+
+    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, filename, is_current = super().get_source(environment, template)
+        return source.replace("{{ root }}", self._root), filename, is_current
+
+
+@cache
+def jinja_environment(root: str) -> jinja2.Environment:
+    """Return the Jinja environment for pages from which the relative path `root` (`../`) leads to the site's root."""
+    environment = jinja2.Environment(
+        loader=_RootedLoader(root),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    environment.globals |= {
+        "m": markup,
+        "root": root,
+        "Result": Result,
+        "RESULT_MEANINGS": RESULT_MEANINGS,
+        "PLATFORM_NAMES": PLATFORM_NAMES,
+        "FINDING_TEXTS": FINDING_TEXTS,
+        "CAUSES": cause_help(),
+        "shown_environments": shown_environments,
+    }
+    environment.filters |= {
+        "moment": text.moment,
+        "iso": text.iso,
+        "duration": text.duration,
+        "size": text.size,
+        "single_line": text.single_line,
+        "code_spans": text.with_code_spans,
+    }
+    return environment
+
+
+def render(template: str, *, path: str, **values: object) -> bytes:
+    """Return the page for `path` within the site; its relative links start from there."""
+    return jinja_environment("../" * path.count("/")).get_template(template).render(values).encode()
+
+
+def shown_environments(environments: Iterable[Environment]) -> list[Environment]:
+    """Return at most `MAX_ENVIRONMENTS` environments in the given order, preferring those of the shipped matrices."""
+    ordered = [*environments]
+    shipped = shipped_environments()
+    ranked = sorted(ordered, key=lambda e: shipped.index(e.id) if e.id in shipped else len(shipped))
+    chosen = {e.id for e in ranked[:MAX_ENVIRONMENTS]}
+    return [e for e in ordered if e.id in chosen]
+
+
+def platform_groups(environments: Sequence[Environment]) -> list[tuple[str, list[Environment]]]:
+    """Return consecutive environments grouped by platform, each group with the platform's name, for table headings."""
+    grouped = groupby(environments, key=lambda environment: environment.platform)
+    return [(PLATFORM_NAMES[platform], list(members)) for platform, members in grouped]
