@@ -86,22 +86,11 @@ def _add_index(db: Database, table: str, columns: str) -> None:
 
 
 def _materialize(db: Database, view: str, columns: list[str]) -> None:
-<<<<<<< HEAD
     definitions, expressions = _table_columns(db, view)
-    db.execute(f"CREATE TABLE [worked_out_{view}] ({', '.join(definitions)})")
+    db.execute(f"CREATE TABLE [materialized_{view}] ({', '.join(definitions)})")
     selected = ", ".join(expressions)
     # In one order, whatever plan SQLite takes.
-    db.execute(f"INSERT INTO [worked_out_{view}] SELECT {selected} FROM [{view}] ORDER BY {selected}")  # noqa: S608 - our own names
-=======
-    rows = db.execute("SELECT name, type FROM pragma_table_info(?)", (view,)).fetchall()
-    held = ", ".join(
-        f"[{name}] {kind}{f' REFERENCES {_FOREIGN_KEYS[name]}' if name in _FOREIGN_KEYS else ''}" for name, kind in rows
-    )
-    named = ", ".join(f"[{name}]" for name, _ in rows)
-    db.execute(f"CREATE TABLE [materialized_{view}] ({held})")
-    # In one order, whatever plan SQLite takes.
-    db.execute(f"INSERT INTO [materialized_{view}] SELECT * FROM [{view}] ORDER BY {named}")  # noqa: S608 - our own names
->>>>>>> 213370e (Site: split templates from the front page; plain English on pages, in feeds, schemas, docs and JavaScript)
+    db.execute(f"INSERT INTO [materialized_{view}] SELECT {selected} FROM [{view}] ORDER BY {selected}")  # noqa: S608 - our own names
     db.view(view).drop()
     db.execute("PRAGMA legacy_alter_table = ON")
     db.execute(f"ALTER TABLE [materialized_{view}] RENAME TO [{view}]")
