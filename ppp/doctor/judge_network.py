@@ -103,8 +103,8 @@ def open_network() -> Diagnosis:
     return Diagnosis(
         subject="gateway",
         state=State.NOTE,
-        found="not used: cells have the open network, as configured; their records say so, and releases of the feed"
-        " stay in the queue",
+        found="not used: cells have the open network, as configured; their records say so, and releases of the open"
+        " feed stay queued",
         remedy="unset PPP_NETWORK, or use `--network gateway`",
     )
 

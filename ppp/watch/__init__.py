@@ -1,1 +1,1 @@
-"""Where releases come from: the feed, the watchlist, a requirements file."""
+"""Find the releases to check: the index's feed, a watchlist, a requirements file."""

@@ -1,7 +1,7 @@
-"""The index's release feed: fetched with every bound a stranger's server calls for, then parsed into `Release`s.
+"""Fetch the index's release feed, with all the limits that an untrusted server needs, and parse it into releases.
 
-A feed is a hint for freshness, never the record: what it holds and cannot be used is told, and never fatal. Only bytes
-go to feedparser, which so reaches neither the network nor the disk.
+A feed only tells early what is new: it is not complete. An entry that cannot be used is reported and skipped, never
+fatal. feedparser gets bytes only, so that it can read neither the network nor the disk.
 """
 
 import io
@@ -22,7 +22,7 @@ from ppp.model.release import InvalidReleaseError, Release
 
 MAX_REDIRECTS: Final = 5
 CHUNK_BYTES: Final = 64 * 1024
-#: A validator longer than this is not kept: it would travel back with every request.
+#: A longer ETag or Last-Modified is not stored, because it would be sent with every request.
 MAX_VALIDATOR_LENGTH: Final = 256
 HINT: Final = "check PPP_FEED_URL and the network; a watchlist works without a feed"
 
@@ -31,7 +31,7 @@ _LINK: Final = re.compile(r"/project/([^/]+)/([^/]+)/?$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedLimits:
-    """What a feed may cost: bytes once decoded, and seconds from the request to the last byte."""
+    """The limits of a feed: bytes after decoding, and seconds from the request to the last byte."""
 
     max_bytes: int = 5_000_000
     deadline_s: float = 60.0
@@ -39,7 +39,7 @@ class FeedLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseFeed:
-    """A feed that was read: its releases, oldest first; a line for each thing in it that could not be used."""
+    """A feed that was read: its releases, oldest first, and a line for each part that could not be used."""
 
     releases: tuple[Release, ...]
     rejected: tuple[str, ...]
@@ -49,12 +49,12 @@ class ReleaseFeed:
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """The feed is the one whose ETag or Last-Modified was sent."""
+    """The feed has not changed since the ETag or Last-Modified that was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedResponse:
-    """An HTTP answer: header names in lower case; chunks decoded, each given as soon as it is there."""
+    """An HTTP response: header names in lower case; decoded chunks, each yielded as soon as it arrives."""
 
     status: int
     headers: Mapping[str, str]
@@ -65,13 +65,13 @@ class Getter(Protocol):
     """The port to HTTP."""
 
     def get(self, url: str, *, headers: Mapping[str, str]) -> AbstractContextManager[FeedResponse]:
-        """Ask for an address; raise `FeedUnreachableError` at once, or from the chunks, when the talk breaks off."""
+        """Request a URL; raise `FeedUnreachableError`, also later from the chunks if the connection fails."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestsGetter:
-    """The port over requests; both timeouts are in seconds, the second for each silence."""
+    """The port over requests. Timeouts in seconds: to connect, and between two reads."""
 
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 20.0
@@ -95,7 +95,7 @@ class RequestsGetter:
 
 
 def _chunks(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    # read1 gives what is there: with requests' own iter_content a server that trickles would outlast every deadline.
+    # read1 returns what has arrived; with iter_content, a server that sends byte by byte could exceed every deadline.
     while chunk := raw.read1(CHUNK_BYTES, decode_content=True):
         yield chunk
 
@@ -106,13 +106,13 @@ def _network_errors(url: str) -> Iterator[None]:
         yield
     except requests.Timeout as error:
         raise FeedUnreachableError(f"the feed {url} did not answer in time", hint=HINT) from error
-    # A `ValueError` is what requests raises of a redirect to what is no text.
+    # requests raises `ValueError` for a redirect whose target is not valid text.
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise FeedUnreachableError(f"the feed {url} cannot be reached: {_reason(error)}", hint=HINT) from error
 
 
 def _reason(error: BaseException) -> str:
-    # The innermost error is the one that means something: what wraps it names objects and addresses in memory.
+    # The innermost error names the cause; those around it only name Python objects.
     while inner := error.__cause__ or error.__context__:
         error = inner
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0][:200]
@@ -128,22 +128,22 @@ def fetch(
     limits: FeedLimits = FeedLimits(),
     clock: Callable[[], float] = time.monotonic,
 ) -> ReleaseFeed | NotModified:
-    """Ask for a feed, conditionally where a validator of an earlier answer is given, and parse it.
+    """Request a feed and parse it; with the `etag` or `last_modified` of an earlier response, only if it changed.
 
-    Raises `FeedUnreachableError` (no answer, not in time, not with success), `FeedTooLargeError` (reading stopped at
-    `limits.max_bytes`) or `FeedMalformedError` (no feed, or none that names a release).
+    Raises `FeedUnreachableError` (no response, a late one, or an error status), `FeedTooLargeError` (reading stopped at
+    `limits.max_bytes`) or `FeedMalformedError` (not a feed, or a feed without any release). `clock` is in seconds.
     """
     started = clock()
     conditions = {"If-None-Match": etag, "If-Modified-Since": last_modified}
     headers = {"User-Agent": user_agent, "Accept": "application/rss+xml, application/xml;q=0.9"}
     headers |= {name: value for name, value in conditions.items() if value}
-    with getter.get(url, headers=headers) as answer:
-        if answer.status == requests.codes.not_modified and (etag or last_modified):
+    with getter.get(url, headers=headers) as response:
+        if response.status == requests.codes.not_modified and (etag or last_modified):
             return NotModified()
-        if answer.status != requests.codes.ok:
-            raise FeedUnreachableError(f"the feed {url} answered with status {answer.status}", hint=HINT)
+        if response.status != requests.codes.ok:
+            raise FeedUnreachableError(f"the feed {url} answered with status {response.status}", hint=HINT)
         body = bytearray()
-        for chunk in answer.chunks:
+        for chunk in response.chunks:
             body += chunk
             if len(body) > limits.max_bytes:
                 raise FeedTooLargeError(
@@ -155,8 +155,8 @@ def fetch(
     return ReleaseFeed(
         releases=releases,
         rejected=rejected,
-        etag=_validator(answer.headers.get("etag")),
-        last_modified=_validator(answer.headers.get("last-modified")),
+        etag=_validator(response.headers.get("etag")),
+        last_modified=_validator(response.headers.get("last-modified")),
     )
 
 
@@ -166,33 +166,33 @@ def _validator(text: str | None) -> str | None:
 
 
 def parse(document: bytes, *, place: str) -> tuple[tuple[Release, ...], tuple[str, ...]]:
-    """Give a feed's releases, oldest first and each once, and a line for each thing in it that could not be used.
+    """Return a feed's releases, oldest first without duplicates, and a line for each part that could not be used.
 
-    Raises `FeedMalformedError`, naming `place`, where nothing in it names a release.
+    Raises `FeedMalformedError`, naming `place`, if no entry names a release.
     """
     hint = "check that PPP_FEED_URL is a feed of releases"
-    # One encoding, so that what is looked for here is what feedparser sees; entities could swell beyond any cap.
+    # One encoding, so that feedparser sees the same text as this check; entities could expand beyond any limit.
     if not _is_utf8(document) or b"<!ENTITY" in document:
         raise FeedMalformedError(f"{place} is not a feed: it is not UTF-8, or defines entities", hint=hint)
     try:
-        found = feedparser.parse(
+        parsed = feedparser.parse(
             io.BytesIO(document),
             response_headers={"content-type": "application/rss+xml; charset=utf-8"},
             sanitize_html=False,
             resolve_relative_uris=False,
         )
-    except Exception as error:  # feedparser lets errors of many libraries through
+    except Exception as error:  # feedparser passes on the errors of many libraries
         raise FeedMalformedError(f"the feed {place} cannot be parsed: {_reason(error)}", hint=hint) from error
-    # Only these two words of an entry go on, as text.
-    entries = [(str(e.get("title") or ""), str(e.get("link") or "")) for e in found.entries]
-    trouble = _reason(found.bozo_exception) if found.bozo else ""
+    # Nothing else of an entry is used.
+    entries = [(str(e.get("title") or ""), str(e.get("link") or "")) for e in parsed.entries]
+    problem = _reason(parsed.bozo_exception) if parsed.bozo else ""
     if not entries:
         raise FeedMalformedError(
-            f"{place} is not a feed, or an empty one" + (f": {trouble}" if trouble else ""), hint=hint
+            f"{place} is not a feed, or an empty one" + (f": {problem}" if problem else ""), hint=hint
         )
     releases: dict[Release, None] = {}
-    rejected = [f"the feed is not well-formed ({trouble}); what could be read was taken"] if trouble else []
-    for title, link in reversed(entries):  # the newest stands first
+    rejected = [f"the feed is not well-formed ({problem}); the readable part was used"] if problem else []
+    for title, link in reversed(entries):  # a feed lists the newest first
         try:
             releases.setdefault(_release(title, link))
         except InvalidReleaseError as error:
@@ -213,19 +213,19 @@ def _is_utf8(document: bytes) -> bool:
 
 
 def _release(title: str, link: str) -> Release:
-    # Two witnesses: a title alone could name anything, and so could a link.
+    # The title and the link must agree: each alone could name anything.
     match title.split():
         case [name, version]:
             titled = Release.parse(name, version)
         case _:
             raise InvalidReleaseError("its title is not a name and a version", hint="")
     try:
-        place = _LINK.search(urlsplit(link).path)
+        match = _LINK.search(urlsplit(link).path)
     except ValueError:
-        place = None
-    if not place:
+        match = None
+    if not match:
         raise InvalidReleaseError(f"its link {link[:100]!r} names no release", hint="")
-    linked = Release.parse(unquote(place[1]), unquote(place[2]))
+    linked = Release.parse(unquote(match[1]), unquote(match[2]))
     if linked != titled:
         raise InvalidReleaseError(f"its title says {titled}, its link {linked}", hint="")
     return titled

@@ -1,7 +1,7 @@
-"""Which cells to queue, decided from values alone.
+"""Decide which cells to queue, without I/O.
 
-A cell that this node has settled is not checked again unasked, and what strangers uploaded minutes ago runs on this
-machine's own Pythons only inside a sandbox.
+A cell for which this node has a result is not checked again unless a re-check is requested. Untrusted releases (those
+of the open feed, which anybody may have uploaded minutes ago) run on this machine's own Pythons only in a sandbox.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ UNSANDBOXED: Final = "releases of the open feed are not run on the host platform
 
 
 class ReleaseSource(StrEnum):
-    """Where a release was named."""
+    """Where a release was found."""
 
     FEED = "feed"
     WATCHLIST = "watchlist"
@@ -27,7 +27,7 @@ class ReleaseSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedRelease:
-    """A release that is not checked in one environment, or in none of those asked for (`""`), and why."""
+    """A release that is not checked in an environment (`""` for none of those requested), and the reason."""
 
     release: Release
     environment: str
@@ -36,7 +36,7 @@ class SkippedRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePlan:
-    """The cells to queue, those left alone because they are settled, and what is refused: together, all asked for."""
+    """The cells to queue, the `settled` ones that have a result, and what is skipped: together, all requested cells."""
 
     cells: tuple[Cell, ...]
     settled: tuple[Cell, ...]
@@ -52,24 +52,24 @@ def plan_cells(
     source: ReleaseSource,
     sandboxed: bool,
 ) -> QueuePlan:
-    """Decide what becomes of each release in each environment; a release's cells stay side by side, in order.
+    """Decide for each release and environment whether it is queued; the cells of a release stay together, in order.
 
-    `settled` are the cells with a verdict of this node's own, checked anew only where `again`; `sandboxed` says
-    whether the host platform can shut a cell in.
+    `settled` are the cells for which this node has a result; they are queued only if `recheck`. `sandboxed` says
+    whether the host platform can run a cell in a sandbox.
     """
-    refused = [e for e in environments if _refuses(e, source=source, sandboxed=sandboxed)]
-    places = [""] if refused and len(refused) == len(environments) else [e.id for e in refused]
-    taking = [e.id for e in environments if e not in refused]
+    unsafe = [e for e in environments if _is_unsafe(e, source=source, sandboxed=sandboxed)]
+    skipped_in = [""] if unsafe and len(unsafe) == len(environments) else [e.id for e in unsafe]
+    allowed = [e.id for e in environments if e not in unsafe]
     cells: list[Cell] = []
-    left: list[Cell] = []
+    unchanged: list[Cell] = []
     skipped: list[SkippedRelease] = []
     for release in dict.fromkeys(releases):
-        skipped += (SkippedRelease(release=release, environment=place, reason=UNSANDBOXED) for place in places)
-        for environment in taking:
+        skipped += (SkippedRelease(release=release, environment=id_, reason=UNSANDBOXED) for id_ in skipped_in)
+        for environment in allowed:
             cell = Cell(release=release, environment=environment)
-            (left if cell in settled and not recheck else cells).append(cell)
-    return QueuePlan(cells=tuple(cells), settled=tuple(left), skipped=tuple(skipped))
+            (unchanged if cell in settled and not recheck else cells).append(cell)
+    return QueuePlan(cells=tuple(cells), settled=tuple(unchanged), skipped=tuple(skipped))
 
 
-def _refuses(environment: Environment, *, source: ReleaseSource, sandboxed: bool) -> bool:
+def _is_unsafe(environment: Environment, *, source: ReleaseSource, sandboxed: bool) -> bool:
     return source is ReleaseSource.FEED and environment.platform is Platform.HOST and not sandboxed

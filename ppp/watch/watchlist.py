@@ -1,7 +1,7 @@
-"""Packages that somebody listed: a watchlist, or any requirements file that names packages of the index.
+"""Read a watchlist, or any requirements file that names packages of the index.
 
-All mistakes of a file are told together with their lines. What a requirements file may hold and a check has no use
-for (hashes, extras, markers) is dropped, and said so where it changes what is checked.
+All mistakes in a file are reported together, with their lines. Parts of a requirements file that a check does not use
+(hashes, extras, markers) are dropped; a note says so where that changes what is checked.
 """
 
 import re
@@ -16,21 +16,21 @@ from ppp.model.errors import RequirementsError
 from ppp.model.release import InvalidReleaseError, RequestedPackage
 
 MAX_BYTES: Final = 1_000_000
-#: More mistakes than this are only counted: nobody reads on.
+#: Further mistakes are only counted.
 MAX_NAMED_MISTAKES: Final = 20
 MAX_QUOTED: Final = 80
 
-#: Options about how pip chooses or verifies; a check chooses as pip does by default.
+#: Options for how pip chooses or verifies files; a check uses pip's defaults.
 IGNORED_OPTIONS: Final = frozenset(
     {"--require-hashes", "--pre", "--prefer-binary", "--only-binary", "--no-binary", "--use-feature"}
 )
-#: Options that name more than packages of the index, each with what to do instead.
+#: Options that refer to something other than packages of the index, each with what to do instead.
 REFUSED_OPTIONS: Final = {
-    "-r": "put that file's lines here, or read it as a list of its own",
-    "-c": "write the constraint beside the package, as in six==1.17.0",
+    "-r": "copy that file's lines here, or use it as a separate list",
+    "-c": "write the constraint after the package, as in six==1.17.0",
     "-e": "only releases of the index can be checked: write its name",
     "-i": "set PPP_INDEX_URL instead",
-    "--extra-index-url": "one index is asked: set PPP_INDEX_URL",
+    "--extra-index-url": "only one index is used: set PPP_INDEX_URL",
     "-f": "only releases of the index can be checked",
     "--no-index": "only releases of the index can be checked",
 }
@@ -41,18 +41,18 @@ _LONG_NAMES: Final = {
     "--index-url": "-i",
     "--find-links": "-f",
 }
-# A comment begins a line or follows a space, so that a URL's fragment is none.
+# A comment starts a line or follows white space; otherwise a URL's fragment would look like one.
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*$")
 _HASH: Final = re.compile(r"\s--hash[=\s]\s*\S+")
 _PATH_OR_URL: Final = re.compile(r"^\.|^file:|/")
-# A name like this is taken by pip, too, for a file's.
+# pip, too, takes a name like this for a file's name.
 _ARCHIVE: Final = re.compile(r"\.(?:whl|zip|tar\.gz|tar\.bz2|tgz)$", re.IGNORECASE)
 _OPTION: Final = re.compile(r"--?[a-z][a-z-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchlistEntry:
-    """A package that a file asks for, and the line (from 1) where it does so first."""
+    """A package that a file requests, and the first line (counted from 1) that does so."""
 
     wanted: RequestedPackage
     line: int
@@ -60,14 +60,14 @@ class WatchlistEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watchlist:
-    """What a file asks for, in its order and each once, and a note for each thing in it that was dropped."""
+    """The packages that a file requests, in order without duplicates, and a note for each part that was dropped."""
 
     entries: tuple[WatchlistEntry, ...]
     notes: tuple[str, ...]
 
     @property
     def wanted(self) -> tuple[RequestedPackage, ...]:
-        """What is asked for, without the lines."""
+        """The requested packages, without their lines."""
         return tuple(item.wanted for item in self.entries)
 
 
@@ -78,7 +78,7 @@ def read(path: Path) -> Watchlist:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise RequirementsError(
-            f"cannot read {path}: {error.strerror}", hint="name a file with a package in each line"
+            f"cannot read {path}: {error.strerror}", hint="the file must have one package in each line"
         ) from error
     if len(content) > MAX_BYTES:
         raise RequirementsError(f"{path} is larger than {MAX_BYTES} bytes", hint="split it into several lists")
@@ -106,31 +106,31 @@ def parse(text: str, *, place: str) -> Watchlist:
         if dropped:
             notes.append(f"line {number}: {dropped}")
     if mistakes:
-        told = "; ".join(mistakes[:MAX_NAMED_MISTAKES])
+        shown = "; ".join(mistakes[:MAX_NAMED_MISTAKES])
         more = f"; and {len(mistakes) - MAX_NAMED_MISTAKES} more" if len(mistakes) > MAX_NAMED_MISTAKES else ""
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        raise RequirementsError(f"{place} has {count}: {told}{more}", hint="mend these lines; none of it was used")
+        raise RequirementsError(f"{place} has {count}: {shown}{more}", hint="fix these lines; the file was not used")
     return Watchlist(entries=tuple(WatchlistEntry(wanted=w, line=n) for w, n in listed.items()), notes=tuple(notes))
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    # As pip joins them: a backslash at the end continues a line, but not a comment, and a comment ends what it follows.
-    begun, pending = 0, ""
+    # As in pip: a backslash at the end continues a line, but not a comment; and a comment line ends a continued line.
+    start, pending = 0, ""
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         comment = line.lstrip().startswith("#")
-        begun = begun or number
+        start = start or number
         if line.endswith("\\") and not comment:
             pending += line[:-1]
             continue
         if whole := _COMMENT.sub("", f"{pending} {line}" if comment else pending + line).strip():
-            yield begun, whole
-        begun, pending = 0, ""
+            yield start, whole
+        start, pending = 0, ""
     if whole := _COMMENT.sub("", pending).strip():
-        yield begun, whole
+        yield start, whole
 
 
 def _parse_line(line: str) -> tuple[RequestedPackage | None, str]:
-    # Gives what the line asks for, and what was dropped from it.
+    # Returns the package that the line requests, and a note on what was dropped.
     if line.startswith("-"):
         return None, _ignore_option(line)
     bare = _HASH.sub("", line)
@@ -138,12 +138,12 @@ def _parse_line(line: str) -> tuple[RequestedPackage | None, str]:
         requirement = Requirement(bare)
     except (InvalidRequirement, RecursionError) as error:
         if _PATH_OR_URL.search(bare):
-            raise _refusal(line, "is a path or an address", REFUSED_OPTIONS["-e"]) from error
-        raise _refusal(line, "is not a requirement", "write a name, or one with a version: six==1.17.0") from error
+            raise _line_error(line, "is a path or a URL", REFUSED_OPTIONS["-e"]) from error
+        raise _line_error(line, "is not a requirement", "write a name, or one with a version: six==1.17.0") from error
     if _ARCHIVE.search(requirement.name):
-        raise _refusal(line, "is a path or an address", REFUSED_OPTIONS["-e"])
+        raise _line_error(line, "is a path or a URL", REFUSED_OPTIONS["-e"])
     if requirement.url:
-        raise _refusal(line, "is an address", f"only releases of the index can be checked: write {requirement.name}")
+        raise _line_error(line, "is a URL", f"only releases of the index can be checked: write {requirement.name}")
     wanted = RequestedPackage.parse(f"{requirement.name}{requirement.specifier}")
     dropped = [f"the extras of {wanted.package}"] if requirement.extras else []
     dropped += [f"the marker of {wanted.package}"] if requirement.marker else []
@@ -153,13 +153,13 @@ def _parse_line(line: str) -> tuple[RequestedPackage | None, str]:
 def _ignore_option(line: str) -> str:
     found = _OPTION.match(line)
     name = found[0] if found else line
-    # pip takes a short option's value glued to it: -rfile.
+    # pip accepts a short option with its value attached: -rfile.
     name = _LONG_NAMES.get(name, name if name.startswith("--") else name[:2])
     if name in IGNORED_OPTIONS:
         return f"ignored {name}"
-    raise _refusal(line, "is an option", REFUSED_OPTIONS.get(name, "a list holds packages only"))
+    raise _line_error(line, "is an option", REFUSED_OPTIONS.get(name, "a list holds packages only"))
 
 
-def _refusal(line: str, what: str, hint: str) -> RequirementsError:
+def _line_error(line: str, what: str, hint: str) -> RequirementsError:
     quoted = line if len(line) <= MAX_QUOTED else f"{line[:MAX_QUOTED]}…"
     return RequirementsError(f"{quoted!r} {what}", hint=hint)

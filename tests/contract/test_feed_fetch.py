@@ -1,4 +1,4 @@
-"""Fetching a feed over the port's two sides: requests against a real server on loopback, and the fake."""
+"""Fetching a feed through both adapters of the port: requests against a server on loopback, and the fake."""
 
 import gzip
 import socket
@@ -24,7 +24,7 @@ MODIFIED = formatdate(DAY, usegmt=True)
 
 
 def rss(count: int) -> bytes:
-    """Give a feed as the index's: newest first, `pkg-0` the newest."""
+    """Return a feed like the index's: newest first, `pkg-0` the newest."""
     items = "".join(
         f"<item><title>pkg-{n} 1.{n}</title><link>https://index.example/project/pkg-{n}/1.{n}/</link>"
         f"<description>Number {n} &amp; more</description><author>someone@maker.example</author>"
@@ -40,8 +40,8 @@ def rss(count: int) -> bytes:
 
 
 @dataclass(kw_only=True)
-class Page:
-    """What a site answers with, `body` `times` over; `breaks_off` promises one byte more than comes."""
+class FeedPage:
+    """A site's response: `body` repeated `times`; with `cut_off`, it announces one byte more than it sends."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -49,16 +49,16 @@ class Page:
     times: int = 1
     gzipped: bool = False
     chunked: bool = False
-    breaks_off: bool = False
+    cut_off: bool = False
     pause_s: float = 0.0
 
 
 class Site(Protocol):
-    """A place that holds one page, notes what it was asked and how much of its body it got rid of."""
+    """A site with one page, which counts the requests it got and the bytes it sent."""
 
     url: str
-    page: Page
-    asked: list[dict[str, str]]
+    page: FeedPage
+    requests: list[dict[str, str]]
     sent: int
 
     @property
@@ -68,8 +68,8 @@ class Site(Protocol):
 class RealSite:
     def __init__(self, url: str) -> None:
         self.url = url
-        self.page = Page()
-        self.asked: list[dict[str, str]] = []
+        self.page = FeedPage()
+        self.requests: list[dict[str, str]] = []
         self.sent = 0
 
     @property
@@ -81,8 +81,8 @@ class FakeSite:
     url = "https://index.example/rss/updates.xml"
 
     def __init__(self) -> None:
-        self.page = Page()
-        self.asked: list[dict[str, str]] = []
+        self.page = FeedPage()
+        self.requests: list[dict[str, str]] = []
         self.sent = 0
 
     @property
@@ -93,8 +93,8 @@ class FakeSite:
     def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedResponse]:
         if url != self.url:
             raise FeedUnreachableError(f"the feed {url} cannot be reached: no such host", hint="name another")
-        self.asked.append({name.lower(): value for name, value in headers.items()})
-        status = 304 if matches(self.page, self.asked[-1]) else self.page.status
+        self.requests.append({name.lower(): value for name, value in headers.items()})
+        status = 304 if matches(self.page, self.requests[-1]) else self.page.status
         yield FeedResponse(
             status=status,
             headers={name.lower(): value for name, value in self.page.headers.items()},
@@ -106,11 +106,11 @@ class FakeSite:
             time.sleep(self.page.pause_s)
             self.sent += len(self.page.body)
             yield self.page.body
-        if self.page.breaks_off:
+        if self.page.cut_off:
             raise FeedUnreachableError("the feed broke off", hint="try again")
 
 
-def matches(page: Page, headers: Mapping[str, str]) -> bool:
+def matches(page: FeedPage, headers: Mapping[str, str]) -> bool:
     etag, since = headers.get("if-none-match"), headers.get("if-modified-since")
     return bool(
         (etag and etag == page.headers.get("ETag"))
@@ -124,8 +124,8 @@ def handler_for(site: RealSite) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             page = site.page
-            site.asked.append({name.lower(): value for name, value in self.headers.items()})
-            if matches(page, site.asked[-1]):
+            site.requests.append({name.lower(): value for name, value in self.headers.items()})
+            if matches(page, site.requests[-1]):
                 self.send_response(304)
                 self.send_header("Connection", "close")
                 self.end_headers()
@@ -141,7 +141,7 @@ def handler_for(site: RealSite) -> type[BaseHTTPRequestHandler]:
             if page.chunked:
                 self.send_header("Transfer-Encoding", "chunked")
             else:
-                self.send_header("Content-Length", str(len(body) * times + page.breaks_off))
+                self.send_header("Content-Length", str(len(body) * times + page.cut_off))
             self.end_headers()
             try:
                 for _ in range(times):
@@ -185,48 +185,48 @@ def ask(site: Site, **options: object) -> ReleaseFeed:
 
 @pytest.mark.parametrize("way", [{}, {"gzipped": True}, {"chunked": True}, {"gzipped": True, "chunked": True}])
 def test_a_feed_as_the_index_serves_it(site: Site, way: dict[str, bool]) -> None:
-    site.page = Page(body=rss(100), headers={"ETag": ETAG, "Last-Modified": MODIFIED}, **way)
+    site.page = FeedPage(body=rss(100), headers={"ETag": ETAG, "Last-Modified": MODIFIED}, **way)
     feed = ask(site)
     assert feed.releases == tuple(Release(package=f"pkg-{n}", version=f"1.{n}") for n in reversed(range(100)))
     assert feed == ReleaseFeed(releases=feed.releases, rejected=(), etag=ETAG, last_modified=MODIFIED)
 
 
-def test_we_say_who_we_are(site: Site) -> None:
-    site.page = Page(body=rss(1))
+def test_the_request_carries_the_user_agent(site: Site) -> None:
+    site.page = FeedPage(body=rss(1))
     ask(site)
-    assert site.asked[0]["user-agent"] == AGENT
-    assert {"if-none-match", "if-modified-since"}.isdisjoint(site.asked[0])
+    assert site.requests[0]["user-agent"] == AGENT
+    assert {"if-none-match", "if-modified-since"}.isdisjoint(site.requests[0])
 
 
 @pytest.mark.parametrize(
     "sent", [{"etag": ETAG}, {"last_modified": MODIFIED}, {"etag": ETAG, "last_modified": MODIFIED}]
 )
-def test_a_feed_that_did_not_change_is_not_read_again(site: Site, sent: dict[str, str]) -> None:
-    site.page = Page(body=rss(1), headers={"ETag": ETAG, "Last-Modified": MODIFIED})
+def test_an_unchanged_feed_is_not_read_again(site: Site, sent: dict[str, str]) -> None:
+    site.page = FeedPage(body=rss(1), headers={"ETag": ETAG, "Last-Modified": MODIFIED})
     assert fetch(site.url, getter=site.getter, user_agent=AGENT, **sent) == NotModified()  # type: ignore[arg-type]
     assert site.sent == 0
 
 
-def test_a_feed_that_changed_is_read_in_spite_of_the_condition(site: Site) -> None:
-    site.page = Page(body=rss(2), headers={"ETag": '"new"'})
+def test_a_changed_feed_is_read_despite_the_condition(site: Site) -> None:
+    site.page = FeedPage(body=rss(2), headers={"ETag": '"new"'})
     assert ask(site, etag=ETAG).etag == '"new"'
 
 
-def test_not_modified_unasked_is_no_success(site: Site) -> None:
-    site.page = Page(status=304)
+def test_not_modified_without_a_condition_is_an_error(site: Site) -> None:
+    site.page = FeedPage(status=304)
     with pytest.raises(FeedUnreachableError, match="status 304"):
         ask(site)
 
 
 @pytest.mark.parametrize("status", [204, 403, 404, 429, 500, 503])
-def test_any_other_status_is_told(site: Site, status: int) -> None:
-    site.page = Page(status=status, body=rss(3) if status != 204 else b"")
+def test_any_other_status_is_an_error(site: Site, status: int) -> None:
+    site.page = FeedPage(status=status, body=rss(3) if status != 204 else b"")
     with pytest.raises(FeedUnreachableError, match=f"answered with status {status} .*PPP_FEED_URL"):
         ask(site)
 
 
-def test_a_feed_of_50_mb_is_left_at_the_cap(site: Site) -> None:
-    site.page = Page(body=rss(3_000), times=100)
+def test_a_feed_of_50_mb_is_stopped_at_the_limit(site: Site) -> None:
+    site.page = FeedPage(body=rss(3_000), times=100)
     assert len(site.page.body) * site.page.times > 50_000_000
     with pytest.raises(FeedTooLargeError, match="larger than 5000000 bytes"):
         ask(site)
@@ -234,56 +234,56 @@ def test_a_feed_of_50_mb_is_left_at_the_cap(site: Site) -> None:
     assert site.sent < 20_000_000
 
 
-def test_a_small_answer_that_unpacks_to_50_mb_is_left_at_the_cap(site: Site) -> None:
-    site.page = Page(body=b"\0" * 1_000_000, times=50, gzipped=True)
+def test_a_small_response_that_unpacks_to_50_mb_is_stopped_at_the_limit(site: Site) -> None:
+    site.page = FeedPage(body=b"\0" * 1_000_000, times=50, gzipped=True)
     with pytest.raises(FeedTooLargeError):
         ask(site)
 
 
-def test_the_cap_itself_is_allowed(site: Site) -> None:
-    site.page = Page(body=rss(5))
+def test_a_feed_of_exactly_the_limit_is_allowed(site: Site) -> None:
+    site.page = FeedPage(body=rss(5))
     assert len(ask(site, limits=FeedLimits(max_bytes=len(site.page.body))).releases) == 5
     with pytest.raises(FeedTooLargeError):
         ask(site, limits=FeedLimits(max_bytes=len(site.page.body) - 1))
 
 
-def test_a_feed_that_trickles_meets_the_deadline(site: Site) -> None:
-    site.page = Page(body=b" ", times=1_000, pause_s=0.02)
+def test_the_deadline_stops_a_feed_that_trickles(site: Site) -> None:
+    site.page = FeedPage(body=b" ", times=1_000, pause_s=0.02)
     begun = time.monotonic()
     with pytest.raises(FeedUnreachableError, match=r"took longer than 0\.2 s"):
         ask(site, limits=FeedLimits(deadline_s=0.2))
     assert time.monotonic() - begun < 5
 
 
-def test_the_deadline_goes_by_the_clock_that_is_given(site: Site) -> None:
-    site.page = Page(body=rss(1))
+def test_the_deadline_uses_the_given_clock(site: Site) -> None:
+    site.page = FeedPage(body=rss(1))
     ticks = iter([100.0, 161.0])
     with pytest.raises(FeedUnreachableError, match="took longer than 60 s"):
         ask(site, clock=lambda: next(ticks))
 
 
-def test_a_feed_that_breaks_off_is_unreachable(site: Site) -> None:
-    site.page = Page(body=rss(3), breaks_off=True)
+def test_a_feed_that_is_cut_off_is_unreachable(site: Site) -> None:
+    site.page = FeedPage(body=rss(3), cut_off=True)
     with pytest.raises(FeedUnreachableError):
         ask(site)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html><body>Sign in</body></html>", rss(0)])
-def test_what_is_no_feed_is_malformed(site: Site, body: bytes) -> None:
-    site.page = Page(body=body)
+def test_an_invalid_feed_is_malformed(site: Site, body: bytes) -> None:
+    site.page = FeedPage(body=body)
     with pytest.raises(FeedMalformedError, match="is not a feed, or an empty one"):
         ask(site)
 
 
-def test_nobody_there(site: Site) -> None:
+def test_an_unreachable_host(site: Site) -> None:
     with pytest.raises(FeedUnreachableError) as caught:
         fetch("http://127.0.0.1:9/rss", getter=site.getter, user_agent=AGENT)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("header", ["x" * 257, '"\x7f"'])
-def test_a_validator_that_no_request_should_carry_is_dropped(site: Site, header: str) -> None:
-    site.page = Page(body=rss(1), headers={"ETag": header})
+def test_an_unusable_etag_is_dropped(site: Site, header: str) -> None:
+    site.page = FeedPage(body=rss(1), headers={"ETag": header})
     assert ask(site).etag is None
 
 
@@ -293,13 +293,13 @@ def told(get: Callable[[], object]) -> PPPError:
     return caught.value
 
 
-def test_the_reason_is_the_innermost(real_site: RealSite) -> None:
+def test_the_innermost_error_is_the_reason(real_site: RealSite) -> None:
     error = told(lambda: fetch("http://127.0.0.1:9/rss", getter=real_site.getter, user_agent=AGENT))
     assert error.message == "the feed http://127.0.0.1:9/rss cannot be reached: Connection refused"
 
 
-def test_a_server_that_is_silent(real_site: RealSite) -> None:
-    real_site.page = Page(body=b" ", pause_s=0.3)
+def test_a_server_that_sends_no_body(real_site: RealSite) -> None:
+    real_site.page = FeedPage(body=b" ", pause_s=0.3)
     getter = RequestsGetter(connect_timeout_s=1, read_timeout_s=0.1)
     error = told(lambda: fetch(real_site.url, getter=getter, user_agent=AGENT))
     assert "timed out" in error.message
@@ -313,18 +313,18 @@ def test_a_server_that_never_answers() -> None:
     assert error.message == f"the feed {url} did not answer in time"
 
 
-def test_redirects_end(real_site: RealSite) -> None:
-    real_site.page = Page(status=302, headers={"Location": "/rss/updates.xml"})
+def test_redirects_are_limited(real_site: RealSite) -> None:
+    real_site.page = FeedPage(status=302, headers={"Location": "/rss/updates.xml"})
     error = told(lambda: ask(real_site))
     assert "redirects" in error.message
-    assert len(real_site.asked) == 6
+    assert len(real_site.requests) == 6
 
 
-def test_a_redirect_leads_to_http_only(real_site: RealSite) -> None:
-    real_site.page = Page(status=302, headers={"Location": "file:///etc/hostname"})
+def test_a_redirect_to_another_scheme_is_not_followed(real_site: RealSite) -> None:
+    real_site.page = FeedPage(status=302, headers={"Location": "file:///etc/hostname"})
     assert "No connection adapters" in told(lambda: ask(real_site)).message
 
 
-def test_a_broken_packing_is_told(real_site: RealSite) -> None:
-    real_site.page = Page(body=rss(1), headers={"Content-Encoding": "gzip"})
+def test_broken_compression_is_reported(real_site: RealSite) -> None:
+    real_site.page = FeedPage(body=rss(1), headers={"Content-Encoding": "gzip"})
     assert "cannot be reached" in told(lambda: ask(real_site)).message

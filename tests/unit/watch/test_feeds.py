@@ -1,4 +1,4 @@
-"""Parsing a feed: what becomes a release, what is told, and what is refused."""
+"""Parsing a feed: which entries become releases, which are reported, and which feeds are rejected."""
 
 from xml.sax.saxutils import escape
 
@@ -31,7 +31,7 @@ GOOD = item("six 1.17.0", link("six", "1.17.0"))
 SIX = Release(package="six", version="1.17.0")
 
 
-def test_the_oldest_comes_first_and_each_once() -> None:
+def test_releases_are_oldest_first_without_duplicates() -> None:
     newer = item("six 1.18.0", link("six", "1.18.0"))
     releases, rejected = parse(feed(newer, GOOD, newer, GOOD), place=PLACE)
     assert releases == (SIX, Release(package="six", version="1.18.0"))
@@ -68,7 +68,7 @@ def test_an_escaped_link_is_read() -> None:
         (f"six 1.{'0' * 300}", link("six", "1.0"), "is not a version"),
     ],
 )
-def test_an_entry_that_names_no_release_is_told_and_not_fatal(title: str, address: str, reason: str) -> None:
+def test_an_entry_without_a_release_is_reported_and_not_fatal(title: str, address: str, reason: str) -> None:
     releases, rejected = parse(feed(item(title, address), GOOD), place=PLACE)
     assert releases == (SIX,)
     assert len(rejected) == 1
@@ -77,12 +77,12 @@ def test_an_entry_that_names_no_release_is_told_and_not_fatal(title: str, addres
     assert "\n" not in rejected[0]
 
 
-def test_a_title_is_quoted_so_that_no_terminal_obeys_it() -> None:
+def test_a_title_is_quoted_so_that_it_cannot_control_a_terminal() -> None:
     _, rejected = parse(feed(item("evil\u202e\u2066 name 1", ""), GOOD), place=PLACE)
     assert rejected == ("entry 'evil\\u202e\\u2066 name 1': its title is not a name and a version",)
 
 
-def test_what_can_be_read_of_a_broken_feed_is_taken_and_said() -> None:
+def test_the_readable_part_of_a_broken_feed_is_used() -> None:
     releases, rejected = parse(feed(GOOD).removesuffix(b"</channel></rss>"), place=PLACE)
     assert releases == (SIX,)
     assert len(rejected) == 1
@@ -110,13 +110,13 @@ def test_a_feed_of_projects_names_no_release() -> None:
         feed(),
     ],
 )
-def test_what_is_no_feed_is_refused(document: bytes) -> None:
+def test_an_invalid_feed_is_rejected(document: bytes) -> None:
     with pytest.raises(FeedMalformedError, match=f"{PLACE} is not a feed, or an empty one"):
         parse(document, place=PLACE)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32", "cp037", "utf-7"])
-def test_entities_never_swell(encoding: str) -> None:
+def test_entities_are_rejected(encoding: str) -> None:
     declared = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE r [<!ENTITY a "six"><!ENTITY b "&a;&a;&a;">]>'
     document = declared + feed(item("NAME 1.0", link("six", "1.0"))).decode().partition("?>")[2].replace("NAME", "&b;")
     with pytest.raises(FeedMalformedError) as caught:
@@ -125,14 +125,14 @@ def test_entities_never_swell(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("trap", ["<title>&#99999999999999;</title>", "<title>&#x110000;", "<title>&#xD800;"])
-def test_what_makes_the_parser_stumble_is_refused(trap: str) -> None:
+def test_input_that_crashes_the_parser_is_rejected(trap: str) -> None:
     with pytest.raises(FeedMalformedError, match=f"the feed {PLACE} cannot be parsed: ") as caught:
         parse(f"<channel><item>{trap}</item>".encode(), place=PLACE)
     assert "\n" not in str(caught.value)
 
 
 @given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=60))), st.binary(max_size=200))
-def test_whatever_comes_is_parsed_or_refused(entries: list[tuple[str, str]], noise: bytes) -> None:
+def test_any_input_is_parsed_or_rejected(entries: list[tuple[str, str]], noise: bytes) -> None:
     document = feed(*(item(title, address) for title, address in entries)).replace(
         b"<channel>", b"<channel>" + noise, 1
     )

@@ -1,4 +1,4 @@
-"""Which cells are queued, left alone, or refused."""
+"""Which cells are queued, settled or skipped."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ def cell(release: Release, environment: Environment) -> Cell:
     return Cell(release=release, environment=environment.id)
 
 
-def test_a_release_s_cells_stand_side_by_side_in_order() -> None:
+def test_the_cells_of_a_release_stay_together_in_order() -> None:
     made = plan_cells(
         [SIX, IDNA, SIX], [SLIM, ALPINE], settled=set(), recheck=False, source=ReleaseSource.FEED, sandboxed=False
     )
@@ -29,7 +29,7 @@ def test_a_release_s_cells_stand_side_by_side_in_order() -> None:
     assert made == QueuePlan(cells=cells, settled=(), skipped=())
 
 
-def test_a_settled_cell_is_left_alone_unless_asked_again() -> None:
+def test_a_settled_cell_is_skipped_unless_rechecked() -> None:
     settled = {cell(SIX, SLIM), cell(Release(package="six", version="1.16.0"), ALPINE)}
     made = plan_cells(
         [SIX], [SLIM, ALPINE], settled=settled, recheck=False, source=ReleaseSource.NAMED, sandboxed=False
@@ -39,14 +39,14 @@ def test_a_settled_cell_is_left_alone_unless_asked_again() -> None:
     assert made == QueuePlan(cells=(cell(SIX, SLIM), cell(SIX, ALPINE)), settled=(), skipped=())
 
 
-def test_the_open_feed_stays_off_a_bare_host() -> None:
+def test_the_open_feed_is_not_run_on_a_host_without_sandbox() -> None:
     made = plan_cells([SIX], [HOST_OLD, HOST], settled=set(), recheck=True, source=ReleaseSource.FEED, sandboxed=False)
     assert made == QueuePlan(
         cells=(), settled=(), skipped=(SkippedRelease(release=SIX, environment="", reason=UNSANDBOXED),)
     )
 
 
-def test_it_is_refused_only_there() -> None:
+def test_only_the_host_platform_is_refused() -> None:
     made = plan_cells(
         [SIX], [SLIM, HOST], settled={cell(SIX, HOST)}, recheck=False, source=ReleaseSource.FEED, sandboxed=False
     )
@@ -54,14 +54,14 @@ def test_it_is_refused_only_there() -> None:
     assert made == QueuePlan(cells=(cell(SIX, SLIM),), settled=(), skipped=refused)
 
 
-def test_a_sandbox_or_a_chosen_package_lifts_it() -> None:
+def test_a_sandbox_or_a_named_package_is_allowed() -> None:
     made = plan_cells([SIX], [HOST], settled=set(), recheck=False, source=ReleaseSource.FEED, sandboxed=True)
     assert made.cells == (cell(SIX, HOST),)
     for source in set(ReleaseSource) - {ReleaseSource.FEED}:
         assert plan_cells([SIX], [HOST], settled=set(), recheck=False, source=source, sandboxed=False) == made
 
 
-def test_nothing_asked_nothing_planned() -> None:
+def test_an_empty_request_gives_an_empty_plan() -> None:
     nothing = QueuePlan(cells=(), settled=(), skipped=())
     assert plan_cells([], [SLIM], settled=set(), recheck=False, source=ReleaseSource.FEED, sandboxed=False) == nothing
     assert plan_cells([SIX], [], settled=set(), recheck=False, source=ReleaseSource.FEED, sandboxed=False) == nothing
@@ -79,7 +79,7 @@ RELEASES = [Release(package=p, version=v) for p in ("six", "idna") for v in ("1.
     source=st.sampled_from(ReleaseSource),
     sandboxed=st.booleans(),
 )
-def test_the_three_parts_add_up_to_all_that_was_asked(
+def test_the_three_parts_add_up_to_all_requested_cells(
     *,
     releases: list[Release],
     environments: list[Environment],

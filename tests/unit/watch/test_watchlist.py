@@ -1,4 +1,4 @@
-"""Reading a list of packages: what a requirements file may hold, and its mistakes told together."""
+"""Reading a list of packages: what a requirements file may contain, and how its mistakes are reported."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def wanted(text: str) -> list[str]:
         ("\ufeffsix", ["six"]),
     ],
 )
-def test_what_a_list_asks_for(tmp_path: Path, text: str, expected: list[str]) -> None:
+def test_the_requested_packages(tmp_path: Path, text: str, expected: list[str]) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(text.encode())
     watchlist = read(path)
@@ -48,7 +48,7 @@ def test_what_a_list_asks_for(tmp_path: Path, text: str, expected: list[str]) ->
     assert watchlist.notes == ()
 
 
-def test_each_stands_with_the_line_where_it_begins() -> None:
+def test_each_entry_has_the_line_where_it_starts() -> None:
     text = "# a list\nsix\n\nidna \\\n  ==3.7\nrequests\nsix\n"
     assert parse(text, place="list").entries == (
         WatchlistEntry(wanted=RequestedPackage(package="six"), line=2),
@@ -57,7 +57,7 @@ def test_each_stands_with_the_line_where_it_begins() -> None:
     )
 
 
-def test_what_is_dropped_is_noted() -> None:
+def test_dropped_parts_are_noted() -> None:
     lines = (
         "uvicorn[standard]>=0.30",
         'tomli; python_version < "3.11"',
@@ -77,23 +77,23 @@ def test_what_is_dropped_is_noted() -> None:
 @pytest.mark.parametrize(
     ("line", "what", "hint"),
     [
-        ("-r other.txt", "is an option", "put that file's lines here"),
-        ("-rother.txt", "is an option", "put that file's lines here"),
-        ("--requirement=other.txt", "is an option", "put that file's lines here"),
-        ("-c limits.txt", "is an option", "write the constraint beside the package"),
+        ("-r other.txt", "is an option", "copy that file's lines here"),
+        ("-rother.txt", "is an option", "copy that file's lines here"),
+        ("--requirement=other.txt", "is an option", "copy that file's lines here"),
+        ("-c limits.txt", "is an option", "write the constraint after the package"),
         ("-e .", "is an option", "only releases of the index can be checked"),
         ("--index-url https://mirror.example/simple", "is an option", "set PPP_INDEX_URL instead"),
         ("-i https://mirror.example/simple", "is an option", "set PPP_INDEX_URL instead"),
-        ("--extra-index-url https://mirror.example", "is an option", "one index is asked"),
+        ("--extra-index-url https://mirror.example", "is an option", "only one index is used"),
         ("--frobnicate", "is an option", "a list holds packages only"),
         ("-", "is an option", "a list holds packages only"),
-        ("six @ https://files.example/six.whl", "is an address", "write six"),
-        ("https://files.example/six.whl", "is a path or an address", "write its name"),
-        ("git+https://forge.example/six", "is a path or an address", "write its name"),
-        ("./six", "is a path or an address", "write its name"),
-        (".", "is a path or an address", "write its name"),
-        ("../../etc/passwd", "is a path or an address", "write its name"),
-        ("six-1.17.0.tar.gz", "is a path or an address", "write its name"),
+        ("six @ https://files.example/six.whl", "is a URL", "write six"),
+        ("https://files.example/six.whl", "is a path or a URL", "write its name"),
+        ("git+https://forge.example/six", "is a path or a URL", "write its name"),
+        ("./six", "is a path or a URL", "write its name"),
+        (".", "is a path or a URL", "write its name"),
+        ("../../etc/passwd", "is a path or a URL", "write its name"),
+        ("six-1.17.0.tar.gz", "is a path or a URL", "write its name"),
         ("six 1.17.0", "is not a requirement", "six==1.17.0"),
         ("six=1.17.0", "is not a requirement", "six==1.17.0"),
         ("==1.0", "is not a requirement", "six==1.17.0"),
@@ -104,7 +104,7 @@ def test_what_is_dropped_is_noted() -> None:
         (f"six=={'9' * 5000}", "names a version longer than any", "six==1.17.0"),
     ],
 )
-def test_what_a_list_cannot_hold(line: str, what: str, hint: str) -> None:
+def test_an_invalid_line(line: str, what: str, hint: str) -> None:
     with pytest.raises(RequirementsError) as caught:
         parse(f"six\n{line}\n", place="list.txt")
     message = str(caught.value)
@@ -114,7 +114,7 @@ def test_what_a_list_cannot_hold(line: str, what: str, hint: str) -> None:
     assert len(message) < 700
 
 
-def test_all_mistakes_are_told_together() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(RequirementsError) as caught:
         parse("-r a.txt\nsix\n!\nidna \\\n =1\n", place="list.txt")
     assert caught.value.message.startswith("list.txt has 3 mistakes: line 1: '-r a.txt' is an option")
@@ -129,17 +129,17 @@ def test_very_many_mistakes_are_counted() -> None:
     assert "line 21:" not in caught.value.message
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(RequirementsError, match=r"cannot read .*absent\.txt: No such file"):
         read(tmp_path / "absent.txt")
 
 
-def test_a_folder_is_no_list(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(RequirementsError, match="Is a directory"):
         read(tmp_path)
 
 
-def test_a_file_above_the_cap(tmp_path: Path) -> None:
+def test_a_file_above_the_size_limit(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(b"#" * MAX_BYTES)
     assert read(path).wanted == ()
@@ -148,7 +148,7 @@ def test_a_file_above_the_cap(tmp_path: Path) -> None:
         read(path)
 
 
-def test_another_encoding_is_told_with_its_line(tmp_path: Path) -> None:
+def test_another_encoding_is_reported_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(b"six\n# \xe9t\xe9\n")
     with pytest.raises(RequirementsError, match=r"is not UTF-8: line 2 \(save it as UTF-8\)"):
@@ -159,7 +159,7 @@ def test_another_encoding_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=200))
-def test_whatever_stands_in_it_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_rejected(text: str) -> None:
     try:
         asked = wanted(text)
     except RequirementsError as error:
@@ -169,7 +169,7 @@ def test_whatever_stands_in_it_is_read_or_refused(text: str) -> None:
         assert wanted("\n".join(asked)) == asked
 
 
-def test_the_shipped_watchlist_is_one() -> None:
+def test_the_shipped_watchlist_is_valid() -> None:
     watchlist = read(resource("matrices/watchlist.txt"))
     assert 18 <= len(watchlist.wanted) <= 24
     assert watchlist.notes == ()
