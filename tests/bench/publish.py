@@ -1,7 +1,7 @@
-"""Measures what publishing costs, on a ledger that nobody observed: `nox -s bench -- publish`.
+"""Measure the cost of builds on a synthetic ledger: `nox -s bench -- publish`.
 
-A full build, one after nothing came, and one after a few new records, each in a process of its own. The last must cost
-in proportion to what is new, and come to the very bytes that a build of everything comes to. What counts are ratios.
+A full build, one without new records, and one with a few, each in a process of its own. The last must cost in
+proportion to what is new, and write the same bytes as a build of everything. Ratios count more than seconds.
 """
 
 import argparse
@@ -35,7 +35,7 @@ MAX_SITE = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What a build came to; `rss` is the peak of all its processes together in bytes, rather too high."""
+    """What a build took and wrote; `rss` estimates the peak of all its processes in bytes, on the high side."""
 
     seconds: float
     core_s: float
@@ -46,11 +46,11 @@ class Build:
     rss: int
 
 
-def measured(data: Path, out: Path, memory: Path | None) -> Build:
-    """Publish once, in this process and those that it starts."""
+def measure(data: Path, out: Path, cache_path: Path | None) -> Build:
+    """Build once, in this process and those that it starts."""
     db = read_ledger(data)
     started = time.monotonic()
-    done = build(db, out, cache_path=memory)
+    done = build(db, out, cache_path=cache_path)
     seconds = time.monotonic() - started
     db.close()
     own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -66,38 +66,38 @@ def measured(data: Path, out: Path, memory: Path | None) -> Build:
     )
 
 
-def apart(data: Path, out: Path, memory: Path | None) -> Build:
-    """Publish in a process of its own."""
-    command = [sys.executable, __file__, "--build", str(data), str(out), *([str(memory)] if memory else [])]
+def measure_in_new_process(data: Path, out: Path, cache_path: Path | None) -> Build:
+    """Build once, in a new process."""
+    command = [sys.executable, __file__, "--build", str(data), str(out), *([str(cache_path)] if cache_path else [])]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return Build(**json.loads(done.stdout))
 
 
 def add_records(data: Path, count: int, seed: int) -> None:
-    """Add observations of cells that are there, a day later, some with another result."""
+    """Add records of cells that the ledger has already, a day later, some with another result."""
     chance = random.Random(seed)
     with Store.open(data) as store:
         (last,) = store.db.execute("SELECT max(rowid) FROM records").fetchone()
         for rowid in chance.sample(range(1, last + 1), count):
             row: dict[str, Any] = next(store.db.query("SELECT * FROM records WHERE rowid = ?", (rowid,)))
-            held = replace(record_from_row(row), log_sha256=None)
-            result = chance.choice((held.result, Result.PASS))
-            store.add_record(replace(held, observed_at=held.observed_at + 86_400, result=result))
+            seen_before = replace(record_from_row(row), log_sha256=None)
+            result = chance.choice((seen_before.result, Result.PASS))
+            store.add_record(replace(seen_before, observed_at=seen_before.observed_at + 86_400, result=result))
 
 
 def differ(one: Path, other: Path) -> bool:
-    """Say whether two folders differ."""
+    """Return whether two folders differ."""
     return subprocess.run(["diff", "-rq", one, other], check=False, capture_output=True).returncode != 0
 
 
 def write_some(files: Sequence[tuple[Path, int]]) -> None:
-    """Write files of some sizes, and nothing else."""
+    """Write files of given sizes."""
     for path, size in files:
         path.write_bytes(bytes(size))
 
 
 def bare_writes(out: Path, target: Path) -> float:
-    """Give the seconds that as many processes as there are cores take to write as many files of the same sizes."""
+    """Return the seconds that one process per core takes to write as many files of the same sizes."""
     files = [(target / path.relative_to(out), path.stat().st_size) for path in out.rglob("*") if path.is_file()]
     for folder in {path.parent for path, _ in files}:
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,8 +109,8 @@ def bare_writes(out: Path, target: Path) -> float:
         return time.monotonic() - started
 
 
-def told(name: str, build_: Build) -> str:
-    """Give a line of the table."""
+def table_row(name: str, build_: Build) -> str:
+    """Return a row of the table."""
     return (
         f"{name:28} {build_.seconds:8.2f} s {build_.core_s:8.1f} core-s  {build_.packages:6} packages"
         f"  {build_.written:7} files written  {build_.rss / 1e6:5.0f} MB"
@@ -118,33 +118,33 @@ def told(name: str, build_: Build) -> str:
 
 
 def main() -> int:
-    """Measure, and print what came of it."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", type=int, default=3_000)
     parser.add_argument("--records", type=int, default=50_000)
-    parser.add_argument("--new", type=int, default=100, help="how many records come between two publishes")
+    parser.add_argument("--new", type=int, default=100, help="how many records are added between two builds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--build", nargs="+", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.build:
-        data, out, *memory = options.build
-        print(json.dumps(asdict(measured(data, out, memory[0] if memory else None))))
+        data, out, *cache_path = options.build
+        print(json.dumps(asdict(measure(data, out, cache_path[0] if cache_path else None))))
         return 0
     with tempfile.TemporaryDirectory(prefix="ppp-bench-") as name:
         folder = Path(name)
-        data, out, memory = folder / "data", folder / "public", folder / "memory.db"
+        data, out, cache_path = folder / "data", folder / "public", folder / "cache.db"
         script = shipped("matrices").parent / "scripts" / "synthetic-ledger"
         sizes = ("--packages", str(options.packages), "--records", str(options.records), "--seed", str(options.seed))
         subprocess.run([sys.executable, str(script), str(data), *sizes], check=True)
-        full = apart(data, out, memory)
-        print(told("full build", full))
-        print(told("nothing new", apart(data, out, memory)))
+        full = measure_in_new_process(data, out, cache_path)
+        print(table_row("full build", full))
+        print(table_row("nothing new", measure_in_new_process(data, out, cache_path)))
         add_records(data, options.new, options.seed)
-        some = apart(data, out, memory)
-        print(told(f"{options.new} new records", some))
-        again = apart(data, folder / "at once", None)
-        print(told("full build of that", again))
-        same = not differ(out, folder / "at once")
+        some = measure_in_new_process(data, out, cache_path)
+        print(table_row(f"{options.new} new records", some))
+        again = measure_in_new_process(data, folder / "from scratch", None)
+        print(table_row("full build of that", again))
+        same = not differ(out, folder / "from scratch")
         bare = bare_writes(out, folder / "bare")
     pace, share = full.packages / full.seconds, some.seconds / full.seconds
     print(f"package pages a second: {pace:,.0f} (wanted: {PAGES_PER_S:,}), each with its data, badges and feed")
@@ -153,8 +153,8 @@ def main() -> int:
     print(f"after {options.new} new records: {share:.1%} of the full build (wanted: under {SHARE:.0%})")
     print(f"memory: {max(full.rss, again.rss) / 1e6:,.0f} MB (wanted: under {MAX_RSS / 1e6:,.0f})")
     print(f"the site: {full.bytes / 1e6:,.0f} MB in {full.files:,} files (wanted: under {MAX_SITE / 1e6:,.0f})")
-    alike = "the folder that grew is as one built at once"
-    print(alike if same else "the two folders differ: the figures mean nothing")
+    same_bytes = "incremental builds and one from scratch wrote the same bytes"
+    print(same_bytes if same else "the two folders differ: the figures are not valid")
     return 0 if same else 1
 
 

@@ -1,4 +1,4 @@
-"""A folder that grew publish by publish holds what one build of everything holds, whatever came in between."""
+"""A folder built step by step equals one that is built at once, whatever happens in between."""
 
 import shutil
 import tempfile
@@ -41,11 +41,11 @@ observations = st.fixed_dictionaries(
         "cause": st.sampled_from([None, "no-compiler", "unclassified", "of-another-ppp"]),
     }
 )
-#: What may happen between two publishes: records come, a batch is sealed, an episode is told, the folder suffers.
-happenings = st.one_of(
+#: What may happen between two builds: new records, a sealed batch, an episode, damage to the folder or the cache.
+events = st.one_of(
     st.lists(observations, min_size=1, max_size=4),
     st.sampled_from(
-        ["seal", "episode", "lose a page", "lose the lists", "lose the folder", "lose the memory", "nothing"]
+        ["seal", "episode", "lose a page", "lose the lists", "lose the folder", "lose the cache", "nothing"]
     ),
 )
 steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
@@ -55,10 +55,10 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-def happen(what: object, store: Store, root: Path, record: Callable[..., Record]) -> None:
-    """Let one thing happen to the ledger, or to what was published of it."""
+def apply_event(event: object, store: Store, root: Path, record: Callable[..., Record]) -> None:
+    """Apply one event to the ledger, or to what was published."""
     public = root / "public"
-    match what:
+    match event:
         case "seal":
             seal(store, node=KEY.id, sign=KEY.sign)
         case "episode":
@@ -71,50 +71,50 @@ def happen(what: object, store: Store, root: Path, record: Callable[..., Record]
             shutil.rmtree(public / "files", ignore_errors=True)
         case "lose the folder":
             shutil.rmtree(public, ignore_errors=True)
-        case "lose the memory":
-            (root / "memory.db").unlink(missing_ok=True)
+        case "lose the cache":
+            (root / "cache.db").unlink(missing_ok=True)
         case list():
-            for fields in what:
+            for fields in event:
                 store.add_record(record(**fields))
 
 
 @steady
-@given(what=st.lists(happenings, min_size=1, max_size=6))
-def test_a_folder_that_grew_is_as_one_built_at_once(what: list[object], record: Callable[..., Record]) -> None:
+@given(events_=st.lists(events, min_size=1, max_size=6))
+def test_incremental_builds_equal_a_build_from_scratch(events_: list[object], record: Callable[..., Record]) -> None:
     with store_in_memory() as store, tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        for one in what:
-            happen(one, store, root, record)
-            build(store.db, root / "public", cache_path=root / "memory.db")
-        build(store.db, root / "at once")
-        assert tree(root / "public") == tree(root / "at once")
+        for event in events_:
+            apply_event(event, store, root, record)
+            build(store.db, root / "public", cache_path=root / "cache.db")
+        build(store.db, root / "from scratch")
+        assert tree(root / "public") == tree(root / "from scratch")
 
 
 @steady
-@given(made=st.lists(observations, min_size=1, max_size=20), more=st.lists(observations, max_size=6))
-def test_sums_are_what_the_ledger_counts(
-    made: list[dict[str, Any]],
+@given(first=st.lists(observations, min_size=1, max_size=20), more=st.lists(observations, max_size=6))
+def test_totals_are_what_the_ledger_counts(
+    first: list[dict[str, Any]],
     more: list[dict[str, Any]],
     record: Callable[..., Record],
 ) -> None:
-    with store_in_memory() as store, BuildCache.open(None) as memory:
-        for records in (made, more):
+    with store_in_memory() as store, BuildCache.open(None) as cache:
+        for records in (first, more):
             for fields in records:
                 store.add_record(record(**fields))
             packages = sorted({fields["package"] for fields in records})
-            for each in read_packages(store.db, packages, published.observed_environments(store.db)):
-                memory.listings.replace(contribution_of(each, summarize(each)))
+            for history in read_packages(store.db, packages, published.observed_environments(store.db)):
+                cache.listings.replace(contribution_of(history, summarize(history)))
         total = sum(day.records for day in read_day_digests(store.db))
-        shelves = memory.listings
-        assert ledger_counts(shelves.totals, records=total, as_of=published.as_of(store.db)) == sql_counts(store.db)
+        listings = cache.listings
+        assert ledger_counts(listings.totals, records=total, as_of=published.as_of(store.db)) == sql_counts(store.db)
         assert [
-            (c.cause, c.environment, c.result, c.blame, c.blamed_by, c.cells) for c in cells_by_cause(shelves.totals)
+            (c.cause, c.environment, c.result, c.blame, c.blamed_by, c.cells) for c in cells_by_cause(listings.totals)
         ] == sql_explained(store.db)
-        assert packages_by_cause(shelves.totals) == sql_of_cause(store.db)
-        assert [(c.cause, c.blame, c.cells, c.packages) for c in top_causes(shelves.totals, 9)] == sql_top(store.db)
-        assert [card.package for card in shelves.by_rank(PACKAGES_LISTING)] == sql_worst(store.db)
+        assert packages_by_cause(listings.totals) == sql_of_cause(store.db)
+        assert [(c.cause, c.blame, c.cells, c.packages) for c in top_causes(listings.totals, 9)] == sql_top(store.db)
+        assert [entry.package for entry in listings.by_rank(PACKAGES_LISTING)] == sql_worst(store.db)
         for cause in ("no-compiler", "unclassified"):
-            assert newest_records(shelves.by_rank(cause_listing(cause)), 5) == sql_newest(store.db, cause)
+            assert newest_records(listings.by_rank(cause_listing(cause)), 5) == sql_newest(store.db, cause)
 
 
 _CAUSE = "coalesce(cause, CASE WHEN result IN ('FAIL', 'TIMEOUT') THEN 'unclassified' END)"

@@ -1,4 +1,4 @@
-"""The whole build: what it writes, that it repeats, and what is left when it is stopped."""
+"""A whole build: what it writes, that it repeats, and what remains when it is interrupted."""
 
 import hashlib
 import json
@@ -7,20 +7,15 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ppp.ledger.published import list_packages, observed_environments
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
 from ppp.publish.build import build
-from ppp.publish.builder.workers import BuildParameters, WorkerContext, WorkerResult, worker_pool
-from ppp.publish.cache.build_cache import Owner, OwnerKind
-from ppp.publish.folder import OutputFolder
 from ppp.schemas import schema_errors
 
 
@@ -45,36 +40,36 @@ def verifies(root: Path) -> bool:
     return done.returncode == 0
 
 
-def test_writes_what_it_says(small: Store, tmp_path: Path) -> None:
+def test_the_result_describes_what_was_written(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    published = build(small.db, out)
-    assert published.written == tuple(sorted(tree(out)))
-    assert published.removed == ()
-    standing = [path for path in out.rglob("*") if path.is_file()]
-    assert published.files == len(published.written) == len(standing)
-    assert published.bytes == sum(path.stat().st_size for path in standing)
+    result = build(small.db, out)
+    assert result.written == tuple(sorted(tree(out)))
+    assert result.removed == ()
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert result.files == len(result.written) == len(files)
+    assert result.bytes == sum(path.stat().st_size for path in files)
     assert {"index.html", "p/six/index.html", "packages/index.html", "about/index.html", "style.css"} <= tree(
         out
     ).keys()
     assert {"feed.xml", "current.json", "current.json.sha256", "files.json"} <= tree(out).keys()
     assert "schemas/current.schema.json" in tree(out)
     assert verifies(out)
-    assert hashlib.sha256((out / "current.json").read_bytes()).hexdigest() == published.current_sha256
-    assert hashlib.sha256((out / "files.json").read_bytes()).hexdigest() == published.files_sha256
-    assert published.records == 19
-    assert published.as_of == 1_714_003_801
+    assert hashlib.sha256((out / "current.json").read_bytes()).hexdigest() == result.current_sha256
+    assert hashlib.sha256((out / "files.json").read_bytes()).hexdigest() == result.files_sha256
+    assert result.records == 19
+    assert result.as_of == 1_714_003_801
 
 
-def test_lists_every_file_but_those_that_are_said_elsewhere(small: Store, tmp_path: Path) -> None:
+def test_every_file_is_listed_but_those_written_last(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
     build(small.db, out)
     top = listing(out, "files.json")
     listed: dict[str, Any] = {}
     assert top
     for path in top:
-        held = listing(out, path)
-        assert not held.keys() & listed.keys()
-        listed |= held
+        files = listing(out, path)
+        assert not files.keys() & listed.keys()
+        listed |= files
     listed |= top
     unlisted = {"files.json", "current.json", "current.json.sha256"}
     assert listed == {
@@ -93,13 +88,13 @@ def test_publishing_again_changes_nothing(small: Store, tmp_path: Path) -> None:
     assert (second.written, second.removed, second.files) == ((), (), first.files)
 
 
-def test_the_order_of_records_does_not_show(small: Store, small_shuffled: Store, tmp_path: Path) -> None:
+def test_the_order_of_records_changes_nothing(small: Store, small_shuffled: Store, tmp_path: Path) -> None:
     build(small.db, tmp_path / "a")
     build(small_shuffled.db, tmp_path / "b")
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
-def test_a_build_from_nothing_equals_one_that_grew(small: Store, record: object, tmp_path: Path) -> None:
+def test_a_build_from_scratch_equals_incremental_builds(small: Store, record: object, tmp_path: Path) -> None:
     grown, fresh = tmp_path / "grown", tmp_path / "fresh"
     build(small.db, grown)
     small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
@@ -113,15 +108,15 @@ def test_a_build_from_nothing_equals_one_that_grew(small: Store, record: object,
     assert tree(grown) == tree(fresh)
 
 
-def test_only_what_has_news_is_made_anew(small: Store, record: object, tmp_path: Path) -> None:
-    grown, memory = tmp_path / "grown", tmp_path / "memory.db"
-    first = build(small.db, grown, cache_path=memory)
+def test_only_packages_with_new_records_are_built(small: Store, record: object, tmp_path: Path) -> None:
+    grown, cache = tmp_path / "grown", tmp_path / "cache.db"
+    first = build(small.db, grown, cache_path=cache)
     before = times(grown)
-    again = build(small.db, grown, cache_path=memory)
+    again = build(small.db, grown, cache_path=cache)
     assert (first.packages, again.packages, again.written, again.removed) == (5, 0, (), ())
     assert replace(again, packages=5, written=first.written) == first
     small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
-    some = build(small.db, grown, cache_path=memory)
+    some = build(small.db, grown, cache_path=cache)
     assert some.packages == 1
     assert {path for path in some.written if path.startswith(("p/", "api/v1/p/"))} == {
         "p/six/index.html",
@@ -134,23 +129,25 @@ def test_only_what_has_news_is_made_anew(small: Store, record: object, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "harm",
-    ["memory", "page", "other page", "list", "manifest", "current", "digest", "another address", "another ledger"],
+    "damage",
+    ["cache", "page", "other page", "list", "manifest", "current", "digest", "another address", "another ledger"],
 )
-def test_what_is_in_doubt_is_built_anew(harm: str, small: Store, record: object, tmp_path: Path) -> None:
-    out, memory, base_url = tmp_path / "public", tmp_path / "memory.db", "https://one.example/"
-    build(small.db, out, cache_path=memory, base_url=base_url)
+def test_everything_is_built_again_where_there_is_doubt(
+    damage: str, small: Store, record: object, tmp_path: Path
+) -> None:
+    out, cache, base_url = tmp_path / "public", tmp_path / "cache.db", "https://one.example/"
+    build(small.db, out, cache_path=cache, base_url=base_url)
     db = small.db
-    match harm:
-        case "memory":
-            memory.write_bytes(b"not a database, but long enough to be taken for one" * 100)
+    match damage:
+        case "cache":
+            cache.write_bytes(b"not a database, but long enough to be taken for one" * 100)
         case "page" | "manifest" | "digest":
             lost = {"page": "p/six/index.html", "manifest": "files.json", "digest": "current.json.sha256"}
-            (out / lost[harm]).unlink()
+            (out / lost[damage]).unlink()
         case "other page":
             (out / "p/six/index.html").write_bytes(b"x" * (out / "p/six/index.html").stat().st_size)
         case "list" | "current":
-            (out / {"list": "files/packages.json", "current": "current.json"}[harm]).write_text("{}")
+            (out / {"list": "files/packages.json", "current": "current.json"}[damage]).write_text("{}")
         case "another address":
             base_url = "https://two.example/"
         case "another ledger":
@@ -158,48 +155,23 @@ def test_what_is_in_doubt_is_built_anew(harm: str, small: Store, record: object,
             for name in ("six", "other"):
                 other.add_record(record(name))  # type: ignore[operator]
             db = other.db
-    done = build(db, out, cache_path=memory, base_url=base_url)
-    assert done.packages == (2 if harm == "another ledger" else 5)
+    result = build(db, out, cache_path=cache, base_url=base_url)
+    assert result.packages == (2 if damage == "another ledger" else 5)
     build(db, tmp_path / "fresh", base_url=base_url)
     assert tree(out) == tree(tmp_path / "fresh")
     if db is not small.db:
         db.close()
 
 
-def test_other_processes_write_the_same(small: Store, tmp_path: Path) -> None:
-    owners = [Owner(OwnerKind.PACKAGES, package) for package in list_packages(small.db)]
-
-    def written(out: Path, many: int) -> list[WorkerResult]:
-        job = BuildParameters(
-            ledger=tmp_path / "data" / "ppp.db",
-            out=out,
-            environments=observed_environments(small.db),
-            base_url="https://ppp.example/",
-            parallel_from=many,
-        )
-        with small.db.atomic(), worker_pool(WorkerContext(small.db, OutputFolder(out), job), len(owners)) as by:
-            return [
-                *by.write_owners(owners),
-                *by.write_pages(iter([("packages/a/index.html", partial(bytes, b"made"))])),
-            ]
-
-    assert written(tmp_path / "a", 1) == written(tmp_path / "b", 1_000)
-    assert tree(tmp_path / "a") == tree(tmp_path / "b")
-    (tmp_path / "c").mkdir()
-    (tmp_path / "c" / "p").write_text("in the way")
-    with pytest.raises(PublishError, match=r"cannot write .*/c/p/.*: Not a directory"):
-        written(tmp_path / "c", 1)
-
-
-def test_an_empty_ledger_is_published_too(store: Store, tmp_path: Path) -> None:
-    published = build(store.db, tmp_path / "public")
-    assert published.as_of is None
-    assert published.root == hashlib.sha256(b"").hexdigest()
+def test_an_empty_ledger_is_published(store: Store, tmp_path: Path) -> None:
+    result = build(store.db, tmp_path / "public")
+    assert result.as_of is None
+    assert result.root == hashlib.sha256(b"").hexdigest()
     assert "Nothing has been checked yet" in (tmp_path / "public" / "index.html").read_text()
     assert verifies(tmp_path / "public")
 
 
-def test_a_reader_can_build(small: Store, tmp_path: Path) -> None:
+def test_a_read_only_ledger_can_be_built(small: Store, tmp_path: Path) -> None:
     build(small.db, tmp_path / "a")
     db = read_ledger(tmp_path / "data")
     build(db, tmp_path / "b")
@@ -207,7 +179,7 @@ def test_a_reader_can_build(small: Store, tmp_path: Path) -> None:
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
-def test_what_is_in_the_way_is_named(small: Store, tmp_path: Path) -> None:
+def test_an_obstacle_in_the_folder_is_named(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
     (out / "index.html" / "child").mkdir(parents=True)
     with pytest.raises(PublishError, match=r"cannot write .*/index\.html: Is a directory"):
@@ -215,7 +187,7 @@ def test_what_is_in_the_way_is_named(small: Store, tmp_path: Path) -> None:
     assert list(out.rglob("*.part")) == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(small: Store) -> None:
+def test_a_folder_that_cannot_be_created_is_named(small: Store) -> None:
     with pytest.raises(PublishError, match="cannot write /proc/public"):
         build(small.db, Path("/proc/public"))
 
@@ -242,9 +214,9 @@ build(db, Path(sys.argv[2]), cache_path=Path(sys.argv[4]))
 
 
 @pytest.mark.parametrize("left", [0, 1, 5, "manifest", "digest", "current"])
-def test_a_kill_leaves_a_current_that_is_whole(left: int | str, small: Store, record: object, tmp_path: Path) -> None:
-    out, clean, memory = tmp_path / "public", tmp_path / "clean", tmp_path / "memory.db"
-    build(small.db, out, cache_path=memory)
+def test_a_kill_leaves_an_intact_current_json(left: int | str, small: Store, record: object, tmp_path: Path) -> None:
+    out, clean, cache = tmp_path / "public", tmp_path / "clean", tmp_path / "cache.db"
+    build(small.db, out, cache_path=cache)
     old = (out / "current.json").read_bytes()
     small.add_record(record("six", "1.18.0", "py312-slim", observed_at=1_714_003_999))  # type: ignore[operator]
     written = len(build(small.db, clean).written)
@@ -253,22 +225,22 @@ def test_a_kill_leaves_a_current_that_is_whole(left: int | str, small: Store, re
     # The last three to be renamed are files.json, then the digest, then current.json.
     renames = {"manifest": changed - 3, "digest": changed - 2, "current": changed - 1}.get(str(left), left)
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path / "data"), str(out), str(renames), str(memory)],
+        [sys.executable, "-c", KILLED, str(tmp_path / "data"), str(out), str(renames), str(cache)],
         check=False,
         env=dict(os.environ),
     )
     assert killed.returncode == -9
     assert (out / "current.json").read_bytes() == old
-    # Between the last two renames nothing can stop but a kill at that very step: only there do the two disagree.
+    # The digest and current.json disagree only after a kill between these two renames.
     assert verifies(out) == (left != "current")
-    build(small.db, out, cache_path=memory)
+    build(small.db, out, cache_path=cache)
     assert tree(out) == tree(clean)
     assert verifies(out)
 
 
 @pytest.mark.mount
 @pytest.mark.parametrize("options", ["size=192k", "ro"])
-def test_a_disk_that_takes_no_more_leaves_the_old_current(options: str, small: Store, tmp_path: Path) -> None:
+def test_a_full_or_read_only_disk_leaves_the_old_current_json(options: str, small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
     out.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "none", out], check=True)

@@ -1,4 +1,4 @@
-"""Templates as they were compiled: taken from the memory where they are whole, compiled anew where they are not."""
+"""Compiled templates: taken from the cache where they are intact, compiled again where they are damaged."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -14,42 +14,44 @@ from ppp.publish.site.templates import jinja_environment
 
 
 @pytest.fixture(autouse=True)
-def _compiled_by_others() -> Iterator[None]:
+def _forget_compiled_templates() -> Iterator[None]:
     yield
     jinja_environment.cache_clear()
 
 
-def rendered(path: Path) -> bytes:
-    """Render a page as a new process would, with what a memory holds."""
+def render_with(path: Path) -> bytes:
+    """Render a page as a new process would, with the templates of a cache."""
     jinja_environment.cache_clear()
-    with BuildCache.open(path) as memory, cached_templates(memory):
+    with BuildCache.open(path) as cache, cached_templates(cache):
         _, page = about_page()
-        memory.commit()
+        cache.commit()
     return page
 
 
-def codes(path: Path) -> dict[str, bytes]:
+def cached_code(path: Path) -> dict[str, bytes]:
     with closing(sqlite3.connect(path)) as db:
-        return dict(db.execute("SELECT name, code FROM codes").fetchall())
+        return dict(db.execute("SELECT name, code FROM templates").fetchall())
 
 
 def test_templates_are_compiled_once(tmp_path: Path) -> None:
-    path = tmp_path / "memory.db"
-    page = rendered(path)
-    held = codes(path)
-    assert any(name.startswith("../") for name in held)
+    path = tmp_path / "cache.db"
+    page = render_with(path)
+    code = cached_code(path)
+    assert any(name.startswith("../") for name in code)
     with closing(sqlite3.connect(path)) as db:
-        db.execute("CREATE TRIGGER kept_again BEFORE INSERT ON codes BEGIN SELECT raise(ABORT, 'compiled again'); END")
-    assert rendered(path) == page
-    assert codes(path) == held
+        db.execute(
+            "CREATE TRIGGER stored_again BEFORE INSERT ON templates BEGIN SELECT raise(ABORT, 'compiled again'); END"
+        )
+    assert render_with(path) == page
+    assert cached_code(path) == code
 
 
-def test_what_is_damaged_is_compiled_anew(tmp_path: Path) -> None:
-    path = tmp_path / "memory.db"
-    page = rendered(path)
-    held = codes(path)
+def test_damaged_templates_are_compiled_again(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    page = render_with(path)
+    code = cached_code(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("UPDATE codes SET code = zeroblob(length(code))")
-    assert codes(path) != held
-    assert rendered(path) == page
-    assert codes(path) == held
+        db.execute("UPDATE templates SET code = zeroblob(length(code))")
+    assert cached_code(path) != code
+    assert render_with(path) == page
+    assert cached_code(path) == code

@@ -1,4 +1,4 @@
-"""What a package brings to the lists of many: each finding from the very cells that show it, and since when."""
+"""Summaries of packages: which cells make a finding, and since when."""
 
 from collections.abc import Callable, Mapping
 
@@ -24,14 +24,14 @@ Cells = Mapping[tuple[str, str], str]
 
 
 def six(store: Store) -> PackageHistory:
-    """All that is held of the one package."""
+    """Return the history of the only package."""
     (only,) = read_packages(store.db, ["six"], ENVIRONMENTS)
     return only
 
 
 @pytest.fixture
-def part(store: Store, record: Callable[..., Record]) -> Callable[[Cells], PackageSummary]:
-    """A package's part, from its cells' results by version and environment; a `FAIL` is one of `full`."""
+def summary_of(store: Store, record: Callable[..., Record]) -> Callable[[Cells], PackageSummary]:
+    """Make a summary from cells' results by version and environment; a `FAIL` is one of the phase `full`."""
 
     def make(cells: Cells, **changes: object) -> PackageSummary:
         for (version, environment), result in cells.items():
@@ -57,10 +57,10 @@ def part(store: Store, record: Callable[..., Record]) -> Callable[[Cells], Packa
         ("FAIL", "NA", None),
     ],
 )
-def test_against_the_release_before(
-    before: str, now: str, kind: FindingKind | None, part: Callable[[Cells], PackageSummary]
+def test_findings_against_the_release_before(
+    before: str, now: str, kind: FindingKind | None, summary_of: Callable[[Cells], PackageSummary]
 ) -> None:
-    found = part({("1.0", "py312-slim"): before, ("1.1", "py312-slim"): now}).findings
+    found = summary_of({("1.0", "py312-slim"): before, ("1.1", "py312-slim"): now}).findings
     assert set(found) == ({kind} if kind else set())
     if kind:
         (cell,) = found[kind]
@@ -69,84 +69,91 @@ def test_against_the_release_before(
         assert (cell.before.version, cell.before.result) == ("1.0", before)
 
 
-def test_an_error_before_is_passed_over(part: Callable[[Cells], PackageSummary]) -> None:
-    made = part({("1.0", "py312-slim"): "PASS", ("1.1", "py312-slim"): "ERROR", ("1.2", "py312-slim"): "FAIL"})
-    (cell,) = made.findings[FindingKind.NEWLY_BROKEN]
+def test_an_error_does_not_count_as_the_result_before(summary_of: Callable[[Cells], PackageSummary]) -> None:
+    summary = summary_of({("1.0", "py312-slim"): "PASS", ("1.1", "py312-slim"): "ERROR", ("1.2", "py312-slim"): "FAIL"})
+    (cell,) = summary.findings[FindingKind.NEWLY_BROKEN]
     assert cell.before
     assert cell.before.version == "1.0"
 
 
-def test_on_alpine_alone(part: Callable[[Cells], PackageSummary]) -> None:
-    made = part({("1.0", "py312-slim"): "PASS", ("1.0", "py312-alpine"): "FAIL", ("1.0", "py39-alpine"): "FAIL"})
-    assert [cell.environment for cell in made.findings[FindingKind.ALPINE_ONLY]] == ["py312-alpine"]
-    assert [cell.environment for cell in made.findings[FindingKind.NEVER_ON_ALPINE]] == ["py39-alpine", "py312-alpine"]
+def test_fails_on_alpine_only(summary_of: Callable[[Cells], PackageSummary]) -> None:
+    summary = summary_of(
+        {("1.0", "py312-slim"): "PASS", ("1.0", "py312-alpine"): "FAIL", ("1.0", "py39-alpine"): "FAIL"}
+    )
+    assert [cell.environment for cell in summary.findings[FindingKind.ALPINE_ONLY]] == ["py312-alpine"]
+    assert [cell.environment for cell in summary.findings[FindingKind.NEVER_ON_ALPINE]] == [
+        "py39-alpine",
+        "py312-alpine",
+    ]
 
 
-def test_one_version_that_installs_on_alpine_is_not_never(part: Callable[[Cells], PackageSummary]) -> None:
-    made = part({
+def test_one_version_that_installs_on_alpine_is_no_never_on_alpine(
+    summary_of: Callable[[Cells], PackageSummary],
+) -> None:
+    summary = summary_of({
         ("1.0", "py312-slim"): "PASS", ("1.0", "py312-alpine"): "PASS", ("1.1", "py312-alpine"): "FAIL",
     })  # fmt: skip
-    assert FindingKind.NEVER_ON_ALPINE not in made.findings
+    assert FindingKind.NEVER_ON_ALPINE not in summary.findings
 
 
-@pytest.mark.parametrize(("alpine", "holds"), [("NA", True), ("ERROR", False)])
-def test_never_on_alpine_by_what_it_claims(
-    alpine: str, *, holds: bool, part: Callable[[Cells], PackageSummary]
+@pytest.mark.parametrize(("alpine", "found"), [("NA", True), ("ERROR", False)])
+def test_never_on_alpine_with_and_without_a_verdict_there(
+    alpine: str, *, found: bool, summary_of: Callable[[Cells], PackageSummary]
 ) -> None:
-    made = part({("1.0", "py312-slim"): "PASS", ("1.0", "py312-alpine"): alpine})
-    assert (FindingKind.NEVER_ON_ALPINE in made.findings) == holds
+    summary = summary_of({("1.0", "py312-slim"): "PASS", ("1.0", "py312-alpine"): alpine})
+    assert (FindingKind.NEVER_ON_ALPINE in summary.findings) == found
 
 
-def test_a_newer_python(part: Callable[[Cells], PackageSummary]) -> None:
-    made = part({("1.0", "py39-slim"): "PASS", ("1.0", "py312-slim"): "FAIL", ("1.0", "py311-alpine"): "FAIL"})
-    assert [cell.environment for cell in made.findings[FindingKind.PYTHON_REGRESSION]] == ["py312-slim"]
+def test_fails_on_a_newer_python_only(summary_of: Callable[[Cells], PackageSummary]) -> None:
+    summary = summary_of({("1.0", "py39-slim"): "PASS", ("1.0", "py312-slim"): "FAIL", ("1.0", "py311-alpine"): "FAIL"})
+    assert [cell.environment for cell in summary.findings[FindingKind.PYTHON_REGRESSION]] == ["py312-slim"]
 
 
-def test_an_older_python_is_no_regression(part: Callable[[Cells], PackageSummary]) -> None:
-    assert part({("1.0", "py39-slim"): "FAIL", ("1.0", "py312-slim"): "PASS"}).findings == {}
+def test_an_older_python_is_no_regression(summary_of: Callable[[Cells], PackageSummary]) -> None:
+    assert summary_of({("1.0", "py39-slim"): "FAIL", ("1.0", "py312-slim"): "PASS"}).findings == {}
 
 
-def test_installs_and_does_not_import(store: Store, record: Callable[..., Record]) -> None:
+def test_installs_but_does_not_import(store: Store, record: Callable[..., Record]) -> None:
     store.add_record(record("six", "1.0", "py312-slim", result="FAIL"))
-    made = summarize(six(store))
-    assert set(made.findings) == {FindingKind.PHANTOM_SUCCESS}
+    summary = summarize(six(store))
+    assert set(summary.findings) == {FindingKind.PHANTOM_SUCCESS}
 
 
-def test_a_dependency(part: Callable[..., PackageSummary]) -> None:
-    made = part({("1.0", "py312-slim"): "FAIL"}, blame=Blame.DEPENDENCY, detail="cffi: no compiler")
-    (cell,) = made.findings[FindingKind.BROKEN_DEPENDENCY]
+def test_a_dependency_to_blame(summary_of: Callable[..., PackageSummary]) -> None:
+    summary = summary_of({("1.0", "py312-slim"): "FAIL"}, blame=Blame.DEPENDENCY, detail="cffi: no compiler")
+    (cell,) = summary.findings[FindingKind.BROKEN_DEPENDENCY]
     assert (cell.blame, cell.blamed_by, cell.detail) == (Blame.DEPENDENCY, BlameSource.LOG, "cffi: no compiler")
 
 
-def test_only_the_newest_release_is_told_of(part: Callable[[Cells], PackageSummary]) -> None:
-    made = part({("1.0", "py312-slim"): "FAIL", ("1.1", "py39-slim"): "PASS"})
-    assert made.findings == {}
-    assert made.failing == ()
-    assert made.result_counts == ((Result.PASS, 1),)
+def test_findings_are_about_the_newest_release_only(summary_of: Callable[[Cells], PackageSummary]) -> None:
+    summary = summary_of({("1.0", "py312-slim"): "FAIL", ("1.1", "py39-slim"): "PASS"})
+    assert summary.findings == {}
+    assert summary.failing == ()
+    assert summary.result_counts == ((Result.PASS, 1),)
 
 
-def test_since_the_verdict_changed_not_since_it_was_seen(store: Store, record: Callable[..., Record]) -> None:
+def test_since_is_when_the_verdict_changed(store: Store, record: Callable[..., Record]) -> None:
     for at, result in ((DAY, "PASS"), (DAY + 10, "FAIL"), (DAY + 20, "ERROR"), (DAY + 30, "FAIL")):
         store.add_record(record("six", "1.0", result=result, observed_at=at))
-    made = summarize(six(store))
-    assert [(cell.since, cell.observed_at) for cell in made.failing] == [(DAY + 10, DAY + 30)]
+    summary = summarize(six(store))
+    assert [(cell.since, cell.observed_at) for cell in summary.failing] == [(DAY + 10, DAY + 30)]
 
 
-def test_what_a_badge_counts(part: Callable[[Cells], PackageSummary]) -> None:
-    made = part({
+def test_passing_and_claimed_environments(summary_of: Callable[[Cells], PackageSummary]) -> None:
+    summary = summary_of({
         ("1.0", "py39-slim"): "NA", ("1.0", "py311-slim"): "PASS", ("1.0", "py312-slim"): "FAIL",
         ("1.0", "py312-alpine"): "ERROR", ("1.0", "py311-alpine"): "TIMEOUT",
     })  # fmt: skip
-    assert (made.passing, made.claimed) == (1, 3)
+    assert (summary.passing, summary.claimed) == (1, 3)
 
 
-def test_a_change_that_is_current_is_judged_by_its_siblings(store: Store, record: Callable[..., Record]) -> None:
+def test_a_current_change_has_the_blame_that_sibling_cells_decide(store: Store, record: Callable[..., Record]) -> None:
     failed = {"result": "FAIL", "cause": "import-error", "blame": Blame.PACKAGE}
     store.add_record(record("six", "1.0", "py312-slim"))
     store.add_record(record("six", "1.0", "py312-alpine", **failed))
     (change,) = [c for c in six(store).changes if c.verdict.result is Result.FAIL]
     assert (change.verdict.blame, change.verdict.blamed_by) == (Blame.ENVIRONMENT, BlameSource.SIBLINGS)
-    # What has been overtaken keeps the word of its log.
+    # A record that is no longer current keeps the blame that its log gave.
     store.add_record(record("six", "1.0", "py312-alpine", observed_at=DAY + 10_000, **failed))
     (change,) = [c for c in six(store).changes if c.verdict.result is Result.FAIL]
     assert (change.verdict.blame, change.verdict.blamed_by) == (Blame.PACKAGE, BlameSource.LOG)
