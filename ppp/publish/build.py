@@ -23,7 +23,7 @@ from ppp.publish.builder.contents import render_site, render_static
 from ppp.publish.builder.plan import BuildPlan, read_plan
 from ppp.publish.builder.site_data import SiteData, read_site_data
 from ppp.publish.builder.template_cache import cached_templates
-from ppp.publish.builder.workers import BuildParameters, WorkerContext, WorkerPool, worker_pool
+from ppp.publish.builder.workers import BuildParameters, BuildWorkers, WorkerContext, start_workers
 from ppp.publish.builder.writer import Committed, OutputWriter
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.folder import OutputFolder
@@ -90,12 +90,15 @@ def _build(db: Database, out: Path, cache: BuildCache, *, base_url: str, rebuild
         return _previous_result(cache)
     writer = OutputWriter(folder, cache, from_scratch=plan.from_scratch)
     context = WorkerContext(db, folder, _parameters(db, out, plan, base_url))
-    with cached_templates(cache), worker_pool(context, len(plan.owners)) as pool:
-        _build_packages(cache, plan, writer, pool)
+    with cached_templates(cache), start_workers(context, len(plan.owners)) as workers:
+        # Packages first: the pages of many packages show what these contribute.
+        _build_packages(cache, plan, writer, workers)
+        # Read, render, write. Long listings are read while their pages are rendered, so that memory stays bounded.
         data = read_site_data(db, cache, plan, base_url=base_url)
-        writer.put_all(render_site(data), pool)
+        writer.put_all(render_site(data), workers)
         if plan.from_scratch:
-            writer.put_all(render_static(base_url), pool)
+            writer.put_all(render_static(base_url), workers)
+    # `commit` writes current.json last: readers see the old site until everything that it names is in place.
     current = current_document(data.counts, data.days, data.newest)
     committed = writer.commit(current_bytes(current))
     result = _result(plan, data, current["root"], committed)
@@ -110,10 +113,11 @@ def _parameters(db: Database, out: Path, plan: BuildPlan, base_url: str) -> Buil
     )
 
 
-def _build_packages(cache: BuildCache, plan: BuildPlan, writer: OutputWriter, pool: WorkerPool) -> None:
-    for result in pool.write_owners(plan.owners):
+def _build_packages(cache: BuildCache, plan: BuildPlan, writer: OutputWriter, workers: BuildWorkers) -> None:
+    for result in workers.write_owners(plan.owners):
         writer.add(result.owned, result.written)
         cache.listings.replace(result.contribution)
+    # From here on the contributions are looked up, no longer added.
     cache.create_indexes()
 
 
@@ -133,6 +137,7 @@ def _result(plan: BuildPlan, data: SiteData, root: str, committed: Committed) ->
 
 
 def _update_cache(db: Database, cache: BuildCache, plan: BuildPlan, result: BuildResult, *, base_url: str) -> None:
+    # After current.json: a kill before this leaves a cache that no longer matches the folder, and a full build follows.
     record_build(
         db,
         cache,

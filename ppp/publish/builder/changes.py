@@ -61,6 +61,7 @@ def find_changes(
     }
     if any(cache.fact(name) != value for name, value in now.items()) or not _files_are_intact(cache, folder):
         return EVERYTHING
+    # By row number, not by the index on packages: that would read every record.
     newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
     return ChangedPackages(packages=sorted({package for (package,) in newer}), after_row=last)
 
@@ -74,7 +75,7 @@ def record_build(
     current_sha256: str,
     files_sha256: str,
 ) -> None:
-    """Note in the cache what this build covered, for `find_changes` in the next one."""
+    """Store in the cache what this build covered, for `find_changes` in the next one."""
     (last,) = db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
     cache.set_fact("boot id", _boot_id())
     cache.set_fact("generator", _generator_digest(base_url))
@@ -124,7 +125,7 @@ def _boot_id() -> str | None:
 
 @functools.cache
 def _generator_digest(base_url: str) -> str:
-    # Of all that pages depend on besides the ledger: our code and templates, Python, the libraries that render.
+    # Of everything but the ledger that pages depend on: our code and templates, Python, the libraries that render.
     libraries = (version(name) for name in ("jinja2", "markdown", "markupsafe"))
     digest = hashlib.sha256("\n".join((base_url, sys.version, *libraries, "")).encode())
     for path in _sources():

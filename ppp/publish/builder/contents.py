@@ -56,6 +56,7 @@ def render_package(history: PackageHistory, environments: Sequence[Environment],
 
 def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
     """Render the files that show many packages, those that may have changed."""
+    # Each function says which paths it renders; pages without `as_of` change only with what they show.
     counts, base_url, as_of = data.counts, data.base_url, data.counts.as_of
     yield _front_page(data)
     yield trends_file(data.days, as_of)

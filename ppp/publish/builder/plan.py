@@ -1,4 +1,4 @@
-"""What a build has to do: the packages and batches to write, and what the site shows besides records."""
+"""What a build has to do: the packages and batches to write, and what else the site shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from ppp.publish.snapshots.take import complete_snapshots
 class BuildPlan:
     """What to build; `packages` and `batches` are those whose files are written, by name and by id.
 
-    `episode` and `snapshots` are shown besides records; `unchanged` is True where nothing at all has changed.
+    `episode` and `snapshots` are what the site shows apart from records; `unchanged` is True where nothing has changed.
     """
 
     environments: Sequence[Environment]
@@ -48,7 +48,7 @@ class BuildPlan:
 
     @property
     def other_inputs(self) -> str:
-        """Return a digest (hex) of what is shown besides records."""
+        """Return a digest (hex) of what the site shows apart from records."""
         return _digest(self.episode, self.snapshots)
 
 

@@ -73,6 +73,7 @@ def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url
     store, environments = cache.listings, plan.environments
     days = update_days(db, cache, plan.changes.after_row)
     counts = ledger_counts(store.totals, records=sum(day.records for day in days), as_of=published.as_of(db))
+    # A sitemap shows names only, so it has a tree of its own: that of the directory changes with every result.
     sitemap = store.name_tree("sitemaps", PACKAGES_LISTING)
     return SiteData(
         base_url=base_url,
@@ -87,6 +88,7 @@ def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url
         episode=plan.episode,
         snapshots=plan.snapshots,
         findings={kind: _read_listing(store, finding_folder(kind)) for kind in FindingKind},
+        # Peers may publish records of any number of environments: their listings are read one at a time.
         failing=((e, _read_listing(store, environment_folder(e.id))) for e in environments),
         chains=chains_from(store.by_key(CHAINS_LISTING)),
         directory=split_into_pages(store.entry_tree(PACKAGES_LISTING), LIST_BUDGET),
@@ -115,6 +117,7 @@ def read_search_pages(store: ListingStore) -> Iterator[PrefixPage]:
 
 def _read_causes(db: Database, store: ListingStore, counts: published.Counts) -> CauseOverview:
     newest = {cause: newest_records(store.by_rank(cause_listing(cause))) for cause in known_causes()}
+    # One query for the cells of all causes.
     verdicts = published.read_verdicts(db, {record for records in newest.values() for record in records})
     by_record = {verdict.record: verdict for verdict in verdicts}
     return explain_causes(

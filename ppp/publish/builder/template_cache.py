@@ -35,7 +35,7 @@ class _CachedBytecode(BytecodeCache):
 
 @contextmanager
 def cached_templates(cache: BuildCache) -> Iterator[None]:
-    """Let every page that is rendered meanwhile use the cache's compiled templates."""
+    """Use the cache's compiled templates for every page that is rendered in the meantime."""
     roots = ["../" * depth for depth in range(_DEPTHS)]
     for root in roots:
         jinja_environment(root).bytecode_cache = _CachedBytecode(cache, root)

@@ -40,7 +40,7 @@ CHUNK_SIZE: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildParameters:
-    """What all workers share: where to read and to write, and what pages depend on besides records.
+    """What all workers share: where to read and to write, and what else pages depend on.
 
     Other processes are started from `parallel_from` owners on, unless `ledger` is None: it is then in memory.
     """
@@ -83,10 +83,10 @@ class WorkerContext(NamedTuple):
     parameters: BuildParameters
 
 
-class WorkerPool:
+class BuildWorkers:
     """Writes files, with other processes or in this one; results come in the order of what was asked.
 
-    All of it raises what `OutputFolder.write` raises. See `worker_pool`.
+    All of it raises what `OutputFolder.write` raises. See `start_workers`.
     """
 
     def __init__(self, context: WorkerContext, executor: ProcessPoolExecutor | None, cores: int) -> None:
@@ -116,7 +116,7 @@ class WorkerPool:
 
 
 @contextmanager
-def worker_pool(context: WorkerContext, owners: int) -> Iterator[WorkerPool]:
+def start_workers(context: WorkerContext, owners: int) -> Iterator[BuildWorkers]:
     """Start as many processes as there are cores where there are many owners to write.
 
     The transaction in which the owners were read has to be open.
@@ -124,7 +124,7 @@ def worker_pool(context: WorkerContext, owners: int) -> Iterator[WorkerPool]:
     cores = len(os.sched_getaffinity(0))
     parameters = context.parameters
     if owners < parameters.parallel_from or cores == 1 or parameters.ledger is None:
-        yield WorkerPool(context, None, cores)
+        yield BuildWorkers(context, None, cores)
         return
     # SQLite takes the transaction's lock with its first read: from here on no other process can write.
     context.db.execute("SELECT 1 FROM records LIMIT 1").fetchone()
@@ -132,7 +132,7 @@ def worker_pool(context: WorkerContext, owners: int) -> Iterator[WorkerPool]:
         cores, mp_context=get_context("spawn"), initializer=_initialize_worker, initargs=(parameters,)
     ) as executor:
         try:
-            yield WorkerPool(context, executor, cores)
+            yield BuildWorkers(context, executor, cores)
         finally:
             executor.shutdown(cancel_futures=True)
 
@@ -218,7 +218,7 @@ class _WorkerState:
 
 
 def _initialize_worker(parameters: BuildParameters) -> None:
-    assert parameters.ledger is not None  # noqa: S101 - `worker_pool` starts no process without a ledger file
+    assert parameters.ledger is not None  # noqa: S101 - `start_workers` starts no process without a ledger file
     # Little of what is made of a package lives on: collecting garbage at the usual rate would cost a fifth of the time.
     gc.set_threshold(100_000)
     db = Database(sqlite3.connect(f"{parameters.ledger.absolute().as_uri()}?mode=ro", uri=True))

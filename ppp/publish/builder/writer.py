@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ppp.model.record import sha256_hex
-from ppp.publish.builder.workers import WorkerPool
+from ppp.publish.builder.workers import BuildWorkers
 from ppp.publish.cache import manifest
 from ppp.publish.cache.build_cache import BuildCache, OwnedFiles, Owner, OwnerKind, owned_files, paths_in
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST, FileEntry, OutputFolder, digest_line
@@ -68,9 +68,9 @@ class OutputWriter:
         if written or self._cache.files_of(owner) != files:
             self.add([owned_files(owner, files)], [path] if written else [])
 
-    def put_all(self, contents: Iterable[tuple[str, Content]], pool: WorkerPool) -> None:
+    def put_all(self, contents: Iterable[tuple[str, Content]], workers: BuildWorkers) -> None:
         """Write files of the site; workers render and write the deferred ones."""
-        for result in pool.write_pages(self._put_immediate(contents)):
+        for result in workers.write_pages(self._put_immediate(contents)):
             self.add(result.owned, result.written)
 
     def _put_immediate(self, contents: Iterable[tuple[str, Content]]) -> Iterator[tuple[str, DeferredContent]]:

@@ -86,6 +86,7 @@ class BuildCache:
         """Use an open database, and create its tables where they are missing."""
         self._db = connection
         self._db.executescript(_TABLES)
+        # The write lock is taken now, so that no other build changes the cache in the meantime.
         self._db.execute("BEGIN IMMEDIATE")
         counted, file_totals = self.fact("totals"), self.fact("file totals")
         totals: Totals = Counter({tuple(key): n for key, n in counted} if isinstance(counted, list) else {})
@@ -146,6 +147,7 @@ class BuildCache:
         An owner without files is removed.
         """
         removed: set[str] = set()
+        # From scratch, no owner has files yet, and there is no index to look them up by.
         for each in () if self._from_scratch else owned:
             removed |= self._remove_files(each)
         kept = [each for each in owned if each.files]
@@ -165,6 +167,7 @@ class BuildCache:
         rowid, lines, files, size = row
         self._db.execute("DELETE FROM owned WHERE rowid = ?", (rowid,))
         self._add_to_totals(now.kind, (-1, -files, -size))
+        # Equal lines have equal paths, and need not be decoded.
         return set() if lines == now.lines else paths_in(lines) - paths_in(now.lines)
 
     def _add_to_totals(self, kind: OwnerKind, change: tuple[int, int, int]) -> None:

@@ -54,12 +54,12 @@ class FileLists:
     """The lists of one build: `mark_changed` while files are written, then `write`."""
 
     def __init__(self, cache: BuildCache) -> None:
-        """Take the cache that knows every owner's files."""
+        """Use the cache that knows every owner's files."""
         self._cache = cache
         self._changed: dict[OwnerKind, set[str]] = {kind: set() for kind in OwnerKind}
 
     def mark_changed(self, kind: OwnerKind, owner_hash: str) -> None:
-        """Note that an owner's files may have changed, and with them the list that they are in."""
+        """Record that an owner's files may have changed, and with them the list that they are in."""
         self._changed[kind].add(owner_hash)
 
     def write(self, folder: OutputFolder) -> tuple[bytes, list[str], list[str]]:
@@ -86,6 +86,7 @@ class FileLists:
     def _due(self, known: set[str]) -> Iterable[tuple[str, str | None, OwnerKind]]:
         # Lists to write, by path, prefix of their owners' hashes, kind; the prefix is None where a list goes.
         for kind in OwnerKind:
+            # Owners are counted, so the depth changes rarely; when it does, all lists of the kind are written again.
             depth = _depth(self._cache.file_totals(kind)[0])
             if self._cache.fact(f"depth of {kind}") == depth:
                 prefixes = {owner_hash[:depth] for owner_hash in self._changed[kind]}

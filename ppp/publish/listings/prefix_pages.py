@@ -72,6 +72,7 @@ def split_into_pages(tree: PrefixTree, budget: int, prefix: str = "") -> Iterato
 
 
 def _split(tree: PrefixTree, budget: int, prefix: str, previous: Sequence[str]) -> Iterator[PrefixPage]:
+    # Costs are summed by the database: entries are read only for the page that shows them.
     longer = tree.longer_prefixes(prefix)
     one_page = tree.exact_key(prefix).cost + sum(key_range.cost for key_range in longer) <= budget
     below = () if one_page else tuple((key_range.prefix, key_range.entries) for key_range in longer)
@@ -85,6 +86,7 @@ def _split(tree: PrefixTree, budget: int, prefix: str, previous: Sequence[str]) 
     )
     tree.save_page(page)
     yield page
+    # A prefix without a page before is new, or was part of this page: it is split even if no entry changed.
     had_page = {*previous}
     for next_prefix, _ in below:
         if next_prefix not in had_page or tree.has_changed(next_prefix):

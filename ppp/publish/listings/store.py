@@ -65,6 +65,7 @@ class ListingStore:
 
     def replace(self, contribution: Contribution) -> None:
         """Store what packages contribute in place of what they did before; after `clear`, each comes once."""
+        # After `clear` there is nothing to replace, and everything counts as changed.
         if self.changed_keys is not None and self.new_packages is not None:
             now: dict[str, list[ListingEntry]] = {package: [] for package, _ in contribution.packages}
             for entry in map(ListingEntry._make, contribution.entries):
@@ -84,6 +85,7 @@ class ListingStore:
         if row is None:
             return []
         entries = list(self._entries("package = ?", package))
+        # Counts that reach zero stay in the counter until the cache is stored.
         self.totals.subtract(Counter({tuple(key): count for key, count in json.loads(row[0])}))
         self._db.execute("DELETE FROM contributions WHERE package = ?", (package,))
         self._db.execute("DELETE FROM entries WHERE package = ?", (package,))
@@ -143,6 +145,7 @@ def _changed_places(before: Iterable[ListingEntry], now: Iterable[ListingEntry])
     old, new = ({(entry.listing, entry.key): entry for entry in entries} for entries in (before, now))
     for place in old.keys() | new.keys():
         was, is_ = old.get(place), new.get(place)
+        # Bodies are decoded only where they differ.
         if was is None or is_ is None or (was.body != is_.body and visible_content(was) != visible_content(is_)):
             yield place
 

@@ -41,7 +41,7 @@ class RecordRow(NamedTuple):
 
 
 class DetailRow(NamedTuple):
-    """What is read besides of the current records of a newest release."""
+    """What else is read of the current records of a newest release."""
 
     record: str
     arch: str

@@ -77,6 +77,7 @@ def summarize(history: PackageHistory) -> PackageSummary:
     newest = history.newest_verdicts
     environments = _findings(newest, before)
     found = {environment for of_kind in environments.values() for environment in of_kind}
+    # Made once: findings share their cells with each other and with `failing`, which are encoded by identity.
     cells = {
         verdict.environment: _affected_cell(history, verdict, before)
         for verdict in newest
@@ -153,6 +154,7 @@ def _finding_kinds(
             yield FindingKind.STILL_BROKEN
         if verdict.blame is Blame.DEPENDENCY:
             yield FindingKind.BROKEN_DEPENDENCY
+    # Outcomes and not the result: a release may fail here after it was installed.
     *_, full, import_ = verdict.outcomes
     if full is Outcome.PASS and import_ is Outcome.FAIL:
         yield FindingKind.PHANTOM_SUCCESS

@@ -8,7 +8,7 @@ import pytest
 from ppp.ledger.published import list_packages, observed_environments
 from ppp.ledger.store import Store
 from ppp.model.errors import PublishError
-from ppp.publish.builder.workers import BuildParameters, WorkerContext, WorkerResult, worker_pool
+from ppp.publish.builder.workers import BuildParameters, WorkerContext, WorkerResult, start_workers
 from ppp.publish.cache.build_cache import Owner, OwnerKind
 from ppp.publish.folder import OutputFolder
 
@@ -30,11 +30,11 @@ def test_other_processes_write_the_same_files(small: Store, tmp_path: Path) -> N
         )
         with (
             small.db.atomic(),
-            worker_pool(WorkerContext(small.db, OutputFolder(out), parameters), len(owners)) as pool,
+            start_workers(WorkerContext(small.db, OutputFolder(out), parameters), len(owners)) as workers,
         ):
             return [
-                *pool.write_owners(owners),
-                *pool.write_pages(iter([("packages/a/index.html", partial(bytes, b"made"))])),
+                *workers.write_owners(owners),
+                *workers.write_pages(iter([("packages/a/index.html", partial(bytes, b"made"))])),
             ]
 
     assert write(tmp_path / "a", 1) == write(tmp_path / "b", 1_000)
