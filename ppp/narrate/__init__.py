@@ -1,1 +1,1 @@
-"""The newest period told in text: facts, licensed patterns, a writer, a verifier."""
+"""Narrate a day in text: facts from the ledger, licensed sentence patterns, a writer and a verifier."""

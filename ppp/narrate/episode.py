@@ -1,7 +1,7 @@
-"""An episode: a day's facts, told by a writer, passed by the verifier, and only then stored.
+"""Make an episode: a day's facts are written up by a writer, checked by the verifier, and only then stored.
 
-The same ledger and seed (and model) give the same episode, byte for byte. No clock is read: the ledger's records say
-which day is the newest.
+The same ledger and seed (and model) result in the same episode, byte for byte. No clock is read: the newest day is that
+of the ledger's newest record.
 """
 
 import textwrap
@@ -34,7 +34,7 @@ class Episode:
     lines: tuple[ScriptLine, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Give the JSON object that `ppp narrate --json` prints."""
+        """Return the JSON object that `ppp narrate --json` prints."""
         return {
             "period": self.period,
             "seed": self.seed,
@@ -46,19 +46,19 @@ class Episode:
 
 
 def narrate(store: Store, *, seed: int, day: str | None = None, model: Path | None = None) -> Episode:
-    """Tell a UTC day (`2026-11-20`; the newest with a record, if None is given), verify it and store it.
+    """Narrate a UTC day (such as `2026-11-20`; None for the newest day with a record), verify the script and store it.
 
-    Raises `NothingToTellError` where there is nothing to tell, `ScriptRefusedError` where the verifier does not pass
-    the script, `ConfigError` for a seed out of range; nothing is stored then. A model that fails is no error: the
-    seeded writer steps in, and the episode says why.
+    Raises `NoRecordsError` if there is nothing to narrate, `ScriptRejectedError` if the script fails verification, and
+    `ConfigError` for a seed out of range; then nothing is stored. A model that fails is not an error: the seeded writer
+    is used instead, and the episode says why.
     """
     return narrate_with(store, ModelWriter(model) if model else SeededWriter(), seed=seed, day=day)
 
 
 def narrate_with(store: Store, writer: Writer, *, seed: int, day: str | None = None) -> Episode:
-    """Do what `narrate` does with any writer: none is trusted."""
+    """Do the same as `narrate` with any writer; no writer is trusted."""
     if not 0 <= seed <= MAX_SEED:
-        raise ConfigError(f"the seed {seed} is out of range", hint=f"name one from 0 to {MAX_SEED}")
+        raise ConfigError(f"the seed {seed} is out of range", hint=f"choose one from 0 to {MAX_SEED}")
     period = resolve_period(store.db, day)
     facts = gather_facts(store.db, period)
     draft = writer.write(facts, seed=seed)
@@ -81,7 +81,7 @@ def _stored(episode: Episode) -> StoredEpisode:
 
 
 def format_episode(episode: Episode) -> str:
-    """Give an episode as a terminal shows it: a headline, and each presenter's lines, at most `COLUMNS` wide."""
+    """Return an episode as text for a terminal: a headline and the presenters' lines, at most `COLUMNS` wide."""
     return "".join(f"{line}\n" for line in _screen(episode))
 
 

@@ -1,7 +1,7 @@
-"""What the ledger is asked for an episode: one question in SQL for each kind of fact, and what its columns may hold.
+"""The queries for the facts of an episode: one SQL statement for each kind of fact, and the types of its columns.
 
-A day's cells are those whose current record was observed that day; what has been overtaken since is counted, not told.
-Every statement takes `:start` and `:end`, the day in epoch seconds, `:end` excluded.
+A day's cells are those whose current record was observed on that day; records that were superseded since are only
+counted. Every statement takes `:start` and `:end`, the day in epoch seconds, `:end` excluded.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-#: Up to so many packages are named in one breath.
+#: A sentence lists at most so many packages by name.
 MAX_NAMED: Final = 8
 
 
 class SlotType(StrEnum):
-    """What may stand in a slot; the plural ones hold a sorted list."""
+    """The type of a slot's value; the plural ones are sorted lists."""
 
     COUNT = "count"
     PERCENT = "percent"
@@ -28,7 +28,7 @@ class SlotType(StrEnum):
 
 
 class FactKind(StrEnum):
-    """What a fact is about."""
+    """The kind of a fact."""
 
     QUIET = "quiet"
     OBSERVED = "observed"
@@ -59,9 +59,9 @@ class FactKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactQuery:
-    """What is asked for one kind of fact: each row of `sql` is a fact, its columns are the slots.
+    """The query for one kind of fact: each row of `sql` is a fact, its columns are the slots.
 
-    A kind with a `key` is listed: it may have many facts, told apart by these slots. Any other has one or none.
+    A kind with a `key` may have many facts, which differ in these slots. Any other kind has one fact or none.
     """
 
     kind: FactKind
@@ -71,7 +71,7 @@ class FactQuery:
 
     @property
     def fact_sql(self) -> str:
-        """Give the SQL that gives one fact of this kind alone, by its key."""
+        """The SQL that returns a single fact of this kind, by its key."""
         if not self.key:
             return self.sql
         return f"SELECT * FROM ({self.sql}) WHERE {' AND '.join(f'{name} = :{name}' for name in self.key)}"  # noqa: S608 - only our own constants, here and below
@@ -83,13 +83,15 @@ def _query(kind: FactKind, sql: str, *key: str, **slots: SlotType) -> FactQuery:
 
 _COUNT: Final = SlotType.COUNT
 _DAY: Final = "observed_at >= :start AND observed_at < :end"
-_STANDING: Final = f"FROM current WHERE {_DAY}"
-_FAILED: Final = f"{_STANDING} AND result = 'FAIL'"
-_WHY: Final = "coalesce(cause, 'unclassified')"
+_CURRENT_CELLS: Final = f"FROM current WHERE {_DAY}"
+_FAILED_CELLS: Final = f"{_CURRENT_CELLS} AND result = 'FAIL'"
+_CAUSE_NAME: Final = "coalesce(cause, 'unclassified')"
 
 
 def _count_result(kind: FactKind, result: str) -> FactQuery:
-    sql = f"SELECT * FROM (SELECT sum(result = '{result}') AS cells, count(*) AS total {_STANDING}) WHERE cells > 0"  # noqa: S608
+    sql = (
+        f"SELECT * FROM (SELECT sum(result = '{result}') AS cells, count(*) AS total {_CURRENT_CELLS}) WHERE cells > 0"  # noqa: S608
+    )
     return _query(kind, sql, cells=_COUNT, total=_COUNT)
 
 
@@ -97,7 +99,7 @@ def _from_view(kind: FactKind, view: str, *, environments: str = "environment", 
     key = ("package", "version", "cause", *more)
     groups = ", ".join(str(place) for place, _ in enumerate(key, 1))
     sql = f"""
-        SELECT package, version, {_WHY} AS cause, {"".join(f"{name}, " for name in more)}
+        SELECT package, version, {_CAUSE_NAME} AS cause, {"".join(f"{name}, " for name in more)}
                json_group_array(DISTINCT {environments}) AS environments
         FROM {view} WHERE record IN (SELECT record FROM records WHERE {_DAY})
         GROUP BY {groups} ORDER BY count(*) DESC, {groups}"""  # noqa: S608
@@ -114,14 +116,14 @@ def _from_view(kind: FactKind, view: str, *, environments: str = "environment", 
 
 
 def _transition(kind: FactKind, *, before: str, now: str, **why: SlotType) -> FactQuery:
-    # The release before is the one next below in the ledger, in the same environment.
+    # The release before is the next lower version that the ledger has in the same environment.
     key = ("package", "version", "before", *why)
     sql = f"""
         SELECT package, version, before, {"".join(f"{name}, " for name in why)}
                json_group_array(DISTINCT environment) AS environments
         FROM (SELECT c.package, c.version, c.environment, coalesce(c.cause, 'unclassified') AS cause,
                      b.version AS before
-              FROM (SELECT * {_STANDING} AND result = '{now}') AS c
+              FROM (SELECT * {_CURRENT_CELLS} AND result = '{now}') AS c
               JOIN current AS b ON b.package = c.package AND b.environment = c.environment AND b.result = '{before}'
               WHERE b.version_key = (SELECT max(p.version_key) FROM current AS p
                                      WHERE p.package = c.package AND p.environment = c.environment
@@ -141,8 +143,8 @@ def _transition(kind: FactKind, *, before: str, now: str, **why: SlotType) -> Fa
 
 def _causes(kind: FactKind, condition: str) -> FactQuery:
     sql = f"""
-        WITH causes AS (SELECT {_WHY} AS cause, count(*) AS cells, count(DISTINCT package) AS packages
-                        {_FAILED} GROUP BY 1)
+        WITH causes AS (SELECT {_CAUSE_NAME} AS cause, count(*) AS cells, count(DISTINCT package) AS packages
+                        {_FAILED_CELLS} GROUP BY 1)
         SELECT cause, cells, packages FROM causes AS c
         WHERE cause <> 'unclassified'
           AND {condition} (SELECT 1 FROM causes AS o WHERE o.cause <> c.cause AND o.cells >= c.cells)
@@ -150,7 +152,7 @@ def _causes(kind: FactKind, condition: str) -> FactQuery:
     return _query(kind, sql, "cause", cause=SlotType.CAUSE, cells=_COUNT, packages=_COUNT)
 
 
-_ASKED: Final = (
+_QUERIES: Final = (
     _query(
         FactKind.QUIET,
         f"SELECT date(:start, 'unixepoch') AS day WHERE NOT EXISTS (SELECT 1 FROM records WHERE {_DAY})",  # noqa: S608
@@ -168,7 +170,7 @@ _ASKED: Final = (
     _query(
         FactKind.STANDING,
         f"""SELECT * FROM (SELECT count(*) AS cells, count(DISTINCT package || '=' || version) AS releases,
-                                  count(DISTINCT package) AS packages {_STANDING})
+                                  count(DISTINCT package) AS packages {_CURRENT_CELLS})
             WHERE cells > 0""",  # noqa: S608
         cells=_COUNT,
         releases=_COUNT,
@@ -177,21 +179,21 @@ _ASKED: Final = (
     _query(
         FactKind.PACKAGES,
         f"""SELECT packages FROM (SELECT json_group_array(DISTINCT package) AS packages,
-                                         count(DISTINCT package) AS named {_STANDING})
+                                         count(DISTINCT package) AS named {_CURRENT_CELLS})
             WHERE named BETWEEN 1 AND {MAX_NAMED}""",  # noqa: S608
         packages=SlotType.PACKAGES,
     ),
     _query(
         FactKind.ENVIRONMENTS,
         f"""SELECT environments FROM (SELECT json_group_array(DISTINCT environment) AS environments,
-                                             count(*) AS cells {_STANDING})
+                                             count(*) AS cells {_CURRENT_CELLS})
             WHERE cells > 0""",  # noqa: S608
         environments=SlotType.ENVIRONMENTS,
     ),
     _count_result(FactKind.FAILED, "FAIL"),
     _query(
         FactKind.NO_FAILURE,
-        f"""SELECT total FROM (SELECT count(*) AS total, sum(result = 'FAIL') AS failed {_STANDING})
+        f"""SELECT total FROM (SELECT count(*) AS total, sum(result = 'FAIL') AS failed {_CURRENT_CELLS})
             WHERE failed = 0""",  # noqa: S608
         total=_COUNT,
     ),
@@ -202,7 +204,7 @@ _ASKED: Final = (
     _query(
         FactKind.UNBROKEN,
         f"""SELECT * FROM (SELECT sum(whole) AS releases, count(*) AS total
-                           FROM (SELECT min(result = 'PASS') AS whole {_STANDING} GROUP BY package, version))
+                           FROM (SELECT min(result = 'PASS') AS whole {_CURRENT_CELLS} GROUP BY package, version))
             WHERE releases > 0""",  # noqa: S608
         releases=_COUNT,
         total=_COUNT,
@@ -227,7 +229,7 @@ _ASKED: Final = (
     _query(
         FactKind.UNCLASSIFIED,
         f"""SELECT cells, total, printf('%.1f', 100.0 * cells / total) AS percent
-            FROM (SELECT sum({_WHY} = 'unclassified') AS cells, count(*) AS total {_FAILED})
+            FROM (SELECT sum({_CAUSE_NAME} = 'unclassified') AS cells, count(*) AS total {_FAILED_CELLS})
             WHERE cells > 0""",  # noqa: S608
         cells=_COUNT,
         total=_COUNT,
@@ -235,14 +237,14 @@ _ASKED: Final = (
     ),
     _query(
         FactKind.ALL_CLASSIFIED,
-        f"""SELECT total FROM (SELECT sum({_WHY} = 'unclassified') AS cells, count(*) AS total {_FAILED})
+        f"""SELECT total FROM (SELECT sum({_CAUSE_NAME} = 'unclassified') AS cells, count(*) AS total {_FAILED_CELLS})
             WHERE cells = 0""",  # noqa: S608
         total=_COUNT,
     ),
     _query(
         FactKind.STANDIN,
         f"""SELECT * FROM (SELECT count(*) AS cells, json_group_array(DISTINCT environment) AS environments
-                           {_STANDING} AND standin = 1)
+                           {_CURRENT_CELLS} AND standin = 1)
             WHERE cells > 0""",  # noqa: S608
         cells=_COUNT,
         environments=SlotType.ENVIRONMENTS,
@@ -250,20 +252,20 @@ _ASKED: Final = (
     _query(
         FactKind.OVERTAKEN,
         f"""SELECT observations FROM (SELECT (SELECT count(*) FROM records WHERE {_DAY})
-                                           - (SELECT count(*) {_STANDING}) AS observations)
+                                           - (SELECT count(*) {_CURRENT_CELLS}) AS observations)
             WHERE observations > 0""",  # noqa: S608
         observations=_COUNT,
     ),
 )
 
 
-def _left_out(asked: Iterable[FactQuery]) -> FactQuery:
-    found = " UNION ALL ".join(f"SELECT count(*) AS found FROM ({question.sql})" for question in asked if question.key)  # noqa: S608
+def _left_out(queries: Iterable[FactQuery]) -> FactQuery:
+    found = " UNION ALL ".join(f"SELECT count(*) AS found FROM ({query.sql})" for query in queries if query.key)  # noqa: S608
     sql = f"""
         SELECT * FROM (SELECT :told AS told, sum(found) - :told AS left_out FROM ({found}))
         WHERE left_out > 0"""  # noqa: S608
     return _query(FactKind.LEFT_OUT, sql, told=_COUNT, left_out=_COUNT)
 
 
-#: Every question, in the order in which a script tells the answers.
-FACT_QUERIES: Final[Mapping[FactKind, FactQuery]] = {q.kind: q for q in (*_ASKED, _left_out(_ASKED))}
+#: Every query, in the order of the facts in a script.
+FACT_QUERIES: Final[Mapping[FactKind, FactQuery]] = {q.kind: q for q in (*_QUERIES, _left_out(_QUERIES))}

@@ -1,6 +1,7 @@
-"""What a day's episode may say: each fact with the SQL that gave it, and that gives it again.
+"""Gather the facts that a day's episode may state, each with the SQL that found it and finds it again.
 
-Facts hold counts, validated names and versions, and nothing that a package wrote: no detail, no log, no summary.
+Facts consist of counts and of validated names and versions. They contain no text that a package wrote: no detail, log
+or summary.
 """
 
 import json
@@ -18,8 +19,8 @@ from ppp.model.matrix import ENVIRONMENT_ID, environment_sort_key
 from ppp.model.release import InvalidReleaseError, Release
 from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, FactQuery, SlotType
 
-#: How many findings and causes are told; a fact of its own counts the others. With the kinds that stand once, a
-#: script has at most 22 lines.
+#: How many findings and causes an episode states; one more fact counts the others. Together with the kinds that occur
+#: once, a script has at most 22 lines.
 MAX_LISTED: Final = 8
 DAY_S: Final = 86_400
 
@@ -43,7 +44,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One thing that is so, and how to ask the ledger for it again."""
+    """One fact, and the query with which the ledger gives it again."""
 
     id: str
     kind: FactKind
@@ -52,7 +53,7 @@ class Fact:
     params: Mapping[str, int | str]
 
     def to_json(self) -> dict[str, object]:
-        """Give the JSON object that an episode keeps."""
+        """Return the JSON object that is stored in an episode."""
         return {
             "id": self.id,
             "kind": str(self.kind),
@@ -63,60 +64,60 @@ class Fact:
 
 
 def resolve_period(db: Database, day: str | None) -> Period:
-    """Give a UTC day (`2026-11-20`), or the newest that holds a record.
+    """Return the period of a UTC day such as `2026-11-20`, or of the newest day with a record if None.
 
-    Raises `NothingToTellError` where the ledger holds no record, or the day is none that it can speak of.
+    Raises `NoRecordsError` if the ledger has no record, or none around that day.
     """
     first, last = db.execute("SELECT min(observed_at), max(observed_at) FROM records").fetchone()
     if first is None:
         raise NoRecordsError("the ledger holds no record", hint="run `ppp run` first")
     oldest, newest = (datetime.fromtimestamp(at, UTC).date().isoformat() for at in (first, last))
-    told = newest if day is None else day
-    # Text in this form sorts as days do; without a clock, the ledger alone says how far time has come.
-    if not (_is_day(told) and oldest <= told <= newest):
-        raise NoRecordsError(f"the ledger cannot speak of {told[:40]!r}", hint=f"name a day from {oldest} to {newest}")
-    start = int(datetime.combine(date.fromisoformat(told), datetime.min.time(), UTC).timestamp())
-    return Period(day=told, start=start, end=start + DAY_S)
+    chosen = newest if day is None else day
+    # Dates in this form sort as text. No clock is read, so that the newest record is the latest day there is.
+    if not (_is_day(chosen) and oldest <= chosen <= newest):
+        raise NoRecordsError(
+            f"the ledger does not cover {chosen[:40]!r}", hint=f"choose a day from {oldest} to {newest}"
+        )
+    start = int(datetime.combine(date.fromisoformat(chosen), datetime.min.time(), UTC).timestamp())
+    return Period(day=chosen, start=start, end=start + DAY_S)
 
 
 def gather_facts(db: Database, period: Period) -> tuple[Fact, ...]:
-    """Give a day's facts in the order in which they are told, at most `MAX_LISTED` of the listed kinds.
+    """Return a day's facts in the order of the script, with at most `MAX_LISTED` of the kinds that have a key.
 
-    Raises `LedgerDamagedError` where the ledger holds a name, a version or a count that is none.
+    Raises `LedgerDamagedError` if the ledger contains an invalid name, version or count.
     """
     window: dict[str, int | str] = {"start": period.start, "end": period.end}
-    found = [
-        _query_facts(db, question, window) for kind, question in FACT_QUERIES.items() if kind is not FactKind.LEFT_OUT
-    ]
-    # The first of each kind before the second of any: no kind crowds out another.
-    rounds = sorted(
+    found = [_query_facts(db, query, window) for kind, query in FACT_QUERIES.items() if kind is not FactKind.LEFT_OUT]
+    # The first fact of every kind comes before the second of any, so that no kind displaces another.
+    ranked = sorted(
         ((place, fact.id) for facts in found for place, fact in enumerate(facts) if FACT_QUERIES[fact.kind].key),
         key=lambda placed: placed[0],
     )
-    told = {id_ for _, id_ in rounds[:MAX_LISTED]}
-    kept = [fact for facts in found for fact in facts if fact.id in told or not FACT_QUERIES[fact.kind].key]
-    return (*kept, *_query_facts(db, FACT_QUERIES[FactKind.LEFT_OUT], {**window, "told": len(told)}))
+    chosen = {id_ for _, id_ in ranked[:MAX_LISTED]}
+    kept = [fact for facts in found for fact in facts if fact.id in chosen or not FACT_QUERIES[fact.kind].key]
+    return (*kept, *_query_facts(db, FACT_QUERIES[FactKind.LEFT_OUT], {**window, "told": len(chosen)}))
 
 
-def _query_facts(db: Database, question: FactQuery, params: Mapping[str, int | str]) -> list[Fact]:
-    rows = db.query(question.sql, dict(params))
-    return [_fact(question, row, params) for row in islice(rows, MAX_LISTED)]
+def _query_facts(db: Database, query: FactQuery, params: Mapping[str, int | str]) -> list[Fact]:
+    rows = db.query(query.sql, dict(params))
+    return [_fact(query, row, params) for row in islice(rows, MAX_LISTED)]
 
 
-def _fact(question: FactQuery, row: Mapping[str, Any], params: Mapping[str, int | str]) -> Fact:
-    slots = {name: parse_slot(type_, row[name]) for name, type_ in question.slots.items()}
-    key = {name: str(row[name]) for name in question.key}
+def _fact(query: FactQuery, row: Mapping[str, Any], params: Mapping[str, int | str]) -> Fact:
+    slots = {name: parse_slot(type_, row[name]) for name, type_ in query.slots.items()}
+    key = {name: str(row[name]) for name in query.key}
     return Fact(
-        id="/".join([question.kind, *key.values()]),
-        kind=question.kind,
+        id="/".join([query.kind, *key.values()]),
+        kind=query.kind,
         slots=slots,
-        sql=question.fact_sql,
+        sql=query.fact_sql,
         params={**params, **key},
     )
 
 
 def parse_slot(type_: SlotType, raw: object) -> SlotValue:
-    """Give a column's value as what a slot holds; raise `LedgerDamagedError` for what may not stand in such a slot."""
+    """Return a column's value as the value of a slot; raise `LedgerDamagedError` if it is invalid for such a slot."""
     match type_, raw:
         case SlotType.COUNT, int() if raw >= 0:
             return raw
@@ -133,7 +134,8 @@ def _text(type_: SlotType, raw: object) -> str:
     if isinstance(raw, str) and _is_valid(type_, raw):
         return raw
     raise LedgerDamagedError(
-        f"the ledger holds {str(raw)[:80]!r}, which is no {type_}", hint="restore it from a snapshot or a peer"
+        f"the ledger contains {str(raw)[:80]!r}, which is not a valid {type_}",
+        hint="restore it from a snapshot or a peer",
     )
 
 

@@ -1,7 +1,7 @@
-"""The grammar a model writes under, in GBNF: `root` fixes the order of the lines, each line is one of its renderings.
+"""The GBNF grammar that constrains a model: `root` fixes the order of the lines, each line is one of its renderings.
 
-A malformed grammar, an undefined rule or a recursion ends llama.cpp with a segmentation fault, so `faults` reads the
-finished text again, as strictly as we write it, before any model gets it.
+A malformed grammar, an undefined rule or a recursion crashes llama.cpp with a segmentation fault. So `grammar_errors`
+parses the finished text again, strictly, before a model gets it.
 """
 
 import re
@@ -19,7 +19,7 @@ _REFERENCE: Final = re.compile(rf"{_LITERAL}|(?P<name>{_NAME})", re.ASCII)
 
 
 def build_grammar(lines: Sequence[Sequence[str]]) -> str:
-    """Give the GBNF of a text with one line for each entry, which is one of the entry's renderings."""
+    """Return the GBNF of a text with one line for each entry of `lines`; a line is one of the entry's renderings."""
     names = [f"line{place}" for place, _ in enumerate(lines, 1)]
     rules = [f"{ROOT} ::= {f' {_literal(chr(10))} '.join(names)}"]
     rules += [f"{name} ::= {' | '.join(map(_literal, line))}" for name, line in zip(names, lines, strict=True)]
@@ -32,7 +32,7 @@ def _literal(text: str) -> str:
 
 
 def grammar_errors(text: str) -> list[str]:
-    """Give what is wrong with a grammar of ours; nothing, where it may be handed to llama.cpp."""
+    """Return the errors of a grammar; if there are none, it is safe to give to llama.cpp."""
     references: dict[str, list[str]] = {}
     found = []
     for number, line in enumerate(text.split("\n")[:-1], 1):
@@ -46,11 +46,11 @@ def grammar_errors(text: str) -> list[str]:
         found.append("it does not end with a line feed")
     undefined = {name for names in references.values() for name in names} - references.keys()
     found += [f"{name} is not defined" for name in sorted(undefined | ({ROOT} - references.keys()))]
-    return found or [f"{name} comes back to itself" for name in sorted(_recursive(references))]
+    return found or [f"{name} is recursive" for name in sorted(_recursive(references))]
 
 
 def _recursive(references: Mapping[str, Iterable[str]]) -> set[str]:
-    # What remains when rules are taken away that refer to no remaining rule.
+    # Remove, again and again, the rules that refer to no remaining rule; only recursive ones are left.
     remaining = set(references)
     while leaves := {name for name in remaining if not remaining & set(references[name])}:
         remaining -= leaves

@@ -1,8 +1,8 @@
-"""A language model as a writer: it chooses among licensed sentences under a grammar, in a process of its own.
+"""A language model as a writer: it chooses among licensed sentences, under a grammar, in a separate process.
 
-llama.cpp ends its process on bad input, so `python -m ppp.narrate.model` reads one request on stdin and writes one
-reply on stdout, and whatever becomes of it (death, timeout, unfinished text) the seeded writer steps in. The model
-sees our own instruction and licensed sentences, never a word that a package wrote.
+llama.cpp can crash on bad input, so `python -m ppp.narrate.model` reads one request from stdin and writes one reply to
+stdout. If that fails in any way (crash, timeout, unfinished text) the seeded writer is used. The model sees our own
+instruction and licensed sentences, but no text that a package wrote.
 """
 
 import hashlib
@@ -21,11 +21,12 @@ from ppp.narrate.facts import Fact
 from ppp.narrate.grammar import build_grammar, grammar_errors
 from ppp.narrate.script import Draft, SeededWriter, renderings
 
-#: llama.cpp takes 32 bits and takes the highest of them for "any"; each part of a script has a seed a little higher.
+#: llama.cpp takes 32 bits, and the highest value means "any seed". Each further part of a script uses a slightly higher
+#: seed.
 MAX_SEED: Final = 2**31 - 1
 TIMEOUT_S: Final = 900.0
 TEMPERATURE: Final = 0.8
-#: A longer context than this costs memory and helps nothing: the longest script is written in parts.
+#: A longer context would only cost memory: long scripts are written in parts.
 CONTEXT_TOKENS: Final = 4096
 
 INSTRUCTION: Final = (
@@ -36,7 +37,7 @@ INSTRUCTION: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceRequest:
-    """What a model is asked: for each line, in order, one of its choices."""
+    """A request to a model: to choose, for each line in order, one of the given texts."""
 
     model: str
     seed: int
@@ -44,7 +45,7 @@ class ChoiceRequest:
     lines: tuple[tuple[str, ...], ...]
 
     def to_json(self) -> dict[str, object]:
-        """Give the JSON object that the model's process reads."""
+        """Return the JSON object that the model's process reads."""
         return {
             "model": self.model,
             "seed": self.seed,
@@ -54,7 +55,7 @@ class ChoiceRequest:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build from what `to_json` gave."""
+        """Return the request that `to_json` encoded."""
         return cls(
             model=data["model"],
             seed=data["seed"],
@@ -64,26 +65,26 @@ class ChoiceRequest:
 
 
 class ModelFailedError(Exception):
-    """A model that wrote nothing that can be used, and why; never shown as an error, but told with the episode."""
+    """The reason why a model wrote nothing usable. It is not shown as an error, but stored with the episode."""
 
 
 class Chooser(Protocol):
-    """Whoever answers a request."""
+    """Answers a request."""
 
     def choose(self, request: ChoiceRequest) -> tuple[str, ...]:
-        """Give one of its choices for each line; raise `ModelFailedError` where that did not come about."""
+        """Return one of the given texts for each line; raise `ModelFailedError` if that fails."""
 
 
 class ModelWriter:
-    """Lets a model choose; where it fails, the seeded writer writes, and the draft says why."""
+    """Lets a model choose. If it fails, the seeded writer is used, and the draft says why."""
 
     def __init__(self, model: Path, chooser: Chooser | None = None) -> None:
-        """Take a GGUF file, and who asks it (by default, a process of its own)."""
+        """Keep the path of a GGUF file and the chooser that runs it (by default, a separate process)."""
         self._model = model
         self._chooser = chooser or SubprocessChooser()
 
     def write(self, facts: Sequence[Fact], *, seed: int) -> Draft:
-        """Give one text for each fact, in order."""
+        """Return one text for each fact, in order."""
         lines = tuple(renderings(fact) for fact in facts)
         try:
             texts = self._chooser.choose(
@@ -95,7 +96,7 @@ class ModelWriter:
             return Draft(texts=draft.texts, writer=draft.writer, fallback=str(error))
 
     def _name(self) -> str:
-        # A file may be called anything; what stands in the ledger and on pages may not.
+        # A file may have any name, but the ledger and the pages may show only a harmless one.
         name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in self._model.name)
         try:
             with self._model.open("rb") as file:
@@ -105,24 +106,25 @@ class ModelWriter:
 
 
 def _chosen(texts: Sequence[str], lines: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    # Not the verifier, which reads what is handed to it: this tells a model that strayed from a script that lies.
+    # This is not the verifier: here a model that left its grammar falls back to the seeded writer, while a script that
+    # fails verification is an error.
     if len(texts) != len(lines) or any(text not in choices for text, choices in zip(texts, lines, strict=True)):
-        raise ModelFailedError("it strayed from its grammar")
+        raise ModelFailedError("it did not follow its grammar")
     return tuple(texts)
 
 
 class SubprocessChooser:
-    """Asks in a process of its own, and outlives whatever becomes of it."""
+    """Runs the model in a separate process, and survives its failures."""
 
     def __init__(
         self, *, timeout_s: float = TIMEOUT_S, command: Sequence[str] = (sys.executable, "-m", "ppp.narrate.model")
     ) -> None:
-        """Take how long an answer may take, and the command that gives it."""
+        """Keep the timeout of a reply in seconds, and the command that replies."""
         self._timeout_s = timeout_s
         self._command = tuple(command)
 
     def choose(self, request: ChoiceRequest) -> tuple[str, ...]:
-        """Give one of its choices for each line; raise `ModelFailedError` where that did not come about."""
+        """Return one of the given texts for each line; raise `ModelFailedError` if that fails."""
         try:
             done = subprocess.run(
                 self._command,
@@ -132,20 +134,20 @@ class SubprocessChooser:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise ModelFailedError(f"it had not finished after {self._timeout_s:g} s") from error
+            raise ModelFailedError(f"it did not finish within {self._timeout_s:g} s") from error
         except OSError as error:
             raise ModelFailedError(f"its process could not be started: {error.strerror}") from error
         if done.returncode:
-            raise ModelFailedError(_death(done.returncode, done.stderr))
+            raise ModelFailedError(_exit_reason(done.returncode, done.stderr))
         return _reply(done.stdout)
 
 
-def _death(status: int, stderr: bytes) -> str:
+def _exit_reason(status: int, stderr: bytes) -> str:
     if status < 0:
-        return f"its process died of signal {-status} ({signal.strsignal(-status) or 'unknown'})"
+        return f"its process was killed by signal {-status} ({signal.strsignal(-status) or 'unknown'})"
     last = (stderr.decode("ascii", "replace").strip().splitlines() or [""])[-1]
-    said = "".join(c if c.isascii() and c.isprintable() else "?" for c in last[:200])
-    return f"its process ended with status {status}: {said or 'no word'}"
+    message = "".join(c if c.isascii() and c.isprintable() else "?" for c in last[:200])
+    return f"its process ended with status {status}: {message or 'no message'}"
 
 
 def _reply(stdout: bytes) -> tuple[str, ...]:
@@ -157,10 +159,10 @@ def _reply(stdout: bytes) -> tuple[str, ...]:
                 raise ModelFailedError(failure)
     except ValueError as error:
         raise ModelFailedError("its reply is not JSON") from error
-    raise ModelFailedError("its reply is neither texts nor a reason")
+    raise ModelFailedError("its reply has neither texts nor a failure")
 
 
-# From here on: the inside of the process.
+# ---------------------------------------------------------------- inside the process
 
 
 class Sampler(Protocol):
@@ -168,28 +170,28 @@ class Sampler(Protocol):
 
     @property
     def context_tokens(self) -> int:
-        """Say how many tokens of prompt and text it can hold."""
+        """The number of tokens that prompt and text may have together."""
 
     def count_tokens(self, text: str) -> int:
-        """Say how many tokens a prompt takes."""
+        """Return the number of tokens of a prompt."""
 
     def complete(self, prompt: str, *, grammar: str, max_tokens: int, seed: int, temperature: float) -> str | None:
-        """Write on from a prompt, under a grammar; None where the text was not finished."""
+        """Return the continuation of a prompt, under a grammar; None if the text was not finished."""
 
 
 def compose(sampler: Sampler, request: ChoiceRequest) -> tuple[str, ...]:
-    """Have a model choose every line, in as many parts as its context needs; raise `ModelFailedError`."""
+    """Let a model choose every line, in as many parts as its context requires; raise `ModelFailedError`."""
     texts: list[str] = []
     while len(texts) < len(request.lines):
         prompt = _prompt(sampler, texts)
-        # A token is at least one byte, however a model cuts its words: no longer text can come of these lines.
-        room = sampler.context_tokens - sampler.count_tokens(prompt) - 2
-        part = list(_fitting(request.lines[len(texts) :], room))
+        # A token is at least one byte in any vocabulary, so these lines have no more tokens than bytes.
+        free_tokens = sampler.context_tokens - sampler.count_tokens(prompt) - 2
+        part = list(_fitting(request.lines[len(texts) :], free_tokens))
         if not part:
             raise ModelFailedError(f"its context of {sampler.context_tokens} tokens is too short for one line")
         rules = build_grammar(part)
-        if wrong := grammar_errors(rules):
-            raise ModelFailedError(f"its grammar is malformed: {wrong[0]}")
+        if errors := grammar_errors(rules):
+            raise ModelFailedError(f"its grammar is malformed: {errors[0]}")
         text = sampler.complete(
             prompt,
             grammar=rules,
@@ -204,7 +206,7 @@ def compose(sampler: Sampler, request: ChoiceRequest) -> tuple[str, ...]:
 
 
 def _prompt(sampler: Sampler, texts: Sequence[str]) -> str:
-    # The last three lines, or as many as leave three quarters of the context to the next ones.
+    # With the last three lines, or as many as leave three quarters of the context for the next ones.
     for start in range(max(0, len(texts) - 3), len(texts) + 1):
         prompt = INSTRUCTION + "".join(f"{text}\n" for text in texts[start:])
         if sampler.count_tokens(prompt) <= sampler.context_tokens // 4:
@@ -212,10 +214,10 @@ def _prompt(sampler: Sampler, texts: Sequence[str]) -> str:
     return "\n"
 
 
-def _fitting(lines: Sequence[Sequence[str]], room: int) -> Iterator[Sequence[str]]:
+def _fitting(lines: Sequence[Sequence[str]], free_tokens: int) -> Iterator[Sequence[str]]:
     for choices in lines:
-        room -= _bytes(choices)
-        if room < 0:
+        free_tokens -= _bytes(choices)
+        if free_tokens < 0:
             return
         yield choices
 
@@ -228,9 +230,9 @@ class LlamaSampler:
     """A GGUF file, loaded by llama-cpp-python."""
 
     def __init__(self, path: str) -> None:
-        """Load a file; raise `ModelFailedError` where it, or llama-cpp-python, cannot be."""
+        """Load a file; raise `ModelFailedError` if it or llama-cpp-python cannot be loaded."""
         try:
-            # Any: the extra is often not there to be typed, and nothing of it leaves this class.
+            # `Any`, because the optional library is often missing during type checks; it is used in this class only.
             self._llama_cpp: Any = importlib.import_module("llama_cpp")
         except ImportError as error:
             raise ModelFailedError("llama-cpp-python is not installed: install the-pypi-place[voice]") from error
@@ -241,16 +243,16 @@ class LlamaSampler:
 
     @property
     def context_tokens(self) -> int:
-        """Say how many tokens of prompt and text it can hold: what is allotted, or what it was trained on if less."""
+        """The context that was allocated, or that the model was trained with if that is less, in tokens."""
         trained = self._llm.metadata.get(f"{self._llm.metadata.get('general.architecture')}.context_length")
         return min(int(self._llm.n_ctx()), int(trained or CONTEXT_TOKENS))
 
     def count_tokens(self, text: str) -> int:
-        """Say how many tokens a prompt takes."""
+        """Return the number of tokens of a prompt."""
         return len(self._llm.tokenize(text.encode()))
 
     def complete(self, prompt: str, *, grammar: str, max_tokens: int, seed: int, temperature: float) -> str | None:
-        """Write on from a prompt, under a grammar; None where the text was not finished."""
+        """Return the continuation of a prompt, under a grammar; None if the text was not finished."""
         choice = self._llm.create_completion(
             prompt,
             grammar=self._llama_cpp.LlamaGrammar.from_string(grammar, verbose=False),
@@ -269,7 +271,7 @@ def _answer(request: ChoiceRequest) -> dict[str, object]:
 
 
 def main() -> None:
-    """Read a request on stdin, write a reply on stdout; what llama.cpp itself prints goes to stderr."""
+    """Read a request from stdin and write a reply to stdout; what llama.cpp itself prints goes to stderr."""
     reply = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
     with reply:

@@ -1,4 +1,4 @@
-"""The licensed sentences, read once from `patterns.toml`: no kind of fact can be told in any other way."""
+"""The licensed sentences, read once from `patterns.toml`: a fact can be stated in no other way."""
 
 import tomllib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ppp.narrate.fact_queries import FactKind
 
 
 class Speaker(StrEnum):
-    """Who says a line: `relay` gives the play by play, `static` says what it comes to."""
+    """The presenter of a line: `relay` reports what happened, `static` says what it means."""
 
     RELAY = "relay"
     STATIC = "static"

@@ -1,4 +1,4 @@
-"""Narration, for all facts, seeds and names: what is written verifies, and what is changed is refused."""
+"""Narration, for any facts, seeds and names: what is written passes verification, and what is changed is rejected."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -48,7 +48,7 @@ values: dict[SlotType, st.SearchStrategy[SlotValue]] = {
 
 @st.composite
 def facts(draw: st.DrawFn) -> tuple[Fact, ...]:
-    """Facts of any kinds, each as the ledger could give it, each once."""
+    """Facts of any kinds, each as the ledger could return it, without duplicates."""
     kinds = draw(
         st.lists(st.sampled_from([kind for kind in FactKind if kind is not FactKind.LEFT_OUT]), min_size=1, max_size=12)
     )
@@ -67,17 +67,17 @@ seeds = st.integers(0, 2**31 - 1)
 
 
 @given(facts(), seeds)
-def test_every_seed_s_script_verifies(told: tuple[Fact, ...], seed: int) -> None:
-    texts = SeededWriter().write(told, seed=seed).texts
-    lines = verify_script(texts, told, PERIOD)
-    assert [(line.fact, line.text) for line in lines] == [(f.id, t) for f, t in zip(told, texts, strict=True)]
+def test_every_seed_s_script_verifies(facts: tuple[Fact, ...], seed: int) -> None:
+    texts = SeededWriter().write(facts, seed=seed).texts
+    lines = verify_script(texts, facts, PERIOD)
+    assert [(line.fact, line.text) for line in lines] == [(f.id, t) for f, t in zip(facts, texts, strict=True)]
 
 
 @given(facts())
-def test_every_rendering_is_licensed_and_every_grammar_well_formed(told: tuple[Fact, ...]) -> None:
-    lines = [renderings(fact) for fact in told]
+def test_every_rendering_is_licensed_and_every_grammar_well_formed(facts: tuple[Fact, ...]) -> None:
+    lines = [renderings(fact) for fact in facts]
     assert grammar_errors(build_grammar(lines)) == []
-    for fact, choices in zip(told, lines, strict=True):
+    for fact, choices in zip(facts, lines, strict=True):
         for choice in choices:
             verify_script([choice], [fact], PERIOD)
 
@@ -90,12 +90,12 @@ def _change_digit(text: str, at: int, by: int) -> str:
 
 
 @given(facts(), seeds, st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 9))
-def test_a_changed_digit_is_refused(told: tuple[Fact, ...], seed: int, line: int, at: int, by: int) -> None:
-    texts = list(SeededWriter().write(told, seed=seed).texts)
+def test_a_changed_digit_is_rejected(facts: tuple[Fact, ...], seed: int, line: int, at: int, by: int) -> None:
+    texts = list(SeededWriter().write(facts, seed=seed).texts)
     place = line % len(texts)
     texts[place] = _change_digit(texts[place], at, by)
     with pytest.raises(ScriptRejectedError, match=f"line {place + 1} "):
-        verify_script(texts, told, PERIOD)
+        verify_script(texts, facts, PERIOD)
 
 
 @given(
@@ -105,31 +105,31 @@ def test_a_changed_digit_is_refused(told: tuple[Fact, ...], seed: int, line: int
     st.integers(0, 10**6),
     st.one_of(names, st.sampled_from(WORDS), counts.map(str)),
 )
-def test_a_swapped_added_or_missing_word_is_refused(
-    told: tuple[Fact, ...], seed: int, line: int, at: int, word: str
+def test_a_swapped_added_or_missing_word_is_rejected(
+    facts: tuple[Fact, ...], seed: int, line: int, at: int, word: str
 ) -> None:
-    assume(told)
-    texts = list(SeededWriter().write(told, seed=seed).texts)
+    assume(facts)
+    texts = list(SeededWriter().write(facts, seed=seed).texts)
     place = line % len(texts)
     words = texts[place].split(" ")
     here = at % len(words)
     for changed in ([word], [words[here], word], []):
         text = " ".join([*words[:here], *changed, *words[here + 1 :]])
-        assume(text not in renderings(told[place]))
+        assume(text not in renderings(facts[place]))
         with pytest.raises(ScriptRejectedError, match=f"line {place + 1} "):
-            verify_script([*texts[:place], text, *texts[place + 1 :]], told, PERIOD)
+            verify_script([*texts[:place], text, *texts[place + 1 :]], facts, PERIOD)
 
 
 @given(facts(), seeds, st.integers(0, 10**6), st.integers(0, 10**6))
-def test_a_dropped_doubled_or_moved_line_is_refused(told: tuple[Fact, ...], seed: int, one: int, other: int) -> None:
-    texts = list(SeededWriter().write(told, seed=seed).texts)
+def test_a_dropped_repeated_or_moved_line_is_rejected(facts: tuple[Fact, ...], seed: int, one: int, other: int) -> None:
+    texts = list(SeededWriter().write(facts, seed=seed).texts)
     i, j = one % len(texts), other % len(texts)
     moved = list(texts)
     moved[i], moved[j] = moved[j], moved[i]
     for changed in ([*texts[:i], *texts[i + 1 :]], [*texts[: j + 1], texts[i], *texts[j + 1 :]], moved):
         if changed != texts:
             with pytest.raises(ScriptRejectedError):
-                verify_script(changed, told, PERIOD)
+                verify_script(changed, facts, PERIOD)
 
 
 FAILURES = {
@@ -153,17 +153,17 @@ observations = st.fixed_dictionaries(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(observations, min_size=1, max_size=25), seeds)
-def test_every_ledger_s_days_are_told_truly(
+def test_every_day_of_every_ledger_is_narrated_truthfully(
     record: Callable[..., Record], seen: list[dict[str, object]], seed: int
 ) -> None:
     held = [_record(record, **fields) for fields in seen]
     with store_in_memory(held) as store:
         for day in {resolve_period(store.db, None).day, *_days(held)}:
             period = resolve_period(store.db, day)
-            told = gather_facts(store.db, period)
-            verify_script(SeededWriter().write(told, seed=seed).texts, told, period, db=store.db)
-            assert len(told) <= 22
-            _compare(told, held, period)
+            facts = gather_facts(store.db, period)
+            verify_script(SeededWriter().write(facts, seed=seed).texts, facts, period, db=store.db)
+            assert len(facts) <= 22
+            _compare(facts, held, period)
 
 
 def _record(build: Callable[..., Record], *, imports_fail: object, **fields: Any) -> Record:
@@ -182,9 +182,9 @@ def _days(held: list[Record]) -> set[str]:
     }
 
 
-def _compare(told: tuple[Fact, ...], held: list[Record], period: Period) -> None:
-    # What the SQL says against what a few lines of Python say of the same records.
-    slots = {fact.kind: fact.slots for fact in told}
+def _compare(facts: tuple[Fact, ...], held: list[Record], period: Period) -> None:
+    # The results of the SQL, compared with a few lines of Python on the same records.
+    slots = {fact.kind: fact.slots for fact in facts}
     of_day = {r.id for r in held if period.start <= r.observed_at < period.end}
     standing = [r for r in current_records(held).values() if r.id in of_day]
     assert slots[FactKind.OBSERVED]["observations"] == len(of_day)

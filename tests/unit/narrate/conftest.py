@@ -1,4 +1,4 @@
-"""A ledger with something of every kind to tell, and a language model small enough to make on the spot."""
+"""A ledger with facts of every kind, and a language model small enough to create in a test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ Build = Callable[..., Record]
 
 
 def fill(store: Store, build: Build) -> None:
-    """Fill a ledger with two days of three nodes' worth of news, each kind of finding once or more."""
+    """Fill a ledger with two days of records of three nodes, with each kind of finding at least once."""
 
     def add(package: str, version: str, environments: tuple[str, ...], **changes: object) -> None:
         for environment in environments:
@@ -49,20 +49,20 @@ def fill(store: Store, build: Build) -> None:
     add("glibc-only", "4.0", ALPINE, result="NA", cause="no-distribution")
     add("slow", "1.0", ("py311-slim",), result="TIMEOUT", outcomes=IN_FULL_TIMEOUT, cause="timeout")
     add("slow", "1.0", ("py312-slim",), result="ERROR", outcomes=IN_DOWNLOAD_ERROR, cause="network")
-    # A second word on a cell, from another node: it gives way, and is counted.
+    # A second record of a cell, from another node: it is superseded, and counted.
     add("mended", "3.0.1", ("py39-slim",), observed_at=NOON - 60, node=OTHER_NODE)
 
 
 @pytest.fixture
 def sample(store: Store, record: Build) -> Store:
-    """The ledger that `fill` makes."""
+    """The ledger that `fill` fills."""
     fill(store, record)
     return store
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random llama of one layer that knows bytes and ASCII: real to llama.cpp, and loaded in milliseconds."""
+    """A random llama model of one layer, with tokens for bytes and ASCII; llama.cpp loads it in milliseconds."""
     path = tmp_path_factory.mktemp("model") / "tiny.gguf"
     _write_model(path, context_tokens=1024)
     return path
@@ -70,19 +70,19 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def write_model() -> Callable[..., None]:
-    """What writes a model into a file, with a context of so many tokens."""
+    """A function that writes a model file with a given context, in tokens."""
     return _write_model
 
 
 def _write_model(path: Path, *, context_tokens: int) -> None:
-    """Write a random llama with a context of so many tokens."""
-    import gguf  # noqa: PLC0415 - only these tests need it
+    """Write a random llama model with a given context, in tokens."""
+    import gguf  # noqa: PLC0415 - only needed here
     import numpy as np  # noqa: PLC0415
 
     width, inner, heads = 8, 16, 2
     kinds = gguf.TokenType
     tokens = [("<unk>", kinds.UNKNOWN), ("<s>", kinds.CONTROL), ("</s>", kinds.CONTROL)]
-    # Bytes must be typed as such, or llama.cpp aborts; the space must not, or it comes out as U+2581.
+    # Byte tokens must have the type BYTE, or llama.cpp aborts; the space must not, or it is printed as U+2581.
     tokens += [(f"<0x{byte:02X}>", kinds.BYTE) for byte in range(256)]
     tokens += [(text, kinds.NORMAL) for text in ("\u2581", *map(chr, range(0x21, 0x7F)))]
 

@@ -1,4 +1,4 @@
-"""Episodes: told whole, stored whole, repeated byte for byte; or refused, and nothing stored."""
+"""Episodes: complete, repeatable byte for byte, and stored; or rejected, with nothing stored."""
 
 import json
 import os
@@ -32,30 +32,30 @@ def compare(name: str, text: str) -> None:
     assert path.read_text("utf-8") == text, HOW_TO_ACCEPT
 
 
-def test_the_sample_is_told_as_it_always_was(sample: Store) -> None:
+def test_the_sample_matches_its_golden_text(sample: Store) -> None:
     compare("seed-7.txt", format_episode(narrate(sample, seed=7)))
 
 
-def test_the_sample_is_stored_as_it_always_was(sample: Store) -> None:
+def test_the_sample_matches_its_golden_json(sample: Store) -> None:
     episode = narrate(sample, seed=7)
     compare("seed-7.json", json.dumps(episode.to_json(), indent=1) + "\n")
 
 
-def test_the_same_ledger_and_seed_give_the_same_row(sample: Store) -> None:
+def test_the_same_ledger_and_seed_result_in_the_same_row(sample: Store) -> None:
     first = narrate(sample, seed=7)
     before = rows(sample)
     assert narrate(sample, seed=7) == first
     assert rows(sample) == before
 
 
-def test_another_order_of_observation_tells_the_same(tmp_path: Path, sample: Store) -> None:
+def test_the_order_of_observation_does_not_matter(tmp_path: Path, sample: Store) -> None:
     with Store.open(tmp_path / "other") as other:
         for record in reversed(list(read_records(sample.db))):
             other.add_record(record)
         assert format_episode(narrate(other, seed=7)) == format_episode(narrate(sample, seed=7))
 
 
-def test_an_episode_can_be_checked_by_hand_from_its_row(sample: Store) -> None:
+def test_an_episode_can_be_verified_from_its_row(sample: Store) -> None:
     narrate(sample, seed=7)
     ((period, seed, writer, facts, script),) = rows(sample)
     assert (period, seed, writer) == ("2024-04-25", 7, "seeded")
@@ -68,7 +68,7 @@ def test_an_episode_can_be_checked_by_hand_from_its_row(sample: Store) -> None:
             assert all(str(item) in line["text"] for item in (value if isinstance(value, list) else [value]))
 
 
-def test_a_day_told_again_replaces_what_was_told(sample: Store) -> None:
+def test_narrating_a_day_again_replaces_its_episode(sample: Store) -> None:
     narrate(sample, seed=1)
     narrate(sample, seed=2)
     narrate(sample, seed=3, day="2024-04-24")
@@ -78,7 +78,7 @@ def test_a_day_told_again_replaces_what_was_told(sample: Store) -> None:
     assert newest.period == "2024-04-25"
 
 
-def test_an_empty_ledger_is_an_error_of_its_own(store: Store) -> None:
+def test_an_empty_ledger_has_its_own_error(store: Store) -> None:
     with pytest.raises(NoRecordsError, match="the ledger holds no record") as error:
         narrate(store, seed=7)
     assert error.value.exit_code == 30
@@ -86,14 +86,14 @@ def test_an_empty_ledger_is_an_error_of_its_own(store: Store) -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
-def test_a_seed_out_of_range_is_refused(sample: Store, seed: int) -> None:
+def test_a_seed_out_of_range_is_rejected(sample: Store, seed: int) -> None:
     with pytest.raises(ConfigError, match=f"the seed {seed} is out of range"):
         narrate(sample, seed=seed)
     assert rows(sample) == []
 
 
 class Liar:
-    """Writes what the seeded writer writes, with one change."""
+    """Writes the seeded writer's text with one change."""
 
     def __init__(self, change: Callable[[list[str]], list[str]]) -> None:
         self.change = change
@@ -113,16 +113,18 @@ class Liar:
     ],
     ids=["number", "name", "dropped", "doubled"],
 )
-def test_a_lie_is_refused_and_nothing_is_stored(sample: Store, change: Callable[[list[str]], list[str]]) -> None:
+def test_a_false_script_is_rejected_and_nothing_is_stored(
+    sample: Store, change: Callable[[list[str]], list[str]]
+) -> None:
     narrate(sample, seed=1)
     before = rows(sample)
-    with pytest.raises(ScriptRejectedError, match=r"line [0-9]+ of the script for 2024-04-25 is refused") as error:
+    with pytest.raises(ScriptRejectedError, match=r"line [0-9]+ of the script for 2024-04-25 is rejected") as error:
         narrate_with(sample, Liar(change), seed=7)
     assert error.value.exit_code == 29
     assert rows(sample) == before
 
 
-def test_a_fallback_is_said_and_changes_nothing_else(sample: Store, tmp_path: Path) -> None:
+def test_a_fallback_is_reported_and_changes_nothing_else(sample: Store, tmp_path: Path) -> None:
     seeded = narrate(sample, seed=7)
     before = rows(sample)
     episode = narrate(sample, seed=7, model=tmp_path / "missing.gguf")
@@ -134,7 +136,7 @@ def test_a_fallback_is_said_and_changes_nothing_else(sample: Store, tmp_path: Pa
 
 
 @pytest.mark.voice
-def test_a_model_s_episode_repeats_itself(sample: Store, tiny_model: Path) -> None:
+def test_a_model_s_episode_is_repeatable(sample: Store, tiny_model: Path) -> None:
     first = narrate(sample, seed=7, model=tiny_model)
     before = rows(sample)
     assert first.writer.startswith("tiny.gguf sha256:")
@@ -143,14 +145,14 @@ def test_a_model_s_episode_repeats_itself(sample: Store, tiny_model: Path) -> No
     assert rows(sample) == before
 
 
-def test_the_screen_stays_narrow_and_keeps_names_whole(sample: Store) -> None:
+def test_the_text_stays_narrow_and_keeps_names_whole(sample: Store) -> None:
     screen = format_episode(narrate(sample, seed=7))
     assert max(map(len, screen.splitlines())) <= 100
     assert screen.startswith("THE PYPI PLACE // 2024-04-25 // 22 facts, verified\nseed 7, writer seeded\n\n")
     assert screen.endswith("\n")
 
 
-def test_one_fact_is_counted_as_one(store: Store, record: Callable[..., Record]) -> None:
+def test_one_fact_is_counted_in_the_singular(store: Store, record: Callable[..., Record]) -> None:
     for observed_at in (0, 172_800):
         store.add_record(record(observed_at=observed_at))
     screen = format_episode(narrate(store, seed=7, day="1970-01-02"))

@@ -1,4 +1,4 @@
-"""The grammar: what we write is well-formed, and what is not is found before a model could get it."""
+"""The grammar: ours is well-formed, and a malformed one is found before a model could get it."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_quotes_and_backslashes_stay_literal() -> None:
         [("root",), ("line1",)],
     ],
 )
-def test_what_looks_like_grammar_in_a_sentence_stays_literal(lines: list[tuple[str, ...]]) -> None:
+def test_grammar_syntax_in_a_sentence_stays_literal(lines: list[tuple[str, ...]]) -> None:
     assert grammar_errors(build_grammar(lines)) == []
 
 
@@ -46,8 +46,8 @@ def test_what_looks_like_grammar_in_a_sentence_stays_literal(lines: list[tuple[s
         ('line1 ::= "a"\n', "root is not defined"),
         ("root ::= line1\n", "line1 is not defined"),
         ('root ::= "a"\nroot ::= "b"\n', "line 2 defines root again"),
-        ("root ::= root\n", "root comes back to itself"),
-        ('root ::= "a" a | b\na ::= b\nb ::= "x" a\n', "a comes back to itself"),
+        ("root ::= root\n", "root is recursive"),
+        ('root ::= "a" a | b\na ::= b\nb ::= "x" a\n', "a is recursive"),
     ],
 )
 def test_a_malformed_grammar_is_found(text: str, fault: str) -> None:

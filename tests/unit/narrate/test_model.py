@@ -1,4 +1,4 @@
-"""The model as a writer: its parts fit its context, and whatever becomes of it, somebody writes."""
+"""The model as a writer: its parts fit its context, and if it fails in any way the seeded writer is used."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def request_for(lines: tuple[tuple[str, ...], ...] = LINES, *, model: str = "m.g
 
 
 class FirstSampler:
-    """A model that takes the first choice of each line, one token for each byte, and checks what it is asked."""
+    """A model that takes the first choice of each line, with one token for each byte, and checks its input."""
 
     def __init__(self, *, context_tokens: int, finishes: bool = True) -> None:
         self.context_tokens = context_tokens
@@ -55,19 +55,19 @@ class FirstSampler:
         return text if self.finishes else None
 
 
-def test_what_fits_is_written_in_one_part() -> None:
+def test_lines_that_fit_are_written_in_one_part() -> None:
     sampler = FirstSampler(context_tokens=4096)
     assert compose(sampler, request_for()) == ("Dead air.", "All quiet.", "Over.")
     assert len(sampler.prompts) == 1
 
 
-def test_what_does_not_fit_is_written_in_parts_each_with_its_seed() -> None:
+def test_lines_that_do_not_fit_are_written_in_parts_with_their_own_seeds() -> None:
     sampler = FirstSampler(context_tokens=26)
     assert compose(sampler, request_for()) == ("Dead air.", "All quiet.", "Over.")
     assert sampler.seeds == [3, 5]
 
 
-def test_a_later_part_sees_what_was_said() -> None:
+def test_a_later_part_sees_the_lines_before() -> None:
     lines = tuple((f"{number} {'x' * 500}.",) for number in range(12))
     sampler = FirstSampler(context_tokens=4_000)
     compose(sampler, request_for(lines))
@@ -92,13 +92,13 @@ def test_a_malformed_grammar_never_reaches_the_model() -> None:
     assert sampler.prompts == []
 
 
-def test_a_request_survives_its_journey() -> None:
+def test_a_request_survives_its_encoding() -> None:
     request = request_for()
     assert ChoiceRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
 
 
 class Chosen:
-    """Answers with what it was given, or fails with it."""
+    """Replies with the given texts, or fails with the given error."""
 
     def __init__(self, answer: tuple[str, ...] | str) -> None:
         self.answer = answer
@@ -129,22 +129,22 @@ def test_a_model_s_choices_are_a_draft_with_its_name_and_hash(facts: tuple[Fact,
     assert draft.fallback is None
 
 
-def test_where_the_model_fails_the_seeded_writer_writes(facts: tuple[Fact, ...], model: Path) -> None:
+def test_if_the_model_fails_the_seeded_writer_is_used(facts: tuple[Fact, ...], model: Path) -> None:
     draft = ModelWriter(model, Chosen("it had not finished after 900 s")).write(facts, seed=1)
     assert draft.texts == SeededWriter().write(facts, seed=1).texts
     assert (draft.writer, draft.fallback) == (SEEDED, "it had not finished after 900 s")
 
 
 @pytest.mark.parametrize("stray", [lambda t: t[:-1], lambda t: (*t, t[0]), lambda t: (*t[:-1], "All is well.")])
-def test_a_model_that_strays_is_not_believed(
+def test_a_model_that_leaves_its_grammar_is_not_used(
     facts: tuple[Fact, ...], model: Path, stray: Callable[[tuple[str, ...]], tuple[str, ...]]
 ) -> None:
     texts = stray(tuple(renderings(fact)[0] for fact in facts))
     draft = ModelWriter(model, Chosen(texts)).write(facts, seed=1)
-    assert (draft.writer, draft.fallback) == (SEEDED, "it strayed from its grammar")
+    assert (draft.writer, draft.fallback) == (SEEDED, "it did not follow its grammar")
 
 
-def test_a_model_file_that_is_gone_is_a_failure(facts: tuple[Fact, ...], tmp_path: Path) -> None:
+def test_a_missing_model_file_is_a_failure(facts: tuple[Fact, ...], tmp_path: Path) -> None:
     texts = tuple(renderings(fact)[0] for fact in facts)
     draft = ModelWriter(tmp_path / "gone.gguf", Chosen(texts)).write(facts, seed=1)
     assert (draft.writer, draft.fallback) == (SEEDED, "its file cannot be read: No such file or directory")
@@ -154,7 +154,7 @@ def python(code: str, *, timeout_s: float = 30.0) -> SubprocessChooser:
     return SubprocessChooser(timeout_s=timeout_s, command=(sys.executable, "-c", code))
 
 
-def test_a_process_that_answers_is_heard() -> None:
+def test_the_reply_of_a_process_is_used() -> None:
     code = "import json, sys; print(json.dumps({'texts': [c[-1] for c in json.load(sys.stdin)['lines']]}))"
     assert python(code).choose(request_for()) == ("No signal.", "Nothing on.", "Out.")
 
@@ -162,29 +162,29 @@ def test_a_process_that_answers_is_heard() -> None:
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its process died of signal 9 (Killed)"),
-        ("raise SystemExit(3)", "its process ended with status 3: no word"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its process was killed by signal 9 (Killed)"),
+        ("raise SystemExit(3)", "its process ended with status 3: no message"),
         ("raise SystemExit('\\x1b[31mred')", "its process ended with status 1: ?[31mred"),
         ("", "its reply is not JSON"),
         ("print('{\"texts\": [')", "its reply is not JSON"),
         ("print('\\xff')", "its reply is not JSON"),
-        ("print('[]')", "its reply is neither texts nor a reason"),
-        ("print('{\"texts\": [1]}')", "its reply is neither texts nor a reason"),
+        ("print('[]')", "its reply has neither texts nor a failure"),
+        ("print('{\"texts\": [1]}')", "its reply has neither texts nor a failure"),
         ('print(\'{"failure": "no luck"}\')', "no luck"),
     ],
 )
-def test_a_process_that_fails_is_a_reason(code: str, reason: str) -> None:
+def test_the_failure_of_a_process_is_the_reason(code: str, reason: str) -> None:
     with pytest.raises(ModelFailedError) as failed:
         python(code).choose(request_for())
     assert str(failed.value) == reason
 
 
-def test_a_process_that_hangs_is_ended() -> None:
-    with pytest.raises(ModelFailedError, match=r"it had not finished after 0\.2 s"):
+def test_a_process_that_hangs_is_killed() -> None:
+    with pytest.raises(ModelFailedError, match=r"it did not finish within 0\.2 s"):
         python("import time; time.sleep(60)", timeout_s=0.2).choose(request_for())
 
 
-def test_a_process_that_cannot_start_is_a_reason(tmp_path: Path) -> None:
+def test_a_process_that_cannot_start(tmp_path: Path) -> None:
     chooser = SubprocessChooser(command=(str(tmp_path / "nothing"),))
     with pytest.raises(ModelFailedError, match="its process could not be started: No such file"):
         chooser.choose(request_for())
@@ -197,7 +197,7 @@ def test_without_llama_cpp_the_reason_says_how_to_get_it(monkeypatch: pytest.Mon
 
 
 @pytest.mark.voice
-def test_a_real_model_chooses_and_repeats_itself(sample: Store, facts: tuple[Fact, ...], tiny_model: Path) -> None:
+def test_a_real_model_chooses_repeatably(sample: Store, facts: tuple[Fact, ...], tiny_model: Path) -> None:
     facts = facts[:10]
     drafts = [ModelWriter(tiny_model).write(facts, seed=seed) for seed in (7, 7, 8)]
     assert [draft.fallback for draft in drafts] == [None] * 3
@@ -216,13 +216,13 @@ def test_a_real_model_takes_the_greatest_seed(facts: tuple[Fact, ...], tiny_mode
 
 
 @pytest.mark.voice
-def test_a_model_that_is_none_falls_back(facts: tuple[Fact, ...], model: Path) -> None:
+def test_an_invalid_model_file_falls_back(facts: tuple[Fact, ...], model: Path) -> None:
     draft = ModelWriter(model).write(facts, seed=7)
     assert (draft.writer, draft.fallback) == (SEEDED, "llama.cpp cannot load its file")
 
 
 @pytest.mark.voice
-def test_a_model_with_a_short_memory_falls_back(
+def test_a_model_with_a_short_context_falls_back(
     facts: tuple[Fact, ...], tmp_path: Path, write_model: Callable[..., None]
 ) -> None:
     write_model(tmp_path / "short.gguf", context_tokens=64)
@@ -231,19 +231,19 @@ def test_a_model_with_a_short_memory_falls_back(
 
 
 def inside(model: Path, code: str) -> str:
-    """Code for a process of its own, as llama.cpp needs one, with a sampler at hand."""
+    """Code for a separate process, which llama.cpp needs, with a sampler."""
     return f"from ppp.narrate.model import LlamaSampler\nsampler = LlamaSampler({os.fspath(model)!r})\n{code}"
 
 
 @pytest.mark.voice
-def test_a_grammar_that_kills_llama_cpp_kills_its_process_alone(tiny_model: Path) -> None:
+def test_a_grammar_that_crashes_llama_cpp_crashes_only_its_process(tiny_model: Path) -> None:
     code = inside(tiny_model, "sampler.complete('a', grammar='root ::= b', max_tokens=9, seed=1, temperature=0.5)")
-    with pytest.raises(ModelFailedError, match=r"its process (died of signal|ended with status)"):
+    with pytest.raises(ModelFailedError, match=r"its process (was killed by signal|ended with status)"):
         python(code).choose(request_for())
 
 
 @pytest.mark.voice
-def test_what_a_real_model_does_not_finish_is_not_taken(tiny_model: Path) -> None:
+def test_unfinished_text_of_a_real_model_is_not_used(tiny_model: Path) -> None:
     code = inside(
         tiny_model,
         """

@@ -1,4 +1,4 @@
-"""Patterns: each says all of its fact, reads well for one and for many, and can be told from every other."""
+"""Patterns: each states all of its fact, reads well in the singular and plural, and differs from every other."""
 
 import re
 from collections import Counter
@@ -41,18 +41,18 @@ def test_each_kind_has_three_wordings_or_more() -> None:
     assert min(wordings.values()) >= 3
 
 
-def test_both_presenters_have_their_say() -> None:
+def test_both_presenters_have_enough_wordings() -> None:
     speakers = Counter(pattern.speaker for pattern in PATTERNS)
     assert speakers[Speaker.RELAY] >= 25
     assert speakers[Speaker.STATIC] >= 25
 
 
-def test_no_wording_stands_twice() -> None:
+def test_no_wording_is_repeated() -> None:
     assert len({pattern.text for pattern in PATTERNS}) == len(PATTERNS)
 
 
 @every_pattern
-def test_a_pattern_says_every_slot_of_its_kind_once(pattern: Pattern) -> None:
+def test_a_pattern_uses_every_slot_of_its_kind_once(pattern: Pattern) -> None:
     said = re.findall(r"\{([a-z_]+)\}", pattern.text)
     assert sorted(said) == sorted(FACT_QUERIES[pattern.kind].slots)
     agreeing = {match.partition(":")[0] for match in re.findall(r"\{([^}]*:[^}]*)\}", pattern.text)}
@@ -61,7 +61,7 @@ def test_a_pattern_says_every_slot_of_its_kind_once(pattern: Pattern) -> None:
 
 
 @every_pattern
-def test_a_pattern_holds_no_figure_of_its_own_and_vouches_for_nothing(pattern: Pattern) -> None:
+def test_a_pattern_has_no_number_of_its_own_and_recommends_nothing(pattern: Pattern) -> None:
     words = re.sub(r"\{[a-z_]+\}", "", pattern.text)
     assert not re.search(r"[0-9]", words)
     assert not re.search(r"\b(safe|secure|trust|guarantee|best|works)", words, re.IGNORECASE)
@@ -91,8 +91,8 @@ def test_a_pattern_renders_to_one_clean_line(pattern: Pattern, values: dict[Slot
         ),
         (
             FactKind.UNBROKEN,
-            "A clear line: 1 of 1 release came to PASS in every cell of the day.",
-            "Clear lines: 1,204 of 1,204 releases came to PASS in every cell of the day.",
+            "A clear line: 1 of 1 release ended in PASS in every cell of the day.",
+            "Clear lines: 1,204 of 1,204 releases ended in PASS in every cell of the day.",
         ),
         (
             FactKind.STANDIN,
@@ -112,4 +112,4 @@ def test_words_agree_with_their_number(kind: FactKind, one: str, many: str) -> N
 def test_only_an_error_is_called_ours() -> None:
     ours = {pattern.kind for pattern in PATTERNS if re.search(r"\bour(s| fault| own)\b", pattern.text)}
     assert ours == {FactKind.ERRED, FactKind.FAILED}
-    assert all("not a slip of ours" in p.text for p in PATTERNS if p.kind is FactKind.FAILED and "ours" in p.text)
+    assert all("not a mistake of ours" in p.text for p in PATTERNS if p.kind is FactKind.FAILED and "ours" in p.text)
