@@ -136,18 +136,14 @@ def forged(facts: tuple[Fact, ...], kind: FactKind, **changes: Any) -> tuple[Fac
     return (*facts[:place], dataclasses.replace(fact, slots=slots), *facts[place + 1 :])
 
 
-def test_a_fact_that_is_not_in_the_ledger_is_rejected(
-    sample: Store, period: Period, facts: tuple[Fact, ...]
-) -> None:
+def test_a_fact_that_is_not_in_the_ledger_is_rejected(sample: Store, period: Period, facts: tuple[Fact, ...]) -> None:
     lie = forged(facts, FactKind.FAILED, cells=5)
     texts = SeededWriter().write(lie, seed=7).texts
     with pytest.raises(ScriptRejectedError, match="in the ledger, cells of failed is 6, not 5"):
         verify_script(texts, lie, period, db=sample.db)
 
 
-def test_a_list_that_is_not_in_the_ledger_is_rejected(
-    sample: Store, period: Period, facts: tuple[Fact, ...]
-) -> None:
+def test_a_list_that_is_not_in_the_ledger_is_rejected(sample: Store, period: Period, facts: tuple[Fact, ...]) -> None:
     lie = forged(facts, FactKind.STANDIN, environments=("py39-alpine", "py311-alpine"))
     texts = SeededWriter().write(lie, seed=7).texts
     with pytest.raises(ScriptRejectedError, match="in the ledger, environments of standin is"):
@@ -191,5 +187,7 @@ def test_a_finding_that_is_no_longer_in_the_ledger_is_detected(
     (ghost,) = [fact for fact in facts if fact.kind is FactKind.PHANTOM_SUCCESS]
     sample.db.execute("DELETE FROM results WHERE package = 'ghost'")
     texts = SeededWriter().write([ghost], seed=7).texts
-    with pytest.raises(ScriptRejectedError, match=r"the ledger returns phantom-success/ghost/2.0/module-missing 0 times"):
+    with pytest.raises(
+        ScriptRejectedError, match=r"the ledger returns phantom-success/ghost/2.0/module-missing 0 times"
+    ):
         verify_script(texts, [ghost], period, db=sample.db)
