@@ -1,6 +1,6 @@
-"""All settings, read once: a frozen `Config`, the matrix it names, and the files PPP ships (matrices, schemas, site).
+"""Read the settings from environment variables, and matrices from TOML files.
 
-Mistakes are collected and told together, each with its place.
+All mistakes of a source are collected and reported together, each with its place.
 """
 
 import os
@@ -22,25 +22,29 @@ from ppp.model.record import Network
 from ppp.resources import resource
 from ppp.schemas import schema_errors
 
-#: How this program names itself to those it asks; the contact is where its operator can be reached.
+#: The User-Agent names the program and how to reach its operator.
 CONTACT_VARIABLE: Final = "PPP_CONTACT"
 DEFAULT_CONTACT: Final = "the operator of this node has set no PPP_CONTACT"
 MAX_JOBS: Final = 256
-#: What cells may be given while they install: the index alone, or all of the network that this machine has.
+#: What package code can reach during installation: only the index, or this machine's whole network.
 NETWORKS: Final = (Network.GATEWAY, Network.OPEN)
-#: Where nginx is taken from on a machine that has none.
+#: What a setting that is on or off can be, in any case.
+BOOLEANS: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
+#: The image that nginx is taken from on a machine without nginx.
 DEFAULT_NGINX_IMAGE: Final = "nginx:alpine"
-#: How many days' snapshots are kept, and then of how many weeks the last; how large the window without logs may be.
+#: Of how many days every snapshot is kept, and then of how many weeks the last one; the size limit of the window.
 DEFAULT_SNAPSHOT_DAYS: Final = 14
 DEFAULT_SNAPSHOT_WEEKS: Final = 8
 DEFAULT_WINDOW_MIB: Final = 45
-#: Where a node that does not say where it is published says it is: nowhere.
+#: Where `ppp serve` listens by default.
+DEFAULT_PORT: Final = 8001
+#: The address in feeds of a node that has set none: it leads nowhere.
 DEFAULT_BASE_URL: Final = "https://ppp.example/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a command runs with. Sizes in bytes, times in seconds."""
+    """The settings that a command runs with; see `load` for the variables they come from."""
 
     data: Path
     index_url: str
@@ -59,24 +63,24 @@ class Config:
 
     @property
     def public(self) -> Path:
-        """The web root: what is published."""
+        """The web root: everything that is published."""
         return self.data / "public"
 
     @property
     def cache(self) -> Path:
-        """Files that can be fetched again."""
+        """The folder of files that can be fetched or made again."""
         return self.data / "cache"
 
     @property
     def user_agent(self) -> str:
-        """What PPP says it is, with a contact, to every server it asks."""
+        """The User-Agent header of every request, with the contact."""
         return f"the-pypi-place/{ppp.__version__} ({self.contact})"
 
 
 def load(environ: Mapping[str, str], *, data: Path | None = None, network: str | None = None) -> Config:
-    """Read the settings from the environment; `data` stands above `PPP_DATA`, `network` above `PPP_NETWORK`.
+    """Read the settings from the environment; `data` overrides `PPP_DATA`, `network` overrides `PPP_NETWORK`.
 
-    Raises `ConfigError` naming every setting that cannot be used.
+    Raises `ConfigError` that names every invalid setting.
     """
     settings = _Settings(environ)
     index_url = settings.address("PPP_INDEX_URL", PYPI_SIMPLE_ENDPOINT)
@@ -92,12 +96,12 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         model=settings.file("PPP_MODEL"),
         network=settings.network("PPP_NETWORK", network),
         contact=settings.header(CONTACT_VARIABLE, DEFAULT_CONTACT),
-        canary=settings.text("PPP_CANARY") != "off",
+        canary=settings.boolean("PPP_CANARY", default=True),
         container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
         nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
     )
     if settings.mistakes:
-        raise ConfigError("; ".join(settings.mistakes), hint="mend these settings and run the command again")
+        raise ConfigError("; ".join(settings.mistakes), hint="fix these settings and run the command again")
     return config
 
 
@@ -121,9 +125,9 @@ def _is_valid(name: str, value: str) -> bool:
 
 
 class _Settings:
-    """The environment's settings, each read as what it is; what is wrong with them is collected.
+    """Settings by type. Mistakes are collected; for an invalid setting a valid value is returned, which nobody uses.
 
-    A setting that is empty is none. What is wrong is given as something of its kind, as nobody will use it.
+    An empty setting counts as not set.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -140,31 +144,37 @@ class _Settings:
         return url
 
     def number(self, name: str, default: int, *, most: int) -> int:
-        said = self.text(name, str(default))
-        if not (re.fullmatch("[0-9]{1,9}", said) and 1 <= int(said) <= most):
-            self.mistakes.append(f"{name}={said!r} is not a number from 1 to {most}")
+        text = self.text(name, str(default))
+        if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= most):
+            self.mistakes.append(f"{name}={text!r} is not a number from 1 to {most}")
             return default
-        return int(said)
+        return int(text)
 
     def file(self, name: str) -> Path | None:
-        said = self.text(name)
-        path = Path(said) if said else None
+        text = self.text(name)
+        path = Path(text) if text else None
         if path and not path.is_file():
             self.mistakes.append(f"{name}={str(path)!r} is not a file")
         return path
 
-    def network(self, name: str, above: str | None) -> Network:
-        said = above or self.text(name, Network.GATEWAY)
-        if said not in NETWORKS:
-            self.mistakes.append(f"{name}={said!r} is neither {' nor '.join(NETWORKS)}")
+    def boolean(self, name: str, *, default: bool) -> bool:
+        text = self.text(name)
+        if text and text.lower() not in BOOLEANS:
+            self.mistakes.append(f"{name}={text!r} is neither on (1, true, yes, on) nor off (0, false, no, off)")
+        return BOOLEANS.get(text.lower(), default)
+
+    def network(self, name: str, override: str | None) -> Network:
+        text = override or self.text(name, Network.GATEWAY)
+        if text not in NETWORKS:
+            self.mistakes.append(f"{name}={text!r} is neither {' nor '.join(NETWORKS)}")
             return Network.GATEWAY
-        return Network(said)
+        return Network(text)
 
     def header(self, name: str, default: str) -> str:
-        said = self.text(name, default)
-        if not said.isprintable() or not said.isascii():
-            self.mistakes.append(f"{name}={said!r} holds characters that no header can carry")
-        return said
+        text = self.text(name, default)
+        if not text.isprintable() or not text.isascii():
+            self.mistakes.append(f"{name}={text!r} has characters that a header cannot carry")
+        return text
 
 
 def _feed_beside(index_url: str) -> str:
@@ -184,18 +194,18 @@ def _is_web_address(url: str) -> bool:
 
 
 def load_matrix(path: Path) -> Matrix:
-    """Read a matrix file; raise `MatrixError` naming all its mistakes with their places."""
+    """Read a matrix file; raise `MatrixError` that names all its mistakes with their places."""
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise MatrixError(f"cannot read {path}: {error.strerror}", hint="name a matrix file with --matrix") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MatrixError(f"{path} is not TOML: {error}", hint="mend the line it names") from error
+        raise MatrixError(f"{path} is not TOML: {error}", hint="fix the line it names") from error
     mistakes = [*schema_errors("matrices/matrix.schema.json", data), *_matrix_errors(data)]
     if mistakes:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise MatrixError(
-            f"{path} has {count}: {'; '.join(mistakes)}", hint="see matrices/matrix.schema.json for what each may hold"
+            f"{path} has {count}: {'; '.join(mistakes)}", hint="matrices/matrix.schema.json describes what is valid"
         )
     return Matrix.from_data(data)
 
@@ -225,7 +235,7 @@ def default_matrix(ids: Collection[str], *, on_host: bool) -> Path:
 
 
 def _matrix_errors(data: Mapping[str, Any]) -> Iterable[str]:
-    # What a schema cannot say: an id agrees with its row, and stands once.
+    # What a schema cannot express: an id agrees with its row, and is unique.
     rows = data.get("environment")
     seen: set[str] = set()
     for place, row in enumerate(rows if isinstance(rows, list) else []):
@@ -236,5 +246,5 @@ def _matrix_errors(data: Mapping[str, Any]) -> Iterable[str]:
                 if id_ != (right := f"py{python.replace('.', '')}-{platform}"):
                     yield f"environment[{place}].id: {id_!r} should be {right!r}"
                 if id_ in seen:
-                    yield f"environment[{place}].id: {id_!r} stands twice"
+                    yield f"environment[{place}].id: {id_!r} is used twice"
                 seen.add(id_)

@@ -1,4 +1,4 @@
-"""Return the paths of files that PPP ships: matrices, schemas, the site's sources."""
+"""Find the files that PPP ships: matrices, schemas, the sources of the site."""
 
 from functools import cache
 from pathlib import Path
@@ -8,9 +8,9 @@ from ppp.model.errors import ConfigError
 
 @cache
 def resource(name: str) -> Path:
-    """Give the path of a file or folder that PPP ships, such as `matrices/default.toml` or `site/templates`."""
+    """Return the path of a file or folder that PPP ships, such as `matrices/default.toml` or `site/templates`."""
     package = Path(__file__).parent
     for root in (package / "shared", package.parent):
         if (path := root / name).exists():
             return path
-    raise ConfigError(f"PPP's own file {name} is missing", hint="install PPP again")
+    raise ConfigError(f"PPP's own file {name} is missing", hint="reinstall PPP")

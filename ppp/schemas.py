@@ -15,7 +15,7 @@ from ppp.resources import resource
 
 
 def _pattern(_: object, pattern: str, instance: object, _schema: object) -> Iterator[jsonschema.ValidationError]:
-    # JSON Schema's $ is the very end; Python's also stands before a last newline.
+    # In JSON Schema, $ matches only the very end; in Python also before a last newline.
     if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
         yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
 
@@ -29,7 +29,7 @@ _Validator: Final[type[jsonschema.Draft202012Validator]] = jsonschema.validators
 def _validator(name: str) -> jsonschema.Draft202012Validator:
     documents = [json.loads(path.read_text("utf-8")) for path in sorted(resource("site/schemas").glob("*.schema.json"))]
     for document in documents:
-        # A referenced schema that names its dialect would be judged by jsonschema's own validator, not by ours.
+        # A referenced schema that names its dialect would be validated by jsonschema's own class instead of ours.
         del document["$schema"]
     registry: Registry[Any] = Registry().with_resources(
         [(document["$id"], DRAFT202012.create_resource(document)) for document in documents]
@@ -38,9 +38,9 @@ def _validator(name: str) -> jsonschema.Draft202012Validator:
 
 
 def schema_errors(schema: str, data: object, *, limit: int | None = None) -> list[str]:
-    """Validate a document against a shipped schema; give each mistake as `place: what`, in the document's order.
+    """Validate a document against a shipped schema; return each mistake as `place: what`, in the document's order.
 
-    `most` stops after so many: a stranger's document may be nothing but mistakes.
+    `limit` stops after so many mistakes: an untrusted document may have any number.
     """
     found = islice(_validator(schema).iter_errors(data), limit)
     errors = sorted(found, key=lambda e: [(isinstance(p, str), p) for p in e.absolute_path])

@@ -18,6 +18,7 @@ from ppp.cli.options import (
     print_answer,
     select_environments,
 )
+from ppp.config import DEFAULT_PORT
 from ppp.doctor.canary import run_canaries, temporary_environments
 from ppp.doctor.diagnosis import Diagnosis, broken_subjects
 from ppp.doctor.examine import NodeSetup, Once, examine
@@ -28,8 +29,6 @@ from ppp.model.errors import UnhealthyError
 #: Columns: what most terminals have, and what is still easy to read.
 WIDTH: Final = 80
 MAX_WIDTH: Final = 110
-#: Where `ppp serve --mesh` listens unless told otherwise.
-MESH_PORT: Final = 8001
 
 
 @click.command()
@@ -54,7 +53,7 @@ def doctor(
     would use are examined.
     """
     config, mistakes = settings.load_valid(os.environ, data=data, network=network)
-    machine = LocalMachine(environ=os.environ, user_agent=config.user_agent, mesh_port=MESH_PORT)
+    machine = LocalMachine(environ=os.environ, user_agent=config.user_agent, mesh_port=DEFAULT_PORT)
     engine = Once(machine.engine)
     loaded, chosen = select_environments(matrix, environments, has_engine=lambda: engine().answers)
     setup = NodeSetup(
@@ -64,7 +63,7 @@ def doctor(
         setting_errors=mistakes,
         model=Path(os.environ["PPP_MODEL"]) if os.environ.get("PPP_MODEL") else None,
         environments_named=bool(environments),
-        mesh_port=MESH_PORT,
+        mesh_port=DEFAULT_PORT,
     )
 
     def canaries() -> Sequence[Diagnosis]:

@@ -7,6 +7,7 @@ import click
 
 from ppp import pipeline
 from ppp.cli.options import data_option, make_context
+from ppp.config import DEFAULT_PORT
 from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import read_ledger
 from ppp.mesh import serve as mesh_server
@@ -18,7 +19,9 @@ from ppp.runner.context import Context
 @click.command()
 @click.option("--mesh", is_flag=True, help="Serve the public folder to peers, and take their announcements.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; `::` is all of them.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0 takes any free port.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 takes any free port."
+)
 @click.option(
     "--into", type=click.Path(path_type=Path), help="Only write what a container needs to serve the ledger, here."
 )

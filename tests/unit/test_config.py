@@ -1,4 +1,4 @@
-"""Settings and matrices: read once, and every mistake told at once with its place."""
+"""Settings and matrices: all mistakes are reported together, each with its place."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from ppp.schemas import schema_errors
 GOOD = resource("matrices/default.toml").read_text("utf-8")
 
 
-def test_nothing_set_is_enough() -> None:
+def test_no_setting_is_required() -> None:
     config = load({})
     assert config.index_url == PYPI_SIMPLE_ENDPOINT
     assert config.feed_url == f"{PYPI_SIMPLE_ENDPOINT.removesuffix('/simple/')}/rss/updates.xml"
@@ -25,12 +25,12 @@ def test_nothing_set_is_enough() -> None:
     assert config.model is None
 
 
-def test_an_empty_setting_is_none() -> None:
+def test_an_empty_setting_counts_as_not_set() -> None:
     names = ("PPP_INDEX_URL", "PPP_FEED_URL", "PPP_BASE_URL", "PPP_JOBS", "PPP_MODEL", "PPP_CONTACT", "PPP_DATA")
     assert load(dict.fromkeys(names, "")) == load({})
 
 
-def test_every_setting_is_taken(tmp_path: Path) -> None:
+def test_every_setting_is_read(tmp_path: Path) -> None:
     model = tmp_path / "tiny.gguf"
     model.touch()
     config = load(
@@ -57,24 +57,24 @@ def test_every_setting_is_taken(tmp_path: Path) -> None:
     assert config.cache == Path("/var/lib/ppp/cache")
 
 
-def test_the_feed_is_the_index_s_own() -> None:
+def test_the_default_feed_is_that_of_the_index() -> None:
     assert (
         load({"PPP_INDEX_URL": "https://mirror.example/root/simple/"}).feed_url
         == "https://mirror.example/rss/updates.xml"
     )
 
 
-def test_the_named_folder_stands_above_the_environment() -> None:
+def test_the_data_option_overrides_the_setting() -> None:
     assert load({"PPP_DATA": "there"}, data=Path("here")).data == Path("here")
 
 
-def test_the_user_agent_holds_the_contact() -> None:
+def test_the_user_agent_has_the_contact() -> None:
     agent = load({"PPP_CONTACT": "watch@node.example"}).user_agent
     assert agent == f"the-pypi-place/{ppp.__version__} (watch@node.example)"
     assert "PPP_CONTACT" in load({}).user_agent
 
 
-def test_all_mistakes_are_told_together() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         load(
             {
@@ -108,7 +108,7 @@ def test_invalid_settings_are_left_out_and_the_others_are_used() -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "257", "-1", "2.5", "9" * 5000, "1e2", " 4"])
-def test_a_number_of_jobs_that_is_none(value: str) -> None:
+def test_an_invalid_number_of_jobs(value: str) -> None:
     with pytest.raises(ConfigError, match=r"PPP_JOBS=.* is not a number from 1 to 256"):
         load({"PPP_JOBS": value})
 
@@ -116,12 +116,28 @@ def test_a_number_of_jobs_that_is_none(value: str) -> None:
 @pytest.mark.parametrize(
     "value", ["mirror.example", "file:///srv/simple", "https:///simple", "http://[", "//mirror.example"]
 )
-def test_an_address_that_is_none(value: str) -> None:
+def test_an_invalid_address(value: str) -> None:
     with pytest.raises(ConfigError, match=r"PPP_INDEX_URL=.* is not an http.s. address"):
         load({"PPP_INDEX_URL": value})
 
 
-def test_the_network_is_the_gateway_unless_somebody_says_otherwise() -> None:
+@pytest.mark.parametrize("word", ["off", "OFF", "0", "false", "False", "no", "No"])
+def test_a_boolean_setting_that_is_off(word: str) -> None:
+    assert load({"PPP_CANARY": word}).canary is False
+
+
+@pytest.mark.parametrize("word", ["", "on", "ON", "1", "true", "True", "yes", "YES"])
+def test_a_boolean_setting_that_is_on_or_not_set(word: str) -> None:
+    assert load({"PPP_CANARY": word}).canary is True
+
+
+@pytest.mark.parametrize("word", ["maybe", "2", "offf", " off", "-"])
+def test_an_invalid_boolean_setting(word: str) -> None:
+    with pytest.raises(ConfigError, match=rf"PPP_CANARY='{word}' is neither on \(1, true, yes, on\) nor off \(0, "):
+        load({"PPP_CANARY": word})
+
+
+def test_the_network_is_the_gateway_by_default() -> None:
     assert load({}).network is Network.GATEWAY
     assert load({"PPP_NETWORK": "open"}).network is Network.OPEN
     assert load({"PPP_NETWORK": "open"}, network="gateway").network is Network.GATEWAY
@@ -130,7 +146,7 @@ def test_the_network_is_the_gateway_unless_somebody_says_otherwise() -> None:
             load({"PPP_NETWORK": wrong})
 
 
-def test_the_image_of_nginx_can_be_another() -> None:
+def test_the_image_of_nginx_can_be_set() -> None:
     assert load({}).nginx_image == "nginx:alpine"
     assert load({"PPP_NGINX_IMAGE": "mirror.example/nginx:1"}).nginx_image == "mirror.example/nginx:1"
 
@@ -152,7 +168,7 @@ def test_all_shipped_matrices_load() -> None:
         assert len({e.id for e in matrix.environments}) == len(matrix.environments)
 
 
-def test_three_mistakes_are_told_together_with_their_places(tmp_path: Path) -> None:
+def test_three_mistakes_are_reported_together_with_their_places(tmp_path: Path) -> None:
     message = refusal(
         tmp_path,
         lambda text: (
@@ -168,7 +184,7 @@ def test_three_mistakes_are_told_together_with_their_places(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "mistake"),
     [
         ('id = "py39-slim"', 'id = "py311-slim"', "environment[0].id: 'py311-slim' should be 'py39-slim'"),
         (
@@ -183,57 +199,57 @@ def test_three_mistakes_are_told_together_with_their_places(tmp_path: Path) -> N
         ("download = 300", "download = 0", "timeouts_s.download: 0 is less than the minimum of 1"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str, mistake: str) -> None:
     assert old in GOOD
-    assert told in refusal(tmp_path, lambda text: text.replace(old, new, 1))
+    assert mistake in refusal(tmp_path, lambda text: text.replace(old, new, 1))
 
 
-def test_an_environment_that_stands_twice(tmp_path: Path) -> None:
+def test_an_environment_that_is_used_twice(tmp_path: Path) -> None:
     row = '[[environment]]\nid = "py39-slim"\npython = "3.9"\nplatform = "slim"\nimage = "other"\n'
     message = refusal(tmp_path, lambda text: f"{text}\n{row}")
-    assert "has 1 mistake: environment[6].id: 'py39-slim' stands twice" in message
+    assert "has 1 mistake: environment[6].id: 'py39-slim' is used twice" in message
 
 
-def test_mistakes_stand_in_the_order_of_the_rows(tmp_path: Path) -> None:
+def test_mistakes_are_in_the_order_of_the_rows(tmp_path: Path) -> None:
     row = '[[environment]]\nid = "pyX"\npython = "3.9"\nplatform = "host"\n'
     message = refusal(tmp_path, lambda text: text + row * 6)
     assert message.index("environment[9]") < message.index("environment[10]")
 
 
 @pytest.mark.parametrize("text", ["environment = 3", "[[environment]]\n[limits]", "environment = [1]", ""])
-def test_whatever_shape_it_has_is_told(tmp_path: Path, text: str) -> None:
+def test_a_document_of_any_shape_is_reported(tmp_path: Path, text: str) -> None:
     assert "is a required property" in refusal(tmp_path, lambda _: text)
 
 
-def test_what_is_not_toml(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml(tmp_path: Path) -> None:
     assert "is not TOML: " in refusal(tmp_path, lambda text: text.replace("[limits]", "[limits"))
     assert "line 9" in refusal(tmp_path, lambda text: text.replace("[limits]", "[limits"))
 
 
-def test_what_is_not_text(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "matrix.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MatrixError, match="is not TOML"):
         load_matrix(path)
 
 
-def test_a_matrix_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_matrix_file(tmp_path: Path) -> None:
     with pytest.raises(MatrixError, match=r"cannot read .*absent\.toml: No such file .*--matrix"):
         load_matrix(tmp_path / "absent.toml")
 
 
-def test_a_shipped_file_that_is_missing() -> None:
+def test_a_missing_shipped_file() -> None:
     with pytest.raises(ConfigError, match=r"own file matrices/absent\.toml is missing"):
         resource("matrices/absent.toml")
 
 
-def test_only_so_many_mistakes_are_looked_for() -> None:
+def test_the_number_of_mistakes_can_be_limited() -> None:
     document = {f"key{n}": n for n in range(50)}
     assert len(schema_errors("matrices/matrix.schema.json", document)) > 3
     assert len(schema_errors("matrices/matrix.schema.json", document, limit=2)) == 2
 
 
-def test_a_long_mistake_is_cut() -> None:
+def test_a_long_mistake_is_shortened() -> None:
     (mistake,) = schema_errors("matrices/matrix.schema.json", "x" * 10_000)
     assert mistake.startswith("the document: 'xxx")
     assert len(mistake) < 200
