@@ -32,7 +32,7 @@ def engine(facts: EngineFacts, *, needed: bool) -> Diagnosis:
         return Diagnosis(
             subject="docker",
             state=State.NOTE,
-            found=f"no Docker engine at {facts.address}: cells run on the host platform, and are named so (py312-host)",
+            found=f"no Docker engine at {facts.address}: cells run on the host platform, and their records say so",
             remedy=_other_socket(facts) or "install Docker to check in the containers of the matrix",
         )
     return Diagnosis(

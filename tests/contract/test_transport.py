@@ -1,6 +1,5 @@
 """The ports to other nodes: one suite for the fake, and for the real adapter against a server on loopback."""
 
-import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,23 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from memory_transport import MemoryTransport
 
 from ppp.mesh.fetch import HttpTransport
 from ppp.model.errors import PeerError, RejectedDataError
 
 AGENT = "the-pypi-place/0 (contract)"
 FILES = {"a.json": b'{"a": 1}', "deep/b.sig": b"00\n", "empty": b"", "large": b"x" * 200_000}
-
-
-def memory_transport() -> Any:
-    """Return the fake on which the mesh's unit tests run."""
-    path = Path(__file__).parent.parent / "unit" / "mesh" / "memory.py"
-    spec = importlib.util.spec_from_file_location("memory", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.MemoryTransport()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -156,7 +145,7 @@ def place(request: pytest.FixtureRequest, host: Host) -> Transport:
         url = host.url
 
     if request.param == "fake":
-        Here.transport = memory_transport()
+        Here.transport = MemoryTransport()
         Here.url = "http://node.example/"
         Here.transport.files = {Here.url + path: data for path, data in FILES.items()}
         Here.transport.statuses = {f"{Here.url}announce": 202, f"{Here.url}a.json": 403}

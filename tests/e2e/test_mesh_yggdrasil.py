@@ -1,7 +1,7 @@
 """Three nodes on a real mesh: three Yggdrasil daemons in network namespaces, joined in a line 1-2-3 by veth pairs.
 
-Each node serves its public folder at its Yggdrasil address with `ppp serve --mesh`; they check different packages,
-synchronise, and end on the same bytes. Everything this starts or makes is its own, and goes when the test ends.
+Each node serves its public folder at its Yggdrasil address with `ppp serve --mesh`; they have different
+records, synchronise, and publish the same bytes in the end. The test removes everything that it started or created.
 """
 
 import json
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,14 +27,14 @@ from ppp.model.record import Record, sha256_hex
 
 pytestmark = pytest.mark.mesh
 
-#: A mesh that has not come up, or has not agreed, by then is broken; a usual run takes a third of it.
+#: The limit for the whole test; it usually takes a third of that.
 DEADLINE_S = 40
 PORT = 8080
 MESH_PORT = 9001
 SERVE = ("serve", "--mesh", "--host", "::", "--port", str(PORT))
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 NODES = (1, 2, 3)
-#: The line's two links: which nodes, and the network between them.
+#: The two links of the line: the nodes, and the network between them.
 LINKS = ((1, 2, "10.201.12"), (3, 2, "10.201.32"))
 RESOLVE = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2).close()"
 
@@ -42,7 +42,7 @@ MakeRecord = Callable[..., Record]
 
 
 @dataclass(kw_only=True)
-class Place:
+class NetworkNode:
     """A network namespace with a Yggdrasil daemon and a PPP node in it."""
 
     number: int
@@ -68,7 +68,7 @@ class Place:
 
 
 class Mesh:
-    """The machine's side of it: commands, processes by their ids, and the time that is left."""
+    """Runs commands and processes on this machine, within the time that is left."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
@@ -91,16 +91,16 @@ class Mesh:
     def succeeds(self, *command: str) -> bool:
         return self.run(*command, check=False).returncode == 0
 
-    def ppp(self, place: Place, *arguments: str) -> str:
-        inside = ("ip", "netns", "exec", place.namespace)
-        return self.run(*inside, sys.executable, "-m", "ppp", *arguments, "--data", str(place.data), "--json").stdout
+    def ppp(self, node: NetworkNode, *arguments: str) -> str:
+        inside = ("ip", "netns", "exec", node.namespace)
+        return self.run(*inside, sys.executable, "-m", "ppp", *arguments, "--data", str(node.data), "--json").stdout
 
-    def start(self, place: Place, name: str, *command: str) -> Path:
-        """Start a process in a place, and see to its end; give its log."""
-        log = self.folder / f"{name}{place.number}.log"
+    def start(self, node: NetworkNode, name: str, *command: str) -> Path:
+        """Start a process in a node's namespace, stop it at the end of the test, and return the path of its log."""
+        log = self.folder / f"{name}{node.number}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ("ip", "netns", "exec", place.namespace, *command),
+                ("ip", "netns", "exec", node.namespace, *command),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self.environ,
@@ -135,84 +135,97 @@ def mesh(tmp_path: Path) -> Iterator[Mesh]:
 
 
 @pytest.fixture
-def places(mesh: Mesh) -> Sequence[Place]:
-    """The three places, each with an address on the mesh."""
+def nodes(mesh: Mesh) -> Sequence[NetworkNode]:
+    """The three nodes, each with an address on the mesh."""
     made = []
     for number in NODES:
-        place = Place(number=number, namespace=f"ppp-{os.getpid()}-{number}", data=mesh.folder / f"data{number}")
-        mesh.run("ip", "netns", "add", place.namespace)
-        # The links in a namespace go with it.
+        node = NetworkNode(number=number, namespace=f"ppp-{os.getpid()}-{number}", data=mesh.folder / f"data{number}")
+        mesh.run("ip", "netns", "add", node.namespace)
+        # This removes the links in the namespace too.
         mesh.stack.callback(
-            subprocess.run, ("ip", "netns", "delete", place.namespace), env=mesh.environ, timeout=10, check=True
+            subprocess.run, ("ip", "netns", "delete", node.namespace), env=mesh.environ, timeout=10, check=True
         )
-        mesh.run("ip", "-n", place.namespace, "link", "set", "lo", "up")
-        made.append(place)
-    by_number = {place.number: place for place in made}
+        mesh.run("ip", "-n", node.namespace, "link", "set", "lo", "up")
+        made.append(node)
+    by_number = {node.number: node for node in made}
     for one, other, network in LINKS:
         ends = ((by_number[one], f"to{other}", 1), (by_number[other], f"to{one}", 2))
         (here, near, _), (there, far, _) = ends
         peer = ("peer", "name", far, "netns", there.namespace)
         mesh.run("ip", "-n", here.namespace, "link", "add", near, "type", "veth", *peer)
-        for place, link, host in ends:
-            mesh.run("ip", "-n", place.namespace, "address", "add", f"{network}.{host}/24", "dev", link)
-            mesh.run("ip", "-n", place.namespace, "link", "set", link, "up")
-    # The one that listens first: a dial that is refused is tried again only after a minute.
+        for node, link, host in ends:
+            mesh.run("ip", "-n", node.namespace, "address", "add", f"{network}.{host}/24", "dev", link)
+            mesh.run("ip", "-n", node.namespace, "link", "set", link, "up")
+    # The listening daemon is started first: after a refused connection, a daemon waits a minute before the next try.
     daemon(mesh, by_number[2], Listen=[f"tcp://0.0.0.0:{MESH_PORT}"])
     for one, _, network in LINKS:
         daemon(mesh, by_number[one], Peers=[f"tcp://{network}.2:{MESH_PORT}"])
     return made
 
 
-def daemon(mesh: Mesh, place: Place, **settings: list[str]) -> None:
-    """Start a Yggdrasil daemon that dials or listens as told and does nothing else; note its address."""
+def daemon(mesh: Mesh, node: NetworkNode, **settings: list[str]) -> None:
+    """Start a Yggdrasil daemon with these settings and nothing else, and store its address."""
     config = json.loads(mesh.run("yggdrasil", "-genconf", "-json").stdout)
     config |= {"AdminListen": "none", "MulticastInterfaces": [], "NodeInfoPrivacy": True, **settings}
-    path = mesh.folder / f"yggdrasil{place.number}.json"
+    path = mesh.folder / f"yggdrasil{node.number}.json"
     path.touch(0o600)
     path.write_text(json.dumps(config))
-    place.address = mesh.run("yggdrasil", "-useconffile", str(path), "-address").stdout.strip()
-    log = mesh.start(place, "yggdrasil", "yggdrasil", "-useconffile", str(path))
+    node.address = mesh.run("yggdrasil", "-useconffile", str(path), "-address").stdout.strip()
+    log = mesh.start(node, "yggdrasil", "yggdrasil", "-useconffile", str(path))
     ready = "TCP listener started on" if "Listen" in settings else "Connected"
-    mesh.wait_for(f"yggdrasil {place.number}: {ready}", lambda: ready in log.read_text())
+    mesh.wait_for(f"yggdrasil {node.number}: {ready}", lambda: ready in log.read_text())
 
 
-def test_three_nodes_on_a_mesh_end_on_the_same_bytes(mesh: Mesh, places: Sequence[Place], record: MakeRecord) -> None:
-    one, two, three = places
-    log = "what pip said"
-    for place in places:
-        key = create_key(place.data)
-        with Store.open(place.data) as store:
-            for n in range(place.number):
-                store.add_record(record(f"package-{place.number}-{n}", node=key.id))
+def test_three_nodes_on_a_mesh_publish_the_same_bytes(
+    mesh: Mesh, nodes: Sequence[NetworkNode], record: MakeRecord
+) -> None:
+    one, two, three = nodes
+    log = "the output of pip"
+    for node in nodes:
+        key = create_key(node.data)
+        with Store.open(node.data) as store:
+            for n in range(node.number):
+                store.add_record(record(f"package-{node.number}-{n}", node=key.id))
             failed = record("common", node=key.id, result="FAIL", log_sha256=sha256_hex(log.encode()))
             store.add_record(failed, log)
-        mesh.ppp(place, "publish")
-        mesh.start(place, "serve", sys.executable, "-m", "ppp", *SERVE, "--data", str(place.data))
-    for place in places:
-        for other in places:
-            if other is not place:
-                with Store.open(place.data) as store:
-                    add(store, load_key(place.data), other.url, load_key(other.data).id, now=int(time.time()))
-    assert len({place.current for place in places}) == 3
+        mesh.ppp(node, "publish")
+        mesh.start(node, "serve", sys.executable, "-m", "ppp", *SERVE, "--data", str(node.data))
+    for node in nodes:
+        for other in nodes:
+            if other is not node:
+                with Store.open(node.data) as store:
+                    add(store, load_key(node.data), other.url, load_key(other.data).id, now=int(time.time()))
+    assert len({node.current for node in nodes}) == 3
 
     for here, there in ((one, three), (three, one), (two, one)):
         reach = ("ip", "netns", "exec", here.namespace, sys.executable, "-c", RESOLVE, there.address, str(PORT))
         mesh.wait_for(f"{here.number} reaches {there.number}", partial(mesh.succeeds, *reach))
 
-    for place in places:
-        synced = json.loads(mesh.ppp(place, "peer", "sync"))
+    for node in nodes:
+        synced = json.loads(mesh.ppp(node, "peer", "sync"))
         assert len(synced) == 2
         assert not [outcome for outcome in synced if "trouble" in outcome]
-    assert len({place.root for place in places}) == 1
+    assert len({node.root for node in nodes}) == 1
     assert one.current == two.current == three.current
     assert all(outcome["agree"] for outcome in json.loads(mesh.ppp(one, "peer", "sync")))
 
-    # One more record, and the others are told instead of asking.
+    # One more record: now it is announced to the others.
     with Store.open(one.data) as store:
         store.add_record(record("late", node=load_key(one.data).id))
     mesh.ppp(one, "publish")
     assert one.current != three.current
-    heard = json.loads(mesh.ppp(one, "peer", "push"))
-    assert [answer["heard"] for answer in heard] == ["accepted", "accepted"]
-    mesh.wait_for("the others take over what was announced", lambda: one.current == two.current == three.current)
+    announced = json.loads(mesh.ppp(one, "peer", "push"))
+    assert [row["heard"] for row in announced] == ["accepted", "accepted"]
+    mesh.wait_for("the others merge what was announced", lambda: one.current == two.current == three.current)
     assert one.root == two.root == three.root
+    for node in nodes:
+        assert unsealed_records(node) == 0
+
+
+def unsealed_records(node: NetworkNode) -> int:
+    """Return how many records of a node's ledger, all of which its statement covers, are in no batch."""
+    with closing(read_ledger(node.data)) as db:
+        (count,) = db.execute(
+            "SELECT count(*) FROM records WHERE record NOT IN (SELECT record FROM batch_records)"
+        ).fetchone()
+    return int(count)

@@ -1,15 +1,14 @@
-"""Nodes in memory: a key, a ledger, and a web root that can be published, tampered with and signed again."""
+"""Nodes for tests: a key, a ledger, and a web root in memory that can be published, changed and signed again."""
 
-import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from memory_transport import MemoryTransport
 from sqlite_utils import Database
 
 from ppp.ledger.batches import batch_sort_key, compress_batch, ledger_root, list_batches, published_batch_files, seal
@@ -22,32 +21,20 @@ from ppp.mesh.statement import Statement, issue, sign_statement
 from ppp.model.record import Record, canonical_json, sha256_hex
 
 NOW = 1_714_089_600  # 2024-04-26T00:00:00Z, a day after the records' default
-#: Bookkeeping that a refusal may touch: why it was refused, and the evidence of a fork.
+#: Tables that a rejection may change: the reason for it, and the evidence of a fork.
 NOTES = frozenset({"peers", "forks"})
 
 
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-memory = _load(Path(__file__).parent / "memory.py")
-
-
 def dump(db: Database, *, without: frozenset[str] = frozenset()) -> str:
-    """Give all rows of all tables but sqlite's own, in an order that does not depend on how they came in."""
+    """Return all rows of all tables except SQLite's own, in an order that does not depend on that of insertion."""
     names = [name for name in db.table_names() if name not in without and not name.startswith("_sqlite")]
     tables = {name: sorted(map(repr, db.table(name).rows)) for name in names}
     return json.dumps(tables, indent=0, sort_keys=True)
 
 
 @dataclass(kw_only=True)
-class Node:
-    """A node with its ledger, at an address on the common transport."""
+class MeshNode:
+    """A node with its ledger, at a URL of the common transport."""
 
     key: NodeKey
     store: Store
@@ -56,7 +43,7 @@ class Node:
     now: int = NOW
     changes: dict[str, object] = field(default_factory=dict)
 
-    def pin(self, other: "Node") -> Peer:
+    def trust(self, other: "MeshNode") -> Peer:
         return add(self.store, self.key, other.url, other.key.id, now=NOW)
 
     def add(self, *records: Record, log: str | None = None) -> None:
@@ -64,12 +51,12 @@ class Node:
             self.store.add_record(record, log)
 
     def publish(self, **extra: bytes) -> None:
-        """Seal, and lay out the web root with its list of files and a statement on it."""
+        """Seal the records, and write the web root with its list of files and a statement."""
         seal(self.store, node=self.key.id, sign=self.key.sign)
-        self.lay_out({**self.batches(), **{name.replace("__", "/"): b for name, b in extra.items()}})
+        self.write_web_root({**self.batches(), **{name.replace("__", "/"): b for name, b in extra.items()}})
 
-    def lay_out(self, files: dict[str, bytes], listing: bytes | None = None) -> None:
-        """Publish these files with a statement that vouches for them, whatever they are."""
+    def write_web_root(self, files: dict[str, bytes], listing: bytes | None = None) -> None:
+        """Publish any files, with a statement that covers them."""
         rows = sorted([path, len(data), sha256_hex(data)] for path, data in files.items())
         listing = listing or json.dumps({"schema": "ppp-files-1", "files": rows}).encode()
         issue(
@@ -89,24 +76,24 @@ class Node:
             self.web.files[self.url + path] = data
 
     def batches(self) -> dict[str, bytes]:
-        """Give the files of every batch that it holds."""
+        """Return the files of all batches in the ledger."""
         db = self.store.db
         return {path: data for batch in list_batches(db) for path, data in published_batch_files(db, batch.id)}
 
     def batch(self, document: dict[str, Any], *, key: NodeKey | None = None) -> str:
-        """Publish one batch of any content, signed and vouched for; give its id."""
+        """Publish one batch of any content, signed and covered by the statement; return its id."""
         data = canonical_json(document)
         return self.raw_batch(data, (key or self.key).sign(data))
 
     def raw_batch(self, data: bytes, signature: str) -> str:
         batch_id = sha256_hex(data)
-        self.lay_out(
+        self.write_web_root(
             {f"batches/{batch_id}.json.gz": compress_batch(data), f"batches/{batch_id}.sig": f"{signature}\n".encode()}
         )
         return batch_id
 
     def statement(self, **changes: object) -> bytes:
-        """Give the envelope last published with some fields changed, signed anew."""
+        """Return the envelope last published, with some fields changed and a new signature."""
         signed = json.loads(self.web.files[f"{self.url}statement.json"])["signed"]
         return sign_statement(Statement.from_json({**signed, **changes}), self.key)
 
@@ -116,25 +103,25 @@ class Node:
 
 @pytest.fixture
 def web() -> Any:
-    return memory.MemoryTransport()
+    return MemoryTransport()
 
 
 @pytest.fixture
-def node(tmp_path: Path, web: Any) -> Iterator[Callable[[int], Node]]:
-    """A maker of nodes, told apart by a number."""
+def node(tmp_path: Path, web: Any) -> Iterator[Callable[[int], MeshNode]]:
+    """A function that creates a node by its number."""
     with ExitStack() as stack:
 
-        def make(number: int) -> Node:
+        def make(number: int) -> MeshNode:
             store = stack.enter_context(Store.open(tmp_path / f"node{number}"))
             key = NodeKey.from_seed(bytes([number]) * 32)
-            return Node(key=key, store=store, url=f"http://node{number}.example/", web=web)
+            return MeshNode(key=key, store=store, url=f"http://node{number}.example/", web=web)
 
         yield make
 
 
 @pytest.fixture
 def batch_document(record: Callable[..., Record]) -> Callable[..., dict[str, Any]]:
-    """A maker of batch documents that are right unless told otherwise."""
+    """A function that creates a batch document, valid except for the given changes."""
 
     def make(key: NodeKey, *packages: str, **changes: object) -> dict[str, Any]:
         records = [record(package, node=key.id, **changes) for package in packages or ("alpha", "beta")]

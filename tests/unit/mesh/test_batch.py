@@ -1,4 +1,4 @@
-"""A batch is taken only if everything it claims holds."""
+"""A batch is accepted only if everything it claims is valid."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`files.json` of a peer: whole, or refused before any path is used."""
+"""A peer's `files.json`: valid, or rejected before any path in it is used."""
 
 import json
 
@@ -61,9 +61,9 @@ def test_a_file_with_another_hash_is_rejected() -> None:
     ],
 )
 def test_an_unsafe_path_is_rejected(path: str) -> None:
-    with pytest.raises(RejectedDataError, match=r"files\.json rejected") as refused:
+    with pytest.raises(RejectedDataError, match=r"files\.json rejected") as error:
         read(listing([path, 1, DIGEST]))
-    assert str(refused.value).isprintable()
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize(

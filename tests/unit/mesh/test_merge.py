@@ -1,4 +1,4 @@
-"""A batch goes in whole, or not at all, or already exists."""
+"""A batch is merged completely, not at all, or already exists."""
 
 from collections.abc import Callable
 from typing import Any

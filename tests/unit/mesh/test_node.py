@@ -1,4 +1,4 @@
-"""The node's key: made once, kept from others, never written over."""
+"""The node's key: created once, inaccessible to others, never overwritten."""
 
 import resource
 import signal

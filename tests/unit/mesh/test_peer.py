@@ -1,4 +1,4 @@
-"""Pinning peers."""
+"""Adding and removing trusted peers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -105,7 +105,7 @@ def test_removing_a_peer_keeps_its_records(node: Callable[[int], Any], record: C
     here, there = node(1), node(2)
     there.add(record(node=there.key.id))
     there.publish()
-    sync(here.store, here.key, here.pin(there), here.web, now=here.now)
+    sync(here.store, here.key, here.trust(there), here.web, now=here.now)
     before = here.dump()
     remove(here.store, there.url)
     assert here.dump() == before

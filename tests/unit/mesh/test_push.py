@@ -1,4 +1,4 @@
-"""Announcing to peers, of whom some listen."""
+"""Announcing to peers, some of which listen."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ def test_each_peer_gets_the_announcement_and_is_reported(node: Callable[[int], A
     here.publish()
     for number, status in ((2, 202), (3, 403), (4, 405), (5, None), (6, 404), (7, 500)):
         peer = node(number)
-        here.pin(peer)
+        here.trust(peer)
         if status:
             here.web.statuses[f"{peer.url}announce"] = status
     announcements = push(here.store, here.web)
@@ -35,7 +35,7 @@ def test_each_peer_gets_the_announcement_and_is_reported(node: Callable[[int], A
 
 def test_an_announcement_needs_a_statement_and_a_peer(node: Callable[[int], Any]) -> None:
     here = node(1)
-    here.pin(node(2))
+    here.trust(node(2))
     with pytest.raises(PeerError, match=r"no statement to announce .publish first"):
         push(here.store, here.web)
     alone = node(3)

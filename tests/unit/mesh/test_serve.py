@@ -1,4 +1,4 @@
-"""Serving and listening, with the real server on loopback."""
+"""Serving files and accepting announcements, with the real server on loopback."""
 
 import logging
 import socket
@@ -39,7 +39,7 @@ def an_envelope(key: NodeKey, *, signed_by: NodeKey | None = None) -> bytes:
 
 
 class Served:
-    """A node that serves, and what it was told to fetch."""
+    """A node that serves, and the fetches that it started."""
 
     def __init__(self, public: Path) -> None:
         self.public = public

@@ -1,4 +1,4 @@
-"""The chain of statements: when one is due, and when one is believed."""
+"""The chain of statements: when one is issued, and when one is accepted."""
 
 import json
 from collections.abc import Callable

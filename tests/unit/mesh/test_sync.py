@@ -1,4 +1,4 @@
-"""Synchronising over the network port's fake: what is good comes over, what is not leaves nothing but its reason."""
+"""Synchronising over the fake transport: what is valid is merged, of the rest only the reason is stored."""
 
 import json
 from collections.abc import Callable
@@ -23,13 +23,13 @@ MakeDocument = Callable[..., dict[str, Any]]
 
 
 def synced(here: Node, there: Node) -> SyncReport:
-    """Synchronise with a peer as the ledger knows it now."""
+    """Synchronise with a peer as the ledger has it now."""
     peer = next(p for p in list_peers(here.store.db) if p.node == there.key.id)
     return sync(here.store, here.key, peer, here.web, now=here.now)
 
 
-def refused(here: Node, there: Node, reason: str) -> Peer:
-    """Synchronise, and see it rejected: the ledger as before but for the peer's trouble. Give the peer."""
+def rejected(here: Node, there: Node, reason: str) -> Peer:
+    """Check that synchronising is rejected and changes only the peer's error; return the peer."""
     before = here.dump()
     with pytest.raises(RejectedDataError, match=reason) as error:
         synced(here, there)
@@ -42,11 +42,11 @@ def refused(here: Node, there: Node, reason: str) -> Peer:
 
 @pytest.fixture
 def pair(node: MakeNode, record: MakeRecord) -> tuple[Node, Node]:
-    """Two nodes; the first has pinned the second, which has published two records."""
+    """Two nodes; the first trusts the second, which has published two records."""
     here, there = node(1), node(2)
     there.add(record("alpha", node=there.key.id), record("beta", node=there.key.id))
     there.publish()
-    here.pin(there)
+    here.trust(there)
     return here, there
 
 
@@ -83,20 +83,20 @@ def test_batches_are_found_through_the_lists_that_files_json_names(pair: tuple[N
     held = json.dumps({"schema": "ppp-files-1", "files": rows}).encode()
     named = [["files/batches.json", len(held), sha256_hex(held)], ["files/packages.json", 7, "ab" * 32]]
     top = json.dumps({"schema": "ppp-files-1", "files": named}).encode()
-    there.lay_out({**files, "files/batches.json": held}, top)
+    there.write_web_root({**files, "files/batches.json": held}, top)
     report = synced(here, there)
     assert (report.records, report.agree) == (2, True)
     assert f"{there.url}files/batches.json" in here.web.requested
     assert f"{there.url}files/packages.json" not in here.web.requested
     here.web.files[f"{there.url}files/batches.json"] += b" "
-    refused(here, there, "files/batches.json")
+    rejected(here, there, "files/batches.json")
 
 
 def test_synchronising_both_ways_results_in_equal_ledgers(pair: tuple[Node, Node], record: MakeRecord) -> None:
     here, there = pair
     here.add(record("gamma", node=here.key.id, log_sha256=sha256_hex(b"log")), log="log")
     here.publish()
-    there.pin(here)
+    there.trust(here)
     assert not synced(here, there).agree
     assert synced(there, here).records == 1
     there.publish()
@@ -110,10 +110,10 @@ def test_a_batch_is_passed_on_by_a_third_node(pair: tuple[Node, Node], node: Mak
     synced(here, there)
     here.publish()
     third = node(3)
-    third.pin(here)
+    third.trust(here)
     left_out = synced(third, here)
     assert (left_out.batches, left_out.untrusted_batches, left_out.agree) == (0, 1, False)
-    third.pin(there)
+    third.trust(there)
     taken = synced(third, here)
     assert (taken.records, taken.untrusted_batches, taken.agree) == (2, 0, True)
 
@@ -124,13 +124,13 @@ def test_a_node_that_lost_its_ledger_gets_its_own_records_back(pair: tuple[Node,
     here.publish()
     again = node(4)
     again.key = there.key
-    again.pin(here)
+    again.trust(here)
     assert synced(again, here).records == 2
 
 
 def test_an_unreachable_peer_is_reported(node: MakeNode) -> None:
     here = node(1)
-    here.pin(node(2))
+    here.trust(node(2))
     with pytest.raises(PeerError, match=r"http://node2\.example/statement\.json answered 404"):
         synced(here, node(2))
     (peer,) = list_peers(here.store.db)
@@ -151,10 +151,10 @@ def test_an_error_is_cleared_by_the_next_success(pair: tuple[Node, Node]) -> Non
 
 def test_one_failing_peer_does_not_stop_the_others(pair: tuple[Node, Node], node: MakeNode) -> None:
     here, there = pair
-    here.pin(node(3))
+    here.trust(node(3))
     bad = node(4)
     bad.publish()
-    here.pin(bad)
+    here.trust(bad)
     here.web.files[f"{bad.url}statement.json"] = b"{}"
     outcomes = {o.peer.node: o for o in sync_all(here.store, here.key, here.web, now=here.now)}
     assert len(outcomes) == 3
@@ -172,16 +172,16 @@ def test_a_statement_of_another_node_is_rejected(pair: tuple[Node, Node], node: 
     here, there = pair
     other = node(3)
     other.publish()
-    here.pin(other)
+    here.trust(other)
     here.web.files[f"{there.url}statement.json"] = here.web.files[f"{other.url}statement.json"]
-    assert refused(here, there, f"node {other.key.id} is not trusted").sequence is None
+    assert rejected(here, there, f"node {other.key.id} is not trusted").sequence is None
 
 
 def test_a_statement_with_a_flipped_byte_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     url = f"{there.url}statement.json"
     here.web.files[url] = here.web.files[url].replace(b'"records":2', b'"records":3')
-    assert refused(here, there, "its signature is not that of node").sequence is None
+    assert rejected(here, there, "its signature is not that of node").sequence is None
 
 
 def test_a_rollback_is_rejected(pair: tuple[Node, Node], record: MakeRecord) -> None:
@@ -191,26 +191,26 @@ def test_a_rollback_is_rejected(pair: tuple[Node, Node], record: MakeRecord) -> 
     there.publish()
     synced(here, there)
     here.web.files.update(old)
-    assert refused(here, there, "rollback, because number 2 was seen before").sequence == 2
+    assert rejected(here, there, "rollback, because number 2 was seen before").sequence == 2
 
 
 def test_a_frozen_peer_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.now += LIFETIME_S
-    assert refused(here, there, r"it expired at \d+ .the peer has stopped publishing").sequence is None
+    assert rejected(here, there, r"it expired at \d+ .the peer has stopped publishing").sequence is None
 
 
 def test_a_statement_from_the_future_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.now -= 3601
-    refused(here, there, "issued in the future")
+    rejected(here, there, "issued in the future")
 
 
 def test_a_broken_chain_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     synced(here, there)
     here.web.files[f"{there.url}statement.json"] = there.statement(sequence=2, previous="00" * 32)
-    assert refused(here, there, "but the last one was").sequence == 1
+    assert rejected(here, there, "but the last one was").sequence == 1
 
 
 def test_a_fork_is_rejected_and_both_statements_are_kept(pair: tuple[Node, Node]) -> None:
@@ -220,7 +220,7 @@ def test_a_fork_is_rejected_and_both_statements_are_kept(pair: tuple[Node, Node]
     one, other = here.web.files[url], there.statement(root="ee" * 32)
     here.web.files[url] = other
     for _ in range(2):
-        refused(here, there, "the node signed another statement with this number")
+        rejected(here, there, "the node signed another statement with this number")
     evidence = list_forks(here.store.db)
     assert {(f.node, f.sequence, f.text.encode(), f.seen_at) for f in evidence} == {
         (there.key.id, 1, one, here.now),
@@ -244,7 +244,7 @@ def test_a_fork_is_rejected_and_both_statements_are_kept(pair: tuple[Node, Node]
 def test_an_invalid_statement_is_rejected(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
     here, there = pair
     here.web.files[f"{there.url}statement.json"] = data
-    refused(here, there, reason)
+    rejected(here, there, reason)
 
 
 # What is rejected: the list of files.
@@ -253,29 +253,29 @@ def test_an_invalid_statement_is_rejected(pair: tuple[Node, Node], data: bytes, 
 def test_a_list_of_files_with_another_hash_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.web.files[f"{there.url}files.json"] += b" "
-    refused(here, there, "files.json rejected: its bytes hash to")
+    rejected(here, there, "files.json rejected: its bytes hash to")
 
 
 def test_an_unsafe_path_is_rejected_and_nothing_is_fetched(pair: tuple[Node, Node]) -> None:
     here, there = pair
     rows = [["../../etc/passwd", 1, "ab" * 32]]
-    there.lay_out({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
-    refused(here, there, "files.json rejected")
+    there.write_web_root({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
+    rejected(here, there, "files.json rejected")
     assert here.web.requested == [f"{there.url}statement.json", f"{there.url}files.json"]
 
 
 def test_a_list_of_files_with_a_duplicate_key_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
-    there.lay_out({}, b'{"schema": "ppp-files-1", "files": [], "files": []}')
-    refused(here, there, "an object has a duplicate key")
+    there.write_web_root({}, b'{"schema": "ppp-files-1", "files": [], "files": []}')
+    rejected(here, there, "an object has a duplicate key")
 
 
 def test_a_batch_listed_as_too_large_is_not_fetched(pair: tuple[Node, Node]) -> None:
     here, there = pair
     digest = "ab" * 32
     rows = [[f"batches/{digest}.json.gz", 1 << 40, digest], [f"batches/{digest}.sig", 129, digest]]
-    there.lay_out({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
-    refused(here, there, "larger than 67,108,864 bytes")
+    there.write_web_root({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
+    rejected(here, there, "larger than 67,108,864 bytes")
     assert not any("batches/" in url for url in here.web.requested)
 
 
@@ -293,20 +293,20 @@ def test_a_batch_with_a_flipped_byte_is_rejected(pair: tuple[Node, Node]) -> Non
     data = bytearray(here.web.files[url])
     data[len(data) // 2] ^= 1
     here.web.files[url] = bytes(data)
-    refused(here, there, "not the file that the peer's statement covers")
+    rejected(here, there, "not the file that the peer's statement covers")
 
 
 def test_a_batch_larger_than_listed_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.web.files[f"{the_batch(there)}.json.gz"] += b" "
-    refused(here, there, "larger than")
+    rejected(here, there, "larger than")
 
 
 def test_a_batch_cut_short_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     url = f"{the_batch(there)}.json.gz"
     here.web.files[url] = here.web.files[url][:-1]
-    refused(here, there, "not the file that the peer's statement covers")
+    rejected(here, there, "not the file that the peer's statement covers")
 
 
 @pytest.mark.parametrize(
@@ -326,15 +326,15 @@ def test_a_batch_that_does_not_unpack_is_rejected(
     here, there = pair
     data = canonical_json(batch_document(there.key, "gamma"))
     name, signature = f"batches/{sha256_hex(data)}", there.key.sign(data)
-    there.lay_out({f"{name}.json.gz": spoil(data), f"{name}.sig": f"{signature}\n".encode()})
-    refused(here, there, reason)
+    there.write_web_root({f"{name}.json.gz": spoil(data), f"{name}.sig": f"{signature}\n".encode()})
+    rejected(here, there, reason)
 
 
 @pytest.mark.parametrize("signature", [b"", b"00" * 64 + b"\n", b"\xff" * 129])
 def test_a_signature_file_with_another_hash_is_rejected(pair: tuple[Node, Node], signature: bytes) -> None:
     here, there = pair
     here.web.files[f"{the_batch(there)}.sig"] = signature
-    refused(here, there, "not the file that the peer's statement covers")
+    rejected(here, there, "not the file that the peer's statement covers")
 
 
 def test_a_batch_signed_by_another_key_is_rejected(
@@ -342,7 +342,7 @@ def test_a_batch_signed_by_another_key_is_rejected(
 ) -> None:
     here, there = pair
     there.batch(batch_document(there.key, "gamma"), key=node(3).key)
-    refused(here, there, f"its signature is not that of node {there.key.id}")
+    rejected(here, there, f"its signature is not that of node {there.key.id}")
 
 
 def test_a_batch_with_the_signature_of_another_message_is_rejected(
@@ -350,7 +350,7 @@ def test_a_batch_with_the_signature_of_another_message_is_rejected(
 ) -> None:
     here, there = pair
     there.raw_batch(canonical_json(batch_document(there.key, "gamma")), there.key.sign(b"something else"))
-    refused(here, there, "its signature is not that of node")
+    rejected(here, there, "its signature is not that of node")
 
 
 def test_a_batch_with_records_of_another_node_is_rejected(
@@ -362,20 +362,20 @@ def test_a_batch_with_records_of_another_node_is_rejected(
     document["records"] += batch_document(other.key, "delta")["records"]
     document["records"].sort(key=lambda row: sha256_hex(canonical_json(row)))
     there.batch(document)
-    refused(here, there, f"belongs to another node, {other.key.id}")
+    rejected(here, there, f"belongs to another node, {other.key.id}")
 
 
 def test_a_batch_with_another_log_is_rejected(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     digest = sha256_hex(b"log")
     there.batch({**batch_document(there.key, log_sha256=digest), "logs": {digest: "gol"}})
-    refused(here, there, f"the log {digest} has a different hash")
+    rejected(here, there, f"the log {digest} has a different hash")
 
 
 def test_a_batch_of_another_schema_is_rejected(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     there.batch({**batch_document(there.key), "schema": "ppp-batch-9"})
-    refused(here, there, "'ppp-batch-1' was expected")
+    rejected(here, there, "'ppp-batch-1' was expected")
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_a_batch_of_another_schema_is_rejected(pair: tuple[Node, Node], batch_do
 def test_an_invalid_batch_is_rejected(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
     here, there = pair
     there.raw_batch(data, there.key.sign(data))
-    refused(here, there, reason)
+    rejected(here, there, reason)
 
 
 def test_valid_batches_before_an_invalid_one_are_kept(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
@@ -404,7 +404,7 @@ def test_valid_batches_before_an_invalid_one_are_kept(pair: tuple[Node, Node], b
             f"batches/{batch_id}.json.gz": compress_batch(data),
             f"batches/{batch_id}.sig": f"{signature}\n".encode(),
         }
-    there.lay_out(files)
+    there.write_web_root(files)
     with pytest.raises(RejectedDataError, match=f"batch {ids[2]} rejected: its signature"):
         synced(here, there)
     assert [batch.id for batch in list_batches(here.store.db)] == ids[:2]
