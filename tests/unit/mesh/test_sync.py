@@ -65,6 +65,13 @@ def test_a_peers_records_are_merged(pair: tuple[Node, Node]) -> None:
     assert (peer.sequence, peer.synced_at, peer.sync_error) == (1, here.now, None)
 
 
+def test_all_files_are_fetched_in_one_session(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    synced(here, there)
+    assert here.web.connections == 1
+    assert len(here.web.requested) > 3
+
+
 def test_a_second_synchronisation_requests_no_batch(pair: tuple[Node, Node]) -> None:
     here, there = pair
     synced(here, there)
