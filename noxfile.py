@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 DATASETTE_NEXT = "datasette==1.0a41"
 #: One process per core, a file or a marked part of one at a time: see tests/support/parallel.py.
 PARALLEL = ("-n", "auto", "--maxprocesses=4", "--dist", "loadgroup", "--no-loadscope-reorder")
-#: What `ppp narrate` ends with where the ledger holds nothing yet, and `ppp peer push` where there is no peer.
+#: Exit codes of `ppp narrate` if the ledger has no record yet, and of `ppp peer push` if there is no peer.
 NOTHING_TO_TELL, NO_PEER = 30, 27
 
 
@@ -58,17 +58,17 @@ def network(session: nox.Session, *, on_host: bool) -> tuple[str, ...]:
     has_docker = not on_host and has_engine()
     if said or has_gateway(bubblewrap=not has_docker):
         return ()
-    session.log("cells get the open network: no nginx here, or nothing that holds cells to it (--network open)")
+    session.log("cells get the open network: nginx is missing, or bubblewrap to limit cells to it (--network open)")
     return ("--network", "open")
 
 
 def has_engine() -> bool:
-    """Say whether a Docker engine is here; without its command line its socket must do."""
+    """Return whether there is a Docker engine; without the docker command, whether there is its socket."""
     return succeeds("docker", "info") if shutil.which("docker") else Path("/var/run/docker.sock").is_socket()
 
 
 def has_gateway(*, bubblewrap: bool) -> bool:
-    """Say whether nginx is here, or in an image that is; and, where it is called for, a bubblewrap that works."""
+    """Return whether there is nginx, on this machine or in an image, and a working bubblewrap where one is needed."""
     if bubblewrap and not succeeds("bwrap", "--unshare-net", "--ro-bind", "/", "/", "true"):
         return False
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -76,7 +76,7 @@ def has_gateway(*, bubblewrap: bool) -> bool:
 
 
 def succeeds(*command: str) -> bool:
-    """Say whether a command is here, and ends with success."""
+    """Return whether a command exists and succeeds."""
     try:
         return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
@@ -119,33 +119,33 @@ def page_tools(session: nox.Session) -> None:
 
 @nox.session
 def run(session: nox.Session) -> None:
-    """Do the main job: watch, check, record, publish."""
+    """Check new releases and publish the results: the main job."""
     on_host = any(word.endswith("-host") for word in session.posargs)
     ppp(session, "run", *network(session, on_host=on_host), *session.posargs)
 
 
 @nox.session
 def watch(session: nox.Session) -> None:
-    """Queue what the release feed names, and check nothing."""
+    """Queue the releases of PyPI's feed without checking them."""
     ppp(session, "watch", *session.posargs)
 
 
 @nox.session
 @nox.parametrize("environment_id", [nox.param(id_, id=id_) for id_ in environment_ids()])
 def check(session: nox.Session, environment_id: str) -> None:
-    """Reproduce cells of one environment: `nox -s "check(py312-alpine)" -- six==1.17.0`."""
+    """Check packages in one environment: `nox -s "check(py312-alpine)" -- six==1.17.0`."""
     ppp(session, "check", *network(session, on_host=environment_id.endswith("-host")), environment_id, *session.posargs)
 
 
 @nox.session
 def publish(session: nox.Session) -> None:
-    """Build the public folder from the ledger, and sign what it holds."""
+    """Build and sign the public folder from the ledger."""
     ppp(session, "publish", *session.posargs)
 
 
 @nox.session
 def snapshot(session: nox.Session) -> None:
-    """Write the ledger's public part as dated databases, and publish them."""
+    """Write dated SQLite snapshots of the ledger, and publish."""
     ppp(session, "snapshot", *session.posargs)
 
 
@@ -163,12 +163,12 @@ def command(session: nox.Session) -> None:
 
 @nox.session
 def release(session: nox.Session) -> None:
-    """Do the last session: narrate, publish, hash, state, push. Each step can be done again, and says what it did."""
-    session.log("1/4 narration")
+    """Narrate, publish, check the hash, announce to peers: the last session. Each step can be repeated."""
+    session.log("1/4 narrate")
     ppp(session, "narrate", *session.posargs, success_codes=(0, NOTHING_TO_TELL))
-    session.log("2/4 publish, and sign a statement of what is published")
+    session.log("2/4 publish and sign")
     ppp(session, "publish")
-    session.log("3/4 hash")
+    session.log("3/4 check the hash")
     with session.chdir(Path(os.environ.get("PPP_DATA") or "data") / "public"):
         session.run("sha256sum", "-c", "current.json.sha256", external=True)
     session.log("4/4 announce the statement to peers")

@@ -20,7 +20,9 @@ from ppp.cli.options import (
 from ppp.cli.results import print_results, record_json
 from ppp.model.release import RequestedPackage
 from ppp.narrate.model import MAX_SEED
+from ppp.pipeline import RunSummary
 from ppp.resources import resource
+from ppp.runner.context import Context
 from ppp.runner.request import RunRequest, Sources
 
 #: A first run on a small machine ends within five minutes; what is left stays queued for the next run.
@@ -114,10 +116,16 @@ def run(
     )
     with stop_on_signals(context.stop):
         summary = pipeline.run(context, request)
+    _print_summary(context, summary, [environment.id for environment in chosen], as_json=as_json)
+    if context.stop.is_set():
+        raise KeyboardInterrupt
+
+
+def _print_summary(context: Context, summary: RunSummary, environments: list[str], *, as_json: bool) -> None:
     print_results(
         context.config.data,
         summary.releases,
-        [e.id for e in chosen],
+        environments,
         unavailable=summary.unavailable,
         flakiness=summary.flakiness,
         as_json=as_json,
@@ -126,8 +134,6 @@ def run(
         context.reporter.note(f"{summary.queued} cells are still queued: run again to continue")
     if not as_json:
         click.echo(f"checked {summary.checked} cells; open {summary.page}")
-    if context.stop.is_set():
-        raise KeyboardInterrupt
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Bad input: an error of one line that says what to do, an exit code of its own, and a ledger that is as it was."""
+"""Bad input: an error of one line that says what to do, an exit code of its own, and an unchanged ledger."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ from local_index import LocalIndex, reply
 from program import CompletedCommand, Program, new_program
 from projects import module_project
 
-#: What stands for the ledger: its bytes.
+#: The bytes of the ledger.
 Ledger: TypeAlias = bytes
 
 THREE_MISTAKES: Final = """
@@ -50,7 +50,7 @@ platform = "host"
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of a node that has queued something, and has not checked it yet."""
+    """The data folder of a node that has queued a package and has not checked it yet."""
     folder = tmp_path_factory.mktemp("begun")
     (folder / "wanted.txt").write_text("known\n")
     with LocalIndex() as index, new_program(folder, index) as program:
@@ -62,7 +62,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def node(program: Program, begun: Path, local: LocalIndex, tmp_path: Path) -> Program:
-    """That node. The index has one more package."""
+    """The node of that data folder; the index has one more package."""
     local.add(module_project("known", ""), module_project("other", ""))
     (tmp_path / "wanted.txt").write_text("other\n")
     shutil.copytree(begun, program.data)
@@ -95,7 +95,7 @@ def refused(done: CompletedCommand, code: int, *words: str) -> None:
         (["show", "unknown"], 13, ["unknown", "ppp run --package unknown"]),
     ],
 )
-def test_what_cannot_be_meant(node: Program, arguments: list[str], code: int, words: list[str]) -> None:
+def test_invalid_arguments(node: Program, arguments: list[str], code: int, words: list[str]) -> None:
     before = ledger(node)
     done = node.run_in_process(*(node.environment if word == "HERE" else word for word in arguments))
     refused(done, code, *words)
@@ -156,11 +156,11 @@ def test_a_feed_of_50_mb(node: Program, local: LocalIndex) -> None:
     begun = time.monotonic()
     refused(node.run_in_process("watch"), 17, local.url_of("/feed"), "5000000 bytes")
     assert time.monotonic() - begun < 15
-    assert sent < 20_000_000, "what is behind the cap is not fetched"
+    assert sent < 20_000_000, "nothing beyond the size limit is fetched"
     assert ledger(node) == before
 
 
-def test_an_index_that_is_gone(node: Program, local: LocalIndex) -> None:
+def test_an_index_that_does_not_answer(node: Program, local: LocalIndex) -> None:
     before = ledger(node)
     local.set_response("/simple/other/", reply(status=502))
     refused(node.run_in_process("run", "-p", "other"), 24, "'other'", "502", "PPP_INDEX_URL")
@@ -187,7 +187,7 @@ def test_a_ledger_of_a_newer_schema(node: Program) -> None:
     assert ledger(node) == before
 
 
-def test_a_ledger_that_is_none(node: Program) -> None:
+def test_a_file_that_is_not_a_ledger(node: Program) -> None:
     (node.data / "ppp.db").write_bytes(b"no database at all, only text\n" * 50)
     before = ledger(node)
     for command in (["watch", "-r", "wanted.txt"], ["show"]):
@@ -195,12 +195,12 @@ def test_a_ledger_that_is_none(node: Program) -> None:
     assert ledger(node) == before
 
 
-def test_no_ledger_at_all(program: Program) -> None:
+def test_a_missing_ledger(program: Program) -> None:
     refused(program.run_in_process("show"), 22, "ppp run")
     assert not program.data.exists()
 
 
-def test_two_at_once(node: Program, local: LocalIndex) -> None:
+def test_two_commands_at_once(node: Program, local: LocalIndex) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
     def slow(request: BaseHTTPRequestHandler) -> None:
@@ -219,10 +219,10 @@ def test_two_at_once(node: Program, local: LocalIndex) -> None:
     finally:
         go_on.set()
     _, err = first.communicate(timeout=30)
-    assert (first.returncode, err.count("\n")) == (15, 1), "the first is none the wiser"
+    assert (first.returncode, err.count("\n")) == (15, 1), "the first is not affected"
 
 
-# Each runs a command where the data folder lies in a file system of its own, and keeps the ledger as it is afterwards.
+# Each runs a command with the data folder on a file system of its own, and copies the ledger as it is afterwards.
 FULL: Final = """
 cp -a {data} {kept} && mount -t tmpfs -o size=1m none {data} && cp -a {kept}/. {data}
 dd if=/dev/zero of={data}/filler bs=4k 2>/dev/null
@@ -240,7 +240,7 @@ InPlace: TypeAlias = Callable[[str], Program]
 
 @pytest.fixture
 def in_place(node: Program, local: LocalIndex, tmp_path: Path) -> InPlace:
-    """Let every command of a node run where a script has prepared its data folder."""
+    """Run every command of a node in a mount namespace in which a script has prepared the data folder."""
     pin = tiny_matrix().pip
     local.add_file("pip", f"pip-{pin.version}-py3-none-any.whl", b"not fetched", sha256=pin.sha256)
 
@@ -259,7 +259,9 @@ def in_place(node: Program, local: LocalIndex, tmp_path: Path) -> InPlace:
     [(FULL, 18, "no space left"), (READ_ONLY, 19, "make the folder writable")],
     ids=["full disk", "read-only"],
 )
-def test_where_nothing_can_be_written(in_place: InPlace, tmp_path: Path, script: str, code: int, words: str) -> None:
+def test_a_data_folder_that_cannot_be_written(
+    in_place: InPlace, tmp_path: Path, script: str, code: int, words: str
+) -> None:
     node = in_place(script)
     before = ledger(node)
     for command in (["watch", "-r", "wanted.txt"], ["run", "-p", "other"]):

@@ -1,4 +1,4 @@
-"""A run that is killed, or asked to stop: what was observed stays, what was finished is not run again."""
+"""A run that is killed or stopped: observations are kept, and finished cells are not run again."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ PACKAGES: Final = [f"project-{number:02}" for number in range(12)]
 HANGS: Final = "import time\ntime.sleep(60)\n"
 PER_CELL: Final = "SELECT package, count(*) FROM records GROUP BY package, version, environment ORDER BY package"
 RECORDS: Final = "SELECT record, package, observed_at FROM records ORDER BY record"
-#: What waits for its canary, and what became of what did.
+#: Observations: pending ones, and those that have become records.
 OBSERVED: Final = (
     "SELECT record, json_extract(document, '$.package') FROM pending"
     " UNION SELECT record, package FROM records ORDER BY record"
@@ -33,7 +33,7 @@ OBSERVED: Final = (
 
 @pytest.fixture
 def node(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: Path) -> Program:
-    """A node with a watchlist of twelve, whose sandboxes lie where they are seen."""
+    """A node with a watchlist of twelve packages, whose sandboxes are in a known folder."""
     local.add_pip(pinned_pip.wheel)
     local.add(*(module_project(name, "") for name in PACKAGES))
     (tmp_path / "twelve.txt").write_text("\n".join(PACKAGES))
@@ -50,12 +50,12 @@ def observed(node: Program) -> list[tuple[str, str]]:
     try:
         return node.query(OBSERVED)
     except LedgerDamagedError:
-        # It is not there yet, or not whole.
+        # It does not exist yet, or is incomplete.
         return []
 
 
 def workplaces_in(folder: Path) -> list[Path]:
-    """Give the working folder of each process that works in a folder."""
+    """Return the working folder of each process that works inside a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -77,28 +77,28 @@ def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
     kept = observed(node)
     assert 2 <= len(kept) < len(PACKAGES), "it was killed in the middle"
     assert node.query("PRAGMA integrity_check") == [("ok",)]
-    assert recorded(node) == [], "no canary stands behind it yet"
+    assert recorded(node) == [], "no canary has confirmed it yet"
     queued = {package for (package,) in node.query("SELECT package FROM queue")}
-    assert queued == set(PACKAGES) - {package for _, package in kept}, "what is not observed is still queued"
+    assert queued == set(PACKAGES) - {package for _, package in kept}, "what was not observed is still queued"
     in_hand = "SELECT count(*) FROM queue WHERE leased_until > strftime('%s') + 600"
-    assert node.query(in_hand) > [(0,)], "and in hands that are dead"
+    assert node.query(in_hand) > [(0,)], "and leased by the run that was killed"
 
     node.run_ok(*command)
     assert set(kept) <= set(observed(node)), "nothing observed is lost"
     assert node.query("SELECT * FROM pending") == []
-    assert node.query(PER_CELL) == [(package, 1) for package in PACKAGES], "nothing finished is run twice"
+    assert node.query(PER_CELL) == [(package, 1) for package in PACKAGES], "no finished cell is run twice"
     assert node.query("SELECT * FROM queue") == []
     assert node.query("SELECT count(DISTINCT record) FROM batch_records") == [(len(PACKAGES),)]
 
 
 @pytest.mark.online
-@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
-def test_a_wish_to_stop(node: Program, local: LocalIndex, tmp_path: Path, wish: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run(node: Program, local: LocalIndex, tmp_path: Path, number: signal.Signals) -> None:
     local.add(module_project("quick", ""), module_project("slow", HANGS))
     node.matrix.write_text(matrix_toml(tiny_matrix(host_environment(), timeouts_s={"import": 60})))
     run = node.start("run", "--package", "quick", "--package", "slow")
     wait_until(lambda: len(observed(node)) == 1 and imports_in(tmp_path / "cells"))
-    run.send_signal(wish)
+    run.send_signal(number)
     begun = time.monotonic()
     _, err = run.communicate(timeout=20)
     assert time.monotonic() - begun < 10
@@ -110,17 +110,17 @@ def test_a_wish_to_stop(node: Program, local: LocalIndex, tmp_path: Path, wish: 
     assert workplaces_in(tmp_path / "cells") == []
     assert list((tmp_path / "cells").iterdir()) == []
     node.run_ok("run", "--package", "quick")
-    assert node.query(PER_CELL) == [("quick", 1)], "the next run publishes it, and does not run it again"
+    assert node.query(PER_CELL) == [("quick", 1)], "the next run publishes it without running it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InContainers:
-    """A node that checks in containers, in one of which a project of the index hangs."""
+    """A node that checks in containers, in one of which a package hangs."""
 
     program: Program
     containers: Callable[[], list[str]]
 
-    def begin_what_hangs(self) -> "subprocess.Popen[str]":
+    def start_hanging_run(self) -> "subprocess.Popen[str]":
         run = self.program.start("run", "--package", "quick", "--package", "slow")
         wait_until(lambda: len(observed(self.program)) == 1, timeout_s=60)
         wait_until(lambda: bool(self.containers()))
@@ -153,8 +153,8 @@ def in_containers(pinned_pip: FetchedPip, tmp_path: Path) -> Iterator[InContaine
 
 @pytest.mark.docker
 @pytest.mark.online
-def test_a_wish_to_stop_leaves_no_container(in_containers: InContainers) -> None:
-    run = in_containers.begin_what_hangs()
+def test_a_stop_leaves_no_container(in_containers: InContainers) -> None:
+    run = in_containers.start_hanging_run()
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=30)
     assert (run.returncode, "Traceback" in err) == (130, False), err
@@ -164,8 +164,8 @@ def test_a_wish_to_stop_leaves_no_container(in_containers: InContainers) -> None
 
 @pytest.mark.docker
 @pytest.mark.online
-def test_what_a_killed_run_left_is_removed_by_the_next(in_containers: InContainers) -> None:
-    run = in_containers.begin_what_hangs()
+def test_containers_of_a_killed_run_are_removed_by_the_next(in_containers: InContainers) -> None:
+    run = in_containers.start_hanging_run()
     os.kill(run.pid, signal.SIGKILL)
     run.wait(10)
     assert in_containers.containers() != []

@@ -1,4 +1,4 @@
-"""The main job and the last one, on this machine's own Python: run, verify, run again; two nodes that come to agree."""
+"""The main job and the release session on this machine's own Python; two nodes that synchronise until they agree."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from ppp.model.record import GLYPHS, Result
 
 WATCHED: Final = ("passes", "raises", "needs-newer-python")
 RESULTS: Final = "SELECT package, result FROM records ORDER BY package"
-#: All that a peer could add to a ledger.
+#: Everything that a peer could add to a ledger.
 CONTENT: Final = "SELECT record FROM records UNION ALL SELECT batch FROM batches UNION ALL SELECT package FROM packages"
 
 pytestmark = pytest.mark.online
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.online
 
 @pytest.fixture
 def node(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: Path) -> Program:
-    """A node with a watchlist of three that each come to another result."""
+    """A node with a watchlist of three packages, each with a different result."""
     local.add_pip(pinned_pip.wheel)
     local.add(*(project for project in all_projects() if project.name in WATCHED))
     (tmp_path / "watched.txt").write_text("\n".join(WATCHED))
@@ -71,11 +71,11 @@ def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
     assert node.public_files() == before
 
     node.run_ok("run", "--package", "passes", "--again")
-    assert len(node.query(RESULTS)) == 4, "unless it is asked for"
+    assert len(node.query(RESULTS)) == 4, "unless it is requested"
     assert sha256sum(node.data / "public") == "current.json: OK\n"
 
 
-def test_a_node_measures_its_own_noise(node: Program) -> None:
+def test_a_run_measures_flakiness(node: Program) -> None:
     done = node.run("run", "--package", "passes", "--package", "raises", "--aa", "2", "--seed", "7", "--json")
     assert done.code == 0, done
     assert "flakiness (A/A test): 2 cells looked at twice, 0 disagree" in done.err
@@ -116,7 +116,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFolder:
-    """A node at work, its key, and where it serves what it published."""
+    """A node's data folder, its key, and the address at which it serves what it published."""
 
     program: Program
     key: str
@@ -136,7 +136,7 @@ class NodeFolder:
 
 @pytest.fixture
 def nodes(checked: Mapping[str, Path], local: LocalIndex, tmp_path: Path) -> Iterator[tuple[NodeFolder, NodeFolder]]:
-    """Both nodes, serving on loopback; neither has pinned the other."""
+    """Both nodes, serving on loopback; neither trusts the other yet."""
     with ExitStack() as stack:
         made = []
         for name, data in checked.items():
@@ -151,7 +151,7 @@ def nodes(checked: Mapping[str, Path], local: LocalIndex, tmp_path: Path) -> Ite
 
 
 def served(program: Program) -> str:
-    """Serve what a node published; give the address."""
+    """Serve what a node published, and return the address."""
     process = program.start("serve", "--mesh", "--port", "0")
     assert process.stdout
     line = process.stdout.readline()
@@ -183,7 +183,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
-def test_what_was_tampered_with_is_refused(nodes: tuple[NodeFolder, NodeFolder]) -> None:
+def test_tampered_files_are_rejected(nodes: tuple[NodeFolder, NodeFolder]) -> None:
     ours, theirs = nodes
     before, held = ours.current, ours.program.query(CONTENT)
     (batch,) = (theirs.program.data / "public" / "batches").glob("*.json.gz")
@@ -214,10 +214,10 @@ def test_the_release_session(nodes: tuple[NodeFolder, NodeFolder]) -> None:
     ours, theirs = nodes
     ours.program.run_in_process_ok("peer", "add", theirs.url, theirs.key)
     theirs.program.run_in_process_ok("peer", "add", ours.url, ours.key)
-    # What `nox -s release` does; each step can be done again.
-    told = ours.program.run_in_process_ok("narrate", "--seed", "3")
-    assert "ours" in told
-    assert ours.program.run_in_process_ok("narrate", "--seed", "3") == told
+    # The steps of `nox -s release`; each can be repeated.
+    text = ours.program.run_in_process_ok("narrate", "--seed", "3")
+    assert "ours" in text
+    assert ours.program.run_in_process_ok("narrate", "--seed", "3") == text
     page = ours.program.run_in_process_ok("publish")
     assert page == f"open {ours.program.data / 'public' / 'index.html'}\n"
     assert sha256sum(ours.program.data / "public") == "current.json: OK\n"
