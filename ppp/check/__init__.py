@@ -1,1 +1,1 @@
-"""One release in one environment: four gated phases, a verdict decided outside."""
+"""One release in one environment: four gated phases, its verdict decided outside the sandbox."""

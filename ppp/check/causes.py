@@ -1,7 +1,7 @@
 """Why a phase failed, and whose fault it is: typed signals, then the rules of `causes.toml`, else `unclassified`.
 
-Failed is theirs, error is ours: an outcome is only FAIL where nothing says that it was our timer, our limits, our disk
-or our network. What a log cannot tell is decided later, by the sibling cells (`ppp.model.blame`).
+FAIL is the package's, ERROR is ours: an outcome is only FAIL where nothing points to our timer, our limits, our disk or
+our network. What a log cannot show is decided later, from the sibling cells (`ppp.model.blame`).
 """
 
 import re
@@ -19,9 +19,9 @@ from ppp.check.runtime import CommandResult
 from ppp.model.record import Blame, Outcome, Phase
 
 MAX_DETAIL: Final = 300
-#: More of a line than any pattern needs, in characters.
+#: How much of a line is searched, in characters: more than any pattern needs.
 MAX_LINE: Final = 2000
-#: Lines in which pip names the project whose build or installation failed; the last one speaks.
+#: Lines in which pip names the project whose build or installation failed; the last one counts.
 _FAILED_PROJECT: Final = re.compile(
     r"^\s*ERROR: Failed building wheel for ([A-Za-z0-9._-]+)"
     r"|^ERROR: Failed to build '([A-Za-z0-9._-]+)' when"
@@ -34,7 +34,7 @@ _FAILED_PROJECT: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A row of `causes.toml`."""
+    """A `[[rule]]` of `causes.toml`, which explains the fields."""
 
     cause: str
     blame: Blame
@@ -52,7 +52,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CauseHelp:
-    """What a cause means, how the maintainer mends it, how a user gets round it; `words` in backticks are code."""
+    """What a cause means, how the maintainer fixes it, how a user works around it; text in backticks is code."""
 
     title: str
     meaning: str
@@ -60,15 +60,15 @@ class CauseHelp:
     user: str
 
 
-#: While pip collects, what it breaks down in is the project that it began last.
+#: If pip fails while it collects, the project that it started to collect last is the one that failed.
 _COLLECTING: Final = re.compile(r"^Collecting ([A-Za-z0-9._-]+)", re.MULTILINE)
 _COLLECTED: Final = re.compile(
     r"^(?:Installing collected packages|Building wheels for collected packages)", re.MULTILINE
 )
 _TRACEBACK: Final = "Traceback (most recent call last)"
-#: A traceback's line: the file below site-packages, and what of it ran (nothing is named where it cannot be parsed).
+#: A traceback's line: the file below site-packages, and the function (none where the file cannot be parsed).
 _FRAME: Final = re.compile(r'^ +File ".*/(?:site|dist)-packages/([^"]+)", line \d+(?:, in (.+))?$', re.MULTILINE)
-#: Here whoever asks for the module is to blame, be it in a function.
+#: Causes for which the code that imports the module is to blame, even if it does so in a function.
 _IMPORTER_TO_BLAME: Final = frozenset({"module-missing", "pkg-resources", "distutils-removed"})
 
 
@@ -79,7 +79,7 @@ def _load_toml() -> Mapping[str, Any]:
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """Give the rules in their order, which is the order of precedence."""
+    """Return the rules in order of precedence."""
     return tuple(
         Rule(
             cause=row["cause"],
@@ -101,26 +101,26 @@ def rules() -> tuple[Rule, ...]:
 
 @cache
 def cause_help() -> Mapping[str, CauseHelp]:
-    """Give the help for each cause that this PPP can find, in the order of its page of causes."""
+    """Return the help for each cause that this PPP can find, in the order of the page of causes."""
     return {name: CauseHelp(**row) for name, row in _load_toml()["cause"].items()}
 
 
 def classify_failure(
     phase: Phase, completed: CommandResult, *, package: str, modules: Sequence[str] = ()
 ) -> PhaseReport:
-    """Say why a command that did not succeed did not: outcome, cause, blame and one line of detail.
+    """Return why a command that did not succeed failed: outcome, cause, blame and one line of detail.
 
     `modules` are the names at the target's top level, private ones too (see `top_levels`): an import that fails in
-    another project's module is the dependency's failure. Without them that is not told apart.
+    another project's module is the dependency's failure. Without them the two are not told apart.
     """
-    # Some patterns would be at a line without end for hours.
+    # Some patterns would take hours on a line of a few megabytes.
     lines = (line[:MAX_LINE] for line in completed.output.split("\n"))
     report = _classify(phase, replace(completed, output="\n".join(lines)), package, _top_level_names(modules))
     return replace(report, log=completed.output)
 
 
 def top_levels(paths: Iterable[str]) -> tuple[str, ...]:
-    """Give the top-level names that RECORD's paths (relative to site-packages) install, sorted, private ones too."""
+    """Return the top-level names that RECORD's paths (relative to site-packages) install, sorted, private ones too."""
     firsts = {path.partition("/")[0] for path in paths}
     return tuple(
         sorted({first.partition(".")[0] for first in firsts if not first.endswith((".dist-info", ".."))} - {""})
@@ -150,7 +150,7 @@ def _without_rule(phase: Phase, completed: CommandResult, own: frozenset[str]) -
     if _TRACEBACK not in completed.output:
         detail = f"the import ended the process with status {completed.exit_code}"
         return _report(completed, Outcome.FAIL, "exits", Blame.PACKAGE, detail)
-    # Not every exception is called one.
+    # A traceback whose last line no rule knows: not every exception is named like one.
     other = _other_module("import-error", completed.output, own)
     line = _last_line(completed.output)
     if other is not None:
@@ -160,7 +160,7 @@ def _without_rule(phase: Phase, completed: CommandResult, own: frozenset[str]) -
 
 def _find(rule: Rule, output: str) -> re.Match[str] | None:
     matches = rule.pattern.finditer(output)
-    # Mostly the last match: what a log ends on is what ended it.
+    # Usually the last match counts: a log ends with what ended the command.
     first = next(matches, None)
     if first is None or (rule.then and not rule.then.search(output, first.end())):
         return None
@@ -171,7 +171,7 @@ def _find(rule: Rule, output: str) -> re.Match[str] | None:
     return match
 
 
-def _by_rule(  # noqa: PLR0917 - what the two above know
+def _by_rule(  # noqa: PLR0917 - what the two functions above know
     rule: Rule, match: re.Match[str], phase: Phase, completed: CommandResult, package: str, own: frozenset[str]
 ) -> PhaseReport:
     output = completed.output
@@ -200,9 +200,9 @@ def _subject(rule: Rule, output: str) -> str | None:
 
 
 def _other_module(cause: str, output: str, own: frozenset[str]) -> str | None:
-    """Give the top-level module of another project in which an import failed; None where it is the target's own."""
+    """Return the top-level module of another project in which an import failed; None where it is the target's own."""
     frames = _FRAME.findall(output, output.rfind(_TRACEBACK) + 1)
-    # A function of a dependency may have been called wrongly; a module of its own that cannot be run is its own affair.
+    # A dependency's function may have been called wrongly; that its module cannot be executed is its own failure.
     places = [path for path, within in frames if cause in _IMPORTER_TO_BLAME or within in {"", "<module>"}]
     if not places or not own:
         return None
@@ -237,6 +237,6 @@ def _last_line(output: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Give text as one line of printable characters, shortened: what a package printed is never trusted as markup."""
+    """Return text as one line of printable characters, of at most `MAX_DETAIL`: output of a package is untrusted."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return plain if len(plain) <= MAX_DETAIL else f"{plain[: MAX_DETAIL - 1]}…"

@@ -1,7 +1,7 @@
 """One cell, from its file to its record: download outside, install and import in a sandbox, verdict decided here.
 
-What the sandbox says of the package is parsed as untrusted data; the import is believed when its keeper has proof that
-the very process that began it came back from it.
+What comes out of the sandbox is parsed as untrusted data. An import counts as passed only if the sandbox's keeper has
+proof that the very process that started it also returned from it.
 """
 
 import json
@@ -27,21 +27,21 @@ from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell, Matrix
 from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Phase, Record, Result, sha256_hex
 
-#: The end of a failed phase's log that is kept, in characters.
+#: How much of the end of a failed phase's log is kept, in characters.
 LOG_TAIL_CHARS: Final = 12_000
 CUT_NOTICE: Final = "[the beginning of this log was cut]\n"
 SETUP_TIMEOUT_S: Final = 60
-#: On what ground `full` is not paid a second time: the metadata names no dependency that applies here, and pip, asked
-#: to check, finds nothing missing after `nodeps`.
+#: The ground on which `full` passes without a second installation: the metadata names no dependency that applies here,
+#: and `pip check` finds nothing missing after `nodeps`.
 NOTHING_TO_ADD: Final = "no-applicable-dependency"
-#: More distributions than a record may hold.
+#: How many distributions a record may hold.
 MAX_INSTALLED: Final = 2000
-#: Where things lie in a cell tells nobody anything, and differs from cell to cell.
+#: Paths inside a cell: they mean nothing to readers, and differ from cell to cell.
 _SANDBOX_PATHS: Final = re.compile(
     r"(file://)?/ppp/(file|work/\w+/lib/python[\d.]+/site-packages)/"
     r"|/tmp/pip-[a-z-]+-\w{8}/(overlay/lib/python[\d.]+/site-packages/|[\w.-]+_[0-9a-f]{32}/)?"
 )
-#: A folder or an address in memory that another run would call otherwise.
+#: Parts of names that differ from run to run: temporary folders, and addresses in memory.
 _VARYING_NAMES: Final = re.compile(r"(?<=/tmp/tmp)\w{8}\b|(?<=\b0x)[0-9a-f]{6,}\b")
 _NO_MATCHING_DISTRIBUTION: Final = re.compile(r"^ERROR: No matching distribution found for (.+)$", re.MULTILINE)
 
@@ -56,7 +56,7 @@ class Observation:
 
 @dataclass(slots=True, kw_only=True)
 class _CellFacts:
-    """What the phases learn on their way, for the record and for the phases after."""
+    """What the phases find out, for the record and for later phases."""
 
     file: DistributionFile | None = None
     path: Path | None = None
@@ -71,7 +71,10 @@ class _CellFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checker:
-    """Checks cells, from several threads at once. `clock` gives epoch seconds."""
+    """Checks cells, from several threads at once.
+
+    `index_hosts` returns the host names to take out of logs; `clock` returns epoch seconds.
+    """
 
     index: Index
     runtime: Runtime
@@ -81,23 +84,23 @@ class Checker:
     clock: Callable[[], float] = time.time
 
     def check(self, cell: Cell, prepared: PreparedEnvironment) -> Observation:
-        """Run one cell and give what was observed; what goes wrong on our side is an `ERROR`, never an exception."""
-        findings = _CellFacts()
+        """Run one cell and return what was observed; a fault on our side is an `ERROR` there, never an exception."""
+        facts = _CellFacts()
         with ExitStack() as stack:
-            gated = run_phases(_PhaseSteps(self, cell, prepared, findings, stack).by_phase())
-        return self._observation(cell, prepared, gated, findings)
+            gate = run_phases(_PhaseSteps(self, cell, prepared, facts, stack).by_phase())
+        return self._observation(cell, prepared, gate, facts)
 
     def _observation(
-        self, cell: Cell, prepared: PreparedEnvironment, gated: GateResult, findings: _CellFacts
+        self, cell: Cell, prepared: PreparedEnvironment, gate: GateResult, facts: _CellFacts
     ) -> Observation:
-        last = gated.last
-        explained = gated.result is not Result.PASS
-        log = _log_tail(self._scrub(last.log, findings)) if explained and last.log.strip() else None
+        last = gate.last
+        explained = gate.result is not Result.PASS
+        log = _log_tail(self._scrub(last.log, facts)) if explained and last.log.strip() else None
         record = Record(
             release=cell.release,
             environment=cell.environment,
-            result=gated.result,
-            outcomes=gated.outcomes,
+            result=gate.result,
+            outcomes=gate.outcomes,
             observed_at=int(self.clock()),
             node=self.node,
             arch=prepared.arch,
@@ -106,43 +109,43 @@ class Checker:
             standin=prepared.standin,
             network=prepared.network,
             pip_version=prepared.pip_version,
-            file=findings.file,
-            imports=findings.modules.names if findings.modules else (),
-            installed=findings.installed,
-            duration_ms={phase: report.duration_ms for phase, report in gated.reports.items() if report.duration_ms},
+            file=facts.file,
+            imports=facts.modules.names if facts.modules else (),
+            installed=facts.installed,
+            duration_ms={phase: report.duration_ms for phase, report in gate.reports.items() if report.duration_ms},
             cause=last.cause if explained else None,
             blame=last.blame if explained else None,
-            detail=_without_varying_parts(self._scrub(last.detail, findings)) if last.detail else None,
-            bytes={phase: count for phase, count in findings.bytes.items() if count},
-            grounds=findings.grounds,
+            detail=_without_varying_parts(self._scrub(last.detail, facts)) if last.detail else None,
+            bytes={phase: count for phase, count in facts.bytes.items() if count},
+            grounds=facts.grounds,
             log_sha256=sha256_hex(log.encode()) if log is not None else None,
         )
         return Observation(record=record, log=log)
 
-    def _scrub(self, text: str, findings: _CellFacts) -> str:
-        """Take out of a text what is of this run or machine alone: the index's addresses, the sandbox's own folders."""
+    def _scrub(self, text: str, facts: _CellFacts) -> str:
+        """Remove from a text what belongs to this run or machine only: the index's hosts, and the sandbox's folders."""
         for host in sorted(self.index_hosts(), key=len, reverse=True):
             text = text.replace(host, "index.example")
-        for folder, alias in findings.aliases.items():
+        for folder, alias in facts.aliases.items():
             text = text.replace(folder, alias)
         return text.replace("\x00", "")
 
 
 class _PhaseSteps:
-    """The four phases of one cell as the gate wants them."""
+    """The four phases of one cell, as the gate calls them."""
 
     def __init__(
-        self, checker: Checker, cell: Cell, prepared: PreparedEnvironment, findings: _CellFacts, stack: ExitStack
+        self, checker: Checker, cell: Cell, prepared: PreparedEnvironment, facts: _CellFacts, stack: ExitStack
     ) -> None:
         self._checker = checker
         self._cell = cell
         self._prepared = prepared
-        self._facts = findings
+        self._facts = facts
         self._stack = stack
         self._sandbox: Sandbox | None = None
 
     def by_phase(self) -> Mapping[Phase, Callable[[], PhaseReport]]:
-        """Give each phase its step."""
+        """Return the function that runs each phase."""
         return {
             Phase.DOWNLOAD: self._download,
             Phase.NODEPS: self._nodeps,
@@ -192,38 +195,38 @@ class _PhaseSteps:
     def _nodeps(self) -> PhaseReport:
         assert self._facts.path is not None  # noqa: S101 - the gate: download passed
         try:
-            self._sandbox = box = self._stack.enter_context(
+            self._sandbox = sandbox = self._stack.enter_context(
                 self._checker.runtime.sandbox(self._prepared, self._facts.path)
             )
         except SandboxLostError as error:
             return _infrastructure_error("sandbox", str(error))
-        self._facts.aliases = box.aliases
-        report = self._install(box, Phase.NODEPS, "--no-deps")
-        return self._record_installation(box, report)
+        self._facts.aliases = sandbox.aliases
+        report = self._install(sandbox, Phase.NODEPS, "--no-deps")
+        return self._record_installation(sandbox, report)
 
     def _full(self) -> PhaseReport:
-        box = self._sandbox
-        assert box is not None  # noqa: S101 - the gate: nodeps passed
+        sandbox = self._sandbox
+        assert sandbox is not None  # noqa: S101 - the gate: nodeps passed
         try:
-            # Where nothing is missing, an installation with dependencies would be the same once more.
+            # Without dependencies, installing with them would only repeat what `nodeps` did.
             if not self._facts.has_dependencies:
-                check = box.pip(["check"], timeout_s=SETUP_TIMEOUT_S)
+                check = sandbox.pip(["check"], timeout_s=SETUP_TIMEOUT_S)
                 if check.ok:
                     self._facts.grounds[Phase.FULL] = NOTHING_TO_ADD
                     return PhaseReport(outcome=Outcome.PASS, duration_ms=check.duration_ms, log=check.output)
-            box.reset()
+            sandbox.reset()
             self._facts.installed = ()
         except SandboxLostError as error:
             return _infrastructure_error("sandbox", str(error))
-        return self._record_installation(box, self._install(box, Phase.FULL))
+        return self._record_installation(sandbox, self._install(sandbox, Phase.FULL))
 
-    def _record_installation(self, box: Sandbox, report: PhaseReport) -> PhaseReport:
-        """Learn what an installation that passed has installed; give its report, or ours where that cannot be."""
+    def _record_installation(self, sandbox: Sandbox, report: PhaseReport) -> PhaseReport:
+        """Note what a successful installation installed; return its report, or an error if that cannot be found out."""
         if report.outcome is not Outcome.PASS:
             return report
         try:
-            done = box.inspect_installation(self._cell.release.package, timeout_s=SETUP_TIMEOUT_S)
-            installed, target, needs_more = _parse_inspection(done.output)
+            done = sandbox.inspect_installation(self._cell.release.package, timeout_s=SETUP_TIMEOUT_S)
+            installed, target, has_dependencies = _parse_inspection(done.output)
         except SandboxLostError as error:
             return _infrastructure_error("sandbox", str(error))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -231,23 +234,23 @@ class _PhaseSteps:
                 "sandbox", f"what was installed could not be read: {type(error).__name__}: {done.output[-200:]}"
             )
         self._facts.installed = installed
-        self._facts.has_dependencies = needs_more
+        self._facts.has_dependencies = has_dependencies
         self._facts.top_levels = top_levels(target.paths)
         self._facts.modules = modules_to_import(self._cell.release.package, target, self._prepared.suffixes)
         return report
 
-    def _install(self, box: Sandbox, phase: Phase, *options: str) -> PhaseReport:
+    def _install(self, sandbox: Sandbox, phase: Phase, *options: str) -> PhaseReport:
         arguments = [
             "--no-cache-dir",
             "--no-compile",
             "--progress-bar",
             "off",
             "--report",
-            f"{box.scratch}/report.json",
+            f"{sandbox.scratch}/report.json",
         ]
         try:
-            done = box.pip(
-                ["install", *arguments, *options, box.file],
+            done = sandbox.pip(
+                ["install", *arguments, *options, sandbox.file],
                 timeout_s=self._checker.matrix.timeouts_s[phase],
             )
         except SandboxLostError as error:
@@ -258,9 +261,10 @@ class _PhaseSteps:
         return PhaseReport(outcome=Outcome.PASS, duration_ms=done.duration_ms, log=done.output)
 
     def _refine_missing_dependency(self, report: PhaseReport) -> PhaseReport:
-        """Have the index say what a dependency lacks: pip tells of every project at once which versions it passed over.
+        """Return a report with the cause that the index gives for a dependency of which pip found no version.
 
-        Where pip saw no version and the index cannot be read, nothing is known of the dependency.
+        pip's own message about versions for other Pythons covers all projects at once. Where pip saw no version at all
+        and the index cannot be read, nothing is known of the dependency: that is an infrastructure error.
         """
         wanted = _missing_requirement(report)
         if wanted is None:
@@ -270,27 +274,27 @@ class _PhaseSteps:
         except UnknownPackageError:
             return replace(report, cause="no-distribution")
         except IndexUnreachableError as error:
-            unseen = "(from versions: none)" in report.log
-            return replace(_infrastructure_error("network", error.message), log=report.log) if unseen else report
+            saw_none = "(from versions: none)" in report.log
+            return replace(_infrastructure_error("network", error.message), log=report.log) if saw_none else report
         return replace(report, cause=unmet_cause(wanted, files, self._prepared))
 
     def _import(self) -> PhaseReport:
-        modules, box = self._facts.modules, self._sandbox
+        modules, sandbox = self._facts.modules, self._sandbox
         assert modules is not None  # noqa: S101 - the gate: full passed
-        assert box is not None  # noqa: S101 - likewise
+        assert sandbox is not None  # noqa: S101 - likewise
         if not modules.names:
             return PhaseReport(outcome=Outcome.SKIP, detail=modules.reason)
         try:
-            box.isolate()
-            return self._prove_imports(box, modules.names)
+            sandbox.isolate()
+            return self._prove_imports(sandbox, modules.names)
         except SandboxLostError as error:
             return _infrastructure_error("sandbox", str(error))
 
-    def _prove_imports(self, box: Sandbox, modules: Sequence[str]) -> PhaseReport:
+    def _prove_imports(self, sandbox: Sandbox, modules: Sequence[str]) -> PhaseReport:
         spent_ms = 0
         for module in modules:
             remaining_s = self._checker.matrix.timeouts_s[Phase.IMPORT] - spent_ms / 1000
-            done = box.prove_import(module, timeout_s=max(remaining_s, 1))
+            done = sandbox.prove_import(module, timeout_s=max(remaining_s, 1))
             spent_ms += done.duration_ms
             if not (done.ok and done.import_proved):
                 report = classify_failure(
@@ -301,12 +305,12 @@ class _PhaseSteps:
 
 
 def _without_varying_parts(detail: str) -> str:
-    """Take out of a detail what would differ if the cell were checked once more."""
+    """Remove from a detail what would differ if the cell were checked again."""
     return _VARYING_NAMES.sub("…", _SANDBOX_PATHS.sub("", detail))
 
 
 def _missing_requirement(report: PhaseReport) -> Requirement | None:
-    """Give the requirement of a dependency that pip found nothing for, if that is what a report is about."""
+    """Return the requirement that pip found no distribution for, if that is what a report is about."""
     if report.cause not in {"requires-python", "no-distribution"} or report.blame is not Blame.DEPENDENCY:
         return None
     found = _NO_MATCHING_DISTRIBUTION.findall(report.log)
@@ -321,9 +325,9 @@ def _log_tail(log: str) -> str:
 
 
 def _parse_inspection(output: str) -> tuple[tuple[Installed, ...], InstalledMetadata, bool]:
-    """Parse what `inside/installed.py` tells as the untrusted data it is; raise what parsing raises.
+    """Parse the output of `sandbox/inside/inspection.py`, which is untrusted; raise whatever parsing it raises.
 
-    Gives what was installed, what the target says of itself, and whether it needs anything more here.
+    Returns what was installed, the target's metadata, and whether a dependency of it applies here.
     """
     data: dict[str, Any] = json.loads(output)
     if len(data["installed"]) > MAX_INSTALLED:
@@ -341,21 +345,21 @@ def _parse_inspection(output: str) -> tuple[tuple[Installed, ...], InstalledMeta
     )
     target = data["target"]
     names = target["import_names"]
-    said = InstalledMetadata(
+    metadata = InstalledMetadata(
         paths=tuple(map(str, target["paths"])),
         import_names=None if names is None else tuple(map(str, names)),
         top_level=tuple(map(str, target["top_level"])),
     )
-    return installed, said, has_applicable_dependency(data["needs"]["requires"], data["needs"]["markers"])
+    return installed, metadata, has_applicable_dependency(data["needs"]["requires"], data["needs"]["markers"])
 
 
 def has_applicable_dependency(requires: Sequence[str], markers: Mapping[str, str]) -> bool:
-    """Say whether any of some Requires-Dist applies where the marker variables have these values, without extras."""
+    """Return whether any of these Requires-Dist applies, without extras, for these values of the marker variables."""
     try:
         wanted = [Requirement(line).marker for line in requires]
         return any(marker is None or marker.evaluate({**markers, "extra": ""}) for marker in wanted)
     except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
-        # What pip makes of it is for pip to say.
+        # Not valid, or not known here: pip decides.
         return True
 
 

@@ -1,7 +1,7 @@
-"""Which modules a release is imported by, from what its installation left behind. Pure.
+"""Which modules to import for a release, from the metadata that its installation left behind. Pure.
 
-Declared names first (METADATA 2.5, PEP 794), else the top level of RECORD, namespaces descended into;
-`top_level.txt` is only a hint. Nothing to import is a finding of its own, with its reason.
+Names that are declared come first (METADATA 2.5, PEP 794), else the top level of RECORD, descending into namespace
+packages; `top_level.txt` is only a hint. Where there is nothing to import, the reason is returned.
 """
 
 import keyword
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-#: Top-level names that are almost always strays: tests and tools swept into a wheel. They are not imported.
+#: Top-level names that almost always got into a wheel by mistake: tests and tools. They are not imported.
 STRAY_NAMES: Final = frozenset(
     {"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmark", "benchmarks", "scripts", "build"}
 )
-#: How many modules one cell imports at most; the primary name comes first.
+#: How many modules one cell imports at most.
 MAX_MODULES: Final = 8
 MAX_NAME_LENGTH: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledMetadata:
-    """What an installed distribution says of itself: RECORD's paths, relative to site-packages, and some headers."""
+    """An installed distribution's own metadata: RECORD's paths, relative to site-packages, and some headers."""
 
     paths: tuple[str, ...]
     import_names: tuple[str, ...] | None = None
@@ -30,21 +30,21 @@ class InstalledMetadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModulesToImport:
-    """The modules to import, primary first; none, and then the reason why."""
+    """The modules to import, the primary one first; or none, and the reason."""
 
     names: tuple[str, ...]
     reason: str | None = None
 
 
 def modules_to_import(package: str, metadata: InstalledMetadata, suffixes: Sequence[str]) -> ModulesToImport:
-    """Give what to import for a normalized package name; `suffixes` are the interpreter's (`.py`, `.abi3.so`, …)."""
+    """Return what to import for a normalized package name; `suffixes` are the interpreter's (`.py`, `.abi3.so`, …)."""
     declared = metadata.import_names
     if declared is not None:
         pairs = [(name.strip(), rest) for name, _, rest in (line.partition(";") for line in declared)]
         public = dict.fromkeys(name for name, rest in pairs if name and "private" not in rest)
         if not public:
             return ModulesToImport(names=(), reason="its metadata declares that it has no modules")
-        # What cannot be a name declares nothing, nor does another's: then it is as if nothing were declared.
+        # Invalid names, and those of which nothing was installed, do not count as declared.
         tops = {_top_level_name(path) for path in metadata.paths}
         if names := [name for name in public if _is_dotted(parts := name.split(".")) and parts[0] in tops]:
             return ModulesToImport(names=tuple(names[:MAX_MODULES]))
@@ -56,12 +56,12 @@ def modules_to_import(package: str, metadata: InstalledMetadata, suffixes: Seque
 
 
 def _top_level_name(path: str) -> str:
-    """Give the name that a path of RECORD makes importable, if it does."""
+    """Return the top-level name that a path in RECORD would make importable."""
     return PurePosixPath(path).parts[0].partition(".")[0] if path else ""
 
 
 def _importable(paths: Iterable[str], suffixes: Sequence[str]) -> set[str]:
-    """Give the shortest dotted names that are real modules or packages, not bare namespaces."""
+    """Return the shortest dotted names that are real modules or packages, not bare namespaces."""
     modules: set[tuple[str, ...]] = set()
     for path in paths:
         parts = PurePosixPath(path).parts
@@ -75,9 +75,9 @@ def _importable(paths: Iterable[str], suffixes: Sequence[str]) -> set[str]:
             dotted = dotted[:-1]
         if _is_dotted(dotted):
             modules.add(dotted)
-    # What lies inside a package that is there itself is imported through it.
+    # A module inside a package that is found itself is imported by it.
     tops = {m for m in modules if not any(m[:i] in modules for i in range(1, len(m)))}
-    # Of a namespace's modules the first package or module stands for all: they share one root.
+    # One module of a namespace is enough: all share its root.
     chosen: dict[str, tuple[str, ...]] = {}
     for module in sorted(tops, key=lambda m: (m[0], len(m), m)):
         chosen.setdefault(module[0], module)

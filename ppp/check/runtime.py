@@ -1,6 +1,7 @@
-"""The port through which cells run: a runtime prepares environments and lends sandboxes (`docker`, `host`).
+"""The port through which cells run: a runtime prepares environments and provides sandboxes (`docker`, `host`).
 
-A sandbox runs commands and says how they ended. It decides nothing: what an ending means is told in `causes`.
+A sandbox runs commands and reports how they ended. It decides nothing: `causes` says what an ending means. Both
+adapters and the fake that tests use pass one contract, `tests/contract/test_runtime.py`.
 """
 
 from collections.abc import Sequence
@@ -15,19 +16,21 @@ from ppp.model.record import Network
 
 
 class EnvironmentUnavailableError(Exception):
-    """An environment that this machine cannot offer now; the others go on. The text says why."""
+    """An environment that this machine cannot provide now; the others continue. The text says why."""
 
 
 class SandboxLostError(Exception):
-    """The sandbox went away under a cell for a reason that is ours (engine gone, cell cancelled)."""
+    """The sandbox ended under a cell for a reason that is ours (engine stopped, run ended). The text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """How a command ended. `exit_code` is negative for a signal, None where our timer ended it.
+    """How a command ended.
 
-    `proved` says that the very process that was started came back from its import; `received_bytes` came from the
-    gateway meanwhile, for which it waited `waited_ms`.
+    `exit_code` is negative for a signal, and None where the time was up. `output` holds both streams in the order in
+    which they were written, decoded from UTF-8, and cut in the middle beyond the matrix's `log_kb`. `oom` means that
+    the kernel killed one of its processes for want of memory. `import_proved` means that the very process that was
+    started returned from its import. `received_bytes` came from the gateway, which was waited for during `waited_ms`.
     """
 
     exit_code: int | None
@@ -40,18 +43,23 @@ class CommandResult:
 
     @property
     def timed_out(self) -> bool:
-        """Our own timer ended it."""
+        """Whether it was killed because its time was up."""
         return self.exit_code is None
 
     @property
     def ok(self) -> bool:
-        """It ended by itself, with success."""
+        """Whether it ended by itself, with success."""
         return self.exit_code == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedEnvironment:
-    """An environment that stands ready, as it described itself before any package code ran in it."""
+    """An environment that is ready, as it described itself before any package code ran in it.
+
+    `python` is the full version (`3.12.1`) and `arch` the processor as `platform.machine()` names it. `image_digest` is
+    None on the host platform. `tags` are the wheel tags that its pip accepts, the preferred ones first; `suffixes` are
+    the file name suffixes of importable modules (`.py`, `.abi3.so`, ...).
+    """
 
     environment: Environment
     python: str
@@ -67,62 +75,72 @@ class PreparedEnvironment:
 class Sandbox(Protocol):
     """A place of its own for one cell, with one virtual environment. Paths are as seen inside.
 
-    Each command's processes end with it, however they try to live on. Every method raises `SandboxLostError` if it
-    cannot be known how it went.
+    When a command ends, so do all processes that it started, however they try to go on. Every method raises
+    `SandboxLostError` if the sandbox is gone or the runtime was closed, so that nobody can know how the command ended.
     """
 
     @property
     def python(self) -> str:
-        """The virtual environment's interpreter."""
+        """The path of the virtual environment's interpreter."""
 
     @property
     def scratch(self) -> str:
-        """A folder that the cell may write to."""
+        """The path of a folder that the cell may write to."""
 
     @property
     def file(self) -> str:
-        """The file to install, read-only."""
+        """The path of the file to install, which is read-only."""
 
     @property
     def aliases(self) -> dict[str, str]:
-        """What to call this sandbox's own folders in a log, by their paths."""
+        """The names that logs show in place of this sandbox's own folders, by path: the same in every runtime."""
 
     def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
-        """Run a command to its end or to the timeout."""
+        """Run a command to its end or to the timeout, in the scratch folder or in `cwd`.
+
+        A command that cannot be started ends with 125.
+        """
 
     def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
-        """Run the pinned pip in the virtual environment."""
+        """Run the pinned pip in the virtual environment, with the index as its only source."""
 
     def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
-        """Tell, as JSON, what pip has installed last, and of a package what its metadata says; see `cell`."""
+        """Describe the last installation: the output is a JSON object, see `sandbox/inside/inspection.py`.
+
+        `package` is a normalized name. pip must have written its report to `report.json` in the scratch folder. What
+        the object holds comes from the package and is not to be trusted.
+        """
 
     def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
-        """Import a module in a fresh interpreter, in an empty folder."""
+        """Import a module in a fresh interpreter, in an empty folder; `import_proved` says whether it returned."""
 
     def reset(self) -> None:
-        """Empty the virtual environment, and every folder that the cell could write to."""
+        """Replace the virtual environment by a fresh one, and empty every folder that the cell could write to."""
 
     def isolate(self) -> None:
-        """Take what network there was away, where the runtime can."""
+        """Take the network away, where the runtime can; it stays away."""
 
 
 class Runtime(Protocol):
-    """What can prepare environments and lend sandboxes, from several threads at once."""
+    """Prepares environments and provides sandboxes, from several threads at once."""
 
     def prepare(self, environment: Environment) -> PreparedEnvironment:
-        """Make an environment ready; raise `EnvironmentUnavailableError` with the reason if that cannot be."""
+        """Make an environment ready and return its description; raise `EnvironmentUnavailableError` with the reason."""
 
     def sandbox(self, prepared: PreparedEnvironment, file: Path) -> AbstractContextManager[Sandbox]:
-        """Lend a fresh sandbox that holds `file`; nothing of it remains once the runtime is closed."""
+        """Provide a fresh sandbox that holds `file`, until the context ends; raise `SandboxLostError` if that fails.
+
+        The sandbox may also show the other files in `file`'s folder. Nothing of it remains once the runtime is closed.
+        """
 
     def close(self) -> None:
-        """End every sandbox that is still open; commands in them raise `SandboxLostError`."""
+        """End every open sandbox: commands in them raise `SandboxLostError`. Closing twice is allowed."""
 
 
 def pip_environment(index_url: str) -> dict[str, str]:
-    """Give the variables that make pip ask one index and read no one's configuration."""
+    """Return the environment variables that make pip use one index and read nobody's configuration."""
     address = urlsplit(index_url)
-    # Without TLS pip wants to hear that this is meant, and need not read this machine's certificates.
+    # Without TLS pip requires the host to be trusted, and need not load this machine's certificates.
     plain = {"PIP_TRUSTED_HOST": address.netloc, "PIP_USE_DEPRECATED": "legacy-certs"}
     return {
         "PIP_CONFIG_FILE": "/dev/null",

@@ -1,1 +1,1 @@
-"""What cells reach of the network: a gateway to the index."""
+"""What lies between cells and the package index: a caching proxy that is their only way out."""

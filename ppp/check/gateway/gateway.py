@@ -1,8 +1,8 @@
 """The index gateway: a read-through cache of the index and its files, on a socket in the file system.
 
-A cell that is lent this socket, and has no network, reaches the index and nothing else: neither the internet nor this
-machine. nginx keeps the cache, and each answer under nothing but what was asked for, so no cell can put anything into
-what another one is served; behind it the desk (`ppp.check.gateway.page_server`) makes the pages smaller.
+A cell that gets this socket, and has no network, reaches the index and nothing else: neither the internet nor this
+machine. nginx holds the cache. Its keys depend only on what was requested, so no cell can change what another one is
+served. Behind nginx the page server (`page_server`) makes the index's pages smaller.
 """
 
 import hashlib
@@ -18,19 +18,22 @@ from ppp.check.gateway.local_projects import read_local_projects
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, NginxSite, find_nginx, run_nginx
 from ppp.check.gateway.page_server import Origins, PageServer, serve_pages
 
-#: The gateway's own words: how nginx is run is nobody else's business.
+#: What others use; how nginx is run is internal.
 __all__ = ["NGINX_FOLDERS", "Gateway", "GatewayError", "run_gateway"]
 
-#: What the cache may grow to; what is used least goes first.
+#: The largest size of the cache, in nginx's notation; what was not used for longest is removed first.
 MAX_CACHE_SIZE: Final = "8g"
-#: How long a page is served before the index is asked again; files are for ever.
+#: How long a page is served before the index is asked again, in nginx's notation; files never change.
 PAGE_LIFETIME: Final = "10m"
 USER_AGENT: Final = f"the-pypi-place/{ppp.__version__}"
 
 
 @dataclass(slots=True, kw_only=True)
 class Gateway:
-    """A running gateway: the socket that it listens on, and the views of the index that it offers there."""
+    """A running gateway: the socket that it listens on, and the views of the index that it serves there.
+
+    A view is the index with the files that environments with certain tags may choose. `full_view` has all files.
+    """
 
     socket: Path
     page_server: PageServer
@@ -39,26 +42,26 @@ class Gateway:
 
     @property
     def path(self) -> str:
-        """The path of the index in the view that was admitted last."""
+        """The path of the index in the current view."""
         return f"/{self.view}/"
 
     @contextmanager
     def cell_socket(self) -> Iterator[Path]:
-        """Give one cell a way of its own to the socket, alone in a folder; removing the file shuts that way."""
+        """Yield a path of one cell's own to the socket, alone in a folder. Removing the file cuts the cell off."""
         with tempfile.TemporaryDirectory(dir=self.socket.parent, prefix="cell-") as folder:
             Path(folder).chmod(0o755)
-            door = Path(folder, "socket")
-            door.hardlink_to(self.socket)
-            yield door
+            path = Path(folder, "socket")
+            path.hardlink_to(self.socket)
+            yield path
 
     def limit_to_tags(self, tags: Iterable[str]) -> None:
-        """From now on offer pages without the wheels that none of these tags fits; before, pages were whole."""
+        """From now on serve pages without the wheels that fit none of these tags; until then, pages are complete."""
         self.view = self.page_server.open_view(frozenset(tags))
 
     def index_url(self, port: int, *, full_pages: bool = False) -> str:
-        """Give the index's address for whoever reaches the socket by a port of their own loopback.
+        """Return the index's URL for a cell that reaches the socket through a port of its own loopback.
 
-        `whole` gives the index with all its files, to hold the smaller one against.
+        With `full_pages` it is the view with all files, for comparison with the smaller pages.
         """
         return f"http://127.0.0.1:{port}{f'/{self.full_view}/' if full_pages else self.path}"
 
@@ -77,11 +80,11 @@ def run_gateway(
     page_lifetime: str = PAGE_LIFETIME,
     nginx_folders: str = NGINX_FOLDERS,
 ) -> Iterator[Gateway]:
-    """Run a gateway before an index for as long as the context lasts; raise `GatewayError` if there can be none.
+    """Run a gateway to an index until the context ends; raise `GatewayError` if that is not possible here.
 
-    `file_origins` (`https://host`) are where the files are that the index's pages name; `cache` outlives the gateway;
-    `overlay` is a folder of projects of our own (`PROJECT/FILES`) that stand before the index's; `image` is where nginx
-    is taken from if this machine has none.
+    `file_origins` (`https://host`) are where the files are that the index's pages list; `cache` is a folder that
+    outlives the gateway; `local_projects` is a folder of projects of our own (`PROJECT/FILES`), which hide the index's
+    projects of the same names; nginx is taken from `image` if this machine has none.
     """
     own = find_nginx(environ, nginx_folders)
     if own is None and image is None:
@@ -89,28 +92,28 @@ def run_gateway(
     nginx_cache = cache.resolve() / "nginx"
     nginx_cache.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        # The path of a socket is limited to about a hundred bytes, so it cannot lie just anywhere.
+        # A socket's path is limited to about a hundred bytes, so it cannot be in the data folder, which may be deep.
         run = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ppp-gateway-")))
-        known = Origins(index_url, file_origins, file=_origins_file(cache, index_url))
-        desk = PageServer(
+        origins = Origins(index_url, file_origins, file=_origins_file(cache, index_url))
+        page_server = PageServer(
             index_url=index_url,
-            origins=known,
+            origins=origins,
             local_projects=read_local_projects(local_projects),
             user_agent=user_agent,
         )
-        stack.enter_context(serve_pages(desk, run / "desk"))
+        stack.enter_context(serve_pages(page_server, run / "page-server"))
         site = NginxSite(
             run=run,
             cache=nginx_cache,
-            origins=tuple(sorted(origin for origin in set(file_origins) if known.admits(origin))),
+            origins=tuple(sorted(origin for origin in set(file_origins) if origins.admits(origin))),
             user_agent=user_agent,
             max_cache=max_cache,
-            page_life=page_lifetime,
+            page_lifetime=page_lifetime,
         )
         (run / "nginx.conf").write_text(site.config(), "utf-8")
         stack.enter_context(run_nginx(site, own, image))
-        whole = desk.open_view(None)
-        yield Gateway(socket=site.socket, page_server=desk, full_view=whole, view=whole)
+        full_view = page_server.open_view(None)
+        yield Gateway(socket=site.socket, page_server=page_server, full_view=full_view, view=full_view)
 
 
 def _origins_file(cache: Path, index_url: str) -> Path:

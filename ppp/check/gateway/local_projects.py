@@ -1,6 +1,6 @@
-"""Projects of our own, which the gateway serves before it asks the real index: a folder `PROJECT/FILES`.
+"""Projects of our own, which the gateway serves in place of the index's: a folder `PROJECT/FILES`.
 
-A file is served at an address that names its content, so that what a cache keeps of it is right for ever.
+A file's URL contains its hash, so that a cached copy stays valid for ever.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from urllib.parse import quote
 from ppp.check.gateway.pages import PageFile, is_distribution
 from ppp.model.record import sha256_hex
 
-#: Where the gateway serves these files: no origin's name is this long.
-LOCAL_PATH: Final = "/-/overlay"
+#: The path below which the gateway serves these files. Names of origins are 16 hexadecimal digits, so none is `local`.
+LOCAL_PATH: Final = "/-/local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalProjects:
-    """The files of each project, where each lies by the path that it is served at, and a name for them all."""
+    """The files of each project, the files on disk by the path that each is served at, and a hash over all of them."""
 
     projects: Mapping[str, tuple[PageFile, ...]] = field(default_factory=dict)
     paths: Mapping[str, Path] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class LocalProjects:
 
 
 def read_local_projects(folder: Path | None) -> LocalProjects:
-    """Read an overlay's folder, whose own folders have normalized names of projects; None is an empty overlay."""
+    """Read a folder with a folder for each project, by normalized name; for None, return no projects."""
     if folder is None:
         return LocalProjects()
     projects: dict[str, tuple[PageFile, ...]] = {}

@@ -1,6 +1,6 @@
-"""nginx for the gateway: its configuration, and how it is run; this machine's own, or one from an image.
+"""nginx for the gateway: its configuration, and running it: this machine's own, or one from an image.
 
-Either way it ends with the run that started it, however that ends, and listens on nothing but a socket in a folder.
+Either way it ends with the process that started it, even if that is killed, and listens only on a socket in a folder.
 """
 
 import os
@@ -29,10 +29,10 @@ from ppp.model.record import sha256_hex
 START_TIMEOUT_S: Final = 20
 #: From Linux's <sys/prctl.h>.
 PR_SET_PDEATHSIG: Final = 1
-#: Where distributions keep nginx, beside PATH.
+#: Where distributions install nginx, besides PATH; separated by colons.
 NGINX_FOLDERS: Final = "/usr/sbin:/usr/local/sbin"
 CA_FILES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
-#: Names a gateway's container by its cache; a cell's container has a label of its own.
+#: The label of a gateway's container: a hash of its cache's path. Containers of cells have another one.
 LABEL: Final = "ppp.gateway"
 
 _FILE_LOCATION: Final = Template("""\
@@ -43,56 +43,56 @@ _FILE_LOCATION: Final = Template("""\
     }
 """)
 
-#: Becomes nginx, and is ended by the kernel with the thread that started it: a killed run leaves none behind.
+#: Becomes nginx, which the kernel ends with the thread that started it: a killed run leaves none behind.
 _LAUNCH: Final = f"""
 import ctypes, os, sys
 ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
-#: The same in a container: its standard input is ours, and ends with us.
+#: The same in a container: its standard input comes from us, and is closed when we end.
 _LAUNCH_IN_CONTAINER: Final = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 1) & exec nginx "$@" 3<&- </dev/null'
 
 
 class GatewayError(Exception):
-    """A gateway that cannot be had here; the text says why."""
+    """A gateway that is not possible here; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NginxSite:
-    """What an nginx is to serve, and where: `run` is a folder of its own, sizes and times are nginx's."""
+    """What nginx serves, and where: `run` is a folder of its own; sizes and times are in nginx's notation."""
 
     run: Path
     cache: Path
     origins: tuple[str, ...]
     user_agent: str
     max_cache: str
-    page_life: str
+    page_lifetime: str
 
     @property
     def socket(self) -> Path:
-        """What it listens on."""
+        """The path of the socket that it listens on."""
         return self.run / "socket"
 
     @property
     def log(self) -> Path:
-        """Where it says what went wrong."""
+        """The path of its error log."""
         return self.run / "error.log"
 
     @property
     def arguments(self) -> list[str]:
-        """What its command line holds."""
+        """Its command line, without the program."""
         return ["-c", str(self.run / "nginx.conf"), "-p", str(self.run), "-e", str(self.log)]
 
     def config(self) -> str:
-        """Give the text of its configuration."""
+        """Return the text of its configuration."""
         return Template(files("ppp.check.gateway").joinpath("nginx.conf.template").read_text("utf-8")).substitute(
-            # As root it would else become a user that cannot write the cache.
+            # If it starts as root it becomes another user, who could not write to the cache.
             user="user root;" if os.geteuid() == 0 else "",
             run=_quoted(str(self.run)),
             cache=_quoted(str(self.cache)),
             max_cache=self.max_cache,
-            page_life=self.page_life,
+            page_lifetime=self.page_lifetime,
             agent=_quoted(self.user_agent),
             ca=ca_file(),
             files="".join(
@@ -103,7 +103,10 @@ class NginxSite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NginxImage:
-    """nginx from an image, for a machine that has none: its name, the engine to run it, who hears that it is pulled."""
+    """nginx from an image, for a machine that has none.
+
+    `engine` connects to a Docker engine; `on_pull` is called with a notice before the image is pulled.
+    """
 
     name: str
     engine: Callable[[], docker.DockerClient | None]
@@ -115,18 +118,18 @@ def _quoted(text: str) -> str:
 
 
 def ca_file() -> str:
-    """Give the file of the certificates that this machine trusts."""
+    """Return the path of the file of certificate authorities that this machine trusts."""
     return next((path for path in CA_FILES if os.access(path, os.R_OK)), CA_FILES[0])
 
 
 def find_nginx(environ: Mapping[str, str], folders: str = NGINX_FOLDERS) -> str | None:
-    """Give the path of this machine's nginx, if it has one."""
+    """Return the path of this machine's nginx, or None."""
     return shutil.which("nginx", path=f"{environ.get('PATH', '')}:{folders}")
 
 
 @contextmanager
 def run_nginx(site: NginxSite, own: str | None, image: NginxImage | None) -> Iterator[None]:
-    """Run nginx, this machine's `own` or else from an image; raise `GatewayError` if it does not start."""
+    """Run nginx until the context ends: this machine's own, else an image's; raise `GatewayError` if that fails."""
     with ExitStack() as stack:
         if own:
             alive = stack.enter_context(_process(site, own))
@@ -180,7 +183,7 @@ def _container(site: NginxSite, client: docker.DockerClient, image: NginxImage) 
 
 
 def _pulled(client: docker.DockerClient, image: NginxImage) -> str:
-    """Return the id of nginx's image; raise `GatewayError` if it cannot be had."""
+    """Return the id of nginx's image; pull it if it is not here. Raise `GatewayError` if that fails."""
     notice = f"this machine has no nginx: pulling the image {image.name} for the index gateway"
     try:
         return str(find_or_pull(client, image.name, on_pull=lambda: image.on_pull(notice)).id)
@@ -199,7 +202,7 @@ def _create_container(client: docker.DockerClient, image: str, site: NginxSite) 
         auto_remove=True,
         user=f"{os.getuid()}:{os.getgid()}",
         cap_drop=["ALL"],
-        # With these it sets its workers' groups, even to what they are.
+        # nginx sets its workers' user and groups, even if they stay the same.
         cap_add=["SETGID", "SETUID"],
         security_opt=["no-new-privileges"],
         read_only=True,
@@ -232,7 +235,7 @@ def _is_running(container: Container) -> bool:
 
 
 def _close_stream(stream: Any) -> None:  # noqa: ANN401 - docker-py's, of which nothing public is typed
-    # docker-py leaves both ends of this open, and closes neither twice.
+    # docker-py leaves both of these open.
     for end in (getattr(stream, "_response", None), stream):
         with suppress(OSError, ValueError):
             if end:
@@ -243,7 +246,7 @@ def _wait_until_ready(site: NginxSite, alive: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not site.socket.exists():
         if not alive() or time.monotonic() > deadline:
-            told = site.log.read_text("utf-8", "replace").split("\n") if site.log.exists() else []
-            raise GatewayError(f"nginx did not start: {next(filter(None, told), 'it said nothing')}")
+            log = site.log.read_text("utf-8", "replace").split("\n") if site.log.exists() else []
+            raise GatewayError(f"nginx did not start: {next(filter(None, log), 'it logged nothing')}")
         time.sleep(0.02)
     site.socket.chmod(0o666)

@@ -1,8 +1,8 @@
-"""What stands behind nginx in the gateway: a small HTTP server of this process that answers for an index's pages.
+"""The server behind nginx in the gateway: a small HTTP server in this process that serves an index's pages.
 
-nginx asks it once for each page in the life of its cache. Whatever goes wrong with the index is a status that is
-neither success nor 404, so that a cell never mistakes it for an answer. Files come from here too, where nginx has no
-way of its own to them.
+nginx requests each page once in the life of its cache. Whatever goes wrong with the index becomes a status that is
+neither success nor 404, so that a cell never takes it for an response of the index. Files are served from here too, if
+they are at origins that nginx's configuration does not name.
 """
 
 import json
@@ -38,13 +38,13 @@ from ppp.check.gateway.pages import (
 )
 from ppp.check.index.client import CHUNK, TIMEOUT_S
 
-#: What a page may weigh, as HTML or JSON.
+#: The largest page that is read, as HTML or JSON.
 MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
-#: How long a page may take as a whole: less than nginx waits for it.
+#: How long reading a page may take as a whole: less than nginx waits for it.
 PAGE_TIMEOUT_S: Final = 90
-#: Pages that are read at a time: each is held in memory.
+#: How many pages are read at a time: each is held in memory.
 MAX_CONCURRENT_PAGES: Final = 8
-#: Where files may lie that pages came to name after the start.
+#: The largest number of origins, those that pages named later included.
 MAX_ORIGINS: Final = 64
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _PAGE: Final = re.compile("/page/([0-9a-f]{16})/([a-z0-9-]{1,200})/(json|html)")
@@ -52,17 +52,17 @@ _FILE: Final = re.compile("/-/([0-9a-f]{16})(/.*)", re.DOTALL)
 
 
 class PageError(Exception):
-    """A page that the index did not give: `status` is what to say of it."""
+    """A page or file that cannot be served: `status` is the response's."""
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
-        """Take a status and a sentence."""
+        """Set the status, and a sentence as the message."""
         super().__init__(detail)
         self.status = status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageResponse:
-    """What to say to nginx; an `etag` lets it ask later whether a page has changed."""
+    """A response to nginx; with the `etag` it can ask later whether the page has changed."""
 
     status: HTTPStatus
     body: bytes = b""
@@ -72,18 +72,20 @@ class PageResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _IndexPage:
+    """A page as the index serves it."""
+
     files: tuple[PageFile, ...]
     etag: str | None
 
 
 class Origins:
-    """Where files lie (`https://host`), by name; those that pages name later are kept in a file for the next run.
+    """Where files are (`https://host`), by name; those that pages name later are stored in a file for the next run.
 
-    That file is an index's own. Of an index with TLS no file is had without.
+    Each index has such a file of its own. Files of an index with TLS are never fetched without it.
     """
 
     def __init__(self, index_url: str, known: Iterable[str], *, file: Path) -> None:
-        """Begin with those that are `known`, and with what was remembered."""
+        """Start with those that are `known`, and those in `file`."""
         self._schemes = ("https",) if index_url.startswith("https:") else ("https", "http")
         self._file = file
         self._lock = threading.Lock()
@@ -91,11 +93,11 @@ class Origins:
         self._by_name = {origin_name(origin): origin for origin in {*known, *lines} if self.admits(origin)}
 
     def admits(self, origin: str) -> bool:
-        """Say whether files may be had from there."""
+        """Return whether files may be fetched from an origin."""
         return bool(_ORIGIN.fullmatch(origin)) and origin.startswith(tuple(f"{scheme}:" for scheme in self._schemes))
 
     def add(self, origin: str) -> None:
-        """Keep an origin that a page names; raise `PageError` for one too many or one that may not be."""
+        """Store an origin that a page names; raise `PageError` if it is not admitted, or one too many."""
         with self._lock:
             if origin_name(origin) in self._by_name:
                 return
@@ -105,18 +107,18 @@ class Origins:
                 with self._file.open("a", encoding="utf-8") as lines:
                     lines.write(f"{origin}\n")
             except OSError as error:
-                # A page that is kept, but leads to where the next run does not know, would be worse than none.
-                raise PageError(HTTPStatus.BAD_GATEWAY, f"an origin cannot be remembered: {error.strerror}") from error
+                # nginx would cache a page whose files the next run cannot find.
+                raise PageError(HTTPStatus.BAD_GATEWAY, f"an origin cannot be stored: {error.strerror}") from error
             self._by_name[origin_name(origin)] = origin
 
     def get(self, name: str) -> str | None:
-        """Give the origin of a name."""
+        """Return the origin with a name, or None."""
         return self._by_name.get(name)
 
 
 @dataclass(slots=True, kw_only=True)
 class PageServer:
-    """Answers for the pages of an index in the views that were opened, from several threads at once."""
+    """Serves the pages of an index in the views that were opened, from several threads at once."""
 
     index_url: str
     origins: Origins
@@ -127,23 +129,26 @@ class PageServer:
     _page_slots: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CONCURRENT_PAGES))
 
     def open_view(self, tags: frozenset[str] | None) -> str:
-        """Offer pages cut down to what environments with these tags may choose (None: whole); give the view's name."""
+        """Start to serve pages with the files that environments with these tags may choose; return the view's name.
+
+        None stands for all files.
+        """
         name = view_name(tags, index_url=self.index_url, local_projects=self.local_projects.name)
         self._views[name] = tags
         return name
 
     def page(self, view: str, project: str, form: PageForm, etag: str | None) -> PageResponse:
-        """Give a page, or that it is as it was when it had this `etag`; raise `PageError` where there is none."""
+        """Return a page, or that it has not changed since it had this `etag`; raise `PageError` if there is none."""
         if view not in self._views:
-            # No 404: that would be kept, and be what a later run is told of this view.
+            # Not 404: nginx would cache that, and serve it to a later run that opens this view.
             raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, "no such view")
         files = self.local_projects.projects.get(project)
         if files is None:
             with self._page_slots:
-                read = self._fetch_page(project, _remove_form(form, etag))
-            if read is None:
+                page = self._fetch_page(project, _remove_form(form, etag))
+            if page is None:
                 return PageResponse(status=HTTPStatus.NOT_MODIFIED, etag=etag)
-            files, etag = self._rewrite_urls(read.files), _add_form(form, read.etag)
+            files, etag = self._rewrite_urls(page.files), _add_form(form, page.etag)
         else:
             etag = None
         body = write_page(project, filter_files(files, self._views[view]), form)
@@ -158,48 +163,50 @@ class PageServer:
         return tuple(served)
 
     def _fetch_page(self, project: str, etag: str | None) -> _IndexPage | None:
-        asked = {"Accept": ACCEPT_JSON_PREFERRED, "User-Agent": self.user_agent}
-        asked |= {"If-None-Match": etag} if etag else {}
+        headers = {"Accept": ACCEPT_JSON_PREFERRED, "User-Agent": self.user_agent}
+        headers |= {"If-None-Match": etag} if etag else {}
         url = urljoin(self.index_url, f"{project}/")
         try:
-            with self.session.get(url, headers=asked, stream=True, timeout=TIMEOUT_S) as answer:
-                if etag and answer.status_code == HTTPStatus.NOT_MODIFIED:
+            with self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+                if etag and response.status_code == HTTPStatus.NOT_MODIFIED:
                     return None
-                if answer.status_code == HTTPStatus.NOT_FOUND:
+                if response.status_code == HTTPStatus.NOT_FOUND:
                     raise PageError(HTTPStatus.NOT_FOUND, f"the index has no {project}")
-                if answer.status_code != HTTPStatus.OK:
-                    raise PageError(HTTPStatus.BAD_GATEWAY, f"the index answers {answer.status_code}")
-                files = parse_page(project, _read_body(answer), answer.headers.get("Content-Type", ""), answer.url)
-                return _IndexPage(files=files, etag=answer.headers.get("ETag"))
+                if response.status_code != HTTPStatus.OK:
+                    raise PageError(HTTPStatus.BAD_GATEWAY, f"the index answers {response.status_code}")
+                files = parse_page(
+                    project, _read_body(response), response.headers.get("Content-Type", ""), response.url
+                )
+                return _IndexPage(files=files, etag=response.headers.get("ETag"))
         except requests.Timeout as error:
-            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the index does not answer in time") from error
+            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the index does not response in time") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise PageError(HTTPStatus.BAD_GATEWAY, f"the index does not answer: {type(error).__name__}") from error
+            raise PageError(HTTPStatus.BAD_GATEWAY, f"the index does not response: {type(error).__name__}") from error
 
     def open_file(self, name: str, rest: str) -> requests.Response:
-        """Begin to fetch a file from an origin by name; raise `PageError` where that cannot be."""
+        """Start to fetch a file from the origin with a name; raise `PageError` if that fails."""
         origin = self.origins.get(name)
         if origin is None:
             raise PageError(HTTPStatus.BAD_GATEWAY, "no such origin")
-        asked = {"Accept-Encoding": "identity", "User-Agent": self.user_agent}
+        headers = {"Accept-Encoding": "identity", "User-Agent": self.user_agent}
         try:
-            # A redirection could lead anywhere: into this machine too.
-            answer = self.session.get(
-                f"{origin}{rest}", headers=asked, stream=True, timeout=TIMEOUT_S, allow_redirects=False
+            # A redirect could lead anywhere, to this machine too.
+            response = self.session.get(
+                f"{origin}{rest}", headers=headers, stream=True, timeout=TIMEOUT_S, allow_redirects=False
             )
         except requests.RequestException as error:
-            raise PageError(HTTPStatus.BAD_GATEWAY, f"{origin} does not answer: {type(error).__name__}") from error
-        if answer.status_code != HTTPStatus.OK:
-            answer.close()
-            missing = answer.status_code == HTTPStatus.NOT_FOUND
+            raise PageError(HTTPStatus.BAD_GATEWAY, f"{origin} does not response: {type(error).__name__}") from error
+        if response.status_code != HTTPStatus.OK:
+            response.close()
+            missing = response.status_code == HTTPStatus.NOT_FOUND
             raise PageError(
-                HTTPStatus.NOT_FOUND if missing else HTTPStatus.BAD_GATEWAY, f"{origin} answers {answer.status_code}"
+                HTTPStatus.NOT_FOUND if missing else HTTPStatus.BAD_GATEWAY, f"{origin} answers {response.status_code}"
             )
-        return answer
+        return response
 
 
 def _add_form(form: PageForm, etag: str | None) -> str | None:
-    # The two forms have one address, and must not pass for each other.
+    # The two forms have one URL, and must not be taken for each other.
     return etag.replace('"', f'"{form}-', 1) if etag else None
 
 
@@ -207,11 +214,11 @@ def _remove_form(form: PageForm, etag: str | None) -> str | None:
     return etag.replace(f'"{form}-', '"', 1) if etag and f'"{form}-' in etag else None
 
 
-def _read_body(answer: requests.Response) -> bytes:
+def _read_body(response: requests.Response) -> bytes:
     deadline = time.monotonic() + PAGE_TIMEOUT_S
     body = bytearray()
-    # read1 gives what is there: iter_content would wait for a whole chunk, however it trickles.
-    while chunk := answer.raw.read1(CHUNK, decode_content=True):
+    # read1 returns what has arrived: iter_content would wait for a whole chunk, however slow it is.
+    while chunk := response.raw.read1(CHUNK, decode_content=True):
         body += chunk
         if len(body) > MAX_PAGE_BYTES:
             raise PageError(HTTPStatus.BAD_GATEWAY, f"the page is larger than {MAX_PAGE_BYTES} bytes")
@@ -221,18 +228,18 @@ def _read_body(answer: requests.Response) -> bytes:
 
 
 def parse_page(project: str, body: bytes, content_type: str, url: str) -> tuple[PageFile, ...]:
-    """Read a project's page as an index gives it, HTML or JSON; raise `PageError` for anything else."""
+    """Parse a project's page as an index serves it, HTML or JSON; raise `PageError` for anything else."""
     header = Message()
     header["Content-Type"] = content_type
-    kind = header.get_content_type()
+    content_type = header.get_content_type()
     try:
-        match kind:
+        match content_type:
             case "application/vnd.pypi.simple.v1+json":
                 page = ProjectPage.from_json_data(json.loads(body), url)
             case "application/vnd.pypi.simple.v1+html" | "text/html":
                 page = ProjectPage.from_html(project, body, url, header.get_content_charset())
             case _:
-                raise PageError(HTTPStatus.BAD_GATEWAY, f"the index answers with {kind[:80]!r}")
+                raise PageError(HTTPStatus.BAD_GATEWAY, f"the index answers with {content_type[:80]!r}")
         return tuple(_page_file(package) for package in page.packages)
     except (ValueError, AssertionError, RecursionError, UnsupportedRepoVersionError) as error:
         raise PageError(HTTPStatus.BAD_GATEWAY, f"the page cannot be read: {type(error).__name__}") from error
@@ -258,7 +265,7 @@ class _Server(ThreadingMixIn, UnixStreamServer):
 
 @contextmanager
 def serve_pages(page_server: PageServer, socket: Path) -> Iterator[None]:
-    """Answer at a socket in the file system for as long as the context lasts."""
+    """Serve at a socket in the file system until the context ends."""
     server = _Server(str(socket), _handler(page_server))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -276,13 +283,13 @@ def _handler(page_server: PageServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            # Whom nginx gave up on has gone.
+            # nginx closes the connection once it no longer waits.
             with suppress(BrokenPipeError, ConnectionResetError):
                 _respond(self, page_server)
             self.close_connection = True
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return PageHandler
 
@@ -295,24 +302,24 @@ def _respond(request: BaseHTTPRequestHandler, page_server: PageServer) -> None:
         elif path := page_server.local_projects.paths.get(unquote(request.path)):
             _stream(request, {"Content-Length": str(path.stat().st_size)}, lambda: _read_file(path))
         elif (file := _FILE.fullmatch(request.path)) and not request.path.startswith(LOCAL_PATH):
-            with page_server.open_file(*file.groups()) as answer:
-                _stream(request, {"Transfer-Encoding": "chunked"}, lambda: _chunked(answer))
+            with page_server.open_file(*file.groups()) as response:
+                _stream(request, {"Transfer-Encoding": "chunked"}, lambda: _chunked(response))
         else:
             _send(request, PageResponse(status=HTTPStatus.NOT_FOUND))
     except PageError as error:
         _send(request, PageResponse(status=error.status, body=f"{error}\n".encode()))
 
 
-def _send(request: BaseHTTPRequestHandler, answer: PageResponse) -> None:
-    request.send_response(answer.status)
+def _send(request: BaseHTTPRequestHandler, response: PageResponse) -> None:
+    request.send_response(response.status)
     for name, value in {
-        "Content-Type": answer.content_type,
-        "Content-Length": str(len(answer.body)),
-        **({"ETag": answer.etag} if answer.etag else {}),
+        "Content-Type": response.content_type,
+        "Content-Length": str(len(response.body)),
+        **({"ETag": response.etag} if response.etag else {}),
     }.items():
         request.send_header(name, value)
     request.end_headers()
-    request.wfile.write(answer.body)
+    request.wfile.write(response.body)
 
 
 def _stream(request: BaseHTTPRequestHandler, headers: Mapping[str, str], parts: Callable[[], Iterator[bytes]]) -> None:
@@ -330,10 +337,10 @@ def _read_file(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _chunked(answer: requests.Response) -> Iterator[bytes]:
-    # An end that is not told is no end: nginx keeps nothing of a file that was cut off.
+def _chunked(response: requests.Response) -> Iterator[bytes]:
+    # Without the last chunk nginx knows that the file was cut off, and caches nothing of it.
     try:
-        raw: Any = answer.raw
+        raw: Any = response.raw
         while chunk := raw.read1(CHUNK, decode_content=False):
             yield b"%x\r\n%b\r\n" % (len(chunk), chunk)
     except (requests.RequestException, urllib3.exceptions.HTTPError):

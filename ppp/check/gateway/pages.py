@@ -1,7 +1,7 @@
-"""A project's page of an index: cut down to what a matrix could ever choose, and written anew as JSON or as HTML.
+"""A project's page of an index: reduced to the files that a matrix could ever choose, and written as JSON or HTML.
 
-Pure. Left out are wheels for other platforms or Pythons, and links that lead to no distribution: pip passes over both
-without a word. All else is kept, in its order and with all that pip judges it by: it chooses and says the same.
+Pure. Wheels for other platforms or Pythons are left out, and so are links to anything but distributions: pip ignores
+both silently. Everything else stays, in its order and with all that pip considers, so pip chooses and reports the same.
 """
 
 import json
@@ -16,34 +16,34 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from ppp.model.record import sha256_hex
 
-#: Raised when a page comes to hold something else, so that none that is still in a cache is served for it.
+#: Increased when the content of pages changes, so that no older page is served from a cache.
 FORMAT_VERSION: Final = 1
-#: What pip takes for a distribution.
+#: The suffixes of what pip considers a distribution.
 ARCHIVE_SUFFIXES: Final = (
     ".whl", ".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz", ".tar.lzma",
 )  # fmt: skip
-#: How many parts a wheel's name has at least: name, version, and the three of its tag.
+#: The least number of parts in a wheel's name: name, version, and the three of its tag.
 WHEEL_PARTS: Final = 5
 DIGEST_CHARS: Final = 16
 
 
 class PageForm(StrEnum):
-    """How a page is written: PEP 691's JSON, or PEP 503's HTML."""
+    """The form of a page: PEP 691's JSON, or PEP 503's HTML."""
 
     JSON = "json"
     HTML = "html"
 
     @property
     def content_type(self) -> str:
-        """What a server calls it."""
+        """The value of the Content-Type header."""
         return "text/html; charset=utf-8" if self is PageForm.HTML else "application/vnd.pypi.simple.v1+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageFile:
-    """A file on a page. `yanked` is the reason, None where it is not; `metadata` has digests, None where there is none.
+    """A file on a page. `yanked` is the reason, or None; `metadata` are the digests of its metadata file, or None.
 
-    `url` is absolute as the index gives it, or a path as the gateway serves it.
+    `url` is absolute on the index's page, and a path on the gateway's.
     """
 
     url: str
@@ -54,17 +54,17 @@ class PageFile:
 
     @property
     def filename(self) -> str:
-        """Its name as pip sees it, which goes by the address and not by what an index calls the file."""
+        """Its name as pip sees it: from the URL, whatever the index calls the file."""
         return unquote(posixpath.basename(unquote(urlsplit(self.url).path).rstrip("/")))
 
 
 def is_distribution(filename: str) -> bool:
-    """Say whether pip would look at a file at all."""
+    """Return whether pip would consider a file at all."""
     return filename.endswith(ARCHIVE_SUFFIXES)
 
 
 def could_be_chosen(filename: str, tags: frozenset[str]) -> bool:
-    """Say whether an environment with one of these tags may take a file; what is no sound wheel is left to pip."""
+    """Return whether an environment with one of these tags may choose a file; invalid wheels are left to pip."""
     if not filename.endswith(".whl"):
         return True
     parts = filename.removesuffix(".whl").lower().split("-")
@@ -74,18 +74,18 @@ def could_be_chosen(filename: str, tags: frozenset[str]) -> bool:
 
 
 def filter_files(files: Iterable[PageFile], tags: frozenset[str] | None) -> tuple[PageFile, ...]:
-    """Give the files that an environment with one of these tags may take, in their order; None takes them all."""
+    """Return the files that an environment with one of these tags may choose, in their order; for None, all files."""
     return tuple(file for file in files if tags is None or could_be_chosen(file.filename, tags))
 
 
 def view_name(tags: frozenset[str] | None, *, index_url: str, local_projects: str) -> str:
-    """Name what the pages for a set of tags depend on: no two that differ share a name, so nor a place in a cache."""
-    of = [FORMAT_VERSION, index_url, local_projects, None if tags is None else sorted(tags)]
-    return sha256_hex(json.dumps(of).encode())[:DIGEST_CHARS]
+    """Return a hash over all that pages for a set of tags depend on: different pages never share a cache key."""
+    parts = [FORMAT_VERSION, index_url, local_projects, None if tags is None else sorted(tags)]
+    return sha256_hex(json.dumps(parts).encode())[:DIGEST_CHARS]
 
 
 def origin_of(url: str) -> str | None:
-    """Give where a file is (`https://host`), None for an address that is not on the web."""
+    """Return the origin of a URL (`https://host`), or None if it is not one of HTTP."""
     try:
         parts = urlsplit(url)
         host = _host(parts)
@@ -100,19 +100,19 @@ def _host(parts: SplitResult) -> str:
 
 
 def origin_name(origin: str) -> str:
-    """Name an origin in the gateway's own addresses, the same in each run."""
+    """Return the name of an origin in the gateway's URLs, which is the same in each run."""
     return sha256_hex(origin.encode())[:DIGEST_CHARS]
 
 
 def gateway_path(url: str) -> str:
-    """Give the path at which the gateway serves a file that is elsewhere; the address must have an origin."""
+    """Return the path at which the gateway serves a file; its URL must have an origin."""
     parts = urlsplit(url)
     query = f"?{parts.query}" if parts.query else ""
     return f"/-/{origin_name(origin_of(url) or '')}{parts.path}{query}"
 
 
 def write_page(project: str, files: Iterable[PageFile], form: PageForm) -> bytes:
-    """Write a page."""
+    """Return a project's page as bytes."""
     return _json(project, files) if form is PageForm.JSON else _html(project, files)
 
 
@@ -126,7 +126,7 @@ def _row(file: PageFile) -> dict[str, Any]:
     if file.requires_python is not None:
         row["requires-python"] = file.requires_python
     if file.yanked is not None:
-        # A reason that is empty would read as no.
+        # An empty reason would mean that it is not yanked.
         row["yanked"] = file.yanked or True
     if file.metadata is not None:
         row["core-metadata"] = dict(file.metadata) or True
@@ -152,6 +152,6 @@ def _attributes(file: PageFile) -> str:
 
 
 def _digest(hashes: Mapping[str, str], before: str) -> str:
-    # HTML has room for one.
+    # HTML has room for one digest.
     name = "sha256" if "sha256" in hashes else min(hashes, default=None)
     return f"{before}{name}={hashes[name]}" if name else ""

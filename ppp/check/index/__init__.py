@@ -1,1 +1,1 @@
-"""The package index."""
+"""The package index, and which of its files pip would choose."""

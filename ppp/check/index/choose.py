@@ -1,6 +1,6 @@
-"""Which file pip would take for a release in an environment, decided without running anything.
+"""Which file pip would choose for a release in an environment, decided without running anything.
 
-Pure: the index's files and the environment's own tags go in, a choice or the reason why there is none comes out.
+Pure: from the index's files and the environment's tags to a choice, or the reason why there is none.
 """
 
 import re
@@ -23,13 +23,13 @@ from ppp.check.runtime import PreparedEnvironment
 from ppp.model.release import Release
 
 _FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,254}")
-#: Not yanked, a wheel, minus the place of its best tag, its build number, its name: the greatest is taken.
+#: Not yanked, a wheel, minus the position of its best tag, its build number, its name: the greatest is chosen.
 _Rank: TypeAlias = tuple[bool, bool, int, tuple[()] | tuple[int, str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexFile:
-    """A file that the index lists; `url` is for this run only and is never kept. `sha256` is hex."""
+    """A file that the index lists; `url` is for this run only and is never stored. `sha256` is in hex."""
 
     filename: str
     url: str
@@ -40,16 +40,16 @@ class IndexFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotClaimed:
-    """The release does not claim the environment: why, as a cause and a sentence."""
+    """Why a release does not claim an environment: a cause and a sentence."""
 
     cause: str
     detail: str
 
 
 def file_version(file: IndexFile, package: str) -> Version | None:
-    """Give the version that a wheel or sdist is of; None for a file that is neither, or another project's.
+    """Return the version of a wheel or sdist; None for a file that is neither, or another project's.
 
-    Nor is one whose name holds more than names of files do: it becomes a path here.
+    Also None where the name has unusual characters: it becomes part of a path here.
     """
     if not _FILENAME.fullmatch(file.filename):
         return None
@@ -64,7 +64,7 @@ def file_version(file: IndexFile, package: str) -> Version | None:
 
 
 def release_files(release: Release, files: Iterable[IndexFile]) -> list[IndexFile]:
-    """Give a release's wheels and sdists."""
+    """Return a release's wheels and sdists."""
     wanted = Version(release.version)
     return [file for file in files if file_version(file, release.package) == wanted]
 
@@ -72,7 +72,7 @@ def release_files(release: Release, files: Iterable[IndexFile]) -> list[IndexFil
 def choose_file(files: Sequence[IndexFile], prepared: PreparedEnvironment) -> IndexFile | NotClaimed:
     """Choose among one release's files as pip does: requires-python, then the best wheel, else the sdist.
 
-    What is not yanked stands above all that is. The order of the files does not matter.
+    Files that are not yanked come before all that are. The order of `files` does not matter.
     """
     admitted = [file for file in files if _admits_python(file.requires_python, prepared.python)]
     if not admitted:
@@ -88,9 +88,9 @@ def choose_file(files: Sequence[IndexFile], prepared: PreparedEnvironment) -> In
 def newest_installable(
     package: str, files: Iterable[IndexFile], specifier: str, prepared: PreparedEnvironment
 ) -> Version | None:
-    """Give what pip would install in an environment: the newest version that a specifier admits and that claims it.
+    """Return what pip would install in an environment: the newest version that a specifier admits and that claims it.
 
-    Where none claims it, the newest that at least admits its Python, so that what is missing there can be said.
+    Where none claims it, return the newest that at least admits its Python, so that its cell can show what is missing.
     """
     by_version: dict[Version, list[IndexFile]] = {}
     for file in files:
@@ -105,9 +105,9 @@ def newest_installable(
 
 
 def unmet_cause(requirement: Requirement, files: Iterable[IndexFile], prepared: PreparedEnvironment) -> str:
-    """Say why pip finds nothing to meet a requirement: `requires-python`, or `no-distribution`.
+    """Return the cause for which pip finds nothing to meet a requirement: `requires-python` or `no-distribution`.
 
-    The first only where a version that is wanted has a file for this platform, were it not for the Python.
+    It is `requires-python` only if a version that would do has a file for this platform, but excludes the Python.
     """
     package = canonicalize_name(requirement.name)
     platforms = {tag.rpartition("-")[2] for tag in prepared.tags}
@@ -130,7 +130,7 @@ def _excluded_by_python(chosen: IndexFile | NotClaimed) -> bool:
 
 
 def _admits_python(requires_python: str | None, python: str) -> bool:
-    # As pip does: a specifier that cannot be read excludes nothing.
+    # As in pip, an invalid specifier excludes nothing.
     try:
         return SpecifierSet(requires_python or "").contains(python, prereleases=True)
     except InvalidSpecifier:
@@ -138,9 +138,9 @@ def _admits_python(requires_python: str | None, python: str) -> bool:
 
 
 def _rank(file: IndexFile, ranks: Mapping[str, int]) -> _Rank | None:
-    """Order files as pip does; None for a wheel of another platform.
+    """Return a key that orders files as pip does; None for a wheel of another platform.
 
-    Of equal ones pip takes the last on its page, and an index lists files by name.
+    Of equal files pip chooses the last one on the page, and an index lists files by name.
     """
     if not file.filename.endswith(".whl"):
         return not file.yanked, False, 0, (), file.filename
@@ -150,9 +150,9 @@ def _rank(file: IndexFile, ranks: Mapping[str, int]) -> _Rank | None:
 
 
 def newest_version(versions: Iterable[tuple[Version, bool]], specifier: str) -> Version | None:
-    """Give the newest version that a specifier admits, of (version, all its files are yanked) pairs.
+    """Return the newest version that a specifier admits, of pairs (version, whether all its files are yanked).
 
-    Pre-releases and yanked versions count only where nothing else is admitted, as pip has it.
+    As in pip, pre-releases and yanked versions count only if nothing else is admitted.
     """
     pairs = list(versions)
     admits = SpecifierSet(specifier)

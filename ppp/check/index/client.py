@@ -1,6 +1,6 @@
-"""The package index: its pages, and its files fetched once for all cells and checked against the hash it gave.
+"""The package index: its pages, and its files, fetched once for all cells and checked against the index's hashes.
 
-Nothing that is fetched runs here. Addresses are learned from pages at run time and are never kept.
+Nothing that is fetched is executed here. URLs are read from pages at run time and never stored.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 class DownloadError(Exception):
-    """A file that could not be fetched whole and right; `cause` is `network`, `disk`, `hash` or `file-size`."""
+    """A file that could not be fetched; `cause` is `network`, `disk`, `hash` or `file-size`."""
 
     def __init__(self, cause: str, detail: str) -> None:
-        """Take the cause and a sentence."""
+        """Set the cause, and a sentence as the message."""
         super().__init__(detail)
         self.cause = cause
 
@@ -48,20 +48,20 @@ class DownloadTimeoutError(Exception):
 
 
 class Index(Protocol):
-    """What cells ask of an index, from several threads at once."""
+    """What cells need of an index, from several threads at once."""
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
-        """Give a project's files; raise `UnknownPackageError` or `IndexUnreachableError`."""
+        """Return the files of a normalized project name; raise `UnknownPackageError` or `IndexUnreachableError`."""
 
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
-        """Give the path of a file whose hash was checked; raise `DownloadError` or `DownloadTimeoutError`."""
+        """Return the path of the file, whose hash was checked; raise `DownloadError` or `DownloadTimeoutError`."""
 
 
 class SimpleIndex:
-    """An index that speaks the simple API (PEP 503, PEP 691), read with pypi-simple; files are kept in `cache`."""
+    """An index with the simple API (PEP 503, PEP 691), read with pypi-simple; files are stored in `cache`."""
 
     def __init__(self, url: str, *, cache: Path, user_agent: str) -> None:
-        """Ask `url`; keep files by their sha256 in `cache`."""
+        """Use the index at `url`; store files by their sha256 in `cache`."""
         self._session = requests.Session()
         self._session.headers["User-Agent"] = user_agent
         self._client = PyPISimple(url, session=self._session)
@@ -71,18 +71,18 @@ class SimpleIndex:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def hosts(self) -> frozenset[str]:
-        """Give the hosts of the index and of every file it has named so far, with their ports and without."""
+        """Return the hosts of the index and of every file it has named so far, with their ports and without."""
         named = {urlsplit(file.url) for page in list(self._pages.values()) for file in page}
         parts = {urlsplit(self._url), *named}
         return frozenset(host for part in parts for host in (part.netloc, part.hostname) if host)
 
     def file_origins(self, package: str) -> frozenset[str]:
-        """Give where the files of a project are (`https://host`), by which those of others are found too."""
+        """Return the origins (`https://host`) of a project's files; other projects' files are usually there too."""
         parts = (urlsplit(file.url) for file in self.files(package))
         return frozenset(f"{part.scheme}://{part.netloc}" for part in parts)
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
-        """Give a project's files; a page is read once in the life of this object."""
+        """Return a project's files, see `Index`; a page is read once in the life of this object."""
         with self._locks[package]:
             if package not in self._pages:
                 self._pages[package] = self._read_page(package)
@@ -113,7 +113,7 @@ class SimpleIndex:
         )
 
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
-        """Give the cached path, fetching the file first if need be; it stands alone in a folder named by its hash."""
+        """Return the path of the file in the cache, alone in a folder named by its hash; fetch it first if needed."""
         if file.sha256 is None or not _SHA256.fullmatch(file.sha256):
             raise DownloadError("hash", f"the index gives no sha256 for {file.filename}")
         path = self._cache / file.sha256 / file.filename
@@ -127,11 +127,11 @@ class SimpleIndex:
         digest = hashlib.sha256()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with self._session.get(file.url, stream=True, timeout=TIMEOUT_S) as answer, part.open("wb") as out:
-                answer.raise_for_status()
+            with self._session.get(file.url, stream=True, timeout=TIMEOUT_S) as response, part.open("wb") as out:
+                response.raise_for_status()
                 size = 0
-                # read1 gives what is there: iter_content would wait for a whole chunk, however it trickles.
-                while chunk := answer.raw.read1(CHUNK, decode_content=True):
+                # read1 returns what has arrived: iter_content would wait for a whole chunk, however slow it is.
+                while chunk := response.raw.read1(CHUNK, decode_content=True):
                     size += len(chunk)
                     if size > max_bytes:
                         raise DownloadError("file-size", f"{file.filename} is larger than {max_bytes} bytes")
@@ -147,13 +147,13 @@ class SimpleIndex:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise DownloadError("network", f"{file.filename} could not be fetched: {type(error).__name__}") from error
         except OSError as error:
-            raise DownloadError("disk", f"{file.filename} could not be kept: {error.strerror}") from error
+            raise DownloadError("disk", f"{file.filename} could not be stored: {error.strerror}") from error
         finally:
             part.unlink(missing_ok=True)
 
 
 def resolve(index: Index, wanted: RequestedPackage) -> Release:
-    """Give the newest release that is wanted, whatever Python it needs; raise `UnknownVersionError` for none."""
+    """Return the newest release that is wanted, whatever Python it requires; raise `UnknownVersionError` for none."""
     yanked: dict[Version, bool] = {}
     for file in index.files(wanted.package):
         if (version := file_version(file, wanted.package)) is not None:
@@ -168,7 +168,11 @@ def resolve(index: Index, wanted: RequestedPackage) -> Release:
 
 
 def fetch_pinned_pip(index: Index, version: str, sha256: str, *, cache: Path, max_bytes: int) -> Path:
-    """Give the folder that holds the pinned pip, unpacked from its wheel, whose hash the matrix names."""
+    """Return the folder with the pinned pip, unpacked from the wheel with this sha256; fetch it first if needed.
+
+    Raises `UnknownVersionError` if the index has no such wheel, `DiskFullError` or `IndexUnreachableError` if it cannot
+    be fetched.
+    """
     folder = cache / f"pip-{version}-{sha256[:16]}"
     if not folder.exists():
         files = release_files(Release(package="pip", version=version), index.files("pip"))
@@ -176,7 +180,7 @@ def fetch_pinned_pip(index: Index, version: str, sha256: str, *, cache: Path, ma
         if wheel is None:
             raise UnknownVersionError(
                 f"the index has no pip {version} with sha256 {sha256}",
-                hint="mend [pip] in the matrix, or PPP_INDEX_URL",
+                hint="fix [pip] in the matrix, or PPP_INDEX_URL",
             )
         try:
             path = index.fetch(wheel, timeout_s=sum(TIMEOUT_S), max_bytes=max_bytes)
@@ -194,7 +198,7 @@ def fetch_pinned_pip(index: Index, version: str, sha256: str, *, cache: Path, ma
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
-    # Into a folder beside, moved when whole: a kill leaves nothing that looks finished.
+    # Into a temporary folder, which is renamed when complete: a killed run leaves nothing that looks finished.
     import tempfile  # noqa: PLC0415
     import zipfile  # noqa: PLC0415
 

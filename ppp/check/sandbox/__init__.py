@@ -1,1 +1,1 @@
-"""Where package code runs."""
+"""Where package code runs: containers, bubblewrap, or bare virtual environments; a keeper in each."""

@@ -1,7 +1,7 @@
-"""What bubblewrap shuts a cell in with: an interpreter and the cell's file, read-only, and no network.
+"""The command line by which bubblewrap confines a cell: an interpreter and the cell's file, read-only, and no network.
 
-Run by root, the cell is another user's; run by anybody else, it is theirs within a namespace of its own. Either way it
-can make no further namespace, in which it would be root: see `seccomp`.
+If root runs it, the cell belongs to another user; for anybody else it is the same user in a namespace of its own.
+Either way it cannot create a further namespace, in which it would be root: see `seccomp`.
 """
 
 import os
@@ -22,49 +22,49 @@ PROBE_TIMEOUT_S: Final = 20
 WORK: Final = "/ppp/work"
 TMP: Final = "/tmp"  # noqa: S108 - inside
 SHM: Final = "/dev/shm"  # noqa: S108 - inside
-#: What of a machine's files an interpreter may need, beside its own folders.
+#: What an interpreter may need of this machine's files, besides its own folders.
 SYSTEM_PATHS: Final = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
     "/etc/mime.types",
 )  # fmt: skip
-#: Namespaces of the cell's own.
+#: The namespaces that a cell has of its own.
 NAMESPACES: Final = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
-#: From this Linux on, processes are counted per user *and* namespace.
+#: Since this version of Linux, processes are counted by user *and* namespace.
 COUNTS_PER_NAMESPACE: Final = (5, 14)
 
 
 class BubblewrapError(Exception):
-    """Bubblewrap that cannot be had here; the text says why."""
+    """Bubblewrap is missing or does not work here; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mounts:
-    """What of this machine a cell sees, read-only: its interpreter's folders, pip, its file's and its door's folder."""
+    """What a cell sees of this machine, read-only: folders of its interpreter, of pip, its file and its sockets."""
 
     folders: Sequence[str]
     pip: Path
     file: Path
-    control: Path
+    sockets: Path
 
 
 def find_bubblewrap(environ: Mapping[str, str]) -> str:
-    """Give the path of a bubblewrap that works here; raise `BubblewrapError` if there is none."""
+    """Return the path of a bubblewrap that works here; raise `BubblewrapError` if there is none."""
     path = shutil.which("bwrap", path=environ.get("PATH"))
     if path is None:
         raise BubblewrapError("no bubblewrap (bwrap) on this machine")
     try:
         seccomp.this_architecture()
     except LookupError as error:
-        raise BubblewrapError(f"the system calls of a {platform.machine()} machine are not known here") from error
+        raise BubblewrapError(f"the system calls of {platform.machine()} are not known to PPP") from error
     mounts = ["--ro-bind", "/", "/", "--proc", "/proc", "--size", str(MIB), "--tmpfs", TMP]
-    with seccomp.open_filter() as screen:
+    with seccomp.open_filter() as filter_fd:
         done = subprocess.run(
-            [path, *NAMESPACES, *_privileges(), "--die-with-parent", "--seccomp", str(screen), *mounts, "true"],
+            [path, *NAMESPACES, *_privileges(), "--die-with-parent", "--seccomp", str(filter_fd), *mounts, "true"],
             capture_output=True,
             check=False,
             timeout=PROBE_TIMEOUT_S,
             stdin=subprocess.DEVNULL,
-            pass_fds=(screen,),
+            pass_fds=(filter_fd,),
         )
     if done.returncode != 0:
         raise BubblewrapError(f"bubblewrap does not work here: {done.stderr.decode(errors='replace').strip()[-200:]}")
@@ -72,15 +72,15 @@ def find_bubblewrap(environ: Mapping[str, str]) -> str:
 
 
 def layout(file: str, *, user: int | None, environ: Mapping[str, str], limits: Limits) -> Layout:
-    """Give where things lie in a cell that is shut in, and what each of its processes may use."""
+    """Return the layout of a confined cell that installs `file`, with the limits of each of its processes."""
     counted = user is not None or _kernel_version() >= COUNTS_PER_NAMESPACE
     return Layout(
         work=WORK,
         tmp=TMP,
         pip="/ppp/pip",
         file=f"/ppp/file/{file}",
-        control="/ppp/door/control",
-        gateway="/ppp/door/socket",
+        control="/ppp/sockets/control",
+        gateway="/ppp/sockets/socket",
         user=user,
         counts_oom=False,
         environ=environ,
@@ -92,11 +92,14 @@ def layout(file: str, *, user: int | None, environ: Mapping[str, str], limits: L
 
 
 def command(path: str, layout: Layout, mounts: Mounts, limits: Limits, *, filter_fd: int) -> list[str]:
-    """Give the command line that shuts in the one that follows it; `screen` is a descriptor of `seccomp`'s filter."""
-    _write_user_files(mounts.control, layout.user)
+    """Return the command line that confines the one appended to it.
+
+    `filter_fd` is a descriptor from which `seccomp`'s filter can be read. Writes files into the folder of sockets.
+    """
+    _write_user_files(mounts.sockets, layout.user)
     size = str(limits.disk_mb * MIB)
     seen = [*((folder, folder) for folder in (*SYSTEM_PATHS, *mounts.folders)), *_own_binds(mounts)]
-    # Bubblewrap would make what leads to them for root alone.
+    # Parents that bubblewrap creates by itself can be entered by root only.
     parents = sorted({str(parent) for _, place in seen for parent in Path(place).parents} - {"/"})
     return [
         path,
@@ -114,7 +117,7 @@ def command(path: str, layout: Layout, mounts: Mounts, limits: Limits, *, filter
         *("--size", size, "--perms", "0755", "--tmpfs", WORK),
         *("--size", size, "--perms", "1777", "--tmpfs", TMP),
         *(word for source, place in seen for word in ("--ro-bind-try", source, place)),
-        # Bubblewrap's own root, on which it made the places for all these.
+        # Last the root itself, a file system in memory where bubblewrap created all these mount points.
         *("--remount-ro", "/"),
         *("--chdir", "/"),
     ]
@@ -124,8 +127,8 @@ def _own_binds(mounts: Mounts) -> list[tuple[str, str]]:
     return [
         (str(mounts.pip), "/ppp/pip"),
         (str(mounts.file), "/ppp/file"),
-        (str(mounts.control), "/ppp/door"),
-        *((str(mounts.control / name), f"/etc/{name}") for name in ("passwd", "group", "hosts")),
+        (str(mounts.sockets), "/ppp/sockets"),
+        *((str(mounts.sockets / name), f"/etc/{name}") for name in ("passwd", "group", "hosts")),
     ]
 
 
@@ -137,7 +140,7 @@ def _privileges() -> list[str]:
 
 
 def _write_user_files(folder: Path, user: int | None) -> None:
-    """Write down who is who inside: nothing of this machine's own users is seen there."""
+    """Write `passwd`, `group` and `hosts` for inside, where nothing of this machine's users can be seen."""
     number, group = (user, user) if user is not None else (os.geteuid(), os.getegid())
     root = "root:x:0:0::/:/bin/sh\n" if user is not None else ""
     (folder / "passwd").write_text(f"{root}nobody:x:{number}:{group}::{WORK}/scratch:/bin/sh\n", "utf-8")

@@ -1,8 +1,8 @@
-"""The runtime that lends one fresh container per cell, through the Docker SDK.
+"""The runtime with one fresh container per cell, through the Docker SDK.
 
 Package code runs as nobody, without capabilities, on a read-only root with size-limited mounts in memory, and under the
-matrix's limits; the container's first process is the keeper. A label names it, so that a run finds what a killed one
-left behind.
+matrix's limits; the container's first process is the keeper. Containers have a label, by which a run finds those that a
+killed run left behind.
 """
 
 import json
@@ -44,15 +44,15 @@ NOBODY: Final = 65534
 WORK: Final = "/ppp/work"
 PIP: Final = "/ppp/pip"
 FILE: Final = "/ppp/file"
-CONTROL_FOLDER: Final = "/ppp/door"
+SOCKETS: Final = "/ppp/sockets"
 TMP: Final = "/tmp"  # noqa: S108 - inside
 
 
 def connect_engine() -> docker.DockerClient | None:
-    """Give a client of this machine's Docker engine, or None where none answers."""
+    """Return a client of the Docker engine that `DOCKER_HOST` names, or this machine's; None if it does not answer."""
     address = os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
     if address.startswith("unix://") and not Path(address.removeprefix("unix://")).exists():
-        # docker-py would find out too, and leave a socket open.
+        # docker-py would notice too, but leave a socket open.
         return None
     try:
         client = docker.from_env(timeout=120, max_pool_size=64)
@@ -67,7 +67,7 @@ def connect_engine() -> docker.DockerClient | None:
 
 
 class DockerRuntime:
-    """Environments from images, a container per cell; see `ppp.check.runtime.Runtime`."""
+    """Environments from images, a container for each cell; see `ppp.check.runtime.Runtime`."""
 
     def __init__(
         self,
@@ -80,9 +80,10 @@ class DockerRuntime:
         gateway: Gateway | None = None,
         container_runtime: str | None = None,
     ) -> None:
-        """Serve `matrix`; `pip` is the pinned pip's folder; without a `gateway` cells have the engine's network.
+        """Run cells of `matrix`; `pip` is the pinned pip's folder; without a `gateway` cells have the engine's network.
 
-        `container_runtime` names one of the engine's, such as `runsc`, in place of its default.
+        `container_runtime` names one of the engine's runtimes, such as `runsc`, to use in place of its default.
+        The hash of `data` labels the containers.
         """
         self._client = client
         self._matrix = matrix
@@ -93,23 +94,23 @@ class DockerRuntime:
         self._label = sha256_hex(str(data.resolve()).encode())
         self._container_runtime = container_runtime
         self._closed = threading.Event()
-        # Removing takes the engine a while, for which no cell has to wait.
+        # Removing a container takes the engine a while: cells do not wait for it.
         self._removals = ThreadPoolExecutor(2)
         self._remove_leftovers()
 
     def prepare(self, environment: Environment) -> PreparedEnvironment:
-        """Find the image or pull it, and ask its interpreter what it is; it compiles the pinned pip on the way."""
+        """Find or pull the image, and let its interpreter describe itself; it also compiles the pinned pip."""
         image = self._image(environment)
         output = self._probe(environment, image.id)
         try:
             facts = json.loads(output.splitlines()[-1])
         except (ValueError, IndexError) as error:
             raise EnvironmentUnavailableError(
-                f"the Python of {environment.image} gave no account of itself: {output[-90:]!r}"
+                f"the Python of {environment.image} did not describe itself: {output[-90:]!r}"
             ) from error
         if not facts["python"].startswith(f"{environment.python}."):
             raise EnvironmentUnavailableError(
-                f"{environment.image} holds Python {facts['python']}, not {environment.python}"
+                f"{environment.image} has Python {facts['python']}, not {environment.python}"
             )
         return PreparedEnvironment(
             environment=environment,
@@ -130,7 +131,7 @@ class DockerRuntime:
             raise EnvironmentUnavailableError(str(error)) from error
 
     def _probe(self, environment: Environment, image_id: str) -> str:
-        # No package code runs here: as the operator, so that the bytecode in the shared pip belongs to them.
+        # No package code runs here. The operator is the user, who then owns the bytecode in the shared pip.
         command = f'python -m compileall -q {PIP}/pip {PIP}/{keeper_package()}; exec python -I -c "$PROBE" {PIP}'
         try:
             output = self._client.containers.run(
@@ -149,40 +150,40 @@ class DockerRuntime:
 
     @contextmanager
     def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator[KeeperSandbox]:
-        """Lend a container of its own, in which nothing runs but what its keeper is asked for."""
+        """Start a container in which nothing runs but what its keeper is asked for, and remove it afterwards."""
         with ExitStack() as stack:
             with as_sandbox_lost():
-                folder, door = self._control_folder(stack)
+                folder, socket_path = self._socket_folder(stack)
                 control = stack.enter_context(ControlSocket(folder))
-            layout = self._layout(file, whole=gets_full_pages(prepared.environment.id, file))
+            layout = self._layout(file, full_pages=gets_full_pages(prepared.environment.id, file))
             container = self._start(prepared, file, folder, layout)
             stack.callback(self._remove_later, container)
             connection = stack.enter_context(control.accept(lambda: _is_alive(container)))
-            box = KeeperSandbox(
-                connection, layout, closed=self._closed, disconnect=lambda: self._disconnect(container, door)
+            sandbox = KeeperSandbox(
+                connection, layout, closed=self._closed, disconnect=lambda: self._disconnect(container, socket_path)
             )
-            stack.callback(box.close)
-            yield box
+            stack.callback(sandbox.close)
+            yield sandbox
 
-    def _control_folder(self, stack: ExitStack) -> tuple[Path, Path | None]:
-        """Give a folder that the container will see, and the way to the gateway in it, if there is one."""
+    def _socket_folder(self, stack: ExitStack) -> tuple[Path, Path | None]:
+        """Create a folder that the container sees; return it, and the gateway's socket in it if there is one."""
         if self._gateway:
-            door = stack.enter_context(self._gateway.cell_socket())
-            return door.parent, door
+            socket_path = stack.enter_context(self._gateway.cell_socket())
+            return socket_path.parent, socket_path
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ppp-cell-")))
         folder.chmod(0o755)
         return folder, None
 
-    def _layout(self, file: Path, *, whole: bool) -> Layout:
+    def _layout(self, file: Path, *, full_pages: bool) -> Layout:
         gateway = self._gateway
-        index_url = gateway.index_url(GATEWAY_PORT, full_pages=whole) if gateway else self._index_url
+        index_url = gateway.index_url(GATEWAY_PORT, full_pages=full_pages) if gateway else self._index_url
         return Layout(
             work=WORK,
             tmp=TMP,
             pip=PIP,
             file=f"{FILE}/{file.name}",
-            control=f"{CONTROL_FOLDER}/control",
-            gateway=f"{CONTROL_FOLDER}/socket" if gateway else None,
+            control=f"{SOCKETS}/control",
+            gateway=f"{SOCKETS}/socket" if gateway else None,
             user=NOBODY,
             counts_oom=True,
             environ=pip_environment(index_url),
@@ -201,8 +202,8 @@ class DockerRuntime:
                 layout.command("python", limits),
                 detach=True,
                 auto_remove=True,
-                # The keeper is root, so that it can hand each command over to nobody, who cannot touch it; of root's
-                # powers it has none but that.
+                # The keeper is root, so that it can run each command as nobody, who cannot affect it. It has no other
+                # privileges.
                 user="0:0",
                 cap_drop=["ALL"],
                 cap_add=["SETUID", "SETGID", "SETPCAP"],
@@ -217,7 +218,7 @@ class DockerRuntime:
                 volumes={
                     str(self._pip): {"bind": PIP, "mode": "ro"},
                     str(file.resolve().parent): {"bind": FILE, "mode": "ro"},
-                    str(folder): {"bind": CONTROL_FOLDER, "mode": "ro"},
+                    str(folder): {"bind": SOCKETS, "mode": "ro"},
                 },
                 labels={LABEL: self._label},
                 **options,
@@ -225,10 +226,10 @@ class DockerRuntime:
         except (DockerException, requests.RequestException) as error:
             raise SandboxLostError(f"the container did not start: {error_text(error)}") from error
 
-    def _disconnect(self, container: Container, door: Path | None) -> None:
-        """Shut the way to the gateway, or leave the engine's network."""
-        if door is not None:
-            door.unlink(missing_ok=True)
+    def _disconnect(self, container: Container, socket_path: Path | None) -> None:
+        """Remove the path to the gateway, or disconnect from the engine's network."""
+        if socket_path is not None:
+            socket_path.unlink(missing_ok=True)
             return
         try:
             self._client.networks.get("bridge").disconnect(container, force=True)
@@ -239,11 +240,11 @@ class DockerRuntime:
         try:
             self._removals.submit(_remove, container)
         except RuntimeError:
-            # Closed meanwhile: nobody else will remove what was started too late to be seen.
+            # Closed meanwhile: `close` may not have seen a container that was started last.
             _remove(container)
 
     def close(self) -> None:
-        """Remove every container of this data folder."""
+        """Remove every container of this data folder, see `ppp.check.runtime.Runtime`."""
         self._closed.set()
         self._removals.shutdown()
         self._remove_leftovers()
@@ -265,6 +266,6 @@ def _is_alive(container: Container) -> bool:
 
 
 def _remove(container: Container) -> None:
-    # auto_remove may have been quicker, or be at it.
+    # auto_remove may have removed it already, or be doing so.
     with suppress(NotFound, APIError, requests.RequestException):
         container.remove(force=True)

@@ -1,8 +1,8 @@
-"""The runtime of machines without Docker: cells in fresh virtual environments of the Pythons at hand.
+"""The runtime of machines without Docker: cells in fresh virtual environments of this machine's Pythons.
 
-With bubblewrap and a gateway a cell is shut in as a container would: it sees an interpreter and its own file, reaches
-the gateway alone, and has limits. Without, only time, processes' ends and file size are in our hands; that is for
-packages that somebody chose, never for the open feed.
+With bubblewrap and a gateway a cell is confined as in a container: it sees an interpreter and its own file, reaches
+only the gateway, and has limits. Without them only its time, its files' size and the end of its processes are under our
+control; that is for packages that somebody chose, never for untrusted releases from the open feed.
 """
 
 import itertools
@@ -34,22 +34,22 @@ from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network
 
 PROBE_TIMEOUT_S: Final = 60
-#: How long a keeper may take to end all it started.
+#: How long a keeper may take to exit once its connection is closed.
 KEEPER_EXIT_S: Final = 15
-#: How a machine reaches the index, and whom it trusts there: passed on to pip, and nothing else of our environment is.
+#: How this machine reaches the index, and which certificates it trusts: the only variables that pip gets from us.
 PASSED_VARIABLES: Final = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT",
     "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
-#: The whole environment of what cannot see more.
+#: The whole environment of confined processes.
 MINIMAL_ENVIRON: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
-#: Root's cells run as users that nothing else on the machine runs as, so that their processes can be counted.
+#: Cells of root run as users with numbers from here on, which nobody else has, so that their processes are counted.
 FIRST_USER: Final = 1_900_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostInterpreter:
-    """A Python of this machine, and the folders without which it does not start."""
+    """A Python of this machine, and the folders that it needs to start."""
 
     version: str
     executable: str
@@ -58,7 +58,7 @@ class HostInterpreter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confinement:
-    """What it takes to shut a cell in: bubblewrap's path, and the gateway that is then its only way out."""
+    """What confines a cell: bubblewrap, by its path, and the gateway that is then its only way out."""
 
     bubblewrap: str
     gateway: Gateway
@@ -76,7 +76,10 @@ class HostRuntime:
         environ: Mapping[str, str],
         confinement: Confinement | None = None,
     ) -> None:
-        """Serve `matrix`; `pip` is the folder of the pinned pip, `environ` this process's environment."""
+        """Run cells of `matrix`; `pip` is the pinned pip's folder, `environ` this process's environment.
+
+        Without `confinement` cells see all of this machine, and have its network.
+        """
         self._matrix = matrix
         self._pip = pip.resolve()
         install_keeper(self._pip)
@@ -91,7 +94,7 @@ class HostRuntime:
         self._lock = threading.Lock()
 
     def prepare(self, environment: Environment) -> PreparedEnvironment:
-        """Find an interpreter of the environment's Python that answers, and ask it what it is."""
+        """Find an interpreter of the environment's Python that works, and let it describe itself."""
         tried = []
         for candidate in find_interpreters(environment.python, self._environ):
             tried.append(candidate)
@@ -111,7 +114,7 @@ class HostRuntime:
                     suffixes=tuple(facts["suffixes"]),
                     pip_version=self._matrix.pip.version,
                 )
-        where = f"tried {', '.join(tried)}" if tried else "none on PATH, none in pyenv's folder"
+        where = f"tried {', '.join(tried)}" if tried else "none on PATH or in pyenv's folder"
         raise EnvironmentUnavailableError(f"no working Python {environment.python} on this machine ({where})")
 
     def _probe(self, interpreter: str) -> dict[str, Any] | None:
@@ -143,48 +146,48 @@ class HostRuntime:
 
     @contextmanager
     def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator[KeeperSandbox]:
-        """Lend a folder of its own, shut in where that can be, and remove it afterwards."""
+        """Start a keeper with a folder of its own, confined if possible, and remove all of it afterwards."""
         interpreter = self._interpreters[prepared.environment.id]
         with ExitStack() as stack:
             with as_sandbox_lost():
                 if self._confinement:
-                    door = stack.enter_context(self._confinement.gateway.cell_socket())
-                    folder = door.parent
-                    screen = stack.enter_context(seccomp.open_filter())
-                    passed: tuple[int, ...] = (screen,)
-                    layout, command = self._confined(self._confinement, interpreter, file, folder, screen)
-                    environ, shut = MINIMAL_ENVIRON, lambda: door.unlink(missing_ok=True)
+                    socket_path = stack.enter_context(self._confinement.gateway.cell_socket())
+                    folder = socket_path.parent
+                    filter_fd = stack.enter_context(seccomp.open_filter())
+                    passed: tuple[int, ...] = (filter_fd,)
+                    layout, command = self._confined(self._confinement, interpreter, file, folder, filter_fd)
+                    environ, disconnect = MINIMAL_ENVIRON, lambda: socket_path.unlink(missing_ok=True)
                 else:
                     folder = Path(
                         stack.enter_context(TemporaryDirectory(prefix="ppp-cell-", ignore_cleanup_errors=True))
                     )
                     layout = self._unconfined_layout(file, folder)
                     command = layout.command(interpreter.executable, self._matrix.limits)
-                    environ, passed, shut = self._variables, (), lambda: None
+                    environ, passed, disconnect = self._variables, (), lambda: None
                 control = stack.enter_context(ControlSocket(folder))
             keeper = stack.enter_context(self._started_keeper(command, environ, passed))
             connection = stack.enter_context(control.accept(lambda: keeper.poll() is None))
-            box = KeeperSandbox(connection, layout, closed=self._closed, disconnect=shut)
-            stack.callback(box.close)
-            yield box
+            sandbox = KeeperSandbox(connection, layout, closed=self._closed, disconnect=disconnect)
+            stack.callback(sandbox.close)
+            yield sandbox
 
     def _confined(
-        self, confinement: "Confinement", interpreter: HostInterpreter, file: Path, folder: Path, screen: int
+        self, confinement: "Confinement", interpreter: HostInterpreter, file: Path, folder: Path, filter_fd: int
     ) -> tuple[Layout, list[str]]:
-        """Give where things lie for a cell that bubblewrap shuts in, and the command that does."""
+        """Return the layout of a cell confined by bubblewrap, and the command that starts it."""
         user = next(self._users) if os.geteuid() == 0 else None
-        whole = gets_full_pages(interpreter.version, file)
+        full_pages = gets_full_pages(interpreter.version, file)
         layout = bubblewrap.layout(
             file.name,
             user=user,
-            environ=pip_environment(confinement.gateway.index_url(GATEWAY_PORT, full_pages=whole)),
+            environ=pip_environment(confinement.gateway.index_url(GATEWAY_PORT, full_pages=full_pages)),
             limits=self._matrix.limits,
         )
         mounts = bubblewrap.Mounts(
-            folders=interpreter.folders, pip=self._pip, file=file.resolve().parent, control=folder.resolve()
+            folders=interpreter.folders, pip=self._pip, file=file.resolve().parent, sockets=folder.resolve()
         )
         inner = layout.command(interpreter.executable, self._matrix.limits)
-        around = bubblewrap.command(confinement.bubblewrap, layout, mounts, self._matrix.limits, filter_fd=screen)
+        around = bubblewrap.command(confinement.bubblewrap, layout, mounts, self._matrix.limits, filter_fd=filter_fd)
         return layout, [*around, *inner]
 
     def _unconfined_layout(self, file: Path, folder: Path) -> Layout:
@@ -207,13 +210,13 @@ class HostRuntime:
     def _started_keeper(
         self, command: Sequence[str], environ: Mapping[str, str], passed: Sequence[int]
     ) -> Iterator["subprocess.Popen[bytes]"]:
-        """Begin a keeper. It ends by itself when it is hung up on; one that does not is killed."""
+        """Start a keeper, which exits when its connection is closed; kill it if it does not."""
         try:
             keeper = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                # What a sandbox cannot say over its socket it says where errors go; a terminal that bubblewrap found
-                # here it would show to the cell.
+                # Errors of the start go to our standard error. If bubblewrap found a terminal here, it would show it
+                # to the cell.
                 stdout=subprocess.DEVNULL,
                 env=dict(environ),
                 cwd="/",
@@ -235,7 +238,7 @@ class HostRuntime:
                 self._keepers.discard(keeper)
 
     def close(self) -> None:
-        """End what every open sandbox runs."""
+        """End every open sandbox, see `ppp.check.runtime.Runtime`."""
         self._closed.set()
         with self._lock:
             for keeper in self._keepers:
@@ -243,9 +246,9 @@ class HostRuntime:
 
 
 def find_interpreters(version: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Give the paths at which a Python `3.12` may be found, likeliest first; the caller tries them."""
+    """Yield paths where a Python such as `3.12` may be, the likeliest first; the caller tries whether they work."""
     name = f"python{version}"
-    # PATH may hold anything, so its entries are joined as text.
+    # PATH may contain anything, so its entries are joined as text.
     for folder in environ.get("PATH", "").split(os.pathsep):
         if folder and os.access(path := os.path.join(folder, name), os.X_OK):  # noqa: PTH118
             yield path

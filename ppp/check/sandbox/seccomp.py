@@ -1,7 +1,7 @@
-"""What a cell under bubblewrap may not ask of the kernel: a filter of system calls, as the kernel's own program.
+"""The system calls that a cell under bubblewrap may not make: a seccomp filter, as a program of classic BPF.
 
-It holds back what container engines do, and tracing too: nobody needs it to install or import a package, and it is how
-a sandbox is left. Such a call fails as one that is not permitted; another machine's calls end whoever makes them.
+It denies what container engines deny, and tracing as well: no package needs it to be installed or imported, and it is a
+way out of sandboxes. A denied call fails as not permitted; calls of another architecture kill the process.
 """
 
 import errno
@@ -18,20 +18,23 @@ ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
 _ERRNO: Final = 0x00050000
 NOT_PERMITTED: Final = _ERRNO | errno.EPERM
-#: Upon which a C library falls back to an older call: the new one's flags lie in memory, where no filter sees them.
+#: For `clone3`, whose flags are in memory, where a filter cannot see them: C libraries then fall back to `clone`.
 NOT_IMPLEMENTED: Final = _ERRNO | errno.ENOSYS
-#: Where things lie in what the kernel shows to a filter: the call, the machine, the arguments' lower halves.
+#: Offsets in what the kernel shows to a filter: the call's number, the architecture, the lower halves of arguments.
 _NUMBER, _MACHINE, _ARGUMENTS = 0, 4, (16, 24)
-#: Every namespace that `clone` can make anew.
+#: All flags of `clone` that create a namespace.
 NEW_NAMESPACES: Final = 0x7E020000
-#: Put words into a terminal's input, as if somebody had typed them.
+#: Requests that put text into a terminal's input, as if somebody had typed it: TIOCSTI and TIOCLINUX.
 TERMINAL_INPUT_REQUESTS: Final = (0x5412, 0x541C)
 CLONE3: Final = 435
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """How a kind of machine is called by the kernel, and its numbers of system calls; from `foreign` on, another's."""
+    """An architecture's number in the kernel, and its numbers of system calls.
+
+    From `foreign_from` on, numbers belong to another architecture.
+    """
 
     audit_number: int
     clone: int
@@ -40,7 +43,7 @@ class Architecture:
     denied: Mapping[str, int]
 
 
-#: The same on every machine.
+#: The same on every architecture.
 _SHARED: Final = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429,
     "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_getfd": 438, "mount_setattr": 442,
@@ -84,20 +87,20 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
 
 
 def filter_program(architecture: Architecture) -> bytes:
-    """Give the filter for a kind of machine: instructions of classic BPF, one after the other."""
+    """Return the filter for an architecture: instructions of classic BPF, of 8 bytes each."""
     instructions = [
         _load(_MACHINE),
         *_unless(_IF_EQUAL, architecture.audit_number, _return(KILL)),
         _load(_NUMBER),
         *(_when(_IF_AT_LEAST, architecture.foreign_from, _return(KILL)) if architecture.foreign_from else ()),
-        *(word for number in sorted(architecture.denied.values()) for word in _when(_IF_EQUAL, number, NO)),
+        *(step for number in sorted(architecture.denied.values()) for step in _when(_IF_EQUAL, number, NO)),
         *_when(_IF_EQUAL, CLONE3, _return(NOT_IMPLEMENTED)),
         *_when(_IF_EQUAL, architecture.clone, _load(_ARGUMENTS[0]), *_when(_IF_ANY_BIT, NEW_NAMESPACES, NO), YES),
         *_when(
             _IF_EQUAL,
             architecture.ioctl,
             _load(_ARGUMENTS[1]),
-            *(word for request in TERMINAL_INPUT_REQUESTS for word in _when(_IF_EQUAL, request, NO)),
+            *(step for request in TERMINAL_INPUT_REQUESTS for step in _when(_IF_EQUAL, request, NO)),
             YES,
         ),
         YES,
@@ -130,18 +133,18 @@ NO: Final = _return(NOT_PERMITTED)
 
 
 def this_architecture() -> Architecture:
-    """Give the kind of machine that this is; raise `LookupError` for one whose system calls are not known here."""
+    """Return this machine's architecture; raise `LookupError` if its system calls are not known here."""
     return ARCHITECTURES[platform.machine()]
 
 
 @contextmanager
 def open_filter() -> Iterator[int]:
-    """Lend a descriptor from which this machine's filter can be read once, to its end."""
+    """Yield a descriptor from which this machine's filter can be read once."""
     machine = this_architecture()
     reading, writing = os.pipe()
     try:
         with os.fdopen(writing, "wb") as file:
-            # Far shorter than what a pipe holds.
+            # It is far shorter than what a pipe can hold, so this does not block.
             file.write(filter_program(machine))
         yield reading
     finally:

@@ -19,12 +19,12 @@ def layout(user: int | None) -> Layout:
 
 
 def command(folder: Path, user: int | None = 1234) -> list[str]:
-    (folder / "door").mkdir(exist_ok=True)
+    (folder / "sockets").mkdir(exist_ok=True)
     mounts = Mounts(
         folders=["/opt/pythons/3.12", "/home/me/.pyenv"],
         pip=folder / "pip",
         file=folder / "file",
-        control=folder / "door",
+        sockets=folder / "sockets",
     )
     return bubblewrap.command("/usr/bin/bwrap", layout(user), mounts, LIMITS, filter_fd=7)
 
@@ -51,7 +51,7 @@ def test_a_machine_without_a_filter_has_none(tmp_path: Path, monkeypatch: pytest
     shim.chmod(0o755)
     assert bubblewrap.find_bubblewrap({"PATH": str(tmp_path)}) == str(shim)
     monkeypatch.setattr("platform.machine", lambda: "vax")
-    with pytest.raises(BubblewrapError, match="system calls of a vax machine"):
+    with pytest.raises(BubblewrapError, match="system calls of vax"):
         bubblewrap.find_bubblewrap({"PATH": str(tmp_path)})
 
 
@@ -123,4 +123,4 @@ def test_of_roots_powers_a_keeper_has_those_to_give_them_up(tmp_path: Path) -> N
 def test_limits_become_the_processes_own() -> None:
     made = layout(1234)
     assert made.rlimits == {"RLIMIT_DATA": LIMITS.memory_mb * MIB, "RLIMIT_NPROC": LIMITS.processes}
-    assert (made.user, made.file, made.gateway) == (1234, f"/ppp/file/{FILE}", "/ppp/door/socket")
+    assert (made.user, made.file, made.gateway) == (1234, f"/ppp/file/{FILE}", "/ppp/sockets/socket")

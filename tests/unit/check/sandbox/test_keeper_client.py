@@ -22,7 +22,7 @@ LAYOUT: Final = Layout(
     tmp="/inside/tmp",
     pip="/inside/pip",
     file="/inside/file/lib-1.0-py3-none-any.whl",
-    control="/inside/door/control",
+    control="/inside/sockets/control",
     gateway=None,
     user=1234,
     counts_oom=True,
@@ -47,7 +47,7 @@ class ScriptedKeeper:
     def __init__(self) -> None:
         self.end, self.theirs = socket.socketpair()
         self.closed = threading.Event()
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.say(READY)
 
     def say(self, data: bytes) -> None:
@@ -64,7 +64,9 @@ class ScriptedKeeper:
         return request
 
     def sandbox(self) -> KeeperSandbox:
-        return KeeperSandbox(self.theirs, LAYOUT, closed=self.closed, disconnect=lambda: self.told.append("shut"))
+        return KeeperSandbox(
+            self.theirs, LAYOUT, closed=self.closed, disconnect=lambda: self.calls.append("disconnect")
+        )
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_what_was_installed_is_asked_for_by_the_packages_name(keeper: ScriptedKe
 def test_the_way_out_is_shut_from_outside_before_anything_is_asked(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
     keeper.ends()
     box.isolate()
-    assert keeper.told == ["shut"]
+    assert keeper.calls == ["disconnect"]
     assert keeper.asked == {"do": "isolate"}
 
 
@@ -141,7 +143,7 @@ def test_renewing_is_asked_for(keeper: ScriptedKeeper, box: KeeperSandbox) -> No
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (b"", "ended under the command"),
+        (b"", "ended during the command"),
         (b"no JSON\n", "was lost"),
         (b'{"exit_code": 0', "was lost"),
         (b'{"output_bytes": 10}\nshort', "ended"),
@@ -195,26 +197,26 @@ def test_a_sandbox_that_never_stood_ready_is_hung_up_on() -> None:
         assert ours.recv(1) == b""
 
 
-# ---------------------------------------------------------------- the door
+# ---------------------------------------------------------------- the control socket
 
 
 def test_a_keeper_comes_in_by_the_door_which_is_gone_afterwards(tmp_path: Path) -> None:
-    with ControlSocket(tmp_path) as door, closing(socket.socket(socket.AF_UNIX)) as keeper:
-        keeper.connect(str(door.path))
-        with closing(door.accept(lambda: True)) as connection:
+    with ControlSocket(tmp_path) as control, closing(socket.socket(socket.AF_UNIX)) as keeper:
+        keeper.connect(str(control.path))
+        with closing(control.accept(lambda: True)) as connection:
             keeper.sendall(b"hello")
             assert connection.recv(5) == b"hello"
-    assert not door.path.exists()
+    assert not control.path.exists()
 
 
 def test_a_keeper_that_ended_is_not_waited_for(tmp_path: Path) -> None:
-    with ControlSocket(tmp_path) as door, pytest.raises(SandboxLostError, match="ended before it stood ready"):
-        door.accept(lambda: False)
+    with ControlSocket(tmp_path) as control, pytest.raises(SandboxLostError, match="ended before it was ready"):
+        control.accept(lambda: False)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can come as somebody else")
 def test_nobody_else_is_let_in(tmp_path: Path) -> None:
-    (folder := tmp_path / "door").mkdir()
+    (folder := tmp_path / "control").mkdir()
     stranger = (
         "import os, socket, sys; s = socket.socket(socket.AF_UNIX); os.chdir(sys.argv[1]);"
         "os.setresuid(65534, 65534, 65534); s.connect('control'); print(s.recv(1) == b'')"
@@ -226,11 +228,11 @@ def test_nobody_else_is_let_in(tmp_path: Path) -> None:
 
         seen.append(subprocess.check_output([sys.executable, "-c", stranger, str(folder)]))
 
-    with ControlSocket(folder) as door:
+    with ControlSocket(folder) as control:
         thread = threading.Thread(target=knocks)
         thread.start()
-        with pytest.raises(SandboxLostError, match="ended before it stood ready"):
-            door.accept(thread.is_alive)
+        with pytest.raises(SandboxLostError, match="ended before it was ready"):
+            control.accept(thread.is_alive)
         thread.join()
     assert seen == [b"True\n"]
 
@@ -241,12 +243,12 @@ def test_nobody_else_is_let_in(tmp_path: Path) -> None:
 def test_the_command_that_starts_a_keeper_holds_all_that_it_goes_by() -> None:
     python, *options, settings = LAYOUT.command("/usr/bin/python3", LIMITS)
     assert (python, options) == ("/usr/bin/python3", ["-I", "-S", "-c", program_source("startup")])
-    told = json.loads(settings)
-    assert told["package"] == keeper_package()
-    assert (told["user"], told["counts_oom"], told["gateway"]) == (1234, True, None)
-    assert told["log_bytes"] == LIMITS.log_kb * 1024
-    assert told["environ"] == {"PIP_NO_INPUT": "1"}
-    assert told["rlimits"] == {
+    sent = json.loads(settings)
+    assert sent["package"] == keeper_package()
+    assert (sent["user"], sent["counts_oom"], sent["gateway"]) == (1234, True, None)
+    assert sent["log_bytes"] == LIMITS.log_kb * 1024
+    assert sent["environ"] == {"PIP_NO_INPUT": "1"}
+    assert sent["rlimits"] == {
         "RLIMIT_CORE": 0,
         "RLIMIT_NOFILE": LIMITS.open_files,
         "RLIMIT_FSIZE": LIMITS.disk_mb * MIB,

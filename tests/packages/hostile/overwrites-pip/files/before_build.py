@@ -2,7 +2,7 @@ import glob
 import os
 import sys
 
-lent = {"/ppp/pip", "/ppp/file", "/ppp/door"}
+lent = {"/ppp/pip", "/ppp/file", "/ppp/sockets"}
 for told in glob.glob("/proc/[0-9]*/cmdline"):
     try:
         words = open(told, "rb").read().decode(errors="replace").replace('"', "\0").split("\0")
