@@ -51,7 +51,7 @@ FAKE_PIP: Final = {
     [
         # Nothing listens there, so that no registry is asked.
         ("localhost:9/python:3.12-alpine", "3.12", "is not here and cannot be pulled"),
-        ("python:3.9-slim", "3.12", r"holds Python 3\.9\.\d+, not 3\.12"),
+        ("python:3.9-slim", "3.12", r"has Python 3\.9\.\d+, not 3\.12"),
     ],
 )
 def test_an_image_that_cannot_be_had_is_unavailable(tmp_path: Path, image: str, python: str, reason: str) -> None:
