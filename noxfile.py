@@ -53,10 +53,10 @@ def ppp(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = 
 
 
 def network(session: nox.Session, *, on_host: bool) -> tuple[str, ...]:
-    """Say `--network open`, aloud, where cells cannot be held to a gateway, unless somebody said something already."""
-    said = os.environ.get("PPP_NETWORK") or any(word.startswith("--network") for word in session.posargs)
+    """Return `--network open`, and log it, where there is no gateway for cells, unless a network is set already."""
+    is_set = os.environ.get("PPP_NETWORK") or any(word.startswith("--network") for word in session.posargs)
     has_docker = not on_host and has_engine()
-    if said or has_gateway(bubblewrap=not has_docker):
+    if is_set or has_gateway(bubblewrap=not has_docker):
         return ()
     session.log("cells get the open network: nginx is missing, or bubblewrap to limit cells to it (--network open)")
     return ("--network", "open")

@@ -25,7 +25,7 @@ INTERRUPTED: Final = 130
 def cli() -> None:
     """Install and import PyPI releases for real, and publish the results.
 
-    Options stand behind the command, as in `ppp show --json`; `ppp COMMAND --help` lists them.
+    Options follow the command, as in `ppp show --json`; `ppp COMMAND --help` lists them.
     """
 
 

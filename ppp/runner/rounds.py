@@ -169,7 +169,7 @@ class Rounds:
     def _record_error(self, job: CellJob, earlier: list[Observation], last: Observation) -> None:
         store = self._node.store
         for observation in earlier:
-            # A regression that was not confirmed is not published: the next try of the cell begins anew.
+            # A regression that was not confirmed is not published: the next attempt starts over.
             detail = one_line(f"a regression that could not be confirmed: {last.record.detail}")
             cause = last.record.cause or "sandbox"
             store.add_record(to_infrastructure_error(observation.record, cause=cause, detail=detail))
