@@ -14,28 +14,28 @@ DAY = 1_714_003_200  # 2024-04-25T00:00:00Z
 OTHER_NODE = "cd" * 32
 LOG = "Collecting needs-gcc\n  \x1b[31mbuilding\x1b[0m\nerror: command 'gcc' failed: No such file or directory\n"
 AT_NODEPS = (Outcome.PASS, Outcome.FAIL, Outcome.SKIP, Outcome.SKIP)
-#: What only acts if a page, a feed or a terminal lets it.
+#: Text that acts if a page, a feed or a terminal does not escape it.
 HOSTILE = "<script>alert(1)</script><img src=//evil.example/x>\u202egnp.exe\x1b]0;owned\x07\x1b[2J\x00\x9b31m\"'&]]>"
 
 
 def small_records(record: Callable[..., Record]) -> list[tuple[Record, str | None]]:
-    """Give the records with their logs, in an order of their own."""
+    """Return the records with their logs."""
     log_sha256 = hashlib.sha256(LOG.encode()).hexdigest()
     compiler = {"outcomes": AT_NODEPS, "cause": "no-compiler", "blame": Blame.ENVIRONMENT, "log_sha256": log_sha256}
-    made: list[tuple[Record, str | None]] = []
-    for place, environment in enumerate(("py39-slim", "py312-slim", "py39-alpine", "py312-alpine")):
-        at = DAY + 60 * place
+    records: list[tuple[Record, str | None]] = []
+    for number, environment in enumerate(("py39-slim", "py312-slim", "py39-alpine", "py312-alpine")):
+        at = DAY + 60 * number
         installed = (Installed(name="six", version="1.17.0", sha256="0" * 64),)
-        made.append((record("six", "1.17.0", environment, observed_at=at, installed=installed), None))
-        made.append((record("needs-gcc", "1.0", environment, observed_at=at - 86_400), None))
+        records.append((record("six", "1.17.0", environment, observed_at=at, installed=installed), None))
+        records.append((record("needs-gcc", "1.0", environment, observed_at=at - 86_400), None))
         if environment.endswith("alpine"):
             failed = record("needs-gcc", "1.1", environment, result="FAIL", observed_at=at, **compiler)
-            made.append((failed, LOG))
+            records.append((failed, LOG))
         else:
-            made.append((record("needs-gcc", "1.1", environment, observed_at=at), None))
+            records.append((record("needs-gcc", "1.1", environment, observed_at=at), None))
     old = {"cause": "distutils-removed", "blame": Blame.PACKAGE, "detail": "No module named 'distutils'"}
     na = {"cause": "no-distribution", "blame": None, "detail": "no wheel for musl, no sdist", "file": None}
-    made += [
+    records += [
         (record("old", "3.0", "py39-slim", observed_at=DAY + 400), None),
         (record("old", "3.0", "py312-slim", result="FAIL", observed_at=DAY + 401, **old), None),
         (record("old", "3.0", "py312-slim", node=OTHER_NODE, observed_at=DAY + 390), None),
@@ -44,11 +44,11 @@ def small_records(record: Callable[..., Record]) -> list[tuple[Record, str | Non
         (record("slow", "0.1", "py39-slim", result="TIMEOUT", observed_at=DAY + 600, cause="timeout"), None),
         (record("slow", "0.1", "py312-slim", result="ERROR", observed_at=DAY + 601, cause="network"), None),
     ]
-    return made
+    return records
 
 
 def hostile_records(record: Callable[..., Record]) -> list[tuple[Record, str | None]]:
-    """Give records whose every free text tries something."""
+    """Return records whose every free text is hostile."""
     log = HOSTILE * 3
     return [
         (
@@ -88,20 +88,20 @@ def hostile(store: Store, record: Callable[..., Record]) -> Store:
 
 @pytest.fixture
 def small_shuffled(tmp_path: Path, record: Callable[..., Record]) -> Iterator[Store]:
-    """The small ledger, filled the other way round."""
+    """The small ledger, filled in reverse order."""
     with Store.open(tmp_path / "shuffled") as store:
         for made, log in reversed(small_records(record)):
             store.add_record(made, log)
         yield store
 
 
-#: What a reader sees apart from what comes before it.
-APART = {"caption", "dd", "dt", "li", "p", "pre", "td", "th"}
+#: Elements whose text starts apart from the text before.
+SEPARATE = {"caption", "dd", "dt", "li", "p", "pre", "td", "th"}
 VOID = {"meta", "link", "br", "hr", "img", "input", "rect", "path"}
 
 
 class Page(HTMLParser):
-    """A page, read strictly: what is opened is closed, and every link, id and text is known."""
+    """A page, parsed strictly: every element is closed; links, ids and text are collected."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -117,12 +117,12 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.text += " " if tag in APART else ""
-        held = dict(attrs)
-        assert len(held) == len(attrs), f"an attribute stands twice: {attrs}"
-        self.attributes |= held.keys()
-        self.links += [value or "" for name in ("href", "src") if (value := held.get(name)) is not None]
-        self.ids += [held["id"] or ""] if "id" in held else []
+        self.text += " " if tag in SEPARATE else ""
+        named = dict(attrs)
+        assert len(named) == len(attrs), f"an attribute occurs twice: {attrs}"
+        self.attributes |= named.keys()
+        self.links += [value or "" for name in ("href", "src") if (value := named.get(name)) is not None]
+        self.ids += [named["id"] or ""] if "id" in named else []
         if tag not in VOID:
             self.open.append(tag)
 
@@ -141,5 +141,5 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page() -> Callable[[Path], Page]:
-    """Read a page strictly."""
+    """Parse a page strictly."""
     return lambda path: Page(path.read_text("utf-8"))
