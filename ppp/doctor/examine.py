@@ -174,6 +174,7 @@ class _Checks:
         config = self.setup.config
         if not self.setup.restricted_network:
             return [judge_network.open_network()]
+        # The gateway also forwards to the hosts of the files, which only a page of the index names.
         origins = self.page().origins
         facts = self.machine.gateway(config.index_url, origins, config.nginx_image) if origins else None
         return [judge_network.gateway(facts, image=config.nginx_image)]
@@ -181,6 +182,7 @@ class _Checks:
     def _disk(self) -> Sequence[Diagnosis]:
         config, machine, engine = self.setup.config, self.machine, self.engine()
         folders = {"data": config.data, "cache": config.cache, "temporary": machine.temporary()}
+        # The folder of a remote engine is on another machine.
         if engine.data_root and engine.address.startswith("unix://"):
             folders["docker"] = engine.data_root
         systems: Mapping[str, FileSystemFacts] = {role: machine.file_system(path) for role, path in folders.items()}

@@ -33,6 +33,7 @@ class FolderNeeds:
 
 def disk(folders: Sequence[FolderNeeds]) -> tuple[Diagnosis, ...]:
     """Judge the folders; those on one file system are judged together, because they share its space."""
+    # The folder of Docker is written by its engine, so this user need not be able to write it.
     unusable = [f for f in folders if f.written_by_us and not (f.system.is_folder and f.system.writable)]
     usable = sorted((f for f in folders if f not in unusable), key=lambda folder: folder.system.device)
     shared = [list(group) for _, group in groupby(usable, key=lambda folder: folder.system.device)]
@@ -107,6 +108,7 @@ def memory(facts: MemoryFacts, limits: Limits, jobs: int, *, in_memory: bool) ->
     If `in_memory`, a cell's files count as memory too.
     """
     cell = (limits.memory_mb + (limits.disk_mb if in_memory else 0)) * MIB
+    # By the total, not by what is free: the system frees cache memory when cells need it.
     total = f"{format_size(facts.total_bytes)}, {format_size(facts.available_bytes)} of it free"
     use = f"{jobs} cells at a time may use {format_size(cell)} each"
     fit = facts.total_bytes // cell

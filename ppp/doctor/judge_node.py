@@ -87,6 +87,7 @@ def ledger(facts: LedgerFacts) -> Diagnosis:
         return _ledger(State.NOTE, f"none at {facts.path} yet", "the first run creates it")
     if facts.problem:
         return _ledger(State.BROKEN, facts.problem, facts.remedy)
+    # A journal without a writer: the process that made the commit is gone.
     if facts.has_journal and facts.lock_holder is None:
         interrupted = f"a commit to {facts.path} was interrupted; the next command that opens it rolls it back"
         return _ledger(State.NOTE, interrupted, "run any command, such as `ppp show`, then `ppp doctor` again")

@@ -46,6 +46,7 @@ def engine(facts: EngineFacts, *, needed: bool) -> Diagnosis:
 def _usable_engine(facts: EngineFacts) -> Diagnosis:
     cgroups = facts.cgroups or "unknown"
     found = f"Docker {facts.version} at {facts.address}, API {facts.api_version}, cgroups {cgroups}"
+    # Cells use folders of this machine as volumes, which a remote engine cannot mount.
     if not facts.address.startswith("unix://"):
         return Diagnosis(
             subject="docker",
@@ -165,6 +166,7 @@ def _no_sandbox(facts: BubblewrapFacts) -> tuple[str, str]:
 
 def pythons(found: Mapping[Environment, InterpreterFacts | None], *, named: bool) -> tuple[Diagnosis, ...]:
     """Judge the interpreters of host environments: all are needed if the user `named` them, otherwise any one."""
+    # `ppp run` uses whichever environments it finds, and fails only if there is none.
     none = not any(found.values())
     missing = State.BROKEN if named or none else State.NOTE
     return tuple(

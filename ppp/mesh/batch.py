@@ -74,6 +74,7 @@ def verify_batch(
         reject(what, f"it is larger than {MAX_BATCH_BYTES:,} bytes")
     if sha256_hex(data) != batch_id:
         reject(what, f"its bytes hash to {sha256_hex(data)}")
+    # Trust and signature come before the schema, whose check is expensive: only a trusted node can cause that cost.
     document = parse_json(data, what=what, max_bytes=MAX_BATCH_BYTES)
     node = document.get("node")
     if not is_node_id(node):
@@ -83,8 +84,10 @@ def verify_batch(
     if not verify_signature(node, data, signature):
         reject(what, f"its signature is not that of node {node}")
     check_schema(document, what=what, schema=_SCHEMA)
+    # One content has one encoding, so that a node cannot sign the same records under many ids.
     if canonical_bytes(document, what=what) != data:
         reject(what, "it is not in canonical form")
+    # Only the records: a log is the output of a program, and may contain anything.
     for place in control_characters(document["records"], place="records"):
         reject(what, f"there is a control character in {place}")
     try:
@@ -103,6 +106,7 @@ def _content_errors(document: Mapping[str, Json], records: tuple[Record, ...], n
             yield f"records[{number}] belongs to another node, {record.node}"
         if record.observed_at > now + CLOCK_TOLERANCE_S:
             yield f"records[{number}] was observed in the future, at {record.observed_at}"
+        # A record that changes when it is parsed and written again would have another id here than at the peer.
         if record.to_json() != row:
             yield f"records[{number}] is not in normal form"
     if any(one >= other for one, other in pairwise(map(batch_sort_key, records))):

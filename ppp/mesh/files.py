@@ -47,6 +47,7 @@ def _read(data: bytes, what: str) -> dict[str, PublishedFile]:
     document = parse_document(data, what=what, schema=_SCHEMA, max_bytes=MAX_FILES_BYTES)
     files = [PublishedFile(path=path, size=size, sha256=digest) for path, size, digest in document["files"]]
     paths = [file.path for file in files]
+    # Sorted and unique, so that one set of files has one list, and a path cannot appear with two hashes.
     if any(one >= other for one, other in pairwise(paths)):
         reject(what, "its paths are not sorted, or one is repeated")
     return dict(zip(paths, files, strict=True))
@@ -66,6 +67,7 @@ def read_file_list(data: bytes, listed: PublishedFile) -> dict[str, PublishedFil
 def batch_lists(files: Mapping[str, PublishedFile]) -> list[PublishedFile]:
     """Return those files that are lists of batches; raise `RejectedDataError` if they are too large together."""
     lists = [file for path, file in files.items() if _BATCH_LIST.fullmatch(path)]
+    # Each list is fetched up to the size that the peer claims for it: limit what all of them may claim together.
     if sum(file.size for file in lists) > MAX_FILES_BYTES:
         reject(_FILES_JSON, f"its lists of batches are larger than {MAX_FILES_BYTES:,} bytes")
     return lists

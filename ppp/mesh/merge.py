@@ -9,6 +9,7 @@ from ppp.storage_errors import translate_storage_errors
 def merge(store: Store, batch: Batch) -> int:
     """Add a verified batch to the ledger in one transaction, and return how many of its records were new."""
     with translate_storage_errors(store.path), store.db.atomic():
+        # Merging a batch again changes nothing.
         if has_batch(store.db, batch.id):
             return 0
         new = sum(

@@ -76,6 +76,7 @@ def create_key(data: Path) -> NodeKey:
 
 def _write_new(path: Path, content: bytes) -> None:
     try:
+        # O_EXCL fails if the file exists, and the mode is set before anything is written.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEY_MODE)
     except FileExistsError as error:
         raise NodeError(f"{path} already exists", hint="a node keeps its key; `ppp node show` shows it") from error
@@ -95,6 +96,7 @@ def load_key(data: Path) -> NodeKey:
     path = data / KEY_NAME
     try:
         with path.open("rb") as file:
+            # Of the open file, which cannot be replaced between this check and the read.
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(MAX_KEY_FILE_BYTES + 1).decode("ascii", "replace")
     except FileNotFoundError as error:

@@ -20,6 +20,7 @@ def add(store: Store, key: NodeKey, url: str, node: str, *, now: int) -> Peer:
     peer = Peer(node=parse_node_id(node), url=parse_url(url), added_at=now)
     if peer.node == key.id:
         raise PeerError("that is this node's own key", hint="use the peer's key, as its `ppp node show` prints it")
+    # A URL serves the statement of one node: of two keys at one URL, one would always be rejected.
     for other in list_peers(store.db):
         if peer.node == other.node:
             raise PeerError(
@@ -68,6 +69,7 @@ def parse_url(text: str) -> str:
         raise PeerError(f"{shown} is not an address: {error}", hint=_URL_HINT) from error
     if parts.scheme not in {"http", "https"} or not host:
         raise PeerError(f"{shown} is not an http(s) address", hint=_URL_HINT)
+    # A password in the URL would be shown in logs and lists of peers; a query makes no sense for a folder of files.
     if parts.username is not None or parts.query or parts.fragment:
         raise PeerError(f"{shown} has a user, a query or a fragment", hint=_URL_HINT)
     path = parts.path if parts.path.endswith("/") else f"{parts.path}/"

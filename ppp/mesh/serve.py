@@ -114,6 +114,7 @@ async def _announce(body: bytes, *, trusted: Callable[[], Container[str]], queue
     except RejectedDataError as error:
         return _answer(HTTPStatus.BAD_REQUEST, error.message)
     try:
+        # In a thread, because it reads the ledger, which may be locked for a moment.
         statement = authenticate(envelope, trusted=await run_in_threadpool(trusted))
     except RejectedDataError as error:
         return _answer(HTTPStatus.FORBIDDEN, error.message)
@@ -163,6 +164,7 @@ class AnnouncementQueue:
         with self._changed:
             earliest = self._clock()
             if node in self._fetched:
+                # Not dropped but postponed: the announced news may be newer than the last fetch.
                 earliest = max(earliest, self._fetched[node] + self._interval_s)
             self._due.setdefault(node, earliest)
             self._changed.notify()

@@ -140,6 +140,7 @@ def read_envelope(data: bytes) -> Envelope:
 
 def authenticate(envelope: Envelope, *, trusted: Container[str]) -> Statement:
     """Return an envelope's statement; raise `RejectedDataError` unless its node is trusted and signed it."""
+    # Trust is checked first, so that the error for an unknown node says how to trust it.
     node = envelope.statement.node
     if node not in trusted:
         reject(_WHAT, f"node {node} is not trusted", hint="if you trust it, add it with `ppp peer add URL KEY`")
@@ -164,6 +165,7 @@ def check_sequence(statement: Statement, *, last_seen: LastSeen | None) -> None:
             f"it is a rollback, because number {last_seen.sequence} was seen before",
             hint="the peer serves an old state; if its operator started over, remove the peer and add it again",
         )
+    # After a gap the chain cannot be checked here; the statements in between are published under `statements/`.
     if statement.sequence == last_seen.sequence + 1 and statement.previous != last_seen.digest:
         reject(number, f"it follows {statement.previous or 'nothing'}, but the last one was {last_seen.digest}")
 
@@ -178,6 +180,7 @@ def check_expiry(statement: Statement, *, now: int) -> None:
             f"it was issued in the future, at {statement.issued_at}",
             hint="compare the two machines' clocks",
         )
+    # A node could otherwise issue a statement that never expires, and a freeze would stay unnoticed.
     if not 0 < lifetime_s <= MAX_LIFETIME_S:
         reject(number, f"it claims a lifetime of {lifetime_s} seconds")
     if statement.expires_at <= now:

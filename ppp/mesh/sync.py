@@ -88,6 +88,7 @@ def sync(store: Store, key: NodeKey, peer: Peer, fetcher: Fetcher, *, now: int) 
 def _sync(store: Store, key: NodeKey, peer: Peer, connection: PeerConnection, now: int) -> SyncReport:
     statement = _fetch_statement(store, peer, connection, now)
     files = _fetch_file_lists(peer, connection, sha256=statement.files_sha256)
+    # This node trusts itself: after it lost its ledger, it gets its own batches back from peers.
     trusted = {key.id, *(other.node for other in list_peers(store.db))}
     batches = records = untrusted = 0
     for batch_id in batch_ids(files):
@@ -122,6 +123,7 @@ def _fetch_statement(store: Store, peer: Peer, connection: PeerConnection, now: 
         add_forks(store, _fork_evidence(peer, statement, text, now))
         raise
     check_expiry(statement, now=now)
+    # Stored before the files are fetched: even if that fails, no older statement may be accepted afterwards.
     save_peer_statement(store, peer.node, sequence=statement.sequence, digest=statement.digest, text=text)
     return statement
 

@@ -62,6 +62,7 @@ def narrate_with(store: Store, writer: Writer, *, seed: int, day: str | None = N
     period = resolve_period(store.db, day)
     facts = gather_facts(store.db, period)
     draft = writer.write(facts, seed=seed)
+    # With the ledger, so that every fact is queried again before anything is stored.
     lines = verify_script(draft.texts, facts, period, db=store.db)
     episode = Episode(
         period=period.day, seed=seed, writer=draft.writer, fallback=draft.fallback, facts=facts, lines=lines

@@ -96,6 +96,7 @@ def gather_facts(db: Database, period: Period) -> tuple[Fact, ...]:
     )
     chosen = {id_ for _, id_ in ranked[:MAX_LISTED]}
     kept = [fact for facts in found for fact in facts if fact.id in chosen or not FACT_QUERIES[fact.kind].key]
+    # This fact depends on how many others were chosen, so it is queried last.
     return (*kept, *_query_facts(db, FACT_QUERIES[FactKind.LEFT_OUT], {**window, "told": len(chosen)}))
 
 

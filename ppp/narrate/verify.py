@@ -128,6 +128,7 @@ def _known_words(value: SlotValue) -> Sequence[str | int]:
 
 
 def _read(text: str) -> _Reading:
+    # Two readings of one sentence would make it ambiguous which fact it states.
     readings = [(parser, match) for parser in _PARSERS if (match := parser.regex.fullmatch(text))]
     if len(readings) != 1:
         raise _UnlicensedError(f"{len(readings) or 'no'} licensed patterns match it, and exactly one must")

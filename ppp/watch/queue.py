@@ -58,11 +58,13 @@ def plan_cells(
     whether the host platform can run a cell in a sandbox.
     """
     unsafe = [e for e in environments if _is_unsafe(e, source=source, sandboxed=sandboxed)]
+    # One note for the release if no environment remains, instead of one for each environment.
     skipped_in = [""] if unsafe and len(unsafe) == len(environments) else [e.id for e in unsafe]
     allowed = [e.id for e in environments if e not in unsafe]
     cells: list[Cell] = []
     unchanged: list[Cell] = []
     skipped: list[SkippedRelease] = []
+    # Without duplicates, and in the order of the request.
     for release in dict.fromkeys(releases):
         skipped += (SkippedRelease(release=release, environment=id_, reason=UNSANDBOXED) for id_ in skipped_in)
         for environment in allowed:
