@@ -12,7 +12,13 @@ from ppp.doctor.diagnosis import Diagnosis, State
 
 #: A glyph beside each word, so that nothing depends on colour alone.
 GLYPHS: Final = {State.OK: "✓", State.NOTE: "·", State.WARN: "!", State.BROKEN: "✗"}
-NOUNS: Final = {State.OK: "ok", State.NOTE: "to note", State.WARN: "to be wary of", State.BROKEN: "broken"}
+#: The word in the total, for one and for several.
+NOUNS: Final = {
+    State.OK: ("ok", "ok"),
+    State.NOTE: ("note", "notes"),
+    State.WARN: ("warning", "warnings"),
+    State.BROKEN: ("broken", "broken"),
+}
 COLOURS: Final = {State.OK: "green", State.NOTE: "blue", State.WARN: "yellow", State.BROKEN: "red"}
 
 
@@ -21,7 +27,7 @@ def format_report(diagnoses: Sequence[Diagnosis], *, width: int, colour: bool) -
     margin = max(len(d.subject) for d in diagnoses) + 10
     lines = [line for d in diagnoses for line in _lines(d, width=width, margin=margin, colour=colour)]
     counts = Counter(d.state for d in diagnoses)
-    total = ", ".join(f"{counts[state]} {NOUNS[state]}" for state in State if counts[state])
+    total = ", ".join(f"{counts[state]} {NOUNS[state][counts[state] != 1]}" for state in State if counts[state])
     return "\n".join([*lines, "", f"{len(diagnoses)} checks: {total}"])
 
 

@@ -31,7 +31,7 @@ def test_a_report_in_columns() -> None:
         "                      → run `docker pull python:3.12-alpine`, or load the image",
         "                        from a file that somebody else has saved",
         "",
-        "4 checks: 1 ok, 1 to note, 1 to be wary of, 1 broken",
+        "4 checks: 1 ok, 1 note, 1 warning, 1 broken",
     ]
 
 
