@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -111,6 +112,21 @@ def test_a_signal_stops_a_run(node: Program, local: LocalIndex, tmp_path: Path, 
     assert list((tmp_path / "cells").iterdir()) == []
     node.run_ok("run", "--package", "quick")
     assert node.query(PER_CELL) == [("quick", 1)], "the next run publishes it without running it again"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_server_for_peers(program: Program, number: signal.Signals, code: int) -> None:
+    program.run_in_process_ok("publish")
+    server = program.start("serve", "--mesh", "--port", "0")
+    assert server.stdout
+    port = int(server.stdout.readline().rstrip("/\n").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        # An open connection does not keep it from ending.
+        server.send_signal(number)
+        _, err = server.communicate(timeout=20)
+    assert (server.returncode, "Traceback" in err) == (code, False), err
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,7 +189,7 @@ def test_tampered_files_are_rejected(nodes: tuple[NodeFolder, NodeFolder]) -> No
     (batch,) = (theirs.program.data / "public" / "batches").glob("*.json.gz")
     signature, files = batch.with_name(f"{batch.name.partition('.')[0]}.sig"), batch.parents[1] / "files.json"
 
-    def refuses(*words: str) -> None:
+    def rejects(*words: str) -> None:
         done = ours.sync()
         assert done.code == 28, done
         assert done.out == f"{theirs.url}: not synced\n"
@@ -199,12 +199,12 @@ def test_tampered_files_are_rejected(nodes: tuple[NodeFolder, NodeFolder]) -> No
         assert (ours.current, ours.program.query(CONTENT)) == (before, held), "nothing is stored"
 
     ours.program.run_in_process_ok("peer", "add", theirs.url, "ab" * 32)
-    refuses("statement")
+    rejects("statement")
     ours.program.run_in_process_ok("peer", "remove", "ab" * 32)
     ours.program.run_in_process_ok("peer", "add", theirs.url, theirs.key)
     for path, at in ((batch, 100), (signature, 0), (files, 100)):
         flip(path, at)
-        refuses(path.stem, "refused")
+        rejects(path.stem, "rejected")
         flip(path, at)
     assert ours.sync().code == 0
     assert ours.packages == ["ours", "theirs"]
