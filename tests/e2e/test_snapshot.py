@@ -30,9 +30,9 @@ def test_a_snapshot_is_taken_published_signed_and_verified(node: Program) -> Non
     assert "wrote snapshots/window.db.gz" in said
     assert "ppp-2024-03.db" in (public / "data" / "index.html").read_text()
     held = node.run_ok("verify", str(public))
-    assert "does not hold" not in held
+    assert "INVALID" not in held
     for name in ("current.json", "files.json", "statement.json", "snapshots/index.json", "snapshots/latest.db"):
-        assert f"✓ holds  {public / name}: " in held
+        assert f"✓ valid  {public / name}: " in held
     checked = subprocess.run(
         ["sha256sum", "-c", "latest.db.sha256"], cwd=public / "snapshots", capture_output=True, text=True, check=True
     )
@@ -67,7 +67,7 @@ def test_what_does_not_hold_has_its_exit_code(node: Program) -> None:
     done = node.run_in_process("verify", str(window), str(node.data / "ppp.db"))
     assert done.code == 37
     assert f"✗ does not hold  {window}: it has" in done.out
-    assert f"✓ holds  {node.data / 'ppp.db'}: a ledger of 168 records" in done.out
+    assert f"✓ valid  {node.data / 'ppp.db'}: a ledger of 168 records" in done.out
     assert done.err.startswith(f"ppp: 1 of 2 do not hold, first {window}")
     answer = node.run_in_process("verify", "--json", str(window))
     (found,) = json.loads(answer.out)
