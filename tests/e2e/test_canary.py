@@ -121,7 +121,9 @@ def test_an_image_without_a_runtime_that_wheels_count_on_is_told(aviary: Aviary)
         client.images.remove(tag, force=True)
         client.close()
     assert fault.kind is FaultKind.VERDICT
-    assert "ujson==5.11.0 had to come to PASS, but came to FAIL in import (shared-library, environment)" in str(fault)
+    assert "ujson==5.11.0 had to result in PASS, but resulted in FAIL in import (shared-library, environment)" in str(
+        fault
+    )
 
 
 @pytest.mark.docker
@@ -137,4 +139,6 @@ def test_an_image_of_another_platform_is_told(aviary: Aviary) -> None:
 def test_a_gateway_that_serves_nothing_of_ours_is_told(aviary: Aviary) -> None:
     (fault,) = aviary.sing(SLIM, gated=True, overlaid=False)
     assert fault.kind is FaultKind.VERDICT
-    assert "the-pypi-place-canary==1.0 had to come to PASS, but came to FAIL in full (no-distribution" in str(fault)
+    assert "the-pypi-place-canary==1.0 had to result in PASS, but resulted in FAIL in full (no-distribution" in str(
+        fault
+    )

@@ -1,1 +1,1 @@
-"""Packages of ours that show whether an environment works."""
+"""The canary: packages of ours that show whether an environment works."""

@@ -1,39 +1,32 @@
-"""The canary: releases whose cells have a known end, checked in an environment before its other cells are believed.
+"""The canary: releases whose results are known, checked in an environment before its other cells are believed.
 
-They go through the ordinary checker, all in one sandbox that is emptied between them; what differs is a fault of the
-environment. On the open network no gateway serves what the canary depends on: there pip is shown its file's folder.
+They go through the ordinary checker, all in one sandbox that is reset between them; any other result is a fault of the
+environment. On the open network no gateway serves the canary's dependencies: there pip finds them in a folder.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
 
 from ppp.check.canary.releases import CanaryRelease, canary_files, canary_releases
+from ppp.check.canary.shared_sandbox import TIMEOUT_S, SharedSandbox, SharedSandboxRuntime
 from ppp.check.causes import one_line
 from ppp.check.cell import Checker
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, Index
-from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox, SandboxLostError
+from ppp.check.runtime import CommandResult, PreparedEnvironment, SandboxLostError
 from ppp.model.errors import UnknownPackageError
 from ppp.model.matrix import Cell, Environment
-from ppp.model.record import Blame, Installed, Network, Phase, Record, Result, sha256_hex
+from ppp.model.record import Blame, Installed, Phase, Record, Result, sha256_hex
 
-TIMEOUT_S: Final = 60
-#: What the names of all that is ours begin with: no index is ever asked for one that is not there.
+#: What the names of all projects of the canary begin with: the real index is never asked for one of them.
 NAME_PREFIX: Final = "the-pypi-place-canary"
-#: Prints the files of a folder. Both of these programs are for any Python ≥ 3.9.
-_LIST: Final = """
-import os, sys
-for folder, _, names in os.walk(sys.argv[1]):
-    for name in names:
-        print(os.path.relpath(os.path.join(folder, name), sys.argv[1]))
-"""
-#: Makes a file beside what is installed, and says where. Without it the folder that all packages share would be the
-#: canary's alone: pip would remove that as well, which is not the cell's to remove.
+#: Creates a file in site-packages, and prints its path. For any Python ≥ 3.9. Without it site-packages would hold
+#: nothing but the canary, and pip would try to remove that folder as well, which the cell may not.
 _NEIGHBOUR: Final = """
 import os, sys, sysconfig
 path = os.path.join(sysconfig.get_path("purelib"), "neighbour.txt")
@@ -45,66 +38,66 @@ print(os.path.relpath(path, sys.prefix))
 class FaultKind(StrEnum):
     """What a fault is about."""
 
-    #: A cell came to something else than it must.
+    #: A cell has another result than it must have.
     VERDICT = "verdict"
     #: An installed command does not do what it must.
     COMMAND = "command"
-    #: Uninstalling left something behind, or took too much.
+    #: Uninstalling left something behind, or removed too much.
     REMAINS = "remains"
-    #: The index, or a file of it, could not be had.
+    #: The index, or a file of it, could not be reached.
     INDEX = "index-unreachable"
-    #: There was no sandbox to check in, or no disk to write the canary's files to.
+    #: No sandbox could be started, or the canary's files could not be written.
     MACHINE = "machine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is wrong with an environment: a sentence that says what had to be seen and what was."""
+    """What is wrong with an environment: a sentence that says what was expected and what was found."""
 
     environment: str
     kind: FaultKind
     text: str
 
     def __str__(self) -> str:
-        """Give the sentence."""
+        """Return the sentence."""
         return self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
-    """Sings in environments, from several threads at once.
+    """Checks whether environments work, from several threads at once.
 
-    `checker` is the one that the other cells of the environment have; `folder` keeps the canary's files, and cells see
-    it. A gateway must serve the overlay that `write_overlay` writes.
+    `checker` is that of the environment's other cells; `folder` holds the canary's files, and cells can see it. A
+    gateway must serve the projects that `write_local_projects` writes.
     """
 
     checker: Checker
     folder: Path
 
     def check(self, prepared: PreparedEnvironment) -> tuple[Fault, ...]:
-        """Check an environment; give what is wrong with it, which is nothing where it is healthy."""
+        """Check an environment; return what is wrong with it, which is nothing where it is healthy."""
         environment = prepared.environment
         try:
-            for offer in canary_files():
-                _write_file(self.folder, offer.index_file.filename, offer.content)
+            for file in canary_files():
+                _write_file(self.folder, file.index_file.filename, file.content)
         except OSError as error:
             return (_fault(environment, FaultKind.MACHINE, f"the canary's files cannot be written: {error}"),)
         with ExitStack() as stack:
-            lending = SharedSandboxRuntime(self.checker.runtime, stack)
+            runtime = SharedSandboxRuntime(self.checker.runtime, stack)
             index = CanaryIndex(fallback=self.checker.index, folder=self.folder)
-            checker = replace(self.checker, index=index, runtime=lending)
-            return tuple(_check_releases(checker, lending, prepared))
+            checker = replace(self.checker, index=index, runtime=runtime)
+            return tuple(_check_releases(checker, runtime, prepared))
 
 
 def write_local_projects(folder: Path) -> None:
-    """Write what the canary depends on as `PROJECT/FILE`, for a gateway to serve; the same bytes each time."""
-    for offer in canary_files():
-        if offer.is_dependency:
-            _write_file(folder / offer.package, offer.index_file.filename, offer.content)
+    """Write the canary's dependencies as `PROJECT/FILE`, for a gateway to serve; the same bytes each time."""
+    for file in canary_files():
+        if file.is_dependency:
+            _write_file(folder / file.package, file.index_file.filename, file.content)
 
 
 def _write_file(folder: Path, filename: str, content: bytes) -> Path:
-    """Write a file whole or not at all, unless it is there."""
+    """Write a file whole or not at all, unless it is there already; return its path."""
     path = folder / filename
     if not (path.is_file() and path.read_bytes() == content):
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,28 +108,26 @@ def _write_file(folder: Path, filename: str, content: bytes) -> Path:
     return path
 
 
-def _check_releases(
-    checker: Checker, lending: "SharedSandboxRuntime", prepared: PreparedEnvironment
-) -> Iterator[Fault]:
-    for song in canary_releases():
-        if not song.applies_to(prepared):
+def _check_releases(checker: Checker, runtime: SharedSandboxRuntime, prepared: PreparedEnvironment) -> Iterator[Fault]:
+    for expected in canary_releases():
+        if not expected.applies_to(prepared):
             continue
-        cell = Cell(release=song.release, environment=prepared.environment.id)
+        cell = Cell(release=expected.release, environment=prepared.environment.id)
         record = checker.check(cell, prepared).record
-        faults = list(compare_record(song, record, prepared))
+        faults = list(compare_record(expected, record, prepared))
         yield from faults
         if record.cause == "sandbox":
-            # The songs that are left would say the same.
+            # There is no sandbox for the other releases either.
             return
-        if not faults and song.prints is not None and lending.shared is not None:
-            yield from _check_command(song, lending.shared, prepared)
+        if not faults and expected.prints is not None and runtime.shared is not None:
+            yield from _check_command(expected, runtime.shared, prepared)
 
 
-# ---------------------------------------------------------------- what was seen, against what must be
+# ---------------------------------------------------------------- comparing what was found with what must be
 
 
 def compare_record(expected: CanaryRelease, record: Record, prepared: PreparedEnvironment) -> Iterator[Fault]:
-    """Compare what a song's cell came to with what it must come to, in all that a record tells of it."""
+    """Compare the record of a canary release with what is expected of it: verdict, file, imports, installed."""
     seen = (record.result, record.failed_phase, record.cause, record.blame)
     if seen != (expected.result, expected.phase, expected.cause, expected.blame):
         yield _verdict_fault(expected, record, prepared)
@@ -144,7 +135,7 @@ def compare_record(expected: CanaryRelease, record: Record, prepared: PreparedEn
     filename = record.file.filename if record.file else "nothing"
     wanted = expected.expected_filename(prepared) or filename
     for do, did, right, found in (
-        ("take", "took", [wanted], [filename]),
+        ("choose", "chose", [wanted], [filename]),
         ("import", "imported", expected.imports, record.imports),
         (
             "install",
@@ -155,13 +146,13 @@ def compare_record(expected: CanaryRelease, record: Record, prepared: PreparedEn
     ):
         if list(right) != list(found):
             lacking, instead = ([x for x in one if x not in other] for one, other in ((right, found), (found, right)))
-            text = f"{expected.release} had to {do} {_list(lacking)}, but {did} {_list(instead)} in its place"
+            text = f"{expected.release} had to {do} {_list(lacking)}, but {did} {_list(instead)} instead"
             yield _fault(prepared.environment, FaultKind.VERDICT, text)
 
 
 def _verdict_fault(expected: CanaryRelease, record: Record, prepared: PreparedEnvironment) -> Fault:
     wanted = _verdict(expected.result, expected.phase, expected.cause, expected.blame)
-    came_to = _verdict(record.result, record.failed_phase, record.cause, record.blame)
+    found = _verdict(record.result, record.failed_phase, record.cause, record.blame)
     detail = f": {record.detail}" if record.detail else ""
     if record.cause == "sandbox":
         kind = FaultKind.MACHINE
@@ -170,20 +161,20 @@ def _verdict_fault(expected: CanaryRelease, record: Record, prepared: PreparedEn
     else:
         kind = FaultKind.VERDICT
     return _fault(
-        prepared.environment, kind, f"{expected.release} had to come to {wanted}, but came to {came_to}{detail}"
+        prepared.environment, kind, f"{expected.release} had to result in {wanted}, but resulted in {found}{detail}"
     )
 
 
 def _is_missing_from_index(expected: CanaryRelease, record: Record) -> bool:
-    """Say whether a file of the real index could not be had."""
+    """Return whether a file of the real index could not be downloaded."""
     return record.failed_phase is Phase.DOWNLOAD and expected.release.package not in {
-        offer.package for offer in canary_files()
+        file.package for file in canary_files()
     }
 
 
 def _verdict(result: Result, phase: Phase | None, cause: str | None, blame: Blame | None) -> str:
-    told = f" ({cause}, {blame})" if cause else ""
-    return f"{result}{f' in {phase}' if phase else ''}{told}"
+    why = f" ({cause}, {blame})" if cause else ""
+    return f"{result}{f' in {phase}' if phase else ''}{why}"
 
 
 def _expected_installed(expected: CanaryRelease, record: Record, prepared: PreparedEnvironment) -> list[Installed]:
@@ -198,7 +189,7 @@ def _expected_installed(expected: CanaryRelease, record: Record, prepared: Prepa
 
 
 def _describe_installed(installed: Iterable[Installed]) -> list[str]:
-    return [f"{i.name}=={i.version} ({(i.sha256 or 'of no hash')[:12]})" for i in installed]
+    return [f"{i.name}=={i.version} ({(i.sha256 or 'no hash')[:12]})" for i in installed]
 
 
 def _list(names: Sequence[str]) -> str:
@@ -209,11 +200,11 @@ def _fault(environment: Environment, kind: FaultKind, text: str) -> Fault:
     return Fault(environment=environment.id, kind=kind, text=one_line(text))
 
 
-# ---------------------------------------------------------------- an installed command, and what uninstalling leaves
+# ---------------------------------------------------------------- running an installed command, and uninstalling
 
 
-def _check_command(expected: CanaryRelease, sandbox: "SharedSandbox", prepared: PreparedEnvironment) -> Iterator[Fault]:
-    """Run the command that a song has installed, then uninstall all of it and look whether anything remains."""
+def _check_command(expected: CanaryRelease, sandbox: SharedSandbox, prepared: PreparedEnvironment) -> Iterator[Fault]:
+    """Run the command that a release installed, then uninstall all of it and check that nothing remains."""
     try:
         done = sandbox.run([str(sandbox.folder / "bin" / expected.release.package)], timeout_s=TIMEOUT_S)
         if not done.ok or done.output.strip() != expected.expected_output(prepared):
@@ -225,15 +216,15 @@ def _check_command(expected: CanaryRelease, sandbox: "SharedSandbox", prepared: 
         if not done.ok:
             text = f"{expected.release} had to be uninstalled, but pip {_describe_end(done)}"
             yield _fault(prepared.environment, FaultKind.REMAINS, text)
-        there = sandbox.files()
+        found = sandbox.files()
     except SandboxLostError as error:
         yield _fault(prepared.environment, FaultKind.MACHINE, f"the sandbox was lost after {expected.release}: {error}")
         return
-    if left := there - right:
+    if left := found - right:
         text = f"uninstalling {expected.release} had to leave nothing behind, but left {_list(sorted(left))}"
         yield _fault(prepared.environment, FaultKind.REMAINS, text)
-    if taken := right - there:
-        text = f"uninstalling {expected.release} had to take its own files alone, but took {_list(sorted(taken))}"
+    if removed := right - found:
+        text = f"uninstalling {expected.release} had to remove its own files only, but removed {_list(sorted(removed))}"
         yield _fault(prepared.environment, FaultKind.REMAINS, text)
 
 
@@ -243,29 +234,32 @@ def _describe_end(done: CommandResult) -> str:
     return f"ended with {done.exit_code} and printed {done.output.strip()[-200:]!r}"
 
 
-# ---------------------------------------------------------------- what stands between the checker and its ports
+# ---------------------------------------------------------------- the index that the canary's cells use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryIndex:
-    """The canary's files as an index lists them, and another `behind` for all else; see `ppp.check.index.client.Index`.
+    """The canary's files, and another index for everything else; see `ppp.check.index.client.Index`.
 
-    Every file that it gives lies in `folder`, since a sandbox that is lent again sees no other.
+    Every file is in `folder`: the shared sandbox sees no other folder.
     """
 
     fallback: Index
     folder: Path
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
-        """Give a project's files; raise as the index behind does."""
-        ours = tuple(offer.index_file for offer in canary_files() if offer.package == package)
+        """Return a project's files; raise as the other index does."""
+        ours = tuple(file.index_file for file in canary_files() if file.package == package)
         if not ours and package.startswith(NAME_PREFIX):
-            raise UnknownPackageError(f"the canary has no {package!r}", hint="that is as it must be")
+            raise UnknownPackageError(
+                f"the canary has no {package!r}",
+                hint="nothing to do: the canary asks for it to see that it is not there",
+            )
         return ours or self.fallback.files(package)
 
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
-        """Give the path of a file whose hash was checked; raise as an index does."""
-        if any(offer.index_file == file for offer in canary_files()):
+        """Return the path of a file whose hash was checked; raise as an index does."""
+        if any(known.index_file == file for known in canary_files()):
             path = self.folder / file.filename
             sha256 = sha256_hex(path.read_bytes())
             if sha256 != file.sha256:
@@ -273,92 +267,3 @@ class CanaryIndex:
             return path
         path = self.fallback.fetch(file, timeout_s=timeout_s, max_bytes=max_bytes)
         return _write_file(self.folder, file.filename, path.read_bytes())
-
-
-class SharedSandboxRuntime:
-    """A runtime that lends one sandbox again and again, emptied in between; see `ppp.check.runtime.Runtime`."""
-
-    def __init__(self, runtime: Runtime, stack: ExitStack) -> None:
-        """Borrow from a runtime, until the stack ends."""
-        self._runtime = runtime
-        self._stack = stack
-        self.shared: SharedSandbox | None = None
-
-    def prepare(self, environment: Environment) -> PreparedEnvironment:
-        """Make an environment ready, as the runtime does."""
-        return self._runtime.prepare(environment)
-
-    @contextmanager
-    def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator["SharedSandbox"]:
-        """Lend the sandbox for a file that lies beside the first one."""
-        if self.shared is None:
-            box = self._stack.enter_context(self._runtime.sandbox(prepared, file))
-            self.shared = SharedSandbox(box, find_links=prepared.network is Network.OPEN)
-        else:
-            self.shared.reset()
-        self.shared.use_file(file)
-        yield self.shared
-
-    def close(self) -> None:
-        """End every sandbox of the runtime."""
-        self._runtime.close()
-
-
-class SharedSandbox:
-    """A sandbox that is lent again for another file of the same folder; see `ppp.check.runtime.Sandbox`."""
-
-    def __init__(self, box: Sandbox, *, find_links: bool) -> None:
-        """Wrap a sandbox; `finds_links` lets pip look for files where the sandbox's own is."""
-        self._sandbox = box
-        self._files_folder = PurePosixPath(box.file).parent
-        self._find_links = find_links
-        self._isolated = False
-        self.file = box.file
-        self.python = box.python
-        self.scratch = box.scratch
-        self.aliases = box.aliases
-        self.folder = PurePosixPath(box.python).parent.parent
-        self.initial_files = self.files()
-
-    def use_file(self, file: Path) -> None:
-        """Hold another file."""
-        self.file = str(self._files_folder / file.name)
-
-    def files(self) -> frozenset[str]:
-        """Give the files of the virtual environment; raise `SandboxLostError` if they cannot be told."""
-        return self.output_lines([_LIST, str(self.folder)])
-
-    def output_lines(self, program: Sequence[str]) -> frozenset[str]:
-        """Give the lines that a small program prints; raise `SandboxLostError` if it does not succeed."""
-        done = self.run([self.python, "-I", "-c", *program], timeout_s=TIMEOUT_S)
-        if not done.ok:
-            raise SandboxLostError(f"a program of ours ended with {done.exit_code}: {done.output[-200:]}")
-        return frozenset(done.output.splitlines())
-
-    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
-        """Run a command."""
-        return self._sandbox.run(argv, timeout_s=timeout_s, cwd=cwd)
-
-    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
-        """Run pip, which on the open network also looks where the canary's files are."""
-        command, *rest = arguments
-        links = ["--find-links", str(self._files_folder)] if self._find_links and command == "install" else []
-        return self._sandbox.pip([command, *links, *rest], timeout_s=timeout_s)
-
-    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
-        """Tell what was installed."""
-        return self._sandbox.inspect_installation(package, timeout_s=timeout_s)
-
-    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
-        """Import a module."""
-        return self._sandbox.prove_import(module, timeout_s=timeout_s)
-
-    def reset(self) -> None:
-        """Empty the virtual environment."""
-        self._sandbox.reset()
-
-    def isolate(self) -> None:
-        """Take the network away, which cannot be done twice."""
-        if not self._isolated:
-            self._sandbox.isolate()
-            self._isolated = True

@@ -1,6 +1,6 @@
-"""Builds wheels and sdists of what it is given. No tool is needed, and the same input gives the same bytes.
+"""Builds wheels and sdists without any build tool: the same input gives the same bytes.
 
-An sdist is built by the backend that lies in it, where one is given.
+An sdist contains its own build backend, if one is given.
 """
 
 import base64
@@ -20,9 +20,9 @@ PYPROJECT: Final = '[build-system]\nrequires = {requires}\nbuild-backend = "_bac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
-    """A wheel or an sdist to be built: its metadata and its files, by their paths inside it.
+    """A wheel or an sdist to build: its metadata and its files, by their paths in the archive.
 
-    `metadata` holds further headers, `metadata_name` a name for METADATA that is not the file's own.
+    `metadata` are further headers; `metadata_name` is a name for METADATA that differs from the file's.
     """
 
     name: str
@@ -38,22 +38,22 @@ class Distribution:
     generator: str = "the-pypi-place"
     #: The source of an sdist's build backend.
     backend: bytes = b""
-    #: Of an sdist, from 0 to 9; without any the bytes are the same whatever zlib packs them.
+    #: Of an sdist, from 0 to 9; with 0 the bytes do not depend on the version of zlib.
     compression: int = 0
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def stem(self) -> str:
-        """Give what its filename begins with."""
+        """The beginning of its filename: name and version."""
         return f"{self.name.replace('-', '_')}-{self.version}"
 
     @property
     def filename(self) -> str:
-        """Give its filename."""
+        """Its filename."""
         return f"{self.stem}-{self.tag}.whl" if self.kind == "wheel" else f"{self.stem}.tar.gz"
 
     def build(self) -> bytes:
-        """Give the bytes of its wheel or sdist."""
+        """Return the bytes of the wheel or sdist."""
         return self._wheel() if self.kind == "wheel" else self._sdist()
 
     def _headers(self) -> bytes:

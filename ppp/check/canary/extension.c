@@ -1,6 +1,6 @@
-/* The canary's compiled module `_voice`, for any Python from 3.9 on (PEP 384's stable ABI).
+/* The canary's compiled extension module `_voice`, for any Python from 3.9 on (PEP 384's stable ABI).
  *
- * scripts/canary-voice builds it without anybody's headers, so what it takes from Python and from the C library is
+ * scripts/canary-extension builds it without anybody's headers, so what it takes from Python and from the C library is
  * declared here. LIBC is "glibc" or "musl".
  */
 

@@ -1,6 +1,7 @@
-"""The canary's files, built from the sources beside this module, and the songs that they must give.
+"""The canary's files, built from `canaries.toml`, and what must be found when its releases are checked.
 
-The same sources give the same bytes everywhere: the compiled modules are in the tree (scripts/canary-voice makes them).
+The same sources give the same bytes everywhere: the compiled modules are in the repository (scripts/canary-extension
+builds them).
 """
 
 import tomllib
@@ -19,16 +20,16 @@ from ppp.model.matrix import Platform
 from ppp.model.record import Blame, Phase, Result, sha256_hex
 from ppp.model.release import Release
 
-#: What the compiled module's wheels claim, by C library: any that the matrix's Pythons run on.
+#: The platforms of the wheels with the compiled module, by C library: any that the matrix's images can have.
 WHEEL_PLATFORMS: Final = {"glibc": "manylinux_2_17", "musl": "musllinux_1_1"}
 ARCHES: Final = ("x86_64", "aarch64")
-#: The compiled module's stand-in where there is none for the processor.
+#: What takes the compiled module's place where there is none for the processor.
 PURE_EXTENSION: Final = b'def sing(song):\n    return "{} notes in pure".format(len(song.encode()))\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryFile:
-    """A file of ours, as our index lists it."""
+    """A file of the canary, as an index lists it, and its content. pip has to find those with `is_dependency`."""
 
     package: str
     version: str
@@ -39,7 +40,7 @@ class CanaryFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryRelease:
-    """A row of `[[song]]`: a release, and what of it must be seen in a healthy environment."""
+    """A `[[release]]` of `canaries.toml`: a release, and what must be found in a healthy environment."""
 
     release: Release
     result: Result
@@ -52,20 +53,20 @@ class CanaryRelease:
     arches: frozenset[str] | None
 
     def applies_to(self, prepared: PreparedEnvironment) -> bool:
-        """Say whether it has files for an environment's processor."""
+        """Return whether it has files for an environment's processor."""
         return self.arches is None or prepared.arch in self.arches
 
     def expected_installed(self, prepared: PreparedEnvironment) -> list[str]:
-        """Give the names of what must be installed in an environment."""
+        """Return the names of the distributions that must be installed in an environment."""
         facts = {"python_version": prepared.environment.python}
         return [r.name for r in self.installed if r.marker is None or r.marker.evaluate(facts)]
 
     def expected_output(self, prepared: PreparedEnvironment) -> str | None:
-        """Give what its command must print in an environment; None where it has no command."""
+        """Return what its command must print in an environment; None if it has no command."""
         return None if self.prints is None else self.prints.format(libc=_extension_for(prepared))
 
     def expected_filename(self, prepared: PreparedEnvironment) -> str | None:
-        """Give the file that an environment must take, where it has a choice."""
+        """Return the name of the file that must be chosen in an environment; None where there is no choice."""
         if self.prints is None:
             return None
         stem = f"{self.release.package.replace('-', '_')}-{self.release.version}"
@@ -84,8 +85,8 @@ def _extension_for(prepared: PreparedEnvironment) -> str:
             return "musl" if any("-musllinux_" in tag for tag in prepared.tags) else "glibc"
 
 
-def _tag(voice: str, arch: str) -> str:
-    return "py3-none-any" if voice == "pure" else f"cp39-abi3-{WHEEL_PLATFORMS[voice]}_{arch}"
+def _tag(extension: str, arch: str) -> str:
+    return "py3-none-any" if extension == "pure" else f"cp39-abi3-{WHEEL_PLATFORMS[extension]}_{arch}"
 
 
 @cache
@@ -95,7 +96,7 @@ def _load_toml() -> Mapping[str, Any]:
 
 @cache
 def canary_releases() -> tuple[CanaryRelease, ...]:
-    """Give the songs in the order in which they are sung."""
+    """Return the releases in the order in which they are checked."""
     return tuple(
         CanaryRelease(
             release=Release.parse(row["package"], row["version"]),
@@ -105,28 +106,28 @@ def canary_releases() -> tuple[CanaryRelease, ...]:
             blame=Blame(row["blame"]) if "blame" in row else None,
             imports=tuple(row.get("imports", ())),
             installed=tuple(map(Requirement, row.get("installed", ()))),
-            prints=row.get("says"),
+            prints=row.get("prints"),
             arches=frozenset(row["arches"]) if "arches" in row else None,
         )
-        for row in _load_toml()["song"]
+        for row in _load_toml()["release"]
     )
 
 
 @cache
 def canary_files() -> tuple[CanaryFile, ...]:
-    """Give the files of ours."""
-    return tuple(offer for row in _load_toml()["distribution"] for offer in _build_files(row))
+    """Return all files of the canary."""
+    return tuple(file for row in _load_toml()["distribution"] for file in _build_files(row))
 
 
 def _build_files(row: Mapping[str, Any]) -> Iterator[CanaryFile]:
-    extra = {"voiced", "depended_on", "announced_sha256", "files", "backend"}
+    extra = {"compiled", "is_dependency", "announced_sha256", "files", "backend"}
     given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items() if key not in extra}
     plain = Distribution(
         **given,
         backend=row.get("backend", "").encode(),
         files={path: text.lstrip("\n").encode() for path, text in row.get("files", {}).items()},
     )
-    for distribution in _with_extensions(plain) if row.get("voiced") else [plain]:
+    for distribution in _with_extensions(plain) if row.get("compiled") else [plain]:
         content = distribution.build()
         yield CanaryFile(
             package=distribution.name,
@@ -139,7 +140,7 @@ def _build_files(row: Mapping[str, Any]) -> Iterator[CanaryFile]:
                 yanked=False,
             ),
             content=content,
-            is_dependency=row.get("depended_on", False),
+            is_dependency=row.get("is_dependency", False),
         )
 
 
@@ -148,6 +149,6 @@ def _with_extensions(plain: Distribution) -> Iterator[Distribution]:
     yield replace(plain, files={**plain.files, f"{package}/_voice.py": PURE_EXTENSION})
     for libc in WHEEL_PLATFORMS:
         for arch in ARCHES:
-            voice = files(__package__).joinpath("voices", f"{libc}-{arch}.so").read_bytes()
-            added = {**plain.files, f"{package}/_voice.abi3.so": voice}
+            extension = files(__package__).joinpath("extensions", f"{libc}-{arch}.so").read_bytes()
+            added = {**plain.files, f"{package}/_voice.abi3.so": extension}
             yield replace(plain, tag=_tag(libc, arch), purelib=False, files=added)

@@ -40,8 +40,8 @@ from ppp.model.record import sha256_hex as sha256
 
 #: A distribution as a cell tells of it: name, version, sha256.
 Row: TypeAlias = tuple[str, str, str]
-VOICE: Final = Path(releases.__file__).parent / "voices"
-SCRIPT: Final = Path(__file__).parents[4] / "scripts" / "canary-voice"
+EXTENSIONS: Final = Path(releases.__file__).parent / "extensions"
+SCRIPT: Final = Path(__file__).parents[4] / "scripts" / "canary-extension"
 CANARY: Final = "the-pypi-place-canary"
 TWIN: Final = f"{CANARY}-twin"
 #: What a virtual environment holds to begin with, and what the canary puts beside that.
@@ -341,40 +341,50 @@ NO_LIBC: Final = ScriptedCommand(
             f"nodeps {TWIN_2}",
             ScriptedCommand(),
             "verdict",
-            "twin==2.0 had to come to FAIL in nodeps (build-backend, package)",
+            "twin==2.0 had to result in FAIL in nodeps (build-backend, package)",
         ),
-        (f"nodeps {TWIN_2}", ScriptedCommand(takes_s=1.1), "verdict", "came to TIMEOUT in nodeps (timeout, unknown)"),
+        (
+            f"nodeps {TWIN_2}",
+            ScriptedCommand(takes_s=1.1),
+            "verdict",
+            "resulted in TIMEOUT in nodeps (timeout, unknown)",
+        ),
         (
             f"nodeps {TWIN_2}",
             ScriptedCommand(exit_code=1, output=b"?\n"),
             "verdict",
-            "came to FAIL in nodeps (unclassified,",
+            "resulted in FAIL in nodeps (unclassified,",
         ),
         (
             f"inspect {TWIN_3}",
             inspected(own(TWIN_3), file=TWIN_4),
             "verdict",
-            "twin==3.0 had to come to FAIL in full (no-",
+            "twin==3.0 had to result in FAIL in full (no-",
         ),
-        (f"full {TWIN_3}", ScriptedCommand(), "verdict", "but came to FAIL in import"),
-        (f"import {TWIN_4}", PROVED, "verdict", "twin==4.0 had to come to FAIL in import (import-error, package), but"),
-        (f"import {TWIN_4}", ScriptedCommand(), "verdict", "came to FAIL in import (exits, package)"),
+        (f"full {TWIN_3}", ScriptedCommand(), "verdict", "but resulted in FAIL in import"),
+        (
+            f"import {TWIN_4}",
+            PROVED,
+            "verdict",
+            "twin==4.0 had to result in FAIL in import (import-error, package), but",
+        ),
+        (f"import {TWIN_4}", ScriptedCommand(), "verdict", "resulted in FAIL in import (exits, package)"),
         (
             f"import {TWIN_4}",
             ScriptedCommand(exit_code=-9, oom=True),
             "verdict",
-            "came to ERROR in import (oom, infrastructure)",
+            "resulted in ERROR in import (oom, infrastructure)",
         ),
         # The canary must sing, with all that it needs and nothing else.
         (
             f"nodeps {WHEEL}",
             ScriptedCommand(exit_code=1),
             "verdict",
-            "canary==1.0 had to come to PASS, but came to FAIL in nodeps",
+            "canary==1.0 had to result in PASS, but resulted in FAIL in nodeps",
         ),
-        (f"full {WHEEL}", LACKS, "verdict", "came to FAIL in full (no-distribution, dependency)"),
-        (f"import {WHEEL}", NO_LIBC, "verdict", "came to FAIL in import (shared-library, environment)"),
-        (f"import {WHEEL}", ScriptedCommand(exit_code=-11), "verdict", "came to FAIL in import (crash, package)"),
+        (f"full {WHEEL}", LACKS, "verdict", "resulted in FAIL in full (no-distribution, dependency)"),
+        (f"import {WHEEL}", NO_LIBC, "verdict", "resulted in FAIL in import (shared-library, environment)"),
+        (f"import {WHEEL}", ScriptedCommand(exit_code=-11), "verdict", "resulted in FAIL in import (crash, package)"),
         (
             f"inspect {WHEEL}",
             inspected(own(WHEEL), NEST, file=WHEEL),
@@ -399,15 +409,15 @@ NO_LIBC: Final = ScriptedCommand(
             f"inspect {WHEEL}",
             ScriptedCommand(output=b"?"),
             "machine",
-            "came to ERROR in nodeps (sandbox, infrastructure)",
+            "resulted in ERROR in nodeps (sandbox, infrastructure)",
         ),
         # And so must the wheel that is not ours.
-        (f"import {UJSON.filename}", ScriptedCommand(exit_code=-11), "verdict", "ujson==5.11.0 had to come to PASS"),
+        (f"import {UJSON.filename}", ScriptedCommand(exit_code=-11), "verdict", "ujson==5.11.0 had to result in PASS"),
         (
             f"nodeps {UJSON.filename}",
             ScriptedCommand(exit_code=1),
             "verdict",
-            "but came to FAIL in nodeps (unclassified, unknown)",
+            "but resulted in FAIL in nodeps (unclassified, unknown)",
         ),
         # Its command, and what is left of it.
         (
@@ -433,14 +443,14 @@ NO_LIBC: Final = ScriptedCommand(
             "begin",
             ScriptedCommand(lost="no engine"),
             "machine",
-            "came to ERROR in nodeps (sandbox, infrastructure): no engine",
+            "resulted in ERROR in nodeps (sandbox, infrastructure): no engine",
         ),
-        ("list", ScriptedCommand(exit_code=1), "machine", "a program of ours ended with 1"),
+        ("list", ScriptedCommand(exit_code=1), "machine", "a program of the canary ended with 1"),
         (
             "isolate",
             ScriptedCommand(lost="it is gone"),
             "machine",
-            "canary==1.0 had to come to PASS, but came to ERROR in import",
+            "canary==1.0 had to result in PASS, but resulted in ERROR in import",
         ),
         (
             "neighbour",
@@ -467,9 +477,7 @@ def test_an_old_python_must_get_what_its_marker_asks_for(cage: Cage) -> None:
 def test_another_file_than_the_platforms_own_is_told(cage: Cage) -> None:
     cage.prepared = glibc(tags=("cp312-cp312-manylinux_2_28_x86_64", "py3-none-any"))
     fault = cage.fault()
-    assert str(fault) == (
-        f"{CANARY}==1.0 had to take {WHEEL}, but took {stem(CANARY)}-1.0-py3-none-any.whl in its place"
-    )
+    assert str(fault) == (f"{CANARY}==1.0 had to choose {WHEEL}, but chose {stem(CANARY)}-1.0-py3-none-any.whl instead")
 
 
 @pytest.mark.parametrize(
@@ -488,7 +496,7 @@ def test_what_uninstalling_leaves_is_told(cage: Cage, left: set[str], words: str
 def test_what_uninstalling_takes_too_much_is_told(cage: Cage) -> None:
     cage.acts = {"neighbour": ScriptedCommand(output=b"lib/another.txt\n" + NEIGHBOUR.encode())}
     fault = cage.fault()
-    assert (fault.kind, "but took lib/another.txt" in str(fault)) == (FaultKind.REMAINS, True)
+    assert (fault.kind, "but removed lib/another.txt" in str(fault)) == (FaultKind.REMAINS, True)
 
 
 def test_a_lost_sandbox_is_told_once(cage: Cage) -> None:
@@ -508,7 +516,9 @@ def test_an_index_that_cannot_be_reached_is_a_fault_of_its_own_kind(cage: Cage, 
     cage.behind.trouble = trouble
     fault = cage.fault()
     assert fault.kind is FaultKind.INDEX
-    assert "ujson==5.11.0 had to come to PASS, but came to ERROR in download (network, infrastructure)" in str(fault)
+    assert "ujson==5.11.0 had to result in PASS, but resulted in ERROR in download (network, infrastructure)" in str(
+        fault
+    )
 
 
 def test_so_is_a_gateway_that_a_cell_cannot_reach(cage: Cage) -> None:
@@ -656,7 +666,7 @@ NEEDS: Final = {
 @pytest.mark.parametrize("name", NEEDS)
 def test_each_voice_is_for_its_processor_and_needs_its_library(name: str) -> None:
     library, machine = NEEDS[name]
-    data = (VOICE / name).read_bytes()
+    data = (EXTENSIONS / name).read_bytes()
     assert data[:4] == b"\x7fELF"
     assert int.from_bytes(data[18:20], "little") == machine
     assert [needed for needed, _ in NEEDS.values() if needed + b"\0" in data] == [library] * (
@@ -667,7 +677,7 @@ def test_each_voice_is_for_its_processor_and_needs_its_library(name: str) -> Non
 
 def test_a_voice_counts_with_this_machines_library() -> None:
     libc = "glibc" if platform.libc_ver()[0] == "glibc" else "musl"
-    path = VOICE / f"{libc}-{platform.machine()}.so"
+    path = EXTENSIONS / f"{libc}-{platform.machine()}.so"
     if not path.exists():
         pytest.skip(f"no voice for {platform.machine()}")
     loader = importlib.machinery.ExtensionFileLoader("_voice", str(path))
@@ -686,11 +696,11 @@ def test_the_voices_in_the_tree_are_what_their_source_gives(tmp_path: Path) -> N
         if not shutil.which(tool):
             pytest.skip(f"no {tool}")
     linker = subprocess.run(["ld.lld", "--version"], capture_output=True, check=True).stdout.partition(b" (")[0]
-    if linker not in (VOICE / "glibc-x86_64.so").read_bytes():
+    if linker not in (EXTENSIONS / "glibc-x86_64.so").read_bytes():
         pytest.skip(f"the voices in the tree are not {linker.decode()}'s")
     subprocess.run([SCRIPT, tmp_path], check=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
-        name: (VOICE / name).read_bytes() for name in NEEDS
+        name: (EXTENSIONS / name).read_bytes() for name in NEEDS
     }
 
 
