@@ -1,4 +1,4 @@
-"""What a command may use, and that nothing of it is left when it has ended: in the open as within walls."""
+"""What a command may use, and that nothing of it is left when it has ended; confined or not."""
 
 import os
 import signal
@@ -28,30 +28,30 @@ MIB: Final = 1024 * 1024
 
 
 @pytest.fixture(scope="module", params=REAL)
-def place(
+def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip
 ) -> Iterator[RuntimePlace]:
-    with running_runtime(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as place:
-        yield place
+    with running_runtime(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def box(place: RuntimePlace) -> Iterator[Sandbox]:
-    with place.sandbox() as lent:
-        yield lent
+def sandbox(running: RuntimePlace) -> Iterator[Sandbox]:
+    with running.sandbox() as sandbox:
+        yield sandbox
 
 
-# ---------------------------------------------------------------- what it may use
+# ---------------------------------------------------------------- limits
 
 
-def test_nobody_gains_rights_by_running_a_program(box: Sandbox) -> None:
+def test_no_program_gains_privileges(sandbox: Sandbox) -> None:
     rows = "dict(line.split(':', 1) for line in open('/proc/self/status'))"
-    assert json_output(box, f"print(int({rows}['NoNewPrivs']))") == 1
+    assert json_output(sandbox, f"print(int({rows}['NoNewPrivs']))") == 1
 
 
-def test_limits_are_the_matrixs(box: Sandbox) -> None:
+def test_limits_are_those_of_the_matrix(sandbox: Sandbox) -> None:
     limits = json_output(
-        box,
+        sandbox,
         """
         import resource
         names = ('NOFILE', 'FSIZE', 'CORE')
@@ -61,7 +61,7 @@ def test_limits_are_the_matrixs(box: Sandbox) -> None:
     assert limits == {"NOFILE": [LIMITS.open_files] * 2, "FSIZE": [LIMITS.disk_mb * MIB] * 2, "CORE": [0, 0]}
 
 
-def test_files_can_be_opened_up_to_a_limit(box: Sandbox) -> None:
+def test_files_can_be_opened_up_to_a_limit(sandbox: Sandbox) -> None:
     opening = """
         held = []
         try:
@@ -70,26 +70,26 @@ def test_files_can_be_opened_up_to_a_limit(box: Sandbox) -> None:
         except OSError as error:
             print(json.dumps([error.strerror, len(held)]))
     """
-    reason, count = json_output(box, opening)
+    reason, count = json_output(sandbox, opening)
     assert reason in {"Too many open files", "No file descriptors available"}
     assert LIMITS.open_files - 10 < count < LIMITS.open_files
 
 
-def test_memory_is_limited_and_a_container_says_so(place: RuntimePlace, box: Sandbox) -> None:
+def test_memory_is_limited_and_a_container_reports_it(running: RuntimePlace, sandbox: Sandbox) -> None:
     hungry = f"held = [bytearray({MIB}) for _ in range({2 * (LIMITS.memory_mb + LIMITS.disk_mb)})]"
-    done = run_python(box, hungry)
-    if place.kind.is_container:
+    done = run_python(sandbox, hungry)
+    if running.kind.is_container:
         assert (done.exit_code, done.oom) == (-9, True)
-        child = run_python(box, f"import os\nif os.fork() == 0:\n    {hungry}\nprint(os.wait()[1])")
+        child = run_python(sandbox, f"import os\nif os.fork() == 0:\n    {hungry}\nprint(os.wait()[1])")
         assert (child.exit_code, child.oom, child.output) == (0, True, "9\n")
     else:
         assert (done.exit_code, done.oom) == (1, False)
         assert "MemoryError" in done.output
-    after = run_python(box, "print('still here')")
+    after = run_python(sandbox, "print('still here')")
     assert (after.ok, after.oom, after.output) == (True, False, "still here\n")
 
 
-def test_one_file_cannot_grow_for_ever(box: Sandbox) -> None:
+def test_the_size_of_a_file_is_limited(sandbox: Sandbox) -> None:
     growing = f"""
         import os
         try:
@@ -99,13 +99,13 @@ def test_one_file_cannot_grow_for_ever(box: Sandbox) -> None:
         except OSError as error:
             print(json.dumps([error.strerror, os.path.getsize('large') // {MIB}]))
     """
-    reason, size = json_output(box, growing)
+    reason, size = json_output(sandbox, growing)
     assert reason in {"No space left on device", "File too large"}
     assert LIMITS.disk_mb / 2 < size <= LIMITS.disk_mb
-    box.reset()
+    sandbox.reset()
 
 
-# ---------------------------------------------------------------- what is left
+# ---------------------------------------------------------------- what is left behind
 
 DAEMON: Final = """
 import os, signal, sys, time
@@ -121,19 +121,19 @@ os.execv(sys.executable, [sys.executable, '-I', '-c', 'import time; time.sleep(6
 """
 
 
-def test_a_daemon_ends_with_the_command_that_left_it(place: RuntimePlace, box: Sandbox) -> None:
-    mark = f"left-by-{place.kind}-{os.getpid()}"
-    assert run_python(box, DAEMON.replace("MARK", repr(mark))).ok
+def test_a_daemon_ends_with_the_command_that_left_it(running: RuntimePlace, sandbox: Sandbox) -> None:
+    mark = f"left-by-{running.kind}-{os.getpid()}"
+    assert run_python(sandbox, DAEMON.replace("MARK", repr(mark))).ok
     assert not [words for words in command_lines() if mark in words]
 
 
-def test_a_daemon_of_an_import_ends_with_it(place: RuntimePlace, box: Sandbox) -> None:
-    mark = f"left-by-import-{place.kind}-{os.getpid()}"
+def test_a_daemon_of_an_import_ends_with_it(running: RuntimePlace, sandbox: Sandbox) -> None:
+    mark = f"left-by-import-{running.kind}-{os.getpid()}"
     daemon = DAEMON.replace("MARK", repr(mark))
     module = f"import os, time\nif os.fork() == 0:\n    exec({daemon!r})\ntime.sleep(0.2)\n"
     path = "sysconfig.get_path('purelib') + '/leaves.py'"
-    json_output(box, f"import sysconfig\nwith open({path}, 'w') as file:\n    print(file.write({module!r}))")
-    assert box.prove_import("leaves", timeout_s=30).import_proved
+    json_output(sandbox, f"import sysconfig\nwith open({path}, 'w') as file:\n    print(file.write({module!r}))")
+    assert sandbox.prove_import("leaves", timeout_s=30).import_proved
     assert not [words for words in command_lines() if mark in words]
 
 
@@ -168,44 +168,44 @@ print(json.dumps({**seen, 'work': sorted(os.listdir(work)), 'bin': sorted(os.lis
 """
 
 
-def test_nothing_is_left_by_a_hostile_tree_when_all_is_new(box: Sandbox) -> None:
-    box.reset()
-    before = json_output(box, LISTED)
-    json_output(box, HOSTILE_TREE, timeout_s=60)
-    box.reset()
-    after = json_output(box, LISTED)
+def test_a_reset_removes_a_hostile_tree(sandbox: Sandbox) -> None:
+    sandbox.reset()
+    before = json_output(sandbox, LISTED)
+    json_output(sandbox, HOSTILE_TREE, timeout_s=60)
+    sandbox.reset()
+    after = json_output(sandbox, LISTED)
     assert after == before
     assert after["work"] == ["empty", "env", "scratch"]
     assert (after["site"], after["tmp"], after["empty"], after["scratch"]) == ([], [], [], [])
-    assert box.pip(["install", "--no-deps", box.file], timeout_s=30).ok
-    box.reset()
+    assert sandbox.pip(["install", "--no-deps", sandbox.file], timeout_s=30).ok
+    sandbox.reset()
 
 
-def test_a_cell_that_removes_its_own_environment_gets_a_new_one(box: Sandbox) -> None:
-    run_python(box, "import shutil, sys; shutil.rmtree(sys.prefix, ignore_errors=True)")
-    box.reset()
-    assert box.prove_import("json", timeout_s=30).import_proved
+def test_a_reset_restores_an_environment_that_the_cell_removed(sandbox: Sandbox) -> None:
+    run_python(sandbox, "import shutil, sys; shutil.rmtree(sys.prefix, ignore_errors=True)")
+    sandbox.reset()
+    assert sandbox.prove_import("json", timeout_s=30).import_proved
 
 
-# ---------------------------------------------------------------- when the program dies
+# ---------------------------------------------------------------- when this program is killed
 
-HOLDS: Final = """
+HOLDING_PROGRAM: Final = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
 from cell_environments import FetchedPip
 from runtimes import RuntimeKind, run_python, running_runtime
 pip = FetchedPip(wheel=Path(), folder=Path(sys.argv[3]))
-with running_runtime(RuntimeKind(sys.argv[1]), Path(sys.argv[2]), pip) as place:
-    with place.sandbox() as box:
-        print("held", flush=True)
-        run_python(box, "import time; time.sleep(600)  # held by " + sys.argv[2], timeout_s=600)
+with running_runtime(RuntimeKind(sys.argv[1]), Path(sys.argv[2]), pip) as running:
+    with running.sandbox() as sandbox:
+        print("ready", flush=True)
+        run_python(sandbox, "import time; time.sleep(600)  # kept by " + sys.argv[2], timeout_s=600)
 """
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A data folder whose path is short enough for sockets; what the program leaves in temporary files is there too."""
+    """A data folder with a path that is short enough for sockets; temporary files of the program are there too."""
     with TemporaryDirectory(prefix="ppp-killed-") as made:
         yield Path(made)
 
@@ -215,8 +215,17 @@ def test_a_program_that_is_killed_leaves_nothing_running(
     kind: RuntimeKind, folder: Path, pinned_pip: FetchedPip
 ) -> None:
     support = str(Path(__file__).parents[1] / "support")
-    argv = [sys.executable, "-c", HOLDS, str(kind), str(folder), str(pinned_pip.folder), support, *sys.path[1:]]
-    mark = f"held by {folder}"
+    argv = [
+        sys.executable,
+        "-c",
+        HOLDING_PROGRAM,
+        str(kind),
+        str(folder),
+        str(pinned_pip.folder),
+        support,
+        *sys.path[1:],
+    ]
+    mark = f"kept by {folder}"
     with subprocess.Popen(
         argv,
         stdout=subprocess.PIPE,
@@ -225,17 +234,17 @@ def test_a_program_that_is_killed_leaves_nothing_running(
         start_new_session=True,
     ) as program:
         assert program.stdout is not None
-        assert program.stdout.readline() == b"held\n"
+        assert program.stdout.readline() == b"ready\n"
         wait_until(lambda: bool([words for words in command_lines() if mark in words and "import sys" not in words]))
         program.send_signal(signal.SIGKILL)
     wait_until(lambda: not [words for words in command_lines() if mark in words or str(folder) in words])
     if kind.is_container:
-        with running_runtime(kind, folder_of(folder), pinned_pip) as place:
-            wait_until(lambda: not place.remains())
+        with running_runtime(kind, folder_of(folder), pinned_pip) as running:
+            wait_until(lambda: not running.remains())
 
 
 def folder_of(folder: Path) -> Path:
-    """Give the same data folder, made anew for what a runtime of the tests' puts into it."""
+    """Return the same data folder, without what the first runtime put into it."""
     for name in ("file", "cells"):
         if (folder / name).exists():
             (folder / name).rename(folder / f"{name}-before")

@@ -1,4 +1,4 @@
-"""Bubblewrap as somebody who is not root would run it: one user inside and out, in a namespace of its own."""
+"""Bubblewrap as a user who is not root runs it: the same user inside and outside, in a namespace of its own."""
 
 import json
 import os
@@ -19,10 +19,10 @@ from ppp.check.sandbox.host import find_interpreters
 pytestmark = [pytest.mark.online, pytest.mark.sandbox, pytest.mark.nginx]
 
 NOBODY: Final = 65534
-#: Pythons that the host platform knows, newest first.
+#: Python versions to try, newest first.
 VERSIONS: Final = ("3.12", "3.11", "3.9")
 
-#: Loads all that it needs as whoever runs the tests, who alone may be able to read it, and then is somebody else.
+#: Imports all that it needs as the user who runs the tests, who alone may be able to read it, and then changes users.
 PROGRAM: Final = """
 import json, os, sys, tempfile
 from pathlib import Path
@@ -44,7 +44,7 @@ os.setgroups([])
 os.setresgid(int(user), int(user), int(user))
 os.setresuid(int(user), int(user), int(user))
 os.environ.update(HOME=folder, TMPDIR=folder, PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin")
-# By which our own small programs are run.
+# It runs our own small programs.
 sys.executable, tempfile.tempdir = executable, folder
 try:
     bubblewrap.find_bubblewrap(os.environ)
@@ -55,26 +55,26 @@ except bubblewrap.BubblewrapError as error:
 found = {}
 pinned_pip = FetchedPip(wheel=Path(), folder=Path(pip))
 with running_runtime(RuntimeKind.BUBBLEWRAP, Path(folder), pinned_pip) as place:
-    with place.sandbox() as box:
+    with place.sandbox() as sandbox:
         def say(source):
-            done = run_python(box, "import json, os\\n" + source)
+            done = run_python(sandbox, "import json, os\\n" + source)
             return json.loads(done.output.splitlines()[-1]) if done.ok else done.output
         found["uid"] = say("print(os.getuid())")
         found["status"] = say(STATUS)
-        had = box.pip(["install", "--no-cache-dir", "other"], timeout_s=30)
+        had = sandbox.pip(["install", "--no-cache-dir", "other"], timeout_s=30)
         found["installed"] = had.ok or had.output
-        found["proved"] = box.prove_import("other", timeout_s=30).import_proved
+        found["proved"] = sandbox.prove_import("other", timeout_s=30).import_proved
         found["keeper"] = say(KEEPER)
         found["writable"] = say(WRITABLE)
         found["daemon"] = say("import time\\nif os.fork() == 0:\\n    os.setsid()\\n    time.sleep(60)\\nprint('1')")
         found["processes"] = say("print(len([name for name in os.listdir('/proc') if name.isdigit()]))")
         found["forks"] = say(FORKS)
-        found["torn"] = say(TEARS)
-        box.reset()
-        found["gone"] = box.prove_import("other", timeout_s=30).import_proved
-        found["new"] = box.prove_import("json", timeout_s=30).import_proved
-        box.isolate()
-        found["isolated"] = box.pip(["install", "--retries", "0", "other"], timeout_s=30).ok
+        found["destroyed"] = say(DESTROYING)
+        sandbox.reset()
+        found["gone"] = sandbox.prove_import("other", timeout_s=30).import_proved
+        found["new"] = sandbox.prove_import("json", timeout_s=30).import_proved
+        sandbox.isolate()
+        found["isolated"] = sandbox.pip(["install", "--retries", "0", "other"], timeout_s=30).ok
 print(json.dumps(found))
 """
 
@@ -83,7 +83,7 @@ with open('/proc/self/status') as file:
     rows = dict(line.split(':', 1) for line in file)
 print(json.dumps({name: row.strip() for name, row in rows.items() if name.startswith(('Cap', 'NoNew'))}))
 """
-#: Its keeper, the first process, is of its own user.
+#: The keeper, the first process, runs as the same user.
 KEEPER: Final = """
 import ctypes
 found = []
@@ -111,8 +111,8 @@ except OSError:
     pass
 print(count, flush=True)
 """
-#: Where the cell's user owns all of it, all of it can be torn down.
-TEARS: Final = """
+#: The cell's user owns all of the environment, and can destroy it.
+DESTROYING: Final = """
 import sys
 os.unlink(sys.executable)
 os.symlink('/bin/true', sys.executable)
@@ -125,7 +125,7 @@ print('1')
 
 
 def _interpreter() -> tuple[str, str]:
-    """Give the version and the path of a Python that somebody else may run; skip where there is none."""
+    """Return the version and the path of a Python that other users may run; skip the test if there is none."""
     environ = {**host_environ(), "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "", "PYENV_ROOT": "/nowhere"}
     for version in VERSIONS:
         for path in find_interpreters(version, environ):
@@ -144,7 +144,7 @@ def found(pinned_pip: FetchedPip) -> Mapping[str, Any]:
         for path in (Path(folder), *Path(folder).rglob("*")):
             os.chown(path, NOBODY, NOBODY)
         support = str(Path(__file__).parents[1] / "support")
-        values = {"STATUS": STATUS, "KEEPER": KEEPER, "WRITABLE": WRITABLE, "FORKS": FORKS, "TEARS": TEARS}
+        values = {"STATUS": STATUS, "KEEPER": KEEPER, "WRITABLE": WRITABLE, "FORKS": FORKS, "DESTROYING": DESTROYING}
         setup = "".join(f"{name} = {value!r}\n" for name, value in values.items())
         rest = [folder, str(pip), version, python, str(NOBODY), support, *sys.path[1:]]
         done = subprocess.run(
@@ -162,7 +162,7 @@ def found(pinned_pip: FetchedPip) -> Mapping[str, Any]:
     return told
 
 
-def test_package_code_has_no_rights(found: Mapping[str, Any]) -> None:
+def test_package_code_has_no_privileges(found: Mapping[str, Any]) -> None:
     status = found["status"]
     assert found["uid"] == NOBODY
     assert status.pop("NoNewPrivs") == "1"
@@ -174,19 +174,19 @@ def test_pip_installs_and_an_import_is_proved(found: Mapping[str, Any]) -> None:
     assert found["isolated"] is False
 
 
-def test_the_keeper_of_the_same_user_can_be_neither_ended_nor_looked_into(found: Mapping[str, Any]) -> None:
+def test_the_keeper_of_the_same_user_cannot_be_ended_or_inspected(found: Mapping[str, Any]) -> None:
     assert found["keeper"] == []
 
 
-def test_nothing_but_the_cells_own_folders_can_be_written(found: Mapping[str, Any]) -> None:
+def test_only_the_cells_own_folders_are_writable(found: Mapping[str, Any]) -> None:
     own = ("/ppp/work", "/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108 - inside
     assert [path for path in found["writable"] if not path.startswith(own)] == []
 
 
-def test_processes_are_bounded_and_end_with_their_command(found: Mapping[str, Any]) -> None:
+def test_processes_are_limited_and_end_with_their_command(found: Mapping[str, Any]) -> None:
     assert (found["daemon"], found["processes"]) == (1, 2)
     assert 10 < found["forks"] <= 64
 
 
-def test_an_environment_that_was_torn_down_is_made_anew(found: Mapping[str, Any]) -> None:
-    assert (found["torn"], found["gone"], found["new"]) == (1, False, True)
+def test_a_reset_restores_an_environment_that_was_removed(found: Mapping[str, Any]) -> None:
+    assert (found["destroyed"], found["gone"], found["new"]) == (1, False, True)

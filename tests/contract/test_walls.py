@@ -1,6 +1,6 @@
-"""What sandboxes with walls hold against package code that means harm: its rights, what it sees, fills and reaches.
+"""What confined sandboxes prevent hostile package code from: gaining privileges, seeing, filling and reaching things.
 
-Containers and bubblewrap keep the same rules.
+The same rules apply to containers and bubblewrap.
 """
 
 import json
@@ -22,30 +22,30 @@ SECRET: Final = "hunter2"
 
 
 @pytest.fixture(scope="module", params=CONFINED)
-def place(
+def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip
 ) -> Iterator[RuntimePlace]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PPP_SECRET", SECRET)
-        with running_runtime(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as place:
-            yield place
+        with running_runtime(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")
-def box(place: RuntimePlace) -> Iterator[Sandbox]:
-    with place.sandbox() as lent:
-        yield lent
+def sandbox(running: RuntimePlace) -> Iterator[Sandbox]:
+    with running.sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def other_user(place: RuntimePlace, box: Sandbox) -> Sandbox:
-    """A sandbox whose keeper is another user than what it keeps."""
-    if not place.kind.is_container and os.geteuid() != 0:
+def other_user(running: RuntimePlace, sandbox: Sandbox) -> Sandbox:
+    """A sandbox whose keeper runs as another user than the cell."""
+    if not running.kind.is_container and os.geteuid() != 0:
         pytest.skip("an ordinary user's bubblewrap has one user only")
-    return box
+    return sandbox
 
 
-# ---------------------------------------------------------------- rights
+# ---------------------------------------------------------------- privileges
 
 STATUS: Final = """
 with open('/proc/self/status') as file:
@@ -54,14 +54,14 @@ print(json.dumps({name: row.split() for name, row in rows.items()}))
 """
 
 
-def test_package_code_has_no_rights(place: RuntimePlace, other_user: Sandbox) -> None:
+def test_package_code_has_no_privileges(running: RuntimePlace, other_user: Sandbox) -> None:
     status = json_output(other_user, STATUS)
     capabilities = {name: int(status[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     assert set(capabilities.values()) == {0}, capabilities
     assert "0" not in status["Uid"] + status["Gid"]
     assert status["Groups"] == []
     assert status["NoNewPrivs"] == ["1"]
-    if place.kind.is_container:
+    if running.kind.is_container:
         assert status["Seccomp"] == ["2"]
 
 
@@ -74,7 +74,7 @@ print("null")
 """
 
 
-def test_what_pip_runs_has_no_more_rights(other_user: Sandbox) -> None:
+def test_what_pip_runs_has_no_privileges(other_user: Sandbox) -> None:
     json_output(other_user, BACKEND)
     done = other_user.pip(["install", "--no-deps", other_user.scratch], timeout_s=30)
     assert not done.ok
@@ -115,21 +115,23 @@ print(json.dumps(found))
 """
 
 
-def test_package_code_cannot_touch_its_keeper(other_user: Sandbox) -> None:
+def test_package_code_cannot_affect_its_keeper(other_user: Sandbox) -> None:
     assert json_output(other_user, KEEPER.replace("KEEPER or os.getppid()", "1")) == []
     assert json_output(other_user, "print(os.getppid())") == 1
 
 
-def test_processes_outside_are_not_seen(box: Sandbox) -> None:
-    seen = json_output(box, "print(json.dumps(sorted(int(name) for name in os.listdir('/proc') if name.isdigit())))")
+def test_processes_outside_are_not_visible(sandbox: Sandbox) -> None:
+    seen = json_output(
+        sandbox, "print(json.dumps(sorted(int(name) for name in os.listdir('/proc') if name.isdigit())))"
+    )
     assert len(seen) == 2
     assert 1 in seen
 
 
-def test_nothing_can_be_written_but_the_cells_own_folders(box: Sandbox) -> None:
-    box.reset()
+def test_only_the_cells_own_folders_can_be_written(sandbox: Sandbox) -> None:
+    sandbox.reset()
     own = ("/ppp/work/env", "/ppp/work/scratch", "/ppp/work/empty", TMP, SHM, "/dev/mqueue")
-    writable = json_output(box, WRITABLE, timeout_s=60)
+    writable = json_output(sandbox, WRITABLE, timeout_s=60)
     assert {"/ppp/work/scratch", TMP, SHM} <= set(writable)
     assert [path for path in writable if not path.startswith(own)] == []
 
@@ -166,23 +168,23 @@ def test_neither_the_interpreter_nor_pip_nor_the_file_can_be_replaced(other_user
     assert other_user.pip(["--version"], timeout_s=30).ok
 
 
-def test_nothing_of_this_process_reaches_a_cell(box: Sandbox) -> None:
-    seen = json_output(box, "print(json.dumps(dict(os.environ)))")
+def test_nothing_of_this_process_is_visible_in_a_cell(sandbox: Sandbox) -> None:
+    seen = json_output(sandbox, "print(json.dumps(dict(os.environ)))")
     assert SECRET not in json.dumps(seen)
-    assert (seen["HOME"], seen["TMPDIR"]) == (box.scratch, TMP)
+    assert (seen["HOME"], seen["TMPDIR"]) == (sandbox.scratch, TMP)
     assert seen["PIP_CONFIG_FILE"] == "/dev/null"
 
 
-def test_the_host_and_its_users_are_not_seen(box: Sandbox) -> None:
+def test_the_host_and_its_users_are_not_visible(sandbox: Sandbox) -> None:
     here = str(Path(__file__).resolve())
-    assert json_output(box, f"print(json.dumps(os.path.exists({here!r})))") is False
-    assert json_output(box, "import socket; print(json.dumps(socket.gethostname()))") != os.uname().nodename
+    assert json_output(sandbox, f"print(json.dumps(os.path.exists({here!r})))") is False
+    assert json_output(sandbox, "import socket; print(json.dumps(socket.gethostname()))") != os.uname().nodename
 
 
-# ---------------------------------------------------------------- what it fills
+# ---------------------------------------------------------------- limits
 
 
-def test_a_fork_bomb_is_bounded_and_gone(box: Sandbox) -> None:
+def test_a_fork_bomb_is_limited_and_killed(sandbox: Sandbox) -> None:
     bomb = """
         import time
         count = 0
@@ -194,17 +196,17 @@ def test_a_fork_bomb_is_bounded_and_gone(box: Sandbox) -> None:
         except OSError as error:
             print(json.dumps(count), flush=True)
     """
-    count = json_output(box, bomb)
+    count = json_output(sandbox, bomb)
     assert LIMITS.processes / 2 < count <= LIMITS.processes
     endless = run_python(
-        box, "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass", timeout_s=2
+        sandbox, "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass", timeout_s=2
     )
     assert endless.timed_out
-    assert json_output(box, "print(len([name for name in os.listdir('/proc') if name.isdigit()]))") == 2
+    assert json_output(sandbox, "print(len([name for name in os.listdir('/proc') if name.isdigit()]))") == 2
 
 
 @pytest.mark.parametrize("folder", [TMP, "/ppp/work/scratch", SHM])
-def test_disk_is_limited_and_given_back(box: Sandbox, folder: str) -> None:
+def test_disk_is_limited_and_freed(sandbox: Sandbox, folder: str) -> None:
     filling = f"""
         count = 0
         os.chdir({folder!r})
@@ -216,11 +218,11 @@ def test_disk_is_limited_and_given_back(box: Sandbox, folder: str) -> None:
         except OSError as error:
             print(json.dumps([error.strerror, count]))
     """
-    reason, count = json_output(box, filling)
+    reason, count = json_output(sandbox, filling)
     assert reason in {"No space left on device", "No space left"}
     assert 0 < count <= LIMITS.disk_mb
-    box.reset()
-    assert json_output(box, f"print(json.dumps(os.listdir({folder!r})))") == []
+    sandbox.reset()
+    assert json_output(sandbox, f"print(json.dumps(os.listdir({folder!r})))") == []
 
 
 NAMESPACE: Final = """
@@ -232,21 +234,19 @@ print(json.dumps([made, libc.mount(b'none', b'/tmp', b'tmpfs', 0, b'size=10g') =
 """
 
 
-def test_nobody_becomes_root_in_a_namespace_of_their_own(box: Sandbox) -> None:
-    assert json_output(box, NAMESPACE) == [False, False]
+def test_package_code_cannot_become_root_in_a_namespace(sandbox: Sandbox) -> None:
+    assert json_output(sandbox, NAMESPACE) == [False, False]
 
 
-def test_memory_that_is_shared_is_limited_too(
-    place: RuntimePlace, box: Sandbox, request: pytest.FixtureRequest
-) -> None:
-    if not place.kind.is_container:
+def test_shared_memory_is_limited_too(running: RuntimePlace, sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
+    if not running.kind.is_container:
         request.applymarker(pytest.mark.xfail(reason="RLIMIT_DATA does not count what is shared", strict=True))
     size = (LIMITS.memory_mb + LIMITS.disk_mb) * 2 * MIB
     source = f"import mmap\nheld = mmap.mmap(-1, {size})\nfor n in range(0, {size}, 4096):\n    held[n] = 1"
-    assert not run_python(box, source).ok
+    assert not run_python(sandbox, source).ok
 
 
-# ---------------------------------------------------------------- what is reached
+# ---------------------------------------------------------------- the network
 
 ROUTES: Final = """
 import socket
@@ -262,18 +262,18 @@ print(json.dumps(routes + up))
 """
 
 
-def test_only_pip_reaches_anything_and_nothing_once_isolated(place: RuntimePlace) -> None:
+def test_only_pip_reaches_anything_and_nothing_once_isolated(running: RuntimePlace) -> None:
     install = ["install", "--no-cache-dir", "--no-deps", "--retries", "0", "--ignore-installed", "other"]
-    with place.sandbox() as box:
-        if place.kind.is_gated:
-            assert json_output(box, ROUTES) == []
-            had = box.pip(install, timeout_s=30)
+    with running.sandbox() as sandbox:
+        if running.kind.is_gated:
+            assert json_output(sandbox, ROUTES) == []
+            had = sandbox.pip(install, timeout_s=30)
             assert had.ok, had.output
             assert had.received_bytes > len(OTHER.build())
         else:
-            assert "eth0" in json_output(box, ROUTES), "it has the engine's network: this test can tell"
-        box.isolate()
-        assert json_output(box, ROUTES) == []
-        refused = box.pip(install, timeout_s=30)
+            assert "eth0" in json_output(sandbox, ROUTES), "it has the engine's network: this test can tell"
+        sandbox.isolate()
+        assert json_output(sandbox, ROUTES) == []
+        refused = sandbox.pip(install, timeout_s=30)
         assert (refused.ok, refused.received_bytes) == (False, 0)
-        assert box.prove_import("other", timeout_s=30).import_proved is place.kind.is_gated
+        assert sandbox.prove_import("other", timeout_s=30).import_proved is running.kind.is_gated

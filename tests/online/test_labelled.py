@@ -48,7 +48,7 @@ class Labelled:
     truth: str
 
     def misses(self, record: Record) -> list[str]:
-        """Give what of a record is not the truth, a line each."""
+        """Return what of a record is not the truth, a line each."""
         pairs: list[tuple[str, object, object]] = [
             ("result", self.result, record.result),
             ("phase", self.phase, record.failed_phase),
@@ -109,7 +109,7 @@ def _check(place: ReadyEnvironments, cells: Iterable[Cell]) -> dict[Cell, Observ
 @pytest.mark.docker
 @pytest.mark.nginx
 @pytest.mark.slow
-def test_verdict_cause_and_blame_are_the_truth(observed: Mapping[Cell, Observation]) -> None:
+def test_verdict_cause_and_blame_are_as_labelled(observed: Mapping[Cell, Observation]) -> None:
     missed = []
     for labelled in LABELLED:
         record = observed[labelled.cell].record
@@ -141,7 +141,7 @@ def test_every_rule_has_a_cell_or_a_reason() -> None:
     assert UNREACHED.keys() & labelled == set(), "a reason, although a cell shows it"
 
 
-def test_every_truth_is_whole() -> None:
+def test_every_label_is_complete() -> None:
     for labelled in LABELLED:
         assert len(labelled.truth) > 10, labelled.cell
         failed = labelled.result is Result.FAIL

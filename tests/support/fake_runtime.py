@@ -1,7 +1,8 @@
-"""The port of `ppp.check.runtime` in memory: what a command does is a script's word. It passes the port's contract.
+"""The port of `ppp.check.runtime` in memory: a script says what each command does. It passes the port's contract.
 
-A script is a function from a command line and the sandbox's files to an `Act`; `Cell` is one for whole cells. A line
-begins with what was asked for: `begin`, `pip …`, `inspect PACKAGE`, `prove MODULE`, `run …`, `reset` or `isolate`.
+A script is a function from a command line and the sandbox's files to a `ScriptedCommand`; `CellScript` is one for whole
+cells. A line begins with the request: `begin`, `pip …`, `inspect PACKAGE`, `prove MODULE`, `run …`, `reset` or
+`isolate`.
 """
 
 import json
@@ -23,7 +24,7 @@ Files: TypeAlias = MutableMapping[str, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedCommand:
-    """What a command does: prints, takes its time, ends. Below zero is a signal."""
+    """What a command prints, how long it takes and how it ends. A negative `exit_code` is a signal."""
 
     output: bytes = b""
     exit_code: int = 0
@@ -32,7 +33,7 @@ class ScriptedCommand:
     import_proved: bool = False
     received_bytes: int = 0
     waited_ms: int = 0
-    #: The sandbox goes away under it, for this reason.
+    #: If set, the sandbox is lost during the command, for this reason.
     lost: str | None = None
 
 
@@ -40,10 +41,10 @@ Script: TypeAlias = Callable[[Sequence[str], Files], ScriptedCommand]
 
 
 def prepared_environment(environment: Environment, **facts: object) -> PreparedEnvironment:
-    """Give what an environment says of itself."""
+    """Return the description of an environment, with these facts in place of the usual ones."""
     minor = environment.python.replace("3.", "")
     tags = (f"cp3{minor}-cp3{minor}-manylinux_2_36_x86_64", f"cp3{minor}-abi3-manylinux_2_36_x86_64", "py3-none-any")
-    said: dict[str, object] = {
+    usual: dict[str, object] = {
         "environment": environment,
         "python": f"{environment.python}.7",
         "arch": "x86_64",
@@ -54,7 +55,7 @@ def prepared_environment(environment: Environment, **facts: object) -> PreparedE
         "suffixes": (f".cpython-3{minor}-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py", ".pyc"),
         "pip_version": "26.0.1",
     }
-    return PreparedEnvironment(**{**said, **facts})  # type: ignore[arg-type]
+    return PreparedEnvironment(**{**usual, **facts})  # type: ignore[arg-type]
 
 
 class FakeRuntime:
@@ -76,36 +77,36 @@ class FakeRuntime:
 
     @contextmanager
     def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator["FakeSandbox"]:  # noqa: ARG002 - the port's
-        box = FakeSandbox(self, file)
-        self.open.add(id(box))
+        sandbox = FakeSandbox(self, file)
+        self.open.add(id(sandbox))
         try:
-            self.perform(["begin"], box.files, timeout_s=60)
-            yield box
+            self.perform(["begin"], sandbox.files, timeout_s=60)
+            yield sandbox
         finally:
-            self.open.discard(id(box))
-            box.files.clear()
+            self.open.discard(id(sandbox))
+            sandbox.files.clear()
 
     def perform(self, argv: Sequence[str], files: Files, *, timeout_s: float) -> CommandResult:
-        """Do what the script says of a command line."""
+        """Do what the script says for a command line."""
         if self._closed.is_set():
             raise SandboxLostError("the run was ended")
         self.commands.append(argv)
-        act = self._script(argv, files)
-        if act.lost is not None:
-            raise SandboxLostError(act.lost)
-        if act.takes_s and self._closed.wait(min(act.takes_s, timeout_s)):
+        command = self._script(argv, files)
+        if command.lost is not None:
+            raise SandboxLostError(command.lost)
+        if command.takes_s and self._closed.wait(min(command.takes_s, timeout_s)):
             raise SandboxLostError("the run was ended")
         output = Output(self._matrix.limits.log_kb * 1024)
-        output.add(act.output)
-        timed_out = act.takes_s > timeout_s
+        output.add(command.output)
+        timed_out = command.takes_s > timeout_s
         return CommandResult(
-            exit_code=None if timed_out else act.exit_code,
+            exit_code=None if timed_out else command.exit_code,
             output=output.data().decode("utf-8", "replace"),
-            duration_ms=round(min(act.takes_s, timeout_s) * 1000),
-            oom=act.oom,
-            import_proved=act.import_proved,
-            received_bytes=act.received_bytes,
-            waited_ms=act.waited_ms,
+            duration_ms=round(min(command.takes_s, timeout_s) * 1000),
+            oom=command.oom,
+            import_proved=command.import_proved,
+            received_bytes=command.received_bytes,
+            waited_ms=command.waited_ms,
         )
 
     def close(self) -> None:
@@ -154,9 +155,9 @@ MARKERS: Final = {"python_version": "3.12", "sys_platform": "linux"}
 
 @dataclass(slots=True, kw_only=True)
 class CellScript:
-    """The script of a cell that passes; each step can be given another act.
+    """The script of a cell that passes; each step can be replaced.
 
-    Given `full`, the package requires another, so that `full` is run; by default it requires none.
+    With `full` the package has a dependency, so that `full` is run; by default it has none.
     """
 
     begin: ScriptedCommand = ScriptedCommand()
@@ -173,8 +174,8 @@ class CellScript:
     def __call__(self, argv: Sequence[str], _files: Files) -> ScriptedCommand:
         match argv:
             case ["begin"] | ["reset"] | ["isolate"]:
-                act: ScriptedCommand = getattr(self, argv[0])
-                return act
+                command: ScriptedCommand = getattr(self, argv[0])
+                return command
             case ["pip", "check", *_]:
                 return self.check
             case ["pip", "install", *options]:
@@ -183,11 +184,11 @@ class CellScript:
                 return self.importing
             case ["inspect", _]:
                 return self.inspect or ScriptedCommand(output=json.dumps(self.inspection).encode())
-        raise AssertionError(f"no cell does this: {argv}")
+        raise AssertionError(f"no cell runs this: {argv}")
 
     @property
     def inspection(self) -> dict[str, object]:
-        """What the program says that looks at an installation."""
+        """The output of an inspection."""
         target = {"paths": self.paths, "import_names": None, "top_level": []}
         needs = {"requires": ["other"] if self.full else [], "markers": MARKERS}
         return {"installed": self.installed, "target": target, "needs": needs}

@@ -1,7 +1,8 @@
 """The projects of `tests/packages/hostile/`, and a listener on this machine that they try to reach.
 
-What no folder can hold, a wheel of two gigabytes or a path that leads outside, is made here. `@WORDS@` in a project's
-files and specification become what the test says. None of them may run outside a sandbox but where it says so.
+What no folder can hold, such as a file of two gigabytes or a path that leads outside, is generated here. `@WORDS@` in a
+project's files and specification are replaced by what the test says. None of them may run outside a sandbox, except
+where a test says so.
 """
 
 import io
@@ -22,16 +23,16 @@ from projects import PACKAGES, Project
 from ppp.check.canary.distributions import BUILT_AT, ZIPPED_AT
 
 HOSTILE: Final = PACKAGES / "hostile"
-#: By what a package would show that it reached a listener.
+#: A package that prints this has reached a listener.
 MARK: Final = "heard by the listener"
 MIB: Final = 1024 * 1024
 BOMB_MIB: Final = 2048
-#: What runs beside and after each hostile project, and whose pages one of them tries to spoil.
+#: The project that runs beside and after each hostile one, and whose pages one of them tries to poison.
 BYSTANDER: Final = "bystander"
 
 
 class HostileProject(Project):
-    """A project of this folder; some are made rather than built."""
+    """A project of this folder; the files of some are generated."""
 
     __slots__ = ()
 
@@ -45,7 +46,7 @@ def _made(name: str) -> bytes:
 
 
 def hostile_projects(words: Mapping[str, str]) -> Iterator[HostileProject]:
-    """Give every hostile project, with these words in their places."""
+    """Yield every hostile project, with these words in their places."""
     for spec in sorted(HOSTILE.glob("*/spec.toml")):
         yield _spelled(HostileProject.read(spec.parent), words)
 
@@ -65,7 +66,7 @@ def _spelled(project: HostileProject, words: Mapping[str, str]) -> HostileProjec
 
 
 def _wheel(project: Project, *, metadata: bytes = b"", record: bytes = b"", files: Mapping[str, bytes]) -> bytes:
-    """Give a wheel's bytes, deflated; pip does not hold RECORD against a wheel, but adds what it lacks."""
+    """Return a wheel's bytes, deflated. RECORD may be incomplete: pip adds to it."""
     info = f"{project.stem}.dist-info"
     headers = f"Metadata-Version: 2.1\nName: {project.name}\nVersion: {project.version}\n".encode()
     tags = b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -80,7 +81,7 @@ def _wheel(project: Project, *, metadata: bytes = b"", record: bytes = b"", file
 
 
 def _zip_bomb(project: Project) -> bytes:
-    """Give a wheel of two megabytes with a file of two gigabytes: the same packed zeros, again and again."""
+    """Return a wheel of two megabytes with a file of two gigabytes: the same compressed zeros, again and again."""
     zeros = bytes(MIB)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -103,7 +104,7 @@ def _zip_bomb(project: Project) -> bytes:
         archive.filelist.append(member)
         archive.NameToInfo[member.filename] = member
         archive.start_dir = buffer.tell()
-        # So that the directory of the archive is written anew.
+        # The archive's directory is written again only if this is set.
         archive._didModify = True  # type: ignore[attr-defined]
     return buffer.getvalue()
 
@@ -171,7 +172,7 @@ MAKERS: Final[Mapping[str, Callable[[Project], bytes]]] = {
 
 
 class RecordingListener:
-    """Answers HTTP and DNS at an address, and HTTP on a socket in a folder and one outside; `heard` counts who came."""
+    """Answers HTTP and DNS at an address, and HTTP on a socket in a folder and one outside; `requests` lists them."""
 
     def __init__(self, hosts: list[str], folder: Path) -> None:
         self.requests: list[str] = []
@@ -202,7 +203,7 @@ class RecordingListener:
                     if listening.fileno() < 0:
                         return
 
-        # Closing does not wake who waits: a little patience does.
+        # Closing a socket does not wake a thread that waits for it: a timeout does.
         listening.settimeout(0.2)
         self._open.append(listening)
         threading.Thread(target=serve, daemon=True).start()
@@ -219,8 +220,8 @@ class RecordingListener:
         question, asker = listening.recvfrom(512)
         self.requests.append("dns")
         head = question[:2] + struct.pack(">5H", 0x8180, 1, 1, 0, 0) + question[12:]
-        told = MARK.encode()
-        listening.sendto(head + struct.pack(">3HIHB", 0xC00C, 16, 1, 60, len(told) + 1, len(told)) + told, asker)
+        answer = MARK.encode()
+        listening.sendto(head + struct.pack(">3HIHB", 0xC00C, 16, 1, 60, len(answer) + 1, len(answer)) + answer, asker)
 
     def close(self) -> None:
         for listening in self._open:

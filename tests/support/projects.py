@@ -19,12 +19,12 @@ BACKEND: Final = (PACKAGES / "_backend.py").read_bytes()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedResult:
-    """What a cell must come to; `phase` is the first that does not settle. What is None is not looked at."""
+    """The expected result of a cell; `phase` is the first that is not settled. What is None is not compared."""
 
     result: str = ""
     phase: str | None = None
     cause: str | None = None
-    #: Another cause that is as right.
+    #: Another cause that is right too.
     instead: str | None = None
     blame: str | None = None
     detail: str = ""
@@ -34,18 +34,18 @@ class ExpectedResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project(Distribution):
-    """A row of `tests/packages/`: what is built, what the index says of it, and what its cells come to."""
+    """A folder of `tests/packages/`: what is built, what the index lists, and the results of its cells."""
 
     generator: str = "tests"
     backend: bytes = BACKEND
     compression: int = 9
     yanked: bool = False
-    #: What the index announces in place of the file's own sha256.
+    #: What the index lists in place of the file's own sha256.
     announced_sha256: str | None = None
-    #: Only so many bytes of the file are there.
+    #: The file is truncated to this many bytes.
     cut_at: int | None = None
     timeouts_s: Mapping[str, int] = field(default_factory=dict)
-    #: Without any, it is there for others to depend on and is no cell's subject.
+    #: Projects without it are only dependencies of others, and have no cells.
     expect: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -62,23 +62,23 @@ class Project(Distribution):
         return cls(**{"name": folder.name, **spec, **tuples, "files": found})
 
     def expected(self, environment: Environment) -> ExpectedResult:
-        """Say what it comes to: `[expect]`, or in its place what stands for a Python, a platform or an environment."""
+        """Return the expected result: `[expect]`, or its table for the Python, the platform or the environment."""
         given = {key: value for key, value in self.expect.items() if not isinstance(value, dict)}
         for key in (environment.python, str(environment.platform), environment.id):
             given = self.expect.get(key, given)
         return ExpectedResult(**given)
 
     def build(self) -> bytes:
-        """Give the bytes of its wheel or sdist, or as many of them as are there."""
+        """Return the bytes of its wheel or sdist, truncated if it says so."""
         return Distribution.build(self)[: self.cut_at]
 
 
 def all_projects() -> Iterator[Project]:
-    """Give every project of `tests/packages/`, by folder."""
+    """Yield every project of `tests/packages/`, by folder."""
     for spec in sorted(PACKAGES.glob("*/spec.toml")):
         yield Project.read(spec.parent)
 
 
 def module_project(name: str, source: str, **spec: Any) -> Project:
-    """Give a project of one module, for a test that needs one of its own."""
+    """Return a project with one module of this source."""
     return Project(name=name, files={f"{name.replace('-', '_')}.py": source.encode()}, **spec)

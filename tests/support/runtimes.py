@@ -1,4 +1,4 @@
-"""Real runtimes of each kind, each in a place of its own: containers, bubblewrap, and cells in the open."""
+"""Real runtimes of each kind: containers, bubblewrap, and cells that are not confined."""
 
 import json
 import os
@@ -24,13 +24,13 @@ from ppp.check.sandbox.docker import LABEL, DockerRuntime, connect_engine
 from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Environment, Matrix
 
-#: More than the tail is kept, so that there is a head as well.
+#: Larger than the tail, so that the beginning of an output is kept as well.
 LOG_KB: Final = 128
 UNREACHABLE_INDEX: Final = "http://127.0.0.1:9/simple/"
-#: What every sandbox is lent, and what the index has beside it.
+#: The file that every sandbox gets, and what the index has besides.
 EXAMPLE: Final = module_project("example-lib", "value = 1\n")
 OTHER: Final = module_project("other", f"# {'x' * 5000}\n")
-#: Tells every folder and file that whoever runs it can write; `json` and `os` are there already.
+#: Prints every folder and file that its user can write to; `json` and `os` are imported already.
 WRITABLE: Final = """
 found = []
 def can_be_written(folder):
@@ -49,7 +49,7 @@ print(json.dumps(found))
 
 
 class RuntimeKind(StrEnum):
-    """What a sandbox is made by."""
+    """The kinds of runtimes."""
 
     FAKE = "fake"
     OPEN = "open"
@@ -63,7 +63,7 @@ class RuntimeKind(StrEnum):
 
     @property
     def is_gated(self) -> bool:
-        """Cells have no network but the way to the gateway."""
+        """Whether cells reach only the gateway."""
         return self in {RuntimeKind.BUBBLEWRAP, RuntimeKind.GATED_CONTAINER}
 
     @property
@@ -84,13 +84,13 @@ _NEEDED: Final = {
     RuntimeKind.GATED_CONTAINER: (pytest.mark.online, pytest.mark.docker, pytest.mark.nginx),
 }
 REAL: Final = [pytest.param(kind, id=str(kind), marks=marks) for kind, marks in _NEEDED.items()]
-#: Those that hold package code to the same rules.
+#: Those that confine package code.
 CONFINED: Final = [param for param in REAL if param.values != (RuntimeKind.OPEN,)]
 
 
 @dataclass(kw_only=True)
 class RuntimePlace:
-    """A runtime, a file for its sandboxes, and what remains of them outside."""
+    """A runtime, a file for its sandboxes, and a function that lists what remains of them outside."""
 
     kind: RuntimeKind
     runtime: Runtime
@@ -104,25 +104,25 @@ class RuntimePlace:
         return self.kind.environment
 
     def prepared(self) -> PreparedEnvironment:
-        """Give the environment, asked once what it is."""
+        """Return the environment, which is prepared once."""
         if not self.prepared_once:
             self.prepared_once.append(self.runtime.prepare(self.environment))
         return self.prepared_once[0]
 
     @contextmanager
     def sandbox(self) -> Iterator[Sandbox]:
-        with self.runtime.sandbox(self.prepared(), self.file) as box:
-            yield box
+        with self.runtime.sandbox(self.prepared(), self.file) as sandbox:
+            yield sandbox
 
 
 def small_matrix(environment: Environment) -> Matrix:
-    """Give a matrix with limits that are soon reached."""
+    """Return a matrix with low limits."""
     matrix = tiny_matrix(environment)
     return replace(matrix, limits=replace(matrix.limits, log_kb=LOG_KB))
 
 
 def example_file(folder: Path) -> Path:
-    """Give the file that every sandbox is lent, alone in a folder."""
+    """Write the file that every sandbox gets, alone in a folder, and return its path."""
     (folder / "file").mkdir()
     file = folder / "file" / EXAMPLE.filename
     file.write_bytes(EXAMPLE.build())
@@ -133,14 +133,16 @@ def example_file(folder: Path) -> Path:
 def running_runtime(
     kind: RuntimeKind, folder: Path, pip: FetchedPip, *, container_runtime: str | None = None
 ) -> Iterator[RuntimePlace]:
-    """Give a runtime of a kind, with all that it needs; at the end it is closed."""
+    """Yield a runtime of a kind, with all that it needs, and close it at the end."""
     with ExitStack() as stack:
-        index, door = stack.enter_context(_gated(folder)) if kind.is_gated else (None, None)
+        index, running_gateway = stack.enter_context(_gated(folder)) if kind.is_gated else (None, None)
         if kind.is_container:
-            docker, remains = _containers(kind, folder, pip, door, stack, container_runtime=container_runtime)
+            docker, remains = _containers(
+                kind, folder, pip, running_gateway, stack, container_runtime=container_runtime
+            )
             runtime: Runtime = docker
         else:
-            runtime, remains = _on_the_host(kind, folder, pip, door, stack)
+            runtime, remains = _on_the_host(kind, folder, pip, running_gateway, stack)
         yield RuntimePlace(kind=kind, runtime=runtime, file=example_file(folder), remains=remains, index=index)
 
 
@@ -148,15 +150,17 @@ def running_runtime(
 def _gated(folder: Path) -> Iterator[tuple[LocalIndex, Gateway]]:
     with LocalIndex() as index:
         index.add(EXAMPLE, OTHER)
-        with run_gateway(index.url, [index.url_of("")], cache=folder / "gateway", environ=os.environ) as door:
-            yield index, door
+        with run_gateway(
+            index.url, [index.url_of("")], cache=folder / "gateway", environ=os.environ
+        ) as running_gateway:
+            yield index, running_gateway
 
 
 def _containers(
     kind: RuntimeKind,
     folder: Path,
     pip: FetchedPip,
-    door: Gateway | None,
+    running_gateway: Gateway | None,
     stack: ExitStack,
     *,
     container_runtime: str | None,
@@ -170,7 +174,7 @@ def _containers(
         data=folder,
         pip=pip.folder,
         index_url=UNREACHABLE_INDEX,
-        gateway=door,
+        gateway=running_gateway,
         container_runtime=container_runtime,
     )
     stack.callback(runtime.close)
@@ -180,46 +184,50 @@ def _containers(
 
 
 def _on_the_host(
-    kind: RuntimeKind, folder: Path, pip: FetchedPip, door: Gateway | None, stack: ExitStack
+    kind: RuntimeKind, folder: Path, pip: FetchedPip, running_gateway: Gateway | None, stack: ExitStack
 ) -> tuple[HostRuntime, Callable[[], Sequence[object]]]:
-    # Cells in the open live where temporary files do, others beside the gateway's socket.
+    # Cells that are not confined have folders among temporary files, others beside the gateway's socket.
     (cells := folder / "cells").mkdir()
     stack.enter_context(pytest.MonkeyPatch.context()).setattr(tempfile, "tempdir", str(cells))
-    shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door) if door else None
+    confinement = (
+        Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=running_gateway)
+        if running_gateway
+        else None
+    )
     runtime = HostRuntime(
         small_matrix(kind.environment),
         pip=pip.folder,
         index_url=UNREACHABLE_INDEX,
         environ=host_environ(),
-        confinement=shutting,
+        confinement=confinement,
     )
     stack.callback(runtime.close)
-    where = door.socket.parent if door else cells
+    where = running_gateway.socket.parent if running_gateway else cells
     return runtime, lambda: [path.name for path in where.iterdir() if path.name.startswith(("cell-", "ppp-cell-"))]
 
 
-def run_python(box: Sandbox, source: str, *, timeout_s: float = 30) -> CommandResult:
+def run_python(sandbox: Sandbox, source: str, *, timeout_s: float = 30) -> CommandResult:
     """Run a Python program in a sandbox."""
-    return box.run([box.python, "-I", "-c", source], timeout_s=timeout_s)
+    return sandbox.run([sandbox.python, "-I", "-c", source], timeout_s=timeout_s)
 
 
-def json_output(box: Sandbox, source: str, *, timeout_s: float = 30) -> Any:
-    """Run a program that prints JSON in its last line, and give that."""
-    done = run_python(box, f"import json, os\n{dedent(source)}", timeout_s=timeout_s)
+def json_output(sandbox: Sandbox, source: str, *, timeout_s: float = 30) -> Any:
+    """Run a program whose last line is JSON, and return its value."""
+    done = run_python(sandbox, f"import json, os\n{dedent(source)}", timeout_s=timeout_s)
     assert done.ok, done
     return json.loads(done.output.splitlines()[-1])
 
 
-def wait_until(happened: Callable[[], bool], *, limit_s: float = 30) -> None:
-    """Wait until something has happened, which the kernel or the engine was told to do; it must within the limit."""
+def wait_until(condition: Callable[[], bool], *, limit_s: float = 30) -> None:
+    """Wait until a condition is true, which the kernel or the engine brings about; fail after the limit."""
     deadline = time.monotonic() + limit_s
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time limit"
         time.sleep(0.02)
 
 
 def command_lines() -> Iterator[str]:
-    """Give what every process of this machine was started with, those in containers too."""
+    """Yield the command line of every process of this machine, those in containers too."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             yield (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -71,17 +71,17 @@ Traceback (most recent call last):
 """
 
 
-def explained(
+def classified(
     phase: Phase, output: str, *, exit_code: int | None = 1, package: str = "lib", modules: tuple[str, ...] = ()
 ) -> PhaseReport:
-    """Explain a command that did not succeed."""
+    """Classify a command that did not succeed."""
     return classify_failure(
         phase, replace(FAILED, output=output, exit_code=exit_code), package=package, modules=modules
     )
 
 
-def told(report: PhaseReport) -> tuple[str, str | None, str | None]:
-    """Give the three words that a verdict is made of."""
+def verdict(report: PhaseReport) -> tuple[str, str | None, str | None]:
+    """Return outcome, cause and blame."""
     return str(report.outcome), report.cause, report.blame
 
 
@@ -89,11 +89,11 @@ def told(report: PhaseReport) -> tuple[str, str | None, str | None]:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.cause)
-def test_each_rule_explains_its_own_excerpt(rule: Rule) -> None:
+def test_each_rule_classifies_its_own_excerpt(rule: Rule) -> None:
     assert rule.pattern.search(rule.excerpt)
     for phase in rule.phases:
-        report = explained(phase, rule.excerpt, package="example")
-        assert told(report) == (rule.outcome, rule.cause, rule.blame), phase
+        report = classified(phase, rule.excerpt, package="example")
+        assert verdict(report) == (rule.outcome, rule.cause, rule.blame), phase
 
 
 @pytest.mark.parametrize("place", range(len(rules())), ids=[rule.cause for rule in rules()])
@@ -117,7 +117,7 @@ MAKERS: Final = {"_infrastructure_error": 0, "DownloadError": 0, "_report": 2}
 
 
 def causes_in_code() -> Iterator[str]:
-    """Give each cause that a call in our code names."""
+    """Yield each cause that a call in our code names."""
     for path in sorted(Path("ppp").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call):
@@ -132,20 +132,22 @@ def causes_in_code() -> Iterator[str]:
 
 
 def words_in_code() -> set[str]:
-    """Give every text that stands in our code as a whole."""
+    """Return every string literal in our code."""
     trees = (ast.parse(path.read_text("utf-8")) for path in Path("ppp").rglob("*.py"))
     return {
         n.value for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)
     }
 
 
-def test_whatever_can_be_found_is_helped() -> None:
+def test_every_cause_has_help() -> None:
     in_code = set(causes_in_code())
-    assert {"oom", "sandbox", "file-size", "missing-file", "unclassified"} <= in_code, "is the code still read rightly?"
+    assert {"oom", "sandbox", "file-size", "missing-file", "unclassified"} <= in_code, (
+        "is the code still parsed correctly?"
+    )
     assert {rule.cause for rule in rules()} | in_code <= cause_help().keys()
 
 
-def test_whatever_is_helped_can_be_found() -> None:
+def test_every_cause_with_help_can_be_found() -> None:
     assert cause_help().keys() <= {rule.cause for rule in rules()} | words_in_code()
 
 
@@ -166,124 +168,124 @@ def test_help_is_one_to_four_plain_sentences(cause: str) -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.NODEPS, Phase.FULL, Phase.IMPORT])
-def test_our_own_timer_is_believed_before_any_log(phase: Phase) -> None:
-    report = explained(phase, "ERROR: No matching distribution found for lib\n", exit_code=None)
-    assert told(report) == ("TIMEOUT", "timeout", "unknown")
+def test_our_own_timer_comes_before_any_log(phase: Phase) -> None:
+    report = classified(phase, "ERROR: No matching distribution found for lib\n", exit_code=None)
+    assert verdict(report) == ("TIMEOUT", "timeout", "unknown")
     assert report.detail == f"{phase} did not end in time"
 
 
 @pytest.mark.parametrize("phase", [Phase.NODEPS, Phase.FULL, Phase.IMPORT])
-def test_the_kernels_word_is_believed_before_any_log(phase: Phase) -> None:
+def test_an_oom_kill_comes_before_any_log(phase: Phase) -> None:
     report = classify_failure(phase, replace(FAILED, exit_code=-9, oom=True, output="ValueError: no"), package="lib")
-    assert told(report) == ("ERROR", "oom", "infrastructure")
+    assert verdict(report) == ("ERROR", "oom", "infrastructure")
 
 
 @pytest.mark.parametrize("signal", [4, 6, 8, 11])
 def test_a_signal_at_import_is_a_crash(signal: int) -> None:
-    report = explained(Phase.IMPORT, "ValueError: printed before\n", exit_code=-signal)
-    assert told(report) == ("FAIL", "crash", "package")
+    report = classified(Phase.IMPORT, "ValueError: printed before\n", exit_code=-signal)
+    assert verdict(report) == ("FAIL", "crash", "package")
     assert report.detail == f"ended by signal {signal}"
 
 
 @pytest.mark.parametrize("status", [0, 1, 3])
-def test_a_process_that_ends_without_an_exception_has_exited(status: int) -> None:
-    report = explained(Phase.IMPORT, "PASS\nimported\n", exit_code=status)
-    assert told(report) == ("FAIL", "exits", "package")
+def test_an_import_that_ends_without_an_exception_is_an_exit(status: int) -> None:
+    report = classified(Phase.IMPORT, "PASS\nimported\n", exit_code=status)
+    assert verdict(report) == ("FAIL", "exits", "package")
     assert report.detail == f"the import ended the process with status {status}"
 
 
-def test_what_no_rule_knows_is_unclassified_and_says_its_last_line() -> None:
-    report = explained(Phase.FULL, "something\nelse went wrong\n\n")
-    assert told(report) == ("FAIL", "unclassified", "unknown")
+def test_a_log_that_no_rule_matches_is_unclassified_with_its_last_line() -> None:
+    report = classified(Phase.FULL, "something\nelse went wrong\n\n")
+    assert verdict(report) == ("FAIL", "unclassified", "unknown")
     assert report.detail == "else went wrong"
-    assert explained(Phase.NODEPS, " \n").detail == "it ended without a word"
+    assert classified(Phase.NODEPS, " \n").detail == "it ended without a word"
 
 
-def test_a_status_of_pip_alone_is_no_crash() -> None:
-    assert told(explained(Phase.FULL, "", exit_code=-11)) == ("FAIL", "unclassified", "unknown")
+def test_a_signal_outside_import_is_not_a_crash() -> None:
+    assert verdict(classified(Phase.FULL, "", exit_code=-11)) == ("FAIL", "unclassified", "unknown")
 
 
-def test_a_report_carries_the_log_and_the_time() -> None:
-    report = explained(Phase.FULL, "a log\n")
+def test_a_report_has_the_log_and_the_duration() -> None:
+    report = classified(Phase.FULL, "a log\n")
     assert (report.log, report.duration_ms) == ("a log\n", 1234)
 
 
-# ---------------------------------------------------------------- whose fault it is
+# ---------------------------------------------------------------- blame
 
 
-def test_the_target_that_has_no_file_here_does_not_claim_it() -> None:
-    report = explained(Phase.NODEPS, "ERROR: No matching distribution found for Lib==1.0\n")
+def test_a_target_without_a_file_here_does_not_claim_the_environment() -> None:
+    report = classified(Phase.NODEPS, "ERROR: No matching distribution found for Lib==1.0\n")
     assert report.not_claimed
-    assert told(report) == ("SKIP", "no-distribution", "package")
+    assert verdict(report) == ("SKIP", "no-distribution", "package")
 
 
-def test_a_dependency_that_has_no_file_here_is_to_blame() -> None:
+def test_a_dependency_without_a_file_here_is_to_blame() -> None:
     log = (
         "ERROR: Could not find a version that satisfies the requirement jaxlib>=0.4 (from lib) (from versions: none)\n"
         "ERROR: No matching distribution found for jaxlib>=0.4\n"
     )
-    report = explained(Phase.FULL, log)
+    report = classified(Phase.FULL, log)
     assert not report.not_claimed
-    assert told(report) == ("FAIL", "no-distribution", "dependency")
+    assert verdict(report) == ("FAIL", "no-distribution", "dependency")
     assert report.detail == "jaxlib: ERROR: No matching distribution found for jaxlib>=0.4"
 
 
-def test_what_a_build_dependency_says_indented_is_not_said_of_the_target() -> None:
-    report = explained(Phase.NODEPS, INNER)
-    assert told(report) == ("FAIL", "build-dependency", "dependency")
-    assert explained(Phase.NODEPS, INNER, package="maturin").cause == "build-dependency"
+def test_the_indented_log_of_a_build_dependency_is_not_about_the_target() -> None:
+    report = classified(Phase.NODEPS, INNER)
+    assert verdict(report) == ("FAIL", "build-dependency", "dependency")
+    assert classified(Phase.NODEPS, INNER, package="maturin").cause == "build-dependency"
 
 
-def test_a_compiler_missing_for_the_target_is_the_environments() -> None:
-    report = explained(Phase.NODEPS, COMPILER.format(target="lib", built="lib"))
-    assert told(report) == ("FAIL", "no-compiler", "environment")
+def test_a_compiler_missing_for_the_target_is_blamed_on_the_environment() -> None:
+    report = classified(Phase.NODEPS, COMPILER.format(target="lib", built="lib"))
+    assert verdict(report) == ("FAIL", "no-compiler", "environment")
     assert report.detail == "error: command 'gcc' failed: No such file or directory"
 
 
 def test_a_compiler_missing_for_another_is_blamed_on_the_dependency() -> None:
-    report = explained(Phase.FULL, COMPILER.format(target="lib", built="cffi"))
-    assert told(report) == ("FAIL", "no-compiler", "dependency")
+    report = classified(Phase.FULL, COMPILER.format(target="lib", built="cffi"))
+    assert verdict(report) == ("FAIL", "no-compiler", "dependency")
     assert report.detail == "cffi: error: command 'gcc' failed: No such file or directory"
 
 
-def test_names_are_compared_in_their_normal_form() -> None:
+def test_names_are_compared_in_normalized_form() -> None:
     log = COMPILER.format(target="my_lib", built="My.Lib")
-    assert explained(Phase.FULL, log, package="my-lib").blame is Blame.ENVIRONMENT
+    assert classified(Phase.FULL, log, package="my-lib").blame is Blame.ENVIRONMENT
 
 
-def test_a_file_that_pip_refuses_is_not_missing() -> None:
+def test_a_file_that_pip_refuses_is_not_a_missing_one() -> None:
     log = (
         "Discarding file:///in/lib-1.0-py3-none-any.whl: Requested lib==1.0 from file:///in/lib-1.0-py3-none-any.whl"
         " has inconsistent name: expected 'lib', but metadata has 'other'\n"
         "ERROR: Could not find a version that satisfies the requirement lib (unavailable) (from versions: 1.0)\n"
         "ERROR: No matching distribution found for lib (unavailable)\n"
     )
-    report = explained(Phase.NODEPS, log)
+    report = classified(Phase.NODEPS, log)
     assert not report.not_claimed
-    assert told(report) == ("FAIL", "bad-wheel", "package")
+    assert verdict(report) == ("FAIL", "bad-wheel", "package")
 
 
-def test_requires_python_of_the_target_is_na_and_of_a_dependency_a_failure() -> None:
-    target = explained(Phase.NODEPS, "ERROR: Package 'lib' requires a different Python: 3.9.1 not in '>=3.10'\n")
+def test_requires_python_is_na_for_the_target_and_a_failure_for_a_dependency() -> None:
+    target = classified(Phase.NODEPS, "ERROR: Package 'lib' requires a different Python: 3.9.1 not in '>=3.10'\n")
     assert target.not_claimed
-    assert told(target) == ("SKIP", "requires-python", "package")
+    assert verdict(target) == ("SKIP", "requires-python", "package")
     log = (
         "ERROR: Ignored the following versions that require a different python version: 2.0 Requires-Python >=3.10\n"
         "ERROR: Could not find a version that satisfies the requirement other>=2 (from lib) (from versions: 1.0)\n"
         "ERROR: No matching distribution found for other>=2\n"
     )
-    dependency = explained(Phase.FULL, log)
+    dependency = classified(Phase.FULL, log)
     assert not dependency.not_claimed
-    assert told(dependency) == ("FAIL", "requires-python", "dependency")
+    assert verdict(dependency) == ("FAIL", "requires-python", "dependency")
 
 
-def test_a_dependency_of_which_no_version_can_be_read_has_bad_metadata() -> None:
+def test_a_dependency_without_a_readable_version_has_bad_metadata() -> None:
     ignored = "WARNING: Ignoring version 1.5 of other-lib since it has invalid metadata:\nRequested Other_Lib has it\n"
     missing = "ERROR: No matching distribution found for {}\n"
     passed_over = ignored + missing.format("Other_Lib[x]<2")
-    assert told(explained(Phase.FULL, passed_over)) == ("FAIL", "bad-metadata", "dependency")
-    assert explained(Phase.FULL, ignored + missing.format("third")).cause == "no-distribution"
-    assert explained(Phase.FULL, missing.format("other-lib") + ignored).cause == "no-distribution"
+    assert verdict(classified(Phase.FULL, passed_over)) == ("FAIL", "bad-metadata", "dependency")
+    assert classified(Phase.FULL, ignored + missing.format("third")).cause == "no-distribution"
+    assert classified(Phase.FULL, missing.format("other-lib") + ignored).cause == "no-distribution"
 
 
 @pytest.mark.parametrize(
@@ -304,9 +306,9 @@ def test_a_dependency_of_which_no_version_can_be_read_has_bad_metadata() -> None
         ),
     ],
 )
-def test_what_a_build_lacks(line: str, cause: str, blame: str) -> None:
+def test_missing_headers_and_build_tools(line: str, cause: str, blame: str) -> None:
     log = COMPILER.format(target="lib", built="lib").replace("error: command 'gcc' failed: No such file", "error: no")
-    assert told(explained(Phase.NODEPS, f"{line}\n{log}")) == ("FAIL", cause, blame)
+    assert verdict(classified(Phase.NODEPS, f"{line}\n{log}")) == ("FAIL", cause, blame)
 
 
 @pytest.mark.parametrize(
@@ -318,20 +320,20 @@ def test_what_a_build_lacks(line: str, cause: str, blame: str) -> None:
         ("      meson.build:1:0: no\n\n      A full log can be found at /tmp/x\n", "meson.build:1:0: no"),
     ],
 )
-def test_of_a_build_that_fails_its_last_words_tell_most(lines: str, detail: str) -> None:
+def test_the_detail_of_a_failed_build_is_its_most_telling_line(lines: str, detail: str) -> None:
     log = INNER.replace("installing build dependencies", "getting requirements")
     cut = log.index("lines of output]\n") + len("lines of output]\n")
     log = f"{log[:cut]}{lines}{log[log.index('      [end of output]') :]}error: metadata-generation-failed\n"
     log = log.replace("ERROR: Failed to build 'file:///in/lib-1.0.tar.gz' when getting requirements\n", "")
-    report = explained(Phase.NODEPS, log)
+    report = classified(Phase.NODEPS, log)
     assert (report.cause, report.detail) == ("build-backend", detail)
 
 
-def test_a_conflict_within_its_own_requirements_is_the_packages() -> None:
+def test_a_conflict_within_its_own_requirements_is_blamed_on_the_package() -> None:
     log = "ERROR: Cannot install lib==1.0 because these package versions have conflicting dependencies.\n"
-    assert told(explained(Phase.FULL, log)) == ("FAIL", "conflict", "package")
+    assert verdict(classified(Phase.FULL, log)) == ("FAIL", "conflict", "package")
     log = log.replace("lib==1.0", "lib==1.0 and other==2.0").replace("Cannot install lib", "Cannot install other")
-    assert explained(Phase.FULL, log).blame is Blame.DEPENDENCY
+    assert classified(Phase.FULL, log).blame is Blame.DEPENDENCY
 
 
 @pytest.mark.parametrize(
@@ -347,8 +349,8 @@ def test_a_conflict_within_its_own_requirements_is_the_packages() -> None:
         "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
     ],
 )
-def test_what_is_ours_is_an_error_and_nobodys_fault(line: str) -> None:
-    report = explained(Phase.FULL, f"{line}\n{COMPILER.format(target='lib', built='cffi')}")
+def test_infrastructure_faults_are_errors(line: str) -> None:
+    report = classified(Phase.FULL, f"{line}\n{COMPILER.format(target='lib', built='cffi')}")
     assert (report.outcome, report.blame) == (Outcome.ERROR, Blame.INFRASTRUCTURE)
 
 
@@ -364,22 +366,25 @@ def test_what_is_ours_is_an_error_and_nobodys_fault(line: str) -> None:
     ],
 )
 @pytest.mark.parametrize("indent", ["", "      "])
-def test_retries_that_were_used_up_are_ours(end: str, indent: str) -> None:
+def test_exhausted_retries_are_an_infrastructure_error(end: str, indent: str) -> None:
     log = "".join(indent + RETRIED.format(left=left) for left in range(4, -1, -1)) + end
-    report = explained(Phase.FULL, log)
-    assert told(report) == ("ERROR", "network", "infrastructure")
+    report = classified(Phase.FULL, log)
+    assert verdict(report) == ("ERROR", "network", "infrastructure")
     assert report.detail == "after connection broken by 'NewConnectionError()': /simple/other/"
 
 
-def test_a_retry_that_helped_excuses_nothing() -> None:
+def test_a_retry_that_succeeded_does_not_count() -> None:
     once = RETRIED.format(left=4)
-    assert told(explained(Phase.FULL, once + NOT_FOUND)) == ("FAIL", "no-distribution", "dependency")
-    assert told(explained(Phase.FULL, once + COMPILER.format(target="lib", built="lib")))[:2] == ("FAIL", "no-compiler")
+    assert verdict(classified(Phase.FULL, once + NOT_FOUND)) == ("FAIL", "no-distribution", "dependency")
+    assert verdict(classified(Phase.FULL, once + COMPILER.format(target="lib", built="lib")))[:2] == (
+        "FAIL",
+        "no-compiler",
+    )
 
 
-def test_a_build_that_fails_by_itself_is_not_excused_by_the_network() -> None:
+def test_a_build_failure_after_retries_is_still_a_failure() -> None:
     log = RETRIED.format(left=0) + COMPILER.format(target="lib", built="lib")
-    assert told(explained(Phase.FULL, log)) == ("FAIL", "no-compiler", "environment")
+    assert verdict(classified(Phase.FULL, log)) == ("FAIL", "no-compiler", "environment")
 
 
 @pytest.mark.parametrize(
@@ -392,12 +397,12 @@ def test_a_build_that_fails_by_itself_is_not_excused_by_the_network() -> None:
         'ERROR: Exception:\n  File "/ppp/pip/_vendor/urllib3/connectionpool.py", line 716, in urlopen\nValueError: no',
     ],
 )
-def test_what_pip_itself_could_not_fetch_is_ours(end: str) -> None:
+def test_what_pip_could_not_fetch_is_an_infrastructure_error(end: str) -> None:
     log = f"Processing /in/lib-1.0-py3-none-any.whl\nCollecting other (from lib==1.0)\n{end}\n"
-    assert told(explained(Phase.FULL, log)) == ("ERROR", "network", "infrastructure")
+    assert verdict(classified(Phase.FULL, log)) == ("ERROR", "network", "infrastructure")
 
 
-def test_a_build_that_reaches_out_is_the_packages() -> None:
+def test_a_build_that_needs_the_network_is_blamed_on_the_package() -> None:
     log = (
         "  \u2570\u2500> [30 lines of output]\n"
         "          raise URLError(err)\n"
@@ -405,12 +410,12 @@ def test_a_build_that_reaches_out_is_the_packages() -> None:
         "      [end of output]\n"
         "ERROR: Failed to build 'file:///in/lib-1.0.tar.gz' when getting requirements to build wheel\n"
     )
-    report = explained(Phase.NODEPS, log)
-    assert told(report) == ("FAIL", "needs-network", "package")
+    report = classified(Phase.NODEPS, log)
+    assert verdict(report) == ("FAIL", "needs-network", "package")
     assert report.detail == "urllib.error.URLError: <urlopen error [Errno -2] Name or service not known>"
 
 
-def test_rust_that_cannot_be_fetched_is_a_missing_tool() -> None:
+def test_rust_that_cannot_be_downloaded_is_a_missing_tool() -> None:
     log = (
         "      Checking for Rust toolchain....\n"
         "      Rust not found, installing into a temporary directory\n"
@@ -419,26 +424,26 @@ def test_rust_that_cannot_be_fetched_is_a_missing_tool() -> None:
         "\N{MULTIPLICATION SIGN} Encountered error while generating package metadata.\n"
         "\u2570\u2500> from file:///in/lib-1.0.tar.gz\n"
     )
-    report = explained(Phase.NODEPS, log)
-    assert told(report) == ("FAIL", "no-build-tool", "environment")
+    report = classified(Phase.NODEPS, log)
+    assert verdict(report) == ("FAIL", "no-build-tool", "environment")
     assert report.detail == "Rust not found, installing into a temporary directory"
 
 
 # ---------------------------------------------------------------- a dependency that is built
 
 
-def test_a_dependency_whose_requirements_cannot_be_told_is_named() -> None:
+def test_a_dependency_whose_metadata_cannot_be_built_is_named() -> None:
     log = (
         "Collecting PyYAML==5.4.1 (from lib==1.0)\n"
         "      AttributeError: 'build_ext' object has no attribute 'cython_sources'\n"
         "ERROR: Failed to build 'PyYAML' when getting requirements to build wheel\n"
     )
-    report = explained(Phase.FULL, log)
-    assert told(report) == ("FAIL", "build-backend", "dependency")
+    report = classified(Phase.FULL, log)
+    assert verdict(report) == ("FAIL", "build-backend", "dependency")
     assert report.detail == "pyyaml: AttributeError: 'build_ext' object has no attribute 'cython_sources'"
 
 
-def test_what_breaks_pip_while_it_collects_is_the_project_it_began_last() -> None:
+def test_a_failure_while_collecting_is_the_last_projects() -> None:
     log = (
         "Processing /in/lib-1.0-py3-none-any.whl\n"
         "Collecting six (from lib==1.0)\n"
@@ -446,17 +451,17 @@ def test_what_breaks_pip_while_it_collects_is_the_project_it_began_last() -> Non
         "ERROR: Exception:\nTraceback (most recent call last):\n"
         "pip._vendor.pyproject_hooks._impl.BackendUnavailable: Cannot import 'setuptools.build_meta'\n"
     )
-    report = explained(Phase.FULL, log)
-    assert told(report) == ("FAIL", "build-backend", "dependency")
+    report = classified(Phase.FULL, log)
+    assert verdict(report) == ("FAIL", "build-backend", "dependency")
     assert report.detail == "numpy: BackendUnavailable: Cannot import 'setuptools.build_meta'"
 
 
-def test_what_breaks_once_all_is_collected_is_nobody_in_particular() -> None:
+def test_a_failure_after_collecting_names_no_project() -> None:
     log = (
         "Collecting six (from lib==1.0)\nInstalling collected packages: six, lib\n"
         "ERROR: Could not install packages due to an OSError: RECORD\n"
     )
-    assert told(explained(Phase.FULL, log)) == ("FAIL", "bad-wheel", "package")
+    assert verdict(classified(Phase.FULL, log)) == ("FAIL", "bad-wheel", "package")
 
 
 @pytest.mark.parametrize(
@@ -471,8 +476,8 @@ def test_what_breaks_once_all_is_collected_is_nobody_in_particular() -> None:
         ("Discarding x: Requested other==1.0 from https://x has inconsistent name: expected 'other'", "dependency"),
     ],
 )
-def test_a_broken_wheel_is_of_whom_it_names(line: str, blame: str) -> None:
-    assert told(explained(Phase.FULL, f"{line}\n")) == ("FAIL", "bad-wheel", blame)
+def test_a_broken_wheel_is_blamed_on_the_project_that_it_names(line: str, blame: str) -> None:
+    assert verdict(classified(Phase.FULL, f"{line}\n")) == ("FAIL", "bad-wheel", blame)
 
 
 # ---------------------------------------------------------------- what an import raised
@@ -502,14 +507,14 @@ def test_a_broken_wheel_is_of_whom_it_names(line: str, blame: str) -> None:
     ],
 )
 def test_an_import_that_raised(line: str, cause: str, blame: str) -> None:
-    report = explained(Phase.IMPORT, RAISED.format(line=line))
-    assert told(report) == ("FAIL", cause, blame)
+    report = classified(Phase.IMPORT, RAISED.format(line=line))
+    assert verdict(report) == ("FAIL", cause, blame)
     assert report.detail == line
 
 
-def test_the_last_exception_speaks_of_a_chain() -> None:
+def test_the_last_exception_of_a_chain_counts() -> None:
     log = RAISED.format(line="KeyError: 'HOME'") + RAISED.format(line="ValueError: no home")
-    assert explained(Phase.IMPORT, log).detail == "ValueError: no home"
+    assert classified(Phase.IMPORT, log).detail == "ValueError: no home"
 
 
 FLASK: Final = """\
@@ -533,53 +538,53 @@ Traceback (most recent call last):
 """
 
 
-def test_a_module_of_a_dependency_that_cannot_be_run_is_its_fault() -> None:
-    report = explained(Phase.IMPORT, FLASK, package="flask", modules=("flask",))
-    assert told(report) == ("FAIL", "import-error", "dependency")
+def test_a_dependencys_module_that_cannot_be_executed_is_its_fault() -> None:
+    report = classified(Phase.IMPORT, FLASK, package="flask", modules=("flask",))
+    assert verdict(report) == ("FAIL", "import-error", "dependency")
     assert report.detail
     assert report.detail.startswith("jinja2: ImportError: cannot import name 'soft_unicode'")
 
 
 @pytest.mark.parametrize("modules", [("jinja2",), ("flask", "jinja2"), ("jinja2.ext",), ()])
-def test_a_module_of_the_targets_own_is_the_packages(modules: tuple[str, ...]) -> None:
-    assert told(explained(Phase.IMPORT, FLASK, modules=modules)) == ("FAIL", "import-error", "package")
+def test_the_targets_own_module_is_blamed_on_the_package(modules: tuple[str, ...]) -> None:
+    assert verdict(classified(Phase.IMPORT, FLASK, modules=modules)) == ("FAIL", "import-error", "package")
 
 
-def test_a_dependency_that_was_called_wrongly_is_the_callers() -> None:
+def test_a_wrong_call_of_a_dependency_is_the_callers_fault() -> None:
     log = CALLED.format(statement="raise TypeError(nothing)", line="TypeError: unexpected argument 'nothing'")
-    assert told(explained(Phase.IMPORT, log, modules=("lib",))) == ("FAIL", "import-error", "package")
+    assert verdict(classified(Phase.IMPORT, log, modules=("lib",))) == ("FAIL", "import-error", "package")
 
 
 @pytest.mark.parametrize("module", ["distutils", "pkg_resources", "yaml"])
-def test_whoever_asks_for_a_module_that_lacks_is_to_blame(module: str) -> None:
+def test_the_importer_of_a_missing_module_is_to_blame(module: str) -> None:
     log = CALLED.format(statement=f"import {module}", line=f"ModuleNotFoundError: No module named '{module}'")
-    assert explained(Phase.IMPORT, log, modules=("lib",)).blame is Blame.DEPENDENCY
-    assert explained(Phase.IMPORT, log, modules=("lib", "other")).blame is Blame.PACKAGE
+    assert classified(Phase.IMPORT, log, modules=("lib",)).blame is Blame.DEPENDENCY
+    assert classified(Phase.IMPORT, log, modules=("lib", "other")).blame is Blame.PACKAGE
 
 
-def test_the_last_traceback_speaks_of_a_chain() -> None:
+def test_the_last_traceback_of_a_chain_counts() -> None:
     caught = FLASK + "\nDuring handling of the above exception, another exception occurred:\n\n"
     log = caught + RAISED.format(line="ValueError: no template engine").replace("/lib/", "/flask/")
-    assert told(explained(Phase.IMPORT, log, modules=("flask",)))[2] == "package"
+    assert verdict(classified(Phase.IMPORT, log, modules=("flask",)))[2] == "package"
 
 
-def test_a_file_that_cannot_be_parsed_is_its_owners() -> None:
+def test_a_file_that_cannot_be_parsed_is_its_owners_fault() -> None:
     frame = '  File "/w/site-packages/old.py", line 3\n    print "x"\n    ^^^^^^^^^\nSyntaxError: Missing parentheses\n'
     log = RAISED.format(line="").rstrip("\n") + "\n" + frame
-    assert told(explained(Phase.IMPORT, log, modules=("lib",))) == ("FAIL", "import-error", "dependency")
-    assert told(explained(Phase.IMPORT, log, modules=("lib", "old"))) == ("FAIL", "import-error", "package")
+    assert verdict(classified(Phase.IMPORT, log, modules=("lib",))) == ("FAIL", "import-error", "dependency")
+    assert verdict(classified(Phase.IMPORT, log, modules=("lib", "old"))) == ("FAIL", "import-error", "package")
 
 
-def test_a_library_that_a_dependency_lacks_is_its_fault() -> None:
+def test_a_library_missing_for_a_dependency_is_blamed_on_it() -> None:
     log = FLASK.replace("cannot import name", "libGL.so.1: cannot open shared object file:")
-    assert told(explained(Phase.IMPORT, log, modules=("flask",))) == ("FAIL", "shared-library", "dependency")
-    assert told(explained(Phase.IMPORT, log, modules=("jinja2",))) == ("FAIL", "shared-library", "environment")
+    assert verdict(classified(Phase.IMPORT, log, modules=("flask",))) == ("FAIL", "shared-library", "dependency")
+    assert verdict(classified(Phase.IMPORT, log, modules=("jinja2",))) == ("FAIL", "shared-library", "environment")
 
 
-def test_an_exception_without_a_usual_name_has_its_owner_too() -> None:
+def test_an_exception_with_an_unusual_name_is_attributed_too() -> None:
     log = FLASK.replace("ImportError", "Trouble")
-    assert told(explained(Phase.IMPORT, log, modules=("flask",))) == ("FAIL", "import-error", "dependency")
-    assert told(explained(Phase.IMPORT, log, modules=("jinja2",))) == ("FAIL", "import-error", "package")
+    assert verdict(classified(Phase.IMPORT, log, modules=("flask",))) == ("FAIL", "import-error", "dependency")
+    assert verdict(classified(Phase.IMPORT, log, modules=("jinja2",))) == ("FAIL", "import-error", "package")
 
 
 @pytest.mark.parametrize(
@@ -599,8 +604,8 @@ def test_an_exception_without_a_usual_name_has_its_owner_too() -> None:
         ("- couldn't import psycopg 'python' implementation: libpq library not found", "shared-library"),
     ],
 )
-def test_what_an_import_lacks(line: str, cause: str) -> None:
-    report = explained(Phase.IMPORT, RAISED.format(line=line))
+def test_missing_libraries_and_displays(line: str, cause: str) -> None:
+    report = classified(Phase.IMPORT, RAISED.format(line=line))
     assert (report.cause, report.detail) == (cause, " ".join(line.split()))
 
 
@@ -628,10 +633,10 @@ def test_the_top_level_of_an_installation() -> None:
     ],
 )
 @pytest.mark.parametrize("phase", [Phase.NODEPS, Phase.FULL, Phase.IMPORT])
-def test_no_output_keeps_us_busy(phase: Phase, word: str) -> None:
+def test_no_output_takes_long_to_search(phase: Phase, word: str) -> None:
     output = word * (2_000_000 // len(word))
     started = time.process_time()
-    report = explained(phase, output)
+    report = classified(phase, output)
     assert time.process_time() - started < 5
     assert report.outcome is Outcome.FAIL
     assert len(report.detail or "") <= MAX_DETAIL
@@ -653,6 +658,6 @@ def test_one_line_is_printable(text: str, line: str) -> None:
     assert one_line(text) == line
 
 
-def test_one_line_is_bounded_and_says_that_it_was_cut() -> None:
+def test_one_line_is_bounded_and_ends_with_an_ellipsis_if_cut() -> None:
     assert one_line("x" * MAX_DETAIL) == "x" * MAX_DETAIL
     assert one_line("x" * 10_000) == "x" * (MAX_DETAIL - 1) + "…"

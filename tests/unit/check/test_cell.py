@@ -1,4 +1,4 @@
-"""One cell from its file to its record, on a scripted runtime: every way in which it can end."""
+"""One cell from its file to its record, on a scripted runtime: all the ways in which it can end."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ class FakeIndex:
     page: tuple[IndexFile, ...] | Exception = (WHEEL,)
     trouble: Exception | None = None
     fetched: list[tuple[float, int]] = field(default_factory=list)
-    #: The pages of what the release depends on.
+    #: The pages of dependencies.
     others: dict[str, tuple[IndexFile, ...] | Exception] = field(default_factory=dict)
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
@@ -84,7 +84,7 @@ class CellHarness:
             clock=lambda: NOW + 0.9,
         )
         observation = checker.check(CELL, prepared_environment(SLIM, **facts))
-        keeps_its_word(observation)
+        assert_valid(observation)
         assert not self.runtime.open
         return observation
 
@@ -93,13 +93,13 @@ class CellHarness:
 
     @property
     def commands(self) -> list[str]:
-        """What ran, by name."""
+        """The names of the steps that ran."""
         assert self.runtime is not None
         return [name_of(argv) for argv in self.runtime.commands]
 
 
-def keeps_its_word(observation: Observation) -> None:
-    """A record keeps to its schema whatever came of the cell, and names its log."""
+def assert_valid(observation: Observation) -> None:
+    """Check that a record is valid, whatever happened in the cell, and names its log."""
     record, log = observation.record, observation.log
     assert schema_errors("site/schemas/record.schema.json", record.to_json()) == []
     assert record.log_sha256 == (None if log is None else sha256_hex(log.encode()))
@@ -124,7 +124,7 @@ def name_of(argv: Sequence[str]) -> str:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> CellHarness:
+def harness(tmp_path: Path) -> CellHarness:
     return CellHarness(tmp_path)
 
 
@@ -139,10 +139,10 @@ def verdict(record: Record) -> tuple[str, str | None, str | None]:
 # ---------------------------------------------------------------- a cell that passes
 
 
-def test_a_cell_that_passes_says_all_there_is_to_say(bench: CellHarness) -> None:
+def test_a_cell_that_passes_has_a_complete_record(harness: CellHarness) -> None:
     installed: list[list[str | None]] = [["Zed", "2.0", None], ["Example_Lib", "2.1.0", "5a" * 32]]
-    bench.script = Script(installed=installed, importing=ScriptedCommand(output=b"chatter\n", import_proved=True))
-    observation = bench.check(standin=True)
+    harness.script = Script(installed=installed, importing=ScriptedCommand(output=b"chatter\n", import_proved=True))
+    observation = harness.check(standin=True)
     record = observation.record
     assert outcomes(record) == "PASS PASS PASS PASS"
     assert verdict(record) == ("PASS", None, None)
@@ -160,70 +160,70 @@ def test_a_cell_that_passes_says_all_there_is_to_say(bench: CellHarness) -> None
     assert (record.detail, observation.log) == (None, None)
 
 
-def test_the_steps_stand_in_their_order(bench: CellHarness) -> None:
-    bench.script = Script(full=INSTALLED)
-    record = bench.record()
+def test_steps_run_in_order(harness: CellHarness) -> None:
+    harness.script = Script(full=INSTALLED)
+    record = harness.record()
     assert outcomes(record) == "PASS PASS PASS PASS"
-    assert bench.commands == [
+    assert harness.commands == [
         "begin", "nodeps", "inspect", "reset", "full", "inspect", "isolate", "prove example_lib",
     ]  # fmt: skip
     assert record.grounds == {}
 
 
-def test_a_package_that_requires_nothing_is_not_installed_a_second_time(bench: CellHarness) -> None:
-    bench.script = Script(installed=[["example-lib", "2.1.0", None]])
-    record = bench.record()
+def test_a_package_that_requires_nothing_is_not_installed_a_second_time(harness: CellHarness) -> None:
+    harness.script = Script(installed=[["example-lib", "2.1.0", None]])
+    record = harness.record()
     assert outcomes(record) == "PASS PASS PASS PASS"
-    assert bench.commands == ["begin", "nodeps", "inspect", "pip check", "isolate", "prove example_lib"]
+    assert harness.commands == ["begin", "nodeps", "inspect", "pip check", "isolate", "prove example_lib"]
     assert record.grounds == {Phase.FULL: NOTHING_TO_ADD}
     assert [i.name for i in record.installed] == ["example-lib"]
 
 
-def test_what_pip_finds_missing_is_installed_whatever_the_metadata_says(bench: CellHarness) -> None:
-    bench.script = Script(
+def test_what_pip_check_finds_missing_is_installed_whatever_the_metadata_says(harness: CellHarness) -> None:
+    harness.script = Script(
         check=ScriptedCommand(exit_code=1, output=b"example-lib 2.1.0 requires other, which is not installed.\n")
     )
-    record = bench.record()
+    record = harness.record()
     assert outcomes(record) == "PASS PASS PASS PASS"
-    assert bench.commands[3:6] == ["pip check", "reset", "full"]
+    assert harness.commands[3:6] == ["pip check", "reset", "full"]
     assert record.grounds == {}
 
 
-def test_a_check_that_is_killed_is_no_ground(bench: CellHarness) -> None:
-    bench.script = Script(check=ScriptedCommand(exit_code=-9))
-    assert bench.record().grounds == {}
-    assert "full" in bench.commands
+def test_a_pip_check_that_is_killed_is_no_ground(harness: CellHarness) -> None:
+    harness.script = Script(check=ScriptedCommand(exit_code=-9))
+    assert harness.record().grounds == {}
+    assert "full" in harness.commands
 
 
-def test_what_was_installed_is_told_of_the_last_installation(bench: CellHarness) -> None:
+def test_installed_distributions_are_those_of_the_last_installation(harness: CellHarness) -> None:
     given = Script(full=INSTALLED)
 
     def script(argv: Sequence[str], files: Files) -> ScriptedCommand:
         installed: list[list[str | None]] = [["example-lib", "2.1.0", None]]
-        given.installed = [*installed, ["other", "1.0", None]] if "reset" in bench.commands else installed
+        given.installed = [*installed, ["other", "1.0", None]] if "reset" in harness.commands else installed
         return given(argv, files)
 
-    bench.script = script
-    assert [i.name for i in bench.record().installed] == ["example-lib", "other"]
+    harness.script = script
+    assert [i.name for i in harness.record().installed] == ["example-lib", "other"]
     given.full = GCC
-    assert bench.record().installed == ()
+    assert harness.record().installed == ()
 
 
-def test_bytes_are_told_of_each_phase_that_had_any(bench: CellHarness) -> None:
+def test_bytes_are_recorded_for_each_phase_that_received_any(harness: CellHarness) -> None:
     got = replace(INSTALLED, received_bytes=1000)
-    bench.script = Script(nodeps=got, full=replace(got, received_bytes=2**40), importing=PROVED)
-    assert bench.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 1000, Phase.FULL: 2**40}
-    bench.script = Script(nodeps=got)
-    assert bench.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 1000}
-    bench.script = Script(nodeps=replace(GCC, received_bytes=7))
-    assert bench.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 7}
+    harness.script = Script(nodeps=got, full=replace(got, received_bytes=2**40), importing=PROVED)
+    assert harness.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 1000, Phase.FULL: 2**40}
+    harness.script = Script(nodeps=got)
+    assert harness.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 1000}
+    harness.script = Script(nodeps=replace(GCC, received_bytes=7))
+    assert harness.record().bytes == {Phase.DOWNLOAD: len(CONTENT), Phase.NODEPS: 7}
 
 
-def test_every_module_is_proved_once_there_is_no_network(bench: CellHarness) -> None:
-    bench.script = Script(paths=["beta.py", "alpha.py", "example_lib/__init__.py"])
-    record = bench.record()
+def test_every_module_is_imported_without_a_network(harness: CellHarness) -> None:
+    harness.script = Script(paths=["beta.py", "alpha.py", "example_lib/__init__.py"])
+    record = harness.record()
     assert record.imports == ("example_lib", "beta", "alpha")
-    assert bench.commands[-4:] == ["isolate", "prove example_lib", "prove beta", "prove alpha"]
+    assert harness.commands[-4:] == ["isolate", "prove example_lib", "prove beta", "prove alpha"]
 
 
 @pytest.mark.parametrize(
@@ -241,19 +241,19 @@ def test_every_module_is_proved_once_there_is_no_network(bench: CellHarness) -> 
         (["other @ https://files.example/other.whl"], True),
     ],
 )
-def test_what_more_is_needed_here(requires: list[str], *, expected: bool) -> None:
+def test_whether_a_dependency_applies(requires: list[str], *, expected: bool) -> None:
     assert has_applicable_dependency(requires, MARKERS) is expected
 
 
-def test_the_file_is_fetched_within_its_limits(bench: CellHarness) -> None:
-    bench.check()
-    assert bench.index.fetched == [(TIMEOUTS_S[Phase.DOWNLOAD], LIMITS.file_mb * 1024 * 1024)]
+def test_the_file_is_fetched_within_its_limits(harness: CellHarness) -> None:
+    harness.check()
+    assert harness.index.fetched == [(TIMEOUTS_S[Phase.DOWNLOAD], LIMITS.file_mb * 1024 * 1024)]
 
 
-def test_nothing_to_import_is_a_pass_that_says_so(bench: CellHarness) -> None:
-    bench.script = Script(paths=["example_lib-stubs/__init__.pyi"])
-    record = bench.record()
-    assert "isolate" not in bench.commands
+def test_nothing_to_import_is_a_pass_with_a_reason(harness: CellHarness) -> None:
+    harness.script = Script(paths=["example_lib-stubs/__init__.pyi"])
+    record = harness.record()
+    assert "isolate" not in harness.commands
     assert outcomes(record) == "PASS PASS PASS SKIP"
     assert verdict(record) == ("PASS", None, None)
     assert record.detail == "it holds type stubs only"
@@ -272,16 +272,16 @@ def test_nothing_to_import_is_a_pass_that_says_so(bench: CellHarness) -> None:
         (DownloadTimeoutError("example.whl"), ("TIMEOUT", "timeout", "unknown"), "example.whl"),
     ],
 )
-def test_a_file_that_cannot_be_had(
-    bench: CellHarness, trouble: Exception, expected: tuple[str, str, str], words: str
+def test_a_file_that_cannot_be_downloaded(
+    harness: CellHarness, trouble: Exception, expected: tuple[str, str, str], words: str
 ) -> None:
-    bench.index.trouble = trouble
-    record = bench.record()
+    harness.index.trouble = trouble
+    record = harness.record()
     assert verdict(record) == expected
     assert record.failed_phase is Phase.DOWNLOAD
     assert words in (record.detail or "")
     assert record.file is None
-    assert bench.commands == []
+    assert harness.commands == []
 
 
 @pytest.mark.parametrize(
@@ -293,11 +293,11 @@ def test_a_file_that_cannot_be_had(
         ((replace(WHEEL, filename="example_lib-9.9-py3-none-any.whl"),), "missing-file"),
     ],
 )
-def test_an_index_that_does_not_help_is_ours(
-    bench: CellHarness, page: tuple[IndexFile, ...] | Exception, cause: str
+def test_an_index_without_an_answer_is_an_infrastructure_error(
+    harness: CellHarness, page: tuple[IndexFile, ...] | Exception, cause: str
 ) -> None:
-    bench.index.page = page
-    record = bench.record()
+    harness.index.page = page
+    record = harness.record()
     assert verdict(record) == ("ERROR", cause, "infrastructure")
     assert outcomes(record) == "ERROR SKIP SKIP SKIP"
 
@@ -309,13 +309,13 @@ def test_an_index_that_does_not_help_is_ours(
         (replace(WHEEL, filename="example_lib-2.1.0-cp312-cp312-win_amd64.whl"), "no-distribution"),
     ],
 )
-def test_a_release_that_does_not_claim_the_environment(bench: CellHarness, file: IndexFile, cause: str) -> None:
-    bench.index.page = (file,)
-    record = bench.record()
+def test_a_release_that_does_not_claim_the_environment(harness: CellHarness, file: IndexFile, cause: str) -> None:
+    harness.index.page = (file,)
+    record = harness.record()
     assert verdict(record) == ("NA", cause, "package")
     assert outcomes(record) == "SKIP SKIP SKIP SKIP"
     assert record.detail
-    assert bench.commands == []
+    assert harness.commands == []
 
 
 # ---------------------------------------------------------------- nodeps and full
@@ -338,11 +338,11 @@ GCC: Final = ScriptedCommand(output=b"      error: command 'gcc' failed: No such
         ("inspect", ScriptedCommand(lost="gone"), ("ERROR", "sandbox", "infrastructure")),
     ],
 )
-def test_an_installation_that_does_not_succeed(
-    bench: CellHarness, step: str, act: ScriptedCommand, expected: tuple[str, str, str]
+def test_a_failed_installation(
+    harness: CellHarness, step: str, act: ScriptedCommand, expected: tuple[str, str, str]
 ) -> None:
-    bench.script = scripted(step, act)
-    record = bench.record()
+    harness.script = scripted(step, act)
+    record = harness.record()
     assert verdict(record) == expected
     failed = {"begin": "nodeps", "inspect": "nodeps", "check": "full", "isolate": "import"}.get(step, step)
     assert record.failed_phase == failed
@@ -350,47 +350,47 @@ def test_an_installation_that_does_not_succeed(
     assert list(record.outcomes) == ["PASS"] * place + [expected[0]] + ["SKIP"] * (3 - place)
 
 
-def test_a_sandbox_that_is_lost_while_it_is_renewed_is_ours(bench: CellHarness) -> None:
-    bench.script = Script(
+def test_a_sandbox_lost_during_a_reset_is_an_infrastructure_error(harness: CellHarness) -> None:
+    harness.script = Script(
         full=INSTALLED, reset=ScriptedCommand(lost="gone"), installed=[["example-lib", "2.1.0", None]]
     )
-    record = bench.record()
+    record = harness.record()
     assert verdict(record) == ("ERROR", "sandbox", "infrastructure")
     assert (record.failed_phase, record.detail) == (Phase.FULL, "gone")
 
 
-def test_a_sandbox_that_is_lost_says_why(bench: CellHarness) -> None:
-    bench.script = Script(begin=ScriptedCommand(lost="the container did not start: no space left on device"))
-    assert bench.record().detail == "the container did not start: no space left on device"
-    assert bench.commands == ["begin"]
+def test_a_lost_sandbox_says_why(harness: CellHarness) -> None:
+    harness.script = Script(begin=ScriptedCommand(lost="the container did not start: no space left on device"))
+    assert harness.record().detail == "the container did not start: no space left on device"
+    assert harness.commands == ["begin"]
 
 
 @pytest.mark.parametrize(("step", "phase"), [("nodeps", Phase.NODEPS), ("full", Phase.FULL)])
-def test_an_installation_that_does_not_end(bench: CellHarness, step: str, phase: Phase) -> None:
-    bench.script = scripted(step, ScriptedCommand(output=b"still at it\n", takes_s=0.4))
+def test_an_installation_that_times_out(harness: CellHarness, step: str, phase: Phase) -> None:
+    harness.script = scripted(step, ScriptedCommand(output=b"still at it\n", takes_s=0.4))
     quick = tiny_matrix(SLIM, timeouts_s={phase: 0})
-    assert bench.check().record.result is Result.PASS
-    runtime = FakeRuntime(quick, bench.script)
-    checker = Checker(index=bench.index, runtime=runtime, matrix=quick, node=NODE)
+    assert harness.check().record.result is Result.PASS
+    runtime = FakeRuntime(quick, harness.script)
+    checker = Checker(index=harness.index, runtime=runtime, matrix=quick, node=NODE)
     observation = checker.check(CELL, prepared_environment(SLIM))
     assert verdict(observation.record) == ("TIMEOUT", "timeout", "unknown")
     assert observation.record.failed_phase is phase
     assert observation.log == "still at it\n"
 
 
-def test_a_target_that_pip_finds_no_file_for_does_not_claim_it(bench: CellHarness) -> None:
-    bench.script = Script(
+def test_a_target_without_a_file_for_pip_does_not_claim_the_environment(harness: CellHarness) -> None:
+    harness.script = Script(
         nodeps=ScriptedCommand(output=b"ERROR: Package 'example-lib' requires a different Python: 3.12\n", exit_code=1)
     )
-    record = bench.record()
+    record = harness.record()
     assert verdict(record) == ("NA", "requires-python", "package")
     assert outcomes(record) == "PASS SKIP SKIP SKIP"
 
 
-# ---------------------------------------------------------------- what the sandbox says was installed
+# ---------------------------------------------------------------- the inspection of an installation
 
 
-def told(**changes: object) -> dict[str, Any]:
+def inspection(**changes: object) -> dict[str, Any]:
     target = {"paths": ["example_lib.py"], "import_names": None, "top_level": []}
     return {"installed": [], "target": target, "needs": {"requires": [], "markers": MARKERS}} | changes
 
@@ -407,35 +407,35 @@ def told(**changes: object) -> dict[str, Any]:
         "[" * 200_000,
         "1" * 5000,
         "\ufffd",
-        json.dumps(told(installed=None)),
-        json.dumps(told(installed=[["name", "1.0"]])),
-        json.dumps(told(installed=[[1, 2, 3]])),
-        json.dumps(told(installed=5)),
-        json.dumps(told(installed=[["name", "1.0", None]] * 2001)),
-        json.dumps(told(target=None)),
-        json.dumps(told(target={"paths": 1})),
-        json.dumps(told(target={"paths": None, "import_names": None, "top_level": []})),
-        json.dumps(told(needs=None)),
-        json.dumps(told(needs={"requires": [1], "markers": MARKERS})),
-        json.dumps(told(needs={"requires": ["x; python_version < '3'"], "markers": None})),
+        json.dumps(inspection(installed=None)),
+        json.dumps(inspection(installed=[["name", "1.0"]])),
+        json.dumps(inspection(installed=[[1, 2, 3]])),
+        json.dumps(inspection(installed=5)),
+        json.dumps(inspection(installed=[["name", "1.0", None]] * 2001)),
+        json.dumps(inspection(target=None)),
+        json.dumps(inspection(target={"paths": 1})),
+        json.dumps(inspection(target={"paths": None, "import_names": None, "top_level": []})),
+        json.dumps(inspection(needs=None)),
+        json.dumps(inspection(needs={"requires": [1], "markers": MARKERS})),
+        json.dumps(inspection(needs={"requires": ["x; python_version < '3'"], "markers": None})),
     ],
     ids=lambda text: text[:40],
 )
-def test_what_cannot_be_read_of_an_installation_is_ours(bench: CellHarness, output: str) -> None:
-    bench.script = Script(inspect=ScriptedCommand(output=output.encode()))
-    record = bench.record()
+def test_an_unreadable_inspection_is_an_infrastructure_error(harness: CellHarness, output: str) -> None:
+    harness.script = Script(inspect=ScriptedCommand(output=output.encode()))
+    record = harness.record()
     assert verdict(record) == ("ERROR", "sandbox", "infrastructure")
     assert record.failed_phase is Phase.NODEPS
-    assert bench.commands == ["begin", "nodeps", "inspect"]
+    assert harness.commands == ["begin", "nodeps", "inspect"]
 
 
 HOSTILE: Final = "\x1b]0;owned\x07\u202e<script>\x00\ud800" + "A" * 1000
 
 
-def test_hostile_words_are_made_harmless(bench: CellHarness) -> None:
+def test_hostile_text_is_made_harmless(harness: CellHarness) -> None:
     installed = [[HOSTILE, HOSTILE, HOSTILE], ["x" * 10_000, "1" * 10_000, "5A" * 32]]
-    bench.script = Script(inspect=ScriptedCommand(output=json.dumps(told(installed=installed)).encode()))
-    record = bench.record()
+    harness.script = Script(inspect=ScriptedCommand(output=json.dumps(inspection(installed=installed)).encode()))
+    record = harness.record()
     assert record.result is Result.PASS
     for item in record.installed:
         assert item.sha256 is None
@@ -444,12 +444,12 @@ def test_hostile_words_are_made_harmless(bench: CellHarness) -> None:
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "a b", "-c", "../lib", "lib;rm", "x" * 10_000, "a\x00b"])
-def test_no_hostile_name_reaches_a_command(bench: CellHarness, name: str) -> None:
+def test_no_hostile_name_reaches_a_command(harness: CellHarness, name: str) -> None:
     target = {"paths": [f"{name}.py", "lib.py"], "import_names": [name], "top_level": [name]}
-    bench.script = Script(inspect=ScriptedCommand(output=json.dumps(told(target=target)).encode()))
-    record = bench.record()
+    harness.script = Script(inspect=ScriptedCommand(output=json.dumps(inspection(target=target)).encode()))
+    record = harness.record()
     assert record.imports == ("lib",)
-    assert bench.commands[-1] == "prove lib"
+    assert harness.commands[-1] == "prove lib"
 
 
 json_values = st.recursive(
@@ -481,12 +481,12 @@ claims = st.fixed_dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=claims | json_values)
-def test_whatever_an_installation_claims_the_record_keeps_to_its_schema(bench: CellHarness, data: object) -> None:
-    bench.script = Script(inspect=ScriptedCommand(output=json.dumps(data).encode()))
-    assert bench.record().result in {Result.PASS, Result.ERROR}
+def test_whatever_an_installation_claims_the_record_is_valid(harness: CellHarness, data: object) -> None:
+    harness.script = Script(inspect=ScriptedCommand(output=json.dumps(data).encode()))
+    assert harness.record().result in {Result.PASS, Result.ERROR}
 
 
-# ---------------------------------------------------------------- what a dependency lacks
+# ---------------------------------------------------------------- a dependency without a distribution
 
 PASSED_OVER: Final = """\
 ERROR: Ignored the following versions that require a different python version: 9.0 Requires-Python >=3.99
@@ -512,36 +512,36 @@ def other(version: str, tag: str, requires_python: str | None = None) -> IndexFi
         (UnknownPackageError("the index has no package 'other-lib'", hint=""), "no-distribution"),
     ],
 )
-def test_the_index_says_what_a_dependency_lacks(
-    bench: CellHarness, log: str, page: tuple[IndexFile, ...] | Exception, cause: str
+def test_the_index_decides_the_cause_of_a_missing_dependency(
+    harness: CellHarness, log: str, page: tuple[IndexFile, ...] | Exception, cause: str
 ) -> None:
-    bench.index.others["other-lib"] = page
-    bench.script = Script(full=ScriptedCommand(output=log.encode(), exit_code=1))
-    record = bench.record()
+    harness.index.others["other-lib"] = page
+    harness.script = Script(full=ScriptedCommand(output=log.encode(), exit_code=1))
+    record = harness.record()
     assert verdict(record) == ("FAIL", cause, "dependency")
     assert (record.detail or "").endswith("No matching distribution found for Other_Lib[x]<2,>=1")
 
 
-def test_of_a_page_that_nobody_can_read_nothing_is_known(bench: CellHarness) -> None:
-    bench.index.others["other-lib"] = IndexUnreachableError("no page for 'other-lib'", hint="")
-    bench.script = Script(full=ScriptedCommand(output=NOTHING.format("none").encode(), exit_code=1))
-    observation = bench.check()
+def test_an_unreadable_page_of_a_dependency_is_an_infrastructure_error(harness: CellHarness) -> None:
+    harness.index.others["other-lib"] = IndexUnreachableError("no page for 'other-lib'", hint="")
+    harness.script = Script(full=ScriptedCommand(output=NOTHING.format("none").encode(), exit_code=1))
+    observation = harness.check()
     assert verdict(observation.record) == ("ERROR", "network", "infrastructure")
     assert observation.record.failed_phase is Phase.FULL
     assert "Other_Lib" in (observation.log or "")
 
 
-def test_of_a_page_that_pip_has_read_its_word_stands(bench: CellHarness) -> None:
-    bench.index.others["other-lib"] = IndexUnreachableError("no page for 'other-lib'", hint="")
-    bench.script = Script(full=ScriptedCommand(output=NOTHING.format("0.1, 0.2").encode(), exit_code=1))
-    assert verdict(bench.record()) == ("FAIL", "no-distribution", "dependency")
+def test_if_pip_read_the_page_its_own_report_counts(harness: CellHarness) -> None:
+    harness.index.others["other-lib"] = IndexUnreachableError("no page for 'other-lib'", hint="")
+    harness.script = Script(full=ScriptedCommand(output=NOTHING.format("0.1, 0.2").encode(), exit_code=1))
+    assert verdict(harness.record()) == ("FAIL", "no-distribution", "dependency")
 
 
 @pytest.mark.parametrize("name", ["no such name", "other @ https://x.example/other.whl (unavailable)", "\ud800"])
-def test_what_is_no_requirement_is_not_asked_for(bench: CellHarness, name: str) -> None:
+def test_an_invalid_requirement_is_not_looked_up(harness: CellHarness, name: str) -> None:
     line = f"ERROR: No matching distribution found for {name}\n"
-    bench.script = Script(full=ScriptedCommand(output=line.encode(errors="surrogatepass"), exit_code=1))
-    assert bench.record().result is Result.FAIL
+    harness.script = Script(full=ScriptedCommand(output=line.encode(errors="surrogatepass"), exit_code=1))
+    assert harness.record().result is Result.FAIL
 
 
 # ---------------------------------------------------------------- import
@@ -564,35 +564,33 @@ def test_what_is_no_requirement_is_not_asked_for(bench: CellHarness, name: str) 
         ),
     ],
 )
-def test_an_import_that_does_not_succeed(
-    bench: CellHarness, act: ScriptedCommand, expected: tuple[str, str, str]
-) -> None:
-    bench.script = Script(importing=act)
-    record = bench.record()
+def test_a_failed_import(harness: CellHarness, act: ScriptedCommand, expected: tuple[str, str, str]) -> None:
+    harness.script = Script(importing=act)
+    record = harness.record()
     assert verdict(record) == expected
     assert record.failed_phase is Phase.IMPORT
     assert record.imports == ("example_lib",)
 
 
-def test_the_module_that_failed_is_named_and_ends_the_phase(bench: CellHarness) -> None:
+def test_the_module_that_failed_is_named_and_ends_the_phase(harness: CellHarness) -> None:
     passing = Script(paths=["example_lib.py", "beta.py", "gamma.py"])
 
     def script(argv: Sequence[str], files: Files) -> ScriptedCommand:
         act = passing(argv, files)
         return ScriptedCommand(output=b"KeyError: 'x'\n", exit_code=1) if argv == ["prove", "beta"] else act
 
-    bench.script = script
-    record = bench.record()
+    harness.script = script
+    record = harness.record()
     assert record.detail == "import beta: KeyError: 'x'"
-    assert bench.commands[-2:] == ["prove example_lib", "prove beta"]
+    assert harness.commands[-2:] == ["prove example_lib", "prove beta"]
 
 
-def test_a_slow_module_leaves_a_second_to_the_next(bench: CellHarness) -> None:
-    bench.script = Script(paths=["example_lib.py", "beta.py"], importing=replace(PROVED, takes_s=0.7))
+def test_the_module_after_a_slow_one_gets_a_second(harness: CellHarness) -> None:
+    harness.script = Script(paths=["example_lib.py", "beta.py"], importing=replace(PROVED, takes_s=0.7))
     matrix = tiny_matrix(SLIM, timeouts_s={Phase.IMPORT: 1})
-    runtime = FakeRuntime(matrix, bench.script)
+    runtime = FakeRuntime(matrix, harness.script)
     record = (
-        Checker(index=bench.index, runtime=runtime, matrix=matrix, node=NODE)
+        Checker(index=harness.index, runtime=runtime, matrix=matrix, node=NODE)
         .check(CELL, prepared_environment(SLIM))
         .record
     )
@@ -604,11 +602,11 @@ def test_a_slow_module_leaves_a_second_to_the_next(bench: CellHarness) -> None:
 # ---------------------------------------------------------------- logs
 
 
-def test_hosts_of_the_index_are_in_neither_log_nor_detail(bench: CellHarness) -> None:
-    bench.hosts = frozenset({"pkg.example", "pkg.example:8080", "files.example"})
+def test_hosts_of_the_index_are_in_neither_log_nor_detail(harness: CellHarness) -> None:
+    harness.hosts = frozenset({"pkg.example", "pkg.example:8080", "files.example"})
     line = "ERROR: No matching distribution found for other at http://pkg.example:8080/simple/ files.example"
-    bench.script = Script(full=ScriptedCommand(output=f"Looking in pkg.example\n{line}\n".encode(), exit_code=1))
-    observation = bench.check()
+    harness.script = Script(full=ScriptedCommand(output=f"Looking in pkg.example\n{line}\n".encode(), exit_code=1))
+    observation = harness.check()
     shown = f"{observation.record.detail} {observation.log}"
     assert "pkg.example" not in shown
     assert "files.example" not in shown
@@ -616,10 +614,10 @@ def test_hosts_of_the_index_are_in_neither_log_nor_detail(bench: CellHarness) ->
     assert "http://index.example/simple/" in shown
 
 
-def test_folders_of_the_sandbox_are_told_by_what_they_are_for(bench: CellHarness) -> None:
+def test_folders_of_the_sandbox_are_replaced_by_their_aliases(harness: CellHarness) -> None:
     text = b"/fake/work/env/lib/x.py /fake/file/example.whl /fake/pip/pip\n"
-    bench.script = Script(full=ScriptedCommand(output=text, exit_code=1))
-    assert bench.check().log == "/ppp/work/env/lib/x.py /ppp/file/example.whl /ppp/pip/pip\n"
+    harness.script = Script(full=ScriptedCommand(output=text, exit_code=1))
+    assert harness.check().log == "/ppp/work/env/lib/x.py /ppp/file/example.whl /ppp/pip/pip\n"
 
 
 @pytest.mark.parametrize(
@@ -635,45 +633,45 @@ def test_folders_of_the_sandbox_are_told_by_what_they_are_for(bench: CellHarness
         ("error: <lib.Thing object at 0x7f5aba3416a0> is 0x1f", "error: <lib.Thing object at 0x…> is 0x1f"),
     ],
 )
-def test_a_detail_is_the_same_when_the_cell_is_checked_again(bench: CellHarness, line: str, detail: str) -> None:
-    bench.script = Script(nodeps=ScriptedCommand(output=f"{line}\n".encode(), exit_code=1))
-    assert bench.record().detail == detail
+def test_a_detail_is_the_same_when_the_cell_is_checked_again(harness: CellHarness, line: str, detail: str) -> None:
+    harness.script = Script(nodeps=ScriptedCommand(output=f"{line}\n".encode(), exit_code=1))
+    assert harness.record().detail == detail
 
 
-def test_a_long_log_keeps_its_end_and_says_so(bench: CellHarness) -> None:
+def test_a_long_log_keeps_its_end_with_a_notice(harness: CellHarness) -> None:
     # Longer than the tail of a log, shorter than what is read of an output.
-    bench.script = Script(nodeps=ScriptedCommand(output=b"begin " + b"x" * 40_000 + b" end", exit_code=1))
-    log = bench.check().log
+    harness.script = Script(nodeps=ScriptedCommand(output=b"begin " + b"x" * 40_000 + b" end", exit_code=1))
+    log = harness.check().log
     assert log is not None
     assert len(log) == LOG_TAIL_CHARS
     assert log.startswith(CUT_NOTICE)
     assert log.endswith(" end")
 
 
-def test_a_log_as_long_as_may_be_is_whole(bench: CellHarness) -> None:
-    bench.script = Script(nodeps=ScriptedCommand(output=b"x" * LOG_TAIL_CHARS, exit_code=1))
-    assert bench.check().log == "x" * LOG_TAIL_CHARS
+def test_a_log_of_the_largest_length_is_complete(harness: CellHarness) -> None:
+    harness.script = Script(nodeps=ScriptedCommand(output=b"x" * LOG_TAIL_CHARS, exit_code=1))
+    assert harness.check().log == "x" * LOG_TAIL_CHARS
 
 
 @pytest.mark.parametrize("output", [b"", b" \n\t\n"])
-def test_an_empty_log_is_none(bench: CellHarness, output: bytes) -> None:
-    bench.script = Script(nodeps=ScriptedCommand(output=output, exit_code=1))
-    assert bench.check().log is None
+def test_an_empty_log_is_none(harness: CellHarness, output: bytes) -> None:
+    harness.script = Script(nodeps=ScriptedCommand(output=output, exit_code=1))
+    assert harness.check().log is None
 
 
-def test_bytes_that_are_no_text_do_no_harm(bench: CellHarness) -> None:
-    bench.script = Script(nodeps=ScriptedCommand(output=bytes(range(256)) * 4, exit_code=1))
-    log = bench.check().log
+def test_bytes_that_are_not_text_are_replaced(harness: CellHarness) -> None:
+    harness.script = Script(nodeps=ScriptedCommand(output=bytes(range(256)) * 4, exit_code=1))
+    log = harness.check().log
     assert log is not None
     assert "\x00" not in log
 
 
-def test_a_cell_that_passes_keeps_no_log(bench: CellHarness) -> None:
-    bench.script = Script(full=ScriptedCommand(output=b"Successfully installed\n"))
-    assert bench.check().log is None
+def test_a_cell_that_passes_keeps_no_log(harness: CellHarness) -> None:
+    harness.script = Script(full=ScriptedCommand(output=b"Successfully installed\n"))
+    assert harness.check().log is None
 
 
-# ---------------------------------------------------------------- any act at any step
+# ---------------------------------------------------------------- any outcome at any step
 
 acts = st.builds(
     ScriptedCommand,
@@ -689,9 +687,9 @@ STEPS_OF_A_CELL: Final = ("begin", "nodeps", "check", "reset", "full", "inspect"
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_acts=st.dictionaries(st.sampled_from(STEPS_OF_A_CELL), acts))
-def test_whatever_happens_becomes_a_record(bench: CellHarness, given_acts: Mapping[str, ScriptedCommand]) -> None:
-    bench.script = Script(**given_acts)  # type: ignore[arg-type]
-    record = bench.record()
+def test_whatever_happens_becomes_a_record(harness: CellHarness, given_acts: Mapping[str, ScriptedCommand]) -> None:
+    harness.script = Script(**given_acts)  # type: ignore[arg-type]
+    record = harness.record()
     assert (record.result is Result.PASS) == (record.failed_phase is None and record.cause is None)
     if record.outcome(Phase.IMPORT) is Outcome.PASS:
         assert record.result is Result.PASS

@@ -67,7 +67,7 @@ def test_a_reference_is_read_as_engines_do(text: str, repository: str, version: 
         "https://registry.example/name",
     ],
 )
-def test_what_is_no_reference_is_refused(text: str) -> None:
+def test_an_invalid_reference_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a valid image reference"):
         ImageReference.parse(text)
 
@@ -86,7 +86,7 @@ DIGESTS = st.from_regex(r"sha(256|512):[0-9a-f]{64}", fullmatch=True)
     tag=st.none() | TAGS,
     digest=st.none() | DIGESTS,
 )
-def test_every_reference_comes_apart_into_what_it_was_made_of(
+def test_every_reference_is_parsed_into_its_parts(
     host: str | None, path: list[str], tag: str | None, digest: str | None
 ) -> None:
     # Without a host a first component with a dot would be one.
@@ -142,7 +142,7 @@ def find(images: Any, text: str, noted: list[str]) -> object:
     return find_or_pull(client, text, on_pull=lambda: noted.append(text))
 
 
-def test_an_image_that_is_here_is_not_pulled() -> None:
+def test_a_local_image_is_not_pulled() -> None:
     noted: list[str] = []
     assert find(images := ScriptedImages(local=True), "host:5000/name", noted) == "image host:5000/name:latest"
     assert (images.requests, noted) == ([("get", "host:5000/name:latest")], [])
@@ -158,9 +158,7 @@ def test_an_image_that_is_here_is_not_pulled() -> None:
         (f"python:3.12@{DIGEST}", "python", DIGEST),
     ],
 )
-def test_an_image_that_is_not_here_is_pulled_by_repository_and_version(
-    text: str, repository: str, version: str
-) -> None:
+def test_a_missing_image_is_pulled_by_repository_and_version(text: str, repository: str, version: str) -> None:
     noted: list[str] = []
     images = ScriptedImages()
     assert find(images, text, noted) == f"pulled {repository} {version}"
@@ -173,7 +171,7 @@ def test_an_image_that_cannot_be_pulled_says_why(error: Exception) -> None:
         find(ScriptedImages(fails=error), "name:1", [])
 
 
-def test_an_engine_is_not_asked_for_what_is_no_reference() -> None:
+def test_an_engine_is_not_asked_for_an_invalid_reference() -> None:
     images = ScriptedImages()
     with pytest.raises(ImageUnavailableError, match="'Name' is not a valid image reference"):
         find(images, "Name", [])

@@ -1,4 +1,4 @@
-"""The gate on the cells that matter most; any others: tests/property/test_gate.py."""
+"""The gate on the most important cells; for all others see tests/property/test_gate.py."""
 
 import pytest
 
@@ -29,14 +29,14 @@ def test_nothing_to_import_is_a_pass() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.TIMEOUT, Outcome.ERROR])
 @pytest.mark.parametrize("phase", PHASES)
-def test_what_does_not_settle_names_the_result(phase: Phase, outcome: Outcome) -> None:
+def test_a_phase_that_is_not_settled_gives_the_result(phase: Phase, outcome: Outcome) -> None:
     seen = run_phases({p: lambda p=p: PhaseReport(outcome=outcome) if p is phase else PASS for p in PHASES})  # type: ignore[misc]
     place = PHASES.index(phase)
     assert str(seen.result) == str(outcome)
     assert seen.outcomes == (*[Outcome.PASS] * place, outcome, *[Outcome.SKIP] * (3 - place))
 
 
-def test_what_is_not_claimed_ends_the_cell_as_na() -> None:
+def test_a_release_that_is_not_claimed_ends_the_cell_as_na() -> None:
     seen = cell(nodeps=PhaseReport(outcome=Outcome.SKIP, not_claimed=True), full=PhaseReport(outcome=Outcome.FAIL))
     assert seen.result is Result.NA
     assert Phase.FULL not in seen.reports

@@ -54,7 +54,7 @@ def test_the_same_bytes_everywhere(distribution: Distribution, sha256: str) -> N
     assert distribution.build() == distribution.build()
 
 
-def test_whatever_is_different_is_in_the_bytes() -> None:
+def test_every_difference_changes_the_bytes() -> None:
     others = [
         replace(WHEEL, version="2.1.1"),
         replace(WHEEL, requires=()),
@@ -73,7 +73,7 @@ def test_whatever_is_different_is_in_the_bytes() -> None:
     assert len({each.build() for each in [WHEEL, *others]}) == len(others) + 1
 
 
-def test_a_wheel_says_what_it_is() -> None:
+def test_a_wheels_metadata() -> None:
     assert WHEEL.filename == "example_lib-2.1.0-py3-none-any.whl"
     content = wheel(WHEEL)
     metadata = message_from_bytes(content["example_lib-2.1.0.dist-info/METADATA"])
@@ -84,7 +84,7 @@ def test_a_wheel_says_what_it_is() -> None:
     assert (told["Wheel-Version"], told["Tag"], told["Root-Is-Purelib"]) == ("1.0", "py3-none-any", "true")
 
 
-def test_a_wheel_for_a_platform_says_so() -> None:
+def test_a_wheel_for_a_platform_has_its_tag() -> None:
     built = replace(WHEEL, tag="cp39-abi3-manylinux_2_17_x86_64", purelib=False)
     assert built.filename == "example_lib-2.1.0-cp39-abi3-manylinux_2_17_x86_64.whl"
     told = message_from_bytes(wheel(built)["example_lib-2.1.0.dist-info/WHEEL"])
@@ -104,7 +104,7 @@ def test_a_wheels_record_names_every_file_by_its_hash() -> None:
     assert rows == expected
 
 
-def test_an_sdist_holds_its_backend_and_says_what_builds_it() -> None:
+def test_an_sdist_contains_its_backend_and_names_it() -> None:
     assert SDIST.filename == "example_lib-2.1.0.tar.gz"
     content = sdist(SDIST)
     assert content["example_lib-2.1.0/_backend.py"] == b"# builds\n"
@@ -113,7 +113,7 @@ def test_an_sdist_holds_its_backend_and_says_what_builds_it() -> None:
     assert message_from_bytes(content["example_lib-2.1.0/PKG-INFO"])["Name"] == "example-lib"
 
 
-def test_import_names_make_metadata_of_the_version_that_has_them() -> None:
+def test_import_names_raise_the_metadata_version() -> None:
     plain, named = WHEEL, replace(WHEEL, metadata=("Import-Name: example_lib",))
     versions = [
         message_from_bytes(wheel(each)["example_lib-2.1.0.dist-info/METADATA"])["Metadata-Version"]

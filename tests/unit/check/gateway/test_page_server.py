@@ -1,4 +1,4 @@
-"""The desk behind nginx: where files may lie, what is read as a page, what is said of what cannot be."""
+"""The server behind nginx: which origins are admitted, what is parsed as a page, and errors."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def origins(folder: Path, index_url: str = INDEX, known: str = "https://files.ex
     return Origins(index_url, [known], file=folder / "origins")
 
 
-def test_an_origin_is_remembered_for_the_next_run(tmp_path: Path) -> None:
+def test_an_origin_is_stored_for_the_next_run(tmp_path: Path) -> None:
     origins(tmp_path).add("https://more.example:8443")
     origins(tmp_path).add("https://more.example:8443")
     assert origins(tmp_path).get(origin_name("https://more.example:8443")) == "https://more.example:8443"
@@ -38,7 +38,7 @@ def test_an_origin_is_remembered_for_the_next_run(tmp_path: Path) -> None:
         "https://$host",
     ],
 )
-def test_where_the_files_of_an_index_with_tls_may_not_lie(origin: str, tmp_path: Path) -> None:
+def test_origins_that_an_index_with_tls_does_not_admit(origin: str, tmp_path: Path) -> None:
     with pytest.raises(PageError, match="the page names files at"):
         origins(tmp_path).add(origin)
     (tmp_path / "origins").write_text(f"{origin}\n")
@@ -52,7 +52,7 @@ def test_an_index_without_tls_may_have_its_files_anywhere(tmp_path: Path) -> Non
         assert known.get(origin_name(origin)) == origin
 
 
-def test_origins_without_end_are_not_learned(tmp_path: Path) -> None:
+def test_the_number_of_origins_is_limited(tmp_path: Path) -> None:
     known = origins(tmp_path)
     for number in range(1, MAX_ORIGINS):
         known.add(f"https://files{number}.example")
@@ -74,13 +74,13 @@ def test_origins_without_end_are_not_learned(tmp_path: Path) -> None:
         (b"", ""),
     ],
 )
-def test_what_is_no_page(body: bytes, content_type: str) -> None:
+def test_invalid_pages(body: bytes, content_type: str) -> None:
     with pytest.raises(PageError) as caught:
         parse_page("lib", body, content_type, f"{INDEX}lib/")
     assert caught.value.status == 502
 
 
-def test_a_page_leads_to_where_it_says_and_in_the_letters_that_it_says() -> None:
+def test_a_pages_base_url_and_charset_count() -> None:
     page = '<base href="/files/"><a href="lib-1.0.zip#sha256=ab" data-yanked="schön">lib-1.0.zip</a>'
     for charset in ("latin-1", "utf-8"):
         (file,) = parse_page("lib", page.encode(charset), f"text/html; charset={charset}", f"{INDEX}lib/")
@@ -88,7 +88,7 @@ def test_a_page_leads_to_where_it_says_and_in_the_letters_that_it_says() -> None
         assert file.yanked == "schön"
 
 
-def test_an_overlay_is_named_by_what_it_holds(tmp_path: Path) -> None:
+def test_local_projects_are_named_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     names = set()
     for content in (b"one", b"two", None):

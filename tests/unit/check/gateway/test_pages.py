@@ -1,4 +1,4 @@
-"""Pages as pip is to read them: what is left out, how the rest is written, under which name it is kept."""
+"""Pages as the gateway serves them: what is left out, how the rest is written, and the names of views."""
 
 import json
 
@@ -38,19 +38,19 @@ HOSTILE = '"><script>alert(1)</script>&amp;'
         ("lib-1.0-cp312-cp312-win_amd64.zip", True),
     ],
 )
-def test_only_sound_wheels_for_elsewhere_are_left_out(filename: str, *, kept: bool) -> None:
+def test_only_valid_wheels_for_other_environments_are_left_out(filename: str, *, kept: bool) -> None:
     assert could_be_chosen(filename, TAGS) is kept
     file = PageFile(url=f"https://files.example/{filename}")
     assert filter_files([file], TAGS) == ((file,) if kept else ())
     assert filter_files([file], None) == (file,)
 
 
-def test_a_file_is_called_what_pip_calls_it() -> None:
+def test_a_filename_is_what_pip_takes_it_for() -> None:
     assert PageFile(url="https://files.example/a/lib-1.0%2Blocal.tar.gz?x=y/z.whl").filename == "lib-1.0+local.tar.gz"
 
 
 @pytest.mark.parametrize("filename", ["lib-1.0.exe", "lib-1.0.egg", "lib", "", "lib-1.0.WHL", "lib-1.0.tar.gz.asc"])
-def test_what_pip_takes_for_no_distribution(filename: str) -> None:
+def test_files_that_are_not_distributions_for_pip(filename: str) -> None:
     assert not is_distribution(filename)
 
 
@@ -67,7 +67,7 @@ def test_what_pip_takes_for_no_distribution(filename: str) -> None:
         ("/a", None),
     ],
 )
-def test_where_a_file_is(url: str, origin: str | None) -> None:
+def test_the_origin_of_a_url(url: str, origin: str | None) -> None:
     assert origin_of(url) == origin
 
 
@@ -76,7 +76,7 @@ def test_a_file_is_served_under_its_origin_with_its_query() -> None:
     assert gateway_path("https://files.example/a/lib%2B.whl?sig=1#sha256=00") == f"/-/{name}/a/lib%2B.whl?sig=1"
 
 
-def test_what_a_page_depends_on_is_in_its_name() -> None:
+def test_a_views_name_depends_on_all_that_its_pages_depend_on() -> None:
     index = "https://index.example/simple/"
     name = view_name(TAGS, index_url=index, local_projects="")
     assert name == view_name(frozenset([*sorted(TAGS, reverse=True)]), index_url=index, local_projects="")
@@ -126,7 +126,7 @@ def test_a_page_in_json() -> None:
     }
 
 
-def test_what_somebody_wrote_stays_text_in_html() -> None:
+def test_text_from_the_index_is_escaped_in_html() -> None:
     file = PageFile(
         url=f"/-/x/{HOSTILE}.zip",
         hashes={"md5": "cd", "sha256": HOSTILE},

@@ -1,4 +1,4 @@
-"""Which file pip would take: decided from names, tags and what the index says, and compared with pip itself."""
+"""Which file pip would choose, from names, tags and the index's page; compared with pip itself."""
 
 import json
 import random
@@ -47,7 +47,7 @@ def listed(filename: str, *, requires_python: str | None = None, yanked: bool = 
 
 
 def chosen(*files: IndexFile | str) -> str:
-    """Give the name of the file that is chosen, or the cause why there is none."""
+    """Return the name of the chosen file, or the cause if there is none."""
     found = choose_file([listed(file) if isinstance(file, str) else file for file in files], PY312)
     return found.cause if isinstance(found, NotClaimed) else found.filename
 
@@ -56,7 +56,7 @@ def wheel(tag: str, build: str = "") -> str:
     return f"lib-1.0-{build}{tag}.whl"
 
 
-# ---------------------------------------------------------------- what a file is of
+# ---------------------------------------------------------------- the version of a file
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def wheel(tag: str, build: str = "") -> str:
         (f"lib-1.0-py3.{'x' * 250}-none-any.whl", None),
     ],
 )
-def test_a_file_names_its_version_or_is_none_of_ours(filename: str, version: str | None) -> None:
+def test_the_version_of_a_file(filename: str, version: str | None) -> None:
     found = file_version(listed(filename), "lib")
     assert found == (None if version is None else Version(version))
 
 
-def test_a_release_has_its_own_files_alone() -> None:
+def test_a_release_has_only_its_own_files() -> None:
     files = [listed(name) for name in ("lib-1.0.tar.gz", "lib-1.0.0-py3-none-any.whl", "lib-1.0.1.tar.gz", "lib.exe")]
     assert [f.filename for f in release_files(Release.parse("lib", "1"), files)] == [
         "lib-1.0.tar.gz",
@@ -115,19 +115,19 @@ def test_the_higher_build_number_wins_among_equal_tags() -> None:
     assert chosen(wheel(PURE, "2a-"), wheel(PURE, "2b-")) == wheel(PURE, "2b-")
 
 
-def test_a_better_tag_stands_above_a_higher_build_number() -> None:
+def test_a_better_tag_comes_before_a_higher_build_number() -> None:
     assert chosen(wheel(PURE, "99-"), wheel(BEST)) == wheel(BEST)
 
 
-def test_a_wheel_stands_above_an_sdist() -> None:
+def test_a_wheel_comes_before_an_sdist() -> None:
     assert chosen("lib-1.0.tar.gz", wheel(PURE)) == wheel(PURE)
 
 
-def test_an_sdist_is_better_than_nothing() -> None:
+def test_an_sdist_is_chosen_if_there_is_no_wheel() -> None:
     assert chosen("lib-1.0.tar.gz", wheel("cp312-cp312-win_amd64")) == "lib-1.0.tar.gz"
 
 
-def test_what_another_platform_alone_could_use_is_not_claimed() -> None:
+def test_a_release_for_other_platforms_only_is_not_claimed() -> None:
     assert chosen(wheel("cp312-cp312-win_amd64"), wheel("cp311-cp311-manylinux_2_36_x86_64")) == "no-distribution"
 
 
@@ -136,31 +136,31 @@ def test_requires_python_comes_before_tags() -> None:
     assert chosen(best, listed(wheel(PURE), requires_python=">=3.8")) == wheel(PURE)
 
 
-def test_a_release_for_another_python_is_not_claimed_and_says_so() -> None:
+def test_a_release_for_another_python_is_not_claimed_with_a_reason() -> None:
     found = choose_file([listed(wheel(PURE), requires_python="<3.8")], PY312)
     assert isinstance(found, NotClaimed)
     assert found.cause == "requires-python"
     assert "<3.8" in found.detail
 
 
-def test_a_requires_python_that_cannot_be_read_excludes_nothing() -> None:
+def test_an_invalid_requires_python_excludes_nothing() -> None:
     assert chosen(listed(wheel(PURE), requires_python="three or so")) == wheel(PURE)
 
 
-def test_a_prerelease_of_python_is_admitted_by_what_it_leads_to() -> None:
+def test_a_prerelease_of_python_is_admitted() -> None:
     soon = replace(PY312, python="3.12.0rc1")
     assert isinstance(choose_file([listed(wheel(PURE), requires_python=">=3.11")], soon), IndexFile)
 
 
-def test_what_is_not_yanked_stands_above_all_that_is() -> None:
+def test_files_that_are_not_yanked_come_first() -> None:
     assert chosen(listed(wheel(BEST), yanked=True), listed("lib-1.0.tar.gz")) == "lib-1.0.tar.gz"
 
 
-def test_what_is_yanked_is_taken_where_nothing_else_is_there() -> None:
+def test_a_yanked_file_is_chosen_if_there_is_no_other() -> None:
     assert chosen(listed(wheel(BEST), yanked=True), listed(wheel(PURE), yanked=True)) == wheel(BEST)
 
 
-def test_of_equal_files_the_last_by_name_is_taken() -> None:
+def test_of_equal_files_the_last_by_name_is_chosen() -> None:
     assert chosen("lib-1.0.tar.gz", "lib-1.0.zip") == "lib-1.0.zip"
     assert chosen(wheel("py3-none-any"), wheel("py2.py3-none-any")) == wheel("py3-none-any")
 
@@ -184,7 +184,7 @@ def test_of_equal_files_the_last_by_name_is_taken() -> None:
         ([], "", None),
     ],
 )
-def test_the_newest_that_is_admitted(versions: Sequence[str], specifier: str, expected: str | None) -> None:
+def test_the_newest_admitted_version(versions: Sequence[str], specifier: str, expected: str | None) -> None:
     pairs = [(Version(text.removesuffix("!yanked")), text.endswith("!yanked")) for text in versions]
     assert newest_version(pairs, specifier) == (expected and Version(expected))
 
@@ -206,7 +206,7 @@ def test_the_newest_that_is_admitted(versions: Sequence[str], specifier: str, ex
         ({}, "", None),
     ],
 )
-def test_what_pip_would_install_here(files: dict[str, str], specifier: str, expected: str | None) -> None:
+def test_the_newest_version_that_pip_would_install(files: dict[str, str], specifier: str, expected: str | None) -> None:
     page = [listed(name, requires_python=needs or None) for name, needs in files.items()]
     assert newest_installable("lib", page, specifier, PY312) == (expected and Version(expected))
 
@@ -255,7 +255,7 @@ def test_pip_makes_the_same_choices(pinned_pip: FetchedPip, tmp_path: Path) -> N
     assert len(installable) > 15
 
 
-# ---------------------------------------------------------------- what a dependency lacks
+# ---------------------------------------------------------------- unmet requirements
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_pip_makes_the_same_choices(pinned_pip: FetchedPip, tmp_path: Path) -> N
         ("lib-1.5rc1-py3-none-any.whl", ">=3.99", "requires-python"),
     ],
 )
-def test_what_a_dependency_lacks(filename: str, requires_python: str | None, cause: str) -> None:
+def test_the_cause_of_an_unmet_requirement(filename: str, requires_python: str | None, cause: str) -> None:
     files = [listed("lib-1.4-cp312-cp312-win_amd64.whl"), listed(filename, requires_python=requires_python)]
     assert unmet_cause(Requirement("Lib[extra]<2,>=1"), files, PY312) == cause
 

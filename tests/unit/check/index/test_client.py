@@ -1,4 +1,4 @@
-"""The package index over a local one: its pages, its files fetched once and checked, and every way that goes wrong."""
+"""The index client against a local index: pages, files that are fetched once and checked, and all kinds of errors."""
 
 import threading
 import time
@@ -52,14 +52,14 @@ def fetch(index: SimpleIndex, file: IndexFile, *, timeout_s: float = 20, max_byt
 
 
 def held(cache: Path) -> list[str]:
-    """Give every file in the cache."""
+    """Return every file in the cache."""
     return [path.name for path in cache.rglob("*") if path.is_file()]
 
 
 # ---------------------------------------------------------------- pages
 
 
-def test_a_page_says_what_there_is_of_each_file(site: LocalIndex, cache: Path) -> None:
+def test_a_page_lists_the_facts_of_each_file(site: LocalIndex, cache: Path) -> None:
     site.add(module_project("lib", "", version="2.0", requires_python=">=3.12,<4", yanked=True))
     first, second = opened(site, cache).files("lib")
     assert (first.filename, first.requires_python, first.yanked) == ("lib-1.0-py3-none-any.whl", None, False)
@@ -75,12 +75,12 @@ def test_a_page_is_read_once(site: LocalIndex, cache: Path) -> None:
     assert site.request_counts == {"/simple/lib/": 1}
 
 
-def test_it_says_who_asks(plain_site: LocalIndex, cache: Path) -> None:
+def test_requests_have_the_user_agent(plain_site: LocalIndex, cache: Path) -> None:
     fetch(index := opened(plain_site, cache), index.files("lib")[0])
     assert [headers["User-Agent"] for headers in plain_site.request_headers] == [AGENT] * 2
 
 
-def test_an_unknown_package_is_told(site: LocalIndex, cache: Path) -> None:
+def test_an_unknown_package_is_an_error(site: LocalIndex, cache: Path) -> None:
     with pytest.raises(UnknownPackageError, match="no package 'nothing-here'"):
         opened(site, cache).files("nothing-here")
 
@@ -104,7 +104,7 @@ def test_an_unknown_package_is_asked_for_again(plain_site: LocalIndex, cache: Pa
         (200, b"GIF89a", "image/gif"),
     ],
 )
-def test_a_page_that_is_none_is_told(plain_site: LocalIndex, cache: Path, status: int, body: bytes, kind: str) -> None:
+def test_an_invalid_page_is_an_error(plain_site: LocalIndex, cache: Path, status: int, body: bytes, kind: str) -> None:
     plain_site.set_response("/simple/lib/", reply(body, status=status, headers={"Content-Type": kind}))
     with pytest.raises(IndexUnreachableError, match="no page for 'lib'") as caught:
         opened(plain_site, cache).files("lib")
@@ -112,7 +112,7 @@ def test_a_page_that_is_none_is_told(plain_site: LocalIndex, cache: Path, status
     assert len(str(caught.value)) < 400
 
 
-def test_an_index_that_is_not_there_is_told(cache: Path) -> None:
+def test_an_unreachable_index_is_an_error(cache: Path) -> None:
     with pytest.raises(IndexUnreachableError, match="check the network, or PPP_INDEX_URL"):
         SimpleIndex("http://127.0.0.1:9/simple/", cache=cache, user_agent=AGENT).files("lib")
 
@@ -134,7 +134,7 @@ def test_hosts_are_the_indexes_and_the_files(plain_site: LocalIndex, cache: Path
 # ---------------------------------------------------------------- files
 
 
-def test_a_file_is_fetched_and_stands_alone_by_its_hash(site: LocalIndex, cache: Path) -> None:
+def test_a_file_is_fetched_into_a_folder_named_by_its_hash(site: LocalIndex, cache: Path) -> None:
     index = opened(site, cache)
     path = fetch(index, index.files("lib")[0])
     assert path == cache / sha256_hex(LIB.build()) / "lib-1.0-py3-none-any.whl"
@@ -142,7 +142,7 @@ def test_a_file_is_fetched_and_stands_alone_by_its_hash(site: LocalIndex, cache:
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
-def test_a_file_is_fetched_once_for_all_that_ask_at_once(plain_site: LocalIndex, cache: Path) -> None:
+def test_a_file_requested_by_several_threads_is_fetched_once(plain_site: LocalIndex, cache: Path) -> None:
     index = opened(plain_site, cache)
     (file,) = index.files("lib")
     with ThreadPoolExecutor(8) as threads:
@@ -151,7 +151,7 @@ def test_a_file_is_fetched_once_for_all_that_ask_at_once(plain_site: LocalIndex,
     assert plain_site.request_counts["/files/lib/lib-1.0-py3-none-any.whl"] == 1
 
 
-def test_a_file_that_is_cached_is_not_asked_for(plain_site: LocalIndex, cache: Path) -> None:
+def test_a_cached_file_is_not_requested(plain_site: LocalIndex, cache: Path) -> None:
     first = opened(plain_site, cache)
     fetch(first, first.files("lib")[0])
     second = opened(plain_site, cache)
@@ -160,7 +160,7 @@ def test_a_file_that_is_cached_is_not_asked_for(plain_site: LocalIndex, cache: P
 
 
 @pytest.mark.parametrize("content", [b"", b"something else", LIB.build() + b"\0", LIB.build()[:-1]])
-def test_another_content_than_the_announced_is_refused(plain_site: LocalIndex, cache: Path, content: bytes) -> None:
+def test_content_with_another_hash_is_refused(plain_site: LocalIndex, cache: Path, content: bytes) -> None:
     plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(content))
     index = opened(plain_site, cache)
     with pytest.raises(DownloadError, match="the index says") as caught:
@@ -170,7 +170,7 @@ def test_another_content_than_the_announced_is_refused(plain_site: LocalIndex, c
 
 
 @pytest.mark.parametrize("sha256", ["", "00", "g" * 64, "../" * 21 + "x", "A" * 64])
-def test_a_file_without_a_proper_hash_is_refused(plain_site: LocalIndex, cache: Path, sha256: str) -> None:
+def test_a_file_without_a_valid_hash_is_refused(plain_site: LocalIndex, cache: Path, sha256: str) -> None:
     index = opened(plain_site, cache)
     (file,) = index.files("lib")
     for given in (sha256, None):
@@ -183,7 +183,7 @@ def test_a_file_without_a_proper_hash_is_refused(plain_site: LocalIndex, cache: 
 
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
-def test_an_answer_without_success_is_told(plain_site: LocalIndex, cache: Path, status: int) -> None:
+def test_an_error_status_is_an_error(plain_site: LocalIndex, cache: Path, status: int) -> None:
     plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(status=status))
     index = opened(plain_site, cache)
     with pytest.raises(DownloadError, match="could not be fetched") as caught:
@@ -192,7 +192,7 @@ def test_an_answer_without_success_is_told(plain_site: LocalIndex, cache: Path, 
     assert held(cache) == []
 
 
-def test_a_file_that_breaks_off_is_told(plain_site: LocalIndex, cache: Path) -> None:
+def test_a_truncated_file_is_an_error(plain_site: LocalIndex, cache: Path) -> None:
     content = LIB.build()
     plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(content[:100], length=len(content)))
     index = opened(plain_site, cache)
@@ -202,7 +202,7 @@ def test_a_file_that_breaks_off_is_told(plain_site: LocalIndex, cache: Path) -> 
     assert held(cache) == []
 
 
-def test_a_file_without_end_is_stopped_at_the_limit(plain_site: LocalIndex, cache: Path) -> None:
+def test_an_endless_file_is_stopped_at_the_limit(plain_site: LocalIndex, cache: Path) -> None:
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -220,7 +220,7 @@ def test_a_file_without_end_is_stopped_at_the_limit(plain_site: LocalIndex, cach
     assert sent < 30_000_000
 
 
-def test_a_file_that_trickles_runs_out_of_time(plain_site: LocalIndex, cache: Path) -> None:
+def test_a_slow_file_times_out(plain_site: LocalIndex, cache: Path) -> None:
     stop = threading.Event()
 
     def trickle(request: BaseHTTPRequestHandler) -> None:
@@ -241,7 +241,7 @@ def test_a_file_that_trickles_runs_out_of_time(plain_site: LocalIndex, cache: Pa
     assert held(cache) == []
 
 
-def test_a_file_can_be_asked_for_again_after_trouble(plain_site: LocalIndex, cache: Path) -> None:
+def test_a_file_can_be_fetched_after_an_error(plain_site: LocalIndex, cache: Path) -> None:
     path = "/files/lib/lib-1.0-py3-none-any.whl"
     plain_site.set_response(path, reply(status=503))
     index = opened(plain_site, cache)
@@ -251,7 +251,7 @@ def test_a_file_can_be_asked_for_again_after_trouble(plain_site: LocalIndex, cac
     assert fetch(index, index.files("lib")[0]).read_bytes() == LIB.build()
 
 
-# ---------------------------------------------------------------- what is wanted
+# ---------------------------------------------------------------- wanted releases
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def many(plain_site: LocalIndex) -> LocalIndex:
         ("withdrawn", "1.0"),
     ],
 )
-def test_the_newest_that_is_wanted(many: LocalIndex, cache: Path, wanted: str, version: str) -> None:
+def test_the_newest_wanted_version(many: LocalIndex, cache: Path, wanted: str, version: str) -> None:
     found = resolve(opened(many, cache), RequestedPackage.parse(wanted))
     assert found.version == version
 
@@ -286,7 +286,7 @@ def test_the_newest_that_is_wanted(many: LocalIndex, cache: Path, wanted: str, v
     ("wanted", "words"),
     [("lib==9.9", r"lib==9\.9.*newest it has of lib: 4\.0, 3\.0rc1, 2\.0"), ("nothing", "nothing.*no file at all")],
 )
-def test_a_version_that_is_not_there_is_told_with_what_is(
+def test_a_missing_version_is_an_error_that_lists_others(
     many: LocalIndex, cache: Path, wanted: str, words: str
 ) -> None:
     with pytest.raises(UnknownVersionError, match=words):
@@ -313,14 +313,14 @@ def test_the_pinned_pip_is_unpacked_once(plain_site: LocalIndex, cache: Path) ->
     assert not [path for path in cache.iterdir() if path.name.startswith(".")]
 
 
-def test_another_pip_than_the_pinned_is_refused(plain_site: LocalIndex, cache: Path) -> None:
+def test_a_pip_with_another_hash_is_refused(plain_site: LocalIndex, cache: Path) -> None:
     plain_site.add(fake_pip())
     index = opened(plain_site, cache / "files")
     with pytest.raises(UnknownVersionError, match=r"no pip 26\.0\.1 with sha256 0{64}"):
         fetch_pinned_pip(index, "26.0.1", "0" * 64, cache=cache, max_bytes=10**6)
 
 
-def test_a_pip_that_cannot_be_fetched_is_told(plain_site: LocalIndex, cache: Path) -> None:
+def test_a_pip_that_cannot_be_fetched_is_an_error(plain_site: LocalIndex, cache: Path) -> None:
     plain_site.add(fake_pip())
     plain_site.set_response(f"/files/pip/{fake_pip().filename}", reply(status=500))
     with pytest.raises(IndexUnreachableError, match="the pinned pip could not be fetched"):
@@ -330,7 +330,7 @@ def test_a_pip_that_cannot_be_fetched_is_told(plain_site: LocalIndex, cache: Pat
     assert held(cache) == []
 
 
-def test_a_pip_that_is_no_archive_leaves_nothing_that_looks_finished(plain_site: LocalIndex, cache: Path) -> None:
+def test_an_invalid_wheel_of_pip_leaves_nothing_behind(plain_site: LocalIndex, cache: Path) -> None:
     broken = fake_pip().build()[:100]
     plain_site.add_file("pip", fake_pip().filename, broken)
     with pytest.raises(zipfile.BadZipFile):

@@ -1,4 +1,4 @@
-"""What bubblewrap is asked for, and that one which does not work is not used."""
+"""The command line of bubblewrap; one that does not work is not used."""
 
 import os
 from pathlib import Path
@@ -33,12 +33,12 @@ def pairs(words: list[str], option: str) -> list[tuple[str, str]]:
     return [(words[n + 1], words[n + 2]) for n, word in enumerate(words) if word == option]
 
 
-def test_without_bubblewrap_there_is_none(tmp_path: Path) -> None:
+def test_a_missing_bubblewrap_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BubblewrapError, match="no bubblewrap"):
         bubblewrap.find_bubblewrap({"PATH": str(tmp_path)})
 
 
-def test_a_bubblewrap_that_does_not_work_here_says_why(tmp_path: Path) -> None:
+def test_a_bubblewrap_that_does_not_work_says_why(tmp_path: Path) -> None:
     shim = tmp_path / "bwrap"
     shim.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     shim.chmod(0o755)
@@ -46,7 +46,7 @@ def test_a_bubblewrap_that_does_not_work_here_says_why(tmp_path: Path) -> None:
         bubblewrap.find_bubblewrap({"PATH": str(tmp_path)})
 
 
-def test_a_machine_without_a_filter_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_architecture_without_a_filter_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (shim := tmp_path / "bwrap").write_text("#!/bin/sh\nexit 0\n")
     shim.chmod(0o755)
     assert bubblewrap.find_bubblewrap({"PATH": str(tmp_path)}) == str(shim)
@@ -56,11 +56,11 @@ def test_a_machine_without_a_filter_has_none(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.sandbox
-def test_one_that_works_is_found_on_the_path() -> None:
+def test_a_bubblewrap_that_works_is_found_on_the_path() -> None:
     assert Path(bubblewrap.find_bubblewrap(os.environ)).name == "bwrap"
 
 
-def test_each_cell_has_namespaces_of_its_own_and_ends_with_us(tmp_path: Path) -> None:
+def test_each_cell_has_its_own_namespaces_and_ends_with_us(tmp_path: Path) -> None:
     words = command(tmp_path)
     assert words[0] == "/usr/bin/bwrap"
     assert {"--unshare-net", "--unshare-pid", "--unshare-ipc", "--die-with-parent", "--as-pid-1"} <= set(words)
@@ -84,14 +84,14 @@ def test_nothing_of_this_machine_is_bound_writable(tmp_path: Path) -> None:
     assert words[-4:] == ["--remount-ro", "/", "--chdir", "/"]
 
 
-def test_what_can_be_written_has_a_size(tmp_path: Path) -> None:
+def test_writable_mounts_have_a_size_limit(tmp_path: Path) -> None:
     words = command(tmp_path)
     places = [n for n, word in enumerate(words) if word == "--tmpfs"]
     assert {words[n + 1] for n in places} == {"/ppp/work", "/tmp", "/dev/shm"}  # noqa: S108
     assert {tuple(words[n - 4 : n - 2]) for n in places} == {("--size", str(LIMITS.disk_mb * MIB))}
 
 
-def test_everybody_may_pass_the_folders_that_lead_to_an_interpreter(tmp_path: Path) -> None:
+def test_parent_folders_of_an_interpreter_can_be_entered_by_all_users(tmp_path: Path) -> None:
     words = command(tmp_path)
     made = [words[n + 1] for n, word in enumerate(words) if word == "--dir"]
     assert {"/home", "/home/me", "/opt", "/opt/pythons", "/ppp"} <= set(made)
@@ -99,7 +99,7 @@ def test_everybody_may_pass_the_folders_that_lead_to_an_interpreter(tmp_path: Pa
 
 
 @pytest.mark.parametrize("user", [None, 1234])
-def test_who_is_who_inside_tells_nothing_of_this_machine(tmp_path: Path, user: int | None) -> None:
+def test_user_files_inside_show_nothing_of_this_machine(tmp_path: Path, user: int | None) -> None:
     words = command(tmp_path, user)
     sources = {place: source for source, place in pairs(words, "--ro-bind-try")}
     named = Path(sources["/etc/passwd"]).read_text().splitlines()
@@ -109,7 +109,7 @@ def test_who_is_who_inside_tells_nothing_of_this_machine(tmp_path: Path, user: i
     assert Path(sources["/etc/hosts"]).read_text() == "127.0.0.1 localhost\n"
 
 
-def test_of_roots_powers_a_keeper_has_those_to_give_them_up(tmp_path: Path) -> None:
+def test_a_keeper_has_only_the_capabilities_to_change_users(tmp_path: Path) -> None:
     words = command(tmp_path)
     if os.geteuid() == 0:
         assert [words[n + 1] for n, word in enumerate(words) if word == "--cap-drop"] == ["ALL"]
@@ -120,7 +120,7 @@ def test_of_roots_powers_a_keeper_has_those_to_give_them_up(tmp_path: Path) -> N
         assert "--cap-add" not in words
 
 
-def test_limits_become_the_processes_own() -> None:
+def test_limits_become_resource_limits() -> None:
     made = layout(1234)
     assert made.rlimits == {"RLIMIT_DATA": LIMITS.memory_mb * MIB, "RLIMIT_NPROC": LIMITS.processes}
     assert (made.user, made.file, made.gateway) == (1234, f"/ppp/file/{FILE}", "/ppp/sockets/socket")

@@ -1,4 +1,4 @@
-"""Where the Pythons of this machine are looked for."""
+"""Where this machine's Pythons are searched for."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def program(path: Path, *, mode: int = 0o755) -> str:
     return str(path)
 
 
-def test_path_comes_first_in_its_order_then_pyenvs_newest(tmp_path: Path) -> None:
+def test_path_comes_first_then_pyenvs_newest(tmp_path: Path) -> None:
     second = program(tmp_path / "b" / "python3.12")
     first = program(tmp_path / "a" / "python3.12")
     older = program(tmp_path / "home" / ".pyenv" / "versions" / "3.12.1" / "bin" / "python3.12")
@@ -29,7 +29,7 @@ def test_pyenvs_folder_can_be_elsewhere(tmp_path: Path) -> None:
     assert list(find_interpreters("3.9", environ)) == [there]
 
 
-def test_other_versions_are_not_meant(tmp_path: Path) -> None:
+def test_other_versions_are_not_found(tmp_path: Path) -> None:
     program(tmp_path / "python3.1")
     program(tmp_path / "python3.11")
     program(tmp_path / "python3")
@@ -37,7 +37,7 @@ def test_other_versions_are_not_meant(tmp_path: Path) -> None:
     assert list(find_interpreters("3.12", {"PATH": str(tmp_path), "HOME": str(tmp_path)})) == []
 
 
-def test_what_cannot_be_run_is_none(tmp_path: Path) -> None:
+def test_files_that_are_not_executable_are_not_found(tmp_path: Path) -> None:
     program(tmp_path / "python3.12", mode=0o644)
     (tmp_path / "dangling").mkdir()
     (tmp_path / "dangling" / "python3.12").symlink_to(tmp_path / "gone")
@@ -45,7 +45,7 @@ def test_what_cannot_be_run_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"PATH": ""}, {"PATH": "::", "HOME": ""}, {"PATH": "/no/such/folder"}])
-def test_nowhere_to_look_finds_nothing(
+def test_without_folders_nothing_is_found(
     environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path / "python3.12")

@@ -1,4 +1,4 @@
-"""The host's side of a sandbox, on a keeper whose answers are written down beforehand."""
+"""The host's side of a sandbox, with a keeper whose responses are scripted."""
 
 import json
 import os
@@ -42,22 +42,22 @@ ENDED: Final = {
 
 
 class ScriptedKeeper:
-    """The other end of the connection: says what it is given, and keeps what it is asked."""
+    """The other end of the connection: sends scripted responses."""
 
     def __init__(self) -> None:
         self.end, self.theirs = socket.socketpair()
         self.closed = threading.Event()
         self.calls: list[str] = []
-        self.say(READY)
+        self.send(READY)
 
-    def say(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         self.end.sendall(data)
 
-    def ends(self, output: bytes = b"", **how: object) -> None:
-        self.say(json.dumps({**ENDED, **how, "output_bytes": len(output)}).encode() + b"\n" + output)
+    def respond(self, output: bytes = b"", **how: object) -> None:
+        self.send(json.dumps({**ENDED, **how, "output_bytes": len(output)}).encode() + b"\n" + output)
 
     @property
-    def asked(self) -> dict[str, Any]:
+    def request(self) -> dict[str, Any]:
         """The one request that was made."""
         (line,) = self.end.recv(1 << 20).splitlines()
         request: dict[str, Any] = json.loads(line)
@@ -77,15 +77,15 @@ def keeper() -> Iterator[ScriptedKeeper]:
 
 
 @pytest.fixture
-def box(keeper: ScriptedKeeper) -> Iterator[KeeperSandbox]:
+def sandbox(keeper: ScriptedKeeper) -> Iterator[KeeperSandbox]:
     with closing(keeper.sandbox()) as made:
         yield made
 
 
-def test_a_sandbox_says_where_its_things_lie(box: KeeperSandbox) -> None:
-    assert box.python == "/inside/work/env/bin/python"
-    assert (box.scratch, box.file) == ("/inside/work/scratch", LAYOUT.file)
-    assert box.aliases == {
+def test_a_sandbox_has_the_paths_of_its_layout(sandbox: KeeperSandbox) -> None:
+    assert sandbox.python == "/inside/work/env/bin/python"
+    assert (sandbox.scratch, sandbox.file) == ("/inside/work/scratch", LAYOUT.file)
+    assert sandbox.aliases == {
         "/inside/file": "/ppp/file",
         "/inside/pip": "/ppp/pip",
         "/inside/work": "/ppp/work",
@@ -93,11 +93,11 @@ def test_a_sandbox_says_where_its_things_lie(box: KeeperSandbox) -> None:
     }
 
 
-def test_how_a_command_ended_is_told_in_full(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
-    keeper.ends(
+def test_a_response_becomes_a_result(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
+    keeper.respond(
         b"\xc3\xa9t\xc3\xa9 \xff", exit_code=-9, oom=True, import_proved=True, received_bytes=2**40, waited_ms=3
     )
-    assert box.run(["true"], timeout_s=5, cwd="/") == CommandResult(
+    assert sandbox.run(["true"], timeout_s=5, cwd="/") == CommandResult(
         exit_code=-9,
         output="\N{LATIN SMALL LETTER E WITH ACUTE}t\N{LATIN SMALL LETTER E WITH ACUTE} \N{REPLACEMENT CHARACTER}",
         duration_ms=12,
@@ -106,38 +106,43 @@ def test_how_a_command_ended_is_told_in_full(keeper: ScriptedKeeper, box: Keeper
         received_bytes=2**40,
         waited_ms=3,
     )
-    assert keeper.asked == {"do": "run", "argv": ["true"], "cwd": "/", "timeout_s": 5}
+    assert keeper.request == {"do": "run", "argv": ["true"], "cwd": "/", "timeout_s": 5}
 
 
-def test_pip_is_asked_for_by_its_arguments(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
-    keeper.ends(exit_code=None)
-    assert box.pip(("check",), timeout_s=9).timed_out
-    assert keeper.asked == {"do": "pip", "argv": ["check"], "timeout_s": 9}
+def test_pip_is_requested_with_its_arguments(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
+    keeper.respond(exit_code=None)
+    assert sandbox.pip(("check",), timeout_s=9).timed_out
+    assert keeper.request == {"do": "pip", "argv": ["check"], "timeout_s": 9}
 
 
-def test_an_import_is_to_be_proved(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
-    keeper.ends()
-    assert not box.prove_import("lib.part", timeout_s=9).import_proved
-    assert keeper.asked == {"do": "prove", "program": program_source("importer"), "module": "lib.part", "timeout_s": 9}
+def test_an_import_is_requested_with_the_importers_source(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
+    keeper.respond()
+    assert not sandbox.prove_import("lib.part", timeout_s=9).import_proved
+    assert keeper.request == {
+        "do": "prove",
+        "program": program_source("importer"),
+        "module": "lib.part",
+        "timeout_s": 9,
+    }
 
 
-def test_what_was_installed_is_asked_for_by_the_packages_name(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
-    keeper.ends(b"{}")
-    assert box.inspect_installation("lib", timeout_s=9).output == "{}"
-    assert keeper.asked == {"do": "inspect", "package": "lib", "timeout_s": 9}
+def test_an_inspection_is_requested_with_the_packages_name(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
+    keeper.respond(b"{}")
+    assert sandbox.inspect_installation("lib", timeout_s=9).output == "{}"
+    assert keeper.request == {"do": "inspect", "package": "lib", "timeout_s": 9}
 
 
-def test_the_way_out_is_shut_from_outside_before_anything_is_asked(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
-    keeper.ends()
-    box.isolate()
+def test_isolating_disconnects_from_outside_before_the_request(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
+    keeper.respond()
+    sandbox.isolate()
     assert keeper.calls == ["disconnect"]
-    assert keeper.asked == {"do": "isolate"}
+    assert keeper.request == {"do": "isolate"}
 
 
-def test_renewing_is_asked_for(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
-    keeper.ends()
-    box.reset()
-    assert keeper.asked == {"do": "reset"}
+def test_a_reset_is_requested(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
+    keeper.respond()
+    sandbox.reset()
+    assert keeper.request == {"do": "reset"}
 
 
 @pytest.mark.parametrize(
@@ -149,46 +154,46 @@ def test_renewing_is_asked_for(keeper: ScriptedKeeper, box: KeeperSandbox) -> No
         (b'{"output_bytes": 10}\nshort', "ended"),
     ],
 )
-def test_an_answer_that_breaks_off_is_a_lost_sandbox(
-    keeper: ScriptedKeeper, box: KeeperSandbox, answer: bytes, reason: str
+def test_a_truncated_response_is_a_lost_sandbox(
+    keeper: ScriptedKeeper, sandbox: KeeperSandbox, answer: bytes, reason: str
 ) -> None:
-    keeper.say(answer)
+    keeper.send(answer)
     keeper.end.shutdown(socket.SHUT_WR)
     with pytest.raises(SandboxLostError, match=reason):
-        box.run(["true"], timeout_s=5)
+        sandbox.run(["true"], timeout_s=5)
 
 
-def test_a_keeper_that_is_gone_cannot_be_asked(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
+def test_a_request_to_a_keeper_that_is_gone_is_a_lost_sandbox(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
     keeper.end.close()
-    for ask in (box.reset, lambda: box.run(["true"], timeout_s=5)):
+    for ask in (sandbox.reset, lambda: sandbox.run(["true"], timeout_s=5)):
         with pytest.raises(SandboxLostError):
             ask()
 
 
-def test_nothing_is_asked_once_the_run_is_ended(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
-    keeper.ends()
+def test_nothing_is_requested_once_the_run_has_ended(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
+    keeper.respond()
     keeper.closed.set()
     with pytest.raises(SandboxLostError, match="the run was ended"):
-        box.pip(["check"], timeout_s=5)
+        sandbox.pip(["check"], timeout_s=5)
     keeper.end.settimeout(0)
     with pytest.raises(BlockingIOError):
         keeper.end.recv(1)
 
 
-def test_an_answer_that_comes_after_the_end_counts_no_more(keeper: ScriptedKeeper, box: KeeperSandbox) -> None:
+def test_a_response_after_the_end_of_the_run_does_not_count(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
     def answers() -> None:
         keeper.end.recv(1 << 16)
         keeper.closed.set()
-        keeper.ends(import_proved=True)
+        keeper.respond(import_proved=True)
 
     thread = threading.Thread(target=answers)
     thread.start()
     with pytest.raises(SandboxLostError, match="the run was ended"):
-        box.prove_import("lib", timeout_s=5)
+        sandbox.prove_import("lib", timeout_s=5)
     thread.join()
 
 
-def test_a_sandbox_that_never_stood_ready_is_hung_up_on() -> None:
+def test_a_sandbox_that_is_never_ready_is_closed() -> None:
     ours, theirs = socket.socketpair()
     with closing(ours):
         ours.shutdown(socket.SHUT_WR)
@@ -200,7 +205,7 @@ def test_a_sandbox_that_never_stood_ready_is_hung_up_on() -> None:
 # ---------------------------------------------------------------- the control socket
 
 
-def test_a_keeper_comes_in_by_the_door_which_is_gone_afterwards(tmp_path: Path) -> None:
+def test_a_keeper_connects_and_the_socket_is_removed_afterwards(tmp_path: Path) -> None:
     with ControlSocket(tmp_path) as control, closing(socket.socket(socket.AF_UNIX)) as keeper:
         keeper.connect(str(control.path))
         with closing(control.accept(lambda: True)) as connection:
@@ -215,21 +220,21 @@ def test_a_keeper_that_ended_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can come as somebody else")
-def test_nobody_else_is_let_in(tmp_path: Path) -> None:
+def test_other_users_cannot_connect(tmp_path: Path) -> None:
     (folder := tmp_path / "control").mkdir()
-    stranger = (
+    other_user = (
         "import os, socket, sys; s = socket.socket(socket.AF_UNIX); os.chdir(sys.argv[1]);"
         "os.setresuid(65534, 65534, 65534); s.connect('control'); print(s.recv(1) == b'')"
     )
     seen: list[bytes] = []
 
-    def knocks() -> None:
+    def connect() -> None:
         import subprocess  # noqa: PLC0415
 
-        seen.append(subprocess.check_output([sys.executable, "-c", stranger, str(folder)]))
+        seen.append(subprocess.check_output([sys.executable, "-c", other_user, str(folder)]))
 
     with ControlSocket(folder) as control:
-        thread = threading.Thread(target=knocks)
+        thread = threading.Thread(target=connect)
         thread.start()
         with pytest.raises(SandboxLostError, match="ended before it was ready"):
             control.accept(thread.is_alive)
@@ -237,10 +242,10 @@ def test_nobody_else_is_let_in(tmp_path: Path) -> None:
     assert seen == [b"True\n"]
 
 
-# ---------------------------------------------------------------- what starts a keeper
+# ---------------------------------------------------------------- starting a keeper
 
 
-def test_the_command_that_starts_a_keeper_holds_all_that_it_goes_by() -> None:
+def test_the_command_that_starts_a_keeper_has_its_settings() -> None:
     python, *options, settings = LAYOUT.command("/usr/bin/python3", LIMITS)
     assert (python, options) == ("/usr/bin/python3", ["-I", "-S", "-c", program_source("startup")])
     sent = json.loads(settings)
@@ -256,7 +261,7 @@ def test_the_command_that_starts_a_keeper_holds_all_that_it_goes_by() -> None:
     }
 
 
-def test_the_kit_is_laid_out_once_and_whole(tmp_path: Path) -> None:
+def test_the_keepers_package_is_installed_once_and_completely(tmp_path: Path) -> None:
     install_keeper(tmp_path)
     laid = sorted(path.name for path in (tmp_path / keeper_package()).iterdir())
     assert {"__init__.py", "keeper.py", "startup.py"} <= set(laid)
@@ -266,7 +271,7 @@ def test_the_kit_is_laid_out_once_and_whole(tmp_path: Path) -> None:
     assert (tmp_path / keeper_package() / "keeper.py").read_text() == "mine"
 
 
-def test_a_small_share_of_cells_is_shown_whole_pages_and_always_the_same() -> None:
+def test_a_small_share_of_cells_gets_full_pages_always_the_same() -> None:
     files = [Path(f"lib-{n}-py3-none-any.whl") for n in range(5000)]
     shown = [file for file in files if gets_full_pages("py312-slim", file)]
     assert 0.5 < len(shown) * FULL_PAGES_EVERY / len(files) < 2
