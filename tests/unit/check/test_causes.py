@@ -538,7 +538,7 @@ Traceback (most recent call last):
 """
 
 
-def test_a_dependencys_module_that_cannot_be_executed_is_its_fault() -> None:
+def test_a_module_of_a_dependency_that_cannot_be_executed_is_its_fault() -> None:
     report = classified(Phase.IMPORT, FLASK, package="flask", modules=("flask",))
     assert verdict(report) == ("FAIL", "import-error", "dependency")
     assert report.detail
