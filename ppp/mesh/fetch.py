@@ -137,9 +137,6 @@ def _body(response: requests.Response, url: str, *, max_bytes: int, deadline: fl
             reject(printable_line(url), f"it is larger than {max_bytes:,} bytes")
         if time.monotonic() > deadline:
             raise PeerError(f"{printable_line(url)} took too long", hint=_HINT)
-    # Before Python 3.11.8 and 3.12.2, read1 does not notice the end of a body of known length (gh-113199): this does,
-    # and gives the connection back for the next file.
-    response.raw.drain_conn()
     return bytes(body)
 
 
