@@ -8,7 +8,8 @@ from ppp.ledger.statements import statement_files
 from ppp.mesh import statement
 from ppp.publish import build
 from ppp.publish.folder import write_statements
-from ppp.publish.snapshots.take import RetentionPolicy, TakenSnapshots, take
+from ppp.publish.snapshots.retention import RetentionPolicy
+from ppp.publish.snapshots.take import TakenSnapshots, take
 from ppp.runner.context import LocalNode
 
 

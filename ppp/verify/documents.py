@@ -17,7 +17,7 @@ from ppp.model.errors import RejectedDataError
 from ppp.model.record import Json, sha256_hex
 from ppp.publish.api.current import current_bytes
 from ppp.publish.folder import CURRENT, DIGEST, LISTS_FOLDER, MANIFEST
-from ppp.publish.snapshots.database import Snapshot, file_sha256
+from ppp.publish.snapshots.description import Snapshot, file_sha256
 from ppp.verify.result import fail
 
 #: No document of ours is larger, in bytes.

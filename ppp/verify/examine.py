@@ -15,9 +15,17 @@ from ppp.ledger.schema import LEDGER_NAME
 from ppp.model.errors import InvalidFileError, RejectedDataError
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST
 from ppp.publish.site import snapshots as data_page
-from ppp.publish.snapshots import database as snapshots
-from ppp.publish.snapshots.database import Snapshot, SnapshotKind, describe, file_sha256
-from ppp.publish.snapshots.take import LATEST_NAME, SNAPSHOTS_FOLDER, WINDOW_NAME, read_description
+from ppp.publish.snapshots.database import describe
+from ppp.publish.snapshots.description import (
+    LATEST_NAME,
+    SNAPSHOTS_FOLDER,
+    WINDOW_NAME,
+    Snapshot,
+    SnapshotKind,
+    file_sha256,
+    read_description,
+)
+from ppp.publish.snapshots.description import SCHEMA as SNAPSHOT_SCHEMA
 from ppp.verify import documents
 from ppp.verify.database import check_private, check_rows, open_verified
 from ppp.verify.result import Verification, fail
@@ -97,7 +105,7 @@ def _check_document(path: Path, asked: VerifyOptions, *, vouched: bool) -> str:
         "ppp-statement-1": lambda: documents.check_statement(path, nodes=asked.nodes, now=asked.now),
         "ppp-batch-1": lambda: documents.check_batch(path, nodes=asked.nodes, now=asked.now),
         data_page.SCHEMA: lambda: documents.check_index(path),
-        snapshots.SCHEMA: lambda: _check_description(path),
+        SNAPSHOT_SCHEMA: lambda: _check_description(path),
     }
     try:
         held = documents.read_document(path)

@@ -11,7 +11,8 @@ from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, DistributionFile, Installed, Network, Outcome, Phase, Record, sha256_hex
 from ppp.publish.build import build
-from ppp.publish.snapshots.take import RetentionPolicy, take
+from ppp.publish.snapshots.retention import RetentionPolicy
+from ppp.publish.snapshots.take import take
 
 RecordWithLog = tuple[Record, str | None]
 RecordBuilder = Callable[..., Record]

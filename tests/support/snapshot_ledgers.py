@@ -11,15 +11,10 @@ from typing import TypeAlias
 
 from ppp.ledger.store import Store
 from ppp.model.record import Record
-from ppp.publish.snapshots.database import describe, file_sha256
-from ppp.publish.snapshots.take import (
-    SNAPSHOTS_FOLDER,
-    RetentionPolicy,
-    TakenSnapshots,
-    description_bytes,
-    description_of,
-    take,
-)
+from ppp.publish.snapshots.database import describe
+from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER, description_bytes, description_of, file_sha256
+from ppp.publish.snapshots.retention import RetentionPolicy
+from ppp.publish.snapshots.take import TakenSnapshots, take
 
 DAY_S = 86_400
 MARCH = 1_709_251_200  # 2024-03-01T00:00:00Z

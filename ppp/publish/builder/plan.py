@@ -14,8 +14,7 @@ from ppp.model.record import sha256_hex
 from ppp.publish.builder.changes import EVERYTHING, ChangedPackages, find_changes
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind
 from ppp.publish.folder import OutputFolder
-from ppp.publish.snapshots.database import Snapshot
-from ppp.publish.snapshots.take import complete_snapshots
+from ppp.publish.snapshots.description import Snapshot, complete_snapshots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from ppp.publish.site.findings import finding_folder
 from ppp.publish.site.front import MATRIX_BUDGET, MatrixRow, matrix_row
 from ppp.publish.site.listing import MAX_CELLS, ROWS_BUDGET
 from ppp.publish.site.sitemap import MAX_ADDRESSES
-from ppp.publish.snapshots.database import Snapshot
+from ppp.publish.snapshots.description import Snapshot
 
 TOP_CAUSES: Final = 8
 

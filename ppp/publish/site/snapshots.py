@@ -10,7 +10,7 @@ from typing import Final
 from ppp.publish import text
 from ppp.publish.api.encoding import indented_bytes
 from ppp.publish.site.templates import render
-from ppp.publish.snapshots.database import Snapshot, SnapshotKind
+from ppp.publish.snapshots.description import Snapshot, SnapshotKind
 
 SCHEMA: Final = "ppp-snapshots-1"
 INDEX: Final = "snapshots/index.json"

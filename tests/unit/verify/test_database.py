@@ -15,7 +15,7 @@ from ppp.ledger.batches import seal
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, sha256_hex
-from ppp.publish.snapshots.take import SNAPSHOTS_FOLDER
+from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification
 

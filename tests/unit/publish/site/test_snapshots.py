@@ -13,8 +13,7 @@ from ppp.ledger.store import Store
 from ppp.model.record import Record
 from ppp.publish.build import build
 from ppp.publish.site.snapshots import data_files
-from ppp.publish.snapshots.database import Snapshot, SnapshotKind
-from ppp.publish.snapshots.take import complete_snapshots
+from ppp.publish.snapshots.description import Snapshot, SnapshotKind, complete_snapshots
 from ppp.schemas import schema_errors
 
 

@@ -21,15 +21,8 @@ from ppp.model.matrix import Cell
 from ppp.model.record import Record, canonical_json, current_records
 from ppp.model.release import Release
 from ppp.publish.build import build
-from ppp.publish.snapshots.database import (
-    PUBLIC_TABLES,
-    RecordSelection,
-    Snapshot,
-    SnapshotKind,
-    describe,
-    extract,
-    logical_hash,
-)
+from ppp.publish.snapshots.database import PUBLIC_TABLES, RecordSelection, describe, extract, logical_hash
+from ppp.publish.snapshots.description import Snapshot, SnapshotKind
 
 #: What a snapshot never holds, each with the reason that docs/adr/0017-snapshots.md gives.
 PRIVATE = {

@@ -1,4 +1,4 @@
-"""The folder of snapshots: days, closed months, the window, what is kept, and what a kill or a full disk leaves."""
+"""The folder of snapshots: days, closed months, the window, and what remains after a crash or on a full disk."""
 
 import gzip
 import os
@@ -26,7 +26,7 @@ from snapshot_ledgers import (
 from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
 from ppp.model.record import Record, sha256_hex
 from ppp.publish.snapshots.database import utc_day
-from ppp.publish.snapshots.take import SNAPSHOTS_FOLDER, RetentionPolicy, complete_snapshots, days_that_fit, kept_days
+from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER, complete_snapshots
 from ppp.schemas import schema_errors
 
 Builder = Callable[..., Record]
@@ -39,9 +39,9 @@ def verifies(folder: Path) -> bool:
     return all(check.returncode == 0 for check in checks)
 
 
-def test_a_taking_writes_days_months_window_and_latest(record: Builder, tmp_path: Path) -> None:
+def test_writes_day_month_window_and_latest(record: Builder, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    done = take_snapshots(make_ledger(tmp_path / "data", sample_observations(record)), out)
+    run = take_snapshots(make_ledger(tmp_path / "data", sample_observations(record)), out)
     names = snapshot_files(out).keys()
     assert names == {
         *(f"ppp-2024-04-25{end}" for end in (".db", ".db.sha256", ".json")),
@@ -49,27 +49,27 @@ def test_a_taking_writes_days_months_window_and_latest(record: Builder, tmp_path
         *(f"window{end}" for end in (".db", ".db.gz", ".db.sha256", ".json")),
         *(f"latest{end}" for end in (".db", ".db.sha256", ".json")),
     }
-    assert {path.removeprefix("snapshots/") for path in done.written} == names
+    assert {path.removeprefix("snapshots/") for path in run.written} == names
     assert verifies(out / SNAPSHOTS_FOLDER)
     for name in names:
         if name.endswith(".json"):
             assert schema_errors("site/schemas/snapshot.schema.json", read_description(out, name)) == []
-    held = snapshot_files(out)
-    assert held["latest.db"] == held["ppp-2024-04-25.db"]
-    assert held["latest.json"] == held["ppp-2024-04-25.json"]
+    files = snapshot_files(out)
+    assert files["latest.db"] == files["ppp-2024-04-25.db"]
+    assert files["latest.json"] == files["ppp-2024-04-25.json"]
     assert (out / SNAPSHOTS_FOLDER / "latest.db").samefile(out / SNAPSHOTS_FOLDER / "ppp-2024-04-25.db")
-    assert held["window.db"] == gzip.decompress(held["window.db.gz"])
-    assert held["window.db.gz"][4:8] == b"\0\0\0\0", "no time goes into the gzip"
+    assert files["window.db"] == gzip.decompress(files["window.db.gz"])
+    assert files["window.db.gz"][4:8] == b"\0\0\0\0", "the gzip header contains no time"
 
 
 def test_two_ledgers_with_the_same_records_give_the_same_folder(record: Builder, tmp_path: Path) -> None:
-    made = sample_observations(record)
-    take_snapshots(make_ledger(tmp_path / "a", made), tmp_path / "1")
-    take_snapshots(make_ledger(tmp_path / "b", reversed(made)), tmp_path / "2")
+    observations = sample_observations(record)
+    take_snapshots(make_ledger(tmp_path / "a", observations), tmp_path / "1")
+    take_snapshots(make_ledger(tmp_path / "b", reversed(observations)), tmp_path / "2")
     assert snapshot_files(tmp_path / "1") == snapshot_files(tmp_path / "2")
 
 
-def test_taking_again_changes_nothing(record: Builder, tmp_path: Path) -> None:
+def test_a_second_run_changes_nothing(record: Builder, tmp_path: Path) -> None:
     source, out = make_ledger(tmp_path / "data", sample_observations(record)), tmp_path / "public"
     first = take_snapshots(source, out)
     before = {path.name: path.stat().st_mtime_ns for path in (out / SNAPSHOTS_FOLDER).iterdir()}
@@ -79,9 +79,9 @@ def test_taking_again_changes_nothing(record: Builder, tmp_path: Path) -> None:
     assert {path.name: path.stat().st_mtime_ns for path in (out / SNAPSHOTS_FOLDER).iterdir()} == before
 
 
-def test_a_day_is_written_again_while_it_grows_and_latest_follows(record: Builder, tmp_path: Path) -> None:
-    made, out = sample_observations(record), tmp_path / "public"
-    take_snapshots(make_ledger(tmp_path / "data", made), out)
+def test_the_current_day_is_rewritten_and_latest_follows(record: Builder, tmp_path: Path) -> None:
+    observations, out = sample_observations(record), tmp_path / "public"
+    take_snapshots(make_ledger(tmp_path / "data", observations), out)
     old = snapshot_files(out)
     source = make_ledger(tmp_path / "data", [(record("six", "1.0", observed_at=APRIL_25 + 9), None)])
     take_snapshots(source, out)
@@ -104,8 +104,8 @@ def test_a_month_is_closed_three_days_after_its_end(
     tmp_path: Path,
 ) -> None:
     april = MARCH + 31 * DAY_S
-    made = [(record("six", "1.0", observed_at=at), None) for at in (MARCH, april - 1, april, april + late_s)]
-    take_snapshots(make_ledger(tmp_path / "data", made), tmp_path / "public")
+    observations = [(record("six", "1.0", observed_at=at), None) for at in (MARCH, april - 1, april, april + late_s)]
+    take_snapshots(make_ledger(tmp_path / "data", observations), tmp_path / "public")
     archive = tmp_path / "public" / SNAPSHOTS_FOLDER / "ppp-2024-03.db"
     assert archive.exists() == closed
     if closed:
@@ -114,14 +114,14 @@ def test_a_month_is_closed_three_days_after_its_end(
         ]
 
 
-def test_a_closed_month_never_changes_and_late_records_are_told(record: Builder, tmp_path: Path) -> None:
+def test_a_closed_month_never_changes_and_late_records_are_reported(record: Builder, tmp_path: Path) -> None:
     out = tmp_path / "public"
     source = make_ledger(tmp_path / "data", sample_observations(record))
     assert take_snapshots(source, out).notes == ()
     old = snapshot_files(out)
     make_ledger(tmp_path / "data", [(record("late", "1.0", observed_at=MARCH + 5), None)])
-    done = take_snapshots(source, out)
-    assert [note for note in done.notes if note.startswith("1 records of 2024-03 came after")]
+    run = take_snapshots(source, out)
+    assert [note for note in run.notes if note.startswith("1 records of 2024-03 arrived after")]
     assert {n: c for n, c in snapshot_files(out).items() if "2024-03." in n} == {
         n: c for n, c in old.items() if "-03." in n
     }
@@ -130,7 +130,7 @@ def test_a_closed_month_never_changes_and_late_records_are_told(record: Builder,
     ]
 
 
-def test_the_window_holds_whole_newest_days_below_its_bound(record: Builder, tmp_path: Path) -> None:
+def test_the_window_contains_whole_days_within_its_limit(record: Builder, tmp_path: Path) -> None:
     source = make_ledger(tmp_path / "data", sample_observations(record, days=40, per_day=60))
     sizes = {}
     for bound in (800_000, 1_000_000, 45 * 1024 * 1024):
@@ -148,87 +148,18 @@ def test_the_window_holds_whole_newest_days_below_its_bound(record: Builder, tmp
     assert 0 < sizes[800_000] < sizes[1_000_000] < sizes[45 * 1024 * 1024] == 40
 
 
-def test_a_window_in_which_no_day_fits_is_empty_and_says_so(record: Builder, tmp_path: Path) -> None:
+def test_a_window_in_which_no_day_fits_is_empty(record: Builder, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    done = take_snapshots(
+    run = take_snapshots(
         make_ledger(tmp_path / "data", sample_observations(record)), out, replace(POLICY, window_bytes=1000)
     )
-    assert [note for note in done.notes if note.startswith("the window is empty: 2024-04-25 alone")]
+    assert [note for note in run.notes if note.startswith("the window is empty, because 2024-04-25 alone")]
     assert query_rows(out / SNAPSHOTS_FOLDER / "window.db", "SELECT count(*) FROM records") == [(0,)]
     assert read_description(out, "window.json")["as_of"] is None
 
 
-@pytest.mark.parametrize("bound", [0, 99, 100, 350, 1000, 5_000, 10**9])
-@pytest.mark.parametrize("row_bytes", [1, 90, 600, 30_000])
-def test_most_days_finds_the_last_that_fits_in_few_steps(bound: int, row_bytes: int) -> None:
-    counts = [(n * 37) % 11 + 1 for n in range(300)]
-    asked: list[int] = []
-
-    def size_of(days: int) -> int:
-        asked.append(days)
-        return 100 + row_bytes * sum(counts[:days])
-
-    found = days_that_fit(counts, size_of, bound)
-    fitting = [days for days in range(1, 301) if 100 + row_bytes * sum(counts[:days]) <= bound]
-    assert found == max(fitting, default=0)
-    assert len(asked) <= 15
-    # The last that fitted when it was weighed is the one that is kept.
-    assert [days for days in asked if days in fitting][-1:] == ([found] if found else [])
-
-
-def test_retention_keeps_days_then_weeks() -> None:
-    days = [utc_day(APRIL_25 - n * DAY_S) for n in range(100)]
-    kept = kept_days(days, RetentionPolicy(days=14, weeks=8, window_bytes=1))
-    assert set(days[:14]) <= kept
-    # 2024-04-25 is a Thursday: the last days of the weeks before are Sundays.
-    assert kept - set(days[:14]) == {
-        "2024-04-07", "2024-03-31", "2024-03-24", "2024-03-17", "2024-03-10",
-    }  # fmt: skip
-    assert kept_days(days, RetentionPolicy(days=0, weeks=0, window_bytes=1)) == {days[0]}
-    assert kept_days([], POLICY) == set()
-
-
-def test_what_the_policy_keeps_no_longer_is_removed_and_nothing_else(record: Builder, tmp_path: Path) -> None:
-    out, source = tmp_path / "public", tmp_path / "data"
-    folder = out / SNAPSHOTS_FOLDER
-    policy = RetentionPolicy(days=2, weeks=1, window_bytes=10**6)
-    for day in range(3):
-        at = APRIL_25 + day * DAY_S
-        done = take_snapshots(make_ledger(source, [(record("six", "1.0", observed_at=at), None)]), out, policy)
-    assert done.removed == tuple(f"snapshots/ppp-2024-04-25{end}" for end in (".json", ".db.sha256", ".db"))
-    # Somebody else's, one that was changed since, one that nothing describes, and a month.
-    others = {"ppp-2020-01-01.db": b"not ours", "notes.txt": b"mine", "ppp-2024-02.db": b"a month"}
-    for name, content in others.items():
-        (folder / name).write_bytes(content)
-    (folder / "ppp-2024-04-26.db").write_bytes((folder / "ppp-2024-04-26.db").read_bytes() + b"\0")
-    for day in (3, 4):
-        at = APRIL_25 + day * DAY_S
-        done = take_snapshots(make_ledger(source, [(record("six", "1.0", observed_at=at), None)]), out, policy)
-    assert {name: (folder / name).read_bytes() for name in others} == others
-    assert (folder / "ppp-2024-04-26.db").exists()
-    assert sum("is left: nothing beside it says" in note for note in done.notes) == 2
-    assert done.removed == tuple(f"snapshots/ppp-2024-04-27{end}" for end in (".json", ".db.sha256", ".db"))
-
-
-def test_only_what_lies_whole_is_described(record: Builder, tmp_path: Path) -> None:
-    out = tmp_path / "public"
-    assert complete_snapshots(out) == ()
-    take_snapshots(make_ledger(tmp_path / "data", sample_observations(record)), out)
-    assert [snapshot.file for snapshot in complete_snapshots(out)] == [
-        "window.db",
-        "ppp-2024-04-25.db",
-        "ppp-2024-03.db",
-    ]
-    folder = out / SNAPSHOTS_FOLDER
-    (folder / "window.json").write_text('{"schema": "ppp-snapshot-1"}')
-    (folder / "ppp-2024-03.db").write_bytes(b"cut")
-    (folder / "ppp-2023-03.db").symlink_to("/etc/passwd")
-    (folder / "ppp-2023-03.json").write_bytes((folder / "ppp-2024-03.json").read_bytes())
-    assert [snapshot.file for snapshot in complete_snapshots(out)] == ["ppp-2024-04-25.db"]
-
-
 def test_an_empty_ledger_has_no_snapshot(tmp_path: Path) -> None:
-    with pytest.raises(PublishError, match="holds no record"):
+    with pytest.raises(PublishError, match="has no records"):
         take_snapshots(make_ledger(tmp_path / "data", []), tmp_path / "public")
     assert snapshot_files(tmp_path / "public") == {}
 
@@ -242,7 +173,7 @@ def test_a_link_out_of_the_folder_is_not_followed(record: Builder, tmp_path: Pat
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_folder_in_the_way_is_named(record: Builder, tmp_path: Path) -> None:
+def test_an_obstructing_folder_is_reported(record: Builder, tmp_path: Path) -> None:
     (tmp_path / "public" / SNAPSHOTS_FOLDER / "latest.db").mkdir(parents=True)
     with pytest.raises(PublishError, match=r"latest\.db is in the way"):
         take_snapshots(make_ledger(tmp_path / "data", sample_observations(record, days=1)), tmp_path / "public")
@@ -252,7 +183,8 @@ def test_a_folder_in_the_way_is_named(record: Builder, tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ppp.publish.snapshots.take import RetentionPolicy, take
+from ppp.publish.snapshots.retention import RetentionPolicy
+from ppp.publish.snapshots.take import take
 
 event, left = sys.argv[3], int(sys.argv[4])
 
@@ -271,7 +203,7 @@ take(Path(sys.argv[1]), Path(sys.argv[2]), RetentionPolicy(days=14, weeks=8, win
 @pytest.mark.parametrize(
     ("event", "left"), [("sqlite3.connect", 0), ("sqlite3.connect", 5), *(("os.rename", n) for n in (1, 2, 5, 8, 10))]
 )
-def test_a_kill_leaves_nothing_half_written(event: str, left: int, record: Builder, tmp_path: Path) -> None:
+def test_a_kill_leaves_complete_files_only(event: str, left: int, record: Builder, tmp_path: Path) -> None:
     out, clean = tmp_path / "public", tmp_path / "clean"
     source = make_ledger(tmp_path / "data", sample_observations(record, days=50))
     take_snapshots(source, out)
@@ -286,7 +218,7 @@ def test_a_kill_leaves_nothing_half_written(event: str, left: int, record: Build
     for name, content in snapshot_files(out).items():
         if not name.startswith("."):
             assert content in (old.get(name), new.get(name)), name
-    # Whatever vouches for a database vouches for the one that is there.
+    # Each description matches the database that is there.
     for snapshot in complete_snapshots(out):
         assert sha256_hex((out / SNAPSHOTS_FOLDER / snapshot.file).read_bytes()) == snapshot.sha256
     take_snapshots(source, out)
@@ -296,7 +228,7 @@ def test_a_kill_leaves_nothing_half_written(event: str, left: int, record: Build
 
 @pytest.mark.mount
 @pytest.mark.parametrize("options", ["size=1m", "ro"])
-def test_a_disk_that_takes_no_more_leaves_the_old_ones(options: str, record: Builder, tmp_path: Path) -> None:
+def test_a_full_or_read_only_disk_leaves_the_old_snapshots(options: str, record: Builder, tmp_path: Path) -> None:
     source, out = make_ledger(tmp_path / "data", sample_observations(record)), tmp_path / "public"
     out.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", out], check=True)
