@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -154,29 +154,39 @@ def test_what_a_container_is_made_of_is_written_and_not_served(
     assert "--into" in refused.stderr
 
 
-SERVE = """
-import sys
-from pathlib import Path
-from ppp.publish.datasette import serve
+def port_is_open(port: int) -> bool:
+    """Return whether anything accepts connections on a port of this machine."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
-serve(Path(sys.argv[1]), port=int(sys.argv[2]))
-"""
+
+def child_processes(pid: int) -> list[int]:
+    """Return the ids of a process's children."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.usefixtures("store")
-def test_an_interrupt_ends_it_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("to_group", [False, True], ids=["to-ppp-alone", "to-the-group"])
+def test_a_signal_ends_datasette_too(number: signal.Signals, to_group: bool, tmp_path: Path) -> None:  # noqa: FBT001 - parametrized
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(tmp_path / "data"), str(port)],
+        [sys.executable, "-m", "ppp", "serve", "--data", str(tmp_path / "data"), "--port", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
     try:
         wait_for(f"http://127.0.0.1:{port}/ppp.json", process)
+        children = child_processes(process.pid)
+        # A service manager signals ppp alone, a terminal the whole process group.
+        (os.killpg if to_group else os.kill)(process.pid, number)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 0, errors.decode()
+        assert not port_is_open(port)
+        assert len(children) == 1
+        assert not Path(f"/proc/{children[0]}").exists()
+        assert (tmp_path / "data" / "cache" / "serve" / "ppp.db").is_file()
     finally:
-        # As a terminal does it: to the whole group, which is the server's and its parent's alone.
-        os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
-    assert process.returncode == 0, errors.decode()
-    assert (tmp_path / "data" / "cache" / "serve" / "ppp.db").is_file()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""The database that Datasette serves: a ledger of one moment, without what is a node's own, made to be asked quickly.
+"""The database that Datasette serves: a copy of the ledger without private tables, optimized for queries.
 
-Nothing in it changes, so that what is costly to find is found once: views of findings become tables with indexes, and
-names of packages can be searched. The same ledger gives the same bytes.
+The copy never changes, so expensive views are stored as tables with indexes, and package names are indexed for
+full-text search. The same ledger gives the same bytes.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from ppp.model.matrix import environment_sort_key
 from ppp.model.record import Json
 from ppp.publish.datasette.definition import indexes, materialized_views
 
-#: What of a ledger is not shown to strangers: whom a node listens to, what it has in hand, what nothing vouches for.
+#: Tables that are not published: peers and feed state, the queue, and results not yet confirmed by the canary.
 PRIVATE_TABLES: Final = ("peers", "sources", "queue", "pending")
-#: What is made of these, and goes with them.
+#: Views that depend on private tables.
 PRIVATE_VIEWS: Final = ("given_up",)
-#: What a column of a view leads to, as Datasette makes links of foreign keys.
+#: The foreign keys of materialized views, by column: Datasette renders them as links.
 _FOREIGN_KEYS: Final = {
     "package": "packages(package)",
     "environment": "environments(environment)",
@@ -30,16 +30,16 @@ _FOREIGN_KEYS: Final = {
     "record": "records(record)",
 }
 _CACHE_KIB: Final = 128 * 1024
-#: Any three letters of a name find it, as nobody knows where a name begins a word. Datasette looks for these quotes.
+#: A trigram index, so that any three letters of a name find it. Datasette detects it by these double quotes.
 _SEARCH: Final = 'CREATE VIRTUAL TABLE packages_fts USING fts5 (package, content="packages", tokenize="trigram")'
 
 
 def write_copy(ledger: Database, target: Path) -> None:
-    """Write the copy of an open ledger to `target`, whole or not at all; raises what SQLite and the disk raise."""
+    """Write the copy of an open ledger to `target` atomically; raise what SQLite and the disk raise."""
     part = target.with_name(f".{target.name}.part")
     part.unlink(missing_ok=True)
     try:
-        # A whole, compact file of one moment, whoever writes the ledger meanwhile.
+        # A compact file with one consistent state, even while the ledger is written to.
         ledger.execute("VACUUM INTO ?", (str(part),))
         with _open_for_writing(part) as db, db.atomic():
             _drop_private(db)
@@ -58,7 +58,8 @@ def write_copy(ledger: Database, target: Path) -> None:
 def _open_for_writing(path: Path) -> Iterator[Database]:
     db = Database(path)
     try:
-        # Nobody reads it yet, and a kill leaves only what the next one clears away. What is dropped is overwritten.
+        # No journal: nobody reads this file, and the next run removes what a crash leaves. secure_delete overwrites
+        # dropped tables, so that no private data remains in free pages.
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "secure_delete = ON", f"cache_size = -{_CACHE_KIB}"):
             db.execute(f"PRAGMA {pragma}")
         yield db
@@ -89,13 +90,13 @@ def _materialize(db: Database, view: str, columns: list[str]) -> None:
     definitions, expressions = _table_columns(db, view)
     db.execute(f"CREATE TABLE [materialized_{view}] ({', '.join(definitions)})")
     selected = ", ".join(expressions)
-    # In one order, whatever plan SQLite takes.
-    db.execute(f"INSERT INTO [materialized_{view}] SELECT {selected} FROM [{view}] ORDER BY {selected}")  # noqa: S608 - our own names
+    # Sorted, so that the rows do not depend on the query plan.
+    db.execute(f"INSERT INTO [materialized_{view}] SELECT {selected} FROM [{view}] ORDER BY {selected}")  # noqa: S608 - our own identifiers
     db.view(view).drop()
     db.execute("PRAGMA legacy_alter_table = ON")
     db.execute(f"ALTER TABLE [materialized_{view}] RENAME TO [{view}]")
-    for each in columns:
-        _add_index(db, view, each)
+    for column in columns:
+        _add_index(db, view, column)
 
 
 def _table_columns(db: Database, view: str) -> tuple[list[str], list[str]]:
@@ -107,7 +108,7 @@ def _table_columns(db: Database, view: str) -> tuple[list[str], list[str]]:
     ]
     expressions = [f"[{name}]" for name, _ in rows]
     if view == "matrix":
-        # A view cannot have a column for each environment in the data; a table that is made from the data can.
+        # Unlike the view, a table made from the data can have a column for each environment.
         found = (name for (name,) in db.execute("SELECT DISTINCT environment FROM results"))
         environments = sorted(found, key=environment_sort_key)
         place = expressions.index("[results]")
@@ -117,15 +118,15 @@ def _table_columns(db: Database, view: str) -> tuple[list[str], list[str]]:
 
 
 def inspect_data(database: Path) -> dict[str, Json]:
-    """Give what Datasette would find by reading the whole copy: its digest, its size, and the rows of each table."""
+    """Return what Datasette would otherwise compute at startup: digest, size, and the row count of each table."""
     db = Database(database)
     try:
         names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
         counts = {name: {"count": db.execute(f"SELECT count(*) FROM [{name}]").fetchone()[0]} for name in names}  # noqa: S608 - as above
     finally:
         db.close()
-    said = {"hash": _sha256(database), "size": database.stat().st_size, "file": database.name, "tables": counts}
-    return {database.stem: said}
+    description = {"hash": _sha256(database), "size": database.stat().st_size, "file": database.name, "tables": counts}
+    return {database.stem: description}
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""What is said of a ledger's tables and asked of them: the one definition in `site/datasette/datasette.toml`.
+"""The descriptions of the ledger's tables and the saved queries, from `site/datasette/datasette.toml`.
 
-Datasette takes its descriptions and canned queries from it, the SQL page its saved ones.
+Datasette's metadata and canned queries and the SQL page are all generated from this one definition.
 """
 
 import tomllib
@@ -13,13 +13,13 @@ from urllib.parse import urlencode
 from ppp.model.record import Json
 from ppp.resources import resource
 
-#: How a table is shown, as against what it says: 1.0a wants these in its configuration.
+#: The keys about the display of a table, which Datasette 1.0a expects in its configuration, not in its metadata.
 DISPLAY_KEYS: Final = ("facets", "sort_desc", "label_column", "hidden")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedQuery:
-    """A question that people ask; `params` names what it asks for, each with an example."""
+    """A saved query; `params` maps each of its parameters to an example value."""
 
     name: str
     title: str
@@ -30,12 +30,12 @@ class SavedQuery:
 
 @cache
 def definition() -> dict[str, Json]:
-    """Give the whole definition, as its file says it."""
+    """Return the parsed definition."""
     return tomllib.loads(resource("site/datasette/datasette.toml").read_text("utf-8"))
 
 
 def saved_queries() -> list[SavedQuery]:
-    """Give the saved queries, in the order of the definition."""
+    """Return the saved queries, in the order of the definition."""
     return [
         SavedQuery(
             name=name,
@@ -49,21 +49,21 @@ def saved_queries() -> list[SavedQuery]:
 
 
 def permalink(name: str) -> str:
-    """Give what stands behind `sql/index.html` in an address that asks a saved query, one without parameters."""
+    """Return the URL fragment that runs a saved query without parameters on `sql/index.html`."""
     (query,) = (query for query in saved_queries() if query.name == name)
     return f"#{urlencode({'sql': query.sql}, safe='*')}"
 
 
 def described_tables() -> dict[str, dict[str, Json]]:
-    """Give what is said of each table and view, and how it is shown, by its name."""
+    """Return the description and display settings of each table and view, by name."""
     return dict(definition()["tables"])
 
 
 def materialized_views() -> dict[str, list[str]]:
-    """Give the views that Datasette's copy holds as tables, each with the columns of its indexes."""
+    """Return the views that Datasette's copy stores as tables, each with the columns to index."""
     return dict(definition()["materialized"])
 
 
 def indexes() -> dict[str, list[str]]:
-    """Give the columns of the indexes that Datasette's copy has beyond the ledger's own, by table."""
+    """Return the columns of the additional indexes of Datasette's copy, by table."""
     return dict(definition()["indexes"])

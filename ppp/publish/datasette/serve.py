@@ -1,18 +1,20 @@
-"""Datasette on an immutable copy of the ledger, described and asked by the one definition in `site/datasette/`.
+"""Run Datasette on an immutable copy of the ledger, configured from the definition in `site/datasette/`.
 
-Stable Datasette (0.65) reads everything but its settings from metadata; 1.0a reads canned queries, settings and how
-tables are shown from a configuration, and ignores them in metadata. Both are made here: `prepare` writes one folder
-that 0.65 serves as it is, on this machine or in a container, and beside it what 1.0a wants.
+Stable Datasette (0.65) reads everything but its settings from metadata. 1.0a reads canned queries, settings and display
+settings from a configuration file, and ignores them in metadata. `prepare` writes a folder for both, which can be
+served on this machine or in a container.
 """
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import Any, Final, Self
 
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
 from ppp.model.errors import DatasetteError
@@ -24,16 +26,16 @@ from ppp.storage_errors import translate_storage_errors
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8001
-#: What stands in the folder beside the database, as 0.65 looks for it there.
+#: Files that Datasette 0.65 expects beside the database.
 METADATA_FILE: Final = "metadata.json"
 INSPECT_FILE: Final = "inspect-data.json"
-#: What of ours goes into the folder unchanged.
+#: Files of `site/datasette/` that are copied into the folder unchanged.
 _COPIED_FILES: Final = ("Containerfile", "plugins/limits.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeCommand:
-    """A Datasette that is ready to start: its arguments, the copy it serves, and where it will answer."""
+    """A Datasette that is ready to start: its command line, the database that it serves, and its URL."""
 
     argv: tuple[str, ...]
     database: Path
@@ -41,12 +43,12 @@ class ServeCommand:
 
 
 def metadata_065() -> dict[str, Json]:
-    """Give the metadata that Datasette 0.65 reads."""
+    """Return the metadata for Datasette 0.65."""
     return _metadata(tables=described_tables(), more={"queries": _queries()})
 
 
 def metadata_10a() -> dict[str, Json]:
-    """Give the metadata that Datasette 1.0a reads: descriptions alone."""
+    """Return the metadata for Datasette 1.0a: descriptions only."""
     tables = {
         name: {key: value for key, value in table.items() if key not in DISPLAY_KEYS}
         for name, table in described_tables().items()
@@ -55,7 +57,7 @@ def metadata_10a() -> dict[str, Json]:
 
 
 def configuration_10a() -> dict[str, Json]:
-    """Give the configuration that Datasette 1.0a reads with `-c`: settings, canned queries, how tables are shown."""
+    """Return the configuration for Datasette 1.0a (`-c`): settings, canned queries and display settings."""
     tables = {
         name: {key: table[key] for key in DISPLAY_KEYS if key in table} for name, table in described_tables().items()
     }
@@ -71,8 +73,8 @@ def configuration_10a() -> dict[str, Json]:
 
 
 def _metadata(*, tables: Mapping[str, Json], more: Mapping[str, Json]) -> dict[str, Json]:
-    said = {key: definition()[key] for key in ("title", "description")}
-    return {**said, "databases": {_database_name(): {**said, "tables": dict(tables), **more}}}
+    texts = {key: definition()[key] for key in ("title", "description")}
+    return {**texts, "databases": {_database_name(): {**texts, "tables": dict(tables), **more}}}
 
 
 def _queries() -> dict[str, Json]:
@@ -97,16 +99,16 @@ def _database_name() -> str:
 
 
 def prepare(data: Path, out: Path, *, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> ServeCommand:
-    """Copy a data folder's ledger into `out`, write both styles of configuration beside it, and give how to serve it.
+    """Copy a data folder's ledger into `out` with the configuration of both Datasette versions; return how to serve it.
 
-    Raises what `read_ledger` raises, and `DiskFullError` or `DataReadOnlyError` where `out` cannot be written.
+    Raise what `read_ledger` raises, and `DiskFullError` or `DataReadOnlyError` if `out` cannot be written.
     """
     database = out / LEDGER_NAME
     ledger = read_ledger(data)
     try:
         with translate_storage_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-            # It speaks of the copy before: a kill in between must not leave it beside another.
+            # It describes the previous copy: after a crash it must not be left beside the new one.
             (out / INSPECT_FILE).unlink(missing_ok=True)
             copy.write_copy(ledger, database)
             _write(out / METADATA_FILE, metadata_065())
@@ -130,23 +132,57 @@ def _write(path: Path, document: Mapping[str, Json]) -> Path:
 
 
 def serve(data: Path, *, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> None:
-    """Serve a data folder's ledger in the foreground until interrupted; see `prepare` and `run` for what they raise."""
+    """Serve a data folder's ledger in the foreground until a signal ends it; raise what `prepare` and `run` raise."""
     run(prepare(data, data / "cache" / "serve", host=host, port=port))
 
 
 def run(command: ServeCommand) -> None:
-    """Run Datasette in the foreground until it is interrupted; raise `DatasetteError` if it ends by itself, badly."""
-    try:
-        process = subprocess.Popen(command.argv)
-    except OSError as error:
-        raise DatasetteError(f"Datasette cannot be started: {error.strerror}", hint="install PPP again") from error
-    try:
+    """Run Datasette in the foreground until SIGINT, SIGTERM or SIGHUP, which also end Datasette.
+
+    Raise `DatasetteError` if it cannot be started, or ends by itself with an error.
+    """
+    with _StopSignals() as stop:
+        try:
+            process = subprocess.Popen(command.argv)
+        except OSError as error:
+            raise DatasetteError(f"Datasette cannot be started: {error.strerror}", hint="install PPP again") from error
+        stop.watch(process)
         status = process.wait()
-    except KeyboardInterrupt:
-        # The terminal has interrupted it, too; it closes by itself.
-        status = 0
-        process.wait()
-    if status:
+    if status and not stop.requested:
         raise DatasetteError(
             f"Datasette ended with status {status}", hint="its last lines say why; --port names another port"
         )
+
+
+class _StopSignals:
+    """While entered, the signals that end this process end the watched child process instead, and are noted.
+
+    A service manager signals only this process, a terminal the whole process group: without this, SIGTERM would leave
+    the child running and its port taken. A second signal kills a child that does not end.
+    """
+
+    _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._previous = {number: signal.signal(number, self._stop) for number in self._SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def watch(self, process: subprocess.Popen[bytes]) -> None:
+        """End this process on a signal, or now if one has already arrived."""
+        self._process = process
+        if self.requested:
+            process.terminate()
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        again, self.requested = self.requested, True
+        if self._process is not None:
+            (self._process.kill if again else self._process.terminate)()

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final, Self
 
 from ppp.model.record import Json
-from ppp.publish.api.encoding import indented_bytes
 from ppp.schemas import schema_errors
 
 SCHEMA: Final = "ppp-snapshot-1"
@@ -134,7 +133,7 @@ def read_description(path: Path) -> Snapshot | None:
 
 def description_bytes(snapshot: Snapshot) -> bytes:
     """Return a description as it is published: indented JSON, sorted keys, ASCII only."""
-    return indented_bytes(snapshot.to_json())
+    return (json.dumps(snapshot.to_json(), indent=1, sort_keys=True) + "\n").encode("ascii")
 
 
 def digest_lines(digests: Sequence[tuple[str, str]]) -> bytes:

@@ -1,10 +1,12 @@
-"""Datasette's two styles of configuration, made from one definition, and what is served."""
+"""Datasette's two styles of configuration, generated from one definition, and the process that serves."""
 
 import hashlib
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -33,7 +35,7 @@ def test_both_styles_hold_the_same_queries() -> None:
     assert all(query["title"] and query["description"] and query["sql"] for query in old.values())
 
 
-def test_1_0_gets_each_thing_where_it_looks_for_it() -> None:
+def test_1_0_gets_each_setting_where_it_expects_it() -> None:
     said, shown = metadata_10a(), configuration_10a()
     assert "queries" not in said["databases"]["ppp"]
     assert said["databases"]["ppp"]["tables"]["records"]["columns"]["cause"]
@@ -45,7 +47,7 @@ def test_1_0_gets_each_thing_where_it_looks_for_it() -> None:
     json.dumps([said, shown])
 
 
-def test_every_described_table_and_column_is_there(store: Store) -> None:
+def test_every_described_table_and_column_exists(store: Store) -> None:
     for name, table in metadata_065()["databases"]["ppp"]["tables"].items():
         columns = {row[1] for row in store.db.execute("SELECT * FROM pragma_table_info(?)", (name,))}
         columns |= {row[0] for row in store.db.execute(f"SELECT * FROM [{name}] LIMIT 0").description}  # noqa: S608
@@ -63,7 +65,7 @@ def test_every_table_and_view_is_described_or_hidden(store: Store) -> None:
     assert all(table.get("description") or table.get("hidden") for table in named.values())
 
 
-def test_no_query_is_called_as_a_table_is() -> None:
+def test_no_query_has_the_name_of_a_table() -> None:
     assert {query.name for query in saved_queries()}.isdisjoint(metadata_065()["databases"]["ppp"]["tables"])
 
 
@@ -77,7 +79,7 @@ def test_every_parameter_has_an_example() -> None:
                    for param, example in examples.items())  # fmt: skip
 
 
-def test_prepares_a_copy_that_later_writes_do_not_change(small: Store, tmp_path: Path) -> None:
+def test_the_copy_does_not_change_with_the_ledger(small: Store, tmp_path: Path) -> None:
     command = prepare(tmp_path / "data", tmp_path / "serve", port=8321)
     small.db.execute("DELETE FROM queue")
     copy = sqlite3.connect(command.database)
@@ -92,14 +94,14 @@ def test_prepares_a_copy_that_later_writes_do_not_change(small: Store, tmp_path:
     assert {p.name for p in (tmp_path / "serve").iterdir()} == written
 
 
-def test_findings_are_worked_out_and_say_what_the_ledger_says(small: Store, tmp_path: Path) -> None:
+def test_materialized_views_equal_those_of_the_ledger(small: Store, tmp_path: Path) -> None:
     with closing(sqlite3.connect(prepare(small.path, tmp_path / "serve").database)) as copy:
         for view in materialized_views():
             if view == "matrix":
                 continue
             kind = copy.execute("SELECT type FROM sqlite_schema WHERE name = ?", (view,)).fetchone()
             assert kind == ("table",), view
-            theirs = copy.execute(f"SELECT * FROM [{view}]")  # noqa: S608 - our own names
+            theirs = copy.execute(f"SELECT * FROM [{view}]")  # noqa: S608 - our own identifiers
             ours = small.db.execute(f"SELECT * FROM [{view}]")  # noqa: S608 - as above
             assert [column[0] for column in theirs.description] == [column[0] for column in ours.description]
             assert sorted(theirs.fetchall(), key=repr) == sorted(ours.fetchall(), key=repr), view
@@ -133,7 +135,7 @@ def test_any_three_letters_find_a_package(small: Store, tmp_path: Path) -> None:
         assert copy.execute(asked, ('"nobody"',)).fetchall() == []
 
 
-def test_nothing_private_is_left_in_the_copy(small: Store, tmp_path: Path) -> None:
+def test_the_copy_contains_no_private_data(small: Store, tmp_path: Path) -> None:
     with small.db.atomic():
         small.db.execute("INSERT INTO peers (node, url, added_at) VALUES ('ef', 'https://peer-secret.example', 1)")
         small.db.execute("INSERT INTO queue VALUES ('queued-secret', '1', 'py312-slim', 'named', 1, 0, 0, NULL, NULL)")
@@ -142,7 +144,7 @@ def test_nothing_private_is_left_in_the_copy(small: Store, tmp_path: Path) -> No
     assert b"secret" not in database.read_bytes()
 
 
-def test_what_datasette_would_read_first_is_written_beside_it(small: Store, tmp_path: Path) -> None:
+def test_the_inspect_file_is_written_beside_the_copy(small: Store, tmp_path: Path) -> None:
     database = prepare(small.path, tmp_path / "serve").database
     said = json.loads((tmp_path / "serve" / "inspect-data.json").read_text())["ppp"]
     assert said["hash"] == hashlib.sha256(database.read_bytes()).hexdigest()
@@ -150,7 +152,7 @@ def test_what_datasette_would_read_first_is_written_beside_it(small: Store, tmp_
     assert said["tables"]["records"] == {"count": 19}
 
 
-def test_the_container_gets_our_datasette_and_all_that_is_served() -> None:
+def test_the_container_gets_the_pinned_datasette_and_all_files() -> None:
     recipe = resource("site/datasette/Containerfile").read_text()
     pinned = [line for line in (resource("pyproject.toml")).read_text().splitlines() if "datasette==" in line]
     (version,) = [line.strip().strip('",') for line in pinned]
@@ -159,20 +161,20 @@ def test_the_container_gets_our_datasette_and_all_that_is_served() -> None:
     assert "USER nobody" in recipe
 
 
-def test_no_ledger_no_server(tmp_path: Path) -> None:
+def test_without_a_ledger_nothing_is_served(tmp_path: Path) -> None:
     with pytest.raises(LedgerDamagedError, match="no ledger"):
         prepare(tmp_path, tmp_path / "serve")
     assert not (tmp_path / "serve").exists()
 
 
-def test_a_file_in_the_way_is_named(small: Store, tmp_path: Path) -> None:
+def test_an_obstructing_file_is_reported(small: Store, tmp_path: Path) -> None:
     (tmp_path / "serve").write_text("theirs")
     with pytest.raises(DataReadOnlyError, match="serve"):
         prepare(small.path, tmp_path / "serve")
 
 
 @pytest.mark.mount
-def test_a_full_disk_is_named_and_the_last_copy_stays(small: Store, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_last_copy_is_kept(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "serve"
     out.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", out], check=True)
@@ -189,12 +191,32 @@ def command(*argv: str) -> ServeCommand:
     return ServeCommand(argv=argv, database=Path("ppp.db"), url="http://127.0.0.1:1/ppp")
 
 
-def test_a_server_that_ends_badly_is_an_error() -> None:
+def test_a_server_that_fails_is_an_error() -> None:
     with pytest.raises(DatasetteError, match="status 7"):
         run(command(sys.executable, "-c", "raise SystemExit(7)"))
     with pytest.raises(DatasetteError, match="cannot be started"):
         run(command("/nonexistent/datasette"))
 
 
-def test_a_server_that_ends_well_is_none() -> None:
+def test_a_server_that_exits_with_zero_is_no_error() -> None:
     assert run(command(sys.executable, "-c", "")) is None  # type: ignore[func-returns-value]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_server_and_is_no_error(number: signal.Signals) -> None:
+    handler = signal.getsignal(number)
+    signaller = f"import os, time; os.kill(os.getppid(), {int(number)}); time.sleep(60)"
+    started = time.monotonic()
+    run(command(sys.executable, "-c", signaller))
+    assert time.monotonic() - started < 30
+    assert signal.getsignal(number) is handler
+
+
+def test_a_second_signal_kills_a_server_that_does_not_end() -> None:
+    stubborn = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f"[(os.kill(os.getppid(), {int(signal.SIGTERM)}), time.sleep(1)) for _ in range(60)]"
+    )
+    started = time.monotonic()
+    run(command(sys.executable, "-c", stubborn))
+    assert time.monotonic() - started < 30
