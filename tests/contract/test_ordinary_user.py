@@ -156,10 +156,10 @@ def found(pinned_pip: FetchedPip) -> Mapping[str, Any]:
             cwd=Path(__file__).parents[2],
         )
     assert done.returncode == 0, done.stderr
-    told: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if "reason" in told:
-        pytest.skip(told["reason"])
-    return told
+    results: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if "reason" in results:
+        pytest.skip(results["reason"])
+    return results
 
 
 def test_package_code_has_no_privileges(found: Mapping[str, Any]) -> None:

@@ -45,12 +45,18 @@ FAKE_PIP: Final = {
 }
 
 
+ABSENT: Final = f"sha256:{'5a' * 32}"
+
+
 @pytest.mark.docker
 @pytest.mark.parametrize(
     ("image", "python", "reason"),
     [
         # Nothing listens there, so that no registry is asked.
         ("localhost:9/python:3.12-alpine", "3.12", "is not here and cannot be pulled"),
+        ("localhost:9/python", "3.12", "localhost:9/python is not here and cannot be pulled: .*localhost:9"),
+        (f"localhost:9/python:3.12@{ABSENT}", "3.12", "is not here and cannot be pulled: .*localhost:9"),
+        ("python:3.12:slim", "3.12", "'python:3.12:slim' is not a valid image reference"),
         ("python:3.9-slim", "3.12", r"has Python 3\.9\.\d+, not 3\.12"),
     ],
 )

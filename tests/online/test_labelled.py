@@ -118,9 +118,9 @@ def test_verdict_cause_and_blame_are_as_labelled(observed: Mapping[Cell, Observa
                 f"{labelled.cell}: {'; '.join(wrong)}\n    truth: {labelled.truth}\n    ours: {record.detail}"
             )
     right = len(LABELLED) - len(missed)
-    told = "\n".join([f"{right} of {len(LABELLED)} cells are right", *missed])
-    print(told)  # noqa: T201 - the misses are to be seen when it passes, too
-    assert right >= ENOUGH * len(LABELLED), told
+    summary = "\n".join([f"{right} of {len(LABELLED)} cells are right", *missed])
+    print(summary)  # noqa: T201 - the misses are worth seeing even if the test passes
+    assert right >= ENOUGH * len(LABELLED), summary
 
 
 def test_the_set_is_large_and_varied_enough() -> None:

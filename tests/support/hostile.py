@@ -24,7 +24,7 @@ from ppp.check.canary.distributions import BUILT_AT, ZIPPED_AT
 
 HOSTILE: Final = PACKAGES / "hostile"
 #: A package that prints this has reached a listener.
-MARK: Final = "heard by the listener"
+MARK: Final = "this is the listener"
 MIB: Final = 1024 * 1024
 BOMB_MIB: Final = 2048
 #: The project that runs beside and after each hostile one, and whose pages one of them tries to poison.

@@ -1,4 +1,4 @@
-"""One sandbox for several releases, reset between them: what is left over or missing can then be told by its files.
+"""One sandbox for several releases, reset between them: its files then show what is left over or missing.
 
 Both classes pass through to a real runtime; see `ppp.check.runtime`.
 """

@@ -18,10 +18,10 @@ def found(*paths: str, package: str = "lib", **more: Sequence[str]) -> list[str]
 
 def reason(*paths: str, import_names: tuple[str, ...] | None = None) -> str:
     """Return the reason why there is nothing to import."""
-    told = modules_to_import("lib", InstalledMetadata(paths=paths, import_names=import_names), SUFFIXES)
-    assert told.names == ()
-    assert told.reason is not None
-    return told.reason
+    found = modules_to_import("lib", InstalledMetadata(paths=paths, import_names=import_names), SUFFIXES)
+    assert found.names == ()
+    assert found.reason is not None
+    return found.reason
 
 
 # ---------------------------------------------------------------- what is declared (PEP 794)
@@ -186,5 +186,5 @@ def test_the_reason_for_no_modules(paths: list[str], why: str) -> None:
 
 
 def test_with_modules_there_is_no_reason() -> None:
-    told = modules_to_import("lib", InstalledMetadata(paths=("lib.py",)), SUFFIXES)
-    assert told == ModulesToImport(names=("lib",), reason=None)
+    found = modules_to_import("lib", InstalledMetadata(paths=("lib.py",)), SUFFIXES)
+    assert found == ModulesToImport(names=("lib",), reason=None)

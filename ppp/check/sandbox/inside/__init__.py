@@ -1,7 +1,7 @@
 """The programs that run inside a sandbox, by the environment's own interpreter: standard library only, Python ≥ 3.9.
 
 Nothing of PPP has to be there. Short programs are passed as text (`python -c`). The keeper is installed as a package
-beside the pinned pip, so that it shares its place for bytecode; its name contains a hash of its source.
+beside the pinned pip, so that the bytecode of both is in one place; its name contains a hash of its source.
 """
 
 import hashlib

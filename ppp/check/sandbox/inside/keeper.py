@@ -294,7 +294,7 @@ class Keeper:
         return self.oom_kills > before
 
     def do_reset(self) -> None:
-        """Give the cell a fresh virtual environment and empty folders."""
+        """Replace the cell's virtual environment by a fresh one, and empty its folders."""
         self.kill_until_gone()
         used = tempfile.mkdtemp(dir=self.settings["work"], prefix="used-")
         os.chmod(used, 0o1777)
@@ -349,7 +349,7 @@ def show_installed_to_pip() -> None:
 
 
 def preload_pip() -> None:
-    """Import what every use of pip needs, and let it compute what it would compute anew each time."""
+    """Import what every use of pip needs, and let it compute what it would compute again each time."""
     for name in PRELOADED:
         importlib.import_module("pip._internal." + name)
     from pip._internal.network.session import user_agent

@@ -80,15 +80,15 @@ def test_a_wheels_metadata() -> None:
     assert (metadata["Name"], metadata["Version"], metadata["Requires-Python"]) == ("example-lib", "2.1.0", ">=3.9")
     assert metadata.get_all("Requires-Dist") == list(WHEEL.requires)
     assert metadata["Provides-Extra"] == "more"
-    told = message_from_bytes(content["example_lib-2.1.0.dist-info/WHEEL"])
-    assert (told["Wheel-Version"], told["Tag"], told["Root-Is-Purelib"]) == ("1.0", "py3-none-any", "true")
+    headers = message_from_bytes(content["example_lib-2.1.0.dist-info/WHEEL"])
+    assert (headers["Wheel-Version"], headers["Tag"], headers["Root-Is-Purelib"]) == ("1.0", "py3-none-any", "true")
 
 
 def test_a_wheel_for_a_platform_has_its_tag() -> None:
     built = replace(WHEEL, tag="cp39-abi3-manylinux_2_17_x86_64", purelib=False)
     assert built.filename == "example_lib-2.1.0-cp39-abi3-manylinux_2_17_x86_64.whl"
-    told = message_from_bytes(wheel(built)["example_lib-2.1.0.dist-info/WHEEL"])
-    assert (told["Tag"], told["Root-Is-Purelib"]) == ("cp39-abi3-manylinux_2_17_x86_64", "false")
+    headers = message_from_bytes(wheel(built)["example_lib-2.1.0.dist-info/WHEEL"])
+    assert (headers["Tag"], headers["Root-Is-Purelib"]) == ("cp39-abi3-manylinux_2_17_x86_64", "false")
 
 
 def test_a_wheels_record_names_every_file_by_its_hash() -> None:

@@ -235,7 +235,7 @@ def test_pip_makes_the_same_choices(pinned_pip: FetchedPip, tmp_path: Path) -> N
             ours[name] = None if isinstance(found, NotClaimed) else found.filename
         installable = [name for name in names if ours[name]]
         command = [str(pinned_pip.folder / "pip"), "install", "--dry-run", "--no-deps", "--quiet", "--report", "-"]
-        told = subprocess.run(
+        done = subprocess.run(
             [
                 runtime._interpreters[here.environment.id].executable,
                 "-I",
@@ -249,7 +249,7 @@ def test_pip_makes_the_same_choices(pinned_pip: FetchedPip, tmp_path: Path) -> N
         )
         theirs = {
             item["metadata"]["name"]: item["download_info"]["url"].rpartition("/")[2]
-            for item in json.loads(told.stdout)["install"]
+            for item in json.loads(done.stdout)["install"]
         }
     assert theirs == {name: ours[name] for name in installable}
     assert len(installable) > 15

@@ -82,7 +82,7 @@ def test_a_process_can_be_created_but_no_namespace(architecture: Architecture, f
     assert decided(architecture, architecture.clone, SIGCHLD) == ALLOW
     assert decided(architecture, architecture.clone, THREAD) == ALLOW
     assert decided(architecture, architecture.clone, flag | SIGCHLD) == NOT_PERMITTED
-    # Whatever stands in the half that the kernel does not read.
+    # Whatever is in the half that the kernel does not read.
     assert decided(architecture, architecture.clone, 2**40 | flag) == NOT_PERMITTED
 
 
