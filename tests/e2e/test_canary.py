@@ -131,7 +131,7 @@ def test_an_image_of_another_platform_is_told(aviary: Aviary) -> None:
     slim_called_alpine = replace(ALPINE, id="py312-alpine", python=SLIM.python, image=SLIM.image)
     (fault,) = aviary.sing(slim_called_alpine, gated=False)
     assert fault.kind is FaultKind.VERDICT
-    assert "musllinux_1_1_x86_64.whl, but took" in str(fault).replace("aarch64", "x86_64")
+    assert "musllinux_1_1_x86_64.whl, but chose" in str(fault).replace("aarch64", "x86_64")
 
 
 @pytest.mark.docker
