@@ -60,15 +60,15 @@ def test_settings_bound_what_is_kept(node: Program) -> None:
     assert (done.code, "PPP_SNAPSHOT_DAYS='none' is not a number" in done.err) == (10, True)
 
 
-def test_what_does_not_hold_has_its_exit_code(node: Program) -> None:
+def test_an_invalid_file_has_its_own_exit_code(node: Program) -> None:
     node.run_in_process_ok("snapshot")
     window = node.data / "public" / "snapshots" / "window.db"
     window.write_bytes(window.read_bytes() + b"\0")
     done = node.run_in_process("verify", str(window), str(node.data / "ppp.db"))
     assert done.code == 37
-    assert f"✗ does not hold  {window}: it has" in done.out
+    assert f"✗ INVALID  {window}: it has" in done.out
     assert f"✓ valid  {node.data / 'ppp.db'}: a ledger of 168 records" in done.out
-    assert done.err.startswith(f"ppp: 1 of 2 do not hold, first {window}")
+    assert done.err.startswith(f"ppp: 1 of 2 are invalid, first {window}")
     answer = node.run_in_process("verify", "--json", str(window))
     (found,) = json.loads(answer.out)
     assert (found["holds"], found["path"], answer.code) == (False, str(window), 37)
