@@ -1,6 +1,8 @@
 """`ppp serve`: Datasette over the ledger, or the public folder for peers."""
 
-from contextlib import closing
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -29,7 +31,7 @@ from ppp.runner.context import Context
 def serve(*, mesh: bool, host: str, port: int, into: Path | None, data: Path | None) -> None:
     """Serve the ledger with Datasette, or the public folder to peers.
 
-    Ends at SIGINT or SIGTERM, and then leaves no process and no open port.
+    It ends at SIGINT, SIGTERM or SIGHUP, and then leaves no process and no open port.
     """
     context = make_context(data)
     if mesh and into:
@@ -57,4 +59,27 @@ def _serve_mesh(context: Context, *, host: str, port: int) -> None:
     listening = mesh_server.open_socket(host, port)
     application = mesh_server.create_app(context.config.public, trusted=trusted, on_announce=fetch)
     click.echo(f"serving {context.config.public} at {mesh_server.local_url(listening)}")
-    mesh_server.run_server(application, listening)
+    with _ended_by_signals():
+        mesh_server.run_server(application, listening)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Make SIGINT, SIGTERM and SIGHUP end the server normally, as they end Datasette."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    # The server itself handles SIGINT and SIGTERM, and raises them again once it has stopped; SIGHUP it does not know.
+    handlers = {
+        signal.SIGINT: interrupt,
+        signal.SIGTERM: interrupt,
+        signal.SIGHUP: lambda *_: signal.raise_signal(signal.SIGTERM),
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

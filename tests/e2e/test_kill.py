@@ -114,8 +114,8 @@ def test_a_signal_stops_a_run(node: Program, local: LocalIndex, tmp_path: Path, 
     assert node.query(PER_CELL) == [("quick", 1)], "the next run publishes it without running it again"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_server_for_peers(program: Program, number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_server_for_peers(program: Program, number: signal.Signals) -> None:
     program.run_in_process_ok("publish")
     server = program.start("serve", "--mesh", "--port", "0")
     assert server.stdout
@@ -124,7 +124,7 @@ def test_a_signal_ends_the_server_for_peers(program: Program, number: signal.Sig
         # An open connection does not keep it from ending.
         server.send_signal(number)
         _, err = server.communicate(timeout=20)
-    assert (server.returncode, "Traceback" in err) == (code, False), err
+    assert (server.returncode, "Traceback" in err) == (0, False), err
     with socket.create_server(("127.0.0.1", port)):
         pass
 
