@@ -213,7 +213,7 @@ def datasette_next(session: nox.Session) -> None:
     """Run all saved queries on the next version of Datasette, an alpha: failures are shown and do not count."""
     try:
         programs = environment(session, "datasette-next", DATASETTE_NEXT)
-        tool(session, "pytest", "-k", "after", "tests/e2e/test_datasette.py", PPP_DATASETTE_NEXT=f"{programs}/python")
+        tool(session, "pytest", "-k", "next", "tests/e2e/test_datasette.py", PPP_DATASETTE_NEXT=f"{programs}/python")
     except nox.command.CommandFailed:
         session.warn(f"{DATASETTE_NEXT} fails some tests that our Datasette passes, or could not be installed")
 

@@ -1,4 +1,4 @@
-"""Shared fixtures: a record builder, a fresh data folder, and the rule for tests that need a tool."""
+"""Shared fixtures and hooks: a record builder, an empty ledger, and what happens to tests whose tool is missing."""
 
 import importlib.util
 import os
@@ -36,7 +36,7 @@ from ppp.model.record import (
 )
 from ppp.model.release import Release
 
-# How long an example takes tells of the machine.
+# How long an example takes depends on the machine.
 settings.register_profile("untimed", parent=settings(), deadline=None)
 settings.load_profile("untimed")
 
@@ -48,7 +48,7 @@ DAY = 1_714_003_200  # 2024-04-25T00:00:00Z
 def make_record(
     package: str = "example-lib", version: str = "2.1.0", environment: str = "py312-slim", **changes: object
 ) -> Record:
-    """Give a record that is valid as a whole: a PASS, or by `result="FAIL"` and the like what its fields say."""
+    """Return a valid record, by default a PASS; keywords set fields, and `result` also sets those that depend on it."""
     result = Result(str(changes.pop("result", "PASS")))
     passed, failed = Outcome.PASS, {str(word): word for word in Outcome}.get(result, Outcome.SKIP)
     by_result = {
@@ -100,7 +100,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="session", name="pinned_pip")
 def _pinned_pip(tmp_path_factory: pytest.TempPathFactory) -> FetchedPip:
-    """The pinned pip, taken once from the real index: what asks for it is marked `online`."""
+    """The pinned pip, fetched once from the real index: tests that use it are marked `online`."""
     cache = tmp_path_factory.mktemp("pip")
     pin = tiny_matrix().pip
     index = SimpleIndex(PYPI_SIMPLE_ENDPOINT, cache=cache, user_agent="the-pypi-place/tests")
@@ -111,7 +111,7 @@ def _pinned_pip(tmp_path_factory: pytest.TempPathFactory) -> FetchedPip:
 
 @pytest.fixture(name="host_environ")
 def _host_environ() -> dict[str, str]:
-    """An environment in which a Python for the host platform is found."""
+    """Environment variables with which a Python for the host platform is found."""
     return host_environ()
 
 
@@ -121,11 +121,11 @@ def _missing_docker() -> str | None:
     if client is None:
         return "no Docker engine answers"
     try:
-        held = {tag for image in client.images.list() for tag in image.tags}
+        available = {tag for image in client.images.list() for tag in image.tags}
     finally:
         client.close()
-    lacking = {f"python:{v}-slim" for v in ("3.9", "3.11", "3.12")} - held
-    return f"images missing: {', '.join(sorted(lacking))}" if lacking else None
+    missing = {f"python:{v}-slim" for v in ("3.9", "3.11", "3.12")} - available
+    return f"images missing: {', '.join(sorted(missing))}" if missing else None
 
 
 @cache
@@ -175,8 +175,8 @@ def _missing_validators() -> str | None:
     for tool in ("node", "java"):
         if not shutil.which(tool):
             return f"no {tool}"
-    lacking = [file.name for file in (AXE, HTML_VALIDATE, LIGHTHOUSE, VNU) if not file.exists()]
-    return f"not installed: {', '.join(lacking)}; `scripts/nox -s tests` does that with npm" if lacking else None
+    missing = [file.name for file in (AXE, HTML_VALIDATE, LIGHTHOUSE, VNU) if not file.exists()]
+    return f"not installed: {', '.join(missing)}; `scripts/nox -s tests` does that with npm" if missing else None
 
 
 @cache

@@ -64,7 +64,7 @@ SIX_TIMES = 7
 
 
 def busy_core_seconds() -> float:
-    """Give how many core-seconds this machine has been busy since it started."""
+    """Return how many core-seconds this machine has been busy since it started."""
     user, nice, system, _idle, _iowait, irq, softirq, *_ = map(
         int, Path("/proc/stat").read_text().split("\n")[0].split()[1:]
     )
@@ -221,7 +221,7 @@ def ours(data: Path, releases: Sequence[str], jobs: int | None, *, canary: bool)
 
 
 def six(data: Path) -> tuple[float, float]:
-    """Give the median seconds of six in one cell, and of the plain command in the same image, taken in turn."""
+    """Return the median seconds of six in one cell, and of the plain command in the same image, run alternately."""
     environment = ENVIRONMENTS[-1]
     plain: list[float] = []
     cells: list[float] = []
@@ -243,7 +243,7 @@ def six(data: Path) -> tuple[float, float]:
 
 
 def images_here() -> dict[str, str]:
-    """Give the images of the bench's environments; raise docker's error for one that is missing."""
+    """Return the images of the benchmark's environments; raise docker's error for one that is missing."""
     matrix = settings.load_matrix(resource("matrices/default.toml"))
     images = {e.id: e.image for e in matrix.select(ENVIRONMENTS)}
     client = docker.from_env()
@@ -253,7 +253,7 @@ def images_here() -> dict[str, str]:
 
 
 def told(name: str, cells: int, seconds: float, busy_s: float, results: object) -> str:
-    """Give a line of the table."""
+    """Return a line of the table."""
     rates = f"{cells / seconds * 60:6.1f} cells/min  {busy_s / cells:5.2f} core-s/cell"
     return f"{name:26} {seconds:7.1f} s  {rates}  {results}"
 

@@ -45,13 +45,13 @@ def asked(*command: str | Path) -> Any:
 
 
 def nu(*what: str | Path) -> list[str]:
-    """Give what the Nu validator says of addresses or files."""
+    """Return the messages of the Nu validator about addresses or files."""
     found = asked(*NU, *what)["messages"]
     return [f"{message['url']}:{message.get('lastLine')}: {message['message']}" for message in found]
 
 
 def html_validate(pages: Sequence[Path]) -> list[str]:
-    """Give what html-validate says of files."""
+    """Return the messages of html-validate about files."""
     found = asked("node", HTML_VALIDATE, f"--config={CONFIG}", "--formatter=json", *pages)
     return [
         f"{page['filePath']}:{message['line']}: {message['message']} ({message['ruleId']})"
@@ -61,7 +61,7 @@ def html_validate(pages: Sequence[Path]) -> list[str]:
 
 
 def judged(sites: ServedSites) -> list[Path]:
-    """Give all pages of the full site, but for those of the crowd's packages, and one of each kind of the empty one."""
+    """Return all pages of the full site except those of its made-up crowd, and one of each kind of the empty site."""
     full = [page for page in sites.full.rglob("*.html") if "-made-up-package" not in page.parent.name]
     assert {sites.full / path for path in PAGES.values()} <= set(full)
     return sorted(full) + [sites.empty / path for path in EMPTY_PAGES.values()]
@@ -98,7 +98,7 @@ def test_both_find_something_on_a_bad_page(tmp_path: Path) -> None:
 
 
 def report(address: str, folder: Path, slowdown: int) -> dict[str, Any]:
-    """Give Lighthouse's report on a page as on a phone, which this machine plays at so many times its own pace."""
+    """Return Lighthouse's report on a page as on a phone, simulated by slowing this machine down."""
     path = folder / "lighthouse.json"
     switches = " ".join(("--headless=new", *CHROMIUM_FLAGS))
     subprocess.run(
@@ -122,7 +122,7 @@ def report(address: str, folder: Path, slowdown: int) -> dict[str, Any]:
 
 
 def slowdown_for(benchmark: float) -> int:
-    """Give how many times slower a phone is than a machine of this `benchmarkIndex`, by its docs/throttling.md."""
+    """Return how many times slower a phone is than a machine of this `benchmarkIndex`, by its docs/throttling.md."""
     return next((times for index, times in SLOWDOWNS.items() if benchmark >= index), 1)
 
 

@@ -119,7 +119,7 @@ def matches(page: FeedPage, headers: Mapping[str, str]) -> bool:
 
 
 def handler_for(site: RealSite) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class FeedHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -156,7 +156,7 @@ def handler_for(site: RealSite) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *args: object) -> None:
             pass
 
-    return Handler
+    return FeedHandler
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The filter of system calls as the kernel takes it: each call by itself, with the filter and without."""
+"""The seccomp filter in the kernel: each system call by itself, with the filter and without."""
 
 import json
 import os
@@ -11,31 +11,31 @@ import pytest
 
 from ppp.check.sandbox import bubblewrap, seccomp
 
-#: Makes calls as `[[name, number, argument, …], …]` and prints for each the error's number, 0 for none.
+#: Makes calls, given as `[[name, number, argument, …], …]`, and prints the error number of each, 0 for none.
 CALLS: Final = """
 import ctypes, json, os, sys, threading
 libc = ctypes.CDLL(None, use_errno=True)
-told = {}
+errors = {}
 for name, *numbers in json.loads(sys.argv[1]):
     ctypes.set_errno(0)
     result = libc.syscall(*map(ctypes.c_long, numbers))
-    told[name] = ctypes.get_errno() if result == -1 else 0
+    errors[name] = ctypes.get_errno() if result == -1 else 0
 began = []
 thread = threading.Thread(target=began.append, args=[1])
 thread.start()
 thread.join()
-told["a thread"] = began
-told["a process"] = os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)[1]
-print(json.dumps(told))
+errors["a thread"] = began
+errors["a process"] = os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)[1]
+print(json.dumps(errors))
 """
 EPERM, ENOSYS = 1, 38
 NEW_USER, NEW_NAMESPACE, SIGCHLD = 0x10000000, 0x20000, 17
 
 
-def called(*, screened: bool) -> dict[str, object]:
-    """Make each call that the filter knows, shut in by bubblewrap; none of them does harm where it is let through."""
+def call_errors(*, filtered: bool) -> dict[str, object]:
+    """Make each call that the filter knows, inside bubblewrap; none of them does harm where it is allowed."""
     machine = seccomp.this_architecture()
-    # Without arguments that mean anything: what is let through fails otherwise, or does nothing.
+    # Without meaningful arguments: an allowed call fails with another error, or does nothing.
     harmless = {n: no for n, no in machine.denied.items() if n not in {"reboot", "acct", "swapoff", "unshare"}}
     calls = [
         *([name, number, -1, -1, -1, -1, -1] for name, number in harmless.items()),
@@ -50,11 +50,11 @@ def called(*, screened: bool) -> dict[str, object]:
             [
                 bubblewrap.find_bubblewrap(os.environ),
                 *bubblewrap.NAMESPACES,
-                # As an ordinary user's cell: one that may make namespaces of its own.
+                # As in an ordinary user's cell, which may create namespaces.
                 "--unshare-user",
                 *("--cap-drop", "ALL"),
                 *("--ro-bind", "/", "/", "--proc", "/proc"),
-                *(("--seccomp", str(screen)) if screened else ()),
+                *(("--seccomp", str(screen)) if filtered else ()),
                 *(sys.executable, "-I", "-c", CALLS, json.dumps(calls)),
             ],
             capture_output=True,
@@ -63,21 +63,21 @@ def called(*, screened: bool) -> dict[str, object]:
             stdin=subprocess.DEVNULL,
             timeout=60,
         )
-    told: dict[str, object] = json.loads(done.stdout)
-    return told
+    errors: dict[str, object] = json.loads(done.stdout)
+    return errors
 
 
 @pytest.mark.sandbox
-def test_the_kernel_holds_back_what_it_is_told_to() -> None:
-    told = called(screened=True)
-    assert (told.pop("clone3"), told.pop("a thread"), told.pop("a process")) == (ENOSYS, [1], 0)
-    assert len(told) > 40
-    assert {name: error for name, error in told.items() if error != EPERM} == {}
+def test_the_filter_denies_the_calls() -> None:
+    errors = call_errors(filtered=True)
+    assert (errors.pop("clone3"), errors.pop("a thread"), errors.pop("a process")) == (ENOSYS, [1], 0)
+    assert len(errors) > 40
+    assert {name: error for name, error in errors.items() if error != EPERM} == {}
 
 
 @pytest.mark.sandbox
-def test_without_it_a_cell_could_make_namespaces() -> None:
-    told = called(screened=False)
-    assert told["unshare"] == 0
-    assert told["clone3"] != ENOSYS
-    assert told["ptrace"] != EPERM
+def test_without_the_filter_a_cell_could_create_namespaces() -> None:
+    errors = call_errors(filtered=False)
+    assert errors["unshare"] == 0
+    assert errors["clone3"] != ENOSYS
+    assert errors["ptrace"] != EPERM

@@ -1,4 +1,4 @@
-"""What a real runtime says where it cannot have what it needs, and what it passes on of this process."""
+"""What a real runtime reports when something it needs is missing, and what it passes on from this process."""
 
 import gc
 import json
@@ -15,7 +15,7 @@ from ppp.check.sandbox.host import HostRuntime
 from ppp.model.matrix import Environment, Platform
 
 
-def test_a_python_that_this_machine_has_not_is_unavailable(tmp_path: Path) -> None:
+def test_a_missing_python_is_unavailable(tmp_path: Path) -> None:
     runtime = HostRuntime(tiny_matrix(), pip=tmp_path, index_url=UNREACHABLE_INDEX, environ={"PATH": str(tmp_path)})
     missing = Environment(id="py39-host", python="3.9", platform=Platform.HOST)
     with pytest.raises(EnvironmentUnavailableError, match=r"no working Python 3\.9 .*none on PATH"):
@@ -31,7 +31,7 @@ def test_a_python_that_this_machine_has_not_is_unavailable(tmp_path: Path) -> No
         "no program at all",
     ],
 )
-def test_a_python_that_does_not_answer_as_one_is_unavailable(tmp_path: Path, source: str) -> None:
+def test_a_broken_python_is_unavailable(tmp_path: Path, source: str) -> None:
     shim = tmp_path / "python3.9"
     shim.write_text(source)
     shim.chmod(0o755)
@@ -60,13 +60,13 @@ ABSENT: Final = f"sha256:{'5a' * 32}"
         ("python:3.9-slim", "3.12", r"has Python 3\.9\.\d+, not 3\.12"),
     ],
 )
-def test_an_image_that_cannot_be_had_is_unavailable(tmp_path: Path, image: str, python: str, reason: str) -> None:
+def test_a_missing_or_wrong_image_is_unavailable(tmp_path: Path, image: str, python: str, reason: str) -> None:
     client = connect_engine()
     assert client is not None
     environment = Environment(id="py312-alpine", python=python, platform=Platform.ALPINE, image=image)
     (tmp_path / "pip").mkdir()
     try:
-        # The probe wants no more of pip than its folder's name.
+        # The probe needs only this of pip.
         packaging = tmp_path / "pip" / "pip" / "_vendor" / "packaging"
         packaging.mkdir(parents=True)
         for name, text in FAKE_PIP.items():
@@ -81,7 +81,7 @@ def test_an_image_that_cannot_be_had_is_unavailable(tmp_path: Path, image: str, 
 
 @pytest.mark.docker
 @pytest.mark.online
-def test_a_container_runtime_that_is_named_is_used(tmp_path: Path, pinned_pip: FetchedPip) -> None:
+def test_the_requested_container_runtime_is_used(tmp_path: Path, pinned_pip: FetchedPip) -> None:
     with (
         running_runtime(RuntimeKind.CONTAINER, tmp_path, pinned_pip, container_runtime="runc") as place,
         place.sandbox() as box,
@@ -93,7 +93,7 @@ def test_a_container_runtime_that_is_named_is_used(tmp_path: Path, pinned_pip: F
 
 @pytest.mark.docker
 @pytest.mark.online
-def test_a_container_runtime_that_the_engine_has_not_is_named(tmp_path: Path, pinned_pip: FetchedPip) -> None:
+def test_a_missing_container_runtime_is_reported(tmp_path: Path, pinned_pip: FetchedPip) -> None:
     with (
         running_runtime(RuntimeKind.CONTAINER, tmp_path, pinned_pip, container_runtime="no-such-runtime") as place,
         pytest.raises((SandboxLostError, EnvironmentUnavailableError), match=r"no-such-runtime"),
@@ -102,7 +102,7 @@ def test_a_container_runtime_that_the_engine_has_not_is_named(tmp_path: Path, pi
         pass
 
 
-# docker-py leaves a socket behind where nobody answers.
+# docker-py leaves a socket open when nothing answers.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_without_an_engine_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")

@@ -1,4 +1,4 @@
-"""The program and its index for tests that run it."""
+"""The program, and an index for it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +17,6 @@ def local() -> Iterator[LocalIndex]:
 
 @pytest.fixture
 def program(tmp_path: Path, local: LocalIndex) -> Iterator[Program]:
-    """The program, which asks the local index."""
+    """The program, which uses the local index."""
     with new_program(tmp_path, local) as made:
         yield made

@@ -1,6 +1,6 @@
-"""scripts/nox: makes its environment once, from wherever it is called, and says what is missing when something is.
+"""scripts/nox creates its environment once, whatever folder it is run from, and says what is missing.
 
-Offline: a package called nox that only tells what it was called with stands for the real one.
+Offline: a package called nox that only prints its arguments takes the place of the real one.
 """
 
 import os
@@ -19,7 +19,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "scripts" / "nox"
 TOOLS = ("sh", "cat", "dirname", "grep", "mkdir", "mv", "readlink", "rm", "tail")
-STAND_IN = """
+FAKE_NOX = """
 import sys
 print(sys.argv[1:], sys.executable)
 sys.exit(7 if "fail" in sys.argv else 0)
@@ -28,7 +28,7 @@ sys.exit(7 if "fail" in sys.argv else 0)
 
 @dataclass(kw_only=True)
 class Checkout:
-    """A copy of the script in a repository of its own, with the programs that it may find."""
+    """A copy of the script in its own repository, with the programs that are on its PATH."""
 
     root: Path
     programs: Path
@@ -38,7 +38,7 @@ class Checkout:
     def home(self) -> Path:
         return self.root / ".nox" / "bootstrap"
 
-    def begin(
+    def start(
         self, *arguments: str, script: Path | str | None = None, cwd: Path | None = None
     ) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -51,12 +51,12 @@ class Checkout:
         )
 
     def run(self, *arguments: str, script: Path | str | None = None, cwd: Path | None = None) -> tuple[int, str, str]:
-        with self.begin(*arguments, script=script, cwd=cwd) as process:
+        with self.start(*arguments, script=script, cwd=cwd) as process:
             out, err = process.communicate(timeout=120)
         return process.returncode, out, err
 
     def python(self, name: str, condition: str = "") -> None:
-        """Offer a Python under a name; a shell's `condition` may make it fail first."""
+        """Add a Python with a name to PATH; `condition` is shell code that may make it fail."""
         path = self.programs / name
         path.unlink(missing_ok=True)
         path.write_text(f'#!/bin/sh\n{condition}\nexec "{sys.executable}" "$@"\n')
@@ -73,7 +73,7 @@ def make_checkout(folder: Path) -> Checkout:
     with zipfile.ZipFile(wheels / "nox-2099.1.1-py3-none-any.whl", "w") as wheel:
         about = "nox-2099.1.1.dist-info"
         wheel.writestr("nox/__init__.py", "")
-        wheel.writestr("nox/__main__.py", STAND_IN)
+        wheel.writestr("nox/__main__.py", FAKE_NOX)
         wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: nox\nVersion: 2099.1.1\n")
         wheel.writestr(
             f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -99,7 +99,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A checkout whose environment stands already, and for whose tests there is no Python to make another."""
+    """A checkout whose environment exists already, and without a Python to create another."""
     ready = make_checkout(tmp_path_factory.mktemp("made"))
     ready.python("python3")
     status, out, err = ready.run("-l")
@@ -117,15 +117,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     ]
 
 
-def test_the_second_time_nothing_is_made(made: Checkout) -> None:
-    begun = time.monotonic()
+def test_the_environment_is_created_only_once(made: Checkout) -> None:
+    started = time.monotonic()
     status, out, err = made.run("-s", "check(py312-alpine)", "--", "six==1.17.0", "two words")
     assert (status, err) == (0, "")
     assert "'-s', 'check(py312-alpine)', '--', 'six==1.17.0', 'two words'" in out
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started < 5
 
 
-def test_its_exit_code_is_nox_s(made: Checkout) -> None:
+def test_the_exit_code_is_that_of_nox(made: Checkout) -> None:
     assert made.run("fail")[0] == 7
 
 
@@ -151,14 +151,14 @@ def test_it_works_through_symbolic_links(made: Checkout, tmp_path: Path) -> None
         assert (status, f"{made.root}/noxfile.py" in out) == (0, True)
 
 
-def test_a_shell_can_be_told_to_run_it(made: Checkout) -> None:
+def test_it_can_be_run_by_sh(made: Checkout) -> None:
     done = subprocess.run(
         ["sh", "nox"], cwd=made.root / "scripts", env=made.environ, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_what_cannot_be_used_any_more_is_made_again(tmp_path: Path) -> None:
+def test_a_broken_environment_is_created_again(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path)
     (checkout.root / ".nox" / "bootstrap.new").mkdir(parents=True)  # what a killed attempt left
     (checkout.root / ".nox" / "bootstrap.new" / "old").touch()
@@ -167,17 +167,17 @@ def test_what_cannot_be_used_any_more_is_made_again(tmp_path: Path) -> None:
     (checkout.home / "requirement").write_text("nox>=2025.2.9\n")
     checkout.python("python3")
     # Two at once: one makes it, the other waits.
-    with checkout.begin("one") as one, checkout.begin("other") as other:
-        told = [*one.communicate(timeout=120), *other.communicate(timeout=120)]
-    assert (one.returncode, other.returncode) == (0, 0), told
-    assert "".join(told).count("making") == 1
-    assert "'one'" in told[0]
-    assert "'other'" in told[2]
+    with checkout.start("one") as one, checkout.start("other") as other:
+        outputs = [*one.communicate(timeout=120), *other.communicate(timeout=120)]
+    assert (one.returncode, other.returncode) == (0, 0), outputs
+    assert "".join(outputs).count("making") == 1
+    assert "'one'" in outputs[0]
+    assert "'other'" in outputs[2]
     assert not (checkout.home / "old").exists()
     assert not (checkout.root / ".nox" / "bootstrap.new").exists()
 
 
-def test_no_python(checkout: Checkout) -> None:
+def test_no_python_is_reported(checkout: Checkout) -> None:
     status, out, err = checkout.run()
     assert (status, out) == (71, "")
     assert err == (
@@ -186,23 +186,23 @@ def test_no_python(checkout: Checkout) -> None:
     assert not (checkout.root / ".nox").exists()
 
 
-def test_only_an_old_python(checkout: Checkout) -> None:
+def test_a_python_that_is_too_old_is_reported(checkout: Checkout) -> None:
     checkout.python("python3", 'case "$*" in *version_info*) exit 1 ;; esac')
     assert checkout.run()[0] == 71
 
 
-def test_a_python_without_venv_is_named_with_what_it_lacks(checkout: Checkout) -> None:
-    lacking = 'case "$*" in *ensurepip*) exit 1 ;; esac'
-    checkout.python("python3", lacking)
+def test_the_missing_venv_package_is_named(checkout: Checkout) -> None:
+    without_ensurepip = 'case "$*" in *ensurepip*) exit 1 ;; esac'
+    checkout.python("python3", without_ensurepip)
     status, _, err = checkout.run()
     package = f"python3.{sys.version_info.minor}-venv"
     assert status == 72
-    told = f"the Python here cannot make environments: install {package} (Debian: apt-get install {package})"
-    assert err == f"scripts/nox: {told}\n"
+    message = f"the Python here cannot make environments: install {package} (Debian: apt-get install {package})"
+    assert err == f"scripts/nox: {message}\n"
     assert not (checkout.root / ".nox").exists()
 
 
-def test_the_next_python_is_tried_and_pyenv_s_last(checkout: Checkout) -> None:
+def test_all_pythons_are_tried_and_those_of_pyenv_last(checkout: Checkout) -> None:
     checkout.python("python3", 'case "$*" in *ensurepip*) exit 1 ;; esac')
     checkout.python("python3.12", 'case "$*" in *version_info*) exit 1 ;; esac')
     pyenv = Path(checkout.environ["HOME"], ".pyenv", "versions", "3.13.0", "bin")
@@ -218,7 +218,7 @@ def test_the_next_python_is_tried_and_pyenv_s_last(checkout: Checkout) -> None:
     assert (status, f"with {pyenv}/python3" in err) == (73, True)
 
 
-def test_an_index_that_has_no_nox(checkout: Checkout) -> None:
+def test_an_index_without_nox_is_reported(checkout: Checkout) -> None:
     checkout.python("python3")
     checkout.environ["PIP_FIND_LINKS"] = checkout.environ["HOME"]
     status, _, err = checkout.run()
@@ -230,14 +230,14 @@ def test_an_index_that_has_no_nox(checkout: Checkout) -> None:
     assert not checkout.home.with_name("bootstrap.new").exists()
 
 
-def test_a_folder_that_cannot_be_written(checkout: Checkout) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(checkout: Checkout) -> None:
     checkout.python("python3")
     (checkout.root / ".nox").write_text("")
     status, _, err = checkout.run()
     assert (status, err) == (73, f"scripts/nox: cannot write {checkout.root}/.nox\n")
 
 
-def test_the_script_and_the_noxfile_want_the_same_nox() -> None:
+def test_the_script_and_the_noxfile_require_the_same_nox() -> None:
     script = re.search(r"requirement='nox(\S+)'", SCRIPT.read_text())
     noxfile = re.search(r'needs_version = "(\S+)"', (REPOSITORY / "noxfile.py").read_text())
     assert script

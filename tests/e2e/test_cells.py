@@ -1,4 +1,4 @@
-"""Every project of `tests/packages/` as a cell, for real: what each comes to stands in its `spec.toml`."""
+"""Check every project of `tests/packages/` as a cell: its `spec.toml` says what must result."""
 
 import os
 import tempfile
@@ -37,7 +37,7 @@ from ppp.schemas import schema_errors
 PROJECTS: Final = {project.name: project for project in all_projects() if project.expect}
 ONLINE: Final = [pytest.mark.online]
 DOCKER: Final = [pytest.mark.online, pytest.mark.docker]
-PLACES: Final = [
+ENVIRONMENTS: Final = [
     pytest.param("host", id="host", marks=ONLINE),
     pytest.param("bubblewrap", id="bubblewrap", marks=[*ONLINE, pytest.mark.sandbox, pytest.mark.nginx]),
     pytest.param(SLIM, id=SLIM.id, marks=DOCKER),
@@ -46,8 +46,8 @@ PLACES: Final = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What all cells of an environment came to, and what was there of them when all had ended."""
+class CheckedProjects:
+    """The results of all cells of an environment, and what was left of them at the end."""
 
     environment: Environment
     observations: Mapping[str, Observation]
@@ -59,9 +59,9 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(
+def checked(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip
-) -> Iterator[Seen]:
+) -> Iterator[CheckedProjects]:
     environment = request.param if isinstance(request.param, Environment) else host_environment()
     folder = tmp_path_factory.mktemp(environment.id)
     with ExitStack() as stack:
@@ -92,9 +92,9 @@ def seen(
         )
         runtime.close()
         run = shutting.gateway.socket.parent if shutting else cells
-        shut_in = [told for told in _processes_in(run) if "bwrap" in told]
+        shut_in = [output for output in _processes_in(run) if "bwrap" in output]
         label = f"{LABEL}={runtime._label}" if isinstance(runtime, DockerRuntime) else ""
-        yield Seen(
+        yield CheckedProjects(
             environment=environment,
             observations=observations,
             containers=[
@@ -117,7 +117,7 @@ def _check_all(checker: Checker, environment: Environment) -> Mapping[str, Obser
         cell = Cell(release=Release.parse(project.name, project.version), environment=environment.id)
         return replace(checker, matrix=matrix).check(cell, prepared)
 
-    # What waits for its timeout is begun first.
+    # Cells that run into their timeout start first.
     queue = [p for p in PROJECTS.values() if not p.expected(environment).skip]
     queue.sort(key=lambda project: not project.timeouts_s)
     with ThreadPoolExecutor(4) as threads:
@@ -125,7 +125,7 @@ def _check_all(checker: Checker, environment: Environment) -> Mapping[str, Obser
 
 
 def _processes_in(folder: Path) -> Iterator[str]:
-    """Give the processes that work in a folder, or name it."""
+    """Yield the processes whose working folder or arguments are in a folder."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -136,66 +136,66 @@ def _processes_in(folder: Path) -> Iterator[str]:
             yield f"{process.name} {words}"
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
+@pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
 @pytest.mark.parametrize("name", PROJECTS)
-def test_each_project_gets_its_verdict(seen: Seen, name: str) -> None:
-    expected = PROJECTS[name].expected(seen.environment)
+def test_each_project_has_the_expected_result(checked: CheckedProjects, name: str) -> None:
+    expected = PROJECTS[name].expected(checked.environment)
     if expected.skip:
         pytest.skip(expected.skip)
-    observation = seen.observations[name]
+    observation = checked.observations[name]
     record = observation.record
-    told = f"{record}\n{observation.log}"
+    output = f"{record}\n{observation.log}"
     assert (record.result, record.failed_phase, record.cause, record.blame) == (
         expected.result,
         expected.phase,
         expected.cause,
         expected.blame,
-    ), told
-    assert expected.detail in (record.detail or ""), told
+    ), output
+    assert expected.detail in (record.detail or ""), output
     if expected.imports is not None:
-        assert list(record.imports) == expected.imports, told
+        assert list(record.imports) == expected.imports, output
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_every_record_keeps_to_its_schema(seen: Seen) -> None:
-    assert len(seen.observations) > 30
+@pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
+def test_every_record_is_valid(checked: CheckedProjects) -> None:
+    assert len(checked.observations) > 30
     mistakes = {
         name: schema_errors("site/schemas/record.schema.json", observation.record.to_json())
-        for name, observation in seen.observations.items()
+        for name, observation in checked.observations.items()
     }
-    assert {name: told for name, told in mistakes.items() if told} == {}
+    assert {name: output for name, output in mistakes.items() if output} == {}
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_no_host_of_the_index_is_kept(seen: Seen) -> None:
-    told = [f"{o.record.detail} {o.log}" for o in seen.observations.values()]
-    assert not [text for text in told if seen.index_host in text]
+@pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
+def test_the_host_of_the_index_is_not_recorded(checked: CheckedProjects) -> None:
+    output = [f"{o.record.detail} {o.log}" for o in checked.observations.values()]
+    assert not [text for text in output if checked.index_host in text]
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_nothing_remains_when_the_cells_have_ended(seen: Seen) -> None:
-    assert seen.containers == []
-    assert seen.processes == []
-    assert seen.files == []
+@pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
+def test_nothing_is_left_of_the_cells(checked: CheckedProjects) -> None:
+    assert checked.containers == []
+    assert checked.processes == []
+    assert checked.files == []
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_a_flood_is_cut_and_said_to_be(seen: Seen) -> None:
-    log = seen.observations["floods-log"].log or ""
+@pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
+def test_a_long_log_is_cut_and_says_so(checked: CheckedProjects) -> None:
+    log = checked.observations["floods-log"].log or ""
     assert "cut" in log.splitlines()[0]
     assert len(log) <= LOG_TAIL_CHARS
     assert log.rstrip().endswith("RuntimeError: enough")
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_time_that_is_up_is_measured(seen: Seen) -> None:
-    record = seen.observations["hangs"].record
+@pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
+def test_the_duration_of_a_timeout_is_measured(checked: CheckedProjects) -> None:
+    record = checked.observations["hangs"].record
     assert 2000 <= record.duration_ms[Phase.IMPORT] < 4000
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_what_was_installed_is_told_with_its_hashes(seen: Seen) -> None:
-    record = seen.observations["depends"].record
+@pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
+def test_installed_distributions_are_recorded_with_hashes(checked: CheckedProjects) -> None:
+    record = checked.observations["depends"].record
     assert [(i.name, i.version) for i in record.installed] == [("depends", "1.0"), ("passes", "2.0")]
     assert record.file is not None
     assert record.installed[0].sha256 == record.file.sha256

@@ -1,4 +1,4 @@
-"""Real Datasette on a real copy of a ledger: every canned query answers, no query answers with a gigabyte."""
+"""Real Datasette on a real copy of a ledger: every saved query has rows, no query returns a gigabyte."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ START_S = 30.0
 
 
 def fill(store: Store, record: Callable[..., Record]) -> None:
-    """Give every canned query something to answer with."""
+    """Add records for which every saved query has rows."""
     for environment in ("py39-slim", "py312-slim", "py39-alpine", "py312-alpine"):
         store.add_record(record("lxml", "5.0", environment, observed_at=DAY - 90_000))
     at_nodeps = (Outcome.PASS, Outcome.FAIL, Outcome.SKIP, Outcome.SKIP)
@@ -59,7 +59,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def running(argv: Sequence[str], url: str) -> Iterator[str]:
-    """A Datasette, ended by its process id; gives the address of the database."""
+    """Run Datasette; yield the URL of the database."""
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         wait_for(f"{url}.json", process)
@@ -83,10 +83,10 @@ def _datasette(command: ServeCommand) -> Iterator[str]:
 
 @pytest.fixture(name="datasette_next")
 def _datasette_next(command: ServeCommand) -> Iterator[str]:
-    """The Datasette after ours, with the other style of configuration; `nox -s datasette_next` makes its place."""
+    """The next version of Datasette, with its own style of configuration; `nox -s datasette_next` installs it."""
     python = os.environ.get("PPP_DATASETTE_NEXT")
     if not python:
-        pytest.skip("PPP_DATASETTE_NEXT names no Python that holds the next Datasette")
+        pytest.skip("PPP_DATASETTE_NEXT names no Python with the next version of Datasette")
     out = command.database.parent
     shown = ("-m", str(out / "1.0a/metadata.json"), "-c", str(out / "1.0a/datasette.json"))
     served = (*shown, "--plugins-dir", str(out / "plugins"), "--inspect-file", str(out / "inspect-data.json"))
@@ -95,8 +95,8 @@ def _datasette_next(command: ServeCommand) -> Iterator[str]:
         yield url
 
 
-def answers_everything(datasette: str) -> None:
-    """Hold a Datasette to what ours and the next have in common."""
+def assert_answers_all_queries(datasette: str) -> None:
+    """Check what our version of Datasette and the next have in common."""
     for name, params in ((query.name, query.params) for query in saved_queries()):
         answer = requests.get(f"{datasette}/{name}.json", params={**params, "_shape": "objects"}, timeout=10)
         assert answer.status_code == 200, (name, answer.text)
@@ -129,12 +129,12 @@ def answers_everything(datasette: str) -> None:
 
 
 def test_datasette(datasette: str) -> None:
-    answers_everything(datasette)
+    assert_answers_all_queries(datasette)
     assert "max-age=3600" in requests.get(f"{datasette}/records.json", timeout=10).headers["cache-control"]
 
 
-def test_the_datasette_after_it(datasette_next: str) -> None:
-    answers_everything(datasette_next)
+def test_the_next_datasette(datasette_next: str) -> None:
+    assert_answers_all_queries(datasette_next)
 
 
 def test_what_a_container_is_made_of_is_written_and_not_served(

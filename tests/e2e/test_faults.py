@@ -1,4 +1,4 @@
-"""What breaks on our side while a cell runs makes it an `ERROR`, never a `FAIL`, and a later look mends it."""
+"""A fault of our infrastructure while a cell runs makes it an `ERROR`, never a `FAIL`; the next check succeeds."""
 
 import gc
 import os
@@ -31,7 +31,7 @@ from ppp.model.record import Blame, Phase, Result
 from ppp.model.release import Release
 
 PASSES: Final = module_project("passes", "value = 1\n")
-#: Needs the index while it is installed in full, and goes on for a moment when it is imported.
+#: Needs the index while it is installed with its dependency.
 NEEDS: Final = module_project("needs", "import passes\n", requires=("passes",))
 
 GATED: Final = [
@@ -41,8 +41,8 @@ GATED: Final = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Breaking:
-    """A runtime under whose cells something breaks just before a step: `nodeps`, `full`, `prove`."""
+class FaultyRuntime:
+    """A runtime in which a fault happens just before a step: `nodeps`, `full`, `prove`."""
 
     runtime: Runtime
     before: str
@@ -54,14 +54,14 @@ class Breaking:
     @contextmanager
     def sandbox(self, prepared: PreparedEnvironment, file: Path) -> Iterator[Sandbox]:
         with self.runtime.sandbox(prepared, file) as box:
-            yield BreakingSandbox(box, self)
+            yield FaultySandbox(box, self)
 
     def close(self) -> None:
         self.runtime.close()
 
 
-class BreakingSandbox:
-    def __init__(self, box: Sandbox, breaking: Breaking) -> None:
+class FaultySandbox:
+    def __init__(self, box: Sandbox, breaking: FaultyRuntime) -> None:
         self._box = box
         self._breaking = breaking
         self.python, self.scratch, self.file, self.aliases = box.python, box.scratch, box.file, box.aliases
@@ -92,8 +92,8 @@ class BreakingSandbox:
 
 
 @dataclass(kw_only=True)
-class Bench:
-    """An index, and what it takes to check cells with it, any part of which can be broken and made anew."""
+class CheckSetup:
+    """An index and everything that checking its cells needs; a test can break any part and make it anew."""
 
     environment: Environment
     folder: Path
@@ -145,71 +145,73 @@ class Bench:
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, tmp_path: Path, pinned_pip: FetchedPip) -> Iterator[Bench]:
+def check_setup(request: pytest.FixtureRequest, tmp_path: Path, pinned_pip: FetchedPip) -> Iterator[CheckSetup]:
     environment = host_environment() if request.param == "host" else request.param
     with ExitStack() as stack:
-        yield Bench(environment=environment, folder=tmp_path, pip=pinned_pip, stack=stack)
+        yield CheckSetup(environment=environment, folder=tmp_path, pip=pinned_pip, stack=stack)
 
 
-def assert_ours(observation: Observation, phase: Phase, cause: str) -> None:
+def assert_infrastructure_error(observation: Observation, phase: Phase, cause: str) -> None:
     record = observation.record
-    told = f"{record}\n{observation.log}"
-    assert (record.result, record.failed_phase, record.cause) == (Result.ERROR, phase, cause), told
-    assert record.blame is Blame.INFRASTRUCTURE, told
+    details = f"{record}\n{observation.log}"
+    assert (record.result, record.failed_phase, record.cause) == (Result.ERROR, phase, cause), details
+    assert record.blame is Blame.INFRASTRUCTURE, details
 
 
-def assert_mended(observation: Observation) -> None:
+def assert_passes(observation: Observation) -> None:
     assert observation.record.result is Result.PASS, f"{observation.record}\n{observation.log}"
     assert [i.name for i in observation.record.installed] == ["needs", "passes"]
 
 
 def kill_nginx(door: Gateway) -> None:
-    """Kill its master and its worker, which would go on without it."""
+    """Kill its master and its workers, which would continue without it."""
     master = int((door.socket.parent / "pid").read_text())
     workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     for pid in (master, *map(int, workers)):
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("bench", GATED, indirect=True)
-def test_the_gateway_is_cut(bench: Bench) -> None:
-    door = bench.gateway()
-    runtime = bench.runtime(door)
-    assert_ours(
-        bench.check(Breaking(runtime=runtime, before="full", fault=lambda: kill_nginx(door))), Phase.FULL, "network"
+@pytest.mark.parametrize("check_setup", GATED, indirect=True)
+def test_a_gateway_that_dies(check_setup: CheckSetup) -> None:
+    door = check_setup.gateway()
+    runtime = check_setup.runtime(door)
+    assert_infrastructure_error(
+        check_setup.check(FaultyRuntime(runtime=runtime, before="full", fault=lambda: kill_nginx(door))),
+        Phase.FULL,
+        "network",
     )
-    assert_mended(bench.check(bench.runtime(bench.gateway())))
+    assert_passes(check_setup.check(check_setup.runtime(check_setup.gateway())))
 
 
-@pytest.mark.parametrize("bench", GATED, indirect=True)
-def test_the_index_is_pulled_away(bench: Bench) -> None:
-    runtime = bench.runtime(bench.gateway())
-    pages = {path: bench.index.set_response(path, refuse) for path in ("/simple/passes/", "/simple/needs/")}
+@pytest.mark.parametrize("check_setup", GATED, indirect=True)
+def test_an_index_that_goes_down(check_setup: CheckSetup) -> None:
+    runtime = check_setup.runtime(check_setup.gateway())
+    pages = {path: check_setup.index.set_response(path, refuse) for path in ("/simple/passes/", "/simple/needs/")}
     assert pages
-    del bench.index._responders["/simple/needs/"]
-    assert_ours(bench.check(runtime), Phase.FULL, "network")
-    del bench.index._responders["/simple/passes/"]
-    assert_mended(bench.check(bench.runtime(bench.gateway("another"))))
+    del check_setup.index._responders["/simple/needs/"]
+    assert_infrastructure_error(check_setup.check(runtime), Phase.FULL, "network")
+    del check_setup.index._responders["/simple/passes/"]
+    assert_passes(check_setup.check(check_setup.runtime(check_setup.gateway("another"))))
 
 
 def refuse(request: object) -> None:
-    """Hang up without a word, as an index does that is gone."""
+    """Close the connection without a response, as an index that is down."""
     connection = request.connection  # type: ignore[attr-defined]
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize("bench", GATED, indirect=True)
-def test_the_index_is_gone_before_the_file_is_fetched(bench: Bench) -> None:
-    runtime = bench.runtime(bench.gateway())
-    bench.index.set_response(f"/files/needs/{NEEDS.filename}", refuse)
-    assert_ours(bench.check(runtime), Phase.DOWNLOAD, "network")
-    del bench.index._responders[f"/files/needs/{NEEDS.filename}"]
-    assert_mended(bench.check(runtime))
+@pytest.mark.parametrize("check_setup", GATED, indirect=True)
+def test_an_index_that_is_down_before_the_file_is_fetched(check_setup: CheckSetup) -> None:
+    runtime = check_setup.runtime(check_setup.gateway())
+    check_setup.index.set_response(f"/files/needs/{NEEDS.filename}", refuse)
+    assert_infrastructure_error(check_setup.check(runtime), Phase.DOWNLOAD, "network")
+    del check_setup.index._responders[f"/files/needs/{NEEDS.filename}"]
+    assert_passes(check_setup.check(runtime))
 
 
-class Engine:
-    """A socket before the real engine's, which can be cut as if the engine had died."""
+class EngineProxy:
+    """A proxy socket in front of the real engine, which can be closed as if the engine had died."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -239,8 +241,8 @@ class Engine:
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
-    def cut(self) -> None:
-        """Let nothing through any more."""
+    def disconnect(self) -> None:
+        """Close all connections and accept no more."""
         self._listening.close()
         self.path.unlink()
         for end in self._open:
@@ -252,37 +254,39 @@ class Engine:
 @pytest.mark.docker
 @pytest.mark.online
 @pytest.mark.nginx
-# Of a connection that was cut docker-py leaves its own end to the garbage collector: it is called before the next test.
+# docker-py leaves its end of a closed connection to the garbage collector, which is called before the next test.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("bench", [SLIM], indirect=True)
+@pytest.mark.parametrize("check_setup", [SLIM], indirect=True)
 @pytest.mark.parametrize(("before", "phase"), [("nodeps", Phase.NODEPS), ("full", Phase.FULL), ("prove", Phase.IMPORT)])
-def test_docker_dies(bench: Bench, before: str, phase: Phase, tmp_path: Path) -> None:
-    bench.stack.callback(gc.collect)
-    through = Engine(tmp_path / "engine")
+def test_an_engine_that_dies(check_setup: CheckSetup, before: str, phase: Phase, tmp_path: Path) -> None:
+    check_setup.stack.callback(gc.collect)
+    proxy = EngineProxy(tmp_path / "engine")
     real = connect_engine()
     assert real is not None
-    client = docker.DockerClient(base_url=f"unix://{through.path}", timeout=20)
-    bench.stack.callback(real.close)
-    bench.stack.callback(client.close)
-    runtime = bench.runtime(bench.gateway(), client)
+    client = docker.DockerClient(base_url=f"unix://{proxy.path}", timeout=20)
+    check_setup.stack.callback(real.close)
+    check_setup.stack.callback(client.close)
+    runtime = check_setup.runtime(check_setup.gateway(), client)
     assert isinstance(runtime, DockerRuntime)
 
     def die() -> None:
-        through.cut()
-        # Its containers go with it.
+        proxy.disconnect()
+        # An engine's containers die with it.
         for container in real.containers.list(ignore_removed=True, filters={"label": f"{LABEL}={runtime._label}"}):
             container.kill()
 
-    assert_ours(bench.check(Breaking(runtime=runtime, before=before, fault=die)), phase, "sandbox")
-    # And whoever asks it next gets no container.
-    again = bench.check(replace_preparing(runtime, bench))
-    assert_ours(again, Phase.NODEPS, "sandbox")
-    assert_mended(bench.check(bench.runtime(bench.gateway("another"))))
+    assert_infrastructure_error(
+        check_setup.check(FaultyRuntime(runtime=runtime, before=before, fault=die)), phase, "sandbox"
+    )
+    # The next cell gets no container.
+    again = check_setup.check(already_prepared(runtime, check_setup))
+    assert_infrastructure_error(again, Phase.NODEPS, "sandbox")
+    assert_passes(check_setup.check(check_setup.runtime(check_setup.gateway("another"))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepares:
-    """A runtime whose environments were prepared before its engine died."""
+class PreparedRuntime:
+    """A runtime whose environment was prepared before its engine died."""
 
     runtime: Runtime
     prepared: PreparedEnvironment
@@ -298,32 +302,32 @@ class Prepares:
         self.runtime.close()
 
 
-def replace_preparing(runtime: Runtime, bench: Bench) -> Runtime:
-    """Give the runtime as one that has prepared its environment already."""
-    other = bench.runtime(bench.gateway("third"))
-    return Prepares(runtime=runtime, prepared=other.prepare(bench.environment))  # type: ignore[return-value]
+def already_prepared(runtime: Runtime, check_setup: CheckSetup) -> Runtime:
+    """Return the runtime with an environment that is already prepared."""
+    other = check_setup.runtime(check_setup.gateway("third"))
+    return PreparedRuntime(runtime=runtime, prepared=other.prepare(check_setup.environment))  # type: ignore[return-value]
 
 
 @pytest.mark.mount
-@pytest.mark.parametrize("bench", GATED, indirect=True)
-def test_the_disk_is_full(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("check_setup", GATED, indirect=True)
+def test_a_full_disk(check_setup: CheckSetup, tmp_path: Path) -> None:
     (full := tmp_path / "full").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full], check=True)
-    bench.stack.callback(partial(subprocess.run, ["umount", full], check=True))
+    check_setup.stack.callback(partial(subprocess.run, ["umount", full], check=True))
     with suppress(OSError), (full / "filler").open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
-    runtime = bench.runtime(bench.gateway())
-    assert_ours(bench.check(runtime, files=full / "files"), Phase.DOWNLOAD, "disk")
+    runtime = check_setup.runtime(check_setup.gateway())
+    assert_infrastructure_error(check_setup.check(runtime, files=full / "files"), Phase.DOWNLOAD, "disk")
     (full / "filler").unlink()
-    assert_mended(bench.check(runtime, files=full / "files"))
+    assert_passes(check_setup.check(runtime, files=full / "files"))
 
 
-@pytest.mark.parametrize("bench", GATED, indirect=True)
-def test_the_place_for_sandboxes_is_gone(bench: Bench) -> None:
-    door = bench.gateway()
-    runtime = bench.runtime(door)
-    prepared = Prepares(runtime=runtime, prepared=runtime.prepare(bench.environment))
+@pytest.mark.parametrize("check_setup", GATED, indirect=True)
+def test_a_missing_folder_for_sandboxes(check_setup: CheckSetup) -> None:
+    door = check_setup.gateway()
+    runtime = check_setup.runtime(door)
+    prepared = PreparedRuntime(runtime=runtime, prepared=runtime.prepare(check_setup.environment))
     kill_nginx(door)
     door.socket.unlink()
-    assert_ours(bench.check(prepared), Phase.NODEPS, "sandbox")  # type: ignore[arg-type]
+    assert_infrastructure_error(check_setup.check(prepared), Phase.NODEPS, "sandbox")  # type: ignore[arg-type]

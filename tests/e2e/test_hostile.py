@@ -1,6 +1,6 @@
-"""Every project of `tests/packages/hostile/` as a cell, behind a gateway: what each comes to, and what it reached.
+"""Check every project of `tests/packages/hostile/` as a cell behind a gateway: its result, and what it reached.
 
-None of them ever runs outside a sandbox, but for two that only look and ask, to show that the test can tell.
+None of them runs outside a sandbox except two that only read and send, which show that the test would notice.
 """
 
 import ctypes
@@ -48,11 +48,11 @@ from ppp.schemas import schema_errors
 PR_SET_CHILD_SUBREAPER: Final = 36
 CANARY_VARIABLE: Final = "PPP_HOSTILE_CANARY"
 JOBS: Final = 3
-#: Whose cell shows whether another one spoilt what it needs; it comes last.
+#: The project whose cell shows whether another one damaged what it needs; it runs last.
 VICTIM: Final = "hostile-victim"
-UNSPELLED: Final = {project.name: project for project in hostile_projects({}) if project.expect}
+PROJECTS: Final = {project.name: project for project in hostile_projects({}) if project.expect}
 MARKS: Final = [pytest.mark.online, pytest.mark.nginx, pytest.mark.slow]
-PLACES: Final = [
+ENVIRONMENTS: Final = [
     pytest.param("host", id="host", marks=[*MARKS, pytest.mark.part("host"), pytest.mark.sandbox]),
     pytest.param(SLIM, id=SLIM.id, marks=[*MARKS, pytest.mark.part("slim"), pytest.mark.docker]),
     pytest.param(ALPINE, id=ALPINE.id, marks=[*MARKS, pytest.mark.part("alpine"), pytest.mark.docker]),
@@ -60,22 +60,22 @@ PLACES: Final = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """A cell that ran, from when to when, in seconds of one clock."""
+class TimedObservation:
+    """The observation of a cell, with its start and end in seconds of one clock."""
 
-    began: float
-    ended: float
+    started_s: float
+    ended_s: float
     observation: Observation
 
 
 @dataclass(slots=True, kw_only=True)
-class Seen:
-    """What the cells of an environment came to, what they reached, and what was left of them and changed by them."""
+class HostileResults:
+    """The results of an environment's cells, what they reached, what was left of them, and what they changed."""
 
     environment: Environment
-    cells: dict[str, Ran] = field(default_factory=dict)
-    bystanders: list[Ran] = field(default_factory=list)
-    heard: list[str] = field(default_factory=list)
+    cells: dict[str, TimedObservation] = field(default_factory=dict)
+    bystanders: list[TimedObservation] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     containers: list[str] = field(default_factory=list)
     processes: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
@@ -86,17 +86,17 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def grounds() -> Iterator[Path]:
-    """A folder that the machine's other users may look into; its name is short, as those of sockets must be."""
+def shared_folder() -> Iterator[Path]:
+    """A folder that other users of the machine can read; its path is short, because paths of sockets must be."""
     with tempfile.TemporaryDirectory(prefix="ppp-h-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
 @pytest.fixture(scope="module")
-def canary(grounds: Path) -> Iterator[Path]:
-    """A file and a variable of this machine that no cell may see."""
-    path = grounds / "canary-secret.txt"
+def canary(shared_folder: Path) -> Iterator[Path]:
+    """A file and a variable of this machine that no cell may read."""
+    path = shared_folder / "canary-secret.txt"
     path.write_text("secret")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CANARY_VARIABLE, "secret")
@@ -104,19 +104,19 @@ def canary(grounds: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def listener(grounds: Path) -> Iterator[RecordingListener]:
+def listener(shared_folder: Path) -> Iterator[RecordingListener]:
     client = connect_engine()
     hosts = ["127.0.0.1"]
     if client:
         hosts.append(docker_bridge_address(client))
         client.close()
-    listening = RecordingListener(hosts, grounds)
+    listening = RecordingListener(hosts, shared_folder)
     yield listening
     listening.close()
 
 
 @pytest.fixture(scope="module")
-def projects(listener: RecordingListener, canary: Path, grounds: Path) -> dict[str, Project]:
+def projects(listener: RecordingListener, canary: Path, shared_folder: Path) -> dict[str, Project]:
     words = {
         "LISTENER": listener.addresses[0],
         "LISTENERS": " ".join(listener.addresses),
@@ -124,56 +124,56 @@ def projects(listener: RecordingListener, canary: Path, grounds: Path) -> dict[s
         "SOCKET": str(listener.path),
         "ABSTRACT": listener.abstract,
         "CANARY": str(canary),
-        "FOLDER": str(grounds),
+        "FOLDER": str(shared_folder),
     }
     return {project.name: project for project in hostile_projects(words)}
 
 
 @pytest.fixture(scope="module")
-def seen(
+def results(
     request: pytest.FixtureRequest,
-    grounds: Path,
+    shared_folder: Path,
     listener: RecordingListener,
     projects: Mapping[str, Project],
     pinned_pip: FetchedPip,
-) -> Seen:
+) -> HostileResults:
     environment = host_environment() if request.param == "host" else request.param
-    seen = Seen(environment=environment)
-    folder = grounds / environment.id
+    results = HostileResults(environment=environment)
+    folder = shared_folder / environment.id
     (cells := folder / "cells").mkdir(parents=True)
     listener.requests.clear()
     with ExitStack() as stack:
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(tempfile, "tempdir", str(cells))
         stack.enter_context(_adopting_orphans())
-        label = _run(seen, folder, projects, pinned_pip)
-        seen.heard = list(listener.requests)
-        seen.processes = _descendants()
-        seen.files = [path.name for path in cells.iterdir()]
-        seen.mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(grounds) in line]
+        label = _run(results, folder, projects, pinned_pip)
+        results.requests = list(listener.requests)
+        results.processes = _descendants()
+        results.files = [path.name for path in cells.iterdir()]
+        results.mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(shared_folder) in line]
         if (client := connect_engine()) is not None:
             stack.callback(client.close)
-            held = (
+            containers = (
                 client.containers.list(all=True, ignore_removed=True, filters={"label": f"{LABEL}={label}"})
                 if label
                 else []
             )
-            seen.containers = [str(container.name) for container in held]
-    seen.fetched = {path.parent.name: _sha256(path) for path in (folder / "files").glob("*/*")}
-    return seen
+            results.containers = [str(container.name) for container in containers]
+    results.fetched = {path.parent.name: _sha256(path) for path in (folder / "files").glob("*/*")}
+    return results
 
 
-def _run(seen: Seen, folder: Path, projects: Mapping[str, Project], pip: FetchedPip) -> str:
-    """Run all cells; give the label of the containers, if there were any."""
+def _run(results: HostileResults, folder: Path, projects: Mapping[str, Project], pip: FetchedPip) -> str:
+    """Run all cells; return the label of their containers, empty if there are none."""
     with ExitStack() as stack:
         index = stack.enter_context(LocalIndex())
         index.add(*projects.values())
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
         origins = simple.file_origins(BYSTANDER)
         door = stack.enter_context(run_gateway(index.url, origins, cache=folder / "gateway", environ=os.environ))
-        matrix = tiny_matrix(seen.environment)
+        matrix = tiny_matrix(results.environment)
         runtime: Runtime
         label = ""
-        if seen.environment.image:
+        if results.environment.image:
             client = connect_engine()
             assert client is not None
             stack.callback(client.close)
@@ -187,47 +187,49 @@ def _run(seen: Seen, folder: Path, projects: Mapping[str, Project], pip: Fetched
                 matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), confinement=shutting
             )
         stack.callback(runtime.close)
-        prepared = runtime.prepare(seen.environment)
-        assert prepared.network is Network.GATEWAY, "these are for sandboxes alone"
-        seen.pip_before = _hashes(pip.folder)
+        prepared = runtime.prepare(results.environment)
+        assert prepared.network is Network.GATEWAY, "hostile code runs only in sandboxes"
+        results.pip_before = _hashes(pip.folder)
         checker = Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, index_hosts=simple.hosts)
-        _check_all(seen, checker, prepared, projects)
-        seen.pip_after = _hashes(pip.folder)
+        _check_all(results, checker, prepared, projects)
+        results.pip_after = _hashes(pip.folder)
     return label
 
 
-def _check_all(seen: Seen, checker: Checker, prepared: PreparedEnvironment, projects: Mapping[str, Project]) -> None:
-    """Run the hostile cells some at a time, and beside them, one after the other, a bystander's."""
-    over = threading.Event()
+def _check_all(
+    results: HostileResults, checker: Checker, prepared: PreparedEnvironment, projects: Mapping[str, Project]
+) -> None:
+    """Run the hostile cells, a few at a time, and in parallel a bystander's cell again and again."""
+    finished = threading.Event()
 
-    def run(project: Project) -> Ran:
+    def run(project: Project) -> TimedObservation:
         matrix = tiny_matrix(prepared.environment, timeouts_s=project.timeouts_s)
         cell = Cell(release=Release.parse(project.name, project.version), environment=prepared.environment.id)
-        began = time.monotonic()
+        started_s = time.monotonic()
         observation = replace(checker, matrix=matrix).check(cell, prepared)
-        return Ran(began=began, ended=time.monotonic(), observation=observation)
+        return TimedObservation(started_s=started_s, ended_s=time.monotonic(), observation=observation)
 
-    def stand_by() -> None:
-        while not over.is_set():
-            seen.bystanders.append(run(projects[BYSTANDER]))
-        seen.bystanders.append(run(projects[BYSTANDER]))
+    def run_bystander() -> None:
+        while not finished.is_set():
+            results.bystanders.append(run(projects[BYSTANDER]))
+        results.bystanders.append(run(projects[BYSTANDER]))
 
-    # What waits for its timeout is begun first.
+    # Cells that run into their timeout start first.
     chosen = [p for p in projects.values() if p.expect and p.name not in {BYSTANDER, VICTIM}]
     chosen = [p for p in chosen if not p.expected(prepared.environment).skip]
     chosen.sort(key=lambda project: not project.timeouts_s)
-    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(JOBS) as pool:
-        standing_by = beside.submit(stand_by)
+    with ThreadPoolExecutor(1) as bystander_pool, ThreadPoolExecutor(JOBS) as pool:
+        bystander = bystander_pool.submit(run_bystander)
         try:
-            seen.cells.update({p.name: ran for p, ran in zip(chosen, pool.map(run, chosen), strict=True)})
+            results.cells.update({p.name: timed for p, timed in zip(chosen, pool.map(run, chosen), strict=True)})
         finally:
-            over.set()
-        standing_by.result()
-    seen.cells[VICTIM] = run(projects[VICTIM])
+            finished.set()
+        bystander.result()
+    results.cells[VICTIM] = run(projects[VICTIM])
 
 
-class _adopting_orphans:  # noqa: N801 - a context manager, used as a word
-    """While it lasts, what loses its parent among what this process began is its child again, and is found."""
+class _adopting_orphans:  # noqa: N801 - used like a function
+    """Within the context, orphaned descendants of this process become its children, so that they are found."""
 
     def __enter__(self) -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -237,7 +239,7 @@ class _adopting_orphans:  # noqa: N801 - a context manager, used as a word
 
 
 def _descendants() -> list[str]:
-    """Give the processes that stem from this one and have not ended."""
+    """Return the descendants of this process that still run."""
     parents: dict[int, tuple[int, str]] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -265,73 +267,75 @@ def _hashes(folder: Path) -> Mapping[str, str]:
     }
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-@pytest.mark.parametrize("name", [name for name in UNSPELLED if name != BYSTANDER])
-def test_each_hostile_project_gets_its_verdict(seen: Seen, name: str) -> None:
-    expected = UNSPELLED[name].expected(seen.environment)
+@pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
+@pytest.mark.parametrize("name", [name for name in PROJECTS if name != BYSTANDER])
+def test_each_hostile_project_has_the_expected_result(results: HostileResults, name: str) -> None:
+    expected = PROJECTS[name].expected(results.environment)
     if expected.skip:
         pytest.skip(expected.skip)
-    observation = seen.cells[name].observation
+    observation = results.cells[name].observation
     record = observation.record
-    told = f"{record}\n{observation.log}"
+    output = f"{record}\n{observation.log}"
     assert (record.result, record.failed_phase, record.cause, record.blame) == (
         expected.result,
         expected.phase,
         expected.instead if record.cause == expected.instead else expected.cause,
         expected.blame,
-    ), told
-    assert expected.detail in (record.detail or ""), told
+    ), output
+    assert expected.detail in (record.detail or ""), output
     if expected.imports is not None:
-        assert list(record.imports) == expected.imports, told
+        assert list(record.imports) == expected.imports, output
     assert schema_errors("site/schemas/record.schema.json", record.to_json()) == []
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_nothing_on_this_machine_heard_from_them(seen: Seen) -> None:
-    assert seen.heard == []
+@pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
+def test_no_listener_of_this_machine_is_reached(results: HostileResults) -> None:
+    assert results.requests == []
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_nothing_of_them_remains(seen: Seen) -> None:
-    assert seen.containers == []
-    assert seen.processes == []
-    assert seen.mounts == []
-    assert seen.files == []
+@pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
+def test_nothing_is_left_of_the_cells(results: HostileResults) -> None:
+    assert results.containers == []
+    assert results.processes == []
+    assert results.mounts == []
+    assert results.files == []
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_what_serves_all_cells_is_unchanged(seen: Seen) -> None:
-    assert len(seen.pip_before) > 100
-    assert seen.pip_after == seen.pip_before
-    assert seen.fetched
-    assert [name for name, sha256 in seen.fetched.items() if name != sha256] == []
+@pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
+def test_files_shared_by_all_cells_are_unchanged(results: HostileResults) -> None:
+    assert len(results.pip_before) > 100
+    assert results.pip_after == results.pip_before
+    assert results.fetched
+    assert [name for name, sha256 in results.fetched.items() if name != sha256] == []
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_whoever_runs_beside_and_after_them_passes(seen: Seen) -> None:
-    told = [f"{ran.observation.record}\n{ran.observation.log}" for ran in seen.bystanders if not _passed(ran)]
-    assert told == []
-    for name, cell in seen.cells.items():
+@pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
+def test_cells_that_run_in_parallel_and_afterwards_pass(results: HostileResults) -> None:
+    output = [
+        f"{timed.observation.record}\n{timed.observation.log}" for timed in results.bystanders if not _passed(timed)
+    ]
+    assert output == []
+    for name, cell in results.cells.items():
         if name != VICTIM:
-            assert any(b.began < cell.ended and cell.began < b.ended for b in seen.bystanders), name
-            assert any(b.began >= cell.ended for b in seen.bystanders), name
+            assert any(b.started_s < cell.ended_s and cell.started_s < b.ended_s for b in results.bystanders), name
+            assert any(b.started_s >= cell.ended_s for b in results.bystanders), name
 
 
-def _passed(ran: Ran) -> bool:
-    return ran.observation.record.result is Result.PASS
+def _passed(timed: TimedObservation) -> bool:
+    return timed.observation.record.result is Result.PASS
 
 
-@pytest.mark.parametrize("seen", PLACES, indirect=True)
-def test_what_they_say_is_kept_short_and_shown_plain(seen: Seen) -> None:
-    for name, ran in seen.cells.items():
-        detail, log = ran.observation.record.detail or "", ran.observation.log or ""
+@pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
+def test_details_and_logs_are_short_plain_text(results: HostileResults) -> None:
+    for name, timed in results.cells.items():
+        detail, log = timed.observation.record.detail or "", timed.observation.log or ""
         assert detail.isprintable(), name
         assert len(log) <= LOG_TAIL_CHARS, name
         assert "\0" not in log, name
 
 
 @pytest.mark.parametrize("name", ["calls-out", "reads-host"])
-def test_outside_a_sandbox_they_would_reach_it(
+def test_outside_a_sandbox_they_would_reach_the_listener(
     name: str, projects: Mapping[str, Project], listener: RecordingListener
 ) -> None:
     source = projects[name].files[f"src/{name.replace('-', '_')}.py"]
@@ -339,21 +343,21 @@ def test_outside_a_sandbox_they_would_reach_it(
     done = subprocess.run(
         [sys.executable, "-I", "-c", source.decode()], capture_output=True, text=True, check=False, timeout=60
     )
-    (told,) = re.findall(r"^RuntimeError: \w+: (.+)$", done.stderr, re.MULTILINE)
+    (output,) = re.findall(r"^RuntimeError: \w+: (.+)$", done.stderr, re.MULTILINE)
     wanted = {
         "calls-out": {"http", "dns", "socket", "abstract socket"},
         "reads-host": {"the variable", "the file"},
     }
-    assert wanted[name] <= set(told.split(", "))
+    assert wanted[name] <= set(output.split(", "))
     assert name == "reads-host" or {"http", "dns"} <= set(listener.requests)
 
 
 @pytest.mark.docker
-def test_with_more_powers_they_would_be_noticed(projects: Mapping[str, Project]) -> None:
+def test_gained_privileges_would_be_noticed(projects: Mapping[str, Project]) -> None:
     client = connect_engine()
     assert client is not None
     try:
-        told = client.containers.run(
+        output = client.containers.run(
             SLIM.image,
             ["sh", "-c", 'python -c "$SOURCE" 2>&1 || true'],
             environment={"SOURCE": projects["gains-powers"].files["src/gains_powers.py"].decode()},
@@ -362,5 +366,5 @@ def test_with_more_powers_they_would_be_noticed(projects: Mapping[str, Project])
         ).decode()
     finally:
         client.close()
-    (gained,) = re.findall(r"^RuntimeError: gained: (.+)$", told, re.MULTILINE)
+    (gained,) = re.findall(r"^RuntimeError: gained: (.+)$", output, re.MULTILINE)
     assert {"capabilities", "new privileges", "another root", "a device"} <= set(gained.split(", "))

@@ -1,4 +1,4 @@
-"""What a cell can reach: with the gateway the index and nothing else, while it imports nothing at all."""
+"""What a cell can reach: the index through the gateway and nothing else; nothing at all during import."""
 
 import os
 import socket
@@ -33,7 +33,7 @@ from ppp.model.release import Release
 
 pytestmark = [pytest.mark.online, pytest.mark.nginx]
 
-#: Tries, from inside, to reach a listener by TCP and by UDP, and the place where a cell finds the index.
+#: Tries from inside to reach a listener by TCP and UDP, and the address at which a cell finds the index.
 REACH = """
 import socket
 def reach(host, port, index_port):
@@ -54,15 +54,15 @@ def reach(host, port, index_port):
 """
 
 
-class Listener:
-    """Listens for TCP and UDP at one port, and remembers how many came."""
+class PortListener:
+    """Listens for TCP and UDP on one port and logs what arrives."""
 
     def __init__(self, host: str) -> None:
         self.tcp = socket.create_server((host, 0))
         self.host, self.port = self.tcp.getsockname()
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind((host, self.port))
-        self.heard: list[str] = []
+        self.received: list[str] = []
         for listen in (self._tcp, self._udp):
             threading.Thread(target=listen, daemon=True).start()
 
@@ -72,14 +72,14 @@ class Listener:
                 connection, _ = self.tcp.accept()
             except OSError:
                 return
-            self.heard.append("tcp")
+            self.received.append("tcp")
             connection.close()
 
     def _udp(self) -> None:
         while True:
             try:
                 if self.udp.recv(100):
-                    self.heard.append("udp")
+                    self.received.append("udp")
             except OSError:
                 return
 
@@ -89,8 +89,8 @@ class Listener:
         self.udp.close()
 
 
-def reaching(listener: Listener) -> Project:
-    """Give a project that tries to get out while it is built, and fails to import if it can then."""
+def connecting_project(listener: PortListener) -> Project:
+    """Return a project that tries to connect during its build, and whose import fails if it can connect then."""
     call = f"reach({listener.host!r}, {listener.port}, 8080)"
     return Project(
         name="reaching",
@@ -105,16 +105,16 @@ def reaching(listener: Listener) -> Project:
 @contextmanager
 def observed(
     environment: Environment, folder: Path, pip: FetchedPip, *, gated: bool
-) -> Iterator[tuple[Observation, Listener]]:
+) -> Iterator[tuple[Observation, PortListener]]:
     with ExitStack() as stack:
         client = connect_engine() if environment.image else None
         if client:
             stack.callback(client.close)
         address = docker_bridge_address(client) if client else "127.0.0.1"
-        listener = Listener(address)
+        listener = PortListener(address)
         stack.callback(listener.close)
         index = stack.enter_context(LocalIndex(address))
-        index.add(reaching(listener))
+        index.add(connecting_project(listener))
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
         origins = simple.file_origins("reaching")
         door = (
@@ -145,18 +145,18 @@ def observed(
         pytest.param(None, id="bubblewrap", marks=pytest.mark.sandbox),
     ],
 )
-def test_behind_the_gateway_nothing_else_is_reached(
+def test_nothing_but_the_gateway_is_reached(
     environment: Environment | None, tmp_path: Path, pinned_pip: FetchedPip
 ) -> None:
     with observed(environment or host_environment(), tmp_path, pinned_pip, gated=True) as (observation, listener):
         assert observation.record.result is Result.PASS, observation.log
         assert observation.record.network is Network.GATEWAY
-        assert listener.heard == []
+        assert listener.received == []
 
 
 @pytest.mark.docker
-def test_on_the_open_network_only_the_import_is_shut_in(tmp_path: Path, pinned_pip: FetchedPip) -> None:
+def test_on_the_open_network_only_the_import_is_isolated(tmp_path: Path, pinned_pip: FetchedPip) -> None:
     with observed(SLIM, tmp_path, pinned_pip, gated=False) as (observation, listener):
         assert observation.record.result is Result.PASS, observation.log
         assert observation.record.network is Network.OPEN
-        assert set(listener.heard) == {"tcp", "udp"}, "the build reached it: this test can tell"
+        assert set(listener.received) == {"tcp", "udp"}, "the build reached it, so the test would notice"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.online
 
 @pytest.fixture
 def bare(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: Path) -> Program:
-    """The program on a machine with a Python, and nothing that could hold a cell to a gateway."""
+    """The program on a machine with a Python, but without anything that confines cells to a gateway."""
     local.add_pip(pinned_pip.wheel)
     local.add(module_project("quiet", ""))
     programs = tmp_path / "bin"
@@ -27,7 +27,7 @@ def bare(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: 
     return program
 
 
-def test_without_a_gateway_nothing_runs_unasked(bare: Program) -> None:
+def test_without_a_gateway_a_run_refuses(bare: Program) -> None:
     done = bare.run("run", "--package", "quiet")
     assert done.code == 38, done
     (line,) = [line for line in done.err.splitlines() if line.startswith("ppp: ")]
@@ -36,7 +36,7 @@ def test_without_a_gateway_nothing_runs_unasked(bare: Program) -> None:
     assert bare.run("check", bare.environment, "quiet").code == 38
 
 
-def test_the_open_network_is_had_by_asking_and_the_record_says_so(bare: Program) -> None:
+def test_the_open_network_is_used_on_request_and_recorded(bare: Program) -> None:
     asked = bare.run("run", "--package", "quiet", "--network", "open")
     assert asked.code == 0, asked
     assert "cells have the open network, as requested" in asked.err

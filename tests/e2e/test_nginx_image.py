@@ -1,4 +1,4 @@
-"""nginx from an image, on a machine that has none: this machine's own stands in for it, packed into an image."""
+"""nginx from an image, on a machine without nginx: the image is made of this machine's own nginx."""
 
 import hashlib
 import io
@@ -51,7 +51,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
-    """An image with this machine's nginx and all that it loads, its loader too."""
+    """An image with this machine's nginx, its libraries and its loader."""
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:{NGINX_FOLDERS}")
     assert nginx
     loads = subprocess.run(["ldd", nginx], capture_output=True, text=True, check=True).stdout
@@ -84,7 +84,7 @@ def containers(client: docker.DockerClient, cache: Path) -> list[Any]:
     return client.containers.list(all=True, ignore_removed=True, filters={"label": f"{LABEL}={label}"})
 
 
-def until_none(client: docker.DockerClient, cache: Path) -> None:
+def wait_until_removed(client: docker.DockerClient, cache: Path) -> None:
     deadline = time.monotonic() + 20
     while containers(client, cache):
         assert time.monotonic() < deadline, "the container is still there"
@@ -92,13 +92,13 @@ def until_none(client: docker.DockerClient, cache: Path) -> None:
 
 
 def test_the_gateway_works_the_same_from_an_image(client: docker.DockerClient, image: str, tmp_path: Path) -> None:
-    cache, said = tmp_path / "gateway", list[str]()
-    taken = NginxImage(name=image, engine=connect_engine, on_pull=said.append)
+    cache, messages = tmp_path / "gateway", list[str]()
+    image_in_use = NginxImage(name=image, engine=connect_engine, on_pull=messages.append)
     with LocalIndex(docker_bridge_address(client)) as index:
         index.add(PROJECT)
         # Without a PATH this machine has no nginx.
         with run_gateway(
-            index.url, [index.url_of("")], cache=cache, environ={}, nginx_folders="", image=taken
+            index.url, [index.url_of("")], cache=cache, environ={}, nginx_folders="", image=image_in_use
         ) as running:
             (container,) = containers(client, cache)
             assert container.attrs["HostConfig"]["CapDrop"] == ["ALL"]
@@ -109,9 +109,9 @@ def test_the_gateway_works_the_same_from_an_image(client: docker.DockerClient, i
                 file = subprocess.run([*curl, f"http://x{link}"], capture_output=True, check=True).stdout
         assert file == PROJECT.build()
         assert index.request_counts == {"/simple/quiet/": 1, f"/files/quiet/{PROJECT.filename}": 1}
-    until_none(client, cache)
-    assert said == [], "an image that is here is not pulled"
-    assert [path for path in (cache / "nginx").rglob("*") if path.is_file()], "the cache outlives it"
+    wait_until_removed(client, cache)
+    assert messages == [], "a local image is not pulled"
+    assert [path for path in (cache / "nginx").rglob("*") if path.is_file()], "the cache is still there"
     assert {path.stat().st_uid for path in cache.rglob("*")} == {os.getuid()}
 
 
@@ -122,13 +122,13 @@ def test_a_killed_run_leaves_no_container(client: docker.DockerClient, image: st
         folder = holder.stdout.readline().strip()
         assert len(containers(client, tmp_path)) == 1
         holder.kill()
-    until_none(client, tmp_path)
+    wait_until_removed(client, tmp_path)
     shutil.rmtree(folder)
 
 
-def test_an_image_that_is_not_here_is_pulled_only_aloud(tmp_path: Path) -> None:
-    said: list[str] = []
-    absent = NginxImage(name="mirror.example/ppp/absent-nginx:1", engine=connect_engine, on_pull=said.append)
+def test_pulling_an_image_is_reported(tmp_path: Path) -> None:
+    messages: list[str] = []
+    absent = NginxImage(name="mirror.example/ppp/absent-nginx:1", engine=connect_engine, on_pull=messages.append)
     with (
         pytest.raises(
             GatewayError, match=r"no nginx on this machine, and \S+absent-nginx:1 is not here and cannot be pulled: "
@@ -136,10 +136,10 @@ def test_an_image_that_is_not_here_is_pulled_only_aloud(tmp_path: Path) -> None:
         run_gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, nginx_folders="", image=absent),
     ):
         pass
-    assert said == [f"this machine has no nginx: pulling the image {absent.name} for the index gateway"]
+    assert messages == [f"this machine has no nginx: pulling the image {absent.name} for the index gateway"]
 
 
-def test_without_an_engine_there_is_no_image_either(tmp_path: Path) -> None:
+def test_without_an_engine_no_image_can_be_used(tmp_path: Path) -> None:
     nowhere = NginxImage(name="nginx:alpine", engine=lambda: None, on_pull=print)
     with (
         pytest.raises(GatewayError, match="no nginx on this machine, and no Docker engine to run nginx:alpine"),
@@ -148,7 +148,7 @@ def test_without_an_engine_there_is_no_image_either(tmp_path: Path) -> None:
         pass
 
 
-def test_an_image_without_nginx_says_so(client: docker.DockerClient, tmp_path: Path) -> None:
+def test_an_image_without_nginx_is_reported(client: docker.DockerClient, tmp_path: Path) -> None:
     with (
         pytest.raises(GatewayError, match=r"nginx (did not|from \S+ does not) start"),
         run_gateway(
@@ -161,4 +161,4 @@ def test_an_image_without_nginx_says_so(client: docker.DockerClient, tmp_path: P
         ),
     ):
         pass
-    until_none(client, tmp_path)
+    wait_until_removed(client, tmp_path)

@@ -1,4 +1,4 @@
-"""`ppp snapshot` and `ppp verify`, as a person types them."""
+"""`ppp snapshot` and `ppp verify` as commands."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from ppp.model.record import Record
 
 @pytest.fixture
 def node(program: Program, record: Callable[..., Record]) -> Program:
-    """The program with records of its own node over two months."""
+    """The program with two months of its own node's records."""
     key = create_key(program.data)
     with Store.open(program.data) as store, store.db.atomic():
         for made, log in sample_observations(record):
@@ -24,10 +24,10 @@ def node(program: Program, record: Callable[..., Record]) -> Program:
 
 
 def test_a_snapshot_is_taken_published_signed_and_verified(node: Program) -> None:
-    said = node.run_ok("snapshot")
+    output = node.run_ok("snapshot")
     public = node.data / "public"
-    assert "wrote snapshots/ppp-2024-04-25.db" in said
-    assert "wrote snapshots/window.db.gz" in said
+    assert "wrote snapshots/ppp-2024-04-25.db" in output
+    assert "wrote snapshots/window.db.gz" in output
     assert "ppp-2024-03.db" in (public / "data" / "index.html").read_text()
     held = node.run_ok("verify", str(public))
     assert "INVALID" not in held
@@ -41,7 +41,7 @@ def test_a_snapshot_is_taken_published_signed_and_verified(node: Program) -> Non
     assert json.loads((public / "snapshots" / "latest.json").read_text())["root"] == root
 
 
-def test_taking_again_says_that_nothing_changed(node: Program) -> None:
+def test_a_second_snapshot_says_that_nothing_changed(node: Program) -> None:
     node.run_in_process_ok("snapshot")
     before = node.public_files()
     assert node.run_in_process_ok("snapshot").startswith("nothing changed since the last snapshot")
@@ -51,7 +51,7 @@ def test_taking_again_says_that_nothing_changed(node: Program) -> None:
     assert answer["latest"]["file"] == "ppp-2024-04-25.db"
 
 
-def test_settings_bound_what_is_kept(node: Program) -> None:
+def test_settings_limit_the_snapshots(node: Program) -> None:
     node.settings["PPP_WINDOW_MIB"] = "1"
     node.run_in_process_ok("snapshot")
     assert (node.data / "public" / "snapshots" / "window.db").stat().st_size <= 1024 * 1024
@@ -74,12 +74,12 @@ def test_an_invalid_file_has_its_own_exit_code(node: Program) -> None:
     assert (found["holds"], found["path"], answer.code) == (False, str(window), 37)
 
 
-def test_a_bad_question_is_refused(node: Program) -> None:
+def test_wrong_arguments_are_refused(node: Program) -> None:
     for arguments in (("--sha256", "abc", "x"), ("--sha256", "0" * 64, "x", "y"), ("--node", "me", "x"), ()):
         assert node.run_in_process("verify", *arguments).code == 2
 
 
 def test_an_empty_ledger_has_no_snapshot(program: Program) -> None:
     done = program.run_in_process("snapshot")
-    assert (done.code, "holds no record" in done.err) == (31, True)
+    assert (done.code, "has no records" in done.err) == (31, True)
     assert done.err.count("\n") <= 2

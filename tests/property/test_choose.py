@@ -1,4 +1,4 @@
-"""Of any files of a release the best by pip's order is chosen, in whatever order they are listed."""
+"""The best file of a release by pip's order is chosen, in whatever order the files are listed."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +67,7 @@ def test_the_order_of_files_does_not_matter(files: list[IndexFile], data: st.Dat
 
 
 @given(files=files)
-def test_something_is_chosen_where_anything_can_be_used(files: list[IndexFile]) -> None:
+def test_a_file_is_chosen_if_any_is_usable(files: list[IndexFile]) -> None:
     chosen = choose_file(files, HERE)
     assert isinstance(chosen, IndexFile) == any(map(usable, files))
     if isinstance(chosen, IndexFile):
@@ -76,7 +76,7 @@ def test_something_is_chosen_where_anything_can_be_used(files: list[IndexFile]) 
 
 
 @given(files=files)
-def test_nothing_that_can_be_used_is_better(files: list[IndexFile]) -> None:
+def test_no_usable_file_is_better(files: list[IndexFile]) -> None:
     chosen = choose_file(files, HERE)
     if isinstance(chosen, NotClaimed):
         return

@@ -1,4 +1,4 @@
-"""`current.json` is a function of the set of records: order, repetition and the way of merging do not show."""
+"""`current.json` is a function of the set of records: order, repetition and the way of merging do not matter."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from ppp.schemas import schema_errors
 
 DAY = 1_714_003_200
 
-#: Few of each, so that records meet in one cell, at one time, with one result.
+#: Few of each, so that records share a cell, a time or a result.
 observations = st.fixed_dictionaries(
     {
         "package": st.sampled_from(["six", "attrs"]),
@@ -32,20 +32,20 @@ observations = st.fixed_dictionaries(
     }
 )
 many = st.lists(observations, max_size=12)
-#: The record builder is the same for every example, so it may stay between them.
+#: The record builder has no state, so all examples may share it.
 steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 
 def outputs(records: Sequence[Record]) -> tuple[bytes, bytes]:
     with store_in_memory(records) as store:
-        told = overall_feed(group_changes(published.verdict_changes(store.db)))
-        feed = rss(told, path="feed.xml", base_url=DEFAULT_BASE_URL)
-        return current_bytes(build_current(store.db)), feed
+        feed = overall_feed(group_changes(published.verdict_changes(store.db)))
+        xml = rss(feed, path="feed.xml", base_url=DEFAULT_BASE_URL)
+        return current_bytes(build_current(store.db)), xml
 
 
 @steady
 @given(made=many, data=st.data())
-def test_the_order_does_not_show(
+def test_the_order_does_not_matter(
     made: list[dict[str, Any]], data: st.DataObject, record: Callable[..., Record]
 ) -> None:
     records = [record(**fields) for fields in made]
@@ -55,7 +55,7 @@ def test_the_order_does_not_show(
 
 @steady
 @given(left=many, right=many)
-def test_two_that_take_each_others_records_agree(
+def test_nodes_with_the_same_records_agree(
     left: list[dict[str, Any]],
     right: list[dict[str, Any]],
     record: Callable[..., Record],
@@ -66,7 +66,7 @@ def test_two_that_take_each_others_records_agree(
 
 @steady
 @given(made=many)
-def test_numbers_are_those_of_the_set(made: list[dict[str, Any]], record: Callable[..., Record]) -> None:
+def test_counts_are_those_of_the_set(made: list[dict[str, Any]], record: Callable[..., Record]) -> None:
     records = {r.id: r for r in (record(**fields) for fields in made)}.values()
     with store_in_memory(records) as store:
         document = build_current(store.db)
@@ -81,7 +81,7 @@ def test_numbers_are_those_of_the_set(made: list[dict[str, Any]], record: Callab
 
 @steady
 @given(made=many, limit=st.integers(1, 4))
-def test_the_newest_changes_are_what_a_feed_needs(
+def test_the_newest_changes_are_those_of_the_feed(
     made: list[dict[str, Any]],
     limit: int,
     record: Callable[..., Record],

@@ -1,4 +1,4 @@
-"""What is current: one answer for a set of records, in whatever order they came, in the model and in the ledger."""
+"""The current record: the same for a set of records in any order, in the model and in the ledger."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -33,7 +33,7 @@ def observation(  # noqa: PLR0917 - drawn in this order
     )
 
 
-# Few values, so that observations of one cell meet: at the same second, by two nodes, with and without an error.
+# Few values, so that observations share a cell: at the same second, by two nodes, with and without an error.
 records = st.builds(
     observation,
     st.sampled_from(["1.0", "1.1"]),
@@ -52,7 +52,7 @@ def test_the_rank_is_a_total_order(drawn: list[Record]) -> None:
 
 
 @given(records, records)
-def test_a_verdict_stands_above_an_error_and_the_newer_above_the_older(one: Record, other: Record) -> None:
+def test_a_verdict_ranks_above_an_error_and_newer_above_older(one: Record, other: Record) -> None:
     errors = [r.result is Result.ERROR for r in (one, other)]
     if errors[0] != errors[1]:
         assert (current_rank(one) > current_rank(other)) == errors[1]
@@ -63,7 +63,7 @@ def test_a_verdict_stands_above_an_error_and_the_newer_above_the_older(one: Reco
 
 
 @given(st.lists(records, max_size=12), st.randoms(use_true_random=False))
-def test_what_is_current_does_not_hang_on_the_order(drawn: list[Record], random: object) -> None:
+def test_what_is_current_does_not_depend_on_the_order(drawn: list[Record], random: object) -> None:
     before = current_records(drawn)
     shuffled = [*drawn, *drawn[:3]]
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -73,13 +73,13 @@ def test_what_is_current_does_not_hang_on_the_order(drawn: list[Record], random:
 
 @settings(max_examples=25)
 @given(st.lists(records, max_size=12))
-def test_the_ledger_keeps_what_the_model_calls_current(drawn: list[Record]) -> None:
+def test_the_ledger_agrees_with_the_model(drawn: list[Record]) -> None:
     with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
         seen: list[Record] = []
         for record in drawn:
             assert store.add_record(record) == (record not in seen)
             seen.append(record)
         rows = store.db.query("SELECT c.* FROM results AS r JOIN records AS c ON c.record = r.record")
-        held = {(r.release, r.environment): r for r in map(queries.record_from_row, rows)}
-        assert held == current_records(drawn)
+        stored = {(r.release, r.environment): r for r in map(queries.record_from_row, rows)}
+        assert stored == current_records(drawn)
         assert {r.id for r in queries.read_records(store.db)} == {r.id for r in drawn}

@@ -1,4 +1,4 @@
-"""The gate: for any outcomes of the phases, nothing runs after the first that does not settle."""
+"""The gate: for any outcomes of the phases, nothing runs after the first that ends the cell."""
 
 from collections.abc import Callable
 
@@ -44,7 +44,7 @@ def test_phases_run_in_order_up_to_the_first_that_ends_the_cell(plan: dict[Phase
 
 
 @given(plan=plans)
-def test_what_was_gated_is_skipped(plan: dict[Phase, PhaseReport]) -> None:
+def test_phases_after_the_end_are_skipped(plan: dict[Phase, PhaseReport]) -> None:
     seen, ran = gated(plan)
     told = dict(zip(PHASES, seen.outcomes, strict=True))
     assert all(told[phase] is plan[phase].outcome for phase in ran)
@@ -52,7 +52,7 @@ def test_what_was_gated_is_skipped(plan: dict[Phase, PhaseReport]) -> None:
 
 
 @given(plan=plans)
-def test_the_result_is_a_function_of_what_ended_it(plan: dict[Phase, PhaseReport]) -> None:
+def test_the_result_follows_from_the_phase_that_ended_it(plan: dict[Phase, PhaseReport]) -> None:
     seen, ran = gated(plan)
     last = plan[ran[-1]]
     if last.not_claimed:
@@ -65,6 +65,6 @@ def test_the_result_is_a_function_of_what_ended_it(plan: dict[Phase, PhaseReport
 
 
 @given(plan=plans)
-def test_only_a_cell_whose_phases_all_settled_passes(plan: dict[Phase, PhaseReport]) -> None:
+def test_only_a_cell_whose_phases_all_succeeded_passes(plan: dict[Phase, PhaseReport]) -> None:
     seen, _ = gated(plan)
     assert (seen.result is Result.PASS) == (not any(ends(report) for report in plan.values()))

@@ -1,4 +1,4 @@
-"""Siblings decide alike in SQL and in Python, and whatever is looked up for it is found by an index."""
+"""Sibling cells decide the same blame in SQL and in Python, and the look-ups use indexes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,8 @@ from ppp.model.record import Blame, Record, Result, current_records
 from ppp.model.release import Release
 
 
-def observation(version: str, environment: str, told: tuple[Result, str | None, Blame | None], at: int) -> Record:
-    result, cause, blame = told
+def observation(version: str, environment: str, outcome: tuple[Result, str | None, Blame | None], at: int) -> Record:
+    result, cause, blame = outcome
     return replace(
         SAMPLE_RECORD,
         release=Release(package="six", version=version),
@@ -48,31 +48,34 @@ ENVIRONMENTS = [f"py{p}-{s}" for p in ("39", "312") for s in ("slim", "alpine", 
 
 @st.composite
 def releases(draw: st.DrawFn) -> list[Record]:
-    """Draw observations of a release or two, whose cells fail alike about as often as not."""
+    """Draw observations of one or two releases; in about half of the draws all cells fail alike."""
     theme = (Result.FAIL, "import-error", draw(st.sampled_from([Blame.UNKNOWN, None])))
     alike = st.sampled_from([theme, theme, (Result.NA, None, None), (Result.ERROR, "oom", Blame.INFRASTRUCTURE)])
     passing = st.sampled_from([theme, (Result.PASS, None, None)])
-    told = draw(st.sampled_from([alike, passing, alike | doubtful | other]))
+    outcome = draw(st.sampled_from([alike, passing, alike | doubtful | other]))
     cells = draw(st.lists(st.sampled_from(ENVIRONMENTS), min_size=1, max_size=5, unique=True))
-    held = [observation("1.0", environment, draw(told), 101) for environment in cells]
+    current = [observation("1.0", environment, draw(outcome), 101) for environment in cells]
     version, at = st.sampled_from(["1.0", "1.1"]), st.integers(100, 102)
-    return held + draw(st.lists(st.builds(observation, version, st.sampled_from(ENVIRONMENTS), told, at), max_size=3))
+    return current + draw(
+        st.lists(st.builds(observation, version, st.sampled_from(ENVIRONMENTS), outcome, at), max_size=3)
+    )
 
 
 @settings(max_examples=100)
 @given(releases())
-def test_the_view_judges_as_the_reference_does(drawn: list[Record]) -> None:
+def test_the_view_agrees_with_the_reference(drawn: list[Record]) -> None:
     with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
         with store.db.atomic():
             for record in drawn:
                 store.insert_record(record, None)
-        held = current_records(drawn).values()
+        current = current_records(drawn).values()
         judged = {
-            release: assign_blame([r for r in held if r.release == release]) for release in {r.release for r in held}
+            release: assign_blame([r for r in current if r.release == release])
+            for release in {r.release for r in current}
         }
         expected = {
             record.id: (judgement.blame, judgement.source)
-            for record in held
+            for record in current
             if (judgement := judged[record.release][record.environment])
         }
         rows = store.db.execute("SELECT record, blame, blamed_by FROM judged").fetchall()
@@ -88,7 +91,7 @@ def plan(query: str) -> list[str]:
     return steps
 
 
-def test_the_view_holds_all_that_is_current_and_what_tells_the_blame() -> None:
+def test_the_view_has_the_columns_of_current_and_the_blame() -> None:
     with TemporaryDirectory() as folder:
         db = open_ledger(Path(folder))
         before, after = (
@@ -106,7 +109,7 @@ def test_a_cell_and_its_siblings_are_found_by_an_index() -> None:
         assert not [step for step in steps if step.startswith("SCAN") or "TEMP" in step], steps
 
 
-def test_of_all_cells_only_the_list_of_them_is_read_through() -> None:
+def test_only_the_list_of_cells_is_scanned() -> None:
     steps = plan("SELECT blame, blamed_by FROM judged")
     assert len([step for step in steps if step.startswith("SCAN")]) == 1, steps
     assert any("CORRELATED" in step for step in steps)

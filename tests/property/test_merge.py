@@ -1,4 +1,4 @@
-"""Merging is set union: whatever the order, the grouping and the repetition, nodes end on the same ledger."""
+"""Merging is set union: whatever the order, the grouping and the repetition, nodes end with the same ledger."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ KEYS = {key.id: key for key in (NodeKey.from_seed(bytes([n]) * 32) for n in (1, 
 NOW = 1_714_089_600
 LOGS = {sha256_hex(text.encode()): text for text in ("one", "two", "")}
 
-#: Few packages, times and environments, so that records meet in the same cells; a record is told by its choices.
+#: Few packages, times and environments, so that records share cells; its choices identify a record.
 CHOICES = st.tuples(
     st.sampled_from(["alpha", "beta", "gamma"]),
     st.sampled_from(["1.0", "1.0.post1", "2.0rc1"]),
@@ -76,7 +76,7 @@ def merged(groups: Sequence[Batch]) -> dict[str, Any]:
 
 given_records = st.lists(CHOICES, max_size=12)
 given_sizes = st.lists(st.integers(min_value=1, max_value=4), min_size=1, max_size=3)
-# The builder that the fixture gives keeps no state from one example to the next.
+# The record builder of the fixture has no state, so all examples may share it.
 steady = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -93,7 +93,7 @@ def test_order_and_repetition_do_not_matter(
 
 @steady
 @given(choices=given_records, sizes=given_sizes, other_sizes=given_sizes)
-def test_the_grouping_does_not_matter_to_what_is_held(
+def test_the_grouping_does_not_matter(
     record: MakeRecord, choices: list[Choice], sizes: list[int], other_sizes: list[int]
 ) -> None:
     records = built(record, choices)
@@ -109,7 +109,7 @@ def test_the_grouping_does_not_matter_to_what_is_held(
 
 @steady
 @given(choices=st.lists(CHOICES, min_size=1, max_size=12), sizes=given_sizes, cuts=st.lists(st.booleans(), max_size=24))
-def test_nodes_that_exchange_what_they_hold_end_on_the_same(
+def test_nodes_that_exchange_batches_end_with_the_same(
     record: MakeRecord, choices: list[Choice], sizes: list[int], cuts: list[bool]
 ) -> None:
     groups = batched(built(record, choices), sizes)
@@ -117,9 +117,9 @@ def test_nodes_that_exchange_what_they_hold_end_on_the_same(
         for batch, first in zip(groups, [*cuts, *[True] * len(groups)], strict=False):
             merge(one if first else other, batch)
         for source, target in ((one, other), (other, one)):
-            for held in list_batches(source.db):
-                data = read_batch(source.db, held.id)
-                found = verify_batch(data, held.signature, batch_id=held.id, trusted=KEYS, now=NOW)
+            for sealed in list_batches(source.db):
+                data = read_batch(source.db, sealed.id)
+                found = verify_batch(data, sealed.signature, batch_id=sealed.id, trusted=KEYS, now=NOW)
                 assert isinstance(found, Batch)
                 merge(target, found)
         assert dump(one) == dump(other) == merged(groups)

@@ -1,4 +1,4 @@
-"""Whatever an installation claims of itself, what comes of it can be imported by name, is bounded and repeats."""
+"""Whatever an installation claims, the module names derived from it are importable, bounded and deterministic."""
 
 import keyword
 

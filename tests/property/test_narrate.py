@@ -22,7 +22,7 @@ DAY_S = 86_400
 PERIOD = Period(day="2024-04-25", start=1_714_003_200, end=1_714_003_200 + DAY_S)
 ENVIRONMENTS = ("py39-slim", "py312-slim", "py39-alpine", "py312-alpine", "py311-host")
 
-#: Packages and causes that are called as our own words are: names that would lie if they could.
+#: Names of packages and causes that look like words of our sentences, and so could change their meaning.
 WORDS = sorted(
     {word for p in PATTERNS for word in p.text.replace(",", " ").replace(";", " ").split() if word.isalpha()}
 )
@@ -156,14 +156,14 @@ observations = st.fixed_dictionaries(
 def test_every_day_of_every_ledger_is_narrated_truthfully(
     record: Callable[..., Record], seen: list[dict[str, object]], seed: int
 ) -> None:
-    held = [_record(record, **fields) for fields in seen]
-    with store_in_memory(held) as store:
-        for day in {resolve_period(store.db, None).day, *_days(held)}:
+    records = [_record(record, **fields) for fields in seen]
+    with store_in_memory(records) as store:
+        for day in {resolve_period(store.db, None).day, *_days(records)}:
             period = resolve_period(store.db, day)
             facts = gather_facts(store.db, period)
             verify_script(SeededWriter().write(facts, seed=seed).texts, facts, period, db=store.db)
             assert len(facts) <= 22
-            _compare(facts, held, period)
+            _compare(facts, records, period)
 
 
 def _record(build: Callable[..., Record], *, imports_fail: object, **fields: Any) -> Record:
@@ -175,22 +175,22 @@ def _record(build: Callable[..., Record], *, imports_fail: object, **fields: Any
     return build(fields.pop("package"), fields.pop("version"), fields.pop("environment"), **fields)
 
 
-def _days(held: list[Record]) -> set[str]:
+def _days(records: list[Record]) -> set[str]:
     return {
         "2024-04-24" if r.observed_at < PERIOD.start else PERIOD.day if r.observed_at < PERIOD.end else "2024-04-26"
-        for r in held
+        for r in records
     }
 
 
-def _compare(facts: tuple[Fact, ...], held: list[Record], period: Period) -> None:
+def _compare(facts: tuple[Fact, ...], records: list[Record], period: Period) -> None:
     # The results of the SQL, compared with a few lines of Python on the same records.
     slots = {fact.kind: fact.slots for fact in facts}
-    of_day = {r.id for r in held if period.start <= r.observed_at < period.end}
-    standing = [r for r in current_records(held).values() if r.id in of_day]
+    of_day = {r.id for r in records if period.start <= r.observed_at < period.end}
+    current = [r for r in current_records(records).values() if r.id in of_day]
     assert slots[FactKind.OBSERVED]["observations"] == len(of_day)
-    assert slots.get(FactKind.STANDING, {}).get("cells", 0) == len(standing)
-    assert slots.get(FactKind.OVERTAKEN, {}).get("observations", 0) == len(of_day) - len(standing)
-    results = Counter(r.result for r in standing)
+    assert slots.get(FactKind.STANDING, {}).get("cells", 0) == len(current)
+    assert slots.get(FactKind.OVERTAKEN, {}).get("observations", 0) == len(of_day) - len(current)
+    results = Counter(r.result for r in current)
     kinds = {
         FactKind.FAILED: Result.FAIL,
         FactKind.PASSED: Result.PASS,
@@ -199,6 +199,6 @@ def _compare(facts: tuple[Fact, ...], held: list[Record], period: Period) -> Non
         FactKind.NOT_CLAIMED: Result.NA,
     }
     assert {r: slots[kind]["cells"] for kind, r in kinds.items() if kind in slots} == results
-    unclear = sum(r.result is Result.FAIL and r.cause in {None, "unclassified"} for r in standing)
+    unclear = sum(r.result is Result.FAIL and r.cause in {None, "unclassified"} for r in current)
     assert slots.get(FactKind.UNCLASSIFIED, {}).get("cells", 0) == unclear
-    assert slots.get(FactKind.STANDIN, {}).get("cells", 0) == sum(r.standin for r in standing)
+    assert slots.get(FactKind.STANDIN, {}).get("cells", 0) == sum(r.standin for r in current)

@@ -1,4 +1,4 @@
-"""A page that is cut down to some environments' tags leads each of them to the very files that the whole page does.
+"""A page that is shortened to some environments' tags leads to the same choice of files there as the whole page.
 
 Asked are `choose`, and pip itself: the page goes through its own reading, judging and sorting of links.
 """
@@ -36,7 +36,7 @@ PLATFORMS = (
 
 
 def target(python: str, platforms: Sequence[str]) -> TargetPython:
-    """Give an environment as pip knows it."""
+    """Return an environment as pip describes it."""
     version = tuple(map(int, python.split(".")))
     return TargetPython(
         platforms=list(platforms), py_version_info=version, abis=[f"cp{version[0]}{version[1]}"], implementation="cp"
@@ -44,7 +44,7 @@ def target(python: str, platforms: Sequence[str]) -> TargetPython:
 
 
 def prepared(python: str, tags: Sequence[str]) -> PreparedEnvironment:
-    """Give an environment as PPP knows it."""
+    """Return an environment as PPP describes it."""
     return PreparedEnvironment(
         environment=Environment(id="py3-slim", python=python.rpartition(".")[0], platform=Platform.SLIM, image="slim"),
         python=python,
@@ -64,7 +64,7 @@ def tags_of(wanted: TargetPython) -> tuple[str, ...]:
 
 TARGETS = [(python, target(python, platforms)) for python in PYTHONS for platforms in PLATFORMS]
 
-#: Tags that some environment has, that another one has, that none has, in one word or in several, and no tags at all.
+#: Tags of one environment, of another one, of none, single and compressed, and no tags at all.
 interpreters = st.sampled_from(["cp312", "cp39", "cp311", "py3", "py2.py3", "cp310", "CP312", "pp39", "cp313", "py39"])
 abis = st.sampled_from(["cp312", "cp39", "cp311", "abi3", "none", "cp312.abi3", "cp313t"])
 platforms = st.lists(
@@ -104,9 +104,9 @@ def links(page: bytes, form: PageForm) -> list[Link]:
 def found(
     listed: list[Link], wanted: TargetPython, project: str = "lib"
 ) -> tuple[list[InstallationCandidate], list[str]]:
-    """Give what pip would install, worst first, and what it would tell of links passed over for their Python."""
+    """Return what pip would install, worst first, and the links that it would report as skipped for their Python."""
     finder = PackageFinder.create(
-        link_collector=None,  # type: ignore[arg-type] # it asks nobody
+        link_collector=None,  # type: ignore[arg-type] # it is not used
         selection_prefs=SelectionPreferences(allow_yanked=True),
         target_python=wanted,
     )
@@ -136,7 +136,7 @@ def index_files(page: bytes, form: PageForm) -> list[IndexFile]:
 
 
 @given(page=pages, admitted=some_tags, form=st.sampled_from(PageForm))
-def test_pip_chooses_the_same_from_a_smaller_page(
+def test_pip_chooses_the_same_from_a_shortened_page(
     page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]], form: PageForm
 ) -> None:
     tags = frozenset(tag for _, wanted in admitted for tag in tags_of(wanted))
@@ -146,7 +146,7 @@ def test_pip_chooses_the_same_from_a_smaller_page(
 
 
 @given(page=pages, admitted=some_tags, form=st.sampled_from(PageForm))
-def test_ppp_chooses_the_same_from_a_smaller_page(
+def test_ppp_chooses_the_same_from_a_shortened_page(
     page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]], form: PageForm
 ) -> None:
     tags = frozenset(tag for _, wanted in admitted for tag in tags_of(wanted))
@@ -172,7 +172,7 @@ def test_what_is_written_is_read_back(page: tuple[PageFile, ...], form: PageForm
     assert read == absolute
 
 
-#: Of each kind of page one: wheels for many platforms, pure ones, sdists alone, eggs and installers, yanked ones.
+#: One page of each kind: wheels for many platforms, pure wheels, only sdists, eggs and installers, yanked files.
 REAL = ("numpy", "cryptography", "requests", "six", "markupsafe", "pyyaml", "lxml", "docopt", "pytz", "psycopg2-binary")
 
 
@@ -221,7 +221,7 @@ def listed(files: Iterable[PageFile]) -> list[IndexFile]:
 
 
 @given(page=pages, admitted=some_tags)
-def test_what_is_kept_is_kept_as_it_was_and_in_its_order(
+def test_kept_links_are_unchanged_and_in_order(
     page: tuple[PageFile, ...], admitted: list[tuple[str, TargetPython]]
 ) -> None:
     kept = filter_files(page, frozenset(tag for _, wanted in admitted for tag in tags_of(wanted)))

@@ -1,4 +1,4 @@
-"""The queue as a machine: whatever runs, dies, fails or is overturned, no cell is lost, or in two hands at once."""
+"""The queue as a state machine: whatever runs, dies, fails or is rejected, no cell is lost or leased twice at once."""
 
 import json
 from contextlib import ExitStack
@@ -28,14 +28,14 @@ BASE: Final = replace(SAMPLE_RECORD, release=CELLS[0].release, environment="py39
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a run believes to have in hand, and until when."""
+    """A lease as a run knows it, and when it ends."""
 
     queued: QueuedCell
     until: int
 
 
 class Queue(RuleBasedStateMachine):
-    """Two runs over one ledger; each may die, or be late."""
+    """Two runs on one ledger; each may die or be late."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Queue(RuleBasedStateMachine):
         until = self.now + LEASE_S
         leased = self.store.lease(QueueFilter(environments=where), run=run, limit=n, until=until, now=self.now)
         assert len(leased) == min(n, sum(free.values()))
-        in_hand = {held.queued.cell for run in RUNS for held in self.hands[run] if held.until > self.now}
+        in_hand = {lease.queued.cell for run in RUNS for lease in self.hands[run] if lease.until > self.now}
         assert not in_hand & {queued.cell for queued in leased}, "in one run's hands at most"
         assert all(queued.attempts < MAX_ATTEMPTS and queued.cell.environment in where for queued in leased)
         self.hands[run] += [Held(queued, until) for queued in leased]
@@ -64,24 +64,24 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: any(self.hands.values()))
     @rule(choice=st.randoms(use_true_random=False), result=st.sampled_from(Result))
     def finish(self, choice: object, result: Result) -> None:
-        run, held = choice.choice([(run, held) for run in RUNS for held in self.hands[run]])  # type: ignore[attr-defined]
-        self.hands[run].remove(held)
+        run, lease = choice.choice([(run, lease) for run in RUNS for lease in self.hands[run]])  # type: ignore[attr-defined]
+        self.hands[run].remove(lease)
         self.now += 1
-        cell = held.queued.cell
+        cell = lease.queued.cell
         record = replace(BASE, release=cell.release, environment=cell.environment, result=result, observed_at=self.now)
         if result is Result.ERROR:
-            self.store.add_record(record, retry=held.queued)
+            self.store.add_record(record, retry=lease.queued)
         else:
-            staging.stage(self.store, [StagedRecord(record=record, log=None, queued=held.queued)], now=self.now)
+            staging.stage(self.store, [StagedRecord(record=record, log=None, queued=lease.queued)], now=self.now)
 
     @rule(environment=st.sampled_from(ENVIRONMENTS), healthy=st.booleans())
-    def sing(self, environment: str, *, healthy: bool) -> None:
+    def run_canary(self, environment: str, *, healthy: bool) -> None:
         if healthy:
             kept = {staged.cell for staged in staging.promote(self.store, environment)}
             assert not kept & self.queued
-            # Somebody who has one of them in hand has lost it.
+            # A run that has leased one of them loses it.
             for run in RUNS:
-                self.hands[run] = [held for held in self.hands[run] if held.queued.cell not in kept]
+                self.hands[run] = [lease for lease in self.hands[run] if lease.queued.cell not in kept]
         else:
             kept = {s.cell for s in staging.reject(self.store, environment, reason="ill", now=self.now)}
             assert kept <= self.queued
@@ -92,7 +92,7 @@ class Queue(RuleBasedStateMachine):
         self.hands[run].clear()
 
     @rule()
-    def begin_anew_under_the_lock(self) -> None:
+    def start_under_the_lock(self) -> None:
         self.store.release_leases()
         for run in RUNS:
             self.hands[run].clear()
@@ -117,22 +117,22 @@ class Queue(RuleBasedStateMachine):
         assert self.named == self.queued | pending | self.settled
 
     @invariant()
-    def what_is_in_hand_is_so_in_the_ledger(self) -> None:
+    def leases_agree_with_the_ledger(self) -> None:
         rows = self.store.db.execute("SELECT package, environment, lease FROM queue WHERE lease IS NOT NULL").fetchall()
-        held = {(p, e): lease for p, e, lease in rows}
+        leases = {(p, e): lease for p, e, lease in rows}
         for run in RUNS:
             for each in self.hands[run]:
                 if each.until > self.now:
                     cell = each.queued.cell
-                    assert held[cell.release.package, cell.environment] == run
+                    assert leases[cell.release.package, cell.environment] == run
 
     def teardown(self) -> None:
-        """All that was named comes to a verdict at last, or is left to a person."""
+        """Every cell gets a verdict in the end, or is left to a person."""
         with self.open:
-            self.come_to_an_end()
+            self.finish_all()
 
-    def come_to_an_end(self) -> None:
-        self.begin_anew_under_the_lock()
+    def finish_all(self) -> None:
+        self.start_under_the_lock()
         self.now += 2 * max(RETRY_DELAYS_S)
         reach = QueueFilter(environments=ENVIRONMENTS)
         for queued in self.store.lease(reach, run="last", limit=100, until=self.now + LEASE_S, now=self.now):

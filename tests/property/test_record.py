@@ -1,4 +1,4 @@
-"""Records: JSON and back is the same record, with the same id, and its schema takes whatever is built."""
+"""Records: a round trip through JSON gives the same record and id, and every record is valid by its schema."""
 
 import json
 
@@ -66,19 +66,19 @@ records = st.builds(
 
 
 @given(records)
-def test_json_and_back_is_the_same_record(record: Record) -> None:
+def test_a_round_trip_through_json(record: Record) -> None:
     again = Record.from_json(json.loads(canonical_json(record.to_json())))
     assert again == record
     assert again.id == record.id
 
 
 @given(records)
-def test_the_schema_takes_what_is_built(record: Record) -> None:
+def test_every_record_is_valid(record: Record) -> None:
     assert schema_errors("site/schemas/record.schema.json", record.to_json()) == []
 
 
 @given(records, st.randoms(use_true_random=False))
-def test_the_id_does_not_hang_on_the_order_of_keys(record: Record, random: object) -> None:
+def test_the_id_does_not_depend_on_the_order_of_keys(record: Record, random: object) -> None:
     items = list(record.to_json().items())
     random.shuffle(items)  # type: ignore[attr-defined]
     assert sha256_hex(canonical_json(dict(items))) == record.id

@@ -1,4 +1,4 @@
-"""Versions: the key that SQL sorts by orders them as packaging does."""
+"""Versions: the sort key for SQL orders them as packaging does."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from packaging.version import Version
 
 from ppp.model.release import MAX_VERSION_LENGTH, Release, RequestedPackage, parse_version, version_key
 
-# Few and near values, so that draws collide; and some that are long, so that text would sort them wrongly.
+# Few and near values, so that draws collide; and some long ones, which would be sorted wrongly as text.
 NUMBERS = st.integers(0, 3) | st.sampled_from([9, 10, 11, 99, 100, 20231120, 10**30])
 
 

@@ -1,4 +1,4 @@
-"""A real browser for tests, on a folder that is served on this machine; and the tools that judge pages."""
+"""A real browser for tests, a local web server for it, and where the validators of pages are installed."""
 
 import functools
 import http.server
@@ -25,12 +25,12 @@ VNU = PAGE_TOOLS / "vnu-jar" / "build" / "dist" / "vnu.jar"
 
 class _SilentHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serve_folder(folder: Path) -> Iterator[str]:
-    """Serve a folder on a free port; give its address, without a slash at its end."""
+    """Serve a folder on a free port; yield its address without a trailing slash."""
     handler = functools.partial(_SilentHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -44,7 +44,7 @@ def serve_folder(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def launch_chromium() -> Iterator["Browser"]:
-    """Run the machine's own Chromium; only one runs at a time in a process."""
+    """Run the machine's Chromium; only one may run at a time in a process."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where it is installed
 
     with sync_playwright() as driver:

@@ -1,4 +1,4 @@
-"""Where tests let cells run: a small matrix, a Python of this machine, the address at which containers reach us."""
+"""Where cells of tests run: a small matrix, a Python of this machine, the address at which containers reach it."""
 
 import ipaddress
 import json
@@ -25,21 +25,21 @@ ALPINE: Final = Environment(id="py311-alpine", python="3.11", platform=Platform.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedPip:
-    """The pinned pip: its wheel, and the folder that it was unpacked into."""
+    """The pinned pip: its wheel, and the folder with the unpacked wheel."""
 
     wheel: Path
     folder: Path
 
 
 def tiny_matrix(*environments: Environment, timeouts_s: Mapping[str, int] | None = None) -> Matrix:
-    """Give the shipped matrix with these environments and with limits that are soon reached."""
+    """Return the shipped matrix with these environments and with low limits."""
     shipped = load_matrix(resource("matrices/default.toml"))
     timeouts = TIMEOUTS_S | {Phase(phase): seconds for phase, seconds in (timeouts_s or {}).items()}
     return replace(shipped, environments=environments or (SLIM, ALPINE), limits=LIMITS, timeouts_s=timeouts)
 
 
 def matrix_toml(matrix: Matrix) -> str:
-    """Give the text of a matrix file."""
+    """Return the text of a matrix file."""
     limits = {name: getattr(matrix.limits, name) for name in Limits.__dataclass_fields__}
     tables: list[tuple[str, Mapping[str, Any]]] = [
         ("[pip]", {"version": matrix.pip.version, "sha256": matrix.pip.sha256}),
@@ -49,20 +49,20 @@ def matrix_toml(matrix: Matrix) -> str:
     for e in matrix.environments:
         row = {"id": e.id, "python": e.python, "platform": str(e.platform)}
         tables.append(("[[environment]]", row | ({"image": e.image} if e.image else {})))
-    # What JSON writes of a number or a plain text, TOML reads.
+    # Numbers and plain strings are written alike in JSON and TOML.
     lines = [[header, *(f"{key} = {json.dumps(value)}" for key, value in table.items())] for header, table in tables]
     return "\n\n".join("\n".join(block) for block in lines) + "\n"
 
 
 def host_environ() -> dict[str, str]:
-    """Give this process's environment, with the Python that runs the tests to be found last on PATH."""
+    """Return this process's environment variables, with the Python that runs the tests at the end of PATH."""
     own = Path(sys.base_prefix) / "bin"
     return {**os.environ, "PATH": f"{os.environ.get('PATH', '')}{os.pathsep}{own}"}
 
 
 @cache
 def host_environment() -> Environment:
-    """Give an environment that this machine has: the newest Python of the matrix, else the one that runs the tests."""
+    """Return a host environment of this machine: the newest Python of the matrix, else the one that runs the tests."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     for version in ("3.12", "3.11", "3.9", own):
         if any(_is_version(version, path) for path in find_interpreters(version, host_environ())):
@@ -72,11 +72,11 @@ def host_environment() -> Environment:
 
 def _is_version(version: str, path: str) -> bool:
     program = "import sys, venv; print('{}.{}'.format(*sys.version_info))"
-    told = subprocess.run([path, "-I", "-c", program], capture_output=True, text=True, check=False, timeout=30)
-    return told.stdout.strip() == version
+    output = subprocess.run([path, "-I", "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    return output.stdout.strip() == version
 
 
 def docker_bridge_address(client: Any) -> str:
-    """Give the address of this machine on Docker's default network."""
+    """Return the address of this machine on Docker's default network."""
     (config, *_) = client.networks.get("bridge").attrs["IPAM"]["Config"]
     return config.get("Gateway") or str(next(ipaddress.ip_network(config["Subnet"]).hosts()))

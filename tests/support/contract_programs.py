@@ -1,4 +1,4 @@
-"""What is run in the contract of the runtimes, told twice: as Python for the real ones, and as an act for the fake."""
+"""Programs for the contract tests of runtimes, each twice: as Python source for real ones, as a script for the fake."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,13 +9,13 @@ from fake_runtime import Files, ScriptedCommand
 
 FLOOD_OUTPUT: Final = b"the beginning\n" + b"x" * 300_000 + b"\nthe end\n"
 ALTERNATING_OUTPUT: Final = b"".join(b"%d\n" % n for n in range(300))
-#: What a command that must be ended would take otherwise.
+#: How long a command runs that must be ended.
 LONG_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractProgram:
-    """What a command does, for real and as an act."""
+    """A program as Python source, and as a scripted command of the fake."""
 
     source: str
     act: Callable[[Files], ScriptedCommand]
@@ -55,7 +55,7 @@ PROGRAMS: Final = {
     "writes": _program(""),
     "reads": _program("import os, sys; print(sys.stdin.read(), os.environ['HOME'] == WORK)", output=b" True\n"),
 }
-#: Speaks with the keeper as `inside/importer.py` does, as far as anybody but the importing process can.
+#: Speaks the keeper's protocol as `inside/importer.py` does, as far as any other process can.
 KEEPER_CLIENT_SOURCE: Final = """
 import os, socket, time
 def connect():
@@ -68,7 +68,7 @@ def answer():
     proof = b'ppp: the import has come back.  '
     there.send(bytes(a ^ b for a, b in zip(there.recv(64), proof)))
 """
-#: Modules that end in all ways in which one can, and whether they have been imported then.
+#: Modules whose import ends in every possible way, and whether the import is proved.
 MODULES: Final = {
     "comes_back": _program("print('PASS imported')", import_proved=True),
     "comes_back_and_has_closed_all": _program("import os; os.closerange(0, 200)", import_proved=True),
@@ -102,7 +102,7 @@ MODULES: Final = {
     ),
 }
 WAITING_MODULE: Final = _program(f"import time; time.sleep({LONG_S})", takes_s=LONG_S)
-#: What is told of the example.
+#: The inspection of the example.
 INSPECTION_OUTPUT: Final = json.dumps(
     {
         "installed": [["example-lib", "1.0", None]],
@@ -113,7 +113,7 @@ INSPECTION_OUTPUT: Final = json.dumps(
 
 
 def perform_scripted(argv: Sequence[str], files: Files) -> ScriptedCommand:  # noqa: PLR0911 - a line for each command
-    """Do what the program or module of that name does."""
+    """Return the scripted command of the program or module that the arguments name."""
     match argv:
         case ["pip", "install", *_]:
             files["example_lib"] = b""

@@ -1,4 +1,4 @@
-"""A machine made of facts: well, unless a test says otherwise; see `ppp.doctor.machine.Machine`."""
+"""A fake of the port `ppp.doctor.machine.Machine`: a healthy machine, of which a test changes some facts."""
 
 import threading
 from collections.abc import Sequence
@@ -70,87 +70,87 @@ TEMPORARY: Final = Path("/var/tmp/of-a-run")  # noqa: S108 - nothing is there
 
 @dataclass(kw_only=True)
 class FakeMachine:
-    """Facts to be given; `asked` tells what was asked for. `hung` is waited for by every question named in `hangs`."""
+    """Answers with its facts; logs `questions`. Those in `blocked` wait for `unblocked`; those in `failing` raise."""
 
-    told_engine: EngineFacts = ENGINE
+    engine_facts: EngineFacts = ENGINE
     images: dict[str, ImageFacts] = field(default_factory=dict)
-    systems: dict[Path, FileSystemFacts] = field(default_factory=dict)
-    told_memory: MemoryFacts = MEMORY
-    resolved: DnsFacts = RESOLVED
-    told_page: IndexFacts = INDEX_PAGE
-    tried: GatewayFacts = GATEWAY_TRIAL
-    told_bubblewrap: BubblewrapFacts = BUBBLEWRAP
+    file_systems: dict[Path, FileSystemFacts] = field(default_factory=dict)
+    memory_facts: MemoryFacts = MEMORY
+    dns_facts: DnsFacts = RESOLVED
+    index_facts: IndexFacts = INDEX_PAGE
+    gateway_facts: GatewayFacts = GATEWAY_TRIAL
+    bubblewrap_facts: BubblewrapFacts = BUBBLEWRAP
     missing_pythons: frozenset[str] = frozenset()
-    model_file: ModelFacts = MODEL_FILE
-    mesh: YggdrasilFacts = YGGDRASIL
-    told_ledger: LedgerFacts = LEDGER
-    told_key: KeyFacts = KEY
-    hangs: frozenset[str] = frozenset()
-    raises: frozenset[str] = frozenset()
-    hung: threading.Event = field(default_factory=threading.Event)
-    asked: list[str] = field(default_factory=list)
+    model_facts: ModelFacts = MODEL_FILE
+    yggdrasil_facts: YggdrasilFacts = YGGDRASIL
+    ledger_facts: LedgerFacts = LEDGER
+    key_facts: KeyFacts = KEY
+    blocked: frozenset[str] = frozenset()
+    failing: frozenset[str] = frozenset()
+    unblocked: threading.Event = field(default_factory=threading.Event)
+    questions: list[str] = field(default_factory=list)
 
-    def _ask(self, question: str) -> None:
-        self.asked.append(question)
-        if question in self.hangs:
-            self.hung.wait(60)
-        if question in self.raises:
-            raise RuntimeError(f"{question} is beyond me")
+    def _answer(self, question: str) -> None:
+        self.questions.append(question)
+        if question in self.blocked:
+            self.unblocked.wait(60)
+        if question in self.failing:
+            raise RuntimeError(f"{question} cannot be answered")
 
     def engine(self) -> EngineFacts:
-        self._ask("engine")
-        return self.told_engine
+        self._answer("engine")
+        return self.engine_facts
 
     def image(self, environment: Environment) -> ImageFacts:
-        self._ask("image")
+        self._answer("image")
         well = ImageFacts(availability=ImageAvailability.LOCAL, python=f"{environment.python}.7", arch="x86_64")
         return self.images.get(environment.id, well)
 
     def file_system(self, folder: Path) -> FileSystemFacts:
-        self._ask("file_system")
-        return self.systems.get(folder, ROOMY_FILE_SYSTEM)
+        self._answer("file_system")
+        return self.file_systems.get(folder, ROOMY_FILE_SYSTEM)
 
     def temporary(self) -> Path:
         return TEMPORARY
 
     def memory(self) -> MemoryFacts:
-        self._ask("memory")
-        return self.told_memory
+        self._answer("memory")
+        return self.memory_facts
 
     def resolve(self, url: str) -> DnsFacts:  # noqa: ARG002
-        self._ask("resolve")
-        return self.resolved
+        self._answer("resolve")
+        return self.dns_facts
 
     def page(self, index_url: str, pip: PinnedPip) -> IndexFacts:  # noqa: ARG002
-        self._ask("page")
-        return self.told_page
+        self._answer("page")
+        return self.index_facts
 
     def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayFacts:  # noqa: ARG002
-        self._ask("gateway")
-        return self.tried
+        self._answer("gateway")
+        return self.gateway_facts
 
     def bubblewrap(self) -> BubblewrapFacts:
-        self._ask("bubblewrap")
-        return self.told_bubblewrap
+        self._answer("bubblewrap")
+        return self.bubblewrap_facts
 
     def python(self, version: str) -> InterpreterFacts | None:
-        self._ask("python")
+        self._answer("python")
         if version in self.missing_pythons:
             return None
         return InterpreterFacts(path=f"/usr/bin/python{version}", version=f"{version}.7")
 
     def model(self, path: Path) -> ModelFacts:  # noqa: ARG002
-        self._ask("model")
-        return self.model_file
+        self._answer("model")
+        return self.model_facts
 
     def yggdrasil(self) -> YggdrasilFacts:
-        self._ask("yggdrasil")
-        return self.mesh
+        self._answer("yggdrasil")
+        return self.yggdrasil_facts
 
     def ledger(self, data: Path) -> LedgerFacts:  # noqa: ARG002
-        self._ask("ledger")
-        return self.told_ledger
+        self._answer("ledger")
+        return self.ledger_facts
 
     def key(self, data: Path) -> KeyFacts:  # noqa: ARG002
-        self._ask("key")
-        return self.told_key
+        self._answer("key")
+        return self.key_facts

@@ -1,6 +1,6 @@
-"""What strangers write to make a page, a feed, a terminal, a path or a spreadsheet act; and a ledger full of it.
+"""Text by which an attacker tries to make a page, feed, terminal, path or spreadsheet act; and records full of it.
 
-Whatever of it runs in a browser leaves the mark `OWNED`, opens a dialog or asks for a host in `.example`.
+Any of it that runs in a browser sets the global `OWNED`, opens a dialog or requests a host in `.example`.
 """
 
 import unicodedata
@@ -21,14 +21,14 @@ from ppp.model.record import (
 )
 from ppp.model.release import Release
 
-#: The global that every script among the words sets.
+#: The global variable that every script among the strings sets.
 OWNED: Final = "pppOwned"
 _SCRIPT: Final = f"globalThis.{OWNED}=1;alert(1)"
 HUGE_LENGTH: Final = 10_000_000
 DAY: Final = 1_714_003_200
 NODE: Final = "ab" * 32
 
-#: By a name that is a package's name too.
+#: By a name that is also a valid package name.
 HOSTILE_STRINGS: Final[Mapping[str, str]] = {
     # ---- pages
     "script": f"<script>{_SCRIPT}</script>",
@@ -58,7 +58,7 @@ HOSTILE_STRINGS: Final[Mapping[str, str]] = {
     "css-expression": "} body{visibility:hidden} x{width:expression(alert(1))",
     "template": "{{7*7}} {% raw %} {# c #} ${7*7} #{7*7} <%= 7*7 %> {{ self.__init__.__globals__ }}",
     "markdown": f"[here](javascript:{_SCRIPT}) ![x](//evil.example/x.png) <https://evil.example> **bold**",
-    # ---- what hides or turns
+    # ---- invisible characters, and those that change the direction of text
     "override": "\u202egnp.exe\u202c \u202dabc\u202c",
     "isolates": "\u2066a\u2067b\u2068c\u2069 \u061c\u200e\u200f",
     "embeddings": "\u202aa\u202bb\u202c",
@@ -66,7 +66,7 @@ HOSTILE_STRINGS: Final[Mapping[str, str]] = {
     "tags": "\U000e0001\U000e0041\U000e007f hidden",
     "unassigned": "\u0378\ufffe\uffff\U0010ffff\ue000",
     "separators": 'x\u2028y\u2029z"\u2028;alert(1)//',
-    "homoglyphs": "раураl.example ｓｃｒｉｐｔ ⁄ ∕ ｆｕｌｌ",  # noqa: RUF001 - that is what it is about
+    "homoglyphs": "раураl.example ｓｃｒｉｐｔ ⁄ ∕ ｆｕｌｌ",  # noqa: RUF001 - the point of it
     "stacked": "Z̸̡͎̗̆͂a̷̧̡l̴̨g̵̢o" * 5,
     # ---- terminals
     "nul": "a\x00b",
@@ -116,7 +116,7 @@ HOSTILE_STRINGS: Final[Mapping[str, str]] = {
     "long-word": "W" * 5_000,
     "wide": "\U0001d54f" * 600,
 }
-#: Half a surrogate pair: no UTF-8 holds it, so it stays outside. What JSON escapes and file names bring in.
+#: Lone surrogates, which UTF-8 cannot encode; they come from JSON escapes and file names.
 SURROGATES: Final[Mapping[str, str]] = {
     "high": "a\ud800b",
     "low": "a\udfffb",
@@ -124,20 +124,20 @@ SURROGATES: Final[Mapping[str, str]] = {
     "escaped-byte": "\udcff",
 }
 
-#: Beside what Unicode puts among the controls and formats: what ends a line, turns the order, or hides.
+#: Besides the characters that Unicode classes as control or format: those that end a line, change direction, or hide.
 _INVISIBLE: Final = frozenset("\u061c\u180e\u200b\u2028\u2029\u2060\ufeff") | set(map(chr, range(0x200C, 0x2010)))
 
 
 def unsafe_characters(text: str, *, keep: str = "\n") -> set[str]:
-    """Give the characters of a text that a terminal or a reader's eye would follow, but for those in `keep`."""
+    """Return the characters of a text that control a terminal or mislead a reader, except those in `keep`."""
     return {c for c in text if c not in keep and (c in _INVISIBLE or unicodedata.category(c)[0] == "C")}
 
 
 def hostile_records(strings: Mapping[str, str], *, node: str = NODE) -> Iterator[tuple[Record, str]]:
-    """Give records with their logs: of each word a package, called as the word is, whose every free text is that word.
+    """Yield records and logs: for each string a package of its name, in whose records every free text is the string.
 
-    Its newer release passed in one environment and failed in two, and its older one passed in one of these, so that it
-    stands in most kinds of list. What a peer may send is cut to what a peer may send.
+    Its newer release passes in one environment and fails in two, and its older release passes in one of these, so it
+    is in most kinds of listing. Fields are cut to the lengths that a peer may send.
     """
     for place, (name, word) in enumerate(strings.items()):
         log = f"{word}\n{word}"

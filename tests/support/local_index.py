@@ -1,6 +1,6 @@
-"""A package index of a test's own: an HTTP server in a thread that speaks the simple API (PEP 503, PEP 691).
+"""A package index for tests: an HTTP server in a thread that implements the simple API (PEP 503, PEP 691).
 
-Any path can be given an answer of its own, to be slow, broken or hostile.
+Any path can be given its own response: slow, broken or hostile.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def reply(
     headers: Mapping[str, str] | None = None,
     length: int | None = None,
 ) -> Responder:
-    """Give an answer: its body whole or in parts, with a Content-Length that need not be true."""
+    """Return a responder that sends a body, whole or in parts, with a Content-Length that may be wrong."""
 
     def send(request: BaseHTTPRequestHandler) -> None:
         request.send_response(status)
@@ -56,7 +56,7 @@ def reply(
 
 
 class LocalIndex:
-    """The server; use it as a context manager. `asked` counts the paths that it was asked for."""
+    """The server; use it as a context manager. `request_counts` counts requests by path."""
 
     def __init__(self, host: str = "127.0.0.1", *, json_pages: bool = False) -> None:
         self._json_pages = json_pages
@@ -82,11 +82,11 @@ class LocalIndex:
 
     @property
     def host(self) -> str:
-        """The address and port, as in an address."""
+        """The host and port, as in a URL."""
         return "{}:{}".format(*self._server.server_address[:2])
 
     def url_of(self, path: str) -> str:
-        """Give the address of a path."""
+        """Return the URL of a path."""
         return f"http://{self.host}{path}"
 
     @property
@@ -94,7 +94,7 @@ class LocalIndex:
         return self.url_of("/simple/")
 
     def add(self, *projects: Project) -> None:
-        """List what these projects build."""
+        """List the distributions of these projects."""
         for project in projects:
             self.add_file(
                 project.name,
@@ -115,7 +115,7 @@ class LocalIndex:
         requires_python: str | None = None,
         yanked: bool = False,
     ) -> ListedFile:
-        """List a file; `sha256` is what is announced, if not the truth."""
+        """List a file; `sha256` is what the index announces, by default the true one."""
         listed = ListedFile(
             filename=filename,
             content=content,
@@ -131,14 +131,14 @@ class LocalIndex:
         self.add_file("pip", wheel.name, wheel.read_bytes(), requires_python=">=3.9")
 
     def set_response(self, path: str, answer: Responder) -> str:
-        """Give a path an answer of its own; give its address."""
+        """Set the response for a path; return its URL."""
         self._responders[path] = answer
         return self.url_of(path)
 
     def _handler_class(self) -> type[BaseHTTPRequestHandler]:
         index = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class IndexHandler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 with index._lock:
                     index.request_counts[self.path] += 1
@@ -149,9 +149,9 @@ class LocalIndex:
                     self.close_connection = True
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
-        return Handler
+        return IndexHandler
 
     def _respond(self, request: BaseHTTPRequestHandler) -> None:
         match request.path.strip("/").split("/"):

@@ -1,4 +1,4 @@
-"""Ledgers in memory, for tests that ask for hundreds."""
+"""Ledgers in memory, for tests that need hundreds of them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from ppp.model.record import Record
 
 @contextmanager
 def store_in_memory(records: Iterable[Record] = ()) -> Iterator[Store]:
-    """A ledger that holds these records, and is gone at the end."""
+    """Yield a ledger in memory that holds these records."""
     db = Database(memory=True)
     try:
         db.execute("PRAGMA foreign_keys = ON")

@@ -1,4 +1,4 @@
-"""The real program, as a process of its own: never this machine's settings, never the repository's data folder."""
+"""Run `ppp` as a process or in this process, without this machine's settings or the repository's data folder."""
 
 import io
 import os
@@ -22,13 +22,13 @@ from ppp.ledger.schema import read_ledger
 TIMEOUT_S: Final = 60
 #: Commands that take `--matrix`.
 MATRIX_COMMANDS: Final = {"run", "watch", "check", "doctor"}
-#: Settings of whoever runs the tests: PPP's own, and how they like their terminals.
+#: Variables that the person who runs the tests may have set: PPP's own, and those about terminals.
 REMOVED_SETTINGS: Final = ("PPP_", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletedCommand:
-    """What a command came to."""
+    """A command's exit code and output."""
 
     code: int
     out: str
@@ -37,7 +37,7 @@ class CompletedCommand:
 
 @dataclass(slots=True, kw_only=True)
 class Program:
-    """`python -m ppp` with a data folder, a matrix of one environment of this machine, and settings of its own."""
+    """`python -m ppp` with its own data folder, settings, and a matrix of one environment of this machine."""
 
     data: Path
     matrix: Path
@@ -47,7 +47,7 @@ class Program:
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Begin a command, in a group of its own; what still runs at the test's end is ended."""
+        """Start a command in its own process group; `kill_all` ends it if it still runs at the end of the test."""
         process = subprocess.Popen(
             [*self.prefix, sys.executable, "-m", "ppp", *self._with_matrix(arguments)],
             env=self._environ,
@@ -68,11 +68,11 @@ class Program:
         return CompletedCommand(code=process.returncode, out=out, err=err)
 
     def run_ok(self, *arguments: str) -> str:
-        """Run a command that must succeed; give what it answered."""
+        """Run a command that must succeed; return its standard output."""
         return _stdout_of(self.run(*arguments))
 
     def run_in_process(self, *arguments: str) -> CompletedCommand:
-        """Run a command within this process: many times quicker, for what begins no process and meets no signal."""
+        """Run a command in this process: many times faster, for commands that start no process and get no signal."""
         out, err = io.StringIO(), io.StringIO()
         with ExitStack() as stack:
             stack.enter_context(redirect_stdout(out))
@@ -86,7 +86,7 @@ class Program:
         return CompletedCommand(code=int(ended.value.code or 0), out=out.getvalue(), err=err.getvalue())
 
     def run_in_process_ok(self, *arguments: str) -> str:
-        """Run a command within this process that must succeed; give what it answered."""
+        """Run a command in this process that must succeed; return its standard output."""
         return _stdout_of(self.run_in_process(*arguments))
 
     def _with_matrix(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ class Program:
         return {**ours, "PPP_DATA": str(self.data), **self.settings}
 
     def kill_all(self) -> None:
-        """End what still runs."""
+        """Kill the commands that still run."""
         for process in [*self.started]:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -109,17 +109,17 @@ class Program:
                 self.started.remove(process)
 
     def ledger_dump(self) -> str:
-        """Give all that the ledger holds."""
+        """Return the whole content of the ledger as SQL."""
         with closing(read_ledger(self.data)) as db:
             return "\n".join(db.conn.iterdump())
 
     def query(self, sql: str, *values: str) -> list[Any]:
-        """Give the rows of a query to the ledger; raise as `read_ledger` does."""
+        """Return the rows of a query; raise like `read_ledger`."""
         with closing(read_ledger(self.data)) as db:
             return db.execute(sql, values).fetchall()
 
     def public_files(self) -> Mapping[str, bytes]:
-        """Give the files of the public folder."""
+        """Return the files of the public folder by path."""
         public = self.data / "public"
         return {str(p.relative_to(public)): p.read_bytes() for p in sorted(public.rglob("*")) if p.is_file()}
 
@@ -131,7 +131,7 @@ def _stdout_of(done: CompletedCommand) -> str:
 
 @contextmanager
 def new_program(folder: Path, index: LocalIndex) -> Iterator[Program]:
-    """Give the program in a folder of its own, to ask an index; at the end what still runs is ended."""
+    """Yield the program in its own folder, with an index; at the end its commands are killed."""
     environment = host_environment()
     matrix = folder / "matrix.toml"
     matrix.write_text(matrix_toml(tiny_matrix(environment)))
@@ -154,7 +154,7 @@ def new_program(folder: Path, index: LocalIndex) -> Iterator[Program]:
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float = 30) -> None:
-    """Wait until something has happened; it must within the limit."""
+    """Wait until a condition is true; fail after the timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

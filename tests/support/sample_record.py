@@ -1,4 +1,4 @@
-"""A record of nothing in particular, for tests to vary: hypothesis hands out no fixtures to what it draws."""
+"""A minimal valid record for tests to vary where fixtures are not available, as in strategies of hypothesis."""
 
 from ppp.model.record import Network, Record, Result, outcomes_in_order
 from ppp.model.release import Release

@@ -1,4 +1,4 @@
-"""A made-up ledger that shows every kind of page: every result, every finding, long lists, long names, long logs."""
+"""A synthetic ledger that shows every kind of page: every result, every finding, long lists, long names, long logs."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ RecordWithLog = tuple[Record, str | None]
 RecordBuilder = Callable[..., Record]
 
 DAY_S = 86_400
-#: When the newest cell was seen: 2024-04-25 12:00 UTC.
+#: The newest observation: 2024-04-25 12:00 UTC.
 AS_OF = 1_714_046_400
 OTHER_NODE = "cd" * 32
 BASE_URL = "https://place.example/"
@@ -33,7 +33,7 @@ LOG = "".join(
     f"  copying build/lib.linux-x86_64-cpython-312/needs_gcc/{'_'.join(['part'] * 14)}_{number}.py -> wheel\n"
     for number in range(30)
 )
-#: Of every kind of page, one; by the words that its tests go by.
+#: One page of each kind, by the name that tests use for it.
 PAGES = {
     "front": "index.html",
     "packages": "packages/index.html",
@@ -60,7 +60,7 @@ PAGES = {
     "sql": "sql/index.html",
     "about": "about/index.html",
 }
-#: The pages of a site that holds nothing yet.
+#: The pages of a site without records.
 EMPTY_PAGES = {
     "empty-front": "index.html",
     "empty-packages": "packages/index.html",
@@ -74,7 +74,7 @@ EMPTY_PAGES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedSites:
-    """Two sites, built and served: a made-up ledger's, which has grown old, and that of one that holds nothing."""
+    """Two sites, built and served: one of the synthetic ledger, and one of an empty ledger."""
 
     full: Path
     full_address: str
@@ -83,7 +83,7 @@ class ServedSites:
 
     @property
     def pages(self) -> dict[str, str]:
-        """Give the address of one page of each kind, by the words of `PAGES` and `EMPTY_PAGES`."""
+        """Return the address of one page of each kind, by the names in `PAGES` and `EMPTY_PAGES`."""
         return {
             **{kind: f"{self.full_address}/{path}" for kind, path in PAGES.items()},
             **{kind: f"{self.empty_address}/{path}" for kind, path in EMPTY_PAGES.items()},
@@ -91,7 +91,7 @@ class ServedSites:
 
 
 def showcase_records(record: RecordBuilder) -> Iterator[RecordWithLog]:
-    """Give the records of the made-up ledger, each with its log."""
+    """Yield the records of the synthetic ledger, each with its log."""
     yield from _passing(record)
     yield from _failing(record)
     yield from _long_texts(record)
@@ -168,7 +168,7 @@ def _long_texts(record: RecordBuilder) -> Iterator[RecordWithLog]:
 
 
 def _many_releases(record: RecordBuilder) -> Iterator[RecordWithLog]:
-    # More releases than there are lines and tallies for; each third fails here and there.
+    # More releases than a page lists or counts; every third fails in some environments.
     shared = {
         "cause": "shared-library",
         "blame": Blame.ENVIRONMENT,
@@ -191,7 +191,7 @@ def _many_releases(record: RecordBuilder) -> Iterator[RecordWithLog]:
 
 
 def _many_packages(record: RecordBuilder) -> Iterator[RecordWithLog]:
-    # So many that lists are cut by first letters: what needs a compiler fails on Alpine.
+    # So many that lists are divided by prefix; every third needs a compiler and fails on Alpine.
     compiler = {
         "outcomes": AT_NODEPS,
         "cause": "no-compiler",
@@ -210,7 +210,7 @@ def _many_packages(record: RecordBuilder) -> Iterator[RecordWithLog]:
 
 
 def showcase_site(folder: Path, record: RecordBuilder) -> Path:
-    """Build the site of the made-up ledger, with its snapshots, below a folder; give its root."""
+    """Build the site of the synthetic ledger, with its snapshots, below a folder; return its root."""
     public = folder / "public"
     with Store.open(folder) as store:
         with store.db.atomic():
@@ -226,7 +226,7 @@ def showcase_site(folder: Path, record: RecordBuilder) -> Path:
 
 
 def empty_site(folder: Path) -> Path:
-    """Build the site of a ledger that holds nothing yet; give its root."""
+    """Build the site of an empty ledger; return its root."""
     with Store.open(folder) as store:
         build(store.db, folder / "public", base_url=BASE_URL)
     return folder / "public"

@@ -1,4 +1,4 @@
-"""Ledgers with records of two months, and their snapshots, for the tests of what is written and of what verifies."""
+"""Ledgers with records of two months, and their snapshots, for tests of writing and of verifying."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ Observation: TypeAlias = tuple[Record, str | None]
 
 
 def sample_observations(record: Callable[..., Record], *, days: int = 56, per_day: int = 3) -> list[Observation]:
-    """Give records of so many days from the first of March 2024: fails with logs, second looks, an error of ours."""
+    """Return records of so many days from 2024-03-01: failures with logs, repeats, infrastructure errors."""
     made: list[Observation] = []
     for day in range(days):
         for n in range(per_day):
@@ -48,7 +48,7 @@ def sample_observations(record: Callable[..., Record], *, days: int = 56, per_da
 
 
 def make_ledger(data: Path, made: Iterable[Observation]) -> Path:
-    """Make a data folder's ledger of observations; give its file."""
+    """Create the ledger of a data folder from observations; return its file."""
     with Store.open(data) as store, store.db.atomic():
         for record, log in made:
             store.insert_record(record, log)
@@ -61,13 +61,13 @@ def take_snapshots(source: Path, out: Path, policy: RetentionPolicy = POLICY) ->
 
 
 def query_rows(database: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
-    """Give the rows of a query to a database that nobody writes."""
+    """Return the rows of a query on a database that nobody writes to."""
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         return connection.execute(sql, values).fetchall()
 
 
 def tamper(database: Path, *statements: str) -> None:
-    """Change a database as a stranger would who can also write the description beside it."""
+    """Change a database as an attacker would who can also write its description."""
     beside = description_of(database.parent, database.name)
     with closing(sqlite3.connect(database)) as connection:
         for statement in statements:
@@ -81,12 +81,12 @@ def tamper(database: Path, *statements: str) -> None:
 
 
 def snapshot_files(out: Path) -> dict[str, bytes]:
-    """Give the files of a public folder's snapshots."""
+    """Return the files of a public folder's snapshots by name."""
     return {path.name: path.read_bytes() for path in sorted((out / SNAPSHOTS_FOLDER).iterdir())}
 
 
 def read_description(out: Path, name: str) -> dict[str, object]:
-    """Give a description as JSON."""
+    """Return a description as JSON."""
     document = json.loads((out / SNAPSHOTS_FOLDER / name).read_text())
     assert isinstance(document, dict)
     return document

@@ -80,34 +80,34 @@ TEN_MIB = replace(ROOMY_FILE_SYSTEM, free_bytes=10 * 1024**2)
 
 #: The problem, the facts that show it, the states that it results in, and words that the diagnoses must contain.
 BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
-    ("engine not running", {"told_engine": DEAD}, {"docker": State.BROKEN} | ALL_IMAGES, ("systemctl start docker",)),
+    ("engine not running", {"engine_facts": DEAD}, {"docker": State.BROKEN} | ALL_IMAGES, ("systemctl start docker",)),
     (
         "no permission on the socket",
-        {"told_engine": replace(DEAD, reach=Reachability.FORBIDDEN, detail="Permission denied")},
+        {"engine_facts": replace(DEAD, reach=Reachability.FORBIDDEN, detail="Permission denied")},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("may not be used by this user", "usermod -aG docker"),
     ),
     (
         "DOCKER_HOST is nonsense",
-        {"told_engine": replace(DEAD, address="docker", configured=True, reach=UNEXPECTED)},
+        {"engine_facts": replace(DEAD, address="docker", configured=True, reach=UNEXPECTED)},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("fix DOCKER_HOST",),
     ),
     (
         "another engine's socket",
-        {"told_engine": replace(DEAD, reach=NOT_FOUND, other_socket="/run/user/1000/docker.sock")},
+        {"engine_facts": replace(DEAD, reach=NOT_FOUND, other_socket="/run/user/1000/docker.sock")},
         {"docker": State.BROKEN} | ALL_IMAGES,
         ("DOCKER_HOST=unix:///run/user/1000/docker.sock",),
     ),
     (
         "remote engine",
-        {"told_engine": replace(ENGINE, address="tcp://engine.example:2375", configured=True)},
+        {"engine_facts": replace(ENGINE, address="tcp://engine.example:2375", configured=True)},
         {"docker": State.WARN},
         ("a remote engine",),
     ),
     (
         "limits that are not enforced",
-        {"told_engine": replace(ENGINE, unenforced_limits=("memory",))},
+        {"engine_facts": replace(ENGINE, unenforced_limits=("memory",))},
         {"docker": State.WARN},
         ("limit on memory",),
     ),
@@ -143,208 +143,213 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "full disk",
-        {"systems": {Path("data"): replace(TEN_MIB, device=2)}},
+        {"file_systems": {Path("data"): replace(TEN_MIB, device=2)}},
         {"disk": State.BROKEN},
         ("10.0 MiB of", "the ledger and pages", "free some space"),
     ),
     (
         "nearly full disk",
-        {"systems": {Path("data/cache"): replace(ROOMY_FILE_SYSTEM, device=2, free_bytes=3 * GIB // 2)}},
+        {"file_systems": {Path("data/cache"): replace(ROOMY_FILE_SYSTEM, device=2, free_bytes=3 * GIB // 2)}},
         {"disk": State.WARN},
         ("1.5 GiB of", "needs up to 2.0 GiB", "PPP_JOBS"),
     ),
     (
         "Docker's disk full",
-        {"systems": {Path("/var/lib/docker"): replace(TEN_MIB, device=2)}},
+        {"file_systems": {Path("/var/lib/docker"): replace(TEN_MIB, device=2)}},
         {"disk": State.BROKEN},
         ("for Docker",),
     ),
     (
         "inodes gone",
-        {"systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, free_inodes=3)}},
+        {"file_systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, free_inodes=3)}},
         {"disk": State.BROKEN},
         ("3 inodes",),
     ),
     (
         "read-only data",
-        {"systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, writable=False)}},
+        {"file_systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, writable=False)}},
         {"disk": State.BROKEN},
         ("/srv cannot be written", "--data"),
     ),
     (
         "read-only temporary files",
-        {"systems": {TEMPORARY: replace(ROOMY_FILE_SYSTEM, writable=False)}},
+        {"file_systems": {TEMPORARY: replace(ROOMY_FILE_SYSTEM, writable=False)}},
         {"disk": State.BROKEN},
         ("TMPDIR",),
     ),
     (
         "a file for a folder",
-        {"systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, is_folder=False)}},
+        {"file_systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, is_folder=False)}},
         {"disk": State.BROKEN},
         ("/srv is a file", "move it away"),
     ),
     (
         "little memory",
-        {"told_memory": MemoryFacts(total_bytes=8 * GIB, available_bytes=GIB)},
+        {"memory_facts": MemoryFacts(total_bytes=8 * GIB, available_bytes=GIB)},
         {"memory": State.WARN},
         ("2 cells at a time may use 5.0 GiB each", "set PPP_JOBS=1"),
     ),
     (
         "hardly any memory",
-        {"told_memory": MemoryFacts(total_bytes=GIB, available_bytes=GIB)},
+        {"memory_facts": MemoryFacts(total_bytes=GIB, available_bytes=GIB)},
         {"memory": State.BROKEN},
         ("lower memory_mb",),
     ),
     (
         "no DNS",
-        {"resolved": DnsFacts(host="index.example", reason="Name or service not known")},
+        {"dns_facts": DnsFacts(host="index.example", reason="Name or service not known")},
         {"dns": State.BROKEN},
         ("index.example cannot be resolved (Name or service not known)", "/etc/resolv.conf"),
     ),
     (
         "names resolved by a proxy",
-        {"resolved": DnsFacts(host="index.example", reason="no", proxied=True)},
+        {"dns_facts": DnsFacts(host="index.example", reason="no", proxied=True)},
         {"dns": State.NOTE},
         ("the proxy resolves it",),
     ),
     (
         "index refuses",
-        {"told_page": replace(INDEX_PAGE, reach=Reachability.REFUSED, server_time=None, lists_pip=False, origins=())},
+        {"index_facts": replace(INDEX_PAGE, reach=Reachability.REFUSED, server_time=None, lists_pip=False, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("refuses the connection", "PPP_INDEX_URL"),
     ),
     (
         "nobody here knows setup signed",
-        {"told_page": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=20, server_time=None, origins=())},
+        {"index_facts": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=20, server_time=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("does not trust", "SSL_CERT_FILE"),
     ),
     (
         "an old clock",
-        {"told_page": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=9, requested_at=1000, origins=())},
+        {"index_facts": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=9, requested_at=1000, origins=())},
         {"index": State.BROKEN, "clock": State.BROKEN, "gateway": State.WARN},
         ("which says 1970-01-01 00:16:40 UTC",),
     ),
     (
         "a captive portal",
-        {"told_page": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=62, server_time=None, origins=())},
+        {"index_facts": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=62, server_time=None, origins=())},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("log in to the network",),
     ),
-    ("no pinned pip", {"told_page": replace(INDEX_PAGE, lists_pip=False)}, {"index": State.BROKEN}, ("fix [pip]",)),
+    ("no pinned pip", {"index_facts": replace(INDEX_PAGE, lists_pip=False)}, {"index": State.BROKEN}, ("fix [pip]",)),
     (
         "a clock that is ahead",
-        {"told_page": replace(INDEX_PAGE, requested_at=NOW + 301)},
+        {"index_facts": replace(INDEX_PAGE, requested_at=NOW + 301)},
         {"clock": State.BROKEN},
         ("5 minutes ahead of the index's", "set-ntp"),
     ),
     (
         "a clock that drifts",
-        {"told_page": replace(INDEX_PAGE, requested_at=NOW - 61)},
+        {"index_facts": replace(INDEX_PAGE, requested_at=NOW - 61)},
         {"clock": State.WARN},
         ("61 s behind",),
     ),
-    ("no date", {"told_page": replace(INDEX_PAGE, server_time=None)}, {"clock": State.WARN}, ("sent no date",)),
+    ("no date", {"index_facts": replace(INDEX_PAGE, server_time=None)}, {"clock": State.WARN}, ("sent no date",)),
     (
         "no nginx",
-        {"tried": GatewayFacts(nginx=None, reach=NOT_FOUND, detail="no such host")},
+        {"gateway_facts": GatewayFacts(nginx=None, reach=NOT_FOUND, detail="no such host")},
         {"gateway": State.BROKEN},
         ("nor the image nginx:alpine (no such host): a run refuses", "install nginx", "--network open"),
     ),
     (
         "nginx to be pulled",
-        {"tried": GatewayFacts(nginx=None, reach=NOT_FOUND, image_availability=PULLABLE)},
+        {"gateway_facts": GatewayFacts(nginx=None, reach=NOT_FOUND, image_availability=PULLABLE)},
         {"gateway": State.NOTE},
         ("a run pulls the image nginx:alpine",),
     ),
     (
         "nginx does not start",
-        {"tried": GatewayFacts(nginx="/usr/sbin/nginx", reach=UNEXPECTED, detail="unknown directive")},
+        {"gateway_facts": GatewayFacts(nginx="/usr/sbin/nginx", reach=UNEXPECTED, detail="unknown directive")},
         {"gateway": State.BROKEN},
         ("not work as a gateway to the index (unknown directive)", "sub_filter"),
     ),
-    ("no bwrap", {"told_bubblewrap": BubblewrapFacts(path=None)}, {"bubblewrap": State.NOTE}, ("install bubblewrap",)),
+    ("no bwrap", {"bubblewrap_facts": BubblewrapFacts(path=None)}, {"bubblewrap": State.NOTE}, ("install bubblewrap",)),
     (
         "Pythons missing",
         {"missing_pythons": frozenset({"3.9"})},
         {"pythons": State.NOTE},
         ("3.11.7 at /usr/bin/python3.11", "not 3.9"),
     ),
-    ("model unreadable", {"model_file": ModelFacts(problem="Permission denied")}, {"model": State.BROKEN}, ("denied",)),
+    (
+        "model unreadable",
+        {"model_facts": ModelFacts(problem="Permission denied")},
+        {"model": State.BROKEN},
+        ("denied",),
+    ),
     (
         "model is not GGUF",
-        {"model_file": ModelFacts(size=9, magic=b"<htm")},
+        {"model_facts": ModelFacts(size=9, magic=b"<htm")},
         {"model": State.BROKEN},
         ("begins with b'<htm'", "complete GGUF"),
     ),
     (
         "model of an old version",
-        {"model_file": ModelFacts(size=9, magic=b"GGUF", version=1)},
+        {"model_facts": ModelFacts(size=9, magic=b"GGUF", version=1)},
         {"model": State.BROKEN},
         ("GGUF version 1",),
     ),
     (
         "no library for the model",
-        {"model_file": ModelFacts(size=9, magic=b"GGUF", version=3, library_problem="No module named 'llama_cpp'")},
+        {"model_facts": ModelFacts(size=9, magic=b"GGUF", version=3, library_problem="No module named 'llama_cpp'")},
         {"model": State.BROKEN},
         ("the-pypi-place[voice]",),
     ),
     (
         "no mesh",
-        {"mesh": YggdrasilFacts(program=None, running=False)},
+        {"yggdrasil_facts": YggdrasilFacts(program=None, running=False)},
         {"yggdrasil": State.NOTE},
         ("only on the web",),
     ),
     (
         "mesh not running",
-        {"mesh": YggdrasilFacts(program="/usr/sbin/yggdrasil", running=False)},
+        {"yggdrasil_facts": YggdrasilFacts(program="/usr/sbin/yggdrasil", running=False)},
         {"yggdrasil": State.NOTE},
         ("/usr/sbin/yggdrasil is not running", "systemctl start"),
     ),
     (
         "mesh without an address",
-        {"mesh": YggdrasilFacts(program=None, running=True)},
+        {"yggdrasil_facts": YggdrasilFacts(program=None, running=True)},
         {"yggdrasil": State.WARN},
         ("200::/7",),
     ),
     (
         "nobody listens",
-        {"mesh": YggdrasilFacts(program=None, running=True, addresses=("200:db8::1",))},
+        {"yggdrasil_facts": YggdrasilFacts(program=None, running=True, addresses=("200:db8::1",))},
         {"yggdrasil": State.NOTE},
         ("200:db8::1", "8001", "ppp serve --mesh"),
     ),
     (
         "ledger damaged",
-        {"told_ledger": replace(LEDGER, integrity="Tree 4 page 3: btreeInitPage() returns error code 11")},
+        {"ledger_facts": replace(LEDGER, integrity="Tree 4 page 3: btreeInitPage() returns error code 11")},
         {"ledger": State.BROKEN},
         ("is damaged: Tree 4", "restore it"),
     ),
     (
         "ledger of a newer PPP",
-        {"told_ledger": replace(LEDGER, problem="it is from a newer PPP", remedy="upgrade PPP")},
+        {"ledger_facts": replace(LEDGER, problem="it is from a newer PPP", remedy="upgrade PPP")},
         {"ledger": State.BROKEN},
         ("upgrade PPP",),
     ),
     (
         "ledger in use",
-        {"told_ledger": replace(LEDGER, lock_holder="4711", has_journal=True, integrity="")},
+        {"ledger_facts": replace(LEDGER, lock_holder="4711", has_journal=True, integrity="")},
         {"ledger": State.NOTE},
         ("process 4711",),
     ),
     (
         "an interrupted commit",
-        {"told_ledger": replace(LEDGER, has_journal=True, integrity="")},
+        {"ledger_facts": replace(LEDGER, has_journal=True, integrity="")},
         {"ledger": State.NOTE},
         ("was interrupted", "ppp show"),
     ),
-    ("no ledger", {"told_ledger": replace(LEDGER, exists=False)}, {"ledger": State.NOTE}, ("first run creates it",)),
+    ("no ledger", {"ledger_facts": replace(LEDGER, exists=False)}, {"ledger": State.NOTE}, ("first run creates it",)),
     (
         "key readable by others",
-        {"told_key": KeyFacts(path=Path("k"), exists=True, problem="others can read it", remedy="run `chmod 600`")},
+        {"key_facts": KeyFacts(path=Path("k"), exists=True, problem="others can read it", remedy="run `chmod 600`")},
         {"key": State.BROKEN},
         ("chmod 600",),
     ),
-    ("no key", {"told_key": KeyFacts(path=Path("k"), exists=False)}, {"key": State.NOTE}, ("first run creates it",)),
+    ("no key", {"key_facts": KeyFacts(path=Path("k"), exists=False)}, {"key": State.NOTE}, ("first run creates it",)),
 ]
 
 
@@ -360,7 +365,7 @@ def test_each_problem_in_turn(facts: dict[str, Any], states: dict[str, State], w
 def test_uncounted_inodes_are_not_scarce() -> None:
     uncounted = replace(ROOMY_FILE_SYSTEM, free_inodes=0, total_inodes=0)
     places = (Path("data"), Path("data/cache"), TEMPORARY, Path("/var/lib/docker"))
-    found = examined(FakeMachine(systems=dict.fromkeys(places, uncounted)))
+    found = examined(FakeMachine(file_systems=dict.fromkeys(places, uncounted)))
     assert unhealthy(found) == {}
     assert "inodes" not in found["disk"].found
 
@@ -370,8 +375,8 @@ def test_needs_add_up_where_folders_share_a_file_system() -> None:
     share = replace(ROOMY_FILE_SYSTEM, free_bytes=5 * GIB // 2)
     apart = {Path("data"): replace(share, device=2), Path("data/cache"): replace(share, device=3)}
     together = {Path("data"): share, Path("data/cache"): share, TEMPORARY: share, Path("/var/lib/docker"): share}
-    assert unhealthy(examined(FakeMachine(systems=apart))) == {}
-    assert unhealthy(examined(FakeMachine(systems=together))) == {"disk": State.WARN}
+    assert unhealthy(examined(FakeMachine(file_systems=apart))) == {}
+    assert unhealthy(examined(FakeMachine(file_systems=together))) == {"disk": State.WARN}
 
 
 # ---------------------------------------------------------------- the host platform
@@ -381,19 +386,19 @@ NO_ENGINE = replace(ENGINE, reach=NOT_FOUND, version="", data_root=None)
 
 
 def test_a_machine_without_docker_is_healthy() -> None:
-    found = examined(FakeMachine(told_engine=NO_ENGINE), node_setup("host"))
+    found = examined(FakeMachine(engine_facts=NO_ENGINE), node_setup("host"))
     assert unhealthy(found) == {"docker": State.NOTE}
     assert "host platform" in found["docker"].found
 
 
 def test_a_configured_engine_must_exist() -> None:
     chosen = replace(NO_ENGINE, configured=True, address="unix:///nowhere")
-    assert unhealthy(examined(FakeMachine(told_engine=chosen), node_setup("host"))) == {"docker": State.BROKEN}
+    assert unhealthy(examined(FakeMachine(engine_facts=chosen), node_setup("host"))) == {"docker": State.BROKEN}
 
 
 def test_cells_without_a_sandbox_need_disk_instead_of_memory() -> None:
     little = {TEMPORARY: replace(ROOMY_FILE_SYSTEM, device=2, free_bytes=4 * GIB)}
-    machine = FakeMachine(systems=little, told_memory=MemoryFacts(total_bytes=10 * GIB, available_bytes=9 * GIB))
+    machine = FakeMachine(file_systems=little, memory_facts=MemoryFacts(total_bytes=10 * GIB, available_bytes=9 * GIB))
     assert unhealthy(examined(machine, node_setup("host"))) == {"memory": State.WARN}
     found = examined(machine, open_network_setup("host"))
     assert unhealthy(found) == {"disk": State.WARN, "gateway": State.NOTE}
@@ -405,10 +410,12 @@ def open_network_setup(matrix: str) -> NodeSetup:
 
 @pytest.mark.parametrize("matrix", ["default", "host"])
 def test_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: str) -> None:
-    machine = FakeMachine(tried=GatewayFacts(nginx=None, reach=NOT_FOUND), told_bubblewrap=BubblewrapFacts(path=None))
+    machine = FakeMachine(
+        gateway_facts=GatewayFacts(nginx=None, reach=NOT_FOUND), bubblewrap_facts=BubblewrapFacts(path=None)
+    )
     found = examined(machine, open_network_setup(matrix))
     assert unhealthy(found) == {"gateway": State.NOTE, "bubblewrap": State.NOTE}
-    assert "gateway" not in machine.asked
+    assert "gateway" not in machine.questions
     assert "as configured" in found["gateway"].found
 
 
@@ -426,7 +433,7 @@ def test_the_open_network_needs_neither_nginx_nor_bubblewrap(matrix: str) -> Non
     ids=["forbidden", "by a setting", "too old", "missing"],
 )
 def test_no_usable_sandbox(sandbox: BubblewrapFacts, words: tuple[str, ...]) -> None:
-    found = examined(FakeMachine(told_bubblewrap=sandbox), node_setup("host"))
+    found = examined(FakeMachine(bubblewrap_facts=sandbox), node_setup("host"))
     assert unhealthy(found) == {"bubblewrap": State.BROKEN}
     text = f"{found['bubblewrap'].found} {found['bubblewrap'].remedy}"
     assert not [word for word in words if word not in text], text
@@ -456,7 +463,7 @@ def test_settings() -> None:
 def test_without_a_configured_model_none_is_probed() -> None:
     machine = FakeMachine()
     examined(machine, node_setup(model=None))
-    assert "model" not in machine.asked
+    assert "model" not in machine.questions
 
 
 def test_canaries_are_reported_last() -> None:
@@ -471,9 +478,9 @@ def test_canaries_are_reported_last() -> None:
 
 @pytest.fixture
 def hanging() -> Iterator[FakeMachine]:
-    machine = FakeMachine(hangs=frozenset({"engine"}), raises=frozenset({"ledger"}))
+    machine = FakeMachine(blocked=frozenset({"engine"}), failing=frozenset({"ledger"}))
     yield machine
-    machine.hung.set()
+    machine.unblocked.set()
 
 
 def test_a_check_that_hangs_or_fails_does_not_delay_others(hanging: FakeMachine) -> None:
@@ -481,13 +488,13 @@ def test_a_check_that_hangs_or_fails_does_not_delay_others(hanging: FakeMachine)
     assert broken_subjects(found) == ["docker", "py39-slim", "disk", "ledger"]
     texts = {d.subject: d.found for d in found}
     assert texts["docker"] == "no answer within 0.6 s"
-    assert "RuntimeError: ledger is beyond me" in texts["ledger"]
+    assert "RuntimeError: ledger cannot be answered" in texts["ledger"]
 
 
 def test_each_probe_runs_once() -> None:
     machine = FakeMachine()
     examined(machine)
-    assert {q: machine.asked.count(q) for q in ("engine", "page", "bubblewrap")} == {
+    assert {q: machine.questions.count(q) for q in ("engine", "page", "bubblewrap")} == {
         "engine": 1, "page": 1, "bubblewrap": 1,
     }  # fmt: skip
 

@@ -149,7 +149,7 @@ def test_a_response_that_never_comes() -> None:
 def tls_server(certificate: Path) -> Iterator[str]:
     """Run a TLS server that sends only a date; yield its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class CloseHandler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response_only(404)
             self.send_header("Date", formatdate(NOW, usegmt=True))
@@ -163,7 +163,7 @@ def tls_server(certificate: Path) -> Iterator[str]:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with HTTPServer(("127.0.0.1", 0), CloseHandler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
