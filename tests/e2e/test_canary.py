@@ -1,4 +1,4 @@
-"""The canary, for real: silent in every healthy environment, and not where one is other than what it stands for."""
+"""The canary on real runtimes: it passes in every healthy environment, and finds one that is not what it claims."""
 
 import io
 import os
@@ -34,18 +34,20 @@ ENVIRONMENTS: Final = [e for e in load_matrix(resource("matrices/default.toml"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aviary:
-    """What the canaries of all these tests share: an index and a pinned pip, each had once."""
+class CanarySetup:
+    """What all canaries of these tests share: an index and a pinned pip."""
 
     index: SimpleIndex
     pip: Path
     folder: Path
 
-    def sing(self, environment: Environment, *, gated: bool, overlaid: bool = True) -> tuple[Fault, ...]:
-        """Let the canary sing in an environment, behind a gateway or on the open network."""
+    def run_canary(
+        self, environment: Environment, *, gated: bool, with_local_projects: bool = True
+    ) -> tuple[Fault, ...]:
+        """Run the canary in an environment, behind a gateway or on the open network; return what it found wrong."""
         matrix = replace(tiny_matrix(environment), timeouts_s=load_matrix(resource("matrices/default.toml")).timeouts_s)
         with ExitStack() as stack:
-            door = stack.enter_context(self._gateway(overlaid=overlaid)) if gated else None
+            door = stack.enter_context(self._gateway(with_local_projects=with_local_projects)) if gated else None
             runtime: Runtime
             if environment.image:
                 client = connect_engine()
@@ -55,7 +57,7 @@ class Aviary:
                     client, matrix, data=self.folder, pip=self.pip, index_url=PYPI_SIMPLE_ENDPOINT, gateway=door
                 )
             else:
-                shutting = (
+                confinement = (
                     Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door) if door else None
                 )
                 runtime = HostRuntime(
@@ -63,7 +65,7 @@ class Aviary:
                     pip=self.pip,
                     index_url=PYPI_SIMPLE_ENDPOINT,
                     environ=host_environ(),
-                    confinement=shutting,
+                    confinement=confinement,
                 )
             stack.callback(runtime.close)
             prepared = runtime.prepare(environment)
@@ -76,23 +78,23 @@ class Aviary:
             return Canary(checker=checker, folder=self.folder / "canary").check(prepared)
 
     @contextmanager
-    def _gateway(self, *, overlaid: bool) -> Iterator[Gateway]:
+    def _gateway(self, *, with_local_projects: bool) -> Iterator[Gateway]:
         write_local_projects(self.folder / "overlay")
         with run_gateway(
             PYPI_SIMPLE_ENDPOINT,
             self.index.file_origins("pip"),
             cache=self.folder / "gateway",
             environ=os.environ,
-            local_projects=self.folder / "overlay" if overlaid else None,
+            local_projects=self.folder / "overlay" if with_local_projects else None,
         ) as opened:
             yield opened
 
 
 @pytest.fixture(scope="module")
-def aviary(tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip) -> Aviary:
-    folder = tmp_path_factory.mktemp("aviary")
+def canary_setup(tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip) -> CanarySetup:
+    folder = tmp_path_factory.mktemp("canary_setup")
     index = SimpleIndex(PYPI_SIMPLE_ENDPOINT, cache=folder / "files", user_agent="the-pypi-place/tests")
-    return Aviary(index=index, pip=pinned_pip.folder, folder=folder)
+    return CanarySetup(index=index, pip=pinned_pip.folder, folder=folder)
 
 
 @pytest.mark.parametrize(
@@ -101,22 +103,26 @@ def aviary(tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip) -> 
         *[pytest.param(e, True, id=f"{e.id}-gateway", marks=[*DOCKER, *GATED]) for e in ENVIRONMENTS],
         pytest.param(SLIM, False, id=f"{SLIM.id}-open", marks=DOCKER),
         pytest.param(None, False, id="host-open"),
-        pytest.param(None, True, id="host-shut-in", marks=[pytest.mark.sandbox, *GATED]),
+        pytest.param(None, True, id="host-confined", marks=[pytest.mark.sandbox, *GATED]),
     ],
 )
-def test_a_healthy_environment_has_no_fault(aviary: Aviary, environment: Environment | None, gated: bool) -> None:  # noqa: FBT001
-    assert aviary.sing(environment or host_environment(), gated=gated) == ()
+def test_a_healthy_environment_has_no_fault(
+    canary_setup: CanarySetup,
+    environment: Environment | None,
+    gated: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    assert canary_setup.run_canary(environment or host_environment(), gated=gated) == ()
 
 
 @pytest.mark.docker
-def test_an_image_without_a_runtime_that_wheels_count_on_is_told(aviary: Aviary) -> None:
+def test_an_image_without_a_library_that_wheels_need_is_reported(canary_setup: CanarySetup) -> None:
     client = connect_engine()
     assert client is not None
     tag = "ppp-tests-no-cxx:latest"
     dockerfile = f"FROM {SLIM.image}\nRUN rm -f /usr/lib/*/libstdc++.so.*\n"
     try:
         client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, rm=True, network_mode="none")
-        (fault,) = aviary.sing(replace(SLIM, image=tag), gated=False)
+        (fault,) = canary_setup.run_canary(replace(SLIM, image=tag), gated=False)
     finally:
         client.images.remove(tag, force=True)
         client.close()
@@ -127,17 +133,17 @@ def test_an_image_without_a_runtime_that_wheels_count_on_is_told(aviary: Aviary)
 
 
 @pytest.mark.docker
-def test_an_image_of_another_platform_is_told(aviary: Aviary) -> None:
+def test_an_image_of_another_platform_is_reported(canary_setup: CanarySetup) -> None:
     slim_called_alpine = replace(ALPINE, id="py312-alpine", python=SLIM.python, image=SLIM.image)
-    (fault,) = aviary.sing(slim_called_alpine, gated=False)
+    (fault,) = canary_setup.run_canary(slim_called_alpine, gated=False)
     assert fault.kind is FaultKind.VERDICT
     assert "musllinux_1_1_x86_64.whl, but chose" in str(fault).replace("aarch64", "x86_64")
 
 
 @pytest.mark.docker
 @pytest.mark.nginx
-def test_a_gateway_that_serves_nothing_of_ours_is_told(aviary: Aviary) -> None:
-    (fault,) = aviary.sing(SLIM, gated=True, overlaid=False)
+def test_a_gateway_without_our_projects_is_reported(canary_setup: CanarySetup) -> None:
+    (fault,) = canary_setup.run_canary(SLIM, gated=True, with_local_projects=False)
     assert fault.kind is FaultKind.VERDICT
     assert "the-pypi-place-canary==1.0 had to result in PASS, but resulted in FAIL in full (no-distribution" in str(
         fault

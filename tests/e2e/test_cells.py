@@ -70,10 +70,12 @@ def checked(
             stack.callback(client.close)
         index = stack.enter_context(LocalIndex(docker_bridge_address(client) if client else "127.0.0.1"))
         index.add(*all_projects())
-        shutting = None
+        confinement = None
         if request.param == "bubblewrap":
             door = run_gateway(index.url, [index.url_of("")], cache=folder / "gateway", environ=os.environ)
-            shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=stack.enter_context(door))
+            confinement = Confinement(
+                bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=stack.enter_context(door)
+            )
         # Cells of the host platform live where temporary files do, or the gateway's socket.
         (cells := folder / "cells").mkdir()
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(tempfile, "tempdir", str(cells))
@@ -83,7 +85,7 @@ def checked(
             runtime = DockerRuntime(client, matrix, data=folder, pip=pinned_pip.folder, index_url=index.url)
         else:
             runtime = HostRuntime(
-                matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ(), confinement=shutting
+                matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ(), confinement=confinement
             )
         stack.callback(runtime.close)
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
@@ -91,8 +93,8 @@ def checked(
             Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, index_hosts=simple.hosts), environment
         )
         runtime.close()
-        run = shutting.gateway.socket.parent if shutting else cells
-        shut_in = [output for output in _processes_in(run) if "bwrap" in output]
+        run = confinement.gateway.socket.parent if confinement else cells
+        confined = [output for output in _processes_in(run) if "bwrap" in output]
         label = f"{LABEL}={runtime._label}" if isinstance(runtime, DockerRuntime) else ""
         yield CheckedProjects(
             environment=environment,
@@ -102,7 +104,7 @@ def checked(
             ]
             if client
             else [],
-            processes=[*_processes_in(cells), *shut_in],
+            processes=[*_processes_in(cells), *confined],
             files=[path.name for path in (*cells.iterdir(), *run.glob("cell-*"))],
             index_host=index.host,
             asked=dict(index.request_counts),

@@ -143,8 +143,8 @@ def test_what_a_container_is_made_of_is_written_and_not_served(
     fill(store, record)
     program = [sys.executable, "-m", "ppp", "serve", "--data", str(tmp_path / "data")]
     out = tmp_path / "out"
-    told = subprocess.run([*program, "--into", out], capture_output=True, text=True, check=True, timeout=60)
-    assert "Containerfile" in told.stdout
+    done = subprocess.run([*program, "--into", out], capture_output=True, text=True, check=True, timeout=60)
+    assert "Containerfile" in done.stdout
     recipe = (out / "Containerfile").read_text()
     for name in ("ppp.db", "metadata.json", "settings.json", "inspect-data.json", "plugins"):
         assert name in recipe

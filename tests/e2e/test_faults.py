@@ -124,9 +124,9 @@ class CheckSetup:
                 client, matrix, data=self.folder, pip=self.pip.folder, index_url=self.index.url, gateway=door
             )
         else:
-            shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door)
+            confinement = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door)
             made = HostRuntime(
-                matrix, pip=self.pip.folder, index_url=self.index.url, environ=host_environ(), confinement=shutting
+                matrix, pip=self.pip.folder, index_url=self.index.url, environ=host_environ(), confinement=confinement
             )
         self.stack.callback(made.close)
         return made

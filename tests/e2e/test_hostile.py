@@ -182,9 +182,9 @@ def _run(results: HostileResults, folder: Path, projects: Mapping[str, Project],
             )
             label = docker._label
         else:
-            shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door)
+            confinement = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door)
             runtime = HostRuntime(
-                matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), confinement=shutting
+                matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), confinement=confinement
             )
         stack.callback(runtime.close)
         prepared = runtime.prepare(results.environment)

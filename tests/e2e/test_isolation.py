@@ -127,9 +127,9 @@ def observed(
         if client:
             runtime = DockerRuntime(client, matrix, data=folder, pip=pip.folder, index_url=index.url, gateway=door)
         else:
-            shutting = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door) if door else None
+            confinement = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door) if door else None
             runtime = HostRuntime(
-                matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), confinement=shutting
+                matrix, pip=pip.folder, index_url=index.url, environ=host_environ(), confinement=confinement
             )
         stack.callback(runtime.close)
         checker = Checker(index=simple, runtime=runtime, matrix=matrix, node="ab" * 32, index_hosts=simple.hosts)

@@ -29,10 +29,10 @@ def test_a_snapshot_is_taken_published_signed_and_verified(node: Program) -> Non
     assert "wrote snapshots/ppp-2024-04-25.db" in output
     assert "wrote snapshots/window.db.gz" in output
     assert "ppp-2024-03.db" in (public / "data" / "index.html").read_text()
-    held = node.run_ok("verify", str(public))
-    assert "INVALID" not in held
+    verified = node.run_ok("verify", str(public))
+    assert "INVALID" not in verified
     for name in ("current.json", "files.json", "statement.json", "snapshots/index.json", "snapshots/latest.db"):
-        assert f"✓ valid  {public / name}: " in held
+        assert f"✓ valid  {public / name}: " in verified
     checked = subprocess.run(
         ["sha256sum", "-c", "latest.db.sha256"], cwd=public / "snapshots", capture_output=True, text=True, check=True
     )

@@ -46,9 +46,9 @@ def test_phases_run_in_order_up_to_the_first_that_ends_the_cell(plan: dict[Phase
 @given(plan=plans)
 def test_phases_after_the_end_are_skipped(plan: dict[Phase, PhaseReport]) -> None:
     seen, ran = gated(plan)
-    told = dict(zip(PHASES, seen.outcomes, strict=True))
-    assert all(told[phase] is plan[phase].outcome for phase in ran)
-    assert all(told[phase] is Outcome.SKIP for phase in PHASES if phase not in ran)
+    outcomes = dict(zip(PHASES, seen.outcomes, strict=True))
+    assert all(outcomes[phase] is plan[phase].outcome for phase in ran)
+    assert all(outcomes[phase] is Outcome.SKIP for phase in PHASES if phase not in ran)
 
 
 @given(plan=plans)

@@ -218,8 +218,8 @@ def showcase_site(folder: Path, record: RecordBuilder) -> Path:
                 store.insert_record(made, log)
         lines = [("NODE", "Today 6 of 9 releases installed everywhere."), ("VOX", "Three did not.")]
         script = json.dumps([{"speaker": speaker, "text": text} for speaker, text in lines])
-        told = StoredEpisode(period="2024-04-24", seed=1, writer="plain", facts="[]", script=script)
-        store_episode(store, told)
+        episode = StoredEpisode(period="2024-04-24", seed=1, writer="plain", facts="[]", script=script)
+        store_episode(store, episode)
         take(folder / LEDGER_NAME, public, RetentionPolicy(days=7, weeks=4, window_bytes=10_000_000))
         build(store.db, public, base_url=BASE_URL)
     return public
