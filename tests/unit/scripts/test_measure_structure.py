@@ -81,6 +81,8 @@ def test_a_tree_that_keeps_the_rules_passes(
             "tests/test_x.py:1: the module: Tells",
         ),
         ({"ppp/top.py": "def f():\n" + "    x\n" * 50}, "functions over 50 lines", "ppp/top.py:1: f: 51 lines"),
+        ({"docs/a.md": "Run it to Mend it."}, "banned words", "docs/a.md:1: Mend (write: fix)"),
+        ({"ppp/top.py": "# It came to nothing.\n"}, "banned words", "ppp/top.py:1: came to (write: result in)"),
         ({"ppp/top.py": "x\n" * 401}, "modules over 400 lines", "ppp/top.py: 401 lines"),
     ],
 )
@@ -101,6 +103,18 @@ def test_what_breaks_a_rule_is_listed(  # noqa: PLR0917 - fixtures and parameter
 def test_what_is_just_within_a_rule_passes(script: ModuleType, tmp_path: Path) -> None:
     files = {"ppp/top.py": "def f():\n" + "    x\n" * 49 + "y\n" * 350}
     assert script.main(["--check", str(make_tree(tmp_path, GOOD | files))]) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["discards, recommended, hearing_aid, _song, amends", "it becomes too much", "forwards"]
+)
+def test_words_that_only_contain_a_banned_one_pass(script: ModuleType, tmp_path: Path, text: str) -> None:
+    assert script.banned_words(make_tree(tmp_path, {"README.md": text})) == []
+
+
+def test_what_others_wrote_may_contain_any_word(script: ModuleType, tmp_path: Path) -> None:
+    files = {"site/vendor/x.js": "cards", "ppp/check/canary/canaries.toml": "song"}
+    assert script.banned_words(make_tree(tmp_path, files)) == []
 
 
 def test_the_report_counts(script: ModuleType, tmp_path: Path) -> None:
