@@ -21,7 +21,7 @@ let waiting = null;
 let shownFor = null;
 let currentHash = "";
 
-const numbers = new Intl.NumberFormbyId("en");
+const numbers = new Intl.NumberFormat("en");
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 const plural = (count, noun) => `${numbers.format(count)} ${noun}${count === 1 ? "" : "s"}`;
 

@@ -137,11 +137,11 @@ def test_the_search_box_takes_words_as_text(page: "Page", site: str) -> None:
 
 def ask(page: "Page", site: str) -> list[list[str]]:
     page.goto(f"{site}/sql/index.html")
-    page.wait_for_selector("#desk:not([hidden])")
+    page.wait_for_selector("#console:not([hidden])")
     page.fill("#query", ALL)
     page.press("#query", "Control+Enter")
     page.wait_for_function("() => document.getElementById('status').textContent.endsWith(' ms.')")
-    rows = page.locator("#answer tbody tr").all()
+    rows = page.locator("#result tbody tr").all()
     return [row.locator("td").all_text_contents() for row in rows]
 
 
@@ -152,7 +152,7 @@ def test_the_sql_page_shows_and_saves_words_as_text(page: "Page", site: str) -> 
         assert unsafe_characters(detail, keep="") == set()
         assert len(detail) <= CELL * len("\\U0010ffff")
     assert "<script>" in {row[0]: row[1] for row in answer}["script"]
-    assert page.locator("#answer").locator("script, img, b, svg, iframe, style").count() == 0
+    assert page.locator("#result").locator("script, img, b, svg, iframe, style").count() == 0
     with page.expect_download() as fetched:
         page.click("#csv")
     with fetched.value.path().open(newline="", encoding="utf-8") as file:

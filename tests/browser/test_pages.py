@@ -173,7 +173,7 @@ def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: ServedSi
             with page.expect_response("**/api/v1/index.json"):
                 goto(page, sites.pages["front"], trouble)
             page.wait_for_load_state("networkidle")
-            told = "This copy ends at 2024-04-25 12:00 UTC, 5 days ago. What was released since is not in it."
+            told = "This data ends at 2024-04-25 12:00 UTC, 5 days ago. Later releases are not included."
             assert page.locator("#stale").all_inner_texts() == [told] * shown
             assert trouble == []
 
@@ -283,7 +283,7 @@ def test_paper_is_white_and_holds_all(browser: "Browser", sites: ServedSites, ki
 def flickering(page: "Page") -> list[str]:
     """Name the animations that the style gives to what flickers."""
     named: list[str] = page.evaluate("""() => {
-      const flickers = [...document.querySelectorAll(".mark, .name, .matrix td.fail, .trouble")];
+      const flickers = [...document.querySelectorAll(".mark, .name, .matrix td.fail, .failure")];
       return [...new Set(flickers.map((one) => getComputedStyle(one, "::before").animationName))].sort();
     }""")
     return named

@@ -85,7 +85,7 @@ def _page(context: "BrowserContext", site: str) -> Iterator["Page"]:
 
     page.on("dialog", popped)
     page.goto(f"{site}/sql/index.html")
-    page.wait_for_selector("#desk:not([hidden])")
+    page.wait_for_selector("#console:not([hidden])")
     yield page
     assert trouble == []
 
@@ -97,16 +97,16 @@ def ask(page: "Page", sql: str) -> list[list[str]]:
     page.fill("#query", sql)
     page.press("#query", "Control+Enter")
     expect(page.locator("#status")).to_have_text(ANSWERED, timeout=20_000)
-    return [row.locator("td").all_inner_texts() for row in page.locator("#answer tbody tr").all()]
+    return [row.locator("td").all_inner_texts() for row in page.locator("#result tbody tr").all()]
 
 
 def refused(page: "Page", sql: str) -> str:
     """Run a query that cannot be answered; give what is said of it."""
     page.fill("#query", sql)
     page.click("#run")
-    page.wait_for_selector("#trouble:not([hidden])")
-    assert page.locator("#answer table").count() == 0
-    told: str = page.inner_text("#trouble")
+    page.wait_for_selector("#error:not([hidden])")
+    assert page.locator("#result table").count() == 0
+    told: str = page.inner_text("#error")
     return told
 
 
@@ -117,7 +117,7 @@ def test_it_answers_from_the_file_alone(page: "Page") -> None:
         ["needs-gcc", "3"],
         ["six", "1"],
     ]
-    assert page.get_attribute("#answer a:text('needs-gcc')", "href") == "../p/needs-gcc/index.html"
+    assert page.get_attribute("#result a:text('needs-gcc')", "href") == "../p/needs-gcc/index.html"
     assert "SQLite 3.5" in page.inner_text("#engine")
     assert page.locator("[data-table=records]").is_visible()
 
@@ -132,7 +132,7 @@ def test_every_saved_query_runs_and_shows_what_it_asks_for(page: "Page") -> None
         saved.locator("summary").click()
         saved.get_by_role("button", name="Run it").click()
         expect(page.locator("#status")).to_have_text(ANSWERED, timeout=20_000)
-        assert page.locator("#trouble").is_hidden(), query.name
+        assert page.locator("#error").is_hidden(), query.name
         assert page.input_value("#query") == query.sql
         asked = {field.get_attribute("name"): field.input_value() for field in page.locator("#values input").all()}
         assert asked == query.params
@@ -169,7 +169,7 @@ def test_the_real_record_is_asked_and_not_written_to(context: "BrowserContext", 
     with serve_folder(tmp_path / "public") as address:
         page = context.new_page()
         page.goto(f"{address}/sql/index.html")
-        page.wait_for_selector("#desk:not([hidden])")
+        page.wait_for_selector("#console:not([hidden])")
         assert ask(page, asked) == told
         assert "readonly" in refused(page, "DELETE FROM records")
         assert ask(page, asked) == told
@@ -178,7 +178,7 @@ def test_the_real_record_is_asked_and_not_written_to(context: "BrowserContext", 
 def test_errors_are_told_plainly(page: "Page") -> None:
     assert refused(page, "SELECT * FROM nowhere") == "no such table: nowhere"
     assert refused(page, "ASK 1") == 'near "ASK": syntax error'
-    assert refused(page, "SELECT 1; SELECT 2") == "one statement at a time: there is more after the first"
+    assert refused(page, "SELECT 1; SELECT 2") == "only one statement at a time is allowed"
     assert refused(page, "SELECT zeroblob(900000000)") == "string or blob too big"
     assert ask(page, "SELECT 1 AS one; -- and no more") == [["1"]]
 
@@ -201,10 +201,10 @@ def test_what_strangers_wrote_is_text(page: "Page") -> None:
     ((detail, name),) = ask(page, "SELECT detail, '<b>' AS '<i>' FROM records WHERE package = 'hostile'")
     assert detail == "<script>alert(1)</script><img src=x onerror=alert(2)>\\u202egnp.exe\\x1b[2J\\x07"
     assert name == "<b>"
-    assert page.inner_text("#answer th:last-child") == "<i>"
-    assert page.locator("#answer script, #answer img, #answer b").count() == 0
+    assert page.inner_text("#result th:last-child") == "<i>"
+    assert page.locator("#result script, #result img, #result b").count() == 0
     assert ask(page, "SELECT '../../evil' AS package")[0] == ["../../evil"]
-    assert page.locator("#answer a").count() == 0
+    assert page.locator("#result a").count() == 0
     ((long,),) = ask(page, "SELECT printf('%.*c', 1000000, 'x')")
     assert len(long) == 400
     assert long.endswith("…")
@@ -254,12 +254,12 @@ def test_an_address_holds_the_query_and_its_values(page: "Page", context: "Brows
     expect(page.locator("#status")).to_have_text(ANSWERED)
     other = context.new_page()
     other.goto(page.url)
-    expect(other.locator("#answer td")).to_have_text("a&b=c #%é")
+    expect(other.locator("#result td")).to_have_text("a&b=c #%é")
     page.fill("#query", "SELECT 2")
     page.press("#query", "Control+Enter")
-    expect(page.locator("#answer td")).to_have_text("2")
+    expect(page.locator("#result td")).to_have_text("2")
     page.go_back()
-    expect(page.locator("#answer td")).to_have_text("a&b=c #%é")
+    expect(page.locator("#result td")).to_have_text("a&b=c #%é")
 
 
 def test_a_database_that_is_none_is_told_and_one_that_is_unpacked_on_the_way_is_taken(
@@ -278,7 +278,7 @@ def test_a_missing_database_is_told(context: "BrowserContext", site: str, tmp_pa
     (tmp_path / "site" / WINDOW_DATABASE).unlink()
     page = context.new_page()
     page.goto(f"{site}/sql/index.html")
-    assert refused(page, "SELECT 1").startswith("the database cannot be fetched: 404")
+    assert refused(page, "SELECT 1").startswith("the database cannot be downloaded: 404")
 
 
 def test_without_javascript_it_says_so_and_shows_the_queries(browser: "Browser", site: str) -> None:
@@ -287,7 +287,7 @@ def test_without_javascript_it_says_so_and_shows_the_queries(browser: "Browser",
     page.goto(f"{site}/sql/index.html")
     assert page.locator("#without").is_visible()
     assert "JavaScript" in page.inner_text("#without")
-    assert page.locator("#desk").is_hidden()
+    assert page.locator("#console").is_hidden()
     assert page.locator("#without a").get_attribute("href") == "../data/index.html"
     page.click("#query-fails_on_alpine_only summary")
     assert "FROM alpine_only" in page.inner_text("#query-fails_on_alpine_only pre")
