@@ -17,7 +17,7 @@ from ppp.model.errors import (
 
 @contextmanager
 def translate_storage_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system say into errors that tell a person what to do; let others through."""
+    """Translate errors of SQLite and of the file system into `PPPError`s; let all others through."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
@@ -27,7 +27,7 @@ def translate_storage_errors(path: Path) -> Iterator[None]:
 
 
 def _translate(error: sqlite3.Error | OSError, path: Path) -> PPPError | None:
-    # By number, never by text: that holds paths, and a folder may be called anything.
+    # Match numbers, never texts: these contain paths, and a folder may have any name.
     match _error_number(error):
         case ("os", errno.ENOSPC | errno.EDQUOT) | ("sqlite", sqlite3.SQLITE_FULL):
             return DiskFullError(f"no space left for {path}", hint="free some space, then run the same command again")
@@ -40,7 +40,7 @@ def _translate(error: sqlite3.Error | OSError, path: Path) -> PPPError | None:
             )
         case ("os", errno.EEXIST | errno.ENOTDIR | errno.EISDIR):
             return DataReadOnlyError(
-                f"a file stands where {path} needs a folder", hint="move it away, or name another folder with --data"
+                f"{path} needs a folder where there is a file", hint="move it away, or name another folder with --data"
             )
         case ("sqlite", sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED):
             return LedgerBusyError(f"{path} is locked by another program", hint="wait for it, or close it")

@@ -1,1 +1,1 @@
-"""One SQLite file: append-only records, what is current, the queue."""
+"""The ledger, one SQLite file: append-only records, current results, the queue."""

@@ -1,7 +1,7 @@
-"""Batches: a node's records as immutable files, kept packed beside their rows as they were signed.
+"""Batches: a node's records as immutable, signed files, stored compressed in the ledger.
 
-A batch's bytes follow from its node, its records and their logs alone; its id is their sha256, and its node's signature
-stands beside it. A record may stand in several batches.
+The bytes of a batch depend only on its node, its records and their logs. Its id is the sha256 of these bytes, and it is
+stored together with its node's signature. A record may be part of several batches.
 """
 
 import gzip
@@ -22,16 +22,16 @@ from ppp.model.record import Record, canonical_json, sha256_hex
 from ppp.storage_errors import translate_storage_errors
 
 BATCH_SCHEMA: Final = "ppp-batch-1"
-#: What one batch is sealed with at most; a single record with a greater log still makes one.
+#: Limits of one batch. A single record whose log exceeds them still becomes a batch of its own.
 MAX_BATCH_RECORDS: Final = 5_000
 MAX_SEALED_BYTES: Final = 16 * 1024 * 1024
-#: The level of the gzip: a batch is packed once, and fetched by many.
+#: The highest gzip level: a batch is compressed once and downloaded many times.
 GZIP_LEVEL: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedBatch:
-    """What the ledger knows of a batch: its id, whose it is, that node's signature (hex), its count and its times."""
+    """A batch's metadata: id (sha256), signing node, its signature (hex), record count, and times in epoch seconds."""
 
     id: str
     node: str
@@ -42,12 +42,12 @@ class SealedBatch:
 
 
 def batch_sort_key(record: Record) -> tuple[str, str, str, str]:
-    """Give the key that a batch's records are sorted by: those of a release stand together, so they pack well."""
+    """Return the key that sorts a batch's records: those of one release are adjacent, so that they compress well."""
     return record.release.package, record.release.version, record.environment, record.id
 
 
 def encode_batch(node: str, records: Iterable[Record], logs: Mapping[str, str]) -> bytes:
-    """Give a batch's bytes: canonical JSON, records in `batch_order`; `logs` holds each that one names, by sha256."""
+    """Return a batch as canonical JSON, records by `batch_sort_key`; `logs` maps sha256 to text for their logs."""
     return canonical_json(
         {
             "schema": BATCH_SCHEMA,
@@ -61,9 +61,9 @@ def encode_batch(node: str, records: Iterable[Record], logs: Mapping[str, str]) 
 def seal(
     store: Store, *, node: str, sign: Callable[[bytes], str], max_records: int = MAX_BATCH_RECORDS
 ) -> tuple[str, ...]:
-    """Put all of a node's records that no batch holds into signed batches, in one transaction; give their ids.
+    """Put all records of a node that are in no batch yet into signed batches, in one transaction; return their ids.
 
-    A batch holds `most` records at most.
+    A batch has `max_records` records at most.
     """
     sealed: list[str] = []
     with translate_storage_errors(store.path), store.db.atomic():
@@ -104,19 +104,19 @@ def _logs(db: Database, records: Iterable[Record]) -> dict[str, str]:
 
 
 def add_batch(db: Database, data: bytes, *, node: str, signature: str, records: Iterable[Record]) -> str:
-    """Keep, within an open transaction, a batch whose records are in the ledger already; give its id."""
-    held, batch = list(records), sha256_hex(data)
-    times = [record.observed_at for record in held]
+    """Store, within an open transaction, a batch whose records are in the ledger already; return its id."""
+    added, batch = list(records), sha256_hex(data)
+    times = [record.observed_at for record in added]
     db.execute(
-        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", (batch, node, signature, len(held), min(times), max(times))
+        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", (batch, node, signature, len(added), min(times), max(times))
     )
     db.execute("INSERT INTO batch_files VALUES (?, ?)", (batch, compress_batch(data)))
-    db.table("batch_records").insert_all({"batch": batch, "record": record.id} for record in held)
+    db.table("batch_records").insert_all({"batch": batch, "record": record.id} for record in added)
     return batch
 
 
 def list_batches(db: Database) -> list[SealedBatch]:
-    """Give every batch the ledger holds, own and others', by id."""
+    """Return all batches in the ledger, this node's own and those of peers, by id."""
     rows = db.execute(
         "SELECT batch, node, signature, records, first_observed_at, last_observed_at FROM batches ORDER BY batch"
     )
@@ -127,17 +127,17 @@ def list_batches(db: Database) -> list[SealedBatch]:
 
 
 def has_batch(db: Database, batch: str) -> bool:
-    """Say whether the ledger holds a batch."""
+    """Return whether the ledger has a batch."""
     return db.execute("SELECT 1 FROM batches WHERE batch = ?", (batch,)).fetchone() is not None
 
 
 def read_batch(db: Database, batch: str) -> bytes:
-    """Give a batch's bytes; raise `LedgerDamagedError` if the ledger holds none that hash to its id."""
+    """Return a batch's bytes; raise `LedgerDamagedError` if they are missing or do not hash to its id."""
     return _read_batch_file(db, batch)[1]
 
 
 def _read_batch_file(db: Database, batch: str) -> tuple[bytes, bytes]:
-    # Packed, and not.
+    # Compressed and decompressed.
     row = db.execute("SELECT packed FROM batch_files WHERE batch = ?", (batch,)).fetchone()
     with suppress(OSError, EOFError, zlib.error):
         if row and sha256_hex(data := gzip.decompress(row[0])) == batch:
@@ -146,14 +146,14 @@ def _read_batch_file(db: Database, batch: str) -> tuple[bytes, bytes]:
 
 
 def compress_batch(data: bytes) -> bytes:
-    """Give the gzip of a batch: the same bytes from the same zlib, as it carries no time and no name."""
+    """Return a batch compressed by gzip, without a time or a name: one version of zlib always gives the same bytes."""
     return gzip.compress(data, GZIP_LEVEL, mtime=0)
 
 
 def published_batch_files(db: Database, batch: str) -> Iterator[tuple[str, bytes]]:
-    """Give a batch as it is published: packed in `batches/<id>.json.gz`, its signature in `batches/<id>.sig`.
+    """Yield the published files of a batch as (path, bytes): `batches/<id>.json.gz` and `batches/<id>.sig`.
 
-    Its id and its signature are those of what is packed.
+    The id and the signature are those of the uncompressed bytes.
     """
     (signature,) = db.execute("SELECT signature FROM batches WHERE batch = ?", (batch,)).fetchone()
     yield f"batches/{batch}.json.gz", _read_batch_file(db, batch)[0]
@@ -161,5 +161,5 @@ def published_batch_files(db: Database, batch: str) -> Iterator[tuple[str, bytes
 
 
 def ledger_root(db: Database) -> str:
-    """Give the digest of the whole set of records; see `ppp.ledger.digests`."""
+    """Return the digest (hex) of the whole set of records; see `ppp.ledger.digests`."""
     return root_digest(read_day_digests(db))

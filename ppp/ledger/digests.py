@@ -1,7 +1,7 @@
-"""Digests of the set of records: one of each UTC day, and the root over these; and what each day's records came to.
+"""Digests of the set of records: one for each UTC day and the root over them; and each day's results, counted.
 
-A day's digest is the sha256 over the sorted ids of its records, each with a line's end; the root is the sha256 over a
-line `<day> <records> <digest>` for each day that has any. New records change their own days and the root, no more.
+A day's digest is the sha256 of the sorted ids of its records, each followed by a newline; the root is the sha256 of one
+line `<day> <records> <digest>` for each day that has records. New records change only their own days and the root.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ _RESULT_COUNTS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayDigest:
-    """A UTC day (`2026-11-20`), how many records were observed on it, what they came to, the digest (hex) of their ids.
+    """A UTC day (`2026-11-20`): the number of its records, the digest (hex) of their ids, and its results, counted.
 
-    It is kept as JSON between builds, so it is flat.
+    It is flat because builds cache it as JSON.
     """
 
     day: str
@@ -38,7 +38,7 @@ class DayDigest:
 
     @property
     def by_result(self) -> Mapping[Result, int]:
-        """Give how many of its records came to each result, all five words."""
+        """Return the number of records of each of the five results."""
         return {
             Result.PASS: self.passed,
             Result.FAIL: self.failed,
@@ -49,7 +49,7 @@ class DayDigest:
 
 
 class DayRecords(NamedTuple):
-    """Records of a day, numbered since the epoch: their ids, sorted, and how many came to each result, in its order."""
+    """Records of a day (days since the epoch): their sorted ids, and counts of results in the order of `Result`."""
 
     day: int
     ids: Sequence[str]
@@ -57,12 +57,12 @@ class DayRecords(NamedTuple):
 
 
 def read_day_digests(db: Database) -> list[DayDigest]:
-    """Give each day that has records, by day."""
+    """Return the digest of each day that has records, by day."""
     return [summarize_day(seen) for seen in day_records_after(db, 0)]
 
 
 def day_records_after(db: Database, last: int) -> Iterator[DayRecords]:
-    """Give what the records after a row came to, by day."""
+    """Yield the records whose rowid is greater than `last`, grouped by day."""
     rows = db.execute(
         f"SELECT day, group_concat(record, char(10)), {_RESULT_COUNTS} FROM"  # noqa: S608 - our own words
         " (SELECT observed_at / 86400 AS day, record, result FROM records WHERE rowid > ? ORDER BY 1, record)"
@@ -73,7 +73,7 @@ def day_records_after(db: Database, last: int) -> Iterator[DayRecords]:
 
 
 def summarize_day(records: DayRecords) -> DayDigest:
-    """Give a day of which all records were seen."""
+    """Return the digest of a day, given all of its records."""
     passed, failed, timed_out, errors, not_claimed = records.result_counts
     ids = "\n".join(records.ids)
     return DayDigest(
@@ -89,11 +89,11 @@ def summarize_day(records: DayRecords) -> DayDigest:
 
 
 def format_day(day: int) -> str:
-    """Give a day as it is told (`2026-11-20`)."""
+    """Return a day, in days since the epoch, in ISO form (`2026-11-20`)."""
     return datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
 
 
 def root_digest(day_digests: Iterable[DayDigest]) -> str:
-    """Give the root (hex) over the digests of all days."""
+    """Return the root digest (hex) over the digests of all days."""
     lines = (f"{day.day} {day.records} {day.sha256}\n" for day in sorted(day_digests, key=lambda day: day.day))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

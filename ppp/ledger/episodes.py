@@ -1,6 +1,6 @@
-"""Where episodes are kept: narrate leaves one for each day it told, publish renders what it finds.
+"""Stored episodes: narrate writes one for each day that it narrates, and publish renders them.
 
-An episode is stored whole or not at all; a day told again replaces what was told of it before.
+An episode is stored in one transaction. Narrating a day again replaces its episode.
 """
 
 import json
@@ -15,7 +15,7 @@ from ppp.storage_errors import translate_storage_errors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEpisode:
-    """A row of `episodes`: the UTC day told, and what it takes to rebuild it; `facts` and `script` are JSON arrays."""
+    """A row of `episodes`: the UTC day, and what is needed to rebuild it; `facts` and `script` are JSON arrays."""
 
     period: str
     seed: int
@@ -25,18 +25,18 @@ class StoredEpisode:
 
     @property
     def lines(self) -> tuple[tuple[str, str], ...]:
-        """Give the script as (speaker, sentence) in order; raise `LedgerDamagedError` where it holds none."""
+        """Return the script as (speaker, sentence) pairs in order; raise `LedgerDamagedError` if it is not a script."""
         try:
             return tuple((str(line["speaker"]), str(line["text"])) for line in json.loads(self.script))
         except (ValueError, KeyError, TypeError) as error:
             raise LedgerDamagedError(
-                f"the episode of {self.period} holds no script",
-                hint=f"tell it again with `ppp narrate --day {self.period}`",
+                f"the episode of {self.period} has no valid script",
+                hint=f"create it again with `ppp narrate --day {self.period}`",
             ) from error
 
 
 def store_episode(store: Store, episode: StoredEpisode) -> None:
-    """Store an episode in place of any other of the same day, in one transaction."""
+    """Store an episode in one transaction; it replaces any other of the same day."""
     with translate_storage_errors(store.path), store.db.atomic():
         store.db.table("episodes").insert(
             {
@@ -51,7 +51,7 @@ def store_episode(store: Store, episode: StoredEpisode) -> None:
 
 
 def newest_episode(db: Database) -> StoredEpisode | None:
-    """Give the episode of the newest day that has been told; None where none has."""
+    """Return the episode of the newest day that has one, or None."""
     row = db.execute("SELECT period, seed, writer, facts, script FROM episodes ORDER BY period DESC LIMIT 1").fetchone()
     if row is None:
         return None

@@ -1,6 +1,6 @@
-"""A node's own noise: how often its second look at a cell came to something else than its first.
+"""A node's flakiness: how often re-checking a cell gave another result or cause than the first check.
 
-Only verdicts are compared: an `ERROR` says of itself that it is ours.
+Only verdicts are compared; an `ERROR` is an infrastructure error by definition.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from ppp.model.record import Record, sha256_hex
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flakiness:
-    """How many cells were looked at twice; how many came to another result, or another cause, by what to what."""
+    """How many cells were checked twice, and how many changed their result or cause, counted by `before → after`."""
 
     pairs: int = 0
     results: Mapping[str, int] = field(default_factory=dict)
@@ -24,11 +24,11 @@ class Flakiness:
 
     @property
     def disagreements(self) -> int:
-        """Give how many pairs came to another result, or to the same by another cause."""
+        """Return the number of pairs whose results differ, or whose causes differ under the same result."""
         return sum(self.results.values()) + sum(self.causes.values())
 
     def to_json(self) -> dict[str, object]:
-        """Give a JSON object of the same."""
+        """Return a JSON object with the counts."""
         return {
             "pairs": self.pairs,
             "disagreements": self.disagreements,
@@ -37,26 +37,26 @@ class Flakiness:
         }
 
     def __str__(self) -> str:
-        """Give it in one line."""
+        """Return the counts in one line."""
         kinds = ", ".join(f"{count} of {change}" for change, count in {**self.results, **self.causes}.items())
-        return f"{self.pairs} cells looked at twice, {self.disagreements} disagree" + (f": {kinds}" if kinds else "")
+        return f"{self.pairs} cells checked twice, {self.disagreements} disagree" + (f": {kinds}" if kinds else "")
 
 
 def compare_pairs(pairs: Iterable[tuple[Record, Record]]) -> Flakiness:
-    """Compare first looks with second ones."""
-    held = list(pairs)
-    results = Counter(f"{a.result} → {b.result}" for a, b in held if a.result is not b.result)
-    causes = Counter(f"{a.cause} → {b.cause}" for a, b in held if a.result is b.result and a.cause != b.cause)
-    return Flakiness(pairs=len(held), results=dict(sorted(results.items())), causes=dict(sorted(causes.items())))
+    """Compare the first with the second record of each pair."""
+    compared = list(pairs)
+    results = Counter(f"{a.result} → {b.result}" for a, b in compared if a.result is not b.result)
+    causes = Counter(f"{a.cause} → {b.cause}" for a, b in compared if a.result is b.result and a.cause != b.cause)
+    return Flakiness(pairs=len(compared), results=dict(sorted(results.items())), causes=dict(sorted(causes.items())))
 
 
 def sample_records(records: Iterable[Record], n: int, *, seed: int) -> list[Record]:
-    """Choose `n` records by chance; the same seed chooses the same among the same."""
+    """Return `n` pseudo-random records; the same seed and records give the same choice."""
     return sorted(records, key=lambda record: (sha256_hex(f"{seed} {record.id}".encode()), record.id))[:n]
 
 
 def read_flakiness(db: Database, reason: RecheckReason) -> Flakiness:
-    """Compare all pairs of one kind that the ledger holds: those by chance (`aa`) measure, confirmations guard."""
+    """Compare all stored pairs of one kind: random pairs (`aa`) measure flakiness, confirmations guard regressions."""
     ids = db.execute(
         "SELECT first, second FROM rechecks WHERE reason = ? ORDER BY first, second", (str(reason),)
     ).fetchall()

@@ -1,4 +1,4 @@
-"""One writer at a time: an advisory lock beside the ledger that the kernel drops with the process that holds it."""
+"""One writer at a time: an advisory lock file beside the ledger. The kernel releases it when its process ends."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ LOCK_NAME: Final = ".lock"
 
 @contextmanager
 def writer_lock(data: Path) -> Iterator[None]:
-    """Hold the data folder's lock; raise `LedgerBusyError` naming the process that holds it already."""
+    """Lock the data folder; raise `LedgerBusyError`, which names the other process, if it is locked already."""
     path = data / LOCK_NAME
     with translate_storage_errors(path):
         data.mkdir(parents=True, exist_ok=True)

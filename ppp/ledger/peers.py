@@ -1,4 +1,4 @@
-"""The peers a person pinned: key, address, the last statement seen of each, what went wrong the last time."""
+"""Trusted peers: key, address, the last statement seen of each, and the last synchronization error."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from ppp.storage_errors import translate_storage_errors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A pinned node at an address that ends with `/`; times in epoch seconds, `digest` of the last statement seen."""
+    """A trusted node; `url` ends with `/`, times are in epoch seconds, `digest` is of the last statement seen."""
 
     node: str
     url: str
@@ -23,7 +23,7 @@ class Peer:
 
 
 def list_peers(db: Database) -> list[Peer]:
-    """Give all peers, in the order they were added."""
+    """Return all peers in the order in which they were added."""
     rows = db.execute(
         "SELECT node, url, added_at, sequence, digest, statement, synced_at, sync_error"
         " FROM peers ORDER BY added_at, node"
@@ -44,19 +44,19 @@ def list_peers(db: Database) -> list[Peer]:
 
 
 def add_peer(store: Store, peer: Peer) -> None:
-    """Add a peer whose key and address no other has."""
+    """Add a peer; its key and its address must be unique."""
     with translate_storage_errors(store.path), store.db.atomic():
         store.db.table("peers").insert({"node": peer.node, "url": peer.url, "added_at": peer.added_at})
 
 
 def delete_peer(store: Store, node: str) -> None:
-    """Forget a peer; what came from it stays."""
+    """Delete a peer; the records that came from it stay."""
     with translate_storage_errors(store.path), store.db.atomic():
         store.db.execute("DELETE FROM peers WHERE node = ?", (node,))
 
 
 def save_peer_statement(store: Store, node: str, *, sequence: int, digest: str, text: str) -> None:
-    """Remember the last statement seen of a peer, so that no older one is taken after it."""
+    """Store the last statement seen of a peer, so that no older one is accepted later (rollback protection)."""
     with translate_storage_errors(store.path), store.db.atomic():
         store.db.execute(
             "UPDATE peers SET sequence = ?, digest = ?, statement = ? WHERE node = ?", (sequence, digest, text, node)
@@ -64,12 +64,12 @@ def save_peer_statement(store: Store, node: str, *, sequence: int, digest: str, 
 
 
 def mark_synced(store: Store, node: str, *, now: int) -> None:
-    """Note that a peer was fetched from without trouble."""
+    """Store the time of a successful synchronization, and clear the last error."""
     with translate_storage_errors(store.path), store.db.atomic():
         store.db.execute("UPDATE peers SET synced_at = ?, sync_error = NULL WHERE node = ?", (now, node))
 
 
 def mark_sync_failed(store: Store, node: str, error: str) -> None:
-    """Note why the last attempt to fetch from a peer ended."""
+    """Store why the last synchronization with a peer failed."""
     with translate_storage_errors(store.path), store.db.atomic():
         store.db.execute("UPDATE peers SET sync_error = ? WHERE node = ?", (error, node))

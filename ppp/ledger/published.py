@@ -1,6 +1,6 @@
-"""The reads that publishing needs, each in a total order that only the records decide.
+"""Queries for publishing. Each returns rows in a total order that depends only on the records.
 
-Whoever wants numbers that agree reads them all inside one `db.atomic()`.
+To read numbers that are consistent with each other, run the queries inside one `db.atomic()`.
 """
 
 import json
@@ -25,7 +25,7 @@ VERDICT_COLUMNS: Final = f"{_RECORD_COLUMNS}, blamed_by"
 
 
 class Verdict(NamedTuple):
-    """A record without what a table of many cells does not show, judged; `record` is its id."""
+    """The fields of a record that a table of cells shows, with its assigned blame; `record` is the record's id."""
 
     record: str
     release: Release
@@ -41,13 +41,13 @@ class Verdict(NamedTuple):
 
     @property
     def failed_phase(self) -> Phase | None:
-        """Give the first phase that neither passed nor was skipped."""
+        """Return the first phase that neither passed nor was skipped, or None."""
         return first_failed(self.outcomes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How much the ledger holds; `by_environment` counts the current results, all five words in each."""
+    """The size of the ledger; `by_environment` counts current results and has all five results as keys."""
 
     records: int
     cells: int
@@ -58,13 +58,13 @@ class Counts:
 
     @property
     def by_result(self) -> dict[Result, int]:
-        """Give the current results of all environments together, all five words."""
+        """Return the counts of current results over all environments, with all five results as keys."""
         return {r: sum(counts[r] for counts in self.by_environment.values()) for r in Result}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictChange:
-    """A verdict that differs from the one its cell had before (None: it had none)."""
+    """A verdict that differs from the previous one of its cell; `previous` is None if it is the first."""
 
     verdict: Verdict
     previous: Result | None
@@ -82,7 +82,7 @@ class CauseCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A package that a finding is about, with the environments (by platform, then Python) and the causes of it."""
+    """A package that a finding is about, with the environments (by platform, then Python) and causes concerned."""
 
     package: str
     environments: tuple[str, ...]
@@ -91,7 +91,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Of `nodes` nodes with a verdict on a cell, `agreeing` have the current one; `records` observations in all."""
+    """Of the `nodes` that have a verdict on a cell, `agreeing` have the current one; `records` counts observations."""
 
     agreeing: int
     nodes: int
@@ -99,18 +99,18 @@ class Agreement:
 
 
 def ledger_path(db: Database) -> str:
-    """Give the path of the open ledger, for a person to read."""
+    """Return the path of the open ledger, for messages."""
     return str(db.execute("PRAGMA database_list").fetchone()[2] or "the ledger")
 
 
 def as_of(db: Database) -> int | None:
-    """Give when the newest observation was made, in epoch seconds; None where there is none."""
+    """Return the time of the newest observation in epoch seconds, or None."""
     row = db.execute("SELECT max(observed_at) FROM records").fetchone()
     return None if row[0] is None else int(row[0])
 
 
 def observed_environments(db: Database) -> list[Environment]:
-    """Give the environments that results stand in: Debian, then Alpine, then hosts, each by Python."""
+    """Return the environments that have results, sorted by platform (slim, Alpine, host), then by Python."""
     rows = db.execute(
         "SELECT environment, python, platform FROM environments AS e"
         " WHERE EXISTS (SELECT 1 FROM results AS r WHERE r.environment = e.environment)"
@@ -120,8 +120,8 @@ def observed_environments(db: Database) -> list[Environment]:
 
 
 def newest_verdicts(db: Database, limit: int) -> list[Verdict]:
-    """Give the newest current results: newest first, then by package, version and environment as text."""
-    # Walks back in time until there are enough: CROSS, and NOT INDEXED by anything but the time.
+    """Return the newest current results: newest first, then by package, version and environment as text."""
+    # CROSS JOIN and INDEXED BY make SQLite walk back in time until there are enough rows, instead of sorting all.
     chosen = db.execute(
         "SELECT c.record FROM records AS c INDEXED BY records_by_time CROSS JOIN results AS r"
         " WHERE r.package = c.package AND r.version = c.version AND r.environment = c.environment"
@@ -132,7 +132,7 @@ def newest_verdicts(db: Database, limit: int) -> list[Verdict]:
 
 
 def read_verdicts(db: Database, records: Iterable[str]) -> list[Verdict]:
-    """Give current results by the ids of their records: newest first, then by package, version and environment."""
+    """Return current results by record ids: newest first, then by package, version and environment."""
     rows = db.query(
         f"SELECT {VERDICT_COLUMNS} FROM judged WHERE record IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own columns
         " ORDER BY observed_at DESC, package, version, environment",
@@ -142,7 +142,7 @@ def read_verdicts(db: Database, records: Iterable[str]) -> list[Verdict]:
 
 
 def newest_release_verdicts(db: Database, package: str) -> list[Verdict]:
-    """Give the current results of a package's newest release, by environment."""
+    """Return the current results of a package's newest release, by environment."""
     rows = db.query(
         f"SELECT {VERDICT_COLUMNS} FROM judged"  # noqa: S608 - our own columns
         " WHERE package = :package AND version = (SELECT s.version FROM releases AS s"
@@ -155,38 +155,38 @@ def newest_release_verdicts(db: Database, package: str) -> list[Verdict]:
 
 
 def list_packages(db: Database) -> list[str]:
-    """Give the name of each package that holds a result, sorted."""
+    """Return the sorted names of all packages that have a result."""
     return [name for (name,) in db.execute("SELECT DISTINCT package FROM results ORDER BY package")]
 
 
 def verdict_changes(db: Database) -> Iterator[VerdictChange]:
-    """Give every change of a cell's verdict, newest first, each with the blame that its log tells; see `judged`.
+    """Yield every change of a cell's verdict, newest first, each with the blame read from its log (see `judged`).
 
-    An `ERROR` is none, as it says nothing about a release.
+    An `ERROR` is not a change, because it says nothing about a release.
     """
-    # Walks back in time as far as it is read.
+    # The index lets SQLite walk back in time only as far as the caller reads.
     return _changes(db, "records AS c INDEXED BY records_by_time WHERE result <> 'ERROR'")
 
 
 def newest_changes(db: Database, limit: int) -> list[VerdictChange]:
-    """Give the changes of the newest `limit` pairs of a release and a UTC day on which it changed, newest first."""
+    """Return the changes of the newest `limit` pairs of (release, UTC day of a change), newest first."""
     pairs: dict[tuple[Release, int], None] = {}
     for change in verdict_changes(db):
         pairs[change.verdict.release, change.verdict.observed_at // DAY_S] = None
         if len(pairs) > limit:
             break
-    asked = [(release.package, release.version, day) for release, day in [*pairs][:limit]]
-    # What else they have on their day is asked of them alone: a day may have tens of thousands of others.
+    selected = [(release.package, release.version, day) for release, day in [*pairs][:limit]]
+    # Select by release as well as by day: a day may have tens of thousands of records of other releases.
     source = (
         "json_each(?) AS pair CROSS JOIN records AS c ON c.package = json_extract(pair.value, '$[0]')"
         " AND c.version = json_extract(pair.value, '$[1]')"
         f" AND c.observed_at / {DAY_S} = json_extract(pair.value, '$[2]') WHERE result <> 'ERROR'"
     )
-    return list(_changes(db, source, json.dumps(asked)))
+    return list(_changes(db, source, json.dumps(selected)))
 
 
 def _changes(db: Database, source: str, *values: str) -> Iterator[VerdictChange]:
-    # Of each record alone it is asked what its cell came to before.
+    # The subquery finds the previous verdict of each record's cell.
     rows = db.query(
         f"SELECT * FROM (SELECT {_RECORD_COLUMNS}, (SELECT p.result FROM records AS p"  # noqa: S608 - our own words
         " WHERE p.package = c.package AND p.version = c.version AND p.environment = c.environment"
@@ -206,10 +206,10 @@ def _changes(db: Database, source: str, *values: str) -> Iterator[VerdictChange]
 
 
 def with_current_blame(db: Database, changes: Iterable[VerdictChange]) -> list[VerdictChange]:
-    """Give changes with the blame that sibling cells tell; what has been overtaken since keeps the word of its log."""
-    held = list(changes)
-    now = {verdict.record: verdict for verdict in read_verdicts(db, [change.verdict.record for change in held])}
-    return [replace(change, verdict=now.get(change.verdict.record, change.verdict)) for change in held]
+    """Return changes with the blame that sibling cells imply; verdicts that are no longer current keep their log's."""
+    found = list(changes)
+    now = {verdict.record: verdict for verdict in read_verdicts(db, [change.verdict.record for change in found])}
+    return [replace(change, verdict=now.get(change.verdict.record, change.verdict)) for change in found]
 
 
 def verdict_from_row(row: Mapping[str, Any]) -> Verdict:

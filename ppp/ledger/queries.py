@@ -1,4 +1,4 @@
-"""Reads: rows become the model's nouns here, and nowhere else."""
+"""Queries of the ledger, and the only place where its rows become objects of the model."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -54,12 +54,12 @@ def record_from_row(row: Mapping[str, Any]) -> Record:
 
 
 def read_records(db: Database) -> Iterator[Record]:
-    """Give every observation, by id."""
+    """Yield every record, by id."""
     return map(record_from_row, db.query("SELECT * FROM records ORDER BY record"))
 
 
 def cells_with_verdict(db: Database, node: str) -> set[Cell]:
-    """Give the cells that a node has a verdict of its own on: anything but `ERROR`."""
+    """Return the cells that a node itself has a verdict on, which is any result but `ERROR`."""
     rows = db.execute(
         "SELECT DISTINCT package, version, environment FROM records WHERE node = ? AND result <> 'ERROR'", (node,)
     )
@@ -67,13 +67,13 @@ def cells_with_verdict(db: Database, node: str) -> set[Cell]:
 
 
 def given_up(db: Database) -> list[Cell]:
-    """Give the queued cells that came to `ERROR` too often, and are left to a person."""
+    """Return the queued cells that resulted in `ERROR` too often and will not be retried automatically."""
     rows = db.execute("SELECT package, version, environment FROM given_up ORDER BY package, version, environment")
     return [Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()]
 
 
 def newest_own_verdicts(db: Database, node: str, environments: Collection[str], limit: int) -> list[Record]:
-    """Give a node's own newest current verdicts in some environments, newest first; nothing was run for an `NA`."""
+    """Return a node's newest current verdicts in some environments, newest first, without `NA` (nothing was run)."""
     rows = db.query(
         "SELECT * FROM current WHERE node = ? AND result IN ('PASS', 'FAIL', 'TIMEOUT')"
         " AND environment IN (SELECT value FROM json_each(?)) ORDER BY observed_at DESC, record LIMIT ?",
@@ -83,25 +83,25 @@ def newest_own_verdicts(db: Database, node: str, environments: Collection[str], 
 
 
 def read_log(db: Database, log_sha256: str) -> str | None:
-    """Give a log by its sha256."""
+    """Return a log by its sha256 (hex), or None."""
     row = db.execute("SELECT log FROM logs WHERE log_sha256 = ?", (log_sha256,)).fetchone()
     return row and str(row[0])
 
 
 def current_by_environment(db: Database, release: Release) -> dict[str, Record]:
-    """Give the current record of each of a release's cells, by environment."""
+    """Return the current record of each of a release's cells, by environment."""
     rows = db.query("SELECT * FROM current WHERE package = ? AND version = ?", (release.package, release.version))
     return {row["environment"]: record_from_row(row) for row in rows}
 
 
 def newest_releases(db: Database) -> list[Release]:
-    """Give the newest release of each package that holds a result, by package."""
+    """Return the newest release of each package that has a result, by package."""
     rows = db.execute("SELECT package, version FROM newest ORDER BY package")
     return [Release(package=p, version=v) for p, v in rows.fetchall()]
 
 
 def releases_of(db: Database, package: str) -> list[Release]:
-    """Give the releases of a package that hold a result, newest first."""
+    """Return the releases of a package that have a result, newest first."""
     rows = db.execute(
         "SELECT DISTINCT package, version, version_key FROM current WHERE package = ? ORDER BY version_key DESC",
         (package,),
@@ -110,7 +110,7 @@ def releases_of(db: Database, package: str) -> list[Release]:
 
 
 def image_digests(db: Database, node: str) -> dict[str, str]:
-    """Give the image digest of a node's newest record in each environment that has one."""
+    """Return the image digest of a node's newest record in each environment that has one."""
     rows = db.execute(
         "SELECT environment, image_digest, max(observed_at) FROM records"
         " WHERE node = ? AND image_digest IS NOT NULL GROUP BY environment ORDER BY environment",
@@ -120,7 +120,7 @@ def image_digests(db: Database, node: str) -> dict[str, str]:
 
 
 def newest_pip_version(db: Database, node: str) -> str | None:
-    """Give the pip version of a node's newest record; None while it has none."""
+    """Return the pip version of a node's newest record, or None."""
     row = db.execute(
         "SELECT pip_version FROM records WHERE node = ? ORDER BY observed_at DESC, record LIMIT 1", (node,)
     ).fetchone()

@@ -1,4 +1,4 @@
-"""Which failures are news, and so are looked at twice before they are told."""
+"""Which failures are new regressions: these are confirmed by a second check before they are published."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,9 +14,9 @@ FAILED_RESULTS: Final = frozenset({Result.FAIL, Result.TIMEOUT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorResults:
-    """What a ledger held of a cell: its current result, and that of the version before it there; None where neither.
+    """A cell's current result, and that of the previous version in the same environment; None if there is none.
 
-    Of the version before, an `ERROR` of ours tells nothing: the newest that came to anything else counts.
+    `ERROR` results of previous versions are skipped: the newest previous version with a verdict counts.
     """
 
     current: Result | None = None
@@ -24,7 +24,7 @@ class PriorResults:
 
 
 def prior_results(db: Database, cell: Cell) -> PriorResults:
-    """Look up what is known of a cell before it is checked."""
+    """Return what the ledger knows about a cell before it is checked."""
     package, version = cell.release.package, cell.release.version
     here = db.execute(
         "SELECT c.result FROM results AS r JOIN records AS c ON c.record = r.record"
@@ -42,9 +42,9 @@ def prior_results(db: Database, cell: Cell) -> PriorResults:
 
 
 def is_new_regression(result: Result, prior: PriorResults) -> bool:
-    """Say whether a result is the first word of something that worked, and does not any more.
+    """Return whether a result is the first failure of something that worked before.
 
-    The cell itself passed before, or the version before it passes there, and nobody has called this one broken yet.
+    That is: the cell or the previous version passed in this environment, and the cell has not failed yet.
     """
     if result not in FAILED_RESULTS or prior.current in FAILED_RESULTS:
         return False

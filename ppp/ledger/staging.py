@@ -1,8 +1,8 @@
-"""What was observed and is not believed yet: kept in `pending` until the canary behind it has its say.
+"""Staged observations: they wait in the table `pending` until the next canary shows that the environment is healthy.
 
-Promoted, observations become records as they are; overturned, each becomes an `ERROR` of ours, and its cell is queued
-again. Both can be cut off at any moment and taken up again: nothing is lost, nothing counts twice. Nothing that is
-pending is ever published.
+When promoted, observations become records unchanged; when rejected, each becomes an `ERROR` and its cell is queued
+again. Both can be interrupted at any moment and resumed: nothing is lost, and nothing counts twice. Pending
+observations are never published.
 """
 
 import json
@@ -18,14 +18,14 @@ from ppp.model.matrix import Cell
 from ppp.model.record import Record, canonical_json, to_infrastructure_error
 from ppp.storage_errors import translate_storage_errors
 
-#: The cause of what an unhealthy environment observed.
+#: The cause of rejected observations.
 UNHEALTHY_CAUSE: Final = "unhealthy-environment"
 #: How many observations one transaction moves.
 CHUNK_RECORDS: Final = 100
 
 
 class RecheckReason(StrEnum):
-    """Why a node looked at a cell a second time: to confirm a regression, or to know its own noise."""
+    """Why a node checked a cell again: to confirm a regression, or to measure flakiness (A/A test)."""
 
     CONFIRMATION = "confirmation"
     AA = "aa"
@@ -33,7 +33,7 @@ class RecheckReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recheck:
-    """What makes an observation a second look: the id of the record that it looks at again, and why."""
+    """What marks an observation as a re-check: the id of the first record, and the reason."""
 
     first: str
     reason: RecheckReason
@@ -41,7 +41,7 @@ class Recheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedRecord:
-    """An observation that waits for a canary: its log, its cell as it was queued, and whether it is a second look."""
+    """An observation that waits for a canary, with its log, its queued cell, and its re-check if it is one."""
 
     record: Record
     log: str | None
@@ -55,7 +55,7 @@ class StagedRecord:
 
 
 def stage(store: Store, staged: Iterable[StagedRecord], *, now: int) -> None:
-    """Keep observations until the canary agrees, and take their cells off the queue, in one transaction."""
+    """Store observations as pending and remove their cells from the queue, in one transaction."""
     with translate_storage_errors(store.path), store.db.atomic():
         for each in staged:
             store.db.table("pending").insert(_row(each, now), replace=True)
@@ -64,50 +64,50 @@ def stage(store: Store, staged: Iterable[StagedRecord], *, now: int) -> None:
 
 
 def pending_counts(db: Database) -> dict[str, int]:
-    """Give how many observations wait for a canary, by environment."""
+    """Return the number of pending observations by environment."""
     return dict(db.execute("SELECT environment, count(*) FROM pending GROUP BY environment").fetchall())
 
 
 def promote(store: Store, environment: str) -> list[StagedRecord]:
-    """Make records of all that waits in an environment, a portion in each transaction; give it, in its order."""
+    """Turn all pending observations of an environment into records, in chunks of one transaction; return them."""
 
-    def believe(each: StagedRecord) -> StagedRecord:
-        store.add_record(each.record, each.log)
-        if each.recheck is not None:
-            add_pair(store, each.recheck, each.record.id)
-        return each
+    def promote_one(staged: StagedRecord) -> StagedRecord:
+        store.add_record(staged.record, staged.log)
+        if staged.recheck is not None:
+            add_pair(store, staged.recheck, staged.record.id)
+        return staged
 
-    return _resolve(store, environment, believe)
+    return _resolve(store, environment, promote_one)
 
 
 def reject(store: Store, environment: str, *, reason: str, now: int) -> list[StagedRecord]:
-    """Make an `ERROR` of all that waits in an environment, a portion in each transaction; give what became of it.
+    """Turn all pending observations of an environment into `ERROR` records, in chunks of one transaction; return them.
 
-    `reason`, one line, says what was wrong there. Cells that were queued come back with their delay.
+    `reason` is one line that says what was wrong. Cells that came from the queue are queued again with a delay.
     """
 
-    def disbelieve(each: StagedRecord) -> StagedRecord:
-        error = to_infrastructure_error(each.record, cause=UNHEALTHY_CAUSE, detail=reason)
+    def reject_one(staged: StagedRecord) -> StagedRecord:
+        error = to_infrastructure_error(staged.record, cause=UNHEALTHY_CAUSE, detail=reason)
         store.add_record(error)
-        if each.queued is not None:
-            store.requeue(each.queued, now=now)
-        return StagedRecord(record=error, log=None, queued=each.queued)
+        if staged.queued is not None:
+            store.requeue(staged.queued, now=now)
+        return StagedRecord(record=error, log=None, queued=staged.queued)
 
-    return _resolve(store, environment, disbelieve)
+    return _resolve(store, environment, reject_one)
 
 
 def add_pair(store: Store, recheck: Recheck, record: str) -> None:
-    """Note, within an open transaction, that a record in the ledger is a second look at another one."""
+    """Store, within an open transaction, that a record is a re-check of another one."""
     row = {"first": recheck.first, "second": record, "reason": str(recheck.reason)}
     store.db.table("rechecks").insert(row, ignore=True)
 
 
 def _resolve(store: Store, environment: str, settle: Callable[[StagedRecord], StagedRecord]) -> list[StagedRecord]:
     settled: list[StagedRecord] = []
-    while portion := _next_chunk(store.db, environment):
+    while chunk := _next_chunk(store.db, environment):
         with translate_storage_errors(store.path), store.db.atomic():
-            for record_id, each in portion:
-                settled.append(settle(each))
+            for record_id, staged in chunk:
+                settled.append(settle(staged))
                 store.db.execute("DELETE FROM pending WHERE record = ?", (record_id,))
     return settled
 

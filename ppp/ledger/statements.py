@@ -1,6 +1,6 @@
-"""A node's own chain of signed statements, and the forks that others were caught at. Text in, text out.
+"""The node's own chain of signed statements, and evidence of forks in other nodes' chains.
 
-What a statement means is the mesh's business; here it is kept word for word.
+Statements are stored as text, byte for byte; `ppp.mesh.statement` interprets them.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from ppp.storage_errors import translate_storage_errors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredStatement:
-    """An envelope as it was published, its number in the chain, and the sha256 (hex) of its signed part."""
+    """A published envelope (text), its sequence number, and the sha256 (hex) of its signed part."""
 
     sequence: int
     text: str
@@ -23,7 +23,7 @@ class StoredStatement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
-    """One of several statements that a node signed under one number: evidence, with the time it was seen."""
+    """One of several statements that a node signed with the same sequence number; `seen_at` is in epoch seconds."""
 
     node: str
     sequence: int
@@ -33,7 +33,7 @@ class Fork:
 
 
 def newest_statement(db: Database) -> StoredStatement | None:
-    """Give the last statement that this node issued."""
+    """Return the last statement that this node issued, or None."""
     row = db.execute("SELECT sequence, statement, digest FROM statements ORDER BY sequence DESC LIMIT 1").fetchone()
     return row and StoredStatement(sequence=row[0], text=row[1], digest=row[2])
 
@@ -47,7 +47,7 @@ def add_statement(store: Store, statement: StoredStatement) -> None:
 
 
 def statement_files(db: Database) -> Iterator[tuple[str, bytes]]:
-    """Give the chain as it is published: `statements/<sequence>.json` each, and the last one as `statement.json`."""
+    """Yield the chain's published files: each `statements/<sequence>.json`, and the last one as `statement.json`."""
     for sequence, text in db.execute("SELECT sequence, statement FROM statements ORDER BY sequence"):
         yield f"statements/{sequence}.json", text.encode()
     if newest := newest_statement(db):
@@ -55,7 +55,7 @@ def statement_files(db: Database) -> Iterator[tuple[str, bytes]]:
 
 
 def add_forks(store: Store, forks: tuple[Fork, ...]) -> None:
-    """Keep statements as evidence of a fork; the same one a second time changes nothing."""
+    """Store statements as evidence of a fork; those stored already are ignored."""
     with translate_storage_errors(store.path), store.db.atomic():
         store.db.table("forks").insert_all(
             (
@@ -73,7 +73,7 @@ def add_forks(store: Store, forks: tuple[Fork, ...]) -> None:
 
 
 def list_forks(db: Database) -> list[Fork]:
-    """Give all the evidence of forks, by node and number."""
+    """Return all evidence of forks, by node and sequence number."""
     rows = db.execute(
         "SELECT node, sequence, digest, statement, seen_at FROM forks ORDER BY node, sequence, digest"
     ).fetchall()

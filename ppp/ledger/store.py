@@ -1,7 +1,7 @@
-"""Everything that writes observations: records, what is current, the queue, what was skipped.
+"""All writes of observations: records, current results, the queue, skipped releases.
 
-Records are only ever added. Each public method is one transaction: a kill leaves all of it or nothing. A queued cell
-is taken by lease, so that it is in one run's hands at most, and comes back if that run dies.
+Records are never changed or deleted. Each public method is one transaction: after a kill, all of it is stored or
+nothing. A run leases queued cells, so that no two runs check the same one, and a dead run's cells become free again.
 """
 
 import json
@@ -22,7 +22,7 @@ from ppp.storage_errors import translate_storage_errors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedCell:
-    """A queued cell, where it was named, how often it came to `ERROR`, and the run that has it in hand."""
+    """A queued cell, its source, how often it resulted in `ERROR`, and the run that has leased it."""
 
     cell: Cell
     source: str
@@ -32,7 +32,7 @@ class QueuedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFilter:
-    """Which queued cells a run may take: of these environments, of the open feed only in some, of these releases."""
+    """Which queued cells a run may lease; `untrusted_environments` limits cells of the feed, None means no limit."""
 
     environments: Collection[str]
     untrusted_environments: Collection[str] | None = None
@@ -43,17 +43,17 @@ class Store:
     """The ledger, open for writing. Close it, or use it as a context manager."""
 
     def __init__(self, db: Database, path: Path) -> None:
-        """Wrap an open ledger; `path` is named in errors."""
+        """Wrap an open ledger; `path` is for error messages."""
         self.db = db
         self.path = path
 
     @classmethod
     def open(cls, data: Path) -> Self:
-        """Open (and make, and migrate) the ledger of a data folder; see `open_ledger` for what it raises."""
+        """Open the ledger of a data folder, create or migrate it if necessary; see `open_ledger` for the errors."""
         return cls(open_ledger(data), data)
 
     def __enter__(self) -> Self:
-        """Give itself."""
+        """Return the store itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,11 +63,11 @@ class Store:
     def add_record(
         self, record: Record, log: str | None = None, *, retry: QueuedCell | None = None, now: int | None = None
     ) -> bool:
-        """Add one observation with its log, and take its cell off the queue; say whether the record was new.
+        """Add a record with its log and remove its cell from the queue; return whether the record was new.
 
-        `retry`, the cell as it was queued, puts it back behind all that were tried less often, for some time after
-        `now` (or after the observation); an `ERROR` without it leaves the queue alone. Adding a record again changes
-        nothing. `log` must hash to `record.log_sha256`.
+        With `retry`, the cell as it was queued, the cell is queued again instead, with a delay counted from `now` (or
+        from the observation). An `ERROR` without `retry` does not change the queue. Adding a record again changes no
+        record. Raise `ValueError` unless `log` hashes to `record.log_sha256`.
         """
         with translate_storage_errors(self.path), self.db.atomic():
             if retry is not None:
@@ -80,7 +80,7 @@ class Store:
             return self.insert_record(record, log)
 
     def insert_record(self, record: Record, log: str | None) -> bool:
-        """Add one observation within a transaction that is already open; see `add_record`."""
+        """Add a record with its log within an open transaction; see `add_record`."""
         if (record.log_sha256 is None) != (log is None) or (
             log is not None and sha256_hex(log.encode()) != record.log_sha256
         ):
@@ -121,16 +121,16 @@ class Store:
             key,
         )
         if found := row.fetchone():
-            held = record_from_row(dict(zip([d[0] for d in row.description], found, strict=True)))
-            if current_rank(held) > current_rank(record):
+            current = record_from_row(dict(zip([d[0] for d in row.description], found, strict=True)))
+            if current_rank(current) > current_rank(record):
                 return
         self.db.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*key, record_id))
 
     def enqueue(self, cells: Iterable[Cell], *, source: str, now: int) -> int:
-        """Queue cells; give how many were not queued yet.
+        """Queue cells; return how many were not queued yet.
 
-        A cell of the feed's that is asked for too becomes the asker's; that one, and one that somebody names after it
-        came to `ERROR`, is tried as if for the first time.
+        A cell that the feed queued and a user requests takes the user's source. Its attempts are reset, and so are
+        those of any requested cell that resulted in `ERROR` before.
         """
         with translate_storage_errors(self.path), self.db.atomic():
             before = self.queue_length()
@@ -145,20 +145,20 @@ class Store:
             return self.queue_length() - before
 
     def queue_length(self) -> int:
-        """Give how many cells are queued."""
+        """Return the number of queued cells."""
         return int(self.db.execute("SELECT count(*) FROM queue").fetchone()[0])
 
     def due_counts(self, queue_filter: QueueFilter, *, now: int) -> dict[str, int]:
-        """Give how many queued cells within reach may be taken now, by environment."""
+        """Return how many cells that the filter selects can be leased now, by environment."""
         where, values = _available_condition(queue_filter, now)
         rows = self.db.execute(f"SELECT environment, count(*) FROM queue WHERE {where} GROUP BY environment", values)  # noqa: S608 - our words
         return dict(rows.fetchall())
 
     def lease(self, queue_filter: QueueFilter, *, run: str, limit: int, until: int, now: int) -> list[QueuedCell]:
-        """Put up to `n` queued cells into one run's hands until a time (epoch seconds), and give them.
+        """Lease up to `limit` queued cells to a run until a time (epoch seconds), and return them.
 
-        The least tried come first, then what somebody named, then the oldest. What another run has in hand is taken
-        once its time is over; what came to `ERROR` too often never.
+        Cells with the fewest attempts come first, then those that a user named, then the oldest. Cells that another run
+        has leased become available when its lease expires; cells that resulted in `ERROR` too often never do.
         """
         where, values = _available_condition(queue_filter, now)
         with translate_storage_errors(self.path), self.db.atomic():
@@ -175,9 +175,9 @@ class Store:
         ]
 
     def release_leases(self, *, run: str | None = None) -> int:
-        """Free what a run has in hand, and give how many cells that are; without one, what any run has.
+        """Release the leases of a run, or of all runs if none is given; return how many cells became free.
 
-        Whoever holds the data folder's lock knows that every other run is over.
+        The caller must hold the data folder's lock to release all: only then has every other run ended.
         """
         with translate_storage_errors(self.path), self.db.atomic():
             return self.db.execute(
@@ -187,10 +187,10 @@ class Store:
             ).rowcount
 
     def requeue(self, queued: QueuedCell, *, now: int) -> None:
-        """Queue a cell that came to `ERROR` again, for later, within a transaction that is already open.
+        """Queue a cell that resulted in `ERROR` again, with a delay, within an open transaction.
 
-        One that is in hand stays as it is where another run has it by now; one that was taken out, where it was queued
-        anew.
+        Nothing changes if another run has leased the cell meanwhile, or if a cell that was removed from the queue has
+        been queued again since.
         """
         release, attempts = queued.cell.release, queued.attempts + 1
         not_before = now + RETRY_DELAYS_S[min(attempts, len(RETRY_DELAYS_S)) - 1]
@@ -209,7 +209,7 @@ class Store:
             )
 
     def remove_leased(self, queued: QueuedCell) -> None:
-        """Take a cell that the same run has in hand off the queue, within a transaction that is already open."""
+        """Remove a cell from the queue within an open transaction, if the same run still leases it."""
         release = queued.cell.release
         self.db.execute(
             "DELETE FROM queue WHERE package = ? AND version = ? AND environment = ? AND lease = ?",
@@ -217,7 +217,7 @@ class Store:
         )
 
     def skip(self, release: Release, environment: str, *, reason: str, now: int) -> None:
-        """Note that a release was named and is not tested (in one environment, or in none: `""`), and why."""
+        """Store why a requested release is not tested, in one environment or in any (`""`)."""
         with translate_storage_errors(self.path), self.db.atomic():
             self.db.table("skips").insert(
                 {
@@ -233,7 +233,7 @@ class Store:
     def save_source(
         self, address: str, *, etag: str | None, last_modified: str | None, releases: int, now: int
     ) -> None:
-        """Keep what a feed's next conditional GET needs; the address itself is not kept, only its sha256."""
+        """Store what a feed's next conditional GET needs, under the sha256 of its address, never the address."""
         with translate_storage_errors(self.path), self.db.atomic():
             self.db.table("sources").insert(
                 {
@@ -247,7 +247,7 @@ class Store:
             )
 
     def source_validators(self, address: str) -> tuple[str | None, str | None]:
-        """Give the ETag and Last-Modified a feed last answered with."""
+        """Return the ETag and Last-Modified of a feed's last response, each None if unknown."""
         row = self.db.execute(
             "SELECT etag, last_modified FROM sources WHERE source = ?", (sha256_hex(address.encode()),)
         ).fetchone()
@@ -255,8 +255,8 @@ class Store:
 
 
 def _available_condition(queue_filter: QueueFilter, now: int) -> tuple[str, tuple[object, ...]]:
-    """Give the condition under which a run may take a queued cell, and its values."""
-    strangers_in = (
+    """Return the SQL condition under which a run may lease a queued cell, and its parameters."""
+    feed_environments = (
         queue_filter.environments
         if queue_filter.untrusted_environments is None
         else queue_filter.untrusted_environments
@@ -266,7 +266,7 @@ def _available_condition(queue_filter: QueueFilter, now: int) -> tuple[str, tupl
         " AND environment IN (SELECT value FROM json_each(?))"
         " AND (source <> 'feed' OR environment IN (SELECT value FROM json_each(?)))"
     )
-    values = (MAX_ATTEMPTS, now, now, json.dumps([*queue_filter.environments]), json.dumps([*strangers_in]))
+    values = (MAX_ATTEMPTS, now, now, json.dumps([*queue_filter.environments]), json.dumps([*feed_environments]))
     if queue_filter.releases is None:
         return where, values
     releases = json.dumps([[release.package, release.version] for release in queue_filter.releases])

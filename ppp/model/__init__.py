@@ -1,1 +1,1 @@
-"""The frozen nouns every room speaks in. No I/O, no clock, no randomness."""
+"""The domain model: immutable types that all packages share. No I/O, no clock, no randomness."""

@@ -1,8 +1,8 @@
-"""Whose a failure is, once the sibling cells of its release have been heard: the reference for the view `judged`.
+"""Assign blame for a failure by comparing the sibling cells of its release: the reference for the view `judged`.
 
-A log often cannot tell a package that is broken from an environment that lacks something. The other cells of the same
-release can. What is judged is a pure function of current records, so nodes that hold the same records agree; the
-records themselves keep the blame that was read from their logs.
+A log often cannot distinguish a broken package from an environment that lacks something; the other cells of the same
+release can. The assigned blame is a pure function of current records, so nodes with the same records agree. The records
+themselves keep the blame that was read from their logs.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,36 +13,36 @@ from typing import Final, Protocol
 from ppp.model.matrix import EnvironmentId
 from ppp.model.record import Blame, Result
 
-#: Causes that say what happened, and not whose it is.
+#: Causes that say what happened, but not who is to blame.
 AMBIGUOUS_CAUSES: Final = frozenset(
     {"unclassified", "import-error", "crash", "exits", "build-backend", "module-missing"}
 )
-#: Results that say nothing of whether a release works in an environment that it claims.
+#: Results that do not show whether a release works in an environment that it claims to support.
 _INCONCLUSIVE_RESULTS: Final = frozenset({Result.NA, Result.ERROR})
 
 
 class BlamedCell(Protocol):
-    """What is heard of a cell: a `Record`, or whatever tells of a result with the blame that was read from its log."""
+    """What is needed of a cell: a `Record`, or any other object with a result and the blame read from its log."""
 
     @property
     def environment(self) -> str:
-        """Where."""
+        """The environment's id."""
 
     @property
     def result(self) -> Result:
-        """What it came to."""
+        """The result of the cell."""
 
     @property
     def cause(self) -> str | None:
-        """Why, in a word."""
+        """The id of the failure's cause, None without one."""
 
     @property
     def blame(self) -> Blame | None:
-        """Whose it is, as far as its log tells."""
+        """The blame that was read from the log, None without one."""
 
 
 class BlameSource(StrEnum):
-    """What a blame rests on."""
+    """What a blame is derived from."""
 
     LOG = "log"
     SIBLINGS = "siblings"
@@ -50,14 +50,14 @@ class BlameSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignedBlame:
-    """Whose a failure is, and what tells so; both None where there is nothing to blame."""
+    """The blame for a failure and its source; both None if there is no blame."""
 
     blame: Blame | None
     source: BlameSource | None
 
 
 def assign_blame(cells: Collection[BlamedCell]) -> Mapping[str, AssignedBlame]:
-    """Judge the current cells of one release, by environment."""
+    """Return the assigned blame of each current cell of one release, by environment."""
     return {cell.environment: _assign(cell, cells) for cell in cells}
 
 
@@ -68,7 +68,7 @@ def _assign(cell: BlamedCell, cells: Collection[BlamedCell]) -> AssignedBlame:
 
 
 def _is_ambiguous(cell: BlamedCell) -> bool:
-    # Where the log names a dependency, that is more than siblings know.
+    # A log that names a dependency knows more than sibling cells can show.
     return (
         cell.result is Result.FAIL
         and _cause(cell) in AMBIGUOUS_CAUSES

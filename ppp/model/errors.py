@@ -1,155 +1,155 @@
-"""Every error a person can meet: what happened with its values, what to do next, and an exit code of its own.
+"""All errors that are shown to users: each has a message with values, a hint and a unique exit code.
 
-Ours raise, theirs are data: nothing a package does becomes an exception; it becomes an `Outcome`.
+Only errors of PPP and of its environment are exceptions. Whatever a package under test does becomes an `Outcome`.
 """
 
 from typing import ClassVar
 
 
 class PPPError(Exception):
-    """Base of all errors shown to a person: one line of what happened, one clause of what to do next."""
+    """Base of all errors shown to users: a message of one line, and a hint of one clause about what to do next."""
 
     exit_code: ClassVar[int] = 3
 
     def __init__(self, message: str, *, hint: str) -> None:
-        """Take what happened, with its values, and what the person can do about it."""
+        """Store the message (what happened, with values) and the hint (what to do about it, or an empty string)."""
         super().__init__(message)
         self.message = message
         self.hint = hint
 
     def __str__(self) -> str:
-        """Give both on one line."""
+        """Return the message and the hint on one line."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
 class ConfigError(PPPError):
-    """Settings that cannot be used; all mistakes are named together."""
+    """Settings are invalid; the message lists all mistakes."""
 
     exit_code = 10
 
 
 class MatrixError(PPPError):
-    """A matrix file with mistakes; all are named together with their places."""
+    """A matrix file is invalid; the message lists all mistakes with their places."""
 
     exit_code = 11
 
 
 class UnknownEnvironmentError(PPPError):
-    """An environment that the matrix does not hold."""
+    """The matrix has no such environment."""
 
     exit_code = 12
 
 
 class UnknownPackageError(PPPError):
-    """A package that the index, or the ledger, does not know."""
+    """The index or the ledger has no such package."""
 
     exit_code = 13
 
 
 class UnknownVersionError(PPPError):
-    """A version that the index does not hold for a package."""
+    """The index has no such version of a package."""
 
     exit_code = 14
 
 
 class FeedUnreachableError(PPPError):
-    """A feed that did not answer, or not with success."""
+    """A feed did not respond, or not with success."""
 
     exit_code = 15
 
 
 class FeedMalformedError(PPPError):
-    """A feed that is not one, or holds no release."""
+    """A response is not a feed, or lists no release."""
 
     exit_code = 16
 
 
 class FeedTooLargeError(PPPError):
-    """A feed above the size cap; reading stopped at the cap."""
+    """A feed exceeds the size limit; reading stopped there."""
 
     exit_code = 17
 
 
 class DiskFullError(PPPError):
-    """No space left where PPP writes."""
+    """There is no space left where PPP writes."""
 
     exit_code = 18
 
 
 class DataReadOnlyError(PPPError):
-    """A data folder that cannot be written."""
+    """The data folder is not writable."""
 
     exit_code = 19
 
 
 class LedgerTooNewError(PPPError):
-    """A ledger written by a newer PPP."""
+    """The ledger was written by a newer version of PPP."""
 
     exit_code = 20
 
 
 class LedgerBusyError(PPPError):
-    """Another PPP writes this ledger."""
+    """Another process is writing this ledger."""
 
     exit_code = 21
 
 
 class LedgerDamagedError(PPPError):
-    """A ledger file that SQLite cannot read, or that is missing where one is needed."""
+    """SQLite cannot read the ledger file, its content is inconsistent, or it is missing."""
 
     exit_code = 22
 
 
 class NoEnvironmentError(PPPError):
-    """Nothing to check in: no Docker, no image, no interpreter."""
+    """No environment is available for checks: no Docker, no image, no Python interpreter."""
 
     exit_code = 23
 
 
 class IndexUnreachableError(PPPError):
-    """The package index did not answer, or not with what an index answers."""
+    """The package index did not respond, or not with a valid response."""
 
     exit_code = 24
 
 
 class RequirementsError(PPPError):
-    """A watchlist or requirements file with mistakes; all are named together with their lines."""
+    """A watchlist or requirements file is invalid; the message lists all mistakes with their lines."""
 
     exit_code = 25
 
 
 class NodeError(PPPError):
-    """A node's key that is missing, damaged, or would be overwritten."""
+    """The node's key is missing or damaged, or would be overwritten."""
 
     exit_code = 26
 
 
 class PeerError(PPPError):
-    """A peer that cannot be added, found or reached."""
+    """A peer cannot be added, found or reached."""
 
     exit_code = 27
 
 
 class RejectedDataError(PPPError):
-    """Something from a peer that failed verification; nothing of it was stored."""
+    """Data from a peer failed verification; none of it was stored."""
 
     exit_code = 28
 
 
 class ScriptRejectedError(PPPError):
-    """A narration that its verifier did not pass; nothing was stored."""
+    """A narration script failed verification; it was not stored."""
 
     exit_code = 29
 
 
 class NoRecordsError(PPPError):
-    """A narration asked of a ledger that holds no record."""
+    """The ledger has no records to narrate."""
 
     exit_code = 30
 
 
 class PublishError(PPPError):
-    """An output folder that cannot be built or does not verify."""
+    """The public folder cannot be built, or fails verification."""
 
     exit_code = 31
 
@@ -161,24 +161,24 @@ class DatasetteError(PPPError):
 
 
 class ListenError(PPPError):
-    """An address that this node cannot listen on."""
+    """The node cannot listen on an address."""
 
     exit_code = 34
 
 
 class GatewayUnavailableError(PPPError):
-    """No gateway to the index can be had, and nobody said that cells may have the open network."""
+    """No gateway to the index is available, and the settings do not allow cells to use the open network."""
 
     exit_code = 38
 
 
 class UnhealthyError(PPPError):
-    """A machine on which the doctor found something broken."""
+    """`ppp doctor` found a problem on this machine."""
 
     exit_code = 36
 
 
 class InvalidFileError(PPPError):
-    """A published file that is not what it says, or that nothing vouches for."""
+    """A published file is not what it claims to be, or nothing confirms its content."""
 
     exit_code = 37

@@ -1,4 +1,4 @@
-"""What is tested where: environments, and the limits of a cell. `ppp.config` reads them from `matrices/`."""
+"""Environments and the limits of a cell. `ppp.config` reads them from `matrices/`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -78,13 +78,13 @@ class Environment:
     image: str = ""
 
     def __str__(self) -> str:
-        """Give its id, `py312-alpine`."""
+        """Return the id, such as `py312-alpine`."""
         return self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one cell may use; sizes in mebibytes but for the log, which is in kibibytes."""
+    """The resource limits of one cell: `_mb` in mebibytes, `_kb` in kibibytes, `cpus` in cores."""
 
     memory_mb: int
     cpus: float
@@ -97,7 +97,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedPip:
-    """The one pip that serves all cells, by version and the sha256 of its wheel."""
+    """The pip that all cells use: its version and the sha256 (hex) of its wheel."""
 
     version: str
     sha256: str
@@ -114,7 +114,7 @@ class Matrix:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Build from a document that `matrix.schema.json` has passed."""
+        """Build a matrix from a document that is valid by `matrix.schema.json`."""
         return cls(
             environments=tuple(
                 Environment(
@@ -128,15 +128,15 @@ class Matrix:
         )
 
     def select(self, ids: Iterable[str]) -> tuple[Environment, ...]:
-        """Give the named environments in the matrix's order (all, if none is named).
+        """Return the named environments in the matrix's order, or all if none is named.
 
-        Raises `UnknownEnvironmentError` that names every id the matrix does not hold.
+        Raise `UnknownEnvironmentError`, which lists all unknown ids.
         """
         wanted = set(ids)
         known = {environment.id for environment in self.environments}
         if unknown := sorted(wanted - known):
             raise UnknownEnvironmentError(
-                f"no such environment: {', '.join(unknown)}", hint=f"the matrix holds {', '.join(sorted(known))}"
+                f"no such environment: {', '.join(unknown)}", hint=f"the matrix has {', '.join(sorted(known))}"
             )
         return tuple(e for e in self.environments if not wanted or e.id in wanted)
 
@@ -150,9 +150,9 @@ class Cell:
 
     @classmethod
     def of(cls, record: Record) -> Self:
-        """Give the cell that was observed."""
+        """Return the cell that a record is about."""
         return cls(release=record.release, environment=record.environment)
 
     def __str__(self) -> str:
-        """Give `six==1.17.0 in py312-slim`."""
+        """Return the cell in the form `six==1.17.0 in py312-slim`."""
         return f"{self.release} in {self.environment}"

@@ -1,7 +1,7 @@
-"""One immutable observation of one cell, and the words it is told in.
+"""A record is one immutable observation of one cell; here are its fields, its values and its id.
 
-A record's id is the sha256 of its canonical JSON (RFC 8785), so two nodes name the same observation alike, and what
-is current is a pure function of a set of records.
+A record's id is the sha256 of its canonical JSON (RFC 8785), so the same observation has the same id on all nodes.
+Which records are current is a pure function of a set of records.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ import rfc8785
 
 from ppp.model.release import Release
 
-#: What json.loads gives; it never crosses a port unparsed.
+#: What `json.loads` returns. Such values are parsed into types before they are passed on.
 Json: TypeAlias = Any
 
 
 class Phase(StrEnum):
-    """The four phases of a cell, in order; each gates the next. These names stand nowhere else."""
+    """The four phases of a cell, in order; each runs only if the previous one passed. The only place of these names."""
 
     DOWNLOAD = "download"
     NODEPS = "nodeps"
@@ -34,7 +34,7 @@ class Phase(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a phase came to."""
+    """The outcome of a phase."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -44,7 +44,7 @@ class Outcome(StrEnum):
 
 
 class Result(StrEnum):
-    """What a cell came to."""
+    """The result of a cell."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -53,12 +53,12 @@ class Result(StrEnum):
     NA = "NA"
 
 
-#: A result is told by word and glyph, on pages by pattern too; never by colour alone.
-GLYPHS: Final = {Result.PASS: "✓", Result.FAIL: "✗", Result.TIMEOUT: "◷", Result.ERROR: "▲", Result.NA: "–"}  # noqa: RUF001 - a dash that is wide on purpose
+#: Results are shown by word and glyph (on pages by pattern, too), never by colour alone.
+GLYPHS: Final = {Result.PASS: "✓", Result.FAIL: "✗", Result.TIMEOUT: "◷", Result.ERROR: "▲", Result.NA: "–"}  # noqa: RUF001 - the en dash is intended
 
 
 class Blame(StrEnum):
-    """Whose a failure is."""
+    """Who or what is responsible for a failure."""
 
     PACKAGE = "package"
     DEPENDENCY = "dependency"
@@ -68,7 +68,7 @@ class Blame(StrEnum):
 
 
 class Network(StrEnum):
-    """What a cell's installing phases could reach."""
+    """The network access of a cell's installing phases."""
 
     OPEN = "open"
     GATEWAY = "gateway"
@@ -77,7 +77,7 @@ class Network(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributionFile:
-    """The file that was checked, by name, sha256 (hex) and size in bytes; its address is found again by these."""
+    """The file that was checked: name, sha256 (hex) and size in bytes. Its URL follows from these by the index."""
 
     filename: str
     sha256: str
@@ -86,7 +86,7 @@ class DistributionFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """A distribution that `full` installed; `sha256` (hex) is of the file it came from, None where pip names none."""
+    """A distribution that the phase `full` installed; `sha256` (hex) is of its file, None if pip reports none."""
 
     name: str
     version: str
@@ -95,16 +95,16 @@ class Installed:
 
 @cache
 def first_failed(outcomes: tuple[Outcome, Outcome, Outcome, Outcome]) -> Phase | None:
-    """Give the first phase that neither passed nor was skipped."""
+    """Return the first phase that neither passed nor was skipped, or None."""
     return next((phase for phase, outcome in zip(PHASES, outcomes, strict=True) if outcome not in NON_FAILURES), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One observation of one cell. `observed_at` is in epoch seconds (UTC), `duration_ms` holds the phases that ran.
+    """One observation of one cell. `observed_at` is in epoch seconds (UTC), `duration_ms` has the phases that ran.
 
-    `bytes` is what a phase received over the network, where that was measured; `grounds` says on what ground a phase
-    that passed was not paid a second time.
+    `bytes` is the number of bytes that a phase received over the network, where measured; `grounds` says why a phase
+    counts as passed without having been run again.
     """
 
     release: Release
@@ -131,16 +131,16 @@ class Record:
     grounds: Mapping[Phase, str] = field(default_factory=dict)
 
     def outcome(self, phase: Phase) -> Outcome:
-        """Give what one phase came to."""
+        """Return the outcome of one phase."""
         return self.outcomes[PHASES.index(phase)]
 
     @property
     def failed_phase(self) -> Phase | None:
-        """Give the first phase that neither passed nor was skipped."""
+        """Return the first phase that neither passed nor was skipped, or None."""
         return first_failed(self.outcomes)
 
     def to_json(self) -> dict[str, Json]:
-        """Give the JSON object that `record.schema.json` describes."""
+        """Return the JSON object that `record.schema.json` describes."""
         return {
             "package": self.release.package,
             "version": self.release.version,
@@ -171,7 +171,7 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Self:
-        """Build from an object that `record.schema.json` has passed; raise `BadReleaseError` on a bad name."""
+        """Build a record from valid JSON (`record.schema.json`); raise `InvalidReleaseError` if a name is invalid."""
         return cls(
             release=Release.parse(data["package"], data["version"]),
             environment=data["environment"],
@@ -199,7 +199,7 @@ class Record:
 
     @property
     def id(self) -> str:
-        """Give the sha256 (hex) of the record's canonical JSON."""
+        """Return the sha256 (hex) of the record's canonical JSON."""
         return sha256_hex(canonical_json(self.to_json()))
 
 
@@ -209,15 +209,15 @@ NON_FAILURES: Final = frozenset({Outcome.PASS, Outcome.SKIP})
 
 
 def outcomes_in_order(by_phase: Mapping[Phase, Outcome]) -> tuple[Outcome, Outcome, Outcome, Outcome]:
-    """Put outcomes in the order of the phases; a phase not named was gated: `SKIP`."""
+    """Return the outcomes in the order of the phases; a phase without one is `SKIP`."""
     download, nodeps, full, import_ = (by_phase.get(phase, Outcome.SKIP) for phase in PHASES)
     return download, nodeps, full, import_
 
 
 def to_infrastructure_error(record: Record, *, cause: str, detail: str) -> Record:
-    """Give the `ERROR` of ours that an observation becomes where the place that it was made in is not to be believed.
+    """Return the `ERROR` that replaces an observation from an unhealthy environment.
 
-    What was downloaded was checked outside, and stays; the observation's log does not.
+    The download was verified outside the environment, so its outcome stays; the log is dropped.
     """
     downloaded = record.outcome(Phase.DOWNLOAD) is Outcome.PASS
     ran = PHASES[:2] if downloaded else PHASES[:1]
@@ -238,16 +238,16 @@ def to_infrastructure_error(record: Record, *, cause: str, detail: str) -> Recor
 
 
 def current_rank(record: Record) -> tuple[bool, int, str]:
-    """Order the observations of one cell: the greatest is current.
+    """Return the key that orders the records of one cell: the greatest is current.
 
-    Any verdict stands above an `ERROR` of ours, then the newest, then the greatest id: a total order, so that every
-    node that holds the same records calls the same one current, whatever order they came in.
+    Any verdict ranks above an `ERROR`, then the newest first, then the greatest id. This is a total order, so that all
+    nodes with the same records agree on the current one, whatever order the records arrived in.
     """
     return record.result is not Result.ERROR, record.observed_at, record.id
 
 
 def current_records(records: Iterable[Record]) -> dict[tuple[Release, str], Record]:
-    """Give the current record of each cell: the reference that the ledger's own upkeep is tested against."""
+    """Return the current record of each cell: the reference that tests compare the ledger's table `results` with."""
     best: dict[tuple[Release, str], Record] = {}
     for record in records:
         key = (record.release, record.environment)
@@ -257,10 +257,10 @@ def current_records(records: Iterable[Record]) -> dict[tuple[Release, str], Reco
 
 
 def canonical_json(data: Json) -> bytes:
-    """Give RFC 8785's one serialisation of a JSON value."""
+    """Return the canonical JSON of a value by RFC 8785."""
     return rfc8785.dumps(data)
 
 
 def sha256_hex(data: bytes) -> str:
-    """Give the sha256 of some bytes as 64 lower-case hex digits."""
+    """Return the sha256 of bytes as 64 lower-case hex digits."""
     return hashlib.sha256(data).hexdigest()

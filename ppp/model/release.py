@@ -1,4 +1,4 @@
-"""Packages, versions and releases, parsed at the edge so that a `Release` is valid wherever one is held."""
+"""Packages, versions and releases. Input is parsed at the boundary, so every `Release` is valid."""
 
 from dataclasses import dataclass
 from typing import Final, Self
@@ -9,13 +9,13 @@ from packaging.version import InvalidVersion, Version
 
 from ppp.model.errors import PPPError
 
-#: Longer names or versions than PyPI itself accepts never reach a file name or a page.
+#: The limits of PyPI itself; anything longer never reaches a file name or a page.
 MAX_NAME_LENGTH: Final = 214
 MAX_VERSION_LENGTH: Final = 128
 
 
 class InvalidReleaseError(PPPError):
-    """A name or version that breaks the rules of PEP 508 or PEP 440."""
+    """A name or version is invalid by PEP 508 or PEP 440."""
 
     exit_code = 33
 
@@ -29,24 +29,24 @@ class Release:
 
     @classmethod
     def parse(cls, package: str, version: str) -> Self:
-        """Normalize both; raise `BadReleaseError` if either breaks its rules."""
+        """Return the normalized release; raise `InvalidReleaseError` if the name or the version is invalid."""
         return cls(package=parse_package(package), version=parse_version(version))
 
     def __str__(self) -> str:
-        """Give the requirement that pins it, `six==1.17.0`."""
+        """Return the requirement that pins the release, such as `six==1.17.0`."""
         return f"{self.package}=={self.version}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedPackage:
-    """A package that somebody asked for, with a version specifier still to be resolved (`""` = the newest)."""
+    """A requested package with a version specifier that is not resolved yet (`""` means the newest version)."""
 
     package: str
     specifier: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse `six`, `six==1.17.0` or `six>=1.16`; raise `BadReleaseError` for anything else."""
+        """Parse `six`, `six==1.17.0` or `six>=1.16`; raise `InvalidReleaseError` for anything else."""
         hint = "write a name, optionally with a version, as in six==1.17.0"
         try:
             requirement = Requirement(text)
@@ -54,13 +54,13 @@ class RequestedPackage:
             raise InvalidReleaseError(f"{_abbreviated(text)} is not a requirement", hint=hint) from error
         if requirement.url or requirement.marker or requirement.extras:
             raise InvalidReleaseError(f"{_abbreviated(text)} has a URL, a marker or extras", hint=hint)
-        # packaging lets a version of any length through here, and fails on it only when it compares.
+        # packaging accepts a version of any length here, and fails only when it compares versions.
         if any(len(specifier.version) > MAX_VERSION_LENGTH for specifier in requirement.specifier):
-            raise InvalidReleaseError(f"{_abbreviated(text)} names a version longer than any", hint=hint)
+            raise InvalidReleaseError(f"{_abbreviated(text)} names a version that is too long", hint=hint)
         return cls(package=parse_package(requirement.name), specifier=str(requirement.specifier))
 
     def __str__(self) -> str:
-        """Give it as it can be typed again."""
+        """Return the request in the form that a user types."""
         return f"{self.package}{self.specifier}"
 
 
@@ -69,7 +69,7 @@ def _abbreviated(text: str) -> str:
 
 
 def parse_package(text: str) -> str:
-    """Give the normalized project name; raise `BadReleaseError` if it is none."""
+    """Return the normalized package name; raise `InvalidReleaseError` if it is invalid."""
     try:
         if len(text) <= MAX_NAME_LENGTH:
             return canonicalize_name(text, validate=True)
@@ -81,7 +81,7 @@ def parse_package(text: str) -> str:
 
 
 def parse_version(text: str) -> str:
-    """Give PEP 440's normal form; raise `BadReleaseError` if it is no version."""
+    """Return a version in PEP 440's normal form; raise `InvalidReleaseError` if it is invalid."""
     try:
         if len(text) <= MAX_VERSION_LENGTH:
             return str(Version(text))
@@ -91,7 +91,7 @@ def parse_version(text: str) -> str:
 
 
 def version_key(version: str) -> str:
-    """Give text that sorts, byte by byte, as PEP 440 orders versions, so that SQL can order releases."""
+    """Return a text that sorts, byte by byte, in the order of PEP 440, so that SQL can order releases."""
     v = Version(version)
     release = list(v.release)
     while len(release) > 1 and release[-1] == 0:
@@ -102,7 +102,7 @@ def version_key(version: str) -> str:
         pre = "Z" if v.post is None and v.dev is not None else "z"
     post = "0" if v.post is None else f"1{_sortable(v.post)}"
     dev = "z" if v.dev is None else _sortable(v.dev)
-    # A local version sorts after the same version without; a number after a word, as PEP 440 has it.
+    # By PEP 440, a local version sorts after the same version without it, and a number after a word.
     local = "".join(f"2{_sortable(p)}" if p.isdigit() else f"1{p}," for p in (v.local or "").split(".") if p)
     return f"{_sortable(v.epoch)}:{''.join(map(_sortable, release))}.{pre}.{post}.{dev}.{local}"
 

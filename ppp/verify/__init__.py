@@ -1,1 +1,1 @@
-"""Whether what was published holds: each file judged from its bytes, by what stands beside it, and by what is in it."""
+"""Verify published files and ledgers: check the content of each, and what confirms its digest."""

@@ -1,7 +1,7 @@
-"""A database from anywhere, looked into without being trusted: read only, within limits, only if its schema is ours.
+"""Verify an untrusted database: read-only, within limits, and only if its schema is exactly that of PPP.
 
-Before anything is asked of it, its tables, views, indexes and triggers must be word for word those that we would lay:
-so nothing of a stranger's is ever run. Then every row must follow from the records, and every record from its id.
+Before any query, the SQL of its tables, views, indexes and triggers must equal, word for word, what PPP's migrations
+create, so that no untrusted SQL is ever run. Then all rows must follow from the records, and records from their ids.
 """
 
 import sqlite3
@@ -27,9 +27,9 @@ from ppp.publish.snapshots.database import MIGRATIONS_APPLIED_AT, PUBLIC_TABLES,
 from ppp.verify.result import fail
 
 _MAGIC: Final = b"SQLite format 3\x00"
-#: Bytes 18 and 19 of a file whose journal is rolled back, as ours are.
+#: Bytes 18 and 19 of a file with a rollback journal, which all ledgers have.
 _ROLLBACK: Final = b"\x01\x01"
-#: No value of ours is longer, in bytes: a log has 5 MiB at most.
+#: An upper bound for any value, in bytes: a log has 5 MiB at most.
 MAX_VALUE_BYTES: Final = 16 * 1024 * 1024
 _LIMITS: Final = {
     sqlite3.SQLITE_LIMIT_LENGTH: MAX_VALUE_BYTES,
@@ -43,9 +43,9 @@ _MAX_OBJECTS: Final = 1000
 
 @contextmanager
 def open_verified(path: Path, *, immutable: bool) -> Iterator[Database]:
-    """Open a database that is laid as ours are; `immutable` where nobody writes it.
+    """Open a database after checking its schema; `immutable` means that no process writes to it.
 
-    Raises `DoesNotHoldError`, also for what SQLite says while it is asked.
+    Raise `InvalidFileError` if the schema is not PPP's, and for any SQLite error until the database is closed.
     """
     _check_head(path)
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
@@ -55,7 +55,7 @@ def open_verified(path: Path, *, immutable: bool) -> Iterator[Database]:
                 connection.setlimit(limit, value)
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
-            # One moment of it, should it be a ledger at work.
+            # A transaction gives a consistent view, in case the ledger is in use.
             connection.execute("BEGIN")
             db = Database(connection)
             _check_schema(db)
@@ -66,18 +66,18 @@ def open_verified(path: Path, *, immutable: bool) -> Iterator[Database]:
 
 def _check_head(path: Path) -> None:
     if not stat.S_ISREG(path.stat().st_mode):
-        fail("it is not a file")
+        fail("it is not a regular file")
     with path.open("rb") as file:
         head = file.read(100)
     if not head.startswith(_MAGIC):
         fail("it is not an SQLite database")
     if head[18:20] != _ROLLBACK:
-        fail("it has a write-ahead log, which none of ours has")
+        fail("it has a write-ahead log, which no ledger or snapshot of PPP has")
 
 
 @cache
 def _our_schemas() -> tuple[frozenset[tuple[str, ...]], ...]:
-    """Give what we lay now and what we laid before each migration: an archive stays as it was written."""
+    """Return the current schema and those before each migration: old snapshots keep the schema they had."""
     with closing(sqlite3.connect(":memory:")) as connection:
         later = [migration.name for migration in migrations.pending(Database(connection))][1:]
     return tuple(map(_schema_before, (None, *reversed(later))))
@@ -102,19 +102,19 @@ def _check_schema(db: Database) -> None:
     ours = _our_schemas()[0]
     if strange := sorted(theirs - ours):
         kind, name, *_ = strange[0]
-        fail(f"its {kind} {name} is not as this PPP lays it: another version's, or a stranger's")
+        fail(f"its {kind} {name} is not part of this PPP's schema: it is from another version or another program")
     kind, name, *_ = min(ours - theirs)
     fail(f"its {kind} {name} is missing")
 
 
 def check_rows(db: Database, *, logs: bool) -> int:
-    """Raise `DoesNotHoldError` unless all rows follow from the records; give how many records there are.
+    """Raise `InvalidFileError` unless all rows follow from the records; return the number of records.
 
-    Without `logs`, the logs that records name need not be there.
+    If `logs` is false, the logs that records name may be missing.
     """
-    for (said,) in db.execute("PRAGMA integrity_check(1)"):
-        if said != "ok":
-            fail(f"it is damaged: {said}")
+    for (answer,) in db.execute("PRAGMA integrity_check(1)"):
+        if answer != "ok":
+            fail(f"it is damaged: {answer}")
     for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
         if logs or parent != "logs":
             fail(f"a row of {table} names a row of {parent} that is not there")
@@ -129,35 +129,35 @@ def check_rows(db: Database, *, logs: bool) -> int:
 def _check_records(db: Database) -> int:
     count = 0
     for row in db.query("SELECT * FROM records"):
-        held = row["record"]
+        stored = row["record"]
         try:
             record = record_from_row(row)
-            # A name that is not in its normal form is no name of ours.
+            # PPP writes only normalized names and versions.
             if Release.parse(record.release.package, record.release.version) != record.release:
-                fail(f"the record {held} is not in normal form")
+                fail(f"the record {stored} is not in normal form")
             record_id = record.id
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            fail(f"the record {held} is none: {error}")
+            fail(f"the record {stored} is invalid: {error}")
         except PPPError as error:
-            fail(f"the record {held}: {error.message}")
-        if record_id != held:
-            fail(f"the record {held} hashes to {record_id}")
+            fail(f"the record {stored}: {error.message}")
+        if record_id != stored:
+            fail(f"the record {stored} hashes to {record_id}")
         count += 1
     return count
 
 
 def _check_logs(db: Database) -> None:
-    for held, log in db.execute("SELECT log_sha256, log FROM logs"):
-        if (digest := sha256_hex(log.encode())) != held:
-            fail(f"the log {held} hashes to {digest}")
-    for (held,) in db.execute("SELECT log_sha256 FROM logs EXCEPT SELECT log_sha256 FROM records"):
-        fail(f"no record names the log {held}")
+    for stored, log in db.execute("SELECT log_sha256, log FROM logs"):
+        if (digest := sha256_hex(log.encode())) != stored:
+            fail(f"the log {stored} hashes to {digest}")
+    for (stored,) in db.execute("SELECT log_sha256 FROM logs EXCEPT SELECT log_sha256 FROM records"):
+        fail(f"no record names the log {stored}")
 
 
 def _check_names(db: Database) -> None:
     for package, version, key in db.execute("SELECT package, version, version_key FROM releases"):
         if key != version_key(version):
-            fail(f"{package} {version} is sorted by {key}")
+            fail(f"{package} {version} has the wrong sort key {key}")
     for environment, python, platform, key in db.execute(
         "SELECT environment, python, platform, python_key FROM environments"
     ):
@@ -170,7 +170,7 @@ def _check_names(db: Database) -> None:
     for table, columns in _NAMED.items():
         rows = f"SELECT {columns} FROM {table} EXCEPT SELECT {columns} FROM records"  # noqa: S608 - our own names
         for name, *_ in db.execute(rows):
-            fail(f"no record is of {name}, which {table} holds")
+            fail(f"no record has {name}, which is in the table {table}")
 
 
 _NAMED: Final = {
@@ -182,17 +182,17 @@ _NAMED: Final = {
 
 
 def _check_current(db: Database) -> None:
-    held = "SELECT package, version, environment, record FROM results"
-    follows = f"SELECT * FROM ({current_sql('records')})"  # noqa: S608 - our own words
-    for one, other in ((held, follows), (follows, held)):
+    actual = "SELECT package, version, environment, record FROM results"
+    expected = f"SELECT * FROM ({current_sql('records')})"  # noqa: S608 - our own words
+    for one, other in ((actual, expected), (expected, actual)):
         for package, version, environment, record in db.execute(f"{one} EXCEPT {other}"):
-            fail(f"{record} is not what is current of {package} {version} in {environment}, by the records")
+            fail(f"by the records, {record} is not the current record of {package} {version} in {environment}")
 
 
 def _check_batches(db: Database) -> None:
-    # Their records need no look: each of those is named by its hash, and these bytes are what was signed.
-    held = "SELECT batch, node, signature, packed FROM batches LEFT JOIN batch_files USING (batch)"
-    for batch, node, signature, packed in db.execute(held):
+    # The records inside need no check: the signature covers the bytes, and each record is named by its hash.
+    query = "SELECT batch, node, signature, packed FROM batches LEFT JOIN batch_files USING (batch)"
+    for batch, node, signature, packed in db.execute(query):
         if packed is None:
             fail(f"the bytes of the batch {batch} are missing")
         data = decompress_batch(packed, batch_id=batch)
@@ -203,16 +203,16 @@ def _check_batches(db: Database) -> None:
 
 
 def check_private(db: Database) -> None:
-    """Raise `DoesNotHoldError` if a snapshot holds what is a node's own, or a time of its making."""
-    laid = sorted(_schema(db))
-    virtual = [name for kind, name, _, sql in laid if kind == "table" and sql.startswith("CREATE VIRTUAL")]
-    for kind, name, *_ in laid:
+    """Raise `InvalidFileError` if a snapshot has rows in a private table, or the time of its creation."""
+    schema = sorted(_schema(db))
+    virtual = [name for kind, name, _, sql in schema if kind == "table" and sql.startswith("CREATE VIRTUAL")]
+    for kind, name, *_ in schema:
         derived = name.startswith(("sqlite_", "_sqlite_", *virtual))
         if kind != "table" or name in PUBLIC_TABLES or derived:
             continue
         for _ in db.execute(f"SELECT 1 FROM [{name}] LIMIT 1"):  # noqa: S608 - our own names
-            fail(f"its table {name} is a node's own, and should be empty")
+            fail(f"its table {name} is private to a node and should be empty")
     for (at,) in db.execute(
         "SELECT applied_at FROM _sqlite_migrations WHERE applied_at <> ?", (MIGRATIONS_APPLIED_AT,)
     ):
-        fail(f"it says that it was made at {at}")
+        fail(f"it contains the time of its creation, {at}")

@@ -1,7 +1,7 @@
-"""The published documents: `current.json`, `files.json`, statements, batches, and the list of snapshots.
+"""Verify published documents: `current.json`, `files.json`, statements, batches, and the list of snapshots.
 
-Each is judged by what it must be by itself, and by what stands beside it. Paths that a document names are used only
-after its schema has passed them: they never lead out of its folder.
+Each is checked by itself and against the files next to it. Paths in a document are used only after validation by its
+JSON schema, so they never lead out of its folder.
 """
 
 import stat
@@ -20,13 +20,13 @@ from ppp.publish.folder import CURRENT, DIGEST, LISTS_FOLDER, MANIFEST
 from ppp.publish.snapshots.description import Snapshot, file_sha256
 from ppp.verify.result import fail
 
-#: No document of ours is larger, in bytes.
+#: An upper bound for any document, in bytes.
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 SIGNATURE_BYTES: Final = 129
 
 
 def read(path: Path, *, most: int = MAX_DOCUMENT_BYTES) -> bytes:
-    """Give a file's bytes; raise `DoesNotHoldError` where there is none, or a larger one."""
+    """Return a file's bytes; raise `InvalidFileError` if it is missing or has more than `most` bytes."""
     if not path.is_file():
         fail(f"{path.name} is not there")
     with path.open("rb") as file:
@@ -37,30 +37,30 @@ def read(path: Path, *, most: int = MAX_DOCUMENT_BYTES) -> bytes:
 
 
 def read_document(path: Path) -> dict[str, Json]:
-    """Give the JSON object that a file holds; raise `RefusedError` or `DoesNotHoldError`."""
+    """Return the JSON object in a file; raise `RejectedDataError` or `InvalidFileError`."""
     return parse_json(read(path), what=path.name, max_bytes=MAX_DOCUMENT_BYTES)
 
 
 def check_current(path: Path, *, vouched: bool) -> str:
-    """Check a `current.json` by itself and by its digest, which need not be there where somebody else has vouched."""
+    """Check a `current.json` and its digest file, which may be missing if the digest was given (`vouched`)."""
     data = read(path)
-    held = parse_json(data, what=CURRENT, max_bytes=MAX_DOCUMENT_BYTES)
-    check_schema(held, what=CURRENT, schema="site/schemas/current.schema.json")
-    if current_bytes(held) != data:
-        fail("it is not written as current.json is")
-    counts = held["counts"]
-    if sum(day["records"] for day in held["days"]) != counts["records"]:
+    document = parse_json(data, what=CURRENT, max_bytes=MAX_DOCUMENT_BYTES)
+    check_schema(document, what=CURRENT, schema="site/schemas/current.schema.json")
+    if current_bytes(document) != data:
+        fail("its bytes are not in the form that PPP writes")
+    counts = document["counts"]
+    if sum(day["records"] for day in document["days"]) != counts["records"]:
         fail("the records of its days do not add up to its records")
     if sum(counts["results"].values()) != counts["cells"]:
         fail("its results do not add up to its cells")
     digest = sha256_hex(data)
     if not vouched and read(path.with_name(DIGEST)) != f"{digest}  {CURRENT}\n".encode():
-        fail(f"it hashes to {digest}, and {DIGEST} beside it says otherwise")
-    return f"current.json of {counts['records']} records, root {held['root']}"
+        fail(f"it hashes to {digest}, but {DIGEST} says otherwise")
+    return f"current.json of {counts['records']} records, root {document['root']}"
 
 
 def check_files(path: Path) -> str:
-    """Check `files.json` and every file that its lists name, or one of these lists and the files that it names."""
+    """Check `files.json` and all files in its lists, or one list and the files in it."""
     folder = path.parent
     if path.parent.name == LISTS_FOLDER and (path.parent.parent / MANIFEST).is_file():
         folder = path.parent.parent
@@ -68,18 +68,18 @@ def check_files(path: Path) -> str:
     files = listed_files(folder, only=only)
     for file in files.values():
         check_listed(folder, file)
-    return f"a list of {len(files)} files, each of them there with its size and sha256"
+    return f"a list of {len(files)} files, all present with their size and sha256"
 
 
 def listed_files(folder: Path, *, only: str | None = None) -> dict[str, PublishedFile]:
-    """Give what the `files.json` of a folder vouches for, by path: the lists that it names, and what these name.
+    """Return all files that a folder's `files.json` lists, by path: its lists and the files in them.
 
-    `only` is the path of one list.
+    `only` is the path of a single list to read.
     """
     data = read(folder / MANIFEST, most=MAX_FILES_BYTES)
     lists = read_files(data, sha256=sha256_hex(data))
     if only is not None and only not in lists:
-        fail(f"{MANIFEST} does not name it")
+        fail(f"{MANIFEST} does not list it")
     found: dict[str, PublishedFile] = {}
     for path, listed in lists.items():
         if only in {None, path}:
@@ -90,14 +90,14 @@ def listed_files(folder: Path, *, only: str | None = None) -> dict[str, Publishe
 
 
 def check_listed(folder: Path, file: PublishedFile) -> None:
-    """Raise `DoesNotHoldError` unless a listed file is there with its size and sha256."""
+    """Raise `InvalidFileError` unless a listed file exists with its size and sha256."""
     path = folder / file.path
     try:
         found = path.stat()
     except OSError:
-        fail(f"{file.path} is listed and not there")
+        fail(f"{file.path} is listed but missing")
     if not stat.S_ISREG(found.st_mode):
-        fail(f"{file.path} is listed and no file")
+        fail(f"{file.path} is listed but is not a regular file")
     if found.st_size != file.size:
         fail(f"{file.path} has {found.st_size} bytes, {MANIFEST} lists {file.size}")
     if (digest := file_sha256(path)) != file.sha256:
@@ -105,26 +105,26 @@ def check_listed(folder: Path, file: PublishedFile) -> None:
 
 
 def check_statement(path: Path, *, nodes: Collection[str], now: int) -> str:
-    """Check a statement's signature, and what it says of the files beside it; any node's where none is named."""
+    """Check a statement's signature and the digests of the files next to it; without `nodes`, any node may sign."""
     envelope = read_envelope(read(path, most=MAX_STATEMENT_BYTES))
     statement = authenticate(envelope, trusted=nodes or {envelope.statement.node})
-    told = f"statement {statement.sequence} of node {statement.node}, of {statement.records} records"
+    summary = f"statement {statement.sequence} of node {statement.node}, of {statement.records} records"
     if path.name != "statement.json":
-        return told
+        return summary
     for name, digest in ((CURRENT, statement.current_sha256), (MANIFEST, statement.files_sha256)):
-        beside = path.with_name(name)
-        if beside.exists() and (found := file_sha256(beside)) != digest:
-            fail(f"{name} beside it hashes to {found}, the statement says {digest}")
+        neighbour = path.with_name(name)
+        if neighbour.exists() and (found := file_sha256(neighbour)) != digest:
+            fail(f"{name} hashes to {found}, the statement says {digest}")
     try:
         check_expiry(statement, now=now)
     except RejectedDataError as error:
-        # It is its node's word all the same; whether it is fresh is for a peer to mind.
-        return f"{told}; {error.message}"
-    return told
+        # An expired statement is still authentic; only synchronizing peers must reject it.
+        return f"{summary}; {error.message}"
+    return summary
 
 
 def check_batch(path: Path, *, nodes: Collection[str], now: int) -> str:
-    """Check a batch, packed or not, by its name, its form, its records, their logs, and the signature beside it."""
+    """Check a batch, compressed or not: its name, form, records, logs, and the signature file next to it."""
     name = path.name.partition(".")[0]
     data = read(path, most=batches.MAX_BATCH_BYTES)
     if path.suffix == ".gz":
@@ -133,17 +133,17 @@ def check_batch(path: Path, *, nodes: Collection[str], now: int) -> str:
     node = str(parse_json(data, what="batch", max_bytes=batches.MAX_BATCH_BYTES).get("node"))
     verified = batches.verify_batch(data, signature, batch_id=name, trusted=nodes or {node}, now=now)
     if isinstance(verified, batches.UntrustedBatch):
-        fail(f"it is of node {node}")
+        fail(f"it was signed by node {node}")
     return f"batch of {len(verified.records)} records, signed by node {node}"
 
 
 def check_index(path: Path) -> str:
-    """Check the list of snapshots, and that each of them is there with its size and sha256."""
-    held = read_document(path)
-    check_schema(held, what=path.name, schema="site/schemas/snapshots.schema.json")
-    snapshots = [Snapshot.from_json(row) for row in held["snapshots"]]
+    """Check the list of snapshots, and that each snapshot exists with its size and sha256."""
+    document = read_document(path)
+    check_schema(document, what=path.name, schema="site/schemas/snapshots.schema.json")
+    snapshots = [Snapshot.from_json(row) for row in document["snapshots"]]
     for snapshot in snapshots:
         check_listed(path.parent, PublishedFile(path=snapshot.file, size=snapshot.bytes, sha256=snapshot.sha256))
         if zipped := snapshot.gzip:
             check_listed(path.parent, PublishedFile(path=zipped.file, size=zipped.bytes, sha256=zipped.sha256))
-    return f"a list of {len(snapshots)} snapshots, each of them there with its size and sha256"
+    return f"a list of {len(snapshots)} snapshots, all present with their size and sha256"

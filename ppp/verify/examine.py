@@ -1,7 +1,7 @@
-"""What a path is, and whether it holds: by what vouches for it, then by what is in it.
+"""Decide what a path is and verify it: first against something that confirms its digest, then by its content.
 
-A file that nothing vouches for (a digest on the command line, a description beside it, a list above it, its own name)
-does not hold, whatever it says of itself. Only a ledger vouches for itself: its records are named by their hashes.
+The digest of a file is confirmed by the command line, a description next to it, a list in a parent folder, or its own
+name; without any of these it is INVALID. Only a ledger needs none: its records are named by their hashes.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyOptions:
-    """What a person knows besides: the file's sha256 (hex), the nodes whose word counts (none: any), epoch seconds."""
+    """The time now (epoch seconds), the expected sha256 (hex) of the file, and the trusted nodes (none: any)."""
 
     now: int
     sha256: str | None = None
@@ -43,13 +43,13 @@ class VerifyOptions:
 
 
 def examine(path: Path, options: VerifyOptions) -> Iterator[Verification]:
-    """Judge a published file, a ledger, or all there is to judge in a folder of either; one finding for each thing."""
+    """Yield a verification of a published file or a ledger, or one for each of those in a folder."""
     try:
-        things = _targets(path) if path.is_dir() else [path]
+        targets = _targets(path) if path.is_dir() else [path]
     except OSError:
-        # A name that no file can have; why is told of it as of a file.
-        things = [path]
-    return (_verify(thing, options) for thing in things)
+        # The name is invalid for the file system; verifying it as a file reports why.
+        targets = [path]
+    return (_verify(target, options) for target in targets)
 
 
 def _targets(folder: Path) -> Iterator[Path]:
@@ -60,7 +60,7 @@ def _targets(folder: Path) -> Iterator[Path]:
         return
     yield folder / CURRENT
     yield folder / MANIFEST
-    # Not every build is signed, and not every folder has snapshots.
+    # These are optional: not all builds are signed, not all folders have snapshots.
     for name in ("statement.json", f"{SNAPSHOTS_FOLDER}/index.json"):
         if (folder / name).exists():
             yield folder / name
@@ -77,12 +77,12 @@ def _verify(path: Path, options: VerifyOptions) -> Verification:
         return Verification(path=str(path), valid=False, message=f"it cannot be read: {error.strerror}")
 
 
-def _check(path: Path, asked: VerifyOptions) -> str:
+def _check(path: Path, options: VerifyOptions) -> str:
     if not path.is_file():
-        fail("it is not there" if not path.exists() else "it is not a file")
-    if asked.sha256 and (digest := file_sha256(path)) != asked.sha256:
+        fail("it does not exist" if not path.exists() else "it is not a regular file")
+    if options.sha256 and (digest := file_sha256(path)) != options.sha256:
         fail(f"it hashes to {digest}")
-    vouched = asked.sha256 is not None
+    vouched = options.sha256 is not None
     match path.name:
         case name if name == DIGEST:
             return documents.check_current(path.with_name(CURRENT), vouched=False)
@@ -92,78 +92,81 @@ def _check(path: Path, asked: VerifyOptions) -> str:
             return _check_gzip(path)
         case name if name.endswith((".sig", ".json.gz")):
             batch = path.with_name(f"{name.partition('.')[0]}.json.gz")
-            return documents.check_batch(batch, nodes=asked.nodes, now=asked.now)
+            return documents.check_batch(batch, nodes=options.nodes, now=options.now)
         case name if name.endswith(".json"):
-            return _check_document(path, asked, vouched=vouched)
+            return _check_document(path, options, vouched=vouched)
     return _check_listed(path, vouched=vouched)
 
 
-def _check_document(path: Path, asked: VerifyOptions, *, vouched: bool) -> str:
+def _check_document(path: Path, options: VerifyOptions, *, vouched: bool) -> str:
     checks: dict[str, Callable[[], str]] = {
         "ppp-current-1": lambda: documents.check_current(path, vouched=vouched),
         "ppp-files-1": lambda: documents.check_files(path),
-        "ppp-statement-1": lambda: documents.check_statement(path, nodes=asked.nodes, now=asked.now),
-        "ppp-batch-1": lambda: documents.check_batch(path, nodes=asked.nodes, now=asked.now),
+        "ppp-statement-1": lambda: documents.check_statement(path, nodes=options.nodes, now=options.now),
+        "ppp-batch-1": lambda: documents.check_batch(path, nodes=options.nodes, now=options.now),
         data_page.SCHEMA: lambda: documents.check_index(path),
         SNAPSHOT_SCHEMA: lambda: _check_description(path),
     }
     try:
-        held = documents.read_document(path)
+        document = documents.read_document(path)
     except RejectedDataError:
-        held = {}
-    inner = held.get("signed")
-    schema = (inner if isinstance(inner, dict) else held).get("schema")
+        document = {}
+    inner = document.get("signed")
+    schema = (inner if isinstance(inner, dict) else document).get("schema")
     check = checks.get(schema) if isinstance(schema, str) else None
     return check() if check else _check_listed(path, vouched=vouched)
 
 
 def _check_description(path: Path) -> str:
-    beside = read_description(path)
-    if beside is None:
-        fail("it is no description of a snapshot")
-    target = path.with_name(beside.file)
+    description = read_description(path)
+    if description is None:
+        fail("it is not the description of a snapshot")
+    target = path.with_name(description.file)
     if not target.is_file():
-        fail(f"{target.name}, which it describes, is not there")
-    return _check_snapshot(target, beside)
+        fail(f"{target.name}, which it describes, is missing")
+    return _check_snapshot(target, description)
 
 
 def _check_database(path: Path, *, vouched: bool) -> str:
-    beside = read_description(path.with_suffix(".json"))
-    if beside is None:
+    description = read_description(path.with_suffix(".json"))
+    if description is None:
         return _check_ledger(path, vouched=vouched)
-    if beside.file != path.name and path.stem != LATEST_NAME:
-        fail(f"the description beside it is of {beside.file}")
-    return _check_snapshot(path, beside)
+    if description.file != path.name and path.stem != LATEST_NAME:
+        fail(f"its description is of {description.file}")
+    return _check_snapshot(path, description)
 
 
 def _check_ledger(path: Path, *, vouched: bool) -> str:
     with open_verified(path, immutable=False) as db:
-        # One that holds no log at all may be a window that has lost its description.
+        # A database without any log may be a window snapshot whose description is missing.
         logs = db.execute("SELECT 1 FROM logs LIMIT 1").fetchone() is not None
         count = check_rows(db, logs=logs)
-    told = f"a ledger of {count} records{'' if logs else ', without logs'}"
-    return told if vouched else f"{told}, each named by its sha256; nothing beside it vouches for the whole"
+    summary = f"a ledger of {count} records{'' if logs else ', without logs'}"
+    return summary if vouched else f"{summary}, each named by its sha256; nothing confirms that it is complete"
 
 
-def _check_snapshot(path: Path, beside: Snapshot) -> str:
-    if (size := path.stat().st_size) != beside.bytes:
-        fail(f"it has {size} bytes, its description says {beside.bytes}")
-    if (digest := file_sha256(path)) != beside.sha256:
-        fail(f"it hashes to {digest}, its description says {beside.sha256}")
+def _check_snapshot(path: Path, description: Snapshot) -> str:
+    if (size := path.stat().st_size) != description.bytes:
+        fail(f"it has {size} bytes, its description says {description.bytes}")
+    if (digest := file_sha256(path)) != description.sha256:
+        fail(f"it hashes to {digest}, its description says {description.sha256}")
     with open_verified(path, immutable=True) as db:
-        check_rows(db, logs=beside.logs)
+        check_rows(db, logs=description.logs)
         check_private(db)
-    found = describe(path, kind=beside.kind, file=beside.file, logs=beside.logs)
-    # What wrote it cannot be read off its rows.
-    told, held = beside.to_json(), replace(found, sqlite=beside.sqlite, gzip=beside.gzip).to_json()
-    for name, value in held.items():
-        if told[name] != value:
-            fail(f"its description says {told[name]} for {name}, and it is {value}")
-    if beside.file != _name(found):
-        fail(f"it is named as what it is not: it holds {found.first_day} to {found.last_day}")
+    found = describe(path, kind=description.kind, file=description.file, logs=description.logs)
+    # The version of SQLite and the gzip cannot be derived from the rows.
+    described, actual = (
+        description.to_json(),
+        replace(found, sqlite=description.sqlite, gzip=description.gzip).to_json(),
+    )
+    for name, value in actual.items():
+        if described[name] != value:
+            fail(f"its description says {described[name]} for {name}, but it is {value}")
+    if description.file != _name(found):
+        fail(f"its name is wrong: it has records from {found.first_day} to {found.last_day}")
     if not found.logs and found.rows["logs"]:
-        fail("it holds logs, and is said to hold none")
-    return f"a snapshot ({beside.kind}) of {found.rows['records']} records, root {found.root}"
+        fail("it has logs, but its description says that it has none")
+    return f"a snapshot ({description.kind}) of {found.rows['records']} records, root {found.root}"
 
 
 def _name(found: Snapshot) -> str | None:
@@ -178,14 +181,14 @@ def _name(found: Snapshot) -> str | None:
 
 
 def _check_gzip(path: Path) -> str:
-    beside = read_description(path.with_suffix("").with_suffix(".json"))
-    if beside is None or beside.gzip is None or beside.gzip.file != path.name:
-        fail("no description beside it tells of it")
-    if (digest := file_sha256(path)) != beside.gzip.sha256:
-        fail(f"it hashes to {digest}, its description says {beside.gzip.sha256}")
-    if _unzipped_sha256(path, most=beside.bytes) != beside.sha256:
-        fail(f"it does not hold {beside.file}")
-    return f"{beside.file}, compressed"
+    description = read_description(path.with_suffix("").with_suffix(".json"))
+    if description is None or description.gzip is None or description.gzip.file != path.name:
+        fail("no description next to it describes it")
+    if (digest := file_sha256(path)) != description.gzip.sha256:
+        fail(f"it hashes to {digest}, its description says {description.gzip.sha256}")
+    if _unzipped_sha256(path, most=description.bytes) != description.sha256:
+        fail(f"its content is not {description.file}")
+    return f"{description.file}, compressed"
 
 
 def _unzipped_sha256(path: Path, *, most: int) -> str:
@@ -199,18 +202,18 @@ def _unzipped_sha256(path: Path, *, most: int) -> str:
                 fail(f"it is damaged: {error}")
             room -= len(data)
             if room < 0 or unzip.unused_data:
-                fail(f"it holds more than {most} bytes")
+                fail(f"it has more than {most} bytes")
             digest.update(data)
     return digest.hexdigest()
 
 
 def _check_listed(path: Path, *, vouched: bool) -> str:
     if vouched:
-        return "a file with the sha256 that you named"
+        return "a file with the given sha256"
     place = path.absolute()
     folder = next((f for f in place.parents if (f / MANIFEST).is_file() and (f / CURRENT).is_file()), None)
     if folder is None:
-        fail("nothing here vouches for it: name its digest with --sha256")
+        fail("nothing confirms its content: give its digest with --sha256")
     file = documents.listed_files(folder).get(place.relative_to(folder).as_posix())
     if file is None:
         fail(f"{folder / MANIFEST} does not list it")

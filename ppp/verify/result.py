@@ -1,4 +1,4 @@
-"""What was found of one published thing: it holds, or it does not and why."""
+"""The result of verifying one published file or ledger: valid, or INVALID with the reason."""
 
 from dataclasses import dataclass
 from typing import NoReturn
@@ -10,17 +10,17 @@ from ppp.model.record import Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """Whether the thing at a path holds; `told` says as what, or why not, in one printable line."""
+    """Whether the file at a path is valid; `message` says as what, or why not, in one printable line."""
 
     path: str
     valid: bool
     message: str
 
     def to_json(self) -> dict[str, Json]:
-        """Give it for a program."""
+        """Return a JSON object for programs; its keys are published, so they keep their names."""
         return {"path": self.path, "holds": self.valid, "told": self.message}
 
 
 def fail(why: str) -> NoReturn:
-    """Raise the `DoesNotHoldError` that says why; strangers' words in it are made harmless."""
+    """Raise `InvalidFileError` with a reason; unprintable characters of untrusted text in it are replaced."""
     raise InvalidFileError(printable_line(why), hint="")

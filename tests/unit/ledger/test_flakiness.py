@@ -31,14 +31,14 @@ def test_disagreements_are_told_by_what_became_of_what(record: Builder) -> None:
     told = compare_pairs(pairs(record))
     assert told == Flakiness(pairs=5, results={"FAIL → PASS": 2}, causes={"crash → exits": 1})
     assert told.disagreements == 3
-    assert str(told) == "5 cells looked at twice, 3 disagree: 2 of FAIL → PASS, 1 of crash → exits"
+    assert str(told) == "5 cells checked twice, 3 disagree: 2 of FAIL → PASS, 1 of crash → exits"
     assert told.to_json() == {
         "pairs": 5,
         "disagreements": 3,
         "results": {"FAIL → PASS": 2},
         "causes": {"crash → exits": 1},
     }
-    assert str(compare_pairs([])) == "0 cells looked at twice, 0 disagree"
+    assert str(compare_pairs([])) == "0 cells checked twice, 0 disagree"
 
 
 def test_the_ledger_keeps_each_kind_apart(store: Store, record: Builder) -> None:

@@ -118,9 +118,9 @@ def test_a_ledger_that_was_never_finished_is_finished(tmp_path: Path) -> None:
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
-    with pytest.raises(DataReadOnlyError, match=r"a file stands where .* needs a folder"):
+    with pytest.raises(DataReadOnlyError, match=r"needs a folder where there is a file"):
         open_ledger(tmp_path / "data")
-    with pytest.raises(DataReadOnlyError, match=r"a file stands where .* needs a folder"):
+    with pytest.raises(DataReadOnlyError, match=r"needs a folder where there is a file"):
         open_ledger(tmp_path / "data" / "deeper")
 
 

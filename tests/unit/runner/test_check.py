@@ -429,7 +429,7 @@ def test_some_cells_of_the_run_are_checked_again(rig: NodeHarness) -> None:
     assert report.flakiness == Flakiness(pairs=3)
     assert (report.checked, len(rig.results)) == (4, 7)
     assert rig.reporter.totals == [7]
-    assert "flakiness (A/A test): 3 cells looked at twice, 0 disagree" in rig.reporter.notes
+    assert "flakiness (A/A test): 3 cells checked twice, 0 disagree" in rig.reporter.notes
 
 
 def test_if_the_run_checked_nothing_the_newest_results_are_checked_again(rig: NodeHarness) -> None:

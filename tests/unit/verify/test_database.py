@@ -48,7 +48,9 @@ def test_what_was_written_holds(folder: Path) -> None:
 def test_a_ledger_holds_by_itself(folder: Path, tmp_path: Path) -> None:
     found = judged(tmp_path / "data" / "ppp.db")
     assert found.valid
-    assert found.message.startswith("a ledger of 168 records, each named by its sha256; nothing beside it vouches")
+    assert found.message.startswith(
+        "a ledger of 168 records, each named by its sha256; nothing confirms that it is complete"
+    )
     content = (folder / "ppp-2024-03.db").read_bytes()
     alone = tmp_path / "alone.db"
     alone.write_bytes(content)
@@ -60,8 +62,8 @@ def test_a_ledger_holds_by_itself(folder: Path, tmp_path: Path) -> None:
     ("change", "told"),
     [
         ("DELETE FROM batch_files", "the bytes of the batch"),
-        ("UPDATE batch_files SET packed = x'00112233'", "it is no gzip"),
-        ("UPDATE batch_files SET packed = substr(packed, 1, length(packed) - 1)", "its gzip is cut short"),
+        ("UPDATE batch_files SET packed = x'00112233'", "it is not gzip"),
+        ("UPDATE batch_files SET packed = substr(packed, 1, length(packed) - 1)", "its gzip stream is cut short"),
         ("UPDATE batch_files SET packed = (SELECT packed FROM batch_files WHERE rowid = 1)", "hashes to"),
         ("UPDATE batches SET signature = upper(signature)", "is not signed by node"),
         ("UPDATE batches SET signature = '\x1b[2J'", "is not signed by node"),
@@ -81,31 +83,31 @@ def test_a_ledgers_batches_are_as_they_were_signed(change: str, told: str, recor
     assert told in found.message
 
 
-#: Each with what is told. A stranger who can write the database can write what stands beside it, too.
+#: Each change with the expected message. An attacker who can write the database can write the files next to it, too.
 CHANGES = {
     "UPDATE records SET result = 'FAIL' WHERE rowid = 3": "hashes to",
     "UPDATE records SET observed_at = observed_at + 1 WHERE rowid = 3": "hashes to",
     "UPDATE records SET installed = '[[1,2,3]]' WHERE rowid = 3": "the record",
-    "UPDATE records SET imports = 'not json' WHERE rowid = 3": "is none",
+    "UPDATE records SET imports = 'not json' WHERE rowid = 3": "is invalid",
     "UPDATE records SET imports = '" + "[" * 5000 + "' WHERE rowid = 3": "the record",
     "UPDATE records SET network = 'carrier pigeon' WHERE rowid = 3": "'carrier pigeon' is not a valid Network",
     "UPDATE records SET version = '2.00' WHERE rowid = 3": "names a row of releases that is not there",
     "UPDATE logs SET log = log || 'x' WHERE rowid = 1": "hashes to",
     "DELETE FROM logs WHERE rowid = 1": "names a row of logs that is not there",
     "INSERT INTO logs VALUES ('ab', 'x')": "the log ab hashes to",
-    "DELETE FROM results WHERE rowid = 1": "is not what is current of",
-    "UPDATE results SET record = (SELECT record FROM results WHERE rowid = 1) WHERE rowid = 2": "what is current",
-    "INSERT INTO packages VALUES ('nobody')": "no record is of nobody, which packages holds",
-    "UPDATE releases SET version_key = 'z' WHERE rowid = 1": "is sorted by z",
+    "DELETE FROM results WHERE rowid = 1": "is not the current record of",
+    "UPDATE results SET record = (SELECT record FROM results WHERE rowid = 1) WHERE rowid = 2": "is not the current",
+    "INSERT INTO packages VALUES ('nobody')": "no record has nobody, which is in the table packages",
+    "UPDATE releases SET version_key = 'z' WHERE rowid = 1": "has the wrong sort key z",
     "UPDATE environments SET python_key = 9 WHERE rowid = 1": "is described as Python",
-    "INSERT INTO skips VALUES ('a', '1', '', 'because', 5)": "skips is a node's own",
-    "UPDATE _sqlite_migrations SET applied_at = '2026'": "it says that it was made at 2026",
+    "INSERT INTO skips VALUES ('a', '1', '', 'because', 5)": "skips is private to a node",
+    "UPDATE _sqlite_migrations SET applied_at = '2026'": "it contains the time of its creation, 2026",
     "UPDATE records SET detail = zeroblob(20000000) WHERE rowid = 3": "SQLite cannot read it",
-    "CREATE TABLE extra (a)": "its table extra is not as this PPP lays it",
+    "CREATE TABLE extra (a)": "its table extra is not part of this PPP's schema",
     "DROP VIEW matrix": "its view matrix is missing",
-    "CREATE TRIGGER t AFTER INSERT ON records BEGIN SELECT 1; END": "its trigger t is not as",
-    "CREATE VIEW evil AS SELECT load_extension('x')": "its view evil is not as",
-    'CREATE INDEX "i\u202e\x1b[2J" ON records (result)': "its index i??[2J is not as",
+    "CREATE TRIGGER t AFTER INSERT ON records BEGIN SELECT 1; END": "its trigger t is not part of",
+    "CREATE VIEW evil AS SELECT load_extension('x')": "its view evil is not part of",
+    'CREATE INDEX "i\u202e\x1b[2J" ON records (result)': "its index i??[2J is not part of",
     "PRAGMA journal_mode = wal": "it has a write-ahead log",
 }  # fmt: skip
 
@@ -128,7 +130,7 @@ def test_a_view_that_is_ours_by_name_alone_is_never_asked(folder: Path) -> None:
     # Asked once, it would never end.
     endless = "CREATE VIEW newest AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x FROM n"
     tamper(folder / "ppp-2024-03.db", "DROP VIEW matrix", "DROP VIEW newest", endless)
-    assert "its view newest is not as this PPP lays it" in judged(folder / "ppp-2024-03.db").message
+    assert "its view newest is not part of this PPP's schema" in judged(folder / "ppp-2024-03.db").message
 
 
 @pytest.mark.parametrize("place", [0, 20, 100, 4096, 4096 * 3 + 5, -5000])
@@ -149,10 +151,10 @@ def test_what_is_no_database_is_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.db")
-    assert judged(tmp_path / "x.db").message == "it is not a file"
+    assert judged(tmp_path / "x.db").message == "it is not a regular file"
     (tmp_path / "y.db").symlink_to("/dev/zero")
-    assert judged(tmp_path / "y.db").message == "it is not a file"
-    assert judged(tmp_path / "z.db").message == "it is not there"
+    assert judged(tmp_path / "y.db").message == "it is not a regular file"
+    assert judged(tmp_path / "z.db").message == "it does not exist"
 
 
 @pytest.mark.parametrize(
@@ -164,9 +166,9 @@ def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
         ("last_day", "2024-03-30", "for last_day"),
         ("bytes", 5, "bytes, its description says 5"),
         ("sha256", "0" * 64, "its description says 0000"),
-        ("kind", "day", "it is named as what it is not"),
-        ("file", "ppp-2024-02.db", "the description beside it is of ppp-2024-02.db"),
-        ("logs", False, "it holds logs"),
+        ("kind", "day", "its name is wrong"),
+        ("file", "ppp-2024-02.db", "its description is of ppp-2024-02.db"),
+        ("logs", False, "it has logs"),
     ],
 )
 def test_a_description_that_lies_is_told(name: str, value: object, told: str, folder: Path) -> None:
@@ -193,7 +195,7 @@ def test_a_month_holds_one_month(record: Builder, folder: Path) -> None:
     (folder / "ppp-2024-03.db").write_bytes(content)
     told = json.loads((folder / "both" / SNAPSHOTS_FOLDER / "latest.json").read_text())
     (folder / "ppp-2024-03.json").write_text(json.dumps(told | {"kind": "month", "file": "ppp-2024-03.db"}))
-    assert "it is named as what it is not" in judged(folder / "ppp-2024-03.db").message
+    assert "its name is wrong" in judged(folder / "ppp-2024-03.db").message
 
 
 def test_a_zip_bomb_is_cut_short(folder: Path) -> None:
@@ -203,7 +205,7 @@ def test_a_zip_bomb_is_cut_short(folder: Path) -> None:
     told["gzip"] |= {"bytes": len(bomb), "sha256": sha256_hex(bomb)}
     beside.write_text(json.dumps(told))
     (folder / "window.db.gz").write_bytes(bomb)
-    assert "it holds more than" in judged(folder / "window.db.gz").message
+    assert "it has more than" in judged(folder / "window.db.gz").message
     (folder / "window.db.gz").write_bytes(b"no gzip")
     assert "it hashes to" in judged(folder / "window.db.gz").message
 

@@ -60,7 +60,7 @@ def test_a_folder_holds_in_all_its_parts(public: Path) -> None:
     told = {Path(each.path).name: each.message for each in found}
     assert told["current.json"].startswith("current.json of 9 records, root ")
     assert f"of node {KEY.id}, of 9 records" in told["statement.json"]
-    assert told["index.json"] == "a list of 2 snapshots, each of them there with its size and sha256"
+    assert told["index.json"] == "a list of 2 snapshots, all present with their size and sha256"
     assert told["window.db.gz"] == "window.db, compressed"
     batch = next((public / "batches").glob("*.json.gz"))
     assert told[batch.name] == f"batch of 9 records, signed by node {KEY.id}"
@@ -89,18 +89,18 @@ def test_a_byte_more_is_told(name: str, public: Path) -> None:
 
 def test_what_is_missing_or_strange_is_told(public: Path, tmp_path: Path) -> None:
     (public / "style.css").unlink()
-    assert fails(public / "style.css") == "it is not there"
-    assert "style.css is listed and not there" in fails(public / "files.json")
+    assert fails(public / "style.css") == "it does not exist"
+    assert "style.css is listed but missing" in fails(public / "files.json")
     told = {fails(path) for path in (public / "files").iterdir() if not judged(path)[0].valid}
-    assert told == {"style.css is listed and not there"}, "and in the one list that names it"
+    assert told == {"style.css is listed but missing"}, "and in the one list that names it"
     (public / "mine.html").write_text("mine")
     assert "does not list it" in fails(public / "mine.html")
     (tmp_path / "mine.html").write_text("mine")
-    assert "nothing here vouches for it" in fails(tmp_path / "mine.html")
+    assert "nothing confirms its content" in fails(tmp_path / "mine.html")
     (found,) = examine(tmp_path / "mine.html", VerifyOptions(now=NOW, sha256=sha256_hex(b"mine")))
     assert found.valid
     (public / "current.json").unlink()
-    assert [each.message for each in judged(public) if each.path.endswith("current.json")] == ["it is not there"]
+    assert [each.message for each in judged(public) if each.path.endswith("current.json")] == ["it does not exist"]
 
 
 def test_current_alone_needs_somebody_to_vouch(public: Path, tmp_path: Path) -> None:
@@ -132,12 +132,12 @@ def test_a_statement_is_one_nodes_word(public: Path, tmp_path: Path) -> None:
     (tmp_path / "statement.json").write_text(json.dumps(document))
     assert "its signature is not that of node" in fails(tmp_path / "statement.json")
     (public / "files.json").write_text("{}")
-    assert "files.json beside it hashes to" in fails(public / "statement.json")
+    assert "files.json hashes to" in fails(public / "statement.json")
 
 
 def test_a_batch_is_its_nodes(public: Path) -> None:
     batch = next((public / "batches").glob("*.json.gz"))
-    assert "it is of node" in fails(batch, "ab" * 32)
+    assert "it was signed by node" in fails(batch, "ab" * 32)
     signature = batch.with_name(f"{batch.name.partition('.')[0]}.sig")
     plain = batch.with_suffix("")
     plain.write_bytes(gzip.decompress(batch.read_bytes()))

@@ -101,7 +101,7 @@ def test_dropped_parts_are_noted() -> None:
         ("${HOME}", "is not a requirement", "six==1.17.0"),
         (f"six; {'(' * 5000}", "is not a requirement", "six==1.17.0"),
         ("a" * 300, "is not a package name", "use letters"),
-        (f"six=={'9' * 5000}", "names a version longer than any", "six==1.17.0"),
+        (f"six=={'9' * 5000}", "names a version that is too long", "six==1.17.0"),
     ],
 )
 def test_an_invalid_line(line: str, what: str, hint: str) -> None:
