@@ -58,8 +58,8 @@ def _serve_mesh(context: Context, *, host: str, port: int) -> None:
 
     listening = mesh_server.open_socket(host, port)
     application = mesh_server.create_app(context.config.public, trusted=trusted, on_announce=fetch)
-    click.echo(f"serving {context.config.public} at {mesh_server.local_url(listening)}")
     with _ended_by_signals():
+        click.echo(f"serving {context.config.public} at {mesh_server.local_url(listening)}")
         mesh_server.run_server(application, listening)
 
 
