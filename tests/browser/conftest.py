@@ -1,4 +1,4 @@
-"""A browser for each module, and the sites that its pages are of, built once."""
+"""A browser for each module, and the sites under test, built once."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ def _browser() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Record]) -> Iterator[ServedSites]:
-    """The sites: where a kind of page is missing, the test that asks for it would look at the server's error page."""
+    """The sites; each kind of page must exist, or its test would see the error page of the server."""
     full = showcase_site(tmp_path_factory.mktemp("full"), record)
     empty = empty_site(tmp_path_factory.mktemp("empty"))
     with serve_folder(full) as full_address, serve_folder(empty) as empty_address:

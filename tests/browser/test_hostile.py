@@ -1,4 +1,4 @@
-"""A site full of hostile words in a real browser, scripts on: nothing of a stranger's runs, loads, opens or hides."""
+"""A site full of hostile text in a real browser with scripts: none of it runs, loads, opens or hides anything."""
 
 import csv
 import gzip
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 CAUSE: Final = "import-error"
 DETAIL: Final = 240
-#: How the SQL page cuts a cell.
+#: The SQL page shortens cells to this length.
 CELL: Final = 400
 ALL: Final = "SELECT package, detail FROM records WHERE environment = 'py312-alpine' ORDER BY package"
 FORMULAS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -34,7 +34,7 @@ FORMULAS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 @pytest.fixture(scope="module", name="folder")
 def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site of all words, with the database that its SQL page asks."""
+    """The site with all hostile strings, and the database of its SQL page."""
     folder = tmp_path_factory.mktemp("hostile")
     with Store.open(folder / "data") as store:
         with store.db.atomic():
@@ -55,31 +55,31 @@ def _site(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module", name="opened")
 def _opened(browser: "Browser", site: str) -> Iterator[tuple["Page", list[str]]]:
-    """A page, and what went wrong on it: dialogs, errors, whatever was asked of others."""
+    """A page, and a list of its problems: dialogs, errors, requests to other hosts."""
     with ExitStack() as ending:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         ending.callback(context.close)
         context.set_default_timeout(20_000)
-        page, trouble = context.new_page(), []
+        page, problems = context.new_page(), []
 
         def popped(dialog: "Dialog") -> None:
-            trouble.append(f"dialog: {dialog.message}")
+            problems.append(f"dialog: {dialog.message}")
             dialog.dismiss()
 
-        context.on("page", lambda other: trouble.append(f"opened {other.url}"))
+        context.on("page", lambda other: problems.append(f"opened {other.url}"))
         page.on("dialog", popped)
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("console", lambda said: trouble.extend([said.text] * (said.type in {"error", "warning"})))
-        page.on("request", lambda asked: trouble.extend([asked.url] * (not asked.url.startswith((site, "blob:")))))
-        yield page, trouble
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda reported: problems.extend([reported.text] * (reported.type in {"error", "warning"})))
+        page.on("request", lambda asked: problems.extend([asked.url] * (not asked.url.startswith((site, "blob:")))))
+        yield page, problems
 
 
 @pytest.fixture(name="page")
 def _page(opened: tuple["Page", list[str]]) -> Iterator["Page"]:
-    page, trouble = opened
-    trouble.clear()
+    page, problems = opened
+    problems.clear()
     yield page
-    assert trouble == []
+    assert problems == []
 
 
 def owned(page: "Page") -> object:
@@ -88,7 +88,7 @@ def owned(page: "Page") -> object:
 
 def test_no_page_runs_loads_or_opens_anything(page: "Page", site: str, folder: Path) -> None:
     pages = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.html"))]
-    # A cause that explains no cell tells of nobody.
+    # The page of a cause without cells contains no text from packages.
     pages = [path for path in pages if not path.startswith("causes/") or CAUSE in path]
     assert len(pages) > 2 * len(HOSTILE_STRINGS)
     for path in pages:
@@ -113,7 +113,7 @@ def test_no_page_runs_loads_or_opens_anything(page: "Page", site: str, folder: P
         assert found["title"].endswith("The PyPI Place"), path
 
 
-def test_a_package_page_shows_the_words(page: "Page", site: str) -> None:
+def test_a_package_page_shows_hostile_text(page: "Page", site: str) -> None:
     for name in ("script", "attribute-double", "template", "override", "zero-width", "cdata", "forged"):
         page.goto(f"{site}/p/{name}/index.html")
         shown = " ".join((page.text_content("main") or "").split())
@@ -122,7 +122,7 @@ def test_a_package_page_shows_the_words(page: "Page", site: str) -> None:
         assert owned(page) is None
 
 
-def test_the_search_box_takes_words_as_text(page: "Page", site: str) -> None:
+def test_the_search_box_treats_input_as_text(page: "Page", site: str) -> None:
     page.goto(f"{site}/index.html")
     box = page.locator("[role=search] input").first
     status = page.locator("[role=search] [role=status]").first
@@ -145,7 +145,7 @@ def ask(page: "Page", site: str) -> list[list[str]]:
     return [row.locator("td").all_text_contents() for row in rows]
 
 
-def test_the_sql_page_shows_and_saves_words_as_text(page: "Page", site: str) -> None:
+def test_the_sql_page_shows_and_saves_hostile_text(page: "Page", site: str) -> None:
     answer = ask(page, site)
     assert [name for name, _ in answer] == sorted(HOSTILE_STRINGS)
     for _, detail in answer:
@@ -160,8 +160,8 @@ def test_the_sql_page_shows_and_saves_words_as_text(page: "Page", site: str) -> 
     rows = {row[0]: row[1] for row in csv.reader(io.StringIO(spread, newline=""))}
     with page.expect_download() as fetched:
         page.click("#json")
-    held = {row["package"]: row["detail"] for row in json.loads(fetched.value.path().read_text("utf-8"))}
-    assert held == {name: word[:500] for name, word in HOSTILE_STRINGS.items()}
+    loaded = {row["package"]: row["detail"] for row in json.loads(fetched.value.path().read_text("utf-8"))}
+    assert loaded == {name: word[:500] for name, word in HOSTILE_STRINGS.items()}
     assert owned(page) is None
     for name, word in HOSTILE_STRINGS.items():
         # What a spreadsheet would run stands behind an apostrophe; all else is as it was.

@@ -1,4 +1,4 @@
-"""Every kind of page, in a real browser: at three widths, dark and light, with scripts and without."""
+"""Every kind of page in a real browser: at three widths, dark and light, with and without scripts."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.browser
 
 KINDS = [*PAGES, *EMPTY_PAGES]
 WIDTHS = (320, 768, 1440)
-#: Of an A4 sheet what is between usual margins, in CSS pixels.
+#: The width of an A4 sheet within usual margins, in CSS pixels.
 PAPER = 718
 MAX_BYTES = 50_000
 Scheme: TypeAlias = Literal["dark", "light"]
 GROUNDS: Mapping[Scheme, str] = {"dark": "rgb(11, 15, 13)", "light": "rgb(247, 246, 240)"}
 GROUND = "() => getComputedStyle(document.body).backgroundColor"
 
-#: Text that is too small to read, or that leaves the page where nothing scrolls to it.
+#: Text that is too small, or outside of the page where it cannot be scrolled to.
 ASTRAY = """() => {
   const astray = [];
   const range = document.createRange();
@@ -44,7 +44,7 @@ ASTRAY = """() => {
   const wide = document.documentElement.scrollWidth;
   return wide > innerWidth ? [...astray, `${wide} wide`] : astray;
 }"""
-#: Where the focus is: what it is on, whether that can be seen, and whether an outline shows it.
+#: The focused element, whether it is visible, and whether it has an outline.
 FOCUS = """() => {
   const at = document.activeElement;
   const box = at.getBoundingClientRect();
@@ -56,13 +56,13 @@ FOCUS = """() => {
     outlined: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
   };
 }"""
-#: All rules that axe has on, and these: our own contrast of 7:1, and targets that a finger hits.
+#: The default rules of axe, and two more: a contrast of 7:1, and the size of touch targets.
 AXE_RUN = """async () => {
   const rules = { "color-contrast-enhanced": { enabled: true }, "target-size": { enabled: true } };
   const found = await axe.run({ rules, resultTypes: ["violations"] });
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ").slice(0, 300)}`);
 }"""
-#: Each text of the page that can be seen, but for what only a screen can do.
+#: The visible text of the page, except for interactive controls.
 SAID = """() => {
   const said = [];
   const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
@@ -72,14 +72,14 @@ SAID = """() => {
   }
   return said;
 }"""
-#: Boxes that hold more than they show.
+#: Boxes that hide part of their content.
 CUT = """() => [...document.querySelectorAll("main .scroll, main .log, main pre")]
   .filter((box) => getComputedStyle(box).overflowX !== "visible" || getComputedStyle(box).maxHeight !== "none")
   .map((box) => box.className)"""
-#: How far down what one reads stands.
+#: The vertical positions of the content.
 PLACES = """() => [...document.querySelectorAll("main h1, main h2, main p, main ul, main table")]
   .filter((one) => !one.closest(".search")).map((one) => one.getBoundingClientRect().top)"""
-#: By word, what stands before each: on chips, in matrices and beside the trend; and in the releases before.
+#: The glyph before each result: on chips, in matrices and beside the chart; and in earlier releases.
 GLYPHED = """() => {
   const before = [...document.querySelectorAll(".chip > b, td > b, td > a > b, .key b")].map((b) =>
     [b.textContent, getComputedStyle(b, "::before").content]);
@@ -93,35 +93,35 @@ VIOLATED = """addEventListener("securitypolicyviolation", (event) =>
 
 @contextmanager
 def opened(browser: "Browser", **settings: Any) -> "Iterator[tuple[Page, list[str]]]":
-    """A page, and a list of what it complains of, cannot get or asks of others."""
+    """A page, and a list of its problems: errors, failed requests, requests to other hosts."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, **settings)
     try:
         page = context.new_page()
-        trouble: list[str] = []
+        problems: list[str] = []
         page.add_init_script(VIOLATED)
-        page.on("console", lambda said: trouble.append(f"console: {said.text}"))
-        page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
-        page.on("requestfailed", lambda asked: trouble.append(f"failed: {asked.url}"))
-        page.on("response", lambda got: trouble.extend([f"{got.status}: {got.url}"] * (not got.ok)))
-        yield page, trouble
+        page.on("console", lambda reported: problems.append(f"console: {reported.text}"))
+        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+        page.on("requestfailed", lambda asked: problems.append(f"failed: {asked.url}"))
+        page.on("response", lambda got: problems.extend([f"{got.status}: {got.url}"] * (not got.ok)))
+        yield page, problems
     finally:
         context.close()
 
 
-def goto(page: "Page", address: str, trouble: list[str]) -> None:
-    """Open a page, and note whatever it asks of anybody else."""
+def goto(page: "Page", address: str, problems: list[str]) -> None:
+    """Open a page, and add its requests to other hosts to the problems."""
     site = "/".join(address.split("/")[:3])
-    page.on("request", lambda asked: trouble.extend([f"elsewhere: {asked.url}"] * (not asked.url.startswith(site))))
+    page.on("request", lambda asked: problems.extend([f"elsewhere: {asked.url}"] * (not asked.url.startswith(site))))
     page.goto(address)
 
 
 @pytest.mark.parametrize("scripts", ["scripted", "plain"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_is_whole_at_every_width_dark_and_light(
+def test_pages_fit_at_every_width_dark_and_light(
     browser: "Browser", sites: ServedSites, kind: str, scripts: str
 ) -> None:
-    with opened(browser, java_script_enabled=scripts == "scripted") as (page, trouble):
-        goto(page, sites.pages[kind], trouble)
+    with opened(browser, java_script_enabled=scripts == "scripted") as (page, problems):
+        goto(page, sites.pages[kind], problems)
         if scripts == "scripted" and not kind.startswith("empty"):
             page.wait_for_selector("#stale time")
         # A page is laid out anew for each width, and only painted anew for each scheme.
@@ -129,30 +129,30 @@ def test_a_page_is_whole_at_every_width_dark_and_light(
             if page.viewport_size != {"width": width, "height": 900}:
                 page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=scheme)
-            trouble += [f"{scheme}, at {width}: {astray}" for astray in page.evaluate(ASTRAY)]
+            problems += [f"{scheme}, at {width}: {astray}" for astray in page.evaluate(ASTRAY)]
             assert page.evaluate(GROUND) == GROUNDS[scheme]
         assert page.locator("h1").count() == 1
-    assert trouble == []
+    assert problems == []
 
 
 @pytest.mark.validators
 @pytest.mark.parametrize("kind", KINDS)
-def test_axe_finds_nothing(browser: "Browser", sites: ServedSites, kind: str) -> None:
-    # The page's own policy would keep axe out.
-    with opened(browser, color_scheme="dark", bypass_csp=True) as (page, trouble):
-        goto(page, sites.pages[kind], trouble)
+def test_axe_finds_no_violations(browser: "Browser", sites: ServedSites, kind: str) -> None:
+    # The page's Content Security Policy would block axe.
+    with opened(browser, color_scheme="dark", bypass_csp=True) as (page, problems):
+        goto(page, sites.pages[kind], problems)
         page.add_script_tag(path=AXE)
         # Structure is the same in both schemes, colours at both widths.
         looks: tuple[tuple[Scheme, int], ...] = (("dark", 1440), ("light", 320))
         for scheme, width in looks:
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": width, "height": 900})
-            trouble += [f"{scheme}, at {width}: {found}" for found in page.evaluate(AXE_RUN)]
-    assert trouble == []
+            problems += [f"{scheme}, at {width}: {found}" for found in page.evaluate(AXE_RUN)]
+    assert problems == []
 
 
 @pytest.mark.validators
-def test_axe_would_find_something(browser: "Browser", sites: ServedSites) -> None:
+def test_axe_detects_a_violation(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser, bypass_csp=True) as (page, _):
         page.goto(sites.pages["about"])
         page.evaluate("() => document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"icon.svg\">')")
@@ -166,50 +166,54 @@ def test_pages_are_small(sites: ServedSites) -> None:
     assert {path: size for path, size in sizes.items() if size > MAX_BYTES} == {}
 
 
-def test_a_copy_tells_its_age_once_it_is_old(browser: "Browser", sites: ServedSites) -> None:
+def test_old_data_is_announced(browser: "Browser", sites: ServedSites) -> None:
     for days, shown in ((2, False), (5, True)):
-        with opened(browser) as (page, trouble):
+        with opened(browser) as (page, problems):
             page.clock.set_fixed_time(AS_OF + 86_400 * days + 60)
             with page.expect_response("**/api/v1/index.json"):
-                goto(page, sites.pages["front"], trouble)
+                goto(page, sites.pages["front"], problems)
             page.wait_for_load_state("networkidle")
-            told = "This data ends at 2024-04-25 12:00 UTC, 5 days ago. Later releases are not included."
-            assert page.locator("#stale").all_inner_texts() == [told] * shown
-            assert trouble == []
+            output = "This data ends at 2024-04-25 12:00 UTC, 5 days ago. Later releases are not included."
+            assert page.locator("#stale").all_inner_texts() == [output] * shown
+            assert problems == []
 
 
-def test_each_word_has_its_glyph_which_is_not_read_aloud(browser: "Browser", sites: ServedSites) -> None:
-    told: set[str] = set()
+def test_each_result_has_a_glyph_that_is_not_read_aloud(browser: "Browser", sites: ServedSites) -> None:
+    output: set[str] = set()
     for kind, address in sites.pages.items():
         with opened(browser) as (page, _):
             page.goto(address)
             before, older = page.evaluate(GLYPHED)
-            assert [(word, said) for word, said in before if said != f'"{GLYPHS[Result(word)]} " / ""'] == [], kind
-            assert [(word, said) for word, said in older if said != f'"{GLYPHS[Result(word)]}" / ""'] == [], kind
-            told |= {word for word, _ in before}
-            told |= {f"older {word}" for word, _ in older}
-    assert told >= {*Result, "older PASS", "older FAIL"}
+            assert [
+                (word, reported) for word, reported in before if reported != f'"{GLYPHS[Result(word)]} " / ""'
+            ] == [], kind
+            assert [
+                (word, reported) for word, reported in older if reported != f'"{GLYPHS[Result(word)]}" / ""'
+            ] == [], kind
+            output |= {word for word, _ in before}
+            output |= {f"older {word}" for word, _ in older}
+    assert output >= {*Result, "older PASS", "older FAIL"}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("kind", ["front", "packages"])
-def test_nothing_moves_when_scripts_come(browser: "Browser", sites: ServedSites, kind: str, width: int) -> None:
-    with opened(browser) as (page, trouble):
+def test_no_layout_shift_when_scripts_load(browser: "Browser", sites: ServedSites, kind: str, width: int) -> None:
+    with opened(browser) as (page, problems):
         page.set_viewport_size({"width": width, "height": 900})
-        held: list[Route] = []
-        page.route("**/site.js", lambda route: held.append(route))  # noqa: PLW0108 - it marks what it is given
+        loaded: list[Route] = []
+        page.route("**/site.js", lambda route: loaded.append(route))  # noqa: PLW0108 - it marks what it is given
         page.goto(sites.pages[kind], wait_until="commit")
         page.wait_for_function("() => document.readyState === 'interactive' && document.styleSheets.length")
         before = page.evaluate(PLACES)
-        held[0].continue_()
+        loaded[0].continue_()
         page.wait_for_selector(".search:not([hidden])")
         page.wait_for_selector("#stale time")
         assert page.evaluate(PLACES) == before != []
-    assert trouble == []
+    assert problems == []
 
 
 def stops(page: "Page", count: int) -> list[dict[str, Any]]:
-    """Press Tab so often; say what was focused each time."""
+    """Press Tab `count` times; return what was focused each time."""
     found = []
     for _ in range(count):
         page.keyboard.press("Tab")
@@ -217,9 +221,9 @@ def stops(page: "Page", count: int) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_keyboard_reaches_everything_and_sees_where_it_is(browser: "Browser", sites: ServedSites) -> None:
-    with opened(browser) as (page, trouble):
-        goto(page, sites.pages["front"], trouble)
+def test_everything_is_reachable_by_keyboard_with_visible_focus(browser: "Browser", sites: ServedSites) -> None:
+    with opened(browser) as (page, problems):
+        goto(page, sites.pages["front"], problems)
         walked = stops(page, 24)
         links = [stop["text"] for stop in walked if stop["text"]]
         assert links[:4] == ["Skip to the results", "The PyPI Place", "packages", "findings"]
@@ -228,10 +232,10 @@ def test_a_keyboard_reaches_everything_and_sees_where_it_is(browser: "Browser", 
         assert reached.index("input#find") < reached.index("div.scroll")
         assert [stop["is"] for stop in walked if not (stop["seen"] and stop["outlined"])] == []
         assert "py39-slim" in links
-    assert trouble == []
+    assert problems == []
 
 
-def test_the_first_link_skips_the_bar(browser: "Browser", sites: ServedSites) -> None:
+def test_the_first_link_skips_the_header(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser) as (page, _):
         page.goto(sites.pages["findings"])
         page.keyboard.press("Tab")
@@ -239,7 +243,7 @@ def test_the_first_link_skips_the_bar(browser: "Browser", sites: ServedSites) ->
         assert [stop["is"] for stop in stops(page, 1)] == ["div.scroll"]
 
 
-def test_what_scrolls_is_scrolled_by_keyboard(browser: "Browser", sites: ServedSites) -> None:
+def test_scrollable_boxes_scroll_by_keyboard(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser) as (page, _):
         page.set_viewport_size({"width": 320, "height": 900})
         page.goto(sites.pages["package-fails"])
@@ -253,9 +257,9 @@ def test_what_scrolls_is_scrolled_by_keyboard(browser: "Browser", sites: ServedS
                 page.wait_for_function("() => document.activeElement.scrollLeft > 0")
 
 
-def test_the_search_finds_by_keyboard(browser: "Browser", sites: ServedSites) -> None:
-    with opened(browser) as (page, trouble):
-        goto(page, sites.pages["front"], trouble)
+def test_search_works_by_keyboard(browser: "Browser", sites: ServedSites) -> None:
+    with opened(browser) as (page, problems):
+        goto(page, sites.pages["front"], problems)
         page.fill("#find", "Needs_G")
         page.wait_for_selector(".search li")
         assert page.inner_text(".search [role=status]") == "1 package."
@@ -263,11 +267,11 @@ def test_the_search_finds_by_keyboard(browser: "Browser", sites: ServedSites) ->
         assert page.evaluate(FOCUS)["text"] == "needs-gcc"
         page.keyboard.press("Enter")
         page.wait_for_url("**/p/needs-gcc/index.html")
-    assert trouble == []
+    assert problems == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_paper_is_white_and_holds_all(browser: "Browser", sites: ServedSites, kind: str) -> None:
+def test_print_is_white_and_complete(browser: "Browser", sites: ServedSites, kind: str) -> None:
     with opened(browser, color_scheme="dark") as (page, _):
         page.set_viewport_size({"width": PAPER, "height": 1000})
         page.goto(sites.pages[kind])
@@ -281,7 +285,7 @@ def test_paper_is_white_and_holds_all(browser: "Browser", sites: ServedSites, ki
 
 
 def flickering(page: "Page") -> list[str]:
-    """Name the animations that the style gives to what flickers."""
+    """Return the names of the animations of elements that flicker."""
     named: list[str] = page.evaluate("""() => {
       const flickers = [...document.querySelectorAll(".mark, .name, .matrix td.fail, .failure")];
       return [...new Set(flickers.map((one) => getComputedStyle(one, "::before").animationName))].sort();
@@ -289,7 +293,7 @@ def flickering(page: "Page") -> list[str]:
     return named
 
 
-def test_nothing_moves_for_whom_motion_troubles(browser: "Browser", sites: ServedSites) -> None:
+def test_no_animation_with_reduced_motion(browser: "Browser", sites: ServedSites) -> None:
     for kind in ("front", "package-fails"):
         with opened(browser, reduced_motion="reduce") as (page, _):
             page.goto(sites.pages[kind])
@@ -300,10 +304,10 @@ def test_nothing_moves_for_whom_motion_troubles(browser: "Browser", sites: Serve
             assert {"ghost", "slip"} <= set(flickering(page))
 
 
-def test_forced_colours_keep_the_patterns(browser: "Browser", sites: ServedSites) -> None:
+def test_forced_colors_keep_the_patterns(browser: "Browser", sites: ServedSites) -> None:
     band = "(cell) => getComputedStyle(document.querySelector(cell), '::before').backgroundImage"
-    with opened(browser, forced_colors="active", color_scheme="light") as (page, trouble):
-        goto(page, sites.pages["front"], trouble)
+    with opened(browser, forced_colors="active", color_scheme="light") as (page, problems):
+        goto(page, sites.pages["front"], problems)
         assert {page.evaluate(band, f".matrix td.{word}").partition("(")[0] for word in ("pass", "fail")} == {
             "linear-gradient",
             "repeating-linear-gradient",
@@ -312,4 +316,4 @@ def test_forced_colours_keep_the_patterns(browser: "Browser", sites: ServedSites
         colours = "() => [...document.querySelectorAll('.matrix td.pass, h1')].map((e) => getComputedStyle(e).color)"
         assert len(set(page.evaluate(colours))) == 1
         assert page.evaluate("() => getComputedStyle(document.querySelector('#find')).borderStyle") == "solid"
-    assert trouble == []
+    assert problems == []

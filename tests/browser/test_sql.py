@@ -1,4 +1,4 @@
-"""The SQL page in a real browser, on a window database made of a small ledger."""
+"""The SQL page in a real browser, on the window database of a small ledger."""
 
 import csv
 import gzip
@@ -46,7 +46,7 @@ def fill(store: Store, record: Callable[..., Record]) -> None:
 
 @pytest.fixture(name="site")
 def _site(store: Store, record: Callable[..., Record], tmp_path: Path) -> Iterator[str]:
-    """The page and its database, served; gives the site's address."""
+    """The address of a server with the page and its database."""
     fill(store, record)
     site = tmp_path / "site"
     folders = [resource("site/style"), resource("site/script")]
@@ -72,26 +72,26 @@ def _context(browser: "Browser") -> Iterator["BrowserContext"]:
 
 @pytest.fixture(name="page")
 def _page(context: "BrowserContext", site: str) -> Iterator["Page"]:
-    """The SQL page, open; whatever it complains of, asks of others or pops up fails the test."""
+    """The open SQL page; any error, request to another host or dialog fails the test."""
     page = context.new_page()
-    trouble: list[str] = []
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("console", lambda said: trouble.extend([said.text] * (said.type in {"error", "warning"})))
-    page.on("request", lambda asked: trouble.extend([asked.url] * (not asked.url.startswith((site, "blob:")))))
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda reported: problems.extend([reported.text] * (reported.type in {"error", "warning"})))
+    page.on("request", lambda asked: problems.extend([asked.url] * (not asked.url.startswith((site, "blob:")))))
 
     def popped(dialog: "Dialog") -> None:
-        trouble.append(dialog.message)
+        problems.append(dialog.message)
         dialog.dismiss()
 
     page.on("dialog", popped)
     page.goto(f"{site}/sql/index.html")
     page.wait_for_selector("#console:not([hidden])")
     yield page
-    assert trouble == []
+    assert problems == []
 
 
 def ask(page: "Page", sql: str) -> list[list[str]]:
-    """Run a query by keyboard; give the answer's cells."""
+    """Run a query by keyboard; return the cells of the result."""
     from playwright.sync_api import expect  # noqa: PLC0415 - as above
 
     page.fill("#query", sql)
@@ -101,16 +101,16 @@ def ask(page: "Page", sql: str) -> list[list[str]]:
 
 
 def refused(page: "Page", sql: str) -> str:
-    """Run a query that cannot be answered; give what is said of it."""
+    """Run a query that fails; return the error message."""
     page.fill("#query", sql)
     page.click("#run")
     page.wait_for_selector("#error:not([hidden])")
     assert page.locator("#result table").count() == 0
-    told: str = page.inner_text("#error")
-    return told
+    output: str = page.inner_text("#error")
+    return output
 
 
-def test_it_answers_from_the_file_alone(page: "Page") -> None:
+def test_queries_run_on_the_downloaded_file(page: "Page") -> None:
     assert ask(page, "SELECT package, count(*) FROM records GROUP BY 1 ORDER BY 1") == [
         ["formula", "1"],
         ["hostile", "1"],
@@ -122,7 +122,7 @@ def test_it_answers_from_the_file_alone(page: "Page") -> None:
     assert page.locator("[data-table=records]").is_visible()
 
 
-def test_every_saved_query_runs_and_shows_what_it_asks_for(page: "Page") -> None:
+def test_every_saved_query_runs_with_its_parameters(page: "Page") -> None:
     from playwright.sync_api import expect  # noqa: PLC0415 - as above
 
     shown = page.locator("[data-query]")
@@ -136,11 +136,11 @@ def test_every_saved_query_runs_and_shows_what_it_asks_for(page: "Page") -> None
         assert page.input_value("#query") == query.sql
         asked = {field.get_attribute("name"): field.input_value() for field in page.locator("#values input").all()}
         assert asked == query.params
-        said = parse_qs(page.url.partition("#")[2], keep_blank_values=True)
-        assert said == {"sql": [query.sql], **{f"p_{name}": [value] for name, value in query.params.items()}}
+        reported = parse_qs(page.url.partition("#")[2], keep_blank_values=True)
+        assert reported == {"sql": [query.sql], **{f"p_{name}": [value] for name, value in query.params.items()}}
 
 
-def test_it_refuses_to_write(page: "Page") -> None:
+def test_writes_are_refused(page: "Page") -> None:
     readonly = "attempt to write a readonly database"
     for sql in (
         "DELETE FROM records",
@@ -155,27 +155,27 @@ def test_it_refuses_to_write(page: "Page") -> None:
     assert ask(page, "SELECT count(*) FROM records") == [["6"]]
 
 
-def test_the_real_record_is_asked_and_not_written_to(context: "BrowserContext", tmp_path: Path) -> None:
+def test_the_committed_ledger_can_be_queried_but_not_written(context: "BrowserContext", tmp_path: Path) -> None:
     ledger = Path(__file__).parents[2] / "data" / "ppp.db"
     shutil.copy(ledger, tmp_path / "ppp.db")
     with Store.open(tmp_path) as store:
         build(store.db, tmp_path / "public")
         asked = "SELECT environment, result, count(*) FROM records GROUP BY 1, 2 ORDER BY 1, 2"
-        told = [[str(value) for value in row] for row in store.db.execute(asked)]
+        output = [[str(value) for value in row] for row in store.db.execute(asked)]
     extract(tmp_path / "ppp.db", tmp_path / "window.db", RecordSelection(logs=False))
     (tmp_path / "public" / WINDOW_DATABASE).parent.mkdir(exist_ok=True)
     (tmp_path / "public" / WINDOW_DATABASE).write_bytes(gzip.compress((tmp_path / "window.db").read_bytes(), mtime=0))
-    assert len(told) > 5
+    assert len(output) > 5
     with serve_folder(tmp_path / "public") as address:
         page = context.new_page()
         page.goto(f"{address}/sql/index.html")
         page.wait_for_selector("#console:not([hidden])")
-        assert ask(page, asked) == told
+        assert ask(page, asked) == output
         assert "readonly" in refused(page, "DELETE FROM records")
-        assert ask(page, asked) == told
+        assert ask(page, asked) == output
 
 
-def test_errors_are_told_plainly(page: "Page") -> None:
+def test_error_messages(page: "Page") -> None:
     assert refused(page, "SELECT * FROM nowhere") == "no such table: nowhere"
     assert refused(page, "ASK 1") == 'near "ASK": syntax error'
     assert refused(page, "SELECT 1; SELECT 2") == "only one statement at a time is allowed"
@@ -183,7 +183,7 @@ def test_errors_are_told_plainly(page: "Page") -> None:
     assert ask(page, "SELECT 1 AS one; -- and no more") == [["1"]]
 
 
-def test_a_query_without_end_is_cancelled_and_the_next_one_runs(page: "Page") -> None:
+def test_an_endless_query_can_be_cancelled(page: "Page") -> None:
     ask(page, "SELECT 1")
     page.fill("#query", ENDLESS)
     page.press("#query", "Control+Enter")
@@ -197,7 +197,7 @@ def test_a_query_without_end_is_cancelled_and_the_next_one_runs(page: "Page") ->
     page.wait_for_selector("#status:text-is('Cancelled.')")
 
 
-def test_what_strangers_wrote_is_text(page: "Page") -> None:
+def test_hostile_text_is_shown_as_text(page: "Page") -> None:
     ((detail, name),) = ask(page, "SELECT detail, '<b>' AS '<i>' FROM records WHERE package = 'hostile'")
     assert detail == "<script>alert(1)</script><img src=x onerror=alert(2)>\\u202egnp.exe\\x1b[2J\\x07"
     assert name == "<b>"
@@ -210,12 +210,12 @@ def test_what_strangers_wrote_is_text(page: "Page") -> None:
     assert long.endswith("…")
 
 
-def test_each_kind_of_value_can_be_told_apart(page: "Page") -> None:
+def test_each_type_of_value_is_distinguishable(page: "Page") -> None:
     answer = ask(page, "SELECT NULL, '', 9007199254740993, -1.5, x'00ff', 9e999")
     assert answer == [["NULL", "", "9007199254740993", "-1.5", "2 bytes", "Infinity"]]
 
 
-def test_many_rows_are_cut_and_said_so(page: "Page") -> None:
+def test_many_rows_are_limited_with_a_notice(page: "Page") -> None:
     many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) SELECT i FROM n"
     assert len(ask(page, many)) == 500
     assert page.inner_text("#status").startswith("The first 500 rows; there are more")
@@ -225,7 +225,7 @@ def test_many_rows_are_cut_and_said_so(page: "Page") -> None:
     assert page.inner_text("#status") == "2,000 rows saved."
 
 
-def test_an_answer_is_saved_as_csv_and_json(page: "Page") -> None:
+def test_a_result_can_be_saved_as_csv_and_json(page: "Page") -> None:
     ask(page, "SELECT package, detail, NULL AS none, 1 AS package FROM failures ORDER BY package")
     with page.expect_download() as fetched:
         page.click("#csv")
@@ -244,7 +244,7 @@ def test_an_answer_is_saved_as_csv_and_json(page: "Page") -> None:
     }
 
 
-def test_an_address_holds_the_query_and_its_values(page: "Page", context: "BrowserContext") -> None:
+def test_the_url_contains_the_query_and_its_parameters(page: "Page", context: "BrowserContext") -> None:
     from playwright.sync_api import expect  # noqa: PLC0415 - as above
 
     page.fill("#query", "SELECT :package || '' AS it -- not :this, nor ':that'")
@@ -262,26 +262,24 @@ def test_an_address_holds_the_query_and_its_values(page: "Page", context: "Brows
     expect(page.locator("#result td")).to_have_text("a&b=c #%é")
 
 
-def test_a_database_that_is_none_is_told_and_one_that_is_unpacked_on_the_way_is_taken(
-    page: "Page", tmp_path: Path
-) -> None:
+def test_an_invalid_database_is_reported_and_a_decompressed_one_accepted(page: "Page", tmp_path: Path) -> None:
     (tmp_path / "site" / WINDOW_DATABASE).write_bytes(gzip.compress(b"no database" * 1000))
     assert "not a database" in refused(page, "SELECT 1")
     window = tmp_path / "site" / WINDOW_DATABASE
     window.write_bytes((tmp_path / "window.db").read_bytes())
-    # Servers tell seconds apart, and a browser keeps what did not change since.
+    # Last-Modified has a resolution of a second, and the browser caches unchanged files.
     os.utime(window, (later := window.stat().st_mtime + 10, later))
     assert ask(page, "SELECT count(*) FROM records") == [["6"]]
 
 
-def test_a_missing_database_is_told(context: "BrowserContext", site: str, tmp_path: Path) -> None:
+def test_a_missing_database_is_reported(context: "BrowserContext", site: str, tmp_path: Path) -> None:
     (tmp_path / "site" / WINDOW_DATABASE).unlink()
     page = context.new_page()
     page.goto(f"{site}/sql/index.html")
     assert refused(page, "SELECT 1").startswith("the database cannot be downloaded: 404")
 
 
-def test_without_javascript_it_says_so_and_shows_the_queries(browser: "Browser", site: str) -> None:
+def test_without_javascript_the_saved_queries_are_shown(browser: "Browser", site: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site}/sql/index.html")
@@ -294,7 +292,7 @@ def test_without_javascript_it_says_so_and_shows_the_queries(browser: "Browser",
     context.close()
 
 
-def test_nothing_leaves_the_page_sideways(page: "Page") -> None:
+def test_nothing_overflows_horizontally(page: "Page") -> None:
     ask(page, "SELECT * FROM records")
     for summary in page.locator("summary").all():
         summary.click()

@@ -1,4 +1,4 @@
-"""What others hold against our pages: html-validate, the Nu validator (either alone passed a bad one), Lighthouse."""
+"""External validators: html-validate and the Nu validator (either alone accepted a bad page), and Lighthouse."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from showcase import EMPTY_PAGES, PAGES, ServedSites
 pytestmark = [pytest.mark.validators]
 
 CONFIG = Path(__file__).with_name("html-validate.mjs")
-#: It is told of a site on this machine, and that it may look there.
-#: `vector-effect` is in SVG 2, and in every browser; its list of properties lacks it.
+#: The validator needs an option to accept addresses on this machine.
+#: `vector-effect` is in SVG 2 and in all browsers, but not in the list of the validator.
 NU = (
     "java",
     "-Dnu.validator.servlet.allow-forbidden-hosts=true",
@@ -30,7 +30,7 @@ NU = (
 )
 ENOUGH = 0.95
 ATTEMPTS = 3
-#: By the least `benchmarkIndex` of a machine, how many times slower Lighthouse's phone is.
+#: The slowdown of the simulated phone, by minimum `benchmarkIndex` of the machine.
 SLOWDOWNS = {1500: 4, 800: 2}
 BAD_PAGE = (
     '<!doctype html><html lang="en"><head><title>Bad</title></head><body><p><div id="a b"></div></p></body></html>'
@@ -38,7 +38,7 @@ BAD_PAGE = (
 
 
 def asked(*command: str | Path) -> Any:
-    """Run a validator; give the JSON that it says."""
+    """Run a validator; return its JSON output."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.stdout, done.stderr
     return json.loads(done.stdout)
@@ -67,11 +67,11 @@ def judged(sites: ServedSites) -> list[Path]:
     return sorted(full) + [sites.empty / path for path in EMPTY_PAGES.values()]
 
 
-def test_html_validate_finds_nothing(sites: ServedSites) -> None:
+def test_html_validate_finds_no_errors(sites: ServedSites) -> None:
     assert html_validate(judged(sites)) == []
 
 
-def test_the_nu_validator_finds_nothing_on_the_pages(sites: ServedSites) -> None:
+def test_the_nu_validator_accepts_the_pages(sites: ServedSites) -> None:
     places = ((sites.full, sites.full_address), (sites.empty, sites.empty_address))
     pages = [
         f"{address}/{page.relative_to(root)}"
@@ -83,14 +83,14 @@ def test_the_nu_validator_finds_nothing_on_the_pages(sites: ServedSites) -> None
     assert nu(*pages) == []
 
 
-def test_the_nu_validator_finds_nothing_in_styles_and_pictures(sites: ServedSites) -> None:
+def test_the_nu_validator_accepts_styles_and_images(sites: ServedSites) -> None:
     styles, pictures = sorted(sites.full.rglob("*.css")), sorted(sites.full.rglob("*.svg"))[:40]
     assert len(styles) == 2
     assert len(pictures) == 40
     assert nu("--also-check-css", "--also-check-svg", *styles, *pictures) == []
 
 
-def test_both_find_something_on_a_bad_page(tmp_path: Path) -> None:
+def test_both_validators_detect_a_bad_page(tmp_path: Path) -> None:
     bad = tmp_path / "bad.html"
     bad.write_text(BAD_PAGE)
     assert nu(bad)
@@ -128,8 +128,8 @@ def slowdown_for(benchmark: float) -> int:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("kind", ["front", "package-fails", "findings", "sql"])
-def test_lighthouse_is_content(sites: ServedSites, kind: str, tmp_path: Path) -> None:
-    slowdown, told = max(SLOWDOWNS.values()), []
+def test_lighthouse_scores(sites: ServedSites, kind: str, tmp_path: Path) -> None:
+    slowdown, scores = max(SLOWDOWNS.values()), []
     for _ in range(ATTEMPTS):
         found = report(sites.pages[kind], tmp_path, slowdown)
         scores = {name: category["score"] for name, category in found["categories"].items()}
@@ -140,6 +140,6 @@ def test_lighthouse_is_content(sites: ServedSites, kind: str, tmp_path: Path) ->
         if quick >= ENOUGH:
             return
         benchmark = found["environment"]["benchmarkIndex"]
-        told.append(f"{quick} with a benchmark of {benchmark:.0f}, slowed {slowdown} times")
+        scores.append(f"{quick} with a benchmark of {benchmark:.0f}, slowed {slowdown} times")
         slowdown = slowdown_for(benchmark)
-    pytest.fail(f"performance: {', then '.join(told)}")
+    pytest.fail(f"performance: {', then '.join(scores)}")

@@ -1,4 +1,4 @@
-"""What is published from the small ledger, byte for byte."""
+"""Published files of the small ledger, compared byte for byte."""
 
 import shlex
 from pathlib import Path
@@ -24,6 +24,6 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "publish"
 def test_golden(path: str, name: str, small: Store, tmp_path: Path) -> None:
     build(small.db, tmp_path / "public")
     made, golden = tmp_path / "public" / path, GOLDEN / name
-    accept = f"if this is what should be published now: cp {shlex.quote(str(made))} {shlex.quote(str(golden))}"
+    accept = f"to accept this output: cp {shlex.quote(str(made))} {shlex.quote(str(golden))}"
     assert golden.is_file(), accept
     assert made.read_text("utf-8") == golden.read_text("utf-8"), accept

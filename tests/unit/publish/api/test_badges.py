@@ -1,4 +1,4 @@
-"""Badges: a count with a label, never a worst-of; the picture says the same as the endpoint, and to everybody."""
+"""Badges: a count with a label; the image and the endpoint agree, and the image is accessible."""
 
 import json
 from xml.etree import ElementTree as ET
@@ -29,7 +29,7 @@ def part(**words: int) -> PackageSummary:
         ({"NA": 6}, "no verdict", "lightgrey"),
     ],
 )
-def test_what_it_says(words: dict[str, int], message: str, colour: str) -> None:
+def test_message_and_colour(words: dict[str, int], message: str, colour: str) -> None:
     files = dict(badge_files(part(**words)))
     endpoint = json.loads(files["badge/six.json"])
     assert schema_errors("site/schemas/badge.schema.json", endpoint) == []
@@ -38,7 +38,7 @@ def test_what_it_says(words: dict[str, int], message: str, colour: str) -> None:
     assert [text.text for text in root.iter(f"{SVG}text")] == ["installs & imports", message]
 
 
-def test_the_picture_can_be_read_aloud_and_fits() -> None:
+def test_the_image_is_accessible_and_its_width_fits() -> None:
     made = part(PASS=3, FAIL=1, NA=2)
     root = ET.fromstring(dict(badge_files(made))["badge/six.svg"])  # noqa: S314 - our own
     (title,) = root.iter(f"{SVG}title")

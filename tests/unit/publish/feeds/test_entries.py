@@ -1,4 +1,4 @@
-"""Feeds in three formats: they speak when a verdict changes, keep their ids, and say the same."""
+"""Feeds in three formats: they change only with results, keep their ids, and have the same content."""
 
 import json
 import re
@@ -50,13 +50,13 @@ def test_feedparser_reads_it_back(writer: Writer, version: str, small: Store) ->
     assert len({entry.id for entry in parsed.entries}) == len(parsed.entries)
 
 
-def test_all_formats_name_the_same_entries(small: Store) -> None:
+def test_all_formats_have_the_same_entries(small: Store) -> None:
     feed = overall(small)
     read = json.loads(json_feed(feed, path="feed.json", base_url=DEFAULT_BASE_URL))
-    told = [(item["id"], item["title"]) for item in read["items"]]
-    assert told
+    output = [(item["id"], item["title"]) for item in read["items"]]
+    assert output
     for writer in (rss, atom):
-        assert [(entry.id, entry.title) for entry in feed_of(small, writer=writer).entries] == told
+        assert [(entry.id, entry.title) for entry in feed_of(small, writer=writer).entries] == output
 
 
 def test_the_rules_of_atom(small: Store) -> None:
@@ -83,12 +83,12 @@ def test_the_rules_of_json_feed(small: Store) -> None:
         assert item["date_published"] <= item["date_modified"]
 
 
-def test_an_error_of_ours_is_no_news(small: Store) -> None:
+def test_an_infrastructure_error_is_no_change(small: Store) -> None:
     slow = next(entry for entry in feed_of(small).entries if entry.title.startswith("slow"))
     assert slow.title == "slow 0.1: py39-slim TIMEOUT"
 
 
-def test_the_same_verdict_again_is_no_news(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
+def test_a_repeated_result_is_no_change(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
     def spoken() -> dict[str, bytes]:
         build(store.db, tmp_path / "public")
         feeds = [*tmp_path.rglob("feed.*"), *tmp_path.rglob("atom.xml")]
@@ -104,9 +104,7 @@ def test_the_same_verdict_again_is_no_news(store: Store, record: Callable[..., R
     assert spoken() != before
 
 
-def test_a_change_says_what_was_before_and_leaves_the_older_item_alone(
-    store: Store, record: Callable[..., Record]
-) -> None:
+def test_a_change_shows_the_transition_and_keeps_older_entries(store: Store, record: Callable[..., Record]) -> None:
     store.add_record(record("six", observed_at=DAY))
     (before,) = feed_of(store).entries
     store.add_record(record("six", observed_at=DAY + 90_000, result="FAIL", cause="crash"))
@@ -116,7 +114,7 @@ def test_a_change_says_what_was_before_and_leaves_the_older_item_alone(
     assert dict(older) == dict(before)
 
 
-def test_a_package_tells_the_same_as_all_do(small: Store) -> None:
+def test_a_package_feed_equals_the_overall_feed(small: Store) -> None:
     entries = {entry.id: entry for entry in overall(small).entries}
     (gcc,) = read_packages(small.db, ["needs-gcc"], published.observed_environments(small.db))
     own = package_feed("needs-gcc", gcc.changes)
@@ -125,7 +123,7 @@ def test_a_package_tells_the_same_as_all_do(small: Store) -> None:
         assert entries[entry.id] == entry
 
 
-def test_a_package_feed_stays_short(store: Store, record: Callable[..., Record]) -> None:
+def test_a_package_feed_is_limited(store: Store, record: Callable[..., Record]) -> None:
     for place in range(MAX_PACKAGE_ENTRIES + 3):
         store.add_record(record("six", f"1.{place}", observed_at=DAY + 60 * place))
     (six,) = read_packages(store.db, ["six"], published.observed_environments(store.db))
@@ -134,7 +132,7 @@ def test_a_package_feed_stays_short(store: Store, record: Callable[..., Record])
     assert len(feed.entries) == MAX_PACKAGE_ENTRIES
 
 
-def test_a_finding_tells_who_came_in_and_when(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
+def test_a_finding_feed_lists_new_cells_with_dates(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
     def entries() -> Sequence[feedparser.FeedParserDict]:
         build(store.db, tmp_path / "public", base_url="https://node.example/")
         parsed = feedparser.parse((tmp_path / "public" / "findings" / "newly-broken" / "atom.xml").read_bytes())
@@ -148,7 +146,7 @@ def test_a_finding_tells_who_came_in_and_when(store: Store, record: Callable[...
     assert entry.link == "https://node.example/p/six/index.html"
     assert entry.updated == "2024-04-25T00:01:00Z"
     assert "py312-slim: PASS with 1.0 → FAIL during import (crash, blame: unknown)" in entry.content[0].value
-    # Seen again, and another package beside it: what was said stands as it was.
+    # Observed again, with another package added: the existing entry does not change.
     store.add_record(record("six", "1.1", result="FAIL", cause="crash", observed_at=DAY + 90_000))
     store.add_record(record("old", "1.0", observed_at=DAY))
     store.add_record(record("old", "1.1", result="FAIL", observed_at=DAY + 120))
@@ -157,12 +155,12 @@ def test_a_finding_tells_who_came_in_and_when(store: Store, record: Callable[...
     assert dict(same) == dict(entry)
 
 
-def test_the_newest_hundred_each_with_its_whole_day(store: Store, record: Callable[..., Record]) -> None:
+def test_the_newest_hundred_entries_with_complete_days(store: Store, record: Callable[..., Record]) -> None:
     for place in range(120):
         for environment in ("py39-slim", "py312-slim"):
             made = record(f"p{place}", "1.0", environment, observed_at=DAY + 60 * place + (environment == "py39-slim"))
             store.insert_record(made, None)
-    # The hundredth is released early in its day and changed late: both belong to its one item.
+    # The hundredth has changes early and late on its day: both belong to one entry.
     store.insert_record(record("p119", "1.0", "py311-slim", observed_at=DAY), None)
     store.insert_record(record("yesterday", "1.0", observed_at=DAY - 5), None)
     store.db.conn.commit()
@@ -173,7 +171,7 @@ def test_the_newest_hundred_each_with_its_whole_day(store: Store, record: Callab
     assert [item.published for item in items] == sorted((item.published for item in items), reverse=True)
 
 
-def test_an_empty_feed_is_a_feed(store: Store) -> None:
+def test_an_empty_feed_is_valid(store: Store) -> None:
     written = dict(feed_files(overall(store), "", DEFAULT_BASE_URL))
     for path in ("feed.xml", "atom.xml"):
         parsed = feedparser.parse(written[path])
@@ -190,11 +188,11 @@ def test_hostile_text_stays_text(hostile: Store) -> None:
         assert all(c.isprintable() or c == "\n" for c in data.decode()), path
     (channel,) = ET.fromstring(written["feed.xml"])  # noqa: S314 - our own
     (description,) = (e.text or "" for e in channel.iterfind("./item/description"))
-    # A reader decodes XML, then takes what is left for HTML: there the script is still escaped.
+    # A reader decodes the XML and interprets the rest as HTML, in which the script is still escaped.
     assert "<script" not in description
     assert "&lt;script&gt;" in description
     (entry,) = feedparser.parse(written["atom.xml"]).entries
-    # As text no reader takes it for HTML.
+    # No reader interprets plain text as HTML.
     assert entry.content[0].type == "text/plain"
     (item,) = json.loads(written["feed.json"])["items"]
     assert "content_html" not in item

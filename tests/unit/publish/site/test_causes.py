@@ -1,4 +1,4 @@
-"""A page of help for each cause: what it says, that its numbers agree with the build's, and that nothing in it acts."""
+"""Help pages of causes: texts, numbers that agree with the rest of the build, and escaping."""
 
 import hashlib
 import json
@@ -40,28 +40,28 @@ def document(small: Store, tmp_path: Path) -> Read:
     return lambda path: json.loads((tmp_path / "public" / "causes" / path).read_text("ascii"))
 
 
-def test_a_page_says_what_it_means_and_what_to_do(shown: Callable[[str], str]) -> None:
-    told = shown("no-compiler/index.html")
-    held = cause_help()["no-compiler"]
-    assert "No compiler no-compiler explains 2 current cells of 1 package: 2 FAIL" in told
-    for words in (held.meaning, held.maintainer, held.user):
-        assert words.replace("`", "") in told
-    assert "environment environment cells py39-alpine 1 1 py312-alpine 1 1 all 2 2" in told
-    assert "FAIL needs-gcc 1.1 py312-alpine during install alone, blame: environment, 2024-04-25 00:03Z" in told
+def test_a_cause_page_explains_and_advises(shown: Callable[[str], str]) -> None:
+    output = shown("no-compiler/index.html")
+    loaded = cause_help()["no-compiler"]
+    assert "No compiler no-compiler explains 2 current cells of 1 package: 2 FAIL" in output
+    for words in (loaded.meaning, loaded.maintainer, loaded.user):
+        assert words.replace("`", "") in output
+    assert "environment environment cells py39-alpine 1 1 py312-alpine 1 1 all 2 2" in output
+    assert "FAIL needs-gcc 1.1 py312-alpine during install alone, blame: environment, 2024-04-25 00:03Z" in output
 
 
 def test_a_cause_that_explains_nothing_still_helps(shown: Callable[[str], str]) -> None:
-    told = shown("conflict/index.html")
-    assert "explains no current cell." in told
-    assert "If you maintain the package" in told
-    assert "Where, and who is to blame" not in told
+    output = shown("conflict/index.html")
+    assert "explains no current cell." in output
+    assert "If you maintain the package" in output
+    assert "Where, and who is to blame" not in output
 
 
-def test_the_index_counts_and_tells_what_is_not_explained(shown: Callable[[str], str]) -> None:
-    told = shown("index.html")
-    assert "Of 4 cells that failed or timed out, 0 (0.0 %) are unclassified" in told
-    assert told.index("no-compiler No compiler 2 0 0 0 2 1 environment") < told.index("distutils-removed")
-    assert all(cause in told for cause in cause_help())
+def test_the_index_counts_cells_and_unclassified_failures(shown: Callable[[str], str]) -> None:
+    output = shown("index.html")
+    assert "Of 4 cells that failed or timed out, 0 (0.0 %) are unclassified" in output
+    assert output.index("no-compiler No compiler 2 0 0 0 2 1 environment") < output.index("distutils-removed")
+    assert all(cause in output for cause in cause_help())
 
 
 def test_without_any_failure(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
@@ -72,19 +72,19 @@ def test_without_any_failure(store: Store, record: Callable[..., Record], tmp_pa
 
 
 @pytest.mark.parametrize("cause", cause_help())
-def test_each_file_is_what_its_schema_says(document: Read, cause: str) -> None:
-    held = document(f"{cause}.json")
-    assert schema_errors("site/schemas/cause.schema.json", held) == []
-    assert held["cells"] == sum(held["results"].values()) == sum(held["blames"].values())
+def test_each_file_is_valid(document: Read, cause: str) -> None:
+    loaded = document(f"{cause}.json")
+    assert schema_errors("site/schemas/cause.schema.json", loaded) == []
+    assert loaded["cells"] == sum(loaded["results"].values()) == sum(loaded["blames"].values())
     places: Counter[str] = Counter()
-    for by_blame in held["environments"].values():
+    for by_blame in loaded["environments"].values():
         places.update(by_blame)
-    assert places == held["blames"]
-    assert len(held["newest"]) == min(held["cells"], NEWEST_CELLS)
-    assert schema_errors("site/schemas/cause.schema.json", {**held, "node": "ab" * 32}) != []
+    assert places == loaded["blames"]
+    assert len(loaded["newest"]) == min(loaded["cells"], NEWEST_CELLS)
+    assert schema_errors("site/schemas/cause.schema.json", {**loaded, "node": "ab" * 32}) != []
 
 
-def test_every_number_is_of_the_same_build(document: Read, tmp_path: Path) -> None:
+def test_the_numbers_of_all_files_agree(document: Read, tmp_path: Path) -> None:
     index = document("index.json")
     current = json.loads((tmp_path / "public" / "current.json").read_text())
     assert schema_errors("site/schemas/causes.schema.json", index) == []
@@ -96,16 +96,16 @@ def test_every_number_is_of_the_same_build(document: Read, tmp_path: Path) -> No
         assert {key: whole[key] for key in row} == row
     assert by_result == {word: n for word, n in current["counts"]["results"].items() if word != "PASS"}
     assert index["failed"] == by_result["FAIL"] + by_result["TIMEOUT"]
-    # Each of the newest cells is told as current.json tells it.
-    told = {row["record"]: row for row in current["results"]}
+    # Each of the newest cells equals its entry in current.json.
+    output = {row["record"]: row for row in current["results"]}
     for row in index["causes"]:
         for cell in document(f"{row['cause']}.json")["newest"]:
             assert {key: cell[key] for key in cell if key != "phase"} == {
-                key: told[cell["record"]][key] for key in cell if key != "phase"
+                key: output[cell["record"]][key] for key in cell if key != "phase"
             }
 
 
-def test_what_siblings_tell_is_told_everywhere(
+def test_blame_judged_by_siblings_is_shown_everywhere(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
     unsure = {"result": "FAIL", "cause": "import-error", "blame": Blame.PACKAGE}
@@ -113,15 +113,15 @@ def test_what_siblings_tell_is_told_everywhere(
     store.add_record(record("six", "1.0", "py312-alpine", **unsure))
     build(store.db, tmp_path / "public")
     out = tmp_path / "public"
-    held = json.loads((out / "causes" / "import-error.json").read_text())
-    assert (held["blames"], held["by_siblings"]) == ({"environment": 1}, 1)
-    assert [(c["blame"], c["blamed_by"]) for c in held["newest"]] == [("environment", "siblings")]
+    loaded = json.loads((out / "causes" / "import-error.json").read_text())
+    assert (loaded["blames"], loaded["by_siblings"]) == ({"environment": 1}, 1)
+    assert [(c["blame"], c["blamed_by"]) for c in loaded["newest"]] == [("environment", "siblings")]
     results = json.loads((out / "current.json").read_text())["results"]
     assert sorted((r["blame"], r["blamed_by"]) for r in results if r["blame"]) == [("environment", "siblings")]
     assert "(import-error, blame: environment)" in (out / "feed.xml").read_text()
     assert "import-error environment 1 1" in " ".join(page(out / "index.html").text.split())  # type: ignore[attr-defined]
-    told = " ".join(page(out / "causes" / "import-error" / "index.html").text.split())  # type: ignore[attr-defined]
-    assert "for 1 the log alone is not conclusive" in told
+    output = " ".join(page(out / "causes" / "import-error" / "index.html").text.split())  # type: ignore[attr-defined]
+    assert "for 1 the log alone is not conclusive" in output
     (kept,) = store.db.execute("SELECT blame FROM records WHERE blame IS NOT NULL").fetchall()
     assert kept == ("package",), "the record keeps what its log said"
 
@@ -135,7 +135,7 @@ def test_a_failure_without_a_cause_is_unclassified(store: Store, record: Callabl
     assert "1 is unclassified" in (tmp_path / "public" / "index.html").read_text()
 
 
-def test_the_newest_are_as_many_as_are_shown(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
+def test_only_the_newest_cells_are_listed(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
     for number in range(NEWEST_CELLS + 5):
         made = record(f"p{number:02}", "1.0", result="FAIL", cause="crash", observed_at=DAY + number % 7)
         store.insert_record(made, None)
@@ -189,5 +189,5 @@ def test_publishing_again_changes_no_byte(small: Store, small_shuffled: Store, t
         ("`<script>`", "<code>&lt;script&gt;</code>"),
     ],
 )
-def test_our_words_as_html(words: str, html: str) -> None:
+def test_code_spans_in_help_texts(words: str, html: str) -> None:
     assert with_code_spans(words) == html

@@ -1,4 +1,4 @@
-"""Packages by name, the shards that search reads, and what crawlers read: nobody is left out, nothing is too long."""
+"""The package directory, the search shards, and the files for crawlers: complete, and limited in size."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def parts(names: Iterable[str]) -> list[PackageSummary]:
 
 @contextmanager
 def shelved(names: Iterable[str]) -> Iterator[ListingStore]:
-    """Shelves of a memory that knows nothing but these packages."""
+    """Yield the listings of a cache with only these packages."""
     with BuildCache.open(None) as memory:
         memory.listings.clear()
         for part in parts(names):
@@ -84,7 +84,7 @@ def linked(page: bytes) -> list[str]:
     return re.findall(r'href="(?:\.\./)+p/([a-z0-9-]+)/index.html"', page.decode())
 
 
-def test_a_few_packages_stand_on_one_page() -> None:
+def test_a_few_packages_fit_on_one_page() -> None:
     pages = directory(["b", "a"])
     assert list(pages) == ["packages/index.html"]
     assert linked(pages["packages/index.html"]) == ["a", "b"]
@@ -92,7 +92,7 @@ def test_a_few_packages_stand_on_one_page() -> None:
     assert b"2024-04-25" in pages["packages/index.html"]
 
 
-def test_many_are_cut_by_prefix_and_all_can_be_reached() -> None:
+def test_many_packages_are_split_by_prefix_and_all_are_reachable() -> None:
     names = {f"{first}{second}{number:02}" for first in "ab" for second in "xyz" for number in range(99)} | {"a", "ax"}
     pages = directory(names)
     assert sorted(name for page in pages.values() for name in linked(page)) == sorted(names)
@@ -106,23 +106,23 @@ def test_many_are_cut_by_prefix_and_all_can_be_reached() -> None:
     assert reached == set(pages)
 
 
-def test_no_package_is_a_page_too(store: Store, tmp_path: Path) -> None:
+def test_an_empty_directory_has_a_page(store: Store, tmp_path: Path) -> None:
     build(store.db, tmp_path / "public")
     assert "No package has been checked yet." in (tmp_path / "public" / "packages" / "index.html").read_text()
     assert json.loads((tmp_path / "public" / "search.json").read_text())["prefixes"] == []
 
 
 def find(files: dict[str, Any], wanted: str) -> list[str]:
-    """Find as the page's script does."""
+    """Search as site.js does."""
     if wanted[:2] not in files["search.json"]["prefixes"]:
         return []
-    held = files[f"search/{wanted[:2]}.json"]
-    while held["below"] and len(wanted) > len(held["prefix"]):
-        longer = wanted[: len(held["prefix"]) + 1]
-        if longer not in held["below"]:
+    loaded = files[f"search/{wanted[:2]}.json"]
+    while loaded["below"] and len(wanted) > len(loaded["prefix"]):
+        longer = wanted[: len(loaded["prefix"]) + 1]
+        if longer not in loaded["below"]:
             return []
-        held = files[f"search/{longer}.json"]
-    return [name for name, *_ in held["packages"] if name.startswith(wanted) or f"-{wanted}" in name]
+        loaded = files[f"search/{longer}.json"]
+    return [name for name, *_ in loaded["packages"] if name.startswith(wanted) or f"-{wanted}" in name]
 
 
 def test_a_name_is_found_by_each_of_its_words() -> None:
@@ -135,7 +135,7 @@ def test_a_name_is_found_by_each_of_its_words() -> None:
     assert files["search/si.json"]["packages"] == [["six", "1.0", 4, 5]]
 
 
-def test_long_shards_go_deeper_and_lose_nobody() -> None:
+def test_large_shards_are_split_and_keep_all_packages() -> None:
     names = {f"py{letter}{number}" for letter in "abc" for number in range(SHARD_LIMIT // 2)} | {"py", "pya"}
     files = search(names)
     assert files["search/py.json"]["below"] == ["pya", "pyb", "pyc"]
@@ -151,7 +151,7 @@ def addresses(data: bytes) -> list[str]:
     return [element.text or "" for element in ET.fromstring(data).iter(f"{NS}loc")]  # noqa: S314 - our own
 
 
-def test_the_sitemap_names_every_page_once(small: Store, tmp_path: Path, page: Callable[[Path], Any]) -> None:
+def test_the_sitemap_lists_every_page_once(small: Store, tmp_path: Path, page: Callable[[Path], Any]) -> None:
     out, base = tmp_path / "public", "https://node.example/ppp/"
     build(small.db, out, base_url=base)
     shards = addresses((out / "sitemap.xml").read_bytes())
@@ -159,13 +159,13 @@ def test_the_sitemap_names_every_page_once(small: Store, tmp_path: Path, page: C
     assert len(named) == len(set(named))
     missing = [address for address in named if not (out / address.removeprefix(base)).is_file()]
     assert missing == []
-    held = {f"{base}{path.relative_to(out)}" for path in out.rglob("*.html")}
-    assert held == {address for address in named if address.endswith(".html")}
+    loaded = {f"{base}{path.relative_to(out)}" for path in out.rglob("*.html")}
+    assert loaded == {address for address in named if address.endswith(".html")}
     assert f"{base}data/index.html" in named
     assert page(out / "index.html").links.count("packages/index.html")
 
 
-def test_a_long_sitemap_is_cut() -> None:
+def test_a_long_sitemap_is_split() -> None:
     names = sorted(f"{letter}{number}" for letter in "ab" for number in range(SITEMAP_LIMIT - 1))
     with shelved(names) as shelves:
         pages = split_into_pages(shelves.name_tree("sitemaps", PACKAGES_LISTING), SITEMAP_LIMIT)
@@ -176,7 +176,7 @@ def test_a_long_sitemap_is_cut() -> None:
     assert addresses(files["sitemap.xml"]) == [f"https://node.example/{path}" for path in files if path in shards]
 
 
-def test_robots_and_models_are_told_where_to_begin(small: Store, tmp_path: Path) -> None:
+def test_robots_txt_and_llms_txt_link_to_existing_files(small: Store, tmp_path: Path) -> None:
     files = dict(crawler_files("https://node.example/ppp/"))
     assert b"Sitemap: https://node.example/ppp/sitemap.xml\n" in files["robots.txt"]
     build(small.db, tmp_path / "public")

@@ -1,4 +1,4 @@
-"""Findings, dependency chains and environments: their pages, files and the front page say the same."""
+"""Findings, dependency chains and environments: their pages, their files and the front page agree."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def broken(record: Callable[..., Record], package: str, environment: str, detail
     )  # fmt: skip
 
 
-def test_every_kind_is_counted_alike(small: Store, tmp_path: Path, page: Callable[[Path], Any]) -> None:
+def test_counts_agree_on_all_pages(small: Store, tmp_path: Path, page: Callable[[Path], Any]) -> None:
     out = tmp_path / "public"
     build(small.db, out)
     index = text_of(out / "findings" / "index.html", page)
@@ -43,21 +43,23 @@ def test_every_kind_is_counted_alike(small: Store, tmp_path: Path, page: Callabl
         "python-regression": ("Broken by a newer Python", 1), "never-on-alpine": ("Never on Alpine", 1),
         "broken-dependency": ("Broken dependencies", 0),
     }.items():  # fmt: skip
-        held_ = json.loads((out / "api" / "v1" / f"{kind}.json").read_text())
-        assert held_["packages"] == packages, kind
-        assert len(held_["affected"]) == held_["cells"]
-        assert f"{packages} package{'s' if packages != 1 else ''}, {held_['cells']} cell" in text_of(
+        loaded = json.loads((out / "api" / "v1" / f"{kind}.json").read_text())
+        assert loaded["packages"] == packages, kind
+        assert len(loaded["affected"]) == loaded["cells"]
+        assert f"{packages} package{'s' if packages != 1 else ''}, {loaded['cells']} cell" in text_of(
             out / "findings" / kind / "index.html", page
         )
-        assert re.search(rf"{title} .{{3,90}} {packages} {held_['cells']} JSON", index), title
+        assert re.search(rf"{title} .{{3,90}} {packages} {loaded['cells']} JSON", index), title
         assert f"{packages} {title}" in front
 
 
-def test_a_row_says_what_was_before_and_why(small: Store, tmp_path: Path, page: Callable[[Path], Any]) -> None:
+def test_a_row_shows_the_previous_result_and_the_cause(
+    small: Store, tmp_path: Path, page: Callable[[Path], Any]
+) -> None:
     build(small.db, tmp_path / "public")
-    told = text_of(tmp_path / "public" / "findings" / "newly-broken" / "index.html", page)
-    assert "needs-gcc 1.1 FAIL py39-alpine, py312-alpine no-compiler" in told
-    assert "during install alone, blame: environment, PASS with 1.0, since 2024-04-25 00:03Z" in told
+    output = text_of(tmp_path / "public" / "findings" / "newly-broken" / "index.html", page)
+    assert "needs-gcc 1.1 FAIL py39-alpine, py312-alpine no-compiler" in output
+    assert "during install alone, blame: environment, PASS with 1.0, since 2024-04-25 00:03Z" in output
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_a_row_says_what_was_before_and_why(small: Store, tmp_path: Path, page: 
         (None, None),
     ],
 )
-def test_the_dependency_that_a_detail_names(detail: str | None, name: str | None) -> None:
+def test_the_dependency_named_by_a_detail(detail: str | None, name: str | None) -> None:
     assert dependency_of(detail) == name
 
 
@@ -97,12 +99,12 @@ def test_chains_by_dependency_cause_and_platform(
         ("cffi", "missing-header", Platform.ALPINE, ["d"], 1),
         ("cffi", "no-compiler", Platform.SLIM, ["c"], 1),
     ]
-    told = text_of(tmp_path / "public" / "findings" / "broken-dependency" / "index.html", page)
-    assert "3 packages fail on Alpine because of cffi: no-compiler" in told
-    assert "1 more cell fails because of a dependency that the log does not name." in told
+    output = text_of(tmp_path / "public" / "findings" / "broken-dependency" / "index.html", page)
+    assert "3 packages fail on Alpine because of cffi: no-compiler" in output
+    assert "1 more cell fails because of a dependency that the log does not name." in output
 
 
-def test_a_long_list_is_cut_by_prefix_and_loses_nobody(
+def test_a_long_listing_is_split_by_prefix_and_keeps_all_packages(
     store: Store, record: Callable[..., Record], tmp_path: Path
 ) -> None:
     names = [f"{letter}{number:03}" for letter in "abc" for number in range(120)]
@@ -126,7 +128,7 @@ def test_a_long_list_is_cut_by_prefix_and_loses_nobody(
         assert (folder / "index.html").stat().st_size < 50_000
 
 
-def test_one_more_row_changes_one_page_by_prefix(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
+def test_a_new_row_changes_one_page_by_prefix(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
     def pages() -> dict[str, bytes]:
         build(store.db, tmp_path / "public")
         folder = tmp_path / "public" / "findings" / "broken-dependency"
@@ -142,7 +144,7 @@ def test_one_more_row_changes_one_page_by_prefix(store: Store, record: Callable[
     assert {name for name, page in after.items() if page != before.get(name)} == {"b"}
 
 
-def test_lists_that_grow_and_shrink_between_publishes_are_as_those_made_at_once(
+def test_incremental_listings_equal_those_built_from_scratch(
     store: Store, record: Callable[..., Record], tmp_path: Path
 ) -> None:
     out, memory = tmp_path / "public", tmp_path / "memory.db"
@@ -164,7 +166,7 @@ def test_lists_that_grow_and_shrink_between_publishes_are_as_those_made_at_once(
     assert "findings/broken-dependency/index.html" in publish()
     observe(long[20:], DAY + 1)
     assert {"findings/broken-dependency/a/index.html", "findings/broken-dependency/c/index.html"} <= publish()
-    # Seen again alike, nothing that a page by prefix shows is another.
+    # A repeated observation changes nothing that a page by prefix shows.
     observe(["a000"], DAY + 2)
     assert not any(path.count("/") == 3 for path in publish())
     observe((f"b{number}" for number in range(900, 960)), DAY + 3)
@@ -176,17 +178,19 @@ def test_lists_that_grow_and_shrink_between_publishes_are_as_those_made_at_once(
     assert [path for path in (out / "findings/broken-dependency").iterdir() if path.is_dir()] == []
 
 
-def test_an_environment_says_how_much_why_and_who(small: Store, tmp_path: Path, page: Callable[[Path], Any]) -> None:
+def test_an_environment_page_shows_counts_causes_and_packages(
+    small: Store, tmp_path: Path, page: Callable[[Path], Any]
+) -> None:
     out = tmp_path / "public"
     build(small.db, out)
-    held_ = json.loads((out / "api" / "v1" / "env" / "py312-alpine.json").read_text())
-    assert held_["results"] == {"PASS": 2, "FAIL": 1, "TIMEOUT": 0, "ERROR": 0, "NA": 1}
-    assert held_["causes"] == {"no-compiler": 1, "no-distribution": 1}
-    assert [(cell["package"], cell["environment"]) for cell in held_["affected"]] == [("needs-gcc", "py312-alpine")]
+    loaded = json.loads((out / "api" / "v1" / "env" / "py312-alpine.json").read_text())
+    assert loaded["results"] == {"PASS": 2, "FAIL": 1, "TIMEOUT": 0, "ERROR": 0, "NA": 1}
+    assert loaded["causes"] == {"no-compiler": 1, "no-distribution": 1}
+    assert [(cell["package"], cell["environment"]) for cell in loaded["affected"]] == [("needs-gcc", "py312-alpine")]
     current = json.loads((out / "current.json").read_text())["counts"]["environments"]
-    assert held_["results"] == current["py312-alpine"]
-    told = text_of(out / "env" / "py312-alpine" / "index.html", page)
-    assert "Python 3.12 on Alpine: 2 PASS 1 FAIL 1 NA of 4 releases." in told
-    assert "1 package whose newest release fails here" in told
-    assert "no-compiler No compiler 1" in told
+    assert loaded["results"] == current["py312-alpine"]
+    output = text_of(out / "env" / "py312-alpine" / "index.html", page)
+    assert "Python 3.12 on Alpine: 2 PASS 1 FAIL 1 NA of 4 releases." in output
+    assert "1 package whose newest release fails here" in output
+    assert "no-compiler No compiler 1" in output
     assert "py312-alpine Python 3.12, Alpine 2 1 0 0 1" in text_of(out / "env" / "index.html", page)

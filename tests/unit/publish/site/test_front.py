@@ -1,4 +1,4 @@
-"""Every page: well-formed, linked, small, silent; and what each one says."""
+"""All pages: well-formed, linked, small and without active content; and the content of the front page."""
 
 import json
 import re
@@ -25,8 +25,8 @@ def pages(out: Path) -> list[Path]:
 
 
 def assert_sound(out: Path, page: Callable[[Path], object]) -> None:
-    held = {path.resolve(): page(path) for path in pages(out)}
-    for path, read in held.items():
+    loaded = {path.resolve(): page(path) for path in pages(out)}
+    for path, read in loaded.items():
         assert path.stat().st_size < PAGE_LIMIT, path
         assert {"html", "head", "title", "main", "h1", "nav"} <= read.tags  # type: ignore[attr-defined]
         # Without a server a form leads nowhere; the console's is its script's.
@@ -43,7 +43,7 @@ def assert_sound(out: Path, page: Callable[[Path], object]) -> None:
             assert file.is_file(), f"{path} links to {link}"
             # What the console asks stands behind `#sql=`.
             if fragment and not fragment.startswith("sql="):
-                assert fragment in held[file].ids, f"{path} links to {link}"  # type: ignore[attr-defined]
+                assert fragment in loaded[file].ids, f"{path} links to {link}"  # type: ignore[attr-defined]
         assert all(c.isprintable() or c in "\n\t" for c in path.read_text("utf-8")), path
 
 
@@ -78,7 +78,7 @@ def test_hostile_text_stays_text(hostile: Store, tmp_path: Path, page: Callable[
     assert "-- 'hostile==1!2.0+local.1'" in shown
 
 
-def test_pages_stay_small_whatever_comes(
+def test_pages_stay_small_with_extreme_data(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
     places = [f"py{p}-{s}" for s in ("slim", "alpine", "host") for p in ("39", "311", "312")]
@@ -115,7 +115,7 @@ def test_pages_stay_small_whatever_comes(
     assert len(listed) == len(set(listed)) == 102
 
 
-def test_pages_stay_small_in_however_many_environments(
+def test_pages_stay_small_with_many_environments(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
     invented = [f"py3{minor}-{platform}" for minor in range(100) for platform in ("alpine", "slim")]
@@ -135,7 +135,7 @@ def test_pages_stay_small_in_however_many_environments(
     assert '"check(py312-slim)"' in own
 
 
-def test_the_front_page_tells_as_of_failures_causes_and_findings(
+def test_the_front_page_shows_date_failures_causes_and_findings(
     small: Store, tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
     build(small.db, tmp_path / "public")
@@ -159,8 +159,8 @@ def test_every_number_agrees_with_current_json(small: Store, tmp_path: Path, pag
     counts = json.loads((tmp_path / "public" / "current.json").read_text())["counts"]
     shown = text_of(tmp_path / "public" / "index.html", page)
     for environment, by_result in counts["environments"].items():
-        told = f"{environment} Python {environment[2]}.{environment[3:].split('-')[0]}, "
-        row = shown.partition(told)[2]
+        output = f"{environment} Python {environment[2]}.{environment[3:].split('-')[0]}, "
+        row = shown.partition(output)[2]
         numbers = [int(word) for word in row.split()[:7] if word.isdigit()]
         assert numbers[:5] == [by_result[word] for word in ("PASS", "FAIL", "TIMEOUT", "ERROR", "NA")]
 
@@ -173,7 +173,7 @@ def test_an_unchecked_cell_is_not_a_failed_one(small: Store, tmp_path: Path) -> 
     assert row.count("FAIL") == 0
 
 
-def test_a_ledger_without_failure_says_so(
+def test_a_ledger_without_failures(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
     store.add_record(record("six"))
@@ -183,9 +183,9 @@ def test_a_ledger_without_failure_says_so(
     assert "No cell failed or timed out." in shown
 
 
-def test_the_newest_narration(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
-    for period, said in (("2024-04-24", "old news"), ("2024-04-25", "<b>needs-gcc</b> fails")):
-        script = json.dumps([{"speaker": "play", "text": said}])
+def test_the_newest_summary_is_shown(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
+    for period, reported in (("2024-04-24", "old news"), ("2024-04-25", "<b>needs-gcc</b> fails")):
+        script = json.dumps([{"speaker": "play", "text": reported}])
         store_episode(small, StoredEpisode(period=period, seed=1, writer="seeded", facts="[]", script=script))
     build(small.db, tmp_path / "public")
     shown = text_of(tmp_path / "public" / "index.html", page)
@@ -194,7 +194,7 @@ def test_the_newest_narration(small: Store, tmp_path: Path, page: Callable[[Path
 
 
 @pytest.mark.parametrize("word", ["safe", "secure", "trusted", "verified"])
-def test_no_page_promises_what_was_not_checked(word: str, small: Store, tmp_path: Path) -> None:
+def test_no_page_promises_more_than_was_checked(word: str, small: Store, tmp_path: Path) -> None:
     build(small.db, tmp_path / "public")
     for path in pages(tmp_path / "public"):
         assert word not in path.read_text().lower().replace("wasm-unsafe-eval", ""), path

@@ -1,4 +1,4 @@
-"""A package's page: what happened, why, since when, and how to see it oneself."""
+"""A package's page: results, causes, history, and commands to reproduce them."""
 
 import hashlib
 from collections.abc import Callable
@@ -27,75 +27,75 @@ def shown(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> Calla
     return read
 
 
-def test_why_and_how_to_see_it(shown: Callable[[str], str]) -> None:
-    told = shown("needs-gcc")
-    assert "1.1, the newest release checked: 2 PASS, 2 FAIL in 4 environments." in told
-    assert "FAIL py39-alpine py312-alpine during install alone no-compiler blame: environment" in told
-    assert 'scripts/nox -s "check(py312-alpine)" -- needs-gcc==1.1' in told
-    assert "Last passed with 1.0." in told
-    assert "building error: command 'gcc' failed" in told
-    assert "\x1b" not in told
-    assert told.count("it did not work") == 1
+def test_failures_are_explained_and_reproducible(shown: Callable[[str], str]) -> None:
+    output = shown("needs-gcc")
+    assert "1.1, the newest release checked: 2 PASS, 2 FAIL in 4 environments." in output
+    assert "FAIL py39-alpine py312-alpine during install alone no-compiler blame: environment" in output
+    assert 'scripts/nox -s "check(py312-alpine)" -- needs-gcc==1.1' in output
+    assert "Last passed with 1.0." in output
+    assert "building error: command 'gcc' failed" in output
+    assert "\x1b" not in output
+    assert output.count("it did not work") == 1
 
 
-def test_what_was_installed_by_which_node_and_how_long_it_took(shown: Callable[[str], str]) -> None:
-    told = shown("six")
-    assert "Installed in all 4 environments six 1.17.0" in told
-    assert "ab" * 32 in told
-    assert "py39-slim 10 ms 10 ms 10 ms 10 ms 1.17.0 3.12.1 x86_64 2024-04-25 00:00Z 1 of 1" in told
-    assert "Why" not in told
+def test_installed_distributions_nodes_and_durations(shown: Callable[[str], str]) -> None:
+    output = shown("six")
+    assert "Installed in all 4 environments six 1.17.0" in output
+    assert "ab" * 32 in output
+    assert "py39-slim 10 ms 10 ms 10 ms 10 ms 1.17.0 3.12.1 x86_64 2024-04-25 00:00Z 1 of 1" in output
+    assert "Why" not in output
 
 
-def test_what_one_takes_along(shown: Callable[[str], str]) -> None:
-    told = shown("needs-gcc")
-    assert "Newly broken, Fails on Alpine only" in told
-    assert "SKIP 10 ms SKIP 10 ms 1.0 3.12.1 x86_64" in told
-    assert "[![needs-gcc: installs & imports](https://ppp.example/badge/needs-gcc.svg)]" in told
-    assert "api/v1/p/needs-gcc.json" in told
+def test_links_to_findings_badge_and_data(shown: Callable[[str], str]) -> None:
+    output = shown("needs-gcc")
+    assert "Newly broken, Fails on Alpine only" in output
+    assert "SKIP 10 ms SKIP 10 ms 1.0 3.12.1 x86_64" in output
+    assert "[![needs-gcc: installs & imports](https://ppp.example/badge/needs-gcc.svg)]" in output
+    assert "api/v1/p/needs-gcc.json" in output
 
 
 def test_nodes_that_disagree_are_counted(shown: Callable[[str], str]) -> None:
     assert "1 of 2 2 records" in shown("old")
 
 
-def test_a_standin_says_so(shown: Callable[[str], str]) -> None:
-    told = shown("wheels-only")
-    assert "NA stand-in" in told
-    assert "a substitute for the platform's official image" in told
-    assert "No other release was checked." in told
+def test_a_standin_is_marked(shown: Callable[[str], str]) -> None:
+    output = shown("wheels-only")
+    assert "NA stand-in" in output
+    assert "a substitute for the platform's official image" in output
+    assert "No other release was checked." in output
 
 
-def test_newest_by_version_not_by_text_or_time(
+def test_the_newest_release_is_by_version_order(
     small: Store, record: Callable[..., Record], shown: Callable[[str], str]
 ) -> None:
     small.add_record(record("six", "1.9.0", "py312-slim", observed_at=DAY + 5000))
-    told = shown("six")
-    assert "1.17.0, the newest release checked" in told
-    assert told.index("1.17.0 3.12.1") < told.index("1.9.0 PASS")
+    output = shown("six")
+    assert "1.17.0, the newest release checked" in output
+    assert output.index("1.17.0 3.12.1") < output.index("1.9.0 PASS")
 
 
-def test_a_node_errors_are_not_its_verdict(
+def test_an_error_does_not_replace_a_result(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
     store.add_record(record("six"))
     store.add_record(record("six", result="ERROR", observed_at=DAY + 60))
     build(store.db, tmp_path / "public")
     path = tmp_path / "public" / "p" / "six" / "index.html"
-    told = " ".join(page(path).text.split())  # type: ignore[attr-defined]
-    assert "1 PASS in 1 environment." in told
-    assert "1 of 1 2 records" in told
+    output = " ".join(page(path).text.split())  # type: ignore[attr-defined]
+    assert "1 PASS in 1 environment." in output
+    assert "1 of 1 2 records" in output
 
 
-def test_the_detail_of_a_pass_stands_in_its_cell(
+def test_the_detail_of_a_pass_is_in_its_cell(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
     store.add_record(record("six", cause="no-modules", detail="it holds no module to import"))
     build(store.db, tmp_path / "public")
-    told = " ".join(page(tmp_path / "public" / "p" / "six" / "index.html").text.split())  # type: ignore[attr-defined]
-    assert "PASS no-modules it holds no module to import" in told
+    output = " ".join(page(tmp_path / "public" / "p" / "six" / "index.html").text.split())  # type: ignore[attr-defined]
+    assert "PASS no-modules it holds no module to import" in output
 
 
-def test_failures_apart_are_told_apart(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
+def test_different_failures_are_separate_groups(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
     cases = {"py39-slim": "crash", "py311-slim": "crash", "py312-slim": "exits"}
     for environment, cause in cases.items():
         store.add_record(
@@ -110,7 +110,7 @@ def test_failures_apart_are_told_apart(store: Store, record: Callable[..., Recor
     assert "../../causes/exits/index.html" in html
 
 
-def test_a_cause_that_nobody_knows_has_no_page(
+def test_an_unknown_cause_has_no_page(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
     store.add_record(record("six", "1.0", result="FAIL", cause="from-the-future", blame=Blame.PACKAGE))
@@ -121,16 +121,16 @@ def test_a_cause_that_nobody_knows_has_no_page(
     assert "1 more cell has a cause unknown to this version of PPP." in index.text  # type: ignore[attr-defined]
 
 
-def test_siblings_are_heard_where_the_log_cannot_tell(
+def test_siblings_decide_if_the_log_is_not_conclusive(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
     failed = {"result": "FAIL", "cause": "import-error", "blame": Blame.PACKAGE, "detail": "no such thing"}
     store.add_record(record("six", "1.0", "py312-slim"))
     store.add_record(record("six", "1.0", "py312-alpine", **failed))
     build(store.db, tmp_path / "public")
-    told = " ".join(page(tmp_path / "public" / "p" / "six" / "index.html").text.split())  # type: ignore[attr-defined]
-    assert "import-error blame: environment (judged by the other cells)" in told
-    assert "blame: package" not in told
+    output = " ".join(page(tmp_path / "public" / "p" / "six" / "index.html").text.split())  # type: ignore[attr-defined]
+    assert "import-error blame: environment (judged by the other cells)" in output
+    assert "blame: package" not in output
 
 
 def test_many_long_logs_share_a_budget(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_many_long_logs_share_a_budget(store: Store, record: Callable[..., Recor
     assert "The log is in the ledger" in page.read_text()
 
 
-def test_the_command_can_be_pasted() -> None:
+def test_the_command_is_quoted_for_a_shell() -> None:
     six = Release(package="six", version="1.17.0")
     assert reproduce_command(six, "py312-alpine") == 'scripts/nox -s "check(py312-alpine)" -- six==1.17.0'
     other = Release(package="six", version="1!2.0")

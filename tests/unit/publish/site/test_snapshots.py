@@ -1,4 +1,4 @@
-"""`/data/` and `snapshots/index.json`: what lies in the folder, told once, with what vouches for it."""
+"""`/data/` and `snapshots/index.json`: the snapshots in the folder, with their digests."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def page(snapshots: tuple[Snapshot, ...]) -> str:
 
 
 class Links(HTMLParser):
-    """Every address on a page."""
+    """All links of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Links(HTMLParser):
         self.found += [value or "" for name, value in attrs if name == "href"]
 
 
-def test_the_page_tells_of_each_snapshot(snapshots: tuple[Snapshot, ...]) -> None:
+def test_the_page_lists_each_snapshot(snapshots: tuple[Snapshot, ...]) -> None:
     html = page(snapshots)
     assert len(snapshots) == 3
     for snapshot in snapshots:
@@ -53,7 +53,7 @@ def test_the_page_tells_of_each_snapshot(snapshots: tuple[Snapshot, ...]) -> Non
     assert next(s for s in snapshots if s.kind is SnapshotKind.DAY).logical_sha256 in html
 
 
-def test_each_link_of_the_page_leads_somewhere(small: Store, tmp_path: Path) -> None:
+def test_each_link_of_the_page_resolves(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
     take_snapshots(tmp_path / "data" / "ppp.db", out)
     build(small.db, out)
@@ -63,7 +63,7 @@ def test_each_link_of_the_page_leads_somewhere(small: Store, tmp_path: Path) -> 
         assert (out / "data" / link).resolve().is_file(), link
 
 
-def test_the_list_is_valid_and_in_order(snapshots: tuple[Snapshot, ...]) -> None:
+def test_the_index_is_valid_and_sorted(snapshots: tuple[Snapshot, ...]) -> None:
     document = json.loads(dict(data_files(snapshots[::-1], None))["snapshots/index.json"])
     assert schema_errors("site/schemas/snapshots.schema.json", document) == []
     assert [row["file"] for row in document["snapshots"]] == ["window.db", "ppp-2024-04-25.db", "ppp-2024-03.db"]
@@ -72,7 +72,7 @@ def test_the_list_is_valid_and_in_order(snapshots: tuple[Snapshot, ...]) -> None
     assert empty == {"schema": "ppp-snapshots-1", "latest": None, "snapshots": []}
 
 
-def test_without_a_snapshot_the_page_says_so() -> None:
+def test_a_page_without_snapshots() -> None:
     html = page(())
     assert "There is no snapshot yet" in html
     assert "window.db" not in html
@@ -93,7 +93,7 @@ def test_a_century_of_months_stays_below_50_kb(snapshots: tuple[Snapshot, ...]) 
     assert f"{1200 - shown} older months are in" in html
 
 
-def test_a_build_lists_what_lies_in_its_own_folder_and_leaves_it(small: Store, tmp_path: Path) -> None:
+def test_a_build_lists_the_snapshots_in_its_folder_and_keeps_them(small: Store, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for out in (one, two):
         take_snapshots(tmp_path / "data" / "ppp.db", out)

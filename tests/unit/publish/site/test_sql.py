@@ -1,4 +1,4 @@
-"""The SQL page's files: what they hold, where they go, and that the vendored SQLite is what its note says."""
+"""The files of the SQL page, and the digests of the vendored SQLite."""
 
 import re
 import sqlite3
@@ -16,7 +16,7 @@ from ppp.publish.snapshots.database import RecordSelection, extract
 from ppp.resources import resource
 
 
-def test_the_page_is_made_of_its_own_files() -> None:
+def test_the_page_loads_only_its_own_files() -> None:
     files = dict(sql_files())
     assert all(is_build_path(path) for path in files)
     page = files["sql/index.html"].decode()
@@ -42,7 +42,7 @@ def test_the_page_is_small_and_strict() -> None:
     assert f'data-database="../{WINDOW_DATABASE}"' in page
 
 
-def test_it_holds_every_saved_query_with_its_examples(page: Callable[[Path], Any], tmp_path: Path) -> None:
+def test_it_shows_every_saved_query_with_examples(page: Callable[[Path], Any], tmp_path: Path) -> None:
     (tmp_path / "page.html").write_bytes(sql_page()[1])
     read = page(tmp_path / "page.html")
     queries = [query for query in saved_queries() if query.name != "coverage_by_day"]
@@ -53,7 +53,7 @@ def test_it_holds_every_saved_query_with_its_examples(page: Callable[[Path], Any
         assert all(f":{name}" in read.text and example in read.text for name, example in query.params.items())
 
 
-def test_every_table_that_it_names_is_in_a_window(small: Store, tmp_path: Path) -> None:
+def test_every_listed_table_is_in_a_window(small: Store, tmp_path: Path) -> None:
     extract(small.path / "ppp.db", tmp_path / "window.db", RecordSelection(logs=False))
     with closing(sqlite3.connect(tmp_path / "window.db")) as window:
         for table in described_window_tables():
@@ -68,7 +68,7 @@ def test_every_table_that_it_names_is_in_a_window(small: Store, tmp_path: Path) 
     assert not {"peers", "queue", "pending", "logs", "given_up"} & names
 
 
-def test_the_vendored_files_are_those_that_the_note_names() -> None:
+def test_the_vendored_files_have_the_documented_digests() -> None:
     folder = resource("site/vendor/sqlite-wasm")
     noted = dict(re.findall(r"\| `([a-z0-9.]+)` \| `([0-9a-f]{64})` \|", (folder / "README.md").read_text()))
     assert noted.keys() == {"index.mjs", "sqlite3.wasm"}

@@ -1,4 +1,4 @@
-"""The style: text keeps a contrast of 7:1 in both themes, and nothing comes from elsewhere."""
+"""The style sheet: text has a contrast of 7:1 in both themes, and there are no external resources."""
 
 import re
 from itertools import product
@@ -11,7 +11,7 @@ from ppp.resources import resource
 STYLE = resource("site/style/style.css").read_text("utf-8")
 TEXT = ("text", "quiet", "link", "pass", "fail", "timeout", "error", "na")
 GROUNDS = ("ground", "panel")
-#: Each tinted cell holds its own word, and what is said about it.
+#: Each tinted cell contains its result and notes about it.
 TINTED = [(text, f"{word}-ground") for word in ("fail", "timeout", "error") for text in ("text", "quiet", word)]
 TINTED += [("timeout", "fail-ground"), ("timeout", "error-ground")]  # the stand-in mark
 
@@ -37,16 +37,16 @@ def test_contrast(theme: dict[str, str], text: str, ground: str) -> None:
     assert (bright + 0.05) / (dim + 0.05) >= 7
 
 
-def test_nothing_from_elsewhere() -> None:
+def test_no_external_resources() -> None:
     assert not re.search(r"url\(|@import|https?:|//", STYLE)
 
 
-def test_a_word_has_the_glyph_that_terminals_show() -> None:
+def test_glyphs_are_the_same_as_in_terminals() -> None:
     styled = dict(re.findall(r'\.([a-z]+) \{ --glyph: "(.)"', STYLE))
     assert styled == {result.lower(): glyph for result, glyph in GLYPHS.items()}
 
 
-def test_motion_asks_first() -> None:
+def test_motion_respects_the_preference() -> None:
     outside = re.sub(r"@media \(prefers-reduced-motion: no-preference\) \{.*?\n\}", "", STYLE, flags=re.DOTALL)
     assert "animation:" in STYLE
     assert "animation:" not in outside

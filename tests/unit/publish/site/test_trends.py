@@ -1,4 +1,4 @@
-"""Trends: what the observations of each day came to, as a drawing, as a table, as a file, and as SQL says it."""
+"""Trends: the results of each day as a chart, as a table, as a file, and as SQL."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def section(out: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("came_to", "told"),
+    ("came_to", "expected"),
     [
         ((1, 1), 50.0),
         ((1, 15), 6.3),
@@ -56,11 +56,11 @@ def section(out: Path) -> str:
         ((0, 0, 0, 2, 1), None),
     ],
 )
-def test_passed_is_a_share_of_what_was_decided(came_to: tuple[int, ...], told: float | None) -> None:
-    assert passed_percent(day(0, *came_to)) == told
+def test_passed_percent_is_a_share_of_decided_cells(came_to: tuple[int, ...], expected: float | None) -> None:
+    assert passed_percent(day(0, *came_to)) == expected
 
 
-def test_bars_stand_on_each_other_and_the_highest_is_the_busiest_day() -> None:
+def test_bars_are_stacked_and_scaled_to_the_busiest_day() -> None:
     trend = draw_trend([day(0, 10, 5), day(1, 54, 30, 6)])
     assert trend is not None
     assert trend.bars.keys() == {Result.PASS, Result.FAIL, Result.TIMEOUT}
@@ -71,14 +71,14 @@ def test_bars_stand_on_each_other_and_the_highest_is_the_busiest_day() -> None:
     assert trend.gridlines == "M0 6h20M0 46h20"
 
 
-def test_one_of_a_thousand_is_still_drawn() -> None:
+def test_small_counts_remain_visible() -> None:
     trend = draw_trend([day(0, 100_000, 1, 1, 1, 1)])
     assert trend is not None
     assert [heights(path) for path in trend.bars.values()] == [[90], [3], [3], [3], [3]]
     assert trend.bars[Result.NA] == "M5 51V48"
 
 
-def test_the_line_is_broken_where_nothing_was_decided() -> None:
+def test_the_line_has_gaps_without_decided_cells() -> None:
     trend = draw_trend([day(0, 1), day(1, 1, 1), day(2, 0, 0, 0, 7), day(3, 0, 1)])
     assert trend is not None
     assert trend.line == "M0 6.0h10V26.0h10M30 46.0h10"
@@ -88,7 +88,7 @@ def test_the_line_is_broken_where_nothing_was_decided() -> None:
     assert nothing.line == ""
 
 
-def test_only_the_newest_days_are_drawn_and_the_file_holds_all() -> None:
+def test_only_the_newest_days_are_drawn_and_the_file_has_all() -> None:
     every = [day(number, number + 1) for number in range(MAX_DAYS + 5)]
     trend = draw_trend(every)
     assert trend is not None
@@ -107,7 +107,7 @@ def test_a_long_trend_stays_small() -> None:
     assert sum(map(len, trend.bars.values())) + len(trend.line) < 5_000
 
 
-def test_the_front_page_tells_each_day(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
+def test_the_front_page_lists_each_day(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
     build(small.db, tmp_path / "public")
     shown = section(tmp_path / "public")
     assert '<svg viewBox="0 0 20 151" width="96"' in shown
@@ -124,7 +124,7 @@ def test_the_front_page_tells_each_day(small: Store, tmp_path: Path, page: Calla
     assert {"svg", "desc", "figcaption", "details"} <= read.tags  # type: ignore[attr-defined]
 
 
-def test_one_day_alone_and_none(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
+def test_a_single_day_and_no_day(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
     build(store.db, tmp_path / "none")
     assert section(tmp_path / "none") == ""
     assert json.loads((tmp_path / "none" / "api/v1/trends.json").read_text()) == {
@@ -150,24 +150,22 @@ def test_sql_gives_the_same_numbers(store: Store, record: Callable[..., Record],
     (query,) = (query for query in saved_queries() if query.name == "results_by_day")
     assert parse_qs(permalink("results_by_day").removeprefix("#")) == {"sql": [query.sql]}
     build(store.db, tmp_path / "public")
-    told = json.loads((tmp_path / "public" / "api/v1/trends.json").read_text())["days"]
-    assert len(told) == 14
+    text = json.loads((tmp_path / "public" / "api/v1/trends.json").read_text())["days"]
+    assert len(text) == 14
     assert store.db.execute(query.sql).fetchall() == [
         (row["day"], row["records"], *(row["results"][word] for word in Result), row["passed_percent"])
-        for row in reversed(told)
+        for row in reversed(text)
     ]
 
 
-def test_halves_go_up_as_in_sql(store: Store) -> None:
+def test_halves_are_rounded_up_as_in_sql(store: Store) -> None:
     for decided in range(1, 130):
         for passed in range(decided + 1):
-            (said,) = store.db.execute("SELECT round(100.0 * ? / ?, 1)", (passed, decided)).fetchone()
-            assert passed_percent(day(0, passed, decided - passed)) == said, (passed, decided)
+            (reported,) = store.db.execute("SELECT round(100.0 * ? / ?, 1)", (passed, decided)).fetchone()
+            assert passed_percent(day(0, passed, decided - passed)) == reported, (passed, decided)
 
 
-def test_a_build_asks_the_ledger_of_days_only_for_new_records(
-    small: Store, record: Callable[..., Record], tmp_path: Path
-) -> None:
+def test_a_build_reads_only_new_records_for_days(small: Store, record: Callable[..., Record], tmp_path: Path) -> None:
     out, memory = tmp_path / "public", tmp_path / "memory.db"
     build(small.db, out, cache_path=memory)
     (last,) = small.db.execute("SELECT max(rowid) FROM records").fetchone()
@@ -179,6 +177,6 @@ def test_a_build_asks_the_ledger_of_days_only_for_new_records(
     of_days = [sql for sql in asked if "sum(result = 'PASS')" in sql]
     assert len(of_days) == 1
     assert f"FROM records WHERE rowid > {last} " in of_days[0]
-    told = json.loads((out / "api/v1/trends.json").read_text())["days"]
-    assert [(row["day"], row["records"]) for row in told] == [("2023-03-22", 1), ("2024-04-24", 4), ("2024-04-25", 15)]
+    text = json.loads((out / "api/v1/trends.json").read_text())["days"]
+    assert [(row["day"], row["records"]) for row in text] == [("2023-03-22", 1), ("2024-04-24", 4), ("2024-04-25", 15)]
     assert sum(one.failed for one in read_day_digests(small.db)) == 4
