@@ -129,7 +129,7 @@ def slowdown_for(benchmark: float) -> int:
 @pytest.mark.browser
 @pytest.mark.parametrize("kind", ["front", "package-fails", "findings", "sql"])
 def test_lighthouse_scores(sites: ServedSites, kind: str, tmp_path: Path) -> None:
-    slowdown, scores = max(SLOWDOWNS.values()), []
+    slowdown, attempts = max(SLOWDOWNS.values()), []
     for _ in range(ATTEMPTS):
         found = report(sites.pages[kind], tmp_path, slowdown)
         scores = {name: category["score"] for name, category in found["categories"].items()}
@@ -140,6 +140,6 @@ def test_lighthouse_scores(sites: ServedSites, kind: str, tmp_path: Path) -> Non
         if quick >= ENOUGH:
             return
         benchmark = found["environment"]["benchmarkIndex"]
-        scores.append(f"{quick} with a benchmark of {benchmark:.0f}, slowed {slowdown} times")
+        attempts.append(f"{quick} with a benchmark of {benchmark:.0f}, slowed {slowdown} times")
         slowdown = slowdown_for(benchmark)
-    pytest.fail(f"performance: {', then '.join(scores)}")
+    pytest.fail(f"performance: {', then '.join(attempts)}")
