@@ -72,7 +72,7 @@ def peer_list(*, data: Path | None, as_json: bool) -> None:
     with closing(read_ledger(make_context(data).config.data)) as db:
         peers = list_peers(db)
     rows = [
-        {"node": p.node, "url": p.url, "sequence": p.sequence, "synced_at": p.synced_at, "trouble": p.sync_error}
+        {"node": p.node, "url": p.url, "sequence": p.sequence, "synced_at": p.synced_at, "error": p.sync_error}
         for p in peers
     ]
     lines = [f"{p.node}  {p.url}  {p.sync_error or ('synced' if p.synced_at else 'not synced yet')}" for p in peers]
@@ -113,7 +113,7 @@ def peer_push(*, data: Path | None, as_json: bool) -> None:
     """Announce this node's newest statement to all peers."""
     context = make_context(data)
     announcements = pipeline.push(context, HttpTransport(user_agent=context.config.user_agent))
-    rows = [{"node": a.peer.node, "url": a.peer.url, "heard": str(a.status), "detail": a.detail} for a in announcements]
+    rows = [{"node": a.peer.node, "url": a.peer.url, "status": str(a.status), "detail": a.detail} for a in announcements]
     print_answer(rows, "\n".join(f"{a.peer.url}: {a.status} ({a.detail})" for a in announcements), as_json=as_json)
     if any(a.status is AnnouncementStatus.REFUSED for a in announcements):
         raise SystemExit(RejectedDataError.exit_code)
@@ -122,12 +122,12 @@ def peer_push(*, data: Path | None, as_json: bool) -> None:
 def _sync_json(outcome: SyncReport | SyncFailure) -> dict[str, object]:
     peer = {"node": outcome.peer.node, "url": outcome.peer.url}
     if isinstance(outcome, SyncFailure):
-        return {**peer, "trouble": str(outcome.error)}
+        return {**peer, "error": str(outcome.error)}
     return {
         **peer,
         "batches": outcome.batches,
         "records": outcome.records,
-        "left_out": outcome.untrusted_batches,
+        "untrusted_batches": outcome.untrusted_batches,
         "agree": outcome.agree,
     }
 

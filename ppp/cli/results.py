@@ -43,8 +43,8 @@ def print_results(
         logs = {r.id: queries.read_log(db, r.log_sha256) for r in records if with_logs and r.log_sha256}
     if as_json:
         results = [{**record_json(record), **({"log": logs.get(record.id)} if with_logs else {})} for record in records]
-        noise = {} if flakiness is None else {"noise": flakiness.to_json()}
-        print_answer({"results": results, "unavailable": dict(unavailable), **noise}, "", as_json=True)
+        shown = {} if flakiness is None else {"flakiness": flakiness.to_json()}
+        print_answer({"results": results, "unavailable": dict(unavailable), **shown}, "", as_json=True)
     elif rows:
         out = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
         out.print(console.results_table(rows, environments, unavailable))

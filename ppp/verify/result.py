@@ -18,7 +18,7 @@ class Verification:
 
     def to_json(self) -> dict[str, Json]:
         """Return a JSON object for programs; its keys are published, so they keep their names."""
-        return {"path": self.path, "holds": self.valid, "told": self.message}
+        return {"path": self.path, "valid": self.valid, "message": self.message}
 
 
 def fail(why: str) -> NoReturn:

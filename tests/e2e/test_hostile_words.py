@@ -206,8 +206,8 @@ def test_hostile_responses_of_a_peer(paired: Program, local: LocalIndex) -> None
             assert re.fullmatch(r"http://[^ ]+: not synced\n", done.out)
             assert re.fullmatch(r"ppp: http://.+\n", done.err)
         (answer_json,) = json.loads(assert_harmless(paired.run_in_process("peer", "list", "--json")).out)
-        assert answer_json["trouble"]
-        assert unsafe_characters(answer_json["trouble"], keep="") == set(), name
+        assert answer_json["error"]
+        assert unsafe_characters(answer_json["error"], keep="") == set(), name
         assert len(assert_harmless(paired.run_in_process("peer", "list")).out.splitlines()) == 1
     json.loads(assert_harmless(paired.run_in_process("peer", "sync", "--json")).out)
     assert paired.query("SELECT count(*) FROM records") == [(0,)]

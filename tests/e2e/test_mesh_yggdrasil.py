@@ -204,7 +204,7 @@ def test_three_nodes_on_a_mesh_publish_the_same_bytes(
     for node in nodes:
         synced = json.loads(mesh.ppp(node, "peer", "sync"))
         assert len(synced) == 2
-        assert not [outcome for outcome in synced if "trouble" in outcome]
+        assert not [outcome for outcome in synced if "error" in outcome]
     assert len({node.root for node in nodes}) == 1
     assert one.current == two.current == three.current
     assert all(outcome["agree"] for outcome in json.loads(mesh.ppp(one, "peer", "sync")))
@@ -215,7 +215,7 @@ def test_three_nodes_on_a_mesh_publish_the_same_bytes(
     mesh.ppp(one, "publish")
     assert one.current != three.current
     announced = json.loads(mesh.ppp(one, "peer", "push"))
-    assert [row["heard"] for row in announced] == ["accepted", "accepted"]
+    assert [row["status"] for row in announced] == ["accepted", "accepted"]
     mesh.wait_for("the others merge what was announced", lambda: one.current == two.current == three.current)
     assert one.root == two.root == three.root
     for node in nodes:

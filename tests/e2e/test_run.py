@@ -79,7 +79,7 @@ def test_a_run_measures_flakiness(node: Program) -> None:
     done = node.run("run", "--package", "passes", "--package", "raises", "--aa", "2", "--seed", "7", "--json")
     assert done.code == 0, done
     assert "flakiness (A/A test): 2 cells checked twice, 0 disagree" in done.err
-    assert json.loads(done.out)["noise"] == {"pairs": 2, "disagreements": 0, "results": {}, "causes": {}}
+    assert json.loads(done.out)["flakiness"] == {"pairs": 2, "disagreements": 0, "results": {}, "causes": {}}
     assert node.query(RESULTS) == [("passes", "PASS")] * 2 + [("raises", "FAIL")] * 2
     assert node.query("SELECT reason, pairs, other_result FROM flakiness") == [("aa", 2, 0)]
     assert node.query("SELECT count(*) FROM batch_records") == [(4,)]

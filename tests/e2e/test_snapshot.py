@@ -71,7 +71,7 @@ def test_an_invalid_file_has_its_own_exit_code(node: Program) -> None:
     assert done.err.startswith(f"ppp: 1 of 2 are invalid, first {window}")
     answer = node.run_in_process("verify", "--json", str(window))
     (found,) = json.loads(answer.out)
-    assert (found["holds"], found["path"], answer.code) == (False, str(window), 37)
+    assert (found["valid"], found["path"], answer.code) == (False, str(window), 37)
 
 
 def test_wrong_arguments_are_refused(node: Program) -> None:
