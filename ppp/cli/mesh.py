@@ -113,7 +113,9 @@ def peer_push(*, data: Path | None, as_json: bool) -> None:
     """Announce this node's newest statement to all peers."""
     context = make_context(data)
     announcements = pipeline.push(context, HttpTransport(user_agent=context.config.user_agent))
-    rows = [{"node": a.peer.node, "url": a.peer.url, "status": str(a.status), "detail": a.detail} for a in announcements]
+    rows = [
+        {"node": a.peer.node, "url": a.peer.url, "status": str(a.status), "detail": a.detail} for a in announcements
+    ]
     print_answer(rows, "\n".join(f"{a.peer.url}: {a.status} ({a.detail})" for a in announcements), as_json=as_json)
     if any(a.status is AnnouncementStatus.REFUSED for a in announcements):
         raise SystemExit(RejectedDataError.exit_code)
