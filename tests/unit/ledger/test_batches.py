@@ -1,4 +1,4 @@
-"""Batches: sealed once, given byte for byte."""
+"""Batches: each record is sealed once, and batches are published byte for byte."""
 
 import gzip
 import json
@@ -57,7 +57,7 @@ def test_a_batch_is_canonical_json_named_by_its_hash(store: Store, record: MakeR
     assert not has_batch(store.db, "00" * 32)
 
 
-def test_records_are_sealed_once_and_only_ones_own(store: Store, record: MakeRecord) -> None:
+def test_seal_takes_each_own_record_once(store: Store, record: MakeRecord) -> None:
     assert seal(store, node=NODE, sign=sign) == ()
     store.add_record(record("alpha", observed_at=5))
     store.add_record(record("beta", node=OTHER))
@@ -70,7 +70,7 @@ def test_records_are_sealed_once_and_only_ones_own(store: Store, record: MakeRec
     assert spans == {one: (1, 5, 5), two: (2, 6, 7)}
 
 
-def test_the_same_records_make_the_same_batch_in_whatever_order_they_came(record: MakeRecord) -> None:
+def test_a_batch_does_not_depend_on_the_order_of_its_records(record: MakeRecord) -> None:
     records = [record(name) for name in ("alpha", "beta", "gamma")]
     assert encode_batch(NODE, records, {}) == encode_batch(NODE, records[::-1], {})
 
@@ -85,7 +85,7 @@ def test_many_records_make_several_batches(store: Store, record: MakeRecord) -> 
     assert sorted(r for (r,) in rows) == sorted(expected)
 
 
-def test_great_logs_make_several_batches(store: Store, record: MakeRecord) -> None:
+def test_large_logs_make_several_batches(store: Store, record: MakeRecord) -> None:
     logs = [f"{n}" * (MAX_SEALED_BYTES // 2 - 100_000) for n in (1, 2, 3)]
     for log in logs:
         store.add_record(record(f"package-{log[0]}", log_sha256=sha256_hex(log.encode())), log)
@@ -94,7 +94,7 @@ def test_great_logs_make_several_batches(store: Store, record: MakeRecord) -> No
     assert max(len(read_batch(store.db, b.id)) for b in list_batches(store.db)) <= MAX_SEALED_BYTES
 
 
-def test_the_schema_takes_as_many_records_as_are_sealed() -> None:
+def test_the_schema_allows_the_maximum_number_of_records() -> None:
     document = {"schema": "ppp-batch-1", "node": NODE, "logs": {}, "records": [None] * (MAX_BATCH_RECORDS + 1)}
     (mistake, *_) = schema_errors("site/schemas/batch.schema.json", document, limit=1)
     assert mistake.startswith("records: ")
@@ -103,7 +103,7 @@ def test_the_schema_takes_as_many_records_as_are_sealed() -> None:
     assert mistake.startswith("records[0]: ")
 
 
-def test_a_record_may_stand_in_several_batches(store: Store, record: MakeRecord) -> None:
+def test_a_record_may_be_in_several_batches(store: Store, record: MakeRecord) -> None:
     records = [record("alpha"), record("beta")]
     for one in records:
         store.add_record(one)
@@ -115,7 +115,7 @@ def test_a_record_may_stand_in_several_batches(store: Store, record: MakeRecord)
     assert read_batch(store.db, sha256_hex(other)) == other
 
 
-def test_files_are_given_as_they_are_published(store: Store, record: MakeRecord) -> None:
+def test_the_published_files_of_a_batch(store: Store, record: MakeRecord) -> None:
     store.add_record(record())
     (batch_id,) = seal(store, node=NODE, sign=sign)
     data = read_batch(store.db, batch_id)
@@ -125,7 +125,7 @@ def test_files_are_given_as_they_are_published(store: Store, record: MakeRecord)
     assert signature == (f"batches/{batch_id}.sig", f"{sign(data)}\n".encode())
 
 
-def test_a_log_that_is_missing_is_told(store: Store, record: MakeRecord) -> None:
+def test_a_missing_log_is_an_error(store: Store, record: MakeRecord) -> None:
     store.add_record(record(log_sha256=sha256_hex(b"log")), "log")
     store.db.execute("PRAGMA foreign_keys = OFF")
     store.db.execute("DELETE FROM logs")
@@ -136,7 +136,7 @@ def test_a_log_that_is_missing_is_told(store: Store, record: MakeRecord) -> None
 @pytest.mark.parametrize(
     "damaged", [compress_batch(b"another"), compress_batch(b"cut")[:-1], b"no gzip", b"\x1f\x8b\x08\x00" + bytes(9)]
 )
-def test_a_batch_that_is_damaged_is_told(damaged: bytes, store: Store, record: MakeRecord) -> None:
+def test_a_damaged_batch_is_an_error(damaged: bytes, store: Store, record: MakeRecord) -> None:
     store.add_record(record())
     (batch_id,) = seal(store, node=NODE, sign=sign)
     store.db.execute("UPDATE batch_files SET packed = ?", (damaged,))
@@ -145,7 +145,7 @@ def test_a_batch_that_is_damaged_is_told(damaged: bytes, store: Store, record: M
             list(read(store.db, batch))
 
 
-def test_sealing_that_fails_leaves_nothing(store: Store, record: MakeRecord) -> None:
+def test_a_failed_seal_stores_nothing(store: Store, record: MakeRecord) -> None:
     store.add_record(record())
 
     def refuse(_: bytes) -> str:
@@ -156,7 +156,7 @@ def test_sealing_that_fails_leaves_nothing(store: Store, record: MakeRecord) -> 
     assert list_batches(store.db) == []
 
 
-def test_the_root_is_of_the_set(store: Store, record: MakeRecord) -> None:
+def test_the_root_depends_only_on_the_set_of_records(store: Store, record: MakeRecord) -> None:
     assert ledger_root(store.db) == sha256_hex(b"")
     records = [record("alpha"), record("beta"), record("alpha", observed_at=1_714_003_200 + 86_400)]
     for one in records:

@@ -1,4 +1,4 @@
-"""Episodes in the ledger: one row a day, the newest is found, and a damaged one says so."""
+"""Stored episodes: one per day, the newest is found, and a damaged one is an error."""
 
 import dataclasses
 
@@ -17,17 +17,17 @@ EPISODE = StoredEpisode(
 )
 
 
-def test_what_is_stored_is_found(store: Store) -> None:
+def test_a_stored_episode_is_found(store: Store) -> None:
     store_episode(store, EPISODE)
     assert newest_episode(store.db) == EPISODE
     assert EPISODE.lines == (("relay", "Dead air."), ("static", "Carrier hum."))
 
 
-def test_where_none_was_told_there_is_none(store: Store) -> None:
+def test_without_episodes_the_newest_is_none(store: Store) -> None:
     assert newest_episode(store.db) is None
 
 
-def test_the_newest_day_is_the_newest_episode_whenever_it_was_told(store: Store) -> None:
+def test_the_newest_episode_is_of_the_newest_day_whenever_it_was_stored(store: Store) -> None:
     store_episode(store, EPISODE)
     store_episode(store, dataclasses.replace(EPISODE, period="2023-12-31"))
     assert newest_episode(store.db) == EPISODE
@@ -42,12 +42,12 @@ def test_a_day_has_one_episode(store: Store) -> None:
 
 
 @pytest.mark.parametrize("script", ["", "{}x", "[1]", '[{"speaker": "relay"}]', "null"])
-def test_a_damaged_script_is_told_with_its_cure(script: str) -> None:
+def test_a_damaged_script_is_an_error_with_a_hint(script: str) -> None:
     with pytest.raises(LedgerDamagedError, match=r"ppp narrate --day 2024-04-25"):
         _ = dataclasses.replace(EPISODE, script=script).lines
 
 
-def test_a_ledger_that_cannot_be_written_says_so(store: Store) -> None:
+def test_a_read_only_ledger_is_an_error(store: Store) -> None:
     store.db.execute("PRAGMA query_only = ON")
     with pytest.raises(DataReadOnlyError, match="cannot write"):
         store_episode(store, EPISODE)

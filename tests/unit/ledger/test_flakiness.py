@@ -1,4 +1,4 @@
-"""Our own noise: what second looks came to, counted, and published by day."""
+"""Flakiness: re-checks are compared, counted, and published by day."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,12 +27,12 @@ def pairs(record: Builder) -> list[tuple[Record, Record]]:
     ]
 
 
-def test_disagreements_are_told_by_what_became_of_what(record: Builder) -> None:
-    told = compare_pairs(pairs(record))
-    assert told == Flakiness(pairs=5, results={"FAIL → PASS": 2}, causes={"crash → exits": 1})
-    assert told.disagreements == 3
-    assert str(told) == "5 cells checked twice, 3 disagree: 2 of FAIL → PASS, 1 of crash → exits"
-    assert told.to_json() == {
+def test_disagreements_are_counted_by_before_and_after(record: Builder) -> None:
+    flakiness = compare_pairs(pairs(record))
+    assert flakiness == Flakiness(pairs=5, results={"FAIL → PASS": 2}, causes={"crash → exits": 1})
+    assert flakiness.disagreements == 3
+    assert str(flakiness) == "5 cells checked twice, 3 disagree: 2 of FAIL → PASS, 1 of crash → exits"
+    assert flakiness.to_json() == {
         "pairs": 5,
         "disagreements": 3,
         "results": {"FAIL → PASS": 2},
@@ -41,7 +41,7 @@ def test_disagreements_are_told_by_what_became_of_what(record: Builder) -> None:
     assert str(compare_pairs([])) == "0 cells checked twice, 0 disagree"
 
 
-def test_the_ledger_keeps_each_kind_apart(store: Store, record: Builder) -> None:
+def test_the_ledger_separates_the_reasons_of_rechecks(store: Store, record: Builder) -> None:
     held = pairs(record)
     for first, second in held:
         for each in (first, second):
@@ -57,7 +57,7 @@ def test_the_ledger_keeps_each_kind_apart(store: Store, record: Builder) -> None
     assert rows == [("2024-04-25", "aa", 3, 0, 1), ("2024-04-25", "confirmation", 2, 2, 0)]
 
 
-def test_a_seed_chooses_alike_and_another_otherwise(record: Builder) -> None:
+def test_the_same_seed_gives_the_same_sample(record: Builder) -> None:
     records = [replace(record(), environment=f"py3{n}-slim") for n in range(9, 39)]
     chosen = sample_records(records, 5, seed=1)
     assert len(chosen) == 5

@@ -1,4 +1,4 @@
-"""One writer at a time: the second is told who the first is, and a lock dies with its holder."""
+"""One writer at a time: the error names the other process, and a lock ends with its process."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def another_writer(data: Path) -> Iterator["subprocess.Popen[str]"]:
         yield holder
 
 
-def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
+def test_the_error_of_the_second_writer_names_the_first(tmp_path: Path) -> None:
     with another_writer(tmp_path / "data") as holder:
         with pytest.raises(LedgerBusyError) as caught, writer_lock(tmp_path / "data"):
             pytest.fail("both hold the lock")
@@ -43,7 +43,7 @@ def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
         assert (tmp_path / "data" / LOCK_NAME).read_text() == f"{os.getpid()}\n"
 
 
-def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
+def test_a_lock_is_released_when_its_process_dies(tmp_path: Path) -> None:
     with another_writer(tmp_path) as holder:
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait(timeout=10)
@@ -51,14 +51,14 @@ def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
             assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"
 
 
-def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:
+def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), writer_lock(tmp_path):
         raise ZeroDivisionError
     with writer_lock(tmp_path), pytest.raises(LedgerBusyError, match=f"process {os.getpid()}"), writer_lock(tmp_path):
         pytest.fail("both hold the lock")
 
 
-def test_folders_do_not_hinder_each_other(tmp_path: Path) -> None:
+def test_locks_of_different_folders_are_independent(tmp_path: Path) -> None:
     with writer_lock(tmp_path / "one"), writer_lock(tmp_path / "other"):
         assert (tmp_path / "one" / LOCK_NAME).exists()
 

@@ -1,4 +1,4 @@
-"""Peers as rows: what was seen of them, and what went wrong."""
+"""Trusted peers as rows of the ledger: statements, synchronization times and errors."""
 
 import dataclasses
 import sqlite3
@@ -12,7 +12,7 @@ ONE = Peer(node="ab" * 32, url="http://one.example/", added_at=2)
 TWO = Peer(node="cd" * 32, url="http://two.example/", added_at=1)
 
 
-def test_peers_are_given_in_the_order_they_were_added(store: Store) -> None:
+def test_peers_are_listed_in_the_order_they_were_added(store: Store) -> None:
     add_peer(store, ONE)
     add_peer(store, TWO)
     assert list_peers(store.db) == [TWO, ONE]
@@ -20,7 +20,7 @@ def test_peers_are_given_in_the_order_they_were_added(store: Store) -> None:
     assert list_peers(store.db) == [ONE]
 
 
-def test_what_is_noted_of_one_is_not_noted_of_another(store: Store) -> None:
+def test_updating_one_peer_does_not_change_another(store: Store) -> None:
     add_peer(store, ONE)
     add_peer(store, TWO)
     save_peer_statement(store, ONE.node, sequence=4, digest="ee" * 32, text="{}")
@@ -31,7 +31,7 @@ def test_what_is_noted_of_one_is_not_noted_of_another(store: Store) -> None:
     assert list_peers(store.db) == [TWO, dataclasses.replace(seen, sync_error=None, synced_at=9)]
 
 
-def test_a_key_or_address_twice_is_not_taken(store: Store) -> None:
+def test_keys_and_addresses_of_peers_are_unique(store: Store) -> None:
     add_peer(store, ONE)
     for twin in (dataclasses.replace(TWO, node=ONE.node), dataclasses.replace(TWO, url=ONE.url)):
         with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):

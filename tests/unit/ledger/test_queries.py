@@ -1,4 +1,4 @@
-"""Reading: rows become the very records that were written, in orders that can be relied on."""
+"""Queries: rows become the records that were written, in a defined order."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ def test_a_record_is_read_as_it_was_written(store: Store, record: Builder, resul
     assert read.id == made.id
 
 
-def test_records_come_by_id(store: Store, record: Builder) -> None:
+def test_records_are_read_in_the_order_of_their_ids(store: Store, record: Builder) -> None:
     made = [record(observed_at=n) for n in range(20)]
     for each in made:
         store.add_record(each)
@@ -56,7 +56,7 @@ def test_the_current_cells_of_a_release(store: Store, record: Builder) -> None:
     assert found == {r.environment: r for r in held}
 
 
-def test_the_releases_that_hold_a_result(store: Store, record: Builder) -> None:
+def test_the_releases_that_have_a_result(store: Store, record: Builder) -> None:
     for package, version in [("six", "1.9"), ("six", "1.10"), ("idna", "3.7")]:
         store.add_record(record(package, version))
     assert [str(r) for r in queries.newest_releases(store.db)] == ["idna==3.7", "six==1.10"]
@@ -64,7 +64,7 @@ def test_the_releases_that_hold_a_result(store: Store, record: Builder) -> None:
     assert queries.releases_of(store.db, "absent") == []
 
 
-def test_a_cell_is_settled_by_a_verdict_of_the_node_s_own(store: Store, record: Builder) -> None:
+def test_only_a_node_s_own_verdict_settles_a_cell(store: Store, record: Builder) -> None:
     mine = record("mine")
     for each in (
         mine,
@@ -77,7 +77,7 @@ def test_a_cell_is_settled_by_a_verdict_of_the_node_s_own(store: Store, record: 
     assert {c.release.package for c in queries.cells_with_verdict(store.db, OTHER)} == {"theirs"}
 
 
-def test_what_a_node_last_worked_with(store: Store, record: Builder) -> None:
+def test_the_newest_images_and_pip_of_a_node(store: Store, record: Builder) -> None:
     node = record().node
     assert queries.newest_pip_version(store.db, node) is None
     assert queries.image_digests(store.db, node) == {}

@@ -1,4 +1,4 @@
-"""Which failures are looked at twice: the first word of something that worked."""
+"""Which failures are new regressions and need to be confirmed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ Builder = Callable[..., Record]
         (Result.ERROR, None, False),
     ],
 )
-def test_a_failure_is_fresh_where_it_worked_and_nobody_said_otherwise(
+def test_a_failure_is_a_new_regression_after_a_pass_only(
     here: Result | None, before: Result | None, *, fresh: bool
 ) -> None:
     known = PriorResults(current=here, previous_version=before)
@@ -37,7 +37,7 @@ def test_a_failure_is_fresh_where_it_worked_and_nobody_said_otherwise(
         assert is_new_regression(result, known) == (fresh and result in FAILED_RESULTS)
 
 
-def test_what_is_known_of_a_cell(store: Store, record: Builder) -> None:
+def test_prior_results_of_a_cell(store: Store, record: Builder) -> None:
     cell = Cell.of(record("six", "1.10"))
     assert prior_results(store.db, cell) == PriorResults()
     for version, result, environment in (
@@ -57,7 +57,7 @@ def test_what_is_known_of_a_cell(store: Store, record: Builder) -> None:
     assert prior_results(store.db, Cell.of(record("six", "1.8"))) == PriorResults(current=Result.TIMEOUT)
 
 
-def test_only_one_package_s_cells_are_looked_at(store: Store, record: Builder) -> None:
+def test_prior_results_read_the_cells_of_one_package_only(store: Store, record: Builder) -> None:
     asked: list[tuple[str, Any]] = []
     with store.db.tracer(lambda sql, values: asked.append((sql, values))):
         prior_results(store.db, Cell.of(record()))

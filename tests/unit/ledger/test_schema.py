@@ -1,4 +1,4 @@
-"""Opening the ledger: made once, refused untouched, readable after a kill; and what its views say."""
+"""Opening the ledger: created once, refused without changes, readable after a kill; and its migrations."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ Builder = Callable[..., Record]
 # Opening
 
 
-def test_a_ledger_is_made_with_its_folder(tmp_path: Path) -> None:
+def test_a_ledger_is_created_with_its_folder(tmp_path: Path) -> None:
     data = tmp_path / "some" / "where"
     with closing(open_ledger(data)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -48,7 +48,7 @@ def test_opening_again_changes_no_byte(tmp_path: Path, record: Builder) -> None:
         assert (tmp_path / "ppp.db").read_bytes() == before
 
 
-def test_reading_makes_nothing(tmp_path: Path) -> None:
+def test_reading_creates_nothing(tmp_path: Path) -> None:
     with pytest.raises(LedgerDamagedError, match=r"no ledger at .*ppp run"):
         read_ledger(tmp_path / "absent")
     assert list(tmp_path.iterdir()) == []
@@ -60,13 +60,13 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
         db.execute("DELETE FROM records")
 
 
-def test_a_folder_of_any_name_will_do(tmp_path: Path, record: Builder) -> None:
+def test_a_folder_may_have_any_name(tmp_path: Path, record: Builder) -> None:
     with Store.open(tmp_path / "a?mode=ro & b#c %20 full readonly") as store:
         assert store.add_record(record())
 
 
 @pytest.mark.parametrize("opened", [open_ledger, read_ledger])
-def test_a_newer_ledger_is_refused_untouched(tmp_path: Path, opened: Callable[[Path], object]) -> None:
+def test_a_newer_ledger_is_refused_unchanged(tmp_path: Path, opened: Callable[[Path], object]) -> None:
     with closing(open_ledger(tmp_path)) as db:
         db.table("_sqlite_migrations").insert({"migration_set": "ppp", "name": "m999_rebuilt", "applied_at": "2099"})
     before = (tmp_path / "ppp.db").read_bytes()
@@ -78,7 +78,7 @@ def test_a_newer_ledger_is_refused_untouched(tmp_path: Path, opened: Callable[[P
 
 @pytest.mark.parametrize("opened", [open_ledger, read_ledger])
 @pytest.mark.parametrize("content", [b"this is not a database " * 100, b"SQLite format 3\0" + b"\xff" * 2000])
-def test_what_is_no_database_is_refused_untouched(
+def test_a_file_that_is_not_a_database_is_refused_unchanged(
     tmp_path: Path, opened: Callable[[Path], object], content: bytes
 ) -> None:
     (tmp_path / "ppp.db").write_bytes(content)
@@ -87,7 +87,7 @@ def test_what_is_no_database_is_refused_untouched(
     assert (tmp_path / "ppp.db").read_bytes() == content
 
 
-def test_a_ledger_that_was_cut_short_is_told(tmp_path: Path, record: Builder) -> None:
+def test_a_truncated_ledger_is_an_error(tmp_path: Path, record: Builder) -> None:
     with Store.open(tmp_path) as store:
         store.add_record(record())
     path = tmp_path / "ppp.db"
@@ -96,7 +96,7 @@ def test_a_ledger_that_was_cut_short_is_told(tmp_path: Path, record: Builder) ->
         db.execute("SELECT * FROM records").fetchall()
 
 
-def test_somebody_else_s_database_is_refused_untouched(tmp_path: Path) -> None:
+def test_the_database_of_another_program_is_refused_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "ppp.db"
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE packages (name TEXT)")
@@ -107,7 +107,7 @@ def test_somebody_else_s_database_is_refused_untouched(tmp_path: Path) -> None:
         assert other.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'records'").fetchone() == (0,)
 
 
-def test_a_ledger_that_was_never_finished_is_finished(tmp_path: Path) -> None:
+def test_an_unfinished_ledger_is_completed(tmp_path: Path) -> None:
     (tmp_path / "ppp.db").touch()  # what a kill during the first opening leaves
     with pytest.raises(LedgerDamagedError, match="from an older PPP"):
         read_ledger(tmp_path)
@@ -145,7 +145,7 @@ def test_another_program_that_locks_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [FileNotFoundError(2, "No such file", "full readonly locked"), sqlite3.IntegrityError("is full")]
 )
-def test_an_error_of_ours_is_let_through(tmp_path: Path, error: Exception) -> None:
+def test_other_errors_are_let_through(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(type(error)) as caught, translate_storage_errors(tmp_path):
         raise error
     assert caught.value is error
@@ -163,7 +163,7 @@ def test_a_released_migration_is_never_changed() -> None:
     assert found == RELEASED_MIGRATIONS, "never change a released migration; add a new one"
 
 
-def test_every_migration_is_a_file_of_sql_and_nothing_is_left_out(tmp_path: Path) -> None:
+def test_every_migration_is_a_complete_sql_file(tmp_path: Path) -> None:
     with closing(open_ledger(tmp_path)) as db:
         created = [
             sql
@@ -179,7 +179,7 @@ def test_every_migration_is_a_file_of_sql_and_nothing_is_left_out(tmp_path: Path
 # A kill at any moment
 
 
-def test_a_commit_that_was_cut_off_is_rolled_back(tmp_path: Path, record: Builder) -> None:
+def test_an_interrupted_commit_is_rolled_back(tmp_path: Path, record: Builder) -> None:
     with Store.open(tmp_path / "live") as store:
         store.add_record(record())
         store.db.execute("PRAGMA cache_size = 1")
@@ -331,7 +331,7 @@ def run_in_a_namespace(script: str, place: Path, base: Record) -> str:
 
 
 @pytest.mark.mount
-def test_a_full_disk_is_told_and_the_ledger_stays_as_it_was(tmp_path: Path, record: Builder) -> None:
+def test_a_full_disk_is_an_error_and_the_ledger_stays_unchanged(tmp_path: Path, record: Builder) -> None:
     told = run_in_a_namespace(FULL, tmp_path, record())
     assert told.startswith(f"DiskFullError no space left for {tmp_path}")
     assert len(told.splitlines()) == 1
@@ -344,13 +344,13 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path, record: Builder) -> 
 
 
 @pytest.mark.mount
-def test_a_read_only_folder_is_told_and_can_still_be_read(tmp_path: Path, record: Builder) -> None:
+def test_a_read_only_folder_can_still_be_read(tmp_path: Path, record: Builder) -> None:
     told = run_in_a_namespace(READ_ONLY, tmp_path, record()).splitlines()
     assert [line.split()[0] for line in told] == ["DataReadOnlyError"] * 3
     assert all(f"cannot write {tmp_path}" in line and "make the folder writable" in line for line in told)
 
 
-def test_every_error_of_opening_can_be_told_to_a_person(tmp_path: Path) -> None:
+def test_every_error_of_opening_has_a_hint(tmp_path: Path) -> None:
     (tmp_path / "ppp.db").write_bytes(b"x" * 100)
     with pytest.raises(PPPError) as caught:
         open_ledger(tmp_path)

@@ -1,4 +1,4 @@
-"""What waits for a canary: promoted as it is, overturned into errors of ours, and lost in neither case."""
+"""Staged observations: promoted unchanged or rejected into errors, and never lost."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +28,7 @@ def count(store: Store, table: str) -> int:
     return store.db.table(table).count
 
 
-def test_what_is_staged_is_in_no_table_that_is_published(store: Store, record: Builder) -> None:
+def test_staged_records_are_in_no_published_table(store: Store, record: Builder) -> None:
     log = "a log"
     made = record(log_sha256=sha256_hex(log.encode()), result="FAIL")
     staging.stage(store, [StagedRecord(record=made, log=log, queued=leased(store, made))], now=3)
@@ -36,7 +36,7 @@ def test_what_is_staged_is_in_no_table_that_is_published(store: Store, record: B
     assert [count(store, t) for t in ("queue", "records", "results", "logs", "releases", "packages")] == [0] * 6
 
 
-def test_promoted_it_is_the_record_that_was_observed(store: Store, record: Builder) -> None:
+def test_promote_stores_the_observed_record(store: Store, record: Builder) -> None:
     log = "a log"
     made = record(
         log_sha256=sha256_hex(log.encode()), result="FAIL", grounds={Phase.FULL: "same"}, bytes={Phase.FULL: 1}
@@ -53,7 +53,7 @@ def test_promoted_it_is_the_record_that_was_observed(store: Store, record: Build
     assert store.queue_length() == 0
 
 
-def test_overturned_it_is_an_error_of_ours_and_queued_again(store: Store, record: Builder) -> None:
+def test_reject_stores_an_error_and_queues_the_cell_again(store: Store, record: Builder) -> None:
     log = "a log"
     made = record(log_sha256=sha256_hex(log.encode()), result="FAIL")
     staging.stage(store, [StagedRecord(record=made, log=log, queued=leased(store, made))], now=3)
@@ -73,7 +73,7 @@ def test_overturned_it_is_an_error_of_ours_and_queued_again(store: Store, record
 
 
 @pytest.mark.parametrize("result", [Result.NA, Result.PASS, Result.TIMEOUT])
-def test_any_result_can_be_overturned(record: Builder, result: Result) -> None:
+def test_any_result_can_be_rejected(record: Builder, result: Result) -> None:
     made = record(result=result, duration_ms={Phase.DOWNLOAD: 1, Phase.FULL: 2}, bytes={Phase.FULL: 3})
     error = to_infrastructure_error(made, cause="unhealthy-environment", detail=WRONG)
     assert error.failed_phase is (Phase.DOWNLOAD if result is Result.NA else Phase.NODEPS)
@@ -81,13 +81,13 @@ def test_any_result_can_be_overturned(record: Builder, result: Result) -> None:
     assert schema_errors("site/schemas/record.schema.json", error.to_json()) == []
 
 
-def test_what_nobody_queued_is_not_queued_when_it_is_overturned(store: Store, record: Builder) -> None:
+def test_reject_does_not_queue_a_cell_that_was_not_queued(store: Store, record: Builder) -> None:
     staging.stage(store, [StagedRecord(record=record(), log=None)], now=3)
     assert len(staging.reject(store, SLIM, reason=WRONG, now=4)) == 1
     assert store.queue_length() == 0
 
 
-def test_two_looks_at_a_cell_are_promoted_as_a_pair(store: Store, record: Builder) -> None:
+def test_a_recheck_is_promoted_as_a_pair(store: Store, record: Builder) -> None:
     first, second = record(result="FAIL"), record(observed_at=record().observed_at + 1)
     queued = leased(store, first)
     again = Recheck(first=first.id, reason=RecheckReason.CONFIRMATION)
@@ -104,7 +104,7 @@ def test_two_looks_at_a_cell_are_promoted_as_a_pair(store: Store, record: Builde
     assert queries.current_by_environment(store.db, first.release) == {SLIM: second}
 
 
-def test_two_looks_at_a_cell_are_overturned_and_it_is_queued_once(store: Store, record: Builder) -> None:
+def test_a_rejected_recheck_is_queued_once(store: Store, record: Builder) -> None:
     first, second = record(result="FAIL"), record(observed_at=record().observed_at + 1)
     queued = leased(store, first)
     staging.stage(
@@ -126,7 +126,7 @@ def test_two_looks_at_a_cell_are_overturned_and_it_is_queued_once(store: Store, 
     assert count(store, "rechecks") == 0
 
 
-def test_what_was_named_again_meanwhile_keeps_its_place(store: Store, record: Builder) -> None:
+def test_a_cell_that_was_queued_again_keeps_its_place(store: Store, record: Builder) -> None:
     made = record()
     staging.stage(store, [StagedRecord(record=made, log=None, queued=leased(store, made))], now=3)
     store.enqueue([Cell.of(made)], source="named", now=4)
@@ -134,7 +134,7 @@ def test_what_was_named_again_meanwhile_keeps_its_place(store: Store, record: Bu
     assert store.db.execute("SELECT source, attempts, not_before FROM queue").fetchall() == [("named", 0, 0)]
 
 
-def test_promoting_what_is_queued_again_takes_it_off(store: Store, record: Builder) -> None:
+def test_promote_removes_a_cell_that_was_queued_again(store: Store, record: Builder) -> None:
     made = record()
     staging.stage(store, [StagedRecord(record=made, log=None, queued=leased(store, made))], now=3)
     store.enqueue([Cell.of(made)], source="named", now=4)
@@ -142,14 +142,14 @@ def test_promoting_what_is_queued_again_takes_it_off(store: Store, record: Build
     assert store.queue_length() == 0
 
 
-def test_many_are_moved_in_order(store: Store, record: Builder) -> None:
+def test_many_observations_are_promoted_in_order(store: Store, record: Builder) -> None:
     made = [record(f"package-{n}") for n in range(2 * staging.CHUNK_RECORDS + 1)]
     staging.stage(store, [StagedRecord(record=r, log=None) for r in made], now=3)
     assert [staged.record for staged in staging.promote(store, SLIM)] == made
     assert count(store, "records") == len(made)
 
 
-def test_a_portion_that_fails_is_left_as_it_was(store: Store, record: Builder) -> None:
+def test_a_failed_chunk_is_left_unchanged(store: Store, record: Builder) -> None:
     good = [record(f"package-{n}") for n in range(staging.CHUNK_RECORDS + 5)]
     bad = record("bad", log_sha256="0" * 64)
     staging.stage(store, [StagedRecord(record=r, log=None) for r in good], now=3)
@@ -170,7 +170,7 @@ def test_staging_the_same_twice_changes_nothing(store: Store, record: Builder) -
     assert count(store, "records") == 1
 
 
-def test_an_error_never_hides_the_verdict_it_was_to_replace(store: Store, record: Builder) -> None:
+def test_a_rejected_record_never_hides_an_earlier_verdict(store: Store, record: Builder) -> None:
     passed = record()
     store.add_record(passed)
     failed = replace(record(result="FAIL"), observed_at=passed.observed_at + 60)

@@ -1,4 +1,4 @@
-"""The chain of statements and the evidence of forks, kept word for word."""
+"""The chain of statements and the evidence of forks, stored byte for byte."""
 
 from ppp.ledger.statements import (
     Fork,
@@ -14,7 +14,7 @@ from ppp.ledger.store import Store
 NODE = "ab" * 32
 
 
-def test_the_chain_is_published_with_its_end_under_a_name_of_its_own(store: Store) -> None:
+def test_the_last_statement_is_also_published_as_statement_json(store: Store) -> None:
     assert newest_statement(store.db) is None
     assert list(statement_files(store.db)) == []
     for sequence in (1, 2, 10):
@@ -28,7 +28,7 @@ def test_the_chain_is_published_with_its_end_under_a_name_of_its_own(store: Stor
     ]
 
 
-def test_evidence_is_kept_once_with_the_time_it_was_first_seen(store: Store) -> None:
+def test_evidence_of_a_fork_is_stored_once_with_the_first_time(store: Store) -> None:
     one = Fork(node=NODE, sequence=3, digest="aa" * 32, text="one", seen_at=5)
     other = Fork(node=NODE, sequence=3, digest="bb" * 32, text="other", seen_at=5)
     add_forks(store, (other, one))

@@ -1,4 +1,4 @@
-"""Writing observations: added once, never changed, and a queue that loses nothing."""
+"""Writing observations: records are added once and never changed, and the queue loses nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -55,7 +55,7 @@ def test_an_older_observation_is_kept_and_is_not_current(store: Store, record: B
     assert [*queries.current_by_environment(store.db, record().release).values()] == [newer]
 
 
-def test_an_error_of_ours_never_hides_a_verdict(store: Store, record: Builder) -> None:
+def test_an_error_never_hides_a_verdict(store: Store, record: Builder) -> None:
     error, verdict, later = (
         record(observed_at=1, result="ERROR"),
         record(observed_at=2),
@@ -97,15 +97,13 @@ def test_a_recorded_cell_leaves_the_queue(store: Store, record: Builder) -> None
     assert [q.cell.environment for q in take(store, now=2)] == [e for e in ENVIRONMENTS if e != "py312-slim"]
 
 
-def test_an_error_that_nobody_tries_again_leaves_the_queue_alone(store: Store, record: Builder) -> None:
+def test_an_error_without_retry_does_not_change_the_queue(store: Store, record: Builder) -> None:
     store.enqueue(cells(SIX, "py312-slim"), source="feed", now=1)
     store.add_record(record("six", "1.17.0", "py312-slim", result="ERROR"))
     assert waiting(store) == [("six", "feed", 0, 0)]
 
 
-def test_a_cell_to_be_tried_again_waits_and_goes_behind_all_that_were_tried_less_often(
-    store: Store, record: Builder
-) -> None:
+def test_a_retried_cell_waits_and_comes_after_cells_with_fewer_attempts(store: Store, record: Builder) -> None:
     store.enqueue(cells(SIX, "py312-slim"), source="feed", now=1)
     (first,) = take(store, now=40)
     store.add_record(record("six", "1.17.0", "py312-slim", result="ERROR", observed_at=50), retry=first)
@@ -119,7 +117,7 @@ def test_a_cell_to_be_tried_again_waits_and_goes_behind_all_that_were_tried_less
     assert [row[0] for row in store.db.execute("SELECT package FROM queue").fetchall()] == ["idna"]
 
 
-def test_the_delay_grows_and_at_last_a_cell_is_left_to_a_person(store: Store, record: Builder) -> None:
+def test_the_delay_grows_until_a_cell_is_given_up(store: Store, record: Builder) -> None:
     (cell,) = cells(SIX, "py312-slim")
     store.enqueue([cell], source="watchlist", now=0)
     now, delays = 0, []
@@ -144,7 +142,7 @@ def test_the_delay_grows_and_at_last_a_cell_is_left_to_a_person(store: Store, re
 # Leases
 
 
-def test_what_is_in_hand_is_given_to_nobody_else(store: Store) -> None:
+def test_a_leased_cell_is_not_leased_to_another_run(store: Store) -> None:
     store.enqueue(cells(SIX, *ENVIRONMENTS), source="feed", now=1)
     first, second = take(store, now=10, n=2, run="one"), take(store, now=10, n=2, run="two")
     assert [len(first), len(second)] == [2, 1]
@@ -153,7 +151,7 @@ def test_what_is_in_hand_is_given_to_nobody_else(store: Store) -> None:
     assert take(store, now=109, run="three") == []
 
 
-def test_a_lease_that_is_over_is_taken_over(store: Store, record: Builder) -> None:
+def test_a_cell_with_an_expired_lease_can_be_leased_again(store: Store, record: Builder) -> None:
     store.enqueue(cells(SIX, "py312-slim"), source="feed", now=1)
     (dead,) = take(store, now=10, run="dead")
     (alive,) = take(store, now=110, run="alive")
@@ -180,7 +178,7 @@ def test_the_leases_of_a_run_end_together(store: Store) -> None:
     assert store.release_leases() == 0
 
 
-def test_a_reach_leaves_the_rest_alone(store: Store) -> None:
+def test_a_filter_limits_what_is_leased(store: Store) -> None:
     store.enqueue(cells(SIX, *ENVIRONMENTS), source="feed", now=1)
     store.enqueue(cells(IDNA, *ENVIRONMENTS), source="named", now=2)
     here = "py39-slim", "py312-slim"
@@ -202,7 +200,7 @@ def test_a_reach_leaves_the_rest_alone(store: Store) -> None:
         store.release_leases()
 
 
-def test_a_portion_is_taken_without_sorting_the_queue(store: Store) -> None:
+def test_lease_does_not_sort_the_whole_queue(store: Store) -> None:
     asked: list[tuple[str, Any]] = []
     with store.db.tracer(lambda sql, values: asked.append((sql, values))):
         take(store, now=1)
@@ -219,7 +217,7 @@ def test_queueing_twice_changes_nothing(store: Store) -> None:
     assert store.enqueue([], source="feed", now=3) == 0
 
 
-def test_what_somebody_asks_for_is_no_longer_the_feed_s(store: Store, record: Builder) -> None:
+def test_a_request_replaces_the_feed_as_source(store: Store, record: Builder) -> None:
     store.enqueue(cells(SIX, "py39-slim"), source="feed", now=1)
     (queued,) = take(store, now=1)
     store.add_record(record("six", "1.17.0", "py39-slim", result="ERROR", observed_at=1), retry=queued)
@@ -231,7 +229,7 @@ def test_what_somebody_asks_for_is_no_longer_the_feed_s(store: Store, record: Bu
     assert waiting(store) == [("six", "watchlist", 0, 0)]
 
 
-def test_the_queue_gives_the_oldest_first_and_only_what_can_run(store: Store) -> None:
+def test_lease_returns_the_oldest_cells_of_the_given_environments(store: Store) -> None:
     store.enqueue(cells(SIX, "py39-slim", "py312-slim"), source="feed", now=2)
     store.enqueue(cells(IDNA, "py312-slim", "py312-alpine"), source="feed", now=1)
     assert [str(q.cell) for q in take(store, "py39-slim", "py312-slim", now=3)] == [
@@ -241,7 +239,7 @@ def test_the_queue_gives_the_oldest_first_and_only_what_can_run(store: Store) ->
     ]
 
 
-def test_what_somebody_named_comes_before_the_feed(store: Store) -> None:
+def test_named_cells_come_before_the_feed(store: Store) -> None:
     store.enqueue(cells(SIX, "py39-slim"), source="feed", now=1)
     store.enqueue(cells(IDNA, "py39-slim"), source="named", now=2)
     assert [str(q.cell) for q in take(store, "py39-slim", now=3)] == [
@@ -250,7 +248,7 @@ def test_what_somebody_named_comes_before_the_feed(store: Store) -> None:
     ]
 
 
-def test_the_last_reason_of_a_skip_stands(store: Store) -> None:
+def test_the_last_reason_of_a_skip_is_stored(store: Store) -> None:
     store.skip(SIX, "", reason="unsandboxed", now=1)
     store.skip(SIX, "", reason="still unsandboxed", now=2)
     store.skip(SIX, "py39-host", reason="other", now=3)
@@ -258,7 +256,7 @@ def test_the_last_reason_of_a_skip_stands(store: Store) -> None:
     assert found == [("", "still unsandboxed", 2), ("py39-host", "other", 3)]
 
 
-def test_a_source_is_remembered_without_its_address(store: Store) -> None:
+def test_a_source_is_stored_without_its_address(store: Store) -> None:
     address = "https://user:secret@feed.example/updates.xml"
     assert store.source_validators(address) == (None, None)
     store.save_source(address, etag='"a"', last_modified=None, releases=100, now=1)
@@ -269,7 +267,7 @@ def test_a_source_is_remembered_without_its_address(store: Store) -> None:
     assert "secret" not in str(list(store.db.query("SELECT * FROM sources")))
 
 
-def test_environments_are_told_apart(store: Store, record: Builder) -> None:
+def test_environments_have_their_own_current_results(store: Store, record: Builder) -> None:
     for environment in ("py39-slim", "py312-alpine", "py310-host"):
         store.add_record(record(environment=environment))
     found = store.db.execute("SELECT environment, python, platform, python_key FROM environments ORDER BY python_key")

@@ -81,7 +81,7 @@ def test_a_phantom_success_installs_and_does_not_import(store: Store, record: Ma
     assert rows(store, "SELECT package FROM phantom_successes") == [("a",)]
 
 
-def test_never_on_alpine_speaks_of_all_versions(store: Store, record: Make) -> None:
+def test_never_on_alpine_considers_all_versions(store: Store, record: Make) -> None:
     nowhere = {
         "result": "FAIL",
         "outcomes": outcomes_in_order({Phase.DOWNLOAD: Outcome.PASS, Phase.NODEPS: Outcome.FAIL}),
@@ -94,7 +94,7 @@ def test_never_on_alpine_speaks_of_all_versions(store: Store, record: Make) -> N
     assert rows(store, "SELECT package, versions FROM never_on_alpine") == [("never", 1)]
 
 
-def test_what_failed_is_there_and_nothing_else(store: Store, record: Make) -> None:
+def test_the_failures_view_has_failures_only(store: Store, record: Make) -> None:
     for result in ("PASS", "FAIL", "TIMEOUT", "ERROR", "NA"):
         add(store, record(result.lower(), "1", result=result))
     assert rows(store, "SELECT package, result FROM failures ORDER BY package") == [
@@ -114,7 +114,7 @@ def test_broken_is_new_where_the_version_before_passed(store: Store, record: Mak
     assert found == [("new", "1.9", "1.10", "FAIL"), ("slow", "1", "2", "TIMEOUT")]
 
 
-def test_an_error_of_ours_is_neither_before_nor_after(store: Store, record: Make) -> None:
+def test_broken_ignores_errors(store: Store, record: Make) -> None:
     add(store, record("between", "1"), record("between", "2", result="ERROR"), record("between", "3", result="FAIL"))
     add(store, record("after", "1"), record("after", "2", result="FAIL"), record("after", "3", result="ERROR"))
     add(store, record("claims", "1"), record("claims", "2", result="NA"), record("claims", "3", result="FAIL"))
@@ -135,7 +135,7 @@ def test_never_on_alpine_takes_every_version_and_a_pass_elsewhere(store: Store, 
     assert found == [("never", 2, DAY + 2)]
 
 
-def test_nodes_disagree_where_two_say_something_else(store: Store, record: Make) -> None:
+def test_nodes_disagree_if_their_results_differ(store: Store, record: Make) -> None:
     add(store, record("split", "1"), record("split", "1", node=OTHER, result="FAIL"))
     add(store, record("agreed", "1", result="FAIL"), record("agreed", "1", node=OTHER, result="FAIL"))
     add(store, record("ours", "1"), record("ours", "1", node=OTHER, result="ERROR"))

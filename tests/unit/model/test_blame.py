@@ -1,4 +1,4 @@
-"""Whose a failure is, once its siblings were heard: the cases of the reference, one by one."""
+"""Blame assigned by sibling cells: the cases of the reference, one by one."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -16,7 +16,7 @@ UNSURE: Final[dict[str, object]] = {"result": "FAIL", "cause": "import-error", "
 SURE: Final[dict[str, object]] = {"result": "FAIL", "cause": "no-compiler", "blame": Blame.ENVIRONMENT}
 
 
-def judged(
+def assigned(
     record: Builder, cells: Mapping[str, Mapping[str, object]]
 ) -> dict[str, tuple[Blame | None, BlameSource | None]]:
     told = assign_blame([record("six", "1.0", environment, **changes) for environment, changes in cells.items()])
@@ -25,29 +25,27 @@ def judged(
 
 @pytest.mark.parametrize("cause", sorted(AMBIGUOUS_CAUSES))
 @pytest.mark.parametrize("blame", [Blame.PACKAGE, Blame.UNKNOWN, None])
-def test_what_passes_on_the_other_platform_fails_by_its_environment(
-    record: Builder, cause: str, blame: Blame | None
-) -> None:
+def test_a_pass_on_the_other_platform_blames_the_environment(record: Builder, cause: str, blame: Blame | None) -> None:
     cells = {"py312-slim": {}, "py312-alpine": UNSURE | {"cause": cause, "blame": blame}}
-    assert judged(record, cells)["py312-alpine"] == (Blame.ENVIRONMENT, SIBLINGS)
+    assert assigned(record, cells)["py312-alpine"] == (Blame.ENVIRONMENT, SIBLINGS)
 
 
-def test_another_python_of_another_platform_tells_nothing(record: Builder) -> None:
-    assert judged(record, {"py39-slim": {}, "py312-alpine": UNSURE})["py312-alpine"] == (Blame.PACKAGE, LOG)
+def test_another_python_on_another_platform_implies_nothing(record: Builder) -> None:
+    assert assigned(record, {"py39-slim": {}, "py312-alpine": UNSURE})["py312-alpine"] == (Blame.PACKAGE, LOG)
 
 
 @pytest.mark.parametrize("passes", ["py39-slim", "py312-slim"])
-def test_what_passes_with_another_python_fails_by_the_package(record: Builder, passes: str) -> None:
+def test_a_pass_with_another_python_blames_the_package(record: Builder, passes: str) -> None:
     cells = {passes: {}, "py311-slim": UNSURE | {"blame": Blame.UNKNOWN}}
-    assert judged(record, cells)["py311-slim"] == (Blame.PACKAGE, SIBLINGS)
+    assert assigned(record, cells)["py311-slim"] == (Blame.PACKAGE, SIBLINGS)
 
 
-def test_the_platform_is_heard_before_the_python(record: Builder) -> None:
+def test_the_platform_has_priority_over_the_python(record: Builder) -> None:
     cells: dict[str, Mapping[str, object]] = {"py39-alpine": {}, "py312-slim": {}, "py312-alpine": UNSURE}
-    assert judged(record, cells)["py312-alpine"] == (Blame.ENVIRONMENT, SIBLINGS)
+    assert assigned(record, cells)["py312-alpine"] == (Blame.ENVIRONMENT, SIBLINGS)
 
 
-def test_what_fails_alike_wherever_it_is_claimed_fails_by_the_package(record: Builder) -> None:
+def test_the_same_failure_everywhere_blames_the_package(record: Builder) -> None:
     unknown = UNSURE | {"cause": "unclassified", "blame": Blame.UNKNOWN}
     cells: dict[str, Mapping[str, object]] = {
         "py39-slim": unknown,
@@ -55,7 +53,7 @@ def test_what_fails_alike_wherever_it_is_claimed_fails_by_the_package(record: Bu
         "py39-alpine": unknown,
     }
     silent: dict[str, Mapping[str, object]] = {"py312-alpine": {"result": "NA"}, "py311-alpine": {"result": "ERROR"}}
-    told = judged(record, cells | silent)
+    told = assigned(record, cells | silent)
     assert {environment: told[environment] for environment in cells} == dict.fromkeys(cells, (Blame.PACKAGE, SIBLINGS))
 
 
@@ -68,23 +66,23 @@ def test_what_fails_alike_wherever_it_is_claimed_fails_by_the_package(record: Bu
         SURE,
     ],
 )
-def test_what_fails_in_several_ways_is_left_to_the_log(record: Builder, other: dict[str, object]) -> None:
+def test_different_failures_keep_the_blame_of_the_log(record: Builder, other: dict[str, object]) -> None:
     cells = {"py39-slim": UNSURE | {"blame": Blame.UNKNOWN}, "py312-slim": other}
-    assert judged(record, cells)["py39-slim"] == (Blame.UNKNOWN, LOG)
+    assert assigned(record, cells)["py39-slim"] == (Blame.UNKNOWN, LOG)
 
 
-def test_one_cell_alone_is_left_to_its_log(record: Builder) -> None:
+def test_a_single_cell_keeps_the_blame_of_its_log(record: Builder) -> None:
     silent: dict[str, object] = {"result": "NA"}
     cells = {"py39-slim": UNSURE | {"blame": Blame.UNKNOWN}, "py312-slim": silent}
-    assert judged(record, cells)["py39-slim"] == (Blame.UNKNOWN, LOG)
+    assert assigned(record, cells)["py39-slim"] == (Blame.UNKNOWN, LOG)
 
 
 @pytest.mark.parametrize(
     "cell", [SURE, UNSURE | {"blame": Blame.DEPENDENCY}, {"result": "ERROR", "cause": "oom", "blame": "infrastructure"}]
 )
-def test_what_the_log_does_tell_stands(record: Builder, cell: dict[str, object]) -> None:
-    assert judged(record, {"py312-slim": {}, "py312-alpine": cell})["py312-alpine"] == (cell["blame"], LOG)
+def test_an_unambiguous_log_keeps_its_blame(record: Builder, cell: dict[str, object]) -> None:
+    assert assigned(record, {"py312-slim": {}, "py312-alpine": cell})["py312-alpine"] == (cell["blame"], LOG)
 
 
-def test_where_nothing_is_blamed_nobody_tells(record: Builder) -> None:
+def test_without_blame_there_is_no_source(record: Builder) -> None:
     assert assign_blame([record("six")]) == {"py312-slim": AssignedBlame(blame=None, source=None)}

@@ -1,4 +1,4 @@
-"""Errors: each its own exit code, told on one line."""
+"""Errors: each has a unique exit code and is shown on one line."""
 
 import importlib
 import pkgutil
@@ -34,11 +34,11 @@ def test_no_exit_code_means_something_else_already(all_errors: set[type[PPPError
     assert not [error.__name__ for error in all_errors if not 3 <= error.exit_code < 126]
 
 
-def test_each_error_says_what_it_stands_for(all_errors: set[type[PPPError]]) -> None:
+def test_each_error_has_a_docstring(all_errors: set[type[PPPError]]) -> None:
     assert not [error.__name__ for error in all_errors if not error.__doc__]
 
 
-def test_an_error_is_told_on_one_line_with_what_to_do() -> None:
+def test_an_error_is_shown_on_one_line_with_its_hint() -> None:
     error = ConfigError("PPP_JOBS='many' is not a number", hint="give a number")
     assert str(error) == "PPP_JOBS='many' is not a number (give a number)"
     assert str(ConfigError("it broke", hint="")) == "it broke"

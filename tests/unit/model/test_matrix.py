@@ -54,7 +54,7 @@ def test_every_unknown_environment_is_named(matrix: Matrix) -> None:
     assert "py312-alpine" in caught.value.hint
 
 
-def test_a_cell_names_itself() -> None:
+def test_the_text_of_a_cell() -> None:
     cell = Cell(release=Release(package="six", version="1.17.0"), environment="py312-slim")
     assert str(cell) == "six==1.17.0 in py312-slim"
 

@@ -23,11 +23,11 @@ from ppp.schemas import schema_errors
 RECORD_SCHEMA = "site/schemas/record.schema.json"
 
 
-def test_the_phases_are_in_the_order_of_the_gate() -> None:
+def test_the_phases_are_in_order() -> None:
     assert list(Phase) == ["download", "nodeps", "full", "import"]
 
 
-def test_a_phase_that_is_not_named_was_gated() -> None:
+def test_a_phase_without_an_outcome_is_skipped() -> None:
     assert outcomes_in_order({Phase.DOWNLOAD: Outcome.FAIL}) == (Outcome.FAIL, Outcome.SKIP, Outcome.SKIP, Outcome.SKIP)
     assert outcomes_in_order({Phase.IMPORT: Outcome.PASS, Phase.FULL: Outcome.FAIL})[2:] == (Outcome.FAIL, Outcome.PASS)
 

@@ -1,4 +1,4 @@
-"""Names, versions and what is wanted: parsed at the edge, or refused with a hint."""
+"""Names, versions and requests: parsed, or refused with a hint."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_names_are_normalized(name: str, normal: str) -> None:
     "name",
     ["", "-six", "six-", "s ix", "six\n", "../six", "six/1", "sïx", "<b>", "a" * (MAX_NAME_LENGTH + 1), "six\x00"],
 )
-def test_what_is_no_name_is_refused(name: str) -> None:
+def test_invalid_names_are_refused(name: str) -> None:
     with pytest.raises(InvalidReleaseError, match="is not a package name") as caught:
         parse_package(name)
     assert len(str(caught.value)) < 350
@@ -46,13 +46,13 @@ def test_versions_take_their_normal_form(version: str, normal: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["", "one", "1.0/../2", "1..0", "1" * 129, "1" * 5000, "1.0+<b>", "1\n2"])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(InvalidReleaseError, match="is not a version") as caught:
         parse_version(version)
     assert len(str(caught.value)) < 350
 
 
-def test_a_release_tells_how_to_ask_for_it() -> None:
+def test_the_text_of_a_release_is_a_requirement() -> None:
     assert str(Release.parse("Six", "1.17.0")) == "six==1.17.0"
 
 
@@ -65,7 +65,7 @@ def test_a_release_tells_how_to_ask_for_it() -> None:
         (f"six=={'9' * 128}", RequestedPackage(package="six", specifier=f"=={'9' * 128}")),
     ],
 )
-def test_what_is_wanted(text: str, expected: RequestedPackage) -> None:
+def test_requests_are_parsed(text: str, expected: RequestedPackage) -> None:
     assert RequestedPackage.parse(text) == expected
     assert RequestedPackage.parse(str(expected)) == expected
 
@@ -85,7 +85,7 @@ def test_what_is_wanted(text: str, expected: RequestedPackage) -> None:
         (f"six>=1,!=1.{'9' * 5000}", "names a version that is too long"),
     ],
 )
-def test_what_cannot_be_wanted_is_refused_in_few_words(text: str, what: str) -> None:
+def test_invalid_requests_are_refused_with_a_short_message(text: str, what: str) -> None:
     with pytest.raises(InvalidReleaseError, match=what) as caught:
         RequestedPackage.parse(text)
     assert len(str(caught.value)) < 400

@@ -1,4 +1,4 @@
-"""Databases from anywhere: a good one holds, one that was changed does not, a hostile one is refused harmlessly."""
+"""Verification of databases: intact ones are valid, changed ones are not, hostile ones do no harm."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ Builder = Callable[..., Record]
 ASKED = VerifyOptions(now=2_000_000_000)
 
 
-def judged(path: Path, **more: str) -> Verification:
+def verify_path(path: Path, **more: str) -> Verification:
     (found,) = examine(path, VerifyOptions(now=ASKED.now, **more))
     assert found.message.isprintable()
     return found
@@ -36,17 +36,17 @@ def folder(record: Builder, tmp_path: Path) -> Path:
     return tmp_path / "public" / SNAPSHOTS_FOLDER
 
 
-def test_what_was_written_holds(folder: Path) -> None:
+def test_snapshots_are_valid_as_written(folder: Path) -> None:
     named = ("ppp-2024-04-25", "ppp-2024-03", "window", "latest")
     for path in [folder / f"{name}{end}" for name in named for end in (".db", ".json")]:
-        found = judged(path)
+        found = verify_path(path)
         assert found.valid, found
         assert "a snapshot" in found.message
-    assert judged(folder / "window.db.gz").message == "window.db, compressed"
+    assert verify_path(folder / "window.db.gz").message == "window.db, compressed"
 
 
-def test_a_ledger_holds_by_itself(folder: Path, tmp_path: Path) -> None:
-    found = judged(tmp_path / "data" / "ppp.db")
+def test_a_ledger_is_valid_by_itself(folder: Path, tmp_path: Path) -> None:
+    found = verify_path(tmp_path / "data" / "ppp.db")
     assert found.valid
     assert found.message.startswith(
         "a ledger of 168 records, each named by its sha256; nothing confirms that it is complete"
@@ -54,12 +54,12 @@ def test_a_ledger_holds_by_itself(folder: Path, tmp_path: Path) -> None:
     content = (folder / "ppp-2024-03.db").read_bytes()
     alone = tmp_path / "alone.db"
     alone.write_bytes(content)
-    assert judged(alone, sha256=sha256_hex(content)).message == "a ledger of 93 records"
-    assert judged(alone, sha256="0" * 64).message == f"it hashes to {sha256_hex(content)}"
+    assert verify_path(alone, sha256=sha256_hex(content)).message == "a ledger of 93 records"
+    assert verify_path(alone, sha256="0" * 64).message == f"it hashes to {sha256_hex(content)}"
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ("DELETE FROM batch_files", "the bytes of the batch"),
         ("UPDATE batch_files SET packed = x'00112233'", "it is not gzip"),
@@ -69,18 +69,18 @@ def test_a_ledger_holds_by_itself(folder: Path, tmp_path: Path) -> None:
         ("UPDATE batches SET signature = '\x1b[2J'", "is not signed by node"),
     ],
 )
-def test_a_ledgers_batches_are_as_they_were_signed(change: str, told: str, record: Builder, tmp_path: Path) -> None:
+def test_a_ledger_with_a_changed_batch_is_invalid(change: str, expected: str, record: Builder, tmp_path: Path) -> None:
     key = NodeKey.from_seed(b"k" * 32)
     with Store.open(tmp_path) as store:
         for version in ("1.0", "2.0"):
             store.add_record(record("six", version, node=key.id))
             seal(store, node=key.id, sign=key.sign)
     database = tmp_path / "ppp.db"
-    assert judged(database).valid
+    assert verify_path(database).valid
     tamper(database, change)
-    found = judged(database)
+    found = verify_path(database)
     assert not found.valid
-    assert told in found.message
+    assert expected in found.message
 
 
 #: Each change with the expected message. An attacker who can write the database can write the files next to it, too.
@@ -112,53 +112,53 @@ CHANGES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "told"), CHANGES.items(), ids=[change[:50] for change in CHANGES])
-def test_what_was_changed_does_not_hold(change: str, told: str, folder: Path) -> None:
+@pytest.mark.parametrize(("change", "expected"), CHANGES.items(), ids=[change[:50] for change in CHANGES])
+def test_a_changed_database_is_invalid(change: str, expected: str, folder: Path) -> None:
     database = folder / "ppp-2024-03.db"
-    assert judged(database).valid
+    assert verify_path(database).valid
     try:
         tamper(database, change)
     except sqlite3.IntegrityError:
         # STRICT: a value of another kind gets in only past SQLite.
         tamper(database, change.replace("zeroblob(20000000)", "printf('%20000000d', 1)"))
-    found = judged(database)
+    found = verify_path(database)
     assert not found.valid
-    assert told in found.message
+    assert expected in found.message
 
 
-def test_a_view_that_is_ours_by_name_alone_is_never_asked(folder: Path) -> None:
+def test_a_foreign_view_with_a_known_name_is_never_queried(folder: Path) -> None:
     # Asked once, it would never end.
     endless = "CREATE VIEW newest AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x FROM n"
     tamper(folder / "ppp-2024-03.db", "DROP VIEW matrix", "DROP VIEW newest", endless)
-    assert "its view newest is not part of this PPP's schema" in judged(folder / "ppp-2024-03.db").message
+    assert "its view newest is not part of this PPP's schema" in verify_path(folder / "ppp-2024-03.db").message
 
 
 @pytest.mark.parametrize("place", [0, 20, 100, 4096, 4096 * 3 + 5, -5000])
-def test_damage_is_told(place: int, folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_invalid(place: int, folder: Path, tmp_path: Path) -> None:
     content = bytearray((folder / "ppp-2024-03.db").read_bytes())
     content[place : place + 40] = b"\xfe" * 40
     (tmp_path / "alone.db").write_bytes(content)
-    assert not judged(tmp_path / "alone.db").valid
+    assert not verify_path(tmp_path / "alone.db").valid
     (folder / "ppp-2024-03.db").write_bytes(content)
-    assert "its description says" in judged(folder / "ppp-2024-03.db").message
+    assert "its description says" in verify_path(folder / "ppp-2024-03.db").message
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"SQLite format 3\0" + b"\1" * 5000, b"\0" * 9000])
-def test_what_is_no_database_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_invalid(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(content)
-    assert not judged(tmp_path / "x.db").valid
+    assert not verify_path(tmp_path / "x.db").valid
 
 
-def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
+def test_a_pipe_and_a_device_are_invalid(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.db")
-    assert judged(tmp_path / "x.db").message == "it is not a regular file"
+    assert verify_path(tmp_path / "x.db").message == "it is not a regular file"
     (tmp_path / "y.db").symlink_to("/dev/zero")
-    assert judged(tmp_path / "y.db").message == "it is not a regular file"
-    assert judged(tmp_path / "z.db").message == "it does not exist"
+    assert verify_path(tmp_path / "y.db").message == "it is not a regular file"
+    assert verify_path(tmp_path / "z.db").message == "it does not exist"
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "expected"),
     [
         ("logical_sha256", "0" * 64, "for logical_sha256"),
         ("root", "0" * 64, "for root"),
@@ -171,61 +171,61 @@ def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
         ("logs", False, "it has logs"),
     ],
 )
-def test_a_description_that_lies_is_told(name: str, value: object, told: str, folder: Path) -> None:
+def test_a_wrong_description_is_invalid(name: str, value: object, expected: str, folder: Path) -> None:
     beside = folder / "ppp-2024-03.json"
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {name: value}))
-    found = judged(folder / "ppp-2024-03.db")
+    found = verify_path(folder / "ppp-2024-03.db")
     assert not found.valid
-    assert told in found.message
+    assert expected in found.message
 
 
 def test_a_window_may_lack_logs_and_a_month_may_not(folder: Path) -> None:
-    assert judged(folder / "window.db").valid
+    assert verify_path(folder / "window.db").valid
     beside = folder / "window.json"
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {"logs": True}))
-    assert "names a row of logs that is not there" in judged(folder / "window.db").message
+    assert "names a row of logs that is not there" in verify_path(folder / "window.db").message
 
 
-def test_a_month_holds_one_month(record: Builder, folder: Path) -> None:
+def test_a_month_snapshot_has_one_month(record: Builder, folder: Path) -> None:
     other = make_ledger(
         folder / "other", [(record("six", observed_at=MARCH + n * 86_400 * 31), None) for n in range(2)]
     )
     take_snapshots(other, folder / "both")
     content = (folder / "both" / SNAPSHOTS_FOLDER / "latest.db").read_bytes()
     (folder / "ppp-2024-03.db").write_bytes(content)
-    told = json.loads((folder / "both" / SNAPSHOTS_FOLDER / "latest.json").read_text())
-    (folder / "ppp-2024-03.json").write_text(json.dumps(told | {"kind": "month", "file": "ppp-2024-03.db"}))
-    assert "its name is wrong" in judged(folder / "ppp-2024-03.db").message
+    description = json.loads((folder / "both" / SNAPSHOTS_FOLDER / "latest.json").read_text())
+    (folder / "ppp-2024-03.json").write_text(json.dumps(description | {"kind": "month", "file": "ppp-2024-03.db"}))
+    assert "its name is wrong" in verify_path(folder / "ppp-2024-03.db").message
 
 
 def test_a_zip_bomb_is_cut_short(folder: Path) -> None:
     bomb = gzip.compress(b"\0" * 200_000_000, mtime=0)
     beside = folder / "window.json"
-    told = json.loads(beside.read_text())
-    told["gzip"] |= {"bytes": len(bomb), "sha256": sha256_hex(bomb)}
-    beside.write_text(json.dumps(told))
+    description = json.loads(beside.read_text())
+    description["gzip"] |= {"bytes": len(bomb), "sha256": sha256_hex(bomb)}
+    beside.write_text(json.dumps(description))
     (folder / "window.db.gz").write_bytes(bomb)
-    assert "it has more than" in judged(folder / "window.db.gz").message
+    assert "it has more than" in verify_path(folder / "window.db.gz").message
     (folder / "window.db.gz").write_bytes(b"no gzip")
-    assert "it hashes to" in judged(folder / "window.db.gz").message
+    assert "it hashes to" in verify_path(folder / "window.db.gz").message
 
 
-def test_looking_changes_nothing(folder: Path, tmp_path: Path) -> None:
+def test_verifying_changes_nothing(folder: Path, tmp_path: Path) -> None:
     def state() -> dict[str, tuple[int, bytes]]:
         files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file()]
         return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
     before = state()
     for path in (tmp_path / "data" / "ppp.db", *folder.iterdir()):
-        judged(path)
+        verify_path(path)
     assert state() == before
 
 
-def test_a_ledger_at_work_is_judged_as_it_last_stood(tmp_path: Path, folder: Path) -> None:
+def test_a_ledger_in_use_is_verified_as_last_committed(tmp_path: Path, folder: Path) -> None:
     assert folder.exists()
     path = tmp_path / "data" / "ppp.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE records SET result = 'FAIL'")
-        assert judged(path).valid
+        assert verify_path(path).valid
         writer.execute("ROLLBACK")

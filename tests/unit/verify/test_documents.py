@@ -1,4 +1,4 @@
-"""The published documents and pages: what was built and signed holds, and whatever is changed is told."""
+"""Verification of published documents and pages: valid as built and signed, INVALID after any change."""
 
 import gzip
 import json
@@ -42,20 +42,20 @@ def public(record: Callable[..., Record], tmp_path: Path) -> Path:
     return out
 
 
-def judged(path: Path, *nodes: str, now: int = NOW) -> list[Verification]:
+def verify_all(path: Path, *nodes: str, now: int = NOW) -> list[Verification]:
     found = list(examine(path, VerifyOptions(now=now, nodes=nodes)))
     assert all(each.message.isprintable() for each in found)
     return found
 
 
 def fails(path: Path, *nodes: str) -> str:
-    (found,) = judged(path, *nodes)
+    (found,) = verify_all(path, *nodes)
     assert not found.valid, found
     return found.message
 
 
-def test_a_folder_holds_in_all_its_parts(public: Path) -> None:
-    found = judged(public)
+def test_all_parts_of_a_folder_are_valid(public: Path) -> None:
+    found = verify_all(public)
     assert [each for each in found if not each.valid] == []
     told = {Path(each.path).name: each.message for each in found}
     assert told["current.json"].startswith("current.json of 9 records, root ")
@@ -65,33 +65,33 @@ def test_a_folder_holds_in_all_its_parts(public: Path) -> None:
     batch = next((public / "batches").glob("*.json.gz"))
     assert told[batch.name] == f"batch of 9 records, signed by node {KEY.id}"
     assert len(found) == 9
-    assert [each.valid for each in judged(public.parent)] == [True] * 10, "with the ledger, of the data folder"
+    assert [each.valid for each in verify_all(public.parent)] == [True] * 10, "with the ledger, of the data folder"
 
 
-def test_every_published_file_holds(public: Path) -> None:
+def test_every_published_file_is_valid(public: Path) -> None:
     files = [path for path in sorted(public.rglob("*")) if path.is_file()]
     kinds = ("index.html", "feed.xml", "style.css", "current.json.sha256", ".sig", "record.schema.json")
     for kind in kinds:
         assert any(str(path).endswith(kind) for path in files), kind
     for path in files:
         if "/snapshots/" not in str(path):
-            (found,) = judged(path)
+            (found,) = verify_all(path)
             assert found.valid, found
 
 
 @pytest.mark.parametrize("name", ["current.json", "style.css", "p/package-0/index.html", "data/index.html"])
-def test_a_byte_more_is_told(name: str, public: Path) -> None:
+def test_an_additional_byte_is_invalid(name: str, public: Path) -> None:
     with (public / name).open("ab") as file:
         file.write(b" ")
     assert fails(public / name)
-    assert any(not each.valid for each in judged(public))
+    assert any(not each.valid for each in verify_all(public))
 
 
-def test_what_is_missing_or_strange_is_told(public: Path, tmp_path: Path) -> None:
+def test_missing_and_unknown_files_are_invalid(public: Path, tmp_path: Path) -> None:
     (public / "style.css").unlink()
     assert fails(public / "style.css") == "it does not exist"
     assert "style.css is listed but missing" in fails(public / "files.json")
-    told = {fails(path) for path in (public / "files").iterdir() if not judged(path)[0].valid}
+    told = {fails(path) for path in (public / "files").iterdir() if not verify_all(path)[0].valid}
     assert told == {"style.css is listed but missing"}, "and in the one list that names it"
     (public / "mine.html").write_text("mine")
     assert "does not list it" in fails(public / "mine.html")
@@ -100,10 +100,10 @@ def test_what_is_missing_or_strange_is_told(public: Path, tmp_path: Path) -> Non
     (found,) = examine(tmp_path / "mine.html", VerifyOptions(now=NOW, sha256=sha256_hex(b"mine")))
     assert found.valid
     (public / "current.json").unlink()
-    assert [each.message for each in judged(public) if each.path.endswith("current.json")] == ["it does not exist"]
+    assert [each.message for each in verify_all(public) if each.path.endswith("current.json")] == ["it does not exist"]
 
 
-def test_current_alone_needs_somebody_to_vouch(public: Path, tmp_path: Path) -> None:
+def test_current_json_alone_needs_its_digest(public: Path, tmp_path: Path) -> None:
     alone = tmp_path / "current.json"
     shutil.copy(public / "current.json", alone)
     assert fails(alone) == "current.json.sha256 is not there"
@@ -111,7 +111,7 @@ def test_current_alone_needs_somebody_to_vouch(public: Path, tmp_path: Path) -> 
     assert found.valid
 
 
-def test_a_current_whose_numbers_disagree_is_told(public: Path, tmp_path: Path) -> None:
+def test_a_current_json_with_inconsistent_numbers_is_invalid(public: Path, tmp_path: Path) -> None:
     document = json.loads((public / "current.json").read_text())
     document["counts"]["records"] += 1
     data = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
@@ -120,11 +120,11 @@ def test_a_current_whose_numbers_disagree_is_told(public: Path, tmp_path: Path) 
     assert fails(tmp_path / "current.json") == "the records of its days do not add up to its records"
 
 
-def test_a_statement_is_one_nodes_word(public: Path, tmp_path: Path) -> None:
-    (found,) = judged(public / "statement.json", KEY.id)
+def test_a_statement_is_valid_for_its_node_only(public: Path, tmp_path: Path) -> None:
+    (found,) = verify_all(public / "statement.json", KEY.id)
     assert found.valid
     assert "is not trusted" in fails(public / "statement.json", "ab" * 32)
-    (late,) = judged(public / "statement.json", now=NOW + 10**8)
+    (late,) = verify_all(public / "statement.json", now=NOW + 10**8)
     assert late.valid
     assert "it expired at" in late.message
     document = json.loads((public / "statement.json").read_text())
@@ -135,13 +135,13 @@ def test_a_statement_is_one_nodes_word(public: Path, tmp_path: Path) -> None:
     assert "files.json hashes to" in fails(public / "statement.json")
 
 
-def test_a_batch_is_its_nodes(public: Path) -> None:
+def test_a_batch_is_valid_for_its_node_only(public: Path) -> None:
     batch = next((public / "batches").glob("*.json.gz"))
     assert "it was signed by node" in fails(batch, "ab" * 32)
     signature = batch.with_name(f"{batch.name.partition('.')[0]}.sig")
     plain = batch.with_suffix("")
     plain.write_bytes(gzip.decompress(batch.read_bytes()))
-    assert [found.valid for found in judged(plain)] == [True]
+    assert [found.valid for found in verify_all(plain)] == [True]
     signature.write_text("0" * 128)
     for path in (batch, plain, signature):
         assert "its signature is not that of node" in fails(path)
@@ -163,6 +163,6 @@ def test_the_list_of_snapshots_is_checked(public: Path) -> None:
         b'{"schema": "\xff"}', b'{"signed": 5, "schema": {"a": 1}}',
     ],
 )  # fmt: skip
-def test_strange_documents_are_refused(content: bytes, tmp_path: Path) -> None:
+def test_malformed_documents_are_invalid(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(content)
     assert fails(tmp_path / "x.json")
