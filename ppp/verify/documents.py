@@ -41,8 +41,8 @@ def read_document(path: Path) -> dict[str, Json]:
     return parse_json(read(path), what=path.name, max_bytes=MAX_DOCUMENT_BYTES)
 
 
-def check_current(path: Path, *, vouched: bool) -> str:
-    """Check a `current.json` and its digest file, which may be missing if the digest was given (`vouched`)."""
+def check_current(path: Path, *, confirmed: bool) -> str:
+    """Check a `current.json` and its digest file, which may be missing if the digest was given (`confirmed`)."""
     data = read(path)
     document = parse_json(data, what=CURRENT, max_bytes=MAX_DOCUMENT_BYTES)
     check_schema(document, what=CURRENT, schema="site/schemas/current.schema.json")
@@ -54,7 +54,7 @@ def check_current(path: Path, *, vouched: bool) -> str:
     if sum(counts["results"].values()) != counts["cells"]:
         fail("its results do not add up to its cells")
     digest = sha256_hex(data)
-    if not vouched and read(path.with_name(DIGEST)) != f"{digest}  {CURRENT}\n".encode():
+    if not confirmed and read(path.with_name(DIGEST)) != f"{digest}  {CURRENT}\n".encode():
         fail(f"it hashes to {digest}, but {DIGEST} says otherwise")
     return f"current.json of {counts['records']} records, root {document['root']}"
 

@@ -82,25 +82,25 @@ def _check(path: Path, options: VerifyOptions) -> str:
         fail("it does not exist" if not path.exists() else "it is not a regular file")
     if options.sha256 and (digest := file_sha256(path)) != options.sha256:
         fail(f"it hashes to {digest}")
-    vouched = options.sha256 is not None
+    confirmed = options.sha256 is not None
     match path.name:
         case name if name == DIGEST:
-            return documents.check_current(path.with_name(CURRENT), vouched=False)
+            return documents.check_current(path.with_name(CURRENT), confirmed=False)
         case name if name.endswith(".db"):
-            return _check_database(path, vouched=vouched)
+            return _check_database(path, confirmed=confirmed)
         case name if name.endswith(".db.gz"):
             return _check_gzip(path)
         case name if name.endswith((".sig", ".json.gz")):
             batch = path.with_name(f"{name.partition('.')[0]}.json.gz")
             return documents.check_batch(batch, nodes=options.nodes, now=options.now)
         case name if name.endswith(".json"):
-            return _check_document(path, options, vouched=vouched)
-    return _check_listed(path, vouched=vouched)
+            return _check_document(path, options, confirmed=confirmed)
+    return _check_listed(path, confirmed=confirmed)
 
 
-def _check_document(path: Path, options: VerifyOptions, *, vouched: bool) -> str:
+def _check_document(path: Path, options: VerifyOptions, *, confirmed: bool) -> str:
     checks: dict[str, Callable[[], str]] = {
-        "ppp-current-1": lambda: documents.check_current(path, vouched=vouched),
+        "ppp-current-1": lambda: documents.check_current(path, confirmed=confirmed),
         "ppp-files-1": lambda: documents.check_files(path),
         "ppp-statement-1": lambda: documents.check_statement(path, nodes=options.nodes, now=options.now),
         "ppp-batch-1": lambda: documents.check_batch(path, nodes=options.nodes, now=options.now),
@@ -114,7 +114,7 @@ def _check_document(path: Path, options: VerifyOptions, *, vouched: bool) -> str
     inner = document.get("signed")
     schema = (inner if isinstance(inner, dict) else document).get("schema")
     check = checks.get(schema) if isinstance(schema, str) else None
-    return check() if check else _check_listed(path, vouched=vouched)
+    return check() if check else _check_listed(path, confirmed=confirmed)
 
 
 def _check_description(path: Path) -> str:
@@ -127,22 +127,22 @@ def _check_description(path: Path) -> str:
     return _check_snapshot(target, description)
 
 
-def _check_database(path: Path, *, vouched: bool) -> str:
+def _check_database(path: Path, *, confirmed: bool) -> str:
     description = read_description(path.with_suffix(".json"))
     if description is None:
-        return _check_ledger(path, vouched=vouched)
+        return _check_ledger(path, confirmed=confirmed)
     if description.file != path.name and path.stem != LATEST_NAME:
         fail(f"its description is of {description.file}")
     return _check_snapshot(path, description)
 
 
-def _check_ledger(path: Path, *, vouched: bool) -> str:
+def _check_ledger(path: Path, *, confirmed: bool) -> str:
     with open_verified(path, immutable=False) as db:
         # A database without any log may be a window snapshot whose description is missing.
         logs = db.execute("SELECT 1 FROM logs LIMIT 1").fetchone() is not None
         count = check_rows(db, logs=logs)
     summary = f"a ledger of {count} records{'' if logs else ', without logs'}"
-    return summary if vouched else f"{summary}, each named by its sha256; nothing confirms that it is complete"
+    return summary if confirmed else f"{summary}, each named by its sha256; nothing confirms that it is complete"
 
 
 def _check_snapshot(path: Path, description: Snapshot) -> str:
@@ -207,8 +207,8 @@ def _unzipped_sha256(path: Path, *, most: int) -> str:
     return digest.hexdigest()
 
 
-def _check_listed(path: Path, *, vouched: bool) -> str:
-    if vouched:
+def _check_listed(path: Path, *, confirmed: bool) -> str:
+    if confirmed:
         return "a file with the given sha256"
     place = path.absolute()
     folder = next((f for f in place.parents if (f / MANIFEST).is_file() and (f / CURRENT).is_file()), None)
