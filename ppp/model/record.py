@@ -5,6 +5,7 @@ Which records are current is a pure function of a set of records.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -259,6 +260,19 @@ def current_records(records: Iterable[Record]) -> dict[tuple[Release, str], Reco
 def canonical_json(data: Json) -> bytes:
     """Return the canonical JSON of a value by RFC 8785."""
     return rfc8785.dumps(data)
+
+
+def plain_canonical_json(data: Json) -> bytes:
+    """Return `canonical_json` of plain data, many times faster.
+
+    Plain is what consists of arrays, objects with ASCII keys, text, booleans, nulls, and integers below 2**53: for
+    these the encoder of the standard library writes the same bytes.
+    """
+    return _encode_plain(data).encode()
+
+
+#: Made once: to set up an encoder takes longer than to encode most values.
+_encode_plain: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 def sha256_hex(data: bytes) -> str:

@@ -16,6 +16,7 @@ from ppp.model.record import (
     Result,
     canonical_json,
     outcomes_in_order,
+    plain_canonical_json,
     sha256_hex,
 )
 from ppp.model.release import Release
@@ -93,3 +94,16 @@ def test_only_the_same_record_has_the_same_id(one: Record, other: Record) -> Non
 def test_the_failed_phase_is_the_first_that_needs_explaining(record: Record) -> None:
     unsettled = [p for p in PHASES if record.outcome(p) not in {Outcome.PASS, Outcome.SKIP}]
     assert record.failed_phase == (unsettled[0] if unsettled else None)
+
+
+plain_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | words,
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(st.characters(codec="ascii")), inner, max_size=5)
+    ),
+)
+
+
+@given(plain_values)
+def test_the_fast_writer_writes_the_same_canonical_json(value: object) -> None:
+    assert plain_canonical_json(value) == canonical_json(value)

@@ -5,7 +5,6 @@ same records give the same bytes. Tables that are not listed as public here stay
 """
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -18,6 +17,7 @@ from sqlite_utils import Database
 
 from ppp.ledger.batches import ledger_root
 from ppp.ledger.schema import migrations
+from ppp.model.record import plain_canonical_json
 from ppp.publish.snapshots.description import Snapshot, SnapshotKind, file_sha256
 from ppp.storage_errors import translate_storage_errors
 
@@ -164,8 +164,7 @@ def logical_hash(db: Database) -> str:
     """
     digest = hashlib.sha256()
     for line in _logical_lines(db):
-        # For arrays of strings, integers and nulls, the output of json.dumps is RFC 8785.
-        digest.update(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        digest.update(plain_canonical_json(line) + b"\n")
     return digest.hexdigest()
 
 
