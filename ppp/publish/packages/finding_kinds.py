@@ -22,12 +22,12 @@ FINDING_TEXTS: Final = {
     FindingKind.NEWLY_BROKEN: ("Newly broken", "fails where the release before passed"),
     FindingKind.FIXED: ("Fixed", "passes where the release before failed"),
     FindingKind.STILL_BROKEN: ("Still broken", "fails where the release before failed, too"),
-    FindingKind.PHANTOM_SUCCESS: ("Phantom successes", "installs without complaint, does not import"),
+    FindingKind.PHANTOM_SUCCESS: ("Phantom successes", "installs, but does not import"),
     FindingKind.ALPINE_ONLY: ("Fails on Alpine only", "passes on Debian slim with the same Python"),
-    FindingKind.PYTHON_REGRESSION: ("Broken by a newer Python", "passes with an older one on the same platform"),
+    FindingKind.PYTHON_REGRESSION: ("Broken by a newer Python", "passes with an older Python on the same platform"),
     FindingKind.NEVER_ON_ALPINE: (
         "Never on Alpine",
-        "no version that was checked installs there, on Debian one passes",
+        "is of a package that installs there in no checked version, but passes on Debian slim",
     ),
-    FindingKind.BROKEN_DEPENDENCY: ("Broken dependencies", "fails because of something that it depends on"),
+    FindingKind.BROKEN_DEPENDENCY: ("Broken dependencies", "fails because of a dependency"),
 }
