@@ -75,7 +75,7 @@ function listItem([name, version, passing, claimed]) {
 function statusText({ rows, more }) {
   if (more && !rows.length) return "Type more letters.";
   const count = `${rows.length} package${rows.length === 1 ? "" : "s"}`;
-  const limit = rows.length > SHOWN ? `, the first ${MAX_RESULTS} shown` : "";
+  const limit = rows.length > MAX_RESULTS ? `, the first ${MAX_RESULTS} shown` : "";
   return `${count}${limit}${more ? "; type more letters for more" : ""}.`;
 }
 
