@@ -7,10 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sqlite_utils import Database
-
-from ppp.ledger.queries import record_from_row
-from ppp.ledger.staging import RecheckReason
 from ppp.model.record import Record, sha256_hex
 
 
@@ -53,16 +49,3 @@ def compare_pairs(pairs: Iterable[tuple[Record, Record]]) -> Flakiness:
 def sample_records(records: Iterable[Record], n: int, *, seed: int) -> list[Record]:
     """Return `n` pseudo-random records; the same seed and records give the same choice."""
     return sorted(records, key=lambda record: (sha256_hex(f"{seed} {record.id}".encode()), record.id))[:n]
-
-
-def read_flakiness(db: Database, reason: RecheckReason) -> Flakiness:
-    """Compare all stored pairs of one kind: random pairs (`aa`) measure flakiness, confirmations guard regressions."""
-    ids = db.execute(
-        "SELECT first, second FROM rechecks WHERE reason = ? ORDER BY first, second", (str(reason),)
-    ).fetchall()
-    return compare_pairs((_record(db, first), _record(db, second)) for first, second in ids)
-
-
-def _record(db: Database, record: str) -> Record:
-    (row,) = db.query("SELECT * FROM records WHERE record = ?", (record,))
-    return record_from_row(row)

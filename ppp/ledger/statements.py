@@ -70,11 +70,3 @@ def add_forks(store: Store, forks: tuple[Fork, ...]) -> None:
             ),
             ignore=True,
         )
-
-
-def list_forks(db: Database) -> list[Fork]:
-    """Return all evidence of forks, by node and sequence number."""
-    rows = db.execute(
-        "SELECT node, sequence, digest, statement, seen_at FROM forks ORDER BY node, sequence, digest"
-    ).fetchall()
-    return [Fork(node=n, sequence=s, digest=d, text=t, seen_at=at) for n, s, d, t, at in rows]

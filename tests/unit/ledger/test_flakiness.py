@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ppp.ledger.flakiness import Flakiness, compare_pairs, read_flakiness, sample_records
+from ledger_reads import read_flakiness
+
+from ppp.ledger.flakiness import Flakiness, compare_pairs, sample_records
 from ppp.ledger.staging import Recheck, RecheckReason, add_pair
 from ppp.ledger.store import Store
 from ppp.model.record import Record

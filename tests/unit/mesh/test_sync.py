@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ledger_reads import list_forks
 
 from ppp.ledger.batches import compress_batch, ledger_root, list_batches
 from ppp.ledger.peers import Peer, list_peers
-from ppp.ledger.statements import list_forks
 from ppp.mesh.batch import MAX_BATCH_BYTES
 from ppp.mesh.statement import LIFETIME_S
 from ppp.mesh.sync import SyncFailure, SyncReport, sync, sync_all

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from ledger_reads import read_flakiness
 from recording_reporter import RecordingReporter
 
 from ppp import config
 from ppp.check.cell import Observation
 from ppp.ledger import queries, staging
-from ppp.ledger.flakiness import read_flakiness
 from ppp.ledger.regressions import prior_results
 from ppp.ledger.staging import RecheckReason, StagedRecord
 from ppp.ledger.store import QueueFilter, Store
