@@ -64,11 +64,11 @@ def test_pages_and_api_have_them(node: Program) -> None:
     node.run_in_process_ok("publish")
     files = node.public_files()
     for environment in in_order(node):
-        assert f"environments/{environment}/index.html" in files
-        for page in ("environments/index.html", "p/six/index.html", "index.html"):
+        assert f"env/{environment}/index.html" in files
+        for page in ("env/index.html", "p/six/index.html", "index.html"):
             assert environment in files[page].decode(), (page, environment)
     api = json.loads(files["api/v1/p/six.json"])
-    assert [cell["environment"] for cell in api["releases"][0]["cells"]] == in_order(node)
+    assert [cell["environment"] for cell in api["cells"]] == in_order(node)
 
 
 def test_datasette_has_a_column_for_each(node: Program, tmp_path: Path) -> None:
