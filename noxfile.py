@@ -20,8 +20,8 @@ nox.options.sessions = ["tests"]
 HERE = Path(__file__).parent
 #: The next version of Datasette, still an alpha.
 DATASETTE_NEXT = "datasette==1.0a41"
-#: One process per core, a file or a marked part of one at a time: see tests/support/parallel.py.
-PARALLEL = ("-n", "auto", "--maxprocesses=4", "--dist", "loadgroup", "--no-loadscope-reorder")
+#: One process per core, which runs a file at a time: see tests/support/parallel.py.
+PARALLEL = ("-n", "auto", "--maxprocesses=4")
 #: Exit codes of `ppp narrate` if the ledger has no record yet, and of `ppp peer push` if there is no peer.
 NOTHING_TO_TELL, NO_PEER = 30, 27
 

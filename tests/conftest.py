@@ -15,7 +15,7 @@ from browser_tools import AXE, CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, VNU
 from cell_environments import FetchedPip, host_environ, tiny_matrix
 from folder_times import time_by_folder
 from hypothesis import settings
-from parallel import assign_to_processes
+from parallel import file_scheduler, sort_by_cost
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from ppp.check.gateway.gateway import NGINX_FOLDERS
@@ -207,11 +207,17 @@ TOOLS = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Divide the tests among processes, where pytest-xdist runs them in several."""
+    """Start costly tests first, where pytest-xdist runs them in several processes."""
     if hasattr(config, "workerinput"):
-        assign_to_processes(items)
+        sort_by_cost(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Divide tests among processes by file."""
+    return file_scheduler(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:

@@ -53,9 +53,9 @@ VICTIM: Final = "hostile-victim"
 PROJECTS: Final = {project.name: project for project in hostile_projects({}) if project.expect}
 MARKS: Final = [pytest.mark.online, pytest.mark.nginx, pytest.mark.slow]
 ENVIRONMENTS: Final = [
-    pytest.param("host", id="host", marks=[*MARKS, pytest.mark.part("host"), pytest.mark.sandbox]),
-    pytest.param(SLIM, id=SLIM.id, marks=[*MARKS, pytest.mark.part("slim"), pytest.mark.docker]),
-    pytest.param(ALPINE, id=ALPINE.id, marks=[*MARKS, pytest.mark.part("alpine"), pytest.mark.docker]),
+    pytest.param("host", id="host", marks=[*MARKS, pytest.mark.sandbox]),
+    pytest.param(SLIM, id=SLIM.id, marks=[*MARKS, pytest.mark.docker]),
+    pytest.param(ALPINE, id=ALPINE.id, marks=[*MARKS, pytest.mark.docker]),
 ]
 
 

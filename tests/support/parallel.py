@@ -1,31 +1,46 @@
 """How tests are divided among the processes of pytest-xdist.
 
-A file's tests run in one process, because they share what the file's fixtures build, and so that at most one of them
-does what it should do alone. Where a fixture builds something costly for each parameter, the mark `part` on that
-parameter lets its tests run apart from the rest of the file. What takes longest starts first.
+A file's tests run in one process, because they share what the file's fixtures build. Files whose fixtures build
+something costly for each parameter are divided into parts by that parameter. Costly files start first.
+
+`--dist loadgroup` would do this by marks, but xdist 3.8 ignores its marks without a word on pytest 9.2.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-#: Marks of tests that start containers, browsers or networks, or take minutes; the earlier, the sooner they start.
+#: Files in parts, by the ends of their parameters' ids.
+PARTS = {"tests/e2e/test_hostile.py": ("host", "slim", "alpine")}
+#: Marks of tests that take minutes, or start containers, browsers or networks; the earlier, the sooner they start.
 COSTLY_MARKS = ("slow", "docker", "browser", "mesh", "online")
 
 
-def assign_to_processes(items: list[pytest.Item]) -> None:
-    """Group tests by file, or part of one, and sort the groups: costly ones first, else as they were collected."""
+def part_of(nodeid: str) -> str:
+    """Return the file of a test, or the file and its part."""
+    file = nodeid.partition("::")[0]
+    parts = [end for end in PARTS.get(file, ()) if nodeid.endswith(f"{end}]")]
+    return ":".join([file, *parts])
+
+
+def sort_by_cost(items: list[pytest.Item]) -> None:
+    """Sort tests by the cost of the costliest one in their file or part; the order is otherwise kept."""
     costs: dict[str, int] = {}
-    groups: dict[str, list[pytest.Item]] = {}
     for item in items:
-        part = item.get_closest_marker("part")
-        name = ":".join([item.nodeid.split("::")[0], *(map(str, part.args) if part else ())])
-        item.add_marker(pytest.mark.xdist_group(name))
-        groups.setdefault(name, []).append(item)
-        costs[name] = min(costs.get(name, len(COSTLY_MARKS)), _cost(item))
-    items[:] = [item for name in sorted(groups, key=lambda name: costs[name]) for item in groups[name]]
+        part, marks = part_of(item.nodeid), [mark.name for mark in item.iter_markers()]
+        cost = min((COSTLY_MARKS.index(name) for name in marks if name in COSTLY_MARKS), default=len(COSTLY_MARKS))
+        costs[part] = min(costs.get(part, cost), cost)
+    items.sort(key=lambda item: costs[part_of(item.nodeid)])
 
 
-def _cost(item: pytest.Item) -> int:
-    marks: Sequence[str] = [mark.name for mark in item.iter_markers()]
-    return min((COSTLY_MARKS.index(name) for name in marks if name in COSTLY_MARKS), default=len(COSTLY_MARKS))
+def file_scheduler(config: pytest.Config, log: object) -> Any:
+    """Return a scheduler of xdist that hands out tests by file or part, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where tests run in several processes
+
+    class FileScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return part_of(nodeid)
+
+    # By default files with many tests would come first, whatever they cost.
+    config.option.loadscopereorder = False
+    return FileScheduling(config, log)
