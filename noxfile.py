@@ -220,10 +220,11 @@ def datasette_next(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling, layers, schemas and workflows."""
+    """Check style, spelling, layers, names, schemas and workflows."""
     tool(session, "ruff", "check", ".")
     tool(session, "ruff", "format", "--check", ".")
     tool(session, "lint-imports")
+    tool(session, "python", "scripts/measure-structure", "--check")
     tool(session, "typos")
     schemas = sorted(
         str(path.relative_to(HERE))
