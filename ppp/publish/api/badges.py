@@ -72,16 +72,20 @@ def _widths(summary: PackageSummary) -> tuple[int, int]:
 
 
 def _svg(summary: PackageSummary, colour: str) -> bytes:
-    label, said, told = html.escape(LABEL), html.escape(badge_message(summary)), html.escape(_description(summary))
+    label, message, description = (
+        html.escape(LABEL),
+        html.escape(badge_message(summary)),
+        html.escape(_description(summary)),
+    )
     left, right = _widths(summary)
     lines = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img">',
-        f"<title>{told}</title>",
+        f"<title>{description}</title>",
         f'<rect width="{left}" height="20" fill="#2b2b2b"/>',
         f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/>',
         '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">',
         f'<text x="{left / 2:g}" y="14">{label}</text>',
-        f'<text x="{left + right / 2:g}" y="14">{said}</text>',
+        f'<text x="{left + right / 2:g}" y="14">{message}</text>',
         "</g>",
         "</svg>",
     )

@@ -82,7 +82,7 @@ def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str,
 def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str, bytes]:
     """Return `/api/v1/p/<package>.json`: cells of the newest release, last passing versions, and earlier releases."""
     shared = _SharedValues()
-    cells = [_cell_json(history, o, shared) for o in history.newest]
+    cells = [_cell_json(history, current, shared) for current in history.newest]
     releases = [(version, [*verdicts]) for version, verdicts in groupby(history.verdicts, lambda v: v.release.version)]
     document = {
         "schema": PACKAGE_SCHEMA,
@@ -118,24 +118,24 @@ class _SharedValues:
 
     def index_of(self, name: str, value: Hashable) -> int | None:
         """Return the index of a value in its list, adding it if it is new; None for an empty value."""
-        held = self._indexes[name]
-        return held.setdefault(value, len(held)) if value else None
+        index = self._indexes[name]
+        return index.setdefault(value, len(index)) if value else None
 
     @property
     def lists(self) -> dict[str, Json]:
         """Return the lists by name."""
-        held = self._indexes
+        values = self._indexes
         return {
-            "files": [{"filename": f.filename, "sha256": f.sha256, "size": f.size} for f in held["files"]],  # type: ignore[attr-defined]
-            "images": [*held["images"]],
-            "imports": [[*names] for names in held["imports"]],  # type: ignore[misc]
-            "installed": [[[i.name, i.version, i.sha256] for i in one] for one in held["installed"]],  # type: ignore[attr-defined]
-            "runs": [dict(zip(_RUN, run, strict=True)) for run in held["runs"]],  # type: ignore[call-overload]
+            "files": [{"filename": f.filename, "sha256": f.sha256, "size": f.size} for f in values["files"]],  # type: ignore[attr-defined]
+            "images": [*values["images"]],
+            "imports": [[*names] for names in values["imports"]],  # type: ignore[misc]
+            "installed": [[[i.name, i.version, i.sha256] for i in one] for one in values["installed"]],  # type: ignore[attr-defined]
+            "runs": [dict(zip(_RUN, run, strict=True)) for run in values["runs"]],  # type: ignore[call-overload]
         }
 
 
-def _cell_json(history: PackageHistory, o: CurrentRecord, shared: _SharedValues) -> dict[str, Json]:
-    record = o.record
+def _cell_json(history: PackageHistory, current: CurrentRecord, shared: _SharedValues) -> dict[str, Json]:
+    record = current.record
     since = history.changed_at.get((record.release.version, record.environment), record.observed_at)
     fields: dict[str, Json | None] = {
         "environment": record.environment,
@@ -143,13 +143,13 @@ def _cell_json(history: PackageHistory, o: CurrentRecord, shared: _SharedValues)
         "phases": _phases(record),
         "phase": record.failed_phase,
         "cause": record.cause,
-        "blame": o.judgement.blame,
-        "blamed_by": o.judgement.source,
+        "blame": current.judgement.blame,
+        "blamed_by": current.judgement.source,
         "detail": record.detail,
         "observed_at": record.observed_at,
         "since": since if since != record.observed_at else None,
-        "record": o.id,
-        "seen": [o.agreement.agreeing, o.agreement.nodes, o.agreement.records],
+        "record": current.id,
+        "seen": [current.agreement.agreeing, current.agreement.nodes, current.agreement.records],
         "python": record.python,
         "grounds": record.grounds or None,
         "log_sha256": record.log_sha256,

@@ -63,10 +63,10 @@ class ListingRow:
     @property
     def result_groups(self) -> list[tuple[AffectedCell, str]]:
         """Return groups of cells with the same result: one representative and the environments of each group."""
-        held: dict[tuple[str, bool], list[AffectedCell]] = {}
+        groups: dict[tuple[str, bool], list[AffectedCell]] = {}
         for cell in self.cells:
-            held.setdefault((cell.result, cell.standin), []).append(cell)
-        return [(cells[0], ", ".join(cell.environment for cell in cells)) for cells in held.values()]
+            groups.setdefault((cell.result, cell.standin), []).append(cell)
+        return [(cells[0], ", ".join(cell.environment for cell in cells)) for cells in groups.values()]
 
     @property
     def causes(self) -> tuple[str, ...]:

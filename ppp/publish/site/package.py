@@ -88,7 +88,7 @@ class FailureGroup:
     @property
     def environments(self) -> list[str]:
         """Return the ids of their environments."""
-        return [o.record.environment for o in self.cells]
+        return [current.record.environment for current in self.cells]
 
     @property
     def judgement(self) -> AssignedBlame:
@@ -124,7 +124,7 @@ def package_page(
     """
     environments = _select_environments(history, environments)
     shown_ids = {environment.id for environment in environments}
-    newest = [o for o in history.newest if o.record.environment in shown_ids]
+    newest = [current for current in history.newest if current.record.environment in shown_ids]
     older = [[*verdicts] for _, verdicts in groupby(history.older, lambda verdict: verdict.release.version)]
     path = f"p/{history.package}/index.html"
     page = render(
@@ -146,11 +146,11 @@ def package_page(
         history=_release_history(older, environments),
         installed=_installed(newest),
         files=_checked_files(newest),
-        nodes=sorted({o.record.node for o in newest}),
+        nodes=sorted({current.record.node for current in newest}),
         images=[
-            f"{o.record.environment} {o.record.image_digest.removeprefix('sha256:')[:DIGEST_DIGITS]}"
-            for o in newest
-            if o.record.image_digest
+            f"{current.record.environment} {current.record.image_digest.removeprefix('sha256:')[:DIGEST_DIGITS]}"
+            for current in newest
+            if current.record.image_digest
         ],
         badge=badge,
         findings=summary.findings,
@@ -160,7 +160,9 @@ def package_page(
             for verdict in verdicts
         ),
         phases=tuple(phase.label for phase in PHASES),
-        imports=text.single_line(", ".join(dict.fromkeys(m for o in newest for m in o.record.imports)), DETAIL_LIMIT),
+        imports=text.single_line(
+            ", ".join(dict.fromkeys(m for current in newest for m in current.record.imports)), DETAIL_LIMIT
+        ),
     )
     return path, page
 
@@ -174,18 +176,20 @@ def _select_environments(history: PackageHistory, environments: Sequence[Environ
     # If there are too many for a page, prefer those in which the newest release was checked.
     if len(environments) <= MAX_ENVIRONMENTS:
         return environments
-    checked = {o.record.environment for o in history.newest}
+    checked = {current.record.environment for current in history.newest}
     return shown_environments(e for e in environments if e.id in checked)
 
 
 def reproduce_commands(cells: Iterable[CurrentRecord]) -> Markup:
     """Return the commands that re-check the cells, one per line."""
-    return _command_markup("".join(f"{reproduce_command(o.record.release, o.record.environment)}\n" for o in cells))
+    return _command_markup(
+        "".join(f"{reproduce_command(current.record.release, current.record.environment)}\n" for current in cells)
+    )
 
 
 def combined_command(cells: Sequence[CurrentRecord]) -> Markup:
     """Return the single command that re-checks all given cells of one release, one after the other."""
-    sessions = " ".join(f'"check({o.record.environment})"' for o in cells)
+    sessions = " ".join(f'"check({current.record.environment})"' for current in cells)
     return _command_markup(f"scripts/nox -s {sessions} -- {shlex.quote(str(cells[0].record.release))}")
 
 
@@ -196,7 +200,7 @@ def _command_markup(command: str) -> Markup:
 
 def _result_matrix(cells: Sequence[CurrentRecord], environments: Sequence[Environment]) -> ResultMatrix:
     # A platform has a column if the release was checked on it with any Python.
-    by_environment = {o.record.environment: o for o in cells}
+    by_environment = {current.record.environment: current for current in cells}
     names, rows = _matrix_layout(
         tuple(environments), frozenset(e.platform for e in environments if e.id in by_environment)
     )
@@ -221,11 +225,13 @@ def _release_history(older: Sequence[Sequence[Verdict]], environments: Sequence[
     shown = [
         (verdicts[0].release.version, {v.environment: v for v in verdicts}) for verdicts in older[:DETAILED_RELEASES]
     ]
-    columns = tuple(e.id for e in environments if any(e.id in held for _, held in shown))
+    columns = tuple(e.id for e in environments if any(e.id in by_environment for _, by_environment in shown))
     rest = older[DETAILED_RELEASES:]
     return ReleaseHistory(
         environments=columns,
-        detailed=tuple((version, tuple(held.get(column) for column in columns)) for version, held in shown),
+        detailed=tuple(
+            (version, tuple(by_environment.get(column) for column in columns)) for version, by_environment in shown
+        ),
         summarized=tuple(
             (verdicts[0].release.version, count_results(verdicts)) for verdicts in rest[:SUMMARIZED_RELEASES]
         ),
@@ -254,26 +260,26 @@ def _failure_groups(newest: Sequence[CurrentRecord], history: PackageHistory) ->
 def _last_passing_environments(cells: Sequence[CurrentRecord], older: Sequence[Verdict]) -> dict[str | None, list[str]]:
     newest = last_passing_versions(older)
     environments: dict[str | None, list[str]] = {}
-    for o in cells:
-        environments.setdefault(newest.get(o.record.environment), []).append(o.record.environment)
+    for current in cells:
+        environments.setdefault(newest.get(current.record.environment), []).append(current.record.environment)
     return environments
 
 
 def _first_log(
     cells: Sequence[CurrentRecord], logs: Mapping[str, str], max_bytes: int
 ) -> tuple[str | None, str | None]:
-    for o in cells:
-        if o.record.log_sha256 and (log := logs.get(o.record.log_sha256)):
+    for current in cells:
+        if current.record.log_sha256 and (log := logs.get(current.record.log_sha256)):
             shown = text.log_tail(log, lines=LOG_LINES, limit=LOG_LIMIT)
-            return (shown, o.record.environment) if text.html_size(shown) <= max_bytes else (None, None)
+            return (shown, current.record.environment) if text.html_size(shown) <= max_bytes else (None, None)
     return None, None
 
 
 def _installed(newest: Sequence[CurrentRecord]) -> list[InstalledSet]:
     sets: dict[tuple[str, ...], list[str]] = {}
-    for o in newest:
-        if o.record.installed:
-            sets.setdefault(_installed_names(o.record.installed), []).append(o.record.environment)
+    for current in newest:
+        if current.record.installed:
+            sets.setdefault(_installed_names(current.record.installed), []).append(current.record.environment)
     budget = INSTALLED_BUDGET // max(1, len(sets))
     shown = {names: text.fit_budget(names, budget, lambda name: text.html_size(name) + 9) for names in sets}
     return [
@@ -299,15 +305,15 @@ def _environment_list(environments: Sequence[str], newest: Sequence[CurrentRecor
 
 def _checked_files(newest: Sequence[CurrentRecord]) -> list[CheckedFile]:
     by_sha256: dict[str, list[CurrentRecord]] = {}
-    for o in newest:
-        if o.record.file:
-            by_sha256.setdefault(o.record.file.sha256, []).append(o)
+    for current in newest:
+        if current.record.file:
+            by_sha256.setdefault(current.record.file.sha256, []).append(current)
     return [
         CheckedFile(
             filename=text.single_line(file.filename, DETAIL_LIMIT),
             sha256=file.sha256,
             size=file.size,
-            environments=_environment_list([o.record.environment for o in cells], newest),
+            environments=_environment_list([current.record.environment for current in cells], newest),
         )
         for cells in by_sha256.values()
         if (file := cells[0].record.file)
