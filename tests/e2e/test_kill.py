@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -33,13 +34,19 @@ OBSERVED: Final = (
 
 
 @pytest.fixture
-def node(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: Path) -> Program:
+def cells() -> Iterator[Path]:
+    """A folder for sandboxes. Its path is short, as those of sockets must be."""
+    with tempfile.TemporaryDirectory(prefix="ppp-kill-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def node(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: Path, cells: Path) -> Program:
     """A node with a watchlist of twelve packages, whose sandboxes are in a known folder."""
     local.add_pip(pinned_pip.wheel)
     local.add(*(module_project(name, "") for name in PACKAGES))
     (tmp_path / "twelve.txt").write_text("\n".join(PACKAGES))
-    (tmp_path / "cells").mkdir()
-    program.settings["TMPDIR"] = str(tmp_path / "cells")
+    program.settings["TMPDIR"] = str(cells)
     return program
 
 
@@ -94,11 +101,11 @@ def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
 
 @pytest.mark.online
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_a_run(node: Program, local: LocalIndex, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_stops_a_run(node: Program, local: LocalIndex, cells: Path, number: signal.Signals) -> None:
     local.add(module_project("quick", ""), module_project("slow", HANGS))
     node.matrix.write_text(matrix_toml(tiny_matrix(host_environment(), timeouts_s={"import": 60})))
     run = node.start("run", "--package", "quick", "--package", "slow")
-    wait_until(lambda: len(observed(node)) == 1 and imports_in(tmp_path / "cells"))
+    wait_until(lambda: len(observed(node)) == 1 and imports_in(cells))
     run.send_signal(number)
     begun = time.monotonic()
     _, err = run.communicate(timeout=20)
@@ -108,8 +115,8 @@ def test_a_signal_stops_a_run(node: Program, local: LocalIndex, tmp_path: Path, 
     assert (recorded(node), [package for _, package in observed(node)]) == ([], ["quick"])
     assert node.query("SELECT package, attempts FROM queue") == [("slow", 0)]
     assert (node.data / "public" / "current.json").exists()
-    assert workplaces_in(tmp_path / "cells") == []
-    assert list((tmp_path / "cells").iterdir()) == []
+    assert workplaces_in(cells) == []
+    assert list(cells.iterdir()) == []
     node.run_ok("run", "--package", "quick")
     assert node.query(PER_CELL) == [("quick", 1)], "the next run publishes it without running it again"
 
