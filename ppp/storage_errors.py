@@ -40,13 +40,19 @@ def _translate(error: sqlite3.Error | OSError, path: Path) -> PPPError | None:
             )
         case ("os", errno.EEXIST | errno.ENOTDIR | errno.EISDIR):
             return DataReadOnlyError(
-                f"{path} needs a folder where there is a file", hint="move it away, or name another folder with --data"
+                _file_or_folder_in_the_way(path), hint="move it away, or name another folder with --data"
             )
         case ("sqlite", sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED):
             return LedgerBusyError(f"{path} is locked by another program", hint="wait for it, or close it")
         case ("sqlite", sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_IOERR):
             return LedgerDamagedError(f"{path} cannot be read: {error}", hint="restore it from a snapshot or a peer")
     return None
+
+
+def _file_or_folder_in_the_way(path: Path) -> str:
+    found = next(each for each in (path, *path.parents) if each.exists())
+    present, needed = ("folder", "file") if found.is_dir() else ("file", "folder")
+    return f"{found} is a {present} where a {needed} is needed"
 
 
 def _error_number(error: sqlite3.Error | OSError) -> tuple[str, int | None]:

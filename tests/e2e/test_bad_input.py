@@ -280,5 +280,5 @@ def test_a_new_node_on_a_read_only_folder(in_place: InPlace) -> None:
 
 def test_a_file_where_the_data_folder_should_be(program: Program) -> None:
     program.data.write_text("mine")
-    refused(program.run_in_process("publish"), 19, "a file stands", "move it away")
+    refused(program.run_in_process("publish"), 19, f"{program.data} is a file where a folder is needed", "move it away")
     assert program.data.read_text() == "mine"

@@ -5,7 +5,6 @@ only the gateway, and has limits. Without them only its time, its files' size an
 control; that is for packages that somebody chose, never for untrusted releases from the open feed.
 """
 
-import itertools
 import json
 import os
 import subprocess
@@ -30,6 +29,7 @@ from ppp.check.sandbox.keeper_client import (
     as_sandbox_lost,
     gets_full_pages,
 )
+from ppp.check.sandbox.users import next_user
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network
 
@@ -43,8 +43,6 @@ PASSED_VARIABLES: Final = (
 )  # fmt: skip
 #: The whole environment of confined processes.
 MINIMAL_ENVIRON: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
-#: Cells of root run as users with numbers from here on, which nobody else has, so that their processes are counted.
-FIRST_USER: Final = 1_900_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +86,6 @@ class HostRuntime:
         self._confinement = confinement
         self._variables = MINIMAL_ENVIRON | {name: environ[name] for name in PASSED_VARIABLES if name in environ}
         self._interpreters: dict[str, HostInterpreter] = {}
-        self._users = itertools.count(FIRST_USER)
         self._closed = threading.Event()
         self._keepers: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
@@ -175,7 +172,7 @@ class HostRuntime:
         self, confinement: "Confinement", interpreter: HostInterpreter, file: Path, folder: Path, filter_fd: int
     ) -> tuple[Layout, list[str]]:
         """Return the layout of a cell confined by bubblewrap, and the command that starts it."""
-        user = next(self._users) if os.geteuid() == 0 else None
+        user = next_user() if os.geteuid() == 0 else None
         full_pages = gets_full_pages(interpreter.version, file)
         layout = bubblewrap.layout(
             file.name,

@@ -1,6 +1,7 @@
 """Opening the ledger: created once, refused without changes, readable after a kill; and its migrations."""
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -118,10 +119,9 @@ def test_an_unfinished_ledger_is_completed(tmp_path: Path) -> None:
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
-    with pytest.raises(DataReadOnlyError, match=r"needs a folder where there is a file"):
-        open_ledger(tmp_path / "data")
-    with pytest.raises(DataReadOnlyError, match=r"needs a folder where there is a file"):
-        open_ledger(tmp_path / "data" / "deeper")
+    for folder in (tmp_path / "data", tmp_path / "data" / "deeper"):
+        with pytest.raises(DataReadOnlyError, match=rf"{re.escape(str(tmp_path / 'data'))} is a file where a folder"):
+            open_ledger(folder)
 
 
 def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
