@@ -182,7 +182,11 @@ def release(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests in one process per core; tests whose tool is missing are skipped with the reason."""
     page_tools(session)
-    tool(session, "pytest", *PARALLEL, *session.posargs)
+    if session.posargs:
+        tool(session, "pytest", *PARALLEL, *session.posargs)
+        return
+    tool(session, "pytest", *PARALLEL, "-m", "not alone")
+    tool(session, "pytest", "-n", "0", "-m", "alone")
 
 
 @nox.session

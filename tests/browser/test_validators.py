@@ -126,6 +126,7 @@ def slowdown_for(benchmark: float) -> int:
     return next((times for index, times in SLOWDOWNS.items() if benchmark >= index), 1)
 
 
+@pytest.mark.alone
 @pytest.mark.browser
 @pytest.mark.parametrize("kind", ["front", "package-fails", "findings", "sql"])
 def test_lighthouse_scores(sites: ServedSites, kind: str, tmp_path: Path) -> None:
