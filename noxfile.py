@@ -213,6 +213,13 @@ def docker_tests(session: nox.Session) -> None:
 
 
 @nox.session
+def redteam(session: nox.Session) -> None:
+    """Attack the promises of docs/threat-model.md and count; `-- --write-figures` writes the figures there."""
+    page_tools(session)
+    tool(session, "pytest", *PARALLEL, "-m", "attack", *session.posargs)
+
+
+@nox.session
 def datasette_next(session: nox.Session) -> None:
     """Run all saved queries on the next version of Datasette, an alpha: failures are shown and do not count."""
     try:

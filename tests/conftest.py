@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from attacks import THREAT_MODEL, count_attacks, note_promises, summary_lines, with_figures
 from browser_tools import AXE, CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, VNU
 from cell_environments import FetchedPip, host_environ, tiny_matrix
 from folder_times import time_by_folder
@@ -207,9 +208,17 @@ TOOLS = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add this project's own options."""
+    parser.addoption(
+        "--write-figures", action="store_true", help="write the figures of attacks into docs/threat-model.md"
+    )
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start costly tests first, where pytest-xdist runs them in several processes."""
+    """Note what tests attack; start costly tests first, where pytest-xdist runs them in several processes."""
+    note_promises(items)
     if hasattr(config, "workerinput"):
         sort_by_cost(items)
 
@@ -221,12 +230,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
-    """Print where the time went, where more than one folder was run."""
+    """Print where the time went, where more than one folder was run, and what became of attacks."""
     reports = [one for found in terminalreporter.stats.values() for one in found if isinstance(one, pytest.TestReport)]
     lines = list(time_by_folder(reports))
     if len(lines) > 2:
         terminalreporter.section("time by folder")
         terminalreporter.write("\n".join([*lines, ""]))
+    attacks = count_attacks(reports)
+    if any(one.tried or one.skipped for one in attacks.values()):
+        terminalreporter.section("attacks")
+        terminalreporter.write("\n".join([*summary_lines(attacks), ""]))
+    if terminalreporter.config.getoption("--write-figures"):
+        THREAT_MODEL.write_text(with_figures(THREAT_MODEL.read_text("utf-8"), attacks), "utf-8")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -86,6 +86,7 @@ def owned(page: "Page") -> object:
     return page.evaluate(f"() => globalThis.{OWNED}")
 
 
+@pytest.mark.attack("inert-text")
 def test_no_page_runs_loads_or_opens_anything(page: "Page", site: str, folder: Path) -> None:
     pages = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.html"))]
     # The page of a cause without cells contains no text from packages.
@@ -113,6 +114,7 @@ def test_no_page_runs_loads_or_opens_anything(page: "Page", site: str, folder: P
         assert found["title"].endswith("The PyPI Place"), path
 
 
+@pytest.mark.attack("inert-text")
 def test_a_package_page_shows_hostile_text(page: "Page", site: str) -> None:
     for name in ("script", "attribute-double", "template", "override", "zero-width", "cdata", "forged"):
         page.goto(f"{site}/p/{name}/index.html")
@@ -122,6 +124,7 @@ def test_a_package_page_shows_hostile_text(page: "Page", site: str) -> None:
         assert owned(page) is None
 
 
+@pytest.mark.attack("inert-text")
 def test_the_search_box_treats_input_as_text(page: "Page", site: str) -> None:
     page.goto(f"{site}/index.html")
     box = page.locator("[role=search] input").first
@@ -145,6 +148,7 @@ def ask(page: "Page", site: str) -> list[list[str]]:
     return [row.locator("td").all_text_contents() for row in rows]
 
 
+@pytest.mark.attack("inert-text")
 def test_the_sql_page_shows_and_saves_hostile_text(page: "Page", site: str) -> None:
     answer = ask(page, site)
     assert [name for name, _ in answer] == sorted(HOSTILE_STRINGS)

@@ -44,11 +44,13 @@ def sandbox(running: RuntimePlace) -> Iterator[Sandbox]:
 # ---------------------------------------------------------------- limits
 
 
+@pytest.mark.attack("only-gateway")
 def test_no_program_gains_privileges(sandbox: Sandbox) -> None:
     rows = "dict(line.split(':', 1) for line in open('/proc/self/status'))"
     assert json_output(sandbox, f"print(int({rows}['NoNewPrivs']))") == 1
 
 
+@pytest.mark.attack("separate-cells")
 def test_limits_are_those_of_the_matrix(sandbox: Sandbox) -> None:
     limits = json_output(
         sandbox,
@@ -61,6 +63,7 @@ def test_limits_are_those_of_the_matrix(sandbox: Sandbox) -> None:
     assert limits == {"NOFILE": [LIMITS.open_files] * 2, "FSIZE": [LIMITS.disk_mb * MIB] * 2, "CORE": [0, 0]}
 
 
+@pytest.mark.attack("separate-cells")
 def test_files_can_be_opened_up_to_a_limit(sandbox: Sandbox) -> None:
     opening = """
         held = []
@@ -75,6 +78,7 @@ def test_files_can_be_opened_up_to_a_limit(sandbox: Sandbox) -> None:
     assert LIMITS.open_files - 10 < count < LIMITS.open_files
 
 
+@pytest.mark.attack("separate-cells")
 def test_memory_is_limited_and_a_container_reports_it(running: RuntimePlace, sandbox: Sandbox) -> None:
     hungry = f"held = [bytearray({MIB}) for _ in range({2 * (LIMITS.memory_mb + LIMITS.disk_mb)})]"
     done = run_python(sandbox, hungry)
@@ -89,6 +93,7 @@ def test_memory_is_limited_and_a_container_reports_it(running: RuntimePlace, san
     assert (after.ok, after.oom, after.output) == (True, False, "still here\n")
 
 
+@pytest.mark.attack("separate-cells")
 def test_the_size_of_a_file_is_limited(sandbox: Sandbox) -> None:
     growing = f"""
         import os
@@ -121,12 +126,14 @@ os.execv(sys.executable, [sys.executable, '-I', '-c', 'import time; time.sleep(6
 """
 
 
+@pytest.mark.attack("separate-cells")
 def test_a_daemon_ends_with_the_command_that_left_it(running: RuntimePlace, sandbox: Sandbox) -> None:
     mark = f"left-by-{running.kind}-{os.getpid()}"
     assert run_python(sandbox, DAEMON.replace("MARK", repr(mark))).ok
     assert not [words for words in command_lines() if mark in words]
 
 
+@pytest.mark.attack("separate-cells")
 def test_a_daemon_of_an_import_ends_with_it(running: RuntimePlace, sandbox: Sandbox) -> None:
     mark = f"left-by-import-{running.kind}-{os.getpid()}"
     daemon = DAEMON.replace("MARK", repr(mark))
@@ -168,6 +175,7 @@ print(json.dumps({**seen, 'work': sorted(os.listdir(work)), 'bin': sorted(os.lis
 """
 
 
+@pytest.mark.attack("separate-cells")
 def test_a_reset_removes_a_hostile_tree(sandbox: Sandbox) -> None:
     sandbox.reset()
     before = json_output(sandbox, LISTED)
@@ -181,6 +189,7 @@ def test_a_reset_removes_a_hostile_tree(sandbox: Sandbox) -> None:
     sandbox.reset()
 
 
+@pytest.mark.attack("separate-cells")
 def test_a_reset_restores_an_environment_that_the_cell_removed(sandbox: Sandbox) -> None:
     run_python(sandbox, "import shutil, sys; shutil.rmtree(sys.prefix, ignore_errors=True)")
     sandbox.reset()
@@ -210,6 +219,7 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.parametrize("kind", REAL)
 def test_a_program_that_is_killed_leaves_nothing_running(
     kind: RuntimeKind, folder: Path, pinned_pip: FetchedPip

@@ -225,6 +225,7 @@ def test_any_other_status_is_an_error(site: Site, status: int) -> None:
         ask(site)
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_feed_of_50_mb_is_stopped_at_the_limit(site: Site) -> None:
     site.page = FeedPage(body=rss(3_000), times=100)
     assert len(site.page.body) * site.page.times > 50_000_000
@@ -234,6 +235,7 @@ def test_a_feed_of_50_mb_is_stopped_at_the_limit(site: Site) -> None:
     assert site.sent < 20_000_000
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_small_response_that_unpacks_to_50_mb_is_stopped_at_the_limit(site: Site) -> None:
     site.page = FeedPage(body=b"\0" * 1_000_000, times=50, gzipped=True)
     with pytest.raises(FeedTooLargeError):
@@ -247,6 +249,7 @@ def test_a_feed_of_exactly_the_limit_is_allowed(site: Site) -> None:
         ask(site, limits=FeedLimits(max_bytes=len(site.page.body) - 1))
 
 
+@pytest.mark.attack("deadlines")
 def test_the_deadline_stops_a_feed_that_trickles(site: Site) -> None:
     site.page = FeedPage(body=b" ", times=1_000, pause_s=0.02)
     begun = time.monotonic()
@@ -268,6 +271,7 @@ def test_a_feed_that_is_cut_off_is_unreachable(site: Site) -> None:
         ask(site)
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("body", [b"", b"<html><body>Sign in</body></html>", rss(0)])
 def test_an_invalid_feed_is_malformed(site: Site, body: bytes) -> None:
     site.page = FeedPage(body=body)
@@ -281,6 +285,7 @@ def test_an_unreachable_host(site: Site) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("header", ["x" * 257, '"\x7f"'])
 def test_an_unusable_etag_is_dropped(site: Site, header: str) -> None:
     site.page = FeedPage(body=rss(1), headers={"ETag": header})
@@ -298,6 +303,7 @@ def test_the_innermost_error_is_the_reason(real_site: RealSite) -> None:
     assert error.message == "the feed http://127.0.0.1:9/rss cannot be reached: Connection refused"
 
 
+@pytest.mark.attack("deadlines")
 def test_a_server_that_sends_no_body(real_site: RealSite) -> None:
     real_site.page = FeedPage(body=b" ", pause_s=0.3)
     getter = RequestsGetter(connect_timeout_s=1, read_timeout_s=0.1)
@@ -305,6 +311,7 @@ def test_a_server_that_sends_no_body(real_site: RealSite) -> None:
     assert "timed out" in error.message
 
 
+@pytest.mark.attack("deadlines")
 def test_a_server_that_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/rss"
@@ -313,6 +320,7 @@ def test_a_server_that_never_answers() -> None:
     assert error.message == f"the feed {url} did not answer in time"
 
 
+@pytest.mark.attack("deadlines")
 def test_redirects_are_limited(real_site: RealSite) -> None:
     real_site.page = FeedPage(status=302, headers={"Location": "/rss/updates.xml"})
     error = told(lambda: ask(real_site))
@@ -320,11 +328,13 @@ def test_redirects_are_limited(real_site: RealSite) -> None:
     assert len(real_site.requests) == 6
 
 
+@pytest.mark.attack("only-gateway")
 def test_a_redirect_to_another_scheme_is_not_followed(real_site: RealSite) -> None:
     real_site.page = FeedPage(status=302, headers={"Location": "file:///etc/hostname"})
     assert "No connection adapters" in told(lambda: ask(real_site)).message
 
 
+@pytest.mark.attack("bounded-input")
 def test_broken_compression_is_reported(real_site: RealSite) -> None:
     real_site.page = FeedPage(body=rss(1), headers={"Content-Encoding": "gzip"})
     assert "cannot be reached" in told(lambda: ask(real_site)).message

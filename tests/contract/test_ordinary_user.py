@@ -162,6 +162,7 @@ def found(pinned_pip: FetchedPip) -> Mapping[str, Any]:
     return results
 
 
+@pytest.mark.attack("only-gateway")
 def test_package_code_has_no_privileges(found: Mapping[str, Any]) -> None:
     status = found["status"]
     assert found["uid"] == NOBODY
@@ -174,19 +175,23 @@ def test_pip_installs_and_an_import_is_proved(found: Mapping[str, Any]) -> None:
     assert found["isolated"] is False
 
 
+@pytest.mark.attack("own-verdict")
 def test_the_keeper_of_the_same_user_cannot_be_ended_or_inspected(found: Mapping[str, Any]) -> None:
     assert found["keeper"] == []
 
 
+@pytest.mark.attack("separate-cells")
 def test_only_the_cells_own_folders_are_writable(found: Mapping[str, Any]) -> None:
     own = ("/ppp/work", "/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108 - inside
     assert [path for path in found["writable"] if not path.startswith(own)] == []
 
 
+@pytest.mark.attack("separate-cells")
 def test_processes_are_limited_and_end_with_their_command(found: Mapping[str, Any]) -> None:
     assert (found["daemon"], found["processes"]) == (1, 2)
     assert 10 < found["forks"] <= 64
 
 
+@pytest.mark.attack("separate-cells")
 def test_a_reset_restores_an_environment_that_was_removed(found: Mapping[str, Any]) -> None:
     assert (found["destroyed"], found["gone"], found["new"]) == (1, False, True)

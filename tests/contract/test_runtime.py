@@ -133,6 +133,7 @@ def test_a_signal_is_a_negative_status(sandbox: Sandbox, name: str, number: int)
     assert (done.exit_code, done.ok, done.oom) == (-number, False, False)
 
 
+@pytest.mark.attack("deadlines")
 def test_a_timeout_ends_a_command_and_nothing_else(sandbox: Sandbox) -> None:
     started = time.monotonic()
     done = run(sandbox, "hangs", timeout_s=1.5)
@@ -144,6 +145,7 @@ def test_a_timeout_ends_a_command_and_nothing_else(sandbox: Sandbox) -> None:
     assert run(sandbox, "talks").ok
 
 
+@pytest.mark.attack("bounded-input")
 def test_output_beyond_the_limit_is_cut_in_the_middle_with_a_notice(sandbox: Sandbox) -> None:
     done = run(sandbox, "floods")
     assert done.ok
@@ -230,6 +232,7 @@ def write_module(sandbox: Sandbox, name: str, source: str) -> None:
     assert sandbox.run([sandbox.python, "-I", "-c", text, "writes"], timeout_s=30).ok
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize("name", MODULES)
 def test_an_import_is_proved_only_if_the_process_returned_from_it(sandbox: Sandbox, name: str) -> None:
     module = MODULES[name]
@@ -239,6 +242,7 @@ def test_an_import_is_proved_only_if_the_process_returned_from_it(sandbox: Sandb
     assert (done.exit_code, done.import_proved) == (expected.exit_code, expected.import_proved), done.output
 
 
+@pytest.mark.attack("deadlines")
 def test_a_module_that_does_not_return_times_out(sandbox: Sandbox) -> None:
     write_module(sandbox, "waits", WAITING_MODULE.source)
     done = sandbox.prove_import("waits", timeout_s=1)
@@ -257,6 +261,7 @@ def test_a_sandbox_keeps_its_files_until_a_reset(sandbox: Sandbox) -> None:
     assert run(sandbox, "looks").output == "\n"
 
 
+@pytest.mark.attack("separate-cells")
 def test_two_sandboxes_do_not_see_each_others_files(running: RuntimePlace, sandbox: Sandbox) -> None:
     sandbox.reset()
     with running.sandbox() as another:
@@ -272,6 +277,7 @@ def test_a_sandbox_has_its_file_and_aliases(running: RuntimePlace, sandbox: Sand
     } == set()
 
 
+@pytest.mark.attack("separate-cells")
 def test_nothing_remains_of_a_sandbox(closing: RuntimePlace) -> None:
     with closing.sandbox() as sandbox:
         assert run(sandbox, "keeps").ok
@@ -280,6 +286,7 @@ def test_nothing_remains_of_a_sandbox(closing: RuntimePlace) -> None:
     assert not closing.remains()
 
 
+@pytest.mark.attack("separate-cells")
 def test_nothing_remains_of_a_sandbox_after_an_error(closing: RuntimePlace) -> None:
     def breaks_off() -> None:
         with closing.sandbox() as sandbox:

@@ -67,6 +67,7 @@ def call_errors(*, filtered: bool) -> dict[str, object]:
     return errors
 
 
+@pytest.mark.attack("only-gateway")
 @pytest.mark.sandbox
 def test_the_filter_denies_the_calls() -> None:
     errors = call_errors(filtered=True)

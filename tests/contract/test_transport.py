@@ -166,6 +166,7 @@ def test_a_missing_file_is_reported(place: Transport) -> None:
         fetched(place.transport, f"{place.url}none", max_bytes=10)
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("path", ["a.json", "large"])
 def test_a_file_larger_than_allowed_is_rejected(place: Transport, path: str) -> None:
     with pytest.raises(RejectedDataError, match=rf"{path} rejected: it is larger than 7 bytes"):
@@ -197,6 +198,7 @@ def test_requests_carry_the_user_agent_and_accept_no_compression(host: Host) -> 
     assert host.posted == [("/announce", "application/json", b'{"a": 1}')]
 
 
+@pytest.mark.attack("credentials")
 def test_no_password_is_sent(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login someone password secret\n")
@@ -212,6 +214,7 @@ def test_a_redirect_within_the_host_is_followed(host: Host, path: str) -> None:
     assert fetched(real(), host.url + path, max_bytes=100) == FILES["a.json"]
 
 
+@pytest.mark.attack("credentials")
 @pytest.mark.parametrize("path", ["far", "scheme", "host", "nowhere"])
 def test_a_redirect_to_another_host_is_not_followed(host: Host, path: str) -> None:
     with pytest.raises(PeerError, match=rf"{path} (redirects to another host|cannot be reached: .*IPv6)"):
@@ -219,12 +222,14 @@ def test_a_redirect_to_another_host_is_not_followed(host: Host, path: str) -> No
     assert [asked for asked, _ in host.asked] == [f"/{path}"]
 
 
+@pytest.mark.attack("deadlines")
 def test_redirects_are_limited(host: Host) -> None:
     with pytest.raises(PeerError, match="redirects more than 3 times"):
         fetched(real(), f"{host.url}round", max_bytes=100)
     assert len(host.asked) == 4
 
 
+@pytest.mark.attack("credentials")
 def test_a_post_is_not_redirected(host: Host) -> None:
     assert real().post(f"{host.url}moved", b"{}") == 302
     assert [path for path, _, _ in host.posted] == ["/moved"]
@@ -236,11 +241,13 @@ def test_a_chunked_response_is_complete(host: Host) -> None:
         fetched(real(), f"{host.url}chunked", max_bytes=4)
 
 
+@pytest.mark.attack("bounded-input")
 def test_an_endless_response_is_stopped_at_the_limit(host: Host) -> None:
     with pytest.raises(RejectedDataError, match="larger than 1,000,000 bytes"):
         fetched(real(), f"{host.url}endless", max_bytes=1_000_000)
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize(
     ("path", "reason"), [("gzip", "was sent compressed"), ("cut", "cannot be reached"), ("error", "answered 500")]
 )
@@ -250,6 +257,7 @@ def test_an_invalid_response_is_reported(host: Host, path: str, reason: str) -> 
     assert str(error.value).isprintable()
 
 
+@pytest.mark.attack("deadlines")
 def test_the_deadline_stops_a_server_that_trickles(host: Host) -> None:
     started = time.monotonic()
     with pytest.raises(PeerError, match="took too long"):
@@ -257,6 +265,7 @@ def test_the_deadline_stops_a_server_that_trickles(host: Host) -> None:
     assert time.monotonic() - started < 3
 
 
+@pytest.mark.attack("deadlines")
 def test_a_server_that_sends_nothing_times_out(host: Host) -> None:
     with pytest.raises(PeerError, match=r"cannot be reached: .*timed out"):
         fetched(HttpTransport(user_agent=AGENT, read_timeout_s=0.2), f"{host.url}silence", max_bytes=10)
@@ -288,6 +297,7 @@ def test_a_session_survives_a_response_that_was_not_read(host: Host) -> None:
         assert connection.get(f"{host.url}a.json", max_bytes=100) == FILES["a.json"]
 
 
+@pytest.mark.attack("credentials")
 def test_a_session_sends_no_cookie_back(host: Host) -> None:
     with real().connect() as connection:
         connection.get(f"{host.url}cookie", max_bytes=100)

@@ -54,6 +54,7 @@ print(json.dumps({name: row.split() for name, row in rows.items()}))
 """
 
 
+@pytest.mark.attack("only-gateway")
 def test_package_code_has_no_privileges(running: RuntimePlace, other_user: Sandbox) -> None:
     status = json_output(other_user, STATUS)
     capabilities = {name: int(status[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
@@ -74,6 +75,7 @@ print("null")
 """
 
 
+@pytest.mark.attack("only-gateway")
 def test_what_pip_runs_has_no_privileges(other_user: Sandbox) -> None:
     json_output(other_user, BACKEND)
     done = other_user.pip(["install", "--no-deps", other_user.scratch], timeout_s=30)
@@ -115,11 +117,13 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.attack("own-verdict")
 def test_package_code_cannot_affect_its_keeper(other_user: Sandbox) -> None:
     assert json_output(other_user, KEEPER.replace("KEEPER or os.getppid()", "1")) == []
     assert json_output(other_user, "print(os.getppid())") == 1
 
 
+@pytest.mark.attack("separate-cells")
 def test_processes_outside_are_not_visible(sandbox: Sandbox) -> None:
     seen = json_output(
         sandbox, "print(json.dumps(sorted(int(name) for name in os.listdir('/proc') if name.isdigit())))"
@@ -128,6 +132,7 @@ def test_processes_outside_are_not_visible(sandbox: Sandbox) -> None:
     assert 1 in seen
 
 
+@pytest.mark.attack("separate-cells")
 def test_only_the_cells_own_folders_can_be_written(sandbox: Sandbox) -> None:
     sandbox.reset()
     own = ("/ppp/work/env", "/ppp/work/scratch", "/ppp/work/empty", TMP, SHM, "/dev/mqueue")
@@ -162,12 +167,14 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.attack("own-verdict")
 def test_neither_the_interpreter_nor_pip_nor_the_file_can_be_replaced(other_user: Sandbox) -> None:
     assert json_output(other_user, REPLACING.replace("FILE", repr(other_user.file))) == []
     assert other_user.prove_import("json", timeout_s=30).import_proved
     assert other_user.pip(["--version"], timeout_s=30).ok
 
 
+@pytest.mark.attack("credentials")
 def test_nothing_of_this_process_is_visible_in_a_cell(sandbox: Sandbox) -> None:
     seen = json_output(sandbox, "print(json.dumps(dict(os.environ)))")
     assert SECRET not in json.dumps(seen)
@@ -175,6 +182,7 @@ def test_nothing_of_this_process_is_visible_in_a_cell(sandbox: Sandbox) -> None:
     assert seen["PIP_CONFIG_FILE"] == "/dev/null"
 
 
+@pytest.mark.attack("credentials")
 def test_the_host_and_its_users_are_not_visible(sandbox: Sandbox) -> None:
     here = str(Path(__file__).resolve())
     assert json_output(sandbox, f"print(json.dumps(os.path.exists({here!r})))") is False
@@ -184,6 +192,7 @@ def test_the_host_and_its_users_are_not_visible(sandbox: Sandbox) -> None:
 # ---------------------------------------------------------------- limits
 
 
+@pytest.mark.attack("separate-cells")
 def test_a_fork_bomb_is_limited_and_killed(sandbox: Sandbox) -> None:
     bomb = """
         import time
@@ -205,6 +214,7 @@ def test_a_fork_bomb_is_limited_and_killed(sandbox: Sandbox) -> None:
     assert json_output(sandbox, "print(len([name for name in os.listdir('/proc') if name.isdigit()]))") == 2
 
 
+@pytest.mark.attack("separate-cells")
 @pytest.mark.parametrize("folder", [TMP, "/ppp/work/scratch", SHM])
 def test_disk_is_limited_and_freed(sandbox: Sandbox, folder: str) -> None:
     filling = f"""
@@ -234,10 +244,12 @@ print(json.dumps([made, libc.mount(b'none', b'/tmp', b'tmpfs', 0, b'size=10g') =
 """
 
 
+@pytest.mark.attack("only-gateway")
 def test_package_code_cannot_become_root_in_a_namespace(sandbox: Sandbox) -> None:
     assert json_output(sandbox, NAMESPACE) == [False, False]
 
 
+@pytest.mark.attack("separate-cells")
 def test_shared_memory_is_limited_too(running: RuntimePlace, sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
     if not running.kind.is_container:
         request.applymarker(pytest.mark.xfail(reason="RLIMIT_DATA does not count what is shared", strict=True))
@@ -262,6 +274,7 @@ print(json.dumps(routes + up))
 """
 
 
+@pytest.mark.attack("only-gateway")
 def test_only_pip_reaches_anything_and_nothing_once_isolated(running: RuntimePlace) -> None:
     install = ["install", "--no-cache-dir", "--no-deps", "--retries", "0", "--ignore-installed", "other"]
     with running.sandbox() as sandbox:

@@ -128,6 +128,7 @@ def test_settings_with_two_mistakes(node: Program) -> None:
 # ---------------------------------------------------------------- feeds and indexes
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("body", [b"<rss><channel>", b"<!DOCTYPE html><p>Sorry"], ids=["cut", "page"])
 def test_a_malformed_feed(node: Program, local: LocalIndex, body: bytes) -> None:
     before = ledger(node)
@@ -142,6 +143,7 @@ def test_no_feed(node: Program, local: LocalIndex) -> None:
     assert ledger(node) == before
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_feed_of_50_mb(node: Program, local: LocalIndex) -> None:
     before = ledger(node)
     sent = 0
@@ -160,6 +162,7 @@ def test_a_feed_of_50_mb(node: Program, local: LocalIndex) -> None:
     assert ledger(node) == before
 
 
+@pytest.mark.attack("deadlines")
 def test_an_index_that_does_not_answer(node: Program, local: LocalIndex) -> None:
     before = ledger(node)
     local.set_response("/simple/other/", reply(status=502))
@@ -187,6 +190,7 @@ def test_a_ledger_of_a_newer_schema(node: Program) -> None:
     assert ledger(node) == before
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_file_that_is_not_a_ledger(node: Program) -> None:
     (node.data / "ppp.db").write_bytes(b"no database at all, only text\n" * 50)
     before = ledger(node)
@@ -200,6 +204,7 @@ def test_a_missing_ledger(program: Program) -> None:
     assert not program.data.exists()
 
 
+@pytest.mark.attack("crash-safe")
 def test_two_commands_at_once(node: Program, local: LocalIndex) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
@@ -253,6 +258,7 @@ def in_place(node: Program, local: LocalIndex, tmp_path: Path) -> InPlace:
     return prepare
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 @pytest.mark.parametrize(
     ("script", "code", "words"),
@@ -270,6 +276,7 @@ def test_a_data_folder_that_cannot_be_written(
         shutil.rmtree(tmp_path / "kept", ignore_errors=True)
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 def test_a_new_node_on_a_read_only_folder(in_place: InPlace) -> None:
     node = in_place(READ_ONLY)

@@ -138,6 +138,7 @@ def _processes_in(folder: Path) -> Iterator[str]:
             yield f"{process.name} {words}"
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
 @pytest.mark.parametrize("name", PROJECTS)
 def test_each_project_has_the_expected_result(checked: CheckedProjects, name: str) -> None:
@@ -158,6 +159,7 @@ def test_each_project_has_the_expected_result(checked: CheckedProjects, name: st
         assert list(record.imports) == expected.imports, output
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
 def test_every_record_is_valid(checked: CheckedProjects) -> None:
     assert len(checked.observations) > 30
@@ -168,6 +170,7 @@ def test_every_record_is_valid(checked: CheckedProjects) -> None:
     assert {name: output for name, output in mistakes.items() if output} == {}
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
 def test_the_host_of_the_index_is_not_recorded(checked: CheckedProjects) -> None:
     output = [f"{o.record.detail} {o.log}" for o in checked.observations.values()]

@@ -165,6 +165,7 @@ def child_processes(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize("to_group", [False, True], ids=["to-ppp-alone", "to-the-group"])

@@ -171,6 +171,7 @@ def kill_nginx(door: Gateway) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize("check_setup", GATED, indirect=True)
 def test_a_gateway_that_dies(check_setup: CheckSetup) -> None:
     door = check_setup.gateway()
@@ -183,6 +184,7 @@ def test_a_gateway_that_dies(check_setup: CheckSetup) -> None:
     assert_passes(check_setup.check(check_setup.runtime(check_setup.gateway())))
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize("check_setup", GATED, indirect=True)
 def test_an_index_that_goes_down(check_setup: CheckSetup) -> None:
     runtime = check_setup.runtime(check_setup.gateway())
@@ -201,6 +203,7 @@ def refuse(request: object) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize("check_setup", GATED, indirect=True)
 def test_an_index_that_is_down_before_the_file_is_fetched(check_setup: CheckSetup) -> None:
     runtime = check_setup.runtime(check_setup.gateway())
@@ -251,6 +254,7 @@ class EngineProxy:
             end.close()
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.docker
 @pytest.mark.online
 @pytest.mark.nginx
@@ -308,6 +312,7 @@ def already_prepared(runtime: Runtime, check_setup: CheckSetup) -> Runtime:
     return PreparedRuntime(runtime=runtime, prepared=other.prepare(check_setup.environment))  # type: ignore[return-value]
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.mount
 @pytest.mark.parametrize("check_setup", GATED, indirect=True)
 def test_a_full_disk(check_setup: CheckSetup, tmp_path: Path) -> None:
@@ -323,6 +328,7 @@ def test_a_full_disk(check_setup: CheckSetup, tmp_path: Path) -> None:
     assert_passes(check_setup.check(runtime, files=full / "files"))
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize("check_setup", GATED, indirect=True)
 def test_a_missing_folder_for_sandboxes(check_setup: CheckSetup) -> None:
     door = check_setup.gateway()

@@ -51,6 +51,19 @@ JOBS: Final = 3
 #: The project whose cell shows whether another one damaged what it needs; it runs last.
 VICTIM: Final = "hostile-victim"
 PROJECTS: Final = {project.name: project for project in hostile_projects({}) if project.expect}
+#: What a project attacks besides the verdict, which the others try to change: theirs, or that of another cell.
+ATTACKED: Final = {
+    "bounded-input": """binary-metadata build-log-bomb deep-folders disk-bomb-build endless-hint floods-proof
+        floods-then-exits huge-summary hundred-thousand-files inode-bomb log-bomb long-record many-requirements
+        memory-bomb-build memory-swarm recurses zip-bomb""",
+    "only-gateway": "calls-out gains-powers requires-address symlinks-out tar-escapes traverses traps-readers",
+    "credentials": "reads-host",
+    "separate-cells": """fork-bomb hogs-gateway leaves-daemon leaves-swarm litters overwrites-pip poisons-cache
+        hostile-victim signals-everyone""",
+    "deadlines": "endless-thread ignores-everything stops-itself",
+    "inert-text": "hostile-text scripts-escape shell-imports",
+}
+PROMISES: Final = {name: promise for promise, names in ATTACKED.items() for name in names.split()}
 MARKS: Final = [pytest.mark.online, pytest.mark.nginx, pytest.mark.slow]
 ENVIRONMENTS: Final = [
     pytest.param("host", id="host", marks=[*MARKS, pytest.mark.sandbox]),
@@ -268,7 +281,14 @@ def _hashes(folder: Path) -> Mapping[str, str]:
 
 
 @pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
-@pytest.mark.parametrize("name", [name for name in PROJECTS if name != BYSTANDER])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.attack(PROMISES.get(name, "own-verdict")))
+        for name in PROJECTS
+        if name != BYSTANDER
+    ],
+)
 def test_each_hostile_project_has_the_expected_result(results: HostileResults, name: str) -> None:
     expected = PROJECTS[name].expected(results.environment)
     if expected.skip:
@@ -288,11 +308,13 @@ def test_each_hostile_project_has_the_expected_result(results: HostileResults, n
     assert schema_errors("site/schemas/record.schema.json", record.to_json()) == []
 
 
+@pytest.mark.attack("only-gateway")
 @pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
 def test_no_listener_of_this_machine_is_reached(results: HostileResults) -> None:
     assert results.requests == []
 
 
+@pytest.mark.attack("separate-cells")
 @pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
 def test_nothing_is_left_of_the_cells(results: HostileResults) -> None:
     assert results.containers == []
@@ -301,6 +323,7 @@ def test_nothing_is_left_of_the_cells(results: HostileResults) -> None:
     assert results.files == []
 
 
+@pytest.mark.attack("same-bytes")
 @pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
 def test_files_shared_by_all_cells_are_unchanged(results: HostileResults) -> None:
     assert len(results.pip_before) > 100
@@ -309,6 +332,7 @@ def test_files_shared_by_all_cells_are_unchanged(results: HostileResults) -> Non
     assert [name for name, sha256 in results.fetched.items() if name != sha256] == []
 
 
+@pytest.mark.attack("separate-cells")
 @pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
 def test_cells_that_run_in_parallel_and_afterwards_pass(results: HostileResults) -> None:
     output = [
@@ -325,6 +349,7 @@ def _passed(timed: TimedObservation) -> bool:
     return timed.observation.record.result is Result.PASS
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize("results", ENVIRONMENTS, indirect=True)
 def test_details_and_logs_are_short_plain_text(results: HostileResults) -> None:
     for name, timed in results.cells.items():

@@ -72,6 +72,7 @@ def full(node: Program) -> Program:
 # ---------------------------------------------------------------- the ledger
 
 
+@pytest.mark.attack("inert-text")
 def test_show_prints_plain_text(full: Program) -> None:
     everything = assert_harmless(full.run_in_process("show"))
     assert everything.code == 0
@@ -83,12 +84,14 @@ def test_show_prints_plain_text(full: Program) -> None:
     assert "[bold red]x[/]" in full.run_in_process_ok("show", "rich")
 
 
+@pytest.mark.attack("inert-text")
 def test_json_output_keeps_the_strings(full: Program) -> None:
     answer_json = json.loads(assert_harmless(full.run_in_process("show", "--json")).out)
     details = {row["package"]: row["detail"] for row in answer_json["results"] if row["result"] == "FAIL"}
     assert details == {name: word[:500] for name, word in HOSTILE_STRINGS.items()}
 
 
+@pytest.mark.attack("inert-text")
 def test_publishing_and_verifying_print_plain_text(full: Program) -> None:
     for command in (("publish",), ("narrate",), ("publish",), ("snapshot",), ("verify", str(full.data))):
         assert assert_harmless(full.run_in_process(*command)).code == 0, command
@@ -99,6 +102,7 @@ def test_publishing_and_verifying_print_plain_text(full: Program) -> None:
 # ---------------------------------------------------------------- arguments
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize(
     "command",
     [
@@ -137,6 +141,7 @@ def test_hostile_arguments(command: tuple[str, ...], node: Program) -> None:
 # ---------------------------------------------------------------- files
 
 
+@pytest.mark.attack("inert-text")
 def test_files_with_hostile_names_are_one_line_each(full: Program) -> None:
     full.run_in_process_ok("publish")
     public = full.data / "public"
@@ -167,6 +172,7 @@ def documents(word: str) -> Iterator[str]:
     yield json.dumps({"schema": "ppp-files-1", "files": [[f"p/{word}", 1, "0" * 64]]}, ensure_ascii=word > "\ud800")
 
 
+@pytest.mark.attack("inert-text")
 def test_hostile_documents_are_invalid(node: Program, tmp_path: Path) -> None:
     places = []
     for name, word in {**HOSTILE_STRINGS, **SURROGATES}.items():
@@ -191,6 +197,7 @@ def paired(node: Program, local: LocalIndex) -> Program:
     return node
 
 
+@pytest.mark.attack("inert-text")
 def test_hostile_responses_of_a_peer(paired: Program, local: LocalIndex) -> None:
     for name, word in HOSTILE_STRINGS.items():
         line = header(word)
@@ -218,6 +225,7 @@ def header(word: str) -> str:
     return re.sub("[\r\n]", " ", word.encode("utf-8", "surrogatepass").decode("latin-1"))
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize(("command", "path"), [("peer sync", "/peer/statement.json"), ("watch", "/feed")])
 def test_a_redirect_that_is_not_utf_8_is_reported(command: str, path: str, paired: Program, local: LocalIndex) -> None:
     local.set_response(path, reply(status=302, headers={"Location": header(SURROGATES["high"])}))
@@ -243,6 +251,7 @@ def feed(word: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+@pytest.mark.attack("inert-text")
 def test_hostile_feeds(node: Program, local: LocalIndex) -> None:
     for name, word in {**HOSTILE_STRINGS, **SURROGATES}.items():
         answers = [
@@ -256,12 +265,14 @@ def test_hostile_feeds(node: Program, local: LocalIndex) -> None:
     assert {package for (package,) in node.query("SELECT package FROM queue")} <= {"six", "con", "proto", "constructor"}
 
 
+@pytest.mark.attack("inert-text")
 def test_hostile_requirements_are_refused(node: Program, tmp_path: Path) -> None:
     for word in {**HOSTILE_STRINGS, **SURROGATES}.values():
         (tmp_path / "list.txt").write_bytes(word.encode("utf-8", "surrogatepass") + b"\n@\n")
         assert_refused(node.run_in_process("watch", "-r", "list.txt"))
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize("json_pages", [False, True])
 def test_hostile_index_pages(node: Program, tmp_path: Path, *, json_pages: bool) -> None:
     (tmp_path / "list.txt").write_text("wanted\n")
@@ -276,6 +287,7 @@ def test_hostile_index_pages(node: Program, tmp_path: Path, *, json_pages: bool)
             assert_refused(node.run_in_process("watch", "-r", "list.txt"))
 
 
+@pytest.mark.attack("inert-text")
 def test_doctor_on_a_hostile_index(paired: Program, local: LocalIndex) -> None:
     everything = " ".join(HOSTILE_STRINGS.values())
     local.set_response(
@@ -288,6 +300,7 @@ def test_doctor_on_a_hostile_index(paired: Program, local: LocalIndex) -> None:
         assert assert_harmless(paired.run_in_process("doctor", *more)).code in {0, 36}
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.online
 def test_hostile_output_of_a_package(program: Program, local: LocalIndex, pinned_pip: FetchedPip) -> None:
     local.add_pip(pinned_pip.wheel)

@@ -137,6 +137,7 @@ def observed(
         yield checker.check(cell, runtime.prepare(environment)), listener
 
 
+@pytest.mark.attack("only-gateway")
 @pytest.mark.parametrize(
     "environment",
     [

@@ -75,6 +75,7 @@ def imports_in(folder: Path) -> bool:
     return "empty" in {path.name for path in workplaces_in(folder)}
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.online
 def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
     command = ("run", "--no-feed", "--watchlist", "twelve.txt")
@@ -99,6 +100,7 @@ def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
     assert node.query("SELECT count(DISTINCT record) FROM batch_records") == [(len(PACKAGES),)]
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.online
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_run(node: Program, local: LocalIndex, cells: Path, number: signal.Signals) -> None:
@@ -121,6 +123,7 @@ def test_a_signal_stops_a_run(node: Program, local: LocalIndex, cells: Path, num
     assert node.query(PER_CELL) == [("quick", 1)], "the next run publishes it without running it again"
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_server_for_peers(program: Program, number: signal.Signals) -> None:
     program.run_in_process_ok("publish")
@@ -174,6 +177,7 @@ def in_containers(pinned_pip: FetchedPip, tmp_path: Path) -> Iterator[InContaine
             client.containers.get(name).remove(force=True)
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.docker
 @pytest.mark.online
 def test_a_stop_leaves_no_container(in_containers: InContainers) -> None:
@@ -185,6 +189,7 @@ def test_a_stop_leaves_no_container(in_containers: InContainers) -> None:
     assert [package for _, package in observed(in_containers.program)] == ["quick"]
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.docker
 @pytest.mark.online
 def test_containers_of_a_killed_run_are_removed_by_the_next(in_containers: InContainers) -> None:

@@ -27,6 +27,7 @@ def bare(program: Program, local: LocalIndex, pinned_pip: FetchedPip, tmp_path: 
     return program
 
 
+@pytest.mark.attack("only-gateway")
 def test_without_a_gateway_a_run_refuses(bare: Program) -> None:
     done = bare.run("run", "--package", "quiet")
     assert done.code == 38, done

@@ -115,6 +115,7 @@ def test_the_gateway_works_the_same_from_an_image(client: docker.DockerClient, i
     assert {path.stat().st_uid for path in cache.rglob("*")} == {os.getuid()}
 
 
+@pytest.mark.attack("crash-safe")
 def test_a_killed_run_leaves_no_container(client: docker.DockerClient, image: str, tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path), image], stdout=subprocess.PIPE, text=True)
     with holder:

@@ -2,6 +2,7 @@
 
 import keyword
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ paths = st.lists(sane | st.text(max_size=30), max_size=12)
 hints = st.lists(st.sampled_from(["lib", "inner", "absent"]), max_size=3)
 
 
+@pytest.mark.attack("own-verdict")
 @given(paths=paths, hints=hints)
 def test_every_name_is_a_dotted_name(paths: list[str], hints: list[str]) -> None:
     found = modules_to_import("lib", InstalledMetadata(paths=tuple(paths), top_level=tuple(hints)), SUFFIXES)
@@ -40,6 +42,7 @@ def test_no_name_lies_inside_another(paths: list[str]) -> None:
     assert not [(a, b) for a in names for b in names if b.startswith(f"{a}.")]
 
 
+@pytest.mark.attack("own-verdict")
 @given(declared=st.lists(st.text(max_size=20), max_size=12))
 def test_any_declaration_gives_bounded_names(declared: list[str]) -> None:
     found = modules_to_import("lib", InstalledMetadata(paths=("lib.py",), import_names=tuple(declared)), SUFFIXES)

@@ -43,6 +43,7 @@ def screen(out: io.StringIO, *, width: int = 160, terminal: bool = False) -> Con
 # ---------------------------------------------------------------- harmless text
 
 
+@pytest.mark.attack("inert-text")
 @given(text=st.text())
 def test_no_control_character_is_left(text: str) -> None:
     shown = printable(text)
@@ -55,6 +56,7 @@ def test_printable_text_is_unchanged(text: str) -> None:
     assert printable(f"{text} \n") == f"{text} \n"
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize("character", ["\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2028", "\x00", "\x7f", "\x08"])
 def test_control_characters_are_replaced(character: str) -> None:
     assert printable(f"a{character}b") == "a\N{REPLACEMENT CHARACTER}b"
@@ -64,6 +66,7 @@ def test_windows_line_ends_become_line_breaks() -> None:
     assert printable("a\r\nb") == "a\nb"
 
 
+@pytest.mark.attack("inert-text")
 def test_a_hostile_record_is_shown_as_harmless_text_everywhere(record: Builder) -> None:
     hostile = record(**(FAILED | {"detail": HOSTILE}), imports=(HOSTILE,))
     rows = [(hostile.release, {SLIM: hostile})]

@@ -395,6 +395,7 @@ def inspection(**changes: object) -> dict[str, Any]:
     return {"installed": [], "target": target, "needs": {"requires": [], "markers": MARKERS}} | changes
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(
     "output",
     [
@@ -432,6 +433,7 @@ def test_an_unreadable_inspection_is_an_infrastructure_error(harness: CellHarnes
 HOSTILE: Final = "\x1b]0;owned\x07\u202e<script>\x00\ud800" + "A" * 1000
 
 
+@pytest.mark.attack("inert-text")
 def test_hostile_text_is_made_harmless(harness: CellHarness) -> None:
     installed = [[HOSTILE, HOSTILE, HOSTILE], ["x" * 10_000, "1" * 10_000, "5A" * 32]]
     harness.script = Script(inspect=ScriptedCommand(output=json.dumps(inspection(installed=installed)).encode()))
@@ -443,6 +445,7 @@ def test_hostile_text_is_made_harmless(harness: CellHarness) -> None:
         assert item.version.isprintable()
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize("name", [HOSTILE, "a b", "-c", "../lib", "lib;rm", "x" * 10_000, "a\x00b"])
 def test_no_hostile_name_reaches_a_command(harness: CellHarness, name: str) -> None:
     target = {"paths": [f"{name}.py", "lib.py"], "import_names": [name], "top_level": [name]}
@@ -479,6 +482,7 @@ claims = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.attack("valid-records")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=claims | json_values)
 def test_whatever_an_installation_claims_the_record_is_valid(harness: CellHarness, data: object) -> None:
@@ -659,6 +663,7 @@ def test_an_empty_log_is_none(harness: CellHarness, output: bytes) -> None:
     assert harness.check().log is None
 
 
+@pytest.mark.attack("inert-text")
 def test_bytes_that_are_not_text_are_replaced(harness: CellHarness) -> None:
     harness.script = Script(nodeps=ScriptedCommand(output=bytes(range(256)) * 4, exit_code=1))
     log = harness.check().log
@@ -685,6 +690,7 @@ acts = st.builds(
 STEPS_OF_A_CELL: Final = ("begin", "nodeps", "check", "reset", "full", "inspect", "isolate", "importing")
 
 
+@pytest.mark.attack("valid-records")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_acts=st.dictionaries(st.sampled_from(STEPS_OF_A_CELL), acts))
 def test_whatever_happens_becomes_a_record(harness: CellHarness, given_acts: Mapping[str, ScriptedCommand]) -> None:

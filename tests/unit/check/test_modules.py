@@ -55,6 +55,7 @@ def test_declared_names_keep_their_order_and_are_limited() -> None:
     assert found(*(f"{name}.py" for name in names), import_names=names) == names[:MAX_MODULES]
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize("name", ["not a name", "../lib", "class", "1lib", "a\x00b", "\ud800", "-c", "x" * 256, "a..b"])
 def test_an_invalid_name_declares_nothing(name: str) -> None:
     assert found("other.py", import_names=[name]) == ["other"]
@@ -84,6 +85,7 @@ def test_a_module_by_each_kind_of_file(path: str, module: str) -> None:
     assert found(path) == [module]
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize(
     "path",
     [
@@ -141,6 +143,7 @@ def test_the_number_of_modules_is_limited() -> None:
 # ---------------------------------------------------------------- what is left out if there is something better
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize("stray", ["tests/__init__.py", "docs/conf.py", "test.py", "examples/__init__.py", "Tests.py"])
 def test_stray_names_are_not_imported(stray: str) -> None:
     assert found("lib.py", stray) == ["lib"]

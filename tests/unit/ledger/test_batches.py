@@ -145,6 +145,7 @@ def test_a_damaged_batch_is_an_error(damaged: bytes, store: Store, record: MakeR
             list(read(store.db, batch))
 
 
+@pytest.mark.attack("crash-safe")
 def test_a_failed_seal_stores_nothing(store: Store, record: MakeRecord) -> None:
     store.add_record(record())
 

@@ -43,6 +43,7 @@ def test_the_error_of_the_second_writer_names_the_first(tmp_path: Path) -> None:
         assert (tmp_path / "data" / LOCK_NAME).read_text() == f"{os.getpid()}\n"
 
 
+@pytest.mark.attack("crash-safe")
 def test_a_lock_is_released_when_its_process_dies(tmp_path: Path) -> None:
     with another_writer(tmp_path) as holder:
         os.kill(holder.pid, signal.SIGKILL)

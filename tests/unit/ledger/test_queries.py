@@ -64,6 +64,7 @@ def test_the_releases_that_have_a_result(store: Store, record: Builder) -> None:
     assert queries.releases_of(store.db, "absent") == []
 
 
+@pytest.mark.attack("own-verdict")
 def test_only_a_node_s_own_verdict_settles_a_cell(store: Store, record: Builder) -> None:
     mine = record("mine")
     for each in (

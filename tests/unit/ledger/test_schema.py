@@ -77,6 +77,7 @@ def test_a_newer_ledger_is_refused_unchanged(tmp_path: Path, opened: Callable[[P
     assert [path.name for path in tmp_path.iterdir()] == ["ppp.db"]
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("opened", [open_ledger, read_ledger])
 @pytest.mark.parametrize("content", [b"this is not a database " * 100, b"SQLite format 3\0" + b"\xff" * 2000])
 def test_a_file_that_is_not_a_database_is_refused_unchanged(
@@ -88,6 +89,7 @@ def test_a_file_that_is_not_a_database_is_refused_unchanged(
     assert (tmp_path / "ppp.db").read_bytes() == content
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_truncated_ledger_is_an_error(tmp_path: Path, record: Builder) -> None:
     with Store.open(tmp_path) as store:
         store.add_record(record())
@@ -97,6 +99,7 @@ def test_a_truncated_ledger_is_an_error(tmp_path: Path, record: Builder) -> None
         db.execute("SELECT * FROM records").fetchall()
 
 
+@pytest.mark.attack("bounded-input")
 def test_the_database_of_another_program_is_refused_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "ppp.db"
     with closing(sqlite3.connect(path)) as other:
@@ -179,6 +182,7 @@ def test_every_migration_is_a_complete_sql_file(tmp_path: Path) -> None:
 # A kill at any moment
 
 
+@pytest.mark.attack("crash-safe")
 def test_an_interrupted_commit_is_rolled_back(tmp_path: Path, record: Builder) -> None:
     with Store.open(tmp_path / "live") as store:
         store.add_record(record())
@@ -213,6 +217,7 @@ with Store.open(Path(sys.argv[1])) as store:
 """
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.parametrize("acknowledged", [1, 23, 60])
 def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, record: Builder, acknowledged: int) -> None:
     base = canonical_json(record().to_json()).decode()
@@ -330,6 +335,7 @@ def run_in_a_namespace(script: str, place: Path, base: Record) -> str:
     return done.stdout
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 def test_a_full_disk_is_an_error_and_the_ledger_stays_unchanged(tmp_path: Path, record: Builder) -> None:
     told = run_in_a_namespace(FULL, tmp_path, record())
@@ -337,12 +343,14 @@ def test_a_full_disk_is_an_error_and_the_ledger_stays_unchanged(tmp_path: Path, 
     assert len(told.splitlines()) == 1
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path, record: Builder) -> None:
     told = run_in_a_namespace(FULL_FROM_THE_START, tmp_path, record())
     assert told.startswith(f"DiskFullError no space left for {tmp_path}")
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 def test_a_read_only_folder_can_still_be_read(tmp_path: Path, record: Builder) -> None:
     told = run_in_a_namespace(READ_ONLY, tmp_path, record()).splitlines()

@@ -55,6 +55,7 @@ def test_an_older_observation_is_kept_and_is_not_current(store: Store, record: B
     assert [*queries.current_by_environment(store.db, record().release).values()] == [newer]
 
 
+@pytest.mark.attack("own-verdict")
 def test_an_error_never_hides_a_verdict(store: Store, record: Builder) -> None:
     error, verdict, later = (
         record(observed_at=1, result="ERROR"),

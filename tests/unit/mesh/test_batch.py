@@ -40,6 +40,7 @@ def test_a_batch_of_an_untrusted_node_is_returned_as_such(batch_document: Callab
     assert verified(canonical_json(batch_document(OTHER)), key=OTHER) == UntrustedBatch(node=OTHER.id)
 
 
+@pytest.mark.attack("valid-records")
 def test_a_flipped_byte_is_rejected(batch_document: Callable[..., Document]) -> None:
     data = canonical_json(batch_document(KEY))
     flipped = data.replace(b'"PASS"', b'"FASS"', 1)
@@ -48,6 +49,7 @@ def test_a_flipped_byte_is_rejected(batch_document: Callable[..., Document]) -> 
         verify_batch(flipped, KEY.sign(data), batch_id=sha256_hex(data), trusted={KEY.id}, now=NOW)
 
 
+@pytest.mark.attack("valid-records")
 def test_a_flipped_byte_under_a_new_name_is_rejected(batch_document: Callable[..., Document]) -> None:
     data = canonical_json(batch_document(KEY))
     flipped = data.replace(b"alpha", b"alphb", 1)
@@ -55,11 +57,13 @@ def test_a_flipped_byte_under_a_new_name_is_rejected(batch_document: Callable[..
         verify_batch(flipped, KEY.sign(data), batch_id=sha256_hex(flipped), trusted={KEY.id}, now=NOW)
 
 
+@pytest.mark.attack("valid-records")
 def test_a_wrong_key_is_rejected(batch_document: Callable[..., Document]) -> None:
     with pytest.raises(RejectedDataError, match="its signature is not that of node"):
         verified(canonical_json(batch_document(KEY)), key=OTHER)
 
 
+@pytest.mark.attack("valid-records")
 def test_a_malformed_signature_is_rejected(batch_document: Callable[..., Document]) -> None:
     data = canonical_json(batch_document(KEY))
     for signature in ("", "00" * 64, "\ufffd" * 128, KEY.sign(data)[:-1]):
@@ -67,11 +71,13 @@ def test_a_malformed_signature_is_rejected(batch_document: Callable[..., Documen
             verify_batch(data, signature, batch_id=sha256_hex(data), trusted={KEY.id}, now=NOW)
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_batch_too_large_is_rejected_unread() -> None:
     with pytest.raises(RejectedDataError, match="larger than 67,108,864 bytes"):
         verified(b"x" * (MAX_BATCH_BYTES + 1))
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -93,6 +99,7 @@ def test_an_invalid_batch_is_rejected(data: bytes, reason: str) -> None:
         verified(data)
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -133,6 +140,7 @@ def test_a_clock_may_be_an_hour_ahead(batch_document: Callable[..., Document]) -
     assert isinstance(verified(data), Batch)
 
 
+@pytest.mark.attack("valid-records")
 def test_a_record_of_another_node_is_rejected(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY, "alpha")
     document["records"] = batch_document(OTHER, "alpha")["records"]
@@ -140,6 +148,7 @@ def test_a_record_of_another_node_is_rejected(batch_document: Callable[..., Docu
         verified(canonical_json(document))
 
 
+@pytest.mark.attack("valid-records")
 def test_json_that_is_not_canonical_is_rejected(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY)
     for data in (
@@ -152,6 +161,7 @@ def test_json_that_is_not_canonical_is_rejected(batch_document: Callable[..., Do
             verified(data)
 
 
+@pytest.mark.attack("valid-records")
 def test_records_out_of_order_or_twice_are_rejected(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY)
     for rows in (document["records"][::-1], [document["records"][0]] * 2):
@@ -159,6 +169,7 @@ def test_records_out_of_order_or_twice_are_rejected(batch_document: Callable[...
             verified(canonical_json({**document, "records": rows}))
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(
     ("logs", "reason"),
     [
@@ -177,6 +188,7 @@ def test_logs_that_no_record_names_are_rejected(
         verified(canonical_json({**document, "logs": logs}))
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_log_too_large_is_rejected(batch_document: Callable[..., Document]) -> None:
     log = "x" * (MAX_LOG_BYTES + 1)
     digest = sha256_hex(log.encode())
@@ -185,6 +197,7 @@ def test_a_log_too_large_is_rejected(batch_document: Callable[..., Document]) ->
         verified(canonical_json({**document, "logs": {digest: log}}))
 
 
+@pytest.mark.attack("bounded-input")
 def test_too_many_records_are_rejected(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY, "alpha")
     with pytest.raises(RejectedDataError, match=r"is invalid by batch.schema.json: records: "):

@@ -31,11 +31,13 @@ def test_an_empty_list_is_valid() -> None:
     assert batch_ids(read(listing())) == []
 
 
+@pytest.mark.attack("valid-records")
 def test_a_file_with_another_hash_is_rejected() -> None:
     with pytest.raises(RejectedDataError, match=f"the statement says {DIGEST} .*sync again"):
         read_files(listing(), sha256=DIGEST)
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize(
     "path",
     [
@@ -66,6 +68,7 @@ def test_an_unsafe_path_is_rejected(path: str) -> None:
     assert str(error.value).isprintable()
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(
     "data",
     [
@@ -86,6 +89,7 @@ def test_a_malformed_list_is_rejected(data: bytes) -> None:
         read(data)
 
 
+@pytest.mark.attack("valid-records")
 def test_paths_out_of_order_or_twice_are_rejected() -> None:
     for paths in ("xa", "aa"):
         with pytest.raises(RejectedDataError, match="not sorted, or one is repeated"):
@@ -106,6 +110,7 @@ def test_a_list_must_match_files_json(path: str) -> None:
         read_file_list(held + b" ", listed)
 
 
+@pytest.mark.attack("inert-text")
 def test_a_list_with_an_unsafe_path_is_rejected() -> None:
     held = listing(["../x", 1, DIGEST])
     listed = PublishedFile(path=LISTS[0], size=len(held), sha256=sha256_hex(held))
@@ -113,18 +118,21 @@ def test_a_list_with_an_unsafe_path_is_rejected() -> None:
         read_file_list(held, listed)
 
 
+@pytest.mark.attack("bounded-input")
 def test_lists_that_are_too_large_together_are_rejected() -> None:
     rows = [[path, MAX_FILES_BYTES // 2 + 1, DIGEST] for path in sorted(LISTS)]
     with pytest.raises(RejectedDataError, match="its lists of batches are larger than"):
         batch_lists(read(listing(*rows)))
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize("path", ["files/batches-../x.json", "files/packages.json", "xfiles/batches.json"])
 def test_no_other_list_is_requested(path: str) -> None:
     listed = {path: PublishedFile(path=path, size=1, sha256=DIGEST)}
     assert batch_lists(listed) == []
 
 
+@pytest.mark.attack("valid-records")
 def test_a_batch_without_a_signature_is_rejected() -> None:
     with pytest.raises(RejectedDataError, match="has no signature file"):
         batch_ids(read(listing([BATCH, 5, DIGEST])))

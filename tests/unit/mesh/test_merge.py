@@ -42,6 +42,7 @@ def test_records_that_exist_are_not_counted(store: Store, batch: Batch) -> None:
     assert merge(store, batch) == 1
 
 
+@pytest.mark.attack("crash-safe")
 def test_a_batch_that_fails_to_merge_leaves_nothing(store: Store, batch: Batch, dumped: Callable[..., str]) -> None:
     before = dumped(store.db)
     spoiled = Batch(
@@ -57,6 +58,7 @@ def test_a_batch_that_fails_to_merge_leaves_nothing(store: Store, batch: Batch, 
     assert dumped(store.db) == before
 
 
+@pytest.mark.attack("own-verdict")
 def test_another_nodes_result_removes_no_cell_from_the_queue(store: Store, batch: Batch) -> None:
     release = batch.records[0].release
     store.enqueue([Cell(release=release, environment="py312-slim")], source="feed", now=1)

@@ -26,6 +26,7 @@ def test_keys_match_the_test_vectors_of_ed25519() -> None:
     assert verify_signature(PUBLIC, b"", SIGNATURE_OF_NOTHING)
 
 
+@pytest.mark.attack("history")
 @pytest.mark.parametrize(
     ("node_id", "message", "signature"),
     [
@@ -43,6 +44,7 @@ def test_another_nodes_signature_is_invalid(node_id: str, message: bytes, signat
     assert not verify_signature(node_id, message, signature)
 
 
+@pytest.mark.attack("credentials")
 def test_the_secret_key_is_not_shown() -> None:
     assert repr(NodeKey.from_seed(SEED)) == f"NodeKey(id='{PUBLIC}')"
 
@@ -56,6 +58,7 @@ def test_a_created_key_can_be_loaded(tmp_path: Path) -> None:
     assert create_key(tmp_path).id != made.id
 
 
+@pytest.mark.attack("credentials")
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     create_key(tmp_path)
     before = (tmp_path / KEY_NAME).read_bytes()
@@ -89,6 +92,7 @@ def test_a_damaged_key_is_reported_and_kept(tmp_path: Path, content: str) -> Non
     assert path.read_text() == content
 
 
+@pytest.mark.attack("credentials")
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o666, 0o620])
 def test_a_key_that_others_can_read_is_not_used(tmp_path: Path, mode: int) -> None:
     create_key(tmp_path)
@@ -109,6 +113,7 @@ def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
         create_key(tmp_path / "file")
 
 
+@pytest.mark.attack("crash-safe")
 def test_no_incomplete_key_is_left_behind(tmp_path: Path) -> None:
     # A limit on the size of files stands for a disk that fills up while the key is written.
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -46,6 +46,7 @@ def test_a_url_of_a_web_root_is_normalized(text: str, url: str) -> None:
     assert parse_url(text) == url
 
 
+@pytest.mark.attack("credentials")
 @pytest.mark.parametrize(
     "text",
     [

@@ -103,6 +103,7 @@ def test_ranges_head_and_not_modified_are_answered(served: Served) -> None:
     assert again.status_code == 304
 
 
+@pytest.mark.attack("open-to-readers")
 @pytest.mark.parametrize("path", ["../node.key", "%2e%2e/node.key", "p/../../node.key", "link", "//etc/passwd", "nope"])
 def test_nothing_outside_the_web_root_is_served(served: Served, path: str) -> None:
     host, port = served.url.removeprefix("http://").strip("/").split(":")
@@ -120,6 +121,7 @@ def test_a_trusted_peers_announcement_starts_a_fetch(served: Served) -> None:
     assert served.fetched == [KEY.id]
 
 
+@pytest.mark.attack("open-to-readers")
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
@@ -168,6 +170,7 @@ def test_without_a_web_root_there_is_nothing_to_serve(tmp_path: Path) -> None:
         create_app(tmp_path / "none", trusted=set, on_announce=print)
 
 
+@pytest.mark.attack("open-to-readers")
 def test_an_announcement_that_never_ends_times_out(served: Served) -> None:
     host, port = served.url.removeprefix("http://").strip("/").split(":")
     with socket.create_connection((host, int(port)), timeout=WAIT_S) as talk:
@@ -197,6 +200,7 @@ def worked(announced: AnnouncementQueue, steps: Callable[[], None]) -> None:
     assert not thread.is_alive()
 
 
+@pytest.mark.attack("open-to-readers")
 def test_many_announcements_of_one_node_are_one_fetch_each_interval() -> None:
     clock = Clock()
     fetched: list[tuple[str, float]] = []

@@ -66,16 +66,19 @@ def test_an_envelope_of_a_trusted_node_is_accepted() -> None:
     assert sha256_hex(canonical_json(json.loads(data)["signed"])) == a_statement().digest
 
 
+@pytest.mark.attack("history")
 def test_a_statement_of_an_untrusted_node_is_rejected() -> None:
     with pytest.raises(RejectedDataError, match=f"node {KEY.id} is not trusted"):
         open_envelope(sign_statement(a_statement(), KEY), trusted={OTHER.id})
 
 
+@pytest.mark.attack("history")
 def test_a_statement_signed_by_another_key_is_rejected() -> None:
     with pytest.raises(RejectedDataError, match=f"its signature is not that of node {KEY.id}"):
         open_envelope(sign_statement(a_statement(), OTHER), trusted={KEY.id, OTHER.id})
 
 
+@pytest.mark.attack("history")
 def test_a_changed_statement_is_rejected() -> None:
     document = json.loads(sign_statement(a_statement(), KEY))
     document["signed"]["records"] = 8
@@ -83,6 +86,7 @@ def test_a_changed_statement_is_rejected() -> None:
         open_envelope(json.dumps(document).encode(), trusted={KEY.id})
 
 
+@pytest.mark.attack("history")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -102,6 +106,7 @@ def test_a_malformed_statement_is_rejected(change: dict[str, object], reason: st
         open_envelope(data, trusted={KEY.id})
 
 
+@pytest.mark.attack("history")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -118,6 +123,7 @@ def test_an_invalid_statement_is_rejected(data: bytes, reason: str) -> None:
         open_envelope(data, trusted={KEY.id})
 
 
+@pytest.mark.attack("history")
 def test_rollbacks_forks_and_broken_chains_are_rejected() -> None:
     seen = LastSeen(sequence=5, digest=a_statement().digest)
     for follower in (
@@ -137,6 +143,7 @@ def test_rollbacks_forks_and_broken_chains_are_rejected() -> None:
         check_sequence(a_statement(records=8), last_seen=seen)
 
 
+@pytest.mark.attack("history")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -156,6 +156,7 @@ def test_an_error_is_cleared_by_the_next_success(pair: tuple[Node, Node]) -> Non
     assert list_peers(here.store.db)[0].sync_error is None
 
 
+@pytest.mark.attack("valid-records")
 def test_one_failing_peer_does_not_stop_the_others(pair: tuple[Node, Node], node: MakeNode) -> None:
     here, there = pair
     here.trust(node(3))
@@ -175,6 +176,7 @@ def test_one_failing_peer_does_not_stop_the_others(pair: tuple[Node, Node], node
 # What is rejected: the statement.
 
 
+@pytest.mark.attack("history")
 def test_a_statement_of_another_node_is_rejected(pair: tuple[Node, Node], node: MakeNode) -> None:
     here, there = pair
     other = node(3)
@@ -184,6 +186,7 @@ def test_a_statement_of_another_node_is_rejected(pair: tuple[Node, Node], node: 
     assert rejected(here, there, f"node {other.key.id} is not trusted").sequence is None
 
 
+@pytest.mark.attack("history")
 def test_a_statement_with_a_flipped_byte_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     url = f"{there.url}statement.json"
@@ -191,6 +194,7 @@ def test_a_statement_with_a_flipped_byte_is_rejected(pair: tuple[Node, Node]) ->
     assert rejected(here, there, "its signature is not that of node").sequence is None
 
 
+@pytest.mark.attack("history")
 def test_a_rollback_is_rejected(pair: tuple[Node, Node], record: MakeRecord) -> None:
     here, there = pair
     old = {url: data for url, data in here.web.files.items() if url.startswith(there.url)}
@@ -201,18 +205,21 @@ def test_a_rollback_is_rejected(pair: tuple[Node, Node], record: MakeRecord) -> 
     assert rejected(here, there, "rollback, because number 2 was seen before").sequence == 2
 
 
+@pytest.mark.attack("history")
 def test_a_frozen_peer_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.now += LIFETIME_S
     assert rejected(here, there, r"it expired at \d+ .the peer has stopped publishing").sequence is None
 
 
+@pytest.mark.attack("history")
 def test_a_statement_from_the_future_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.now -= 3601
     rejected(here, there, "issued in the future")
 
 
+@pytest.mark.attack("history")
 def test_a_broken_chain_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     synced(here, there)
@@ -220,6 +227,7 @@ def test_a_broken_chain_is_rejected(pair: tuple[Node, Node]) -> None:
     assert rejected(here, there, "but the last one was").sequence == 1
 
 
+@pytest.mark.attack("history")
 def test_a_fork_is_rejected_and_both_statements_are_kept(pair: tuple[Node, Node]) -> None:
     here, there = pair
     synced(here, there)
@@ -238,6 +246,7 @@ def test_a_fork_is_rejected_and_both_statements_are_kept(pair: tuple[Node, Node]
     assert len(list_forks(here.store.db)) == 2
 
 
+@pytest.mark.attack("history")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -257,12 +266,14 @@ def test_an_invalid_statement_is_rejected(pair: tuple[Node, Node], data: bytes, 
 # What is rejected: the list of files.
 
 
+@pytest.mark.attack("valid-records")
 def test_a_list_of_files_with_another_hash_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.web.files[f"{there.url}files.json"] += b" "
     rejected(here, there, "files.json rejected: its bytes hash to")
 
 
+@pytest.mark.attack("inert-text")
 def test_an_unsafe_path_is_rejected_and_nothing_is_fetched(pair: tuple[Node, Node]) -> None:
     here, there = pair
     rows = [["../../etc/passwd", 1, "ab" * 32]]
@@ -271,12 +282,14 @@ def test_an_unsafe_path_is_rejected_and_nothing_is_fetched(pair: tuple[Node, Nod
     assert here.web.requested == [f"{there.url}statement.json", f"{there.url}files.json"]
 
 
+@pytest.mark.attack("valid-records")
 def test_a_list_of_files_with_a_duplicate_key_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     there.write_web_root({}, b'{"schema": "ppp-files-1", "files": [], "files": []}')
     rejected(here, there, "an object has a duplicate key")
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_batch_listed_as_too_large_is_not_fetched(pair: tuple[Node, Node]) -> None:
     here, there = pair
     digest = "ab" * 32
@@ -294,6 +307,7 @@ def the_batch(there: Node) -> str:
     return f"{there.url}batches/{batch.id}"
 
 
+@pytest.mark.attack("valid-records")
 def test_a_batch_with_a_flipped_byte_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     url = f"{the_batch(there)}.json.gz"
@@ -303,12 +317,14 @@ def test_a_batch_with_a_flipped_byte_is_rejected(pair: tuple[Node, Node]) -> Non
     rejected(here, there, "not the file that the peer's statement covers")
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_batch_larger_than_listed_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.web.files[f"{the_batch(there)}.json.gz"] += b" "
     rejected(here, there, "larger than")
 
 
+@pytest.mark.attack("valid-records")
 def test_a_batch_cut_short_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     url = f"{the_batch(there)}.json.gz"
@@ -316,6 +332,7 @@ def test_a_batch_cut_short_is_rejected(pair: tuple[Node, Node]) -> None:
     rejected(here, there, "not the file that the peer's statement covers")
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -337,6 +354,7 @@ def test_a_batch_that_does_not_unpack_is_rejected(
     rejected(here, there, reason)
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize("signature", [b"", b"00" * 64 + b"\n", b"\xff" * 129])
 def test_a_signature_file_with_another_hash_is_rejected(pair: tuple[Node, Node], signature: bytes) -> None:
     here, there = pair
@@ -344,6 +362,7 @@ def test_a_signature_file_with_another_hash_is_rejected(pair: tuple[Node, Node],
     rejected(here, there, "not the file that the peer's statement covers")
 
 
+@pytest.mark.attack("valid-records")
 def test_a_batch_signed_by_another_key_is_rejected(
     pair: tuple[Node, Node], node: MakeNode, batch_document: MakeDocument
 ) -> None:
@@ -352,6 +371,7 @@ def test_a_batch_signed_by_another_key_is_rejected(
     rejected(here, there, f"its signature is not that of node {there.key.id}")
 
 
+@pytest.mark.attack("valid-records")
 def test_a_batch_with_the_signature_of_another_message_is_rejected(
     pair: tuple[Node, Node], batch_document: MakeDocument
 ) -> None:
@@ -360,6 +380,7 @@ def test_a_batch_with_the_signature_of_another_message_is_rejected(
     rejected(here, there, "its signature is not that of node")
 
 
+@pytest.mark.attack("valid-records")
 def test_a_batch_with_records_of_another_node_is_rejected(
     pair: tuple[Node, Node], node: MakeNode, batch_document: MakeDocument
 ) -> None:
@@ -372,6 +393,7 @@ def test_a_batch_with_records_of_another_node_is_rejected(
     rejected(here, there, f"belongs to another node, {other.key.id}")
 
 
+@pytest.mark.attack("valid-records")
 def test_a_batch_with_another_log_is_rejected(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     digest = sha256_hex(b"log")
@@ -379,12 +401,14 @@ def test_a_batch_with_another_log_is_rejected(pair: tuple[Node, Node], batch_doc
     rejected(here, there, f"the log {digest} has a different hash")
 
 
+@pytest.mark.attack("valid-records")
 def test_a_batch_of_another_schema_is_rejected(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     there.batch({**batch_document(there.key), "schema": "ppp-batch-9"})
     rejected(here, there, "'ppp-batch-1' was expected")
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -399,6 +423,7 @@ def test_an_invalid_batch_is_rejected(pair: tuple[Node, Node], data: bytes, reas
     rejected(here, there, reason)
 
 
+@pytest.mark.attack("valid-records")
 def test_valid_batches_before_an_invalid_one_are_kept(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     documents = [batch_document(there.key, f"package-{n}") for n in range(4)]

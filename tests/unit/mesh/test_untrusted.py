@@ -26,6 +26,7 @@ def test_json_within_limits_is_returned() -> None:
     }
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -57,6 +58,7 @@ def test_invalid_json_is_rejected(data: bytes, reason: str) -> None:
         parsed(data)
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("data", [b'"\\"' * 300_000, b'"' * 900_000, b'"' + b"\\" * 900_001, b'\\"' * 450_000])
 def test_the_depth_check_is_linear(data: bytes) -> None:
     started = time.monotonic()
@@ -74,17 +76,20 @@ def test_a_document_is_validated_and_only_a_few_errors_are_named() -> None:
     assert "files[1]" not in error.value.message
 
 
+@pytest.mark.attack("inert-text")
 def test_half_a_surrogate_pair_has_no_canonical_form() -> None:
     for text in (b'{"a": "\\ud800"}', b'{"\\udfff": 1}'):
         with pytest.raises(RejectedDataError, match="no canonical form"):
             canonical_bytes(parse_json(text, what="it", max_bytes=100), what="it")
 
 
+@pytest.mark.attack("inert-text")
 def test_control_characters_are_found_everywhere() -> None:
     document = {"a": ["fine ü 漢", "\x1b[31m"], "b\n": {"c": "\x9b"}, "d": "\u2028", "e": 1}
     assert list(control_characters(document)) == ["a[1]", "a key of the document", "b\n.c", "d"]
 
 
+@pytest.mark.attack("inert-text")
 def test_a_reason_is_one_plain_line_of_bounded_length() -> None:
     assert printable_line("a\x1b[31m\n\u202eb\ud800") == "a?[31m??b?"
     assert len(printable_line("x" * 10_000)) == MAX_REASON_LENGTH

@@ -85,6 +85,7 @@ def words_of(shown: str) -> str:
 # ---------------------------------------------------------------- pages
 
 
+@pytest.mark.attack("inert-text")
 def test_hostile_words_add_no_element_or_attribute_to_a_page(public: Path, harmless: Path) -> None:
     found, plain = pages(public), pages(harmless)
     assert len(found) > len(HOSTILE_STRINGS)
@@ -98,6 +99,7 @@ def test_hostile_words_add_no_element_or_attribute_to_a_page(public: Path, harml
             assert page.elements == plain[path].elements, path
 
 
+@pytest.mark.attack("inert-text")
 def test_pages_show_hostile_words_as_text(public: Path) -> None:
     for name, word in HOSTILE_STRINGS.items():
         shown = words_of(Skeleton((public / "p" / name / "index.html").read_text("utf-8")).text)
@@ -107,6 +109,7 @@ def test_pages_show_hostile_words_as_text(public: Path) -> None:
         assert last in shown or len(last.encode()) > LOG_ROOM, name
 
 
+@pytest.mark.attack("inert-text")
 def test_no_file_has_an_unsafe_character(public: Path) -> None:
     for path in (path for path in public.rglob("*") if path.suffix in {".html", ".xml", ".svg", ".txt"}):
         assert unsafe_characters(path.read_text("utf-8"), keep="\n\t") == set(), path
@@ -131,6 +134,7 @@ def worst_records(name: str, letter: str) -> Iterator[tuple[Record, str]]:
         yield made, log
 
 
+@pytest.mark.attack("open-to-readers")
 def test_pages_stay_small_with_any_content(tmp_path: Path) -> None:
     many = {f"many-{number}": GREATEST["wide"] * 500 for number in range(60)}
     great = {"great": "<\x1b]0;" * (HUGE_LENGTH // 5)}
@@ -151,6 +155,7 @@ def test_files_json_lists_every_file(public: Path) -> None:
     assert sorted(path.name for path in public.parent.iterdir()) == ["data", "public"]
 
 
+@pytest.mark.attack("inert-text")
 def test_package_names_with_a_meaning_elsewhere(tmp_path: Path) -> None:
     public = site(tmp_path, dict.fromkeys(NAMES, "word"))
     for name in NAMES:
@@ -171,6 +176,7 @@ def detail_lines() -> dict[str, str]:
     return {name: text.single_line(word[:500], IN_FEEDS) for name, word in HOSTILE_STRINGS.items()}
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize(("name", "of_packages"), [("atom.xml", len(HOSTILE_STRINGS)), ("feed.xml", 0)])
 def test_xml_feeds_show_hostile_words_as_text(name: str, of_packages: int, public: Path) -> None:
     expected = detail_lines()
@@ -204,6 +210,7 @@ def content(entry: feedparser.FeedParserDict) -> str:
     return described.text
 
 
+@pytest.mark.attack("inert-text")
 def test_json_feeds_show_hostile_words_as_text(public: Path) -> None:
     expected = detail_lines()
     found = feeds(public, "feed.json")
@@ -219,6 +226,7 @@ def test_json_feeds_show_hostile_words_as_text(public: Path) -> None:
 # ---------------------------------------------------------------- data
 
 
+@pytest.mark.attack("inert-text")
 def test_every_data_file_is_valid_against_its_schema(public: Path) -> None:
     seen = set()
     for path, schema, _ in API_FILES:
@@ -238,6 +246,7 @@ def test_data_files_have_the_words_unchanged(public: Path) -> None:
         assert document["imports"] == [[word[:255], f"x{word}"[:255]]], name
 
 
+@pytest.mark.attack("inert-text")
 def test_badges_and_sitemaps_have_no_unexpected_content(public: Path) -> None:
     badges = sorted((public / "badge").glob("*.svg"))
     assert len(badges) == len(HOSTILE_STRINGS)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import pytest
 from hostile_strings import HOSTILE_STRINGS, SURROGATES, hostile_records, unsafe_characters
 from page_skeleton import Skeleton
 
@@ -85,6 +86,7 @@ def accepted(attempt: Callable[[], T]) -> T | None:
     return None
 
 
+@pytest.mark.attack("inert-text")
 def test_words_of_a_peer_are_rejected_or_text(tmp_path: Path) -> None:
     passed: dict[str, set[str]] = {}
     batches: list[Batch] = []
@@ -107,6 +109,7 @@ def test_words_of_a_peer_are_rejected_or_text(tmp_path: Path) -> None:
         assert unsafe_characters(html) == set(), path
 
 
+@pytest.mark.attack("inert-text")
 def test_logs_of_a_peer_are_rejected_or_text() -> None:
     for name, word in {**HOSTILE_STRINGS, **SURROGATES}.items():
         digest = sha256_hex(word.encode("utf-8", "surrogatepass"))
@@ -117,6 +120,7 @@ def test_logs_of_a_peer_are_rejected_or_text() -> None:
         assert verified_batch(valid, {digest: f"{word}x"}) is None
 
 
+@pytest.mark.attack("inert-text")
 def test_paths_of_a_peer_are_rejected_or_plain() -> None:
     passed: list[str] = []
     for word in {**HOSTILE_STRINGS, **SURROGATES}.values():
@@ -129,6 +133,7 @@ def test_paths_of_a_peer_are_rejected_or_plain() -> None:
         assert not {"..", ".", ""} & {*path.split("/")}
 
 
+@pytest.mark.attack("inert-text")
 def test_addresses_of_a_peer_are_rejected_or_plain() -> None:
     for word in {**HOSTILE_STRINGS, **SURROGATES}.values():
         for address in (word, f"http://{word}/", f"http://node.example/{word}", f"https://x@{word}"):

@@ -58,6 +58,7 @@ def test_a_ledger_is_valid_by_itself(folder: Path, tmp_path: Path) -> None:
     assert verify_path(alone, sha256="0" * 64).message == f"it hashes to {sha256_hex(content)}"
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -112,6 +113,7 @@ CHANGES = {
 }  # fmt: skip
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(("change", "expected"), CHANGES.items(), ids=[change[:50] for change in CHANGES])
 def test_a_changed_database_is_invalid(change: str, expected: str, folder: Path) -> None:
     database = folder / "ppp-2024-03.db"
@@ -126,6 +128,7 @@ def test_a_changed_database_is_invalid(change: str, expected: str, folder: Path)
     assert expected in found.message
 
 
+@pytest.mark.attack("inert-text")
 def test_a_foreign_view_with_a_known_name_is_never_queried(folder: Path) -> None:
     # Asked once, it would never end.
     endless = "CREATE VIEW newest AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x FROM n"
@@ -133,6 +136,7 @@ def test_a_foreign_view_with_a_known_name_is_never_queried(folder: Path) -> None
     assert "its view newest is not part of this PPP's schema" in verify_path(folder / "ppp-2024-03.db").message
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("place", [0, 20, 100, 4096, 4096 * 3 + 5, -5000])
 def test_a_damaged_file_is_invalid(place: int, folder: Path, tmp_path: Path) -> None:
     content = bytearray((folder / "ppp-2024-03.db").read_bytes())
@@ -143,12 +147,14 @@ def test_a_damaged_file_is_invalid(place: int, folder: Path, tmp_path: Path) -> 
     assert "its description says" in verify_path(folder / "ppp-2024-03.db").message
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"SQLite format 3\0" + b"\1" * 5000, b"\0" * 9000])
 def test_a_file_that_is_not_a_database_is_invalid(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(content)
     assert not verify_path(tmp_path / "x.db").valid
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_pipe_and_a_device_are_invalid(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.db")
     assert verify_path(tmp_path / "x.db").message == "it is not a regular file"
@@ -157,6 +163,7 @@ def test_a_pipe_and_a_device_are_invalid(tmp_path: Path) -> None:
     assert verify_path(tmp_path / "z.db").message == "it does not exist"
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
@@ -198,6 +205,7 @@ def test_a_month_snapshot_has_one_month(record: Builder, folder: Path) -> None:
     assert "its name is wrong" in verify_path(folder / "ppp-2024-03.db").message
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_zip_bomb_is_cut_short(folder: Path) -> None:
     bomb = gzip.compress(b"\0" * 200_000_000, mtime=0)
     beside = folder / "window.json"

@@ -79,6 +79,7 @@ def test_every_published_file_is_valid(public: Path) -> None:
             assert found.valid, found
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize("name", ["current.json", "style.css", "p/package-0/index.html", "data/index.html"])
 def test_an_additional_byte_is_invalid(name: str, public: Path) -> None:
     with (public / name).open("ab") as file:
@@ -87,6 +88,7 @@ def test_an_additional_byte_is_invalid(name: str, public: Path) -> None:
     assert any(not each.valid for each in verify_all(public))
 
 
+@pytest.mark.attack("valid-records")
 def test_missing_and_unknown_files_are_invalid(public: Path, tmp_path: Path) -> None:
     (public / "style.css").unlink()
     assert fails(public / "style.css") == "it does not exist"
@@ -111,6 +113,7 @@ def test_current_json_alone_needs_its_digest(public: Path, tmp_path: Path) -> No
     assert found.valid
 
 
+@pytest.mark.attack("valid-records")
 def test_a_current_json_with_inconsistent_numbers_is_invalid(public: Path, tmp_path: Path) -> None:
     document = json.loads((public / "current.json").read_text())
     document["counts"]["records"] += 1
@@ -120,6 +123,7 @@ def test_a_current_json_with_inconsistent_numbers_is_invalid(public: Path, tmp_p
     assert fails(tmp_path / "current.json") == "the records of its days do not add up to its records"
 
 
+@pytest.mark.attack("valid-records")
 def test_a_statement_is_valid_for_its_node_only(public: Path, tmp_path: Path) -> None:
     (found,) = verify_all(public / "statement.json", KEY.id)
     assert found.valid
@@ -135,6 +139,7 @@ def test_a_statement_is_valid_for_its_node_only(public: Path, tmp_path: Path) ->
     assert "files.json hashes to" in fails(public / "statement.json")
 
 
+@pytest.mark.attack("valid-records")
 def test_a_batch_is_valid_for_its_node_only(public: Path) -> None:
     batch = next((public / "batches").glob("*.json.gz"))
     assert "it was signed by node" in fails(batch, "ab" * 32)
@@ -154,6 +159,7 @@ def test_the_list_of_snapshots_is_checked(public: Path) -> None:
     assert "window.db.gz has 1 bytes" in fails(public / "snapshots" / "index.json")
 
 
+@pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(
     "content",
     [

@@ -48,6 +48,7 @@ def test_an_escaped_link_is_read() -> None:
     assert parse(document, place=PLACE)[0] == (Release(package="six", version="1!2.0"),)
 
 
+@pytest.mark.attack("inert-text")
 @pytest.mark.parametrize(
     ("title", "address", "reason"),
     [
@@ -77,6 +78,7 @@ def test_an_entry_without_a_release_is_reported_and_not_fatal(title: str, addres
     assert "\n" not in rejected[0]
 
 
+@pytest.mark.attack("inert-text")
 def test_a_title_is_quoted_so_that_it_cannot_control_a_terminal() -> None:
     _, rejected = parse(feed(item("evil\u202e\u2066 name 1", ""), GOOD), place=PLACE)
     assert rejected == ("entry 'evil\\u202e\\u2066 name 1': its title is not a name and a version",)
@@ -97,6 +99,7 @@ def test_a_feed_of_projects_names_no_release() -> None:
         parse(document, place=PLACE)
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize(
     "document",
     [
@@ -115,6 +118,7 @@ def test_an_invalid_feed_is_rejected(document: bytes) -> None:
         parse(document, place=PLACE)
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32", "cp037", "utf-7"])
 def test_entities_are_rejected(encoding: str) -> None:
     declared = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE r [<!ENTITY a "six"><!ENTITY b "&a;&a;&a;">]>'
@@ -124,6 +128,7 @@ def test_entities_are_rejected(encoding: str) -> None:
     assert "sixsix" not in caught.value.message
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("trap", ["<title>&#99999999999999;</title>", "<title>&#x110000;", "<title>&#xD800;"])
 def test_input_that_crashes_the_parser_is_rejected(trap: str) -> None:
     with pytest.raises(FeedMalformedError, match=f"the feed {PLACE} cannot be parsed: ") as caught:
@@ -131,6 +136,7 @@ def test_input_that_crashes_the_parser_is_rejected(trap: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.attack("bounded-input")
 @given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=60))), st.binary(max_size=200))
 def test_any_input_is_parsed_or_rejected(entries: list[tuple[str, str]], noise: bytes) -> None:
     document = feed(*(item(title, address) for title, address in entries)).replace(

@@ -1,5 +1,6 @@
 """Which cells are queued, settled or skipped."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,7 @@ def test_a_settled_cell_is_skipped_unless_rechecked() -> None:
     assert made == QueuePlan(cells=(cell(SIX, SLIM), cell(SIX, ALPINE)), settled=(), skipped=())
 
 
+@pytest.mark.attack("only-gateway")
 def test_the_open_feed_is_not_run_on_a_host_without_sandbox() -> None:
     made = plan_cells([SIX], [HOST_OLD, HOST], settled=set(), recheck=True, source=ReleaseSource.FEED, sandboxed=False)
     assert made == QueuePlan(
@@ -46,6 +48,7 @@ def test_the_open_feed_is_not_run_on_a_host_without_sandbox() -> None:
     )
 
 
+@pytest.mark.attack("only-gateway")
 def test_only_the_host_platform_is_refused() -> None:
     made = plan_cells(
         [SIX], [SLIM, HOST], settled={cell(SIX, HOST)}, recheck=False, source=ReleaseSource.FEED, sandboxed=False

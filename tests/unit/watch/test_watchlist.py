@@ -123,6 +123,7 @@ def test_all_mistakes_are_reported_together() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.attack("bounded-input")
 def test_very_many_mistakes_are_counted() -> None:
     with pytest.raises(RequirementsError, match=r"has 500 mistakes: .*line 20: .*; and 480 more") as caught:
         parse("!\n" * 500, place="list.txt")
@@ -139,6 +140,7 @@ def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+@pytest.mark.attack("bounded-input")
 def test_a_file_above_the_size_limit(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(b"#" * MAX_BYTES)
@@ -158,6 +160,7 @@ def test_another_encoding_is_reported_with_its_line(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.attack("bounded-input")
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_rejected(text: str) -> None:
     try:

@@ -194,6 +194,7 @@ def test_files_at_origins_that_pages_name_later_are_served_too(index: LocalIndex
     assert index.request_counts == {"/simple/late/": 1}
 
 
+@pytest.mark.attack("same-bytes")
 @pytest.mark.nginx
 def test_a_file_of_a_later_origin_that_is_cut_off_is_not_cached(index: LocalIndex, running: Gateway) -> None:
     with LocalIndex() as elsewhere:
@@ -208,6 +209,7 @@ def test_a_file_of_a_later_origin_that_is_cut_off_is_not_cached(index: LocalInde
         assert ask(running.socket, row["url"]) == (200, b"complete")
 
 
+@pytest.mark.attack("only-gateway")
 @pytest.mark.nginx
 def test_redirects_of_a_later_origin_are_not_followed(index: LocalIndex, running: Gateway) -> None:
     with LocalIndex() as elsewhere:
@@ -225,6 +227,7 @@ def test_redirects_of_a_later_origin_are_not_followed(index: LocalIndex, running
 # ---------------------------------------------------------------- local projects
 
 
+@pytest.mark.attack("same-bytes")
 @pytest.mark.nginx
 def test_local_projects_hide_the_indexes(index: LocalIndex, tmp_path: Path) -> None:
     folder = tmp_path / "local-projects"
@@ -249,6 +252,7 @@ def test_local_projects_hide_the_indexes(index: LocalIndex, tmp_path: Path) -> N
 # ---------------------------------------------------------------- what goes wrong
 
 
+@pytest.mark.attack("only-gateway")
 @pytest.mark.nginx
 def test_requests_that_are_not_allowed_do_not_reach_the_index(index: LocalIndex, running: Gateway) -> None:
     for method in ("POST", "DELETE", "PUT"):
@@ -283,6 +287,7 @@ def test_while_the_index_fails_its_last_page_is_served(index: LocalIndex, tmp_pa
     assert index.request_counts == {"/simple/quiet/": 2}
 
 
+@pytest.mark.attack("separate-cells")
 @pytest.mark.nginx
 @pytest.mark.parametrize(
     "how", ["{view}quiet/?x=1", "{view}other/%2e%2e/quiet/", "{view}/quiet/", "{file}?x=1", "/-/x/..{file}"]
@@ -314,6 +319,7 @@ def test_a_view_that_is_not_open_yet_is_not_cached_as_empty(index: LocalIndex, r
     assert len(listed(running, "quiet")) == 1
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.nginx
 @pytest.mark.online
 def test_pip_reports_a_broken_index_as_a_network_error(
@@ -363,6 +369,7 @@ def through_a_port(path: Path) -> Iterator[int]:
 # ---------------------------------------------------------------- start and end
 
 
+@pytest.mark.attack("only-gateway")
 @pytest.mark.nginx
 def test_a_cells_socket_is_its_own_and_can_be_removed(running: Gateway) -> None:
     with running.cell_socket() as mine, running.cell_socket() as other:
@@ -393,6 +400,7 @@ with run_gateway("http://127.0.0.1:9/simple/", [], cache=Path(sys.argv[1]), envi
 """
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.nginx
 def test_a_killed_run_leaves_no_gateway(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)

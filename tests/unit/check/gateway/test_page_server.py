@@ -25,6 +25,7 @@ def test_an_origin_is_stored_for_the_next_run(tmp_path: Path) -> None:
     assert (tmp_path / "origins").read_text().splitlines() == ["https://more.example:8443"]
 
 
+@pytest.mark.attack("only-gateway")
 @pytest.mark.parametrize(
     "origin",
     [
@@ -52,6 +53,7 @@ def test_an_index_without_tls_may_have_its_files_anywhere(tmp_path: Path) -> Non
         assert known.get(origin_name(origin)) == origin
 
 
+@pytest.mark.attack("bounded-input")
 def test_the_number_of_origins_is_limited(tmp_path: Path) -> None:
     known = origins(tmp_path)
     for number in range(1, MAX_ORIGINS):
@@ -61,6 +63,7 @@ def test_the_number_of_origins_is_limited(tmp_path: Path) -> None:
     assert len((tmp_path / "origins").read_text().splitlines()) == MAX_ORIGINS - 1
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [

@@ -126,6 +126,7 @@ def test_a_page_in_json() -> None:
     }
 
 
+@pytest.mark.attack("inert-text")
 def test_text_from_the_index_is_escaped_in_html() -> None:
     file = PageFile(
         url=f"/-/x/{HOSTILE}.zip",

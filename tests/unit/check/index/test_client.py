@@ -93,6 +93,7 @@ def test_an_unknown_package_is_asked_for_again(plain_site: LocalIndex, cache: Pa
     assert len(index.files("later")) == 1
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
@@ -159,6 +160,7 @@ def test_a_cached_file_is_not_requested(plain_site: LocalIndex, cache: Path) -> 
     assert plain_site.request_counts["/files/lib/lib-1.0-py3-none-any.whl"] == 1
 
 
+@pytest.mark.attack("same-bytes")
 @pytest.mark.parametrize("content", [b"", b"something else", LIB.build() + b"\0", LIB.build()[:-1]])
 def test_content_with_another_hash_is_refused(plain_site: LocalIndex, cache: Path, content: bytes) -> None:
     plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(content))
@@ -169,6 +171,7 @@ def test_content_with_another_hash_is_refused(plain_site: LocalIndex, cache: Pat
     assert held(cache) == []
 
 
+@pytest.mark.attack("same-bytes")
 @pytest.mark.parametrize("sha256", ["", "00", "g" * 64, "../" * 21 + "x", "A" * 64])
 def test_a_file_without_a_valid_hash_is_refused(plain_site: LocalIndex, cache: Path, sha256: str) -> None:
     index = opened(plain_site, cache)
@@ -192,6 +195,7 @@ def test_an_error_status_is_an_error(plain_site: LocalIndex, cache: Path, status
     assert held(cache) == []
 
 
+@pytest.mark.attack("same-bytes")
 def test_a_truncated_file_is_an_error(plain_site: LocalIndex, cache: Path) -> None:
     content = LIB.build()
     plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(content[:100], length=len(content)))
@@ -202,6 +206,7 @@ def test_a_truncated_file_is_an_error(plain_site: LocalIndex, cache: Path) -> No
     assert held(cache) == []
 
 
+@pytest.mark.attack("bounded-input")
 def test_an_endless_file_is_stopped_at_the_limit(plain_site: LocalIndex, cache: Path) -> None:
     sent = 0
 
@@ -220,6 +225,7 @@ def test_an_endless_file_is_stopped_at_the_limit(plain_site: LocalIndex, cache: 
     assert sent < 30_000_000
 
 
+@pytest.mark.attack("deadlines")
 def test_a_slow_file_times_out(plain_site: LocalIndex, cache: Path) -> None:
     stop = threading.Event()
 
@@ -313,6 +319,7 @@ def test_the_pinned_pip_is_unpacked_once(plain_site: LocalIndex, cache: Path) ->
     assert not [path for path in cache.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.attack("same-bytes")
 def test_a_pip_with_another_hash_is_refused(plain_site: LocalIndex, cache: Path) -> None:
     plain_site.add(fake_pip())
     index = opened(plain_site, cache / "files")
@@ -330,6 +337,7 @@ def test_a_pip_that_cannot_be_fetched_is_an_error(plain_site: LocalIndex, cache:
     assert held(cache) == []
 
 
+@pytest.mark.attack("same-bytes")
 def test_an_invalid_wheel_of_pip_leaves_nothing_behind(plain_site: LocalIndex, cache: Path) -> None:
     broken = fake_pip().build()[:100]
     plain_site.add_file("pip", fake_pip().filename, broken)

@@ -145,6 +145,7 @@ def test_a_reset_is_requested(keeper: ScriptedKeeper, sandbox: KeeperSandbox) ->
     assert keeper.request == {"do": "reset"}
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -180,6 +181,7 @@ def test_nothing_is_requested_once_the_run_has_ended(keeper: ScriptedKeeper, san
         keeper.end.recv(1)
 
 
+@pytest.mark.attack("own-verdict")
 def test_a_response_after_the_end_of_the_run_does_not_count(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
     def answers() -> None:
         keeper.end.recv(1 << 16)
@@ -193,6 +195,7 @@ def test_a_response_after_the_end_of_the_run_does_not_count(keeper: ScriptedKeep
     thread.join()
 
 
+@pytest.mark.attack("deadlines")
 def test_a_sandbox_that_is_never_ready_is_closed() -> None:
     ours, theirs = socket.socketpair()
     with closing(ours):
@@ -219,6 +222,7 @@ def test_a_keeper_that_ended_is_not_waited_for(tmp_path: Path) -> None:
         control.accept(lambda: False)
 
 
+@pytest.mark.attack("separate-cells")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can come as somebody else")
 def test_other_users_cannot_connect(tmp_path: Path) -> None:
     (folder := tmp_path / "control").mkdir()

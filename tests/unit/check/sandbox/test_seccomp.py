@@ -52,6 +52,7 @@ def decided(architecture: Architecture, number: int, *arguments: int, audit: int
                 raise AssertionError(f"no such instruction: {code:#x}")
 
 
+@pytest.mark.attack("only-gateway")
 @architectures
 def test_denied_calls_are_not_permitted(architecture: Architecture) -> None:
     assert {
@@ -76,6 +77,7 @@ def test_everything_else_is_allowed(architecture: Architecture, number: int, fir
     assert (decided(architecture, number, first) == ALLOW) or number in screened
 
 
+@pytest.mark.attack("only-gateway")
 @architectures
 @pytest.mark.parametrize("flag", [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000])
 def test_a_process_can_be_created_but_no_namespace(architecture: Architecture, flag: int) -> None:
@@ -86,12 +88,14 @@ def test_a_process_can_be_created_but_no_namespace(architecture: Architecture, f
     assert decided(architecture, architecture.clone, 2**40 | flag) == NOT_PERMITTED
 
 
+@pytest.mark.attack("only-gateway")
 @architectures
 def test_clone3_is_not_implemented(architecture: Architecture) -> None:
     assert decided(architecture, CLONE3) == NOT_IMPLEMENTED
     assert NOT_IMPLEMENTED & 0xFFFF == errno.ENOSYS
 
 
+@pytest.mark.attack("only-gateway")
 @architectures
 def test_terminal_input_cannot_be_faked(architecture: Architecture) -> None:
     assert decided(architecture, architecture.ioctl, 0, 0x5412) == NOT_PERMITTED
@@ -100,6 +104,7 @@ def test_terminal_input_cannot_be_faked(architecture: Architecture) -> None:
     assert decided(architecture, architecture.ioctl, 0x5412, 0x5413) == ALLOW
 
 
+@pytest.mark.attack("only-gateway")
 @architectures
 def test_calls_of_another_architecture_kill_the_process(architecture: Architecture) -> None:
     for audit in {0x40000003, 0x40000028, *(other.audit_number for other in ARCHITECTURES.values())} - {
@@ -108,6 +113,7 @@ def test_calls_of_another_architecture_kill_the_process(architecture: Architectu
         assert decided(architecture, 39, audit=audit) == KILL
 
 
+@pytest.mark.attack("only-gateway")
 def test_x32_is_another_architecture() -> None:
     assert decided(ARCHITECTURES["x86_64"], 0x40000000 | 39) == KILL
 

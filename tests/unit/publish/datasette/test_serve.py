@@ -135,6 +135,7 @@ def test_any_three_letters_find_a_package(small: Store, tmp_path: Path) -> None:
         assert copy.execute(asked, ('"nobody"',)).fetchall() == []
 
 
+@pytest.mark.attack("credentials")
 def test_the_copy_contains_no_private_data(small: Store, tmp_path: Path) -> None:
     with small.db.atomic():
         small.db.execute("INSERT INTO peers (node, url, added_at) VALUES ('ef', 'https://peer-secret.example', 1)")
@@ -173,6 +174,7 @@ def test_an_obstructing_file_is_reported(small: Store, tmp_path: Path) -> None:
         prepare(small.path, tmp_path / "serve")
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 def test_a_full_disk_is_reported_and_the_last_copy_is_kept(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "serve"
@@ -212,6 +214,7 @@ def test_a_signal_ends_the_server_and_is_no_error(number: signal.Signals) -> Non
     assert signal.getsignal(number) is handler
 
 
+@pytest.mark.attack("crash-safe")
 def test_a_second_signal_kills_a_server_that_does_not_end() -> None:
     stubborn = (
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"

@@ -94,6 +94,7 @@ def test_each_table_is_named_public_or_private() -> None:
     assert {name for name, side in in_adr.items() if side == "in"} == PUBLIC_TABLES.keys()
 
 
+@pytest.mark.attack("credentials")
 def test_nothing_of_a_nodes_own_goes_in(record: Builder, tmp_path: Path) -> None:
     source = churned(tmp_path / "data", sample_observations(record), page_size=4096, journal="delete")
     assert b"secret-marker" in source.read_bytes()
@@ -197,6 +198,7 @@ def test_the_logical_hash_is_over_rfc_8785(record: Builder, tmp_path: Path) -> N
     assert digest.hexdigest() == found.logical_sha256
 
 
+@pytest.mark.attack("crash-safe")
 def test_a_damaged_ledger_leaves_nothing_behind(record: Builder, tmp_path: Path) -> None:
     source = make_ledger(tmp_path / "data", sample_observations(record))
     content = bytearray(source.read_bytes())

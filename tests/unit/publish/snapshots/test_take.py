@@ -164,6 +164,7 @@ def test_an_empty_ledger_has_no_snapshot(tmp_path: Path) -> None:
     assert snapshot_files(tmp_path / "public") == {}
 
 
+@pytest.mark.attack("inert-text")
 def test_a_link_out_of_the_folder_is_not_followed(record: Builder, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "public").mkdir()
@@ -200,6 +201,7 @@ take(Path(sys.argv[1]), Path(sys.argv[2]), RetentionPolicy(days=14, weeks=8, win
 """
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.parametrize(
     ("event", "left"), [("sqlite3.connect", 0), ("sqlite3.connect", 5), *(("os.rename", n) for n in (1, 2, 5, 8, 10))]
 )
@@ -226,6 +228,7 @@ def test_a_kill_leaves_complete_files_only(event: str, left: int, record: Builde
     assert kept == new
 
 
+@pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 @pytest.mark.parametrize("options", ["size=1m", "ro"])
 def test_a_full_or_read_only_disk_leaves_the_old_snapshots(options: str, record: Builder, tmp_path: Path) -> None:

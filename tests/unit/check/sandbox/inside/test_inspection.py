@@ -57,6 +57,7 @@ def test_a_package_without_dist_info_is_an_error(tmp_path: Path) -> None:
         inspect(str(scratch), str(site), "other")
 
 
+@pytest.mark.attack("bounded-input")
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert read_text(str(tmp_path / "pipe")) == ""
@@ -64,6 +65,7 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     assert read_text("/dev/zero") == ""
 
 
+@pytest.mark.attack("bounded-input")
 def test_paths_inside_a_package_and_long_ones_are_left_out() -> None:
     paths = ["a/__init__.py", "a/b.py", "a/b/__init__.py", "space/c/__init__.py", "space/c/d.py", "m.py", "x" * 5000]
     assert len(paths[-1]) > MAX_CHARS

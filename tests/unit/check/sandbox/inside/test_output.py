@@ -17,6 +17,7 @@ def test_output_within_its_limit_is_kept_whole(chunk: int, limit: int) -> None:
     assert output.data() == data
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("chunk", [1000, 4096, 10**7])
 def test_output_is_cut_at_the_same_place_whatever_the_chunks(chunk: int) -> None:
     data = bytes(range(97, 107)) + b"-" * 500_000 + b"z" * TAIL_BYTES

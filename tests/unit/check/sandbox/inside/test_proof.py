@@ -47,6 +47,7 @@ def test_both_sides_have_the_same_key() -> None:
     assert len(RESPONSE_KEY) == 32
 
 
+@pytest.mark.attack("own-verdict")
 def test_another_process_gets_no_challenge(proof: Proof) -> None:
     with closing(connected(proof, pid=os.getpid() + 1)) as there:
         assert there.recv(64) == b""
@@ -54,6 +55,7 @@ def test_another_process_gets_no_challenge(proof: Proof) -> None:
     assert proof.given is False
 
 
+@pytest.mark.attack("own-verdict")
 def test_a_child_process_gets_no_challenge(proof: Proof) -> None:
     child = (
         "import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]);"
@@ -67,6 +69,7 @@ def test_a_child_process_gets_no_challenge(proof: Proof) -> None:
     assert proof.connection is None
 
 
+@pytest.mark.attack("own-verdict")
 @given(responses=st.lists(st.binary(max_size=64), max_size=3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_other_response_is_a_proof(tmp_path: Path, responses: list[bytes]) -> None:
@@ -78,6 +81,7 @@ def test_no_other_response_is_a_proof(tmp_path: Path, responses: list[bytes]) ->
             assert proof.given is False
 
 
+@pytest.mark.attack("own-verdict")
 def test_a_second_connection_gets_no_challenge(proof: Proof) -> None:
     with closing(connected(proof)) as first, closing(connected(proof)) as second:
         assert len(first.recv(64)) == 32
@@ -90,6 +94,7 @@ def test_a_proof_whose_socket_was_removed_can_be_closed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.attack("own-verdict")
 def test_every_challenge_is_different(tmp_path: Path) -> None:
     with closing(Proof(str(tmp_path / "1"))) as one, closing(Proof(str(tmp_path / "2"))) as two:
         assert one.challenge != two.challenge

@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from ppp.check.sandbox.inside.removal import clear_folder, move_into
 
 
+@pytest.mark.attack("separate-cells")
 def test_a_folder_is_emptied_whatever_its_depth_and_modes(tmp_path: Path) -> None:
     (kept := tmp_path / "kept").mkdir()
     (kept / "file").write_text("kept")
@@ -29,6 +32,7 @@ def test_a_folder_is_emptied_whatever_its_depth_and_modes(tmp_path: Path) -> Non
     assert (kept / "file").read_text() == "kept"
 
 
+@pytest.mark.attack("separate-cells")
 def test_a_link_in_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     (kept := tmp_path / "kept").mkdir()
     (kept / "file").touch()
@@ -43,6 +47,7 @@ def test_a_missing_folder_is_no_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.attack("separate-cells")
 def test_a_read_only_folder_is_moved(tmp_path: Path) -> None:
     (tmp_path / "env" / "bin").mkdir(parents=True)
     (tmp_path / "env").chmod(0o500)
