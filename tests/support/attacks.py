@@ -108,9 +108,10 @@ def _figures_of(reports: list[pytest.TestReport]) -> AttackFigures:
 
 
 def summary_lines(figures: Mapping[str, AttackFigures]) -> Iterator[str]:
-    """Yield a table for the terminal: a line for each promise, and one for all."""
+    """Yield a table for the terminal: a line for each promise that was attacked, and one for all."""
     yield f"{'promise':<18}{'tried':>7}{'withstood':>11}{'known weakness':>16}{'not tried':>11}"
-    for name, one in [*figures.items(), ("all", sum(figures.values(), AttackFigures()))]:
+    attacked = [(name, one) for name, one in figures.items() if one.files]
+    for name, one in [*attacked, ("all", sum(figures.values(), AttackFigures()))]:
         yield f"{name:<18}{one.tried:>7}{one.withstood:>11}{one.weaknesses:>16}{one.skipped:>11}"
 
 

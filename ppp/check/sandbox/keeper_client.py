@@ -28,6 +28,12 @@ GRACE_S: Final = 90
 #: How often to check that the keeper is alive while waiting for it to connect.
 POLL_S: Final = 0.5
 MIB: Final = 1024 * 1024
+#: The longest line with which a response may begin, the most output that may follow it (an inspection's is the
+#: largest), and the largest number in it: sums of them still fit into a record.
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_OUTPUT_BYTES: Final = 65 * MIB
+MAX_NUMBER: Final = 2**48
+CHUNK_BYTES: Final = 256 * 1024
 #: The port of its own loopback at which a cell finds the index.
 GATEWAY_PORT: Final = 8080
 #: One cell in this many gets the index's full pages, to show that what the smaller ones omit makes no difference.
@@ -145,7 +151,7 @@ class KeeperSandbox:
         `disconnect` removes the network from outside; `closed` is set when the run ends.
         """
         self._connection = connection
-        self._responses = connection.makefile("rb")
+        self._responses = KeeperResponses(connection)
         self._closed = closed
         self._disconnect = disconnect
         self.scratch = f"{layout.work}/scratch"
@@ -190,44 +196,112 @@ class KeeperSandbox:
 
     def close(self) -> None:
         """Close the connection, upon which the keeper kills everything and exits."""
-        self._responses.close()
         self._connection.close()
 
     def _command(self, command: str, timeout_s: float, **request: object) -> CommandResult:
         head, output = self._request(command, timeout_s + GRACE_S, timeout_s=timeout_s, **request)
-        return CommandResult(
-            exit_code=head["exit_code"],
-            output=output.decode("utf-8", "replace"),
-            duration_ms=head["duration_ms"],
-            oom=head["oom"],
-            import_proved=head["import_proved"],
-            received_bytes=head["received_bytes"],
-            waited_ms=head["waited_ms"],
-        )
+        return _command_result(head, output)
 
     def _request(self, command: str, limit_s: float, **request: object) -> tuple[dict[str, Any], bytes]:
         if self._closed.is_set():
             raise SandboxLostError("the run was ended")
         try:
+            self._connection.settimeout(limit_s)
             self._connection.sendall(json.dumps({"do": command, **request}).encode() + b"\n")
         except OSError as error:
             raise SandboxLostError(f"the sandbox was lost: {error}") from error
         return self._response(limit_s)
 
     def _response(self, limit_s: float) -> tuple[dict[str, Any], bytes]:
-        self._connection.settimeout(limit_s)
         try:
-            line = self._responses.readline()
-            if not line:
-                raise SandboxLostError(
-                    "the run was ended" if self._closed.is_set() else "the sandbox ended during the command"
-                )
-            head: dict[str, Any] = json.loads(line)
-            output = self._responses.read(head["output_bytes"])
+            head, output = self._responses.next(limit_s)
         except TimeoutError as error:
             raise SandboxLostError(f"the sandbox did not answer within {limit_s:.0f} s") from error
+        except EOFError as error:
+            reason = "the run was ended" if self._closed.is_set() else "the sandbox ended during the command"
+            raise SandboxLostError(reason) from error
         except (OSError, ValueError) as error:
             raise SandboxLostError(f"the sandbox was lost: {error}") from error
-        if self._closed.is_set() or len(output) != head["output_bytes"]:
+        if self._closed.is_set():
             raise SandboxLostError("the run was ended")
         return head, output
+
+
+class KeeperResponses:
+    """Reads a keeper's responses within limits of bytes and time, in case package code answers in its place."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Read from a connection, of which nobody else sets the timeout meanwhile."""
+        self._connection = connection
+        self._received = bytearray()
+
+    def next(self, limit_s: float) -> tuple[dict[str, Any], bytes]:
+        """Return the head of the next response, and its output.
+
+        Raise `TimeoutError` if it is not complete after `limit_s`, `EOFError` if it never will be, and `ValueError` if
+        it is malformed or too large.
+        """
+        deadline = time.monotonic() + limit_s
+        while (end := self._received.find(b"\n")) < 0:
+            if len(self._received) > MAX_HEAD_BYTES:
+                raise ValueError(f"a response has no line end within {MAX_HEAD_BYTES:,} bytes")
+            self._receive(deadline)
+        head = _parse_head(self._take(end + 1))
+        size = _whole_number(head, "output_bytes")
+        if size > MAX_OUTPUT_BYTES:
+            raise ValueError(f"a response announces {size} bytes of output")
+        while len(self._received) < size:
+            self._receive(deadline)
+        return head, self._take(size)
+
+    def _receive(self, deadline: float) -> None:
+        # A timeout of zero would mean a socket that never waits.
+        self._connection.settimeout(max(deadline - time.monotonic(), 0.001))
+        data = self._connection.recv(CHUNK_BYTES)
+        if not data:
+            raise EOFError
+        self._received += data
+        if time.monotonic() > deadline:
+            raise TimeoutError
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._received[:size])
+        del self._received[:size]
+        return taken
+
+
+def _parse_head(line: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("a response's JSON is too deep") from error
+    match document:
+        case dict():
+            return document
+    raise ValueError("a response is not a JSON object")
+
+
+def _command_result(head: Mapping[str, Any], output: bytes) -> CommandResult:
+    """Return the result that a response describes; raise `SandboxLostError` if the description is malformed."""
+    try:
+        return CommandResult(
+            exit_code=None
+            if head.get("exit_code", "") is None
+            else _whole_number(head, "exit_code", least=-MAX_NUMBER),
+            output=output.decode("utf-8", "replace"),
+            duration_ms=_whole_number(head, "duration_ms"),
+            oom=head.get("oom") is True,
+            import_proved=head.get("import_proved") is True,
+            received_bytes=_whole_number(head, "received_bytes"),
+            waited_ms=_whole_number(head, "waited_ms"),
+        )
+    except ValueError as error:
+        raise SandboxLostError(f"the sandbox was lost: {error}") from error
+
+
+def _whole_number(head: Mapping[str, Any], name: str, *, least: int = 0) -> int:
+    value = head.get(name)
+    # Not isinstance: JSON's true is an int, too.
+    if type(value) is not int or not least <= value <= MAX_NUMBER:
+        raise ValueError(f"a response has {name} {ascii(value)[:50]}")
+    return value

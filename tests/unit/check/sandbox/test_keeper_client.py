@@ -5,8 +5,9 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,18 @@ from cell_environments import LIMITS
 
 from ppp.check.runtime import CommandResult, SandboxLostError
 from ppp.check.sandbox.inside import install_keeper, keeper_package, program_source
-from ppp.check.sandbox.keeper_client import FULL_PAGES_EVERY, MIB, ControlSocket, KeeperSandbox, Layout, gets_full_pages
+from ppp.check.sandbox.keeper_client import (
+    CHUNK_BYTES,
+    FULL_PAGES_EVERY,
+    MAX_HEAD_BYTES,
+    MAX_OUTPUT_BYTES,
+    MIB,
+    ControlSocket,
+    KeeperResponses,
+    KeeperSandbox,
+    Layout,
+    gets_full_pages,
+)
 
 LAYOUT: Final = Layout(
     work="/inside/work",
@@ -52,6 +64,11 @@ class ScriptedKeeper:
 
     def send(self, data: bytes) -> None:
         self.end.sendall(data)
+
+    def send_all_that_is_read(self, data: bytes) -> None:
+        """Send data that may be more than the connection holds, until the other end closes it."""
+        with suppress(OSError):
+            self.send(data)
 
     def respond(self, output: bytes = b"", **how: object) -> None:
         self.send(json.dumps({**ENDED, **how, "output_bytes": len(output)}).encode() + b"\n" + output)
@@ -151,7 +168,7 @@ def test_a_reset_is_requested(keeper: ScriptedKeeper, sandbox: KeeperSandbox) ->
     [
         (b"", "ended during the command"),
         (b"no JSON\n", "was lost"),
-        (b'{"exit_code": 0', "was lost"),
+        (b'{"exit_code": 0', "ended"),
         (b'{"output_bytes": 10}\nshort', "ended"),
     ],
 )
@@ -162,6 +179,84 @@ def test_a_truncated_response_is_a_lost_sandbox(
     keeper.end.shutdown(socket.SHUT_WR)
     with pytest.raises(SandboxLostError, match=reason):
         sandbox.run(["true"], timeout_s=5)
+
+
+@pytest.mark.attack("own-verdict")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exit_code": "0"},
+        {"exit_code": True},
+        {"exit_code": 0.0},
+        {"duration_ms": -1},
+        {"duration_ms": 10**30},
+        {"received_bytes": [1]},
+        {"received_bytes": float("nan")},
+        {"waited_ms": None},
+    ],
+    ids=str,
+)
+def test_a_malformed_response_is_a_lost_sandbox(
+    keeper: ScriptedKeeper, sandbox: KeeperSandbox, change: dict[str, object]
+) -> None:
+    keeper.respond(**change)
+    with pytest.raises(SandboxLostError, match=f"a response has {next(iter(change))}"):
+        sandbox.run(["true"], timeout_s=5)
+
+
+@pytest.mark.attack("own-verdict")
+@pytest.mark.parametrize("word", ["true", 1, [True], {"yes": True}], ids=str)
+def test_only_true_proves_an_import(keeper: ScriptedKeeper, sandbox: KeeperSandbox, word: object) -> None:
+    keeper.respond(import_proved=word)
+    assert not sandbox.prove_import("lib", timeout_s=5).import_proved
+
+
+@pytest.mark.attack("bounded-input")
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"x" * (MAX_HEAD_BYTES + CHUNK_BYTES + 1), "no line end within 65,536 bytes"),
+        (b'{"output_bytes": -1}\n', "output_bytes -1"),
+        (b'{"output_bytes": %d}\n' % (MAX_OUTPUT_BYTES + 1), "announces 68157441 bytes"),
+        (b'{"output_bytes": 1e99}\n', "output_bytes 1e[+]99"),
+        (b'{"output_bytes": null}\n', "output_bytes None"),
+        (b"[" * 60_000 + b"\n", "too deep"),
+        (b"[1]\n", "not a JSON object"),
+    ],
+    ids=["line", "negative", "output", "float", "null", "deep", "array"],
+)
+def test_an_oversized_response_is_a_lost_sandbox(
+    keeper: ScriptedKeeper, sandbox: KeeperSandbox, answer: bytes, reason: str
+) -> None:
+    sender = threading.Thread(target=keeper.send_all_that_is_read, args=(answer,))
+    sender.start()
+    with pytest.raises(SandboxLostError, match=reason):
+        sandbox.run(["true"], timeout_s=5)
+    sandbox.close()
+    sender.join()
+
+
+@pytest.mark.attack("deadlines")
+@pytest.mark.parametrize("drip", [b" ", b"{"], ids=["white space", "JSON"])
+def test_a_response_that_trickles_in_has_one_deadline(keeper: ScriptedKeeper, drip: bytes) -> None:
+    stopped = threading.Event()
+
+    def trickle() -> None:
+        while not stopped.wait(0.05):
+            keeper.send(drip)
+
+    responses = KeeperResponses(keeper.theirs)
+    assert responses.next(5)[0]["ready"] is True
+    sender = threading.Thread(target=trickle)
+    sender.start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(TimeoutError):
+            responses.next(0.5)
+    finally:
+        stopped.set()
+        sender.join()
+    assert time.monotonic() - started < 5
 
 
 def test_a_request_to_a_keeper_that_is_gone_is_a_lost_sandbox(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
