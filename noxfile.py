@@ -220,6 +220,12 @@ def redteam(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try hostile input at random, ten minutes for each property; `-- --minutes 1` or `-- --seed N` change that."""
+    tool(session, "pytest", *PARALLEL, "-m", "fuzz", "--minutes", "10", *session.posargs)
+
+
+@nox.session
 def datasette_next(session: nox.Session) -> None:
     """Run all saved queries on the next version of Datasette, an alpha: failures are shown and do not count."""
     try:

@@ -15,6 +15,7 @@ from attacks import THREAT_MODEL, count_attacks, note_promises, summary_lines, w
 from browser_tools import AXE, CHROMIUM, HTML_VALIDATE, LIGHTHOUSE, VNU
 from cell_environments import FetchedPip, host_environ, tiny_matrix
 from folder_times import time_by_folder
+from fuzzing import fuzz, fuzzed_lines
 from hypothesis import settings
 from parallel import file_scheduler, sort_by_cost
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
@@ -213,6 +214,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--write-figures", action="store_true", help="write the figures of attacks into docs/threat-model.md"
     )
+    parser.addoption("--minutes", type=float, default=0, help="repeat each test marked `fuzz` for so long")
+    parser.addoption("--seed", type=int, help="the seed of the first round of tests marked `fuzz`; default: random")
 
 
 @pytest.hookimpl(trylast=True)
@@ -221,6 +224,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     note_promises(items)
     if hasattr(config, "workerinput"):
         sort_by_cost(items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Repeat a test marked `fuzz`, where `--minutes` says how long."""
+    minutes = pyfuncitem.config.getoption("--minutes")
+    if not minutes or pyfuncitem.get_closest_marker("fuzz") is None:
+        return None
+    fuzz(pyfuncitem, minutes=minutes, first_seed=pyfuncitem.config.getoption("--seed"))
+    return True
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -240,6 +253,9 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None
     if any(one.tried or one.skipped for one in attacks.values()):
         terminalreporter.section("attacks")
         terminalreporter.write("\n".join([*summary_lines(attacks), ""]))
+    if found := list(fuzzed_lines(reports)):
+        terminalreporter.section("fuzzing")
+        terminalreporter.write("\n".join([*found, ""]))
     if terminalreporter.config.getoption("--write-figures"):
         THREAT_MODEL.write_text(with_figures(THREAT_MODEL.read_text("utf-8"), attacks), "utf-8")
 
