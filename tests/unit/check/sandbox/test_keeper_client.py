@@ -199,7 +199,7 @@ def test_a_truncated_response_is_a_lost_sandbox(
 def test_a_malformed_response_is_a_lost_sandbox(
     keeper: ScriptedKeeper, sandbox: KeeperSandbox, change: dict[str, object]
 ) -> None:
-    keeper.respond(**change)
+    keeper.respond(b"", **change)
     with pytest.raises(SandboxLostError, match=f"a response has {next(iter(change))}"):
         sandbox.run(["true"], timeout_s=5)
 
