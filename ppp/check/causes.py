@@ -23,11 +23,10 @@ MAX_DETAIL: Final = 300
 MAX_LINE: Final = 2000
 #: Lines in which pip names the project whose build or installation failed; the last one counts.
 _FAILED_PROJECT: Final = re.compile(
-    r"^\s*ERROR: Failed building wheel for ([A-Za-z0-9._-]+)"
+    r"^[ \t]*ERROR: Failed building wheel for ([A-Za-z0-9._-]+)"
     r"|^ERROR: Failed to build '([A-Za-z0-9._-]+)' when"
     r"|^Failed to build ([A-Za-z0-9._-]+)$"
-    r"|^╰─> ([A-Za-z0-9._-]+)$"
-    r"|^error: failed-build-dependency-install.*\n(?:.*\n)*?╰─> ([A-Za-z0-9._-]+)$",
+    r"|^╰─> ([A-Za-z0-9._-]+)$",
     re.MULTILINE,
 )
 
@@ -67,7 +66,7 @@ _COLLECTED: Final = re.compile(
 )
 _TRACEBACK: Final = "Traceback (most recent call last)"
 #: A traceback's line: the file below site-packages, and the function (none where the file cannot be parsed).
-_FRAME: Final = re.compile(r'^ +File ".*/(?:site|dist)-packages/([^"]+)", line \d+(?:, in (.+))?$', re.MULTILINE)
+_FRAME: Final = re.compile(r'^ +File "(?>.*/(?:site|dist)-packages/)([^"\n]+)", line \d+(?:, in (.+))?$', re.MULTILINE)
 #: Causes for which the code that imports the module is to blame, even if it does so in a function.
 _IMPORTER_TO_BLAME: Final = frozenset({"module-missing", "pkg-resources", "distutils-removed"})
 
@@ -113,7 +112,7 @@ def classify_failure(
     `modules` are the names at the target's top level, private ones too (see `top_levels`): an import that fails in
     another project's module is the dependency's failure. Without them the two are not told apart.
     """
-    # Some patterns would take hours on a line of a few megabytes.
+    # A line of a few megabytes says nothing that its beginning does not.
     lines = (line[:MAX_LINE] for line in completed.output.split("\n"))
     report = _classify(phase, replace(completed, output="\n".join(lines)), package, _top_level_names(modules))
     return replace(report, log=completed.output)

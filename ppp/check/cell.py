@@ -43,7 +43,8 @@ _SANDBOX_PATHS: Final = re.compile(
 )
 #: Parts of names that differ from run to run: temporary folders, and addresses in memory.
 _VARYING_NAMES: Final = re.compile(r"(?<=/tmp/tmp)\w{8}\b|(?<=\b0x)[0-9a-f]{6,}\b")
-_NO_MATCHING_DISTRIBUTION: Final = re.compile(r"^ERROR: No matching distribution found for (.+)$", re.MULTILINE)
+#: A longer requirement is not pip's own: parsing it could take long.
+_NO_MATCHING_DISTRIBUTION: Final = re.compile(r"^ERROR: No matching distribution found for (.{1,1000})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
