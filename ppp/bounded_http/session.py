@@ -1,0 +1,280 @@
+"""HTTP requests to servers that are not trusted: limited in time and bytes, whatever a server sends.
+
+- *Time.* One deadline covers a whole request with its redirects: name resolution, connections, TLS handshakes, header
+  lines, interim responses (`100 Continue`), chunk extensions, bodies and trailers. Each system call that waits gets
+  what is left of it as its timeout, so no thread has to watch. Only name resolution cannot be interrupted: it runs in a
+  thread that is left behind at the deadline.
+- *Bytes.* All that is received is counted: what comes before a body, interim responses included, up to
+  `TransferLimits.max_header_bytes`; a body up to `max_bytes`, after decompression too; and the framing around it.
+- *Redirects* are followed only as far as the caller allows, and no body is read but that of a `200`.
+- *Credentials* come from the caller alone, anew for each URL; those of `~/.netrc` and in URLs are not sent. No cookie
+  is kept.
+
+Every failure is a `TransferError`, whose message continues a sentence that begins with the URL.
+"""
+
+import http.client
+import socket
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final, Self
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from ppp.bounded_http.connections import MeteredAdapter, current_transfer
+from ppp.bounded_http.limits import (
+    ForbiddenRedirectError,
+    Resolver,
+    Transfer,
+    TransferError,
+    TransferLimits,
+    TransferTimeoutError,
+    TransferTooLargeError,
+)
+
+DEFAULT_LIMITS: Final = TransferLimits()
+CHUNK_BYTES: Final = 64 * 1024
+#: What a response may need beside the bytes of its body, for the sizes and extensions of chunks and for trailers:
+#: as much as the body itself, and this.
+FRAMING_BYTES: Final = 64 * 1024
+
+#: The `wbits` of zlib that accepts a gzip stream and no other format.
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_NETWORK_ERRORS: Final = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A response: the URL that sent it, its status, headers by name in lower case, and the body of a `200`.
+
+    `body` is empty if the body was passed on while it arrived. If it was decompressed, `headers` has no
+    `content-encoding`.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def same_origin(url: str, target: str) -> bool:
+    """Return whether two URLs have the same scheme, host and port."""
+    here, there = urlsplit(url), urlsplit(target)
+    return (here.scheme, here.netloc) == (there.scheme, there.netloc)
+
+
+class BoundedSession:
+    """Requests with connections that are kept alive; usable by several threads. Close it, or use it as a context."""
+
+    def __init__(
+        self,
+        user_agent: str,
+        *,
+        limits: TransferLimits = DEFAULT_LIMITS,
+        authorize: Callable[[str], str | None] = lambda _: None,
+        resolve: Resolver = socket.getaddrinfo,
+    ) -> None:
+        """Set the limits of each request; `authorize` returns the `Authorization` header for a URL, or None."""
+        self._limits = limits
+        self._authorize = authorize
+        self._resolve = resolve
+        self._session = requests.Session()
+        # By default, requests would send a server the password that the operator's ~/.netrc has for its host.
+        self._session.auth = _no_credentials
+        # A session is used for many files: a server must not mark its visitors.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self._session.headers["User-Agent"] = user_agent
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, MeteredAdapter())
+
+    def __enter__(self) -> Self:
+        """Return the session itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    def get(
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        accept_gzip: bool = False,
+        max_redirects: int = 0,
+        allow_redirect: Callable[[str, str], bool] = same_origin,
+        write: Callable[[bytes], object] | None = None,
+    ) -> Response:
+        """Request a file, and read at most `max_bytes` of it; `headers` must not hold credentials.
+
+        `deadline`, on the clock of `time.monotonic`, shortens the session's limit. With `accept_gzip` a compressed body
+        is decompressed, and `max_bytes` limits the result; without it, a body is returned as it was sent. `write` gets
+        the body in parts as it arrives. Up to `max_redirects` redirects are followed, each only if `allow_redirect` is
+        true of the two URLs; with 0, the redirecting response itself is returned.
+
+        Raise `TransferTimeoutError`, `TransferTooLargeError`, `ForbiddenRedirectError` or another `TransferError`.
+        """
+        transfer = self._transfer(deadline)
+        sent = {**(headers or {}), "Accept-Encoding": "gzip" if accept_gzip else "identity"}
+        for _ in range(max_redirects + 1):
+            with self._open(transfer, "GET", url, sent) as response:
+                if max_redirects == 0 or not response.is_redirect:
+                    return _read_response(response, transfer, max_bytes=max_bytes, gunzip=accept_gzip, write=write)
+                with _translated_errors(transfer):
+                    target = _redirect_target(url, response.headers["Location"])
+            if not allow_redirect(url, target):
+                raise ForbiddenRedirectError(f"redirects to another host, {target}")
+            url = target
+        raise ForbiddenRedirectError(f"redirects more than {max_redirects} times")
+
+    def post(self, url: str, body: bytes, *, content_type: str, deadline: float | None = None) -> Response:
+        """Send a body; of the response, only the status and the headers are read. Raise as `get` does."""
+        transfer = self._transfer(deadline)
+        sent = {"Content-Type": content_type, "Accept-Encoding": "identity"}
+        with self._open(transfer, "POST", url, sent, body) as response:
+            return Response(url=url, status=response.status_code, headers=_lower(response.headers), body=b"")
+
+    def _transfer(self, deadline: float | None) -> Transfer:
+        started = time.monotonic()
+        latest = started + self._limits.total_s
+        return Transfer(
+            limits=self._limits,
+            resolve=self._resolve,
+            started=started,
+            deadline=latest if deadline is None else min(latest, deadline),
+        )
+
+    @contextmanager
+    def _open(
+        self, transfer: Transfer, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Iterator[requests.Response]:
+        """Send a request; `transfer` is that of this thread until the response is closed."""
+        room = transfer.limits.max_header_bytes
+        transfer.allow(room, f"sends more than {room:,} bytes before its body")
+        token = current_transfer.set(transfer)
+        try:
+            with _translated_errors(transfer):
+                request = self._session.prepare_request(requests.Request(method, url, headers=headers, data=body))
+                if credentials := self._authorize(url):
+                    request.headers["Authorization"] = credentials
+                settings: dict[str, Any] = {
+                    **self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+                }
+                timeouts = (transfer.time_left(transfer.limits.connect_s), transfer.limits.read_s)
+                # Not `Session.send`, which reads the whole body of a redirecting response.
+                response = self._session.get_adapter(url).send(request, timeout=timeouts, **settings)
+            with response:
+                yield response
+        finally:
+            current_transfer.reset(token)
+
+
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _redirect_target(url: str, location: str) -> str:
+    # The values of headers arrive as Latin-1, but addresses are UTF-8 as a rule.
+    target = urljoin(url, location.encode("latin-1", "replace").decode("utf-8", "replace"))
+    if urlsplit(target).scheme not in {"http", "https"}:
+        raise ForbiddenRedirectError(f"redirects to another host, {target}")
+    return target
+
+
+def _read_response(
+    response: requests.Response,
+    transfer: Transfer,
+    *,
+    max_bytes: int,
+    gunzip: bool,
+    write: Callable[[bytes], object] | None,
+) -> Response:
+    headers, body = _lower(response.headers), bytearray()
+    if response.status_code == HTTPStatus.OK:
+        transfer.allow(2 * max_bytes + FRAMING_BYTES, f"is larger than {max_bytes:,} bytes with its framing")
+        parts = _parts(response.raw, transfer)
+        if gunzip and headers.get("content-encoding", "identity") != "identity":
+            parts = _decompress(parts, headers.pop("content-encoding"))
+        size = 0
+        for part in parts:
+            size += len(part)
+            if size > max_bytes:
+                raise TransferTooLargeError(f"is larger than {max_bytes:,} bytes")
+            (write or body.extend)(part)
+    return Response(url=response.url, status=response.status_code, headers=headers, body=bytes(body))
+
+
+def _parts(raw: urllib3.BaseHTTPResponse, transfer: Transfer) -> Iterator[bytes]:
+    # read1 returns what has arrived, so that a part is never waited for until it is whole.
+    while True:
+        with _translated_errors(transfer):
+            transfer.time_left(transfer.limits.read_s)
+            part = raw.read1(CHUNK_BYTES, decode_content=False)
+        if not part:
+            return
+        yield part
+
+
+def _decompress(parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    if encoding not in {"gzip", "x-gzip"}:
+        raise TransferError(f"was sent as {encoding}, which was not asked for")
+    stream = zlib.decompressobj(_GZIP)
+    try:
+        for part in parts:
+            compressed = part
+            while compressed and not stream.eof:
+                yield stream.decompress(compressed, CHUNK_BYTES)
+                compressed = stream.unconsumed_tail
+            if stream.unused_data:
+                raise TransferError("has something after the end of its gzip stream")
+        # What zlib still holds of the last part.
+        while not stream.eof and (rest := stream.decompress(b"", CHUNK_BYTES)):
+            yield rest
+    except zlib.error as error:
+        raise TransferError(f"is not valid gzip: {error}") from error
+    if not stream.eof:
+        raise TransferError("has a gzip stream that is cut short")
+
+
+@contextmanager
+def _translated_errors(transfer: Transfer) -> Iterator[None]:
+    try:
+        yield
+    except _NETWORK_ERRORS as error:
+        raise _transfer_error(error, transfer) from error
+
+
+def _transfer_error(error: BaseException, transfer: Transfer) -> TransferError:
+    if transfer.overrun:
+        return TransferTooLargeError(transfer.overrun)
+    if transfer.expired:
+        return TransferTimeoutError(f"took longer than {transfer.deadline - transfer.started:.3g} s")
+    # requests wraps errors of urllib3, which wraps those of the system: the innermost one names the cause.
+    cause = error
+    while inner := cause.__cause__ or cause.__context__:
+        cause = inner
+    kind = TransferTimeoutError if isinstance(cause, TimeoutError) else TransferError
+    return kind(f"cannot be reached: {cause}" if str(cause) else f"cannot be reached: {type(cause).__name__}")

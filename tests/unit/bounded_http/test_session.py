@@ -1,0 +1,324 @@
+"""What a bounded session returns, and where it stops: tried on real servers on loopback."""
+
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hostile_http import (
+    CERTIFICATE,
+    CHUNKED,
+    DRIPS,
+    FLOODS,
+    OK,
+    TLS_DRIPS,
+    Talk,
+    answer,
+    bomb,
+    hostile_server,
+    once,
+    silent_port,
+)
+
+from ppp.bounded_http.limits import (
+    ForbiddenRedirectError,
+    TransferError,
+    TransferLimits,
+    TransferTimeoutError,
+    TransferTooLargeError,
+)
+from ppp.bounded_http.session import BoundedSession, Response, same_origin
+
+#: A deadline, and a bound by which a request must have ended on a machine with much other work.
+DEADLINE_S: Final = 0.4
+ENDED_S: Final = 10.0
+MAX_BYTES: Final = 1000
+
+
+def session(**changes: Any) -> BoundedSession:
+    limits = TransferLimits(**{"total_s": DEADLINE_S, **changes})
+    return BoundedSession("the-pypi-place/0 (unit)", limits=limits)
+
+
+def get(url: str, *, max_bytes: int = MAX_BYTES, **options: Any) -> Response:
+    with session(total_s=ENDED_S) as requests:
+        return requests.get(url, max_bytes=max_bytes, **options)
+
+
+def fails(error: type[TransferError], request: Callable[[], object]) -> str:
+    """Check that a request fails in time and with this error; return the message."""
+    started = time.monotonic()
+    with pytest.raises(error) as failure:
+        request()
+    assert time.monotonic() - started < ENDED_S
+    assert str(failure.value).isprintable()
+    return str(failure.value)
+
+
+# Time.
+
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_the_deadline_ends_a_request(name: str) -> None:
+    with hostile_server(DRIPS[name]) as url, session() as requests:
+        message = fails(TransferTimeoutError, lambda: requests.get(url, max_bytes=10**6, max_redirects=1000))
+        assert message == "took longer than 0.4 s"
+
+
+@pytest.mark.parametrize("name", TLS_DRIPS)
+def test_the_deadline_ends_a_request_over_tls(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
+    with hostile_server(TLS_DRIPS[name], tls=True) as url, session() as requests:
+        fails(TransferTimeoutError, lambda: requests.get(url, max_bytes=MAX_BYTES))
+
+
+def test_the_deadline_ends_a_connection_that_nobody_accepts() -> None:
+    with silent_port() as url, session() as requests:
+        fails(TransferTimeoutError, lambda: requests.get(url, max_bytes=MAX_BYTES))
+
+
+def test_the_deadline_ends_a_post() -> None:
+    with hostile_server(DRIPS["header-line"]) as url, session() as requests:
+        fails(TransferTimeoutError, lambda: requests.post(url, b"{}", content_type="application/json"))
+
+
+def test_the_deadline_ends_a_tunnel_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with hostile_server(DRIPS["header-lines"]) as proxy, session() as requests:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        fails(TransferTimeoutError, lambda: requests.get("https://node.example/", max_bytes=MAX_BYTES))
+
+
+def test_the_deadline_ends_a_name_that_is_not_resolved() -> None:
+    over = threading.Event()
+
+    def resolve(*_: object) -> list[Any]:
+        over.wait(30)
+        return []
+
+    limits = TransferLimits(total_s=DEADLINE_S)
+    with BoundedSession("unit", limits=limits, resolve=resolve) as requests:
+        fails(TransferTimeoutError, lambda: requests.get("http://node.example/", max_bytes=MAX_BYTES))
+    over.set()
+
+
+def test_many_addresses_that_do_not_answer_share_one_deadline() -> None:
+    with silent_port() as url:
+        port = int(url.rstrip("/").rpartition(":")[2])
+
+        def resolve(*_: object) -> list[Any]:
+            return [(2, 1, 6, "", ("127.0.0.1", port))] * 1000
+
+        limits = TransferLimits(connect_s=0.05, total_s=DEADLINE_S)
+        with BoundedSession("unit", limits=limits, resolve=resolve) as requests:
+            fails(TransferTimeoutError, lambda: requests.get(f"http://node.example:{port}/", max_bytes=MAX_BYTES))
+
+
+def test_a_name_that_does_not_exist_is_no_timeout() -> None:
+    def resolve(*_: object) -> list[Any]:
+        raise OSError("no such name")
+
+    with BoundedSession("unit", resolve=resolve) as requests:
+        message = fails(TransferError, lambda: requests.get("http://node.example/", max_bytes=MAX_BYTES))
+    assert message == "cannot be reached: no such name"
+
+
+def test_a_deadline_of_the_caller_shortens_that_of_the_session() -> None:
+    with hostile_server(DRIPS["body"]) as url, session(total_s=60) as requests:
+        fails(
+            TransferTimeoutError,
+            lambda: requests.get(url, max_bytes=10**6, deadline=time.monotonic() + DEADLINE_S),
+        )
+        fails(TransferTimeoutError, lambda: requests.get(url, max_bytes=10**6, deadline=time.monotonic() - 1))
+
+
+def test_a_server_that_sends_nothing_times_out_before_the_deadline() -> None:
+    with hostile_server(DRIPS["silence"]) as url, session(total_s=60, read_s=0.2) as requests:
+        assert "timed out" in fails(TransferTimeoutError, lambda: requests.get(url, max_bytes=MAX_BYTES))
+
+
+def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder) -> None:
+    threads = threading.active_count()
+    with hostile_server(DRIPS["trailers"]) as url, session() as requests:
+        fails(TransferTimeoutError, lambda: requests.get(url, max_bytes=MAX_BYTES))
+    assert threading.active_count() == threads
+    assert not recwarn.list
+
+
+# Bytes.
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_response_without_end_is_not_read_on(name: str) -> None:
+    with hostile_server(FLOODS[name]) as url, session(total_s=60) as requests:
+        fails(TransferError, lambda: requests.get(url, max_bytes=100_000))
+
+
+def test_a_body_larger_than_allowed_is_refused() -> None:
+    with hostile_server(once(answer(b"x" * (MAX_BYTES + 1)))) as url:
+        assert fails(TransferTooLargeError, lambda: get(url)) == "is larger than 1,000 bytes"
+
+
+@pytest.mark.parametrize("size", [0, 1, MAX_BYTES])
+def test_a_body_is_returned_unchanged(size: int) -> None:
+    body = bytes(n % 256 for n in range(size))
+    with hostile_server(once(answer(body, "X-Name: value"))) as url:
+        response = get(url)
+    assert (response.status, response.body, response.headers["x-name"]) == (200, body, "value")
+
+
+def test_a_chunked_body_with_extensions_and_trailers_is_returned() -> None:
+    with hostile_server(once(CHUNKED + b"3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n")) as url:
+        assert get(url).body == b"abcde"
+
+
+def test_interim_responses_are_skipped() -> None:
+    with hostile_server(once(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + answer(b"abc"))) as url:
+        assert get(url).body == b"abc"
+
+
+def test_a_body_that_is_cut_short_is_refused() -> None:
+    with hostile_server(once(OK + b"Content-Length: 8\r\n\r\nhalf")) as url:
+        assert "cannot be reached" in fails(TransferError, lambda: get(url))
+
+
+def test_a_body_is_passed_on_while_it_arrives(tmp_path: Path) -> None:
+    body = b"x" * 300_000
+    with hostile_server(once(answer(body))) as url, (tmp_path / "file").open("wb") as file:
+        response = get(url, max_bytes=len(body), write=file.write)
+    assert response.body == b""
+    assert (tmp_path / "file").read_bytes() == body
+
+
+def test_an_error_of_the_callers_file_is_not_one_of_the_network() -> None:
+    def full(_: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with hostile_server(once(answer(b"abc"))) as url, pytest.raises(OSError, match="No space left"):
+        get(url, write=full)
+
+
+def test_only_the_body_of_a_success_is_read() -> None:
+    with hostile_server(once(answer(b"x" * 10**6, status="404 Not Found"))) as url:
+        assert get(url).status == 404
+        assert get(url).body == b""
+
+
+# Compression.
+
+
+def gzipped(body: bytes) -> Talk:
+    return once(answer(body, "Content-Encoding: gzip"))
+
+
+def test_a_compressed_body_is_decompressed_only_if_it_was_asked_for() -> None:
+    packed = gzip.compress(b"abc" * 100)
+    with hostile_server(gzipped(packed)) as url:
+        assert get(url, accept_gzip=True).body == b"abc" * 100
+        assert "content-encoding" not in get(url, accept_gzip=True).headers
+        assert get(url).body == packed
+        assert get(url).headers["content-encoding"] == "gzip"
+
+
+def test_a_body_that_unpacks_to_the_limit_is_returned() -> None:
+    with hostile_server(gzipped(bomb(10**6))) as url:
+        assert get(url, accept_gzip=True, max_bytes=10**6).body == bytes(10**6)
+
+
+def test_a_body_that_unpacks_to_more_is_refused() -> None:
+    with hostile_server(gzipped(bomb(50_000_000))) as url:
+        assert "is larger than 100,000 bytes" in fails(
+            TransferTooLargeError, lambda: get(url, accept_gzip=True, max_bytes=100_000)
+        )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"plain", "is not valid gzip"),
+        (gzip.compress(b"abc")[:-1], "cut short"),
+        (gzip.compress(b"abc") + b"more", "after the end"),
+        (gzip.compress(b"abc") * 2, "after the end"),
+        (b"", "cut short"),
+    ],
+)
+def test_an_invalid_gzip_stream_is_refused(body: bytes, message: str) -> None:
+    with hostile_server(gzipped(body)) as url:
+        assert message in fails(TransferError, lambda: get(url, accept_gzip=True))
+
+
+def test_an_encoding_that_was_not_asked_for_is_refused() -> None:
+    with hostile_server(once(answer(b"abc", "Content-Encoding: br"))) as url:
+        assert "was sent as br" in fails(TransferError, lambda: get(url, accept_gzip=True))
+
+
+# Redirects and credentials.
+
+
+def moved(location: str) -> Talk:
+    return once(answer(b"", f"Location: {location}", status="302 Found"))
+
+
+def test_a_redirect_is_returned_unless_it_may_be_followed() -> None:
+    with hostile_server(moved("/there")) as url:
+        response = get(url)
+        assert (response.status, response.headers["location"]) == (302, "/there")
+        assert fails(ForbiddenRedirectError, lambda: get(url, max_redirects=2)) == "redirects more than 2 times"
+
+
+@pytest.mark.parametrize("location", ["http://other.example/", "//other.example/", "file:///etc/passwd", "javascript:"])
+def test_a_redirect_to_another_host_is_not_followed(location: str) -> None:
+    with hostile_server(moved(location)) as url:
+        assert "redirects to another host" in fails(ForbiddenRedirectError, lambda: get(url, max_redirects=2))
+
+
+def test_a_redirect_that_the_caller_allows_is_followed() -> None:
+    with hostile_server(once(answer(b"there"))) as there, hostile_server(moved(there)) as url:
+        response = get(url, max_redirects=1, allow_redirect=lambda *_: True)
+    assert (response.body, response.url) == (b"there", there)
+
+
+def test_the_body_of_a_redirecting_response_is_not_read() -> None:
+    with hostile_server(
+        once(answer(bomb(50_000_000), "Location: http://other.example/", "Content-Encoding: gzip", status="302 Found"))
+    ) as url:
+        assert get(url).body == b""
+
+
+def test_credentials_are_given_by_the_caller_anew_for_each_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login someone password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    received: list[bytes] = []
+
+    def record(response: bytes) -> Talk:
+        def talk(connection: socket.socket, _: threading.Event) -> None:
+            received.append(connection.recv(65_536))
+            connection.sendall(response)
+
+        return talk
+
+    with hostile_server(record(answer(b"there")), reads_request=False) as there:
+        redirect = answer(b"", f"Location: {there}", "Set-Cookie: visitor=1", status="302 Found")
+        with hostile_server(record(redirect), reads_request=False) as url:
+            place = url.replace("http://", "http://user:word@")
+            known = {place: "Basic right"}
+            with BoundedSession("unit", authorize=known.get) as requests:
+                requests.get(place, max_bytes=MAX_BYTES, max_redirects=1, allow_redirect=lambda *_: True)
+    first, second = (request.lower() for request in received)
+    assert first.count(b"authorization") == 1
+    assert b"authorization: basic right\r\n" in first
+    assert b"authorization" not in second
+    assert b"cookie" not in second
+
+
+def test_same_origin() -> None:
+    assert same_origin("http://a.example/x", "http://a.example/y")
+    for other in ("https://a.example/x", "http://a.example:80/x", "http://b.example/x"):
+        assert not same_origin("http://a.example/x", other)
