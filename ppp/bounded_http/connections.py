@@ -12,7 +12,7 @@ import queue
 import socket
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
 from urllib3 import ProxyManager
@@ -22,9 +22,6 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.util.connection import allowed_gai_family
 
 from ppp.bounded_http.limits import Transfer
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 #: The transfer of the request that this thread is waiting for: connections, which urllib3 makes, find it here.
 current_transfer: ContextVar[Transfer] = ContextVar("transfer")
@@ -42,7 +39,7 @@ class _MeteredReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer") -> int:
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer: its type is public as of Python 3.12
         transfer = self._transfer
         if transfer.room <= 0:
             transfer.overrun = transfer.too_large
