@@ -34,6 +34,12 @@ def m001_founding(db: Database) -> None:
     _run_script(db, "m001.sql")
 
 
+@migrations()
+def m002_peers(db: Database) -> None:
+    """Add what a node remembers of its peers."""
+    _run_script(db, "m002.sql")
+
+
 def _run_script(db: Database, name: str) -> None:
     # One statement at a time: executescript() would commit the transaction of the migration.
     for statement in _statements((MIGRATIONS_FOLDER / name).read_text("utf-8")):

@@ -27,7 +27,7 @@ from ppp.publish.snapshots.description import Snapshot, SnapshotKind
 #: What a snapshot never holds, each with the reason that docs/adr/0017-snapshots.md gives.
 PRIVATE = {
     "batches", "batch_files", "batch_records", "queue", "pending", "rechecks", "skips", "sources", "statements",
-    "peers", "forks", "episodes",
+    "peers", "forks", "episodes", "receipts", "seen_statements", "quarantines", "left_out_batches",
 }  # fmt: skip
 ADR = next((Path(__file__).parents[4] / "docs" / "adr").glob("*-snapshots.md")).read_text("utf-8")
 
