@@ -7,7 +7,8 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ppp.ledger.node_verdicts import CellVerdicts
 from ppp.model.record import GLYPHS, PHASES, Outcome, Record, Result
 from ppp.model.release import Release
 
@@ -183,6 +185,33 @@ def explanations(rows: Sequence[tuple[Release, Mapping[str, Record]]], environme
     if standins:
         lines.append(f"stand-ins, not the real images: {', '.join(standins)}")
     return lines
+
+
+def disagreements(cells: Iterable[CellVerdicts], *, own: str | None, quarantined: Collection[str]) -> list[str]:
+    """Return a line for each cell on which other nodes have another verdict, which says who found what, and when."""
+    return [
+        printable_line(
+            f"nodes disagree on {cell.shown.release} in {cell.shown.environment}:"
+            f" {cell.agreeing} of {len(cell.by_node)} found {cell.shown.result} ("
+            + "; ".join(_node_verdict(record, own, quarantined) for record in cell.by_node)
+            + ")"
+        )
+        for cell in cells
+        if cell.agreeing < len(cell.by_node)
+    ]
+
+
+def _node_verdict(record: Record, own: str | None, quarantined: Collection[str]) -> str:
+    who = "this node" if record.node == own else f"node {record.node[:16]}"
+    held = ", which is quarantined" if record.node in quarantined else ""
+    return (
+        f"{who}{held}: {record.result}{f' {record.cause}' if record.cause else ''} at {format_time(record.observed_at)}"
+    )
+
+
+def format_time(epoch_s: int) -> str:
+    """Return a time in epoch seconds for a person to read, in UTC."""
+    return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def cell_report(record: Record, log: str | None) -> str:

@@ -22,6 +22,7 @@ from ppp.publish.snapshots.take import TakenSnapshots
 from ppp.runner import check as checking
 from ppp.runner import enqueue
 from ppp.runner import publish as publishing
+from ppp.runner.clock import check_clock
 from ppp.runner.context import Context, open_node
 from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.request import RunRequest
@@ -45,6 +46,7 @@ class RunSummary:
 def run(context: Context, request: RunRequest) -> RunSummary:
     """Find releases, queue their cells, check them, publish the results: the main job."""
     index = open_index(context.config)
+    check_clock(index, clock=context.clock)
     wanted = enqueue.resolve_sources(context, index, request.sources)
     with open_node(context) as node:
         with prepare_environments(context, index, request.matrix, request.environments) as ready:
@@ -83,6 +85,7 @@ def check(
     Raises `NoEnvironmentError` if the environment's canary finds it unhealthy.
     """
     index = open_index(context.config)
+    check_clock(index, clock=context.clock)
     releases = [packages.resolve(index, item) for item in wanted]
     with open_node(context) as node:
         with prepare_environments(context, index, matrix, [environment]) as ready:

@@ -1,5 +1,8 @@
 """`ppp node` and `ppp peer`: this node's key; which nodes are trusted, and the exchange of records with them."""
 
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -8,8 +11,12 @@ import click
 
 from ppp import console, pipeline
 from ppp.cli.options import data_option, json_option, make_context, print_answer
-from ppp.ledger.peers import list_peers
+from ppp.console import format_time
+from ppp.ledger.peers import Peer, list_peers
+from ppp.ledger.quarantines import Quarantine, list_quarantines, quarantined
 from ppp.ledger.schema import read_ledger
+from ppp.ledger.statements import Fork, list_forks
+from ppp.mesh import history
 from ppp.mesh import node as nodes
 from ppp.mesh import peer as trusted
 from ppp.mesh.fetch import HttpTransport
@@ -19,6 +26,7 @@ from ppp.model.errors import RejectedDataError
 from ppp.runner.context import open_node
 
 NO_PEERS: Final = "no peers: trust one with `ppp peer add URL KEY`"
+NO_EVIDENCE: Final = "no node has contradicted itself, as far as this one has seen"
 
 
 @click.group()
@@ -70,13 +78,83 @@ def peer_add(*, url: str, key: str, data: Path | None, as_json: bool) -> None:
 def peer_list(*, data: Path | None, as_json: bool) -> None:
     """List the trusted peers."""
     with closing(read_ledger(make_context(data).config.data)) as db:
-        peers = list_peers(db)
-    rows = [
-        {"node": p.node, "url": p.url, "sequence": p.sequence, "synced_at": p.synced_at, "error": p.sync_error}
-        for p in peers
-    ]
-    lines = [f"{p.node}  {p.url}  {p.sync_error or ('synced' if p.synced_at else 'not synced yet')}" for p in peers]
+        peers, held = list_peers(db), quarantined(db)
+    rows = [_peer_json(p, held.get(p.node)) for p in peers]
+    lines = [f"{p.node}  {p.url}  {_peer_state(p, held.get(p.node))}" for p in peers]
     print_answer(rows, "\n".join(lines) or NO_PEERS, as_json=as_json)
+
+
+def _peer_json(peer: Peer, quarantine: Quarantine | None) -> dict[str, object]:
+    return {
+        "node": peer.node,
+        "url": peer.url,
+        "sequence": peer.sequence,
+        "synced_at": peer.synced_at,
+        "error": peer.sync_error,
+        "quarantined_since": quarantine and quarantine.since,
+    }
+
+
+def _peer_state(peer: Peer, quarantine: Quarantine | None) -> str:
+    if quarantine:
+        return f"quarantined since {format_time(quarantine.since)}: {quarantine.reason}"
+    return peer.sync_error or ("synced" if peer.synced_at else "not synced yet")
+
+
+@peer.command("evidence")
+@click.argument("which", metavar="[URL-OR-KEY]", required=False)
+@data_option
+@json_option
+def peer_evidence(*, which: str | None, data: Path | None, as_json: bool) -> None:
+    """Show how nodes contradicted themselves.
+
+    The JSON has the signed statements, by which anybody can verify it.
+    """
+    with closing(read_ledger(make_context(data).config.data)) as db:
+        node = which and trusted.find_node(db, which)
+        found, forks = list_quarantines(db, node), list_forks(db, node)
+    rows = {
+        "contradictions": [dataclasses.asdict(each) for each in found],
+        "statements": [
+            {
+                "node": f.node,
+                "sequence": f.sequence,
+                "sha256": f.digest,
+                "seen_at": f.seen_at,
+                "envelope": json.loads(f.text),
+            }
+            for f in forks
+        ],
+    }
+    lines = [line for each in found for line in _evidence_lines(each, forks)]
+    print_answer(rows, "\n".join(lines) or NO_EVIDENCE, as_json=as_json)
+
+
+def _evidence_lines(quarantine: Quarantine, forks: Sequence[Fork]) -> Iterator[str]:
+    end = f"cleared {format_time(quarantine.cleared_at)}" if quarantine.cleared_at else "quarantined"
+    shown = "" if quarantine.source == quarantine.node else f", shown by node {quarantine.source}"
+    yield f"node {quarantine.node}: {quarantine.reason}"
+    yield f"  found {format_time(quarantine.since)}{shown}; {end}"
+    for fork in forks:
+        if fork.node == quarantine.node and fork.sequence in {quarantine.sequence - 1, quarantine.sequence}:
+            yield f"  statement {fork.sequence}, sha256 {fork.digest}"
+
+
+@peer.command("clear")
+@click.argument("which", metavar="URL-OR-KEY")
+@data_option
+@json_option
+def peer_clear(*, which: str, data: Path | None, as_json: bool) -> None:
+    """End a peer's quarantine.
+
+    Its next statement is taken as its first one. The evidence stays. Do this only if you know from its operator why the
+    node contradicted itself.
+    """
+    context = make_context(data)
+    with open_node(context) as ours:
+        cleared = history.clear(ours.store, trusted.find_node(ours.store.db, which), now=context.now)
+    answer = {"node": cleared.node, "reason": cleared.reason, "cleared_at": context.now}
+    print_answer(answer, f"cleared: {cleared.node} ({cleared.reason})", as_json=as_json)
 
 
 @peer.command("remove")

@@ -1,7 +1,7 @@
 """Print the results of releases: as a table with a line for each failure, or as JSON."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,11 @@ from ppp import console
 from ppp.cli.options import print_answer
 from ppp.ledger import queries
 from ppp.ledger.flakiness import Flakiness
+from ppp.ledger.node_verdicts import CellVerdicts, read_verdicts
+from ppp.ledger.quarantines import quarantined
 from ppp.ledger.schema import read_ledger
+from ppp.mesh.node import load_key
+from ppp.model.errors import NodeError
 from ppp.model.record import Record
 from ppp.model.release import Release
 
@@ -31,24 +35,58 @@ def print_results(
     flakiness: Flakiness | None = None,
     with_logs: bool = False,
 ) -> None:
-    """Print the current results of some releases in some environments.
+    """Print what this node has of some releases in some environments: its own word first, and who disagrees.
 
     `unavailable` says of environments why nothing could be checked there. `flakiness` is part of the JSON answer where
     an A/A test was asked for; `with_logs` adds to each result the log that the ledger has of it.
     """
     unavailable = unavailable or {}
+    own = find_node_id(data)
     with closing(read_ledger(data)) as db:
-        rows = [(release, queries.current_by_environment(db, release)) for release in releases]
-        records = [r for _, found in rows for environment, r in found.items() if environment in environments]
+        found = [(release, read_verdicts(db, release, own=own)) for release in releases]
+        cells = [c for _, by_environment in found for e, c in by_environment.items() if e in environments]
+        records = [cell.shown for cell in cells]
         logs = {r.id: queries.read_log(db, r.log_sha256) for r in records if with_logs and r.log_sha256}
+        held = frozenset(quarantined(db))
     if as_json:
-        results = [{**record_json(record), **({"log": logs.get(record.id)} if with_logs else {})} for record in records]
+        results = [
+            {
+                **record_json(cell.shown),
+                "agreement": _agreement_json(cell, held),
+                **({"log": logs.get(cell.shown.id)} if with_logs else {}),
+            }
+            for cell in cells
+        ]
         shown = {} if flakiness is None else {"flakiness": flakiness.to_json()}
         print_answer({"results": results, "unavailable": dict(unavailable), **shown}, "", as_json=True)
-    elif rows:
+    elif found:
+        rows = [(release, {e: cell.shown for e, cell in cells.items()}) for release, cells in found]
         out = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
         out.print(console.results_table(rows, environments, unavailable))
-        click.echo("\n".join(["", *console.explanations(rows, environments)]))
+        lines = [*console.explanations(rows, environments), *console.disagreements(cells, own=own, quarantined=held)]
+        click.echo("\n".join(["", *lines]))
+
+
+def find_node_id(data: Path) -> str | None:
+    """Return the id of a data folder's node; None where there is no key that can be read."""
+    try:
+        return load_key(data).id
+    except NodeError:
+        return None
+
+
+def _agreement_json(cell: CellVerdicts, held: Collection[str]) -> dict[str, object]:
+    nodes = [
+        {
+            "node": record.node,
+            "result": str(record.result),
+            "observed_at": record.observed_at,
+            "record": record.id,
+            "quarantined": record.node in held,
+        }
+        for record in cell.by_node
+    ]
+    return {"agreeing": cell.agreeing, "nodes": nodes}
 
 
 def record_json(record: Record) -> dict[str, object]:

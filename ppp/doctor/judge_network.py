@@ -13,11 +13,8 @@ from ppp.doctor.machine import (
     IndexFacts,
     Reachability,
 )
+from ppp.runner.clock import MAX_SKEW_S
 
-#: With a clock that is further off than this, in seconds, records carry wrong times and certificates fail.
-MAX_SKEW_S: Final = 300
-#: The difference, in seconds, that the network and a cache in between may account for.
-USUAL_SKEW_S: Final = 60
 #: OpenSSL's error numbers: self-signed or signed by an unknown authority; issued for another host name.
 UNKNOWN_SIGNER: Final = frozenset({2, 18, 19, 20, 21})
 OTHER_NAME: Final = frozenset({62, 64})
@@ -84,16 +81,16 @@ def clock(facts: IndexFacts) -> Diagnosis:
     ours = _format_time(facts.requested_at)
     if facts.server_time is None:
         state = State.WARN if facts.reach is Reachability.ANSWERED else State.NOTE
-        found = f"it says {ours}; the index sent no date to compare it with"
+        found = f"it says {ours}; the index sent no date to compare it with, so nothing checks it"
         return Diagnosis(subject="clock", state=state, found=found)
     skew = facts.requested_at - facts.server_time
-    if abs(skew) <= USUAL_SKEW_S:
+    if abs(skew) <= MAX_SKEW_S:
         return Diagnosis(subject="clock", state=State.OK, found=f"it says {ours}, {abs(skew)} s from the index's")
     found = f"it says {ours}, {_format_span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the index's"
     return Diagnosis(
         subject="clock",
-        state=State.BROKEN if abs(skew) > MAX_SKEW_S else State.WARN,
-        found=f"{found}: records would carry a wrong time",
+        state=State.BROKEN,
+        found=f"{found}: records would carry a wrong time, so a run refuses to start",
         remedy="synchronize it with a time server (`sudo timedatectl set-ntp true`)",
     )
 

@@ -8,8 +8,6 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from email.message import Message
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -20,6 +18,7 @@ from requests.utils import get_environ_proxies
 
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, find_nginx
+from ppp.check.index.client import read_server_time
 from ppp.check.sandbox.docker import connect_engine
 from ppp.doctor.machine import CERTIFICATE_OUT_OF_TIME, DnsFacts, GatewayFacts, IndexFacts, Reachability
 from ppp.model.matrix import PinnedPip
@@ -48,7 +47,7 @@ def page(
     headers = {"User-Agent": user_agent, "Accept": ACCEPT_JSON_PREFERRED}
     try:
         with requests.get(url, headers=headers, timeout=timeout_s, stream=True) as response:
-            date = _date(response.headers)
+            date = read_server_time(response.headers)
             if not response.ok:
                 return IndexFacts(
                     url=url,
@@ -90,14 +89,6 @@ def _parse(content_type: str, body: bytes, url: str) -> ProjectPage:
     if "html" not in content_type:
         raise ValueError(f"the page has the type {content_type}" if content_type else "the page has no type")
     return ProjectPage.from_html("pip", body, url)
-
-
-def _date(headers: Mapping[str, str] | Message) -> int | None:
-    try:
-        # A cache adds the age of its copy.
-        return int(parsedate_to_datetime(headers["Date"]).timestamp()) + int(headers.get("Age") or 0)
-    except (KeyError, ValueError, OverflowError):
-        return None
 
 
 def _failed(url: str, error: Exception, now: int) -> IndexFacts:
@@ -144,7 +135,7 @@ def _unverified_date(address: SplitResult) -> int | None:
     )
     try:
         connection.request("HEAD", address.path)
-        return _date(connection.getresponse().headers)
+        return read_server_time(connection.getresponse().headers)
     except (OSError, http.client.HTTPException):
         return None
     finally:

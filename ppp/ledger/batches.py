@@ -115,6 +115,11 @@ def add_batch(db: Database, data: bytes, *, node: str, signature: str, records: 
     return batch
 
 
+def mark_received(db: Database, batch: str, *, now: int) -> None:
+    """Store, within an open transaction, when a batch of another node arrived."""
+    db.execute("INSERT OR IGNORE INTO receipts VALUES (?, ?)", (batch, now))
+
+
 def list_batches(db: Database) -> list[SealedBatch]:
     """Return all batches in the ledger, this node's own and those of peers, by id."""
     rows = db.execute(

@@ -63,6 +63,15 @@ def save_peer_statement(store: Store, node: str, *, sequence: int, digest: str, 
         )
 
 
+def forget_peer_statement(store: Store, node: str) -> None:
+    """Forget the last statement seen of a peer: its next one is taken as the first."""
+    with translate_storage_errors(store.path), store.db.atomic():
+        store.db.execute(
+            "UPDATE peers SET sequence = NULL, digest = NULL, statement = NULL, sync_error = NULL WHERE node = ?",
+            (node,),
+        )
+
+
 def mark_synced(store: Store, node: str, *, now: int) -> None:
     """Store the time of a successful synchronization, and clear the last error."""
     with translate_storage_errors(store.path), store.db.atomic():

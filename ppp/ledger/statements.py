@@ -1,4 +1,4 @@
-"""The node's own chain of signed statements, and evidence of forks in other nodes' chains.
+"""The node's own chain of signed statements, and statements by which other nodes contradicted themselves.
 
 Statements are stored as text, byte for byte; `ppp.mesh.statement` interprets them.
 """
@@ -23,7 +23,7 @@ class StoredStatement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
-    """One of several statements that a node signed with the same sequence number; `seen_at` is in epoch seconds."""
+    """One of the statements by which a node contradicted itself; `seen_at` is in epoch seconds."""
 
     node: str
     sequence: int
@@ -35,6 +35,12 @@ class Fork:
 def newest_statement(db: Database) -> StoredStatement | None:
     """Return the last statement that this node issued, or None."""
     row = db.execute("SELECT sequence, statement, digest FROM statements ORDER BY sequence DESC LIMIT 1").fetchone()
+    return row and StoredStatement(sequence=row[0], text=row[1], digest=row[2])
+
+
+def own_statement(db: Database, sequence: int) -> StoredStatement | None:
+    """Return the statement with a number that this node issued, or None."""
+    row = db.execute("SELECT sequence, statement, digest FROM statements WHERE sequence = ?", (sequence,)).fetchone()
     return row and StoredStatement(sequence=row[0], text=row[1], digest=row[2])
 
 
@@ -52,6 +58,15 @@ def statement_files(db: Database) -> Iterator[tuple[str, bytes]]:
         yield f"statements/{sequence}.json", text.encode()
     if newest := newest_statement(db):
         yield "statement.json", newest.text.encode()
+
+
+def list_forks(db: Database, node: str | None = None) -> list[Fork]:
+    """Return the evidence against one node, or against all, by node, number and digest."""
+    rows = db.execute(
+        "SELECT node, sequence, digest, statement, seen_at FROM forks WHERE ? IS NULL OR node = ? ORDER BY 1, 2, 3",
+        (node, node),
+    ).fetchall()
+    return [Fork(node=n, sequence=s, digest=d, text=t, seen_at=at) for n, s, d, t, at in rows]
 
 
 def add_forks(store: Store, forks: tuple[Fork, ...]) -> None:

@@ -13,18 +13,26 @@ from typing import Final
 from ppp.ledger.batches import batch_sort_key
 from ppp.mesh.node import is_node_id, verify_signature
 from ppp.mesh.untrusted import canonical_bytes, check_schema, control_characters, parse_json, reject
+from ppp.model.errors import RejectedDataError
 from ppp.model.record import Json, Record, sha256_hex
 from ppp.model.release import InvalidReleaseError
 
 #: A node seals at most `ppp.ledger.batches.MAX_SEALED_BYTES`; only a single large log with many escapes exceeds that.
 MAX_BATCH_BYTES: Final = 64 * 1024 * 1024
 MAX_LOG_BYTES: Final = 5 * 1024 * 1024
-#: How far ahead of ours, in seconds, another machine's clock may be.
-CLOCK_TOLERANCE_S: Final = 3600
+#: How far ahead of ours, in seconds, another machine's clock may be. A node whose clock is more than a minute off does
+#: not run (`ppp.runner.clock`), and two such clocks may be off in opposite directions.
+CLOCK_TOLERANCE_S: Final = 120
 
 #: The `wbits` of zlib that accepts a gzip stream and no other format.
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _SCHEMA: Final = "site/schemas/batch.schema.json"
+
+
+class EarlyBatchError(RejectedDataError):
+    """A batch with a record from the future. It is valid later, so it must not be remembered as invalid."""
+
+    exit_code = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +75,7 @@ def verify_batch(
     """Return the verified batch, or an `UntrustedBatch` if its node is not among the `trusted` ones.
 
     `batch_id` is its sha256 (hex), `signature` 128 hex digits, `now` in epoch seconds. Raises `RejectedDataError` with
-    the first error found.
+    the first error found; if all that is wrong is the time of a record, an `EarlyBatchError`.
     """
     what = f"batch {batch_id}"
     if len(data) > MAX_BATCH_BYTES:
@@ -94,18 +102,26 @@ def verify_batch(
         records = tuple(Record.from_json(row) for row in document["records"])
     except InvalidReleaseError as error:
         reject(what, error.message)
-    for mistake in _content_errors(document, records, now):
+    for mistake in _content_errors(document, records):
         reject(what, mistake)
+    _check_times(what, records, now)
     return Batch(id=batch_id, data=data, node=node, signature=signature, records=records, logs=document["logs"])
 
 
-def _content_errors(document: Mapping[str, Json], records: tuple[Record, ...], now: int) -> Iterator[str]:
+def _check_times(what: str, records: tuple[Record, ...], now: int) -> None:
+    for number, record in enumerate(records):
+        if record.observed_at > now + CLOCK_TOLERANCE_S:
+            raise EarlyBatchError(
+                f"{what} rejected: records[{number}] was observed in the future, at {record.observed_at}",
+                hint="it can be merged when that time has come; compare the two machines' clocks",
+            )
+
+
+def _content_errors(document: Mapping[str, Json], records: tuple[Record, ...]) -> Iterator[str]:
     # What a schema cannot express, the cheapest first: the caller takes only the first error.
     for number, (row, record) in enumerate(zip(document["records"], records, strict=True)):
         if record.node != document["node"]:
             yield f"records[{number}] belongs to another node, {record.node}"
-        if record.observed_at > now + CLOCK_TOLERANCE_S:
-            yield f"records[{number}] was observed in the future, at {record.observed_at}"
         # A record that changes when it is parsed and written again would have another id here than at the peer.
         if record.to_json() != row:
             yield f"records[{number}] is not in normal form"

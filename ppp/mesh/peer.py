@@ -3,10 +3,14 @@
 from typing import Final
 from urllib.parse import urlsplit
 
+from sqlite_utils import Database
+
 from ppp.ledger.peers import Peer, add_peer, delete_peer, list_peers
+from ppp.ledger.seen_statements import forget_seen
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey, is_node_id
 from ppp.model.errors import PeerError
+from ppp.storage_errors import translate_storage_errors
 
 MAX_URL_LENGTH: Final = 500
 _URL_HINT: Final = "use the address of a web root, such as https://node.example/ or http://[200:1:2::3]:8080/"
@@ -36,18 +40,38 @@ def add(store: Store, key: NodeKey, url: str, node: str, *, now: int) -> Peer:
 
 
 def remove(store: Store, key_or_url: str) -> Peer:
-    """Stop trusting the peer with this key or URL; raise `PeerError` if there is none. Its records are kept."""
+    """Stop trusting the peer with this key or URL; raise `PeerError` if there is none. Its records are kept.
+
+    What was seen of its statements is forgotten, but not the evidence against it.
+    """
     peer = find_peer(store, key_or_url)
-    delete_peer(store, peer.node)
+    with translate_storage_errors(store.path), store.db.atomic():
+        delete_peer(store, peer.node)
+        # Added again, it starts anew; only a quarantine stays, because another address does not end it.
+        forget_seen(store, peer.node)
     return peer
 
 
 def find_peer(store: Store, key_or_url: str) -> Peer:
     """Return the peer with this key or URL; raise `PeerError` if there is none."""
-    for peer in list_peers(store.db):
+    return _find_peer(store.db, key_or_url)
+
+
+def _find_peer(db: Database, key_or_url: str) -> Peer:
+    for peer in list_peers(db):
         if key_or_url.lower() == peer.node or key_or_url in {peer.url, peer.url.removesuffix("/")}:
             return peer
     raise PeerError(f"{key_or_url!r} is not a peer", hint="`ppp peer list` shows the key and address of each peer")
+
+
+def find_node(db: Database, key_or_url: str) -> str:
+    """Return the key of the peer with this key or URL; of a node that is no peer (any more), only the key is known.
+
+    Raises `PeerError` if it is neither a key nor the URL of a peer.
+    """
+    if is_node_id(node := key_or_url.lower()):
+        return node
+    return _find_peer(db, key_or_url).node
 
 
 def parse_node_id(text: str) -> str:

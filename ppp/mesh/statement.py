@@ -9,10 +9,11 @@ https://theupdateframework.github.io/specification/latest/#detailed-client-workf
    valid for that node's key (`authenticate`).
 3. *No rollback.* Its sequence number is not lower than that of the statement last accepted from the node
    (`check_sequence`, as 4 and 5).
-4. *No fork.* If the sequence numbers are equal, it is that same statement. Two signed statements with one number prove
-   that the node shows different histories; the caller keeps both as evidence.
-5. *Unbroken chain.* If it directly follows the last accepted one, `previous` is the digest of that one. A gap is
-   allowed, because a peer may publish several times between two synchronisations.
+4. *No fork.* It contradicts no statement of that node that anybody has shown: there is one statement with each number
+   (`ppp.mesh.chain`). Two with one number prove that the node shows different histories; both are kept as evidence, and
+   nothing more is merged from the node until a person clears it (`ppp.mesh.history`).
+5. *Unbroken chain.* `previous` is the digest of the statement before. A peer may publish several times between two
+   synchronisations: the statements in between are fetched from `statements/`, and must link without a gap.
 6. *No freeze.* It was not issued in the future, lives no longer than `MAX_LIFETIME_S`, and has not expired
    (`check_expiry`). So a peer, or anyone between, cannot serve an old state for long without being noticed.
 

@@ -98,7 +98,7 @@ def _sync(store: Store, key: NodeKey, peer: Peer, connection: PeerConnection, no
             case UntrustedBatch():
                 untrusted += 1
             case Batch() as batch:
-                records += merge(store, batch)
+                records += merge(store, batch, now=now)
                 batches += 1
     return SyncReport(
         peer=peer,

@@ -182,3 +182,9 @@ class InvalidFileError(PPPError):
     """A published file is not what it claims to be, or nothing confirms its content."""
 
     exit_code = 37
+
+
+class ClockError(PPPError):
+    """The clock of this machine is wrong: records would carry wrong times."""
+
+    exit_code = 39

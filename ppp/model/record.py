@@ -247,6 +247,16 @@ def current_rank(record: Record) -> tuple[bool, int, str]:
     return record.result is not Result.ERROR, record.observed_at, record.id
 
 
+def local_rank(record: Record, *, own: str | None, received_at: int | None) -> tuple[bool, bool, int, str]:
+    """Return the key that orders the records of one cell for the node `own`: the greatest is what it shows.
+
+    Any verdict ranks above an `ERROR`, then this node's own above others, then the newest first, then the greatest id.
+    A record is no newer than its arrival here (`received_at`, epoch seconds; None if it is this node's own).
+    """
+    seen_at = record.observed_at if received_at is None else min(record.observed_at, received_at)
+    return record.result is not Result.ERROR, record.node == own, seen_at, record.id
+
+
 def current_records(records: Iterable[Record]) -> dict[tuple[Release, str], Record]:
     """Return the current record of each cell: the reference that tests compare the ledger's table `results` with."""
     best: dict[tuple[Release, str], Record] = {}

@@ -24,7 +24,7 @@ DIGEST: Final = "current.json.sha256"
 #: Above this size, `OutputFolder.matches` compares sizes only.
 LARGE_FILE_BYTES: Final = 256 * 1024
 #: A node writes these into the same folder; no build touches them.
-STATEMENTS: Final = ("statement.json", "statements")
+STATEMENTS: Final = ("statement.json", "statements", "peers.json")
 _RESERVED: Final = frozenset({*STATEMENTS, LISTS_FOLDER})
 _WRITTEN_LAST: Final = frozenset({MANIFEST, CURRENT, DIGEST})
 

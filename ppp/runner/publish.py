@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from ppp.ledger import batches, queries
+from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.statements import statement_files
 from ppp.mesh import statement
+from ppp.mesh.history import peers_file
+from ppp.mesh.peers_file import PEERS_NAME
 from ppp.publish import build
 from ppp.publish.folder import write_statements
 from ppp.publish.snapshots.retention import RetentionPolicy
@@ -37,9 +40,20 @@ def publish(node: LocalNode) -> Path:
         pip_version=queries.newest_pip_version(node.store.db, node.key.id) or "",
         now=node.context.now,
     )
+    write_seen_statements(node)
     write_statements(config.public, statement_files(node.store.db))
     node.context.reporter.note(f"wrote {len(built.written)} of {built.files} published files")
     return config.public / "index.html"
+
+
+def write_seen_statements(node: LocalNode) -> None:
+    """Write which statements this node has seen of its peers into the public folder, if there is one.
+
+    No statement of this node covers that file: nodes that follow each other would otherwise issue statements for ever.
+    """
+    public = node.context.config.public
+    if public.is_dir() and (list_peers(node.store.db) or (public / PEERS_NAME).exists()):
+        write_statements(public, [(PEERS_NAME, peers_file(node.store.db))])
 
 
 def snapshot(node: LocalNode) -> TakenSnapshots:

@@ -70,7 +70,7 @@ def published_current(store: Store) -> bytes:
 def merged(groups: Sequence[Batch]) -> dict[str, Any]:
     with store_in_memory() as store:
         for batch in groups:
-            merge(store, batch)
+            merge(store, batch, now=NOW)
         return dump(store)
 
 
@@ -97,11 +97,11 @@ def test_the_grouping_does_not_matter(
     record: MakeRecord, choices: list[Choice], sizes: list[int], other_sizes: list[int]
 ) -> None:
     records = built(record, choices)
-    how_it_came = frozenset({"batches", "batch_files", "batch_records"})
+    how_it_came = frozenset({"batches", "batch_files", "batch_records", "receipts"})
     with store_in_memory() as one, store_in_memory() as other:
         for store, groups in ((one, batched(records, sizes)), (other, batched(records, other_sizes))):
             for batch in groups:
-                merge(store, batch)
+                merge(store, batch, now=NOW)
         assert dump(one, without=how_it_came) == dump(other, without=how_it_came)
         assert ledger_root(one.db) == ledger_root(other.db) == build_current(one.db)["root"]
         assert published_current(one) == published_current(other)
@@ -115,13 +115,13 @@ def test_nodes_that_exchange_batches_end_with_the_same(
     groups = batched(built(record, choices), sizes)
     with store_in_memory() as one, store_in_memory() as other:
         for batch, first in zip(groups, [*cuts, *[True] * len(groups)], strict=False):
-            merge(one if first else other, batch)
+            merge(one if first else other, batch, now=NOW)
         for source, target in ((one, other), (other, one)):
             for sealed in list_batches(source.db):
                 data = read_batch(source.db, sealed.id)
                 found = verify_batch(data, sealed.signature, batch_id=sealed.id, trusted=KEYS, now=NOW)
                 assert isinstance(found, Batch)
-                merge(target, found)
+                merge(target, found, now=NOW)
         assert dump(one) == dump(other) == merged(groups)
         assert published_current(one) == published_current(other)
 
@@ -133,7 +133,7 @@ def test_what_is_current_is_a_function_of_the_set(record: MakeRecord, choices: l
     best = current_records(records)
     with store_in_memory() as store:
         for batch in batched(records, sizes):
-            merge(store, batch)
+            merge(store, batch, now=NOW)
         rows = store.db.execute("SELECT package, version, environment, record FROM results").fetchall()
     assert {(p, v, e): r for p, v, e, r in rows} == {
         (release.package, release.version, environment): found.id for (release, environment), found in best.items()

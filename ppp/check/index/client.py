@@ -9,6 +9,9 @@ import re
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
+from email.message import Message
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -64,11 +67,17 @@ class SimpleIndex:
         """Use the index at `url`; store files by their sha256 in `cache`."""
         self._session = requests.Session()
         self._session.headers["User-Agent"] = user_agent
+        self._session.hooks["response"].append(self._note_time)
+        #: The index's clock at its last answer, in epoch seconds; None if it sent no date.
+        self.server_time: int | None = None
         self._client = PyPISimple(url, session=self._session)
         self._url = url
         self._cache = cache
         self._pages: dict[str, tuple[IndexFile, ...]] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def _note_time(self, response: requests.Response, **_: object) -> None:
+        self.server_time = read_server_time(response.headers)
 
     def hosts(self) -> frozenset[str]:
         """Return the hosts of the index and of every file it has named so far, with their ports and without."""
@@ -150,6 +159,15 @@ class SimpleIndex:
             raise DownloadError("disk", f"{file.filename} could not be stored: {error.strerror}") from error
         finally:
             part.unlink(missing_ok=True)
+
+
+def read_server_time(headers: Mapping[str, str] | Message) -> int | None:
+    """Return a server's clock by the headers of its answer, in epoch seconds; None if they have no valid date."""
+    try:
+        # A cache adds the age of its copy.
+        return int(parsedate_to_datetime(headers["Date"]).timestamp()) + int(headers.get("Age") or 0)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def resolve(index: Index, wanted: RequestedPackage) -> Release:

@@ -16,6 +16,10 @@ CREATE TABLE seen_statements (          -- valid statements of other nodes, whoe
     PRIMARY KEY (node, sequence, digest)
 ) STRICT;
 
+INSERT INTO seen_statements (node, sequence, digest, statement, source, seen_at)
+    SELECT node, sequence, digest, statement, node, coalesce(synced_at, added_at)
+    FROM peers WHERE sequence IS NOT NULL AND digest IS NOT NULL AND statement IS NOT NULL;
+
 CREATE TABLE quarantines (              -- nodes whose statements contradict each other; the evidence is in `forks`
     node TEXT NOT NULL,
     since INTEGER NOT NULL,

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from ppp.cli import main
+from ppp.ledger.quarantines import Quarantine, add_quarantines
 from ppp.ledger.store import Store
+from ppp.mesh.node import create_key
 from ppp.model.record import Record, sha256_hex
 
+NOW = 1_714_003_200  # 2024-04-25T00:00:00Z
 LOG = "Traceback (most recent call last):\nValueError: no\n"
 
 
@@ -62,3 +65,46 @@ def test_a_table_explains_each_failure(show: Callable[..., str]) -> None:
         ["failed==2.1.0", "✗", "FAIL"],
         ["✗", "FAIL", "failed==2.1.0"],
     ]
+
+
+def test_a_disagreement_says_who_found_what(
+    data: Path, show: Callable[..., str], record: Callable[..., Record]
+) -> None:
+    key = create_key(data)
+    ours = record("split", node=key.id, observed_at=NOW - 86_400)
+    theirs = record("split", node="cd" * 32, result="FAIL", cause="crash", observed_at=NOW)
+    with Store.open(data) as store:
+        store.add_record(ours)
+        store.add_record(theirs)
+        add_quarantines(
+            store, [Quarantine(node="cd" * 32, since=NOW, sequence=3, reason="it forked", source="cd" * 32)]
+        )
+    (line,) = [line for line in show("split").splitlines() if "disagree" in line]
+    assert line == (
+        "nodes disagree on split==2.1.0 in py312-slim: 1 of 2 found PASS ("
+        + "; ".join(
+            sorted(
+                [
+                    f"node {'cd' * 8}, which is quarantined: FAIL crash at 2024-04-25 00:00 UTC",
+                    "this node: PASS at 2024-04-24 00:00 UTC",
+                ],
+                key=lambda words: key.id if words.startswith("this") else "cd" * 32,
+            )
+        )
+        + ")"
+    )
+    found = results(show("split", "--json"))["split"]
+    assert (found["record"], found["result"]) == (ours.id, "PASS")
+    assert found["agreement"]["agreeing"] == 1
+    assert {(n["node"], n["result"], n["quarantined"]) for n in found["agreement"]["nodes"]} == {
+        (key.id, "PASS", False),
+        ("cd" * 32, "FAIL", True),
+    }
+
+
+def test_nodes_that_agree_are_counted(data: Path, show: Callable[..., str], record: Callable[..., Record]) -> None:
+    with Store.open(data) as store:
+        store.add_record(record("passed", node="cd" * 32))
+    assert "disagree" not in show("passed")
+    agreement = results(show("passed", "--json"))["passed"]["agreement"]
+    assert (agreement["agreeing"], len(agreement["nodes"])) == (2, 2)

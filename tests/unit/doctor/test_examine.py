@@ -241,8 +241,8 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     (
         "a clock that drifts",
         {"index_facts": replace(INDEX_PAGE, requested_at=NOW - 61)},
-        {"clock": State.WARN},
-        ("61 s behind",),
+        {"clock": State.BROKEN},
+        ("61 s behind", "a run refuses to start"),
     ),
     ("no date", {"index_facts": replace(INDEX_PAGE, server_time=None)}, {"clock": State.WARN}, ("sent no date",)),
     (

@@ -1,12 +1,11 @@
 """The chain of statements and the evidence of forks, stored byte for byte."""
 
-from ledger_reads import list_forks
-
 from ppp.ledger.statements import (
     Fork,
     StoredStatement,
     add_forks,
     add_statement,
+    list_forks,
     newest_statement,
     statement_files,
 )

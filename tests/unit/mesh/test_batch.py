@@ -105,7 +105,7 @@ def test_an_invalid_batch_is_rejected(data: bytes, reason: str) -> None:
     [
         ({"result": "GOOD"}, r"is invalid by batch.schema.json: records\[0\].result: 'GOOD'"),
         ({"extra": 1}, r"records\[0\]: Additional properties"),
-        ({"observed_at": NOW + 3601}, "records.0. was observed in the future"),
+        ({"observed_at": NOW + 121}, "records.0. was observed in the future"),
         ({"observed_at": -1}, r"records\[0\].observed_at"),
         ({"observed_at": True}, r"records\[0\].observed_at"),
         ({"version": "1.0-1"}, r"records\[0\].version"),
@@ -135,8 +135,8 @@ def test_an_invalid_record_makes_its_batch_invalid(
         verified(data)
 
 
-def test_a_clock_may_be_an_hour_ahead(batch_document: Callable[..., Document]) -> None:
-    data = canonical_json(batch_document(KEY, observed_at=NOW + 3600))
+def test_a_clock_may_be_two_minutes_ahead(batch_document: Callable[..., Document]) -> None:
+    data = canonical_json(batch_document(KEY, observed_at=NOW + 120))
     assert isinstance(verified(data), Batch)
 
 

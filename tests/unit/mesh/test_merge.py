@@ -26,20 +26,20 @@ def batch(batch_document: Callable[..., dict[str, Any]]) -> Batch:
 
 
 def test_a_merged_batch_can_be_published_byte_for_byte(store: Store, batch: Batch) -> None:
-    assert merge(store, batch) == 2
+    assert merge(store, batch, now=1_714_089_600) == 2
     assert sha256_hex(read_batch(store.db, batch.id)) == batch.id
 
 
 def test_merging_again_changes_nothing(store: Store, batch: Batch, dumped: Callable[..., str]) -> None:
-    merge(store, batch)
+    merge(store, batch, now=1_714_089_600)
     before = dumped(store.db)
-    assert merge(store, batch) == 0
+    assert merge(store, batch, now=1_714_089_600) == 0
     assert dumped(store.db) == before
 
 
 def test_records_that_exist_are_not_counted(store: Store, batch: Batch) -> None:
     store.add_record(batch.records[0], "log")
-    assert merge(store, batch) == 1
+    assert merge(store, batch, now=1_714_089_600) == 1
 
 
 @pytest.mark.attack("crash-safe")
@@ -54,7 +54,7 @@ def test_a_batch_that_fails_to_merge_leaves_nothing(store: Store, batch: Batch, 
         logs={sha256_hex(b"log"): "gol"},
     )
     with pytest.raises(ValueError, match="the log is not the one"):
-        merge(store, spoiled)
+        merge(store, spoiled, now=1_714_089_600)
     assert dumped(store.db) == before
 
 
@@ -62,5 +62,5 @@ def test_a_batch_that_fails_to_merge_leaves_nothing(store: Store, batch: Batch, 
 def test_another_nodes_result_removes_no_cell_from_the_queue(store: Store, batch: Batch) -> None:
     release = batch.records[0].release
     store.enqueue([Cell(release=release, environment="py312-slim")], source="feed", now=1)
-    merge(store, batch)
+    merge(store, batch, now=1_714_089_600)
     assert store.queue_length() == 1

@@ -1,0 +1,168 @@
+"""What this node knows of other nodes' statements: read from the ledger, compared with new ones, and stored there.
+
+Rules:
+
+1. Every valid statement counts, whoever showed it: the node itself, or a peer that saw it (`peers.json`).
+2. Two statements that cannot be of one chain are evidence. Both envelopes are kept, and their node is quarantined:
+   nothing is merged from it until a person clears it (`clear`).
+3. What a person cleared is not held against the node again: other nodes' statements up to that number are ignored.
+4. A node is never quarantined by what it did not sign.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from sqlite_utils import Database
+
+from ppp.ledger.peers import forget_peer_statement, list_peers
+from ppp.ledger.quarantines import (
+    Quarantine,
+    add_quarantines,
+    clear_quarantine,
+    cleared_through,
+    list_quarantines,
+    quarantined,
+)
+from ppp.ledger.seen_statements import SeenStatement, add_seen, forget_seen, newest_seen, seen_statements
+from ppp.ledger.statements import Fork, add_forks, list_forks, own_statement
+from ppp.ledger.store import Store
+from ppp.mesh.chain import Contradiction, SignedStatement, find_contradictions
+from ppp.mesh.fetch import PeerConnection
+from ppp.mesh.peers_file import MAX_PEERS_BYTES, PEERS_NAME, peers_document, read_peers_document
+from ppp.mesh.statement import MAX_STATEMENT_BYTES, ForkedError, Statement, open_envelope
+from ppp.mesh.untrusted import reject
+from ppp.model.errors import PeerError
+from ppp.storage_errors import translate_storage_errors
+
+#: How many statements of one gap are fetched in one synchronization; the next one goes on there.
+MAX_GAP: Final = 2000
+
+QUARANTINE_HINT: Final = "see `ppp peer evidence`; if its operator has an explanation, `ppp peer clear URL-OR-KEY`"
+
+
+def quarantine_error(quarantine: Quarantine) -> ForkedError:
+    """Return the error for a peer that is quarantined."""
+    return ForkedError(f"node {quarantine.node} is quarantined as a fork: {quarantine.reason}", hint=QUARANTINE_HINT)
+
+
+def trusted_nodes(db: Database, own: str) -> frozenset[str]:
+    """Return the nodes whose batches are merged: this one, and its peers that are not quarantined.
+
+    This node trusts itself: after it lost its ledger, it gets its own batches back from peers.
+    """
+    held = quarantined(db)
+    return frozenset({own, *(peer.node for peer in list_peers(db) if peer.node not in held)})
+
+
+def known_statements(db: Database, node: str) -> list[SignedStatement]:
+    """Return the statements of another node that were seen, by number."""
+    return [_signed(seen.text) for seen in seen_statements(db, node)]
+
+
+def _signed(text: str) -> SignedStatement:
+    return SignedStatement(statement=Statement.from_json(json.loads(text)["signed"]), text=text)
+
+
+def fetch_gap(
+    connection: PeerConnection, url: str, *, after: int, newest: SignedStatement
+) -> tuple[SignedStatement, ...]:
+    """Fetch the statements of a chain after number `after` and before the newest one, and verify their signatures.
+
+    Returns `MAX_GAP` of them at most, the oldest. Raises `PeerError` or `RejectedDataError` if one is not there, or is
+    not that node's with that number: without it nobody can tell whether the chain is unbroken.
+    """
+    node = newest.statement.node
+    found: list[SignedStatement] = []
+    for number in range(after + 1, min(newest.statement.sequence, after + 1 + MAX_GAP)):
+        name = f"statements/{number}.json"
+        data = connection.get(f"{url}{name}", max_bytes=MAX_STATEMENT_BYTES)
+        statement = open_envelope(data, trusted={node})
+        if statement.sequence != number:
+            reject(name, f"it has the number {statement.sequence}")
+        found.append(SignedStatement(statement=statement, text=data.decode()))
+    return tuple(found)
+
+
+def fetch_shown(connection: PeerConnection, url: str, *, trusted: Collection[str]) -> tuple[SignedStatement, ...]:
+    """Fetch the statements of trusted nodes that a peer saw; none if it publishes no `peers.json`.
+
+    Raises `RejectedDataError` if the file is malformed.
+    """
+    try:
+        data = connection.get(f"{url}{PEERS_NAME}", max_bytes=MAX_PEERS_BYTES)
+    except PeerError:
+        return ()
+    return read_peers_document(data, trusted=trusted)
+
+
+def store_statements(
+    store: Store, statements: Sequence[SignedStatement], *, source: str, own: str, now: int
+) -> tuple[Contradiction, ...]:
+    """Compare valid statements with all that were seen, store them, and return the contradictions.
+
+    `source` is the node that showed them, `own` this node. Of each contradiction the envelopes are kept as evidence,
+    and its node is quarantined. All of it is one transaction.
+    """
+    with translate_storage_errors(store.path), store.db.atomic():
+        cleared = cleared_through(store.db)
+        counted = [s for s in statements if s.node == source or s.sequence > cleared.get(s.node, 0)]
+        known = [k for node in {s.node for s in counted} - {own} for k in known_statements(store.db, node)]
+        known += _own_statements(store.db, (s.sequence for s in counted if s.node == own))
+        found = find_contradictions(known, counted)
+        add_forks(store, tuple(_evidence(found, now)))
+        add_quarantines(store, (_quarantine(c, source, now) for c in found))
+        add_seen(store, (_seen(s, source, now) for s in counted))
+    return found
+
+
+def _own_statements(db: Database, shown: Iterable[int]) -> list[SignedStatement]:
+    numbers = {near for number in shown for near in (number - 1, number, number + 1)}
+    stored = [own_statement(db, number) for number in sorted(numbers)]
+    return [_signed(statement.text) for statement in stored if statement]
+
+
+def _evidence(contradictions: Iterable[Contradiction], now: int) -> Iterable[Fork]:
+    for found in contradictions:
+        for signed in (found.first, found.second):
+            node, sequence, digest = signed.key
+            yield Fork(node=node, sequence=sequence, digest=digest, text=signed.text, seen_at=now)
+
+
+def _quarantine(found: Contradiction, source: str, now: int) -> Quarantine:
+    return Quarantine(node=found.node, since=now, sequence=found.second.sequence, reason=found.reason, source=source)
+
+
+def _seen(signed: SignedStatement, source: str, now: int) -> SeenStatement:
+    node, sequence, digest = signed.key
+    return SeenStatement(node=node, sequence=sequence, digest=digest, text=signed.text, source=source, seen_at=now)
+
+
+def peers_file(db: Database) -> bytes:
+    """Return `peers.json`: the newest statement seen of each peer, and the evidence against nodes in quarantine."""
+    peers = {peer.node for peer in list_peers(db)}
+    newest = [seen.text for seen in newest_seen(db) if seen.node in peers]
+    held = quarantined(db)
+    evidence = [fork.text for node in sorted(held) for fork in list_forks(db, node)[:2]]
+    return peers_document([*newest, *evidence])
+
+
+def clear(store: Store, node: str, *, now: int) -> Quarantine:
+    """End a node's quarantine and return what it was for; raise `PeerError` if it is not quarantined.
+
+    The evidence stays. The node's next statement is taken as its first one, and whatever others show up to the highest
+    number seen until now is no longer held against it.
+    """
+    with translate_storage_errors(store.path), store.db.atomic():
+        found = quarantined(store.db).get(node)
+        if found is None:
+            raise PeerError(f"node {node} is not quarantined", hint="`ppp peer list` shows which peers are")
+        numbers = [
+            *(seen.sequence for seen in seen_statements(store.db, node)),
+            *(fork.sequence for fork in list_forks(store.db, node)),
+            *(quarantine.sequence for quarantine in list_quarantines(store.db, node)),
+        ]
+        clear_quarantine(store, node, through=max(numbers), now=now)
+        forget_seen(store, node)
+        forget_peer_statement(store, node)
+    return found
