@@ -12,7 +12,7 @@ NOW = 1_714_003_200
 
 
 @dataclass
-class FakeIndex:
+class DatedFakeIndex:
     """An index that sends a date with each answer, or none, or fails."""
 
     date: int | None
@@ -31,7 +31,7 @@ class FakeIndex:
 
 @pytest.mark.parametrize("skew", [-MAX_SKEW_S, 0, MAX_SKEW_S])
 def test_a_clock_that_is_about_right_is_accepted(skew: int) -> None:
-    index = FakeIndex(NOW + skew)
+    index = DatedFakeIndex(NOW + skew)
     check_clock(index, clock=lambda: NOW + 0.9)
     assert index.server_time == NOW + skew
 
@@ -40,9 +40,9 @@ def test_a_clock_that_is_about_right_is_accepted(skew: int) -> None:
 @pytest.mark.parametrize("skew", [-86_400, -MAX_SKEW_S - 1, MAX_SKEW_S + 1, 10**9])
 def test_a_wrong_clock_is_refused(skew: int, error: PPPError | None) -> None:
     with pytest.raises(ClockError, match=rf"2024-04-25 00:00:00 UTC, .* {abs(skew)} seconds apart.*set the clock"):
-        check_clock(FakeIndex(NOW + skew, error), clock=lambda: NOW)
+        check_clock(DatedFakeIndex(NOW + skew, error), clock=lambda: NOW)
 
 
-@pytest.mark.parametrize("index", [FakeIndex(None), FakeIndex(0, IndexUnreachableError("down", hint=""))])
-def test_without_a_date_there_is_nothing_to_compare_with(index: FakeIndex) -> None:
+@pytest.mark.parametrize("index", [DatedFakeIndex(None), FakeIndex(0, IndexUnreachableError("down", hint=""))])
+def test_without_a_date_there_is_nothing_to_compare_with(index: DatedFakeIndex) -> None:
     check_clock(index, clock=lambda: NOW)
