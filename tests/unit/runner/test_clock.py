@@ -43,6 +43,6 @@ def test_a_wrong_clock_is_refused(skew: int, error: PPPError | None) -> None:
         check_clock(DatedFakeIndex(NOW + skew, error), clock=lambda: NOW)
 
 
-@pytest.mark.parametrize("index", [DatedFakeIndex(None), FakeIndex(0, IndexUnreachableError("down", hint=""))])
+@pytest.mark.parametrize("index", [DatedFakeIndex(None), DatedFakeIndex(0, IndexUnreachableError("down", hint=""))])
 def test_without_a_date_there_is_nothing_to_compare_with(index: DatedFakeIndex) -> None:
     check_clock(index, clock=lambda: NOW)
