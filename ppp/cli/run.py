@@ -112,11 +112,13 @@ def run(
         minutes=minutes,
         recheck=again,
         aa_cells=aa,
+        # A new choice each time: after many runs the A/A test has seen all kinds of cells.
         seed=context.now if seed is None else seed,
     )
     with stop_on_signals(context.stop):
         summary = pipeline.run(context, request)
     _print_summary(context, summary, [environment.id for environment in chosen], as_json=as_json)
+    # What was checked until then is published; the exit code says that the run was cut short.
     if context.stop.is_set():
         raise KeyboardInterrupt
 
@@ -188,6 +190,7 @@ def check(
 ) -> None:
     """Check packages in one environment now, and show each phase."""
     context = make_context(data, network=network)
+    # An id selects exactly one environment, or `select_environments` raises.
     loaded, (chosen,) = select_environments(matrix, [environment])
     for observation in pipeline.check(context, loaded, chosen, packages):
         record, log = observation.record, observation.log

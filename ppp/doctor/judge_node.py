@@ -22,6 +22,7 @@ def settings(config: Config, errors: str) -> Diagnosis:
             remedy="fix or unset these settings",
         )
     found = f"data in {config.data}, {config.jobs} cells at a time"
+    # Operators of an index may block a client whose owner they cannot reach.
     if config.contact == DEFAULT_CONTACT:
         return Diagnosis(
             subject="settings",
@@ -41,6 +42,7 @@ def model(path: Path | None, facts: ModelFacts | None) -> Diagnosis:
     problem, remedy = "", "set PPP_MODEL to a complete GGUF file, or unset it"
     if facts.problem:
         problem = f"{path} cannot be read: {facts.problem}"
+    # The first bytes tell more than the error of a library that was given something else.
     elif facts.magic != GGUF_MAGIC:
         problem = f"{path} is not a GGUF file: it begins with {facts.magic!r}"
     elif facts.version not in GGUF_VERSIONS:
@@ -55,6 +57,7 @@ def model(path: Path | None, facts: ModelFacts | None) -> Diagnosis:
 
 def yggdrasil(facts: YggdrasilFacts, *, port: int) -> Diagnosis:
     """Judge the mesh; a node that publishes only on the web does not need it."""
+    # The address comes from the interface, which the daemon creates as root only.
     if not facts.addresses and facts.running:
         return Diagnosis(
             subject="yggdrasil",

@@ -28,6 +28,7 @@ def engine(facts: EngineFacts, *, needed: bool) -> Diagnosis:
     """Judge the Docker engine. A node without one, if none is `needed` or configured, uses the host platform."""
     if facts.answers:
         return _usable_engine(facts)
+    # Nobody asked for Docker, so its absence is no fault.
     if facts.reach is Reachability.NOT_FOUND and not (facts.configured or needed):
         return Diagnosis(
             subject="docker",
@@ -54,6 +55,7 @@ def _usable_engine(facts: EngineFacts) -> Diagnosis:
             found=f"{found}: a remote engine sees neither this machine's files nor its index gateway",
             remedy="set DOCKER_HOST to the socket of an engine on this machine, or unset it",
         )
+    # Without the limit one package can take the memory of all cells, and of the machine.
     if facts.unenforced_limits:
         return Diagnosis(
             subject="docker",
@@ -103,6 +105,7 @@ def image(environment: Environment, facts: ImageFacts) -> Diagnosis:
 
 
 def _local_image(environment: Environment, facts: ImageFacts) -> Diagnosis:
+    # A tag says little about what is in an image: its interpreter was asked.
     if not facts.python.startswith(f"{environment.python}."):
         has = f"has Python {facts.python}" if facts.python else f"has no Python that runs{parenthesized(facts.detail)}"
         return Diagnosis(
@@ -140,6 +143,7 @@ def bubblewrap(facts: BubblewrapFacts, *, on_host: bool, restricted_network: boo
     if facts.path and facts.works:
         return Diagnosis(subject="bubblewrap", state=State.OK, found=f"{facts.path} {facts.version} makes sandboxes")
     problem, remedy = _no_sandbox(facts)
+    # A run would refuse to start here, so this must not look like a warning.
     if on_host and restricted_network:
         return Diagnosis(
             subject="bubblewrap",

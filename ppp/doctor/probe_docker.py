@@ -43,6 +43,7 @@ def engine(environ: Mapping[str, str]) -> EngineFacts:
     if reach is Reachability.ANSWERED:
         try:
             details = _engine_details(environ)
+        # A subclass of `RequestException`, so it must come first.
         except requests.Timeout:
             reach = Reachability.TIMED_OUT
         except (DockerException, requests.RequestException, ValueError, KeyError) as error:
@@ -118,6 +119,7 @@ def _other_socket(environ: Mapping[str, str], address: str) -> str | None:
     """Return the socket of the user's own engine, or of the machine's, whichever exists and is not `address`."""
     paths = [f"{environ.get('XDG_RUNTIME_DIR') or f'/run/user/{os.getuid()}'}/docker.sock"]
     paths.append(DEFAULT_ENGINE.removeprefix("unix://"))
+    # A rootless engine has a socket of its own, which users often forget to name.
     others = (path for path in paths if f"unix://{path}" != address)
     return next((path for path in others if Path(path).is_socket() and os.access(path, os.W_OK)), None)
 
@@ -167,6 +169,7 @@ class _NoPythonError(Exception):
 
 def _registry_facts(client: docker.DockerClient, reference: ImageReference) -> ImageFacts:
     try:
+        # Asks for the manifest only; a pull would change the machine.
         client.images.get_registry_data(reference.name)
     except requests.Timeout:
         return ImageFacts(availability=ImageAvailability.UNAVAILABLE, detail="its registry does not answer in time")
@@ -177,6 +180,7 @@ def _registry_facts(client: docker.DockerClient, reference: ImageReference) -> I
 
 def _run_python(client: docker.DockerClient, image_id: str) -> str:
     """Return the version and architecture that the image's Python prints."""
+    # An image may be anything at all: its interpreter gets what a cell gets, and no network.
     container = client.containers.create(
         image_id,
         ["-I", "-S", "-c", PYTHON_VERSION_PROGRAM],

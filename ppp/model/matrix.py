@@ -34,6 +34,7 @@ class EnvironmentId:
     @cache
     def parse(text: str) -> "EnvironmentId":
         """Return the parts of an id; raise `ValueError` if it is not one."""
+        # Only ids of this form: they become file names, table values and parts of URLs.
         match = ENVIRONMENT_ID.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is not the id of an environment")
@@ -48,6 +49,7 @@ class EnvironmentId:
     @property
     def python_key(self) -> int:
         """The Python as one number that sorts: 309 for 3.9, 312 for 3.12."""
+        # As text, 3.9 would sort after 3.12.
         return self.python[0] * 100 + self.python[1]
 
     @property
@@ -134,10 +136,12 @@ class Matrix:
         """
         wanted = set(ids)
         known = {environment.id for environment in self.environments}
+        # All of them at once: who mistyped two names learns it in one go.
         if unknown := sorted(wanted - known):
             raise UnknownEnvironmentError(
                 f"no such environment: {', '.join(unknown)}", hint=f"the matrix has {', '.join(sorted(known))}"
             )
+        # In the order of the matrix, whatever order they were named in: lists and tables look the same each time.
         return tuple(e for e in self.environments if not wanted or e.id in wanted)
 
 

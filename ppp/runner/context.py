@@ -62,6 +62,7 @@ class LocalNode:
 def open_node(context: Context) -> Iterator[LocalNode]:
     """Lock and open the ledger of the data folder, and load the node's key; create them where they are missing."""
     data = context.config.data
+    # The lock first: opening may migrate the ledger, which two commands must not do at once.
     with writer_lock(data), Store.open(data) as store:
         key, created = load_or_create_key(data)
         if created:

@@ -34,6 +34,7 @@ def resolve_sources(
     wanted = [(ReleaseSource.NAMED, item) for item in sources.named]
     if sources.requirements:
         wanted += [(ReleaseSource.REQUIREMENTS, item) for item in _read_requirements(context, sources.requirements)]
+    # The watchlist is only the default: who names packages wants these and nothing else.
     if not wanted and sources.watchlist:
         wanted += [(ReleaseSource.WATCHLIST, item) for item in _read_requirements(context, sources.watchlist)]
     resolved = []
@@ -41,6 +42,7 @@ def resolve_sources(
         try:
             resolved.append((source, item, packages.resolve(index, item)))
         except (UnknownPackageError, UnknownVersionError) as error:
+            # A person mistyped a name and can fix it; a project on the watchlist may have been deleted, which must not stop a run.
             if source is not ReleaseSource.WATCHLIST:
                 raise
             context.reporter.warn(f"{sources.watchlist}: {error}")
@@ -66,6 +68,7 @@ def try_enqueue_feed(node: LocalNode, request: RunRequest) -> list[QueuePlan]:
 def enqueue_feed(node: LocalNode, request: RunRequest) -> QueuePlan:
     """Queue the releases of the feed; raise what `feeds.fetch` raises, and then the ledger is unchanged."""
     url = node.context.config.feed_url
+    # A conditional request: an unchanged feed costs the index one line.
     etag, last_modified = node.store.source_validators(url)
     feed = feeds.fetch(
         url,
@@ -87,6 +90,7 @@ def enqueue_feed(node: LocalNode, request: RunRequest) -> QueuePlan:
         source=ReleaseSource.FEED,
         sandboxed=node.context.config.network is Network.GATEWAY,
     )
+    # Queued before the validators are saved: after a kill in between, the feed is read again and nothing is lost.
     apply_plan(node, queue_plan, ReleaseSource.FEED)
     node.store.save_source(
         url, etag=feed.etag, last_modified=feed.last_modified, releases=len(feed.releases), now=node.context.now
@@ -108,6 +112,7 @@ def enqueue_wanted(
     settled = queries.cells_with_verdict(node.store.db, node.key.id)
     plans = []
     for source, wanted, release in resolved:
+        # In an environment that the newest release does not claim, pip would install an older one: users get that, so test it.
         targets = {release: list(request.environments)} | _fallbacks(ready, wanted, release)
         for target, where in targets.items():
             queue_plan = plan_cells(
@@ -138,6 +143,7 @@ def apply_plan(node: LocalNode, queue_plan: QueuePlan, source: ReleaseSource) ->
     node.store.enqueue(queue_plan.cells, source=source, now=node.context.now)
     for skip in queue_plan.skipped:
         node.store.skip(skip.release, skip.environment, reason=skip.reason, now=node.context.now)
+    # One line a reason: a feed may skip dozens of releases for the same one.
     for reason in dict.fromkeys(skip.reason for skip in queue_plan.skipped):
         count = len({skip.release for skip in queue_plan.skipped if skip.reason == reason})
         node.context.reporter.note(f"{count} releases skipped: {reason}")

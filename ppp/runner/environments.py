@@ -71,7 +71,9 @@ def prepare_environments(
     Raises `NoEnvironmentError` if none can be prepared, and `GatewayUnavailableError` if cells would have the open
     network although the settings do not ask for it.
     """
+    # Only the platforms that were asked for: a run on the host needs no Docker engine.
     with _runtimes(context, index, matrix, {e.platform for e in environments}) as (runtimes, index_gateway):
+        # Preparing is mostly waiting: for a pull, or for the probe of an interpreter.
         with ThreadPoolExecutor(len(environments)) as threads:
             results = dict(zip(environments, threads.map(lambda e: _prepare(runtimes, e), environments), strict=True))
         prepared = {e.id: p for e, p in results.items() if isinstance(p, PreparedEnvironment)}
@@ -84,6 +86,7 @@ def prepare_environments(
                 hint="start Docker, or install a Python that matrices/host.toml names and use the host platform",
             )
         if index_gateway:
+            # Pages leave out files that no environment here can use: most of what pip does is judge links.
             index_gateway.limit_to_tags(tag for p in prepared.values() for tag in p.tags)
         yield ReadyEnvironments(
             index=index,
@@ -138,6 +141,7 @@ def _runtimes(
     with ExitStack() as stack:
         with translate_storage_errors(config.cache):
             canary.write_local_projects(config.cache / "local-projects")
+        # Connecting waits for a dead engine, so a run on the host alone does not try.
         client = connect_engine() if platforms - {Platform.HOST} else None
         index_gateway = _gateway(context, index, stack) if client or Platform.HOST in platforms else None
         if Platform.HOST in platforms:
@@ -148,6 +152,7 @@ def _runtimes(
                 environ=context.environ,
                 confinement=_host_sandbox(context, index_gateway) if index_gateway else None,
             )
+            # Closed before the gateway, on which its cells depend: a stack ends in reverse order.
             stack.callback(host.close)
             runtimes[Platform.HOST] = host
         if client:
@@ -167,6 +172,7 @@ def _runtimes(
 
 def _gateway(context: Context, index: packages.SimpleIndex, stack: ExitStack) -> Gateway | None:
     config = context.config
+    # Never a fallback: it happens only on request, and each record says so.
     if config.network is Network.OPEN:
         context.reporter.note("cells have the open network, as requested; their records say so")
         return None

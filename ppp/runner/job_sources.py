@@ -30,6 +30,7 @@ class QueueSource:
         """See `JobSource`."""
         store, now = self.node.store, self.node.context.now
         queue_filter = replace(self.queue_filter, environments=environments)
+        # A lease, not a removal: what a killed run had taken comes back by itself.
         leased = store.lease(queue_filter, run=self.run, limit=limit, until=now + self.lease_s, now=now)
         return [
             CellJob(cell=queued.cell, queued=queued, prior=prior_results(store.db, queued.cell)) for queued in leased
@@ -47,6 +48,7 @@ class ListSource:
         """See `JobSource`."""
         taken: list[CellJob] = []
         left: list[CellJob] = []
+        # The others keep their order; their environment may be busy with its canary.
         for job in self._jobs:
             (taken if job.cell.environment in environments and len(taken) < limit else left).append(job)
         self._jobs = left

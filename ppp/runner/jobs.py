@@ -101,6 +101,7 @@ def check_cell(job: CellJob, check: Callable[[Cell], Observation]) -> CellJobRes
     first = check(job.cell)
     if job.recheck_of is not None:
         first = _observed_after(first, job.recheck_of)
+    # Accusing a release takes two observations: one may be a hiccup of the network or of this machine.
     if not is_new_regression(first.record.result, job.prior):
         return CellJobResult(job=job, observations=(first,))
     second = _observed_after(check(job.cell), first.record)

@@ -45,6 +45,7 @@ class WorkerPool(Generic[Job, Result]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Wait for running jobs; end them first if an error is being raised."""
+        # Otherwise the error would be shown only after every running cell has reached its timeout.
         if kind is not None:
             self._executor.close()
         self._threads.shutdown()
@@ -65,6 +66,7 @@ class WorkerPool(Generic[Job, Result]):
 
     def collect(self) -> Iterator[Result]:
         """Wait up to `POLL_S` for results, and yield those that are there; raise what a job raised."""
+        # The caller stores results between two waits, so all writes come from one thread.
         for done in wait(self._running, timeout=POLL_S, return_when=FIRST_COMPLETED).done:
             self._running.remove(done)
             yield done.result()

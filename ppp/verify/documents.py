@@ -30,6 +30,7 @@ def read(path: Path, *, most: int = MAX_DOCUMENT_BYTES) -> bytes:
     if not path.is_file():
         fail(f"{path.name} is not there")
     with path.open("rb") as file:
+        # One byte more than allowed shows that the file is too large, whatever its size was a moment ago.
         data = file.read(most + 1)
     if len(data) > most:
         fail(f"{path.name} is larger than {most:,} bytes")
@@ -46,9 +47,11 @@ def check_current(path: Path, *, confirmed: bool) -> str:
     data = read(path)
     document = parse_json(data, what=CURRENT, max_bytes=MAX_DOCUMENT_BYTES)
     check_schema(document, what=CURRENT, schema="site/schemas/current.schema.json")
+    # Nodes that have the same records publish the same bytes: any other form would hash differently.
     if current_bytes(document) != data:
         fail("its bytes are not in the form that PPP writes")
     counts = document["counts"]
+    # The schema cannot express sums.
     if sum(day["records"] for day in document["days"]) != counts["records"]:
         fail("the records of its days do not add up to its records")
     if sum(counts["results"].values()) != counts["cells"]:
@@ -96,6 +99,7 @@ def check_listed(folder: Path, file: PublishedFile) -> None:
         found = path.stat()
     except OSError:
         fail(f"{file.path} is listed but missing")
+    # Hashing a FIFO or a device would never end.
     if not stat.S_ISREG(found.st_mode):
         fail(f"{file.path} is listed but is not a regular file")
     if found.st_size != file.size:
@@ -130,6 +134,7 @@ def check_batch(path: Path, *, nodes: Collection[str], now: int) -> str:
     if path.suffix == ".gz":
         data = batches.decompress_batch(data, batch_id=name)
     signature = read(path.with_name(f"{name}.sig"), most=SIGNATURE_BYTES).decode("ascii", "replace").strip()
+    # Without `--node` any node may have signed: the batch itself says which key to check it with.
     node = str(parse_json(data, what="batch", max_bytes=batches.MAX_BATCH_BYTES).get("node"))
     verified = batches.verify_batch(data, signature, batch_id=name, trusted=nodes or {node}, now=now)
     if isinstance(verified, batches.UntrustedBatch):

@@ -99,6 +99,7 @@ def _check(path: Path, options: VerifyOptions) -> str:
 
 
 def _check_document(path: Path, options: VerifyOptions, *, confirmed: bool) -> str:
+    # By what the document says it is, not by its name: a file may have been renamed when it was downloaded.
     checks: dict[str, Callable[[], str]] = {
         "ppp-current-1": lambda: documents.check_current(path, confirmed=confirmed),
         "ppp-files-1": lambda: documents.check_files(path),
@@ -131,6 +132,7 @@ def _check_database(path: Path, *, confirmed: bool) -> str:
     description = read_description(path.with_suffix(".json"))
     if description is None:
         return _check_ledger(path, confirmed=confirmed)
+    # The newest snapshot is also published under a name that stays the same.
     if description.file != path.name and path.stem != LATEST_NAME:
         fail(f"its description is of {description.file}")
     return _check_snapshot(path, description)
@@ -153,6 +155,7 @@ def _check_snapshot(path: Path, description: Snapshot) -> str:
     with open_verified(path, immutable=True) as db:
         check_rows(db, logs=description.logs)
         check_private(db)
+    # The description is computed anew from the rows and compared, so that none of its figures is taken on trust.
     found = describe(path, kind=description.kind, file=description.file, logs=description.logs)
     # The version of SQLite and the gzip cannot be derived from the rows.
     described, actual = (
@@ -200,6 +203,7 @@ def _unzipped_sha256(path: Path, *, most: int) -> str:
                 data = unzip.decompress(chunk, _CHUNK_BYTES)
             except zlib.error as error:
                 fail(f"it is damaged: {error}")
+            # The description says how large the content is: a small file must not expand beyond that.
             room -= len(data)
             if room < 0 or unzip.unused_data:
                 fail(f"it has more than {most} bytes")
@@ -211,6 +215,7 @@ def _check_listed(path: Path, *, confirmed: bool) -> str:
     if confirmed:
         return "a file with the given sha256"
     place = path.absolute()
+    # A file anywhere in a web root is confirmed by the list at its top.
     folder = next((f for f in place.parents if (f / MANIFEST).is_file() and (f / CURRENT).is_file()), None)
     if folder is None:
         fail("nothing confirms its content: give its digest with --sha256")

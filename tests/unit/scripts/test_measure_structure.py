@@ -121,7 +121,7 @@ def test_the_report_counts(script: ModuleType, tmp_path: Path) -> None:
     files = {"ppp/top.py": 'def f():\n    """Return it."""\n\n\ndef g(): ...  # not documented\n\n\ndef _h(): ...\n'}
     lines = list(script.report(script.measure(make_tree(tmp_path, GOOD | files))))
     assert "public functions documented: 1 of 3" in lines
-    assert "comments for each 100 lines: 15.4" in lines
+    assert "comments for each 100 lines of code: 25.0" in lines
     assert "circles of imports: 0" in lines
 
 
