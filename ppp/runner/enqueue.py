@@ -42,7 +42,7 @@ def resolve_sources(
         try:
             resolved.append((source, item, packages.resolve(index, item)))
         except (UnknownPackageError, UnknownVersionError) as error:
-            # A person mistyped a name and can fix it; a project on the watchlist may have been deleted, which must not stop a run.
+            # A person can fix a mistyped name; that a project of the watchlist was deleted must not stop a run.
             if source is not ReleaseSource.WATCHLIST:
                 raise
             context.reporter.warn(f"{sources.watchlist}: {error}")
@@ -112,7 +112,7 @@ def enqueue_wanted(
     settled = queries.cells_with_verdict(node.store.db, node.key.id)
     plans = []
     for source, wanted, release in resolved:
-        # In an environment that the newest release does not claim, pip would install an older one: users get that, so test it.
+        # Where the newest release does not claim an environment, pip installs an older one: that is what users get.
         targets = {release: list(request.environments)} | _fallbacks(ready, wanted, release)
         for target, where in targets.items():
             queue_plan = plan_cells(
