@@ -3,6 +3,7 @@
 All mistakes of a source are collected and reported together, each with its place.
 """
 
+import netrc
 import os
 import re
 import tomllib
@@ -16,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 import ppp
+from ppp.model.credentials import Credentials, origin_of, split_credentials
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.matrix import Matrix, Platform
 from ppp.model.record import Network
@@ -44,7 +46,10 @@ DEFAULT_BASE_URL: Final = "https://ppp.example/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The settings that a command runs with; see `load` for the variables they come from."""
+    """The settings that a command runs with; see `load` for the variables they come from.
+
+    No URL contains credentials: these are in fields of their own, which have no text form.
+    """
 
     data: Path
     index_url: str
@@ -60,6 +65,8 @@ class Config:
     snapshot_days: int = DEFAULT_SNAPSHOT_DAYS
     snapshot_weeks: int = DEFAULT_SNAPSHOT_WEEKS
     window_mib: int = DEFAULT_WINDOW_MIB
+    index_credentials: Credentials | None = None
+    feed_credentials: Credentials | None = None
 
     @property
     def public(self) -> Path:
@@ -83,12 +90,17 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
     Raises `ConfigError` that names every invalid setting.
     """
     settings = _Settings(environ)
-    index_url = settings.address("PPP_INDEX_URL", PYPI_SIMPLE_ENDPOINT)
+    index_url, index_credentials = settings.private_address("PPP_INDEX_URL", PYPI_SIMPLE_ENDPOINT)
+    feed_url, feed_credentials = settings.private_address("PPP_FEED_URL", _feed_beside(index_url))
+    if feed_credentials is None and origin_of(feed_url) == origin_of(index_url):
+        feed_credentials = index_credentials
     config = Config(
         data=data or Path(settings.text("PPP_DATA", "data")),
         index_url=_with_slash(index_url),
-        feed_url=settings.address("PPP_FEED_URL", _feed_beside(index_url)),
-        base_url=_with_slash(settings.address("PPP_BASE_URL", DEFAULT_BASE_URL)),
+        index_credentials=index_credentials,
+        feed_url=feed_url,
+        feed_credentials=feed_credentials,
+        base_url=_with_slash(settings.public_address("PPP_BASE_URL", DEFAULT_BASE_URL)),
         jobs=settings.number("PPP_JOBS", min(os.cpu_count() or 1, MAX_JOBS), most=MAX_JOBS),
         snapshot_days=settings.number("PPP_SNAPSHOT_DAYS", DEFAULT_SNAPSHOT_DAYS, most=10_000),
         snapshot_weeks=settings.number("PPP_SNAPSHOT_WEEKS", DEFAULT_SNAPSHOT_WEEKS, most=10_000),
@@ -137,10 +149,26 @@ class _Settings:
     def text(self, name: str, default: str = "") -> str:
         return self._environ.get(name) or default
 
-    def address(self, name: str, default: str) -> str:
-        url = self.text(name, default)
-        if not _is_web_address(url):
-            self.mistakes.append(f"{name}={url!r} is not an http(s) address")
+    def private_address(self, name: str, default: str) -> tuple[str, Credentials | None]:
+        """Return an address, and the credentials for it: those in it, else those that netrc has for its host."""
+        text = self.text(name, default)
+        try:
+            url, credentials = split_credentials(text)
+        except ValueError:
+            self.mistakes.append(f"{name}={_without_userinfo(text)!r} is not an http(s) address")
+            return default, None
+        return url, credentials or _netrc_credentials(url, self._environ)
+
+    def public_address(self, name: str, default: str) -> str:
+        """Return an address that is published, so that it may have no credentials."""
+        text = self.text(name, default)
+        try:
+            url, credentials = split_credentials(text)
+        except ValueError:
+            self.mistakes.append(f"{name}={_without_userinfo(text)!r} is not an http(s) address")
+            return default
+        if credentials:
+            self.mistakes.append(f"{name}={url!r} would publish the user name and the password before its host")
         return url
 
     def number(self, name: str, default: int, *, most: int) -> int:
@@ -178,19 +206,35 @@ class _Settings:
 
 
 def _feed_beside(index_url: str) -> str:
-    return urljoin(index_url if _is_web_address(index_url) else PYPI_SIMPLE_ENDPOINT, "/rss/updates.xml")
+    return urljoin(index_url, "/rss/updates.xml")
 
 
 def _with_slash(url: str) -> str:
     return url if url.endswith("/") else f"{url}/"
 
 
-def _is_web_address(url: str) -> bool:
+def _without_userinfo(text: str) -> str:
+    # An address that cannot be parsed may contain a password anywhere before its last @.
+    return f"…{text[text.rindex('@') :]}" if "@" in text else text
+
+
+def _netrc_credentials(url: str, environ: Mapping[str, str]) -> Credentials | None:
+    """Return the credentials that the user's netrc file has for the host of a URL, if it names that host.
+
+    The file's `default` entry is not used: it would be sent to every index. A file that cannot be read has no entries,
+    as for other clients.
+    """
+    home, named = environ.get("HOME"), environ.get("NETRC")
+    path = named or (f"{home}/.netrc" if home else None)
+    origin, host = origin_of(url), urlsplit(url).hostname
+    if path is None or origin is None or host is None:
+        return None
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+        entry = netrc.netrc(path).hosts.get(host)
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
+        return None
+    user, _, password = entry or ("", "", "")
+    return Credentials(origin=origin, user=user or "", password=password or "") if user or password else None
 
 
 def load_matrix(path: Path) -> Matrix:

@@ -74,7 +74,8 @@ class _CellFacts:
 class Checker:
     """Checks cells, from several threads at once.
 
-    `index_hosts` returns the host names to take out of logs; `clock` returns epoch seconds.
+    `index_hosts` returns the host names to take out of logs, and `hide` takes secrets out of a text; `clock` returns
+    epoch seconds.
     """
 
     index: Index
@@ -82,6 +83,7 @@ class Checker:
     matrix: Matrix
     node: str
     index_hosts: Callable[[], frozenset[str]] = frozenset
+    hide: Callable[[str], str] = str
     clock: Callable[[], float] = time.time
 
     def check(self, cell: Cell, prepared: PreparedEnvironment) -> Observation:
@@ -124,7 +126,8 @@ class Checker:
         return Observation(record=record, log=log)
 
     def _scrub(self, text: str, facts: _CellFacts) -> str:
-        """Remove from a text what belongs to this run or machine only: the index's hosts, and the sandbox's folders."""
+        """Remove from a text what belongs to this run or machine only: secrets, hosts of the index, folders."""
+        text = self.hide(text)
         for host in sorted(self.index_hosts(), key=len, reverse=True):
             text = text.replace(host, "index.example")
         for folder, alias in facts.aliases.items():

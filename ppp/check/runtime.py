@@ -144,6 +144,9 @@ def pip_environment(index_url: str) -> dict[str, str]:
     plain = {"PIP_TRUSTED_HOST": address.netloc, "PIP_USE_DEPRECATED": "legacy-certs"}
     return {
         "PIP_CONFIG_FILE": "/dev/null",
+        # Without these pip would look for passwords in the user's ~/.netrc and keyring, for any host that it reaches.
+        "NETRC": "/dev/null",
+        "PIP_KEYRING_PROVIDER": "disabled",
         "PIP_INDEX_URL": index_url,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",

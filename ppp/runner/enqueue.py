@@ -74,6 +74,7 @@ def enqueue_feed(node: LocalNode, request: RunRequest) -> QueuePlan:
         url,
         getter=feeds.RequestsGetter(),
         user_agent=node.context.config.user_agent,
+        credentials=node.context.config.feed_credentials,
         etag=etag,
         last_modified=last_modified,
     )

@@ -16,9 +16,9 @@ from ppp.check.index import client as packages
 from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, Runtime
 from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import DockerRuntime, connect_engine
-from ppp.check.sandbox.host import Confinement, HostRuntime
+from ppp.check.sandbox.host import Confinement, HostRuntime, passed_credentials
 from ppp.config import Config
-from ppp.model.errors import GatewayUnavailableError, NoEnvironmentError
+from ppp.model.errors import ConfigError, GatewayUnavailableError, NoEnvironmentError
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 from ppp.runner.context import Context
@@ -59,7 +59,12 @@ class ReadyEnvironments:
 
 def open_index(config: Config) -> packages.SimpleIndex:
     """Return the index that the settings name; nothing is fetched yet."""
-    return packages.SimpleIndex(config.index_url, cache=config.cache / "files", user_agent=config.user_agent)
+    return packages.SimpleIndex(
+        config.index_url,
+        cache=config.cache / "files",
+        user_agent=config.user_agent,
+        credentials=config.index_credentials,
+    )
 
 
 @contextmanager
@@ -106,7 +111,9 @@ def _checker(
     node: str,
 ) -> Checker:
     runtime = runtimes[prepared.environment.platform]
-    return Checker(index=index, runtime=runtime, matrix=matrix, node=node, index_hosts=index.hosts)
+    return Checker(
+        index=index, runtime=runtime, matrix=matrix, node=node, index_hosts=index.hosts, hide=index.hide_credentials
+    )
 
 
 def _canary(
@@ -133,6 +140,7 @@ def _runtimes(
     context: Context, index: packages.SimpleIndex, matrix: Matrix, platforms: AbstractSet[Platform]
 ) -> Iterator[tuple[Mapping[Platform, Runtime], Gateway | None]]:
     config = context.config
+    _refuse_to_share_credentials(context, platforms)
     with translate_storage_errors(config.cache):
         pip = packages.fetch_pinned_pip(
             index, matrix.pip.version, matrix.pip.sha256, cache=config.cache, max_bytes=matrix.limits.file_mb * 1024**2
@@ -168,6 +176,19 @@ def _runtimes(
             stack.callback(docker.close)
             runtimes |= {Platform.SLIM: docker, Platform.ALPINE: docker}
         yield runtimes, index_gateway
+
+
+def _refuse_to_share_credentials(context: Context, platforms: AbstractSet[Platform]) -> None:
+    """Raise `ConfigError` if cells could reach the index only with a password of the operator's."""
+    if context.config.network is not Network.OPEN:
+        return
+    proxies = passed_credentials(context.environ) if Platform.HOST in platforms else ()
+    needed = [*(["the index (PPP_INDEX_URL, or netrc)"] if context.config.index_credentials else []), *proxies]
+    if needed:
+        raise ConfigError(
+            f"with --network open package code would get the credentials for {', '.join(needed)}",
+            hint="use --network gateway, which keeps them outside, or remove them",
+        )
 
 
 def _gateway(context: Context, index: packages.SimpleIndex, stack: ExitStack) -> Gateway | None:

@@ -17,6 +17,7 @@ import feedparser
 import requests
 import urllib3
 
+from ppp.model.credentials import Credentials
 from ppp.model.errors import FeedMalformedError, FeedTooLargeError, FeedUnreachableError
 from ppp.model.release import InvalidReleaseError, Release
 
@@ -81,6 +82,8 @@ class RequestsGetter:
         """See `Getter.get`."""
         with requests.Session() as session, _network_errors(url):
             session.max_redirects = MAX_REDIRECTS
+            # By default, requests would send any server the password that the operator's ~/.netrc has for its host.
+            session.auth = _without_netrc
             with session.get(
                 url,
                 headers={**headers, "Accept-Encoding": "gzip"},
@@ -92,6 +95,10 @@ class RequestsGetter:
                     headers={name.lower(): value for name, value in response.headers.items()},
                     chunks=_chunks(response.raw),
                 )
+
+
+def _without_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def _chunks(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
@@ -123,6 +130,7 @@ def fetch(
     *,
     getter: Getter,
     user_agent: str,
+    credentials: Credentials | None = None,
     etag: str | None = None,
     last_modified: str | None = None,
     limits: FeedLimits = FeedLimits(),
@@ -137,6 +145,7 @@ def fetch(
     conditions = {"If-None-Match": etag, "If-Modified-Since": last_modified}
     headers = {"User-Agent": user_agent, "Accept": "application/rss+xml, application/xml;q=0.9"}
     headers |= {name: value for name, value in conditions.items() if value}
+    headers |= credentials.headers(url) if credentials else {}
     with getter.get(url, headers=headers) as response:
         if response.status == requests.codes.not_modified and (etag or last_modified):
             return NotModified()

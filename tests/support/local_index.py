@@ -58,8 +58,10 @@ def reply(
 class LocalIndex:
     """The server; use it as a context manager. `request_counts` counts requests by path."""
 
-    def __init__(self, host: str = "127.0.0.1", *, json_pages: bool = False) -> None:
+    def __init__(self, host: str = "127.0.0.1", *, json_pages: bool = False, authorization: str | None = None) -> None:
+        """Listen on `host`; with `authorization`, every request without this header is answered with 401."""
         self._json_pages = json_pages
+        self._authorization = authorization
         self._files: dict[str, list[ListedFile]] = {}
         self._responders: dict[str, Responder] = {}
         self._lock = threading.Lock()
@@ -154,6 +156,9 @@ class LocalIndex:
         return IndexHandler
 
     def _respond(self, request: BaseHTTPRequestHandler) -> None:
+        if self._authorization and request.headers.get("Authorization") != self._authorization:
+            reply(status=401, headers={"WWW-Authenticate": "Basic"})(request)
+            return
         match request.path.strip("/").split("/"):
             case _ if request.path in self._responders:
                 answer = self._responders[request.path]

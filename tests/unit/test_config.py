@@ -8,6 +8,7 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 import ppp
 from ppp.config import Config, load, load_matrix, load_valid
+from ppp.model.credentials import Credentials
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.record import Network
 from ppp.resources import resource
@@ -253,3 +254,56 @@ def test_a_long_mistake_is_shortened() -> None:
     (mistake,) = schema_errors("matrices/matrix.schema.json", "x" * 10_000)
     assert mistake.startswith("the document: 'xxx")
     assert len(mistake) < 200
+
+
+SECRET = "s3cr3t-t0ken"
+
+
+def test_credentials_are_taken_out_of_the_addresses() -> None:
+    config = load({"PPP_INDEX_URL": f"https://user:{SECRET}@mirror.example/simple"})
+    assert config.index_url == "https://mirror.example/simple/"
+    assert config.feed_url == "https://mirror.example/rss/updates.xml"
+    assert config.index_credentials == Credentials(origin="https://mirror.example", user="user", password=SECRET)
+    assert config.feed_credentials == config.index_credentials, "one server"
+    assert SECRET not in repr(config)
+
+
+def test_another_servers_feed_gets_its_own_credentials_only() -> None:
+    index = {"PPP_INDEX_URL": f"https://user:{SECRET}@mirror.example/simple/"}
+    assert load(index | {"PPP_FEED_URL": "https://feed.example/"}).feed_credentials is None
+    config = load(index | {"PPP_FEED_URL": "https://other:word@feed.example/x"})
+    assert config.feed_url == "https://feed.example/x"
+    assert config.feed_credentials == Credentials(origin="https://feed.example", user="other", password="word")
+
+
+def test_an_address_that_is_published_may_have_no_credentials() -> None:
+    with pytest.raises(ConfigError, match=r"PPP_BASE_URL.*would publish") as caught:
+        load({"PPP_BASE_URL": f"https://user:{SECRET}@ppp.example/"})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["PPP_INDEX_URL", "PPP_FEED_URL", "PPP_BASE_URL"])
+@pytest.mark.parametrize("url", ["htp://user:{}@h.example/", "user:{}@h.example", "https://user:{}/x@h.example/"])
+def test_the_mistake_in_an_address_is_reported_without_its_password(name: str, url: str) -> None:
+    with pytest.raises(ConfigError, match="is not an http") as caught:
+        load({name: url.format(SECRET)})
+    assert SECRET not in str(caught.value)
+
+
+def test_netrc_is_read_for_the_host_of_the_index_alone(tmp_path: Path) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text(f"machine mirror.example login user password {SECRET}\ndefault login other password word\n")
+    credentials = Credentials(origin="https://mirror.example", user="user", password=SECRET)
+    index = {"PPP_INDEX_URL": "https://mirror.example/simple/"}
+    assert load(index | {"HOME": str(tmp_path)}).index_credentials == credentials
+    assert load(index | {"NETRC": str(netrc)}).index_credentials == credentials
+    assert load({"HOME": str(tmp_path)}).index_credentials is None, "the default entry is for no host that we choose"
+    given = load({"PPP_INDEX_URL": "https://own:word@mirror.example/simple/", "HOME": str(tmp_path)})
+    assert given.index_credentials == Credentials(origin="https://mirror.example", user="own", password="word")
+
+
+@pytest.mark.parametrize("content", ["machine", "machine mirror.example password", "\0\0", None])
+def test_a_netrc_that_cannot_be_read_has_no_entry(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / ".netrc").write_text(content)
+    assert load({"PPP_INDEX_URL": "https://mirror.example/", "HOME": str(tmp_path)}).index_credentials is None

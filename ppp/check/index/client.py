@@ -28,6 +28,7 @@ from pypi_simple import (
 )
 
 from ppp.check.index.choose import IndexFile, file_version, newest_version, release_files
+from ppp.model.credentials import Credentials
 from ppp.model.errors import DiskFullError, IndexUnreachableError, UnknownPackageError, UnknownVersionError
 from ppp.model.release import Release, RequestedPackage
 
@@ -60,19 +61,44 @@ class Index(Protocol):
         """Return the path of the file, whose hash was checked; raise `DownloadError` or `DownloadTimeoutError`."""
 
 
+class IndexSession(requests.Session):
+    """A session that sends an index's credentials to their origin alone, also after redirects, and no others.
+
+    By default, requests would send any server the password that the operator's ~/.netrc has for its host.
+    """
+
+    def __init__(self, credentials: Credentials | None) -> None:
+        """Send these credentials, where they belong."""
+        super().__init__()
+        self._credentials = credentials
+        self.auth = self._authorize
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.pop("Authorization", None)
+        if self._credentials:
+            request.headers.update(self._credentials.headers(request.url or ""))
+        return request
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:  # noqa: ARG002 - requests' interface
+        """Decide anew for the target of a redirect."""
+        self._authorize(prepared_request)
+
+
 class SimpleIndex:
     """An index with the simple API (PEP 503, PEP 691), read with pypi-simple; files are stored in `cache`."""
 
-    def __init__(self, url: str, *, cache: Path, user_agent: str) -> None:
-        """Use the index at `url`; store files by their sha256 in `cache`."""
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = user_agent
-        self._session.hooks["response"].append(self._note_time)
+    def __init__(self, url: str, *, cache: Path, user_agent: str, credentials: Credentials | None = None) -> None:
+        """Use the index at `url`; store files by their sha256 in `cache`; send `credentials` to their origin alone."""
+        self.url = url
+        self.user_agent = user_agent
+        self.cache = cache
+        self._credentials = credentials
+        self.session = IndexSession(credentials)
+        self.session.headers["User-Agent"] = user_agent
+        self.session.hooks["response"].append(self._note_time)
         #: The index's clock at its last answer, in epoch seconds; None if it sent no date.
         self.server_time: int | None = None
-        self._client = PyPISimple(url, session=self._session)
-        self._url = url
-        self._cache = cache
+        self._client = PyPISimple(url, session=self.session)
         self._pages: dict[str, tuple[IndexFile, ...]] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -82,8 +108,12 @@ class SimpleIndex:
     def hosts(self) -> frozenset[str]:
         """Return the hosts of the index and of every file it has named so far, with their ports and without."""
         named = {urlsplit(file.url) for page in list(self._pages.values()) for file in page}
-        parts = {urlsplit(self._url), *named}
+        parts = {urlsplit(self.url), *named}
         return frozenset(host for part in parts for host in (part.netloc, part.hostname) if host)
+
+    def hide_credentials(self, text: str) -> str:
+        """Return a text without the credentials for this index."""
+        return self._credentials.hide(text) if self._credentials else text
 
     def file_origins(self, package: str) -> frozenset[str]:
         """Return the origins (`https://host`) of a project's files; other projects' files are usually there too."""
@@ -125,7 +155,7 @@ class SimpleIndex:
         """Return the path of the file in the cache, alone in a folder named by its hash; fetch it first if needed."""
         if file.sha256 is None or not _SHA256.fullmatch(file.sha256):
             raise DownloadError("hash", f"the index gives no sha256 for {file.filename}")
-        path = self._cache / file.sha256 / file.filename
+        path = self.cache / file.sha256 / file.filename
         with self._locks[file.sha256]:
             if not path.exists():
                 self._download(file, path, time.monotonic() + timeout_s, max_bytes)
@@ -136,7 +166,7 @@ class SimpleIndex:
         digest = hashlib.sha256()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with self._session.get(file.url, stream=True, timeout=TIMEOUT_S) as response, part.open("wb") as out:
+            with self.session.get(file.url, stream=True, timeout=TIMEOUT_S) as response, part.open("wb") as out:
                 response.raise_for_status()
                 size = 0
                 # read1 returns what has arrived: iter_content would wait for a whole chunk, however slow it is.

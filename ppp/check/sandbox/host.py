@@ -242,6 +242,11 @@ class HostRuntime:
                 keeper.terminate()
 
 
+def passed_credentials(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variables with credentials in them that cells get if they are not confined."""
+    return tuple(name for name in PASSED_VARIABLES if "@" in environ.get(name, ""))
+
+
 def find_interpreters(version: str, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield paths where a Python such as `3.12` may be, the likeliest first; the caller tries whether they work."""
     name = f"python{version}"
