@@ -16,6 +16,7 @@ from ppp.mesh import serve as mesh_server
 from ppp.mesh.fetch import HttpTransport
 from ppp.publish.datasette import serve as datasette
 from ppp.runner.context import Context
+from ppp.web_server import Limits, local_url, open_socket, run_server
 
 
 @click.command()
@@ -25,10 +26,17 @@ from ppp.runner.context import Context
     "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 takes any free port."
 )
 @click.option(
+    "--per-address",
+    type=click.IntRange(min=0),
+    default=Limits().per_address,
+    show_default=True,
+    help="Connections of one client address; 0 is no limit, for a server behind a reverse proxy.",
+)
+@click.option(
     "--into", type=click.Path(path_type=Path), help="Only write what a container needs to serve the ledger, here."
 )
 @data_option
-def serve(*, mesh: bool, host: str, port: int, into: Path | None, data: Path | None) -> None:
+def serve(*, mesh: bool, host: str, port: int, per_address: int, into: Path | None, data: Path | None) -> None:
     """Serve the ledger with Datasette, or the public folder to peers.
 
     It ends at SIGINT, SIGTERM or SIGHUP, and then leaves no process and no open port.
@@ -37,7 +45,7 @@ def serve(*, mesh: bool, host: str, port: int, into: Path | None, data: Path | N
     if mesh and into:
         raise click.UsageError("--into belongs to Datasette: it cannot be combined with --mesh")
     if mesh:
-        _serve_mesh(context, host=host, port=port)
+        _serve_mesh(context, host=host, port=port, limits=Limits(per_address=per_address))
     elif into:
         datasette.prepare(context.config.data, into)
         click.echo(f"{into} is ready to be served: its Containerfile shows how")
@@ -45,7 +53,7 @@ def serve(*, mesh: bool, host: str, port: int, into: Path | None, data: Path | N
         datasette.serve(context.config.data, host=host, port=port)
 
 
-def _serve_mesh(context: Context, *, host: str, port: int) -> None:
+def _serve_mesh(context: Context, *, host: str, port: int, limits: Limits) -> None:
     transport = HttpTransport(user_agent=context.config.user_agent)
 
     def trusted() -> set[str]:
@@ -56,11 +64,11 @@ def _serve_mesh(context: Context, *, host: str, port: int) -> None:
         report = pipeline.sync_announced(context, transport, node)
         context.reporter.note(f"{report.peer.url}: {report.records} new records")
 
-    listening = mesh_server.open_socket(host, port)
+    listening = open_socket(host, port)
     application = mesh_server.create_app(context.config.public, trusted=trusted, on_announce=fetch)
     with _ended_by_signals():
-        click.echo(f"serving {context.config.public} at {mesh_server.local_url(listening)}")
-        mesh_server.run_server(application, listening)
+        click.echo(f"serving {context.config.public} at {local_url(listening)}")
+        run_server(application, listening, limits=limits)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _SHA256: Final = re.compile("[0-9a-f]{64}")
 @click.command()
 @click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--sha256", help="The hash that the one FILE must have, if no file beside it says so.")
-@click.option("--node", "nodes", multiple=True, help="Accept only this node's signature (may be repeated).")
+@click.option("--node", "nodes", multiple=True, help="Accept only what this node signed (may be repeated).")
 @json_option
 def verify(*, files: tuple[Path, ...], sha256: str | None, nodes: tuple[str, ...], as_json: bool) -> None:
     """Check whether published files are valid.

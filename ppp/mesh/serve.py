@@ -6,7 +6,6 @@ No data of an announcement is used. Whoever sends one can at most cause a fetch 
 import asyncio
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Container
@@ -15,7 +14,6 @@ from http import HTTPStatus
 from pathlib import Path, PurePath
 from typing import Final
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -27,15 +25,12 @@ from starlette.types import Scope
 from ppp.mesh.push import ANNOUNCE_PATH
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, read_envelope
 from ppp.mesh.untrusted import printable_line
-from ppp.model.errors import LedgerBusyError, ListenError, PPPError, PublishError, RejectedDataError
+from ppp.model.errors import LedgerBusyError, PPPError, PublishError, RejectedDataError
+from ppp.web_server import STOP_GRACE_S
 
 #: How often, at most, the announcements of one peer cause a fetch; and how long the body of one may take to arrive.
 ANNOUNCE_INTERVAL_S: Final = 60.0
-BODY_TIMEOUT_S: Final = 10.0
-#: A fetch that is still running after this may be aborted: each batch is merged completely or not at all.
-STOP_GRACE_S: Final = 5
-MAX_CONNECTIONS: Final = 200
-MAX_PORT: Final = 65_535
+BODY_TIMEOUT_S: Final = 5.0
 
 #: Explicit, because the system's own table of types differs between machines.
 MEDIA_TYPES: Final = {
@@ -90,6 +85,7 @@ def create_app(
         thread.start()
         yield
         queue.close()
+        # A fetch that is still running then may be aborted: each batch is merged completely or not at all.
         await run_in_threadpool(thread.join, STOP_GRACE_S)
 
     routes = [
@@ -202,49 +198,3 @@ class AnnouncementQueue:
                     self._fetched[node] = self._clock()
                     return node
         return None
-
-
-def open_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket on an IPv4 or IPv6 address (`::` accepts both) and port (0 for any free one).
-
-    Raises `ListenError` if that is not possible.
-    """
-    host = host.removeprefix("[").removesuffix("]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    hint = "choose another address with --host and --port"
-    if not 0 <= port <= MAX_PORT:
-        raise ListenError(f"cannot listen on port {port}: a port is a number from 0 to {MAX_PORT}", hint=hint)
-    try:
-        return socket.create_server((host, port), family=family, dualstack_ipv6=host == "::", backlog=MAX_CONNECTIONS)
-    except OSError as error:
-        raise ListenError(f"cannot listen on {host} port {port}: {error}", hint=hint) from error
-
-
-def local_url(listening: socket.socket) -> str:
-    """Return the URL under which a browser on this machine reaches a socket."""
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/"
-
-
-def create_server(application: Starlette) -> uvicorn.Server:
-    """Return a server that logs nothing, ignores proxy headers, and stops within `STOP_GRACE_S` seconds."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            application,
-            http="h11",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=STOP_GRACE_S,
-        )
-    )
-
-
-def run_server(application: Starlette, listening: socket.socket) -> None:
-    """Serve an application on an open socket until SIGINT or SIGTERM."""
-    create_server(application).run(sockets=[listening])

@@ -4,9 +4,10 @@ Before any query, the SQL of its tables, views, indexes and triggers must equal,
 create, so that no untrusted SQL is ever run. Then all rows must follow from the records, and records from their ids.
 """
 
+import json
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from itertools import islice
@@ -19,9 +20,10 @@ from ppp.ledger.queries import record_from_row
 from ppp.ledger.schema import migrations
 from ppp.mesh.batch import decompress_batch
 from ppp.mesh.node import verify_signature
+from ppp.mesh.statement import authenticate, read_envelope
 from ppp.model.errors import PPPError
 from ppp.model.matrix import EnvironmentId
-from ppp.model.record import sha256_hex
+from ppp.model.record import Record, sha256_hex
 from ppp.model.release import Release, version_key
 from ppp.publish.snapshots.database import MIGRATIONS_APPLIED_AT, PUBLIC_TABLES, current_sql
 from ppp.verify.result import fail
@@ -190,9 +192,11 @@ def _check_current(db: Database) -> None:
 
 
 def _check_batches(db: Database) -> None:
-    # The records inside need no check: the signature covers the bytes, and each record is named by its hash.
-    query = "SELECT batch, node, signature, packed FROM batches LEFT JOIN batch_files USING (batch)"
-    for batch, node, signature, packed in db.execute(query):
+    query = (
+        "SELECT batch, node, signature, records, first_observed_at, last_observed_at, packed"
+        " FROM batches LEFT JOIN batch_files USING (batch)"
+    )
+    for batch, node, signature, *described, packed in db.execute(query):
         if packed is None:
             fail(f"the bytes of the batch {batch} are missing")
         data = decompress_batch(packed, batch_id=batch)
@@ -200,6 +204,46 @@ def _check_batches(db: Database) -> None:
             fail(f"the batch {batch} hashes to {digest}")
         if not verify_signature(node, data, signature):
             fail(f"the batch {batch} is not signed by node {node}")
+        _check_content(db, batch, data, node=node, described=described)
+
+
+def _check_content(db: Database, batch: str, data: bytes, *, node: str, described: list[int]) -> None:
+    """Raise `InvalidFileError` unless a batch's rows say of it what its bytes say: a signature covers only these."""
+    try:
+        records = [Record.from_json(row) for row in json.loads(data)["records"]]
+        inside = {record.id: record.observed_at for record in records}
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        fail(f"the batch {batch} is invalid: {error}")
+    if strange := next((record for record in records if record.node != node), None):
+        fail(f"the batch {batch} of node {node} has a record of node {strange.node}")
+    times = inside.values()
+    if described != [len(records), min(times, default=None), max(times, default=None)]:
+        fail(f"the batch {batch} does not have the number of records, or the times, that its row says")
+    stored = {record for (record,) in db.execute("SELECT record FROM batch_records WHERE batch = ?", (batch,))}
+    if stored != inside.keys():
+        fail(f"the batch {batch} does not have the records that its rows say, first {min(stored ^ inside.keys())}")
+
+
+def check_signed_records(db: Database, *, nodes: Collection[str]) -> None:
+    """Raise `InvalidFileError` unless each record is in a batch of one of these nodes, whose signatures are checked."""
+    for batch, node in db.execute("SELECT batch, node FROM batches"):
+        if node not in nodes:
+            fail(f"the batch {batch} is signed by node {node}")
+    unsigned = "SELECT record, node FROM records WHERE record NOT IN (SELECT record FROM batch_records)"
+    for record, node in db.execute(unsigned):
+        fail(f"the record {record} is in no signed batch; it says that it is of node {node}")
+
+
+def check_statements(db: Database, *, nodes: Collection[str]) -> None:
+    """Raise unless the stored statements are signed by the nodes that they name; these must be among `nodes`, if any.
+
+    Raises `InvalidFileError` or `RejectedDataError`.
+    """
+    for sequence, text, digest in db.execute("SELECT sequence, statement, digest FROM statements"):
+        envelope = read_envelope(text.encode())
+        statement = authenticate(envelope, trusted=nodes or {envelope.statement.node})
+        if (statement.sequence, statement.digest) != (sequence, digest):
+            fail(f"the statement {sequence} is not the one that its row says")
 
 
 def check_private(db: Database) -> None:

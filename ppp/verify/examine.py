@@ -1,7 +1,8 @@
 """Decide what a path is and verify it: first against something that confirms its digest, then by its content.
 
 The digest of a file is confirmed by the command line, a description next to it, a list in a parent folder, or its own
-name; without any of these it is INVALID. Only a ledger needs none: its records are named by their hashes.
+name; without any of these it is INVALID. Only a ledger needs none: its records are named by their hashes. Where only
+some nodes are accepted, each file, and each record of a ledger, must also be signed by one of them.
 """
 
 import hashlib
@@ -27,8 +28,9 @@ from ppp.publish.snapshots.description import (
 )
 from ppp.publish.snapshots.description import SCHEMA as SNAPSHOT_SCHEMA
 from ppp.verify import documents
-from ppp.verify.database import check_private, check_rows, open_verified
+from ppp.verify.database import check_private, check_rows, check_signed_records, check_statements, open_verified
 from ppp.verify.result import Verification, fail
+from ppp.verify.signed import check_signed
 
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -85,17 +87,23 @@ def _check(path: Path, options: VerifyOptions) -> str:
     confirmed = options.sha256 is not None
     match path.name:
         case name if name == DIGEST:
-            return documents.check_current(path.with_name(CURRENT), confirmed=False)
+            message = documents.check_current(path.with_name(CURRENT), confirmed=False)
+            return _with_signature(path, message, options)
         case name if name.endswith(".db"):
-            return _check_database(path, confirmed=confirmed)
+            return _check_database(path, options, confirmed=confirmed)
         case name if name.endswith(".db.gz"):
-            return _check_gzip(path)
+            return _with_signature(path, _check_gzip(path), options)
         case name if name.endswith((".sig", ".json.gz")):
             batch = path.with_name(f"{name.partition('.')[0]}.json.gz")
             return documents.check_batch(batch, nodes=options.nodes, now=options.now)
         case name if name.endswith(".json"):
             return _check_document(path, options, confirmed=confirmed)
-    return _check_listed(path, confirmed=confirmed)
+    return _with_signature(path, _check_listed(path, confirmed=confirmed), options)
+
+
+def _with_signature(path: Path, message: str, options: VerifyOptions) -> str:
+    """Return the message of a valid file; if only some nodes are accepted, with the one that signed it, or raise."""
+    return f"{message}; {check_signed(path, nodes=options.nodes)}" if options.nodes else message
 
 
 def _check_document(path: Path, options: VerifyOptions, *, confirmed: bool) -> str:
@@ -103,8 +111,6 @@ def _check_document(path: Path, options: VerifyOptions, *, confirmed: bool) -> s
     checks: dict[str, Callable[[], str]] = {
         "ppp-current-1": lambda: documents.check_current(path, confirmed=confirmed),
         "ppp-files-1": lambda: documents.check_files(path),
-        "ppp-statement-1": lambda: documents.check_statement(path, nodes=options.nodes, now=options.now),
-        "ppp-batch-1": lambda: documents.check_batch(path, nodes=options.nodes, now=options.now),
         data_page.SCHEMA: lambda: documents.check_index(path),
         SNAPSHOT_SCHEMA: lambda: _check_description(path),
     }
@@ -114,8 +120,13 @@ def _check_document(path: Path, options: VerifyOptions, *, confirmed: bool) -> s
         document = {}
     inner = document.get("signed")
     schema = (inner if isinstance(inner, dict) else document).get("schema")
+    match schema:
+        case "ppp-statement-1":
+            return documents.check_statement(path, nodes=options.nodes, now=options.now)
+        case "ppp-batch-1":
+            return documents.check_batch(path, nodes=options.nodes, now=options.now)
     check = checks.get(schema) if isinstance(schema, str) else None
-    return check() if check else _check_listed(path, confirmed=confirmed)
+    return _with_signature(path, check() if check else _check_listed(path, confirmed=confirmed), options)
 
 
 def _check_description(path: Path) -> str:
@@ -128,22 +139,26 @@ def _check_description(path: Path) -> str:
     return _check_snapshot(target, description)
 
 
-def _check_database(path: Path, *, confirmed: bool) -> str:
+def _check_database(path: Path, options: VerifyOptions, *, confirmed: bool) -> str:
     description = read_description(path.with_suffix(".json"))
     if description is None:
-        return _check_ledger(path, confirmed=confirmed)
+        return _check_ledger(path, options, confirmed=confirmed)
     # The newest snapshot is also published under a name that stays the same.
     if description.file != path.name and path.stem != LATEST_NAME:
         fail(f"its description is of {description.file}")
-    return _check_snapshot(path, description)
+    return _with_signature(path, _check_snapshot(path, description), options)
 
 
-def _check_ledger(path: Path, *, confirmed: bool) -> str:
+def _check_ledger(path: Path, options: VerifyOptions, *, confirmed: bool) -> str:
     with open_verified(path, immutable=False) as db:
         # A database without any log may be a window snapshot whose description is missing.
         logs = db.execute("SELECT 1 FROM logs LIMIT 1").fetchone() is not None
         count = check_rows(db, logs=logs)
-    summary = f"a ledger of {count} records{'' if logs else ', without logs'}"
+        check_statements(db, nodes=options.nodes)
+        if options.nodes:
+            check_signed_records(db, nodes=options.nodes)
+    signed = ", each in a signed batch" if options.nodes else ""
+    summary = f"a ledger of {count} records{signed}{'' if logs else ', without logs'}"
     return summary if confirmed else f"{summary}, each named by its sha256; nothing confirms that it is complete"
 
 

@@ -11,9 +11,10 @@ import pytest
 import requests
 
 from ppp.mesh.node import NodeKey
-from ppp.mesh.serve import AnnouncementQueue, create_app, create_server, local_url, open_socket
+from ppp.mesh.serve import AnnouncementQueue, create_app
 from ppp.mesh.statement import Statement, sign_statement
 from ppp.model.errors import LedgerBusyError, ListenError, PeerError, PublishError
+from ppp.web_server import create_server, local_url, open_socket
 
 NOW = 1_714_089_600
 KEY = NodeKey.from_seed(b"k" * 32)
