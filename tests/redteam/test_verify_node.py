@@ -55,20 +55,26 @@ def fill(data: Path, record: Builder, *names: str) -> None:
             store.add_record(record(name, node=X.id))
 
 
+@pytest.fixture(scope="module", name="made")
+def _made(record: Builder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two data folders with records of node X: `x`, published and signed by X, and `m`, by Mallory."""
+    folder = tmp_path_factory.mktemp("made")
+    for name, key, packages in (("x", X, ()), ("m", MALLORY, (FORGED,))):
+        fill(folder / name, record, *packages)
+        publish(folder / name, key)
+    return folder
+
+
 @pytest.fixture(name="honest")
-def _honest(record: Builder, tmp_path: Path) -> Path:
-    """The data folder of node X, published and signed."""
-    fill(tmp_path / "x", record)
-    publish(tmp_path / "x", X)
-    return tmp_path / "x"
+def _honest(made: Path, tmp_path: Path) -> Path:
+    """The data folder of node X."""
+    return shutil.copytree(made / "x", tmp_path / "x")
 
 
 @pytest.fixture(name="forged")
-def _forged(record: Builder, tmp_path: Path) -> Path:
+def _forged(made: Path, tmp_path: Path) -> Path:
     """A data folder whose records say that they are of node X, published and signed by Mallory."""
-    fill(tmp_path / "m", record, FORGED)
-    publish(tmp_path / "m", MALLORY)
-    return tmp_path / "m"
+    return shutil.copytree(made / "m", tmp_path / "m")
 
 
 def invalid(path: Path, *, sha256: str | None = None) -> list[str]:
