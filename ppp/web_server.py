@@ -34,7 +34,7 @@ _REFUSAL: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ClientLimits:
     """What a client may take.
 
     `request_s`: seconds for a whole request, from the connection or the end of the response before; `send_s`: seconds
@@ -52,7 +52,7 @@ class Limits:
 class Connections:
     """The open connections of a server, by client address."""
 
-    limits: Limits = field(default_factory=Limits)
+    limits: ClientLimits = field(default_factory=ClientLimits)
     _open: dict["LimitedProtocol", str] = field(default_factory=dict)
     _by_address: Counter[str] = field(default_factory=Counter)
 
@@ -208,12 +208,12 @@ def local_url(listening: socket.socket) -> str:
     return f"http://{shown}:{port}/"
 
 
-def create_server(application: ASGIApp, *, limits: Limits | None = None) -> uvicorn.Server:
+def create_server(application: ASGIApp, *, limits: ClientLimits | None = None) -> uvicorn.Server:
     """Return a server that logs nothing, ignores proxy headers, and stops within `STOP_GRACE_S` seconds."""
     return uvicorn.Server(
         uvicorn.Config(
             application,
-            http=_protocol_class(Connections(limits=limits or Limits())),
+            http=_protocol_class(Connections(limits=limits or ClientLimits())),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -225,6 +225,6 @@ def create_server(application: ASGIApp, *, limits: Limits | None = None) -> uvic
     )
 
 
-def run_server(application: ASGIApp, listening: socket.socket, *, limits: Limits | None = None) -> None:
+def run_server(application: ASGIApp, listening: socket.socket, *, limits: ClientLimits | None = None) -> None:
     """Serve an application on an open socket until SIGINT or SIGTERM."""
     create_server(application, limits=limits).run(sockets=[listening])

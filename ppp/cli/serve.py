@@ -16,7 +16,7 @@ from ppp.mesh import serve as mesh_server
 from ppp.mesh.fetch import HttpTransport
 from ppp.publish.datasette import serve as datasette
 from ppp.runner.context import Context
-from ppp.web_server import Limits, local_url, open_socket, run_server
+from ppp.web_server import ClientLimits, local_url, open_socket, run_server
 
 
 @click.command()
@@ -28,7 +28,7 @@ from ppp.web_server import Limits, local_url, open_socket, run_server
 @click.option(
     "--per-address",
     type=click.IntRange(min=0),
-    default=Limits().per_address,
+    default=ClientLimits().per_address,
     show_default=True,
     help="Connections of one client address; 0 is no limit, for a server behind a reverse proxy.",
 )
@@ -45,7 +45,7 @@ def serve(*, mesh: bool, host: str, port: int, per_address: int, into: Path | No
     if mesh and into:
         raise click.UsageError("--into belongs to Datasette: it cannot be combined with --mesh")
     if mesh:
-        _serve_mesh(context, host=host, port=port, limits=Limits(per_address=per_address))
+        _serve_mesh(context, host=host, port=port, limits=ClientLimits(per_address=per_address))
     elif into:
         datasette.prepare(context.config.data, into)
         click.echo(f"{into} is ready to be served: its Containerfile shows how")
@@ -53,7 +53,7 @@ def serve(*, mesh: bool, host: str, port: int, per_address: int, into: Path | No
         datasette.serve(context.config.data, host=host, port=port)
 
 
-def _serve_mesh(context: Context, *, host: str, port: int, limits: Limits) -> None:
+def _serve_mesh(context: Context, *, host: str, port: int, limits: ClientLimits) -> None:
     transport = HttpTransport(user_agent=context.config.user_agent)
 
     def trusted() -> set[str]:

@@ -11,9 +11,9 @@ from typing import Final
 import pytest
 
 from ppp.mesh.serve import create_app
-from ppp.web_server import Limits, create_server, open_socket
+from ppp.web_server import ClientLimits, create_server, open_socket
 
-LIMITS: Final = Limits(request_s=2.0, send_s=2.0, connections=60, per_address=20)
+LIMITS: Final = ClientLimits(request_s=2.0, send_s=2.0, connections=60, per_address=20)
 #: Generous: everything that the limits end must have ended by then.
 ENDED_S: Final = 15.0
 #: An answer "at once": far below the deadlines would be flaky on a busy machine, so not much below them.
@@ -53,7 +53,7 @@ class Server:
 
 
 @contextmanager
-def serving(public: Path, limits: Limits = LIMITS) -> Iterator[Server]:
+def serving(public: Path, limits: ClientLimits = LIMITS) -> Iterator[Server]:
     """Run the public server in a thread."""
     running = create_server(create_app(public, trusted=set, on_announce=print, body_timeout_s=60), limits=limits)
     with open_socket("127.0.0.1", 0) as listening:
@@ -188,7 +188,7 @@ def test_a_slow_but_steady_reader_gets_everything(server: Server) -> None:
 
 
 def test_behind_a_proxy_all_clients_have_one_address(public: Path) -> None:
-    limits = Limits(request_s=60, connections=60, per_address=0)
+    limits = ClientLimits(request_s=60, connections=60, per_address=0)
     with serving(public, limits) as server:
         for _ in range(50):
             server.connect()

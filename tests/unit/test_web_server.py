@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from ppp.web_server import Connections, LimitedProtocol, Limits, network_of
+from ppp.web_server import Connections, LimitedProtocol, ClientLimits, network_of
 
 
 class Connection:
@@ -41,7 +41,7 @@ def test_an_ipv6_network_counts_as_one_client(address: str, network: str) -> Non
 
 
 def test_an_address_holds_few_connections() -> None:
-    connections = Connections(limits=Limits(connections=10, per_address=2))
+    connections = Connections(limits=ClientLimits(connections=10, per_address=2))
     held = [Connection(connections, waiting=False) for _ in range(3)]
     assert [connections.admit(each.typed, "a") for each in held] == [True, True, False]
     assert connections.admit(Connection(connections, waiting=False).typed, "b")
@@ -54,7 +54,7 @@ def test_an_address_holds_few_connections() -> None:
 
 
 def test_the_connection_that_waits_longest_makes_room() -> None:
-    connections = Connections(limits=Limits(connections=3, per_address=3))
+    connections = Connections(limits=ClientLimits(connections=3, per_address=3))
     busy, first, second = (Connection(connections, waiting=waiting) for waiting in (False, True, True))
     for each in (busy, first, second):
         assert connections.admit(each.typed, "a")
