@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from ppp.web_server import Connections, LimitedProtocol, ClientLimits, network_of
+from ppp.web_server import ClientLimits, Connections, LimitedProtocol, network_of
 
 
 class Connection:
