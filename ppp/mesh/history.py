@@ -11,11 +11,12 @@ Rules:
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sqlite_utils import Database
 
-from ppp.ledger.peers import forget_peer_statement, list_peers
+from ppp.ledger.peers import Peer, forget_peer_statement, list_peers, save_peer_statement
 from ppp.ledger.quarantines import (
     Quarantine,
     add_quarantines,
@@ -27,16 +28,24 @@ from ppp.ledger.quarantines import (
 from ppp.ledger.seen_statements import SeenStatement, add_seen, forget_seen, newest_seen, seen_statements
 from ppp.ledger.statements import Fork, add_forks, list_forks, own_statement
 from ppp.ledger.store import Store
-from ppp.mesh.chain import Contradiction, SignedStatement, find_contradictions
+from ppp.mesh.chain import Contradiction, SignedStatement, check_freeze, find_contradictions
 from ppp.mesh.fetch import PeerConnection
 from ppp.mesh.peers_file import MAX_PEERS_BYTES, PEERS_NAME, peers_document, read_peers_document
-from ppp.mesh.statement import MAX_STATEMENT_BYTES, ForkedError, Statement, open_envelope
+from ppp.mesh.statement import (
+    MAX_STATEMENT_BYTES,
+    ForkedError,
+    LastSeen,
+    Statement,
+    check_expiry,
+    check_sequence,
+    open_envelope,
+)
 from ppp.mesh.untrusted import reject
 from ppp.model.errors import PeerError
 from ppp.storage_errors import translate_storage_errors
 
 #: How many statements of one gap are fetched in one synchronization; the next one goes on there.
-MAX_GAP: Final = 2000
+MAX_GAP: Final = 1000
 
 QUARANTINE_HINT: Final = "see `ppp peer evidence`; if its operator has an explanation, `ppp peer clear URL-OR-KEY`"
 
@@ -82,6 +91,74 @@ def fetch_gap(
             reject(name, f"it has the number {statement.sequence}")
         found.append(SignedStatement(statement=statement, text=data.decode()))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerStatements:
+    """A peer's newest statement, those between it and the last one accepted, and what the peer saw of other nodes.
+
+    All are valid by their signatures; whether they are one chain is not checked yet.
+    """
+
+    newest: SignedStatement
+    between: tuple[SignedStatement, ...]
+    shown: tuple[SignedStatement, ...]
+
+    @property
+    def chain(self) -> tuple[SignedStatement, ...]:
+        """The peer's own statements, by number."""
+        return *self.between, self.newest
+
+    @property
+    def missing(self) -> int:
+        """How many statements before the newest one were too many to fetch at once."""
+        return self.newest.sequence - 1 - self.between[-1].sequence if self.between else 0
+
+
+def fetch_statements(connection: PeerConnection, peer: Peer, *, trusted: Collection[str]) -> PeerStatements:
+    """Fetch a peer's newest statement, the chain that leads to it, and what it saw of `trusted` nodes.
+
+    Raises `PeerError` or `RejectedDataError`.
+    """
+    data = connection.get(f"{peer.url}statement.json", max_bytes=MAX_STATEMENT_BYTES)
+    newest = SignedStatement(statement=open_envelope(data, trusted={peer.node}), text=data.decode())
+    # Of a peer that was never seen before, the history before its newest statement is taken as it is.
+    between = () if peer.sequence is None else fetch_gap(connection, peer.url, after=peer.sequence, newest=newest)
+    return PeerStatements(newest=newest, between=between, shown=fetch_shown(connection, peer.url, trusted=trusted))
+
+
+def accept_statements(store: Store, peer: Peer, fetched: PeerStatements, *, own: str, now: int) -> Statement:
+    """Compare what a peer publishes with all that was seen, store it, and return its newest statement.
+
+    `peer` is as the ledger has it now. Raises `ForkedError` if the peer contradicts itself, whoever showed that, after
+    the evidence is stored; and `RejectedDataError` for a rollback, a freeze, or a statement outside its lifetime. If
+    part of a long chain is missing, the part that was fetched is accepted, and a `PeerError` says that more follows.
+    """
+    for statements in (fetched.chain, fetched.shown):
+        store_statements(store, statements, source=peer.node, own=own, now=now)
+    if quarantine := quarantined(store.db).get(peer.node):
+        raise quarantine_error(quarantine)
+    if fetched.missing:
+        _accept(store, fetched.between[-1])
+        raise PeerError(
+            f"{peer.url} published {fetched.missing} more statements since the last synchronization",
+            hint="synchronize again, to go on with them",
+        )
+    newest = fetched.newest.statement
+    last_seen = None
+    if peer.sequence is not None and peer.digest is not None:
+        last_seen = LastSeen(sequence=peer.sequence, digest=peer.digest)
+    check_sequence(newest, last_seen=last_seen)
+    check_freeze(newest, known_statements(store.db, peer.node), now=now)
+    check_expiry(newest, now=now)
+    # Stored before any file is used: even if that fails, no older statement may be accepted afterwards.
+    _accept(store, fetched.newest)
+    return newest
+
+
+def _accept(store: Store, signed: SignedStatement) -> None:
+    node, sequence, digest = signed.key
+    save_peer_statement(store, node, sequence=sequence, digest=digest, text=signed.text)
 
 
 def fetch_shown(connection: PeerConnection, url: str, *, trusted: Collection[str]) -> tuple[SignedStatement, ...]:

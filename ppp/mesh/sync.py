@@ -9,23 +9,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from ppp.ledger.batches import has_batch, ledger_root
-from ppp.ledger.peers import Peer, list_peers, mark_sync_failed, mark_synced, save_peer_statement
-from ppp.ledger.statements import Fork, add_forks
+from ppp.ledger.peers import Peer, list_peers, mark_sync_failed, mark_synced
+from ppp.ledger.quarantines import quarantined
 from ppp.ledger.store import Store
 from ppp.mesh.batch import MAX_BATCH_BYTES, Batch, UntrustedBatch, decompress_batch, verify_batch
 from ppp.mesh.fetch import Fetcher, PeerConnection
 from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_file_list, read_files
+from ppp.mesh.history import accept_statements, fetch_statements, quarantine_error, trusted_nodes
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
-from ppp.mesh.statement import (
-    MAX_STATEMENT_BYTES,
-    ForkedError,
-    LastSeen,
-    Statement,
-    check_expiry,
-    check_sequence,
-    open_envelope,
-)
 from ppp.mesh.untrusted import reject
 from ppp.model.errors import PeerError, PPPError, RejectedDataError
 from ppp.model.record import sha256_hex
@@ -86,10 +78,13 @@ def sync(store: Store, key: NodeKey, peer: Peer, fetcher: Fetcher, *, now: int) 
 
 
 def _sync(store: Store, key: NodeKey, peer: Peer, connection: PeerConnection, now: int) -> SyncReport:
-    statement = _fetch_statement(store, peer, connection, now)
+    if quarantine := quarantined(store.db).get(peer.node):
+        raise quarantine_error(quarantine)
+    everybody = {key.id, *(other.node for other in list_peers(store.db))}
+    fetched = fetch_statements(connection, peer, trusted=everybody)
+    statement = accept_statements(store, peer, fetched, own=key.id, now=now)
     files = _fetch_file_lists(peer, connection, sha256=statement.files_sha256)
-    # This node trusts itself: after it lost its ledger, it gets its own batches back from peers.
-    trusted = {key.id, *(other.node for other in list_peers(store.db))}
+    trusted = trusted_nodes(store.db, key.id)
     batches = records = untrusted = 0
     for batch_id in batch_ids(files):
         if has_batch(store.db, batch_id):
@@ -107,32 +102,6 @@ def _sync(store: Store, key: NodeKey, peer: Peer, connection: PeerConnection, no
         records=records,
         untrusted_batches=untrusted,
         agree=ledger_root(store.db) == statement.root,
-    )
-
-
-def _fetch_statement(store: Store, peer: Peer, connection: PeerConnection, now: int) -> Statement:
-    data = connection.get(f"{peer.url}statement.json", max_bytes=MAX_STATEMENT_BYTES)
-    statement = open_envelope(data, trusted={peer.node})
-    last_seen = None
-    if peer.sequence is not None and peer.digest is not None:
-        last_seen = LastSeen(sequence=peer.sequence, digest=peer.digest)
-    text = data.decode()
-    try:
-        check_sequence(statement, last_seen=last_seen)
-    except ForkedError:
-        add_forks(store, _fork_evidence(peer, statement, text, now))
-        raise
-    check_expiry(statement, now=now)
-    # Stored before the files are fetched: even if that fails, no older statement may be accepted afterwards.
-    save_peer_statement(store, peer.node, sequence=statement.sequence, digest=statement.digest, text=text)
-    return statement
-
-
-def _fork_evidence(peer: Peer, statement: Statement, text: str, now: int) -> tuple[Fork, ...]:
-    both = ((peer.digest or "", peer.statement or ""), (statement.digest, text))
-    return tuple(
-        Fork(node=peer.node, sequence=statement.sequence, digest=digest, text=envelope, seen_at=now)
-        for digest, envelope in both
     )
 
 

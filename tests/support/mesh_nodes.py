@@ -1,7 +1,7 @@
 """Nodes for tests: a key, a ledger, and a web root in memory that can be published, changed and signed again."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from ppp.ledger.peers import Peer
 from ppp.ledger.statements import statement_files
 from ppp.ledger.store import Store
 from ppp.mesh.chain import SignedStatement
+from ppp.mesh.history import peers_file
 from ppp.mesh.node import NodeKey
 from ppp.mesh.peer import add
 from ppp.mesh.statement import LIFETIME_S, Statement, issue, sign_statement
@@ -73,6 +74,21 @@ class MeshNode:
             del self.web.files[url]
         for path, data in {**files, "files.json": listing, **dict(statement_files(self.store.db))}.items():
             self.web.files[self.url + path] = data
+        self.publish_seen()
+
+    def publish_seen(self) -> None:
+        """Publish what this node saw of its peers."""
+        self.web.files[f"{self.url}peers.json"] = peers_file(self.store.db)
+
+    def show(self, chain: Sequence[SignedStatement]) -> None:
+        """Publish any statements in place of this node's own."""
+        for signed in chain:
+            self.web.files[f"{self.url}statements/{signed.sequence}.json"] = signed.text.encode()
+        self.web.files[f"{self.url}statement.json"] = chain[-1].text.encode()
+
+    def published(self) -> dict[str, bytes]:
+        """Return the files of the web root, by URL."""
+        return {url: data for url, data in self.web.files.items() if url.startswith(self.url)}
 
     def batches(self) -> dict[str, bytes]:
         """Return the files of all batches in the ledger."""

@@ -79,7 +79,7 @@ def test_a_second_synchronisation_requests_no_batch(pair: tuple[Node, Node]) -> 
     here.web.requested.clear()
     report = synced(here, there)
     assert (report.batches, report.records) == (0, 0)
-    assert here.web.requested == [f"{there.url}statement.json", f"{there.url}files.json"]
+    assert here.web.requested == [f"{there.url}{name}.json" for name in ("statement", "peers", "files")]
     assert here.dump() == before
 
 
@@ -224,7 +224,8 @@ def test_a_broken_chain_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     synced(here, there)
     here.web.files[f"{there.url}statement.json"] = there.statement(sequence=2, previous="00" * 32)
-    assert rejected(here, there, "but the last one was").sequence == 1
+    assert rejected(here, there, f"quarantined as a fork: statement 2 follows {'00' * 32}").sequence == 1
+    assert [f.sequence for f in list_forks(here.store.db)] == [1, 2]
 
 
 @pytest.mark.attack("history")
@@ -235,14 +236,14 @@ def test_a_fork_is_rejected_and_both_statements_are_kept(pair: tuple[Node, Node]
     one, other = here.web.files[url], there.statement(root="ee" * 32)
     here.web.files[url] = other
     for _ in range(2):
-        rejected(here, there, "the node signed another statement with this number")
+        rejected(here, there, "is quarantined as a fork: two different statements have the number 1")
     evidence = list_forks(here.store.db)
     assert {(f.node, f.sequence, f.text.encode(), f.seen_at) for f in evidence} == {
         (there.key.id, 1, one, here.now),
         (there.key.id, 1, other, here.now),
     }
     here.web.files[url] = one
-    assert synced(here, there).records == 0
+    rejected(here, there, "is quarantined")
     assert len(list_forks(here.store.db)) == 2
 
 
@@ -279,7 +280,7 @@ def test_an_unsafe_path_is_rejected_and_nothing_is_fetched(pair: tuple[Node, Nod
     rows = [["../../etc/passwd", 1, "ab" * 32]]
     there.write_web_root({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
     rejected(here, there, "files.json rejected")
-    assert here.web.requested == [f"{there.url}statement.json", f"{there.url}files.json"]
+    assert here.web.requested == [f"{there.url}{name}.json" for name in ("statement", "peers", "files")]
 
 
 @pytest.mark.attack("valid-records")
