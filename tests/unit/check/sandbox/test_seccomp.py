@@ -14,8 +14,15 @@ from ppp.check.sandbox.seccomp import (
     ARCHITECTURES,
     CLONE3,
     KILL,
+    NEWEST_CALL,
+    NO_SUCH_FAMILY,
+    NO_SUCH_PROTOCOL,
+    NO_SUCH_TYPE,
     NOT_IMPLEMENTED,
     NOT_PERMITTED,
+    PERSONALITIES,
+    SOCKET_PROTOCOLS,
+    SOCKET_TYPES,
     Architecture,
     filter_program,
 )
@@ -42,6 +49,8 @@ def decided(architecture: Architecture, number: int, *arguments: int, audit: int
                 (accumulator,) = struct.unpack_from("<I", call, value)
             case 0x06:
                 return int(value)
+            case 0x54:
+                accumulator &= value
             case 0x15:
                 place += hit if accumulator == value else otherwise
             case 0x35:
@@ -71,10 +80,68 @@ def test_denied_calls_are_not_permitted(architecture: Architecture) -> None:
 
 
 @architectures
-@given(number=st.integers(min_value=0, max_value=600), first=st.integers(min_value=0, max_value=2**64 - 1))
+@given(number=st.integers(min_value=0, max_value=NEWEST_CALL), first=st.integers(min_value=0, max_value=2**64 - 1))
 def test_everything_else_is_allowed(architecture: Architecture, number: int, first: int) -> None:
-    screened = {*architecture.denied.values(), architecture.clone, architecture.ioctl, CLONE3}
-    assert (decided(architecture, number, first) == ALLOW) or number in screened
+    judged = {architecture.clone, architecture.ioctl, architecture.personality, *architecture.sockets, CLONE3}
+    assert (decided(architecture, number, first) == ALLOW) or number in {*judged, *architecture.denied.values()}
+
+
+@architectures
+@given(number=st.integers(min_value=NEWEST_CALL + 1, max_value=0x3FFFFFFF), first=st.integers(0, 2**64 - 1))
+def test_a_call_that_nobody_has_judged_is_not_implemented(architecture: Architecture, number: int, first: int) -> None:
+    assert decided(architecture, number, first) == NOT_IMPLEMENTED
+
+
+@architectures
+@given(
+    family=st.integers(0, 2**32 - 1) | st.sampled_from(list(SOCKET_PROTOCOLS)) | st.integers(0, 46),
+    type_=st.sampled_from(range(16)) | st.integers(0, 2**32 - 1),
+    protocol=st.integers(0, 300) | st.integers(0, 2**32 - 1),
+    unread=st.integers(0, 2**32 - 1),
+    pair=st.booleans(),
+)
+def test_a_socket_is_of_a_known_family_type_and_protocol(
+    architecture: Architecture, family: int, type_: int, protocol: int, unread: int, *, pair: bool
+) -> None:
+    # The kernel ignores the upper halves.
+    above = unread << 32
+    verdict = decided(architecture, architecture.sockets[pair], above | family, above | type_, above | protocol)
+    if type_ % 16 not in SOCKET_TYPES:
+        assert verdict == NO_SUCH_TYPE
+    elif family not in SOCKET_PROTOCOLS:
+        assert verdict == NO_SUCH_FAMILY
+    else:
+        assert verdict == (ALLOW if protocol in SOCKET_PROTOCOLS[family] else NO_SUCH_PROTOCOL)
+
+
+@architectures
+@pytest.mark.parametrize(
+    ("family", "type_", "protocol", "verdict"),
+    [
+        pytest.param(1, 5 | 0o2000000, 0, ALLOW, id="unix-seqpacket-cloexec"),
+        pytest.param(2, 1 | 0o4000, 6, ALLOW, id="tcp-nonblock"),
+        pytest.param(10, 2, 17, ALLOW, id="udp6"),
+        pytest.param(16, 3, 0, ALLOW, id="netlink-route"),
+        pytest.param(16, 3, 12, NO_SUCH_PROTOCOL, id="netlink-netfilter"),
+        pytest.param(16, 2, 15, NO_SUCH_PROTOCOL, id="netlink-uevent"),
+        pytest.param(2, 5, 132, NO_SUCH_PROTOCOL, id="sctp"),
+        pytest.param(2, 10, 0, NO_SUCH_TYPE, id="inet-packet"),
+        pytest.param(2, 6, 0, NO_SUCH_TYPE, id="dccp"),
+        pytest.param(17, 3, 768, NO_SUCH_FAMILY, id="packet"),
+        pytest.param(38, 5, 0, NO_SUCH_FAMILY, id="alg"),
+        pytest.param(40, 1, 0, NO_SUCH_FAMILY, id="vsock"),
+    ],
+)
+def test_sockets_by_name(architecture: Architecture, family: int, type_: int, protocol: int, verdict: int) -> None:
+    for number in architecture.sockets:
+        assert decided(architecture, number, family, type_, protocol) == verdict
+
+
+@architectures
+@given(value=st.integers(0, 2**64 - 1) | st.sampled_from([*PERSONALITIES, 0x40000, 0x0400000]))
+def test_a_personality_is_that_of_plain_linux(architecture: Architecture, value: int) -> None:
+    allowed = value % 2**32 in PERSONALITIES
+    assert decided(architecture, architecture.personality, value) == (ALLOW if allowed else NOT_PERMITTED)
 
 
 @pytest.mark.attack("only-gateway")
