@@ -5,13 +5,11 @@ The node's data folder is not used: preparing environments there would end the c
 
 import io
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
 from ppp.check.runtime import PreparedEnvironment
@@ -21,6 +19,7 @@ from ppp.doctor import judge_platforms
 from ppp.doctor.diagnosis import Diagnosis, State
 from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment, Matrix
+from ppp.run_folders import run_folder
 from ppp.runner.context import Context
 from ppp.runner.environments import CanaryCheck, no_canary, open_index, prepare_environments
 
@@ -46,9 +45,9 @@ def temporary_environments(
     config: Config, matrix: Matrix, environments: Sequence[Environment]
 ) -> Iterator[CanaryEnvironments]:
     """Prepare environments in a temporary folder; raise as `ppp.runner.environments.prepare_environments` does."""
-    with tempfile.TemporaryDirectory(prefix="ppp-doctor-", ignore_cleanup_errors=True) as folder:
+    with run_folder("ppp-doctor-") as folder:
         context = Context(
-            config=replace(config, data=Path(folder)),
+            config=replace(config, data=folder),
             # The diagnoses report what goes wrong.
             reporter=LineReporter(io.StringIO()),
             environ=os.environ,

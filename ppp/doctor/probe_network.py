@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import ssl
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from ppp.check.index.client import read_server_time
 from ppp.check.sandbox.docker import connect_engine
 from ppp.doctor.machine import CERTIFICATE_OUT_OF_TIME, DnsFacts, GatewayFacts, IndexFacts, Reachability
 from ppp.model.matrix import PinnedPip
+from ppp.run_folders import run_folder
 
 #: To connect, and between two reads.
 TIMEOUT_S: Final = (5, 8)
@@ -178,9 +178,9 @@ def try_gateway(
     standby = NginxImage(name=image, engine=connect_engine, on_pull=lambda _: None) if image else None
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="ppp-doctor-") as cache,
+            run_folder("ppp-doctor-") as cache,
             run_gateway(
-                index_url, origins, cache=Path(cache), environ=environ, image=standby, nginx_folders=nginx_folders
+                index_url, origins, cache=cache, environ=environ, image=standby, nginx_folders=nginx_folders
             ) as running,
         ):
             path = urlsplit(running.index_url(80)).path

@@ -21,6 +21,7 @@ from ppp.config import Config
 from ppp.model.errors import ConfigError, GatewayUnavailableError, NoEnvironmentError
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
+from ppp.run_folders import remove_leftovers
 from ppp.runner.context import Context
 from ppp.storage_errors import translate_storage_errors
 
@@ -146,6 +147,7 @@ def _runtimes(
             index, matrix.pip.version, matrix.pip.sha256, cache=config.cache, max_bytes=matrix.limits.file_mb * 1024**2
         )
     runtimes: dict[Platform, Runtime] = {}
+    remove_leftovers()
     with ExitStack() as stack:
         with translate_storage_errors(config.cache):
             canary.write_local_projects(config.cache / "local-projects")

@@ -17,6 +17,7 @@ import ppp
 from ppp.check.gateway.local_projects import read_local_projects
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, NginxSite, find_nginx, run_nginx
 from ppp.check.gateway.page_server import Origins, PageServer, serve_pages
+from ppp.run_folders import run_folder
 
 #: What others use; how nginx is run is internal.
 __all__ = ["NGINX_FOLDERS", "Gateway", "GatewayError", "run_gateway"]
@@ -93,7 +94,7 @@ def run_gateway(
     nginx_cache.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         # A socket's path is limited to about a hundred bytes, so it cannot be in the data folder, which may be deep.
-        run = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ppp-gateway-")))
+        run = stack.enter_context(run_folder("ppp-gateway-"))
         origins = Origins(index_url, file_origins, file=_origins_file(cache, index_url))
         page_server = PageServer(
             index_url=index_url,

@@ -43,11 +43,13 @@ _FILE_LOCATION: Final = Template("""\
     }
 """)
 
-#: Becomes nginx, which the kernel ends with the thread that started it: a killed run leaves none behind.
+#: Becomes nginx, which the kernel ends with the thread that started it: a killed run leaves none behind, not even if it
+#: was killed before the kernel knew.
 _LAUNCH: Final = f"""
 import ctypes, os, sys
 ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})
-os.execv(sys.argv[1], sys.argv[1:])
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
 """
 
 #: The same in a container: its standard input comes from us, and is closed when we end.
@@ -145,7 +147,7 @@ def run_nginx(site: NginxSite, own: str | None, image: NginxImage | None) -> Ite
 @contextmanager
 def _process(site: NginxSite, own: str) -> Iterator[Callable[[], bool]]:
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _LAUNCH, own, *site.arguments],
+        [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), own, *site.arguments],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -16,6 +16,7 @@ from typing import Final
 
 from ppp.check.sandbox import seccomp
 from ppp.check.sandbox.keeper_client import MIB, Layout
+from ppp.check.sandbox.users import Accounts
 from ppp.model.matrix import Limits
 
 PROBE_TIMEOUT_S: Final = 20
@@ -143,9 +144,11 @@ def _write_user_files(folder: Path, user: int | None) -> None:
     """Write `passwd`, `group` and `hosts` for inside, where nothing of this machine's users can be seen."""
     number, group = (user, user) if user is not None else (os.geteuid(), os.getegid())
     root = "root:x:0:0::/:/bin/sh\n" if user is not None else ""
-    (folder / "passwd").write_text(f"{root}nobody:x:{number}:{group}::{WORK}/scratch:/bin/sh\n", "utf-8")
-    (folder / "group").write_text(f"nobody:x:{group}:\n", "utf-8")
+    Accounts(passwd=f"{root}nobody:x:{number}:{group}::{WORK}/scratch:/bin/sh\n", group=f"nobody:x:{group}:\n").write(
+        folder
+    )
     (folder / "hosts").write_text("127.0.0.1 localhost\n", "utf-8")
+    (folder / "hosts").chmod(0o644)
 
 
 def _kernel_version() -> tuple[int, ...]:

@@ -1,18 +1,18 @@
 """The runtime with one fresh container per cell, through the Docker SDK.
 
-Package code runs as nobody, without capabilities, on a read-only root with size-limited mounts in memory, and under the
-matrix's limits; the container's first process is the keeper. Containers have a label, by which a run finds those that a
-killed run left behind.
+Package code runs as a user of its own, without capabilities, under the engine's filter of system calls and ours, on a
+read-only root with size-limited mounts in memory, and under the matrix's limits; the container's first process is the
+keeper. Containers have a label, by which a run finds those that a killed run left behind.
 """
 
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import docker
@@ -24,6 +24,7 @@ from docker.types import LogConfig
 from ppp.check.gateway.gateway import Gateway
 from ppp.check.images import ImageUnavailableError, error_text, find_or_pull
 from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError, pip_environment
+from ppp.check.sandbox import seccomp
 from ppp.check.sandbox.inside import install_keeper, keeper_package, program_source
 from ppp.check.sandbox.keeper_client import (
     GATEWAY_PORT,
@@ -34,13 +35,14 @@ from ppp.check.sandbox.keeper_client import (
     as_sandbox_lost,
     gets_full_pages,
 )
+from ppp.check.sandbox.users import Accounts, next_user
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network, sha256_hex
+from ppp.run_folders import run_folder
 
 LABEL: Final = "ppp.data"
 DEFAULT_ENGINE: Final = "unix:///var/run/docker.sock"
 STANDIN_LABEL: Final = "ppp.standin"
-NOBODY: Final = 65534
 WORK: Final = "/ppp/work"
 PIP: Final = "/ppp/pip"
 FILE: Final = "/ppp/file"
@@ -64,6 +66,14 @@ def connect_engine() -> docker.DockerClient | None:
         client.close()
         return None
     return client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUsers:
+    """The users of an image: its accounts, and the first number that the engine cannot give to a user."""
+
+    accounts: Accounts
+    end: int
 
 
 class DockerRuntime:
@@ -93,6 +103,7 @@ class DockerRuntime:
         self._gateway = gateway
         self._label = sha256_hex(str(data.resolve()).encode())
         self._container_runtime = container_runtime
+        self._users: dict[str, ImageUsers] = {}
         self._closed = threading.Event()
         # Removing a container takes the engine a while: cells do not wait for it.
         self._removals = ThreadPoolExecutor(2)
@@ -108,10 +119,9 @@ class DockerRuntime:
             raise EnvironmentUnavailableError(
                 f"the Python of {environment.image} did not describe itself: {output[-90:]!r}"
             ) from error
-        if not facts["python"].startswith(f"{environment.python}."):
-            raise EnvironmentUnavailableError(
-                f"{environment.image} has Python {facts['python']}, not {environment.python}"
-            )
+        _raise_if_unusable(environment, facts)
+        accounts = Accounts(passwd=facts["passwd"], group=facts["group"])
+        self._users[environment.id] = ImageUsers(accounts=accounts, end=facts["end_of_users"])
         return PreparedEnvironment(
             environment=environment,
             python=facts["python"],
@@ -155,7 +165,9 @@ class DockerRuntime:
             with as_sandbox_lost():
                 folder, socket_path = self._socket_folder(stack)
                 control = stack.enter_context(ControlSocket(folder))
-            layout = self._layout(file, full_pages=gets_full_pages(prepared.environment.id, file))
+                users = self._users[prepared.environment.id]
+                users.accounts.with_nobody(user := next_user(users.end)).write(folder)
+            layout = self._layout(prepared, file, user)
             container = self._start(prepared, file, folder, layout)
             stack.callback(self._remove_later, container)
             connection = stack.enter_context(control.accept(lambda: _is_alive(container)))
@@ -170,12 +182,13 @@ class DockerRuntime:
         if self._gateway:
             socket_path = stack.enter_context(self._gateway.cell_socket())
             return socket_path.parent, socket_path
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="ppp-cell-")))
+        folder = stack.enter_context(run_folder("ppp-cell-"))
         folder.chmod(0o755)
         return folder, None
 
-    def _layout(self, file: Path, *, full_pages: bool) -> Layout:
+    def _layout(self, prepared: PreparedEnvironment, file: Path, user: int) -> Layout:
         gateway = self._gateway
+        full_pages = gets_full_pages(prepared.environment.id, file)
         index_url = gateway.index_url(GATEWAY_PORT, full_pages=full_pages) if gateway else self._index_url
         return Layout(
             work=WORK,
@@ -184,9 +197,10 @@ class DockerRuntime:
             file=f"{FILE}/{file.name}",
             control=f"{SOCKETS}/control",
             gateway=f"{SOCKETS}/socket" if gateway else None,
-            user=NOBODY,
+            user=user,
             counts_oom=True,
             environ=pip_environment(index_url),
+            call_filter=seccomp.filter_program(seccomp.ARCHITECTURES[prepared.arch]),
         )
 
     def _start(self, prepared: PreparedEnvironment, file: Path, folder: Path, layout: Layout) -> Container:
@@ -202,8 +216,8 @@ class DockerRuntime:
                 layout.command("python", limits),
                 detach=True,
                 auto_remove=True,
-                # The keeper is root, so that it can run each command as nobody, who cannot affect it. It has no other
-                # privileges.
+                # The keeper is root, so that it can run each command as another user, who cannot affect it. It has no
+                # other privileges.
                 user="0:0",
                 cap_drop=["ALL"],
                 cap_add=["SETUID", "SETGID", "SETPCAP"],
@@ -219,6 +233,7 @@ class DockerRuntime:
                     str(self._pip): {"bind": PIP, "mode": "ro"},
                     str(file.resolve().parent): {"bind": FILE, "mode": "ro"},
                     str(folder): {"bind": SOCKETS, "mode": "ro"},
+                    **{str(folder / name): {"bind": f"/etc/{name}", "mode": "ro"} for name in ("passwd", "group")},
                 },
                 labels={LABEL: self._label},
                 **options,
@@ -255,6 +270,18 @@ class DockerRuntime:
                 all=True, ignore_removed=True, filters={"label": f"{LABEL}={self._label}"}
             ):
                 _remove(container)
+
+
+def _raise_if_unusable(environment: Environment, facts: Mapping[str, Any]) -> None:
+    """Raise `EnvironmentUnavailableError` if an image is not what it stands for, or cells cannot be confined in it."""
+    if not facts["python"].startswith(f"{environment.python}."):
+        raise EnvironmentUnavailableError(f"{environment.image} has Python {facts['python']}, not {environment.python}")
+    if facts["arch"] not in seccomp.ARCHITECTURES:
+        raise EnvironmentUnavailableError(f"the system calls of {facts['arch']} are not known to PPP")
+    try:
+        next_user(facts["end_of_users"])
+    except ValueError as error:
+        raise EnvironmentUnavailableError(f"each cell needs a user of its own: {error}") from error
 
 
 def _is_alive(container: Container) -> bool:

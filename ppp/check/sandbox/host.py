@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from ppp.check.gateway.gateway import Gateway
@@ -32,6 +31,7 @@ from ppp.check.sandbox.keeper_client import (
 from ppp.check.sandbox.users import next_user
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network
+from ppp.run_folders import run_folder
 
 PROBE_TIMEOUT_S: Final = 60
 #: How long a keeper may take to exit once its connection is closed.
@@ -155,9 +155,7 @@ class HostRuntime:
                     layout, command = self._confined(self._confinement, interpreter, file, folder, filter_fd)
                     environ, disconnect = MINIMAL_ENVIRON, lambda: socket_path.unlink(missing_ok=True)
                 else:
-                    folder = Path(
-                        stack.enter_context(TemporaryDirectory(prefix="ppp-cell-", ignore_cleanup_errors=True))
-                    )
+                    folder = stack.enter_context(run_folder("ppp-cell-"))
                     layout = self._unconfined_layout(file, folder)
                     command = layout.command(interpreter.executable, self._matrix.limits)
                     environ, passed, disconnect = self._variables, (), lambda: None

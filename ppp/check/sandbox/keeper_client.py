@@ -46,7 +46,9 @@ class Layout:
 
     `control` is the socket that the keeper connects to; `gateway` is the one that leads to the index, None where cells
     have another network. `user` is the number of the user that the cell runs as, None if it is the keeper's own.
-    `rlimits` are limits of each process, by their names in Python's `resource` module.
+    `rlimits` are limits of each process, by their names in Python's `resource` module. `call_filter` is the filter of
+    system calls (`seccomp`) that the keeper applies to itself and everything it starts; None where whatever started the
+    keeper has done so, or where cells are not confined.
     """
 
     work: str
@@ -59,6 +61,7 @@ class Layout:
     counts_oom: bool
     environ: Mapping[str, str] = field(default_factory=dict)
     rlimits: Mapping[str, int] = field(default_factory=dict)
+    call_filter: bytes | None = None
 
     def command(self, python: str, limits: Limits) -> list[str]:
         """Return the command line that starts the keeper with the interpreter `python`."""
@@ -73,6 +76,7 @@ class Layout:
             "user": self.user,
             "counts_oom": self.counts_oom,
             "log_bytes": limits.log_kb * 1024,
+            "call_filter": None if self.call_filter is None else self.call_filter.hex(),
             "environ": dict(self.environ),
             "rlimits": {
                 "RLIMIT_CORE": 0,
@@ -101,7 +105,7 @@ def as_sandbox_lost() -> Iterator[None]:
 class ControlSocket:
     """The socket that a keeper connects to.
 
-    One connection is accepted, from root or this user, before package code runs.
+    One connection is accepted, from root or this user, before package code runs. Then the socket is removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -117,6 +121,10 @@ class ControlSocket:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
         """Stop listening, and remove the socket."""
         self._listening.close()
         self.path.unlink(missing_ok=True)
@@ -132,6 +140,7 @@ class ControlSocket:
                     "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
                 )
                 if uid in {0, os.geteuid()}:
+                    self.close()
                     return connection
                 connection.close()
                 continue
@@ -164,10 +173,13 @@ class KeeperSandbox:
             layout.tmp: "/tmp",  # noqa: S108 - a name in a log
         }
         try:
-            self._response(START_S)
+            head, _ = self._response(START_S)
         except SandboxLostError:
             self.close()
             raise
+        if head.get("ready") is not True:
+            self.close()
+            raise SandboxLostError(f"the sandbox could not be confined: {head.get('reason')}")
 
     def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
         """Run a command."""

@@ -9,8 +9,9 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final
+
+from ppp.run_folders import remove_leftovers, run_folder
 
 _KEEPER_MODULES: Final = (
     "startup", "keeper", "forwarder", "output", "proof", "processes", "removal", "inspection",
@@ -34,9 +35,10 @@ def install_keeper(folder: Path) -> None:
     """Write the keeper's package into the pinned pip's folder, whole or not at all, unless it is there already."""
     if (folder / keeper_package()).exists():
         return
-    partial = Path(mkdtemp(dir=folder, prefix=".keeper-"))
-    partial.chmod(0o755)
-    (partial / "__init__.py").touch()
-    for name in _KEEPER_MODULES:
-        (partial / f"{name}.py").write_text(program_source(name), "utf-8")
-    os.replace(partial, folder / keeper_package())
+    remove_leftovers([".keeper-"], folder)
+    with run_folder(".keeper-", folder) as partial:
+        partial.chmod(0o755)
+        (partial / "__init__.py").touch()
+        for name in _KEEPER_MODULES:
+            (partial / f"{name}.py").write_text(program_source(name), "utf-8")
+        os.replace(partial, folder / keeper_package())

@@ -1,6 +1,7 @@
 """The keeper: the first process of a sandbox. It starts all that runs there, and reports how it ended.
 
-The protocol. The keeper connects to the host's Unix socket before any package code runs, and sends `{"ready": true}`.
+The protocol. The keeper connects to the host's Unix socket before any package code runs, and sends `{"ready": true}`;
+or, if it cannot confine what it starts, `{"ready": false, "reason": TEXT}`, and exits.
 Then the host sends requests, one at a time, and waits for the response to each:
 
 - A request is a line of JSON: `{"do": COMMAND, ...}`, with the arguments of the method `do_COMMAND`. The commands are
@@ -47,6 +48,7 @@ from .processes import (
     descendants_of,
     drop_capabilities,
     exiting,
+    install_call_filter,
     prctl,
     reap,
 )
@@ -100,15 +102,11 @@ class Keeper:
     def serve(self) -> None:
         """Serve requests until the host closes the connection."""
         requests = self.control.makefile("rb")
-        self.respond({"ready": True})
+        send(self.control, {"ready": True})
         for line in requests:
             request = json.loads(line)
             getattr(self, "do_" + request.pop("do"))(**request)
         self.kill_until_gone()
-
-    def respond(self, head: dict[str, Any], output: bytes = b"") -> None:
-        """Send a response: a line of JSON, then the output."""
-        self.control.sendall(json.dumps({**head, "output_bytes": len(output)}).encode() + b"\n" + output)
 
     def do_run(self, argv: list[str], cwd: str | None, timeout_s: float) -> None:
         """Run a program, in the scratch folder unless `cwd` says otherwise."""
@@ -200,7 +198,7 @@ class Keeper:
         }
         if proof:
             proof.close()
-        self.respond(head, output.data())
+        send(self.control, head, output.data())
 
     def wait_for(self, pid: int, reading: int, output: Output, proof: Proof | None, deadline: float) -> int | None:
         """Wait for a process, collect its output meanwhile, and return its wait status; None once its time is up."""
@@ -305,7 +303,7 @@ class Keeper:
         with contextlib.suppress(OSError):
             os.rmdir(used)
         create_environment(self.settings)
-        self.respond({})
+        send(self.control, {})
 
     def clear_as_cell(self, folders: list[str]) -> None:
         """Remove what belongs to the cell's user from folders, as that user."""
@@ -324,7 +322,12 @@ class Keeper:
     def do_isolate(self) -> None:
         """Stop forwarding to the gateway."""
         self.gateway = None
-        self.respond({})
+        send(self.control, {})
+
+
+def send(control: socket.socket, head: dict[str, Any], output: bytes = b"") -> None:
+    """Send a response to the host: a line of JSON, then the output."""
+    control.sendall(json.dumps({**head, "output_bytes": len(output)}).encode() + b"\n" + output)
 
 
 def site_packages() -> str:
@@ -360,14 +363,20 @@ def preload_pip() -> None:
 
 
 def main(text: str) -> None:
-    """Preload pip, connect to the host, and serve. `text` is a JSON object, see `startup.Settings`."""
+    """Connect to the host, preload pip, and serve. `text` is a JSON object, see `startup.Settings`."""
     settings: Settings = json.loads(text)
+    control = socket.socket(socket.AF_UNIX)
+    control.connect(settings["control"])
+    try:
+        if settings["call_filter"] is not None:
+            install_call_filter(bytes.fromhex(settings["call_filter"]))
+    except OSError as error:
+        send(control, {"ready": False, "reason": f"the kernel refuses the filter of system calls: {error}"})
+        return
     # The virtual environment belongs to the cell: nothing in it is ever imported here.
     sys.path.remove(site_packages())
     # Before pip looks at them, while it is imported.
     os.environ.update(settings["environ"], HOME=scratch_folder(settings), TMPDIR=settings["tmp"])
     preload_pip()
     gc.freeze()
-    control = socket.socket(socket.AF_UNIX)
-    control.connect(settings["control"])
     Keeper(settings, control).serve()

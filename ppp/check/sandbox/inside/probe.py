@@ -1,10 +1,36 @@
-"""Describes this interpreter, and the tags by which pip would judge files: `probe PIP_FOLDER`, prints JSON."""
+"""Describes this interpreter, and the tags by which pip would judge files: `probe PIP_FOLDER`, prints JSON.
+
+It also describes the users here: the accounts, and the first number that cannot be a user's.
+"""
 
 import importlib.machinery
 import json
 import os
 import platform
 import sys
+
+#: More than any image has, in characters.
+MAX_ACCOUNTS = 65_536
+
+
+def read_accounts(path: str) -> str:
+    """Return the text of a file of accounts; nothing if there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_ACCOUNTS)
+    except OSError:
+        return ""
+
+
+def end_of_users() -> int:
+    """Return the first number that, in this user namespace, is neither a user's nor a group's, nor is any above it."""
+    ends = []
+    for path in ("/proc/self/uid_map", "/proc/self/gid_map"):
+        with open(path, encoding="ascii") as file:
+            ranges = [[int(number) for number in line.split()] for line in file]
+        ends.append(max(first + count for first, _, count in ranges))
+    return min(ends)
+
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
@@ -19,6 +45,9 @@ if __name__ == "__main__":
                 "arch": platform.machine(),
                 "tags": [str(tag) for tag in tags.sys_tags()],
                 "suffixes": importlib.machinery.all_suffixes(),
+                "passwd": read_accounts("/etc/passwd"),
+                "group": read_accounts("/etc/group"),
+                "end_of_users": end_of_users(),
             }
         )
     )

@@ -10,7 +10,8 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 24, 36, 38
+PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 22, 24, 36, 38
+SECCOMP_MODE_FILTER = 2
 #: Where the kernel counts the processes of a container that it killed for want of memory: cgroups 2, then 1.
 OOM_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
@@ -37,6 +38,20 @@ def exiting(exit_code: int) -> Iterator[None]:
 def prctl(option: int, value: int) -> None:
     """Set an attribute of this process, as the system call of this name does; ignore a refusal."""
     ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3)
+
+
+def install_call_filter(program: bytes) -> None:
+    """Have the kernel apply a filter of system calls to this process and all that it starts, for good.
+
+    `program` holds instructions of classic BPF, of 8 bytes each. Raise `OSError` if the kernel refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    instructions = ctypes.create_string_buffer(program, len(program))
+    described = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
+    if libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), described, *[ctypes.c_ulong(0)] * 2) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def drop_capabilities() -> None:

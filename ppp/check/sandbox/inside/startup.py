@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         """What the host tells a keeper, as `Layout.command` in `keeper_client` writes it.
 
         Paths are as seen inside. `python` is added here; `user` is None where the cell runs as the keeper's own user.
+        `call_filter` is in hexadecimal, and None where the keeper need not apply it.
         """
 
         work: str
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         user: int | None
         counts_oom: bool
         log_bytes: int
+        call_filter: str | None
         environ: dict[str, str]
         rlimits: dict[str, int]
         python: str

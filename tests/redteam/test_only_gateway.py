@@ -1,0 +1,307 @@
+"""What package code may ask the kernel for, so that a cell reaches only the gateway, and no way out of its sandbox.
+
+Each attack is one system call, made as package code would make it, with the numbers of this machine. What the filter
+decides for any arguments is in `tests/unit/check/sandbox/test_seccomp.py`.
+"""
+
+import errno
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+from cell_environments import FetchedPip
+from runtimes import CONFINED, RuntimePlace, json_output, running_runtime
+
+from ppp.check.runtime import Sandbox
+from ppp.check.sandbox import seccomp
+
+pytestmark = pytest.mark.attack("only-gateway")
+
+
+@pytest.fixture(scope="module", params=CONFINED)
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip
+) -> Iterator[RuntimePlace]:
+    with running_runtime(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sandbox(running: RuntimePlace) -> Iterator[Sandbox]:
+    with running.sandbox() as sandbox:
+        yield sandbox
+
+
+# ---------------------------------------------------------------- sockets
+
+#: Families of Linux that are none of a cell's business, by their names in <sys/socket.h>.
+FAMILIES: Final = {
+    "AX25": 3, "IPX": 4, "APPLETALK": 5, "NETROM": 6, "X25": 9, "ROSE": 11, "DECNET": 12, "KEY": 15, "PACKET": 17,
+    "ATMSVC": 20, "RDS": 21, "IRDA": 23, "PPPOX": 24, "LLC": 26, "IB": 27, "MPLS": 28, "CAN": 29, "TIPC": 30,
+    "BLUETOOTH": 31, "IUCV": 32, "RXRPC": 33, "PHONET": 35, "IEEE802154": 36, "CAIF": 37, "ALG": 38, "NFC": 39,
+    "VSOCK": 40, "KCM": 41, "QIPCRTR": 42, "SMC": 43, "XDP": 44, "MCTP": 45,
+}  # fmt: skip
+#: Tries every type and the first protocols, and prints the error numbers, and 0 if there was a socket.
+SOCKETS: Final = """
+import socket
+found = set()
+for type_ in range(1, 7):
+    for protocol in (0, 1, 2, 3, 6):
+        for make in (socket.socket, socket.socketpair):
+            try:
+                make(FAMILY, type_, protocol)
+                found.add(0)
+            except OSError as error:
+                found.add(error.errno)
+print(json.dumps(sorted(found)))
+"""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_cell_has_no_socket_of_another_family(sandbox: Sandbox, family: str) -> None:
+    found = json_output(sandbox, SOCKETS.replace("FAMILY", str(FAMILIES[family])))
+    assert set(found) <= {errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT}
+
+
+@pytest.mark.parametrize(
+    ("family", "type_", "protocol"),
+    [
+        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 4, id="sock-diag"),
+        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 6, id="xfrm"),
+        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 9, id="audit"),
+        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 11, id="connector"),
+        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 12, id="netfilter"),
+        pytest.param(socket.AF_NETLINK, socket.SOCK_DGRAM, 15, id="uevent"),
+        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 16, id="generic"),
+        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 21, id="crypto"),
+        pytest.param(socket.AF_INET, socket.SOCK_SEQPACKET, 132, id="sctp"),
+        pytest.param(socket.AF_INET6, socket.SOCK_STREAM, 132, id="sctp6"),
+        pytest.param(socket.AF_INET, socket.SOCK_STREAM, 262, id="mptcp"),
+        pytest.param(socket.AF_INET, socket.SOCK_STREAM, 256, id="smc"),
+        pytest.param(socket.AF_INET, socket.SOCK_DGRAM, 115, id="l2tp"),
+        pytest.param(socket.AF_INET, 6, 33, id="dccp"),
+        pytest.param(socket.AF_INET, 10, 0, id="packet"),
+        pytest.param(socket.AF_INET, socket.SOCK_RAW, 1, id="raw"),
+        pytest.param(socket.AF_INET6, socket.SOCK_RAW, 255, id="raw6"),
+    ],
+)
+def test_a_cell_has_no_socket_of_another_protocol(sandbox: Sandbox, family: int, type_: int, protocol: int) -> None:
+    refused = json_output(
+        sandbox,
+        f"""
+        import socket
+        try:
+            socket.socket({int(family)}, {int(type_)}, {protocol})
+            print(0)
+        except OSError as error:
+            print(error.errno)
+        """,
+    )
+    assert refused in {errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EPERM}
+
+
+USUAL: Final = """
+import socket
+for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):
+    for type_ in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        socket.socket(family, type_ | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK).close()
+socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).close()
+for end in (*socket.socketpair(), *socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)):
+    end.close()
+socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0).close()
+import asyncio, getpass, multiprocessing.pool, pwd, subprocess
+asyncio.run(asyncio.sleep(0))
+with multiprocessing.pool.ThreadPool(2) as pool:
+    pool.map(abs, range(4))
+print(json.dumps([
+    socket.getaddrinfo('localhost', 80)[0][4][1], [name for _, name in socket.if_nameindex()].count('lo'),
+    getpass.getuser(), pwd.getpwuid(os.getuid()).pw_gid == os.getgid(),
+    subprocess.run(['true']).returncode,
+]))
+"""
+
+
+def test_what_packages_use_at_their_import_is_there(sandbox: Sandbox) -> None:
+    assert json_output(sandbox, USUAL) == [80, 1, "nobody", True, 0]
+
+
+# ---------------------------------------------------------------- system calls
+
+CALL: Final = """
+import ctypes, mmap
+libc = ctypes.CDLL(None, use_errno=True)
+memory = mmap.mmap(-1, 65536)
+address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+own = os.getpid()
+arguments = [ctypes.c_long(eval(text)) for text in ARGUMENTS]
+result = libc.syscall(ctypes.c_long(NUMBER), *arguments)
+print(json.dumps([result, ctypes.get_errno()]), flush=True)
+os._exit(0)
+"""
+#: Calls that the kernel grants to every user, or did in some version, with arguments that are valid where that matters.
+CALLS: Final = {
+    "io_uring_setup": ("8", "address"),
+    "io_uring_enter": ("-1", "1", "0", "0"),
+    "io_uring_register": ("-1", "0", "0", "0"),
+    "ptrace": ("0", "0", "0", "0"),
+    "process_vm_readv": ("own", "address", "1", "address", "1", "0"),
+    "process_vm_writev": ("own", "address", "1", "address", "1", "0"),
+    "pidfd_getfd": ("-1", "0", "0"),
+    "kcmp": ("own", "own", "0", "0", "1"),
+    "keyctl": ("0", "-3", "1"),
+    "add_key": ("address", "address", "0", "0", "-2"),
+    "request_key": ("address", "address", "0", "-2"),
+    "userfaultfd": ("1",),
+    "bpf": ("0", "address", "72"),
+    "perf_event_open": ("address", "0", "-1", "-1", "0"),
+    "unshare": ("0x10000000",),
+    "setns": ("-1", "0"),
+    "mount": ("address", "address", "address", "0", "0"),
+    "umount2": ("address", "0"),
+    "pivot_root": ("address", "address"),
+    "chroot": ("address",),
+    "fsopen": ("address", "0"),
+    "open_tree": ("-100", "address", "1"),
+    "move_mount": ("-1", "address", "-1", "address", "0"),
+    "mount_setattr": ("-1", "address", "0", "address", "32"),
+    "name_to_handle_at": ("-100", "address", "address", "address", "0"),
+    "open_by_handle_at": ("-1", "address", "0"),
+    "fanotify_init": ("0x200", "0"),
+    "quotactl": ("0", "address", "0", "address"),
+    "syslog": ("3", "address", "64"),
+    "sethostname": ("address", "1"),
+    "init_module": ("address", "0", "address"),
+    "finit_module": ("-1", "address", "0"),
+    "kexec_load": ("0", "0", "address", "0"),
+    "acct": ("0",),
+    "reboot": ("0xfee1dead", "672274793", "0", "0"),
+    "swapon": ("address", "0"),
+    "settimeofday": ("0", "0"),
+    "clock_settime": ("0", "address"),
+    "move_pages": ("0", "0", "0", "0", "0", "0"),
+    "mbind": ("address", "4096", "0", "0", "0", "0"),
+    "lookup_dcookie": ("0", "address", "64"),
+}
+
+
+def call(sandbox: Sandbox, number: int, *arguments: str) -> Any:
+    """Make a system call in a cell, and return its result and the error number."""
+    return json_output(sandbox, CALL.replace("NUMBER", str(number)).replace("ARGUMENTS", json.dumps(arguments)))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_way_out_is_not_permitted(sandbox: Sandbox, name: str) -> None:
+    number = seccomp.this_architecture().denied[name]
+    assert call(sandbox, number, *CALLS[name]) == [-1, errno.EPERM]
+
+
+NAMESPACES: Final = {
+    "time": 0x80, "mount": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x8000000, "user": 0x10000000,
+    "pid": 0x20000000, "net": 0x40000000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_a_cell_creates_no_namespace(sandbox: Sandbox, namespace: str) -> None:
+    architecture, flag = seccomp.this_architecture(), NAMESPACES[namespace]
+    assert call(sandbox, architecture.denied["unshare"], hex(flag)) == [-1, errno.EPERM]
+    # Of `clone`, the lowest bits are a signal.
+    if flag > 0xFF:
+        user = NAMESPACES["user"]
+        assert call(sandbox, architecture.clone, hex(flag | user | 17), "0", "0", "0", "0") == [-1, errno.EPERM]
+    assert call(sandbox, seccomp.CLONE3, "address", "88") == [-1, errno.ENOSYS]
+
+
+def test_a_call_that_is_newer_than_the_filter_is_not_implemented(sandbox: Sandbox) -> None:
+    every = f"""
+        import ctypes
+        libc, found = ctypes.CDLL(None, use_errno=True), set()
+        for number in range({seccomp.NEWEST_CALL + 1}, 1024):
+            found.add((libc.syscall(ctypes.c_long(number), -1, 0, 0, 0, 0, 0), ctypes.get_errno()))
+        print(json.dumps(sorted(found)))
+    """
+    assert json_output(sandbox, every) == [[-1, errno.ENOSYS]]
+
+
+def test_what_pip_runs_is_under_the_filter_too(sandbox: Sandbox) -> None:
+    backend = (
+        "import ctypes, os, socket\n"
+        "found = []\n"
+        "try:\n"
+        "    socket.socket(40, 1)\n"
+        "    found.append('vsock')\n"
+        "except OSError:\n"
+        "    pass\n"
+        "if ctypes.CDLL(None).ptrace(0, 0, 0, 0) == 0:\n"
+        "    found.append('ptrace')\n"
+        "raise SystemExit('found ' + repr(found))\n"
+    )
+    project = 'build-system = {requires = [], build-backend = "b", backend-path = ["."]}'
+    json_output(
+        sandbox,
+        f"open('b.py', 'w').write({backend!r})\nopen('pyproject.toml', 'w').write({project!r})\nprint('null')",
+    )
+    done = sandbox.pip(["install", "--no-deps", sandbox.scratch], timeout_s=30)
+    assert not done.ok
+    assert "found []" in done.output
+
+
+STATUS: Final = """
+with open('/proc/self/status') as file:
+    rows = dict(line.split(':', 1) for line in file)
+print(json.dumps([int(rows['Seccomp']), int(rows['NoNewPrivs'])]))
+"""
+
+
+def test_whatever_runs_in_a_cell_is_filtered_for_good(sandbox: Sandbox) -> None:
+    assert json_output(sandbox, STATUS) == [2, 1]
+
+
+# ---------------------------------------------------------------- files
+
+DEVICES: Final = """
+usual = {'null', 'zero', 'full', 'random', 'urandom', 'tty', 'ptmx', 'pts/ptmx', 'console'}
+found = []
+for folder, _, names in os.walk('/dev'):
+    for name in names:
+        path = os.path.relpath(os.path.join(folder, name), '/dev')
+        try:
+            kind = os.stat('/dev/' + path).st_mode & 0o170000
+        except OSError:
+            continue
+        if kind in (0o020000, 0o060000) and path not in usual and not path.startswith('fd/') and path not in (
+            'stdin', 'stdout', 'stderr',
+        ):
+            found.append(path)
+print(json.dumps(found))
+"""
+
+
+def test_a_cell_has_no_devices_but_the_usual(sandbox: Sandbox) -> None:
+    assert json_output(sandbox, DEVICES) == []
+
+
+UNIX_SOCKETS: Final = """
+import socket, stat
+found = []
+for folder, folders, names in os.walk('/'):
+    folders[:] = [name for name in folders if os.path.join(folder, name) not in ('/proc', '/sys')]
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                found.append(path)
+        except OSError:
+            pass
+with open('/proc/net/unix') as file:
+    bound = [line.split()[7] for line in file if len(line.split()) == 8][1:]
+print(json.dumps([sorted(found), sorted(bound)]))
+"""
+
+
+def test_the_only_sockets_in_sight_are_the_cells_own(running: RuntimePlace, sandbox: Sandbox) -> None:
+    found, bound = json_output(sandbox, UNIX_SOCKETS)
+    assert found == (["/ppp/sockets/socket"] if running.kind.is_gated else [])
+    assert [name for name in bound if name.startswith("@")] == []

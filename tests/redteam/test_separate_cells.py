@@ -1,0 +1,142 @@
+"""Whether a cell can use up what the kernel counts by user, so that its neighbours' installations and imports fail.
+
+One cell takes all that it can get, and holds it while another one asks for a little of it.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from cell_environments import FetchedPip
+from runtimes import CONFINED, RuntimePlace, json_output, run_python, running_runtime
+
+from ppp.check.runtime import Sandbox
+
+pytestmark = pytest.mark.attack("separate-cells")
+
+#: How long an attack lasts.
+ATTACK_S: Final = 3
+PROCESSES: Final = 24
+
+
+@pytest.fixture(scope="module", params=CONFINED)
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip
+) -> Iterator[RuntimePlace]:
+    with running_runtime(request.param, tmp_path_factory.mktemp(request.param), pinned_pip) as running:
+        if not running.kind.is_container and os.geteuid() != 0:
+            pytest.skip("an ordinary user's cells under bubblewrap are that user")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def attacker(running: RuntimePlace) -> Iterator[Sandbox]:
+    with running.sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def neighbour(running: RuntimePlace) -> Iterator[Sandbox]:
+    with running.sandbox() as sandbox:
+        yield sandbox
+
+
+SETUP: Final = """
+import ctypes, fcntl, os, signal, time
+libc = ctypes.CDLL(None, use_errno=True)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
+class Attributes(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_long) for name in ('flags', 'most', 'size', 'count', 'a', 'b', 'c', 'd')]
+def check(result):
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+"""
+#: Functions that take one more of what is counted, and raise OSError where nothing is left.
+COUNTED: Final = {
+    "inotify-instances": """
+def take(number):
+    return check(libc.inotify_init1(0))
+""",
+    "pending-signals": """
+def take(number):
+    check(libc.sigqueue(os.getpid(), int(signal.SIGRTMIN), None))
+""",
+    "message-queue-bytes": """
+queues = libc if hasattr(libc, 'mq_open') else ctypes.CDLL('librt.so.1', use_errno=True)
+def take(number):
+    name = b'/queue-%d-%d' % (os.getpid(), number)
+    return check(queues.mq_open(name, os.O_CREAT | os.O_RDWR, 0o600, ctypes.byref(Attributes(0, 10, 8192))))
+""",
+    "pipe-memory": """
+F_GETPIPE_SZ = 1032
+def take(number):
+    ends = os.pipe()
+    if fcntl.fcntl(ends[0], F_GETPIPE_SZ) < 65536:
+        raise OSError('a smaller pipe')
+    return ends
+""",
+}
+#: Asks for a little.
+ASKING: Final = """
+take(0), take(1)
+print('had both')
+"""
+#: Takes all, prints when nothing was left, and goes on.
+TAKING: Final = f"""
+for _ in range({PROCESSES - 1}):
+    if os.fork() == 0:
+        break
+held, number, told = [], 0, False
+while True:
+    number += 1
+    try:
+        held.append(take(number))
+    except OSError:
+        if not told:
+            os.write(1, b'%f\\n' % time.monotonic())
+            told = True
+        time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("counted", COUNTED)
+def test_a_cell_that_takes_everything_leaves_its_neighbour_enough(
+    attacker: Sandbox, neighbour: Sandbox, counted: str
+) -> None:
+    ask = SETUP + COUNTED[counted] + ASKING
+    assert run_python(neighbour, ask).output == "had both\n"
+    exhausted_at: list[float] = []
+
+    def attack() -> None:
+        done = run_python(attacker, SETUP + COUNTED[counted] + TAKING, timeout_s=ATTACK_S)
+        assert done.timed_out, done.output
+        exhausted_at.extend(map(float, done.output.split()))
+
+    asked_at = []
+    attacking = threading.Thread(target=attack)
+    attacking.start()
+    while attacking.is_alive():
+        asked_at.append(time.monotonic())
+        assert run_python(neighbour, ask).output == "had both\n", f"at the {len(asked_at)}th time"
+        time.sleep(0.1)
+    attacking.join()
+    assert len(exhausted_at) == PROCESSES
+    assert max(asked_at) > max(exhausted_at), "the neighbour was only asked before all was taken"
+
+
+def test_cells_are_different_users_with_a_name(attacker: Sandbox, neighbour: Sandbox) -> None:
+    source = """
+        import getpass, grp, pwd
+        account = pwd.getpwuid(os.getuid())
+        alone = [entry.pw_name for entry in pwd.getpwall() if entry.pw_uid == os.getuid()]
+        print(json.dumps([os.getuid(), os.getgid(), getpass.getuser(), account.pw_gid, alone, os.getgroups()]))
+    """
+    ours, theirs = json_output(attacker, source), json_output(neighbour, source)
+    assert ours[0] != theirs[0]
+    assert ours[1] != theirs[1]
+    for user, group, name, own_group, alone, groups in (ours, theirs):
+        assert (user, name, own_group, alone, groups) == (group, "nobody", group, ["nobody"], [])
