@@ -69,7 +69,9 @@ def take(number):
 queues = libc if hasattr(libc, 'mq_open') else ctypes.CDLL('librt.so.1', use_errno=True)
 def take(number):
     name = b'/queue-%d-%d' % (os.getpid(), number)
-    return check(queues.mq_open(name, os.O_CREAT | os.O_RDWR, 0o600, ctypes.byref(Attributes(0, 10, 8192))))
+    queue = check(queues.mq_open(name, os.O_CREAT | os.O_RDWR, 0o600, ctypes.byref(Attributes(0, 10, 8192))))
+    check(queues.mq_unlink(name))
+    return queue
 """,
     "pipe-memory": """
 F_GETPIPE_SZ = 1032
