@@ -58,7 +58,8 @@ class PreparedEnvironment:
 
     `python` is the full version (`3.12.1`) and `arch` the processor as `platform.machine()` names it. `image_digest` is
     None on the host platform. `tags` are the wheel tags that its pip accepts, the preferred ones first; `suffixes` are
-    the file name suffixes of importable modules (`.py`, `.abi3.so`, ...).
+    the file name suffixes of importable modules (`.py`, `.abi3.so`, ...). `passwd` and `group` are an image's files of
+    these names, and `end_of_users` is the first number that its engine cannot give to a user.
     """
 
     environment: Environment
@@ -70,6 +71,9 @@ class PreparedEnvironment:
     tags: tuple[str, ...]
     suffixes: tuple[str, ...]
     pip_version: str
+    passwd: str = ""
+    group: str = ""
+    end_of_users: int = 2**32 - 1
 
 
 class Sandbox(Protocol):

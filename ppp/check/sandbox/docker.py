@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,14 +67,6 @@ def connect_engine() -> docker.DockerClient | None:
     return client
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageUsers:
-    """The users of an image: its accounts, and the first number that the engine cannot give to a user."""
-
-    accounts: Accounts
-    end: int
-
-
 class DockerRuntime:
     """Environments from images, a container for each cell; see `ppp.check.runtime.Runtime`."""
 
@@ -103,7 +94,6 @@ class DockerRuntime:
         self._gateway = gateway
         self._label = sha256_hex(str(data.resolve()).encode())
         self._container_runtime = container_runtime
-        self._users: dict[str, ImageUsers] = {}
         self._closed = threading.Event()
         # Removing a container takes the engine a while: cells do not wait for it.
         self._removals = ThreadPoolExecutor(2)
@@ -120,8 +110,6 @@ class DockerRuntime:
                 f"the Python of {environment.image} did not describe itself: {output[-90:]!r}"
             ) from error
         _raise_if_unusable(environment, facts)
-        accounts = Accounts(passwd=facts["passwd"], group=facts["group"])
-        self._users[environment.id] = ImageUsers(accounts=accounts, end=facts["end_of_users"])
         return PreparedEnvironment(
             environment=environment,
             python=facts["python"],
@@ -132,6 +120,9 @@ class DockerRuntime:
             tags=tuple(facts["tags"]),
             suffixes=tuple(facts["suffixes"]),
             pip_version=self._matrix.pip.version,
+            passwd=facts["passwd"],
+            group=facts["group"],
+            end_of_users=facts["end_of_users"],
         )
 
     def _image(self, environment: Environment) -> Any:  # noqa: ANN401 - docker's Image, untyped attributes
@@ -165,8 +156,8 @@ class DockerRuntime:
             with as_sandbox_lost():
                 folder, socket_path = self._socket_folder(stack)
                 control = stack.enter_context(ControlSocket(folder))
-                users = self._users[prepared.environment.id]
-                users.accounts.with_nobody(user := next_user(users.end)).write(folder)
+                user = next_user(prepared.end_of_users)
+                Accounts(passwd=prepared.passwd, group=prepared.group).with_nobody(user).write(folder)
             layout = self._layout(prepared, file, user)
             container = self._start(prepared, file, folder, layout)
             stack.callback(self._remove_later, container)
