@@ -20,7 +20,9 @@ from ppp.mesh import history
 from ppp.mesh import node as nodes
 from ppp.mesh import peer as trusted
 from ppp.mesh.fetch import HttpTransport
+from ppp.mesh.history import quarantine_error
 from ppp.mesh.push import AnnouncementStatus
+from ppp.mesh.statement import ForkedError
 from ppp.mesh.sync import SyncFailure, SyncReport
 from ppp.model.errors import RejectedDataError
 from ppp.runner.context import open_node
@@ -179,9 +181,16 @@ def peer_sync(*, data: Path | None, as_json: bool) -> None:
     print_answer([_sync_json(outcome) for outcome in outcomes], "\n".join(lines) or NO_PEERS, as_json=as_json)
     failures = [outcome for outcome in outcomes if isinstance(outcome, SyncFailure)]
     for failure in failures:
+        if isinstance(failure.error, ForkedError):
+            continue  # said below
         click.echo(console.printable_line(f"ppp: {failure.peer.url}: {failure.error}"), err=True)
-    if failures:
-        raise SystemExit(failures[0].error.exit_code)
+    with closing(read_ledger(context.config.data)) as db:
+        # Also of nodes that are no peers any more, and of this one, whose key somebody else may have.
+        held = quarantined(db)
+    for quarantine in held.values():
+        click.echo(console.printable_line(f"ppp: {quarantine_error(quarantine)}"), err=True)
+    if failures or held:
+        raise SystemExit(failures[0].error.exit_code if failures else ForkedError.exit_code)
 
 
 @peer.command("push")
