@@ -44,13 +44,21 @@ def serve(*, mesh: bool, host: str, port: int, per_address: int, into: Path | No
     context = make_context(data)
     if mesh and into:
         raise click.UsageError("--into belongs to Datasette: it cannot be combined with --mesh")
+    limits = ClientLimits(per_address=per_address)
     if mesh:
-        _serve_mesh(context, host=host, port=port, limits=ClientLimits(per_address=per_address))
+        _serve_mesh(context, host=host, port=port, limits=limits)
     elif into:
         datasette.prepare(context.config.data, into)
         click.echo(f"{into} is ready to be served: its Containerfile shows how")
     else:
-        datasette.serve(context.config.data, host=host, port=port)
+        _serve_sql(context, host=host, port=port, limits=limits)
+
+
+def _serve_sql(context: Context, *, host: str, port: int, limits: ClientLimits) -> None:
+    with open_socket(host, port) as listening:
+        command = datasette.prepare(context.config.data, context.config.data / "cache" / "serve")
+        click.echo(f"serving {command.database} at {local_url(listening)}{command.database.stem}")
+        datasette.run(command, listening, limits=limits)
 
 
 def _serve_mesh(context: Context, *, host: str, port: int, limits: ClientLimits) -> None:

@@ -5,37 +5,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import requests
+from datasette_server import fill_ledger, running_datasette, wait_until_answered
 
 from ppp.ledger.store import Store
-from ppp.model.record import Blame, Outcome, Record
+from ppp.model.record import Record
 from ppp.publish.datasette.definition import saved_queries
 from ppp.publish.datasette.serve import ServeCommand, prepare
-
-DAY = 1_714_003_200
-START_S = 30.0
-
-
-def fill(store: Store, record: Callable[..., Record]) -> None:
-    """Add records for which every saved query has rows."""
-    for environment in ("py39-slim", "py312-slim", "py39-alpine", "py312-alpine"):
-        store.add_record(record("lxml", "5.0", environment, observed_at=DAY - 90_000))
-    at_nodeps = (Outcome.PASS, Outcome.FAIL, Outcome.SKIP, Outcome.SKIP)
-    compiler = {"outcomes": at_nodeps, "cause": "no-compiler", "blame": Blame.ENVIRONMENT}
-    store.add_record(record("lxml", "6.0", "py312-slim", observed_at=DAY))
-    store.add_record(record("lxml", "6.0", "py312-alpine", result="FAIL", observed_at=DAY, **compiler))
-    store.add_record(record("rusty", "1.0", "py312-slim"))
-    store.add_record(record("rusty", "1.0", "py312-alpine", result="FAIL", **compiler))
-    store.add_record(record("old", "1.0", "py39-slim"))
-    store.add_record(record("old", "1.0", "py312-slim", result="FAIL", cause="distutils-removed"))
-    store.add_record(record("old", "1.0", "py312-slim", node="cd" * 32, observed_at=DAY - 1))
-    store.add_record(record("needy", "1.0", result="FAIL", cause="no-compiler", blame=Blame.DEPENDENCY))
 
 
 def free_port() -> int:
@@ -44,25 +25,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + START_S
-    while True:
-        assert process.poll() is None, process.stderr and process.stderr.read().decode()
-        assert time.monotonic() < until, "Datasette does not answer"
-        try:
-            requests.get(url, timeout=5)
-        except requests.ConnectionError:
-            time.sleep(0.1)
-        else:
-            return
-
-
 @contextmanager
 def running(argv: Sequence[str], url: str) -> Iterator[str]:
     """Run Datasette; yield the URL of the database."""
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        wait_for(f"{url}.json", process)
+        wait_until_answered(f"{url}.json", process)
         yield url
     finally:
         process.terminate()
@@ -71,14 +39,15 @@ def running(argv: Sequence[str], url: str) -> Iterator[str]:
 
 @pytest.fixture(name="command")
 def _command(store: Store, record: Callable[..., Record], tmp_path: Path) -> ServeCommand:
-    fill(store, record)
-    return prepare(tmp_path / "data", tmp_path / "serve", port=free_port())
+    fill_ledger(store, record)
+    return prepare(tmp_path / "data", tmp_path / "serve")
 
 
 @pytest.fixture(name="datasette")
-def _datasette(command: ServeCommand) -> Iterator[str]:
-    with running(command.argv, command.url) as url:
-        yield url
+def _datasette(store: Store, record: Callable[..., Record], tmp_path: Path) -> Iterator[str]:
+    fill_ledger(store, record)
+    with running_datasette(tmp_path / "data") as running_one:
+        yield running_one.database
 
 
 @pytest.fixture(name="datasette_next")
@@ -90,8 +59,21 @@ def _datasette_next(command: ServeCommand) -> Iterator[str]:
     out = command.database.parent
     shown = ("-m", str(out / "1.0a/metadata.json"), "-c", str(out / "1.0a/datasette.json"))
     served = (*shown, "--plugins-dir", str(out / "plugins"), "--inspect-file", str(out / "inspect-data.json"))
-    port = ("-h", "127.0.0.1", "-p", command.url.rpartition(":")[2].partition("/")[0])
-    with running((python, "-m", "datasette", "serve", "-i", str(command.database), *served, *port), command.url) as url:
+    port = free_port()
+    argv = (
+        python,
+        "-m",
+        "datasette",
+        "serve",
+        "-i",
+        str(command.database),
+        *served,
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    )
+    with running(argv, f"http://127.0.0.1:{port}/ppp") as url:
         yield url
 
 
@@ -140,7 +122,7 @@ def test_the_next_datasette(datasette_next: str) -> None:
 def test_what_a_container_is_made_of_is_written_and_not_served(
     store: Store, record: Callable[..., Record], tmp_path: Path
 ) -> None:
-    fill(store, record)
+    fill_ledger(store, record)
     program = [sys.executable, "-m", "ppp", "serve", "--data", str(tmp_path / "data")]
     out = tmp_path / "out"
     done = subprocess.run([*program, "--into", out], capture_output=True, text=True, check=True, timeout=60)
@@ -178,7 +160,7 @@ def test_a_signal_ends_datasette_too(number: signal.Signals, to_group: bool, tmp
         start_new_session=True,
     )
     try:
-        wait_for(f"http://127.0.0.1:{port}/ppp.json", process)
+        wait_until_answered(f"http://127.0.0.1:{port}/ppp.json", process)
         children = child_processes(process.pid)
         # A service manager signals ppp alone, a terminal the whole process group.
         (os.killpg if to_group else os.kill)(process.pid, number)

@@ -6,10 +6,14 @@ served on this machine or in a container.
 """
 
 import json
+import logging
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,27 +23,31 @@ from typing import Any, Final, Self
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
 from ppp.model.errors import DatasetteError
 from ppp.model.record import Json
-from ppp.publish.datasette import copy
+from ppp.publish.datasette import copy, worker
 from ppp.publish.datasette.definition import DISPLAY_KEYS, SavedQuery, definition, described_tables, saved_queries
 from ppp.resources import resource
 from ppp.storage_errors import translate_storage_errors
+from ppp.web_server import ClientLimits
 
-DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 8001
 #: Files that Datasette 0.65 expects beside the database.
 METADATA_FILE: Final = "metadata.json"
 INSPECT_FILE: Final = "inspect-data.json"
 #: Files of `site/datasette/` that are copied into the folder unchanged.
-_COPIED_FILES: Final = ("Containerfile", "plugins/limits.py")
+_COPIED_FILES: Final = ("Containerfile", "plugins/limits.py", "plugins/requests.py")
+#: Statuses after which Datasette is started again: it ended because a query did not, or the kernel ended it.
+_RESTARTED: Final = frozenset({75, -signal.SIGKILL})
+#: A process that ended earlier than this would only do so again.
+MIN_LIFE_S: Final = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeCommand:
-    """A Datasette that is ready to start: its command line, the database that it serves, and its URL."""
+    """A Datasette that is ready to start: its command line but for sockets and limits, and the database it serves."""
 
     argv: tuple[str, ...]
     database: Path
-    url: str
 
 
 def metadata_065() -> dict[str, Json]:
@@ -98,7 +106,7 @@ def _database_name() -> str:
     return Path(LEDGER_NAME).stem
 
 
-def prepare(data: Path, out: Path, *, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> ServeCommand:
+def prepare(data: Path, out: Path) -> ServeCommand:
     """Copy a data folder's ledger into `out` with the configuration of both Datasette versions; return how to serve it.
 
     Raise what `read_ledger` raises, and `DiskFullError` or `DataReadOnlyError` if `out` cannot be written.
@@ -121,8 +129,7 @@ def prepare(data: Path, out: Path, *, host: str = DEFAULT_HOST, port: int = DEFA
                 shutil.copyfile(resource(f"site/datasette/{name}"), out / name)
     finally:
         ledger.close()
-    argv = (sys.executable, "-m", "datasette", "serve", str(out), "-h", host, "-p", str(port))
-    return ServeCommand(argv=argv, database=database, url=f"http://{host}:{port}/{_database_name()}")
+    return ServeCommand(argv=(sys.executable, "-m", worker.__name__, str(out)), database=database)
 
 
 def _write(path: Path, document: Mapping[str, Json]) -> Path:
@@ -131,27 +138,48 @@ def _write(path: Path, document: Mapping[str, Json]) -> Path:
     return path
 
 
-def serve(data: Path, *, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> None:
-    """Serve a data folder's ledger in the foreground until a signal ends it; raise what `prepare` and `run` raise."""
-    run(prepare(data, data / "cache" / "serve", host=host, port=port))
+def run(
+    command: ServeCommand,
+    listening: socket.socket,
+    *,
+    limits: ClientLimits | None = None,
+    min_life_s: float = MIN_LIFE_S,
+) -> None:
+    """Run Datasette on an open socket until SIGINT, SIGTERM or SIGHUP, which also end Datasette.
 
-
-def run(command: ServeCommand) -> None:
-    """Run Datasette in the foreground until SIGINT, SIGTERM or SIGHUP, which also end Datasette.
-
-    Raise `DatasetteError` if it cannot be started, or ends by itself with an error.
+    It is started again where a query did not stop in any other way, unless it lived for less than `min_life_s` seconds;
+    the socket stays open meanwhile. Raise `DatasetteError` if it cannot be started, or ends by itself with an error.
     """
+    limits = limits or ClientLimits()
     with _StopSignals() as stop:
-        try:
-            process = subprocess.Popen(command.argv)
-        except OSError as error:
-            raise DatasetteError(f"Datasette cannot be started: {error.strerror}", hint="install PPP again") from error
-        stop.watch(process)
-        status = process.wait()
-    if status and not stop.requested:
-        raise DatasetteError(
-            f"Datasette ended with status {status}", hint="its last lines say why; --port names another port"
+        while not stop.requested:
+            started = time.monotonic()
+            status = _run_once(command, listening, stop, limits)
+            if stop.requested or not status:
+                return
+            if status not in _RESTARTED or time.monotonic() - started < min_life_s:
+                raise DatasetteError(
+                    f"Datasette ended with status {status}", hint="its last lines say why; --port names another port"
+                )
+            _log.warning("Datasette ended with status %s: a query did not stop, or took too much memory", status)
+
+
+def _run_once(command: ServeCommand, listening: socket.socket, stop: "_StopSignals", limits: ClientLimits) -> int:
+    # Nobody writes into this pipe: at its other end, the child notices that this process has ended, even by SIGKILL.
+    parent, kept = os.pipe()
+    try:
+        process = subprocess.Popen(
+            (*command.argv, str(listening.fileno()), str(parent), str(limits.per_address)),
+            pass_fds=(listening.fileno(), parent),
+            env=os.environ if limits.per_address else os.environ | {"PPP_QUERIES_PER_ADDRESS": "0"},
         )
+        stop.watch(process)
+        return process.wait()
+    except OSError as error:
+        raise DatasetteError(f"Datasette cannot be started: {error.strerror}", hint="install PPP again") from error
+    finally:
+        os.close(parent)
+        os.close(kept)
 
 
 class _StopSignals:

@@ -25,6 +25,7 @@ from ppp.publish.datasette.serve import (
     run,
 )
 from ppp.resources import resource
+from ppp.web_server import open_socket
 
 
 def test_both_styles_hold_the_same_queries() -> None:
@@ -80,14 +81,13 @@ def test_every_parameter_has_an_example() -> None:
 
 
 def test_the_copy_does_not_change_with_the_ledger(small: Store, tmp_path: Path) -> None:
-    command = prepare(tmp_path / "data", tmp_path / "serve", port=8321)
+    command = prepare(tmp_path / "data", tmp_path / "serve")
     small.db.execute("DELETE FROM queue")
     copy = sqlite3.connect(command.database)
     assert copy.execute("SELECT count(*) FROM records").fetchone() == (19,)
     assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     copy.close()
-    assert command.url == "http://127.0.0.1:8321/ppp"
-    assert command.argv[:5] == (sys.executable, "-m", "datasette", "serve", str(tmp_path / "serve"))
+    assert command.argv == (sys.executable, "-m", "ppp.publish.datasette.worker", str(tmp_path / "serve"))
     first = command.database.read_bytes()
     assert prepare(tmp_path / "data", tmp_path / "serve").database.read_bytes() == first
     written = {"ppp.db", "metadata.json", "settings.json", "inspect-data.json", "plugins", "Containerfile", "1.0a"}
@@ -190,18 +190,24 @@ def test_a_full_disk_is_reported_and_the_last_copy_is_kept(small: Store, tmp_pat
 
 
 def command(*argv: str) -> ServeCommand:
-    return ServeCommand(argv=argv, database=Path("ppp.db"), url="http://127.0.0.1:1/ppp")
+    return ServeCommand(argv=argv, database=Path("ppp.db"))
+
+
+def run_command(*argv: str) -> None:
+    """Run a program in the place of Datasette."""
+    with open_socket("127.0.0.1", 0) as listening:
+        run(command(*argv), listening)
 
 
 def test_a_server_that_fails_is_an_error() -> None:
     with pytest.raises(DatasetteError, match="status 7"):
-        run(command(sys.executable, "-c", "raise SystemExit(7)"))
+        run_command(sys.executable, "-c", "raise SystemExit(7)")
     with pytest.raises(DatasetteError, match="cannot be started"):
-        run(command("/nonexistent/datasette"))
+        run_command("/nonexistent/datasette")
 
 
 def test_a_server_that_exits_with_zero_is_no_error() -> None:
-    assert run(command(sys.executable, "-c", "")) is None  # type: ignore[func-returns-value]
+    assert run_command(sys.executable, "-c", "") is None  # type: ignore[func-returns-value]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -209,7 +215,7 @@ def test_a_signal_ends_the_server_and_is_no_error(number: signal.Signals) -> Non
     handler = signal.getsignal(number)
     signaller = f"import os, time; os.kill(os.getppid(), {int(number)}); time.sleep(60)"
     started = time.monotonic()
-    run(command(sys.executable, "-c", signaller))
+    run_command(sys.executable, "-c", signaller)
     assert time.monotonic() - started < 30
     assert signal.getsignal(number) is handler
 
@@ -221,5 +227,18 @@ def test_a_second_signal_kills_a_server_that_does_not_end() -> None:
         f"[(os.kill(os.getppid(), {int(signal.SIGTERM)}), time.sleep(1)) for _ in range(60)]"
     )
     started = time.monotonic()
-    run(command(sys.executable, "-c", stubborn))
+    run_command(sys.executable, "-c", stubborn)
     assert time.monotonic() - started < 30
+
+
+def test_a_server_whose_query_does_not_stop_is_started_again(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    script = (
+        f"import pathlib, sys; file = pathlib.Path({str(count)!r}); file.open('a').write('x');"
+        "sys.exit(75 if len(file.read_text()) < 3 else 0)"
+    )
+    with open_socket("127.0.0.1", 0) as listening:
+        run(command(sys.executable, "-c", script), listening, min_life_s=0)
+        assert count.read_text() == "xxx"
+        with pytest.raises(DatasetteError, match="status 75"):
+            run(command(sys.executable, "-c", "raise SystemExit(75)"), listening)
