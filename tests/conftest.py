@@ -21,7 +21,8 @@ from parallel import file_scheduler, sort_by_cost
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from ppp.check.gateway.gateway import NGINX_FOLDERS
-from ppp.check.index.client import SimpleIndex, fetch_pinned_pip
+from ppp.check.index.client import SimpleIndex
+from ppp.check.index.pinned_pip import fetch_pinned_pip
 from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import connect_engine
 from ppp.ledger.store import Store

@@ -76,6 +76,11 @@ def same_origin(url: str, target: str) -> bool:
     return (here.scheme, here.netloc) == (there.scheme, there.netloc)
 
 
+def keeps_tls(url: str, target: str) -> bool:
+    """Return whether what a URL leads to is fetched with TLS if the URL is."""
+    return urlsplit(target).scheme == "https" or urlsplit(url).scheme != "https"
+
+
 class BoundedSession:
     """Requests with connections that are kept alive; usable by several threads. Close it, or use it as a context."""
 

@@ -2,7 +2,6 @@
 
 import errno
 import http.client
-import json
 import os
 import socket
 import ssl
@@ -12,12 +11,13 @@ from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
-from pypi_simple import ACCEPT_JSON_PREFERRED, ProjectPage
+from pypi_simple import ACCEPT_JSON_PREFERRED
 from requests.utils import get_environ_proxies
 
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, find_nginx
 from ppp.check.index.client import read_server_time
+from ppp.check.index.page import InvalidPageError, parse_page
 from ppp.check.sandbox.docker import connect_engine
 from ppp.doctor.machine import CERTIFICATE_OUT_OF_TIME, DnsFacts, GatewayFacts, IndexFacts, Reachability
 from ppp.model.matrix import PinnedPip
@@ -47,7 +47,7 @@ def page(
     headers = {"User-Agent": user_agent, "Accept": ACCEPT_JSON_PREFERRED}
     try:
         with requests.get(url, headers=headers, timeout=timeout_s, stream=True) as response:
-            date = read_server_time(response.headers)
+            date = read_server_time(response.headers, now)
             if not response.ok:
                 return IndexFacts(
                     url=url,
@@ -57,19 +57,19 @@ def page(
                     detail=f"status {response.status_code}",
                 )
             body = _body(response)
-            found = _parse(response.headers.get("Content-Type", ""), body, response.url)
-    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+            found = parse_page("pip", body, response.headers.get("Content-Type", ""), response.url)
+    except (requests.RequestException, ValueError, InvalidPageError) as error:
         return _failed(url, error, now)
     except OSError as error:
         # requests does not wrap every error, for instance that of a missing certificate bundle.
         return IndexFacts(url=url, reach=Reachability.BAD_CERTIFICATE, requested_at=now, detail=str(error))
-    origins = {f"{part.scheme}://{part.netloc}" for file in found.packages if (part := urlsplit(file.url))}
+    origins = {f"{part.scheme}://{part.netloc}" for file in found if (part := urlsplit(file.url))}
     return IndexFacts(
         url=url,
         reach=Reachability.ANSWERED,
         requested_at=now,
         server_time=date,
-        lists_pip=any(file.digests.get("sha256") == pip.sha256 for file in found.packages),
+        lists_pip=any(file.digests.get("sha256") == pip.sha256 for file in found),
         origins=tuple(sorted(origins)),
     )
 
@@ -81,14 +81,6 @@ def _body(response: requests.Response) -> bytes:
         if len(body) > MAX_PAGE_BYTES:
             raise ValueError(f"the page is larger than {MAX_PAGE_BYTES} bytes")
     return bytes(body)
-
-
-def _parse(content_type: str, body: bytes, url: str) -> ProjectPage:
-    if "json" in content_type:
-        return ProjectPage.from_json_data(json.loads(body), url)
-    if "html" not in content_type:
-        raise ValueError(f"the page has the type {content_type}" if content_type else "the page has no type")
-    return ProjectPage.from_html("pip", body, url)
 
 
 def _failed(url: str, error: Exception, now: int) -> IndexFacts:
@@ -108,7 +100,7 @@ def _failed(url: str, error: Exception, now: int) -> IndexFacts:
             case _:
                 continue
         break
-    date = _unverified_date(urlsplit(url)) if code in CERTIFICATE_OUT_OF_TIME else None
+    date = _unverified_date(urlsplit(url), now) if code in CERTIFICATE_OUT_OF_TIME else None
     return IndexFacts(url=url, reach=reach, requested_at=now, detail=detail, server_time=date, verify_code=code)
 
 
@@ -124,7 +116,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             pending += [getattr(found, "reason", None), found.__cause__, found.__context__, *found.args]
 
 
-def _unverified_date(address: SplitResult) -> int | None:
+def _unverified_date(address: SplitResult, now: int) -> int | None:
     # If our clock is off by years the certificate check fails first, so the date is read without that check. Nothing
     # else of the response is used.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -135,7 +127,7 @@ def _unverified_date(address: SplitResult) -> int | None:
     )
     try:
         connection.request("HEAD", address.path)
-        return read_server_time(connection.getresponse().headers)
+        return read_server_time(connection.getresponse().headers, now)
     except (OSError, http.client.HTTPException):
         return None
     finally:

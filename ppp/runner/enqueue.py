@@ -72,9 +72,8 @@ def enqueue_feed(node: LocalNode, request: RunRequest) -> QueuePlan:
     etag, last_modified = node.store.source_validators(url)
     feed = feeds.fetch(
         url,
-        getter=feeds.RequestsGetter(),
+        getter=feeds.HttpGetter(credentials=node.context.config.feed_credentials),
         user_agent=node.context.config.user_agent,
-        credentials=node.context.config.feed_credentials,
         etag=etag,
         last_modified=last_modified,
     )

@@ -13,6 +13,7 @@ from ppp.check.cell import Checker
 from ppp.check.gateway.gateway import Gateway, GatewayError, run_gateway
 from ppp.check.gateway.nginx import NginxImage
 from ppp.check.index import client as packages
+from ppp.check.index.pinned_pip import fetch_pinned_pip
 from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, Runtime
 from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import DockerRuntime, connect_engine
@@ -143,7 +144,7 @@ def _runtimes(
     config = context.config
     _refuse_to_share_credentials(context, platforms)
     with translate_storage_errors(config.cache):
-        pip = packages.fetch_pinned_pip(
+        pip = fetch_pinned_pip(
             index, matrix.pip.version, matrix.pip.sha256, cache=config.cache, max_bytes=matrix.limits.file_mb * 1024**2
         )
     runtimes: dict[Platform, Runtime] = {}

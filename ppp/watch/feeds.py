@@ -1,31 +1,34 @@
 """Fetch the index's release feed, with all the limits that an untrusted server needs, and parse it into releases.
 
 A feed only tells early what is new: it is not complete. An entry that cannot be used is reported and skipped, never
-fatal. feedparser gets bytes only, so that it can read neither the network nor the disk.
+fatal. The parser is expat itself: it needs time in proportion to the document, whatever is in it. Parsers that read
+more of a feed than titles and links can be kept busy for hours by a line in some other element.
 """
 
-import io
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
+from xml.parsers import expat
 
-import feedparser
-import requests
-import urllib3
-
+from ppp.bounded_http.limits import TransferError, TransferLimits, TransferTimeoutError, TransferTooLargeError
+from ppp.bounded_http.session import BoundedSession, keeps_tls
 from ppp.model.credentials import Credentials
 from ppp.model.errors import FeedMalformedError, FeedTooLargeError, FeedUnreachableError
 from ppp.model.release import InvalidReleaseError, Release
 
 MAX_REDIRECTS: Final = 5
-CHUNK_BYTES: Final = 64 * 1024
 #: A longer ETag or Last-Modified is not stored, because it would be sent with every request.
 MAX_VALIDATOR_LENGTH: Final = 256
+#: The index's feed has 100 entries, and elements five deep.
+MAX_ENTRIES: Final = 10_000
+MAX_DEPTH: Final = 100
+#: How much of a title or link is read, in characters.
+MAX_TEXT: Final = 1000
 HINT: Final = "check PPP_FEED_URL and the network; a watchlist works without a feed"
+NOT_A_FEED_HINT: Final = "check that PPP_FEED_URL is a feed of releases"
 
 _LINK: Final = re.compile(r"/project/([^/]+)/([^/]+)/?$")
 
@@ -55,74 +58,58 @@ class NotModified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedResponse:
-    """An HTTP response: header names in lower case; decoded chunks, each yielded as soon as it arrives."""
+    """An HTTP response: header names in lower case, and the decoded body of a status 200."""
 
     status: int
     headers: Mapping[str, str]
-    chunks: Iterator[bytes]
+    body: bytes
 
 
 class Getter(Protocol):
     """The port to HTTP."""
 
-    def get(self, url: str, *, headers: Mapping[str, str]) -> AbstractContextManager[FeedResponse]:
-        """Request a URL; raise `FeedUnreachableError`, also later from the chunks if the connection fails."""
+    def get(self, url: str, *, headers: Mapping[str, str], limits: FeedLimits) -> FeedResponse:
+        """Request a URL; raise `FeedUnreachableError`, or `FeedTooLargeError` once the body exceeds its limit."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestsGetter:
-    """The port over requests. Timeouts in seconds: to connect, and between two reads."""
+class HttpGetter:
+    """The port over `BoundedSession`. Timeouts in seconds: to connect, and between two reads.
+
+    Credentials are sent to their origin alone.
+    """
 
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 20.0
+    credentials: Credentials | None = None
 
-    @contextmanager
-    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedResponse]:
+    def get(self, url: str, *, headers: Mapping[str, str], limits: FeedLimits) -> FeedResponse:
         """See `Getter.get`."""
-        with requests.Session() as session, _network_errors(url):
-            session.max_redirects = MAX_REDIRECTS
-            # By default, requests would send any server the password that the operator's ~/.netrc has for its host.
-            session.auth = _without_netrc
-            with session.get(
-                url,
-                headers={**headers, "Accept-Encoding": "gzip"},
-                timeout=(self.connect_timeout_s, self.read_timeout_s),
-                stream=True,
-            ) as response:
-                yield FeedResponse(
-                    status=response.status_code,
-                    headers={name.lower(): value for name, value in response.headers.items()},
-                    chunks=_chunks(response.raw),
+        timeouts = TransferLimits(
+            connect_s=self.connect_timeout_s, read_s=self.read_timeout_s, total_s=limits.deadline_s
+        )
+        user_agent = headers.get("User-Agent", "")
+        try:
+            with BoundedSession(user_agent, limits=timeouts, authorize=self._authorize) as session:
+                response = session.get(
+                    url,
+                    max_bytes=limits.max_bytes,
+                    headers=headers,
+                    accept_gzip=True,
+                    max_redirects=MAX_REDIRECTS,
+                    allow_redirect=keeps_tls,
                 )
+        except TransferTooLargeError as error:
+            raise FeedTooLargeError(f"the feed {url} {error}", hint="check that PPP_FEED_URL is a feed") from error
+        except TransferTimeoutError as error:
+            raise FeedUnreachableError(f"the feed {url} did not answer in time: it {error}", hint=HINT) from error
+        except TransferError as error:
+            raise FeedUnreachableError(f"the feed {url} {error}", hint=HINT) from error
+        return FeedResponse(status=response.status, headers=response.headers, body=response.body)
 
-
-def _without_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _chunks(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    # read1 returns what has arrived; with iter_content, a server that sends byte by byte could exceed every deadline.
-    while chunk := raw.read1(CHUNK_BYTES, decode_content=True):
-        yield chunk
-
-
-@contextmanager
-def _network_errors(url: str) -> Iterator[None]:
-    try:
-        yield
-    except requests.Timeout as error:
-        raise FeedUnreachableError(f"the feed {url} did not answer in time", hint=HINT) from error
-    # requests raises `ValueError` for a redirect whose target is not valid text.
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise FeedUnreachableError(f"the feed {url} cannot be reached: {_reason(error)}", hint=HINT) from error
-
-
-def _reason(error: BaseException) -> str:
-    # The innermost error names the cause; those around it only name Python objects.
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0][:200]
+    def _authorize(self, url: str) -> str | None:
+        return self.credentials.headers(url).get("Authorization") if self.credentials else None
 
 
 def fetch(
@@ -130,37 +117,24 @@ def fetch(
     *,
     getter: Getter,
     user_agent: str,
-    credentials: Credentials | None = None,
     etag: str | None = None,
     last_modified: str | None = None,
     limits: FeedLimits = FeedLimits(),
-    clock: Callable[[], float] = time.monotonic,
 ) -> ReleaseFeed | NotModified:
     """Request a feed and parse it; with the `etag` or `last_modified` of an earlier response, only if it changed.
 
     Raises `FeedUnreachableError` (no response, a late one, or an error status), `FeedTooLargeError` (reading stopped at
-    `limits.max_bytes`) or `FeedMalformedError` (not a feed, or a feed without any release). `clock` is in seconds.
+    `limits.max_bytes`) or `FeedMalformedError` (not a feed, or a feed without any release).
     """
-    started = clock()
     conditions = {"If-None-Match": etag, "If-Modified-Since": last_modified}
     headers = {"User-Agent": user_agent, "Accept": "application/rss+xml, application/xml;q=0.9"}
     headers |= {name: value for name, value in conditions.items() if value}
-    headers |= credentials.headers(url) if credentials else {}
-    with getter.get(url, headers=headers) as response:
-        if response.status == requests.codes.not_modified and (etag or last_modified):
-            return NotModified()
-        if response.status != requests.codes.ok:
-            raise FeedUnreachableError(f"the feed {url} answered with status {response.status}", hint=HINT)
-        body = bytearray()
-        for chunk in response.chunks:
-            body += chunk
-            if len(body) > limits.max_bytes:
-                raise FeedTooLargeError(
-                    f"the feed {url} is larger than {limits.max_bytes} bytes", hint="check that PPP_FEED_URL is a feed"
-                )
-            if clock() - started > limits.deadline_s:
-                raise FeedUnreachableError(f"the feed {url} took longer than {limits.deadline_s:g} s", hint=HINT)
-    releases, rejected = parse(bytes(body), place=url)
+    response = getter.get(url, headers=headers, limits=limits)
+    if response.status == HTTPStatus.NOT_MODIFIED and (etag or last_modified):
+        return NotModified()
+    if response.status != HTTPStatus.OK:
+        raise FeedUnreachableError(f"the feed {url} answered with status {response.status}", hint=HINT)
+    releases, rejected = parse(response.body, place=url)
     return ReleaseFeed(
         releases=releases,
         rejected=rejected,
@@ -179,25 +153,10 @@ def parse(document: bytes, *, place: str) -> tuple[tuple[Release, ...], tuple[st
 
     Raises `FeedMalformedError`, naming `place`, if no entry names a release.
     """
-    hint = "check that PPP_FEED_URL is a feed of releases"
-    # One encoding, so that feedparser sees the same text as this check; entities could expand beyond any limit.
-    if not _is_utf8(document) or b"<!ENTITY" in document:
-        raise FeedMalformedError(f"{place} is not a feed: it is not UTF-8, or defines entities", hint=hint)
-    try:
-        parsed = feedparser.parse(
-            io.BytesIO(document),
-            response_headers={"content-type": "application/rss+xml; charset=utf-8"},
-            sanitize_html=False,
-            resolve_relative_uris=False,
-        )
-    except Exception as error:  # feedparser passes on the errors of many libraries
-        raise FeedMalformedError(f"the feed {place} cannot be parsed: {_reason(error)}", hint=hint) from error
-    # Nothing else of an entry is used.
-    entries = [(str(e.get("title") or ""), str(e.get("link") or "")) for e in parsed.entries]
-    problem = _reason(parsed.bozo_exception) if parsed.bozo else ""
+    entries, problem = _read_entries(document, place)
     if not entries:
         raise FeedMalformedError(
-            f"{place} is not a feed, or an empty one" + (f": {problem}" if problem else ""), hint=hint
+            f"{place} is not a feed, or an empty one" + (f": {problem}" if problem else ""), hint=NOT_A_FEED_HINT
         )
     releases: dict[Release, None] = {}
     rejected = [f"the feed is not well-formed ({problem}); the readable part was used"] if problem else []
@@ -208,17 +167,74 @@ def parse(document: bytes, *, place: str) -> tuple[tuple[Release, ...], tuple[st
             rejected.append(f"entry {title[:100]!r}: {error.message}")
     if not releases:
         raise FeedMalformedError(
-            f"no entry of {place} names a release ({len(entries)} entries, the last: {rejected[-1]})", hint=hint
+            f"no entry of {place} names a release ({len(entries)} entries, the last: {rejected[-1]})",
+            hint=NOT_A_FEED_HINT,
         )
     return tuple(releases), tuple(rejected)
 
 
-def _is_utf8(document: bytes) -> bool:
+def _read_entries(document: bytes, place: str) -> tuple[list[tuple[str, str]], str]:
+    """Return title and link of each entry that is whole, and what is wrong with the document, or nothing."""
+    reader = _EntryReader()
     try:
-        document.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+        # All at once: in pieces, expat would begin anew at each piece of a long name or comment.
+        reader.parser().Parse(document, True)  # noqa: FBT003 - a positional parameter
+    except _RefusedError as error:
+        raise FeedMalformedError(f"{place} is not a feed: it {error}", hint=NOT_A_FEED_HINT) from error
+    except expat.ExpatError as error:
+        return reader.entries, str(error)
+    return reader.entries, ""
+
+
+class _RefusedError(Exception):
+    """A document is not parsed any further; the message says what it has."""
+
+
+@dataclass(slots=True)
+class _EntryReader:
+    """Collects the title and the link of each `<item>`; nothing else of an entry is used."""
+
+    entries: list[tuple[str, str]] = field(default_factory=list)
+    _depth: int = 0
+    _entry: dict[str, str] | None = None
+    #: The element of the entry whose text is being read.
+    _element: str = ""
+
+    def parser(self) -> expat.XMLParserType:
+        """Return a parser that reports to this object; it takes a document for UTF-8 whatever that says."""
+        parser = expat.ParserCreate("utf-8")
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._add_text
+        # It could declare entities, which expand beyond any limit.
+        parser.StartDoctypeDeclHandler = self._refuse_doctype
+        return parser
+
+    def _refuse_doctype(self, *_: object) -> None:
+        raise _RefusedError("declares a document type")
+
+    def _start(self, name: str, _: object) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _RefusedError(f"has elements more than {MAX_DEPTH} deep")
+        if name == "item":
+            if len(self.entries) >= MAX_ENTRIES:
+                raise _RefusedError(f"has more than {MAX_ENTRIES} entries")
+            self._entry = {"title": "", "link": ""}
+        elif self._entry is not None and name in self._entry:
+            self._element = name
+
+    def _end(self, name: str) -> None:
+        self._depth -= 1
+        if name == self._element:
+            self._element = ""
+        elif name == "item" and self._entry is not None:
+            self.entries.append((self._entry["title"].strip(), self._entry["link"].strip()))
+            self._entry = None
+
+    def _add_text(self, text: str) -> None:
+        if self._entry is not None and self._element and len(self._entry[self._element]) < MAX_TEXT:
+            self._entry[self._element] += text[:MAX_TEXT]
 
 
 def _release(title: str, link: str) -> Release:

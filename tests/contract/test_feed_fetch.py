@@ -5,7 +5,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +14,7 @@ import pytest
 
 from ppp.model.errors import FeedMalformedError, FeedTooLargeError, FeedUnreachableError, PPPError
 from ppp.model.release import Release
-from ppp.watch.feeds import FeedLimits, FeedResponse, Getter, NotModified, ReleaseFeed, RequestsGetter, fetch
+from ppp.watch.feeds import FeedLimits, FeedResponse, Getter, HttpGetter, NotModified, ReleaseFeed, fetch
 
 AGENT = "the-pypi-place/0 (watch@node.example)"
 DAY = 1_714_003_200
@@ -74,7 +73,7 @@ class RealSite:
 
     @property
     def getter(self) -> Getter:
-        return RequestsGetter(connect_timeout_s=5, read_timeout_s=5)
+        return HttpGetter(connect_timeout_s=5, read_timeout_s=5)
 
 
 class FakeSite:
@@ -89,25 +88,30 @@ class FakeSite:
     def getter(self) -> Getter:
         return self
 
-    @contextmanager
-    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedResponse]:
+    def get(self, url: str, *, headers: Mapping[str, str], limits: FeedLimits) -> FeedResponse:
         if url != self.url:
             raise FeedUnreachableError(f"the feed {url} cannot be reached: no such host", hint="name another")
         self.requests.append({name.lower(): value for name, value in headers.items()})
         status = 304 if matches(self.page, self.requests[-1]) else self.page.status
-        yield FeedResponse(
+        return FeedResponse(
             status=status,
             headers={name.lower(): value for name, value in self.page.headers.items()},
-            chunks=self._chunks(),
+            body=self._body(limits) if status == 200 else b"",
         )
 
-    def _chunks(self) -> Iterator[bytes]:
+    def _body(self, limits: FeedLimits) -> bytes:
+        begun, body = time.monotonic(), b""
         for _ in range(self.page.times):
             time.sleep(self.page.pause_s)
             self.sent += len(self.page.body)
-            yield self.page.body
+            body += self.page.body
+            if len(body) > limits.max_bytes:
+                raise FeedTooLargeError(f"the feed is larger than {limits.max_bytes:,} bytes", hint="name another")
+            if time.monotonic() - begun > limits.deadline_s:
+                raise FeedUnreachableError(f"it took longer than {limits.deadline_s:g} s", hint="try again")
         if self.page.cut_off:
             raise FeedUnreachableError("the feed broke off", hint="try again")
+        return body
 
 
 def matches(page: FeedPage, headers: Mapping[str, str]) -> bool:
@@ -229,7 +233,7 @@ def test_any_other_status_is_an_error(site: Site, status: int) -> None:
 def test_a_feed_of_50_mb_is_stopped_at_the_limit(site: Site) -> None:
     site.page = FeedPage(body=rss(3_000), times=100)
     assert len(site.page.body) * site.page.times > 50_000_000
-    with pytest.raises(FeedTooLargeError, match="larger than 5000000 bytes"):
+    with pytest.raises(FeedTooLargeError, match="larger than 5,000,000 bytes"):
         ask(site)
     # What lies in the buffers of two sockets was sent, and not read.
     assert site.sent < 20_000_000
@@ -256,13 +260,6 @@ def test_the_deadline_stops_a_feed_that_trickles(site: Site) -> None:
     with pytest.raises(FeedUnreachableError, match=r"took longer than 0\.2 s"):
         ask(site, limits=FeedLimits(deadline_s=0.2))
     assert time.monotonic() - begun < 5
-
-
-def test_the_deadline_uses_the_given_clock(site: Site) -> None:
-    site.page = FeedPage(body=rss(1))
-    ticks = iter([100.0, 161.0])
-    with pytest.raises(FeedUnreachableError, match="took longer than 60 s"):
-        ask(site, clock=lambda: next(ticks))
 
 
 def test_a_feed_that_is_cut_off_is_unreachable(site: Site) -> None:
@@ -300,13 +297,13 @@ def told(get: Callable[[], object]) -> PPPError:
 
 def test_the_innermost_error_is_the_reason(real_site: RealSite) -> None:
     error = told(lambda: fetch("http://127.0.0.1:9/rss", getter=real_site.getter, user_agent=AGENT))
-    assert error.message == "the feed http://127.0.0.1:9/rss cannot be reached: Connection refused"
+    assert error.message == "the feed http://127.0.0.1:9/rss cannot be reached: [Errno 111] Connection refused"
 
 
 @pytest.mark.attack("deadlines")
 def test_a_server_that_sends_no_body(real_site: RealSite) -> None:
     real_site.page = FeedPage(body=b" ", pause_s=0.3)
-    getter = RequestsGetter(connect_timeout_s=1, read_timeout_s=0.1)
+    getter = HttpGetter(connect_timeout_s=1, read_timeout_s=0.1)
     error = told(lambda: fetch(real_site.url, getter=getter, user_agent=AGENT))
     assert "timed out" in error.message
 
@@ -315,9 +312,9 @@ def test_a_server_that_sends_no_body(real_site: RealSite) -> None:
 def test_a_server_that_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/rss"
-        getter = RequestsGetter(connect_timeout_s=1, read_timeout_s=0.1)
+        getter = HttpGetter(connect_timeout_s=1, read_timeout_s=0.1)
         error = told(lambda: fetch(url, getter=getter, user_agent=AGENT))
-    assert error.message == f"the feed {url} did not answer in time"
+    assert error.message.startswith(f"the feed {url} did not answer in time")
 
 
 @pytest.mark.attack("deadlines")
@@ -331,10 +328,10 @@ def test_redirects_are_limited(real_site: RealSite) -> None:
 @pytest.mark.attack("only-gateway")
 def test_a_redirect_to_another_scheme_is_not_followed(real_site: RealSite) -> None:
     real_site.page = FeedPage(status=302, headers={"Location": "file:///etc/hostname"})
-    assert "No connection adapters" in told(lambda: ask(real_site)).message
+    assert "redirects to another host" in told(lambda: ask(real_site)).message
 
 
 @pytest.mark.attack("bounded-input")
 def test_broken_compression_is_reported(real_site: RealSite) -> None:
     real_site.page = FeedPage(body=rss(1), headers={"Content-Encoding": "gzip"})
-    assert "cannot be reached" in told(lambda: ask(real_site)).message
+    assert "is not valid gzip" in told(lambda: ask(real_site)).message

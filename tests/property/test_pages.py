@@ -20,9 +20,10 @@ from pip._internal.models.selection_prefs import SelectionPreferences
 from pip._internal.models.target_python import TargetPython
 from pypi_simple import ACCEPT_HTML_ONLY, PYPI_SIMPLE_ENDPOINT, ProjectPage
 
-from ppp.check.gateway.page_server import parse_page
+from ppp.check.gateway.page_server import page_file
 from ppp.check.gateway.pages import PageFile, PageForm, filter_files, write_page
 from ppp.check.index.choose import IndexFile, choose_file, file_version
+from ppp.check.index.page import parse_page
 from ppp.check.runtime import PreparedEnvironment
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Network
@@ -169,7 +170,7 @@ def is_of(file: PageFile, version: str) -> bool:
 def test_what_is_written_is_read_back(page: tuple[PageFile, ...], form: PageForm) -> None:
     read = parse_page("lib", write_page("lib", page, form), form.content_type, "https://index.example/simple/lib/")
     absolute = tuple(replace(file, url=f"https://index.example{file.url}") for file in page)
-    assert read == absolute
+    assert tuple(map(page_file, read)) == absolute
 
 
 #: One page of each kind: wheels for many platforms, pure wheels, only sdists, eggs and installers, yanked files.
@@ -181,7 +182,8 @@ REAL = ("numpy", "cryptography", "requests", "six", "markupsafe", "pyyaml", "lxm
 def test_the_same_is_chosen_from_real_pages(project: str) -> None:
     session = requests.Session()
     with session.get(f"{PYPI_SIMPLE_ENDPOINT}{project}/", headers={"Accept": ACCEPT_HTML_ONLY}, timeout=60) as answer:
-        page = parse_page(project, answer.content, answer.headers["Content-Type"], answer.url)
+        listed_there = parse_page(project, answer.content, answer.headers["Content-Type"], answer.url)
+    page = tuple(map(page_file, listed_there))
     smaller = filter_files(page, frozenset(tag for _, wanted in TARGETS for tag in tags_of(wanted)))
     whole_links, smaller_links = (
         links(write_page(project, files, PageForm.JSON), PageForm.JSON) for files in (page, smaller)

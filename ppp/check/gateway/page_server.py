@@ -5,25 +5,24 @@ neither success nor 404, so that a cell never takes it for an response of the in
 they are at origins that nginx's configuration does not name.
 """
 
-import json
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any, Final
-from urllib.parse import unquote, urljoin
+from urllib.parse import unquote
 
 import requests
 import urllib3
-from pypi_simple import ACCEPT_JSON_PREFERRED, DistributionPackage, ProjectPage, UnsupportedRepoVersionError
+from pypi_simple import DistributionPackage
 
+from ppp.bounded_http.limits import TransferError, TransferTimeoutError
+from ppp.bounded_http.session import BoundedSession
 from ppp.check.gateway.local_projects import LOCAL_PATH, LocalProjects
 from ppp.check.gateway.pages import (
     PageFile,
@@ -36,12 +35,12 @@ from ppp.check.gateway.pages import (
     view_name,
     write_page,
 )
-from ppp.check.index.client import CHUNK, TIMEOUT_S
+from ppp.check.index.client import NoSuchPageError, fetch_page, open_session
+from ppp.check.index.page import InvalidPageError
 
-#: The largest page that is read, as HTML or JSON.
-MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
-#: How long reading a page may take as a whole: less than nginx waits for it.
-PAGE_TIMEOUT_S: Final = 90
+#: Timeouts in seconds for a file: to connect, and between two reads.
+TIMEOUT_S: Final = (10, 60)
+CHUNK: Final = 256 * 1024
 #: How many pages are read at a time: each is held in memory.
 MAX_CONCURRENT_PAGES: Final = 8
 #: The largest number of origins, those that pages named later included.
@@ -126,7 +125,17 @@ class PageServer:
     user_agent: str
     session: requests.Session = field(default_factory=requests.Session)
     _views: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    _page_session: BoundedSession = field(init=False)
     _page_slots: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CONCURRENT_PAGES))
+
+    def __post_init__(self) -> None:
+        """Open the session for pages."""
+        self._page_session = open_session(self.user_agent)
+
+    def close(self) -> None:
+        """Close all connections to the index."""
+        self.session.close()
+        self._page_session.close()
 
     def open_view(self, tags: frozenset[str] | None) -> str:
         """Start to serve pages with the files that environments with these tags may choose; return the view's name.
@@ -163,25 +172,17 @@ class PageServer:
         return tuple(served)
 
     def _fetch_page(self, project: str, etag: str | None) -> _IndexPage | None:
-        headers = {"Accept": ACCEPT_JSON_PREFERRED, "User-Agent": self.user_agent}
-        headers |= {"If-None-Match": etag} if etag else {}
-        url = urljoin(self.index_url, f"{project}/")
         try:
-            with self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
-                if etag and response.status_code == HTTPStatus.NOT_MODIFIED:
-                    return None
-                if response.status_code == HTTPStatus.NOT_FOUND:
-                    raise PageError(HTTPStatus.NOT_FOUND, f"the index has no {project}")
-                if response.status_code != HTTPStatus.OK:
-                    raise PageError(HTTPStatus.BAD_GATEWAY, f"the index answers {response.status_code}")
-                files = parse_page(
-                    project, _read_body(response), response.headers.get("Content-Type", ""), response.url
-                )
-                return _IndexPage(files=files, etag=response.headers.get("ETag"))
-        except requests.Timeout as error:
-            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the index does not response in time") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise PageError(HTTPStatus.BAD_GATEWAY, f"the index does not response: {type(error).__name__}") from error
+            page = fetch_page(self._page_session, self.index_url, project, etag=etag)
+        except NoSuchPageError as error:
+            raise PageError(HTTPStatus.NOT_FOUND, f"the index has no {project}") from error
+        except InvalidPageError as error:
+            raise PageError(HTTPStatus.BAD_GATEWAY, f"the index's page {error}") from error
+        except TransferTimeoutError as error:
+            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, f"the index {error}") from error
+        except TransferError as error:
+            raise PageError(HTTPStatus.BAD_GATEWAY, f"the index {error}") from error
+        return _IndexPage(files=tuple(map(page_file, page.files)), etag=page.etag) if page else None
 
     def open_file(self, name: str, rest: str) -> requests.Response:
         """Start to fetch a file from the origin with a name; raise `PageError` if that fails."""
@@ -214,38 +215,8 @@ def _remove_form(form: PageForm, etag: str | None) -> str | None:
     return etag.replace(f'"{form}-', '"', 1) if etag and f'"{form}-' in etag else None
 
 
-def _read_body(response: requests.Response) -> bytes:
-    deadline = time.monotonic() + PAGE_TIMEOUT_S
-    body = bytearray()
-    # read1 returns what has arrived: iter_content would wait for a whole chunk, however slow it is.
-    while chunk := response.raw.read1(CHUNK, decode_content=True):
-        body += chunk
-        if len(body) > MAX_PAGE_BYTES:
-            raise PageError(HTTPStatus.BAD_GATEWAY, f"the page is larger than {MAX_PAGE_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the page does not arrive in time")
-    return bytes(body)
-
-
-def parse_page(project: str, body: bytes, content_type: str, url: str) -> tuple[PageFile, ...]:
-    """Parse a project's page as an index serves it, HTML or JSON; raise `PageError` for anything else."""
-    header = Message()
-    header["Content-Type"] = content_type
-    content_type = header.get_content_type()
-    try:
-        match content_type:
-            case "application/vnd.pypi.simple.v1+json":
-                page = ProjectPage.from_json_data(json.loads(body), url)
-            case "application/vnd.pypi.simple.v1+html" | "text/html":
-                page = ProjectPage.from_html(project, body, url, header.get_content_charset())
-            case _:
-                raise PageError(HTTPStatus.BAD_GATEWAY, f"the index answers with {content_type[:80]!r}")
-        return tuple(_page_file(package) for package in page.packages)
-    except (ValueError, AssertionError, RecursionError, UnsupportedRepoVersionError) as error:
-        raise PageError(HTTPStatus.BAD_GATEWAY, f"the page cannot be read: {type(error).__name__}") from error
-
-
-def _page_file(package: DistributionPackage) -> PageFile:
+def page_file(package: DistributionPackage) -> PageFile:
+    """Return what the gateway's page says of a file on the index's page."""
     return PageFile(
         url=package.url,
         hashes=package.digests,
@@ -275,7 +246,7 @@ def serve_pages(page_server: PageServer, socket: Path) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
-        page_server.session.close()
+        page_server.close()
 
 
 def _handler(page_server: PageServer) -> type[BaseHTTPRequestHandler]:

@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ppp.check.index.choose import has_too_many_tags
 from ppp.model.record import sha256_hex
 
 #: Increased when the content of pages changes, so that no older page is served from a cache.
@@ -68,7 +69,7 @@ def could_be_chosen(filename: str, tags: frozenset[str]) -> bool:
     if not filename.endswith(".whl"):
         return True
     parts = filename.removesuffix(".whl").lower().split("-")
-    if len(parts) < WHEEL_PARTS:
+    if len(parts) < WHEEL_PARTS or has_too_many_tags(filename):
         return True
     return any("-".join(tag) in tags for tag in product(*(part.split(".") for part in parts[-3:])))
 

@@ -6,6 +6,7 @@ Pure: from the index's files and the environment's tags to a choice, or the reas
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Final, TypeAlias
 
 from packaging.requirements import Requirement
@@ -22,7 +23,12 @@ from packaging.version import InvalidVersion, Version
 from ppp.check.runtime import PreparedEnvironment
 from ppp.model.release import Release
 
-_FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,254}")
+#: 250 leaves room for a suffix such as `.metadata` below what a file system admits.
+_FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,249}")
+#: A wheel whose name has more tags than that is not considered: they multiply, and one name may have 100,000.
+MAX_WHEEL_TAGS: Final = 1000
+#: A longer requires-python excludes nothing, as an invalid one: parsing it could take long.
+MAX_SPECIFIER_LENGTH: Final = 1000
 #: Not yanked, a wheel, minus the position of its best tag, its build number, its name: the greatest is chosen.
 _Rank: TypeAlias = tuple[bool, bool, int, tuple[()] | tuple[int, str], str]
 
@@ -51,7 +57,7 @@ def file_version(file: IndexFile, package: str) -> Version | None:
 
     Also None where the name has unusual characters: it becomes part of a path here.
     """
-    if not _FILENAME.fullmatch(file.filename):
+    if not is_safe_filename(file.filename) or has_too_many_tags(file.filename):
         return None
     try:
         if file.filename.endswith(".whl"):
@@ -61,6 +67,16 @@ def file_version(file: IndexFile, package: str) -> Version | None:
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
         return None
     return version if name == package else None
+
+
+def is_safe_filename(filename: str) -> bool:
+    """Return whether a name that an index gives a file can be used in a path: plain characters, and not too many."""
+    return _FILENAME.fullmatch(filename) is not None
+
+
+def has_too_many_tags(filename: str) -> bool:
+    """Return whether a wheel's name has so many tags that no one could list them."""
+    return prod(part.count(".") + 1 for part in filename.split("-")[-3:]) > MAX_WHEEL_TAGS
 
 
 def release_files(release: Release, files: Iterable[IndexFile]) -> list[IndexFile]:
@@ -131,6 +147,8 @@ def _excluded_by_python(chosen: IndexFile | NotClaimed) -> bool:
 
 def _admits_python(requires_python: str | None, python: str) -> bool:
     # As in pip, an invalid specifier excludes nothing.
+    if len(requires_python or "") > MAX_SPECIFIER_LENGTH:
+        return True
     try:
         return SpecifierSet(requires_python or "").contains(python, prereleases=True)
     except InvalidSpecifier:

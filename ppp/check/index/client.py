@@ -1,40 +1,39 @@
 """The package index: its pages, and its files, fetched once for all cells and checked against the index's hashes.
 
-Nothing that is fetched is executed here. URLs are read from pages at run time and never stored.
+Nothing that is fetched is executed here. URLs are read from pages at run time and never stored. What an index, or
+anyone between it and this machine, sends is limited in bytes and time: see `ppp.bounded_http` and `page`.
 """
 
-import hashlib
-import os
 import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-import requests
-import urllib3
 from packaging.version import Version
-from pypi_simple import (
-    NoSuchProjectError,
-    PyPISimple,
-    UnexpectedRepoVersionWarning,
-    UnparsableFilenameError,
-    UnsupportedRepoVersionError,
-)
+from pypi_simple import ACCEPT_JSON_PREFERRED, DistributionPackage
 
-from ppp.check.index.choose import IndexFile, file_version, newest_version, release_files
+from ppp.bounded_http.limits import TransferError, TransferLimits, TransferTooLargeError
+from ppp.bounded_http.session import BoundedSession, keeps_tls
+from ppp.check.index.choose import IndexFile, file_version, is_safe_filename, newest_version
+from ppp.check.index.file_cache import FileCache, WrongHashError
+from ppp.check.index.page import MAX_PAGE_BYTES, InvalidPageError, parse_page
 from ppp.model.credentials import Credentials
-from ppp.model.errors import DiskFullError, IndexUnreachableError, UnknownPackageError, UnknownVersionError
+from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
 from ppp.model.release import Release, RequestedPackage
 
-TIMEOUT_S: Final = (10, 60)
-CHUNK: Final = 256 * 1024
-_INVALID_PAGE_ERRORS: Final = (UnexpectedRepoVersionWarning, UnparsableFilenameError, UnsupportedRepoVersionError)
+#: How long a page may take as a whole, in seconds. nginx waits a little longer for it.
+PAGE_TIMEOUT_S: Final = 90
+#: How long a server may say nothing, in seconds; the last limit is for a file, whose own timeout is usually shorter.
+LIMITS: Final = TransferLimits(connect_s=10, read_s=60, total_s=3600)
+MAX_REDIRECTS: Final = 5
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -61,55 +60,104 @@ class Index(Protocol):
         """Return the path of the file, whose hash was checked; raise `DownloadError` or `DownloadTimeoutError`."""
 
 
-class IndexSession(requests.Session):
-    """A session that sends an index's credentials to their origin alone, also after redirects, and no others.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedPage:
+    """A project's page, parsed; with its `etag` an index can be asked later whether it has changed."""
 
-    By default, requests would send any server the password that the operator's ~/.netrc has for its host.
+    files: tuple[DistributionPackage, ...]
+    etag: str | None
+
+
+class NoSuchPageError(Exception):
+    """The index has no such project."""
+
+
+def open_session(user_agent: str, credentials: Credentials | None = None) -> BoundedSession:
+    """Return a session for an index, which sends credentials to their origin alone."""
+
+    def authorize(url: str) -> str | None:
+        return credentials.headers(url).get("Authorization") if credentials else None
+
+    return BoundedSession(user_agent, limits=LIMITS, authorize=authorize)
+
+
+def fetch_page(
+    session: BoundedSession,
+    index_url: str,
+    project: str,
+    *,
+    etag: str | None = None,
+    on_headers: Callable[[Mapping[str, str]], object] = lambda _: None,
+) -> FetchedPage | None:
+    """Return a project's page; None if it still has this `etag`. `on_headers` gets the headers of any answer.
+
+    Raise `NoSuchPageError`, `InvalidPageError`, or `TransferError` if the index gives no complete answer.
     """
+    headers = {"Accept": ACCEPT_JSON_PREFERRED} | ({"If-None-Match": etag} if etag else {})
+    response = session.get(
+        urljoin(index_url, f"{project}/"),
+        max_bytes=MAX_PAGE_BYTES,
+        deadline=time.monotonic() + PAGE_TIMEOUT_S,
+        headers=headers,
+        accept_gzip=True,
+        max_redirects=MAX_REDIRECTS,
+        allow_redirect=keeps_tls,
+    )
+    on_headers(response.headers)
+    if etag and response.status == HTTPStatus.NOT_MODIFIED:
+        return None
+    if response.status == HTTPStatus.NOT_FOUND:
+        raise NoSuchPageError(project)
+    if response.status != HTTPStatus.OK:
+        raise InvalidPageError(f"has status {response.status}")
+    files = parse_page(project, response.body, response.headers.get("content-type", ""), response.url)
+    return FetchedPage(files=files, etag=response.headers.get("etag"))
 
-    def __init__(self, credentials: Credentials | None) -> None:
-        """Send these credentials, where they belong."""
-        super().__init__()
-        self._credentials = credentials
-        self.auth = self._authorize
 
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.pop("Authorization", None)
-        if self._credentials:
-            request.headers.update(self._credentials.headers(request.url or ""))
-        return request
+def read_server_time(headers: Mapping[str, str] | Message, ours: float) -> int | None:
+    """Return a server's clock by the headers of its answer, in epoch seconds; None if they have no valid date.
 
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:  # noqa: ARG002 - requests' interface
-        """Decide anew for the target of a redirect."""
-        self._authorize(prepared_request)
+    A cache adds the age of its copy. Some pass on the date of the copy, others give that of their answer: of the times
+    that are possible, this is the one nearest to our own clock, `ours`.
+    """
+    date, age = headers.get("date") or headers.get("Date"), headers.get("age") or headers.get("Age")
+    try:
+        earliest = int(parsedate_to_datetime(date or "").timestamp())
+        latest = earliest + max(int(age or 0), 0)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(int(ours), earliest), latest)
 
 
 class SimpleIndex:
     """An index with the simple API (PEP 503, PEP 691), read with pypi-simple; files are stored in `cache`."""
 
-    def __init__(self, url: str, *, cache: Path, user_agent: str, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        cache: Path,
+        user_agent: str,
+        credentials: Credentials | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Use the index at `url`; store files by their sha256 in `cache`; send `credentials` to their origin alone."""
         self.url = url
         self.user_agent = user_agent
         self.cache = cache
-        self._credentials = credentials
-        self.session = IndexSession(credentials)
-        self.session.headers["User-Agent"] = user_agent
-        self.session.hooks["response"].append(self._note_time)
+        self.session = open_session(user_agent, credentials)
         #: The index's clock at its last answer, in epoch seconds; None if it sent no date.
         self.server_time: int | None = None
-        self._client = PyPISimple(url, session=self.session)
+        self._clock = clock
+        self._credentials = credentials
+        self._files = FileCache(cache)
         self._pages: dict[str, tuple[IndexFile, ...]] = {}
+        self._hosts = _hosts([url])
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-
-    def _note_time(self, response: requests.Response, **_: object) -> None:
-        self.server_time = read_server_time(response.headers)
 
     def hosts(self) -> frozenset[str]:
         """Return the hosts of the index and of every file it has named so far, with their ports and without."""
-        named = {urlsplit(file.url) for page in list(self._pages.values()) for file in page}
-        parts = {urlsplit(self.url), *named}
-        return frozenset(host for part in parts for host in (part.netloc, part.hostname) if host)
+        return self._hosts
 
     def hide_credentials(self, text: str) -> str:
         """Return a text without the credentials for this index."""
@@ -124,80 +172,83 @@ class SimpleIndex:
         """Return a project's files, see `Index`; a page is read once in the life of this object."""
         with self._locks[package]:
             if package not in self._pages:
-                self._pages[package] = self._read_page(package)
+                self._pages[package] = files = self._read_page(package)
+                self._hosts |= _hosts(file.url for file in files)
             return self._pages[package]
 
     def _read_page(self, package: str) -> tuple[IndexFile, ...]:
         try:
-            page = self._client.get_project_page(package, timeout=TIMEOUT_S)
-        except NoSuchProjectError as error:
+            page = fetch_page(self.session, self.url, package, on_headers=self._note_time)
+        except NoSuchPageError as error:
             raise UnknownPackageError(
                 f"the index has no package {package!r}",
                 hint="check the spelling; a brand-new one may need a few minutes",
             ) from error
-        except (requests.RequestException, ValueError, *_INVALID_PAGE_ERRORS) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        except (TransferError, InvalidPageError) as error:
             raise IndexUnreachableError(
-                f"the package index gave no page for {package!r} ({reason})", hint="check the network, or PPP_INDEX_URL"
+                f"the package index gave no page for {package!r}: it {error}",
+                hint="check the network, or PPP_INDEX_URL",
             ) from error
-        return tuple(
-            IndexFile(
-                filename=file.filename,
-                url=file.url,
-                sha256=file.digests.get("sha256"),
-                requires_python=file.requires_python,
-                yanked=file.is_yanked,
-            )
-            for file in page.packages
-        )
+        return tuple(_index_file(package) for package in page.files) if page else ()
+
+    def _note_time(self, headers: Mapping[str, str]) -> None:
+        self.server_time = read_server_time(headers, self._clock())
 
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
-        """Return the path of the file in the cache, alone in a folder named by its hash; fetch it first if needed."""
+        """Return the path of the file in the cache, alone in a folder named by its hash; fetch it first if needed.
+
+        Its hash is checked at each use: a file that has changed is removed and fetched again.
+        """
         if file.sha256 is None or not _SHA256.fullmatch(file.sha256):
-            raise DownloadError("hash", f"the index gives no sha256 for {file.filename}")
-        path = self.cache / file.sha256 / file.filename
+            raise DownloadError("hash", f"the index gives no sha256 for {file.filename[:100]}")
+        if not is_safe_filename(file.filename):
+            raise DownloadError("missing-file", f"the index lists a file with the name {file.filename[:100]!r}")
         with self._locks[file.sha256]:
-            if not path.exists():
-                self._download(file, path, time.monotonic() + timeout_s, max_bytes)
-        return path
+            try:
+                cached = self._files.get(file.sha256, file.filename, max_bytes=max_bytes)
+                return cached or self._download(file, file.sha256, time.monotonic() + timeout_s, max_bytes)
+            except OSError as error:
+                raise DownloadError("disk", f"{file.filename} could not be stored: {error.strerror}") from error
 
-    def _download(self, file: IndexFile, path: Path, deadline: float, max_bytes: int) -> None:
-        part = path.with_name(f".{path.name}.part")
-        digest = hashlib.sha256()
+    def _download(self, file: IndexFile, sha256: str, deadline: float, max_bytes: int) -> Path:
+        if not keeps_tls(self.url, file.url):
+            raise DownloadError("network", f"{file.filename} is to be fetched without TLS, which the index has")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with self.session.get(file.url, stream=True, timeout=TIMEOUT_S) as response, part.open("wb") as out:
-                response.raise_for_status()
-                size = 0
-                # read1 returns what has arrived: iter_content would wait for a whole chunk, however slow it is.
-                while chunk := response.raw.read1(CHUNK, decode_content=True):
-                    size += len(chunk)
-                    if size > max_bytes:
-                        raise DownloadError("file-size", f"{file.filename} is larger than {max_bytes} bytes")
-                    if time.monotonic() > deadline:
-                        raise DownloadTimeoutError(file.filename)
-                    digest.update(chunk)
-                    out.write(chunk)
-            if digest.hexdigest() != file.sha256:
-                raise DownloadError(
-                    "hash", f"{file.filename} has sha256 {digest.hexdigest()}, the index says {file.sha256}"
-                )
-            part.replace(path)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise DownloadError("network", f"{file.filename} could not be fetched: {type(error).__name__}") from error
-        except OSError as error:
-            raise DownloadError("disk", f"{file.filename} could not be stored: {error.strerror}") from error
-        finally:
-            part.unlink(missing_ok=True)
+            with self._files.add(sha256, file.filename) as new:
+                status = self.session.get(
+                    file.url,
+                    max_bytes=max_bytes,
+                    deadline=deadline,
+                    max_redirects=MAX_REDIRECTS,
+                    allow_redirect=keeps_tls,
+                    write=new.write,
+                ).status
+                if status != HTTPStatus.OK:
+                    raise DownloadError("network", f"{file.filename} could not be fetched: status {status}")
+        except TransferTooLargeError as error:
+            raise DownloadError("file-size", f"{file.filename} {error}") from error
+        except TransferError as error:
+            if time.monotonic() >= deadline:
+                raise DownloadTimeoutError(file.filename) from error
+            raise DownloadError("network", f"{file.filename} could not be fetched: it {error}") from error
+        except WrongHashError as error:
+            raise DownloadError("hash", f"{file.filename} has sha256 {error}, the index says {sha256}") from error
+        return new.path
 
 
-def read_server_time(headers: Mapping[str, str] | Message) -> int | None:
-    """Return a server's clock by the headers of its answer, in epoch seconds; None if they have no valid date."""
-    try:
-        # A cache adds the age of its copy.
-        return int(parsedate_to_datetime(headers["Date"]).timestamp()) + int(headers.get("Age") or 0)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
+def _hosts(urls: Iterable[str]) -> frozenset[str]:
+    parts = map(urlsplit, urls)
+    return frozenset(host for part in parts for host in (part.netloc, part.hostname) if host)
+
+
+def _index_file(package: DistributionPackage) -> IndexFile:
+    return IndexFile(
+        filename=package.filename,
+        url=package.url,
+        sha256=package.digests.get("sha256"),
+        requires_python=package.requires_python,
+        yanked=package.is_yanked,
+    )
 
 
 def resolve(index: Index, wanted: RequestedPackage) -> Release:
@@ -213,45 +264,3 @@ def resolve(index: Index, wanted: RequestedPackage) -> Release:
             f"the index has no release {wanted}", hint=f"newest it has of {wanted.package}: {latest}"
         )
     return Release(package=wanted.package, version=str(found))
-
-
-def fetch_pinned_pip(index: Index, version: str, sha256: str, *, cache: Path, max_bytes: int) -> Path:
-    """Return the folder with the pinned pip, unpacked from the wheel with this sha256; fetch it first if needed.
-
-    Raises `UnknownVersionError` if the index has no such wheel, `DiskFullError` or `IndexUnreachableError` if it cannot
-    be fetched.
-    """
-    folder = cache / f"pip-{version}-{sha256[:16]}"
-    if not folder.exists():
-        files = release_files(Release(package="pip", version=version), index.files("pip"))
-        wheel = next((f for f in files if f.sha256 == sha256), None)
-        if wheel is None:
-            raise UnknownVersionError(
-                f"the index has no pip {version} with sha256 {sha256}",
-                hint="fix [pip] in the matrix, or PPP_INDEX_URL",
-            )
-        try:
-            path = index.fetch(wheel, timeout_s=sum(TIMEOUT_S), max_bytes=max_bytes)
-        except (DownloadError, DownloadTimeoutError) as error:
-            if isinstance(error, DownloadError) and error.cause == "disk":
-                raise DiskFullError(
-                    f"no space left for the pinned pip: {error}",
-                    hint="free some space, then run the same command again",
-                ) from error
-            raise IndexUnreachableError(
-                f"the pinned pip could not be fetched: {error}", hint="check the network"
-            ) from error
-        _unpack(path, folder)
-    return folder
-
-
-def _unpack(wheel: Path, folder: Path) -> None:
-    # Into a temporary folder, which is renamed when complete: a killed run leaves nothing that looks finished.
-    import tempfile  # noqa: PLC0415
-    import zipfile  # noqa: PLC0415
-
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".pip-"))
-    partial.chmod(0o755)
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(partial)
-    os.replace(partial, folder)  # noqa: PTH105 - Path.replace would do the same

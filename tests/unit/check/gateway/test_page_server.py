@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from ppp.check.gateway.local_projects import read_local_projects
-from ppp.check.gateway.page_server import MAX_ORIGINS, Origins, PageError, parse_page
+from ppp.check.gateway.page_server import MAX_ORIGINS, Origins, PageError
 from ppp.check.gateway.pages import origin_name
 
 INDEX = "https://index.example/simple/"
-JSON = "application/vnd.pypi.simple.v1+json"
 
 
 def origins(folder: Path, index_url: str = INDEX, known: str = "https://files.example") -> Origins:
@@ -61,34 +60,6 @@ def test_the_number_of_origins_is_limited(tmp_path: Path) -> None:
     with pytest.raises(PageError):
         known.add("https://onemore.example")
     assert len((tmp_path / "origins").read_text().splitlines()) == MAX_ORIGINS - 1
-
-
-@pytest.mark.attack("bounded-input")
-@pytest.mark.parametrize(
-    ("body", "content_type"),
-    [
-        (b"{", JSON),
-        (b"[]", JSON),
-        (b'{"meta": {"api-version": "1.0"}, "name": "lib"}', JSON),
-        (b'{"meta": {"api-version": "2.0"}, "name": "lib", "files": []}', JSON),
-        (b'<meta name="pypi:repository-version" content="2.0">', "text/html"),
-        (b"[" * 100_000, JSON),
-        (b"", "text/plain"),
-        (b"", ""),
-    ],
-)
-def test_invalid_pages(body: bytes, content_type: str) -> None:
-    with pytest.raises(PageError) as caught:
-        parse_page("lib", body, content_type, f"{INDEX}lib/")
-    assert caught.value.status == 502
-
-
-def test_a_pages_base_url_and_charset_count() -> None:
-    page = '<base href="/files/"><a href="lib-1.0.zip#sha256=ab" data-yanked="schön">lib-1.0.zip</a>'
-    for charset in ("latin-1", "utf-8"):
-        (file,) = parse_page("lib", page.encode(charset), f"text/html; charset={charset}", f"{INDEX}lib/")
-        assert (file.url, file.hashes) == ("https://index.example/files/lib-1.0.zip", {"sha256": "ab"})
-        assert file.yanked == "schön"
 
 
 def test_local_projects_are_named_by_their_content(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
@@ -11,11 +10,10 @@ from typing import Final
 
 import pytest
 from local_index import JSON_TYPE, LocalIndex, reply
-from projects import Project, module_project
+from projects import module_project
 
-from ppp.check.index import client as packages
 from ppp.check.index.choose import IndexFile
-from ppp.check.index.client import DownloadError, DownloadTimeoutError, SimpleIndex, fetch_pinned_pip, resolve
+from ppp.check.index.client import DownloadError, DownloadTimeoutError, SimpleIndex, resolve
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
 from ppp.model.record import sha256_hex
 from ppp.model.release import RequestedPackage
@@ -218,7 +216,7 @@ def test_an_endless_file_is_stopped_at_the_limit(plain_site: LocalIndex, cache: 
 
     plain_site.set_response("/files/lib/lib-1.0-py3-none-any.whl", reply(endless()))
     index = opened(plain_site, cache)
-    with pytest.raises(DownloadError, match="larger than 500000 bytes") as caught:
+    with pytest.raises(DownloadError, match="larger than 500,000 bytes") as caught:
         fetch(index, index.files("lib")[0], max_bytes=500_000)
     assert caught.value.cause == "file-size"
     assert held(cache) == []
@@ -297,54 +295,3 @@ def test_a_missing_version_is_an_error_that_lists_others(
 ) -> None:
     with pytest.raises(UnknownVersionError, match=words):
         resolve(opened(many, cache), RequestedPackage.parse(wanted))
-
-
-# ---------------------------------------------------------------- the pinned pip
-
-
-def fake_pip() -> Project:
-    return Project(name="pip", version="26.0.1", files={"pip/__main__.py": b"", "pip/_vendor/__init__.py": b""})
-
-
-def test_the_pinned_pip_is_unpacked_once(plain_site: LocalIndex, cache: Path) -> None:
-    plain_site.add(fake_pip())
-    sha256 = sha256_hex(fake_pip().build())
-    index = opened(plain_site, cache / "files")
-    first = fetch_pinned_pip(index, "26.0.1", sha256, cache=cache, max_bytes=10**6)
-    assert (first / "pip" / "__main__.py").exists()
-    assert first.stat().st_mode & 0o777 == 0o755
-    (first / "mark").touch()
-    assert fetch_pinned_pip(index, "26.0.1", sha256, cache=cache, max_bytes=10**6) == first
-    assert (first / "mark").exists()
-    assert not [path for path in cache.iterdir() if path.name.startswith(".")]
-
-
-@pytest.mark.attack("same-bytes")
-def test_a_pip_with_another_hash_is_refused(plain_site: LocalIndex, cache: Path) -> None:
-    plain_site.add(fake_pip())
-    index = opened(plain_site, cache / "files")
-    with pytest.raises(UnknownVersionError, match=r"no pip 26\.0\.1 with sha256 0{64}"):
-        fetch_pinned_pip(index, "26.0.1", "0" * 64, cache=cache, max_bytes=10**6)
-
-
-def test_a_pip_that_cannot_be_fetched_is_an_error(plain_site: LocalIndex, cache: Path) -> None:
-    plain_site.add(fake_pip())
-    plain_site.set_response(f"/files/pip/{fake_pip().filename}", reply(status=500))
-    with pytest.raises(IndexUnreachableError, match="the pinned pip could not be fetched"):
-        fetch_pinned_pip(
-            opened(plain_site, cache), "26.0.1", sha256_hex(fake_pip().build()), cache=cache, max_bytes=10**6
-        )
-    assert held(cache) == []
-
-
-@pytest.mark.attack("same-bytes")
-def test_an_invalid_wheel_of_pip_leaves_nothing_behind(plain_site: LocalIndex, cache: Path) -> None:
-    broken = fake_pip().build()[:100]
-    plain_site.add_file("pip", fake_pip().filename, broken)
-    with pytest.raises(zipfile.BadZipFile):
-        fetch_pinned_pip(opened(plain_site, cache), "26.0.1", sha256_hex(broken), cache=cache, max_bytes=10**6)
-    assert not list(cache.glob("pip-*"))
-
-
-def test_chunks_are_larger_than_most_files_and_smaller_than_any_limit() -> None:
-    assert 64 * 1024 <= packages.CHUNK <= 1024 * 1024
