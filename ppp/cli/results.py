@@ -49,16 +49,11 @@ def print_results(
         logs = {r.id: queries.read_log(db, r.log_sha256) for r in records if with_logs and r.log_sha256}
         held = frozenset(quarantined(db))
     if as_json:
-        results = [
-            {
-                **record_json(cell.shown),
-                "agreement": _agreement_json(cell, held),
-                **({"log": logs.get(cell.shown.id)} if with_logs else {}),
-            }
-            for cell in cells
-        ]
+        results = [{**record_json(record), **({"log": logs.get(record.id)} if with_logs else {})} for record in records]
         shown = {} if flakiness is None else {"flakiness": flakiness.to_json()}
-        print_answer({"results": results, "unavailable": dict(unavailable), **shown}, "", as_json=True)
+        agreement = [_agreement_json(cell, held) for cell in cells]
+        answer = {"results": results, "agreement": agreement, "unavailable": dict(unavailable), **shown}
+        print_answer(answer, "", as_json=True)
     elif found:
         rows = [(release, {e: cell.shown for e, cell in cells.items()}) for release, cells in found]
         out = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
@@ -86,7 +81,8 @@ def _agreement_json(cell: CellVerdicts, held: Collection[str]) -> dict[str, obje
         }
         for record in cell.by_node
     ]
-    return {"agreeing": cell.agreeing, "nodes": nodes}
+    # In the order of the results, each of which is a record as it is published, and nothing else.
+    return {"record": cell.shown.id, "agreeing": cell.agreeing, "nodes": nodes}
 
 
 def record_json(record: Record) -> dict[str, object]:
