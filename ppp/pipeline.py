@@ -1,18 +1,22 @@
 """The whole flow on one screen: watch → check → ledger → narrate → publish → mesh. The steps are in `ppp.runner`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from ppp.check.cell import Observation
 from ppp.check.index import client as packages
 from ppp.ledger.flakiness import Flakiness
+from ppp.ledger.store import Store
 from ppp.mesh import push as announcing
 from ppp.mesh import sync as synchronizing
 from ppp.mesh.fetch import Fetcher, Poster
 from ppp.mesh.peer import find_peer
 from ppp.mesh.push import Announcement
-from ppp.mesh.sync import SyncFailure, SyncReport
+from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport
 from ppp.model.errors import NoEnvironmentError
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.release import Release, RequestedPackage
@@ -26,6 +30,9 @@ from ppp.runner.clock import check_clock
 from ppp.runner.context import Context, open_node
 from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.request import RunRequest
+
+#: How long, in seconds, a synchronization waits for another command before what it received is lost.
+SYNC_WAIT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,22 +126,39 @@ def narrate(context: Context, *, seed: int, day: str | None) -> Episode:
 
 
 def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:
-    """Fetch, verify and merge what all peers publish, and publish again if there is something new."""
+    """Fetch, verify and merge what all peers publish, and publish again if there is something new.
+
+    The ledger is locked only for moments, while something is read from it or stored; see `ppp.mesh.sync`.
+    """
     with open_node(context) as node:
-        outcomes = synchronizing.sync_all(node.store, node.key, fetcher, now=context.now)
-        if any(isinstance(outcome, SyncReport) and outcome.records for outcome in outcomes):
-            publishing.publish(node)
-        return outcomes
+        ledger = LedgerAccess(open=partial(_open_ledger, context), own=node.key.id)
+    outcomes = synchronizing.sync_all(ledger, fetcher, now=context.now)
+    _publish_new(context, outcomes)
+    return outcomes
 
 
 def sync_announced(context: Context, fetcher: Fetcher, peer: str) -> SyncReport:
-    """Do the same with one peer, given by its key, that announced something; raise as `ppp.mesh.sync.sync` does."""
+    """Do the same with one peer, given by its key, that announced something; raise its error if that fails."""
     with open_node(context) as node:
+        ledger = LedgerAccess(open=partial(_open_ledger, context), own=node.key.id)
         known = find_peer(node.store, peer)
-        report = synchronizing.sync(node.store, node.key, known, fetcher, now=context.now)
-        if report.records:
+    outcome = synchronizing.sync(ledger, known, fetcher, now=context.now)
+    _publish_new(context, [outcome])
+    if isinstance(outcome, SyncFailure):
+        raise outcome.error
+    return outcome
+
+
+@contextmanager
+def _open_ledger(context: Context) -> Iterator[Store]:
+    with open_node(context, wait_s=SYNC_WAIT_S) as node:
+        yield node.store
+
+
+def _publish_new(context: Context, outcomes: Sequence[SyncReport | SyncFailure]) -> None:
+    if any(outcome.records for outcome in outcomes):
+        with open_node(context, wait_s=SYNC_WAIT_S) as node:
             publishing.publish(node)
-        return report
 
 
 def push(context: Context, poster: Poster) -> list[Announcement]:

@@ -24,6 +24,10 @@ class TransferTooLargeError(TransferError):
     """The response is larger than allowed; reading stopped there."""
 
 
+class UnexpectedEncodingError(TransferError):
+    """The body was sent compressed, in a way that the caller does not accept."""
+
+
 class ForbiddenRedirectError(TransferError):
     """The response redirects to a place that the caller does not allow, or too often."""
 

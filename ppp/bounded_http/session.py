@@ -17,7 +17,7 @@ import http.client
 import socket
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -37,6 +37,7 @@ from ppp.bounded_http.limits import (
     TransferLimits,
     TransferTimeoutError,
     TransferTooLargeError,
+    UnexpectedEncodingError,
 )
 
 DEFAULT_LIMITS: Final = TransferLimits()
@@ -125,6 +126,7 @@ class BoundedSession:
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
         accept_gzip: bool = False,
+        accept_raw: Container[str] | None = None,
         max_redirects: int = 0,
         allow_redirect: Callable[[str, str], bool] = same_origin,
         write: Callable[[bytes], object] | None = None,
@@ -132,9 +134,10 @@ class BoundedSession:
         """Request a file, and read at most `max_bytes` of it; `headers` must not hold credentials.
 
         `deadline`, on the clock of `time.monotonic`, shortens the session's limit. With `accept_gzip` a compressed body
-        is decompressed, and `max_bytes` limits the result; without it, a body is returned as it was sent. `write` gets
-        the body in parts as it arrives. Up to `max_redirects` redirects are followed, each only if `allow_redirect` is
-        true of the two URLs; with 0, the redirecting response itself is returned.
+        is decompressed, and `max_bytes` limits the result; without it, a body is returned as it was sent, if it was
+        sent with one of the encodings `accept_raw` (any by default). `write` gets the body in parts as it arrives. Up
+        to `max_redirects` redirects are followed, each only if `allow_redirect` is true of the two URLs; with 0, the
+        redirecting response itself is returned.
 
         Raise `TransferTimeoutError`, `TransferTooLargeError`, `ForbiddenRedirectError` or another `TransferError`.
         """
@@ -143,6 +146,7 @@ class BoundedSession:
         for _ in range(max_redirects + 1):
             with self._open(transfer, "GET", url, sent) as response:
                 if max_redirects == 0 or not response.is_redirect:
+                    _check_encoding(response, {"identity", "gzip", "x-gzip"} if accept_gzip else accept_raw)
                     return _read_response(response, transfer, max_bytes=max_bytes, gunzip=accept_gzip, write=write)
                 with _translated_errors(transfer):
                     target = _redirect_target(url, response.headers["Location"])
@@ -209,6 +213,12 @@ def _redirect_target(url: str, location: str) -> str:
     return target
 
 
+def _check_encoding(response: requests.Response, accepted: Container[str] | None) -> None:
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if response.status_code == HTTPStatus.OK and accepted is not None and encoding not in accepted:
+        raise UnexpectedEncodingError(f"was sent compressed, as {encoding}")
+
+
 def _read_response(
     response: requests.Response,
     transfer: Transfer,
@@ -222,7 +232,8 @@ def _read_response(
         transfer.allow(2 * max_bytes + FRAMING_BYTES, f"is larger than {max_bytes:,} bytes with its framing")
         parts = _parts(response.raw, transfer)
         if gunzip and headers.get("content-encoding", "identity") != "identity":
-            parts = _decompress(parts, headers.pop("content-encoding"))
+            del headers["content-encoding"]
+            parts = _decompress(parts)
         size = 0
         for part in parts:
             size += len(part)
@@ -243,9 +254,7 @@ def _parts(raw: urllib3.BaseHTTPResponse, transfer: Transfer) -> Iterator[bytes]
         yield part
 
 
-def _decompress(parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    if encoding not in {"gzip", "x-gzip"}:
-        raise TransferError(f"was sent as {encoding}, which was not asked for")
+def _decompress(parts: Iterator[bytes]) -> Iterator[bytes]:
     stream = zlib.decompressobj(_GZIP)
     try:
         for part in parts:

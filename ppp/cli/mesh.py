@@ -19,7 +19,7 @@ from ppp.ledger.statements import Fork, list_forks
 from ppp.mesh import history
 from ppp.mesh import node as nodes
 from ppp.mesh import peer as trusted
-from ppp.mesh.fetch import HttpTransport
+from ppp.mesh.fetch import PEER_DEADLINE_S, HttpTransport
 from ppp.mesh.history import quarantine_error
 from ppp.mesh.push import AnnouncementStatus
 from ppp.mesh.statement import ForkedError
@@ -171,26 +171,39 @@ def peer_remove(*, which: str, data: Path | None, as_json: bool) -> None:
 
 
 @peer.command("sync")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    default=PEER_DEADLINE_S,
+    show_default=True,
+    help="How many seconds one peer may take; the next synchronization goes on from there.",
+)
 @data_option
 @json_option
-def peer_sync(*, data: Path | None, as_json: bool) -> None:
+def peer_sync(*, deadline: float, data: Path | None, as_json: bool) -> None:
     """Fetch, verify and merge what all peers publish."""
     context = make_context(data)
-    outcomes = pipeline.sync(context, HttpTransport(user_agent=context.config.user_agent))
+    outcomes = pipeline.sync(context, HttpTransport(user_agent=context.config.user_agent, peer_s=deadline))
     lines = [_sync_line(outcome) for outcome in outcomes]
     print_answer([_sync_json(outcome) for outcome in outcomes], "\n".join(lines) or NO_PEERS, as_json=as_json)
-    failures = [outcome for outcome in outcomes if isinstance(outcome, SyncFailure)]
-    for failure in failures:
-        if isinstance(failure.error, ForkedError):
-            continue  # said below
-        click.echo(console.printable_line(f"ppp: {failure.peer.url}: {failure.error}"), err=True)
+    problems = [(outcome.peer.url, *problem) for outcome in outcomes for problem in _problems(outcome)]
     with closing(read_ledger(context.config.data)) as db:
         # Also of nodes that are no peers any more, and of this one, whose key somebody else may have.
         held = quarantined(db)
+    for url, reason, _ in problems:
+        click.echo(console.printable_line(f"ppp: {url}: {reason}"), err=True)
     for quarantine in held.values():
         click.echo(console.printable_line(f"ppp: {quarantine_error(quarantine)}"), err=True)
-    if failures or held:
-        raise SystemExit(failures[0].error.exit_code if failures else ForkedError.exit_code)
+    codes = [code for _, _, code in problems] + [ForkedError.exit_code for _ in held]
+    if codes:
+        raise SystemExit(codes[0])
+
+
+def _problems(outcome: SyncReport | SyncFailure) -> list[tuple[str, int]]:
+    """Return what went wrong now, each with its exit code; but not forks, which are told for all nodes."""
+    if isinstance(outcome, SyncReport):
+        return [(reason, RejectedDataError.exit_code) for reason in outcome.rejections]
+    return [] if isinstance(outcome.error, ForkedError) else [(str(outcome.error), outcome.error.exit_code)]
 
 
 @peer.command("push")
@@ -217,6 +230,7 @@ def _sync_json(outcome: SyncReport | SyncFailure) -> dict[str, object]:
         "batches": outcome.batches,
         "records": outcome.records,
         "untrusted_batches": outcome.untrusted_batches,
+        "rejected_batches": outcome.rejected_batches,
         "agree": outcome.agree,
     }
 
@@ -226,5 +240,6 @@ def _sync_line(outcome: SyncReport | SyncFailure) -> str:
         return f"{outcome.peer.url}: not synced"
     untrusted = outcome.untrusted_batches
     left_out = f", {untrusted} batches of nodes that are not trusted here left out" if untrusted else ""
+    left_out += f", {outcome.rejected_batches} batches rejected" if outcome.rejected_batches else ""
     agree = "the same set of records" if outcome.agree else "the sets of records differ"
     return f"{outcome.peer.url}: {outcome.records} new records in {outcome.batches} batches{left_out}; {agree}"

@@ -131,6 +131,11 @@ def list_batches(db: Database) -> list[SealedBatch]:
     ]
 
 
+def list_batch_ids(db: Database) -> list[str]:
+    """Return the ids of all batches in the ledger."""
+    return [batch for (batch,) in db.execute("SELECT batch FROM batches").fetchall()]
+
+
 def has_batch(db: Database, batch: str) -> bool:
     """Return whether the ledger has a batch."""
     return db.execute("SELECT 1 FROM batches WHERE batch = ?", (batch,)).fetchone() is not None

@@ -72,10 +72,10 @@ def forget_peer_statement(store: Store, node: str) -> None:
         )
 
 
-def mark_synced(store: Store, node: str, *, now: int) -> None:
-    """Store the time of a successful synchronization, and clear the last error."""
+def mark_synced(store: Store, node: str, *, now: int, error: str | None = None) -> None:
+    """Store the time of a successful synchronization, and what was left out as invalid, if anything."""
     with translate_storage_errors(store.path), store.db.atomic():
-        store.db.execute("UPDATE peers SET synced_at = ?, sync_error = NULL WHERE node = ?", (now, node))
+        store.db.execute("UPDATE peers SET synced_at = ?, sync_error = ? WHERE node = ?", (now, error, node))
 
 
 def mark_sync_failed(store: Store, node: str, error: str) -> None:

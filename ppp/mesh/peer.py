@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from sqlite_utils import Database
 
+from ppp.ledger.left_out import forget_left_out
 from ppp.ledger.peers import Peer, add_peer, delete_peer, list_peers
 from ppp.ledger.seen_statements import forget_seen
 from ppp.ledger.store import Store
@@ -49,6 +50,7 @@ def remove(store: Store, key_or_url: str) -> Peer:
         delete_peer(store, peer.node)
         # Added again, it starts anew; only a quarantine stays, because another address does not end it.
         forget_seen(store, peer.node)
+        forget_left_out(store, peer.node)
     return peer
 
 

@@ -1,37 +1,46 @@
-"""Synchronise with a peer: fetch its statement, its lists of files and the batches that are missing here.
+"""Synchronise with peers: read what the ledger has, receive what it lacks, store that; round by round.
 
-Each file is verified before anything in it is used. Of a file that is rejected only the reason is stored; valid batches
-that were merged before it are kept.
+The ledger is locked only while it is read and while a round is stored, never while a peer answers. So a peer that is
+slow, or hostile, holds up no other command of this node, and its own time is limited by the `Fetcher`. What changed
+meanwhile is checked again before anything is stored.
 """
 
-from collections.abc import Container
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from ppp.ledger.batches import has_batch, ledger_root
+from ppp.ledger.batches import ledger_root, list_batch_ids
+from ppp.ledger.left_out import LeftOutBatch, read_left_out, save_left_out
 from ppp.ledger.peers import Peer, list_peers, mark_sync_failed, mark_synced
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.store import Store
-from ppp.mesh.batch import MAX_BATCH_BYTES, Batch, UntrustedBatch, decompress_batch, verify_batch
 from ppp.mesh.fetch import Fetcher, PeerConnection
-from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_file_list, read_files
-from ppp.mesh.history import accept_statements, fetch_statements, quarantine_error, trusted_nodes
+from ppp.mesh.history import PeerStatements, accept_statements, fetch_statements, quarantine_error, trusted_nodes
 from ppp.mesh.merge import merge
-from ppp.mesh.node import NodeKey
-from ppp.mesh.untrusted import reject
+from ppp.mesh.receive import LocalState, Received, fetch_file_lists, receive_batches
+from ppp.mesh.statement import Statement
 from ppp.model.errors import PeerError, PPPError, RejectedDataError
-from ppp.model.record import sha256_hex
 
-#: A signature is 128 hex digits and a line feed.
-SIGNATURE_BYTES: Final = 129
+#: How many rejected batches a report names.
+MAX_NAMED: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerAccess:
+    """The ledger of a node: `open` opens it for writing and locks it while it is open; `own` is the node's id."""
+
+    open: Callable[[], AbstractContextManager[Store]]
+    own: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
     """The result of a synchronisation: how many batches and records are new here.
 
-    `untrusted_batches` counts the batches of nodes that are not trusted here, which were not merged. `agree` is true if
-    both nodes now have the same set of records.
+    `untrusted_batches` counts the batches of nodes that are not trusted here, `rejected_batches` those that are invalid
+    or not there; neither were merged. `rejections` are reasons why batches were rejected now, not at an earlier time.
+    `agree` is true if both nodes now have the same set of records.
     """
 
     peer: Peer
@@ -40,95 +49,143 @@ class SyncReport:
     records: int
     untrusted_batches: int
     agree: bool
+    rejected_batches: int = 0
+    rejections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncFailure:
-    """A synchronisation that failed; what it had merged before is kept."""
+    """A synchronisation that failed after it had merged some records, which are kept."""
 
     peer: Peer
     error: PPPError
+    records: int = 0
 
 
-def sync_all(store: Store, key: NodeKey, fetcher: Fetcher, *, now: int) -> list[SyncReport | SyncFailure]:
-    """Synchronise with every peer in turn; if one fails or is rejected, go on with the others."""
-    outcomes: list[SyncReport | SyncFailure] = []
-    for peer in list_peers(store.db):
-        try:
-            outcomes.append(sync(store, key, peer, fetcher, now=now))
-        except (PeerError, RejectedDataError) as error:
-            outcomes.append(SyncFailure(peer=peer, error=error))
-    return outcomes
+def sync_all(ledger: LedgerAccess, fetcher: Fetcher, *, now: int) -> list[SyncReport | SyncFailure]:
+    """Synchronise with every peer in turn; if one fails or is rejected, go on with the others.
 
-
-def sync(store: Store, key: NodeKey, peer: Peer, fetcher: Fetcher, *, now: int) -> SyncReport:
-    """Fetch, verify and merge what a peer has and this ledger lacks; `now` in epoch seconds.
-
-    Raises `PeerError` if a file cannot be fetched, or `RejectedDataError` if it fails verification, and stores the
-    reason with the peer.
+    Those that failed the last time come last, so that they take no time from the others.
     """
+    with ledger.open() as store:
+        peers = list_peers(store.db)
+    peers.sort(key=lambda peer: peer.sync_error is not None)
+    return [sync(ledger, peer, fetcher, now=now) for peer in peers]
+
+
+def sync(ledger: LedgerAccess, peer: Peer, fetcher: Fetcher, *, now: int) -> SyncReport | SyncFailure:
+    """Receive, verify and merge what a peer has and this ledger lacks; `now` is in epoch seconds.
+
+    A failure is stored with the peer and returned. Raises `LedgerBusyError` and other errors of the ledger.
+    """
+    total = _Total()
     try:
         with fetcher.connect() as connection:
-            report = _sync(store, key, peer, connection, now)
+            return _sync(ledger, peer, connection, total, now)
     except (PeerError, RejectedDataError) as error:
-        mark_sync_failed(store, peer.node, str(error))
-        raise
-    mark_synced(store, peer.node, now=now)
-    return report
+        with ledger.open() as store:
+            mark_sync_failed(store, peer.node, str(error))
+        return SyncFailure(peer=peer, error=error, records=total.records)
 
 
-def _sync(store: Store, key: NodeKey, peer: Peer, connection: PeerConnection, now: int) -> SyncReport:
-    if quarantine := quarantined(store.db).get(peer.node):
-        raise quarantine_error(quarantine)
-    everybody = {key.id, *(other.node for other in list_peers(store.db))}
-    fetched = fetch_statements(connection, peer, trusted=everybody)
-    statement = accept_statements(store, peer, fetched, own=key.id, now=now)
-    files = _fetch_file_lists(peer, connection, sha256=statement.files_sha256)
-    trusted = trusted_nodes(store.db, key.id)
-    batches = records = untrusted = 0
-    for batch_id in batch_ids(files):
-        if has_batch(store.db, batch_id):
-            continue
-        match _fetch_batch(batch_id, files, peer, connection, trusted=trusted, now=now):
-            case UntrustedBatch():
-                untrusted += 1
-            case Batch() as batch:
-                records += merge(store, batch, now=now)
-                batches += 1
-    return SyncReport(
-        peer=peer,
-        sequence=statement.sequence,
-        batches=batches,
-        records=records,
-        untrusted_batches=untrusted,
-        agree=ledger_root(store.db) == statement.root,
+class _Total:
+    """What all rounds of a synchronisation add up to, and the batches that they have tried."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self.records = 0
+        self.untrusted = 0
+        self.rejections: list[str] = []
+        self.unchanged: tuple[LeftOutBatch, ...] = ()
+        self.tried: set[str] = set()
+
+    def add(self, received: Received, merged: tuple[int, ...]) -> None:
+        self.batches += len(merged)
+        self.records += sum(merged)
+        self.untrusted += len(received.untrusted)
+        # Each round has all of them.
+        self.unchanged = received.unchanged
+        self.rejections += [batch.reason for batch in received.rejected]
+        self.tried.update(batch.id for batch in received.batches)
+        self.tried.update(batch.id for batch in received.rejected)
+        self.tried.update(each.batch for each in received.untrusted)
+
+
+def _sync(ledger: LedgerAccess, peer: Peer, connection: PeerConnection, total: "_Total", now: int) -> SyncReport:
+    with ledger.open() as store:
+        before = _usable_peer(store, peer)
+        everybody = {ledger.own, *(other.node for other in list_peers(store.db))}
+    fetched = fetch_statements(connection, before, trusted=everybody)
+    with ledger.open() as store:
+        statement = _accept(store, ledger.own, before, fetched, now)
+        local = _read_local_state(store, ledger.own, peer)
+    files = fetch_file_lists(connection, peer, sha256=statement.files_sha256)
+    while True:
+        received = receive_batches(connection, files, local, tried=total.tried, now=now)
+        with ledger.open() as store:
+            merged = _store(store, ledger.own, peer, received, now)
+            total.add(received, merged)
+            if received.error is not None:
+                raise received.error
+            if received.complete:
+                return _finish(store, peer, statement, total, now)
+            local = _read_local_state(store, ledger.own, peer)
+
+
+def _read_local_state(store: Store, own: str, peer: Peer) -> LocalState:
+    return LocalState(
+        peer=_usable_peer(store, peer),
+        trusted=trusted_nodes(store.db, own),
+        batches=frozenset(list_batch_ids(store.db)),
+        left_out=read_left_out(store.db, peer.node),
     )
 
 
-def _fetch_file_lists(peer: Peer, connection: PeerConnection, *, sha256: str) -> dict[str, PublishedFile]:
-    files = read_files(connection.get(f"{peer.url}files.json", max_bytes=MAX_FILES_BYTES), sha256=sha256)
-    for listed in batch_lists(files):
-        files |= read_file_list(connection.get(f"{peer.url}{listed.path}", max_bytes=listed.size), listed)
-    return files
+def _usable_peer(store: Store, peer: Peer) -> Peer:
+    """Return a peer as the ledger has it now; raise `PeerError` if it was removed meanwhile, or quarantined."""
+    if quarantine := quarantined(store.db).get(peer.node):
+        raise quarantine_error(quarantine)
+    for stored in list_peers(store.db):
+        if (stored.node, stored.url) == (peer.node, peer.url):
+            return stored
+    raise PeerError(f"{peer.url} is no longer a peer", hint="nothing more was stored")
 
 
-def _fetch_batch(
-    batch_id: str,
-    files: dict[str, PublishedFile],
-    peer: Peer,
-    connection: PeerConnection,
-    *,
-    trusted: Container[str],
-    now: int,
-) -> Batch | UntrustedBatch:
-    path, signature_path = f"batches/{batch_id}.json.gz", f"batches/{batch_id}.sig"
-    # The size in the list is the peer's claim: it limits the fetch, so it must itself be limited first.
-    if files[path].size > MAX_BATCH_BYTES:
-        reject(path, f"it is larger than {MAX_BATCH_BYTES:,} bytes")
-    packed = connection.get(f"{peer.url}{path}", max_bytes=files[path].size)
-    signature = connection.get(f"{peer.url}{signature_path}", max_bytes=SIGNATURE_BYTES)
-    for name, content in ((path, packed), (signature_path, signature)):
-        if sha256_hex(content) != files[name].sha256:
-            reject(name, "it is not the file that the peer's statement covers")
-    data = decompress_batch(packed, batch_id=batch_id)
-    return verify_batch(data, signature.decode("ascii", "replace").strip(), batch_id=batch_id, trusted=trusted, now=now)
+def _accept(store: Store, own: str, before: Peer, fetched: PeerStatements, now: int) -> Statement:
+    """Store a peer's statements if they are valid; `before` is the peer as it was when they were fetched."""
+    stored = _usable_peer(store, before)
+    if stored.sequence != before.sequence:
+        raise PeerError(
+            f"another command synchronized with {stored.url} at the same time", hint="synchronize again if you need to"
+        )
+    return accept_statements(store, stored, fetched, own=own, now=now)
+
+
+def _store(store: Store, own: str, peer: Peer, received: Received, now: int) -> tuple[int, ...]:
+    """Store a round of batches, and return how many records were new in each that was merged."""
+    _usable_peer(store, peer)
+    # Trust may have ended since the batches were verified.
+    trusted = trusted_nodes(store.db, own)
+    merged = tuple(merge(store, batch, now=now) for batch in received.batches if batch.node in trusted)
+    final = (batch for batch in received.rejected if batch.is_final)
+    rejected = (LeftOutBatch(batch=batch.id, node=None, reason=batch.reason, seen_at=now) for batch in final)
+    save_left_out(store, peer.node, [*received.untrusted, *rejected])
+    return merged
+
+
+def _finish(store: Store, peer: Peer, statement: Statement, total: _Total, now: int) -> SyncReport:
+    invalid = [each.reason for each in total.unchanged if each.node is None]
+    reasons = [*total.rejections, *invalid]
+    report = SyncReport(
+        peer=peer,
+        sequence=statement.sequence,
+        batches=total.batches,
+        records=total.records,
+        untrusted_batches=total.untrusted + len(total.unchanged) - len(invalid),
+        agree=ledger_root(store.db) == statement.root,
+        rejected_batches=len(reasons),
+        rejections=tuple(total.rejections[:MAX_NAMED]),
+    )
+    error = f"{len(reasons)} of its batches rejected; the first: {reasons[0]}" if reasons else None
+    mark_synced(store, peer.node, now=now, error=error)
+    return report

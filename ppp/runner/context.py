@@ -5,13 +5,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from ppp.config import Config
 from ppp.ledger.lock import writer_lock
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey, load_or_create_key
 from ppp.model.record import Record
+
+#: How long, in seconds, a command waits for another one that writes: a synchronization does so for moments only.
+LOCK_WAIT_S: Final = 2.0
 
 
 class Reporter(Protocol):
@@ -59,11 +62,14 @@ class LocalNode:
 
 
 @contextmanager
-def open_node(context: Context) -> Iterator[LocalNode]:
-    """Lock and open the ledger of the data folder, and load the node's key; create them where they are missing."""
+def open_node(context: Context, *, wait_s: float = LOCK_WAIT_S) -> Iterator[LocalNode]:
+    """Lock and open the ledger of the data folder, and load the node's key; create them where they are missing.
+
+    Raise `LedgerBusyError` if another command holds the lock for `wait_s` seconds.
+    """
     data = context.config.data
     # The lock first: opening may migrate the ledger, which two commands must not do at once.
-    with writer_lock(data), Store.open(data) as store:
+    with writer_lock(data, wait_s=wait_s), Store.open(data) as store:
         key, created = load_or_create_key(data)
         if created:
             context.reporter.note(f"this node is {key.id}; keep its key safe: {data / 'node.key'}")

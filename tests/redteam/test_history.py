@@ -59,7 +59,10 @@ def trio(node: MakeNode, record: MakeRecord) -> tuple[MeshNode, MeshNode, MeshNo
 
 def synced(here: MeshNode, there: MeshNode) -> SyncReport:
     peer = next(p for p in list_peers(here.store.db) if p.node == there.key.id)
-    return sync(here.store, here.key, peer, here.web, now=here.now)
+    outcome = sync(here.access, peer, here.web, now=here.now)
+    if isinstance(outcome, SyncFailure):
+        raise outcome.error
+    return outcome
 
 
 def forged(liar: MeshNode, **changes: object) -> SignedStatement:
@@ -302,7 +305,7 @@ def test_a_statement_that_somebody_signs_with_this_nodes_key_is_evidence(
 def test_a_malformed_list_of_what_was_seen(trio: tuple[MeshNode, MeshNode, MeshNode], content: bytes) -> None:
     here, honest, liar = trio
     liar.web.files[f"{liar.url}peers.json"] = content
-    outcomes = {o.peer.node: o for o in sync_all(here.store, here.key, here.web, now=here.now)}
+    outcomes = {o.peer.node: o for o in sync_all(here.access, here.web, now=here.now)}
     assert isinstance(outcomes[liar.key.id], SyncFailure)
     assert isinstance(outcomes[honest.key.id], SyncReport)
 
@@ -404,7 +407,7 @@ def test_a_record_from_the_future_waits_until_its_time_has_come(
     early = record("early", node=liar.key.id, observed_at=NOW + ahead_s)
     liar.add(early)
     liar.publish()
-    for outcome in sync_all(here.store, here.key, here.web, now=here.now):
+    for outcome in sync_all(here.access, here.web, now=here.now):
         if isinstance(outcome, SyncFailure):
             assert "was observed in the future" in str(outcome.error)
     assert not here.store.db.execute("SELECT 1 FROM records WHERE observed_at > ?", (NOW + 120,)).fetchall()

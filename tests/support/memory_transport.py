@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ppp.mesh.fetch import UnavailableFileError
 from ppp.mesh.untrusted import reject
 from ppp.model.errors import PeerError
 
@@ -26,7 +27,7 @@ class MemoryTransport:
     def get(self, url: str, *, max_bytes: int) -> bytes:
         self.requested.append(url)
         if url not in self.files:
-            raise PeerError(f"{url} answered 404", hint="it does not exist")
+            raise UnavailableFileError(f"{url} answered 404", hint="it does not exist")
         if len(self.files[url]) > max_bytes:
             reject(url, f"it is larger than {max_bytes:,} bytes")
         return self.files[url]

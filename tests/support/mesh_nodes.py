@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ppp.mesh.history import peers_file
 from ppp.mesh.node import NodeKey
 from ppp.mesh.peer import add
 from ppp.mesh.statement import LIFETIME_S, Statement, issue, sign_statement
+from ppp.mesh.sync import LedgerAccess
 from ppp.model.record import Record, canonical_json, sha256_hex
 
 NOW = 1_714_089_600  # 2024-04-26T00:00:00Z, a day after the records' default
@@ -42,6 +43,10 @@ class MeshNode:
     web: Any
     now: int = NOW
     changes: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def access(self) -> LedgerAccess:
+        return LedgerAccess(open=lambda: nullcontext(self.store), own=self.key.id)
 
     def trust(self, other: "MeshNode") -> Peer:
         return add(self.store, self.key, other.url, other.key.id, now=NOW)

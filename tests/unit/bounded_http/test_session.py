@@ -30,6 +30,7 @@ from ppp.bounded_http.limits import (
     TransferLimits,
     TransferTimeoutError,
     TransferTooLargeError,
+    UnexpectedEncodingError,
 )
 from ppp.bounded_http.session import BoundedSession, Response, same_origin
 
@@ -252,7 +253,9 @@ def test_an_invalid_gzip_stream_is_refused(body: bytes, message: str) -> None:
 
 def test_an_encoding_that_was_not_asked_for_is_refused() -> None:
     with hostile_server(once(answer(b"abc", "Content-Encoding: br"))) as url:
-        assert "was sent as br" in fails(TransferError, lambda: get(url, accept_gzip=True))
+        assert "was sent compressed, as br" in fails(UnexpectedEncodingError, lambda: get(url, accept_gzip=True))
+        fails(UnexpectedEncodingError, lambda: get(url, accept_raw={"identity", "gzip"}))
+        assert get(url, accept_raw={"br"}).body == b"abc"
 
 
 # Redirects and credentials.

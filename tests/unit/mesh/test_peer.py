@@ -106,7 +106,7 @@ def test_removing_a_peer_keeps_its_records(node: Callable[[int], Any], record: C
     here, there = node(1), node(2)
     there.add(record(node=there.key.id))
     there.publish()
-    sync(here.store, here.key, here.trust(there), here.web, now=here.now)
+    sync(here.access, here.trust(there), here.web, now=here.now)
     before = here.dump()
     remove(here.store, there.url)
     assert here.dump() == before

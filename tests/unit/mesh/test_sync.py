@@ -1,7 +1,10 @@
 """Synchronising over the fake transport: what is valid is merged, of the rest only the reason is stored."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,8 +13,11 @@ from ppp.ledger.batches import compress_batch, ledger_root, list_batches
 from ppp.ledger.peers import Peer, list_peers
 from ppp.ledger.statements import list_forks
 from ppp.mesh.batch import MAX_BATCH_BYTES
+from ppp.mesh.fetch import UnavailableFileError
+from ppp.mesh.peer import remove
+from ppp.mesh.receive import RETRY_S, LocalState, fetch_file_lists, receive_batches
 from ppp.mesh.statement import LIFETIME_S
-from ppp.mesh.sync import SyncFailure, SyncReport, sync, sync_all
+from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport, sync, sync_all
 from ppp.model.errors import PeerError, RejectedDataError
 from ppp.model.record import Record, canonical_json, sha256_hex
 
@@ -25,7 +31,23 @@ MakeDocument = Callable[..., dict[str, Any]]
 def synced(here: Node, there: Node) -> SyncReport:
     """Synchronise with a peer as the ledger has it now."""
     peer = next(p for p in list_peers(here.store.db) if p.node == there.key.id)
-    return sync(here.store, here.key, peer, here.web, now=here.now)
+    outcome = sync(here.access, peer, here.web, now=here.now)
+    if isinstance(outcome, SyncFailure):
+        raise outcome.error
+    return outcome
+
+
+def refused(here: Node, there: Node, reason: str) -> Peer:
+    """Check that synchronising refuses one batch, and changes only the peer's error; return the peer."""
+    before = here.dump()
+    report = synced(here, there)
+    assert (report.batches, report.rejected_batches, len(report.rejections)) == (0, 1, 1)
+    assert re.search(reason, report.rejections[0])
+    assert report.rejections[0].isprintable()
+    assert here.dump() == before
+    peer = next(p for p in list_peers(here.store.db) if p.node == there.key.id)
+    assert peer.sync_error == f"1 of its batches rejected; the first: {report.rejections[0]}"
+    return peer
 
 
 def rejected(here: Node, there: Node, reason: str) -> Peer:
@@ -164,12 +186,12 @@ def test_one_failing_peer_does_not_stop_the_others(pair: tuple[Node, Node], node
     bad.publish()
     here.trust(bad)
     here.web.files[f"{bad.url}statement.json"] = b"{}"
-    outcomes = {o.peer.node: o for o in sync_all(here.store, here.key, here.web, now=here.now)}
+    outcomes = {o.peer.node: o for o in sync_all(here.access, here.web, now=here.now)}
     assert len(outcomes) == 3
     assert isinstance(outcomes[there.key.id], SyncReport)
     assert [type(o.error) for o in outcomes.values() if isinstance(o, SyncFailure)] in (
-        [PeerError, RejectedDataError],
-        [RejectedDataError, PeerError],
+        [UnavailableFileError, RejectedDataError],
+        [RejectedDataError, UnavailableFileError],
     )
 
 
@@ -296,7 +318,7 @@ def test_a_batch_listed_as_too_large_is_not_fetched(pair: tuple[Node, Node]) -> 
     digest = "ab" * 32
     rows = [[f"batches/{digest}.json.gz", 1 << 40, digest], [f"batches/{digest}.sig", 129, digest]]
     there.write_web_root({}, json.dumps({"schema": "ppp-files-1", "files": rows}).encode())
-    rejected(here, there, "larger than 67,108,864 bytes")
+    refused(here, there, "larger than 67,108,864 bytes")
     assert not any("batches/" in url for url in here.web.requested)
 
 
@@ -315,14 +337,14 @@ def test_a_batch_with_a_flipped_byte_is_rejected(pair: tuple[Node, Node]) -> Non
     data = bytearray(here.web.files[url])
     data[len(data) // 2] ^= 1
     here.web.files[url] = bytes(data)
-    rejected(here, there, "not the file that the peer's statement covers")
+    refused(here, there, "not the file that the peer's statement covers")
 
 
 @pytest.mark.attack("bounded-input")
 def test_a_batch_larger_than_listed_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     here.web.files[f"{the_batch(there)}.json.gz"] += b" "
-    rejected(here, there, "larger than")
+    refused(here, there, "larger than")
 
 
 @pytest.mark.attack("valid-records")
@@ -330,7 +352,7 @@ def test_a_batch_cut_short_is_rejected(pair: tuple[Node, Node]) -> None:
     here, there = pair
     url = f"{the_batch(there)}.json.gz"
     here.web.files[url] = here.web.files[url][:-1]
-    rejected(here, there, "not the file that the peer's statement covers")
+    refused(here, there, "not the file that the peer's statement covers")
 
 
 @pytest.mark.attack("bounded-input")
@@ -352,7 +374,7 @@ def test_a_batch_that_does_not_unpack_is_rejected(
     data = canonical_json(batch_document(there.key, "gamma"))
     name, signature = f"batches/{sha256_hex(data)}", there.key.sign(data)
     there.write_web_root({f"{name}.json.gz": spoil(data), f"{name}.sig": f"{signature}\n".encode()})
-    rejected(here, there, reason)
+    refused(here, there, reason)
 
 
 @pytest.mark.attack("valid-records")
@@ -360,7 +382,7 @@ def test_a_batch_that_does_not_unpack_is_rejected(
 def test_a_signature_file_with_another_hash_is_rejected(pair: tuple[Node, Node], signature: bytes) -> None:
     here, there = pair
     here.web.files[f"{the_batch(there)}.sig"] = signature
-    rejected(here, there, "not the file that the peer's statement covers")
+    refused(here, there, "not the file that the peer's statement covers")
 
 
 @pytest.mark.attack("valid-records")
@@ -369,7 +391,7 @@ def test_a_batch_signed_by_another_key_is_rejected(
 ) -> None:
     here, there = pair
     there.batch(batch_document(there.key, "gamma"), key=node(3).key)
-    rejected(here, there, f"its signature is not that of node {there.key.id}")
+    refused(here, there, f"its signature is not that of node {there.key.id}")
 
 
 @pytest.mark.attack("valid-records")
@@ -378,7 +400,7 @@ def test_a_batch_with_the_signature_of_another_message_is_rejected(
 ) -> None:
     here, there = pair
     there.raw_batch(canonical_json(batch_document(there.key, "gamma")), there.key.sign(b"something else"))
-    rejected(here, there, "its signature is not that of node")
+    refused(here, there, "its signature is not that of node")
 
 
 @pytest.mark.attack("valid-records")
@@ -391,7 +413,7 @@ def test_a_batch_with_records_of_another_node_is_rejected(
     document["records"] += batch_document(other.key, "delta")["records"]
     document["records"].sort(key=lambda row: sha256_hex(canonical_json(row)))
     there.batch(document)
-    rejected(here, there, f"belongs to another node, {other.key.id}")
+    refused(here, there, f"belongs to another node, {other.key.id}")
 
 
 @pytest.mark.attack("valid-records")
@@ -399,14 +421,14 @@ def test_a_batch_with_another_log_is_rejected(pair: tuple[Node, Node], batch_doc
     here, there = pair
     digest = sha256_hex(b"log")
     there.batch({**batch_document(there.key, log_sha256=digest), "logs": {digest: "gol"}})
-    rejected(here, there, f"the log {digest} has a different hash")
+    refused(here, there, f"the log {digest} has a different hash")
 
 
 @pytest.mark.attack("valid-records")
 def test_a_batch_of_another_schema_is_rejected(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
     here, there = pair
     there.batch({**batch_document(there.key), "schema": "ppp-batch-9"})
-    rejected(here, there, "'ppp-batch-1' was expected")
+    refused(here, there, "'ppp-batch-1' was expected")
 
 
 @pytest.mark.attack("valid-records")
@@ -421,24 +443,202 @@ def test_a_batch_of_another_schema_is_rejected(pair: tuple[Node, Node], batch_do
 def test_an_invalid_batch_is_rejected(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
     here, there = pair
     there.raw_batch(data, there.key.sign(data))
-    rejected(here, there, reason)
+    refused(here, there, reason)
 
 
 @pytest.mark.attack("valid-records")
-def test_valid_batches_before_an_invalid_one_are_kept(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
-    here, there = pair
-    documents = [batch_document(there.key, f"package-{n}") for n in range(4)]
-    ids = sorted(sha256_hex(canonical_json(document)) for document in documents)
+def publish_batches(
+    there: Node, batch_document: MakeDocument, count: int, *, signed_badly: frozenset[int] = frozenset()
+) -> list[str]:
+    """Publish batches of one record each, some with an invalid signature, by their place; return the ids in order."""
+    documents = [canonical_json(batch_document(there.key, f"package-{n}")) for n in range(count)]
     files: dict[str, bytes] = {}
-    for data in map(canonical_json, documents):
-        batch_id = sha256_hex(data)
-        signature = "00" * 64 if batch_id == ids[2] else there.key.sign(data)
-        files |= {
-            f"batches/{batch_id}.json.gz": compress_batch(data),
-            f"batches/{batch_id}.sig": f"{signature}\n".encode(),
-        }
+    ids = []
+    for number, data in enumerate(sorted(documents, key=sha256_hex)):
+        ids.append(sha256_hex(data))
+        signature = "00" * 64 if number in signed_badly else there.key.sign(data)
+        files[f"batches/{ids[-1]}.json.gz"] = compress_batch(data)
+        files[f"batches/{ids[-1]}.sig"] = f"{signature}\n".encode()
     there.write_web_root(files)
-    with pytest.raises(RejectedDataError, match=f"batch {ids[2]} rejected: its signature"):
-        synced(here, there)
-    assert [batch.id for batch in list_batches(here.store.db)] == ids[:2]
-    assert here.store.db.table("records").count == 2
+    return ids
+
+
+def test_valid_batches_are_merged_whatever_is_among_them(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+    here, there = pair
+    ids = publish_batches(there, batch_document, 5, signed_badly=frozenset({0, 2}))
+    report = synced(here, there)
+    assert (report.batches, report.records, report.rejected_batches) == (3, 3, 2)
+    assert [batch.id for batch in list_batches(here.store.db)] == [ids[1], ids[3], ids[4]]
+    assert [reason.split()[1] for reason in report.rejections] == [ids[0], ids[2]]
+    (peer,) = list_peers(here.store.db)
+    assert peer.synced_at == here.now
+    assert peer.sync_error
+    assert peer.sync_error.startswith(f"2 of its batches rejected; the first: batch {ids[0]} rejected: its signature")
+
+
+def test_a_batch_that_is_not_there_stops_no_other(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+    here, there = pair
+    ids = publish_batches(there, batch_document, 3)
+    missing = here.web.files.pop(f"{there.url}batches/{ids[0]}.json.gz")
+    report = synced(here, there)
+    assert (report.batches, report.rejected_batches) == (2, 1)
+    # The next answer may be another, so it is fetched again.
+    here.web.files[f"{there.url}batches/{ids[0]}.json.gz"] = missing
+    assert synced(here, there).batches == 1
+    assert list_peers(here.store.db)[0].sync_error is None
+
+
+# What was left out is not fetched again.
+
+
+def batches_fetched(here: Node, there: Node) -> int:
+    """Synchronise, and return how many batches were fetched."""
+    here.web.requested.clear()
+    synced(here, there)
+    return sum(url.endswith(".json.gz") for url in here.web.requested)
+
+
+def test_an_invalid_batch_is_fetched_once_a_day(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+    here, there = pair
+    publish_batches(there, batch_document, 3, signed_badly=frozenset({1}))
+    assert batches_fetched(here, there) == 3
+    assert batches_fetched(here, there) == 0
+    report = synced(here, there)
+    assert (report.rejected_batches, report.rejections) == (1, ())
+    assert list_peers(here.store.db)[0].sync_error
+    here.now += RETRY_S
+    assert batches_fetched(here, there) == 1
+
+
+def test_batches_of_an_untrusted_node_are_fetched_again_when_it_is_trusted(
+    pair: tuple[Node, Node], node: MakeNode, batch_document: MakeDocument
+) -> None:
+    here, there = pair
+    other = node(3)
+    for count in (2, 3):
+        ids = publish_batches(other, batch_document, count)
+        files = {
+            f"batches/{i}{ending}": here.web.files[f"{other.url}batches/{i}{ending}"]
+            for i in ids
+            for ending in (".json.gz", ".sig")
+        }
+        there.write_web_root(files)
+        # Only what was not seen before is fetched.
+        assert batches_fetched(here, there) == (2 if count == 2 else 1)
+        assert synced(here, there).untrusted_batches == count
+        here.now += RETRY_S
+    assert batches_fetched(here, there) == 0
+    here.trust(other)
+    assert synced(here, there).records == 3
+
+
+def test_a_peer_that_is_removed_starts_anew(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+    here, there = pair
+    publish_batches(there, batch_document, 1, signed_badly=frozenset({0}))
+    assert batches_fetched(here, there) == 1
+    remove(here.store, there.url)
+    assert here.store.db.table("left_out_batches").count == 0
+    here.trust(there)
+    assert batches_fetched(here, there) == 1
+
+
+# The ledger is free while a peer answers.
+
+
+@dataclass
+class Watched:
+    """A ledger that counts how often it is open, and a transport that notes this number at each request."""
+
+    here: Node
+    before_request: Callable[[str], object] = lambda _: None
+    opened: int = 0
+
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        self.opened += 1
+        yield self.here.store
+        self.opened -= 1
+
+    @contextmanager
+    def connect(self) -> Iterator[Any]:
+        yield self
+
+    def get(self, url: str, *, max_bytes: int) -> bytes:
+        assert self.opened == 0
+        self.before_request(url)
+        content: bytes = self.here.web.get(url, max_bytes=max_bytes)
+        return content
+
+    def sync(self, there: Node) -> SyncReport | SyncFailure:
+        peer = next(p for p in list_peers(self.here.store.db) if p.node == there.key.id)
+        return sync(LedgerAccess(open=self.open, own=self.here.key.id), peer, self, now=self.here.now)
+
+
+def test_the_ledger_is_not_open_while_a_peer_is_asked(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    outcome = Watched(here).sync(there)
+    assert isinstance(outcome, SyncReport)
+    assert outcome.records == 2
+
+
+def test_a_large_peer_is_received_in_rounds(pair: tuple[Node, Node], batch_document: MakeDocument) -> None:
+    here, there = pair
+    ids = publish_batches(there, batch_document, 5, signed_badly=frozenset({1}))
+    peer = list_peers(here.store.db)[0]
+    nodes = frozenset({there.key.id})
+    local = LocalState(peer=peer, trusted=nodes, batches=frozenset(), left_out={})
+    listing = here.web.files[f"{there.url}files.json"]
+    files = fetch_file_lists(here.web, peer, sha256=sha256_hex(listing))
+    first = receive_batches(here.web, files, local, tried=set(), now=here.now, max_bytes=1)
+    assert ([b.id for b in first.batches], first.rejected, first.complete) == ([ids[0]], (), False)
+    second = receive_batches(here.web, files, local, tried={ids[0]}, now=here.now, max_bytes=1)
+    assert ([b.id for b in second.batches], [b.id for b in second.rejected]) == ([ids[2]], [ids[1]])
+    last = receive_batches(here.web, files, local, tried=set(ids[:3]), now=here.now)
+    assert ([b.id for b in last.batches], last.complete) == (ids[3:], True)
+
+
+def test_nothing_is_stored_of_a_peer_that_was_removed_meanwhile(pair: tuple[Node, Node]) -> None:
+    here, there = pair
+    before = here.dump()
+
+    def remove_peer(url: str) -> None:
+        if url.endswith(".sig"):
+            remove(here.store, there.url)
+
+    outcome = Watched(here, before_request=remove_peer).sync(there)
+    assert isinstance(outcome, SyncFailure)
+    assert "is no longer a peer" in outcome.error.message
+    assert here.dump() == before
+
+
+def test_a_newer_statement_that_was_accepted_meanwhile_stays(pair: tuple[Node, Node], record: MakeRecord) -> None:
+    here, there = pair
+    older = dict(here.web.files)
+    there.add(record("gamma", node=there.key.id))
+    there.publish()
+    newer = dict(here.web.files)
+
+    def another_sync(url: str) -> None:
+        if url.endswith("peers.json"):
+            here.web.files = newer
+            synced(here, there)
+            here.web.files = older
+
+    here.web.files = older
+    outcome = Watched(here, before_request=another_sync).sync(there)
+    assert isinstance(outcome, SyncFailure)
+    assert "another command synchronized" in outcome.error.message
+    assert list_peers(here.store.db)[0].sequence == 2
+    assert here.store.db.table("records").count == 3
+
+
+def test_peers_that_failed_come_last(pair: tuple[Node, Node], node: MakeNode) -> None:
+    here, there = pair
+    bad = node(4)
+    here.trust(bad)
+    here.store.db.execute("UPDATE peers SET added_at = 1 WHERE node = ?", (bad.key.id,))
+    orders = []
+    for _ in range(2):
+        outcomes = sync_all(here.access, here.web, now=here.now)
+        orders.append([outcome.peer.node for outcome in outcomes])
+    assert orders == [[bad.key.id, there.key.id], [there.key.id, bad.key.id]]
