@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -20,8 +21,7 @@ from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch, decompress_batch, verify_batch
 from ppp.mesh.node import NodeKey
 from ppp.mesh.peer import add
-from ppp.mesh.sync import sync
-from ppp.model.errors import PeerError, RejectedDataError
+from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport, sync
 from ppp.schemas import schema_errors
 from ppp.verify.database import check_rows
 
@@ -52,15 +52,21 @@ def assert_valid(store: Store) -> None:
     assert {record for (record,) in store.db.execute("SELECT record FROM records")} == in_batches
 
 
+def access(store: Store) -> LedgerAccess:
+    return LedgerAccess(open=lambda: nullcontext(store), own=KEY.id)
+
+
 def synchronize(store: Store, transport: MemoryTransport) -> None:
     started = time.monotonic()
     peer = next(peer for peer in list_peers(store.db) if peer.node == PEER.id)
-    try:
-        sync(store, KEY, peer, transport, now=NOW)
-    except (PeerError, RejectedDataError) as error:
-        for text in (error.message, error.hint or ""):
-            assert unsafe_characters(text, keep="") == set()
-            assert len(text) < 2_000
+    outcome = sync(access(store), peer, transport, now=NOW)
+    if isinstance(outcome, SyncFailure):
+        texts: tuple[str, ...] = (outcome.error.message, outcome.error.hint)
+    else:
+        texts = outcome.rejections
+    for text in texts:
+        assert unsafe_characters(text, keep="") == set()
+        assert len(text) < 2_000
     assert time.monotonic() - started < MAX_SYNC_S
 
 
@@ -85,8 +91,8 @@ def test_a_publication_without_any_edit_is_merged(*, in_list: bool) -> None:
     with store_in_memory([OWN]) as store:
         peer = add(store, KEY, URL, PEER.id, now=NOW)
         files = HostilePeer().web_root(replace(PLAIN, in_list=in_list))
-        report = sync(
-            store, KEY, peer, MemoryTransport(files={URL + path: data for path, data in files.items()}), now=NOW
-        )
+        transport = MemoryTransport(files={URL + path: data for path, data in files.items()})
+        report = sync(access(store), peer, transport, now=NOW)
+        assert isinstance(report, SyncReport)
         assert (report.batches, report.records) == (1, 3)
         assert_valid(store)
