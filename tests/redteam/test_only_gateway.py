@@ -211,7 +211,13 @@ def test_a_cell_creates_no_namespace(sandbox: Sandbox, namespace: str) -> None:
     if flag > 0xFF:
         user = NAMESPACES["user"]
         assert call(sandbox, architecture.clone, hex(flag | user | 17), "0", "0", "0", "0") == [-1, errno.EPERM]
-    assert call(sandbox, seccomp.CLONE3, "address", "88") == [-1, errno.ENOSYS]
+    assert call(sandbox, architecture.missing["clone3"], "address", "88") == [-1, errno.ENOSYS]
+
+
+@pytest.mark.attack("separate-cells")
+def test_what_is_counted_for_the_whole_machine_is_not_there(sandbox: Sandbox) -> None:
+    number = seccomp.this_architecture().missing["io_setup"]
+    assert call(sandbox, number, "60000", "address") == [-1, errno.ENOSYS]
 
 
 def test_a_call_that_is_newer_than_the_filter_is_not_implemented(sandbox: Sandbox) -> None:

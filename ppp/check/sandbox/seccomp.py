@@ -6,6 +6,7 @@ imported, and they are ways out of sandboxes. In containers it is added to the e
 - A denied call fails as not permitted; calls of another architecture kill the process.
 - Sockets are those of `SOCKET_PROTOCOLS`, which belong to the cell's own network namespace. Others do not (AF_VSOCK
   reaches the hypervisor), or have the kernel load a module. They fail as in a kernel that does not have them.
+- The contexts of `io_setup` are counted for the whole machine, so that one cell could use them up.
 - Calls that are newer than `NEWEST_CALL` fail as in a kernel that does not have them: nobody has judged them yet.
 """
 
@@ -23,7 +24,6 @@ ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
 _ERRNO: Final = 0x00050000
 NOT_PERMITTED: Final = _ERRNO | errno.EPERM
-#: Also for `clone3`, whose flags are in memory, where a filter cannot see them: C libraries then fall back to `clone`.
 NOT_IMPLEMENTED: Final = _ERRNO | errno.ENOSYS
 NO_SUCH_FAMILY: Final = _ERRNO | errno.EAFNOSUPPORT
 NO_SUCH_TYPE: Final = _ERRNO | errno.ESOCKTNOSUPPORT
@@ -34,7 +34,6 @@ _NUMBER, _MACHINE, _ARGUMENTS = 0, 4, (16, 24, 32)
 NEW_NAMESPACES: Final = 0x7E020000
 #: Requests that put text into a terminal's input, as if somebody had typed it: TIOCSTI and TIOCLINUX.
 TERMINAL_INPUT_REQUESTS: Final = (0x5412, 0x541C)
-CLONE3: Final = 435
 #: `mseal`, of Linux 6.10.
 NEWEST_CALL: Final = 462
 #: What `personality` may be asked for, as in container engines: nothing, plain Linux in its four forms.
@@ -59,7 +58,8 @@ SOCKET_PROTOCOLS: Final[Mapping[int, tuple[int, ...]]] = {
 class Architecture:
     """An architecture's number in the kernel, and its numbers of system calls.
 
-    `sockets` are `socket` and `socketpair`. From `foreign_from` on, numbers belong to another architecture.
+    `sockets` are `socket` and `socketpair`. Calls that are `missing` fail as in a kernel that does not have them, and
+    programs then do without. From `foreign_from` on, numbers belong to another architecture.
     """
 
     audit_number: int
@@ -69,6 +69,7 @@ class Architecture:
     sockets: tuple[int, int]
     foreign_from: int | None
     denied: Mapping[str, int]
+    missing: Mapping[str, int]
 
 
 #: The same on every architecture.
@@ -77,6 +78,8 @@ _SHARED: Final = {
     "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_getfd": 438, "mount_setattr": 442,
     "quotactl_fd": 443, "set_mempolicy_home_node": 450,
 }  # fmt: skip
+#: Its flags are in memory, where a filter cannot see them. C libraries fall back to `clone`.
+_CLONE3: Final = {"clone3": 435}
 ARCHITECTURES: Final[Mapping[str, Architecture]] = {
     "x86_64": Architecture(
         audit_number=0xC000003E,
@@ -98,6 +101,7 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
             "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313,
             "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
         },
+        missing=_CLONE3 | {"io_setup": 206},
     ),
     "aarch64": Architecture(
         audit_number=0xC00000B7,
@@ -117,6 +121,7 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
             "clock_adjtime": 266, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272,
             "finit_module": 273, "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
         },
+        missing=_CLONE3 | {"io_setup": 0},
     ),
 }  # fmt: skip
 
@@ -130,7 +135,11 @@ def filter_program(architecture: Architecture) -> bytes:
         *(_when(_IF_AT_LEAST, architecture.foreign_from, _return(KILL)) if architecture.foreign_from else ()),
         *_when(_IF_AT_LEAST, NEWEST_CALL + 1, _return(NOT_IMPLEMENTED)),
         *(step for number in sorted(architecture.denied.values()) for step in _when(_IF_EQUAL, number, NO)),
-        *_when(_IF_EQUAL, CLONE3, _return(NOT_IMPLEMENTED)),
+        *(
+            step
+            for number in sorted(architecture.missing.values())
+            for step in _when(_IF_EQUAL, number, _return(NOT_IMPLEMENTED))
+        ),
         *(step for number in architecture.sockets for step in _when(_IF_EQUAL, number, *_judge_socket())),
         *_when(_IF_EQUAL, architecture.personality, _load(_ARGUMENTS[0]), *_allow_only(PERSONALITIES, NOT_PERMITTED)),
         *_when(_IF_EQUAL, architecture.clone, _load(_ARGUMENTS[0]), *_when(_IF_ANY_BIT, NEW_NAMESPACES, NO), YES),

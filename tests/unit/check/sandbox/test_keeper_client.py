@@ -300,13 +300,24 @@ def test_a_sandbox_that_is_never_ready_is_closed() -> None:
         assert ours.recv(1) == b""
 
 
+@pytest.mark.attack("only-gateway")
+def test_a_sandbox_that_cannot_be_confined_runs_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    with closing(ours):
+        ours.sendall(b'{"ready": false, "reason": "no filters here", "output_bytes": 0}\n')
+        with pytest.raises(SandboxLostError, match="could not be confined: no filters here"):
+            KeeperSandbox(theirs, LAYOUT, closed=threading.Event(), disconnect=lambda: None)
+        assert ours.recv(1) == b""
+
+
 # ---------------------------------------------------------------- the control socket
 
 
-def test_a_keeper_connects_and_the_socket_is_removed_afterwards(tmp_path: Path) -> None:
+def test_a_keeper_connects_and_nobody_else_can(tmp_path: Path) -> None:
     with ControlSocket(tmp_path) as control, closing(socket.socket(socket.AF_UNIX)) as keeper:
         keeper.connect(str(control.path))
         with closing(control.accept(lambda: True)) as connection:
+            assert not control.path.exists()
             keeper.sendall(b"hello")
             assert connection.recv(5) == b"hello"
     assert not control.path.exists()

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from ppp.check.sandbox.inside.processes import descendants_of, state_and_parent
+from ppp.check.sandbox.seccomp import filter_program, this_architecture
 
 
 def test_a_process_is_found_whatever_its_name(tmp_path: Path) -> None:
@@ -29,6 +31,33 @@ def test_grandchildren_are_descendants() -> None:
         assert {process.pid, grandchild} <= descendants_of(os.getpid())
         assert descendants_of(process.pid) == {grandchild}
         os.kill(grandchild, signal.SIGKILL)
+
+
+FILTERED: Final = """
+import os, sys
+from ppp.check.sandbox.inside.processes import install_call_filter
+try:
+    install_call_filter(bytes.fromhex(sys.argv[1]))
+    print("installed")
+    assert os.system("exit 0") == 0
+    os.chroot("/")
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        pytest.param(filter_program(this_architecture()), "installed\nPermissionError\n", id="ours"),
+        pytest.param(b"", "OSError\n", id="empty"),
+        pytest.param(bytes(8), "OSError\n", id="not a program"),
+        pytest.param(filter_program(this_architecture())[:-8], "OSError\n", id="without an end"),
+    ],
+)
+def test_a_filter_of_calls_is_applied_or_refused(program: bytes, said: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FILTERED, program.hex()], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (said, 0), done.stderr
 
 
 @pytest.mark.parametrize(
