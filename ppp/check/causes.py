@@ -107,7 +107,7 @@ def cause_help() -> Mapping[str, CauseHelp]:
 def classify_failure(
     phase: Phase, completed: CommandResult, *, package: str, modules: Sequence[str] = ()
 ) -> PhaseReport:
-    """Return why a command that did not succeed failed: outcome, cause, blame and one line of detail.
+    """Return why a command that did not succeed failed: outcome, cause, blame and one line of detail, not yet cut.
 
     `modules` are the names at the target's top level, private ones too (see `top_levels`): an import that fails in
     another project's module is the dependency's failure. Without them the two are not told apart.
@@ -221,7 +221,7 @@ def _report(completed: CommandResult, outcome: Outcome, cause: str, blame: Blame
         log=completed.output,
         cause=cause,
         blame=blame,
-        detail=one_line(detail),
+        detail=printable_line(detail),
     )
 
 
@@ -237,5 +237,10 @@ def _last_line(output: str) -> str:
 
 def one_line(text: str) -> str:
     """Return text as one line of printable characters, of at most `MAX_DETAIL`: output of a package is untrusted."""
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    plain = printable_line(text)
     return plain if len(plain) <= MAX_DETAIL else f"{plain[: MAX_DETAIL - 1]}…"
+
+
+def printable_line(text: str) -> str:
+    """Return text as one line of printable characters, however long: what is still to be replaced in it is whole."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

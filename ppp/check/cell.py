@@ -1,31 +1,39 @@
 """One cell, from its file to its record: download outside, install and import in a sandbox, verdict decided here.
 
-What comes out of the sandbox is parsed as untrusted data. An import counts as passed only if the sandbox's keeper has
-proof that the very process that started it also returned from it.
+What comes out of the sandbox is parsed as untrusted data. A package speaks for itself only: which modules are imported
+follows from the installation without dependencies, before any dependency's code could run. An import counts as passed
+only if the sandbox's keeper has proof that the very process that started it also returned from it. Whatever happens,
+the record is valid by the published schema.
 """
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ppp.check.causes import classify_failure, one_line, top_levels
+from ppp.check.causes import classify_failure, one_line, printable_line, top_levels
 from ppp.check.index.choose import IndexFile, NotClaimed, choose_file, release_files, unmet_cause
 from ppp.check.index.client import DownloadError, DownloadTimeoutError, Index
-from ppp.check.modules import InstalledMetadata, ModulesToImport, modules_to_import
+from ppp.check.installation import (
+    Inspection,
+    InvalidInspectionError,
+    changes_by_dependencies,
+    contradiction,
+    parse_inspection,
+)
+from ppp.check.modules import ModulesToImport, modules_to_import
 from ppp.check.phases import GateResult, PhaseReport, run_phases
 from ppp.check.runtime import PreparedEnvironment, Runtime, Sandbox, SandboxLostError
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell, Matrix
 from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Phase, Record, Result, sha256_hex
+from ppp.record_rules import valid_or_error
 
 #: How much of the end of a failed phase's log is kept, in characters.
 LOG_TAIL_CHARS: Final = 12_000
@@ -34,8 +42,6 @@ SETUP_TIMEOUT_S: Final = 60
 #: The ground on which `full` passes without a second installation: the metadata names no dependency that applies here,
 #: and `pip check` finds nothing missing after `nodeps`.
 NOTHING_TO_ADD: Final = "no-applicable-dependency"
-#: How many distributions a record may hold.
-MAX_INSTALLED: Final = 2000
 #: Paths inside a cell: they mean nothing to readers, and differ from cell to cell.
 _SANDBOX_PATHS: Final = re.compile(
     r"(file://)?/ppp/(file|work/\w+/lib/python[\d.]+/site-packages)/"
@@ -62,7 +68,8 @@ class _CellFacts:
     file: DistributionFile | None = None
     path: Path | None = None
     installed: tuple[Installed, ...] = ()
-    has_dependencies: bool = True
+    alone: Inspection | None = None
+    tampering: str | None = None
     modules: ModulesToImport | None = None
     top_levels: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -117,13 +124,19 @@ class Checker:
             installed=facts.installed,
             duration_ms={phase: report.duration_ms for phase, report in gate.reports.items() if report.duration_ms},
             cause=last.cause if explained else None,
-            blame=last.blame if explained else None,
-            detail=_without_varying_parts(self._scrub(last.detail, facts)) if last.detail else None,
+            blame=_blame(last, facts) if explained else None,
+            detail=self._detail(last, facts),
             bytes={phase: count for phase, count in facts.bytes.items() if count},
             grounds=facts.grounds,
             log_sha256=sha256_hex(log.encode()) if log is not None else None,
         )
-        return Observation(record=record, log=log)
+        valid = valid_or_error(record)
+        return Observation(record=valid, log=log if valid is record else None)
+
+    def _detail(self, report: PhaseReport, facts: _CellFacts) -> str | None:
+        """Return the record's line of detail, cut last: so nothing in it is half replaced, and it is never too long."""
+        detail = "; ".join(filter(None, (report.detail, facts.tampering)))
+        return one_line(_without_varying_parts(self._scrub(printable_line(detail), facts))) or None
 
     def _scrub(self, text: str, facts: _CellFacts) -> str:
         """Remove from a text what belongs to this run or machine only: secrets, hosts of the index, folders."""
@@ -170,13 +183,13 @@ class _PhaseSteps:
                     outcome=Outcome.SKIP,
                     cause=chosen.cause,
                     blame=Blame.PACKAGE,
-                    detail=one_line(chosen.detail),
+                    detail=printable_line(chosen.detail),
                     not_claimed=True,
                 )
             self._fetch(chosen)
         except DownloadTimeoutError as error:
             return PhaseReport(
-                outcome=Outcome.TIMEOUT, cause="timeout", blame=Blame.UNKNOWN, detail=one_line(str(error))
+                outcome=Outcome.TIMEOUT, cause="timeout", blame=Blame.UNKNOWN, detail=printable_line(str(error))
             )
         except DownloadError as error:
             return _infrastructure_error(error.cause, str(error))
@@ -206,14 +219,29 @@ class _PhaseSteps:
             return _infrastructure_error("sandbox", str(error))
         self._facts.aliases = sandbox.aliases
         report = self._install(sandbox, Phase.NODEPS, "--no-deps")
-        return self._record_installation(sandbox, report)
+        return report if report.outcome is not Outcome.PASS else self._inspect_alone(sandbox, report)
+
+    def _inspect_alone(self, sandbox: Sandbox, report: PhaseReport) -> PhaseReport:
+        """Note what the release itself installed; return `report`, or why the installation does not count."""
+        inspection = self._inspect(sandbox, folder=None)
+        if isinstance(inspection, PhaseReport):
+            return inspection
+        if fault := self._contradiction(inspection, report, alone=True, built_by=Blame.PACKAGE):
+            return fault
+        assert inspection.target is not None  # noqa: S101 - nothing contradicted
+        metadata = inspection.target.metadata
+        self._facts.alone, self._facts.installed = inspection, inspection.installed
+        self._facts.top_levels = top_levels(metadata.paths)
+        self._facts.modules = modules_to_import(self._cell.release.package, metadata, self._prepared.suffixes)
+        return report
 
     def _full(self) -> PhaseReport:
-        sandbox = self._sandbox
+        sandbox, alone = self._sandbox, self._facts.alone
         assert sandbox is not None  # noqa: S101 - the gate: nodeps passed
+        assert alone is not None  # noqa: S101 - likewise
         try:
             # Without dependencies, installing with them would only repeat what `nodeps` did.
-            if not self._facts.has_dependencies:
+            if not alone.has_dependencies:
                 check = sandbox.pip(["check"], timeout_s=SETUP_TIMEOUT_S)
                 if check.ok:
                     self._facts.grounds[Phase.FULL] = NOTHING_TO_ADD
@@ -222,26 +250,46 @@ class _PhaseSteps:
             self._facts.installed = ()
         except SandboxLostError as error:
             return _infrastructure_error("sandbox", str(error))
-        return self._record_installation(sandbox, self._install(sandbox, Phase.FULL))
+        report = self._install(sandbox, Phase.FULL)
+        return report if report.outcome is not Outcome.PASS else self._inspect_full(sandbox, report, alone)
 
-    def _record_installation(self, sandbox: Sandbox, report: PhaseReport) -> PhaseReport:
-        """Note what a successful installation installed; return its report, or an error if that cannot be found out."""
-        if report.outcome is not Outcome.PASS:
-            return report
+    def _inspect_full(self, sandbox: Sandbox, report: PhaseReport, alone: Inspection) -> PhaseReport:
+        """Note what was installed with dependencies, and what these changed; return `report`, or what is wrong.
+
+        The modules stay those of the installation without them.
+        """
+        assert alone.target is not None  # noqa: S101 - nothing contradicted
+        inspection = self._inspect(sandbox, folder=alone.target.folder)
+        if isinstance(inspection, PhaseReport):
+            return inspection
+        # Where the package itself is a wheel, only its dependencies build anything.
+        built_by = Blame.DEPENDENCY if self._is_wheel else Blame.UNKNOWN
+        if fault := self._contradiction(inspection, report, alone=False, built_by=built_by):
+            return fault
+        self._facts.installed = inspection.installed
+        self._facts.tampering = changes_by_dependencies(alone, inspection, is_wheel=self._is_wheel)
+        return report
+
+    @property
+    def _is_wheel(self) -> bool:
+        return self._facts.file is not None and self._facts.file.filename.endswith(".whl")
+
+    def _inspect(self, sandbox: Sandbox, *, folder: str | None) -> Inspection | PhaseReport:
+        """Return the parsed description of the last installation, or the infrastructure error that prevents it."""
         try:
-            done = sandbox.inspect_installation(self._cell.release.package, timeout_s=SETUP_TIMEOUT_S)
-            installed, target, has_dependencies = _parse_inspection(done.output)
+            done = sandbox.inspect_installation(self._cell.release.package, folder=folder, timeout_s=SETUP_TIMEOUT_S)
+            return parse_inspection(done.output)
         except SandboxLostError as error:
             return _infrastructure_error("sandbox", str(error))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            return _infrastructure_error(
-                "sandbox", f"what was installed could not be read: {type(error).__name__}: {done.output[-200:]}"
-            )
-        self._facts.installed = installed
-        self._facts.has_dependencies = has_dependencies
-        self._facts.top_levels = top_levels(target.paths)
-        self._facts.modules = modules_to_import(self._cell.release.package, target, self._prepared.suffixes)
-        return report
+        except InvalidInspectionError as error:
+            return _infrastructure_error("sandbox", f"what was installed could not be read: {error}")
+
+    def _contradiction(
+        self, inspection: Inspection, report: PhaseReport, *, alone: bool, built_by: Blame
+    ) -> PhaseReport | None:
+        assert self._facts.file is not None  # noqa: S101 - the gate: download passed
+        fault = contradiction(inspection, self._cell.release, self._facts.file, alone=alone, built_by=built_by)
+        return fault and replace(fault, log=report.log, duration_ms=report.duration_ms)
 
     def _install(self, sandbox: Sandbox, phase: Phase, *options: str) -> PhaseReport:
         arguments = [
@@ -308,6 +356,12 @@ class _PhaseSteps:
         return PhaseReport(outcome=Outcome.PASS, duration_ms=spent_ms)
 
 
+def _blame(report: PhaseReport, facts: _CellFacts) -> Blame | None:
+    # A dependency that changes its dependents' files answers for what they do afterwards.
+    own = {Blame.PACKAGE, Blame.UNKNOWN}
+    return Blame.DEPENDENCY if facts.tampering and report.blame in own else report.blame
+
+
 def _without_varying_parts(detail: str) -> str:
     """Remove from a detail what would differ if the cell were checked again."""
     return _VARYING_NAMES.sub("…", _SANDBOX_PATHS.sub("", detail))
@@ -328,49 +382,6 @@ def _log_tail(log: str) -> str:
     return log if len(log) <= LOG_TAIL_CHARS else CUT_NOTICE + log[len(CUT_NOTICE) - LOG_TAIL_CHARS :]
 
 
-def _parse_inspection(output: str) -> tuple[tuple[Installed, ...], InstalledMetadata, bool]:
-    """Parse the output of `sandbox/inside/inspection.py`, which is untrusted; raise whatever parsing it raises.
-
-    Returns what was installed, the target's metadata, and whether a dependency of it applies here.
-    """
-    data: dict[str, Any] = json.loads(output)
-    if len(data["installed"]) > MAX_INSTALLED:
-        raise ValueError(f"{len(data['installed'])} distributions")
-    installed = tuple(
-        sorted(
-            (
-                Installed(
-                    name=canonicalize_name(one_line(n)[:214]), version=one_line(v)[:128], sha256=_sha256_or_none(h)
-                )
-                for n, v, h in data["installed"]
-            ),
-            key=lambda i: (i.name, i.version),
-        )
-    )
-    target = data["target"]
-    names = target["import_names"]
-    metadata = InstalledMetadata(
-        paths=tuple(map(str, target["paths"])),
-        import_names=None if names is None else tuple(map(str, names)),
-        top_level=tuple(map(str, target["top_level"])),
-    )
-    return installed, metadata, has_applicable_dependency(data["needs"]["requires"], data["needs"]["markers"])
-
-
-def has_applicable_dependency(requires: Sequence[str], markers: Mapping[str, str]) -> bool:
-    """Return whether any of these Requires-Dist applies, without extras, for these values of the marker variables."""
-    try:
-        wanted = [Requirement(line).marker for line in requires]
-        return any(marker is None or marker.evaluate({**markers, "extra": ""}) for marker in wanted)
-    except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
-        # Not valid, or not known here: pip decides.
-        return True
-
-
-def _sha256_or_none(text: object) -> str | None:
-    return text if isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef") else None  # noqa: PLR2004 - sha256
-
-
 def _for_module(report: PhaseReport, module: str, duration_ms: int) -> PhaseReport:
     return PhaseReport(
         outcome=report.outcome,
@@ -378,12 +389,12 @@ def _for_module(report: PhaseReport, module: str, duration_ms: int) -> PhaseRepo
         log=report.log,
         cause=report.cause,
         blame=report.blame,
-        detail=one_line(f"import {module}: {report.detail}"),
+        detail=f"import {module}: {report.detail}",
     )
 
 
 def _infrastructure_error(cause: str, detail: str) -> PhaseReport:
-    return PhaseReport(outcome=Outcome.ERROR, cause=cause, blame=Blame.INFRASTRUCTURE, detail=one_line(detail))
+    return PhaseReport(outcome=Outcome.ERROR, cause=cause, blame=Blame.INFRASTRUCTURE, detail=printable_line(detail))
 
 
 def _elapsed_ms(started: float) -> int:

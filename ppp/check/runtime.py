@@ -108,11 +108,12 @@ class Sandbox(Protocol):
     def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Run the pinned pip in the virtual environment, with the index as its only source."""
 
-    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
+    def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:
         """Describe the last installation: the output is a JSON object, see `sandbox/inside/inspection.py`.
 
-        `package` is a normalized name. pip must have written its report to `report.json` in the scratch folder. What
-        the object holds comes from the package and is not to be trusted.
+        `package` is a normalized name, `folder` the name of its dist-info where that is known. pip must have written
+        its report to `report.json` in the scratch folder. What the object holds comes from the package and is not to be
+        trusted.
         """
 
     def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:

@@ -17,7 +17,8 @@ from ppp.ledger.digests import read_day_digests, root_digest
 from ppp.ledger.queries import read_log as log_of
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.store import Store
-from ppp.model.errors import LedgerDamagedError
+from ppp.model.errors import LedgerDamagedError, RejectedDataError
+from ppp.model.matrix import Cell
 from ppp.model.record import Record, canonical_json, sha256_hex
 from ppp.storage_errors import translate_storage_errors
 
@@ -41,6 +42,22 @@ class SealedBatch:
     last_observed_at: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRecord:
+    """A record of this node that peers would reject: its cell, and what they would say."""
+
+    cell: Cell
+    mistake: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealReport:
+    """The ids of the batches that were sealed, and the records that were left out, by id."""
+
+    batches: tuple[str, ...]
+    refused: Mapping[str, RefusedRecord]
+
+
 def batch_sort_key(record: Record) -> tuple[str, str, str, str]:
     """Return the key that sorts a batch's records: those of one release are adjacent, so that they compress well."""
     return record.release.package, record.release.version, record.environment, record.id
@@ -59,18 +76,56 @@ def encode_batch(node: str, records: Iterable[Record], logs: Mapping[str, str]) 
 
 
 def seal(
-    store: Store, *, node: str, sign: Callable[[bytes], str], max_records: int = MAX_BATCH_RECORDS
-) -> tuple[str, ...]:
-    """Put all records of a node that are in no batch yet into signed batches, in one transaction; return their ids.
+    store: Store,
+    *,
+    node: str,
+    sign: Callable[[bytes], str],
+    verify: Callable[[bytes], None],
+    max_records: int = MAX_BATCH_RECORDS,
+) -> SealReport:
+    """Put all records of a node that are in no batch yet into signed batches, in one transaction.
 
-    A batch has `max_records` records at most.
+    A batch has `max_records` records at most. `verify` raises `RejectedDataError` for the bytes of a batch that peers
+    would reject: such a batch is never signed. Its records are then verified one by one, and those that fail are left
+    out: they stay in the ledger, in no batch, and are tried again at the next call.
     """
     sealed: list[str] = []
+    refused: dict[str, RefusedRecord] = {}
     with translate_storage_errors(store.path), store.db.atomic():
         for share in _chunks(store.db, node, max_records=max_records):
-            data = encode_batch(node, share, _logs(store.db, share))
-            sealed.append(add_batch(store.db, data, node=node, signature=sign(data), records=share))
-    return tuple(sealed)
+            records = _acceptable(store.db, share, node, verify, refused)
+            if records:
+                data = encode_batch(node, records, _logs(store.db, records))
+                sealed.append(add_batch(store.db, data, node=node, signature=sign(data), records=records))
+    return SealReport(batches=tuple(sealed), refused=refused)
+
+
+def _acceptable(
+    db: Database, share: list[Record], node: str, verify: Callable[[bytes], None], refused: dict[str, RefusedRecord]
+) -> list[Record]:
+    """Return the records that verify together, and add the others to `refused`."""
+
+    def mistake_in(records: list[Record]) -> str | None:
+        try:
+            verify(encode_batch(node, records, _logs(db, records)))
+        except RejectedDataError as error:
+            return error.message
+        return None
+
+    if mistake_in(share) is None:
+        return share
+    acceptable = []
+    for record in share:
+        if (mistake := mistake_in([record])) is None:
+            acceptable.append(record)
+        else:
+            refused[record.id] = RefusedRecord(cell=Cell.of(record), mistake=mistake)
+    if acceptable and (mistake := mistake_in(acceptable)) is not None:
+        raise LedgerDamagedError(
+            f"{len(acceptable)} valid records make no valid batch: {mistake}",
+            hint="nothing was signed; this is a fault of PPP, please report it",
+        )
+    return acceptable
 
 
 def _chunks(db: Database, node: str, *, max_records: int) -> Iterator[list[Record]]:

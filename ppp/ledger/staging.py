@@ -16,6 +16,7 @@ from sqlite_utils import Database
 from ppp.ledger.store import QueuedCell, Store
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, canonical_json, to_infrastructure_error
+from ppp.record_rules import require_valid, valid_or_error
 from ppp.storage_errors import translate_storage_errors
 
 #: The cause of rejected observations.
@@ -55,9 +56,15 @@ class StagedRecord:
 
 
 def stage(store: Store, staged: Iterable[StagedRecord], *, now: int) -> None:
-    """Store observations as pending and remove their cells from the queue, in one transaction."""
+    """Store observations as pending and remove their cells from the queue, in one transaction.
+
+    Raise `InvalidRecordError`, and store none of them, if a record is invalid.
+    """
+    observations = list(staged)
+    for each in observations:
+        require_valid(each.record)
     with translate_storage_errors(store.path), store.db.atomic():
-        for each in staged:
+        for each in observations:
             store.db.table("pending").insert(_row(each, now), replace=True)
             if each.queued is not None:
                 store.remove_leased(each.queued)
@@ -69,12 +76,19 @@ def pending_counts(db: Database) -> dict[str, int]:
 
 
 def promote(store: Store, environment: str) -> list[StagedRecord]:
-    """Turn all pending observations of an environment into records, in chunks of one transaction; return them."""
+    """Turn all pending observations of an environment into records, in chunks of one transaction; return them.
+
+    One that an earlier version of PPP staged although it is invalid becomes an `ERROR`, so that it blocks no other.
+    """
 
     def promote_one(staged: StagedRecord) -> StagedRecord:
-        store.add_record(staged.record, staged.log)
+        record = valid_or_error(staged.record)
+        if record is not staged.record:
+            store.add_record(record)
+            return StagedRecord(record=record, log=None, queued=staged.queued)
+        store.add_record(record, staged.log)
         if staged.recheck is not None:
-            add_pair(store, staged.recheck, staged.record.id)
+            add_pair(store, staged.recheck, record.id)
         return staged
 
     return _resolve(store, environment, promote_one)
@@ -87,7 +101,7 @@ def reject(store: Store, environment: str, *, reason: str, now: int) -> list[Sta
     """
 
     def reject_one(staged: StagedRecord) -> StagedRecord:
-        error = to_infrastructure_error(staged.record, cause=UNHEALTHY_CAUSE, detail=reason)
+        error = valid_or_error(to_infrastructure_error(staged.record, cause=UNHEALTHY_CAUSE, detail=reason))
         store.add_record(error)
         if staged.queued is not None:
             store.requeue(staged.queued, now=now)

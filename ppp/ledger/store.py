@@ -17,6 +17,7 @@ from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, open_ledger
 from ppp.model.matrix import Cell, EnvironmentId
 from ppp.model.record import PHASES, Record, Result, canonical_json, current_rank, sha256_hex
 from ppp.model.release import Release, version_key
+from ppp.record_rules import require_valid
 from ppp.storage_errors import translate_storage_errors
 
 
@@ -67,8 +68,10 @@ class Store:
 
         With `retry`, the cell as it was queued, the cell is queued again instead, with a delay counted from `now` (or
         from the observation). An `ERROR` without `retry` does not change the queue. Adding a record again changes no
-        record. Raise `ValueError` unless `log` hashes to `record.log_sha256`.
+        record. Raise `InvalidRecordError` if the record is invalid (nothing is stored then), and `ValueError` unless
+        `log` hashes to `record.log_sha256`.
         """
+        require_valid(record)
         with translate_storage_errors(self.path), self.db.atomic():
             if retry is not None:
                 self.requeue(retry, now=record.observed_at if now is None else now)
@@ -80,7 +83,7 @@ class Store:
             return self.insert_record(record, log)
 
     def insert_record(self, record: Record, log: str | None) -> bool:
-        """Add a record with its log within an open transaction; see `add_record`."""
+        """Add a record that was found valid, with its log, within an open transaction; see `add_record`."""
         if (record.log_sha256 is None) != (log is None) or (
             log is not None and sha256_hex(log.encode()) != record.log_sha256
         ):

@@ -12,10 +12,11 @@ from typing import Final
 
 from ppp.ledger.batches import batch_sort_key
 from ppp.mesh.node import is_node_id, verify_signature
-from ppp.mesh.untrusted import canonical_bytes, check_schema, control_characters, parse_json, reject
+from ppp.mesh.untrusted import canonical_bytes, check_schema, parse_json, reject
 from ppp.model.errors import RejectedDataError
 from ppp.model.record import Json, Record, sha256_hex
 from ppp.model.release import InvalidReleaseError
+from ppp.record_rules import control_characters, has_normal_form
 
 #: A node seals at most `ppp.ledger.batches.MAX_SEALED_BYTES`; only a single large log with many escapes exceeds that.
 MAX_BATCH_BYTES: Final = 64 * 1024 * 1024
@@ -91,6 +92,24 @@ def verify_batch(
         return UntrustedBatch(node=node)
     if not verify_signature(node, data, signature):
         reject(what, f"its signature is not that of node {node}")
+    records = _verified_content(document, data, what=what, now=now)
+    return Batch(id=batch_id, data=data, node=node, signature=signature, records=records, logs=document["logs"])
+
+
+def verify_own_batch(data: bytes, *, node: str, now: int) -> None:
+    """Raise `RejectedDataError` for a batch of this node, not signed yet, that a peer with a right clock would reject.
+
+    It is held to all that `verify_batch` checks besides the signature. `now` is in epoch seconds.
+    """
+    what = f"batch {sha256_hex(data)}"
+    document = parse_json(data, what=what, max_bytes=MAX_BATCH_BYTES)
+    if document.get("node") != node:
+        reject(what, f"it does not belong to node {node}")
+    _verified_content(document, data, what=what, now=now)
+
+
+def _verified_content(document: dict[str, Json], data: bytes, *, what: str, now: int) -> tuple[Record, ...]:
+    """Return the records of a batch; raise `RejectedDataError` with the first error of its content."""
     check_schema(document, what=what, schema=_SCHEMA)
     # One content has one encoding, so that a node cannot sign the same records under many ids.
     if canonical_bytes(document, what=what) != data:
@@ -105,7 +124,7 @@ def verify_batch(
     for mistake in _content_errors(document, records):
         reject(what, mistake)
     _check_times(what, records, now)
-    return Batch(id=batch_id, data=data, node=node, signature=signature, records=records, logs=document["logs"])
+    return records
 
 
 def _check_times(what: str, records: tuple[Record, ...], now: int) -> None:
@@ -123,7 +142,7 @@ def _content_errors(document: Mapping[str, Json], records: tuple[Record, ...]) -
         if record.node != document["node"]:
             yield f"records[{number}] belongs to another node, {record.node}"
         # A record that changes when it is parsed and written again would have another id here than at the peer.
-        if record.to_json() != row:
+        if not has_normal_form(row, record):
             yield f"records[{number}] is not in normal form"
     if any(one >= other for one, other in pairwise(map(batch_sort_key, records))):
         yield "its records are not in order, or one is repeated"

@@ -5,7 +5,6 @@ Every error becomes a `RejectedDataError` of one printable line, because a peer'
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Final, NoReturn
 
 from ppp.model.errors import RejectedDataError
@@ -24,7 +23,6 @@ MAX_REASON_LENGTH: Final = 400
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def reject(what: str, why: str, *, hint: str = "nothing was stored; ask the peer's operator") -> NoReturn:
@@ -78,20 +76,6 @@ def canonical_bytes(document: dict[str, Json], *, what: str) -> bytes:
         return canonical_json(document)
     except ValueError as error:
         reject(what, f"it has no canonical form: {error}")
-
-
-def control_characters(value: Json, *, place: str = "") -> Iterator[str]:
-    """Yield the place of each string with a control character in it, keys included."""
-    match value:
-        case str() if _CONTROL.search(value):
-            yield place
-        case list():
-            for number, item in enumerate(value):
-                yield from control_characters(item, place=f"{place}[{number}]")
-        case dict():
-            for key, item in value.items():
-                yield from control_characters(key, place=f"a key of {place or 'the document'}")
-                yield from control_characters(item, place=f"{place}.{key}".lstrip("."))
 
 
 def _nests_too_deep(data: bytes) -> bool:

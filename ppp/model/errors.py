@@ -188,3 +188,9 @@ class ClockError(PPPError):
     """The clock of this machine is wrong: records would carry wrong times."""
 
     exit_code = 39
+
+
+class InvalidRecordError(PPPError):
+    """A record of this node is invalid by the published schema; it was not stored."""
+
+    exit_code = 45

@@ -1,5 +1,10 @@
-"""Packages, versions and releases. Input is parsed at the boundary, so every `Release` is valid."""
+"""Packages, versions and releases. Input is parsed at the boundary, so every `Release` is valid.
 
+Whether a name or version is valid, and how long it is, is decided on its normal form, which is what is published: some
+letters become two when they are made lower-case, and `packaging` takes a few that are not ASCII for Latin letters.
+"""
+
+import re
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -12,6 +17,9 @@ from ppp.model.errors import PPPError
 #: The limits of PyPI itself; anything longer never reaches a file name or a page.
 MAX_NAME_LENGTH: Final = 214
 MAX_VERSION_LENGTH: Final = 128
+#: The same patterns as in `record.schema.json`.
+_NORMAL_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_NORMAL_VERSION: Final = re.compile(r"[0-9][0-9a-z.+!]*")
 
 
 class InvalidReleaseError(PPPError):
@@ -72,7 +80,9 @@ def parse_package(text: str) -> str:
     """Return the normalized package name; raise `InvalidReleaseError` if it is invalid."""
     try:
         if len(text) <= MAX_NAME_LENGTH:
-            return canonicalize_name(text, validate=True)
+            name = canonicalize_name(text, validate=True)
+            if _NORMAL_NAME.fullmatch(name):
+                return name
     except InvalidName:
         pass
     raise InvalidReleaseError(
@@ -84,7 +94,9 @@ def parse_version(text: str) -> str:
     """Return a version in PEP 440's normal form; raise `InvalidReleaseError` if it is invalid."""
     try:
         if len(text) <= MAX_VERSION_LENGTH:
-            return str(Version(text))
+            version = str(Version(text))
+            if len(version) <= MAX_VERSION_LENGTH and _NORMAL_VERSION.fullmatch(version):
+                return version
     except (InvalidVersion, ValueError):
         pass
     raise InvalidReleaseError(f"{text[:MAX_VERSION_LENGTH]!r} is not a version", hint="use a version such as 1.17.0")

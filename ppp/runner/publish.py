@@ -7,6 +7,7 @@ from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.statements import statement_files
 from ppp.mesh import statement
+from ppp.mesh.batch import verify_own_batch
 from ppp.mesh.history import peers_file
 from ppp.mesh.peers_file import PEERS_NAME
 from ppp.publish import build
@@ -17,8 +18,21 @@ from ppp.runner.context import LocalNode
 
 
 def seal(node: LocalNode) -> tuple[str, ...]:
-    """Put this node's records that no batch holds yet into signed batches, and return the ids of these."""
-    return batches.seal(node.store, node=node.key.id, sign=node.key.sign)
+    """Put this node's records that no batch holds yet into signed batches, and return the ids of these.
+
+    Each batch passes the verifier that peers use before it is signed. A record that peers would reject stays out, and
+    is named in a warning each time until they would accept it: all other records are published.
+    """
+
+    def verify(data: bytes) -> None:
+        verify_own_batch(data, node=node.key.id, now=node.context.now)
+
+    report = batches.seal(node.store, node=node.key.id, sign=node.key.sign, verify=verify)
+    for record, refused in report.refused.items():
+        node.context.reporter.warn(
+            f"the record {record} of {refused.cell} is in no batch, because peers would reject it: {refused.mistake}"
+        )
+    return report.batches
 
 
 def publish(node: LocalNode) -> Path:

@@ -154,10 +154,10 @@ class TimedSandbox:
         self._watch.add("pip", -done.waited_ms / 1000)
         return done
 
-    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
+    def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:
         """Time it as looking at what was installed."""
         with self._watch.timing("looking"):
-            return self._box.inspect_installation(package, timeout_s=timeout_s)
+            return self._box.inspect_installation(package, folder=folder, timeout_s=timeout_s)
 
     def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         """Time it as importing."""

@@ -77,8 +77,8 @@ class FaultySandbox:
         self._before("nodeps" if "--no-deps" in arguments else "full")
         return self._box.pip(arguments, timeout_s=timeout_s)
 
-    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
-        return self._box.inspect_installation(package, timeout_s=timeout_s)
+    def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:
+        return self._box.inspect_installation(package, folder=folder, timeout_s=timeout_s)
 
     def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         self._before("prove")

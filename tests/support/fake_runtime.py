@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from packaging.utils import canonicalize_name
+
 from ppp.check.runtime import CommandResult, EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError
 from ppp.check.sandbox.inside.output import Output
 from ppp.model.matrix import Environment, Matrix, Platform
@@ -133,7 +135,7 @@ class FakeSandbox:
     def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
         return self._runtime.perform(["pip", *arguments], self.files, timeout_s=timeout_s)
 
-    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
+    def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:  # noqa: ARG002 - the port's
         return self._runtime.perform(["inspect", package], self.files, timeout_s=timeout_s)
 
     def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
@@ -147,6 +149,9 @@ class FakeSandbox:
         self._runtime.perform(["isolate"], self.files, timeout_s=60)
 
 
+#: Under these names a script stores what pip installed last, and whether that was without dependencies.
+INSTALLED_FILE: Final = "installed file"
+INSTALLED_ALONE: Final = "installed alone"
 PROVED: Final = ScriptedCommand(import_proved=True)
 INSTALLED: Final = ScriptedCommand(output=b"Successfully installed\n")
 #: The values of marker variables, as pip's report gives them.
@@ -171,7 +176,7 @@ class CellScript:
     installed: list[list[str | None]] = field(default_factory=list)
     paths: list[str] = field(default_factory=lambda: ["example_lib/__init__.py"])
 
-    def __call__(self, argv: Sequence[str], _files: Files) -> ScriptedCommand:
+    def __call__(self, argv: Sequence[str], files: Files) -> ScriptedCommand:
         match argv:
             case ["begin"] | ["reset"] | ["isolate"]:
                 command: ScriptedCommand = getattr(self, argv[0])
@@ -179,16 +184,29 @@ class CellScript:
             case ["pip", "check", *_]:
                 return self.check
             case ["pip", "install", *options]:
+                files[INSTALLED_FILE] = options[-1].rpartition("/")[2].encode()
+                files[INSTALLED_ALONE] = b"yes" if "--no-deps" in options else b""
                 return self.nodeps if "--no-deps" in options else self.full or INSTALLED
             case ["prove", _]:
                 return self.importing
-            case ["inspect", _]:
-                return self.inspect or ScriptedCommand(output=json.dumps(self.inspection).encode())
+            case ["inspect", package]:
+                filename = files[INSTALLED_FILE].decode()
+                described = self.inspection(package, filename, alone=bool(files[INSTALLED_ALONE]))
+                return self.inspect or ScriptedCommand(output=json.dumps(described).encode())
         raise AssertionError(f"no cell runs this: {argv}")
 
-    @property
-    def inspection(self) -> dict[str, object]:
-        """The output of an inspection."""
-        target = {"paths": self.paths, "import_names": None, "top_level": []}
+    def inspection(self, package: str, filename: str, *, alone: bool) -> dict[str, object]:
+        """Return the output of an inspection after a file was installed, `alone` or with dependencies."""
+        name, version = filename.removesuffix(".tar.gz").split("-")[:2]
+        folder = f"{name}-{version}.dist-info"
+        target = {
+            "folder": folder,
+            "paths": self.paths,
+            "import_names": None,
+            "top_level": [],
+            "digests": {"METADATA": "5a" * 32},
+        }
+        own = next((row for row in self.installed if canonicalize_name(str(row[0])) == package), [name, version, None])
+        installed = [own] if alone else [own, *(row for row in self.installed if row is not own)]
         needs = {"requires": ["other"] if self.full else [], "markers": MARKERS}
-        return {"installed": self.installed, "target": target, "needs": needs}
+        return {"installed": installed, "requested": [own], "folders": [folder], "target": target, "needs": needs}

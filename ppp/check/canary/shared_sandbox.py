@@ -96,9 +96,9 @@ class SharedSandbox:
         links = ["--find-links", str(self._files_folder)] if self._find_links and command == "install" else []
         return self._sandbox.pip([command, *links, *rest], timeout_s=timeout_s)
 
-    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
+    def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:
         """Describe the last installation."""
-        return self._sandbox.inspect_installation(package, timeout_s=timeout_s)
+        return self._sandbox.inspect_installation(package, folder=folder, timeout_s=timeout_s)
 
     def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
         """Import a module, and have it prove that the import returned."""

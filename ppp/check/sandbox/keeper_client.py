@@ -193,9 +193,9 @@ class KeeperSandbox:
         """Import a module in a fresh interpreter, and have it prove that the import returned."""
         return self._command("prove", timeout_s, program=program_source("importer"), module=module)
 
-    def inspect_installation(self, package: str, *, timeout_s: float) -> CommandResult:
+    def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:
         """Describe the last installation."""
-        return self._command("inspect", timeout_s, package=package)
+        return self._command("inspect", timeout_s, package=package, folder=folder)
 
     def reset(self) -> None:
         """Empty the virtual environment."""

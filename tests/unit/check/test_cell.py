@@ -13,9 +13,11 @@ from fake_runtime import CellScript as Script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ppp.check.cell import CUT_NOTICE, LOG_TAIL_CHARS, NOTHING_TO_ADD, Checker, Observation, has_applicable_dependency
+from ppp.check.causes import MAX_DETAIL
+from ppp.check.cell import CUT_NOTICE, LOG_TAIL_CHARS, NOTHING_TO_ADD, Checker, Observation
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
+from ppp.check.installation import has_applicable_dependency
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Network, Outcome, Phase, Record, Result, sha256_hex
@@ -140,8 +142,9 @@ def verdict(record: Record) -> tuple[str, str | None, str | None]:
 
 
 def test_a_cell_that_passes_has_a_complete_record(harness: CellHarness) -> None:
-    installed: list[list[str | None]] = [["Zed", "2.0", None], ["Example_Lib", "2.1.0", "5a" * 32]]
-    harness.script = Script(installed=installed, importing=ScriptedCommand(output=b"chatter\n", import_proved=True))
+    installed: list[list[str | None]] = [["Zed", "2.0", None], ["Example_Lib", "2.1.0", WHEEL.sha256]]
+    chatter = ScriptedCommand(output=b"chatter\n", import_proved=True)
+    harness.script = Script(full=INSTALLED, installed=installed, importing=chatter)
     observation = harness.check(standin=True)
     record = observation.record
     assert outcomes(record) == "PASS PASS PASS PASS"
@@ -152,7 +155,7 @@ def test_a_cell_that_passes_has_a_complete_record(harness: CellHarness) -> None:
     assert record.network is Network.OPEN
     assert record.imports == ("example_lib",)
     assert [(i.name, i.version, i.sha256) for i in record.installed] == [
-        ("example-lib", "2.1.0", "5a" * 32),
+        ("example-lib", "2.1.0", WHEEL.sha256),
         ("zed", "2.0", None),
     ]
     assert record.file is not None
@@ -390,9 +393,21 @@ def test_a_target_without_a_file_for_pip_does_not_claim_the_environment(harness:
 # ---------------------------------------------------------------- the inspection of an installation
 
 
+OWN_ROW: Final = ["example-lib", "2.1.0", WHEEL.sha256]
+OWN_FOLDER: Final = "example_lib-2.1.0.dist-info"
+TARGET: Final = {
+    "folder": OWN_FOLDER,
+    "paths": ["example_lib.py"],
+    "import_names": None,
+    "top_level": [],
+    "digests": {"METADATA": "5a" * 32},
+}
+
+
 def inspection(**changes: object) -> dict[str, Any]:
-    target = {"paths": ["example_lib.py"], "import_names": None, "top_level": []}
-    return {"installed": [], "target": target, "needs": {"requires": [], "markers": MARKERS}} | changes
+    needs = {"requires": [], "markers": MARKERS}
+    found = {"installed": [OWN_ROW], "requested": [OWN_ROW], "folders": [OWN_FOLDER], "target": TARGET, "needs": needs}
+    return found | changes
 
 
 @pytest.mark.attack("valid-records")
@@ -413,9 +428,16 @@ def inspection(**changes: object) -> dict[str, Any]:
         json.dumps(inspection(installed=[[1, 2, 3]])),
         json.dumps(inspection(installed=5)),
         json.dumps(inspection(installed=[["name", "1.0", None]] * 2001)),
-        json.dumps(inspection(target=None)),
         json.dumps(inspection(target={"paths": 1})),
-        json.dumps(inspection(target={"paths": None, "import_names": None, "top_level": []})),
+        json.dumps(inspection(target=TARGET | {"paths": None})),
+        json.dumps(inspection(target=TARGET | {"digests": None})),
+        json.dumps(inspection(installed=[["İ" * 214, "1.0", None]])),
+        json.dumps(inspection(installed=[["x" * 215, "1.0", None]])),
+        json.dumps(inspection(installed=[["name", "1" * 129, None]])),
+        json.dumps(inspection(installed=[["a name", "1.0", None]])),
+        json.dumps(inspection(installed=[["name\n", "1.0", None]])),
+        json.dumps(inspection(folders=None)),
+        json.dumps(inspection(requested=None)),
         json.dumps(inspection(needs=None)),
         json.dumps(inspection(needs={"requires": [1], "markers": MARKERS})),
         json.dumps(inspection(needs={"requires": ["x; python_version < '3'"], "markers": None})),
@@ -434,21 +456,22 @@ HOSTILE: Final = "\x1b]0;owned\x07\u202e<script>\x00\ud800" + "A" * 1000
 
 
 @pytest.mark.attack("inert-text")
-def test_hostile_text_is_made_harmless(harness: CellHarness) -> None:
-    installed = [[HOSTILE, HOSTILE, HOSTILE], ["x" * 10_000, "1" * 10_000, "5A" * 32]]
-    harness.script = Script(inspect=ScriptedCommand(output=json.dumps(inspection(installed=installed)).encode()))
+@pytest.mark.parametrize(
+    "row", [["other", HOSTILE[:100], HOSTILE], ["Other", "1.0\n", "5A" * 32], ["o.t_her", "\x9b1", 5]]
+)
+def test_hostile_text_is_made_harmless(harness: CellHarness, row: list[object]) -> None:
+    harness.script = Script(full=INSTALLED, installed=[row])  # type: ignore[list-item]
     record = harness.record()
     assert record.result is Result.PASS
-    for item in record.installed:
-        assert item.sha256 is None
-        assert item.name.isprintable()
-        assert item.version.isprintable()
+    (other_one,) = (item for item in record.installed if item.name != "example-lib")
+    assert other_one.sha256 is None
+    assert other_one.version.isprintable()
 
 
 @pytest.mark.attack("inert-text")
 @pytest.mark.parametrize("name", [HOSTILE, "a b", "-c", "../lib", "lib;rm", "x" * 10_000, "a\x00b"])
 def test_no_hostile_name_reaches_a_command(harness: CellHarness, name: str) -> None:
-    target = {"paths": [f"{name}.py", "lib.py"], "import_names": [name], "top_level": [name]}
+    target = TARGET | {"paths": [f"{name}.py", "lib.py"], "import_names": [name], "top_level": [name]}
     harness.script = Script(inspect=ScriptedCommand(output=json.dumps(inspection(target=target)).encode()))
     record = harness.record()
     assert record.imports == ("lib",)
@@ -487,7 +510,7 @@ claims = st.fixed_dictionaries(
 @given(data=claims | json_values)
 def test_whatever_an_installation_claims_the_record_is_valid(harness: CellHarness, data: object) -> None:
     harness.script = Script(inspect=ScriptedCommand(output=json.dumps(data).encode()))
-    assert harness.record().result in {Result.PASS, Result.ERROR}
+    assert harness.record().result in {Result.PASS, Result.FAIL, Result.ERROR}
 
 
 # ---------------------------------------------------------------- a dependency without a distribution
@@ -640,6 +663,136 @@ def test_folders_of_the_sandbox_are_replaced_by_their_aliases(harness: CellHarne
 def test_a_detail_is_the_same_when_the_cell_is_checked_again(harness: CellHarness, line: str, detail: str) -> None:
     harness.script = Script(nodeps=ScriptedCommand(output=f"{line}\n".encode(), exit_code=1))
     assert harness.record().detail == detail
+
+
+@pytest.mark.parametrize("length", range(280, 320, 3))
+def test_a_detail_is_cut_after_everything_else(harness: CellHarness, length: int) -> None:
+    # The placeholder is longer than this host's name, and some end of the line would fall into it.
+    harness.hosts = frozenset({"a.b"})
+    line = f"error: {'x' * (length - 60)} {'a.b ' * 100}"
+    harness.script = Script(nodeps=ScriptedCommand(output=f"{line}\n".encode(), exit_code=1))
+    detail = harness.record().detail or ""
+    assert len(detail) <= MAX_DETAIL
+    assert "a.b" not in detail
+    secret = "user:secret-word@index.internal"
+    harness.hosts = frozenset({secret})
+    line = f"error: {'x' * (length - 7 - len(secret) // 2)}{secret} failed"
+    harness.script = Script(nodeps=ScriptedCommand(output=f"{line}\n".encode(), exit_code=1))
+    assert "user" not in (harness.record().detail or "")
+
+
+# ---------------------------------------------------------------- a package speaks for itself only
+
+
+def script_of(alone: dict[str, Any], full: dict[str, Any] | None = None, *, imports: bool = True) -> Script:
+    """Return the script of a cell whose inspections, alone and with dependencies, give these."""
+
+    class Described(Script):
+        def inspection(self, package: str, filename: str, *, alone: bool) -> dict[str, object]:  # noqa: ARG002 - the port's
+            return inspections[alone]
+
+    inspections = {True: alone, False: full or alone}
+    importing = (
+        PROVED
+        if imports
+        else ScriptedCommand(output=b"Traceback (most recent call last):\nValueError: no\n", exit_code=1)
+    )
+    return Described(full=INSTALLED if full else None, importing=importing)
+
+
+DEPENDS: Final = {"requires": ["other"], "markers": MARKERS}
+ALONE: Final = inspection(needs=DEPENDS)
+OTHER_ROW: Final = ["other", "1.0", "5a" * 32]
+
+
+def with_dependency(**changes: object) -> dict[str, Any]:
+    return ALONE | {"installed": [OWN_ROW, OTHER_ROW]} | changes
+
+
+def test_modules_are_those_of_the_installation_without_dependencies(harness: CellHarness) -> None:
+    changed = TARGET | {"paths": ["json.py"], "import_names": ["json"], "digests": {"METADATA": "00" * 32}}
+    harness.script = script_of(ALONE, with_dependency(target=changed))
+    record = harness.record()
+    assert record.imports == ("example_lib",)
+    assert verdict(record) == ("PASS", None, None)
+    assert record.detail == "a dependency changed its dist-info: METADATA"
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        (
+            {"folders": [OWN_FOLDER, "example_lib-0.dist-info"]},
+            "a dependency added another dist-info of it: example_lib-0.dist-info",
+        ),
+        ({"folders": ["example_lib-0.dist-info"]}, f"a dependency removed its {OWN_FOLDER}"),
+        ({"target": None}, f"a dependency removed its {OWN_FOLDER}"),
+        (
+            {"target": TARGET | {"digests": dict.fromkeys(("METADATA", "RECORD", "a", "b"), "00" * 32)}},
+            "a dependency changed its dist-info: METADATA, RECORD, a and 1 more",
+        ),
+        ({"target": TARGET | {"digests": {}}}, "a dependency changed its dist-info: METADATA"),
+    ],
+)
+def test_what_a_dependency_changes_is_named_and_decides_nothing(
+    harness: CellHarness, changes: dict[str, Any], detail: str
+) -> None:
+    harness.script = script_of(ALONE, with_dependency(**changes))
+    record = harness.record()
+    assert verdict(record) == ("PASS", None, None)
+    assert record.detail == detail
+    harness.script = script_of(ALONE, with_dependency(**changes), imports=False)
+    record = harness.record()
+    assert verdict(record) == ("FAIL", "import-error", "dependency")
+    assert (record.detail or "").endswith(f"; {detail}")
+
+
+def test_an_sdist_that_builds_differently_each_time_accuses_nobody(harness: CellHarness) -> None:
+    sdist = replace(WHEEL, filename="example_lib-2.1.0.tar.gz")
+    harness.index.page = (sdist,)
+    harness.script = script_of(ALONE, with_dependency(target=TARGET | {"digests": {"RECORD": "00" * 32}}))
+    assert harness.record().detail is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"requested": [["example-lib", "2.0", WHEEL.sha256]]}, ("FAIL", "bad-metadata", "package")),
+        ({"requested": [["example-lib", "2.1", WHEEL.sha256]]}, ("PASS", None, None)),
+        ({"requested": [["Example.Lib", "v2.1.0", WHEEL.sha256]]}, ("PASS", None, None)),
+        ({"requested": [["other", "2.1.0", WHEEL.sha256]]}, ("FAIL", "bad-metadata", "package")),
+        ({"requested": [["İxample-lib", "2.1.0", WHEEL.sha256]]}, ("FAIL", "bad-metadata", "package")),
+        ({"requested": [["example-lib", "no version", None]]}, ("FAIL", "bad-metadata", "package")),
+        ({"target": None}, ("FAIL", "bad-metadata", "package")),
+        ({"requested": [["example-lib", "2.1.0", "5a" * 32]]}, ("FAIL", "forged-report", "package")),
+        ({"requested": []}, ("FAIL", "forged-report", "package")),
+        ({"requested": [OWN_ROW, OTHER_ROW]}, ("FAIL", "forged-report", "package")),
+        ({"installed": [OWN_ROW, OTHER_ROW]}, ("FAIL", "forged-report", "package")),
+        ({"installed": []}, ("FAIL", "forged-report", "package")),
+    ],
+)
+def test_what_is_installed_alone_must_be_the_release(
+    harness: CellHarness, changes: dict[str, Any], expected: tuple[str, str | None, str | None]
+) -> None:
+    harness.script = script_of(inspection(**changes))
+    record = harness.record()
+    assert verdict(record) == expected
+    assert record.failed_phase is (Phase.NODEPS if expected[0] == "FAIL" else None)
+
+
+@pytest.mark.parametrize(
+    ("filename", "blame"), [(WHEEL.filename, "dependency"), ("example_lib-2.1.0.tar.gz", "unknown")]
+)
+@pytest.mark.parametrize("requested", [[], [OTHER_ROW], [["example-lib", "2.1.0", "5a" * 32]], [OWN_ROW, OTHER_ROW]])
+def test_a_report_that_a_dependency_forged_is_no_pass(
+    harness: CellHarness, filename: str, blame: str, requested: list[list[str]]
+) -> None:
+    harness.index.page = (replace(WHEEL, filename=filename),)
+    harness.script = script_of(ALONE, with_dependency(requested=requested))
+    record = harness.record()
+    assert verdict(record) == ("FAIL", "forged-report", blame)
+    assert record.failed_phase is Phase.FULL
+    assert record.installed == ()
 
 
 def test_a_long_log_keeps_its_end_with_a_notice(harness: CellHarness) -> None:

@@ -21,7 +21,7 @@ from ppp.ledger.batches import (
     seal,
 )
 from ppp.ledger.store import Store
-from ppp.model.errors import LedgerDamagedError
+from ppp.model.errors import LedgerDamagedError, RejectedDataError
 from ppp.model.record import Record, canonical_json, sha256_hex
 from ppp.schemas import schema_errors
 
@@ -39,7 +39,7 @@ def test_a_batch_is_canonical_json_named_by_its_hash(store: Store, record: MakeR
     log = "some\x00log\né"
     store.add_record(record("alpha"))
     store.add_record(record("beta", result="FAIL", log_sha256=sha256_hex(log.encode())), log)
-    (batch_id,) = seal(store, node=NODE, sign=sign)
+    (batch_id,) = seal(store, node=NODE, sign=sign, verify=lambda _: None).batches
     data = read_batch(store.db, batch_id)
     document = json.loads(data)
     assert sha256_hex(data) == batch_id
@@ -58,14 +58,14 @@ def test_a_batch_is_canonical_json_named_by_its_hash(store: Store, record: MakeR
 
 
 def test_seal_takes_each_own_record_once(store: Store, record: MakeRecord) -> None:
-    assert seal(store, node=NODE, sign=sign) == ()
+    assert seal(store, node=NODE, sign=sign, verify=lambda _: None).batches == ()
     store.add_record(record("alpha", observed_at=5))
     store.add_record(record("beta", node=OTHER))
-    (one,) = seal(store, node=NODE, sign=sign)
-    assert seal(store, node=NODE, sign=sign) == ()
+    (one,) = seal(store, node=NODE, sign=sign, verify=lambda _: None).batches
+    assert seal(store, node=NODE, sign=sign, verify=lambda _: None).batches == ()
     store.add_record(record("gamma", observed_at=7))
     store.add_record(record("delta", observed_at=6))
-    (two,) = seal(store, node=NODE, sign=sign)
+    (two,) = seal(store, node=NODE, sign=sign, verify=lambda _: None).batches
     spans = {b.id: (b.records, b.first_observed_at, b.last_observed_at) for b in list_batches(store.db)}
     assert spans == {one: (1, 5, 5), two: (2, 6, 7)}
 
@@ -79,7 +79,7 @@ def test_many_records_make_several_batches(store: Store, record: MakeRecord) -> 
     expected = {record(f"package-{n}").id for n in range(8)}
     for n in range(8):
         store.add_record(record(f"package-{n}"))
-    sealed = seal(store, node=NODE, sign=sign, max_records=3)
+    sealed = seal(store, node=NODE, sign=sign, verify=lambda _: None, max_records=3).batches
     assert [b.records for b in sorted(list_batches(store.db), key=lambda b: sealed.index(b.id))] == [3, 3, 2]
     rows = store.db.execute("SELECT record FROM batch_records").fetchall()
     assert sorted(r for (r,) in rows) == sorted(expected)
@@ -89,7 +89,7 @@ def test_large_logs_make_several_batches(store: Store, record: MakeRecord) -> No
     logs = [f"{n}" * (MAX_SEALED_BYTES // 2 - 100_000) for n in (1, 2, 3)]
     for log in logs:
         store.add_record(record(f"package-{log[0]}", log_sha256=sha256_hex(log.encode())), log)
-    seal(store, node=NODE, sign=sign)
+    seal(store, node=NODE, sign=sign, verify=lambda _: None)
     assert sorted(b.records for b in list_batches(store.db)) == [1, 2]
     assert max(len(read_batch(store.db, b.id)) for b in list_batches(store.db)) <= MAX_SEALED_BYTES
 
@@ -117,7 +117,7 @@ def test_a_record_may_be_in_several_batches(store: Store, record: MakeRecord) ->
 
 def test_the_published_files_of_a_batch(store: Store, record: MakeRecord) -> None:
     store.add_record(record())
-    (batch_id,) = seal(store, node=NODE, sign=sign)
+    (batch_id,) = seal(store, node=NODE, sign=sign, verify=lambda _: None).batches
     data = read_batch(store.db, batch_id)
     file, signature = published_batch_files(store.db, batch_id)
     assert file[0] == f"batches/{batch_id}.json.gz"
@@ -130,7 +130,7 @@ def test_a_missing_log_is_an_error(store: Store, record: MakeRecord) -> None:
     store.db.execute("PRAGMA foreign_keys = OFF")
     store.db.execute("DELETE FROM logs")
     with pytest.raises(LedgerDamagedError, match="is missing from the ledger"):
-        seal(store, node=NODE, sign=sign)
+        seal(store, node=NODE, sign=sign, verify=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_missing_log_is_an_error(store: Store, record: MakeRecord) -> None:
 )
 def test_a_damaged_batch_is_an_error(damaged: bytes, store: Store, record: MakeRecord) -> None:
     store.add_record(record())
-    (batch_id,) = seal(store, node=NODE, sign=sign)
+    (batch_id,) = seal(store, node=NODE, sign=sign, verify=lambda _: None).batches
     store.db.execute("UPDATE batch_files SET packed = ?", (damaged,))
     for batch, read in ((batch_id, read_batch), (batch_id, published_batch_files), ("00" * 32, read_batch)):
         with pytest.raises(LedgerDamagedError, match=f"the batch {batch} is not in the ledger as it was signed"):
@@ -153,7 +153,7 @@ def test_a_failed_seal_stores_nothing(store: Store, record: MakeRecord) -> None:
         raise OSError(5, "the key is on a stick that was pulled out")
 
     with pytest.raises(OSError, match="pulled out"):
-        seal(store, node=NODE, sign=refuse)
+        seal(store, node=NODE, sign=refuse, verify=lambda _: None)
     assert list_batches(store.db) == []
 
 
@@ -166,3 +166,42 @@ def test_the_root_depends_only_on_the_set_of_records(store: Store, record: MakeR
     digests = [sha256_hex("".join(f"{record_id}\n" for record_id in sorted(each)).encode()) for each in ids]
     lines = f"2024-04-25 2 {digests[0]}\n2024-04-26 1 {digests[1]}\n"
     assert ledger_root(store.db) == sha256_hex(lines.encode())
+
+
+def test_a_record_that_peers_would_reject_is_left_out_and_named(store: Store, record: MakeRecord) -> None:
+    bad = record("beta")
+    for one in (record("alpha"), bad, record("gamma")):
+        store.add_record(one)
+    signed: list[bytes] = []
+
+    def verify(data: bytes) -> None:
+        if b'"beta"' in data:
+            raise RejectedDataError("beta is refused", hint="")
+
+    def signing(data: bytes) -> str:
+        signed.append(data)
+        return sign(data)
+
+    report = seal(store, node=NODE, sign=signing, verify=verify)
+    assert {id_: (str(r.cell), r.mistake) for id_, r in report.refused.items()} == {
+        bad.id: ("beta==2.1.0 in py312-slim", "beta is refused")
+    }
+    assert [b.records for b in list_batches(store.db)] == [2]
+    assert [b"beta" in data for data in signed] == [False]
+    # It stays in the ledger, and is tried again until it is accepted.
+    again = seal(store, node=NODE, sign=signing, verify=verify)
+    assert (again.batches, list(again.refused)) == ((), [bad.id])
+    assert len(seal(store, node=NODE, sign=sign, verify=lambda _: None).batches) == 1
+
+
+def test_nothing_is_signed_if_valid_records_make_no_valid_batch(store: Store, record: MakeRecord) -> None:
+    for name in ("alpha", "beta"):
+        store.add_record(record(name))
+
+    def verify(data: bytes) -> None:
+        if len(json.loads(data)["records"]) > 1:
+            raise RejectedDataError("too many", hint="")
+
+    with pytest.raises(LedgerDamagedError, match="2 valid records make no valid batch: too many"):
+        seal(store, node=NODE, sign=sign, verify=verify)
+    assert list_batches(store.db) == []

@@ -80,9 +80,10 @@ def small(store: Store, record: Callable[..., Record]) -> Store:
 
 @pytest.fixture
 def hostile(store: Store, record: Callable[..., Record]) -> Store:
-    """A ledger of hostile records."""
-    for made, log in hostile_records(record):
-        store.add_record(made, log)
+    """A ledger of hostile records. Most would be refused: here they stand for what a fault elsewhere lets in."""
+    with store.db.atomic():
+        for made, log in hostile_records(record):
+            store.insert_record(made, log)
     return store
 
 

@@ -1,12 +1,16 @@
 """Describes an installation: from pip's report, and from the metadata in the package's own distribution.
 
 The package may have put anything into these files. They are read up to a limit, and only if they are regular files.
+What a build left running was killed before, but it may have changed them until then: the host compares the description
+with what it knows (`ppp.check.installation`).
 """
 
 from __future__ import annotations
 
 import csv
-import email
+import email.message
+import email.parser
+import hashlib
 import json
 import os
 import re
@@ -19,55 +23,95 @@ MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_ITEMS = 10_000
 #: How long each of them may be, in characters.
 MAX_CHARS = 4096
+#: How many dist-infos, or files of one, are named.
+MAX_FOLDERS = 64
 INIT = re.compile(r"__init__\.[^/]+")
 
 
-def inspect(scratch: str, site: str, package: str) -> dict[str, Any]:
+def inspect(scratch: str, site: str, package: str, folder: str | None, markers: dict[str, str]) -> dict[str, Any]:
     """Return what an installation left behind, as an object for JSON.
 
-    `scratch` holds pip's `report.json`, `site` is site-packages, `package` a normalized name. Raises `SystemExit` if
-    the package has no dist-info, `KeyError` or `ValueError` if pip's report is not one.
+    `scratch` holds pip's `report.json`, `site` is site-packages, `package` a normalized name, `markers` are the values
+    of this interpreter's marker variables. `folder` is the name of the dist-info to describe, where it is known;
+    otherwise it is looked for. Raises `KeyError`, `TypeError` or `ValueError` if pip's report is not one.
+
+    - `installed`: name, version and sha256 (or None) of each distribution, and `requested` those of the one that was
+      asked for, by pip's report.
+    - `folders`: the names of the package's dist-infos, by these names alone.
+    - `target`: what the dist-info of exactly the requested name and version says; None where there is not one such.
+      `digests` are the sha256 of the files in it.
+    - `needs`: its dependencies, and the markers by which they apply.
     """
-    folder = find_dist_info(site, package)
-    headers = email.message_from_string(read_text(os.path.join(folder, "METADATA")))
-    names = headers.get_all("Import-Name")
-    requires = headers.get_all("Requires-Dist", [])
-    top_level = read_text(os.path.join(folder, "top_level.txt")).split()
     report = json.loads(read_text(os.path.join(scratch, "report.json")) or "{}")
+    rows = [(bool(item.get("requested")), reported_distribution(item)) for item in report["install"]]
+    requested = [row for is_requested, row in rows if is_requested]
+    wanted: list[str | None] = requested[0] if len(requested) == 1 else [None, None, None]
+    if folder is None:
+        exact = [name for name in sorted(os.listdir(site)) if is_dist_info_of(os.path.join(site, name), wanted)]
+        folder = exact[0] if len(exact) == 1 else None
+    target, requires = describe_dist_info(site, folder) if folder else (None, [])
     return {
-        "installed": reported_distributions(report),
-        "target": {
-            "paths": module_paths(record_paths(read_text(os.path.join(folder, "RECORD")))),
-            "import_names": names and [str(name)[:MAX_CHARS] for name in names[:MAX_ITEMS]],
-            "top_level": [name[:MAX_CHARS] for name in top_level[:MAX_ITEMS]],
-        },
-        "needs": {
-            "requires": [str(line)[:MAX_CHARS] for line in requires[:MAX_ITEMS]],
-            "markers": report["environment"],
-        },
+        "installed": [row for _, row in rows],
+        "requested": requested,
+        "folders": dist_infos(site, package),
+        "target": target,
+        "needs": {"requires": requires, "markers": markers},
     }
 
 
-def reported_distributions(report: dict[str, Any]) -> list[list[str | None]]:
-    """Return [name, version, sha256 or None] for each distribution that pip reports as installed."""
-    rows = []
-    for item in report["install"]:
-        archive = item.get("download_info", {}).get("archive_info", {})
-        rows.append([item["metadata"]["name"], item["metadata"]["version"], archive.get("hashes", {}).get("sha256")])
-    return rows
+def describe_dist_info(site: str, folder: str) -> tuple[dict[str, Any], list[str]]:
+    """Return what a dist-info says about its modules, and its Requires-Dist."""
+    place = os.path.join(site, folder)
+    headers = read_headers(place)
+    names = headers.get_all("Import-Name")
+    top_level = read_text(os.path.join(place, "top_level.txt")).split()
+    target = {
+        "folder": folder,
+        "paths": module_paths(record_paths(read_text(os.path.join(place, "RECORD")))),
+        "import_names": names and [str(name)[:MAX_CHARS] for name in names[:MAX_ITEMS]],
+        "top_level": [name[:MAX_CHARS] for name in top_level[:MAX_ITEMS]],
+        "digests": digests(place),
+    }
+    requires = headers.get_all("Requires-Dist", [])
+    return target, [str(line)[:MAX_CHARS] for line in requires[:MAX_ITEMS]]
+
+
+def reported_distribution(item: dict[str, Any]) -> list[str | None]:
+    """Return [name, version, sha256 or None] of a distribution that pip reports as installed."""
+    archive = item.get("download_info", {}).get("archive_info", {})
+    return [item["metadata"]["name"], item["metadata"]["version"], archive.get("hashes", {}).get("sha256")]
+
+
+def dist_infos(site: str, package: str) -> list[str]:
+    """Return the names of the folders that are a package's dist-infos by their names, whatever they hold."""
+    names = [name for name in os.listdir(site) if name.endswith(".dist-info")]
+    own = [name for name in names if normalize_name(name[: -len(".dist-info")].rpartition("-")[0]) == package]
+    return sorted(own)[:MAX_FOLDERS]
+
+
+def is_dist_info_of(folder: str, wanted: list[str | None]) -> bool:
+    """Return whether a folder is a dist-info whose metadata has the wanted name and version, letter by letter."""
+    if not folder.endswith(".dist-info"):
+        return False
+    headers = read_headers(folder)
+    found = [headers.get("Name"), headers.get("Version")]
+    return [str(text).strip() for text in found] == [str(text).strip() for text in wanted[:2]] and None not in found
+
+
+def read_headers(folder: str) -> email.message.Message:
+    """Return the headers of a dist-info's METADATA; none where it has no such file."""
+    return email.parser.HeaderParser().parsestr(read_text(os.path.join(folder, "METADATA")))
+
+
+def digests(folder: str) -> dict[str, str]:
+    """Return the sha256 (hex) of the regular files in a folder, by name, without those in folders inside it."""
+    names = sorted(name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name)))
+    return {name: hashlib.sha256(read_bytes(os.path.join(folder, name))).hexdigest() for name in names[:MAX_FOLDERS]}
 
 
 def normalize_name(name: str) -> str:
     """Return a project name in PEP 503's form."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def find_dist_info(site: str, package: str) -> str:
-    """Return the path of the package's own dist-info; raise `SystemExit` if there is none."""
-    for name in sorted(os.listdir(site)):
-        if name.endswith(".dist-info") and normalize_name(name[: -len(".dist-info")].rpartition("-")[0]) == package:
-            return os.path.join(site, name)
-    raise SystemExit(f"no dist-info of {package} in {site}")
 
 
 def record_paths(text: str) -> list[str]:
@@ -92,12 +136,17 @@ def is_inside_package(path: str, packages: set[str]) -> bool:
 
 def read_text(path: str) -> str:
     """Return the text of a regular file, cut at the limit; an empty one where there is no such file."""
+    return read_bytes(path).decode("utf-8", "replace")
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the content of a regular file, cut at the limit; nothing where there is no such file."""
     try:
         # Opening a FIFO would block for ever otherwise.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        return ""
+        return b""
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return ""
-        return file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
+            return b""
+        return file.read(MAX_FILE_BYTES)

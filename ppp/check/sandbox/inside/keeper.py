@@ -132,11 +132,16 @@ class Keeper:
 
         self.run_process(start, timeout_s, proof=proof)
 
-    def do_inspect(self, package: str, timeout_s: float) -> None:
+    def do_inspect(self, package: str, folder: str | None, timeout_s: float) -> None:
         """Output a description of the last installation, see `inspection`. It is read as the cell's user."""
 
         def start() -> None:
-            json.dump(inspect(scratch_folder(self.settings), site_packages(), package), sys.stdout)
+            from pip._vendor.packaging.markers import default_environment
+
+            # Computed here: those in pip's report could have been changed.
+            markers = {name: str(value) for name, value in default_environment().items()}
+            found = inspect(scratch_folder(self.settings), site_packages(), package, folder, markers)
+            json.dump(found, sys.stdout)
 
         self.run_process(start, timeout_s, max_bytes=MAX_INSPECTION_BYTES)
 

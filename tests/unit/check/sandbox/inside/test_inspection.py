@@ -3,20 +3,24 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from ppp.check.sandbox.inside.inspection import MAX_CHARS, inspect, module_paths, read_text
+from ppp.model.record import sha256_hex
+
+FOLDER: Final = "Example_Lib-1.0.dist-info"
+METADATA: Final = "Name: Example_Lib\nVersion: 1.0\nImport-Name: example\nRequires-Dist: other\n\nText.\n"
+MARKERS: Final = {"sys_platform": "linux"}
 
 
 def installed(folder: Path, **files: str) -> tuple[Path, Path]:
     """Write pip's report and a dist-info with these files; return the scratch folder and site-packages."""
     (scratch := folder / "scratch").mkdir()
-    (info := folder / "site" / "Example_Lib-1.0.dist-info").mkdir(parents=True)
+    (info := folder / "site" / FOLDER).mkdir(parents=True)
     report = {
-        "install": [{"metadata": {"name": "Example_Lib", "version": "1.0"}}],
-        "environment": {"sys_platform": "linux"},
+        "install": [{"metadata": {"name": "Example_Lib", "version": "1.0"}, "requested": True}],
     }
     (scratch / "report.json").write_text(json.dumps(report))
     for name, text in files.items():
@@ -24,37 +28,76 @@ def installed(folder: Path, **files: str) -> tuple[Path, Path]:
     return scratch, info.parent
 
 
-def described(folder: Path, **files: str) -> dict[str, Any]:
+def described(folder: Path, *, known: str | None = None, **files: str) -> dict[str, Any]:
     scratch, site = installed(folder, **files)
-    return inspect(str(scratch), str(site), "example-lib")
+    return inspect(str(scratch), str(site), "example-lib", known, MARKERS)
 
 
 def test_an_installation_is_described_in_full(tmp_path: Path) -> None:
     found = described(
         tmp_path,
-        METADATA="Name: x\nImport-Name: example\nRequires-Dist: other\n\n",
+        METADATA=METADATA,
         RECORD="example/__init__.py,,\nexample/part.py,,\n",
         top_level_txt="example\nextra\n",
     )
     assert found == {
         "installed": [["Example_Lib", "1.0", None]],
+        "requested": [["Example_Lib", "1.0", None]],
+        "folders": [FOLDER],
         "target": {
+            "folder": FOLDER,
             "paths": ["example/__init__.py"],
             "import_names": ["example"],
             "top_level": ["example", "extra"],
+            "digests": {
+                "METADATA": sha256_hex(METADATA.encode()),
+                "RECORD": sha256_hex(b"example/__init__.py,,\nexample/part.py,,\n"),
+                "top_level.txt": sha256_hex(b"example\nextra\n"),
+            },
         },
-        "needs": {"requires": ["other"], "markers": {"sys_platform": "linux"}},
+        "needs": {"requires": ["other"], "markers": MARKERS},
     }
 
 
 def test_missing_files_are_empty(tmp_path: Path) -> None:
-    assert described(tmp_path)["target"] == {"paths": [], "import_names": None, "top_level": []}
+    assert described(tmp_path, known=FOLDER)["target"] == {
+        "folder": FOLDER, "paths": [], "import_names": None, "top_level": [], "digests": {},
+    }  # fmt: skip
 
 
-def test_a_package_without_dist_info_is_an_error(tmp_path: Path) -> None:
-    scratch, site = installed(tmp_path)
-    with pytest.raises(SystemExit, match="no dist-info of other"):
-        inspect(str(scratch), str(site), "other")
+@pytest.mark.parametrize(
+    "metadata", ["", "Name: Example_Lib\n", "Name: Example_Lib\nVersion: 1.0.0\n", "Name: example-lib\nVersion: 1.0\n"]
+)
+def test_only_the_dist_info_of_exactly_the_reported_release_is_described(tmp_path: Path, metadata: str) -> None:
+    found = described(tmp_path, METADATA=metadata)
+    assert (found["target"], found["folders"]) == (None, [FOLDER])
+
+
+def test_other_dist_infos_of_the_package_do_not_count(tmp_path: Path) -> None:
+    scratch, site = installed(tmp_path, METADATA=METADATA, RECORD="own.py,,\n")
+    for folder in ("example_lib-0.dist-info", "Example.Lib-1.0.1.dist-info"):
+        (site / folder).mkdir()
+        (site / folder / "RECORD").write_text("other.py,,\n")
+    found = inspect(str(scratch), str(site), "example-lib", None, MARKERS)
+    assert found["target"]["paths"] == ["own.py"]
+    assert found["folders"] == ["Example.Lib-1.0.1.dist-info", FOLDER, "example_lib-0.dist-info"]
+
+
+def test_two_dist_infos_of_the_same_release_are_none(tmp_path: Path) -> None:
+    scratch, site = installed(tmp_path, METADATA=METADATA)
+    (site / "another-9.dist-info").mkdir()
+    (site / "another-9.dist-info" / "METADATA").write_text(METADATA)
+    assert inspect(str(scratch), str(site), "example-lib", None, MARKERS)["target"] is None
+    assert inspect(str(scratch), str(site), "example-lib", FOLDER, MARKERS)["target"]["folder"] == FOLDER
+
+
+def test_a_description_is_json_whatever_the_names_of_files_are(tmp_path: Path) -> None:
+    scratch, site = installed(tmp_path, METADATA=METADATA)
+    (site / os.fsdecode(b"example_lib-\xff.dist-info")).mkdir()
+    (site / FOLDER / "digested folder").mkdir()
+    found = inspect(str(scratch), str(site), "example-lib", None, MARKERS)
+    assert json.loads(json.dumps(found)) == found
+    assert list(found["target"]["digests"]) == ["METADATA"]
 
 
 @pytest.mark.attack("bounded-input")

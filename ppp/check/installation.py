@@ -1,0 +1,214 @@
+"""What an installation installed, by the description that came out of the sandbox, held against what is known here.
+
+The description is untrusted: what a build left running may have changed pip's report and the package's dist-info until
+it was killed. So nothing in it may contradict what is known outside: the release, and the hash of the file that was
+given to pip. What a package claims about itself (its metadata, its RECORD) is its own word and is taken as such; a
+build of the package can forge nothing but that. Where only a wheel was installed, nothing was built, so nobody could
+change anything. Pure.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from ppp.check.causes import one_line
+from ppp.check.modules import InstalledMetadata
+from ppp.check.phases import PhaseReport
+from ppp.model.record import Blame, DistributionFile, Installed, Outcome
+from ppp.model.release import MAX_VERSION_LENGTH, InvalidReleaseError, Release, parse_package
+
+#: How many distributions a record may hold.
+MAX_INSTALLED: Final = 2000
+#: How many changed files a text names.
+MAX_NAMED_FILES: Final = 3
+
+
+class InvalidInspectionError(Exception):
+    """A description that is not in the expected form. The text says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistInfo:
+    """A package's own dist-info: the name of its folder, what it says about modules, sha256 (hex) of files by name."""
+
+    folder: str
+    metadata: InstalledMetadata
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """A parsed description of an installation; see `sandbox/inside/inspection.py`, which makes it.
+
+    `installed` is what pip reports, as it is published; `requested` the distributions that were asked for, as reported.
+    `folders` are the dist-infos of the package's name. `has_dependencies` says whether a dependency applies here.
+    """
+
+    installed: tuple[Installed, ...]
+    requested: tuple[Installed, ...]
+    folders: frozenset[str]
+    target: DistInfo | None
+    has_dependencies: bool
+
+
+def parse_inspection(output: str) -> Inspection:
+    """Parse the output of an inspection; raise `InvalidInspectionError` if it is not one."""
+    try:
+        return _parse(json.loads(output))
+    # RecursionError: JSON may be nested to any depth.
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InvalidInspectionError(f"{type(error).__name__}: {output[-200:]}") from error
+
+
+def _parse(data: Mapping[str, Any]) -> Inspection:
+    rows = _list(data["installed"])
+    if len(rows) > MAX_INSTALLED:
+        raise ValueError(f"{len(rows)} distributions")
+    return Inspection(
+        installed=tuple(sorted(map(_installed, rows), key=lambda i: (i.name, i.version, i.sha256 or ""))),
+        requested=tuple(map(_as_reported, _list(data["requested"]))),
+        folders=frozenset(_texts(data["folders"])),
+        target=None if data["target"] is None else _dist_info(data["target"]),
+        has_dependencies=has_applicable_dependency(
+            _texts(data["needs"]["requires"]), {_text(k): _text(v) for k, v in data["needs"]["markers"].items()}
+        ),
+    )
+
+
+def _dist_info(data: Mapping[str, Any]) -> DistInfo:
+    names = data["import_names"]
+    return DistInfo(
+        folder=_text(data["folder"]),
+        metadata=InstalledMetadata(
+            paths=_texts(data["paths"]),
+            import_names=None if names is None else _texts(names),
+            top_level=_texts(data["top_level"]),
+        ),
+        digests={_text(name): _text(digest) for name, digest in data["digests"].items()},
+    )
+
+
+def _installed(row: object) -> Installed:
+    """Return a reported distribution in the form in which it is published, or raise `ValueError`.
+
+    pip installs nothing whose name or version is invalid; lengths are those of the normal form.
+    """
+    reported = _as_reported(row)
+    try:
+        name = parse_package(reported.name)
+    except InvalidReleaseError as error:
+        raise ValueError(error.message) from error
+    # As it was reported, which may be another spelling of the normal form.
+    version = one_line(reported.version)
+    if len(version) > MAX_VERSION_LENGTH:
+        raise ValueError(f"a version of {len(version)} characters")
+    return Installed(name=name, version=version, sha256=reported.sha256)
+
+
+def _as_reported(row: object) -> Installed:
+    name, version, sha256 = _list(row)
+    return Installed(name=_text(name), version=_text(version), sha256=_sha256_or_none(sha256))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} in place of text")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{type(value).__name__} in place of a list")
+    return value
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    return tuple(map(_text, _list(values)))
+
+
+def _sha256_or_none(text: object) -> str | None:
+    return text if isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef") else None  # noqa: PLR2004 - sha256
+
+
+def has_applicable_dependency(requires: Sequence[str], markers: Mapping[str, str]) -> bool:
+    """Return whether any of these Requires-Dist applies, without extras, for these values of the marker variables."""
+    try:
+        wanted = [Requirement(line).marker for line in requires]
+        return any(marker is None or marker.evaluate({**markers, "extra": ""}) for marker in wanted)
+    except (InvalidRequirement, InvalidVersion, UndefinedComparison, UndefinedEnvironmentName):
+        # Not valid, or not known here: pip decides.
+        return True
+
+
+def contradiction(
+    inspection: Inspection, release: Release, file: DistributionFile, *, alone: bool, built_by: Blame
+) -> PhaseReport | None:
+    """Return why an installation that pip called successful is a `FAIL` all the same, or None.
+
+    `alone` says that nothing but the release was to be installed; `built_by` is to blame for what is built while pip
+    runs, as only that can forge pip's report.
+
+    - What was installed must be the release that the file is named after: pip itself refuses a file of the index whose
+      metadata has another name or version, but not a file that it is given.
+    - pip's report must name the file that pip was given.
+    - There must be one dist-info of exactly that name and version.
+    """
+    if len(inspection.requested) != 1 or (alone and len(inspection.installed) != 1):
+        count = len(inspection.installed) if alone else len(inspection.requested)
+        return _forged(f"pip's report names {count} distributions where there is one", built_by)
+    (found,) = inspection.requested
+    if canonicalize_name(found.name) != release.package or not _is_version(found.version, release.version):
+        detail = f"{file.filename} is {found.name} {found.version} by its metadata"
+        # It had the right name and version when it was installed alone.
+        return _failed("bad-metadata", Blame.PACKAGE, detail) if alone else _forged(detail, built_by)
+    if found.sha256 not in {None, file.sha256}:
+        return _forged(f"pip's report gives another sha256 for {file.filename}: {found.sha256}", built_by)
+    if alone and inspection.target is None:
+        detail = f"there is not exactly one dist-info with the metadata of {found.name} {found.version}"
+        return _failed("bad-metadata", Blame.PACKAGE, detail)
+    return None
+
+
+def _is_version(text: str, version: str) -> bool:
+    try:
+        return Version(text) == Version(version)
+    except InvalidVersion:
+        return False
+
+
+def _forged(detail: str, blame: Blame) -> PhaseReport:
+    return _failed("forged-report", blame, detail)
+
+
+def _failed(cause: str, blame: Blame, detail: str) -> PhaseReport:
+    return PhaseReport(outcome=Outcome.FAIL, cause=cause, blame=blame, detail=detail)
+
+
+def changes_by_dependencies(alone: Inspection, full: Inspection, *, is_wheel: bool) -> str | None:
+    """Return what dependencies changed in the package's dist-info, a sentence; None if nothing.
+
+    `alone` describes the installation without dependencies, `full` the one with them. Where the package was built anew
+    (it is no wheel), its files may differ by themselves, and only dist-infos that were added or removed count.
+    """
+    if alone.target is None:
+        return None
+    if alone.target.folder not in full.folders or full.target is None:
+        return f"a dependency removed its {one_line(alone.target.folder)}"
+    if added := sorted(full.folders - alone.folders):
+        return f"a dependency added another dist-info of it: {_named(added)}"
+    before, after = alone.target.digests, full.target.digests
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if is_wheel and changed:
+        return f"a dependency changed its dist-info: {_named(changed)}"
+    return None
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED_FILES} more" if len(names) > MAX_NAMED_FILES else ""
+    return one_line(", ".join(names[:MAX_NAMED_FILES]) + more)
