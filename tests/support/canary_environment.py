@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -76,21 +76,35 @@ def requirements(content: bytes) -> list[str]:
 
 
 def inspected(*rows: Row, file: str, module: str | None = None) -> ScriptedCommand:
-    """Return the result of an inspection."""
+    """Return the result of an inspection with dependencies; the first row is the release itself."""
+    folder = f"{stem(rows[0][0])}-{rows[0][1]}.dist-info"
     content = next((known.content for known in canary_files() if known.index_file.filename == file), b"")
     return ScriptedCommand(
         output=json.dumps(
             {
                 "installed": rows,
+                "requested": rows[:1],
+                "folders": [folder],
                 "target": {
+                    "folder": folder,
                     "paths": [f"{module or file.partition('-')[0]}/__init__.py"],
                     "import_names": None,
                     "top_level": [],
+                    "digests": {},
                 },
                 "needs": {"requires": requirements(content), "markers": {"python_version": "3.12"}},
             }
         ).encode()
     )
+
+
+def alone(act: ScriptedCommand) -> ScriptedCommand:
+    """Return the result of the same inspection after an installation without dependencies."""
+    try:
+        found = json.loads(act.output)
+    except ValueError:
+        return act
+    return replace(act, output=json.dumps(found | {"installed": found["installed"][:1]}).encode())
 
 
 WHEEL: Final = f"{stem(CANARY)}-1.0-cp39-abi3-manylinux_2_17_x86_64.whl"
@@ -136,7 +150,8 @@ class HealthyScript:
     def __call__(self, argv: Sequence[str], _files: Files) -> ScriptedCommand:
         name, act = self._step(argv)
         self.steps.append(name)
-        return self.replaced.get(name, act)
+        act = self.replaced.get(name, act)
+        return alone(act) if argv[0] == "inspect" and not self.full else act
 
     def _step(self, argv: Sequence[str]) -> tuple[str, ScriptedCommand]:
         name, act = argv[0], ScriptedCommand()

@@ -146,7 +146,10 @@ def test_an_import_is_requested_with_the_importers_source(keeper: ScriptedKeeper
 def test_an_inspection_is_requested_with_the_packages_name(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
     keeper.respond(b"{}")
     assert sandbox.inspect_installation("lib", timeout_s=9).output == "{}"
-    assert keeper.request == {"do": "inspect", "package": "lib", "timeout_s": 9}
+    assert keeper.request == {"do": "inspect", "package": "lib", "folder": None, "timeout_s": 9}
+    keeper.respond(b"{}")
+    sandbox.inspect_installation("lib", folder="lib-1.0.dist-info", timeout_s=9)
+    assert keeper.request == {"do": "inspect", "package": "lib", "folder": "lib-1.0.dist-info", "timeout_s": 9}
 
 
 def test_isolating_disconnects_from_outside_before_the_request(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
