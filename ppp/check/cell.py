@@ -17,7 +17,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ppp.check.causes import classify_failure, one_line, printable_line, top_levels
+from ppp.check.causes import classify_failure, printable_line, top_levels
 from ppp.check.index.choose import IndexFile, NotClaimed, choose_file, release_files, unmet_cause
 from ppp.check.index.client import DownloadError, DownloadTimeoutError, Index
 from ppp.check.installation import (
@@ -29,27 +29,17 @@ from ppp.check.installation import (
 )
 from ppp.check.modules import ModulesToImport, modules_to_import
 from ppp.check.phases import GateResult, PhaseReport, run_phases
+from ppp.check.recorded_text import log_tail, recorded_detail, scrub
 from ppp.check.runtime import PreparedEnvironment, Runtime, Sandbox, SandboxLostError
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell, Matrix
 from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Phase, Record, Result, sha256_hex
 from ppp.record_rules import valid_or_error
 
-#: How much of the end of a failed phase's log is kept, in characters.
-LOG_TAIL_CHARS: Final = 12_000
-CUT_NOTICE: Final = "[the beginning of this log was cut]\n"
 SETUP_TIMEOUT_S: Final = 60
 #: The ground on which `full` passes without a second installation: the metadata names no dependency that applies here,
 #: and `pip check` finds nothing missing after `nodeps`.
 NOTHING_TO_ADD: Final = "no-applicable-dependency"
-#: Paths inside a cell: they mean nothing to readers, and differ from cell to cell.
-_SANDBOX_PATHS: Final = re.compile(
-    r"(file://)?/ppp/(file|work/\w+/lib/python[\d.]+/site-packages)/"
-    r"|/tmp/pip-[a-z-]+-\w{8}/(overlay/lib/python[\d.]+/site-packages/|[\w.-]+_[0-9a-f]{32}/)?"
-)
-#: Parts of names that differ from run to run: temporary folders, and addresses in memory.
-_VARYING_NAMES: Final = re.compile(r"(?<=/tmp/tmp)\w{8}\b|(?<=\b0x)[0-9a-f]{6,}\b")
-#: A longer requirement is not pip's own: parsing it could take long.
 _NO_MATCHING_DISTRIBUTION: Final = re.compile(r"^ERROR: No matching distribution found for (.{1,1000})$", re.MULTILINE)
 
 
@@ -105,7 +95,7 @@ class Checker:
     ) -> Observation:
         last = gate.last
         explained = gate.result is not Result.PASS
-        log = _log_tail(self._scrub(last.log, facts)) if explained and last.log.strip() else None
+        log = log_tail(self._scrub(last.log, facts)) if explained and last.log.strip() else None
         record = Record(
             release=cell.release,
             environment=cell.environment,
@@ -134,18 +124,11 @@ class Checker:
         return Observation(record=valid, log=log if valid is record else None)
 
     def _detail(self, report: PhaseReport, facts: _CellFacts) -> str | None:
-        """Return the record's line of detail, cut last: so nothing in it is half replaced, and it is never too long."""
         detail = "; ".join(filter(None, (report.detail, facts.tampering)))
-        return one_line(_without_varying_parts(self._scrub(printable_line(detail), facts))) or None
+        return recorded_detail(self._scrub(printable_line(detail), facts))
 
     def _scrub(self, text: str, facts: _CellFacts) -> str:
-        """Remove from a text what belongs to this run or machine only: secrets, hosts of the index, folders."""
-        text = self.hide(text)
-        for host in sorted(self.index_hosts(), key=len, reverse=True):
-            text = text.replace(host, "index.example")
-        for folder, alias in facts.aliases.items():
-            text = text.replace(folder, alias)
-        return text.replace("\x00", "")
+        return scrub(text, self.index_hosts(), facts.aliases)
 
 
 class _PhaseSteps:
@@ -362,11 +345,6 @@ def _blame(report: PhaseReport, facts: _CellFacts) -> Blame | None:
     return Blame.DEPENDENCY if facts.tampering and report.blame in own else report.blame
 
 
-def _without_varying_parts(detail: str) -> str:
-    """Remove from a detail what would differ if the cell were checked again."""
-    return _VARYING_NAMES.sub("…", _SANDBOX_PATHS.sub("", detail))
-
-
 def _missing_requirement(report: PhaseReport) -> Requirement | None:
     """Return the requirement that pip found no distribution for, if that is what a report is about."""
     if report.cause not in {"requires-python", "no-distribution"} or report.blame is not Blame.DEPENDENCY:
@@ -376,10 +354,6 @@ def _missing_requirement(report: PhaseReport) -> Requirement | None:
         return Requirement(found[-1]) if found else None
     except InvalidRequirement:
         return None
-
-
-def _log_tail(log: str) -> str:
-    return log if len(log) <= LOG_TAIL_CHARS else CUT_NOTICE + log[len(CUT_NOTICE) - LOG_TAIL_CHARS :]
 
 
 def _for_module(report: PhaseReport, module: str, duration_ms: int) -> PhaseReport:

@@ -33,9 +33,10 @@ from hostile import BYSTANDER, MARK, RecordingListener, hostile_projects
 from local_index import LocalIndex
 from projects import Project
 
-from ppp.check.cell import LOG_TAIL_CHARS, Checker, Observation
+from ppp.check.cell import Checker, Observation
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.index.client import SimpleIndex
+from ppp.check.recorded_text import LOG_TAIL_CHARS
 from ppp.check.runtime import PreparedEnvironment, Runtime
 from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import LABEL, DockerRuntime, connect_engine

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ppp.check.causes import MAX_DETAIL
-from ppp.check.cell import CUT_NOTICE, LOG_TAIL_CHARS, NOTHING_TO_ADD, Checker, Observation
+from ppp.check.cell import NOTHING_TO_ADD, Checker, Observation
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
 from ppp.check.installation import has_applicable_dependency
+from ppp.check.recorded_text import CUT_NOTICE, LOG_TAIL_CHARS
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Network, Outcome, Phase, Record, Result, sha256_hex
