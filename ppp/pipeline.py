@@ -156,9 +156,11 @@ def _open_ledger(context: Context) -> Iterator[Store]:
 
 
 def _publish_new(context: Context, outcomes: Sequence[SyncReport | SyncFailure]) -> None:
-    if any(outcome.records for outcome in outcomes):
-        with open_node(context, wait_s=SYNC_WAIT_S) as node:
+    with open_node(context, wait_s=SYNC_WAIT_S) as node:
+        if any(outcome.records for outcome in outcomes):
             publishing.publish(node)
+        else:
+            publishing.write_seen_statements(node)
 
 
 def push(context: Context, poster: Poster) -> list[Announcement]:

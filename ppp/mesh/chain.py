@@ -9,12 +9,13 @@ Nothing here reads or writes: statements go in, contradictions come out.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
-from ppp.mesh.statement import Statement
+from ppp.mesh.statement import Statement, authenticate, read_envelope
 from ppp.mesh.untrusted import reject
+from ppp.model.record import canonical_json
 
 #: How many contradictions one comparison names: one is enough to act on, and a peer must not fill a ledger with them.
 MAX_CONTRADICTIONS: Final = 20
@@ -25,10 +26,19 @@ FREEZE_TOLERANCE_S: Final = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedStatement:
-    """A statement whose signature was verified, with the envelope that proves it (JSON text)."""
+    """A statement whose signature was verified, with the envelope that proves it (canonical JSON)."""
 
     statement: Statement
     text: str
+
+    @classmethod
+    def open(cls, data: bytes, *, trusted: Container[str]) -> Self:
+        """Return the statement in an envelope if a trusted node signed it; raise `RejectedDataError` otherwise."""
+        envelope = read_envelope(data)
+        statement = authenticate(envelope, trusted=trusted)
+        # Not the bytes that came: a peer could fill them, and so the ledger, with spaces.
+        text = canonical_json({"signed": statement.to_json(), "signature": envelope.signature}).decode()
+        return cls(statement=statement, text=text)
 
     @property
     def node(self) -> str:

@@ -10,7 +10,7 @@ Rules:
 """
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,10 +38,9 @@ from ppp.mesh.statement import (
     Statement,
     check_expiry,
     check_sequence,
-    open_envelope,
 )
 from ppp.mesh.untrusted import reject
-from ppp.model.errors import PeerError
+from ppp.model.errors import PeerError, PPPError, RejectedDataError
 from ppp.storage_errors import translate_storage_errors
 
 #: How many statements of one gap are fetched in one synchronization; the next one goes on there.
@@ -75,34 +74,33 @@ def _signed(text: str) -> SignedStatement:
 
 def fetch_gap(
     connection: PeerConnection, url: str, *, after: int, newest: SignedStatement
-) -> tuple[SignedStatement, ...]:
+) -> Iterator[SignedStatement]:
     """Fetch the statements of a chain after number `after` and before the newest one, and verify their signatures.
 
-    Returns `MAX_GAP` of them at most, the oldest. Raises `PeerError` or `RejectedDataError` if one is not there, or is
+    Yields `MAX_GAP` of them at most, the oldest. Raises `PeerError` or `RejectedDataError` if one is not there, or is
     not that node's with that number: without it nobody can tell whether the chain is unbroken.
     """
-    node = newest.statement.node
-    found: list[SignedStatement] = []
-    for number in range(after + 1, min(newest.statement.sequence, after + 1 + MAX_GAP)):
+    for number in range(after + 1, min(newest.sequence, after + 1 + MAX_GAP)):
         name = f"statements/{number}.json"
         data = connection.get(f"{url}{name}", max_bytes=MAX_STATEMENT_BYTES)
-        statement = open_envelope(data, trusted={node})
-        if statement.sequence != number:
-            reject(name, f"it has the number {statement.sequence}")
-        found.append(SignedStatement(statement=statement, text=data.decode()))
-    return tuple(found)
+        signed = SignedStatement.open(data, trusted={newest.node})
+        if signed.sequence != number:
+            reject(name, f"it has the number {signed.sequence}")
+        yield signed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerStatements:
     """A peer's newest statement, those between it and the last one accepted, and what the peer saw of other nodes.
 
-    All are valid by their signatures; whether they are one chain is not checked yet.
+    All are valid by their signatures; whether they are one chain is not checked yet. `failure` is why there is less
+    than there should be: what did come may still prove a fork, so it is compared in any case.
     """
 
     newest: SignedStatement
     between: tuple[SignedStatement, ...]
     shown: tuple[SignedStatement, ...]
+    failure: PPPError | None
 
     @property
     def chain(self) -> tuple[SignedStatement, ...]:
@@ -118,13 +116,23 @@ class PeerStatements:
 def fetch_statements(connection: PeerConnection, peer: Peer, *, trusted: Collection[str]) -> PeerStatements:
     """Fetch a peer's newest statement, the chain that leads to it, and what it saw of `trusted` nodes.
 
-    Raises `PeerError` or `RejectedDataError`.
+    Raises `PeerError` or `RejectedDataError` if there is no valid newest statement.
     """
     data = connection.get(f"{peer.url}statement.json", max_bytes=MAX_STATEMENT_BYTES)
-    newest = SignedStatement(statement=open_envelope(data, trusted={peer.node}), text=data.decode())
-    # Of a peer that was never seen before, the history before its newest statement is taken as it is.
-    between = () if peer.sequence is None else fetch_gap(connection, peer.url, after=peer.sequence, newest=newest)
-    return PeerStatements(newest=newest, between=between, shown=fetch_shown(connection, peer.url, trusted=trusted))
+    newest = SignedStatement.open(data, trusted={peer.node})
+    between: list[SignedStatement] = []
+    shown: tuple[SignedStatement, ...] = ()
+    failure: PPPError | None = None
+    try:
+        # Of a peer that was never seen before, the history before its newest statement is taken as it is.
+        if peer.sequence is not None:
+            # One by one, so that those before a failure are kept.
+            for signed in fetch_gap(connection, peer.url, after=peer.sequence, newest=newest):
+                between.append(signed)  # noqa: PERF402 - as above
+        shown = fetch_shown(connection, peer.url, trusted=trusted)
+    except (PeerError, RejectedDataError) as error:
+        failure = error
+    return PeerStatements(newest=newest, between=tuple(between), shown=shown, failure=failure)
 
 
 def accept_statements(store: Store, peer: Peer, fetched: PeerStatements, *, own: str, now: int) -> Statement:
@@ -132,7 +140,7 @@ def accept_statements(store: Store, peer: Peer, fetched: PeerStatements, *, own:
 
     `peer` is as the ledger has it now. Raises `ForkedError` if the peer contradicts itself, whoever showed that, after
     the evidence is stored; and `RejectedDataError` for a rollback, a freeze, or a statement outside its lifetime. If
-    part of a long chain is missing, the part that was fetched is accepted, and a `PeerError` says that more follows.
+    part of a long chain is missing, the part that was fetched is accepted, and the error says what is missing.
     """
     for statements in (fetched.chain, fetched.shown):
         store_statements(store, statements, source=peer.node, own=own, now=now)
@@ -140,6 +148,9 @@ def accept_statements(store: Store, peer: Peer, fetched: PeerStatements, *, own:
         raise quarantine_error(quarantine)
     if fetched.missing:
         _accept(store, fetched.between[-1])
+    if fetched.failure:
+        raise fetched.failure
+    if fetched.missing:
         raise PeerError(
             f"{peer.url} published {fetched.missing} more statements since the last synchronization",
             hint="synchronize again, to go on with them",

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from ppp.mesh.chain import SignedStatement
-from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, read_envelope
+from ppp.mesh.statement import MAX_STATEMENT_BYTES
 from ppp.mesh.untrusted import canonical_bytes, parse_document
 from ppp.model.errors import RejectedDataError
 from ppp.model.record import Json, canonical_json
@@ -66,6 +66,6 @@ def _trusted_statements(documents: Iterable[Json], trusted: Container[str]) -> I
         try:
             data = canonical_bytes(document, what=PEERS_NAME)
             if len(data) <= MAX_STATEMENT_BYTES:
-                yield SignedStatement(statement=authenticate(read_envelope(data), trusted={node}), text=data.decode())
+                yield SignedStatement.open(data, trusted={node})
         except RejectedDataError:
             continue

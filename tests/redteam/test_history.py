@@ -21,7 +21,7 @@ from ppp.mesh.chain import FREEZE_TOLERANCE_S, SignedStatement, contradiction
 from ppp.mesh.history import MAX_GAP, clear
 from ppp.mesh.peer import remove
 from ppp.mesh.peers_file import MAX_PEERS_BYTES, peers_document
-from ppp.mesh.statement import LIFETIME_S, ForkedError, open_envelope
+from ppp.mesh.statement import LIFETIME_S, ForkedError
 from ppp.mesh.sync import SyncFailure, SyncReport, sync, sync_all
 from ppp.model.errors import PeerError, RejectedDataError
 from ppp.model.record import Record
@@ -68,16 +68,13 @@ def synced(here: MeshNode, there: MeshNode) -> SyncReport:
 def forged(liar: MeshNode, **changes: object) -> SignedStatement:
     """Return another statement in place of the newest one, validly signed."""
     data = liar.statement(**{"root": "ee" * 32, **changes})
-    return SignedStatement(statement=open_envelope(data, trusted={liar.key.id}), text=data.decode())
+    return SignedStatement.open(data, trusted={liar.key.id})
 
 
 def assert_proved(here: MeshNode, node: str) -> None:
     """Check that a node is quarantined, and that what is kept proves it to anybody."""
     assert node in quarantined(here.store.db)
-    kept = [
-        SignedStatement(statement=open_envelope(f.text.encode(), trusted={node}), text=f.text)
-        for f in list_forks(here.store.db, node)
-    ]
+    kept = [SignedStatement.open(f.text.encode(), trusted={node}) for f in list_forks(here.store.db, node)]
     assert any(contradiction(a, b) for a in kept for b in kept)
 
 
@@ -132,8 +129,44 @@ def test_a_gap_that_is_not_shown_is_not_believed(trio: tuple[MeshNode, MeshNode,
     with pytest.raises((PeerError, RejectedDataError), match=r"statement"):
         synced(here, liar)
     (peer,) = [p for p in list_peers(here.store.db) if p.node == liar.key.id]
-    assert peer.sequence == 2
+    assert peer.sequence == 3
     assert quarantined(here.store.db) == {}
+
+
+def test_a_gap_that_is_withheld_does_not_hide_what_is_proved(trio: tuple[MeshNode, MeshNode, MeshNode]) -> None:
+    here, honest, liar = trio
+    for there, chain in ((here, chain_of(liar.key, 2)), (honest, chain_of(liar.key, 6, fork_at=2))):
+        liar.show(chain)
+        liar.web.files.pop(f"{liar.url}files.json", None)
+        with pytest.raises(PeerError):
+            synced(there, liar)
+    honest.publish_seen()
+    synced(here, honest)
+    liar.show(chain_of(liar.key, 6))
+    del liar.web.files[f"{liar.url}statements/3.json"]
+    with pytest.raises(ForkedError, match="number 6"):
+        synced(here, liar)
+    assert_proved(here, liar.key.id)
+
+
+def test_an_interrupted_gap_is_continued(trio: tuple[MeshNode, MeshNode, MeshNode]) -> None:
+    here, _, liar = trio
+    chain = chain_of(liar.key, 9)
+    liar.show(chain[:2])
+    liar.web.files.pop(f"{liar.url}files.json")
+    with pytest.raises(PeerError):
+        synced(here, liar)
+    liar.show(chain)
+    withheld = liar.web.files.pop(f"{liar.url}statements/6.json")
+    with pytest.raises(PeerError, match=r"statements/6\.json"):
+        synced(here, liar)
+    liar.web.files[f"{liar.url}statements/6.json"] = withheld
+    here.web.requested.clear()
+    with pytest.raises(PeerError, match="files"):
+        synced(here, liar)
+    assert f"{liar.url}statements/5.json" not in here.web.requested
+    (peer,) = [p for p in list_peers(here.store.db) if p.node == liar.key.id]
+    assert peer.sequence == 9
 
 
 def test_an_honest_gap_is_followed(trio: tuple[MeshNode, MeshNode, MeshNode]) -> None:

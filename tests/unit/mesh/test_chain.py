@@ -92,3 +92,11 @@ def test_a_statement_older_than_what_others_saw_long_ago_is_a_freeze() -> None:
     check_freeze(served, chain, now=newest.issued_at + FREEZE_TOLERANCE_S - 1)
     check_freeze(newest, chain, now=NOW + FREEZE_TOLERANCE_S * 10)
     check_freeze(served, chain_of(OTHER, 9), now=NOW + FREEZE_TOLERANCE_S * 10)
+
+
+def test_an_envelope_is_kept_in_canonical_form() -> None:
+    (signed,) = chain_of(KEY, 1)
+    padded = signed.text.replace(":", ": \n  ", 5).encode() + b" " * 5000
+    assert SignedStatement.open(padded, trusted={KEY.id}) == signed
+    with pytest.raises(RejectedDataError, match="is not trusted"):
+        SignedStatement.open(padded, trusted={OTHER.id})
