@@ -155,6 +155,8 @@ def pip_environment(index_url: str) -> dict[str, str]:
         "PIP_INDEX_URL": index_url,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
+        # The gateway sends a file once it is complete and checked; a cell's own timeout ends what takes too long.
+        "PIP_DEFAULT_TIMEOUT": "300",
         "PIP_NO_COLOR": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         **(plain if address.scheme == "http" else {}),

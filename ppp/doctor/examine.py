@@ -13,7 +13,15 @@ from typing import Final, Generic, TypeVar
 from ppp.config import Config
 from ppp.doctor import judge_capacity, judge_network, judge_node, judge_platforms
 from ppp.doctor.diagnosis import Diagnosis, State
-from ppp.doctor.machine import BubblewrapFacts, EngineFacts, FileSystemFacts, IndexFacts, MachineProbe
+from ppp.doctor.machine import (
+    BubblewrapFacts,
+    EngineFacts,
+    FileSystemFacts,
+    IndexAccess,
+    IndexFacts,
+    MachineProbe,
+    Reachability,
+)
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 
@@ -42,6 +50,11 @@ class NodeSetup:
     model: Path | None = None
     environments_named: bool = False
     mesh_port: int = 0
+
+    @property
+    def index(self) -> IndexAccess:
+        """The index that the settings name."""
+        return IndexAccess(url=self.config.index_url, credentials=self.config.index_credentials)
 
     @property
     def restricted_network(self) -> bool:
@@ -96,7 +109,7 @@ def examine(
         setup=setup,
         machine=machine,
         engine=engine,
-        page=Once(lambda: machine.page(setup.config.index_url, setup.matrix.pip)),
+        page=Once(lambda: machine.page(setup.index, setup.matrix.pip)),
         bubblewrap=Once(machine.bubblewrap),
     )
     last = [MachineCheck(subject="canary", diagnose=canary, timeout_s=CANARY_S)] if canary else []
@@ -173,10 +186,11 @@ class _Checks:
     def _gateway(self) -> Sequence[Diagnosis]:
         config = self.setup.config
         if not self.setup.restricted_network:
-            return [judge_network.open_network()]
-        # The gateway also forwards to the hosts of the files, which only a page of the index names.
-        origins = self.page().origins
-        facts = self.machine.gateway(config.index_url, origins, config.nginx_image) if origins else None
+            return [judge_network.open_network(credentials=config.index_credentials is not None)]
+        # pip is what is requested through it.
+        page, pip = self.page(), self.setup.matrix.pip
+        usable = page.reach is Reachability.ANSWERED and page.lists_pip
+        facts = self.machine.gateway(self.setup.index, pip, config.nginx_image) if usable else None
         return [judge_network.gateway(facts, image=config.nginx_image)]
 
     def _disk(self) -> Sequence[Diagnosis]:

@@ -95,8 +95,16 @@ def clock(facts: IndexFacts) -> Diagnosis:
     )
 
 
-def open_network() -> Diagnosis:
-    """Return the diagnosis of a node that is set to use no gateway."""
+def open_network(*, credentials: bool) -> Diagnosis:
+    """Return the diagnosis of a node that is set to use no gateway, for an index that wants `credentials` or not."""
+    if credentials:
+        return Diagnosis(
+            subject="gateway",
+            state=State.BROKEN,
+            found="not used, as configured, but the index has credentials, which package code would get: a run refuses"
+            " to start",
+            remedy="unset PPP_NETWORK, or use `--network gateway`",
+        )
     return Diagnosis(
         subject="gateway",
         state=State.NOTE,
@@ -118,12 +126,12 @@ def _format_time(epoch: int) -> str:
 
 
 def gateway(facts: GatewayFacts | None, *, image: str) -> Diagnosis:
-    """Judge the index gateway; None means that it was not tried, because the index serves no page."""
+    """Judge the index gateway; None means that it was not tried, because the index does not list pip."""
     if facts is None:
         return Diagnosis(
             subject="gateway",
             state=State.WARN,
-            found="not tried: the index serves no page",
+            found="not tried: the index serves no page with the pinned pip",
             remedy="fix the index first",
         )
     if facts.nginx is None and facts.image_availability is ImageAvailability.PULLABLE:
@@ -142,10 +150,12 @@ def gateway(facts: GatewayFacts | None, *, image: str) -> Diagnosis:
             remedy="install nginx, or allow package code to reach everything this machine can with `--network open`",
         )
     if facts.reach is Reachability.ANSWERED:
-        return Diagnosis(subject="gateway", state=State.OK, found=f"{facts.nginx} starts, and serves the index's pages")
+        return Diagnosis(
+            subject="gateway", state=State.OK, found=f"{facts.nginx} starts, and serves the index's pages and files"
+        )
     return Diagnosis(
         subject="gateway",
         state=State.BROKEN,
         found=f"{facts.nginx} does not work as a gateway to the index{parenthesized(facts.detail)}",
-        remedy="check that this nginx has TLS and sub_filter, can write to TMPDIR, and trusts the index's certificate",
+        remedy="check that this nginx is 1.18 or newer and can write to TMPDIR, and that the index serves its files",
     )

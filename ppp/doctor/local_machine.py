@@ -1,7 +1,7 @@
 """The real adapter of the port: the machine that this process runs on, examined by the `probe_*` modules."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ppp.doctor.machine import (
     GatewayFacts,
     ImageAvailability,
     ImageFacts,
+    IndexAccess,
     IndexFacts,
     InterpreterFacts,
     KeyFacts,
@@ -61,20 +62,20 @@ class LocalMachine:
         """Resolve the host of a URL."""
         return probe_network.resolve(url)
 
-    def page(self, index_url: str, pip: PinnedPip) -> IndexFacts:
+    def page(self, index: IndexAccess, pip: PinnedPip) -> IndexFacts:
         """Read the index's page of pip."""
-        return probe_network.page(index_url, pip, user_agent=self.user_agent, now=int(self.clock()))
+        return probe_network.page(index, pip, user_agent=self.user_agent, now=int(self.clock()))
 
-    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayFacts:
-        """Run a gateway briefly and request the page of pip through it; `image` is for a machine without nginx."""
+    def gateway(self, index: IndexAccess, pip: PinnedPip, image: str) -> GatewayFacts:
+        """Run a gateway briefly and request pip through it; `image` is for a machine without nginx."""
         if probe_network.has_nginx(self.environ):
-            return probe_network.try_gateway(index_url, origins, self.environ)
+            return probe_network.try_gateway(index, pip, self.environ)
         availability, detail = probe_docker.image_availability(self.environ, image)
         if availability is not ImageAvailability.LOCAL:
             return GatewayFacts(
                 nginx=None, reach=Reachability.NOT_FOUND, detail=detail, image_availability=availability
             )
-        return probe_network.try_gateway(index_url, origins, self.environ, image=image)
+        return probe_network.try_gateway(index, pip, self.environ, image=image)
 
     def bubblewrap(self) -> BubblewrapFacts:
         """Start an empty bubblewrap sandbox."""

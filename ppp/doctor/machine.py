@@ -3,12 +3,12 @@
 An error during a probe is a fact too. A probe changes nothing and leaves nothing running.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
+from ppp.model.credentials import Credentials
 from ppp.model.matrix import Environment, PinnedPip
 
 #: OpenSSL's error numbers of a certificate that is not yet valid, or has expired.
@@ -98,6 +98,14 @@ class MemoryFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IndexAccess:
+    """The index to examine, and the credentials for it."""
+
+    url: str
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DnsFacts:
     """A host's addresses, or the reason why there are none. If `proxied`, the proxy resolves names."""
 
@@ -112,7 +120,7 @@ class IndexFacts:
     """The result of reading the index's page of pip.
 
     `server_time` is the server's clock and `requested_at` ours at that moment, in epoch seconds. `verify_code` is
-    OpenSSL's error number if a certificate was rejected. `origins` are the schemes and hosts that serve the files.
+    OpenSSL's error number if a certificate was rejected.
     """
 
     url: str
@@ -122,12 +130,11 @@ class IndexFacts:
     server_time: int | None = None
     verify_code: int | None = None
     lists_pip: bool = False
-    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayFacts:
-    """The result of starting a gateway and requesting a page through it.
+    """The result of starting a gateway and requesting a page and a file through it.
 
     `nginx` is the machine's own program, or the image used in its place. If it is None there is neither, and
     `image_availability` says whether the image can be pulled.
@@ -242,11 +249,11 @@ class MachineProbe(Protocol):
     def resolve(self, url: str) -> DnsFacts:
         """Resolve the host of a URL."""
 
-    def page(self, index_url: str, pip: PinnedPip) -> IndexFacts:
+    def page(self, index: IndexAccess, pip: PinnedPip) -> IndexFacts:
         """Read the index's page of pip."""
 
-    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayFacts:
-        """Run a gateway briefly and request the page of pip through it; `image` is for a machine without nginx."""
+    def gateway(self, index: IndexAccess, pip: PinnedPip, image: str) -> GatewayFacts:
+        """Run a gateway briefly and request pip through it; `image` is for a machine without nginx."""
 
     def bubblewrap(self) -> BubblewrapFacts:
         """Start an empty bubblewrap sandbox."""

@@ -1,11 +1,13 @@
 """Probe the network path to the index: DNS, the page of pip and the server's clock, and a gateway started briefly."""
 
 import errno
+import hashlib
 import http.client
+import json
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -16,10 +18,10 @@ from requests.utils import get_environ_proxies
 
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, find_nginx
-from ppp.check.index.client import read_server_time
+from ppp.check.index.client import SimpleIndex, read_server_time
 from ppp.check.index.page import InvalidPageError, parse_page
 from ppp.check.sandbox.docker import connect_engine
-from ppp.doctor.machine import CERTIFICATE_OUT_OF_TIME, DnsFacts, GatewayFacts, IndexFacts, Reachability
+from ppp.doctor.machine import CERTIFICATE_OUT_OF_TIME, DnsFacts, GatewayFacts, IndexAccess, IndexFacts, Reachability
 from ppp.model.matrix import PinnedPip
 from ppp.run_folders import run_folder
 
@@ -40,13 +42,13 @@ def resolve(url: str) -> DnsFacts:
 
 
 def page(
-    index_url: str, pip: PinnedPip, *, user_agent: str, now: int, timeout_s: tuple[float, float] = TIMEOUT_S
+    index: IndexAccess, pip: PinnedPip, *, user_agent: str, now: int, timeout_s: tuple[float, float] = TIMEOUT_S
 ) -> IndexFacts:
     """Read the index's page of pip; `now` is our clock, in epoch seconds."""
-    url = urljoin(index_url, "pip/")
+    url = urljoin(index.url, "pip/")
     headers = {"User-Agent": user_agent, "Accept": ACCEPT_JSON_PREFERRED}
     try:
-        with requests.get(url, headers=headers, timeout=timeout_s, stream=True) as response:
+        with requests.get(url, headers=headers, auth=_sign_with(index), timeout=timeout_s, stream=True) as response:
             date = read_server_time(response.headers, now)
             if not response.ok:
                 return IndexFacts(
@@ -63,15 +65,24 @@ def page(
     except OSError as error:
         # requests does not wrap every error, for instance that of a missing certificate bundle.
         return IndexFacts(url=url, reach=Reachability.BAD_CERTIFICATE, requested_at=now, detail=str(error))
-    origins = {f"{part.scheme}://{part.netloc}" for file in found if (part := urlsplit(file.url))}
     return IndexFacts(
         url=url,
         reach=Reachability.ANSWERED,
         requested_at=now,
         server_time=date,
         lists_pip=any(file.digests.get("sha256") == pip.sha256 for file in found),
-        origins=tuple(sorted(origins)),
     )
+
+
+def _sign_with(index: IndexAccess) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Return what adds the index's credentials to a request, in place of those that requests finds in netrc."""
+
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if index.credentials:
+            request.headers.update(index.credentials.headers(request.url or ""))
+        return request
+
+    return sign
 
 
 def _body(response: requests.Response) -> bytes:
@@ -153,14 +164,14 @@ def has_nginx(environ: Mapping[str, str]) -> bool:
 
 
 def try_gateway(
-    index_url: str,
-    origins: Sequence[str],
+    access: IndexAccess,
+    pip: PinnedPip,
     environ: Mapping[str, str],
     *,
     image: str | None = None,
     nginx_folders: str = NGINX_FOLDERS,
 ) -> GatewayFacts:
-    """Run a gateway with a temporary cache, and request the page of pip through it.
+    """Run a gateway with a temporary cache, and request the pinned pip through it, as a cell would: page and file.
 
     `image` is a local image whose nginx is used if the machine has none.
     """
@@ -169,31 +180,49 @@ def try_gateway(
         return GatewayFacts(nginx=None, reach=Reachability.NOT_FOUND)
     standby = NginxImage(name=image, engine=connect_engine, on_pull=lambda _: None) if image else None
     try:
-        with (
-            run_folder("ppp-doctor-") as cache,
-            run_gateway(
-                index_url, origins, cache=cache, environ=environ, image=standby, nginx_folders=nginx_folders
-            ) as running,
-        ):
-            path = urlsplit(running.index_url(80)).path
-            return _request_page(nginx, _SocketConnection(running.socket), f"{path}pip/")
+        with run_folder("ppp-doctor-") as cache:
+            index = SimpleIndex(
+                access.url, cache=cache / "files", user_agent="the-pypi-place", credentials=access.credentials
+            )
+            with (
+                run_gateway(index, cache=cache, environ=environ, image=standby, nginx_folders=nginx_folders) as running,
+                running.cell_socket() as cell,
+            ):
+                detail = _problem_with_pip(cell, urlsplit(running.index_url(80)).path, pip)
     except (GatewayError, OSError) as error:
-        return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail=" ".join(str(error).split())[:200])
+        detail = " ".join(str(error).split())[:200]
+    return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED if detail else Reachability.ANSWERED, detail=detail)
 
 
-def _request_page(nginx: str, connection: http.client.HTTPConnection, path: str) -> GatewayFacts:
+def _problem_with_pip(cell: Path, index_path: str, pip: PinnedPip) -> str:
+    """Return what is wrong with the pinned pip's page or file as a cell gets it; empty if it is right."""
+    page, problem = _request(cell, f"{index_path}pip/")
+    if problem:
+        return f"{problem} for the page of pip"
+    files = json.loads(page)["files"]
+    path = next((file["url"] for file in files if file["hashes"].get("sha256") == pip.sha256), None)
+    if path is None:
+        return "its page of pip does not list the pinned one"
+    file, problem = _request(cell, path)
+    if problem:
+        return f"{problem} for the file of pip"
+    if hashlib.sha256(file).hexdigest() != pip.sha256:
+        return "it serves another file than the pinned pip"
+    return ""
+
+
+def _request(cell: Path, path: str) -> tuple[bytes, str]:
+    """Return what a cell's socket serves, and what is wrong with the answer."""
+    connection = _SocketConnection(cell)
     try:
-        connection.request("GET", path)
-        status = connection.getresponse().status
+        connection.request("GET", path, headers={"Accept": ACCEPT_JSON_PREFERRED})
+        response = connection.getresponse()
+        body = response.read()
     except http.client.RemoteDisconnected:
         # The gateway closes the connection when the index fails, so that a cell cannot take its error for the index's.
-        return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail="it gets no page from the index")
+        return b"", "it gets no answer from the index"
     except http.client.HTTPException as error:
-        return GatewayFacts(nginx=nginx, reach=Reachability.UNEXPECTED, detail=f"{type(error).__name__}: {error}")
+        return b"", f"it answers with {type(error).__name__}"
     finally:
         connection.close()
-    if status != http.HTTPStatus.OK:
-        return GatewayFacts(
-            nginx=nginx, reach=Reachability.UNEXPECTED, detail=f"it answers the page of pip with status {status}"
-        )
-    return GatewayFacts(nginx=nginx, reach=Reachability.ANSWERED)
+    return body, "" if response.status == http.HTTPStatus.OK else f"it answers with status {response.status}"

@@ -203,11 +203,9 @@ def _gateway(context: Context, index: packages.SimpleIndex, stack: ExitStack) ->
     try:
         return stack.enter_context(
             run_gateway(
-                config.index_url,
-                index.file_origins("pip"),
+                index,
                 cache=config.cache / "gateway",
                 environ=context.environ,
-                user_agent=config.user_agent,
                 local_projects=config.cache / "local-projects",
                 image=NginxImage(name=config.nginx_image, engine=connect_engine, on_pull=context.reporter.note),
             )

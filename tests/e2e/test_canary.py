@@ -81,8 +81,7 @@ class CanarySetup:
     def _gateway(self, *, with_local_projects: bool) -> Iterator[Gateway]:
         write_local_projects(self.folder / "overlay")
         with run_gateway(
-            PYPI_SIMPLE_ENDPOINT,
-            self.index.file_origins("pip"),
+            self.index,
             cache=self.folder / "gateway",
             environ=os.environ,
             local_projects=self.folder / "overlay" if with_local_projects else None,

@@ -19,11 +19,11 @@ from cell_environments import (
     host_environment,
     tiny_matrix,
 )
+from local_gateway import gateway_to
 from local_index import LocalIndex
 from projects import Project, all_projects
 
 from ppp.check.cell import Checker, Observation
-from ppp.check.gateway.gateway import run_gateway
 from ppp.check.index.client import SimpleIndex
 from ppp.check.recorded_text import LOG_TAIL_CHARS
 from ppp.check.runtime import PreparedEnvironment, Runtime
@@ -73,7 +73,7 @@ def checked(
         index.add(*all_projects())
         confinement = None
         if request.param == "bubblewrap":
-            door = run_gateway(index.url, [index.url_of("")], cache=folder / "gateway", environ=os.environ)
+            door = gateway_to(index, folder)
             confinement = Confinement(
                 bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=stack.enter_context(door)
             )

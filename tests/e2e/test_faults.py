@@ -16,11 +16,12 @@ from typing import Final
 import docker
 import pytest
 from cell_environments import SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
+from local_gateway import gateway_to
 from local_index import LocalIndex
 from projects import Project, module_project
 
 from ppp.check.cell import Checker, Observation
-from ppp.check.gateway.gateway import Gateway, run_gateway
+from ppp.check.gateway.gateway import Gateway
 from ppp.check.index.client import SimpleIndex
 from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox
 from ppp.check.sandbox import bubblewrap
@@ -107,10 +108,7 @@ class CheckSetup:
         self.index.add(PASSES, NEEDS)
 
     def gateway(self, name: str = "gateway") -> Gateway:
-        cache = self.folder / name
-        return self.stack.enter_context(
-            run_gateway(self.index.url, [self.index.url_of("")], cache=cache, environ=os.environ)
-        )
+        return self.stack.enter_context(gateway_to(self.index, self.folder / name))
 
     def runtime(self, door: Gateway, client: docker.DockerClient | None = None) -> Runtime:
         matrix = tiny_matrix(self.environment)

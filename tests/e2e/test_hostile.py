@@ -182,8 +182,7 @@ def _run(results: HostileResults, folder: Path, projects: Mapping[str, Project],
         index = stack.enter_context(LocalIndex())
         index.add(*projects.values())
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
-        origins = simple.file_origins(BYSTANDER)
-        door = stack.enter_context(run_gateway(index.url, origins, cache=folder / "gateway", environ=os.environ))
+        door = stack.enter_context(run_gateway(simple, cache=folder / "gateway", environ=os.environ))
         matrix = tiny_matrix(results.environment)
         runtime: Runtime
         label = ""

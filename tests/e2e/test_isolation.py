@@ -116,12 +116,7 @@ def observed(
         index = stack.enter_context(LocalIndex(address))
         index.add(connecting_project(listener))
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
-        origins = simple.file_origins("reaching")
-        door = (
-            stack.enter_context(run_gateway(index.url, origins, cache=folder / "gateway", environ=os.environ))
-            if gated
-            else None
-        )
+        door = stack.enter_context(run_gateway(simple, cache=folder / "gateway", environ=os.environ)) if gated else None
         matrix = tiny_matrix(environment)
         runtime: Runtime
         if client:

@@ -16,26 +16,29 @@ from typing import Any
 import docker
 import pytest
 from cell_environments import SLIM, docker_bridge_address
+from local_gateway import gateway_to
 from local_index import LocalIndex
 from projects import module_project
 
-from ppp.check.gateway.gateway import GatewayError, run_gateway
+from ppp.check.gateway.gateway import GatewayError
 from ppp.check.gateway.nginx import LABEL, NGINX_FOLDERS, NginxImage
 from ppp.check.sandbox.docker import connect_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.nginx]
 
 PROJECT = module_project("quiet", "")
+NOWHERE = "http://127.0.0.1:9/simple/"
 HOLD = """
 import os, sys, time
 from pathlib import Path
 from ppp.check.sandbox.docker import connect_engine
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.gateway.nginx import NginxImage
+from ppp.check.index.client import SimpleIndex
 image = NginxImage(name=sys.argv[2], engine=connect_engine, on_pull=print)
-index = "http://127.0.0.1:9/simple/"
 cache = Path(sys.argv[1])
-with run_gateway(index, [], cache=cache, environ={}, nginx_folders="", image=image) as running:
+index = SimpleIndex("http://127.0.0.1:9/simple/", cache=cache / "stored", user_agent="tests")
+with run_gateway(index, cache=cache, environ={}, nginx_folders="", image=image) as running:
     print(running.socket.parent, flush=True)
     time.sleep(60)
 """
@@ -97,11 +100,10 @@ def test_the_gateway_works_the_same_from_an_image(client: docker.DockerClient, i
     with LocalIndex(docker_bridge_address(client)) as index:
         index.add(PROJECT)
         # Without a PATH this machine has no nginx.
-        with run_gateway(
-            index.url, [index.url_of("")], cache=cache, environ={}, nginx_folders="", image=image_in_use
-        ) as running:
+        with gateway_to(index, tmp_path, environ={}, nginx_folders="", image=image_in_use) as running:
             (container,) = containers(client, cache)
             assert container.attrs["HostConfig"]["CapDrop"] == ["ALL"]
+            assert container.attrs["HostConfig"]["NetworkMode"] == "none", "the page server alone talks to the index"
             with running.cell_socket() as door:
                 curl = ["curl", "-sf", "--unix-socket", str(door)]
                 page = subprocess.run([*curl, f"http://x{running.path}quiet/"], capture_output=True, check=True).stdout
@@ -134,7 +136,7 @@ def test_pulling_an_image_is_reported(tmp_path: Path) -> None:
         pytest.raises(
             GatewayError, match=r"no nginx on this machine, and \S+absent-nginx:1 is not here and cannot be pulled: "
         ),
-        run_gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, nginx_folders="", image=absent),
+        gateway_to(NOWHERE, tmp_path, environ={}, nginx_folders="", image=absent),
     ):
         pass
     assert messages == [f"this machine has no nginx: pulling the image {absent.name} for the index gateway"]
@@ -144,7 +146,7 @@ def test_without_an_engine_no_image_can_be_used(tmp_path: Path) -> None:
     nowhere = NginxImage(name="nginx:alpine", engine=lambda: None, on_pull=print)
     with (
         pytest.raises(GatewayError, match="no nginx on this machine, and no Docker engine to run nginx:alpine"),
-        run_gateway("http://127.0.0.1:9/simple/", [], cache=tmp_path, environ={}, nginx_folders="", image=nowhere),
+        gateway_to(NOWHERE, tmp_path, environ={}, nginx_folders="", image=nowhere),
     ):
         pass
 
@@ -152,10 +154,9 @@ def test_without_an_engine_no_image_can_be_used(tmp_path: Path) -> None:
 def test_an_image_without_nginx_is_reported(client: docker.DockerClient, tmp_path: Path) -> None:
     with (
         pytest.raises(GatewayError, match=r"nginx (did not|from \S+ does not) start"),
-        run_gateway(
-            "http://127.0.0.1:9/simple/",
-            [],
-            cache=tmp_path,
+        gateway_to(
+            NOWHERE,
+            tmp_path,
             environ={},
             nginx_folders="",
             image=NginxImage(name=SLIM.image, engine=connect_engine, on_pull=print),

@@ -1,7 +1,6 @@
 """A fake of the port `ppp.doctor.machine.Machine`: a healthy machine, of which a test changes some facts."""
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ from ppp.doctor.machine import (
     GatewayFacts,
     ImageAvailability,
     ImageFacts,
+    IndexAccess,
     IndexFacts,
     InterpreterFacts,
     KeyFacts,
@@ -54,7 +54,6 @@ INDEX_PAGE: Final = IndexFacts(
     requested_at=NOW,
     server_time=NOW,
     lists_pip=True,
-    origins=("https://files.example",),
 )
 BUBBLEWRAP: Final = BubblewrapFacts(path="/usr/bin/bwrap", version="0.8.0", works=True, supports_size=True)
 LEDGER: Final = LedgerFacts(path=Path("data/ppp.db"), exists=True, size=4096, records=12, integrity="ok")
@@ -121,11 +120,11 @@ class FakeMachine:
         self._answer("resolve")
         return self.dns_facts
 
-    def page(self, index_url: str, pip: PinnedPip) -> IndexFacts:  # noqa: ARG002
+    def page(self, index: IndexAccess, pip: PinnedPip) -> IndexFacts:  # noqa: ARG002
         self._answer("page")
         return self.index_facts
 
-    def gateway(self, index_url: str, origins: Sequence[str], image: str) -> GatewayFacts:  # noqa: ARG002
+    def gateway(self, index: IndexAccess, pip: PinnedPip, image: str) -> GatewayFacts:  # noqa: ARG002
         self._answer("gateway")
         return self.gateway_facts
 

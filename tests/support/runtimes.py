@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import pytest
 from cell_environments import ALPINE, SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
+from local_gateway import gateway_to
 from local_index import LocalIndex
 from projects import module_project
 
-from ppp.check.gateway.gateway import Gateway, run_gateway
+from ppp.check.gateway.gateway import Gateway
 from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox
 from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import LABEL, DockerRuntime, connect_engine
@@ -150,9 +151,7 @@ def running_runtime(
 def _gated(folder: Path) -> Iterator[tuple[LocalIndex, Gateway]]:
     with LocalIndex() as index:
         index.add(EXAMPLE, OTHER)
-        with run_gateway(
-            index.url, [index.url_of("")], cache=folder / "gateway", environ=os.environ
-        ) as running_gateway:
+        with gateway_to(index, folder) as running_gateway:
             yield index, running_gateway
 
 

@@ -1,37 +1,38 @@
-"""The index gateway: a read-through cache of the index and its files, on a socket in the file system.
+"""The index gateway: a read-through cache of the index and its files, on sockets in the file system.
 
-A cell that gets this socket, and has no network, reaches the index and nothing else: neither the internet nor this
-machine. nginx holds the cache. Its keys depend only on what was requested, so no cell can change what another one is
-served. Behind nginx the page server (`page_server`) makes the index's pages smaller.
+A cell that gets such a socket, and has no network, reaches the index and nothing else: neither the internet nor this
+machine. What a cell sends goes through a `relay` of its own, which limits its connections; nginx, which parses requests
+and caches pages under keys that depend only on what was requested; and the `page_server`, which alone talks to the
+index. A cell can get the pages of projects and the files that these list, and cannot change what another one gets.
 """
 
-import hashlib
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import ppp
 from ppp.check.gateway.local_projects import read_local_projects
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, NginxSite, find_nginx, run_nginx
-from ppp.check.gateway.page_server import Origins, PageServer, serve_pages
+from ppp.check.gateway.page_server import PageServer, serve_pages
+from ppp.check.gateway.relay import relay
+from ppp.check.gateway.stored_files import remove_unused_files
+from ppp.check.index.client import SimpleIndex
 from ppp.run_folders import run_folder
 
 #: What others use; how nginx is run is internal.
 __all__ = ["NGINX_FOLDERS", "Gateway", "GatewayError", "run_gateway"]
 
-#: The largest size of the cache, in nginx's notation; what was not used for longest is removed first.
-MAX_CACHE_SIZE: Final = "8g"
-#: How long a page is served before the index is asked again, in nginx's notation; files never change.
+#: The largest size of the cache of pages, in nginx's notation; what was not used for longest is removed first.
+MAX_CACHE_SIZE: Final = "2g"
+#: How long a page is served before the index is asked again, in nginx's notation.
 PAGE_LIFETIME: Final = "10m"
-USER_AGENT: Final = f"the-pypi-place/{ppp.__version__}"
 
 
 @dataclass(slots=True, kw_only=True)
 class Gateway:
-    """A running gateway: the socket that it listens on, and the views of the index that it serves there.
+    """A running gateway: nginx's socket, which only relays use, and the views of the index that it serves.
 
     A view is the index with the files that environments with certain tags may choose. `full_view` has all files.
     """
@@ -48,12 +49,19 @@ class Gateway:
 
     @contextmanager
     def cell_socket(self) -> Iterator[Path]:
-        """Yield a path of one cell's own to the socket, alone in a folder. Removing the file cuts the cell off."""
+        """Yield the path of a socket of one cell's own, alone in a folder. Removing the file cuts the cell off."""
         with tempfile.TemporaryDirectory(dir=self.socket.parent, prefix="cell-") as folder:
             Path(folder).chmod(0o755)
             path = Path(folder, "socket")
-            path.hardlink_to(self.socket)
-            yield path
+            with self.page_server.cells.open() as address, relay(path, self.socket, address=address):
+                yield path
+
+    def lists(self, project: str, sha256: str) -> bool | None:
+        """Return whether the index lists a file with this hash on a project's page; None if no cell has read that.
+
+        `project` is a normalized name.
+        """
+        return self.page_server.lists(project, sha256)
 
     def limit_to_tags(self, tags: Iterable[str]) -> None:
         """From now on serve pages without the wheels that fit none of these tags; until then, pages are complete."""
@@ -69,12 +77,10 @@ class Gateway:
 
 @contextmanager
 def run_gateway(
-    index_url: str,
-    file_origins: Collection[str],
+    index: SimpleIndex,
     *,
     cache: Path,
     environ: Mapping[str, str],
-    user_agent: str = USER_AGENT,
     local_projects: Path | None = None,
     image: NginxImage | None = None,
     max_cache: str = MAX_CACHE_SIZE,
@@ -83,31 +89,26 @@ def run_gateway(
 ) -> Iterator[Gateway]:
     """Run a gateway to an index until the context ends; raise `GatewayError` if that is not possible here.
 
-    `file_origins` (`https://host`) are where the files are that the index's pages list; `cache` is a folder that
-    outlives the gateway; `local_projects` is a folder of projects of our own (`PROJECT/FILES`), which hide the index's
-    projects of the same names; nginx is taken from `image` if this machine has none.
+    Files are stored where `index` stores them; `cache` is a folder for pages that outlives the gateway;
+    `local_projects` is a folder of projects of our own (`PROJECT/FILES`), which hide the index's projects of the same
+    names; nginx is taken from `image` if this machine has none.
     """
     own = find_nginx(environ, nginx_folders)
     if own is None and image is None:
         raise GatewayError("no nginx on this machine")
     nginx_cache = cache.resolve() / "nginx"
-    nginx_cache.mkdir(parents=True, exist_ok=True)
+    for folder in (nginx_cache, index.cache):
+        folder.mkdir(parents=True, exist_ok=True)
+    remove_unused_files(index.cache)
     with ExitStack() as stack:
         # A socket's path is limited to about a hundred bytes, so it cannot be in the data folder, which may be deep.
         run = stack.enter_context(run_folder("ppp-gateway-"))
-        origins = Origins(index_url, file_origins, file=_origins_file(cache, index_url))
-        page_server = PageServer(
-            index_url=index_url,
-            origins=origins,
-            local_projects=read_local_projects(local_projects),
-            user_agent=user_agent,
-        )
+        page_server = PageServer(index=index, local_projects=read_local_projects(local_projects))
         stack.enter_context(serve_pages(page_server, run / "page-server"))
         site = NginxSite(
             run=run,
             cache=nginx_cache,
-            origins=tuple(sorted(origin for origin in set(file_origins) if origins.admits(origin))),
-            user_agent=user_agent,
+            files=index.cache.resolve(),
             max_cache=max_cache,
             page_lifetime=page_lifetime,
         )
@@ -115,7 +116,3 @@ def run_gateway(
         stack.enter_context(run_nginx(site, own, image))
         full_view = page_server.open_view(None)
         yield Gateway(socket=site.socket, page_server=page_server, full_view=full_view, view=full_view)
-
-
-def _origins_file(cache: Path, index_url: str) -> Path:
-    return cache.resolve() / f"origins-{hashlib.sha256(index_url.encode()).hexdigest()[:16]}"

@@ -4,6 +4,7 @@ Either way it ends with the process that started it, even if that is killed, and
 """
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -21,8 +22,8 @@ import docker
 import requests
 from docker.errors import DockerException
 from docker.models.containers import Container
+from docker.types import LogConfig
 
-from ppp.check.gateway.pages import origin_name
 from ppp.check.images import ImageUnavailableError, error_text, find_or_pull
 from ppp.model.record import sha256_hex
 
@@ -31,17 +32,15 @@ START_TIMEOUT_S: Final = 20
 PR_SET_PDEATHSIG: Final = 1
 #: Where distributions install nginx, besides PATH; separated by colons.
 NGINX_FOLDERS: Final = "/usr/sbin:/usr/local/sbin"
-CA_FILES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 #: The label of a gateway's container: a hash of its cache's path. Containers of cells have another one.
 LABEL: Final = "ppp.gateway"
 
-_FILE_LOCATION: Final = Template("""\
-    location /-/$name/ {
-      proxy_pass $origin/;
-      proxy_cache_key "$origin$$uri$$is_args$$args";
-      proxy_cache_valid 200 365d;
-    }
-""")
+#: How many connections nginx has room for, with cells and with the page server.
+MAX_CONNECTIONS: Final = 8192
+#: How many files it may open: one for each connection, and one for what it sends there.
+MAX_OPEN_FILES: Final = 2 * MAX_CONNECTIONS + 256
+#: The whole environment of nginx: ours may contain passwords.
+ENVIRON: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 #: Becomes nginx, which the kernel ends with the thread that started it: a killed run leaves none behind, not even if it
 #: was killed before the kernel knew.
@@ -62,12 +61,14 @@ class GatewayError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NginxSite:
-    """What nginx serves, and where: `run` is a folder of its own; sizes and times are in nginx's notation."""
+    """What nginx serves, and where: `run` is a folder of its own; sizes and times are in nginx's notation.
+
+    `cache` is for pages; `files` is the folder of the index's files, which nginx only reads.
+    """
 
     run: Path
     cache: Path
-    origins: tuple[str, ...]
-    user_agent: str
+    files: Path
     max_cache: str
     page_lifetime: str
 
@@ -95,11 +96,9 @@ class NginxSite:
             cache=_quoted(str(self.cache)),
             max_cache=self.max_cache,
             page_lifetime=self.page_lifetime,
-            agent=_quoted(self.user_agent),
-            ca=ca_file(),
-            files="".join(
-                _FILE_LOCATION.substitute(name=origin_name(origin), origin=origin) for origin in self.origins
-            ),
+            files=_quoted(str(self.files)),
+            max_connections=MAX_CONNECTIONS,
+            max_open_files=_max_open_files(),
         )
 
 
@@ -119,9 +118,9 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def ca_file() -> str:
-    """Return the path of the file of certificate authorities that this machine trusts."""
-    return next((path for path in CA_FILES if os.access(path, os.R_OK)), CA_FILES[0])
+def _max_open_files() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
 
 
 def find_nginx(environ: Mapping[str, str], folders: str = NGINX_FOLDERS) -> str | None:
@@ -149,7 +148,9 @@ def _process(site: NginxSite, own: str) -> Iterator[Callable[[], bool]]:
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), own, *site.arguments],
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=ENVIRON,
     )
     try:
         yield lambda: process.poll() is None
@@ -195,7 +196,7 @@ def _pulled(client: docker.DockerClient, image: NginxImage) -> str:
 
 def _create_container(client: docker.DockerClient, image: str, site: NginxSite) -> Container:
     shown = {str(path): {"bind": str(path), "mode": "rw"} for path in (site.run, site.cache)}
-    trusted = str(Path(ca_file()).resolve())
+    shown[str(site.files)] = {"bind": str(site.files), "mode": "ro"}
     return client.containers.create(
         image,
         ["-c", _LAUNCH_IN_CONTAINER, "sh", *site.arguments],
@@ -208,8 +209,10 @@ def _create_container(client: docker.DockerClient, image: str, site: NginxSite) 
         cap_add=["SETGID", "SETUID"],
         security_opt=["no-new-privileges"],
         read_only=True,
-        network_mode="bridge",
-        volumes={**shown, trusted: {"bind": ca_file(), "mode": "ro"}},
+        network_mode="none",
+        # Its output would be kept on disk without a limit.
+        log_config=LogConfig(type=LogConfig.types.NONE),
+        volumes=shown,
         labels={LABEL: _label(site)},
     )
 
@@ -251,4 +254,3 @@ def _wait_until_ready(site: NginxSite, alive: Callable[[], bool]) -> None:
             log = site.log.read_text("utf-8", "replace").split("\n") if site.log.exists() else []
             raise GatewayError(f"nginx did not start: {next(filter(None, log), 'it logged nothing')}")
         time.sleep(0.02)
-    site.socket.chmod(0o666)

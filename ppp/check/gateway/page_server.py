@@ -1,53 +1,62 @@
-"""The server behind nginx in the gateway: a small HTTP server in this process that serves an index's pages.
+"""The server behind nginx in the gateway: a small HTTP server in this process that serves an index's pages and files.
 
-nginx requests each page once in the life of its cache. Whatever goes wrong with the index becomes a status that is
-neither success nor 404, so that a cell never takes it for an response of the index. Files are served from here too, if
-they are at origins that nginx's configuration does not name.
+It alone talks to the index: nginx has no credentials. nginx requests each page once in the life of its cache. A file is
+got only if a page of the index lists it; it is stored by its sha256, and checked each time; then nginx sends it.
+Whatever goes wrong with the index becomes a status that is neither success nor 404, so that a cell never takes it for a
+response of the index.
 """
 
+import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import Final
+from urllib.parse import quote
 
-import requests
-import urllib3
 from pypi_simple import DistributionPackage
 
 from ppp.bounded_http.limits import TransferError, TransferTimeoutError
-from ppp.bounded_http.session import BoundedSession
-from ppp.check.gateway.local_projects import LOCAL_PATH, LocalProjects
+from ppp.check.gateway.cells import CellLimitError, Cells
+from ppp.check.gateway.listings import METADATA_SUFFIX, Listings, index_file
+from ppp.check.gateway.local_projects import LocalProjects
 from ppp.check.gateway.pages import (
     PageFile,
     PageForm,
+    file_key,
     filter_files,
-    gateway_path,
     is_distribution,
-    origin_name,
-    origin_of,
+    served_file,
     view_name,
     write_page,
 )
-from ppp.check.index.client import NoSuchPageError, fetch_page, open_session
+from ppp.check.index.choose import IndexFile
+from ppp.check.index.client import (
+    DownloadError,
+    DownloadTimeoutError,
+    NoSuchPageError,
+    SimpleIndex,
+    fetch_page,
+)
 from ppp.check.index.page import InvalidPageError
 
-#: Timeouts in seconds for a file: to connect, and between two reads.
-TIMEOUT_S: Final = (10, 60)
-CHUNK: Final = 256 * 1024
 #: How many pages are read at a time: each is held in memory.
 MAX_CONCURRENT_PAGES: Final = 8
-#: The largest number of origins, those that pages named later included.
-MAX_ORIGINS: Final = 64
-_ORIGIN: Final = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+#: The largest file, in bytes, and how long it may take to arrive, in seconds: less than nginx waits for it.
+MAX_FILE_BYTES: Final = 8 * 1024**3
+FILE_TIMEOUT_S: Final = 300
+#: The header in which nginx passes on the address of the cell that asks.
+CELL_HEADER: Final = "X-Cell"
+#: The path below which nginx sends files of the store, if told to.
+STORE_PATH: Final = "/store/"
+FILE_TYPE: Final = "application/octet-stream"
 _PAGE: Final = re.compile("/page/([0-9a-f]{16})/([a-z0-9-]{1,200})/(json|html)")
-_FILE: Final = re.compile("/-/([0-9a-f]{16})(/.*)", re.DOTALL)
+_FILE: Final = re.compile("/-/([a-z0-9-]{1,200})/([0-9a-f]{64})/([^/]+)")
 
 
 class PageError(Exception):
@@ -77,103 +86,104 @@ class _IndexPage:
     etag: str | None
 
 
-class Origins:
-    """Where files are (`https://host`), by name; those that pages name later are stored in a file for the next run.
-
-    Each index has such a file of its own. Files of an index with TLS are never fetched without it.
-    """
-
-    def __init__(self, index_url: str, known: Iterable[str], *, file: Path) -> None:
-        """Start with those that are `known`, and those in `file`."""
-        self._schemes = ("https",) if index_url.startswith("https:") else ("https", "http")
-        self._file = file
-        self._lock = threading.Lock()
-        lines = file.read_text("utf-8").split() if file.exists() else []
-        self._by_name = {origin_name(origin): origin for origin in {*known, *lines} if self.admits(origin)}
-
-    def admits(self, origin: str) -> bool:
-        """Return whether files may be fetched from an origin."""
-        return bool(_ORIGIN.fullmatch(origin)) and origin.startswith(tuple(f"{scheme}:" for scheme in self._schemes))
-
-    def add(self, origin: str) -> None:
-        """Store an origin that a page names; raise `PageError` if it is not admitted, or one too many."""
-        with self._lock:
-            if origin_name(origin) in self._by_name:
-                return
-            if not self.admits(origin) or len(self._by_name) >= MAX_ORIGINS:
-                raise PageError(HTTPStatus.BAD_GATEWAY, f"the page names files at {origin[:200]!r}")
-            try:
-                with self._file.open("a", encoding="utf-8") as lines:
-                    lines.write(f"{origin}\n")
-            except OSError as error:
-                # nginx would cache a page whose files the next run cannot find.
-                raise PageError(HTTPStatus.BAD_GATEWAY, f"an origin cannot be stored: {error.strerror}") from error
-            self._by_name[origin_name(origin)] = origin
-
-    def get(self, name: str) -> str | None:
-        """Return the origin with a name, or None."""
-        return self._by_name.get(name)
-
-
 @dataclass(slots=True, kw_only=True)
 class PageServer:
-    """Serves the pages of an index in the views that were opened, from several threads at once."""
+    """Serves the pages of an index in the views that were opened, and the files on them, from several threads."""
 
-    index_url: str
-    origins: Origins
+    index: SimpleIndex
     local_projects: LocalProjects
-    user_agent: str
-    session: requests.Session = field(default_factory=requests.Session)
+    cells: Cells = field(default_factory=Cells)
+    listings: Listings = field(default_factory=Listings)
     _views: dict[str, frozenset[str] | None] = field(default_factory=dict)
-    _page_session: BoundedSession = field(init=False)
     _page_slots: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CONCURRENT_PAGES))
-
-    def __post_init__(self) -> None:
-        """Open the session for pages."""
-        self._page_session = open_session(self.user_agent)
-
-    def close(self) -> None:
-        """Close all connections to the index."""
-        self.session.close()
-        self._page_session.close()
 
     def open_view(self, tags: frozenset[str] | None) -> str:
         """Start to serve pages with the files that environments with these tags may choose; return the view's name.
 
         None stands for all files.
         """
-        name = view_name(tags, index_url=self.index_url, local_projects=self.local_projects.name)
+        name = view_name(tags, index_url=self.index.url, local_projects=self.local_projects.name)
         self._views[name] = tags
         return name
 
-    def page(self, view: str, project: str, form: PageForm, etag: str | None) -> PageResponse:
-        """Return a page, or that it has not changed since it had this `etag`; raise `PageError` if there is none."""
+    def page(self, cell: str, view: str, project: str, form: PageForm, etag: str | None) -> PageResponse:
+        """Return a page, or that it has not changed since it had this `etag`; raise `PageError` if there is none.
+
+        `cell` is the address of the cell that asks.
+        """
         if view not in self._views:
             # Not 404: nginx would cache that, and serve it to a later run that opens this view.
             raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, "no such view")
         files = self.local_projects.projects.get(project)
         if files is None:
-            with self._page_slots:
-                page = self._fetch_page(project, _remove_form(form, etag))
+            page = self._read_page(cell, project, _remove_form(form, etag))
             if page is None:
                 return PageResponse(status=HTTPStatus.NOT_MODIFIED, etag=etag)
-            files, etag = self._rewrite_urls(page.files), _add_form(form, page.etag)
+            files, etag = page.files, _add_form(form, page.etag)
         else:
             etag = None
-        body = write_page(project, filter_files(files, self._views[view]), form)
+        served = (served_file(project, file) for file in files if is_distribution(file.filename))
+        body = write_page(project, filter_files(served, self._views[view]), form)
         return PageResponse(status=HTTPStatus.OK, body=body, content_type=form.content_type, etag=etag)
 
-    def _rewrite_urls(self, files: Iterable[PageFile]) -> tuple[PageFile, ...]:
-        served = []
-        for file in files:
-            if is_distribution(file.filename) and (origin := origin_of(file.url)):
-                self.origins.add(origin)
-                served.append(replace(file, url=gateway_path(file.url)))
-        return tuple(served)
+    def file(self, cell: str, project: str, key: str, *, metadata: bool) -> Path:
+        """Return the path of a listed file, or of its metadata, whose hash was just checked; raise `PageError`."""
+        if project in self.local_projects.projects:
+            path = None if metadata else self.local_projects.paths.get(key)
+            if path is None:
+                raise PageError(HTTPStatus.NOT_FOUND, "no such local file")
+            return path
+        wanted = self._listed(cell, project, key, metadata=metadata)
+        try:
+            self.cells.check(cell)
+            path = self.index.fetch(wanted, timeout_s=FILE_TIMEOUT_S, max_bytes=MAX_FILE_BYTES)
+            self.cells.count_file(cell, path.stat().st_size)
+            # Files that were not used for longest are the first to be removed.
+            os.utime(path)
+        except CellLimitError as error:
+            raise PageError(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from error
+        except DownloadTimeoutError as error:
+            self.cells.count_failure(cell)
+            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the file does not arrive in time") from error
+        except DownloadError as error:
+            self.cells.count_failure(cell)
+            raise PageError(HTTPStatus.BAD_GATEWAY, str(error)) from error
+        return path
+
+    def lists(self, project: str, sha256: str) -> bool | None:
+        """Return whether a project's page lists a file with this hash; None if its page was not read."""
+        if (local := self.local_projects.projects.get(project)) is not None:
+            return any(file_key(file) == sha256 for file in local)
+        listed = self.listings.get(project)
+        return None if listed is None else sha256 in listed
+
+    def _listed(self, cell: str, project: str, key: str, *, metadata: bool) -> IndexFile:
+        listed = self.listings.get(project)
+        if listed is None:
+            # Its page came from nginx's cache, which outlives runs.
+            self._read_page(cell, project, None)
+            listed = self.listings.get(project) or {}
+        wanted = index_file(listed[key], metadata=metadata) if key in listed else None
+        if wanted is None:
+            raise PageError(HTTPStatus.NOT_FOUND, f"the page of {project} lists no such file")
+        return wanted
+
+    def _read_page(self, cell: str, project: str, etag: str | None) -> _IndexPage | None:
+        try:
+            with self.cells.page_request(cell), self._page_slots:
+                page = self._fetch_page(project, etag)
+        except CellLimitError as error:
+            raise PageError(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from error
+        except PageError:
+            self.cells.count_failure(cell)
+            raise
+        if page is not None:
+            self.listings.put(project, (file for file in page.files if is_distribution(file.filename)))
+        return page
 
     def _fetch_page(self, project: str, etag: str | None) -> _IndexPage | None:
         try:
-            page = fetch_page(self._page_session, self.index_url, project, etag=etag)
+            page = fetch_page(self.index.session, self.index.url, project, etag=etag)
         except NoSuchPageError as error:
             raise PageError(HTTPStatus.NOT_FOUND, f"the index has no {project}") from error
         except InvalidPageError as error:
@@ -183,27 +193,6 @@ class PageServer:
         except TransferError as error:
             raise PageError(HTTPStatus.BAD_GATEWAY, f"the index {error}") from error
         return _IndexPage(files=tuple(map(page_file, page.files)), etag=page.etag) if page else None
-
-    def open_file(self, name: str, rest: str) -> requests.Response:
-        """Start to fetch a file from the origin with a name; raise `PageError` if that fails."""
-        origin = self.origins.get(name)
-        if origin is None:
-            raise PageError(HTTPStatus.BAD_GATEWAY, "no such origin")
-        headers = {"Accept-Encoding": "identity", "User-Agent": self.user_agent}
-        try:
-            # A redirect could lead anywhere, to this machine too.
-            response = self.session.get(
-                f"{origin}{rest}", headers=headers, stream=True, timeout=TIMEOUT_S, allow_redirects=False
-            )
-        except requests.RequestException as error:
-            raise PageError(HTTPStatus.BAD_GATEWAY, f"{origin} does not response: {type(error).__name__}") from error
-        if response.status_code != HTTPStatus.OK:
-            response.close()
-            missing = response.status_code == HTTPStatus.NOT_FOUND
-            raise PageError(
-                HTTPStatus.NOT_FOUND if missing else HTTPStatus.BAD_GATEWAY, f"{origin} answers {response.status_code}"
-            )
-        return response
 
 
 def _add_form(form: PageForm, etag: str | None) -> str | None:
@@ -231,7 +220,7 @@ def page_file(package: DistributionPackage) -> PageFile:
 
 class _Server(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = 512
 
 
 @contextmanager
@@ -246,7 +235,6 @@ def serve_pages(page_server: PageServer, socket: Path) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
-        page_server.close()
 
 
 def _handler(page_server: PageServer) -> type[BaseHTTPRequestHandler]:
@@ -266,19 +254,34 @@ def _handler(page_server: PageServer) -> type[BaseHTTPRequestHandler]:
 
 
 def _respond(request: BaseHTTPRequestHandler, page_server: PageServer) -> None:
+    cell = request.headers.get(CELL_HEADER, "")
     try:
         if page := _PAGE.fullmatch(request.path):
             view, project, form = page.groups()
-            _send(request, page_server.page(view, project, PageForm(form), request.headers.get("If-None-Match")))
-        elif path := page_server.local_projects.paths.get(unquote(request.path)):
-            _stream(request, {"Content-Length": str(path.stat().st_size)}, lambda: _read_file(path))
-        elif (file := _FILE.fullmatch(request.path)) and not request.path.startswith(LOCAL_PATH):
-            with page_server.open_file(*file.groups()) as response:
-                _stream(request, {"Transfer-Encoding": "chunked"}, lambda: _chunked(response))
+            _send(request, page_server.page(cell, view, project, PageForm(form), request.headers.get("If-None-Match")))
+        elif file := _FILE.fullmatch(request.path.partition("?")[0]):
+            project, key, name = file.groups()
+            path = page_server.file(cell, project, key, metadata=name.endswith(METADATA_SUFFIX))
+            if path.is_relative_to(page_server.index.cache):
+                _send_from_store(request, path.relative_to(page_server.index.cache))
+            else:
+                _send(request, PageResponse(status=HTTPStatus.OK, body=path.read_bytes(), content_type=FILE_TYPE))
         else:
             _send(request, PageResponse(status=HTTPStatus.NOT_FOUND))
     except PageError as error:
         _send(request, PageResponse(status=error.status, body=f"{error}\n".encode()))
+
+
+def _send_from_store(request: BaseHTTPRequestHandler, path: Path) -> None:
+    """Let nginx send a file of the store."""
+    request.send_response(HTTPStatus.OK)
+    for name, value in {
+        "Content-Type": FILE_TYPE,
+        "Content-Length": "0",
+        "X-Accel-Redirect": f"{STORE_PATH}{quote(str(path))}",
+    }.items():
+        request.send_header(name, value)
+    request.end_headers()
 
 
 def _send(request: BaseHTTPRequestHandler, response: PageResponse) -> None:
@@ -291,29 +294,3 @@ def _send(request: BaseHTTPRequestHandler, response: PageResponse) -> None:
         request.send_header(name, value)
     request.end_headers()
     request.wfile.write(response.body)
-
-
-def _stream(request: BaseHTTPRequestHandler, headers: Mapping[str, str], parts: Callable[[], Iterator[bytes]]) -> None:
-    request.send_response(HTTPStatus.OK)
-    for name, value in {"Content-Type": "application/octet-stream", **headers}.items():
-        request.send_header(name, value)
-    request.end_headers()
-    for part in parts():
-        request.wfile.write(part)
-
-
-def _read_file(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as opened:
-        while chunk := opened.read(CHUNK):
-            yield chunk
-
-
-def _chunked(response: requests.Response) -> Iterator[bytes]:
-    # Without the last chunk nginx knows that the file was cut off, and caches nothing of it.
-    try:
-        raw: Any = response.raw
-        while chunk := raw.read1(CHUNK, decode_content=False):
-            yield b"%x\r\n%b\r\n" % (len(chunk), chunk)
-    except (requests.RequestException, urllib3.exceptions.HTTPError):
-        return
-    yield b"0\r\n\r\n"

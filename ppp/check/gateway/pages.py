@@ -6,19 +6,20 @@ both silently. Everything else stays, in its order and with all that pip conside
 
 import json
 import posixpath
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from html import escape
 from itertools import product
 from typing import Any, Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ppp.check.index.choose import has_too_many_tags
 from ppp.model.record import sha256_hex
 
 #: Increased when the content of pages changes, so that no older page is served from a cache.
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 #: The suffixes of what pip considers a distribution.
 ARCHIVE_SUFFIXES: Final = (
     ".whl", ".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz", ".tar.lzma",
@@ -26,6 +27,7 @@ ARCHIVE_SUFFIXES: Final = (
 #: The least number of parts in a wheel's name: name, version, and the three of its tag.
 WHEEL_PARTS: Final = 5
 DIGEST_CHARS: Final = 16
+SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 class PageForm(StrEnum):
@@ -85,31 +87,20 @@ def view_name(tags: frozenset[str] | None, *, index_url: str, local_projects: st
     return sha256_hex(json.dumps(parts).encode())[:DIGEST_CHARS]
 
 
-def origin_of(url: str) -> str | None:
-    """Return the origin of a URL (`https://host`), or None if it is not one of HTTP."""
-    try:
-        parts = urlsplit(url)
-        host = _host(parts)
-    except ValueError:
-        return None
-    return f"{parts.scheme}://{host}" if parts.scheme in {"http", "https"} and host else None
+def file_key(file: PageFile) -> str:
+    """Return what names a file in the gateway's URLs: its sha256, or where the index gives none, that of its URL."""
+    sha256 = file.hashes.get("sha256", "")
+    return sha256 if SHA256.fullmatch(sha256) else sha256_hex(file.url.encode("utf-8", "replace"))
 
 
-def _host(parts: SplitResult) -> str:
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return f"{host}:{parts.port}" if parts.port else host
+def served_file(project: str, file: PageFile) -> PageFile:
+    """Return a file as it is on the gateway's page of a project.
 
-
-def origin_name(origin: str) -> str:
-    """Return the name of an origin in the gateway's URLs, which is the same in each run."""
-    return sha256_hex(origin.encode())[:DIGEST_CHARS]
-
-
-def gateway_path(url: str) -> str:
-    """Return the path at which the gateway serves a file; its URL must have an origin."""
-    parts = urlsplit(url)
-    query = f"?{parts.query}" if parts.query else ""
-    return f"/-/{origin_name(origin_of(url) or '')}{parts.path}{query}"
+    Metadata whose sha256 the index does not give is left out, because it could not be checked: pip then reads the file.
+    """
+    metadata = file.metadata if SHA256.fullmatch((file.metadata or {}).get("sha256", "")) else None
+    path = f"/-/{project}/{file_key(file)}/{quote(file.filename, safe='')}"
+    return replace(file, url=path, metadata=metadata)
 
 
 def write_page(project: str, files: Iterable[PageFile], form: PageForm) -> bytes:

@@ -209,29 +209,34 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
     ),
     (
         "index refuses",
-        {"index_facts": replace(INDEX_PAGE, reach=Reachability.REFUSED, server_time=None, lists_pip=False, origins=())},
+        {"index_facts": replace(INDEX_PAGE, reach=Reachability.REFUSED, server_time=None, lists_pip=False)},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("refuses the connection", "PPP_INDEX_URL"),
     ),
     (
         "nobody here knows setup signed",
-        {"index_facts": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=20, server_time=None, origins=())},
+        {"index_facts": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=20, server_time=None)},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("does not trust", "SSL_CERT_FILE"),
     ),
     (
         "an old clock",
-        {"index_facts": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=9, requested_at=1000, origins=())},
+        {"index_facts": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=9, requested_at=1000)},
         {"index": State.BROKEN, "clock": State.BROKEN, "gateway": State.WARN},
         ("which says 1970-01-01 00:16:40 UTC",),
     ),
     (
         "a captive portal",
-        {"index_facts": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=62, server_time=None, origins=())},
+        {"index_facts": replace(INDEX_PAGE, reach=BAD_CERTIFICATE, verify_code=62, server_time=None)},
         {"index": State.BROKEN, "clock": State.NOTE, "gateway": State.WARN},
         ("log in to the network",),
     ),
-    ("no pinned pip", {"index_facts": replace(INDEX_PAGE, lists_pip=False)}, {"index": State.BROKEN}, ("fix [pip]",)),
+    (
+        "no pinned pip",
+        {"index_facts": replace(INDEX_PAGE, lists_pip=False)},
+        {"index": State.BROKEN, "gateway": State.WARN},
+        ("fix [pip]", "fix the index first"),
+    ),
     (
         "a clock that is ahead",
         {"index_facts": replace(INDEX_PAGE, requested_at=NOW + 301)},
@@ -261,7 +266,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         "nginx does not start",
         {"gateway_facts": GatewayFacts(nginx="/usr/sbin/nginx", reach=UNEXPECTED, detail="unknown directive")},
         {"gateway": State.BROKEN},
-        ("not work as a gateway to the index (unknown directive)", "sub_filter"),
+        ("not work as a gateway to the index (unknown directive)", "can write to TMPDIR"),
     ),
     ("no bwrap", {"bubblewrap_facts": BubblewrapFacts(path=None)}, {"bubblewrap": State.NOTE}, ("install bubblewrap",)),
     (

@@ -1,11 +1,14 @@
 """Probing the network path to the index: a local index that answers correctly, and in every other way."""
 
+import hashlib
 import json
 import ssl
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,7 +19,9 @@ from cell_environments import tiny_matrix
 from local_index import JSON_TYPE, LocalIndex, Responder, reply
 
 from ppp.doctor import probe_network
-from ppp.doctor.machine import IndexFacts, Reachability
+from ppp.doctor.machine import IndexAccess, IndexFacts, Reachability
+from ppp.model.credentials import split_credentials
+from ppp.model.matrix import PinnedPip
 
 NOW: Final = 1_714_003_200
 PIP: Final = tiny_matrix().pip
@@ -34,12 +39,12 @@ def local(request: pytest.FixtureRequest) -> Iterator[LocalIndex]:
 
 
 def page(url: str) -> IndexFacts:
-    return probe_network.page(url, PIP, user_agent="the-pypi-place/tests", now=NOW)
+    return probe_network.page(IndexAccess(url=url), PIP, user_agent="the-pypi-place/tests", now=NOW)
 
 
 def test_an_index(local: LocalIndex) -> None:
     found = page(local.url)
-    assert (found.reach, found.lists_pip, found.origins) == (Reachability.ANSWERED, True, (f"http://{local.host}",))
+    assert (found.reach, found.lists_pip) == (Reachability.ANSWERED, True)
     assert found.server_time
     assert abs(found.server_time - time.time()) < 60
     assert local.request_headers[-1]["User-Agent"] == "the-pypi-place/tests"
@@ -100,7 +105,7 @@ def test_a_response_that_is_not_an_index_page(answer: Responder, words: str) -> 
     with LocalIndex() as index:
         index.set_response("/simple/pip/", answer)
         found = page(index.url)
-    assert (found.reach, found.origins) == (Reachability.UNEXPECTED, ())
+    assert found.reach is Reachability.UNEXPECTED
     assert words in found.detail
 
 
@@ -137,7 +142,9 @@ def test_a_response_that_never_comes() -> None:
 
     with LocalIndex() as index:
         index.set_response("/simple/pip/", wait)
-        found = probe_network.page(index.url, PIP, user_agent="the-pypi-place/tests", now=NOW, timeout_s=(5, 0.2))
+        found = probe_network.page(
+            IndexAccess(url=index.url), PIP, user_agent="the-pypi-place/tests", now=NOW, timeout_s=(5, 0.2)
+        )
         go_on.set()
     assert found.reach is Reachability.TIMED_OUT
 
@@ -220,7 +227,7 @@ def test_a_missing_certificate_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_nginx(tmp_path: Path) -> None:
-    found = probe_network.try_gateway(NOBODY, [], {"PATH": str(tmp_path)}, nginx_folders="")
+    found = probe_network.try_gateway(IndexAccess(url=NOBODY), PIP, {"PATH": str(tmp_path)}, nginx_folders="")
     assert (found.nginx, found.reach) == (None, Reachability.NOT_FOUND)
 
 
@@ -228,19 +235,46 @@ def test_an_nginx_that_does_not_start(tmp_path: Path) -> None:
     nginx = tmp_path / "nginx"
     nginx.write_text("#!/bin/sh\nexit 1\n")
     nginx.chmod(0o755)
-    found = probe_network.try_gateway(NOBODY, ["http://files.example"], {"PATH": str(tmp_path)}, nginx_folders="")
+    found = probe_network.try_gateway(IndexAccess(url=NOBODY), PIP, {"PATH": str(tmp_path)}, nginx_folders="")
     assert (found.nginx, found.reach) == (str(nginx), Reachability.UNEXPECTED)
     assert "did not start" in found.detail
 
 
+@contextmanager
+def private_index(content: bytes, *, sha256: str | None = None) -> Iterator[tuple[LocalIndex, IndexAccess, PinnedPip]]:
+    """An index that wants credentials, and lists a pip."""
+    authorization = f"Basic {b64encode(b'user:word').decode()}"
+    with LocalIndex(authorization=authorization) as index:
+        pip = replace(PIP, sha256=sha256 or hashlib.sha256(content).hexdigest())
+        index.add_file("pip", f"pip-{PIP.version}-py3-none-any.whl", content, sha256=pip.sha256)
+        url, credentials = split_credentials(index.url.replace("://", "://user:word@"))
+        yield index, IndexAccess(url=url, credentials=credentials), pip
+
+
 @pytest.mark.nginx
-def test_a_gateway(local: LocalIndex) -> None:
-    found = probe_network.try_gateway(local.url, [f"http://{local.host}"], {})
-    assert found.reach is Reachability.ANSWERED, found
-    assert local.request_counts["/simple/pip/"] == 1
+def test_a_gateway_to_a_private_index_is_tried_with_a_page_and_a_file() -> None:
+    with private_index(b"pip") as (index, access, pip):
+        found = probe_network.try_gateway(access, pip, {})
+        assert found.reach is Reachability.ANSWERED, found
+        assert dict(index.request_counts) == {"/simple/pip/": 1, f"/files/pip/pip-{pip.version}-py3-none-any.whl": 1}
+        facts = probe_network.page(access, pip, user_agent="tests", now=NOW)
+        assert facts.lists_pip, facts
+
+
+@pytest.mark.nginx
+@pytest.mark.parametrize("status", [401, 404, 200])
+def test_a_gateway_to_an_index_that_serves_pages_only(status: int) -> None:
+    with private_index(b"pip") as (index, access, pip):
+        index.set_response(f"/files/pip/pip-{pip.version}-py3-none-any.whl", reply(b"other", status=status))
+        found = probe_network.try_gateway(access, pip, {})
+        assert found.reach is Reachability.UNEXPECTED
+        assert found.detail == "it gets no answer from the index for the file of pip"
 
 
 @pytest.mark.nginx
 def test_a_gateway_to_an_index_that_is_down() -> None:
-    found = probe_network.try_gateway(NOBODY, ["http://127.0.0.1:9"], {})
-    assert (found.reach, found.detail) == (Reachability.UNEXPECTED, "it gets no page from the index")
+    found = probe_network.try_gateway(IndexAccess(url=NOBODY), PIP, {})
+    assert (found.reach, found.detail) == (
+        Reachability.UNEXPECTED,
+        "it gets no answer from the index for the page of pip",
+    )

@@ -19,12 +19,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from cell_environments import FetchedPip
+from local_gateway import ask, gateway_to
 from local_index import JSON_TYPE, LocalIndex, reply
 from projects import module_project
 from pypi_simple import ProjectPage
 
-from ppp.check.gateway.gateway import Gateway, GatewayError, run_gateway
-from ppp.check.gateway.pages import origin_name, view_name
+from ppp.check.gateway.gateway import Gateway, GatewayError
+from ppp.check.gateway.pages import view_name
 from ppp.check.runtime import pip_environment
 
 PROJECT = module_project("quiet", "")
@@ -32,33 +33,16 @@ WHEEL = "lib-1.0-py3-none-any.whl"
 PIP_ACCEPTS = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01"
 
 
-class Through(http.client.HTTPConnection):
-    """A connection through a socket in the file system."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("127.0.0.1", timeout=10)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
-
-
-def ask(path: Path, where: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
-    """Ask as a cell would; raise `RemoteDisconnected` where the gateway hangs up, as it does where the index fails."""
-    connection = Through(path)
-    try:
-        connection.request(method, where, headers={"Accept": "text/html"} | headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
+def ask_through(running: Gateway, where: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
+    """Ask as a new cell would."""
+    with running.cell_socket() as cell:
+        return ask(cell, where, method, None, **headers)
 
 
 def listed(running: Gateway, project: str, *, full_pages: bool = False) -> list[dict[str, Any]]:
     """Return the files on a project's page."""
     path = urlsplit(running.index_url(8080, full_pages=full_pages)).path
-    status, page = ask(running.socket, f"{path}{project}/", Accept=JSON_TYPE)
+    status, page = ask_through(running, f"{path}{project}/", Accept=JSON_TYPE)
     assert status == 200
     files: list[dict[str, Any]] = json.loads(page)["files"]
     return files
@@ -73,15 +57,7 @@ def index() -> Iterator[LocalIndex]:
 
 @pytest.fixture
 def running(index: LocalIndex, tmp_path: Path) -> Iterator[Gateway]:
-    with running_gateway(index, tmp_path) as running:
-        yield running
-
-
-@contextmanager
-def running_gateway(index: LocalIndex, folder: Path, **options: Any) -> Iterator[Gateway]:
-    """A gateway to an index whose files are at its own host."""
-    origins = [index.url_of("")]
-    with run_gateway(index.url, origins, cache=folder / "gateway", environ=os.environ, **options) as running:
+    with gateway_to(index, tmp_path) as running:
         yield running
 
 
@@ -90,25 +66,25 @@ def running_gateway(index: LocalIndex, folder: Path, **options: Any) -> Iterator
 
 @pytest.mark.nginx
 def test_a_page_is_fetched_once_and_links_through_the_gateway(index: LocalIndex, running: Gateway) -> None:
-    status, page = ask(running.socket, f"{running.path}quiet/")
+    status, page = ask_through(running, f"{running.path}quiet/")
     assert status == 200
     assert PROJECT.filename.encode() in page
     assert index.host.encode() not in page, "a cell cannot reach that host"
-    assert ask(running.socket, f"{running.path}quiet/") == (status, page)
+    assert ask_through(running, f"{running.path}quiet/") == (status, page)
     assert index.request_counts == {"/simple/quiet/": 1}
 
 
 @pytest.mark.nginx
 @pytest.mark.parametrize("json_pages", [False, True])
 def test_clients_that_prefer_json_get_it_and_others_the_same_in_html(tmp_path: Path, *, json_pages: bool) -> None:
-    with LocalIndex(json_pages=json_pages) as index, running_gateway(index, tmp_path) as running:
+    with LocalIndex(json_pages=json_pages) as index, gateway_to(index, tmp_path) as running:
         index.add(PROJECT)
-        status, page = ask(running.socket, f"{running.path}quiet/", Accept=PIP_ACCEPTS)
+        status, page = ask_through(running, f"{running.path}quiet/", Accept=PIP_ACCEPTS)
         (row,) = json.loads(page)["files"]
         assert (status, row["filename"]) == (200, PROJECT.filename)
         assert row["hashes"] == {"sha256": hashlib.sha256(PROJECT.build()).hexdigest()}
         for accepts in ("text/html", "*/*", "application/vnd.pypi.simple.v1+html, text/html;q=0.1"):
-            status, page = ask(running.socket, f"{running.path}quiet/", Accept=accepts)
+            status, page = ask_through(running, f"{running.path}quiet/", Accept=accepts)
             (link,) = ProjectPage.from_html("quiet", page, "").packages
             assert (status, link.filename, link.url, link.digests) == (200, row["filename"], row["url"], row["hashes"])
 
@@ -135,27 +111,50 @@ def test_files_that_no_environment_could_choose_are_left_out(index: LocalIndex, 
 @pytest.mark.nginx
 def test_the_same_matrix_finds_its_pages_in_the_cache_and_another_does_not(index: LocalIndex, tmp_path: Path) -> None:
     for admitted, asked in ((["a-b-c", "d-e-f"], 1), (["d-e-f", "a-b-c"], 1), (["a-b-c"], 2)):
-        with running_gateway(index, tmp_path) as running:
+        with gateway_to(index, tmp_path) as running:
             running.limit_to_tags(admitted)
             listed(running, "quiet")
         assert index.request_counts == {"/simple/quiet/": asked}
 
 
+def add_page(index: LocalIndex, project: str, *links: str) -> None:
+    """Set a project's page."""
+    index.set_response(f"/simple/{project}/", reply("".join(links).encode(), headers={"Content-Type": "text/html"}))
+
+
+def link(url: str, content: bytes | None = None, attributes: str = "") -> str:
+    """Return a link to a file, with the hash of its content."""
+    fragment = "" if content is None else f"#sha256={hashlib.sha256(content).hexdigest()}"
+    return f'<a href="{url}{fragment}" {attributes}>{url.rpartition("/")[2]}</a>'
+
+
 @pytest.mark.nginx
-def test_metadata_of_a_wheel_is_served_by_the_gateway(index: LocalIndex, running: Gateway) -> None:
-    (link,) = f'<a href="/files/meta/{WHEEL}" data-core-metadata="sha256={"0" * 64}">{WHEEL}</a>'.splitlines()
-    index.set_response("/simple/meta/", reply(link.encode(), headers={"Content-Type": "text/html"}))
-    index.set_response(f"/files/meta/{WHEEL}.metadata", reply(b"Name: meta"))
+def test_metadata_of_a_wheel_is_served_and_checked(index: LocalIndex, running: Gateway) -> None:
+    for project, content, attributes in (
+        ("meta", b"Name: meta", f"data-core-metadata=sha256={hashlib.sha256(b'Name: meta').hexdigest()}"),
+        ("wrong", b"Name: other", f"data-core-metadata=sha256={hashlib.sha256(b'Name: wrong').hexdigest()}"),
+        ("vague", b"Name: vague", "data-core-metadata=true"),
+        ("plain", b"Name: plain", ""),
+    ):
+        add_page(index, project, link(f"/files/{project}/{WHEEL}", b"", attributes))
+        index.set_response(f"/files/{project}/{WHEEL}.metadata", reply(content))
     (row,) = listed(running, "meta")
-    assert row["core-metadata"] == {"sha256": "0" * 64}
-    assert ask(running.socket, f"{row['url']}.metadata") == (200, b"Name: meta")
+    assert row["core-metadata"] == {"sha256": hashlib.sha256(b"Name: meta").hexdigest()}
+    assert ask_through(running, f"{row['url']}.metadata") == (200, b"Name: meta")
+    (row,) = listed(running, "wrong")
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask_through(running, f"{row['url']}.metadata")
+    for project in ("vague", "plain"):
+        (row,) = listed(running, project)
+        assert "core-metadata" not in row, "it could not be checked, so pip reads the file"
+        assert ask_through(running, f"{row['url']}.metadata")[0] == 404
 
 
 @pytest.mark.nginx
 def test_a_page_that_has_not_changed_is_not_sent_again(index: LocalIndex, tmp_path: Path) -> None:
     headers = {"Content-Type": "text/html", "ETag": 'W/"one"'}
     index.set_response("/simple/same/", reply(f'<a href="{WHEEL}">{WHEEL}</a>'.encode(), headers=headers))
-    with running_gateway(index, tmp_path, page_lifetime="1s") as running:
+    with gateway_to(index, tmp_path, page_lifetime="1s") as running:
         first = listed(running, "same")
         index.set_response("/simple/same/", reply(status=304, headers=headers))
         time.sleep(2.1)
@@ -171,57 +170,45 @@ def test_a_page_that_has_not_changed_is_not_sent_again(index: LocalIndex, tmp_pa
 def test_a_file_is_served_completely_and_cached(index: LocalIndex, running: Gateway) -> None:
     (row,) = listed(running, "quiet")
     index.request_counts.clear()
-    assert [ask(running.socket, row["url"]) for _ in range(2)] == [(200, PROJECT.build())] * 2
+    assert [ask_through(running, row["url"]) for _ in range(2)] == [(200, PROJECT.build())] * 2
     assert list(index.request_counts.values()) == [1]
 
 
 @pytest.mark.nginx
-def test_files_at_origins_that_pages_name_later_are_served_too(index: LocalIndex, tmp_path: Path) -> None:
+def test_files_are_served_from_wherever_the_page_says_also_by_the_next_run(index: LocalIndex, tmp_path: Path) -> None:
+    content = b"a" + b"b" * 70_000 + b"c"
     with LocalIndex() as elsewhere:
         path = f"/files/{WHEEL}"
-        elsewhere.set_response(path, reply([b"a", b"b" * 70_000, b"c"], length=70_002))
-        page = f'<a href="{elsewhere.url_of(path)}">{WHEEL}</a>'
-        index.set_response("/simple/late/", reply(page.encode(), headers={"Content-Type": "text/html"}))
-        with running_gateway(index, tmp_path) as running:
+        elsewhere.set_response(path, reply([content[:1], content[1:]], length=len(content)))
+        add_page(index, "late", link(elsewhere.url_of(path), content))
+        with gateway_to(index, tmp_path) as running:
             (row,) = listed(running, "late")
-            assert ask(running.socket, row["url"]) == (200, b"a" + b"b" * 70_000 + b"c")
-        # The page is still in the cache when the gateway starts anew; what it leads to must be known.
-        with running_gateway(index, tmp_path) as running:
+            assert ask_through(running, row["url"]) == (200, content)
+        # The page is still in the cache when the gateway starts anew; what it leads to is read again.
+        with gateway_to(index, tmp_path) as running:
             assert listed(running, "late") == [row]
-            assert ask(running.socket, row["url"])[0] == 200
-            assert ask(running.socket, f"{row['url']}.metadata")[0] == 404
-        assert elsewhere.request_counts == {path: 1, f"{path}.metadata": 1}
-    assert index.request_counts == {"/simple/late/": 1}
-
-
-@pytest.mark.attack("same-bytes")
-@pytest.mark.nginx
-def test_a_file_of_a_later_origin_that_is_cut_off_is_not_cached(index: LocalIndex, running: Gateway) -> None:
-    with LocalIndex() as elsewhere:
-        path = f"/files/{WHEEL}"
-        page = f'<a href="{elsewhere.url_of(path)}">{WHEEL}</a>'
-        index.set_response("/simple/late/", reply(page.encode(), headers={"Content-Type": "text/html"}))
-        elsewhere.set_response(path, reply(b"half", length=8))
-        (row,) = listed(running, "late")
-        with pytest.raises((http.client.HTTPException, OSError)):
-            ask(running.socket, row["url"])
-        elsewhere.set_response(path, reply(b"complete"))
-        assert ask(running.socket, row["url"]) == (200, b"complete")
-
-
-@pytest.mark.attack("only-gateway")
-@pytest.mark.nginx
-def test_redirects_of_a_later_origin_are_not_followed(index: LocalIndex, running: Gateway) -> None:
-    with LocalIndex() as elsewhere:
-        path = f"/files/{WHEEL}"
-        secret = elsewhere.set_response("/secret", reply(b"secret"))
-        elsewhere.set_response(path, reply(status=302, headers={"Location": secret}))
-        page = f'<a href="{elsewhere.url_of(path)}">{WHEEL}</a>'
-        index.set_response("/simple/late/", reply(page.encode(), headers={"Content-Type": "text/html"}))
-        (row,) = listed(running, "late")
-        with pytest.raises(http.client.RemoteDisconnected):
-            ask(running.socket, row["url"])
+            assert ask_through(running, row["url"]) == (200, content)
         assert elsewhere.request_counts == {path: 1}
+    assert index.request_counts == {"/simple/late/": 2}
+
+
+@pytest.mark.nginx
+def test_a_file_that_is_cut_off_is_not_served(index: LocalIndex, running: Gateway) -> None:
+    path = f"/files/{WHEEL}"
+    add_page(index, "late", link(path, b"complete"))
+    index.set_response(path, reply(b"comp", length=8))
+    (row,) = listed(running, "late")
+    with pytest.raises((http.client.HTTPException, OSError)):
+        ask_through(running, row["url"])
+    index.set_response(path, reply(b"complete"))
+    assert ask_through(running, row["url"]) == (200, b"complete")
+
+
+@pytest.mark.nginx
+def test_a_part_of_a_file_can_be_asked_for(running: Gateway) -> None:
+    (row,) = listed(running, "quiet")
+    assert ask_through(running, row["url"], Range="bytes=2-5") == (206, PROJECT.build()[2:6])
+    assert ask_through(running, row["url"]) == (200, PROJECT.build())
 
 
 # ---------------------------------------------------------------- local projects
@@ -234,18 +221,18 @@ def test_local_projects_hide_the_indexes(index: LocalIndex, tmp_path: Path) -> N
     (folder / "quiet").mkdir(parents=True)
     (folder / "quiet" / WHEEL).write_bytes(b"ours")
     (folder / "quiet" / "notes.txt").write_bytes(b"not served")
-    with running_gateway(index, tmp_path, local_projects=folder) as running:
+    with gateway_to(index, tmp_path, local_projects=folder) as running:
         (row,) = listed(running, "quiet")
         assert (row["filename"], row["hashes"]) == (WHEEL, {"sha256": hashlib.sha256(b"ours").hexdigest()})
-        assert ask(running.socket, row["url"]) == (200, b"ours")
+        assert ask_through(running, row["url"]) == (200, b"ours")
         running.limit_to_tags(["cp39-cp39-win_amd64"])
         assert listed(running, "quiet") == [], "as any other page"
         assert index.request_counts == {}
     (folder / "quiet" / WHEEL).write_bytes(b"newer")
-    with running_gateway(index, tmp_path, local_projects=folder) as running:
+    with gateway_to(index, tmp_path, local_projects=folder) as running:
         (row,) = listed(running, "quiet")
-        assert ask(running.socket, row["url"]) == (200, b"newer"), "no page of local projects before"
-    with running_gateway(index, tmp_path) as running:
+        assert ask_through(running, row["url"]) == (200, b"newer"), "no page of local projects before"
+    with gateway_to(index, tmp_path) as running:
         assert [row["filename"] for row in listed(running, "quiet")] == [PROJECT.filename]
 
 
@@ -256,30 +243,30 @@ def test_local_projects_hide_the_indexes(index: LocalIndex, tmp_path: Path) -> N
 @pytest.mark.nginx
 def test_requests_that_are_not_allowed_do_not_reach_the_index(index: LocalIndex, running: Gateway) -> None:
     for method in ("POST", "DELETE", "PUT"):
-        assert ask(running.socket, f"{running.path}quiet/", method)[0] == 405
+        assert ask_through(running, f"{running.path}quiet/", method)[0] == 405
     for path in ("/simple/quiet/", "/feed", f"{running.path}", f"{running.path}Quiet/", f"{running.path}..%2ffeed/"):
-        assert ask(running.socket, path)[0] == 404
+        assert ask_through(running, path)[0] == 404
     assert index.request_counts == {}
 
 
 @pytest.mark.nginx
 def test_a_broken_index_differs_from_an_unknown_package(index: LocalIndex, running: Gateway) -> None:
-    assert ask(running.socket, f"{running.path}unknown/")[0] == 404
+    assert ask_through(running, f"{running.path}unknown/")[0] == 404
     for status in (500, 502, 503, 403, 429):
         index.set_response(f"/simple/broken{status}/", reply(b"", status=status))
         with pytest.raises(http.client.RemoteDisconnected):
-            ask(running.socket, f"{running.path}broken{status}/")
+            ask_through(running, f"{running.path}broken{status}/")
     index.set_response("/simple/strange/", reply(b"GIF89a", headers={"Content-Type": "image/gif"}))
     index.set_response("/simple/torn/", reply(b"{", headers={"Content-Type": JSON_TYPE}))
     index.set_response("/simple/huge/", reply([b" " * 2**20] * 65, headers={"Content-Type": "text/html"}))
     for project in ("strange", "torn", "huge"):
         with pytest.raises(http.client.RemoteDisconnected):
-            ask(running.socket, f"{running.path}{project}/")
+            ask_through(running, f"{running.path}{project}/")
 
 
 @pytest.mark.nginx
 def test_while_the_index_fails_its_last_page_is_served(index: LocalIndex, tmp_path: Path) -> None:
-    with running_gateway(index, tmp_path, page_lifetime="1s") as running:
+    with gateway_to(index, tmp_path, page_lifetime="1s") as running:
         first = listed(running, "quiet")
         index.set_response("/simple/quiet/", reply(status=503))
         time.sleep(2.1)
@@ -295,25 +282,26 @@ def test_while_the_index_fails_its_last_page_is_served(index: LocalIndex, tmp_pa
 def test_no_cell_changes_what_another_one_is_served(index: LocalIndex, running: Gateway, how: str) -> None:
     """Whatever the request and its headers: the response for one path is never served for another."""
     index.set_response("/files/quiet/wrong", reply(b"wrong"))
-    file = f"/-/{origin_name(index.url_of(''))}/files/quiet/{PROJECT.filename}"
+    file = f"/-/quiet/{hashlib.sha256(PROJECT.build()).hexdigest()}/{PROJECT.filename}"
     hostile = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Original-URL": "/files/quiet/wrong"}
     hostile |= {"Range": "bytes=0-1", "Authorization": "Basic c2VjcmV0", "Cookie": "a=b", "Accept-Encoding": "gzip"}
+    hostile |= {"X-Cell": "::9", "X-Accel-Redirect": "/store/x"}
     with suppress(http.client.HTTPException):
-        ask(running.socket, how.format(view=running.path, file=file), **hostile)
+        ask_through(running, how.format(view=running.path, file=file), **hostile)
     for headers in index.request_headers:
         assert headers.keys() <= {"Host", "Accept", "Accept-Encoding", "User-Agent", "Connection"}
         assert headers["Host"] == index.host
         assert headers["User-Agent"].startswith("the-pypi-place/")
     (row,) = listed(running, "quiet")
     assert (row["filename"], row["url"]) == (PROJECT.filename, file)
-    assert ask(running.socket, file) == (200, PROJECT.build())
+    assert ask_through(running, file) == (200, PROJECT.build())
 
 
 @pytest.mark.nginx
 def test_a_view_that_is_not_open_yet_is_not_cached_as_empty(index: LocalIndex, running: Gateway) -> None:
     later = view_name(frozenset({"py3-none-any"}), index_url=index.url, local_projects="")
     with pytest.raises(http.client.RemoteDisconnected):
-        ask(running.socket, f"/{later}/quiet/", Accept=JSON_TYPE)
+        ask_through(running, f"/{later}/quiet/", Accept=JSON_TYPE)
     running.limit_to_tags(["py3-none-any"])
     assert running.path == f"/{later}/"
     assert len(listed(running, "quiet")) == 1
@@ -327,7 +315,7 @@ def test_pip_reports_a_broken_index_as_a_network_error(
 ) -> None:
     index.set_response("/simple/broken/", reply(status=503))
     argv = [sys.executable, str(pinned_pip.folder / "pip"), "install", "--dry-run", "--ignore-installed", "--retries=1"]
-    with through_a_port(running.socket) as port:
+    with running.cell_socket() as cell, through_a_port(cell) as port:
         environ = os.environ | pip_environment(running.index_url(port)) | {"PIP_FIND_LINKS": ""}
         sound, broken, unknown = (
             subprocess.run([*argv, name], env=environ, capture_output=True, text=True, check=False)
@@ -385,8 +373,8 @@ def test_a_cells_socket_is_its_own_and_can_be_removed(running: Gateway) -> None:
 
 @pytest.mark.nginx
 def test_the_gateway_ends_with_its_context(index: LocalIndex, tmp_path: Path) -> None:
-    with run_gateway(index.url, [], cache=tmp_path / "gateway", environ=os.environ) as running:
-        assert ask(running.socket, f"{running.path}quiet/")[0] == 200
+    with gateway_to(index, tmp_path) as running:
+        assert ask_through(running, f"{running.path}quiet/")[0] == 200
     assert not running.socket.exists()
 
 
@@ -394,7 +382,10 @@ HOLD = """
 import os, sys, time
 from pathlib import Path
 from ppp.check.gateway.gateway import run_gateway
-with run_gateway("http://127.0.0.1:9/simple/", [], cache=Path(sys.argv[1]), environ=os.environ) as running:
+from ppp.check.index.client import SimpleIndex
+cache = Path(sys.argv[1])
+index = SimpleIndex("http://127.0.0.1:9/simple/", cache=cache / "stored", user_agent="tests")
+with run_gateway(index, cache=cache, environ=os.environ) as running:
     print(running.socket.with_name("pid").read_text().strip(), running.socket.parent, flush=True)
     time.sleep(60)
 """
@@ -421,7 +412,7 @@ def test_a_killed_run_leaves_no_gateway(tmp_path: Path) -> None:
 def test_an_nginx_that_does_not_start_says_why(index: LocalIndex, tmp_path: Path) -> None:
     with (
         pytest.raises(GatewayError, match=r"nginx did not start: .*max_size"),
-        run_gateway(index.url, [], cache=tmp_path / "gateway", environ=os.environ, max_cache="much"),
+        gateway_to(index, tmp_path, max_cache="much"),
     ):
         pass
 
@@ -430,13 +421,7 @@ def test_without_nginx_there_is_no_gateway(tmp_path: Path) -> None:
     nowhere = str(tmp_path)
     with (
         pytest.raises(GatewayError, match="no nginx on this machine"),
-        run_gateway(
-            "https://index.example/simple/",
-            [],
-            cache=tmp_path / "gateway",
-            environ={"PATH": nowhere},
-            nginx_folders=nowhere,
-        ),
+        gateway_to("https://index.example/simple/", tmp_path, environ={"PATH": nowhere}, nginx_folders=nowhere),
     ):
         pass
     assert not (tmp_path / "gateway").exists()

@@ -1,65 +1,113 @@
-"""The server behind nginx: which origins are admitted, what is parsed as a page, and errors."""
+"""The server behind nginx: which files it serves to whom, and local projects."""
 
+import hashlib
+from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from local_gateway import index_client
+from local_index import LocalIndex, reply
 
+from ppp.check.gateway.cells import CellLimits, Cells
+from ppp.check.gateway.listings import Listings
 from ppp.check.gateway.local_projects import read_local_projects
-from ppp.check.gateway.page_server import MAX_ORIGINS, Origins, PageError
-from ppp.check.gateway.pages import origin_name
+from ppp.check.gateway.page_server import PageError, PageServer
+from ppp.check.gateway.pages import PageFile, PageForm
 
-INDEX = "https://index.example/simple/"
-
-
-def origins(folder: Path, index_url: str = INDEX, known: str = "https://files.example") -> Origins:
-    return Origins(index_url, [known], file=folder / "origins")
+CONTENT = b"content"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-def test_an_origin_is_stored_for_the_next_run(tmp_path: Path) -> None:
-    origins(tmp_path).add("https://more.example:8443")
-    origins(tmp_path).add("https://more.example:8443")
-    assert origins(tmp_path).get(origin_name("https://more.example:8443")) == "https://more.example:8443"
-    assert origins(tmp_path).get(origin_name("https://files.example")) == "https://files.example"
-    assert origins(tmp_path).get(origin_name("https://other.example")) is None
-    assert (tmp_path / "origins").read_text().splitlines() == ["https://more.example:8443"]
+@pytest.fixture
+def local() -> Iterator[LocalIndex]:
+    with LocalIndex() as index:
+        index.add_file("lib", "lib-1.0.zip", CONTENT)
+        yield index
+
+
+def page_server(url: str, folder: Path, *, limits: CellLimits | None = None) -> PageServer:
+    return PageServer(
+        index=index_client(url, folder / "stored"),
+        local_projects=read_local_projects(None),
+        cells=Cells(limits or CellLimits()),
+    )
+
+
+def test_only_a_cell_that_is_open_gets_anything(local: LocalIndex, tmp_path: Path) -> None:
+    server = page_server(local.url, tmp_path)
+    view = server.open_view(None)
+    with server.cells.open() as cell:
+        assert server.page(cell, view, "lib", PageForm.JSON, None).status == HTTPStatus.OK
+        assert server.file(cell, "lib", SHA256, metadata=False).read_bytes() == CONTENT
+    for request in (
+        lambda: server.page(cell, view, "lib", PageForm.JSON, None),
+        lambda: server.file(cell, "lib", SHA256, metadata=False),
+    ):
+        with pytest.raises(PageError, match="no such cell") as caught:
+            request()
+        assert caught.value.status == HTTPStatus.TOO_MANY_REQUESTS, "not 404, which pip would take for an answer"
 
 
 @pytest.mark.attack("only-gateway")
 @pytest.mark.parametrize(
-    "origin",
+    "url",
     [
-        "http://files.example",
-        "http://127.0.0.1:8000",
-        "https://a;b.example",
-        'https://a".example',
-        "https://a.example\n",
-        "https://user@a.example",
-        "ftp://a.example",
-        "https://$host",
+        "http://files.example/lib-1.0.zip",
+        "http://127.0.0.1:8000/lib-1.0.zip",
+        "ftp://a.example/lib-1.0.zip",
+        "file:///etc/lib-1.0.zip",
+        "https://a.example\n/lib-1.0.zip",
+        "unix:///run/lib-1.0.zip",
     ],
 )
-def test_origins_that_an_index_with_tls_does_not_admit(origin: str, tmp_path: Path) -> None:
-    with pytest.raises(PageError, match="the page names files at"):
-        origins(tmp_path).add(origin)
-    (tmp_path / "origins").write_text(f"{origin}\n")
-    assert origins(tmp_path, known=origin).get(origin_name(origin)) is None
-
-
-def test_an_index_without_tls_may_have_its_files_anywhere(tmp_path: Path) -> None:
-    known = origins(tmp_path, "http://127.0.0.1:8000/simple/")
-    for origin in ("http://127.0.0.1:8001", "https://files.example", "http://[::1]:80"):
-        known.add(origin)
-        assert known.get(origin_name(origin)) == origin
+def test_files_that_an_index_with_tls_may_not_lead_to_are_not_fetched(url: str, tmp_path: Path) -> None:
+    server = page_server("https://index.example/simple/", tmp_path)
+    server.listings.put("lib", [PageFile(url=url, hashes={"sha256": SHA256})])
+    with server.cells.open() as cell, pytest.raises(PageError) as caught:
+        server.file(cell, "lib", SHA256, metadata=False)
+    assert caught.value.status == HTTPStatus.BAD_GATEWAY
+    assert not [path for path in (tmp_path / "stored").rglob("*") if path.is_file()]
 
 
 @pytest.mark.attack("bounded-input")
-def test_the_number_of_origins_is_limited(tmp_path: Path) -> None:
-    known = origins(tmp_path)
-    for number in range(1, MAX_ORIGINS):
-        known.add(f"https://files{number}.example")
-    with pytest.raises(PageError):
-        known.add("https://onemore.example")
-    assert len((tmp_path / "origins").read_text().splitlines()) == MAX_ORIGINS - 1
+def test_the_files_that_are_remembered_are_limited_and_the_others_found_again(
+    local: LocalIndex, tmp_path: Path
+) -> None:
+    server = page_server(local.url, tmp_path)
+    server.listings = Listings(max_files=10)
+    view = server.open_view(None)
+    for number in range(20):
+        local.add_file(f"other{number}", f"other{number}-1.0.zip", b"")
+    with server.cells.open() as cell:
+        for project in ("lib", *(f"other{number}" for number in range(20))):
+            server.page(cell, view, project, PageForm.JSON, None)
+        assert server.listings.get("lib") is None
+        assert server.file(cell, "lib", SHA256, metadata=False).read_bytes() == CONTENT
+
+
+def test_what_the_index_lists_can_be_asked(local: LocalIndex, tmp_path: Path) -> None:
+    server = page_server(local.url, tmp_path)
+    assert server.lists("lib", SHA256) is None, "its page was not read"
+    with server.cells.open() as cell:
+        server.page(cell, server.open_view(None), "lib", PageForm.JSON, None)
+    assert server.lists("lib", SHA256) is True
+    assert server.lists("lib", SHA256[::-1]) is False
+
+
+def test_failures_count_against_the_cell_and_an_unlisted_file_is_none(local: LocalIndex, tmp_path: Path) -> None:
+    server = page_server(local.url, tmp_path, limits=CellLimits(failures=2))
+    local.set_response("/files/lib/lib-1.0.zip", reply(status=503))
+    with server.cells.open() as cell, server.cells.open() as other:
+        with pytest.raises(PageError) as caught:
+            server.file(cell, "lib", SHA256[::-1], metadata=False)
+        assert caught.value.status == HTTPStatus.NOT_FOUND
+        for expected in (HTTPStatus.BAD_GATEWAY, HTTPStatus.BAD_GATEWAY, HTTPStatus.TOO_MANY_REQUESTS):
+            with pytest.raises(PageError) as caught:
+                server.file(cell, "lib", SHA256, metadata=False)
+            assert caught.value.status == expected
+        local.set_response("/files/lib/lib-1.0.zip", reply(CONTENT))
+        assert server.file(other, "lib", SHA256, metadata=False).read_bytes() == CONTENT
 
 
 def test_local_projects_are_named_by_their_content(tmp_path: Path) -> None:

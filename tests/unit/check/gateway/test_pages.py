@@ -10,13 +10,12 @@ from ppp.check.gateway.pages import (
     PageForm,
     could_be_chosen,
     filter_files,
-    gateway_path,
     is_distribution,
-    origin_name,
-    origin_of,
+    served_file,
     view_name,
     write_page,
 )
+from ppp.model.record import sha256_hex
 
 TAGS = frozenset({"cp312-cp312-manylinux_2_17_x86_64", "py3-none-any"})
 HOSTILE = '"><script>alert(1)</script>&amp;'
@@ -54,26 +53,34 @@ def test_files_that_are_not_distributions_for_pip(filename: str) -> None:
     assert not is_distribution(filename)
 
 
+SHA256 = "0" * 63 + "a"
+
+
 @pytest.mark.parametrize(
-    ("url", "origin"),
+    ("hashes", "key"),
     [
-        ("https://files.example/a", "https://files.example"),
-        ("HTTP://User:secret@Files.Example:8080/a", "http://files.example:8080"),
-        ("http://[::1]:8080/a", "http://[::1]:8080"),
-        ("https:///a", None),
-        ("file:///a", None),
-        ("http://[/", None),
-        ("http://files.example:port/", None),
-        ("/a", None),
+        ({"sha256": SHA256, "md5": "0" * 32}, SHA256),
+        ({}, None),
+        ({"md5": "0" * 32}, None),
+        ({"sha256": SHA256[1:]}, None),
+        ({"sha256": f"{SHA256}/.."}, None),
+        ({"sha256": SHA256.upper()}, None),
     ],
 )
-def test_the_origin_of_a_url(url: str, origin: str | None) -> None:
-    assert origin_of(url) == origin
+def test_a_file_is_served_under_its_project_and_hash(hashes: dict[str, str], key: str | None) -> None:
+    url = "https://files.example/a/lib-1.0%2B1.whl?sig=1#sha256=00"
+    served = served_file("lib", PageFile(url=url, hashes=hashes))
+    assert served.url == f"/-/lib/{key or sha256_hex(url.encode())}/lib-1.0%2B1.whl"
+    assert served.filename == "lib-1.0+1.whl"
+    assert served.hashes == hashes
 
 
-def test_a_file_is_served_under_its_origin_with_its_query() -> None:
-    name = origin_name("https://files.example")
-    assert gateway_path("https://files.example/a/lib%2B.whl?sig=1#sha256=00") == f"/-/{name}/a/lib%2B.whl?sig=1"
+@pytest.mark.parametrize(
+    ("metadata", "kept"), [({"sha256": SHA256}, True), ({"sha256": "x"}, False), ({"md5": "x"}, False), ({}, False)]
+)
+def test_metadata_that_cannot_be_checked_is_left_out(metadata: dict[str, str], *, kept: bool) -> None:
+    served = served_file("lib", PageFile(url="https://files.example/lib-1.0-py3-none-any.whl", metadata=metadata))
+    assert served.metadata == (metadata if kept else None)
 
 
 def test_a_views_name_depends_on_all_that_its_pages_depend_on() -> None:

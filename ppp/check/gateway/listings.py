@@ -1,0 +1,54 @@
+"""Which files the index lists, as its pages said that were read last: nothing else can be got through the gateway."""
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ppp.check.gateway.pages import SHA256, PageFile, file_key
+from ppp.check.index.choose import IndexFile
+
+#: How many files are remembered, of all projects together: the pages of the projects used last. About 100 MB.
+MAX_FILES: Final = 250_000
+METADATA_SUFFIX: Final = ".metadata"
+#: What a file is called on disk if its own name is no plain one.
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,199}")
+_OTHER_NAME: Final = "file"
+
+
+@dataclass(slots=True)
+class Listings:
+    """The listed files by project and key. Usable by several threads."""
+
+    max_files: int = MAX_FILES
+    _projects: OrderedDict[str, Mapping[str, PageFile]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def put(self, project: str, files: Iterable[PageFile]) -> None:
+        """Remember what a project's page lists, in place of what it listed before."""
+        listed = {file_key(file): file for file in files}
+        with self._lock:
+            self._projects[project] = listed
+            self._projects.move_to_end(project)
+            while sum(map(len, self._projects.values())) > self.max_files and len(self._projects) > 1:
+                self._projects.popitem(last=False)
+
+    def get(self, project: str) -> Mapping[str, PageFile] | None:
+        """Return the files of a project by key; None if its page must be read first."""
+        with self._lock:
+            if project in self._projects:
+                self._projects.move_to_end(project)
+            return self._projects.get(project)
+
+
+def index_file(file: PageFile, *, metadata: bool) -> IndexFile | None:
+    """Return a listed file, or its metadata, as something to fetch; None if the index lists no such metadata."""
+    name = file.filename if _PLAIN_NAME.fullmatch(file.filename) else _OTHER_NAME
+    sha256, url = file.hashes.get("sha256"), file.url.partition("#")[0]
+    if metadata:
+        sha256, url, name = (file.metadata or {}).get("sha256"), url + METADATA_SUFFIX, name + METADATA_SUFFIX
+        if not SHA256.fullmatch(sha256 or ""):
+            return None
+    return IndexFile(filename=name, url=url, sha256=sha256, requires_python=None, yanked=False)
