@@ -40,6 +40,7 @@ SETUP_TIMEOUT_S: Final = 60
 #: The ground on which `full` passes without a second installation: the metadata names no dependency that applies here,
 #: and `pip check` finds nothing missing after `nodeps`.
 NOTHING_TO_ADD: Final = "no-applicable-dependency"
+#: A longer requirement is not pip's own: parsing it could take long.
 _NO_MATCHING_DISTRIBUTION: Final = re.compile(r"^ERROR: No matching distribution found for (.{1,1000})$", re.MULTILINE)
 
 
@@ -128,7 +129,8 @@ class Checker:
         return recorded_detail(self._scrub(printable_line(detail), facts))
 
     def _scrub(self, text: str, facts: _CellFacts) -> str:
-        return scrub(text, self.index_hosts(), facts.aliases)
+        """Remove from a text what belongs to this run or machine only: secrets, hosts of the index, folders."""
+        return scrub(self.hide(text), self.index_hosts(), facts.aliases)
 
 
 class _PhaseSteps:

@@ -16,7 +16,6 @@ _SANDBOX_PATHS: Final = re.compile(
 )
 #: Parts of names that differ from run to run: temporary folders, and addresses in memory.
 _VARYING_NAMES: Final = re.compile(r"(?<=/tmp/tmp)\w{8}\b|(?<=\b0x)[0-9a-f]{6,}\b")
-#: A longer requirement is not pip's own: parsing it could take long.
 
 
 def scrub(text: str, hosts: Collection[str], aliases: Mapping[str, str]) -> str:

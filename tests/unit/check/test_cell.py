@@ -73,6 +73,7 @@ class CellHarness:
         self.index = FakeIndex(folder=folder)
         self.script: Callable[[Sequence[str], Files], ScriptedCommand] = Script()
         self.hosts: frozenset[str] = frozenset()
+        self.hide: Callable[[str], str] = str
         self.runtime: FakeRuntime | None = None
 
     def check(self, **facts: object) -> Observation:
@@ -84,6 +85,7 @@ class CellHarness:
             matrix=matrix,
             node=NODE,
             index_hosts=lambda: self.hosts,
+            hide=self.hide,
             clock=lambda: NOW + 0.9,
         )
         observation = checker.check(CELL, prepared_environment(SLIM, **facts))
@@ -680,6 +682,17 @@ def test_a_detail_is_cut_after_everything_else(harness: CellHarness, length: int
     line = f"error: {'x' * (length - 7 - len(secret) // 2)}{secret} failed"
     harness.script = Script(nodeps=ScriptedCommand(output=f"{line}\n".encode(), exit_code=1))
     assert "user" not in (harness.record().detail or "")
+
+
+@pytest.mark.attack("credentials")
+@pytest.mark.parametrize("step", ["nodeps", "full", "importing"])
+def test_secrets_are_hidden_in_details_and_logs(harness: CellHarness, step: str) -> None:
+    harness.hide = lambda text: text.replace("secret-word", "***")
+    harness.script = scripted(step, ScriptedCommand(output=b"error: secret-word\n", exit_code=1))
+    harness.script.full = harness.script.full or INSTALLED
+    observation = harness.check()
+    assert "secret-word" not in f"{observation.record} {observation.log}"
+    assert "***" in (observation.log or "")
 
 
 # ---------------------------------------------------------------- a package speaks for itself only
