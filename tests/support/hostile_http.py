@@ -7,6 +7,7 @@ import gzip
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -85,6 +86,14 @@ def drip_over_tls(connection: socket.socket, over: threading.Event) -> None:
 def bomb(size: int) -> bytes:
     """Return a gzip stream that unpacks to `size` bytes."""
     return gzip.compress(bytes(size), 9)
+
+
+def endless_bomb(part: bytes, times: int) -> bytes:
+    """Return the beginning of a gzip stream that unpacks to a part many times; the part is compressed only once."""
+    stream = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    # After a full flush nothing refers to what was before, so the compressed part can be repeated.
+    compressed = stream.compress(part) + stream.flush(zlib.Z_FULL_FLUSH)
+    return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + compressed * times
 
 
 #: Servers that hold a client for ever unless its deadline covers what they do. Those in `TLS_DRIPS` speak TLS.

@@ -87,6 +87,7 @@ def fetch_page(
     project: str,
     *,
     etag: str | None = None,
+    timeout_s: float = PAGE_TIMEOUT_S,
     on_headers: Callable[[Mapping[str, str]], object] = lambda _: None,
 ) -> FetchedPage | None:
     """Return a project's page; None if it still has this `etag`. `on_headers` gets the headers of any answer.
@@ -97,7 +98,7 @@ def fetch_page(
     response = session.get(
         urljoin(index_url, f"{project}/"),
         max_bytes=MAX_PAGE_BYTES,
-        deadline=time.monotonic() + PAGE_TIMEOUT_S,
+        deadline=time.monotonic() + timeout_s,
         headers=headers,
         accept_gzip=True,
         max_redirects=MAX_REDIRECTS,

@@ -99,11 +99,14 @@ def _sha256_of(path: Path, *, max_bytes: int) -> str | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    with open(descriptor, "rb") as opened:  # noqa: PTH123 - a descriptor
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
             return None
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        with open(descriptor, "rb", closefd=False) as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:
