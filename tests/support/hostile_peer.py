@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from hostile_strings import HOSTILE_STRINGS, SURROGATES
@@ -249,6 +249,8 @@ class HostilePublication:
     files: tuple[JsonEdit, ...]
     statement: tuple[JsonEdit, ...]
     sequence_step: int
+    #: Edits of `peers.json`, which shows all statements signed so far.
+    shown: tuple[JsonEdit, ...]
     #: Edits of files as served, by a number that chooses the file; None removes it.
     served: tuple[tuple[int, ByteEdit | None], ...]
 
@@ -280,12 +282,13 @@ PUBLICATIONS: Final = st.builds(
     files=_few(JSON_EDITS, share=10),
     statement=_few(JSON_EDITS, share=10),
     sequence_step=st.sampled_from((1, 1, 1, 1, 2, 0, -1)),
+    shown=_few(JSON_EDITS, share=4),
     served=_few(st.tuples(st.integers(0, 20), st.none() | BYTE_EDITS), share=10),
 )
 
 
 PLAIN: Final = HostilePublication(
-    batches=(PLAIN_BATCH,), in_list=False, files=(), statement=(), sequence_step=1, served=()
+    batches=(PLAIN_BATCH,), in_list=False, files=(), statement=(), sequence_step=1, shown=(), served=()
 )
 
 
@@ -295,6 +298,7 @@ class HostilePeer:
 
     sequence: int = 0
     previous: str | None = None
+    envelopes: dict[int, bytes] = field(default_factory=dict)
 
     def web_root(self, publication: HostilePublication) -> Mapping[str, bytes]:
         """Return the files of a publication by path."""
@@ -304,6 +308,8 @@ class HostilePeer:
             lists["files/batches.json"] = _list_of(batches, publication.files)
         top = _list_of(lists or batches, publication.files)
         files = {**batches, **lists, "files.json": top, "statement.json": self._statement(publication, top)}
+        files |= {f"statements/{number}.json": data for number, data in self.envelopes.items()}
+        files["peers.json"] = self._peers(publication)
         for number, edit in publication.served:
             if files:
                 path = sorted(files)[number % len(files)]
@@ -331,7 +337,16 @@ class HostilePeer:
         signed = edit_document(signed, publication.statement)
         message = encoded(signed)
         self.previous = sha256_hex(message)
-        return b'{"signature":"%s","signed":%s}' % (PEER.sign(message).encode(), message)
+        envelope = b'{"signature":"%s","signed":%s}' % (PEER.sign(message).encode(), message)
+        self.envelopes[self.sequence] = envelope
+        return envelope
+
+    def _peers(self, publication: HostilePublication) -> bytes:
+        shown = []
+        for envelope in self.envelopes.values():
+            with suppress(ValueError, RecursionError):
+                shown.append(json.loads(envelope))
+        return encoded(edit_document({"schema": "ppp-peers-1", "statements": shown}, publication.shown))
 
 
 def _batch_files(batch: HostileBatch) -> Sequence[tuple[str, bytes]]:
