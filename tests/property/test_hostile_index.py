@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppp.bounded_http.session import BoundedSession, Response
-from ppp.check.gateway.pages import PageFile, PageForm, filter_files, gateway_path, origin_of, write_page
+from ppp.check.gateway.pages import PageFile, PageForm, filter_files, served_file, write_page
 from ppp.check.index.choose import IndexFile, NotClaimed, choose_file, newest_installable, release_files
 from ppp.check.index.client import SimpleIndex, resolve
+from ppp.model.credentials import origin_of
 from ppp.model.errors import IndexUnreachableError, PPPError, UnknownPackageError
 from ppp.model.release import Release, RequestedPackage
 
@@ -165,9 +166,7 @@ def look_at(files: Sequence[IndexFile]) -> None:
     assert isinstance(chosen, IndexFile | NotClaimed)
     newest_installable("six", files, ">=0", PREPARED)
     admitted = [PageFile(url=file.url, requires_python=file.requires_python) for file in files if origin_of(file.url)]
-    shown = filter_files(admitted, frozenset(PREPARED.tags))
-    for file in shown:
-        assert gateway_path(file.url).startswith("/-/")
+    shown = [served_file("six", file) for file in filter_files(admitted, frozenset(PREPARED.tags))]
     for form in PageForm:
         write_page("six", shown, form)
 
