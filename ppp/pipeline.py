@@ -10,6 +10,7 @@ from typing import Final
 from ppp.check.cell import Observation
 from ppp.check.index import client as packages
 from ppp.ledger.flakiness import Flakiness
+from ppp.ledger.quarantines import quarantined
 from ppp.ledger.store import Store
 from ppp.mesh import push as announcing
 from ppp.mesh import sync as synchronizing
@@ -159,7 +160,8 @@ def _publish_new(context: Context, outcomes: Sequence[SyncReport | SyncFailure])
     with open_node(context, wait_s=SYNC_WAIT_S) as node:
         if any(outcome.records for outcome in outcomes):
             publishing.publish(node)
-        else:
+        elif quarantined(node.store.db):
+            # What proves a fork is passed on at once; what else was seen of peers, by the next build.
             publishing.write_seen_statements(node)
 
 

@@ -52,9 +52,19 @@ def add_statement(store: Store, statement: StoredStatement) -> None:
         )
 
 
-def statement_files(db: Database) -> Iterator[tuple[str, bytes]]:
-    """Yield the chain's published files: each `statements/<sequence>.json`, and the last one as `statement.json`."""
-    for sequence, text in db.execute("SELECT sequence, statement FROM statements ORDER BY sequence"):
+def statement_files(db: Database, own: str | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yield the chain's published files: each `statements/<sequence>.json`, and the last one as `statement.json`.
+
+    Statements that this node (`own`) issued and lost, and that its peers showed it again, are among them.
+    """
+    rows = db.execute(
+        "SELECT sequence, statement FROM statements UNION ALL"
+        " SELECT sequence, min(statement) FROM seen_statements"
+        " WHERE node = ? AND sequence NOT IN (SELECT sequence FROM statements) GROUP BY sequence"
+        " ORDER BY sequence",
+        (own,),
+    )
+    for sequence, text in rows:
         yield f"statements/{sequence}.json", text.encode()
     if newest := newest_statement(db):
         yield "statement.json", newest.text.encode()

@@ -30,7 +30,7 @@ from ppp.ledger.statements import Fork, add_forks, list_forks, own_statement
 from ppp.ledger.store import Store
 from ppp.mesh.chain import Contradiction, SignedStatement, check_freeze, find_contradictions
 from ppp.mesh.fetch import PeerConnection
-from ppp.mesh.peers_file import MAX_PEERS_BYTES, PEERS_NAME, peers_document, read_peers_document
+from ppp.mesh.peers_file import MAX_OF_ONE_NODE, MAX_PEERS_BYTES, PEERS_NAME, peers_document, read_peers_document
 from ppp.mesh.statement import (
     MAX_STATEMENT_BYTES,
     ForkedError,
@@ -200,7 +200,8 @@ def store_statements(
         found = find_contradictions(known, counted)
         add_forks(store, tuple(_evidence(found, now)))
         add_quarantines(store, (_quarantine(c, source, now) for c in found))
-        add_seen(store, (_seen(s, source, now) for s in counted))
+        ours = {s.key for s in known if s.node == own}
+        add_seen(store, (_seen(s, source, now) for s in counted if s.key not in ours))
     return found
 
 
@@ -231,7 +232,7 @@ def peers_file(db: Database) -> bytes:
     peers = {peer.node for peer in list_peers(db)}
     newest = [seen.text for seen in newest_seen(db) if seen.node in peers]
     held = quarantined(db)
-    evidence = [fork.text for node in sorted(held) for fork in list_forks(db, node)[:2]]
+    evidence = [fork.text for node in sorted(held) for fork in list_forks(db, node)[: MAX_OF_ONE_NODE - 2]]
     return peers_document([*newest, *evidence])
 
 

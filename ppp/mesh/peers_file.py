@@ -13,7 +13,7 @@ from ppp.mesh.chain import SignedStatement
 from ppp.mesh.statement import MAX_STATEMENT_BYTES
 from ppp.mesh.untrusted import canonical_bytes, parse_document
 from ppp.model.errors import RejectedDataError
-from ppp.model.record import Json, canonical_json
+from ppp.model.record import Json, canonical_json, sha256_hex
 
 PEERS_NAME: Final = "peers.json"
 PEERS_SCHEMA: Final = "ppp-peers-1"
@@ -41,8 +41,9 @@ def peers_document(envelopes: Iterable[str]) -> bytes:
     return canonical_json({"schema": PEERS_SCHEMA, "statements": chosen})
 
 
-def _sort_key(document: Json) -> tuple[str, int, bytes]:
-    return document["signed"]["node"], document["signed"]["sequence"], canonical_json(document["signed"])
+def _sort_key(document: Json) -> tuple[str, int, str]:
+    signed = document["signed"]
+    return signed["node"], signed["sequence"], sha256_hex(canonical_json(signed))
 
 
 def read_peers_document(data: bytes, *, trusted: Container[str]) -> tuple[SignedStatement, ...]:

@@ -32,6 +32,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
+from sqlite_utils import Database
+
+from ppp.ledger.seen_statements import newest_seen
 from ppp.ledger.statements import StoredStatement, add_statement, newest_statement
 from ppp.ledger.store import Store
 from ppp.mesh.batch import CLOCK_TOLERANCE_S
@@ -209,7 +212,7 @@ def issue(
     Returns None and changes nothing while the last statement describes the same files and is in the first half of its
     lifetime. Digests are sha256 in hex, `images` image digests by environment, `now` epoch seconds.
     """
-    last = newest_statement(store.db)
+    last = _end_of_chain(store.db, key.id)
     before = Statement.from_json(json.loads(last.text)["signed"]) if last else None
     # If the ledger was copied from another node, this node's chain starts at the next sequence number.
     own = before if before and before.node == key.id else None
@@ -231,6 +234,18 @@ def issue(
     data = sign_statement(statement, key)
     add_statement(store, StoredStatement(sequence=statement.sequence, text=data.decode(), digest=statement.digest))
     return data
+
+
+def _end_of_chain(db: Database, own: str) -> StoredStatement | None:
+    """Return the last statement of this node's chain, also if only its peers still have it.
+
+    A ledger that was restored from a copy has lost the last ones. Going on from the copy would be a fork.
+    """
+    last = newest_statement(db)
+    for seen in newest_seen(db):
+        if seen.node == own and (last is None or seen.sequence > last.sequence):
+            return StoredStatement(sequence=seen.sequence, text=seen.text, digest=seen.digest)
+    return last
 
 
 def _is_still_current(before: Statement, *, current_sha256: str, files_sha256: str, now: int) -> bool:

@@ -55,7 +55,7 @@ def publish(node: LocalNode) -> Path:
         now=node.context.now,
     )
     write_seen_statements(node)
-    write_statements(config.public, statement_files(node.store.db))
+    write_statements(config.public, statement_files(node.store.db, node.key.id))
     node.context.reporter.note(f"wrote {len(built.written)} of {built.files} published files")
     return config.public / "index.html"
 

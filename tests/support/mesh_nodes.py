@@ -77,7 +77,7 @@ class MeshNode:
         )
         for url in [url for url in self.web.files if url.startswith(self.url)]:
             del self.web.files[url]
-        for path, data in {**files, "files.json": listing, **dict(statement_files(self.store.db))}.items():
+        for path, data in {**files, "files.json": listing, **dict(statement_files(self.store.db, self.key.id))}.items():
             self.web.files[self.url + path] = data
         self.publish_seen()
 
