@@ -35,8 +35,8 @@ def read_left_out(db: Database, peer: str) -> dict[str, LeftOutBatch]:
     return {batch: LeftOutBatch(batch=batch, node=node, reason=reason, seen_at=at) for batch, node, reason, at in rows}
 
 
-def save_left_out(store: Store, peer: str, batches: Iterable[LeftOutBatch]) -> None:
-    """Store batches of a peer that were left out, and drop the oldest beyond `MAX_LEFT_OUT`."""
+def save_left_out(store: Store, peer: str, batches: Iterable[LeftOutBatch], *, limit: int = MAX_LEFT_OUT) -> None:
+    """Store batches of a peer that were left out, and drop the oldest beyond the limit."""
     with translate_storage_errors(store.path), store.db.atomic():
         for each in batches:
             store.db.execute(
@@ -46,7 +46,7 @@ def save_left_out(store: Store, peer: str, batches: Iterable[LeftOutBatch]) -> N
         store.db.execute(
             "DELETE FROM left_out_batches WHERE peer = ? AND batch IN (SELECT batch FROM left_out_batches"
             " WHERE peer = ? ORDER BY seen_at DESC, batch LIMIT -1 OFFSET ?)",
-            (peer, peer, MAX_LEFT_OUT),
+            (peer, peer, limit),
         )
 
 

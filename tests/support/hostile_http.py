@@ -7,9 +7,11 @@ import gzip
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
@@ -193,3 +195,45 @@ def silent_port() -> Iterator[str]:
         finally:
             for client in waiting:
                 client.close()
+
+
+class _Files(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: "_FileServer"
+
+    def do_GET(self) -> None:
+        time.sleep(self.server.delay_s)
+        content = self.server.files.get(self.server.root + self.path[1:])
+        self.send_response(404 if content is None else 200)
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        self.wfile.write(content or b"")
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+class _FileServer(ThreadingHTTPServer):
+    daemon_threads = False
+    root: str
+
+    def __init__(self, files: Mapping[str, bytes], delay_s: float) -> None:
+        super().__init__(("127.0.0.1", 0), _Files)
+        self.files, self.delay_s = files, delay_s
+        self.root = f"http://127.0.0.1:{self.server_port}/"
+
+    def handle_error(self, *_: object) -> None:
+        """Log nothing about clients that close their connection."""
+
+
+@contextmanager
+def file_server(files: Mapping[str, bytes], *, delay_s: float = 0.0) -> Iterator[str]:
+    """Serve files, given by URL, each `delay_s` after its request; yield the URL of the web root."""
+    with _FileServer(files, delay_s) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(PAUSE_S,))
+        thread.start()
+        try:
+            yield server.root
+        finally:
+            server.shutdown()
+            thread.join()
