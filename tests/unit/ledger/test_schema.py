@@ -12,9 +12,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from ppp.ledger import queries
-from ppp.ledger.schema import MIGRATIONS_FOLDER, open_ledger, read_ledger
+from ppp.ledger.quarantines import quarantined
+from ppp.ledger.schema import MIGRATIONS_FOLDER, migrations, open_ledger, read_ledger
+from ppp.ledger.seen_statements import seen_statements
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, LedgerBusyError, LedgerDamagedError, LedgerTooNewError, PPPError
 from ppp.model.record import Record, canonical_json, current_records, sha256_hex
@@ -180,6 +183,40 @@ def test_every_migration_is_a_complete_sql_file(tmp_path: Path) -> None:
         script = "".join(path.read_text("utf-8") for path in sorted(MIGRATIONS_FOLDER.iterdir()))
         assert [sql for sql in created if sql not in script] == []
         assert script.count("\nCREATE ") == len(created)
+
+
+def test_an_older_ledger_is_migrated_with_what_it_knew_of_its_peers(tmp_path: Path, record: Builder) -> None:
+    with closing(sqlite3.connect(tmp_path / "ppp.db")) as connection:
+        db = Database(connection)
+        migrations.apply(db, stop_before="m002_peers")
+        Store(db, tmp_path).add_record(record())
+        peer = {"node": "ab" * 32, "url": "http://one.example/", "added_at": 5}
+        seen = {"sequence": 3, "digest": "aa" * 32, "statement": "{}", "synced_at": 7}
+        db.table("peers").insert_all([peer | seen, peer | {"node": "cd" * 32, "url": "http://two.example/"}])
+        for digest in ("aa" * 32, "bb" * 32):
+            fork = {"node": "ab" * 32, "sequence": 3, "digest": digest, "statement": "{}", "seen_at": 9}
+            db.table("forks").insert(fork)
+        connection.commit()
+    with pytest.raises(LedgerDamagedError, match="from an older PPP"):
+        read_ledger(tmp_path)
+    open_ledger(tmp_path).close()
+    with closing(read_ledger(tmp_path)) as db:
+        assert [(q.since, q.sequence, q.reason, q.source) for q in quarantined(db).values()] == [
+            (9, 3, "two different statements have the number 3", "ab" * 32)
+        ]
+        assert [(s.node, s.sequence, s.digest, s.seen_at) for s in seen_statements(db)] == [
+            ("ab" * 32, 3, "aa" * 32, 7)
+        ]
+        assert [r.id for r in queries.read_records(db)] == [record().id]
+
+
+def test_the_committed_ledger_is_as_the_migrations_create_it(tmp_path: Path) -> None:
+    committed = Path(__file__).parents[3] / "data" / "ppp.db"
+    shutil.copy(committed, tmp_path / "ppp.db")
+    with closing(read_ledger(tmp_path)) as db:
+        assert len(list(queries.read_records(db))) > 100
+    open_ledger(tmp_path).close()
+    assert (tmp_path / "ppp.db").read_bytes() == committed.read_bytes(), "opening it migrates it: commit the result"
 
 
 # A kill at any moment

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from snapshot_ledgers import MARCH, make_ledger, sample_observations, take_snapshots, tamper
+from sqlite_utils import Database
 
 from ppp.ledger.batches import seal
+from ppp.ledger.schema import migrations
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.record import Record, sha256_hex
@@ -43,6 +45,24 @@ def test_snapshots_are_valid_as_written(folder: Path) -> None:
         assert found.valid, found
         assert "a snapshot" in found.message
     assert verify_path(folder / "window.db.gz").message == "window.db, compressed"
+
+
+def test_the_committed_ledger_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "ppp.db").write_bytes((Path(__file__).parents[3] / "data" / "ppp.db").read_bytes())
+    assert verify_path(tmp_path / "ppp.db").valid
+
+
+def test_a_ledger_is_valid_before_and_after_its_migration(tmp_path: Path, record: Builder) -> None:
+    path = tmp_path / "ppp.db"
+    with closing(sqlite3.connect(path)) as connection:
+        db = Database(connection)
+        migrations.apply(db, stop_before="m002_peers")
+        Store(db, tmp_path).add_record(record())
+        connection.commit()
+    before = verify_path(path)
+    Store.open(tmp_path).db.close()
+    assert before.valid
+    assert verify_path(path) == before
 
 
 def test_a_ledger_is_valid_by_itself(folder: Path, tmp_path: Path) -> None:
