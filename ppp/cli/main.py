@@ -16,6 +16,7 @@ from ppp.cli.serve import serve
 from ppp.cli.show import show
 from ppp.cli.verify import verify
 from ppp.model.errors import PPPError
+from ppp.storage_errors import full_disks_named
 
 INTERRUPTED: Final = 130
 
@@ -39,7 +40,10 @@ def main() -> NoReturn:
         # pip and Python take this machine's certificates from SSL_CERT_FILE; requests has a variable of its own.
         os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
     try:
-        sys.exit(cli(standalone_mode=False) or 0)
+        with full_disks_named():
+            code = cli(standalone_mode=False) or 0
+            sys.stdout.flush()
+        sys.exit(code)
     except PPPError as error:
         click.echo(console.printable_line(f"ppp: {error}"), err=True)
         sys.exit(error.exit_code)

@@ -25,6 +25,7 @@ from ppp.doctor.machine import (
     YggdrasilFacts,
 )
 from ppp.model.matrix import Environment, PinnedPip
+from ppp.storage_errors import temporary_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +51,7 @@ class LocalMachine:
 
     def temporary(self) -> Path:
         """Return the folder for temporary files."""
-        # Not gettempdir: it writes a file to find out, and silently uses another folder if the configured one fails.
-        named = filter(None, map(self.environ.get, ("TMPDIR", "TEMP", "TMP")))
-        return Path(next(named, "/tmp"))  # noqa: S108 - the default of tempfile
+        return temporary_folder(self.environ)
 
     def memory(self) -> MemoryFacts:
         """Ask the kernel for the memory."""

@@ -27,7 +27,7 @@ from ppp.publish.builder.workers import BuildParameters, BuildWorkers, WorkerCon
 from ppp.publish.builder.writer import Committed, OutputWriter
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.folder import OutputFolder
-from ppp.storage_errors import translate_storage_errors
+from ppp.storage_errors import disk_full_error, is_disk_full, translate_storage_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +63,11 @@ def build(
         try:
             with BuildCache.open(cache_path) as cache:
                 return _build(db, out, cache, base_url=base_url, rebuild=rebuild)
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
             if cache_path is None or not cache_path.exists():
                 raise
+            if is_disk_full(error):
+                raise disk_full_error(error, cache_path) from error
             # Either database may be the one that cannot be read; the cache is the one that can be replaced.
             cache_path.unlink()
             with BuildCache.open(cache_path) as cache:

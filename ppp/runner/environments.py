@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -24,7 +24,7 @@ from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 from ppp.run_folders import remove_leftovers
 from ppp.runner.context import Context
-from ppp.storage_errors import translate_storage_errors
+from ppp.storage_errors import check_space, full_disks_named, temporary_folder, translate_storage_errors
 
 #: Checks an environment, and returns what is wrong with it, a sentence each; nothing where it is healthy.
 CanaryCheck: TypeAlias = Callable[[PreparedEnvironment], Sequence[str]]
@@ -78,13 +78,19 @@ def prepare_environments(
     Raises `NoEnvironmentError` if none can be prepared, and `GatewayUnavailableError` if cells would have the open
     network although the settings do not ask for it.
     """
-    # Only the platforms that were asked for: a run on the host needs no Docker engine.
-    with _runtimes(context, index, matrix, {e.platform for e in environments}) as (runtimes, index_gateway):
+    with (
+        full_disks_named(*_written_folders(context)),
+        # Only the platforms that were asked for: a run on the host needs no Docker engine.
+        _runtimes(context, index, matrix, {e.platform for e in environments}) as (runtimes, index_gateway),
+    ):
         # Preparing is mostly waiting: for a pull, or for the probe of an interpreter.
         with ThreadPoolExecutor(len(environments)) as threads:
             results = dict(zip(environments, threads.map(lambda e: _prepare(runtimes, e), environments), strict=True))
         prepared = {e.id: p for e, p in results.items() if isinstance(p, PreparedEnvironment)}
         unavailable = {e.id: reason for e, reason in results.items() if isinstance(reason, str)}
+        if unavailable:
+            # A full disk has many names: no interpreter that compiles pip, no image that can be pulled.
+            check_space(*_written_folders(context))
         for id_, reason in unavailable.items():
             context.reporter.warn(f"{id_} is unavailable: {reason}")
         if not prepared:
@@ -128,9 +134,17 @@ def _canary(
     def run_canary(prepared: PreparedEnvironment) -> Sequence[str]:
         # The records of the canary's cells are stored nowhere, so they carry no node.
         checker = _checker(index, runtimes, matrix, prepared, node="")
-        return [str(fault) for fault in canary.Canary(checker=checker, folder=_canary_folder(context)).check(prepared)]
+        faults = canary.Canary(checker=checker, folder=_canary_folder(context)).check(prepared)
+        if faults:
+            # On a full disk the gateway cuts off what it serves, and the canary sees only that.
+            check_space(*_written_folders(context))
+        return [str(fault) for fault in faults]
 
     return run_canary
+
+
+def _written_folders(context: Context) -> tuple[Path, ...]:
+    return context.config.data, context.config.cache, temporary_folder(context.environ)
 
 
 def _canary_folder(context: Context) -> Path:
@@ -143,12 +157,15 @@ def _runtimes(
 ) -> Iterator[tuple[Mapping[Platform, Runtime], Gateway | None]]:
     config = context.config
     _refuse_to_share_credentials(context, platforms)
+    # Before the check, because what a killed run left behind may be what fills the disk.
+    with suppress(OSError):  # no folder for temporary files can be written
+        remove_leftovers()
+    check_space(*_written_folders(context))
     with translate_storage_errors(config.cache):
         pip = fetch_pinned_pip(
             index, matrix.pip.version, matrix.pip.sha256, cache=config.cache, max_bytes=matrix.limits.file_mb * 1024**2
         )
     runtimes: dict[Platform, Runtime] = {}
-    remove_leftovers()
     with ExitStack() as stack:
         with translate_storage_errors(config.cache):
             canary.write_local_projects(config.cache / "local-projects")
