@@ -50,7 +50,7 @@ def disk_full_error(error: sqlite3.Error | OSError, *folders: Path) -> DiskFullE
     """Return the error to show for one that `is_disk_full`, naming the one of the folders that is full."""
     named = [Path(name) for name in (getattr(error, "filename2", None), getattr(error, "filename", None)) if name]
     candidates = [*named, *folders, temporary_folder(os.environ)]
-    where = next(filter(_is_nearly_full, candidates), (named or [*folders, None])[0])
+    where = next((each for each in candidates if _is_nearly_full(each)), next(iter([*named, *folders]), None))
     return DiskFullError(f"no space left for {where or 'what it writes'}", hint=_FREE_SPACE)
 
 
