@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ppp.check.canary import canary
 from ppp.check.cell import Checker
@@ -33,6 +33,10 @@ CanaryCheck: TypeAlias = Callable[[PreparedEnvironment], Sequence[str]]
 def no_canary(_: PreparedEnvironment) -> Sequence[str]:
     """Check nothing: what takes the canary's place where it is switched off."""
     return ()
+
+
+#: In place of a node's key, in records that are stored nowhere.
+NO_NODE: Final = "00" * 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +136,8 @@ def _canary(
         return no_canary
 
     def run_canary(prepared: PreparedEnvironment) -> Sequence[str]:
-        # The records of the canary's cells are stored nowhere, so they carry no node.
-        checker = _checker(index, runtimes, matrix, prepared, node="")
+        # The records of the canary's cells are stored nowhere, so they carry nobody's key.
+        checker = _checker(index, runtimes, matrix, prepared, node=NO_NODE)
         faults = canary.Canary(checker=checker, folder=_canary_folder(context)).check(prepared)
         if faults:
             # On a full disk the gateway cuts off what it serves, and the canary sees only that.
