@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -247,9 +248,15 @@ def _close_stream(stream: Any) -> None:  # noqa: ANN401 - docker-py's, of which 
                 end.close()
 
 
+def _accepts_connections(path: Path) -> bool:
+    # The file is there before nginx listens.
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(str(path)) == 0
+
+
 def _wait_until_ready(site: NginxSite, alive: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not site.socket.exists():
+    while not _accepts_connections(site.socket):
         if not alive() or time.monotonic() > deadline:
             log = site.log.read_text("utf-8", "replace").split("\n") if site.log.exists() else []
             raise GatewayError(f"nginx did not start: {next(filter(None, log), 'it logged nothing')}")
