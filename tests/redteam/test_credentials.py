@@ -1,23 +1,39 @@
 """Credentials of an index go to that index, and nowhere else: not with redirects, and not to package code."""
 
 import hashlib
+import os
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Final
+from urllib.parse import quote
 
 import pytest
+from cell_environments import SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
 from local_index import LocalIndex, reply
 from program import Program, new_program
-from projects import module_project
+from projects import Project, module_project
 
+from ppp.check.cell import Checker
+from ppp.check.gateway.gateway import run_gateway
 from ppp.check.index.client import SimpleIndex
+from ppp.check.runtime import Runtime
+from ppp.check.sandbox.bubblewrap import find_bubblewrap
+from ppp.check.sandbox.docker import DockerRuntime, connect_engine
+from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.credentials import split_credentials
 from ppp.model.errors import IndexUnreachableError
+from ppp.model.matrix import Cell, Environment
+from ppp.model.record import Result
+from ppp.model.release import Release
 
 pytestmark = pytest.mark.attack("credentials")
 
-SECRET = "0p3n-s3same"
+SECRET = "0p3n/s3s@me"
 PAIR = b64encode(f"user:{SECRET}".encode()).decode()
+#: How it may be written.
+FORMS: Final = [SECRET, PAIR, quote(SECRET, safe=""), quote(SECRET)]
 PROJECT = module_project("quiet", "")
 
 
@@ -44,7 +60,7 @@ def _program(tmp_path: Path, private: LocalIndex) -> Iterator[Program]:
 
 
 def with_credentials(url: str) -> str:
-    return url.replace("://", f"://user:{SECRET}@")
+    return url.replace("://", f"://user:{quote(SECRET, safe='')}@")
 
 
 def client(url: str, folder: Path) -> SimpleIndex:
@@ -105,9 +121,155 @@ def test_the_open_network_is_refused_where_cells_would_need_credentials(
         (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login user password {SECRET}\n")
     else:
         program.settings["PPP_INDEX_URL"] = public.url
-        program.settings |= {"http_proxy": f"http://user:{SECRET}@127.0.0.1:9", "no_proxy": "127.0.0.1"}
+        program.settings |= {"http_proxy": f"http://user:{FORMS[2]}@127.0.0.1:9", "no_proxy": "127.0.0.1"}
     done = program.run("run", "--package", "quiet", "--network", "open")
     assert done.code == 10, done
     assert "--network gateway" in done.err
-    assert SECRET not in done.err + done.out
-    assert PAIR not in done.err + done.out
+    assert not [form for form in FORMS if form in done.err + done.out]
+
+
+# ---------------------------------------------------------------- cells
+
+#: Looks for the secret, which it knows in reverse, wherever package code can look; then it prints what it knows.
+SEARCH: Final = """
+import os, socket, sys, urllib.request
+forms = [form[::-1] for form in {reversed_forms!r}]
+found = []
+def look(place, content):
+    text = content if isinstance(content, str) else content.decode('utf-8', 'replace')
+    found.extend(f'{{place}} has form {{number}}' for number, form in enumerate(forms) if form in text)
+def read(path):
+    try:
+        with open(path, 'rb') as opened:
+            look(path, opened.read(4_000_000))
+    except OSError:
+        pass
+look('environ', repr(dict(os.environ)))
+for process in filter(str.isdigit, os.listdir('/proc')):
+    for name in ('environ', 'cmdline', 'maps', 'mountinfo'):
+        read(f'/proc/{{process}}/{{name}}')
+# Interpreters and their libraries are those of the machine or of the image.
+skipped = ('/proc', '/sys', '/usr', '/lib', '/lib64', sys.base_prefix, '/ppp/pip')
+for folder, folders, files in os.walk('/'):
+    folders[:] = [name for name in folders if not os.path.join(folder, name).startswith(skipped)]
+    for name in files:
+        if os.path.isfile(os.path.join(folder, name)) and not name.startswith(('before_build', 'curious')):
+            read(os.path.join(folder, name))
+base = os.environ['PIP_INDEX_URL']
+root = base.rsplit('/', 2)[0]
+for url in (base + 'curious/', base + 'absent/', base, root + '/-/curious/' + '0' * 64 + '/x', root + '/'):
+    for headers in ({{}}, {{'Authorization': 'Basic eDp5'}}, {{'Accept': 'application/vnd.pypi.simple.v1+json'}}):
+        try:
+            answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5)
+        except urllib.error.HTTPError as error:
+            answer = error
+        except OSError:
+            continue
+        look(url, str(answer.headers) + answer.read().decode('utf-8', 'replace'))
+print('found:', found)
+print('known:', forms)
+raise RuntimeError('found: %s; known: %s' % (found, forms))
+"""
+
+
+def curious_project() -> Project:
+    return Project(
+        name="curious",
+        kind="sdist",
+        files={
+            "before_build.py": SEARCH.format(reversed_forms=[form[::-1] for form in FORMS]).encode(),
+            "src/curious.py": b"",
+        },
+    )
+
+
+def processes_with_secret() -> list[str]:
+    """Return the processes of this machine that show the secret in their arguments, or nginx in its environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            arguments = (process / "cmdline").read_bytes()
+            shown = arguments + ((process / "environ").read_bytes() if b"nginx" in arguments else b"")
+            found += [f"{process.name} {arguments!r}" for form in FORMS if form.encode() in shown]
+    return found
+
+
+@pytest.mark.online
+@pytest.mark.nginx
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param(SLIM, id=SLIM.id, marks=pytest.mark.docker),
+        pytest.param(None, id="bubblewrap", marks=pytest.mark.sandbox),
+    ],
+)
+def test_a_package_finds_no_credentials_and_its_record_has_none_whatever_it_prints(
+    private: LocalIndex, tmp_path: Path, pinned_pip: FetchedPip, environment: Environment | None
+) -> None:
+    private.add(curious_project())
+    index = client(with_credentials(private.url), tmp_path / "files")
+    environment = environment or host_environment()
+    matrix = tiny_matrix(environment)
+    with ExitStack() as stack:
+        running = stack.enter_context(run_gateway(index, cache=tmp_path / "gateway", environ=os.environ))
+        runtime: Runtime
+        if environment.image:
+            engine = connect_engine()
+            assert engine is not None
+            stack.callback(engine.close)
+            runtime = DockerRuntime(
+                engine, matrix, data=tmp_path, pip=pinned_pip.folder, index_url=index.url, gateway=running
+            )
+        else:
+            confinement = Confinement(bubblewrap=find_bubblewrap(os.environ), gateway=running)
+            runtime = HostRuntime(
+                matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ(), confinement=confinement
+            )
+        stack.callback(runtime.close)
+        checker = Checker(
+            index=index,
+            runtime=runtime,
+            matrix=matrix,
+            node="ab" * 32,
+            index_hosts=index.hosts,
+            hide=index.hide_credentials,
+        )
+        cell = Cell(release=Release(package="curious", version="1.0"), environment=environment.id)
+        observation = checker.check(cell, runtime.prepare(environment))
+        assert processes_with_secret() == []
+        for path in running.socket.parent.rglob("*"):
+            if path.is_file():
+                assert not [form for form in FORMS if form.encode() in path.read_bytes()], path
+    assert observation.log is not None
+    assert observation.record.result is Result.FAIL, observation
+    assert "found: []" in observation.log
+    assert "known: [" in observation.log
+    text = f"{observation.record} {observation.log}"
+    assert not [form for form in FORMS if form in text]
+    assert not [path for path in (tmp_path / "gateway").rglob("*") if path.is_file() and holds_secret(path)]
+
+
+def holds_secret(path: Path) -> bool:
+    content = path.read_bytes()
+    return any(form.encode() in content for form in FORMS)
+
+
+@pytest.mark.online
+@pytest.mark.nginx
+@pytest.mark.sandbox
+def test_a_run_with_a_private_index_leaves_its_password_nowhere(
+    program: Program, private: LocalIndex, pinned_pip: FetchedPip
+) -> None:
+    private.add(curious_project())
+    private.add_pip(pinned_pip.wheel)
+    program.settings |= {"PPP_INDEX_URL": with_credentials(private.url), "PPP_NETWORK": "gateway"}
+    done = program.run("run", "--package", "curious", "--package", "quiet", timeout_s=120)
+    assert done.code == 0, done
+    assert sorted(program.query("SELECT result, network FROM records")) == [("FAIL", "gateway"), ("PASS", "gateway")]
+    others = (program.run(*words) for words in (["publish"], ["doctor"], ["show", "curious"]))
+    output = "".join(one.out + one.err for one in (done, *others))
+    assert not [form for form in FORMS if form in output]
+    # The package itself, which says the secret in its own file, is not ours to change.
+    kept = [path for path in program.data.rglob("*") if path.is_file() and "files" not in path.parts[:-3]]
+    assert len(kept) > 20
+    assert not [path for path in kept if holds_secret(path)]
