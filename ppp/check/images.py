@@ -2,17 +2,26 @@
 
 The grammar is that of the distribution project's `reference` package, by which Docker engines read these names. Where
 there is a digest, it alone selects the image: the tag beside it is for people to read.
+
+A tag can be moved to another image. So the digest under which an image was found is remembered (`ImagePins`): if the
+image is missing later, that digest is pulled, whatever the tag names then.
 """
 
+import json
+import os
 import re
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, Self
 
 import docker
 import requests
 from docker.errors import DockerException, ImageNotFound
 
+#: The name of the file in a data folder that remembers the digests of images.
+PINS_FILE: Final = "images.json"
 #: The longest repository, host included, that an engine accepts, in characters.
 MAX_REPOSITORY: Final = 255
 DEFAULT_TAG: Final = "latest"
@@ -87,26 +96,95 @@ def find_image(client: docker.DockerClient, reference: ImageReference) -> Any:  
         return None
 
 
-def find_or_pull(client: docker.DockerClient, text: str, *, on_pull: Callable[[], None] = lambda: None) -> Any:  # noqa: ANN401 - docker's Image, untyped attributes
+class ImagePins:
+    """The digest of each image that was found by a tag, in a JSON file: `{REFERENCE: DIGEST}`."""
+
+    def __init__(self, file: Path) -> None:
+        """Use a file, which need not exist; its folder must by the time that something is remembered."""
+        self._file = file
+        self._lock = threading.Lock()
+
+    def pinned(self, reference: ImageReference) -> ImageReference:
+        """Return the reference by digest if one is remembered for it, else the reference itself."""
+        digest = None if reference.digest else self._read().get(str(reference))
+        return replace(reference, digest=digest) if digest else reference
+
+    def remember(self, reference: ImageReference, image: Any) -> None:  # noqa: ANN401 - docker's Image, untyped attributes
+        """Remember the digest of an image that an engine has, if it came from a registry."""
+        digest = registry_digest(reference, image)
+        if reference.digest or digest is None:
+            return
+        with self._lock:
+            pins = self._read()
+            if pins.get(str(reference)) == digest:
+                return
+            partial = self._file.with_name(f".{self._file.name}-{os.getpid()}")
+            text = json.dumps({**pins, str(reference): digest}, indent=1, sort_keys=True)
+            try:
+                partial.write_text(f"{text}\n", "utf-8")
+                partial.replace(self._file)
+            except OSError as error:
+                raise ImageUnavailableError(f"the digest of {reference} cannot be remembered: {error}") from error
+
+    def _read(self) -> dict[str, str]:
+        try:
+            pins = json.loads(self._file.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ImageUnavailableError(f"{self._file} cannot be read: {error}; remove it") from error
+        if not isinstance(pins, dict) or not all(isinstance(d, str) and _DIGEST.fullmatch(d) for d in pins.values()):
+            raise ImageUnavailableError(f"{self._file} holds other things than digests; remove it")
+        return pins
+
+
+def registry_digest(reference: ImageReference, image: Any) -> str | None:  # noqa: ANN401 - docker's Image, untyped attributes
+    """Return the digest by which a registry knows an image of this repository; None for one that was built here."""
+    for name in image.attrs.get("RepoDigests") or ():
+        repository, _, digest = name.rpartition("@")
+        # Some engines write the registry's host in full.
+        if f"/{repository}".endswith(f"/{reference.repository}") and _DIGEST.fullmatch(digest):
+            return str(digest)
+    return None
+
+
+def find_or_pull(
+    client: docker.DockerClient,
+    text: str,
+    *,
+    pins: ImagePins | None = None,
+    on_pull: Callable[[], None] = lambda: None,
+) -> Any:  # noqa: ANN401 - docker's Image, untyped attributes
     """Return an engine's image by its reference; pull it if it is not here, after calling `on_pull`.
 
-    Raises `ImageUnavailableError` if the reference is not valid, the engine does not answer, or the pull fails.
+    With `pins` it is pulled by the digest that it had before, and its digest is remembered. Raises
+    `ImageUnavailableError` if the reference is not valid, the engine does not answer, or the pull fails.
     """
     try:
         reference = ImageReference.parse(text)
     except ValueError as error:
         raise ImageUnavailableError(str(error)) from error
     try:
-        found = find_image(client, reference)
+        image = find_image(client, reference)
     except (DockerException, requests.RequestException) as error:
         raise ImageUnavailableError(f"the Docker engine does not answer: {error_text(error)}") from error
-    if found is not None:
-        return found
-    on_pull()
+    if image is None:
+        on_pull()
+        image = _pull(client, reference, pins.pinned(reference) if pins else reference)
+    if pins:
+        pins.remember(reference, image)
+    return image
+
+
+def _pull(client: docker.DockerClient, reference: ImageReference, pinned: ImageReference) -> Any:  # noqa: ANN401 - docker's Image, untyped attributes
+    """Pull an image by the second reference, and give it the name of the first."""
     try:
-        return client.images.pull(reference.repository, tag=reference.version)
+        image = client.images.pull(pinned.repository, tag=pinned.version)
+        if pinned != reference:
+            image.tag(reference.repository, reference.version)
     except (DockerException, requests.RequestException) as error:
-        raise ImageUnavailableError(f"{reference} is not here and cannot be pulled: {error_text(error)}") from error
+        raise ImageUnavailableError(f"{pinned} is not here and cannot be pulled: {error_text(error)}") from error
+    return image
 
 
 def error_text(error: Exception) -> str:

@@ -12,6 +12,7 @@ from ppp.check.canary import canary
 from ppp.check.cell import Checker
 from ppp.check.gateway.gateway import Gateway, GatewayError, run_gateway
 from ppp.check.gateway.nginx import NginxImage
+from ppp.check.images import PINS_FILE, ImagePins
 from ppp.check.index import client as packages
 from ppp.check.index.pinned_pip import fetch_pinned_pip
 from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, Runtime
@@ -228,7 +229,12 @@ def _gateway(context: Context, index: packages.SimpleIndex, stack: ExitStack) ->
                 cache=config.cache / "gateway",
                 environ=context.environ,
                 local_projects=config.cache / "local-projects",
-                image=NginxImage(name=config.nginx_image, engine=connect_engine, on_pull=context.reporter.note),
+                image=NginxImage(
+                    name=config.nginx_image,
+                    engine=connect_engine,
+                    on_pull=context.reporter.note,
+                    pins=ImagePins(config.data / PINS_FILE),
+                ),
             )
         )
     except GatewayError as error:

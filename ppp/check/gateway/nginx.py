@@ -25,7 +25,7 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.types import LogConfig
 
-from ppp.check.images import ImageUnavailableError, error_text, find_or_pull
+from ppp.check.images import ImagePins, ImageUnavailableError, error_text, find_or_pull
 from ppp.model.record import sha256_hex
 
 START_TIMEOUT_S: Final = 20
@@ -107,12 +107,14 @@ class NginxSite:
 class NginxImage:
     """nginx from an image, for a machine that has none.
 
-    `engine` connects to a Docker engine; `on_pull` is called with a notice before the image is pulled.
+    `engine` connects to a Docker engine; `on_pull` is called with a notice before the image is pulled; `pins` remembers
+    its digest.
     """
 
     name: str
     engine: Callable[[], docker.DockerClient | None]
     on_pull: Callable[[str], None]
+    pins: ImagePins | None = None
 
 
 def _quoted(text: str) -> str:
@@ -190,9 +192,10 @@ def _pulled(client: docker.DockerClient, image: NginxImage) -> str:
     """Return the id of nginx's image; pull it if it is not here. Raise `GatewayError` if that fails."""
     notice = f"this machine has no nginx: pulling the image {image.name} for the index gateway"
     try:
-        return str(find_or_pull(client, image.name, on_pull=lambda: image.on_pull(notice)).id)
+        found = find_or_pull(client, image.name, pins=image.pins, on_pull=lambda: image.on_pull(notice))
     except ImageUnavailableError as error:
         raise GatewayError(f"no nginx on this machine, and {error}") from error
+    return str(found.id)
 
 
 def _create_container(client: docker.DockerClient, image: str, site: NginxSite) -> Container:

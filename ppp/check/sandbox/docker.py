@@ -21,7 +21,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from ppp.check.gateway.gateway import Gateway
-from ppp.check.images import ImageUnavailableError, error_text, find_or_pull
+from ppp.check.images import PINS_FILE, ImagePins, ImageUnavailableError, error_text, find_or_pull
 from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError, pip_environment
 from ppp.check.sandbox import seccomp
 from ppp.check.sandbox.inside import install_keeper, keeper_package, program_source
@@ -84,7 +84,7 @@ class DockerRuntime:
         """Run cells of `matrix`; `pip` is the pinned pip's folder; without a `gateway` cells have the engine's network.
 
         `container_runtime` names one of the engine's runtimes, such as `runsc`, to use in place of its default.
-        The hash of `data` labels the containers.
+        The hash of `data` labels the containers; a file in it remembers the digests of images.
         """
         self._client = client
         self._matrix = matrix
@@ -94,6 +94,7 @@ class DockerRuntime:
         self._gateway = gateway
         self._label = sha256_hex(str(data.resolve()).encode())
         self._container_runtime = container_runtime
+        self._pins = ImagePins(data / PINS_FILE)
         self._closed = threading.Event()
         # Removing a container takes the engine a while: cells do not wait for it.
         self._removals = ThreadPoolExecutor(2)
@@ -127,7 +128,7 @@ class DockerRuntime:
 
     def _image(self, environment: Environment) -> Any:  # noqa: ANN401 - docker's Image, untyped attributes
         try:
-            return find_or_pull(self._client, environment.image)
+            return find_or_pull(self._client, environment.image, pins=self._pins)
         except ImageUnavailableError as error:
             raise EnvironmentUnavailableError(str(error)) from error
 

@@ -1,5 +1,7 @@
 """How references to images are read, and what an engine is asked for."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -9,7 +11,7 @@ from docker.errors import APIError, ImageNotFound
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.check.images import ImageReference, ImageUnavailableError, find_or_pull
+from ppp.check.images import ImagePins, ImageReference, ImageUnavailableError, find_or_pull, registry_digest
 
 HEX = "5a" * 32
 DIGEST = f"sha256:{HEX}"
@@ -185,3 +187,93 @@ def test_an_engine_that_does_not_answer_says_so() -> None:
 
     with pytest.raises(ImageUnavailableError, match="the Docker engine does not answer: refused name:1"):
         find(Dead(), "name:1", [])
+
+
+# ---------------------------------------------------------------- the digest that a tag had
+
+
+class TaggedImage:
+    """An image as docker-py has it; `tags` are those that it was given."""
+
+    def __init__(self, *names: str) -> None:
+        self.attrs = {"RepoDigests": [*names]}
+        self.tags: list[tuple[str, str]] = []
+
+    def tag(self, repository: str, tag: str) -> None:
+        self.tags.append((repository, tag))
+
+
+class Registry:
+    """An engine with a registry behind it: `local` are images by name, `remote` by repository and version."""
+
+    def __init__(self, local: dict[str, TaggedImage], remote: dict[tuple[str, str], TaggedImage]) -> None:
+        self.local = local
+        self.remote = remote
+
+    @property
+    def images(self) -> "Registry":
+        return self
+
+    def get(self, name: str) -> TaggedImage:
+        if name not in self.local:
+            raise ImageNotFound("no such image")
+        return self.local[name]
+
+    def pull(self, repository: str, *, tag: str) -> TaggedImage:
+        return self.remote[repository, tag]
+
+
+OLD, NEW = (f"sha256:{digit * 64}" for digit in "12")
+
+
+def found(engine: Any, pins: Path, text: str = "python:3.12") -> object:
+    return find_or_pull(engine, text, pins=ImagePins(pins))
+
+
+def test_a_tag_that_was_moved_gives_the_image_that_it_gave_before(tmp_path: Path) -> None:
+    old, new = TaggedImage(f"python@{OLD}"), TaggedImage(f"python@{NEW}")
+    pins = tmp_path / "images.json"
+    assert found(Registry({}, {("python", "3.12"): old}), pins) is old
+    assert json.loads(pins.read_text()) == {"python:3.12": OLD}
+    assert (found(Registry({}, {("python", "3.12"): new, ("python", OLD): old}), pins), old.tags) == (
+        old,
+        [("python", "3.12")],
+    )
+    # Whoever pulls it by hand wants the new one.
+    assert found(Registry({"python:3.12": new}, {}), pins) is new
+    assert json.loads(pins.read_text()) == {"python:3.12": NEW}
+    assert [path.name for path in tmp_path.iterdir()] == ["images.json"]
+
+
+def test_an_image_that_was_built_here_or_is_named_by_digest_is_not_remembered(tmp_path: Path) -> None:
+    pins = tmp_path / "images.json"
+    built = TaggedImage()
+    by_digest = TaggedImage(f"python@{OLD}")
+    assert found(Registry({"python:3.12": built}, {}), pins) is built
+    assert found(Registry({f"python@{OLD}": by_digest}, {}), pins, f"python:3.12@{OLD}") is by_digest
+    assert not pins.exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"python:3.12": "latest"}', '{"python:3.12": 1}'])
+def test_a_file_of_something_else_pins_nothing_and_is_reported(tmp_path: Path, content: str) -> None:
+    (pins := tmp_path / "images.json").write_text(content)
+    with pytest.raises(ImageUnavailableError, match=r"images\.json.*remove it"):
+        found(Registry({}, {}), pins)
+
+
+@pytest.mark.parametrize(
+    ("names", "digest"),
+    [
+        ([], None),
+        (None, None),
+        ([f"python@{OLD}"], OLD),
+        ([f"registry.example/library/python@{OLD}"], OLD),
+        ([f"cpython@{OLD}"], None),
+        ([f"mirror@{OLD}", f"python@{NEW}"], NEW),
+        (["python@latest", "python"], None),
+    ],
+)
+def test_the_digest_is_that_of_the_same_repository(names: list[str] | None, digest: str | None) -> None:
+    image = TaggedImage()
+    image.attrs["RepoDigests"] = names  # type: ignore[assignment]
+    assert registry_digest(ImageReference.parse("python:3.12"), image) == digest
