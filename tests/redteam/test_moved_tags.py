@@ -28,7 +28,7 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-class Registry:
+class LocalRegistry:
     """A registry of one repository: blobs and manifests by digest, and what its one tag names."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Registry:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         registry = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class RegistryHandler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 name = self.path.rpartition("/")[2]
                 data = b"{}" if self.path == "/v2/" else registry.content.get(name.replace("tag", registry.tagged))
@@ -90,12 +90,12 @@ class Registry:
             def log_message(self, *_: object) -> None:
                 pass
 
-        return Handler
+        return RegistryHandler
 
 
 @contextmanager
-def running_registry() -> Iterator[Registry]:
-    registry = Registry()
+def running_registry() -> Iterator[LocalRegistry]:
+    registry = LocalRegistry()
     thread = threading.Thread(target=registry.server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

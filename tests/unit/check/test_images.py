@@ -203,7 +203,7 @@ class TaggedImage:
         self.tags.append((repository, tag))
 
 
-class Registry:
+class EngineWithRegistry:
     """An engine with a registry behind it: `local` are images by name, `remote` by repository and version."""
 
     def __init__(self, local: dict[str, TaggedImage], remote: dict[tuple[str, str], TaggedImage]) -> None:
@@ -211,7 +211,7 @@ class Registry:
         self.remote = remote
 
     @property
-    def images(self) -> "Registry":
+    def images(self) -> "EngineWithRegistry":
         return self
 
     def get(self, name: str) -> TaggedImage:
@@ -233,14 +233,14 @@ def found(engine: Any, pins: Path, text: str = "python:3.12") -> object:
 def test_a_tag_that_was_moved_gives_the_image_that_it_gave_before(tmp_path: Path) -> None:
     old, new = TaggedImage(f"python@{OLD}"), TaggedImage(f"python@{NEW}")
     pins = tmp_path / "images.json"
-    assert found(Registry({}, {("python", "3.12"): old}), pins) is old
+    assert found(EngineWithRegistry({}, {("python", "3.12"): old}), pins) is old
     assert json.loads(pins.read_text()) == {"python:3.12": OLD}
-    assert (found(Registry({}, {("python", "3.12"): new, ("python", OLD): old}), pins), old.tags) == (
+    assert (found(EngineWithRegistry({}, {("python", "3.12"): new, ("python", OLD): old}), pins), old.tags) == (
         old,
         [("python", "3.12")],
     )
     # Whoever pulls it by hand wants the new one.
-    assert found(Registry({"python:3.12": new}, {}), pins) is new
+    assert found(EngineWithRegistry({"python:3.12": new}, {}), pins) is new
     assert json.loads(pins.read_text()) == {"python:3.12": NEW}
     assert [path.name for path in tmp_path.iterdir()] == ["images.json"]
 
@@ -249,8 +249,8 @@ def test_an_image_that_was_built_here_or_is_named_by_digest_is_not_remembered(tm
     pins = tmp_path / "images.json"
     built = TaggedImage()
     by_digest = TaggedImage(f"python@{OLD}")
-    assert found(Registry({"python:3.12": built}, {}), pins) is built
-    assert found(Registry({f"python@{OLD}": by_digest}, {}), pins, f"python:3.12@{OLD}") is by_digest
+    assert found(EngineWithRegistry({"python:3.12": built}, {}), pins) is built
+    assert found(EngineWithRegistry({f"python@{OLD}": by_digest}, {}), pins, f"python:3.12@{OLD}") is by_digest
     assert not pins.exists()
 
 
@@ -258,7 +258,7 @@ def test_an_image_that_was_built_here_or_is_named_by_digest_is_not_remembered(tm
 def test_a_file_of_something_else_pins_nothing_and_is_reported(tmp_path: Path, content: str) -> None:
     (pins := tmp_path / "images.json").write_text(content)
     with pytest.raises(ImageUnavailableError, match=r"images\.json.*remove it"):
-        found(Registry({}, {}), pins)
+        found(EngineWithRegistry({}, {}), pins)
 
 
 @pytest.mark.parametrize(
