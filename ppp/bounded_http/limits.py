@@ -55,8 +55,9 @@ class Transfer:
 
     limits: TransferLimits
     resolve: Resolver
-    started: float
     deadline: float
+    #: The message once the deadline is reached.
+    late: str
     #: How many bytes may still be received in this part of the response, and the message if it has more.
     room: int = field(default=0, init=False)
     too_large: str = field(default="", init=False)

@@ -163,14 +163,10 @@ class BoundedSession:
             return Response(url=url, status=response.status_code, headers=_lower(response.headers), body=b"")
 
     def _transfer(self, deadline: float | None) -> Transfer:
-        started = time.monotonic()
-        latest = started + self._limits.total_s
-        return Transfer(
-            limits=self._limits,
-            resolve=self._resolve,
-            started=started,
-            deadline=latest if deadline is None else min(latest, deadline),
-        )
+        latest, late = time.monotonic() + self._limits.total_s, f"took longer than {self._limits.total_s:g} s"
+        if deadline is not None and deadline < latest:
+            latest, late = deadline, "was not complete at its deadline"
+        return Transfer(limits=self._limits, resolve=self._resolve, deadline=latest, late=late)
 
     @contextmanager
     def _open(
@@ -285,7 +281,7 @@ def _transfer_error(error: BaseException, transfer: Transfer) -> TransferError:
     if transfer.overrun:
         return TransferTooLargeError(transfer.overrun)
     if transfer.expired:
-        return TransferTimeoutError(f"took longer than {transfer.deadline - transfer.started:.3g} s")
+        return TransferTimeoutError(transfer.late)
     # requests wraps errors of urllib3, which wraps those of the system: the innermost one names the cause.
     cause = error
     while inner := cause.__cause__ or cause.__context__:

@@ -75,7 +75,7 @@ class HttpTransport:
     def connect(self) -> Iterator[PeerConnection]:
         """Open a session whose connection is kept alive from one file to the next."""
         with BoundedSession(self.user_agent, limits=self.limits) as session:
-            yield _HttpConnection(session=session, deadline=time.monotonic() + self.peer_s)
+            yield _HttpConnection(session=session, peer_s=self.peer_s, deadline=time.monotonic() + self.peer_s)
 
     def post(self, url: str, body: bytes) -> int:
         """Send a JSON body and return the status; the body of the response is not read."""
@@ -88,9 +88,10 @@ class HttpTransport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _HttpConnection:
-    """A `PeerConnection` over one session; `deadline` is on the monotonic clock."""
+    """A `PeerConnection` over one session of `peer_s` seconds; `deadline` is on the monotonic clock."""
 
     session: BoundedSession
+    peer_s: float
     deadline: float
 
     def get(self, url: str, *, max_bytes: int) -> bytes:
@@ -110,7 +111,12 @@ class _HttpConnection:
         except UnexpectedEncodingError as error:
             _unavailable(place, str(error), hint="its server must send files as they are")
         except TransferError as error:
-            raise PeerError(f"{place} {error}", hint=_HINT) from error
+            if time.monotonic() < self.deadline:
+                raise PeerError(f"{place} {error}", hint=_HINT) from error
+            raise PeerError(
+                f"{place} was not there when the {self.peer_s:g} seconds of this peer were over",
+                hint="what came before it is stored; the next `ppp peer sync` goes on from there",
+            ) from error
         if response.status != HTTPStatus.OK:
             _unavailable(place, f"answered {response.status}")
         return response.body

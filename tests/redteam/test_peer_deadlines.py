@@ -67,7 +67,7 @@ def assert_left(data: Path, url: str) -> str:
 @pytest.mark.parametrize("name", DRIPS)
 def test_a_peer_that_drips(name: str, tmp_path: Path) -> None:
     with hostile_server(DRIPS[name]) as url:
-        assert "took longer than" in assert_left(tmp_path, url) or name == "redirects"
+        assert "when the 1 seconds of this peer were over" in assert_left(tmp_path, url) or name == "redirects"
 
 
 @pytest.mark.parametrize("name", TLS_DRIPS)
@@ -149,6 +149,6 @@ def test_a_session_after_its_deadline_sends_nothing_more() -> None:
     with file_server({}) as url, HttpTransport(user_agent="redteam", peer_s=0.0).connect() as connection:
         started = time.monotonic()
         for _ in range(1000):
-            with pytest.raises((PeerError, RejectedDataError), match="took longer"):
+            with pytest.raises((PeerError, RejectedDataError), match="when the 0 seconds of this peer were over"):
                 connection.get(f"{url}statement.json", max_bytes=100)
         assert time.monotonic() - started < ENDED_S

@@ -6,19 +6,22 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 from recording_reporter import RecordingReporter
+from sample_record import SAMPLE_RECORD
 
 from ppp import config, pipeline
+from ppp.ledger.lock import writer_lock
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
 from ppp.mesh.fetch import PeerConnection
 from ppp.mesh.node import load_or_create_key
 from ppp.mesh.peer import add
+from ppp.mesh.sync import SyncFailure
 from ppp.model.errors import PeerError
 from ppp.model.record import Record
 from ppp.runner.context import Context
@@ -33,12 +36,14 @@ class FolderFetcher:
     """Serves the public folder of a peer without a network; see `ppp.mesh.fetch.Fetcher`."""
 
     public: Path
+    on_request: Callable[[], object] = lambda: None
 
     @contextmanager
     def connect(self) -> Iterator[PeerConnection]:
         yield self
 
     def get(self, url: str, *, max_bytes: int) -> bytes:
+        self.on_request()
         path = self.public / url.removeprefix(PEER_URL)
         if not path.is_file():
             raise PeerError(f"no {url}", hint="publish first")
@@ -100,3 +105,36 @@ def test_every_published_record_is_in_a_batch(ours: Context, step: Callable[[Con
     assert (ours.config.public / "statement.json").is_file()
     published = {path.name.partition(".")[0] for path in (ours.config.public / "batches").iterdir()}
     assert published == set(batches)
+
+
+@pytest.mark.attack("deadlines")
+def test_another_command_can_write_while_a_peer_is_asked(ours: Context) -> None:
+    requests = []
+
+    def write() -> None:
+        with writer_lock(ours.config.data), Store.open(ours.config.data) as store:
+            requests.append(store.queue_length())
+
+    fetcher = FolderFetcher(ours.config.data.parent / "theirs" / "public", write)
+    (report,) = pipeline.sync(ours, fetcher)
+    assert report.records == 1
+    assert len(requests) > 3
+
+
+def test_what_a_failed_synchronization_merged_is_published(ours: Context) -> None:
+    requests: list[None] = []
+
+    def fail_late() -> None:
+        requests.append(None)
+        if len(requests) > 6:
+            raise PeerError("the line broke", hint="")
+
+    theirs = ours.config.data.parent / "theirs"
+    with Store.open(theirs) as store:
+        key, _ = load_or_create_key(theirs)
+        store.add_record(replace(SAMPLE_RECORD, node=key.id))
+    pipeline.publish(context_of(theirs))
+    (failure,) = pipeline.sync(ours, FolderFetcher(theirs / "public", fail_late))
+    assert isinstance(failure, SyncFailure)
+    assert failure.records == 1
+    assert len(list((ours.config.public / "batches").glob("*.sig"))) == 2

@@ -2,11 +2,14 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mesh_nodes import NOW, chain_of
+from hostile_http import file_server
+from memory_transport import MemoryTransport
+from mesh_nodes import NOW, chain_of, mesh_nodes
 
 from ppp.cli import main
 from ppp.ledger.store import Store
@@ -103,3 +106,38 @@ def test_synchronizing_says_who_is_quarantined(run: Run) -> None:
     assert (code, out.strip()) == (35, "no peers: trust one with `ppp peer add URL KEY`")
     assert f"node {LIAR.id} is quarantined as a fork" in err
     assert "ppp peer evidence" in err
+
+
+# Synchronizing
+
+
+def test_a_synchronization_says_which_batches_were_rejected(tmp_path: Path, run: Run) -> None:
+    web = MemoryTransport()
+    with mesh_nodes(tmp_path / "peers", web) as make, file_server(web.files) as url:
+        there = make(9)
+        there.url, there.now = url, int(time.time())
+        there.batch({"schema": "ppp-batch-1", "node": there.key.id, "records": [], "logs": {}})
+        for peer in (LIAR.id, OTHER.id):
+            run("remove", peer)
+        run("clear", LIAR.id)
+        run("add", url, there.key.id)
+        code, out, err = run("sync")
+        assert (code, out) == (
+            28,
+            f"{url}: 0 new records in 0 batches, 1 batches rejected; the same set of records\n",
+        )
+        assert err.startswith(f"ppp: {url}: batch ")
+        assert "is invalid by batch.schema.json" in err
+        assert "1 of its batches rejected; the first: batch " in run("list")[1]
+        # It is not new the next time.
+        code, out, err = run("sync", "--json", "--deadline", "30")
+        assert (code, json.loads(out)[0]["rejected_batches"], err) == (0, 1, "")
+        assert "1 of its batches rejected; the first: batch " in run("list")[1]
+
+
+def test_a_synchronization_takes_no_longer_than_it_may(run: Run) -> None:
+    code, out, err = run("sync", "--deadline", "0.001")
+    assert code != 0
+    assert "http://other.example/: not synced" in out
+    assert "when the 0.001 seconds of this peer were over" in err
+    assert run("sync", "--deadline", "0")[0] == 2

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from ppp.model.errors import DataReadOnlyError, LedgerBusyError
 
 HOLDER = """
 import sys
+import threading
 from pathlib import Path
 from ppp.ledger.lock import writer_lock
 with writer_lock(Path(sys.argv[1])):
@@ -56,6 +58,24 @@ def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), writer_lock(tmp_path):
         raise ZeroDivisionError
     with writer_lock(tmp_path), pytest.raises(LedgerBusyError, match=f"process {os.getpid()}"), writer_lock(tmp_path):
+        pytest.fail("both hold the lock")
+
+
+def test_a_lock_is_waited_for(tmp_path: Path) -> None:
+    with another_writer(tmp_path) as holder:
+        timer = threading.Timer(0.3, holder.kill)
+        timer.start()
+        with writer_lock(tmp_path, wait_s=30):
+            assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"
+        timer.join()
+
+
+def test_a_lock_is_waited_for_no_longer_than_asked(tmp_path: Path) -> None:
+    with (
+        writer_lock(tmp_path),
+        pytest.raises(LedgerBusyError, match=f"process {os.getpid()}"),
+        writer_lock(tmp_path, wait_s=0.2),
+    ):
         pytest.fail("both hold the lock")
 
 

@@ -1,6 +1,7 @@
 """A peer's `files.json`: valid, or rejected before any path in it is used."""
 
 import json
+import time
 
 import pytest
 
@@ -25,6 +26,29 @@ def test_files_are_returned_by_path() -> None:
     files = read(listing([BATCH, 5, DIGEST], [SIGNATURE, 129, "cd" * 32], ["index.html", 0, DIGEST]))
     assert files["index.html"] == PublishedFile(path="index.html", size=0, sha256=DIGEST)
     assert batch_ids(files) == [DIGEST]
+
+
+@pytest.mark.attack("bounded-input")
+def test_a_long_list_costs_seconds() -> None:
+    digests = [f"{number:064x}" for number in range(50_000)]
+    rows = [[f"batches/{digest}{end}", 1, digest] for digest in digests for end in (".json.gz", ".sig")]
+    data = listing(*rows)
+    started = time.process_time()
+    assert len(read(data)) == 100_000
+    # By the schema alone it would be ten times as much.
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.attack("valid-records")
+def test_an_invalid_row_anywhere_is_rejected() -> None:
+    rows: list[object] = [[f"a{number:03}", 1, DIGEST] for number in range(100)]
+    for place in (0, 50, 99):
+        with pytest.raises(RejectedDataError, match=r"'../x' does not match"):
+            read(listing(*rows[:place], ["../x", 1, DIGEST], *rows[place + 1 :]))
+    with pytest.raises(RejectedDataError, match="'ppp-files-1' was expected"):
+        read(listing(*rows, schema="ppp-files-9"))
+    with pytest.raises(RejectedDataError, match="is not of type 'array'"):
+        read(listing(files={}))
 
 
 def test_an_empty_list_is_valid() -> None:
