@@ -8,7 +8,6 @@ image is missing later, that digest is pulled, whatever the tag names then.
 """
 
 import json
-import os
 import re
 import threading
 from collections.abc import Callable
@@ -118,7 +117,7 @@ class ImagePins:
             pins = self._read()
             if pins.get(str(reference)) == digest:
                 return
-            partial = self._file.with_name(f".{self._file.name}-{os.getpid()}")
+            partial = self._file.with_name(f".{self._file.name}.part")
             text = json.dumps({**pins, str(reference): digest}, indent=1, sort_keys=True)
             try:
                 partial.write_text(f"{text}\n", "utf-8")

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 from ppp.check.canary.releases import CanaryRelease, canary_files, canary_releases
@@ -22,6 +21,7 @@ from ppp.check.runtime import CommandResult, PreparedEnvironment, SandboxLostErr
 from ppp.model.errors import UnknownPackageError
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Blame, Installed, Phase, Record, Result, sha256_hex
+from ppp.run_folders import remove_leftovers, run_folder
 
 #: What the names of all projects of the canary begin with: the real index is never asked for one of them.
 NAME_PREFIX: Final = "the-pypi-place-canary"
@@ -101,10 +101,11 @@ def _write_file(folder: Path, filename: str, content: bytes) -> Path:
     path = folder / filename
     if not (path.is_file() and path.read_bytes() == content):
         folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=folder, prefix=".", delete=False) as part:
-            part.write(content)
-        Path(part.name).chmod(0o644)
-        Path(part.name).replace(path)
+        remove_leftovers([".part-"], folder)
+        with run_folder(".part-", folder) as partial:
+            (partial / filename).write_bytes(content)
+            (partial / filename).chmod(0o644)
+            (partial / filename).replace(path)
     return path
 
 

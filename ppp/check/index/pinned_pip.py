@@ -5,8 +5,6 @@ Its folder also holds bytecode, which the environments' interpreters derive from
 """
 
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from ppp.check.index.choose import release_files
 from ppp.check.index.client import DownloadError, DownloadTimeoutError, Index
 from ppp.model.errors import DiskFullError, IndexUnreachableError, UnknownVersionError
 from ppp.model.release import Release
+from ppp.run_folders import remove_leftovers, run_folder
 
 TIMEOUT_S: Final = 70
 #: What may be beside the wheel's files: packages of the keeper, and one that is being written.
@@ -84,13 +83,13 @@ def _found(folder: Path) -> Iterator[Path]:
 
 def _unpack(wheel: Path, folder: Path) -> None:
     # Into a temporary folder, which is renamed when complete: a killed run leaves nothing that looks finished.
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".pip-"))
-    partial.chmod(0o755)
-    try:
+    remove_leftovers([".pip-"], folder.parent)
+    with run_folder(".pip-", folder.parent) as partial:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(partial / "new")
+        # Cells read it as other users, whatever this process's umask is.
+        for path in (partial / "new", *(partial / "new").rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         if os.path.lexists(folder):
             folder.rename(partial / "old")
         (partial / "new").rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

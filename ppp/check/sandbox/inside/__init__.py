@@ -5,7 +5,6 @@ beside the pinned pip, so that the bytecode of both is in one place; its name co
 """
 
 import hashlib
-import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -32,13 +31,36 @@ def keeper_package() -> str:
 
 
 def install_keeper(folder: Path) -> None:
-    """Write the keeper's package into the pinned pip's folder, whole or not at all, unless it is there already."""
-    if (folder / keeper_package()).exists():
+    """Write the keeper's package into the pinned pip's folder, whole or not at all, unless it is there as it should be.
+
+    A file that a crash left empty, or that somebody changed, is replaced.
+    """
+    package = folder / keeper_package()
+    if _is_installed(package):
         return
     remove_leftovers([".keeper-"], folder)
     with run_folder(".keeper-", folder) as partial:
-        partial.chmod(0o755)
-        (partial / "__init__.py").touch()
-        for name in _KEEPER_MODULES:
-            (partial / f"{name}.py").write_text(program_source(name), "utf-8")
-        os.replace(partial, folder / keeper_package())
+        (new := partial / "new").mkdir()
+        new.chmod(0o755)
+        for name, source in _installed_files().items():
+            (new / name).write_bytes(source)
+            (new / name).chmod(0o644)
+        if package.exists():
+            package.rename(partial / "old")
+        try:
+            new.rename(package)
+        except OSError:
+            # Another process may have been faster.
+            if not _is_installed(package):
+                raise
+
+
+def _is_installed(package: Path) -> bool:
+    try:
+        return all((package / name).read_bytes() == source for name, source in _installed_files().items())
+    except OSError:
+        return False
+
+
+def _installed_files() -> dict[str, bytes]:
+    return {"__init__.py": b""} | {f"{name}.py": program_source(name).encode() for name in _KEEPER_MODULES}

@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -358,6 +358,29 @@ def test_other_users_cannot_connect(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- starting a keeper
 
 
+@pytest.mark.attack("crash-safe")
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b""), Path.unlink], ids=["empty", "missing"])
+def test_a_keeper_that_a_crash_damaged_is_installed_again(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    before = os.umask(0o077)
+    try:
+        install_keeper(tmp_path)
+        damage(tmp_path / keeper_package() / "keeper.py")
+        install_keeper(tmp_path)
+    finally:
+        os.umask(before)
+    keeper = tmp_path / keeper_package() / "keeper.py"
+    assert keeper.read_text() == program_source("keeper")
+    assert keeper.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in tmp_path.iterdir()] == [keeper_package()]
+
+
+@pytest.mark.attack("crash-safe")
+def test_what_a_killed_installation_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".keeper-killed").mkdir()
+    install_keeper(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [keeper_package()]
+
+
 def test_the_command_that_starts_a_keeper_has_its_settings() -> None:
     python, *options, settings = LAYOUT.command("/usr/bin/python3", LIMITS)
     assert (python, options) == ("/usr/bin/python3", ["-I", "-S", "-c", program_source("startup")])
@@ -376,12 +399,11 @@ def test_the_command_that_starts_a_keeper_has_its_settings() -> None:
 
 def test_the_keepers_package_is_installed_once_and_completely(tmp_path: Path) -> None:
     install_keeper(tmp_path)
-    laid = sorted(path.name for path in (tmp_path / keeper_package()).iterdir())
-    assert {"__init__.py", "keeper.py", "startup.py"} <= set(laid)
-    (tmp_path / keeper_package() / "keeper.py").write_text("mine")
+    laid = {path.name: path.stat().st_ino for path in (tmp_path / keeper_package()).iterdir()}
+    assert {"__init__.py", "keeper.py", "startup.py"} <= laid.keys()
     install_keeper(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [keeper_package()]
-    assert (tmp_path / keeper_package() / "keeper.py").read_text() == "mine"
+    assert {path.name: path.stat().st_ino for path in (tmp_path / keeper_package()).iterdir()} == laid
 
 
 def test_a_small_share_of_cells_gets_full_pages_always_the_same() -> None:
