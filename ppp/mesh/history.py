@@ -45,6 +45,8 @@ from ppp.storage_errors import translate_storage_errors
 
 #: How many statements of one gap are fetched in one synchronization; the next one goes on there.
 MAX_GAP: Final = 1000
+#: How many statements are kept as evidence against one node that is quarantined anyway: its key signs any number.
+MAX_EVIDENCE: Final = 100
 
 QUARANTINE_HINT: Final = "see `ppp peer evidence`; if its operator has an explanation, `ppp peer clear URL-OR-KEY`"
 
@@ -193,8 +195,10 @@ def store_statements(
     and its node is quarantined. All of it is one transaction.
     """
     with translate_storage_errors(store.path), store.db.atomic():
-        cleared = cleared_through(store.db)
-        counted = [s for s in statements if s.node == source or s.sequence > cleared.get(s.node, 0)]
+        cleared, full = cleared_through(store.db), _proved_enough(store.db)
+        counted = [
+            s for s in statements if s.node not in full and (s.node == source or s.sequence > cleared.get(s.node, 0))
+        ]
         known = [k for node in {s.node for s in counted} - {own} for k in known_statements(store.db, node)]
         known += _own_statements(store.db, (s.sequence for s in counted if s.node == own))
         found = find_contradictions(known, counted)
@@ -203,6 +207,10 @@ def store_statements(
         ours = {s.key for s in known if s.node == own}
         add_seen(store, (_seen(s, source, now) for s in counted if s.key not in ours))
     return found
+
+
+def _proved_enough(db: Database) -> frozenset[str]:
+    return frozenset(node for node in quarantined(db) if len(list_forks(db, node)) >= MAX_EVIDENCE)
 
 
 def _own_statements(db: Database, shown: Iterable[int]) -> list[SignedStatement]:

@@ -18,7 +18,7 @@ from ppp.ledger.quarantines import list_quarantines, quarantined
 from ppp.ledger.statements import list_forks
 from ppp.ledger.store import Store
 from ppp.mesh.chain import FREEZE_TOLERANCE_S, SignedStatement, contradiction
-from ppp.mesh.history import MAX_GAP, clear
+from ppp.mesh.history import MAX_EVIDENCE, MAX_GAP, clear
 from ppp.mesh.peer import remove
 from ppp.mesh.peers_file import MAX_PEERS_BYTES, peers_document
 from ppp.mesh.statement import LIFETIME_S, ForkedError
@@ -341,6 +341,18 @@ def test_a_malformed_list_of_what_was_seen(trio: tuple[MeshNode, MeshNode, MeshN
     outcomes = {o.peer.node: o for o in sync_all(here.access, here.web, now=here.now)}
     assert isinstance(outcomes[liar.key.id], SyncFailure)
     assert isinstance(outcomes[honest.key.id], SyncReport)
+
+
+def test_endless_contradictions_do_not_fill_the_ledger(trio: tuple[MeshNode, MeshNode, MeshNode]) -> None:
+    here, accomplice, liar = trio
+    synced(here, liar)
+    for number in range(60):
+        forks = [forged(liar, root=f"{number * 4 + n:064x}").text for n in range(4)]
+        accomplice.web.files[f"{accomplice.url}peers.json"] = peers_document(forks)
+        synced(here, accomplice)
+    assert_proved(here, liar.key.id)
+    assert MAX_EVIDENCE <= len(list_forks(here.store.db)) < MAX_EVIDENCE + 10
+    assert len(list_quarantines(here.store.db)) == 1
 
 
 # Quarantine
