@@ -22,6 +22,11 @@ HERE = Path(__file__).parent
 DATASETTE_NEXT = "datasette==1.0a41"
 #: One process per core, which runs a file at a time: see tests/support/parallel.py.
 PARALLEL = ("-n", "auto", "--maxprocesses=4")
+#: What a node runs, in files with the sha256 of everything: each with the options of its resolution by `nox -s pin`.
+PINNED = {
+    "scripts/requirements.txt": ("pyproject.toml", "--group", "install"),
+    "scripts/requirements-nox.txt": ("--group", "bootstrap"),
+}
 #: Exit codes of `ppp narrate` if the ledger has no record yet, and of `ppp peer push` if there is no peer.
 NOTHING_TO_TELL, NO_PEER = 30, 27
 
@@ -46,9 +51,35 @@ def environment(session: nox.Session, name: str, *requirements: str) -> Path:
     return folder / "bin"
 
 
+def node_environment(session: nox.Session) -> Path:
+    """Return the folder of the programs of what a node runs: the pinned versions, each with the sha256 of its file."""
+    with (HERE / "pyproject.toml").open("rb") as file:
+        # A language model's library is built on this machine, so nobody knows its hash.
+        voice = tomllib.load(file)["project"]["optional-dependencies"]["voice"] if os.environ.get("PPP_MODEL") else []
+    folder = HERE / ".nox" / "ppp"
+    stamp = folder / "ppp-stamp"
+    pinned = [(HERE / name).read_bytes() for name in ("pyproject.toml", "scripts/requirements.txt")]
+    wanted = hashlib.sha256(b"".join(pinned) + repr(voice).encode()).hexdigest()
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        install_pinned(session, folder, "--editable", ".")
+        if voice:
+            session.run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *voice, external=True)
+        stamp.write_text(wanted)
+    return folder / "bin"
+
+
+def install_pinned(session: nox.Session, folder: Path, *ours: str) -> None:
+    """Create an environment of the pinned versions, and install the repository there as `ours` says."""
+    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet")
+    session.run(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
+    session.run(*pip, "--require-hashes", "--requirement", str(HERE / "scripts/requirements.txt"), external=True)
+    # Everything that it needs is there, also what builds it.
+    session.run(*pip, "--no-deps", "--no-build-isolation", *ours, external=True)
+
+
 def ppp(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,)) -> None:
     """Run the CLI in the node's environment, from the repository's root."""
-    programs = environment(session, "ppp", "--editable", ".[voice]" if os.environ.get("PPP_MODEL") else ".")
+    programs = node_environment(session)
     session.run(str(programs / "ppp"), *arguments, external=True, success_codes=success_codes)
 
 
@@ -271,6 +302,26 @@ def build(session: nox.Session) -> None:
     with session.chdir(folder.parent):
         session.run(str(folder / "bin/ppp"), "--version", external=True)
         session.run(str(folder / "bin/ppp"), "publish", "--data", "nowhere", external=True)
+
+
+@nox.session
+def pin(session: nox.Session) -> None:
+    """Write what a node installs, with hashes and without addresses, to scripts/; `-- --upgrade` takes new versions."""
+    programs = environment(session, "pin", "uv>=0.8")
+    options = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate", "--quiet")
+    for name, source in PINNED.items():
+        target = ("--custom-compile-command", "scripts/nox -s pin", "--output-file", name)
+        session.run(str(programs / "uv"), "pip", "compile", *source, *options, *target, *session.posargs, external=True)
+
+
+@nox.session
+def pinned(session: nox.Session) -> None:
+    """Install the pinned versions and the repository into a new environment, and run PPP from it."""
+    folder = Path(session.create_tmp()).resolve() / "pinned"
+    install_pinned(session, folder, ".")
+    session.run(str(folder / "bin/pip"), "check", external=True)
+    with session.chdir(folder):
+        session.run(str(folder / "bin/ppp"), "--version", external=True)
 
 
 @nox.session

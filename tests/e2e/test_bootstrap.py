@@ -3,6 +3,7 @@
 Offline: a package called nox that only prints its arguments takes the place of the real one.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "scripts" / "nox"
+PINNED = REPOSITORY / "scripts" / "requirements-nox.txt"
 TOOLS = ("sh", "cat", "dirname", "grep", "mkdir", "mv", "readlink", "rm", "tail")
 FAKE_NOX = """
 import sys
@@ -63,6 +65,13 @@ class Checkout:
         path.chmod(0o755)
 
 
+def pin_nox(root: Path, wheels: Path) -> None:
+    """Pin the stand-in for nox as the real one is pinned."""
+    (wheel,) = wheels.glob("nox-*.whl")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (root / "scripts" / PINNED.name).write_text(f"nox==2099.1.1 \\\n    --hash=sha256:{digest}\n")
+
+
 def make_checkout(folder: Path) -> Checkout:
     root, programs, wheels, home = (folder / name for name in ("a repo's copy", "bin", "wheels", "home"))
     for path in (root / "scripts", programs, wheels, home):
@@ -79,6 +88,7 @@ def make_checkout(folder: Path) -> Checkout:
             f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
         wheel.writestr(f"{about}/RECORD", "")
+    pin_nox(root, wheels)
     environ = {
         "PATH": str(programs),
         "HOME": str(home),
@@ -164,7 +174,7 @@ def test_a_broken_environment_is_created_again(tmp_path: Path) -> None:
     (checkout.root / ".nox" / "bootstrap.new" / "old").touch()
     (checkout.home / "bin").mkdir(parents=True)
     (checkout.home / "bin" / "python").symlink_to("/gone/python3.11")
-    (checkout.home / "requirement").write_text("nox>=2025.2.9\n")
+    shutil.copy(checkout.root / "scripts" / PINNED.name, checkout.home / "requirements")
     checkout.python("python3")
     # Two at once: one makes it, the other waits.
     with checkout.start("one") as one, checkout.start("other") as other:
@@ -223,9 +233,7 @@ def test_an_index_without_nox_is_reported(checkout: Checkout) -> None:
     checkout.environ["PIP_FIND_LINKS"] = checkout.environ["HOME"]
     status, _, err = checkout.run()
     assert status == 74
-    assert re.fullmatch(
-        r"scripts/nox: cannot install nox>=\S+: ERROR: No matching distribution .*", err.splitlines()[-1]
-    )
+    assert re.fullmatch(r"scripts/nox: cannot install nox: ERROR: No matching distribution .*", err.splitlines()[-1])
     assert not checkout.home.exists(), "nothing half made is left"
     assert not checkout.home.with_name("bootstrap.new").exists()
 
@@ -237,9 +245,27 @@ def test_a_folder_that_cannot_be_written_is_reported(checkout: Checkout) -> None
     assert (status, err) == (73, f"scripts/nox: cannot write {checkout.root}/.nox\n")
 
 
-def test_the_script_and_the_noxfile_require_the_same_nox() -> None:
-    script = re.search(r"requirement='nox(\S+)'", SCRIPT.read_text())
-    noxfile = re.search(r'needs_version = "(\S+)"', (REPOSITORY / "noxfile.py").read_text())
-    assert script
-    assert noxfile
-    assert script[1] == noxfile[1]
+@pytest.mark.attack("same-bytes")
+@pytest.mark.parametrize("hashed", [True, False], ids=["other-bytes", "no-hash"])
+def test_a_nox_that_is_not_the_pinned_one_is_not_installed(checkout: Checkout, *, hashed: bool) -> None:
+    checkout.python("python3")
+    if hashed:
+        (wheel,) = Path(checkout.environ["PIP_FIND_LINKS"]).glob("*.whl")
+        with zipfile.ZipFile(wheel, "a") as archive:
+            archive.writestr("nox/extra.py", "raise SystemExit('not the one that was pinned')")
+    else:
+        (checkout.root / "scripts" / PINNED.name).write_text("nox==2099.1.1\n")
+    status, _, err = checkout.run()
+    assert status == 74
+    assert "scripts/nox: cannot install nox: " in err
+    assert not checkout.home.exists()
+
+
+def test_other_pins_create_the_environment_again(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path)
+    checkout.python("python3")
+    assert "making" in checkout.run("-l")[2]
+    assert checkout.run("-l")[2] == ""
+    with (checkout.root / "scripts" / PINNED.name).open("a") as file:
+        file.write("# written again\n")
+    assert "making" in checkout.run("-l")[2]
