@@ -59,7 +59,8 @@ def test_no_address_is_named(path: Path) -> None:
     ids=["node", "nox"],
 )
 def test_all_that_the_project_needs_is_pinned_for_each_python(path: Path, wanted: list[str], python: str) -> None:
-    here = {**default_environment(), "python_full_version": python, "python_version": python.rpartition(".")[0]}
+    here = {name: str(value) for name, value in default_environment().items()}
+    here |= {"python_full_version": python, "python_version": python.rpartition(".")[0]}
     pinned: dict[str, str] = {}
     for requirement, _ in entries(path):
         if requirement.marker is None or requirement.marker.evaluate(here):
