@@ -61,8 +61,10 @@ class _MeteredResponse(http.client.HTTPResponse):
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
+        transfer = current_transfer.get()
         self.fp.close()
-        self.fp = io.BufferedReader(_MeteredReader(sock, current_transfer.get()))
+        self.fp = io.BufferedReader(_MeteredReader(sock, transfer))
+        transfer.sources.append(self.fp)
 
 
 def _connect(connection: HTTPConnection, host: str) -> socket.socket:

@@ -1,5 +1,6 @@
 """The limits of a request, what is left of them while it runs, and the errors for exceeding them."""
 
+import io
 import socket
 import time
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ class Transfer:
     too_large: str = field(default="", init=False)
     #: That message, once it has happened.
     overrun: str = field(default="", init=False)
+    #: What http.client reads from: urllib3 leaves it open where it refuses a response, such as one with two lengths.
+    sources: list[io.IOBase] = field(default_factory=list, init=False)
 
     def allow(self, room: int, too_large: str) -> None:
         """Begin a part of the response."""

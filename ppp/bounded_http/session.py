@@ -191,6 +191,8 @@ class BoundedSession:
                 yield response
         finally:
             current_transfer.reset(token)
+            while transfer.sources:
+                transfer.sources.pop().close()
 
 
 def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
