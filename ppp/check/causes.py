@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ppp.check.phases import PhaseReport
@@ -29,6 +30,9 @@ _FAILED_PROJECT: Final = re.compile(
     r"|^╰─> ([A-Za-z0-9._-]+)$",
     re.MULTILINE,
 )
+
+#: A longer requirement is not pip's own: parsing it could take long.
+_NO_MATCHING_DISTRIBUTION: Final = re.compile(r"^ERROR: No matching distribution found for (.{1,1000})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +237,17 @@ def _line_at(output: str, match: re.Match[str]) -> str:
 
 def _last_line(output: str) -> str:
     return next((line for line in reversed(output.splitlines()) if line.strip()), "it ended without a word")
+
+
+def missing_requirement(report: PhaseReport) -> Requirement | None:
+    """Return the requirement that pip found no distribution for, if that is what a report is about."""
+    if report.cause not in {"requires-python", "no-distribution"} or report.blame is not Blame.DEPENDENCY:
+        return None
+    found = _NO_MATCHING_DISTRIBUTION.findall(report.log)
+    try:
+        return Requirement(found[-1]) if found else None
+    except InvalidRequirement:
+        return None
 
 
 def one_line(text: str) -> str:

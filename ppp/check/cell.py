@@ -6,7 +6,6 @@ only if the sandbox's keeper has proof that the very process that started it als
 the record is valid by the published schema.
 """
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,15 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ppp.check.causes import classify_failure, printable_line, top_levels
+from ppp.check.causes import classify_failure, missing_requirement, printable_line, top_levels
 from ppp.check.index.choose import IndexFile, NotClaimed, choose_file, release_files, unmet_cause
 from ppp.check.index.client import DownloadError, DownloadTimeoutError, Index
 from ppp.check.installation import (
     Inspection,
     InvalidInspectionError,
+    KnownInstallation,
     changes_by_dependencies,
     contradiction,
     parse_inspection,
@@ -40,8 +39,6 @@ SETUP_TIMEOUT_S: Final = 60
 #: The ground on which `full` passes without a second installation: the metadata names no dependency that applies here,
 #: and `pip check` finds nothing missing after `nodeps`.
 NOTHING_TO_ADD: Final = "no-applicable-dependency"
-#: A longer requirement is not pip's own: parsing it could take long.
-_NO_MATCHING_DISTRIBUTION: Final = re.compile(r"^ERROR: No matching distribution found for (.{1,1000})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +70,8 @@ class Checker:
     """Checks cells, from several threads at once.
 
     `index_hosts` returns the host names to take out of logs, and `hide` takes secrets out of a text; `clock` returns
-    epoch seconds.
+    epoch seconds. `gateway_lists` says whether a project's page lists a file with a sha256 (None where that page was
+    not read), if all that cells get comes through a gateway.
     """
 
     index: Index
@@ -82,6 +80,7 @@ class Checker:
     node: str
     index_hosts: Callable[[], frozenset[str]] = frozenset
     hide: Callable[[str], str] = str
+    gateway_lists: Callable[[str, str], bool | None] | None = None
     clock: Callable[[], float] = time.time
 
     def check(self, cell: Cell, prepared: PreparedEnvironment) -> Observation:
@@ -90,6 +89,21 @@ class Checker:
         with ExitStack() as stack:
             gate = run_phases(_PhaseSteps(self, cell, prepared, facts, stack).by_phase())
         return self._observation(cell, prepared, gate, facts)
+
+    def is_listed(self, project: str, sha256: str) -> bool:
+        """Return whether cells can have got a file with this hash (hex) as one of a project; where unknown, they can.
+
+        The gateway knows the pages that it has read in this run; an earlier run may have left it others.
+        """
+        if self.gateway_lists is None:
+            return True
+        listed = self.gateway_lists(project, sha256)
+        if listed is not None:
+            return listed
+        try:
+            return any(file.sha256 == sha256 for file in self.index.files(project))
+        except UnknownPackageError:
+            return False
 
     def _observation(
         self, cell: Cell, prepared: PreparedEnvironment, gate: GateResult, facts: _CellFacts
@@ -211,7 +225,9 @@ class _PhaseSteps:
         inspection = self._inspect(sandbox, folder=None)
         if isinstance(inspection, PhaseReport):
             return inspection
-        if fault := self._contradiction(inspection, report, alone=True, built_by=Blame.PACKAGE):
+        # Of a wheel, pip only unpacks files.
+        built_by = Blame.INFRASTRUCTURE if self._is_wheel else Blame.PACKAGE
+        if fault := self._contradiction(inspection, report, alone=True, built_by=built_by):
             return fault
         assert inspection.target is not None  # noqa: S101 - nothing contradicted
         metadata = inspection.target.metadata
@@ -273,7 +289,11 @@ class _PhaseSteps:
         self, inspection: Inspection, report: PhaseReport, *, alone: bool, built_by: Blame
     ) -> PhaseReport | None:
         assert self._facts.file is not None  # noqa: S101 - the gate: download passed
-        fault = contradiction(inspection, self._cell.release, self._facts.file, alone=alone, built_by=built_by)
+        known = KnownInstallation(release=self._cell.release, file=self._facts.file, alone=alone, built_by=built_by)
+        try:
+            fault = contradiction(inspection, known, self._checker.is_listed)
+        except IndexUnreachableError as error:
+            fault = _infrastructure_error("network", error.message)
         return fault and replace(fault, log=report.log, duration_ms=report.duration_ms)
 
     def _install(self, sandbox: Sandbox, phase: Phase, *options: str) -> PhaseReport:
@@ -303,7 +323,7 @@ class _PhaseSteps:
         pip's own message about versions for other Pythons covers all projects at once. Where pip saw no version at all
         and the index cannot be read, nothing is known of the dependency: that is an infrastructure error.
         """
-        wanted = _missing_requirement(report)
+        wanted = missing_requirement(report)
         if wanted is None:
             return report
         try:
@@ -345,17 +365,6 @@ def _blame(report: PhaseReport, facts: _CellFacts) -> Blame | None:
     # A dependency that changes its dependents' files answers for what they do afterwards.
     own = {Blame.PACKAGE, Blame.UNKNOWN}
     return Blame.DEPENDENCY if facts.tampering and report.blame in own else report.blame
-
-
-def _missing_requirement(report: PhaseReport) -> Requirement | None:
-    """Return the requirement that pip found no distribution for, if that is what a report is about."""
-    if report.cause not in {"requires-python", "no-distribution"} or report.blame is not Blame.DEPENDENCY:
-        return None
-    found = _NO_MATCHING_DISTRIBUTION.findall(report.log)
-    try:
-        return Requirement(found[-1]) if found else None
-    except InvalidRequirement:
-        return None
 
 
 def _for_module(report: PhaseReport, module: str, duration_ms: int) -> PhaseReport:

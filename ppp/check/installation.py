@@ -8,7 +8,7 @@ change anything. Pure.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -146,32 +146,50 @@ def has_applicable_dependency(requires: Sequence[str], markers: Mapping[str, str
         return True
 
 
-def contradiction(
-    inspection: Inspection, release: Release, file: DistributionFile, *, alone: bool, built_by: Blame
-) -> PhaseReport | None:
-    """Return why an installation that pip called successful is a `FAIL` all the same, or None.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownInstallation:
+    """What is known outside of an installation: the release, the file that pip was given, and who could forge a report.
 
-    `alone` says that nothing but the release was to be installed; `built_by` is to blame for what is built while pip
-    runs, as only that can forge pip's report.
-
-    - What was installed must be the release that the file is named after: pip itself refuses a file of the index whose
-      metadata has another name or version, but not a file that it is given.
-    - pip's report must name the file that pip was given.
-    - There must be one dist-info of exactly that name and version.
+    `alone` says that nothing but the release was to be installed. `built_by` is to blame for what is built while pip
+    runs, as only that can change pip's report. It is `INFRASTRUCTURE` where nothing is built: then a report that cannot
+    be is our own trouble, an `ERROR`.
     """
-    if len(inspection.requested) != 1 or (alone and len(inspection.installed) != 1):
-        count = len(inspection.installed) if alone else len(inspection.requested)
-        return _forged(f"pip's report names {count} distributions where there is one", built_by)
+
+    release: Release
+    file: DistributionFile
+    alone: bool
+    built_by: Blame
+
+
+def contradiction(
+    inspection: Inspection, known: KnownInstallation, is_listed: Callable[[str, str], bool]
+) -> PhaseReport | None:
+    """Return why an installation that pip called successful does not count all the same, or None.
+
+    `is_listed` says whether the index lists a file of a project (normalized name) with a sha256 (hex).
+
+    - pip's report names one distribution that was asked for, with the file that pip was given.
+    - What was installed is the release that the file is named after: pip itself refuses a file of the index whose
+      metadata has another name or version, but not a file that it is given.
+    - There is one dist-info of exactly that name and version.
+    - Every dependency is a file of the index.
+    """
+    release, file = known.release, known.file
+    own = [item for item in inspection.installed if item.name == release.package]
+    if len(inspection.requested) != 1 or len(own) > 1 or (known.alone and len(inspection.installed) != 1):
+        return _forged("pip's report does not name exactly one distribution that was asked for", known)
     (found,) = inspection.requested
     if canonicalize_name(found.name) != release.package or not _is_version(found.version, release.version):
         detail = f"{file.filename} is {found.name} {found.version} by its metadata"
         # It had the right name and version when it was installed alone.
-        return _failed("bad-metadata", Blame.PACKAGE, detail) if alone else _forged(detail, built_by)
+        return _bad_metadata(detail) if known.alone else _forged(detail, known)
     if found.sha256 not in {None, file.sha256}:
-        return _forged(f"pip's report gives another sha256 for {file.filename}: {found.sha256}", built_by)
-    if alone and inspection.target is None:
-        detail = f"there is not exactly one dist-info with the metadata of {found.name} {found.version}"
-        return _failed("bad-metadata", Blame.PACKAGE, detail)
+        return _forged(f"pip's report gives another sha256 for {file.filename}: {found.sha256}", known)
+    if known.alone and inspection.target is None:
+        return _bad_metadata(f"there is not exactly one dist-info with the metadata of {found.name} {found.version}")
+    for item in inspection.installed:
+        if item.name != release.package and item.sha256 is not None and not is_listed(item.name, item.sha256):
+            return _forged(f"pip's report names a file that the index does not list: {item.name} {item.version}", known)
     return None
 
 
@@ -182,12 +200,14 @@ def _is_version(text: str, version: str) -> bool:
         return False
 
 
-def _forged(detail: str, blame: Blame) -> PhaseReport:
-    return _failed("forged-report", blame, detail)
+def _forged(detail: str, known: KnownInstallation) -> PhaseReport:
+    if known.built_by is Blame.INFRASTRUCTURE:
+        return PhaseReport(outcome=Outcome.ERROR, cause="sandbox", blame=known.built_by, detail=detail)
+    return PhaseReport(outcome=Outcome.FAIL, cause="forged-report", blame=known.built_by, detail=detail)
 
 
-def _failed(cause: str, blame: Blame, detail: str) -> PhaseReport:
-    return PhaseReport(outcome=Outcome.FAIL, cause=cause, blame=blame, detail=detail)
+def _bad_metadata(detail: str) -> PhaseReport:
+    return PhaseReport(outcome=Outcome.FAIL, cause="bad-metadata", blame=Blame.PACKAGE, detail=detail)
 
 
 def changes_by_dependencies(alone: Inspection, full: Inspection, *, is_wheel: bool) -> str | None:

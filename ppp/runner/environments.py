@@ -50,11 +50,12 @@ class ReadyEnvironments:
     prepared: Mapping[str, PreparedEnvironment]
     unavailable: Mapping[str, str]
     canary: CanaryCheck = no_canary
+    gateway: Gateway | None = None
 
     def checkers(self, node: str) -> Mapping[str, Checker]:
         """Return a checker for each environment that is ready; its records carry the id of `node`."""
         return {
-            id_: _checker(self.index, self.runtimes, self.matrix, prepared, node)
+            id_: _checker(self.index, self.runtimes, self.matrix, prepared, node=node, gateway=self.gateway)
             for id_, prepared in self.prepared.items()
         }
 
@@ -113,6 +114,7 @@ def prepare_environments(
             prepared=prepared,
             unavailable=unavailable,
             canary=_canary(context, index, runtimes, matrix),
+            gateway=index_gateway,
         )
 
 
@@ -121,11 +123,19 @@ def _checker(
     runtimes: Mapping[Platform, Runtime],
     matrix: Matrix,
     prepared: PreparedEnvironment,
+    *,
     node: str,
+    gateway: Gateway | None = None,
 ) -> Checker:
     runtime = runtimes[prepared.environment.platform]
     return Checker(
-        index=index, runtime=runtime, matrix=matrix, node=node, index_hosts=index.hosts, hide=index.hide_credentials
+        index=index,
+        runtime=runtime,
+        matrix=matrix,
+        node=node,
+        index_hosts=index.hosts,
+        hide=index.hide_credentials,
+        gateway_lists=gateway.lists if gateway and prepared.network is Network.GATEWAY else None,
     )
 
 

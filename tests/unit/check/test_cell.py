@@ -74,6 +74,7 @@ class CellHarness:
         self.script: Callable[[Sequence[str], Files], ScriptedCommand] = Script()
         self.hosts: frozenset[str] = frozenset()
         self.hide: Callable[[str], str] = str
+        self.lists: Callable[[str, str], bool | None] | None = None
         self.runtime: FakeRuntime | None = None
 
     def check(self, **facts: object) -> Observation:
@@ -86,6 +87,7 @@ class CellHarness:
             node=NODE,
             index_hosts=lambda: self.hosts,
             hide=self.hide,
+            gateway_lists=self.lists,
             clock=lambda: NOW + 0.9,
         )
         observation = checker.check(CELL, prepared_environment(SLIM, **facts))
@@ -789,6 +791,10 @@ def test_what_is_installed_alone_must_be_the_release(
     harness: CellHarness, changes: dict[str, Any], expected: tuple[str, str | None, str | None]
 ) -> None:
     harness.script = script_of(inspection(**changes))
+    # Of a wheel nothing is built, so what cannot be is our own trouble.
+    ours = ("ERROR", "sandbox", "infrastructure")
+    assert verdict(harness.record()) == (ours if expected[1] == "forged-report" else expected)
+    harness.index.page = (replace(WHEEL, filename="example_lib-2.1.0.tar.gz"),)
     record = harness.record()
     assert verdict(record) == expected
     assert record.failed_phase is (Phase.NODEPS if expected[0] == "FAIL" else None)
@@ -807,6 +813,40 @@ def test_a_report_that_a_dependency_forged_is_no_pass(
     assert verdict(record) == ("FAIL", "forged-report", blame)
     assert record.failed_phase is Phase.FULL
     assert record.installed == ()
+
+
+@pytest.mark.parametrize(
+    ("listed", "page", "result"),
+    [
+        (True, (), "PASS"),
+        (False, (), "FAIL"),
+        (None, (replace(WHEEL, sha256="5a" * 32),), "PASS"),
+        (None, (WHEEL,), "FAIL"),
+        (None, UnknownPackageError("no other", hint=""), "FAIL"),
+        (None, IndexUnreachableError("no page for other", hint=""), "ERROR"),
+    ],
+)
+def test_what_is_installed_must_be_what_the_index_lists(
+    harness: CellHarness, page: tuple[IndexFile, ...] | Exception, result: str, *, listed: bool | None
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def lists(project: str, sha256: str) -> bool | None:
+        asked.append((project, sha256))
+        return listed
+
+    harness.lists = lists
+    harness.index.others["other"] = page
+    harness.script = script_of(ALONE, with_dependency())
+    record = harness.record()
+    assert record.result is Result(result)
+    assert record.cause == {"PASS": None, "FAIL": "forged-report", "ERROR": "network"}[result]
+    assert asked == [("other", "5a" * 32)]
+
+
+def test_without_a_gateway_nothing_is_known_of_what_cells_get(harness: CellHarness) -> None:
+    harness.script = script_of(ALONE, with_dependency())
+    assert harness.record().result is Result.PASS
 
 
 def test_a_long_log_keeps_its_end_with_a_notice(harness: CellHarness) -> None:
