@@ -168,4 +168,6 @@ def _publish_new(context: Context, outcomes: Sequence[SyncReport | SyncFailure])
 def push(context: Context, poster: Poster) -> list[Announcement]:
     """Announce this node's newest statement to every peer."""
     with open_node(context) as node:
-        return announcing.push(node.store, poster)
+        envelope, peers = announcing.read_announcement(node.store)
+    # Without the ledger, because a peer may take its time.
+    return [announcing.announce(peer, envelope, poster) for peer in peers]

@@ -205,7 +205,7 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _redirect_target(url: str, location: str) -> str:
     # The values of headers arrive as Latin-1, but addresses are UTF-8 as a rule.
-    target = urljoin(url, location.encode("latin-1", "replace").decode("utf-8", "replace"))
+    target = urljoin(url, location.encode("latin-1").decode())
     if urlsplit(target).scheme not in {"http", "https"}:
         raise ForbiddenRedirectError(f"redirects to another host, {target}")
     return target

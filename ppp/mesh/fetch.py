@@ -26,6 +26,8 @@ MAX_REDIRECTS: Final = 3
 #: How long, in seconds, a synchronisation with one peer may take. What was merged until then is kept, and the next one
 #: goes on from there.
 PEER_DEADLINE_S: Final = 600.0
+#: How long, in seconds, a peer may take to answer an announcement.
+ANNOUNCE_DEADLINE_S: Final = 30.0
 _HINT: Final = "the peer may be down or at another address; the next `ppp peer sync` tries again"
 
 
@@ -81,7 +83,8 @@ class HttpTransport:
         """Send a JSON body and return the status; the body of the response is not read."""
         with BoundedSession(self.user_agent, limits=self.limits) as session:
             try:
-                return session.post(url, body, content_type="application/json").status
+                deadline = time.monotonic() + ANNOUNCE_DEADLINE_S
+                return session.post(url, body, content_type="application/json", deadline=deadline).status
             except TransferError as error:
                 raise PeerError(f"{printable_line(url)} {error}", hint=_HINT) from error
 

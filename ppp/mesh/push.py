@@ -33,15 +33,15 @@ class Announcement:
     detail: str
 
 
-def push(store: Store, poster: Poster) -> list[Announcement]:
-    """Announce the newest statement to every peer; raise `PeerError` if there is no statement or no peer."""
+def read_announcement(store: Store) -> tuple[bytes, list[Peer]]:
+    """Return the envelope to announce, and the peers; raise `PeerError` if there is no statement or no peer."""
     newest = newest_statement(store.db)
     if newest is None:
         raise PeerError("there is no statement to announce", hint="publish first")
     known = list_peers(store.db)
     if not known:
         raise PeerError("there is no peer to announce to", hint="add one with `ppp peer add URL KEY`")
-    return [announce(peer, newest.text.encode(), poster) for peer in known]
+    return newest.text.encode(), known
 
 
 def announce(peer: Peer, envelope: bytes, poster: Poster) -> Announcement:

@@ -24,7 +24,7 @@ from ppp.mesh.node import NodeKey, create_key
 PEER: Final = NodeKey.from_seed(b"\x07" * 32)
 LONGEST: Final = 12_100
 #: Exit codes of usage errors, and the first and the last of our own errors.
-USAGE, FIRST, LAST = 2, 3, 39
+USAGE, FIRST, LAST = 2, 3, 49
 #: Those that can be an argument.
 ARGUMENTS: Final = {
     name: word for name, word in {**HOSTILE_STRINGS, "byte": SURROGATES["escaped-byte"]}.items() if "\0" not in word

@@ -90,7 +90,7 @@ def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, 
     local.set_response("/feed", reply((b" " * 100_000 for _ in range(500)), length=50_000_000))
     done = node.run("run", "--watchlist", "none.txt", "--json")
     assert done.code == 0, done
-    assert re.search(r"warning: continuing without the feed: .* larger than 5000000 bytes", done.err)
+    assert re.search(r"warning: continuing without the feed: .* larger than 5,000,000 bytes", done.err)
     assert re.search(r"warning: .*none\.txt: the index has no package 'unheard-of'", done.err)
     answer = json.loads(done.out)
     assert [(row["package"], row["result"]) for row in answer["results"]] == [("needs-newer-python", "NA")]

@@ -137,15 +137,19 @@ FLOODS: Final[Mapping[str, Talk]] = {
 
 
 @contextmanager
-def hostile_server(talk: Talk, *, tls: bool = False, reads_request: bool = True) -> Iterator[str]:
+def hostile_server(
+    talk: Talk, *, tls: bool = False, reads_request: bool = True, host: str = "127.0.0.1"
+) -> Iterator[str]:
     """Serve on loopback as `talk` says, and yield the URL of the web root; all of it has ended at the end."""
     over = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
         listening.settimeout(PAUSE_S)
         thread = threading.Thread(target=_accept, args=(listening, talk, over, reads_request and not tls))
         thread.start()
         try:
-            yield f"http{'s' if tls else ''}://127.0.0.1:{listening.getsockname()[1]}/"
+            shown = f"[{host}]" if ":" in host else host
+            yield f"http{'s' if tls else ''}://{shown}:{listening.getsockname()[1]}/"
         finally:
             over.set()
             thread.join()

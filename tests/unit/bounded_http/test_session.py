@@ -325,3 +325,9 @@ def test_same_origin() -> None:
     assert same_origin("http://a.example/x", "http://a.example/y")
     for other in ("https://a.example/x", "http://a.example:80/x", "http://b.example/x"):
         assert not same_origin("http://a.example/x", other)
+
+
+def test_an_address_of_ipv6_is_reached() -> None:
+    with hostile_server(once(answer(b"abc")), host="::1") as url:
+        assert url.startswith("http://[::1]:")
+        assert get(url).body == b"abc"

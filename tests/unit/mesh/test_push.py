@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ppp.mesh.push import AnnouncementStatus, push
+from ppp.mesh.push import AnnouncementStatus, announce, read_announcement
 from ppp.model.errors import PeerError
 
 
@@ -17,7 +17,8 @@ def test_each_peer_gets_the_announcement_and_is_reported(node: Callable[[int], A
         here.trust(peer)
         if status:
             here.web.statuses[f"{peer.url}announce"] = status
-    announcements = push(here.store, here.web)
+    envelope, peers = read_announcement(here.store)
+    announcements = [announce(peer, envelope, here.web) for peer in peers]
     assert [(a.peer.url, a.status, a.detail) for a in sorted(announcements, key=lambda a: a.peer.url)] == [
         ("http://node2.example/", AnnouncementStatus.ACCEPTED, "answered 202"),
         ("http://node3.example/", AnnouncementStatus.REFUSED, "answered 403"),
@@ -37,8 +38,8 @@ def test_an_announcement_needs_a_statement_and_a_peer(node: Callable[[int], Any]
     here = node(1)
     here.trust(node(2))
     with pytest.raises(PeerError, match=r"no statement to announce .publish first"):
-        push(here.store, here.web)
+        read_announcement(here.store)
     alone = node(3)
     alone.publish()
     with pytest.raises(PeerError, match="no peer to announce to"):
-        push(alone.store, alone.web)
+        read_announcement(alone.store)
