@@ -8,14 +8,16 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-import requests
 from pypi_simple import ACCEPT_JSON_PREFERRED
 from requests.utils import get_environ_proxies
 
+from ppp.bounded_http.limits import TransferError, TransferLimits
+from ppp.bounded_http.session import BoundedSession
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, find_nginx
 from ppp.check.index.client import SimpleIndex, read_server_time
@@ -27,6 +29,9 @@ from ppp.run_folders import run_folder
 
 #: To connect, and between two reads.
 TIMEOUT_S: Final = (5, 8)
+#: For the whole page, with its redirects.
+PAGE_DEADLINE_S: Final = 30.0
+MAX_REDIRECTS: Final = 5
 MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -42,29 +47,47 @@ def resolve(url: str) -> DnsFacts:
 
 
 def page(
-    index: IndexAccess, pip: PinnedPip, *, user_agent: str, now: int, timeout_s: tuple[float, float] = TIMEOUT_S
+    index: IndexAccess,
+    pip: PinnedPip,
+    *,
+    user_agent: str,
+    now: int,
+    timeout_s: tuple[float, float] = TIMEOUT_S,
+    deadline_s: float = PAGE_DEADLINE_S,
 ) -> IndexFacts:
-    """Read the index's page of pip; `now` is our clock, in epoch seconds."""
+    """Read the index's page of pip within a deadline; `now` is our clock, in epoch seconds."""
     url = urljoin(index.url, "pip/")
-    headers = {"User-Agent": user_agent, "Accept": ACCEPT_JSON_PREFERRED}
+    limits = TransferLimits(connect_s=timeout_s[0], read_s=timeout_s[1], total_s=deadline_s)
     try:
-        with requests.get(url, headers=headers, auth=_sign_with(index), timeout=timeout_s, stream=True) as response:
-            date = read_server_time(response.headers, now)
-            if not response.ok:
-                return IndexFacts(
-                    url=url,
-                    reach=Reachability.UNEXPECTED,
-                    requested_at=now,
-                    server_time=date,
-                    detail=f"status {response.status_code}",
-                )
-            body = _body(response)
-            found = parse_page("pip", body, response.headers.get("Content-Type", ""), response.url)
-    except (requests.RequestException, ValueError, InvalidPageError) as error:
+        with BoundedSession(user_agent, limits=limits, authorize=_authorizer(index)) as session:
+            response = session.get(
+                url,
+                max_bytes=MAX_PAGE_BYTES,
+                headers={"Accept": ACCEPT_JSON_PREFERRED},
+                accept_gzip=True,
+                max_redirects=MAX_REDIRECTS,
+                allow_redirect=lambda *_: True,
+            )
+    except TransferError as error:
+        # Not one of the network, but that of a certificate bundle that is missing.
+        if type(error.__cause__) is OSError:
+            return IndexFacts(
+                url=url, reach=Reachability.BAD_CERTIFICATE, requested_at=now, detail=str(error.__cause__)
+            )
         return _failed(url, error, now)
-    except OSError as error:
-        # requests does not wrap every error, for instance that of a missing certificate bundle.
-        return IndexFacts(url=url, reach=Reachability.BAD_CERTIFICATE, requested_at=now, detail=str(error))
+    date = read_server_time(response.headers, now)
+    if response.status != HTTPStatus.OK:
+        return IndexFacts(
+            url=url,
+            reach=Reachability.UNEXPECTED,
+            requested_at=now,
+            server_time=date,
+            detail=f"status {response.status}",
+        )
+    try:
+        found = parse_page("pip", response.body, response.headers.get("content-type", ""), response.url)
+    except InvalidPageError as error:
+        return _failed(url, error, now)
     return IndexFacts(
         url=url,
         reach=Reachability.ANSWERED,
@@ -74,24 +97,9 @@ def page(
     )
 
 
-def _sign_with(index: IndexAccess) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """Return what adds the index's credentials to a request, in place of those that requests finds in netrc."""
-
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if index.credentials:
-            request.headers.update(index.credentials.headers(request.url or ""))
-        return request
-
-    return sign
-
-
-def _body(response: requests.Response) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_content(256 * 1024):
-        body += chunk
-        if len(body) > MAX_PAGE_BYTES:
-            raise ValueError(f"the page is larger than {MAX_PAGE_BYTES} bytes")
-    return bytes(body)
+def _authorizer(index: IndexAccess) -> Callable[[str], str | None]:
+    """Return what gives the index's credentials for a URL."""
+    return lambda url: index.credentials.headers(url).get("Authorization") if index.credentials else None
 
 
 def _failed(url: str, error: Exception, now: int) -> IndexFacts:
@@ -102,7 +110,7 @@ def _failed(url: str, error: Exception, now: int) -> IndexFacts:
                 reach, detail, code = Reachability.BAD_CERTIFICATE, str(cause.verify_message), int(cause.verify_code)
             case socket.gaierror():
                 reach, detail = Reachability.NOT_FOUND, str(cause.strerror)
-            case TimeoutError() | requests.Timeout():
+            case TimeoutError():
                 reach, detail = Reachability.TIMED_OUT, ""
             case OSError(errno=errno.ECONNREFUSED):
                 reach, detail = Reachability.REFUSED, ""

@@ -16,6 +16,7 @@ from typing import Final
 
 import pytest
 from cell_environments import tiny_matrix
+from hostile_http import DRIPS, hostile_server
 from local_index import JSON_TYPE, LocalIndex, Responder, reply
 
 from ppp.doctor import probe_network
@@ -186,6 +187,16 @@ def test_a_certificate_of_an_unknown_authority() -> None:
         found = page(url)
     assert (found.reach, found.verify_code, found.server_time) == (Reachability.BAD_CERTIFICATE, 18, None)
     assert "self-signed" in found.detail
+
+
+@pytest.mark.attack("deadlines")
+@pytest.mark.parametrize("name", ["continue", "header-line", "trailers"])
+def test_an_index_that_drips(name: str) -> None:
+    started = time.monotonic()
+    with hostile_server(DRIPS[name]) as url:
+        found = probe_network.page(IndexAccess(url=url), PIP, user_agent="unit", now=NOW, deadline_s=0.5)
+    assert found.reach is Reachability.TIMED_OUT
+    assert time.monotonic() - started < 10
 
 
 def test_a_certificate_of_a_known_authority(monkeypatch: pytest.MonkeyPatch) -> None:
