@@ -34,6 +34,8 @@ PAGE_TIMEOUT_S: Final = 90
 #: How long a server may say nothing, in seconds; the last limit is for a file, whose own timeout is usually shorter.
 LIMITS: Final = TransferLimits(connect_s=10, read_s=60, total_s=3600)
 MAX_REDIRECTS: Final = 5
+#: How many files of pages are held in memory, each about 700 bytes.
+MAX_STORED_FILES: Final = 200_000
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -130,6 +132,28 @@ def read_server_time(headers: Mapping[str, str] | Message, ours: float) -> int |
     return min(max(int(ours), earliest), latest)
 
 
+class PageStore:
+    """The files of the projects whose pages were read, up to a number of files; the oldest page is dropped first."""
+
+    def __init__(self, max_files: int = MAX_STORED_FILES) -> None:
+        """Start with no page."""
+        self._max_files = max_files
+        self._pages: dict[str, tuple[IndexFile, ...]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, package: str) -> tuple[IndexFile, ...] | None:
+        """Return a project's files, or None if its page is not stored."""
+        return self._pages.get(package)
+
+    def add(self, package: str, files: tuple[IndexFile, ...]) -> None:
+        """Store a project's files."""
+        with self._lock:
+            self._pages[package] = files
+            total = sum(map(len, self._pages.values()))
+            while total > self._max_files:
+                total -= len(self._pages.pop(next(iter(self._pages))))
+
+
 class SimpleIndex:
     """An index with the simple API (PEP 503, PEP 691), read with pypi-simple; files are stored in `cache`."""
 
@@ -152,8 +176,9 @@ class SimpleIndex:
         self._clock = clock
         self._credentials = credentials
         self._files = FileCache(cache)
-        self._pages: dict[str, tuple[IndexFile, ...]] = {}
+        self._pages = PageStore()
         self._hosts = _hosts([url])
+        self._hosts_lock = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def hosts(self) -> frozenset[str]:
@@ -170,12 +195,15 @@ class SimpleIndex:
         return frozenset(f"{part.scheme}://{part.netloc}" for part in parts)
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
-        """Return a project's files, see `Index`; a page is read once in the life of this object."""
+        """Return a project's files, see `Index`; a page is read once, or again after many others."""
         with self._locks[package]:
-            if package not in self._pages:
-                self._pages[package] = files = self._read_page(package)
-                self._hosts |= _hosts(file.url for file in files)
-            return self._pages[package]
+            files = self._pages.get(package)
+            if files is None:
+                files = self._read_page(package)
+                self._pages.add(package, files)
+                with self._hosts_lock:
+                    self._hosts |= _hosts(file.url for file in files)
+            return files
 
     def _read_page(self, package: str) -> tuple[IndexFile, ...]:
         try:
