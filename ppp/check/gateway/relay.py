@@ -28,7 +28,10 @@ def relay(path: Path, target: Path, *, address: str, limit: int = MAX_CONNECTION
     """Listen at `path`, and forward to the socket `target`, until the context ends; then every connection is closed.
 
     `target` gets each connection with a header of the PROXY protocol (version 1) that names `address`, an IPv6 address.
+    Raises `OSError` if `target` accepts no connections, or `path` cannot be created.
     """
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(str(target))
     greeting = f"PROXY TCP6 {address} :: 0 0\r\n".encode()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))

@@ -21,12 +21,15 @@ class Forwarder:
     """
 
     RECEIVED, WAITED_US = 0, 8
+    #: How many connections are forwarded at a time; others wait. Each takes two threads, which the cell's limits count.
+    MAX_CONNECTIONS = 8
 
     def __init__(self, path: str, port: int) -> None:
         self.path = path
         # Shared with the forked process, and with nothing that executes another program.
         self.counts = mmap.mmap(-1, 16)
         self.lock = threading.Lock()
+        self.slots = threading.Semaphore(self.MAX_CONNECTIONS)
         listening = socket.create_server(("127.0.0.1", port))
         self.pid = os.fork()
         if self.pid == 0:
@@ -39,16 +42,21 @@ class Forwarder:
     def serve(self, listening: socket.socket) -> None:
         """Accept connections for ever. Once the gateway's socket is gone, a connection is closed at once."""
         while True:
+            self.slots.acquire()
             near, _ = listening.accept()
             far = socket.socket(socket.AF_UNIX)
+            last_request_at = [0.0]
             try:
                 far.connect(self.path)
-            except OSError:
-                near.close()
-                continue
-            last_request_at = [0.0]
-            threading.Thread(target=self.forward_requests, args=(near, far, last_request_at), daemon=True).start()
-            threading.Thread(target=self.forward_responses, args=(far, near, last_request_at), daemon=True).start()
+                threading.Thread(target=self.forward_requests, args=(near, far, last_request_at), daemon=True).start()
+                threading.Thread(target=self.forward_responses, args=(far, near, last_request_at), daemon=True).start()
+            except (OSError, RuntimeError):
+                # There is no gateway any more, or no room for a thread.
+                for end in (near, far):
+                    with contextlib.suppress(OSError):
+                        end.shutdown(socket.SHUT_RDWR)
+                    end.close()
+                self.slots.release()
 
     def forward_requests(self, near: socket.socket, far: socket.socket, last_request_at: list[float]) -> None:
         """Forward what the cell sends, to the end of it."""
@@ -60,7 +68,7 @@ class Forwarder:
             far.shutdown(socket.SHUT_WR)
 
     def forward_responses(self, far: socket.socket, near: socket.socket, last_request_at: list[float]) -> None:
-        """Forward what the gateway sends, to the end of it, and count."""
+        """Forward what the gateway sends, to the end of it, and count; then the connection has ended."""
         with contextlib.suppress(OSError):
             started = time.monotonic()
             while data := far.recv(1 << 18):
@@ -69,8 +77,10 @@ class Forwarder:
                 self.add(self.WAITED_US, int((time.monotonic() - max(started, last_request_at[0])) * 1e6))
                 near.sendall(data)
                 started = time.monotonic()
-        with contextlib.suppress(OSError):
-            near.shutdown(socket.SHUT_WR)
+        for end in (near, far):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self.slots.release()
 
     def add(self, counter: int, number: int) -> None:
         """Add to `RECEIVED` or `WAITED_US`."""
