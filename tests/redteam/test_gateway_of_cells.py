@@ -6,13 +6,12 @@ from typing import Final
 
 import pytest
 from cell_environments import FetchedPip
-from runtimes import OTHER, REAL, RuntimePlace, run_python, running_runtime
+from runtimes import GATED, OTHER, RuntimePlace, run_python, running_runtime
 
 pytestmark = pytest.mark.attack("separate-cells")
 
 #: How long an attack lasts, in seconds: as long as it does, a neighbour installs again and again.
 ATTACK_S: Final = 4
-GATED: Final = [param for param in REAL if param.values[0].is_gated]
 
 #: Opens all the connections that it can, in several processes, to the port and to the socket behind it.
 FLOOD: Final = """

@@ -85,6 +85,8 @@ _NEEDED: Final = {
     RuntimeKind.GATED_CONTAINER: (pytest.mark.online, pytest.mark.docker, pytest.mark.nginx),
 }
 REAL: Final = [pytest.param(kind, id=str(kind), marks=marks) for kind, marks in _NEEDED.items()]
+#: Those whose cells reach only the gateway.
+GATED: Final = [pytest.param(kind, id=str(kind), marks=marks) for kind, marks in _NEEDED.items() if kind.is_gated]
 #: Those that confine package code.
 CONFINED: Final = [param for param in REAL if param.values != (RuntimeKind.OPEN,)]
 
