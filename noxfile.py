@@ -26,6 +26,7 @@ PARALLEL = ("-n", "auto", "--maxprocesses=4")
 PINNED = {
     "scripts/requirements.txt": ("pyproject.toml", "--group", "install"),
     "scripts/requirements-nox.txt": ("--group", "bootstrap"),
+    "site/datasette/requirements.txt": ("--group", "datasette"),
 }
 #: Exit codes of `ppp narrate` if the ledger has no record yet, and of `ppp peer push` if there is no peer.
 NOTHING_TO_TELL, NO_PEER = 30, 27
@@ -306,7 +307,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def pin(session: nox.Session) -> None:
-    """Write what a node installs, with hashes and without addresses, to scripts/; `-- --upgrade` takes new versions."""
+    """Write what a node installs, with hashes and without addresses; `-- --upgrade` takes new versions."""
     programs = environment(session, "pin", "uv>=0.8")
     options = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate", "--quiet")
     for name, source in PINNED.items():

@@ -33,7 +33,7 @@ from ppp.web_server import ClientLimits
 METADATA_FILE: Final = "metadata.json"
 INSPECT_FILE: Final = "inspect-data.json"
 #: Files of `site/datasette/` that are copied into the folder unchanged.
-_COPIED_FILES: Final = ("Containerfile", "plugins/limits.py", "plugins/requests.py")
+_COPIED_FILES: Final = ("Containerfile", "requirements.txt", "plugins/limits.py", "plugins/requests.py")
 #: Statuses after which Datasette is started again: it ended because a query did not, or the kernel ended it.
 _RESTARTED: Final = frozenset({75, -signal.SIGKILL})
 #: A process that ended earlier than this would only do so again.

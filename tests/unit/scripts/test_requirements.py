@@ -1,4 +1,4 @@
-"""The pinned requirements in scripts/: exact versions with hashes, no addresses, of all that pyproject.toml names."""
+"""The pinned requirements: exact versions with hashes, no addresses, of all that pyproject.toml names."""
 
 import re
 import tomllib
@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT: Final = Path(__file__).parents[3]
 NODE: Final = ROOT / "scripts" / "requirements.txt"
 NOX: Final = ROOT / "scripts" / "requirements-nox.txt"
+CONTAINER: Final = ROOT / "site" / "datasette" / "requirements.txt"
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 HASH: Final = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 #: The line of a requirement and those of its hashes, which end in a backslash but for the last.
@@ -31,7 +32,7 @@ def entries(path: Path) -> Iterator[tuple[Requirement, list[str]]]:
 
 
 @pytest.mark.attack("same-bytes")
-@pytest.mark.parametrize("path", [NODE, NOX], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [NODE, NOX, CONTAINER], ids=["node", "nox", "container"])
 def test_each_requirement_is_one_version_with_hashes(path: Path) -> None:
     found = list(entries(path))
     assert len(found) > 10
@@ -42,7 +43,7 @@ def test_each_requirement_is_one_version_with_hashes(path: Path) -> None:
         assert all(HASH.fullmatch(each) for each in hashes), requirement
 
 
-@pytest.mark.parametrize("path", [NODE, NOX], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [NODE, NOX, CONTAINER], ids=["node", "nox", "container"])
 def test_no_address_is_named(path: Path) -> None:
     text = path.read_text("utf-8")
     assert "://" not in text
@@ -55,8 +56,9 @@ def test_no_address_is_named(path: Path) -> None:
     [
         (NODE, PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["install"]),
         (NOX, PROJECT["dependency-groups"]["bootstrap"]),
+        (CONTAINER, PROJECT["dependency-groups"]["datasette"]),
     ],
-    ids=["node", "nox"],
+    ids=["node", "nox", "container"],
 )
 def test_all_that_the_project_needs_is_pinned_for_each_python(path: Path, wanted: list[str], python: str) -> None:
     here = {name: str(value) for name, value in default_environment().items()}

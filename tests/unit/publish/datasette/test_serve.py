@@ -90,7 +90,16 @@ def test_the_copy_does_not_change_with_the_ledger(small: Store, tmp_path: Path) 
     assert command.argv == (sys.executable, "-m", "ppp.publish.datasette.worker", str(tmp_path / "serve"))
     first = command.database.read_bytes()
     assert prepare(tmp_path / "data", tmp_path / "serve").database.read_bytes() == first
-    written = {"ppp.db", "metadata.json", "settings.json", "inspect-data.json", "plugins", "Containerfile", "1.0a"}
+    written = {
+        "ppp.db",
+        "requirements.txt",
+        "metadata.json",
+        "settings.json",
+        "inspect-data.json",
+        "plugins",
+        "Containerfile",
+        "1.0a",
+    }
     assert {p.name for p in (tmp_path / "serve").iterdir()} == written
 
 
@@ -156,8 +165,9 @@ def test_the_inspect_file_is_written_beside_the_copy(small: Store, tmp_path: Pat
 def test_the_container_gets_the_pinned_datasette_and_all_files() -> None:
     recipe = resource("site/datasette/Containerfile").read_text()
     pinned = [line for line in (resource("pyproject.toml")).read_text().splitlines() if "datasette==" in line]
-    (version,) = [line.strip().strip('",') for line in pinned]
-    assert f'"{version}"' in recipe
+    (version,) = {line.partition('"')[2].partition('"')[0] for line in pinned}
+    assert f"\n{version} " in resource("site/datasette/requirements.txt").read_text()
+    assert "--require-hashes --requirement /tmp/requirements.txt" in recipe
     assert "COPY ppp.db metadata.json settings.json inspect-data.json /srv/ppp/" in recipe
     assert "USER nobody" in recipe
 
