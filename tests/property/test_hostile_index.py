@@ -182,5 +182,4 @@ def test_any_page_is_files_or_one_of_our_errors(body: bytes, content_type: str, 
     own_error(lambda: resolve(index, RequestedPackage(package="six", specifier=">=0")))
     with suppress(IndexUnreachableError, UnknownPackageError):
         look_at(index.files("six"))
-        index.file_origins("six")
         index.hosts()

@@ -189,11 +189,6 @@ class SimpleIndex:
         """Return a text without the credentials for this index."""
         return self._credentials.hide(text) if self._credentials else text
 
-    def file_origins(self, package: str) -> frozenset[str]:
-        """Return the origins (`https://host`) of a project's files; other projects' files are usually there too."""
-        parts = (urlsplit(file.url) for file in self.files(package))
-        return frozenset(f"{part.scheme}://{part.netloc}" for part in parts)
-
     def files(self, package: str) -> tuple[IndexFile, ...]:
         """Return a project's files, see `Index`; a page is read once, or again after many others."""
         with self._locks[package]:
