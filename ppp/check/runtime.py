@@ -4,15 +4,24 @@ A sandbox runs commands and reports how they ended. It decides nothing: `causes`
 adapters and the fake that tests use pass one contract, `tests/contract/test_runtime.py`.
 """
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
+
+#: Of what an environment says of itself, what its records name, by the same patterns as in `record.schema.json`.
+_RECORDED: Final = {
+    "python": re.compile(r"3\.[0-9]{1,2}\.[0-9a-z+]{1,16}"),
+    "arch": re.compile(r"[a-z0-9_]{1,32}"),
+    "image_digest": re.compile(r"sha256:[0-9a-f]{64}"),
+    "pip_version": re.compile(r"(?=.{1,32}$)[0-9]+(\.[0-9]+)*"),
+}
 
 
 class EnvironmentUnavailableError(Exception):
@@ -60,6 +69,8 @@ class PreparedEnvironment:
     None on the host platform. `tags` are the wheel tags that its pip accepts, the preferred ones first; `suffixes` are
     the file name suffixes of importable modules (`.py`, `.abi3.so`, ...). `passwd` and `group` are an image's files of
     these names, and `end_of_users` is the first number that its engine cannot give to a user.
+
+    Raises `EnvironmentUnavailableError` if no record could name it: then nothing can be recorded of its cells.
     """
 
     environment: Environment
@@ -74,6 +85,15 @@ class PreparedEnvironment:
     passwd: str = ""
     group: str = ""
     end_of_users: int = 2**32 - 1
+
+    def __post_init__(self) -> None:
+        """Check what its records name."""
+        for name, pattern in _RECORDED.items():
+            value = getattr(self, name)
+            if not (isinstance(value, str) and pattern.fullmatch(value)) and not (
+                name == "image_digest" and value is None
+            ):
+                raise EnvironmentUnavailableError(f"the {name} of {self.environment} cannot be recorded: {value!r:.90}")
 
 
 class Sandbox(Protocol):
