@@ -7,11 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import pytest
 from cell_environments import FetchedPip
-from runtimes import CONFINED, RuntimePlace, json_output, run_python, running_runtime
+from runtimes import CONFINED, RuntimeKind, RuntimePlace, json_output, run_python, running_runtime
 
 from ppp.check.runtime import Sandbox
 
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.attack("separate-cells")
 #: How long an attack lasts.
 ATTACK_S: Final = 3
 PROCESSES: Final = 24
+#: Those in which the engine says which users there are.
+CONTAINERS: Final = [param for param in CONFINED if param.values != (RuntimeKind.BUBBLEWRAP,)]
 
 
 @pytest.fixture(scope="module", params=CONFINED)
@@ -142,3 +145,16 @@ def test_cells_are_different_users_with_a_name(attacker: Sandbox, neighbour: San
     assert ours[1] != theirs[1]
     for user, group, name, own_group, alone, groups in (ours, theirs):
         assert (user, name, own_group, alone, groups) == (group, "nobody", group, ["nobody"], [])
+
+
+@pytest.mark.parametrize("running", CONTAINERS, indirect=True)
+@pytest.mark.parametrize("end", [65_536, 2_000])
+def test_where_an_engine_maps_few_users_each_cell_still_has_its_own(running: RuntimePlace, end: int) -> None:
+    """As rootless engines and those with user namespaces do."""
+    prepared = replace(running.prepared(), end_of_users=end)
+    source = "import getpass\nprint(json.dumps([os.getuid(), getpass.getuser()]))"
+    with running.runtime.sandbox(prepared, running.file) as one, running.runtime.sandbox(prepared, running.file) as two:
+        (first, name), (second, same_name) = json_output(one, source), json_output(two, source)
+    assert first != second
+    assert 0 < min(first, second) < max(first, second) < end
+    assert (name, same_name) == ("nobody", "nobody")
