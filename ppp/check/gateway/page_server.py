@@ -9,7 +9,7 @@ response of the index.
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -44,6 +44,7 @@ from ppp.check.index.client import (
     fetch_page,
 )
 from ppp.check.index.page import InvalidPageError
+from ppp.model.credentials import origin_of
 
 #: How many pages are read at a time: each is held in memory.
 MAX_CONCURRENT_PAGES: Final = 8
@@ -80,7 +81,7 @@ class PageResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _IndexPage:
-    """A page as the index serves it."""
+    """What a page of the index lists: distributions only."""
 
     files: tuple[PageFile, ...]
     etag: str | None
@@ -122,7 +123,7 @@ class PageServer:
             files, etag = page.files, _add_form(form, page.etag)
         else:
             etag = None
-        served = (served_file(project, file) for file in files if is_distribution(file.filename))
+        served = (served_file(project, file) for file in files)
         body = write_page(project, filter_files(served, self._views[view]), form)
         return PageResponse(status=HTTPStatus.OK, body=body, content_type=form.content_type, etag=etag)
 
@@ -178,7 +179,7 @@ class PageServer:
             self.cells.count_failure(cell)
             raise
         if page is not None:
-            self.listings.put(project, (file for file in page.files if is_distribution(file.filename)))
+            self.listings.put(project, page.files)
         return page
 
     def _fetch_page(self, project: str, etag: str | None) -> _IndexPage | None:
@@ -192,7 +193,7 @@ class PageServer:
             raise PageError(HTTPStatus.GATEWAY_TIMEOUT, f"the index {error}") from error
         except TransferError as error:
             raise PageError(HTTPStatus.BAD_GATEWAY, f"the index {error}") from error
-        return _IndexPage(files=tuple(map(page_file, page.files)), etag=page.etag) if page else None
+        return _IndexPage(files=_distributions(map(page_file, page.files)), etag=page.etag) if page else None
 
 
 def _add_form(form: PageForm, etag: str | None) -> str | None:
@@ -202,6 +203,11 @@ def _add_form(form: PageForm, etag: str | None) -> str | None:
 
 def _remove_form(form: PageForm, etag: str | None) -> str | None:
     return etag.replace(f'"{form}-', '"', 1) if etag and f'"{form}-' in etag else None
+
+
+def _distributions(files: Iterable[PageFile]) -> tuple[PageFile, ...]:
+    """Return the files that pip would consider, and that are at addresses of HTTP."""
+    return tuple(file for file in files if origin_of(file.url) and is_distribution(file.filename))
 
 
 def page_file(package: DistributionPackage) -> PageFile:

@@ -1,6 +1,7 @@
 """The server behind nginx: which files it serves to whom, and local projects."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -84,6 +85,18 @@ def test_the_files_that_are_remembered_are_limited_and_the_others_found_again(
             server.page(cell, view, project, PageForm.JSON, None)
         assert server.listings.get("lib") is None
         assert server.file(cell, "lib", SHA256, metadata=False).read_bytes() == CONTENT
+
+
+@pytest.mark.attack("own-verdict")
+@pytest.mark.parametrize("url", ["http://h:port/lib-2.0.zip", "file:///lib-2.0.zip", "http:///"])
+def test_a_link_that_leads_nowhere_does_not_hide_the_others(local: LocalIndex, tmp_path: Path, url: str) -> None:
+    good = f'<a href="/files/lib/lib-1.0.zip#sha256={SHA256}">lib-1.0.zip</a>'
+    page = f'<a href="{url}#sha256={SHA256}">lib-2.0.zip</a>{good}'
+    local.set_response("/simple/lib/", reply(page.encode(), headers={"Content-Type": "text/html"}))
+    server = page_server(local.url, tmp_path)
+    with server.cells.open() as cell:
+        body = server.page(cell, server.open_view(None), "lib", PageForm.JSON, None).body
+    assert [file["filename"] for file in json.loads(body)["files"]] == ["lib-1.0.zip"]
 
 
 def test_what_the_index_lists_can_be_asked(local: LocalIndex, tmp_path: Path) -> None:
