@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -246,6 +247,23 @@ def test_it_does_not_outlive_ppp(node: Path) -> None:
         assert not Path(f"/proc/{child}").exists()
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", server.port)) != 0
+
+
+@pytest.mark.attack("crash-safe")
+def test_endless_queries_do_not_keep_it_from_ending(node: Path) -> None:
+    with running_datasette(node) as server, ThreadPoolExecutor(10) as pool:
+        (child,) = children_of(server.process.pid)
+
+        def attack(_: int) -> None:
+            with suppress(requests.RequestException):
+                requests.get(f"{server.database}.json", params={"sql": ENDLESS}, timeout=30)
+
+        for number in range(10):
+            pool.submit(attack, number)
+        time.sleep(0.5)
+        server.process.terminate()
+        assert server.process.wait(25) == 0
+        assert not Path(f"/proc/{child}").exists()
 
 
 STUCK: Final = """

@@ -144,6 +144,19 @@ def test_no_room_for_temporary_files_stops_nothing_else(disk: FullDisk, command:
     assert disk.run("tmp", 0, *COMMANDS[command]).code == 0
 
 
+@pytest.mark.parametrize("place", ["data", "tmp"])
+@pytest.mark.parametrize("command", ["show", "verify", "doctor"])
+def test_reading_needs_no_room(disk: FullDisk, place: str, command: str) -> None:
+    words = {"show": ("show",), "verify": ("verify", str(disk.node.data / "ppp.db")), "doctor": ("doctor", "--json")}
+    done = disk.run(place, 0, *words[command])
+    assert "Traceback" not in done.err
+    if command == "doctor":
+        assert done.code in {0, 36}, done
+        assert str(disk.folder(place)) in done.out
+    else:
+        assert done.code == 0, done
+
+
 def test_a_new_key_is_not_left_half_written(disk: FullDisk) -> None:
     (disk.node.data / "node.key").unlink()
     assert_named(disk.run("data", 0, "node", "init"), disk.node.data)

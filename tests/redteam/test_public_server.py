@@ -1,6 +1,8 @@
 """The public server while strangers hold connections: silent, slow to send, slow to read, or simply very many."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -214,3 +216,21 @@ def test_a_strange_request_harms_nobody(server: Server, request_bytes: bytes) ->
         client.sendall(request_bytes)
     assert is_closed(client)
     assert server.status(VISITOR) == 200
+
+
+def test_the_command_has_these_limits(public: Path) -> None:
+    arguments = ["serve", "--mesh", "--port", "0", "--data", str(public.parent)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ppp", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        server = Server(int(process.stdout.readline().rstrip("/\n").rpartition(":")[2]))
+        for _ in range(500):
+            server.connect()
+        assert server.status(VISITOR) == 200
+        server.close()
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
