@@ -59,7 +59,7 @@ class Gateway:
     def lists(self, project: str, sha256: str) -> bool | None:
         """Return whether the index lists a file with this hash on a project's page; None if no cell has read that.
 
-        `project` is a normalized name.
+        A file that a cell got in this run counts as listed. `project` is a normalized name.
         """
         return self.page_server.lists(project, sha256)
 

@@ -96,6 +96,8 @@ class PageServer:
     cells: Cells = field(default_factory=Cells)
     listings: Listings = field(default_factory=Listings)
     _views: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    #: The project and key of each file that was sent: the page may not list it any more when somebody asks.
+    _sent: set[tuple[str, str]] = field(default_factory=set)
     _page_slots: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CONCURRENT_PAGES))
 
     def open_view(self, tags: frozenset[str] | None) -> str:
@@ -141,6 +143,7 @@ class PageServer:
             self.cells.count_file(cell, path.stat().st_size)
             # Files that were not used for longest are the first to be removed.
             os.utime(path)
+            self._sent.add((project, key))
         except CellLimitError as error:
             raise PageError(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from error
         except DownloadTimeoutError as error:
@@ -152,7 +155,9 @@ class PageServer:
         return path
 
     def lists(self, project: str, sha256: str) -> bool | None:
-        """Return whether a project's page lists a file with this hash; None if its page was not read."""
+        """Return whether a project's page lists a file with this hash, or did when it was sent; None if not known."""
+        if (project, sha256) in self._sent:
+            return True
         if (local := self.local_projects.projects.get(project)) is not None:
             return any(file_key(file) == sha256 for file in local)
         listed = self.listings.get(project)

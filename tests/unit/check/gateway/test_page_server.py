@@ -108,6 +108,17 @@ def test_what_the_index_lists_can_be_asked(local: LocalIndex, tmp_path: Path) ->
     assert server.lists("lib", SHA256[::-1]) is False
 
 
+def test_what_a_cell_got_counts_as_listed_even_if_the_index_has_removed_it_since(
+    local: LocalIndex, tmp_path: Path
+) -> None:
+    server = page_server(local.url, tmp_path)
+    with server.cells.open() as cell:
+        server.file(cell, "lib", SHA256, metadata=False)
+    server.listings.put("lib", [])
+    assert server.lists("lib", SHA256) is True
+    assert server.lists("lib", SHA256[::-1]) is False
+
+
 def test_failures_count_against_the_cell_and_an_unlisted_file_is_none(local: LocalIndex, tmp_path: Path) -> None:
     server = page_server(local.url, tmp_path, limits=CellLimits(failures=2))
     local.set_response("/files/lib/lib-1.0.zip", reply(status=503))
