@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from ppp.model.credentials import without_userinfo
+
 _MAX_REASON_LENGTH: Final = 400
 
 
@@ -13,8 +15,12 @@ class TransferError(Exception):
     """A request failed; the message continues a sentence that begins with the URL, in printable characters."""
 
     def __init__(self, message: str) -> None:
-        """Keep the message's first printable characters: a part of it may come from the server."""
-        super().__init__("".join(c if c.isprintable() else "?" for c in message[:_MAX_REASON_LENGTH]))
+        """Keep the message's first printable characters: a part of it may come from the server.
+
+        The user name and password of a proxy are left out.
+        """
+        shown = without_userinfo(message[: 5 * _MAX_REASON_LENGTH])[:_MAX_REASON_LENGTH]
+        super().__init__("".join(c if c.isprintable() else "?" for c in shown))
 
 
 class TransferTimeoutError(TransferError):

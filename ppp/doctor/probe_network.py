@@ -24,6 +24,7 @@ from ppp.check.index.client import SimpleIndex, read_server_time
 from ppp.check.index.page import InvalidPageError, parse_page
 from ppp.check.sandbox.docker import connect_engine
 from ppp.doctor.machine import CERTIFICATE_OUT_OF_TIME, DnsFacts, GatewayFacts, IndexAccess, IndexFacts, Reachability
+from ppp.model.credentials import without_userinfo
 from ppp.model.matrix import PinnedPip
 from ppp.run_folders import run_folder
 
@@ -103,7 +104,8 @@ def _authorizer(index: IndexAccess) -> Callable[[str], str | None]:
 
 
 def _failed(url: str, error: Exception, now: int) -> IndexFacts:
-    reach, detail, code = Reachability.UNEXPECTED, " ".join(f"{type(error).__name__}: {error}".split())[:160], None
+    text = without_userinfo(" ".join(f"{type(error).__name__}: {error}".split()))
+    reach, detail, code = Reachability.UNEXPECTED, text[:160], None
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():

@@ -4,6 +4,7 @@ Pure. `Credentials` has no text form, so that no error, log or dump of settings 
 """
 
 import json
+import re
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from html import escape
@@ -14,6 +15,8 @@ from urllib.parse import SplitResult, quote, quote_plus, unquote, urlsplit
 HIDDEN: Final = "[hidden]"
 #: A shorter secret on its own is left in texts: it would be found in every second word.
 MIN_SECRET_CHARS: Final = 6
+#: Greedy: a password may contain an @ or a slash that should have been encoded.
+_USERINFO: Final = re.compile(r"(?<=//)[^\s@]\S*@")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -77,6 +80,14 @@ def _lower_escapes(quoted: str) -> str:
     """Return percent-encoded text with its escapes in lower case."""
     first, *others = quoted.split("%")
     return "%".join([first, *(part[:2].lower() + part[2:] for part in others)])
+
+
+def without_userinfo(text: str) -> str:
+    """Return a text without what stands before the host of any URL in it, which may be a password.
+
+    Libraries put the whole address of a proxy into an error's text if they cannot parse it.
+    """
+    return _USERINFO.sub(f"{HIDDEN}@", text)
 
 
 def split_credentials(url: str) -> tuple[str, Credentials | None]:

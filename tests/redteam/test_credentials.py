@@ -22,6 +22,8 @@ from ppp.check.runtime import Runtime
 from ppp.check.sandbox.bubblewrap import find_bubblewrap
 from ppp.check.sandbox.docker import DockerRuntime, connect_engine
 from ppp.check.sandbox.host import Confinement, HostRuntime
+from ppp.doctor import probe_network
+from ppp.doctor.machine import IndexAccess
 from ppp.model.credentials import split_credentials
 from ppp.model.errors import IndexUnreachableError
 from ppp.model.matrix import Cell, Environment
@@ -107,6 +109,35 @@ def test_another_host_gets_no_credentials(
         index.fetch(file, timeout_s=10, max_bytes=10**6)
         assert evil.request_headers, "the redirect was followed"
         assert not any("Authorization" in headers for headers in evil.request_headers)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:{}@:99999/",
+        "http://user:{}@127.0.0.1:9",
+        "http://user:{}@[::1",
+        "user:{}@127.0.0.1:9",
+        "socks5://user:{}@127.0.0.1:9",
+        "foo://user:{}@127.0.0.1:9",
+        "http:///user:{}@127.0.0.1:9",
+        "http://us@er:{}@:99999/",
+    ],
+)
+@pytest.mark.parametrize("secret", ["0p3ns3same", "0p3n/s3s@me"])
+def test_the_error_of_a_proxy_does_not_show_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, secret: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy.format(secret))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    url = "http://index.example/simple/"
+    with pytest.raises(IndexUnreachableError) as caught:
+        client(url, tmp_path).files("quiet")
+    pip = tiny_matrix().pip
+    facts = probe_network.page(IndexAccess(url=url), pip, user_agent="tests", now=0)
+    for text in (str(caught.value), facts.detail):
+        assert "s3s" not in text
 
 
 @pytest.mark.parametrize("how", ["address", "netrc", "proxy"])

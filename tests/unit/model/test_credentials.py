@@ -5,7 +5,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from ppp.model.credentials import HIDDEN, Credentials, origin_of, split_credentials
+from ppp.model.credentials import HIDDEN, Credentials, origin_of, split_credentials, without_userinfo
 
 SECRET = "pä ss/wörd+&<%41"
 URL = f"https://us%40er:{quote(SECRET, safe='')}@index.example/simple/"
@@ -127,3 +127,18 @@ def test_a_token_in_place_of_the_user_is_hidden_and_a_short_word_is_not() -> Non
 )
 def test_the_origin_of_a_url(url: str, origin: str | None) -> None:
     assert origin_of(url) == origin
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no http://user:word@h:1/x here", f"no http://{HIDDEN}@h:1/x here"),
+        ("http://a:b/c@d@h", f"http://{HIDDEN}@h"),
+        ("https://token@h, and http://h/", f"https://{HIDDEN}@h, and http://h/"),
+        ("mail user@h.example", "mail user@h.example"),
+        ("http://h/simple/", "http://h/simple/"),
+        ("http://@h/", "http://@h/"),
+    ],
+)
+def test_userinfo_is_taken_out_of_a_text(text: str, shown: str) -> None:
+    assert without_userinfo(text) == shown
