@@ -11,6 +11,7 @@ import click
 
 from ppp import console, pipeline
 from ppp.cli.options import data_option, json_option, make_context, print_answer
+from ppp.cli.results import find_node_id
 from ppp.console import format_time
 from ppp.ledger.peers import Peer, list_peers
 from ppp.ledger.quarantines import Quarantine, list_quarantines, quarantined
@@ -188,11 +189,12 @@ def peer_sync(*, deadline: float, data: Path | None, as_json: bool) -> None:
     print_answer([_sync_json(outcome) for outcome in outcomes], "\n".join(lines) or NO_PEERS, as_json=as_json)
     problems = [(outcome.peer.url, *problem) for outcome in outcomes for problem in _problems(outcome)]
     with closing(read_ledger(context.config.data)) as db:
-        # Also of nodes that are no peers any more, and of this one, whose key somebody else may have.
-        held = quarantined(db)
+        # Also of this node, whose key somebody else may have; not of nodes that are no peers any more.
+        concerned = {*(peer.node for peer in list_peers(db)), find_node_id(context.config.data)}
+        held = [quarantine for node, quarantine in quarantined(db).items() if node in concerned]
     for url, reason, _ in problems:
         click.echo(console.printable_line(f"ppp: {url}: {reason}"), err=True)
-    for quarantine in held.values():
+    for quarantine in held:
         click.echo(console.printable_line(f"ppp: {quarantine_error(quarantine)}"), err=True)
     codes = [code for _, _, code in problems] + [ForkedError.exit_code for _ in held]
     if codes:

@@ -199,12 +199,12 @@ def store_statements(
         counted = [
             s for s in statements if s.node not in full and (s.node == source or s.sequence > cleared.get(s.node, 0))
         ]
-        known = [k for node in {s.node for s in counted} - {own} for k in known_statements(store.db, node)]
-        known += _own_statements(store.db, (s.sequence for s in counted if s.node == own))
-        found = find_contradictions(known, counted)
+        issued = _own_statements(store.db, (s.sequence for s in counted if s.node == own))
+        seen = (k for node in {s.node for s in counted} for k in known_statements(store.db, node))
+        found = find_contradictions([*issued, *seen], counted)
         add_forks(store, tuple(_evidence(found, now)))
         add_quarantines(store, (_quarantine(c, source, now) for c in found))
-        ours = {s.key for s in known if s.node == own}
+        ours = {s.key for s in issued}
         add_seen(store, (_seen(s, source, now) for s in counted if s.key not in ours))
     return found
 
