@@ -25,6 +25,8 @@ from ppp.model.release import MAX_VERSION_LENGTH, InvalidReleaseError, Release, 
 
 #: How many distributions a record may hold.
 MAX_INSTALLED: Final = 2000
+#: How many characters of Requires-Dist are parsed: ten times what the largest releases have.
+MAX_REQUIRES_CHARS: Final = 400_000
 #: How many changed files a text names.
 MAX_NAMED_FILES: Final = 3
 
@@ -137,12 +139,16 @@ def _sha256_or_none(text: object) -> str | None:
 
 
 def has_applicable_dependency(requires: Sequence[str], markers: Mapping[str, str]) -> bool:
-    """Return whether any of these Requires-Dist applies, without extras, for these values of the marker variables."""
+    """Return whether any of these Requires-Dist applies, without extras, for these values of the marker variables.
+
+    Where they are too long to be parsed here, or not valid, the answer is yes: pip decides.
+    """
+    if sum(map(len, requires)) > MAX_REQUIRES_CHARS:
+        return True
     try:
         wanted = [Requirement(line).marker for line in requires]
         return any(marker is None or marker.evaluate({**markers, "extra": ""}) for marker in wanted)
     except (InvalidRequirement, InvalidVersion, UndefinedComparison, UndefinedEnvironmentName):
-        # Not valid, or not known here: pip decides.
         return True
 
 

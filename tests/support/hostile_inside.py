@@ -63,17 +63,24 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=8,
 )
-rows = st.just(OWN_ROW) | st.tuples(texts, texts, texts | st.none()).map(list) | st.lists(json_values, max_size=4)
 
 
-def mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return a strategy of usual values, and now and then of any JSON."""
-    return st.integers(0, 9).flatmap(lambda number: usual if number else json_values)
+def mostly(usual: st.SearchStrategy[Any], other: st.SearchStrategy[Any] = json_values) -> st.SearchStrategy[Any]:
+    """Return a strategy of usual values, and now and then of others: so that a cell often gets far."""
+    return st.integers(0, 29).flatmap(lambda number: other if number == 1 else usual)
+
+
+project_names = st.sampled_from(["other", "O.t_her", "x" * 214, "zed"])
+versions = st.sampled_from(["1.0", "1" * 128, "2.0rc1", "\x1b[31m"]) | texts
+rows = mostly(
+    st.tuples(project_names, versions, st.none() | st.just("5a" * 32)).map(list),
+    st.tuples(texts, texts, texts | st.none()).map(list) | st.lists(json_values, max_size=4),
+)
 
 
 targets = st.fixed_dictionaries(
     {
-        "folder": mostly(st.just(FOLDER) | texts),
+        "folder": mostly(st.just(FOLDER), texts),
         "paths": mostly(st.lists(mostly(texts | st.sampled_from(["example_lib.py", "a/b.py", "../x.py"])), max_size=5)),
         "import_names": mostly(st.none() | st.lists(mostly(texts), max_size=4)),
         "top_level": mostly(st.lists(mostly(texts), max_size=3)),
@@ -88,20 +95,23 @@ needs = st.fixed_dictionaries(
 )
 descriptions = st.fixed_dictionaries(
     {
-        "installed": mostly(st.just([OWN_ROW]) | st.lists(mostly(rows), max_size=4)),
-        "requested": mostly(st.just([OWN_ROW]) | st.lists(mostly(rows), max_size=2)),
-        "folders": mostly(st.just([FOLDER]) | st.lists(texts, max_size=3)),
+        "installed": mostly(st.lists(rows, max_size=3).map(lambda more: [OWN_ROW, *more]), st.lists(rows, max_size=4)),
+        "requested": mostly(st.just([OWN_ROW]), st.lists(mostly(rows), max_size=2)),
+        "folders": mostly(st.just([FOLDER]), st.lists(texts, max_size=3)),
         "target": mostly(targets),
         "needs": mostly(needs),
     }
 )
+#: Of an installation without dependencies, so that the cell goes on.
+alone_descriptions = descriptions.map(lambda data: data | {"installed": [OWN_ROW]})
 #: What the inspection prints: a description, other JSON, JSON that is too deep, or no JSON at all.
-inspection_outputs = (
-    descriptions.map(lambda data: json.dumps(data).encode())
-    | json_values.map(lambda data: json.dumps(data).encode())
+broken_outputs = (
+    json_values.map(lambda data: json.dumps(data).encode())
     | st.sampled_from([b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000, b"NaN", b""])
     | st.binary(max_size=100)
 )
+inspection_outputs = mostly(descriptions.map(lambda data: json.dumps(data).encode()), broken_outputs)
+alone_outputs = mostly(alone_descriptions.map(lambda data: json.dumps(data).encode()), inspection_outputs)
 #: What else commands print: lines that causes are found by, with anything in them.
 log_lines = st.sampled_from(
     [
@@ -120,11 +130,11 @@ commands = st.builds(
     ScriptedCommand,
     output=outputs,
     exit_code=st.sampled_from([0, 0, 0, 1, 125, -9, -11]) | st.integers(min_value=-64, max_value=255),
-    oom=st.sampled_from([False, False, False, True]),
+    oom=mostly(st.just(False), st.just(True)),  # noqa: FBT003 - a strategy's values
     import_proved=st.booleans(),
     received_bytes=st.integers(min_value=0, max_value=2**53 - 1),
     takes_s=st.just(0.0),
-    lost=st.sampled_from([None, None, None, None, "gone"]) | st.none() | texts,
+    lost=mostly(st.none(), texts),
 )
 successes = st.builds(ScriptedCommand, output=outputs, import_proved=st.just(True))  # noqa: FBT003 - a strategy's value
 
@@ -149,9 +159,10 @@ class HostileScript:
 hostile_scripts = st.builds(
     HostileScript,
     by_step=st.dictionaries(
-        st.sampled_from(["begin", "nodeps", "install", "check", "reset", "isolate", "prove"]), successes | commands
+        st.sampled_from(["begin", "nodeps", "install", "check", "reset", "isolate", "prove"]),
+        mostly(successes, commands),
     ),
-    inspections=st.lists(inspection_outputs, min_size=1, max_size=2),
+    inspections=st.tuples(alone_outputs, inspection_outputs).map(list),
 )
 #: The files of a cell as they lie in the sandbox, by their names.
 inside_files = st.fixed_dictionaries(

@@ -23,6 +23,8 @@ MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_ITEMS = 10_000
 #: How long each of them may be, in characters.
 MAX_CHARS = 4096
+#: How many distributions are returned: more than a record may hold, so that too many show.
+MAX_DISTRIBUTIONS = 2001
 #: How many dist-infos, or files of one, are named.
 MAX_FOLDERS = 64
 INIT = re.compile(r"__init__\.[^/]+")
@@ -43,7 +45,8 @@ def inspect(scratch: str, site: str, package: str, folder: str | None, markers: 
     - `needs`: its dependencies, and the markers by which they apply.
     """
     report = json.loads(read_text(os.path.join(scratch, "report.json")) or "{}")
-    rows = [(bool(item.get("requested")), reported_distribution(item)) for item in report["install"]]
+    items = report["install"][:MAX_DISTRIBUTIONS]
+    rows = [(bool(item.get("requested")), reported_distribution(item)) for item in items]
     requested = [row for is_requested, row in rows if is_requested]
     wanted: list[str | None] = requested[0] if len(requested) == 1 else [None, None, None]
     if folder is None:
@@ -79,7 +82,8 @@ def describe_dist_info(site: str, folder: str) -> tuple[dict[str, Any], list[str
 def reported_distribution(item: dict[str, Any]) -> list[str | None]:
     """Return [name, version, sha256 or None] of a distribution that pip reports as installed."""
     archive = item.get("download_info", {}).get("archive_info", {})
-    return [item["metadata"]["name"], item["metadata"]["version"], archive.get("hashes", {}).get("sha256")]
+    name, version = item["metadata"]["name"][:MAX_CHARS], item["metadata"]["version"][:MAX_CHARS]
+    return [name, version, archive.get("hashes", {}).get("sha256")]
 
 
 def dist_infos(site: str, package: str) -> list[str]:

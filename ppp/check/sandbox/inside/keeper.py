@@ -65,8 +65,8 @@ KILL_TIMEOUT_S = 10
 REMOVE_TIMEOUT_S = 60
 #: Where a cell in a namespace of its own can leave something besides its folders.
 SHARED_FOLDERS = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - inside
-#: The longest description of an installation, in bytes.
-MAX_INSPECTION_BYTES = 64 * 1024 * 1024
+#: The longest description of an installation, in bytes: the host holds it in memory several times.
+MAX_INSPECTION_BYTES = 16 * 1024 * 1024
 #: The modules of pip that are imported before its first use.
 PRELOADED = (
     "cli.main",
