@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from cell_environments import FetchedPip
-from local_gateway import ask, gateway_to
+from local_gateway import SocketConnection, ask, gateway_to
 from local_index import JSON_TYPE, LocalIndex, reply
 from projects import module_project
 from pypi_simple import ProjectPage
@@ -209,6 +209,19 @@ def test_a_part_of_a_file_can_be_asked_for(running: Gateway) -> None:
     (row,) = listed(running, "quiet")
     assert ask_through(running, row["url"], Range="bytes=2-5") == (206, PROJECT.build()[2:6])
     assert ask_through(running, row["url"]) == (200, PROJECT.build())
+
+
+@pytest.mark.nginx
+def test_a_page_and_a_file_can_be_asked_about(running: Gateway) -> None:
+    (row,) = listed(running, "quiet")
+    with running.cell_socket() as cell:
+        for path, size in ((row["url"], len(PROJECT.build())), (f"{running.path}quiet/", None)):
+            connection = SocketConnection(cell)
+            connection.request("HEAD", path)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+            assert size is None or answer.headers["Content-Length"] == str(size)
+            connection.close()
 
 
 # ---------------------------------------------------------------- local projects
