@@ -23,20 +23,22 @@ class PriorResults:
     previous_version: Result | None = None
 
 
-def prior_results(db: Database, cell: Cell) -> PriorResults:
-    """Return what the ledger knows about a cell before it is checked."""
+def prior_results(db: Database, cell: Cell, *, own: str | None = None) -> PriorResults:
+    """Return what the ledger knows about a cell before it is checked: the word of the node `own` first.
+
+    A peer's failure must not spare this node the confirmation of its own.
+    """
     package, version = cell.release.package, cell.release.version
     here = db.execute(
-        "SELECT c.result FROM results AS r JOIN records AS c ON c.record = r.record"
-        " WHERE r.package = ? AND r.version = ? AND r.environment = ?",
-        (package, version, cell.environment),
+        "SELECT result FROM records WHERE package = ? AND version = ? AND environment = ?"
+        " ORDER BY result <> 'ERROR' DESC, node IS ? DESC, observed_at DESC, record DESC LIMIT 1",
+        (package, version, cell.environment, own),
     ).fetchone()
     before = db.execute(
-        "SELECT c.result FROM results AS r JOIN records AS c ON c.record = r.record"
-        " JOIN releases AS s ON s.package = r.package AND s.version = r.version"
-        " WHERE r.package = ? AND r.environment = ? AND s.version_key < ? AND c.result <> 'ERROR'"
-        " ORDER BY s.version_key DESC LIMIT 1",
-        (package, cell.environment, version_key(version)),
+        "SELECT c.result FROM records AS c JOIN releases AS s ON s.package = c.package AND s.version = c.version"
+        " WHERE c.package = ? AND c.environment = ? AND s.version_key < ? AND c.result <> 'ERROR'"
+        " ORDER BY s.version_key DESC, c.node IS ? DESC, c.observed_at DESC, c.record DESC LIMIT 1",
+        (package, cell.environment, version_key(version), own),
     ).fetchone()
     return PriorResults(current=here and Result(here[0]), previous_version=before and Result(before[0]))
 

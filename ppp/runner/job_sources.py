@@ -33,7 +33,12 @@ class QueueSource:
         # A lease, not a removal: what a killed run had taken comes back by itself.
         leased = store.lease(queue_filter, run=self.run, limit=limit, until=now + self.lease_s, now=now)
         return [
-            CellJob(cell=queued.cell, queued=queued, prior=prior_results(store.db, queued.cell)) for queued in leased
+            CellJob(
+                cell=queued.cell,
+                queued=queued,
+                prior=prior_results(store.db, queued.cell, own=self.node.key.id),
+            )
+            for queued in leased
         ]
 
 

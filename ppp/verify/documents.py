@@ -11,6 +11,7 @@ from typing import Final
 
 from ppp.mesh import batch as batches
 from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, read_file_list, read_files
+from ppp.mesh.peers_file import MAX_PEERS_BYTES, read_peers_document
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, check_expiry, read_envelope
 from ppp.mesh.untrusted import check_schema, parse_json
 from ppp.model.errors import RejectedDataError
@@ -125,6 +126,19 @@ def check_statement(path: Path, *, nodes: Collection[str], now: int) -> str:
         # An expired statement is still authentic; only synchronizing peers must reject it.
         return f"{summary}; {error.message}"
     return summary
+
+
+def check_peers(path: Path, *, nodes: Collection[str]) -> str:
+    """Check that every statement in a `peers.json` is signed by the node that it names, which is one of `nodes`."""
+    data = read(path, most=MAX_PEERS_BYTES)
+    rows = parse_json(data, what=path.name, max_bytes=MAX_PEERS_BYTES).get("statements")
+    rows = rows if isinstance(rows, list) else []
+    named = {row["signed"].get("node") for row in rows if isinstance(row, dict) and isinstance(row.get("signed"), dict)}
+    found = read_peers_document(data, trusted=nodes or {node for node in named if isinstance(node, str)})
+    if len(found) < len(rows):
+        accepted = "a node that is accepted here" if nodes else "the node that it names"
+        fail(f"{len(rows) - len(found)} of its {len(rows)} statements are not validly signed by {accepted}")
+    return f"{len(found)} statements, each signed by the node that it names"
 
 
 def check_batch(path: Path, *, nodes: Collection[str], now: int) -> str:

@@ -123,6 +123,8 @@ def _check_document(path: Path, options: VerifyOptions, *, confirmed: bool) -> s
     match schema:
         case "ppp-statement-1":
             return documents.check_statement(path, nodes=options.nodes, now=options.now)
+        case "ppp-peers-1":
+            return documents.check_peers(path, nodes=options.nodes)
         case "ppp-batch-1":
             return documents.check_batch(path, nodes=options.nodes, now=options.now)
     check = checks.get(schema) if isinstance(schema, str) else None

@@ -57,6 +57,19 @@ def test_prior_results_of_a_cell(store: Store, record: Builder) -> None:
     assert prior_results(store.db, Cell.of(record("six", "1.8"))) == PriorResults(current=Result.TIMEOUT)
 
 
+def test_a_peers_failure_does_not_spare_this_node_a_confirmation(store: Store, record: Builder) -> None:
+    own, later = "ab" * 32, record().observed_at + 1
+    store.add_record(record("six", "1.9", node=own))
+    store.add_record(record("six", "1.9", node="cd" * 32, result="FAIL", observed_at=later))
+    store.add_record(record("six", "1.10", node=own))
+    store.add_record(record("six", "1.10", node="cd" * 32, result="FAIL", observed_at=later))
+    cell = Cell.of(record("six", "1.10"))
+    prior = prior_results(store.db, cell, own=own)
+    assert prior == PriorResults(current=Result.PASS, previous_version=Result.PASS)
+    assert is_new_regression(Result.FAIL, prior)
+    assert prior_results(store.db, cell) == PriorResults(current=Result.FAIL, previous_version=Result.FAIL)
+
+
 def test_prior_results_read_the_cells_of_one_package_only(store: Store, record: Builder) -> None:
     asked: list[tuple[str, Any]] = []
     with store.db.tracer(lambda sql, values: asked.append((sql, values))):

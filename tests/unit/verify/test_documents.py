@@ -7,16 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mesh_nodes import chain_of
 from snapshot_ledgers import sample_observations, take_snapshots
 
 from ppp.ledger.batches import seal
 from ppp.ledger.statements import statement_files
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
+from ppp.mesh.peers_file import peers_document
 from ppp.mesh.statement import issue
+from ppp.model.errors import InvalidFileError
 from ppp.model.record import Record, sha256_hex
 from ppp.publish.build import build
 from ppp.publish.folder import write_statements
+from ppp.verify.documents import check_peers
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification
 
@@ -172,3 +176,19 @@ def test_the_list_of_snapshots_is_checked(public: Path) -> None:
 def test_malformed_documents_are_invalid(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(content)
     assert fails(tmp_path / "x.json")
+
+
+def test_what_a_node_saw_of_its_peers(tmp_path: Path) -> None:
+    one, two = (NodeKey.from_seed(bytes([n]) * 32) for n in (1, 2))
+    texts = [signed.text for key in (one, two) for signed in chain_of(key, 2)]
+    path = tmp_path / "peers.json"
+    path.write_bytes(peers_document(texts))
+    assert check_peers(path, nodes=()) == "4 statements, each signed by the node that it names"
+    assert check_peers(path, nodes={one.id, two.id})
+    with pytest.raises(InvalidFileError, match=r"2 of its 4 statements are not .* by a node that is accepted"):
+        check_peers(path, nodes={one.id})
+    path.write_bytes(path.read_bytes().replace(b'"records":1', b'"records":3', 1))
+    with pytest.raises(InvalidFileError, match=r"1 of its 4 statements are not .* by the node that it names"):
+        check_peers(path, nodes=())
+    (found,) = examine(path, VerifyOptions(now=NOW))
+    assert not found.valid
