@@ -5,6 +5,7 @@ The node's data folder is not used: preparing environments there would end the c
 
 import io
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Protocol
 
+from ppp.check.images import PINS_FILE
 from ppp.check.runtime import PreparedEnvironment
 from ppp.config import Config
 from ppp.console import LineReporter
@@ -46,6 +48,8 @@ def temporary_environments(
 ) -> Iterator[CanaryEnvironments]:
     """Prepare environments in a temporary folder; raise as `ppp.runner.environments.prepare_environments` does."""
     with run_folder("ppp-doctor-") as folder:
+        if (pins := config.data / PINS_FILE).exists():
+            shutil.copy(pins, folder)
         context = Context(
             config=replace(config, data=folder),
             # The diagnoses report what goes wrong.

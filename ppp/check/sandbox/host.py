@@ -47,11 +47,15 @@ MINIMAL_ENVIRON: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostInterpreter:
-    """A Python of this machine, and the folders that it needs to start."""
+    """A Python of this machine, and the folders that it needs to start.
+
+    `end_of_users` is the first number that no user can have here, where PPP itself may be in a container.
+    """
 
     version: str
     executable: str
     folders: tuple[str, ...]
+    end_of_users: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,10 @@ class HostRuntime:
             facts = self._probe(candidate)
             if facts and str(facts["python"]).startswith(f"{environment.python}."):
                 self._interpreters[environment.id] = HostInterpreter(
-                    version=environment.python, executable=facts["executable"], folders=tuple(facts["folders"])
+                    version=environment.python,
+                    executable=facts["executable"],
+                    folders=tuple(facts["folders"]),
+                    end_of_users=facts["end_of_users"],
                 )
                 return PreparedEnvironment(
                     environment=environment,
@@ -170,7 +177,10 @@ class HostRuntime:
         self, confinement: "Confinement", interpreter: HostInterpreter, file: Path, folder: Path, filter_fd: int
     ) -> tuple[Layout, list[str]]:
         """Return the layout of a cell confined by bubblewrap, and the command that starts it."""
-        user = next_user() if os.geteuid() == 0 else None
+        try:
+            user = next_user(interpreter.end_of_users) if os.geteuid() == 0 else None
+        except ValueError as error:
+            raise SandboxLostError(f"each cell needs a user of its own: {error}") from error
         full_pages = gets_full_pages(interpreter.version, file)
         layout = bubblewrap.layout(
             file.name,

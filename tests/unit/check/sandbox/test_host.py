@@ -1,10 +1,14 @@
 """Where this machine's Pythons are searched for."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cell_environments import tiny_matrix
 
-from ppp.check.sandbox.host import find_interpreters
+from ppp.check.runtime import SandboxLostError
+from ppp.check.sandbox.host import Confinement, HostInterpreter, HostRuntime, find_interpreters
 
 
 def program(path: Path, *, mode: int = 0o755) -> str:
@@ -51,3 +55,19 @@ def test_without_folders_nothing_is_found(
     program(tmp_path / "python3.12")
     monkeypatch.chdir(tmp_path)
     assert list(find_interpreters("3.12", environ)) == []
+
+
+@pytest.mark.attack("separate-cells")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give cells users of their own")
+def test_no_cell_starts_where_there_are_too_few_users(tmp_path: Path) -> None:
+    gateway: Any = None
+    runtime = HostRuntime(
+        tiny_matrix(),
+        pip=tmp_path,
+        index_url="http://index.example/",
+        environ={},
+        confinement=Confinement(bubblewrap="bwrap", gateway=gateway),
+    )
+    interpreter = HostInterpreter(version="3.12", executable="python", folders=(), end_of_users=100)
+    with pytest.raises(SandboxLostError, match="a user of its own: only 100 users"):
+        runtime._confined(runtime._confinement, interpreter, tmp_path / "file", tmp_path, 0)  # type: ignore[arg-type]
