@@ -7,7 +7,7 @@ import netrc
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -134,6 +134,17 @@ def _is_valid(name: str, value: str) -> bool:
     except ConfigError:
         return False
     return True
+
+
+def take_credentials(environ: MutableMapping[str, str], config: Config) -> None:
+    """Take the credentials that `config` was read with out of the environment, which other programs inherit."""
+    read = {
+        "PPP_INDEX_URL": (config.index_url, config.index_credentials),
+        "PPP_FEED_URL": (config.feed_url, config.feed_credentials),
+    }
+    for name, (url, credentials) in read.items():
+        if credentials and "@" in environ.get(name, ""):
+            environ[name] = url
 
 
 class _Settings:

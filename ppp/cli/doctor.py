@@ -53,6 +53,7 @@ def doctor(
     would use are examined.
     """
     config, mistakes = settings.load_valid(os.environ, data=data, network=network)
+    settings.take_credentials(os.environ, config)
     machine = LocalMachine(environ=os.environ, user_agent=config.user_agent, mesh_port=DEFAULT_PORT)
     engine = Once(machine.engine)
     loaded, chosen = select_environments(matrix, environments, has_engine=lambda: engine().answers)

@@ -56,8 +56,10 @@ def json_option(command: CommandFunction) -> CommandFunction:
 
 def make_context(data: Path | None, *, network: str | None = None) -> Context:
     """Read the settings, and wire what a command needs; raise `ConfigError` if a setting is invalid."""
+    config = settings.load(os.environ, data=data, network=network)
+    settings.take_credentials(os.environ, config)
     return Context(
-        config=settings.load(os.environ, data=data, network=network),
+        config=config,
         reporter=console.make_reporter(sys.stderr),
         environ=os.environ,
         stop=threading.Event(),

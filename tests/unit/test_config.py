@@ -7,7 +7,7 @@ import pytest
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 import ppp
-from ppp.config import Config, load, load_matrix, load_valid
+from ppp.config import Config, load, load_matrix, load_valid, take_credentials
 from ppp.model.credentials import Credentials
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.record import Network
@@ -307,3 +307,22 @@ def test_a_netrc_that_cannot_be_read_has_no_entry(tmp_path: Path, content: str |
     if content is not None:
         (tmp_path / ".netrc").write_text(content)
     assert load({"PPP_INDEX_URL": "https://mirror.example/", "HOME": str(tmp_path)}).index_credentials is None
+
+
+@pytest.mark.attack("credentials")
+def test_programs_that_this_one_starts_inherit_no_credentials() -> None:
+    environ = {
+        "PPP_INDEX_URL": f"https://user:{SECRET}@mirror.example/simple/",
+        "PPP_FEED_URL": f"https://user:{SECRET}@feed.example/x",
+        "PPP_DATA": "a@b",
+    }
+    config = load(environ)
+    take_credentials(environ, config)
+    assert environ == {
+        "PPP_INDEX_URL": "https://mirror.example/simple/",
+        "PPP_FEED_URL": "https://feed.example/x",
+        "PPP_DATA": "a@b",
+    }
+    public = {"PPP_FEED_URL": "https://feed.example/@x"}
+    take_credentials(public, load(public))
+    assert public == {"PPP_FEED_URL": "https://feed.example/@x"}
