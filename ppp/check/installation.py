@@ -192,7 +192,9 @@ def contradiction(
     if found.sha256 not in {None, file.sha256}:
         return _forged(f"pip's report gives another sha256 for {file.filename}: {found.sha256}", known)
     if known.alone and inspection.target is None:
-        return _bad_metadata(f"there is not exactly one dist-info with the metadata of {found.name} {found.version}")
+        detail = f"there is not exactly one dist-info with the metadata of {found.name} {found.version}"
+        # One that is there, but whose metadata reads differently here, is no fault that is known to be the package's.
+        return _bad_metadata(detail) if len(inspection.folders) > 1 else _unknown(detail)
     for item in inspection.installed:
         if item.name != release.package and item.sha256 is not None and not is_listed(item.name, item.sha256):
             return _forged(f"pip's report names a file that the index does not list: {item.name} {item.version}", known)
@@ -208,8 +210,12 @@ def _is_version(text: str, version: str) -> bool:
 
 def _forged(detail: str, known: KnownInstallation) -> PhaseReport:
     if known.built_by is Blame.INFRASTRUCTURE:
-        return PhaseReport(outcome=Outcome.ERROR, cause="sandbox", blame=known.built_by, detail=detail)
+        return _unknown(detail)
     return PhaseReport(outcome=Outcome.FAIL, cause="forged-report", blame=known.built_by, detail=detail)
+
+
+def _unknown(detail: str) -> PhaseReport:
+    return PhaseReport(outcome=Outcome.ERROR, cause="sandbox", blame=Blame.INFRASTRUCTURE, detail=detail)
 
 
 def _bad_metadata(detail: str) -> PhaseReport:
