@@ -1,6 +1,7 @@
 """A batch is accepted only if everything it claims is valid."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,10 @@ def test_a_malformed_signature_is_rejected(batch_document: Callable[..., Documen
             verify_batch(data, signature, batch_id=sha256_hex(data), trusted={KEY.id}, now=NOW)
 
 
+#: What a batch of the trusted node contains.
+CLAIM = f'"node":"{KEY.id}"'.encode()
+
+
 @pytest.mark.attack("bounded-input")
 def test_a_batch_too_large_is_rejected_unread() -> None:
     with pytest.raises(RejectedDataError, match="larger than 67,108,864 bytes"):
@@ -81,9 +86,13 @@ def test_a_batch_too_large_is_rejected_unread() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"<html>", "not valid JSON"),
-        (b"[" * 100_000, "nests deeper"),
-        (b'{"node": "x", "node": "y"}', "an object has a duplicate key"),
+        (b"<html>", "it names no node"),
+        (b"[" * 100_000, "it names no node"),
+        (CLAIM, "not valid JSON"),
+        (CLAIM + b"[" * 100_000, "nests deeper"),
+        (b'{"node": "x", ' + CLAIM + b"}", "an object has a duplicate key"),
+        (b'{"records": [{' + CLAIM + b"}]}", "but it does not belong to that node"),
+        (b'{"records": [{' + CLAIM + b'}], "node": "' + b"ab" * 32 + b'"}', "but it does not belong to that node"),
         (b"{}", "it names no node"),
         (b'{"node": 1}', "it names no node"),
         (b'{"node": "x"}', "it names no node"),
@@ -202,3 +211,19 @@ def test_too_many_records_are_rejected(batch_document: Callable[..., Document]) 
     document = batch_document(KEY, "alpha")
     with pytest.raises(RejectedDataError, match=r"is invalid by batch.schema.json: records: "):
         verified(canonical_json({**document, "records": document["records"] * 5001}))
+
+
+@pytest.mark.attack("bounded-input")
+def test_only_what_a_trusted_node_signed_is_parsed() -> None:
+    # As objects of Python, each of these two bytes would be 64.
+    content = b"[" + b"1," * 1_000_000 + b"1]"
+    untrusted = b'{"logs":{},"node":"' + b"cd" * 32 + b'","records":' + content + b"}"
+    unsigned = b'{"logs":{},' + CLAIM + b',"records":' + content + b"}"
+    tracemalloc.start()
+    try:
+        assert verified(untrusted) == UntrustedBatch(node="cd" * 32)
+        with pytest.raises(RejectedDataError, match="its signature is not that of node"):
+            verify_batch(unsigned, "00" * 64, batch_id=sha256_hex(unsigned), trusted={KEY.id}, now=NOW)
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()

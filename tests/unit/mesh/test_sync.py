@@ -435,13 +435,15 @@ def test_a_batch_of_another_schema_is_rejected(pair: tuple[Node, Node], batch_do
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b'{"node": "x", "node": "y"}', "an object has a duplicate key"),
-        (b"[" * 100_000, "nests deeper than 8"),
-        (b"PK\x03\x04", "not valid JSON"),
+        (b'{"node": "x", CLAIM}', "an object has a duplicate key"),
+        (b"CLAIM" + b"[" * 100_000, "nests deeper than 8"),
+        (b"CLAIM PK\x03\x04", "not valid JSON"),
+        (b"PK\x03\x04", "it names no node"),
     ],
 )
 def test_an_invalid_batch_is_rejected(pair: tuple[Node, Node], data: bytes, reason: str) -> None:
     here, there = pair
+    data = data.replace(b"CLAIM", f'"node":"{there.key.id}"'.encode())
     there.raw_batch(data, there.key.sign(data))
     refused(here, there, reason)
 
