@@ -22,6 +22,8 @@ _RECORDED: Final = {
     "image_digest": re.compile(r"sha256:[0-9a-f]{64}"),
     "pip_version": re.compile(r"(?=.{1,32}$)[0-9]+(\.[0-9]+)*"),
 }
+#: How long pip waits for an index that says nothing, in seconds: its own default.
+PIP_TIMEOUT_S: Final = 15
 
 
 class EnvironmentUnavailableError(Exception):
@@ -162,8 +164,11 @@ class Runtime(Protocol):
         """End every open sandbox: commands in them raise `SandboxLostError`. Closing twice is allowed."""
 
 
-def pip_environment(index_url: str) -> dict[str, str]:
-    """Return the environment variables that make pip use one index and read nobody's configuration."""
+def pip_environment(index_url: str, *, timeout_s: int = PIP_TIMEOUT_S) -> dict[str, str]:
+    """Return the environment variables that make pip use one index and read nobody's configuration.
+
+    `timeout_s` is how long the index may say nothing.
+    """
     address = urlsplit(index_url)
     # Without TLS pip requires the host to be trusted, and need not load this machine's certificates.
     plain = {"PIP_TRUSTED_HOST": address.netloc, "PIP_USE_DEPRECATED": "legacy-certs"}
@@ -175,8 +180,7 @@ def pip_environment(index_url: str) -> dict[str, str]:
         "PIP_INDEX_URL": index_url,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
-        # The gateway sends a file once it is complete and checked; a cell's own timeout ends what takes too long.
-        "PIP_DEFAULT_TIMEOUT": "300",
+        "PIP_DEFAULT_TIMEOUT": str(timeout_s),
         "PIP_NO_COLOR": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         **(plain if address.scheme == "http" else {}),

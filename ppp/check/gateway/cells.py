@@ -5,9 +5,15 @@ A request counts only if it reaches the index, or sends a file. Cells that stay 
 
 import ipaddress
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
+
+#: For how long something that the index did not answer in time is not asked for again, in seconds: pip's six tries end
+#: sooner.
+TIMEOUT_MEMORY_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +27,33 @@ class CellLimits:
     pages: int = 3000
     failures: int = 100
     file_bytes: int = 32 * 1024**3
+
+
+class RecentTimeouts:
+    """What the index did not answer in time a moment ago, and is not asked for again until a while has passed.
+
+    pip tries six times. If each try lasted until our own timeout, the cell's would end first, and the package would
+    seem to take too long; so the next tries end at once, and pip reports the network. Usable by several threads.
+    """
+
+    def __init__(self, *, memory_s: float = TIMEOUT_MEMORY_S, clock: Callable[[], float] = time.monotonic) -> None:
+        """Remember each timeout for `memory_s` seconds on a monotonic `clock`."""
+        self._memory_s = memory_s
+        self._clock = clock
+        self._until: dict[tuple[str, ...], float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, *what: str) -> None:
+        """Remember that something was not answered in time."""
+        with self._lock:
+            now = self._clock()
+            self._until = {one: until for one, until in self._until.items() if until > now}
+            self._until[what] = now + self._memory_s
+
+    def __contains__(self, what: tuple[str, ...]) -> bool:
+        """Return whether something was not answered in time a moment ago."""
+        with self._lock:
+            return self._until.get(what, 0.0) > self._clock()
 
 
 class CellLimitError(Exception):

@@ -15,14 +15,18 @@ from typing import Final
 
 from ppp.check.gateway.local_projects import read_local_projects
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, NginxSite, find_nginx, run_nginx
-from ppp.check.gateway.page_server import PageServer, serve_pages
+from ppp.check.gateway.page_server import FILE_TIMEOUT_S, PageServer, serve_pages
 from ppp.check.gateway.relay import relay
 from ppp.check.gateway.stored_files import remove_unused_files
 from ppp.check.index.client import SimpleIndex
 from ppp.run_folders import run_folder
 
 #: What others use; how nginx is run is internal.
-__all__ = ["NGINX_FOLDERS", "Gateway", "GatewayError", "run_gateway"]
+__all__ = ["ANSWER_TIMEOUT_S", "NGINX_FOLDERS", "Gateway", "GatewayError", "run_gateway"]
+
+#: How long a cell may have to wait for the first byte of an answer, in seconds: a file is sent once it is complete and
+#: checked.
+ANSWER_TIMEOUT_S: Final = FILE_TIMEOUT_S + 20
 
 #: The largest size of the cache of pages, in nginx's notation; what was not used for longest is removed first.
 MAX_CACHE_SIZE: Final = "2g"

@@ -9,7 +9,8 @@ response of the index.
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -22,7 +23,7 @@ from urllib.parse import quote
 from pypi_simple import DistributionPackage
 
 from ppp.bounded_http.limits import TransferError, TransferTimeoutError
-from ppp.check.gateway.cells import CellLimitError, Cells
+from ppp.check.gateway.cells import CellLimitError, Cells, RecentTimeouts
 from ppp.check.gateway.listings import METADATA_SUFFIX, Listings, index_file
 from ppp.check.gateway.local_projects import LocalProjects
 from ppp.check.gateway.pages import (
@@ -51,6 +52,8 @@ MAX_CONCURRENT_PAGES: Final = 8
 #: The largest file, in bytes, and how long it may take to arrive, in seconds: less than nginx waits for it.
 MAX_FILE_BYTES: Final = 8 * 1024**3
 FILE_TIMEOUT_S: Final = 300
+#: A failure that took longer than this, in seconds, was a wait for the index.
+SLOW_FAILURE_S: Final = 10
 #: The header in which nginx passes on the address of the cell that asks.
 CELL_HEADER: Final = "X-Cell"
 #: The path below which nginx sends files of the store, if told to.
@@ -95,6 +98,8 @@ class PageServer:
     local_projects: LocalProjects
     cells: Cells = field(default_factory=Cells)
     listings: Listings = field(default_factory=Listings)
+    timeouts: RecentTimeouts = field(default_factory=RecentTimeouts)
+    clock: Callable[[], float] = time.monotonic
     _views: dict[str, frozenset[str] | None] = field(default_factory=dict)
     #: The project and key of each file that was sent: the page may not list it any more when somebody asks.
     _sent: set[tuple[str, str]] = field(default_factory=set)
@@ -137,6 +142,8 @@ class PageServer:
                 raise PageError(HTTPStatus.NOT_FOUND, "no such local file")
             return path
         wanted = self._listed(cell, project, key, metadata=metadata)
+        what, started = (project, wanted.filename, key), self.clock()
+        self._refuse_after_timeout(*what)
         try:
             self.cells.check(cell)
             path = self.index.fetch(wanted, timeout_s=FILE_TIMEOUT_S, max_bytes=MAX_FILE_BYTES)
@@ -146,12 +153,11 @@ class PageServer:
             self._sent.add((project, key))
         except CellLimitError as error:
             raise PageError(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from error
-        except DownloadTimeoutError as error:
+        except (DownloadError, DownloadTimeoutError) as error:
             self.cells.count_failure(cell)
-            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the file does not arrive in time") from error
-        except DownloadError as error:
-            self.cells.count_failure(cell)
-            raise PageError(HTTPStatus.BAD_GATEWAY, str(error)) from error
+            if self.clock() - started > SLOW_FAILURE_S:
+                self.timeouts.add(*what)
+            raise PageError(HTTPStatus.BAD_GATEWAY, f"the file could not be fetched: {error}") from error
         return path
 
     def lists(self, project: str, sha256: str) -> bool | None:
@@ -174,14 +180,21 @@ class PageServer:
             raise PageError(HTTPStatus.NOT_FOUND, f"the page of {project} lists no such file")
         return wanted
 
+    def _refuse_after_timeout(self, *what: str) -> None:
+        if what in self.timeouts:
+            raise PageError(HTTPStatus.GATEWAY_TIMEOUT, "the index did not answer this in time a moment ago")
+
     def _read_page(self, cell: str, project: str, etag: str | None) -> _IndexPage | None:
+        self._refuse_after_timeout(project)
         try:
             with self.cells.page_request(cell), self._page_slots:
                 page = self._fetch_page(project, etag)
         except CellLimitError as error:
             raise PageError(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from error
-        except PageError:
+        except PageError as error:
             self.cells.count_failure(cell)
+            if error.status == HTTPStatus.GATEWAY_TIMEOUT:
+                self.timeouts.add(project)
             raise
         if page is not None:
             self.listings.put(project, page.files)

@@ -20,9 +20,15 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig
 
-from ppp.check.gateway.gateway import Gateway
+from ppp.check.gateway.gateway import ANSWER_TIMEOUT_S, Gateway
 from ppp.check.images import PINS_FILE, ImagePins, ImageUnavailableError, error_text, find_or_pull
-from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError, pip_environment
+from ppp.check.runtime import (
+    PIP_TIMEOUT_S,
+    EnvironmentUnavailableError,
+    PreparedEnvironment,
+    SandboxLostError,
+    pip_environment,
+)
 from ppp.check.sandbox import seccomp
 from ppp.check.sandbox.inside import install_keeper, keeper_package, program_source
 from ppp.check.sandbox.keeper_client import (
@@ -191,7 +197,7 @@ class DockerRuntime:
             gateway=f"{SOCKETS}/socket" if gateway else None,
             user=user,
             counts_oom=True,
-            environ=pip_environment(index_url),
+            environ=pip_environment(index_url, timeout_s=ANSWER_TIMEOUT_S if gateway else PIP_TIMEOUT_S),
             call_filter=seccomp.filter_program(seccomp.ARCHITECTURES[prepared.arch]),
         )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ppp.check.gateway.gateway import Gateway
+from ppp.check.gateway.gateway import ANSWER_TIMEOUT_S, Gateway
 from ppp.check.runtime import EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError, pip_environment
 from ppp.check.sandbox import bubblewrap, seccomp
 from ppp.check.sandbox.inside import install_keeper, keeper_package, program_source
@@ -185,7 +185,9 @@ class HostRuntime:
         layout = bubblewrap.layout(
             file.name,
             user=user,
-            environ=pip_environment(confinement.gateway.index_url(GATEWAY_PORT, full_pages=full_pages)),
+            environ=pip_environment(
+                confinement.gateway.index_url(GATEWAY_PORT, full_pages=full_pages), timeout_s=ANSWER_TIMEOUT_S
+            ),
             limits=self._matrix.limits,
         )
         mounts = bubblewrap.Mounts(

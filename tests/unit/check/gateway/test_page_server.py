@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from local_gateway import index_client
 from local_index import LocalIndex, reply
 
-from ppp.check.gateway.cells import CellLimits, Cells
+from ppp.bounded_http.limits import TransferLimits
+from ppp.bounded_http.session import BoundedSession
+from ppp.check.gateway.cells import CellLimits, Cells, RecentTimeouts
 from ppp.check.gateway.listings import Listings
 from ppp.check.gateway.local_projects import read_local_projects
 from ppp.check.gateway.page_server import PageError, PageServer
@@ -132,6 +135,62 @@ def test_failures_count_against_the_cell_and_an_unlisted_file_is_none(local: Loc
             assert caught.value.status == expected
         local.set_response("/files/lib/lib-1.0.zip", reply(CONTENT))
         assert server.file(other, "lib", SHA256, metadata=False).read_bytes() == CONTENT
+
+
+class SteppingClock:
+    """A clock that goes on by itself, by as many seconds as is set."""
+
+    def __init__(self) -> None:
+        self.now, self.step = 1000.0, 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+@pytest.mark.attack("own-verdict")
+def test_what_did_not_arrive_in_time_is_not_waited_for_again_at_once(local: LocalIndex, tmp_path: Path) -> None:
+    """Or six tries of pip would last until the cell's own timeout, as if the package had taken too long."""
+    clock, path = SteppingClock(), "/files/lib/lib-1.0.zip"
+    server = page_server(local.url, tmp_path)
+    server.clock, server.timeouts = clock, RecentTimeouts(clock=clock)
+    local.set_response(path, reply(status=503))
+
+    def fetch() -> bytes:
+        with server.cells.open() as cell:
+            return server.file(cell, "lib", SHA256, metadata=False).read_bytes()
+
+    for count in (1, 2):
+        with pytest.raises(PageError):
+            fetch()
+        assert local.request_counts[path] == count, "a failure at once may be different the next time"
+    clock.step = 61
+    with pytest.raises(PageError):
+        fetch()
+    clock.step = 0
+    with pytest.raises(PageError, match="a moment ago"):
+        fetch()
+    assert local.request_counts[path] == 3
+    local.set_response(path, reply(CONTENT))
+    clock.now += 60
+    assert fetch() == CONTENT
+
+
+@pytest.mark.attack("own-verdict")
+def test_a_page_that_did_not_arrive_in_time_is_not_waited_for_again_at_once(local: LocalIndex, tmp_path: Path) -> None:
+    def wait(_: object) -> None:
+        time.sleep(0.5)
+
+    server = page_server(local.url, tmp_path)
+    server.index.session = BoundedSession("tests", limits=TransferLimits(read_s=0.1))
+    local.set_response("/simple/slow/", wait)
+    with server.cells.open() as cell:
+        for _ in range(3):
+            with pytest.raises(PageError) as caught:
+                server.page(cell, server.open_view(None), "slow", PageForm.JSON, None)
+            assert caught.value.status == HTTPStatus.GATEWAY_TIMEOUT
+        assert local.request_counts["/simple/slow/"] == 1
+        assert server.page(cell, server.open_view(None), "lib", PageForm.JSON, None).status == HTTPStatus.OK
 
 
 def test_local_projects_are_named_by_their_content(tmp_path: Path) -> None:
