@@ -101,7 +101,7 @@ class Checker:
         if listed is not None:
             return listed
         try:
-            return any(file.sha256 == sha256 for file in self.index.files(project))
+            return any((file.sha256 or sha256).lower() == sha256 for file in self.index.files(project))
         except UnknownPackageError:
             return False
 

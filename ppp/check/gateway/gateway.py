@@ -61,9 +61,10 @@ class Gateway:
                 yield path
 
     def lists(self, project: str, sha256: str) -> bool | None:
-        """Return whether the index lists a file with this hash on a project's page; None if no cell has read that.
+        """Return whether the index lists a file with this hash on a project's page.
 
-        A file that a cell got in this run counts as listed. `project` is a normalized name.
+        None if no cell has read that page, or if it lists files without a sha256. A file that a cell got in this run
+        counts as listed. `project` is a normalized name.
         """
         return self.page_server.lists(project, sha256)
 

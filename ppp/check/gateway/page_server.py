@@ -167,7 +167,10 @@ class PageServer:
         if (local := self.local_projects.projects.get(project)) is not None:
             return any(file_key(file) == sha256 for file in local)
         listed = self.listings.get(project)
-        return None if listed is None else sha256 in listed
+        if listed is None or sha256 in listed:
+            return None if listed is None else True
+        # It may be the hash of a file for which the index gives none.
+        return False if all(file.hashes.get("sha256") == key for key, file in listed.items()) else None
 
     def _listed(self, cell: str, project: str, key: str, *, metadata: bool) -> IndexFile:
         listed = self.listings.get(project)

@@ -823,6 +823,8 @@ def test_a_report_that_a_dependency_forged_is_no_pass(
         (True, (), "PASS"),
         (False, (), "FAIL"),
         (None, (replace(WHEEL, sha256="5a" * 32),), "PASS"),
+        (None, (replace(WHEEL, sha256=None),), "PASS"),
+        (None, (replace(WHEEL, sha256="5A" * 32),), "PASS"),
         (None, (WHEEL,), "FAIL"),
         (None, UnknownPackageError("no other", hint=""), "FAIL"),
         (None, IndexUnreachableError("no page for other", hint=""), "ERROR"),

@@ -122,6 +122,16 @@ def test_what_a_cell_got_counts_as_listed_even_if_the_index_has_removed_it_since
     assert server.lists("lib", SHA256[::-1]) is False
 
 
+def test_a_hash_is_not_denied_where_the_index_gives_none_for_some_files(local: LocalIndex, tmp_path: Path) -> None:
+    page = f'<a href="/files/lib/lib-1.0.zip#sha256={SHA256}">a</a><a href="/files/lib/lib-2.0.zip#md5=00">b</a>'
+    local.set_response("/simple/lib/", reply(page.encode(), headers={"Content-Type": "text/html"}))
+    server = page_server(local.url, tmp_path)
+    with server.cells.open() as cell:
+        server.page(cell, server.open_view(None), "lib", PageForm.JSON, None)
+    assert server.lists("lib", SHA256) is True
+    assert server.lists("lib", SHA256[::-1]) is None
+
+
 def test_failures_count_against_the_cell_and_an_unlisted_file_is_none(local: LocalIndex, tmp_path: Path) -> None:
     server = page_server(local.url, tmp_path, limits=CellLimits(failures=2))
     local.set_response("/files/lib/lib-1.0.zip", reply(status=503))
