@@ -28,7 +28,7 @@ TMP_PATH: Final = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
-pytestmark = pytest.mark.attack("valid-records")
+pytestmark = [pytest.mark.attack("valid-records"), pytest.mark.fuzz]
 
 
 @TMP_PATH
