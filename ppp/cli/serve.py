@@ -13,7 +13,7 @@ from ppp.config import DEFAULT_PORT
 from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import read_ledger
 from ppp.mesh import serve as mesh_server
-from ppp.mesh.fetch import HttpTransport
+from ppp.mesh.fetch import ANNOUNCED_DEADLINE_S, HttpTransport
 from ppp.publish.datasette import serve as datasette
 from ppp.runner.context import Context
 from ppp.web_server import ClientLimits, local_url, open_socket, run_server
@@ -62,7 +62,7 @@ def _serve_sql(context: Context, *, host: str, port: int, limits: ClientLimits) 
 
 
 def _serve_mesh(context: Context, *, host: str, port: int, limits: ClientLimits) -> None:
-    transport = HttpTransport(user_agent=context.config.user_agent)
+    transport = HttpTransport(user_agent=context.config.user_agent, peer_s=ANNOUNCED_DEADLINE_S)
 
     def trusted() -> set[str]:
         with closing(read_ledger(context.config.data)) as db:

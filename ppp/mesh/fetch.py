@@ -26,6 +26,8 @@ MAX_REDIRECTS: Final = 3
 #: How long, in seconds, a synchronisation with one peer may take. What was merged until then is kept, and the next one
 #: goes on from there.
 PEER_DEADLINE_S: Final = 600.0
+#: The same for a synchronisation that the peer's announcement started: those of other peers wait for it.
+ANNOUNCED_DEADLINE_S: Final = 120.0
 #: How long, in seconds, a peer may take to answer an announcement.
 ANNOUNCE_DEADLINE_S: Final = 30.0
 _HINT: Final = "the peer may be down or at another address; the next `ppp peer sync` tries again"

@@ -28,7 +28,7 @@ from ppp.model.record import Record, sha256_hex
 pytestmark = pytest.mark.mesh
 
 #: The limit for the whole test; it usually takes a third of that.
-DEADLINE_S = 40
+DEADLINE_S = 120
 PORT = 8080
 MESH_PORT = 9001
 SERVE = ("serve", "--mesh", "--host", "::", "--port", str(PORT))
