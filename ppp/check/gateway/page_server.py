@@ -153,7 +153,7 @@ class PageServer:
             self._sent.add((project, key))
         except CellLimitError as error:
             raise PageError(HTTPStatus.TOO_MANY_REQUESTS, str(error)) from error
-        except (DownloadError, DownloadTimeoutError) as error:
+        except (DownloadError, DownloadTimeoutError, OSError) as error:
             self.cells.count_failure(cell)
             if self.clock() - started > SLOW_FAILURE_S:
                 self.timeouts.add(*what)

@@ -147,6 +147,14 @@ def test_failures_count_against_the_cell_and_an_unlisted_file_is_none(local: Loc
         assert server.file(other, "lib", SHA256, metadata=False).read_bytes() == CONTENT
 
 
+def test_a_store_that_cannot_be_written_is_our_error(local: LocalIndex, tmp_path: Path) -> None:
+    (tmp_path / "stored").write_bytes(b"not a folder")
+    server = page_server(local.url, tmp_path)
+    with server.cells.open() as cell, pytest.raises(PageError) as caught:
+        server.file(cell, "lib", SHA256, metadata=False)
+    assert caught.value.status == HTTPStatus.BAD_GATEWAY
+
+
 class SteppingClock:
     """A clock that goes on by itself, by as many seconds as is set."""
 
