@@ -31,6 +31,7 @@ TMP_PATH: Final = settings(
 pytestmark = [pytest.mark.attack("valid-records"), pytest.mark.fuzz]
 
 
+@pytest.mark.fuzz
 @TMP_PATH
 @given(script=hostile_scripts, is_wheel=st.booleans(), hosts=HOSTS)
 def test_any_output_of_a_cell_gives_a_valid_record(
@@ -42,6 +43,7 @@ def test_any_output_of_a_cell_gives_a_valid_record(
     assert (record.blame is Blame.INFRASTRUCTURE) == (record.result is Result.ERROR) or record.result is Result.FAIL
 
 
+@pytest.mark.fuzz
 @TMP_PATH
 @given(files=inside_files, is_wheel=st.booleans())
 def test_any_files_of_an_installation_give_a_valid_record(
