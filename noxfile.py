@@ -24,7 +24,8 @@ DATASETTE_NEXT = "datasette==1.0a41"
 PARALLEL = ("-n", "auto", "--maxprocesses=4")
 #: What a node runs, in files with the sha256 of everything: each with the options of its resolution by `nox -s pin`.
 PINNED = {
-    "scripts/requirements.txt": ("pyproject.toml", "--group", "install"),
+    "scripts/requirements-build.txt": ("--group", "install"),
+    "scripts/requirements.txt": ("pyproject.toml",),
     "scripts/requirements-nox.txt": ("--group", "bootstrap"),
     "site/datasette/requirements.txt": ("--group", "datasette"),
 }
@@ -59,7 +60,8 @@ def node_environment(session: nox.Session) -> Path:
         voice = tomllib.load(file)["project"]["optional-dependencies"]["voice"] if os.environ.get("PPP_MODEL") else []
     folder = HERE / ".nox" / "ppp"
     stamp = folder / "ppp-stamp"
-    pinned = [(HERE / name).read_bytes() for name in ("pyproject.toml", "scripts/requirements.txt")]
+    files = ("pyproject.toml", "scripts/requirements-build.txt", "scripts/requirements.txt")
+    pinned = [(HERE / name).read_bytes() for name in files]
     wanted = hashlib.sha256(b"".join(pinned) + repr(voice).encode()).hexdigest()
     if not (stamp.exists() and stamp.read_text() == wanted):
         install_pinned(session, folder, "--editable", ".")
@@ -73,8 +75,10 @@ def install_pinned(session: nox.Session, folder: Path, *ours: str) -> None:
     """Create an environment of the pinned versions, and install the repository there as `ours` says."""
     pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet")
     session.run(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
-    session.run(*pip, "--require-hashes", "--requirement", str(HERE / "scripts/requirements.txt"), external=True)
-    # Everything that it needs is there, also what builds it.
+    # First what builds: pip would fetch the tools of an isolated build without looking at their hashes.
+    for name in ("requirements-build.txt", "requirements.txt"):
+        pinned = ("--require-hashes", "--no-build-isolation", "--requirement", str(HERE / "scripts" / name))
+        session.run(*pip, *pinned, external=True)
     session.run(*pip, "--no-deps", "--no-build-isolation", *ours, external=True)
 
 

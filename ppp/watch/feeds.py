@@ -1,32 +1,30 @@
 """Fetch the index's release feed, with all the limits that an untrusted server needs, and parse it into releases.
 
 A feed only tells early what is new: it is not complete. An entry that cannot be used is reported and skipped, never
-fatal. The parser is expat itself: it needs time in proportion to the document, whatever is in it. Parsers that read
-more of a feed than titles and links can be kept busy for hours by a line in some other element.
+fatal. feedparser reads the entries, in whatever form the feed has them; of a document it gets what `feed_filter` lets
+through.
 """
 
+import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
-from xml.parsers import expat
+
+import feedparser
 
 from ppp.bounded_http.limits import TransferError, TransferLimits, TransferTimeoutError, TransferTooLargeError
 from ppp.bounded_http.session import BoundedSession, keeps_tls
 from ppp.model.credentials import Credentials
 from ppp.model.errors import FeedMalformedError, FeedTooLargeError, FeedUnreachableError
 from ppp.model.release import InvalidReleaseError, Release
+from ppp.watch.feed_filter import RefusedFeedError, filter_feed
 
 MAX_REDIRECTS: Final = 5
 #: A longer ETag or Last-Modified is not stored, because it would be sent with every request.
 MAX_VALIDATOR_LENGTH: Final = 256
-#: The index's feed has 100 entries, and elements five deep.
-MAX_ENTRIES: Final = 10_000
-MAX_DEPTH: Final = 100
-#: How much of a title or link is read, in characters.
-MAX_TEXT: Final = 1000
 HINT: Final = "check PPP_FEED_URL and the network; a watchlist works without a feed"
 NOT_A_FEED_HINT: Final = "check that PPP_FEED_URL is a feed of releases"
 
@@ -175,66 +173,18 @@ def parse(document: bytes, *, place: str) -> tuple[tuple[Release, ...], tuple[st
 
 def _read_entries(document: bytes, place: str) -> tuple[list[tuple[str, str]], str]:
     """Return title and link of each entry that is whole, and what is wrong with the document, or nothing."""
-    reader = _EntryReader()
     try:
-        # All at once: in pieces, expat would begin anew at each piece of a long name or comment.
-        reader.parser().Parse(document, True)  # noqa: FBT003 - a positional parameter
-    except _RefusedError as error:
+        filtered = filter_feed(document)
+    except RefusedFeedError as error:
         raise FeedMalformedError(f"{place} is not a feed: it {error}", hint=NOT_A_FEED_HINT) from error
-    except expat.ExpatError as error:
-        return reader.entries, str(error)
-    return reader.entries, ""
-
-
-class _RefusedError(Exception):
-    """A document is not parsed any further; the message says what it has."""
-
-
-@dataclass(slots=True)
-class _EntryReader:
-    """Collects the title and the link of each `<item>`; nothing else of an entry is used."""
-
-    entries: list[tuple[str, str]] = field(default_factory=list)
-    _depth: int = 0
-    _entry: dict[str, str] | None = None
-    #: The element of the entry whose text is being read.
-    _element: str = ""
-
-    def parser(self) -> expat.XMLParserType:
-        """Return a parser that reports to this object; it takes a document for UTF-8 whatever that says."""
-        parser = expat.ParserCreate("utf-8")
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._add_text
-        # It could declare entities, which expand beyond any limit.
-        parser.StartDoctypeDeclHandler = self._refuse_doctype
-        return parser
-
-    def _refuse_doctype(self, *_: object) -> None:
-        raise _RefusedError("declares a document type")
-
-    def _start(self, name: str, _: object) -> None:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise _RefusedError(f"has elements more than {MAX_DEPTH} deep")
-        if name == "item":
-            if len(self.entries) >= MAX_ENTRIES:
-                raise _RefusedError(f"has more than {MAX_ENTRIES} entries")
-            self._entry = {"title": "", "link": ""}
-        elif self._entry is not None and name in self._entry:
-            self._element = name
-
-    def _end(self, name: str) -> None:
-        self._depth -= 1
-        if name == self._element:
-            self._element = ""
-        elif name == "item" and self._entry is not None:
-            self.entries.append((self._entry["title"].strip(), self._entry["link"].strip()))
-            self._entry = None
-
-    def _add_text(self, text: str) -> None:
-        if self._entry is not None and self._element and len(self._entry[self._element]) < MAX_TEXT:
-            self._entry[self._element] += text[:MAX_TEXT]
+    parsed = feedparser.parse(
+        io.BytesIO(filtered.document),
+        response_headers={"content-type": "application/xml; charset=utf-8"},
+        sanitize_html=False,
+        resolve_relative_uris=False,
+    )
+    # Nothing else of an entry is used.
+    return [(str(e.get("title") or ""), str(e.get("link") or "")) for e in parsed.entries], filtered.problem
 
 
 def _release(title: str, link: str) -> Release:
