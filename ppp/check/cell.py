@@ -187,9 +187,8 @@ class _PhaseSteps:
                 )
             self._fetch(chosen)
         except DownloadTimeoutError as error:
-            return PhaseReport(
-                outcome=Outcome.TIMEOUT, cause="timeout", blame=Blame.UNKNOWN, detail=printable_line(str(error))
-            )
+            # No code of the package runs here: whoever is slow, it is not the package.
+            return _infrastructure_error("network", str(error))
         except DownloadError as error:
             return _infrastructure_error(error.cause, str(error))
         except (IndexUnreachableError, UnknownPackageError) as error:

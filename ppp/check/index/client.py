@@ -253,7 +253,7 @@ class SimpleIndex:
             raise DownloadError("file-size", f"{file.filename} {error}") from error
         except TransferError as error:
             if time.monotonic() >= deadline:
-                raise DownloadTimeoutError(file.filename) from error
+                raise DownloadTimeoutError(f"{file.filename} did not arrive in time") from error
             raise DownloadError("network", f"{file.filename} could not be fetched: it {error}") from error
         except WrongHashError as error:
             raise DownloadError("hash", f"{file.filename} has sha256 {error}, the index says {sha256}") from error

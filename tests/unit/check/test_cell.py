@@ -271,13 +271,14 @@ def test_nothing_to_import_is_a_pass_with_a_reason(harness: CellHarness) -> None
 # ---------------------------------------------------------------- download
 
 
+@pytest.mark.attack("own-verdict")
 @pytest.mark.parametrize(
     ("trouble", "expected", "words"),
     [
         (DownloadError("hash", "it has another sha256"), ("ERROR", "hash", "infrastructure"), "another"),
         (DownloadError("network", "it broke off"), ("ERROR", "network", "infrastructure"), "broke off"),
         (DownloadError("file-size", "it is too large"), ("ERROR", "file-size", "infrastructure"), "too large"),
-        (DownloadTimeoutError("example.whl"), ("TIMEOUT", "timeout", "unknown"), "example.whl"),
+        (DownloadTimeoutError("example.whl is late"), ("ERROR", "network", "infrastructure"), "example.whl is late"),
     ],
 )
 def test_a_file_that_cannot_be_downloaded(
