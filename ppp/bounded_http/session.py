@@ -92,11 +92,16 @@ class BoundedSession:
         limits: TransferLimits = DEFAULT_LIMITS,
         authorize: Callable[[str], str | None] = lambda _: None,
         resolve: Resolver = socket.getaddrinfo,
+        verify: bool = True,
     ) -> None:
-        """Set the limits of each request; `authorize` returns the `Authorization` header for a URL, or None."""
+        """Set the limits of each request; `authorize` returns the `Authorization` header for a URL, or None.
+
+        Without `verify`, certificates are not checked: nothing that is received can be trusted then.
+        """
         self._limits = limits
         self._authorize = authorize
         self._resolve = resolve
+        self._verify = None if verify else False
         self._session = requests.Session()
         # By default, requests would send a server the password that the operator's ~/.netrc has for its host.
         self._session.auth = _no_credentials
@@ -155,6 +160,12 @@ class BoundedSession:
             url = target
         raise ForbiddenRedirectError(f"redirects more than {max_redirects} times")
 
+    def head(self, url: str, *, deadline: float | None = None) -> Response:
+        """Request only the status and the headers; follow no redirect. Raise as `get` does."""
+        transfer = self._transfer(deadline)
+        with self._open(transfer, "HEAD", url, {"Accept-Encoding": "identity"}) as response:
+            return Response(url=url, status=response.status_code, headers=_lower(response.headers), body=b"")
+
     def post(self, url: str, body: bytes, *, content_type: str, deadline: float | None = None) -> Response:
         """Send a body; of the response, only the status and the headers are read. Raise as `get` does."""
         transfer = self._transfer(deadline)
@@ -182,7 +193,7 @@ class BoundedSession:
                 if credentials := self._authorize(url):
                     request.headers["Authorization"] = credentials
                 settings: dict[str, Any] = {
-                    **self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+                    **self._session.merge_environment_settings(url, {}, stream=True, verify=self._verify, cert=None)
                 }
                 timeouts = (transfer.time_left(transfer.limits.connect_s), transfer.limits.read_s)
                 # Not `Session.send`, which reads the whole body of a redirecting response.

@@ -7,14 +7,17 @@ import json
 import os
 import socket
 import ssl
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pypi_simple import ACCEPT_JSON_PREFERRED
 from requests.utils import get_environ_proxies
+from urllib3.exceptions import InsecureRequestWarning
 
 from ppp.bounded_http.limits import TransferError, TransferLimits
 from ppp.bounded_http.session import BoundedSession
@@ -75,7 +78,10 @@ def page(
             return IndexFacts(
                 url=url, reach=Reachability.BAD_CERTIFICATE, requested_at=now, detail=str(error.__cause__)
             )
-        return _failed(url, error, now)
+        failed = _failed(url, error, now)
+        if failed.verify_code not in CERTIFICATE_OUT_OF_TIME:
+            return failed
+        return replace(failed, server_time=_unverified_date(url, now, user_agent=user_agent, limits=limits))
     date = read_server_time(response.headers, now)
     if response.status != HTTPStatus.OK:
         return IndexFacts(
@@ -121,8 +127,7 @@ def _failed(url: str, error: Exception, now: int) -> IndexFacts:
             case _:
                 continue
         break
-    date = _unverified_date(urlsplit(url), now) if code in CERTIFICATE_OUT_OF_TIME else None
-    return IndexFacts(url=url, reach=reach, requested_at=now, detail=detail, server_time=date, verify_code=code)
+    return IndexFacts(url=url, reach=reach, requested_at=now, detail=detail, verify_code=code)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -137,22 +142,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             pending += [getattr(found, "reason", None), found.__cause__, found.__context__, *found.args]
 
 
-def _unverified_date(address: SplitResult, now: int) -> int | None:
+def _unverified_date(url: str, now: int, *, user_agent: str, limits: TransferLimits) -> int | None:
     # If our clock is off by years the certificate check fails first, so the date is read without that check. Nothing
     # else of the response is used.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(
-        address.hostname or "", address.port, timeout=TIMEOUT_S[0], context=context
-    )
-    try:
-        connection.request("HEAD", address.path)
-        return read_server_time(connection.getresponse().headers, now)
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
+    with warnings.catch_warnings(), BoundedSession(user_agent, limits=limits, verify=False) as session:
+        warnings.simplefilter("ignore", InsecureRequestWarning)
+        try:
+            return read_server_time(session.head(url).headers, now)
+        except TransferError:
+            return None
 
 
 class _SocketConnection(http.client.HTTPConnection):

@@ -76,10 +76,10 @@ def drip_handshake(connection: socket.socket, over: threading.Event) -> None:
     drip(b"\x16\x03\x03\x40\x00", b"\x02")(connection, over)
 
 
-def drip_over_tls(connection: socket.socket, over: threading.Event) -> None:
+def drip_over_tls(connection: socket.socket, over: threading.Event, certificate: Path = CERTIFICATE) -> None:
     """Complete a TLS handshake, and then send a header line a byte at a time."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
+    context.load_cert_chain(certificate)
     with context.wrap_socket(connection, server_side=True) as secure:
         _read_request(secure)
         drip(OK + b"X-Long: ", b"x")(secure, over)

@@ -149,6 +149,11 @@ def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder) -> None:
     assert not recwarn.list
 
 
+def test_the_deadline_ends_a_request_for_headers() -> None:
+    with hostile_server(DRIPS["continue"]) as url, session() as requests:
+        fails(TransferTimeoutError, lambda: requests.head(url))
+
+
 # Bytes.
 
 

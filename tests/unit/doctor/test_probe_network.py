@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import formatdate
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Final
 
 import pytest
 from cell_environments import tiny_matrix
-from hostile_http import DRIPS, hostile_server
+from hostile_http import DRIPS, drip_over_tls, hostile_server
 from local_index import JSON_TYPE, LocalIndex, Responder, reply
 
 from ppp.doctor import probe_network
@@ -216,6 +217,16 @@ def test_an_expired_certificate_and_the_clock_behind_it(monkeypatch: pytest.Monk
         "certificate has expired",
     )
     assert found.server_time == NOW, "a wrong clock looks like this too, so the other one's is asked for"
+
+
+@pytest.mark.attack("deadlines")
+def test_an_expired_certificate_and_an_index_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "expired.pem"))
+    started = time.monotonic()
+    with hostile_server(partial(drip_over_tls, certificate=TLS / "expired.pem"), tls=True) as url:
+        found = probe_network.page(IndexAccess(url=url), PIP, user_agent="unit", now=NOW, deadline_s=0.5)
+    assert (found.reach, found.verify_code, found.server_time) == (Reachability.BAD_CERTIFICATE, 10, None)
+    assert time.monotonic() - started < 10
 
 
 def test_a_certificate_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
