@@ -20,7 +20,7 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import InsecureRequestWarning
 
 from ppp.bounded_http.limits import TransferError, TransferLimits
-from ppp.bounded_http.session import BoundedSession
+from ppp.bounded_http.session import BoundedSession, Response
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, find_nginx
 from ppp.check.index.client import SimpleIndex, read_server_time
@@ -82,6 +82,10 @@ def page(
         if failed.verify_code not in CERTIFICATE_OUT_OF_TIME:
             return failed
         return replace(failed, server_time=_unverified_date(url, now, user_agent=user_agent, limits=limits))
+    return _read_page(response, url, pip, now)
+
+
+def _read_page(response: Response, url: str, pip: PinnedPip, now: int) -> IndexFacts:
     date = read_server_time(response.headers, now)
     if response.status != HTTPStatus.OK:
         return IndexFacts(
