@@ -8,13 +8,14 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Final
 
 import pytest
-from cell_environments import SLIM, matrix_toml, tiny_matrix
+from cell_environments import SLIM, host_environment, matrix_toml, tiny_matrix
 from local_index import LocalIndex, reply
 from program import CompletedCommand, Program
 
@@ -22,12 +23,21 @@ from ppp.ledger.lock import writer_lock
 from ppp.ledger.store import Store
 from ppp.mesh.node import create_key
 from ppp.model.matrix import Environment, Platform
+from ppp.model.record import sha256_hex
 
 UNHEALTHY_EXIT_CODE: Final = 36
 NOWHERE: Final = Environment(
     id="py311-alpine", python="3.11", platform=Platform.ALPINE, image="registry.example/none:3.11"
 )
+#: The content of the file that the index has for pip: the doctor fetches it, and nothing runs it.
+PIP: Final = b"pip"
 Diagnoses = Mapping[str, Mapping[str, str]]
+
+
+def doctor_matrix(*environments: Environment) -> str:
+    """Return the text of a matrix whose pinned pip is the one of the index."""
+    matrix = tiny_matrix(*environments)
+    return matrix_toml(replace(matrix, pip=replace(matrix.pip, sha256=sha256_hex(PIP))))
 
 
 def diagnoses(done: CompletedCommand) -> Diagnoses:
@@ -50,8 +60,8 @@ def text(row: Mapping[str, str]) -> str:
 @pytest.fixture
 def node(program: Program, local: LocalIndex) -> Program:
     """A node that has run: an index with the pinned pip, a ledger, a key."""
-    pin = tiny_matrix().pip
-    local.add_file("pip", f"pip-{pin.version}-py3-none-any.whl", b"not fetched", sha256=pin.sha256)
+    local.add_file("pip", f"pip-{tiny_matrix().pip.version}-py3-none-any.whl", PIP)
+    program.matrix.write_text(doctor_matrix(host_environment()))
     with Store.open(program.data):
         create_key(program.data)
     program.settings |= {
@@ -79,7 +89,7 @@ def changed(before: Mapping[str, str], after: Diagnoses) -> dict[str, str]:
 @pytest.mark.docker
 @pytest.mark.nginx
 def test_a_healthy_machine(node: Program) -> None:
-    node.matrix.write_text(matrix_toml(tiny_matrix(SLIM)))
+    node.matrix.write_text(doctor_matrix(SLIM))
     done = node.run_in_process("doctor", "--json")
     found = diagnoses(done)
     assert [row for row in found.values() if row["state"] == "broken"] == []
@@ -131,14 +141,14 @@ def test_a_dead_socket(node: Program, tmp_path: Path) -> None:
     assert done.err.startswith("ppp: broken: docker (follow the advice beside each")
     row = diagnoses(done)["docker"]
     assert (row["state"], "does not listen" in row["found"], "DOCKER_HOST" in row["remedy"]) == ("broken", True, True)
-    node.matrix.write_text(matrix_toml(tiny_matrix(SLIM)))
+    node.matrix.write_text(doctor_matrix(SLIM))
     found = diagnoses(node.run_in_process("doctor", "--json", "py312-slim"))
     assert "no Docker engine answers" in found["py312-slim"]["found"]
 
 
 @pytest.mark.docker
 def test_a_missing_image(node: Program) -> None:
-    node.matrix.write_text(matrix_toml(tiny_matrix(SLIM, NOWHERE)))
+    node.matrix.write_text(doctor_matrix(SLIM, NOWHERE))
     found = diagnoses(node.run_in_process("doctor", "--json"))
     row = found["py311-alpine"]
     assert (row["state"], found["py312-slim"]["state"] != "broken") == ("broken", True)
@@ -230,8 +240,8 @@ def test_an_index_that_is_silent(node: Program, local: LocalIndex) -> None:
 
 
 def test_another_clock(node: Program, local: LocalIndex, before: Mapping[str, str]) -> None:
-    pin = tiny_matrix().pip
-    page = f"<a href='/p/pip-{pin.version}-py3-none-any.whl#sha256={pin.sha256}'>pip-{pin.version}-py3-none-any.whl</a>"
+    wheel = f"pip-{tiny_matrix().pip.version}-py3-none-any.whl"
+    page = f"<a href='/files/pip/{wheel}#sha256={sha256_hex(PIP)}'>{wheel}</a>"
 
     def send(request: BaseHTTPRequestHandler) -> None:
         request.send_response_only(200)
