@@ -13,6 +13,9 @@ from ppp.schemas import schema_errors
 
 #: The deepest valid document has depth 5: batch, records, record, installed, distribution.
 MAX_DEPTH: Final = 8
+#: The largest number of values in a document, keys included: a batch that a node seals has at most a quarter of that,
+#: and each value takes up to 100 bytes of memory, however few it has in the document.
+MAX_VALUES: Final = 4_000_000
 #: RFC 8785 allows only integers that a double represents exactly.
 MAX_INTEGER_DIGITS: Final = 16
 #: How many errors a message names; validation stops there, so that a document full of errors costs no more.
@@ -47,8 +50,7 @@ def parse_json(data: bytes, *, what: str, max_bytes: int) -> dict[str, Json]:
     """Return a JSON object of any content; raise `RejectedDataError` if it is not one, or exceeds a limit."""
     if len(data) > max_bytes:
         reject(what, f"it is larger than {max_bytes:,} bytes")
-    if _nests_too_deep(data):
-        reject(what, f"its JSON nests deeper than {MAX_DEPTH}, or has unbalanced brackets")
+    _check_structure(data, what=what)
     try:
         document = json.loads(
             data.decode(),
@@ -78,13 +80,21 @@ def canonical_bytes(document: dict[str, Json], *, what: str) -> bytes:
         reject(what, f"it has no canonical form: {error}")
 
 
-def _nests_too_deep(data: bytes) -> bool:
-    # With strings and all else removed, only brackets remain; each round removes the innermost pairs. All of it runs in
-    # C, so that hostile input is cheap.
-    brackets = _STRING.sub(b"", data).translate(_ONE_KIND, delete=_NO_BRACKETS)
+def _check_structure(data: bytes, *, what: str) -> None:
+    # All of it runs in C, so that hostile input is cheap. Quotes are counted first, because each string costs memory
+    # when it is removed, too; those inside logs are escaped.
+    if data.count(b'"') - data.count(b'\\"') > 2 * MAX_VALUES:
+        reject(what, f"it has more than {MAX_VALUES:,} values")
+    bare = _STRING.sub(b"", data)
+    # Every value but the first follows one of these.
+    if sum(map(bare.count, (b",", b":", b"[", b"{"))) > MAX_VALUES:
+        reject(what, f"it has more than {MAX_VALUES:,} values")
+    # Of all this only brackets remain; each round removes the innermost pairs.
+    brackets = bare.translate(_ONE_KIND, delete=_NO_BRACKETS)
     for _ in range(MAX_DEPTH):
         brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
+    if brackets:
+        reject(what, f"its JSON nests deeper than {MAX_DEPTH}, or has unbalanced brackets")
 
 
 def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
