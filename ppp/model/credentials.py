@@ -15,8 +15,7 @@ from urllib.parse import SplitResult, quote, quote_plus, unquote, urlsplit
 HIDDEN: Final = "[hidden]"
 #: A shorter secret on its own is left in texts: it would be found in every second word.
 MIN_SECRET_CHARS: Final = 6
-#: Greedy: a password may contain an @ or a slash that should have been encoded.
-_USERINFO: Final = re.compile(r"(?<=//)[^\s@]\S*@")
+_WORD: Final = re.compile(r"\S+")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -87,7 +86,14 @@ def without_userinfo(text: str) -> str:
 
     Libraries put the whole address of a proxy into an error's text if they cannot parse it.
     """
-    return _USERINFO.sub(f"{HIDDEN}@", text)
+    return _WORD.sub(lambda word: _hide_in_word(word[0]), text)
+
+
+def _hide_in_word(word: str) -> str:
+    # Up to the last @: a password may contain an @ or a slash that should have been encoded. No expression of the whole
+    # form takes a time that grows with the text only.
+    start, end = word.find("//") + 2, word.rfind("@")
+    return f"{word[:start]}{HIDDEN}{word[end:]}" if "//" in word and end > start else word
 
 
 def split_credentials(url: str) -> tuple[str, Credentials | None]:

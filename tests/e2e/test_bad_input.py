@@ -156,7 +156,7 @@ def test_a_feed_of_50_mb(node: Program, local: LocalIndex) -> None:
 
     local.set_response("/feed", reply(parts(), length=None))
     begun = time.monotonic()
-    refused(node.run_in_process("watch"), 17, local.url_of("/feed"), "5000000 bytes")
+    refused(node.run_in_process("watch"), 17, local.url_of("/feed"), "5,000,000 bytes")
     assert time.monotonic() - begun < 15
     assert sent < 20_000_000, "nothing beyond the size limit is fetched"
     assert ledger(node) == before
