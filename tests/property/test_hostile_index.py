@@ -11,7 +11,7 @@ import pytest
 from cell_environments import SLIM
 from fake_runtime import prepared_environment
 from hostile_strings import HOSTILE_STRINGS, SURROGATES, unsafe_characters
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ppp.bounded_http.session import BoundedSession, Response
@@ -44,6 +44,7 @@ _URLS: Final = st.one_of(
             "https://a@b:c@d/six-1.0.tar.gz",
             "http://\u2100.example/x",
             "http:////[/x",
+            "A:////[",
             "ht\ntp://[/x",
             "\x01http://[/",
             "file:///etc/passwd",
@@ -149,6 +150,10 @@ class Answering:
         return Response(url=url, status=self.status, headers=headers, body=self.body)
 
 
+#: A URL that can be joined with the page's, and then cannot be read.
+BAD_URL: Final[Mapping[str, object]] = {"filename": "six-1.0.tar.gz", "url": "A:////[", "hashes": {}}
+
+
 def own_error(attempt: Callable[[], object]) -> None:
     """Make an attempt; check that an error is one of ours, in printable text."""
     try:
@@ -174,6 +179,10 @@ def look_at(files: Sequence[IndexFile]) -> None:
 @pytest.mark.fuzz
 @pytest.mark.attack("bounded-input")
 @given(body=PAGES, content_type=_TYPES, status=st.sampled_from([200, 200, 200, 200, 304, 404, 500]))
+@example(body=_html_page([("six-1.0.tar.gz", "A:////[", "")], ""), content_type="text/html", status=200)
+@example(
+    body=_json_page([{"filename": "x", "url": "A:////[", "hashes": {}}], "1.0", {}), content_type=JSON_TYPE, status=200
+)
 @settings(max_examples=100)
 def test_any_page_is_files_or_one_of_our_errors(body: bytes, content_type: str, status: int) -> None:
     index = SimpleIndex(URL, cache=Path("nowhere"), user_agent="tests")

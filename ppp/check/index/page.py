@@ -15,7 +15,7 @@ from dataclasses import replace
 from email.message import Message
 from html.parser import HTMLParser
 from typing import Any, Final
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from pypi_simple import (
     DistributionPackage,
@@ -66,15 +66,23 @@ def parse_page(project: str, body: bytes, content_type: str, url: str) -> tuple[
     kind = header.get_content_type()
     try:
         if kind == _JSON_TYPE:
-            return _parse_json(body, url)
+            return _with_valid_urls(_parse_json(body, url))
         if content_type and kind in _HTML_TYPES:
-            return _parse_html(project, _decode(body, header.get_content_charset() or ""), url)
+            return _with_valid_urls(_parse_html(project, _decode(body, header.get_content_charset() or ""), url))
     except RecursionError:
         raise InvalidPageError("nests too deep") from None
     except (ValueError, AssertionError, UnsupportedRepoVersionError, UnexpectedRepoVersionWarning) as error:
         reason = " ".join(str(error).split())[:200]
         raise InvalidPageError(f"cannot be read: {type(error).__name__}: {reason}") from error
     raise InvalidPageError(f"is neither HTML nor JSON, but {kind[:80]!r}")
+
+
+def _with_valid_urls(packages: tuple[DistributionPackage, ...]) -> tuple[DistributionPackage, ...]:
+    """Return files as they are; raise `ValueError` if the URL of one is invalid."""
+    for package in packages:
+        # Joining does not find all that is wrong: `A:////[` becomes `A://[`, which is no URL.
+        urlsplit(package.url)
+    return packages
 
 
 # ---------------------------------------------------------------- JSON
