@@ -151,7 +151,7 @@ class Answering:
 
 
 #: A URL that can be joined with the page's, and then cannot be read.
-BAD_URL: Final[Mapping[str, object]] = {"filename": "six-1.0.tar.gz", "url": "A:////[", "hashes": {}}
+BAD_URL: Final[dict[str, object]] = {"filename": "six-1.0.tar.gz", "url": "A:////[", "hashes": {}}
 
 
 def own_error(attempt: Callable[[], object]) -> None:
@@ -183,6 +183,7 @@ def look_at(files: Sequence[IndexFile]) -> None:
 @example(
     body=_json_page([{"filename": "x", "url": "A:////[", "hashes": {}}], "1.0", {}), content_type=JSON_TYPE, status=200
 )
+@example(body=_json_page([BAD_URL | {"hashes": {"\x08": None}}], "1.0", {}), content_type=JSON_TYPE, status=200)
 @settings(max_examples=100)
 def test_any_page_is_files_or_one_of_our_errors(body: bytes, content_type: str, status: int) -> None:
     index = SimpleIndex(URL, cache=Path("nowhere"), user_agent="tests")

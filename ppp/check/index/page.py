@@ -72,7 +72,8 @@ def parse_page(project: str, body: bytes, content_type: str, url: str) -> tuple[
     except RecursionError:
         raise InvalidPageError("nests too deep") from None
     except (ValueError, AssertionError, UnsupportedRepoVersionError, UnexpectedRepoVersionWarning) as error:
-        reason = " ".join(str(error).split())[:200]
+        # Messages quote what the index sent, also control characters.
+        reason = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split())[:200])
         raise InvalidPageError(f"cannot be read: {type(error).__name__}: {reason}") from error
     raise InvalidPageError(f"is neither HTML nor JSON, but {kind[:80]!r}")
 
