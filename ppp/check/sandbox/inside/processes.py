@@ -70,13 +70,18 @@ def reap() -> dict[int, int]:
 
 
 def state_and_parent(pid: int | str) -> tuple[str, int] | None:
-    """Return a process's state letter and its parent's pid; None where the process is gone."""
+    """Return a process's state letter and its parent's pid; None where the process is gone.
+
+    The letter is that of the first thread. If that has ended and others have not, it is `R` all the same: the process
+    runs, and holds its files and sockets.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            state, parent = file.read().rpartition(b")")[2].split()[:2]
+            fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return state.decode(), int(parent)
+    state, parent, threads = fields[0].decode(), int(fields[1]), int(fields[17])
+    return "R" if state in "ZX" and threads > 1 else state, parent
 
 
 def descendants_of(process: int) -> set[int]:

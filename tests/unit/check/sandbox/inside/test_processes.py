@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -71,3 +72,28 @@ def test_a_forked_process_never_returns(ending: str, code: int) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (code, "said\n")
+
+
+def test_a_process_whose_first_thread_has_ended_still_runs() -> None:
+    program = (
+        "import ctypes, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "print(flush=True)\n"
+        "ctypes.CDLL(None).pthread_exit(None)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            deadline = time.monotonic() + 10
+            while first_thread_state(process.pid) != "Z" and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert first_thread_state(process.pid) == "Z"
+            assert process.pid in descendants_of(os.getpid())
+        finally:
+            process.kill()
+
+
+def first_thread_state(pid: int) -> str:
+    """Return the state letter of a process's first thread."""
+    return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
