@@ -7,8 +7,8 @@
 - *Bytes.* All that is received is counted: what comes before a body, interim responses included, up to
   `TransferLimits.max_header_bytes`; a body up to `max_bytes`, after decompression too; and the framing around it.
 - *Redirects* are followed only as far as the caller allows, and no body is read but that of a `200`.
-- *Credentials* come from the caller alone, anew for each URL; those of `~/.netrc` and in URLs are not sent. No cookie
-  is kept.
+- *Credentials* come from the caller alone, and are sent to their own origin alone, which is decided anew for each URL;
+  those of `~/.netrc` and in URLs are not sent. No cookie is kept.
 
 Every failure is a `TransferError`, whose message continues a sentence that begins with the URL.
 """
@@ -39,6 +39,7 @@ from ppp.bounded_http.limits import (
     TransferTooLargeError,
     UnexpectedEncodingError,
 )
+from ppp.model.credentials import Credentials
 
 DEFAULT_LIMITS: Final = TransferLimits()
 CHUNK_BYTES: Final = 64 * 1024
@@ -90,16 +91,16 @@ class BoundedSession:
         user_agent: str,
         *,
         limits: TransferLimits = DEFAULT_LIMITS,
-        authorize: Callable[[str], str | None] = lambda _: None,
+        credentials: Credentials | None = None,
         resolve: Resolver = socket.getaddrinfo,
         verify: bool = True,
     ) -> None:
-        """Set the limits of each request; `authorize` returns the `Authorization` header for a URL, or None.
+        """Set the limits of each request; `credentials` are sent to their own origin alone.
 
         Without `verify`, certificates are not checked: nothing that is received can be trusted then.
         """
         self._limits = limits
-        self._authorize = authorize
+        self._credentials = credentials
         self._resolve = resolve
         self._verify = None if verify else False
         self._session = requests.Session()
@@ -190,8 +191,8 @@ class BoundedSession:
         try:
             with _translated_errors(transfer):
                 request = self._session.prepare_request(requests.Request(method, url, headers=headers, data=body))
-                if credentials := self._authorize(url):
-                    request.headers["Authorization"] = credentials
+                if self._credentials and (authorization := self._credentials.authorization(url)):
+                    request.headers["Authorization"] = authorization
                 settings: dict[str, Any] = {
                     **self._session.merge_environment_settings(url, {}, stream=True, verify=self._verify, cert=None)
                 }

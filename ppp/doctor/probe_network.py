@@ -8,9 +8,8 @@ import os
 import socket
 import ssl
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -20,11 +19,11 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import InsecureRequestWarning
 
 from ppp.bounded_http.limits import TransferError, TransferLimits
-from ppp.bounded_http.session import BoundedSession, Response
+from ppp.bounded_http.session import BoundedSession
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, find_nginx
-from ppp.check.index.client import SimpleIndex, read_server_time
-from ppp.check.index.page import InvalidPageError, parse_page
+from ppp.check.index.client import NoSuchPageError, SimpleIndex, fetch_page, read_server_time
+from ppp.check.index.page import InvalidPageError
 from ppp.check.sandbox.docker import connect_engine
 from ppp.doctor.machine import CERTIFICATE_OUT_OF_TIME, DnsFacts, GatewayFacts, IndexAccess, IndexFacts, Reachability
 from ppp.model.credentials import without_userinfo
@@ -35,7 +34,6 @@ from ppp.run_folders import run_folder
 TIMEOUT_S: Final = (5, 8)
 #: For the whole page, with its redirects.
 PAGE_DEADLINE_S: Final = 30.0
-MAX_REDIRECTS: Final = 5
 MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -62,16 +60,20 @@ def page(
     """Read the index's page of pip within a deadline; `now` is our clock, in epoch seconds."""
     url = urljoin(index.url, "pip/")
     limits = TransferLimits(connect_s=timeout_s[0], read_s=timeout_s[1], total_s=deadline_s)
+    headers: dict[str, str] = {}
     try:
-        with BoundedSession(user_agent, limits=limits, authorize=_authorizer(index)) as session:
-            response = session.get(
-                url,
+        with BoundedSession(user_agent, limits=limits, credentials=index.credentials) as session:
+            found = fetch_page(
+                session,
+                index.url,
+                "pip",
+                timeout_s=deadline_s,
                 max_bytes=MAX_PAGE_BYTES,
-                headers={"Accept": ACCEPT_JSON_PREFERRED},
-                accept_gzip=True,
-                max_redirects=MAX_REDIRECTS,
-                allow_redirect=lambda *_: True,
+                on_headers=headers.update,
             )
+    except (NoSuchPageError, InvalidPageError) as error:
+        failed = replace(_failed(url, error, now), server_time=read_server_time(headers, now))
+        return replace(failed, detail="status 404") if isinstance(error, NoSuchPageError) else failed
     except TransferError as error:
         # Not one of the network, but that of a certificate bundle that is missing.
         if type(error.__cause__) is OSError:
@@ -82,35 +84,13 @@ def page(
         if failed.verify_code not in CERTIFICATE_OUT_OF_TIME:
             return failed
         return replace(failed, server_time=_unverified_date(url, now, user_agent=user_agent, limits=limits))
-    return _read_page(response, url, pip, now)
-
-
-def _read_page(response: Response, url: str, pip: PinnedPip, now: int) -> IndexFacts:
-    date = read_server_time(response.headers, now)
-    if response.status != HTTPStatus.OK:
-        return IndexFacts(
-            url=url,
-            reach=Reachability.UNEXPECTED,
-            requested_at=now,
-            server_time=date,
-            detail=f"status {response.status}",
-        )
-    try:
-        found = parse_page("pip", response.body, response.headers.get("content-type", ""), response.url)
-    except InvalidPageError as error:
-        return _failed(url, error, now)
     return IndexFacts(
         url=url,
         reach=Reachability.ANSWERED,
         requested_at=now,
-        server_time=date,
-        lists_pip=any(file.digests.get("sha256") == pip.sha256 for file in found),
+        server_time=read_server_time(headers, now),
+        lists_pip=found is not None and any(file.digests.get("sha256") == pip.sha256 for file in found.files),
     )
-
-
-def _authorizer(index: IndexAccess) -> Callable[[str], str | None]:
-    """Return what gives the index's credentials for a URL."""
-    return lambda url: index.credentials.headers(url).get("Authorization") if index.credentials else None
 
 
 def _failed(url: str, error: Exception, now: int) -> IndexFacts:

@@ -51,9 +51,9 @@ class Credentials:
         """Return a text without the secret."""
         return f"Credentials(origin={self.origin!r}, {HIDDEN})"
 
-    def headers(self, url: str) -> dict[str, str]:
-        """Return the headers that a request of this URL needs: none, unless it is at the origin of the credentials."""
-        return {"Authorization": f"Basic {self._encoded()}"} if origin_of(url) == self.origin else {}
+    def authorization(self, url: str) -> str | None:
+        """Return the `Authorization` header of a request; None unless its URL is at the origin of the credentials."""
+        return f"Basic {self._encoded()}" if origin_of(url) == self.origin else None
 
     def hide(self, text: str) -> str:
         """Return a text without the secret: as it is, and as URLs, headers, JSON and HTML write it."""

@@ -89,7 +89,7 @@ class HttpGetter:
         )
         user_agent = headers.get("User-Agent", "")
         try:
-            with BoundedSession(user_agent, limits=timeouts, authorize=self._authorize) as session:
+            with BoundedSession(user_agent, limits=timeouts, credentials=self.credentials) as session:
                 response = session.get(
                     url,
                     max_bytes=limits.max_bytes,
@@ -105,9 +105,6 @@ class HttpGetter:
         except TransferError as error:
             raise FeedUnreachableError(f"the feed {url} {error}", hint=HINT) from error
         return FeedResponse(status=response.status, headers=response.headers, body=response.body)
-
-    def _authorize(self, url: str) -> str | None:
-        return self.credentials.headers(url).get("Authorization") if self.credentials else None
 
 
 def fetch(

@@ -1,14 +1,12 @@
 """Which files the index lists, as its pages said that were read last: nothing else can be got through the gateway."""
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from ppp.check.gateway.pages import SHA256, PageFile, file_key
 from ppp.check.index.choose import IndexFile
+from ppp.check.index.page_store import PageStore
 
 #: How many files are remembered, of all projects together: the pages of the projects used last. About 100 MB.
 MAX_FILES: Final = 250_000
@@ -18,29 +16,16 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,199}")
 _OTHER_NAME: Final = "file"
 
 
-@dataclass(slots=True)
-class Listings:
-    """The listed files by project and key. Usable by several threads."""
+class Listings(PageStore[Mapping[str, PageFile]]):
+    """The listed files by project and key."""
 
-    max_files: int = MAX_FILES
-    _projects: OrderedDict[str, Mapping[str, PageFile]] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, max_files: int = MAX_FILES) -> None:
+        """Start with no page."""
+        super().__init__(max_files)
 
     def put(self, project: str, files: Iterable[PageFile]) -> None:
         """Remember what a project's page lists, in place of what it listed before."""
-        listed = {file_key(file): file for file in files}
-        with self._lock:
-            self._projects[project] = listed
-            self._projects.move_to_end(project)
-            while sum(map(len, self._projects.values())) > self.max_files and len(self._projects) > 1:
-                self._projects.popitem(last=False)
-
-    def get(self, project: str) -> Mapping[str, PageFile] | None:
-        """Return the files of a project by key; None if its page must be read first."""
-        with self._lock:
-            if project in self._projects:
-                self._projects.move_to_end(project)
-            return self._projects.get(project)
+        self.add(project, {file_key(file): file for file in files})
 
 
 def index_file(file: PageFile, *, metadata: bool) -> IndexFile | None:

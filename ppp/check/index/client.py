@@ -25,6 +25,7 @@ from ppp.bounded_http.session import BoundedSession, keeps_tls
 from ppp.check.index.choose import IndexFile, file_version, is_safe_filename, newest_version
 from ppp.check.index.file_cache import FileCache, WrongHashError
 from ppp.check.index.page import MAX_PAGE_BYTES, InvalidPageError, parse_page
+from ppp.check.index.page_store import PageStore
 from ppp.model.credentials import Credentials
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
 from ppp.model.release import Release, RequestedPackage
@@ -75,12 +76,8 @@ class NoSuchPageError(Exception):
 
 
 def open_session(user_agent: str, credentials: Credentials | None = None) -> BoundedSession:
-    """Return a session for an index, which sends credentials to their origin alone."""
-
-    def authorize(url: str) -> str | None:
-        return credentials.headers(url).get("Authorization") if credentials else None
-
-    return BoundedSession(user_agent, limits=LIMITS, authorize=authorize)
+    """Return a session for an index."""
+    return BoundedSession(user_agent, limits=LIMITS, credentials=credentials)
 
 
 def fetch_page(
@@ -90,6 +87,7 @@ def fetch_page(
     *,
     etag: str | None = None,
     timeout_s: float = PAGE_TIMEOUT_S,
+    max_bytes: int = MAX_PAGE_BYTES,
     on_headers: Callable[[Mapping[str, str]], object] = lambda _: None,
 ) -> FetchedPage | None:
     """Return a project's page; None if it still has this `etag`. `on_headers` gets the headers of any answer.
@@ -99,7 +97,7 @@ def fetch_page(
     headers = {"Accept": ACCEPT_JSON_PREFERRED} | ({"If-None-Match": etag} if etag else {})
     response = session.get(
         urljoin(index_url, f"{project}/"),
-        max_bytes=MAX_PAGE_BYTES,
+        max_bytes=max_bytes,
         deadline=time.monotonic() + timeout_s,
         headers=headers,
         accept_gzip=True,
@@ -132,28 +130,6 @@ def read_server_time(headers: Mapping[str, str] | Message, ours: float) -> int |
     return min(max(int(ours), earliest), latest)
 
 
-class PageStore:
-    """The files of the projects whose pages were read, up to a number of files; the oldest page is dropped first."""
-
-    def __init__(self, max_files: int = MAX_STORED_FILES) -> None:
-        """Start with no page."""
-        self._max_files = max_files
-        self._pages: dict[str, tuple[IndexFile, ...]] = {}
-        self._lock = threading.Lock()
-
-    def get(self, package: str) -> tuple[IndexFile, ...] | None:
-        """Return a project's files, or None if its page is not stored."""
-        return self._pages.get(package)
-
-    def add(self, package: str, files: tuple[IndexFile, ...]) -> None:
-        """Store a project's files."""
-        with self._lock:
-            self._pages[package] = files
-            total = sum(map(len, self._pages.values()))
-            while total > self._max_files:
-                total -= len(self._pages.pop(next(iter(self._pages))))
-
-
 class SimpleIndex:
     """An index with the simple API (PEP 503, PEP 691), read with pypi-simple; files are stored in `cache`."""
 
@@ -176,7 +152,7 @@ class SimpleIndex:
         self._clock = clock
         self._credentials = credentials
         self._files = FileCache(cache)
-        self._pages = PageStore()
+        self._pages: PageStore[tuple[IndexFile, ...]] = PageStore(MAX_STORED_FILES)
         self._hosts = _hosts([url])
         self._hosts_lock = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)

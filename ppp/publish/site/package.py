@@ -160,9 +160,7 @@ def package_page(
             for verdict in verdicts
         ),
         phases=tuple(phase.label for phase in PHASES),
-        imports=text.single_line(
-            ", ".join(dict.fromkeys(m for current in newest for m in current.record.imports)), DETAIL_LIMIT
-        ),
+        imports=_imported_modules(newest),
     )
     return path, page
 

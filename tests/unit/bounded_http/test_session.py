@@ -4,6 +4,7 @@ import gzip
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,7 @@ from ppp.bounded_http.limits import (
     UnexpectedEncodingError,
 )
 from ppp.bounded_http.session import BoundedSession, Response, same_origin
+from ppp.model.credentials import Credentials, origin_of
 
 #: A deadline, and a bound by which a request must have ended on a machine with much other work.
 DEADLINE_S: Final = 0.4
@@ -316,12 +318,12 @@ def test_credentials_are_given_by_the_caller_anew_for_each_place(
         redirect = answer(b"", f"Location: {there}", "Set-Cookie: visitor=1", status="302 Found")
         with hostile_server(record(redirect), reads_request=False) as url:
             place = url.replace("http://", "http://user:word@")
-            known = {place: "Basic right"}
-            with BoundedSession("unit", authorize=known.get) as requests:
+            credentials = Credentials(origin=origin_of(url) or "", user="right", password="one")
+            with BoundedSession("unit", credentials=credentials) as requests:
                 requests.get(place, max_bytes=MAX_BYTES, max_redirects=1, allow_redirect=lambda *_: True)
     first, second = (request.lower() for request in received)
     assert first.count(b"authorization") == 1
-    assert b"authorization: basic right\r\n" in first
+    assert f"authorization: basic {b64encode(b'right:one').decode()}\r\n".lower().encode() in first
     assert b"authorization" not in second
     assert b"cookie" not in second
 

@@ -13,7 +13,7 @@ from local_index import JSON_TYPE, LocalIndex, reply
 from projects import module_project
 
 from ppp.check.index.choose import IndexFile
-from ppp.check.index.client import DownloadError, DownloadTimeoutError, PageStore, SimpleIndex, resolve
+from ppp.check.index.client import DownloadError, DownloadTimeoutError, SimpleIndex, resolve
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
 from ppp.model.record import sha256_hex
 from ppp.model.release import RequestedPackage
@@ -71,18 +71,6 @@ def test_a_page_is_read_once(site: LocalIndex, cache: Path) -> None:
         pages = list(threads.map(index.files, ["lib"] * 16))
     assert all(page == pages[0] for page in pages)
     assert site.request_counts == {"/simple/lib/": 1}
-
-
-@pytest.mark.attack("bounded-input")
-def test_the_oldest_pages_are_dropped_once_there_are_too_many_files() -> None:
-    file = IndexFile(filename="x", url="x", sha256=None, requires_python=None, yanked=False)
-    store = PageStore(max_files=10)
-    for package, count in {"a": 4, "b": 4, "c": 0, "d": 4, "e": 6, "f": 11}.items():
-        store.add(package, (file,) * count)
-        expected = {"c": "abc", "d": "bcd", "e": "cde"}.get(package)
-        if expected:
-            assert [name for name in "abcdef" if store.get(name) is not None] == list(expected)
-    assert [name for name in "abcdef" if store.get(name) is not None] == []
 
 
 def test_requests_have_the_user_agent(plain_site: LocalIndex, cache: Path) -> None:
