@@ -5,11 +5,12 @@ Every record goes through `record_mistakes` before it is stored. A peer's batch 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from ppp.model.errors import InvalidRecordError
+from ppp.model.printable import printable_reason
 from ppp.model.record import Json, Record, canonical_json, to_infrastructure_error
 from ppp.model.release import InvalidReleaseError
 from ppp.schemas import schema_errors
@@ -19,7 +20,7 @@ INVALID_RECORD_CAUSE: Final = "invalid-record"
 RECORD_SCHEMA: Final = "site/schemas/record.schema.json"
 #: How many mistakes are named: a record full of them costs no more than that.
 MAX_NAMED_MISTAKES: Final = 3
-MAX_DETAIL_CHARS: Final = 300
+MAX_SUMMARY_CHARS: Final = 250
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -67,7 +68,7 @@ def require_valid(record: Record) -> None:
     if mistakes := record_mistakes(record):
         release, environment = record.release, record.environment
         raise InvalidRecordError(
-            f"the record of {release} in {environment} is invalid: {_printable('; '.join(mistakes))}",
+            f"the record of {release} in {environment} is invalid: {_summary(mistakes)}",
             hint="nothing was stored; this is a fault of PPP, please report it",
         )
 
@@ -81,7 +82,7 @@ def valid_or_error(record: Record) -> Record:
     mistakes = record_mistakes(record)
     if not mistakes:
         return record
-    detail = _printable(f"what was observed makes no valid record: {'; '.join(mistakes)}")
+    detail = f"what was observed makes no valid record: {_summary(mistakes)}"
     error = to_infrastructure_error(record, cause=INVALID_RECORD_CAUSE, detail=detail)
     if record_mistakes(error):
         error = replace(error, file=None, duration_ms={}, bytes={})
@@ -89,6 +90,5 @@ def valid_or_error(record: Record) -> Record:
     return error
 
 
-def _printable(text: str) -> str:
-    plain = "".join(c if c.isprintable() else "?" for c in text[: MAX_DETAIL_CHARS + 1])
-    return plain if len(plain) <= MAX_DETAIL_CHARS else f"{plain[: MAX_DETAIL_CHARS - 1]}…"
+def _summary(mistakes: Sequence[str]) -> str:
+    return printable_reason("; ".join(mistakes), MAX_SUMMARY_CHARS)

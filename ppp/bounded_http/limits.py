@@ -4,11 +4,10 @@ import io
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from ppp.model.credentials import without_userinfo
-
-_MAX_REASON_LENGTH: Final = 400
+from ppp.model.printable import MAX_REASON_LENGTH, printable_reason
 
 
 class TransferError(Exception):
@@ -19,8 +18,7 @@ class TransferError(Exception):
 
         The user name and password of a proxy are left out.
         """
-        shown = without_userinfo(message[: 5 * _MAX_REASON_LENGTH])[:_MAX_REASON_LENGTH]
-        super().__init__("".join(c if c.isprintable() else "?" for c in shown))
+        super().__init__(printable_reason(without_userinfo(message[: 5 * MAX_REASON_LENGTH])))
 
 
 class TransferTimeoutError(TransferError):

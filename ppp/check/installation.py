@@ -20,7 +20,7 @@ from packaging.version import InvalidVersion, Version
 from ppp.check.causes import one_line
 from ppp.check.modules import InstalledMetadata
 from ppp.check.phases import PhaseReport
-from ppp.model.record import Blame, DistributionFile, Installed, Outcome
+from ppp.model.record import Blame, DistributionFile, Installed, Outcome, is_sha256
 from ppp.model.release import MAX_VERSION_LENGTH, InvalidReleaseError, Release, parse_package
 
 #: How many distributions a record may hold.
@@ -115,7 +115,7 @@ def _installed(row: object) -> Installed:
 
 def _as_reported(row: object) -> Installed:
     name, version, sha256 = _list(row)
-    return Installed(name=_text(name), version=_text(version), sha256=_sha256_or_none(sha256))
+    return Installed(name=_text(name), version=_text(version), sha256=sha256 if is_sha256(sha256) else None)
 
 
 def _text(value: object) -> str:
@@ -132,10 +132,6 @@ def _list(value: object) -> list[Any]:
 
 def _texts(values: object) -> tuple[str, ...]:
     return tuple(map(_text, _list(values)))
-
-
-def _sha256_or_none(text: object) -> str | None:
-    return text if isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef") else None  # noqa: PLR2004 - sha256
 
 
 def has_applicable_dependency(requires: Sequence[str], markers: Mapping[str, str]) -> bool:

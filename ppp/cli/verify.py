@@ -1,6 +1,5 @@
 """`ppp verify`: check published files; an exit code of its own where one is invalid."""
 
-import re
 import time
 from pathlib import Path
 from typing import Final
@@ -11,12 +10,12 @@ from ppp import console
 from ppp.cli.options import json_option, print_answer
 from ppp.mesh.node import is_node_id
 from ppp.model.errors import InvalidFileError
+from ppp.model.record import is_sha256
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification
 
 #: A glyph beside each word.
 WORDS: Final = {True: "✓ valid", False: "✗ INVALID"}
-_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 @click.command()
@@ -30,7 +29,7 @@ def verify(*, files: tuple[Path, ...], sha256: str | None, nodes: tuple[str, ...
     A FILE is a snapshot, current.json, files.json, a statement, a batch, a ledger, or a folder with such files and the
     pages that files.json lists. Nothing is changed, and no file needs to be trusted.
     """
-    if sha256 is not None and (len(files) != 1 or not _SHA256.fullmatch(sha256.lower())):
+    if sha256 is not None and (len(files) != 1 or not is_sha256(sha256.lower())):
         raise click.UsageError("--sha256 takes 64 hex digits, and one FILE")
     if unknown := [node for node in nodes if not is_node_id(node)]:
         raise click.UsageError(f"--node takes a public key of 64 hex digits, not {unknown[0]!r}")

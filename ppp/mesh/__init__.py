@@ -1,1 +1,1 @@
-"""Exchange of records between nodes that trust each other's keys: batches, statements, peers, synchronisation."""
+"""Exchange of records between nodes that trust each other's keys: batches, statements, peers, synchronization."""

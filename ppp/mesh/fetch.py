@@ -19,14 +19,15 @@ from ppp.bounded_http.limits import (
     UnexpectedEncodingError,
 )
 from ppp.bounded_http.session import BoundedSession
-from ppp.mesh.untrusted import printable_line, reject
+from ppp.mesh.untrusted import reject
 from ppp.model.errors import PeerError
+from ppp.model.printable import printable_reason
 
 MAX_REDIRECTS: Final = 3
-#: How long, in seconds, a synchronisation with one peer may take. What was merged until then is kept, and the next one
+#: How long, in seconds, a synchronization with one peer may take. What was merged until then is kept, and the next one
 #: goes on from there.
 PEER_DEADLINE_S: Final = 600.0
-#: The same for a synchronisation that the peer's announcement started: those of other peers wait for it.
+#: The same for a synchronization that the peer's announcement started: those of other peers wait for it.
 ANNOUNCED_DEADLINE_S: Final = 120.0
 #: How long, in seconds, a peer may take to answer an announcement.
 ANNOUNCE_DEADLINE_S: Final = 30.0
@@ -52,7 +53,7 @@ class PeerConnection(Protocol):
 
 
 class Fetcher(Protocol):
-    """What a synchronisation needs of the network."""
+    """What a synchronization needs of the network."""
 
     def connect(self) -> AbstractContextManager[PeerConnection]:
         """Open a session with one peer, whose time is limited; it is closed when the context ends."""
@@ -88,7 +89,7 @@ class HttpTransport:
                 deadline = time.monotonic() + ANNOUNCE_DEADLINE_S
                 return session.post(url, body, content_type="application/json", deadline=deadline).status
             except TransferError as error:
-                raise PeerError(f"{printable_line(url)} {error}", hint=_HINT) from error
+                raise PeerError(f"{printable_reason(url)} {error}", hint=_HINT) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ class _HttpConnection:
 
     def get(self, url: str, *, max_bytes: int) -> bytes:
         """Fetch a file; follow redirects only within the same scheme, host and port."""
-        place = printable_line(url)
+        place = printable_reason(url)
         encodings = {"identity", "gzip", "x-gzip"} if urlsplit(url).path.endswith(".gz") else {"identity"}
         try:
             # The hash is that of the plain bytes, so no compression is asked for. Some servers send a file that is gzip

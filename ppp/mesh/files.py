@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from ppp.mesh.untrusted import check_schema, parse_json, reject
-from ppp.model.record import Json, sha256_hex
+from ppp.model.record import Json, is_sha256, sha256_hex
 
 #: The limit for `files.json`, and for all lists of batches together.
 MAX_FILES_BYTES: Final = 64 * 1024 * 1024
@@ -20,7 +20,6 @@ MAX_FILES: Final = 1_000_000
 MAX_PATH_LENGTH: Final = 512
 
 _PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!~-]*(?:/[A-Za-z0-9_][A-Za-z0-9._+!~-]*)*")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SCHEMA: Final = "site/schemas/files.schema.json"
 _FILES_JSON: Final = "files.json"
 _BATCH_LIST: Final = re.compile(r"files/batches(?:-[0-9a-f]{1,8})?\.json")
@@ -80,10 +79,7 @@ def is_file_row(row: Json) -> bool:
     match row:
         case [str() as path, int() as size, str() as sha256] if not isinstance(size, bool):
             return (
-                len(path) <= MAX_PATH_LENGTH
-                and _PATH.fullmatch(path) is not None
-                and size >= 0
-                and _SHA256.fullmatch(sha256) is not None
+                len(path) <= MAX_PATH_LENGTH and _PATH.fullmatch(path) is not None and size >= 0 and is_sha256(sha256)
             )
     return False
 

@@ -1,4 +1,4 @@
-"""Announce a new statement to the peers that listen; the others find it when they next synchronise."""
+"""Announce a new statement to the peers that listen; the others find it when they next synchronize."""
 
 from dataclasses import dataclass
 from enum import StrEnum

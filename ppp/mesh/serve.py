@@ -24,8 +24,8 @@ from starlette.types import Scope
 
 from ppp.mesh.push import ANNOUNCE_PATH
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, read_envelope
-from ppp.mesh.untrusted import printable_line
 from ppp.model.errors import LedgerBusyError, PPPError, PublishError, RejectedDataError
+from ppp.model.printable import printable_reason
 from ppp.web_server import STOP_GRACE_S
 
 #: How often, at most, the announcements of one peer cause a fetch; and how long the body of one may take to arrive.
@@ -120,7 +120,7 @@ async def _announce(body: bytes, *, trusted: Callable[[], Container[str]], queue
 
 def _answer(status: HTTPStatus, text: str) -> Response:
     return PlainTextResponse(
-        f"{printable_line(text)}\n", status_code=status, headers={"X-Content-Type-Options": "nosniff"}
+        f"{printable_reason(text)}\n", status_code=status, headers={"X-Content-Type-Options": "nosniff"}
     )
 
 

@@ -13,7 +13,7 @@ https://theupdateframework.github.io/specification/latest/#detailed-client-workf
    (`ppp.mesh.chain`). Two with one number prove that the node shows different histories; both are kept as evidence, and
    nothing more is merged from the node until a person clears it (`ppp.mesh.history`).
 5. *Unbroken chain.* `previous` is the digest of the statement before. A peer may publish several times between two
-   synchronisations: the statements in between are fetched from `statements/`, and must link without a gap.
+   synchronizations: the statements in between are fetched from `statements/`, and must link without a gap.
 6. *No freeze.* It was not issued in the future, lives no longer than `MAX_LIFETIME_S`, and has not expired
    (`check_expiry`). So a peer, or anyone between, cannot serve an old state for long without being noticed.
 

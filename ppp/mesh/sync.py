@@ -1,4 +1,4 @@
-"""Synchronise with peers: read what the ledger has, receive what it lacks, store that; round by round.
+"""Synchronize with peers: read what the ledger has, receive what it lacks, store that; round by round.
 
 The ledger is locked only while it is read and while a round is stored, never while a peer answers. So a peer that is
 slow, or hostile, holds up no other command of this node, and its own time is limited by the `Fetcher`. What changed
@@ -36,7 +36,7 @@ class LedgerAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
-    """The result of a synchronisation: how many batches and records are new here.
+    """The result of a synchronization: how many batches and records are new here.
 
     `untrusted_batches` counts the batches of nodes that are not trusted here, `rejected_batches` those that are invalid
     or not there; neither were merged. `rejections` are reasons why batches were rejected now, not at an earlier time.
@@ -55,7 +55,7 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncFailure:
-    """A synchronisation that failed after it had merged some records, which are kept."""
+    """A synchronization that failed after it had merged some records, which are kept."""
 
     peer: Peer
     error: PPPError
@@ -63,7 +63,7 @@ class SyncFailure:
 
 
 def sync_all(ledger: LedgerAccess, fetcher: Fetcher, *, now: int) -> list[SyncReport | SyncFailure]:
-    """Synchronise with every peer in turn; if one fails or is rejected, go on with the others.
+    """Synchronize with every peer in turn; if one fails or is rejected, go on with the others.
 
     Those that failed the last time come last, so that they take no time from the others.
     """
@@ -89,7 +89,7 @@ def sync(ledger: LedgerAccess, peer: Peer, fetcher: Fetcher, *, now: int) -> Syn
 
 
 class _Total:
-    """What all rounds of a synchronisation add up to, and the batches that they have tried."""
+    """What all rounds of a synchronization add up to, and the batches that they have tried."""
 
     def __init__(self) -> None:
         self.batches = 0
@@ -111,7 +111,7 @@ class _Total:
         self.tried.update(each.batch for each in received.untrusted)
 
 
-def _sync(ledger: LedgerAccess, peer: Peer, connection: PeerConnection, total: "_Total", now: int) -> SyncReport:
+def _sync(ledger: LedgerAccess, peer: Peer, connection: PeerConnection, total: _Total, now: int) -> SyncReport:
     with ledger.open() as store:
         before = _usable_peer(store, peer)
         everybody = {ledger.own, *(other.node for other in list_peers(store.db))}

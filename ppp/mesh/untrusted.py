@@ -8,6 +8,7 @@ import re
 from typing import Final, NoReturn
 
 from ppp.model.errors import RejectedDataError
+from ppp.model.printable import printable_reason
 from ppp.model.record import Json, canonical_json
 from ppp.schemas import schema_errors
 
@@ -20,7 +21,6 @@ MAX_VALUES: Final = 4_000_000
 MAX_INTEGER_DIGITS: Final = 16
 #: How many errors a message names; validation stops there, so that a document full of errors costs no more.
 MAX_NAMED_ERRORS: Final = 3
-MAX_REASON_LENGTH: Final = 400
 
 # Possessive and with an optional end, so that no text makes it backtrack.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -30,13 +30,7 @@ _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 def reject(what: str, why: str, *, hint: str = "nothing was stored; ask the peer's operator") -> NoReturn:
     """Raise a `RejectedDataError` that says what was rejected and why, in printable text."""
-    raise RejectedDataError(f"{what} rejected: {printable_line(why)}", hint=hint)
-
-
-def printable_line(text: str) -> str:
-    """Return text as one line of at most `MAX_REASON_LENGTH` printable characters."""
-    line = "".join(c if c.isprintable() else "?" for c in text[: MAX_REASON_LENGTH + 1])
-    return line if len(line) <= MAX_REASON_LENGTH else f"{line[: MAX_REASON_LENGTH - 1]}…"
+    raise RejectedDataError(f"{what} rejected: {printable_reason(why)}", hint=hint)
 
 
 def parse_document(data: bytes, *, what: str, schema: str, max_bytes: int) -> dict[str, Json]:

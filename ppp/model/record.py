@@ -6,11 +6,12 @@ Which records are current is a pure function of a set of records.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, TypeGuard
 
 import rfc8785
 
@@ -283,6 +284,14 @@ def plain_canonical_json(data: Json) -> bytes:
 
 #: Made once: to set up an encoder takes longer than to encode most values.
 _encode_plain: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+
+
+def is_sha256(value: object) -> TypeGuard[str]:
+    """Return whether a value has the form of a sha256 as PPP writes it: 64 hex digits, in lower case."""
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
 
 
 def sha256_hex(data: bytes) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ppp.durability import sync_to_disk
 from ppp.model.errors import PublishError
 from ppp.model.record import sha256_hex
 from ppp.storage_errors import translate_storage_errors
@@ -114,7 +115,7 @@ class OutputFolder:
     def sync(self) -> None:
         """Wait until renames in the folder itself are on the disk."""
         with self._errors():
-            _sync_folder(self._root)
+            sync_to_disk(self._root)
 
     def _write(self, files: Mapping[str, bytes], *, durable: bool) -> list[str]:
         staged: list[tuple[str, str]] = []
@@ -232,13 +233,5 @@ def _stage(part: str, content: bytes, *, durable: bool) -> None:
             written += os.write(handle, memoryview(content)[written:])
         if durable:
             os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
     finally:
         os.close(handle)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ppp.mesh.untrusted import printable_line
 from ppp.model.errors import InvalidFileError
+from ppp.model.printable import printable_reason
 from ppp.model.record import Json
 
 
@@ -23,4 +23,4 @@ class Verification:
 
 def fail(why: str) -> NoReturn:
     """Raise `InvalidFileError` with a reason; unprintable characters of untrusted text in it are replaced."""
-    raise InvalidFileError(printable_line(why), hint="")
+    raise InvalidFileError(printable_reason(why), hint="")

@@ -1,7 +1,7 @@
 """Three nodes on a real mesh: three Yggdrasil daemons in network namespaces, joined in a line 1-2-3 by veth pairs.
 
 Each node serves its public folder at its Yggdrasil address with `ppp serve --mesh`; they have different
-records, synchronise, and publish the same bytes in the end. The test removes everything that it started or created.
+records, synchronize, and publish the same bytes in the end. The test removes everything that it started or created.
 """
 
 import json

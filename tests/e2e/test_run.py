@@ -1,4 +1,4 @@
-"""The main job and the release session on this machine's own Python; two nodes that synchronise until they agree."""
+"""The main job and the release session on this machine's own Python; two nodes that synchronize until they agree."""
 
 import json
 import re

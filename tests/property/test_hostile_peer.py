@@ -1,4 +1,4 @@
-"""Synchronising with a peer that may publish anything: the ledger stays valid, and only valid records enter it."""
+"""Synchronizing with a peer that may publish anything: the ledger stays valid, and only valid records enter it."""
 
 import time
 from collections.abc import Sequence

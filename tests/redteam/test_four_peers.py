@@ -1,6 +1,6 @@
 """A node with one honest, one dripping, one lying and one forked peer, with the real commands, over loopback.
 
-It is synchronised with the honest one within the deadline of a peer, keeps the evidence against the forked one, and its
+It is synchronized with the honest one within the deadline of a peer, keeps the evidence against the forked one, and its
 other commands work meanwhile.
 """
 

@@ -44,7 +44,7 @@ def locked_ledger(data: Path) -> Iterator[Store]:
 
 
 def synchronize(data: Path, url: str, *, peer_s: float = DEADLINE_S) -> tuple[SyncReport | SyncFailure, float]:
-    """Synchronise with the peer at a URL; also return how many seconds that took."""
+    """Synchronize with the peer at a URL; also return how many seconds that took."""
     access = LedgerAccess(open=lambda: locked_ledger(data), own=OWN.id)
     with access.open() as store:
         peer = next((p for p in list_peers(store.db)), None) or add(store, OWN, url, PEER.id, now=NOW)

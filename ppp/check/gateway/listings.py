@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ppp.check.gateway.pages import SHA256, PageFile, file_key
+from ppp.check.gateway.pages import PageFile, file_key
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.page_store import PageStore
+from ppp.model.record import is_sha256
 
 #: How many files are remembered, of all projects together: the pages of the projects used last. About 100 MB.
 MAX_FILES: Final = 250_000
@@ -34,6 +35,6 @@ def index_file(file: PageFile, *, metadata: bool) -> IndexFile | None:
     sha256, url = file.hashes.get("sha256"), file.url.partition("#")[0]
     if metadata:
         sha256, url, name = (file.metadata or {}).get("sha256"), url + METADATA_SUFFIX, name + METADATA_SUFFIX
-        if not SHA256.fullmatch(sha256 or ""):
+        if not is_sha256(sha256):
             return None
     return IndexFile(filename=name, url=url, sha256=sha256, requires_python=None, yanked=False)

@@ -6,7 +6,6 @@ both silently. Everything else stays, in its order and with all that pip conside
 
 import json
 import posixpath
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from ppp.check.index.choose import has_too_many_tags
-from ppp.model.record import sha256_hex
+from ppp.model.record import is_sha256, sha256_hex
 
 #: Increased when the content of pages changes, so that no older page is served from a cache.
 FORMAT_VERSION: Final = 2
@@ -27,7 +26,6 @@ ARCHIVE_SUFFIXES: Final = (
 #: The least number of parts in a wheel's name: name, version, and the three of its tag.
 WHEEL_PARTS: Final = 5
 DIGEST_CHARS: Final = 16
-SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 class PageForm(StrEnum):
@@ -90,7 +88,7 @@ def view_name(tags: frozenset[str] | None, *, index_url: str, local_projects: st
 def file_key(file: PageFile) -> str:
     """Return what names a file in the gateway's URLs: its sha256, or where the index gives none, that of its URL."""
     sha256 = file.hashes.get("sha256", "")
-    return sha256 if SHA256.fullmatch(sha256) else sha256_hex(file.url.encode("utf-8", "replace"))
+    return sha256 if is_sha256(sha256) else sha256_hex(file.url.encode("utf-8", "replace"))
 
 
 def served_file(project: str, file: PageFile) -> PageFile:
@@ -98,7 +96,7 @@ def served_file(project: str, file: PageFile) -> PageFile:
 
     Metadata whose sha256 the index does not give is left out, because it could not be checked: pip then reads the file.
     """
-    metadata = file.metadata if SHA256.fullmatch((file.metadata or {}).get("sha256", "")) else None
+    metadata = file.metadata if is_sha256((file.metadata or {}).get("sha256")) else None
     path = f"/-/{project}/{file_key(file)}/{quote(file.filename, safe='')}"
     return replace(file, url=path, metadata=metadata)
 

@@ -4,7 +4,6 @@ Nothing that is fetched is executed here. URLs are read from pages at run time a
 anyone between it and this machine, sends is limited in bytes and time: see `ppp.bounded_http` and `page`.
 """
 
-import re
 import threading
 import time
 from collections import defaultdict
@@ -28,6 +27,7 @@ from ppp.check.index.page import MAX_PAGE_BYTES, InvalidPageError, parse_page
 from ppp.check.index.page_store import PageStore
 from ppp.model.credentials import Credentials
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
+from ppp.model.record import is_sha256
 from ppp.model.release import Release, RequestedPackage
 
 #: How long a page may take as a whole, in seconds. nginx waits a little longer for it.
@@ -37,7 +37,6 @@ LIMITS: Final = TransferLimits(connect_s=10, read_s=60, total_s=3600)
 MAX_REDIRECTS: Final = 5
 #: How many files of pages are held in memory, each about 700 bytes.
 MAX_STORED_FILES: Final = 200_000
-_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 class DownloadError(Exception):
@@ -199,7 +198,7 @@ class SimpleIndex:
 
         Its hash is checked at each use: a file that has changed is removed and fetched again.
         """
-        if file.sha256 is None or not _SHA256.fullmatch(file.sha256):
+        if not is_sha256(file.sha256):
             raise DownloadError("hash", f"the index gives no sha256 for {file.filename[:100]}")
         if not is_safe_filename(file.filename):
             raise DownloadError("missing-file", f"the index lists a file with the name {file.filename[:100]!r}")

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ppp.durability import sync_to_disk
+
 CHUNK: Final = 256 * 1024
 #: The name of a file that is not complete; no file of an index begins with a dot.
 PART_NAME: Final = ".part"
@@ -81,8 +83,8 @@ class FileCache:
         finally:
             part.unlink(missing_ok=True)
         # The name of the file, and that of its folder.
-        _sync_folder(path.parent)
-        _sync_folder(self._folder)
+        sync_to_disk(path.parent)
+        sync_to_disk(self._folder)
 
 
 def _is_folder(path: Path) -> bool:
@@ -115,11 +117,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

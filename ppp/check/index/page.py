@@ -25,6 +25,8 @@ from pypi_simple import (
     UnsupportedRepoVersionError,
 )
 
+from ppp.model.printable import printable_reason
+
 #: The largest page that is read, after decompression. The largest on the public index have about 20 MB.
 MAX_PAGE_BYTES: Final = 32 * 1024 * 1024
 #: The largest number of files on a page.
@@ -73,7 +75,7 @@ def parse_page(project: str, body: bytes, content_type: str, url: str) -> tuple[
         raise InvalidPageError("nests too deep") from None
     except (ValueError, AssertionError, UnsupportedRepoVersionError, UnexpectedRepoVersionWarning) as error:
         # Messages quote what the index sent, also control characters.
-        reason = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split())[:200])
+        reason = printable_reason(" ".join(str(error).split()), 200)
         raise InvalidPageError(f"cannot be read: {type(error).__name__}: {reason}") from error
     raise InvalidPageError(f"is neither HTML nor JSON, but {kind[:80]!r}")
 

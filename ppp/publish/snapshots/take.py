@@ -5,7 +5,6 @@ replaced, each by an atomic rename. The archive of a closed month is never writt
 """
 
 import gzip
-import os
 import re
 import shutil
 import sqlite3
@@ -17,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from ppp.durability import sync_to_disk
 from ppp.model.errors import PublishError
 from ppp.model.record import Json
 from ppp.publish.snapshots.database import RecordSelection, describe, extract, utc_day
@@ -178,7 +178,7 @@ class _SnapshotRun:
             raise PublishError(
                 f"the folder {target} is in the way", hint="move it elsewhere, then take the snapshot again"
             )
-        _sync(part)
+        sync_to_disk(part)
         self._ready.append((part, target))
 
     def _replace_changed(self) -> None:
@@ -196,7 +196,7 @@ class _SnapshotRun:
         for part, target in changed:
             part.replace(target)
             self._written.append(f"{SNAPSHOTS_FOLDER}/{target.name}")
-        _sync(self._folder)
+        sync_to_disk(self._folder)
 
 
 def _prepare_folder(folder: Path, out: Path) -> None:
@@ -221,14 +221,6 @@ def _same_content(part: Path, target: Path) -> bool:
     if file_size(target) != part.stat().st_size:
         return False
     return part.samefile(target) or file_sha256(part) == file_sha256(target)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _compress(source: Path, target: Path) -> None:

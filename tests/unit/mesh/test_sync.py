@@ -1,4 +1,4 @@
-"""Synchronising over the fake transport: what is valid is merged, of the rest only the reason is stored."""
+"""Synchronizing over the fake transport: what is valid is merged, of the rest only the reason is stored."""
 
 import json
 import re
@@ -29,7 +29,7 @@ MakeDocument = Callable[..., dict[str, Any]]
 
 
 def synced(here: Node, there: Node) -> SyncReport:
-    """Synchronise with a peer as the ledger has it now."""
+    """Synchronize with a peer as the ledger has it now."""
     peer = next(p for p in list_peers(here.store.db) if p.node == there.key.id)
     outcome = sync(here.access, peer, here.web, now=here.now)
     if isinstance(outcome, SyncFailure):
@@ -38,7 +38,7 @@ def synced(here: Node, there: Node) -> SyncReport:
 
 
 def refused(here: Node, there: Node, reason: str) -> Peer:
-    """Check that synchronising refuses one batch, and changes only the peer's error; return the peer."""
+    """Check that synchronizing refuses one batch, and changes only the peer's error; return the peer."""
     before = here.dump()
     report = synced(here, there)
     assert (report.batches, report.rejected_batches, len(report.rejections)) == (0, 1, 1)
@@ -51,7 +51,7 @@ def refused(here: Node, there: Node, reason: str) -> Peer:
 
 
 def rejected(here: Node, there: Node, reason: str) -> Peer:
-    """Check that synchronising is rejected and changes only the peer's error; return the peer."""
+    """Check that synchronizing is rejected and changes only the peer's error; return the peer."""
     before = here.dump()
     with pytest.raises(RejectedDataError, match=reason) as error:
         synced(here, there)
@@ -494,7 +494,7 @@ def test_a_batch_that_is_not_there_stops_no_other(pair: tuple[Node, Node], batch
 
 
 def batches_fetched(here: Node, there: Node) -> int:
-    """Synchronise, and return how many batches were fetched."""
+    """Synchronize, and return how many batches were fetched."""
     here.web.requested.clear()
     synced(here, there)
     return sum(url.endswith(".json.gz") for url in here.web.requested)

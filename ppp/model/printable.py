@@ -1,0 +1,11 @@
+"""Text of others in messages: on one line, and without what controls a terminal."""
+
+from typing import Final
+
+MAX_REASON_LENGTH: Final = 400
+
+
+def printable_reason(text: str, max_chars: int = MAX_REASON_LENGTH) -> str:
+    """Return text as one line of at most `max_chars` printable characters; others become question marks."""
+    line = "".join(c if c.isprintable() else "?" for c in text[: max_chars + 1])
+    return line if len(line) <= max_chars else f"{line[: max_chars - 1]}…"
