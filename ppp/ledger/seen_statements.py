@@ -28,20 +28,26 @@ class SeenStatement:
     seen_at: int
 
 
-def seen_statements(db: Database, node: str | None = None) -> list[SeenStatement]:
-    """Return the statements of one node, or of all, by node, number and digest."""
-    rows = db.execute(
-        "SELECT node, sequence, digest, statement, source, seen_at FROM seen_statements"
-        " WHERE ? IS NULL OR node = ? ORDER BY node, sequence, digest",
-        (node, node),
-    ).fetchall()
-    return [SeenStatement(node=n, sequence=s, digest=d, text=t, source=o, seen_at=at) for n, s, d, t, o, at in rows]
+def seen_statements(db: Database, node: str) -> list[SeenStatement]:
+    """Return the statements of one node, by number and digest."""
+    return _read(db, "WHERE node = ? ORDER BY sequence, digest", node)
 
 
 def newest_seen(db: Database) -> list[SeenStatement]:
     """Return the newest statement that was seen of each node, by node; if a node forked there, one of them."""
-    newest = {seen.node: seen for seen in seen_statements(db)}
-    return [newest[node] for node in sorted(newest)]
+    return _read(
+        db,
+        "WHERE NOT EXISTS (SELECT 1 FROM seen_statements AS newer WHERE newer.node = seen.node"
+        " AND (newer.sequence, newer.digest) > (seen.sequence, seen.digest)) ORDER BY node",
+    )
+
+
+def _read(db: Database, condition: str, *parameters: str) -> list[SeenStatement]:
+    rows = db.execute(
+        f"SELECT node, sequence, digest, statement, source, seen_at FROM seen_statements AS seen {condition}",  # noqa: S608 - our own text
+        parameters,
+    ).fetchall()
+    return [SeenStatement(node=n, sequence=s, digest=d, text=t, source=o, seen_at=at) for n, s, d, t, o, at in rows]
 
 
 def add_seen(store: Store, statements: Iterable[SeenStatement]) -> int:

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from cell_environments import ALPINE, SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
+from cell_environments import ALPINE, SLIM, FetchedPip, host_environment, tiny_matrix
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
+from runtimes import open_runtime
 
 from ppp.check.canary.canary import Canary, Fault, FaultKind, write_local_projects
 from ppp.check.cell import Checker
 from ppp.check.gateway.gateway import Gateway, run_gateway
 from ppp.check.index.client import SimpleIndex
-from ppp.check.runtime import Runtime
-from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import DockerRuntime, connect_engine
-from ppp.check.sandbox.host import Confinement, HostRuntime
+from ppp.check.sandbox.docker import connect_engine
 from ppp.config import load_matrix
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
@@ -48,26 +46,16 @@ class CanarySetup:
         matrix = replace(tiny_matrix(environment), timeouts_s=load_matrix(resource("matrices/default.toml")).timeouts_s)
         with ExitStack() as stack:
             door = stack.enter_context(self._gateway(with_local_projects=with_local_projects)) if gated else None
-            runtime: Runtime
-            if environment.image:
-                client = connect_engine()
-                assert client is not None
-                stack.callback(client.close)
-                runtime = DockerRuntime(
-                    client, matrix, data=self.folder, pip=self.pip, index_url=PYPI_SIMPLE_ENDPOINT, gateway=door
-                )
-            else:
-                confinement = (
-                    Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=door) if door else None
-                )
-                runtime = HostRuntime(
-                    matrix,
+            runtime = stack.enter_context(
+                open_runtime(
+                    environment,
                     pip=self.pip,
+                    folder=self.folder,
                     index_url=PYPI_SIMPLE_ENDPOINT,
-                    environ=host_environ(),
-                    confinement=confinement,
+                    gateway=door,
+                    matrix=matrix,
                 )
-            stack.callback(runtime.close)
+            )
             prepared = runtime.prepare(environment)
             assert prepared.network is (Network.GATEWAY if gated else Network.OPEN)
             if door:

@@ -11,16 +11,11 @@ from hostile_peer import BYTE_EDITS, JSON_EDITS, ByteEdit, JsonEdit, edit_bytes,
 from hostile_strings import unsafe_characters
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from snapshot_ledgers import sample_observations, take_snapshots
+from snapshot_ledgers import publish_signed, sample_observations
 
-from ppp.ledger.batches import seal
-from ppp.ledger.statements import statement_files
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
-from ppp.mesh.statement import issue
 from ppp.model.record import Record
-from ppp.publish.build import build
-from ppp.publish.folder import write_statements
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification
 
@@ -34,19 +29,10 @@ PHASES: Final = (Phase.explicit, Phase.reuse, Phase.generate)
 def _public(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Record]) -> Path:
     """A public folder as a node leaves it: built, signed, with batches and snapshots."""
     data = tmp_path_factory.mktemp("data")
-    out = data / "public"
     with Store.open(data) as store:
         for made, log in sample_observations(record, days=2):
             store.add_record(Record.from_json(made.to_json() | {"node": KEY.id}), log)
-        seal(store, node=KEY.id, sign=KEY.sign, verify=lambda _: None)
-        take_snapshots(data / "ppp.db", out)
-        built = build(store.db, out)
-        issue(
-            store, KEY, current_sha256=built.current_sha256, files_sha256=built.files_sha256, root=built.root,
-            records=built.records, images={}, pip_version="26.0.1", now=NOW,
-        )  # fmt: skip
-        write_statements(out, statement_files(store.db))
-    return out
+        return publish_signed(store, data, KEY, now=NOW)
 
 
 def candidates(public: Path) -> list[Path]:

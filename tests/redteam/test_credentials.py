@@ -10,18 +10,15 @@ from typing import Final
 from urllib.parse import quote
 
 import pytest
-from cell_environments import SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
+from cell_environments import SLIM, FetchedPip, host_environment, tiny_matrix
 from local_index import LocalIndex, reply
 from program import Program, new_program
 from projects import Project, module_project
+from runtimes import open_runtime
 
 from ppp.check.cell import Checker
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.index.client import SimpleIndex
-from ppp.check.runtime import Runtime
-from ppp.check.sandbox.bubblewrap import find_bubblewrap
-from ppp.check.sandbox.docker import DockerRuntime, connect_engine
-from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.doctor import probe_network
 from ppp.doctor.machine import IndexAccess
 from ppp.model.credentials import split_credentials
@@ -243,20 +240,16 @@ def test_a_package_finds_no_credentials_and_its_record_has_none_whatever_it_prin
     matrix = tiny_matrix(environment)
     with ExitStack() as stack:
         running = stack.enter_context(run_gateway(index, cache=tmp_path / "gateway", environ=os.environ))
-        runtime: Runtime
-        if environment.image:
-            engine = connect_engine()
-            assert engine is not None
-            stack.callback(engine.close)
-            runtime = DockerRuntime(
-                engine, matrix, data=tmp_path, pip=pinned_pip.folder, index_url=index.url, gateway=running
+        runtime = stack.enter_context(
+            open_runtime(
+                environment,
+                pip=pinned_pip.folder,
+                folder=tmp_path,
+                index_url=index.url,
+                gateway=running,
+                matrix=matrix,
             )
-        else:
-            confinement = Confinement(bubblewrap=find_bubblewrap(os.environ), gateway=running)
-            runtime = HostRuntime(
-                matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ(), confinement=confinement
-            )
-        stack.callback(runtime.close)
+        )
         checker = Checker(
             index=index,
             runtime=runtime,

@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from cell_environments import SLIM, FetchedPip, host_environ, host_environment, tiny_matrix
+from cell_environments import SLIM, FetchedPip, host_environment, tiny_matrix
 from hostile_inside import KEY, assert_peers_accept
 from local_index import LocalIndex
 from projects import BACKEND, Project, module_project
+from runtimes import open_runtime
 
 from ppp.check.cell import Checker, Observation
 from ppp.check.gateway.gateway import run_gateway
 from ppp.check.index.client import SimpleIndex
-from ppp.check.runtime import Runtime
-from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.docker import DockerRuntime, connect_engine
-from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Cell, Environment
 from ppp.model.release import Release
 
@@ -252,20 +249,16 @@ def observations(request: pytest.FixtureRequest, pinned_pip: FetchedPip) -> Iter
         simple = SimpleIndex(index.url, cache=folder / "files", user_agent="the-pypi-place/tests")
         gateway = stack.enter_context(run_gateway(simple, cache=folder / "gateway", environ=os.environ))
         matrix = tiny_matrix(environment)
-        runtime: Runtime
-        if environment.image:
-            client = connect_engine()
-            assert client is not None
-            stack.callback(client.close)
-            runtime = DockerRuntime(
-                client, matrix, data=folder, pip=pinned_pip.folder, index_url=index.url, gateway=gateway
+        runtime = stack.enter_context(
+            open_runtime(
+                environment,
+                pip=pinned_pip.folder,
+                folder=folder,
+                index_url=index.url,
+                gateway=gateway,
+                matrix=matrix,
             )
-        else:
-            confinement = Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=gateway)
-            runtime = HostRuntime(
-                matrix, pip=pinned_pip.folder, index_url=index.url, environ=host_environ(), confinement=confinement
-            )
-        stack.callback(runtime.close)
+        )
         checker = Checker(
             index=simple,
             runtime=runtime,

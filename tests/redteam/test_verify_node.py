@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import pytest
-from snapshot_ledgers import query_rows, sample_observations, take_snapshots
+from snapshot_ledgers import publish_signed, query_rows, sample_observations
 
 from ppp.ledger.batches import seal
-from ppp.ledger.statements import statement_files
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
-from ppp.mesh.statement import issue
 from ppp.model.record import Record, sha256_hex
-from ppp.publish.build import build
-from ppp.publish.folder import write_statements
 from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER
 from ppp.verify.examine import VerifyOptions, examine
 
@@ -34,16 +30,8 @@ pytestmark = pytest.mark.attack("valid-records")
 
 def publish(data: Path, key: NodeKey) -> None:
     """Build a public folder from a ledger with records of node X, and sign it and its batches with a key."""
-    out = data / "public"
     with Store.open(data) as store:
-        seal(store, node=X.id, sign=key.sign, verify=lambda _: None)
-        take_snapshots(data / "ppp.db", out)
-        built = build(store.db, out)
-        issue(
-            store, key, current_sha256=built.current_sha256, files_sha256=built.files_sha256, root=built.root,
-            records=built.records, images={}, pip_version="26.0.1", now=NOW,
-        )  # fmt: skip
-        write_statements(out, statement_files(store.db))
+        publish_signed(store, data, key, node=X.id, now=NOW)
 
 
 def fill(data: Path, record: Builder, *names: str) -> None:

@@ -150,6 +150,30 @@ def running_runtime(
 
 
 @contextmanager
+def open_runtime(
+    environment: Environment, *, pip: Path, folder: Path, index_url: str, gateway: Gateway | None, matrix: Matrix
+) -> Iterator[Runtime]:
+    """Yield a runtime for one environment, in containers or confined on the host, and close it at the end."""
+    with ExitStack() as stack:
+        runtime: Runtime
+        if environment.image:
+            client = connect_engine()
+            assert client is not None
+            stack.callback(client.close)
+            runtime = DockerRuntime(client, matrix, data=folder, pip=pip, index_url=index_url, gateway=gateway)
+        else:
+            runtime = HostRuntime(
+                matrix, pip=pip, index_url=index_url, environ=host_environ(), confinement=_confinement(gateway)
+            )
+        stack.callback(runtime.close)
+        yield runtime
+
+
+def _confinement(gateway: Gateway | None) -> Confinement | None:
+    return Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=gateway) if gateway else None
+
+
+@contextmanager
 def _gated(folder: Path) -> Iterator[tuple[LocalIndex, Gateway]]:
     with LocalIndex() as index:
         index.add(EXAMPLE, OTHER)
@@ -190,17 +214,12 @@ def _on_the_host(
     # Cells that are not confined have folders among temporary files, others beside the gateway's socket.
     (cells := folder / "cells").mkdir()
     stack.enter_context(pytest.MonkeyPatch.context()).setattr(tempfile, "tempdir", str(cells))
-    confinement = (
-        Confinement(bubblewrap=bubblewrap.find_bubblewrap(os.environ), gateway=running_gateway)
-        if running_gateway
-        else None
-    )
     runtime = HostRuntime(
         small_matrix(kind.environment),
         pip=pip.folder,
         index_url=UNREACHABLE_INDEX,
         environ=host_environ(),
-        confinement=confinement,
+        confinement=_confinement(running_gateway),
     )
     stack.callback(runtime.close)
     where = running_gateway.socket.parent if running_gateway else cells

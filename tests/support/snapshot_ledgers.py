@@ -9,8 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from ppp.ledger.batches import seal
+from ppp.ledger.statements import statement_files
 from ppp.ledger.store import Store
+from ppp.mesh.node import NodeKey
+from ppp.mesh.statement import issue
 from ppp.model.record import Record
+from ppp.publish.build import build
+from ppp.publish.folder import write_statements
 from ppp.publish.snapshots.database import describe
 from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER, description_bytes, description_of, file_sha256
 from ppp.publish.snapshots.retention import RetentionPolicy
@@ -90,3 +96,20 @@ def read_description(out: Path, name: str) -> dict[str, object]:
     document = json.loads((out / SNAPSHOTS_FOLDER / name).read_text())
     assert isinstance(document, dict)
     return document
+
+
+def publish_signed(store: Store, data: Path, key: NodeKey, *, node: str | None = None, now: int) -> Path:
+    """Build the public folder of a data folder as a node leaves it: signed, with batches and snapshots; return it.
+
+    The batches are those of `node`, by default the one that signs.
+    """
+    out = data / "public"
+    seal(store, node=node or key.id, sign=key.sign, verify=lambda _: None)
+    take_snapshots(data / "ppp.db", out)
+    built = build(store.db, out)
+    issue(
+        store, key, current_sha256=built.current_sha256, files_sha256=built.files_sha256, root=built.root,
+        records=built.records, images={}, pip_version="26.0.1", now=now,
+    )  # fmt: skip
+    write_statements(out, statement_files(store.db))
+    return out

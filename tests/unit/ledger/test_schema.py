@@ -17,7 +17,7 @@ from sqlite_utils import Database
 from ppp.ledger import queries
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.schema import MIGRATIONS_FOLDER, migrations, open_ledger, read_ledger
-from ppp.ledger.seen_statements import seen_statements
+from ppp.ledger.seen_statements import newest_seen
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, LedgerBusyError, LedgerDamagedError, LedgerTooNewError, PPPError
 from ppp.model.record import Record, canonical_json, current_records, sha256_hex
@@ -204,9 +204,7 @@ def test_an_older_ledger_is_migrated_with_what_it_knew_of_its_peers(tmp_path: Pa
         assert [(q.since, q.sequence, q.reason, q.source) for q in quarantined(db).values()] == [
             (9, 3, "two different statements have the number 3", "ab" * 32)
         ]
-        assert [(s.node, s.sequence, s.digest, s.seen_at) for s in seen_statements(db)] == [
-            ("ab" * 32, 3, "aa" * 32, 7)
-        ]
+        assert [(s.node, s.sequence, s.digest, s.seen_at) for s in newest_seen(db)] == [("ab" * 32, 3, "aa" * 32, 7)]
         assert [r.id for r in queries.read_records(db)] == [record().id]
 
 

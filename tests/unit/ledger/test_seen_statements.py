@@ -13,13 +13,15 @@ OTHER = replace(ONE, node="ef" * 32, sequence=9)
 def test_a_statement_is_stored_once_with_who_showed_it_first(store: Store) -> None:
     assert add_seen(store, [OTHER, ONE, ONE]) == 2
     assert add_seen(store, [replace(ONE, source="ff" * 32, seen_at=8), FORK]) == 1
-    assert seen_statements(store.db) == [ONE, FORK, OTHER]
+    assert seen_statements(store.db, ONE.node) == [ONE, FORK]
     assert seen_statements(store.db, OTHER.node) == [OTHER]
 
 
 def test_the_newest_of_each_node(store: Store) -> None:
     add_seen(store, [replace(ONE, sequence=12, text="newest"), ONE, OTHER])
     assert [(s.node, s.sequence) for s in newest_seen(store.db)] == [(ONE.node, 12), (OTHER.node, 9)]
+    add_seen(store, [replace(FORK, sequence=12)])
+    assert [s.node for s in newest_seen(store.db)] == [ONE.node, OTHER.node], "one of each, also after a fork"
 
 
 def test_only_the_newest_are_kept(store: Store) -> None:
@@ -34,4 +36,5 @@ def test_only_the_newest_are_kept(store: Store) -> None:
 def test_a_node_is_forgotten(store: Store) -> None:
     add_seen(store, [ONE, FORK, OTHER])
     forget_seen(store, ONE.node)
-    assert seen_statements(store.db) == [OTHER]
+    assert seen_statements(store.db, ONE.node) == []
+    assert seen_statements(store.db, OTHER.node) == [OTHER]

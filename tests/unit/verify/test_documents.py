@@ -8,18 +8,13 @@ from pathlib import Path
 
 import pytest
 from mesh_nodes import chain_of
-from snapshot_ledgers import sample_observations, take_snapshots
+from snapshot_ledgers import publish_signed, sample_observations
 
-from ppp.ledger.batches import seal
-from ppp.ledger.statements import statement_files
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.mesh.peers_file import peers_document
-from ppp.mesh.statement import issue
 from ppp.model.errors import InvalidFileError
 from ppp.model.record import Record, sha256_hex
-from ppp.publish.build import build
-from ppp.publish.folder import write_statements
 from ppp.verify.documents import check_peers
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification
@@ -31,19 +26,10 @@ NOW = 1_720_000_000
 @pytest.fixture
 def public(record: Callable[..., Record], tmp_path: Path) -> Path:
     """A public folder as a node leaves it: built, signed, with batches and snapshots."""
-    out = tmp_path / "data" / "public"
     with Store.open(tmp_path / "data") as store:
         for made, log in sample_observations(record, days=3):
             store.add_record(Record.from_json(made.to_json() | {"node": KEY.id}), log)
-        seal(store, node=KEY.id, sign=KEY.sign, verify=lambda _: None)
-        take_snapshots(tmp_path / "data" / "ppp.db", out)
-        built = build(store.db, out)
-        issue(
-            store, KEY, current_sha256=built.current_sha256, files_sha256=built.files_sha256, root=built.root,
-            records=built.records, images={}, pip_version="26.0.1", now=NOW,
-        )  # fmt: skip
-        write_statements(out, statement_files(store.db))
-    return out
+        return publish_signed(store, tmp_path / "data", KEY, now=NOW)
 
 
 def verify_all(path: Path, *nodes: str, now: int = NOW) -> list[Verification]:
