@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from ppp.model.canonical import Json, canonical_json
 from ppp.model.errors import InvalidRecordError
 from ppp.model.printable import printable_reason
-from ppp.model.record import Json, Record, canonical_json, to_infrastructure_error
+from ppp.model.record import Record, to_infrastructure_error
 from ppp.model.release import InvalidReleaseError
 from ppp.schemas import schema_errors
 

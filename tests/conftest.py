@@ -26,17 +26,8 @@ from ppp.check.index.pinned_pip import fetch_pinned_pip
 from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import connect_engine
 from ppp.ledger.store import Store
-from ppp.model.record import (
-    Blame,
-    DistributionFile,
-    Network,
-    Outcome,
-    Phase,
-    Record,
-    Result,
-    outcomes_in_order,
-    sha256_hex,
-)
+from ppp.model.canonical import sha256_hex
+from ppp.model.record import Blame, DistributionFile, Network, Outcome, Phase, Record, Result, outcomes_in_order
 from ppp.model.release import Release
 
 # How long an example takes depends on the machine.

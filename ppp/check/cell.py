@@ -30,9 +30,10 @@ from ppp.check.modules import ModulesToImport, modules_to_import
 from ppp.check.phases import GateResult, PhaseReport, run_phases
 from ppp.check.recorded_text import log_tail, recorded_detail, scrub
 from ppp.check.runtime import PreparedEnvironment, Runtime, Sandbox, SandboxLostError
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell, Matrix
-from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Phase, Record, Result, sha256_hex
+from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Phase, Record, Result
 from ppp.record_rules import valid_or_error
 
 SETUP_TIMEOUT_S: Final = 60

@@ -20,7 +20,8 @@ from packaging.version import InvalidVersion, Version
 from ppp.check.causes import one_line
 from ppp.check.modules import InstalledMetadata
 from ppp.check.phases import PhaseReport
-from ppp.model.record import Blame, DistributionFile, Installed, Outcome, is_sha256
+from ppp.model.canonical import is_sha256
+from ppp.model.record import Blame, DistributionFile, Installed, Outcome
 from ppp.model.release import MAX_VERSION_LENGTH, InvalidReleaseError, Release, parse_package
 
 #: How many distributions a record may hold.

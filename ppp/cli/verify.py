@@ -9,8 +9,8 @@ import click
 from ppp import console
 from ppp.cli.options import json_option, print_answer
 from ppp.mesh.node import is_node_id
+from ppp.model.canonical import is_sha256
 from ppp.model.errors import InvalidFileError
-from ppp.model.record import is_sha256
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification
 

@@ -17,9 +17,10 @@ from ppp.ledger.digests import read_day_digests, root_digest
 from ppp.ledger.queries import read_log as log_of
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.store import Store
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.errors import LedgerDamagedError, RejectedDataError
 from ppp.model.matrix import Cell
-from ppp.model.record import Record, canonical_json, sha256_hex
+from ppp.model.record import Record
 from ppp.storage_errors import translate_storage_errors
 
 BATCH_SCHEMA: Final = "ppp-batch-1"

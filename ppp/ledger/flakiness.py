@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ppp.model.record import Record, sha256_hex
+from ppp.model.canonical import sha256_hex
+from ppp.model.record import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from sqlite_utils import Database
 
 from ppp.ledger.queries import record_from_row
-from ppp.model.record import Record, Result, local_rank
+from ppp.model.current import local_rank
+from ppp.model.record import Record, Result
 from ppp.model.release import Release
 
 

@@ -8,7 +8,9 @@ from sqlite_utils import Database
 
 from ppp.model.matrix import Cell
 from ppp.model.record import (
+    OPTIONAL_FIELDS,
     PHASES,
+    TEXT_FIELDS,
     Blame,
     DistributionFile,
     Installed,
@@ -17,6 +19,7 @@ from ppp.model.record import (
     Phase,
     Record,
     Result,
+    optional_fields,
     outcomes_in_order,
 )
 from ppp.model.release import Release
@@ -50,6 +53,13 @@ def record_from_row(row: Mapping[str, Any]) -> Record:
         blame=row["blame"] and Blame(row["blame"]),
         detail=row["detail"],
         log_sha256=row["log_sha256"],
+        **optional_fields(
+            {
+                name: row[name] if name in TEXT_FIELDS else json.loads(row[name])
+                for name in OPTIONAL_FIELDS
+                if row[name] is not None
+            }
+        ),
     )
 
 

@@ -40,6 +40,12 @@ def m002_peers(db: Database) -> None:
     _run_script(db, "m002.sql")
 
 
+@migrations()
+def m003_observations(db: Database) -> None:
+    """Add what a verdict leaves to tell."""
+    _run_script(db, "m003.sql")
+
+
 def _run_script(db: Database, name: str) -> None:
     # One statement at a time: executescript() would commit the transaction of the migration.
     for statement in _statements((MIGRATIONS_FOLDER / name).read_text("utf-8")):

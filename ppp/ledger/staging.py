@@ -14,8 +14,9 @@ from typing import Any, Final
 from sqlite_utils import Database
 
 from ppp.ledger.store import QueuedCell, Store
+from ppp.model.canonical import canonical_json
 from ppp.model.matrix import Cell
-from ppp.model.record import Record, canonical_json, to_infrastructure_error
+from ppp.model.record import Record, to_infrastructure_error
 from ppp.record_rules import require_valid, valid_or_error
 from ppp.storage_errors import translate_storage_errors
 

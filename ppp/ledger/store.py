@@ -14,8 +14,10 @@ from sqlite_utils import Database
 
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, open_ledger
+from ppp.model.canonical import canonical_json, sha256_hex
+from ppp.model.current import current_rank
 from ppp.model.matrix import Cell, EnvironmentId
-from ppp.model.record import PHASES, Record, Result, canonical_json, current_rank, sha256_hex
+from ppp.model.record import OPTIONAL_FIELDS, PHASES, Record, Result
 from ppp.model.release import Release, version_key
 from ppp.record_rules import require_valid
 from ppp.storage_errors import translate_storage_errors
@@ -281,6 +283,7 @@ def _available_condition(queue_filter: QueueFilter, now: int) -> tuple[str, tupl
 
 def _row(record: Record, record_id: str) -> dict[str, object]:
     file = record.file
+    optional = dict.fromkeys(OPTIONAL_FIELDS) | record.optional_json()
     return {
         "record": record_id,
         "package": record.release.package,
@@ -308,4 +311,8 @@ def _row(record: Record, record_id: str) -> dict[str, object]:
         "blame": record.blame and str(record.blame),
         "detail": record.detail,
         "log_sha256": record.log_sha256,
+        **{
+            name: value if value is None or isinstance(value, str) else canonical_json(value).decode()
+            for name, value in optional.items()
+        },
     }

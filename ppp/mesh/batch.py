@@ -14,8 +14,9 @@ from typing import Final
 from ppp.ledger.batches import batch_sort_key
 from ppp.mesh.node import verify_signature
 from ppp.mesh.untrusted import canonical_bytes, check_schema, parse_json, reject
+from ppp.model.canonical import Json, sha256_hex
 from ppp.model.errors import RejectedDataError
-from ppp.model.record import Json, Record, sha256_hex
+from ppp.model.record import Record
 from ppp.model.release import InvalidReleaseError
 from ppp.record_rules import control_characters, has_normal_form
 

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from ppp.mesh.statement import Statement, authenticate, read_envelope
 from ppp.mesh.untrusted import reject
-from ppp.model.record import canonical_json
+from ppp.model.canonical import canonical_json
 
 #: How many contradictions one comparison names: one is enough to act on, and a peer must not fill a ledger with them.
 MAX_CONTRADICTIONS: Final = 20

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from ppp.mesh.untrusted import check_schema, parse_json, reject
-from ppp.model.record import Json, is_sha256, sha256_hex
+from ppp.model.canonical import Json, is_sha256, sha256_hex
 
 #: The limit for `files.json`, and for all lists of batches together.
 MAX_FILES_BYTES: Final = 64 * 1024 * 1024

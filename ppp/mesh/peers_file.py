@@ -12,8 +12,8 @@ from typing import Final
 from ppp.mesh.chain import SignedStatement
 from ppp.mesh.statement import MAX_STATEMENT_BYTES
 from ppp.mesh.untrusted import canonical_bytes, parse_document
+from ppp.model.canonical import Json, canonical_json, sha256_hex
 from ppp.model.errors import RejectedDataError
-from ppp.model.record import Json, canonical_json, sha256_hex
 
 PEERS_NAME: Final = "peers.json"
 PEERS_SCHEMA: Final = "ppp-peers-1"

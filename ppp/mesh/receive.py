@@ -22,8 +22,8 @@ from ppp.mesh.batch import (
 from ppp.mesh.fetch import PeerConnection, UnavailableFileError
 from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_file_list, read_files
 from ppp.mesh.untrusted import reject
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import PeerError, RejectedDataError
-from ppp.model.record import sha256_hex
 
 #: A signature is 128 hex digits and a line feed.
 SIGNATURE_BYTES: Final = 129

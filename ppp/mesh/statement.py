@@ -40,8 +40,8 @@ from ppp.ledger.store import Store
 from ppp.mesh.batch import CLOCK_TOLERANCE_S
 from ppp.mesh.node import NodeKey, verify_signature
 from ppp.mesh.untrusted import canonical_bytes, parse_document, reject
+from ppp.model.canonical import Json, canonical_json, sha256_hex
 from ppp.model.errors import RejectedDataError
-from ppp.model.record import Json, canonical_json, sha256_hex
 
 STATEMENT_SCHEMA: Final = "ppp-statement-1"
 MAX_STATEMENT_BYTES: Final = 64 * 1024

@@ -7,9 +7,9 @@ import json
 import re
 from typing import Final, NoReturn
 
+from ppp.model.canonical import Json, canonical_json
 from ppp.model.errors import RejectedDataError
 from ppp.model.printable import printable_reason
-from ppp.model.record import Json, canonical_json
 from ppp.schemas import schema_errors
 
 #: The deepest valid document has depth 5: batch, records, record, installed, distribution.

@@ -1,24 +1,16 @@
 """A record is one immutable observation of one cell; here are its fields, its values and its id.
 
 A record's id is the sha256 of its canonical JSON (RFC 8785), so the same observation has the same id on all nodes.
-Which records are current is a pure function of a set of records.
 """
 
-import hashlib
-import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final, Self, TypeAlias, TypeGuard
+from typing import Any, Final, Self
 
-import rfc8785
-
+from ppp.model.canonical import Json, canonical_json, sha256_hex
 from ppp.model.release import Release
-
-#: What `json.loads` returns. Such values are parsed into types before they are passed on.
-Json: TypeAlias = Any
 
 
 class Phase(StrEnum):
@@ -95,6 +87,104 @@ class Installed:
     sha256: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preinstalled:
+    """A distribution that an environment held before anything was installed; `name` is normalized."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleFailure:
+    """A module that was not imported: how that ended (`SKIP` if it was not tried), why, and one line of detail."""
+
+    module: str
+    outcome: Outcome
+    cause: str | None
+    detail: str | None
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the JSON object that `record.schema.json` describes."""
+        return {"module": self.module, "outcome": str(self.outcome), "cause": self.cause, "detail": self.detail}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Self:
+        """Build it from valid JSON."""
+        return cls(**{**data, "outcome": Outcome(data["outcome"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submodules:
+    """What came of importing a release's extension modules and first-level public submodules after its verdict.
+
+    `tried` of them were imported, each by itself; `left_out` were not, for their number or for time.
+    """
+
+    tried: int
+    left_out: int
+    failed: tuple[ModuleFailure, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the JSON object that `record.schema.json` describes."""
+        return {"tried": self.tried, "left_out": self.left_out, "failed": [f.to_json() for f in self.failed]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Self:
+        """Build it from valid JSON."""
+        return cls(**{**data, "failed": tuple(map(ModuleFailure.from_json, data["failed"]))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenEntryPoint:
+    """An entry point whose module or attribute cannot be had, and one line that says why."""
+
+    group: str
+    name: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPoints:
+    """How many console and GUI scripts of a release were tried, and which of them are broken."""
+
+    tried: int
+    broken: tuple[BrokenEntryPoint, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the JSON object that `record.schema.json` describes."""
+        return {"tried": self.tried, "broken": [asdict(point) for point in self.broken]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Self:
+        """Build it from valid JSON."""
+        return cls(tried=data["tried"], broken=tuple(BrokenEntryPoint(**point) for point in data["broken"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordMismatch:
+    """How a wheel's RECORD differs from its archive.
+
+    Counts the files that are `missing` in the archive, `unlisted` in RECORD, and `different` in size or hash;
+    `examples` are the paths of a few of them.
+    """
+
+    missing: int
+    unlisted: int
+    different: int
+    examples: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the JSON object that `record.schema.json` describes."""
+        return {**asdict(self), "examples": list(self.examples)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Self:
+        """Build it from valid JSON."""
+        return cls(**{**data, "examples": tuple(data["examples"])})
+
+
 @cache
 def first_failed(outcomes: tuple[Outcome, Outcome, Outcome, Outcome]) -> Phase | None:
     """Return the first phase that neither passed nor was skipped, or None."""
@@ -106,7 +196,11 @@ class Record:
     """One observation of one cell. `observed_at` is in epoch seconds (UTC), `duration_ms` has the phases that ran.
 
     `bytes` is the number of bytes that a phase received over the network, where measured; `grounds` says why a phase
-    counts as passed without having been run again.
+    counts as passed, or was skipped, without having been run. `imports` are the top-level modules that were to be
+    imported, `primary_module` the one that decides (None: all do), `import_failures` those that were not imported.
+    `preinstalled` is what the environment held before (None: not recorded), `relies_on` names what of it the import
+    needs and nothing declares. `yanked` is the index's reason (empty if it gave none) if the file is yanked, and
+    `project_status` the project's status there, unless it is active.
     """
 
     release: Release
@@ -131,6 +225,15 @@ class Record:
     log_sha256: str | None
     bytes: Mapping[Phase, int] = field(default_factory=dict)
     grounds: Mapping[Phase, str] = field(default_factory=dict)
+    preinstalled: tuple[Preinstalled, ...] | None = None
+    relies_on: tuple[str, ...] = ()
+    primary_module: str | None = None
+    import_failures: tuple[ModuleFailure, ...] = ()
+    submodules: Submodules | None = None
+    entry_points: EntryPoints | None = None
+    record_mismatch: RecordMismatch | None = None
+    yanked: str | None = None
+    project_status: str | None = None
 
     def outcome(self, phase: Phase) -> Outcome:
         """Return the outcome of one phase."""
@@ -169,7 +272,27 @@ class Record:
             "blame": None if self.blame is None else str(self.blame),
             "detail": self.detail,
             "log_sha256": self.log_sha256,
+            **self.optional_json(),
         }
+
+    def optional_json(self) -> dict[str, Json]:
+        """Return the part of `to_json` that is left out where there is nothing to say, so older records keep their ids.
+
+        A key that is there has a value that says something: none is null, and only `preinstalled` and `yanked` may be
+        empty.
+        """
+        values: dict[str, Json] = {
+            "preinstalled": None if self.preinstalled is None else [[p.name, p.version] for p in self.preinstalled],
+            "relies_on": list(self.relies_on) or None,
+            "primary_module": self.primary_module,
+            "import_failures": [failure.to_json() for failure in self.import_failures] or None,
+            "submodules": self.submodules and self.submodules.to_json(),
+            "entry_points": self.entry_points and self.entry_points.to_json(),
+            "record_mismatch": self.record_mismatch and self.record_mismatch.to_json(),
+            "yanked": self.yanked,
+            "project_status": self.project_status,
+        }
+        return {key: value for key, value in values.items() if value is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Self:
@@ -197,6 +320,7 @@ class Record:
             blame=None if data["blame"] is None else Blame(data["blame"]),
             detail=data["detail"],
             log_sha256=data["log_sha256"],
+            **optional_fields(data),
         )
 
     @property
@@ -206,8 +330,27 @@ class Record:
 
 
 PHASES: Final = tuple(Phase)
+#: The keys of `Record.optional_json`, which are the names of fields, each with what builds the field from JSON.
+OPTIONAL_FIELDS: Final[Mapping[str, Callable[[Json], object]]] = {
+    "preinstalled": lambda rows: tuple(Preinstalled(name=name, version=version) for name, version in rows),
+    "relies_on": tuple,
+    "primary_module": str,
+    "import_failures": lambda rows: tuple(map(ModuleFailure.from_json, rows)),
+    "submodules": Submodules.from_json,
+    "entry_points": EntryPoints.from_json,
+    "record_mismatch": RecordMismatch.from_json,
+    "yanked": str,
+    "project_status": str,
+}
+#: The optional fields that are text; the others are arrays or objects in JSON.
+TEXT_FIELDS: Final = frozenset({"primary_module", "yanked", "project_status"})
 #: Outcomes after which there is nothing to explain.
 NON_FAILURES: Final = frozenset({Outcome.PASS, Outcome.SKIP})
+
+
+def optional_fields(data: Mapping[str, Json]) -> dict[str, Any]:
+    """Return the optional fields of a record, as arguments for `Record`, from valid JSON that may lack any of them."""
+    return {name: build(data[name]) for name, build in OPTIONAL_FIELDS.items() if name in data}
 
 
 def outcomes_in_order(by_phase: Mapping[Phase, Outcome]) -> tuple[Outcome, Outcome, Outcome, Outcome]:
@@ -236,64 +379,10 @@ def to_infrastructure_error(record: Record, *, cause: str, detail: str) -> Recor
         blame=Blame.INFRASTRUCTURE,
         detail=detail,
         log_sha256=None,
+        relies_on=(),
+        primary_module=None,
+        import_failures=(),
+        submodules=None,
+        entry_points=None,
+        record_mismatch=None,
     )
-
-
-def current_rank(record: Record) -> tuple[bool, int, str]:
-    """Return the key that orders the records of one cell: the greatest is current.
-
-    Any verdict ranks above an `ERROR`, then the newest first, then the greatest id. This is a total order, so that all
-    nodes with the same records agree on the current one, whatever order the records arrived in.
-    """
-    return record.result is not Result.ERROR, record.observed_at, record.id
-
-
-def local_rank(record: Record, *, own: str | None, received_at: int | None) -> tuple[bool, bool, int, str]:
-    """Return the key that orders the records of one cell for the node `own`: the greatest is what it shows.
-
-    Any verdict ranks above an `ERROR`, then this node's own above others, then the newest first, then the greatest id.
-    A record is no newer than its arrival here (`received_at`, epoch seconds; None if it is this node's own).
-    """
-    seen_at = record.observed_at if received_at is None else min(record.observed_at, received_at)
-    return record.result is not Result.ERROR, record.node == own, seen_at, record.id
-
-
-def current_records(records: Iterable[Record]) -> dict[tuple[Release, str], Record]:
-    """Return the current record of each cell: the reference that tests compare the ledger's table `results` with."""
-    best: dict[tuple[Release, str], Record] = {}
-    for record in records:
-        key = (record.release, record.environment)
-        if key not in best or current_rank(record) > current_rank(best[key]):
-            best[key] = record
-    return best
-
-
-def canonical_json(data: Json) -> bytes:
-    """Return the canonical JSON of a value by RFC 8785."""
-    return rfc8785.dumps(data)
-
-
-def plain_canonical_json(data: Json) -> bytes:
-    """Return `canonical_json` of plain data, many times faster.
-
-    Plain is what consists of arrays, objects with ASCII keys, text, booleans, nulls, and integers below 2**53: for
-    these the encoder of the standard library writes the same bytes.
-    """
-    return _encode_plain(data).encode()
-
-
-#: Made once: to set up an encoder takes longer than to encode most values.
-_encode_plain: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
-
-
-_SHA256: Final = re.compile("[0-9a-f]{64}")
-
-
-def is_sha256(value: object) -> TypeGuard[str]:
-    """Return whether a value has the form of a sha256 as PPP writes it: 64 hex digits, in lower case."""
-    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
-
-
-def sha256_hex(data: bytes) -> str:
-    """Return the sha256 of bytes as 64 lower-case hex digits."""
-    return hashlib.sha256(data).hexdigest()

@@ -12,8 +12,8 @@ from typing import Final
 
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.store import Store
+from ppp.model.canonical import canonical_json
 from ppp.model.errors import ConfigError
-from ppp.model.record import canonical_json
 from ppp.narrate.facts import Fact, gather_facts, resolve_period
 from ppp.narrate.model import MAX_SEED, ModelWriter
 from ppp.narrate.script import ScriptLine, SeededWriter, Writer

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ppp.durability import sync_to_disk
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import PublishError
-from ppp.model.record import sha256_hex
 from ppp.storage_errors import translate_storage_errors
 
 MANIFEST: Final = "files.json"

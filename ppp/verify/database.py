@@ -21,9 +21,10 @@ from ppp.ledger.schema import migrations
 from ppp.mesh.batch import decompress_batch
 from ppp.mesh.node import verify_signature
 from ppp.mesh.statement import authenticate, read_envelope
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import PPPError
 from ppp.model.matrix import EnvironmentId
-from ppp.model.record import Record, sha256_hex
+from ppp.model.record import Record
 from ppp.model.release import Release, version_key
 from ppp.publish.snapshots.database import MIGRATIONS_APPLIED_AT, PUBLIC_TABLES, current_sql
 from ppp.verify.result import fail

@@ -14,8 +14,8 @@ from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, read_file_list, read_
 from ppp.mesh.peers_file import MAX_PEERS_BYTES, read_peers_document
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, check_expiry, read_envelope
 from ppp.mesh.untrusted import check_schema, parse_json
+from ppp.model.canonical import Json, sha256_hex
 from ppp.model.errors import RejectedDataError
-from ppp.model.record import Json, sha256_hex
 from ppp.publish.api.current import current_bytes
 from ppp.publish.folder import CURRENT, DIGEST, LISTS_FOLDER, MANIFEST
 from ppp.publish.snapshots.description import Snapshot, file_sha256

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import NoReturn
 
+from ppp.model.canonical import Json
 from ppp.model.errors import InvalidFileError
 from ppp.model.printable import printable_reason
-from ppp.model.record import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Final
 
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, Statement, open_envelope
 from ppp.mesh.untrusted import check_schema
-from ppp.model.record import Json, sha256_hex
+from ppp.model.canonical import Json, sha256_hex
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST
 from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER, file_sha256
 from ppp.verify.documents import MAX_DOCUMENT_BYTES, check_listed, listed_files, read, read_document

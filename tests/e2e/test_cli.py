@@ -15,7 +15,7 @@ from program import Program, new_program
 from projects import all_projects
 
 from ppp.cli import main
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 from ppp.resources import resource
 from ppp.schemas import schema_errors
 

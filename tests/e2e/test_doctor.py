@@ -22,8 +22,8 @@ from program import CompletedCommand, Program
 from ppp.ledger.lock import writer_lock
 from ppp.ledger.store import Store
 from ppp.mesh.node import create_key
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment, Platform
-from ppp.model.record import sha256_hex
 
 UNHEALTHY_EXIT_CODE: Final = 36
 NOWHERE: Final = Environment(

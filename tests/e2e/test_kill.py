@@ -19,8 +19,8 @@ from program import Program, new_program, wait_until
 from projects import module_project
 
 from ppp.check.sandbox.docker import LABEL, connect_engine
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import LedgerDamagedError
-from ppp.model.record import sha256_hex
 
 PACKAGES: Final = [f"project-{number:02}" for number in range(12)]
 HANGS: Final = "import time\ntime.sleep(60)\n"

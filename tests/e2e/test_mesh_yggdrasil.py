@@ -23,7 +23,8 @@ from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
 from ppp.mesh.node import create_key, load_key
 from ppp.mesh.peer import add
-from ppp.model.record import Record, sha256_hex
+from ppp.model.canonical import sha256_hex
+from ppp.model.record import Record
 
 pytestmark = pytest.mark.mesh
 

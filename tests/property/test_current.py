@@ -11,7 +11,8 @@ from memory_store import store_in_memory
 
 from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
-from ppp.model.record import Record, Result, current_records
+from ppp.model.current import current_records
+from ppp.model.record import Record, Result
 from ppp.publish.api.current import current_bytes
 from ppp.publish.feeds.entries import group_changes, overall_feed
 from ppp.publish.feeds.rss import rss

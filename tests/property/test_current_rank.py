@@ -11,7 +11,8 @@ from sample_record import SAMPLE_RECORD
 
 from ppp.ledger import queries
 from ppp.ledger.store import Store
-from ppp.model.record import Blame, Outcome, Record, Result, current_rank, current_records
+from ppp.model.current import current_rank, current_records
+from ppp.model.record import Blame, Outcome, Record, Result
 from ppp.model.release import Release
 
 

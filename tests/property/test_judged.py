@@ -11,7 +11,8 @@ from sample_record import SAMPLE_RECORD
 from ppp.ledger.schema import open_ledger
 from ppp.ledger.store import Store
 from ppp.model.blame import AMBIGUOUS_CAUSES, assign_blame
-from ppp.model.record import Blame, Record, Result, current_records
+from ppp.model.current import current_records
+from ppp.model.record import Blame, Record, Result
 from ppp.model.release import Release
 
 

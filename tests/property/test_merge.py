@@ -14,7 +14,9 @@ from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch, verify_batch
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
-from ppp.model.record import Record, current_records, sha256_hex
+from ppp.model.canonical import sha256_hex
+from ppp.model.current import current_records
+from ppp.model.record import Record
 from ppp.publish.api.current import current_bytes
 
 KEYS = {key.id: key for key in (NodeKey.from_seed(bytes([n]) * 32) for n in (1, 2, 3))}

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from memory_store import store_in_memory
 
+from ppp.model.current import current_records
 from ppp.model.errors import ScriptRejectedError
-from ppp.model.record import Outcome, Phase, Record, Result, current_records, outcomes_in_order
+from ppp.model.record import Outcome, Phase, Record, Result, outcomes_in_order
 from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, SlotType
 from ppp.narrate.facts import Fact, Period, SlotValue, gather_facts, resolve_period
 from ppp.narrate.grammar import build_grammar, grammar_errors

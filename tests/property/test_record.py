@@ -5,19 +5,23 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ppp.model.canonical import canonical_json, plain_canonical_json, sha256_hex
 from ppp.model.record import (
     PHASES,
     Blame,
+    BrokenEntryPoint,
     DistributionFile,
+    EntryPoints,
     Installed,
+    ModuleFailure,
     Network,
     Outcome,
+    Preinstalled,
     Record,
+    RecordMismatch,
     Result,
-    canonical_json,
+    Submodules,
     outcomes_in_order,
-    plain_canonical_json,
-    sha256_hex,
 )
 from ppp.model.release import Release
 from ppp.schemas import schema_errors
@@ -31,6 +35,15 @@ packages = st.from_regex(r"[a-z0-9]{1,8}(-[a-z0-9]{1,8}){0,2}", fullmatch=True)
 versions = st.sampled_from(["0", "1.0", "2024.1.1", "1!2.0rc1.post2.dev3", "1.0+cu118.x"])
 sizes = st.integers(0, MAX_INTEGER)
 
+names = st.from_regex(r"[a-z][a-z0-9-]{0,30}", fullmatch=True)
+modules = words.filter(bool)
+failures = st.builds(
+    ModuleFailure,
+    module=modules,
+    outcome=st.sampled_from([Outcome.FAIL, Outcome.TIMEOUT, Outcome.ERROR, Outcome.SKIP]),
+    cause=st.none() | names,
+    detail=st.none() | words,
+)
 records = st.builds(
     Record,
     release=st.builds(Release, package=packages, version=versions),
@@ -62,7 +75,31 @@ records = st.builds(
     detail=st.none() | words,
     log_sha256=st.none() | digests,
     bytes=st.dictionaries(st.sampled_from(PHASES), sizes),
-    grounds=st.dictionaries(st.sampled_from(PHASES), st.from_regex(r"[a-z][a-z0-9-]{0,30}", fullmatch=True)),
+    grounds=st.dictionaries(st.sampled_from(PHASES), names),
+    preinstalled=st.none() | st.lists(st.builds(Preinstalled, name=words, version=words), max_size=3).map(tuple),
+    relies_on=st.lists(words, max_size=2).map(tuple),
+    primary_module=st.none() | modules,
+    import_failures=st.lists(failures, max_size=2).map(tuple),
+    submodules=st.none()
+    | st.builds(Submodules, tried=sizes, left_out=sizes, failed=st.lists(failures, max_size=2).map(tuple)),
+    entry_points=st.none()
+    | st.builds(
+        EntryPoints,
+        tried=sizes,
+        broken=st.lists(
+            st.builds(BrokenEntryPoint, group=words, name=words, value=words, detail=words), max_size=2
+        ).map(tuple),
+    ),
+    record_mismatch=st.none()
+    | st.builds(
+        RecordMismatch,
+        missing=sizes,
+        unlisted=sizes,
+        different=sizes,
+        examples=st.lists(words, min_size=1, max_size=3).map(tuple),
+    ),
+    yanked=st.none() | words,
+    project_status=st.none() | names,
 )
 
 

@@ -21,7 +21,8 @@ from ppp.ledger.peers import list_peers
 from ppp.mesh.batch import MAX_BATCH_BYTES
 from ppp.mesh.receive import RETRY_S
 from ppp.mesh.sync import SyncReport, sync
-from ppp.model.record import Record, canonical_json, sha256_hex
+from ppp.model.canonical import canonical_json, sha256_hex
+from ppp.model.record import Record
 
 #: How many valid batches there are beside a bad one.
 GOOD: Final = 3

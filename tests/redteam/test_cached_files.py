@@ -21,7 +21,7 @@ from projects import module_project
 
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, SimpleIndex
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 
 AGENT: Final = "the-pypi-place/tests"
 LIB: Final = module_project("lib", "WORD = 1\n")

@@ -15,8 +15,8 @@ from projects import module_project
 from runtimes import command_lines
 
 from ppp.check.sandbox.docker import LABEL, connect_engine
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Platform
-from ppp.model.record import sha256_hex
 
 pytestmark = [pytest.mark.attack("crash-safe"), pytest.mark.online]
 

@@ -21,8 +21,9 @@ from ppp.ledger.staging import StagedRecord
 from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch, verify_batch
 from ppp.mesh.node import NodeKey, load_or_create_key
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.errors import InvalidRecordError
-from ppp.model.record import DistributionFile, Installed, Phase, Record, Result, canonical_json, sha256_hex
+from ppp.model.record import DistributionFile, Installed, Phase, Record, Result
 from ppp.model.release import InvalidReleaseError, Release
 from ppp.runner.context import Context
 

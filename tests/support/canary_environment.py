@@ -14,11 +14,11 @@ from ppp.check.canary.releases import canary_files, canary_releases
 from ppp.check.cell import Checker
 from ppp.check.index.choose import IndexFile
 from ppp.check.runtime import PreparedEnvironment
+from ppp.model.canonical import sha256_hex as sha256
 from ppp.model.matrix import Environment
 from ppp.model.record import (
     Network,
 )
-from ppp.model.record import sha256_hex as sha256
 
 #: An installed distribution: name, version, sha256.
 Row: TypeAlias = tuple[str, str, str]

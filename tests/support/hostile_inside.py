@@ -19,8 +19,9 @@ from ppp.check.index.choose import IndexFile
 from ppp.ledger.batches import encode_batch
 from ppp.mesh.batch import Batch, verify_batch
 from ppp.mesh.node import NodeKey
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Cell
-from ppp.model.record import Record, sha256_hex
+from ppp.model.record import Record
 from ppp.model.release import Release
 from ppp.record_rules import record_mistakes
 

@@ -19,8 +19,9 @@ from sample_record import SAMPLE_RECORD
 
 from ppp.ledger.batches import batch_sort_key
 from ppp.mesh.node import NodeKey
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.errors import PPPError
-from ppp.model.record import Blame, Installed, Outcome, Record, Result, canonical_json, sha256_hex
+from ppp.model.record import Blame, Installed, Outcome, Record, Result
 from ppp.model.release import Release
 
 NOW: Final = 1_714_089_600

@@ -8,17 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from ppp.model.record import (
-    Blame,
-    DistributionFile,
-    Installed,
-    Network,
-    Outcome,
-    Phase,
-    Record,
-    Result,
-    sha256_hex,
-)
+from ppp.model.canonical import sha256_hex
+from ppp.model.record import Blame, DistributionFile, Installed, Network, Outcome, Phase, Record, Result
 from ppp.model.release import Release
 
 #: The global variable that every script among the strings sets.

@@ -19,7 +19,8 @@ from ppp.mesh.node import NodeKey
 from ppp.mesh.peer import add
 from ppp.mesh.statement import LIFETIME_S, Statement, issue, sign_statement
 from ppp.mesh.sync import LedgerAccess
-from ppp.model.record import Record, canonical_json, sha256_hex
+from ppp.model.canonical import canonical_json, sha256_hex
+from ppp.model.record import Record
 
 NOW = 1_714_089_600  # 2024-04-26T00:00:00Z, a day after the records' default
 #: Tables that a rejection may change: the reason for it, what was seen, and the evidence of a fork.

@@ -9,7 +9,8 @@ from pathlib import Path
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
-from ppp.model.record import Blame, DistributionFile, Installed, Network, Outcome, Phase, Record, sha256_hex
+from ppp.model.canonical import sha256_hex
+from ppp.model.record import Blame, DistributionFile, Installed, Network, Outcome, Phase, Record
 from ppp.publish.build import build
 from ppp.publish.snapshots.retention import RetentionPolicy
 from ppp.publish.snapshots.take import take

@@ -18,9 +18,10 @@ from ppp.check.cell import Checker
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, Index
 from ppp.check.runtime import CommandResult, PreparedEnvironment, SandboxLostError
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import UnknownPackageError
 from ppp.model.matrix import Cell, Environment
-from ppp.model.record import Blame, Installed, Phase, Record, Result, sha256_hex
+from ppp.model.record import Blame, Installed, Phase, Record, Result
 from ppp.run_folders import remove_leftovers, run_folder
 
 #: What the names of all projects of the canary begin with: the real index is never asked for one of them.

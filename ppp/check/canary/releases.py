@@ -16,8 +16,9 @@ from packaging.requirements import Requirement
 from ppp.check.canary.distributions import Distribution
 from ppp.check.index.choose import IndexFile
 from ppp.check.runtime import PreparedEnvironment
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Platform
-from ppp.model.record import Blame, Phase, Result, sha256_hex
+from ppp.model.record import Blame, Phase, Result
 from ppp.model.release import Release
 
 #: The platforms of the wheels with the compiled module, by C library: any that the matrix's images can have.

@@ -7,7 +7,7 @@ from typing import Final
 from ppp.check.gateway.pages import PageFile, file_key
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.page_store import PageStore
-from ppp.model.record import is_sha256
+from ppp.model.canonical import is_sha256
 
 #: How many files are remembered, of all projects together: the pages of the projects used last. About 100 MB.
 MAX_FILES: Final = 250_000

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ppp.check.gateway.pages import PageFile, is_distribution
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

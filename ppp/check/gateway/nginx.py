@@ -26,7 +26,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from ppp.check.images import ImagePins, ImageUnavailableError, error_text, find_or_pull
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 
 START_TIMEOUT_S: Final = 20
 #: From Linux's <sys/prctl.h>.

@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from ppp.check.index.choose import has_too_many_tags
-from ppp.model.record import is_sha256, sha256_hex
+from ppp.model.canonical import is_sha256, sha256_hex
 
 #: Increased when the content of pages changes, so that no older page is served from a cache.
 FORMAT_VERSION: Final = 2

@@ -25,9 +25,9 @@ from ppp.check.index.choose import IndexFile, file_version, is_safe_filename, ne
 from ppp.check.index.file_cache import FileCache, WrongHashError
 from ppp.check.index.page import MAX_PAGE_BYTES, InvalidPageError, parse_page
 from ppp.check.index.page_store import PageStore
+from ppp.model.canonical import is_sha256
 from ppp.model.credentials import Credentials
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
-from ppp.model.record import is_sha256
 from ppp.model.release import Release, RequestedPackage
 
 #: How long a page may take as a whole, in seconds. nginx waits a little longer for it.

@@ -41,8 +41,9 @@ from ppp.check.sandbox.keeper_client import (
     gets_full_pages,
 )
 from ppp.check.sandbox.users import Accounts, next_user
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment, Matrix
-from ppp.model.record import Network, sha256_hex
+from ppp.model.record import Network
 from ppp.run_folders import run_folder
 
 LABEL: Final = "ppp.data"

@@ -18,8 +18,8 @@ from typing import Any, Final, Self
 
 from ppp.check.runtime import CommandResult, SandboxLostError
 from ppp.check.sandbox.inside import keeper_package, program_source
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Limits
-from ppp.model.record import sha256_hex
 
 #: How long the keeper may take to be ready.
 START_S: Final = 60

@@ -5,7 +5,8 @@ from typing import Final
 
 from ppp.ledger.digests import DayDigest, root_digest
 from ppp.ledger.published import Counts, Verdict
-from ppp.model.record import PHASES, Json, Result
+from ppp.model.canonical import Json
+from ppp.model.record import PHASES, Result
 from ppp.publish.api.encoding import indented_bytes
 
 SCHEMA: Final = "ppp-current-1"

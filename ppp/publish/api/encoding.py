@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from ppp.model.record import Json
+from ppp.model.canonical import Json
 
 #: Shared, because creating an encoder costs more than encoding most values.
 compact_json: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode

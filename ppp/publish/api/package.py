@@ -10,8 +10,9 @@ from itertools import groupby
 from typing import Final
 
 from ppp.ledger.published import Counts, Verdict
+from ppp.model.canonical import Json
 from ppp.model.matrix import Environment
-from ppp.model.record import PHASES, Json, Record
+from ppp.model.record import PHASES, Record
 from ppp.model.release import Release
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind

@@ -17,8 +17,8 @@ from typing import Final
 from sqlite_utils import Database
 
 import ppp
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
-from ppp.model.record import sha256_hex
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.cache.manifest import files_in_list
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST, OutputFolder, digest_line

@@ -9,8 +9,8 @@ from sqlite_utils import Database
 from ppp.ledger import published
 from ppp.ledger.batches import list_batches
 from ppp.ledger.episodes import StoredEpisode, newest_episode
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
-from ppp.model.record import sha256_hex
 from ppp.publish.builder.changes import EVERYTHING, ChangedPackages, find_changes
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind
 from ppp.publish.folder import OutputFolder

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 from ppp.publish.builder.workers import BuildWorkers
 from ppp.publish.cache import manifest
 from ppp.publish.cache.build_cache import BuildCache, OwnedFiles, Owner, OwnerKind, owned_files, paths_in

@@ -13,8 +13,8 @@ from typing import Final
 
 from sqlite_utils import Database
 
+from ppp.model.canonical import Json
 from ppp.model.matrix import environment_sort_key
-from ppp.model.record import Json
 from ppp.publish.datasette.definition import indexes, materialized_views
 
 #: Tables that are not published: peers and feed state, the queue, and results not yet confirmed by the canary.

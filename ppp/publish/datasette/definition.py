@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final
 from urllib.parse import urlencode
 
-from ppp.model.record import Json
+from ppp.model.canonical import Json
 from ppp.resources import resource
 
 #: The keys about the display of a table, which Datasette 1.0a expects in its configuration, not in its metadata.

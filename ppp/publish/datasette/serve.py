@@ -21,8 +21,8 @@ from types import FrameType
 from typing import Any, Final, Self
 
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
+from ppp.model.canonical import Json
 from ppp.model.errors import DatasetteError
-from ppp.model.record import Json
 from ppp.publish.datasette import copy, worker
 from ppp.publish.datasette.definition import DISPLAY_KEYS, SavedQuery, definition, described_tables, saved_queries
 from ppp.resources import resource

@@ -14,8 +14,9 @@ from typing import Final
 from ppp.check.causes import CauseHelp, cause_help
 from ppp.ledger.causes import CauseCells
 from ppp.ledger.published import Verdict
+from ppp.model.canonical import Json
 from ppp.model.matrix import Environment
-from ppp.model.record import Blame, Json, Result
+from ppp.model.record import Blame, Result
 from ppp.publish.api.encoding import compact_json, indented_bytes
 from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.packages.summary import FAILED

@@ -13,8 +13,8 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
+from ppp.model.canonical import Json
 from ppp.model.matrix import EnvironmentId, Platform
-from ppp.model.record import Json
 from ppp.publish import text
 from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.packages.summary import AffectedCell

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from ppp.model.record import Json, Result
+from ppp.model.canonical import Json
+from ppp.model.record import Result
 from ppp.publish.api.encoding import EncodedJson, compact_json, document_bytes
 from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.listings.prefix_pages import PrefixPage

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ppp.ledger.published import Counts
+from ppp.model.canonical import Json
 from ppp.model.matrix import Environment
-from ppp.model.record import Json, Result
+from ppp.model.record import Result
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.listings.content import ListingContent
 from ppp.publish.site.causes import CauseOverview, ExplainedCause

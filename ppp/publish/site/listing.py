@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 from ppp.model.blame import BlameSource
-from ppp.model.record import Blame, Json, Phase, Result
+from ppp.model.canonical import Json
+from ppp.model.record import Blame, Phase, Result
 from ppp.publish import text
 from ppp.publish.api.encoding import EncodedJson, compact_json
 from ppp.publish.api.package import affected_json

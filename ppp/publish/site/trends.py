@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ppp.ledger.digests import DayDigest
-from ppp.model.record import Json, Result
+from ppp.model.canonical import Json
+from ppp.model.record import Result
 from ppp.publish.api.encoding import document_bytes
 
 SCHEMA: Final = "ppp-trends-1"

@@ -17,7 +17,7 @@ from sqlite_utils import Database
 
 from ppp.ledger.batches import ledger_root
 from ppp.ledger.schema import migrations
-from ppp.model.record import plain_canonical_json
+from ppp.model.canonical import plain_canonical_json
 from ppp.publish.snapshots.description import Snapshot, SnapshotKind, file_sha256
 from ppp.storage_errors import translate_storage_errors
 
@@ -111,7 +111,7 @@ def _copy(db: Database, table: str, where: str, order: str, values: tuple[object
 
 
 def current_sql(records: str) -> str:
-    """Return the SQL that selects the current record of each cell, ordered as by `ppp.model.record.current_rank`."""
+    """Return the SQL that selects the current record of each cell, ordered as by `ppp.model.current.current_rank`."""
     return (
         "SELECT package, version, environment, record FROM ("  # noqa: S608 - our own identifiers
         "SELECT package, version, environment, record, row_number() OVER (PARTITION BY package, version, environment"

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
-from ppp.model.record import Json
+from ppp.model.canonical import Json
 from ppp.schemas import schema_errors
 
 SCHEMA: Final = "ppp-snapshot-1"

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from ppp.durability import sync_to_disk
+from ppp.model.canonical import Json
 from ppp.model.errors import PublishError
-from ppp.model.record import Json
 from ppp.publish.snapshots.database import RecordSelection, describe, extract, utc_day
 from ppp.publish.snapshots.description import (
     LATEST_NAME,

@@ -19,9 +19,10 @@ from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
 from ppp.check.installation import has_applicable_dependency
 from ppp.check.recorded_text import CUT_NOTICE, LOG_TAIL_CHARS
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell
-from ppp.model.record import Blame, Network, Outcome, Phase, Record, Result, sha256_hex
+from ppp.model.record import Blame, Network, Outcome, Phase, Record, Result
 from ppp.model.release import Release
 from ppp.schemas import schema_errors
 

@@ -13,7 +13,7 @@ from ppp.ledger.store import Store
 from ppp.mesh.history import store_statements
 from ppp.mesh.node import NodeKey, create_key, load_key, verify_signature
 from ppp.mesh.peer import add
-from ppp.model.record import canonical_json
+from ppp.model.canonical import canonical_json
 
 LIAR, OTHER = (NodeKey.from_seed(bytes([n]) * 32) for n in (7, 8))
 URL = "http://liar.example/"

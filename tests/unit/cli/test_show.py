@@ -12,7 +12,8 @@ from ppp.cli import main
 from ppp.ledger.quarantines import Quarantine, add_quarantines
 from ppp.ledger.store import Store
 from ppp.mesh.node import create_key
-from ppp.model.record import Record, sha256_hex
+from ppp.model.canonical import sha256_hex
+from ppp.model.record import Record
 
 NOW = 1_714_003_200  # 2024-04-25T00:00:00Z
 LOG = "Traceback (most recent call last):\nValueError: no\n"

@@ -21,8 +21,9 @@ from ppp.ledger.batches import (
     seal,
 )
 from ppp.ledger.store import Store
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.errors import LedgerDamagedError, RejectedDataError
-from ppp.model.record import Record, canonical_json, sha256_hex
+from ppp.model.record import Record
 from ppp.schemas import schema_errors
 
 MakeRecord = Callable[..., Record]

@@ -13,7 +13,9 @@ from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
-from ppp.model.record import Record, Result, current_records, sha256_hex
+from ppp.model.canonical import sha256_hex
+from ppp.model.current import current_records
+from ppp.model.record import Record, Result
 
 OWN, PEER, OTHER = (NodeKey.from_seed(bytes([n]) * 32) for n in (1, 2, 3))
 NOW = 1_714_003_200

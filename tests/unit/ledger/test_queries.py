@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from optional_fields import OPTIONAL
 
 from ppp.ledger import queries
 from ppp.ledger.store import Store
@@ -39,6 +40,15 @@ def test_a_record_is_read_as_it_was_written(store: Store, record: Builder, resul
     (read,) = queries.read_records(store.db)
     assert read == made
     assert read.id == made.id
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_an_optional_field_is_read_as_it_was_written(store: Store, record: Builder, name: str) -> None:
+    store.add_record(record(**{name: OPTIONAL[name]}))
+    (read,) = queries.read_records(store.db)
+    assert getattr(read, name) == OPTIONAL[name]
+    (judged,) = store.db.query("SELECT * FROM judged")
+    assert judged[name] is not None
 
 
 def test_records_are_read_in_the_order_of_their_ids(store: Store, record: Builder) -> None:

@@ -9,8 +9,9 @@ from ppp.ledger import queries, staging
 from ppp.ledger.schema import RETRY_DELAYS_S
 from ppp.ledger.staging import Recheck, RecheckReason, StagedRecord
 from ppp.ledger.store import QueuedCell, QueueFilter, Store
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Cell
-from ppp.model.record import Blame, Outcome, Phase, Record, Result, sha256_hex, to_infrastructure_error
+from ppp.model.record import Blame, Outcome, Phase, Record, Result, to_infrastructure_error
 from ppp.schemas import schema_errors
 
 Builder = Callable[..., Record]

@@ -8,8 +8,9 @@ import pytest
 from ppp.ledger import queries
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
 from ppp.ledger.store import QueuedCell, QueueFilter, Store
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Cell
-from ppp.model.record import Record, sha256_hex
+from ppp.model.record import Record
 from ppp.model.release import Release
 
 Builder = Callable[..., Record]

@@ -8,8 +8,9 @@ from typing import Any
 from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.ledger.store import Store
 from ppp.model.blame import AMBIGUOUS_CAUSES
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Platform, environment_sort_key
-from ppp.model.record import Outcome, Phase, Record, outcomes_in_order, sha256_hex
+from ppp.model.record import Outcome, Phase, Record, outcomes_in_order
 
 DAY = 1_714_003_200
 OTHER = "cd" * 32

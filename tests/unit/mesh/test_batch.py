@@ -9,8 +9,8 @@ import pytest
 
 from ppp.mesh.batch import MAX_BATCH_BYTES, MAX_LOG_BYTES, Batch, UntrustedBatch, verify_batch
 from ppp.mesh.node import NodeKey
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.errors import RejectedDataError
-from ppp.model.record import canonical_json, sha256_hex
 
 NOW = 1_714_089_600
 KEY = NodeKey.from_seed(b"k" * 32)

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, batch_ids, batch_lists, read_file_list, read_files
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import RejectedDataError
-from ppp.model.record import sha256_hex
 
 DIGEST = "ab" * 32
 BATCH = f"batches/{DIGEST}.json.gz"

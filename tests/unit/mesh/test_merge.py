@@ -10,8 +10,8 @@ from ppp.ledger.store import Store
 from ppp.mesh.batch import Batch, verify_batch
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.matrix import Cell
-from ppp.model.record import canonical_json, sha256_hex
 
 KEY = NodeKey.from_seed(b"k" * 32)
 

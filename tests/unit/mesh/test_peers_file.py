@@ -7,8 +7,8 @@ from mesh_nodes import chain_of
 
 from ppp.mesh.node import NodeKey
 from ppp.mesh.peers_file import MAX_OF_ONE_NODE, MAX_PEERS_BYTES, MAX_STATEMENTS, peers_document, read_peers_document
+from ppp.model.canonical import canonical_json
 from ppp.model.errors import RejectedDataError
-from ppp.model.record import canonical_json
 from ppp.schemas import schema_errors
 
 ONE, TWO, THREE = (NodeKey.from_seed(bytes([n]) * 32) for n in (1, 2, 3))

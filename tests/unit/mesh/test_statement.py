@@ -21,8 +21,8 @@ from ppp.mesh.statement import (
     open_envelope,
     sign_statement,
 )
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.errors import RejectedDataError
-from ppp.model.record import canonical_json, sha256_hex
 from ppp.schemas import schema_errors
 
 NOW = 1_714_089_600

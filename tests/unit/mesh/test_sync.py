@@ -18,8 +18,9 @@ from ppp.mesh.peer import remove
 from ppp.mesh.receive import RETRY_S, LocalState, fetch_file_lists, receive_batches
 from ppp.mesh.statement import LIFETIME_S
 from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport, sync, sync_all
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.errors import PeerError, RejectedDataError
-from ppp.model.record import Record, canonical_json, sha256_hex
+from ppp.model.record import Record
 
 # The nodes of conftest.py, which cannot be imported from here.
 Node = Any

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
+from optional_fields import OPTIONAL
 
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.record import (
+    OPTIONAL_FIELDS,
     Blame,
     DistributionFile,
     Installed,
@@ -13,9 +16,7 @@ from ppp.model.record import (
     Phase,
     Record,
     Result,
-    canonical_json,
     outcomes_in_order,
-    sha256_hex,
 )
 from ppp.model.release import InvalidReleaseError
 from ppp.schemas import schema_errors
@@ -141,3 +142,34 @@ def test_no_field_may_be_missing(record: Callable[..., Record], field: str) -> N
     data = record().to_json()
     del data[field]
     assert schema_errors(RECORD_SCHEMA, data) == [f"the document: '{field}' is a required property"]
+
+
+def test_the_optional_fields_are_all_known() -> None:
+    assert OPTIONAL.keys() == OPTIONAL_FIELDS.keys()
+
+
+def test_optional_fields_with_nothing_to_say_are_left_out(record: Callable[..., Record]) -> None:
+    assert not OPTIONAL_FIELDS.keys() & record().to_json().keys()
+    assert OPTIONAL_FIELDS.keys() <= record(**OPTIONAL).to_json().keys()
+
+
+@pytest.mark.parametrize("name", OPTIONAL_FIELDS)
+def test_an_optional_field_is_validated_read_and_part_of_the_id(record: Callable[..., Record], name: str) -> None:
+    made = record(**{name: OPTIONAL[name]})
+    assert schema_errors(RECORD_SCHEMA, made.to_json()) == []
+    assert Record.from_json(made.to_json()) == made
+    assert made.id != record().id
+    assert schema_errors(RECORD_SCHEMA, {**made.to_json(), name: None})
+
+
+@pytest.mark.parametrize("name", ["preinstalled", "yanked"])
+def test_two_optional_fields_may_be_empty(record: Callable[..., Record], name: str) -> None:
+    made = record(**{name: () if name == "preinstalled" else ""})
+    assert schema_errors(RECORD_SCHEMA, made.to_json()) == []
+    assert Record.from_json(made.to_json()) == made
+    assert made.id != record().id
+
+
+@pytest.mark.parametrize("name", ["relies_on", "import_failures"])
+def test_an_empty_optional_list_is_not_valid(record: Callable[..., Record], name: str) -> None:
+    assert schema_errors(RECORD_SCHEMA, {**record().to_json(), name: []})

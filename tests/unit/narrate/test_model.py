@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ppp.ledger.store import Store
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 from ppp.narrate.facts import Fact, gather_facts, resolve_period
 from ppp.narrate.grammar import grammar_errors
 from ppp.narrate.model import (

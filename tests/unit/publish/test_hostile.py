@@ -14,7 +14,8 @@ from hostile_strings import HOSTILE_STRINGS, HUGE_LENGTH, hostile_records, unsaf
 from page_skeleton import Skeleton
 
 from ppp.ledger.store import Store
-from ppp.model.record import Installed, Record, sha256_hex
+from ppp.model.canonical import sha256_hex
+from ppp.model.record import Installed, Record
 from ppp.publish import text
 from ppp.publish.api.package import API_FILES
 from ppp.publish.build import build

@@ -18,8 +18,8 @@ from ppp.mesh.files import read_files
 from ppp.mesh.merge import merge
 from ppp.mesh.node import NodeKey
 from ppp.mesh.peer import parse_url
+from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.errors import PeerError, RejectedDataError
-from ppp.model.record import canonical_json, sha256_hex
 from ppp.publish.build import build
 
 T = TypeVar("T")

@@ -17,8 +17,9 @@ from ppp.ledger.regressions import prior_results
 from ppp.ledger.staging import RecheckReason, StagedRecord
 from ppp.ledger.store import QueueFilter, Store
 from ppp.mesh.node import NodeKey
+from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Cell
-from ppp.model.record import Record, Result, sha256_hex
+from ppp.model.record import Record, Result
 from ppp.model.release import Release
 from ppp.runner.context import Context, LocalNode
 from ppp.runner.job_sources import ListSource, QueueSource

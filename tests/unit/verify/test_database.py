@@ -16,7 +16,8 @@ from ppp.ledger.batches import seal
 from ppp.ledger.schema import migrations
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
-from ppp.model.record import Record, sha256_hex
+from ppp.model.canonical import sha256_hex
+from ppp.model.record import Record
 from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification

@@ -13,8 +13,9 @@ from snapshot_ledgers import publish_signed, sample_observations
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.mesh.peers_file import peers_document
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import InvalidFileError
-from ppp.model.record import Record, sha256_hex
+from ppp.model.record import Record
 from ppp.verify.documents import check_peers
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification

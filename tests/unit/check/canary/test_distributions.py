@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from ppp.check.canary.distributions import Distribution
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 
 WHEEL: Final = Distribution(
     name="example-lib",

@@ -21,7 +21,7 @@ from ppp.check.canary import releases
 from ppp.check.canary.canary import CanaryIndex, write_local_projects
 from ppp.check.canary.releases import canary_files
 from ppp.check.index.client import DownloadError
-from ppp.model.record import sha256_hex as sha256
+from ppp.model.canonical import sha256_hex as sha256
 
 EXTENSIONS: Final = Path(releases.__file__).parent / "extensions"
 SCRIPT: Final = Path(__file__).parents[4] / "scripts" / "canary-extension"

@@ -15,7 +15,7 @@ from ppp.check.gateway.pages import (
     view_name,
     write_page,
 )
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 
 TAGS = frozenset({"cp312-cp312-manylinux_2_17_x86_64", "py3-none-any"})
 HOSTILE = '"><script>alert(1)</script>&amp;'

@@ -14,8 +14,8 @@ from projects import module_project
 
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError, SimpleIndex, resolve
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
-from ppp.model.record import sha256_hex
 from ppp.model.release import RequestedPackage
 
 AGENT: Final = "the-pypi-place/tests (watch@node.example)"

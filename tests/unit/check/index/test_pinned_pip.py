@@ -10,8 +10,8 @@ from projects import Project
 
 from ppp.check.index.client import SimpleIndex
 from ppp.check.index.pinned_pip import fetch_pinned_pip, is_unpacked
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownVersionError
-from ppp.model.record import sha256_hex
 
 
 @pytest.fixture

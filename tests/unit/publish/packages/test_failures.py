@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from ppp.ledger import published
 from ppp.ledger.store import Store
-from ppp.model.record import Record, sha256_hex
+from ppp.model.canonical import sha256_hex
+from ppp.model.record import Record
 from ppp.publish.packages.failures import group_failures
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.read import read_packages

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ppp.ledger.store import Store
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 from ppp.publish.datasette.definition import saved_queries
 from ppp.publish.folder import is_build_path
 from ppp.publish.site.sql import WINDOW_DATABASE, described_window_tables, sql_files, sql_page

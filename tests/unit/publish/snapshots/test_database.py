@@ -16,9 +16,11 @@ from sqlite_utils import Database
 from ppp.ledger.batches import ledger_root
 from ppp.ledger.schema import migrations, read_ledger
 from ppp.ledger.store import Store
+from ppp.model.canonical import canonical_json
+from ppp.model.current import current_records
 from ppp.model.errors import LedgerDamagedError
 from ppp.model.matrix import Cell
-from ppp.model.record import Record, canonical_json, current_records
+from ppp.model.record import Record
 from ppp.model.release import Release
 from ppp.publish.build import build
 from ppp.publish.snapshots.database import PUBLIC_TABLES, RecordSelection, describe, extract, logical_hash

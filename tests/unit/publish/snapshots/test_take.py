@@ -23,8 +23,9 @@ from snapshot_ledgers import (
     take_snapshots,
 )
 
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import DataReadOnlyError, DiskFullError, PublishError
-from ppp.model.record import Record, sha256_hex
+from ppp.model.record import Record
 from ppp.publish.snapshots.database import utc_day
 from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER, complete_snapshots
 from ppp.schemas import schema_errors

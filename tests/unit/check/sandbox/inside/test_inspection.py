@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from ppp.check.sandbox.inside.inspection import MAX_CHARS, inspect, module_paths, read_text
-from ppp.model.record import sha256_hex
+from ppp.model.canonical import sha256_hex
 
 FOLDER: Final = "Example_Lib-1.0.dist-info"
 METADATA: Final = "Name: Example_Lib\nVersion: 1.0\nImport-Name: example\nRequires-Dist: other\n\nText.\n"

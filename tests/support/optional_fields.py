@@ -1,0 +1,32 @@
+"""A value for each optional field of a record."""
+
+from typing import Any, Final
+
+from ppp.model.record import (
+    BrokenEntryPoint,
+    EntryPoints,
+    ModuleFailure,
+    Outcome,
+    Preinstalled,
+    RecordMismatch,
+    Submodules,
+)
+
+#: Every optional field with something to say.
+OPTIONAL: Final[dict[str, Any]] = {
+    "preinstalled": (Preinstalled(name="pip", version="24.0"),),
+    "relies_on": ("setuptools",),
+    "primary_module": "example_lib",
+    "import_failures": (ModuleFailure(module="extra", outcome=Outcome.FAIL, cause="module-missing", detail="no yaml"),),
+    "submodules": Submodules(
+        tried=2,
+        left_out=1,
+        failed=(ModuleFailure(module="example_lib.c", outcome=Outcome.TIMEOUT, cause="timeout", detail=None),),
+    ),
+    "entry_points": EntryPoints(
+        tried=1, broken=(BrokenEntryPoint(group="console_scripts", name="x", value="a:b", detail="no a"),)
+    ),
+    "record_mismatch": RecordMismatch(missing=1, unlisted=0, different=0, examples=("a.py",)),
+    "yanked": "broken",
+    "project_status": "archived",
+}
