@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ppp.check.causes import MAX_DETAIL
-from ppp.check.cell import NOTHING_TO_ADD, Checker, Observation
+from ppp.check.cell import Checker, Observation
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
+from ppp.check.install_phases import NOTHING_TO_ADD
 from ppp.check.installation import has_applicable_dependency
 from ppp.check.recorded_text import CUT_NOTICE, LOG_TAIL_CHARS
 from ppp.model.canonical import sha256_hex

@@ -1,0 +1,72 @@
+"""What the phases of one cell share: what is known before, and what they find out."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ppp.check.causes import printable_line
+from ppp.check.index.client import Index
+from ppp.check.installation import Inspection
+from ppp.check.modules import ModulesToImport
+from ppp.check.phases import PhaseReport
+from ppp.check.runtime import PreparedEnvironment, Runtime, Sandbox
+from ppp.model.matrix import Matrix
+from ppp.model.record import (
+    Blame,
+    DistributionFile,
+    EntryPoints,
+    Installed,
+    ModuleFailure,
+    Outcome,
+    Phase,
+    RecordMismatch,
+    Submodules,
+)
+from ppp.model.release import Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellContext:
+    """What is known of a cell before it runs, and what it runs with; see `Checker` for `is_listed`."""
+
+    release: Release
+    prepared: PreparedEnvironment
+    index: Index
+    runtime: Runtime
+    matrix: Matrix
+    is_listed: Callable[[str, str], bool]
+
+
+@dataclass(slots=True, kw_only=True)
+class CellFacts:
+    """What the phases find out, for the record and for later phases. Fields like those of a record mean the same."""
+
+    file: DistributionFile | None = None
+    path: Path | None = None
+    sandbox: Sandbox | None = None
+    installed: tuple[Installed, ...] = ()
+    alone: Inspection | None = None
+    tampering: str | None = None
+    modules: ModulesToImport | None = None
+    top_levels: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    bytes: dict[Phase, int] = field(default_factory=dict)
+    grounds: dict[Phase, str] = field(default_factory=dict)
+    relies_on: tuple[str, ...] = ()
+    import_failures: tuple[ModuleFailure, ...] = ()
+    submodules: Submodules | None = None
+    entry_points: EntryPoints | None = None
+    record_mismatch: RecordMismatch | None = None
+    yanked: str | None = None
+    project_status: str | None = None
+
+
+def infrastructure_error(cause: str, detail: str) -> PhaseReport:
+    """Return the report of a phase that ended for a reason that is ours."""
+    return PhaseReport(outcome=Outcome.ERROR, cause=cause, blame=Blame.INFRASTRUCTURE, detail=printable_line(detail))
+
+
+def elapsed_ms(started: float) -> int:
+    """Return the milliseconds since a time of `time.monotonic`."""
+    return round((time.monotonic() - started) * 1000)
