@@ -90,6 +90,7 @@ def _dist_info(data: Mapping[str, Any]) -> DistInfo:
         folder=_text(data["folder"]),
         metadata=InstalledMetadata(
             paths=_texts(data["paths"]),
+            inner=_texts(data["inner"]),
             import_names=None if names is None else _texts(names),
             top_level=_texts(data["top_level"]),
         ),

@@ -28,6 +28,10 @@ MAX_DISTRIBUTIONS = 2001
 #: How many dist-infos, or files of one, are named.
 MAX_FOLDERS = 64
 INIT = re.compile(r"__init__\.[^/]+")
+#: How many shared libraries inside packages, and how many modules near their tops, are returned.
+MAX_INNER = 1000
+#: What is near the top of a package, by its path in it.
+NEAR_THE_TOP = re.compile(r"[^/]+\.py|([^/]+/){1,2}__init__\.[^/]+")
 
 
 def inspect(scratch: str, site: str, package: str, folder: str | None, markers: dict[str, str]) -> dict[str, Any]:
@@ -68,9 +72,11 @@ def describe_dist_info(site: str, folder: str) -> tuple[dict[str, Any], list[str
     headers = read_headers(place)
     names = headers.get_all("Import-Name")
     top_level = read_text(os.path.join(place, "top_level.txt")).split()
+    paths = record_paths(read_text(os.path.join(place, "RECORD")))
     target = {
         "folder": folder,
-        "paths": module_paths(record_paths(read_text(os.path.join(place, "RECORD")))),
+        "paths": module_paths(paths),
+        "inner": inner_paths(paths),
         "import_names": names and [str(name)[:MAX_CHARS] for name in names[:MAX_ITEMS]],
         "top_level": [name[:MAX_CHARS] for name in top_level[:MAX_ITEMS]],
         "digests": digests(place),
@@ -126,16 +132,43 @@ def record_paths(text: str) -> list[str]:
 
 def module_paths(paths: list[str]) -> list[str]:
     """Return the paths that show which modules there are, without those inside a package: it imports them itself."""
-    packages = {os.path.dirname(path) for path in paths if INIT.fullmatch(os.path.basename(path))}
-    return [path for path in paths if len(path) <= MAX_CHARS and not is_inside_package(path, packages)][:MAX_ITEMS]
+    packages = package_folders(paths)
+    return [path for path in paths if len(path) <= MAX_CHARS and path_in_package(path, packages) is None][:MAX_ITEMS]
 
 
-def is_inside_package(path: str, packages: set[str]) -> bool:
-    """Return whether a path lies in a package, and is not the `__init__` of the outermost one."""
+def inner_paths(paths: list[str]) -> list[str]:
+    """Return some paths inside packages: modules near the top, and shared libraries at any depth; the upper ones first.
+
+    Near the top of the outermost package are its modules and packages, and the packages in these.
+    """
+    packages = package_folders(paths)
+    libraries, modules = [], []
+    for path in paths:
+        inner = path_in_package(path, packages) if len(path) <= MAX_CHARS else None
+        if inner is not None and path.endswith(".so"):
+            libraries.append(path)
+        elif inner is not None and NEAR_THE_TOP.fullmatch(inner):
+            modules.append(path)
+    return [path for kind in (libraries, modules) for path in sorted(kind, key=depth_and_path)[:MAX_INNER]]
+
+
+def package_folders(paths: list[str]) -> set[str]:
+    """Return the folders that have an `__init__`."""
+    return {os.path.dirname(path) for path in paths if INIT.fullmatch(os.path.basename(path))}
+
+
+def path_in_package(path: str, packages: set[str]) -> str | None:
+    """Return a path relative to the outermost package around it; None if there is none, or it is that package's own."""
     folders = os.path.dirname(path).split("/")
     outer = ("/".join(folders[:depth]) for depth in range(1, len(folders) + 1))
     outermost = next((folder for folder in outer if folder in packages), None)
-    return outermost is not None and not INIT.fullmatch(path[len(outermost) + 1 :])
+    inner = None if outermost is None else path[len(outermost) + 1 :]
+    return None if inner is None or INIT.fullmatch(inner) else inner
+
+
+def depth_and_path(path: str) -> tuple[int, str]:
+    """Return a key that sorts paths by how many folders they lie in."""
+    return path.count("/"), path
 
 
 def read_text(path: str) -> str:
