@@ -7,9 +7,9 @@ the record is valid by the published schema.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ppp.check.causes import printable_line
 from ppp.check.cell_facts import CellContext, CellFacts
@@ -23,7 +23,7 @@ from ppp.check.runtime import PreparedEnvironment, Runtime
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import UnknownPackageError
 from ppp.model.matrix import Cell, Matrix
-from ppp.model.record import Blame, Phase, Record, Result
+from ppp.model.record import Blame, ModuleFailure, Phase, Record, Result
 from ppp.record_rules import valid_or_error
 
 
@@ -121,8 +121,10 @@ class Checker:
             grounds=facts.grounds,
             log_sha256=sha256_hex(log.encode()) if log is not None else None,
             relies_on=facts.relies_on,
-            import_failures=facts.import_failures,
-            submodules=facts.submodules,
+            primary_module=facts.modules.primary if facts.modules else None,
+            import_failures=self._failures(facts.import_failures, facts),
+            submodules=facts.submodules
+            and replace(facts.submodules, failed=self._failures(facts.submodules.failed, facts)),
             entry_points=facts.entry_points,
             record_mismatch=facts.record_mismatch,
             yanked=facts.yanked,
@@ -134,6 +136,13 @@ class Checker:
     def _detail(self, report: PhaseReport, facts: CellFacts) -> str | None:
         detail = "; ".join(filter(None, (report.detail, facts.tampering)))
         return recorded_detail(self._scrub(printable_line(detail), facts))
+
+    def _failures(self, failures: Iterable[ModuleFailure], facts: CellFacts) -> tuple[ModuleFailure, ...]:
+        """Return failures with their details in the form in which they are recorded."""
+        return tuple(
+            replace(failure, detail=failure.detail and recorded_detail(self._scrub(failure.detail, facts)))
+            for failure in failures
+        )
 
     def _scrub(self, text: str, facts: CellFacts) -> str:
         """Remove from a text what belongs to this run or machine only: secrets, hosts of the index, folders."""

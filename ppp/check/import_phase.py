@@ -2,15 +2,37 @@
 
 An import counts as passed only if the sandbox's keeper has proof that the very process that started it also returned
 from it.
+
+1. The modules that decide are imported first: the primary one, or all of them where none is. The first that fails
+   gives the phase's outcome and cause, and nothing that comes later changes it.
+2. Then the other top-level modules, for the record.
+3. After a PASS, extension modules and first-level submodules, for the record: a release may import in part.
+
+What decides nothing has little time, and what there was no time for is reported as not tried, never as failed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
 
 from ppp.check.causes import classify_failure
 from ppp.check.cell_facts import CellContext, CellFacts, infrastructure_error
+from ppp.check.modules import ModulesToImport
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import Sandbox, SandboxLostError
-from ppp.model.record import Outcome, Phase
+from ppp.check.submodules import submodules_to_import
+from ppp.model.record import ModuleFailure, Outcome, Phase, Submodules
+
+#: How long all imports that decide nothing may take, in seconds, and how long each of them.
+TOLD_TOTAL_S: Final = 30
+TOLD_EACH_S: Final = 10
+#: How many submodules are imported, each in a process of its own.
+MAX_SUBMODULES: Final = 24
+#: How long a module that decides is given at least, in seconds, whatever the ones before it took.
+DECIDING_AT_LEAST_S: Final = 1
+#: What loading a shared library says that is not made to be imported.
+_NO_MODULE: Final = "dynamic module does not define module export function"
+NOT_TRIED: Final = PhaseReport(outcome=Outcome.SKIP, detail="not tried: the time was up")
 
 
 class ImportPhase:
@@ -30,30 +52,96 @@ class ImportPhase:
             return PhaseReport(outcome=Outcome.SKIP, detail=modules.reason)
         try:
             sandbox.isolate()
-            return self._prove_imports(sandbox, modules.names)
         except SandboxLostError as error:
             return infrastructure_error("sandbox", str(error))
+        imports = ModuleImports(self._context, self._facts, sandbox)
+        report = self._import_modules(imports, modules)
+        if report.outcome is Outcome.PASS:
+            self._import_submodules(imports, modules)
+        return report
 
-    def _prove_imports(self, sandbox: Sandbox, modules: Sequence[str]) -> PhaseReport:
-        spent_ms = 0
-        for module in modules:
-            remaining_s = self._context.matrix.timeouts_s[Phase.IMPORT] - spent_ms / 1000
-            done = sandbox.prove_import(module, timeout_s=max(remaining_s, 1))
-            spent_ms += done.duration_ms
-            if not (done.ok and done.import_proved):
-                report = classify_failure(
-                    Phase.IMPORT, done, package=self._context.release.package, modules=self._facts.top_levels
-                )
-                return _for_module(report, module, spent_ms)
-        return PhaseReport(outcome=Outcome.PASS, duration_ms=spent_ms)
+    def _import_modules(self, imports: "ModuleImports", modules: ModulesToImport) -> PhaseReport:
+        """Import the top-level modules, note those that fail, and return the phase's report."""
+        reports: dict[str, PhaseReport] = {}
+        failed: str | None = None
+        for name in (*modules.deciding, *modules.names):
+            if name in reports:
+                continue
+            decides = failed is None and name in modules.deciding
+            reports[name] = report = imports.decide(name) if decides else imports.tell(name)
+            if decides and report.outcome is not Outcome.PASS:
+                failed = name
+                if report.outcome is not Outcome.FAIL:
+                    imports.stop()
+        self._facts.import_failures = _failures(reports)
+        if failed is None:
+            return PhaseReport(outcome=Outcome.PASS, duration_ms=imports.spent_ms)
+        report = reports[failed]
+        return replace(report, duration_ms=imports.spent_ms, detail=f"import {failed}: {report.detail}")
+
+    def _import_submodules(self, imports: "ModuleImports", modules: ModulesToImport) -> None:
+        """Import what is inside the release, and note how much of it there is and what fails."""
+        assert self._facts.alone is not None  # noqa: S101 - the gate: full passed
+        assert self._facts.alone.target is not None  # noqa: S101 - nothing contradicted
+        wanted = submodules_to_import(modules, self._facts.alone.target.metadata, self._context.prepared.suffixes)
+        reports = {name: imports.tell(name) for name in wanted[:MAX_SUBMODULES]}
+        tried = {name: report for name, report in reports.items() if report is not NOT_TRIED}
+        real = {name: report for name, report in tried.items() if _NO_MODULE not in report.log}
+        if wanted:
+            self._facts.submodules = Submodules(
+                tried=len(real), left_out=len(wanted) - len(tried), failed=_failures(real)
+            )
 
 
-def _for_module(report: PhaseReport, module: str, duration_ms: int) -> PhaseReport:
-    return PhaseReport(
-        outcome=report.outcome,
-        duration_ms=duration_ms,
-        log=report.log,
-        cause=report.cause,
-        blame=report.blame,
-        detail=f"import {module}: {report.detail}",
+class ModuleImports:
+    """Imports modules, one after the other, each within the time that there is for it; `spent_ms` is the sum."""
+
+    def __init__(self, context: CellContext, facts: CellFacts, sandbox: Sandbox) -> None:
+        """Import modules in a sandbox."""
+        self._context = context
+        self._facts = facts
+        self._sandbox = sandbox
+        self._stopped = False
+        self._told_ms = 0
+        self.spent_ms = 0
+
+    def decide(self, module: str) -> PhaseReport:
+        """Import a module on which the verdict depends."""
+        left_s = self._context.matrix.timeouts_s[Phase.IMPORT] - self.spent_ms / 1000
+        return self._import(module, max(left_s, DECIDING_AT_LEAST_S))
+
+    def tell(self, module: str) -> PhaseReport:
+        """Import a module on which nothing depends; return `NOT_TRIED` where there is not the time to be fair to it."""
+        most_s = self._context.matrix.timeouts_s[Phase.IMPORT]
+        each_s = min(TOLD_EACH_S, most_s)
+        timeout_s = min(each_s, min(TOLD_TOTAL_S, most_s) - self._told_ms / 1000)
+        if self._stopped or timeout_s <= 0:
+            return NOT_TRIED
+        report = self._import(module, timeout_s)
+        self._told_ms += report.duration_ms
+        return NOT_TRIED if report.outcome is Outcome.TIMEOUT and timeout_s < each_s else report
+
+    def stop(self) -> None:
+        """Import nothing more."""
+        self._stopped = True
+
+    def _import(self, module: str, timeout_s: float) -> PhaseReport:
+        try:
+            done = self._sandbox.prove_import(module, timeout_s=timeout_s)
+        except SandboxLostError as error:
+            self.stop()
+            return infrastructure_error("sandbox", str(error))
+        self.spent_ms += done.duration_ms
+        if done.ok and done.import_proved:
+            return PhaseReport(outcome=Outcome.PASS, duration_ms=done.duration_ms)
+        package = self._context.release.package
+        return classify_failure(Phase.IMPORT, done, package=package, modules=self._facts.top_levels)
+
+
+def _failures(reports: Mapping[str, PhaseReport]) -> tuple[ModuleFailure, ...]:
+    """Return the modules that were not imported, in order."""
+    return tuple(
+        ModuleFailure(module=name, outcome=report.outcome, cause=report.cause, detail=report.detail)
+        for name, report in reports.items()
+        if report.outcome is not Outcome.PASS
     )

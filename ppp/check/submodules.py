@@ -33,9 +33,8 @@ def submodules_to_import(
     roots = {name[0] for name in (*parents, *tops) if name in parents or not is_stray(name[0])}
     extensions = _extension_modules((*metadata.paths, *metadata.inner), suffixes)
     siblings = [name for name in tops if len(name) > 1 and not is_private(name)]
-    children = [
-        name for name in dotted_names(metadata.inner, suffixes) if name[:-1] in parents and not is_private(name[-1:])
-    ]
+    inner = dotted_names(metadata.inner, [suffix for suffix in suffixes if not suffix.endswith(_SHARED)])
+    children = [name for name in inner if name[:-1] in parents and not is_private(name[-1:])]
     ordered = dict.fromkeys(
         ".".join(name)
         for kind in (extensions, siblings, children)

@@ -26,6 +26,7 @@ def test_every_name_is_a_dotted_name(paths: list[str], hints: list[str]) -> None
     assert len(found.names) <= MAX_MODULES
     assert len(set(found.names)) == len(found.names)
     assert bool(found.names) == (found.reason is None)
+    assert found.primary is None or found.primary == found.names[0]
 
 
 @given(paths=paths, data=st.data())

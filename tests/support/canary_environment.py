@@ -88,6 +88,7 @@ def inspected(*rows: Row, file: str, module: str | None = None) -> ScriptedComma
                 "target": {
                     "folder": folder,
                     "paths": [f"{module or file.partition('-')[0]}/__init__.py"],
+                    "inner": [],
                     "import_names": None,
                     "top_level": [],
                     "digests": {},

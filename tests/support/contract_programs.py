@@ -106,7 +106,7 @@ WAITING_MODULE: Final = _program(f"import time; time.sleep({LONG_S})", takes_s=L
 INSPECTION_OUTPUT: Final = json.dumps(
     {
         "installed": [["example-lib", "1.0", None]],
-        "target": {"paths": ["example_lib.py"], "import_names": None, "top_level": []},
+        "target": {"paths": ["example_lib.py"], "inner": [], "import_names": None, "top_level": []},
         "needs": {"requires": [], "markers": {"sys_platform": "linux"}},
     }
 ).encode()

@@ -175,6 +175,7 @@ class CellScript:
     importing: ScriptedCommand = PROVED
     installed: list[list[str | None]] = field(default_factory=list)
     paths: list[str] = field(default_factory=lambda: ["example_lib/__init__.py"])
+    inner: list[str] = field(default_factory=list)
 
     def __call__(self, argv: Sequence[str], files: Files) -> ScriptedCommand:
         match argv:
@@ -202,6 +203,7 @@ class CellScript:
         target = {
             "folder": folder,
             "paths": self.paths,
+            "inner": self.inner,
             "import_names": None,
             "top_level": [],
             "digests": {"METADATA": "5a" * 32},

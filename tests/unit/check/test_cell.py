@@ -406,6 +406,7 @@ OWN_FOLDER: Final = "example_lib-2.1.0.dist-info"
 TARGET: Final = {
     "folder": OWN_FOLDER,
     "paths": ["example_lib.py"],
+    "inner": [],
     "import_names": None,
     "top_level": [],
     "digests": {"METADATA": "5a" * 32},
@@ -497,6 +498,7 @@ claims = st.fixed_dictionaries(
         "target": st.fixed_dictionaries(
             {
                 "paths": st.lists(st.text(max_size=20) | json_values, max_size=4) | json_values,
+                "inner": st.just([]) | json_values,
                 "import_names": st.none() | st.lists(st.text(max_size=20), max_size=3) | json_values,
                 "top_level": st.just([]) | json_values,
             }

@@ -10,10 +10,15 @@ from ppp.check.modules import MAX_MODULES, InstalledMetadata, ModulesToImport, m
 SUFFIXES: Final = (".cpython-312-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py", ".pyc")
 
 
+def modules(*paths: str, package: str = "lib", **more: Sequence[str]) -> ModulesToImport:
+    """Return what is imported of a release."""
+    given = {key: tuple(value) for key, value in more.items()}
+    return modules_to_import(package, InstalledMetadata(paths=paths, **given), SUFFIXES)
+
+
 def found(*paths: str, package: str = "lib", **more: Sequence[str]) -> list[str]:
     """Return the names of the modules, primary first."""
-    given = {key: tuple(value) for key, value in more.items()}
-    return list(modules_to_import(package, InstalledMetadata(paths=paths, **given), SUFFIXES).names)
+    return list(modules(*paths, package=package, **more).names)
 
 
 def reason(*paths: str, import_names: tuple[str, ...] | None = None) -> str:
@@ -51,7 +56,7 @@ def test_an_empty_declaration_counts() -> None:
 
 
 def test_declared_names_keep_their_order_and_are_limited() -> None:
-    names = [f"name{n}" for n in reversed(range(20))]
+    names = [f"name{n}" for n in reversed(range(50))]
     assert found(*(f"{name}.py" for name in names), import_names=names) == names[:MAX_MODULES]
 
 
@@ -122,7 +127,8 @@ def test_a_bare_namespace_is_descended_into() -> None:
 
 
 def test_one_module_of_a_namespace_is_imported() -> None:
-    assert found("space/beta/__init__.py", "space/alpha/__init__.py") == ["space.alpha"]
+    assert found("space/lib/__init__.py", "space/alpha/__init__.py", "space/a.py") == ["space.lib"]
+    assert found("space/beta/__init__.py", "space/alpha/__init__.py") == ["space.beta"]
     assert found("space/deep/alpha/__init__.py", "space/zeta.py") == ["space.zeta"]
 
 
@@ -143,31 +149,149 @@ def test_the_number_of_modules_is_limited() -> None:
 # ---------------------------------------------------------------- what is left out if there is something better
 
 
+STRAYS: Final = (
+    "tests/__init__.py", "docs/conf.py", "test.py", "examples/__init__.py", "Tests.py", "tests_3_8/__init__.py",
+    "test_lib.py", "unit_tests.py", "benchmarks/run.py", "scripts/a.py", "build/lib/lib.py", "setup.py", "conftest.py",
+    "integration_test/__init__.py", "samples/a/b.py", "testing/__init__.py", "test3.py", "mypkg_tests/__init__.py",
+)  # fmt: skip
+
+
 @pytest.mark.attack("own-verdict")
-@pytest.mark.parametrize("stray", ["tests/__init__.py", "docs/conf.py", "test.py", "examples/__init__.py", "Tests.py"])
+@pytest.mark.parametrize("stray", STRAYS)
 def test_stray_names_are_not_imported(stray: str) -> None:
     assert found("lib.py", stray) == ["lib"]
+    assert modules("other.py", stray) == ModulesToImport(names=("other",), primary="other")
+
+
+@pytest.mark.parametrize("name", ["testify", "contest", "attest", "docstring", "builder", "latest_test", "exampledb"])
+def test_names_that_only_look_like_strays_are_imported(name: str) -> None:
+    assert found("lib.py", f"{name}.py") == ["lib", name]
 
 
 def test_a_stray_name_is_imported_if_it_is_the_only_one() -> None:
     assert found("tests/__init__.py") == ["tests"]
+    assert found("tests/__init__.py", "docs/__init__.py") == ["docs", "tests"]
+
+
+@pytest.mark.parametrize("package", ["tests", "test-something", "build", "docs", "testing-mysqld", "unit-tests"])
+def test_a_project_that_is_called_like_a_stray_keeps_its_own(package: str) -> None:
+    name = package.replace("-", "_")
+    assert modules(f"{name}/__init__.py", "other.py", package=package).primary == name
+    assert modules(f"{name}/__init__.py", "other.py", "tests.py", package=package).names == (name, "other")
 
 
 def test_private_modules_are_left_out_beside_public_ones() -> None:
     assert found("lib.py", "_lib.so") == ["lib"]
+    assert found("yaml.py", "_yaml.so") == ["yaml"]
     assert found("_lib.so") == ["_lib"]
 
 
 def test_top_level_is_a_hint_that_chooses_among_what_is_found() -> None:
-    assert found("lib.py", "other.py", top_level=["lib"]) == ["lib"]
+    assert modules("zeta.py", "other.py", top_level=["zeta"]) == ModulesToImport(names=("zeta", "other"), primary="zeta")
+    assert modules("zeta.py", "other.py", "more.py", top_level=["zeta", "more"]).names == ("more", "zeta")
 
 
 def test_a_hint_at_a_missing_name_is_ignored() -> None:
-    assert found("lib.py", "other.py", top_level=["absent", "nonsense"]) == ["lib", "other"]
+    assert found("zeta.py", "other.py", top_level=["absent", "nonsense"]) == ["zeta", "other"]
 
 
 def test_a_hint_at_a_namespace_chooses_its_module() -> None:
-    assert found("space/lib/__init__.py", "other.py", top_level=["space"]) == ["space.lib"]
+    assert modules("space/zeta/__init__.py", "other.py", top_level=["space"]).primary == "space.zeta"
+
+
+# ---------------------------------------------------------------- which module decides
+
+
+@pytest.mark.parametrize(
+    ("package", "paths", "primary"),
+    [
+        # The name of the project.
+        ("adafruit-blinka", ["adafruit_blinka/__init__.py", "board.py", "pwmio.py"], "adafruit_blinka"),
+        ("attrs", ["attr/__init__.py", "attrs/__init__.py"], "attrs"),
+        ("setuptools", ["_distutils_hack/__init__.py", "pkg_resources/__init__.py", "setuptools/__init__.py"], "setuptools"),
+        ("pytest", ["_pytest/__init__.py", "py.py", "pytest/__init__.py"], "pytest"),
+        ("black", ["_black_version.py", "black/__init__.py", "blackd/__init__.py", "blib2to3/__init__.py"], "black"),
+        ("pymongo", ["bson/__init__.py", "gridfs/__init__.py", "pymongo/__init__.py"], "pymongo"),
+        ("jupyter-core", ["jupyter.py", "jupyter_core/__init__.py"], "jupyter_core"),
+        ("ipython", ["IPython/__init__.py", "tools.py"], "IPython"),
+        # A name that surely means the project.
+        ("pyyaml", ["_yaml/__init__.py", "yaml/__init__.py", "extra.py"], "yaml"),
+        ("biopython", ["Bio/__init__.py", "BioSQL/__init__.py"], "Bio"),
+        ("python-ldap", ["_ldap.so", "ldap/__init__.py", "ldapurl.py", "ldif.py", "slapdtest/__init__.py"], "ldap"),
+        ("psycopg2-binary", ["psycopg2/__init__.py", "helpers.py"], "psycopg2"),
+        ("ansible-core", ["ansible/__init__.py", "ansible_test/__init__.py"], "ansible"),
+        # The only one.
+        ("pillow", ["PIL/__init__.py", "tests/__init__.py"], "PIL"),
+        ("beautifulsoup4", ["bs4/__init__.py"], "bs4"),
+        ("opencv-python", ["cv2/__init__.py", "opencv_python.libs/libx.so"], "cv2"),
+        ("scikit-learn", ["sklearn/__init__.py"], "sklearn"),
+        ("python-dateutil", ["dateutil/__init__.py"], "dateutil"),
+        ("djangorestframework", ["rest_framework/__init__.py"], "rest_framework"),
+        # In a namespace.
+        ("google-cloud-storage", ["google/cloud/_storage_v2/__init__.py", "google/cloud/storage/__init__.py"], "google.cloud.storage"),
+        ("google-auth", ["google/auth/__init__.py", "google/oauth2/__init__.py"], "google.auth"),
+        ("protobuf", ["google/_upb/_message.abi3.so", "google/protobuf/__init__.py"], "google.protobuf"),
+        ("azure-storage-blob", ["azure/storage/blob/__init__.py"], "azure.storage.blob"),
+        ("zope-interface", ["zope/interface/__init__.py", "zope/a.py"], "zope.interface"),
+        ("backports-zoneinfo", ["backports/zoneinfo/__init__.py"], "backports.zoneinfo"),
+        ("ruamel-yaml-clib", ["_ruamel_yaml.so"], "_ruamel_yaml"),
+        ("opentelemetry-sdk", ["opentelemetry/sdk/_logs/__init__.py", "opentelemetry/sdk/trace/__init__.py"], "opentelemetry.sdk.trace"),
+        # None that is certain.
+        ("pywin32", ["adodbapi/__init__.py", "pythoncom.py", "win32com/__init__.py"], None),
+        ("google-api-python-client", ["apiclient/__init__.py", "googleapiclient/__init__.py"], None),
+        ("foo", ["foo2.py", "pyfoo.py"], None),
+        ("pytest-lazy", ["lazy_plugin.py", "lazy_fixtures.py"], None),
+    ],
+)  # fmt: skip
+def test_the_primary_module_of(package: str, paths: list[str], primary: str | None) -> None:
+    chosen = modules(*paths, package=package)
+    assert chosen.primary == primary
+    assert chosen.deciding == (chosen.names if primary is None else (primary,))
+    assert primary in {None, chosen.names[0]}
+
+
+@pytest.mark.parametrize(
+    ("package", "paths", "inner", "names"),
+    [
+        # The name of the project with its words: inside a package that others share.
+        ("mysql-connector-python", ["mysql/__init__.py", "mysqlx/__init__.py"], ["mysql/connector/__init__.py"], ["mysql.connector", "mysqlx"]),
+        ("google-ads", ["google/__init__.py"], ["google/ads/__init__.py", "google/rpc/__init__.py"], ["google.ads"]),
+        ("backports-lru", ["backports/__init__.py"], ["backports/lru.py"], ["backports.lru"]),
+        # Not what happens to be called alike.
+        ("foobar", ["foo/__init__.py"], ["foo/bar.py"], ["foo"]),
+        ("python-telegram-bot", ["telegram/__init__.py"], ["telegram/bot.py"], ["telegram"]),
+        ("foo-bar", ["foo_bar/__init__.py"], ["foo_bar/foo/bar.py", "foo_bar/bar.py"], ["foo_bar"]),
+    ],
+)  # fmt: skip
+def test_a_primary_module_inside_a_package(package: str, paths: list[str], inner: list[str], names: list[str]) -> None:
+    chosen = modules(*paths, package=package, inner=inner)
+    assert (list(chosen.names), chosen.primary) == (names, names[0])
+
+
+@pytest.mark.parametrize(
+    ("paths", "represented_by"),
+    [
+        (["space/_common/__init__.py", "space/io/__init__.py"], "space.io"),
+        (["space/_a.py", "space/deep/io.py"], "space.deep.io"),
+        (["space/tests/__init__.py", "space/zeta/__init__.py"], "space.zeta"),
+        (["space/version.py", "space/deep/zeta.py"], "space.deep.zeta"),
+        (["space/_b.py", "space/_a.py"], "space._a"),
+    ],
+)
+def test_a_namespace_is_represented_by_a_public_module(paths: list[str], represented_by: str) -> None:
+    assert modules(*paths, package="some-project").primary == represented_by
+
+
+def test_of_declared_names_the_projects_own_decides() -> None:
+    paths = ["lib.py", "extra.py", "more.py"]
+    assert modules(*paths, import_names=["extra", "lib"]).names == ("lib", "extra")
+    assert modules(*paths, import_names=["extra", "lib"]).primary == "lib"
+    assert modules(*paths, import_names=["extra"]).primary == "extra"
+    assert modules(*paths, import_names=["extra", "more"]).primary is None
+
+
+def test_beside_a_primary_module_only_public_ones_are_imported() -> None:
+    assert found("lib.py", "_hidden.py", "tests.py", "extra.py", "space/_a.py") == ["lib", "extra"]
 
 
 # ---------------------------------------------------------------- nothing to import
@@ -190,4 +314,4 @@ def test_the_reason_for_no_modules(paths: list[str], why: str) -> None:
 
 def test_with_modules_there_is_no_reason() -> None:
     found = modules_to_import("lib", InstalledMetadata(paths=("lib.py",)), SUFFIXES)
-    assert found == ModulesToImport(names=("lib",), reason=None)
+    assert found == ModulesToImport(names=("lib",), primary="lib", reason=None)

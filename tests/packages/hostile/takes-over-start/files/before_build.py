@@ -10,7 +10,7 @@ import sys
 if b"dist_info" in open("/proc/self/cmdline", "rb").read():
     with open(os.path.join(sys.argv[1], "report.json")) as file:
         markers = json.load(file)["environment"]
-    target = {"paths": [], "import_names": [""], "top_level": []}
+    target = {"paths": [], "inner": [], "import_names": [""], "top_level": []}
     print(json.dumps({"installed": [], "target": target, "needs": {"requires": [], "markers": markers}}), flush=True)
     os._exit(0)
 """

@@ -47,6 +47,7 @@ def test_an_installation_is_described_in_full(tmp_path: Path) -> None:
         "target": {
             "folder": FOLDER,
             "paths": ["example/__init__.py"],
+            "inner": ["example/part.py"],
             "import_names": ["example"],
             "top_level": ["example", "extra"],
             "digests": {
@@ -61,7 +62,7 @@ def test_an_installation_is_described_in_full(tmp_path: Path) -> None:
 
 def test_missing_files_are_empty(tmp_path: Path) -> None:
     assert described(tmp_path, known=FOLDER)["target"] == {
-        "folder": FOLDER, "paths": [], "import_names": None, "top_level": [], "digests": {},
+        "folder": FOLDER, "paths": [], "inner": [], "import_names": None, "top_level": [], "digests": {},
     }  # fmt: skip
 
 
