@@ -83,7 +83,9 @@ targets = st.fixed_dictionaries(
     {
         "folder": mostly(st.just(FOLDER), texts),
         "paths": mostly(st.lists(mostly(texts | st.sampled_from(["example_lib.py", "a/b.py", "../x.py"])), max_size=5)),
-        "inner": mostly(st.lists(mostly(texts | st.sampled_from(["example_lib/a.py", "a/b.so", "a/../x.py"])), max_size=5)),
+        "inner": mostly(
+            st.lists(mostly(texts | st.sampled_from(["example_lib/a.py", "a/b.so", "a/../x.py"])), max_size=5)
+        ),
         "import_names": mostly(st.none() | st.lists(mostly(texts), max_size=4)),
         "top_level": mostly(st.lists(mostly(texts), max_size=3)),
         "digests": mostly(st.dictionaries(texts, texts, max_size=3)),

@@ -609,21 +609,42 @@ def test_a_failed_import(harness: CellHarness, act: ScriptedCommand, expected: t
     assert record.imports == ("example_lib",)
 
 
-def test_the_module_that_failed_is_named_and_ends_the_phase(harness: CellHarness) -> None:
-    passing = Script(paths=["example_lib.py", "beta.py", "gamma.py"])
+def test_the_module_that_failed_is_named(harness: CellHarness) -> None:
+    passing = Script(paths=["alpha.py", "beta.py", "gamma.py"])
 
     def script(argv: Sequence[str], files: Files) -> ScriptedCommand:
         act = passing(argv, files)
-        return ScriptedCommand(output=b"KeyError: 'x'\n", exit_code=1) if argv == ["prove", "beta"] else act
+        output = b"KeyError: '/fake/work/env x'\n"
+        return ScriptedCommand(output=output, exit_code=1) if argv == ["prove", "alpha"] else act
 
     harness.script = script
     record = harness.record()
-    assert record.detail == "import beta: KeyError: 'x'"
-    assert harness.commands[-2:] == ["prove example_lib", "prove beta"]
+    assert record.primary_module is None
+    assert record.detail == "import alpha: KeyError: '/ppp/work/env x'"
+    (failure,) = record.import_failures
+    assert (failure.module, failure.detail) == ("alpha", "KeyError: '/ppp/work/env x'")
+
+
+def test_what_is_inside_a_release_is_recorded(harness: CellHarness) -> None:
+    passing = Script(inner=["example_lib/api.py", "example_lib/gui.py"])
+
+    def script(argv: Sequence[str], files: Files) -> ScriptedCommand:
+        act = passing(argv, files)
+        output = b"KeyError: '/fake/work/env x'\n"
+        return ScriptedCommand(output=output, exit_code=1) if argv == ["prove", "example_lib.gui"] else act
+
+    harness.script = script
+    record = harness.record()
+    assert (record.result, record.detail, record.primary_module) == (Result.PASS, None, "example_lib")
+    assert record.import_failures == ()
+    assert record.submodules is not None
+    (failure,) = record.submodules.failed
+    assert (record.submodules.tried, failure.module) == (2, "example_lib.gui")
+    assert failure.detail == "KeyError: '/ppp/work/env x'"
 
 
 def test_the_module_after_a_slow_one_gets_a_second(harness: CellHarness) -> None:
-    harness.script = Script(paths=["example_lib.py", "beta.py"], importing=replace(PROVED, takes_s=0.7))
+    harness.script = Script(paths=["alpha.py", "beta.py"], importing=replace(PROVED, takes_s=0.7))
     matrix = tiny_matrix(SLIM, timeouts_s={Phase.IMPORT: 1})
     runtime = FakeRuntime(matrix, harness.script)
     record = (

@@ -15,7 +15,7 @@ from ppp.check.index.client import Index
 from ppp.check.installation import DistInfo, Inspection
 from ppp.check.modules import InstalledMetadata, modules_to_import
 from ppp.check.phases import PhaseReport
-from ppp.model.record import ModuleFailure, Outcome, Phase, Submodules
+from ppp.model.record import ModuleFailure, Outcome, Submodules
 from ppp.model.release import Release
 
 #: How long the phase may take in these tests, and with it all that decides nothing, and each of it.
@@ -26,12 +26,12 @@ LOST: Final = ScriptedCommand(lost="the engine was stopped")
 OOM: Final = ScriptedCommand(exit_code=-9, oom=True)
 MISSING: Final = ScriptedCommand(
     exit_code=1,
-    output=b"Traceback (most recent call last):\n  File \"<string>\", line 1, in <module>\n"
+    output=b'Traceback (most recent call last):\n  File "<string>", line 1, in <module>\n'
     b"ModuleNotFoundError: No module named 'ppp_plugin'\n",
 )
 NO_MODULE: Final = ScriptedCommand(
     exit_code=1,
-    output=b"Traceback (most recent call last):\n  File \"<string>\", line 1, in <module>\n"
+    output=b'Traceback (most recent call last):\n  File "<string>", line 1, in <module>\n'
     b"ImportError: dynamic module does not define module export function (PyInit__c)\n",
 )
 
@@ -68,9 +68,7 @@ class ReleaseScript:
         target = DistInfo(folder="lib-1.0.dist-info", metadata=metadata, digests={})
         facts = CellFacts(
             modules=modules_to_import("lib", metadata, prepared.suffixes),
-            alone=Inspection(
-                installed=(), requested=(), folders=frozenset(), target=target, has_dependencies=False
-            ),
+            alone=Inspection(installed=(), requested=(), folders=frozenset(), target=target, has_dependencies=False),
         )
         context = CellContext(
             release=Release.parse("lib", "1.0"),
@@ -158,9 +156,7 @@ def test_a_sandbox_that_is_lost_before_the_first_import_is_an_infrastructure_err
 @pytest.mark.parametrize(
     ("command", "outcome", "cause"), [(OOM, "ERROR", "oom"), (LOST, "ERROR", "sandbox"), (HANGS, "TIMEOUT", "timeout")]
 )
-def test_no_trouble_with_another_module_changes_the_verdict(
-    command: ScriptedCommand, outcome: str, cause: str
-) -> None:
+def test_no_trouble_with_another_module_changes_the_verdict(command: ScriptedCommand, outcome: str, cause: str) -> None:
     done = ReleaseScript(paths=["lib.py", "other.py"], commands={"other": command}).import_all()
     assert done.report.outcome is Outcome.PASS
     (failure,) = done.failures

@@ -187,7 +187,9 @@ def test_private_modules_are_left_out_beside_public_ones() -> None:
 
 
 def test_top_level_is_a_hint_that_chooses_among_what_is_found() -> None:
-    assert modules("zeta.py", "other.py", top_level=["zeta"]) == ModulesToImport(names=("zeta", "other"), primary="zeta")
+    assert modules("zeta.py", "other.py", top_level=["zeta"]) == ModulesToImport(
+        names=("zeta", "other"), primary="zeta"
+    )
     assert modules("zeta.py", "other.py", "more.py", top_level=["zeta", "more"]).names == ("more", "zeta")
 
 
@@ -202,49 +204,54 @@ def test_a_hint_at_a_namespace_chooses_its_module() -> None:
 # ---------------------------------------------------------------- which module decides
 
 
+def files(words: str) -> list[str]:
+    """Return paths: each word is one, and a folder stands for its `__init__`."""
+    return [f"{word}__init__.py" if word.endswith("/") else word for word in words.split()]
+
+
 @pytest.mark.parametrize(
     ("package", "paths", "primary"),
     [
         # The name of the project.
-        ("adafruit-blinka", ["adafruit_blinka/__init__.py", "board.py", "pwmio.py"], "adafruit_blinka"),
-        ("attrs", ["attr/__init__.py", "attrs/__init__.py"], "attrs"),
-        ("setuptools", ["_distutils_hack/__init__.py", "pkg_resources/__init__.py", "setuptools/__init__.py"], "setuptools"),
-        ("pytest", ["_pytest/__init__.py", "py.py", "pytest/__init__.py"], "pytest"),
-        ("black", ["_black_version.py", "black/__init__.py", "blackd/__init__.py", "blib2to3/__init__.py"], "black"),
-        ("pymongo", ["bson/__init__.py", "gridfs/__init__.py", "pymongo/__init__.py"], "pymongo"),
-        ("jupyter-core", ["jupyter.py", "jupyter_core/__init__.py"], "jupyter_core"),
-        ("ipython", ["IPython/__init__.py", "tools.py"], "IPython"),
+        ("adafruit-blinka", "adafruit_blinka/ board.py pwmio.py", "adafruit_blinka"),
+        ("attrs", "attr/ attrs/", "attrs"),
+        ("setuptools", "_distutils_hack/ pkg_resources/ setuptools/", "setuptools"),
+        ("pytest", "_pytest/ py.py pytest/", "pytest"),
+        ("black", "_black_version.py black/ blackd/ blib2to3/", "black"),
+        ("pymongo", "bson/ gridfs/ pymongo/", "pymongo"),
+        ("jupyter-core", "jupyter.py jupyter_core/", "jupyter_core"),
+        ("ipython", "IPython/ tools.py", "IPython"),
         # A name that surely means the project.
-        ("pyyaml", ["_yaml/__init__.py", "yaml/__init__.py", "extra.py"], "yaml"),
-        ("biopython", ["Bio/__init__.py", "BioSQL/__init__.py"], "Bio"),
-        ("python-ldap", ["_ldap.so", "ldap/__init__.py", "ldapurl.py", "ldif.py", "slapdtest/__init__.py"], "ldap"),
-        ("psycopg2-binary", ["psycopg2/__init__.py", "helpers.py"], "psycopg2"),
-        ("ansible-core", ["ansible/__init__.py", "ansible_test/__init__.py"], "ansible"),
+        ("pyyaml", "_yaml/ yaml/ extra.py", "yaml"),
+        ("biopython", "Bio/ BioSQL/", "Bio"),
+        ("python-ldap", "_ldap.so ldap/ ldapurl.py ldif.py slapdtest/", "ldap"),
+        ("psycopg2-binary", "psycopg2/ helpers.py", "psycopg2"),
+        ("ansible-core", "ansible/ ansible_test/", "ansible"),
         # The only one.
-        ("pillow", ["PIL/__init__.py", "tests/__init__.py"], "PIL"),
-        ("beautifulsoup4", ["bs4/__init__.py"], "bs4"),
-        ("opencv-python", ["cv2/__init__.py", "opencv_python.libs/libx.so"], "cv2"),
-        ("scikit-learn", ["sklearn/__init__.py"], "sklearn"),
-        ("python-dateutil", ["dateutil/__init__.py"], "dateutil"),
-        ("djangorestframework", ["rest_framework/__init__.py"], "rest_framework"),
+        ("pillow", "PIL/ tests/", "PIL"),
+        ("beautifulsoup4", "bs4/", "bs4"),
+        ("opencv-python", "cv2/ opencv_python.libs/libx.so", "cv2"),
+        ("scikit-learn", "sklearn/", "sklearn"),
+        ("python-dateutil", "dateutil/", "dateutil"),
+        ("djangorestframework", "rest_framework/", "rest_framework"),
         # In a namespace.
-        ("google-cloud-storage", ["google/cloud/_storage_v2/__init__.py", "google/cloud/storage/__init__.py"], "google.cloud.storage"),
-        ("google-auth", ["google/auth/__init__.py", "google/oauth2/__init__.py"], "google.auth"),
-        ("protobuf", ["google/_upb/_message.abi3.so", "google/protobuf/__init__.py"], "google.protobuf"),
-        ("azure-storage-blob", ["azure/storage/blob/__init__.py"], "azure.storage.blob"),
-        ("zope-interface", ["zope/interface/__init__.py", "zope/a.py"], "zope.interface"),
-        ("backports-zoneinfo", ["backports/zoneinfo/__init__.py"], "backports.zoneinfo"),
-        ("ruamel-yaml-clib", ["_ruamel_yaml.so"], "_ruamel_yaml"),
-        ("opentelemetry-sdk", ["opentelemetry/sdk/_logs/__init__.py", "opentelemetry/sdk/trace/__init__.py"], "opentelemetry.sdk.trace"),
+        ("google-cloud-storage", "google/cloud/_storage_v2/ google/cloud/storage/", "google.cloud.storage"),
+        ("google-auth", "google/auth/ google/oauth2/", "google.auth"),
+        ("protobuf", "google/_upb/_message.abi3.so google/protobuf/", "google.protobuf"),
+        ("azure-storage-blob", "azure/storage/blob/", "azure.storage.blob"),
+        ("zope-interface", "zope/interface/ zope/a.py", "zope.interface"),
+        ("backports-zoneinfo", "backports/zoneinfo/", "backports.zoneinfo"),
+        ("ruamel-yaml-clib", "_ruamel_yaml.so", "_ruamel_yaml"),
+        ("opentelemetry-sdk", "opentelemetry/sdk/_logs/ opentelemetry/sdk/trace/", "opentelemetry.sdk.trace"),
         # None that is certain.
-        ("pywin32", ["adodbapi/__init__.py", "pythoncom.py", "win32com/__init__.py"], None),
-        ("google-api-python-client", ["apiclient/__init__.py", "googleapiclient/__init__.py"], None),
-        ("foo", ["foo2.py", "pyfoo.py"], None),
-        ("pytest-lazy", ["lazy_plugin.py", "lazy_fixtures.py"], None),
+        ("pywin32", "adodbapi/ pythoncom.py win32com/", None),
+        ("google-api-python-client", "apiclient/ googleapiclient/", None),
+        ("foo", "foo2.py pyfoo.py", None),
+        ("pytest-lazy", "lazy_plugin.py lazy_fixtures.py", None),
     ],
 )  # fmt: skip
-def test_the_primary_module_of(package: str, paths: list[str], primary: str | None) -> None:
-    chosen = modules(*paths, package=package)
+def test_the_primary_module_of(package: str, paths: str, primary: str | None) -> None:
+    chosen = modules(*files(paths), package=package)
     assert chosen.primary == primary
     assert chosen.deciding == (chosen.names if primary is None else (primary,))
     assert primary in {None, chosen.names[0]}
@@ -254,17 +261,17 @@ def test_the_primary_module_of(package: str, paths: list[str], primary: str | No
     ("package", "paths", "inner", "names"),
     [
         # The name of the project with its words: inside a package that others share.
-        ("mysql-connector-python", ["mysql/__init__.py", "mysqlx/__init__.py"], ["mysql/connector/__init__.py"], ["mysql.connector", "mysqlx"]),
-        ("google-ads", ["google/__init__.py"], ["google/ads/__init__.py", "google/rpc/__init__.py"], ["google.ads"]),
-        ("backports-lru", ["backports/__init__.py"], ["backports/lru.py"], ["backports.lru"]),
+        ("mysql-connector-python", "mysql/ mysqlx/", "mysql/connector/", ["mysql.connector", "mysqlx"]),
+        ("google-ads", "google/", "google/ads/ google/rpc/", ["google.ads"]),
+        ("backports-lru", "backports/", "backports/lru.py", ["backports.lru"]),
         # Not what happens to be called alike.
-        ("foobar", ["foo/__init__.py"], ["foo/bar.py"], ["foo"]),
-        ("python-telegram-bot", ["telegram/__init__.py"], ["telegram/bot.py"], ["telegram"]),
-        ("foo-bar", ["foo_bar/__init__.py"], ["foo_bar/foo/bar.py", "foo_bar/bar.py"], ["foo_bar"]),
+        ("foobar", "foo/", "foo/bar.py", ["foo"]),
+        ("python-telegram-bot", "telegram/", "telegram/bot.py", ["telegram"]),
+        ("foo-bar", "foo_bar/", "foo_bar/foo/bar.py foo_bar/bar.py", ["foo_bar"]),
     ],
 )  # fmt: skip
-def test_a_primary_module_inside_a_package(package: str, paths: list[str], inner: list[str], names: list[str]) -> None:
-    chosen = modules(*paths, package=package, inner=inner)
+def test_a_primary_module_inside_a_package(package: str, paths: str, inner: str, names: list[str]) -> None:
+    chosen = modules(*files(paths), package=package, inner=files(inner))
     assert (list(chosen.names), chosen.primary) == (names, names[0])
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from ppp.check.sandbox.inside.inspection import MAX_CHARS, inspect, module_paths, read_text
+from ppp.check.sandbox.inside.inspection import MAX_CHARS, MAX_INNER, inner_paths, inspect, module_paths, read_text
 from ppp.model.canonical import sha256_hex
 
 FOLDER: Final = "Example_Lib-1.0.dist-info"
@@ -114,3 +114,23 @@ def test_paths_inside_a_package_and_long_ones_are_left_out() -> None:
     paths = ["a/__init__.py", "a/b.py", "a/b/__init__.py", "space/c/__init__.py", "space/c/d.py", "m.py", "x" * 5000]
     assert len(paths[-1]) > MAX_CHARS
     assert module_paths(paths) == ["a/__init__.py", "space/c/__init__.py", "m.py"]
+
+
+def test_inside_a_package_the_paths_near_its_top_and_all_shared_libraries_are_named() -> None:
+    paths = [
+        "a/__init__.py", "a/z.py", "a/b/__init__.py", "a/b/c/__init__.py", "a/b/c/d/__init__.py", "a/b/c/d/_e.abi3.so",
+        "a/_c.so", "a/b/c.py", "a/data.txt", "a/__pycache__/z.cpython-312.pyc", "m.py", "_top.so", "space/_n.so",
+        "space/b/__init__.py", "space/b/c.py",
+    ]  # fmt: skip
+    libraries = ["a/_c.so", "a/b/c/d/_e.abi3.so"]
+    assert inner_paths(paths) == [*libraries, "a/z.py", "a/b/__init__.py", "space/b/c.py", "a/b/c/__init__.py"]
+
+
+@pytest.mark.attack("bounded-input")
+def test_the_number_of_paths_inside_packages_is_limited_the_upper_ones_come_first() -> None:
+    deep = [f"a/{n}/__init__.py" for n in range(MAX_INNER)]
+    found = inner_paths(
+        ["a/__init__.py", *deep, "a/z.py", *(f"a/{n}.so" for n in range(2 * MAX_INNER)), "a/" + "x" * 5000]
+    )
+    assert len(found) == 2 * MAX_INNER
+    assert found[MAX_INNER] == "a/z.py"
