@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import LABEL, DockerRuntime, connect_engine
 from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Cell, Environment
-from ppp.model.record import Phase
+from ppp.model.record import ModuleFailure, Phase
 from ppp.model.release import Release
 from ppp.schemas import schema_errors
 
@@ -158,6 +158,27 @@ def test_each_project_has_the_expected_result(checked: CheckedProjects, name: st
     assert expected.detail in (record.detail or ""), output
     if expected.imports is not None:
         assert list(record.imports) == expected.imports, output
+
+
+@pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
+@pytest.mark.parametrize("name", [name for name, project in PROJECTS.items() if "primary" in project.expect])
+def test_each_module_that_was_not_imported_is_recorded(checked: CheckedProjects, name: str) -> None:
+    expected = PROJECTS[name].expected(checked.environment)
+    if expected.skip:
+        pytest.skip(expected.skip)
+    record = checked.observations[name].record
+    assert (record.primary_module or "") == expected.primary
+    if expected.import_failures is not None:
+        assert _failures(record.import_failures) == expected.import_failures
+    if expected.submodules_failed is not None:
+        assert record.submodules is not None
+        assert _failures(record.submodules.failed) == expected.submodules_failed
+        assert (record.submodules.tried, record.submodules.left_out) == (expected.submodules_tried, 0)
+
+
+def _failures(failures: Iterable[ModuleFailure]) -> list[str]:
+    assert all(failure.detail for failure in failures)
+    return [f"{failure.module} {failure.outcome} {failure.cause}" for failure in failures]
 
 
 @pytest.mark.attack("valid-records")

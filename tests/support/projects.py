@@ -29,6 +29,12 @@ class ExpectedResult:
     blame: str | None = None
     detail: str = ""
     imports: list[str] | None = None
+    #: The module that decides; an empty text where there is none.
+    primary: str | None = None
+    #: `MODULE OUTCOME CAUSE` of the modules that were not imported: at the top level, and inside the release.
+    import_failures: list[str] | None = None
+    submodules_failed: list[str] | None = None
+    submodules_tried: int | None = None
     skip: str = ""
 
 

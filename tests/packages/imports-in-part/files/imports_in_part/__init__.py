@@ -1,0 +1,1 @@
+from imports_in_part import loaded

@@ -1,0 +1,1 @@
+import ppp_undeclared_helper
