@@ -80,7 +80,10 @@ def modules_to_import(package: str, metadata: InstalledMetadata, suffixes: Seque
         declared = _declared(package, metadata.import_names, metadata.paths)
         if declared is not None:
             return declared
-    outer = outermost(dotted_names(metadata.paths, suffixes))
+    likely = [path for path in metadata.paths if not is_library(path)]
+    # At the top such a file may be a module all the same, if there is nothing else.
+    possible = [path for path in metadata.paths if "/" not in path]
+    outer = outermost(dotted_names(likely, suffixes) or dotted_names(possible, suffixes))
     if not outer:
         return ModulesToImport(names=(), reason=_reason_for_none(metadata.paths))
     own = _own_name(package, outer, dotted_names(metadata.inner, suffixes), metadata.inner)
@@ -134,6 +137,12 @@ def dotted_names(paths: Iterable[str], suffixes: Sequence[str]) -> set[Parts]:
     """Return the names of the modules and packages that are at these paths, relative to site-packages."""
     longest_first = sorted(suffixes, key=len, reverse=True)
     return {name for path in paths if (name := _dotted_name(path, longest_first)) is not None}
+
+
+def is_library(path: str) -> bool:
+    """Return whether a path is by its name that of a shared library that is loaded, and not imported: `libx.so`."""
+    name = PurePosixPath(path).name
+    return name.startswith("lib") and name.endswith(".so") and name.count(".") == 1
 
 
 def _dotted_name(path: str, suffixes: Sequence[str]) -> Parts | None:

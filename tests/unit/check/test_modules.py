@@ -201,6 +201,13 @@ def test_a_hint_at_a_namespace_chooses_its_module() -> None:
     assert modules("space/zeta/__init__.py", "other.py", top_level=["space"]).primary == "space.zeta"
 
 
+def test_shared_libraries_that_are_loaded_are_not_imported() -> None:
+    assert found("llama/__init__.py", "lib/libggml.so", "libllama.so") == ["llama"]
+    assert found("lib.py", "libx.abi3.so", "libyaml.py") == ["lib", "libx", "libyaml"]
+    assert found("libtorrent.so", package="libtorrent") == ["libtorrent"]
+    assert reason("lib/libggml.so") == "it holds no module"
+
+
 # ---------------------------------------------------------------- which module decides
 
 
