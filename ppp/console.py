@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -17,15 +17,19 @@ from rich.table import Table
 from rich.text import Text
 
 from ppp.ledger.node_verdicts import CellVerdicts
-from ppp.model.record import GLYPHS, PHASES, Outcome, Record, Result
+from ppp.model.record import PHASES, ModuleFailure, Outcome, Record, Result
 from ppp.model.release import Release
+from ppp.model.shown import GLYPHS, Shown, nothing_to_import, record_shown_as
+from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
+from ppp.publish.packages.remarks import remarks, share_remarks
 
 STYLES: Final = {
-    Result.PASS: "green",
-    Result.FAIL: "bold red",
-    Result.TIMEOUT: "yellow",
-    Result.ERROR: "magenta",
-    Result.NA: "dim",
+    Shown.PASS: "green",
+    Shown.INSTALLED: "cyan",
+    Shown.FAIL: "bold red",
+    Shown.TIMEOUT: "yellow",
+    Shown.ERROR: "magenta",
+    Shown.NA: "dim",
 }
 LAST_LINES: Final = 8
 #: The longest line shown, in characters: longer ones are complete in the JSON.
@@ -100,7 +104,7 @@ class LiveReporter:
         self._console = console
         self._live: Live | None = None
         self._total = 0
-        self._counts: Counter[Result] = Counter()
+        self._counts: Counter[Shown] = Counter()
         self._last: list[Record] = []
 
     def note(self, text: str) -> None:
@@ -119,7 +123,7 @@ class LiveReporter:
 
     def checked(self, record: Record) -> None:
         """Draw the table with one more cell."""
-        self._counts[record.result] += 1
+        self._counts[record_shown_as(record)] += 1
         self._last = [*self._last[-LAST_LINES + 1 :], record]
         if self._live:
             self._live.update(self._table())
@@ -131,22 +135,23 @@ class LiveReporter:
 
     def _table(self) -> Table:
         done = self._counts.total()
-        words = "  ".join(f"{GLYPHS[r]} {self._counts[r]} {r}" for r in Result if self._counts[r])
+        words = "  ".join(f"{GLYPHS[s]} {self._counts[s]} {s}" for s in Shown if self._counts[s])
         table = Table(
             title=f"{done} of {self._total} cells  {words}", box=None, show_header=False, title_justify="left"
         )
         for record in self._last:
-            table.add_row(Text(result_line(record), style=STYLES[record.result]))
+            table.add_row(Text(result_line(record), style=STYLES[record_shown_as(record)]))
         return table
 
 
 def result_line(record: Record) -> str:
     """Return a cell's result as a line."""
+    shown, reason = record_shown_as(record), nothing_to_import(record)
     why = f" {record.cause}" if record.cause else ""
     detail = f": {record.detail}" if record.detail and record.cause else ""
-    return printable_line(
-        f"{GLYPHS[record.result]} {record.result:7} {record.release} in {record.environment}{why}{detail}"
-    )
+    if reason is not None:
+        why, detail = " nothing to import", f": {reason}" if reason else ""
+    return printable_line(f"{GLYPHS[shown]} {shown:7} {record.release} in {record.environment}{why}{detail}")
 
 
 def results_table(
@@ -166,11 +171,15 @@ def results_table(
 def _cell(record: Record | None, *, unavailable: bool) -> Text:
     if record is None:
         return Text("unavailable" if unavailable else "·", style="dim")
-    return Text(f"{GLYPHS[record.result]} {record.result}", style=STYLES[record.result])
+    shown = record_shown_as(record)
+    return Text(f"{GLYPHS[shown]} {shown}", style=STYLES[shown])
 
 
 def explanations(rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: Sequence[str]) -> list[str]:
-    """Return a line for each way in which a release did not pass, and a line that names stand-ins for real images."""
+    """Return a line for each way in which a release did not pass, and for what its results leave unsaid.
+
+    The last line names stand-ins for real images.
+    """
     shown = [records[e] for _, records in rows for e in environments if e in records]
     groups: dict[tuple[Result, Release, str | None, str | None], list[str]] = {}
     for record in sorted(shown, key=lambda record: _SEVERITY.get(record.result, 0)):
@@ -181,10 +190,20 @@ def explanations(rows: Sequence[tuple[Release, Mapping[str, Record]]], environme
         printable_line(f"{GLYPHS[result]} {result:7} {release} {cause}: {detail} [{', '.join(where)}]")
         for (result, release, cause, detail), where in groups.items()
     ]
+    lines += [line for _, records in rows for line in _unsaid([records[e] for e in environments if e in records])]
     standins = [e for e in environments if any(record.environment == e and record.standin for record in shown)]
     if standins:
         lines.append(f"stand-ins, not the real images: {', '.join(standins)}")
     return lines
+
+
+def _unsaid(cells: Sequence[Record]) -> Iterator[str]:
+    # The same words as on a package's page.
+    for shared in share_remarks(remarks(cells)):
+        title, words = FINDING_TEXTS[shared.remark.kind][0], shared.remark.words
+        glyph = GLYPHS[Shown.INSTALLED] if shared.remark.kind is FindingKind.NOTHING_TO_IMPORT else "·"
+        places = ", ".join(shared.environments)
+        yield printable_line(f"{glyph} {title}: {cells[0].release} {words} [{places}]")
 
 
 def disagreements(cells: Iterable[CellVerdicts], *, own: str | None, quarantined: Collection[str]) -> list[str]:
@@ -224,18 +243,19 @@ def cell_report(record: Record, log: str | None) -> str:
     lines.append("")
     if record.file:
         lines.append(f"  file      {record.file.filename} ({record.file.size} bytes, sha256 {record.file.sha256})")
-    if record.imports:
-        lines.append(f"  imports   {', '.join(record.imports)}")
-    elif record.outcome(PHASES[-1]) is Outcome.SKIP and record.result is Result.PASS:
-        lines.append(f"  imports   nothing: {record.detail}")
+    lines += [f"  {line}" for line in _module_lines(record)]
     if record.installed:
         lines.append(f"  installed {', '.join(f'{i.name} {i.version}' for i in record.installed)}")
+    lines += [f"  {line}" for line in _remark_lines(record)]
     where = f"{record.image_digest or 'this machine'}{' (a stand-in, not the real image)' if record.standin else ''}"
     lines.append(f"  where     Python {record.python} on {record.arch}, {where}, pip {record.pip_version}")
     lines.append(f"  network   {record.network}")
     lines.append(f"  record    {record.id}")
     if record.blame:
         lines.append(f"  blame     {record.blame}")
+    if record.preinstalled is not None:
+        brought = ", ".join(f"{one.name} {one.version}" for one in record.preinstalled) or "nothing"
+        lines.append(f"  brought   {brought}, by the environment")
     if log:
         lines += [
             "",
@@ -244,6 +264,46 @@ def cell_report(record: Record, log: str | None) -> str:
             *(f"  | {text}" for text in log.splitlines()),
         ]
     return "\n".join(map(printable_line, lines))
+
+
+def _module_lines(record: Record) -> Iterator[str]:
+    # What was imported, what was not, and why.
+    if record.imports:
+        primary = f" ({record.primary_module} decides)" if record.primary_module and len(record.imports) > 1 else ""
+        yield f"imports   {', '.join(record.imports)}{primary}"
+    elif (reason := nothing_to_import(record)) is not None:
+        yield f"imports   nothing{f': {reason}' if reason else ''}"
+    yield from map(_failure_line, record.import_failures)
+    if tried := record.submodules:
+        more = f", {tried.left_out} more were not tried" if tried.left_out else ""
+        load = tried.tried - sum(failure.outcome is not Outcome.SKIP for failure in tried.failed)
+        yield f"deeper    {load} of {tried.tried} submodules load{more}"
+        yield from map(_failure_line, tried.failed)
+    if points := record.entry_points:
+        yield f"commands  {points.tried - len(points.broken)} of {points.tried} have their module and function"
+        for point in points.broken:
+            yield f"          {point.name} = {point.value}: {point.detail}"
+
+
+def _failure_line(failure: ModuleFailure) -> str:
+    outcome = "not tried" if failure.outcome is Outcome.SKIP else str(failure.outcome)
+    why = ": ".join(word for word in (failure.cause, failure.detail) if word)
+    return f"          {outcome} {failure.module}{why and f' {why}'}"
+
+
+def _remark_lines(record: Record) -> Iterator[str]:
+    # What the result leaves unsaid.
+    if record.relies_on:
+        yield f"relies on {', '.join(record.relies_on)}: the environment brings it, and nothing declares it"
+    if mismatch := record.record_mismatch:
+        yield (
+            f"RECORD    differs from the wheel: {mismatch.missing} missing, {mismatch.unlisted} not listed,"
+            f" {mismatch.different} different, such as {', '.join(mismatch.examples)}"
+        )
+    if record.yanked is not None:
+        yield f"yanked    {record.yanked or 'the index gives no reason'}"
+    if record.project_status:
+        yield f"project   {record.project_status}, says the index"
 
 
 def make_reporter(stream: TextIO = sys.stderr) -> LineReporter | LiveReporter:

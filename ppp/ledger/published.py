@@ -5,7 +5,7 @@ To read numbers that are consistent with each other, run the queries inside one 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from sqlite_utils import Database
@@ -13,8 +13,19 @@ from sqlite_utils import Database
 from ppp.ledger.digests import DAY_S
 from ppp.model.blame import BlameSource
 from ppp.model.matrix import Environment, Platform, environment_sort_key
-from ppp.model.record import PHASES, Blame, Outcome, Phase, Result, first_failed, outcomes_in_order
+from ppp.model.record import (
+    PHASES,
+    Blame,
+    Outcome,
+    Phase,
+    Preinstalled,
+    Result,
+    first_failed,
+    optional_fields,
+    outcomes_in_order,
+)
 from ppp.model.release import Release
+from ppp.model.shown import Shown, shown_as
 
 _RECORD_COLUMNS: Final = (
     "record, package, version, environment, result, phase_download, phase_nodeps, phase_full, phase_import,"
@@ -44,10 +55,18 @@ class Verdict(NamedTuple):
         """Return the first phase that neither passed nor was skipped, or None."""
         return first_failed(self.outcomes)
 
+    @property
+    def shown(self) -> Shown:
+        """Return what the cell is shown as: its result, or `installed` where there is nothing to import."""
+        return shown_as(self.result, self.outcomes[-1])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """The size of the ledger; `by_environment` counts current results and has all five results as keys."""
+    """The size of the ledger; `by_environment` counts current results and has all five results as keys.
+
+    `nothing_to_import` counts, by environment, the `PASS` cells of releases that have nothing to import.
+    """
 
     records: int
     cells: int
@@ -55,11 +74,24 @@ class Counts:
     releases: int
     as_of: int | None
     by_environment: Mapping[str, Mapping[Result, int]]
+    nothing_to_import: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def by_result(self) -> dict[Result, int]:
         """Return the counts of current results over all environments, with all five results as keys."""
         return {r: sum(counts[r] for counts in self.by_environment.values()) for r in Result}
+
+    def shown_in(self, environment: str) -> dict[Shown, int]:
+        """Return what the current cells of an environment are shown as, with all of `Shown` as keys."""
+        by_result, installed = self.by_environment[environment], self.nothing_to_import.get(environment, 0)
+        apart = {Shown.PASS: by_result[Result.PASS] - installed, Shown.INSTALLED: installed}
+        return {shown: apart[shown] if shown in apart else by_result[shown.result] for shown in Shown}
+
+    @property
+    def by_shown(self) -> dict[Shown, int]:
+        """Return what the current cells of all environments are shown as, with all of `Shown` as keys."""
+        all_ = [self.shown_in(environment) for environment in self.by_environment]
+        return {shown: sum(counts[shown] for counts in all_) for shown in Shown}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +119,14 @@ class Finding:
     package: str
     environments: tuple[str, ...]
     causes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageContent:
+    """What an image held before anything was installed; `image_digest` is None for this machine itself."""
+
+    image_digest: str | None
+    preinstalled: tuple[Preinstalled, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +179,28 @@ def read_verdicts(db: Database, records: Iterable[str]) -> list[Verdict]:
         (json.dumps([*records]),),
     )
     return [verdict_from_row(row) for row in rows]
+
+
+def image_contents(db: Database, records: Iterable[str]) -> dict[str, list[ImageContent]]:
+    """Return by environment what its images held, as some records say: each image once, as its newest record has it.
+
+    The image of the newest record comes first.
+    """
+    rows = db.execute(
+        "SELECT environment, image_digest, preinstalled FROM records WHERE preinstalled IS NOT NULL"
+        " AND record IN (SELECT value FROM json_each(?)) ORDER BY observed_at DESC, record DESC",
+        (json.dumps([*records]),),
+    )
+    found: dict[str, dict[str | None, str]] = {}
+    for environment, digest, preinstalled in rows:
+        found.setdefault(environment, {}).setdefault(digest, preinstalled)
+    return {
+        environment: [
+            ImageContent(image_digest=digest, **optional_fields({"preinstalled": json.loads(text)}))
+            for digest, text in images.items()
+        ]
+        for environment, images in found.items()
+    }
 
 
 def newest_release_verdicts(db: Database, package: str) -> list[Verdict]:

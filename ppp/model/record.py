@@ -47,10 +47,6 @@ class Result(StrEnum):
     NA = "NA"
 
 
-#: Results are shown by word and glyph (on pages by pattern, too), never by colour alone.
-GLYPHS: Final = {Result.PASS: "✓", Result.FAIL: "✗", Result.TIMEOUT: "◷", Result.ERROR: "▲", Result.NA: "–"}  # noqa: RUF001 - the en dash is intended
-
-
 class Blame(StrEnum):
     """Who or what is responsible for a failure."""
 

@@ -64,10 +64,11 @@ async function find(wanted) {
   return { rows, more: current.below.length > 0 || wanted.length < 2 };
 }
 
-function listItem([name, version, passing, claimed]) {
+function listItem([name, version, passing, claimed, installedOnly = 0]) {
   const item = element("li", "");
   const link = element("a", name, { href: new URL(`p/${name}/index.html`, ROOT).href });
-  const summary = claimed ? `${passing}/${claimed} environments` : "no verdict";
+  const apart = installedOnly ? `, ${installedOnly} with nothing to import` : "";
+  const summary = claimed ? `${passing}/${claimed} environments${apart}` : "no verdict";
   item.append(link, " ", element("span", `${version}, ${summary}`, { className: "quiet" }));
   return item;
 }

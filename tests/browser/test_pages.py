@@ -9,7 +9,8 @@ import pytest
 from browser_tools import AXE
 from showcase import AS_OF, EMPTY_PAGES, PAGES, ServedSites
 
-from ppp.model.record import GLYPHS, Result
+from ppp.model.record import Result
+from ppp.model.shown import GLYPHS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route

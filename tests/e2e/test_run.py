@@ -16,7 +16,8 @@ from local_index import LocalIndex, reply
 from program import CompletedCommand, Program, new_program, wait_until
 from projects import all_projects, module_project
 
-from ppp.model.record import GLYPHS, Result
+from ppp.model.record import Result
+from ppp.model.shown import GLYPHS
 
 WATCHED: Final = ("passes", "raises", "needs-newer-python")
 RESULTS: Final = "SELECT package, result FROM records ORDER BY package"

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ppp.ledger.digests import read_day_digests
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
-from ppp.model.record import Record, Result
+from ppp.model.record import ModuleFailure, Outcome, Phase, Record, Result, Submodules
 from ppp.publish.build import build
 from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.cache.build_cache import BuildCache
@@ -30,6 +31,20 @@ from ppp.publish.site.directory import PACKAGES_LISTING
 DAY = 1_714_003_200
 KEY = NodeKey.from_seed(b"\7" * 32)
 
+DEEP = Submodules(tried=2, left_out=0, failed=())
+PARTLY = replace(
+    DEEP, failed=(ModuleFailure(module="x.c", outcome=Outcome.FAIL, cause="shared-library", detail="libz.so.1"),)
+)
+
+
+def observation(record: Callable[..., Record], fields: dict[str, Any]) -> Record:
+    """Make the record of drawn fields: with a ground, a `PASS` has nothing to import."""
+    made = record(**fields)
+    if made.grounds and made.result is Result.PASS:
+        return replace(made, outcomes=(*made.outcomes[:3], Outcome.SKIP), imports=())
+    return made
+
+
 observations = st.fixed_dictionaries(
     {
         "package": st.sampled_from(["six", "attrs", "needs-gcc"]),
@@ -38,7 +53,11 @@ observations = st.fixed_dictionaries(
         "result": st.sampled_from([str(result) for result in Result]),
         "observed_at": st.sampled_from([DAY - 1, DAY, DAY + 90_000]),
         "node": st.sampled_from([KEY.id, "cd" * 32]),
-        "cause": st.sampled_from([None, "no-compiler", "unclassified", "of-another-ppp"]),
+        "cause": st.sampled_from([None, "no-compiler", "unclassified", "of-another-ppp", "withdrawn"]),
+        "grounds": st.sampled_from([{}, {}, {Phase.IMPORT: "stubs"}]),
+        "relies_on": st.sampled_from([(), (), ("setuptools",)]),
+        "yanked": st.sampled_from([None, None, "broken"]),
+        "submodules": st.sampled_from([None, DEEP, PARTLY]),
     }
 )
 #: What may happen between two builds: new records, a sealed batch, an episode, damage to the folder or the cache.
@@ -75,7 +94,7 @@ def apply_event(event: object, store: Store, root: Path, record: Callable[..., R
             (root / "cache.db").unlink(missing_ok=True)
         case list():
             for fields in event:
-                store.add_record(record(**fields))
+                store.add_record(observation(record, fields))
 
 
 @steady
@@ -100,7 +119,7 @@ def test_totals_are_what_the_ledger_counts(
     with store_in_memory() as store, BuildCache.open(None) as cache:
         for records in (first, more):
             for fields in records:
-                store.add_record(record(**fields))
+                store.add_record(observation(record, fields))
             packages = sorted({fields["package"] for fields in records})
             for history in read_packages(store.db, packages, published.observed_environments(store.db)):
                 cache.listings.replace(contribution_of(history, summarize(history)))
@@ -126,11 +145,18 @@ def sql_counts(db: Database) -> published.Counts:
         "SELECT environment, result, count(*) FROM current GROUP BY 1, 2 ORDER BY 1, 2"
     ):
         by_environment.setdefault(environment, dict.fromkeys(Result, 0))[Result(result)] = count
+    bare = db.execute("SELECT environment, count(*) FROM nothing_to_import GROUP BY 1").fetchall()
     records, as_of = db.execute("SELECT count(*), max(observed_at) FROM records").fetchone()
     cells, packages = db.execute("SELECT count(*), count(DISTINCT package) FROM results").fetchone()
     (releases,) = db.execute("SELECT count(*) FROM (SELECT DISTINCT package, version FROM results)").fetchone()
     return published.Counts(
-        records=records, cells=cells, packages=packages, releases=releases, as_of=as_of, by_environment=by_environment
+        records=records,
+        cells=cells,
+        packages=packages,
+        releases=releases,
+        as_of=as_of,
+        by_environment=by_environment,
+        nothing_to_import=dict(bare),
     )
 
 

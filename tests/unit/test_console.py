@@ -20,7 +20,8 @@ from ppp.console import (
     result_line,
     results_table,
 )
-from ppp.model.record import GLYPHS, Installed, Outcome, Phase, Record, Result, outcomes_in_order
+from ppp.model.record import Installed, Outcome, Phase, Record, Result, outcomes_in_order
+from ppp.model.shown import GLYPHS
 
 Builder = Callable[..., Record]
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[bold]\u202e\r"

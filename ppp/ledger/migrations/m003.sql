@@ -64,3 +64,99 @@ CREATE VIEW judged AS                   -- `current`, with the blame corrected b
             THEN 'package'
         END AS siblings_blame
         FROM current AS c);
+
+-- What a result leaves unsaid. Few records have any of it: the views start from this index, whatever the statistics say.
+-- Each condition of it is one of a view's own, word for word; else SQLite would not see that it may use the index.
+CREATE INDEX records_with_remarks ON records (package, version, environment)
+    WHERE relies_on IS NOT NULL
+       OR import_failures IS NOT NULL
+       OR json_array_length(submodules, '$.failed') > 0
+       OR json_array_length(entry_points, '$.broken') > 0
+       OR record_mismatch IS NOT NULL
+       OR yanked IS NOT NULL
+       OR project_status IS NOT NULL
+       OR cause = 'withdrawn'
+       OR result || ' ' || phase_import = 'PASS SKIP';       -- one condition: an AND inside an OR is not recognized
+
+CREATE VIEW nothing_to_import AS        -- installs, and has no module to import
+    SELECT c.package, c.version, c.environment, c.grounds ->> 'import' AS ground, c.detail, c.record
+    FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r
+    WHERE c.result || ' ' || c.phase_import = 'PASS SKIP'
+      AND r.package = c.package AND r.version = c.version AND r.environment = c.environment AND r.record = c.record;
+
+CREATE VIEW relies_on_image AS          -- passes only while the image brings a distribution that nothing declares
+    SELECT c.package, c.version, c.environment, d.value AS distribution,
+           (SELECT p.value ->> 1 FROM json_each(c.preinstalled) AS p WHERE p.value ->> 0 = d.value) AS brought_version,
+           c.image_digest, c.record
+    FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r CROSS JOIN json_each(c.relies_on) AS d
+    WHERE c.relies_on IS NOT NULL AND c.result = 'PASS'
+      AND r.package = c.package AND r.version = c.version AND r.environment = c.environment AND r.record = c.record;
+
+-- `ppp.model.partial_imports` states this rule in Python; a property test compares the two. A record names only the
+-- submodules that failed: others were tried if none was left out, and as many as in the cell in which this one failed.
+CREATE VIEW imports_in_part AS          -- passes, but a module does not load there that loads in another environment
+    SELECT package, version, environment, module, cause, detail, loads_in, record
+    FROM (SELECT c.package, c.version, c.environment, m.value ->> 'module' AS module, m.value ->> 'cause' AS cause,
+                 m.value ->> 'detail' AS detail, c.record,
+                 (SELECT min(a.environment)
+                  FROM results AS a CROSS JOIN records AS s
+                  WHERE a.package = c.package AND a.version = c.version AND a.environment <> c.environment
+                    AND s.record = a.record AND s.result = 'PASS' AND s.phase_import = 'PASS'
+                    AND EXISTS (SELECT 1 FROM json_each(s.imports) AS i WHERE i.value = m.value ->> 'module')
+                    AND NOT EXISTS (SELECT 1 FROM json_each(s.import_failures) AS i
+                                    WHERE i.value ->> 'module' = m.value ->> 'module')) AS loads_in
+          FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r
+               CROSS JOIN json_each(c.import_failures) AS m
+          WHERE c.import_failures IS NOT NULL AND c.result = 'PASS'
+            AND r.package = c.package AND r.version = c.version AND r.environment = c.environment
+            AND r.record = c.record AND m.value ->> 'outcome' IN ('FAIL', 'TIMEOUT')
+          UNION ALL
+          SELECT c.package, c.version, c.environment, m.value ->> 'module', m.value ->> 'cause', m.value ->> 'detail',
+                 c.record,
+                 (SELECT min(a.environment)
+                  FROM results AS a CROSS JOIN records AS s
+                  WHERE a.package = c.package AND a.version = c.version AND a.environment <> c.environment
+                    AND s.record = a.record AND s.result = 'PASS'
+                    AND s.submodules ->> 'left_out' = 0 AND s.submodules ->> 'tried' >= c.submodules ->> 'tried'
+                    AND NOT EXISTS (SELECT 1 FROM json_each(s.submodules, '$.failed') AS i
+                                    WHERE i.value ->> 'module' = m.value ->> 'module'))
+          FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r
+               CROSS JOIN json_each(c.submodules, '$.failed') AS m
+          WHERE json_array_length(c.submodules, '$.failed') > 0 AND c.result = 'PASS'
+            AND r.package = c.package AND r.version = c.version AND r.environment = c.environment
+            AND r.record = c.record AND m.value ->> 'outcome' IN ('FAIL', 'TIMEOUT'))
+    WHERE loads_in IS NOT NULL;
+
+CREATE VIEW broken_entry_points AS      -- commands whose module or attribute cannot be had
+    SELECT c.package, c.version, c.environment, c.result, p.value ->> 'group' AS entry_group, p.value ->> 'name' AS name,
+           p.value ->> 'value' AS value, p.value ->> 'detail' AS detail, c.record
+    FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r
+         CROSS JOIN json_each(c.entry_points, '$.broken') AS p
+    WHERE json_array_length(c.entry_points, '$.broken') > 0
+      AND r.package = c.package AND r.version = c.version AND r.environment = c.environment AND r.record = c.record;
+
+CREATE VIEW record_mismatches AS        -- wheels whose RECORD differs from their content, in numbers of files
+    SELECT c.package, c.version, c.environment, c.filename, c.file_sha256, c.record_mismatch ->> 'missing' AS missing,
+           c.record_mismatch ->> 'unlisted' AS unlisted, c.record_mismatch ->> 'different' AS different,
+           c.record_mismatch -> 'examples' AS examples, c.record
+    FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r
+    WHERE c.record_mismatch IS NOT NULL
+      AND r.package = c.package AND r.version = c.version AND r.environment = c.environment AND r.record = c.record;
+
+CREATE VIEW yanked_releases AS          -- cells whose file is yanked, with the index's reason
+    SELECT c.package, c.version, c.environment, c.result, c.yanked AS reason, c.filename, c.observed_at, c.record
+    FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r
+    WHERE c.yanked IS NOT NULL
+      AND r.package = c.package AND r.version = c.version AND r.environment = c.environment AND r.record = c.record;
+
+CREATE VIEW withdrawn AS                -- cells whose release the index no longer offers
+    SELECT c.package, c.version, c.environment, c.result, c.detail, c.observed_at, c.record
+    FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r
+    WHERE c.cause = 'withdrawn'
+      AND r.package = c.package AND r.version = c.version AND r.environment = c.environment AND r.record = c.record;
+
+CREATE VIEW project_statuses AS         -- cells whose project the index does not call active
+    SELECT c.package, c.version, c.environment, c.result, c.project_status AS status, c.observed_at, c.record
+    FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r
+    WHERE c.project_status IS NOT NULL
+      AND r.package = c.package AND r.version = c.version AND r.environment = c.environment AND r.record = c.record;

@@ -7,6 +7,7 @@ from ppp.ledger.digests import DayDigest, root_digest
 from ppp.ledger.published import Counts, Verdict
 from ppp.model.canonical import Json
 from ppp.model.record import PHASES, Result
+from ppp.model.shown import Shown
 from ppp.publish.api.encoding import indented_bytes
 
 SCHEMA: Final = "ppp-current-1"
@@ -18,6 +19,7 @@ def current_document(counts: Counts, days: Sequence[DayDigest], newest: Iterable
 
     `days` cover all records; `newest` are the newest `NEWEST_RESULTS` current results, newest first.
     """
+    nothing_to_import = sum(counts.nothing_to_import.values())
     return {
         "schema": SCHEMA,
         "as_of": counts.as_of,
@@ -27,6 +29,7 @@ def current_document(counts: Counts, days: Sequence[DayDigest], newest: Iterable
             "packages": counts.packages,
             "releases": counts.releases,
             "results": _result_counts(counts.by_result),
+            **({"nothing_to_import": nothing_to_import} if nothing_to_import else {}),
             "environments": {e: _result_counts(by_result) for e, by_result in counts.by_environment.items()},
         },
         "root": root_digest(days),
@@ -45,7 +48,7 @@ def _result_counts(by_result: Mapping[Result, int]) -> dict[str, int]:
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Json]:
-    return {
+    fields: dict[str, Json] = {
         "package": verdict.release.package,
         "version": verdict.release.version,
         "environment": verdict.environment,
@@ -59,3 +62,4 @@ def _verdict_json(verdict: Verdict) -> dict[str, Json]:
         "standin": verdict.standin,
         "record": verdict.record,
     }
+    return fields | ({"nothing_to_import": True} if verdict.shown is Shown.INSTALLED else {})

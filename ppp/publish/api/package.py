@@ -5,18 +5,20 @@ modules, installed distributions) are stored once and referred to by index, and 
 """
 
 import shlex
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from ppp.ledger.published import Counts, Verdict
 from ppp.model.canonical import Json
 from ppp.model.matrix import Environment
-from ppp.model.record import PHASES, Record
+from ppp.model.record import PHASES, EntryPoints, Record, RecordMismatch, Submodules
 from ppp.model.release import Release
+from ppp.model.shown import Shown, record_shown_as
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.history import CurrentRecord, PackageHistory, last_passing_versions
+from ppp.publish.packages.remarks import share_remarks
 from ppp.publish.packages.summary import AffectedCell, PackageSummary, count_results
 
 PACKAGE_SCHEMA: Final = "ppp-package-1"
@@ -24,6 +26,15 @@ INDEX_SCHEMA: Final = "ppp-api-1"
 #: The most releases whose result counts are listed; the ledger has all.
 HISTORY_RELEASES: Final = 100
 _RUN: Final = ("arch", "network", "pip_version", "standin", "node")
+#: Lists of shared values that are left out where they are empty, each with what makes a value JSON.
+_OPTIONAL_LISTS: Final[Mapping[str, Callable[[Any], Json]]] = {
+    "primary_modules": str,
+    "relies_on": list,
+    "import_failures": lambda failures: [failure.to_json() for failure in failures],
+    "submodules": Submodules.to_json,
+    "entry_points": EntryPoints.to_json,
+    "record_mismatches": RecordMismatch.to_json,
+}
 
 #: All files of the API: path, schema if there is one, and description.
 API_FILES: Final = (
@@ -92,6 +103,7 @@ def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str,
         "as_of": history.as_of,
         "results": {str(result): count for result, count in summary.result_counts},
         "findings": [str(kind) for kind in summary.findings],
+        **_remarks(summary),
         "cells": cells,
         "worked": last_passing_versions(history.verdicts),
         "reproduce": reproduce_command(history.verdicts[0].release, "{environment}"),
@@ -104,6 +116,15 @@ def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str,
     return f"api/v1/p/{history.package}.json", document_bytes(document)
 
 
+def _remarks(summary: PackageSummary) -> dict[str, Json]:
+    remarks: list[Json] = [
+        {"finding": str(one.remark.kind), "environments": [*one.environments], "remark": one.remark.words}
+        for one in share_remarks(summary.remarks)
+    ]
+    counted = {"nothing_to_import": summary.installed_only} if summary.installed_only else {}
+    return counted | ({"remarks": remarks} if remarks else {})
+
+
 def reproduce_command(release: Release, environment: str) -> str:
     """Return the command that re-checks one cell on the reader's machine."""
     return f'scripts/nox -s "check({environment})" -- {shlex.quote(str(release))}'
@@ -114,7 +135,7 @@ class _SharedValues:
 
     def __init__(self) -> None:
         self._indexes: dict[str, dict[Hashable, int]] = {
-            name: {} for name in ("runs", "files", "images", "imports", "installed")
+            name: {} for name in ("runs", "files", "images", "imports", "installed", *_OPTIONAL_LISTS)
         }
 
     def index_of(self, name: str, value: Hashable) -> int | None:
@@ -126,12 +147,16 @@ class _SharedValues:
     def lists(self) -> dict[str, Json]:
         """Return the lists by name."""
         values = self._indexes
-        return {
+        lists: dict[str, Json] = {
             "files": [{"filename": f.filename, "sha256": f.sha256, "size": f.size} for f in values["files"]],  # type: ignore[attr-defined]
             "images": [*values["images"]],
             "imports": [[*names] for names in values["imports"]],  # type: ignore[misc]
             "installed": [[[i.name, i.version, i.sha256] for i in one] for one in values["installed"]],  # type: ignore[attr-defined]
             "runs": [dict(zip(_RUN, run, strict=True)) for run in values["runs"]],  # type: ignore[call-overload]
+        }
+        # Few packages have any of these.
+        return lists | {
+            name: [*map(to_json, values[name])] for name, to_json in _OPTIONAL_LISTS.items() if values[name]
         }
 
 
@@ -159,6 +184,15 @@ def _cell_json(history: PackageHistory, current: CurrentRecord, shared: _SharedV
         "image": shared.index_of("images", record.image_digest),
         "imports": shared.index_of("imports", record.imports),
         "installed": shared.index_of("installed", record.installed),
+        "nothing_to_import": True if record_shown_as(record) is Shown.INSTALLED else None,
+        "primary_module": shared.index_of("primary_modules", record.primary_module),
+        "relies_on": shared.index_of("relies_on", record.relies_on),
+        "import_failures": shared.index_of("import_failures", record.import_failures),
+        "submodules": shared.index_of("submodules", record.submodules),
+        "entry_points": shared.index_of("entry_points", record.entry_points),
+        "record_mismatch": shared.index_of("record_mismatches", record.record_mismatch),
+        "yanked": record.yanked,
+        "project_status": record.project_status,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -180,7 +214,7 @@ def _counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
 
 def affected_json(cell: AffectedCell) -> dict[str, Json]:
     """Return a cell of a listing as a JSON object."""
-    return {
+    fields: dict[str, Json] = {
         "package": cell.package,
         "version": cell.version,
         "environment": cell.environment,
@@ -196,3 +230,8 @@ def affected_json(cell: AffectedCell) -> dict[str, Json]:
         "record": cell.record,
         "before": None if cell.before is None else {"version": cell.before.version, "result": cell.before.result},
     }
+    if cell.nothing_to_import:
+        fields["nothing_to_import"] = True
+    if cell.remark is not None:
+        fields["remark"] = cell.remark
+    return fields

@@ -58,6 +58,7 @@ class SiteData:
     top_causes: Sequence[published.CauseCount]
     episode: StoredEpisode | None
     snapshots: Sequence[Snapshot]
+    images: Mapping[str, Sequence[published.ImageContent]]
     findings: Mapping[FindingKind, ListingContent]
     failing: Iterable[tuple[Environment, ListingContent]]
     chains: Sequence[DependencyChain]
@@ -75,18 +76,21 @@ def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url
     counts = ledger_counts(store.totals, records=sum(day.records for day in days), as_of=published.as_of(db))
     # A sitemap shows names only, so it has a tree of its own: that of the directory changes with every result.
     sitemap = store.name_tree("sitemaps", PACKAGES_LISTING)
+    newest = published.newest_verdicts(db, NEWEST_RESULTS)
     return SiteData(
         base_url=base_url,
         environments=environments,
         counts=counts,
         days=days,
-        newest=published.newest_verdicts(db, NEWEST_RESULTS),
+        newest=newest,
         changes=published.with_current_blame(db, published.newest_changes(db, MAX_ENTRIES)),
         worst=_read_worst(db, store, environments),
         causes=_read_causes(db, store, counts),
         top_causes=top_causes(store.totals, TOP_CAUSES),
         episode=plan.episode,
         snapshots=plan.snapshots,
+        # As the newest results have them: a look at all records would take time in proportion to the ledger.
+        images=published.image_contents(db, [verdict.record for verdict in newest]),
         findings={kind: _read_listing(store, finding_folder(kind)) for kind in FindingKind},
         # Peers may publish records of any number of environments: their listings are read one at a time.
         failing=((e, _read_listing(store, environment_folder(e.id))) for e in environments),

@@ -11,8 +11,9 @@ from functools import lru_cache
 from typing import Final
 
 from ppp.ledger.published import VerdictChange
-from ppp.model.record import Phase, Result
+from ppp.model.record import Phase
 from ppp.model.release import Release
+from ppp.model.shown import count_shown
 from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.summary import AffectedCell
@@ -70,8 +71,8 @@ class ReleaseChanges:
         name = f"{self.release.package} {self.release.version}"
         if len(self.changes) == 1:
             return f"{name}: {self.changes[0].verdict.environment} {_transition(self.changes[0])}"
-        words = [change.verdict.result for change in self.changes]
-        return f"{name}: {', '.join(f'{words.count(r)} {r}' for r in Result if r in words)}"
+        counts = count_shown(change.verdict.shown for change in self.changes)
+        return f"{name}: {', '.join(f'{count} {shown}' for shown, count in counts)}"
 
     @property
     def published(self) -> int:
@@ -192,8 +193,8 @@ def _change_line(change: VerdictChange) -> str:
 
 def _affected_line(cell: AffectedCell) -> str:
     before = f"{cell.before.result} with {cell.before.version} → " if cell.before else ""
-    transition = f"{before}{cell.result}{_standin_mark(cell.standin)}"
-    return _describe(transition, cell.phase, cell.cause, cell.blame, cell.detail)
+    transition = f"{before}{cell.shown}{_standin_mark(cell.standin)}"
+    return _describe(transition, cell.phase, cell.cause, cell.blame, cell.remark or cell.detail)
 
 
 @lru_cache(1024)
@@ -211,7 +212,7 @@ def _describe(transition: str, phase: Phase | None, cause: str | None, blame: st
 def _transition(change: VerdictChange) -> str:
     verdict = change.verdict
     before = f"{change.previous} → " if change.previous else ""
-    return f"{before}{verdict.result}{_standin_mark(verdict.standin)}"
+    return f"{before}{verdict.shown}{_standin_mark(verdict.standin)}"
 
 
 def _standin_mark(standin: bool) -> str:  # noqa: FBT001 - set or not set

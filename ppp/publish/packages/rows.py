@@ -7,7 +7,19 @@ from typing import Any, Final, NamedTuple
 
 from ppp.ledger.published import Verdict
 from ppp.model.blame import BlameSource
-from ppp.model.record import PHASES, Blame, DistributionFile, Installed, Network, Outcome, Phase, Record, Result
+from ppp.model.record import (
+    OPTIONAL_FIELDS,
+    PHASES,
+    TEXT_FIELDS,
+    Blame,
+    DistributionFile,
+    Installed,
+    Network,
+    Outcome,
+    Phase,
+    Record,
+    Result,
+)
 from ppp.model.release import Release
 
 #: By name: a dictionary is faster than calling the enum, and there are hundreds of rows for each page.
@@ -64,6 +76,19 @@ class DetailRow(NamedTuple):
     nodeps_bytes: int | None
     full_bytes: int | None
     import_bytes: int | None
+    preinstalled: str | None
+    relies_on: str | None
+    primary_module: str | None
+    import_failures: str | None
+    submodules: str | None
+    entry_points: str | None
+    record_mismatch: str | None
+    yanked: str | None
+    project_status: str | None
+
+
+#: Where the optional fields are in a `DetailRow`.
+_OPTIONAL_PLACES: Final = [(name, DetailRow._fields.index(name)) for name in OPTIONAL_FIELDS]
 
 
 def to_verdict(row: RecordRow, release: Release) -> Verdict:
@@ -108,6 +133,7 @@ def to_record(row: RecordRow, details: DetailRow, verdict: Verdict) -> Record:
         blame=_BLAMES[row.blame],
         detail=row.detail,
         log_sha256=details.log_sha256,
+        **{name: _optional(name, value) for name, place in _OPTIONAL_PLACES if (value := details[place]) is not None},
     )
 
 
@@ -130,6 +156,11 @@ def _imports(text: str) -> tuple[str, ...]:
 @lru_cache(_CACHED_TEXTS)
 def _installed(text: str) -> tuple[Installed, ...]:
     return tuple(Installed(name=name, version=version, sha256=sha256) for name, version, sha256 in json.loads(text))
+
+
+@lru_cache(_CACHED_TEXTS)
+def _optional(name: str, value: str) -> Any:  # noqa: ANN401 - a field of `Record`, whichever it is
+    return OPTIONAL_FIELDS[name](value if name in TEXT_FIELDS else json.loads(value))
 
 
 def _by_phase(*counts: int | None) -> Mapping[Phase, int]:

@@ -5,16 +5,18 @@ the same environment.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from ppp.ledger.published import Verdict
 from ppp.model.blame import BlameSource
 from ppp.model.matrix import EnvironmentId, Platform, environment_sort_key
 from ppp.model.record import PHASES, Blame, Outcome, Phase, Result
+from ppp.model.shown import Shown
 from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FindingKind
 from ppp.publish.packages.history import PackageHistory
+from ppp.publish.packages.remarks import Remark, remarks
 
 DETAIL_LIMIT: Final = 200
 FAILED: Final = frozenset({Result.FAIL, Result.TIMEOUT})
@@ -28,7 +30,10 @@ class PreviousResult(NamedTuple):
 
 
 class AffectedCell(NamedTuple):
-    """A current cell in a listing; `since` is when its verdict last changed, in epoch seconds."""
+    """A current cell in a listing; `since` is when its verdict last changed, in epoch seconds.
+
+    `remark` is what the listing says of the cell beyond its result, None in listings of results.
+    """
 
     package: str
     version: str
@@ -44,13 +49,21 @@ class AffectedCell(NamedTuple):
     standin: bool
     record: str
     before: PreviousResult | None
+    nothing_to_import: bool = False
+    remark: str | None = None
+
+    @property
+    def shown(self) -> Shown:
+        """Return what the cell is shown as."""
+        return Shown.INSTALLED if self.nothing_to_import else Shown(self.result.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageSummary:
     """A package's newest release: how many cells have each result, its findings, and the cells that fail.
 
-    `as_of` is when the newest of the package's current records was observed, in epoch seconds.
+    `as_of` is when the newest of the package's current records was observed, in epoch seconds. Of the `PASS` cells,
+    `installed_only` have nothing to import. `remarks` are by environment.
     """
 
     package: str
@@ -59,6 +72,16 @@ class PackageSummary:
     as_of: int
     findings: Mapping[FindingKind, tuple[AffectedCell, ...]]
     failing: tuple[AffectedCell, ...]
+    installed_only: int = 0
+    remarks: Mapping[str, Sequence[Remark]] = field(default_factory=dict)
+
+    @property
+    def shown_counts(self) -> tuple[tuple[Shown, int], ...]:
+        """Return how many cells are shown as each, in the order of `Shown`; those without any are left out."""
+        counts = {Shown(result.value): count for result, count in self.result_counts}
+        if self.installed_only:
+            counts |= {Shown.PASS: self.passing - self.installed_only, Shown.INSTALLED: self.installed_only}
+        return tuple((shown, counts[shown]) for shown in Shown if counts.get(shown))
 
     @property
     def passing(self) -> int:
@@ -86,6 +109,11 @@ def summarize(history: PackageHistory) -> PackageSummary:
     findings = {kind: tuple(cells[environment] for environment in of_kind) for kind, of_kind in environments.items()}
     if never := _never_on_alpine(history):
         findings[FindingKind.NEVER_ON_ALPINE] = tuple(_affected_cell(history, verdict, before) for verdict in never)
+    remarked = remarks([current.record for current in history.newest])
+    for verdict in newest:
+        for remark in remarked.get(verdict.environment, ()):
+            cell = _affected_cell(history, verdict, before)._replace(remark=remark.words)
+            findings[remark.kind] = (*findings.get(remark.kind, ()), cell)
     return PackageSummary(
         package=history.package,
         version=history.version,
@@ -93,6 +121,8 @@ def summarize(history: PackageHistory) -> PackageSummary:
         as_of=history.as_of,
         findings={kind: findings[kind] for kind in FindingKind if kind in findings},
         failing=tuple(cell for cell in cells.values() if cell.result in FAILED),
+        installed_only=sum(verdict.shown is Shown.INSTALLED for verdict in newest),
+        remarks=remarked,
     )
 
 
@@ -128,6 +158,7 @@ def _affected_cell(history: PackageHistory, verdict: Verdict, before: Mapping[st
         standin=verdict.standin,
         record=verdict.record,
         before=before.get(verdict.environment) if version == history.version else None,
+        nothing_to_import=verdict.shown is Shown.INSTALLED,
     )
 
 

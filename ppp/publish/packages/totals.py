@@ -12,6 +12,7 @@ from ppp.ledger.causes import CauseCells
 from ppp.ledger.published import CauseCount, Counts, Verdict
 from ppp.model.blame import BlameSource
 from ppp.model.record import Blame, Result
+from ppp.model.shown import Shown
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.summary import FAILED
 
@@ -49,6 +50,8 @@ def package_totals(history: PackageHistory) -> PackageTotals:
     explained: list[ExplainedCell] = []
     for verdict in history.verdicts:
         totals["cells", verdict.environment, str(verdict.result)] += 1
+        if verdict.shown is Shown.INSTALLED:
+            totals["nothing to import", verdict.environment] += 1
         cause = verdict.cause or (UNCLASSIFIED if verdict.result in FAILED else None)
         if verdict.result is Result.PASS or cause is None:
             continue
@@ -95,6 +98,7 @@ def ledger_counts(totals: Totals, *, records: int, as_of: int | None) -> Counts:
         releases=totals["releases",],
         as_of=as_of,
         by_environment=by_environment,
+        nothing_to_import={str(key[1]): n for key, n in totals.items() if key[0] == "nothing to import" and n},
     )
 
 

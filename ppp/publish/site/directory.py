@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from ppp.model.canonical import Json
-from ppp.model.record import Result
+from ppp.model.shown import Shown
 from ppp.publish.api.encoding import EncodedJson, compact_json, document_bytes
 from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.listings.prefix_pages import PrefixPage
@@ -31,16 +31,16 @@ SHARD_LIMIT: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryRow:
-    """A row of the directory: a package, its newest checked version, and the result counts of that."""
+    """A row of the directory: a package, its newest checked version, and what the cells of that are shown as."""
 
     package: str
     version: str
-    result_counts: tuple[tuple[Result, int], ...]
+    shown_counts: tuple[tuple[Shown, int], ...]
 
 
 def directory_entry(summary: PackageSummary, severity: int) -> ListingEntry:
     """Return a package's entry in the directory; a higher `severity` means that more of its cells fail."""
-    cost = 150 + 2 * len(summary.package) + len(summary.version) + 50 * len(summary.result_counts)
+    cost = 150 + 2 * len(summary.package) + len(summary.version) + 55 * len(summary.shown_counts)
     return ListingEntry(
         summary.package,
         PACKAGES_LISTING,
@@ -48,13 +48,14 @@ def directory_entry(summary: PackageSummary, severity: int) -> ListingEntry:
         severity,
         cost,
         0,
-        compact_json([summary.version, summary.result_counts])[1:-1],
+        compact_json([summary.version, summary.shown_counts])[1:-1],
     )
 
 
 def search_entries(summary: PackageSummary) -> Iterator[ListingEntry]:
     """Yield a package's entries for search: one for each suffix of its name that begins at a word."""
-    body = compact_json([summary.package, summary.version, summary.passing, summary.claimed])
+    installed_only = [summary.installed_only] if summary.installed_only else []
+    body = compact_json([summary.package, summary.version, summary.passing, summary.claimed, *installed_only])
     for suffix in name_suffixes(summary.package):
         yield ListingEntry(summary.package, f"{SEARCH_PREFIX}{suffix[:SHARD_LETTERS]}", suffix, None, 1, 0, body)
 
@@ -76,7 +77,7 @@ def _page(path: str, node: PrefixPage, as_of: int | None) -> bytes:
 def _row_from_entry(entry: ListingEntry) -> DirectoryRow:
     version, counts = json.loads(f"[{entry.body}]")
     return DirectoryRow(
-        package=entry.package, version=version, result_counts=tuple((Result(result), count) for result, count in counts)
+        package=entry.package, version=version, shown_counts=tuple((Shown(shown), count) for shown, count in counts)
     )
 
 

@@ -1,12 +1,14 @@
 """`/env/`: each environment with its result counts, the causes of its failures, and the packages that fail in it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from ppp.ledger.published import Counts
+from ppp.ledger.published import Counts, ImageContent
 from ppp.model.canonical import Json
 from ppp.model.matrix import Environment
 from ppp.model.record import Result
+from ppp.publish import text
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.listings.content import ListingContent
 from ppp.publish.site.causes import CauseOverview, ExplainedCause
@@ -15,6 +17,21 @@ from ppp.publish.site.listing import Listing, fitting_rows, listing_document, pr
 from ppp.publish.site.templates import PLATFORM_NAMES, render
 
 ENVIRONMENT_SCHEMA: Final = "ppp-environment-1"
+#: How many images of an environment are shown, and the bytes of HTML for what each holds.
+MAX_IMAGES: Final = 4
+IMAGE_BUDGET: Final = 1_500
+NAME_LIMIT: Final = 120
+#: The length of an image's digest on the page, as docker shows it; the JSON file has the full digest.
+DIGEST_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ShownImage:
+    """An image by its shortened digest (None: this machine), what it holds, and how much of that is not shown."""
+
+    digest: str | None
+    names: tuple[str, ...]
+    omitted: int
 
 
 def environment_pages(
@@ -22,8 +39,12 @@ def environment_pages(
     environments: Sequence[Environment],
     counts: Counts,
     causes: CauseOverview,
+    images: Mapping[str, Sequence[ImageContent]],
 ) -> Iterator[tuple[str, Content]]:
-    """Yield `/env/index.html`, and for each environment its pages and `/api/v1/env/<id>.json`."""
+    """Yield `/env/index.html`, and for each environment its pages and `/api/v1/env/<id>.json`.
+
+    `images` are those of each environment that are known by what they hold, newest first.
+    """
     path = "env/index.html"
     yield path, render("environments.html", path=path, environments=environments, counts=counts)
     for environment, content in contents:
@@ -31,11 +52,13 @@ def environment_pages(
         explained = [c for c in causes.causes if _cell_count(c, environment)]
         explained.sort(key=lambda c: (-_cell_count(c, environment), c.cause))
         path = f"{listing.folder}/index.html"
+        shown_images = images.get(environment.id, ())[:MAX_IMAGES]
         page = render(
             "environment.html",
             path=path,
             e=environment,
-            counts=counts.by_environment[environment.id],
+            counts=counts.shown_in(environment.id),
+            images=[*map(_shown_image, shown_images)],
             as_of=counts.as_of,
             causes=[(c, _cell_count(c, environment)) for c in explained],
             listing=listing,
@@ -44,7 +67,14 @@ def environment_pages(
         )
         yield path, page
         yield from prefix_page_files(listing)
-        yield listing.data_path, document_bytes(_document(environment, counts, explained, listing))
+        yield listing.data_path, document_bytes(_document(environment, counts, explained, listing, shown_images))
+
+
+def _shown_image(image: ImageContent) -> _ShownImage:
+    names = [text.single_line(f"{one.name} {one.version}", NAME_LIMIT) for one in image.preinstalled]
+    shown = text.fit_budget(names, IMAGE_BUDGET, lambda name: text.html_size(name) + 14)
+    digest = image.image_digest and image.image_digest.removeprefix("sha256:")[:DIGEST_DIGITS]
+    return _ShownImage(digest=digest, names=tuple(shown), omitted=len(names) - len(shown))
 
 
 def environment_folder(environment: str) -> str:
@@ -67,10 +97,14 @@ def _cell_count(explained: ExplainedCause, environment: Environment) -> int:
 
 
 def _document(
-    environment: Environment, counts: Counts, explained: Sequence[ExplainedCause], listing: Listing
+    environment: Environment,
+    counts: Counts,
+    explained: Sequence[ExplainedCause],
+    listing: Listing,
+    images: Sequence[ImageContent],
 ) -> Mapping[str, Json]:
     by_result = counts.by_environment[environment.id]
-    return {
+    document: dict[str, Json] = {
         "schema": ENVIRONMENT_SCHEMA,
         "as_of": counts.as_of,
         "environment": environment.id,
@@ -80,3 +114,11 @@ def _document(
         "causes": {c.cause: _cell_count(c, environment) for c in explained},
         **listing_document(listing),
     }
+    if nothing_to_import := counts.nothing_to_import.get(environment.id):
+        document["nothing_to_import"] = nothing_to_import
+    if images:
+        document["images"] = [
+            {"image": image.image_digest, "preinstalled": [[one.name, one.version] for one in image.preinstalled]}
+            for image in images
+        ]
+    return document

@@ -15,10 +15,11 @@ from ppp.ledger.episodes import StoredEpisode
 from ppp.ledger.published import CauseCount, Counts, Finding, Verdict
 from ppp.model.matrix import Environment
 from ppp.model.record import Result
+from ppp.model.shown import Shown
 from ppp.publish import text
 from ppp.publish.datasette.definition import permalink
-from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
-from ppp.publish.site.templates import platform_groups, render, shown_environments
+from ppp.publish.packages.finding_kinds import FINDING_TEXTS, REMARKS, FindingKind
+from ppp.publish.site.templates import platform_groups, render, shown_columns, shown_environments
 from ppp.publish.site.trends import draw_trend
 from ppp.resources import resource
 
@@ -81,10 +82,14 @@ def front_page(front: FrontPage) -> tuple[str, bytes]:
     """Return `/index.html`: results by environment, failing packages first, top causes, findings, trend and summary."""
     rows = text.fit_budget(front.rows, MATRIX_BUDGET, lambda row: row.estimated_bytes)
     environments = shown_environments(front.environments)
-    shares = {e.id: _result_shares(front.counts.by_environment[e.id]) for e in environments}
+    shares = {e.id: _result_shares(front.counts.shown_in(e.id)) for e in environments}
     findings = [
         (kind, *FINDING_TEXTS[kind], count, text.fit_budget(newest, FINDING_BUDGET, _finding_bytes))
         for kind, (count, newest) in front.findings.items()
+        if kind not in REMARKS
+    ]
+    remarks = [
+        (kind, *FINDING_TEXTS[kind], count) for kind, (count, _) in front.findings.items() if kind in REMARKS and count
     ]
     lines = front.episode.lines if front.episode else ()
     path = "index.html"
@@ -101,6 +106,8 @@ def front_page(front: FrontPage) -> tuple[str, bytes]:
         trend=draw_trend(front.days),
         trend_sql=permalink(TREND_QUERY),
         findings=findings,
+        remarks=remarks,
+        columns=shown_columns(front.counts),
         failing=front.counts.by_result[Result.FAIL] + front.counts.by_result[Result.TIMEOUT],
         transcript=text.fit_budget(lines, TRANSCRIPT_BUDGET, lambda line: 60 + len(line[1])),
     )
@@ -117,7 +124,7 @@ def _finding_bytes(finding: Finding) -> int:
     return 60 + 2 * len(finding.package) + sum(map(len, (*finding.environments, *finding.causes)))
 
 
-def _result_shares(counts: Mapping[Result, int]) -> list[tuple[Result, float, float]]:
+def _result_shares(counts: Mapping[Shown, int]) -> list[tuple[Shown, float, float]]:
     # The start and width of each result's share in a bar of width 100.
     total = sum(counts.values())
     start, shares = 0.0, []
@@ -129,21 +136,23 @@ def _result_shares(counts: Mapping[Result, int]) -> list[tuple[Result, float, fl
     return shares
 
 
-#: The SVG path of each result in the strip, 24 high and 3 wide: a failure is a broken line.
+#: The SVG path of each result in the strip, 24 high and 3 wide: a failure is a broken line, an installation without an
+#: import is an outline.
 _STROKES: Final = {
-    Result.PASS: "v-7h3v7z",
-    Result.FAIL: "v-9h3v9zm-1-12v-11h3v11z",
-    Result.TIMEOUT: "v-3h3v3zm0-5v-3h3v3zm0-5v-3h3v3z",
-    Result.ERROR: "v-4h3v4zm0-16v-4h3v4z",
-    Result.NA: "v-2h3v2z",
+    Shown.PASS: "v-7h3v7z",
+    Shown.INSTALLED: "v-7h3v7h-1v-6h-1v6z",
+    Shown.FAIL: "v-9h3v9zm-1-12v-11h3v11z",
+    Shown.TIMEOUT: "v-3h3v3zm0-5v-3h3v3zm0-5v-3h3v3z",
+    Shown.ERROR: "v-4h3v4zm0-16v-4h3v4z",
+    Shown.NA: "v-2h3v2z",
 }
 
 
-def result_strip(newest: Sequence[Verdict]) -> dict[Result, str]:
+def result_strip(newest: Sequence[Verdict]) -> dict[Shown, str]:
     """Return one SVG path for each result, drawing the newest results from left (oldest) to right, 4 units apart."""
-    paths = dict.fromkeys(Result, "")
+    paths = dict.fromkeys(Shown, "")
     for place, verdict in enumerate(reversed(newest)):
-        paths[verdict.result] += f"M{4 * place} 24{_STROKES[verdict.result]}"
+        paths[verdict.shown] += f"M{4 * place} 24{_STROKES[verdict.shown]}"
     return {result: path for result, path in paths.items() if path}
 
 

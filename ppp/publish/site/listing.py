@@ -12,6 +12,7 @@ from typing import Any, Final
 from ppp.model.blame import BlameSource
 from ppp.model.canonical import Json
 from ppp.model.record import Blame, Phase, Result
+from ppp.model.shown import Shown
 from ppp.publish import text
 from ppp.publish.api.encoding import EncodedJson, compact_json
 from ppp.publish.api.package import affected_json
@@ -26,6 +27,9 @@ from ppp.publish.site.templates import render
 ROWS_BUDGET: Final = 28_000
 #: The most cells in the JSON file of a listing, newest first; the pages by prefix have all.
 MAX_CELLS: Final = 5_000
+
+#: The most different remarks of one package that a page shows; the JSON file has all.
+MAX_NOTES: Final = 3
 
 #: Enum members by value, faster than calling the enum for each of many cells.
 _RESULTS: Final[Mapping[str, Result]] = {str(result): result for result in Result}
@@ -63,10 +67,10 @@ class ListingRow:
 
     @property
     def result_groups(self) -> list[tuple[AffectedCell, str]]:
-        """Return groups of cells with the same result: one representative and the environments of each group."""
-        groups: dict[tuple[str, bool], list[AffectedCell]] = {}
+        """Return groups of cells that are shown alike: one representative and the environments of each group."""
+        groups: dict[tuple[Shown, bool], list[AffectedCell]] = {}
         for cell in self.cells:
-            groups.setdefault((cell.result, cell.standin), []).append(cell)
+            groups.setdefault((cell.shown, cell.standin), []).append(cell)
         return [(cells[0], ", ".join(cell.environment for cell in cells)) for cells in groups.values()]
 
     @property
@@ -74,9 +78,26 @@ class ListingRow:
         """Return the causes of its cells, without duplicates."""
         return tuple(dict.fromkeys(cell.cause for cell in self.cells if cell.cause))
 
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """Return what is said of the cells, at most `MAX_NOTES` lines, each with its environments.
+
+        Where all cells have one remark, or none has any, there is one line for all of them.
+        """
+        groups: dict[str, list[str]] = {}
+        for cell in self.cells:
+            if cell.remark:
+                groups.setdefault(cell.remark, []).append(cell.environment)
+        if not groups:
+            return [(self.first.detail, "")] if self.first.detail else []
+        if len(groups) == 1:
+            return [(remark, "") for remark in groups]
+        return [(remark, ", ".join(places)) for remark, places in [*groups.items()][:MAX_NOTES]]
+
     def _estimate_bytes(self) -> int:
-        names = 2 * len(self.package) + 2 * len(self.first.version) + text.html_size(self.first.detail or "")
-        return 360 + names + 90 * len(self.cells) + sum(70 + 2 * len(cause) for cause in self.causes)
+        notes = sum(text.html_size(words) + (50 + len(places) if places else 0) for words, places in self.notes)
+        names = 2 * len(self.package) + 2 * len(self.first.version)
+        return 360 + names + notes + 90 * len(self.cells) + sum(70 + 2 * len(cause) for cause in self.causes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,13 +13,18 @@ from markupsafe import Markup, escape
 from ppp.check.causes import cause_help
 from ppp.ledger.published import Verdict
 from ppp.model.record import PHASES, Outcome, Record, Result
+from ppp.model.shown import Shown, nothing_to_import, record_shown_as
 from ppp.publish import text
+from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.history import CurrentRecord, CurrentRecordRow
+from ppp.publish.packages.remarks import Remark
 
 #: Shown in place of a missing value.
 EMPTY: Final = "–"  # noqa: RUF001 - a dash that is wide on purpose
 #: The most characters of a detail in a cell of the matrix.
 CELL_DETAIL_LIMIT: Final = 160
+#: The remarks that a cell of the matrix names; the list above it has the words of all.
+_NAMED_REMARKS: Final = (FindingKind.IMPORTS_IN_PART, FindingKind.RELIES_ON_IMAGE)
 #: The size of the caches whose keys come from records.
 _CACHE_SIZE: Final = 4_096
 
@@ -42,19 +47,19 @@ def spans(names: Iterable[str]) -> Markup:
 
 
 @cache
-def result_word(result: Result) -> Markup:
-    """Return the name of a result; the style sheet adds its glyph, which saves bytes on pages with many results."""
+def result_word(result: Shown | Result) -> Markup:
+    """Return what a cell is shown as; the style sheet adds its glyph, which saves bytes on pages with many results."""
     return Markup(f"<b>{result}</b>")  # noqa: S704 - our own text, as below
 
 
 @lru_cache(_CACHE_SIZE)
-def result_chip(result: Result, count: int | None = None) -> Markup:
+def result_chip(result: Shown | Result, count: int | None = None) -> Markup:
     """Return a result with its pattern and, if given, a count."""
     many = "" if count is None else f"{count} "
     return Markup(f'<span class="chip {result.lower()}">{many}{result_word(result)}</span>')  # noqa: S704
 
 
-def result_counts(counts: Iterable[tuple[Result, int]]) -> Markup:
+def result_counts(counts: Iterable[tuple[Shown | Result, int]]) -> Markup:
     """Return results with their counts, separated by commas."""
     return Markup(", ".join(result_chip(result, count) for result, count in counts))  # noqa: S704 - markup, all of it
 
@@ -96,24 +101,35 @@ def _plain_cell(result: Result, platform: str) -> str:
     return f'<td class="{result.lower()}" data-e="{escape(platform)}">{result_word(result)}</td>'
 
 
-def matrix_rows(platforms: Sequence[str], rows: Iterable[tuple[str, CurrentRecordRow]], root: str) -> Markup:
-    """Return the rows of a release's matrix: one per Python version, with a cell for each platform."""
+def matrix_rows(
+    platforms: Sequence[str],
+    rows: Iterable[tuple[str, CurrentRecordRow]],
+    remarks: Mapping[str, Sequence[Remark]],
+    root: str,
+) -> Markup:
+    """Return the rows of a release's matrix: one per Python version, with a cell for each platform.
+
+    `remarks` are those on its cells, by environment.
+    """
+    shared = repeat(remarks), repeat(root)
     lines = (
-        f'<tr><th scope="row">{escaped(python)}</th>{"".join(map(_matrix_cell, cells, platforms, repeat(root)))}</tr>'
+        f'<tr><th scope="row">{escaped(python)}</th>{"".join(map(_matrix_cell, cells, platforms, *shared))}</tr>'
         for python, cells in rows
     )
     return Markup("\n".join(lines))  # noqa: S704 - escaped
 
 
-def _matrix_cell(current: CurrentRecord | None, platform: str, root: str) -> str:
+def _matrix_cell(
+    current: CurrentRecord | None, platform: str, remarks: Mapping[str, Sequence[Remark]], root: str
+) -> str:
     # A cell that did not pass links to the section that explains it.
     if current is None:
         return '<td class="none">· not checked</td>'
     record = current.record
-    phase = record.failed_phase
-    if record.result is Result.PASS and phase is None and not (record.cause or record.standin or record.detail):
+    phase, shown, remarked = record.failed_phase, record_shown_as(record), remarks.get(record.environment, ())
+    if shown is Shown.PASS and phase is None and not (record.cause or record.standin or record.detail or remarked):
         return _plain_cell(record.result, platform)
-    content = str(result_word(record.result))
+    content = str(result_word(shown))
     if record.result is not Result.PASS:
         content = f'<a href="#{escaped(record.environment)}">{content}</a>'
     if record.standin:
@@ -123,25 +139,34 @@ def _matrix_cell(current: CurrentRecord | None, platform: str, root: str) -> str
         because = f" {cause_link(record.cause, root)}" if record.cause else ""
         blame = f' <span class="quiet">{current.judgement.blame}</span>' if current.judgement.blame else ""
         content += f'<span class="because">{during}{because}{blame}</span>'
-    if record.detail and record.result is Result.PASS:
-        content += f' <span class="detail">{escaped(text.single_line(record.detail, CELL_DETAIL_LIMIT))}</span>'
-    return f'<td class="{record.result.lower()}" data-e="{escaped(platform)}">{content}</td>'
+    content += _passing_notes(record, remarked) if record.result is Result.PASS else ""
+    return f'<td class="{shown.lower()}" data-e="{escaped(platform)}">{content}</td>'
+
+
+def _passing_notes(record: Record, remarked: Sequence[Remark]) -> str:
+    # What a cell that passed says besides: why nothing was imported, its record's detail, the remarks worth a word.
+    named = [FINDING_TEXTS[remark.kind][0] for remark in remarked if remark.kind in _NAMED_REMARKS]
+    notes = "".join(f'<a class="because" href="#remarks">{escaped(title)}</a>' for title in named)
+    reason = nothing_to_import(record)
+    detail = record.detail if reason is None else f"nothing to import{reason and ': '}{reason}"
+    shown = escaped(text.single_line(detail, CELL_DETAIL_LIMIT)) if detail else ""
+    return notes + (shown and f' <span class="detail">{shown}</span>')
 
 
 def release_row(version: str, verdicts: Iterable[Verdict | None], root: str) -> Markup:
     """Return a row for an earlier release: a result for each environment, with the cause unless it is `PASS`."""
     name = escape(version)
     cells = "".join(
-        '<td class="none">·</td>' if v is None else _release_cell(v.result, v.cause, v.standin, root) for v in verdicts
+        '<td class="none">·</td>' if v is None else _release_cell(v.shown, v.cause, v.standin, root) for v in verdicts
     )
     return Markup(f'<tr id="v{name}"><th scope="row">{name}</th>{cells}</tr>')  # noqa: S704 - escaped
 
 
 @lru_cache(_CACHE_SIZE)
-def _release_cell(result: Result, cause_: str | None, is_standin: bool, root: str) -> str:  # noqa: FBT001 - set or not set
+def _release_cell(shown: Shown, cause_: str | None, is_standin: bool, root: str) -> str:  # noqa: FBT001 - set or not set
     mark = standin_mark() if is_standin else ""
     because = f" {cause_link(cause_, root)}" if cause_ else ""
-    return f'<td class="{result.lower()}">{result}{mark}{because}</td>'
+    return f'<td class="{shown.lower()}">{shown}{mark}{because}</td>'
 
 
 def timing_rows(cells: Iterable[CurrentRecord], last_passing: Mapping[str, str | None]) -> Markup:

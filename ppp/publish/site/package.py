@@ -16,11 +16,13 @@ from ppp.check.causes import CauseHelp, cause_help
 from ppp.ledger.published import Verdict
 from ppp.model.blame import AssignedBlame
 from ppp.model.matrix import Environment, EnvironmentId, Platform
-from ppp.model.record import PHASES, Installed, Record, Result
+from ppp.model.record import PHASES, Installed, Record
+from ppp.model.shown import Shown, count_shown
 from ppp.publish import text
 from ppp.publish.api.badges import Badge
 from ppp.publish.api.package import reproduce_command
 from ppp.publish.packages.failures import group_failures
+from ppp.publish.packages.finding_kinds import REMARKS, FindingKind
 from ppp.publish.packages.history import (
     MAX_ENVIRONMENTS,
     CurrentRecord,
@@ -28,7 +30,9 @@ from ppp.publish.packages.history import (
     PackageHistory,
     last_passing_versions,
 )
-from ppp.publish.packages.summary import PackageSummary, count_results
+from ppp.publish.packages.remarks import SharedRemark, share_remarks
+from ppp.publish.packages.summary import PackageSummary
+from ppp.publish.site.package_modules import is_worth_a_section, module_reports
 from ppp.publish.site.templates import platform_groups, render, shown_environments
 
 #: Of the releases before the newest one, this many are shown with a result per environment, the next ones with counts.
@@ -40,6 +44,8 @@ LOG_LIMIT: Final = 4_000
 LOG_BUDGET: Final = 12_000
 INSTALLED_BUDGET: Final = 6_000
 DETAIL_LIMIT: Final = 240
+#: Bytes of HTML for what results leave unsaid.
+REMARKS_BUDGET: Final = 3_500
 #: The length of an image digest on the page, as docker shows it; the JSON file has the full digest.
 DIGEST_DIGITS: Final = 12
 
@@ -54,11 +60,11 @@ class ResultMatrix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseHistory:
-    """Earlier releases: `detailed` by environment, `summarized` by result counts, and the number of those not shown."""
+    """Earlier releases: `detailed` by environment, `summarized` in counts, and the number of those not shown."""
 
     environments: tuple[str, ...]
     detailed: tuple[tuple[str, tuple[Verdict | None, ...]], ...]
-    summarized: tuple[tuple[str, tuple[tuple[Result, int], ...]], ...]
+    summarized: tuple[tuple[str, tuple[tuple[Shown, int], ...]], ...]
     omitted: int
 
     @property
@@ -118,15 +124,15 @@ class CheckedFile:
 def package_page(
     history: PackageHistory, summary: PackageSummary, environments: Sequence[Environment], *, badge: Badge
 ) -> tuple[str, bytes]:
-    """Return `/p/<package>/index.html`.
-
-    `read_log` returns the text of a log by its sha256, or None if the ledger does not have it.
-    """
+    """Return `/p/<package>/index.html`."""
     environments = _select_environments(history, environments)
     shown_ids = {environment.id for environment in environments}
     newest = [current for current in history.newest if current.record.environment in shown_ids]
     older = [[*verdicts] for _, verdicts in groupby(history.older, lambda verdict: verdict.release.version)]
     path = f"p/{history.package}/index.html"
+    reports = module_reports(current.record for current in newest)
+    shared = share_remarks(summary.remarks)
+    shown_remarks = text.fit_budget(shared, REMARKS_BUDGET, _remark_bytes)
     page = render(
         "package.html",
         path=path,
@@ -134,8 +140,15 @@ def package_page(
         version=summary.version,
         newest=newest,
         total=len(history.newest),
-        results=summary.result_counts,
+        results=summary.shown_counts,
         passing=summary.passing,
+        installed_only=summary.installed_only,
+        imports_in_part=len(summary.findings.get(FindingKind.IMPORTS_IN_PART, ())),
+        remarks=summary.remarks,
+        shared_remarks=[(one.remark, _environment_list(one.environments, newest)) for one in shown_remarks],
+        omitted_remarks=len(shared) - len(shown_remarks),
+        module_reports=[(one, _environment_list(one.environments, newest)) for one in reports],
+        modules_section=is_worth_a_section(reports),
         broken=bool(summary.failing),
         table=_result_matrix(newest, environments),
         as_of=summary.as_of,
@@ -153,7 +166,7 @@ def package_page(
             if current.record.image_digest
         ],
         badge=badge,
-        findings=summary.findings,
+        findings=[kind for kind in summary.findings if kind not in REMARKS],
         standin=any(
             verdict.standin
             for verdicts in (history.newest_verdicts, *older[:DETAILED_RELEASES])
@@ -163,6 +176,10 @@ def package_page(
         imports=_imported_modules(newest),
     )
     return path, page
+
+
+def _remark_bytes(shared: SharedRemark) -> int:
+    return 150 + text.html_size(shared.remark.words) + sum(len(environment) + 2 for environment in shared.environments)
 
 
 def _imported_modules(newest: Sequence[CurrentRecord]) -> str:
@@ -231,7 +248,8 @@ def _release_history(older: Sequence[Sequence[Verdict]], environments: Sequence[
             (version, tuple(by_environment.get(column) for column in columns)) for version, by_environment in shown
         ),
         summarized=tuple(
-            (verdicts[0].release.version, count_results(verdicts)) for verdicts in rest[:SUMMARIZED_RELEASES]
+            (verdicts[0].release.version, count_shown(verdict.shown for verdict in verdicts))
+            for verdicts in rest[:SUMMARIZED_RELEASES]
         ),
         omitted=max(0, len(rest) - SUMMARIZED_RELEASES),
     )

@@ -12,20 +12,23 @@ import jinja2
 
 from ppp.check.causes import cause_help
 from ppp.config import shipped_environments
+from ppp.ledger.published import Counts
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Result
+from ppp.model.shown import Shown
 from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS
 from ppp.publish.packages.history import MAX_ENVIRONMENTS
 from ppp.publish.site import markup
 from ppp.resources import resource
 
-RESULT_MEANINGS: Final = {
-    Result.PASS: "installed and imported",
-    Result.FAIL: "did not install or did not import",
-    Result.TIMEOUT: "exceeded its time limit",
-    Result.ERROR: "infrastructure error, will be retried",
-    Result.NA: "the release does not claim this environment",
+MEANINGS: Final = {
+    Shown.PASS: "installed and imported",
+    Shown.INSTALLED: "installed, nothing to import",
+    Shown.FAIL: "did not install or did not import",
+    Shown.TIMEOUT: "exceeded its time limit",
+    Shown.ERROR: "infrastructure error, will be retried",
+    Shown.NA: "the release does not claim this environment",
 }
 PLATFORM_NAMES: Final = {Platform.SLIM: "Debian slim", Platform.ALPINE: "Alpine", Platform.HOST: "host"}
 
@@ -62,11 +65,12 @@ def jinja_environment(root: str) -> jinja2.Environment:
         "m": markup,
         "root": root,
         "Result": Result,
-        "RESULT_MEANINGS": RESULT_MEANINGS,
+        "MEANINGS": MEANINGS,
         "PLATFORM_NAMES": PLATFORM_NAMES,
         "FINDING_TEXTS": FINDING_TEXTS,
         "CAUSES": cause_help(),
         "shown_environments": shown_environments,
+        "shown_columns": shown_columns,
     }
     environment.filters |= {
         "moment": text.moment,
@@ -82,6 +86,11 @@ def jinja_environment(root: str) -> jinja2.Environment:
 def render(template: str, *, path: str, **values: object) -> bytes:
     """Return the page for `path` within the site; its relative links start from there."""
     return jinja_environment("../" * path.count("/")).get_template(template).render(values).encode()
+
+
+def shown_columns(counts: Counts) -> list[Shown]:
+    """Return what tables of counts have a column for: every result, and `installed` if there is any such cell."""
+    return [shown for shown in Shown if shown is not Shown.INSTALLED or any(counts.nothing_to_import.values())]
 
 
 def shown_environments(environments: Iterable[Environment]) -> list[Environment]:

@@ -5,11 +5,11 @@ from itertools import product
 
 import pytest
 
-from ppp.model.record import GLYPHS
+from ppp.model.shown import GLYPHS
 from ppp.resources import resource
 
 STYLE = resource("site/style/style.css").read_text("utf-8")
-TEXT = ("text", "quiet", "link", "pass", "fail", "timeout", "error", "na")
+TEXT = ("text", "quiet", "link", "pass", "installed", "fail", "timeout", "error", "na")
 GROUNDS = ("ground", "panel")
 #: Each tinted cell contains its result and notes about it.
 TINTED = [(text, f"{word}-ground") for word in ("fail", "timeout", "error") for text in ("text", "quiet", word)]
