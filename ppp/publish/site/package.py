@@ -130,9 +130,6 @@ def package_page(
     newest = [current for current in history.newest if current.record.environment in shown_ids]
     older = [[*verdicts] for _, verdicts in groupby(history.older, lambda verdict: verdict.release.version)]
     path = f"p/{history.package}/index.html"
-    reports = module_reports(current.record for current in newest)
-    shared = share_remarks(summary.remarks)
-    shown_remarks = text.fit_budget(shared, REMARKS_BUDGET, _remark_bytes)
     page = render(
         "package.html",
         path=path,
@@ -143,12 +140,7 @@ def package_page(
         results=summary.shown_counts,
         passing=summary.passing,
         installed_only=summary.installed_only,
-        imports_in_part=len(summary.findings.get(FindingKind.IMPORTS_IN_PART, ())),
-        remarks=summary.remarks,
-        shared_remarks=[(one.remark, _environment_list(one.environments, newest)) for one in shown_remarks],
-        omitted_remarks=len(shared) - len(shown_remarks),
-        module_reports=[(one, _environment_list(one.environments, newest)) for one in reports],
-        modules_section=is_worth_a_section(reports),
+        **_unsaid(summary, newest),
         broken=bool(summary.failing),
         table=_result_matrix(newest, environments),
         as_of=summary.as_of,
@@ -176,6 +168,21 @@ def package_page(
         imports=_imported_modules(newest),
     )
     return path, page
+
+
+def _unsaid(summary: PackageSummary, newest: Sequence[CurrentRecord]) -> dict[str, object]:
+    # What the template shows of everything that results leave unsaid.
+    shared = share_remarks(summary.remarks)
+    shown = text.fit_budget(shared, REMARKS_BUDGET, _remark_bytes)
+    reports = module_reports(current.record for current in newest)
+    return {
+        "imports_in_part": len(summary.findings.get(FindingKind.IMPORTS_IN_PART, ())),
+        "remarks": summary.remarks,
+        "shared_remarks": [(one.remark, _environment_list(one.environments, newest)) for one in shown],
+        "omitted_remarks": len(shared) - len(shown),
+        "module_reports": [(one, _environment_list(one.environments, newest)) for one in reports],
+        "modules_section": is_worth_a_section(reports),
+    }
 
 
 def _remark_bytes(shared: SharedRemark) -> int:
