@@ -261,6 +261,12 @@ def fuzz(session: nox.Session) -> None:
     tool(session, "pytest", *PARALLEL, "-m", "fuzz", "--minutes", "10", *session.posargs)
 
 
+@nox.session(name="second-opinion")
+def second_opinion(session: nox.Session) -> None:
+    """Compare PPP's verdicts on the online set with plain pip in the plain images: `-- --package six`."""
+    tool(session, "python", "scripts/second-opinion", *session.posargs)
+
+
 @nox.session
 def datasette_next(session: nox.Session) -> None:
     """Run all saved queries on the next version of Datasette, an alpha: failures are shown and do not count."""
