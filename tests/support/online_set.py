@@ -3,7 +3,7 @@
 import os
 import threading
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ LABELLED_FILE: Final = Path(__file__).parents[1] / "online" / "labelled.toml"
 #: Cells of the set that are checked at a time.
 JOBS: Final = 3
 #: What else of a record a label can name, each by its key, and how to read it from a record.
-_FACTS: Final = {
+_FACTS: Final[Mapping[str, Callable[[Record], object]]] = {
     "imports": lambda record: list(record.imports),
     "relies_on": lambda record: list(record.relies_on),
     "primary": lambda record: record.primary_module,
@@ -39,7 +39,7 @@ _FACTS: Final = {
     "project_status": lambda record: record.project_status,
 }
 #: Facts of which a label names some: a record may hold more.
-_PARTS: Final = {
+_PARTS: Final[Mapping[str, Callable[[Record], Sequence[str]]]] = {
     "submodules_failed": lambda record: [
         f"{failure.module}: {failure.cause}" for failure in (record.submodules.failed if record.submodules else ())
     ],

@@ -219,7 +219,7 @@ def test_a_label_with_a_key_that_nothing_reads_is_refused(tmp_path: Path) -> Non
 def test_what_a_record_lacks_of_its_label_is_named(record: MakeRecord) -> None:
     label = labelled()
     facts = {"relies_on": ["setuptools"], "submodules_failed": ["example.gui: missing-stdlib-module"], "detail": ["a"]}
-    fact_label = Labelled(**{name: getattr(label, name) for name in Labelled.__slots__} | {"facts": facts})  # type: ignore[arg-type]
+    fact_label = Labelled(**{name: getattr(label, name) for name in Labelled.__slots__} | {"facts": facts})
     assert label.misses(record()) == []
     assert fact_label.misses(record()) == [
         "relies_on is [], not ['setuptools']",
