@@ -67,7 +67,7 @@ class Opinion:
     line: str
 
 
-class Agreement(StrEnum):
+class Accord(StrEnum):
     """What comes of comparing an opinion with a record; the last two are errors."""
 
     AGREES = "agrees"
@@ -78,7 +78,7 @@ class Agreement(StrEnum):
     @property
     def is_error(self) -> bool:
         """Return whether this must not be."""
-        return self in {Agreement.DIFFERS, Agreement.NEEDLESS}
+        return self in {Accord.DIFFERS, Accord.NEEDLESS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +90,14 @@ class Comparison:
     opinion: Opinion
 
     @property
-    def agreement(self) -> Agreement:
+    def agreement(self) -> Accord:
         """Return whether the two agree, and whether the labelled data says why not."""
         agree = expected_ending(self.record) is self.opinion.ending
         if self.labelled.differs:
-            return Agreement.NEEDLESS if agree else Agreement.EXPLAINED
+            return Accord.NEEDLESS if agree else Accord.EXPLAINED
         if agree:
-            return Agreement.AGREES
-        return Agreement.EXPLAINED if self.labelled.may_differ else Agreement.DIFFERS
+            return Accord.AGREES
+        return Accord.EXPLAINED if self.labelled.may_differ else Accord.DIFFERS
 
 
 def expected_ending(record: Record) -> Ending | None:
@@ -205,13 +205,13 @@ def print_table(comparisons: Sequence[Comparison], console: Console) -> int:
     table.add_column("why, or pip's last line", overflow="fold", ratio=1)
     for one in comparisons:
         agreement, labelled, record = one.agreement, one.labelled, one.record
-        said = (labelled.differs or labelled.may_differ) if agreement is Agreement.EXPLAINED else one.opinion.line
+        said = (labelled.differs or labelled.may_differ) if agreement is Accord.EXPLAINED else one.opinion.line
         row = (str(labelled.cell.release), labelled.cell.environment, str(one.opinion.ending), _result(record))
-        last = (record.cause or "", str(agreement), "" if agreement is Agreement.AGREES else said)
+        last = (record.cause or "", str(agreement), "" if agreement is Accord.AGREES else said)
         # As `Text`, because a string could contain what looks like markup.
         table.add_row(*(Text(cell) for cell in (*row, *last)))
     console.print(table)
-    counts = {agreement: sum(one.agreement is agreement for one in comparisons) for agreement in Agreement}
+    counts = {agreement: sum(one.agreement is agreement for one in comparisons) for agreement in Accord}
     told = ", ".join(f"{count} {agreement}" for agreement, count in counts.items() if count)
     console.print(f"{len(comparisons)} cells: {told}", markup=False, highlight=False)
     return sum(count for agreement, count in counts.items() if agreement.is_error)

@@ -9,7 +9,7 @@ import pytest
 from online_set import Labelled, labelled_cells
 from rich.console import Console
 from second_opinion import (
-    Agreement,
+    Accord,
     Comparison,
     Completed,
     Ending,
@@ -105,30 +105,30 @@ def test_the_ending_that_a_record_foretells(record: MakeRecord) -> None:
 @pytest.mark.parametrize(
     ("ending", "reasons", "agreement"),
     [
-        (Ending.IMPORTS, {}, Agreement.AGREES),
-        (Ending.IMPORTS, {"may_differ": "on machines of another kind"}, Agreement.AGREES),
-        (Ending.IMPORTS, {"differs": "it once did"}, Agreement.NEEDLESS),
-        (Ending.IMPORT_FAILS, {}, Agreement.DIFFERS),
-        (Ending.IMPORT_FAILS, {"differs": "the image's pip is older"}, Agreement.EXPLAINED),
-        (Ending.IMPORT_FAILS, {"may_differ": "on machines of another kind"}, Agreement.EXPLAINED),
-        (Ending.TIMEOUT, {}, Agreement.DIFFERS),
+        (Ending.IMPORTS, {}, Accord.AGREES),
+        (Ending.IMPORTS, {"may_differ": "on machines of another kind"}, Accord.AGREES),
+        (Ending.IMPORTS, {"differs": "it once did"}, Accord.NEEDLESS),
+        (Ending.IMPORT_FAILS, {}, Accord.DIFFERS),
+        (Ending.IMPORT_FAILS, {"differs": "the image's pip is older"}, Accord.EXPLAINED),
+        (Ending.IMPORT_FAILS, {"may_differ": "on machines of another kind"}, Accord.EXPLAINED),
+        (Ending.TIMEOUT, {}, Accord.DIFFERS),
     ],
 )
 def test_a_disagreement_needs_a_reason_and_a_reason_a_disagreement(
-    record: MakeRecord, ending: Ending, reasons: dict[str, str], agreement: Agreement
+    record: MakeRecord, ending: Ending, reasons: dict[str, str], agreement: Accord
 ) -> None:
     comparison = Comparison(
         labelled=labelled(**reasons), record=record(), opinion=Opinion(ending=ending, line="a line")
     )
     assert comparison.agreement is agreement
-    assert agreement.is_error is (agreement in {Agreement.DIFFERS, Agreement.NEEDLESS})
+    assert agreement.is_error is (agreement in {Accord.DIFFERS, Accord.NEEDLESS})
 
 
 def test_an_error_of_ours_agrees_with_nothing(record: MakeRecord) -> None:
     ours = record(result="ERROR")
     for ending in Ending:
         opinion = Opinion(ending=ending, line="")
-        assert Comparison(labelled=labelled(), record=ours, opinion=opinion).agreement is Agreement.DIFFERS
+        assert Comparison(labelled=labelled(), record=ours, opinion=opinion).agreement is Accord.DIFFERS
 
 
 def test_the_table_shows_both_answers_and_counts_what_must_not_be(record: MakeRecord) -> None:
