@@ -4,7 +4,8 @@ Pure: from the index's files and the environment's tags to a choice, or the reas
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Final, TypeAlias
@@ -27,6 +28,11 @@ from ppp.model.release import Release
 _FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,249}")
 #: A wheel whose name has more tags than that is not considered: they multiply, and one name may have 100,000.
 MAX_WHEEL_TAGS: Final = 1000
+#: How much of a file's name is looked at for a version that it may name, in characters.
+MAX_GUESSED_CHARS: Final = 300
+_DASH: Final = re.compile("-")
+_DOT: Final = re.compile("[.]")
+_SDIST_SUFFIXES: Final = (".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz")
 #: A longer requires-python excludes nothing, as an invalid one: parsing it could take long.
 MAX_SPECIFIER_LENGTH: Final = 1000
 #: Not yanked, a wheel, minus the position of its best tag, its build number, its name: the greatest is chosen.
@@ -42,6 +48,8 @@ class IndexFile:
     sha256: str | None
     requires_python: str | None
     yanked: bool
+    #: One line, `""` if the index gives no reason.
+    yanked_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +75,40 @@ def file_version(file: IndexFile, package: str) -> Version | None:
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
         return None
     return version if name == package else None
+
+
+def has_unread_name(file: IndexFile, package: str) -> bool:
+    """Return whether a file of a project looks like a wheel or an sdist, but its name cannot be read.
+
+    pip skips it without a word. Such are wheels with a variant (PEP 825), which an older pip must not take for others.
+    """
+    looks_installable = file.filename.endswith((".whl", *_SDIST_SUFFIXES))
+    return looks_installable and file_version(file, package) is None
+
+
+def other_files(release: Release, files: Iterable[IndexFile]) -> list[str]:
+    """Return the names of a release's files that are neither a wheel nor an sdist with a name that can be read.
+
+    Such as eggs, installers, and wheels of a kind that is not known here. To whom a name belongs is guessed: of
+    `lib-1.0-py2.7.egg`, `lib-1.0.win32.exe` and `lib-1.0-py3-none-any-x86_64_v3.whl` all belong to `lib==1.0`.
+    """
+    wanted = Version(release.version)
+    return [
+        file.filename
+        for file in files
+        if file_version(file, release.package) is None and wanted in _possible_versions(file.filename, release.package)
+    ]
+
+
+def _possible_versions(filename: str, package: str) -> Iterator[Version]:
+    """Yield the versions that a file name may name after a project's name, each ending at a dash, a dot or the end."""
+    for dash in _DASH.finditer(filename[:MAX_GUESSED_CHARS]):
+        if canonicalize_name(filename[: dash.start()]) != package:
+            continue
+        first = filename[dash.end() : MAX_GUESSED_CHARS].partition("-")[0]
+        for end in [*(dot.start() for dot in _DOT.finditer(first)), len(first)]:
+            with suppress(InvalidVersion):
+                yield Version(first[:end])
 
 
 def is_safe_filename(filename: str) -> bool:
@@ -115,7 +157,8 @@ def newest_installable(
     judged = [
         (version, all(file.yanked for file in its), choose_file(its, prepared)) for version, its in by_version.items()
     ]
-    claiming = [(v, yanked) for v, yanked, chosen in judged if isinstance(chosen, IndexFile)]
+    # What counts is the file that would be installed: that another one of the release is not yanked does not help.
+    claiming = [(v, chosen.yanked) for v, _, chosen in judged if isinstance(chosen, IndexFile)]
     admitting = [(v, yanked) for v, yanked, chosen in judged if not _excluded_by_python(chosen)]
     return newest_version(claiming, specifier) or newest_version(admitting, specifier)
 
@@ -170,12 +213,30 @@ def _rank(file: IndexFile, ranks: Mapping[str, int]) -> _Rank | None:
 def newest_version(versions: Iterable[tuple[Version, bool]], specifier: str) -> Version | None:
     """Return the newest version that a specifier admits, of pairs (version, whether all its files are yanked).
 
-    As in pip, pre-releases and yanked versions count only if nothing else is admitted.
+    As in pip, pre-releases count only if nothing else is admitted, be it yanked; and yanked versions only if nothing
+    else is admitted and the specifier pins one.
     """
-    pairs = list(versions)
-    admits = SpecifierSet(specifier)
-    for candidates in ([v for v, yanked in pairs if not yanked], [v for v, _ in pairs]):
-        admitted = list(admits.filter(candidates)) or list(admits.filter(candidates, prereleases=True))
-        if admitted:
-            return max(admitted)
-    return None
+    yanked = dict(versions)
+    admitted = _admitted(yanked, specifier)
+    others = [version for version in admitted if not yanked[version]]
+    return max(others or (admitted if is_pinned(specifier) else []), default=None)
+
+
+def all_yanked(versions: Iterable[tuple[Version, bool]], specifier: str) -> Version | None:
+    """Return the newest version that a specifier admits if all of those are yanked, else None; see `newest_version`."""
+    yanked = dict(versions)
+    admitted = _admitted(yanked, specifier)
+    return max(admitted, default=None) if all(yanked[version] for version in admitted) else None
+
+
+def is_pinned(specifier: str) -> bool:
+    """Return whether a specifier names one version, as in `==1.0`: only then pip installs a yanked one (PEP 592)."""
+    return any(
+        part.operator == "===" or (part.operator == "==" and not part.version.endswith(".*"))
+        for part in SpecifierSet(specifier)
+    )
+
+
+def _admitted(versions: Iterable[Version], specifier: str) -> list[Version]:
+    admits, known = SpecifierSet(specifier), list(versions)
+    return list(admits.filter(known)) or list(admits.filter(known, prereleases=True))

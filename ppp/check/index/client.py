@@ -21,13 +21,21 @@ from pypi_simple import ACCEPT_JSON_PREFERRED, DistributionPackage
 
 from ppp.bounded_http.limits import TransferError, TransferLimits, TransferTooLargeError
 from ppp.bounded_http.session import BoundedSession, keeps_tls
-from ppp.check.index.choose import IndexFile, file_version, is_safe_filename, newest_version
+from ppp.check.index.choose import (
+    IndexFile,
+    all_yanked,
+    file_version,
+    has_unread_name,
+    is_safe_filename,
+    newest_version,
+)
 from ppp.check.index.file_cache import FileCache, WrongHashError
-from ppp.check.index.page import MAX_PAGE_BYTES, InvalidPageError, parse_page
+from ppp.check.index.page import MAX_PAGE_BYTES, InvalidPageError, ProjectStatus, Status, parse_page
 from ppp.check.index.page_store import PageStore
 from ppp.model.canonical import is_sha256
 from ppp.model.credentials import Credentials
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
+from ppp.model.printable import printable_reason
 from ppp.model.release import Release, RequestedPackage
 
 #: How long a page may take as a whole, in seconds. nginx waits a little longer for it.
@@ -37,6 +45,10 @@ LIMITS: Final = TransferLimits(connect_s=10, read_s=60, total_s=3600)
 MAX_REDIRECTS: Final = 5
 #: How many files of pages are held in memory, each about 700 bytes.
 MAX_STORED_FILES: Final = 200_000
+#: Statuses with which an index says that it has no such project (any more).
+NO_SUCH_PAGE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+#: The longest reason of an index that is passed on, in characters.
+MAX_INDEX_REASON: Final = 200
 
 
 class DownloadError(Exception):
@@ -58,6 +70,9 @@ class Index(Protocol):
     def files(self, package: str) -> tuple[IndexFile, ...]:
         """Return the files of a normalized project name; raise `UnknownPackageError` or `IndexUnreachableError`."""
 
+    def status(self, package: str) -> ProjectStatus | None:
+        """Return a project's status, with a reason of one line, or None for an active one; raise as `files` does."""
+
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
         """Return the path of the file, whose hash was checked; raise `DownloadError` or `DownloadTimeoutError`."""
 
@@ -67,7 +82,18 @@ class FetchedPage:
     """A project's page, parsed; with its `etag` an index can be asked later whether it has changed."""
 
     files: tuple[DistributionPackage, ...]
+    status: ProjectStatus | None
     etag: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Project:
+    files: tuple[IndexFile, ...]
+    status: ProjectStatus | None
+
+    def __len__(self) -> int:
+        # What counts in a `PageStore`.
+        return len(self.files)
 
 
 class NoSuchPageError(Exception):
@@ -93,7 +119,9 @@ def fetch_page(
 
     Raise `NoSuchPageError`, `InvalidPageError`, or `TransferError` if the index gives no complete answer.
     """
-    headers = {"Accept": ACCEPT_JSON_PREFERRED} | ({"If-None-Match": etag} if etag else {})
+    # A cache on the way must ask the index whether its copy is current: releases are minutes old here.
+    headers = {"Accept": ACCEPT_JSON_PREFERRED, "Cache-Control": "max-age=0"}
+    headers |= {"If-None-Match": etag} if etag else {}
     response = session.get(
         urljoin(index_url, f"{project}/"),
         max_bytes=max_bytes,
@@ -106,12 +134,12 @@ def fetch_page(
     on_headers(response.headers)
     if etag and response.status == HTTPStatus.NOT_MODIFIED:
         return None
-    if response.status == HTTPStatus.NOT_FOUND:
+    if response.status in NO_SUCH_PAGE:
         raise NoSuchPageError(project)
     if response.status != HTTPStatus.OK:
         raise InvalidPageError(f"has status {response.status}")
-    files = parse_page(project, response.body, response.headers.get("content-type", ""), response.url)
-    return FetchedPage(files=files, etag=response.headers.get("etag"))
+    page = parse_page(project, response.body, response.headers.get("content-type", ""), response.url)
+    return FetchedPage(files=page.files, status=page.status, etag=response.headers.get("etag"))
 
 
 def read_server_time(headers: Mapping[str, str] | Message, ours: float) -> int | None:
@@ -148,10 +176,12 @@ class SimpleIndex:
         self.session = open_session(user_agent, credentials)
         #: The index's clock at its last answer, in epoch seconds; None if it sent no date.
         self.server_time: int | None = None
+        #: The names of files that were skipped because they could not be read, by project.
+        self.unread_names: dict[str, tuple[str, ...]] = {}
         self._clock = clock
         self._credentials = credentials
         self._files = FileCache(cache)
-        self._pages: PageStore[tuple[IndexFile, ...]] = PageStore(MAX_STORED_FILES)
+        self._pages: PageStore[_Project] = PageStore(MAX_STORED_FILES)
         self._hosts = _hosts([url])
         self._hosts_lock = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -166,16 +196,23 @@ class SimpleIndex:
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
         """Return a project's files, see `Index`; a page is read once, or again after many others."""
-        with self._locks[package]:
-            files = self._pages.get(package)
-            if files is None:
-                files = self._read_page(package)
-                self._pages.add(package, files)
-                with self._hosts_lock:
-                    self._hosts |= _hosts(file.url for file in files)
-            return files
+        return self._project(package).files
 
-    def _read_page(self, package: str) -> tuple[IndexFile, ...]:
+    def status(self, package: str) -> ProjectStatus | None:
+        """Return a project's status, see `Index`; it is read with the files."""
+        return self._project(package).status
+
+    def _project(self, package: str) -> _Project:
+        with self._locks[package]:
+            project = self._pages.get(package)
+            if project is None:
+                project = self._read_page(package)
+                self._pages.add(package, project)
+                with self._hosts_lock:
+                    self._hosts |= _hosts(file.url for file in project.files)
+            return project
+
+    def _read_page(self, package: str) -> _Project:
         try:
             page = fetch_page(self.session, self.url, package, on_headers=self._note_time)
         except NoSuchPageError as error:
@@ -188,7 +225,10 @@ class SimpleIndex:
                 f"the package index gave no page for {package!r}: it {error}",
                 hint="check the network, or PPP_INDEX_URL",
             ) from error
-        return tuple(_index_file(package) for package in page.files) if page else ()
+        files = tuple(_index_file(file) for file in page.files) if page else ()
+        if unread := tuple(file.filename for file in files if has_unread_name(file, package)):
+            self.unread_names[package] = unread
+        return _Project(files=files, status=_printable_status(page.status) if page and page.status else None)
 
     def _note_time(self, headers: Mapping[str, str]) -> None:
         self.server_time = read_server_time(headers, self._clock())
@@ -247,6 +287,13 @@ def _index_file(package: DistributionPackage) -> IndexFile:
         sha256=package.digests.get("sha256"),
         requires_python=package.requires_python,
         yanked=package.is_yanked,
+        yanked_reason=printable_reason(" ".join((package.yanked_reason or "").split()), MAX_INDEX_REASON),
+    )
+
+
+def _printable_status(status: ProjectStatus) -> ProjectStatus:
+    return ProjectStatus(
+        status=status.status, reason=printable_reason(" ".join(status.reason.split()), MAX_INDEX_REASON)
     )
 
 
@@ -258,8 +305,26 @@ def resolve(index: Index, wanted: RequestedPackage) -> Release:
             yanked[version] = yanked.get(version, True) and file.yanked
     found = newest_version(yanked.items(), wanted.specifier)
     if found is None:
-        latest = ", ".join(str(v) for v in sorted(yanked, reverse=True)[:3]) or "no file at all"
-        raise UnknownVersionError(
-            f"the index has no release {wanted}", hint=f"newest it has of {wanted.package}: {latest}"
-        )
+        raise _no_release(wanted, yanked, index.status(wanted.package))
     return Release(package=wanted.package, version=str(found))
+
+
+def _no_release(
+    wanted: RequestedPackage, yanked: Mapping[Version, bool], status: ProjectStatus | None
+) -> UnknownVersionError:
+    """Return the error that says why pip would find no release, of versions by whether they are yanked."""
+    latest = ", ".join(str(v) for v in sorted(yanked, reverse=True)[:3]) or "no file at all"
+    if status is not None and status.status is Status.QUARANTINED:
+        reason = f": {status.reason}" if status.reason else ""
+        return UnknownVersionError(
+            f"the index has quarantined {wanted.package}{reason}",
+            hint="it offers no file of it: wait until the index has decided, and do not install copies of it",
+        )
+    if newest := all_yanked(yanked.items(), wanted.specifier):
+        return UnknownVersionError(
+            f"every release that {wanted} admits is yanked, and pip installs a yanked one only if it is pinned",
+            hint=f"pin it: {wanted.package}=={newest}",
+        )
+    return UnknownVersionError(
+        f"the index has no release {wanted}", hint=f"newest it has of {wanted.package}: {latest}"
+    )

@@ -6,13 +6,16 @@
   grows with the square of its length: no single tag or comment may be long, and the whole has `MAX_CPU_S`.
 - pypi-simple reads what a file's entry says, but not its name: the expressions for that backtrack. The name is kept as
   it is, and packaging reads it (see `choose`).
+- A project's status (PEP 792) is read here: one that is unknown, or in no valid form, counts as none, and the files are
+  read all the same.
 """
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from email.message import Message
+from enum import StrEnum
 from html.parser import HTMLParser
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
@@ -48,18 +51,45 @@ _ENCODINGS: Final = frozenset({"utf-8", "ascii", "us-ascii", "latin-1", "iso-885
 _FILE_ATTRIBUTES: Final = frozenset(
     {"href", "data-requires-python", "data-yanked", "data-core-metadata", "data-gpg-sig", "data-provenance"}
 )
+#: The names of facts about a page of HTML: its version; the project's status, and the reason for it.
+_VERSION_NAME: Final = "pypi:repository-version"
+_STATUS_NAMES: Final = ("pypi:project-status", "pypi:project-status-reason")
 #: A name that pypi-simple knows at once not to be a distribution's.
 _NO_NAME: Final = ""
+
+
+class Status(StrEnum):
+    """What an index says of a whole project (PEP 792), if it is not simply active."""
+
+    ARCHIVED = "archived"
+    DEPRECATED = "deprecated"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectStatus:
+    """A project's status, with the index's reason as it was sent, `""` if it gave none."""
+
+    status: Status
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectFiles:
+    """A page that was read: its files in their order, and the project's status; None for an active project."""
+
+    files: tuple[DistributionPackage, ...]
+    status: ProjectStatus | None = None
 
 
 class InvalidPageError(Exception):
     """What an index sent is not a project's page, or exceeds a limit; the message continues "the page …"."""
 
 
-def parse_page(project: str, body: bytes, content_type: str, url: str) -> tuple[DistributionPackage, ...]:
-    """Return the files on a project's page, in its order; `url` is the page's own.
+def parse_page(project: str, body: bytes, content_type: str, url: str) -> ProjectFiles:
+    """Return what a project's page says; `url` is the page's own.
 
-    Their `project`, `version` and `package_type` are None. Raise `InvalidPageError`.
+    The `project`, `version` and `package_type` of its files are None. Raise `InvalidPageError`.
     """
     if len(body) > MAX_PAGE_BYTES:
         raise InvalidPageError(f"is larger than {MAX_PAGE_BYTES:,} bytes")
@@ -80,18 +110,29 @@ def parse_page(project: str, body: bytes, content_type: str, url: str) -> tuple[
     raise InvalidPageError(f"is neither HTML nor JSON, but {kind[:80]!r}")
 
 
-def _with_valid_urls(packages: tuple[DistributionPackage, ...]) -> tuple[DistributionPackage, ...]:
-    """Return files as they are; raise `ValueError` if the URL of one is invalid."""
-    for package in packages:
+def _with_valid_urls(page: ProjectFiles) -> ProjectFiles:
+    """Return a page as it is; raise `ValueError` if the URL of a file is invalid."""
+    for package in page.files:
         # Joining does not find all that is wrong: `A:////[` becomes `A://[`, which is no URL.
         urlsplit(package.url)
-    return packages
+    return page
+
+
+def read_status(status: object, reason: object) -> ProjectStatus | None:
+    """Return a project's status by the values that a page gives; None if the project is active, as far as is known.
+
+    By PEP 792 a project has one status, and is active if the index says nothing: a word that is new to us must not make
+    its files unreadable.
+    """
+    if not isinstance(status, str) or status not in [*Status]:
+        return None
+    return ProjectStatus(status=Status(status), reason=reason if isinstance(reason, str) else "")
 
 
 # ---------------------------------------------------------------- JSON
 
 
-def _parse_json(body: bytes, url: str) -> tuple[DistributionPackage, ...]:
+def _parse_json(body: bytes, url: str) -> ProjectFiles:
     # Every value but the first follows one of these; those in strings are counted too.
     values = sum(map(body.count, (b",", b"[", b"{", b":")))
     if values > MAX_JSON_VALUES:
@@ -102,8 +143,11 @@ def _parse_json(body: bytes, url: str) -> tuple[DistributionPackage, ...]:
         raise InvalidPageError("lists no files")
     names = [_take_name(row) for row in rows]
     _check_number(names)
+    given = page.pop("project-status", None)
+    status = read_status(given.get("status"), given.get("reason")) if isinstance(given, dict) else None
     packages = ProjectPage.from_json_data(page, url).packages
-    return tuple(replace(package, filename=name) for package, name in zip(packages, names, strict=True))
+    files = tuple(replace(package, filename=name) for package, name in zip(packages, names, strict=True))
+    return ProjectFiles(files=files, status=status)
 
 
 def _take_name(row: dict[str, Any]) -> str:
@@ -126,14 +170,15 @@ def _decode(body: bytes, charset: str) -> str:
     return body.removeprefix(b"\xef\xbb\xbf").decode(charset if charset in _ENCODINGS else "utf-8", "replace")
 
 
-def _parse_html(project: str, text: str, url: str) -> tuple[DistributionPackage, ...]:
+def _parse_html(project: str, text: str, url: str) -> ProjectFiles:
     reader = _LinkReader()
     _feed(reader, text, clock=time.thread_time)
-    if reader.version is not None:
+    if (version := reader.meta.get(_VERSION_NAME)) is not None:
         # The check that pypi-simple makes of a page in JSON.
-        ProjectPage.from_json_data({"meta": {"api-version": reader.version}, "name": project, "files": []})
+        ProjectPage.from_json_data({"meta": {"api-version": version}, "name": project, "files": []})
     base = urljoin(url, reader.base or "")
-    return tuple(_linked_file(attributes, "".join(text).strip(), base) for attributes, text in reader.links)
+    files = tuple(_linked_file(attributes, "".join(text).strip(), base) for attributes, text in reader.links)
+    return ProjectFiles(files=files, status=read_status(*map(reader.meta.get, _STATUS_NAMES)))
 
 
 def _feed(reader: "_LinkReader", text: str, *, clock: Callable[[], float]) -> None:
@@ -154,17 +199,18 @@ def _linked_file(attributes: Mapping[str, str], name: str, base: str) -> Distrib
 
 
 class _LinkReader(HTMLParser):
-    """Collects a page's links, its first `<base>` and its version; a link ends where the next one begins."""
+    """Collects a page's links, its first `<base>` and its named facts; a link ends where the next one begins."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.links: list[tuple[dict[str, str], list[str]]] = []
         self.base: str | None = None
-        self.version: str | None = None
+        #: What the page's `<meta>` say, by those names that count.
+        self.meta: dict[str, str | None] = {}
         self._within_link = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a link, the page's base or its version; of attributes given twice, the last one counts."""
+        """Note a link, the page's base or a fact about it; of attributes given twice, the last one counts."""
         if tag not in {"a", "base", "meta"}:
             return
         given = dict(attrs)
@@ -176,8 +222,9 @@ class _LinkReader(HTMLParser):
                     _check_number(self.links)
             case "base" if self.base is None and given.get("href"):
                 self.base = given["href"]
-            case "meta" if self.version is None and given.get("name") == "pypi:repository-version":
-                self.version = given.get("content")
+            case "meta" if (name := given.get("name")) in {_VERSION_NAME, *_STATUS_NAMES}:
+                # Of facts given twice, the first one counts.
+                self.meta.setdefault(str(name), given.get("content"))
 
     def handle_endtag(self, tag: str) -> None:
         """Note a link's end."""
