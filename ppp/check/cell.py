@@ -53,8 +53,11 @@ class Checker:
     gateway_lists: Callable[[str, str], bool | None] | None = None
     clock: Callable[[], float] = time.time
 
-    def check(self, cell: Cell, prepared: PreparedEnvironment) -> Observation:
-        """Run one cell and return what was observed; a fault on our side is an `ERROR` there, never an exception."""
+    def check(self, cell: Cell, prepared: PreparedEnvironment, *, absence_is_final: bool = False) -> Observation:
+        """Run one cell and return what was observed; a fault on our side is an `ERROR` there, never an exception.
+
+        With `absence_is_final`, a release that the index does not list is withdrawn; otherwise it may be listed soon.
+        """
         facts = CellFacts()
         context = CellContext(
             release=cell.release,
@@ -63,6 +66,7 @@ class Checker:
             runtime=self.runtime,
             matrix=self.matrix,
             is_listed=self.is_listed,
+            absence_is_final=absence_is_final,
         )
         with ExitStack() as stack:
             installs = InstallPhases(context, facts, stack)
@@ -127,7 +131,7 @@ class Checker:
             and replace(facts.submodules, failed=self._failures(facts.submodules.failed, facts)),
             entry_points=facts.entry_points,
             record_mismatch=facts.record_mismatch,
-            yanked=facts.yanked,
+            yanked=None if facts.yanked is None else self._scrub(facts.yanked, facts),
             project_status=facts.project_status,
         )
         valid = valid_or_error(record)

@@ -28,7 +28,11 @@ from ppp.model.release import Release
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellContext:
-    """What is known of a cell before it runs, and what it runs with; see `Checker` for `is_listed`."""
+    """What is known of a cell before it runs, and what it runs with; see `Checker` for `is_listed`.
+
+    `absence_is_final` says that the index must have listed the release by now, so that it has withdrawn one that it
+    does not list.
+    """
 
     release: Release
     prepared: PreparedEnvironment
@@ -36,6 +40,7 @@ class CellContext:
     runtime: Runtime
     matrix: Matrix
     is_listed: Callable[[str, str], bool]
+    absence_is_final: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,14 +1,25 @@
-"""The phase `download`: choose the release's file as pip would, and fetch it. No code of the package runs here."""
+"""The phase `download`: choose the release's file as pip would, and fetch it. No code of the package runs here.
+
+What the index says of the release decides before any file does. It is withdrawn if the index has quarantined the
+project, or does not list the release any more: it cannot be had, here or elsewhere, so the cell is `NA`. A release that
+is not listed *yet* is our own trouble, and tried again; see `CellContext.absence_is_final`.
+"""
 
 import time
+from collections.abc import Sequence
+from typing import Final
 
 from ppp.check.causes import printable_line
 from ppp.check.cell_facts import CellContext, CellFacts, elapsed_ms, infrastructure_error
-from ppp.check.index.choose import IndexFile, NotClaimed, choose_file, release_files
+from ppp.check.index.choose import NO_FILE, IndexFile, NotClaimed, choose_file, other_files, release_files
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
+from ppp.check.index.page import Status
 from ppp.check.phases import PhaseReport
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.record import Blame, DistributionFile, Outcome, Phase
+
+#: How much of a file's name a detail shows, in characters.
+MAX_NAME_CHARS: Final = 100
 
 
 class DownloadPhase:
@@ -22,29 +33,47 @@ class DownloadPhase:
     def run(self) -> PhaseReport:
         """Choose and fetch the file."""
         started = time.monotonic()
-        package = self._context.release.package
         try:
-            files = release_files(self._context.release, self._context.index.files(package))
-            if not files:
-                return infrastructure_error("missing-file", f"the index lists no file of {self._context.release}")
-            chosen = choose_file(files, self._context.prepared)
-            if isinstance(chosen, NotClaimed):
-                return PhaseReport(
-                    outcome=Outcome.SKIP,
-                    cause=chosen.cause,
-                    blame=Blame.PACKAGE,
-                    detail=printable_line(chosen.detail),
-                    not_claimed=True,
-                )
+            chosen = self._choose()
+            if isinstance(chosen, PhaseReport):
+                return chosen
             self._fetch(chosen)
         except DownloadTimeoutError as error:
             # No code of the package runs here: whoever is slow, it is not the package.
             return infrastructure_error("network", str(error))
         except DownloadError as error:
             return infrastructure_error(error.cause, str(error))
-        except (IndexUnreachableError, UnknownPackageError) as error:
+        except UnknownPackageError:
+            return self._unlisted(f"the index has no project {self._context.release.package}")
+        except IndexUnreachableError as error:
             return infrastructure_error("network", error.message)
         return PhaseReport(outcome=Outcome.PASS, duration_ms=elapsed_ms(started))
+
+    def _choose(self) -> IndexFile | PhaseReport:
+        """Return the file that pip would choose, or why there is none; note what the index says of the release."""
+        release, index = self._context.release, self._context.index
+        listed, status = index.files(release.package), index.status(release.package)
+        if status is not None:
+            self._facts.project_status = str(status.status)
+            if status.status is Status.QUARANTINED:
+                # Whatever it lists: nobody is to run it.
+                return _not_claimed("withdrawn", _with_reason("the index has quarantined the project", status.reason))
+        files, others = release_files(release, listed), other_files(release, listed)
+        if not (files or others):
+            return self._unlisted(f"the index lists no file of {release}")
+        chosen: IndexFile | NotClaimed = choose_file(files, self._context.prepared) if files else NO_FILE
+        if isinstance(chosen, IndexFile):
+            self._facts.yanked = chosen.yanked_reason if chosen.yanked else None
+            return chosen
+        if files and all(file.yanked for file in files):
+            self._facts.yanked = files[0].yanked_reason
+        return _not_claimed(chosen.cause, chosen.detail + (_unusable(others) if chosen == NO_FILE else ""))
+
+    def _unlisted(self, detail: str) -> PhaseReport:
+        """Return the report on a release that the index does not list: it is gone, or not there yet."""
+        if self._context.absence_is_final:
+            return _not_claimed("withdrawn", f"{detail} any more")
+        return infrastructure_error("missing-file", detail)
 
     def _fetch(self, chosen: IndexFile) -> None:
         path = self._context.index.fetch(
@@ -57,3 +86,21 @@ class DownloadPhase:
         self._facts.file = DistributionFile(
             filename=chosen.filename, sha256=chosen.sha256 or "", size=path.stat().st_size
         )
+
+
+def _not_claimed(cause: str, detail: str) -> PhaseReport:
+    return PhaseReport(
+        outcome=Outcome.SKIP, cause=cause, blame=Blame.PACKAGE, detail=printable_line(detail), not_claimed=True
+    )
+
+
+def _with_reason(text: str, reason: str) -> str:
+    return f"{text}: {reason}" if reason else text
+
+
+def _unusable(others: Sequence[str]) -> str:
+    """Return the end of a sentence that counts files which pip skips for their names; nothing where there are none."""
+    if not others:
+        return ""
+    count = "1 file" if len(others) == 1 else f"{len(others)} files"
+    return f", but {count} of another kind or with a name that cannot be read, such as {others[0][:MAX_NAME_CHARS]}"

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from ppp.check.causes import classify_failure, missing_requirement, top_levels
 from ppp.check.cell_facts import CellContext, CellFacts, infrastructure_error
-from ppp.check.index.choose import unmet_cause
+from ppp.check.index.choose import unmet_because, unmet_cause
 from ppp.check.installation import (
     Inspection,
     InvalidInspectionError,
@@ -162,10 +162,12 @@ class InstallPhases:
         if wanted is None:
             return report
         try:
-            files = self._context.index.files(canonicalize_name(wanted.name))
+            project = canonicalize_name(wanted.name)
+            files, status = self._context.index.files(project), self._context.index.status(project)
         except UnknownPackageError:
-            return replace(report, cause="no-distribution")
+            return replace(report, cause="no-distribution", detail=f"{report.detail} (the index has no such project)")
         except IndexUnreachableError as error:
             saw_none = "(from versions: none)" in report.log
             return replace(infrastructure_error("network", error.message), log=report.log) if saw_none else report
-        return replace(report, cause=unmet_cause(wanted, files, self._context.prepared))
+        cause, because = unmet_cause(wanted, files, self._context.prepared), unmet_because(wanted, files, status)
+        return replace(report, cause=cause, detail=f"{report.detail} ({because})" if because else report.detail)

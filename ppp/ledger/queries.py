@@ -76,6 +76,17 @@ def cells_with_verdict(db: Database, node: str) -> set[Cell]:
     return {Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()}
 
 
+def withdrawn_cells(db: Database, node: str) -> set[Cell]:
+    """Return the cells whose newest verdict of a node says that the index has withdrawn the release."""
+    rows = db.execute(
+        # Of the other columns, SQLite takes the values from the row with the greatest time.
+        "SELECT package, version, environment, cause, max(observed_at) FROM records"
+        " WHERE node = ? AND result <> 'ERROR' GROUP BY package, version, environment HAVING cause = 'withdrawn'",
+        (node,),
+    )
+    return {Cell(release=Release(package=p, version=v), environment=e) for p, v, e, *_ in rows.fetchall()}
+
+
 def given_up(db: Database) -> list[Cell]:
     """Return the queued cells that resulted in `ERROR` too often and will not be retried automatically."""
     rows = db.execute("SELECT package, version, environment FROM given_up ORDER BY package, version, environment")

@@ -1,19 +1,21 @@
 """Find the releases that a run is about, and queue their cells."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ppp.check.index import client as packages
-from ppp.check.index.choose import newest_installable
+from ppp.check.index.choose import newest_installable, other_files, release_files
+from ppp.check.index.page import Status
 from ppp.ledger import queries
 from ppp.model.errors import (
     FeedMalformedError,
     FeedTooLargeError,
     FeedUnreachableError,
+    IndexUnreachableError,
     UnknownPackageError,
     UnknownVersionError,
 )
-from ppp.model.matrix import Environment
+from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Network
 from ppp.model.release import Release, RequestedPackage
 from ppp.runner.context import Context, LocalNode
@@ -109,7 +111,9 @@ def enqueue_wanted(
     Where that release does not claim an environment, queue also the older one that pip would install there. To know
     that takes environments that are ready: without them, this is left to the run that has them.
     """
+    # The index lists these: what was withdrawn is back.
     settled = queries.cells_with_verdict(node.store.db, node.key.id)
+    settled -= queries.withdrawn_cells(node.store.db, node.key.id)
     plans = []
     for source, wanted, release in resolved:
         # Where the newest release does not claim an environment, pip installs an older one: that is what users get.
@@ -121,6 +125,45 @@ def enqueue_wanted(
             apply_plan(node, queue_plan, source)
             plans.append(queue_plan)
     return plans
+
+
+def enqueue_withdrawn(
+    node: LocalNode, index: packages.Index, requested: Iterable[str], request: RunRequest
+) -> QueuePlan:
+    """Queue the cells of requested packages that have a verdict, but whose release the index does not offer any more.
+
+    Their results were right, but nobody can install these releases now: one more record says so. A package whose page
+    cannot be read is left as it is.
+    """
+    own = node.store.db, node.key.id
+    verdicts: dict[str, list[Cell]] = {}
+    for cell in queries.cells_with_verdict(*own) - queries.withdrawn_cells(*own):
+        verdicts.setdefault(cell.release.package, []).append(cell)
+    environments = {environment.id for environment in request.environments}
+    gone: list[Cell] = []
+    for package in sorted({*requested} & verdicts.keys()):
+        is_offered = offered_releases(index, package)
+        gone += (c for c in verdicts[package] if c.environment in environments and not is_offered(c.release))
+    gone.sort(key=lambda cell: (cell.release, cell.environment))
+    queue_plan = QueuePlan(cells=tuple(gone), settled=(), skipped=())
+    apply_plan(node, queue_plan, ReleaseSource.WATCHLIST)
+    if gone:
+        count = len({cell.release for cell in gone})
+        node.context.reporter.note(f"{count} releases with a result are not on the index any more, such as {gone[0]}")
+    return queue_plan
+
+
+def offered_releases(index: packages.Index, package: str) -> Callable[[Release], bool]:
+    """Return a function that says whether an index offers a release of a package; where that is unknown, it does."""
+    try:
+        files, status = index.files(package), index.status(package)
+    except UnknownPackageError:
+        return lambda _: False
+    except IndexUnreachableError:
+        return lambda _: True
+    if status is not None and status.status is Status.QUARANTINED:
+        return lambda _: False
+    return lambda release: bool(release_files(release, files) or other_files(release, files))
 
 
 def _fallbacks(

@@ -5,10 +5,12 @@ A new regression is checked a second time within the same job, so that both obse
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Self, TypeAlias, assert_never
 
 from ppp.check.cell import Checker, Observation
 from ppp.ledger.regressions import PriorResults, is_new_regression
+from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.ledger.store import QueuedCell
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, Result
@@ -26,6 +28,16 @@ class CellJob:
     queued: QueuedCell | None = None
     prior: PriorResults = field(default_factory=PriorResults)
     recheck_of: Record | None = None
+
+    @property
+    def absence_is_final(self) -> bool:
+        """Whether the index must have listed the release by now, so that one that it does not list is withdrawn.
+
+        It has listed one whose file was fetched before. One that was only announced may be missing from pages that lag
+        behind; before the last attempt, more than an hour after the first, no page lags any more.
+        """
+        is_last_attempt = self.queued is not None and self.queued.attempts + 1 >= MAX_ATTEMPTS
+        return self.prior.was_fetched or is_last_attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +93,7 @@ class EnvironmentExecutor:
         """Check a cell or run a canary."""
         match job:
             case CellJob():
-                return check_cell(job, self._check)
+                return check_cell(job, partial(self._check, absence_is_final=job.absence_is_final))
             case CanaryJob():
                 faults = self.ready.canary(self.ready.prepared[job.environment])
                 return CanaryJobResult(job=job, faults=tuple(faults))
@@ -92,8 +104,9 @@ class EnvironmentExecutor:
         """End every sandbox."""
         self.ready.close()
 
-    def _check(self, cell: Cell) -> Observation:
-        return self.checkers[cell.environment].check(cell, self.ready.prepared[cell.environment])
+    def _check(self, cell: Cell, *, absence_is_final: bool) -> Observation:
+        prepared = self.ready.prepared[cell.environment]
+        return self.checkers[cell.environment].check(cell, prepared, absence_is_final=absence_is_final)
 
 
 def check_cell(job: CellJob, check: Callable[[Cell], Observation]) -> CellJobResult:

@@ -17,6 +17,7 @@ from ppp.check.causes import one_line
 from ppp.check.cell import Checker
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, Index
+from ppp.check.index.page import ProjectStatus
 from ppp.check.runtime import CommandResult, PreparedEnvironment, SandboxLostError
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import UnknownPackageError
@@ -258,6 +259,10 @@ class CanaryIndex:
                 hint="nothing to do: the canary asks for it to see that it is not there",
             )
         return ours or self.fallback.files(package)
+
+    def status(self, package: str) -> ProjectStatus | None:
+        """Return a project's status; raise as the other index does."""
+        return None if package.startswith(NAME_PREFIX) else self.fallback.status(package)
 
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
         """Return the path of a file whose hash was checked; raise as an index does."""

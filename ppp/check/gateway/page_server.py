@@ -44,7 +44,7 @@ from ppp.check.index.client import (
     SimpleIndex,
     fetch_page,
 )
-from ppp.check.index.page import InvalidPageError
+from ppp.check.index.page import InvalidPageError, ProjectStatus
 from ppp.model.credentials import origin_of
 
 #: How many pages are read at a time: each is held in memory.
@@ -87,6 +87,7 @@ class _IndexPage:
     """What a page of the index lists: distributions only."""
 
     files: tuple[PageFile, ...]
+    status: ProjectStatus | None
     etag: str | None
 
 
@@ -122,16 +123,16 @@ class PageServer:
         if view not in self._views:
             # Not 404: nginx would cache that, and serve it to a later run that opens this view.
             raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, "no such view")
-        files = self.local_projects.projects.get(project)
+        files, status = self.local_projects.projects.get(project), None
         if files is None:
             page = self._read_page(cell, project, _remove_form(form, etag))
             if page is None:
                 return PageResponse(status=HTTPStatus.NOT_MODIFIED, etag=etag)
-            files, etag = page.files, _add_form(form, page.etag)
+            files, status, etag = page.files, page.status, _add_form(form, page.etag)
         else:
             etag = None
         served = (served_file(project, file) for file in files)
-        body = write_page(project, filter_files(served, self._views[view]), form)
+        body = write_page(project, filter_files(served, self._views[view]), form, status)
         return PageResponse(status=HTTPStatus.OK, body=body, content_type=form.content_type, etag=etag)
 
     def file(self, cell: str, project: str, key: str, *, metadata: bool) -> Path:
@@ -214,7 +215,9 @@ class PageServer:
             raise PageError(HTTPStatus.GATEWAY_TIMEOUT, f"the index {error}") from error
         except TransferError as error:
             raise PageError(HTTPStatus.BAD_GATEWAY, f"the index {error}") from error
-        return _IndexPage(files=_distributions(map(page_file, page.files)), etag=page.etag) if page else None
+        if page is None:
+            return None
+        return _IndexPage(files=_distributions(map(page_file, page.files)), status=page.status, etag=page.etag)
 
 
 def _add_form(form: PageForm, etag: str | None) -> str | None:

@@ -1,7 +1,8 @@
 """A project's page of an index: reduced to the files that a matrix could ever choose, and written as JSON or HTML.
 
 Pure. Wheels for other platforms or Pythons are left out, and so are links to anything but distributions: pip ignores
-both silently. Everything else stays, in its order and with all that pip considers, so pip chooses and reports the same.
+both silently. Everything else stays, in its order and with all that pip considers, the project's status included, so
+pip chooses and reports the same.
 """
 
 import json
@@ -14,16 +15,13 @@ from itertools import product
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
-from ppp.check.index.choose import has_too_many_tags
+from ppp.check.index.choose import ARCHIVE_SUFFIXES, has_too_many_tags
+from ppp.check.index.page import STATUS_NAMES, VERSION_NAME, ProjectStatus
 from ppp.model.canonical import is_sha256, sha256_hex
 
 #: Increased when the content of pages changes, so that no older page is served from a cache.
-FORMAT_VERSION: Final = 2
-#: The suffixes of what pip considers a distribution.
-ARCHIVE_SUFFIXES: Final = (
-    ".whl", ".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz", ".tar.lzma",
-)  # fmt: skip
-#: The least number of parts in a wheel's name: name, version, and the three of its tag.
+FORMAT_VERSION: Final = 3
+#: The number of parts in a wheel's name: name, version, and the three of its tag; one more if it has a build number.
 WHEEL_PARTS: Final = 5
 DIGEST_CHARS: Final = 16
 
@@ -61,15 +59,19 @@ class PageFile:
 
 def is_distribution(filename: str) -> bool:
     """Return whether pip would consider a file at all."""
-    return filename.endswith(ARCHIVE_SUFFIXES)
+    return filename.endswith((".whl", *ARCHIVE_SUFFIXES))
 
 
 def could_be_chosen(filename: str, tags: frozenset[str]) -> bool:
-    """Return whether an environment with one of these tags may choose a file; invalid wheels are left to pip."""
+    """Return whether an environment with one of these tags may choose a file.
+
+    A wheel whose name has another form is left to pip: one with a variant (PEP 825) has its tags elsewhere.
+    """
     if not filename.endswith(".whl"):
         return True
     parts = filename.removesuffix(".whl").lower().split("-")
-    if len(parts) < WHEEL_PARTS or has_too_many_tags(filename):
+    has_build = len(parts) == WHEEL_PARTS + 1 and parts[2][:1].isdecimal()
+    if not (len(parts) == WHEEL_PARTS or has_build) or has_too_many_tags(filename):
         return True
     return any("-".join(tag) in tags for tag in product(*(part.split(".") for part in parts[-3:])))
 
@@ -101,13 +103,22 @@ def served_file(project: str, file: PageFile) -> PageFile:
     return replace(file, url=path, metadata=metadata)
 
 
-def write_page(project: str, files: Iterable[PageFile], form: PageForm) -> bytes:
-    """Return a project's page as bytes."""
-    return _json(project, files) if form is PageForm.JSON else _html(project, files)
+def write_page(project: str, files: Iterable[PageFile], form: PageForm, status: ProjectStatus | None = None) -> bytes:
+    """Return a project's page as bytes, with its status if it has one."""
+    return _json(project, files, status) if form is PageForm.JSON else _html(project, files, status)
 
 
-def _json(project: str, files: Iterable[PageFile]) -> bytes:
-    page = {"meta": {"api-version": "1.0"}, "name": project, "files": [_row(file) for file in files]}
+def _api_version(status: ProjectStatus | None) -> str:
+    # The first that has a status.
+    return "1.4" if status else "1.0"
+
+
+def _json(project: str, files: Iterable[PageFile], status: ProjectStatus | None) -> bytes:
+    page: dict[str, Any] = {"meta": {"api-version": _api_version(status)}, "name": project}
+    if status:
+        reason = {"reason": status.reason} if status.reason else {}
+        page["project-status"] = {"status": str(status.status), **reason}
+    page["files"] = [_row(file) for file in files]
     return json.dumps(page, separators=(",", ":")).encode()
 
 
@@ -123,9 +134,14 @@ def _row(file: PageFile) -> dict[str, Any]:
     return row
 
 
-def _html(project: str, files: Iterable[PageFile]) -> bytes:
+def _html(project: str, files: Iterable[PageFile], status: ProjectStatus | None) -> bytes:
     links = "".join(f"<a {_attributes(file)}>{escape(file.filename)}</a><br>\n" for file in files)
-    head = '<meta charset="utf-8"><meta name="pypi:repository-version" content="1.0">'
+    facts = {VERSION_NAME: _api_version(status)}
+    if status:
+        facts |= dict(zip(STATUS_NAMES, filter(None, (str(status.status), status.reason)), strict=False))
+    head = '<meta charset="utf-8">' + "".join(
+        f'<meta name="{name}" content="{escape(value)}">' for name, value in facts.items()
+    )
     page = f"<!DOCTYPE html>\n<html><head>{head}<title>{escape(project)}</title></head><body>\n{links}</body></html>\n"
     return page.encode("utf-8", "replace")
 

@@ -13,26 +13,25 @@ from typing import Final, TypeAlias
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import (
-    InvalidSdistFilename,
     InvalidWheelFilename,
     canonicalize_name,
-    parse_sdist_filename,
     parse_wheel_filename,
 )
 from packaging.version import InvalidVersion, Version
 
+from ppp.check.index.page import ProjectStatus, Status
 from ppp.check.runtime import PreparedEnvironment
-from ppp.model.release import Release
+from ppp.model.release import MAX_VERSION_LENGTH, Release
 
 #: 250 leaves room for a suffix such as `.metadata` below what a file system admits.
 _FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,249}")
 #: A wheel whose name has more tags than that is not considered: they multiply, and one name may have 100,000.
 MAX_WHEEL_TAGS: Final = 1000
-#: How much of a file's name is looked at for a version that it may name, in characters.
-MAX_GUESSED_CHARS: Final = 300
-_DASH: Final = re.compile("-")
+#: The suffixes of what pip takes for a source distribution.
+ARCHIVE_SUFFIXES: Final = (
+    ".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz", ".tar.lzma",
+)  # fmt: skip
 _DOT: Final = re.compile("[.]")
-_SDIST_SUFFIXES: Final = (".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz")
 #: A longer requires-python excludes nothing, as an invalid one: parsing it could take long.
 MAX_SPECIFIER_LENGTH: Final = 1000
 #: Not yanked, a wheel, minus the position of its best tag, its build number, its name: the greatest is chosen.
@@ -60,6 +59,10 @@ class NotClaimed:
     detail: str
 
 
+#: What is wrong with a release that has no file for an environment.
+NO_FILE: Final = NotClaimed(cause="no-distribution", detail="ships neither a wheel for this platform nor an sdist")
+
+
 def file_version(file: IndexFile, package: str) -> Version | None:
     """Return the version of a wheel or sdist; None for a file that is neither, or another project's.
 
@@ -70,11 +73,23 @@ def file_version(file: IndexFile, package: str) -> Version | None:
     try:
         if file.filename.endswith(".whl"):
             name, version, _, _ = parse_wheel_filename(file.filename)
-        else:
-            name, version = parse_sdist_filename(file.filename)
-    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+            return version if name == package else None
+        suffix = next(filter(file.filename.endswith, ARCHIVE_SUFFIXES), "")
+        rest = _after_name(file.filename.removesuffix(suffix), package)
+        return Version(rest) if suffix and rest else None
+    except (InvalidWheelFilename, InvalidVersion):
         return None
-    return version if name == package else None
+
+
+def _after_name(filename: str, package: str) -> str | None:
+    """Return what follows a project's name and a dash in a file's name, as pip separates them; None if nothing does.
+
+    A version may have dashes of its own, as in `lib-1.0-1.tar.gz`.
+    """
+    # Written with any of `-_.` where the normalized name has a dash, and in either case.
+    name = "[-_.]+".join(map(re.escape, package.split("-")))
+    match = re.match(f"{name}-(.+)", filename, re.IGNORECASE | re.ASCII)
+    return match and match[1]
 
 
 def has_unread_name(file: IndexFile, package: str) -> bool:
@@ -82,8 +97,7 @@ def has_unread_name(file: IndexFile, package: str) -> bool:
 
     pip skips it without a word. Such are wheels with a variant (PEP 825), which an older pip must not take for others.
     """
-    looks_installable = file.filename.endswith((".whl", *_SDIST_SUFFIXES))
-    return looks_installable and file_version(file, package) is None
+    return file.filename.endswith((".whl", *ARCHIVE_SUFFIXES)) and file_version(file, package) is None
 
 
 def other_files(release: Release, files: Iterable[IndexFile]) -> list[str]:
@@ -101,14 +115,11 @@ def other_files(release: Release, files: Iterable[IndexFile]) -> list[str]:
 
 
 def _possible_versions(filename: str, package: str) -> Iterator[Version]:
-    """Yield the versions that a file name may name after a project's name, each ending at a dash, a dot or the end."""
-    for dash in _DASH.finditer(filename[:MAX_GUESSED_CHARS]):
-        if canonicalize_name(filename[: dash.start()]) != package:
-            continue
-        first = filename[dash.end() : MAX_GUESSED_CHARS].partition("-")[0]
-        for end in [*(dot.start() for dot in _DOT.finditer(first)), len(first)]:
-            with suppress(InvalidVersion):
-                yield Version(first[:end])
+    """Yield the versions that a file name may name after a project's name, each ending at a dot or a dash."""
+    first = (_after_name(filename, package) or "").partition("-")[0]
+    for dot in _DOT.finditer(f"{first[:MAX_VERSION_LENGTH]}."):
+        with suppress(InvalidVersion):
+            yield Version(first[: dot.start()])
 
 
 def is_safe_filename(filename: str) -> bool:
@@ -139,7 +150,7 @@ def choose_file(files: Sequence[IndexFile], prepared: PreparedEnvironment) -> In
     ranks = {tag: rank for rank, tag in enumerate(prepared.tags)}
     usable = [(worth, file) for file in admitted if (worth := _rank(file, ranks)) is not None]
     if not usable:
-        return NotClaimed(cause="no-distribution", detail="ships neither a wheel for this platform nor an sdist")
+        return NO_FILE
     return max(usable, key=lambda pair: pair[0])[1]
 
 
@@ -168,14 +179,39 @@ def unmet_cause(requirement: Requirement, files: Iterable[IndexFile], prepared: 
 
     It is `requires-python` only if a version that would do has a file for this platform, but excludes the Python.
     """
-    package = canonicalize_name(requirement.name)
+    package, pinned = canonicalize_name(requirement.name), is_pinned(str(requirement.specifier))
     platforms = {tag.rpartition("-")[2] for tag in prepared.tags}
     for file in files:
         version = file_version(file, package)
         wanted = version is not None and requirement.specifier.contains(version, prereleases=True)
+        # pip does not look at yanked files, unless one is pinned.
+        wanted = wanted and (pinned or not file.yanked)
         if wanted and not _admits_python(file.requires_python, prepared.python) and _is_for_platform(file, platforms):
             return "requires-python"
     return "no-distribution"
+
+
+def unmet_because(requirement: Requirement, files: Iterable[IndexFile], status: ProjectStatus | None) -> str | None:
+    """Return what the index says that explains why pip finds nothing to meet a requirement, a clause; None for nothing.
+
+    pip's own words do not tell a project that is quarantined, or whose releases are yanked, from one that never was.
+    """
+    if status is not None and status.status is Status.QUARANTINED:
+        return f"the index has quarantined it{_reason(status.reason)}"
+    by_version: dict[Version, list[IndexFile]] = {}
+    for file in files:
+        if (version := file_version(file, canonicalize_name(requirement.name))) is not None:
+            by_version.setdefault(version, []).append(file)
+    specifier = str(requirement.specifier)
+    pairs = [(version, all(file.yanked for file in its)) for version, its in by_version.items()]
+    newest = None if is_pinned(specifier) else all_yanked(pairs, specifier)
+    if newest is None:
+        return None
+    return f"every release that would do is yanked{_reason(by_version[newest][0].yanked_reason)}"
+
+
+def _reason(text: str) -> str:
+    return f": {text}" if text else ""
 
 
 def _is_for_platform(file: IndexFile, platforms: Collection[str]) -> bool:

@@ -52,8 +52,8 @@ _FILE_ATTRIBUTES: Final = frozenset(
     {"href", "data-requires-python", "data-yanked", "data-core-metadata", "data-gpg-sig", "data-provenance"}
 )
 #: The names of facts about a page of HTML: its version; the project's status, and the reason for it.
-_VERSION_NAME: Final = "pypi:repository-version"
-_STATUS_NAMES: Final = ("pypi:project-status", "pypi:project-status-reason")
+VERSION_NAME: Final = "pypi:repository-version"
+STATUS_NAMES: Final = ("pypi:project-status", "pypi:project-status-reason")
 #: A name that pypi-simple knows at once not to be a distribution's.
 _NO_NAME: Final = ""
 
@@ -173,12 +173,12 @@ def _decode(body: bytes, charset: str) -> str:
 def _parse_html(project: str, text: str, url: str) -> ProjectFiles:
     reader = _LinkReader()
     _feed(reader, text, clock=time.thread_time)
-    if (version := reader.meta.get(_VERSION_NAME)) is not None:
+    if (version := reader.meta.get(VERSION_NAME)) is not None:
         # The check that pypi-simple makes of a page in JSON.
         ProjectPage.from_json_data({"meta": {"api-version": version}, "name": project, "files": []})
     base = urljoin(url, reader.base or "")
     files = tuple(_linked_file(attributes, "".join(text).strip(), base) for attributes, text in reader.links)
-    return ProjectFiles(files=files, status=read_status(*map(reader.meta.get, _STATUS_NAMES)))
+    return ProjectFiles(files=files, status=read_status(*map(reader.meta.get, STATUS_NAMES)))
 
 
 def _feed(reader: "_LinkReader", text: str, *, clock: Callable[[], float]) -> None:
@@ -222,7 +222,7 @@ class _LinkReader(HTMLParser):
                     _check_number(self.links)
             case "base" if self.base is None and given.get("href"):
                 self.base = given["href"]
-            case "meta" if (name := given.get("name")) in {_VERSION_NAME, *_STATUS_NAMES}:
+            case "meta" if (name := given.get("name")) in {VERSION_NAME, *STATUS_NAMES}:
                 # Of facts given twice, the first one counts.
                 self.meta.setdefault(str(name), given.get("content"))
 
