@@ -60,7 +60,8 @@ def run(context: Context, request: RunRequest) -> RunSummary:
         with prepare_environments(context, index, request.matrix, request.environments) as ready:
             plans = enqueue.try_enqueue_feed(node, request) if request.sources.reads_feed else []
             plans += enqueue.enqueue_wanted(node, ready, wanted, request)
-            plans.append(enqueue.enqueue_withdrawn(node, index, (item.package for _, item, _ in wanted), request))
+            packages_wanted = (item.package for _, item, _ in wanted)
+            plans.append(enqueue.enqueue_changed_offers(node, index, packages_wanted, request))
             releases = tuple(dict.fromkeys(cell.release for plan in plans for cell in (*plan.cells, *plan.settled)))
             only = frozenset(releases) if request.sources.are_explicit else None
             report = checking.check_queue(node, ready, request, only=only)

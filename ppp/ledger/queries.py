@@ -76,6 +76,15 @@ def cells_with_verdict(db: Database, node: str) -> set[Cell]:
     return {Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()}
 
 
+def was_fetched(db: Database, release: Release) -> bool:
+    """Return whether a file of a release was fetched before, in any environment: the index did list it."""
+    key = (release.package, release.version)
+    row = db.execute(
+        "SELECT 1 FROM records WHERE package = ? AND version = ? AND filename IS NOT NULL LIMIT 1", key
+    ).fetchone()
+    return row is not None
+
+
 def withdrawn_cells(db: Database, node: str) -> set[Cell]:
     """Return the cells whose newest verdict of a node says that the index has withdrawn the release."""
     rows = db.execute(

@@ -16,13 +16,11 @@ FAILED_RESULTS: Final = frozenset({Result.FAIL, Result.TIMEOUT})
 class PriorResults:
     """A cell's current result, and that of the previous version in the same environment; None if there is none.
 
-    `ERROR` results of previous versions are skipped: the newest previous version with a verdict counts. `was_fetched`
-    says whether a file of the release was fetched before, in any environment.
+    `ERROR` results of previous versions are skipped: the newest previous version with a verdict counts.
     """
 
     current: Result | None = None
     previous_version: Result | None = None
-    was_fetched: bool = False
 
 
 def prior_results(db: Database, cell: Cell, *, own: str | None = None) -> PriorResults:
@@ -42,14 +40,7 @@ def prior_results(db: Database, cell: Cell, *, own: str | None = None) -> PriorR
         " ORDER BY s.version_key DESC, c.node IS ? DESC, c.observed_at DESC, c.record DESC LIMIT 1",
         (package, cell.environment, version_key(version), own),
     ).fetchone()
-    fetched = db.execute(
-        "SELECT 1 FROM records WHERE package = ? AND version = ? AND filename IS NOT NULL LIMIT 1", (package, version)
-    ).fetchone()
-    return PriorResults(
-        current=here and Result(here[0]),
-        previous_version=before and Result(before[0]),
-        was_fetched=fetched is not None,
-    )
+    return PriorResults(current=here and Result(here[0]), previous_version=before and Result(before[0]))
 
 
 def is_new_regression(result: Result, prior: PriorResults) -> bool:

@@ -91,7 +91,12 @@ def check_now(node: LocalNode, ready: ReadyEnvironments, cells: Sequence[Cell]) 
     """Check some cells at once, whether they are queued or not; return what was recorded of each, in their order."""
     environments = {cell.environment for cell in cells}
     jobs = [
-        CellJob(cell=cell, prior=prior_results(node.store.db, cell, own=node.key.id)) for cell in dict.fromkeys(cells)
+        CellJob(
+            cell=cell,
+            prior=prior_results(node.store.db, cell, own=node.key.id),
+            was_fetched=queries.was_fetched(node.store.db, cell.release),
+        )
+        for cell in dict.fromkeys(cells)
     ]
     executor = EnvironmentExecutor.of(ready, node=node.key.id)
     rounds = Rounds(node, executor, environments, RoundLimits(jobs=1), on_result=lambda _: None)
@@ -129,7 +134,12 @@ def _measure_flakiness(node: LocalNode, rounds: Rounds, request: RunRequest) -> 
     records = records or queries.newest_own_verdicts(node.store.db, node.key.id, healthy, AA_NEWEST)
     firsts = {record.id: record for record in sample_records(records, request.aa_cells, seed=request.seed)}
     jobs = [
-        CellJob(cell=cell, prior=prior_results(node.store.db, cell, own=node.key.id), recheck_of=record)
+        CellJob(
+            cell=cell,
+            prior=prior_results(node.store.db, cell, own=node.key.id),
+            recheck_of=record,
+            was_fetched=record.file is not None,
+        )
         for record in firsts.values()
         for cell in (Cell.of(record),)
     ]

@@ -111,9 +111,7 @@ def enqueue_wanted(
     Where that release does not claim an environment, queue also the older one that pip would install there. To know
     that takes environments that are ready: without them, this is left to the run that has them.
     """
-    # The index lists these: what was withdrawn is back.
     settled = queries.cells_with_verdict(node.store.db, node.key.id)
-    settled -= queries.withdrawn_cells(node.store.db, node.key.id)
     plans = []
     for source, wanted, release in resolved:
         # Where the newest release does not claim an environment, pip installs an older one: that is what users get.
@@ -127,40 +125,41 @@ def enqueue_wanted(
     return plans
 
 
-def enqueue_withdrawn(
+def enqueue_changed_offers(
     node: LocalNode, index: packages.Index, requested: Iterable[str], request: RunRequest
 ) -> QueuePlan:
-    """Queue the cells of requested packages that have a verdict, but whose release the index does not offer any more.
+    """Queue the cells of requested packages whose release the index has withdrawn since their verdict, or offers again.
 
-    Their results were right, but nobody can install these releases now: one more record says so. A package whose page
-    cannot be read is left as it is.
+    What was found then was right, but whoever reads it wants to know whether the release can be had. A package whose
+    page cannot be read is left as it is.
     """
-    own = node.store.db, node.key.id
-    verdicts: dict[str, list[Cell]] = {}
-    for cell in queries.cells_with_verdict(*own) - queries.withdrawn_cells(*own):
-        verdicts.setdefault(cell.release.package, []).append(cell)
+    withdrawn = queries.withdrawn_cells(node.store.db, node.key.id)
     environments = {environment.id for environment in request.environments}
-    gone: list[Cell] = []
+    verdicts: dict[str, list[Cell]] = {}
+    for cell in queries.cells_with_verdict(node.store.db, node.key.id):
+        if cell.environment in environments:
+            verdicts.setdefault(cell.release.package, []).append(cell)
+    changed: list[Cell] = []
     for package in sorted({*requested} & verdicts.keys()):
         is_offered = offered_releases(index, package)
-        gone += (c for c in verdicts[package] if c.environment in environments and not is_offered(c.release))
-    gone.sort(key=lambda cell: (cell.release, cell.environment))
-    queue_plan = QueuePlan(cells=tuple(gone), settled=(), skipped=())
+        if is_offered is not None:
+            changed += (cell for cell in verdicts[package] if is_offered(cell.release) is (cell in withdrawn))
+    changed.sort(key=lambda cell: (cell.release, cell.environment))
+    queue_plan = QueuePlan(cells=tuple(changed), settled=(), skipped=())
     apply_plan(node, queue_plan, ReleaseSource.WATCHLIST)
-    if gone:
-        count = len({cell.release for cell in gone})
-        node.context.reporter.note(f"{count} releases with a result are not on the index any more, such as {gone[0]}")
+    if gone := {cell.release for cell in changed if cell not in withdrawn}:
+        node.context.reporter.note(f"{len(gone)} releases with a result are withdrawn by now, such as {min(gone)}")
     return queue_plan
 
 
-def offered_releases(index: packages.Index, package: str) -> Callable[[Release], bool]:
-    """Return a function that says whether an index offers a release of a package; where that is unknown, it does."""
+def offered_releases(index: packages.Index, package: str) -> Callable[[Release], bool] | None:
+    """Return a function that says whether an index offers a release of a package; None if the page cannot be read."""
     try:
         files, status = index.files(package), index.status(package)
     except UnknownPackageError:
         return lambda _: False
     except IndexUnreachableError:
-        return lambda _: True
+        return None
     if status is not None and status.status is Status.QUARANTINED:
         return lambda _: False
     return lambda release: bool(release_files(release, files) or other_files(release, files))

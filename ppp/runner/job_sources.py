@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from ppp.ledger import queries
 from ppp.ledger.regressions import prior_results
 from ppp.ledger.store import QueueFilter
 from ppp.runner.context import LocalNode
@@ -37,6 +38,7 @@ class QueueSource:
                 cell=queued.cell,
                 queued=queued,
                 prior=prior_results(store.db, queued.cell, own=self.node.key.id),
+                was_fetched=queries.was_fetched(store.db, queued.cell.release),
             )
             for queued in leased
         ]

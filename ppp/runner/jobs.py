@@ -21,13 +21,15 @@ from ppp.runner.environments import ReadyEnvironments
 class CellJob:
     """A cell to check, with its entry in the queue and the earlier results that a regression is judged by.
 
-    `recheck_of` is the record that an A/A test compares the result with.
+    `recheck_of` is the record that an A/A test compares the result with; `was_fetched` says whether a file of the
+    release was fetched before, in any environment.
     """
 
     cell: Cell
     queued: QueuedCell | None = None
     prior: PriorResults = field(default_factory=PriorResults)
     recheck_of: Record | None = None
+    was_fetched: bool = False
 
     @property
     def absence_is_final(self) -> bool:
@@ -37,7 +39,7 @@ class CellJob:
         behind; before the last attempt, more than an hour after the first, no page lags any more.
         """
         is_last_attempt = self.queued is not None and self.queued.attempts + 1 >= MAX_ATTEMPTS
-        return self.prior.was_fetched or is_last_attempt
+        return self.was_fetched or is_last_attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -168,7 +168,9 @@ def is_of(file: PageFile, version: str) -> bool:
 
 @given(page=pages, form=st.sampled_from(PageForm))
 def test_what_is_written_is_read_back(page: tuple[PageFile, ...], form: PageForm) -> None:
-    read = parse_page("lib", write_page("lib", page, form), form.content_type, "https://index.example/simple/lib/")
+    read = parse_page(
+        "lib", write_page("lib", page, form), form.content_type, "https://index.example/simple/lib/"
+    ).files
     absolute = tuple(replace(file, url=f"https://index.example{file.url}") for file in page)
     assert tuple(map(page_file, read)) == absolute
 
@@ -182,7 +184,7 @@ REAL = ("numpy", "cryptography", "requests", "six", "markupsafe", "pyyaml", "lxm
 def test_the_same_is_chosen_from_real_pages(project: str) -> None:
     session = requests.Session()
     with session.get(f"{PYPI_SIMPLE_ENDPOINT}{project}/", headers={"Accept": ACCEPT_HTML_ONLY}, timeout=60) as answer:
-        listed_there = parse_page(project, answer.content, answer.headers["Content-Type"], answer.url)
+        listed_there = parse_page(project, answer.content, answer.headers["Content-Type"], answer.url).files
     page = tuple(map(page_file, listed_there))
     smaller = filter_files(page, frozenset(tag for _, wanted in TARGETS for tag in tags_of(wanted)))
     whole_links, smaller_links = (

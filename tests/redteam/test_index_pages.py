@@ -110,7 +110,7 @@ PAGES: Final = [
 
 def use_page(body: bytes, content_type: str) -> None:
     """Do with a page what a run does with it: on the host, and in the gateway."""
-    packages = parse_page("lib", body, content_type, URL)
+    packages = parse_page("lib", body, content_type, URL).files
     files = [
         IndexFile(filename=p.filename, url=p.url, sha256=SHA256, requires_python=p.requires_python, yanked=p.is_yanked)
         for p in packages

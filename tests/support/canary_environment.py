@@ -127,6 +127,9 @@ class FallbackIndex:
         assert package == "ujson"
         return (UJSON,)
 
+    def status(self, package: str) -> None:
+        """No project has a status."""
+
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
         assert timeout_s > 0
         assert max_bytes > 0

@@ -225,6 +225,9 @@ class OneFileIndex:
     def files(self, package: str) -> tuple[IndexFile, ...]:
         return (self._file,) if package == CELL.release.package else ()
 
+    def status(self, package: str) -> None:
+        """No project has a status."""
+
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:  # noqa: ARG002 - the port's
         path = self._folder / file.filename
         path.write_bytes(CONTENT)

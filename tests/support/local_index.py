@@ -18,6 +18,8 @@ from typing import Final, Self
 from projects import Project
 
 JSON_TYPE: Final = "application/vnd.pypi.simple.v1+json"
+#: The reason of a file that is yanked without one of its own.
+YANKED: Final = "withdrawn"
 Responder = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -29,7 +31,10 @@ class ListedFile:
     content: bytes
     sha256: str
     requires_python: str | None = None
-    yanked: bool = False
+    #: The reason, `""` for none.
+    yanked: str | None = None
+    #: The metadata file that is served beside it, and listed with its sha256.
+    metadata: bytes | None = None
 
 
 def reply(
@@ -63,6 +68,7 @@ class LocalIndex:
         self._json_pages = json_pages
         self._authorization = authorization
         self._files: dict[str, list[ListedFile]] = {}
+        self._statuses: dict[str, tuple[str, str]] = {}
         self._responders: dict[str, Responder] = {}
         self._lock = threading.Lock()
         self.request_counts: Counter[str] = Counter()
@@ -98,6 +104,11 @@ class LocalIndex:
     def add(self, *projects: Project) -> None:
         """List the distributions of these projects."""
         for project in projects:
+            if project.status:
+                self.set_status(project.name, project.status, project.status_reason)
+            if not project.listed:
+                self._files.setdefault(project.name, [])
+                continue
             self.add_file(
                 project.name,
                 project.filename,
@@ -115,18 +126,32 @@ class LocalIndex:
         *,
         sha256: str | None = None,
         requires_python: str | None = None,
-        yanked: bool = False,
+        yanked: bool | str = False,
+        metadata: bytes | None = None,
     ) -> ListedFile:
-        """List a file; `sha256` is what the index announces, by default the true one."""
+        """List a file; `sha256` is what the index announces, by default the true one; `yanked` may be a reason."""
         listed = ListedFile(
             filename=filename,
             content=content,
             sha256=hashlib.sha256(content).hexdigest() if sha256 is None else sha256,
             requires_python=requires_python,
-            yanked=yanked,
+            yanked={True: YANKED, False: None}[yanked] if isinstance(yanked, bool) else yanked,
+            metadata=metadata,
         )
         self._files.setdefault(name, []).append(listed)
         return listed
+
+    def set_status(self, name: str, status: str, reason: str = "") -> None:
+        """Set a project's status (PEP 792); its files stay."""
+        self._files.setdefault(name, [])
+        self._statuses[name] = (status, reason)
+
+    def remove(self, name: str, filename: str | None = None) -> None:
+        """Remove a file of a project, or the whole project."""
+        if filename is None:
+            del self._files[name]
+        else:
+            self._files[name] = [file for file in self._files[name] if file.filename != filename]
 
     def add_pip(self, wheel: Path) -> None:
         """List the pinned pip."""
@@ -165,14 +190,16 @@ class LocalIndex:
             case ["simple", name] if name in self._files:
                 answer = self._page(name)
             case ["files", name, filename]:
-                content = {file.filename: file.content for file in self._files.get(name, [])}
+                files = self._files.get(name, [])
+                content = {f"{file.filename}.metadata": file.metadata for file in files if file.metadata is not None}
+                content |= {file.filename: file.content for file in files}
                 answer = reply(content[filename]) if filename in content else reply(status=404)
             case _:
                 answer = reply(status=404)
         answer(request)
 
     def _page(self, name: str) -> Responder:
-        files = self._files[name]
+        files, (status, reason) = self._files[name], self._statuses.get(name, ("", ""))
         if self._json_pages:
             rows = [
                 {
@@ -180,20 +207,30 @@ class LocalIndex:
                     "url": f"/files/{name}/{file.filename}",
                     "hashes": {"sha256": file.sha256} if file.sha256 else {},
                     "requires-python": file.requires_python,
-                    "yanked": file.yanked,
+                    "yanked": False if file.yanked is None else file.yanked or True,
+                    "core-metadata": False if file.metadata is None else {"sha256": _sha256(file.metadata)},
                 }
                 for file in files
             ]
-            page = json.dumps({"meta": {"api-version": "1.0"}, "name": name, "files": rows})
-            return reply(page.encode(), headers={"Content-Type": JSON_TYPE})
+            page: dict[str, object] = {"meta": {"api-version": "1.4"}, "name": name, "files": rows}
+            if status:
+                page["project-status"] = {"status": status} | ({"reason": reason} if reason else {})
+            return reply(json.dumps(page).encode(), headers={"Content-Type": JSON_TYPE})
         links = "".join(f"<a {_link_attributes(name, file)}>{file.filename}</a><br>\n" for file in files)
-        page = f"<!DOCTYPE html>\n<html><body>\n{links}</body></html>\n"
-        return reply(page.encode(), headers={"Content-Type": "text/html"})
+        facts = {"pypi:project-status": status, "pypi:project-status-reason": reason}
+        head = "".join(f'<meta name="{key}" content="{html.escape(value)}">' for key, value in facts.items() if value)
+        text = f"<!DOCTYPE html>\n<html><head>{head}</head><body>\n{links}</body></html>\n"
+        return reply(text.encode(), headers={"Content-Type": "text/html"})
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _link_attributes(name: str, file: ListedFile) -> str:
     fragment = f"#sha256={file.sha256}" if file.sha256 else ""
     given = {"href": f"/files/{name}/{file.filename}{fragment}"}
     given |= {"data-requires-python": file.requires_python} if file.requires_python else {}
-    given |= {"data-yanked": "withdrawn"} if file.yanked else {}
+    given |= {} if file.yanked is None else {"data-yanked": file.yanked}
+    given |= {} if file.metadata is None else {"data-core-metadata": f"sha256={_sha256(file.metadata)}"}
     return " ".join(f'{key}="{html.escape(value)}"' for key, value in given.items())

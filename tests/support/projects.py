@@ -45,7 +45,12 @@ class Project(Distribution):
     generator: str = "tests"
     backend: bytes = BACKEND
     compression: int = 9
-    yanked: bool = False
+    yanked: bool | str = False
+    #: What the index says of the whole project, and why.
+    status: str = ""
+    status_reason: str = ""
+    #: Whether the index lists the file.
+    listed: bool = True
     #: What the index lists in place of the file's own sha256.
     announced_sha256: str | None = None
     #: The file is truncated to this many bytes.

@@ -17,6 +17,7 @@ from ppp.check.causes import MAX_DETAIL
 from ppp.check.cell import Checker, Observation
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
+from ppp.check.index.page import ProjectStatus
 from ppp.check.install_phases import NOTHING_TO_ADD
 from ppp.check.installation import has_applicable_dependency
 from ppp.check.recorded_text import CUT_NOTICE, LOG_TAIL_CHARS
@@ -52,12 +53,16 @@ class FakeIndex:
     fetched: list[tuple[float, int]] = field(default_factory=list)
     #: The pages of dependencies.
     others: dict[str, tuple[IndexFile, ...] | Exception] = field(default_factory=dict)
+    statuses: dict[str, ProjectStatus] = field(default_factory=dict)
 
     def files(self, package: str) -> tuple[IndexFile, ...]:
         page = self.page if package == CELL.release.package else self.others[package]
         if isinstance(page, Exception):
             raise page
         return page
+
+    def status(self, package: str) -> ProjectStatus | None:
+        return self.statuses.get(package)
 
     def fetch(self, file: IndexFile, *, timeout_s: float, max_bytes: int) -> Path:
         self.fetched.append((timeout_s, max_bytes))
@@ -79,7 +84,7 @@ class CellHarness:
         self.lists: Callable[[str, str], bool | None] | None = None
         self.runtime: FakeRuntime | None = None
 
-    def check(self, **facts: object) -> Observation:
+    def check(self, *, absence_is_final: bool = False, **facts: object) -> Observation:
         matrix = tiny_matrix(SLIM)
         self.runtime = FakeRuntime(matrix, self.script)
         checker = Checker(
@@ -92,7 +97,8 @@ class CellHarness:
             gateway_lists=self.lists,
             clock=lambda: NOW + 0.9,
         )
-        observation = checker.check(CELL, prepared_environment(SLIM, **facts))
+        prepared = prepared_environment(SLIM, **facts)
+        observation = checker.check(CELL, prepared, absence_is_final=absence_is_final)
         assert_valid(observation)
         assert not self.runtime.open
         return observation

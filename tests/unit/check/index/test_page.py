@@ -54,7 +54,7 @@ def test_invalid_pages(body: bytes, content_type: str, reason: str) -> None:
 def test_a_pages_base_url_and_charset_count() -> None:
     page = '<base href="/files/"><base href="/x/"><a href="lib-1.0.zip#sha256=ab" data-yanked="schön">lib-1.0.zip</a>'
     for charset in ("latin-1", "utf-8", "windows-1252"):
-        (file,) = parse_page("lib", page.encode(charset), f"text/html; charset={charset}", URL)
+        (file,) = parse_page("lib", page.encode(charset), f"text/html; charset={charset}", URL).files
         assert (file.url, file.digests) == ("https://index.example/files/lib-1.0.zip", {"sha256": "ab"})
         assert file.yanked_reason == "schön"
 
@@ -62,7 +62,7 @@ def test_a_pages_base_url_and_charset_count() -> None:
 @pytest.mark.parametrize("charset", ["", "idna", "utf-7", "zlib", "punycode", "no-such-thing"])
 def test_other_encodings_are_read_as_utf_8(charset: str) -> None:
     page = "<a href=lib-1.0.zip data-yanked='schön'>lib-1.0.zip</a>"
-    (file,) = parse_page("lib", b"\xef\xbb\xbf" + page.encode(), f"text/html; charset={charset}", URL)
+    (file,) = parse_page("lib", b"\xef\xbb\xbf" + page.encode(), f"text/html; charset={charset}", URL).files
     assert file.yanked_reason == "schön"
 
 
@@ -75,7 +75,7 @@ HTML = """<!DOCTYPE html><html><head><meta name="pypi:repository-version" conten
 
 
 def test_html_is_read_as_pypi_simple_reads_it() -> None:
-    read = parse_page("lib", HTML.encode(), "text/html", URL)
+    read = parse_page("lib", HTML.encode(), "text/html", URL).files
     expected = ProjectPage.from_html("lib", HTML, URL).packages
     assert [
         (f.filename, f.url, f.digests, f.requires_python, f.is_yanked, f.has_metadata, f.metadata_digests, f.has_sig)
@@ -90,13 +90,13 @@ def test_html_is_read_as_pypi_simple_reads_it() -> None:
 
 
 def test_a_link_ends_where_the_next_one_begins() -> None:
-    read = parse_page("lib", b"<a href=a.zip>a.zip<a href=b.zip>b.zip</a>c", "text/html", URL)
+    read = parse_page("lib", b"<a href=a.zip>a.zip<a href=b.zip>b.zip</a>c", "text/html", URL).files
     assert [file.filename for file in read] == ["a.zip", "b.zip"]
 
 
 def test_json_keeps_every_name_as_it_is() -> None:
     names = ["lib-1.0.zip", "", "../../x", "a" * 5000, "\ud800", "a-" * 500 + ".whl"]
-    read = parse_page("lib", json_page(*(FILE | {"filename": name} for name in names)), JSON, URL)
+    read = parse_page("lib", json_page(*(FILE | {"filename": name} for name in names)), JSON, URL).files
     assert [file.filename for file in read] == names
     assert {file.url for file in read} == {"https://index.example/files/lib-1.0.zip"}
 
