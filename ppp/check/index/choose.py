@@ -4,7 +4,7 @@ Pure: from the index's files and the environment's tags to a choice, or the reas
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
@@ -110,16 +110,17 @@ def other_files(release: Release, files: Iterable[IndexFile]) -> list[str]:
     return [
         file.filename
         for file in files
-        if file_version(file, release.package) is None and wanted in _possible_versions(file.filename, release.package)
+        if file_version(file, release.package) is None and _guessed_version(file.filename, release.package) == wanted
     ]
 
 
-def _possible_versions(filename: str, package: str) -> Iterator[Version]:
-    """Yield the versions that a file name may name after a project's name, each ending at a dot or a dash."""
+def _guessed_version(filename: str, package: str) -> Version | None:
+    """Return the longest version that follows a project's name in a file's name, up to a dot or a dash, or None."""
     first = (_after_name(filename, package) or "").partition("-")[0]
-    for dot in _DOT.finditer(f"{first[:MAX_VERSION_LENGTH]}."):
+    for dot in reversed([*_DOT.finditer(f"{first[:MAX_VERSION_LENGTH]}.")]):
         with suppress(InvalidVersion):
-            yield Version(first[: dot.start()])
+            return Version(first[: dot.start()])
+    return None
 
 
 def is_safe_filename(filename: str) -> bool:

@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +20,19 @@ from projects import Project
 from ppp.check.index.choose import (
     IndexFile,
     NotClaimed,
+    all_yanked,
     choose_file,
     file_version,
+    has_unread_name,
     newest_installable,
     newest_version,
+    other_files,
     release_files,
+    unmet_because,
     unmet_cause,
 )
 from ppp.check.index.client import SimpleIndex
+from ppp.check.index.page import ProjectStatus, Status
 from ppp.check.runtime import pip_environment
 from ppp.check.sandbox.host import HostRuntime
 from ppp.model.release import Release
@@ -72,7 +78,18 @@ def wheel(tag: str, build: str = "") -> str:
         ("other-1.0-py3-none-any.whl", None),
         ("lib-1.0.exe", None),
         ("lib-1.0-py2.7.egg", None),
-        ("lib-1.0.tar.bz2", None),
+        # All that pip takes for an sdist, and a post-release in its old form.
+        ("lib-1.0.tar.bz2", "1.0"),
+        ("lib-1.0.tgz", "1.0"),
+        ("lib-1.0.tar.xz", "1.0"),
+        ("lib-1.0-1.tar.gz", "1.0.post1"),
+        ("l-ib-1.0.tar.gz", None),
+        ("lib-x-1.0.tar.gz", None),
+        ("lib.tar.gz", None),
+        ("lib-.tar.gz", None),
+        # A variant (PEP 825) beside a tag and beside a build number.
+        ("lib-1.0-py3-none-any-x86_64_v3.whl", None),
+        ("lib-1.0-1-cp312-cp312-linux_x86_64-cu128.whl", None),
         ("lib-1.0.linux-x86_64.tar.gz", None),
         ("lib-not_a_version-py3-none-any.whl", None),
         ("lib.whl", None),
@@ -87,6 +104,50 @@ def wheel(tag: str, build: str = "") -> str:
 def test_the_version_of_a_file(filename: str, version: str | None) -> None:
     found = file_version(listed(filename), "lib")
     assert found == (None if version is None else Version(version))
+
+
+@pytest.mark.parametrize("name", ["My_Lib-1.0.zip", "my.lib-1.0.zip", "MY--lib-1.0.zip", "my_-.lib-1.0.tar.gz"])
+def test_a_name_is_read_in_any_spelling(name: str) -> None:
+    assert file_version(listed(name), "my-lib") == Version("1.0")
+    assert file_version(listed(name), "my") is None
+
+
+def test_a_long_name_is_read_in_time() -> None:
+    hostile = "a-" * 124
+    started = time.process_time()
+    for package in ("a", "a-a", "-".join("a" * 100)):
+        for _ in range(200):
+            file_version(listed(f"{hostile}.zip"), package)
+            other_files(Release(package=package, version="1.0"), [listed(f"{hostile}.exe"), listed("1." * 5000)])
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("filename", "is_unread"),
+    [
+        ("lib-1.0-py3-none-any.whl", False),
+        ("lib-1.0.tar.gz", False),
+        ("lib-1.0-py3-none-any-x86_64_v3.whl", True),
+        ("lib-1.0.linux-x86_64.tar.gz", True),
+        ("lib.zip", True),
+        # pip does not look at these: they are of another kind.
+        ("lib-1.0-py2.7.egg", False),
+        ("lib-1.0.win32.exe", False),
+        ("readme.txt", False),
+    ],
+)
+def test_names_that_cannot_be_read_are_told_from_other_kinds(filename: str, *, is_unread: bool) -> None:
+    assert has_unread_name(listed(filename), "lib") is is_unread
+
+
+def test_the_files_of_another_kind_belong_to_the_release_that_their_names_begin_with() -> None:
+    mine = [
+        "Lib-1.0-py2.7.egg", "lib-1.0.win32-py2.7.exe", "lib-1.0-1.noarch.rpm", "lib-1.0.0.dmg",
+        "lib-1.0-py3-none-any-x86_64_v3.whl",
+    ]  # fmt: skip
+    others = ["lib-1.0.tar.gz", "lib-1.0-py3-none-any.whl", "lib-1.1-py2.7.egg", "lib-x-1.0.egg", "lib.exe", "1.0.egg"]
+    found = other_files(Release.parse("lib", "1.0"), [listed(name) for name in (*mine, *others)])
+    assert found == mine
 
 
 def test_a_release_has_only_its_own_files() -> None:
@@ -177,9 +238,17 @@ def test_of_equal_files_the_last_by_name_is_chosen() -> None:
         (["2.0rc1", "2.0rc2"], "", "2.0rc2"),
         (["1.0", "2.0rc1"], "==2.0rc1", "2.0rc1"),
         (["1.0", "2.0!yanked"], "", "1.0"),
-        (["1.0!yanked", "2.0!yanked"], "", "2.0"),
         (["1.0", "2.0!yanked"], "==2.0", "2.0"),
-        (["1.0", "2.0rc1!yanked"], ">1.0", "2.0rc1"),
+        (["1.0", "2.0!yanked"], "===2.0", "2.0"),
+        (["1.0!yanked", "2.0!yanked"], "==2.0,>1", "2.0"),
+        # What is yanked has to be pinned, even if there is nothing else.
+        (["1.0!yanked", "2.0!yanked"], "", None),
+        (["1.0", "2.0!yanked"], "==2.*", None),
+        (["1.0", "2.0!yanked"], ">=2", None),
+        (["1.0", "2.0rc1!yanked"], ">1.0", None),
+        # A pre-release is not taken for want of what is yanked.
+        (["1.0!yanked", "2.0rc1"], "", None),
+        (["1.0", "2.0rc1!yanked"], "", "1.0"),
         (["1.0"], ">=2", None),
         ([], "", None),
     ],
@@ -209,6 +278,45 @@ def test_the_newest_admitted_version(versions: Sequence[str], specifier: str, ex
 def test_the_newest_version_that_pip_would_install(files: dict[str, str], specifier: str, expected: str | None) -> None:
     page = [listed(name, requires_python=needs or None) for name, needs in files.items()]
     assert newest_installable("lib", page, specifier, PY312) == (expected and Version(expected))
+
+
+def test_that_another_file_of_a_release_is_not_yanked_does_not_help() -> None:
+    page = [
+        listed("lib-2.0-cp312-cp312-win_amd64.whl"),
+        listed("lib-2.0.tar.gz", yanked=True),
+        listed("lib-1.0.tar.gz"),
+    ]
+    assert newest_installable("lib", page, "", PY312) == Version("1.0")
+    assert newest_installable("lib", page, "==2.0", PY312) == Version("2.0")
+
+
+def test_versions_of_which_all_are_yanked() -> None:
+    pairs = [(Version("1.0"), True), (Version("2.0"), True), (Version("3.0"), False)]
+    assert all_yanked(pairs, "<3") == Version("2.0")
+    assert all_yanked(pairs, "") is None
+    assert all_yanked(pairs, ">3") is None
+
+
+# ---------------------------------------------------------------- stable ABI of free-threaded builds (PEP 803)
+
+
+@pytest.mark.parametrize(
+    ("tags", "best"),
+    [
+        # Each as packaging lists them for CPython 3.15, the preferred ones first.
+        (("cp315-cp315-linux_x86_64", "cp315-abi3-linux_x86_64", "py3-none-any"), "cp315-abi3.abi3t-linux_x86_64"),
+        (("cp315-cp315t-linux_x86_64", "cp315-abi3t-linux_x86_64", "py3-none-any"), "cp315-abi3.abi3t-linux_x86_64"),
+        (("cp312-cp312-linux_x86_64", "cp312-abi3-linux_x86_64", "py3-none-any"), "py3-none-any"),
+    ],
+)
+def test_the_environments_own_tags_decide_about_abi3t(tags: tuple[str, ...], best: str) -> None:
+    here = replace(PY312, tags=tags)
+    names = [f"lib-1.0-{tag}.whl" for tag in ("cp315-abi3.abi3t-linux_x86_64", "py3-none-any")]
+    found = choose_file([listed(name) for name in names], here)
+    assert isinstance(found, IndexFile)
+    assert found.filename == f"lib-1.0-{best}.whl"
+    alone = choose_file([listed("lib-1.0-cp315-abi3t-linux_x86_64.whl")], here)
+    assert isinstance(alone, IndexFile) is ("cp315-abi3t-linux_x86_64" in tags)
 
 
 # ---------------------------------------------------------------- the same as pip
@@ -281,6 +389,46 @@ def test_pip_makes_the_same_choices(pinned_pip: FetchedPip, tmp_path: Path) -> N
 def test_the_cause_of_an_unmet_requirement(filename: str, requires_python: str | None, cause: str) -> None:
     files = [listed("lib-1.4-cp312-cp312-win_amd64.whl"), listed(filename, requires_python=requires_python)]
     assert unmet_cause(Requirement("Lib[extra]<2,>=1"), files, PY312) == cause
+
+
+@pytest.mark.parametrize("wanted", ["lib<2,>=1", "lib==1.5"])
+def test_a_yanked_file_is_no_reason_unless_it_is_pinned(wanted: str) -> None:
+    files = [listed("lib-1.5-py3-none-any.whl", requires_python=">=3.99", yanked=True)]
+    expected = "requires-python" if wanted == "lib==1.5" else "no-distribution"
+    assert unmet_cause(Requirement(wanted), files, PY312) == expected
+
+
+REASON: Final = "breaks everything"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "files", "status", "because"),
+    [
+        ("lib", [], None, None),
+        ("lib", ["lib-1.0.tar.gz"], None, None),
+        ("lib", ["lib-1.0.tar.gz!"], None, f"every release that would do is yanked: {REASON}"),
+        ("Lib>=2", ["lib-1.0.tar.gz", "lib-2.0.tar.gz!"], None, f"every release that would do is yanked: {REASON}"),
+        ("lib>=2", ["lib-2.0.tar.gz", "lib-2.0-py3-none-any.whl!"], None, None),
+        # It may be taken, so that is not why.
+        ("lib==1.0", ["lib-1.0.tar.gz!"], None, None),
+        ("lib", [], ProjectStatus(status=Status.QUARANTINED), "the index has quarantined it"),
+        (
+            "lib",
+            [],
+            ProjectStatus(status=Status.QUARANTINED, reason="malware"),
+            "the index has quarantined it: malware",
+        ),
+        ("lib", [], ProjectStatus(status=Status.ARCHIVED), None),
+    ],
+)
+def test_what_the_index_says_about_an_unmet_requirement(
+    wanted: str, files: Sequence[str], status: ProjectStatus | None, because: str | None
+) -> None:
+    page = [
+        replace(listed(name.removesuffix("!"), yanked=name.endswith("!")), yanked_reason=REASON * name.endswith("!"))
+        for name in files
+    ]
+    assert unmet_because(Requirement(wanted), page, status) == because
 
 
 def _some_files(name: str, tags: Sequence[str], dice: random.Random) -> list[Project]:

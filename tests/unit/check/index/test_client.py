@@ -13,7 +13,8 @@ from local_index import JSON_TYPE, LocalIndex, reply
 from projects import module_project
 
 from ppp.check.index.choose import IndexFile
-from ppp.check.index.client import DownloadError, DownloadTimeoutError, SimpleIndex, resolve
+from ppp.check.index.client import MAX_INDEX_REASON, DownloadError, DownloadTimeoutError, SimpleIndex, resolve
+from ppp.check.index.page import Status
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError, UnknownVersionError
 from ppp.model.release import RequestedPackage
@@ -89,6 +90,44 @@ def test_an_unknown_package_is_asked_for_again(plain_site: LocalIndex, cache: Pa
         index.files("later")
     plain_site.add(module_project("later", ""))
     assert len(index.files("later")) == 1
+
+
+def test_a_package_that_is_gone_is_unknown(plain_site: LocalIndex, cache: Path) -> None:
+    plain_site.set_response("/simple/lib/", reply(b"gone", status=410))
+    with pytest.raises(UnknownPackageError):
+        opened(plain_site, cache).files("lib")
+
+
+def test_caches_on_the_way_have_to_ask_the_index(site: LocalIndex, cache: Path) -> None:
+    opened(site, cache).files("lib")
+    assert [headers["Cache-Control"] for headers in site.request_headers] == ["max-age=0"]
+
+
+def test_what_the_index_says_of_a_project_is_one_printable_line(site: LocalIndex, cache: Path) -> None:
+    site.set_status("lib", "archived", "no\nlonger \x1b[31m needed" + "!" * 1000)
+    site.add(module_project("lib", "", version="2.0", yanked="bad\r\n\tidea " + "!" * 1000))
+    index = opened(site, cache)
+    status = index.status("lib")
+    assert status is not None
+    assert status.status is Status.ARCHIVED
+    assert status.reason.startswith("no longer ?[31m needed!!!")
+    reason = index.files("lib")[1].yanked_reason
+    assert reason.startswith("bad idea !!!")
+    assert len(reason) == len(status.reason) == MAX_INDEX_REASON
+    assert site.request_counts == {"/simple/lib/": 1}
+
+
+def test_a_project_without_a_status_is_active(site: LocalIndex, cache: Path) -> None:
+    assert opened(site, cache).status("lib") is None
+
+
+def test_names_that_cannot_be_read_are_counted(site: LocalIndex, cache: Path) -> None:
+    variant = "lib-1.0-py3-none-any-x86_64_v3.whl"
+    for name in (variant, "lib-1.0-py2.7.egg"):
+        site.add_file("lib", name, b"")
+    index = opened(site, cache)
+    assert len(index.files("lib")) == 3
+    assert index.unread_names == {"lib": (variant,)}
 
 
 @pytest.mark.attack("bounded-input")
@@ -277,8 +316,7 @@ def many(plain_site: LocalIndex) -> LocalIndex:
         ("lib==1.0", "1.0"),
         ("lib==3.0rc1", "3.0rc1"),
         ("lib==4.0", "4.0"),
-        ("lib>=3", "4.0"),
-        ("withdrawn", "1.0"),
+        ("withdrawn==1.0", "1.0"),
     ],
 )
 def test_the_newest_wanted_version(many: LocalIndex, cache: Path, wanted: str, version: str) -> None:
@@ -286,9 +324,21 @@ def test_the_newest_wanted_version(many: LocalIndex, cache: Path, wanted: str, v
     assert found.version == version
 
 
+def test_a_quarantined_package_is_an_error_that_says_so(many: LocalIndex, cache: Path) -> None:
+    many.remove("lib")
+    many.set_status("lib", "quarantined", "malware")
+    with pytest.raises(UnknownVersionError, match="the index has quarantined lib: malware"):
+        resolve(opened(many, cache), RequestedPackage.parse("lib==1.0"))
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
-    [("lib==9.9", r"lib==9\.9.*newest it has of lib: 4\.0, 3\.0rc1, 2\.0"), ("nothing", "nothing.*no file at all")],
+    [
+        ("lib==9.9", r"lib==9\.9.*newest it has of lib: 4\.0, 3\.0rc1, 2\.0"),
+        ("nothing", "nothing.*no file at all"),
+        ("lib>=3", r"lib>=3 admits is yanked.*pin it: lib==4\.0"),
+        ("withdrawn", r"withdrawn admits is yanked.*pin it: withdrawn==1\.0"),
+    ],
 )
 def test_a_missing_version_is_an_error_that_lists_others(
     many: LocalIndex, cache: Path, wanted: str, words: str

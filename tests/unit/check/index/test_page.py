@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pypi_simple import ProjectPage
 
-from ppp.check.index.page import MAX_FILES, InvalidPageError, parse_page
+from ppp.check.index.page import MAX_FILES, InvalidPageError, ProjectStatus, Status, parse_page
 
 URL = "https://index.example/simple/lib/"
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -105,3 +105,50 @@ def test_the_number_of_files_is_limited() -> None:
     body = b"<a href=x>" * (MAX_FILES + 1)
     with pytest.raises(InvalidPageError, match="more than 50,000 files"):
         parse_page("lib", body, "text/html", URL)
+
+
+# ---------------------------------------------------------------- the project's status (PEP 792)
+
+
+def html_page(**facts: str) -> bytes:
+    """Return a page with these facts about its project."""
+    metas = "".join(f'<meta name="pypi:project-{name.replace("_", "-")}" content="{v}">' for name, v in facts.items())
+    return f"<html><head>{metas}</head><body><a href=lib-1.0.zip>lib-1.0.zip</a></body></html>".encode()
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_projects_status_is_read_in_both_forms(status: Status) -> None:
+    given = {"status": str(status), "reason": "malware & more"}
+    in_json = parse_page("lib", json_page(FILE, **{"project-status": given}), JSON, URL)
+    in_html = parse_page("lib", html_page(status=str(status), status_reason="malware &amp; more"), "text/html", URL)
+    assert in_json.status == in_html.status == ProjectStatus(status=status, reason="malware & more")
+    assert len(in_json.files) == len(in_html.files) == 1
+
+
+def test_a_status_needs_no_reason_and_a_quarantined_project_no_files() -> None:
+    bare = json_page(**{"project-status": {"status": "quarantined"}})
+    for page in (
+        parse_page("lib", bare, JSON, URL),
+        parse_page("lib", html_page(status="quarantined"), "text/html", URL),
+    ):
+        assert page.status == ProjectStatus(status=Status.QUARANTINED)
+    assert parse_page("lib", bare, JSON, URL).files == ()
+
+
+@pytest.mark.parametrize(
+    "status",
+    [None, {}, [], "quarantined", {"status": "active"}, {"status": "new-in-2030", "reason": "x"}, {"status": ["x"]}],
+)
+def test_a_status_that_is_not_known_makes_no_file_unreadable(status: object) -> None:
+    page = parse_page("lib", json_page(FILE, **{"project-status": status}), JSON, URL)
+    assert (page.status, len(page.files)) == (None, 1)
+
+
+def test_a_reason_that_is_no_text_is_none() -> None:
+    page = parse_page("lib", json_page(**{"project-status": {"status": "archived", "reason": 3}}), JSON, URL)
+    assert page.status == ProjectStatus(status=Status.ARCHIVED)
+
+
+def test_of_facts_given_twice_the_first_one_counts() -> None:
+    page = parse_page("lib", html_page(status="archived") + html_page(status="quarantined"), "text/html", URL)
+    assert page.status == ProjectStatus(status=Status.ARCHIVED)
