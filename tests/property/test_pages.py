@@ -18,15 +18,24 @@ from pip._internal.models.candidate import InstallationCandidate
 from pip._internal.models.link import Link
 from pip._internal.models.selection_prefs import SelectionPreferences
 from pip._internal.models.target_python import TargetPython
+from pip._vendor.packaging.specifiers import SpecifierSet
 from pypi_simple import ACCEPT_HTML_ONLY, PYPI_SIMPLE_ENDPOINT, ProjectPage
 
 from ppp.check.gateway.page_server import page_file
 from ppp.check.gateway.pages import PageFile, PageForm, filter_files, write_page
-from ppp.check.index.choose import IndexFile, choose_file, file_version
+from ppp.check.index.choose import (
+    IndexFile,
+    NotClaimed,
+    choose_file,
+    file_version,
+    newest_installable,
+    release_files,
+)
 from ppp.check.index.page import parse_page
 from ppp.check.runtime import PreparedEnvironment
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Network
+from ppp.model.release import Release
 
 URL = "http://127.0.0.1:8080/0123456789abcdef/lib/"
 PYTHONS = ("3.9.2", "3.11.2", "3.12.1")
@@ -67,7 +76,7 @@ TARGETS = [(python, target(python, platforms)) for python in PYTHONS for platfor
 
 #: Tags of one environment, of another one, of none, single and compressed, and no tags at all.
 interpreters = st.sampled_from(["cp312", "cp39", "cp311", "py3", "py2.py3", "cp310", "CP312", "pp39", "cp313", "py39"])
-abis = st.sampled_from(["cp312", "cp39", "cp311", "abi3", "none", "cp312.abi3", "cp313t"])
+abis = st.sampled_from(["cp312", "cp39", "cp311", "abi3", "none", "cp312.abi3", "cp313t", "abi3t", "abi3.abi3t"])
 platforms = st.lists(
     st.sampled_from([
         "any", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "musllinux_1_1_x86_64", "win_amd64", "linux_x86_64",
@@ -83,7 +92,14 @@ names = st.sampled_from(["lib", "lib", "lib", "Lib", "li.b", "other", "other_lib
 wheels = st.builds("{}-{}{}-{}-{}-{}.whl".format, names, versions, builds, interpreters, abis, platforms)
 others = st.builds(
     "{}-{}{}".format, names, versions, st.sampled_from([".tar.gz", ".zip", ".tar.bz2", ".tgz", ".exe", ".egg", ".whl"])
-) | st.sampled_from(["lib.whl", "-.whl", "lib-1.0-py3-none.whl", "lib-1.0-py3-none-any-x-y.whl", "lib", "lib-1.0.whl"])
+) | st.sampled_from(
+    [
+        "lib.whl", "-.whl", "lib-1.0-py3-none.whl", "lib-1.0-py3-none-any-x-y.whl", "lib", "lib-1.0.whl",
+        # A variant (PEP 825), without a build number and with one.
+        "lib-1.0-py3-none-any-x86_64_v3.whl", "lib-1.0-1-cp312-cp312-linux_x86_64-cu128.whl",
+        "lib-1.0-1.tar.gz", "lib-1.0-py3.zip", "Lib-2.0.tar.xz",
+    ]
+)  # fmt: skip
 texts = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(['<b>"&amp;', "a\nb", "</a><a href='x'>"])
 files = st.builds(
     PageFile,
@@ -103,7 +119,7 @@ def links(page: bytes, form: PageForm) -> list[Link]:
 
 
 def found(
-    listed: list[Link], wanted: TargetPython, project: str = "lib"
+    listed: list[Link], wanted: TargetPython, project: str = "lib", *, specifier: str = ""
 ) -> tuple[list[InstallationCandidate], list[str]]:
     """Return what pip would install, worst first, and the links that it would report as skipped for their Python."""
     finder = PackageFinder.create(
@@ -112,9 +128,21 @@ def found(
         target_python=wanted,
     )
     candidates = finder.evaluate_links(finder.make_link_evaluator(project), listed)
-    evaluator = finder.make_candidate_evaluator(project)
+    evaluator = finder.make_candidate_evaluator(project, specifier=SpecifierSet(specifier))
     applicable = sorted(evaluator.get_applicable_candidates(candidates), key=evaluator._sort_key)
     return applicable, finder.requires_python_skipped_reasons()
+
+
+def installed_version(listed: list[Link], wanted: TargetPython, specifier: str) -> Version | None:
+    """Return the version that pip would install of links: the last of those that it would consider."""
+    applicable, _ = found(listed, wanted, specifier=specifier)
+    # By PEP 592, as pip's resolver applies it.
+    pinned = any(
+        one.operator == "===" or (one.operator == "==" and "*" not in one.version) for one in SpecifierSet(specifier)
+    )
+    if not (pinned and all(candidate.link.is_yanked for candidate in applicable)):
+        applicable = [candidate for candidate in applicable if not candidate.link.is_yanked]
+    return Version(str(applicable[-1].version)) if applicable else None
 
 
 def index_files(page: bytes, form: PageForm) -> list[IndexFile]:
@@ -160,6 +188,28 @@ def test_ppp_chooses_the_same_from_a_shortened_page(
         assert isinstance(chosen, IndexFile) == isinstance(other, IndexFile)
         if isinstance(other, IndexFile):
             assert chosen == other
+
+
+@given(
+    page=pages,
+    target_of=st.sampled_from(TARGETS),
+    specifier=st.sampled_from(["", "", ">=1.1", "<2", "==1.0", "==2.0", "===2.0", "==1.*", ">1.0,!=2.0", "==2.0b1"]),
+    form=st.sampled_from(PageForm),
+)
+def test_the_newest_version_is_the_one_that_pip_would_install(
+    page: tuple[PageFile, ...], target_of: tuple[str, TargetPython], specifier: str, form: PageForm
+) -> None:
+    python, wanted = target_of
+    content = write_page("lib", page, form)
+    here, ours = prepared(python, tags_of(wanted)), index_files(content, form)
+    theirs = installed_version(links(content, form), wanted, specifier)
+    newest = newest_installable("lib", ours, specifier, here)
+    if theirs is not None:
+        assert newest == theirs
+    elif newest is not None:
+        # Where pip finds nothing, it is a release whose cell says what is missing.
+        its = release_files(Release(package="lib", version=str(newest)), ours)
+        assert isinstance(choose_file(its, here), NotClaimed)
 
 
 def is_of(file: PageFile, version: str) -> bool:

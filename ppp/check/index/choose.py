@@ -171,7 +171,7 @@ def newest_installable(
     ]
     # What counts is the file that would be installed: that another one of the release is not yanked does not help.
     claiming = [(v, chosen.yanked) for v, _, chosen in judged if isinstance(chosen, IndexFile)]
-    admitting = [(v, yanked) for v, yanked, chosen in judged if not _excluded_by_python(chosen)]
+    admitting = [(v, yanked) for v, yanked, chosen in judged if _lacks_a_file(chosen)]
     return newest_version(claiming, specifier) or newest_version(admitting, specifier)
 
 
@@ -221,8 +221,8 @@ def _is_for_platform(file: IndexFile, platforms: Collection[str]) -> bool:
     return any(tag.platform in platforms for tag in parse_wheel_filename(file.filename)[3])
 
 
-def _excluded_by_python(chosen: IndexFile | NotClaimed) -> bool:
-    return isinstance(chosen, NotClaimed) and chosen.cause == "requires-python"
+def _lacks_a_file(chosen: IndexFile | NotClaimed) -> bool:
+    return isinstance(chosen, NotClaimed) and chosen.cause != "requires-python"
 
 
 def _admits_python(requires_python: str | None, python: str) -> bool:

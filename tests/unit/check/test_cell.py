@@ -17,7 +17,7 @@ from ppp.check.causes import MAX_DETAIL
 from ppp.check.cell import Checker, Observation
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
-from ppp.check.index.page import ProjectStatus
+from ppp.check.index.page import ProjectStatus, Status
 from ppp.check.install_phases import NOTHING_TO_ADD
 from ppp.check.installation import has_applicable_dependency
 from ppp.check.recorded_text import CUT_NOTICE, LOG_TAIL_CHARS
@@ -304,7 +304,7 @@ def test_a_file_that_cannot_be_downloaded(
 @pytest.mark.parametrize(
     ("page", "cause"),
     [
-        (UnknownPackageError("the index has no package", hint=""), "network"),
+        (UnknownPackageError("the index has no package", hint=""), "missing-file"),
         (IndexUnreachableError("the index gave no page", hint=""), "network"),
         ((), "missing-file"),
         ((replace(WHEEL, filename="example_lib-9.9-py3-none-any.whl"),), "missing-file"),
@@ -333,6 +333,102 @@ def test_a_release_that_does_not_claim_the_environment(harness: CellHarness, fil
     assert outcomes(record) == "SKIP SKIP SKIP SKIP"
     assert record.detail
     assert harness.commands == []
+
+
+def test_a_release_that_ships_only_what_pip_does_not_install_does_not_claim_any_environment(
+    harness: CellHarness,
+) -> None:
+    names = ("example_lib-2.1.0-py2.7.egg", "example_lib-2.1.0-py3-none-any-x86_64_v3.whl")
+    harness.index.page = tuple(replace(WHEEL, filename=name) for name in names)
+    record = harness.record()
+    assert verdict(record) == ("NA", "no-distribution", "package")
+    assert record.detail == (
+        "ships neither a wheel for this platform nor an sdist, but 2 files of another kind or with a name that cannot"
+        f" be read, such as {names[0]}"
+    )
+
+
+# ---------------------------------------------------------------- what the index says of the release
+
+
+@pytest.mark.parametrize(
+    ("page", "detail"),
+    [
+        (UnknownPackageError("the index has no package", hint=""), "the index has no project example-lib any more"),
+        ((), "the index lists no file of example-lib==2.1.0 any more"),
+        (
+            (replace(WHEEL, filename="example_lib-2.1.1.tar.gz"),),
+            "the index lists no file of example-lib==2.1.0 any more",
+        ),
+    ],
+)
+def test_a_release_that_is_gone_is_withdrawn(
+    harness: CellHarness, page: tuple[IndexFile, ...] | Exception, detail: str
+) -> None:
+    harness.index.page = page
+    assert verdict(harness.record()) == ("ERROR", "missing-file", "infrastructure"), "it may not be there yet"
+    record = harness.check(absence_is_final=True).record
+    assert verdict(record) == ("NA", "withdrawn", "package")
+    assert outcomes(record) == "SKIP SKIP SKIP SKIP"
+    assert record.detail == detail
+    assert harness.commands == []
+
+
+def test_an_index_that_does_not_answer_has_withdrawn_nothing(harness: CellHarness) -> None:
+    harness.index.page = IndexUnreachableError("the index gave no page", hint="")
+    assert verdict(harness.check(absence_is_final=True).record) == ("ERROR", "network", "infrastructure")
+    harness.index.page = (WHEEL,)
+    assert harness.check(absence_is_final=True).record.result is Result.PASS
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail"),
+    [("malware", "the index has quarantined the project: malware"), ("", "the index has quarantined the project")],
+)
+@pytest.mark.parametrize("page", [(), (WHEEL,)], ids=["as PEP 792 demands", "files are still listed"])
+def test_a_quarantined_project_is_withdrawn_at_once(
+    harness: CellHarness, page: tuple[IndexFile, ...], reason: str, detail: str
+) -> None:
+    harness.index.page = page
+    harness.index.statuses["example-lib"] = ProjectStatus(status=Status.QUARANTINED, reason=reason)
+    record = harness.record()
+    assert verdict(record) == ("NA", "withdrawn", "package")
+    assert (record.detail, record.project_status, record.file) == (detail, "quarantined", None)
+    assert harness.commands == []
+
+
+@pytest.mark.parametrize("status", [Status.ARCHIVED, Status.DEPRECATED])
+def test_any_other_status_is_recorded_and_decides_nothing(harness: CellHarness, status: Status) -> None:
+    harness.index.statuses["example-lib"] = ProjectStatus(status=status, reason="we have moved")
+    record = harness.record()
+    assert (record.result, record.project_status) == (Result.PASS, str(status))
+    assert harness.record().detail is None
+
+
+@pytest.mark.parametrize("reason", ["it eats files", ""])
+def test_a_yanked_file_is_checked_and_the_reason_recorded(harness: CellHarness, reason: str) -> None:
+    harness.index.page = (replace(WHEEL, yanked=True, yanked_reason=reason),)
+    record = harness.record()
+    assert (record.result, record.yanked) == (Result.PASS, reason)
+    harness.index.page = (WHEEL, replace(WHEEL, filename="example_lib-2.1.0.tar.gz", yanked=True, yanked_reason="x"))
+    assert harness.record().yanked is None, "the file that was checked is not yanked"
+
+
+def test_a_yanked_release_without_a_file_for_here_says_so_too(harness: CellHarness) -> None:
+    foreign = replace(WHEEL, filename="example_lib-2.1.0-cp312-cp312-win_amd64.whl", yanked=True, yanked_reason="oops")
+    harness.index.page = (foreign,)
+    record = harness.record()
+    assert (record.result, record.cause, record.yanked) == (Result.NA, "no-distribution", "oops")
+    harness.index.page = (foreign, replace(foreign, filename="example_lib-2.1.0-cp39-cp39-win32.whl", yanked=False))
+    assert harness.record().yanked is None
+
+
+@pytest.mark.attack("inert-text")
+def test_a_reason_names_no_host_and_no_secret(harness: CellHarness) -> None:
+    harness.hosts = frozenset({"index.secret.example"})
+    harness.hide = lambda text: text.replace("hunter2", "***")
+    harness.index.page = (replace(WHEEL, yanked=True, yanked_reason="see index.secret.example, password hunter2"),)
+    assert harness.record().yanked == "see index.example, password ***"
 
 
 # ---------------------------------------------------------------- nodeps and full
@@ -546,23 +642,43 @@ def other(version: str, tag: str, requires_python: str | None = None) -> IndexFi
 
 @pytest.mark.parametrize("log", [NOTHING.format("none"), PASSED_OVER + NOTHING.format("none")])
 @pytest.mark.parametrize(
-    ("page", "cause"),
+    ("page", "cause", "because"),
     [
-        ((), "no-distribution"),
-        ((other("1.5", "py3-none-win32"),), "no-distribution"),
-        ((other("1.5", "py3-none-any", ">=3.99"),), "requires-python"),
-        ((other("9.0", "py3-none-any", ">=3.99"),), "no-distribution"),
-        (UnknownPackageError("the index has no package 'other-lib'", hint=""), "no-distribution"),
+        ((), "no-distribution", ""),
+        ((other("1.5", "py3-none-win32"),), "no-distribution", ""),
+        ((other("1.5", "py3-none-any", ">=3.99"),), "requires-python", ""),
+        ((other("9.0", "py3-none-any", ">=3.99"),), "no-distribution", ""),
+        (
+            UnknownPackageError("the index has no package 'other-lib'", hint=""),
+            "no-distribution",
+            " (the index has no such project)",
+        ),
+        (
+            (replace(other("1.5", "py3-none-any"), yanked=True, yanked_reason="broken"),),
+            "no-distribution",
+            " (every release that would do is yanked: broken)",
+        ),
     ],
 )
 def test_the_index_decides_the_cause_of_a_missing_dependency(
-    harness: CellHarness, log: str, page: tuple[IndexFile, ...] | Exception, cause: str
+    harness: CellHarness, log: str, page: tuple[IndexFile, ...] | Exception, cause: str, because: str
 ) -> None:
     harness.index.others["other-lib"] = page
     harness.script = Script(full=ScriptedCommand(output=log.encode(), exit_code=1))
     record = harness.record()
     assert verdict(record) == ("FAIL", cause, "dependency")
-    assert (record.detail or "").endswith("No matching distribution found for Other_Lib[x]<2,>=1")
+    assert (record.detail or "").endswith(f"No matching distribution found for Other_Lib[x]<2,>=1{because}")
+
+
+def test_a_quarantined_dependency_is_named_as_such(harness: CellHarness) -> None:
+    harness.index.others["other-lib"] = ()
+    harness.index.statuses["other-lib"] = ProjectStatus(status=Status.QUARANTINED, reason="malware")
+    harness.script = Script(full=ScriptedCommand(output=NOTHING.format("none").encode(), exit_code=1))
+    record = harness.record()
+    assert verdict(record) == ("FAIL", "no-distribution", "dependency")
+    assert (record.detail or "").startswith("other-lib: ")
+    assert (record.detail or "").endswith(" (the index has quarantined it: malware)")
+    assert record.project_status is None, "that is the dependency's"
 
 
 def test_an_unreadable_page_of_a_dependency_is_an_infrastructure_error(harness: CellHarness) -> None:

@@ -26,6 +26,7 @@ from pypi_simple import ProjectPage
 
 from ppp.check.gateway.gateway import Gateway, GatewayError
 from ppp.check.gateway.pages import view_name
+from ppp.check.index.page import ProjectFiles, ProjectStatus, Status, parse_page
 from ppp.check.runtime import pip_environment
 
 PROJECT = module_project("quiet", "")
@@ -72,6 +73,42 @@ def test_a_page_is_fetched_once_and_links_through_the_gateway(index: LocalIndex,
     assert index.host.encode() not in page, "a cell cannot reach that host"
     assert ask_through(running, f"{running.path}quiet/") == (status, page)
     assert index.request_counts == {"/simple/quiet/": 1}
+
+
+@pytest.mark.nginx
+@pytest.mark.parametrize("json_pages", [False, True])
+def test_what_the_index_says_of_a_project_reaches_pip_unchanged(tmp_path: Path, *, json_pages: bool) -> None:
+    reason = 'malware, see "x" & <y>'
+    with LocalIndex(json_pages=json_pages) as index, gateway_to(index, tmp_path) as running:
+        index.set_status("evil", "quarantined", reason)
+        index.add_file("old", "old-1.0.tar.gz", b"", yanked=reason)
+        index.set_status("old", "archived")
+        for accepts, form in ((PIP_ACCEPTS, JSON_TYPE), ("text/html", "text/html")):
+            pages = {
+                name: parse_page(
+                    name, ask_through(running, f"{running.path}{name}/", Accept=accepts)[1], form, "http://x"
+                )
+                for name in ("evil", "old")
+            }
+            assert pages["evil"] == ProjectFiles(
+                files=(), status=ProjectStatus(status=Status.QUARANTINED, reason=reason)
+            )
+            assert pages["old"].status == ProjectStatus(status=Status.ARCHIVED)
+            assert pages["old"].files[0].yanked_reason == reason
+
+
+@pytest.mark.nginx
+def test_no_client_keeps_a_page(index: LocalIndex, running: Gateway) -> None:
+    headers = {"Content-Type": "text/html", "Cache-Control": "max-age=600"}
+    index.set_response("/simple/kept/", reply(b"", headers=headers))
+    with running.cell_socket() as cell:
+        for path in (f"{running.path}kept/", f"{running.path}quiet/"):
+            for _ in range(2):
+                connection = SocketConnection(cell)
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                assert (answer.status, answer.headers.get_all("Cache-Control")) == (200, ["max-age=0"])
+                connection.close()
 
 
 @pytest.mark.nginx

@@ -15,6 +15,7 @@ from ppp.check.gateway.pages import (
     view_name,
     write_page,
 )
+from ppp.check.index.page import ProjectStatus, Status, parse_page
 from ppp.model.canonical import sha256_hex
 
 TAGS = frozenset({"cp312-cp312-manylinux_2_17_x86_64", "py3-none-any"})
@@ -147,3 +148,21 @@ def test_text_from_the_index_is_escaped_in_html() -> None:
     (read,) = ProjectPage.from_html("lib", page).packages
     assert read.requires_python == read.yanked_reason == read.digests["sha256"] == HOSTILE
     assert read.has_metadata
+
+
+def test_a_wheel_with_a_variant_is_left_to_pip() -> None:
+    variants = ("lib-1.0-cp39-cp39-win32-x86_64_v3.whl", "lib-1.0-1-cp39-cp39-win32-cu128.whl")
+    known = ("lib-1.0-cp39-cp39-win32.whl", "lib-1.0-1-cp39-cp39-win32.whl")
+    tags = frozenset({"cp312-cp312-linux_x86_64"})
+    assert all(could_be_chosen(name, tags) for name in variants)
+    assert not any(could_be_chosen(name, tags) for name in known)
+
+
+def test_a_page_without_a_status_has_the_version_that_it_always_had() -> None:
+    status = ProjectStatus(status=Status.ARCHIVED, reason="a < b")
+    for form, versions in ((PageForm.JSON, (b'"1.0"', b'"1.4"')), (PageForm.HTML, (b'"1.0"', b'"1.4"'))):
+        plain, marked = write_page("lib", [], form), write_page("lib", [], form, status)
+        assert versions[0] in plain
+        assert b"status" not in plain
+        assert versions[1] in marked
+        assert parse_page("lib", marked, form.content_type, "https://index.example/simple/lib/").status == status
