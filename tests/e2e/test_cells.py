@@ -20,7 +20,7 @@ from cell_environments import (
     tiny_matrix,
 )
 from local_gateway import gateway_to
-from local_index import LocalIndex
+from local_index import YANKED, LocalIndex
 from projects import Project, all_projects
 
 from ppp.check.cell import Checker, Observation
@@ -226,3 +226,14 @@ def test_installed_distributions_are_recorded_with_hashes(checked: CheckedProjec
     assert [(i.name, i.version) for i in record.installed] == [("depends", "1.0"), ("passes", "2.0")]
     assert record.file is not None
     assert record.installed[0].sha256 == record.file.sha256
+
+
+@pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
+def test_the_indexs_own_marks_are_recorded(checked: CheckedProjects) -> None:
+    records = {name: observation.record for name, observation in checked.observations.items()}
+    assert {name: record.yanked for name, record in records.items() if record.yanked is not None} == {
+        "yanked": YANKED
+    }, "of a yanked dependency, the record says nothing"
+    assert {name: record.project_status for name, record in records.items() if record.project_status} == {
+        "quarantined": "quarantined"
+    }

@@ -1,6 +1,7 @@
 """Queueing and checking: what is queued, checked and retried; on a runtime in memory and a local index."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler
@@ -24,12 +25,12 @@ from ppp.ledger.store import QueueFilter, Store
 from ppp.mesh.node import NodeKey
 from ppp.model import matrix
 from ppp.model.errors import FeedMalformedError, RequirementsError, UnknownPackageError, UnknownVersionError
-from ppp.model.matrix import Environment, Platform
-from ppp.model.record import Network, Result
+from ppp.model.matrix import Cell, Environment, Platform
+from ppp.model.record import Network, Record, Result
 from ppp.model.release import Release, RequestedPackage
 from ppp.runner.check import check_now, check_queue
 from ppp.runner.context import Context, LocalNode
-from ppp.runner.enqueue import enqueue_feed, enqueue_wanted, resolve_sources, try_enqueue_feed
+from ppp.runner.enqueue import enqueue_changed_offers, enqueue_feed, enqueue_wanted, resolve_sources, try_enqueue_feed
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.request import RunRequest, Sources
 from ppp.watch.queue import ReleaseSource
@@ -181,6 +182,89 @@ def test_without_ready_environments_only_the_newest_release_is_queued(rig: NodeH
     rig.local.add(module_project("example-lib", "", version="2.0", requires_python=">=3.99"))
     rig.enqueue(rig.request(SLIM), "example-lib")
     assert rig.queue == [("example-lib 2.0", SLIM.id, 0)]
+
+
+# ---------------------------------------------------------------- what the index withdraws
+
+
+def look_again(rig: NodeHarness, request: RunRequest, *requested: str) -> list[str]:
+    """Look for what has changed, with the pages as they are now; return the cells that are queued for that."""
+    index = SimpleIndex(rig.local.url, cache=rig.index.cache, user_agent="the-pypi-rig/tests")
+    plan = enqueue_changed_offers(rig.node, index, requested, request)
+    return [str(cell) for cell in plan.cells]
+
+
+def check_again(rig: NodeHarness, request: RunRequest) -> Record:
+    """Check what is queued, with the pages as they are now; return the newest record."""
+    # Records are put in order by whole seconds.
+    time.sleep(1.0 if rig.results else 0)
+    rig.pass_time(1)
+    index = SimpleIndex(rig.local.url, cache=rig.index.cache, user_agent="the-pypi-rig/tests")
+    assert rig.check(replace(rig.ready(request, CellScript()), index=index), request)
+    (record,) = queries.current_by_environment(rig.node.store.db, EXAMPLE).values()
+    return record
+
+
+def test_a_release_that_was_checked_and_is_gone_is_withdrawn_and_comes_back(rig: NodeHarness) -> None:
+    request = rig.request(SLIM)
+    rig.enqueue(request, "example-lib")
+    assert check_again(rig, request).result is Result.PASS
+    assert look_again(rig, request, "example-lib") == [], "it is still there"
+
+    rig.local.remove("example-lib")
+    assert look_again(rig, request, "other") == [], "nobody asked for it"
+    assert look_again(rig, request, "example-lib") == [f"example-lib==1.0 in {SLIM.id}"]
+    assert rig.reporter.notes[-1] == "1 releases with a result are withdrawn by now, such as example-lib==1.0"
+    record = check_again(rig, request)
+    assert (record.result, record.cause) == (Result.NA, "withdrawn")
+    assert rig.queue == []
+    assert look_again(rig, request, "example-lib") == [], "its record says so"
+    assert rig.results == [("example-lib 1.0", "NA"), ("example-lib 1.0", "PASS")], "nothing is discarded"
+
+    rig.local.add(module_project("example-lib", ""))
+    assert look_again(rig, request, "example-lib") == [f"example-lib==1.0 in {SLIM.id}"]
+    assert check_again(rig, request).result is Result.PASS
+
+
+@pytest.mark.parametrize("status", ["archived", "quarantined"])
+def test_only_a_quarantine_withdraws_a_release(rig: NodeHarness, status: str) -> None:
+    request = rig.request(SLIM)
+    rig.enqueue(request, "example-lib")
+    check_again(rig, request)
+    rig.local.set_status("example-lib", status)
+    assert bool(look_again(rig, request, "example-lib")) is (status == "quarantined")
+
+
+def test_an_index_that_does_not_answer_withdraws_nothing(rig: NodeHarness) -> None:
+    request = rig.request(SLIM)
+    rig.enqueue(request, "example-lib")
+    check_again(rig, request)
+    rig.local.set_response("/simple/example-lib/", reply(status=503))
+    assert look_again(rig, request, "example-lib") == []
+
+
+def test_an_announced_release_has_until_the_last_attempt_to_appear(rig: NodeHarness) -> None:
+    request = rig.request(SLIM)
+    rig.local.remove("example-lib")
+    rig.node.store.enqueue([Cell(release=EXAMPLE, environment=SLIM.id)], source="watchlist", now=NOW)
+    for delay in RETRY_DELAYS_S:
+        record = check_again(rig, request)
+        assert (record.result, record.cause) == (Result.ERROR, "missing-file")
+        assert rig.queue
+        rig.pass_time(delay)
+    record = check_again(rig, request)
+    assert (record.result, record.cause) == (Result.NA, "withdrawn")
+    assert rig.queue == [], "a cell that can never be had is not queued still"
+
+
+def test_a_release_that_appears_in_time_is_checked(rig: NodeHarness) -> None:
+    request = rig.request(SLIM)
+    rig.local.remove("example-lib")
+    rig.node.store.enqueue([Cell(release=EXAMPLE, environment=SLIM.id)], source="watchlist", now=NOW)
+    assert check_again(rig, request).result is Result.ERROR
+    rig.local.add(module_project("example-lib", ""))
+    rig.pass_time(RETRY_DELAYS_S[0])
+    assert check_again(rig, request).result is Result.PASS
 
 
 # ---------------------------------------------------------------- the feed
