@@ -339,7 +339,7 @@ def test_no_cell_changes_what_another_one_is_served(index: LocalIndex, running: 
     with suppress(http.client.HTTPException):
         ask_through(running, how.format(view=running.path, file=file), **hostile)
     for headers in index.request_headers:
-        assert headers.keys() <= {"Host", "Accept", "Accept-Encoding", "User-Agent", "Connection"}
+        assert headers.keys() <= {"Host", "Accept", "Accept-Encoding", "User-Agent", "Connection", "Cache-Control"}
         assert headers["Host"] == index.host
         assert headers["User-Agent"].startswith("the-pypi-place/")
     (row,) = listed(running, "quiet")
