@@ -98,6 +98,9 @@ class NoIndex:
     def files(self, package: str) -> tuple[()]:
         raise AssertionError(package)
 
+    def status(self, package: str) -> None:
+        raise AssertionError(package)
+
     def fetch(self, file: object, *, timeout_s: float, max_bytes: int) -> Path:
         raise AssertionError(file, timeout_s, max_bytes)
 
