@@ -229,7 +229,7 @@ def test_installed_distributions_are_recorded_with_hashes(checked: CheckedProjec
 
 
 @pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
-def test_the_indexs_own_marks_are_recorded(checked: CheckedProjects) -> None:
+def test_what_the_index_says_of_a_release_is_recorded(checked: CheckedProjects) -> None:
     records = {name: observation.record for name, observation in checked.observations.items()}
     assert {name: record.yanked for name, record in records.items() if record.yanked is not None} == {
         "yanked": YANKED
