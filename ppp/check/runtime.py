@@ -139,7 +139,10 @@ class Sandbox(Protocol):
         """
 
     def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
-        """Import a module in a fresh interpreter, in an empty folder; `import_proved` says whether it returned."""
+        """Import a module in a fresh interpreter, in an empty folder; `import_proved` says whether it returned.
+
+        `module:attribute` stands for a module and something in it that must be there and can be called.
+        """
 
     def reset(self) -> None:
         """Replace the virtual environment by a fresh one, and empty every folder that the cell could write to."""

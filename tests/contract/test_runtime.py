@@ -18,6 +18,8 @@ from contract_programs import (
     LONG_S,
     MODULES,
     PROGRAMS,
+    SCRIPTS,
+    SCRIPTS_SOURCE,
     WAITING_MODULE,
     perform_scripted,
 )
@@ -240,6 +242,15 @@ def test_an_import_is_proved_only_if_the_process_returned_from_it(sandbox: Sandb
     write_module(sandbox, name, module.source)
     done = sandbox.prove_import(name, timeout_s=10)
     assert (done.exit_code, done.import_proved) == (expected.exit_code, expected.import_proved), done.output
+
+
+@pytest.mark.parametrize("target", SCRIPTS)
+def test_an_attribute_is_proved_if_it_is_there_and_can_be_called(sandbox: Sandbox, target: str) -> None:
+    expected = SCRIPTS[target]
+    write_module(sandbox, "scripts", SCRIPTS_SOURCE)
+    done = sandbox.prove_import(target, timeout_s=10)
+    assert (done.exit_code, done.import_proved) == (expected.exit_code, expected.import_proved), done.output
+    assert done.output == expected.output.decode()
 
 
 @pytest.mark.attack("deadlines")

@@ -101,6 +101,29 @@ MODULES: Final = {
         "while True:\n    connect().send(b'imported')"
     ),
 }
+#: What is looked for in the module `scripts`, and whether it is proved to be there.
+SCRIPTS_SOURCE: Final = """
+import os
+import sys
+import types
+number = 1
+class App:
+    def run(self): pass
+def main(): print('run')
+sys.modules['scripts'].__path__ = []
+inner = types.ModuleType('scripts.inner')
+inner.main = main
+sys.modules['scripts.inner'] = inner
+"""
+SCRIPTS: Final = {
+    "scripts:main": ScriptedCommand(import_proved=True),
+    "scripts:App.run": ScriptedCommand(import_proved=True),
+    "scripts.inner:main": ScriptedCommand(import_proved=True),
+    "scripts:inner.main": ScriptedCommand(import_proved=True),
+    "scripts:left": ScriptedCommand(exit_code=1, output=b"scripts has no attribute left\n"),
+    "scripts:App.left.run": ScriptedCommand(exit_code=1, output=b"scripts has no attribute App.left.run\n"),
+    "scripts:number": ScriptedCommand(exit_code=1, output=b"scripts:number cannot be called\n"),
+}
 WAITING_MODULE: Final = _program(f"import time; time.sleep({LONG_S})", takes_s=LONG_S)
 #: The inspection of the example.
 INSPECTION_OUTPUT: Final = json.dumps(
@@ -133,7 +156,7 @@ def perform_scripted(argv: Sequence[str], files: Files) -> ScriptedCommand:  # n
                 else ScriptedCommand(exit_code=1, output=b"ModuleNotFoundError\n")
             )
         case ["prove", module]:
-            return {**MODULES, "waits": WAITING_MODULE}[module].act(files)
+            return SCRIPTS.get(module) or {**MODULES, "waits": WAITING_MODULE}[module].act(files)
         case ["run", *_, "cwd=/"]:
             return ScriptedCommand(output=b"/\n")
         case ["run", *words]:
