@@ -23,7 +23,7 @@ from ppp.check.runtime import PreparedEnvironment, Runtime
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import UnknownPackageError
 from ppp.model.matrix import Cell, Matrix
-from ppp.model.record import Blame, ModuleFailure, Phase, Record, Result
+from ppp.model.record import Blame, EntryPoints, ModuleFailure, Phase, Record, Result
 from ppp.record_rules import valid_or_error
 
 
@@ -129,7 +129,7 @@ class Checker:
             import_failures=self._failures(facts.import_failures, facts),
             submodules=facts.submodules
             and replace(facts.submodules, failed=self._failures(facts.submodules.failed, facts)),
-            entry_points=facts.entry_points,
+            entry_points=self._entry_points(facts),
             record_mismatch=facts.record_mismatch,
             yanked=None if facts.yanked is None else self._scrub(facts.yanked, facts),
             project_status=facts.project_status,
@@ -138,8 +138,16 @@ class Checker:
         return Observation(record=valid, log=log if valid is record else None)
 
     def _detail(self, report: PhaseReport, facts: CellFacts) -> str | None:
-        detail = "; ".join(filter(None, (report.detail, facts.tampering)))
+        detail = "; ".join(filter(None, (report.detail, facts.tampering, facts.index_metadata)))
         return recorded_detail(self._scrub(printable_line(detail), facts))
+
+    def _entry_points(self, facts: CellFacts) -> EntryPoints | None:
+        """Return the entry points with their details in the form in which they are recorded."""
+        if facts.entry_points is None:
+            return None
+        details = [recorded_detail(self._scrub(one.detail, facts)) or "" for one in facts.entry_points.broken]
+        pairs = zip(facts.entry_points.broken, details, strict=True)
+        return replace(facts.entry_points, broken=tuple(replace(one, detail=detail) for one, detail in pairs))
 
     def _failures(self, failures: Iterable[ModuleFailure], facts: CellFacts) -> tuple[ModuleFailure, ...]:
         """Return failures with their details in the form in which they are recorded."""

@@ -45,7 +45,10 @@ class CellContext:
 
 @dataclass(slots=True, kw_only=True)
 class CellFacts:
-    """What the phases find out, for the record and for later phases. Fields like those of a record mean the same."""
+    """What the phases find out, for the record and for later phases. Fields like those of a record mean the same.
+
+    `index_metadata` is a sentence where the index's copy of the wheel's metadata is none.
+    """
 
     file: DistributionFile | None = None
     path: Path | None = None
@@ -53,6 +56,7 @@ class CellFacts:
     installed: tuple[Installed, ...] = ()
     alone: Inspection | None = None
     tampering: str | None = None
+    index_metadata: str | None = None
     modules: ModulesToImport | None = None
     top_levels: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)

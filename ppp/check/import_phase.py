@@ -6,7 +6,8 @@ from it.
 1. The modules that decide are imported first: the primary one, or all of them where none is. The first that fails
    gives the phase's outcome and cause, and nothing that comes later changes it.
 2. Then the other top-level modules, for the record.
-3. After a PASS, extension modules and first-level submodules, for the record: a release may import in part.
+3. After a PASS, extension modules and first-level submodules, for the record: a release may import in part. Likewise
+   what its scripts call (`script_checks`).
 
 What decides nothing has little time, and what there was no time for is reported as not tried, never as failed.
 """
@@ -20,6 +21,7 @@ from ppp.check.cell_facts import CellContext, CellFacts, infrastructure_error
 from ppp.check.modules import ModulesToImport
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import Sandbox, SandboxLostError
+from ppp.check.script_checks import ScriptChecks, check_without_modules
 from ppp.check.submodules import submodules_to_import
 from ppp.model.record import ModuleFailure, Outcome, Phase, Submodules
 
@@ -48,9 +50,9 @@ class ImportPhase:
         modules, sandbox = self._facts.modules, self._facts.sandbox
         assert modules is not None  # noqa: S101 - the gate: full passed
         assert sandbox is not None  # noqa: S101 - likewise
-        if not modules.names:
-            return PhaseReport(outcome=Outcome.SKIP, detail=modules.reason)
         try:
+            if not modules.names:
+                return check_without_modules(self._context, self._facts, sandbox)
             sandbox.isolate()
         except SandboxLostError as error:
             return infrastructure_error("sandbox", str(error))
@@ -58,6 +60,7 @@ class ImportPhase:
         report = self._import_modules(imports, modules)
         if report.outcome is Outcome.PASS:
             self._import_submodules(imports, modules)
+            ScriptChecks(self._context, self._facts, sandbox).tell()
         return report
 
     def _import_modules(self, imports: "ModuleImports", modules: ModulesToImport) -> PhaseReport:

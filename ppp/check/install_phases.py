@@ -23,6 +23,7 @@ from ppp.check.installation import (
 from ppp.check.modules import modules_to_import
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import Sandbox, SandboxLostError
+from ppp.check.wheel_contents import read_wheel
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.record import Blame, Outcome, Phase
 
@@ -68,7 +69,13 @@ class InstallPhases:
         self._facts.alone, self._facts.installed = inspection, inspection.installed
         self._facts.top_levels = top_levels(metadata.paths)
         self._facts.modules = modules_to_import(package, metadata, self._context.prepared.suffixes)
+        self._compare_with_archive()
         return report
+
+    def _compare_with_archive(self) -> None:
+        """Note how the wheel's RECORD differs from what it holds."""
+        if self._is_wheel and self._facts.path and (contents := read_wheel(self._facts.path)):
+            self._facts.record_mismatch = contents.mismatch
 
     def install_with_dependencies(self) -> PhaseReport:
         """Run the phase `full`."""

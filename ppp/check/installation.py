@@ -8,6 +8,7 @@ change anything. Pure.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from ppp.check.causes import one_line
+from ppp.check.contents import Requires
 from ppp.check.modules import InstalledMetadata
 from ppp.check.phases import PhaseReport
 from ppp.model.canonical import is_sha256
@@ -28,6 +30,8 @@ from ppp.model.release import MAX_VERSION_LENGTH, InvalidReleaseError, Release, 
 MAX_INSTALLED: Final = 2000
 #: How many characters of Requires-Dist are parsed: ten times what the largest releases have.
 MAX_REQUIRES_CHARS: Final = 400_000
+#: A marker in its normal form, in which values are quoted, that depends on an extra.
+_NAMES_EXTRA: Final = re.compile(r"\bextra == |== extra\b")
 #: How many changed files a text names.
 MAX_NAMED_FILES: Final = 3
 
@@ -38,11 +42,15 @@ class InvalidInspectionError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistInfo:
-    """A package's own dist-info: the name of its folder, what it says about modules, sha256 (hex) of files by name."""
+    """A package's own dist-info: the name of its folder, what it says about modules, sha256 (hex) of files by name.
+
+    `entry_points` are rows of group, name and value.
+    """
 
     folder: str
     metadata: InstalledMetadata
     digests: Mapping[str, str]
+    entry_points: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +58,19 @@ class Inspection:
     """A parsed description of an installation; see `sandbox/inside/inspection.py`, which makes it.
 
     `installed` is what pip reports, as it is published; `requested` the distributions that were asked for, as reported.
-    `folders` are the dist-infos of the package's name. `has_dependencies` says whether a dependency applies here.
+    `folders` are the dist-infos of the package's name. `requires` is what its requirements come to here.
     """
 
     installed: tuple[Installed, ...]
     requested: tuple[Installed, ...]
     folders: frozenset[str]
     target: DistInfo | None
-    has_dependencies: bool
+    requires: Requires
+
+    @property
+    def has_dependencies(self) -> bool:
+        """Whether a dependency applies here."""
+        return self.requires is Requires.HERE
 
 
 def parse_inspection(output: str) -> Inspection:
@@ -78,7 +91,7 @@ def _parse(data: Mapping[str, Any]) -> Inspection:
         requested=tuple(map(_as_reported, _list(data["requested"]))),
         folders=frozenset(_texts(data["folders"])),
         target=None if data["target"] is None else _dist_info(data["target"]),
-        has_dependencies=has_applicable_dependency(
+        requires=what_is_required(
             _texts(data["needs"]["requires"]), {_text(k): _text(v) for k, v in data["needs"]["markers"].items()}
         ),
     )
@@ -95,7 +108,13 @@ def _dist_info(data: Mapping[str, Any]) -> DistInfo:
             top_level=_texts(data["top_level"]),
         ),
         digests={_text(name): _text(digest) for name, digest in data["digests"].items()},
+        entry_points=tuple(map(_entry_point, _list(data["entry_points"]))),
     )
+
+
+def _entry_point(row: object) -> tuple[str, str, str]:
+    group, name, value = _texts(row)
+    return group, name, value
 
 
 def _installed(row: object) -> Installed:
@@ -136,18 +155,22 @@ def _texts(values: object) -> tuple[str, ...]:
     return tuple(map(_text, _list(values)))
 
 
-def has_applicable_dependency(requires: Sequence[str], markers: Mapping[str, str]) -> bool:
-    """Return whether any of these Requires-Dist applies, without extras, for these values of the marker variables.
+def what_is_required(requires: Sequence[str], markers: Mapping[str, str]) -> Requires:
+    """Return what these Requires-Dist come to, without extras, for these values of the marker variables.
 
-    Where they are too long to be parsed here, or not valid, the answer is yes: pip decides.
+    Where they are too long to be parsed here, or not valid, one applies: pip decides.
     """
     if sum(map(len, requires)) > MAX_REQUIRES_CHARS:
-        return True
+        return Requires.HERE
     try:
         wanted = [Requirement(line).marker for line in requires]
-        return any(marker is None or marker.evaluate({**markers, "extra": ""}) for marker in wanted)
+        if any(marker is None or marker.evaluate({**markers, "extra": ""}) for marker in wanted):
+            return Requires.HERE
     except (InvalidRequirement, InvalidVersion, UndefinedComparison, UndefinedEnvironmentName):
-        return True
+        return Requires.HERE
+    if all(_NAMES_EXTRA.search(str(marker)) for marker in wanted):
+        return Requires.FOR_EXTRAS if wanted else Requires.NOTHING
+    return Requires.ELSEWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ The primary module decides whether the import passes; the other ones are reporte
 1. the one whose name is the project's (`own_names` says when that is certain);
 2. else the only one, or the only one of those that `top_level.txt` names.
 
-Without a primary module all have to import. Where there is nothing to import, the reason is returned.
+Without a primary module all have to import. Where there is nothing to import, `contents` says what there is instead.
 """
 
 import keyword
@@ -59,14 +59,14 @@ class InstalledMetadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModulesToImport:
-    """The modules to import, the primary one first; or none, and the reason.
+    """The modules to import, the primary one first; or none, and whether the metadata declares that.
 
     `primary` decides alone whether the import passes. If it is None, all names have to import.
     """
 
     names: tuple[str, ...]
     primary: str | None = None
-    reason: str | None = None
+    declares_none: bool = False
 
     @property
     def deciding(self) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ def modules_to_import(package: str, metadata: InstalledMetadata, suffixes: Seque
     possible = [path for path in metadata.paths if "/" not in path]
     outer = outermost(dotted_names(likely, suffixes) or dotted_names(possible, suffixes))
     if not outer:
-        return ModulesToImport(names=(), reason=_reason_for_none(metadata.paths))
+        return ModulesToImport(names=())
     own = _own_name(package, outer, dotted_names(metadata.inner, suffixes), metadata.inner)
     found = [name for name in _representatives(package, outer) if own is None or name[0] != own[0]]
     public = _worth_importing(found)
@@ -114,7 +114,7 @@ def _declared(package: str, lines: Iterable[str], paths: Iterable[str]) -> Modul
     pairs = [(name.strip(), rest) for name, _, rest in (line.partition(";") for line in lines)]
     public = dict.fromkeys(name for name, rest in pairs if name and "private" not in rest)
     if not public:
-        return ModulesToImport(names=(), reason="its metadata declares that it has no modules")
+        return ModulesToImport(names=(), declares_none=True)
     # Invalid names, and those of which nothing was installed, do not count as declared.
     tops = {_top_level_name(path) for path in paths}
     names = [name for name in public if _is_dotted(parts := name.split(".")) and parts[0] in tops]
@@ -232,16 +232,3 @@ def _representing_key(package: str) -> Callable[[Parts], tuple[bool, bool, bool,
 def _worth_importing(found: Sequence[Parts]) -> list[Parts]:
     kept = [name for name in found if not is_stray(name[0])] or found
     return [name for name in kept if not is_private(name)] or list(kept)
-
-
-def _reason_for_none(paths: Sequence[str]) -> str:
-    own = [p for p in paths if ".dist-info/" not in p]
-    if not own:
-        return "it installs no file of its own"
-    if any(p.endswith(".pyi") for p in own):
-        return "it holds type stubs only"
-    if any(p.endswith(".pth") for p in own):
-        return "it holds a .pth file and no module"
-    if all(p.startswith("../") for p in own):
-        return "it holds scripts or data only"
-    return "it holds no module"

@@ -158,6 +158,15 @@ def test_each_project_has_the_expected_result(checked: CheckedProjects, name: st
     assert expected.detail in (record.detail or ""), output
     if expected.imports is not None:
         assert list(record.imports) == expected.imports, output
+    if expected.ground is not None:
+        assert record.grounds[Phase.IMPORT] == expected.ground, output
+    if expected.scripts is not None:
+        assert record.entry_points is not None, output
+        assert [broken.name for broken in record.entry_points.broken] == expected.scripts, output
+    if expected.mismatch is not None:
+        assert record.record_mismatch is not None, output
+        found = record.record_mismatch
+        assert [found.missing, found.unlisted, found.different] == expected.mismatch, output
 
 
 @pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)

@@ -25,7 +25,7 @@ def test_every_name_is_a_dotted_name(paths: list[str], hints: list[str]) -> None
         assert all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
     assert len(found.names) <= MAX_MODULES
     assert len(set(found.names)) == len(found.names)
-    assert bool(found.names) == (found.reason is None)
+    assert not found.declares_none
     assert found.primary is None or found.primary == found.names[0]
 
 

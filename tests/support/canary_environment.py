@@ -91,6 +91,7 @@ def inspected(*rows: Row, file: str, module: str | None = None) -> ScriptedComma
                     "inner": [],
                     "import_names": None,
                     "top_level": [],
+                    "entry_points": [],
                     "digests": {},
                 },
                 "needs": {"requires": requirements(content), "markers": {"python_version": "3.12"}},

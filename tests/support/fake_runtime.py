@@ -176,6 +176,10 @@ class CellScript:
     installed: list[list[str | None]] = field(default_factory=list)
     paths: list[str] = field(default_factory=lambda: ["example_lib/__init__.py"])
     inner: list[str] = field(default_factory=list)
+    requires: list[str] = field(default_factory=list)
+    #: Rows of group, name and value, and what trying each script does, by its target; `importing` where none is given.
+    entry_points: list[list[str]] = field(default_factory=list)
+    scripts: dict[str, ScriptedCommand] = field(default_factory=dict)
 
     def __call__(self, argv: Sequence[str], files: Files) -> ScriptedCommand:
         match argv:
@@ -188,8 +192,8 @@ class CellScript:
                 files[INSTALLED_FILE] = options[-1].rpartition("/")[2].encode()
                 files[INSTALLED_ALONE] = b"yes" if "--no-deps" in options else b""
                 return self.nodeps if "--no-deps" in options else self.full or INSTALLED
-            case ["prove", _]:
-                return self.importing
+            case ["prove", target]:
+                return self.scripts.get(target, self.importing)
             case ["inspect", package]:
                 filename = files[INSTALLED_FILE].decode()
                 described = self.inspection(package, filename, alone=bool(files[INSTALLED_ALONE]))
@@ -206,9 +210,10 @@ class CellScript:
             "inner": self.inner,
             "import_names": None,
             "top_level": [],
+            "entry_points": self.entry_points,
             "digests": {"METADATA": "5a" * 32},
         }
         own = next((row for row in self.installed if canonicalize_name(str(row[0])) == package), [name, version, None])
         installed = [own] if alone else [own, *(row for row in self.installed if row is not own)]
-        needs = {"requires": ["other"] if self.full else [], "markers": MARKERS}
+        needs = {"requires": ["other"] if self.full else self.requires, "markers": MARKERS}
         return {"installed": installed, "requested": [own], "folders": [folder], "target": target, "needs": needs}

@@ -79,6 +79,11 @@ rows = mostly(
 )
 
 
+entry_points = st.tuples(
+    st.sampled_from(["console_scripts", "gui_scripts"]) | texts,
+    texts,
+    st.sampled_from(["example_lib:main", "other.cli:run [fast]", "class:def"]) | texts,
+).map(list)
 targets = st.fixed_dictionaries(
     {
         "folder": mostly(st.just(FOLDER), texts),
@@ -88,6 +93,7 @@ targets = st.fixed_dictionaries(
         ),
         "import_names": mostly(st.none() | st.lists(mostly(texts), max_size=4)),
         "top_level": mostly(st.lists(mostly(texts), max_size=3)),
+        "entry_points": mostly(st.lists(mostly(entry_points), max_size=4)),
         "digests": mostly(st.dictionaries(texts, texts, max_size=3)),
     }
 )

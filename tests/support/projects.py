@@ -4,7 +4,9 @@ A project is a folder with a `spec.toml` and, under `files/`, what goes into its
 and gives the same bytes each time. An sdist is built by `_backend.py`, which needs only the standard library.
 """
 
+import io
 import tomllib
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,10 @@ class ExpectedResult:
     import_failures: list[str] | None = None
     submodules_failed: list[str] | None = None
     submodules_tried: int | None = None
+    #: Why the import was skipped; the names of broken scripts; how many files RECORD misses, does not list, has wrong.
+    ground: str | None = None
+    scripts: list[str] | None = None
+    mismatch: list[int] | None = None
     skip: str = ""
 
 
@@ -53,6 +59,10 @@ class Project(Distribution):
     listed: bool = True
     #: What the index lists in place of the file's own sha256.
     announced_sha256: str | None = None
+    #: What a wheel's RECORD names besides, leaves out, and has another hash for.
+    recorded: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
+    misrecorded: tuple[str, ...] = ()
     #: The file is truncated to this many bytes.
     cut_at: int | None = None
     timeouts_s: Mapping[str, int] = field(default_factory=dict)
@@ -81,7 +91,28 @@ class Project(Distribution):
 
     def build(self) -> bytes:
         """Return the bytes of its wheel or sdist, truncated if it says so."""
-        return Distribution.build(self)[: self.cut_at]
+        built = Distribution.build(self)
+        if self.recorded or self.unrecorded or self.misrecorded:
+            built = self._with_other_record(built)
+        return built[: self.cut_at]
+
+    def _with_other_record(self, wheel: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(wheel)) as old, zipfile.ZipFile(buffer, "w") as new:
+            for info in old.infolist():
+                data = old.read(info)
+                new.writestr(info, self._other_record(data) if info.filename.endswith("/RECORD") else data)
+        return buffer.getvalue()
+
+    def _other_record(self, record: bytes) -> bytes:
+        rows = [line.split(",") for line in record.decode().splitlines()]
+        kept = [
+            [path, digest.replace("sha256=", "sha256=0") if path in self.misrecorded else digest, size]
+            for path, digest, size in rows
+            if path not in self.unrecorded
+        ]
+        named = [[path, "sha256=" + "A" * 43, "1"] for path in self.recorded]
+        return "".join(",".join(row) + "\n" for row in (*kept, *named)).encode()
 
 
 def all_projects() -> Iterator[Project]:

@@ -12,19 +12,31 @@ from fake_runtime import INSTALLED, MARKERS, PROVED, FakeRuntime, Files, Scripte
 from fake_runtime import CellScript as Script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from projects import Project
 
 from ppp.check.causes import MAX_DETAIL
 from ppp.check.cell import Checker, Observation
+from ppp.check.contents import Requires
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
 from ppp.check.index.page import ProjectStatus, Status
 from ppp.check.install_phases import NOTHING_TO_ADD
-from ppp.check.installation import has_applicable_dependency
+from ppp.check.installation import what_is_required
 from ppp.check.recorded_text import CUT_NOTICE, LOG_TAIL_CHARS
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell
-from ppp.model.record import Blame, Network, Outcome, Phase, Record, Result
+from ppp.model.record import (
+    Blame,
+    BrokenEntryPoint,
+    EntryPoints,
+    Network,
+    Outcome,
+    Phase,
+    Record,
+    RecordMismatch,
+    Result,
+)
 from ppp.model.release import Release
 from ppp.schemas import schema_errors
 
@@ -50,6 +62,7 @@ class FakeIndex:
     folder: Path
     page: tuple[IndexFile, ...] | Exception = (WHEEL,)
     trouble: Exception | None = None
+    content: bytes = CONTENT
     fetched: list[tuple[float, int]] = field(default_factory=list)
     #: The pages of dependencies.
     others: dict[str, tuple[IndexFile, ...] | Exception] = field(default_factory=dict)
@@ -69,7 +82,7 @@ class FakeIndex:
         if self.trouble:
             raise self.trouble
         path = self.folder / file.filename
-        path.write_bytes(CONTENT)
+        path.write_bytes(self.content)
         return path
 
 
@@ -245,20 +258,24 @@ def test_every_module_is_imported_without_a_network(harness: CellHarness) -> Non
 @pytest.mark.parametrize(
     ("requires", "expected"),
     [
-        ([], False),
-        (["other"], True),
-        (["other>=2; python_version < '3.9'"], False),
-        (["other; sys_platform == 'linux'"], True),
-        (["other; extra == 'speed'"], False),
-        (["other; extra != 'speed'"], True),
-        (["other; python_version < '3' and extra == 'x'", "more[fast]"], True),
-        (["other; platform_system == 'Linux'"], True),
-        (["no requirement at all, this"], True),
-        (["other @ https://files.example/other.whl"], True),
+        ([], Requires.NOTHING),
+        (["other"], Requires.HERE),
+        (["other>=2; python_version < '3.9'"], Requires.ELSEWHERE),
+        (["other; sys_platform == 'linux'"], Requires.HERE),
+        (["other; extra == 'speed'"], Requires.FOR_EXTRAS),
+        (["other; 'speed' == extra"], Requires.FOR_EXTRAS),
+        (["other; extra == 'speed' and sys_platform == 'win32'"], Requires.FOR_EXTRAS),
+        (["other; extra == 'speed'", "more; sys_platform == 'win32'"], Requires.ELSEWHERE),
+        (["other; platform_version == 'extra'"], Requires.ELSEWHERE),
+        (["other; extra != 'speed'"], Requires.HERE),
+        (["other; python_version < '3' and extra == 'x'", "more[fast]"], Requires.HERE),
+        (["other; platform_system == 'Linux'"], Requires.HERE),
+        (["no requirement at all, this"], Requires.HERE),
+        (["other @ https://files.example/other.whl"], Requires.HERE),
     ],
 )
-def test_whether_a_dependency_applies(requires: list[str], *, expected: bool) -> None:
-    assert has_applicable_dependency(requires, MARKERS) is expected
+def test_what_the_requirements_come_to(requires: list[str], expected: Requires) -> None:
+    assert what_is_required(requires, MARKERS) is expected
 
 
 def test_the_file_is_fetched_within_its_limits(harness: CellHarness) -> None:
@@ -273,6 +290,7 @@ def test_nothing_to_import_is_a_pass_with_a_reason(harness: CellHarness) -> None
     assert outcomes(record) == "PASS PASS PASS SKIP"
     assert verdict(record) == ("PASS", None, None)
     assert record.detail == "it holds type stubs only"
+    assert record.grounds[Phase.IMPORT] == "stubs"
     assert record.imports == ()
 
 
@@ -511,6 +529,7 @@ TARGET: Final = {
     "inner": [],
     "import_names": None,
     "top_level": [],
+    "entry_points": [],
     "digests": {"METADATA": "5a" * 32},
 }
 
@@ -542,6 +561,7 @@ def inspection(**changes: object) -> dict[str, Any]:
         json.dumps(inspection(target={"paths": 1})),
         json.dumps(inspection(target=TARGET | {"paths": None})),
         json.dumps(inspection(target=TARGET | {"digests": None})),
+        json.dumps(inspection(target=TARGET | {"entry_points": [["console_scripts", "name"]]})),
         json.dumps(inspection(installed=[["İ" * 214, "1.0", None]])),
         json.dumps(inspection(installed=[["x" * 215, "1.0", None]])),
         json.dumps(inspection(installed=[["name", "1" * 129, None]])),
@@ -1060,3 +1080,116 @@ def test_whatever_happens_becomes_a_record(harness: CellHarness, given_acts: Map
         assert record.result is Result.PASS
     if record.result is Result.ERROR:
         assert record.blame is Blame.INFRASTRUCTURE
+
+
+# ---------------------------------------------------------------- nothing to import, and scripts
+
+
+SCRIPT_ROW: Final = ["console_scripts", "run", "example_lib.cli:main"]
+TARGET_OF_SCRIPT: Final = "example_lib.cli:main"
+NO_CLI: Final = ScriptedCommand(exit_code=1, output=b"ModuleNotFoundError: No module named 'example_lib'\n")
+
+
+def test_metadata_alone_is_a_failure(harness: CellHarness) -> None:
+    harness.script = Script(paths=["example_lib-2.1.0.dist-info/METADATA"])
+    record = harness.record()
+    assert outcomes(record) == "PASS PASS PASS FAIL"
+    assert verdict(record) == ("FAIL", "empty", "package")
+    assert record.detail == "it installs its metadata alone, and requires nothing"
+    assert (record.imports, Phase.IMPORT in record.grounds) == ((), False)
+
+
+def test_metadata_alone_that_requires_something_is_a_pass(harness: CellHarness) -> None:
+    harness.script = Script(paths=[], full=INSTALLED)
+    record = harness.record()
+    assert verdict(record) == ("PASS", None, None)
+    assert record.grounds == {Phase.IMPORT: "requirements-only"}
+    harness.script = Script(paths=[], requires=["other; sys_platform == 'win32'"])
+    record = harness.record()
+    assert record.grounds == {Phase.FULL: NOTHING_TO_ADD, Phase.IMPORT: "requirements-only"}
+    assert record.detail == "it holds requirements only, and none of them applies here"
+
+
+def test_a_script_whose_module_is_not_there_fails_a_release_without_modules(harness: CellHarness) -> None:
+    harness.script = Script(paths=[], entry_points=[SCRIPT_ROW], scripts={TARGET_OF_SCRIPT: NO_CLI})
+    record = harness.record()
+    assert harness.commands[-2:] == ["isolate", f"prove {TARGET_OF_SCRIPT}"]
+    assert verdict(record) == ("FAIL", "broken-entry-point", "package")
+    assert record.detail == f"script run = {TARGET_OF_SCRIPT}: there is no module example_lib"
+    assert record.entry_points == EntryPoints(
+        tried=1,
+        broken=(
+            BrokenEntryPoint(
+                group="console_scripts",
+                name="run",
+                value=TARGET_OF_SCRIPT,
+                detail="there is no module example_lib",
+            ),
+        ),
+    )
+
+
+def test_a_script_that_works_is_enough_for_a_release_without_modules(harness: CellHarness) -> None:
+    harness.script = Script(paths=[], entry_points=[SCRIPT_ROW])
+    record = harness.record()
+    assert verdict(record) == ("PASS", None, None)
+    assert record.grounds[Phase.IMPORT] == "scripts"
+    assert record.entry_points == EntryPoints(tried=1, broken=())
+
+
+def test_a_broken_script_beside_a_module_is_only_told(harness: CellHarness) -> None:
+    harness.script = Script(entry_points=[SCRIPT_ROW], scripts={TARGET_OF_SCRIPT: NO_CLI})
+    record = harness.record()
+    assert verdict(record) == ("PASS", None, None)
+    assert record.detail is None
+    assert record.entry_points is not None
+    assert [broken.name for broken in record.entry_points.broken] == ["run"]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        ScriptedCommand(exit_code=-9, oom=True),
+        ScriptedCommand(lost="the run was ended"),
+    ],
+)
+def test_a_script_that_cannot_be_tried_beside_a_module_is_not_told_of(
+    harness: CellHarness, ending: ScriptedCommand
+) -> None:
+    harness.script = Script(entry_points=[SCRIPT_ROW], scripts={TARGET_OF_SCRIPT: ending})
+    record = harness.record()
+    assert (verdict(record), record.entry_points) == (("PASS", None, None), None)
+
+
+def test_scripts_are_not_tried_after_a_failed_import(harness: CellHarness) -> None:
+    harness.script = Script(
+        entry_points=[SCRIPT_ROW], importing=ScriptedCommand(exit_code=1, output=b"ValueError: no\n")
+    )
+    assert harness.record().entry_points is None
+    assert f"prove {TARGET_OF_SCRIPT}" not in harness.commands
+
+
+def test_a_sandbox_that_is_lost_while_scripts_decide_is_our_trouble(harness: CellHarness) -> None:
+    lost = ScriptedCommand(lost="the run was ended")
+    harness.script = Script(paths=[], entry_points=[SCRIPT_ROW], scripts={TARGET_OF_SCRIPT: lost})
+    assert verdict(harness.record()) == ("ERROR", "sandbox", "infrastructure")
+
+
+@pytest.mark.attack("inert-text")
+def test_what_is_said_of_a_script_belongs_to_no_machine(harness: CellHarness) -> None:
+    harness.hosts = frozenset({"files.example"})
+    ending = ScriptedCommand(
+        exit_code=1, output=b"Traceback (most recent call last):\nValueError: \x1b[31m/fake/work/x files.example\n"
+    )
+    harness.script = Script(entry_points=[SCRIPT_ROW], scripts={TARGET_OF_SCRIPT: ending})
+    points = harness.record().entry_points
+    assert points is not None
+    assert points.broken[0].detail == "import example_lib.cli: ValueError: [31m/ppp/work/x index.example"
+
+
+def test_a_record_that_differs_from_the_wheel_decides_nothing(harness: CellHarness) -> None:
+    wheel = Project(name="example-lib", version="2.1.0", files={"example_lib.py": b""}, recorded=("gone.py",))
+    harness.index.content = wheel.build()
+    record = harness.record()
+    assert verdict(record) == ("PASS", None, None)
+    assert record.record_mismatch == RecordMismatch(missing=1, unlisted=0, different=0, examples=("gone.py",))

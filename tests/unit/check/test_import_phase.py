@@ -10,12 +10,13 @@ from cell_environments import SLIM, tiny_matrix
 from fake_runtime import PROVED, FakeRuntime, Files, ScriptedCommand, prepared_environment
 
 from ppp.check.cell_facts import CellContext, CellFacts
+from ppp.check.contents import Requires
 from ppp.check.import_phase import MAX_SUBMODULES, NOT_TRIED, ImportPhase
 from ppp.check.index.client import Index
 from ppp.check.installation import DistInfo, Inspection
 from ppp.check.modules import InstalledMetadata, modules_to_import
 from ppp.check.phases import PhaseReport
-from ppp.model.record import ModuleFailure, Outcome, Submodules
+from ppp.model.record import EntryPoints, ModuleFailure, Outcome, Submodules
 from ppp.model.release import Release
 
 #: How long the phase may take in these tests, and with it all that decides nothing, and each of it.
@@ -43,6 +44,7 @@ class PhaseResult:
     report: PhaseReport
     failures: tuple[ModuleFailure, ...]
     submodules: Submodules | None
+    entry_points: EntryPoints | None
     tried: list[str]
 
     @property
@@ -57,6 +59,7 @@ class ReleaseScript:
 
     paths: Sequence[str] = ("lib.py",)
     inner: Sequence[str] = ()
+    scripts: Sequence[str] = ()
     commands: Mapping[str, ScriptedCommand] = field(default_factory=dict)
 
     def import_all(self) -> PhaseResult:
@@ -65,10 +68,11 @@ class ReleaseScript:
         prepared = prepared_environment(SLIM)
         runtime = FakeRuntime(matrix, self._script)
         metadata = InstalledMetadata(paths=tuple(self.paths), inner=tuple(self.inner))
-        target = DistInfo(folder="lib-1.0.dist-info", metadata=metadata, digests={})
+        scripts = tuple(("console_scripts", name, f"lib:{name}") for name in self.scripts)
+        target = DistInfo(folder="lib-1.0.dist-info", metadata=metadata, digests={}, entry_points=scripts)
         facts = CellFacts(
             modules=modules_to_import("lib", metadata, prepared.suffixes),
-            alone=Inspection(installed=(), requested=(), folders=frozenset(), target=target, has_dependencies=False),
+            alone=Inspection(installed=(), requested=(), folders=frozenset(), target=target, requires=Requires.NOTHING),
         )
         context = CellContext(
             release=Release.parse("lib", "1.0"),
@@ -84,6 +88,7 @@ class ReleaseScript:
             report=report,
             failures=facts.import_failures,
             submodules=facts.submodules,
+            entry_points=facts.entry_points,
             tried=[argv[1] for argv in runtime.commands if argv[0] == "prove"],
         )
 
@@ -230,3 +235,24 @@ def test_a_shared_library_that_is_no_module_is_not_counted() -> None:
     inner = ["lib/_c.abi3.so", "lib/a.py"]
     done = ReleaseScript(paths=["lib/__init__.py"], inner=inner, commands={"lib._c": NO_MODULE}).import_all()
     assert done.submodules == Submodules(tried=1, left_out=0, failed=())
+
+
+# ---------------------------------------------------------------- scripts
+
+
+def test_scripts_are_tried_after_the_modules() -> None:
+    done = ReleaseScript(scripts=["one", "two"]).import_all()
+    assert done.tried == ["lib", "lib:one", "lib:two"]
+    assert done.entry_points == EntryPoints(tried=2, broken=())
+
+
+def test_a_script_that_takes_too_long_beside_modules_is_not_told_of() -> None:
+    done = ReleaseScript(scripts=["one", "two"], commands={"lib:one": HANGS}).import_all()
+    assert done.report.outcome is Outcome.PASS
+    assert done.entry_points == EntryPoints(tried=1, broken=())
+
+
+def test_a_script_that_takes_too_long_without_modules_is_a_timeout() -> None:
+    done = ReleaseScript(paths=[], scripts=["one"], commands={"lib:one": HANGS}).import_all()
+    assert (done.report.outcome, done.report.cause) == (Outcome.TIMEOUT, "timeout")
+    assert 250 < done.report.duration_ms < 2000

@@ -21,12 +21,11 @@ def found(*paths: str, package: str = "lib", **more: Sequence[str]) -> list[str]
     return list(modules(*paths, package=package, **more).names)
 
 
-def reason(*paths: str, import_names: tuple[str, ...] | None = None) -> str:
-    """Return the reason why there is nothing to import."""
+def declares_none(*paths: str, import_names: tuple[str, ...] | None = None) -> bool:
+    """Return whether there is nothing to import because the metadata says so."""
     found = modules_to_import("lib", InstalledMetadata(paths=paths, import_names=import_names), SUFFIXES)
     assert found.names == ()
-    assert found.reason is not None
-    return found.reason
+    return found.declares_none
 
 
 # ---------------------------------------------------------------- what is declared (PEP 794)
@@ -51,8 +50,9 @@ def test_names_declared_private_are_not_imported() -> None:
 
 
 def test_an_empty_declaration_counts() -> None:
-    assert reason("lib/__init__.py", import_names=("",)) == "its metadata declares that it has no modules"
-    assert reason("lib/__init__.py", import_names=("_lib; private",)) == "its metadata declares that it has no modules"
+    assert declares_none("lib/__init__.py", import_names=("",))
+    assert declares_none("lib/__init__.py", import_names=("_lib; private",))
+    assert not declares_none("lib/data.json")
 
 
 def test_declared_names_keep_their_order_and_are_limited() -> None:
@@ -306,26 +306,3 @@ def test_of_declared_names_the_projects_own_decides() -> None:
 
 def test_beside_a_primary_module_only_public_ones_are_imported() -> None:
     assert found("lib.py", "_hidden.py", "tests.py", "extra.py", "space/_a.py") == ["lib", "extra"]
-
-
-# ---------------------------------------------------------------- nothing to import
-
-
-@pytest.mark.parametrize(
-    ("paths", "why"),
-    [
-        (["lib-1.0.dist-info/METADATA", "lib-1.0.dist-info/RECORD"], "it installs no file of its own"),
-        ([], "it installs no file of its own"),
-        (["lib-stubs/__init__.pyi", "lib-1.0.dist-info/RECORD"], "it holds type stubs only"),
-        (["lib.pth"], "it holds a .pth file and no module"),
-        (["../../../bin/lib", "../../../share/lib.txt"], "it holds scripts or data only"),
-        (["lib/data.json"], "it holds no module"),
-    ],
-)
-def test_the_reason_for_no_modules(paths: list[str], why: str) -> None:
-    assert reason(*paths) == why
-
-
-def test_with_modules_there_is_no_reason() -> None:
-    found = modules_to_import("lib", InstalledMetadata(paths=("lib.py",)), SUFFIXES)
-    assert found == ModulesToImport(names=("lib",), primary="lib", reason=None)

@@ -23,6 +23,9 @@ MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_ITEMS = 10_000
 #: How long each of them may be, in characters.
 MAX_CHARS = 4096
+#: How many entry points are returned, and how long one may be, in characters.
+MAX_ENTRY_POINTS = 1000
+MAX_ENTRY_POINT_CHARS = 1024
 #: How many distributions are returned: more than a record may hold, so that too many show.
 MAX_DISTRIBUTIONS = 2001
 #: How many dist-infos, or files of one, are named.
@@ -72,13 +75,14 @@ def describe_dist_info(site: str, folder: str) -> tuple[dict[str, Any], list[str
     headers = read_headers(place)
     names = headers.get_all("Import-Name")
     top_level = read_text(os.path.join(place, "top_level.txt")).split()
-    paths = record_paths(read_text(os.path.join(place, "RECORD")))
+    paths = present_paths(site, record_paths(read_text(os.path.join(place, "RECORD"))))
     target = {
         "folder": folder,
         "paths": module_paths(paths),
         "inner": inner_paths(paths),
         "import_names": names and [str(name)[:MAX_CHARS] for name in names[:MAX_ITEMS]],
         "top_level": [name[:MAX_CHARS] for name in top_level[:MAX_ITEMS]],
+        "entry_points": entry_points(read_text(os.path.join(place, "entry_points.txt"))),
         "digests": digests(place),
     }
     requires = headers.get_all("Requires-Dist", [])
@@ -128,6 +132,28 @@ def record_paths(text: str) -> list[str]:
     """Return the paths in a RECORD file, which are the first fields of its lines."""
     csv.field_size_limit(MAX_FILE_BYTES)
     return [row[0] for row in csv.reader(text.splitlines()) if row]
+
+
+def present_paths(site: str, paths: list[str]) -> list[str]:
+    """Return those paths, relative to site-packages, that are there: a RECORD may name what the wheel does not hold."""
+    return [path for path in paths if os.path.lexists(os.path.join(site, path))]
+
+
+def entry_points(text: str) -> list[list[str]]:
+    """Return [group, name, value] of each entry point in a file, as `importlib.metadata` reads it; other lines are not.
+
+    What is too long is left out.
+    """
+    group, found = "", []
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            group = line[1:-1]
+        elif line and not line.startswith("#") and "=" in line and group:
+            name, _, value = line.partition("=")
+            row = [group, name.strip(), value.strip()]
+            if sum(map(len, row)) <= MAX_ENTRY_POINT_CHARS:
+                found.append(row)
+    return found[:MAX_ENTRY_POINTS]
 
 
 def module_paths(paths: list[str]) -> list[str]:

@@ -7,7 +7,18 @@ from typing import Any, Final
 
 import pytest
 
-from ppp.check.sandbox.inside.inspection import MAX_CHARS, MAX_INNER, inner_paths, inspect, module_paths, read_text
+from ppp.check.sandbox.inside.inspection import (
+    MAX_CHARS,
+    MAX_ENTRY_POINT_CHARS,
+    MAX_ENTRY_POINTS,
+    MAX_INNER,
+    entry_points,
+    inner_paths,
+    inspect,
+    module_paths,
+    read_text,
+    record_paths,
+)
 from ppp.model.canonical import sha256_hex
 
 FOLDER: Final = "Example_Lib-1.0.dist-info"
@@ -25,6 +36,9 @@ def installed(folder: Path, **files: str) -> tuple[Path, Path]:
     (scratch / "report.json").write_text(json.dumps(report))
     for name, text in files.items():
         (info / name.replace("_txt", ".txt")).write_text(text)
+    for path in record_paths(files.get("RECORD", "")):
+        (info.parent / path).parent.mkdir(parents=True, exist_ok=True)
+        (info.parent / path).touch()
     return scratch, info.parent
 
 
@@ -50,6 +64,7 @@ def test_an_installation_is_described_in_full(tmp_path: Path) -> None:
             "inner": ["example/part.py"],
             "import_names": ["example"],
             "top_level": ["example", "extra"],
+            "entry_points": [],
             "digests": {
                 "METADATA": sha256_hex(METADATA.encode()),
                 "RECORD": sha256_hex(b"example/__init__.py,,\nexample/part.py,,\n"),
@@ -62,7 +77,8 @@ def test_an_installation_is_described_in_full(tmp_path: Path) -> None:
 
 def test_missing_files_are_empty(tmp_path: Path) -> None:
     assert described(tmp_path, known=FOLDER)["target"] == {
-        "folder": FOLDER, "paths": [], "inner": [], "import_names": None, "top_level": [], "digests": {},
+        "folder": FOLDER, "paths": [], "inner": [], "import_names": None, "top_level": [], "entry_points": [],
+        "digests": {},
     }  # fmt: skip
 
 
@@ -79,6 +95,7 @@ def test_other_dist_infos_of_the_package_do_not_count(tmp_path: Path) -> None:
     for folder in ("example_lib-0.dist-info", "Example.Lib-1.0.1.dist-info"):
         (site / folder).mkdir()
         (site / folder / "RECORD").write_text("other.py,,\n")
+    (site / "other.py").touch()
     found = inspect(str(scratch), str(site), "example-lib", None, MARKERS)
     assert found["target"]["paths"] == ["own.py"]
     assert found["folders"] == ["Example.Lib-1.0.1.dist-info", FOLDER, "example_lib-0.dist-info"]
@@ -134,3 +151,36 @@ def test_the_number_of_paths_inside_packages_is_limited_the_upper_ones_come_firs
     )
     assert len(found) == 2 * MAX_INNER
     assert found[MAX_INNER] == "a/z.py"
+
+
+def test_a_file_that_record_names_and_that_is_not_there_does_not_count(tmp_path: Path) -> None:
+    scratch, site = installed(tmp_path, METADATA=METADATA)
+    (site / "lib").mkdir()
+    (site / "lib" / "part.py").touch()
+    (site / FOLDER / "RECORD").write_text("lib/__init__.py,,\nlib/part.py,,\n\x00,,\n../../x,,\n")
+    found = inspect(str(scratch), str(site), "example-lib", None, MARKERS)
+    # Without its `__init__`, the package is a namespace.
+    assert found["target"]["paths"] == ["lib/part.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("[console_scripts]\nlib = lib.cli:main\n", [["console_scripts", "lib", "lib.cli:main"]]),
+        ("# note\n[ gui ]\n\n  a=b : c [x] \n", [[" gui ", "a", "b : c [x]"]]),
+        ("[g]\nname\n= value\na = b = c\n", [["g", "", "value"], ["g", "a", "b = c"]]),
+        ("no = group\n[]\nx = y\n[g\nz = w\n", []),
+        ("", []),
+        ("\x00\xff[g]\r\n[g]\r\na\t=\tb\r\n", [["g", "a", "b"]]),
+    ],
+)
+def test_entry_points_are_read_as_pip_reads_them(text: str, rows: list[list[str]]) -> None:
+    assert entry_points(text) == rows
+
+
+@pytest.mark.attack("bounded-input")
+def test_not_all_of_many_or_long_entry_points_are_returned() -> None:
+    long = f"long = {'x' * MAX_ENTRY_POINT_CHARS}\n"
+    rows = entry_points("[console_scripts]\n" + long + "".join(f"n{n} = lib:main\n" for n in range(10_000)))
+    assert len(rows) == MAX_ENTRY_POINTS
+    assert rows[0] == ["console_scripts", "n0", "lib:main"]

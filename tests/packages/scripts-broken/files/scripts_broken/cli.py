@@ -1,0 +1,6 @@
+def main():
+    print('run')
+
+
+class App:
+    run = main

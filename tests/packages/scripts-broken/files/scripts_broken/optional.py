@@ -1,0 +1,1 @@
+import scripts_broken_extra
