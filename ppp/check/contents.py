@@ -44,7 +44,7 @@ class Ground(StrEnum):
 
 
 class Requires(StrEnum):
-    """What the requirements of a release come to in an environment, without extras."""
+    """What a release requires in an environment, without extras."""
 
     HERE = "here"
     ELSEWHERE = "elsewhere"

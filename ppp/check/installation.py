@@ -58,7 +58,7 @@ class Inspection:
     """A parsed description of an installation; see `sandbox/inside/inspection.py`, which makes it.
 
     `installed` is what pip reports, as it is published; `requested` the distributions that were asked for, as reported.
-    `folders` are the dist-infos of the package's name. `requires` is what its requirements come to here.
+    `folders` are the dist-infos of the package's name. `requires` says what it requires here.
     """
 
     installed: tuple[Installed, ...]
@@ -156,7 +156,7 @@ def _texts(values: object) -> tuple[str, ...]:
 
 
 def what_is_required(requires: Sequence[str], markers: Mapping[str, str]) -> Requires:
-    """Return what these Requires-Dist come to, without extras, for these values of the marker variables.
+    """Return what these Requires-Dist ask for, without extras, with these values of the marker variables.
 
     Where they are too long to be parsed here, or not valid, one applies: pip decides.
     """
