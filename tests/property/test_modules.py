@@ -1,12 +1,15 @@
 """Whatever an installation claims, the module names derived from it are importable, bounded and deterministic."""
 
 import keyword
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ppp.check.modules import MAX_MODULES, InstalledMetadata, modules_to_import
+from ppp.check.own_names import equals_project, plain_name, resembles_project, resembles_project_by_words
+from ppp.check.submodules import submodules_to_import
 
 SUFFIXES = (".cpython-312-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py", ".pyc")
 
@@ -49,3 +52,30 @@ def test_any_declaration_gives_bounded_names(declared: list[str]) -> None:
     found = modules_to_import("lib", InstalledMetadata(paths=("lib.py",), import_names=tuple(declared)), SUFFIXES)
     assert len(found.names) <= MAX_MODULES
     assert all(part.isidentifier() for name in found.names for part in name.split("."))
+
+
+@pytest.mark.attack("own-verdict")
+@given(paths=paths, inner=paths, data=st.data())
+def test_every_submodule_is_a_dotted_name_beside_what_is_imported(
+    paths: list[str], inner: list[str], data: st.DataObject
+) -> None:
+    metadata = InstalledMetadata(paths=tuple(paths), inner=tuple(inner))
+    modules = modules_to_import("lib", metadata, SUFFIXES)
+    found = submodules_to_import(modules, metadata, SUFFIXES)
+    assert all(part.isidentifier() and not keyword.iskeyword(part) for name in found for part in name.split("."))
+    assert len(set(found)) == len(found)
+    assert not set(found) & set(modules.names)
+    shuffled = data.draw(st.permutations(inner))
+    assert found == submodules_to_import(modules, replace(metadata, inner=tuple(shuffled)), SUFFIXES)
+
+
+@given(
+    package=st.lists(st.sampled_from(["lib", "py", "python", "core", "2", "tests"]), min_size=1, max_size=4),
+    module=st.lists(st.sampled_from(["lib", "py", "Python", "core", "2", "_"]), min_size=1, max_size=4),
+)
+def test_a_name_that_is_equal_resembles_too(package: list[str], module: list[str]) -> None:
+    project, name = "-".join(package), "".join(module)
+    if equals_project(project, name) and len(plain_name(project)) > 1:
+        assert resembles_project(project, name)
+    if resembles_project_by_words(project, name):
+        assert equals_project(project, name) or resembles_project(project, name)
