@@ -22,14 +22,12 @@ from ppp.check.modules import ModulesToImport
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import Sandbox, SandboxLostError
 from ppp.check.script_checks import ScriptChecks, check_without_modules
-from ppp.check.submodules import submodules_to_import
+from ppp.check.submodules import SubmodulesToImport, submodules_to_import
 from ppp.model.record import ModuleFailure, Outcome, Phase, Submodules
 
 #: How long all imports that decide nothing may take, in seconds, and how long each of them.
 TOLD_TOTAL_S: Final = 30
 TOLD_EACH_S: Final = 10
-#: How many submodules are imported, each in a process of its own.
-MAX_SUBMODULES: Final = 24
 #: How long a module that decides is given at least, in seconds, whatever the ones before it took.
 DECIDING_AT_LEAST_S: Final = 1
 #: What loading a shared library says that is not made to be imported.
@@ -56,12 +54,19 @@ class ImportPhase:
             sandbox.isolate()
         except SandboxLostError as error:
             return infrastructure_error("sandbox", str(error))
+        inside = self._inside(modules)
         imports = ModuleImports(self._context, self._facts, sandbox)
         report = self._import_modules(imports, modules)
         if report.outcome is Outcome.PASS:
-            self._import_submodules(imports, modules)
+            self._import_submodules(imports, inside)
             ScriptChecks(self._context, self._facts, sandbox).tell()
         return report
+
+    def _inside(self, modules: ModulesToImport) -> SubmodulesToImport:
+        """Return what is worth importing inside the release."""
+        assert self._facts.alone is not None  # noqa: S101 - the gate: full passed
+        assert self._facts.alone.target is not None  # noqa: S101 - nothing contradicted
+        return submodules_to_import(modules, self._facts.alone.target.metadata, self._context.prepared.suffixes)
 
     def _import_modules(self, imports: "ModuleImports", modules: ModulesToImport) -> PhaseReport:
         """Import the top-level modules, note those that fail, and return the phase's report."""
@@ -82,22 +87,25 @@ class ImportPhase:
         report = reports[failed]
         return replace(report, duration_ms=imports.spent_ms, detail=f"import {failed}: {report.detail}")
 
-    def _import_submodules(self, imports: "ModuleImports", modules: ModulesToImport) -> None:
+    def _import_submodules(self, imports: "ModuleImports", inside: SubmodulesToImport) -> None:
         """Import what is inside the release, and note how much of it there is and what fails."""
-        assert self._facts.alone is not None  # noqa: S101 - the gate: full passed
-        assert self._facts.alone.target is not None  # noqa: S101 - nothing contradicted
-        wanted = submodules_to_import(modules, self._facts.alone.target.metadata, self._context.prepared.suffixes)
-        reports = {name: imports.tell(name) for name in wanted[:MAX_SUBMODULES]}
+        loaded = [name for name in inside.all if name in imports.loaded]
+        reports = {name: imports.tell(name) for name in inside.to_try(loaded)}
         tried = {name: report for name, report in reports.items() if report is not NOT_TRIED}
         real = {name: report for name, report in tried.items() if _NO_MODULE not in report.log}
-        if wanted:
+        if inside.all:
             self._facts.submodules = Submodules(
-                tried=len(real), left_out=len(wanted) - len(tried), failed=_failures(real)
+                tried=len(loaded) + len(real),
+                left_out=len(inside.all) - len(loaded) - len(tried),
+                failed=_failures(real),
             )
 
 
 class ModuleImports:
-    """Imports modules, one after the other, each within the time that there is for it; `spent_ms` is the sum."""
+    """Imports modules, one after the other, each within the time that there is for it; `spent_ms` is the sum.
+
+    `loaded` are modules that were imported with others.
+    """
 
     def __init__(self, context: CellContext, facts: CellFacts, sandbox: Sandbox) -> None:
         """Import modules in a sandbox."""
@@ -107,6 +115,7 @@ class ModuleImports:
         self._stopped = False
         self._told_ms = 0
         self.spent_ms = 0
+        self.loaded: set[str] = set()
 
     def decide(self, module: str) -> PhaseReport:
         """Import a module on which the verdict depends."""

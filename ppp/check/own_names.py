@@ -56,7 +56,7 @@ def _word_stems(words: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
         while len(rest) > 1 and rest[-1] in _LANGUAGE | _VARIANTS:
             rest = rest[:-1]
             found.add(rest)
-    return frozenset(found)
+    return frozenset(stem for stem in found if len("".join(stem)) >= _SHORTEST)
 
 
 # Asked for each module of a release.

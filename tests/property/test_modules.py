@@ -61,12 +61,12 @@ def test_every_submodule_is_a_dotted_name_beside_what_is_imported(
 ) -> None:
     metadata = InstalledMetadata(paths=tuple(paths), inner=tuple(inner))
     modules = modules_to_import("lib", metadata, SUFFIXES)
-    found = submodules_to_import(modules, metadata, SUFFIXES)
+    found = submodules_to_import(modules, metadata, SUFFIXES).all
     assert all(part.isidentifier() and not keyword.iskeyword(part) for name in found for part in name.split("."))
     assert len(set(found)) == len(found)
     assert not set(found) & set(modules.names)
     shuffled = data.draw(st.permutations(inner))
-    assert found == submodules_to_import(modules, replace(metadata, inner=tuple(shuffled)), SUFFIXES)
+    assert found == submodules_to_import(modules, replace(metadata, inner=tuple(shuffled)), SUFFIXES).all
 
 
 @given(

@@ -11,11 +11,12 @@ from fake_runtime import PROVED, FakeRuntime, Files, ScriptedCommand, prepared_e
 
 from ppp.check.cell_facts import CellContext, CellFacts
 from ppp.check.contents import Requires
-from ppp.check.import_phase import MAX_SUBMODULES, NOT_TRIED, ImportPhase
+from ppp.check.import_phase import NOT_TRIED, ImportPhase
 from ppp.check.index.client import Index
 from ppp.check.installation import DistInfo, Inspection
 from ppp.check.modules import InstalledMetadata, modules_to_import
 from ppp.check.phases import PhaseReport
+from ppp.check.submodules import MAX_OTHERS
 from ppp.model.record import EntryPoints, ModuleFailure, Outcome, Submodules
 from ppp.model.release import Release
 
@@ -217,8 +218,8 @@ def test_without_submodules_there_is_nothing_to_say() -> None:
 @pytest.mark.attack("bounded-input")
 def test_the_number_of_submodules_is_limited() -> None:
     done = ReleaseScript(paths=["lib/__init__.py"], inner=[f"lib/m{n}.py" for n in range(100)]).import_all()
-    assert done.submodules == Submodules(tried=MAX_SUBMODULES, left_out=100 - MAX_SUBMODULES, failed=())
-    assert len(done.tried) == 1 + MAX_SUBMODULES
+    assert done.submodules == Submodules(tried=MAX_OTHERS, left_out=100 - MAX_OTHERS, failed=())
+    assert len(done.tried) == 1 + MAX_OTHERS
 
 
 @pytest.mark.attack("deadlines")

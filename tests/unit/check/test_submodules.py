@@ -6,16 +6,28 @@ from typing import Final
 import pytest
 
 from ppp.check.modules import InstalledMetadata, modules_to_import
-from ppp.check.submodules import submodules_to_import
+from ppp.check.submodules import (
+    MAX_OTHERS,
+    MAX_PROCESSES,
+    MAX_WATCHED,
+    MAX_WATCHED_CHARS,
+    SubmodulesToImport,
+    submodules_to_import,
+)
 
 TAG: Final = ".cpython-312-x86_64-linux-gnu.so"
 SUFFIXES: Final = (TAG, ".abi3.so", ".so", ".py", ".pyc")
 
 
-def found(*inner: str, package: str = "lib", paths: Sequence[str] = ("lib/__init__.py",)) -> list[str]:
-    """Return the submodules of a release, in the order in which they are imported."""
+def submodules(*inner: str, package: str = "lib", paths: Sequence[str] = ("lib/__init__.py",)) -> SubmodulesToImport:
+    """Return the submodules of a release."""
     metadata = InstalledMetadata(paths=tuple(paths), inner=inner)
-    return list(submodules_to_import(modules_to_import(package, metadata, SUFFIXES), metadata, SUFFIXES))
+    return submodules_to_import(modules_to_import(package, metadata, SUFFIXES), metadata, SUFFIXES)
+
+
+def found(*inner: str, package: str = "lib", paths: Sequence[str] = ("lib/__init__.py",)) -> list[str]:
+    """Return their names, in the order in which they are imported."""
+    return list(submodules(*inner, package=package, paths=paths).all)
 
 
 def test_extension_modules_come_first_whatever_their_names_and_depth() -> None:
@@ -89,3 +101,30 @@ def test_a_module_that_there_is_twice_is_imported_once() -> None:
 
 def test_without_modules_there_are_none() -> None:
     assert found("lib/inner.py", paths=["lib.pth"]) == []
+
+
+# ---------------------------------------------------------------- how many are imported
+
+
+def test_what_another_import_has_loaded_needs_no_process() -> None:
+    inside = submodules(f"lib/_c{TAG}", f"lib/_d{TAG}", "lib/a.py", "lib/b.py")
+    assert inside.watched == inside.all == ("lib._c", "lib._d", "lib.a", "lib.b")
+    assert inside.to_try({"lib._c", "lib.b", "other"}) == ("lib._d", "lib.a")
+    assert inside.to_try(inside.all) == ()
+
+
+@pytest.mark.attack("bounded-input")
+def test_the_number_of_processes_is_limited_and_extension_modules_come_first() -> None:
+    extensions = [f"lib/_{n:02}{TAG}" for n in range(30)]
+    others = [f"lib/m{n:02}.py" for n in range(30)]
+    assert len(submodules(*others).to_try(())) == MAX_OTHERS
+    assert submodules(*extensions, *others).to_try(()) == tuple(f"lib._{n:02}" for n in range(MAX_PROCESSES))
+    few = submodules(*extensions[:20], *others).to_try({"lib._00"})
+    assert (len(few), few[18:20]) == (MAX_PROCESSES, ("lib._19", "lib.m00"))
+
+
+@pytest.mark.attack("bounded-input")
+def test_the_names_to_watch_are_limited() -> None:
+    assert len(submodules(*(f"lib/m{n}.py" for n in range(2 * MAX_WATCHED))).watched) == MAX_WATCHED
+    long = submodules(*(f"lib/{'m' * 200}{n}.py" for n in range(MAX_WATCHED))).watched
+    assert 0 < len(",".join(long)) <= MAX_WATCHED_CHARS
