@@ -1,7 +1,8 @@
 """Read a watchlist, or any requirements file that names packages of the index.
 
 All mistakes in a file are reported together, with their lines. Parts of a requirements file that a check does not use
-(hashes, extras, markers) are dropped; a note says so where that changes what is checked.
+(hashes, extras) are dropped; a note says so where that changes what is checked. Markers are kept: `markers` evaluates
+them for each environment.
 """
 
 import re
@@ -10,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
 from ppp.model.errors import RequirementsError
 from ppp.model.release import InvalidReleaseError, RequestedPackage
+from ppp.watch.markers import can_be_evaluated
 
 MAX_BYTES: Final = 1_000_000
 #: Further mistakes are only counted.
@@ -52,10 +55,11 @@ _OPTION: Final = re.compile(r"--?[a-z][a-z-]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchlistEntry:
-    """A package that a file requests, and the first line (counted from 1) that does so."""
+    """A package that a file requests where a marker applies, and the first line (counted from 1) that does so."""
 
     wanted: RequestedPackage
     line: int
+    marker: Marker | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +96,17 @@ def read(path: Path) -> Watchlist:
 
 def parse(text: str, *, place: str) -> Watchlist:
     """Parse the text of a watchlist; raise `RequirementsError` naming `place` and all mistakes with their lines."""
-    listed: dict[RequestedPackage, int] = {}
+    listed: dict[tuple[RequestedPackage, str], WatchlistEntry] = {}
     notes: list[str] = []
     mistakes: list[str] = []
     for number, line in _logical_lines(text):
         try:
-            wanted, dropped = _parse_line(line)
+            entry, dropped = _parse_line(line, number)
         except (InvalidReleaseError, RequirementsError) as error:
             mistakes.append(f"line {number}: {error}")
             continue
-        if wanted:
-            listed.setdefault(wanted, number)
+        if entry:
+            listed.setdefault((entry.wanted, str(entry.marker)), entry)
         if dropped:
             notes.append(f"line {number}: {dropped}")
     if mistakes:
@@ -110,7 +114,7 @@ def parse(text: str, *, place: str) -> Watchlist:
         more = f"; and {len(mistakes) - MAX_NAMED_MISTAKES} more" if len(mistakes) > MAX_NAMED_MISTAKES else ""
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise RequirementsError(f"{place} has {count}: {shown}{more}", hint="fix these lines; the file was not used")
-    return Watchlist(entries=tuple(WatchlistEntry(wanted=w, line=n) for w, n in listed.items()), notes=tuple(notes))
+    return Watchlist(entries=tuple(listed.values()), notes=tuple(notes))
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -129,8 +133,8 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield start, whole
 
 
-def _parse_line(line: str) -> tuple[RequestedPackage | None, str]:
-    # Returns the package that the line requests, and a note on what was dropped.
+def _parse_line(line: str, number: int) -> tuple[WatchlistEntry | None, str]:
+    # Returns what the line requests, and a note on what was dropped.
     if line.startswith("-"):
         return None, _ignore_option(line)
     bare = _HASH.sub("", line)
@@ -145,9 +149,10 @@ def _parse_line(line: str) -> tuple[RequestedPackage | None, str]:
     if requirement.url:
         raise _line_error(line, "is a URL", f"only releases of the index can be checked: write {requirement.name}")
     wanted = RequestedPackage.parse(f"{requirement.name}{requirement.specifier}")
-    dropped = [f"the extras of {wanted.package}"] if requirement.extras else []
-    dropped += [f"the marker of {wanted.package}"] if requirement.marker else []
-    return wanted, f"dropped {' and '.join(dropped)}" if dropped else ""
+    if requirement.marker and not can_be_evaluated(requirement.marker):
+        raise _line_error(line, "has a marker without a value", "compare variables of an environment, as in PEP 508")
+    entry = WatchlistEntry(wanted=wanted, line=number, marker=requirement.marker)
+    return entry, f"dropped the extras of {wanted.package}" if requirement.extras else ""
 
 
 def _ignore_option(line: str) -> str:
