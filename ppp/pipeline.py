@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from ppp.check.cell import Observation
-from ppp.check.index import client as packages
 from ppp.ledger.flakiness import Flakiness
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.store import Store
@@ -18,7 +17,7 @@ from ppp.mesh.fetch import Fetcher, Poster
 from ppp.mesh.peer import find_peer
 from ppp.mesh.push import Announcement
 from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport
-from ppp.model.errors import NoEnvironmentError
+from ppp.model.errors import NoEnvironmentError, PPPError
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.release import Release, RequestedPackage
 from ppp.narrate import episode
@@ -30,7 +29,8 @@ from ppp.runner import publish as publishing
 from ppp.runner.clock import check_clock
 from ppp.runner.context import Context, open_node
 from ppp.runner.environments import open_index, prepare_environments
-from ppp.runner.request import RunRequest
+from ppp.runner.request import RunRequest, Sources
+from ppp.runner.requested import find_requested
 
 #: How long, in seconds, a synchronization waits for another command before what it received is lost.
 SYNC_WAIT_S: Final = 60.0
@@ -40,7 +40,8 @@ SYNC_WAIT_S: Final = 60.0
 class RunSummary:
     """What a run did: its releases, cells checked and still queued, unavailable environments and why, the front page.
 
-    `flakiness` is what an A/A test found, where one was requested.
+    `flakiness` is what an A/A test found, where one was requested; `missing` names what the index does not have of what
+    was requested.
     """
 
     releases: tuple[Release, ...]
@@ -49,18 +50,35 @@ class RunSummary:
     queued: int
     page: Path
     flakiness: Flakiness | None
+    missing: PPPError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSummary:
+    """How many cells are queued, and what the index does not have of what was requested."""
+
+    queued: int
+    missing: PPPError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSummary:
+    """What was observed, and what the index does not have of what was requested."""
+
+    observations: tuple[Observation, ...]
+    missing: PPPError | None = None
 
 
 def run(context: Context, request: RunRequest) -> RunSummary:
     """Find releases, queue their cells, check them, publish the results: the main job."""
     index = open_index(context.config)
     check_clock(index, clock=context.clock)
-    wanted = enqueue.resolve_sources(context, index, request.sources)
+    wanted = find_requested(context, index, request.sources, request.environments)
     with open_node(context) as node:
         with prepare_environments(context, index, request.matrix, request.environments) as ready:
             plans = enqueue.try_enqueue_feed(node, request) if request.sources.reads_feed else []
-            plans += enqueue.enqueue_wanted(node, ready, wanted, request)
-            packages_wanted = (item.package for _, item, _ in wanted)
+            plans += enqueue.enqueue_wanted(node, ready, wanted.releases, request)
+            packages_wanted = (each.release.package for each in wanted.releases)
             plans.append(enqueue.enqueue_changed_offers(node, index, packages_wanted, request))
             releases = tuple(dict.fromkeys(cell.release for plan in plans for cell in (*plan.cells, *plan.settled)))
             only = frozenset(releases) if request.sources.are_explicit else None
@@ -73,33 +91,34 @@ def run(context: Context, request: RunRequest) -> RunSummary:
             queued=node.store.queue_length(),
             page=page,
             flakiness=report.flakiness,
+            missing=wanted.missing,
         )
 
 
-def watch(context: Context, request: RunRequest) -> int:
-    """Queue the releases of the feed or of a requirements file, and return how many cells are queued in all."""
+def watch(context: Context, request: RunRequest) -> WatchSummary:
+    """Queue the releases of the feed or of requirements files, and return how many cells are queued in all."""
     index = open_index(context.config)
-    wanted = enqueue.resolve_sources(context, index, request.sources)
+    wanted = find_requested(context, index, request.sources, request.environments)
     with open_node(context) as node:
         if request.sources.reads_feed:
             enqueue.enqueue_feed(node, request)
-        enqueue.enqueue_wanted(node, None, wanted, request)
-        return node.store.queue_length()
+        enqueue.enqueue_wanted(node, None, wanted.releases, request)
+        return WatchSummary(queued=node.store.queue_length(), missing=wanted.missing)
 
 
 def check(
     context: Context, matrix: Matrix, environment: Environment, wanted: Sequence[RequestedPackage]
-) -> list[Observation]:
+) -> CheckSummary:
     """Check releases in one environment at once, record what is observed, and return it.
 
     Raises `NoEnvironmentError` if the environment's canary finds it unhealthy.
     """
     index = open_index(context.config)
     check_clock(index, clock=context.clock)
-    releases = [packages.resolve(index, item) for item in wanted]
+    requested = find_requested(context, index, Sources(named=tuple(wanted)), [environment])
     with open_node(context) as node:
         with prepare_environments(context, index, matrix, [environment]) as ready:
-            cells = [Cell(release=release, environment=environment.id) for release in releases]
+            cells = [Cell(release=each.release, environment=environment.id) for each in requested.releases]
             report = checking.check_now(node, ready, cells)
         publishing.seal(node)
     if report.unhealthy and not report.observations:
@@ -107,7 +126,7 @@ def check(
             f"{environment.id} is unhealthy: {report.unhealthy[environment.id]}",
             hint="`ppp doctor` shows what is wrong with this machine",
         )
-    return list(report.observations)
+    return CheckSummary(observations=report.observations, missing=requested.missing)
 
 
 def publish(context: Context) -> Path:

@@ -5,9 +5,9 @@ adapters and the fake that tests use pass one contract, `tests/contract/test_run
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -70,7 +70,8 @@ class PreparedEnvironment:
     `python` is the full version (`3.12.1`) and `arch` the processor as `platform.machine()` names it. `image_digest` is
     None on the host platform. `tags` are the wheel tags that its pip accepts, the preferred ones first; `suffixes` are
     the file name suffixes of importable modules (`.py`, `.abi3.so`, ...). `passwd` and `group` are an image's files of
-    these names, and `end_of_users` is the first number that its engine cannot give to a user.
+    these names, and `end_of_users` is the first number that its engine cannot give to a user. `markers` are the values
+    of the variables that requirements' markers can name.
 
     Raises `EnvironmentUnavailableError` if no record could name it: then nothing can be recorded of its cells.
     """
@@ -87,6 +88,7 @@ class PreparedEnvironment:
     passwd: str = ""
     group: str = ""
     end_of_users: int = 2**32 - 1
+    markers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check what its records name."""

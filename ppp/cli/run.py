@@ -42,7 +42,8 @@ DEFAULT_MINUTES: Final = 4.0
     "-r",
     "--requirements",
     type=click.Path(path_type=Path),
-    help="Check what this requirements file names, and nothing that is not named.",
+    multiple=True,
+    help="Check what this requirements file names, and nothing that is not named (may be repeated).",
 )
 @click.option(
     "-e",
@@ -79,7 +80,7 @@ DEFAULT_MINUTES: Final = 4.0
 def run(
     *,
     named: tuple[RequestedPackage, ...],
-    requirements: Path | None,
+    requirements: tuple[Path, ...],
     environments: tuple[str, ...],
     watchlist: Path | None,
     feed: bool,
@@ -121,6 +122,8 @@ def run(
     # What was checked until then is published; the exit code says that the run was cut short.
     if context.stop.is_set():
         raise KeyboardInterrupt
+    if summary.missing:
+        raise summary.missing
 
 
 def _print_summary(context: Context, summary: RunSummary, environments: list[str], *, as_json: bool) -> None:
@@ -143,7 +146,8 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
     "-r",
     "--requirements",
     type=click.Path(path_type=Path),
-    help="Queue what this requirements file names, instead of the feed.",
+    multiple=True,
+    help="Queue what this requirements file names, instead of the feed (may be repeated).",
 )
 @click.option(
     "-e",
@@ -158,7 +162,7 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
 @json_option
 def watch(
     *,
-    requirements: Path | None,
+    requirements: tuple[Path, ...],
     environments: tuple[str, ...],
     matrix: Path | None,
     data: Path | None,
@@ -168,8 +172,11 @@ def watch(
     context = make_context(data)
     loaded, chosen = select_environments(matrix, environments)
     sources = Sources(requirements=requirements)
-    queued = pipeline.watch(context, RunRequest(matrix=loaded, environments=chosen, sources=sources, jobs=1))
+    summary = pipeline.watch(context, RunRequest(matrix=loaded, environments=chosen, sources=sources, jobs=1))
+    queued = summary.queued
     print_answer({"queued": queued}, f"{queued} cells are queued: `ppp run` checks them", as_json=as_json)
+    if summary.missing:
+        raise summary.missing
 
 
 @click.command()
@@ -192,6 +199,9 @@ def check(
     context = make_context(data, network=network)
     # An id selects exactly one environment, or `select_environments` raises.
     loaded, (chosen,) = select_environments(matrix, [environment])
-    for observation in pipeline.check(context, loaded, chosen, packages):
+    summary = pipeline.check(context, loaded, chosen, packages)
+    for observation in summary.observations:
         record, log = observation.record, observation.log
         print_answer({**record_json(record), "log": log}, console.cell_report(record, log), as_json=as_json)
+    if summary.missing:
+        raise summary.missing

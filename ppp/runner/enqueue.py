@@ -1,7 +1,8 @@
-"""Find the releases that a run is about, and queue their cells."""
+"""Queue the cells of a run: those of the feed, and those of packages that were requested where they are wanted."""
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from ppp.check.index import client as packages
 from ppp.check.index.choose import newest_installable, other_files, release_files
@@ -12,50 +13,19 @@ from ppp.model.errors import (
     FeedTooLargeError,
     FeedUnreachableError,
     IndexUnreachableError,
+    RequirementsError,
     UnknownPackageError,
-    UnknownVersionError,
 )
 from ppp.model.matrix import Cell, Environment
 from ppp.model.record import Network
-from ppp.model.release import Release, RequestedPackage
-from ppp.runner.context import Context, LocalNode
+from ppp.model.release import Release
+from ppp.runner.context import LocalNode
 from ppp.runner.environments import ReadyEnvironments
-from ppp.runner.request import RunRequest, Sources
-from ppp.watch import feeds, watchlist
+from ppp.runner.request import RunRequest
+from ppp.runner.requested import RequestedRelease
+from ppp.watch import feeds
+from ppp.watch.markers import applies_in
 from ppp.watch.queue import QueuePlan, ReleaseSource, plan_cells
-
-
-def resolve_sources(
-    context: Context, index: packages.Index, sources: Sources
-) -> list[tuple[ReleaseSource, RequestedPackage, Release]]:
-    """Return the newest release of each requested package, with the source that named it; write nothing.
-
-    Raises `UnknownPackageError` or `UnknownVersionError` for what was named on the command line or in a requirements
-    file. An unknown entry of the watchlist is left out with a warning.
-    """
-    wanted = [(ReleaseSource.NAMED, item) for item in sources.named]
-    if sources.requirements:
-        wanted += [(ReleaseSource.REQUIREMENTS, item) for item in _read_requirements(context, sources.requirements)]
-    # The watchlist is only the default: who names packages wants these and nothing else.
-    if not wanted and sources.watchlist:
-        wanted += [(ReleaseSource.WATCHLIST, item) for item in _read_requirements(context, sources.watchlist)]
-    resolved = []
-    for source, item in wanted:
-        try:
-            resolved.append((source, item, packages.resolve(index, item)))
-        except (UnknownPackageError, UnknownVersionError) as error:
-            # A person can fix a mistyped name; that a project of the watchlist was deleted must not stop a run.
-            if source is not ReleaseSource.WATCHLIST:
-                raise
-            context.reporter.warn(f"{sources.watchlist}: {error}")
-    return resolved
-
-
-def _read_requirements(context: Context, path: Path) -> tuple[RequestedPackage, ...]:
-    read = watchlist.read(path)
-    for note in read.notes:
-        context.reporter.note(f"{path}: {note}")
-    return read.wanted
 
 
 def try_enqueue_feed(node: LocalNode, request: RunRequest) -> list[QueuePlan]:
@@ -103,25 +73,38 @@ def enqueue_feed(node: LocalNode, request: RunRequest) -> QueuePlan:
 def enqueue_wanted(
     node: LocalNode,
     ready: ReadyEnvironments | None,
-    resolved: Iterable[tuple[ReleaseSource, RequestedPackage, Release]],
+    requested: Sequence[RequestedRelease],
     request: RunRequest,
 ) -> list[QueuePlan]:
-    """Queue the newest release of each requested package in all environments.
+    """Queue the newest release of each requested package in the environments in which its marker applies.
 
     Where that release does not claim an environment, queue also the older one that pip would install there. To know
-    that takes environments that are ready: without them, this is left to the run that has them.
+    that takes environments that are ready: without them, this is left to the run that has them. A cell that a marker
+    excludes is skipped. Raise `RequirementsError` if nothing that was requested explicitly applies anywhere.
     """
     settled = queries.cells_with_verdict(node.store.db, node.key.id)
     plans = []
-    for source, wanted, release in resolved:
+    chosen = [(wish, _where_it_applies(wish, ready, request.environments)) for wish in requested]
+    for wish, where in chosen:
         # Where the newest release does not claim an environment, pip installs an older one: that is what users get.
-        targets = {release: list(request.environments)} | _fallbacks(ready, wanted, release)
-        for target, where in targets.items():
+        targets = {wish.release: list(where)} | _fallbacks(ready, wish, {environment.id for environment in where})
+        for target, environments in targets.items():
             queue_plan = plan_cells(
-                [target], where, settled=settled, recheck=request.recheck, source=source, sandboxed=False
+                [target],
+                environments,
+                settled=settled,
+                recheck=request.recheck,
+                source=wish.source,
+                sandboxed=False,
             )
-            apply_plan(node, queue_plan, source)
+            apply_plan(node, queue_plan, wish.source)
             plans.append(queue_plan)
+    _skip_excluded(node, chosen, request.environments, settled)
+    if chosen and request.sources.are_explicit and not any(where for _, where in chosen):
+        raise RequirementsError(
+            f"nothing that was requested applies in {', '.join(e.id for e in request.environments)}",
+            hint="choose other environments with -e, or change the markers",
+        )
     return plans
 
 
@@ -165,17 +148,48 @@ def offered_releases(index: packages.Index, package: str) -> Callable[[Release],
     return lambda release: bool(release_files(release, files) or other_files(release, files))
 
 
+def _where_it_applies(
+    wish: RequestedRelease, ready: ReadyEnvironments | None, environments: Iterable[Environment]
+) -> list[Environment]:
+    """Return the environments in which a request's marker applies, or may apply where they are not ready."""
+    facts = {id_: prepared.markers for id_, prepared in ready.prepared.items()} if ready else {}
+    return [e for e in environments if applies_in(wish.marker, e, facts.get(e.id, {})) is not False]
+
+
+def _skip_excluded(
+    node: LocalNode,
+    chosen: Sequence[tuple[RequestedRelease, Sequence[Environment]]],
+    environments: Sequence[Environment],
+    settled: AbstractSet[Cell],
+) -> None:
+    """Record and report where each package was not requested, although a line of a requirements file names it."""
+    applies: defaultdict[str, set[str]] = defaultdict(set)
+    for wish, where in chosen:
+        # A package may have several lines, each for other environments.
+        applies[wish.release.package] |= {environment.id for environment in where}
+    for wish, _ in chosen:
+        excluded = [e.id for e in environments if e.id not in applies[wish.release.package]]
+        if wish.marker is None or not excluded:
+            continue
+        reason = f"requested only where {wish.marker}"
+        for environment in excluded:
+            if Cell(release=wish.release, environment=environment) not in settled:
+                node.store.skip(wish.release, environment, reason=reason, now=node.context.now)
+        node.context.reporter.note(f"{wish.place}: {wish.wanted} is {reason}: skipped in {', '.join(excluded)}")
+
+
 def _fallbacks(
-    ready: ReadyEnvironments | None, wanted: RequestedPackage, newest: Release
-) -> dict[Release, list[Environment]]:
+    ready: ReadyEnvironments | None, wish: RequestedRelease, where: AbstractSet[str]
+) -> Mapping[Release, list[Environment]]:
     found: dict[Release, list[Environment]] = {}
     if ready is None:
         return found
-    files = ready.index.files(newest.package)
-    for prepared in ready.prepared.values():
-        version = newest_installable(newest.package, files, wanted.specifier, prepared)
-        if version is not None and str(version) != newest.version:
-            older = Release(package=newest.package, version=str(version))
+    package = wish.release.package
+    files = ready.index.files(package)
+    for id_, prepared in ready.prepared.items():
+        version = newest_installable(package, files, wish.wanted.specifier, prepared) if id_ in where else None
+        if version is not None and str(version) != wish.release.version:
+            older = Release(package=package, version=str(version))
             found.setdefault(older, []).append(prepared.environment)
     return found
 

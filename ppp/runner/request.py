@@ -10,10 +10,10 @@ from ppp.model.release import RequestedPackage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where a run's releases come from: packages that are named and a requirements file, or else feed and watchlist."""
+    """Where a run's releases come from: packages that are named and requirements files, or else feed and watchlist."""
 
     named: tuple[RequestedPackage, ...] = ()
-    requirements: Path | None = None
+    requirements: tuple[Path, ...] = ()
     feed: bool = True
     watchlist: Path | None = None
 

@@ -35,6 +35,7 @@ from ppp.runner import enqueue
 from ppp.runner.context import Context, LocalNode, open_node
 from ppp.runner.environments import ReadyEnvironments, open_index, prepare_environments
 from ppp.runner.request import RunRequest, Sources
+from ppp.runner.requested import find_requested
 
 #: Releases that support all three Pythons: pure and compiled, alone and with a dozen dependencies.
 RELEASES = {
@@ -209,7 +210,8 @@ def ours(data: Path, releases: Sequence[str], jobs: int | None, *, canary: bool)
             jobs=jobs or node.context.config.jobs,
             recheck=True,
         )
-        enqueue.enqueue_wanted(node, shop, enqueue.resolve_sources(node.context, shop.index, order.sources), order)
+        wanted = find_requested(node.context, shop.index, order.sources, order.environments).releases
+        enqueue.enqueue_wanted(node, shop, wanted, order)
         runtimes = {platform: TimedRuntime(runtime=runtime, watch=watch) for platform, runtime in shop.runtimes.items()}
         timed = replace(shop, runtimes=runtimes, canary=shop.canary if canary else lambda _: ())
         held = {record.id for record in queries.read_records(node.store.db)}

@@ -56,6 +56,19 @@ def prepared_environment(environment: Environment, **facts: object) -> PreparedE
         "tags": tags,
         "suffixes": (f".cpython-3{minor}-x86_64-linux-gnu.so", ".abi3.so", ".so", ".py", ".pyc"),
         "pip_version": "26.0.1",
+        "markers": {
+            "implementation_name": "cpython",
+            "implementation_version": f"{environment.python}.7",
+            "os_name": "posix",
+            "platform_machine": "x86_64",
+            "platform_python_implementation": "CPython",
+            "platform_release": "6.1.0",
+            "platform_system": "Linux",
+            "platform_version": "#1 SMP",
+            "python_full_version": f"{environment.python}.7",
+            "python_version": environment.python,
+            "sys_platform": "linux",
+        },
     }
     return PreparedEnvironment(**{**usual, **facts})  # type: ignore[arg-type]
 

@@ -127,6 +127,7 @@ class DockerRuntime:
             network=Network.GATEWAY if self._gateway else Network.OPEN,
             tags=tuple(facts["tags"]),
             suffixes=tuple(facts["suffixes"]),
+            markers=dict(facts["markers"]),
             pip_version=self._matrix.pip.version,
             passwd=facts["passwd"],
             group=facts["group"],

@@ -116,6 +116,7 @@ class HostRuntime:
                     network=Network.GATEWAY if self._confinement else Network.OPEN,
                     tags=tuple(facts["tags"]),
                     suffixes=tuple(facts["suffixes"]),
+                    markers=dict(facts["markers"]),
                     pip_version=self._matrix.pip.version,
                 )
         where = f"tried {', '.join(tried)}" if tried else "none on PATH or in pyenv's folder"

@@ -24,16 +24,16 @@ from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
 from ppp.ledger.store import QueueFilter, Store
 from ppp.mesh.node import NodeKey
 from ppp.model import matrix
-from ppp.model.errors import FeedMalformedError, RequirementsError, UnknownPackageError, UnknownVersionError
+from ppp.model.errors import FeedMalformedError
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.record import Network, Record, Result
 from ppp.model.release import Release, RequestedPackage
 from ppp.runner.check import check_now, check_queue
 from ppp.runner.context import Context, LocalNode
-from ppp.runner.enqueue import enqueue_changed_offers, enqueue_feed, enqueue_wanted, resolve_sources, try_enqueue_feed
+from ppp.runner.enqueue import enqueue_changed_offers, enqueue_feed, enqueue_wanted, try_enqueue_feed
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.request import RunRequest, Sources
-from ppp.watch.queue import ReleaseSource
+from ppp.runner.requested import RequestedRelease, find_requested
 
 NOW: Final = 1_714_003_200
 EXAMPLE: Final = Release(package="example-lib", version="1.0")
@@ -75,7 +75,10 @@ class NodeHarness:
 
     def enqueue(self, request: RunRequest, *wanted: str) -> None:
         named = tuple(RequestedPackage.parse(text) for text in wanted)
-        enqueue_wanted(self.node, None, resolve_sources(self.node.context, self.index, Sources(named=named)), request)
+        enqueue_wanted(self.node, None, self.find(named), request)
+
+    def find(self, named: Sequence[RequestedPackage]) -> Sequence[RequestedRelease]:
+        return find_requested(self.node.context, self.index, Sources(named=tuple(named)), []).releases
 
     @property
     def queue(self) -> list[tuple[str, str, int]]:
@@ -127,53 +130,17 @@ def feed(*titles: str) -> bytes:
 def test_named_packages_replace_feed_and_watchlist(tmp_path: Path) -> None:
     named = Sources(named=(RequestedPackage.parse("six"),), watchlist=tmp_path / "not read.txt")
     assert (named.are_explicit, named.reads_feed) == (True, False)
-    assert Sources(requirements=tmp_path / "r.txt").reads_feed is False
+    assert Sources(requirements=(tmp_path / "r.txt",)).reads_feed is False
     assert Sources().reads_feed is True
     assert Sources(feed=False).reads_feed is False
-
-
-def test_named_packages_and_a_file_are_resolved_together(rig: NodeHarness, tmp_path: Path) -> None:
-    (tmp_path / "r.txt").write_text("other[extra]>=0.5\n")
-    (tmp_path / "w.txt").write_text("unheard-of\n")
-    sources = Sources(
-        named=(RequestedPackage.parse("Example_Lib"),), requirements=tmp_path / "r.txt", watchlist=tmp_path / "w.txt"
-    )
-    found = resolve_sources(rig.node.context, rig.index, sources)
-    assert [(source, release) for source, _, release in found] == [
-        (ReleaseSource.NAMED, EXAMPLE),
-        (ReleaseSource.REQUIREMENTS, OTHER),
-    ]
-    assert len(rig.reporter.notes) == 1
-    assert "extras of other" in rig.reporter.notes[0]
-
-
-def test_named_packages_must_exist(rig: NodeHarness, tmp_path: Path) -> None:
-    for text, error in (("unheard-of", UnknownPackageError), ("other>=2", UnknownVersionError)):
-        with pytest.raises(error):
-            resolve_sources(rig.node.context, rig.index, Sources(named=(RequestedPackage.parse(text),)))
-        (tmp_path / "r.txt").write_text(text)
-        with pytest.raises(error):
-            resolve_sources(rig.node.context, rig.index, Sources(requirements=tmp_path / "r.txt"))
-    with pytest.raises(RequirementsError):
-        resolve_sources(rig.node.context, rig.index, Sources(watchlist=tmp_path / "none.txt"))
-
-
-def test_an_unknown_entry_of_a_watchlist_is_left_out_with_a_warning(rig: NodeHarness, tmp_path: Path) -> None:
-    watchlist = tmp_path / "w.txt"
-    watchlist.write_text("unheard-of\nother>=2\nexample-lib\n")
-    found = resolve_sources(rig.node.context, rig.index, Sources(watchlist=watchlist))
-    assert [release for _, _, release in found] == [EXAMPLE]
-    assert [warning.startswith(f"{watchlist}: the index has no ") for warning in rig.reporter.warnings] == [
-        True,
-        True,
-    ]
 
 
 def test_the_release_that_pip_would_install_is_queued_beside_the_newest(rig: NodeHarness) -> None:
     rig.local.add(module_project("example-lib", "", version="2.0", requires_python=">=3.99"))
     request = rig.request(SLIM, ALPINE)
-    wanted = resolve_sources(rig.node.context, rig.index, Sources(named=(RequestedPackage.parse("example-lib"),)))
-    enqueue_wanted(rig.node, rig.ready(request, CellScript()), wanted, request)
+    enqueue_wanted(
+        rig.node, rig.ready(request, CellScript()), rig.find([RequestedPackage.parse("example-lib")]), request
+    )
     everywhere = [ALPINE.id, SLIM.id]
     assert [(r, e) for r, e, _ in rig.queue] == [(f"example-lib {v}", e) for v in ("1.0", "2.0") for e in everywhere]
 

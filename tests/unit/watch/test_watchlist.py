@@ -60,18 +60,33 @@ def test_each_entry_has_the_line_where_it_starts() -> None:
 def test_dropped_parts_are_noted() -> None:
     lines = (
         "uvicorn[standard]>=0.30",
-        'tomli; python_version < "3.11"',
         'rich[jupyter]==13; os_name == "posix"',
         "--require-hashes",
     )
     watchlist = parse("\n".join(lines), place="requirements.txt")
-    assert [str(w) for w in watchlist.wanted] == ["uvicorn>=0.30", "tomli", "rich==13"]
+    assert [str(w) for w in watchlist.wanted] == ["uvicorn>=0.30", "rich==13"]
     assert watchlist.notes == (
         "line 1: dropped the extras of uvicorn",
-        "line 2: dropped the marker of tomli",
-        "line 3: dropped the extras of rich and the marker of rich",
-        "line 4: ignored --require-hashes",
+        "line 2: dropped the extras of rich",
+        "line 3: ignored --require-hashes",
     )
+
+
+def test_markers_are_kept_and_a_package_may_have_several_lines() -> None:
+    lines = (
+        'numpy==1.26; python_version < "3.12"',
+        'numpy==2.1; python_version >= "3.12"',
+        "tomli ; python_version<'3.11' and sys.platform != \"win32\"",
+        'numpy==2.1 ; python_version >= "3.12"',
+        "six",
+    )
+    entries = parse("\n".join(lines), place="requirements.txt").entries
+    assert [(str(e.wanted), e.line, e.marker and str(e.marker)) for e in entries] == [
+        ("numpy==1.26", 1, 'python_version < "3.12"'),
+        ("numpy==2.1", 2, 'python_version >= "3.12"'),
+        ("tomli", 3, 'python_version < "3.11" and sys_platform != "win32"'),
+        ("six", 5, None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +115,8 @@ def test_dropped_parts_are_noted() -> None:
         ("six==", "is not a requirement", "six==1.17.0"),
         ("${HOME}", "is not a requirement", "six==1.17.0"),
         (f"six; {'(' * 5000}", "is not a requirement", "six==1.17.0"),
+        ('six; "x" in extras', "has a marker without a value", "PEP 508"),
+        ('six; python_flavour == "x"', "is not a requirement", "six==1.17.0"),
         ("a" * 300, "is not a package name", "use letters"),
         (f"six=={'9' * 5000}", "names a version that is too long", "six==1.17.0"),
     ],

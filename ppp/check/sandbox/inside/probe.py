@@ -34,7 +34,7 @@ def end_of_users() -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
-    from pip._vendor.packaging import tags
+    from pip._vendor.packaging import markers, tags
 
     print(
         json.dumps(
@@ -43,6 +43,7 @@ if __name__ == "__main__":
                 "folders": sorted({sys.base_prefix, sys.base_exec_prefix}),
                 "python": platform.python_version(),
                 "arch": platform.machine(),
+                "markers": {name: str(value) for name, value in markers.default_environment().items()},
                 "tags": [str(tag) for tag in tags.sys_tags()],
                 "suffixes": importlib.machinery.all_suffixes(),
                 "passwd": read_accounts("/etc/passwd"),
