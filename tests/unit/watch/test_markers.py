@@ -14,27 +14,25 @@ HOST = Environment(id="py39-host", python="3.9", platform=Platform.HOST)
 
 
 @pytest.mark.parametrize(
-    ("marker", "slim312", "alpine311", "host39"),
+    ("marker", "where"),
     [
-        ('python_version < "3.11"', False, False, True),
-        ('python_version >= "3.12"', True, False, False),
+        ('python_version < "3.11"', [HOST]),
+        ('python_version >= "3.12"', [SLIM]),
         # As versions, not as texts.
-        ('python_version > "3.9"', True, True, False),
-        ('python_version in "3.9 3.12"', True, False, True),
-        ('python_version ~= "3.11"', True, True, False),
-        ('sys_platform == "win32"', False, False, False),
-        ("os_name == 'nt'", False, False, False),
-        ("sys.platform == 'linux'", True, True, True),
-        ('platform_system == "Darwin" or python_version == "3.11"', False, True, False),
-        ('extra == "test"', False, False, False),
-        ('extra != "test"', True, True, True),
+        ('python_version > "3.9"', [SLIM, ALPINE]),
+        ('python_version in "3.9 3.12"', [SLIM, HOST]),
+        ('python_version ~= "3.11"', [SLIM, ALPINE]),
+        ('sys_platform == "win32"', []),
+        ("os_name == 'nt'", []),
+        ("sys.platform == 'linux'", [SLIM, ALPINE, HOST]),
+        ('platform_system == "Darwin" or python_version == "3.11"', [ALPINE]),
+        ('extra == "test"', []),
+        ('extra != "test"', [SLIM, ALPINE, HOST]),
     ],
 )
-def test_what_the_matrix_says_is_known_of_every_environment(
-    marker: str, slim312: bool, alpine311: bool, host39: bool
-) -> None:
-    found = [applies_in(Marker(marker), environment, {}) for environment in (SLIM, ALPINE, HOST)]
-    assert found == [slim312, alpine311, host39]
+def test_what_the_matrix_says_is_known_of_every_environment(marker: str, where: list[Environment]) -> None:
+    found = {e.id: applies_in(Marker(marker), e, {}) for e in (SLIM, ALPINE, HOST)}
+    assert found == {e.id: e in where for e in (SLIM, ALPINE, HOST)}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +47,7 @@ def test_what_the_matrix_says_is_known_of_every_environment(
         ("platform_machine == 'arm64' and sys_platform == 'darwin'", False),
     ],
 )
-def test_the_rest_is_known_once_the_interpreter_has_described_itself(marker: str, expected: bool) -> None:
+def test_the_rest_is_known_once_the_interpreter_has_described_itself(marker: str, *, expected: bool) -> None:
     facts = prepared_environment(SLIM).markers
     assert applies_in(Marker(marker), SLIM, facts) is expected
     assert applies_in(Marker(marker), SLIM, {}) is None, "what is not known is never guessed"
