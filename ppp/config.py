@@ -6,6 +6,7 @@ All mistakes of a source are collected and reported together, each with its plac
 import netrc
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ppp.model.matrix import Matrix, Platform
 from ppp.model.record import Network
 from ppp.resources import resource
 from ppp.schemas import schema_errors
+from ppp.storage_errors import temporary_folder
 
 #: The User-Agent names the program and how to reach its operator.
 CONTACT_VARIABLE: Final = "PPP_CONTACT"
@@ -84,12 +86,19 @@ class Config:
         return f"the-pypi-place/{ppp.__version__} ({self.contact})"
 
 
+#: The longest path of a folder, in characters, which leaves room for the names below it; and of one name, in bytes.
+MAX_PATH: Final = 3000
+MAX_PATH_PART: Final = 255
+
+
 def load(environ: Mapping[str, str], *, data: Path | None = None, network: str | None = None) -> Config:
     """Read the settings from the environment; `data` overrides `PPP_DATA`, `network` overrides `PPP_NETWORK`.
 
     Raises `ConfigError` that names every invalid setting.
     """
     settings = _Settings(environ)
+    settings.check_path("PPP_DATA" if data is None else "--data", data or Path(settings.text("PPP_DATA", "data")))
+    settings.check_path("the folder for temporary files (TMPDIR)", temporary_folder(environ))
     index_url, index_credentials = settings.private_address("PPP_INDEX_URL", PYPI_SIMPLE_ENDPOINT)
     feed_url, feed_credentials = settings.private_address("PPP_FEED_URL", _feed_beside(index_url))
     if feed_credentials is None and origin_of(feed_url) == origin_of(index_url):
@@ -125,7 +134,8 @@ def load_valid(
         return load(environ, data=data, network=network), ""
     except ConfigError as error:
         valid = {name: value for name, value in environ.items() if _is_valid(name, value)}
-        return load(valid, data=data, network=network), error.message
+        usable = data if data is None or path_mistake(data) is None else None
+        return load(valid, data=usable, network=network), error.message
 
 
 def _is_valid(name: str, value: str) -> bool:
@@ -156,6 +166,10 @@ class _Settings:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.mistakes: list[str] = []
+
+    def check_path(self, name: str, path: Path) -> None:
+        if mistake := path_mistake(path):
+            self.mistakes.append(f"{name}={str(path)!r} {mistake}")
 
     def text(self, name: str, default: str = "") -> str:
         return self._environ.get(name) or default
@@ -214,6 +228,26 @@ class _Settings:
         if not text.isprintable() or not text.isascii():
             self.mistakes.append(f"{name}={text!r} has characters that a header cannot carry")
         return text
+
+
+def path_mistake(path: Path) -> str | None:
+    """Return why a folder cannot be used because of its path; None if it can.
+
+    The path is written into files and passed to other programs as UTF-8 text.
+    """
+    # A link may lead to a folder with another name.
+    found = os.path.realpath(path)
+    try:
+        text = os.fsencode(found).decode("utf-8")
+    except UnicodeDecodeError:
+        return "has a path that is not UTF-8: name another folder"
+    if text != found:
+        encoding = sys.getfilesystemencoding()
+        return f"has a path that this Python reads as {encoding}: set LC_ALL=C.UTF-8, and unset PYTHONUTF8"
+    if not text.isprintable():
+        return "has a path with control characters: name another folder"
+    too_long = len(found) > MAX_PATH or any(len(os.fsencode(part)) > MAX_PATH_PART for part in Path(found).parts)
+    return "has a path that is too long: name another folder" if too_long else None
 
 
 def _feed_beside(index_url: str) -> str:

@@ -53,9 +53,9 @@ def printable_line(text: str) -> str:
     return shown if len(shown) <= MAX_LINE else f"{shown[: MAX_LINE - 1]}…"
 
 
-def format_json(data: object) -> str:
-    """Return data as indented JSON in which every character that is not printable is escaped."""
-    return _NOT_PLAIN.sub(_escape, json.dumps(data, indent=2, ensure_ascii=False))
+def format_json(data: object, *, ascii_only: bool = False) -> str:
+    """Return data as indented JSON in which every character that is not printable, or not ASCII, is escaped."""
+    return _NOT_PLAIN.sub(_escape, json.dumps(data, indent=2, ensure_ascii=ascii_only))
 
 
 def _escape(found: re.Match[str]) -> str:

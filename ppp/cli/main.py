@@ -1,6 +1,8 @@
 """The command line: the commands, and an exit code of its own for each error."""
 
+import io
 import os
+import sqlite3
 import sys
 from typing import Final, NoReturn
 
@@ -14,9 +16,10 @@ from ppp.cli.publish import narrate, publish, snapshot
 from ppp.cli.run import check, run, watch
 from ppp.cli.serve import serve
 from ppp.cli.show import show
+from ppp.cli.signals import interrupted_by_signals
 from ppp.cli.verify import verify
 from ppp.model.errors import PPPError
-from ppp.storage_errors import full_disks_named
+from ppp.storage_errors import storage_error
 
 INTERRUPTED: Final = 130
 
@@ -39,14 +42,16 @@ def main() -> NoReturn:
     if bundle := os.environ.get("SSL_CERT_FILE"):
         # pip and Python take this machine's certificates from SSL_CERT_FILE; requests has a variable of its own.
         os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path may have any bytes, and a terminal may have no character for a glyph.
+        sys.stdout.reconfigure(errors="replace")
     try:
-        with full_disks_named():
+        with interrupted_by_signals():
             code = cli(standalone_mode=False) or 0
             sys.stdout.flush()
         sys.exit(code)
     except PPPError as error:
-        click.echo(console.printable_line(f"ppp: {error}"), err=True)
-        sys.exit(error.exit_code)
+        _fail(error)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -56,3 +61,12 @@ def main() -> NoReturn:
         # The reader of our output has gone: keep the interpreter from reporting that again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (OSError, sqlite3.Error) as error:
+        if translated := storage_error(error):
+            _fail(translated)
+        raise
+
+
+def _fail(error: PPPError) -> NoReturn:
+    click.echo(console.printable_line(f"ppp: {error}"), err=True)
+    sys.exit(error.exit_code)

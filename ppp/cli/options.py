@@ -1,11 +1,9 @@
 """Options that several commands take, and what becomes of them: settings, environments of a matrix, answers."""
 
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,16 +25,30 @@ else:
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., object])
 
 
+class NonEmptyPath(click.Path):
+    """The path of a file or a folder. An empty text is an error: `--data "$UNSET"` must not mean this folder."""
+
+    def __init__(self) -> None:
+        """Give commands a `Path`."""
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path; fail if the text is empty."""
+        if not os.fspath(value):
+            self.fail("the path is empty: name a file or a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def data_option(command: CommandFunction) -> CommandFunction:
     """Add `--data` to a command."""
-    path = click.Path(path_type=Path)
-    return click.option("--data", type=path, help="The data folder (PPP_DATA, or ./data).")(command)
+    return click.option("--data", type=NonEmptyPath(), help="The data folder (PPP_DATA, or ./data).")(command)
 
 
 def matrix_option(command: CommandFunction) -> CommandFunction:
     """Add `--matrix` to a command that checks cells or queues them."""
-    path = click.Path(path_type=Path)
-    return click.option("--matrix", type=path, help="The matrix of environments, a TOML file.")(command)
+    return click.option("--matrix", type=NonEmptyPath(), help="The matrix of environments, a TOML file.")(command)
 
 
 def network_option(command: CommandFunction) -> CommandFunction:
@@ -87,7 +99,12 @@ def select_environments(
 
 def print_answer(data: object, text: str, *, as_json: bool) -> None:
     """Print `data` as JSON, or else `text` for a person."""
-    click.echo(console.format_json(data) if as_json else console.printable(text))
+    if as_json:
+        # Where standard output has no UTF-8, JSON's own escapes are understood by every reader.
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        click.echo(console.format_json(data, ascii_only=encoding.lower() not in {"utf-8", "utf8"}))
+    else:
+        click.echo(console.printable(text))
 
 
 class PackageType(_PackageParamType):
@@ -103,22 +120,3 @@ class PackageType(_PackageParamType):
     ) -> RequestedPackage:
         """Parse it; raise `InvalidReleaseError`, which has an exit code of its own, if that cannot be done."""
         return RequestedPackage.parse(value)
-
-
-@contextmanager
-def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Make the first SIGINT or SIGTERM request an orderly stop; a second one raises `KeyboardInterrupt`."""
-
-    def request_stop(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        print("\nstopping: finished cells are kept, running ones are ended", file=sys.stderr)  # noqa: T201
-        signal.signal(number, signal.default_int_handler)
-
-    before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

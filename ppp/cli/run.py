@@ -7,6 +7,7 @@ import click
 
 from ppp import console, pipeline
 from ppp.cli.options import (
+    NonEmptyPath,
     PackageType,
     data_option,
     json_option,
@@ -15,9 +16,9 @@ from ppp.cli.options import (
     network_option,
     print_answer,
     select_environments,
-    stop_on_signals,
 )
 from ppp.cli.results import print_results, record_json
+from ppp.cli.signals import stop_on_signals
 from ppp.model.release import RequestedPackage
 from ppp.narrate.model import MAX_SEED
 from ppp.pipeline import RunSummary
@@ -41,7 +42,7 @@ DEFAULT_MINUTES: Final = 4.0
 @click.option(
     "-r",
     "--requirements",
-    type=click.Path(path_type=Path),
+    type=NonEmptyPath(),
     multiple=True,
     help="Check what this requirements file names, and nothing that is not named (may be repeated).",
 )
@@ -53,7 +54,7 @@ DEFAULT_MINUTES: Final = 4.0
     multiple=True,
     help="Check only in this environment (may be repeated).",
 )
-@click.option("--watchlist", type=click.Path(path_type=Path), help="Use this watchlist instead of the one PPP ships.")
+@click.option("--watchlist", type=NonEmptyPath(), help="Use this watchlist instead of the one PPP ships.")
 @click.option("--feed/--no-feed", default=True, show_default=True, help="Read PyPI's feed of new releases.")
 @click.option(
     "-j", "--jobs", type=click.IntRange(1, 256), help="How many cells run at a time (PPP_JOBS, or the number of cores)."
@@ -138,14 +139,14 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
     if summary.queued:
         context.reporter.note(f"{summary.queued} cells are still queued: run again to continue")
     if not as_json:
-        click.echo(f"checked {summary.checked} cells; open {summary.page}")
+        click.echo(console.printable_line(f"checked {summary.checked} cells; open {summary.page}"))
 
 
 @click.command()
 @click.option(
     "-r",
     "--requirements",
-    type=click.Path(path_type=Path),
+    type=NonEmptyPath(),
     multiple=True,
     help="Queue what this requirements file names, instead of the feed (may be repeated).",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ppp import pipeline
-from ppp.cli.options import data_option, make_context
+from ppp.cli.options import NonEmptyPath, data_option, make_context
 from ppp.config import DEFAULT_PORT
 from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import read_ledger
@@ -32,9 +32,7 @@ from ppp.web_server import ClientLimits, local_url, open_socket, run_server
     show_default=True,
     help="Connections of one client address; 0 is no limit, for a server behind a reverse proxy.",
 )
-@click.option(
-    "--into", type=click.Path(path_type=Path), help="Only write what a container needs to serve the ledger, here."
-)
+@click.option("--into", type=NonEmptyPath(), help="Only write what a container needs to serve the ledger, here.")
 @data_option
 def serve(*, mesh: bool, host: str, port: int, per_address: int, into: Path | None, data: Path | None) -> None:
     """Serve the ledger with Datasette, or the public folder to peers.

@@ -43,7 +43,7 @@ def disk(folders: Sequence[FolderNeeds]) -> tuple[Diagnosis, ...]:
 def _unusable(folder: FolderNeeds) -> Diagnosis:
     path = folder.system.path
     if not folder.system.is_folder:
-        found, remedy = f"{path} is a file, but {folder.role} need a folder there", "move it away"
+        found, remedy = f"{path} is not a folder, but {folder.role} need one there", "move it away"
     else:
         found, remedy = f"{path} cannot be written, and {folder.role} go there", "make it writable"
     other = "set TMPDIR to another folder" if folder.role == "temporary files" else "choose another with --data"

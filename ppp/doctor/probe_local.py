@@ -45,6 +45,10 @@ INTEGRITY_TIMEOUT_S: Final = 4.0
 PROGRESS_STEPS: Final = 20_000
 YGGDRASIL_RANGE: Final = IPv6Network("200::/7")
 #: Kernel settings that can forbid user namespaces: each with the value that forbids and the value that allows them.
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG})
+#: How much room a folder must have for this user, in bytes: a quota shows only when something is written.
+TRIED_BYTES: Final = 16 * 1024 * 1024
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 USERNS_SETTINGS: Final = (
     ("kernel.unprivileged_userns_clone", "0", "1"),
     ("user.max_user_namespaces", "0", "15000"),
@@ -54,25 +58,46 @@ USERNS_SETTINGS: Final = (
 
 def file_system(folder: Path) -> FileSystemFacts:
     """Examine the file system of a folder, or of its nearest existing parent; raise `OSError` if that fails too."""
-    path = folder.absolute()
+    path, dead_link = folder.absolute(), None
     while True:
         try:
             status, space = path.stat(), os.statvfs(path)
             break
         except OSError as error:
-            if path == path.parent or error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EACCES}:
+            if path == path.parent or error.errno not in _NOT_THERE:
                 raise
+            dead_link = path if os.path.islink(path) else dead_link  # noqa: PTH114 - which raises for a loop of links
             path = path.parent
+    problem = _problem_of_writing(path)
     return FileSystemFacts(
-        path=path,
+        path=dead_link or path,
         device=status.st_dev,
-        is_folder=path.is_dir(),
-        writable=os.access(path, os.W_OK | os.X_OK),
-        free_bytes=space.f_bavail * space.f_frsize,
+        is_folder=path.is_dir() and dead_link is None,
+        writable=os.access(path, os.W_OK | os.X_OK) and problem not in _FORBIDDEN,
+        # What is left of a quota, no file system says.
+        free_bytes=0 if problem == errno.EDQUOT else space.f_bavail * space.f_frsize,
         total_bytes=space.f_blocks * space.f_frsize,
         free_inodes=space.f_favail,
         total_inodes=space.f_files,
     )
+
+
+def _problem_of_writing(folder: Path) -> int | None:
+    """Return the number of the error at which writing into a folder fails; None if it does not, or nobody can tell.
+
+    The file has no name, so that nothing is seen of it, and nothing can be left of it.
+    """
+    try:
+        handle = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
+    except OSError as error:
+        return error.errno
+    try:
+        os.posix_fallocate(handle, 0, TRIED_BYTES)
+    except OSError as error:
+        return error.errno
+    finally:
+        os.close(handle)
+    return None
 
 
 def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> MemoryFacts:

@@ -86,9 +86,11 @@ def open_ledger(data: Path) -> Database:
 def read_ledger(data: Path) -> Database:
     """Open the ledger of the data folder read-only; raise `LedgerDamagedError` if there is none."""
     path = data / LEDGER_NAME
-    if not path.exists():
-        raise LedgerDamagedError(f"no ledger at {path}", hint="run `ppp run` first, or name another folder with --data")
     with translate_storage_errors(path), ExitStack() as undo:
+        if not path.exists():
+            raise LedgerDamagedError(
+                f"no ledger at {path}", hint="run `ppp run` first, or name another folder with --data"
+            )
         _finish_rollback(path)
         db = Database(undo.enter_context(closing(_connect(path, mode="ro"))))
         _refuse_newer(db, path)

@@ -137,9 +137,10 @@ class Matrix:
         wanted = set(ids)
         known = {environment.id for environment in self.environments}
         # All of them at once: who mistyped two names learns it in one go.
-        if unknown := sorted(wanted - known):
+        if unknown := [name or "''" for name in sorted(wanted - known)]:
             raise UnknownEnvironmentError(
-                f"no such environment: {', '.join(unknown)}", hint=f"the matrix has {', '.join(sorted(known))}"
+                f"no such environment: {', '.join(unknown)}",
+                hint=f"the matrix has {', '.join(sorted(known))}",
             )
         # In the order of the matrix, whatever order they were named in: lists and tables look the same each time.
         return tuple(e for e in self.environments if not wanted or e.id in wanted)

@@ -180,7 +180,7 @@ def _skip_excluded(
 
 def _fallbacks(
     ready: ReadyEnvironments | None, wish: RequestedRelease, where: AbstractSet[str]
-) -> Mapping[Release, list[Environment]]:
+) -> dict[Release, list[Environment]]:
     found: dict[Release, list[Environment]] = {}
     if ready is None:
         return found

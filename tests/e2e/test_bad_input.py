@@ -85,9 +85,15 @@ def refused(done: CompletedCommand, code: int, *words: str) -> None:
     [
         (["run", "-p", "known", "-e", "py27-slim"], 12, ["py27-slim", "py3"]),
         (["check", "py312-sling", "known"], 12, ["py312-sling"]),
-        (["run", "-p", "known", "-p", "unknown"], 13, ["'unknown'"]),
+        (["run", "-p", "unknown", "-p", "other>=9", "-p", "not-there"], 13, ["'unknown'", "other>=9", "'not-there'"]),
+        (["check", "HERE", "unknown", "not-there"], 13, ["'unknown'", "'not-there'"]),
         (["run", "-p", "known==9"], 14, ["known==9", "1.0"]),
+        (["run", "-p", ""], 33, ["''", "write a name"]),
+        (["run", "-e", "", "-p", "known"], 12, ["''"]),
         (["watch", "-r", "nowhere.txt"], 25, ["nowhere.txt"]),
+        (["run", "-r", "/dev/null"], 25, ["/dev/null names no package", "leave out -r"]),
+        (["watch", "-r", "/dev/null"], 25, ["/dev/null names no package", "leave out -r"]),
+        (["run", "-r", "wanted.txt", "-r", "/dev/null"], 25, ["/dev/null names no package"]),
         (["narrate"], 30, []),
         (["peer", "push"], 27, []),
         (["peer", "add", "ftp://node.example/", "ab" * 32], 27, ["ftp://node.example/"]),
@@ -116,6 +122,42 @@ def test_a_requirements_file_with_two_mistakes(node: Program, tmp_path: Path) ->
     (tmp_path / "two.txt").write_text("known\n-e .\n!!\n")
     refused(node.run_in_process("run", "-r", str(tmp_path / "two.txt")), 25, "line 2", "line 3")
     assert ledger(node) == before
+
+
+def test_a_requirements_file_of_options_and_comments(node: Program, tmp_path: Path) -> None:
+    before = ledger(node)
+    (tmp_path / "none.txt").write_text("# nothing yet\n\n--pre\n--require-hashes\n")
+    for command in ("run", "watch"):
+        done = node.run_in_process(command, "-r", str(tmp_path / "none.txt"))
+        assert (done.code, done.out) == (25, ""), done
+        assert f"{tmp_path / 'none.txt'} names no package" in done.err.splitlines()[-1]
+    assert ledger(node) == before
+
+
+def test_a_requirements_file_for_another_system(node: Program, tmp_path: Path) -> None:
+    queued = node.query("SELECT package FROM queue")
+    (tmp_path / "windows.txt").write_text('other; sys_platform == "win32"\nunknown; os_name == "nt"\n')
+    done = node.run_in_process("watch", "-r", str(tmp_path / "windows.txt"))
+    assert (done.code, done.out) == (25, ""), done
+    *notes, error = done.err.splitlines()
+    assert re.fullmatch(r"ppp: nothing that was requested applies in \S+ \(choose other .+\)", error)
+    assert 'line 1: other is requested only where sys_platform == "win32": skipped in' in "\n".join(notes)
+    assert "line 2: unknown is requested in none of the environments" in "\n".join(notes)
+    assert node.query("SELECT package FROM queue") == queued
+    reason = 'requested only where sys_platform == "win32"'
+    assert node.query("SELECT package, environment, reason FROM skips") == [("other", node.environment, reason)]
+
+
+def test_unknown_names_do_not_stop_the_others(node: Program, tmp_path: Path) -> None:
+    (tmp_path / "some.txt").write_text("unknown\nother\nother==9\nnot-there\n")
+    done = node.run_in_process("watch", "-r", str(tmp_path / "some.txt"))
+    assert (done.code, done.out) == (13, "2 cells are queued: `ppp run` checks them\n"), done
+    warning, error = done.err.splitlines()
+    assert error.startswith("ppp: 3 requests failed: the index has no package 'unknown'; "), "once the rest is done"
+    assert "other==9, newest it has of other: 1.0" in error
+    assert "'not-there'" in error
+    assert warning.endswith("; the others are checked")
+    assert node.query("SELECT package FROM queue ORDER BY package") == [("known",), ("other",)]
 
 
 def test_settings_with_two_mistakes(node: Program) -> None:

@@ -102,7 +102,7 @@ def test_kill_9_in_the_middle_of_a_run_of_twelve(node: Program) -> None:
 
 @pytest.mark.attack("crash-safe")
 @pytest.mark.online
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_stops_a_run(node: Program, local: LocalIndex, cells: Path, number: signal.Signals) -> None:
     local.add(module_project("quick", ""), module_project("slow", HANGS))
     node.matrix.write_text(matrix_toml(tiny_matrix(host_environment(), timeouts_s={"import": 60})))

@@ -26,7 +26,8 @@ def test_the_full_folder_is_named(tmp_path: Path) -> None:
     assert raised(error, tmp_path, FULL) == f"no space left for {FULL}"
     assert raised(error) == "no space left for what it writes"
     named = OSError(errno.EDQUOT, "Disk quota exceeded", str(tmp_path / "part"))
-    assert raised(named, tmp_path) == f"no space left for {tmp_path / 'part'}"
+    used_up = f"no space left for {tmp_path / 'part'}, because this user's quota is used up"
+    assert raised(named, tmp_path) == used_up
     moved = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "part"), None, str(tmp_path / "whole"))
     assert raised(moved) == f"no space left for {tmp_path / 'whole'}"
 
@@ -50,7 +51,8 @@ def test_other_errors_pass(tmp_path: Path) -> None:
 
 
 def test_space_is_checked_before_it_is_needed(tmp_path: Path) -> None:
-    check_space(tmp_path, tmp_path / "not" / "there", Path("/"))
+    check_space(tmp_path, tmp_path / "not" / "there", tmp_path.parent)
+    assert list(tmp_path.iterdir()) == [], "nothing is left of the attempt"
     with pytest.raises(DiskFullError, match="no space left for /proc"):
         check_space(tmp_path, FULL)
 
