@@ -29,7 +29,7 @@ class NonEmptyPath(click.Path):
     """The path of a file or a folder. An empty text is an error: `--data "$UNSET"` must not mean this folder."""
 
     def __init__(self) -> None:
-        """Give commands a `Path`."""
+        """Convert what is typed into a `Path`."""
         super().__init__(path_type=Path)
 
     def convert(
