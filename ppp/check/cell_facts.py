@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ppp.check.causes import printable_line
+from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import Index
 from ppp.check.installation import Inspection
 from ppp.check.modules import ModulesToImport
@@ -47,10 +48,11 @@ class CellContext:
 class CellFacts:
     """What the phases find out, for the record and for later phases. Fields like those of a record mean the same.
 
-    `index_metadata` is a sentence where the index's copy of the wheel's metadata is none.
+    `listed` is the file as the index lists it, `index_metadata` a sentence if its copy of the wheel's metadata is none.
     """
 
     file: DistributionFile | None = None
+    listed: IndexFile | None = None
     path: Path | None = None
     sandbox: Sandbox | None = None
     installed: tuple[Installed, ...] = ()

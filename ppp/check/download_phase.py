@@ -81,7 +81,7 @@ class DownloadPhase:
             timeout_s=self._context.matrix.timeouts_s[Phase.DOWNLOAD],
             max_bytes=self._context.matrix.limits.file_mb * 1024 * 1024,
         )
-        self._facts.path = path
+        self._facts.listed, self._facts.path = chosen, path
         self._facts.bytes[Phase.DOWNLOAD] = path.stat().st_size
         self._facts.file = DistributionFile(
             filename=chosen.filename, sha256=chosen.sha256 or "", size=path.stat().st_size

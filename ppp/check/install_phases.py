@@ -11,7 +11,8 @@ from packaging.utils import canonicalize_name
 
 from ppp.check.causes import classify_failure, missing_requirement, top_levels
 from ppp.check.cell_facts import CellContext, CellFacts, infrastructure_error
-from ppp.check.index.choose import unmet_because, unmet_cause
+from ppp.check.index.choose import metadata_copy, unmet_because, unmet_cause
+from ppp.check.index.client import DownloadError, DownloadTimeoutError
 from ppp.check.installation import (
     Inspection,
     InvalidInspectionError,
@@ -23,7 +24,8 @@ from ppp.check.installation import (
 from ppp.check.modules import modules_to_import
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import Sandbox, SandboxLostError
-from ppp.check.wheel_contents import read_wheel
+from ppp.check.wheel_contents import MAX_TEXT_BYTES, differing_header, read_wheel
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.record import Blame, Outcome, Phase
 
@@ -73,9 +75,28 @@ class InstallPhases:
         return report
 
     def _compare_with_archive(self) -> None:
-        """Note how the wheel's RECORD differs from what it holds."""
+        """Note how the wheel's RECORD differs from what it holds, and the index's copy of METADATA from its own."""
         if self._is_wheel and self._facts.path and (contents := read_wheel(self._facts.path)):
             self._facts.record_mismatch = contents.mismatch
+            if contents.metadata is not None:
+                self._facts.index_metadata = self._difference_of_copy(contents.metadata)
+
+    def _difference_of_copy(self, metadata: bytes) -> str | None:
+        """Return what is wrong with the index's copy of METADATA, a sentence; None if nothing is, or nobody can tell.
+
+        The copy is fetched only if its hash shows that it is none.
+        """
+        copy = metadata_copy(self._facts.listed) if self._facts.listed else None
+        if copy is None or copy.sha256 == sha256_hex(metadata):
+            return None
+        try:
+            path = self._context.index.fetch(copy, timeout_s=SETUP_TIMEOUT_S, max_bytes=MAX_TEXT_BYTES)
+            header = differing_header(metadata, path.read_bytes())
+        except (DownloadError, DownloadTimeoutError, OSError):
+            return None
+        return (
+            header and f"the index's copy of its metadata has another {header}: pip 26.2 and newer refuse to install it"
+        )
 
     def install_with_dependencies(self) -> PhaseReport:
         """Run the phase `full`."""

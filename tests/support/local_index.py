@@ -116,6 +116,7 @@ class LocalIndex:
                 sha256=project.announced_sha256,
                 requires_python=project.requires_python,
                 yanked=project.yanked,
+                metadata=project.index_metadata(),
             )
 
     def add_file(

@@ -8,7 +8,7 @@ import io
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -63,6 +63,8 @@ class Project(Distribution):
     recorded: tuple[str, ...] = ()
     unrecorded: tuple[str, ...] = ()
     misrecorded: tuple[str, ...] = ()
+    #: What the index's copy of METADATA requires, if it has one.
+    copied_requires: tuple[str, ...] | None = None
     #: The file is truncated to this many bytes.
     cut_at: int | None = None
     timeouts_s: Mapping[str, int] = field(default_factory=dict)
@@ -95,6 +97,10 @@ class Project(Distribution):
         if self.recorded or self.unrecorded or self.misrecorded:
             built = self._with_other_record(built)
         return built[: self.cut_at]
+
+    def index_metadata(self) -> bytes | None:
+        """Return the index's copy of METADATA (PEP 658), None if it has none."""
+        return None if self.copied_requires is None else replace(self, requires=self.copied_requires)._headers()
 
     def _with_other_record(self, wheel: bytes) -> bytes:
         buffer = io.BytesIO()

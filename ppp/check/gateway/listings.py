@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ppp.check.gateway.pages import PageFile, file_key
-from ppp.check.index.choose import IndexFile
+from ppp.check.index.choose import METADATA_SUFFIX, IndexFile
 from ppp.check.index.page_store import PageStore
 from ppp.model.canonical import is_sha256
 
 #: How many files are remembered, of all projects together: the pages of the projects used last. About 100 MB.
 MAX_FILES: Final = 250_000
-METADATA_SUFFIX: Final = ".metadata"
 #: What a file is called on disk if its own name is no plain one.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,199}")
 _OTHER_NAME: Final = "file"

@@ -24,7 +24,7 @@ from pypi_simple import DistributionPackage
 
 from ppp.bounded_http.limits import TransferError, TransferTimeoutError
 from ppp.check.gateway.cells import CellLimitError, Cells, RecentTimeouts
-from ppp.check.gateway.listings import METADATA_SUFFIX, Listings, index_file
+from ppp.check.gateway.listings import Listings, index_file
 from ppp.check.gateway.local_projects import LocalProjects
 from ppp.check.gateway.pages import (
     PageFile,
@@ -36,7 +36,7 @@ from ppp.check.gateway.pages import (
     view_name,
     write_page,
 )
-from ppp.check.index.choose import IndexFile
+from ppp.check.index.choose import METADATA_SUFFIX, IndexFile
 from ppp.check.index.client import (
     DownloadError,
     DownloadTimeoutError,

@@ -25,6 +25,7 @@ from ppp.model.release import MAX_VERSION_LENGTH, Release
 
 #: 250 leaves room for a suffix such as `.metadata` below what a file system admits.
 _FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,249}")
+METADATA_SUFFIX: Final = ".metadata"
 #: A wheel whose name has more tags than that is not considered: they multiply, and one name may have 100,000.
 MAX_WHEEL_TAGS: Final = 1000
 #: The suffixes of what pip takes for a source distribution.
@@ -49,6 +50,8 @@ class IndexFile:
     yanked: bool
     #: One line, `""` if the index gives no reason.
     yanked_reason: str = ""
+    #: Of the index's copy of the wheel's METADATA (PEP 658), in hex.
+    metadata_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,15 @@ def _guessed_version(filename: str, package: str) -> Version | None:
         with suppress(InvalidVersion):
             return Version(first[: dot.start()])
     return None
+
+
+def metadata_copy(file: IndexFile) -> IndexFile | None:
+    """Return the index's copy of a wheel's METADATA (PEP 658) as a file to fetch; None if it has none with a hash."""
+    if file.metadata_sha256 is None:
+        return None
+    url = file.url.partition("#")[0] + METADATA_SUFFIX
+    filename, sha256 = file.filename + METADATA_SUFFIX, file.metadata_sha256
+    return IndexFile(filename=filename, url=url, sha256=sha256, requires_python=None, yanked=False)
 
 
 def is_safe_filename(filename: str) -> bool:

@@ -288,6 +288,7 @@ def _index_file(package: DistributionPackage) -> IndexFile:
         requires_python=package.requires_python,
         yanked=package.is_yanked,
         yanked_reason=printable_reason(" ".join((package.yanked_reason or "").split()), MAX_INDEX_REASON),
+        metadata_sha256=(package.metadata_digests or {}).get("sha256"),
     )
 
 

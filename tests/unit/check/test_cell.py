@@ -17,7 +17,7 @@ from projects import Project
 from ppp.check.causes import MAX_DETAIL
 from ppp.check.cell import Checker, Observation
 from ppp.check.contents import Requires
-from ppp.check.index.choose import IndexFile
+from ppp.check.index.choose import METADATA_SUFFIX, IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
 from ppp.check.index.page import ProjectStatus, Status
 from ppp.check.install_phases import NOTHING_TO_ADD
@@ -63,6 +63,8 @@ class FakeIndex:
     page: tuple[IndexFile, ...] | Exception = (WHEEL,)
     trouble: Exception | None = None
     content: bytes = CONTENT
+    #: Its copy of METADATA, or the error that fetching it raises.
+    copy: bytes | DownloadError = b""
     fetched: list[tuple[float, int]] = field(default_factory=list)
     #: The pages of dependencies.
     others: dict[str, tuple[IndexFile, ...] | Exception] = field(default_factory=dict)
@@ -81,8 +83,11 @@ class FakeIndex:
         self.fetched.append((timeout_s, max_bytes))
         if self.trouble:
             raise self.trouble
+        content = self.copy if file.filename.endswith(METADATA_SUFFIX) else self.content
+        if isinstance(content, DownloadError):
+            raise content
         path = self.folder / file.filename
-        path.write_bytes(self.content)
+        path.write_bytes(content)
         return path
 
 
@@ -1193,3 +1198,40 @@ def test_a_record_that_differs_from_the_wheel_decides_nothing(harness: CellHarne
     record = harness.record()
     assert verdict(record) == ("PASS", None, None)
     assert record.record_mismatch == RecordMismatch(missing=1, unlisted=0, different=0, examples=("gone.py",))
+
+
+# ---------------------------------------------------------------- the index's copy of METADATA (PEP 658)
+
+
+OWN_WHEEL: Final = Project(name="example-lib", version="2.1.0", requires=("other",))
+OWN_METADATA: Final = replace(OWN_WHEEL, copied_requires=("other",)).index_metadata() or b""
+OTHER_METADATA: Final = replace(OWN_WHEEL, copied_requires=()).index_metadata() or b""
+
+
+def with_copy(harness: CellHarness, announced: bytes, content: bytes | DownloadError) -> Record:
+    """Return the record of a wheel whose metadata the index has announced and sends so."""
+    harness.index.page = (replace(WHEEL, metadata_sha256=sha256_hex(announced)),)
+    harness.index.content = OWN_WHEEL.build()
+    harness.index.copy = content
+    return harness.record()
+
+
+def test_a_copy_with_the_right_hash_is_not_even_fetched(harness: CellHarness) -> None:
+    assert with_copy(harness, OWN_METADATA, OTHER_METADATA).detail is None
+    assert len(harness.index.fetched) == 1
+
+
+def test_a_copy_that_differs_is_told_and_decides_nothing(harness: CellHarness) -> None:
+    record = with_copy(harness, OTHER_METADATA, OTHER_METADATA)
+    assert verdict(record) == ("PASS", None, None)
+    assert record.detail == (
+        "the index's copy of its metadata has another Requires-Dist: pip 26.2 and newer refuse to install it"
+    )
+
+
+def test_a_copy_that_differs_in_what_pip_does_not_compare_is_none_of_our_business(harness: CellHarness) -> None:
+    assert with_copy(harness, b"other bytes", OWN_METADATA + b"\nText.\n").detail is None
+
+
+def test_of_a_copy_that_cannot_be_fetched_nothing_is_known(harness: CellHarness) -> None:
+    assert with_copy(harness, OTHER_METADATA, DownloadError("network", "it broke off")).detail is None

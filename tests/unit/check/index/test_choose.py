@@ -24,6 +24,7 @@ from ppp.check.index.choose import (
     choose_file,
     file_version,
     has_unread_name,
+    metadata_copy,
     newest_installable,
     newest_version,
     other_files,
@@ -442,3 +443,22 @@ def _some_files(name: str, tags: Sequence[str], dice: random.Random) -> list[Pro
         for tag in dice.sample(tags, dice.randint(1, 5))
     ]
     return [*files, *([Project(name=name, kind="sdist")] if dice.random() < 0.3 else [])]
+
+
+# ---------------------------------------------------------------- the index's copy of METADATA
+
+
+def test_a_copy_of_metadata_is_beside_its_file() -> None:
+    listed = IndexFile(
+        filename="lib-1.0-py3-none-any.whl",
+        url="https://files.example/lib-1.0-py3-none-any.whl#sha256=x",
+        sha256="ab" * 32,
+        requires_python=None,
+        yanked=False,
+        metadata_sha256="cd" * 32,
+    )
+    copy = metadata_copy(listed)
+    assert copy is not None
+    assert (copy.filename, copy.sha256) == ("lib-1.0-py3-none-any.whl.metadata", "cd" * 32)
+    assert copy.url == "https://files.example/lib-1.0-py3-none-any.whl.metadata"
+    assert metadata_copy(replace(listed, metadata_sha256=None)) is None

@@ -1,0 +1,1 @@
+import metadata_copy_differs
