@@ -151,7 +151,7 @@ def check_cells(place: ReadyEnvironments, cells: Sequence[Cell]) -> dict[Cell, R
     checkers = place.checkers("ab" * 32)
 
     def check(cell: Cell) -> Record:
-        return checkers[cell.environment].check(cell, place.prepared[cell.environment]).record
+        return checkers[cell.environment].check(cell, place.prepared[cell.environment], absence_is_final=True).record
 
     def check_all(cells: Sequence[Cell]) -> dict[Cell, Record]:
         with ThreadPoolExecutor(JOBS) as threads:
