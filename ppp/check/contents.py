@@ -2,7 +2,7 @@
 
 A release may well have no module: stubs, data, a `.pth` file, scripts, or requirements that a metapackage brings. But
 one that installs its metadata alone and requires nothing is of no use to anybody: it is `empty`, a failure of the
-package. Likewise one whose only modules are for other interpreters.
+package. Likewise one whose only modules are for other interpreters, or its tests, docs or examples.
 
 What counts as requiring something:
 
@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from ppp.check.causes import printable_line
+from ppp.check.modules import ModulesToImport
 
 #: The groups of entry points that pip makes scripts of.
 SCRIPT_GROUPS: Final = frozenset({"console_scripts", "gui_scripts"})
@@ -61,17 +62,19 @@ class InPlaceOfModules:
 
 
 def in_place_of_modules(
-    paths: Sequence[str], *, entry_points: Collection[tuple[str, str]], requires: Requires, declares_none: bool
+    paths: Sequence[str], modules: ModulesToImport, *, entry_points: Collection[tuple[str, str]], requires: Requires
 ) -> InPlaceOfModules:
     """Return what a release holds that has no module to import.
 
     `paths` are those in RECORD that are there, relative to site-packages; `entry_points` are groups and names.
-    `declares_none` says that its metadata declares that there is no module.
+    `modules` says why none is imported.
     """
-    if declares_none:
+    if modules.declares_none:
         return InPlaceOfModules(ground=Ground.DECLARES_NONE, reason="its metadata declares that it has no modules")
     scripts = {name for group, name in entry_points if group in SCRIPT_GROUPS}
-    own = [path for path in paths if ".dist-info/" not in path and not _is_wrapper(path, scripts)]
+    mistakes = {name.partition(".")[0] for name in modules.mistakes}
+    installed = [path for path in paths if ".dist-info/" not in path and not _is_wrapper(path, scripts)]
+    own = [path for path in installed if path.partition("/")[0].partition(".")[0] not in mistakes]
     if foreign := [path for path in own if _is_foreign_module(path)]:
         return InPlaceOfModules(ground=None, reason=f"its modules are for other interpreters: {_named(foreign)}")
     if own:
@@ -81,7 +84,7 @@ def in_place_of_modules(
         return InPlaceOfModules(ground=Ground.SCRIPTS, reason="its scripts call what others install")
     if entry_points and requires in {Requires.FOR_EXTRAS, Requires.NOTHING}:
         return InPlaceOfModules(ground=Ground.NO_MODULE, reason="it registers entry points and holds no module")
-    return _metadata_alone(requires)
+    return _nothing_of_its_own(requires, sorted(mistakes))
 
 
 def _kind(own: Sequence[str]) -> tuple[Ground, str]:
@@ -97,7 +100,8 @@ def _kind(own: Sequence[str]) -> tuple[Ground, str]:
     return Ground.DATA, "it holds data only"
 
 
-def _metadata_alone(requires: Requires) -> InPlaceOfModules:
+def _nothing_of_its_own(requires: Requires, mistakes: Sequence[str]) -> InPlaceOfModules:
+    installed = f"all that it installs is {_named(mistakes)}" if mistakes else "it installs its metadata alone"
     match requires:
         case Requires.HERE:
             return InPlaceOfModules(ground=Ground.REQUIREMENTS_ONLY, reason="it holds requirements only")
@@ -105,10 +109,9 @@ def _metadata_alone(requires: Requires) -> InPlaceOfModules:
             reason = "it holds requirements only, and none of them applies here"
             return InPlaceOfModules(ground=Ground.REQUIREMENTS_ONLY, reason=reason)
         case Requires.FOR_EXTRAS:
-            reason = "it installs its metadata alone, and requires nothing but for extras"
-            return InPlaceOfModules(ground=None, reason=reason)
+            return InPlaceOfModules(ground=None, reason=f"{installed}, and it requires nothing but for extras")
         case Requires.NOTHING:
-            return InPlaceOfModules(ground=None, reason="it installs its metadata alone, and requires nothing")
+            return InPlaceOfModules(ground=None, reason=f"{installed}, and it requires nothing")
 
 
 def _is_script(path: str) -> bool:

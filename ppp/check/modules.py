@@ -2,7 +2,8 @@
 
 RECORD says what exists: every top-level module or package, and of a namespace the one that represents it best. Names
 that are declared (METADATA 2.5, PEP 794) come before what is found, and `top_level.txt` is a hint. Left out are what
-got into a wheel by mistake (`tests`, `docs`, …) and private modules, if there is anything else.
+got into a wheel by mistake (`tests`, `docs`, …) and private modules, if there is anything else. Nothing but tests, docs
+or examples is nothing to import: a build that found no module often packs them.
 
 The primary module decides whether the import passes; the other ones are reported. It is
 
@@ -34,6 +35,8 @@ _STRAY: Final = re.compile(
     r"|bin|build|dist|scripts?|setup|conftest|noxfile|fabfile|versioneer|ez_setup",
     re.ASCII | re.IGNORECASE,
 )
+#: Those of them that are never what a release is for, unless its own name says so.
+_NEVER_MEANT: Final = frozenset({"test", "doc", "example"})
 #: Modules that say little about what is beside them in a namespace.
 _UNINFORMATIVE: Final = frozenset({"about", "version"})
 #: How many modules one cell imports at most.
@@ -61,12 +64,15 @@ class InstalledMetadata:
 class ModulesToImport:
     """The modules to import, the primary one first; or none, and whether the metadata declares that.
 
+    `mistakes` are modules that are there and are not imported, where there is nothing else: tests, docs, examples.
+
     `primary` decides alone whether the import passes. If it is None, all names have to import.
     """
 
     names: tuple[str, ...]
     primary: str | None = None
     declares_none: bool = False
+    mistakes: tuple[str, ...] = ()
 
     @property
     def deciding(self) -> tuple[str, ...]:
@@ -91,6 +97,8 @@ def modules_to_import(package: str, metadata: InstalledMetadata, suffixes: Seque
     public = _worth_importing(found)
     if own is not None:
         return _with_primary(own, public)
+    if all(_is_mistake(name[0], package) for name in found):
+        return ModulesToImport(names=(), mistakes=_in_order(found))
     hints = frozenset(metadata.top_level)
     hinted = [name for name in public if name[0] in hints] or public
     if len(hinted) == 1:
@@ -171,6 +179,12 @@ def outermost(modules: Collection[Parts]) -> set[Parts]:
 def is_stray(name: str) -> bool:
     """Return whether a part of a module's name is one that got into a wheel by mistake: tests, docs, build tools."""
     return _STRAY.fullmatch(name) is not None
+
+
+def _is_mistake(name: str, package: str) -> bool:
+    """Return whether a top-level module is one that nobody would install a project for, whatever else it lacks."""
+    word = name.lower().removesuffix("s")
+    return word in _NEVER_MEANT and word not in {part.removesuffix("s") for part in package.split("-")}
 
 
 def is_private(name: Parts) -> bool:

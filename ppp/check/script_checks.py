@@ -100,9 +100,9 @@ def _in_place_of_modules(facts: CellFacts) -> InPlaceOfModules:
     assert facts.modules is not None  # noqa: S101 - likewise
     return in_place_of_modules(
         facts.alone.target.metadata.paths,
+        facts.modules,
         entry_points=[(group, name) for group, name, _ in facts.alone.target.entry_points],
         requires=facts.alone.requires,
-        declares_none=facts.modules.declares_none,
     )
 
 

@@ -1100,7 +1100,7 @@ def test_metadata_alone_is_a_failure(harness: CellHarness) -> None:
     record = harness.record()
     assert outcomes(record) == "PASS PASS PASS FAIL"
     assert verdict(record) == ("FAIL", "empty", "package")
-    assert record.detail == "it installs its metadata alone, and requires nothing"
+    assert record.detail == "it installs its metadata alone, and it requires nothing"
     assert (record.imports, Phase.IMPORT in record.grounds) == ((), False)
 
 

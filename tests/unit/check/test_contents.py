@@ -3,22 +3,24 @@
 import pytest
 
 from ppp.check.contents import InPlaceOfModules, Requires, in_place_of_modules
+from ppp.check.modules import ModulesToImport
 
 INFO = ("lib-1.0.dist-info/METADATA", "lib-1.0.dist-info/RECORD")
 SCRIPT = ("console_scripts", "lib")
 PLUGIN = ("pytest11", "lib")
+NO_MODULES = ModulesToImport(names=())
+DECLARED = ModulesToImport(names=(), declares_none=True)
+MISTAKEN = ModulesToImport(names=(), mistakes=("docs", "tests.unit"))
 
 
 def found(
     *paths: str,
     entry_points: tuple[tuple[str, str], ...] = (),
     requires: Requires = Requires.NOTHING,
-    declares_none: bool = False,
+    modules: ModulesToImport = NO_MODULES,
 ) -> InPlaceOfModules:
     """Return what an installation holds besides its metadata."""
-    return in_place_of_modules(
-        (*INFO, *paths), entry_points=entry_points, requires=requires, declares_none=declares_none
-    )
+    return in_place_of_modules((*INFO, *paths), modules, entry_points=entry_points, requires=requires)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +65,16 @@ def test_of_metadata_alone_the_requirements_decide(requires: Requires, ground: s
 
 
 def test_a_declaration_that_there_is_no_module_is_enough() -> None:
-    assert found(declares_none=True).ground == "declares-none"
-    assert found("lib/__init__.py", declares_none=True).ground == "declares-none"
+    assert found(modules=DECLARED).ground == "declares-none"
+    assert found("lib/__init__.py", modules=DECLARED).ground == "declares-none"
+
+
+def test_tests_and_docs_are_nothing_of_its_own() -> None:
+    mistakes = ("tests/unit.py", "docs.py")
+    empty = found(*mistakes, modules=MISTAKEN)
+    assert (empty.ground, empty.reason) == (None, "all that it installs is docs, tests, and it requires nothing")
+    assert found(*mistakes, modules=MISTAKEN, requires=Requires.HERE).ground == "requirements-only"
+    assert found(*mistakes, "lib/data.json", modules=MISTAKEN).ground == "data"
 
 
 def test_scripts_that_pip_generates_for_entry_points_are_nothing_that_the_release_holds() -> None:

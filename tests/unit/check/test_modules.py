@@ -169,8 +169,17 @@ def test_names_that_only_look_like_strays_are_imported(name: str) -> None:
 
 
 def test_a_stray_name_is_imported_if_it_is_the_only_one() -> None:
-    assert found("tests/__init__.py") == ["tests"]
-    assert found("tests/__init__.py", "docs/__init__.py") == ["docs", "tests"]
+    assert found("scripts/__init__.py") == ["scripts"]
+    assert found("scripts/__init__.py", "docs/__init__.py", "setup.py") == ["docs", "setup", "scripts"]
+    assert found("test_util.py") == ["test_util"]
+
+
+@pytest.mark.parametrize("paths", [["tests/__init__.py"], ["Test.py", "docs/conf.py"], ["examples/a/__init__.py"]])
+def test_nothing_but_tests_docs_or_examples_is_nothing_to_import(paths: list[str]) -> None:
+    chosen = modules(*paths)
+    assert chosen.names == ()
+    assert len(chosen.mistakes) == len(paths)
+    assert modules(*paths, package="test-docs-examples").mistakes == ()
 
 
 @pytest.mark.parametrize("package", ["tests", "test-something", "build", "docs", "testing-mysqld", "unit-tests"])

@@ -1,0 +1,1 @@
+import empty_but_for_tests
