@@ -9,6 +9,8 @@ What counts as requiring something:
 - a requirement that applies here;
 - one that applies elsewhere (`pywin32; sys_platform == "win32"`): the release says that nothing is needed here;
 - not one of an extra, as nobody asked for it: a plain installation brings nothing, anywhere.
+
+A README or a license beside the metadata is not what a release is installed for, so it counts for nothing.
 """
 
 import re
@@ -29,6 +31,12 @@ MAX_NAMED_CHARS: Final = 80
 _INTERPRETER: Final = r"(cpython-\d|cp\d|pypy|graalpy|abi3)"
 #: An extension module by its name, with the tag of an interpreter or for Windows.
 _EXTENSION: Final = re.compile(rf"[A-Za-z_]\w*\.({_INTERPRETER}[^/]*\.(so|pyd)|pyd)")
+#: A file at the top of site-packages that documents a project.
+_DOCUMENTATION: Final = re.compile(
+    r"(README|LICEN[CS]ES?|COPYING|COPYRIGHT|NOTICE|CHANGES|CHANGELOG|HISTORY|NEWS|AUTHORS|CONTRIBUTORS|CONTRIBUTING)"
+    r"([_-][A-Z0-9_-]+)?(\.(TXT|MD|RST|APACHE|BSD|GPL|MIT))?",
+    re.IGNORECASE | re.ASCII,
+)
 _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyx", ".so", ".pyd")
 
 
@@ -73,7 +81,7 @@ def in_place_of_modules(
         return InPlaceOfModules(ground=Ground.DECLARES_NONE, reason="its metadata declares that it has no modules")
     scripts = {name for group, name in entry_points if group in SCRIPT_GROUPS}
     mistakes = {name.partition(".")[0] for name in modules.mistakes}
-    installed = [path for path in paths if ".dist-info/" not in path and not _is_wrapper(path, scripts)]
+    installed = [path for path in paths if not (_is_about_it(path) or _is_wrapper(path, scripts))]
     own = [path for path in installed if path.partition("/")[0].partition(".")[0] not in mistakes]
     if foreign := [path for path in own if _is_foreign_module(path)]:
         return InPlaceOfModules(ground=None, reason=f"its modules are for other interpreters: {_named(foreign)}")
@@ -112,6 +120,11 @@ def _nothing_of_its_own(requires: Requires, mistakes: Sequence[str]) -> InPlaceO
             return InPlaceOfModules(ground=None, reason=f"{installed}, and it requires nothing but for extras")
         case Requires.NOTHING:
             return InPlaceOfModules(ground=None, reason=f"{installed}, and it requires nothing")
+
+
+def _is_about_it(path: str) -> bool:
+    """Return whether a path is one of the release's metadata or of its documentation."""
+    return ".dist-info/" in path or _DOCUMENTATION.fullmatch(path) is not None
 
 
 def _is_script(path: str) -> bool:

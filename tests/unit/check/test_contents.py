@@ -36,7 +36,8 @@ def found(
         (["../../../include/site/python3.12/lib/lib.h"], "data"),
         (["../../../share/lib/plug.cp310-win_amd64.pyd"], "no-module"),
         (["lib/data.json"], "data"),
-        (["LICENSE"], "data"),
+        (["README.json"], "data"),
+        (["lib/README.rst"], "data"),
         (["lib/model.so.12"], "data"),
         (["my-lib.py"], "no-module"),
         (["my-lib/__init__.py", "my-lib/part.py"], "no-module"),
@@ -47,6 +48,13 @@ def found(
 @pytest.mark.parametrize("requires", Requires)
 def test_what_is_there_gives_the_ground(paths: list[str], ground: str, requires: Requires) -> None:
     assert found(*paths, requires=requires).ground == ground
+
+
+@pytest.mark.parametrize("path", ["README.rst", "README", "LICENSE", "License.txt", "LICENSE.MIT", "changelog.md"])
+@pytest.mark.parametrize("requires", Requires)
+def test_documentation_beside_the_metadata_counts_for_nothing(path: str, requires: Requires) -> None:
+    # bs4 0.0.2 is a metapackage whose wheel has its README at the top.
+    assert found(path, requires=requires) == found(requires=requires)
 
 
 @pytest.mark.parametrize(
