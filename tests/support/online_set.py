@@ -28,7 +28,6 @@ _FACTS: Final[Mapping[str, Callable[[Record], object]]] = {
     "relies_on": lambda record: list(record.relies_on),
     "primary": lambda record: record.primary_module,
     "ground": lambda record: record.grounds.get(Phase.IMPORT),
-    "not_imported": lambda record: {failure.module: failure.cause for failure in record.import_failures},
     "broken_entry_points": lambda record: (
         [point.name for point in record.entry_points.broken] if record.entry_points else []
     ),
@@ -40,6 +39,7 @@ _FACTS: Final[Mapping[str, Callable[[Record], object]]] = {
 }
 #: Facts of which a label names some: a record may hold more.
 _PARTS: Final[Mapping[str, Callable[[Record], Sequence[str]]]] = {
+    "not_imported": lambda record: [f"{failure.module}: {failure.cause}" for failure in record.import_failures],
     "submodules_failed": lambda record: [
         f"{failure.module}: {failure.cause}" for failure in (record.submodules.failed if record.submodules else ())
     ],
