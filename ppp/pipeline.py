@@ -19,6 +19,7 @@ from ppp.mesh.push import Announcement
 from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport
 from ppp.model.errors import NoEnvironmentError, PPPError
 from ppp.model.matrix import Cell, Environment, Matrix
+from ppp.model.record import Network
 from ppp.model.release import Release, RequestedPackage
 from ppp.narrate import episode
 from ppp.narrate.episode import Episode
@@ -31,6 +32,7 @@ from ppp.runner.context import Context, open_node
 from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.request import RunRequest, Sources
 from ppp.runner.requested import find_requested
+from ppp.runner.waiting import QueueState
 
 #: How long, in seconds, a synchronization waits for another command before what it received is lost.
 SYNC_WAIT_S: Final = 60.0
@@ -38,16 +40,16 @@ SYNC_WAIT_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """What a run did: its releases, cells checked and still queued, unavailable environments and why, the front page.
+    """What a run did: its releases, cells checked, what is left in the queue, the front page.
 
-    `flakiness` is what an A/A test found, where one was requested; `missing` names what the index does not have of what
-    was requested.
+    `unavailable` says of environments why nothing could be checked there; `flakiness` is what an A/A test found, where
+    one was requested; `missing` names what the index does not have of what was requested.
     """
 
     releases: tuple[Release, ...]
     unavailable: Mapping[str, str]
     checked: int
-    queued: int
+    queue: QueueState
     page: Path
     flakiness: Flakiness | None
     missing: PPPError | None = None
@@ -55,9 +57,9 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchSummary:
-    """How many cells are queued, and what the index does not have of what was requested."""
+    """What is queued, and what the index does not have of what was requested."""
 
-    queued: int
+    queue: QueueState
     missing: PPPError | None = None
 
 
@@ -84,11 +86,13 @@ def run(context: Context, request: RunRequest) -> RunSummary:
             only = frozenset(releases) if request.sources.are_explicit else None
             report = checking.check_queue(node, ready, request, only=only)
         page = publishing.publish(node)
+        unavailable = {**ready.unavailable, **report.unhealthy}
+        gatewayed = checking.behind_gateway(ready)
         return RunSummary(
             releases=releases,
-            unavailable={**ready.unavailable, **report.unhealthy},
+            unavailable=unavailable,
             checked=report.checked,
-            queued=node.store.queue_length(),
+            queue=checking.queue_state(node, request, gatewayed=gatewayed, unavailable=unavailable),
             page=page,
             flakiness=report.flakiness,
             missing=wanted.missing,
@@ -96,14 +100,16 @@ def run(context: Context, request: RunRequest) -> RunSummary:
 
 
 def watch(context: Context, request: RunRequest) -> WatchSummary:
-    """Queue the releases of the feed or of requirements files, and return how many cells are queued in all."""
+    """Queue the releases of the feed or of requirements files, and return what is queued in all."""
     index = open_index(context.config)
     wanted = find_requested(context, index, request.sources, request.environments)
     with open_node(context) as node:
         if request.sources.reads_feed:
             enqueue.enqueue_feed(node, request)
         enqueue.enqueue_wanted(node, None, wanted.releases, request)
-        return WatchSummary(queued=node.store.queue_length(), missing=wanted.missing)
+        confined = context.config.network is Network.GATEWAY
+        gatewayed = [environment.id for environment in request.matrix.environments if confined]
+        return WatchSummary(queue=checking.queue_state(node, request, gatewayed=gatewayed), missing=wanted.missing)
 
 
 def check(

@@ -17,9 +17,10 @@ from ppp.ledger.node_verdicts import CellVerdicts, read_verdicts
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.schema import read_ledger
 from ppp.mesh.node import load_key
-from ppp.model.errors import NodeError
+from ppp.model.errors import NodeError, PPPError
 from ppp.model.record import Record
 from ppp.model.release import Release
+from ppp.runner.waiting import QueueState
 
 #: Columns of a table that goes to a file or a pipe.
 PIPE_WIDTH: Final = 160
@@ -33,12 +34,15 @@ def print_results(
     as_json: bool,
     unavailable: Mapping[str, str] | None = None,
     flakiness: Flakiness | None = None,
+    queue: QueueState | None = None,
+    missing: PPPError | None = None,
     with_logs: bool = False,
 ) -> None:
     """Print what this node has of some releases in some environments: its own word first, and who disagrees.
 
     `unavailable` says of environments why nothing could be checked there. `flakiness` is part of the JSON answer where
-    an A/A test was asked for; `with_logs` adds to each result the log that the ledger has of it.
+    an A/A test was asked for, and so are the state of the `queue` after a run, and what was `missing` from the index of
+    what was requested. `with_logs` adds to each result the log that the ledger has of it.
     """
     unavailable = unavailable or {}
     own = find_node_id(data)
@@ -50,7 +54,9 @@ def print_results(
         held = frozenset(quarantined(db))
     if as_json:
         results = [{**record_json(record), **({"log": logs.get(record.id)} if with_logs else {})} for record in records]
-        shown = {} if flakiness is None else {"flakiness": flakiness.to_json()}
+        shown: dict[str, object] = {} if flakiness is None else {"flakiness": flakiness.to_json()}
+        shown |= {"queue": queue.to_json()} if queue else {}
+        shown |= {"missing": missing.message} if missing else {}
         agreement = [_agreement_json(cell, held) for cell in cells]
         answer = {"results": results, "agreement": agreement, "unavailable": dict(unavailable), **shown}
         print_answer(answer, "", as_json=True)

@@ -134,10 +134,14 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
         environments,
         unavailable=summary.unavailable,
         flakiness=summary.flakiness,
+        queue=summary.queue,
+        missing=summary.missing,
         as_json=as_json,
     )
-    if summary.queued:
-        context.reporter.note(f"{summary.queued} cells are still queued: run again to continue")
+    if summary.queue.due:
+        context.reporter.note(f"{summary.queue.due} cells are still queued: run again to continue")
+    for waiting in summary.queue.waiting:
+        context.reporter.note(str(waiting))
     if not as_json:
         click.echo(console.printable_line(f"checked {summary.checked} cells; open {summary.page}"))
 
@@ -174,8 +178,11 @@ def watch(
     loaded, chosen = select_environments(matrix, environments)
     sources = Sources(requirements=requirements)
     summary = pipeline.watch(context, RunRequest(matrix=loaded, environments=chosen, sources=sources, jobs=1))
-    queued = summary.queued
-    print_answer({"queued": queued}, f"{queued} cells are queued: `ppp run` checks them", as_json=as_json)
+    due = summary.queue.due
+    for waiting in summary.queue.waiting:
+        context.reporter.note(str(waiting))
+    more = {"waiting": summary.queue.to_json()["waiting"]} if summary.queue.waiting else {}
+    print_answer({"queued": due, **more}, f"{due} cells are queued: `ppp run` checks them", as_json=as_json)
     if summary.missing:
         raise summary.missing
 

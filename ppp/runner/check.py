@@ -2,15 +2,16 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from ppp.check.cell import Observation
+from ppp.config import shipped_environments
 from ppp.ledger import queries, staging
 from ppp.ledger.flakiness import Flakiness, compare_pairs, sample_records
+from ppp.ledger.queue_groups import read_queue
 from ppp.ledger.regressions import prior_results
-from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.ledger.staging import RecheckReason
 from ppp.ledger.store import QueueFilter
 from ppp.model.matrix import Cell, Matrix
@@ -22,6 +23,7 @@ from ppp.runner.job_sources import ListSource, QueueSource
 from ppp.runner.jobs import CellJob, EnvironmentExecutor
 from ppp.runner.request import RunRequest
 from ppp.runner.rounds import RoundLimits, Rounds
+from ppp.runner.waiting import Possibilities, QueueState, explain_queue
 
 #: How much longer a lease lasts than any cell can take.
 LEASE_SLACK_S: Final = 600
@@ -59,12 +61,11 @@ def check_queue(
     """
     now, reporter = node.context.now, node.context.reporter
     queue_filter = QueueFilter(
-        environments=tuple(ready.prepared), untrusted_environments=_behind_gateway(ready), releases=only
+        environments=tuple(ready.prepared), untrusted_environments=behind_gateway(ready), releases=only
     )
     # This process holds the lock of the data folder: any lease left in the queue is of a run that has ended.
     node.store.release_leases()
     due = node.store.due_counts(queue_filter, now=now)
-    _note_untrusted(node, queue_filter, due)
     executor = EnvironmentExecutor.of(ready, node=node.key.id)
     limits = RoundLimits(jobs=request.jobs)
     rounds = Rounds(node, executor, ready.prepared, limits, on_result=reporter.checked)
@@ -107,21 +108,30 @@ def check_now(node: LocalNode, ready: ReadyEnvironments, cells: Sequence[Cell]) 
     return CheckReport(observations=observations, unhealthy=rounds.unhealthy)
 
 
-def _behind_gateway(ready: ReadyEnvironments) -> tuple[str, ...]:
+def queue_state(
+    node: LocalNode, request: RunRequest, *, gatewayed: Collection[str], unavailable: Mapping[str, str] | None = None
+) -> QueueState:
+    """Return what is left in the queue: what the next run would check, and what the rest waits for.
+
+    `unavailable` says of environments why they cannot be had; cells of the feed run only in those that are `gatewayed`.
+    """
+    possible = Possibilities(
+        matrix=request.matrix,
+        shipped=shipped_environments(),
+        gatewayed=gatewayed,
+        unavailable=unavailable or {},
+    )
+    return explain_queue(read_queue(node.store.db, node=node.key.id, now=node.context.now), possible)
+
+
+def behind_gateway(ready: ReadyEnvironments) -> tuple[str, ...]:
+    """Return the environments that are ready and reach nothing but the index: cells of the open feed may run there."""
     return tuple(id_ for id_, prepared in ready.prepared.items() if prepared.network is Network.GATEWAY)
 
 
 def _lease_s(matrix: Matrix) -> int:
     """Return how many seconds a cell can take at most: every phase until its timeout, and all of them twice."""
     return 2 * sum(matrix.timeouts_s.values()) + LEASE_SLACK_S
-
-
-def _note_untrusted(node: LocalNode, queue_filter: QueueFilter, due: Mapping[str, int]) -> None:
-    with_untrusted = node.store.due_counts(replace(queue_filter, untrusted_environments=None), now=node.context.now)
-    if left := sum(with_untrusted.values()) - sum(due.values()):
-        node.context.reporter.note(
-            f"{left} cells of the open feed stay queued: untrusted releases run only behind the gateway"
-        )
 
 
 def _measure_flakiness(node: LocalNode, rounds: Rounds, request: RunRequest) -> Flakiness | None:
@@ -155,8 +165,3 @@ def _note_remaining(node: LocalNode, flakiness: Flakiness | None) -> None:
         reporter.note(f"flakiness (A/A test): {flakiness}")
     for environment, count in sorted(staging.pending_counts(node.store.db).items()):
         reporter.note(f"{count} results of {environment} wait for its canary: the next run there publishes them")
-    if given_up := queries.given_up(node.store.db):
-        reporter.note(
-            f"{len(given_up)} cells ended in an infrastructure error {MAX_ATTEMPTS} times and are not retried, such as"
-            f" {given_up[0]}: name a package to try it again"
-        )

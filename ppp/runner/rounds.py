@@ -6,13 +6,14 @@ healthy. If it does not, each of them becomes an `ERROR` of ours, and nothing mo
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, assert_never
 
 from ppp.check.causes import one_line
 from ppp.check.cell import Observation
 from ppp.ledger import staging
+from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.ledger.staging import Recheck, RecheckReason, StagedRecord
 from ppp.model.record import Record, Result, to_infrastructure_error
 from ppp.runner.context import LocalNode
@@ -23,6 +24,10 @@ from ppp.runner.pool import Executor, WorkerPool
 #: A round ends, and its environment's canary runs again, after so many cells or so many seconds at the latest.
 ROUND_CELLS: Final = 200
 ROUND_S: Final = 20 * 60
+
+
+#: Causes of an `ERROR` that no later attempt changes: only a person can, by another matrix.
+LASTING_ERRORS: Final = frozenset({"file-size"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +178,10 @@ class Rounds:
             detail = one_line(f"a regression that could not be confirmed: {last.record.detail}")
             cause = last.record.cause or "sandbox"
             store.add_record(to_infrastructure_error(observation.record, cause=cause, detail=detail))
-        store.add_record(last.record, last.log, retry=job.queued, now=self._node.context.now)
+        queued = job.queued
+        if queued and last.record.cause in LASTING_ERRORS:
+            queued = replace(queued, attempts=MAX_ATTEMPTS - 1)
+        store.add_record(last.record, last.log, retry=queued, now=self._node.context.now)
         self.recorded.append(StagedRecord(record=last.record, log=last.log))
 
     def _settle_canary(self, environment: str, faults: tuple[str, ...]) -> None:

@@ -28,7 +28,7 @@ from ppp.model.errors import FeedMalformedError
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.record import Network, Record, Result
 from ppp.model.release import Release, RequestedPackage
-from ppp.runner.check import check_now, check_queue
+from ppp.runner.check import behind_gateway, check_now, check_queue, queue_state
 from ppp.runner.context import Context, LocalNode
 from ppp.runner.enqueue import enqueue_changed_offers, enqueue_feed, enqueue_wanted, try_enqueue_feed
 from ppp.runner.environments import ReadyEnvironments
@@ -321,10 +321,10 @@ def test_an_infrastructure_error_is_retried_a_few_times(rig: NodeHarness) -> Non
     # Records of the same second are one, but each was reported.
     assert set(rig.results) == {("example-lib 1.0", "ERROR")}
     assert len(rig.reporter.records) == MAX_ATTEMPTS
-    assert (
-        f"1 cells ended in an infrastructure error 3 times and are not retried, such as example-lib==1.0 in {SLIM.id}"
-        in (rig.reporter.notes[-1])
-    )
+    state = queue_state(rig.node, request, gatewayed=[SLIM.id])
+    assert (state.due, [(each.cells, each.environment) for each in state.waiting]) == (0, [(1, SLIM.id)])
+    assert "the last time sandbox, and are not tried again" in state.waiting[0].why
+    assert state.waiting[0].remedy == "to try one again, name it: -p example-lib==1.0"
     rig.enqueue(request, "example-lib")
     assert rig.check(rig.ready(request, CellScript()), request) == 1, "a package that is named is tried again"
     assert rig.queue == []
@@ -365,7 +365,8 @@ def test_untrusted_releases_run_only_behind_the_gateway(rig: NodeHarness, networ
     ready = replace(ready, prepared={SLIM.id: replace(ready.prepared[SLIM.id], network=network)})
     assert rig.check(ready, request) == checked
     assert len(rig.queue) == 1 - checked
-    assert len([note for note in rig.reporter.notes if "stay queued" in note]) == 1 - checked
+    state = queue_state(rig.node, request, gatewayed=behind_gateway(ready))
+    assert (state.due, len(state.waiting)) == (0, 1 - checked)
 
 
 def test_no_cell_is_begun_when_time_is_over(rig: NodeHarness) -> None:

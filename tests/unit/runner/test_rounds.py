@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from ledger_reads import read_flakiness
@@ -14,6 +14,7 @@ from ppp import config
 from ppp.check.cell import Observation
 from ppp.ledger import queries, staging
 from ppp.ledger.regressions import prior_results
+from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.ledger.staging import RecheckReason, StagedRecord
 from ppp.ledger.store import QueueFilter, Store
 from ppp.mesh.node import NodeKey
@@ -47,6 +48,7 @@ class RoundsHarness:
     messages: list[str]
     results: dict[str, list[Result]] = field(default_factory=dict)
     faults: dict[str, list[Sequence[str]]] = field(default_factory=dict)
+    causes: dict[Result, str] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     reported: list[Record] = field(default_factory=list)
     closed: threading.Event = field(default_factory=threading.Event)
@@ -68,7 +70,8 @@ class RoundsHarness:
             turns = self.results.get(cell.release.package, [Result.PASS])
             result = turns.pop(0) if len(turns) > 1 else turns[0]
             log = f"the log of {cell}" if result is not Result.PASS else None
-            changes = {"result": result, "observed_at": self.now, "log_sha256": log and sha256_hex(log.encode())}
+            changes: dict[str, Any] = {"cause": self.causes[result]} if result in self.causes else {}
+            changes |= {"result": result, "observed_at": self.now, "log_sha256": log and sha256_hex(log.encode())}
             return Observation(record=self.record(cell.release.package, "2.1.0", cell.environment, **changes), log=log)
 
     def canary(self, environment: str) -> Sequence[str]:
@@ -288,6 +291,13 @@ def test_an_error_whose_delay_is_not_over_waits_for_another_run(rig: RoundsHarne
     rig.run(rig.rounds())
     assert (rig.recorded, rig.queued) == ([("a", "ERROR")], [("a", 1)])
     assert rig.order == [f"canary of {SLIM}", "a"], "there is no result to confirm"
+
+
+def test_an_error_that_no_attempt_changes_is_not_tried_again(rig: RoundsHarness) -> None:
+    rig.store.enqueue(cells("a"), source="feed", now=1)
+    rig.results["a"], rig.causes[Result.ERROR] = [Result.ERROR], "file-size"
+    rig.run(rig.rounds())
+    assert (rig.recorded, rig.queued) == ([("a", "ERROR")], [("a", MAX_ATTEMPTS)])
 
 
 def test_a_stop_leaves_results_pending_that_no_canary_has_confirmed(rig: RoundsHarness) -> None:

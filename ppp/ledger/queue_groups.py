@@ -1,0 +1,62 @@
+"""What is queued, in groups of cells that wait for the same thing."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlite_utils import Database
+
+from ppp.ledger.schema import MAX_ATTEMPTS
+from ppp.model.matrix import Cell
+from ppp.model.release import Release
+
+#: The cause of a cell's newest `ERROR` of this node, once it will not be tried again.
+_GROUPS: Final = """
+SELECT environment, source = 'feed' AS untrusted, attempts >= :most AS given_up,
+       CASE WHEN attempts >= :most THEN
+           (SELECT cause FROM records AS r WHERE r.package = q.package AND r.version = q.version
+                AND r.environment = q.environment AND r.node = :node AND r.result = 'ERROR'
+            ORDER BY r.observed_at DESC LIMIT 1) END AS cause,
+       CASE WHEN not_before > :now THEN not_before END AS due_at, count(*) AS cells,
+       min(package || ' ' || version) AS example
+FROM queue AS q GROUP BY environment, untrusted, given_up, cause, due_at
+ORDER BY environment, given_up, cause, due_at, untrusted
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueGroup:
+    """Queued cells of one environment; `untrusted` ones are of the open feed.
+
+    `given_up` ones resulted in `ERROR` too often, the last time for `cause`. `due_at` is when they may be tried again,
+    in epoch seconds, if that is later than now.
+    """
+
+    environment: str
+    cells: int
+    example: Cell
+    untrusted: bool = False
+    given_up: bool = False
+    cause: str | None = None
+    due_at: int | None = None
+
+
+def read_queue(db: Database, *, node: str, now: int) -> tuple[QueueGroup, ...]:
+    """Return what is queued; `node` is this node's id, `now` is in epoch seconds."""
+    rows = db.query(_GROUPS, {"most": MAX_ATTEMPTS, "node": node, "now": now})
+    return tuple(
+        QueueGroup(
+            environment=row["environment"],
+            cells=row["cells"],
+            example=_example(row["example"], row["environment"]),
+            untrusted=bool(row["untrusted"]),
+            given_up=bool(row["given_up"]),
+            cause=row["cause"],
+            due_at=row["due_at"],
+        )
+        for row in rows
+    )
+
+
+def _example(text: str, environment: str) -> Cell:
+    package, version = text.split(" ")
+    return Cell(release=Release(package=package, version=version), environment=environment)
