@@ -162,6 +162,10 @@ def _file_error(number: tuple[str, int | None], path: Path) -> PPPError | None:
             message, hint = _in_the_way(path), f"move it away, or {_ANOTHER_FOLDER}"
         case errno.ENOENT | errno.ENAMETOOLONG | errno.EINVAL:
             message = f"{path} cannot be created: {os.strerror(code)}"
+        case errno.EFBIG:
+            hint = "raise the limit of file sizes (`ulimit -f`)"
+        case errno.EMFILE | errno.ENFILE:
+            hint = "raise the limit of open files (`ulimit -n`)"
         case errno.EIO | errno.ESTALE | errno.ENODEV | errno.ENXIO | errno.EREMOTEIO:
             hint = f"check that disk, or {_ANOTHER_FOLDER}"
         case _:

@@ -1,5 +1,6 @@
 """Prepare the environments in which cells are checked: the index, its gateway, and a runtime for each platform."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ def no_canary(_: PreparedEnvironment) -> Sequence[str]:
     return ()
 
 
+#: The longest path of a socket on Linux is 107 bytes: so long may the folder be in which this one is.
+MAX_TEMPORARY_BYTES: Final = 107 - len("/ppp-gateway-12345678/cell-12345678/control")
 #: In place of a node's key, in records that are stored nowhere.
 NO_NODE: Final = "00" * 32
 
@@ -51,6 +54,8 @@ class ReadyEnvironments:
     unavailable: Mapping[str, str]
     canary: CanaryCheck = no_canary
     gateway: Gateway | None = None
+    #: Raises `DiskFullError` if what a run writes to is full: the programs that it starts may report something else.
+    check_room: Callable[[], None] = lambda: None
 
     def checkers(self, node: str) -> Mapping[str, Checker]:
         """Return a checker for each environment that is ready; its records carry the id of `node`."""
@@ -115,6 +120,7 @@ def prepare_environments(
             unavailable=unavailable,
             canary=_canary(context, index, runtimes, matrix),
             gateway=index_gateway,
+            check_room=lambda: check_space(*_written_folders(context)),
         )
 
 
@@ -176,6 +182,7 @@ def _runtimes(
     with suppress(OSError):  # no folder for temporary files can be written
         remove_leftovers()
     check_space(*_written_folders(context))
+    _check_socket_paths(context)
     with translate_storage_errors(config.cache):
         pip = fetch_pinned_pip(
             index, matrix.pip.version, matrix.pip.sha256, cache=config.cache, max_bytes=matrix.limits.file_mb * 1024**2
@@ -223,6 +230,18 @@ def _refuse_to_share_credentials(context: Context, platforms: AbstractSet[Platfo
         raise ConfigError(
             f"with --network open package code would get the credentials for {', '.join(needed)}",
             hint="use --network gateway, which keeps them outside, or remove them",
+        )
+
+
+def _check_socket_paths(context: Context) -> None:
+    """Raise `ConfigError` if the folder for temporary files is so deep that no socket can be in it."""
+    folder = temporary_folder(context.environ).absolute()
+    size = len(os.fsencode(folder))
+    if size > MAX_TEMPORARY_BYTES:
+        raise ConfigError(
+            f"the path of the folder for temporary files has {size} bytes, and may have {MAX_TEMPORARY_BYTES}, because"
+            f" sockets are created in it: {folder}",
+            hint="set TMPDIR to a folder with a shorter path, such as /tmp",
         )
 
 

@@ -1,4 +1,4 @@
-"""Say of each queued cell what it waits for: the next run, a later time, or something that only a person can change.
+"""What each queued cell waits for: the next run, a later time, or something that only a person can change.
 
 What cannot be checked on this machine stays in the queue, because another environment, matrix or setting may come; but
 it is never counted among what running again would check. Pure.
