@@ -31,10 +31,11 @@ MAX_NAMED_CHARS: Final = 80
 _INTERPRETER: Final = r"(cpython-\d|cp\d|pypy|graalpy|abi3)"
 #: An extension module by its name, with the tag of an interpreter or for Windows.
 _EXTENSION: Final = re.compile(rf"[A-Za-z_]\w*\.({_INTERPRETER}[^/]*\.(so|pyd)|pyd)")
-#: A file at the top of site-packages that documents a project.
+#: A file at the top of site-packages, or of the environment, that documents a project or is there for its build.
 _DOCUMENTATION: Final = re.compile(
     r"(README|LICEN[CS]ES?|COPYING|COPYRIGHT|NOTICE|CHANGES|CHANGELOG|HISTORY|NEWS|AUTHORS|CONTRIBUTORS|CONTRIBUTING)"
-    r"([_-][A-Z0-9_-]+)?(\.(TXT|MD|RST|APACHE|BSD|GPL|MIT))?",
+    r"([_-][A-Z0-9_-]+)?(\.(TXT|MD|RST|APACHE|BSD|GPL|MIT))?"
+    r"|pyproject\.toml|setup\.cfg|tox\.ini|MANIFEST\.in|Makefile|Dockerfile|requirements[\w.-]*\.txt|\.git\w+",
     re.IGNORECASE | re.ASCII,
 )
 _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyx", ".so", ".pyd")
@@ -123,7 +124,9 @@ def _nothing_of_its_own(requires: Requires, mistakes: Sequence[str]) -> InPlaceO
 
 
 def _is_about_it(path: str) -> bool:
-    """Return whether a path is one of the release's metadata or of its documentation."""
+    """Return whether a path is one of the release's metadata, of its documentation or of its build."""
+    while path.startswith("../"):
+        path = path.removeprefix("../")
     return ".dist-info/" in path or _DOCUMENTATION.fullmatch(path) is not None
 
 

@@ -50,7 +50,13 @@ def test_what_is_there_gives_the_ground(paths: list[str], ground: str, requires:
     assert found(*paths, requires=requires).ground == ground
 
 
-@pytest.mark.parametrize("path", ["README.rst", "README", "LICENSE", "License.txt", "LICENSE.MIT", "changelog.md"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "README.rst", "README", "LICENSE", "License.txt", "LICENSE.MIT", "changelog.md", "pyproject.toml",
+        "requirements-dev.txt", ".gitignore", "../../../README.md",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("requires", Requires)
 def test_documentation_beside_the_metadata_counts_for_nothing(path: str, requires: Requires) -> None:
     # bs4 0.0.2 is a metapackage whose wheel has its README at the top.
