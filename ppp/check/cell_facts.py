@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ppp.check.causes import printable_line
+from ppp.check.distributions import Distributions
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import Index
 from ppp.check.installation import Inspection
@@ -61,6 +62,7 @@ class CellFacts:
     index_metadata: str | None = None
     modules: ModulesToImport | None = None
     top_levels: tuple[str, ...] = ()
+    distributions: Distributions = field(default_factory=Distributions)
     aliases: Mapping[str, str] = field(default_factory=dict)
     bytes: dict[Phase, int] = field(default_factory=dict)
     grounds: dict[Phase, str] = field(default_factory=dict)

@@ -146,8 +146,13 @@ class ModuleImports:
         self.spent_ms += done.duration_ms
         if done.ok and done.import_proved:
             return PhaseReport(outcome=Outcome.PASS, duration_ms=done.duration_ms)
-        package = self._context.release.package
-        return classify_failure(Phase.IMPORT, done, package=package, modules=self._facts.top_levels)
+        return classify_failure(
+            Phase.IMPORT,
+            done,
+            package=self._context.release.package,
+            modules=self._facts.top_levels,
+            distributions=self._facts.distributions,
+        )
 
 
 def _failures(reports: Mapping[str, PhaseReport]) -> tuple[ModuleFailure, ...]:

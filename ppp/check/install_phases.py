@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from ppp.check.causes import classify_failure, missing_requirement, top_levels
 from ppp.check.cell_facts import CellContext, CellFacts, infrastructure_error
+from ppp.check.distributions import Distributions
 from ppp.check.index.choose import metadata_copy, unmet_because, unmet_cause
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
 from ppp.check.installation import (
@@ -131,6 +132,7 @@ class InstallPhases:
         if fault := self._contradiction(inspection, report, alone=False, built_by=built_by):
             return fault
         self._facts.installed = inspection.installed
+        self._facts.distributions = Distributions.of(inspection.installed, inspection.owned)
         self._facts.tampering = changes_by_dependencies(alone, inspection, is_wheel=self._is_wheel)
         return report
 

@@ -58,7 +58,8 @@ class Inspection:
     """A parsed description of an installation; see `sandbox/inside/inspection.py`, which makes it.
 
     `installed` is what pip reports, as it is published; `requested` the distributions that were asked for, as reported.
-    `folders` are the dist-infos of the package's name. `requires` says what it requires here.
+    `folders` are the dist-infos of the package's name. `requires` says what it requires here. `owned` are the modules
+    that each distribution brought, where dependencies were installed.
     """
 
     installed: tuple[Installed, ...]
@@ -66,6 +67,7 @@ class Inspection:
     folders: frozenset[str]
     target: DistInfo | None
     requires: Requires
+    owned: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def has_dependencies(self) -> bool:
@@ -94,6 +96,7 @@ def _parse(data: Mapping[str, Any]) -> Inspection:
         requires=what_is_required(
             _texts(data["needs"]["requires"]), {_text(k): _text(v) for k, v in data["needs"]["markers"].items()}
         ),
+        owned=tuple((_text(name), _texts(modules)) for name, modules in _list(data.get("owned", []))),
     )
 
 

@@ -14,8 +14,13 @@ _SANDBOX_PATHS: Final = re.compile(
     r"(file://)?/ppp/(file|work/\w+/lib/python[\d.]+/site-packages)/"
     r"|/tmp/pip-[a-z-]+-\w{8}/(overlay/lib/python[\d.]+/site-packages/|[\w.-]+_[0-9a-f]{32}/)?"
 )
+#: Where an interpreter and its files happen to be: another image, or another machine, has them elsewhere.
+_INTERPRETER_PATHS: Final = re.compile(
+    r"(?<![\w.+/-])(?:/[\w.+-]{1,100}){0,8}/lib(?:64)?/python[\d.]{0,9}/(?:(?:site|dist)-packages/|lib-dynload/)?"
+    r"|(?<![\w.+/-])(?:/[\w.+-]{1,100}){1,8}/bin/(?=python[\d.]{0,9}\b)"
+)
 #: Parts of names that differ from run to run: temporary folders, and addresses in memory.
-_VARYING_NAMES: Final = re.compile(r"(?<=/tmp/tmp)\w{8}\b|(?<=\b0x)[0-9a-f]{6,}\b")
+_VARYING_NAMES: Final = re.compile(r"(?<=/tmp/tmp)\w{8}\b|(?<=/tmp/cc)\w{6}(?=\.)|(?<=\b0x)[0-9a-f]{6,}\b")
 
 
 def scrub(text: str, hosts: Collection[str], aliases: Mapping[str, str]) -> str:
@@ -35,7 +40,8 @@ def recorded_detail(scrubbed: str) -> str | None:
 
     It is cut last, so nothing in it is half replaced, and no replacement makes it too long.
     """
-    return one_line(_VARYING_NAMES.sub("…", _SANDBOX_PATHS.sub("", scrubbed))) or None
+    plain = _INTERPRETER_PATHS.sub("", _SANDBOX_PATHS.sub("", scrubbed))
+    return one_line(_VARYING_NAMES.sub("…", plain)) or None
 
 
 def log_tail(log: str) -> str:

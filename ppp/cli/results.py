@@ -17,6 +17,7 @@ from ppp.ledger.node_verdicts import CellVerdicts, read_verdicts
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.schema import read_ledger
 from ppp.mesh.node import load_key
+from ppp.model.blame import assign_blame
 from ppp.model.errors import NodeError, PPPError
 from ppp.model.record import Record
 from ppp.model.release import Release
@@ -53,7 +54,11 @@ def print_results(
         logs = {r.id: queries.read_log(db, r.log_sha256) for r in records if with_logs and r.log_sha256}
         held = frozenset(quarantined(db))
     if as_json:
-        results = [{**record_json(record), **({"log": logs.get(record.id)} if with_logs else {})} for record in records]
+        judged = {record: blame for _, by_environment in found for record, blame in _judged(by_environment).items()}
+        results = [
+            {**record_json(record), **judged[record.id], **({"log": logs.get(record.id)} if with_logs else {})}
+            for record in records
+        ]
         shown: dict[str, object] = {} if flakiness is None else {"flakiness": flakiness.to_json()}
         shown |= {"queue": queue.to_json()} if queue else {}
         shown |= {"missing": missing.message} if missing else {}
@@ -66,6 +71,16 @@ def print_results(
         out.print(console.results_table(rows, environments, unavailable))
         lines = [*console.explanations(rows, environments), *console.disagreements(cells, own=own, quarantined=held)]
         click.echo("\n".join(["", *lines]))
+
+
+def _judged(by_environment: Mapping[str, CellVerdicts]) -> dict[str, dict[str, object]]:
+    """Return the blame that pages and published JSON give, by record: that of the log, or what sibling cells imply."""
+    records = [cell.shown for cell in by_environment.values()]
+    assigned = assign_blame(records)
+    return {
+        record.id: {"blame": assigned[record.environment].blame, "blamed_by": assigned[record.environment].source}
+        for record in records
+    }
 
 
 def find_node_id(data: Path) -> str | None:
@@ -87,7 +102,7 @@ def _agreement_json(cell: CellVerdicts, held: Collection[str]) -> dict[str, obje
         }
         for record in cell.by_node
     ]
-    # In the order of the results, each of which is a record as it is published, and nothing else.
+    # In the order of the results, each of which is a record with the blame that is published.
     return {"record": cell.shown.id, "agreeing": cell.agreeing, "nodes": nodes}
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 from online_set import LABELLED_FILE, check_cells, labelled_cells, ready_environments
 
-from ppp.check.causes import rules
+from ppp.check.cause_rules import rules
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, Result
 

@@ -16,9 +16,10 @@ import pytest
 from slow_inputs import slow_inputs
 
 import ppp
-from ppp.check import causes
+from ppp.check.cause_rules import rules
 from ppp.check.causes import classify_failure
 from ppp.check.runtime import CommandResult
+from ppp.check.syntax_errors import constructs
 from ppp.model.record import Outcome, Phase
 
 pytestmark = pytest.mark.attack("bounded-input")
@@ -38,13 +39,22 @@ EXEMPT: Final = {
 
 def rule_expressions() -> Iterator[tuple[str, re.Pattern[str]]]:
     """Yield the expressions of `causes.toml`, with the name of their cause."""
-    for number, rule in enumerate(causes.rules()):
+    for number, rule in enumerate(rules()):
         name = f"{number}-{rule.cause}"
         yield f"{name}-pattern", rule.pattern
-        yield from ((f"{name}-{kind}", found) for kind in ("subject", "then") if (found := getattr(rule, kind)))
+        yield from (
+            (f"{name}-{kind}", found)
+            for kind in ("subject", "then", "context", "unless")
+            if (found := getattr(rule, kind))
+        )
         yield from ((f"{name}-detail{place}", found) for place, found in enumerate(rule.details))
         if rule.earlier:
             yield f"{name}-earlier", re.compile(rule.earlier.replace("{1}", "lib"), re.MULTILINE)
+
+
+def construct_expressions() -> Iterator[tuple[str, re.Pattern[str]]]:
+    """Yield the expressions of `constructs.toml`, with the name of their construct."""
+    yield from ((construct.name, construct.pattern) for construct in constructs())
 
 
 def module_expressions() -> Iterator[tuple[str, re.Pattern[str] | re.Pattern[bytes]]]:
@@ -81,7 +91,10 @@ def slowest(pattern: re.Pattern[str] | re.Pattern[bytes]) -> tuple[float, str]:
     return worst
 
 
-@pytest.mark.parametrize("pattern", [p for _, p in rule_expressions()], ids=[name for name, _ in rule_expressions()])
+DATA: Final = [*rule_expressions(), *construct_expressions()]
+
+
+@pytest.mark.parametrize("pattern", [pattern for _, pattern in DATA], ids=[name for name, _ in DATA])
 def test_a_rules_expression_grows_with_the_text_only(pattern: re.Pattern[str]) -> None:
     taken, text = slowest(pattern)
     assert taken < LIMIT_S, text[:200]
@@ -89,7 +102,9 @@ def test_a_rules_expression_grows_with_the_text_only(pattern: re.Pattern[str]) -
 
 def test_our_modules_expressions_grow_with_the_text_only() -> None:
     found = list(module_expressions())
-    assert {"ppp.check.causes._FRAME", "ppp.watch.feeds._LINK", "ppp.mesh.untrusted._STRING"} <= {n for n, _ in found}
+    assert {"ppp.check.tracebacks._FRAME", "ppp.watch.feeds._LINK", "ppp.mesh.untrusted._STRING"} <= {
+        n for n, _ in found
+    }
     slow = {name: text[:80] for name, p in found for taken, text in [slowest(p)] if taken >= LIMIT_S}
     assert not slow
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlite_utils import Database
 
-from ppp.check.causes import cause_help as known_causes
+from ppp.check.cause_rules import cause_help as known_causes
 from ppp.ledger import published
 from ppp.ledger.digests import DayDigest
 from ppp.ledger.episodes import StoredEpisode

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from ppp.check.causes import CauseHelp, cause_help
+from ppp.check.cause_rules import CauseHelp, cause_help
 from ppp.ledger.causes import CauseCells
 from ppp.ledger.published import Verdict
 from ppp.model.canonical import Json

@@ -28,7 +28,8 @@ MAX_NAMED_PACKAGES: Final = 10
 MAX_CHAINS: Final = 500
 
 _DEPENDENCY_PATTERNS: Final = (
-    re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]{0,213}): "),
+    # An import's detail begins with the module that was imported.
+    re.compile(r"^(?:import [\w.]{1,300}: )?([A-Za-z0-9][A-Za-z0-9._-]{0,213}): "),
     re.compile(r"satisfies the requirement ([A-Za-z0-9][A-Za-z0-9._-]*)"),
     re.compile(r"No matching distribution found for ([A-Za-z0-9][A-Za-z0-9._-]*)"),
     re.compile(r"No module named '([A-Za-z0-9_]+)"),

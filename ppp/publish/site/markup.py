@@ -10,7 +10,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from ppp.check.causes import cause_help
+from ppp.check.cause_rules import cause_help
 from ppp.ledger.published import Verdict
 from ppp.model.record import PHASES, Outcome, Record, Result
 from ppp.model.shown import Shown, nothing_to_import, record_shown_as

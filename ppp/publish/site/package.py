@@ -12,7 +12,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from ppp.check.causes import CauseHelp, cause_help
+from ppp.check.cause_rules import CauseHelp, cause_help
 from ppp.ledger.published import Verdict
 from ppp.model.blame import AssignedBlame
 from ppp.model.matrix import Environment, EnvironmentId, Platform

@@ -10,7 +10,7 @@ from typing import Final
 
 import jinja2
 
-from ppp.check.causes import cause_help
+from ppp.check.cause_rules import cause_help
 from ppp.config import shipped_environments
 from ppp.ledger.published import Counts
 from ppp.model.matrix import Environment, Platform

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from ppp.check.causes import cause_help
+from ppp.check.cause_rules import cause_help
 from ppp.check.system_packages import MissingKind, SystemPackages, system_packages_for
 from ppp.model.matrix import Platform
 

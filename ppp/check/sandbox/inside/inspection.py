@@ -30,6 +30,10 @@ MAX_ENTRY_POINT_CHARS = 1024
 MAX_DISTRIBUTIONS = 2001
 #: How many dist-infos, or files of one, are named.
 MAX_FOLDERS = 64
+#: How long the name of a distribution or of a top-level module may be.
+MAX_NAME_CHARS = 256
+#: How many characters of all files RECORD together are read.
+MAX_RECORD_CHARS = 64 * 1024 * 1024
 INIT = re.compile(r"__init__\.[^/]+")
 #: How many shared libraries inside packages, and how many modules near their tops, are returned.
 MAX_INNER = 1000
@@ -50,12 +54,15 @@ def inspect(scratch: str, site: str, package: str, folder: str | None, markers: 
     - `target`: what the dist-info of exactly the requested name and version says; None where there is not one such.
       `digests` are the sha256 of the files in it.
     - `needs`: its dependencies, and the markers by which they apply.
+    - `owned`: of each distribution here, by the name of its dist-info, the modules that it brought; nothing where
+      nothing but the package was to be installed (no `folder` is given).
     """
     report = json.loads(read_text(os.path.join(scratch, "report.json")) or "{}")
     items = report["install"][:MAX_DISTRIBUTIONS]
     rows = [(bool(item.get("requested")), reported_distribution(item)) for item in items]
     requested = [row for is_requested, row in rows if is_requested]
     wanted: list[str | None] = requested[0] if len(requested) == 1 else [None, None, None]
+    owned = [] if folder is None else owned_modules(site)
     if folder is None:
         exact = [name for name in sorted(os.listdir(site)) if is_dist_info_of(os.path.join(site, name), wanted)]
         folder = exact[0] if len(exact) == 1 else None
@@ -66,6 +73,7 @@ def inspect(scratch: str, site: str, package: str, folder: str | None, markers: 
         "folders": dist_infos(site, package),
         "target": target,
         "needs": {"requires": requires, "markers": markers},
+        "owned": owned,
     }
 
 
@@ -87,6 +95,38 @@ def describe_dist_info(site: str, folder: str) -> tuple[dict[str, Any], list[str
     }
     requires = headers.get_all("Requires-Dist", [])
     return target, [str(line)[:MAX_CHARS] for line in requires[:MAX_ITEMS]]
+
+
+def owned_modules(site: str) -> list[list[Any]]:
+    """Return [name, modules] of each distribution, by its RECORD.
+
+    Modules are top-level names; of a folder without `__init__`, which several distributions may share, the names in it
+    (`google/auth`).
+    """
+    owned: list[list[Any]] = []
+    unread, left = MAX_RECORD_CHARS, MAX_ITEMS
+    for folder in sorted(name for name in os.listdir(site) if name.endswith(".dist-info"))[:MAX_DISTRIBUTIONS]:
+        record = read_text(os.path.join(site, folder, "RECORD"))[:unread]
+        unread -= len(record)
+        modules = top_modules(record)[:MAX_FOLDERS][:left]
+        left -= len(modules)
+        owned.append([folder.partition("-")[0][:MAX_NAME_CHARS], [name[:MAX_NAME_CHARS] for name in modules]])
+    return owned
+
+
+def top_modules(record: str) -> list[str]:
+    """Return the modules that a RECORD names, at the top level or right below a namespace, sorted."""
+    packages, found = set(), set()
+    for line in record.splitlines():
+        top, _, rest = line.partition(",")[0].strip('"').partition("/")
+        inner = rest.partition("/")[0]
+        if not rest:
+            found.add((top.partition(".")[0], ""))
+        elif not top.endswith((".dist-info", ".data", "..")) and top != "__pycache__":
+            found.add((top, inner.partition(".")[0]))
+            if INIT.fullmatch(rest):
+                packages.add(top)
+    return sorted({top if top in packages or not inner else f"{top}/{inner}" for top, inner in found if top})
 
 
 def reported_distribution(item: dict[str, Any]) -> list[str | None]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from ppp.check.causes import cause_help
+from ppp.check.cause_rules import cause_help
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Record, Result
 from ppp.publish.build import build

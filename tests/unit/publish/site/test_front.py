@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ppp.check.causes import cause_help
+from ppp.check.cause_rules import cause_help
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.store import Store
 from ppp.model.record import Record, Result

@@ -12,12 +12,14 @@ from ppp.check.sandbox.inside.inspection import (
     MAX_ENTRY_POINT_CHARS,
     MAX_ENTRY_POINTS,
     MAX_INNER,
+    MAX_NAME_CHARS,
     entry_points,
     inner_paths,
     inspect,
     module_paths,
     read_text,
     record_paths,
+    top_modules,
 )
 from ppp.model.canonical import sha256_hex
 
@@ -72,6 +74,7 @@ def test_an_installation_is_described_in_full(tmp_path: Path) -> None:
             },
         },
         "needs": {"requires": ["other"], "markers": MARKERS},
+        "owned": [],
     }
 
 
@@ -184,3 +187,49 @@ def test_not_all_of_many_or_long_entry_points_are_returned() -> None:
     rows = entry_points("[console_scripts]\n" + long + "".join(f"n{n} = lib:main\n" for n in range(10_000)))
     assert len(rows) == MAX_ENTRY_POINTS
     assert rows[0] == ["console_scripts", "n0", "lib:main"]
+
+
+def test_the_modules_of_each_distribution(tmp_path: Path) -> None:
+    other = tmp_path / "site" / "PyYAML-6.0.dist-info"
+    other.mkdir(parents=True)
+    (other / "RECORD").write_text("yaml/__init__.py,,\n_yaml/__init__.py,,\nPyYAML-6.0.dist-info/RECORD,,\n")
+    (tmp_path / "site" / "odd.dist-info").mkdir()
+    scratch, site = installed_beside(tmp_path, RECORD="example.py,,\n")
+    found = inspect(str(scratch), str(site), "example-lib", FOLDER, MARKERS)
+    assert found["owned"] == [["Example_Lib", ["example"]], ["PyYAML", ["_yaml", "yaml"]], ["odd.dist", []]]
+
+
+def installed_beside(folder: Path, **files: str) -> tuple[Path, Path]:
+    """Like `installed`, in a site-packages that exists."""
+    (scratch := folder / "scratch").mkdir()
+    (info := folder / "site" / FOLDER).mkdir()
+    (scratch / "report.json").write_text(
+        json.dumps({"install": [{"metadata": {"name": "Example_Lib", "version": "1.0"}, "requested": True}]})
+    )
+    for name, text in files.items():
+        (info / name).write_text(text)
+    return scratch, info.parent
+
+
+@pytest.mark.parametrize(
+    ("record", "modules"),
+    [
+        ("google/auth/__init__.py,,\ngoogle/auth/x.py,,\n", ["google/auth"]),
+        ("six.py,sha256=x,1\n__pycache__/six.cpython-311.pyc,,\n", ["six"]),
+        ("_c.cpython-311-x86_64-linux-gnu.so,,\n../../bin/tool,,\nlib-1.0.data/scripts/x,,\n", ["_c"]),
+        ('"a,b/__init__.py",,\n', ["a"]),
+        ("", []),
+        (",,\n\n", []),
+    ],
+)
+def test_the_modules_that_a_record_names(record: str, modules: list[str]) -> None:
+    assert top_modules(record) == modules
+
+
+def test_the_modules_of_a_hostile_distribution_are_bounded(tmp_path: Path) -> None:
+    record = "".join(f"{'m' * 5000}{number}.py,,\n" for number in range(500))
+    scratch, site = installed(tmp_path)
+    (site / FOLDER / "RECORD").write_text(record)
+    ((_, modules),) = inspect(str(scratch), str(site), "example-lib", FOLDER, MARKERS)["owned"]
+    assert len(modules) <= 64
+    assert max(map(len, modules)) == MAX_NAME_CHARS
