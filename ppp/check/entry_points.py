@@ -30,6 +30,8 @@ _VALUE: Final = re.compile(r"(?P<module>\w+(?:\.\w+)*):(?P<attribute>\w+(?:\.\w+
 #: The last line of an output in which the module was not found, and in which the attribute was not (see `importer`).
 _NO_MODULE: Final = re.compile(r"ModuleNotFoundError: No module named '([^']+)'.*")
 _NO_ATTRIBUTE: Final = re.compile(r"\S+ (has no attribute \S+|cannot be called)")
+#: The cause of an import that ends its process without an exception.
+_EXITS: Final = "exits"
 #: What the environment or this node lacks breaks no script.
 _BREAKING: Final = frozenset({Blame.PACKAGE, Blame.DEPENDENCY, Blame.UNKNOWN})
 
@@ -75,8 +77,12 @@ class TriedEntryPoint:
 
     @property
     def is_broken(self) -> bool:
-        """Whether nobody can use it, for no fault of the environment, and not for want of time."""
-        return self.report.outcome is Outcome.FAIL and self.report.blame in _BREAKING
+        """Whether nobody can use it, for no fault of the environment, and not for want of time.
+
+        A module that ends the process may be a script that does its work when it is imported.
+        """
+        failed = self.report.outcome is Outcome.FAIL and self.report.cause != _EXITS
+        return failed and self.report.blame in _BREAKING
 
 
 def entry_points_to_try(rows: Iterable[tuple[str, str, str]], package: str) -> tuple[EntryPoint, ...]:

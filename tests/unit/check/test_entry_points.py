@@ -133,7 +133,7 @@ def test_what_is_not_there(point: EntryPoint, line: str, blame: str, detail: str
         (ended("ModuleNotFoundError: No module named 'lib.cli.part'"), True, "No module named 'lib.cli.part'"),
         (ended("ModuleNotFoundError: No module named 'li'"), True, "No module named 'li'"),
         (ended("ValueError: lib.cli has no attribute main"), True, "ValueError"),
-        (ended(exit_code=0), True, "ended the process with status 0"),
+        (ended(exit_code=0), False, "ended the process with status 0"),
         (ended(exit_code=-11), True, "signal 11"),
         # Of the environment, and of ours.
         (ended("ImportError: libGL.so.1: cannot open shared object file: No such file or directory"), False, "libGL"),

@@ -1,1 +1,0 @@
-import empty_but_for_tests
