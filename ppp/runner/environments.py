@@ -95,6 +95,7 @@ def prepare_environments(
         _runtimes(context, index, matrix, {e.platform for e in environments}) as (runtimes, index_gateway),
     ):
         # Preparing is mostly waiting: for a pull, or for the probe of an interpreter.
+        context.reporter.note(f"preparing {', '.join(e.id for e in environments)}")
         with ThreadPoolExecutor(len(environments)) as threads:
             results = dict(zip(environments, threads.map(lambda e: _prepare(runtimes, e), environments), strict=True))
         prepared = {e.id: p for e, p in results.items() if isinstance(p, PreparedEnvironment)}
@@ -152,7 +153,14 @@ def _canary(
         context.reporter.warn("PPP_CANARY is off: no canary checks the environments of this run")
         return no_canary
 
+    begun: set[str] = set()
+
     def run_canary(prepared: PreparedEnvironment) -> Sequence[str]:
+        id_ = prepared.environment.id
+        if id_ not in begun:
+            begun.add(id_)
+            # Without it, nothing would be seen of the half minute before the first result.
+            context.reporter.note(f"testing {id_} with releases whose results are known")
         # The records of the canary's cells are stored nowhere, so they carry nobody's key.
         checker = _checker(index, runtimes, matrix, prepared, node=NO_NODE)
         faults = canary.Canary(checker=checker, folder=_canary_folder(context)).check(prepared)

@@ -95,7 +95,11 @@ class EnvironmentExecutor:
         """Check a cell or run a canary."""
         match job:
             case CellJob():
-                return check_cell(job, partial(self._check, absence_is_final=job.absence_is_final))
+                result = check_cell(job, partial(self._check, absence_is_final=job.absence_is_final))
+                if not result.is_conclusive:
+                    # On a full disk every other cell would end in an error too.
+                    self.ready.check_room()
+                return result
             case CanaryJob():
                 faults = self.ready.canary(self.ready.prepared[job.environment])
                 return CanaryJobResult(job=job, faults=tuple(faults))

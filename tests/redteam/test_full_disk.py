@@ -183,10 +183,12 @@ def test_standard_error_may_be_full(disk: FullDisk) -> None:
     assert disk.node.run("show", "unknown").code != 0
 
 
-#: Fill the folder of the cache as soon as the gateway uses it.
+#: Fill a folder as soon as a run uses it.
 FILLED_DURING_A_RUN: Final = """
-mount -t tmpfs -o size=100m none {cache} && cp -a {kept}/. {cache}
-(while [ ! -e {cache}/gateway/nginx ]; do sleep 0.02; done; dd if=/dev/zero of={cache}/filler bs=64k 2>/dev/null) &
+mount -t tmpfs -o size=100m none {place} && cp -a {kept}/. {place}
+(while [ -z "$(find {place} -maxdepth 2 -name nginx -o -maxdepth 2 -name nginx.conf)" ]; do sleep 0.02; done
+ dd if=/dev/zero of={place}/filler bs=64k 2>/dev/null) &
+export TMPDIR={tmp}
 "$@"
 """
 
@@ -195,18 +197,69 @@ mount -t tmpfs -o size=100m none {cache} && cp -a {kept}/. {cache}
 @pytest.mark.sandbox
 @pytest.mark.online
 @pytest.mark.attack("own-verdict")
-def test_a_disk_that_fills_up_during_a_run_is_no_fault_of_the_canary(disk: FullDisk, pinned_pip: FetchedPip) -> None:
-    node, cache, kept = disk.node, disk.folder("cache"), disk.node.data.parent / "kept"
+@pytest.mark.parametrize("place", ["cache", "tmp"])
+def test_a_disk_that_fills_up_during_a_run_is_no_fault_of_the_canary(
+    disk: FullDisk, pinned_pip: FetchedPip, place: str
+) -> None:
+    node, folder, kept = disk.node, disk.folder(place), disk.node.data.parent / "kept"
     disk.index.add_file("pip", pinned_pip.wheel.name, pinned_pip.wheel.read_bytes())
-    shutil.copytree(pinned_pip.folder, kept / pinned_pip.folder.name)
+    cache = kept if place == "cache" else disk.folder("cache")
+    kept.mkdir(exist_ok=True)
+    shutil.copytree(pinned_pip.folder, cache / pinned_pip.folder.name)
     for name in ("PPP_NETWORK", "PPP_CANARY"):
         del node.settings[name]
-    text = FILLED_DURING_A_RUN.format(cache=shlex.quote(str(cache)), kept=shlex.quote(str(kept)))
+    paths = {"place": folder, "kept": kept, "tmp": disk.folder("tmp")}
+    text = FILLED_DURING_A_RUN.format(**{name: shlex.quote(str(path)) for name, path in paths.items()})
     node.prefix = ("unshare", "--mount", "sh", "-c", text, "sh")
     done = node.run("run", "-p", "known", timeout_s=240)
     assert done.code == DISK_FULL, done
-    assert f"no space left for {cache}" in done.err
-    assert "canary" not in done.err
+    assert f"no space left for {folder}" in done.err
+    assert ("set TMPDIR" in done.err) == (place == "tmp")
+    assert "the canary says" not in done.err
+    assert "Connection reset" not in done.err
     with closing(sqlite3.connect(node.data / "ppp.db")) as db:
         added = db.execute("SELECT result, cause FROM records WHERE package = 'known'").fetchall()
     assert [row for row in added if row[0] != "ERROR"] == []
+
+
+#: Limit what this user may write, which no file system shows: only writing fails.
+QUOTA: Final = """
+mount -t tmpfs -o size=500m,usrquota,usrquota_block_hardlimit=1m none {tmp} || exit 77
+export TMPDIR={tmp}
+"$@"
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "check", "doctor"])
+def test_a_quota_that_is_used_up(disk: FullDisk, command: str) -> None:
+    tmp = disk.folder("tmp")
+    disk.node.prefix = ("unshare", "--mount", "sh", "-c", QUOTA.format(tmp=shlex.quote(str(tmp))), "sh")
+    arguments = ("doctor", "--json") if command == "doctor" else disk.arguments(command)
+    done = disk.node.run(*arguments)
+    if done.code == 77:
+        pytest.skip("this kernel's tmpfs has no quotas")
+    if command == "doctor":
+        assert f"0 B of 500 MiB free for temporary files (at {tmp})" in done.out
+        return
+    assert_named(done, tmp)
+    assert "quota is used up" in done.err
+    assert "set TMPDIR to another folder" in done.err
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize(("place", "code"), [("tmp", 19), ("cache", 19)])
+def test_a_folder_that_is_read_only(disk: FullDisk, place: str, code: int, command: str) -> None:
+    folder = disk.folder(place)
+    text = f'mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}; TMPDIR={disk.folder("tmp")} exec "$@"'
+    disk.node.prefix = ("unshare", "--mount", "sh", "-c", text, "sh")
+    done = disk.node.run(*disk.arguments(command))
+    assert done.code == code, done
+    assert f"cannot write {folder}" in done.err
+    assert "make the folder writable" in done.err
+
+
+def test_a_limit_of_file_sizes(disk: FullDisk) -> None:
+    disk.node.prefix = ("sh", "-c", 'ulimit -f 1000 && exec "$@"', "sh")
+    done = disk.node.run(*disk.arguments("run"))
+    assert (done.code, done.err.count("\n")) == (19, 1), done
+    assert "raise the limit of file sizes" in done.err

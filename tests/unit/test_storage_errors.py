@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ppp.model.errors import DiskFullError
-from ppp.storage_errors import check_space, full_disks_named, is_disk_full, temporary_folder, translate_storage_errors
+from ppp.model.errors import DataReadOnlyError, DiskFullError
+from ppp.storage_errors import (
+    check_space,
+    full_disks_named,
+    is_disk_full,
+    storage_error,
+    temporary_folder,
+    translate_storage_errors,
+)
 
 #: A file system that has no space at all, on every Linux.
 FULL = Path("/proc")
@@ -55,6 +62,46 @@ def test_space_is_checked_before_it_is_needed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is left of the attempt"
     with pytest.raises(DiskFullError, match="no space left for /proc"):
         check_space(tmp_path, FULL)
+
+
+@pytest.mark.parametrize(
+    ("number", "message", "hint"),
+    [
+        (errno.EACCES, "cannot use /a/b: Permission denied", "make the folder writable"),
+        (errno.EPERM, "cannot use /a/b: Operation not permitted", "make the folder writable"),
+        (errno.EROFS, "cannot write /a/b", "make the folder writable"),
+        (errno.ENOENT, "/a/b cannot be created: No such file or directory", "name another folder with --data"),
+        (errno.ENAMETOOLONG, "/a/b cannot be created: File name too long", "name another folder with --data"),
+        (errno.ENOLCK, "/a/b is on a file system that cannot lock files: No locks available", "a disk of this machine"),
+        (errno.EOPNOTSUPP, "/a/b is on a file system that cannot lock files", "a disk of this machine"),
+        (errno.EIO, "cannot use /a/b: Input/output error", "check that disk"),
+        (errno.ESTALE, "cannot use /a/b: Stale file handle", "check that disk"),
+        (errno.EFBIG, "cannot use /a/b: File too large", "raise the limit of file sizes"),
+        (errno.EMFILE, "cannot use /a/b: Too many open files", "raise the limit of open files"),
+    ],
+)
+def test_an_error_of_a_file_says_what_to_do(number: int, message: str, hint: str) -> None:
+    for error, path in ((OSError(number, "?"), Path("/a/b")), (OSError(number, "?", "/a/b"), None)):
+        found = storage_error(error, path)
+        assert isinstance(found, DataReadOnlyError)
+        assert message in found.message
+        assert hint in found.hint
+
+
+def test_an_error_that_is_about_no_file_is_not_explained() -> None:
+    assert storage_error(OSError(errno.EIO, "Input/output error")) is None
+    assert storage_error(ConnectionResetError(errno.ECONNRESET, "reset", "/a/b")) is None
+    assert storage_error(sqlite3.OperationalError("no code")) is None
+
+
+def test_the_temporary_folder_has_a_remedy_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    full = storage_error(OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "part")))
+    assert full is not None
+    assert full.hint == "free some space, or set TMPDIR to another folder, then run the same command again"
+    elsewhere = storage_error(OSError(errno.ENOSPC, "No space left on device", "/other/part"))
+    assert elsewhere is not None
+    assert "TMPDIR" not in elsewhere.hint
 
 
 def test_the_folder_for_temporary_files_is_the_configured_one() -> None:

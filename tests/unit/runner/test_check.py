@@ -24,7 +24,7 @@ from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
 from ppp.ledger.store import QueueFilter, Store
 from ppp.mesh.node import NodeKey
 from ppp.model import matrix
-from ppp.model.errors import FeedMalformedError
+from ppp.model.errors import DiskFullError, FeedMalformedError
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.record import Network, Record, Result
 from ppp.model.release import Release, RequestedPackage
@@ -328,6 +328,22 @@ def test_an_infrastructure_error_is_retried_a_few_times(rig: NodeHarness) -> Non
     rig.enqueue(request, "example-lib")
     assert rig.check(rig.ready(request, CellScript()), request) == 1, "a package that is named is tried again"
     assert rig.queue == []
+
+
+def test_a_full_disk_ends_the_run_and_costs_no_attempt(rig: NodeHarness) -> None:
+    request = rig.request(SLIM)
+    rig.enqueue(request, "example-lib", "other")
+
+    def check_room() -> None:
+        raise DiskFullError("no space left for /here", hint="")
+
+    full = replace(rig.ready(request, CellScript(importing=LOST)), check_room=check_room)
+    with pytest.raises(DiskFullError):
+        rig.check(full, request)
+    assert rig.results == []
+    assert rig.queue == [("example-lib 1.0", SLIM.id, 0), ("other 1.0", SLIM.id, 0)]
+    passing = replace(rig.ready(request, CellScript()), check_room=check_room)
+    assert rig.check(passing, request) == 2, "it is asked only where something ended in an error"
 
 
 def test_a_result_after_an_error_takes_the_cell_off_the_queue(rig: NodeHarness) -> None:
