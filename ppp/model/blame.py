@@ -1,8 +1,9 @@
 """Assign blame for a failure by comparing the sibling cells of its release: the reference for the view `judged`.
 
 A log often cannot distinguish a broken package from an environment that lacks something; the other cells of the same
-release can. The assigned blame is a pure function of current records, so nodes with the same records agree. The records
-themselves keep the blame that was read from their logs.
+release can, unless they all lack the same things. So a failure whose log shows that something is lacking is not judged
+by them, nor one that fails alike everywhere for no known reason. The assigned blame is a pure function of current
+records, so nodes with the same records agree. The records themselves keep the blame that was read from their logs.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,6 +18,8 @@ from ppp.model.record import Blame, Result
 AMBIGUOUS_CAUSES: Final = frozenset(
     {"unclassified", "import-error", "crash", "exits", "build-backend", "module-missing"}
 )
+#: Of these, the one that does not even say what happened: that it is the same everywhere shows nothing.
+_UNEXPLAINED_CAUSE: Final = "unclassified"
 #: Results that do not show whether a release works in an environment that it claims to support.
 _INCONCLUSIVE_RESULTS: Final = frozenset({Result.NA, Result.ERROR})
 
@@ -83,10 +86,13 @@ def _by_siblings(cell: BlamedCell, cells: Collection[BlamedCell]) -> Blame | Non
         return Blame.ENVIRONMENT
     if any(other.python != own.python and other.platform is own.platform for other in passing):
         return Blame.PACKAGE
+    # All cells lack the same things: what fails alike without a known reason may be due to that.
+    if _cause(cell) == _UNEXPLAINED_CAUSE:
+        return None
     claimed = [other for other in cells if other.result not in _INCONCLUSIVE_RESULTS]
     alike = all(_is_ambiguous(other) and _cause(other) == _cause(cell) for other in claimed)
     return Blame.PACKAGE if alike and len(claimed) > 1 else None
 
 
 def _cause(cell: BlamedCell) -> str:
-    return cell.cause or "unclassified"
+    return cell.cause or _UNEXPLAINED_CAUSE

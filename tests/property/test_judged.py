@@ -50,7 +50,8 @@ ENVIRONMENTS = [f"py{p}-{s}" for p in ("39", "312") for s in ("slim", "alpine", 
 @st.composite
 def releases(draw: st.DrawFn) -> list[Record]:
     """Draw observations of one or two releases; in about half of the draws all cells fail alike."""
-    theme = (Result.FAIL, "import-error", draw(st.sampled_from([Blame.UNKNOWN, None])))
+    cause = draw(st.sampled_from(["import-error", "import-error", "unclassified", None]))
+    theme = (Result.FAIL, cause, draw(st.sampled_from([Blame.UNKNOWN, None])))
     alike = st.sampled_from([theme, theme, (Result.NA, None, None), (Result.ERROR, "oom", Blame.INFRASTRUCTURE)])
     passing = st.sampled_from([theme, (Result.PASS, None, None)])
     outcome = draw(st.sampled_from([alike, passing, alike | doubtful | other]))

@@ -47,8 +47,8 @@ CREATE VIEW judged AS                   -- `current`, with the blame corrected b
                   AND s.record = r.record AND e.environment = r.environment
                   AND e.python_key <> c.python_key AND e.platform = c.platform AND s.result = 'PASS')
             THEN 'package'
-            -- All cells of the release fail, with the same cause.
-            WHEN EXISTS (
+            -- All cells of the release fail, with the same cause, which is known: they all lack the same things.
+            WHEN coalesce(c.cause, 'unclassified') <> 'unclassified' AND EXISTS (
                 SELECT 1 FROM results AS r CROSS JOIN records AS s CROSS JOIN environments AS e
                 WHERE r.package = c.package AND r.version = c.version AND r.environment <> c.environment
                   AND s.record = r.record AND e.environment = r.environment AND s.result NOT IN ('NA', 'ERROR'))

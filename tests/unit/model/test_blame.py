@@ -46,15 +46,29 @@ def test_the_platform_has_priority_over_the_python(record: Builder) -> None:
 
 
 def test_the_same_failure_everywhere_blames_the_package(record: Builder) -> None:
-    unknown = UNSURE | {"cause": "unclassified", "blame": Blame.UNKNOWN}
+    unknown = UNSURE | {"blame": Blame.UNKNOWN}
     cells: dict[str, Mapping[str, object]] = {
         "py39-slim": unknown,
-        "py312-slim": unknown | {"cause": None, "blame": None},
+        "py312-slim": unknown | {"blame": None},
         "py39-alpine": unknown,
     }
     silent: dict[str, Mapping[str, object]] = {"py312-alpine": {"result": "NA"}, "py311-alpine": {"result": "ERROR"}}
     told = assigned(record, cells | silent)
     assert {environment: told[environment] for environment in cells} == dict.fromkeys(cells, (Blame.PACKAGE, SIBLINGS))
+
+
+@pytest.mark.parametrize("cause", ["unclassified", None])
+def test_a_failure_without_a_known_cause_everywhere_implies_nothing(record: Builder, cause: str | None) -> None:
+    unknown = UNSURE | {"cause": cause, "blame": Blame.UNKNOWN}
+    told = assigned(record, {"py39-slim": unknown, "py312-slim": unknown, "py39-alpine": unknown})
+    assert set(told.values()) == {(Blame.UNKNOWN, LOG)}
+
+
+@pytest.mark.parametrize("cause", [*sorted(AMBIGUOUS_CAUSES), "missing-program", "needs-network", "shared-library"])
+def test_what_all_cells_lack_implies_nothing_about_the_package(record: Builder, cause: str) -> None:
+    lacking = UNSURE | {"cause": cause, "blame": Blame.ENVIRONMENT}
+    told = assigned(record, {"py39-slim": lacking, "py312-slim": lacking, "py312-alpine": lacking})
+    assert set(told.values()) == {(Blame.ENVIRONMENT, LOG)}
 
 
 @pytest.mark.parametrize(
