@@ -53,13 +53,11 @@ def _imports(cell: Record, module: str) -> bool:
 
 
 def _loads_submodule(cell: Record, module: str, where_it_failed: Record) -> bool:
-    # A record names only the submodules that failed. Others were tried if none was left out; and where fewer were tried
-    # than in the cell in which this one failed, this one may not be there at all.
-    tried, tried_there = cell.submodules, where_it_failed.submodules
-    return (
-        tried is not None
-        and tried_there is not None
-        and tried.left_out == 0
-        and tried.tried >= tried_there.tried
-        and all(failure.module != module for failure in tried.failed)
-    )
+    # A record names only the submodules that failed. They are chosen in the same order everywhere: this one was tried
+    # too if as many were tried, and none or as many left out. Where fewer were tried it may not be there at all.
+    here, there = where_it_failed.submodules, cell.submodules
+    if here is None or there is None:
+        return False
+    tried_all = there.left_out == 0 and there.tried >= here.tried
+    tried_same = (there.tried, there.left_out) == (here.tried, here.left_out)
+    return (tried_all or tried_same) and all(failure.module != module for failure in there.failed)

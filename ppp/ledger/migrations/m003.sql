@@ -93,7 +93,8 @@ CREATE VIEW relies_on_image AS          -- passes only while the image brings a 
       AND r.package = c.package AND r.version = c.version AND r.environment = c.environment AND r.record = c.record;
 
 -- `ppp.model.partial_imports` states this rule in Python; a property test compares the two. A record names only the
--- submodules that failed: others were tried if none was left out, and as many as in the cell in which this one failed.
+-- submodules that failed: this one was tried too if as many were tried as in the cell in which it failed, and none or as
+-- many left out, because they are chosen in the same order everywhere.
 CREATE VIEW imports_in_part AS          -- passes, but a module does not load there that loads in another environment
     SELECT package, version, environment, module, cause, detail, loads_in, record
     FROM (SELECT c.package, c.version, c.environment, m.value ->> 'module' AS module, m.value ->> 'cause' AS cause,
@@ -117,7 +118,9 @@ CREATE VIEW imports_in_part AS          -- passes, but a module does not load th
                   FROM results AS a CROSS JOIN records AS s
                   WHERE a.package = c.package AND a.version = c.version AND a.environment <> c.environment
                     AND s.record = a.record AND s.result = 'PASS'
-                    AND s.submodules ->> 'left_out' = 0 AND s.submodules ->> 'tried' >= c.submodules ->> 'tried'
+                    AND ((s.submodules ->> 'left_out' = 0 AND s.submodules ->> 'tried' >= c.submodules ->> 'tried')
+                         OR (s.submodules ->> 'left_out' = c.submodules ->> 'left_out'
+                             AND s.submodules ->> 'tried' = c.submodules ->> 'tried'))
                     AND NOT EXISTS (SELECT 1 FROM json_each(s.submodules, '$.failed') AS i
                                     WHERE i.value ->> 'module' = m.value ->> 'module'))
           FROM records AS c INDEXED BY records_with_remarks CROSS JOIN results AS r

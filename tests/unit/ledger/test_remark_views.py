@@ -93,6 +93,18 @@ def test_a_module_that_loads_elsewhere(store: Store, record: Make) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tried", "left_out", "loads_in"),
+    [(3, 5, "py312-slim"), (3, 0, "py312-slim"), (4, 0, "py312-slim"), (2, 0, None), (3, 4, None), (4, 5, None)],
+)
+def test_a_module_loads_elsewhere_only_where_it_was_tried(
+    store: Store, record: Make, tried: int, left_out: int, loads_in: str | None
+) -> None:
+    store.add_record(record("x", "1", "py312-alpine", submodules=Submodules(tried=3, left_out=5, failed=(MISSING,))))
+    store.add_record(record("x", "1", "py312-slim", submodules=Submodules(tried=tried, left_out=left_out, failed=())))
+    assert rows(store, "SELECT loads_in FROM imports_in_part") == ([(loads_in,)] if loads_in else [])
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_reads_only_what_the_index_names(store: Store, view: str) -> None:
     for where in ("", " WHERE package = 'six'"):
