@@ -151,7 +151,7 @@ def test_another_program_that_locks_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [FileNotFoundError(2, "No such file", "full readonly locked"), sqlite3.IntegrityError("is full")]
+    "error", [ConnectionResetError(104, "Connection reset", "full readonly locked"), sqlite3.IntegrityError("is full")]
 )
 def test_other_errors_are_let_through(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(type(error)) as caught, translate_storage_errors(tmp_path):
