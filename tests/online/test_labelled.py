@@ -22,6 +22,7 @@ UNREACHED: Final = {
     "disk": "no release that fills a cell's disk is small enough to be fetched here",
     "hash": "an index that gives the wrong file is one that breaks: tests/packages/wrong-hash",
     "bad-sdist": "no real release whose sdist pip cannot unpack was found",
+    "syntax-error": "no real release was found whose file no Python can parse: tests/unit/check/test_syntax_errors.py",
     "network": "it is ours and not a release's: tests of the gateway cut it",
 }
 LABELLED: Final = labelled_cells()
@@ -55,7 +56,7 @@ def test_records_are_as_labelled(observed: Mapping[Cell, Record]) -> None:
 def test_the_set_is_large_and_varied_enough() -> None:
     cells = [labelled.cell for labelled in LABELLED]
     assert [cell for cell, times in Counter(cells).items() if times > 1] == []
-    assert len(cells) >= 60
+    assert len(cells) >= 170
     assert len({cell.release.package for cell in cells}) <= 100
     assert {labelled.result for labelled in LABELLED} == {Result.PASS, Result.FAIL, Result.NA}
     for name in ("py39-slim", "py311-slim", "py312-slim", "py39-alpine", "py311-alpine"):
