@@ -1,4 +1,4 @@
-"""A synthetic ledger that shows every kind of page: every result, every finding, long lists, long names, long logs."""
+"""A synthetic ledger that shows every kind of page: every result, finding and remark, long lists, names and logs."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,7 +10,21 @@ from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
 from ppp.model.canonical import sha256_hex
-from ppp.model.record import Blame, DistributionFile, Installed, Network, Outcome, Phase, Record
+from ppp.model.record import (
+    Blame,
+    BrokenEntryPoint,
+    DistributionFile,
+    EntryPoints,
+    Installed,
+    ModuleFailure,
+    Network,
+    Outcome,
+    Phase,
+    Preinstalled,
+    Record,
+    RecordMismatch,
+    Submodules,
+)
 from ppp.publish.build import build
 from ppp.publish.snapshots.retention import RetentionPolicy
 from ppp.publish.snapshots.take import take
@@ -46,6 +60,10 @@ PAGES = {
     "package-na": "p/wheels-only/index.html",
     "package-timeout-error": "p/slow/index.html",
     "package-many-releases": "p/old-hand/index.html",
+    "package-nothing-to-import": "p/types-only/index.html",
+    "package-in-part": "p/half-a-picture/index.html",
+    "package-remarks": "p/leans-on-the-image/index.html",
+    "package-withdrawn": "p/taken-back/index.html",
     "package-long-name": f"p/{LONG_NAME}/index.html",
     "causes": "causes/index.html",
     "cause": "causes/no-compiler/index.html",
@@ -53,6 +71,9 @@ PAGES = {
     "findings": "findings/index.html",
     "finding-long": "findings/alpine-only/index.html",
     "finding-prefix": "findings/alpine-only/n0/index.html",
+    "finding-in-part": "findings/imports-in-part/index.html",
+    "finding-nothing-to-import": "findings/nothing-to-import/index.html",
+    "finding-yanked": "findings/yanked/index.html",
     "finding-chains": "findings/broken-dependency/index.html",
     "environments": "env/index.html",
     "environment": "env/py312-alpine/index.html",
@@ -95,6 +116,7 @@ def showcase_records(record: RecordBuilder) -> Iterator[RecordWithLog]:
     """Yield the records of the synthetic ledger, each with its log."""
     yield from _passing(record)
     yield from _failing(record)
+    yield from _unsaid(record)
     yield from _long_texts(record)
     yield from _many_releases(record)
     yield from _many_packages(record)
@@ -150,6 +172,69 @@ def _failing(record: RecordBuilder) -> Iterator[RecordWithLog]:
             record("slow", "0.1", environment, result=word, observed_at=at, cause=cause, detail=detail, blame=blame),
             None,
         )
+
+
+def _unsaid(record: RecordBuilder) -> Iterator[RecordWithLog]:
+    # What a result leaves unsaid: every remark, in one environment or in all.
+    gone = {"cause": "withdrawn", "blame": None, "detail": "the index lists no file of 0.3 any more", "file": None}
+    for place, environment in enumerate(ENVIRONMENTS):
+        old = "312" not in environment
+        setuptools = (Preinstalled(name="setuptools", version="65.5.1"),) if old else ()
+        here = {
+            "observed_at": AS_OF - 60 * place,
+            "preinstalled": (Preinstalled(name="pip", version="24.0"), *setuptools),
+            "image_digest": f"sha256:{sha256_hex(environment.encode())}",
+        }
+        yield record("types-only", "2.4", environment, **_without_import("stubs"), **here), None
+        for ground in ("requirements-only", "data", "pth", "scripts", "declares-none", "no-module"):
+            if environment == "py312-slim":
+                yield record(f"only-{ground}", "1.0", environment, **_without_import(ground), **here), None
+        partly = _without_import("data") if environment == "py312-alpine" else {}
+        yield record("sometimes-data", "1.0", environment, **partly, **here), None
+        yield record("half-a-picture", "11.3", environment, **_in_part(environment), **here), None
+        leaning = {"relies_on": ("setuptools",)} if old else {"result": "FAIL", **_NO_PKG_RESOURCES}
+        yield record("leans-on-the-image", "0.8", environment, **leaning, **_marks(), **here), None
+        yield record("taken-back", "0.2", environment, observed_at=AS_OF - DAY_S), None
+        yield record("taken-back", "0.3", environment, result="NA", **gone, **here), None
+
+
+_NO_PKG_RESOURCES = {
+    "cause": "pkg-resources",
+    "blame": Blame.PACKAGE,
+    "detail": "ModuleNotFoundError: No module named 'pkg_resources'",
+}
+
+
+def _without_import(ground: str) -> dict[str, object]:
+    outcomes = (PASS, PASS, PASS, SKIP)
+    return {"outcomes": outcomes, "grounds": {Phase.IMPORT: ground}, "imports": ()}
+
+
+def _in_part(environment: str) -> dict[str, object]:
+    lacks = "libz.so.1: cannot open shared object file: No such file or directory"
+    names = ("half.Image", "half._imaging") if environment.endswith("alpine") else ()
+    failed = tuple(ModuleFailure(module=n, outcome=FAIL, cause="shared-library", detail=lacks) for n in names)
+    extra = ModuleFailure(module="half_qt", outcome=FAIL, cause="module-missing", detail="No module named 'PyQt6'")
+    return {
+        "imports": ("half", "half_qt"),
+        "primary_module": "half",
+        "import_failures": (extra,),
+        "submodules": Submodules(tried=21, left_out=3, failed=failed) if failed else DEEP,
+    }
+
+
+DEEP = Submodules(tried=21, left_out=0, failed=())
+
+
+def _marks() -> dict[str, object]:
+    point = BrokenEntryPoint(group="console_scripts", name="lean", value="leans.cli:main", detail="no module leans.cli")
+    examples = ("leans/data/one.txt", "leans/data/two.txt", f"leans/{LONG_WORD}.py")
+    return {
+        "entry_points": EntryPoints(tried=2, broken=(point,)),
+        "record_mismatch": RecordMismatch(missing=2, unlisted=1, different=0, examples=examples),
+        "yanked": "Broken on Python 3.12: use <0.8> instead",
+        "project_status": "deprecated",
+    }
 
 
 def _long_texts(record: RecordBuilder) -> Iterator[RecordWithLog]:

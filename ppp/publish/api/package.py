@@ -17,6 +17,7 @@ from ppp.model.release import Release
 from ppp.model.shown import Shown, record_shown_as
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
+from ppp.publish.packages.fixes import cell_fixes
 from ppp.publish.packages.history import CurrentRecord, PackageHistory, last_passing_versions
 from ppp.publish.packages.remarks import share_remarks
 from ppp.publish.packages.summary import AffectedCell, PackageSummary, count_results
@@ -94,7 +95,8 @@ def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str,
 def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str, bytes]:
     """Return `/api/v1/p/<package>.json`: cells of the newest release, last passing versions, and earlier releases."""
     shared = _SharedValues()
-    cells = [_cell_json(history, current, shared) for current in history.newest]
+    fixes = cell_fixes(history.newest, history.logs)
+    cells = [_cell_json(history, current, shared, fixes) for current in history.newest]
     releases = [(version, [*verdicts]) for version, verdicts in groupby(history.verdicts, lambda v: v.release.version)]
     document = {
         "schema": PACKAGE_SCHEMA,
@@ -160,7 +162,9 @@ class _SharedValues:
         }
 
 
-def _cell_json(history: PackageHistory, current: CurrentRecord, shared: _SharedValues) -> dict[str, Json]:
+def _cell_json(
+    history: PackageHistory, current: CurrentRecord, shared: _SharedValues, fixes: Mapping[str, str]
+) -> dict[str, Json]:
     record = current.record
     since = history.changed_at.get((record.release.version, record.environment), record.observed_at)
     fields: dict[str, Json | None] = {
@@ -172,6 +176,7 @@ def _cell_json(history: PackageHistory, current: CurrentRecord, shared: _SharedV
         "blame": current.judgement.blame,
         "blamed_by": current.judgement.source,
         "detail": record.detail,
+        "fix": fixes.get(record.environment),
         "observed_at": record.observed_at,
         "since": since if since != record.observed_at else None,
         "record": current.id,

@@ -23,6 +23,7 @@ from ppp.publish.api.badges import Badge
 from ppp.publish.api.package import reproduce_command
 from ppp.publish.packages.failures import group_failures
 from ppp.publish.packages.finding_kinds import REMARKS, FindingKind
+from ppp.publish.packages.fixes import cell_fixes
 from ppp.publish.packages.history import (
     MAX_ENVIRONMENTS,
     CurrentRecord,
@@ -78,11 +79,13 @@ class FailureGroup:
     """Cells of one release that failed alike.
 
     `last_passing` maps the last passing version, None if no version passes, to the environments for which it is that.
+    `fixes` are the commands that install what the system lacks, each with the environments that it is for.
     """
 
     cells: tuple[CurrentRecord, ...]
     last_passing: Mapping[str | None, Sequence[str]]
     help: CauseHelp | None
+    fixes: Sequence[tuple[str, str]]
     log: str | None
     log_environment: str | None
 
@@ -264,6 +267,7 @@ def _release_history(older: Sequence[Sequence[Verdict]], environments: Sequence[
 
 def _failure_groups(newest: Sequence[CurrentRecord], history: PackageHistory) -> list[FailureGroup]:
     remaining_bytes = LOG_BUDGET
+    fixes = cell_fixes(newest, history.logs)
     groups = []
     for cells in group_failures(newest):
         log, place = _first_log(cells, history.logs, remaining_bytes)
@@ -273,11 +277,20 @@ def _failure_groups(newest: Sequence[CurrentRecord], history: PackageHistory) ->
                 cells=cells,
                 last_passing=_last_passing_environments(cells, history.older),
                 help=cause_help().get(cells[0].record.cause or ""),
+                fixes=_group_fixes(cells, fixes),
                 log=log,
                 log_environment=place,
             )
         )
     return groups
+
+
+def _group_fixes(cells: Sequence[CurrentRecord], fixes: Mapping[str, str]) -> list[tuple[str, str]]:
+    environments: dict[str, list[str]] = {}
+    for current in cells:
+        if command := fixes.get(current.record.environment):
+            environments.setdefault(command, []).append(current.record.environment)
+    return [(command, ", ".join(places)) for command, places in environments.items()]
 
 
 def _last_passing_environments(cells: Sequence[CurrentRecord], older: Sequence[Verdict]) -> dict[str | None, list[str]]:

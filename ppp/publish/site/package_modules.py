@@ -9,6 +9,7 @@ from typing import Final
 
 from ppp.model.record import BrokenEntryPoint, EntryPoints, ModuleFailure, Outcome, Phase, Record
 from ppp.publish import text
+from ppp.publish.packages.fixes import command_for
 
 NAME_LIMIT: Final = 80
 DETAIL_LIMIT: Final = 160
@@ -21,17 +22,22 @@ _ENTRY_BYTES: Final = 180
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """A module or command that cannot be had: its outcome, its cause's id, None if it has none, and one line of why."""
+    """A module or command that cannot be had: its outcome, its cause's id (None if it has none), one line of why.
+
+    `fix` is the command that installs what it lacks, None where that is not known.
+    """
 
     name: str
     outcome: Outcome
     cause: str | None
     detail: str
+    fix: str | None
 
     @property
     def estimated_bytes(self) -> int:
         """Return an upper estimate of the size of its HTML in bytes."""
-        return _ENTRY_BYTES + text.html_size(self.name) + text.html_size(self.detail) + 2 * len(self.cause or "")
+        fix = 80 + len(self.fix) if self.fix else 0
+        return fix + _ENTRY_BYTES + text.html_size(self.name) + text.html_size(self.detail) + 2 * len(self.cause or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +88,11 @@ def _imports(record: Record) -> tuple[str, ...]:
 
 def _report(records: Sequence[Record], budget: int) -> ModuleReport:
     record = records[0]
-    missing = [*_missing(record)]
+    environments = tuple(each.environment for each in records)
+    missing = [*_missing(record, environments)]
     shown = text.fit_budget(missing, budget, lambda one: one.estimated_bytes)
     return ModuleReport(
-        environments=tuple(each.environment for each in records),
+        environments=environments,
         modules=_imported_names(record),
         primary=None if record.primary_module is None else text.single_line(record.primary_module, NAME_LIMIT),
         submodules=_submodules_sentence(record),
@@ -105,18 +112,19 @@ def _imported_names(record: Record) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _missing(record: Record) -> Iterator[Missing]:
-    yield from map(_missing_module, record.import_failures)
-    yield from map(_missing_module, record.submodules.failed if record.submodules else ())
+def _missing(record: Record, environments: Sequence[str]) -> Iterator[Missing]:
+    for failure in (*record.import_failures, *(record.submodules.failed if record.submodules else ())):
+        yield _missing_module(failure, environments)
     yield from map(_missing_command, record.entry_points.broken if record.entry_points else ())
 
 
-def _missing_module(failure: ModuleFailure) -> Missing:
+def _missing_module(failure: ModuleFailure, environments: Sequence[str]) -> Missing:
     return Missing(
         name=text.single_line(failure.module, NAME_LIMIT),
         outcome=failure.outcome,
         cause=failure.cause,
         detail=text.single_line(failure.detail or "", DETAIL_LIMIT),
+        fix=command_for(failure.cause, failure.detail, environments),
     )
 
 
@@ -126,6 +134,7 @@ def _missing_command(point: BrokenEntryPoint) -> Missing:
         outcome=Outcome.FAIL,
         cause=None,
         detail=text.single_line(point.detail, DETAIL_LIMIT),
+        fix=None,
     )
 
 
