@@ -29,8 +29,7 @@ def _lacked(group: Sequence[CurrentRecord], logs: Mapping[str, str]) -> SystemPa
     record = group[0].record
     if found := _by_detail(record.cause, record.detail):
         return found
-    digests = (current.record.log_sha256 for current in group)
-    log = next((logs[digest] for digest in digests if digest in logs), None)
+    log = next((text for current in group if (text := logs.get(current.record.log_sha256 or ""))), None)
     return system_packages_for(record.cause, log) if log else None
 
 
