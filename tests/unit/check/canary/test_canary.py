@@ -320,9 +320,7 @@ def test_an_unreachable_index_is_a_fault_of_its_own_kind(harness: CanaryHarness,
     harness.fallback.trouble = trouble
     fault = harness.fault()
     assert fault.kind is FaultKind.INDEX
-    assert "ujson==5.11.0 had to result in PASS, but resulted in ERROR in download (network, infrastructure)" in str(
-        fault
-    )
+    assert "ujson==5.11.0 had to result in PASS, but resulted in ERROR in download (" in str(fault)
 
 
 def test_an_unreachable_gateway_is_the_same_kind_of_fault(harness: CanaryHarness) -> None:
