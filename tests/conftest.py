@@ -21,14 +21,15 @@ from parallel import file_scheduler, sort_by_cost
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from ppp.check.gateway.gateway import NGINX_FOLDERS
-from ppp.check.index.client import SimpleIndex
+from ppp.check.index.choose import release_files
+from ppp.check.index.client import SimpleIndex, resolve
 from ppp.check.index.pinned_pip import fetch_pinned_pip
 from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import connect_engine
 from ppp.ledger.store import Store
 from ppp.model.canonical import sha256_hex
 from ppp.model.record import Blame, DistributionFile, Network, Outcome, Phase, Record, Result, outcomes_in_order
-from ppp.model.release import Release
+from ppp.model.release import Release, RequestedPackage
 
 # How long an example takes depends on the machine.
 settings.register_profile("untimed", parent=settings(), deadline=None)
@@ -101,6 +102,17 @@ def _pinned_pip(tmp_path_factory: pytest.TempPathFactory) -> FetchedPip:
     folder = fetch_pinned_pip(index, pin.version, pin.sha256, cache=cache, max_bytes=16_000_000)
     (wheel,) = (cache / pin.sha256).glob("*.whl")
     return FetchedPip(wheel=wheel, folder=folder)
+
+
+@pytest.fixture(scope="session", name="newest_pip")
+def _newest_pip(tmp_path_factory: pytest.TempPathFactory) -> FetchedPip:
+    """The newest pip of the real index, fetched once: tests that use it are marked `online`."""
+    cache = tmp_path_factory.mktemp("newest-pip")
+    index = SimpleIndex(PYPI_SIMPLE_ENDPOINT, cache=cache, user_agent="the-pypi-place/tests")
+    newest = resolve(index, RequestedPackage.parse("pip"))
+    (file,) = (f for f in release_files(newest, index.files("pip")) if f.filename.endswith(".whl"))
+    folder = fetch_pinned_pip(index, newest.version, file.sha256 or "", cache=cache, max_bytes=16_000_000)
+    return FetchedPip(wheel=cache / str(file.sha256) / file.filename, folder=folder)
 
 
 @pytest.fixture(name="host_environ")

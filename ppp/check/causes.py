@@ -333,7 +333,8 @@ def missing_requirement(report: PhaseReport) -> Requirement | None:
         return None
     found = _NO_MATCHING_DISTRIBUTION.findall(report.log)
     try:
-        return Requirement(found[-1]) if found else None
+        # pip 26.3 also says who requires it.
+        return Requirement(found[-1].partition(" (from ")[0]) if found else None
     except InvalidRequirement:
         return None
 

@@ -67,12 +67,16 @@ REMOVE_TIMEOUT_S = 60
 SHARED_FOLDERS = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - inside
 #: The longest description of an installation, in bytes: the host holds it in memory several times.
 MAX_INSPECTION_BYTES = 16 * 1024 * 1024
-#: The modules of pip that are imported before its first use.
+#: The modules of pip that are imported before its first use: with what these import, all that a cell's uses need. From
+#: 26.3 on, pip refuses to import anything once an installation has begun.
 PRELOADED = (
+    "cli.autocompletion",
     "cli.main",
+    "cli.main_parser",
     "commands.check",
     "commands.install",
     "operations.check",
+    "operations.install.wheel",
     "resolution.resolvelib.resolver",
 )
 
