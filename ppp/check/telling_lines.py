@@ -30,7 +30,7 @@ _NOISE: Final = re.compile(
     r"|ERROR: Failed building wheel for .*|\N{MULTIPLICATION SIGN} .*)"
 )
 _EXCEPTION: Final = re.compile(
-    r"^[A-Za-z_][\w.]{0,200}(?:Error|Exception|Unavailable|NotFound\w{0,20}|Exit|Interrupt)(?::.*)?"
+    r"^(?:[A-Za-z_][\w.]{0,200})?(?:Error|Exception|Unavailable|NotFound\w{0,20}|Exit|Interrupt)(?::.*)?"
 )
 _COMPILER_ERROR: Final = re.compile(
     r"^(?:\S.{0,300}:(?:\d{1,7}:)*(?:\d{1,7})?: ?(?:fatal )?error: \S.*|CMake Error\b.*)"

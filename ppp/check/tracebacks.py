@@ -14,7 +14,7 @@ _FRAME: Final = re.compile(
 #: The folders of installed files.
 _INSTALLED: Final = ("/site-packages/", "/dist-packages/")
 _EXCEPTION: Final = re.compile(
-    r"^ *([A-Za-z_][\w.]{0,200}(?:Error|Exception|Warning|Exit|Interrupt|NotFound)\b.*)$", re.MULTILINE
+    r"^ *((?:[A-Za-z_][\w.]{0,200})?(?:Error|Exception|Warning|Exit|Interrupt|NotFound)\b.*)$", re.MULTILINE
 )
 
 
