@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ppp.check.pythons import frozen_pythons
 from ppp.ledger.published import Counts, ImageContent
 from ppp.model.canonical import Json
 from ppp.model.matrix import Environment
@@ -58,6 +59,7 @@ def environment_pages(
             path=path,
             e=environment,
             counts=counts.shown_in(environment.id),
+            about=_about(environment),
             images=[*map(_shown_image, shown_images)],
             as_of=counts.as_of,
             causes=[(c, _cell_count(c, environment)) for c in explained],
@@ -75,6 +77,12 @@ def _shown_image(image: ImageContent) -> _ShownImage:
     shown = text.fit_budget(names, IMAGE_BUDGET, lambda name: text.html_size(name) + 14)
     digest = image.image_digest and image.image_digest.removeprefix("sha256:")[:DIGEST_DIGITS]
     return _ShownImage(digest=digest, names=tuple(shown), omitted=len(names) - len(shown))
+
+
+def _about(environment: Environment) -> str | None:
+    """Return what is particular to an environment's Python; None for nothing."""
+    frozen = frozen_pythons().get(environment.python)
+    return None if frozen is None else frozen.about
 
 
 def environment_folder(environment: str) -> str:
@@ -114,6 +122,8 @@ def _document(
         "causes": {c.cause: _cell_count(c, environment) for c in explained},
         **listing_document(listing),
     }
+    if about := _about(environment):
+        document["about"] = about
     if nothing_to_import := counts.nothing_to_import.get(environment.id):
         document["nothing_to_import"] = nothing_to_import
     if images:
