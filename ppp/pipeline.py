@@ -80,8 +80,7 @@ def run(context: Context, request: RunRequest) -> RunSummary:
         with prepare_environments(context, index, request.matrix, request.environments) as ready:
             plans = enqueue.try_enqueue_feed(node, request) if request.sources.reads_feed else []
             plans += enqueue.enqueue_wanted(node, ready, wanted.releases, request)
-            packages_wanted = (each.release.package for each in wanted.releases)
-            plans.append(enqueue.enqueue_changed_offers(node, index, packages_wanted, request))
+            plans.append(enqueue.enqueue_changed_offers(node, index, wanted.packages, request))
             releases = tuple(dict.fromkeys(cell.release for plan in plans for cell in (*plan.cells, *plan.settled)))
             only = frozenset(releases) if request.sources.are_explicit else None
             report = checking.check_queue(node, ready, request, only=only)

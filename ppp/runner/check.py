@@ -15,6 +15,7 @@ from ppp.ledger.regressions import prior_results
 from ppp.ledger.staging import RecheckReason
 from ppp.ledger.store import QueueFilter
 from ppp.model.matrix import Cell, Matrix
+from ppp.model.printable import printable_reason
 from ppp.model.record import Network, Result
 from ppp.model.release import Release
 from ppp.runner.context import LocalNode
@@ -29,6 +30,8 @@ from ppp.runner.waiting import Possibilities, QueueState, explain_queue
 LEASE_SLACK_S: Final = 600
 #: From how many of the newest results an A/A test chooses, where the run itself checked nothing.
 AA_NEWEST: Final = 200
+#: How much of a file's name is shown, in characters.
+MAX_SHOWN_NAME: Final = 100
 #: Results of cells in which something was run.
 EXECUTED: Final = frozenset({Result.PASS, Result.FAIL, Result.TIMEOUT})
 
@@ -85,6 +88,7 @@ def check_queue(
         reporter.end()
     node.store.release_leases()
     _note_remaining(node, flakiness)
+    _note_unread_names(node, ready.index.unread_names)
     return QueueReport(checked=checked, unhealthy=rounds.unhealthy, flakiness=flakiness)
 
 
@@ -157,6 +161,15 @@ def _measure_flakiness(node: LocalNode, rounds: Rounds, request: RunRequest) -> 
     rounds.run(ListSource(jobs), expected={job.cell.environment for job in jobs})
     rechecks = [(s.recheck, s.record) for s in rounds.recorded if s.recheck and s.recheck.reason is RecheckReason.AA]
     return compare_pairs((firsts[recheck.first], record) for recheck, record in rechecks)
+
+
+def _note_unread_names(node: LocalNode, unread: Mapping[str, Sequence[str]]) -> None:
+    """Count the files that were skipped because nobody here can read their names, such as wheels with a variant."""
+    if names := [name for package in sorted(unread) for name in unread[package]]:
+        shown = printable_reason(names[0], MAX_SHOWN_NAME)
+        count = f"1 file was skipped: pip cannot read its name, {shown}"
+        counts = f"{len(names)} files were skipped: pip cannot read their names, such as {shown}"
+        node.context.reporter.note(count if len(names) == 1 else counts)
 
 
 def _note_remaining(node: LocalNode, flakiness: Flakiness | None) -> None:

@@ -131,7 +131,8 @@ def enqueue_changed_offers(
     queue_plan = QueuePlan(cells=tuple(changed), settled=(), skipped=())
     apply_plan(node, queue_plan, ReleaseSource.WATCHLIST)
     if gone := {cell.release for cell in changed if cell not in withdrawn}:
-        node.context.reporter.note(f"{len(gone)} releases with a result are withdrawn by now, such as {min(gone)}")
+        others = f" and {len(gone) - 1} others" if len(gone) > 1 else ""
+        node.context.reporter.note(f"the index has withdrawn {min(gone)}{others}, of which there is a result")
     return queue_plan
 
 

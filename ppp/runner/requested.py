@@ -48,10 +48,19 @@ class RequestedRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requested:
-    """The releases that a run is asked for, and the error that names everything which the index does not have."""
+    """The releases that a run is asked for, and the error that names everything which the index does not have.
+
+    `lost` are the packages of which the index has no release that is wanted, those of the watchlist included.
+    """
 
     releases: tuple[RequestedRelease, ...]
     missing: PPPError | None = None
+    lost: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """All packages that a run is asked for."""
+        return frozenset(one.wanted.package for one in self.releases).union(self.lost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +81,14 @@ def find_requested(
     requirements file. An unknown entry of the watchlist is left out with a warning.
     """
     wishes = list(_wishes(context, sources))
-    found, failed = _resolve(context, index, wishes, environments)
+    found, failed, lost = _resolve(context, index, wishes, environments)
     if not failed:
-        return Requested(releases=tuple(found))
+        return Requested(releases=tuple(found), lost=tuple(lost))
     missing = _combined(failed)
     if not found:
         raise missing
     context.reporter.warn(f"{missing.message}; the others are checked")
-    return Requested(releases=tuple(found), missing=missing)
+    return Requested(releases=tuple(found), missing=missing, lost=tuple(lost))
 
 
 def _wishes(context: Context, sources: Sources) -> Iterator[_Wish]:
@@ -106,9 +115,10 @@ def _read(context: Context, path: Path, source: ReleaseSource) -> Iterator[_Wish
 
 def _resolve(
     context: Context, index: packages.Index, wishes: Sequence[_Wish], environments: Sequence[Environment]
-) -> tuple[list[RequestedRelease], list[PPPError]]:
+) -> tuple[list[RequestedRelease], list[PPPError], list[str]]:
     found: list[RequestedRelease] = []
     failed: list[PPPError] = []
+    lost: list[str] = []
     unreachable = 0
     for wish in wishes:
         try:
@@ -117,6 +127,7 @@ def _resolve(
             unreachable += isinstance(error, IndexUnreachableError)
             if unreachable >= MAX_UNREACHABLE:
                 raise
+            lost.append(wish.wanted.package)
             if wish.source is ReleaseSource.WATCHLIST:
                 # A person can fix a mistyped name; that a project of the watchlist was deleted must not stop a run.
                 context.reporter.warn(f"{wish.place}: {error}")
@@ -130,7 +141,7 @@ def _resolve(
                 source=wish.source, wanted=wish.wanted, release=release, marker=wish.marker, place=wish.place
             )
         )
-    return found, failed
+    return found, failed, lost
 
 
 def _combined(errors: Sequence[PPPError]) -> PPPError:

@@ -181,7 +181,7 @@ def test_a_release_that_was_checked_and_is_gone_is_withdrawn_and_comes_back(rig:
     rig.local.remove("example-lib")
     assert look_again(rig, request, "other") == [], "nobody asked for it"
     assert look_again(rig, request, "example-lib") == [f"example-lib==1.0 in {SLIM.id}"]
-    assert rig.reporter.notes[-1] == "1 releases with a result are withdrawn by now, such as example-lib==1.0"
+    assert rig.reporter.notes[-1] == "the index has withdrawn example-lib==1.0, of which there is a result"
     record = check_again(rig, request)
     assert (record.result, record.cause) == (Result.NA, "withdrawn")
     assert rig.queue == []
@@ -191,6 +191,30 @@ def test_a_release_that_was_checked_and_is_gone_is_withdrawn_and_comes_back(rig:
     rig.local.add(module_project("example-lib", ""))
     assert look_again(rig, request, "example-lib") == [f"example-lib==1.0 in {SLIM.id}"]
     assert check_again(rig, request).result is Result.PASS
+
+
+def test_a_package_of_the_watchlist_that_is_gone_is_looked_at_too(rig: NodeHarness, tmp_path: Path) -> None:
+    (tmp_path / "w.txt").write_text("example-lib\nother\n")
+    request = rig.request(SLIM)
+    for status, wanted in (("", {"example-lib", "other"}), ("quarantined", {"example-lib", "other"})):
+        if status:
+            rig.local.remove("example-lib")
+            rig.local.set_status("example-lib", status)
+            rig.local.remove("other")
+        index = SimpleIndex(rig.local.url, cache=rig.index.cache, user_agent="the-pypi-rig/tests")
+        found = find_requested(rig.node.context, index, Sources(watchlist=tmp_path / "w.txt"), request.environments)
+        assert found.packages == wanted
+        assert len(found.releases) == (0 if status else 2)
+
+
+def test_names_that_cannot_be_read_are_counted_once_a_run(rig: NodeHarness) -> None:
+    request = rig.request(SLIM)
+    rig.local.add_file("example-lib", "example_lib-1.0-py3-none-any-x86_64_v3.whl", b"")
+    rig.enqueue(request, "example-lib")
+    check_again(rig, request)
+    assert [note for note in rig.reporter.notes if "skipped" in note] == [
+        "1 file was skipped: pip cannot read its name, example_lib-1.0-py3-none-any-x86_64_v3.whl"
+    ]
 
 
 @pytest.mark.parametrize("status", ["archived", "quarantined"])
