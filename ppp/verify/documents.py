@@ -18,7 +18,7 @@ from ppp.model.canonical import Json, sha256_hex
 from ppp.model.errors import RejectedDataError
 from ppp.publish.api.current import current_bytes
 from ppp.publish.folder import CURRENT, DIGEST, LISTS_FOLDER, MANIFEST
-from ppp.publish.snapshots.description import Snapshot, file_sha256
+from ppp.publish.snapshots.description import Snapshot, file_sha256, read_description
 from ppp.verify.result import fail
 
 #: An upper bound for any document, in bytes.
@@ -157,7 +157,10 @@ def check_batch(path: Path, *, nodes: Collection[str], now: int) -> str:
 
 
 def check_index(path: Path) -> str:
-    """Check the list of snapshots, and that each snapshot exists with its size and sha256."""
+    """Check the list of snapshots: each exists with its size and sha256, and no description beside it says otherwise.
+
+    A snapshot that was taken after the list was published is not in it.
+    """
     document = read_document(path)
     check_schema(document, what=path.name, schema="site/schemas/snapshots.schema.json")
     snapshots = [Snapshot.from_json(row) for row in document["snapshots"]]
@@ -165,4 +168,9 @@ def check_index(path: Path) -> str:
         check_listed(path.parent, PublishedFile(path=snapshot.file, size=snapshot.bytes, sha256=snapshot.sha256))
         if zipped := snapshot.gzip:
             check_listed(path.parent, PublishedFile(path=zipped.file, size=zipped.bytes, sha256=zipped.sha256))
+    digests = {snapshot.sha256 for snapshot in snapshots}
+    for beside in sorted(path.parent.glob("*.json")):
+        described = read_description(beside)
+        if described and described.sha256 in digests and described not in snapshots:
+            fail(f"{beside.name} describes {described.file} otherwise")
     return f"a list of {len(snapshots)} snapshots, all present with their size and sha256"

@@ -80,6 +80,21 @@ def test_an_additional_byte_is_invalid(name: str, public: Path) -> None:
 
 
 @pytest.mark.attack("valid-records")
+@pytest.mark.parametrize("name", ["latest.json", "window.json"])
+@pytest.mark.parametrize("change", [{"sqlite": "340.1"}, {"gzip": None}])
+def test_a_description_that_differs_from_the_list_is_invalid(
+    name: str, change: dict[str, object], public: Path
+) -> None:
+    path = public / "snapshots" / name
+    described = json.loads(path.read_text())
+    different = {**described, **change}
+    if different == described:
+        different["sqlite"] = "3"
+    path.write_text(json.dumps(different))
+    assert f"{name} describes {described['file']} otherwise" in fails(public / "snapshots" / "index.json")
+
+
+@pytest.mark.attack("valid-records")
 def test_missing_and_unknown_files_are_invalid(public: Path, tmp_path: Path) -> None:
     (public / "style.css").unlink()
     assert fails(public / "style.css") == "it does not exist"
