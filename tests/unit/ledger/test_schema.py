@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from older_ledger import add_to_older_ledger
 from sqlite_utils import Database
 
 from ppp.ledger import queries
@@ -189,20 +190,11 @@ def test_every_migration_is_a_complete_sql_file(tmp_path: Path) -> None:
         assert script.count("\nCREATE ") - script.count("\nDROP ") == len(created)
 
 
-def _add_record(db: Database, record: Record, folder: Path) -> None:
-    """Add a record to a ledger of an older schema; `folder` is for a ledger of today's."""
-    with Store.open(folder) as store:
-        store.add_record(record)
-        for table in ("packages", "releases", "environments", "nodes", "records", "results"):
-            columns = [column.name for column in db.table(table).columns]
-            db.table(table).insert_all([{name: row[name] for name in columns} for row in store.db.table(table).rows])
-
-
 def test_an_older_ledger_is_migrated_with_what_it_knew_of_its_peers(tmp_path: Path, record: Builder) -> None:
     with closing(sqlite3.connect(tmp_path / "ppp.db")) as connection:
         db = Database(connection)
         migrations.apply(db, stop_before="m002_peers")
-        _add_record(db, record(), tmp_path / "now")
+        add_to_older_ledger(db, record(), tmp_path / "now")
         peer = {"node": "ab" * 32, "url": "http://one.example/", "added_at": 5}
         seen = {"sequence": 3, "digest": "aa" * 32, "statement": "{}", "synced_at": 7}
         db.table("peers").insert_all([peer | seen, peer | {"node": "cd" * 32, "url": "http://two.example/"}])

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from older_ledger import add_to_older_ledger
 from snapshot_ledgers import MARCH, make_ledger, sample_observations, take_snapshots, tamper
 from sqlite_utils import Database
 
@@ -58,7 +59,7 @@ def test_a_ledger_is_valid_before_and_after_its_migration(tmp_path: Path, record
     with closing(sqlite3.connect(path)) as connection:
         db = Database(connection)
         migrations.apply(db, stop_before="m002_peers")
-        Store(db, tmp_path).add_record(record())
+        add_to_older_ledger(db, record(), tmp_path / "now")
         connection.commit()
     before = verify_path(path)
     Store.open(tmp_path).db.close()
