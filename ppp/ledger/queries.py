@@ -57,7 +57,8 @@ def record_from_row(row: Mapping[str, Any]) -> Record:
             {
                 name: row[name] if name in TEXT_FIELDS else json.loads(row[name])
                 for name in OPTIONAL_FIELDS
-                if row[name] is not None
+                # A file of an older schema, which `ppp verify` reads as it is, lacks columns.
+                if row.get(name) is not None
             }
         ),
     )
