@@ -1,4 +1,4 @@
-"""What is left of a run that was killed in the middle of a cell, when the next run has ended: nothing."""
+"""What is left of a run that was ended in the middle of a cell: nothing, at once or when the next run has ended."""
 
 import os
 import signal
@@ -82,3 +82,39 @@ def test_the_next_run_removes_what_a_killed_one_left(
     assert sorted(path.name for path in folder.iterdir()) == []
     assert not running()
     assert containers_of(program.data) == 0
+
+
+@pytest.mark.sandbox
+@pytest.mark.nginx
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [("run", signal.SIGHUP), ("check", signal.SIGHUP), ("check", signal.SIGQUIT), ("check", signal.SIGTERM)],
+)
+def test_an_ending_signal_leaves_nothing(program: Program, folder: Path, command: str, number: signal.Signals) -> None:
+    program.matrix.write_text(matrix_toml(tiny_matrix(host_environment(), timeouts_s={"import": 60})))
+    program.settings["PPP_NETWORK"] = "gateway"
+    words = ("run", "-p", "hangs") if command == "run" else ("check", program.environment, "hangs")
+    started = program.start(*words)
+    wait_until(
+        lambda: any("time.sleep(99)" in words and str(folder) in words for words in command_lines()), timeout_s=60
+    )
+    assert [path.name for path in folder.iterdir() if path.name.startswith("ppp-gateway-")]
+    started.send_signal(number)
+    _, err = started.communicate(timeout=60)
+    assert (started.returncode, "Traceback" in err) == (130, False), err
+    assert list(folder.iterdir()) == []
+    assert not [words for words in command_lines() if str(folder) in words]
+
+
+@pytest.mark.sandbox
+@pytest.mark.nginx
+def test_a_reader_that_goes_away_leaves_nothing(program: Program, folder: Path) -> None:
+    program.settings["PPP_NETWORK"] = "gateway"
+    run = program.start("run", "-p", "quiet")
+    assert run.stderr
+    assert run.stdout
+    run.stderr.readline()
+    run.stderr.close()
+    run.stdout.close()
+    assert run.wait(60) == 1
+    assert list(folder.iterdir()) == []

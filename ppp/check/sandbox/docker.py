@@ -8,6 +8,7 @@ keeper. Containers have a label, by which a run finds those that a killed run le
 import json
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -105,12 +106,15 @@ class DockerRuntime:
         self._closed = threading.Event()
         # Removing a container takes the engine a while: cells do not wait for it.
         self._removals = ThreadPoolExecutor(2)
+        #: One for each Python: environments of the same one would compile the same files at the same time.
+        self._compiling: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._remove_leftovers()
 
     def prepare(self, environment: Environment) -> PreparedEnvironment:
         """Find or pull the image, and let its interpreter describe itself; it also compiles the pinned pip."""
         image = self._image(environment)
-        output = self._probe(environment, image.id)
+        with self._compiling[environment.python]:
+            output = self._probe(environment, image.id)
         try:
             facts = json.loads(output.splitlines()[-1])
         except (ValueError, IndexError) as error:

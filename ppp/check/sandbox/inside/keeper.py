@@ -44,11 +44,13 @@ from .processes import (
     PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
     count_oom_kills,
     descendants_of,
     drop_capabilities,
     exiting,
     install_call_filter,
+    parent_death_signal,
     prctl,
     reap,
 )
@@ -90,6 +92,7 @@ class Keeper:
         self.user = settings["user"]
         self.gateway = settings["gateway"]
         self.oom_kills = count_oom_kills() if settings["counts_oom"] else 0
+        self.death_signal = parent_death_signal()
         # Written to when a child ends, which alone would not wake poll().
         self.wakeup, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -286,6 +289,8 @@ class Keeper:
                     os.kill(-1, signal.SIGKILL)
                 finally:
                     os.setresuid(0, 0, 0)
+                    # A change of the user makes the kernel forget it: this process would survive bubblewrap.
+                    prctl(PR_SET_PDEATHSIG, self.death_signal)
             elif os.getpid() == 1:
                 os.kill(-1, signal.SIGKILL)
             else:

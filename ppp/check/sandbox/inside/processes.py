@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 
+PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 22, 24, 36, 38
 SECCOMP_MODE_FILTER = 2
 #: Where the kernel counts the processes of a container that it killed for want of memory: cgroups 2, then 1.
@@ -38,6 +39,13 @@ def exiting(exit_code: int) -> Iterator[None]:
 def prctl(option: int, value: int) -> None:
     """Set an attribute of this process, as the system call of this name does; ignore a refusal."""
     ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3)
+
+
+def parent_death_signal() -> int:
+    """Return the number of the signal that the kernel sends to this process when its parent ends; 0 for none."""
+    number = ctypes.c_int()
+    ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(number))
+    return number.value
 
 
 def install_call_filter(program: bytes) -> None:
