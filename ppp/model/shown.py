@@ -74,10 +74,9 @@ def count_shown(shown: Iterable[Shown]) -> tuple[tuple[Shown, int], ...]:
 def nothing_to_import(record: Record) -> str | None:
     """Return why a record that is shown as `installed` has nothing to import, "" if it does not say; None for others.
 
-    A record without a ground is older than grounds of the phase `import`: its detail says why. The text may come from
-    the release.
+    Its detail says it best, and may hold text of the release; its ground is one of a few.
     """
     if record_shown_as(record) is not Shown.INSTALLED:
         return None
-    ground = record.grounds.get(Phase.IMPORT)
-    return record.detail or "" if ground is None else _REASONS.get(ground, ground)
+    ground = record.grounds.get(Phase.IMPORT, "")
+    return record.detail or _REASONS.get(ground, ground)

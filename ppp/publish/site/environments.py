@@ -47,7 +47,8 @@ def environment_pages(
     `images` are those of each environment that are known by what they hold, newest first.
     """
     path = "env/index.html"
-    yield path, render("environments.html", path=path, environments=environments, counts=counts)
+    pythons = [*dict.fromkeys(environment.python for environment in environments)]
+    yield path, render("environments.html", path=path, environments=environments, pythons=pythons, counts=counts)
     for environment, content in contents:
         listing = _environment_listing(environment, content)
         explained = [c for c in causes.causes if _cell_count(c, environment)]

@@ -13,10 +13,11 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from ppp.check.cause_rules import CauseHelp, cause_help
+from ppp.check.pythons import frozen_pythons
 from ppp.ledger.published import Verdict
 from ppp.model.blame import AssignedBlame
 from ppp.model.matrix import Environment, EnvironmentId, Platform
-from ppp.model.record import PHASES, Installed, Record
+from ppp.model.record import PHASES, Installed, Record, Result
 from ppp.model.shown import Shown, count_shown
 from ppp.publish import text
 from ppp.publish.api.badges import Badge
@@ -32,7 +33,7 @@ from ppp.publish.packages.history import (
     last_passing_versions,
 )
 from ppp.publish.packages.remarks import SharedRemark, share_remarks
-from ppp.publish.packages.summary import PackageSummary
+from ppp.publish.packages.summary import FAILED, PackageSummary
 from ppp.publish.site.package_modules import is_worth_a_section, module_reports
 from ppp.publish.site.templates import platform_groups, render, shown_environments
 
@@ -167,6 +168,7 @@ def package_page(
             for verdicts in (history.newest_verdicts, *older[:DETAILED_RELEASES])
             for verdict in verdicts
         ),
+        noted_pythons=_noted_pythons(newest),
         phases=tuple(phase.label for phase in PHASES),
         imports=_imported_modules(newest),
     )
@@ -190,6 +192,14 @@ def _unsaid(summary: PackageSummary, newest: Sequence[CurrentRecord]) -> dict[st
 
 def _remark_bytes(shared: SharedRemark) -> int:
     return 150 + text.html_size(shared.remark.words) + sum(len(environment) + 2 for environment in shared.environments)
+
+
+def _noted_pythons(newest: Sequence[CurrentRecord]) -> list[str]:
+    # A note on a Python is of use where something fails there that passes with another Python on the same platform.
+    places = [(EnvironmentId.parse(current.record.environment), current.record.result) for current in newest]
+    passing = {place.platform for place, result in places if result is Result.PASS}
+    failed = (place for place, result in places if result in FAILED and place.platform in passing)
+    return [python for python in dict.fromkeys(place.python_version for place in failed) if python in frozen_pythons()]
 
 
 def _imported_modules(newest: Sequence[CurrentRecord]) -> str:

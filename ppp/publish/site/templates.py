@@ -11,6 +11,7 @@ from typing import Final
 import jinja2
 
 from ppp.check.cause_rules import cause_help
+from ppp.check.pythons import frozen_pythons
 from ppp.config import shipped_environments
 from ppp.ledger.published import Counts
 from ppp.model.matrix import Environment, Platform
@@ -69,6 +70,7 @@ def jinja_environment(root: str) -> jinja2.Environment:
         "PLATFORM_NAMES": PLATFORM_NAMES,
         "FINDING_TEXTS": FINDING_TEXTS,
         "CAUSES": cause_help(),
+        "PYTHON_NOTES": {python: frozen.about for python, frozen in frozen_pythons().items()},
         "shown_environments": shown_environments,
         "shown_columns": shown_columns,
     }

@@ -43,6 +43,11 @@ LOADS_NOT = ModuleFailure(module="x.c", outcome=Outcome.FAIL, cause="shared-libr
         ({"outcomes": NO_IMPORT, "grounds": {Phase.IMPORT: "stubs"}}, FindingKind.NOTHING_TO_IMPORT, "type stubs only"),
         ({"outcomes": NO_IMPORT, "grounds": {Phase.IMPORT: "new"}}, FindingKind.NOTHING_TO_IMPORT, "new"),
         ({"outcomes": NO_IMPORT, "detail": "a plugin"}, FindingKind.NOTHING_TO_IMPORT, "a plugin"),
+        (
+            {"outcomes": NO_IMPORT, "grounds": {Phase.IMPORT: "data"}, "detail": "it holds fonts"},
+            FindingKind.NOTHING_TO_IMPORT,
+            "it holds fonts",
+        ),
         ({"outcomes": NO_IMPORT}, FindingKind.NOTHING_TO_IMPORT, "no reason is recorded"),
         (
             {"entry_points": EntryPoints(tried=3, broken=(POINT, POINT))},

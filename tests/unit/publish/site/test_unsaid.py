@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ppp.check.pythons import frozen_pythons
 from ppp.ledger.store import Store
 from ppp.model.record import (
     BrokenEntryPoint,
@@ -170,6 +171,29 @@ def test_an_environment_says_what_its_image_brings(public: Path, text_of: Callab
     assert data["images"] == [
         {"image": "sha256:" + "7" * 64, "preinstalled": [["pip", "24.0"], ["setuptools", "65.5.1"]]}
     ]
+    assert schema_errors("site/schemas/environment.schema.json", data) == []
+
+
+def test_a_python_with_a_frozen_toolchain_is_noted(
+    store: Store, record: Make, tmp_path: Path, page: Callable[[Path], Any]
+) -> None:
+    for environment in ("py39-slim", SLIM):
+        store.add_record(record("old", "1", environment, result="PASS" if environment == SLIM else "FAIL"))
+        store.add_record(record("broken", "1", environment, result="FAIL"))
+        store.add_record(record("six", "1", environment))
+    build(store.db, tmp_path / "public")
+    note = frozen_pythons()["3.9"].about
+    for path, noted in {
+        "env/py39-slim/index.html": True,
+        f"env/{SLIM}/index.html": False,
+        "env/index.html": True,
+        "p/old/index.html": True,
+        "p/six/index.html": False,
+        "p/broken/index.html": False,
+    }.items():
+        assert (note in page(tmp_path / "public" / path).text) == noted, path
+    data = json.loads((tmp_path / "public" / "api" / "v1" / "env" / "py39-slim.json").read_text())
+    assert data["about"] == note
     assert schema_errors("site/schemas/environment.schema.json", data) == []
 
 
