@@ -23,7 +23,7 @@ from ppp.check.runtime import PreparedEnvironment, Runtime
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import UnknownPackageError
 from ppp.model.matrix import Cell, Matrix
-from ppp.model.record import Blame, EntryPoints, ModuleFailure, Phase, Record, Result
+from ppp.model.record import Blame, EntryPoints, ModuleFailure, Phase, Preinstalled, Record, Result
 from ppp.record_rules import valid_or_error
 
 
@@ -124,6 +124,7 @@ class Checker:
             bytes={phase: count for phase, count in facts.bytes.items() if count},
             grounds=facts.grounds,
             log_sha256=sha256_hex(log.encode()) if log is not None else None,
+            preinstalled=tuple(Preinstalled(name=d.name, version=d.version) for d in prepared.preinstalled),
             relies_on=facts.relies_on,
             primary_module=facts.modules.primary if facts.modules else None,
             import_failures=self._failures(facts.import_failures, facts),

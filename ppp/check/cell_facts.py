@@ -50,6 +50,7 @@ class CellFacts:
     """What the phases find out, for the record and for later phases. Fields like those of a record mean the same.
 
     `listed` is the file as the index lists it, `index_metadata` a sentence if its copy of the wheel's metadata is none.
+    `alone` describes the installation without dependencies, `last` the one whose modules are imported.
     """
 
     file: DistributionFile | None = None
@@ -58,6 +59,7 @@ class CellFacts:
     sandbox: Sandbox | None = None
     installed: tuple[Installed, ...] = ()
     alone: Inspection | None = None
+    last: Inspection | None = None
     tampering: str | None = None
     index_metadata: str | None = None
     modules: ModulesToImport | None = None

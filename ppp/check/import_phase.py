@@ -12,7 +12,7 @@ from it.
 What decides nothing has little time, and what there was no time for is reported as not tried, never as failed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,6 +20,7 @@ from ppp.check.causes import classify_failure
 from ppp.check.cell_facts import CellContext, CellFacts, infrastructure_error
 from ppp.check.modules import ModulesToImport
 from ppp.check.phases import PhaseReport
+from ppp.check.reliance import note_reliance, watched_modules
 from ppp.check.runtime import Sandbox, SandboxLostError
 from ppp.check.script_checks import ScriptChecks, check_without_modules
 from ppp.check.submodules import SubmodulesToImport, submodules_to_import
@@ -55,11 +56,17 @@ class ImportPhase:
         except SandboxLostError as error:
             return infrastructure_error("sandbox", str(error))
         inside = self._inside(modules)
-        imports = ModuleImports(self._context, self._facts, sandbox)
+        watched = (*watched_modules(self._context, self._facts), *inside.watched)
+        imports = ModuleImports(self._context, self._facts, sandbox, watched)
         report = self._import_modules(imports, modules)
-        if report.outcome is Outcome.PASS:
-            self._import_submodules(imports, inside)
-            ScriptChecks(self._context, self._facts, sandbox).tell()
+        if report.outcome is not Outcome.PASS:
+            return report
+        try:
+            note_reliance(self._context, self._facts, sandbox, modules.names[0], imports.loaded)
+        except SandboxLostError as error:
+            return infrastructure_error("sandbox", str(error))
+        self._import_submodules(imports, inside)
+        ScriptChecks(self._context, self._facts, sandbox).tell()
         return report
 
     def _inside(self, modules: ModulesToImport) -> SubmodulesToImport:
@@ -104,14 +111,15 @@ class ImportPhase:
 class ModuleImports:
     """Imports modules, one after the other, each within the time that there is for it; `spent_ms` is the sum.
 
-    `loaded` are modules that were imported with others.
+    `loaded` are those of the watched modules that those that decide have loaded, in the package's own word.
     """
 
-    def __init__(self, context: CellContext, facts: CellFacts, sandbox: Sandbox) -> None:
+    def __init__(self, context: CellContext, facts: CellFacts, sandbox: Sandbox, watched: Sequence[str]) -> None:
         """Import modules in a sandbox."""
         self._context = context
         self._facts = facts
         self._sandbox = sandbox
+        self._watched = watched
         self._stopped = False
         self._told_ms = 0
         self.spent_ms = 0
@@ -120,7 +128,7 @@ class ModuleImports:
     def decide(self, module: str) -> PhaseReport:
         """Import a module on which the verdict depends."""
         left_s = self._context.matrix.timeouts_s[Phase.IMPORT] - self.spent_ms / 1000
-        return self._import(module, max(left_s, DECIDING_AT_LEAST_S))
+        return self._import(module, max(left_s, DECIDING_AT_LEAST_S), self._watched)
 
     def tell(self, module: str) -> PhaseReport:
         """Import a module on which nothing depends; return `NOT_TRIED` where there is not the time to be fair to it."""
@@ -137,14 +145,15 @@ class ModuleImports:
         """Import nothing more."""
         self._stopped = True
 
-    def _import(self, module: str, timeout_s: float) -> PhaseReport:
+    def _import(self, module: str, timeout_s: float, watched: Sequence[str] = ()) -> PhaseReport:
         try:
-            done = self._sandbox.prove_import(module, timeout_s=timeout_s)
+            done = self._sandbox.prove_import(module, timeout_s=timeout_s, watched=watched)
         except SandboxLostError as error:
             self.stop()
             return infrastructure_error("sandbox", str(error))
         self.spent_ms += done.duration_ms
         if done.ok and done.import_proved:
+            self.loaded.update(done.loaded)
             return PhaseReport(outcome=Outcome.PASS, duration_ms=done.duration_ms)
         return classify_failure(
             Phase.IMPORT,

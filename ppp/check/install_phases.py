@@ -20,6 +20,7 @@ from ppp.check.installation import (
     KnownInstallation,
     changes_by_dependencies,
     contradiction,
+    is_version,
     parse_inspection,
 )
 from ppp.check.modules import modules_to_import
@@ -69,7 +70,7 @@ class InstallPhases:
             return fault
         assert inspection.target is not None  # noqa: S101 - nothing contradicted
         metadata, package = inspection.target.metadata, self._context.release.package
-        self._facts.alone, self._facts.installed = inspection, inspection.installed
+        self._facts.alone, self._facts.last, self._facts.installed = inspection, inspection, inspection.installed
         self._facts.top_levels = top_levels(metadata.paths)
         self._facts.modules = modules_to_import(package, metadata, self._context.prepared.suffixes)
         self._compare_with_archive()
@@ -131,7 +132,7 @@ class InstallPhases:
         built_by = Blame.DEPENDENCY if self._is_wheel else Blame.UNKNOWN
         if fault := self._contradiction(inspection, report, alone=False, built_by=built_by):
             return fault
-        self._facts.installed = inspection.installed
+        self._facts.last, self._facts.installed = inspection, inspection.installed
         self._facts.distributions = Distributions.of(inspection.installed, inspection.owned)
         self._facts.tampering = changes_by_dependencies(alone, inspection, is_wheel=self._is_wheel)
         return report
@@ -171,6 +172,8 @@ class InstallPhases:
             f"{sandbox.scratch}/report.json",
         ]
         try:
+            if fault := self._make_room(sandbox):
+                return fault
             done = sandbox.pip(
                 ["install", *arguments, *options, sandbox.file],
                 timeout_s=self._context.matrix.timeouts_s[phase],
@@ -181,6 +184,22 @@ class InstallPhases:
         if not done.ok:
             return self._refine_missing_dependency(classify_failure(phase, done, package=self._context.release.package))
         return PhaseReport(outcome=Outcome.PASS, duration_ms=done.duration_ms, log=done.output)
+
+    def _make_room(self, sandbox: Sandbox) -> PhaseReport | None:
+        """Uninstall the release itself where the environment has it preinstalled; return the error if that fails.
+
+        pip would call it installed already, and the image's copy would be checked in place of the release's file. Of
+        another version pip itself sees that it is replaced.
+        """
+        release = self._context.release
+        if not any(
+            d.name == release.package and is_version(d.version, release.version)
+            for d in self._context.prepared.preinstalled
+        ):
+            return None
+        done = sandbox.pip(["uninstall", "--yes", release.package], timeout_s=SETUP_TIMEOUT_S)
+        detail = f"the preinstalled {release} could not be uninstalled: {done.output[-200:]}"
+        return None if done.ok else infrastructure_error("sandbox", detail)
 
     def _refine_missing_dependency(self, report: PhaseReport) -> PhaseReport:
         """Return a report with the cause that the index gives for a dependency of which pip found no version.

@@ -10,7 +10,7 @@ change anything. Pure.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
@@ -59,7 +59,8 @@ class Inspection:
 
     `installed` is what pip reports, as it is published; `requested` the distributions that were asked for, as reported.
     `folders` are the dist-infos of the package's name. `requires` says what it requires here. `owned` are the modules
-    that each distribution brought, where dependencies were installed.
+    that each distribution brought, where dependencies were installed. `requirements` are the Requires-Dist of all of
+    `installed`, by normalized name, None if they are too long; `markers` are the values of the marker variables here.
     """
 
     installed: tuple[Installed, ...]
@@ -67,6 +68,8 @@ class Inspection:
     folders: frozenset[str]
     target: DistInfo | None
     requires: Requires
+    requirements: Mapping[str, tuple[str, ...]] | None = None
+    markers: Mapping[str, str] = field(default_factory=dict)
     owned: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
@@ -88,14 +91,18 @@ def _parse(data: Mapping[str, Any]) -> Inspection:
     rows = _list(data["installed"])
     if len(rows) > MAX_INSTALLED:
         raise ValueError(f"{len(rows)} distributions")
+    markers = {_text(k): _text(v) for k, v in data["needs"]["markers"].items()}
+    requires = data.get("requires")
     return Inspection(
         installed=tuple(sorted(map(_installed, rows), key=lambda i: (i.name, i.version, i.sha256 or ""))),
         requested=tuple(map(_as_reported, _list(data["requested"]))),
         folders=frozenset(_texts(data["folders"])),
         target=None if data["target"] is None else _dist_info(data["target"]),
-        requires=what_is_required(
-            _texts(data["needs"]["requires"]), {_text(k): _text(v) for k, v in data["needs"]["markers"].items()}
-        ),
+        requires=what_is_required(_texts(data["needs"]["requires"]), markers),
+        requirements=None
+        if requires is None
+        else {str(canonicalize_name(_text(k))): _texts(v) for k, v in requires.items()},
+        markers=markers,
         owned=tuple((_text(name), _texts(modules)) for name, modules in _list(data.get("owned", []))),
     )
 
@@ -209,7 +216,7 @@ def contradiction(
     if len(inspection.requested) != 1 or len(own) > 1 or (known.alone and len(inspection.installed) != 1):
         return _forged("pip's report does not name exactly one distribution that was asked for", known)
     (found,) = inspection.requested
-    if canonicalize_name(found.name) != release.package or not _is_version(found.version, release.version):
+    if canonicalize_name(found.name) != release.package or not is_version(found.version, release.version):
         detail = f"{file.filename} is {found.name} {found.version} by its metadata"
         # It had the right name and version when it was installed alone.
         return _bad_metadata(detail) if known.alone else _forged(detail, known)
@@ -225,7 +232,8 @@ def contradiction(
     return None
 
 
-def _is_version(text: str, version: str) -> bool:
+def is_version(text: str, version: str) -> bool:
+    """Return whether a text is a version, in whatever spelling, that is equal to a valid one."""
     try:
         return Version(text) == Version(version)
     except InvalidVersion:

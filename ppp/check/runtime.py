@@ -41,7 +41,8 @@ class CommandResult:
     `exit_code` is negative for a signal, and None where the time was up. `output` holds both streams in the order in
     which they were written, decoded from UTF-8, and cut in the middle beyond the matrix's `log_kb`. `oom` means that
     the kernel killed one of its processes for want of memory. `import_proved` means that the very process that was
-    started returned from its import. `received_bytes` came from the gateway, which was waited for during `waited_ms`.
+    started returned from its import; `loaded` are those of the watched modules that it says it had then loaded.
+    `received_bytes` came from the gateway, which was waited for during `waited_ms`.
     """
 
     exit_code: int | None
@@ -51,6 +52,7 @@ class CommandResult:
     import_proved: bool = False
     received_bytes: int = 0
     waited_ms: int = 0
+    loaded: tuple[str, ...] = ()
 
     @property
     def timed_out(self) -> bool:
@@ -64,6 +66,19 @@ class CommandResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreinstalledDistribution:
+    """A distribution that every virtual environment of an environment starts with; `name` is normalized.
+
+    `modules` are the dotted names of its modules, without those inside a package of it; `requires` its Requires-Dist.
+    """
+
+    name: str
+    version: str
+    modules: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedEnvironment:
     """An environment that is ready, as it described itself before any package code ran in it.
 
@@ -71,7 +86,8 @@ class PreparedEnvironment:
     None on the host platform. `tags` are the wheel tags that its pip accepts, the preferred ones first; `suffixes` are
     the file name suffixes of importable modules (`.py`, `.abi3.so`, ...). `passwd` and `group` are an image's files of
     these names, and `end_of_users` is the first number that its engine cannot give to a user. `markers` are the values
-    of the variables that requirements' markers can name.
+    of the variables that requirements' markers can name. `preinstalled` are the distributions, by name, that lie in
+    `site_folders`: folders, as seen inside a sandbox, of which each virtual environment gets a copy.
 
     Raises `EnvironmentUnavailableError` if no record could name it: then nothing can be recorded of its cells.
     """
@@ -89,6 +105,8 @@ class PreparedEnvironment:
     group: str = ""
     end_of_users: int = 2**32 - 1
     markers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    preinstalled: tuple[PreinstalledDistribution, ...] = ()
+    site_folders: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what its records name."""
@@ -140,14 +158,21 @@ class Sandbox(Protocol):
         trusted.
         """
 
-    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
+    def prove_import(
+        self, module: str, *, timeout_s: float, watched: Sequence[str] = (), hidden: Sequence[str] = ()
+    ) -> CommandResult:
         """Import a module in a fresh interpreter, in an empty folder; `import_proved` says whether it returned.
 
-        `module:attribute` stands for a module and something in it that must be there and can be called.
+        `module:attribute` stands for a module and something in it that must be there and can be called. `loaded` are
+        those of the `watched` modules that the import loaded, in the package's own word. `hidden` modules cannot be
+        imported meanwhile, nor those inside them. Both are dotted names.
         """
 
     def reset(self) -> None:
-        """Replace the virtual environment by a fresh one, and empty every folder that the cell could write to."""
+        """Replace the virtual environment by a fresh one, and empty every folder that the cell could write to.
+
+        Like the first one, it holds copies of what is preinstalled, and nothing else.
+        """
 
     def isolate(self) -> None:
         """Take the network away, where the runtime can; it stays away."""

@@ -160,10 +160,12 @@ class TimedSandbox:
         with self._watch.timing("looking"):
             return self._box.inspect_installation(package, folder=folder, timeout_s=timeout_s)
 
-    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
+    def prove_import(
+        self, module: str, *, timeout_s: float, watched: Sequence[str] = (), hidden: Sequence[str] = ()
+    ) -> CommandResult:
         """Time it as importing."""
         with self._watch.timing("import"):
-            return self._box.prove_import(module, timeout_s=timeout_s)
+            return self._box.prove_import(module, timeout_s=timeout_s, watched=watched, hidden=hidden)
 
     def reset(self) -> None:
         """Time it as part of the container's work."""

@@ -156,6 +156,7 @@ def test_each_project_has_the_expected_result(checked: CheckedProjects, name: st
         expected.blame,
     ), output
     assert expected.detail in (record.detail or ""), output
+    assert list(record.relies_on) == expected.relies_on, output
     if expected.imports is not None:
         assert list(record.imports) == expected.imports, output
     if expected.ground is not None:

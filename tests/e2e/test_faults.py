@@ -81,9 +81,11 @@ class FaultySandbox:
     def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:
         return self._box.inspect_installation(package, folder=folder, timeout_s=timeout_s)
 
-    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
+    def prove_import(
+        self, module: str, *, timeout_s: float, watched: Sequence[str] = (), hidden: Sequence[str] = ()
+    ) -> CommandResult:
         self._before("prove")
-        return self._box.prove_import(module, timeout_s=timeout_s)
+        return self._box.prove_import(module, timeout_s=timeout_s, watched=watched, hidden=hidden)
 
     def reset(self) -> None:
         self._box.reset()

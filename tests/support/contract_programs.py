@@ -144,7 +144,7 @@ def perform_scripted(argv: Sequence[str], files: Files) -> ScriptedCommand:  # n
         case ["pip", "--version"]:
             return ScriptedCommand(output=b"pip 26.0.1 from somewhere\n")
         case ["pip", "list", *_]:
-            return ScriptedCommand(output=b"example-lib==1.0\n" if "example_lib" in files else b"")
+            return ScriptedCommand(output=(b"example-lib==1.0\n" if "example_lib" in files else b"") + b"pip==24.0\n")
         case ["pip", *_]:
             return ScriptedCommand(exit_code=1, output=b"ERROR: unknown command\n")
         case ["inspect", _]:

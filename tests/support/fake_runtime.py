@@ -1,21 +1,27 @@
 """The port of `ppp.check.runtime` in memory: a script says what each command does. It passes the port's contract.
 
 A script is a function from a command line and the sandbox's files to a `ScriptedCommand`; `CellScript` is one for whole
-cells. A line begins with the request: `begin`, `pip …`, `inspect PACKAGE`, `prove MODULE`, `run …`, `reset` or
-`isolate`.
+cells. A line begins with the request: `begin`, `pip …`, `inspect PACKAGE`, `prove MODULE [without MODULE …]`,
+`run …`, `reset` or `isolate`.
 """
 
 import json
 import threading
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from packaging.utils import canonicalize_name
 
-from ppp.check.runtime import CommandResult, EnvironmentUnavailableError, PreparedEnvironment, SandboxLostError
+from ppp.check.runtime import (
+    CommandResult,
+    EnvironmentUnavailableError,
+    PreinstalledDistribution,
+    PreparedEnvironment,
+    SandboxLostError,
+)
 from ppp.check.sandbox.inside.output import Output
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
@@ -35,11 +41,16 @@ class ScriptedCommand:
     import_proved: bool = False
     received_bytes: int = 0
     waited_ms: int = 0
+    #: Modules that an import loads, of those that are watched.
+    loaded: tuple[str, ...] = ()
     #: If set, the sandbox is lost during the command, for this reason.
     lost: str | None = None
 
 
 Script: TypeAlias = Callable[[Sequence[str], Files], ScriptedCommand]
+
+#: What is preinstalled, unless a test says otherwise.
+PREINSTALLED_PIP: Final = PreinstalledDistribution(name="pip", version="24.0", modules=("pip",))
 
 
 def prepared_environment(environment: Environment, **facts: object) -> PreparedEnvironment:
@@ -69,6 +80,7 @@ def prepared_environment(environment: Environment, **facts: object) -> PreparedE
             "python_version": environment.python,
             "sys_platform": "linux",
         },
+        "preinstalled": (PREINSTALLED_PIP,),
     }
     return PreparedEnvironment(**{**usual, **facts})  # type: ignore[arg-type]
 
@@ -122,6 +134,7 @@ class FakeRuntime:
             import_proved=command.import_proved,
             received_bytes=command.received_bytes,
             waited_ms=command.waited_ms,
+            loaded=command.loaded if command.import_proved else (),
         )
 
     def close(self) -> None:
@@ -151,8 +164,12 @@ class FakeSandbox:
     def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:  # noqa: ARG002 - the port's
         return self._runtime.perform(["inspect", package], self.files, timeout_s=timeout_s)
 
-    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
-        return self._runtime.perform(["prove", module], self.files, timeout_s=timeout_s)
+    def prove_import(
+        self, module: str, *, timeout_s: float, watched: Sequence[str] = (), hidden: Sequence[str] = ()
+    ) -> CommandResult:
+        without = ["without", *hidden] if hidden else []
+        done = self._runtime.perform(["prove", module, *without], self.files, timeout_s=timeout_s)
+        return replace(done, loaded=tuple(name for name in watched if name in done.loaded))
 
     def reset(self) -> None:
         self._runtime.perform(["reset"], self.files, timeout_s=60)

@@ -41,6 +41,7 @@ class ExpectedResult:
     ground: str | None = None
     scripts: list[str] | None = None
     mismatch: list[int] | None = None
+    relies_on: list[str] = field(default_factory=list)
     skip: str = ""
 
 

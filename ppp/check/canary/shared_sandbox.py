@@ -100,9 +100,11 @@ class SharedSandbox:
         """Describe the last installation."""
         return self._sandbox.inspect_installation(package, folder=folder, timeout_s=timeout_s)
 
-    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
+    def prove_import(
+        self, module: str, *, timeout_s: float, watched: Sequence[str] = (), hidden: Sequence[str] = ()
+    ) -> CommandResult:
         """Import a module, and have it prove that the import returned."""
-        return self._sandbox.prove_import(module, timeout_s=timeout_s)
+        return self._sandbox.prove_import(module, timeout_s=timeout_s, watched=watched, hidden=hidden)
 
     def reset(self) -> None:
         """Replace the virtual environment by a fresh one."""

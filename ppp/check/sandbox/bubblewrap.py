@@ -22,6 +22,7 @@ from ppp.model.matrix import Limits
 PROBE_TIMEOUT_S: Final = 20
 WORK: Final = "/ppp/work"
 TMP: Final = "/tmp"  # noqa: S108 - inside
+SITE: Final = "/ppp/site"
 SHM: Final = "/dev/shm"  # noqa: S108 - inside
 #: What an interpreter may need of this machine's files, besides its own folders.
 SYSTEM_PATHS: Final = (
@@ -40,12 +41,16 @@ class BubblewrapError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mounts:
-    """What a cell sees of this machine, read-only: folders of its interpreter, of pip, its file and its sockets."""
+    """What a cell sees of this machine, read-only: folders of its interpreter, of pip, its file and its sockets.
+
+    `site` is a folder with what its virtual environment starts with; None for nothing.
+    """
 
     folders: Sequence[str]
     pip: Path
     file: Path
     sockets: Path
+    site: Path | None = None
 
 
 def find_bubblewrap(environ: Mapping[str, str]) -> str:
@@ -72,7 +77,9 @@ def find_bubblewrap(environ: Mapping[str, str]) -> str:
     return path
 
 
-def layout(file: str, *, user: int | None, environ: Mapping[str, str], limits: Limits) -> Layout:
+def layout(
+    file: str, *, user: int | None, environ: Mapping[str, str], limits: Limits, site_folders: tuple[str, ...]
+) -> Layout:
     """Return the layout of a confined cell that installs `file`, with the limits of each of its processes."""
     counted = user is not None or _kernel_version() >= COUNTS_PER_NAMESPACE
     return Layout(
@@ -89,6 +96,7 @@ def layout(file: str, *, user: int | None, environ: Mapping[str, str], limits: L
             "RLIMIT_DATA": limits.memory_mb * MIB,
             **({"RLIMIT_NPROC": limits.processes} if counted else {}),
         },
+        site_folders=site_folders,
     )
 
 
@@ -129,6 +137,7 @@ def _own_binds(mounts: Mounts) -> list[tuple[str, str]]:
         (str(mounts.pip), "/ppp/pip"),
         (str(mounts.file), "/ppp/file"),
         (str(mounts.sockets), "/ppp/sockets"),
+        *([(str(mounts.site), SITE)] if mounts.site else []),
         *((str(mounts.sockets / name), f"/etc/{name}") for name in ("passwd", "group", "hosts")),
     ]
 

@@ -41,6 +41,7 @@ from ppp.check.sandbox.keeper_client import (
     as_sandbox_lost,
     gets_full_pages,
 )
+from ppp.check.sandbox.preinstalled import parse_preinstalled
 from ppp.check.sandbox.users import Accounts, next_user
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment, Matrix
@@ -116,8 +117,8 @@ class DockerRuntime:
         with self._compiling[environment.python]:
             output = self._probe(environment, image.id)
         try:
-            facts = json.loads(output.splitlines()[-1])
-        except (ValueError, IndexError) as error:
+            facts, found = map(json.loads, output.splitlines()[-2:])
+        except ValueError as error:
             raise EnvironmentUnavailableError(
                 f"the Python of {environment.image} did not describe itself: {output[-90:]!r}"
             ) from error
@@ -136,6 +137,10 @@ class DockerRuntime:
             passwd=facts["passwd"],
             group=facts["group"],
             end_of_users=facts["end_of_users"],
+            preinstalled=parse_preinstalled(
+                found, where=environment.image, disk_bytes=self._matrix.limits.disk_mb * MIB
+            ),
+            site_folders=tuple(found["folders"]),
         )
 
     def _image(self, environment: Environment) -> Any:  # noqa: ANN401 - docker's Image, untyped attributes
@@ -146,13 +151,16 @@ class DockerRuntime:
 
     def _probe(self, environment: Environment, image_id: str) -> str:
         # No package code runs here. The operator is the user, who then owns the bytecode in the shared pip.
-        command = f'python -m compileall -q {PIP}/pip {PIP}/{keeper_package()}; exec python -I -c "$PROBE" {PIP}'
+        command = (
+            f"python -m compileall -q {PIP}/pip {PIP}/{keeper_package()}; "
+            f'python -I -c "$PROBE" {PIP} && exec python -I -c "$PREINSTALLED"'
+        )
         try:
             output = self._client.containers.run(
                 image_id,
                 ["sh", "-c", command],
                 user=f"{os.getuid()}:{os.getgid()}",
-                environment={"PROBE": program_source("probe")},
+                environment={name.upper(): program_source(name) for name in ("probe", "preinstalled")},
                 volumes={str(self._pip): {"bind": PIP, "mode": "rw"}},
                 network_mode="none",
                 labels={LABEL: self._label},
@@ -205,6 +213,7 @@ class DockerRuntime:
             counts_oom=True,
             environ=pip_environment(index_url, timeout_s=ANSWER_TIMEOUT_S if gateway else PIP_TIMEOUT_S),
             call_filter=seccomp.filter_program(seccomp.ARCHITECTURES[prepared.arch]),
+            site_folders=prepared.site_folders,
         )
 
     def _start(self, prepared: PreparedEnvironment, file: Path, folder: Path, layout: Layout) -> Container:

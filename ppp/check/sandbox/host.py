@@ -28,6 +28,7 @@ from ppp.check.sandbox.keeper_client import (
     as_sandbox_lost,
     gets_full_pages,
 )
+from ppp.check.sandbox.preinstalled import parse_preinstalled, venv_site_packages
 from ppp.check.sandbox.users import next_user
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network
@@ -49,13 +50,15 @@ MINIMAL_ENVIRON: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF
 class HostInterpreter:
     """A Python of this machine, and the folders that it needs to start.
 
-    `end_of_users` is the first number that no user can have here, where PPP itself may be in a container.
+    `end_of_users` is the first number that no user can have here, where PPP itself may be in a container. `site` is a
+    folder with what its virtual environments start with, None for nothing.
     """
 
     version: str
     executable: str
     folders: tuple[str, ...]
     end_of_users: int
+    site: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,41 +104,53 @@ class HostRuntime:
             tried.append(candidate)
             facts = self._probe(candidate)
             if facts and str(facts["python"]).startswith(f"{environment.python}."):
-                self._interpreters[environment.id] = HostInterpreter(
-                    version=environment.python,
-                    executable=facts["executable"],
-                    folders=tuple(facts["folders"]),
-                    end_of_users=facts["end_of_users"],
-                )
-                return PreparedEnvironment(
-                    environment=environment,
-                    python=facts["python"],
-                    arch=facts["arch"],
-                    image_digest=None,
-                    standin=False,
-                    network=Network.GATEWAY if self._confinement else Network.OPEN,
-                    tags=tuple(facts["tags"]),
-                    suffixes=tuple(facts["suffixes"]),
-                    markers=dict(facts["markers"]),
-                    pip_version=self._matrix.pip.version,
-                )
+                return self._described(environment, facts)
         where = f"tried {', '.join(tried)}" if tried else "none on PATH or in pyenv's folder"
         raise EnvironmentUnavailableError(f"no working Python {environment.python} on this machine ({where})")
 
+    def _described(self, environment: Environment, facts: Mapping[str, Any]) -> PreparedEnvironment:
+        """Note how an interpreter that described itself is started, and what its `venv` brings; describe both."""
+        executable = str(facts["executable"])
+        site = venv_site_packages(executable, facts["bundled"], cache=self._pip.parent, environ=self._variables)
+        program = program_source("preinstalled")
+        found = self._run_programs([executable, "-I", "-c", program, str(site)]) if site else None
+        if site and not found:
+            raise EnvironmentUnavailableError(f"{executable} did not describe what its venv brings, in {site}")
+        self._interpreters[environment.id] = HostInterpreter(
+            version=environment.python,
+            executable=executable,
+            folders=tuple(facts["folders"]),
+            end_of_users=facts["end_of_users"],
+            site=site,
+        )
+        disk_bytes = self._matrix.limits.disk_mb * MIB
+        return PreparedEnvironment(
+            environment=environment,
+            python=facts["python"],
+            arch=facts["arch"],
+            image_digest=None,
+            standin=False,
+            network=Network.GATEWAY if self._confinement else Network.OPEN,
+            tags=tuple(facts["tags"]),
+            suffixes=tuple(facts["suffixes"]),
+            markers=dict(facts["markers"]),
+            pip_version=self._matrix.pip.version,
+            preinstalled=parse_preinstalled(found, where=executable, disk_bytes=disk_bytes) if found else (),
+            site_folders=(bubblewrap.SITE if self._confinement else str(site),) if site else (),
+        )
+
     def _probe(self, interpreter: str) -> dict[str, Any] | None:
+        """Compile pip for an interpreter, and return its description of itself; None if it does not work."""
+        compiled = [str(self._pip / "pip"), str(self._pip / keeper_package())]
+        return self._run_programs(
+            [interpreter, "-I", "-m", "compileall", "-q", *compiled],
+            [interpreter, "-I", "-c", program_source("probe"), str(self._pip)],
+        )
+
+    def _run_programs(self, *commands: Sequence[str]) -> dict[str, Any] | None:
+        """Run commands, and return the JSON object that the last one prints; None if one fails."""
         try:
-            for argv in (
-                [
-                    interpreter,
-                    "-I",
-                    "-m",
-                    "compileall",
-                    "-q",
-                    str(self._pip / "pip"),
-                    str(self._pip / keeper_package()),
-                ],
-                [interpreter, "-I", "-c", program_source("probe"), str(self._pip)],
-            ):
+            for argv in commands:
                 done = subprocess.run(
                     argv,
                     capture_output=True,
@@ -164,7 +179,7 @@ class HostRuntime:
                     environ, disconnect = MINIMAL_ENVIRON, lambda: socket_path.unlink(missing_ok=True)
                 else:
                     folder = stack.enter_context(run_folder("ppp-cell-"))
-                    layout = self._unconfined_layout(file, folder)
+                    layout = self._unconfined_layout(file, folder, interpreter)
                     command = layout.command(interpreter.executable, self._matrix.limits)
                     environ, passed, disconnect = self._variables, (), lambda: None
                 control = stack.enter_context(ControlSocket(folder))
@@ -190,15 +205,20 @@ class HostRuntime:
                 confinement.gateway.index_url(GATEWAY_PORT, full_pages=full_pages), timeout_s=ANSWER_TIMEOUT_S
             ),
             limits=self._matrix.limits,
+            site_folders=(bubblewrap.SITE,) if interpreter.site else (),
         )
         mounts = bubblewrap.Mounts(
-            folders=interpreter.folders, pip=self._pip, file=file.resolve().parent, sockets=folder.resolve()
+            folders=interpreter.folders,
+            pip=self._pip,
+            file=file.resolve().parent,
+            sockets=folder.resolve(),
+            site=interpreter.site,
         )
         inner = layout.command(interpreter.executable, self._matrix.limits)
         around = bubblewrap.command(confinement.bubblewrap, layout, mounts, self._matrix.limits, filter_fd=filter_fd)
         return layout, [*around, *inner]
 
-    def _unconfined_layout(self, file: Path, folder: Path) -> Layout:
+    def _unconfined_layout(self, file: Path, folder: Path, interpreter: HostInterpreter) -> Layout:
         (work := folder / "work").mkdir()
         (tmp := folder / "tmp").mkdir()
         return Layout(
@@ -212,6 +232,7 @@ class HostRuntime:
             counts_oom=False,
             environ=pip_environment(self._index_url),
             rlimits={"RLIMIT_DATA": self._matrix.limits.memory_mb * MIB},
+            site_folders=(str(interpreter.site),) if interpreter.site else (),
         )
 
     @contextmanager

@@ -48,7 +48,7 @@ class Layout:
     have another network. `user` is the number of the user that the cell runs as, None if it is the keeper's own.
     `rlimits` are limits of each process, by their names in Python's `resource` module. `call_filter` is the filter of
     system calls (`seccomp`) that the keeper applies to itself and everything it starts; None where whatever started the
-    keeper has done so, or where cells are not confined.
+    keeper has done so, or where cells are not confined. `site_folders` hold what each virtual environment starts with.
     """
 
     work: str
@@ -62,6 +62,7 @@ class Layout:
     environ: Mapping[str, str] = field(default_factory=dict)
     rlimits: Mapping[str, int] = field(default_factory=dict)
     call_filter: bytes | None = None
+    site_folders: tuple[str, ...] = ()
 
     def command(self, python: str, limits: Limits) -> list[str]:
         """Return the command line that starts the keeper with the interpreter `python`."""
@@ -78,6 +79,7 @@ class Layout:
             "log_bytes": limits.log_kb * 1024,
             "call_filter": None if self.call_filter is None else self.call_filter.hex(),
             "environ": dict(self.environ),
+            "site_folders": list(self.site_folders),
             "rlimits": {
                 "RLIMIT_CORE": 0,
                 "RLIMIT_NOFILE": limits.open_files,
@@ -189,9 +191,14 @@ class KeeperSandbox:
         """Run the pinned pip, which the keeper has imported."""
         return self._command("pip", timeout_s, argv=list(arguments))
 
-    def prove_import(self, module: str, *, timeout_s: float) -> CommandResult:
+    def prove_import(
+        self, module: str, *, timeout_s: float, watched: Sequence[str] = (), hidden: Sequence[str] = ()
+    ) -> CommandResult:
         """Import a module in a fresh interpreter, and have it prove that the import returned."""
-        return self._command("prove", timeout_s, program=program_source("importer"), module=module)
+        program = program_source("importer")
+        return self._command(
+            "prove", timeout_s, program=program, module=module, watched=list(watched), hidden=list(hidden)
+        )
 
     def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:
         """Describe the last installation."""
@@ -306,6 +313,7 @@ def _command_result(head: Mapping[str, Any], output: bytes) -> CommandResult:
             import_proved=head.get("import_proved") is True,
             received_bytes=_whole_number(head, "received_bytes"),
             waited_ms=_whole_number(head, "waited_ms"),
+            loaded=_names(head, "loaded"),
         )
     except ValueError as error:
         raise SandboxLostError(f"the sandbox was lost: {error}") from error
@@ -317,3 +325,10 @@ def _whole_number(head: Mapping[str, Any], name: str, *, least: int = 0) -> int:
     if type(value) is not int or not least <= value <= MAX_NUMBER:
         raise ValueError(f"a response has {name} {ascii(value)[:50]}")
     return value
+
+
+def _names(head: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = head.get(name)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"a response has {name} {ascii(value)[:50]}")
+    return tuple(value)

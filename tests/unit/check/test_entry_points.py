@@ -1,6 +1,6 @@
 """Which scripts of a release are tried, and what the end of a process shows about one."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -30,7 +30,7 @@ def to_try(value: str, name: str = "lib", group: str = "console_scripts") -> lis
     return [point.target for point in entry_points_to_try([(group, name, value)], "lib")]
 
 
-def ended(line: str = "", *, exit_code: int | None = 1, **more: bool) -> CommandResult:
+def ended(line: str = "", *, exit_code: int | None = 1, **more: Any) -> CommandResult:
     """Return how a process ended whose last line this was."""
     output = TRACEBACK + line + "\n" if line else ""
     return CommandResult(exit_code=exit_code, output=output, duration_ms=7, **more)

@@ -14,12 +14,13 @@ from ppp.run_folders import remove_leftovers, run_folder
 
 _KEEPER_MODULES: Final = (
     "startup", "keeper", "forwarder", "output", "proof", "processes", "removal", "inspection",
+    "preinstalled",
 )  # fmt: skip
 
 
 @cache
 def program_source(name: str) -> str:
-    """Return the source of a module of this package: `probe`, `startup` and `importer` are programs."""
+    """Return the source of a module of this package: `probe`, `preinstalled`, `startup`, `importer` are programs."""
     return files(__name__).joinpath(f"{name}.py").read_text("utf-8")
 
 

@@ -28,6 +28,8 @@ MAX_ENTRY_POINTS = 1000
 MAX_ENTRY_POINT_CHARS = 1024
 #: How many distributions are returned: more than a record may hold, so that too many show.
 MAX_DISTRIBUTIONS = 2001
+#: How long the requirements of all distributions may be together, in characters.
+MAX_REQUIRES_CHARS = 2_000_000
 #: How many dist-infos, or files of one, are named.
 MAX_FOLDERS = 64
 #: How long the name of a distribution or of a top-level module may be.
@@ -56,6 +58,7 @@ def inspect(scratch: str, site: str, package: str, folder: str | None, markers: 
     - `needs`: its dependencies, and the markers by which they apply.
     - `owned`: of each distribution here, by the name of its dist-info, the modules that it brought; nothing where
       nothing but the package was to be installed (no `folder` is given).
+    - `requires`: by name, the Requires-Dist of all of `installed`, by pip's report; None if they are too long.
     """
     report = json.loads(read_text(os.path.join(scratch, "report.json")) or "{}")
     items = report["install"][:MAX_DISTRIBUTIONS]
@@ -74,6 +77,7 @@ def inspect(scratch: str, site: str, package: str, folder: str | None, markers: 
         "target": target,
         "needs": {"requires": requires, "markers": markers},
         "owned": owned,
+        "requires": reported_requirements(items),
     }
 
 
@@ -134,6 +138,15 @@ def reported_distribution(item: dict[str, Any]) -> list[str | None]:
     archive = item.get("download_info", {}).get("archive_info", {})
     name, version = item["metadata"]["name"][:MAX_CHARS], item["metadata"]["version"][:MAX_CHARS]
     return [name, version, archive.get("hashes", {}).get("sha256")]
+
+
+def reported_requirements(items: list[dict[str, Any]]) -> dict[str, list[str]] | None:
+    """Return the Requires-Dist of the distributions that pip reports as installed, by name; None if too long."""
+    found = {}
+    for item in items:
+        lines = item["metadata"].get("requires_dist") or []
+        found[item["metadata"]["name"][:MAX_CHARS]] = [str(line) for line in lines]
+    return found if sum(len(line) for lines in found.values() for line in lines) <= MAX_REQUIRES_CHARS else None
 
 
 def dist_infos(site: str, package: str) -> list[str]:

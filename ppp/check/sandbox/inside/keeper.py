@@ -1,14 +1,14 @@
 """The keeper: the first process of a sandbox. It starts all that runs there, and reports how it ended.
 
 The protocol. The keeper connects to the host's Unix socket before any package code runs, and sends `{"ready": true}`;
-or, if it cannot confine what it starts, `{"ready": false, "reason": TEXT}`, and exits.
+or, if it cannot confine what it starts or fill the virtual environment, `{"ready": false, "reason": TEXT}`, and exits.
 Then the host sends requests, one at a time, and waits for the response to each:
 
 - A request is a line of JSON: `{"do": COMMAND, ...}`, with the arguments of the method `do_COMMAND`. The commands are
   `run`, `pip`, `inspect`, `prove`, `reset` and `isolate`.
 - A response is a line of JSON, whose `output_bytes` says how many bytes of output follow it. For the first four
   commands it has `exit_code` (negative for a signal, null where the time was up), `duration_ms`, `oom`,
-  `import_proved`, `received_bytes` (from the gateway) and `waited_ms` (for the gateway).
+  `import_proved`, `loaded` (of the watched modules), `received_bytes` (from the gateway) and `waited_ms` (for it).
 - When the host closes the connection, the keeper kills everything in the sandbox and exits.
 
 A command's process runs as another user where the sandbox lets the keeper change users, and everything that it leaves
@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .forwarder import Forwarder
 from .inspection import inspect
 from .output import Output
+from .preinstalled import copy_into
 from .processes import (
     PR_CAPBSET_DROP,
     PR_SET_CHILD_SUBREAPER,
@@ -55,7 +56,7 @@ from .processes import (
     reap,
 )
 from .proof import Proof
-from .removal import clear_folder, move_into
+from .removal import clear_folder, clear_folders, move_into
 from .startup import create_environment, empty_folder, scratch_folder, trusted_python, venv_folder
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ if TYPE_CHECKING:
 
 #: How long processes may take to be gone after they were killed.
 KILL_TIMEOUT_S = 10
-#: How long removing the cell's own files may take.
+#: How long removing the cell's own files may take, and how long filling a virtual environment.
 REMOVE_TIMEOUT_S = 60
+FILL_TIMEOUT_S = 60
 #: Where a cell in a namespace of its own can leave something besides its folders.
 SHARED_FOLDERS = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - inside
 #: The longest description of an installation, in bytes: the host holds it in memory several times.
@@ -109,6 +111,9 @@ class Keeper:
     def serve(self) -> None:
         """Serve requests until the host closes the connection."""
         requests = self.control.makefile("rb")
+        if not self.fill_environment():
+            send(self.control, {"ready": False, "reason": "what is preinstalled could not be copied"})
+            return
         send(self.control, {"ready": True})
         for line in requests:
             request = json.loads(line)
@@ -124,18 +129,20 @@ class Keeper:
 
         self.run_process(start, timeout_s)
 
-    def do_prove(self, program: str, module: str, timeout_s: float) -> None:
+    def do_prove(self, program: str, module: str, watched: list[str], hidden: list[str], timeout_s: float) -> None:
         """Import a module in a fresh interpreter, in an empty folder, and have it prove that the import returned.
 
-        `program` is the source of `importer`.
+        `program` is the source of `importer`, which also says which of the `watched` modules it loaded, and cannot
+        import the `hidden` ones.
         """
         # No process of the cell can have created a socket of this name before.
-        proof = Proof(os.path.join(self.settings["work"], "proof-" + os.urandom(4).hex()))
+        proof = Proof(os.path.join(self.settings["work"], "proof-" + os.urandom(4).hex()), watched)
         python = trusted_python(self.settings)
 
         def start() -> NoReturn:
             os.chdir(empty_folder(self.settings))
-            os.execv(python, [python, "-I", "-B", "-S", "-c", program, module, proof.path])
+            names = [",".join(watched), ",".join(hidden)]
+            os.execv(python, [python, "-I", "-B", "-S", "-c", program, module, proof.path, *names])
 
         self.run_process(start, timeout_s, proof=proof)
 
@@ -205,6 +212,7 @@ class Keeper:
             "duration_ms": duration_ms,
             "oom": self.had_oom_kill(),
             "import_proved": proof is not None and proof.given,
+            "loaded": proof.loaded if proof else [],
             "received_bytes": forwarder.count(forwarder.RECEIVED) if forwarder else 0,
             "waited_ms": forwarder.count(forwarder.WAITED_US) // 1000 if forwarder else 0,
         }
@@ -312,26 +320,38 @@ class Keeper:
         os.chmod(used, 0o1777)
         for folder in (venv_folder(self.settings), scratch_folder(self.settings), empty_folder(self.settings)):
             move_into(used, folder, own=self.user is None)
-        self.clear_as_cell([used, self.settings["tmp"], *(SHARED_FOLDERS if os.getpid() == 1 else ())])
+        cleared = [used, self.settings["tmp"], *(SHARED_FOLDERS if os.getpid() == 1 else ())]
+        self.do_as_cell(lambda: clear_folders(cleared), REMOVE_TIMEOUT_S)
         clear_folder(used)
         with contextlib.suppress(OSError):
             os.rmdir(used)
         create_environment(self.settings)
+        if not self.fill_environment():
+            raise SystemExit("what is preinstalled could not be copied")
         send(self.control, {})
 
-    def clear_as_cell(self, folders: list[str]) -> None:
-        """Remove what belongs to the cell's user from folders, as that user."""
+    def fill_environment(self) -> bool:
+        """Copy what is preinstalled into the virtual environment, as the cell's user, who may then change it.
+
+        Return whether that succeeded.
+        """
+        folders = self.settings["site_folders"]
+        return not folders or self.do_as_cell(lambda: copy_into(site_packages(), folders), FILL_TIMEOUT_S)
+
+    def do_as_cell(self, work: Callable[[], object], timeout_s: float) -> bool:
+        """Do something as the cell's user, in a process of its own; return whether it succeeded in time."""
         pid = os.fork()
         if pid == 0:
             with exiting(1):
                 self.become_cell(os.open(os.devnull, os.O_WRONLY))
-                for folder in folders:
-                    clear_folder(folder)
+                work()
                 os._exit(0)
-        deadline = time.monotonic() + REMOVE_TIMEOUT_S
-        while time.monotonic() < deadline and pid not in reap():
+        deadline = time.monotonic() + timeout_s
+        ended: dict[int, int] = {}
+        while time.monotonic() < deadline and pid not in (ended := reap()):
             time.sleep(0.002)
         self.kill_until_gone()
+        return ended.get(pid) == 0
 
     def do_isolate(self) -> None:
         """Stop forwarding to the gateway."""

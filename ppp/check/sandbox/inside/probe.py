@@ -1,6 +1,7 @@
 """Describes this interpreter, and the tags by which pip would judge files: `probe PIP_FOLDER`, prints JSON.
 
-It also describes the users here: the accounts, and the first number that cannot be a user's.
+It also describes the users here: the accounts, and the first number that cannot be a user's; and the wheels that
+`venv` installs.
 """
 
 import importlib.machinery
@@ -8,6 +9,7 @@ import json
 import os
 import platform
 import sys
+import sysconfig
 
 #: More than any image has, in characters.
 MAX_ACCOUNTS = 65_536
@@ -32,6 +34,21 @@ def end_of_users() -> int:
     return min(ends)
 
 
+def bundled_wheels() -> "list[list[object]] | None":
+    """Return path, size and modification time (ns) of the wheels that `ensurepip` has; None if it is missing.
+
+    Some distributions of Linux keep them in a folder of their own, which `WHEEL_PKG_DIR` names.
+    """
+    try:
+        import ensurepip
+    except ImportError:
+        return None
+    places = (os.path.join(os.path.dirname(ensurepip.__file__), "_bundled"), sysconfig.get_config_var("WHEEL_PKG_DIR"))
+    folders = [place for place in places if place and os.path.isdir(place)]
+    paths = [os.path.join(folder, name) for folder in folders for name in sorted(os.listdir(folder))]
+    return [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths]
+
+
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
     from pip._vendor.packaging import markers, tags
@@ -49,6 +66,7 @@ if __name__ == "__main__":
                 "passwd": read_accounts("/etc/passwd"),
                 "group": read_accounts("/etc/group"),
                 "end_of_users": end_of_users(),
+                "bundled": bundled_wheels(),
             }
         )
     )

@@ -35,6 +35,12 @@ def clear_folder(top: str) -> None:
         try_remove(os.rmdir, folder)
 
 
+def clear_folders(tops: list[str]) -> None:
+    """Do so for several folders."""
+    for top in tops:
+        clear_folder(top)
+
+
 def list_paths(folder: str) -> list[str]:
     """Return the paths in a folder, after making it readable; none where that cannot be."""
     with contextlib.suppress(OSError):

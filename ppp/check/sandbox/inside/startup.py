@@ -18,7 +18,8 @@ if TYPE_CHECKING:
         """What the host tells a keeper, as `Layout.command` in `keeper_client` writes it.
 
         Paths are as seen inside. `python` is added here; `user` is None where the cell runs as the keeper's own user.
-        `call_filter` is in hexadecimal, and None where the keeper need not apply it.
+        `call_filter` is in hexadecimal, and None where the keeper need not apply it. `site_folders` hold what each
+        virtual environment starts with.
         """
 
         work: str
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         call_filter: str | None
         environ: dict[str, str]
         rlimits: dict[str, int]
+        site_folders: list[str]
         python: str
 
 
@@ -66,6 +68,8 @@ def trusted_python(settings: Settings) -> str:
 def create_environment(settings: Settings) -> None:
     """Create a bare virtual environment, a folder to write to, and an empty one to import in.
 
+    The keeper fills it with what is preinstalled: it does so itself, because it runs in it, and starts before there is
+    anything that it could import.
     By hand, because importing `venv` takes longer than all of this; PEP 405 requires no more.
     """
     os.umask(0o022)

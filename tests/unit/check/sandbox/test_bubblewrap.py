@@ -8,14 +8,14 @@ import pytest
 from cell_environments import LIMITS
 
 from ppp.check.sandbox import bubblewrap
-from ppp.check.sandbox.bubblewrap import BubblewrapError, Mounts
+from ppp.check.sandbox.bubblewrap import SITE, BubblewrapError, Mounts
 from ppp.check.sandbox.keeper_client import MIB, Layout
 
 FILE: Final = "lib-1.0-py3-none-any.whl"
 
 
 def layout(user: int | None) -> Layout:
-    return bubblewrap.layout(FILE, user=user, environ={"PIP_NO_INPUT": "1"}, limits=LIMITS)
+    return bubblewrap.layout(FILE, user=user, environ={"PIP_NO_INPUT": "1"}, limits=LIMITS, site_folders=(SITE,))
 
 
 def command(folder: Path, user: int | None = 1234) -> list[str]:
@@ -25,6 +25,7 @@ def command(folder: Path, user: int | None = 1234) -> list[str]:
         pip=folder / "pip",
         file=folder / "file",
         sockets=folder / "sockets",
+        site=folder / "site",
     )
     return bubblewrap.command("/usr/bin/bwrap", layout(user), mounts, LIMITS, filter_fd=7)
 

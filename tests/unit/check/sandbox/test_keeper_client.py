@@ -50,6 +50,7 @@ ENDED: Final = {
     "import_proved": False,
     "received_bytes": 0,
     "waited_ms": 0,
+    "loaded": [],
 }
 
 
@@ -139,8 +140,18 @@ def test_an_import_is_requested_with_the_importers_source(keeper: ScriptedKeeper
         "do": "prove",
         "program": program_source("importer"),
         "module": "lib.part",
+        "watched": [],
+        "hidden": [],
         "timeout_s": 9,
     }
+
+
+def test_the_watched_modules_that_were_loaded_are_returned(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
+    keeper.respond(import_proved=True, loaded=["pkg_resources"])
+    done = sandbox.prove_import("lib", timeout_s=9, watched=["pip", "pkg_resources"], hidden=["setuptools"])
+    assert done.loaded == ("pkg_resources",)
+    request = keeper.request
+    assert (request["watched"], request["hidden"]) == (["pip", "pkg_resources"], ["setuptools"])
 
 
 def test_an_inspection_is_requested_with_the_packages_name(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
@@ -196,6 +207,9 @@ def test_a_truncated_response_is_a_lost_sandbox(
         {"received_bytes": [1]},
         {"received_bytes": float("nan")},
         {"waited_ms": None},
+        {"loaded": None},
+        {"loaded": "pip"},
+        {"loaded": [1]},
     ],
     ids=str,
 )

@@ -75,6 +75,7 @@ def test_an_installation_is_described_in_full(tmp_path: Path) -> None:
         },
         "needs": {"requires": ["other"], "markers": MARKERS},
         "owned": [],
+        "requires": {"Example_Lib": []},
     }
 
 

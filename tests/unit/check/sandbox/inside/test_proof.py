@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from ppp.check.sandbox.inside import importer
 from ppp.check.sandbox.inside.proof import RESPONSE_KEY, Proof
 
+WATCHED: Final = ["pip", "pkg_resources"]
+
 
 @pytest.fixture
 def proof(tmp_path: Path) -> Iterator[Proof]:
-    with closing(Proof(str(tmp_path / "proof"))) as made:
+    with closing(Proof(str(tmp_path / "proof"), WATCHED)) as made:
         yield made
 
 
@@ -40,6 +43,25 @@ def test_the_started_process_proves_it_with_the_right_response(proof: Proof) -> 
         there.send(response_to(there.recv(64)))
         proof.read_response()
     assert proof.given is True
+
+
+def test_after_the_proof_the_process_names_what_it_loaded_of_what_is_watched(proof: Proof) -> None:
+    with closing(connected(proof)) as there:
+        there.send(response_to(there.recv(64)))
+        there.send(b"other,pkg_resources," + b"x" * 70_000)
+        proof.read_response()
+    assert (proof.given, proof.loaded) == (True, ["pkg_resources"])
+
+
+@pytest.mark.attack("own-verdict")
+@pytest.mark.parametrize("message", [None, b"", b"\xff\x00,", b"pip " * 9])
+def test_whatever_it_names_is_no_part_of_the_proof(proof: Proof, message: bytes | None) -> None:
+    with closing(connected(proof)) as there:
+        there.send(response_to(there.recv(64)))
+        if message is not None:
+            there.send(message)
+        proof.read_response()
+    assert (proof.given, proof.loaded) == (True, [])
 
 
 def test_both_sides_have_the_same_key() -> None:
@@ -73,7 +95,7 @@ def test_a_child_process_gets_no_challenge(proof: Proof) -> None:
 @given(responses=st.lists(st.binary(max_size=64), max_size=3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_other_response_is_a_proof(tmp_path: Path, responses: list[bytes]) -> None:
-    with closing(Proof(str(tmp_path / "another"))) as proof, closing(connected(proof)) as there:
+    with closing(Proof(str(tmp_path / "another"), WATCHED)) as proof, closing(connected(proof)) as there:
         challenge = there.recv(64)
         for data in [*responses, challenge, RESPONSE_KEY, response_to(challenge)[:-1]]:
             there.send(data)
@@ -89,12 +111,12 @@ def test_a_second_connection_gets_no_challenge(proof: Proof) -> None:
 
 
 def test_a_proof_whose_socket_was_removed_can_be_closed(tmp_path: Path) -> None:
-    with closing(Proof(str(tmp_path / "proof"))):
+    with closing(Proof(str(tmp_path / "proof"), WATCHED)):
         (tmp_path / "proof").unlink()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.attack("own-verdict")
 def test_every_challenge_is_different(tmp_path: Path) -> None:
-    with closing(Proof(str(tmp_path / "1"))) as one, closing(Proof(str(tmp_path / "2"))) as two:
+    with closing(Proof(str(tmp_path / "1"), WATCHED)) as one, closing(Proof(str(tmp_path / "2"), WATCHED)) as two:
         assert one.challenge != two.challenge

@@ -1,0 +1,1 @@
+import uses_pkg_resources

@@ -1,0 +1,3 @@
+import setuptools
+
+assert setuptools.VERSION == "79.0"

@@ -1,0 +1,1 @@
+import pip._internal
