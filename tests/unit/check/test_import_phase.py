@@ -206,6 +206,20 @@ def test_submodules_are_imported_after_a_pass_and_never_decide() -> None:
     assert [(f.module, f.cause) for f in done.submodules.failed] == [("lib.plugin", "module-missing")]
 
 
+def test_what_the_primary_module_loads_needs_no_process() -> None:
+    inner = ["lib/_c.abi3.so", "lib/api.py", "lib/other.py"]
+    loads = ScriptedCommand(import_proved=True, loaded=("lib._c", "lib.api", "json"))
+    done = ReleaseScript(paths=["lib/__init__.py"], inner=inner, commands={"lib": loads}).import_all()
+    assert done.tried == ["lib", "lib.other"]
+    assert done.submodules == Submodules(tried=3, left_out=0, failed=())
+
+
+def test_what_a_module_loads_that_fails_is_not_believed() -> None:
+    loads = ScriptedCommand(loaded=("one.a",), exit_code=1)
+    done = ReleaseScript(paths=["one/__init__.py", "two.py"], inner=["one/a.py"], commands={"one": loads}).import_all()
+    assert (done.report.outcome, done.submodules) == (Outcome.FAIL, None)
+
+
 def test_after_a_failure_no_submodule_is_imported() -> None:
     done = ReleaseScript(paths=["lib/__init__.py"], inner=["lib/api.py"], commands={"lib": MISSING}).import_all()
     assert (done.tried, done.submodules) == (["lib"], None)
