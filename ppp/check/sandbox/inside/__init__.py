@@ -13,7 +13,7 @@ from typing import Final
 from ppp.run_folders import remove_leftovers, run_folder
 
 _KEEPER_MODULES: Final = (
-    "startup", "keeper", "forwarder", "output", "proof", "processes", "removal", "inspection",
+    "startup", "keeper", "pip_process", "forwarder", "output", "proof", "processes", "removal", "inspection",
     "preinstalled",
 )  # fmt: skip
 

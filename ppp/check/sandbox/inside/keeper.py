@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
-import importlib.machinery
 import io
 import json
 import os
@@ -33,12 +31,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .forwarder import Forwarder
 from .inspection import inspect
 from .output import Output
+from .pip_process import preload_pip, show_installed_to_pip, site_packages
 from .preinstalled import copy_into
 from .processes import (
     PR_CAPBSET_DROP,
@@ -71,18 +69,6 @@ FILL_TIMEOUT_S = 60
 SHARED_FOLDERS = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - inside
 #: The longest description of an installation, in bytes: the host holds it in memory several times.
 MAX_INSPECTION_BYTES = 16 * 1024 * 1024
-#: The modules of pip that are imported before its first use: with what these import, all that a cell's uses need. From
-#: 26.3 on, pip refuses to import anything once an installation has begun.
-PRELOADED = (
-    "cli.autocompletion",
-    "cli.main",
-    "cli.main_parser",
-    "commands.check",
-    "commands.install",
-    "operations.check",
-    "operations.install.wheel",
-    "resolution.resolvelib.resolver",
-)
 
 
 class Keeper:
@@ -362,38 +348,6 @@ class Keeper:
 def send(control: socket.socket, head: dict[str, Any], output: bytes = b"") -> None:
     """Send a response to the host: a line of JSON, then the output."""
     control.sendall(json.dumps({**head, "output_bytes": len(output)}).encode() + b"\n" + output)
-
-
-def site_packages() -> str:
-    """Return the path of this virtual environment's site-packages."""
-    return os.path.join(sys.prefix, "lib", "python{}.{}".format(*sys.version_info[:2]), "site-packages")
-
-
-class DistributionsOnlyFinder(importlib.machinery.FileFinder):
-    """Finds the distributions in a folder, but none of its modules."""
-
-    def find_spec(self, fullname: str, target: ModuleType | None = None) -> None:
-        """Find nothing."""
-
-
-def show_installed_to_pip() -> None:
-    """Let pip see what is installed, as a freshly started interpreter would, and import nothing of it."""
-    sys.path.append(site_packages())
-    sys.path_importer_cache[site_packages()] = DistributionsOnlyFinder(site_packages())
-    # Before Python 3.11 pip lists what is installed once, when it is imported.
-    if loaded := sys.modules.get("pip._vendor.pkg_resources"):
-        loaded.working_set.add_entry(site_packages())
-
-
-def preload_pip() -> None:
-    """Import what every use of pip needs, and let it compute what it would compute again each time."""
-    for name in PRELOADED:
-        importlib.import_module("pip._internal." + name)
-    from pip._internal.network.session import user_agent
-    from pip._internal.utils.compatibility_tags import get_supported
-
-    user_agent()
-    get_supported()
 
 
 def main(text: str) -> None:

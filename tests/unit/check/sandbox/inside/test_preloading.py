@@ -21,7 +21,7 @@ from ppp.check.sandbox.host import find_interpreters
 PROGRAM: Final = """
 import json, sys
 sys.path[:0] = sys.argv[1:3]
-from ppp_keeper.keeper import preload_pip
+from ppp_keeper.pip_process import preload_pip
 preload_pip()
 import pip._internal.commands.install as command
 imported = {"before": [], "after": []}
