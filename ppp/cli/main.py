@@ -17,6 +17,7 @@ from ppp.cli.run import check, run, watch
 from ppp.cli.serve import serve
 from ppp.cli.show import show
 from ppp.cli.signals import interrupted_by_signals
+from ppp.cli.status import status
 from ppp.cli.verify import verify
 from ppp.model.errors import PPPError
 from ppp.storage_errors import storage_error
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (run, watch, check, show, publish, snapshot, narrate, serve, peer, node, verify, doctor):
+for command in (run, watch, check, status, show, publish, snapshot, narrate, serve, peer, node, verify, doctor):
     cli.add_command(command)
 
 
