@@ -32,7 +32,7 @@ TOLD_EACH_S: Final = 10
 #: How long a module that decides is given at least, in seconds, whatever the ones before it took.
 DECIDING_AT_LEAST_S: Final = 1
 #: What loading a shared library says that is not made to be imported.
-_NO_MODULE: Final = "dynamic module does not define module export function"
+_MADE_TO_BE_LOADED: Final = "dynamic module does not define module export function"
 NOT_TRIED: Final = PhaseReport(outcome=Outcome.SKIP, detail="not tried: the time was up")
 
 
@@ -99,7 +99,7 @@ class ImportPhase:
         loaded = [name for name in inside.all if name in imports.loaded]
         reports = {name: imports.tell(name) for name in inside.to_try(loaded)}
         tried = {name: report for name, report in reports.items() if report is not NOT_TRIED}
-        real = {name: report for name, report in tried.items() if _NO_MODULE not in report.log}
+        real = {name: report for name, report in tried.items() if _MADE_TO_BE_LOADED not in report.log}
         if inside.all:
             self._facts.submodules = Submodules(
                 tried=len(loaded) + len(real),
