@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
 
@@ -13,14 +13,8 @@ from ppp import config as settings
 from ppp import console
 from ppp.check.sandbox.docker import connect_engine
 from ppp.model.matrix import Environment, Matrix
-from ppp.model.release import RequestedPackage
+from ppp.model.release import InvalidReleaseError, RequestedPackage
 from ppp.runner.context import Context
-
-if TYPE_CHECKING:
-    _PackageParamType = click.ParamType[RequestedPackage]
-else:
-    # Generic only since click 8.4.
-    _PackageParamType = click.ParamType
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., object])
 
@@ -107,16 +101,20 @@ def print_answer(data: object, text: str, *, as_json: bool) -> None:
         click.echo(console.printable(text))
 
 
-class PackageType(_PackageParamType):
-    """A package, optionally with a version: `six`, `six==1.17.0`, `six>=1.16`."""
+def parse_packages(
+    _ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
+) -> tuple[RequestedPackage, ...]:
+    """Return packages, each optionally with a version: `six`, `six==1.17.0`, `six>=1.16`.
 
-    name = "package"
-
-    def convert(
-        self,
-        value: str,
-        param: click.Parameter | None,  # noqa: ARG002 - click's
-        ctx: click.Context | None,  # noqa: ARG002 - click's
-    ) -> RequestedPackage:
-        """Parse it; raise `InvalidReleaseError`, which has an exit code of its own, if that cannot be done."""
-        return RequestedPackage.parse(value)
+    Raise `InvalidReleaseError`, which has an exit code of its own, for all texts of which that cannot be said.
+    """
+    parsed: list[RequestedPackage] = []
+    mistakes: list[InvalidReleaseError] = []
+    for text in texts:
+        try:
+            parsed.append(RequestedPackage.parse(text))
+        except InvalidReleaseError as error:
+            mistakes.append(error)
+    if mistakes:
+        raise InvalidReleaseError("; ".join(error.message for error in mistakes), hint=mistakes[0].hint)
+    return tuple(parsed)

@@ -8,12 +8,12 @@ import click
 from ppp import console, pipeline
 from ppp.cli.options import (
     NonEmptyPath,
-    PackageType,
     data_option,
     json_option,
     make_context,
     matrix_option,
     network_option,
+    parse_packages,
     print_answer,
     select_environments,
 )
@@ -35,7 +35,8 @@ DEFAULT_MINUTES: Final = 4.0
     "-p",
     "--package",
     "named",
-    type=PackageType(),
+    metavar="PACKAGE",
+    callback=parse_packages,
     multiple=True,
     help="Check this package, and nothing that is not named (may be repeated).",
 )
@@ -189,7 +190,7 @@ def watch(
 
 @click.command()
 @click.argument("environment")
-@click.argument("packages", type=PackageType(), nargs=-1, required=True)
+@click.argument("packages", metavar="PACKAGE...", callback=parse_packages, nargs=-1, required=True)
 @network_option
 @matrix_option
 @data_option

@@ -88,6 +88,7 @@ def refused(done: CompletedCommand, code: int, *words: str) -> None:
         (["run", "-p", "unknown", "-p", "other>=9", "-p", "not-there"], 13, ["'unknown'", "other>=9", "'not-there'"]),
         (["check", "HERE", "unknown", "not-there"], 13, ["'unknown'", "'not-there'"]),
         (["run", "-p", "known==9"], 14, ["known==9", "1.0"]),
+        (["run", "-p", "a b", "-p", "known", "-p", "c==="], 33, ["'a b'", "'c==='"]),
         (["run", "-p", ""], 33, ["''", "write a name"]),
         (["run", "-e", "", "-p", "known"], 12, ["''"]),
         (["watch", "-r", "nowhere.txt"], 25, ["nowhere.txt"]),
