@@ -248,6 +248,8 @@ SUBPROCESS: Final = ("/usr/local/lib/python3.11/subprocess.py", "raise child_exc
             "needs-network",
         ),
         ([OWN], "urllib3.exceptions.MaxRetryError: host='x.example': Try again", "needs-network"),
+        ([OWN], "OSError: [Errno 101] Network unreachable", "needs-network"),
+        ([OWN], "TimeoutError: [Errno 110] Operation timed out", "needs-network"),
         ([OWN], "requests.exceptions.ProxyError: Cannot connect to proxy", "needs-network"),
         (
             [OWN],

@@ -1,0 +1,3 @@
+import socket
+
+socket.create_connection(("service.example", 5432), timeout=5)

@@ -1,0 +1,1 @@
+import written_for_python_2

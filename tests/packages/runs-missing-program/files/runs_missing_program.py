@@ -1,0 +1,3 @@
+import subprocess
+
+subprocess.run(["ppp-missing-program", "--version"], check=True)

@@ -1,0 +1,3 @@
+WORD = "old"
+
+print "%s" % WORD
