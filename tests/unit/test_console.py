@@ -20,7 +20,20 @@ from ppp.console import (
     result_line,
     results_table,
 )
-from ppp.model.record import Installed, Outcome, Phase, Record, Result, outcomes_in_order
+from ppp.model.record import (
+    BrokenEntryPoint,
+    EntryPoints,
+    Installed,
+    ModuleFailure,
+    Outcome,
+    Phase,
+    Preinstalled,
+    Record,
+    RecordMismatch,
+    Result,
+    Submodules,
+    outcomes_in_order,
+)
 from ppp.model.shown import GLYPHS
 
 Builder = Callable[..., Record]
@@ -209,3 +222,60 @@ def test_the_report_of_a_cell_with_nothing_to_import(record: Builder) -> None:
     assert "  installed example-lib 2.1.0" in report
     assert "(a stand-in, not the real image)" in report
     assert "the log" not in report
+
+
+def test_a_pass_without_an_import_is_shown_as_installed(record: Builder) -> None:
+    outcomes = outcomes_in_order(dict.fromkeys(Phase, Outcome.PASS) | {Phase.IMPORT: Outcome.SKIP})
+    bare = record(outcomes=outcomes, imports=(), grounds={Phase.IMPORT: "stubs"})
+    rows = [(bare.release, {SLIM: bare})]
+    assert printed(results_table(rows, [SLIM], {})).splitlines()[-1].split() == ["example-lib==2.1.0", "◇", "installed"]
+    line = "◇ installed example-lib==2.1.0 in py312-slim nothing to import: type stubs only"
+    assert result_line(bare) == line
+    assert explanations(rows, [SLIM]) == ["◇ Nothing to import: example-lib==2.1.0 type stubs only [py312-slim]"]
+    out = io.StringIO()
+    reporter = LineReporter(out)
+    reporter.begin(1)
+    reporter.checked(bare)
+    assert out.getvalue().splitlines()[-1] == f"[1/1] {line}"
+
+
+def test_the_report_of_a_cell_says_what_its_result_leaves_unsaid(record: Builder) -> None:
+    why = ModuleFailure(
+        module="extra", outcome=Outcome.FAIL, cause="module-missing", detail="No module\x1b[2J named 'x'"
+    )
+    later = ModuleFailure(module="example_lib.c", outcome=Outcome.SKIP, cause=None, detail=None)
+    point = BrokenEntryPoint(group="console_scripts", name="run", value="example_lib:main", detail="it has no main")
+    told = record(
+        imports=("example_lib", "extra"),
+        primary_module="example_lib",
+        import_failures=(why,),
+        submodules=Submodules(tried=21, left_out=2, failed=(later,)),
+        entry_points=EntryPoints(tried=2, broken=(point,)),
+        relies_on=("setuptools",),
+        preinstalled=(Preinstalled(name="setuptools", version="65.5.1"),),
+        record_mismatch=RecordMismatch(missing=1, unlisted=0, different=2, examples=("a.py",)),
+        yanked="",
+        project_status="archived",
+    )
+    report = cell_report(told, None)
+    assert "\x1b" not in report
+    for line in (
+        "imports   example_lib, extra (example_lib decides)",
+        "          not tried example_lib.c",
+        "deeper    21 of 21 submodules load, 2 more were not tried",
+        "commands  1 of 2 have their module and function",
+        "          run = example_lib:main: it has no main",
+        "relies on setuptools: the environment brings it, and nothing declares it",
+        "RECORD    differs from the wheel: 1 missing, 0 not listed, 2 different, such as a.py",
+        "yanked    the index gives no reason",
+        "project   archived, says the index",
+        "brought   setuptools 65.5.1, by the environment",
+    ):
+        assert f"\n  {line}\n" in f"{report}\n", line
+    assert [line.split(":")[0] for line in explanations([(told.release, {SLIM: told})], [SLIM])] == [
+        "· Works only while the image brings it",
+        "· Broken entry points",
+        "· RECORD and content differ",
+        "· Yanked",
+        "· Archived or restricted projects",
+    ]
