@@ -24,7 +24,7 @@ from ppp.check.modules import (
 #: How many submodules are imported, each in a process of its own, and how many of them may be others than extensions:
 #: these fail less often, and a package may have hundreds.
 MAX_PROCESSES: Final = 24
-MAX_OTHERS: Final = 12
+MAX_OTHERS: Final = 8
 #: How many may be watched for whether they are imported with a module, and how long their names may be together.
 MAX_WATCHED: Final = 400
 MAX_WATCHED_CHARS: Final = 16_000
