@@ -208,8 +208,8 @@ def _own_name(package: str, outer: Collection[Parts], inner: Collection[Parts], 
     for candidates in (
         [name for name in within if resembles_project_by_words(package, ".".join(name))],
         [name for name in serious if resembles_project(package, ".".join(name))],
-        # `google.protobuf` of protobuf.
-        [name for name in serious if len(name) > 1 and plain_name(name[-1]) == plain_name(package)],
+        # `google.protobuf` of protobuf, whose older releases have `google/__init__.py`.
+        [name for name in (*serious, *within) if len(name) > 1 and plain_name(name[-1]) == plain_name(package)],
     ):
         if candidates:
             return candidates[0] if len(candidates) == 1 else None

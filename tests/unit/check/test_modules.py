@@ -280,7 +280,9 @@ def test_the_primary_module_of(package: str, paths: str, primary: str | None) ->
         ("mysql-connector-python", "mysql/ mysqlx/", "mysql/connector/", ["mysql.connector", "mysqlx"]),
         ("google-ads", "google/", "google/ads/ google/rpc/", ["google.ads"]),
         ("backports-lru", "backports/", "backports/lru.py", ["backports.lru"]),
+        ("protobuf", "google/", "google/protobuf/ google/protobuf/internal/", ["google.protobuf"]),
         # Not what happens to be called alike.
+        ("shelf", "lib/", "lib/a/shelf/ lib/b/shelf/", ["lib"]),
         ("foobar", "foo/", "foo/bar.py", ["foo"]),
         ("python-telegram-bot", "telegram/", "telegram/bot.py", ["telegram"]),
         ("foo-bar", "foo_bar/", "foo_bar/foo/bar.py foo_bar/bar.py", ["foo_bar"]),
