@@ -61,8 +61,9 @@ def _raw_remarks(cell: Record, cells: Sequence[Record]) -> Iterator[tuple[Findin
     if found := partial_imports(cell, cells):
         first = found[0]
         why = first.failure.detail or first.failure.cause or "it does not load"
-        words = f"{first.failure.module} loads in {first.loads_in}, but not here: {why}"
-        yield FindingKind.IMPORTS_IN_PART, f"{_more(len(found), 'module')}{words}"
+        subject = f"{_more(len(found), 'module')}{first.failure.module}"
+        verb = "loads" if len(found) == 1 else "load"
+        yield FindingKind.IMPORTS_IN_PART, f"{subject} {verb} elsewhere ({first.loads_in}), but not here: {why}"
     if cell.relies_on and cell.result is Result.PASS:
         yield FindingKind.RELIES_ON_IMAGE, ", ".join(_with_versions(cell))
     if (reason := nothing_to_import(cell)) is not None:
@@ -95,9 +96,9 @@ def _entry_points_words(broken: Sequence[BrokenEntryPoint]) -> str:
 
 def _mismatch_words(mismatch: RecordMismatch) -> str:
     counts = (
-        (mismatch.missing, "listed and missing"),
+        (mismatch.missing, "listed, but missing"),
         (mismatch.unlisted, "not listed"),
         (mismatch.different, "with another hash or size"),
     )
-    said = ", ".join(f"{count} {what}" for count, what in counts if count)
-    return f"files {said}: {', '.join(mismatch.examples)}"
+    said = "; ".join(f"files {what}: {count}" for count, what in counts if count)
+    return f"{said}; such as {', '.join(mismatch.examples)}"

@@ -58,7 +58,7 @@ class ModuleReport:
 
 
 #: What makes two environments alike.
-_Tried = tuple[tuple[str, ...], str | None, tuple[ModuleFailure, ...], object, EntryPoints | None]
+_Tried = tuple[tuple[str, ...], Outcome, str | None, tuple[ModuleFailure, ...], object, EntryPoints | None]
 
 
 def module_reports(records: Iterable[Record]) -> list[ModuleReport]:
@@ -68,6 +68,7 @@ def module_reports(records: Iterable[Record]) -> list[ModuleReport]:
         if record.submodules or record.entry_points or _was_imported(record):
             key = (
                 _imports(record),
+                record.outcome(Phase.IMPORT),
                 record.primary_module,
                 record.import_failures,
                 record.submodules,
@@ -94,12 +95,18 @@ def _report(records: Sequence[Record], budget: int) -> ModuleReport:
     return ModuleReport(
         environments=environments,
         modules=_imported_names(record),
-        primary=None if record.primary_module is None else text.single_line(record.primary_module, NAME_LIMIT),
+        primary=_primary(record),
         submodules=_submodules_sentence(record),
         commands=_commands_sentence(record.entry_points),
         missing=tuple(shown),
         omitted=len(missing) - len(shown),
     )
+
+
+def _primary(record: Record) -> str | None:
+    # Of one module, it goes without saying.
+    alone = record.primary_module is None or len(record.imports) < 2  # noqa: PLR2004 - two
+    return None if alone else text.single_line(record.primary_module or "", NAME_LIMIT)
 
 
 def _imported_names(record: Record) -> str:

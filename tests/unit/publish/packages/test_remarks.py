@@ -57,7 +57,7 @@ LOADS_NOT = ModuleFailure(module="x.c", outcome=Outcome.FAIL, cause="shared-libr
         (
             {"record_mismatch": RecordMismatch(missing=0, unlisted=2, different=1, examples=("a", "b"))},
             FindingKind.RECORD_MISMATCH,
-            "files 2 not listed, 1 with another hash or size: a, b",
+            "files not listed: 2; files with another hash or size: 1; such as a, b",
         ),
         ({"yanked": "broken\x1b[2J wheel"}, FindingKind.YANKED, "broken wheel"),
         ({"yanked": " "}, FindingKind.YANKED, "the index gives no reason"),
@@ -80,7 +80,7 @@ def test_a_module_that_loads_in_another_environment(record: Make) -> None:
     deep = Submodules(tried=3, left_out=0, failed=())
     here = Submodules(tried=3, left_out=0, failed=(LOADS_NOT,))
     slim, alpine = record(submodules=deep), record(environment="py312-alpine", submodules=here)
-    words = "x.c loads in py312-slim, but not here: libz.so.1: no"
+    words = "x.c loads elsewhere (py312-slim), but not here: libz.so.1: no"
     assert remarks([slim, alpine]) == {"py312-alpine": (Remark(FindingKind.IMPORTS_IN_PART, words),)}
     # Nowhere: that is how the release is.
     assert remarks([alpine, record(environment="py39-alpine", submodules=here)]) == {}

@@ -130,9 +130,11 @@ def test_files_say_that_nothing_was_imported(public: Path) -> None:
 def test_the_page_of_a_release_that_imports_in_part(text_of: Callable[[str], str]) -> None:
     shown = text_of("p/part/index.html")
     assert "2 PASS in 2 environments; it imports in part in 1 of them." in shown
-    assert "Imports in part py312-alpine part.c loads in py312-slim, but not here: libz.so.1: no" in shown
-    assert "Broken entry points all 2 environments run = part:main: part has no main" in shown
-    assert "In py312-alpine Imported part part decides Extension modules and submodules 20 of 21 load; 1 more" in shown
+    assert "Imports in part py312-alpine: part.c loads elsewhere (py312-slim), but not here: libz.so.1: no" in shown
+    assert "Broken entry points all 2 environments: run = part:main: part has no main" in shown
+    assert (
+        "In py312-alpine Imported part (part decides) Extension modules and submodules 20 of 21 load; 1" in shown
+    )
     assert "21 of 21 load Commands 1 of 2 have their module and function" in shown
     assert "FAIL extra shared-library No module named 'yaml' FAIL part.c shared-library libz.so.1: no" in shown
     assert "not tried part.d" in shown
@@ -238,3 +240,15 @@ def test_what_a_package_or_an_index_prints_stays_text(store: Store, record: Make
         assert not set("\x1b\u202e\x07") & set(content), path
         assert "<script>alert" not in content, path
         assert len(content.encode()) < 50_000, path
+
+
+def test_modules_are_imported_only_where_they_were(
+    store: Store, record: Make, tmp_path: Path, page: Callable[[Path], Any]
+) -> None:
+    points = EntryPoints(tried=1, broken=())
+    store.add_record(record("six", "1", SLIM, entry_points=points, primary_module="six"))
+    store.add_record(record("six", "1", ALPINE, entry_points=points, primary_module="six", result="FAIL"))
+    build(store.db, tmp_path / "public")
+    shown = " ".join(page(tmp_path / "public" / "p" / "six" / "index.html").text.split())
+    assert "In py312-slim Imported six Commands 1 of 1 have their module and function" in shown
+    assert "In py312-alpine Commands 1 of 1 have their module and function" in shown
