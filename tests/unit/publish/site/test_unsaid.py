@@ -132,9 +132,7 @@ def test_the_page_of_a_release_that_imports_in_part(text_of: Callable[[str], str
     assert "2 PASS in 2 environments; it imports in part in 1 of them." in shown
     assert "Imports in part py312-alpine: part.c loads elsewhere (py312-slim), but not here: libz.so.1: no" in shown
     assert "Broken entry points all 2 environments: run = part:main: part has no main" in shown
-    assert (
-        "In py312-alpine Imported part (part decides) Extension modules and submodules 20 of 21 load; 1" in shown
-    )
+    assert "In py312-alpine Imported part (part decides) Extension modules and submodules 20 of 21 load; 1" in shown
     assert "21 of 21 load Commands 1 of 2 have their module and function" in shown
     assert "FAIL extra shared-library No module named 'yaml' FAIL part.c shared-library libz.so.1: no" in shown
     assert "not tried part.d" in shown
