@@ -95,6 +95,14 @@ def test_a_description_that_differs_from_the_list_is_invalid(
 
 
 @pytest.mark.attack("valid-records")
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b" ", b"\n"])
+def test_a_description_with_other_bytes_is_invalid(before: bytes, public: Path) -> None:
+    path = public / "snapshots" / "window.json"
+    path.write_bytes(before + path.read_bytes())
+    assert "window.json describes window.db otherwise" in fails(public / "snapshots" / "index.json")
+
+
+@pytest.mark.attack("valid-records")
 def test_missing_and_unknown_files_are_invalid(public: Path, tmp_path: Path) -> None:
     (public / "style.css").unlink()
     assert fails(public / "style.css") == "it does not exist"
