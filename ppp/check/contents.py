@@ -99,9 +99,10 @@ def in_place_of_modules(
 def _kind(own: Sequence[str]) -> tuple[Ground, str]:
     if any(path.endswith(".pyi") for path in own):
         return Ground.STUBS, "it holds type stubs only"
-    # Python reads them in site-packages itself and nowhere else.
-    if any(path.endswith(".pth") and "/" not in path for path in own):
-        return Ground.PTH, "it holds a .pth file and no module"
+    # Python reads them in site-packages itself and nowhere else; a .start file (PEP 829) from 3.15 on.
+    for suffix in (".pth", ".start"):
+        if any(path.endswith(suffix) and "/" not in path for path in own):
+            return Ground.PTH, f"it holds a {suffix} file and no module"
     if any(_is_script(path) for path in own):
         return Ground.SCRIPTS, "it holds scripts and no module"
     if any(path.endswith(_CODE_SUFFIXES) for path in own):

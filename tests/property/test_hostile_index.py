@@ -107,6 +107,11 @@ _ROWS: Final = st.fixed_dictionaries(
 )
 
 
+_STATUSES: Final = st.fixed_dictionaries(
+    {"status": _some(st.sampled_from(["archived", "quarantined", "active", "new"]))}, optional={"reason": _some(_TEXT)}
+)
+
+
 def _json_page(rows: list[Any], version: Any, extra: dict[str, Any]) -> bytes:
     page = {"meta": {"api-version": version}, "name": "six", "files": rows, **extra}
     return json.dumps(page).encode()
@@ -129,7 +134,8 @@ PAGES: Final = st.one_of(
         st.sampled_from(["1.0", "1.0", "1.4", "2.0", "1.99", None, "x"]),
         st.dictionaries(
             st.sampled_from(["versions", "alternate-locations", "name", "meta", "files"]), _JSON, max_size=1
-        ),
+        )
+        | st.fixed_dictionaries({"project-status": _some(_STATUSES)}),
     ),
     st.builds(_html_page, st.lists(st.tuples(_NAMES, _URLS, _SPECIFIERS), max_size=4), _TEXT | _URLS),
     st.binary(max_size=200),

@@ -1,0 +1,5 @@
+BEGUN = []
+
+
+def begin():
+    BEGUN.append(True)
