@@ -43,7 +43,16 @@ _COLLECTED: Final = re.compile(
     r"^(?:Installing collected packages|Building wheels for collected packages)", re.MULTILINE
 )
 #: Causes for which the code that imports the module is to blame, even if it does so in a function.
-_IMPORTER_TO_BLAME: Final = frozenset({"module-missing", "pkg-resources", "distutils-removed"})
+_IMPORTER_TO_BLAME: Final = frozenset(
+    {
+        "module-missing",
+        "pkg-resources",
+        "distutils-removed",
+        "missing-stdlib-module",
+        "written-for-older-python",
+        "written-for-newer-python",
+    }
+)
 #: Causes that say what happened and not why: where the log shows that something is lacking, that is why.
 _OPEN_CAUSES: Final = frozenset({"unclassified", "import-error", "exits", "build-backend"})
 #: What a program prints where the system lacks something, whatever its words for it: how to install it, say.
@@ -267,7 +276,7 @@ def _binary_report(match: re.Match[str], failure: _FailedCommand) -> PhaseReport
     line = _line_at(failure.output, match).strip()
     name = next((group for group in match.groups() if group), "")
     # NumPy's own words do not name it.
-    module = "numpy" if name in {"_ARRAY_API", "module"} else name
+    module = "numpy" if name in {"_ARRAY_API", "module", "NumPy"} else name
     owner = failure.distributions.owner(module) or module.partition(".")[0]
     if not owner:
         return None

@@ -154,6 +154,7 @@ def test_a_dependency_is_named_by_its_project_and_not_by_its_module() -> None:
         ),
         ("ImportError: numpy.core.multiarray failed to import", "2.3.5", "numpy<2"),
         ("AttributeError: _ARRAY_API not found", "2.3.5", "numpy<2"),
+        ("ImportError: numpy._core.multiarray failed to import", "2.3.5", "numpy<2"),
     ],
 )
 def test_the_bound_that_helps_is_named(line: str, numpy: str, bound: str) -> None:
@@ -161,6 +162,12 @@ def test_the_bound_that_helps_is_named(line: str, numpy: str, bound: str) -> Non
     report = imported(OWN, line=line, distributions=distributions)
     assert verdict(report) == ("binary-incompatible", "dependency")
     assert report.detail == f"numpy: {line} (numpy {numpy} is installed; {bound} helps)"
+
+
+def test_a_warning_of_numpy_is_not_what_ended_an_import() -> None:
+    warned = "A module that was compiled using NumPy 1.x cannot be run in\nNumPy 2.3.5 as it may crash.\n\n"
+    assert imported(OWN, line=f"ImportError: \n{warned}").cause == "binary-incompatible"
+    assert imported(OWN, before=warned, line="ModuleNotFoundError: No module named 'other'").cause == "module-missing"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +254,7 @@ SUBPROCESS: Final = ("/usr/local/lib/python3.11/subprocess.py", "raise child_exc
             "OSError: We couldn't connect to 'https://models.example' to load this file, couldn't find it in the cache",
             "needs-network",
         ),
-        ([OWN], "urllib3.exceptions.MaxRetryError: host='x.example': Try again", "needs-network"),
+        ([OWN], "urllib3.exceptions.MaxRetryError: host='x.example': [Errno -3] Try again", "needs-network"),
         ([OWN], "OSError: [Errno 101] Network unreachable", "needs-network"),
         ([OWN], "TimeoutError: [Errno 110] Operation timed out", "needs-network"),
         ([OWN], "requests.exceptions.ProxyError: Cannot connect to proxy", "needs-network"),
@@ -270,6 +277,8 @@ def test_what_the_environment_lacks_is_its_fault(frames: list[tuple[str, str]], 
         ("ImportError: The plotly library is not installed. Use pip install plotly", "import-error"),
         ("ValueError: the binary data was not decoded", "import-error"),
         ("RuntimeError: library of books is empty", "import-error"),
+        ("RuntimeError: the cache is locked. Try again", "import-error"),
+        ("lib.BuildError: Could not find suitable distribution for libfoo", "import-error"),
         ("ImportError: cannot import name 'libfoo' from 'lib'", "import-error"),
     ],
 )

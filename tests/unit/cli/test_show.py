@@ -13,7 +13,7 @@ from ppp.ledger.quarantines import Quarantine, add_quarantines
 from ppp.ledger.store import Store
 from ppp.mesh.node import create_key
 from ppp.model.canonical import sha256_hex
-from ppp.model.record import Record
+from ppp.model.record import Blame, Record
 
 NOW = 1_714_003_200  # 2024-04-25T00:00:00Z
 LOG = "Traceback (most recent call last):\nValueError: no\n"
@@ -110,3 +110,16 @@ def test_nodes_that_agree_are_counted(data: Path, show: Callable[..., str], reco
     assert "disagree" not in show("passed")
     (agreement,) = json.loads(show("passed", "--json"))["agreement"]
     assert (agreement["agreeing"], len(agreement["nodes"])) == (2, 2)
+
+
+def test_the_json_gives_the_blame_that_pages_give(
+    data: Path, show: Callable[..., str], record: Callable[..., Record]
+) -> None:
+    failed = record("judged", "1.0", "py312-alpine", result="FAIL", cause="import-error", blame=Blame.PACKAGE)
+    with Store.open(data) as store:
+        store.add_record(failed)
+        store.add_record(record("judged", "1.0", "py312-slim"))
+    found = {result["environment"]: result for result in json.loads(show("judged", "--json"))["results"]}
+    assert (found["py312-alpine"]["blame"], found["py312-alpine"]["blamed_by"]) == ("environment", "siblings")
+    assert found["py312-alpine"]["record"] == failed.id
+    assert (found["py312-slim"]["blame"], found["py312-slim"]["blamed_by"]) == (None, None)
