@@ -44,11 +44,11 @@ class SubmodulesToImport:
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """Those to watch for while a module is imported."""
+        """Those to watch for while a module is imported: their names become arguments, in ASCII and not too many."""
         chosen, chars = [], 0
         for name in self.all[:MAX_WATCHED]:
             chars += len(name) + 1
-            if chars <= MAX_WATCHED_CHARS:
+            if chars <= MAX_WATCHED_CHARS and name.isascii():
                 chosen.append(name)
         return tuple(chosen)
 

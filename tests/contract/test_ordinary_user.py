@@ -37,7 +37,7 @@ from ppp.model.matrix import Environment, Platform
 environment = Environment(id="host", python=version, platform=Platform.HOST)
 cell_environments.host_environment = lambda: environment
 from runtimes import OTHER, RuntimeKind, run_python, running_runtime
-keeper_package(), [program_source(name) for name in ("probe", "startup", "importer")]
+keeper_package(), [program_source(name) for name in ("probe", "preinstalled", "startup", "importer")]
 OTHER.build()
 
 os.setgroups([])

@@ -128,3 +128,4 @@ def test_the_names_to_watch_are_limited() -> None:
     assert len(submodules(*(f"lib/m{n}.py" for n in range(2 * MAX_WATCHED))).watched) == MAX_WATCHED
     long = submodules(*(f"lib/{'m' * 200}{n}.py" for n in range(MAX_WATCHED))).watched
     assert 0 < len(",".join(long)) <= MAX_WATCHED_CHARS
+    assert submodules("lib/größe.py", "lib/a.py").watched == ("lib.a",)

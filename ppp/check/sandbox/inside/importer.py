@@ -1,4 +1,4 @@
-"""Imports one module, then proves that the import returned: `importer MODULE SOCKET WATCHED HIDDEN`, with `-I -S`.
+"""Imports one module, then proves that the import returned: `importer MODULE WATCHED HIDDEN SOCKET`, with `-I -S`.
 
 In place of a module's name there may be `MODULE:ATTRIBUTE`, as in an entry point: then the attribute must be there too.
 
@@ -100,7 +100,7 @@ def hide(names: Sequence[str]) -> None:
     sys.meta_path[:] = [VisibleFinder if finder is PathFinder else finder for finder in sys.meta_path]
 
 
-def main(module: str, path: str, watched: str, hidden: str) -> None:
+def main(module: str, watched: str, hidden: str, path: str) -> None:
     """Import a module, prove it, and name the watched modules that this loaded."""
     load, prove = captured()
     del sys.argv[1:]

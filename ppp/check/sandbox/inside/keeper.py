@@ -128,7 +128,7 @@ class Keeper:
         def start() -> NoReturn:
             os.chdir(empty_folder(self.settings))
             names = [",".join(watched), ",".join(hidden)]
-            os.execv(python, [python, "-I", "-B", "-S", "-c", program, module, proof.path, *names])
+            os.execv(python, [python, "-I", "-B", "-S", "-c", program, module, *names, proof.path])
 
         self.run_process(start, timeout_s, proof=proof)
 
