@@ -1,0 +1,4 @@
+"""No Python reads this."""
+
+def word(:
+    return 1
