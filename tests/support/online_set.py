@@ -107,7 +107,7 @@ def _labelled(row: Mapping[str, Any], environment: str) -> Labelled:
         command=_command(row, release),
         truth=row["truth"],
         kind=row.get("kind", ""),
-        in_ci=row.get("ci", True),
+        in_ci=environment in row["ci"] if isinstance(row.get("ci"), list) else row.get("ci", True),
         differs=row.get("differs", ""),
         may_differ=row.get("may_differ", ""),
     )
