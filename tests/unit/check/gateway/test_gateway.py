@@ -170,6 +170,7 @@ def test_metadata_of_a_wheel_is_served_and_checked(index: LocalIndex, running: G
     for project, content, attributes in (
         ("meta", b"Name: meta", f"data-core-metadata=sha256={hashlib.sha256(b'Name: meta').hexdigest()}"),
         ("wrong", b"Name: other", f"data-core-metadata=sha256={hashlib.sha256(b'Name: wrong').hexdigest()}"),
+        ("absent", b"", f"data-core-metadata=sha256={hashlib.sha256(b'Name: absent').hexdigest()}"),
         ("vague", b"Name: vague", "data-core-metadata=true"),
         ("plain", b"Name: plain", ""),
     ):
@@ -178,9 +179,13 @@ def test_metadata_of_a_wheel_is_served_and_checked(index: LocalIndex, running: G
     (row,) = listed(running, "meta")
     assert row["core-metadata"] == {"sha256": hashlib.sha256(b"Name: meta").hexdigest()}
     assert ask_through(running, f"{row['url']}.metadata") == (200, b"Name: meta")
-    (row,) = listed(running, "wrong")
-    with pytest.raises(http.client.RemoteDisconnected):
-        ask_through(running, f"{row['url']}.metadata")
+    # What differs from the page, or is promised and not there, is the index's fault: pip gets no answer at all, and the
+    # cell is an ERROR.
+    index.set_response(f"/files/absent/{WHEEL}.metadata", reply(status=404))
+    for project in ("wrong", "absent"):
+        (row,) = listed(running, project)
+        with pytest.raises(http.client.RemoteDisconnected):
+            ask_through(running, f"{row['url']}.metadata")
     for project in ("vague", "plain"):
         (row,) = listed(running, project)
         assert "core-metadata" not in row, "it could not be checked, so pip reads the file"
