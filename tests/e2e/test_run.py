@@ -98,6 +98,29 @@ def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, 
     assert answer["unavailable"] == {}
 
 
+def test_a_release_that_the_index_withdraws_gets_a_newer_record(
+    node: Program, local: LocalIndex, tmp_path: Path
+) -> None:
+    (tmp_path / "w.txt").write_text("passes\n")
+    command = ("run", "--watchlist", "w.txt", "--json")
+    assert [row["result"] for row in json.loads(node.run(*command).out)["results"]] == ["PASS"]
+    local.remove("passes")
+    local.set_status("passes", "quarantined", "malware & more")
+    done = node.run(*command)
+    assert done.code == 0, done
+    assert "w.txt, line 1: the index has quarantined passes: malware & more" in done.err
+    assert "the index has withdrawn passes==" in done.err
+    current = "SELECT result, cause, detail, project_status FROM current WHERE package = 'passes'"
+    detail = "the index has quarantined the project: malware & more"
+    assert node.query(current) == [("NA", "withdrawn", detail, "quarantined")]
+    assert node.query("SELECT result FROM records ORDER BY observed_at") == [("PASS",), ("NA",)], "nothing is discarded"
+    assert node.query("SELECT count(*) FROM queue") == [(0,)]
+    page = (node.data / "public" / "p" / "passes" / "index.html").read_text("utf-8")
+    assert "malware &amp; more" in page
+    assert "malware & more" not in page
+    assert json.loads(node.run(*command).out)["results"] == [], "it is not checked again"
+
+
 # ---------------------------------------------------------------- two nodes
 
 
