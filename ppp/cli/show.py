@@ -31,6 +31,8 @@ def show(*, package: str | None, data: Path | None, as_json: bool) -> None:
         raise UnknownPackageError(
             f"the ledger holds no result of {package}", hint=f"check it with `ppp run --package {package}`"
         )
+    if not releases and not as_json:
+        click.echo("the ledger holds no result yet: `ppp run` checks releases, `ppp status` shows what is queued")
     print_results(
         folder, releases, sorted(environments, key=environment_sort_key), with_logs=bool(package), as_json=as_json
     )

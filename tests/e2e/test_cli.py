@@ -165,8 +165,13 @@ def test_watch_queues_the_feed_for_containers(program: Program, local: LocalInde
     local.set_response("/feed", reply(feed("six 1.17.0", "numpy 2.1")))
     # The shipped matrix: this starts no container.
     matrix = str(resource("matrices/default.toml"))
-    found = answer(program, "watch", "--matrix", matrix, "--env", "py312-slim", "--env", "py39-alpine")
-    assert found == {"queued": 4}
+    words = ("watch", "--matrix", matrix, "--env", "py312-slim", "--env", "py39-alpine")
+    waiting = answer(program, *words)
+    assert waiting["queued"] == 0, "on the open network, releases of the feed are not run"
+    assert {(row["cells"], row["what_to_do"]) for row in waiting["waiting"]} == {(2, "run with --network gateway")}
+    local.set_response("/feed", reply(feed("six 1.17.0", "numpy 2.1")))
+    program.settings["PPP_NETWORK"] = "gateway"
+    assert answer(program, *words) == {"queued": 4}
     queue = program.query("SELECT package, environment, source FROM queue ORDER BY package, environment DESC")
     assert queue == [(p, e, "feed") for p in ("numpy", "six") for e in ("py39-alpine", "py312-slim")]
     assert local.request_headers[-1]["User-Agent"].startswith("the-pypi-place/")

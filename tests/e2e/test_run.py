@@ -92,7 +92,7 @@ def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, 
     done = node.run("run", "--watchlist", "none.txt", "--json")
     assert done.code == 0, done
     assert re.search(r"warning: continuing without the feed: .* larger than 5,000,000 bytes", done.err)
-    assert re.search(r"warning: .*none\.txt: the index has no package 'unheard-of'", done.err)
+    assert re.search(r"warning: .*none\.txt, line 2: the index has no package 'unheard-of'", done.err)
     answer = json.loads(done.out)
     assert [(row["package"], row["result"]) for row in answer["results"]] == [("needs-newer-python", "NA")]
     assert answer["unavailable"] == {}

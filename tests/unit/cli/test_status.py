@@ -54,6 +54,15 @@ def test_status_tells_what_is_queued_from_what_cannot_be_checked(
     assert [row["environment"] for row in found["waiting"]] == ["py398-slim", "py399-host"]
 
 
+def test_without_results_show_says_what_to_do(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "show", *arguments[2:]) == 0
+    assert capsys.readouterr().out.startswith("the ledger holds no result yet: `ppp run` checks releases")
+    assert run(monkeypatch, "show", "--json", *arguments[2:]) == 0
+    assert json.loads(capsys.readouterr().out)["results"] == []
+
+
 def test_without_the_gateway_cells_of_the_feed_wait(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
