@@ -844,6 +844,17 @@ def test_folders_of_the_sandbox_are_replaced_by_their_aliases(harness: CellHarne
         (f"error: /tmp/pip-install-x_y1z2w3/lib_{'5a' * 16}/setup.py", "error: setup.py"),
         ("error: /tmp/pip-req-build-12345678/setup.py", "error: setup.py"),
         ("error: no room in /tmp/tmpdvk307gx", "error: no room in /tmp/tmp…"),
+        ("error: /tmp/ccAb12Cd.o: no room", "error: /tmp/cc….o: no room"),
+        (
+            "error: no (needed by /usr/local/lib/python3.9/lib-dynload/_tkinter.so)",
+            "error: no (needed by _tkinter.so)",
+        ),
+        (
+            "error: /root/.pyenv/versions/3.11.7/bin/python3.11: undefined symbol: f",
+            "error: python3.11: undefined symbol: f",
+        ),
+        ("error: /usr/lib/python3/dist-packages/lib.py: no", "error: lib.py: no"),
+        ("error: command '/opt/musl/bin/mcc' failed: No such file", "error: command 'mcc' failed: No such file"),
         ("error: <lib.Thing object at 0x7f5aba3416a0> is 0x1f", "error: <lib.Thing object at 0x…> is 0x1f"),
     ],
 )
