@@ -58,15 +58,10 @@ class ImportPhase:
         inside = self._inside(modules)
         watched = (*watched_modules(self._context, self._facts), *inside.watched)
         imports = ModuleImports(self._context, self._facts, sandbox, watched)
-        report = self._import_modules(imports, modules)
-        if report.outcome is not Outcome.PASS:
-            return report
-        try:
-            note_reliance(self._context, self._facts, sandbox, modules.names[0], imports.loaded)
-        except SandboxLostError as error:
-            return infrastructure_error("sandbox", str(error))
-        self._import_submodules(imports, inside)
-        ScriptChecks(self._context, self._facts, sandbox).tell()
+        report = self._import_modules(imports, modules, sandbox)
+        if report.outcome is Outcome.PASS:
+            self._import_submodules(imports, inside)
+            ScriptChecks(self._context, self._facts, sandbox).tell()
         return report
 
     def _inside(self, modules: ModulesToImport) -> SubmodulesToImport:
@@ -75,20 +70,24 @@ class ImportPhase:
         assert self._facts.alone.target is not None  # noqa: S101 - nothing contradicted
         return submodules_to_import(modules, self._facts.alone.target.metadata, self._context.prepared.suffixes)
 
-    def _import_modules(self, imports: "ModuleImports", modules: ModulesToImport) -> PhaseReport:
+    def _import_modules(self, imports: "ModuleImports", modules: ModulesToImport, sandbox: Sandbox) -> PhaseReport:
         """Import the top-level modules, note those that fail, and return the phase's report."""
         reports: dict[str, PhaseReport] = {}
-        failed: str | None = None
-        for name in (*modules.deciding, *modules.names):
-            if name in reports:
-                continue
-            decides = failed is None and name in modules.deciding
-            reports[name] = report = imports.decide(name) if decides else imports.tell(name)
-            if decides and report.outcome is not Outcome.PASS:
-                failed = name
-                if report.outcome is not Outcome.FAIL:
-                    imports.stop()
-        self._facts.import_failures = _failures(reports)
+        for name in modules.deciding:
+            reports[name] = imports.decide(name)
+            if reports[name].outcome is not Outcome.PASS:
+                break
+        failed = next((name for name, report in reports.items() if report.outcome is not Outcome.PASS), None)
+        if failed is None:
+            try:
+                # Before anything else can end the sandbox: the verdict would stand, but this would not be known.
+                note_reliance(self._context, self._facts, sandbox, modules.names[0], imports.loaded)
+            except SandboxLostError as error:
+                return infrastructure_error("sandbox", str(error))
+        elif reports[failed].outcome is not Outcome.FAIL:
+            imports.stop()
+        reports |= {name: imports.tell(name) for name in modules.names if name not in reports}
+        self._facts.import_failures = _failures({name: reports[name] for name in modules.names})
         if failed is None:
             return PhaseReport(outcome=Outcome.PASS, duration_ms=imports.spent_ms)
         report = reports[failed]

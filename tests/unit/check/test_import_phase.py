@@ -46,6 +46,7 @@ class PhaseResult:
     failures: tuple[ModuleFailure, ...]
     submodules: Submodules | None
     entry_points: EntryPoints | None
+    relies_on: tuple[str, ...]
     tried: list[str]
 
     @property
@@ -71,9 +72,18 @@ class ReleaseScript:
         metadata = InstalledMetadata(paths=tuple(self.paths), inner=tuple(self.inner))
         scripts = tuple(("console_scripts", name, f"lib:{name}") for name in self.scripts)
         target = DistInfo(folder="lib-1.0.dist-info", metadata=metadata, digests={}, entry_points=scripts)
+        alone = Inspection(
+            installed=(),
+            requested=(),
+            folders=frozenset(),
+            target=target,
+            requires=Requires.NOTHING,
+            requirements={"lib": ()},
+        )
         facts = CellFacts(
             modules=modules_to_import("lib", metadata, prepared.suffixes),
-            alone=Inspection(installed=(), requested=(), folders=frozenset(), target=target, requires=Requires.NOTHING),
+            alone=alone,
+            last=alone,
         )
         context = CellContext(
             release=Release.parse("lib", "1.0"),
@@ -90,6 +100,7 @@ class ReleaseScript:
             failures=facts.import_failures,
             submodules=facts.submodules,
             entry_points=facts.entry_points,
+            relies_on=facts.relies_on,
             tried=[argv[1] for argv in runtime.commands if argv[0] == "prove"],
         )
 
@@ -185,6 +196,22 @@ def test_after_the_sandbox_is_lost_nothing_more_is_tried() -> None:
     assert done.outcomes == {"a": "ERROR", "b": "SKIP"}
     assert done.tried == ["lib", "a"]
     assert done.submodules == Submodules(tried=0, left_out=1, failed=())
+
+
+def test_what_an_import_relies_on_is_known_before_anything_else_can_end_the_sandbox() -> None:
+    loads = ScriptedCommand(import_proved=True, loaded=("pip",))
+    commands = {"lib": loads, "pip": MISSING, "other": LOST}
+    done = ReleaseScript(paths=["lib.py", "other.py"], commands=commands).import_all()
+    assert (done.report.outcome, done.relies_on) == (Outcome.PASS, ("pip",))
+    assert done.outcomes == {"other": "ERROR"}
+    assert done.tried == ["lib", "lib", "other"]
+
+
+def test_a_sandbox_that_is_lost_while_that_is_found_out_is_an_infrastructure_error() -> None:
+    loads = ScriptedCommand(import_proved=True, loaded=("pip",))
+    done = ReleaseScript(paths=["lib.py", "other.py"], commands={"lib": loads, "pip": LOST}).import_all()
+    assert (done.report.outcome, done.report.cause, done.relies_on) == (Outcome.ERROR, "sandbox", ())
+    assert done.failures == ()
 
 
 def test_the_time_of_all_modules_is_that_of_the_phase() -> None:
