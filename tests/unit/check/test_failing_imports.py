@@ -286,6 +286,20 @@ def test_what_the_environment_does_not_lack(line: str, cause: str) -> None:
     assert verdict(imported(OWN, line=line)) == (cause, "package")
 
 
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "ImportError: libtk8.6.so: cannot open shared object file: No such file or directory",
+        "ImportError: Error loading shared library libtk8.6.so: No such file or directory (needed by /usr/lib/_t.so)",
+    ],
+)
+@pytest.mark.parametrize("name", ["Tkinter", "global_state"])
+def test_a_fallback_from_tkinter_fails_for_want_of_tkinter(missing: str, name: str) -> None:
+    first = f"Traceback (most recent call last):\n{missing}\n\nDuring handling of the above exception, another:\n\n"
+    report = imported(OWN, before=first, line=f"ModuleNotFoundError: No module named '{name}'")
+    assert verdict(report) == ("missing-stdlib-module", "environment")
+
+
 def test_a_missing_python_library_is_not_the_environments() -> None:
     first = "Traceback (most recent call last):\nModuleNotFoundError: No module named 'plotly'\n\nDuring handling\n"
     report = imported(OWN, before=first, line="ImportError: plotly library not found")
