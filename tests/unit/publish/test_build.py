@@ -188,7 +188,7 @@ def test_an_obstacle_in_the_folder_is_named(small: Store, tmp_path: Path) -> Non
 
 
 def test_a_folder_that_cannot_be_created_is_named(small: Store) -> None:
-    with pytest.raises(PublishError, match="cannot write /proc/public"):
+    with pytest.raises(DataReadOnlyError, match="/proc/public cannot be created"):
         build(small.db, Path("/proc/public"))
 
 
