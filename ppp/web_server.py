@@ -196,8 +196,10 @@ def open_socket(host: str, port: int) -> socket.socket:
     if not 0 <= port <= MAX_PORT:
         raise ListenError(f"cannot listen on port {port}: a port is a number from 0 to {MAX_PORT}", hint=hint)
     try:
+        # Python would do this too, and leave a socket open if the name has no form for DNS.
+        host.encode("idna")
         return socket.create_server((host, port), family=family, dualstack_ipv6=host == "::", backlog=BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ListenError(f"cannot listen on {host} port {port}: {error}", hint=hint) from error
 
 

@@ -99,6 +99,7 @@ def run(
     """Check new releases and publish the results: the main job.
 
     Without a package or a requirements file, these are the releases of PyPI's feed, of the watchlist, and of the queue.
+    What the index does not have of what is named is left out, and is the error that the run ends with.
     """
     context = make_context(data, network=network)
     loaded, chosen = select_environments(matrix, environments)

@@ -9,11 +9,12 @@ import click
 
 from ppp import pipeline
 from ppp.cli.options import NonEmptyPath, data_option, make_context
-from ppp.config import DEFAULT_PORT
+from ppp.config import DEFAULT_PORT, path_mistake
 from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import read_ledger
 from ppp.mesh import serve as mesh_server
 from ppp.mesh.fetch import ANNOUNCED_DEADLINE_S, HttpTransport
+from ppp.model.errors import ConfigError
 from ppp.publish.datasette import serve as datasette
 from ppp.runner.context import Context
 from ppp.web_server import ClientLimits, local_url, open_socket, run_server
@@ -46,6 +47,8 @@ def serve(*, mesh: bool, host: str, port: int, per_address: int, into: Path | No
     if mesh:
         _serve_mesh(context, host=host, port=port, limits=limits)
     elif into:
+        if mistake := path_mistake(into):
+            raise ConfigError(f"--into={str(into)!r} {mistake}", hint="then run the same command again")
         datasette.prepare(context.config.data, into)
         click.echo(f"{into} is ready to be served: its Containerfile shows how")
     else:

@@ -39,6 +39,7 @@ FOLDERS: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
     "a name that is too long": (lambda tmp: tmp / ("d" * 300), "too long"),
     "a path that is too long": (lambda tmp: tmp.joinpath(*["d" * 200] * 25), "too long"),
 }
+NOT_UTF_8: Final = os.fsdecode(b"gr\xfcn")
 WRITING: Final = (
     ("run", "-p", "known"),
     ("watch", "-r", "wanted.txt"),
@@ -125,6 +126,30 @@ def test_something_else_within_the_data_folder(node: Program, within: str, make:
         assert done.code not in {1, 2}, done
         assert not done.code or re.fullmatch(r"ppp: .+ \(.+\)", done.err.splitlines()[-1]), done.err
     assert is_folder == found.is_dir(), "nothing of somebody else's is replaced"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("serve", "--into", NOT_UTF_8), "is not UTF-8"),
+        (("serve", "--host", NOT_UTF_8), "cannot listen on"),
+        (("serve", "--host", "a" * 100), "cannot listen on"),
+        (("verify", NOT_UTF_8), "fetch it again"),
+        (("run", "-r", NOT_UTF_8), "cannot read"),
+        (("run", "--matrix", NOT_UTF_8), "cannot read"),
+        (("run", "-p", NOT_UTF_8), "is not a requirement"),
+        (("run", "-e", NOT_UTF_8), "no such environment"),
+        (("show", NOT_UTF_8), "is not a package name"),
+        (("peer", "add", f"http://{NOT_UTF_8}/", "ab" * 32), "http"),
+        (("narrate", "--day", NOT_UTF_8), ""),
+    ],
+)
+def test_an_argument_that_is_not_utf_8(node: Program, arguments: tuple[str, ...], words: str) -> None:
+    node.run_in_process_ok("publish")
+    done = node.run_in_process(*arguments)
+    assert done.code not in {0, 1, 2}, done
+    assert re.fullmatch(r"ppp: .+ \(.+\)", done.err.splitlines()[-1]), done.err
+    assert words in done.err
 
 
 # ---------------------------------------------------------------- a locale without UTF-8
