@@ -3,11 +3,13 @@
 Text from packages and peers is shown without markup and without control characters, and a line of it stays one line.
 """
 
+import errno
 import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -65,6 +67,16 @@ def _escape(found: re.Match[str]) -> str:
     return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
 
+@contextmanager
+def _unless_hung_up() -> Iterator[None]:
+    """Ignore that a terminal was closed: what a run has done is still stored and published."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+
+
 class LineReporter:
     """Plain lines, for logs and pipes; see `ppp.runner.context.Reporter`."""
 
@@ -76,7 +88,8 @@ class LineReporter:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        print(printable(text), file=self._stream, flush=True)
+        with _unless_hung_up():
+            print(printable(text), file=self._stream, flush=True)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
@@ -109,11 +122,13 @@ class LiveReporter:
 
     def note(self, text: str) -> None:
         """Print a line above the table."""
-        self._console.print(Text(printable(text)))
+        with _unless_hung_up():
+            self._console.print(Text(printable(text)))
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self._console.print(Text(f"warning: {printable(text)}", style="yellow"))
+        with _unless_hung_up():
+            self._console.print(Text(f"warning: {printable(text)}", style="yellow"))
 
     def begin(self, total: int) -> None:
         """Start drawing."""

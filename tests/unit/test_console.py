@@ -1,5 +1,6 @@
 """The console: progress and tables; text from packages and peers is shown without control characters or markup."""
 
+import errno
 import io
 import re
 from collections.abc import Callable
@@ -279,3 +280,22 @@ def test_the_report_of_a_cell_says_what_its_result_leaves_unsaid(record: Builder
         "· Yanked",
         "· Archived or restricted projects",
     ]
+
+
+class ClosedTerminal(io.StringIO):
+    """What standard error is after its terminal was closed; with another number, after something else."""
+
+    number = errno.EIO
+
+    def write(self, _: str) -> int:
+        raise OSError(self.number, "?")
+
+
+def test_a_terminal_that_was_closed_does_not_end_a_run() -> None:
+    reporter = LineReporter(ClosedTerminal())
+    reporter.note("one")
+    reporter.warn("two")
+    full = ClosedTerminal()
+    full.number = errno.ENOSPC
+    with pytest.raises(OSError, match="28"):
+        LineReporter(full).note("three")
