@@ -171,7 +171,8 @@ def check_index(path: Path) -> str:
     digests, written = {snapshot.sha256 for snapshot in snapshots}, {*map(description_bytes, snapshots)}
     for beside in sorted(path.parent.glob("*.json")):
         described = read_description(beside)
-        # Byte by byte, as it is published: a JSON parser lets other forms of one document pass.
-        if described and described.sha256 in digests and beside.read_bytes() not in written:
+        if beside.name != path.name and described is None:
+            fail(f"{beside.name} is not the description of a snapshot")
+        if described and described.sha256 in digests and description_bytes(described) not in written:
             fail(f"{beside.name} describes {described.file} otherwise")
     return f"a list of {len(snapshots)} snapshots, all present with their size and sha256"

@@ -122,13 +122,20 @@ def description_of(folder: Path, file: str) -> Snapshot | None:
 
 
 def read_description(path: Path) -> Snapshot | None:
-    """Return the snapshot that a file describes, or None if it is not a valid description."""
+    """Return the snapshot that a file describes, or None if it is not a valid description.
+
+    It is one only byte by byte as it is published: a JSON parser lets other forms of one document pass.
+    """
     try:
         with path.open("rb") as file:
-            data = json.loads(file.read(MAX_DESCRIPTION_BYTES))
+            content = file.read(MAX_DESCRIPTION_BYTES)
+        data = json.loads(content)
     except (OSError, ValueError, RecursionError):
         return None
-    return None if schema_errors(_SCHEMA, data, limit=1) else Snapshot.from_json(data)
+    if schema_errors(_SCHEMA, data, limit=1):
+        return None
+    snapshot = Snapshot.from_json(data)
+    return snapshot if content == description_bytes(snapshot) else None
 
 
 def description_bytes(snapshot: Snapshot) -> bytes:

@@ -202,7 +202,7 @@ def test_a_pipe_and_a_device_are_invalid(tmp_path: Path) -> None:
 )
 def test_a_wrong_description_is_invalid(name: str, value: object, expected: str, folder: Path) -> None:
     beside = folder / "ppp-2024-03.json"
-    beside.write_text(json.dumps(json.loads(beside.read_text()) | {name: value}))
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {name: value}, indent=1, sort_keys=True) + "\n")
     found = verify_path(folder / "ppp-2024-03.db")
     assert not found.valid
     assert expected in found.message
@@ -211,7 +211,7 @@ def test_a_wrong_description_is_invalid(name: str, value: object, expected: str,
 def test_a_window_may_lack_logs_and_a_month_may_not(folder: Path) -> None:
     assert verify_path(folder / "window.db").valid
     beside = folder / "window.json"
-    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"logs": True}))
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"logs": True}, indent=1, sort_keys=True) + "\n")
     assert "names a row of logs that is not there" in verify_path(folder / "window.db").message
 
 
@@ -223,7 +223,9 @@ def test_a_month_snapshot_has_one_month(record: Builder, folder: Path) -> None:
     content = (folder / "both" / SNAPSHOTS_FOLDER / "latest.db").read_bytes()
     (folder / "ppp-2024-03.db").write_bytes(content)
     description = json.loads((folder / "both" / SNAPSHOTS_FOLDER / "latest.json").read_text())
-    (folder / "ppp-2024-03.json").write_text(json.dumps(description | {"kind": "month", "file": "ppp-2024-03.db"}))
+    (folder / "ppp-2024-03.json").write_text(
+        json.dumps(description | {"kind": "month", "file": "ppp-2024-03.db"}, indent=1, sort_keys=True) + "\n"
+    )
     assert "its name is wrong" in verify_path(folder / "ppp-2024-03.db").message
 
 
@@ -233,7 +235,7 @@ def test_a_zip_bomb_is_cut_short(folder: Path) -> None:
     beside = folder / "window.json"
     description = json.loads(beside.read_text())
     description["gzip"] |= {"bytes": len(bomb), "sha256": sha256_hex(bomb)}
-    beside.write_text(json.dumps(description))
+    beside.write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
     (folder / "window.db.gz").write_bytes(bomb)
     assert "it has more than" in verify_path(folder / "window.db.gz").message
     (folder / "window.db.gz").write_bytes(b"no gzip")
