@@ -343,8 +343,12 @@ def test_an_exit_that_asks_for_a_system_package_is_the_environments() -> None:
     [
         "RuntimeError: This module can only be run on a Raspberry Pi!",
         "lib.X: no NVIDIA driver",
-        "lib.Bad: '/dev/spidev0.0'",
+        "FileNotFoundError: [Errno 2] No such file or directory: '/dev/spidev0.0'",
     ],
 )
 def test_an_exception_about_what_is_lacking_is_the_environments(said: str) -> None:
     assert verdict(imported(OWN, line=said)) == ("import-error", "environment")
+
+
+def test_a_device_that_is_only_named_is_not_lacking() -> None:
+    assert verdict(imported(OWN, line="ValueError: wrote to '/dev/null'")) == ("import-error", "package")
