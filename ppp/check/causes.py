@@ -59,7 +59,8 @@ _OPEN_CAUSES: Final = frozenset({"unclassified", "import-error", "exits", "build
 _LACKING: Final = re.compile(
     r"\b(?:apt|apt-get|yum|dnf|brew|zypper)(?: -y)? install (?!python3?-pip)|\bapk add |: command not found$"
     r"|not (?:found )?(?:in|on) (?:your |the )?(?:system'?s? )?\$?PATH\b"
-    r"|(?:No such file or directory|Permission denied): '/(?:dev|proc|sys)/\w|can only be run on a Raspberry Pi|\bNVIDIA (?:GPU|driver)|\blibcuda\b",
+    r"|(?:No such file or directory|Permission denied): '/(?:dev|proc|sys)/\w"
+    r"|can only be run on a Raspberry Pi|\bNVIDIA (?:GPU|driver)|\blibcuda\b",
     re.MULTILINE,
 )
 #: How much of the end of an output tells that, in characters.
