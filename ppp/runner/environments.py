@@ -37,8 +37,12 @@ def no_canary(_: PreparedEnvironment) -> Sequence[str]:
     return ()
 
 
-#: The longest path of a socket on Linux is 107 bytes: so long may the folder be in which this one is.
-MAX_TEMPORARY_BYTES: Final = 107 - len("/ppp-gateway-12345678/cell-12345678/control")
+#: The longest path of a socket on Linux, in bytes, and what is below the folder for temporary files.
+MAX_SOCKET_BYTES: Final = 107
+SOCKETS: Final = {
+    Network.GATEWAY: "/ppp-gateway-12345678/cell-12345678/control",
+    Network.OPEN: "/ppp-cell-12345678/control",
+}
 #: In place of a node's key, in records that are stored nowhere.
 NO_NODE: Final = "00" * 32
 
@@ -244,10 +248,10 @@ def _refuse_to_share_credentials(context: Context, platforms: AbstractSet[Platfo
 def _check_socket_paths(context: Context) -> None:
     """Raise `ConfigError` if the folder for temporary files is so deep that no socket can be in it."""
     folder = temporary_folder(context.environ).absolute()
-    size = len(os.fsencode(folder))
-    if size > MAX_TEMPORARY_BYTES:
+    size, most = len(os.fsencode(folder)), MAX_SOCKET_BYTES - len(SOCKETS[context.config.network])
+    if size > most:
         raise ConfigError(
-            f"the path of the folder for temporary files has {size} bytes, and may have {MAX_TEMPORARY_BYTES}, because"
+            f"the path of the folder for temporary files has {size} bytes, and may have {most}, because"
             f" sockets are created in it: {folder}",
             hint="set TMPDIR to a folder with a shorter path, such as /tmp",
         )

@@ -152,6 +152,17 @@ def test_an_argument_that_is_not_utf_8(node: Program, arguments: tuple[str, ...]
     assert words in done.err
 
 
+def test_a_folder_for_temporary_files_in_which_no_socket_can_be(node: Program, tmp_path: Path) -> None:
+    (deep := tmp_path / ("d" * 90)).mkdir()
+    node.settings["TMPDIR"] = str(deep)
+    done = node.run_in_process("run", "-p", "known")
+    assert done.code == 10, done
+    error = done.err.splitlines()[-1]
+    assert "because sockets are created in it" in error
+    assert "set TMPDIR to a folder with a shorter path" in error
+    assert list(deep.iterdir()) == []
+
+
 # ---------------------------------------------------------------- a locale without UTF-8
 
 #: Python then takes file names and terminals to be ASCII.

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -186,8 +187,8 @@ def test_standard_error_may_be_full(disk: FullDisk) -> None:
 #: Fill a folder as soon as a run uses it.
 FILLED_DURING_A_RUN: Final = """
 mount -t tmpfs -o size=100m none {place} && cp -a {kept}/. {place}
-(while [ -z "$(find {place} -maxdepth 2 -name nginx -o -maxdepth 2 -name nginx.conf)" ]; do sleep 0.02; done
- dd if=/dev/zero of={place}/filler bs=64k 2>/dev/null) &
+(for _ in $(seq 3000); do sleep 0.02; [ -z "$(find {place} -maxdepth 2 -name 'nginx*')" ] || break; done
+ dd if=/dev/zero of={place}/filler bs=64k 2>/dev/null) >/dev/null &
 export TMPDIR={tmp}
 "$@"
 """
@@ -201,20 +202,26 @@ export TMPDIR={tmp}
 def test_a_disk_that_fills_up_during_a_run_is_no_fault_of_the_canary(
     disk: FullDisk, pinned_pip: FetchedPip, place: str
 ) -> None:
-    node, folder, kept = disk.node, disk.folder(place), disk.node.data.parent / "kept"
+    # A short path, as those of sockets must be.
+    with tempfile.TemporaryDirectory(prefix="ppp-full-") as tmp:
+        fill_during_a_run(disk, pinned_pip, Path(tmp) if place == "tmp" else disk.folder(place), Path(tmp))
+
+
+def fill_during_a_run(disk: FullDisk, pinned_pip: FetchedPip, folder: Path, tmp: Path) -> None:
+    node, kept = disk.node, disk.node.data.parent / "kept"
     disk.index.add_file("pip", pinned_pip.wheel.name, pinned_pip.wheel.read_bytes())
-    cache = kept if place == "cache" else disk.folder("cache")
+    cache = disk.folder("cache") if folder == tmp else kept
     kept.mkdir(exist_ok=True)
     shutil.copytree(pinned_pip.folder, cache / pinned_pip.folder.name)
     for name in ("PPP_NETWORK", "PPP_CANARY"):
         del node.settings[name]
-    paths = {"place": folder, "kept": kept, "tmp": disk.folder("tmp")}
+    paths = {"place": folder, "kept": kept, "tmp": tmp}
     text = FILLED_DURING_A_RUN.format(**{name: shlex.quote(str(path)) for name, path in paths.items()})
     node.prefix = ("unshare", "--mount", "sh", "-c", text, "sh")
     done = node.run("run", "-p", "known", timeout_s=240)
     assert done.code == DISK_FULL, done
     assert f"no space left for {folder}" in done.err
-    assert ("set TMPDIR" in done.err) == (place == "tmp")
+    assert ("set TMPDIR" in done.err) == (folder == tmp)
     assert "the canary says" not in done.err
     assert "Connection reset" not in done.err
     with closing(sqlite3.connect(node.data / "ppp.db")) as db:
