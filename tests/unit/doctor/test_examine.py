@@ -181,7 +181,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         "a file for a folder",
         {"file_systems": {Path("data"): replace(ROOMY_FILE_SYSTEM, is_folder=False)}},
         {"disk": State.BROKEN},
-        ("/srv is a file", "move it away"),
+        ("/srv is not a folder", "move it away"),
     ),
     (
         "little memory",
