@@ -23,6 +23,7 @@ from ppp.check.index.page import ProjectStatus, Status
 from ppp.check.install_phases import NOTHING_TO_ADD
 from ppp.check.installation import what_is_required
 from ppp.check.recorded_text import CUT_NOTICE, LOG_TAIL_CHARS
+from ppp.check.runtime import PreinstalledDistribution
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell
@@ -1255,3 +1256,36 @@ def test_a_copy_that_differs_in_what_pip_does_not_compare_is_none_of_our_busines
 
 def test_of_a_copy_that_cannot_be_fetched_nothing_is_known(harness: CellHarness) -> None:
     assert with_copy(harness, OTHER_METADATA, DownloadError("network", "it broke off")).detail is None
+
+
+# ---------------------------------------------------------------- a release that is preinstalled itself
+
+
+@pytest.mark.parametrize(("version", "removals"), [("2.1.0", 1), ("2.1", 1), ("2.0.9", 0), ("no version", 0)])
+def test_a_release_that_is_preinstalled_is_removed_before_its_file_is_installed(
+    harness: CellHarness, version: str, removals: int
+) -> None:
+    # pip itself replaces another version; of the same one it would say that it is there already.
+    plain = Script(full=INSTALLED)
+
+    def script(argv: Sequence[str], files: Files) -> ScriptedCommand:
+        return ScriptedCommand() if argv[:2] == ["pip", "uninstall"] else plain(argv, files)
+
+    harness.script = script
+    own = PreinstalledDistribution(name="example-lib", version=version, modules=("example_lib",))
+    record = harness.check(preinstalled=(own,)).record
+    assert record.result is Result.PASS
+    steps = [step for step in harness.commands if step in {"nodeps", "full", "pip uninstall --yes example-lib"}]
+    room = ["pip uninstall --yes example-lib"] * removals
+    assert steps == [*room, "nodeps", *room, "full"]
+
+
+def test_a_preinstalled_release_that_cannot_be_removed_is_an_error_of_ours(harness: CellHarness) -> None:
+    plain = Script()
+
+    def script(argv: Sequence[str], files: Files) -> ScriptedCommand:
+        return ScriptedCommand(exit_code=1) if argv[:2] == ["pip", "uninstall"] else plain(argv, files)
+
+    harness.script = script
+    own = PreinstalledDistribution(name="example-lib", version="2.1.0", modules=("example_lib",))
+    assert verdict(harness.check(preinstalled=(own,)).record) == ("ERROR", "sandbox", "infrastructure")
