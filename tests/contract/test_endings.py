@@ -184,7 +184,7 @@ def test_a_reset_removes_a_hostile_tree(sandbox: Sandbox) -> None:
     after = json_output(sandbox, LISTED)
     assert after == before
     assert after["work"] == ["empty", "env", "scratch"]
-    assert (after["site"], after["tmp"], after["empty"], after["scratch"]) == ([], [], [], [])
+    assert (after["tmp"], after["empty"], after["scratch"]) == ([], [], [])
     assert sandbox.pip(["install", "--no-deps", sandbox.file], timeout_s=30).ok
     sandbox.reset()
 
