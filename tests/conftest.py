@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -211,6 +212,16 @@ TOOLS = {
     "browser": _missing_browser,
     "validators": _missing_validators,
 }
+
+
+def pytest_configure() -> None:
+    """Let the programs that tests start end at each signal that ends programs, even if this run ignores it.
+
+    What nohup or a shell's background job ignores would be inherited, and PPP leaves an ignored signal ignored.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
