@@ -71,7 +71,7 @@ def test_the_next_run_removes_what_a_killed_one_left(
         return [words for words in command_lines() if str(folder) in words and "ppp run" not in words]
 
     run = program.start("run", "--package", "hangs")
-    wait_until(lambda: any("time.sleep(99)" in words for words in running()), timeout_s=60)
+    wait_until(lambda: any("time.sleep(99)" in words for words in running()), timeout_s=120)
     os.kill(run.pid, signal.SIGKILL)
     run.wait(10)
     wait_until(lambda: not running(), timeout_s=60)
@@ -96,7 +96,7 @@ def test_an_ending_signal_leaves_nothing(program: Program, folder: Path, command
     words = ("run", "-p", "hangs") if command == "run" else ("check", program.environment, "hangs")
     started = program.start(*words)
     wait_until(
-        lambda: any("time.sleep(99)" in words and str(folder) in words for words in command_lines()), timeout_s=60
+        lambda: any("time.sleep(99)" in words and str(folder) in words for words in command_lines()), timeout_s=120
     )
     assert [path.name for path in folder.iterdir() if path.name.startswith("ppp-gateway-")]
     started.send_signal(number)

@@ -153,7 +153,7 @@ def new_program(folder: Path, index: LocalIndex) -> Iterator[Program]:
         made.kill_all()
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 120) -> None:
     """Wait until a condition is true; fail after the timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
