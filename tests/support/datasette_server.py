@@ -6,13 +6,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import requests
+from optional_fields import OPTIONAL
 
 from ppp.ledger.store import Store
-from ppp.model.record import Blame, Outcome, Record
+from ppp.model.record import Blame, Outcome, Phase, Record, Submodules
 
 DAY = 1_714_003_200
 START_S = 30.0
@@ -50,6 +51,14 @@ def fill_ledger(store: Store, record: Callable[..., Record]) -> None:
     store.add_record(record("old", "1.0", "py312-slim", result="FAIL", cause="distutils-removed"))
     store.add_record(record("old", "1.0", "py312-slim", node="cd" * 32, observed_at=DAY - 1))
     store.add_record(record("needy", "1.0", result="FAIL", cause="no-compiler", blame=Blame.DEPENDENCY))
+    # What a result leaves unsaid: one record with all of it, and one of a part that loads elsewhere.
+    store.add_record(record("telling", "1.0", "py312-slim", **OPTIONAL))
+    partly = Submodules(tried=3, left_out=0, failed=OPTIONAL["submodules"].failed)
+    store.add_record(record("partly", "1.0", "py312-slim", submodules=partly))
+    store.add_record(record("partly", "1.0", "py312-alpine", submodules=replace(partly, failed=())))
+    store.add_record(
+        record("bare", "1.0", outcomes=(*[Outcome.PASS] * 3, Outcome.SKIP), imports=(), grounds={Phase.IMPORT: "stubs"})
+    )
 
 
 def wait_until_answered(url: str, process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
