@@ -214,6 +214,10 @@ TOOLS = {
 }
 
 
+#: These are the projects that are checked, not tests of ours.
+collect_ignore = ["packages"]
+
+
 def pytest_configure() -> None:
     """Let the programs that tests start end at each signal that ends programs, even if this run ignores it.
 

@@ -30,12 +30,12 @@ MAX_NAMED: Final = 3
 MAX_NAMED_CHARS: Final = 80
 _INTERPRETER: Final = r"(cpython-\d|cp\d|pypy|graalpy|abi3)"
 #: An extension module by its name, with the tag of an interpreter or for Windows.
-_EXTENSION: Final = re.compile(rf"[A-Za-z_]\w*\.({_INTERPRETER}[^/]*\.(so|pyd)|pyd)")
+_EXTENSION: Final = re.compile(rf"\A[A-Za-z_]\w*\.({_INTERPRETER}[^/]*\.(so|pyd)|pyd)")
 #: A file at the top of site-packages, or of the environment, that documents a project or is there for its build.
 _DOCUMENTATION: Final = re.compile(
-    r"(README|LICEN[CS]ES?|COPYING|COPYRIGHT|NOTICE|CHANGES|CHANGELOG|HISTORY|NEWS|AUTHORS|CONTRIBUTORS|CONTRIBUTING)"
+    r"\A(?:(README|LICEN[CS]ES?|COPYING|COPYRIGHT|NOTICE|CHANGES|CHANGELOG|HISTORY|NEWS|AUTHORS|CONTRIBUTORS|CONTRIBUTING)"
     r"([_-][A-Z0-9_-]+)?(\.(TXT|MD|RST|APACHE|BSD|GPL|MIT))?"
-    r"|pyproject\.toml|setup\.cfg|tox\.ini|MANIFEST\.in|Makefile|Dockerfile|requirements[\w.-]*\.txt|\.git\w+",
+    r"|pyproject\.toml|setup\.cfg|tox\.ini|MANIFEST\.in|Makefile|Dockerfile|requirements[\w.-]*\.txt|\.git\w+)",
     re.IGNORECASE | re.ASCII,
 )
 _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyx", ".so", ".pyd")

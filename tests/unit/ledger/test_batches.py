@@ -22,7 +22,7 @@ from ppp.ledger.batches import (
 )
 from ppp.ledger.store import Store
 from ppp.model.canonical import canonical_json, sha256_hex
-from ppp.model.errors import LedgerDamagedError, RejectedDataError
+from ppp.model.errors import DataReadOnlyError, LedgerDamagedError, RejectedDataError
 from ppp.model.record import Record
 from ppp.schemas import schema_errors
 
@@ -153,7 +153,7 @@ def test_a_failed_seal_stores_nothing(store: Store, record: MakeRecord) -> None:
     def refuse(_: bytes) -> str:
         raise OSError(5, "the key is on a stick that was pulled out")
 
-    with pytest.raises(OSError, match="pulled out"):
+    with pytest.raises(DataReadOnlyError, match="Input/output error"):
         seal(store, node=NODE, sign=refuse, verify=lambda _: None)
     assert list_batches(store.db) == []
 

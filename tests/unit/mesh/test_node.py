@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ppp.mesh.node import KEY_NAME, NodeKey, create_key, is_node_id, load_key, load_or_create_key, verify_signature
-from ppp.model.errors import NodeError, PPPError
+from ppp.model.errors import DataReadOnlyError, NodeError, PPPError
 
 # RFC 8032, section 7.1, test 1.
 SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
@@ -120,7 +120,7 @@ def test_no_incomplete_key_is_left_behind(tmp_path: Path) -> None:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
     try:
-        with pytest.raises(NodeError, match="File too large"):
+        with pytest.raises(DataReadOnlyError, match="File too large"):
             create_key(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
