@@ -30,12 +30,13 @@ MAX_NAMED: Final = 3
 MAX_NAMED_CHARS: Final = 80
 _INTERPRETER: Final = r"(cpython-\d|cp\d|pypy|graalpy|abi3)"
 #: An extension module by its name, with the tag of an interpreter or for Windows.
-_EXTENSION: Final = rf"[A-Za-z_]\w*\.({_INTERPRETER}[^/]*\.(so|pyd)|pyd)"
+_EXTENSION: Final = re.compile(rf"\A[A-Za-z_]\w*\.({_INTERPRETER}[^/]*\.(so|pyd)|pyd)")
 #: A file at the top of site-packages, or of the environment, that documents a project or is there for its build.
-_DOCUMENTATION: Final = (
-    r"(?ai)(README|LICEN[CS]ES?|COPYING|COPYRIGHT|NOTICE|CHANGES|CHANGELOG|HISTORY|NEWS|AUTHORS|CONTRIBUTORS|CONTRIBUTING)"
+_DOCUMENTATION: Final = re.compile(
+    r"\A(?:(README|LICEN[CS]ES?|COPYING|COPYRIGHT|NOTICE|CHANGES|CHANGELOG|HISTORY|NEWS|AUTHORS|CONTRIBUTORS|CONTRIBUTING)"
     r"([_-][A-Z0-9_-]+)?(\.(TXT|MD|RST|APACHE|BSD|GPL|MIT))?"
-    r"|pyproject\.toml|setup\.cfg|tox\.ini|MANIFEST\.in|Makefile|Dockerfile|requirements[\w.-]*\.txt|\.git\w+"
+    r"|pyproject\.toml|setup\.cfg|tox\.ini|MANIFEST\.in|Makefile|Dockerfile|requirements[\w.-]*\.txt|\.git\w+)",
+    re.IGNORECASE | re.ASCII,
 )
 _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyx", ".so", ".pyd")
 
@@ -127,7 +128,7 @@ def _is_about_it(path: str) -> bool:
     """Return whether a path is one of the release's metadata, of its documentation or of its build."""
     while path.startswith("../"):
         path = path.removeprefix("../")
-    return ".dist-info/" in path or re.fullmatch(_DOCUMENTATION, path) is not None
+    return ".dist-info/" in path or _DOCUMENTATION.fullmatch(path) is not None
 
 
 def _is_script(path: str) -> bool:
@@ -138,7 +139,7 @@ def _is_script(path: str) -> bool:
 
 def _is_foreign_module(path: str) -> bool:
     """Return whether a path in site-packages is an extension module; one for this interpreter would be imported."""
-    return not path.startswith("../") and re.fullmatch(_EXTENSION, PurePosixPath(path).name) is not None
+    return not path.startswith("../") and _EXTENSION.fullmatch(PurePosixPath(path).name) is not None
 
 
 def _is_wrapper(path: str, scripts: Collection[str]) -> bool:

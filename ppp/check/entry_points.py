@@ -26,10 +26,10 @@ MAX_TRIED: Final = 8
 MAX_NAME_CHARS: Final = 255
 MAX_VALUE_CHARS: Final = 500
 #: What pip reads of a value, which anything may follow: module, attribute, and whether it needs an extra.
-_VALUE: Final = re.compile(r"(?P<module>\w+(?:\.\w+)*):(?P<attribute>\w+(?:\.\w+)*)\s*(?P<extras>\[\s*\w)?")
+_VALUE: Final = re.compile(r"\A(?P<module>\w+(?:\.\w+)*):(?P<attribute>\w+(?:\.\w+)*)\s*(?P<extras>\[\s*\w)?")
 #: The last line of an output in which the module was not found, and in which the attribute was not (see `importer`).
 _NO_MODULE: Final = re.compile(r"ModuleNotFoundError: No module named '([^']+)'.*")
-_NO_ATTRIBUTE: Final = re.compile(r"\S+ (has no attribute \S+|cannot be called)")
+_NO_ATTRIBUTE: Final = re.compile(r"\A\S+ (has no attribute \S+|cannot be called)")
 #: The cause of an import that ends its process without an exception.
 _EXITS: Final = "exits"
 #: What the environment or this node lacks breaks no script.

@@ -30,9 +30,9 @@ from ppp.check.own_names import (
 
 #: Names that almost always got into a wheel by mistake: tests, tools, and what is there for the build.
 _STRAY: Final = re.compile(
-    r"tests?\d*(_\w+)?|testing|\w+_tests|(unit|integration|functional|acceptance|system|e2e)_?tests?"
+    r"\A(?:tests?\d*(_\w+)?|testing|\w+_tests|(unit|integration|functional|acceptance|system|e2e)_?tests?"
     r"|docs?|documentation|examples?|samples?|demos?|tutorials?|notebooks?|bench|benchmarks?"
-    r"|bin|build|dist|scripts?|setup|conftest|noxfile|fabfile|versioneer|ez_setup",
+    r"|bin|build|dist|scripts?|setup|conftest|noxfile|fabfile|versioneer|ez_setup)",
     re.ASCII | re.IGNORECASE,
 )
 #: Those of them that are never what a release is for, unless its own name says so.
