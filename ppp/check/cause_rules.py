@@ -4,17 +4,23 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
 from ppp.model.record import Blame, Outcome, Phase
 
-#: How a rule knows which installed distribution it is about: by the module or the linker's symbol in the first group of
-#: its pattern, or by the file that raised.
-NAMED: Final = "named"
-SYMBOL: Final = "symbol"
-RAISING: Final = "raising"
+
+class OtherProject(StrEnum):
+    """How a rule knows which installed distribution it is about.
+
+    By the module or by the linker's symbol in the first group of its pattern, or by the file that raised.
+    """
+
+    NAMED = "named"
+    SYMBOL = "symbol"
+    RAISING = "raising"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +41,7 @@ class Rule:
     context: re.Pattern[str] | None = None
     unless: re.Pattern[str] | None = None
     last: bool = False
-    other: str | None = None
+    other: OtherProject | None = None
     details: tuple[re.Pattern[str], ...] = ()
 
 
@@ -79,7 +85,7 @@ def _rule(row: Mapping[str, Any]) -> Rule:
         context=compiled("context"),
         unless=compiled("unless"),
         last=row.get("last", False),
-        other=row.get("other"),
+        other=OtherProject(row["other"]) if "other" in row else None,
         details=tuple(re.compile(detail, re.MULTILINE) for detail in row.get("details", ())),
     )
 

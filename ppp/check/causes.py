@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ppp.check.binary_bounds import helping_bound, project_of_symbol
-from ppp.check.cause_rules import NAMED, SYMBOL, Rule, rules
+from ppp.check.cause_rules import OtherProject, Rule, rules
 from ppp.check.distributions import Distributions
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import CommandResult
@@ -209,10 +209,10 @@ def _drifted(rule: Rule, match: re.Match[str], failure: _FailedCommand) -> str |
     """
     frames = [frame for frame in last_frames(failure.output) if frame.installed]
     raising = failure.distributions.owner(_module_of(frames[-1])) if frames else None
-    if rule.other == NAMED:
+    if rule.other is OtherProject.NAMED:
         owner = failure.distributions.owner(match[1])
         return owner if owner not in {failure.package, raising} else None
-    if rule.other == SYMBOL:
+    if rule.other is OtherProject.SYMBOL:
         project = project_of_symbol(match[1])
         return project if project in failure.distributions.versions and project != failure.package else None
     return raising if raising != failure.package else None

@@ -22,6 +22,7 @@ from typing import Final
 
 from ppp.check.causes import printable_line
 from ppp.check.modules import ModulesToImport
+from ppp.model.printable import first_of
 
 #: The groups of entry points that pip makes scripts of.
 SCRIPT_GROUPS: Final = frozenset({"console_scripts", "gui_scripts"})
@@ -148,5 +149,4 @@ def _is_wrapper(path: str, scripts: Collection[str]) -> bool:
 
 
 def _named(paths: Sequence[str]) -> str:
-    names = [printable_line(path)[:MAX_NAMED_CHARS] for path in paths[:MAX_NAMED]]
-    return ", ".join(names) + (f" and {len(paths) - MAX_NAMED} more" if len(paths) > MAX_NAMED else "")
+    return first_of([printable_line(path)[:MAX_NAMED_CHARS] for path in paths], MAX_NAMED)

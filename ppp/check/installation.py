@@ -23,6 +23,7 @@ from ppp.check.contents import Requires
 from ppp.check.modules import InstalledMetadata
 from ppp.check.phases import PhaseReport
 from ppp.model.canonical import is_sha256
+from ppp.model.printable import first_of
 from ppp.model.record import Blame, DistributionFile, Installed, Outcome
 from ppp.model.release import MAX_VERSION_LENGTH, InvalidReleaseError, Release, parse_package
 
@@ -274,5 +275,4 @@ def changes_by_dependencies(alone: Inspection, full: Inspection, *, is_wheel: bo
 
 
 def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED_FILES} more" if len(names) > MAX_NAMED_FILES else ""
-    return one_line(", ".join(names[:MAX_NAMED_FILES]) + more)
+    return one_line(first_of(names, MAX_NAMED_FILES))

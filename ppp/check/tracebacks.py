@@ -1,4 +1,4 @@
-"""The last traceback in an output: the frames of installed files in it, and the exception that ended it. Pure."""
+"""The last traceback in an output: the frames of installed files in it. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -13,9 +13,6 @@ _FRAME: Final = re.compile(
 )
 #: The folders of installed files.
 _INSTALLED: Final = ("/site-packages/", "/dist-packages/")
-_EXCEPTION: Final = re.compile(
-    r"^ *((?:[A-Za-z_][\w.]{0,200})?(?:Error|Exception|Warning|Exit|Interrupt|NotFound)\b.*)$", re.MULTILINE
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +48,3 @@ def _frame(match: re.Match[str]) -> Frame:
     return Frame(
         path=below, installed=below != file, line=int(line), function=function or "", source=(source or "").strip()
     )
-
-
-def last_exception(output: str) -> str | None:
-    """Return the last line that names an exception, without indentation; None where there is none."""
-    return next((match[1] for match in reversed(list(_EXCEPTION.finditer(output)))), None)

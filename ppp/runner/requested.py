@@ -19,6 +19,7 @@ from ppp.model.errors import (
     UnknownVersionError,
 )
 from ppp.model.matrix import Environment
+from ppp.model.printable import first_of
 from ppp.model.release import Release, RequestedPackage
 from ppp.runner.context import Context
 from ppp.runner.request import Sources
@@ -153,6 +154,5 @@ def _combined(errors: Sequence[PPPError]) -> PPPError:
     texts = list(dict.fromkeys(each))
     if len(texts) == 1:
         return first
-    more = f"; and {len(texts) - MAX_NAMED} more" if len(texts) > MAX_NAMED else ""
     hint = "correct these and request them again" if isinstance(first, UnknownVersionError) else first.hint
-    return type(first)(f"{len(texts)} requests failed: {'; '.join(texts[:MAX_NAMED])}{more}", hint=hint)
+    return type(first)(f"{len(texts)} requests failed: {first_of(texts, MAX_NAMED, separator='; ')}", hint=hint)

@@ -15,6 +15,7 @@ from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
 from ppp.model.errors import RequirementsError
+from ppp.model.printable import first_of
 from ppp.model.release import InvalidReleaseError, RequestedPackage
 from ppp.watch.markers import can_be_evaluated
 
@@ -110,10 +111,9 @@ def parse(text: str, *, place: str) -> Watchlist:
         if dropped:
             notes.append(f"line {number}: {dropped}")
     if mistakes:
-        shown = "; ".join(mistakes[:MAX_NAMED_MISTAKES])
-        more = f"; and {len(mistakes) - MAX_NAMED_MISTAKES} more" if len(mistakes) > MAX_NAMED_MISTAKES else ""
+        shown = first_of(mistakes, MAX_NAMED_MISTAKES, separator="; ")
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        raise RequirementsError(f"{place} has {count}: {shown}{more}", hint="fix these lines; the file was not used")
+        raise RequirementsError(f"{place} has {count}: {shown}", hint="fix these lines; the file was not used")
     return Watchlist(entries=tuple(listed.values()), notes=tuple(notes))
 
 
