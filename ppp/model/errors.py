@@ -194,3 +194,26 @@ class InvalidRecordError(PPPError):
     """A record of this node is invalid by the published schema; it was not stored."""
 
     exit_code = 45
+
+
+class JournalUnreachableError(PPPError):
+    """An index's journal did not respond, or refused the request."""
+
+    exit_code = 46
+
+
+class JournalMalformedError(PPPError):
+    """A response is not a journal's, exceeds a limit, or contradicts itself."""
+
+    exit_code = 47
+
+
+class JournalThrottledError(PPPError):
+    """An index asks to be asked less often; `retry_after_s` says in how many seconds it may be asked again."""
+
+    exit_code = 48
+
+    def __init__(self, message: str, *, hint: str, retry_after_s: float) -> None:
+        """Store the message and the hint (see `PPPError`), and the time to wait."""
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s

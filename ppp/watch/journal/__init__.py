@@ -1,0 +1,1 @@
+"""The index's journal: what was released, withdrawn and restored, and when; see `ppp.watch.journal.port`."""
