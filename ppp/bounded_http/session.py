@@ -167,12 +167,28 @@ class BoundedSession:
         with self._open(transfer, "HEAD", url, {"Accept-Encoding": "identity"}) as response:
             return Response(url=url, status=response.status_code, headers=_lower(response.headers), body=b"")
 
-    def post(self, url: str, body: bytes, *, content_type: str, deadline: float | None = None) -> Response:
-        """Send a body; of the response, only the status and the headers are read. Raise as `get` does."""
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        content_type: str,
+        max_bytes: int | None = None,
+        deadline: float | None = None,
+        accept_gzip: bool = False,
+        write: Callable[[bytes], object] | None = None,
+    ) -> Response:
+        """Send a body; with `max_bytes`, read at most so much of the response's, as `get` does; without, nothing of it.
+
+        No redirect is followed. Raise as `get` does.
+        """
         transfer = self._transfer(deadline)
-        sent = {"Content-Type": content_type, "Accept-Encoding": "identity"}
+        sent = {"Content-Type": content_type, "Accept-Encoding": "gzip" if accept_gzip else "identity"}
         with self._open(transfer, "POST", url, sent, body) as response:
-            return Response(url=url, status=response.status_code, headers=_lower(response.headers), body=b"")
+            if max_bytes is None:
+                return Response(url=url, status=response.status_code, headers=_lower(response.headers), body=b"")
+            _check_encoding(response, {"identity", "gzip", "x-gzip"} if accept_gzip else {"identity"})
+            return _read_response(response, transfer, max_bytes=max_bytes, gunzip=accept_gzip, write=write)
 
     def _transfer(self, deadline: float | None) -> Transfer:
         latest, late = time.monotonic() + self._limits.total_s, f"took longer than {self._limits.total_s:g} s"
