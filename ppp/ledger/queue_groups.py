@@ -11,7 +11,7 @@ from ppp.model.release import Release
 
 #: The cause of a cell's newest `ERROR` of this node, once it will not be tried again.
 _GROUPS: Final = """
-SELECT environment, source = 'feed' AS untrusted, attempts >= :most AS given_up,
+SELECT environment, source NOT IN ('named', 'requirements', 'watchlist') AS untrusted, attempts >= :most AS given_up,
        CASE WHEN attempts >= :most THEN
            (SELECT cause FROM records AS r WHERE r.package = q.package AND r.version = q.version
                 AND r.environment = q.environment AND r.node = :node AND r.result = 'ERROR'

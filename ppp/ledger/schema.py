@@ -46,6 +46,12 @@ def m003_observations(db: Database) -> None:
     _run_script(db, "m003.sql")
 
 
+@migrations()
+def m004_journal(db: Database) -> None:
+    """Add the journal, the order of the queue, downloads, and why a cell was checked again."""
+    _run_script(db, "m004.sql")
+
+
 def _run_script(db: Database, name: str) -> None:
     # One statement at a time: executescript() would commit the transaction of the migration.
     for statement in _statements((MIGRATIONS_FOLDER / name).read_text("utf-8")):

@@ -143,7 +143,8 @@ class Store:
                 self.db.execute(
                     "INSERT INTO queue (package, version, environment, source, enqueued_at) VALUES (?, ?, ?, ?, ?)"
                     " ON CONFLICT DO UPDATE SET source = excluded.source, attempts = 0, not_before = 0"
-                    " WHERE (source = 'feed' AND excluded.source <> 'feed')"
+                    " WHERE (source NOT IN ('named', 'requirements', 'watchlist')"
+                    " AND excluded.source IN ('named', 'requirements', 'watchlist'))"
                     " OR (attempts > 0 AND excluded.source IN ('named', 'requirements'))",
                     (cell.release.package, cell.release.version, cell.environment, source, now),
                 )
@@ -221,8 +222,8 @@ class Store:
             (release.package, release.version, queued.cell.environment, queued.lease),
         )
 
-    def skip(self, release: Release, environment: str, *, reason: str, now: int) -> None:
-        """Store why a requested release is not tested, in one environment or in any (`""`)."""
+    def skip(self, release: Release, environment: str, *, reason: str, detail: str, now: int) -> None:
+        """Store why a named release is not tested, in one environment or in any (`""`); `reason` is a `SkipReason`."""
         with translate_storage_errors(self.path), self.db.atomic():
             self.db.table("skips").insert(
                 {
@@ -230,6 +231,7 @@ class Store:
                     "version": release.version,
                     "environment": environment,
                     "reason": reason,
+                    "detail": detail,
                     "skipped_at": now,
                 },
                 replace=True,
@@ -269,7 +271,7 @@ def _available_condition(queue_filter: QueueFilter, now: int) -> tuple[str, tupl
     where = (
         "attempts < ? AND not_before <= ? AND (lease IS NULL OR leased_until <= ?)"
         " AND environment IN (SELECT value FROM json_each(?))"
-        " AND (source <> 'feed' OR environment IN (SELECT value FROM json_each(?)))"
+        " AND (source IN ('named', 'requirements', 'watchlist') OR environment IN (SELECT value FROM json_each(?)))"
     )
     values = (MAX_ATTEMPTS, now, now, json.dumps([*queue_filter.environments]), json.dumps([*feed_environments]))
     if queue_filter.releases is None:

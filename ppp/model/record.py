@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from ppp.model.canonical import Json, canonical_json, sha256_hex
 from ppp.model.release import Release
+from ppp.model.trigger import Trigger
 
 
 class Phase(StrEnum):
@@ -196,7 +197,8 @@ class Record:
     imported, `primary_module` the one that decides (None: all do), `import_failures` those that were not imported.
     `preinstalled` is what the environment held before (None: not recorded), `relies_on` names what of it the import
     needs and nothing declares. `yanked` is the index's reason (empty if it gave none) if the file is yanked, and
-    `project_status` the project's status there, unless it is active.
+    `project_status` the project's status there, unless it is active. `triggered_by` says why a cell that had a result
+    was checked again.
     """
 
     release: Release
@@ -230,6 +232,7 @@ class Record:
     record_mismatch: RecordMismatch | None = None
     yanked: str | None = None
     project_status: str | None = None
+    triggered_by: Trigger | None = None
 
     def outcome(self, phase: Phase) -> Outcome:
         """Return the outcome of one phase."""
@@ -287,6 +290,7 @@ class Record:
             "record_mismatch": self.record_mismatch and self.record_mismatch.to_json(),
             "yanked": self.yanked,
             "project_status": self.project_status,
+            "triggered_by": self.triggered_by and self.triggered_by.to_json(),
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -337,6 +341,7 @@ OPTIONAL_FIELDS: Final[Mapping[str, Callable[[Json], object]]] = {
     "record_mismatch": RecordMismatch.from_json,
     "yanked": str,
     "project_status": str,
+    "triggered_by": Trigger.from_json,
 }
 #: The optional fields that are text; the others are arrays or objects in JSON.
 TEXT_FIELDS: Final = frozenset({"primary_module", "yanked", "project_status"})

@@ -25,7 +25,7 @@ from ppp.runner.request import RunRequest
 from ppp.runner.requested import RequestedRelease
 from ppp.watch import feeds
 from ppp.watch.markers import applies_in
-from ppp.watch.queue import QueuePlan, ReleaseSource, plan_cells
+from ppp.watch.queue import QueuePlan, ReleaseSource, SkippedRelease, SkipReason, plan_cells
 
 
 def try_enqueue_feed(node: LocalNode, request: RunRequest) -> list[QueuePlan]:
@@ -172,11 +172,14 @@ def _skip_excluded(
         excluded = [e.id for e in environments if e.id not in applies[wish.release.package]]
         if wish.marker is None or not excluded:
             continue
-        reason = f"requested only where {wish.marker}"
+        detail = f"requested only where {wish.marker}"
         for environment in excluded:
             if Cell(release=wish.release, environment=environment) not in settled:
-                node.store.skip(wish.release, environment, reason=reason, now=node.context.now)
-        node.context.reporter.note(f"{wish.place}: {wish.wanted} is {reason}: skipped in {', '.join(excluded)}")
+                skipped = SkippedRelease(
+                    release=wish.release, environment=environment, reason=SkipReason.MARKER, detail=detail
+                )
+                _skip(node, skipped)
+        node.context.reporter.note(f"{wish.place}: {wish.wanted} is {detail}: skipped in {', '.join(excluded)}")
 
 
 def _fallbacks(
@@ -199,8 +202,12 @@ def apply_plan(node: LocalNode, queue_plan: QueuePlan, source: ReleaseSource) ->
     """Queue a plan's cells, and record what it skips with the reason."""
     node.store.enqueue(queue_plan.cells, source=source, now=node.context.now)
     for skip in queue_plan.skipped:
-        node.store.skip(skip.release, skip.environment, reason=skip.reason, now=node.context.now)
+        _skip(node, skip)
     # One line a reason: a feed may skip dozens of releases for the same one.
-    for reason in dict.fromkeys(skip.reason for skip in queue_plan.skipped):
-        count = len({skip.release for skip in queue_plan.skipped if skip.reason == reason})
-        node.context.reporter.note(f"{count} releases skipped: {reason}")
+    for detail in dict.fromkeys(skip.detail for skip in queue_plan.skipped):
+        count = len({skip.release for skip in queue_plan.skipped if skip.detail == detail})
+        node.context.reporter.note(f"{count} releases skipped: {detail}")
+
+
+def _skip(node: LocalNode, skip: SkippedRelease) -> None:
+    node.store.skip(skip.release, skip.environment, reason=skip.reason, detail=skip.detail, now=node.context.now)

@@ -17,12 +17,33 @@ UNSANDBOXED: Final = "releases of the open feed are not run on the host platform
 
 
 class ReleaseSource(StrEnum):
-    """Where a release was found."""
+    """Where a release was found, or what makes a cell be checked again."""
 
-    FEED = "feed"
-    WATCHLIST = "watchlist"
-    REQUIREMENTS = "requirements"
     NAMED = "named"
+    REQUIREMENTS = "requirements"
+    WATCHLIST = "watchlist"
+    FEED = "feed"
+    JOURNAL = "journal"
+    LATE_FILE = "late-file"
+    WITHDRAWAL = "withdrawal"
+    DEPENDENCY = "dependency"
+    IMAGE = "image"
+    PIP = "pip"
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether a person of this node asked for it; anybody may have uploaded the others minutes ago."""
+        return self in {ReleaseSource.NAMED, ReleaseSource.REQUIREMENTS, ReleaseSource.WATCHLIST}
+
+
+class SkipReason(StrEnum):
+    """Why a release that was named is not tested."""
+
+    UNSANDBOXED = "unsandboxed"
+    MARKER = "marker"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    INVALID_NAME = "invalid-name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +52,8 @@ class SkippedRelease:
 
     release: Release
     environment: str
-    reason: str
+    reason: SkipReason
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +88,10 @@ def plan_cells(
     skipped: list[SkippedRelease] = []
     # Without duplicates, and in the order of the request.
     for release in dict.fromkeys(releases):
-        skipped += (SkippedRelease(release=release, environment=id_, reason=UNSANDBOXED) for id_ in skipped_in)
+        skipped += (
+            SkippedRelease(release=release, environment=id_, reason=SkipReason.UNSANDBOXED, detail=UNSANDBOXED)
+            for id_ in skipped_in
+        )
         for environment in allowed:
             cell = Cell(release=release, environment=environment)
             (unchanged if cell in settled and not recheck else cells).append(cell)
@@ -74,4 +99,4 @@ def plan_cells(
 
 
 def _is_unsafe(environment: Environment, *, source: ReleaseSource, sandboxed: bool) -> bool:
-    return source is ReleaseSource.FEED and environment.platform is Platform.HOST and not sandboxed
+    return not source.is_trusted and environment.platform is Platform.HOST and not sandboxed

@@ -11,6 +11,7 @@ from ppp.model.record import (
     RecordMismatch,
     Submodules,
 )
+from ppp.model.trigger import Trigger, TriggerKind
 
 #: Every optional field with something to say.
 OPTIONAL: Final[dict[str, Any]] = {
@@ -29,4 +30,5 @@ OPTIONAL: Final[dict[str, Any]] = {
     "record_mismatch": RecordMismatch(missing=1, unlisted=0, different=0, examples=("a.py",)),
     "yanked": "broken",
     "project_status": "archived",
+    "triggered_by": Trigger(kind=TriggerKind.DEPENDENCY, name="numpy", version="2.0.0"),
 }

@@ -198,6 +198,7 @@ def _cell_json(
         "record_mismatch": shared.index_of("record_mismatches", record.record_mismatch),
         "yanked": record.yanked,
         "project_status": record.project_status,
+        "triggered_by": record.triggered_by and record.triggered_by.to_json(),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -85,6 +85,7 @@ class DetailRow(NamedTuple):
     record_mismatch: str | None
     yanked: str | None
     project_status: str | None
+    triggered_by: str | None
 
 
 #: Where the optional fields are in a `DetailRow`.

@@ -251,11 +251,11 @@ def test_named_cells_come_before_the_feed(store: Store) -> None:
 
 
 def test_the_last_reason_of_a_skip_is_stored(store: Store) -> None:
-    store.skip(SIX, "", reason="unsandboxed", now=1)
-    store.skip(SIX, "", reason="still unsandboxed", now=2)
-    store.skip(SIX, "py39-host", reason="other", now=3)
+    store.skip(SIX, "", reason="unsandboxed", detail="x", now=1)
+    store.skip(SIX, "", reason="expired", detail="x", now=2)
+    store.skip(SIX, "py39-host", reason="marker", detail="only where x", now=3)
     found = store.db.execute("SELECT environment, reason, skipped_at FROM skips ORDER BY environment").fetchall()
-    assert found == [("", "still unsandboxed", 2), ("py39-host", "other", 3)]
+    assert found == [("", "expired", 2), ("py39-host", "marker", 3)]
 
 
 def test_a_source_is_stored_without_its_address(store: Store) -> None:

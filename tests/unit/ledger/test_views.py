@@ -148,8 +148,8 @@ def test_a_days_coverage_adds_up(store: Store, record: Make) -> None:
     for result in ("PASS", "FAIL", "TIMEOUT", "ERROR", "NA"):
         add(store, record("one", "1", f"py39-{'slim' if result != 'NA' else 'alpine'}", result=result))
         add(store, record("two", "1", result=result, observed_at=DAY - 1))
-    store.db.execute("INSERT INTO skips VALUES ('three', '1', '', 'yanked', ?)", (DAY + 7,))
-    store.db.execute("INSERT INTO skips VALUES ('three', '1', 'py39-slim', 'yanked', ?)", (DAY + 90_000,))
+    store.db.execute("INSERT INTO skips VALUES ('three', '1', '', 'expired', ?, 'x')", (DAY + 7,))
+    store.db.execute("INSERT INTO skips VALUES ('three', '1', 'py39-slim', 'marker', ?, 'x')", (DAY + 90_000,))
     sums = "passed + failed + timed_out + errors + not_claimed"
     found = rows(store, f"SELECT day, records, {sums}, releases, packages, skipped FROM coverage ORDER BY day")  # noqa: S608
     assert found == [

@@ -8,7 +8,7 @@ from ppp.config import load_matrix
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.release import Release
 from ppp.resources import resource
-from ppp.watch.queue import UNSANDBOXED, QueuePlan, ReleaseSource, SkippedRelease, plan_cells
+from ppp.watch.queue import UNSANDBOXED, QueuePlan, ReleaseSource, SkippedRelease, SkipReason, plan_cells
 
 SIX = Release(package="six", version="1.17.0")
 IDNA = Release(package="idna", version="3.7")
@@ -44,7 +44,9 @@ def test_a_settled_cell_is_skipped_unless_rechecked() -> None:
 def test_the_open_feed_is_not_run_on_a_host_without_sandbox() -> None:
     made = plan_cells([SIX], [HOST_OLD, HOST], settled=set(), recheck=True, source=ReleaseSource.FEED, sandboxed=False)
     assert made == QueuePlan(
-        cells=(), settled=(), skipped=(SkippedRelease(release=SIX, environment="", reason=UNSANDBOXED),)
+        cells=(),
+        settled=(),
+        skipped=(SkippedRelease(release=SIX, environment="", reason=SkipReason.UNSANDBOXED, detail=UNSANDBOXED),),
     )
 
 
@@ -53,14 +55,16 @@ def test_only_the_host_platform_is_refused() -> None:
     made = plan_cells(
         [SIX], [SLIM, HOST], settled={cell(SIX, HOST)}, recheck=False, source=ReleaseSource.FEED, sandboxed=False
     )
-    refused = (SkippedRelease(release=SIX, environment="py312-host", reason=UNSANDBOXED),)
+    refused = (
+        SkippedRelease(release=SIX, environment="py312-host", reason=SkipReason.UNSANDBOXED, detail=UNSANDBOXED),
+    )
     assert made == QueuePlan(cells=(cell(SIX, SLIM),), settled=(), skipped=refused)
 
 
 def test_a_sandbox_or_a_named_package_is_allowed() -> None:
     made = plan_cells([SIX], [HOST], settled=set(), recheck=False, source=ReleaseSource.FEED, sandboxed=True)
     assert made.cells == (cell(SIX, HOST),)
-    for source in set(ReleaseSource) - {ReleaseSource.FEED}:
+    for source in (source for source in ReleaseSource if source.is_trusted):
         assert plan_cells([SIX], [HOST], settled=set(), recheck=False, source=source, sandboxed=False) == made
 
 

@@ -49,7 +49,7 @@ def churned(data: Path, made: list[tuple[Record, str | None]], *, page_size: int
         cells = [Cell(release=Release(package="gone", version=f"{n}.0"), environment="py312-slim") for n in range(500)]
         store.enqueue(cells, source="named", now=APRIL_25)
         store.db.execute("DELETE FROM queue")
-        store.skip(Release(package="secret", version="1.0"), "", reason="secret-marker", now=APRIL_25)
+        store.skip(Release(package="secret", version="1.0"), "", reason="expired", detail="secret-marker", now=APRIL_25)
         store.db.execute("INSERT INTO peers (node, url, added_at) VALUES ('ab', 'secret-marker', 5)")
     make_ledger(data, [*made[len(made) // 2 :], *made[:5]])
     with closing(sqlite3.connect(path)) as connection:

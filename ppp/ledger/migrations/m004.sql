@@ -1,0 +1,179 @@
+-- Every release that the index names, and what became of it: the journal as it was read, a queue in an order that a policy
+-- decides, downloads, and why a cell was checked again.
+
+ALTER TABLE records ADD COLUMN triggered_by TEXT;       -- JSON object: kind, name, version; why the cell was checked again
+
+DROP VIEW judged;
+
+-- This view and `ppp.model.blame.assign_blame` state one rule, in SQL and in Python; a property test compares them.
+-- A CROSS JOIN keeps the order of the tables: from the few cells of one release to the rest, each by an index, whatever
+-- the statistics say.
+CREATE VIEW judged AS                   -- `current`, with the blame corrected by the other cells of the release
+    SELECT record, package, version, environment, result, phase_download, phase_nodeps, phase_full, phase_import,
+           observed_at, node, arch, python, image_digest, standin, network, pip_version, filename, file_sha256,
+           file_size, imports, installed, download_ms, nodeps_ms, full_ms, import_ms, download_bytes, nodeps_bytes,
+           full_bytes, import_bytes, grounds, cause, detail, log_sha256, preinstalled, relies_on, primary_module,
+           import_failures, submodules, entry_points, record_mismatch, yanked, project_status, triggered_by, version_key,
+           platform, environment_python, python_key,
+           coalesce(siblings_blame, blame) AS blame,
+           CASE WHEN siblings_blame IS NOT NULL THEN 'siblings' WHEN blame IS NOT NULL THEN 'log' END AS blamed_by
+    FROM (
+        SELECT c.*, CASE
+            -- The log is clear about it.
+            WHEN NOT (c.result = 'FAIL'
+                      AND coalesce(c.cause, 'unclassified') IN ('build-backend', 'crash', 'exits', 'import-error',
+                                                                'module-missing', 'unclassified')
+                      AND coalesce(c.blame, 'unknown') IN ('package', 'unknown')) THEN NULL
+            -- It passes with the same Python on another platform.
+            WHEN EXISTS (
+                SELECT 1 FROM results AS r CROSS JOIN records AS s CROSS JOIN environments AS e
+                WHERE r.package = c.package AND r.version = c.version AND r.environment <> c.environment
+                  AND s.record = r.record AND e.environment = r.environment
+                  AND e.python_key = c.python_key AND e.platform <> c.platform AND s.result = 'PASS')
+            THEN 'environment'
+            -- It passes with another Python on the same platform.
+            WHEN EXISTS (
+                SELECT 1 FROM results AS r CROSS JOIN records AS s CROSS JOIN environments AS e
+                WHERE r.package = c.package AND r.version = c.version AND r.environment <> c.environment
+                  AND s.record = r.record AND e.environment = r.environment
+                  AND e.python_key <> c.python_key AND e.platform = c.platform AND s.result = 'PASS')
+            THEN 'package'
+            -- All cells of the release fail, with the same cause, which is known: they all lack the same things.
+            WHEN coalesce(c.cause, 'unclassified') <> 'unclassified' AND EXISTS (
+                SELECT 1 FROM results AS r CROSS JOIN records AS s CROSS JOIN environments AS e
+                WHERE r.package = c.package AND r.version = c.version AND r.environment <> c.environment
+                  AND s.record = r.record AND e.environment = r.environment AND s.result NOT IN ('NA', 'ERROR'))
+             AND NOT EXISTS (
+                SELECT 1 FROM results AS r CROSS JOIN records AS s CROSS JOIN environments AS e
+                WHERE r.package = c.package AND r.version = c.version AND r.environment <> c.environment
+                  AND s.record = r.record AND e.environment = r.environment AND s.result NOT IN ('NA', 'ERROR')
+                  AND NOT (s.result = 'FAIL'
+                           AND coalesce(s.cause, 'unclassified') IN ('build-backend', 'crash', 'exits', 'import-error',
+                                                                     'module-missing', 'unclassified')
+                           AND coalesce(s.blame, 'unknown') IN ('package', 'unknown')
+                           AND coalesce(s.cause, 'unclassified') = coalesce(c.cause, 'unclassified')))
+            THEN 'package'
+        END AS siblings_blame
+        FROM current AS c);
+
+-- The journal of the index that this node follows. `source` is the sha256 of its address.
+
+CREATE TABLE journal_cursors (
+    source TEXT PRIMARY KEY,
+    serial INTEGER NOT NULL,            -- everything up to it is in the tables below
+    first_serial INTEGER NOT NULL,      -- where the following began: nothing is claimed about what was before
+    target INTEGER,                     -- while an interval is read project by project: where it ends
+    started_at INTEGER NOT NULL,
+    read_at INTEGER NOT NULL            -- when it was last found to be complete up to `serial`
+) STRICT;
+
+CREATE TABLE journal_todo (             -- the projects that are left to read of the interval up to `target`
+    source TEXT NOT NULL REFERENCES journal_cursors(source),
+    package TEXT NOT NULL,
+    serial INTEGER NOT NULL,            -- the project's last serial
+    PRIMARY KEY (source, package)
+) STRICT;
+
+CREATE TABLE journal_intervals (        -- what was read, one after the other, without overlap
+    source TEXT NOT NULL,
+    first_serial INTEGER NOT NULL,      -- the first serial after the interval before
+    last_serial INTEGER NOT NULL,
+    adapter TEXT NOT NULL CHECK (adapter IN ('changelog', 'index')),
+    events INTEGER NOT NULL,            -- how many were new
+    releases INTEGER NOT NULL,          -- how many were named for the first time
+    read_at INTEGER NOT NULL,
+    PRIMARY KEY (source, last_serial)
+) STRICT;
+
+CREATE TABLE journal_gaps (             -- times between two readings of the feed that neither covers
+    source TEXT NOT NULL,
+    start_at INTEGER NOT NULL,          -- the newest release of the earlier reading
+    end_at INTEGER NOT NULL,            -- the oldest release of the later one
+    estimate INTEGER NOT NULL,          -- how many releases that may have been, at the pace of both readings
+    found_at INTEGER NOT NULL,
+    filled_at INTEGER,                  -- when a journal with serials had been read beyond it
+    PRIMARY KEY (source, start_at)
+) STRICT;
+
+CREATE TABLE journal_events (           -- what the index said of releases and projects, except for new files
+    source TEXT NOT NULL,
+    serial INTEGER NOT NULL,
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,              -- '': the whole project
+    action TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (source, serial, package, version, action)
+) STRICT;
+CREATE INDEX journal_events_by_time ON journal_events (at);
+CREATE INDEX journal_events_by_package ON journal_events (package, version);
+
+CREATE TABLE journal_releases (         -- every release that was named
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    serial INTEGER,                     -- of its first event; NULL while only the feed has named it
+    announced_at INTEGER NOT NULL,
+    files INTEGER NOT NULL DEFAULT 0,   -- how many files were added, as far as the journal was read
+    last_file_at INTEGER,
+    last_file_serial INTEGER,
+    publisher TEXT,                     -- as the feed names the author, if it does
+    PRIMARY KEY (package, version)
+) STRICT;
+CREATE INDEX journal_releases_by_time ON journal_releases (announced_at, package, version);
+
+CREATE TABLE journal_rejects (          -- entries that name no valid release
+    source TEXT NOT NULL,
+    serial INTEGER NOT NULL,
+    entry TEXT NOT NULL,                -- what it said, printable and shortened
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (source, serial, entry)
+) STRICT;
+
+CREATE TABLE journal_anomalies (        -- what no journal should do: going back, jumping, contradicting itself
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    found_at INTEGER NOT NULL,
+    PRIMARY KEY (source, kind, detail)
+) STRICT;
+
+-- The queue, in the order of a policy.
+
+-- `source` may now also be journal, late-file, withdrawal, dependency, image or pip.
+ALTER TABLE queue ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;   -- class, turn, downloads and risk: lower comes first
+ALTER TABLE queue ADD COLUMN publisher TEXT NOT NULL DEFAULT '';    -- whose turn it is
+ALTER TABLE queue ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN risk INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN triggered_by TEXT;                     -- JSON object, if it is a re-check: for the record
+
+ALTER TABLE pending ADD COLUMN triggered_by TEXT;       -- as the cell was queued
+
+-- Why a release is skipped, from a closed list (`ppp.watch.queue.SkipReason`), and in words.
+ALTER TABLE skips ADD COLUMN detail TEXT NOT NULL DEFAULT '';
+UPDATE skips SET detail = reason;
+UPDATE skips SET reason = CASE WHEN detail LIKE 'requested only where %' THEN 'marker' ELSE 'unsandboxed' END;
+
+-- What becomes of every release that was named. `lost` is what is left over: it shows a fault of this node.
+CREATE VIEW coverage_releases AS
+    SELECT j.package, j.version, j.serial, j.announced_at,
+           CASE WHEN EXISTS (SELECT 1 FROM queue AS q WHERE q.package = j.package AND q.version = j.version)
+                  OR EXISTS (SELECT 1 FROM pending AS p
+                             WHERE p.document ->> 'package' = j.package AND p.document ->> 'version' = j.version)
+                THEN 'queued'
+                WHEN EXISTS (SELECT 1 FROM results AS r WHERE r.package = j.package AND r.version = j.version)
+                THEN 'tested'
+                WHEN EXISTS (SELECT 1 FROM skips AS s WHERE s.package = j.package AND s.version = j.version)
+                THEN 'skipped'
+                ELSE 'lost' END AS state,
+           (SELECT s.reason FROM skips AS s WHERE s.package = j.package AND s.version = j.version
+            ORDER BY s.environment LIMIT 1) AS skip_reason
+    FROM journal_releases AS j;
+
+CREATE TABLE downloads (                -- how often packages are downloaded, as a file that was imported says
+    package TEXT NOT NULL,
+    period TEXT NOT NULL,               -- such as 2026-10, or 2026-10-02/2026-11-01
+    python_version TEXT NOT NULL DEFAULT '',    -- such as 3.12; '': all of them together
+    downloads INTEGER NOT NULL CHECK (downloads >= 0),
+    imported_at INTEGER NOT NULL,
+    PRIMARY KEY (package, period, python_version)
+) STRICT;

@@ -1,0 +1,35 @@
+"""Why a node checked a cell again that had a result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from ppp.model.canonical import Json
+
+
+class TriggerKind(StrEnum):
+    """What made a node check a cell again: a dependency's new release, a new image or pip, a file that was added."""
+
+    DEPENDENCY = "dependency"
+    IMAGE = "image"
+    PIP = "pip"
+    LATE_FILE = "late-file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """Why a cell was checked again: of an image, `name` is its reference and `version` its new digest."""
+
+    kind: TriggerKind
+    name: str
+    version: str
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the JSON object that `record.schema.json` describes."""
+        return {"kind": str(self.kind), "name": self.name, "version": self.version}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Self:
+        """Build it from valid JSON."""
+        return cls(kind=TriggerKind(data["kind"]), name=data["name"], version=data["version"])
