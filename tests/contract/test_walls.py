@@ -290,3 +290,11 @@ def test_only_pip_reaches_anything_and_nothing_once_isolated(running: RuntimePla
         refused = sandbox.pip(install, timeout_s=30)
         assert (refused.ok, refused.received_bytes) == (False, 0)
         assert sandbox.prove_import("other", timeout_s=30).import_proved is running.kind.is_gated
+
+
+def test_no_resolver_waits_for_an_answer_that_cannot_come(running: RuntimePlace, sandbox: Sandbox) -> None:
+    if not (running.kind.is_container and running.kind.is_gated):
+        pytest.skip("only a container behind the gateway has settings of its own for names")
+    # musl waits for its timeout even where there is no network: ten seconds for each name.
+    options = json_output(sandbox, "print(json.dumps(open('/etc/resolv.conf').read().split()))")
+    assert {"timeout:1", "attempts:1"} <= set(options)

@@ -48,6 +48,8 @@ from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network
 from ppp.run_folders import run_folder
 
+#: Nothing answers where there is no network: without these, musl waits for its timeout, glibc not at all.
+NO_NAME_SERVER: Final = ["timeout:1", "attempts:1"]
 LABEL: Final = "ppp.data"
 DEFAULT_ENGINE: Final = "unix:///var/run/docker.sock"
 STANDIN_LABEL: Final = "ppp.standin"
@@ -219,7 +221,7 @@ class DockerRuntime:
     def _start(self, prepared: PreparedEnvironment, file: Path, folder: Path, layout: Layout) -> Container:
         limits = self._matrix.limits
         memory = (limits.memory_mb + limits.disk_mb) * MIB
-        options: dict[str, Any] = {"network_mode": "none"} if self._gateway else {}
+        options: dict[str, Any] = {"network_mode": "none", "dns_opt": NO_NAME_SERVER} if self._gateway else {}
         if self._container_runtime:
             options["runtime"] = self._container_runtime
         mount = f"rw,exec,nosuid,nodev,size={limits.disk_mb}m"
