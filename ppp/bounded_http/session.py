@@ -161,10 +161,10 @@ class BoundedSession:
             url = target
         raise ForbiddenRedirectError(f"redirects more than {max_redirects} times")
 
-    def head(self, url: str, *, deadline: float | None = None) -> Response:
+    def head(self, url: str, *, headers: Mapping[str, str] | None = None, deadline: float | None = None) -> Response:
         """Request only the status and the headers; follow no redirect. Raise as `get` does."""
         transfer = self._transfer(deadline)
-        with self._open(transfer, "HEAD", url, {"Accept-Encoding": "identity"}) as response:
+        with self._open(transfer, "HEAD", url, {**(headers or {}), "Accept-Encoding": "identity"}) as response:
             return Response(url=url, status=response.status_code, headers=_lower(response.headers), body=b"")
 
     def post(
