@@ -25,7 +25,7 @@ ORDER BY environment, given_up, cause, due_at, untrusted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueGroup:
-    """Queued cells of one environment; `untrusted` ones are of the open feed.
+    """Queued cells of one environment; `untrusted` ones were named by no person.
 
     `given_up` ones resulted in `ERROR` too often, the last time for `cause`. `due_at` is when they may be tried again,
     in epoch seconds, if that is later than now.

@@ -13,10 +13,12 @@ from typing import Any, Final
 
 from sqlite_utils import Database
 
-from ppp.ledger.store import QueuedCell, Store
+from ppp.ledger.queue import QueuedCell
+from ppp.ledger.store import Store
 from ppp.model.canonical import canonical_json
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, to_infrastructure_error
+from ppp.model.trigger import Trigger
 from ppp.record_rules import require_valid, valid_or_error
 from ppp.storage_errors import translate_storage_errors
 
@@ -68,7 +70,7 @@ def stage(store: Store, staged: Iterable[StagedRecord], *, now: int) -> None:
         for each in observations:
             store.db.table("pending").insert(_row(each, now), replace=True)
             if each.queued is not None:
-                store.remove_leased(each.queued)
+                store.queue.remove_leased(each.queued)
 
 
 def pending_counts(db: Database) -> dict[str, int]:
@@ -105,7 +107,7 @@ def reject(store: Store, environment: str, *, reason: str, now: int) -> list[Sta
         error = valid_or_error(to_infrastructure_error(staged.record, cause=UNHEALTHY_CAUSE, detail=reason))
         store.add_record(error)
         if staged.queued is not None:
-            store.requeue(staged.queued, now=now)
+            store.queue.requeue(staged.queued, now=now)
         return StagedRecord(record=error, log=None, queued=staged.queued)
 
     return _resolve(store, environment, reject_one)
@@ -129,7 +131,7 @@ def _resolve(store: Store, environment: str, settle: Callable[[StagedRecord], St
 
 def _next_chunk(db: Database, environment: str) -> list[tuple[str, StagedRecord]]:
     rows = db.query(
-        "SELECT record, document, log, source, attempts, first, reason FROM pending"
+        "SELECT record, document, log, source, attempts, triggered_by, first, reason FROM pending"
         " WHERE environment = ? ORDER BY rowid LIMIT ?",
         (environment, CHUNK_RECORDS),
     )
@@ -145,6 +147,7 @@ def _row(staged: StagedRecord, now: int) -> dict[str, object]:
         "log": staged.log,
         "source": queued and queued.source,
         "attempts": queued and queued.attempts,
+        "triggered_by": queued and queued.triggered_by and canonical_json(queued.triggered_by.to_json()).decode(),
         "first": second and second.first,
         "reason": second and str(second.reason),
         "staged_at": now,
@@ -155,7 +158,12 @@ def _staged(row: Mapping[str, Any]) -> StagedRecord:
     record = Record.from_json(json.loads(row["document"]))
     queued = second = None
     if row["source"] is not None:
-        queued = QueuedCell(cell=Cell.of(record), source=row["source"], attempts=row["attempts"])
+        queued = QueuedCell(
+            cell=Cell.of(record),
+            source=row["source"],
+            attempts=row["attempts"],
+            triggered_by=row["triggered_by"] and Trigger.from_json(json.loads(row["triggered_by"])),
+        )
     if row["first"] is not None:
         second = Recheck(first=row["first"], reason=RecheckReason(row["reason"]))
     return StagedRecord(record=record, log=row["log"], queued=queued, recheck=second)

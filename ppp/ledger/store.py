@@ -1,19 +1,18 @@
-"""All writes of observations: records, current results, the queue, skipped releases.
+"""All writes of observations: records, current results, skipped releases; the queue is in `ppp.ledger.queue`.
 
 Records are never changed or deleted. Each public method is one transaction: after a kill, all of it is stored or
-nothing. A run leases queued cells, so that no two runs check the same one, and a dead run's cells become free again.
+nothing.
 """
 
 import json
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from sqlite_utils import Database
 
 from ppp.ledger.queries import record_from_row
-from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S, open_ledger
+from ppp.ledger.queue import Queue, QueuedCell
+from ppp.ledger.schema import open_ledger
 from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.current import current_rank
 from ppp.model.matrix import Cell, EnvironmentId
@@ -23,25 +22,6 @@ from ppp.record_rules import require_valid
 from ppp.storage_errors import translate_storage_errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuedCell:
-    """A queued cell, its source, how often it resulted in `ERROR`, and the run that has leased it."""
-
-    cell: Cell
-    source: str
-    attempts: int
-    lease: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueFilter:
-    """Which queued cells a run may lease; `untrusted_environments` limits cells of the feed, None means no limit."""
-
-    environments: Collection[str]
-    untrusted_environments: Collection[str] | None = None
-    releases: Collection[Release] | None = None
-
-
 class Store:
     """The ledger, open for writing. Close it, or use it as a context manager."""
 
@@ -49,6 +29,7 @@ class Store:
         """Wrap an open ledger; `path` is for error messages."""
         self.db = db
         self.path = path
+        self.queue = Queue(db, path)
 
     @classmethod
     def open(cls, data: Path) -> Self:
@@ -76,12 +57,9 @@ class Store:
         require_valid(record)
         with translate_storage_errors(self.path), self.db.atomic():
             if retry is not None:
-                self.requeue(retry, now=record.observed_at if now is None else now)
+                self.queue.requeue(retry, now=record.observed_at if now is None else now)
             elif record.result is not Result.ERROR:
-                self.db.execute(
-                    "DELETE FROM queue WHERE package = ? AND version = ? AND environment = ?",
-                    (record.release.package, record.release.version, record.environment),
-                )
+                self.queue.remove(Cell.of(record))
             return self.insert_record(record, log)
 
     def insert_record(self, record: Record, log: str | None) -> bool:
@@ -131,99 +109,11 @@ class Store:
                 return
         self.db.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", (*key, record_id))
 
-    def enqueue(self, cells: Iterable[Cell], *, source: str, now: int) -> int:
-        """Queue cells; return how many were not queued yet.
-
-        A cell that the feed queued and a user requests takes the user's source. Its attempts are reset, and so are
-        those of any requested cell that resulted in `ERROR` before.
-        """
-        with translate_storage_errors(self.path), self.db.atomic():
-            before = self.queue_length()
-            for cell in cells:
-                self.db.execute(
-                    "INSERT INTO queue (package, version, environment, source, enqueued_at) VALUES (?, ?, ?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET source = excluded.source, attempts = 0, not_before = 0"
-                    " WHERE (source NOT IN ('named', 'requirements', 'watchlist')"
-                    " AND excluded.source IN ('named', 'requirements', 'watchlist'))"
-                    " OR (attempts > 0 AND excluded.source IN ('named', 'requirements'))",
-                    (cell.release.package, cell.release.version, cell.environment, source, now),
-                )
-            return self.queue_length() - before
-
-    def queue_length(self) -> int:
-        """Return the number of queued cells."""
-        return int(self.db.execute("SELECT count(*) FROM queue").fetchone()[0])
-
-    def due_counts(self, queue_filter: QueueFilter, *, now: int) -> dict[str, int]:
-        """Return how many cells that the filter selects can be leased now, by environment."""
-        where, values = _available_condition(queue_filter, now)
-        rows = self.db.execute(f"SELECT environment, count(*) FROM queue WHERE {where} GROUP BY environment", values)  # noqa: S608 - our words
-        return dict(rows.fetchall())
-
-    def lease(self, queue_filter: QueueFilter, *, run: str, limit: int, until: int, now: int) -> list[QueuedCell]:
-        """Lease up to `limit` queued cells to a run until a time (epoch seconds), and return them.
-
-        Cells with the fewest attempts come first, then those that a user named, then the oldest. Cells that another run
-        has leased become available when its lease expires; cells that resulted in `ERROR` too often never do.
-        """
-        where, values = _available_condition(queue_filter, now)
-        with translate_storage_errors(self.path), self.db.atomic():
-            rows = self.db.execute(
-                f"SELECT rowid, package, version, environment, source, attempts FROM queue WHERE {where}"  # noqa: S608 - our words
-                " ORDER BY attempts, source <> 'named', enqueued_at, rowid LIMIT ?",
-                (*values, limit),
-            ).fetchall()
-            for rowid, *_ in rows:
-                self.db.execute("UPDATE queue SET lease = ?, leased_until = ? WHERE rowid = ?", (run, until, rowid))
-        return [
-            QueuedCell(cell=Cell(release=Release(package=p, version=v), environment=e), source=s, attempts=a, lease=run)
-            for _, p, v, e, s, a in rows
-        ]
-
-    def release_leases(self, *, run: str | None = None) -> int:
-        """Release the leases of a run, or of all runs if none is given; return how many cells became free.
-
-        The caller must hold the data folder's lock to release all: only then has every other run ended.
-        """
-        with translate_storage_errors(self.path), self.db.atomic():
-            return self.db.execute(
-                "UPDATE queue SET lease = NULL, leased_until = NULL"
-                " WHERE lease IS NOT NULL AND (? IS NULL OR lease = ?)",
-                (run, run),
-            ).rowcount
-
-    def requeue(self, queued: QueuedCell, *, now: int) -> None:
-        """Queue a cell that resulted in `ERROR` again, with a delay, within an open transaction.
-
-        Nothing changes if another run has leased the cell meanwhile, or if a cell that was removed from the queue has
-        been queued again since.
-        """
-        release, attempts = queued.cell.release, queued.attempts + 1
-        not_before = now + RETRY_DELAYS_S[min(attempts, len(RETRY_DELAYS_S)) - 1]
-        key = (release.package, release.version, queued.cell.environment)
-        if queued.lease is None:
-            self.db.execute(
-                "INSERT INTO queue (package, version, environment, source, enqueued_at, attempts, not_before)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (*key, queued.source, now, attempts, not_before),
-            )
-        else:
-            self.db.execute(
-                "UPDATE queue SET enqueued_at = ?, attempts = ?, not_before = ?, lease = NULL, leased_until = NULL"
-                " WHERE package = ? AND version = ? AND environment = ? AND lease = ?",
-                (now, attempts, not_before, *key, queued.lease),
-            )
-
-    def remove_leased(self, queued: QueuedCell) -> None:
-        """Remove a cell from the queue within an open transaction, if the same run still leases it."""
-        release = queued.cell.release
-        self.db.execute(
-            "DELETE FROM queue WHERE package = ? AND version = ? AND environment = ? AND lease = ?",
-            (release.package, release.version, queued.cell.environment, queued.lease),
-        )
-
     def skip(self, release: Release, environment: str, *, reason: str, detail: str, now: int) -> None:
-        """Store why a named release is not tested, in one environment or in any (`""`); `reason` is a `SkipReason`."""
+        """Store why a release is not tested, in one environment or in any (`""`).
+
+        `reason` is one of `ppp.watch.queue.SkipReason`; `detail` says more, in free text.
+        """
         with translate_storage_errors(self.path), self.db.atomic():
             self.db.table("skips").insert(
                 {
@@ -259,28 +149,6 @@ class Store:
             "SELECT etag, last_modified FROM sources WHERE source = ?", (sha256_hex(address.encode()),)
         ).fetchone()
         return (row[0], row[1]) if row else (None, None)
-
-
-def _available_condition(queue_filter: QueueFilter, now: int) -> tuple[str, tuple[object, ...]]:
-    """Return the SQL condition under which a run may lease a queued cell, and its parameters."""
-    feed_environments = (
-        queue_filter.environments
-        if queue_filter.untrusted_environments is None
-        else queue_filter.untrusted_environments
-    )
-    where = (
-        "attempts < ? AND not_before <= ? AND (lease IS NULL OR leased_until <= ?)"
-        " AND environment IN (SELECT value FROM json_each(?))"
-        " AND (source IN ('named', 'requirements', 'watchlist') OR environment IN (SELECT value FROM json_each(?)))"
-    )
-    values = (MAX_ATTEMPTS, now, now, json.dumps([*queue_filter.environments]), json.dumps([*feed_environments]))
-    if queue_filter.releases is None:
-        return where, values
-    releases = json.dumps([[release.package, release.version] for release in queue_filter.releases])
-    where += (
-        " AND (package, version) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
-    )
-    return where, (*values, releases)
 
 
 def _row(record: Record, record_id: str) -> dict[str, object]:

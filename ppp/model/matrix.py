@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final, Self
 
 from ppp.model.errors import UnknownEnvironmentError
+from ppp.model.queue_policy import QueuePolicy
 from ppp.model.record import Phase, Record
 from ppp.model.release import Release
 
@@ -107,12 +108,13 @@ class PinnedPip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """Environments, limits, a timeout in seconds for each phase, and the pinned pip."""
+    """Environments, limits, a timeout in seconds for each phase, the pinned pip, and the order of the queue."""
 
     environments: tuple[Environment, ...]
     limits: Limits
     timeouts_s: Mapping[Phase, int]
     pip: PinnedPip
+    queue: QueuePolicy = field(default_factory=QueuePolicy)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
@@ -127,6 +129,7 @@ class Matrix:
             limits=Limits(**data["limits"]),
             timeouts_s={phase: data["timeouts_s"][phase] for phase in Phase},
             pip=PinnedPip(**data["pip"]),
+            queue=QueuePolicy.from_data(data.get("queue", {})),
         )
 
     def select(self, ids: Iterable[str]) -> tuple[Environment, ...]:

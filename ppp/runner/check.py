@@ -10,10 +10,10 @@ from ppp.check.cell import Observation
 from ppp.config import shipped_environments
 from ppp.ledger import queries, staging
 from ppp.ledger.flakiness import Flakiness, compare_pairs, sample_records
+from ppp.ledger.queue import QueueFilter
 from ppp.ledger.queue_groups import read_queue
 from ppp.ledger.regressions import prior_results
 from ppp.ledger.staging import RecheckReason
-from ppp.ledger.store import QueueFilter
 from ppp.model.matrix import Cell, Matrix
 from ppp.model.printable import printable_reason
 from ppp.model.record import Network, Result
@@ -67,8 +67,8 @@ def check_queue(
         environments=tuple(ready.prepared), untrusted_environments=behind_gateway(ready), releases=only
     )
     # This process holds the lock of the data folder: any lease left in the queue is of a run that has ended.
-    node.store.release_leases()
-    due = node.store.due_counts(queue_filter, now=now)
+    node.store.queue.release_leases()
+    due = node.store.queue.due_counts(queue_filter, now=now)
     executor = EnvironmentExecutor.of(ready, node=node.key.id)
     limits = RoundLimits(jobs=request.jobs)
     rounds = Rounds(node, executor, ready.prepared, limits, on_result=reporter.checked)
@@ -86,7 +86,7 @@ def check_queue(
         flakiness = _measure_flakiness(node, rounds, request)
     finally:
         reporter.end()
-    node.store.release_leases()
+    node.store.queue.release_leases()
     _note_remaining(node, flakiness)
     _note_unread_names(node, ready.index.unread_names)
     return QueueReport(checked=checked, unhealthy=rounds.unhealthy, flakiness=flakiness)

@@ -200,7 +200,7 @@ def _fallbacks(
 
 def apply_plan(node: LocalNode, queue_plan: QueuePlan, source: ReleaseSource) -> None:
     """Queue a plan's cells, and record what it skips with the reason."""
-    node.store.enqueue(queue_plan.cells, source=source, now=node.context.now)
+    node.store.queue.enqueue(queue_plan.cells, source=source, now=node.context.now)
     for skip in queue_plan.skipped:
         _skip(node, skip)
     # One line a reason: a feed may skip dozens of releases for the same one.

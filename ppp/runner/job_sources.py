@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ppp.ledger import queries
+from ppp.ledger.queue import QueueFilter
 from ppp.ledger.regressions import prior_results
-from ppp.ledger.store import QueueFilter
 from ppp.runner.context import LocalNode
 from ppp.runner.jobs import CellJob
 
@@ -32,7 +32,7 @@ class QueueSource:
         store, now = self.node.store, self.node.context.now
         queue_filter = replace(self.queue_filter, environments=environments)
         # A lease, not a removal: what a killed run had taken comes back by itself.
-        leased = store.lease(queue_filter, run=self.run, limit=limit, until=now + self.lease_s, now=now)
+        leased = store.queue.lease(queue_filter, run=self.run, limit=limit, until=now + self.lease_s, now=now)
         return [
             CellJob(
                 cell=queued.cell,

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Self, TypeAlias, assert_never
 
 from ppp.check.cell import Checker, Observation
+from ppp.ledger.queue import QueuedCell
 from ppp.ledger.regressions import PriorResults, is_new_regression
 from ppp.ledger.schema import MAX_ATTEMPTS
-from ppp.ledger.store import QueuedCell
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, Result
 from ppp.runner.environments import ReadyEnvironments

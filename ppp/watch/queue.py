@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from ppp.model.matrix import Cell, Environment, Platform
+from ppp.model.queue_policy import TRUSTED_SOURCES
 from ppp.model.release import Release
 
 UNSANDBOXED: Final = "releases of the open feed are not run on the host platform without a sandbox"
@@ -33,7 +34,7 @@ class ReleaseSource(StrEnum):
     @property
     def is_trusted(self) -> bool:
         """Whether a person of this node asked for it; anybody may have uploaded the others minutes ago."""
-        return self in {ReleaseSource.NAMED, ReleaseSource.REQUIREMENTS, ReleaseSource.WATCHLIST}
+        return self.value in TRUSTED_SOURCES
 
 
 class SkipReason(StrEnum):

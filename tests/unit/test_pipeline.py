@@ -113,7 +113,7 @@ def test_another_command_can_write_while_a_peer_is_asked(ours: Context) -> None:
 
     def write() -> None:
         with writer_lock(ours.config.data), Store.open(ours.config.data) as store:
-            requests.append(store.queue_length())
+            requests.append(store.queue.length())
 
     fetcher = FolderFetcher(ours.config.data.parent / "theirs" / "public", write)
     (report,) = pipeline.sync(ours, fetcher)

@@ -137,14 +137,54 @@ CREATE TABLE journal_anomalies (        -- what no journal should do: going back
     PRIMARY KEY (source, kind, detail)
 ) STRICT;
 
--- The queue, in the order of a policy.
+-- The queue, in the order of a policy: see `ppp.model.queue_policy`.
 
--- `source` may now also be journal, late-file, withdrawal, dependency, image or pip.
-ALTER TABLE queue ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;   -- class, turn, downloads and risk: lower comes first
-ALTER TABLE queue ADD COLUMN publisher TEXT NOT NULL DEFAULT '';    -- whose turn it is
-ALTER TABLE queue ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE queue ADD COLUMN risk INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE queue ADD COLUMN triggered_by TEXT;                     -- JSON object, if it is a re-check: for the record
+DROP VIEW given_up;
+DROP INDEX queue_in_turn;
+ALTER TABLE queue RENAME TO queue_before;
+
+-- Without rowids, the primary key ends each index: cells of equal priority are in one order, however they came in.
+CREATE TABLE queue (
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    source TEXT NOT NULL,               -- a `ReleaseSource`: who or what asked for it
+    enqueued_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,        -- how often it resulted in ERROR
+    not_before INTEGER NOT NULL DEFAULT 0,      -- epoch seconds: when it may be tried again; 0 if it may now
+    lease TEXT, leased_until INTEGER,   -- the run that works on it, and until when it may
+    triggered_by TEXT,                  -- JSON object, if it is a re-check: for the record
+    publisher TEXT NOT NULL DEFAULT '', -- who it shares its turns with; '' if it waits for no turn
+    turn INTEGER NOT NULL DEFAULT 0,
+    downloads INTEGER,                  -- of the package, when it was ranked; NULL if unknown
+    risk INTEGER NOT NULL DEFAULT 4,    -- a `Risk`
+    priority INTEGER NOT NULL DEFAULT 0,        -- all of its place but the attempts; lower comes first
+    PRIMARY KEY (package, version, environment),
+    CHECK ((lease IS NULL) = (leased_until IS NULL))
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO queue (package, version, environment, source, enqueued_at, attempts, not_before, lease, leased_until)
+    SELECT package, version, environment, source, enqueued_at, attempts, not_before, lease, leased_until
+    FROM queue_before;
+DROP TABLE queue_before;
+
+-- What can be taken now, in its order. Cells of trusted sources apart, because without a gateway only these can be had.
+CREATE INDEX queue_in_turn
+    ON queue (environment, source IN ('named', 'requirements', 'watchlist'), attempts, priority, package, version)
+    WHERE lease IS NULL AND not_before = 0 AND attempts < 3;
+CREATE INDEX queue_waiting ON queue (not_before) WHERE not_before > 0;
+CREATE INDEX queue_leased ON queue (leased_until) WHERE lease IS NOT NULL;
+CREATE INDEX queue_by_publisher ON queue (publisher, turn);
+CREATE INDEX queue_by_age ON queue (enqueued_at);
+
+CREATE TABLE queue_order (              -- what the priorities were made from: one row, or none before the first run
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    policy TEXT NOT NULL,               -- JSON: the table `queue` of the matrix in use
+    downloads TEXT NOT NULL             -- which numbers of downloads
+) STRICT;
+
+CREATE VIEW given_up AS                 -- queued cells that failed with ERROR too often; naming one tries it again
+    SELECT package, version, environment, source, attempts FROM queue WHERE attempts >= 3;
 
 ALTER TABLE pending ADD COLUMN triggered_by TEXT;       -- as the cell was queued
 

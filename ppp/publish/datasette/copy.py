@@ -18,7 +18,7 @@ from ppp.model.matrix import environment_sort_key
 from ppp.publish.datasette.definition import indexes, materialized_views
 
 #: Tables that are not published: peers and feed state, the queue, and results not yet confirmed by the canary.
-PRIVATE_TABLES: Final = ("peers", "sources", "queue", "pending")
+PRIVATE_TABLES: Final = ("peers", "sources", "queue", "queue_order", "pending")
 #: Views that depend on private tables.
 PRIVATE_VIEWS: Final = ("given_up",)
 #: The foreign keys of materialized views, by column: Datasette renders them as links.

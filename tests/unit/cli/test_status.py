@@ -30,7 +30,7 @@ def arguments(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     """The options of a node with cells for a Python that is here, one that is not, and one of no matrix."""
     release = Release(package="six", version="1.17.0")
     ids = (HERE.id, ABSENT.id, "py398-slim")
-    store.enqueue([Cell(release=release, environment=id_) for id_ in ids], source="feed", now=1)
+    store.queue.enqueue([Cell(release=release, environment=id_) for id_ in ids], source="feed", now=1)
     (matrix := tmp_path / "matrix.toml").write_text(matrix_toml(tiny_matrix(HERE, ABSENT)))
     monkeypatch.setenv("PATH", f"{Path(sys.base_prefix) / 'bin'}:/usr/bin:/bin")
     return "--matrix", str(matrix), "--data", str(tmp_path / "data")

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from ppp.ledger import queries, staging
+from ppp.ledger.queue import QueuedCell, QueueFilter
 from ppp.ledger.schema import RETRY_DELAYS_S
 from ppp.ledger.staging import Recheck, RecheckReason, StagedRecord
-from ppp.ledger.store import QueuedCell, QueueFilter, Store
+from ppp.ledger.store import Store
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Outcome, Phase, Record, Result, to_infrastructure_error
@@ -20,8 +21,8 @@ WRONG = "the canary says: its import crashed"
 
 
 def leased(store: Store, record: Record, *, source: str = "feed") -> QueuedCell:
-    store.enqueue([Cell.of(record)], source=source, now=1)
-    (queued,) = store.lease(QueueFilter(environments=[record.environment]), run="run", limit=1, until=100, now=2)
+    store.queue.enqueue([Cell.of(record)], source=source, now=1)
+    (queued,) = store.queue.lease(QueueFilter(environments=[record.environment]), run="run", limit=1, until=100, now=2)
     return queued
 
 
@@ -51,7 +52,7 @@ def test_promote_stores_the_observed_record(store: Store, record: Builder) -> No
     assert queries.read_log(store.db, made.log_sha256 or "") == log
     assert staging.pending_counts(store.db) == {ALPINE: 1}
     assert staging.promote(store, SLIM) == []
-    assert store.queue_length() == 0
+    assert store.queue.length() == 0
 
 
 def test_reject_stores_an_error_and_queues_the_cell_again(store: Store, record: Builder) -> None:
@@ -85,7 +86,7 @@ def test_any_result_can_be_rejected(record: Builder, result: Result) -> None:
 def test_reject_does_not_queue_a_cell_that_was_not_queued(store: Store, record: Builder) -> None:
     staging.stage(store, [StagedRecord(record=record(), log=None)], now=3)
     assert len(staging.reject(store, SLIM, reason=WRONG, now=4)) == 1
-    assert store.queue_length() == 0
+    assert store.queue.length() == 0
 
 
 def test_a_recheck_is_promoted_as_a_pair(store: Store, record: Builder) -> None:
@@ -130,7 +131,7 @@ def test_a_rejected_recheck_is_queued_once(store: Store, record: Builder) -> Non
 def test_a_cell_that_was_queued_again_keeps_its_place(store: Store, record: Builder) -> None:
     made = record()
     staging.stage(store, [StagedRecord(record=made, log=None, queued=leased(store, made))], now=3)
-    store.enqueue([Cell.of(made)], source="named", now=4)
+    store.queue.enqueue([Cell.of(made)], source="named", now=4)
     staging.reject(store, SLIM, reason=WRONG, now=5)
     assert store.db.execute("SELECT source, attempts, not_before FROM queue").fetchall() == [("named", 0, 0)]
 
@@ -138,9 +139,9 @@ def test_a_cell_that_was_queued_again_keeps_its_place(store: Store, record: Buil
 def test_promote_removes_a_cell_that_was_queued_again(store: Store, record: Builder) -> None:
     made = record()
     staging.stage(store, [StagedRecord(record=made, log=None, queued=leased(store, made))], now=3)
-    store.enqueue([Cell.of(made)], source="named", now=4)
+    store.queue.enqueue([Cell.of(made)], source="named", now=4)
     staging.promote(store, SLIM)
-    assert store.queue_length() == 0
+    assert store.queue.length() == 0
 
 
 def test_many_observations_are_promoted_in_order(store: Store, record: Builder) -> None:

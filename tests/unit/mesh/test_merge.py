@@ -61,6 +61,6 @@ def test_a_batch_that_fails_to_merge_leaves_nothing(store: Store, batch: Batch, 
 @pytest.mark.attack("own-verdict")
 def test_another_nodes_result_removes_no_cell_from_the_queue(store: Store, batch: Batch) -> None:
     release = batch.records[0].release
-    store.enqueue([Cell(release=release, environment="py312-slim")], source="feed", now=1)
+    store.queue.enqueue([Cell(release=release, environment="py312-slim")], source="feed", now=1)
     merge(store, batch, now=1_714_089_600)
-    assert store.queue_length() == 1
+    assert store.queue.length() == 1

@@ -20,8 +20,9 @@ from ppp.check.index.client import SimpleIndex
 from ppp.check.runtime import PreparedEnvironment
 from ppp.ledger import queries
 from ppp.ledger.flakiness import Flakiness
+from ppp.ledger.queue import QueueFilter
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
-from ppp.ledger.store import QueueFilter, Store
+from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model import matrix
 from ppp.model.errors import DiskFullError, FeedMalformedError
@@ -237,7 +238,7 @@ def test_an_index_that_does_not_answer_withdraws_nothing(rig: NodeHarness) -> No
 def test_an_announced_release_has_until_the_last_attempt_to_appear(rig: NodeHarness) -> None:
     request = rig.request(SLIM)
     rig.local.remove("example-lib")
-    rig.node.store.enqueue([Cell(release=EXAMPLE, environment=SLIM.id)], source="watchlist", now=NOW)
+    rig.node.store.queue.enqueue([Cell(release=EXAMPLE, environment=SLIM.id)], source="watchlist", now=NOW)
     for delay in RETRY_DELAYS_S:
         record = check_again(rig, request)
         assert (record.result, record.cause) == (Result.ERROR, "missing-file")
@@ -251,7 +252,7 @@ def test_an_announced_release_has_until_the_last_attempt_to_appear(rig: NodeHarn
 def test_a_release_that_appears_in_time_is_checked(rig: NodeHarness) -> None:
     request = rig.request(SLIM)
     rig.local.remove("example-lib")
-    rig.node.store.enqueue([Cell(release=EXAMPLE, environment=SLIM.id)], source="watchlist", now=NOW)
+    rig.node.store.queue.enqueue([Cell(release=EXAMPLE, environment=SLIM.id)], source="watchlist", now=NOW)
     assert check_again(rig, request).result is Result.ERROR
     rig.local.add(module_project("example-lib", ""))
     rig.pass_time(RETRY_DELAYS_S[0])
@@ -400,7 +401,7 @@ def test_cells_of_environments_that_are_not_ready_stay_queued(rig: NodeHarness) 
 def test_untrusted_releases_run_only_behind_the_gateway(rig: NodeHarness, network: Network, checked: int) -> None:
     request = rig.request(SLIM)
     cell = matrix.Cell(release=OTHER, environment=SLIM.id)
-    rig.node.store.enqueue([cell], source="feed", now=NOW)
+    rig.node.store.queue.enqueue([cell], source="feed", now=NOW)
     ready = rig.ready(request, CellScript())
     ready = replace(ready, prepared={SLIM.id: replace(ready.prepared[SLIM.id], network=network)})
     assert rig.check(ready, request) == checked
@@ -444,7 +445,7 @@ def test_a_stop_keeps_finished_results_and_leaves_the_rest_queued(rig: NodeHarne
 def test_leases_of_a_run_that_has_ended_are_taken_over_at_once(rig: NodeHarness) -> None:
     request = rig.request(SLIM)
     rig.enqueue(request, "example-lib", "other")
-    dead = rig.node.store.lease(QueueFilter(environments=[SLIM.id]), run="dead", limit=1, until=NOW * 2, now=NOW)
+    dead = rig.node.store.queue.lease(QueueFilter(environments=[SLIM.id]), run="dead", limit=1, until=NOW * 2, now=NOW)
     assert len(dead) == 1
     assert rig.check(rig.ready(request, CellScript()), request) == 2
     assert rig.queue == []

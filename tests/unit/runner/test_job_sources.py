@@ -7,8 +7,9 @@ from typing import Final
 from recording_reporter import RecordingReporter
 
 from ppp import config
+from ppp.ledger.queue import QueueFilter
 from ppp.ledger.regressions import PriorResults
-from ppp.ledger.store import QueueFilter, Store
+from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.matrix import Cell
 from ppp.model.release import Release
@@ -43,7 +44,7 @@ def test_a_cell_can_be_taken_again_when_its_lease_has_ended(store: Store, tmp_pa
         clock=lambda: clock[0],
     )
     node = LocalNode(context=context, store=store, key=NodeKey.from_seed(b"\1" * 32))
-    store.enqueue([cell(SLIM)], source="feed", now=1)
+    store.queue.enqueue([cell(SLIM)], source="feed", now=1)
     source = QueueSource(node=node, queue_filter=QueueFilter(environments=(SLIM,)), run="run", lease_s=100)
     (job,) = source.take([SLIM], 5)
     assert job.queued

@@ -13,10 +13,11 @@ from recording_reporter import RecordingReporter
 from ppp import config
 from ppp.check.cell import Observation
 from ppp.ledger import queries, staging
+from ppp.ledger.queue import QueueFilter
 from ppp.ledger.regressions import prior_results
 from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.ledger.staging import RecheckReason, StagedRecord
-from ppp.ledger.store import QueueFilter, Store
+from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Cell
@@ -132,7 +133,7 @@ def rig(store: Store, record: RecordBuilder, tmp_path: Path) -> RoundsHarness:
 
 
 def test_the_canary_runs_before_and_after_the_cells(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a", "b"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a", "b"), source="feed", now=1)
     rig.run(rig.rounds())
     assert rig.order == [f"canary of {SLIM}", "a", "b", f"canary of {SLIM}"]
     assert rig.recorded == [("a", "PASS"), ("b", "PASS")]
@@ -142,7 +143,7 @@ def test_the_canary_runs_before_and_after_the_cells(rig: RoundsHarness) -> None:
 
 def test_results_become_records_only_after_the_second_canary(rig: RoundsHarness) -> None:
     seen: list[object] = []
-    rig.store.enqueue(cells("a"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a"), source="feed", now=1)
 
     def before_canary(_environment: str) -> None:
         seen.append((len(rig.reported), rig.store.db.table("records").count, staging.pending_counts(rig.store.db)))
@@ -153,7 +154,7 @@ def test_results_become_records_only_after_the_second_canary(rig: RoundsHarness)
 
 
 def test_no_cell_is_checked_in_an_environment_that_is_unhealthy_at_first(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a") + cells("a", environment=ALPINE), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a") + cells("a", environment=ALPINE), source="feed", now=1)
     rig.faults[ALPINE] = [["its import crashed", "six is gone"]]
     rounds = rig.rounds(SLIM, ALPINE)
     rig.run(rounds)
@@ -165,7 +166,7 @@ def test_no_cell_is_checked_in_an_environment_that_is_unhealthy_at_first(rig: Ro
 
 
 def test_results_of_an_environment_that_becomes_unhealthy_are_rejected(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a", "b"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a", "b"), source="feed", now=1)
     rig.results["b"] = [Result.FAIL]
     rig.faults[SLIM] = [(), ["its import crashed"]]
     rounds = rig.rounds()
@@ -184,7 +185,7 @@ def test_results_of_an_environment_that_becomes_unhealthy_are_rejected(rig: Roun
 
 
 def test_a_long_fault_is_shortened_to_fit_a_record(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a"), source="feed", now=1)
     rig.faults[SLIM] = [(), ["x" * 400, "line\nbreak\x1b[31m", "y" * 400]]
     rig.run(rig.rounds())
     (error,) = queries.read_records(rig.store.db)
@@ -194,21 +195,21 @@ def test_a_long_fault_is_shortened_to_fit_a_record(rig: RoundsHarness) -> None:
 
 
 def test_a_round_ends_after_a_number_of_cells(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells(*"abcde"), source="feed", now=1)
+    rig.store.queue.enqueue(cells(*"abcde"), source="feed", now=1)
     rig.run(rig.rounds(cells=2))
     canary = f"canary of {SLIM}"
     assert rig.order == [canary, "a", "b", canary, "c", "d", canary, "e", canary]
 
 
 def test_a_round_ends_after_a_number_of_seconds(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells(*"abcd"), source="feed", now=1)
+    rig.store.queue.enqueue(cells(*"abcd"), source="feed", now=1)
     rig.run(rig.rounds(seconds=20, clock=lambda: 10 * len(rig.reported)))
     canary = f"canary of {SLIM}"
     assert rig.order == [canary, "a", "b", canary, "c", "d", canary]
 
 
 def test_a_rejected_round_leaves_the_round_before_it(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells(*"abcde"), source="feed", now=1)
+    rig.store.queue.enqueue(cells(*"abcde"), source="feed", now=1)
     rig.faults[SLIM] = [(), (), ["its import crashed"]]
     rig.run(rig.rounds(cells=2))
     assert rig.recorded == [("a", "PASS"), ("b", "PASS"), ("c", "ERROR"), ("d", "ERROR")]
@@ -219,7 +220,7 @@ def test_a_rejected_round_leaves_the_round_before_it(rig: RoundsHarness) -> None
 def test_each_environment_has_rounds_of_its_own(rig: RoundsHarness, jobs: int) -> None:
     packages = [f"package-{n}" for n in range(12)]
     for package in packages:
-        rig.store.enqueue(cells(package) + cells(package, environment=ALPINE), source="feed", now=1)
+        rig.store.queue.enqueue(cells(package) + cells(package, environment=ALPINE), source="feed", now=1)
     rig.faults[ALPINE] = [(), (), ["its import crashed"]]
     rig.run(rig.rounds(SLIM, ALPINE, jobs=jobs, cells=5))
     by_environment = {
@@ -234,7 +235,7 @@ def test_each_environment_has_rounds_of_its_own(rig: RoundsHarness, jobs: int) -
 
 
 def test_no_canary_runs_in_an_environment_without_jobs(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a"), source="feed", now=1)
     queue_filter = QueueFilter(environments=(SLIM, ALPINE))
     source = QueueSource(node=rig.node, queue_filter=queue_filter, run="run", lease_s=100)
     rig.rounds(SLIM, ALPINE).run(source, expected=[SLIM])
@@ -242,7 +243,7 @@ def test_no_canary_runs_in_an_environment_without_jobs(rig: RoundsHarness) -> No
 
 
 def test_after_the_deadline_no_cell_is_begun_and_the_round_is_completed(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells(*"abcd"), source="feed", now=1)
+    rig.store.queue.enqueue(cells(*"abcd"), source="feed", now=1)
     rig.run(rig.rounds(clock=lambda: 0), deadline=-1)
     assert rig.order == []
     rig.run(rig.rounds(clock=lambda: len(rig.reported)), deadline=1)
@@ -272,7 +273,7 @@ def test_pending_results_of_a_killed_run_are_rejected_if_it_fails(rig: RoundsHar
 
 
 def test_an_error_is_recorded_at_once_and_retried_after_its_delay(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a", "b"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a", "b"), source="feed", now=1)
     rig.results["a"] = [Result.ERROR, Result.PASS]
 
     def pass_time(cell: Cell) -> None:
@@ -286,7 +287,7 @@ def test_an_error_is_recorded_at_once_and_retried_after_its_delay(rig: RoundsHar
 
 
 def test_an_error_whose_delay_is_not_over_waits_for_another_run(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a"), source="feed", now=1)
     rig.results["a"] = [Result.ERROR]
     rig.run(rig.rounds())
     assert (rig.recorded, rig.queued) == ([("a", "ERROR")], [("a", 1)])
@@ -294,28 +295,28 @@ def test_an_error_whose_delay_is_not_over_waits_for_another_run(rig: RoundsHarne
 
 
 def test_an_error_that_no_attempt_changes_is_not_tried_again(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a"), source="feed", now=1)
     rig.results["a"], rig.causes[Result.ERROR] = [Result.ERROR], "file-size"
     rig.run(rig.rounds())
     assert (rig.recorded, rig.queued) == ([("a", "ERROR")], [("a", MAX_ATTEMPTS)])
 
 
 def test_a_stop_leaves_results_pending_that_no_canary_has_confirmed(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a", "b"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a", "b"), source="feed", now=1)
     rig.after_result = lambda _: rig.context.stop.set()
     rig.run(rig.rounds())
     rig.after_result = lambda _: None
     assert (rig.recorded, staging.pending_counts(rig.store.db)) == ([], {SLIM: 1})
     assert rig.closed.is_set()
     rig.context.stop.clear()
-    rig.store.release_leases()
+    rig.store.queue.release_leases()
     rig.run(rig.rounds())
     assert rig.recorded == [("a", "PASS"), ("b", "PASS")]
     assert rig.order.count("a") == rig.order.count("b") == 1
 
 
 def test_faults_of_a_canary_that_is_cut_short_are_ignored(rig: RoundsHarness) -> None:
-    rig.store.enqueue(cells("a"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a"), source="feed", now=1)
 
     def stop_at_the_second(_environment: str) -> None:
         if rig.reported:
@@ -334,7 +335,7 @@ def test_faults_of_a_canary_that_is_cut_short_are_ignored(rig: RoundsHarness) ->
 
 def test_a_new_regression_is_checked_twice(rig: RoundsHarness) -> None:
     rig.store.add_record(rig.record("a", "2.0.0"))
-    rig.store.enqueue(cells("a"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a"), source="feed", now=1)
     rig.results["a"] = [Result.FAIL]
     rig.run(rig.rounds())
     assert rig.order.count("a") == 2
@@ -347,7 +348,7 @@ def test_a_new_regression_is_checked_twice(rig: RoundsHarness) -> None:
 
 def test_a_regression_that_is_not_confirmed_counts_as_flakiness(rig: RoundsHarness) -> None:
     rig.store.add_record(rig.record("a", observed_at=NOW - 60))
-    rig.store.enqueue(cells("a"), source="named", now=1)
+    rig.store.queue.enqueue(cells("a"), source="named", now=1)
     rig.results["a"] = [Result.TIMEOUT, Result.PASS]
     rig.run(rig.rounds())
     assert rig.recorded == [("a", "PASS"), ("a", "TIMEOUT"), ("a", "PASS")]
@@ -359,7 +360,7 @@ def test_a_regression_that_is_not_confirmed_counts_as_flakiness(rig: RoundsHarne
 
 def test_a_failure_that_is_not_new_is_checked_once(rig: RoundsHarness) -> None:
     rig.store.add_record(rig.record("a", "2.0.0", result="FAIL"))
-    rig.store.enqueue(cells("a", "b"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a", "b"), source="feed", now=1)
     rig.results = {"a": [Result.FAIL], "b": [Result.FAIL]}
     rig.run(rig.rounds())
     assert (rig.order.count("a"), rig.order.count("b")) == (1, 1)
@@ -367,7 +368,7 @@ def test_a_failure_that_is_not_new_is_checked_once(rig: RoundsHarness) -> None:
 
 def test_a_regression_whose_confirmation_ends_in_an_error_is_not_recorded(rig: RoundsHarness) -> None:
     rig.store.add_record(rig.record("a", "2.0.0"))
-    rig.store.enqueue(cells("a"), source="feed", now=1)
+    rig.store.queue.enqueue(cells("a"), source="feed", now=1)
     rig.results["a"] = [Result.FAIL, Result.ERROR]
     rig.run(rig.rounds())
     held = [r for r in queries.read_records(rig.store.db) if r.release.version == "2.1.0"]

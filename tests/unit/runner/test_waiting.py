@@ -7,9 +7,10 @@ from typing import Final
 import pytest
 from cell_environments import ALPINE, SLIM, tiny_matrix
 
+from ppp.ledger.queue import QueuedCell
 from ppp.ledger.queue_groups import QueueGroup, read_queue
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
-from ppp.ledger.store import QueuedCell, Store
+from ppp.ledger.store import Store
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.record import Record, Result
 from ppp.model.release import Release
@@ -96,8 +97,8 @@ def test_the_ledger_s_queue_in_groups(store: Store, record: Callable[..., Record
         queued = None if attempts is None else QueuedCell(cell=cell(package), source="named", attempts=attempts)
         store.add_record(error, retry=queued, now=at)
 
-    store.enqueue([cell("six"), cell("idna"), cell("six", ALPINE.id)], source="feed", now=1)
-    store.enqueue([cell("named", ALPINE.id)], source="named", now=1)
+    store.queue.enqueue([cell("six"), cell("idna"), cell("six", ALPINE.id)], source="feed", now=1)
+    store.queue.enqueue([cell("named", ALPINE.id)], source="named", now=1)
     fail("tried", "network", 0, NOW)
     fail("lost", "network", None, NOW - 9000)
     fail("lost", "sandbox", MAX_ATTEMPTS - 1, NOW - 8000)
@@ -110,4 +111,4 @@ def test_the_ledger_s_queue_in_groups(store: Store, record: Callable[..., Record
         replace(plain, example=cell("tried"), due_at=NOW + RETRY_DELAYS_S[0]),
         replace(plain, example=cell("lost"), given_up=True, cause="sandbox"),
     )
-    assert sum(each.cells for each in found) == store.queue_length()
+    assert sum(each.cells for each in found) == store.queue.length()

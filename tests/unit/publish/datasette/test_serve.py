@@ -148,7 +148,10 @@ def test_any_three_letters_find_a_package(small: Store, tmp_path: Path) -> None:
 def test_the_copy_contains_no_private_data(small: Store, tmp_path: Path) -> None:
     with small.db.atomic():
         small.db.execute("INSERT INTO peers (node, url, added_at) VALUES ('ef', 'https://peer-secret.example', 1)")
-        small.db.execute("INSERT INTO queue VALUES ('queued-secret', '1', 'py312-slim', 'named', 1, 0, 0, NULL, NULL)")
+        small.db.execute(
+            "INSERT INTO queue (package, version, environment, source, enqueued_at)"
+            " VALUES ('queued-secret', '1', 'py312-slim', 'named', 1)"
+        )
     database = prepare(small.path, tmp_path / "serve").database
     assert b"secret" in (small.path / "ppp.db").read_bytes()
     assert b"secret" not in database.read_bytes()

@@ -28,8 +28,8 @@ from ppp.publish.snapshots.description import Snapshot, SnapshotKind
 
 #: What a snapshot never holds, each with the reason that docs/adr/0017-snapshots.md gives.
 PRIVATE = {
-    "batches", "batch_files", "batch_records", "queue", "pending", "rechecks", "skips", "sources", "statements",
-    "peers", "forks", "episodes", "receipts", "seen_statements", "quarantines", "left_out_batches",
+    "batches", "batch_files", "batch_records", "queue", "queue_order", "pending", "rechecks", "skips", "sources",
+    "statements", "peers", "forks", "episodes", "receipts", "seen_statements", "quarantines", "left_out_batches",
 }  # fmt: skip
 ADR = next((Path(__file__).parents[4] / "docs" / "adr").glob("*-snapshots.md")).read_text("utf-8")
 
@@ -47,7 +47,7 @@ def churned(data: Path, made: list[tuple[Record, str | None]], *, page_size: int
     path = make_ledger(data, made[: len(made) // 2])
     with Store.open(data) as store:
         cells = [Cell(release=Release(package="gone", version=f"{n}.0"), environment="py312-slim") for n in range(500)]
-        store.enqueue(cells, source="named", now=APRIL_25)
+        store.queue.enqueue(cells, source="named", now=APRIL_25)
         store.db.execute("DELETE FROM queue")
         store.skip(Release(package="secret", version="1.0"), "", reason="expired", detail="secret-marker", now=APRIL_25)
         store.db.execute("INSERT INTO peers (node, url, added_at) VALUES ('ab', 'secret-marker', 5)")
@@ -160,7 +160,7 @@ def test_a_snapshot_put_back_publishes_the_same(small: Store, tmp_path: Path) ->
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "public" / name).read_bytes(), name
     with Store.open(tmp_path / "restored") as store:
         cells = [Cell(release=Release(package="six", version="1.18.0"), environment="py312-slim")]
-        assert store.enqueue(cells, source="named", now=5) == 1
+        assert store.queue.enqueue(cells, source="named", now=5) == 1
 
 
 def test_the_logical_hash_is_of_the_rows_alone(record: Builder, tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""What the ledger knows of packages that are about to be queued, read for many of them at once.
+
+Where the ledger has no results and no downloads yet, this costs next to nothing for each of them.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from sqlite_utils import Database
+
+from ppp.model.record import Result
+
+#: How many of a package's newest releases are looked at for its last results: some may have none but `ERROR`.
+NEWEST_RELEASES = 3
+
+_HISTORY = """
+SELECT l.package, l.version, r.environment, c.result
+FROM json_each(:packages) AS p CROSS JOIN releases AS l CROSS JOIN results AS r CROSS JOIN records AS c
+WHERE l.package = p.value AND r.package = l.package AND r.version = l.version AND c.record = r.record
+  AND c.result <> 'ERROR'
+  AND l.version IN (SELECT version FROM releases WHERE package = p.value ORDER BY version_key DESC LIMIT :newest)
+ORDER BY l.package, l.version_key DESC
+"""
+
+_OWN = """
+SELECT r.package, r.version, r.environment, c.result
+FROM json_each(:releases) AS p CROSS JOIN results AS r CROSS JOIN records AS c
+WHERE r.package = p.value ->> 0 AND r.version = p.value ->> 1 AND c.record = r.record AND c.result <> 'ERROR'
+"""
+
+_TURNS = """
+SELECT publisher, turn, count(DISTINCT package || ' ' || version)
+FROM json_each(:publishers) AS p CROSS JOIN queue AS q
+WHERE q.publisher = p.value AND q.turn = (SELECT max(turn) FROM queue WHERE publisher = p.value)
+GROUP BY publisher
+"""
+
+_ALL_DOWNLOADS = """
+SELECT package, downloads FROM downloads
+WHERE period = (SELECT max(period) FROM downloads WHERE python_version = '') AND python_version = ''
+"""
+_DOWNLOADS = """
+SELECT package, downloads FROM downloads
+WHERE period = (SELECT max(period) FROM downloads WHERE python_version = '') AND python_version = ''
+  AND package IN (SELECT value FROM json_each(:packages))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFacts:
+    """What is known of packages: downloads, and results of the newest releases on record, the newest first.
+
+    `results` are by package and environment; `own`, by release and environment, are read for re-checks only.
+    """
+
+    downloads: Mapping[str, int] = field(default_factory=dict)
+    results: Mapping[tuple[str, str], list[Result]] = field(default_factory=dict)
+    own: Mapping[tuple[str, str, str], Result] = field(default_factory=dict)
+
+
+def read_facts(db: Database, releases: Collection[tuple[str, str]], *, recheck: bool) -> QueueFacts:
+    """Return what is known of releases, each a package and a version."""
+    packages = json.dumps([*{package for package, _ in releases}])
+    results: defaultdict[tuple[str, str], list[Result]] = defaultdict(list)
+    rows = db.execute(_HISTORY, {"packages": packages, "newest": NEWEST_RELEASES})
+    for package, _, environment, result in rows:
+        results[package, environment].append(Result(result))
+    own = db.execute(_OWN, {"releases": json.dumps([*releases])}) if recheck else ()
+    return QueueFacts(
+        downloads=dict(db.execute(_DOWNLOADS, {"packages": packages}).fetchall()),
+        results=results,
+        own={(p, v, e): Result(result) for p, v, e, result in own},
+    )
+
+
+def queued_by_publisher(db: Database, publishers: Collection[str], *, fair_share: int) -> dict[str, int]:
+    """Return the number from which on the next releases of each publisher are counted, where it has any queued."""
+    rows = db.execute(_TURNS, {"publishers": json.dumps([*publishers])})
+    return {publisher: turn * fair_share + releases for publisher, turn, releases in rows}
+
+
+def all_downloads(db: Database) -> dict[str, int]:
+    """Return the downloads of every package that has a number, in the newest period."""
+    return dict(db.execute(_ALL_DOWNLOADS).fetchall())
+
+
+def downloads_digest(db: Database) -> str:
+    """Return a text that changes when the numbers of downloads do."""
+    row = db.execute("SELECT max(period), count(*), coalesce(sum(downloads), 0) FROM downloads").fetchone()
+    return json.dumps(row)
