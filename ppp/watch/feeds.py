@@ -8,7 +8,9 @@ through.
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -19,8 +21,9 @@ from ppp.bounded_http.limits import TransferError, TransferLimits, TransferTimeo
 from ppp.bounded_http.session import BoundedSession, keeps_tls
 from ppp.model.credentials import Credentials
 from ppp.model.errors import FeedMalformedError, FeedTooLargeError, FeedUnreachableError
+from ppp.model.printable import printable_reason
 from ppp.model.release import InvalidReleaseError, Release
-from ppp.watch.feed_filter import RefusedFeedError, filter_feed
+from ppp.watch.feed_filter import MAX_NOTE, EntryNotes, RefusedFeedError, filter_feed
 
 MAX_REDIRECTS: Final = 5
 #: A longer ETag or Last-Modified is not stored, because it would be sent with every request.
@@ -47,6 +50,29 @@ class ReleaseFeed:
     rejected: tuple[str, ...]
     etag: str | None
     last_modified: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseEntry:
+    """A release of a feed; when the feed says that it was published, in epoch seconds, and by whom (`""` if not)."""
+
+    release: Release
+    at: int | None
+    author: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedContent:
+    """A feed that was read: its entries, oldest first, a line for each part that could not be used, and its times.
+
+    `times` are those of all entries that have one, also of those that could not be used.
+    """
+
+    entries: tuple[ReleaseEntry, ...]
+    rejected: tuple[str, ...]
+    times: tuple[int, ...]
+    etag: str | None = None
+    last_modified: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +144,32 @@ def fetch(
 ) -> ReleaseFeed | NotModified:
     """Request a feed and parse it; with the `etag` or `last_modified` of an earlier response, only if it changed.
 
+    Raises as `fetch_content` does.
+    """
+    content = fetch_content(
+        url, getter=getter, user_agent=user_agent, etag=etag, last_modified=last_modified, limits=limits
+    )
+    if isinstance(content, NotModified):
+        return content
+    return ReleaseFeed(
+        releases=tuple(entry.release for entry in content.entries),
+        rejected=content.rejected,
+        etag=content.etag,
+        last_modified=content.last_modified,
+    )
+
+
+def fetch_content(
+    url: str,
+    *,
+    getter: Getter,
+    user_agent: str,
+    etag: str | None = None,
+    last_modified: str | None = None,
+    limits: FeedLimits = FeedLimits(),
+) -> FeedContent | NotModified:
+    """Request a feed and parse it, as `fetch` does; return also what it says of times and authors.
+
     Raises `FeedUnreachableError` (no response, a late one, or an error status), `FeedTooLargeError` (reading stopped at
     `limits.max_bytes`) or `FeedMalformedError` (not a feed, or a feed without any release).
     """
@@ -129,10 +181,8 @@ def fetch(
         return NotModified()
     if response.status != HTTPStatus.OK:
         raise FeedUnreachableError(f"the feed {url} answered with status {response.status}", hint=HINT)
-    releases, rejected = parse(response.body, place=url)
-    return ReleaseFeed(
-        releases=releases,
-        rejected=rejected,
+    return replace(
+        parse_content(response.body, place=url),
         etag=_validator(response.headers.get("etag")),
         last_modified=_validator(response.headers.get("last-modified")),
     )
@@ -148,28 +198,40 @@ def parse(document: bytes, *, place: str) -> tuple[tuple[Release, ...], tuple[st
 
     Raises `FeedMalformedError`, naming `place`, if no entry names a release.
     """
+    content = parse_content(document, place=place)
+    return tuple(entry.release for entry in content.entries), content.rejected
+
+
+def parse_content(document: bytes, *, place: str) -> FeedContent:
+    """Return what a feed has, without duplicates and validators; raise as `parse` does."""
     entries, problem = _read_entries(document, place)
     if not entries:
         raise FeedMalformedError(
             f"{place} is not a feed, or an empty one" + (f": {problem}" if problem else ""), hint=NOT_A_FEED_HINT
         )
-    releases: dict[Release, None] = {}
+    found: dict[Release, ReleaseEntry] = {}
     rejected = [f"the feed is not well-formed ({problem}); the readable part was used"] if problem else []
-    for title, link in reversed(entries):  # a feed lists the newest first
+    for title, link, notes in reversed(entries):  # a feed lists the newest first
         try:
-            releases.setdefault(_release(title, link))
+            release = _release(title, link)
         except InvalidReleaseError as error:
             rejected.append(f"entry {title[:100]!r}: {error.message}")
-    if not releases:
+        else:
+            author = printable_reason(" ".join(notes.author.split()), MAX_NOTE)
+            found.setdefault(release, ReleaseEntry(release=release, at=_time(notes.time), author=author))
+    if not found:
         raise FeedMalformedError(
             f"no entry of {place} names a release ({len(entries)} entries, the last: {rejected[-1]})",
             hint=NOT_A_FEED_HINT,
         )
-    return tuple(releases), tuple(rejected)
+    times = (_time(notes.time) for _, _, notes in entries)
+    return FeedContent(
+        entries=tuple(found.values()), rejected=tuple(rejected), times=tuple(at for at in times if at is not None)
+    )
 
 
-def _read_entries(document: bytes, place: str) -> tuple[list[tuple[str, str]], str]:
-    """Return title and link of each entry that is whole, and what is wrong with the document, or nothing."""
+def _read_entries(document: bytes, place: str) -> tuple[list[tuple[str, str, EntryNotes]], str]:
+    """Return title, link and notes of each entry that is whole, and what is wrong with the document, or nothing."""
     try:
         filtered = filter_feed(document)
     except RefusedFeedError as error:
@@ -180,8 +242,23 @@ def _read_entries(document: bytes, place: str) -> tuple[list[tuple[str, str]], s
         sanitize_html=False,
         resolve_relative_uris=False,
     )
+    # One entry for each that the filter kept; if the two parsers disagree, none has notes.
+    agree = len(parsed.entries) == len(filtered.notes)
+    notes = filtered.notes if agree else [EntryNotes()] * len(parsed.entries)
     # Nothing else of an entry is used.
-    return [(str(e.get("title") or ""), str(e.get("link") or "")) for e in parsed.entries], filtered.problem
+    entries = zip(parsed.entries, notes, strict=True)
+    return [(str(e.get("title") or ""), str(e.get("link") or ""), note) for e, note in entries], filtered.problem
+
+
+def _time(text: str) -> int | None:
+    """Return a time of a feed, in the form of mails or of ISO 8601, in epoch seconds; None if it is none."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            at = read(text.strip())
+            return max(int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()), 0)
+        except (ValueError, TypeError, OverflowError, IndexError):
+            continue
+    return None
 
 
 def _release(title: str, link: str) -> Release:
