@@ -10,6 +10,7 @@ from typing import Self
 
 from sqlite_utils import Database
 
+from ppp.ledger.dependents import note_installation
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.queue import Queue, QueuedCell
 from ppp.ledger.schema import open_ledger
@@ -76,6 +77,7 @@ class Store:
             self.db.table("logs").insert({"log_sha256": record.log_sha256, "log": log}, ignore=True)
         self.db.table("records").insert(_row(record, record_id))
         self._make_current(record, record_id)
+        note_installation(self.db, record, record_id)
         return True
 
     def _insert_names(self, record: Record) -> None:

@@ -24,6 +24,7 @@ from ppp.runner.job_sources import ListSource, QueueSource
 from ppp.runner.jobs import CellJob, EnvironmentExecutor
 from ppp.runner.request import RunRequest
 from ppp.runner.rounds import RoundLimits, Rounds
+from ppp.runner.triggers import RecheckQueue
 from ppp.runner.waiting import Possibilities, QueueState, explain_queue
 
 #: How much longer a lease lasts than any cell can take.
@@ -60,28 +61,32 @@ def check_queue(
 
     `only` limits this to some releases. What the canary finds unreliable becomes an `ERROR`; results without a canary
     behind them wait for the next run; an `ERROR` is queued again, for later. Then `request.aa_cells` cells are checked
-    once more.
+    once more. What releases that landed may have broken or fixed is queued before and after, and checked as well.
     """
     now, reporter = node.context.now, node.context.reporter
-    queue_filter = QueueFilter(
-        environments=tuple(ready.prepared), untrusted_environments=behind_gateway(ready), releases=only
-    )
+    confined = behind_gateway(ready)
+    queue_filter = QueueFilter(environments=tuple(ready.prepared), untrusted_environments=confined, releases=only)
     # This process holds the lock of the data folder: any lease left in the queue is of a run that has ended.
     node.store.queue.release_leases()
+    rechecks = RecheckQueue(node, ready, confined, request.matrix.queue) if only is None else None
+    if rechecks:
+        rechecks.queue_changed()
+        rechecks.queue_dependents()
     due = node.store.queue.due_counts(queue_filter, now=now)
     executor = EnvironmentExecutor.of(ready, node=node.key.id)
     limits = RoundLimits(jobs=request.jobs)
     rounds = Rounds(node, executor, ready.prepared, limits, on_result=reporter.checked)
     deadline = None if request.minutes is None else time.monotonic() + request.minutes * 60
     reporter.begin(sum(due.values()) + request.aa_cells)
+    source = QueueSource(
+        node=node, queue_filter=queue_filter, run=f"{now}-{os.getpid()}", lease_s=_lease_s(request.matrix)
+    )
     try:
-        rounds.run(
-            QueueSource(
-                node=node, queue_filter=queue_filter, run=f"{now}-{os.getpid()}", lease_s=_lease_s(request.matrix)
-            ),
-            expected={*due, *staging.pending_counts(node.store.db)},
-            deadline=deadline,
-        )
+        rounds.run(source, expected={*due, *staging.pending_counts(node.store.db)}, deadline=deadline)
+        # A run about named packages checks nothing else: the next one looks at what it found.
+        if rechecks and rechecks.queue_dependents():
+            again = node.store.queue.due_counts(queue_filter, now=node.context.now)
+            rounds.run(source, expected=again, deadline=deadline)
         checked = rounds.checked
         flakiness = _measure_flakiness(node, rounds, request)
     finally:

@@ -14,6 +14,7 @@ from ppp.ledger.regressions import PriorResults, is_new_regression
 from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.model.matrix import Cell
 from ppp.model.record import Record, Result
+from ppp.model.trigger import Trigger
 from ppp.runner.environments import ReadyEnvironments
 
 
@@ -30,6 +31,11 @@ class CellJob:
     prior: PriorResults = field(default_factory=PriorResults)
     recheck_of: Record | None = None
     was_fetched: bool = False
+
+    @property
+    def triggered_by(self) -> Trigger | None:
+        """What made this node check the cell again, if anything did."""
+        return self.queued.triggered_by if self.queued else None
 
     @property
     def absence_is_final(self) -> bool:
@@ -117,6 +123,7 @@ class EnvironmentExecutor:
 
 def check_cell(job: CellJob, check: Callable[[Cell], Observation]) -> CellJobResult:
     """Check the cell of a job with `check`, and once more if the result is a new regression."""
+    check = _with_trigger(check, job.triggered_by)
     first = check(job.cell)
     if job.recheck_of is not None:
         first = _observed_after(first, job.recheck_of)
@@ -125,6 +132,16 @@ def check_cell(job: CellJob, check: Callable[[Cell], Observation]) -> CellJobRes
         return CellJobResult(job=job, observations=(first,))
     second = _observed_after(check(job.cell), first.record)
     return CellJobResult(job=job, observations=(first, second))
+
+
+def _with_trigger(check: Callable[[Cell], Observation], trigger: Trigger | None) -> Callable[[Cell], Observation]:
+    """Return a function that checks a cell and says in the record why it did so again."""
+
+    def check_again(cell: Cell) -> Observation:
+        observation = check(cell)
+        return replace(observation, record=replace(observation.record, triggered_by=trigger))
+
+    return check_again
 
 
 def _observed_after(observation: Observation, earlier: Record) -> Observation:

@@ -217,3 +217,85 @@ CREATE TABLE downloads (                -- how often packages are downloaded, as
     imported_at INTEGER NOT NULL,
     PRIMARY KEY (package, period, python_version)
 ) STRICT;
+
+-- What a release breaks: who installs what, what made this node check cells again, and which verdicts changed then.
+
+CREATE INDEX records_with_trigger ON records (triggered_by ->> 'name') WHERE triggered_by IS NOT NULL;
+
+CREATE TABLE installations (            -- the newest record of a package's newest release that installed anything there
+    package TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    record TEXT NOT NULL REFERENCES records(record),
+    PRIMARY KEY (package, environment)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dependents (               -- what these records installed beside the package itself
+    dependency TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    package TEXT NOT NULL,
+    installed TEXT NOT NULL,            -- the dependency's version
+    PRIMARY KEY (dependency, environment, package)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO installations
+    SELECT package, environment, record FROM (
+        SELECT c.package, c.environment, c.record,
+               row_number() OVER (PARTITION BY c.package, c.environment
+                                  ORDER BY s.version_key DESC, c.observed_at DESC, c.record DESC) AS place
+        FROM records AS c JOIN releases AS s ON s.package = c.package AND s.version = c.version
+        WHERE c.installed <> '[]')
+    WHERE place = 1;
+INSERT OR IGNORE INTO dependents
+    SELECT i.value ->> 0, n.environment, n.package, i.value ->> 1
+    FROM installations AS n CROSS JOIN records AS c CROSS JOIN json_each(c.installed) AS i
+    WHERE c.record = n.record AND i.value ->> 0 <> n.package
+    ORDER BY n.package, n.environment, i.key;
+
+CREATE TABLE triggers (                 -- what made this node check cells again
+    kind TEXT NOT NULL CHECK (kind IN ('dependency', 'image', 'pip')),
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    found_at INTEGER NOT NULL,
+    affected INTEGER NOT NULL,          -- how many cells it concerns
+    queued INTEGER NOT NULL,            -- how many of them were within the budget
+    PRIMARY KEY (kind, name, version, environment)
+) STRICT;
+
+CREATE TABLE landings_cursor (          -- up to which row of `records` new releases were looked for
+    environment TEXT PRIMARY KEY,
+    last_row INTEGER NOT NULL
+) STRICT;
+INSERT INTO landings_cursor SELECT environment, (SELECT coalesce(max(rowid), 0) FROM records) FROM environments;
+
+-- This view and `ppp.ledger.flips.find_flips` state one rule, in SQL and in Python; a test compares them.
+CREATE VIEW flips AS                    -- verdicts of a node that changed when it checked a cell again, with the trigger
+    SELECT CASE c.result WHEN 'PASS' THEN 'fixed' ELSE 'broke' END AS flip,
+           c.triggered_by ->> 'kind' AS trigger_kind, c.triggered_by ->> 'name' AS trigger_name,
+           c.triggered_by ->> 'version' AS trigger_version, c.package, c.version, c.environment, c.result,
+           p.result AS result_before, c.cause, c.detail, c.observed_at, c.node, c.record, p.record AS record_before,
+           c.installed <> '[]' OR c.triggered_by ->> 'kind' <> 'dependency' AS confirmed
+    FROM records AS c INDEXED BY records_with_trigger CROSS JOIN records AS p
+    WHERE c.triggered_by IS NOT NULL AND c.result IN ('PASS', 'FAIL', 'TIMEOUT')
+      -- The newest verdict of the same node before the re-check; one that confirms another belongs to the same re-check.
+      AND p.record = (
+        SELECT b.record FROM records AS b
+        WHERE b.package = c.package AND b.version = c.version AND b.environment = c.environment AND b.node = c.node
+          AND b.result <> 'ERROR' AND (b.observed_at, b.record) < (c.observed_at, c.record)
+          AND b.triggered_by IS NOT c.triggered_by
+        ORDER BY b.observed_at DESC, b.record DESC LIMIT 1)
+      AND (c.result = 'PASS' AND p.result IN ('FAIL', 'TIMEOUT') OR c.result <> 'PASS' AND p.result = 'PASS')
+      -- The last observation of a re-check counts.
+      AND NOT EXISTS (
+        SELECT 1 FROM records AS l
+        WHERE l.package = c.package AND l.version = c.version AND l.environment = c.environment AND l.node = c.node
+          AND l.result <> 'ERROR' AND (l.observed_at, l.record) > (c.observed_at, c.record)
+          AND l.triggered_by = c.triggered_by)
+      -- Where a record shows that the re-check ran without the trigger, the trigger did not do it.
+      AND CASE c.triggered_by ->> 'kind'
+          WHEN 'image' THEN c.image_digest IS c.triggered_by ->> 'version'
+          WHEN 'pip' THEN c.pip_version = c.triggered_by ->> 'version'
+          WHEN 'dependency' THEN c.installed = '[]' OR EXISTS (
+            SELECT 1 FROM json_each(c.installed) AS i
+            WHERE i.value ->> 0 = c.triggered_by ->> 'name' AND i.value ->> 1 = c.triggered_by ->> 'version')
+          ELSE 1 END;

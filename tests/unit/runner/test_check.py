@@ -14,6 +14,7 @@ from fake_runtime import CellScript, FakeRuntime, ScriptedCommand
 from local_index import LocalIndex, reply
 from projects import module_project
 from recording_reporter import RecordingReporter
+from sample_record import SAMPLE_RECORD
 
 from ppp import config
 from ppp.check.index.client import SimpleIndex
@@ -27,8 +28,9 @@ from ppp.mesh.node import NodeKey
 from ppp.model import matrix
 from ppp.model.errors import DiskFullError, FeedMalformedError
 from ppp.model.matrix import Cell, Environment, Platform
-from ppp.model.record import Network, Record, Result
+from ppp.model.record import Installed, Network, Record, Result
 from ppp.model.release import Release, RequestedPackage
+from ppp.model.trigger import Trigger, TriggerKind
 from ppp.runner.check import behind_gateway, check_now, check_queue, queue_state
 from ppp.runner.context import Context, LocalNode
 from ppp.runner.enqueue import enqueue_changed_offers, enqueue_feed, enqueue_wanted, try_enqueue_feed
@@ -546,3 +548,94 @@ def test_a_recheck_that_ends_in_an_error_is_not_compared(rig: NodeHarness) -> No
     )
     assert report.flakiness == Flakiness()
     assert rig.queue == []
+
+
+# ---------------------------------------------------------------- what a release breaks
+
+
+def installs(rig: NodeHarness, package: str, dependency: str, version: str, **changes: Any) -> Record:
+    """Store a verdict of this node on a package that has installed a dependency."""
+    installed = (Installed(name=dependency, version=version, sha256=None),)
+    release = Release(package=package, version="1.0")
+    made = replace(SAMPLE_RECORD, release=release, node=rig.node.key.id, installed=installed, **changes)
+    rig.node.store.add_record(made)
+    return made
+
+
+def triggers(rig: NodeHarness) -> list[tuple[str, str, Trigger | None]]:
+    records = sorted(queries.read_records(rig.node.store.db), key=lambda one: one.observed_at)
+    return [(str(one.release), str(one.result), one.triggered_by) for one in records]
+
+
+def confined(ready: ReadyEnvironments) -> ReadyEnvironments:
+    prepared = {id_: replace(one, network=Network.GATEWAY) for id_, one in ready.prepared.items()}
+    return replace(ready, prepared=prepared)
+
+
+def test_a_release_that_lands_makes_its_dependents_be_checked_again(rig: NodeHarness) -> None:
+    installs(rig, "example-lib", "other", "0.9")
+    request = rig.request(SLIM)
+    trigger = Trigger(kind=TriggerKind.DEPENDENCY, name="other", version="1.0")
+    rig.enqueue(request, "other")
+    # A run about named packages checks nothing else.
+    failing = confined(rig.ready(request, CellScript(importing=FAILED)))
+    assert rig.check(failing, request, only=frozenset({OTHER})) == 1
+    assert rig.results[-1] == ("other 1.0", "FAIL")
+    assert rig.queue == []
+    # The next one finds the landing, although the release that landed fails itself; and only once.
+    ready = confined(rig.ready(request, CellScript()))
+    assert [rig.check(ready, request) for _ in range(3)] == [1, 0, 0]
+    assert [one for one in triggers(rig) if one[2]] == [("example-lib==1.0", "PASS", trigger)]
+    assert "dependency other 1.0 is new: 1 cell of py312-slim again" in rig.reporter.notes
+
+
+def test_dependents_are_checked_again_in_the_run_that_checks_the_release(rig: NodeHarness) -> None:
+    installs(rig, "example-lib", "other", "0.9")
+    request = rig.request(SLIM)
+    rig.enqueue(request, "other")
+    assert rig.check(confined(rig.ready(request, CellScript())), request) == 2
+    assert sorted((release, bool(trigger)) for release, _, trigger in triggers(rig)) == [
+        ("example-lib==1.0", False),
+        ("example-lib==1.0", True),
+        ("other==1.0", False),
+    ]
+
+
+def test_a_recheck_stays_one_after_an_error_and_an_unhealthy_environment(rig: NodeHarness) -> None:
+    installs(rig, "example-lib", "other", "0.9")
+    request = rig.request(SLIM)
+    rig.enqueue(request, "other")
+    rig.check(confined(rig.ready(request, CellScript())), request, only=frozenset({OTHER}))
+    assert rig.check(confined(rig.ready(request, CellScript(importing=LOST))), request) == 1
+    assert rig.queue == [("example-lib 1.0", "py312-slim", 1)]
+    rig.pass_time(RETRY_DELAYS_S[0] + 1)
+    assert rig.check(confined(rig.ready(request, CellScript())), request) == 1
+    assert sorted((release, result, bool(trigger)) for release, result, trigger in triggers(rig)) == [
+        ("example-lib==1.0", "ERROR", True),
+        ("example-lib==1.0", "PASS", False),
+        ("example-lib==1.0", "PASS", True),
+        ("other==1.0", "PASS", False),
+    ]
+
+
+def test_without_a_gateway_nothing_is_checked_again(rig: NodeHarness) -> None:
+    installs(rig, "example-lib", "other", "0.9")
+    request = rig.request(SLIM)
+    rig.enqueue(request, "other")
+    assert rig.check(rig.ready(request, CellScript()), request) == 1
+    assert rig.queue == []
+    # What landed is not forgotten.
+    assert rig.check(confined(rig.ready(request, CellScript())), request) == 1
+
+
+def test_a_new_image_and_a_new_pip_check_once_again_what_failed(rig: NodeHarness) -> None:
+    request = rig.request(SLIM)
+    digest = f"sha256:{'5a' * 32}"
+    installs(rig, "example-lib", "x", "1", result=Result.FAIL, image_digest=f"sha256:{'11' * 32}", cause="crash")
+    installs(rig, "other", "x", "1", result=Result.FAIL, image_digest=digest, pip_version="25.0", cause="crash")
+    ready = confined(rig.ready(request, CellScript()))
+    assert [rig.check(ready, request) for _ in range(2)] == [2, 0]
+    assert {(release, str(trigger.kind), trigger.version) for release, _, trigger in triggers(rig) if trigger} == {
+        ("example-lib==1.0", "image", digest),
+        ("other==1.0", "pip", "26.0.1"),
+    }

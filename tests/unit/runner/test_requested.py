@@ -78,7 +78,7 @@ class Requests:
 
     @property
     def skips(self) -> list[tuple[str, ...]]:
-        return self.rows("SELECT package, environment, reason FROM skips ORDER BY 1, 2")
+        return self.rows("SELECT package, environment, detail FROM skips ORDER BY 1, 2")
 
 
 @pytest.fixture

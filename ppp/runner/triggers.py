@@ -1,0 +1,88 @@
+"""Queue what a new release of a dependency, a new image or a new pip may have broken or fixed: read, decide, write."""
+
+from collections.abc import Collection, Sequence
+
+from ppp.ledger import dependents, triggers
+from ppp.ledger.triggers import TriggeredChecks
+from ppp.model.queue_policy import QueuePolicy
+from ppp.model.trigger import Trigger, TriggerKind
+from ppp.runner.context import LocalNode
+from ppp.runner.environments import ReadyEnvironments
+from ppp.runner.rechecks import changed_checks, dependency_checks
+
+
+class RecheckQueue:
+    """Queues the re-checks of one run, as many as the policy of the queue allows.
+
+    Releases of the open index are only checked again in `confined` environments, those behind the gateway.
+    """
+
+    def __init__(
+        self, node: LocalNode, ready: ReadyEnvironments, confined: Collection[str], policy: QueuePolicy
+    ) -> None:
+        """Begin with the budget of a run."""
+        self._node = node
+        self._ready = ready
+        self._confined = confined
+        self._per_trigger = policy.dependents
+        self._left = policy.recheck_budget
+
+    def queue_dependents(self) -> int:
+        """Queue what the releases that landed since the last look may have changed; return how many cells that are.
+
+        Once the run's budget is spent, the other landings are left to the next run.
+        """
+        store, node = self._node.store, self._node.key.id
+        found: list[TriggeredChecks] = []
+        looked_up_to: dict[str, int] = {}
+        for environment in self._confined:
+            landings, last_row = dependents.read_landings(store.db, node, environment)
+            for landing in landings:
+                if self._left <= 0:
+                    break
+                who = dependents.read_dependents(store.db, landing.release.package, environment, node)
+                if checks := dependency_checks(landing, who, budget=self._budget):
+                    found.append(checks)
+                    self._left -= len(checks.cells)
+            else:
+                looked_up_to[environment] = last_row
+        return self._queue(found, looked_up_to)
+
+    def queue_changed(self) -> int:
+        """Queue what failed in other images, or with another pip, than the environments have now; return how many.
+
+        Each digest and each pip does this once.
+        """
+        store, found = self._node.store, list[TriggeredChecks]()
+        for environment in self._confined:
+            known = triggers.known_triggers(store, environment)
+            candidates = [one for one in self._contents(environment) if one not in known]
+            failed = dependents.read_failed_cells(store.db, environment, self._node.key.id) if candidates else []
+            for trigger in candidates:
+                # Stored even where nothing has failed: from here on it is nothing new.
+                found.append(changed_checks(trigger, environment, failed, budget=self._budget))
+                self._left -= len(found[-1].cells)
+        return self._queue(found, {})
+
+    @property
+    def _budget(self) -> int:
+        return min(self._per_trigger, max(0, self._left))
+
+    def _contents(self, environment: str) -> list[Trigger]:
+        prepared = self._ready.prepared[environment]
+        contents = [Trigger(kind=TriggerKind.PIP, name="pip", version=prepared.pip_version)]
+        if prepared.image_digest is not None:
+            name = prepared.environment.image
+            contents.insert(0, Trigger(kind=TriggerKind.IMAGE, name=name, version=prepared.image_digest))
+        return contents
+
+    def _queue(self, found: Sequence[TriggeredChecks], looked_up_to: dict[str, int]) -> int:
+        context = self._node.context
+        new = triggers.queue_checks(self._node.store, found, looked_up_to=looked_up_to, now=context.now)
+        for one in (one for one in new if one.affected):
+            left = one.affected - len(one.cells)
+            beyond = f"; {left} more are beyond the budget" if left else ""
+            subject = f"{one.trigger.kind} {one.trigger.name} {one.trigger.version}"
+            count = "1 cell" if len(one.cells) == 1 else f"{len(one.cells)} cells"
+            context.reporter.note(f"{subject} is new: {count} of {one.environment} again{beyond}")
+        return sum(len(one.cells) for one in new)
