@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +47,16 @@ DEFAULT_PORT: Final = 8001
 DEFAULT_BASE_URL: Final = "https://ppp.example/"
 
 
+class JournalMode(StrEnum):
+    """Which ways of learning what the index has released may be used: all, from the complete one on; one; or none."""
+
+    AUTO = "auto"
+    CHANGELOG = "changelog"
+    INDEX = "index"
+    FEED = "feed"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The settings that a command runs with; see `load` for the variables they come from.
@@ -69,6 +80,10 @@ class Config:
     window_mib: int = DEFAULT_WINDOW_MIB
     index_credentials: Credentials | None = None
     feed_credentials: Credentials | None = None
+    #: The address of the index's changelog (XML-RPC), `""` for none.
+    journal_url: str = ""
+    journal_credentials: Credentials | None = None
+    journal: JournalMode = JournalMode.AUTO
 
     @property
     def public(self) -> Path:
@@ -101,14 +116,21 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
     settings.check_path("the folder for temporary files (TMPDIR)", temporary_folder(environ))
     index_url, index_credentials = settings.private_address("PPP_INDEX_URL", PYPI_SIMPLE_ENDPOINT)
     feed_url, feed_credentials = settings.private_address("PPP_FEED_URL", _feed_beside(index_url))
+    journal_url, journal_credentials = settings.private_address("PPP_JOURNAL_URL", _changelog_beside(index_url))
+    # One server: what it knows the index's reader by.
     if feed_credentials is None and origin_of(feed_url) == origin_of(index_url):
         feed_credentials = index_credentials
+    if journal_credentials is None and origin_of(journal_url) == origin_of(index_url):
+        journal_credentials = index_credentials
     config = Config(
         data=data or Path(settings.text("PPP_DATA", "data")),
         index_url=_with_slash(index_url),
         index_credentials=index_credentials,
         feed_url=feed_url,
         feed_credentials=feed_credentials,
+        journal_url=journal_url,
+        journal_credentials=journal_credentials,
+        journal=settings.journal("PPP_JOURNAL"),
         base_url=_with_slash(settings.public_address("PPP_BASE_URL", DEFAULT_BASE_URL)),
         jobs=settings.number("PPP_JOBS", min(os.cpu_count() or 1, MAX_JOBS), most=MAX_JOBS),
         snapshot_days=settings.number("PPP_SNAPSHOT_DAYS", DEFAULT_SNAPSHOT_DAYS, most=10_000),
@@ -151,6 +173,7 @@ def take_credentials(environ: MutableMapping[str, str], config: Config) -> None:
     read = {
         "PPP_INDEX_URL": (config.index_url, config.index_credentials),
         "PPP_FEED_URL": (config.feed_url, config.feed_credentials),
+        "PPP_JOURNAL_URL": (config.journal_url, config.journal_credentials),
     }
     for name, (url, credentials) in read.items():
         if credentials and "@" in environ.get(name, ""):
@@ -223,6 +246,13 @@ class _Settings:
             return Network.GATEWAY
         return Network(text)
 
+    def journal(self, name: str) -> JournalMode:
+        text = self.text(name, JournalMode.AUTO).lower()
+        if text not in [*JournalMode]:
+            self.mistakes.append(f"{name}={text!r} is none of {', '.join(JournalMode)}")
+            return JournalMode.AUTO
+        return JournalMode(text)
+
     def header(self, name: str, default: str) -> str:
         text = self.text(name, default)
         if not text.isprintable() or not text.isascii():
@@ -252,6 +282,10 @@ def path_mistake(path: Path) -> str | None:
 
 def _feed_beside(index_url: str) -> str:
     return urljoin(index_url, "/rss/updates.xml")
+
+
+def _changelog_beside(index_url: str) -> str:
+    return urljoin(index_url, "/pypi")
 
 
 def _with_slash(url: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 import ppp
-from ppp.config import Config, load, load_matrix, load_valid, take_credentials
+from ppp.config import Config, JournalMode, load, load_matrix, load_valid, take_credentials
 from ppp.model.credentials import Credentials
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.record import Network
@@ -27,7 +27,17 @@ def test_no_setting_is_required() -> None:
 
 
 def test_an_empty_setting_counts_as_not_set() -> None:
-    names = ("PPP_INDEX_URL", "PPP_FEED_URL", "PPP_BASE_URL", "PPP_JOBS", "PPP_MODEL", "PPP_CONTACT", "PPP_DATA")
+    names = (
+        "PPP_INDEX_URL",
+        "PPP_FEED_URL",
+        "PPP_JOURNAL_URL",
+        "PPP_JOURNAL",
+        "PPP_BASE_URL",
+        "PPP_JOBS",
+        "PPP_MODEL",
+        "PPP_CONTACT",
+        "PPP_DATA",
+    )
     assert load(dict.fromkeys(names, "")) == load({})
 
 
@@ -49,6 +59,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         data=Path("/var/lib/ppp"),
         index_url="http://mirror.example:8080/simple/",
         feed_url="https://feed.example/updates.xml",
+        journal_url="http://mirror.example:8080/pypi",
         base_url="https://ppp.example/watch/",
         contact="watch@node.example",
         model=model,
@@ -63,6 +74,25 @@ def test_the_default_feed_is_that_of_the_index() -> None:
         load({"PPP_INDEX_URL": "https://mirror.example/root/simple/"}).feed_url
         == "https://mirror.example/rss/updates.xml"
     )
+
+
+def test_the_journal_is_beside_the_index() -> None:
+    assert load({}).journal_url == f"{PYPI_SIMPLE_ENDPOINT.removesuffix('/simple/')}/pypi"
+    assert load({"PPP_INDEX_URL": "https://mirror.example/root/simple/"}).journal_url == "https://mirror.example/pypi"
+    index = {"PPP_INDEX_URL": f"https://user:{SECRET}@mirror.example/simple"}
+    assert load(index).journal_credentials == load(index).index_credentials
+    other = load(index | {"PPP_JOURNAL_URL": "https://journal.example/rpc"})
+    assert (other.journal_url, other.journal_credentials) == ("https://journal.example/rpc", None)
+
+
+@pytest.mark.parametrize("word", [*JournalMode, "Feed", ""])
+def test_the_way_to_follow_an_index(word: str) -> None:
+    assert load({"PPP_JOURNAL": word}).journal == JournalMode(word.lower() or "auto")
+
+
+def test_an_unknown_way_to_follow_an_index() -> None:
+    with pytest.raises(ConfigError, match="PPP_JOURNAL='rss' is none of auto, changelog, index, feed, off"):
+        load({"PPP_JOURNAL": "rss"})
 
 
 def test_the_data_option_overrides_the_setting() -> None:
@@ -282,7 +312,7 @@ def test_an_address_that_is_published_may_have_no_credentials() -> None:
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["PPP_INDEX_URL", "PPP_FEED_URL", "PPP_BASE_URL"])
+@pytest.mark.parametrize("name", ["PPP_INDEX_URL", "PPP_FEED_URL", "PPP_JOURNAL_URL", "PPP_BASE_URL"])
 @pytest.mark.parametrize("url", ["htp://user:{}@h.example/", "user:{}@h.example", "https://user:{}/x@h.example/"])
 def test_the_mistake_in_an_address_is_reported_without_its_password(name: str, url: str) -> None:
     with pytest.raises(ConfigError, match="is not an http") as caught:
@@ -314,6 +344,7 @@ def test_programs_that_this_one_starts_inherit_no_credentials() -> None:
     environ = {
         "PPP_INDEX_URL": f"https://user:{SECRET}@mirror.example/simple/",
         "PPP_FEED_URL": f"https://user:{SECRET}@feed.example/x",
+        "PPP_JOURNAL_URL": f"https://user:{SECRET}@journal.example/pypi",
         "PPP_DATA": "a@b",
     }
     config = load(environ)
@@ -321,6 +352,7 @@ def test_programs_that_this_one_starts_inherit_no_credentials() -> None:
     assert environ == {
         "PPP_INDEX_URL": "https://mirror.example/simple/",
         "PPP_FEED_URL": "https://feed.example/x",
+        "PPP_JOURNAL_URL": "https://journal.example/pypi",
         "PPP_DATA": "a@b",
     }
     public = {"PPP_FEED_URL": "https://feed.example/@x"}

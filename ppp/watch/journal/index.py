@@ -33,7 +33,7 @@ from ppp.watch.journal.port import (
     Validators,
 )
 from ppp.watch.journal.project_files import ProjectFilesReader, is_quarantined
-from ppp.watch.journal.throttling import THROTTLING, Throttle
+from ppp.watch.journal.throttling import THROTTLING, Pace, Throttle
 
 #: The largest answers, after decompression: the whole index has 40 MB, the largest project 20 MB.
 MAX_INDEX_BYTES: Final = 400 * 1024 * 1024
@@ -64,7 +64,8 @@ class ProjectIndex:
     limits: TransferLimits = LIMITS
     max_index_bytes: int = MAX_INDEX_BYTES
     max_changed: int = MAX_CHANGED
-    throttle: Throttle = field(default_factory=Throttle)
+    #: Pages are files of a CDN: one after the other, without a pause.
+    throttle: Throttle = field(default_factory=lambda: Throttle(pace=Pace(between_s=0.0)))
     wall_clock: Callable[[], float] = time.time
 
     @property
