@@ -31,6 +31,8 @@ PINNED = {
 }
 #: Exit codes of `ppp narrate` if the ledger has no record yet, and of `ppp peer push` if there is no peer.
 NOTHING_TO_TELL, NO_PEER = 30, 27
+#: The benchmarks, each a program in tests/bench/.
+BENCHMARKS = ("publish", "cells", "queue")
 
 
 def environment_ids() -> list[str]:
@@ -338,8 +340,8 @@ def pinned(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the cost of publishing and the cells per minute; `-- publish` or `-- cells` measures one alone."""
-    names = session.posargs[:1] if session.posargs[:1] in (["publish"], ["cells"]) else ["publish", "cells"]
+    """Measure publishing, cells per minute and the queue; `-- publish`, `-- cells` or `-- queue` measures one alone."""
+    names = session.posargs[:1] if session.posargs[:1] in [[name] for name in BENCHMARKS] else [*BENCHMARKS]
     for name in names:
         options = session.posargs[1:] if len(names) == 1 else session.posargs
         tool(session, "python", f"tests/bench/{name}.py", *options)

@@ -27,6 +27,7 @@ from ppp.publish.snapshots.take import TakenSnapshots
 from ppp.runner import check as checking
 from ppp.runner import enqueue
 from ppp.runner import publish as publishing
+from ppp.runner.check import BudgetReport
 from ppp.runner.clock import check_clock
 from ppp.runner.context import Context, open_node
 from ppp.runner.environments import open_index, prepare_environments
@@ -40,7 +41,7 @@ SYNC_WAIT_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """What a run did: its releases, cells checked, what is left in the queue, the front page.
+    """What a run did: its releases, cells checked, what its budget left out, what is left in the queue, the front page.
 
     `unavailable` says of environments why nothing could be checked there; `flakiness` is what an A/A test found, where
     one was requested; `missing` names what the index does not have of what was requested.
@@ -49,6 +50,7 @@ class RunSummary:
     releases: tuple[Release, ...]
     unavailable: Mapping[str, str]
     checked: int
+    budget: BudgetReport
     queue: QueueState
     page: Path
     flakiness: Flakiness | None
@@ -91,6 +93,7 @@ def run(context: Context, request: RunRequest) -> RunSummary:
             releases=releases,
             unavailable=unavailable,
             checked=report.checked,
+            budget=report.budget,
             queue=checking.queue_state(node, request, gatewayed=gatewayed, unavailable=unavailable),
             page=page,
             flakiness=report.flakiness,
@@ -106,6 +109,7 @@ def watch(context: Context, request: RunRequest) -> WatchSummary:
         if request.sources.reads_feed:
             enqueue.enqueue_feed(node, request)
         enqueue.enqueue_wanted(node, None, wanted.releases, request)
+        checking.order_queue(node, request.matrix)
         confined = context.config.network is Network.GATEWAY
         gatewayed = [environment.id for environment in request.matrix.environments if confined]
         return WatchSummary(queue=checking.queue_state(node, request, gatewayed=gatewayed), missing=wanted.missing)

@@ -21,6 +21,7 @@ from ppp.model.blame import assign_blame
 from ppp.model.errors import NodeError, PPPError
 from ppp.model.record import Record
 from ppp.model.release import Release
+from ppp.runner.check import BudgetReport
 from ppp.runner.waiting import QueueState
 
 #: Columns of a table that goes to a file or a pipe.
@@ -36,14 +37,15 @@ def print_results(
     unavailable: Mapping[str, str] | None = None,
     flakiness: Flakiness | None = None,
     queue: QueueState | None = None,
+    budget: BudgetReport | None = None,
     missing: PPPError | None = None,
     with_logs: bool = False,
 ) -> None:
     """Print what this node has of some releases in some environments: its own word first, and who disagrees.
 
     `unavailable` says of environments why nothing could be checked there. `flakiness` is part of the JSON answer where
-    an A/A test was asked for, and so are the state of the `queue` after a run, and what was `missing` from the index of
-    what was requested. `with_logs` adds to each result the log that the ledger has of it.
+    an A/A test was asked for, and so are, after a run, the state of the `queue`, what its `budget` left out, and what
+    was `missing` from the index of what was requested. `with_logs` adds to each result the log that the ledger has.
     """
     unavailable = unavailable or {}
     own = find_node_id(data)
@@ -61,6 +63,7 @@ def print_results(
         ]
         shown: dict[str, object] = {} if flakiness is None else {"flakiness": flakiness.to_json()}
         shown |= {"queue": queue.to_json()} if queue else {}
+        shown |= {"budget": budget.to_json()} if budget else {}
         shown |= {"missing": missing.message} if missing else {}
         agreement = [_agreement_json(cell, held) for cell in cells]
         answer = {"results": results, "agreement": agreement, "unavailable": dict(unavailable), **shown}

@@ -67,6 +67,11 @@ DEFAULT_MINUTES: Final = 4.0
     show_default=True,
     help="Begin no cell after this time; what is left stays queued.",
 )
+@click.option(
+    "--cells",
+    type=click.IntRange(min=1),
+    help="Begin no more than so many cells; what is left stays queued.",
+)
 @click.option("--again", is_flag=True, help="Re-check cells that this node has a result for.")
 @click.option(
     "--aa",
@@ -88,6 +93,7 @@ def run(
     feed: bool,
     jobs: int | None,
     minutes: float,
+    cells: int | None,
     again: bool,
     aa: int,
     seed: int | None,
@@ -114,6 +120,7 @@ def run(
         ),
         jobs=jobs or context.config.jobs,
         minutes=minutes,
+        cells=cells,
         recheck=again,
         aa_cells=aa,
         # A new choice each time: after many runs the A/A test has seen all kinds of cells.
@@ -137,9 +144,12 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
         unavailable=summary.unavailable,
         flakiness=summary.flakiness,
         queue=summary.queue,
+        budget=summary.budget,
         missing=summary.missing,
         as_json=as_json,
     )
+    if str(summary.budget):
+        context.reporter.note(str(summary.budget))
     if summary.queue.due:
         context.reporter.note(f"{summary.queue.due} cells are still queued: run again to continue")
     for waiting in summary.queue.waiting:

@@ -30,7 +30,6 @@ from ppp.model.queue_policy import (
     QueuePolicy,
     downloads_band,
     publisher_of,
-    risk_of,
 )
 from ppp.model.release import Release
 from ppp.model.trigger import Trigger
@@ -123,7 +122,7 @@ class Queue:
         watchlist, then the rest. It is also tried anew, if it resulted in `ERROR` before, where a person named it or
         something it rests on has changed. The turns of publishers are exact after the next `queue_order.prepare`.
         """
-        given = [*dict.fromkeys(cells)]
+        given = [*cells]
         if not given:
             return 0
         rows = self._rows(given, source=source, now=now, triggered_by=triggered_by)
@@ -149,21 +148,24 @@ class Queue:
         releases = {(cell.release.package, cell.release.version) for cell in cells}
         facts = read_facts(self.db, releases, recheck=changed)
         turns = self._turns(releases, facts, policy, source=source)
-        pack = Packer(policy).pack
+        packer = Packer(policy)
         asked, watchlist = int(source not in ASKED_SOURCES), int(source not in WATCHLIST_SOURCES)
-        bands = {package: downloads_band(facts.downloads.get(package)) for package, _ in releases}
         reason = triggered_by and canonical_json(triggered_by.to_json()).decode()
+        # Of a release, everything but the risk is the same in each of its environments.
+        shared: dict[tuple[str, str], tuple[str, int, int | None, int]] = {}
+        for package, version in releases:
+            publisher, turn = turns.get((package, version), ("", 0))
+            downloads = facts.downloads.get(package)
+            band = downloads_band(downloads)
+            base = packer.pack(asked=asked, watchlist=watchlist, turn=turn, downloads=band, risk=0, age=now)
+            shared[package, version] = publisher, turn, downloads, base
         rows: list[tuple[Any, ...]] = []
         for cell in cells:
             package, version, environment = cell.release.package, cell.release.version, cell.environment
-            risk = risk_of(
-                own=facts.own.get((package, version, environment)),
-                changed=changed,
-                newest=facts.results.get((package, environment), ()),
-            )
-            publisher, turn = turns.get((package, version), ("", 0))
-            priority = pack(asked=asked, watchlist=watchlist, turn=turn, downloads=bands[package], risk=risk, age=now)
-            measures = (publisher, turn, facts.downloads.get(package), int(risk), priority)
+            publisher, turn, downloads, base = shared[package, version]
+            risk = facts.risk(package, version, environment, changed=changed)
+            priority = base + risk * packer.risk_weight
+            measures = (publisher, turn, downloads, risk, priority)
             rows.append((source, now, attempts, not_before, reason, *measures, package, version, environment))
         return rows
 

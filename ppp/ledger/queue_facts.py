@@ -7,15 +7,18 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from sqlite_utils import Database
 
+from ppp.model.queue_policy import Risk, risk_of
 from ppp.model.record import Result
 
 #: How many of a package's newest releases are looked at for its last results: some may have none but `ERROR`.
-NEWEST_RELEASES = 3
+NEWEST_RELEASES: Final = 3
+_UNKNOWN: Final = int(Risk.UNKNOWN)
 
-_HISTORY = """
+_HISTORY: Final = """
 SELECT l.package, l.version, r.environment, c.result
 FROM json_each(:packages) AS p CROSS JOIN releases AS l CROSS JOIN results AS r CROSS JOIN records AS c
 WHERE l.package = p.value AND r.package = l.package AND r.version = l.version AND c.record = r.record
@@ -24,24 +27,24 @@ WHERE l.package = p.value AND r.package = l.package AND r.version = l.version AN
 ORDER BY l.package, l.version_key DESC
 """
 
-_OWN = """
+_OWN: Final = """
 SELECT r.package, r.version, r.environment, c.result
 FROM json_each(:releases) AS p CROSS JOIN results AS r CROSS JOIN records AS c
 WHERE r.package = p.value ->> 0 AND r.version = p.value ->> 1 AND c.record = r.record AND c.result <> 'ERROR'
 """
 
-_TURNS = """
+_TURNS: Final = """
 SELECT publisher, turn, count(DISTINCT package || ' ' || version)
 FROM json_each(:publishers) AS p CROSS JOIN queue AS q
 WHERE q.publisher = p.value AND q.turn = (SELECT max(turn) FROM queue WHERE publisher = p.value)
 GROUP BY publisher
 """
 
-_ALL_DOWNLOADS = """
+_ALL_DOWNLOADS: Final = """
 SELECT package, downloads FROM downloads
 WHERE period = (SELECT max(period) FROM downloads WHERE python_version = '') AND python_version = ''
 """
-_DOWNLOADS = """
+_DOWNLOADS: Final = """
 SELECT package, downloads FROM downloads
 WHERE period = (SELECT max(period) FROM downloads WHERE python_version = '') AND python_version = ''
   AND package IN (SELECT value FROM json_each(:packages))
@@ -58,6 +61,14 @@ class QueueFacts:
     downloads: Mapping[str, int] = field(default_factory=dict)
     results: Mapping[tuple[str, str], list[Result]] = field(default_factory=dict)
     own: Mapping[tuple[str, str, str], Result] = field(default_factory=dict)
+
+    def risk(self, package: str, version: str, environment: str, *, changed: bool) -> int:
+        """Return the `Risk` of a cell; `changed` says whether something that it rests on has changed."""
+        newest = self.results.get((package, environment))
+        if newest is None and not changed:
+            return _UNKNOWN
+        own = self.own.get((package, version, environment))
+        return int(risk_of(own=own, changed=changed, newest=newest or ()))
 
 
 def read_facts(db: Database, releases: Collection[tuple[str, str]], *, recheck: bool) -> QueueFacts:

@@ -93,9 +93,12 @@ def _rank_all(db: Database, policy: QueuePolicy) -> None:
     def publisher(package: str) -> str:
         return publisher_of(package, downloads.get(package))
 
+    def known(package: str) -> int | None:
+        return downloads.get(package)
+
     db.register_function(priority, name="ppp_priority", replace=True)
     db.register_function(publisher, name="ppp_publisher", replace=True)
-    db.register_function(downloads.get, name="ppp_downloads", replace=True)
+    db.register_function(known, name="ppp_downloads", replace=True)
     db.execute(
         "UPDATE queue SET turn = 0, downloads = ppp_downloads(package), publisher ="
         " CASE WHEN source IN ('named', 'requirements', 'watchlist') THEN '' ELSE ppp_publisher(package) END,"

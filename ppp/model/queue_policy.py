@@ -141,14 +141,14 @@ class Packer:
     """Packs places by a policy into integers, and unpacks them."""
 
     def __init__(self, policy: QueuePolicy) -> None:
-        """Prepare the place of each part within the integer; a part that the policy leaves out weighs nothing."""
+        """Prepare the weight of each part of the integer; a part that the policy leaves out weighs nothing."""
         self.shifts: dict[Part, int] = {}
         shift = 0
         for part in reversed(policy.parts):
             self.shifts[part] = shift
             shift += _BITS[part]
         weights = [1 << self.shifts[part] if part in self.shifts else 0 for part in Part]
-        self._asked, self._watchlist, self._turn, self._downloads, self._risk, self._age = weights
+        self._asked, self._watchlist, self._turn, self._downloads, self.risk_weight, self._age = weights
 
     def pack(self, *, asked: int, watchlist: int, turn: int, downloads: int, risk: int, age: int) -> int:
         """Return the priority of a place. It is called for every queued cell, hence without an object."""
@@ -157,7 +157,7 @@ class Packer:
             + watchlist * self._watchlist
             + min(turn, _MAX_TURN) * self._turn
             + downloads * self._downloads
-            + risk * self._risk
+            + risk * self.risk_weight
             + min(max(age, 0), _MAX_AGE) * self._age
         )
 

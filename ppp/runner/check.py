@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ppp.check.cell import Observation
@@ -12,6 +12,7 @@ from ppp.ledger import queries, staging
 from ppp.ledger.flakiness import Flakiness, compare_pairs, sample_records
 from ppp.ledger.queue import QueueFilter
 from ppp.ledger.queue_groups import read_queue
+from ppp.ledger.queue_order import prepare
 from ppp.ledger.regressions import prior_results
 from ppp.ledger.staging import RecheckReason
 from ppp.model.matrix import Cell, Matrix
@@ -23,7 +24,7 @@ from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.job_sources import ListSource, QueueSource
 from ppp.runner.jobs import CellJob, EnvironmentExecutor
 from ppp.runner.request import RunRequest
-from ppp.runner.rounds import RoundLimits, Rounds
+from ppp.runner.rounds import Budget, BudgetLimit, RoundLimits, Rounds
 from ppp.runner.triggers import RecheckQueue
 from ppp.runner.waiting import Possibilities, QueueState, explain_queue
 
@@ -38,11 +39,41 @@ EXECUTED: Final = frozenset({Result.PASS, Result.FAIL, Result.TIMEOUT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetReport:
+    """The limits of a run, which of them it reached, and how many cells it therefore left out.
+
+    `left_out` counts what the run could have checked in its environments; it stays queued.
+    """
+
+    minutes: float | None
+    cells: int | None
+    ended_by: BudgetLimit | None = None
+    left_out: int = 0
+
+    def __str__(self) -> str:
+        """Return it as a sentence; empty where nothing was left out."""
+        if self.ended_by is None or not self.left_out:
+            return ""
+        limit = self.minutes if self.ended_by is BudgetLimit.MINUTES else self.cells
+        count = "1 cell" if self.left_out == 1 else f"{self.left_out} cells"
+        return f"the budget (--{self.ended_by} {limit:g}) left out {count}"
+
+    def to_json(self) -> dict[str, object]:
+        """Return the object that answers in JSON show."""
+        limits: dict[str, object] = {"minutes": self.minutes, "cells": self.cells}
+        return {**limits, "ended_by": self.ended_by, "left_out": self.left_out}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueReport:
-    """How the queue was worked off: cells checked, unhealthy environments and why, flakiness if it was measured."""
+    """How the queue was worked off: cells checked, unhealthy environments and why, flakiness if it was measured.
+
+    `budget` says what the run's limits left out.
+    """
 
     checked: int
     unhealthy: Mapping[str, str]
+    budget: BudgetReport
     flakiness: Flakiness | None = None
 
 
@@ -63,38 +94,56 @@ def check_queue(
     behind them wait for the next run; an `ERROR` is queued again, for later. Then `request.aa_cells` cells are checked
     once more. What releases that landed may have broken or fixed is queued before and after, and checked as well.
     """
-    now, reporter = node.context.now, node.context.reporter
+    now, reporter, queue = node.context.now, node.context.reporter, node.store.queue
     confined = behind_gateway(ready)
     queue_filter = QueueFilter(environments=tuple(ready.prepared), untrusted_environments=confined, releases=only)
     # This process holds the lock of the data folder: any lease left in the queue is of a run that has ended.
-    node.store.queue.release_leases()
+    queue.release_leases()
+    order_queue(node, request.matrix)
     rechecks = RecheckQueue(node, ready, confined, request.matrix.queue) if only is None else None
     if rechecks:
         rechecks.queue_changed()
         rechecks.queue_dependents()
-    due = node.store.queue.due_counts(queue_filter, now=now)
+    due = queue.due_counts(queue_filter, now=now)
     executor = EnvironmentExecutor.of(ready, node=node.key.id)
-    limits = RoundLimits(jobs=request.jobs)
-    rounds = Rounds(node, executor, ready.prepared, limits, on_result=reporter.checked)
+    rounds = Rounds(node, executor, ready.prepared, RoundLimits(jobs=request.jobs), on_result=reporter.checked)
     deadline = None if request.minutes is None else time.monotonic() + request.minutes * 60
-    reporter.begin(sum(due.values()) + request.aa_cells)
+    budget = Budget(deadline=deadline, cells=request.cells)
+    total = sum(due.values())
+    reporter.begin((total if request.cells is None else min(total, request.cells)) + request.aa_cells)
     source = QueueSource(
         node=node, queue_filter=queue_filter, run=f"{now}-{os.getpid()}", lease_s=_lease_s(request.matrix)
     )
     try:
-        rounds.run(source, expected={*due, *staging.pending_counts(node.store.db)}, deadline=deadline)
+        rounds.run(source, expected={*due, *staging.pending_counts(node.store.db)}, budget=budget)
         # A run about named packages checks nothing else: the next one looks at what it found.
         if rechecks and rechecks.queue_dependents():
-            again = node.store.queue.due_counts(queue_filter, now=node.context.now)
-            rounds.run(source, expected=again, deadline=deadline)
-        checked = rounds.checked
+            again = queue.due_counts(queue_filter, now=node.context.now)
+            rounds.run(source, expected=again, budget=budget)
+        checked, ended_by = rounds.checked, rounds.ended_by
         flakiness = _measure_flakiness(node, rounds, request)
     finally:
         reporter.end()
-    node.store.queue.release_leases()
+    queue.release_leases()
     _note_remaining(node, flakiness)
     _note_unread_names(node, ready.index.unread_names)
-    return QueueReport(checked=checked, unhealthy=rounds.unhealthy, flakiness=flakiness)
+    left_out = queue.due_counts(replace(queue_filter, environments=rounds.healthy), now=now) if ended_by else {}
+    spent = BudgetReport(
+        minutes=request.minutes, cells=request.cells, ended_by=ended_by, left_out=sum(left_out.values())
+    )
+    return QueueReport(checked=checked, unhealthy=rounds.unhealthy, budget=spent, flakiness=flakiness)
+
+
+def order_queue(node: LocalNode, matrix: Matrix) -> None:
+    """Bring the queue into the order of a matrix's policy, and report what had waited too long and was dropped."""
+    store = node.store
+    done = prepare(store.db, store.path, matrix.queue, now=node.context.now)
+    if done.expired:
+        cells = "1 cell" if done.expired == 1 else f"{done.expired} cells"
+        why = f"waited for more than {matrix.queue.keep_days} days (keep_days of the matrix)"
+        node.context.reporter.note(
+            f"{cells} that nobody asked for {why}: dropped from the queue, and counted as expired"
+        )
 
 
 def check_now(node: LocalNode, ready: ReadyEnvironments, cells: Sequence[Cell]) -> CheckReport:

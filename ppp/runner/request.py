@@ -30,7 +30,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a run is requested to do, with how many jobs at a time, and within how many minutes.
+    """What a run is requested to do, with how many jobs at a time, within how many minutes, and how many cells at most.
 
     `recheck` checks cells again that this node has a result for. `aa_cells` cells are checked twice to measure
     flakiness; the same `seed` chooses the same of the same cells.
@@ -41,6 +41,7 @@ class RunRequest:
     sources: Sources
     jobs: int
     minutes: float | None = None
+    cells: int | None = None
     recheck: bool = False
     aa_cells: int = 0
     seed: int = 0

@@ -40,6 +40,30 @@ class RoundLimits:
     clock: Callable[[], float] = time.monotonic
 
 
+class BudgetLimit(StrEnum):
+    """What ended a run before its queue was empty: an option of `ppp run`."""
+
+    MINUTES = "minutes"
+    CELLS = "cells"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How long, on the clock of the limits, and how many cells may be begun; None means no limit."""
+
+    deadline: float | None = None
+    cells: int | None = None
+
+    def limit_reached(self, *, begun: int, now: float) -> BudgetLimit | None:
+        """Return which limit is reached once so many cells were begun, or None: then another may be begun."""
+        if self.cells is not None and begun >= self.cells:
+            return BudgetLimit.CELLS
+        return BudgetLimit.MINUTES if self.deadline is not None and now > self.deadline else None
+
+
+NO_BUDGET: Final = Budget()
+
+
 class _Health(StrEnum):
     UNKNOWN = "unknown"
     #: Its canary is running, and nothing else.
@@ -67,7 +91,7 @@ class Rounds:
     """The rounds of one run.
 
     `checked` counts cells that were checked, `recorded` lists what the ledger took of them in its order, `unhealthy`
-    says for each unhealthy environment what is wrong there.
+    says for each unhealthy environment what is wrong there, and `ended_by` which limit the last run reached, if one.
     """
 
     def __init__(
@@ -88,22 +112,24 @@ class Rounds:
         self.checked = 0
         self.recorded: list[StagedRecord] = []
         self.unhealthy: dict[str, str] = {}
+        self.ended_by: BudgetLimit | None = None
+        self._begun = 0
 
     @property
     def healthy(self) -> list[str]:
         """The environments whose canaries have found nothing wrong so far."""
         return [environment for environment in self._states if environment not in self.unhealthy]
 
-    def run(self, source: JobSource, *, expected: Collection[str], deadline: float | None = None) -> None:
-        """Carry out the jobs of a source, until it has no more, the deadline is over or a stop is requested.
+    def run(self, source: JobSource, *, expected: Collection[str], budget: Budget = NO_BUDGET) -> None:
+        """Carry out the jobs of a source, until it has no more, the budget is used up or a stop is requested.
 
-        `expected` are the environments that the source may have jobs for; only their canaries run. After `deadline`,
-        on the clock of the limits, no cell is begun. After a stop, results without a canary behind them stay pending.
+        `expected` are the environments that the source may have jobs for; only their canaries run. The budget's cells
+        are those of all runs of these rounds. After a stop, results without a canary behind them stay pending.
         """
+        self.ended_by = None
         with WorkerPool(self._executor, jobs=self._limits.jobs) as pool:
             while not self._node.context.stop.is_set():
-                is_over = deadline is not None and self._limits.clock() > deadline
-                for job in self._next_jobs(source, expected, pool.free, is_over=is_over):
+                for job in self._next_jobs(source, expected, pool.free, budget):
                     pool.submit(job)
                 if pool.is_idle:
                     return
@@ -116,14 +142,18 @@ class Rounds:
 
     # ---------------------------------------------------------------- what to do next
 
-    def _next_jobs(self, source: JobSource, expected: Collection[str], limit: int, *, is_over: bool) -> list[Job]:
+    def _next_jobs(self, source: JobSource, expected: Collection[str], limit: int, budget: Budget) -> list[Job]:
         jobs: list[Job] = []
+        self.ended_by = budget.limit_reached(begun=self._begun, now=self._limits.clock())
+        is_over = self.ended_by is not None
         if not is_over:
             jobs += self._canary_jobs(limit, lambda id_, state: state.health is _Health.UNKNOWN and id_ in expected)
         jobs += self._canary_jobs(limit - len(jobs), lambda _, state: self._is_due(state))
         open_environments = [id_ for id_, state in self._states.items() if self._is_open(state)]
         if open_environments and not is_over and limit > len(jobs):
-            cell_jobs = source.take(open_environments, limit - len(jobs))
+            left = limit - len(jobs) if budget.cells is None else min(limit - len(jobs), budget.cells - self._begun)
+            cell_jobs = source.take(open_environments, left)
+            self._begun += len(cell_jobs)
             for job in cell_jobs:
                 self._states[job.cell.environment].running += 1
             jobs += cell_jobs

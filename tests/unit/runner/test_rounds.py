@@ -26,7 +26,7 @@ from ppp.model.release import Release
 from ppp.runner.context import Context, LocalNode
 from ppp.runner.job_sources import ListSource, QueueSource
 from ppp.runner.jobs import CanaryJob, CanaryJobResult, CellJob, Job, JobResult, check_cell
-from ppp.runner.rounds import RoundLimits, Rounds
+from ppp.runner.rounds import NO_BUDGET, Budget, BudgetLimit, RoundLimits, Rounds
 
 RecordBuilder = Callable[..., Record]
 SLIM, ALPINE = "py312-slim", "py312-alpine"
@@ -100,10 +100,10 @@ class RoundsHarness:
         self.reported.append(record)
         self.after_result(record)
 
-    def run(self, rounds: Rounds, *, deadline: float | None = None) -> None:
+    def run(self, rounds: Rounds, *, budget: Budget = NO_BUDGET) -> None:
         queue_filter = QueueFilter(environments=(SLIM, ALPINE))
         source = QueueSource(node=self.node, queue_filter=queue_filter, run="run", lease_s=100)
-        rounds.run(source, expected=(SLIM, ALPINE), deadline=deadline)
+        rounds.run(source, expected=(SLIM, ALPINE), budget=budget)
 
     @property
     def recorded(self) -> list[tuple[str, str]]:
@@ -244,11 +244,23 @@ def test_no_canary_runs_in_an_environment_without_jobs(rig: RoundsHarness) -> No
 
 def test_after_the_deadline_no_cell_is_begun_and_the_round_is_completed(rig: RoundsHarness) -> None:
     rig.store.queue.enqueue(cells(*"abcd"), source="feed", now=1)
-    rig.run(rig.rounds(clock=lambda: 0), deadline=-1)
+    rig.run(rig.rounds(clock=lambda: 0), budget=Budget(deadline=-1))
     assert rig.order == []
-    rig.run(rig.rounds(clock=lambda: len(rig.reported)), deadline=1)
+    rig.run(rig.rounds(clock=lambda: len(rig.reported)), budget=Budget(deadline=1))
     assert rig.recorded == [("a", "PASS"), ("b", "PASS")]
     assert [package for package, _ in rig.queued] == ["c", "d"]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_after_so_many_cells_no_other_is_begun_and_the_round_is_completed(rig: RoundsHarness, jobs: int) -> None:
+    rig.store.queue.enqueue(cells(*"abcde"), source="feed", now=1)
+    rounds = rig.rounds(jobs=jobs)
+    rig.run(rounds, budget=Budget(cells=2))
+    assert rig.recorded == [("a", "PASS"), ("b", "PASS")]
+    assert [package for package, _ in rig.queued] == ["c", "d", "e"]
+    assert (rounds.ended_by, rounds.checked) == (BudgetLimit.CELLS, 2)
+    rig.run(rounds, budget=Budget(cells=100))
+    assert (rounds.ended_by, rig.queued) == (None, [])
 
 
 # ---------------------------------------------------------------- pending results of another run
