@@ -17,6 +17,7 @@ from sqlite_utils import Database
 
 from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
+from ppp.publish.api.coverage import current_coverage
 from ppp.publish.api.current import current_bytes, current_document
 from ppp.publish.builder.changes import record_build
 from ppp.publish.builder.contents import render_site, render_static
@@ -101,7 +102,8 @@ def _build(db: Database, out: Path, cache: BuildCache, *, base_url: str, rebuild
         if plan.from_scratch:
             writer.put_all(render_static(base_url), workers)
     # `commit` writes current.json last: readers see the old site until everything that it names is in place.
-    current = current_document(data.counts, data.days, data.newest)
+    coverage = current_coverage(data.journal.days) if data.journal else None
+    current = current_document(data.counts, data.days, data.newest, coverage)
     committed = writer.commit(current_bytes(current))
     result = _result(plan, data, current["root"], committed)
     _update_cache(db, cache, plan, result, base_url=base_url)

@@ -80,6 +80,11 @@ def size(count: int) -> str:
     return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"  # noqa: PLR2004 - a megabyte
 
 
+def grouped(count: int) -> str:
+    """Return a number with its digits in groups of three: `6,012`."""
+    return f"{count:,}"
+
+
 def moment(epoch_s: int) -> str:
     """Return epoch seconds as `2026-11-20 12:00 UTC`."""
     return f"{day(epoch_s)} {epoch_s // 3600 % 24:02}:{epoch_s // 60 % 60:02} UTC"

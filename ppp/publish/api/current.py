@@ -14,10 +14,13 @@ SCHEMA: Final = "ppp-current-1"
 NEWEST_RESULTS: Final = 1000
 
 
-def current_document(counts: Counts, days: Sequence[DayDigest], newest: Iterable[Verdict]) -> dict[str, Json]:
+def current_document(
+    counts: Counts, days: Sequence[DayDigest], newest: Iterable[Verdict], coverage: Mapping[str, Json] | None = None
+) -> dict[str, Json]:
     """Return the document described by `current.schema.json`.
 
-    `days` cover all records; `newest` are the newest `NEWEST_RESULTS` current results, newest first.
+    `days` cover all records; `newest` are the newest `NEWEST_RESULTS` current results, newest first. `coverage` is what
+    became of the releases that the index named, None where no journal is followed.
     """
     nothing_to_import = sum(counts.nothing_to_import.values())
     return {
@@ -35,6 +38,7 @@ def current_document(counts: Counts, days: Sequence[DayDigest], newest: Iterable
         "root": root_digest(days),
         "days": [{"day": day.day, "records": day.records, "sha256": day.sha256} for day in days],
         "results": [_verdict_json(verdict) for verdict in newest],
+        **({} if coverage is None else {"coverage": dict(coverage)}),
     }
 
 

@@ -16,6 +16,7 @@ from ppp.publish.builder.site_data import SiteData
 from ppp.publish.feeds.atom import atom
 from ppp.publish.feeds.entries import group_changes, overall_feed, package_feed
 from ppp.publish.feeds.jsonfeed import feed_files
+from ppp.publish.journal.files import journal_files, journal_page_paths
 from ppp.publish.listings.entries import Contribution
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.summary import summarize
@@ -69,6 +70,8 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
     yield from sitemap_files(data.sitemap_shards, data.sitemap, _page_paths(data), base_url)
     yield from feed_files(overall_feed(group_changes(data.changes)), "", base_url)
     yield from data_files(data.snapshots, as_of)
+    if data.journal:
+        yield from journal_files(data.journal, base_url, as_of)
 
 
 def render_static(base_url: str) -> Iterator[tuple[str, bytes]]:
@@ -94,6 +97,7 @@ def _front_page(data: SiteData) -> tuple[str, bytes]:
             unclassified=data.causes.unclassified,
             findings=front_findings(finding_listings(data.findings)),
             episode=data.episode,
+            coverage=data.journal.days if data.journal else None,
         )
     )
 
@@ -104,3 +108,5 @@ def _page_paths(data: SiteData) -> Iterable[str]:
     yield from (f"findings/{kind}/index.html" for kind in data.findings)
     yield from (f"env/{environment.id}/index.html" for environment in data.environments)
     yield from (f"causes/{cause}/index.html" for cause in sorted(each.cause for each in data.causes.causes))
+    if data.journal:
+        yield from journal_page_paths(data.journal)

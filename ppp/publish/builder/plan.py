@@ -14,6 +14,7 @@ from ppp.model.matrix import Environment
 from ppp.publish.builder.changes import EVERYTHING, ChangedPackages, find_changes
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind
 from ppp.publish.folder import OutputFolder
+from ppp.publish.journal.changes import JournalChanges, find_journal_changes
 from ppp.publish.snapshots.description import Snapshot, complete_snapshots
 
 
@@ -21,7 +22,8 @@ from ppp.publish.snapshots.description import Snapshot, complete_snapshots
 class BuildPlan:
     """What to build; `packages` and `batches` are those whose files are written, by name and by id.
 
-    `episode` and `snapshots` are what the site shows apart from records; `unchanged` is True where nothing has changed.
+    `episode`, `snapshots` and `journal` are what the site shows apart from records, `journal` None where none is
+    followed; `unchanged` is True where nothing has changed.
     """
 
     environments: Sequence[Environment]
@@ -30,6 +32,7 @@ class BuildPlan:
     batches: Sequence[str]
     episode: StoredEpisode | None
     snapshots: Sequence[Snapshot]
+    journal: JournalChanges | None
     unchanged: bool
 
     @property
@@ -48,7 +51,7 @@ class BuildPlan:
     @property
     def other_inputs(self) -> str:
         """Return a digest (hex) of what the site shows apart from records."""
-        return _digest(self.episode, self.snapshots)
+        return _digest(self.episode, self.snapshots, self.journal)
 
 
 def read_plan(
@@ -61,6 +64,7 @@ def read_plan(
     written = set() if changes.packages is None else set(cache.owners(OwnerKind.BATCHES))
     new_batches = [batch.id for batch in list_batches(db) if batch.id not in written]
     episode, snapshots = newest_episode(db), complete_snapshots(out)
+    journal = find_journal_changes(db, cache, changes.packages)
     return BuildPlan(
         environments=environments,
         changes=changes,
@@ -68,11 +72,12 @@ def read_plan(
         batches=new_batches,
         episode=episode,
         snapshots=snapshots,
+        journal=journal,
         unchanged=changes.packages is not None
         and not (changes.packages or new_batches)
-        and cache.fact("other inputs") == _digest(episode, snapshots),
+        and cache.fact("other inputs") == _digest(episode, snapshots, journal),
     )
 
 
-def _digest(episode: StoredEpisode | None, snapshots: Sequence[Snapshot]) -> str:
-    return sha256_hex(repr((episode, snapshots)).encode())
+def _digest(episode: StoredEpisode | None, snapshots: Sequence[Snapshot], journal: JournalChanges | None) -> str:
+    return sha256_hex(repr((episode, snapshots, journal and journal.digest)).encode())

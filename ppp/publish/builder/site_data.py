@@ -20,6 +20,7 @@ from ppp.publish.builder.plan import BuildPlan
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.cache.day_digests import update_days
 from ppp.publish.feeds.entries import MAX_ENTRIES
+from ppp.publish.journal.content import JournalContent, read_journal
 from ppp.publish.listings.content import ListingContent, read_listing
 from ppp.publish.listings.prefix_pages import PrefixPage, split_into_pages
 from ppp.publish.listings.store import ListingStore
@@ -44,7 +45,7 @@ class SiteData:
 
     `newest` are the newest current results, `changes` the newest changes of a verdict, both newest first; `worst` are
     the packages with the most failures. `directory`, `search` and `sitemap` are the pages of names that changed,
-    `sitemap_shards` the prefixes of the sitemap's files after the last build.
+    `sitemap_shards` the prefixes of the sitemap's files after the last build. `journal` is None where none is followed.
     """
 
     base_url: str
@@ -67,6 +68,7 @@ class SiteData:
     search: Iterable[PrefixPage]
     sitemap_shards: Sequence[str]
     sitemap: Iterable[PrefixPage]
+    journal: JournalContent | None
 
 
 def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url: str) -> SiteData:
@@ -100,6 +102,7 @@ def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url
         search=read_search_pages(store),
         sitemap_shards=[prefix for prefix, entries in sitemap.pages() if entries],
         sitemap=split_into_pages(sitemap, MAX_ADDRESSES),
+        journal=read_journal(db, cache, plan.journal) if plan.journal else None,
     )
 
 

@@ -13,6 +13,7 @@ import markdown
 from ppp.ledger.digests import DayDigest
 from ppp.ledger.episodes import StoredEpisode
 from ppp.ledger.published import CauseCount, Counts, Finding, Verdict
+from ppp.ledger.published_journal import DayCoverage
 from ppp.model.matrix import Environment
 from ppp.model.record import Result
 from ppp.model.shown import Shown
@@ -52,7 +53,7 @@ class MatrixRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontPage:
-    """All data that the front page shows."""
+    """All data that the front page shows; `coverage` has the days of the journal, None where none is followed."""
 
     counts: Counts
     root: str
@@ -64,6 +65,7 @@ class FrontPage:
     unclassified: int
     findings: Mapping[FindingKind, tuple[int, Sequence[Finding]]]
     episode: StoredEpisode | None
+    coverage: Sequence[DayCoverage] | None = None
 
 
 def matrix_row(verdicts: Sequence[Verdict], environments: Sequence[Environment]) -> MatrixRow:
@@ -103,6 +105,7 @@ def front_page(front: FrontPage) -> tuple[str, bytes]:
         standins=standin_environments(rows, environments),
         shares=shares,
         strip=result_strip(front.newest_results),
+        named=next((day for day in reversed(front.coverage or ()) if day.named or day.gaps), None),
         trend=draw_trend(front.days),
         trend_sql=permalink(TREND_QUERY),
         findings=findings,

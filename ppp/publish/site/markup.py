@@ -64,6 +64,12 @@ def result_counts(counts: Iterable[tuple[Shown | Result, int]]) -> Markup:
     return Markup(", ".join(result_chip(result, count) for result, count in counts))  # noqa: S704 - markup, all of it
 
 
+def counted_results(results: Mapping[str, Result]) -> Markup:
+    """Return how often each result occurs among the results of a release, in the order of the results."""
+    found = [*results.values()]
+    return result_counts((result, found.count(result)) for result in Result if result in found)
+
+
 @lru_cache(_CACHE_SIZE)
 def time_tag(epoch_s: int) -> Markup:
     """Return a time in UTC, readable for people, with its machine-readable form as an attribute."""

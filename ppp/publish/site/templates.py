@@ -79,6 +79,7 @@ def jinja_environment(root: str) -> jinja2.Environment:
         "iso": text.iso,
         "duration": text.duration,
         "size": text.size,
+        "grouped": text.grouped,
         "single_line": text.single_line,
         "code_spans": text.with_code_spans,
     }
