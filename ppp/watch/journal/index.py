@@ -222,12 +222,11 @@ class _Changed:
     def add(self, row: Any) -> None:  # noqa: ANN401 - whatever JSON has
         """Add an element of `projects`."""
         self.named += 1
-        match row:
-            case {"name": str(name), "_last-serial": int(serial)} if 0 <= serial <= MAX_SERIAL:
-                pass
-            case _:
-                self._reject(None, f"an entry of the index is no project with a serial: {str(row)[:100]!r}")
-                return
+        # Not `match`: this is done for every project of an index.
+        name, serial = (row.get("name"), row.get("_last-serial")) if isinstance(row, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(serial, int) or not 0 <= serial <= MAX_SERIAL:
+            self._reject(None, f"an entry of the index is no project with a serial: {str(row)[:100]!r}")
+            return
         self.numbered += 1
         self.largest = max(self.largest, serial)
         if serial <= self.after:

@@ -2,8 +2,13 @@
 
 Whatever is sent, little is held: values are short, few and not deep, markup is short, and a document type, which could
 declare entities that expand without end, is refused. expat needs time in proportion to the length for all of this.
+
+expat calls a function 40 times for a row of the changelog. So rows in the exact form that Python's own library writes
+are cut out of what arrives before expat sees it, where it would read a row next; all else goes to expat, as do rows
+with any text that XML has to escape.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -21,6 +26,25 @@ MAX_VALUES: Final = 32
 MAX_MARKUP: Final = 256 * 1024
 #: The longest number, in digits.
 MAX_DIGITS: Final = 20
+
+#: How much is held back because it may be the beginning of a row in that form, in bytes.
+MAX_HELD: Final = 4 * 1024
+#: How many elements are open where a row of the outermost array may begin: its `data` is the sixth.
+_ROWS_DEPTH: Final = 6
+
+_ROW_START: Final = b"<value><array><data>"
+#: A text that means the same with and without XML.
+_PLAIN: Final = rb"<value><string>([ !-%'-;=?-~]{0,2000})</string></value>\n"
+_INTEGER: Final = rb"<value><int>(-?[0-9]{1,20})</int></value>\n"
+_ROW: Final = re.compile(
+    rb"\n?<value><array><data>\n"
+    + _PLAIN
+    + rb"(?:%s|<value><nil/></value>\n?)" % _PLAIN
+    + _INTEGER
+    + _PLAIN
+    + _INTEGER
+    + rb"</data></array></value>"
+)
 
 _NUMBERS: Final = frozenset({"int", "i4", "i8"})
 _SCALARS: Final = frozenset({"string", "nil", "boolean", "double", "dateTime.iso8601", "base64"}) | _NUMBERS
@@ -56,7 +80,12 @@ class ResponseReader:
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._add_text
         self._parser.StartDoctypeDeclHandler = self._refuse_doctype
-        self._received = 0
+        self._parser.StartCdataSectionHandler = self._start_cdata
+        self._parser.EndCdataSectionHandler = self._end_cdata
+        #: How many bytes expat has got, and what neither it nor anyone has read yet.
+        self._parsed = 0
+        self._rest = b""
+        self._in_cdata = False
         self._depth = 0
         self._text = ""
         #: The value that has just ended, if any did since the last `<value>` began.
@@ -71,19 +100,44 @@ class ResponseReader:
 
     def feed(self, part: bytes) -> None:
         """Read the next part; raise `InvalidResponseError`."""
-        self._parse(part, is_last=False)
-        self._received += len(part)
-        if self._received - max(self._parser.CurrentByteIndex, 0) > MAX_MARKUP:
-            raise InvalidResponseError(f"has a tag or comment of more than {MAX_MARKUP:,} bytes")
+        data, place = self._rest + part, 0
+        while True:
+            place = self._take_rows(data, place) if self._is_before_row() else place
+            # Where the next row may begin. Small pieces would make expat begin anew too often in a long comment.
+            end = data.find(_ROW_START, place + MAX_HELD)
+            if end < 0:
+                break
+            self._parse(data[place:end])
+            place = end
+        if len(data) - place > MAX_HELD:
+            self._parse(data[place:])
+            place = len(data)
+        self._rest = data[place:]
+
+    def _is_before_row(self) -> bool:
+        is_outermost = self._depth == _ROWS_DEPTH and len(self._open) == 1 and self._is_array
+        # Within a tag or a comment, expat is not at the end of what it got.
+        return is_outermost and not self._in_cdata and self._parser.CurrentByteIndex == self._parsed
+
+    def _take_rows(self, data: bytes, place: int) -> int:
+        """Pass on the rows that begin here and are in the usual form; return where they end."""
+        while match := _ROW.match(data, place):
+            name, version, at, action, serial = match.groups()
+            self._has_rows = True
+            self._on_row(
+                [name.decode(), None if version is None else version.decode(), int(at), action.decode(), int(serial)]
+            )
+            place = match.end()
+        return place
 
     def close(self) -> RpcFault | Value:
         """Return the fault, or the one value that the response is; None if its rows were passed on.
 
         Raise `InvalidResponseError` if the response is cut short, or has no value.
         """
-        if not self._received:
+        if not self._parsed + len(self._rest):
             raise InvalidResponseError("is empty")
-        self._parse(b"", is_last=True)
+        self._parse(self._rest, is_last=True)
         if self._is_fault:
             return _fault(self._results)
         if self._has_rows:
@@ -92,12 +146,15 @@ class ResponseReader:
             raise InvalidResponseError(f"has {len(self._results)} values in place of one")
         return self._results[0]
 
-    def _parse(self, part: bytes, *, is_last: bool) -> None:
+    def _parse(self, part: bytes, *, is_last: bool = False) -> None:
         try:
             self._parser.Parse(part, is_last)
         except expat.ExpatError as error:
             reason = printable_reason(str(error), 100)
             raise InvalidResponseError(f"is not XML, or is cut short: {reason}") from error
+        self._parsed += len(part)
+        if not is_last and self._parsed - max(self._parser.CurrentByteIndex, 0) > MAX_MARKUP:
+            raise InvalidResponseError(f"has a tag or comment of more than {MAX_MARKUP:,} bytes")
 
     # ---------------------------------------------------------------- what expat calls
 
@@ -105,6 +162,12 @@ class ResponseReader:
         if name.lower() == "html":
             raise InvalidResponseError("is a page of HTML")
         raise InvalidResponseError("declares a document type, which XML-RPC has none of")
+
+    def _start_cdata(self) -> None:
+        self._in_cdata = True
+
+    def _end_cdata(self) -> None:
+        self._in_cdata = False
 
     def _start(self, name: str, _: object) -> None:
         self._depth += 1

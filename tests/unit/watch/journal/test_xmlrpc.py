@@ -126,3 +126,45 @@ def test_any_input_is_read_or_refused(noise: bytes, place: int, size: int) -> No
         read(document[:place] + noise + document[place + len(noise) :], size)
     except InvalidResponseError as error:
         assert str(error).isprintable()  # noqa: PT017 - either end is right
+
+
+TEXTS = st.text(st.sampled_from("az09.- <>&'\"]é\u202e"), max_size=12)
+GENERATED = st.lists(
+    st.lists(TEXTS | st.none() | st.integers(-(2**31), 2**31 - 1), max_size=6)
+    | st.tuples(TEXTS, TEXTS | st.none(), st.integers(0, 2**31 - 1), TEXTS, st.integers(0, 2**31 - 1)).map(list),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(GENERATED, st.integers(1, 9_000))
+def test_whatever_form_a_row_has_it_is_read_as_by_the_standard_library(rows: list[Value], size: int) -> None:
+    document = response(rows)
+    ((expected,), _) = xmlrpc.client.loads(document)
+    assert read(document, size) == (None, expected)
+
+
+def test_rows_of_the_usual_form_after_others_are_read_in_their_order() -> None:
+    rows: list[Value] = [["six", "1 < 2" if n % 40 < 3 else None, n, "new release", n] for n in range(2_000)]
+    assert read(response(rows), 5_000) == (None, rows)
+
+
+@pytest.mark.parametrize("around", [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?x ", "?>")])
+def test_what_looks_like_a_row_is_none_where_xml_has_none(around: tuple[str, str]) -> None:
+    row = response([ROWS[0]]).partition("<data>\n")[2].partition("</data></array></value>\n</param>")[0]
+    hidden = f"<data>{around[0]}{row * 100}{around[1]}"
+    assert read(response(ROWS).replace("<data>", hidden, 1), 5_000) == (None, ROWS)
+    assert read(response(ROWS).replace("<data>", "<data>" + " " * 20_000 + hidden[6:], 1), 700) == (None, ROWS)
+
+
+def test_a_long_text_is_refused_in_the_usual_form_too() -> None:
+    with pytest.raises(InvalidResponseError, match="more than 2,000 characters"):
+        read(response([["x" * (MAX_TEXT + 1), None, 1, "new release", 1]]))
+    assert len(read(response([["x" * MAX_TEXT, None, 1, "new release", 1]]))[1]) == 1
+
+
+@pytest.mark.attack("bounded-input")
+@pytest.mark.parametrize("part", [b"<value><array><data>\n", b"<value><array><data>\n<value><string>", b"<value>"])
+def test_beginnings_of_rows_without_end_are_refused(part: bytes) -> None:
+    with pytest.raises(InvalidResponseError):
+        read(part * 100_000)
