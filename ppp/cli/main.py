@@ -13,6 +13,7 @@ from ppp import console
 from ppp.cli.doctor import doctor
 from ppp.cli.mesh import node, peer
 from ppp.cli.publish import narrate, publish, snapshot
+from ppp.cli.queue import queue
 from ppp.cli.run import check, run, watch
 from ppp.cli.serve import serve
 from ppp.cli.show import show
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (run, watch, check, status, show, publish, snapshot, narrate, serve, peer, node, verify, doctor):
+for command in (run, watch, check, status, queue, show, publish, snapshot, narrate, serve, peer, node, verify, doctor):
     cli.add_command(command)
 
 

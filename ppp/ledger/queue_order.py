@@ -64,7 +64,11 @@ def prepare(db: Database, path: Path, policy: QueuePolicy, *, now: int) -> Prepa
 
 
 def _expire(db: Database, policy: QueuePolicy, now: int) -> int:
-    values = {"before": now - policy.keep_days * DAY_S, "now": now, "detail": f"waited for {policy.keep_days} days"}
+    values = {
+        "before": now - policy.keep_days * DAY_S,
+        "now": now,
+        "detail": f"waited for more than {policy.keep_days} days",
+    }
     # A release that has a result was tested, whatever became of the wish to test it again.
     db.execute(
         "INSERT OR REPLACE INTO skips (package, version, environment, reason, detail, skipped_at)"

@@ -18,6 +18,8 @@ from ppp.storage_errors import translate_storage_errors
 
 LEDGER_NAME: Final = "ppp.db"
 BUSY_TIMEOUT_S: Final = 10.0
+#: How much of the ledger a writer keeps in memory, in KiB: SQLite's own 2 MiB hold too little of a long queue.
+WRITER_CACHE_KIB: Final = 16_384
 MIGRATIONS_FOLDER: Final = Path(__file__).with_name("migrations")
 #: Seconds until a cell that resulted in `ERROR` is tried again, after the first and the second time: long enough for a
 #: short disturbance, and for an outage.
@@ -84,6 +86,7 @@ def open_ledger(data: Path) -> Database:
         with ExitStack() as undo:
             db = Database(undo.enter_context(closing(_connect(path, mode="rwc"))))
             db.execute("PRAGMA foreign_keys = ON")
+            db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
             migrations.apply(db)
             undo.pop_all()
             return db

@@ -26,7 +26,6 @@ AVAILABLE = ENVIRONMENTS[:5]
 NOW = 1_800_000_000
 TAKE = 100
 MAX_TAKE_MS = 10.0
-MAX_ADD_US = 10.0
 MAX_RATIO = 5.0
 
 
@@ -104,12 +103,13 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ppp-bench-") as folder:
         with Store.open(Path(folder) / "reference") as store:
-            fill(store, options.cells // 100, options.seed)
+            few = fill(store, options.cells // 100, options.seed)
             reference, _ = take_ms(store)
         with Store.open(Path(folder) / "large") as store:
             each = fill(store, options.cells, options.seed)
             used, passed = take_ms(store)
-            print(f"{'queue a cell':40} {each:8.2f} µs")
+            print(f"{f'queue one of {options.cells:,}':40} {each:8.2f} µs")
+            print(f"{f'queue one of {options.cells // 100:,}':40} {few:8.2f} µs  (ratio {each / few:.1f})")
             print(f"{f'take {TAKE} of {options.cells:,}':40} {used:8.2f} ms, {passed:.2f} ms on the clock")
             print(f"{'store one row':40} {commit_ms(store):8.2f} ms on the clock")
             timed("first run: every cell ranked", store, QueuePolicy())
@@ -117,7 +117,7 @@ def main() -> int:
             ranked, _ = take_ms(store)
     used = max(used, ranked)
     print(f"{f'take {TAKE} of {options.cells // 100:,}':40} {reference:8.2f} ms  (ratio {used / reference:.1f})")
-    return int(used > MAX_TAKE_MS or used / reference > MAX_RATIO or each > MAX_ADD_US)
+    return int(used > MAX_TAKE_MS or used / reference > MAX_RATIO or each / few > MAX_RATIO)
 
 
 if __name__ == "__main__":
