@@ -27,6 +27,7 @@ _ENTRIES: Final = frozenset({"item", "entry"})
 _TEXTS: Final = frozenset({"title", "link"})
 _TIMES: Final = frozenset({"pubDate", "published", "updated", "dc:date"})
 _AUTHORS: Final = frozenset({"author", "dc:creator"})
+_NOTED: Final = _TIMES | _AUTHORS
 _ATTRIBUTES: Final = frozenset({"version", "xmlns", "xmlns:rdf", "href", "rel"})
 
 
@@ -104,7 +105,7 @@ class _FeedFilter:
             raise RefusedFeedError(f"has elements more than {MAX_DEPTH} deep")
         if self._left_out or not self._is_kept(name):
             if not self._left_out and self._entry_start is not None and self._open[-1] in _ENTRIES:
-                self._noted = name if name in _TIMES | _AUTHORS else ""
+                self._noted = name if name in _NOTED else ""
             self._left_out += 1
             return
         if name in _ENTRIES:

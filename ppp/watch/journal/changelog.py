@@ -29,7 +29,7 @@ MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 LIMITS: Final = TransferLimits(connect_s=10, read_s=60, total_s=300)
 #: How often a request is repeated that the index refused as one too many.
 MAX_ATTEMPTS: Final = 20
-#: How a fault begins that means: later. Its number is that of all faults of the server's own.
+#: What the text of a fault has that means: later. Its number is that of all faults of the server's own.
 _TOO_MANY: Final = "HTTPTooManyRequests"
 _HINT: Final = "check PPP_JOURNAL_URL and the network; PPP_JOURNAL=index or feed names another way"
 _MALFORMED_HINT: Final = "check that PPP_JOURNAL_URL is an XML-RPC address; nothing of the answer was used"
@@ -115,7 +115,7 @@ class Changelog:
             if not isinstance(value, RpcFault):
                 self.throttle.accepted(response.headers)
                 return value
-            if not value.text.startswith(_TOO_MANY):
+            if _TOO_MANY not in value.text:
                 raise self._unreachable(f"refuses {method}: fault {value.code}: {value.text}")
             self.throttle.refused(response.headers, now=self.wall_clock())
         else:

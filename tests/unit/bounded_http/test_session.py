@@ -209,6 +209,17 @@ def test_an_error_of_the_callers_file_is_not_one_of_the_network() -> None:
         get(url, write=full)
 
 
+def test_the_answer_to_a_body_is_read_only_if_it_is_wanted() -> None:
+    with hostile_server(once(answer(b"yes"))) as url, session() as requests:
+        assert requests.post(url, b"{}", content_type="text/xml").body == b""
+        assert requests.post(url, b"{}", content_type="text/xml", max_bytes=3).body == b"yes"
+        parts: list[bytes] = []
+        assert requests.post(url, b"{}", content_type="text/xml", max_bytes=3, write=parts.append).body == b""
+        assert parts == [b"yes"]
+        message = fails(TransferTooLargeError, lambda: requests.post(url, b"{}", content_type="text/xml", max_bytes=2))
+    assert "larger than 2 bytes" in message
+
+
 def test_only_the_body_of_a_success_is_read() -> None:
     with hostile_server(once(answer(b"x" * 10**6, status="404 Not Found"))) as url:
         assert get(url).status == 404
