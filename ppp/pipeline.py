@@ -31,6 +31,7 @@ from ppp.runner.check import BudgetReport
 from ppp.runner.clock import check_clock
 from ppp.runner.context import Context, open_node
 from ppp.runner.environments import open_index, prepare_environments
+from ppp.runner.follow import follow_configured
 from ppp.runner.request import RunRequest, Sources
 from ppp.runner.requested import find_requested
 from ppp.runner.waiting import QueueState
@@ -80,8 +81,9 @@ def run(context: Context, request: RunRequest) -> RunSummary:
     wanted = find_requested(context, index, request.sources, request.environments)
     with open_node(context) as node:
         with prepare_environments(context, index, request.matrix, request.environments) as ready:
-            plans = enqueue.try_enqueue_feed(node, request) if request.sources.reads_feed else []
-            plans += enqueue.enqueue_wanted(node, ready, wanted.releases, request)
+            if request.sources.reads_feed:
+                follow_configured(node, request.environments)
+            plans = enqueue.enqueue_wanted(node, ready, wanted.releases, request)
             plans.append(enqueue.enqueue_changed_offers(node, index, wanted.packages, request))
             releases = tuple(dict.fromkeys(cell.release for plan in plans for cell in (*plan.cells, *plan.settled)))
             only = frozenset(releases) if request.sources.are_explicit else None
@@ -102,12 +104,12 @@ def run(context: Context, request: RunRequest) -> RunSummary:
 
 
 def watch(context: Context, request: RunRequest) -> WatchSummary:
-    """Queue the releases of the feed or of requirements files, and return what is queued in all."""
+    """Queue the releases of the journal or of requirements files, and return what is queued in all."""
     index = open_index(context.config)
     wanted = find_requested(context, index, request.sources, request.environments)
     with open_node(context) as node:
         if request.sources.reads_feed:
-            enqueue.enqueue_feed(node, request)
+            follow_configured(node, request.environments)
         enqueue.enqueue_wanted(node, None, wanted.releases, request)
         checking.order_queue(node, request.matrix)
         confined = context.config.network is Network.GATEWAY

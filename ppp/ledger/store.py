@@ -129,29 +129,6 @@ class Store:
                 replace=True,
             )
 
-    def save_source(
-        self, address: str, *, etag: str | None, last_modified: str | None, releases: int, now: int
-    ) -> None:
-        """Store what a feed's next conditional GET needs, under the sha256 of its address, never the address."""
-        with translate_storage_errors(self.path), self.db.atomic():
-            self.db.table("sources").insert(
-                {
-                    "source": sha256_hex(address.encode()),
-                    "etag": etag,
-                    "last_modified": last_modified,
-                    "fetched_at": now,
-                    "releases": releases,
-                },
-                replace=True,
-            )
-
-    def source_validators(self, address: str) -> tuple[str | None, str | None]:
-        """Return the ETag and Last-Modified of a feed's last response, each None if unknown."""
-        row = self.db.execute(
-            "SELECT etag, last_modified FROM sources WHERE source = ?", (sha256_hex(address.encode()),)
-        ).fetchone()
-        return (row[0], row[1]) if row else (None, None)
-
 
 def _row(record: Record, record_id: str) -> dict[str, object]:
     file = record.file

@@ -9,65 +9,18 @@ from ppp.check.index.choose import newest_installable, other_files, release_file
 from ppp.check.index.page import Status
 from ppp.ledger import queries
 from ppp.model.errors import (
-    FeedMalformedError,
-    FeedTooLargeError,
-    FeedUnreachableError,
     IndexUnreachableError,
     RequirementsError,
     UnknownPackageError,
 )
 from ppp.model.matrix import Cell, Environment
-from ppp.model.record import Network
 from ppp.model.release import Release
 from ppp.runner.context import LocalNode
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.request import RunRequest
 from ppp.runner.requested import RequestedRelease
-from ppp.watch import feeds
 from ppp.watch.markers import applies_in
 from ppp.watch.queue import QueuePlan, ReleaseSource, SkippedRelease, SkipReason, plan_cells
-
-
-def try_enqueue_feed(node: LocalNode, request: RunRequest) -> list[QueuePlan]:
-    """Queue the releases of the feed; if it cannot be read, warn and return no plan."""
-    try:
-        return [enqueue_feed(node, request)]
-    except (FeedUnreachableError, FeedMalformedError, FeedTooLargeError) as error:
-        node.context.reporter.warn(f"continuing without the feed: {error}")
-        return []
-
-
-def enqueue_feed(node: LocalNode, request: RunRequest) -> QueuePlan:
-    """Queue the releases of the feed; raise what `feeds.fetch` raises, and then the ledger is unchanged."""
-    url = node.context.config.feed_url
-    # A conditional request: an unchanged feed costs the index one line.
-    etag, last_modified = node.store.source_validators(url)
-    feed = feeds.fetch(
-        url,
-        getter=feeds.HttpGetter(credentials=node.context.config.feed_credentials),
-        user_agent=node.context.config.user_agent,
-        etag=etag,
-        last_modified=last_modified,
-    )
-    if isinstance(feed, feeds.NotModified):
-        node.context.reporter.note("the feed has nothing new")
-        return QueuePlan(cells=(), settled=(), skipped=())
-    for line in feed.rejected:
-        node.context.reporter.warn(f"left out of the feed: {line}")
-    queue_plan = plan_cells(
-        feed.releases,
-        request.environments,
-        settled=queries.cells_with_verdict(node.store.db, node.key.id),
-        recheck=False,
-        source=ReleaseSource.FEED,
-        sandboxed=node.context.config.network is Network.GATEWAY,
-    )
-    # Queued before the validators are saved: after a kill in between, the feed is read again and nothing is lost.
-    apply_plan(node, queue_plan, ReleaseSource.FEED)
-    node.store.save_source(
-        url, etag=feed.etag, last_modified=feed.last_modified, releases=len(feed.releases), now=node.context.now
-    )
-    return queue_plan
 
 
 def enqueue_wanted(

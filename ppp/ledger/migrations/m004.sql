@@ -85,6 +85,22 @@ CREATE TABLE journal_intervals (        -- what was read, one after the other, w
     PRIMARY KEY (source, last_serial)
 ) STRICT;
 
+CREATE TABLE journal_margin (           -- the newest events, so that reading them again changes nothing
+    source TEXT NOT NULL REFERENCES journal_cursors(source),
+    serial INTEGER NOT NULL,
+    event TEXT NOT NULL,                -- package, version, action and file name
+    PRIMARY KEY (source, serial, event)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE journal_feeds (            -- the last reading of a feed, whose entries have no serials
+    source TEXT PRIMARY KEY,
+    newest_at INTEGER NOT NULL,         -- the newest release that was seen
+    releases INTEGER NOT NULL,          -- how many it had, and how many seconds it spanned
+    span_s INTEGER NOT NULL,
+    etag TEXT, last_modified TEXT,
+    read_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE journal_gaps (             -- times between two readings of the feed that neither covers
     source TEXT NOT NULL,
     start_at INTEGER NOT NULL,          -- the newest release of the earlier reading

@@ -168,7 +168,7 @@ RELEASED_MIGRATIONS = {
     "m001.sql": "3e2553535c46c005f9c9bd0422619789acb8ad2f8eda12486fa274a2ae105470",
     "m002.sql": "2461c5cf5e1a1187e675b7c37ed1000785bf9b3a8c9d71cae3c7fb7d1f7267f4",
     "m003.sql": "f27f1688f394f63e8f8d5562d2651692d89eeedd61d64be5ac1bb6fbf873347c",
-    "m004.sql": "1602274bcc83ce7145c41962e897c3b2e604a6bb1fd85a0a687afcfe64f30beb",
+    "m004.sql": "c877ec5cbe95e9b071ceb4114caed9e5fed8eacb5b2b57ad23bb5a4c43502e30",
 }
 
 

@@ -259,17 +259,6 @@ def test_the_last_reason_of_a_skip_is_stored(store: Store) -> None:
     assert found == [("", "withdrawn", "by its maintainer", 2), ("py39-host", "marker", "", 3)]
 
 
-def test_a_source_is_stored_without_its_address(store: Store) -> None:
-    address = "https://user:secret@feed.example/updates.xml"
-    assert store.source_validators(address) == (None, None)
-    store.save_source(address, etag='"a"', last_modified=None, releases=100, now=1)
-    store.save_source(address, etag='"b"', last_modified="Thu", releases=99, now=2)
-    assert store.source_validators(address) == ('"b"', "Thu")
-    assert store.source_validators("https://other.example") == (None, None)
-    assert count(store, "sources") == 1
-    assert "secret" not in str(list(store.db.query("SELECT * FROM sources")))
-
-
 def test_environments_have_their_own_current_results(store: Store, record: Builder) -> None:
     for environment in ("py39-slim", "py312-alpine", "py310-host"):
         store.add_record(record(environment=environment))

@@ -4,12 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from cell_environments import ALPINE, SLIM, host_environment, tiny_matrix
+from cell_environments import ALPINE, SLIM, tiny_matrix
 from fake_runtime import CellScript, FakeRuntime, ScriptedCommand
 from local_index import LocalIndex, reply
 from projects import module_project
@@ -26,14 +25,14 @@ from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model import matrix
-from ppp.model.errors import DiskFullError, FeedMalformedError
+from ppp.model.errors import DiskFullError
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.record import Installed, Network, Record, Result
 from ppp.model.release import Release, RequestedPackage
 from ppp.model.trigger import Trigger, TriggerKind
 from ppp.runner.check import behind_gateway, check_now, check_queue, queue_state
 from ppp.runner.context import Context, LocalNode
-from ppp.runner.enqueue import enqueue_changed_offers, enqueue_feed, enqueue_wanted, try_enqueue_feed
+from ppp.runner.enqueue import enqueue_changed_offers, enqueue_wanted
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.request import RunRequest, Sources
 from ppp.runner.requested import RequestedRelease, find_requested
@@ -117,14 +116,6 @@ def rig(store: Store, tmp_path: Path) -> Iterator[NodeHarness]:
         node = LocalNode(context=context, store=store, key=NodeKey.from_seed(b"\1" * 32))
         index = SimpleIndex(local.url, cache=tmp_path / "files", user_agent="the-pypi-rig/tests")
         yield NodeHarness(node=node, reporter=reporter, local=local, index=index, clock=clock)
-
-
-def feed(*titles: str) -> bytes:
-    items = "".join(
-        f"<item><title>{title}</title><link>https://index.example/project/{title.replace(' ', '/')}/</link></item>"
-        for title in titles
-    )
-    return f'<?xml version="1.0"?><rss version="2.0"><channel>{items}</channel></rss>'.encode()
 
 
 # ---------------------------------------------------------------- sources
@@ -259,64 +250,6 @@ def test_a_release_that_appears_in_time_is_checked(rig: NodeHarness) -> None:
     rig.local.add(module_project("example-lib", ""))
     rig.pass_time(RETRY_DELAYS_S[0])
     assert check_again(rig, request).result is Result.PASS
-
-
-# ---------------------------------------------------------------- the feed
-
-
-def test_a_feed_is_queued_once(rig: NodeHarness) -> None:
-    conditions = []
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        conditions.append(request.headers.get("If-None-Match"))
-        if conditions[-1]:
-            return reply(status=304)(request)
-        return reply(feed("six 1.17.0"), headers={"ETag": '"one"'})(request)
-
-    rig.local.set_response("/feed", answer)
-    request = rig.request(SLIM)
-    (made,) = try_enqueue_feed(rig.node, request)
-    assert [cell.release for cell in made.cells] == [Release(package="six", version="1.17.0")]
-    (again,) = try_enqueue_feed(rig.node, request)
-    assert (again.cells, again.settled, again.skipped) == ((), (), ())
-    assert conditions == [None, '"one"']
-    assert rig.reporter.notes == ["the feed has nothing new"]
-    assert rig.queue == [("six 1.17.0", SLIM.id, 0)]
-
-
-def test_a_feed_that_fails_is_a_warning_and_the_run_continues(rig: NodeHarness) -> None:
-    rig.local.set_response("/feed", reply(b"<rss>"))
-    assert try_enqueue_feed(rig.node, rig.request(SLIM)) == []
-    (warning,) = rig.reporter.warnings
-    assert warning.startswith("continuing without the feed: ")
-    assert rig.node.store.source_validators(rig.local.url_of("/feed")) == (None, None)
-    with pytest.raises(FeedMalformedError):
-        enqueue_feed(rig.node, rig.request(SLIM))
-
-
-def test_an_invalid_entry_of_a_feed_is_left_out_with_a_warning(rig: NodeHarness) -> None:
-    rig.local.set_response("/feed", reply(feed("six 1.17.0", "no-version")))
-    try_enqueue_feed(rig.node, rig.request(SLIM))
-    (warning,) = rig.reporter.warnings
-    assert "'no-version'" in warning
-    assert len(rig.queue) == 1
-
-
-def test_the_feed_is_queued_for_a_host_with_a_sandbox(rig: NodeHarness) -> None:
-    rig.local.set_response("/feed", reply(feed("six 1.17.0")))
-    (made,) = try_enqueue_feed(rig.node, rig.request(host_environment()))
-    assert (len(made.cells), made.skipped) == (1, ())
-
-
-def test_the_feed_is_not_queued_for_a_host_without_a_sandbox(rig: NodeHarness) -> None:
-    rig.local.set_response("/feed", reply(feed("six 1.17.0", "six 1.16.0")))
-    context = replace(rig.node.context, config=replace(rig.node.context.config, network=Network.OPEN))
-    (made,) = try_enqueue_feed(replace(rig.node, context=context), rig.request(host_environment()))
-    assert (made.cells, len(made.skipped)) == ((), 2)
-    (note,) = rig.reporter.notes
-    assert note.startswith("2 releases skipped: releases of the open feed")
-    assert rig.queue == []
-    assert rig.node.store.db.execute("SELECT count(*) FROM skips").fetchone() == (2,)
 
 
 # ---------------------------------------------------------------- the queue

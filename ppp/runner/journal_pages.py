@@ -1,0 +1,131 @@
+"""Take in one page of a journal: read what is known, decide purely, and write everything in one transaction."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ppp.ledger import journal as ledger
+from ppp.ledger.journal import NamedRelease
+from ppp.model.matrix import Cell, Environment, Platform
+from ppp.model.record import Network
+from ppp.model.release import Release
+from ppp.model.trigger import Trigger, TriggerKind
+from ppp.runner.context import LocalNode
+from ppp.storage_errors import translate_storage_errors
+from ppp.watch.journal.plan import JournalPlan, KnownRelease, named_projects, named_releases, plan_page
+from ppp.watch.journal.port import Action, JournalEvent, JournalPage
+from ppp.watch.queue import UNSANDBOXED, ReleaseSource, SkipReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageCounts:
+    """What pages brought: new events, releases named for the first time, and releases to check again or withdrawn."""
+
+    events: int = 0
+    new: tuple[Release, ...] = ()
+    late: int = 0
+    changed: int = 0
+    withdrawn: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: "PageCounts") -> "PageCounts":
+        """Return the sum of both."""
+        return PageCounts(
+            events=self.events + other.events,
+            new=self.new + other.new,
+            late=self.late + other.late,
+            changed=self.changed + other.changed,
+            withdrawn=self.withdrawn + other.withdrawn,
+            rejected=self.rejected + other.rejected,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageWriter:
+    """Writes what pages of one journal mean for this node; `source` is the sha256 of the index's address."""
+
+    node: LocalNode
+    environments: Sequence[Environment]
+    source: str
+    release_source: ReleaseSource = ReleaseSource.JOURNAL
+
+    def write(
+        self, page: JournalPage, events: Sequence[JournalEvent], and_then: Callable[[PageCounts], None]
+    ) -> PageCounts:
+        """Write the new `events` of a page, and in the same transaction whatever `and_then` writes."""
+        db, now = self.node.store.db, self.node.context.now
+        with translate_storage_errors(self.node.store.path), db.atomic():
+            releases = named_releases(events)
+            found = ledger.known_releases(db, releases, named_projects(events), node=self.node.key.id)
+            known = {r: KnownRelease(named=named, has_result=has) for r, (named, has) in found.items()}
+            plan = plan_page(events, known)
+            ledger.add_releases(db, _named(events, known, plan))
+            ledger.add_events(db, self.source, _told(events))
+            ledger.add_rejects(db, self.source, ((r.serial or 0, r.reason) for r in page.rejected), now=now)
+            self._queue(plan)
+            counts = PageCounts(
+                events=len(events),
+                new=tuple(r for r in plan.new if r not in known or not known[r].named),
+                late=len(plan.late),
+                changed=len(plan.changed),
+                withdrawn=len(plan.withdrawn),
+                rejected=len(page.rejected),
+            )
+            and_then(counts)
+        return counts
+
+    def _queue(self, plan: JournalPlan) -> None:
+        store, now = self.node.store, self.node.context.now
+        ledger.unskip(store.db, plan.new)
+        self._enqueue(plan.new, self.release_source)
+        self._enqueue(plan.changed, ReleaseSource.WITHDRAWAL)
+        for late in plan.late:
+            trigger = Trigger(kind=TriggerKind.LATE_FILE, name=late.filename[:255], version=late.release.version[:128])
+            self._enqueue([late.release], ReleaseSource.LATE_FILE, trigger)
+        ledger.withdraw(store.db, {release: str(action) for release, action in plan.withdrawn.items()}, now=now)
+
+    def _enqueue(self, releases: Iterable[Release], source: ReleaseSource, trigger: Trigger | None = None) -> None:
+        store, context = self.node.store, self.node.context
+        sandboxed = context.config.network is Network.GATEWAY
+        allowed = [e.id for e in self.environments if sandboxed or e.platform is not Platform.HOST]
+        if allowed:
+            cells = (Cell(release=release, environment=id_) for release in releases for id_ in allowed)
+            store.queue.add(cells, source=source, now=context.now, triggered_by=trigger)
+            return
+        for release in releases:
+            store.skip(release, "", reason=SkipReason.UNSANDBOXED, detail=UNSANDBOXED, now=context.now)
+
+
+def _named(
+    events: Iterable[JournalEvent], known: dict[Release, KnownRelease], plan: JournalPlan
+) -> Iterable[NamedRelease]:
+    """Return the releases to add or to complete: new ones, and those that were named before."""
+    new = frozenset(plan.new)
+    named: dict[Release, NamedRelease] = {}
+    for event in events:
+        if not event.version:
+            continue
+        release = Release(package=event.package, version=event.version)
+        before = known.get(release)
+        if release not in new and not (before is not None and before.named):
+            continue
+        if event.action not in {Action.NEW_RELEASE, Action.ADD_FILE}:
+            continue
+        is_file = event.action is Action.ADD_FILE
+        one = named.get(release)
+        if one is None:
+            one = NamedRelease(release=release, serial=event.serial, announced_at=event.at)
+        named[release] = replace(
+            one,
+            files=one.files + is_file,
+            last_file_at=max(one.last_file_at or 0, event.at) if is_file else one.last_file_at,
+            last_file_serial=event.serial if is_file else one.last_file_serial,
+            publisher=one.publisher or event.publisher or None,
+        )
+    return named.values()
+
+
+def _told(events: Iterable[JournalEvent]) -> Iterable[tuple[int, str, str, str, int]]:
+    """Return the events that are kept: all but files, of which there are most."""
+    for e in events:
+        if e.action is not Action.ADD_FILE:
+            yield e.serial or 0, e.package, e.version, str(e.action), e.at

@@ -1,0 +1,135 @@
+"""Decide what the events of a journal mean for the queue. Pure.
+
+The events of one page are taken in their order, so that of a release that is published, removed and published again
+within a page only the end counts. What an event says is decided against what is known of the release: whether it was
+named before, and whether this node has a result of it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ppp.model.release import Release
+from ppp.watch.journal.port import Action, JournalEvent
+
+#: After so many seconds the index takes no more files for a release (PyPI's rule since July 2026).
+FINAL_AFTER_S: Final = 14 * 86_400
+
+#: What takes a release away from everybody, and what gives it back.
+_GONE: Final = frozenset(
+    {Action.REMOVE_RELEASE, Action.REMOVE_PROJECT, Action.RELEASE_QUARANTINED, Action.PROJECT_QUARANTINED}
+)
+_BACK: Final = frozenset({Action.RELEASE_UNQUARANTINED, Action.PROJECT_UNQUARANTINED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownRelease:
+    """What is known of a release before a page: whether a journal named it, and whether it has a result."""
+
+    named: bool
+    has_result: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateFile:
+    """A file that a release gained after it had a result."""
+
+    release: Release
+    filename: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalPlan:
+    """What to do about a page.
+
+    - `new`: named for the first time, or again: its cells are queued.
+    - `late`: it has a result and gained a file: its cells are checked again.
+    - `changed`: it has a result, and the index withdrew it, gave it back or yanked it: its cells are checked again.
+    - `withdrawn`: it has no result and is gone: its cells leave the queue. It may be among the new ones too: it was
+      named, so it is counted.
+    """
+
+    new: tuple[Release, ...] = ()
+    late: tuple[LateFile, ...] = ()
+    changed: tuple[Release, ...] = ()
+    withdrawn: Mapping[Release, Action] = field(default_factory=dict)
+
+
+def named_releases(events: Iterable[JournalEvent]) -> list[Release]:
+    """Return the releases that events name, each once, in their order."""
+    return list(dict.fromkeys(Release(package=e.package, version=e.version) for e in events if e.version))
+
+
+def named_projects(events: Iterable[JournalEvent]) -> list[str]:
+    """Return the projects about which, as a whole, events say something."""
+    return list(dict.fromkeys(e.package for e in events if not e.version))
+
+
+def plan_page(events: Sequence[JournalEvent], known: Mapping[Release, KnownRelease]) -> JournalPlan:
+    """Return what to do about new events, in the order of the page.
+
+    `known` has every release that is named by them or belongs to a project that they name, unless nothing is known.
+    """
+    plan = _Plan(known)
+    for event in events:
+        for release in plan.releases_of(event):
+            plan.apply(event, release)
+    return plan.result()
+
+
+class _Plan:
+    """What events so far mean."""
+
+    def __init__(self, known: Mapping[Release, KnownRelease]) -> None:
+        self._known = known
+        self._by_project: dict[str, dict[Release, None]] = {}
+        for release in known:
+            self._by_project.setdefault(release.package, {})[release] = None
+        self._new: dict[Release, None] = {}
+        self._late: dict[Release, str] = {}
+        self._changed: dict[Release, None] = {}
+        self._withdrawn: dict[Release, Action] = {}
+
+    def releases_of(self, event: JournalEvent) -> list[Release]:
+        """Return the release that an event is about; if it is about a project, all that are known of it."""
+        of_project = self._by_project.setdefault(event.package, {})
+        if not event.version:
+            return list(of_project)
+        release = Release(package=event.package, version=event.version)
+        of_project[release] = None
+        return [release]
+
+    def apply(self, event: JournalEvent, release: Release) -> None:
+        """Take in what an event says of a release."""
+        before = self._known.get(release)
+        if before is not None and before.has_result:
+            if event.action is Action.ADD_FILE:
+                self._late[release] = event.filename
+            else:
+                self._changed[release] = None
+            return
+        is_named = release in self._new or (before is not None and before.named)
+        if event.action in _GONE:
+            # Of a release that was never named nothing is claimed.
+            if is_named:
+                self._withdrawn[release] = event.action
+        elif (
+            event.action is Action.NEW_RELEASE
+            or (event.action is Action.ADD_FILE and not is_named)
+            or (event.action in _BACK and is_named)
+        ):
+            self._new[release] = None
+            self._withdrawn.pop(release, None)
+
+    def result(self) -> JournalPlan:
+        """Return what is to be done at the end of the page."""
+        return JournalPlan(
+            new=tuple(self._new),
+            late=tuple(
+                LateFile(release=release, filename=filename)
+                for release, filename in self._late.items()
+                if release not in self._changed
+            ),
+            changed=tuple(self._changed),
+            withdrawn=self._withdrawn,
+        )
