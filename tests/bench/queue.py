@@ -83,7 +83,8 @@ def commit_ms(store: Store) -> float:
     passed = []
     for number in range(9):
         started = time.perf_counter()
-        store.save_source(f"http://{number}.example/", etag=None, last_modified=None, releases=0, now=0)
+        with store.db.atomic():
+            store.db.execute("INSERT INTO journal_anomalies VALUES ('index', 'bench', ?, 0)", (str(number),))
         passed.append((time.perf_counter() - started) * 1000)
     return median(passed)
 
