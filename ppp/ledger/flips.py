@@ -142,10 +142,11 @@ def read_flips(db: Database, dependencies: Collection[str]) -> list[Flip]:
 
 
 def triggers_of_packages(db: Database, packages: Collection[str]) -> list[str]:
-    """Return the names of the dependencies that made any node check releases of some packages again, sorted."""
+    """Return the packages with a result whose releases made any node check some packages again, sorted."""
     rows = db.execute(
         "SELECT DISTINCT c.triggered_by ->> 'name' FROM json_each(?) AS n CROSS JOIN records AS c"
-        " WHERE c.package = n.value AND c.triggered_by ->> 'kind' = 'dependency' ORDER BY 1",
+        " WHERE c.package = n.value AND c.triggered_by ->> 'kind' = 'dependency'"
+        " AND EXISTS (SELECT 1 FROM results AS r WHERE r.package = c.triggered_by ->> 'name') ORDER BY 1",
         (json.dumps(sorted(packages)),),
     )
     return [name for (name,) in rows.fetchall()]

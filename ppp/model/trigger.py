@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Self
 
 from ppp.model.canonical import Json
+from ppp.model.release import Release
 
 
 class TriggerKind(StrEnum):
@@ -31,5 +32,10 @@ class Trigger:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Self:
-        """Build it from valid JSON."""
-        return cls(kind=TriggerKind(data["kind"]), name=data["name"], version=data["version"])
+        """Build it from valid JSON; raise `InvalidReleaseError` if a dependency's name or version is invalid."""
+        kind, name, version = TriggerKind(data["kind"]), data["name"], data["version"]
+        if kind is TriggerKind.DEPENDENCY:
+            # It becomes part of addresses and is compared with releases.
+            release = Release.parse(name, version)
+            name, version = release.package, release.version
+        return cls(kind=kind, name=name, version=version)

@@ -79,7 +79,11 @@ class RecheckQueue:
     def _queue(self, found: Sequence[TriggeredChecks], looked_up_to: dict[str, int]) -> int:
         context = self._node.context
         new = triggers.queue_checks(self._node.store, found, looked_up_to=looked_up_to, now=context.now)
+        gateway = self._ready.gateway
         for one in (one for one in new if one.affected):
+            if gateway and one.trigger.kind is TriggerKind.DEPENDENCY:
+                # The page that was cached before it was released does not list it.
+                gateway.forget_page(one.trigger.name)
             left = one.affected - len(one.cells)
             beyond = f"; {left} more are beyond the budget" if left else ""
             subject = f"{one.trigger.kind} {one.trigger.name} {one.trigger.version}"

@@ -25,6 +25,7 @@ from ppp.model.record import (
     RecordMismatch,
     Submodules,
 )
+from ppp.model.trigger import Trigger, TriggerKind
 from ppp.publish.build import build
 from ppp.publish.snapshots.retention import RetentionPolicy
 from ppp.publish.snapshots.take import take
@@ -63,6 +64,9 @@ PAGES = {
     "package-nothing-to-import": "p/types-only/index.html",
     "package-in-part": "p/half-a-picture/index.html",
     "package-remarks": "p/leans-on-the-image/index.html",
+    "package-breaks-others": "p/breaker/index.html",
+    "breaks": "p/breaker/breaks/2.0/index.html",
+    "finding-breaks-others": "findings/breaks-others/index.html",
     "package-withdrawn": "p/taken-back/index.html",
     "package-long-name": f"p/{LONG_NAME}/index.html",
     "causes": "causes/index.html",
@@ -117,6 +121,7 @@ def showcase_records(record: RecordBuilder) -> Iterator[RecordWithLog]:
     yield from _passing(record)
     yield from _failing(record)
     yield from _unsaid(record)
+    yield from _breaking(record)
     yield from _long_texts(record)
     yield from _many_releases(record)
     yield from _many_packages(record)
@@ -235,6 +240,21 @@ def _marks() -> dict[str, object]:
         "yanked": "Broken on Python 3.12: use <0.8> instead",
         "project_status": "deprecated",
     }
+
+
+def _breaking(record: RecordBuilder) -> Iterator[RecordWithLog]:
+    # A release after which three packages failed, and the one that let two of them pass again.
+    environment = "py312-slim"
+    for place, version in enumerate(("1.9", "2.0", "2.1")):
+        at = AS_OF - DAY_S + 3600 * place
+        yield record("breaker", version, environment, observed_at=at), None
+        trigger = Trigger(kind=TriggerKind.DEPENDENCY, name="breaker", version=version) if place else None
+        for name in ("leans-one", "leans-three", "leans-two"):
+            installed = (Installed(name="breaker", version=version, sha256=None),)
+            fails = version == "2.0" or (version == "2.1" and name == "leans-two")
+            failure = {"result": "FAIL", "cause": "dependency-drift", "detail": "breaker 2.0 has no 'old_name'"}
+            fields = {"observed_at": at + 60, "installed": installed, "triggered_by": trigger}
+            yield record(name, "1.0", environment, **fields, **(failure if fails else {})), None
 
 
 def _long_texts(record: RecordBuilder) -> Iterator[RecordWithLog]:

@@ -8,14 +8,24 @@ index. A cell can get the pages of projects and the files that these list, and c
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 
 from ppp.check.gateway.local_projects import read_local_projects
-from ppp.check.gateway.nginx import NGINX_FOLDERS, GatewayError, NginxImage, NginxSite, find_nginx, run_nginx
+from ppp.check.gateway.nginx import (
+    NGINX_FOLDERS,
+    GatewayError,
+    NginxImage,
+    NginxSite,
+    cached_page,
+    find_nginx,
+    run_nginx,
+)
 from ppp.check.gateway.page_server import FILE_TIMEOUT_S, PageServer, serve_pages
+from ppp.check.gateway.pages import PageForm
 from ppp.check.gateway.relay import relay
 from ppp.check.gateway.stored_files import remove_unused_files
 from ppp.check.index.client import SimpleIndex
@@ -39,12 +49,14 @@ class Gateway:
     """A running gateway: nginx's socket, which only relays use, and the views of the index that it serves.
 
     A view is the index with the files that environments with certain tags may choose. `full_view` has all files.
+    `page_cache` is nginx's folder of pages.
     """
 
     socket: Path
     page_server: PageServer
     full_view: str
     view: str
+    page_cache: Path
 
     @property
     def path(self) -> str:
@@ -71,6 +83,17 @@ class Gateway:
     def limit_to_tags(self, tags: Iterable[str]) -> None:
         """From now on serve pages without the wheels that fit none of these tags; until then, pages are complete."""
         self.view = self.page_server.open_view(frozenset(tags))
+
+    def forget_page(self, project: str) -> None:
+        """Make the next cell that asks for a project's page get it from the index, not from the cache.
+
+        A page is served for a while before the index is asked again, but a release that was just found has to be on it
+        for cells that are checked because of it. `project` is a normalized name.
+        """
+        for view, form in product({self.view, self.full_view}, PageForm):
+            # Where another user's nginx owns it, the page only stays until it is too old.
+            with suppress(PermissionError):
+                cached_page(self.page_cache, f"page/{view}/{project}/{form}").unlink(missing_ok=True)
 
     def index_url(self, port: int, *, full_pages: bool = False) -> str:
         """Return the index's URL for a cell that reaches the socket through a port of its own loopback.
@@ -120,4 +143,10 @@ def run_gateway(
         (run / "nginx.conf").write_text(site.config(), "utf-8")
         stack.enter_context(run_nginx(site, own, image))
         full_view = page_server.open_view(None)
-        yield Gateway(socket=site.socket, page_server=page_server, full_view=full_view, view=full_view)
+        yield Gateway(
+            socket=site.socket,
+            page_server=page_server,
+            full_view=full_view,
+            view=full_view,
+            page_cache=nginx_cache,
+        )

@@ -3,6 +3,7 @@
 Either way it ends with the process that started it, even if that is killed, and listens only on a socket in a folder.
 """
 
+import hashlib
 import os
 import resource
 import shutil
@@ -115,6 +116,13 @@ class NginxImage:
     engine: Callable[[], docker.DockerClient | None]
     on_pull: Callable[[str], None]
     pins: ImagePins | None = None
+
+
+def cached_page(cache: Path, key: str) -> Path:
+    """Return where nginx keeps what it cached under a key; a file that is removed there is one that it never had."""
+    # As `levels=2` of proxy_cache_path says.
+    name = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    return cache / name[-2:] / name
 
 
 def _quoted(text: str) -> str:

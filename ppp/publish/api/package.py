@@ -16,6 +16,7 @@ from ppp.model.record import PHASES, EntryPoints, Record, RecordMismatch, Submod
 from ppp.model.release import Release
 from ppp.model.shown import Shown, record_shown_as
 from ppp.publish.api.encoding import document_bytes
+from ppp.publish.packages.breaks import ReleaseFlips
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.fixes import cell_fixes
 from ppp.publish.packages.history import CurrentRecord, PackageHistory, last_passing_versions
@@ -53,6 +54,11 @@ API_FILES: Final = (
         for kind in FindingKind
     ),
     ("api/v1/dependency-chains.json", "chains", "the dependencies that break packages, by cause and platform"),
+    (
+        "api/v1/breaks/{package}.json",
+        "breaks",
+        "a package whose releases were followed by changed verdicts on other packages: which, where and when",
+    ),
     ("api/v1/trends.json", "trends", "the results of the observations of each UTC day"),
     ("causes/index.json", "causes", "all causes, and how many cells each explains"),
     ("causes/{cause}.json", "cause", "one cause: what it means, what to do about it, and where it occurs"),
@@ -92,13 +98,18 @@ def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str,
     return "api/v1/index.json", document_bytes(document)
 
 
-def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str, bytes]:
-    """Return `/api/v1/p/<package>.json`: cells of the newest release, last passing versions, and earlier releases."""
+def package_file(
+    history: PackageHistory, summary: PackageSummary, releases: Sequence[ReleaseFlips] = ()
+) -> tuple[str, bytes]:
+    """Return `/api/v1/p/<package>.json`: cells of the newest release, last passing versions, and earlier releases.
+
+    `releases` are those that changed verdicts on other packages.
+    """
     shared = _SharedValues()
     fixes = cell_fixes(history.newest, history.logs)
     cells = [_cell_json(history, current, shared, fixes) for current in history.newest]
-    releases = [(version, [*verdicts]) for version, verdicts in groupby(history.verdicts, lambda v: v.release.version)]
-    document = {
+    checked = [(version, [*verdicts]) for version, verdicts in groupby(history.verdicts, lambda v: v.release.version)]
+    document: dict[str, Json] = {
         "schema": PACKAGE_SCHEMA,
         "package": history.package,
         "version": summary.version,
@@ -111,10 +122,12 @@ def package_file(history: PackageHistory, summary: PackageSummary) -> tuple[str,
         "reproduce": reproduce_command(history.verdicts[0].release, "{environment}"),
         **shared.lists,
         "history": [
-            {"version": version, "results": _counts(verdicts)} for version, verdicts in releases[:HISTORY_RELEASES]
+            {"version": version, "results": _counts(verdicts)} for version, verdicts in checked[:HISTORY_RELEASES]
         ],
-        "releases": len(releases),
+        "releases": len(checked),
     }
+    if releases:
+        document["breaks"] = [{"version": one.version, "broke": one.broke, "fixed": one.fixed} for one in releases]
     return f"api/v1/p/{history.package}.json", document_bytes(document)
 
 

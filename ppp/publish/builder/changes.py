@@ -17,6 +17,7 @@ from typing import Final
 from sqlite_utils import Database
 
 import ppp
+from ppp.ledger.flips import triggers_of_packages
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
 from ppp.publish.cache.build_cache import BuildCache
@@ -34,7 +35,7 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedPackages:
-    """The sorted names of packages that have records after the row `after_row`; None: all packages."""
+    """The sorted names of packages whose files records after the row `after_row` change; None: all packages."""
 
     packages: Sequence[str] | None
     after_row: int
@@ -63,7 +64,9 @@ def find_changes(
         return EVERYTHING
     # By row number, not by the index on packages: that would read every record.
     newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
-    return ChangedPackages(packages=sorted({package for (package,) in newer}), after_row=last)
+    changed = {package for (package,) in newer}
+    # What a release did to these packages is on the pages of the package whose release that is.
+    return ChangedPackages(packages=sorted(changed.union(triggers_of_packages(db, changed))), after_row=last)
 
 
 def record_build(

@@ -18,8 +18,10 @@ from ppp.publish.feeds.entries import group_changes, overall_feed, package_feed
 from ppp.publish.feeds.jsonfeed import feed_files
 from ppp.publish.journal.files import journal_files, journal_page_paths
 from ppp.publish.listings.entries import Contribution
+from ppp.publish.packages.breaks import flips_by_release
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.summary import summarize
+from ppp.publish.site.breaks import breaks_pages
 from ppp.publish.site.causes import cause_pages
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.directory import directory_pages, search_files
@@ -46,9 +48,11 @@ def render_package(history: PackageHistory, environments: Sequence[Environment],
     """Render a package's page, data, badges and feed; `base_url` ends in a slash."""
     summary = summarize(history)
     feed_path = f"p/{history.package}/atom.xml"
+    releases = flips_by_release(history.flips)
     files = [
-        package_page(history, summary, environments, badge=package_badge(summary, base_url)),
-        package_file(history, summary),
+        package_page(history, summary, environments, releases, badge=package_badge(summary, base_url)),
+        package_file(history, summary, releases),
+        *breaks_pages(history.package, releases),
         *badge_files(summary),
         (feed_path, atom(package_feed(history.package, history.changes), path=feed_path, base_url=base_url)),
     ]

@@ -23,6 +23,7 @@ class FindingKind(StrEnum):
     YANKED = "yanked"
     WITHDRAWN = "withdrawn"
     PROJECT_STATUS = "project-status"
+    BREAKS_OTHERS = "breaks-others"
 
 
 #: By kind, a title and what it says about the newest release of a package.
@@ -52,6 +53,10 @@ FINDING_TEXTS: Final = {
         "Archived or restricted projects",
         "is of a project that the index calls not active",
     ),
+    FindingKind.BREAKS_OTHERS: (
+        "Breaks others",
+        "was followed by packages that no longer passed when they were checked again with it",
+    ),
 }
 #: Findings that say more about a cell than its result, each with a remark of its own (`ppp.publish.packages.remarks`).
 #: The front page counts them, and shows no examples.
@@ -65,5 +70,6 @@ REMARKS: Final = frozenset(
         FindingKind.YANKED,
         FindingKind.WITHDRAWN,
         FindingKind.PROJECT_STATUS,
+        FindingKind.BREAKS_OTHERS,
     }
 )

@@ -11,6 +11,7 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.ledger import queries
+from ppp.ledger.flips import Flip, read_flips
 from ppp.ledger.published import Agreement, Verdict, VerdictChange
 from ppp.model.blame import AssignedBlame, assign_blame
 from ppp.model.matrix import Environment
@@ -91,9 +92,12 @@ def _read_portion(
     releases = _releases(db, packages, {row.record: row for row in rows}, environments)
     newest = [row.record for of_package in releases.values() for row in of_package[0]]
     details = {row.record: row for row in map(DetailRow._make, db.execute(_DETAILS, (json.dumps(newest),)))}
+    flips: defaultdict[str, list[Flip]] = defaultdict(list)
+    for flip in read_flips(db, packages):
+        flips[flip.trigger.name].append(flip)
     for package, of_package in groupby(rows, attrgetter("package")):
         if package in releases:
-            yield _history(db, [*of_package], releases[package], details)
+            yield _history(db, [*of_package], releases[package], details, flips[package])
 
 
 def _releases(
@@ -113,7 +117,11 @@ def _releases(
 
 
 def _history(
-    db: Database, rows: list[RecordRow], releases: Sequence[Sequence[RecordRow]], details: Mapping[str, DetailRow]
+    db: Database,
+    rows: list[RecordRow],
+    releases: Sequence[Sequence[RecordRow]],
+    details: Mapping[str, DetailRow],
+    flips: Sequence[Flip],
 ) -> PackageHistory:
     verdicts = [verdict for of_release in releases for verdict in _judged_verdicts(of_release)]
     newest = _current_records(rows, releases[0], verdicts, details)
@@ -126,6 +134,7 @@ def _history(
         # Oldest first, so that the last change of each cell is the one that stays.
         changed_at={(row.version, row.environment): row.observed_at for row, _ in reversed(changed)},
         logs=_failure_logs(db, newest),
+        flips=flips,
     )
 
 

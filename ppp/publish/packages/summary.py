@@ -14,9 +14,10 @@ from ppp.model.matrix import EnvironmentId, Platform, environment_sort_key
 from ppp.model.record import PHASES, Blame, Outcome, Phase, Result
 from ppp.model.shown import Shown
 from ppp.publish import text
+from ppp.publish.packages.breaks import breaks_remarks
 from ppp.publish.packages.finding_kinds import FindingKind
 from ppp.publish.packages.history import PackageHistory
-from ppp.publish.packages.remarks import Remark, remarks
+from ppp.publish.packages.remarks import REMARK_LIMIT, Remark, remarks
 
 DETAIL_LIMIT: Final = 200
 FAILED: Final = frozenset({Result.FAIL, Result.TIMEOUT})
@@ -109,7 +110,10 @@ def summarize(history: PackageHistory) -> PackageSummary:
     findings = {kind: tuple(cells[environment] for environment in of_kind) for kind, of_kind in environments.items()}
     if never := _never_on_alpine(history):
         findings[FindingKind.NEVER_ON_ALPINE] = tuple(_affected_cell(history, verdict, before) for verdict in never)
-    remarked = remarks([current.record for current in history.newest])
+    remarked = remarks([current.record for current in history.newest]) | {}
+    for environment, words in breaks_remarks(history.version, history.flips).items():
+        remark = Remark(FindingKind.BREAKS_OTHERS, text.single_line(words, REMARK_LIMIT))
+        remarked[environment] = (*remarked.get(environment, ()), remark)
     for verdict in newest:
         for remark in remarked.get(verdict.environment, ()):
             cell = _affected_cell(history, verdict, before)._replace(remark=remark.words)

@@ -22,6 +22,7 @@ from ppp.model.shown import Shown, count_shown
 from ppp.publish import text
 from ppp.publish.api.badges import Badge
 from ppp.publish.api.package import reproduce_command
+from ppp.publish.packages.breaks import ReleaseFlips
 from ppp.publish.packages.failures import group_failures
 from ppp.publish.packages.finding_kinds import REMARKS, FindingKind
 from ppp.publish.packages.fixes import cell_fixes
@@ -34,6 +35,7 @@ from ppp.publish.packages.history import (
 )
 from ppp.publish.packages.remarks import SharedRemark, share_remarks
 from ppp.publish.packages.summary import FAILED, PackageSummary
+from ppp.publish.site.breaks import MAX_LINKED, breaks_links
 from ppp.publish.site.package_modules import is_worth_a_section, module_reports
 from ppp.publish.site.templates import platform_groups, render, shown_environments
 
@@ -126,9 +128,14 @@ class CheckedFile:
 
 
 def package_page(
-    history: PackageHistory, summary: PackageSummary, environments: Sequence[Environment], *, badge: Badge
+    history: PackageHistory,
+    summary: PackageSummary,
+    environments: Sequence[Environment],
+    releases: Sequence[ReleaseFlips] = (),
+    *,
+    badge: Badge,
 ) -> tuple[str, bytes]:
-    """Return `/p/<package>/index.html`."""
+    """Return `/p/<package>/index.html`; `releases` are those that changed verdicts on other packages."""
     environments = _select_environments(history, environments)
     shown_ids = {environment.id for environment in environments}
     newest = [current for current in history.newest if current.record.environment in shown_ids]
@@ -171,6 +178,8 @@ def package_page(
         noted_pythons=_noted_pythons(newest),
         phases=tuple(phase.label for phase in PHASES),
         imports=_imported_modules(newest),
+        breaks=breaks_links(history.package, releases),
+        omitted_breaks=max(0, len(releases) - MAX_LINKED),
     )
     return path, page
 

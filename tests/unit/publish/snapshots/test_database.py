@@ -30,6 +30,7 @@ from ppp.publish.snapshots.description import Snapshot, SnapshotKind
 PRIVATE = {
     "batches", "batch_files", "batch_records", "queue", "queue_order", "pending", "rechecks", "skips", "sources",
     "statements", "peers", "forks", "episodes", "receipts", "seen_statements", "quarantines", "left_out_batches",
+    "installations", "dependents", "triggers", "landings_cursor",
 }  # fmt: skip
 ADR = next((Path(__file__).parents[4] / "docs" / "adr").glob("*-snapshots.md")).read_text("utf-8")
 
