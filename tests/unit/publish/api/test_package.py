@@ -12,6 +12,7 @@ from snapshot_ledgers import take_snapshots
 
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Installed, Phase, Record
+from ppp.model.trigger import Trigger, TriggerKind
 from ppp.publish.api.package import API_FILES
 from ppp.publish.build import build
 from ppp.publish.packages.finding_kinds import FindingKind
@@ -21,8 +22,13 @@ Read = Callable[[str], Any]
 
 
 @pytest.fixture
-def public(small: Store, tmp_path: Path) -> Path:
-    """A build of the small ledger, with its snapshots."""
+def public(small: Store, record: Callable[..., Record], tmp_path: Path) -> Path:
+    """A build of the small ledger, in which a release has broken another package, with its snapshots."""
+    again = Trigger(kind=TriggerKind.DEPENDENCY, name="six", version="1.17.0")
+    for place, (result, trigger) in enumerate((("PASS", None), ("FAIL", again))):
+        small.add_record(
+            record("leans", "1", "py312-slim", observed_at=1_714_000_000 + place, result=result, triggered_by=trigger)
+        )
     take_snapshots(small.path / "ppp.db", tmp_path / "public")
     build(small.db, tmp_path / "public")
     return tmp_path / "public"

@@ -146,7 +146,7 @@ def test_sql_gives_the_same_numbers(store: Store, record: Callable[..., Record],
         for each in range(number % 7 + 1):
             result = list(Result)[(number * each) % 5]
             store.add_record(record(f"p-{each}", "1.0", result=result, observed_at=DAY + number // 3 * 86_400 + number))
-    store.db.execute("INSERT INTO skips VALUES ('three', '1', '', 'yanked', ?)", (DAY - 90_000,))
+    store.db.execute("INSERT INTO skips VALUES ('three', '1', '', 'expired', '', ?)", (DAY - 90_000,))
     (query,) = (query for query in saved_queries() if query.name == "results_by_day")
     assert parse_qs(permalink("results_by_day").removeprefix("#")) == {"sql": [query.sql]}
     build(store.db, tmp_path / "public")
