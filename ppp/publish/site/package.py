@@ -35,7 +35,7 @@ from ppp.publish.packages.history import (
 )
 from ppp.publish.packages.remarks import SharedRemark, share_remarks
 from ppp.publish.packages.summary import FAILED, PackageSummary
-from ppp.publish.site.breaks import MAX_LINKED, breaks_links
+from ppp.publish.site.breaks import breaks_links
 from ppp.publish.site.package_modules import is_worth_a_section, module_reports
 from ppp.publish.site.templates import platform_groups, render, shown_environments
 
@@ -163,11 +163,7 @@ def package_page(
         installed=_installed(newest),
         files=_checked_files(newest),
         nodes=sorted({current.record.node for current in newest}),
-        images=[
-            f"{current.record.environment} {current.record.image_digest.removeprefix('sha256:')[:DIGEST_DIGITS]}"
-            for current in newest
-            if current.record.image_digest
-        ],
+        images=_images(newest),
         badge=badge,
         findings=[kind for kind in summary.findings if kind not in REMARKS],
         standin=any(
@@ -179,9 +175,16 @@ def package_page(
         phases=tuple(phase.label for phase in PHASES),
         imports=_imported_modules(newest),
         breaks=breaks_links(history.package, releases),
-        omitted_breaks=max(0, len(releases) - MAX_LINKED),
     )
     return path, page
+
+
+def _images(newest: Sequence[CurrentRecord]) -> list[str]:
+    return [
+        f"{current.record.environment} {current.record.image_digest.removeprefix('sha256:')[:DIGEST_DIGITS]}"
+        for current in newest
+        if current.record.image_digest
+    ]
 
 
 def _unsaid(summary: PackageSummary, newest: Sequence[CurrentRecord]) -> dict[str, object]:

@@ -57,6 +57,8 @@ def test_a_new_release_breaks_and_the_next_one_fixes(store: Store, record: Make)
     ]
     assert flips(store, story) == [("broke", "2.0.0"), ("fixed", "2.0.1")]
     assert [flip.record_before for flip in find_flips(story)] == [story[0].id, story[2].id]
+    assert triggers_of_packages(store.db, ["six", "unknown"]) == [], "without a result it has no page"
+    store.add_record(record("numpy", "2.0.0"))
     assert triggers_of_packages(store.db, ["six", "unknown"]) == ["numpy"]
 
 

@@ -12,6 +12,7 @@ import pytest
 from ppp.ledger.digests import DayDigest, read_day_digests
 from ppp.ledger.store import Store
 from ppp.model.record import Record, Result
+from ppp.model.release import Release
 from ppp.publish.build import build
 from ppp.publish.datasette.definition import permalink, saved_queries
 from ppp.publish.site.trends import MAX_DAYS, draw_trend, passed_percent, trends_file
@@ -146,7 +147,7 @@ def test_sql_gives_the_same_numbers(store: Store, record: Callable[..., Record],
         for each in range(number % 7 + 1):
             result = list(Result)[(number * each) % 5]
             store.add_record(record(f"p-{each}", "1.0", result=result, observed_at=DAY + number // 3 * 86_400 + number))
-    store.db.execute("INSERT INTO skips VALUES ('three', '1', '', 'expired', '', ?)", (DAY - 90_000,))
+    store.skip(Release(package="three", version="1"), "", reason="expired", detail="", now=DAY - 90_000)
     (query,) = (query for query in saved_queries() if query.name == "results_by_day")
     assert parse_qs(permalink("results_by_day").removeprefix("#")) == {"sql": [query.sql]}
     build(store.db, tmp_path / "public")
