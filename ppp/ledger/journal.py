@@ -88,6 +88,8 @@ def read_cursor(db: Database, source: str) -> Cursor | None:
 
 def start_cursor(db: Database, source: str, serial: int, *, now: int) -> None:
     """Begin to follow a journal after a serial."""
+    # A ledger that was restored from a snapshot holds the states of then: from now on they follow from the queue.
+    db.execute("DELETE FROM journal_states")
     db.execute(
         "INSERT INTO journal_cursors (source, serial, first_serial, started_at, read_at) VALUES (?, ?, ?, ?, ?)",
         (source, serial, serial, now, now),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from journal_rows import showcase_journal
+
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
@@ -85,6 +87,10 @@ PAGES = {
     "data": "data/index.html",
     "sql": "sql/index.html",
     "about": "about/index.html",
+    "coverage": "coverage/index.html",
+    "journal": "journal/index.html",
+    "journal-day": "journal/2024-04-25/index.html",
+    "journal-day-short": "journal/2024-04-22/index.html",
 }
 #: The pages of a site without records.
 EMPTY_PAGES = {
@@ -322,6 +328,7 @@ def showcase_site(folder: Path, record: RecordBuilder) -> Path:
         with store.db.atomic():
             for made, log in showcase_records(record):
                 store.insert_record(made, log)
+            showcase_journal(store, AS_OF, [LONG_NAME])
         lines = [("NODE", "Today 6 of 9 releases installed everywhere."), ("VOX", "Three did not.")]
         script = json.dumps([{"speaker": speaker, "text": text} for speaker, text in lines])
         episode = StoredEpisode(period="2024-04-24", seed=1, writer="plain", facts="[]", script=script)

@@ -209,21 +209,43 @@ ALTER TABLE skips ADD COLUMN detail TEXT NOT NULL DEFAULT '';
 UPDATE skips SET detail = reason;
 UPDATE skips SET reason = CASE WHEN detail LIKE 'requested only where %' THEN 'marker' ELSE 'unsandboxed' END;
 
+CREATE TABLE journal_states (           -- only in published databases, which have neither queue nor skips: as it was then
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('tested', 'queued', 'skipped', 'lost')),
+    skip_reason TEXT,
+    PRIMARY KEY (package, version),
+    CHECK ((skip_reason IS NULL) = (state <> 'skipped'))
+) STRICT;
+
 -- What becomes of every release that was named. `lost` is what is left over: it shows a fault of this node.
 CREATE VIEW coverage_releases AS
     SELECT j.package, j.version, j.serial, j.announced_at,
-           CASE WHEN EXISTS (SELECT 1 FROM queue AS q WHERE q.package = j.package AND q.version = j.version)
-                  OR EXISTS (SELECT 1 FROM pending AS p
-                             WHERE p.document ->> 'package' = j.package AND p.document ->> 'version' = j.version)
+           CASE WHEN p.state IS NOT NULL THEN p.state
+                WHEN EXISTS (SELECT 1 FROM queue AS q WHERE q.package = j.package AND q.version = j.version)
+                  OR EXISTS (SELECT 1 FROM pending AS w
+                             WHERE w.document ->> 'package' = j.package AND w.document ->> 'version' = j.version)
                 THEN 'queued'
                 WHEN EXISTS (SELECT 1 FROM results AS r WHERE r.package = j.package AND r.version = j.version)
                 THEN 'tested'
                 WHEN EXISTS (SELECT 1 FROM skips AS s WHERE s.package = j.package AND s.version = j.version)
                 THEN 'skipped'
                 ELSE 'lost' END AS state,
-           (SELECT s.reason FROM skips AS s WHERE s.package = j.package AND s.version = j.version
-            ORDER BY s.environment LIMIT 1) AS skip_reason
-    FROM journal_releases AS j;
+           coalesce(p.skip_reason, (SELECT s.reason FROM skips AS s WHERE s.package = j.package AND s.version = j.version
+                                    ORDER BY s.environment LIMIT 1)) AS skip_reason
+    FROM journal_releases AS j LEFT JOIN journal_states AS p ON p.package = j.package AND p.version = j.version;
+
+CREATE VIEW coverage_days AS            -- by UTC day of announcement: what became of the releases that were named
+    SELECT day, sum(named) AS named, sum(tested) AS tested, sum(queued) AS queued, sum(skipped) AS skipped,
+           sum(lost) AS lost, sum(gaps) AS gaps, sum(estimated_lost) AS estimated_lost
+    FROM (SELECT date(announced_at, 'unixepoch') AS day, count(*) AS named, sum(state = 'tested') AS tested,
+                 sum(state = 'queued') AS queued, sum(state = 'skipped') AS skipped, sum(state = 'lost') AS lost,
+                 0 AS gaps, 0 AS estimated_lost
+          FROM coverage_releases GROUP BY 1
+          UNION ALL
+          SELECT date(start_at, 'unixepoch'), 0, 0, 0, 0, 0, count(*), sum(estimate)
+          FROM journal_gaps WHERE filled_at IS NULL GROUP BY 1)
+    GROUP BY day;
 
 CREATE TABLE downloads (                -- how often packages are downloaded, as a file that was imported says
     package TEXT NOT NULL,

@@ -18,7 +18,19 @@ from ppp.model.matrix import environment_sort_key
 from ppp.publish.datasette.definition import indexes, materialized_views
 
 #: Tables that are not published: peers and feed state, the queue, and results not yet confirmed by the canary.
-PRIVATE_TABLES: Final = ("peers", "sources", "queue", "queue_order", "pending")
+PRIVATE_TABLES: Final = (
+    "peers",
+    "sources",
+    "queue",
+    "queue_order",
+    "pending",
+    "journal_todo",
+    "journal_margin",
+    "journal_feeds",
+    "journal_cursors",
+)
+#: Public views that are made from private tables.
+VIEWS_OF_PRIVATE_TABLES: Final = ("coverage_releases",)
 #: Views that depend on private tables.
 PRIVATE_VIEWS: Final = ("given_up",)
 #: The foreign keys of materialized views, by column: Datasette renders them as links.
@@ -42,6 +54,9 @@ def write_copy(ledger: Database, target: Path) -> None:
         # A compact file with one consistent state, even while the ledger is written to.
         ledger.execute("VACUUM INTO ?", (str(part),))
         with _open_for_writing(part) as db, db.atomic():
+            # What became of releases follows from the queue: it is stored before that is dropped.
+            for view in VIEWS_OF_PRIVATE_TABLES:
+                _materialize(db, view, [])
             _drop_private(db)
             _add_indexes(db)
             for view, columns in materialized_views().items():

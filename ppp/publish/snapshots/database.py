@@ -24,6 +24,11 @@ from ppp.storage_errors import translate_storage_errors
 #: The tables that are filled, each with its primary key, which is the order of its rows.
 PUBLIC_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "environments": ("environment",),
+    "journal_events": ("source", "serial", "package", "version", "action"),
+    "journal_gaps": ("source", "start_at"),
+    "journal_intervals": ("source", "last_serial"),
+    "journal_releases": ("package", "version"),
+    "journal_states": ("package", "version"),
     "logs": ("log_sha256",),
     "nodes": ("node",),
     "packages": ("package",),
@@ -102,6 +107,25 @@ def _fill(db: Database, selection: RecordSelection) -> None:
     if selection.logs:
         _copy(db, "logs", "log_sha256 IN (SELECT log_sha256 FROM main.records)", "log_sha256")
     db.execute(f"INSERT INTO main.results (package, version, environment, record) {current_sql('main.records')}")
+    _fill_journal(db, selection)
+
+
+def _fill_journal(db: Database, selection: RecordSelection) -> None:
+    # What was announced, said and read in the time of the records. The states are as they are now: they follow from
+    # the queue, which stays private.
+    for table, at, order in (
+        ("journal_releases", "announced_at", "announced_at, package, version"),
+        ("journal_events", "at", "source, serial, package, version, action"),
+        ("journal_intervals", "read_at", "source, last_serial"),
+        ("journal_gaps", "start_at", "source, start_at"),
+    ):
+        _copy(db, table, f"{at} >= ? AND {at} < ?", order, (selection.start, selection.end))
+    db.execute(
+        "INSERT INTO main.journal_states (package, version, state, skip_reason)"
+        " SELECT package, version, state, CASE state WHEN 'skipped' THEN skip_reason END FROM ledger.coverage_releases"
+        " WHERE announced_at >= ? AND announced_at < ? ORDER BY package, version",
+        (selection.start, selection.end),
+    )
 
 
 def _copy(db: Database, table: str, where: str, order: str, values: tuple[object, ...] = ()) -> None:
@@ -153,7 +177,13 @@ def describe(database: Path, *, kind: SnapshotKind, file: str, logs: bool) -> Sn
 
 def row_counts(db: Database) -> dict[str, int]:
     """Return the number of rows of each public table."""
-    return {t: int(db.execute(f"SELECT count(*) FROM [{t}]").fetchone()[0]) for t in PUBLIC_TABLES}  # noqa: S608 - our own identifiers
+    return {t: int(db.execute(f"SELECT count(*) FROM [{t}]").fetchone()[0]) for t in _public_tables(db)}  # noqa: S608 - our own identifiers
+
+
+def _public_tables(db: Database) -> list[str]:
+    # A snapshot of an older PPP has fewer.
+    found = set(db.table_names())
+    return sorted(table for table in PUBLIC_TABLES if table in found)
 
 
 def logical_hash(db: Database) -> str:
@@ -169,7 +199,7 @@ def logical_hash(db: Database) -> str:
 
 
 def _logical_lines(db: Database) -> Iterator[object]:
-    for table in sorted(PUBLIC_TABLES):
+    for table in _public_tables(db):
         columns = columns_of(db, table)
         yield ["table", table, columns]
         order = ", ".join(PUBLIC_TABLES[table])

@@ -123,7 +123,7 @@ CHANGES = {
     "INSERT INTO packages VALUES ('nobody')": "no record has nobody, which is in the table packages",
     "UPDATE releases SET version_key = 'z' WHERE rowid = 1": "has the wrong sort key z",
     "UPDATE environments SET python_key = 9 WHERE rowid = 1": "is described as Python",
-    "INSERT INTO skips VALUES ('a', '1', '', 'because', 5)": "skips is private to a node",
+    "INSERT INTO skips VALUES ('a', '1', '', 'because', 5, '')": "skips is private to a node",
     "UPDATE _sqlite_migrations SET applied_at = '2026'": "it contains the time of its creation, 2026",
     "UPDATE records SET detail = zeroblob(20000000) WHERE rowid = 3": "SQLite cannot read it",
     "CREATE TABLE extra (a)": "its table extra is not part of this PPP's schema",

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from journal_rows import showcase_journal
 
 from ppp.ledger.published import observed_environments
 from ppp.ledger.store import Store
@@ -155,6 +156,20 @@ def test_the_copy_contains_no_private_data(small: Store, tmp_path: Path) -> None
     database = prepare(small.path, tmp_path / "serve").database
     assert b"secret" in (small.path / "ppp.db").read_bytes()
     assert b"secret" not in database.read_bytes()
+
+
+def test_the_copy_says_what_became_of_each_release_though_it_has_no_queue(small: Store, tmp_path: Path) -> None:
+    with small.db.atomic():
+        showcase_journal(small, 1_714_046_400)
+    counted = "SELECT state, count(*) FROM coverage_releases GROUP BY 1 ORDER BY 1"
+    expected = small.db.execute(counted).fetchall()
+    assert {state for state, _ in expected} == {"lost", "queued", "skipped", "tested"}
+    with closing(sqlite3.connect(prepare(small.path, tmp_path / "serve").database)) as copy:
+        assert copy.execute(counted).fetchall() == expected
+        days = copy.execute("SELECT sum(named), sum(tested + queued + skipped + lost) FROM coverage_days").fetchone()
+        assert days[0] == days[1] == sum(count for _, count in expected)
+        names = {name for (name,) in copy.execute("SELECT name FROM sqlite_schema")}
+    assert names.isdisjoint({"queue", "journal_cursors", "journal_todo"})
 
 
 def test_the_inspect_file_is_written_beside_the_copy(small: Store, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from journal_rows import add_event, name_release, queue_release, skip_release
 from snapshot_ledgers import APRIL_25, make_ledger, query_rows, sample_observations
 from sqlite_utils import Database
 
@@ -31,6 +32,8 @@ PRIVATE = {
     "batches", "batch_files", "batch_records", "queue", "queue_order", "pending", "rechecks", "skips", "sources",
     "statements", "peers", "forks", "episodes", "receipts", "seen_statements", "quarantines", "left_out_batches",
     "installations", "dependents", "triggers", "landings_cursor",
+    "journal_cursors", "journal_todo", "journal_margin", "journal_feeds", "journal_rejects", "journal_anomalies",
+    "downloads",
 }  # fmt: skip
 ADR = next((Path(__file__).parents[4] / "docs" / "adr").glob("*-snapshots.md")).read_text("utf-8")
 
@@ -141,8 +144,34 @@ def test_a_share_names_only_what_its_records_name(record: Builder, tmp_path: Pat
         ],
     )
     found = snapshot(source, tmp_path / "1.db", RecordSelection(start=6, end=10))
-    assert found.rows == dict.fromkeys(PUBLIC_TABLES, 1) | {"logs": 0}
+    journal = {table: 0 for table in PUBLIC_TABLES if table.startswith("journal_")}
+    assert found.rows == dict.fromkeys(PUBLIC_TABLES, 1) | journal | {"logs": 0}
     assert query_rows(tmp_path / "1.db", "SELECT package FROM packages") == [("new",)]
+
+
+def test_a_snapshot_says_what_became_of_each_release_that_was_named(
+    store: Store, record: Builder, tmp_path: Path
+) -> None:
+    states = {"six": "tested", "waits": "queued", "left-out": "skipped", "forgotten": "lost"}
+    with store.db.atomic():
+        for place, name in enumerate(states):
+            name_release(store, name, "1.0", serial=place + 1, at=APRIL_25 + place)
+        name_release(store, "before", "1.0", serial=None, at=APRIL_25 - 1)
+        queue_release(store, "waits", "1.0")
+        skip_release(store, "left-out", "1.0", "expired")
+        add_event(store, 9, "gone", "", "remove-project", at=APRIL_25)
+    store.add_record(record("six", "1.0", observed_at=APRIL_25))
+    # The second is made from the first, as the archives of months are: it has no queue to look at.
+    snapshot(store.path / "ppp.db", tmp_path / "1.db")
+    found = snapshot(tmp_path / "1.db", tmp_path / "2.db", RecordSelection(start=APRIL_25))
+    assert set(query_rows(tmp_path / "2.db", "SELECT package, state FROM coverage_releases")) == {*states.items()}
+    assert query_rows(tmp_path / "2.db", "SELECT named, tested, queued, skipped, lost FROM coverage_days") == [
+        (4, 1, 1, 1, 1)
+    ]
+    assert query_rows(tmp_path / "2.db", "SELECT skip_reason FROM coverage_releases WHERE state = 'skipped'") == [
+        ("expired",)
+    ]
+    assert (found.rows["journal_releases"], found.rows["journal_states"], found.rows["journal_events"]) == (4, 4, 1)
 
 
 def test_the_root_is_that_of_the_ledger(small: Store, tmp_path: Path) -> None:
