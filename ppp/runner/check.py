@@ -119,7 +119,7 @@ def check_queue(
         # A run about named packages checks nothing else: the next one looks at what it found.
         if rechecks and rechecks.queue_dependents():
             again = queue.due_counts(queue_filter, now=node.context.now)
-            rounds.run(source, expected=again, budget=budget)
+            rounds.run(replace(source), expected=again, budget=budget)
         checked, ended_by = rounds.checked, rounds.ended_by
         flakiness = _measure_flakiness(node, rounds, request)
     finally:

@@ -353,6 +353,26 @@ def test_no_cell_is_begun_when_time_is_over(rig: NodeHarness) -> None:
     assert (len(rig.queue), rig.results, rig.reporter.ended) == (2, [], 1)
 
 
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"cells": 1}, "the budget (--cells 1) left out 3 cells"),
+        ({"cells": 3}, "the budget (--cells 3) left out 1 cell"),
+        ({"cells": 4}, ""),
+        ({"minutes": 0.0, "cells": 9}, "the budget (--minutes 0) left out 4 cells"),
+    ],
+)
+def test_what_the_budget_leaves_out_is_counted_and_stays_queued(
+    rig: NodeHarness, limits: dict[str, Any], words: str
+) -> None:
+    request = rig.request(SLIM, ALPINE, jobs=1, **limits)
+    rig.enqueue(request, "example-lib", "other")
+    ready = rig.ready(request, CellScript())
+    budget = check_queue(rig.node, ready, request, only=None).budget
+    assert (str(budget), budget.left_out) == (words, len(rig.queue))
+    assert budget.to_json()["left_out"] == len(rig.queue)
+
+
 def test_a_stop_keeps_finished_results_and_leaves_the_rest_queued(rig: NodeHarness) -> None:
     request = rig.request(SLIM, jobs=1)
     rig.enqueue(request, "example-lib", "other")

@@ -34,16 +34,20 @@ def test_a_list_gives_each_job_once_and_only_for_the_given_environments() -> Non
     assert source.take([SLIM, ALPINE], 5) == [two]
 
 
-def test_a_cell_can_be_taken_again_when_its_lease_has_ended(store: Store, tmp_path: Path) -> None:
-    clock = [NOW]
+def node_with(store: Store, data: Path, clock: list[int]) -> LocalNode:
     context = Context(
-        config=config.load({}, data=tmp_path / "data"),
+        config=config.load({}, data=data),
         reporter=RecordingReporter(),
         environ={},
         stop=threading.Event(),
         clock=lambda: clock[0],
     )
-    node = LocalNode(context=context, store=store, key=NodeKey.from_seed(b"\1" * 32))
+    return LocalNode(context=context, store=store, key=NodeKey.from_seed(b"\1" * 32))
+
+
+def test_a_cell_can_be_taken_again_when_its_lease_has_ended(store: Store, tmp_path: Path) -> None:
+    clock = [NOW]
+    node = node_with(store, tmp_path / "data", clock)
     store.queue.enqueue([cell(SLIM)], source="feed", now=1)
     source = QueueSource(node=node, queue_filter=QueueFilter(environments=(SLIM,)), run="run", lease_s=100)
     (job,) = source.take([SLIM], 5)
@@ -51,3 +55,24 @@ def test_a_cell_can_be_taken_again_when_its_lease_has_ended(store: Store, tmp_pa
     assert source.take([SLIM], 5) == []
     clock[0] += 100
     assert source.take([SLIM], 5) == [job]
+
+
+def test_of_a_share_each_cell_is_taken_once_and_the_others_are_seldom_passed_over(store: Store, tmp_path: Path) -> None:
+    releases = [Release(package=f"a{number}", version="1.0") for number in range(50)]
+    cells = [Cell(release=release, environment=environment) for release in releases for environment in (SLIM, ALPINE)]
+    store.queue.enqueue(cells, source="feed", now=1)
+    asked: list[str] = []
+
+    def share(package: str, _: str) -> bool:
+        asked.append(package)
+        return package.endswith("7")
+
+    queue_filter = QueueFilter(environments=(SLIM, ALPINE), share=share)
+    source = QueueSource(
+        node=node_with(store, tmp_path / "data", [NOW]), queue_filter=queue_filter, run="run", lease_s=100
+    )
+    taken = [job.cell for _ in range(4) for job in source.take([ALPINE], 1)]
+    taken += [job.cell for _ in range(9) for job in source.take([SLIM, ALPINE], 2)]
+    assert sorted(taken, key=str) == sorted((c for c in cells if c.release.package.endswith("7")), key=str)
+    assert len(asked) == len(cells)
+    assert source.take([SLIM], 5) == []
