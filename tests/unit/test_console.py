@@ -36,6 +36,7 @@ from ppp.model.record import (
     outcomes_in_order,
 )
 from ppp.model.shown import GLYPHS
+from ppp.model.trigger import Trigger, TriggerKind
 
 Builder = Callable[..., Record]
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[bold]\u202e\r"
@@ -257,6 +258,7 @@ def test_the_report_of_a_cell_says_what_its_result_leaves_unsaid(record: Builder
         record_mismatch=RecordMismatch(missing=1, unlisted=0, different=2, examples=("a.py",)),
         yanked="",
         project_status="archived",
+        triggered_by=Trigger(kind=TriggerKind.DEPENDENCY, name="numpy", version="2.0.0"),
     )
     report = cell_report(told, None)
     assert "\x1b" not in report
@@ -270,6 +272,7 @@ def test_the_report_of_a_cell_says_what_its_result_leaves_unsaid(record: Builder
         "RECORD    differs from the wheel: 1 missing, 0 not listed, 2 different, such as a.py",
         "yanked    the index gives no reason",
         "project   archived, says the index",
+        "again     because of dependency numpy 2.0.0",
         "brought   setuptools 65.5.1, by the environment",
     ):
         assert f"\n  {line}\n" in f"{report}\n", line
