@@ -116,10 +116,12 @@ def _flip(kind: FlipKind, trigger: Trigger, newer: Record, before: Record) -> Fl
 
 def read_flips(db: Database, dependencies: Collection[str]) -> list[Flip]:
     """Return the flips that new releases of some packages triggered, by time and id; by an index."""
+    # The index is on the canonical JSON, in which a name is followed by a quote: all with one name are neighbours.
+    starts = [f'{{"kind":"{TriggerKind.DEPENDENCY}","name":"{name}' for name in sorted(dependencies)]
     rows = db.query(
         "SELECT f.* FROM json_each(?) AS n CROSS JOIN flips AS f"
-        " WHERE f.trigger_name = n.value AND f.trigger_kind = 'dependency' ORDER BY f.observed_at, f.record",
-        (json.dumps(sorted(dependencies)),),
+        " WHERE f.triggered_by >= n.value || '\"' AND f.triggered_by < n.value || '#' ORDER BY f.observed_at, f.record",
+        (json.dumps(starts),),
     )
     return [
         Flip(

@@ -258,7 +258,8 @@ CREATE TABLE downloads (                -- how often packages are downloaded, as
 
 -- What a release breaks: who installs what, what made this node check cells again, and which verdicts changed then.
 
-CREATE INDEX records_with_trigger ON records (triggered_by ->> 'name') WHERE triggered_by IS NOT NULL;
+-- Of the text itself: where a schema is not trusted, as by `ppp verify`, SQLite allows no JSON function in an index.
+CREATE INDEX records_with_trigger ON records (triggered_by) WHERE triggered_by IS NOT NULL;
 
 CREATE TABLE installations (            -- the newest record of a package's newest release that installed anything there
     package TEXT NOT NULL,
@@ -312,7 +313,7 @@ CREATE VIEW flips AS                    -- verdicts of a node that changed when 
            c.triggered_by ->> 'kind' AS trigger_kind, c.triggered_by ->> 'name' AS trigger_name,
            c.triggered_by ->> 'version' AS trigger_version, c.package, c.version, c.environment, c.result,
            p.result AS result_before, c.cause, c.detail, c.observed_at, c.node, c.record, p.record AS record_before,
-           c.installed <> '[]' OR c.triggered_by ->> 'kind' <> 'dependency' AS confirmed
+           c.installed <> '[]' OR c.triggered_by ->> 'kind' <> 'dependency' AS confirmed, c.triggered_by
     FROM records AS c INDEXED BY records_with_trigger CROSS JOIN records AS p
     WHERE c.triggered_by IS NOT NULL AND c.result IN ('PASS', 'FAIL', 'TIMEOUT')
       -- The newest verdict of the same node before the re-check; one that confirms another belongs to the same re-check.
