@@ -86,6 +86,23 @@ def test_a_run_measures_flakiness(node: Program) -> None:
     assert node.query("SELECT count(*) FROM batch_records") == [(4,)]
 
 
+def test_a_run_keeps_to_its_budget_and_the_queue_says_what_is_next(node: Program) -> None:
+    command = ("run", "--no-feed", "--watchlist", "watched.txt")
+    done = node.run(*command, "--cells", "1", "--json")
+    assert done.code == 0, done
+    assert "the budget (--cells 1) left out 2 cells" in done.err
+    answer = json.loads(done.out)
+    assert answer["budget"] == {"minutes": 4.0, "cells": 1, "ended_by": "cells", "left_out": 2}
+    assert answer["queue"]["due"] == 2
+    assert len(node.query(RESULTS)) == 1
+    following = json.loads(node.run_ok("queue", "--json"))["next"]
+    assert [row["package"] for row in following] == ["passes", "raises"]
+    assert "passes==2.0 in" in node.run_ok("queue", "--why", "passes")
+    node.run_ok(*command)
+    assert node.query(RESULTS) == [("needs-newer-python", "NA"), ("passes", "PASS"), ("raises", "FAIL")]
+    assert node.run_ok("queue").startswith("0 cells are queued")
+
+
 def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("needs-newer-python\nunheard-of\n")
     local.set_response("/feed", reply((b" " * 100_000 for _ in range(500)), length=50_000_000))
