@@ -14,6 +14,7 @@ from sqlite_utils import Database
 from ppp.model.matrix import Cell
 from ppp.model.record import Record
 from ppp.model.release import Release, version_key
+from ppp.model.trigger import Trigger, TriggerKind
 
 #: Of the newest period that was imported, for all Pythons together.
 _DOWNLOADS: Final = (
@@ -66,6 +67,11 @@ class Landing:
     environment: str
     is_newest: bool
     announced_at: int | None
+
+    @property
+    def trigger(self) -> Trigger:
+        """Return what it is in the records of the checks that it triggers."""
+        return Trigger(kind=TriggerKind.DEPENDENCY, name=self.release.package, version=self.release.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

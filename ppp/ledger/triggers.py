@@ -19,12 +19,13 @@ class TriggeredChecks:
     affected: int
 
 
-def known_triggers(store: Store, environment: str) -> set[Trigger]:
-    """Return what has made this node check cells of an environment again, image digests and pips."""
-    rows = store.db.execute(
-        "SELECT kind, name, version FROM triggers WHERE environment = ? AND kind IN ('image', 'pip')", (environment,)
-    )
-    return {Trigger.from_json({"kind": k, "name": n, "version": v}) for k, n, v in rows.fetchall()}
+def is_known(store: Store, trigger: Trigger, environment: str) -> bool:
+    """Return whether a trigger has made this node check cells of an environment again."""
+    row = store.db.execute(
+        "SELECT 1 FROM triggers WHERE kind = ? AND name = ? AND version = ? AND environment = ?",
+        (str(trigger.kind), trigger.name, trigger.version, environment),
+    ).fetchone()
+    return row is not None
 
 
 def queue_checks(

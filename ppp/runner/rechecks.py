@@ -20,9 +20,7 @@ def dependency_checks(landing: Landing, dependents: Iterable[Dependent], *, budg
     affected = [dependent for dependent in dependents if _is_affected(landing, dependent)]
     if not affected:
         return None
-    release = landing.release
-    trigger = Trigger(kind=TriggerKind.DEPENDENCY, name=release.package, version=release.version)
-    return _checks(trigger, landing.environment, affected, budget=budget)
+    return _checks(landing.trigger, landing.environment, affected, budget=budget)
 
 
 def _is_affected(landing: Landing, dependent: Dependent) -> bool:

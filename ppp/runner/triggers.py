@@ -38,10 +38,12 @@ class RecheckQueue:
         for environment in self._confined:
             landings, last_row = dependents.read_landings(store.db, node, environment)
             for landing in landings:
+                if triggers.is_known(store, landing.trigger, environment):
+                    continue
                 if self._left <= 0:
                     break
                 who = dependents.read_dependents(store.db, landing.release.package, environment, node)
-                if checks := dependency_checks(landing, who, budget=self._budget):
+                if checks := dependency_checks(landing, who, budget=min(self._per_trigger, self._left)):
                     found.append(checks)
                     self._left -= len(checks.cells)
             else:
@@ -51,22 +53,19 @@ class RecheckQueue:
     def queue_changed(self) -> int:
         """Queue what failed in other images, or with another pip, than the environments have now; return how many.
 
-        Each digest and each pip does this once.
+        Each digest and each pip does this once, with all that is left of the run's budget.
         """
         store, found = self._node.store, list[TriggeredChecks]()
         for environment in self._confined:
-            known = triggers.known_triggers(store, environment)
-            candidates = [one for one in self._contents(environment) if one not in known]
+            candidates = [one for one in self._contents(environment) if not triggers.is_known(store, one, environment)]
             failed = dependents.read_failed_cells(store.db, environment, self._node.key.id) if candidates else []
             for trigger in candidates:
+                if self._left <= 0:
+                    break
                 # Stored even where nothing has failed: from here on it is nothing new.
-                found.append(changed_checks(trigger, environment, failed, budget=self._budget))
+                found.append(changed_checks(trigger, environment, failed, budget=self._left))
                 self._left -= len(found[-1].cells)
         return self._queue(found, {})
-
-    @property
-    def _budget(self) -> int:
-        return min(self._per_trigger, max(0, self._left))
 
     def _contents(self, environment: str) -> list[Trigger]:
         prepared = self._ready.prepared[environment]

@@ -27,7 +27,8 @@ from ppp.mesh.node import NodeKey
 from ppp.model import matrix
 from ppp.model.errors import DiskFullError
 from ppp.model.matrix import Cell, Environment, Platform
-from ppp.model.record import Installed, Network, Record, Result
+from ppp.model.queue_policy import QueuePolicy
+from ppp.model.record import DistributionFile, Installed, Network, Record, Result
 from ppp.model.release import Release, RequestedPackage
 from ppp.model.trigger import Trigger, TriggerKind
 from ppp.runner.check import behind_gateway, check_now, check_queue, queue_state
@@ -36,6 +37,7 @@ from ppp.runner.enqueue import enqueue_changed_offers, enqueue_wanted
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.request import RunRequest, Sources
 from ppp.runner.requested import RequestedRelease, find_requested
+from ppp.runner.triggers import RecheckQueue
 
 NOW: Final = 1_714_003_200
 EXAMPLE: Final = Release(package="example-lib", version="1.0")
@@ -592,3 +594,19 @@ def test_a_new_image_and_a_new_pip_check_once_again_what_failed(rig: NodeHarness
         ("example-lib==1.0", "image", digest),
         ("other==1.0", "pip", "26.0.1"),
     }
+
+
+def test_a_run_queues_no_more_rechecks_than_its_budget_and_the_next_one_goes_on(rig: NodeHarness) -> None:
+    for package, dependency in (("a", "example-lib"), ("b", "example-lib"), ("c", "example-lib"), ("d", "other")):
+        installs(rig, package, dependency, "0.9")
+    request = rig.request(SLIM)
+    ready = confined(rig.ready(request, CellScript()))
+    for release in (OTHER, EXAMPLE):
+        file = DistributionFile(filename=f"{release.package}.zip", sha256="12" * 32, size=1)
+        rig.node.store.add_record(replace(SAMPLE_RECORD, release=release, node=rig.node.key.id, file=file))
+    policy = QueuePolicy(dependents=2, recheck_budget=2)
+    queued = [RecheckQueue(rig.node, ready, [SLIM.id], policy).queue_dependents() for _ in range(3)]
+    assert queued == [2, 1, 0]
+    rows = rig.node.store.db.execute("SELECT name, affected, queued FROM triggers ORDER BY name").fetchall()
+    assert rows == [("example-lib", 3, 2), ("other", 1, 1)]
+    assert rig.reporter.notes[0].endswith("2 cells of py312-slim again; 1 more are beyond the budget")
