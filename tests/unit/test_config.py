@@ -10,6 +10,7 @@ import ppp
 from ppp.config import Config, JournalMode, load, load_matrix, load_valid, take_credentials
 from ppp.model.credentials import Credentials
 from ppp.model.errors import ConfigError, MatrixError
+from ppp.model.queue_policy import Criterion, QueuePolicy
 from ppp.model.record import Network
 from ppp.resources import resource
 from ppp.schemas import schema_errors
@@ -199,6 +200,14 @@ def test_all_shipped_matrices_load() -> None:
         assert len({e.id for e in matrix.environments}) == len(matrix.environments)
 
 
+def test_a_matrix_without_a_policy_has_the_default_one(tmp_path: Path) -> None:
+    table = GOOD[GOOD.index("[queue]") : GOOD.index("[[environment]]")]
+    (path := tmp_path / "matrix.toml").write_text(GOOD.replace(table, ""))
+    assert load_matrix(path) == load_matrix(resource("matrices/default.toml"))
+    path.write_text(GOOD.replace(table, '[queue]\norder = ["age"]\n'))
+    assert load_matrix(path).queue == QueuePolicy(order=(Criterion.AGE,))
+
+
 def test_three_mistakes_are_reported_together_with_their_places(tmp_path: Path) -> None:
     message = refusal(
         tmp_path,
@@ -218,6 +227,14 @@ def test_three_mistakes_are_reported_together_with_their_places(tmp_path: Path) 
     ("old", "new", "mistake"),
     [
         ('id = "py39-slim"', 'id = "py311-slim"', "environment[0].id: 'py311-slim' should be 'py39-slim'"),
+        ('"risk", "age"', '"luck", "age"', "queue.order[3]: 'luck' is not one of ['asked', 'watchlist', "),
+        (
+            '"risk", "age"',
+            '"age", "age"',
+            "queue.order: ['asked', 'watchlist', 'downloads', 'age', 'age'] has non-unique",
+        ),
+        ("fair_share = 3", "fair_share = 0", "queue.fair_share: 0 is less than the minimum of 1"),
+        ("keep_days = 14", "keep_weeks = 2", "queue: Additional properties are not allowed ('keep_weeks'"),
         (
             'python = "3.11"\nplatform = "slim"',
             'python = "3.9"\nplatform = "slim"',
