@@ -120,7 +120,8 @@ class Queue:
 
         A cell that is queued already takes the new source if that is of a better class: what a person named, then the
         watchlist, then the rest. It is also tried anew, if it resulted in `ERROR` before, where a person named it or
-        something it rests on has changed. The turns of publishers are exact after the next `queue_order.prepare`.
+        something it rests on has changed. The turns of publishers are exact after the next `queue_order.prepare`,
+        and downloads that were imported after the last one count from then on.
         """
         given = [*cells]
         if not given:

@@ -42,11 +42,12 @@ GROUP BY publisher
 
 _ALL_DOWNLOADS: Final = """
 SELECT package, downloads FROM downloads
-WHERE period = (SELECT max(period) FROM downloads WHERE python_version = '') AND python_version = ''
+WHERE python_version = '' AND period = (SELECT max(period) FROM downloads WHERE python_version = '')
 """
+#: Of the period by which the queue was ranked: to find the newest one takes a pass over the table.
 _DOWNLOADS: Final = """
 SELECT package, downloads FROM downloads
-WHERE period = (SELECT max(period) FROM downloads WHERE python_version = '') AND python_version = ''
+WHERE python_version = '' AND period = (SELECT downloads ->> 0 FROM queue_order)
   AND package IN (SELECT value FROM json_each(:packages))
 """
 
@@ -98,6 +99,8 @@ def all_downloads(db: Database) -> dict[str, int]:
 
 
 def downloads_digest(db: Database) -> str:
-    """Return a text that changes when the numbers of downloads do."""
-    row = db.execute("SELECT max(period), count(*), coalesce(sum(downloads), 0) FROM downloads").fetchone()
+    """Return a text that changes when the numbers of downloads do: a JSON array that begins with the newest period."""
+    row = db.execute(
+        "SELECT max(period), count(*), coalesce(sum(downloads), 0) FROM downloads WHERE python_version = ''"
+    ).fetchone()
     return json.dumps(row)

@@ -7,9 +7,11 @@ import pytest
 
 from ppp.ledger import queries
 from ppp.ledger.queue import QueuedCell, QueueFilter
+from ppp.ledger.queue_order import prepare
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
 from ppp.ledger.store import Store
 from ppp.model.matrix import Cell
+from ppp.model.queue_policy import QueuePolicy
 from ppp.model.record import Record
 from ppp.model.release import Release
 from ppp.model.trigger import Trigger, TriggerKind
@@ -264,8 +266,9 @@ def test_what_a_person_asked_for_stays_so_whatever_changes(store: Store) -> None
 
 def test_more_downloads_come_first_then_what_is_likely_to_have_changed(store: Store, record: Builder) -> None:
     store.db.execute(
-        "INSERT INTO downloads VALUES ('popular', '2027-01', '', 1000000, 1), ('idna', '2026-12', '', 9, 1)"
+        "INSERT INTO downloads VALUES ('popular', '2027-01', '', 1000000, 1), ('new', '2026-12', '', 2000000, 1)"
     )
+    prepare(store.db, store.path, QueuePolicy(), now=0)
     for version, result in (("1.0", "PASS"), ("2.0", "FAIL")):
         store.add_record(record("broken", version, "py39-slim", result=result))
         store.add_record(record("steady", version, "py39-slim"))
