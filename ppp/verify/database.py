@@ -65,6 +65,9 @@ def open_verified(path: Path, *, immutable: bool) -> Iterator[Database]:
             yield db
     except sqlite3.Error as error:
         fail(f"SQLite cannot read it: {error}")
+    except UnicodeDecodeError:
+        # The message of an SQLite error quotes what it could not read.
+        fail("SQLite cannot read it: its schema is damaged, and holds text that is not UTF-8")
 
 
 def _check_head(path: Path) -> None:
