@@ -27,15 +27,18 @@ _LANDINGS: Final = """
            NOT EXISTS (SELECT 1 FROM releases AS s
                        JOIN results AS r ON r.package = s.package AND r.version = s.version
                        WHERE s.package = c.package AND s.version_key > o.version_key) AS is_newest,
-           (SELECT j.announced_at FROM journal_releases AS j WHERE j.package = c.package AND j.version = c.version)
+           (SELECT j.announced_at FROM journal_releases AS j WHERE j.package = c.package AND j.version = c.version),
+           c.yanked IS NOT NULL OR c.cause IS 'withdrawn' AS withdrawn
     FROM records AS c NOT INDEXED CROSS JOIN releases AS o
     WHERE c.rowid > :seen AND c.rowid <= :last AND c.node = :node AND c.environment = :environment
-      AND c.result IN ('PASS', 'FAIL', 'TIMEOUT') AND c.filename IS NOT NULL AND c.triggered_by IS NULL
       AND o.package = c.package AND o.version = c.version
       AND EXISTS (SELECT 1 FROM dependents AS d WHERE d.dependency = c.package AND d.environment = c.environment)
-      AND NOT EXISTS (SELECT 1 FROM records AS b
-                      WHERE b.package = c.package AND b.version = c.version AND b.environment = c.environment
-                        AND b.node = c.node AND b.result <> 'ERROR' AND b.rowid <= :seen)
+      AND (c.yanked IS NOT NULL OR c.cause IS 'withdrawn'
+           OR (c.result IN ('PASS', 'FAIL', 'TIMEOUT') AND c.filename IS NOT NULL AND c.triggered_by IS NULL
+               AND NOT EXISTS (SELECT 1 FROM records AS b
+                               WHERE b.package = c.package AND b.version = c.version
+                                 AND b.environment = c.environment AND b.node = c.node
+                                 AND b.result <> 'ERROR' AND b.rowid <= :seen)))
     ORDER BY c.package, o.version_key
 """
 #: The cells of an environment that install a dependency, by package; see `read_dependents`.
@@ -57,7 +60,7 @@ DEPENDENTS_SQL: Final = f"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landing:
-    """A release of which this node has a first verdict in an environment.
+    """A release of which this node has a first verdict in an environment, or finds that it is `withdrawn` (or yanked).
 
     `is_newest` says whether the ledger has no newer release of the package, `announced_at` when the journal named it,
     in epoch seconds, None if it did not.
@@ -67,11 +70,13 @@ class Landing:
     environment: str
     is_newest: bool
     announced_at: int | None
+    withdrawn: bool = False
 
     @property
     def trigger(self) -> Trigger:
         """Return what it is in the records of the checks that it triggers."""
-        return Trigger(kind=TriggerKind.DEPENDENCY, name=self.release.package, version=self.release.version)
+        kind = TriggerKind.WITHDRAWAL if self.withdrawn else TriggerKind.DEPENDENCY
+        return Trigger(kind=kind, name=self.release.package, version=self.release.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +145,14 @@ def read_landings(db: Database, node: str, environment: str) -> tuple[list[Landi
     ).fetchone()
     rows = db.execute(_LANDINGS, {"seen": seen, "last": last_row, "node": node, "environment": environment})
     landings = [
-        Landing(release=Release(package=p, version=v), environment=environment, is_newest=bool(n), announced_at=at)
-        for p, v, n, at in rows.fetchall()
+        Landing(
+            release=Release(package=p, version=v),
+            environment=environment,
+            is_newest=bool(newest),
+            announced_at=announced_at,
+            withdrawn=bool(withdrawn),
+        )
+        for p, v, newest, announced_at, withdrawn in rows.fetchall()
     ]
     return landings, int(last_row)
 

@@ -88,6 +88,9 @@ def ran_with(record: Record, trigger: Trigger) -> bool:
         case TriggerKind.DEPENDENCY:
             found = {(one.name, one.version) for one in record.installed}
             return not found or (trigger.name, trigger.version) in found
+        case TriggerKind.WITHDRAWAL:
+            # Installers no longer take it: where it was installed, nothing has changed.
+            return (trigger.name, trigger.version) not in {(one.name, one.version) for one in record.installed}
         case TriggerKind.IMAGE:
             return record.image_digest == trigger.version
         case TriggerKind.PIP:
@@ -110,7 +113,7 @@ def _flip(kind: FlipKind, trigger: Trigger, newer: Record, before: Record) -> Fl
         node=newer.node,
         record=newer.id,
         record_before=before.id,
-        confirmed=bool(newer.installed) or trigger.kind is not TriggerKind.DEPENDENCY,
+        confirmed=bool(newer.installed) or trigger.kind not in {TriggerKind.DEPENDENCY, TriggerKind.WITHDRAWAL},
     )
 
 

@@ -10,9 +10,14 @@ from ppp.model.release import Release
 
 
 class TriggerKind(StrEnum):
-    """What made a node check a cell again: a dependency's new release, a new image or pip, a file that was added."""
+    """What made a node check a cell again.
+
+    That is a dependency's new release, or one that the index has withdrawn or yanked, a new image or pip, or a file
+    that was added to the release itself.
+    """
 
     DEPENDENCY = "dependency"
+    WITHDRAWAL = "withdrawal"
     IMAGE = "image"
     PIP = "pip"
     LATE_FILE = "late-file"
@@ -34,7 +39,7 @@ class Trigger:
     def from_json(cls, data: Mapping[str, Json]) -> Self:
         """Build it from valid JSON; raise `InvalidReleaseError` if a dependency's name or version is invalid."""
         kind, name, version = TriggerKind(data["kind"]), data["name"], data["version"]
-        if kind is TriggerKind.DEPENDENCY:
+        if kind in {TriggerKind.DEPENDENCY, TriggerKind.WITHDRAWAL}:
             # It becomes part of addresses and is compared with releases.
             release = Release.parse(name, version)
             name, version = release.package, release.version

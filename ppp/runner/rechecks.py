@@ -24,7 +24,12 @@ def dependency_checks(landing: Landing, dependents: Iterable[Dependent], *, budg
 
 
 def _is_affected(landing: Landing, dependent: Dependent) -> bool:
-    """Return whether installing a package again may install the release that landed, in place of what it had."""
+    """Return whether installing a package again may install another version than it had: the one that landed, or any.
+
+    Installers do not take one that was withdrawn, unless nothing else will do.
+    """
+    if landing.withdrawn:
+        return dependent.installed == landing.release.version
     new = Version(landing.release.version)
     try:
         installed = Version(dependent.installed)

@@ -80,7 +80,7 @@ class RecheckQueue:
         new = triggers.queue_checks(self._node.store, found, looked_up_to=looked_up_to, now=context.now)
         gateway = self._ready.gateway
         for one in (one for one in new if one.affected):
-            if gateway and one.trigger.kind is TriggerKind.DEPENDENCY:
+            if gateway and one.trigger.kind in {TriggerKind.DEPENDENCY, TriggerKind.WITHDRAWAL}:
                 # The page that was cached before it was released does not list it.
                 gateway.forget_page(one.trigger.name)
             left = one.affected - len(one.cells)

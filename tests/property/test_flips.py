@@ -19,6 +19,7 @@ TRIGGERS = [
     None,
     *(Trigger(kind=TriggerKind.DEPENDENCY, name="numpy", version=version) for version in ("2.0", "2.1")),
     Trigger(kind=TriggerKind.DEPENDENCY, name="attrs", version="2.0"),
+    Trigger(kind=TriggerKind.WITHDRAWAL, name="numpy", version="2.0"),
     Trigger(kind=TriggerKind.IMAGE, name="python:3.12-slim", version=DIGESTS[0]),
     Trigger(kind=TriggerKind.PIP, name="pip", version="26.0.1"),
     Trigger(kind=TriggerKind.LATE_FILE, name="six.whl", version="1.0"),

@@ -291,7 +291,7 @@ INSERT OR IGNORE INTO dependents
     ORDER BY n.package, n.environment, i.key;
 
 CREATE TABLE triggers (                 -- what made this node check cells again
-    kind TEXT NOT NULL CHECK (kind IN ('dependency', 'image', 'pip')),
+    kind TEXT NOT NULL CHECK (kind IN ('dependency', 'withdrawal', 'image', 'pip')),
     name TEXT NOT NULL,
     version TEXT NOT NULL,
     environment TEXT NOT NULL,
@@ -313,7 +313,7 @@ CREATE VIEW flips AS                    -- verdicts of a node that changed when 
            c.triggered_by ->> 'kind' AS trigger_kind, c.triggered_by ->> 'name' AS trigger_name,
            c.triggered_by ->> 'version' AS trigger_version, c.package, c.version, c.environment, c.result,
            p.result AS result_before, c.cause, c.detail, c.observed_at, c.node, c.record, p.record AS record_before,
-           c.installed <> '[]' OR c.triggered_by ->> 'kind' <> 'dependency' AS confirmed, c.triggered_by
+           c.installed <> '[]' OR c.triggered_by ->> 'kind' NOT IN ('dependency', 'withdrawal') AS confirmed, c.triggered_by
     FROM records AS c INDEXED BY records_with_trigger CROSS JOIN records AS p
     WHERE c.triggered_by IS NOT NULL AND c.result IN ('PASS', 'FAIL', 'TIMEOUT')
       -- The newest verdict of the same node before the re-check; one that confirms another belongs to the same re-check.
@@ -335,6 +335,10 @@ CREATE VIEW flips AS                    -- verdicts of a node that changed when 
           WHEN 'image' THEN c.image_digest IS c.triggered_by ->> 'version'
           WHEN 'pip' THEN c.pip_version = c.triggered_by ->> 'version'
           WHEN 'dependency' THEN c.installed = '[]' OR EXISTS (
+            SELECT 1 FROM json_each(c.installed) AS i
+            WHERE i.value ->> 0 = c.triggered_by ->> 'name' AND i.value ->> 1 = c.triggered_by ->> 'version')
+          -- Installers no longer take a release that was withdrawn: where it was installed, nothing has changed.
+          WHEN 'withdrawal' THEN NOT EXISTS (
             SELECT 1 FROM json_each(c.installed) AS i
             WHERE i.value ->> 0 = c.triggered_by ->> 'name' AND i.value ->> 1 = c.triggered_by ->> 'version')
           ELSE 1 END;

@@ -106,6 +106,25 @@ def test_a_landing_is_a_first_own_verdict_since_the_last_look(store: Store, reco
     ]
 
 
+def test_a_release_that_is_yanked_or_withdrawn_lands_as_such(store: Store, record: Make) -> None:
+    store.add_record(record("app", "1", installed=installed(numpy="2.0.0")))
+    store.add_record(record("numpy", "2.0.0", observed_at=1))
+    looked_up_to = {HERE: read_landings(store.db, NODE, HERE)[1]}
+    queue_checks(store, [], looked_up_to=looked_up_to, now=1)
+    gone = {"result": "NA", "cause": "withdrawn", "blame": None, "file": None}
+    for each in (
+        record("numpy", "2.0.0", observed_at=2, yanked=""),
+        record("numpy", "1.9", observed_at=2, **gone),
+        record("numpy", "1.8", observed_at=2, result="NA", cause="requires-python", blame=None, file=None),
+    ):
+        store.add_record(each)
+    found, _ = read_landings(store.db, NODE, HERE)
+    assert [(str(one.release), one.withdrawn, str(one.trigger.kind)) for one in found] == [
+        ("numpy==1.9", True, "withdrawal"),
+        ("numpy==2.0.0", True, "withdrawal"),
+    ]
+
+
 def test_a_trigger_queues_its_cells_once(store: Store, record: Make) -> None:
     store.add_record(record("app", "1", result="FAIL", image_digest="sha256:" + "12" * 32))
     (failed,) = read_failed_cells(store.db, HERE, NODE)

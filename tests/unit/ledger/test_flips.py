@@ -17,6 +17,7 @@ DIGEST = "sha256:" + "12" * 32
 IMAGE = Trigger(kind=TriggerKind.IMAGE, name="python:3.12-slim", version=DIGEST)
 PIP = Trigger(kind=TriggerKind.PIP, name="pip", version="26.0.1")
 LATE = Trigger(kind=TriggerKind.LATE_FILE, name="six-1.0-cp312.whl", version="1.0")
+GONE = Trigger(kind=TriggerKind.WITHDRAWAL, name="numpy", version="2.0.0")
 OTHER = "cd" * 32
 
 
@@ -86,6 +87,10 @@ def test_what_a_second_observation_does_not_confirm_is_no_flip(store: Store, rec
         ({"triggered_by": PIP, "pip_version": "26.0.1"}, [("broke", "26.0.1")]),
         ({"triggered_by": PIP, "pip_version": "26.0.2"}, []),
         ({"triggered_by": LATE}, [("broke", "1.0")]),
+        # The release that was withdrawn is still what was installed, or is not.
+        ({"triggered_by": GONE, "installed": installed("2.0.0")}, []),
+        ({"triggered_by": GONE, "installed": installed("1.26")}, [("broke", "2.0.0")]),
+        ({"triggered_by": GONE}, [("broke", "2.0.0")]),
         ({"triggered_by": None, "installed": installed("2.0.0")}, []),
         # Another node's verdict, another environment, another release: nothing to compare with.
         ({"triggered_by": NUMPY_2, "node": OTHER}, []),

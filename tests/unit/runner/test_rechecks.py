@@ -11,9 +11,13 @@ from ppp.runner.rechecks import changed_checks, dependency_checks
 HERE = "py312-slim"
 
 
-def landing(version: str = "2.0.0", *, is_newest: bool = True, announced_at: int | None = None) -> Landing:
+def landing(
+    version: str = "2.0.0", *, is_newest: bool = True, announced_at: int | None = None, withdrawn: bool = False
+) -> Landing:
     release = Release(package="numpy", version=version)
-    return Landing(release=release, environment=HERE, is_newest=is_newest, announced_at=announced_at)
+    return Landing(
+        release=release, environment=HERE, is_newest=is_newest, announced_at=announced_at, withdrawn=withdrawn
+    )
 
 
 def cell(package: str) -> Cell:
@@ -40,6 +44,10 @@ def dependent(package: str = "app", installed: str = "1.26", downloads: int | No
         (landing("1.26.1", is_newest=False, announced_at=99), "1.26", False),
         (landing("1.26.1", is_newest=False, announced_at=101), "1.26", True),
         (landing("1.26.1", is_newest=False), "not a version", False),
+        # One that is withdrawn concerns who installed just that one.
+        (landing(withdrawn=True), "2.0.0", True),
+        (landing(is_newest=False, withdrawn=True), "2.0.0", True),
+        (landing(withdrawn=True), "1.26", False),
     ],
 )
 def test_a_release_concerns_who_installed_an_older_one(landed: Landing, installed: str, is_affected: bool) -> None:  # noqa: FBT001 - a case
