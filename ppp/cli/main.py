@@ -10,6 +10,7 @@ import click
 
 import ppp
 from ppp import console
+from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
 from ppp.cli.mesh import node, peer
 from ppp.cli.publish import narrate, publish, snapshot
@@ -35,7 +36,23 @@ def cli() -> None:
     """
 
 
-for command in (run, watch, check, status, queue, show, publish, snapshot, narrate, serve, peer, node, verify, doctor):
+for command in (
+    run,
+    watch,
+    check,
+    status,
+    queue,
+    coverage,
+    show,
+    publish,
+    snapshot,
+    narrate,
+    serve,
+    peer,
+    node,
+    verify,
+    doctor,
+):
     cli.add_command(command)
 
 

@@ -52,7 +52,6 @@ class NamedRelease:
     files: int = 0
     last_file_at: int | None = None
     last_file_serial: int | None = None
-    publisher: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,14 +194,13 @@ def known_releases(
 def add_releases(db: Database, named: Iterable[NamedRelease]) -> None:
     """Add releases that a page named, or what it adds to those that were named before."""
     db.conn.executemany(
-        "INSERT INTO journal_releases (package, version, serial, announced_at, files, last_file_at, last_file_serial,"
-        " publisher) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        "INSERT INTO journal_releases (package, version, serial, announced_at, files, last_file_at, last_file_serial)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
         " serial = coalesce(min(serial, excluded.serial), serial, excluded.serial),"
         " announced_at = min(announced_at, excluded.announced_at), files = files + excluded.files,"
         " last_file_at = coalesce(max(last_file_at, excluded.last_file_at), last_file_at, excluded.last_file_at),"
         " last_file_serial = coalesce(max(last_file_serial, excluded.last_file_serial), last_file_serial,"
-        "                             excluded.last_file_serial),"
-        " publisher = coalesce(publisher, excluded.publisher)",
+        "                             excluded.last_file_serial)",
         (
             (
                 n.release.package,
@@ -212,7 +210,6 @@ def add_releases(db: Database, named: Iterable[NamedRelease]) -> None:
                 n.files,
                 n.last_file_at,
                 n.last_file_serial,
-                n.publisher,
             )
             for n in named
         ),
@@ -228,6 +225,15 @@ def last_files(db: Database, releases: Collection[Release]) -> dict[Release, int
         (json.dumps([[r.package, r.version] for r in releases]),),
     ).fetchall()
     return {Release(package=p, version=v): at for p, v, at in rows}
+
+
+def last_actions(db: Database, source: str, package: str) -> dict[str, str]:
+    """Return the last action that is stored of each version of a package, `""` for the project as a whole."""
+    rows = db.execute(
+        "SELECT version, action, max(serial) FROM journal_events WHERE source = ? AND package = ? GROUP BY version",
+        (source, package),
+    ).fetchall()
+    return {version: action for version, action, _ in rows}
 
 
 def add_events(db: Database, source: str, events: Iterable[tuple[int, str, str, str, int]]) -> None:

@@ -5,7 +5,7 @@ the feed. One that does not answer is reported and the next one is asked. Whatev
 transaction with the cursor, so a run can be killed at any moment: the next one goes on where it ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -224,7 +224,8 @@ class _Follower:
     def _write_project(self, page: JournalPage, project: ChangedProject) -> PageCounts:
         files = [e for e in page.events if e.action is Action.ADD_FILE]
         last = ledger.last_files(self._db, {_release_of(e) for e in files})
-        events = [e for e in page.events if e.action is not Action.ADD_FILE or e.at > last.get(_release_of(e), -1)]
+        told = ledger.last_actions(self._db, self._source, project.package)
+        events = [e for e in page.events if _is_new(e, last, told)]
         return self._writer.write(
             page, events, lambda _: ledger.finish_project(self._db, self._source, project.package)
         )
@@ -287,6 +288,15 @@ def find_gap(before: FeedReading | None, oldest_at: int, reading: FeedReading) -
     pace = (before.releases + reading.releases) / seconds if seconds else 0.0
     length = oldest_at - before.newest_at
     return Gap(start_at=before.newest_at, end_at=oldest_at, estimate=round(pace * length))
+
+
+def _is_new(event: JournalEvent, last_files: Mapping[Release, int], told: Mapping[str, str]) -> bool:
+    """Return whether a project's page tells something new: it repeats all that holds of the project."""
+    if event.action is Action.ADD_FILE:
+        return event.at > last_files.get(_release_of(event), -1)
+    if event.action is Action.NEW_RELEASE:
+        return event.version not in told
+    return told.get(event.version) != event.action
 
 
 def _interval(journal: Journal, first: int, last: int, counts: PageCounts) -> Interval:

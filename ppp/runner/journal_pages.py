@@ -119,7 +119,6 @@ def _named(
             files=one.files + is_file,
             last_file_at=max(one.last_file_at or 0, event.at) if is_file else one.last_file_at,
             last_file_serial=event.serial if is_file else one.last_file_serial,
-            publisher=one.publisher or event.publisher or None,
         )
     return named.values()
 

@@ -44,7 +44,6 @@ class SkipReason(StrEnum):
     MARKER = "marker"
     EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
-    INVALID_NAME = "invalid-name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,7 +131,6 @@ CREATE TABLE journal_releases (         -- every release that was named
     files INTEGER NOT NULL DEFAULT 0,   -- how many files were added, as far as the journal was read
     last_file_at INTEGER,
     last_file_serial INTEGER,
-    publisher TEXT,                     -- as the feed names the author, if it does
     PRIMARY KEY (package, version)
 ) STRICT;
 CREATE INDEX journal_releases_by_time ON journal_releases (announced_at, package, version);

@@ -26,7 +26,6 @@ REASON_TEXTS: Final = {
     "marker": "it was asked for only where an environment marker holds",
     "expired": "it waited longer than the policy keeps a release",
     "withdrawn": "the index withdrew it before its turn",
-    "invalid-name": "its name or its version is not a valid one",
 }
 #: The ways in which a journal is read.
 ADAPTER_TEXTS: Final = {

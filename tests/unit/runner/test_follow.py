@@ -239,6 +239,17 @@ def test_a_project_whose_page_lags_waits_and_the_cursor_with_it(started: Followe
     assert started.queued == ["lags 1.0", "six 1.17.0"]
 
 
+def test_what_a_projects_page_repeats_is_taken_once(started: Follower) -> None:
+    events = [event(11, "new-release six 1.17.0"), event(12, "yank six 1.17.0")]
+    started.follow(MemoryIndex(events))
+    record = replace(SAMPLE_RECORD, release=SIX, environment=SLIM.id, node=started.node.key.id, log_sha256=None)
+    started.node.store.add_record(record)
+    # The page says again that the release is yanked, with the project's newest serial.
+    again = replace(events[1], serial=13, at=events[1].at + 1)
+    report = started.follow(MemoryIndex([*events, again]))
+    assert (report.counts.changed, started.queue) == (0, [])
+
+
 # ---------------------------------------------------------------- the feed
 
 
