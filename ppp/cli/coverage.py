@@ -12,7 +12,7 @@ from sqlite_utils import Database
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.console import format_time, printable_line
 from ppp.ledger import coverage as ledger
-from ppp.ledger.coverage import Coverage
+from ppp.ledger.coverage import CoverageCounts
 from ppp.ledger.schema import read_ledger
 
 #: How many lost releases, rejected entries and anomalies are named.
@@ -50,7 +50,7 @@ def coverage(*, since: datetime | None, fail_on_lost: bool, data: Path | None, a
         click.get_current_context().exit(1)
 
 
-def _answer(db: Database, days: Mapping[str, Coverage], all_: Coverage) -> dict[str, object]:
+def _answer(db: Database, days: Mapping[str, CoverageCounts], all_: CoverageCounts) -> dict[str, object]:
     gaps = ledger.unfilled_gaps(db)
     rejected, reasons = ledger.rejected_entries(db, limit=SHOWN)
     return {
@@ -77,7 +77,7 @@ def _answer(db: Database, days: Mapping[str, Coverage], all_: Coverage) -> dict[
     }
 
 
-def _lines(db: Database, days: Mapping[str, Coverage], all_: Coverage) -> Iterator[str]:
+def _lines(db: Database, days: Mapping[str, CoverageCounts], all_: CoverageCounts) -> Iterator[str]:
     yield f"{'day':10} {'named':>8} {'tested':>8} {'queued':>8} {'skipped':>8} {'lost':>8}"
     for day, one in days.items():
         yield f"{day:10} {one.named:8,} {one.tested:8,} {one.queued:8,} {one.skipped:8,} {one.lost:8,}"

@@ -17,7 +17,7 @@ _ALL: Final = "0000-00-00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
+class CoverageCounts:
     """What became of named releases: numbers of releases, `skip_reasons` adds up to `skipped`."""
 
     tested: int = 0
@@ -84,7 +84,7 @@ class Anomaly:
     found_at: int
 
 
-def coverage_by_day(db: Database, *, since: str = _ALL) -> dict[str, Coverage]:
+def coverage_by_day(db: Database, *, since: str = _ALL) -> dict[str, CoverageCounts]:
     """Return what became of the releases that were announced on each UTC day (`2026-11-28`) from a day on."""
     rows = db.execute(
         "SELECT date(announced_at, 'unixepoch') AS day, state, CASE state WHEN 'skipped' THEN skip_reason END, count(*)"
@@ -97,16 +97,16 @@ def coverage_by_day(db: Database, *, since: str = _ALL) -> dict[str, Coverage]:
         states[state] = states.get(state, 0) + count
         if reason is not None:
             reasons[reason] = count
-    return {day: Coverage(**states, skip_reasons=reasons) for day, (states, reasons) in days.items()}
+    return {day: CoverageCounts(**states, skip_reasons=reasons) for day, (states, reasons) in days.items()}
 
 
-def total(days: Mapping[str, Coverage]) -> Coverage:
+def total(days: Mapping[str, CoverageCounts]) -> CoverageCounts:
     """Return the sum of days."""
     reasons: dict[str, int] = {}
     for day in days.values():
         for reason, count in day.skip_reasons.items():
             reasons[reason] = reasons.get(reason, 0) + count
-    return Coverage(
+    return CoverageCounts(
         tested=sum(day.tested for day in days.values()),
         queued=sum(day.queued for day in days.values()),
         skipped=sum(day.skipped for day in days.values()),

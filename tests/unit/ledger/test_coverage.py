@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sample_record import SAMPLE_RECORD
 
 from ppp.ledger.coverage import (
-    Coverage,
+    CoverageCounts,
     coverage_by_day,
     followed_journals,
     lost_releases,
@@ -44,8 +44,8 @@ def test_a_release_is_tested_queued_skipped_or_lost(store: Store) -> None:
     store.skip(later, "", reason="expired", detail="", now=START)
     days = coverage_by_day(store.db)
     assert days == {
-        "2024-04-25": Coverage(tested=1, queued=1, skipped=1, lost=1, skip_reasons={"withdrawn": 1}),
-        "2024-04-26": Coverage(skipped=1, skip_reasons={"expired": 1}),
+        "2024-04-25": CoverageCounts(tested=1, queued=1, skipped=1, lost=1, skip_reasons={"withdrawn": 1}),
+        "2024-04-26": CoverageCounts(skipped=1, skip_reasons={"expired": 1}),
     }
     assert str(total(days)) == "named 5 = tested 1 + queued 1 + skipped 2 (1 withdrawn, 1 expired) + lost 1"
     assert lost_releases(store.db, limit=9) == [release(3)]
@@ -56,7 +56,7 @@ def test_a_release_of_which_one_cell_is_left_counts_as_queued(store: Store) -> N
     named = name(store, 1)
     store.add_record(replace(SAMPLE_RECORD, release=named, log_sha256=None))
     store.queue.enqueue([Cell(release=named, environment="py39-alpine")], source="journal", now=START)
-    assert total(coverage_by_day(store.db)) == Coverage(queued=1)
+    assert total(coverage_by_day(store.db)) == CoverageCounts(queued=1)
 
 
 def test_gaps_of_the_feed_are_counted_until_they_are_filled(store: Store) -> None:
