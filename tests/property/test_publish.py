@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from journal_rows import add_event, name_release, queue_release, skip_release
 from memory_store import store_in_memory
 from sqlite_utils import Database
 
@@ -60,8 +61,17 @@ observations = st.fixed_dictionaries(
         "submodules": st.sampled_from([None, DEEP, PARTLY]),
     }
 )
-#: What may happen between two builds: new records, a sealed batch, an episode, damage to the folder or the cache.
+#: What may happen to a journal: a release is named, named anew, queued, skipped, or no longer queued; or an event.
+journaled = st.tuples(
+    st.sampled_from(["name", "queue", "skip", "done", "event"]),
+    st.sampled_from(["six", "attrs", "never-tested"]),
+    st.sampled_from(["1.9", "1.10"]),
+    st.sampled_from([DAY - 1, DAY, DAY + 90_000]),
+)
+#: What may happen between two builds: new records, a sealed batch, an episode, a step of the journal, damage to the
+#: folder or the cache.
 events = st.one_of(
+    journaled,
     st.lists(observations, min_size=1, max_size=4),
     st.sampled_from(
         ["seal", "episode", "lose a page", "lose the lists", "lose the folder", "lose the cache", "nothing"]
@@ -97,13 +107,32 @@ def apply_event(event: object, store: Store, root: Path, record: Callable[..., R
                 store.add_record(observation(record, fields))
 
 
+def apply_journaled(store: Store, step: str, package: str, version: str, at: int) -> None:
+    """Apply one step of a journal to the ledger."""
+    match step:
+        case "name":
+            name_release(store, package, version, serial=at, at=at)
+        case "queue":
+            queue_release(store, package, version)
+        case "skip":
+            skip_release(store, package, version, at=at)
+        case "done":
+            store.db.execute("DELETE FROM queue WHERE package = ? AND version = ?", (package, version))
+        case _:
+            add_event(store, at, package, version, "yank", at=at)
+
+
 @steady
 @given(events_=st.lists(events, min_size=1, max_size=6))
 def test_incremental_builds_equal_a_build_from_scratch(events_: list[object], record: Callable[..., Record]) -> None:
     with store_in_memory() as store, tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for event in events_:
-            apply_event(event, store, root, record)
+            if isinstance(event, tuple):
+                with store.db.atomic():
+                    apply_journaled(store, *event)
+            else:
+                apply_event(event, store, root, record)
             build(store.db, root / "public", cache_path=root / "cache.db")
         build(store.db, root / "from scratch")
         assert tree(root / "public") == tree(root / "from scratch")

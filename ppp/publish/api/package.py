@@ -81,8 +81,20 @@ API_FILES: Final = (
 )
 
 
-def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str, bytes]:
-    """Return `/api/v1/index.json`: the time of the newest record, counts, and all files of the API with schemas."""
+#: The files that exist where a journal is followed.
+JOURNAL_FILES: Final = (
+    ("api/v1/coverage.json", "coverage", "what became of every release that the index named"),
+    ("journal/index.json", "journal", "the days of the journal, with digests and counts"),
+    ("journal/{day}.json", "journal-day", "the releases that the index announced on a UTC day, with results so far"),
+    ("journal/feed.atom", None, "Atom: the newest releases"),
+)
+
+
+def api_index(counts: Counts, environments: Sequence[Environment], *, journal: bool = False) -> tuple[str, bytes]:
+    """Return `/api/v1/index.json`: the time of the newest record, counts, and all files of the API with schemas.
+
+    `journal` says whether a journal is followed.
+    """
     document = {
         "schema": INDEX_SCHEMA,
         "as_of": counts.as_of,
@@ -92,7 +104,7 @@ def api_index(counts: Counts, environments: Sequence[Environment]) -> tuple[str,
         "findings": [str(kind) for kind in FindingKind],
         "files": [
             {"path": path, "schema": schema and f"schemas/{schema}.schema.json", "about": about}
-            for path, schema, about in API_FILES
+            for path, schema, about in (*API_FILES, *(JOURNAL_FILES if journal else ()))
         ],
     }
     return "api/v1/index.json", document_bytes(document)

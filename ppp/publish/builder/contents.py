@@ -70,7 +70,7 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
     yield from finding_pages(finding_listings(data.findings), data.chains, as_of=as_of, base_url=base_url)
     yield from environment_pages(data.failing, data.environments, counts, data.causes, data.images)
     yield from cause_pages(data.causes, data.environments, as_of)
-    yield api_index(counts, data.environments)
+    yield api_index(counts, data.environments, journal=data.journal is not None)
     yield from sitemap_files(data.sitemap_shards, data.sitemap, _page_paths(data), base_url)
     yield from feed_files(overall_feed(group_changes(data.changes)), "", base_url)
     yield from data_files(data.snapshots, as_of)

@@ -110,6 +110,8 @@ def test_the_coverage_adds_up_everywhere(followed: Store, tmp_path: Path) -> Non
     assert coverage["total"] == current["coverage"]["total"] == COUNTS
     assert coverage["days"] == current["coverage"]["days"] == [{"day": "2024-04-25", **COUNTS}]
     assert coverage["adapters"] == {"changelog": {"intervals": 1, "serials": 90}}
+    listed = [file["path"] for file in read(tmp_path, "api/v1/index.json")["files"]]
+    assert {"api/v1/coverage.json", "journal/index.json", "journal/{day}.json", "journal/feed.atom"} <= {*listed}
     front = (tmp_path / "public" / "index.html").read_text("utf-8")
     assert "5 releases on 2024-04-25</a>: 1 tested, 2 queued, 1 skipped, 1 lost, and an estimated 7 not seen" in front
 
