@@ -235,7 +235,7 @@ def test_a_kill_leaves_complete_files_only(event: str, left: int, record: Builde
 def test_a_full_or_read_only_disk_leaves_the_old_snapshots(options: str, record: Builder, tmp_path: Path) -> None:
     source, out = make_ledger(tmp_path / "data", sample_observations(record)), tmp_path / "public"
     out.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", out], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", out], check=True)
     try:
         take_snapshots(source, out)
         old = snapshot_files(out)
@@ -244,7 +244,7 @@ def test_a_full_or_read_only_disk_leaves_the_old_snapshots(options: str, record:
             subprocess.run(["mount", "-o", "remount,ro", out], check=True)
         else:
             with pytest.raises(OSError, match="No space"):
-                (out / "filler").write_bytes(b"x" * 4_000_000)
+                (out / "filler").write_bytes(b"x" * 8_000_000)
         with pytest.raises(DataReadOnlyError if options == "ro" else DiskFullError):
             take_snapshots(source, out)
         assert snapshot_files(out) == old
