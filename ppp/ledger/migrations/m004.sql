@@ -178,8 +178,11 @@ CREATE TABLE queue (
     CHECK ((lease IS NULL) = (leased_until IS NULL))
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO queue (package, version, environment, source, enqueued_at, attempts, not_before, lease, leased_until)
-    SELECT package, version, environment, source, enqueued_at, attempts, not_before, lease, leased_until
+-- Until the next run ranks them: what the default policy says where downloads and turns are not known.
+INSERT INTO queue (package, version, environment, source, enqueued_at, attempts, not_before, lease, leased_until, priority)
+    SELECT package, version, environment, source, enqueued_at, attempts, not_before, lease, leased_until,
+           ((source NOT IN ('named', 'requirements')) << 61) + ((source <> 'watchlist') << 60) + (63 << 38) + (4 << 34)
+           + enqueued_at
     FROM queue_before;
 DROP TABLE queue_before;
 

@@ -122,5 +122,8 @@ def test_the_queue_of_an_older_version_is_kept(tmp_path: Path, lease: str | None
         db.conn.commit()
     with Store.open(tmp_path) as store:
         store.queue.release_leases()
+        assert order_of(store) == ["listed", "of-the-feed", "named"], "before it is ranked, too"
+        before = store.db.execute("SELECT package, priority FROM queue ORDER BY 1").fetchall()
         assert prepare(store.db, store.path, QueuePolicy(), now=NOW).is_ranked_anew
         assert order_of(store) == ["listed", "of-the-feed", "named"]
+        assert store.db.execute("SELECT package, priority FROM queue ORDER BY 1").fetchall() == before
