@@ -95,10 +95,14 @@ def start_cursor(db: Database, source: str, serial: int, *, now: int) -> None:
     )
 
 
-def advance_cursor(db: Database, source: str, serial: int, *, now: int) -> None:
-    """Move the cursor up to a serial, never back, and forget the margin that is no longer needed."""
+def advance_cursor(db: Database, source: str, serial: int, *, complete_at: int | None) -> None:
+    """Move the cursor up to a serial, never back, and forget the margin that is no longer needed.
+
+    `complete_at` is the time up to which the journal is read now; None if it has more.
+    """
     db.execute(
-        "UPDATE journal_cursors SET serial = max(serial, ?), read_at = ? WHERE source = ?", (serial, now, source)
+        "UPDATE journal_cursors SET serial = max(serial, ?), read_at = coalesce(?, read_at) WHERE source = ?",
+        (serial, complete_at, source),
     )
     db.execute(
         "DELETE FROM journal_margin WHERE source = ?1"

@@ -5,7 +5,8 @@ the feed. One that does not answer is reported and the next one is asked. Whatev
 transaction with the cursor, so a run can be killed at any moment: the next one goes on where it ended.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -14,6 +15,7 @@ from ppp.ledger.journal import MARGIN, Cursor, FeedReading, Gap, Interval
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import JournalMalformedError, JournalThrottledError, JournalUnreachableError
 from ppp.model.matrix import Environment
+from ppp.model.printable import first_of
 from ppp.model.release import Release
 from ppp.runner.context import LocalNode
 from ppp.runner.journal_pages import PageCounts, PageWriter
@@ -33,6 +35,9 @@ from ppp.watch.queue import ReleaseSource
 
 #: The index's pages lag behind its serials: files from so many seconds before the last reading are looked at again.
 INDEX_LAG_S: Final = 3_600
+#: A journal that gained more serials than this, and than so many a second since it was read, has jumped.
+MAX_JUMP: Final = 1_000_000
+MAX_PACE: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,8 @@ class FollowReport:
         if self.served is JournalKind.FEED:
             return f"the feed was read: {named}"
         if self.starts:
-            return f"following begins after serial {self.last_serial} ({self.served})"
+            newest = f"; {named} in the feed" if self.counts.new else ""
+            return f"following begins after serial {self.last_serial} ({self.served}){newest}"
         again = self.counts.late + self.counts.changed
         more = [f"{again} are checked again"] if again else []
         more += [f"{self.counts.withdrawn} are withdrawn"] if self.counts.withdrawn else []
@@ -85,6 +91,8 @@ def follow(node: LocalNode, journals: Sequence[Journal], environments: Sequence[
         except (JournalUnreachableError, JournalMalformedError) as error:
             refused.append(str(error))
             continue
+        if report.starts:
+            report = replace(report, counts=report.counts + follower.read_newest(journals))
         return replace(report, refused=tuple(refused))
     return FollowReport(refused=tuple(refused))
 
@@ -100,6 +108,11 @@ def follow_configured(node: LocalNode, environments: Sequence[Environment]) -> F
         return report
     for reason in report.refused:
         reporter.note(f"another way is taken: {reason}")
+    if report.counts.renames:
+        reporter.warn(
+            f"projects have another name: {first_of(report.counts.renames, 3)};"
+            " their releases are checked under the new one"
+        )
     if report.counts.rejected:
         reporter.warn(
             f"{report.counts.rejected} entries of the journal name no valid release: `ppp coverage` shows them"
@@ -134,7 +147,8 @@ class _Follower:
         if cursor is None:
             return self._start(journal, newest)
         if newest < cursor.serial:
-            return self._report_backwards(journal, cursor, newest)
+            raise self._backwards(cursor, newest)
+        self._note_jump(cursor, newest)
         if isinstance(journal, ProjectJournal):
             return self._read_projects(journal, cursor)
         return self._read_changelog(journal, cursor)
@@ -144,15 +158,37 @@ class _Follower:
             ledger.start_cursor(self._db, self._source, newest, now=self._node.context.now)
         return FollowReport(served=journal.kind, last_serial=newest, starts=True)
 
-    def _report_backwards(self, journal: Journal, cursor: Cursor, newest: int) -> FollowReport:
-        # A mirror that lags, or an index that was restored. Nothing can be lost as long as the cursor stays.
+    def read_newest(self, journals: Iterable[Journal]) -> PageCounts:
+        """Return what the feed brings, where it is one of the ways: what is newest when the following begins."""
+        counts = PageCounts()
+        for journal in journals:
+            if journal.kind is JournalKind.FEED:
+                with suppress(JournalThrottledError, JournalUnreachableError, JournalMalformedError):
+                    counts += self._read_feed(journal).counts
+        return counts
+
+    def _backwards(self, cursor: Cursor, newest: int) -> JournalMalformedError:
+        # A mirror that lags, or an index that was restored. The cursor stays, and the feed may serve meanwhile.
         detail = f"the last serial is {newest}, but {cursor.serial} was read before"
         with translate_storage_errors(self._node.store.path), self._db.atomic():
             ledger.add_anomaly(self._db, self._source, "backwards", detail, now=self._node.context.now)
         self._node.context.reporter.warn(
             f"the journal went backwards: {detail}; nothing is taken from it until it is past that serial again"
         )
-        return FollowReport(served=journal.kind, first_serial=cursor.serial, last_serial=cursor.serial)
+        return JournalMalformedError(
+            f"the journal went backwards: {detail}; nothing is taken from it until it is past that serial again",
+            hint="if the index was restored, or its mirror lags, wait for it",
+        )
+
+    def _note_jump(self, cursor: Cursor, newest: int) -> None:
+        """Report a serial that is further ahead than events of that time can be; all events up to it are read."""
+        now, ahead = self._node.context.now, newest - cursor.serial
+        if ahead <= MAX_JUMP + MAX_PACE * max(0, now - cursor.read_at):
+            return
+        detail = f"the last serial is {newest}, {ahead:,} after the one that was read before"
+        with translate_storage_errors(self._node.store.path), self._db.atomic():
+            ledger.add_anomaly(self._db, self._source, "jump", detail, now=now)
+        self._node.context.reporter.warn(f"the journal jumped: {detail}; everything in between is read")
 
     # ---------------------------------------------------------------- changelog
 
@@ -186,7 +222,7 @@ class _Follower:
                 ledger.add_interval(self._db, self._source, _interval(journal, reached + 1, end, counts), now=now)
             margin = (_margin_key(e) for e in events if (e.serial or 0) >= end - MARGIN)
             ledger.add_margin(self._db, self._source, margin)
-            ledger.advance_cursor(self._db, self._source, end, now=now)
+            ledger.advance_cursor(self._db, self._source, end, complete_at=None if page.has_more else now)
 
         return self._writer.write(page, events, advance)
 
@@ -204,7 +240,10 @@ class _Follower:
         if target is None:
             page = journal.page_after(cursor.serial)
             target = page.last_serial or cursor.serial
+            rejected, now = [(r.serial or 0, r.reason) for r in page.rejected], self._node.context.now
+            counts += PageCounts(rejected=len(rejected))
             with translate_storage_errors(self._node.store.path), self._db.atomic():
+                ledger.add_rejects(self._db, self._source, rejected, now=now)
                 ledger.set_todo(self._db, self._source, [(p.package, p.serial) for p in page.to_read], target=target)
         for package, serial in ledger.read_todo(self._db, self._source):
             if self._node.context.stop.is_set():
@@ -237,7 +276,7 @@ class _Follower:
                 interval = _interval(journal, cursor.serial + 1, target, counts)
                 ledger.add_interval(self._db, self._source, interval, now=now)
             ledger.clear_todo(self._db, self._source)
-            ledger.advance_cursor(self._db, self._source, target, now=now)
+            ledger.advance_cursor(self._db, self._source, target, complete_at=now)
             ledger.fill_gaps(self._db, since=cursor.started_at, now=now)
 
     # ---------------------------------------------------------------- the feed
@@ -259,7 +298,8 @@ class _Follower:
             etag=page.validators.etag,
             last_modified=page.validators.last_modified,
         )
-        gap = find_gap(before, oldest, reading) if page.oldest_at else None
+        cursor = ledger.read_cursor(self._db, self._source)
+        gap = find_gap(before, oldest, reading, read_at=cursor and cursor.read_at) if page.oldest_at else None
         writer = PageWriter(
             node=self._node,
             environments=self._writer.environments,
@@ -277,17 +317,22 @@ class _Follower:
         return FollowReport(served=journal.kind, counts=counts, gap=gap)
 
 
-def find_gap(before: FeedReading | None, oldest_at: int, reading: FeedReading) -> Gap | None:
+def find_gap(
+    before: FeedReading | None, oldest_at: int, reading: FeedReading, *, read_at: int | None = None
+) -> Gap | None:
     """Return the time between two readings of a feed that neither covers, or None if they meet.
 
-    The estimate is the number of releases in that time at the mean pace of both readings.
+    `read_at` is when a journal with serials was last read, which covers the time before. The estimate is the number of
+    releases in the gap at the mean pace of both readings.
     """
-    if before is None or oldest_at <= before.newest_at:
+    readings = [reading, *([before] if before else [])]
+    covered = [*([before.newest_at] if before else []), *([] if read_at is None else [read_at])]
+    start = max(covered, default=oldest_at)
+    if oldest_at <= start:
         return None
-    seconds = before.span_s + reading.span_s
-    pace = (before.releases + reading.releases) / seconds if seconds else 0.0
-    length = oldest_at - before.newest_at
-    return Gap(start_at=before.newest_at, end_at=oldest_at, estimate=round(pace * length))
+    seconds = sum(one.span_s for one in readings)
+    pace = sum(one.releases for one in readings) / seconds if seconds else 0.0
+    return Gap(start_at=start, end_at=oldest_at, estimate=round(pace * (oldest_at - start)))
 
 
 def _is_new(event: JournalEvent, last_files: Mapping[Release, int], told: Mapping[str, str]) -> bool:

@@ -18,7 +18,10 @@ from ppp.watch.queue import UNSANDBOXED, ReleaseSource, SkipReason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageCounts:
-    """What pages brought: new events, releases named for the first time, and releases to check again or withdrawn."""
+    """What pages brought: new events, releases named for the first time, and releases to check again or withdrawn.
+
+    `renames` are sentences, one for each project that got another name.
+    """
 
     events: int = 0
     new: tuple[Release, ...] = ()
@@ -26,6 +29,7 @@ class PageCounts:
     changed: int = 0
     withdrawn: int = 0
     rejected: int = 0
+    renames: tuple[str, ...] = ()
 
     def __add__(self, other: "PageCounts") -> "PageCounts":
         """Return the sum of both."""
@@ -36,6 +40,7 @@ class PageCounts:
             changed=self.changed + other.changed,
             withdrawn=self.withdrawn + other.withdrawn,
             rejected=self.rejected + other.rejected,
+            renames=self.renames + other.renames,
         )
 
 
@@ -61,6 +66,11 @@ class PageWriter:
             ledger.add_releases(db, _named(events, known, plan))
             ledger.add_events(db, self.source, _told(events))
             ledger.add_rejects(db, self.source, ((r.serial or 0, r.reason) for r in page.rejected), now=now)
+            renames = [
+                f"{e.filename} is now {e.package} (serial {e.serial})" for e in events if e.action is Action.RENAME
+            ]
+            for rename in renames:
+                ledger.add_anomaly(db, self.source, "rename", rename, now=now)
             self._queue(plan)
             counts = PageCounts(
                 events=len(events),
@@ -69,6 +79,7 @@ class PageWriter:
                 changed=len(plan.changed),
                 withdrawn=len(plan.withdrawn),
                 rejected=len(page.rejected),
+                renames=tuple(renames),
             )
             and_then(counts)
         return counts
@@ -96,11 +107,16 @@ class PageWriter:
 
 
 def _named(
-    events: Iterable[JournalEvent], known: dict[Release, KnownRelease], plan: JournalPlan
+    events: Sequence[JournalEvent], known: dict[Release, KnownRelease], plan: JournalPlan
 ) -> Iterable[NamedRelease]:
     """Return the releases to add or to complete: new ones, and those that were named before."""
     new = frozenset(plan.new)
     named: dict[Release, NamedRelease] = {}
+    renames = {e.package: e for e in events if e.action is Action.RENAME}
+    for release in plan.new:
+        # Of a project with a new name no event says which releases it has.
+        if rename := renames.get(release.package):
+            named[release] = NamedRelease(release=release, serial=rename.serial, announced_at=rename.at)
     for event in events:
         if not event.version:
             continue

@@ -6,7 +6,7 @@ named before, and whether this node has a result of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ppp.model.release import Release
@@ -61,8 +61,9 @@ def named_releases(events: Iterable[JournalEvent]) -> list[Release]:
 
 
 def named_projects(events: Iterable[JournalEvent]) -> list[str]:
-    """Return the projects about which, as a whole, events say something."""
-    return list(dict.fromkeys(e.package for e in events if not e.version))
+    """Return the projects about which, as a whole, events say something: of a rename, both names."""
+    names = ((e.package, e.filename) if e.action is Action.RENAME else (e.package,) for e in events if not e.version)
+    return list(dict.fromkeys(name for both in names for name in both))
 
 
 def plan_page(events: Sequence[JournalEvent], known: Mapping[Release, KnownRelease]) -> JournalPlan:
@@ -72,6 +73,9 @@ def plan_page(events: Sequence[JournalEvent], known: Mapping[Release, KnownRelea
     """
     plan = _Plan(known)
     for event in events:
+        if event.action is Action.RENAME:
+            plan.rename(event)
+            continue
         for release in plan.releases_of(event):
             plan.apply(event, release)
     return plan.result()
@@ -120,6 +124,14 @@ class _Plan:
         ):
             self._new[release] = None
             self._withdrawn.pop(release, None)
+
+    def rename(self, event: JournalEvent) -> None:
+        """Take in that a project has another name: what is known of it is gone, and new under that name."""
+        for before in list(self._by_project.get(event.filename, ())):
+            release = Release(package=event.package, version=before.version)
+            self._by_project.setdefault(release.package, {})[release] = None
+            self.apply(replace(event, package=before.package, action=Action.REMOVE_PROJECT), before)
+            self.apply(replace(event, version=release.version, action=Action.NEW_RELEASE), release)
 
     def result(self) -> JournalPlan:
         """Return what is to be done at the end of the page."""

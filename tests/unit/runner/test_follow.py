@@ -203,6 +203,57 @@ def test_a_journal_that_goes_backwards_is_reported_and_nothing_is_taken(started:
     assert started.rows("SELECT kind FROM journal_anomalies") == [("backwards",)]
 
 
+def test_what_cannot_be_read_beyond_a_serial_gives_way_to_the_feed(started: Follower) -> None:
+    backwards = MemoryChangelog([event(5, "new-release six 1.17.0")])
+    feed = MemoryFeed([event(12, "new-release six 1.17.0")], now=NOW + 20)
+    report = started.follow(backwards, feed)
+    assert (report.served, started.queued) == (JournalKind.FEED, ["six 1.17.0"])
+    assert started.state["cursor"] == [(10, 10, None)]
+
+
+def test_a_journal_that_jumps_is_reported_and_read(started: Follower) -> None:
+    report = started.follow(MemoryChangelog([event(2_000_000, "new-release six 1.17.0", at=NOW)]))
+    assert (report.last_serial, started.queued) == (2_000_000, ["six 1.17.0"])
+    assert started.rows("SELECT kind, detail FROM journal_anomalies") == [
+        ("jump", "the last serial is 2000000, 1,999,990 after the one that was read before")
+    ]
+
+
+def test_a_renamed_project_is_checked_under_its_new_name(started: Follower) -> None:
+    renamed = replace(event(12, "rename seven"), filename="six")
+    events = [event(11, "new-release six 1.17.0"), renamed]
+    started.follow(MemoryChangelog(events[:1]))
+    report = started.follow(MemoryChangelog(events))
+    assert started.queued == ["seven 1.17.0"]
+    assert report.counts.renames == ("six is now seven (serial 12)",)
+    assert started.rows("SELECT kind, detail FROM journal_anomalies") == [("rename", report.counts.renames[0])]
+    assert started.rows("SELECT package, serial FROM journal_releases ORDER BY serial") == [("six", 11), ("seven", 12)]
+    assert started.rows("SELECT package, reason FROM skips") == [("six", "withdrawn")]
+
+
+def test_where_following_begins_the_feed_names_what_is_newest(follower: Follower) -> None:
+    events = [event(9, "new-release six 1.17.0")]
+    report = follower.follow(MemoryChangelog(events), MemoryFeed(events, now=NOW + 20))
+    assert (report.served, report.starts) == (JournalKind.CHANGELOG, True)
+    assert str(report) == "following begins after serial 9 (changelog); 1 releases are new in the feed"
+    assert follower.queue == [("six 1.17.0", SLIM.id, "feed")]
+
+
+def test_a_feed_in_place_of_a_journal_leaves_a_gap_since_the_journal_was_read(started: Follower) -> None:
+    events = [event(n, f"new-release six {n}") for n in range(100, 121)]
+    report = started.follow(MemoryFeed(events, now=NOW + 200))
+    assert report.gap == Gap(start_at=NOW, end_at=NOW + 100, estimate=105)
+
+
+def test_an_interval_that_was_not_read_to_its_end_is_not_complete(started: Follower) -> None:
+    started.node.store.db.execute("UPDATE journal_cursors SET read_at = ?", (NOW - 90_000,))
+    events = [event(n, f"new-release six {n}", at=NOW - 80_000) for n in range(11, 14)]
+    started.follow(MemoryChangelog(events, page_size=1, before_page=_after(2, JournalUnreachableError("", hint=""))))
+    assert started.queued == ["six 11"]
+    started.follow(MemoryIndex(events))
+    assert started.queued == ["six 11", "six 12", "six 13"]
+
+
 def test_a_way_that_does_not_answer_gives_way_to_the_next(started: Follower) -> None:
     def refuse() -> None:
         raise JournalUnreachableError("it answered with status 403", hint="")
