@@ -299,7 +299,8 @@ class _Follower:
             last_modified=page.validators.last_modified,
         )
         cursor = ledger.read_cursor(self._db, self._source)
-        gap = find_gap(before, oldest, reading, read_at=cursor and cursor.read_at) if page.oldest_at else None
+        read_at = cursor.read_at if cursor else None
+        gap = find_gap(before, oldest, reading, read_at=read_at) if page.oldest_at else None
         writer = PageWriter(
             node=self._node,
             environments=self._writer.environments,
