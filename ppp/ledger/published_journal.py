@@ -99,7 +99,7 @@ def day_fingerprints(db: Database) -> dict[int, str]:
     """Return, by day, a digest of what is published of it apart from results: where it differs, a day has changed.
 
     It reads the named releases once, and apart from them only what is queued, skipped or noticed, without looking at
-    results: about 1 s for 1,000,000 releases.
+    results: 1.8 s for 300,000 releases and 576,000 queued cells.
     """
     parts: dict[int, list[object]] = {}
     for query in _FINGERPRINTS:

@@ -225,8 +225,9 @@ CREATE VIEW coverage_releases AS
     SELECT j.package, j.version, j.serial, j.announced_at,
            CASE WHEN p.state IS NOT NULL THEN p.state
                 WHEN EXISTS (SELECT 1 FROM queue AS q WHERE q.package = j.package AND q.version = j.version)
-                  OR EXISTS (SELECT 1 FROM pending AS w
-                             WHERE w.document ->> 'package' = j.package AND w.document ->> 'version' = j.version)
+                  -- Looked up in a list that is made once, not once for each release.
+                  OR (j.package, j.version) IN (SELECT w.document ->> 'package', w.document ->> 'version'
+                                                FROM pending AS w)
                 THEN 'queued'
                 WHEN EXISTS (SELECT 1 FROM results AS r WHERE r.package = j.package AND r.version = j.version)
                 THEN 'tested'
