@@ -56,7 +56,9 @@ DEFAULT_MINUTES: Final = 4.0
     help="Check only in this environment (may be repeated).",
 )
 @click.option("--watchlist", type=NonEmptyPath(), help="Use this watchlist instead of the one PPP ships.")
-@click.option("--feed/--no-feed", default=True, show_default=True, help="Read PyPI's feed of new releases.")
+@click.option(
+    "--feed/--no-feed", default=True, show_default=True, help="Read the journal of PyPI's releases, or its feed."
+)
 @click.option(
     "-j", "--jobs", type=click.IntRange(1, 256), help="How many cells run at a time (PPP_JOBS, or the number of cores)."
 )
@@ -104,7 +106,7 @@ def run(
 ) -> None:
     """Check new releases and publish the results: the main job.
 
-    Without a package or a requirements file, these are the releases of PyPI's feed, of the watchlist, and of the queue.
+    Without a package or a requirements file, these are PyPI's new releases, those of the watchlist, and of the queue.
     What the index does not have of what is named is left out, and is the error that the run ends with.
     """
     context = make_context(data, network=network)
@@ -185,7 +187,7 @@ def watch(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Queue the releases of PyPI's feed without checking them."""
+    """Queue PyPI's new releases without checking them."""
     context = make_context(data)
     loaded, chosen = select_environments(matrix, environments)
     sources = Sources(requirements=requirements)

@@ -29,12 +29,13 @@ def event(serial: int, text: str, *, at: int | None = None) -> JournalEvent:
 
 @dataclass(slots=True)
 class MemoryChangelog:
-    """The complete way: `before_page` is called before each page, and may raise."""
+    """The complete way: `before_page` is called before each page, and may raise; `reverse` turns each page round."""
 
     events: Sequence[JournalEvent]
     page_size: int = 50_000
     before_page: Callable[[], None] = lambda: None
     last: int | None = None
+    reverse: bool = False
     asked: list[int] = field(default_factory=list)
     kind: JournalKind = JournalKind.CHANGELOG
 
@@ -55,7 +56,8 @@ class MemoryChangelog:
         if not page:
             return JournalPage(last_serial=serial)
         end = max(e.serial or 0 for e in page)
-        return JournalPage(events=tuple(page), last_serial=end, has_more=len(rest) > len(page))
+        shown = page[::-1] if self.reverse else page
+        return JournalPage(events=tuple(shown), last_serial=end, has_more=len(rest) > len(page))
 
 
 @dataclass(slots=True)

@@ -431,17 +431,50 @@ def test_kills_repeats_and_throttles_end_in_the_same_ledger(
         undisturbed.follow(MemoryChangelog([start, *events]))
         for moment in moments:
             seen = data.draw(st.integers(0, len(events)))
-            order = data.draw(st.permutations(events[:seen]))
+            reverse = data.draw(st.booleans())
             trouble = data.draw(
                 st.sampled_from([KilledError("killed"), JournalThrottledError("later", hint="", retry_after_s=1)])
             )
-            changelog = MemoryChangelog([start, *order], page_size=page_size, before_page=_after(moment, trouble))
+            changelog = MemoryChangelog(
+                [start, *events[:seen]], page_size=page_size, before_page=_after(moment, trouble), reverse=reverse
+            )
             try:
                 disturbed.follow(changelog)
             except KilledError:
                 wild.db.conn.rollback()
         disturbed.follow(MemoryChangelog([start, *events], page_size=page_size))
         assert disturbed.state == undisturbed.state
+
+
+RELEASED = st.lists(
+    st.tuples(st.sampled_from(ACTIONS[:2]), st.sampled_from("abc"), st.sampled_from(["1.0", "2.0"])), max_size=12
+).map(lambda drawn: [event(11 + n, a.format(p=p, v=v, n=n)) for n, (a, p, v) in enumerate(drawn)])
+
+
+@given(events=RELEASED, data=st.data())
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_kills_while_the_ways_alternate_lose_no_release(
+    tmp_path_factory: pytest.TempPathFactory, events: list[JournalEvent], data: st.DataObject
+) -> None:
+    folder, start = tmp_path_factory.mktemp("ways"), event(10, "yank nothing 1.0")
+    with Store.open(folder / "ledger") as store:
+        one = make_follower(store, folder)
+        one.follow(MemoryChangelog([start]))
+        for _ in range(data.draw(st.integers(0, 4))):
+            shown = [start, *events[: data.draw(st.integers(0, len(events)))]]
+            trouble = _after(data.draw(st.integers(0, 4)), KilledError("killed"))
+            ways: list[Journal] = [MemoryChangelog(shown, 2, trouble), MemoryIndex(shown, before_page=trouble)]
+            try:
+                one.follow(data.draw(st.sampled_from(ways)))
+            except KilledError:
+                store.db.conn.rollback()
+        ways = [MemoryChangelog([start, *events]), MemoryIndex([start, *events])]
+        one.follow(data.draw(st.sampled_from(ways)))
+        named = sorted({f"{e.package} {e.version}" for e in events})
+        assert one.queued == named
+        assert one.rows("SELECT package || ' ' || version FROM journal_releases ORDER BY 1") == [(n,) for n in named]
+        assert one.state["cursor"] == [(10 + len(events), 10, None)]
+        assert one.state["todo"] == []
 
 
 def _after(pages: int, trouble: Exception | PPPError) -> Callable[[], None]:
