@@ -12,6 +12,7 @@ import ppp
 from ppp import console
 from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
+from ppp.cli.downloads import downloads
 from ppp.cli.mesh import node, peer
 from ppp.cli.publish import narrate, publish, snapshot
 from ppp.cli.queue import queue
@@ -43,6 +44,7 @@ for command in (
     status,
     queue,
     coverage,
+    downloads,
     show,
     publish,
     snapshot,

@@ -79,12 +79,17 @@ class QueuedCell:
     triggered_by: Trigger | None = None
 
 
+#: Sources of cells that a person asked for: no share leaves them to others.
+ASKED: Final = frozenset({"named", "requirements"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFilter:
     """Which queued cells a run may lease.
 
     `untrusted_environments` limits cells of untrusted sources, None means no limit. `share` is called with a package
-    and a version, and says whether the release is among those that this node or shard checks.
+    and a version, and says whether the release is among those that this node or shard checks; what a person asked for
+    is in every share.
     """
 
     environments: Collection[str]
@@ -209,11 +214,11 @@ class Queue:
             rows = self.db.execute(f"SELECT environment, count(*) FROM queue WHERE {where} GROUP BY 1", values)  # noqa: S608 - our words
             return dict(rows.fetchall())
         counts: defaultdict[str, int] = defaultdict(int)
-        for environment, package, version in self.db.execute(
-            f"SELECT environment, package, version FROM queue WHERE {where}",  # noqa: S608 - our words
+        for environment, package, version, source in self.db.execute(
+            f"SELECT environment, package, version, source FROM queue WHERE {where}",  # noqa: S608 - our words
             values,
         ):
-            counts[environment] += share(package, version)
+            counts[environment] += source in ASKED or share(package, version)
         return {environment: count for environment, count in counts.items() if count}
 
     def lease(self, queue_filter: QueueFilter, *, run: str, limit: int, until: int, now: int) -> list[QueuedCell]:
@@ -251,7 +256,7 @@ class Queue:
             else:
                 streams.append(self.db.execute(_NEXT_OF_RELEASES, (_pairs(releases), environment, trusted)))
         merged = heapq.merge(*streams)
-        return merged if share is None else (each for each in merged if share(each[2], each[3]))
+        return merged if share is None else (each for each in merged if each[5] in ASKED or share(each[2], each[3]))
 
     def release_leases(self, *, run: str | None = None) -> int:
         """Release the leases of a run, or of all runs if none is given; return how many cells became free.

@@ -96,7 +96,9 @@ def check_queue(
     """
     now, reporter, queue = node.context.now, node.context.reporter, node.store.queue
     confined = behind_gateway(ready)
-    queue_filter = QueueFilter(environments=tuple(ready.prepared), untrusted_environments=confined, releases=only)
+    queue_filter = QueueFilter(
+        environments=tuple(ready.prepared), untrusted_environments=confined, releases=only, share=request.share
+    )
     # This process holds the lock of the data folder: any lease left in the queue is of a run that has ended.
     queue.release_leases()
     order_queue(node, request.matrix)

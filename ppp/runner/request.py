@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.release import RequestedPackage
+from ppp.watch.shares import Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class RunRequest:
     """What a run is requested to do, with how many jobs at a time, within how many minutes, and how many cells at most.
 
     `recheck` checks cells again that this node has a result for. `aa_cells` cells are checked twice to measure
-    flakiness; the same `seed` chooses the same of the same cells.
+    flakiness; the same `seed` chooses the same of the same cells. Of what nobody asked for, only the cells of `share`
+    are checked; the others stay queued.
     """
 
     matrix: Matrix
@@ -45,3 +47,4 @@ class RunRequest:
     recheck: bool = False
     aa_cells: int = 0
     seed: int = 0
+    share: Share | None = None

@@ -1,0 +1,67 @@
+"""`ppp downloads`: import how often packages are downloaded, and show it."""
+
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, print_answer
+from ppp.ledger import downloads as ledger
+from ppp.ledger.downloads import Downloads
+from ppp.ledger.schema import LEDGER_NAME, open_ledger, read_ledger
+from ppp.model.errors import InvalidFileError
+from ppp.model.release import parse_package
+
+#: How many packages are shown if none is named.
+SHOWN: Final = 20
+
+
+@click.group()
+def downloads() -> None:
+    """Import how often packages are downloaded, and show it: the queue goes by it."""
+
+
+@downloads.command("import")
+@click.argument("file", type=NonEmptyPath())
+@data_option
+@json_option
+def import_(*, file: Path, data: Path | None, as_json: bool) -> None:
+    """Import a file of downloads: the monthly JSON of the most downloaded packages, or rows as CSV or JSON.
+
+    Rows have package, period (2026-10), downloads and, if the source has it, python_version. What is stored of the
+    same period is replaced; other periods stay.
+    """
+    context = make_context(data)
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(ledger.MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidFileError(f"{file} cannot be read: {error.strerror}", hint="name a file of downloads") from error
+    rows = ledger.parse_downloads(content)
+    with closing(open_ledger(context.config.data)) as db:
+        ledger.store_downloads(db, context.config.data / LEDGER_NAME, rows, now=context.now)
+    periods = sorted({row.period for row in rows})
+    text = f"imported {len(rows):,} rows for {', '.join(periods)}: the next run orders its queue by the newest period"
+    print_answer({"rows": len(rows), "periods": periods}, text, as_json=as_json)
+
+
+@downloads.command("show")
+@click.argument("package", required=False)
+@data_option
+@json_option
+def show_downloads(*, package: str | None, data: Path | None, as_json: bool) -> None:
+    """Show the downloads of a package, or the most downloaded packages of the newest period."""
+    with closing(read_ledger(make_context(data).config.data)) as db:
+        if package is None:
+            rows = ledger.most_downloaded(db, limit=SHOWN)
+        else:
+            rows = ledger.downloads_of(db, parse_package(package))
+    text = "\n".join(map(_line, rows)) or "no downloads are known: import a file with `ppp downloads import FILE`"
+    print_answer([asdict(row) for row in rows], text, as_json=as_json)
+
+
+def _line(row: Downloads) -> str:
+    python = f", Python {row.python_version}" if row.python_version else ""
+    return f"{row.package}: {row.downloads:,} downloads in {row.period}{python}"
