@@ -131,10 +131,7 @@ def run(
         matrix=loaded,
         environments=chosen,
         sources=Sources(
-            named=named,
-            requirements=requirements,
-            feed=feed,
-            watchlist=watchlist or resource("matrices/watchlist.txt"),
+            named=named, requirements=requirements, feed=feed, watchlist=watchlist or resource("matrices/watchlist.txt")
         ),
         jobs=jobs or context.config.jobs,
         minutes=minutes,
