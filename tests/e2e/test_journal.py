@@ -14,6 +14,7 @@ from warehouse import AT, Warehouse, fault, served
 
 EVENTS: Final = 100_000
 PEAK_KIB: Final = 150 * 1024
+POLL_S: Final = 6 * 3_600
 
 
 def run_with_peak(program: Program, *arguments: str) -> int:
@@ -89,3 +90,22 @@ def test_a_fault_is_a_clear_line_and_leaves_the_cursor(
         following.run_in_process_ok("watch")
     assert following.query("SELECT serial FROM journal_cursors") == [(warehouse.serial,)]
     assert following.query("SELECT package FROM journal_releases WHERE package = 'six'") == [("six",)]
+
+
+def test_the_gaps_of_a_feed_hold_exactly_what_it_missed(following: Program) -> None:
+    model = Warehouse()
+    model.generate(20_000)
+    with served(Warehouse()) as warehouse:
+        following.settings |= {**warehouse.settings, "PPP_JOURNAL": "feed"}
+        for until in range(AT + POLL_S, model.events[-1][2], POLL_S):
+            warehouse.events = [event for event in model.events if event[2] <= until]
+            following.run_in_process_ok("watch")
+    seen = set(following.query("SELECT package, version FROM journal_releases"))
+    gaps = following.query("SELECT start_at, end_at, estimate FROM journal_gaps")
+    began = min(at for name, version, at, _, _ in warehouse.events if (name, version) in seen)
+    named = [event for event in warehouse.events if event[3] == "new release" and event[2] >= began]
+    missed = {(name, version) for name, version, *_ in named} - seen
+    inside = {(name, version) for name, version, at, *_ in named if any(start < at < end for start, end, _ in gaps)}
+    assert len(gaps) > 5
+    assert inside == missed
+    assert sum(estimate for *_, estimate in gaps) == pytest.approx(len(missed), rel=0.2)
