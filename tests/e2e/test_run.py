@@ -51,7 +51,7 @@ def test_run_and_run_again(node: Program, local: LocalIndex) -> None:
     warnings = [line for line in done.err.splitlines() if line.startswith("warning:")]
     assert len(warnings) == 2, done.err
     assert "PPP_CANARY is off" in warnings[0]
-    assert "continuing without the feed" in warnings[1]
+    assert "continuing without the journal" in warnings[1]
     assert local.url_of("/feed") in warnings[1]
     table = done.out.splitlines()
     checked = {r"passes==2\.0": Result.PASS, r"raises==1\.0": Result.FAIL, r"needs-newer-python==1\.0": Result.NA}
@@ -108,7 +108,7 @@ def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, 
     local.set_response("/feed", reply((b" " * 100_000 for _ in range(500)), length=50_000_000))
     done = node.run("run", "--watchlist", "none.txt", "--json")
     assert done.code == 0, done
-    assert re.search(r"warning: continuing without the feed: .* larger than 5,000,000 bytes", done.err)
+    assert re.search(r"warning: continuing without the journal: .* larger than 5,000,000 bytes", done.err)
     assert re.search(r"warning: .*none\.txt, line 2: the index has no package 'unheard-of'", done.err)
     answer = json.loads(done.out)
     assert [(row["package"], row["result"]) for row in answer["results"]] == [("needs-newer-python", "NA")]
