@@ -109,7 +109,7 @@ def watch(context: Context, request: RunRequest) -> WatchSummary:
     wanted = find_requested(context, index, request.sources, request.environments)
     with open_node(context) as node:
         if request.sources.reads_feed:
-            follow_configured(node, request.environments)
+            follow_configured(node, request.environments, required=True)
         enqueue.enqueue_wanted(node, None, wanted.releases, request)
         checking.order_queue(node, request.matrix)
         confined = context.config.network is Network.GATEWAY

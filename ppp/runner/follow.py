@@ -13,7 +13,7 @@ from typing import Final
 from ppp.ledger import journal as ledger
 from ppp.ledger.journal import MARGIN, Cursor, FeedReading, Gap, Interval
 from ppp.model.canonical import sha256_hex
-from ppp.model.errors import JournalMalformedError, JournalThrottledError, JournalUnreachableError
+from ppp.model.errors import JournalMalformedError, JournalThrottledError, JournalUnreachableError, PPPError
 from ppp.model.matrix import Environment
 from ppp.model.printable import first_of
 from ppp.model.release import Release
@@ -31,7 +31,7 @@ from ppp.watch.journal.port import (
     ProjectJournal,
     Validators,
 )
-from ppp.watch.queue import ReleaseSource
+from ppp.watch.queue import UNSANDBOXED, ReleaseSource
 
 #: The index's pages lag behind its serials: files from so many seconds before the last reading are looked at again.
 INDEX_LAG_S: Final = 3_600
@@ -46,7 +46,7 @@ class FollowReport:
 
     `served` is the way that served, None if none did; `refused` says why each other one did not. Serials are those
     between which everything was read now, None in a feed. `stale` counts projects whose pages lag behind, `gap` is the
-    time that no reading of the feed covers. With `starts`, nothing before is claimed.
+    time that no reading of the feed covers. With `starts`, nothing before is claimed. `error` is there if none served.
     """
 
     served: JournalKind | None = None
@@ -57,6 +57,7 @@ class FollowReport:
     stale: int = 0
     gap: Gap | None = None
     starts: bool = False
+    error: PPPError | None = None
 
     def __str__(self) -> str:
         """Return the report as a line."""
@@ -87,22 +88,33 @@ def follow(node: LocalNode, journals: Sequence[Journal], environments: Sequence[
             report = follower.read(journal)
         except JournalThrottledError as error:
             # It does answer: another way would cost the index more.
-            return FollowReport(refused=(*refused, str(error)))
+            return FollowReport(refused=(*refused, str(error)), error=error)
         except (JournalUnreachableError, JournalMalformedError) as error:
             refused.append(str(error))
             continue
         if report.starts:
             report = replace(report, counts=report.counts + follower.read_newest(journals))
         return replace(report, refused=tuple(refused))
-    return FollowReport(refused=tuple(refused))
+    none_serves = JournalUnreachableError(
+        f"no way to follow the index serves: {'; '.join(refused)}",
+        hint="check the network and PPP_JOURNAL; what is named or on the watchlist can be checked without",
+    )
+    return FollowReport(refused=tuple(refused), error=none_serves)
 
 
-def follow_configured(node: LocalNode, environments: Sequence[Environment]) -> FollowReport | None:
-    """Follow the journal by the ways that the settings allow, and report it; None if they allow none."""
+def follow_configured(
+    node: LocalNode, environments: Sequence[Environment], *, required: bool = False
+) -> FollowReport | None:
+    """Follow the journal by the ways that the settings allow, and report it; None if they allow none.
+
+    If none serves, that is a warning; if `required`, its error is raised and nothing is written.
+    """
     journals = configured_journals(node.context.config)
     if not journals:
         return None
     report, reporter = follow(node, journals, environments), node.context.reporter
+    if report.error is not None and required:
+        raise report.error
     if report.served is None:
         reporter.warn(f"continuing without the journal: {'; '.join(report.refused)}")
         return report
@@ -113,6 +125,8 @@ def follow_configured(node: LocalNode, environments: Sequence[Environment]) -> F
             f"projects have another name: {first_of(report.counts.renames, 3)};"
             " their releases are checked under the new one"
         )
+    if report.counts.skipped:
+        reporter.note(f"{report.counts.skipped} releases skipped: {UNSANDBOXED}")
     if report.counts.rejected:
         reporter.warn(
             f"{report.counts.rejected} entries of the journal name no valid release: `ppp coverage` shows them"

@@ -20,7 +20,7 @@ from ppp.watch.queue import UNSANDBOXED, ReleaseSource, SkipReason
 class PageCounts:
     """What pages brought: new events, releases named for the first time, and releases to check again or withdrawn.
 
-    `renames` are sentences, one for each project that got another name.
+    `skipped` counts the new ones that can run in none of the environments. `renames` are sentences, one for each project that got another name.
     """
 
     events: int = 0
@@ -29,6 +29,7 @@ class PageCounts:
     changed: int = 0
     withdrawn: int = 0
     rejected: int = 0
+    skipped: int = 0
     renames: tuple[str, ...] = ()
 
     def __add__(self, other: "PageCounts") -> "PageCounts":
@@ -40,6 +41,7 @@ class PageCounts:
             changed=self.changed + other.changed,
             withdrawn=self.withdrawn + other.withdrawn,
             rejected=self.rejected + other.rejected,
+            skipped=self.skipped + other.skipped,
             renames=self.renames + other.renames,
         )
 
@@ -79,6 +81,7 @@ class PageWriter:
                 changed=len(plan.changed),
                 withdrawn=len(plan.withdrawn),
                 rejected=len(page.rejected),
+                skipped=0 if self._allowed else len(plan.new),
                 renames=tuple(renames),
             )
             and_then(counts)
@@ -95,15 +98,19 @@ class PageWriter:
         ledger.withdraw(store.db, {release: str(action) for release, action in plan.withdrawn.items()}, now=now)
 
     def _enqueue(self, releases: Iterable[Release], source: ReleaseSource, trigger: Trigger | None = None) -> None:
-        store, context = self.node.store, self.node.context
-        sandboxed = context.config.network is Network.GATEWAY
-        allowed = [e.id for e in self.environments if sandboxed or e.platform is not Platform.HOST]
-        if allowed:
+        store, now = self.node.store, self.node.context.now
+        if allowed := self._allowed:
             cells = (Cell(release=release, environment=id_) for release in releases for id_ in allowed)
-            store.queue.add(cells, source=source, now=context.now, triggered_by=trigger)
+            store.queue.add(cells, source=source, now=now, triggered_by=trigger)
             return
         for release in releases:
-            store.skip(release, "", reason=SkipReason.UNSANDBOXED, detail=UNSANDBOXED, now=context.now)
+            store.skip(release, "", reason=SkipReason.UNSANDBOXED, detail=UNSANDBOXED, now=now)
+
+    @property
+    def _allowed(self) -> list[str]:
+        """The environments in which releases may run that anybody may have uploaded."""
+        sandboxed = self.node.context.config.network is Network.GATEWAY
+        return [e.id for e in self.environments if sandboxed or e.platform is not Platform.HOST]
 
 
 def _named(

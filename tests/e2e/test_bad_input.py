@@ -146,7 +146,9 @@ def test_a_requirements_file_for_another_system(node: Program, tmp_path: Path) -
     assert "line 2: unknown is requested in none of the environments" in "\n".join(notes)
     assert node.query("SELECT package FROM queue") == queued
     reason = 'requested only where sys_platform == "win32"'
-    assert node.query("SELECT package, environment, reason FROM skips") == [("other", node.environment, reason)]
+    assert node.query("SELECT package, environment, reason, detail FROM skips") == [
+        ("other", node.environment, "marker", reason)
+    ]
 
 
 def test_unknown_names_do_not_stop_the_others(node: Program, tmp_path: Path) -> None:
@@ -176,13 +178,13 @@ def test_settings_with_two_mistakes(node: Program) -> None:
 def test_a_malformed_feed(node: Program, local: LocalIndex, body: bytes) -> None:
     before = ledger(node)
     local.set_response("/feed", reply(body))
-    refused(node.run_in_process("watch"), 16, local.url_of("/feed"))
+    refused(node.run_in_process("watch"), 46, local.url_of("/feed"))
     assert ledger(node) == before
 
 
 def test_no_feed(node: Program, local: LocalIndex) -> None:
     before = ledger(node)
-    refused(node.run_in_process("watch"), 15, local.url_of("/feed"), "404")
+    refused(node.run_in_process("watch"), 46, local.url_of("/feed"), "404")
     assert ledger(node) == before
 
 
@@ -199,7 +201,7 @@ def test_a_feed_of_50_mb(node: Program, local: LocalIndex) -> None:
 
     local.set_response("/feed", reply(parts(), length=None))
     begun = time.monotonic()
-    refused(node.run_in_process("watch"), 17, local.url_of("/feed"), "5,000,000 bytes")
+    refused(node.run_in_process("watch"), 46, local.url_of("/feed"), "5,000,000 bytes")
     assert time.monotonic() - begun < 15
     assert sent < 20_000_000, "nothing beyond the size limit is fetched"
     assert ledger(node) == before
@@ -267,7 +269,7 @@ def test_two_commands_at_once(node: Program, local: LocalIndex) -> None:
     finally:
         go_on.set()
     _, err = first.communicate(timeout=30)
-    assert (first.returncode, err.count("\n")) == (15, 1), "the first is not affected"
+    assert (first.returncode, err.count("\n")) == (46, 1), "the first is not affected"
 
 
 # Each runs a command with the data folder on a file system of its own, and copies the ledger as it is afterwards.
