@@ -20,7 +20,7 @@ SHOWN: Final = 20
 
 @click.group()
 def downloads() -> None:
-    """Import how often packages are downloaded, and show it: the queue goes by it."""
+    """Import how often packages are downloaded, or show it."""
 
 
 @downloads.command("import")
@@ -28,7 +28,9 @@ def downloads() -> None:
 @data_option
 @json_option
 def import_(*, file: Path, data: Path | None, as_json: bool) -> None:
-    """Import a file of downloads: the monthly JSON of the most downloaded packages, or rows as CSV or JSON.
+    """Import a file of downloads.
+
+    It is the monthly JSON of the most downloaded packages, or has rows as CSV or JSON.
 
     Rows have package, period (2026-10), downloads and, if the source has it, python_version. What is stored of the
     same period is replaced; other periods stay.
@@ -52,7 +54,10 @@ def import_(*, file: Path, data: Path | None, as_json: bool) -> None:
 @data_option
 @json_option
 def show_downloads(*, package: str | None, data: Path | None, as_json: bool) -> None:
-    """Show the downloads of a package, or the most downloaded packages of the newest period."""
+    """Show the downloads of a package.
+
+    Without one, show the most downloaded packages of the newest period.
+    """
     with closing(read_ledger(make_context(data).config.data)) as db:
         if package is None:
             rows = ledger.most_downloaded(db, limit=SHOWN)

@@ -20,7 +20,8 @@ from ppp.watch.queue import UNSANDBOXED, ReleaseSource, SkipReason
 class PageCounts:
     """What pages brought: new events, releases named for the first time, and releases to check again or withdrawn.
 
-    `skipped` counts the new ones that can run in none of the environments. `renames` are sentences, one for each project that got another name.
+    `skipped` counts the new ones that can run in none of the environments. `renames` are sentences, one for each
+    project that got another name.
     """
 
     events: int = 0
