@@ -87,9 +87,11 @@ class MemoryIndex:
     def project_page(self, project: ChangedProject, *, since: int) -> JournalPage | None:
         """See `ProjectJournal.project_page`."""
         self.before_page()
-        if project.package in self.stale:
+        of_project = [e for e in self.events if e.package == project.package]
+        # As of a real index: a page older than the serial that was told, or none at all, is asked for again.
+        if project.package in self.stale or max((e.serial or 0 for e in of_project), default=0) < project.serial:
             return None
-        events = [e for e in self.events if e.package == project.package and e.at >= since]
+        events = [e for e in of_project if e.at >= since]
         return JournalPage(events=tuple(events), last_serial=project.serial)
 
 
