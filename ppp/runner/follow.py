@@ -227,7 +227,12 @@ class _Follower:
     def _write_changelog(self, journal: Journal, page: JournalPage, cursor: Cursor, reached: int) -> PageCounts:
         known = ledger.margin_events(self._db, self._source)
         floor = max(cursor.first_serial, ledger.read_without_events(self._db, self._source))
-        events = [e for e in page.events if (e.serial or 0) > floor and _margin_key(e) not in known]
+        last_known = max((serial for serial, _ in known), default=0)
+        events = [
+            e
+            for e in page.events
+            if (e.serial or 0) > floor and ((e.serial or 0) > last_known or _margin_key(e) not in known)
+        ]
         # What happened last counts, in whatever order the index gives its rows.
         events.sort(key=lambda e: e.serial or 0)
         end = max(reached, page.last_serial or 0)

@@ -1,7 +1,7 @@
 """Take in one page of a journal: read what is known, decide purely, and write everything in one transaction."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -121,37 +121,51 @@ class PageWriter:
         return [e.id for e in self.environments if sandboxed or e.platform is not Platform.HOST]
 
 
+@dataclass(slots=True)
+class _Naming:
+    """What a page says of one release so far; it changes, as most releases have several events."""
+
+    serial: int | None
+    announced_at: int
+    files: int = 0
+    last_file_at: int | None = None
+    last_file_serial: int | None = None
+
+
 def _named(
     events: Sequence[JournalEvent], known: dict[Release, KnownRelease], plan: JournalPlan
 ) -> Iterable[NamedRelease]:
     """Return the releases to add or to complete: new ones, and those that were named before."""
-    new = frozenset(plan.new)
-    named: dict[Release, NamedRelease] = {}
+    # Keys are pairs of texts, which keep their hashes: a page has tens of thousands of events.
+    wanted = {(r.package, r.version) for r in plan.new}
+    wanted |= {(r.package, r.version) for r, before in known.items() if before.named}
+    named: dict[tuple[str, str], _Naming] = {}
     renames = {e.package: e for e in events if e.action is Action.RENAME}
-    for release in plan.new:
+    for release in plan.new if renames else ():
         # Of a project with a new name no event says which releases it has.
         if rename := renames.get(release.package):
-            named[release] = NamedRelease(release=release, serial=rename.serial, announced_at=rename.at)
+            named[release.package, release.version] = _Naming(rename.serial, rename.at)
     for event in events:
-        if not event.version:
-            continue
-        release = Release(package=event.package, version=event.version)
-        before = known.get(release)
-        if release not in new and not (before is not None and before.named):
-            continue
-        if event.action not in {Action.NEW_RELEASE, Action.ADD_FILE}:
-            continue
+        key = event.package, event.version
         is_file = event.action is Action.ADD_FILE
-        one = named.get(release)
+        if not (is_file or event.action is Action.NEW_RELEASE) or key not in wanted:
+            continue
+        one = named.get(key)
         if one is None:
-            one = NamedRelease(release=release, serial=event.serial, announced_at=event.at)
-        named[release] = replace(
-            one,
-            files=one.files + is_file,
-            last_file_at=max(one.last_file_at or 0, event.at) if is_file else one.last_file_at,
-            last_file_serial=event.serial if is_file else one.last_file_serial,
+            one = named[key] = _Naming(event.serial, event.at)
+        if is_file:
+            one.files += 1
+            one.last_file_at = max(one.last_file_at or 0, event.at)
+            one.last_file_serial = event.serial
+    for (package, version), one in named.items():
+        yield NamedRelease(
+            release=Release(package=package, version=version),
+            serial=one.serial,
+            announced_at=one.announced_at,
+            files=one.files,
+            last_file_at=one.last_file_at,
+            last_file_serial=one.last_file_serial,
         )
-    return named.values()
 
 
 def _told(events: Iterable[JournalEvent]) -> Iterable[tuple[int, str, str, str, int]]:

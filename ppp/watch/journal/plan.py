@@ -57,7 +57,8 @@ class JournalPlan:
 
 def named_releases(events: Iterable[JournalEvent]) -> list[Release]:
     """Return the releases that events name, each once, in their order."""
-    return list(dict.fromkeys(Release(package=e.package, version=e.version) for e in events if e.version))
+    pairs = dict.fromkeys((e.package, e.version) for e in events if e.version)
+    return [Release(package=package, version=version) for package, version in pairs]
 
 
 def named_projects(events: Iterable[JournalEvent]) -> list[str]:
@@ -86,9 +87,10 @@ class _Plan:
 
     def __init__(self, known: Mapping[Release, KnownRelease]) -> None:
         self._known = known
-        self._by_project: dict[str, dict[Release, None]] = {}
+        #: The releases of a project by version, so that each is made once and not for each event.
+        self._by_project: dict[str, dict[str, Release]] = {}
         for release in known:
-            self._by_project.setdefault(release.package, {})[release] = None
+            self._by_project.setdefault(release.package, {})[release.version] = release
         self._new: dict[Release, None] = {}
         self._late: dict[Release, str] = {}
         self._changed: dict[Release, None] = {}
@@ -98,9 +100,10 @@ class _Plan:
         """Return the release that an event is about; if it is about a project, all that are known of it."""
         of_project = self._by_project.setdefault(event.package, {})
         if not event.version:
-            return list(of_project)
-        release = Release(package=event.package, version=event.version)
-        of_project[release] = None
+            return list(of_project.values())
+        release = of_project.get(event.version)
+        if release is None:
+            release = of_project[event.version] = Release(package=event.package, version=event.version)
         return [release]
 
     def apply(self, event: JournalEvent, release: Release) -> None:
@@ -113,23 +116,24 @@ class _Plan:
                 self._changed[release] = None
             return
         is_named = release in self._new or (before is not None and before.named)
-        if event.action in _GONE:
+        if event.action is Action.ADD_FILE:
+            if is_named:
+                return
+        elif event.action in _GONE:
             # Of a release that was never named nothing is claimed.
             if is_named:
                 self._withdrawn[release] = event.action
-        elif (
-            event.action is Action.NEW_RELEASE
-            or (event.action is Action.ADD_FILE and not is_named)
-            or (event.action in _BACK and is_named)
-        ):
-            self._new[release] = None
-            self._withdrawn.pop(release, None)
+            return
+        elif event.action is not Action.NEW_RELEASE and not (event.action in _BACK and is_named):
+            return
+        self._new[release] = None
+        self._withdrawn.pop(release, None)
 
     def rename(self, event: JournalEvent) -> None:
         """Take in that a project has another name: what is known of it is gone, and new under that name."""
-        for before in list(self._by_project.get(event.filename, ())):
+        for before in list(self._by_project.get(event.filename, {}).values()):
             release = Release(package=event.package, version=before.version)
-            self._by_project.setdefault(release.package, {})[release] = None
+            self._by_project.setdefault(release.package, {})[release.version] = release
             self.apply(replace(event, package=before.package, action=Action.REMOVE_PROJECT), before)
             self.apply(replace(event, version=release.version, action=Action.NEW_RELEASE), release)
 
