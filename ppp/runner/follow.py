@@ -160,8 +160,10 @@ class _Follower:
             raise JournalMalformedError("the journal has no serials", hint="name another way with PPP_JOURNAL")
         if cursor is None:
             return self._start(journal, newest)
-        if newest < cursor.serial:
-            raise self._backwards(cursor, newest)
+        # What is read project by project was named up to the target: an index that is not there yet may lack any of it.
+        reached = cursor.target or cursor.serial if isinstance(journal, ProjectJournal) else cursor.serial
+        if newest < reached:
+            raise self._backwards(reached, newest)
         self._note_jump(cursor, newest)
         if isinstance(journal, ProjectJournal):
             return self._read_projects(journal, cursor)
@@ -181,9 +183,9 @@ class _Follower:
                     counts += self._read_feed(journal).counts
         return counts
 
-    def _backwards(self, cursor: Cursor, newest: int) -> JournalMalformedError:
+    def _backwards(self, reached: int, newest: int) -> JournalMalformedError:
         # A mirror that lags, or an index that was restored. The cursor stays, and the feed may serve meanwhile.
-        detail = f"the last serial is {newest}, but {cursor.serial} was read before"
+        detail = f"the last serial is {newest}, but {reached} was read before"
         with translate_storage_errors(self._node.store.path), self._db.atomic():
             ledger.add_anomaly(self._db, self._source, "backwards", detail, now=self._node.context.now)
         self._node.context.reporter.warn(

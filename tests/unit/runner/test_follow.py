@@ -290,6 +290,17 @@ def test_a_project_whose_page_lags_waits_and_the_cursor_with_it(started: Followe
     assert started.queued == ["lags 1.0", "six 1.17.0"]
 
 
+def test_an_index_that_lags_behind_what_it_named_removes_nothing(started: Follower) -> None:
+    events = [event(11, "new-release six 1.17.0"), event(12, "new-release lags 1.0")]
+    started.follow(MemoryIndex(events, stale=frozenset({"lags"})))
+    before = started.state
+    # A mirror that does not have the second project yet: to it, the project may as well be gone.
+    report = started.follow(MemoryIndex(events[:1]))
+    assert (report.served, started.state) == (None, before)
+    started.follow(MemoryIndex(events))
+    assert started.queued == ["lags 1.0", "six 1.17.0"]
+
+
 def test_what_a_projects_page_repeats_is_taken_once(started: Follower) -> None:
     events = [event(11, "new-release six 1.17.0"), event(12, "yank six 1.17.0")]
     started.follow(MemoryIndex(events))
