@@ -4,16 +4,13 @@
 feed's gaps may hide is an estimate and is never added to these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from sqlite_utils import Database
 
 from ppp.model.release import Release
-
-#: What is not part of any day: before this, nothing was announced.
-_ALL: Final = "0000-00-00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +81,53 @@ class Anomaly:
     found_at: int
 
 
-def coverage_by_day(db: Database, *, since: str = _ALL) -> dict[str, CoverageCounts]:
-    """Return what became of the releases that were announced on each UTC day (`2026-11-28`) from a day on."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageReport:
+    """What became of named releases, by UTC day and in all, and what is known of how the journal was read.
+
+    `rejected` counts the entries that named no valid release; `rejects` quotes the last ones, `lost` names releases.
+    """
+
+    days: Mapping[str, CoverageCounts]
+    total: CoverageCounts
+    lost: Sequence[Release]
+    journals: Sequence[FollowedJournal]
+    gaps: UnfilledGaps
+    rejected: int
+    rejects: Sequence[str]
+    anomalies: Sequence[Anomaly]
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether a journal was read, or a feed has named releases."""
+        return bool(self.journals or self.total.named)
+
+
+def read_report(db: Database, *, since: int = 0, limit: int) -> CoverageReport:
+    """Return what became of the releases that were announced at `since` (epoch seconds) or later.
+
+    At most `limit` lost releases, rejected entries and anomalies are named.
+    """
+    days = coverage_by_day(db, since=since)
+    rejected, rejects = rejected_entries(db, limit=limit)
+    return CoverageReport(
+        days=days,
+        total=total(days),
+        lost=lost_releases(db, since=since, limit=limit),
+        journals=followed_journals(db),
+        gaps=unfilled_gaps(db),
+        rejected=rejected,
+        rejects=rejects,
+        anomalies=anomalies(db, limit=limit),
+    )
+
+
+def coverage_by_day(db: Database, *, since: int = 0) -> dict[str, CoverageCounts]:
+    """Return, by UTC day (`2026-11-28`), what became of the releases that were announced at `since` or later."""
     rows = db.execute(
         "SELECT date(announced_at, 'unixepoch') AS day, state, CASE state WHEN 'skipped' THEN skip_reason END, count(*)"
-        " FROM coverage_releases WHERE announced_at >= coalesce(unixepoch(?), 0) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-        (None if since == _ALL else since,),
+        " FROM coverage_releases WHERE announced_at >= ? GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        (since,),
     ).fetchall()
     days: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
     for day, state, reason, count in rows:
@@ -115,11 +153,12 @@ def total(days: Mapping[str, CoverageCounts]) -> CoverageCounts:
     )
 
 
-def lost_releases(db: Database, *, limit: int) -> list[Release]:
-    """Return releases that were named and of which nothing became, by name."""
+def lost_releases(db: Database, *, since: int = 0, limit: int) -> list[Release]:
+    """Return releases that were announced at `since` or later and of which nothing became, by name."""
     rows = db.execute(
-        "SELECT package, version FROM coverage_releases WHERE state = 'lost' ORDER BY package, version LIMIT ?",
-        (limit,),
+        "SELECT package, version FROM coverage_releases WHERE state = 'lost' AND announced_at >= ?"
+        " ORDER BY package, version LIMIT ?",
+        (since, limit),
     ).fetchall()
     return [Release(package=package, version=version) for package, version in rows]
 

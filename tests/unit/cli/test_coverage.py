@@ -69,5 +69,8 @@ def test_a_lost_release_can_be_an_exit_code(
     run(monkeypatch, tmp_path, "--lost")
     store.db.execute("DELETE FROM queue")
     run(monkeypatch, tmp_path, "--lost", code=1)
+    assert "a==1.0" in capsys.readouterr().out
     run(monkeypatch, tmp_path, "--lost", "--since", "2024-04-26")
-    assert "named 0 = tested 0" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "named 0 = tested 0" in out
+    assert "a==1.0" not in out, "only what was announced since then"

@@ -49,7 +49,7 @@ def test_a_release_is_tested_queued_skipped_or_lost(store: Store) -> None:
     }
     assert str(total(days)) == "named 5 = tested 1 + queued 1 + skipped 2 (1 withdrawn, 1 expired) + lost 1"
     assert lost_releases(store.db, limit=9) == [release(3)]
-    assert list(coverage_by_day(store.db, since="2024-04-26")) == ["2024-04-26"]
+    assert list(coverage_by_day(store.db, since=START + DAY_S)) == ["2024-04-26"]
 
 
 def test_a_release_of_which_one_cell_is_left_counts_as_queued(store: Store) -> None:
