@@ -10,9 +10,12 @@ import click
 from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, print_answer
 from ppp.ledger import downloads as ledger
 from ppp.ledger.downloads import Downloads
-from ppp.ledger.schema import LEDGER_NAME, open_ledger, read_ledger
+from ppp.ledger.lock import writer_lock
+from ppp.ledger.schema import read_ledger
+from ppp.ledger.store import Store
 from ppp.model.errors import InvalidFileError
 from ppp.model.release import parse_package
+from ppp.runner.context import LOCK_WAIT_S
 
 #: How many packages are shown if none is named.
 SHOWN: Final = 20
@@ -42,8 +45,10 @@ def import_(*, file: Path, data: Path | None, as_json: bool) -> None:
     except OSError as error:
         raise InvalidFileError(f"{file} cannot be read: {error.strerror}", hint="name a file of downloads") from error
     rows = ledger.parse_downloads(content)
-    with closing(open_ledger(context.config.data)) as db:
-        ledger.store_downloads(db, context.config.data / LEDGER_NAME, rows, now=context.now)
+    folder = context.config.data
+    # The lock first: opening may migrate the ledger, which two commands must not do at once.
+    with writer_lock(folder, wait_s=LOCK_WAIT_S), Store.open(folder) as store:
+        ledger.store_downloads(store.db, store.path, rows, now=context.now)
     periods = sorted({row.period for row in rows})
     text = f"imported {len(rows):,} rows for {', '.join(periods)}: the next run orders its queue by the newest period"
     print_answer({"rows": len(rows), "periods": periods}, text, as_json=as_json)

@@ -12,9 +12,6 @@ from typing import Final
 from ppp.model.release import Release
 from ppp.watch.journal.port import Action, JournalEvent
 
-#: After so many seconds the index takes no more files for a release (PyPI's rule since July 2026).
-FINAL_AFTER_S: Final = 14 * 86_400
-
 #: What takes a release away from everybody, and what gives it back.
 _GONE: Final = frozenset(
     {Action.REMOVE_RELEASE, Action.REMOVE_PROJECT, Action.RELEASE_QUARANTINED, Action.PROJECT_QUARANTINED}
