@@ -1,6 +1,6 @@
 """Reduce a feed to the titles and links of its entries, in time that is proportional to its length.
 
-The time and the author of an entry are kept apart, as short texts that no other parser sees.
+The time of an entry is kept apart, as a short text that no other parser sees.
 
 Authors of packages write most of what is in a feed, and feedparser can be kept busy for hours by a line of it: 50 kB as
 the author of an entry took 15 seconds. So expat, which needs the same time for any document of a size, reads it first,
@@ -18,37 +18,27 @@ MAX_DEPTH: Final = 100
 #: How much of a title, a link or an attribute is kept, in characters.
 MAX_TEXT: Final = 500
 
-#: How much of a time or an author is kept, in characters.
-MAX_NOTE: Final = 100
+#: How much of a time is kept, in characters.
+MAX_TIME: Final = 100
 
 #: The elements of RSS, RDF and Atom around entries, those that are entries, and those whose text is kept.
 _OUTER: Final = frozenset({"rss", "rdf:RDF", "feed", "channel"})
 _ENTRIES: Final = frozenset({"item", "entry"})
 _TEXTS: Final = frozenset({"title", "link"})
 _TIMES: Final = frozenset({"pubDate", "published", "updated", "dc:date"})
-_AUTHORS: Final = frozenset({"author", "dc:creator"})
-_NOTED: Final = _TIMES | _AUTHORS
 _ATTRIBUTES: Final = frozenset({"version", "xmlns", "xmlns:rdf", "href", "rel"})
-
-
-@dataclass(slots=True, kw_only=True)
-class EntryNotes:
-    """When an entry says that it was published, and by whom; each `""` if it does not say so."""
-
-    time: str = ""
-    author: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilteredFeed:
     """A well-formed feed in UTF-8, and what was wrong with the one that it was made of, or nothing.
 
-    `notes` has what is kept apart of each entry.
+    `times` says of each entry when it was published, as it says so itself, `""` if it does not.
     """
 
     document: bytes
     problem: str
-    notes: tuple[EntryNotes, ...] = ()
+    times: tuple[str, ...] = ()
 
 
 class RefusedFeedError(Exception):
@@ -74,7 +64,7 @@ def filter_feed(document: bytes) -> FilteredFeed:
         parser.Parse(document, True)  # noqa: FBT003 - a positional parameter
     except expat.ExpatError as error:
         problem = str(error)
-    return FilteredFeed(document=feed_filter.result().encode(), problem=problem, notes=tuple(feed_filter.notes))
+    return FilteredFeed(document=feed_filter.result().encode(), problem=problem, times=tuple(feed_filter.times))
 
 
 @dataclass(slots=True)
@@ -91,9 +81,9 @@ class _FeedFilter:
     _entry_start: int | None = None
     #: How much text the open element may still have.
     _room: int = 0
-    #: What is kept apart of each entry, and the name of the element that is being read for it.
-    notes: list[EntryNotes] = field(default_factory=list)
-    _noted: str = ""
+    #: The time of each entry, and whether the element that is being read holds one.
+    times: list[str] = field(default_factory=list)
+    _in_time: bool = False
 
     def refuse_doctype(self, *_: object) -> None:
         """Refuse any document type."""
@@ -105,7 +95,7 @@ class _FeedFilter:
             raise RefusedFeedError(f"has elements more than {MAX_DEPTH} deep")
         if self._left_out or not self._is_kept(name):
             if not self._left_out and self._entry_start is not None and self._open[-1] in _ENTRIES:
-                self._noted = name if name in _NOTED else ""
+                self._in_time = name in _TIMES
             self._left_out += 1
             return
         if name in _ENTRIES:
@@ -113,7 +103,7 @@ class _FeedFilter:
             if self._entries > MAX_ENTRIES:
                 raise RefusedFeedError(f"has more than {MAX_ENTRIES} entries")
             self._entry_start = len(self._parts)
-            self.notes.append(EntryNotes())
+            self.times.append("")
         kept = (f" {key}={quoteattr(value[:MAX_TEXT])}" for key, value in attributes.items() if key in _ATTRIBUTES)
         self._parts.append(f"<{name}{''.join(kept)}>")
         self._open.append(name)
@@ -129,7 +119,7 @@ class _FeedFilter:
         if self._left_out:
             self._left_out -= 1
             if not self._left_out:
-                self._noted = ""
+                self._in_time = False
             return
         self._parts.append(f"</{name}>")
         self._open.pop()
@@ -137,25 +127,17 @@ class _FeedFilter:
             self._entry_start = None
 
     def add_text(self, text: str) -> None:
-        """Copy the text of a title or a link, up to the limit."""
+        """Copy the text of a title or a link, up to the limit, and keep that of a time."""
         if not self._left_out and self._open[-1] in _TEXTS:
             self._parts.append(escape(text[: self._room]))
             self._room -= len(text[: self._room])
-
-        elif self._noted:
-            self._note(text)
-
-    def _note(self, text: str) -> None:
-        note = self.notes[-1]
-        if self._noted in _AUTHORS:
-            note.author = (note.author + text)[:MAX_NOTE]
-        else:
-            note.time = (note.time + text)[:MAX_NOTE]
+        elif self._in_time:
+            self.times[-1] = (self.times[-1] + text)[:MAX_TIME]
 
     def result(self) -> str:
         """Return the whole document, without an entry that has no end."""
         if self._entry_start is not None:
-            self.notes.pop()
+            self.times.pop()
             del self._parts[self._entry_start :]
             self._open = [name for name in self._open if name in _OUTER]
         return "".join([*self._parts, *(f"</{name}>" for name in reversed(self._open))])

@@ -21,9 +21,8 @@ from ppp.bounded_http.limits import TransferError, TransferLimits, TransferTimeo
 from ppp.bounded_http.session import BoundedSession, keeps_tls
 from ppp.model.credentials import Credentials
 from ppp.model.errors import FeedMalformedError, FeedTooLargeError, FeedUnreachableError
-from ppp.model.printable import printable_reason
 from ppp.model.release import InvalidReleaseError, Release
-from ppp.watch.feed_filter import MAX_NOTE, EntryNotes, RefusedFeedError, filter_feed
+from ppp.watch.feed_filter import RefusedFeedError, filter_feed
 
 MAX_REDIRECTS: Final = 5
 #: A longer ETag or Last-Modified is not stored, because it would be sent with every request.
@@ -43,26 +42,15 @@ class FeedLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseFeed:
-    """A feed that was read: its releases, oldest first, and a line for each part that could not be used."""
-
-    releases: tuple[Release, ...]
-    rejected: tuple[str, ...]
-    etag: str | None
-    last_modified: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseEntry:
-    """A release of a feed; when the feed says that it was published, in epoch seconds, and by whom (`""` if not)."""
+    """A release of a feed, and when the feed says that it was published, in epoch seconds (None if it does not)."""
 
     release: Release
     at: int | None
-    author: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeedContent:
+class ReleaseFeed:
     """A feed that was read: its entries, oldest first, a line for each part that could not be used, and its times.
 
     `times` are those of all entries that have one, also of those that could not be used.
@@ -73,6 +61,11 @@ class FeedContent:
     times: tuple[int, ...]
     etag: str | None = None
     last_modified: str | None = None
+
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """The releases of the entries."""
+        return tuple(entry.release for entry in self.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,32 +137,6 @@ def fetch(
 ) -> ReleaseFeed | NotModified:
     """Request a feed and parse it; with the `etag` or `last_modified` of an earlier response, only if it changed.
 
-    Raises as `fetch_content` does.
-    """
-    content = fetch_content(
-        url, getter=getter, user_agent=user_agent, etag=etag, last_modified=last_modified, limits=limits
-    )
-    if isinstance(content, NotModified):
-        return content
-    return ReleaseFeed(
-        releases=tuple(entry.release for entry in content.entries),
-        rejected=content.rejected,
-        etag=content.etag,
-        last_modified=content.last_modified,
-    )
-
-
-def fetch_content(
-    url: str,
-    *,
-    getter: Getter,
-    user_agent: str,
-    etag: str | None = None,
-    last_modified: str | None = None,
-    limits: FeedLimits = FeedLimits(),
-) -> FeedContent | NotModified:
-    """Request a feed and parse it, as `fetch` does; return also what it says of times and authors.
-
     Raises `FeedUnreachableError` (no response, a late one, or an error status), `FeedTooLargeError` (reading stopped at
     `limits.max_bytes`) or `FeedMalformedError` (not a feed, or a feed without any release).
     """
@@ -182,7 +149,7 @@ def fetch_content(
     if response.status != HTTPStatus.OK:
         raise FeedUnreachableError(f"the feed {url} answered with status {response.status}", hint=HINT)
     return replace(
-        parse_content(response.body, place=url),
+        parse(response.body, place=url),
         etag=_validator(response.headers.get("etag")),
         last_modified=_validator(response.headers.get("last-modified")),
     )
@@ -193,17 +160,11 @@ def _validator(text: str | None) -> str | None:
     return text if usable else None
 
 
-def parse(document: bytes, *, place: str) -> tuple[tuple[Release, ...], tuple[str, ...]]:
-    """Return a feed's releases, oldest first without duplicates, and a line for each part that could not be used.
+def parse(document: bytes, *, place: str) -> ReleaseFeed:
+    """Return what a feed has, oldest first without duplicates.
 
     Raises `FeedMalformedError`, naming `place`, if no entry names a release.
     """
-    content = parse_content(document, place=place)
-    return tuple(entry.release for entry in content.entries), content.rejected
-
-
-def parse_content(document: bytes, *, place: str) -> FeedContent:
-    """Return what a feed has, without duplicates and validators; raise as `parse` does."""
     entries, problem = _read_entries(document, place)
     if not entries:
         raise FeedMalformedError(
@@ -211,27 +172,26 @@ def parse_content(document: bytes, *, place: str) -> FeedContent:
         )
     found: dict[Release, ReleaseEntry] = {}
     rejected = [f"the feed is not well-formed ({problem}); the readable part was used"] if problem else []
-    for title, link, notes in reversed(entries):  # a feed lists the newest first
+    for title, link, time in reversed(entries):  # a feed lists the newest first
         try:
             release = _release(title, link)
         except InvalidReleaseError as error:
             rejected.append(f"entry {title[:100]!r}: {error.message}")
         else:
-            author = printable_reason(" ".join(notes.author.split()), MAX_NOTE)
-            found.setdefault(release, ReleaseEntry(release=release, at=_time(notes.time), author=author))
+            found.setdefault(release, ReleaseEntry(release=release, at=_time(time)))
     if not found:
         raise FeedMalformedError(
             f"no entry of {place} names a release ({len(entries)} entries, the last: {rejected[-1]})",
             hint=NOT_A_FEED_HINT,
         )
-    times = (_time(notes.time) for _, _, notes in entries)
-    return FeedContent(
+    times = (_time(time) for _, _, time in entries)
+    return ReleaseFeed(
         entries=tuple(found.values()), rejected=tuple(rejected), times=tuple(at for at in times if at is not None)
     )
 
 
-def _read_entries(document: bytes, place: str) -> tuple[list[tuple[str, str, EntryNotes]], str]:
-    """Return title, link and notes of each entry that is whole, and what is wrong with the document, or nothing."""
+def _read_entries(document: bytes, place: str) -> tuple[list[tuple[str, str, str]], str]:
+    """Return title, link and time of each entry that is whole, and what is wrong with the document, or nothing."""
     try:
         filtered = filter_feed(document)
     except RefusedFeedError as error:
@@ -242,12 +202,12 @@ def _read_entries(document: bytes, place: str) -> tuple[list[tuple[str, str, Ent
         sanitize_html=False,
         resolve_relative_uris=False,
     )
-    # One entry for each that the filter kept; if the two parsers disagree, none has notes.
-    agree = len(parsed.entries) == len(filtered.notes)
-    notes = filtered.notes if agree else [EntryNotes()] * len(parsed.entries)
+    # One entry for each that the filter kept; if the two parsers disagree, none has a time.
+    agree = len(parsed.entries) == len(filtered.times)
+    times = filtered.times if agree else [""] * len(parsed.entries)
     # Nothing else of an entry is used.
-    entries = zip(parsed.entries, notes, strict=True)
-    return [(str(e.get("title") or ""), str(e.get("link") or ""), note) for e, note in entries], filtered.problem
+    entries = zip(parsed.entries, times, strict=True)
+    return [(str(e.get("title") or ""), str(e.get("link") or ""), time) for e, time in entries], filtered.problem
 
 
 def _time(text: str) -> int | None:

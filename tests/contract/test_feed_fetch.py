@@ -192,7 +192,7 @@ def test_a_feed_as_the_index_serves_it(site: Site, way: dict[str, bool]) -> None
     site.page = FeedPage(body=rss(100), headers={"ETag": ETAG, "Last-Modified": MODIFIED}, **way)
     feed = ask(site)
     assert feed.releases == tuple(Release(package=f"pkg-{n}", version=f"1.{n}") for n in reversed(range(100)))
-    assert feed == ReleaseFeed(releases=feed.releases, rejected=(), etag=ETAG, last_modified=MODIFIED)
+    assert (feed.rejected, feed.etag, feed.last_modified) == ((), ETAG, MODIFIED)
 
 
 def test_the_request_carries_the_user_agent(site: Site) -> None:

@@ -18,9 +18,8 @@ from ppp.model.errors import (
     JournalUnreachableError,
 )
 from ppp.model.printable import printable_reason
-from ppp.watch.feeds import FeedLimits, FeedResponse, Getter, HttpGetter, NotModified, ReleaseEntry, fetch_content
+from ppp.watch.feeds import FeedLimits, FeedResponse, Getter, HttpGetter, NotModified, ReleaseEntry, fetch
 from ppp.watch.journal.port import (
-    MAX_PUBLISHER,
     NO_VALIDATORS,
     Action,
     JournalEvent,
@@ -58,7 +57,7 @@ class ReleaseFeedJournal:
         del serial
         now = int(self.wall_clock())
         try:
-            content = fetch_content(
+            feed = fetch(
                 self.url,
                 getter=_ThrottledGetter(getter=self.getter, now=now),
                 user_agent=self.user_agent,
@@ -70,15 +69,15 @@ class ReleaseFeedJournal:
             raise JournalUnreachableError(error.message, hint=error.hint) from error
         except (FeedMalformedError, FeedTooLargeError) as error:
             raise JournalMalformedError(error.message, hint=error.hint) from error
-        if isinstance(content, NotModified):
+        if isinstance(feed, NotModified):
             return JournalPage(validators=validators, unchanged=True)
-        times = [at for at in content.times if at <= now + MAX_AHEAD_S]
+        times = [at for at in feed.times if at <= now + MAX_AHEAD_S]
         return JournalPage(
-            events=tuple(_event(entry, now) for entry in content.entries),
-            rejected=tuple(RejectedEvent(serial=None, reason=printable_reason(line)) for line in content.rejected),
+            events=tuple(_event(entry, now) for entry in feed.entries),
+            rejected=tuple(RejectedEvent(serial=None, reason=printable_reason(line)) for line in feed.rejected),
             oldest_at=min(times, default=None),
             newest_at=max(times, default=None),
-            validators=Validators(etag=content.etag, last_modified=content.last_modified),
+            validators=Validators(etag=feed.etag, last_modified=feed.last_modified),
         )
 
 
@@ -109,5 +108,4 @@ def _event(entry: ReleaseEntry, now: int) -> JournalEvent:
         version=entry.release.version,
         action=Action.NEW_RELEASE,
         at=now if entry.at is None or entry.at > now + MAX_AHEAD_S else entry.at,
-        publisher=entry.author[:MAX_PUBLISHER],
     )

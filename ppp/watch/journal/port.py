@@ -12,8 +12,6 @@ from typing import Final, Protocol, runtime_checkable
 
 #: The largest serial: what fits into SQLite's integers.
 MAX_SERIAL: Final = 2**63 - 1
-#: The longest publisher that is kept, in characters.
-MAX_PUBLISHER: Final = 100
 
 
 class Action(StrEnum):
@@ -48,7 +46,7 @@ class JournalEvent:
 
     `serial` is the index's number of the event (of the project's last event, where it is read from the simple index),
     None in a feed. `package` is normalized; `version` is in PEP 440's normal form, `""` if the event concerns the whole
-    project. `at` is the index's time, in epoch seconds. `publisher` is who published it, where the source says so.
+    project. `at` is the index's time, in epoch seconds.
     """
 
     serial: int | None
@@ -57,7 +55,6 @@ class JournalEvent:
     action: Action
     at: int
     filename: str = ""
-    publisher: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,19 +33,20 @@ SIX = Release(package="six", version="1.17.0")
 
 def test_releases_are_oldest_first_without_duplicates() -> None:
     newer = item("six 1.18.0", link("six", "1.18.0"))
-    releases, rejected = parse(feed(newer, GOOD, newer, GOOD), place=PLACE)
-    assert releases == (SIX, Release(package="six", version="1.18.0"))
-    assert rejected == ()
+    read = parse(feed(newer, GOOD, newer, GOOD), place=PLACE)
+    assert read.releases == (SIX, Release(package="six", version="1.18.0"))
+    assert read.rejected == ()
 
 
 def test_names_and_versions_are_normalized() -> None:
     document = feed(item("Zope.Interface 07.0RC1", link("zope-interface", "7.0rc1")))
-    assert parse(document, place=PLACE) == ((Release(package="zope-interface", version="7.0rc1"),), ())
+    read = parse(document, place=PLACE)
+    assert (read.releases, read.rejected) == ((Release(package="zope-interface", version="7.0rc1"),), ())
 
 
 def test_an_escaped_link_is_read() -> None:
     document = feed(item("six 1!2.0", link("six", "1%212.0")))
-    assert parse(document, place=PLACE)[0] == (Release(package="six", version="1!2.0"),)
+    assert parse(document, place=PLACE).releases == (Release(package="six", version="1!2.0"),)
 
 
 @pytest.mark.attack("inert-text")
@@ -70,25 +71,25 @@ def test_an_escaped_link_is_read() -> None:
     ],
 )
 def test_an_entry_without_a_release_is_reported_and_not_fatal(title: str, address: str, reason: str) -> None:
-    releases, rejected = parse(feed(item(title, address), GOOD), place=PLACE)
-    assert releases == (SIX,)
-    assert len(rejected) == 1
-    assert reason in rejected[0]
-    assert len(rejected[0]) < 500
-    assert "\n" not in rejected[0]
+    read = parse(feed(item(title, address), GOOD), place=PLACE)
+    assert read.releases == (SIX,)
+    (rejected,) = read.rejected
+    assert reason in rejected
+    assert len(rejected) < 500
+    assert "\n" not in rejected
 
 
 @pytest.mark.attack("inert-text")
 def test_a_title_is_quoted_so_that_it_cannot_control_a_terminal() -> None:
-    _, rejected = parse(feed(item("evil\u202e\u2066 name 1", ""), GOOD), place=PLACE)
-    assert rejected == ("entry 'evil\\u202e\\u2066 name 1': its title is not a name and a version",)
+    read = parse(feed(item("evil\u202e\u2066 name 1", ""), GOOD), place=PLACE)
+    assert read.rejected == ("entry 'evil\\u202e\\u2066 name 1': its title is not a name and a version",)
 
 
 def test_the_readable_part_of_a_broken_feed_is_used() -> None:
-    releases, rejected = parse(feed(GOOD).removesuffix(b"</channel></rss>"), place=PLACE)
-    assert releases == (SIX,)
-    assert len(rejected) == 1
-    assert rejected[0].startswith("the feed is not well-formed (")
+    read = parse(feed(GOOD).removesuffix(b"</channel></rss>"), place=PLACE)
+    assert read.releases == (SIX,)
+    (rejected,) = read.rejected
+    assert rejected.startswith("the feed is not well-formed (")
 
 
 def test_a_feed_of_projects_names_no_release() -> None:
@@ -143,7 +144,7 @@ def test_any_input_is_parsed_or_rejected(entries: list[tuple[str, str]], noise: 
         b"<channel>", b"<channel>" + noise, 1
     )
     try:
-        releases, _ = parse(document, place=PLACE)
+        releases = parse(document, place=PLACE).releases
     except FeedMalformedError as error:
         assert PLACE in error.message  # noqa: PT017 - either end is right
     else:

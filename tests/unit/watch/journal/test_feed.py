@@ -68,21 +68,14 @@ def test_it_is_a_journal_without_serials() -> None:
     assert journal.last_serial() is None
 
 
-def test_a_page_has_times_and_publishers() -> None:
+def test_a_page_has_times() -> None:
     page = page_of(
         item("b", published(NOW - 5), "<author>ann@maker.example</author>"),
         item("a", published(NOW - 60)),
     )
     assert page.events == (
         JournalEvent(serial=None, package="a", version="1.0", action=Action.NEW_RELEASE, at=NOW - 60),
-        JournalEvent(
-            serial=None,
-            package="b",
-            version="1.0",
-            action=Action.NEW_RELEASE,
-            at=NOW - 5,
-            publisher="ann@maker.example",
-        ),
+        JournalEvent(serial=None, package="b", version="1.0", action=Action.NEW_RELEASE, at=NOW - 5),
     )
     assert (page.oldest_at, page.newest_at, page.last_serial, page.has_more) == (NOW - 60, NOW - 5, None, False)
 
@@ -113,21 +106,16 @@ def test_an_entry_without_a_usable_time_is_of_now(part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "at", "publisher"),
+    ("parts", "at"),
     [
-        ("<updated>2024-04-24T23:59:00Z</updated><author><name>Ann</name></author>", NOW - 60, "Ann"),
-        (
-            "<dc:date xmlns:dc='d'>2024-04-24T23:59:00+00:00</dc:date><dc:creator xmlns:dc='d'>Bob</dc:creator>",
-            NOW - 60,
-            "Bob",
-        ),
-        (f"<author>{'a@b(' * 20_000}</author>", NOW, ("a@b(" * 25)),
-        ("<author>\u202eevil\n &lt;b&gt;</author>", NOW, "?evil <b>"),
+        ("<updated>2024-04-24T23:59:00Z</updated><author><name>Ann</name></author>", NOW - 60),
+        ("<dc:date xmlns:dc='d'>2024-04-24T23:59:00+00:00</dc:date>", NOW - 60),
+        (f"<author>{'a@b(' * 20_000}</author>", NOW),
     ],
 )
-def test_other_forms(parts: str, at: int, publisher: str) -> None:
+def test_other_forms(parts: str, at: int) -> None:
     (event,) = page_of(item("a", parts)).events
-    assert (event.at, event.publisher) == (at, publisher)
+    assert event.at == at
 
 
 def test_validators_are_passed_on() -> None:
