@@ -92,6 +92,9 @@ CREATE TABLE journal_margin (           -- the newest events, so that reading th
     PRIMARY KEY (source, serial, event)
 ) STRICT, WITHOUT ROWID;
 
+-- `journal_feeds` takes its place.
+DROP TABLE sources;
+
 CREATE TABLE journal_feeds (            -- the last reading of a feed, whose entries have no serials
     source TEXT PRIMARY KEY,
     newest_at INTEGER NOT NULL,         -- the newest release that was seen

@@ -1,10 +1,9 @@
 """A row of the changelog becomes an event, is ignored, or is rejected with a reason.
 
 Pure. The index writes actions as text: `new release`, `add py3 file NAME`. Those that are no matter of releases, such
-as `add Owner NAME`, are ignored and counted by their first words, so that a new kind of action is noticed.
+as `add Owner NAME`, are ignored.
 """
 
-from collections import Counter
 from functools import lru_cache
 from typing import Final
 
@@ -16,8 +15,7 @@ from ppp.watch.journal.port import Action, JournalEvent, RejectedEvent
 MAX_TIME: Final = 10_000_000_000
 #: The longest name of a file, in characters.
 MAX_FILENAME: Final = 300
-#: How many kinds of ignored actions are counted apart, and how long the name of a kind is.
-MAX_KINDS: Final = 50
+#: How much of an action is quoted, in characters.
 MAX_KIND: Final = 40
 #: How many rejected rows of a page are listed.
 MAX_REJECTED: Final = 1_000
@@ -73,7 +71,6 @@ class RowReader:
         self._newest = newest
         self._not_listed = 0
         self.events: list[JournalEvent] = []
-        self.ignored: Counter[str] = Counter()
         self._rejected: list[RejectedEvent] = []
         #: The largest serial of a row that was read, and how many rows there were.
         self.last_serial = after
@@ -105,7 +102,6 @@ class RowReader:
             return
         parsed = parse_action(action, version)
         if parsed is None:
-            self._ignore(action)
             return
         try:
             self.events.append(_event(name, version, at, parsed, serial))
@@ -124,11 +120,6 @@ class RowReader:
             self._rejected.append(RejectedEvent(serial=serial, reason=printable_reason(reason)))
         else:
             self._not_listed += 1
-
-    def _ignore(self, action: str) -> None:
-        # Without names: `add Owner NAME`, `change description`.
-        kind = printable_reason(" ".join(action.split(" ", 2)[:2]), MAX_KIND)
-        self.ignored[kind if kind in self.ignored or len(self.ignored) < MAX_KINDS else "others"] += 1
 
 
 def _event(name: str, version: str | None, at: int, parsed: tuple[Action, str], serial: int) -> JournalEvent:

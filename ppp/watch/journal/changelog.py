@@ -81,7 +81,6 @@ class Changelog:
             rejected=reader.rejected,
             last_serial=reader.last_serial,
             has_more=reader.last_serial < newest,
-            ignored=dict(reader.ignored),
         )
 
     def _rows_after(self, serial: int, newest: int) -> RowReader:

@@ -7,7 +7,6 @@ serial than the wanted one is asked for again later.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -90,7 +89,6 @@ class ProjectIndex:
         return JournalPage(
             to_read=kept,
             rejected=tuple(changed.rejected),
-            ignored=dict(changed.ignored),
             last_serial=max(serial, kept[-1].serial if changed.has_more else changed.last_serial),
             has_more=changed.has_more,
             validators=Validators(etag=etag) if usable and not changed.has_more else NO_VALIDATORS,
@@ -210,7 +208,6 @@ class _Changed:
     after: int
     most: int
     rejected: list[RejectedEvent] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
     #: How many projects were named, and how many of them with a serial; the largest of these.
     named: int = 0
     numbered: int = 0

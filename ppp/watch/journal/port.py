@@ -5,8 +5,7 @@ Three adapters serve it: `changelog` (XML-RPC, complete), `index` (the simple in
 fields, and whatever is not becomes a `RejectedEvent` with a printable reason.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
@@ -92,7 +91,6 @@ class JournalPage:
     - `has_more`: the index has more after it.
     - `to_read`: projects whose events are not in this page; it is complete once `ProjectJournal.project_page` was asked
       for each of them. In the order of their serials; empty unless the simple index serves.
-    - `ignored`: how many entries were no matter of releases, by the first words of their action.
     - `oldest_at`, `newest_at`: the times of the earliest and latest entry of a feed, in epoch seconds, also of those
       that were rejected; None if none has a time.
     - `validators`: for the next request. With `unchanged` the server has nothing that it had not when it gave those
@@ -104,7 +102,6 @@ class JournalPage:
     last_serial: int | None = None
     has_more: bool = False
     to_read: tuple[ChangedProject, ...] = ()
-    ignored: Mapping[str, int] = field(default_factory=dict)
     oldest_at: int | None = None
     newest_at: int | None = None
     validators: Validators = NO_VALIDATORS

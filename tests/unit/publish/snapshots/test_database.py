@@ -29,7 +29,7 @@ from ppp.publish.snapshots.description import Snapshot, SnapshotKind
 
 #: What a snapshot never holds, each with the reason that docs/adr/0017-snapshots.md gives.
 PRIVATE = {
-    "batches", "batch_files", "batch_records", "queue", "queue_order", "pending", "rechecks", "skips", "sources",
+    "batches", "batch_files", "batch_records", "queue", "queue_order", "pending", "rechecks", "skips",
     "statements", "peers", "forks", "episodes", "receipts", "seen_statements", "quarantines", "left_out_batches",
     "installations", "dependents", "triggers", "landings_cursor",
     "journal_cursors", "journal_todo", "journal_margin", "journal_feeds", "journal_rejects", "journal_anomalies",
