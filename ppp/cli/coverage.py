@@ -12,6 +12,7 @@ from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.console import format_time, printable_line
 from ppp.ledger.coverage import CoverageReport, read_report
 from ppp.ledger.schema import read_ledger
+from ppp.publish.api.coverage import counts_json, day_json
 
 #: How many lost releases, rejected entries and anomalies are named.
 SHOWN: Final = 20
@@ -48,8 +49,8 @@ def coverage(*, since: datetime | None, fail_on_lost: bool, data: Path | None, a
 
 def _answer(report: CoverageReport) -> dict[str, object]:
     return {
-        "total": report.total.to_json(),
-        "days": {day: one.to_json() for day, one in report.days.items()},
+        "total": counts_json(report.total),
+        "days": [day_json(day) for day in report.days],
         "journals": [
             {
                 "first_serial": one.first_serial,
@@ -74,8 +75,8 @@ def _answer(report: CoverageReport) -> dict[str, object]:
 
 def _lines(report: CoverageReport) -> Iterator[str]:
     yield f"{'day':10} {'named':>8} {'tested':>8} {'queued':>8} {'skipped':>8} {'lost':>8}"
-    for day, one in report.days.items():
-        yield f"{day:10} {one.named:8,} {one.tested:8,} {one.queued:8,} {one.skipped:8,} {one.lost:8,}"
+    for day in report.days:
+        yield f"{day.day:10} {day.named:8,} {day.tested:8,} {day.queued:8,} {day.skipped:8,} {day.lost:8,}"
     yield str(report.total)
     for journal in report.journals:
         yield (

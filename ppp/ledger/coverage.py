@@ -4,48 +4,14 @@
 feed's gaps may hide is an estimate and is never added to these.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlite_utils import Database
 
+from ppp.ledger.digests import format_day
+from ppp.ledger.published_journal import Coverage, DayCoverage, announced_days, day_coverage, total_coverage
 from ppp.model.release import Release
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoverageCounts:
-    """What became of named releases: numbers of releases, `skip_reasons` adds up to `skipped`."""
-
-    tested: int = 0
-    queued: int = 0
-    skipped: int = 0
-    lost: int = 0
-    skip_reasons: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def named(self) -> int:
-        """All releases that were named."""
-        return self.tested + self.queued + self.skipped + self.lost
-
-    def __str__(self) -> str:
-        """Return the numbers as a sum."""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.skip_reasons.items())
-        return (
-            f"named {self.named:,} = tested {self.tested:,} + queued {self.queued:,} + skipped {self.skipped:,}"
-            f"{reasons and f' ({reasons})'} + lost {self.lost:,}"
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the object that answers in JSON show."""
-        return {
-            "named": self.named,
-            "tested": self.tested,
-            "queued": self.queued,
-            "skipped": self.skipped,
-            "skip_reasons": dict(self.skip_reasons),
-            "lost": self.lost,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +54,8 @@ class CoverageReport:
     `rejected` counts the entries that named no valid release; `rejects` quotes the last ones, `lost` names releases.
     """
 
-    days: Mapping[str, CoverageCounts]
-    total: CoverageCounts
+    days: Sequence[DayCoverage]
+    total: Coverage
     lost: Sequence[Release]
     journals: Sequence[FollowedJournal]
     gaps: UnfilledGaps
@@ -108,48 +74,17 @@ def read_report(db: Database, *, since: int = 0, limit: int) -> CoverageReport:
 
     At most `limit` lost releases, rejected entries and anomalies are named.
     """
-    days = coverage_by_day(db, since=since)
+    days = [day_coverage(db, day, format_day(day)) for day in announced_days(db, since=since)]
     rejected, rejects = rejected_entries(db, limit=limit)
     return CoverageReport(
         days=days,
-        total=total(days),
+        total=total_coverage(days),
         lost=lost_releases(db, since=since, limit=limit),
         journals=followed_journals(db),
         gaps=unfilled_gaps(db),
         rejected=rejected,
         rejects=rejects,
         anomalies=anomalies(db, limit=limit),
-    )
-
-
-def coverage_by_day(db: Database, *, since: int = 0) -> dict[str, CoverageCounts]:
-    """Return, by UTC day (`2026-11-28`), what became of the releases that were announced at `since` or later."""
-    rows = db.execute(
-        "SELECT date(announced_at, 'unixepoch') AS day, state, CASE state WHEN 'skipped' THEN skip_reason END, count(*)"
-        " FROM coverage_releases WHERE announced_at >= ? GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-        (since,),
-    ).fetchall()
-    days: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
-    for day, state, reason, count in rows:
-        states, reasons = days.setdefault(day, ({}, {}))
-        states[state] = states.get(state, 0) + count
-        if reason is not None:
-            reasons[reason] = count
-    return {day: CoverageCounts(**states, skip_reasons=reasons) for day, (states, reasons) in days.items()}
-
-
-def total(days: Mapping[str, CoverageCounts]) -> CoverageCounts:
-    """Return the sum of days."""
-    reasons: dict[str, int] = {}
-    for day in days.values():
-        for reason, count in day.skip_reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    return CoverageCounts(
-        tested=sum(day.tested for day in days.values()),
-        queued=sum(day.queued for day in days.values()),
-        skipped=sum(day.skipped for day in days.values()),
-        lost=sum(day.lost for day in days.values()),
-        skip_reasons=reasons,
     )
 
 

@@ -6,6 +6,7 @@ release is that of the view `coverage_releases`.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -38,6 +39,45 @@ class DayCoverage:
     intervals: int = 0
     gaps: int = 0
     estimated_lost: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """The sums over some days: `named` is `tested` + `queued` + `skipped` + `lost`; the estimate comes on top."""
+
+    named: int
+    tested: int
+    queued: int
+    skipped: int
+    lost: int
+    skip_reasons: Mapping[str, int]
+    gaps: int
+    estimated_lost: int
+
+    def __str__(self) -> str:
+        """Return the numbers as a sum."""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.skip_reasons.items())
+        return (
+            f"named {self.named:,} = tested {self.tested:,} + queued {self.queued:,} + skipped {self.skipped:,}"
+            f"{reasons and f' ({reasons})'} + lost {self.lost:,}"
+        )
+
+
+def total_coverage(days: Sequence[DayCoverage]) -> Coverage:
+    """Return the sums over days."""
+    reasons: Counter[str] = Counter()
+    for day in days:
+        reasons.update(day.skip_reasons)
+    return Coverage(
+        named=sum(day.named for day in days),
+        tested=sum(day.tested for day in days),
+        queued=sum(day.queued for day in days),
+        skipped=sum(day.skipped for day in days),
+        lost=sum(day.lost for day in days),
+        skip_reasons=dict(sorted(reasons.items())),
+        gaps=sum(day.gaps for day in days),
+        estimated_lost=sum(day.estimated_lost for day in days),
+    )
 
 
 class JournalRelease(NamedTuple):
@@ -169,6 +209,14 @@ def days_of_packages(db: Database, packages: Iterable[str]) -> set[int]:
         (json.dumps([*packages]),),
     )
     return {day for (day,) in rows}
+
+
+def announced_days(db: Database, *, since: int = 0) -> list[int]:
+    """Return the days on which releases were announced at `since` (epoch seconds) or later."""
+    rows = db.execute(
+        "SELECT DISTINCT announced_at / 86400 FROM journal_releases WHERE announced_at >= ? ORDER BY 1", (since,)
+    )
+    return [day for (day,) in rows]
 
 
 def day_coverage(db: Database, day: int, name: str) -> DayCoverage:

@@ -188,9 +188,6 @@ class _Follower:
         detail = f"the last serial is {newest}, but {reached} was read before"
         with translate_storage_errors(self._node.store.path), self._db.atomic():
             ledger.add_anomaly(self._db, self._source, "backwards", detail, now=self._node.context.now)
-        self._node.context.reporter.warn(
-            f"the journal went backwards: {detail}; nothing is taken from it until it is past that serial again"
-        )
         return JournalMalformedError(
             f"the journal went backwards: {detail}; nothing is taken from it until it is past that serial again",
             hint="if the index was restored, or its mirror lags, wait for it",

@@ -1,11 +1,9 @@
 """What became of the releases that the index named, added up: for `current.json`, `api/v1/coverage.json` and pages."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from ppp.ledger.published_journal import DayCoverage, JournalGap, JournalInterval
+from ppp.ledger.published_journal import Coverage, DayCoverage, JournalGap, JournalInterval, total_coverage
 from ppp.model.canonical import Json
 from ppp.publish.api.encoding import document_bytes
 
@@ -13,37 +11,6 @@ SCHEMA: Final = "ppp-coverage-1"
 PATH: Final = "api/v1/coverage.json"
 #: The newest days that `current.json` has.
 CURRENT_DAYS: Final = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
-    """The sums over some days: `named` is `tested` + `queued` + `skipped` + `lost`; the estimate comes on top."""
-
-    named: int
-    tested: int
-    queued: int
-    skipped: int
-    lost: int
-    skip_reasons: Mapping[str, int]
-    gaps: int
-    estimated_lost: int
-
-
-def total_coverage(days: Sequence[DayCoverage]) -> Coverage:
-    """Return the sums over days."""
-    reasons: Counter[str] = Counter()
-    for day in days:
-        reasons.update(day.skip_reasons)
-    return Coverage(
-        named=sum(day.named for day in days),
-        tested=sum(day.tested for day in days),
-        queued=sum(day.queued for day in days),
-        skipped=sum(day.skipped for day in days),
-        lost=sum(day.lost for day in days),
-        skip_reasons=dict(sorted(reasons.items())),
-        gaps=sum(day.gaps for day in days),
-        estimated_lost=sum(day.estimated_lost for day in days),
-    )
 
 
 def counts_json(counted: DayCoverage | Coverage) -> dict[str, Json]:

@@ -6,10 +6,10 @@ A program that follows them needs no access to the index: `journal/index.json` s
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ppp.ledger.published_journal import JournalNotice, JournalRelease
+from ppp.ledger.published_journal import JournalNotice, JournalRelease, total_coverage
 from ppp.model.canonical import Json, sha256_hex
 from ppp.publish import text
-from ppp.publish.api.coverage import counts_json, coverage_file, gap_json, interval_json, total_coverage
+from ppp.publish.api.coverage import counts_json, coverage_file, gap_json, interval_json
 from ppp.publish.api.encoding import EncodedJson, compact_json, document_bytes
 from ppp.publish.feeds.atom import atom
 from ppp.publish.feeds.entries import SITE_NAME, FeedDocument, FeedEntry, urn

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ppp.ledger.published_journal import DayCoverage, JournalGap, JournalInterval
+from ppp.ledger.published_journal import Coverage, DayCoverage, JournalGap, JournalInterval, total_coverage
 from ppp.publish import text
-from ppp.publish.api.coverage import Coverage, total_coverage
 from ppp.publish.site.templates import render
 
 #: Bytes of HTML for the rows of days, and the newest intervals and gaps that are listed.

@@ -58,7 +58,15 @@ def test_the_table_ends_with_a_line_that_adds_up(
     assert out.splitlines()[-1] == "  c==1.0"
     run(monkeypatch, tmp_path, "--json")
     answer = json.loads(capsys.readouterr().out)
-    assert answer["total"] == {"named": 3, "tested": 0, "queued": 2, "skipped": 0, "skip_reasons": {}, "lost": 1}
+    assert answer["total"] == {
+        "named": 3,
+        "tested": 0,
+        "queued": 2,
+        "skipped": 0,
+        "lost": 1,
+        "gaps": 1,
+        "estimated_lost": 12,
+    }
     assert answer["lost"] == ["c==1.0"]
 
 

@@ -7,15 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sample_record import SAMPLE_RECORD
 
-from ppp.ledger.coverage import (
-    CoverageCounts,
-    coverage_by_day,
-    followed_journals,
-    lost_releases,
-    rejected_entries,
-    total,
-    unfilled_gaps,
-)
+from ppp.ledger.coverage import followed_journals, read_report, rejected_entries, unfilled_gaps
 from ppp.ledger.journal import Gap, NamedRelease, add_gap, add_rejects, add_releases, fill_gaps, start_cursor
 from ppp.ledger.store import Store
 from ppp.model.matrix import Cell
@@ -42,21 +34,23 @@ def test_a_release_is_tested_queued_skipped_or_lost(store: Store) -> None:
     store.queue.enqueue([Cell(release=queued, environment="py312-slim")], source="journal", now=START)
     store.skip(skipped, "", reason="withdrawn", detail="remove-release", now=START)
     store.skip(later, "", reason="expired", detail="", now=START)
-    days = coverage_by_day(store.db)
-    assert days == {
-        "2024-04-25": CoverageCounts(tested=1, queued=1, skipped=1, lost=1, skip_reasons={"withdrawn": 1}),
-        "2024-04-26": CoverageCounts(skipped=1, skip_reasons={"expired": 1}),
-    }
-    assert str(total(days)) == "named 5 = tested 1 + queued 1 + skipped 2 (1 withdrawn, 1 expired) + lost 1"
-    assert lost_releases(store.db, limit=9) == [release(3)]
-    assert list(coverage_by_day(store.db, since=START + DAY_S)) == ["2024-04-26"]
+    report = read_report(store.db, limit=9)
+    assert [(d.day, d.tested, d.queued, d.skip_reasons, d.lost) for d in report.days] == [
+        ("2024-04-25", 1, 1, {"withdrawn": 1}, 1),
+        ("2024-04-26", 0, 0, {"expired": 1}, 0),
+    ]
+    assert str(report.total) == "named 5 = tested 1 + queued 1 + skipped 2 (1 expired, 1 withdrawn) + lost 1"
+    assert report.lost == [release(3)]
+    later_on = read_report(store.db, since=START + DAY_S, limit=9)
+    assert ([d.day for d in later_on.days], later_on.lost) == (["2024-04-26"], [])
 
 
 def test_a_release_of_which_one_cell_is_left_counts_as_queued(store: Store) -> None:
     named = name(store, 1)
     store.add_record(replace(SAMPLE_RECORD, release=named, log_sha256=None))
     store.queue.enqueue([Cell(release=named, environment="py39-alpine")], source="journal", now=START)
-    assert total(coverage_by_day(store.db)) == CoverageCounts(queued=1)
+    counted = read_report(store.db, limit=9).total
+    assert (counted.named, counted.queued) == (1, 1)
 
 
 def test_gaps_of_the_feed_are_counted_until_they_are_filled(store: Store) -> None:
@@ -103,6 +97,6 @@ def test_the_view_states_the_rule_and_always_adds_up(
                 store.skip(named, "", reason="expired", detail="", now=START)
             states = {"queued": is_queued, "tested": has_result, "skipped": is_skipped, "lost": True}
             expected[next(state for state, is_so in states.items() if is_so)] += 1
-        found = total(coverage_by_day(store.db))
+        found = read_report(store.db, limit=9).total
         assert {state: getattr(found, state) for state in expected} == expected
         assert found.named == len(drawn)

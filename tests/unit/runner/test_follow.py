@@ -198,8 +198,8 @@ def test_a_journal_that_goes_backwards_is_reported_and_nothing_is_taken(started:
     report = started.follow(MemoryChangelog([event(5, "new-release six 1.17.0")]))
     assert report.counts.new == ()
     assert started.state == before
-    (warning,) = started.reporter.warnings
-    assert warning.startswith("the journal went backwards: the last serial is 5, but 10 was read before")
+    (reason,) = report.refused
+    assert reason.startswith("the journal went backwards: the last serial is 5, but 10 was read before")
     assert started.rows("SELECT kind FROM journal_anomalies") == [("backwards",)]
 
 
