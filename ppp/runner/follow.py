@@ -63,7 +63,7 @@ class FollowReport:
         """Return the report as a line."""
         if self.served is None:
             return "the journal could not be read"
-        named = f"{len(self.counts.new)} releases are new"
+        named = f"{self.counts.new} releases are new"
         if self.served is JournalKind.FEED:
             return f"the feed was read: {named}"
         if self.starts:
@@ -208,7 +208,8 @@ class _Follower:
     def _read_changelog(self, journal: Journal, cursor: Cursor) -> FollowReport:
         counts, serial = PageCounts(), max(cursor.first_serial, cursor.serial - MARGIN)
         reached = cursor.serial
-        while True:
+        has_more = True
+        while has_more and not self._node.context.stop.is_set():
             page = journal.page_after(serial)
             end = page.last_serial
             if end is None or (page.has_more and end <= serial):
@@ -216,10 +217,10 @@ class _Follower:
                     f"the journal does not advance beyond serial {serial}", hint="run again later; nothing was lost"
                 )
             counts += self._write_changelog(journal, page, cursor, reached)
-            serial, reached = end, max(reached, end)
-            if not page.has_more or self._node.context.stop.is_set():
-                break
-        if not page.has_more:
+            serial, reached, has_more = end, max(reached, end), page.has_more
+            # The memory of a page is needed for the next one.
+            del page
+        if not has_more:
             self._close_interval(cursor)
         return FollowReport(served=journal.kind, first_serial=cursor.serial + 1, last_serial=reached, counts=counts)
 
@@ -367,7 +368,7 @@ def _is_new(event: JournalEvent, last_files: Mapping[Release, int], told: Mappin
 
 def _interval(journal: Journal, first: int, last: int, counts: PageCounts) -> Interval:
     return Interval(
-        first_serial=first, last_serial=last, adapter=str(journal.kind), events=counts.events, releases=len(counts.new)
+        first_serial=first, last_serial=last, adapter=str(journal.kind), events=counts.events, releases=counts.new
     )
 
 

@@ -30,7 +30,7 @@ class PageCounts:
     """
 
     events: int = 0
-    new: tuple[Release, ...] = ()
+    new: int = 0
     late: int = 0
     changed: int = 0
     withdrawn: int = 0
@@ -82,7 +82,7 @@ class PageWriter:
             self._queue(plan)
             counts = PageCounts(
                 events=len(events),
-                new=tuple(r for r in plan.new if r not in known or not known[r].named),
+                new=sum(r not in known or not known[r].named for r in plan.new),
                 late=len(plan.late),
                 changed=len(plan.changed),
                 withdrawn=len(plan.withdrawn),

@@ -13,7 +13,7 @@ from program import Program
 from warehouse import AT, Warehouse, fault, served
 
 EVENTS: Final = 100_000
-PEAK_KIB: Final = 150 * 1024
+PEAK_KIB: Final = 150_000_000 // 1024
 POLL_S: Final = 6 * 3_600
 
 

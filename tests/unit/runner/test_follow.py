@@ -107,7 +107,7 @@ def test_following_begins_with_the_newest_serial_and_claims_nothing_before(follo
 def test_a_new_release_is_queued_in_every_environment(started: Follower) -> None:
     events = [event(11, "new-release six 1.17.0"), event(12, "add-file six 1.17.0 six-1.17.0.tar.gz")]
     report = started.follow(MemoryChangelog(events), environments=(SLIM, ALPINE))
-    assert [str(release) for release in report.counts.new] == ["six==1.17.0"]
+    assert report.counts.new == 1
     assert started.queue == [("six 1.17.0", ALPINE.id, "journal"), ("six 1.17.0", SLIM.id, "journal")]
     assert started.rows("SELECT serial, files FROM journal_releases") == [(11, 1)]
     assert started.rows("SELECT first_serial, last_serial, adapter, events, releases FROM journal_intervals") == [
@@ -119,7 +119,7 @@ def test_pages_are_read_to_the_end_and_make_one_interval(started: Follower) -> N
     events = [event(serial, f"new-release p{serial} 1.0") for serial in range(11, 31)]
     changelog = MemoryChangelog(events, page_size=7)
     report = started.follow(changelog)
-    assert len(report.counts.new) == len(started.queue) == 20
+    assert report.counts.new == len(started.queue) == 20
     assert started.rows("SELECT first_serial, last_serial, releases FROM journal_intervals") == [(11, 30, 20)]
     assert changelog.asked == [10, 17, 24]
 
@@ -196,7 +196,7 @@ def test_a_release_that_comes_and_goes_within_a_page_is_counted_and_not_queued(s
 def test_a_journal_that_goes_backwards_is_reported_and_nothing_is_taken(started: Follower) -> None:
     before = started.state
     report = started.follow(MemoryChangelog([event(5, "new-release six 1.17.0")]))
-    assert report.counts.new == ()
+    assert report.counts.new == 0
     assert started.state == before
     (reason,) = report.refused
     assert reason.startswith("the journal went backwards: the last serial is 5, but 10 was read before")
