@@ -1,4 +1,7 @@
-"""`current.json`: it contains no build time and no node, so nodes with the same records publish the same bytes."""
+"""`current.json`: it contains no build time and no node, so nodes with the same records publish the same bytes.
+
+The exception is `coverage`, which it has where a node follows a journal; `root` depends on records alone.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
