@@ -77,6 +77,15 @@ def cells_with_verdict(db: Database, node: str) -> set[Cell]:
     return {Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()}
 
 
+def environments_with_verdict(db: Database, release: Release, node: str) -> set[str]:
+    """Return the environments in which a node itself has a verdict on a release."""
+    rows = db.execute(
+        "SELECT DISTINCT environment FROM records WHERE package = ? AND version = ? AND node = ? AND result <> 'ERROR'",
+        (release.package, release.version, node),
+    )
+    return {environment for (environment,) in rows.fetchall()}
+
+
 def was_fetched(db: Database, release: Release) -> bool:
     """Return whether a file of a release was fetched before, in any environment: the index did list it."""
     key = (release.package, release.version)

@@ -282,8 +282,7 @@ class _Follower:
         )
 
     def _write_project(self, page: JournalPage, project: ChangedProject) -> PageCounts:
-        files = [e for e in page.events if e.action is Action.ADD_FILE]
-        last = ledger.last_files(self._db, {_release_of(e) for e in files})
+        last = ledger.last_files(self._db, {_release_of(e) for e in page.events if e.version})
         told = ledger.last_actions(self._db, self._source, project.package)
         events = [e for e in page.events if _is_new(e, last, told)]
         return self._writer.write(
@@ -362,7 +361,7 @@ def _is_new(event: JournalEvent, last_files: Mapping[Release, int], told: Mappin
     if event.action is Action.ADD_FILE:
         return event.at > last_files.get(_release_of(event), -1)
     if event.action is Action.NEW_RELEASE:
-        return event.version not in told
+        return _release_of(event) not in last_files or told.get(event.version) == Action.REMOVE_RELEASE
     return told.get(event.version) != event.action
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from ppp.ledger import journal as ledger
 from ppp.ledger.journal import NamedRelease
+from ppp.ledger.queries import environments_with_verdict
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.record import Network
 from ppp.model.release import Release
@@ -82,7 +83,7 @@ class PageWriter:
             self._queue(plan)
             counts = PageCounts(
                 events=len(events),
-                new=sum(r not in known or not known[r].named for r in plan.new),
+                new=len(plan.named),
                 late=len(plan.late),
                 changed=len(plan.changed),
                 withdrawn=len(plan.withdrawn),
@@ -97,6 +98,7 @@ class PageWriter:
         store, now = self.node.store, self.node.context.now
         ledger.unskip(store.db, plan.new)
         self._enqueue(plan.new, self.release_source)
+        self._enqueue_untested(plan.tested)
         self._enqueue(plan.changed, ReleaseSource.WITHDRAWAL)
         for late in plan.late:
             trigger = Trigger(kind=TriggerKind.LATE_FILE, name=late.filename[:255], version=late.release.version[:128])
@@ -113,6 +115,13 @@ class PageWriter:
             return
         for release in releases:
             store.skip(release, "", reason=SkipReason.UNSANDBOXED, detail=UNSANDBOXED, now=now)
+
+    def _enqueue_untested(self, releases: Iterable[Release]) -> None:
+        store, node = self.node.store, self.node.key.id
+        for release in releases:
+            tested = environments_with_verdict(store.db, release, node)
+            cells = [Cell(release=release, environment=id_) for id_ in self._allowed if id_ not in tested]
+            store.queue.add(cells, source=self.release_source, now=self.node.context.now)
 
     @property
     def _allowed(self) -> list[str]:
@@ -137,11 +146,11 @@ def _named(
 ) -> Iterable[NamedRelease]:
     """Return the releases to add or to complete: new ones, and those that were named before."""
     # Keys are pairs of texts, which keep their hashes: a page has tens of thousands of events.
-    wanted = {(r.package, r.version) for r in plan.new}
+    wanted = {(r.package, r.version) for r in plan.named}
     wanted |= {(r.package, r.version) for r, before in known.items() if before.named}
     named: dict[tuple[str, str], _Naming] = {}
     renames = {e.package: e for e in events if e.action is Action.RENAME}
-    for release in plan.new if renames else ():
+    for release in plan.named if renames else ():
         # Of a project with a new name no event says which releases it has.
         if rename := renames.get(release.package):
             named[release.package, release.version] = _Naming(rename.serial, rename.at)
@@ -169,7 +178,7 @@ def _named(
 
 
 def _told(events: Iterable[JournalEvent]) -> Iterable[tuple[int, str, str, str, int]]:
-    """Return the events that are kept: all but files, of which there are most."""
+    """Return the events that are kept: what a release and its files are is in another table."""
     for e in events:
-        if e.action is not Action.ADD_FILE:
+        if e.action not in {Action.NEW_RELEASE, Action.ADD_FILE}:
             yield e.serial or 0, e.package, e.version, str(e.action), e.at

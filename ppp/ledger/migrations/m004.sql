@@ -114,7 +114,7 @@ CREATE TABLE journal_gaps (             -- times between two readings of the fee
     PRIMARY KEY (source, start_at)
 ) STRICT;
 
-CREATE TABLE journal_events (           -- what the index said of releases and projects, except for new files
+CREATE TABLE journal_events (           -- what else the index said of releases and projects: yanks, removals, quarantines
     source TEXT NOT NULL,
     serial INTEGER NOT NULL,
     package TEXT NOT NULL,

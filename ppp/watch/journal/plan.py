@@ -39,14 +39,18 @@ class LateFile:
 class JournalPlan:
     """What to do about a page.
 
-    - `new`: named for the first time, or again: its cells are queued.
+    - `named`: named for the first time.
+    - `new`: it has no result, and was named for the first time or again: its cells are queued.
+    - `tested`: named for the first time, after it had a result: cells without one are queued.
     - `late`: it has a result and gained a file: its cells are checked again.
     - `changed`: it has a result, and the index withdrew it, gave it back or yanked it: its cells are checked again.
     - `withdrawn`: it has no result and is gone: its cells leave the queue. It may be among the new ones too: it was
       named, so it is counted.
     """
 
+    named: tuple[Release, ...] = ()
     new: tuple[Release, ...] = ()
+    tested: tuple[Release, ...] = ()
     late: tuple[LateFile, ...] = ()
     changed: tuple[Release, ...] = ()
     withdrawn: Mapping[Release, Action] = field(default_factory=dict)
@@ -88,7 +92,9 @@ class _Plan:
         self._by_project: dict[str, dict[str, Release]] = {}
         for release in known:
             self._by_project.setdefault(release.package, {})[release.version] = release
+        self._named: dict[Release, None] = {}
         self._new: dict[Release, None] = {}
+        self._tested: dict[Release, None] = {}
         self._late: dict[Release, str] = {}
         self._changed: dict[Release, None] = {}
         self._withdrawn: dict[Release, Action] = {}
@@ -106,13 +112,10 @@ class _Plan:
     def apply(self, event: JournalEvent, release: Release) -> None:
         """Take in what an event says of a release."""
         before = self._known.get(release)
+        is_named = release in self._named or (before is not None and before.named)
         if before is not None and before.has_result:
-            if event.action is Action.ADD_FILE:
-                self._late[release] = event.filename
-            else:
-                self._changed[release] = None
+            self._apply_to_tested(event, release, is_named=is_named)
             return
-        is_named = release in self._new or (before is not None and before.named)
         if event.action is Action.ADD_FILE:
             if is_named:
                 return
@@ -124,7 +127,18 @@ class _Plan:
         elif event.action is not Action.NEW_RELEASE and not (event.action in _BACK and is_named):
             return
         self._new[release] = None
+        if not is_named:
+            self._named[release] = None
         self._withdrawn.pop(release, None)
+
+    def _apply_to_tested(self, event: JournalEvent, release: Release, *, is_named: bool) -> None:
+        # It may have been tested, on somebody's request, before the journal was read up to it.
+        if not is_named and event.action in {Action.NEW_RELEASE, Action.ADD_FILE}:
+            self._named[release] = self._tested[release] = None
+        if event.action is Action.ADD_FILE:
+            self._late[release] = event.filename
+        elif event.action is not Action.NEW_RELEASE or is_named:
+            self._changed[release] = None
 
     def rename(self, event: JournalEvent) -> None:
         """Take in that a project has another name: what is known of it is gone, and new under that name."""
@@ -137,7 +151,9 @@ class _Plan:
     def result(self) -> JournalPlan:
         """Return what is to be done at the end of the page."""
         return JournalPlan(
+            named=tuple(self._named),
             new=tuple(self._new),
+            tested=tuple(self._tested),
             late=tuple(
                 LateFile(release=release, filename=filename)
                 for release, filename in self._late.items()

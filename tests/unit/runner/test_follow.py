@@ -149,6 +149,22 @@ def test_a_file_of_a_release_that_was_never_named_names_it(started: Follower) ->
     assert started.queued == ["older 3.0"]
 
 
+def test_a_release_that_was_tested_before_it_was_named_is_counted_and_tested_where_it_was_not(
+    started: Follower,
+) -> None:
+    record = replace(SAMPLE_RECORD, release=SIX, environment=SLIM.id, node=started.node.key.id, log_sha256=None)
+    started.node.store.add_record(record)
+    report = started.follow(MemoryChangelog([event(11, "new-release six 1.17.0")]), environments=(SLIM, ALPINE))
+    assert (report.counts.new, report.counts.changed) == (1, 0)
+    assert started.queue == [("six 1.17.0", ALPINE.id, "journal")]
+    assert started.rows("SELECT package, serial FROM journal_releases") == [("six", 11)]
+
+
+def test_a_release_is_no_event_beside_itself(started: Follower) -> None:
+    started.follow(MemoryChangelog([event(11, "new-release six 1.17.0"), event(12, "yank six 1.17.0")]))
+    assert started.rows("SELECT serial, action FROM journal_events") == [(12, "yank")]
+
+
 def test_a_late_file_queues_what_has_a_result(started: Follower) -> None:
     started.follow(MemoryChangelog([event(11, "new-release six 1.17.0")]))
     record = replace(SAMPLE_RECORD, release=SIX, environment=SLIM.id, node=started.node.key.id, log_sha256=None)
