@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import requests
+from journal_rows import DAY_S, add_event, name_release, skip_release
 from optional_fields import OPTIONAL
 
 from ppp.ledger.store import Store
-from ppp.model.record import Blame, Outcome, Phase, Record, Submodules
+from ppp.model.record import Blame, Installed, Outcome, Phase, Record, Submodules
+from ppp.model.trigger import Trigger, TriggerKind
 
 DAY = 1_714_003_200
 START_S = 30.0
@@ -58,6 +60,24 @@ def fill_ledger(store: Store, record: Callable[..., Record]) -> None:
     store.add_record(record("partly", "1.0", "py312-alpine", submodules=replace(partly, failed=())))
     store.add_record(
         record("bare", "1.0", outcomes=(*[Outcome.PASS] * 3, Outcome.SKIP), imports=(), grounds={Phase.IMPORT: "stubs"})
+    )
+    _fill_journal(store)
+    _fill_flips(store, record)
+
+
+def _fill_journal(store: Store) -> None:
+    name_release(store, "lxml", "6.0", serial=9, at=DAY)
+    skip_release(store, "late", "1.0", at=DAY)
+    name_release(store, "late", "1.0", serial=8, at=DAY - DAY_S)
+    add_event(store, 10, "rusty", "1.0", "yank", at=DAY)
+
+
+def _fill_flips(store: Store, record: Callable[..., Record]) -> None:
+    trigger = Trigger(kind=TriggerKind.DEPENDENCY, name="base", version="2.0")
+    store.add_record(record("leans", "1.0", observed_at=DAY))
+    installed = (Installed(name="base", version="2.0", sha256="0" * 64),)
+    store.add_record(
+        record("leans", "1.0", result="FAIL", observed_at=DAY + 1, triggered_by=trigger, installed=installed)
     )
 
 

@@ -7,15 +7,18 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from datasette_server import fill_ledger
 from journal_rows import showcase_journal
 
 from ppp.ledger.published import observed_environments
 from ppp.ledger.store import Store
 from ppp.model.errors import DataReadOnlyError, DatasetteError, DiskFullError, LedgerDamagedError
+from ppp.model.record import Record
 from ppp.publish.datasette.definition import materialized_views, saved_queries
 from ppp.publish.datasette.serve import (
     ServeCommand,
@@ -79,6 +82,15 @@ def test_every_parameter_has_an_example() -> None:
         assert list(examples) == query.get("params", [])
         assert all(f":{param}" in query["sql"] and f"{param} = {example}" in query["description"]
                    for param, example in examples.items())  # fmt: skip
+
+
+def test_every_saved_query_has_rows_in_the_ledger_that_tests_serve(
+    store: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    fill_ledger(store, record)
+    with closing(sqlite3.connect(prepare(store.path, tmp_path / "serve").database)) as copy:
+        for query in saved_queries():
+            assert copy.execute(query.sql, dict(query.params)).fetchall(), query.name
 
 
 def test_the_copy_does_not_change_with_the_ledger(small: Store, tmp_path: Path) -> None:
