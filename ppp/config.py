@@ -22,6 +22,7 @@ import ppp
 from ppp.model.credentials import Credentials, origin_of, split_credentials
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.matrix import Matrix, Platform
+from ppp.model.node_seed import SEED_VARIABLE, NodeSeed
 from ppp.model.record import Network
 from ppp.resources import resource
 from ppp.schemas import schema_errors
@@ -84,6 +85,8 @@ class Config:
     journal_url: str = ""
     journal_credentials: Credentials | None = None
     journal: JournalMode = JournalMode.AUTO
+    #: The secret of this node's key, where the environment holds it; else it is in a file of the data folder.
+    node_seed: NodeSeed | None = None
 
     @property
     def public(self) -> Path:
@@ -131,6 +134,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         journal_url=journal_url,
         journal_credentials=journal_credentials,
         journal=settings.journal("PPP_JOURNAL"),
+        node_seed=settings.node_seed(SEED_VARIABLE),
         base_url=_with_slash(settings.public_address("PPP_BASE_URL", DEFAULT_BASE_URL)),
         jobs=settings.number("PPP_JOBS", min(os.cpu_count() or 1, MAX_JOBS), most=MAX_JOBS),
         snapshot_days=settings.number("PPP_SNAPSHOT_DAYS", DEFAULT_SNAPSHOT_DAYS, most=10_000),
@@ -169,7 +173,11 @@ def _is_valid(name: str, value: str) -> bool:
 
 
 def take_credentials(environ: MutableMapping[str, str], config: Config) -> None:
-    """Take the credentials that `config` was read with out of the environment, which other programs inherit."""
+    """Take the credentials that `config` was read with out of the environment, which other programs inherit.
+
+    The node's key goes too, also if it is not valid.
+    """
+    environ.pop(SEED_VARIABLE, None)
     read = {
         "PPP_INDEX_URL": (config.index_url, config.index_credentials),
         "PPP_FEED_URL": (config.feed_url, config.feed_credentials),
@@ -252,6 +260,15 @@ class _Settings:
             self.mistakes.append(f"{name}={text!r} is none of {', '.join(JournalMode)}")
             return JournalMode.AUTO
         return JournalMode(text)
+
+    def node_seed(self, name: str) -> NodeSeed | None:
+        # What a secret is pasted or piped from may end with a line feed.
+        text = self.text(name).strip()
+        try:
+            return NodeSeed.parse(text) if text else None
+        except ValueError as error:
+            self.mistakes.append(f"{name} is {error}")
+            return None
 
     def header(self, name: str, default: str) -> str:
         text = self.text(name, default)

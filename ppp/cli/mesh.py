@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from ppp import console, pipeline
+from ppp.cli.github_setup import read_origin, setup_steps
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.cli.results import find_node_id
 from ppp.console import format_time
@@ -38,11 +39,20 @@ def node() -> None:
 
 
 @node.command("init")
+@click.option("--github", is_flag=True, help="Print what to click, or run, so that a fork on GitHub is this node.")
 @data_option
 @json_option
-def node_init(*, data: Path | None, as_json: bool) -> None:
-    """Create this node's key."""
-    _print_node(nodes.create_key(make_context(data).config.data), as_json=as_json)
+def node_init(*, github: bool, data: Path | None, as_json: bool) -> None:
+    """Create this node's key.
+
+    With --github, a key that exists is kept.
+    """
+    config = make_context(data).config
+    if github:
+        key, _ = nodes.load_or_create_key(config.data, config.node_seed)
+        _print_setup(key, None if config.node_seed else config.data / nodes.KEY_NAME, as_json=as_json)
+        return
+    _print_node(nodes.create_key(config.data, config.node_seed), as_json=as_json)
 
 
 @node.command("show")
@@ -50,7 +60,17 @@ def node_init(*, data: Path | None, as_json: bool) -> None:
 @json_option
 def node_show(*, data: Path | None, as_json: bool) -> None:
     """Show this node's id and public key."""
-    _print_node(nodes.load_key(make_context(data).config.data), as_json=as_json)
+    config = make_context(data).config
+    _print_node(nodes.load_key(config.data, config.node_seed), as_json=as_json)
+
+
+def _print_setup(key: nodes.NodeKey, key_file: Path | None, *, as_json: bool) -> None:
+    steps = setup_steps(read_origin(Path.cwd()), key_file)
+    answer = {"id": key.id, "key": key.id, "steps": [dataclasses.asdict(step) for step in steps]}
+    lines = [line for number, step in enumerate(steps, 1) for line in step.lines(number)]
+    kept = f"keep a copy of {key_file}, where nobody else can read it, and never commit it: " if key_file else ""
+    lost = f"{kept}whoever has the key can sign as this node, and without it this node cannot go on"
+    print_answer(answer, "\n".join([f"id and public key: {key.id}", *lines, lost]), as_json=as_json)
 
 
 def _print_node(key: nodes.NodeKey, *, as_json: bool) -> None:
@@ -190,7 +210,7 @@ def peer_sync(*, deadline: float, data: Path | None, as_json: bool) -> None:
     problems = [(outcome.peer.url, *problem) for outcome in outcomes for problem in _problems(outcome)]
     with closing(read_ledger(context.config.data)) as db:
         # Also of this node, whose key somebody else may have; not of nodes that are no peers any more.
-        concerned = {*(peer.node for peer in list_peers(db)), find_node_id(context.config.data)}
+        concerned = {*(peer.node for peer in list_peers(db)), find_node_id(context.config)}
         held = [quarantine for node, quarantine in quarantined(db).items() if node in concerned]
     for url, reason, _ in problems:
         click.echo(console.printable_line(f"ppp: {url}: {reason}"), err=True)

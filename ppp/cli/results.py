@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 import click
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from ppp import console
 from ppp.cli.options import print_answer
+from ppp.config import Config
 from ppp.ledger import queries
 from ppp.ledger.flakiness import Flakiness
 from ppp.ledger.node_verdicts import CellVerdicts, read_verdicts
@@ -29,7 +29,7 @@ PIPE_WIDTH: Final = 160
 
 
 def print_results(
-    data: Path,
+    config: Config,
     releases: Sequence[Release],
     environments: Sequence[str],
     *,
@@ -48,8 +48,8 @@ def print_results(
     was `missing` from the index of what was requested. `with_logs` adds to each result the log that the ledger has.
     """
     unavailable = unavailable or {}
-    own = find_node_id(data)
-    with closing(read_ledger(data)) as db:
+    own = find_node_id(config)
+    with closing(read_ledger(config.data)) as db:
         found = [(release, read_verdicts(db, release, own=own)) for release in releases]
         cells = [c for _, by_environment in found for e, c in by_environment.items() if e in environments]
         records = [cell.shown for cell in cells]
@@ -86,10 +86,10 @@ def _judged(by_environment: Mapping[str, CellVerdicts]) -> dict[str, dict[str, o
     }
 
 
-def find_node_id(data: Path) -> str | None:
-    """Return the id of a data folder's node; None where there is no key that can be read."""
+def find_node_id(config: Config) -> str | None:
+    """Return the id of this node; None where there is no key that can be read."""
     try:
-        return load_key(data).id
+        return load_key(config.data, config.node_seed).id
     except NodeError:
         return None
 

@@ -154,7 +154,7 @@ def run(
 
 def _print_summary(context: Context, summary: RunSummary, environments: list[str], *, as_json: bool) -> None:
     print_results(
-        context.config.data,
+        context.config,
         summary.releases,
         environments,
         unavailable=summary.unavailable,

@@ -23,8 +23,8 @@ def show(*, package: str | None, data: Path | None, as_json: bool) -> None:
 
     The JSON of one package holds the logs too.
     """
-    folder = make_context(data).config.data
-    with closing(read_ledger(folder)) as db:
+    config = make_context(data).config
+    with closing(read_ledger(config.data)) as db:
         releases = queries.releases_of(db, parse_package(package)) if package else queries.newest_releases(db)
         environments = {e for r in releases for e in queries.current_by_environment(db, r)}
     if package and not releases:
@@ -34,5 +34,5 @@ def show(*, package: str | None, data: Path | None, as_json: bool) -> None:
     if not releases and not as_json:
         click.echo("the ledger holds no result yet: `ppp run` checks releases, `ppp status` shows what is queued")
     print_results(
-        folder, releases, sorted(environments, key=environment_sort_key), with_logs=bool(package), as_json=as_json
+        config, releases, sorted(environments, key=environment_sort_key), with_logs=bool(package), as_json=as_json
     )

@@ -32,7 +32,7 @@ def status(*, matrix: Path | None, data: Path | None, as_json: bool) -> None:
     config = make_context(data).config
     loaded, _ = select_environments(matrix, [])
     with closing(read_ledger(config.data)) as db:
-        groups = read_queue(db, node=find_node_id(config.data) or "", now=int(time.time()))
+        groups = read_queue(db, node=find_node_id(config) or "", now=int(time.time()))
         pending = staging.pending_counts(db)
     confined = config.network is Network.GATEWAY
     state = explain_queue(

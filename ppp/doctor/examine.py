@@ -161,7 +161,7 @@ class _Checks:
             timeout_s=SLOW_S,
         )
         yield MachineCheck(subject="ledger", diagnose=lambda: [judge_node.ledger(machine.ledger(config.data))])
-        yield MachineCheck(subject="key", diagnose=lambda: [judge_node.key(machine.key(config.data))])
+        yield MachineCheck(subject="key", diagnose=lambda: [judge_node.key(machine.key(config.data, config.node_seed))])
         yield MachineCheck(subject="model", diagnose=self._model, timeout_s=SLOW_S)
         yield MachineCheck(
             subject="yggdrasil",

@@ -119,4 +119,5 @@ def key(facts: KeyFacts) -> Diagnosis:
         )
     if facts.problem:
         return Diagnosis(subject="key", state=State.BROKEN, found=facts.problem, remedy=facts.remedy)
-    return Diagnosis(subject="key", state=State.OK, found=f"this node is {facts.id}; only its owner can read the key")
+    where = "its key comes from PPP_NODE_KEY" if facts.given else "only its owner can read the key"
+    return Diagnosis(subject="key", state=State.OK, found=f"this node is {facts.id}; {where}")

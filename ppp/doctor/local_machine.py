@@ -25,6 +25,7 @@ from ppp.doctor.machine import (
     YggdrasilFacts,
 )
 from ppp.model.matrix import Environment, PinnedPip
+from ppp.model.node_seed import NodeSeed
 from ppp.storage_errors import temporary_folder
 
 
@@ -96,6 +97,6 @@ class LocalMachine:
         """Open a data folder's ledger for reading, and let SQLite check it for a few seconds."""
         return probe_local.ledger(data)
 
-    def key(self, data: Path) -> KeyFacts:
-        """Examine a data folder's node key."""
-        return probe_local.key(data)
+    def key(self, data: Path, given: NodeSeed | None) -> KeyFacts:
+        """Examine the node's key: the given one, or that of a data folder."""
+        return probe_local.key(data, given)

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from ppp.model.credentials import Credentials
 from ppp.model.matrix import Environment, PinnedPip
+from ppp.model.node_seed import NodeSeed
 
 #: OpenSSL's error numbers of a certificate that is not yet valid, or has expired.
 CERTIFICATE_OUT_OF_TIME: Final = frozenset({9, 10})
@@ -219,13 +220,14 @@ class LedgerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
-    """A node's key file."""
+    """A node's key; `given` says that it comes from the environment, and not from the file at `path`."""
 
     path: Path
     exists: bool
     id: str = ""
     problem: str = ""
     remedy: str = ""
+    given: bool = False
 
 
 class MachineProbe(Protocol):
@@ -270,5 +272,5 @@ class MachineProbe(Protocol):
     def ledger(self, data: Path) -> LedgerFacts:
         """Open a data folder's ledger for reading, and let SQLite check it for a few seconds."""
 
-    def key(self, data: Path) -> KeyFacts:
-        """Examine a data folder's node key."""
+    def key(self, data: Path, given: NodeSeed | None) -> KeyFacts:
+        """Examine the node's key: the given one, or that of a data folder."""

@@ -33,6 +33,7 @@ from ppp.ledger.lock import LOCK_NAME
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
 from ppp.mesh.node import KEY_NAME, load_key
 from ppp.model.errors import LedgerBusyError, PPPError
+from ppp.model.node_seed import NodeSeed
 from ppp.storage_errors import translate_storage_errors
 
 #: Where distributions keep programs for root; an ordinary user's PATH lacks these.
@@ -280,12 +281,12 @@ def find_lock_holder(path: Path, locks: Path) -> str | None:
     return None
 
 
-def key(data: Path) -> KeyFacts:
-    """Examine a node's key file."""
+def key(data: Path, given: NodeSeed | None = None) -> KeyFacts:
+    """Examine the node's key: the given one, or that of a data folder."""
     path = data / KEY_NAME
-    if not path.exists():
+    if given is None and not path.exists():
         return KeyFacts(path=path, exists=False)
     try:
-        return KeyFacts(path=path, exists=True, id=load_key(data).id)
+        return KeyFacts(path=path, exists=True, id=load_key(data, given).id, given=given is not None)
     except PPPError as error:
         return KeyFacts(path=path, exists=True, problem=error.message, remedy=error.hint)

@@ -1,6 +1,7 @@
 """A node is an Ed25519 key: the public key is its id, the secret key is in one file that only its owner can read.
 
-The file is created once and never overwritten. An operator who loses it has to start as a new node.
+The file is created once and never overwritten. An operator who loses it has to start as a new node. A machine that
+keeps no files is given the content of that file in `PPP_NODE_KEY`; where there are both, they must be the same key.
 """
 
 import os
@@ -15,6 +16,7 @@ from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey, VerifyKey
 
 from ppp.model.errors import NodeError
+from ppp.model.node_seed import SEED_VARIABLE, NodeSeed
 from ppp.storage_errors import translate_storage_errors
 
 KEY_NAME: Final = "node.key"
@@ -22,7 +24,6 @@ KEY_MODE: Final = 0o600
 #: A key file holds the seed as 64 hex digits, and a line feed.
 MAX_KEY_FILE_BYTES: Final = 65
 
-_SEED: Final = re.compile(r"[0-9a-f]{64}\n?")
 _NODE_ID: Final = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{128}")
 
@@ -61,8 +62,16 @@ def verify_signature(node_id: str, message: bytes, signature: str) -> bool:
     return True
 
 
-def create_key(data: Path) -> NodeKey:
-    """Create a data folder's key; raise `NodeError` if it exists, or if the folder cannot be written."""
+def create_key(data: Path, given: NodeSeed | None = None) -> NodeKey:
+    """Create a data folder's key; raise `NodeError` if it exists, or if the folder cannot be written.
+
+    Also if the node has a key already because the environment gave it one.
+    """
+    if given is not None:
+        raise NodeError(
+            f"{SEED_VARIABLE} gives this node a key already",
+            hint="a node keeps its key; `ppp node show` shows it. Unset the variable to create another node",
+        )
     seed = bytes(SigningKey.generate())
     path = data / KEY_NAME
     try:
@@ -91,9 +100,24 @@ def _write_new(path: Path, content: bytes) -> None:
         raise
 
 
-def load_key(data: Path) -> NodeKey:
-    """Read a data folder's key; raise `NodeError` if it is missing, damaged or accessible to other users."""
+def load_key(data: Path, given: NodeSeed | None = None) -> NodeKey:
+    """Return the node's key: the `given` one, or that of the data folder.
+
+    Raise `NodeError` if there is neither, if they differ, or if the file is damaged or accessible to other users.
+    """
     path = data / KEY_NAME
+    if given is None:
+        return _read_key(path)
+    key = NodeKey.from_seed(given.seed)
+    if os.path.lexists(path) and (stored := _read_key(path)).id != key.id:
+        raise NodeError(
+            f"{SEED_VARIABLE} holds the key of node {key.id}, but {path} that of node {stored.id}",
+            hint=f"unset {SEED_VARIABLE} to be the second, or name another folder with --data to be the first",
+        )
+    return key
+
+
+def _read_key(path: Path) -> NodeKey:
     try:
         with path.open("rb") as file:
             # Of the open file, which cannot be replaced between this check and the read.
@@ -107,16 +131,19 @@ def load_key(data: Path) -> NodeKey:
         ) from error
     if mode & 0o077:
         raise NodeError(f"other users can read or write {path} (mode {mode:04o})", hint=f"run `chmod 600 {path}`")
-    if not _SEED.fullmatch(text):
+    try:
+        return NodeKey.from_seed(NodeSeed.parse(text.removesuffix("\n")).seed)
+    except ValueError as error:
         raise NodeError(
-            f"{path} is not a key of 64 hex digits",
-            hint="restore it from a copy, or move it away and run `ppp node init`",
-        )
-    return NodeKey.from_seed(bytes.fromhex(text.strip()))
+            f"{path} is {error}", hint="restore it from a copy, or move it away and run `ppp node init`"
+        ) from error
 
 
-def load_or_create_key(data: Path) -> tuple[NodeKey, bool]:
-    """Read a data folder's key, or create it; also return whether it was created. Raises `NodeError`."""
-    if (data / KEY_NAME).exists():
-        return load_key(data), False
+def load_or_create_key(data: Path, given: NodeSeed | None = None) -> tuple[NodeKey, bool]:
+    """Return the `given` key, or read a data folder's, or create it; also return whether it was created.
+
+    Raises `NodeError`.
+    """
+    if given is not None or (data / KEY_NAME).exists():
+        return load_key(data, given), False
     return create_key(data), True

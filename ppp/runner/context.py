@@ -70,7 +70,7 @@ def open_node(context: Context, *, wait_s: float = LOCK_WAIT_S) -> Iterator[Loca
     data = context.config.data
     # The lock first: opening may migrate the ledger, which two commands must not do at once.
     with writer_lock(data, wait_s=wait_s), Store.open(data) as store:
-        key, created = load_or_create_key(data)
+        key, created = load_or_create_key(data, context.config.node_seed)
         if created:
             context.reporter.note(f"this node is {key.id}; keep its key safe: {data / 'node.key'}")
         yield LocalNode(context=context, store=store, key=key)

@@ -21,6 +21,7 @@ from ppp.check.gateway.gateway import run_gateway
 from ppp.check.index.client import SimpleIndex
 from ppp.doctor import probe_network
 from ppp.doctor.machine import IndexAccess
+from ppp.mesh.node import NodeKey
 from ppp.model.credentials import split_credentials
 from ppp.model.errors import IndexUnreachableError
 from ppp.model.matrix import Cell, Environment
@@ -33,6 +34,9 @@ SECRET = "0p3n/s3s@me"
 PAIR = b64encode(f"user:{SECRET}".encode()).decode()
 #: How it may be written.
 FORMS: Final = [SECRET, PAIR, quote(SECRET, safe=""), quote(SECRET)]
+#: A node's key, as a secret of a workflow gives it.
+NODE_KEY: Final = "5eed" * 16
+SECRETS: Final = [*FORMS, NODE_KEY]
 PROJECT = module_project("quiet", "")
 
 
@@ -205,7 +209,7 @@ def curious_project() -> Project:
         name="curious",
         kind="sdist",
         files={
-            "before_build.py": SEARCH.format(reversed_forms=[form[::-1] for form in FORMS]).encode(),
+            "before_build.py": SEARCH.format(reversed_forms=[form[::-1] for form in SECRETS]).encode(),
             "src/curious.py": b"",
         },
     )
@@ -218,7 +222,7 @@ def processes_with_secret() -> list[str]:
         with suppress(OSError):
             arguments = (process / "cmdline").read_bytes()
             shown = arguments + ((process / "environ").read_bytes() if b"nginx" in arguments else b"")
-            found += [f"{process.name} {arguments!r}" for form in FORMS if form.encode() in shown]
+            found += [f"{process.name} {arguments!r}" for form in SECRETS if form.encode() in shown]
     return found
 
 
@@ -275,7 +279,7 @@ def test_a_package_finds_no_credentials_and_its_record_has_none_whatever_it_prin
 
 def holds_secret(path: Path) -> bool:
     content = path.read_bytes()
-    return any(form.encode() in content for form in FORMS)
+    return any(form.encode() in content for form in SECRETS)
 
 
 @pytest.mark.online
@@ -286,13 +290,15 @@ def test_a_run_with_a_private_index_leaves_its_password_nowhere(
 ) -> None:
     private.add(curious_project())
     private.add_pip(pinned_pip.wheel)
-    program.settings |= {"PPP_INDEX_URL": with_credentials(private.url), "PPP_NETWORK": "gateway"}
+    address = with_credentials(private.url)
+    program.settings |= {"PPP_INDEX_URL": address, "PPP_NETWORK": "gateway", "PPP_NODE_KEY": NODE_KEY}
     done = program.run("run", "--package", "curious", "--package", "quiet", timeout_s=120)
     assert done.code == 0, done
     assert sorted(program.query("SELECT result, network FROM records")) == [("FAIL", "gateway"), ("PASS", "gateway")]
     others = (program.run(*words) for words in (["publish"], ["doctor"], ["show", "curious"]))
     output = "".join(one.out + one.err for one in (done, *others))
-    assert not [form for form in FORMS if form in output]
+    assert not [form for form in SECRETS if form in output]
+    assert program.query("SELECT DISTINCT node FROM records") == [(NodeKey.from_seed(bytes.fromhex(NODE_KEY)).id,)]
     # The package itself, which says the secret in its own file, is not ours to change.
     kept = [path for path in program.data.rglob("*") if path.is_file() and "files" not in path.parts[:-3]]
     assert len(kept) > 20

@@ -24,6 +24,7 @@ from ppp.doctor.machine import (
     YggdrasilFacts,
 )
 from ppp.model.matrix import Environment, PinnedPip
+from ppp.model.node_seed import NodeSeed
 
 NOW: Final = 1_714_003_200
 GIB: Final = 1024**3
@@ -150,6 +151,6 @@ class FakeMachine:
         self._answer("ledger")
         return self.ledger_facts
 
-    def key(self, data: Path) -> KeyFacts:  # noqa: ARG002
+    def key(self, data: Path, given: NodeSeed | None) -> KeyFacts:  # noqa: ARG002
         self._answer("key")
         return self.key_facts

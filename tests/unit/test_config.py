@@ -10,6 +10,7 @@ import ppp
 from ppp.config import Config, JournalMode, load, load_matrix, load_valid, take_credentials
 from ppp.model.credentials import Credentials
 from ppp.model.errors import ConfigError, MatrixError
+from ppp.model.node_seed import NodeSeed
 from ppp.model.queue_policy import Criterion, QueuePolicy
 from ppp.model.record import Network
 from ppp.resources import resource
@@ -363,6 +364,7 @@ def test_programs_that_this_one_starts_inherit_no_credentials() -> None:
         "PPP_FEED_URL": f"https://user:{SECRET}@feed.example/x",
         "PPP_JOURNAL_URL": f"https://user:{SECRET}@journal.example/pypi",
         "PPP_DATA": "a@b",
+        "PPP_NODE_KEY": "5eed" * 16,
     }
     config = load(environ)
     take_credentials(environ, config)
@@ -372,6 +374,31 @@ def test_programs_that_this_one_starts_inherit_no_credentials() -> None:
         "PPP_JOURNAL_URL": "https://journal.example/pypi",
         "PPP_DATA": "a@b",
     }
+    assert config.node_seed == NodeSeed(seed=b"\x5e\xed" * 16)
     public = {"PPP_FEED_URL": "https://feed.example/@x"}
     take_credentials(public, load(public))
     assert public == {"PPP_FEED_URL": "https://feed.example/@x"}
+
+
+@pytest.mark.attack("credentials")
+@pytest.mark.parametrize("text", ["5EED" * 16, "5eed" * 15, "5eed" * 16 + "0", "zz" * 32, "5eed " * 16, "é" * 64])
+def test_a_node_key_that_is_none_is_named_and_never_shown(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"PPP_NODE_KEY is not a key of 64 hex digits") as caught:
+        load({"PPP_NODE_KEY": text})
+    assert text[:8] not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+    environ = {"PPP_NODE_KEY": text}
+    config, mistakes = load_valid(environ)
+    take_credentials(environ, config)
+    assert (config.node_seed, environ) == (None, {})
+    assert text[:8] not in mistakes
+
+
+@pytest.mark.attack("credentials")
+@pytest.mark.parametrize("around", ["{}", "{}\n", " {}\r\n"])
+def test_a_node_key_from_the_environment_has_no_text_form(around: str) -> None:
+    config = load({"PPP_NODE_KEY": around.format("5eed" * 16)})
+    assert config.node_seed is not None
+    assert config.node_seed.seed.hex() == "5eed" * 16
+    for shown in (repr(config), str(config.node_seed), f"{config.node_seed}"):
+        assert "5eed" not in shown
+        assert r"\xed" not in shown

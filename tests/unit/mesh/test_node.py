@@ -9,6 +9,7 @@ import pytest
 
 from ppp.mesh.node import KEY_NAME, NodeKey, create_key, is_node_id, load_key, load_or_create_key, verify_signature
 from ppp.model.errors import DataReadOnlyError, NodeError, PPPError
+from ppp.model.node_seed import NodeSeed
 
 # RFC 8032, section 7.1, test 1.
 SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
@@ -126,3 +127,28 @@ def test_no_incomplete_key_is_left_behind(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_from_the_environment_needs_no_file_and_leaves_none(tmp_path: Path) -> None:
+    given = NodeSeed(seed=SEED)
+    data = tmp_path / "data"
+    assert load_key(data, given).id == PUBLIC
+    key, created = load_or_create_key(data, given)
+    assert (key.id, created, data.exists()) == (PUBLIC, False, False)
+    with pytest.raises(NodeError, match="PPP_NODE_KEY gives this node a key already"):
+        create_key(data, given)
+
+
+@pytest.mark.attack("credentials")
+def test_a_key_from_the_environment_and_another_in_the_file_are_refused_and_not_shown(tmp_path: Path) -> None:
+    made, given = create_key(tmp_path), NodeSeed(seed=SEED)
+    for read in (load_key, load_or_create_key):
+        with pytest.raises(NodeError, match=f"PPP_NODE_KEY holds the key of node {PUBLIC}.*{made.id}") as caught:
+            read(tmp_path, given)
+        assert SEED.hex() not in str(caught.value)
+        assert (tmp_path / KEY_NAME).read_text().strip() not in str(caught.value)
+    (tmp_path / KEY_NAME).write_text(f"{SEED.hex()}\n")
+    assert load_key(tmp_path, given).id == PUBLIC
+    (tmp_path / KEY_NAME).write_text("damaged")
+    with pytest.raises(NodeError, match="is not a key"):
+        load_key(tmp_path, given)
