@@ -70,6 +70,7 @@ class _MeteredResponse(http.client.HTTPResponse):
 def _connect(connection: HTTPConnection, host: str) -> socket.socket:
     """Return a connected socket, whose timeout is what is left for a TLS handshake and for sending."""
     transfer = current_transfer.get()
+    transfer.opened += 1
     error = OSError(f"the name {host} has no address")
     try:
         addresses = _addresses(transfer, host, connection.port)

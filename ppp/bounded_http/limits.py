@@ -70,6 +70,8 @@ class Transfer:
     overrun: str = field(default="", init=False)
     #: What http.client reads from: urllib3 leaves it open where it refuses a response, such as one with two lengths.
     sources: list[io.IOBase] = field(default_factory=list, init=False)
+    #: How many connections were opened for this request: none, as long as those of earlier requests are used again.
+    opened: int = field(default=0, init=False)
 
     def allow(self, room: int, too_large: str) -> None:
         """Begin a part of the response."""

@@ -9,6 +9,9 @@
 - *Redirects* are followed only as far as the caller allows, and no body is read but that of a `200`.
 - *Credentials* come from the caller alone, and are sent to their own origin alone, which is decided anew for each URL;
   those of `~/.netrc` and in URLs are not sent. No cookie is kept.
+- *Connections* are kept for later requests. A server may close one at any time, also just when a request is sent: if
+  it sent nothing of a response, the request is sent again on another connection (RFC 9112, section 9.3.1: what is sent
+  with `post` asks or announces, and may arrive twice). A connection that was opened for the request has no such excuse.
 
 Every failure is a `TransferError`, whose message continues a sentence that begins with the URL.
 """
@@ -201,8 +204,6 @@ class BoundedSession:
         self, transfer: Transfer, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Iterator[requests.Response]:
         """Send a request; `transfer` is that of this thread until the response is closed."""
-        room = transfer.limits.max_header_bytes
-        transfer.allow(room, f"sends more than {room:,} bytes before its body")
         token = current_transfer.set(transfer)
         try:
             with _translated_errors(transfer):
@@ -212,15 +213,30 @@ class BoundedSession:
                 settings: dict[str, Any] = {
                     **self._session.merge_environment_settings(url, {}, stream=True, verify=self._verify, cert=None)
                 }
-                timeouts = (transfer.time_left(transfer.limits.connect_s), transfer.limits.read_s)
-                # Not `Session.send`, which reads the whole body of a redirecting response.
-                response = self._session.get_adapter(url).send(request, timeout=timeouts, **settings)
+                response = self._send(transfer, request, settings)
             with response:
                 yield response
         finally:
             current_transfer.reset(token)
             while transfer.sources:
                 transfer.sources.pop().close()
+
+    def _send(
+        self, transfer: Transfer, request: requests.PreparedRequest, settings: Mapping[str, Any]
+    ) -> requests.Response:
+        """Send a request, and again for as long as it meets kept connections that the server has closed."""
+        room = transfer.limits.max_header_bytes
+        while True:
+            transfer.allow(room, f"sends more than {room:,} bytes before its body")
+            opened = transfer.opened
+            timeouts = (transfer.time_left(transfer.limits.connect_s), transfer.limits.read_s)
+            try:
+                # Not `Session.send`, which reads the whole body of a redirecting response.
+                return self._session.get_adapter(str(request.url)).send(request, timeout=timeouts, **settings)
+            except requests.ConnectionError as error:
+                is_closed = isinstance(_innermost(error), ConnectionError)
+                if not is_closed or transfer.opened > opened or transfer.room < room:
+                    raise
 
 
 def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -312,9 +328,13 @@ def _transfer_error(error: BaseException, transfer: Transfer) -> TransferError:
         return TransferTooLargeError(transfer.overrun)
     if transfer.expired:
         return TransferTimeoutError(transfer.late)
-    # requests wraps errors of urllib3, which wraps those of the system: the innermost one names the cause.
-    cause = error
-    while inner := cause.__cause__ or cause.__context__:
-        cause = inner
+    cause = _innermost(error)
     kind = TransferTimeoutError if isinstance(cause, TimeoutError) else TransferError
     return kind(f"cannot be reached: {cause}" if str(cause) else f"cannot be reached: {type(cause).__name__}")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    # requests wraps errors of urllib3, which wraps those of the system: the innermost one names the cause.
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return error

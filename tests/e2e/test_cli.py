@@ -96,7 +96,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, pinned_pip: FetchedPip) -> It
     with LocalIndex() as index, new_program(folder, index) as program:
         index.add_pip(pinned_pip.wheel)
         index.add(*(project for project in all_projects() if project.name in {"raises", "passes"}))
-        index.set_response("/feed", reply(feed("raises 1.0", "passes 2.0")))
+        index.set_response("/feed", reply(feed("raises 1.0", "never-checked 2.0")))
         program.run_ok("run", "--package", "raises")
         yield program
 

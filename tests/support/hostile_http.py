@@ -81,7 +81,7 @@ def drip_over_tls(connection: socket.socket, over: threading.Event, certificate:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with context.wrap_socket(connection, server_side=True) as secure:
-        _read_request(secure)
+        read_request(secure)
         drip(OK + b"X-Long: ", b"x")(secure, over)
 
 
@@ -172,16 +172,18 @@ def _serve(connection: socket.socket, talk: Talk, over: threading.Event, reads_r
     with connection, suppress(OSError):
         connection.settimeout(5)
         if reads_request:
-            _read_request(connection)
+            read_request(connection)
         talk(connection, over)
 
 
-def _read_request(connection: socket.socket) -> None:
+def read_request(connection: socket.socket) -> bool:
+    """Read a request, or what the client sends at all; return whether it sent something."""
     request = b""
     while b"\r\n\r\n" not in request:
         if not (received := connection.recv(65_536)):
-            return
+            break
         request += received
+    return bool(request)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from hostile_http import (
     bomb,
     hostile_server,
     once,
+    read_request,
     silent_port,
 )
 
@@ -209,6 +210,27 @@ def test_an_error_of_the_callers_file_is_not_one_of_the_network() -> None:
         get(url, write=full)
 
 
+def close_at_the_second(asked: list[int], last_words: bytes = b"") -> Talk:
+    """Answer the first request of a connection; close the connection once the second one was read."""
+
+    def talk(connection: socket.socket, _: threading.Event) -> None:
+        asked.append(1)
+        connection.sendall(answer(b""))
+        if read_request(connection):
+            asked.append(2)
+            connection.sendall(last_words)
+
+    return talk
+
+
+def get_of(requests: BoundedSession, url: str) -> Response:
+    return requests.get(url, max_bytes=MAX_BYTES)
+
+
+def post(requests: BoundedSession, url: str) -> Response:
+    return requests.post(url, b"{}", content_type="text/xml", max_bytes=MAX_BYTES)
+
+
 def test_the_answer_to_a_body_is_read_only_if_it_is_wanted() -> None:
     with hostile_server(once(answer(b"yes"))) as url, session() as requests:
         assert requests.post(url, b"{}", content_type="text/xml").body == b""
@@ -218,6 +240,34 @@ def test_the_answer_to_a_body_is_read_only_if_it_is_wanted() -> None:
         assert parts == [b"yes"]
         message = fails(TransferTooLargeError, lambda: requests.post(url, b"{}", content_type="text/xml", max_bytes=2))
     assert "larger than 2 bytes" in message
+
+
+@pytest.mark.parametrize("send", [get_of, post], ids=["get", "post"])
+def test_a_kept_connection_that_the_server_closes_is_replaced(send: Callable[[BoundedSession, str], Response]) -> None:
+    """The server closes it only when it reads the second request: no client can know before."""
+    asked: list[int] = []
+    with hostile_server(close_at_the_second(asked)) as url, session(total_s=ENDED_S) as requests:
+        assert [send(requests, url).status for _ in range(3)] == [200, 200, 200]
+    assert asked == [1, 2, 1, 2, 1]
+
+
+def test_a_new_connection_that_the_server_closes_is_an_error() -> None:
+    asked: list[int] = []
+
+    def close(_connection: socket.socket, _over: threading.Event) -> None:
+        asked.append(1)
+
+    with hostile_server(close) as url:
+        fails(TransferError, lambda: get(url))
+    assert asked == [1]
+
+
+def test_a_kept_connection_that_begins_a_response_is_not_replaced() -> None:
+    asked: list[int] = []
+    with hostile_server(close_at_the_second(asked, last_words=b"HTTP/1.1 2")) as url, session() as requests:
+        assert post(requests, url).status == 200
+        fails(TransferError, lambda: post(requests, url))
+    assert asked == [1, 2]
 
 
 def test_only_the_body_of_a_success_is_read() -> None:
