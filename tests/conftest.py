@@ -28,6 +28,7 @@ from ppp.check.index.pinned_pip import fetch_pinned_pip
 from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import connect_engine
 from ppp.ledger.store import Store
+from ppp.mesh.yggdrasil import NEEDED_VERSION, is_new_enough
 from ppp.model.canonical import sha256_hex
 from ppp.model.record import Blame, DistributionFile, Network, Outcome, Phase, Record, Result, outcomes_in_order
 from ppp.model.release import Release, RequestedPackage
@@ -144,6 +145,15 @@ def _missing_mesh() -> str | None:
             return f"no {tool}"
     if not Path("/dev/net/tun").exists():
         return "no /dev/net/tun"
+    usage = subprocess.run(
+        ["yggdrasil", "-help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin"},
+    )
+    if not is_new_enough(usage.stdout + usage.stderr):
+        return f"yggdrasil is older than {NEEDED_VERSION}: `scripts/install-yggdrasil` replaces it"
     return None
 
 

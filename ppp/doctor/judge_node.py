@@ -6,6 +6,7 @@ from typing import Final
 from ppp.config import DEFAULT_CONTACT, Config
 from ppp.doctor.diagnosis import Diagnosis, State, format_size
 from ppp.doctor.machine import KeyFacts, LedgerFacts, ModelFacts, YggdrasilFacts
+from ppp.mesh.yggdrasil import NEEDED_VERSION
 
 GGUF_MAGIC: Final = b"GGUF"
 #: Versions of the format that current llama.cpp reads.
@@ -57,6 +58,21 @@ def model(path: Path | None, facts: ModelFacts | None) -> Diagnosis:
 
 def yggdrasil(facts: YggdrasilFacts, *, port: int) -> Diagnosis:
     """Judge the mesh; a node that publishes only on the web does not need it."""
+    if facts.is_old:
+        return Diagnosis(
+            subject="yggdrasil",
+            state=State.WARN if facts.running else State.NOTE,
+            found=f"{facts.program} is older than {NEEDED_VERSION}: it cannot join today's network",
+            remedy=f"to join the mesh, install {NEEDED_VERSION} or newer (on Debian: `scripts/install-yggdrasil`), and"
+            " restart it",
+        )
+    if facts.mistake:
+        return Diagnosis(
+            subject="yggdrasil",
+            state=State.WARN,
+            found=f"{facts.mistake}: peers that check the one against the other will not find this node",
+            remedy="restart it; if that does not help, compare its configuration with `yggdrasilctl getself`",
+        )
     # The address comes from the interface, which the daemon creates as root only.
     if not facts.addresses and facts.running:
         return Diagnosis(

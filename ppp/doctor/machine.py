@@ -189,12 +189,15 @@ class ModelFacts:
 class YggdrasilFacts:
     """The mesh's daemon.
 
-    `addresses` are this machine's addresses in Yggdrasil's range; `listens` is true if a connection from a peer would
-    be accepted.
+    `is_old` is true if it cannot join today's network. `addresses` are this machine's addresses in Yggdrasil's range;
+    `listens` is true if a connection from a peer would be accepted. `mistake` is why the address that the daemon gives
+    is not that of its key, or empty, also if it cannot be asked.
     """
 
     program: str | None
     running: bool
+    is_old: bool = False
+    mistake: str = ""
     addresses: tuple[str, ...] = ()
     listens: bool = False
 

@@ -32,7 +32,8 @@ from ppp.doctor.machine import (
 from ppp.ledger.lock import LOCK_NAME
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
 from ppp.mesh.node import KEY_NAME, load_key
-from ppp.model.errors import LedgerBusyError, PPPError
+from ppp.mesh.yggdrasil import address_mistake, is_new_enough, read_getself
+from ppp.model.errors import LedgerBusyError, PPPError, RejectedDataError
 from ppp.model.node_seed import NodeSeed
 from ppp.storage_errors import translate_storage_errors
 
@@ -198,12 +199,28 @@ def yggdrasil(
 ) -> YggdrasilFacts:
     """Look for the daemon and for this machine's addresses in its range; test whether something listens there."""
     addresses = tuple(mesh_addresses((proc / "net/if_inet6").read_text("ascii") if _has_ipv6(proc) else ""))
+    path = f"{environ.get('PATH', '')}:{sbin_folders}"
+    program, control = shutil.which("yggdrasil", path=path), shutil.which("yggdrasilctl", path=path)
+    running = any(_command(process) == "yggdrasil" for process in proc.glob("[0-9]*"))
     return YggdrasilFacts(
-        program=shutil.which("yggdrasil", path=f"{environ.get('PATH', '')}:{sbin_folders}"),
-        running=any(_command(process) == "yggdrasil" for process in proc.glob("[0-9]*")),
+        program=program,
+        running=running,
+        is_old=program is not None and not is_new_enough(_run([program, "-help"], environ)[1]),
+        mistake=_address_mistake(control, environ) if running and control else "",
         addresses=addresses,
         listens=any(_listens(address, port) for address in addresses),
     )
+
+
+def _address_mistake(control: str, environ: Mapping[str, str]) -> str:
+    answered, output = _run([control, "-json", "getself"], environ)
+    if not answered:
+        # Often only root may ask.
+        return ""
+    try:
+        return address_mistake(read_getself(output)) or ""
+    except RejectedDataError as error:
+        return error.message
 
 
 def _has_ipv6(proc: Path) -> bool:

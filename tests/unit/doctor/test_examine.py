@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_machine import BUBBLEWRAP, ENGINE, GIB, INDEX_PAGE, LEDGER, NOW, ROOMY_FILE_SYSTEM, TEMPORARY, FakeMachine
+from fake_machine import (
+    BUBBLEWRAP,
+    ENGINE,
+    GIB,
+    INDEX_PAGE,
+    LEDGER,
+    NOW,
+    ROOMY_FILE_SYSTEM,
+    TEMPORARY,
+    YGGDRASIL,
+    FakeMachine,
+)
 
 from ppp.config import load, load_matrix
 from ppp.doctor.diagnosis import Diagnosis, State, broken_subjects
@@ -310,6 +321,24 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         {"yggdrasil_facts": YggdrasilFacts(program="/usr/sbin/yggdrasil", running=False)},
         {"yggdrasil": State.NOTE},
         ("/usr/sbin/yggdrasil is not running", "systemctl start"),
+    ),
+    (
+        "mesh too old",
+        {"yggdrasil_facts": YggdrasilFacts(program="/usr/sbin/yggdrasil", running=True, is_old=True)},
+        {"yggdrasil": State.WARN},
+        ("/usr/sbin/yggdrasil is older than 0.5", "scripts/install-yggdrasil"),
+    ),
+    (
+        "mesh too old, and not in use",
+        {"yggdrasil_facts": YggdrasilFacts(program="/usr/sbin/yggdrasil", running=False, is_old=True)},
+        {"yggdrasil": State.NOTE},
+        ("older than 0.5", "to join the mesh"),
+    ),
+    (
+        "mesh with another key's address",
+        {"yggdrasil_facts": replace(YGGDRASIL, mistake="its daemon says 200::1, but the address of its key is 201::1")},
+        {"yggdrasil": State.WARN},
+        ("201::1", "getself"),
     ),
     (
         "mesh without an address",

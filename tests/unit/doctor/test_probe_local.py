@@ -162,6 +162,36 @@ def test_a_daemon(tmp_path: Path) -> None:
     assert (found.program, found.running) == (None, False)
 
 
+OLD_USAGE = "Usage of yggdrasil:\n  -address\n  -genconf\n"
+NEW_USAGE = f"{OLD_USAGE}  -exportkey\n"
+KEY = "804a3d180714ec946de6431e4893fb1fd155113cb6706316fb3eab8bcf3cebf1"
+
+
+@pytest.mark.parametrize(("usage", "is_old"), [(OLD_USAGE, True), (NEW_USAGE, False)])
+def test_a_daemon_that_cannot_join_the_network(tmp_path: Path, usage: str, *, is_old: bool) -> None:
+    environ = program(tmp_path, "yggdrasil", f"echo '{usage}' >&2; exit 2")
+    assert probe_local.yggdrasil(environ, port=1, proc=tmp_path, sbin_folders="").is_old == is_old
+
+
+@pytest.mark.parametrize(
+    ("script", "mistake"),
+    [
+        (f"""echo '{{"key": "{KEY}", "address": "200:ff6b:85cf:f1d6:26d7:2433:79c3:6ed8"}}'""", ""),
+        (f"""echo '{{"key": "{KEY}", "address": "200::1"}}'""", "its daemon says 200::1, but the address of its key"),
+        ("echo what", "yggdrasilctl gave no key and address"),
+        ("echo permission denied; exit 1", ""),
+    ],
+)
+def test_the_address_of_a_daemon_is_compared_with_its_key(tmp_path: Path, script: str, mistake: str) -> None:
+    (tmp_path / "99").mkdir()
+    (tmp_path / "99/comm").write_text("yggdrasil\n")
+    program(tmp_path, "yggdrasil", f"echo '{NEW_USAGE}'")
+    environ = program(tmp_path, "yggdrasilctl", script)
+    found = probe_local.yggdrasil(environ, port=1, proc=tmp_path, sbin_folders="").mistake
+    assert found.startswith(mistake)
+    assert bool(found) == bool(mistake)
+
+
 def test_a_machine_without_ipv6(tmp_path: Path) -> None:
     assert probe_local.yggdrasil({}, port=1, proc=tmp_path, sbin_folders="").addresses == ()
 
