@@ -1,6 +1,6 @@
 """The whole flow on one screen: watch → check → ledger → narrate → publish → mesh. The steps are in `ppp.runner`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +29,16 @@ from ppp.runner import enqueue
 from ppp.runner import publish as publishing
 from ppp.runner.check import BudgetReport
 from ppp.runner.clock import check_clock
-from ppp.runner.context import Context, open_node
+from ppp.runner.context import Context, open_ledger, open_node
 from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.follow import follow_configured
 from ppp.runner.request import RunRequest, Sources
 from ppp.runner.requested import find_requested
+from ppp.runner.shards import check as sharding
+from ppp.runner.shards.check import ShardReport, ShardWork
+from ppp.runner.shards.collect import CollectedShards, collect
+from ppp.runner.shards.plan import ShardId, ShardPlan
+from ppp.runner.shards.results import encode_results
 from ppp.runner.waiting import QueueState
 
 #: How long, in seconds, a synchronization waits for another command before what it received is lost.
@@ -138,6 +143,35 @@ def check(
             hint="`ppp doctor` shows what is wrong with this machine",
         )
     return CheckSummary(observations=report.observations, missing=requested.missing)
+
+
+def plan_shards(context: Context, request: RunRequest, *, shards: int, cells: int) -> ShardPlan:
+    """Plan what shards check of the queue, as many cells at most; what it knows of earlier results goes with them."""
+    with open_node(context) as node:
+        checking.order_queue(node, request.matrix)
+        return sharding.make_plan(node, [e.id for e in request.environments], shards=shards, cells=cells)
+
+
+def check_shard(
+    context: Context, matrix: Matrix, environments: Sequence[Environment], plan: ShardPlan, work: ShardWork
+) -> ShardReport:
+    """Check one shard of a plan in some environments, in a ledger of its own, without the node's key."""
+    index = open_index(context.config)
+    check_clock(index, clock=context.clock)
+    with open_ledger(context) as ledger, prepare_environments(context, index, matrix, environments) as ready:
+        return sharding.check_shard(ledger, ready, plan, work)
+
+
+def export_shard(context: Context, plan: ShardPlan, shards: Sequence[ShardId]) -> list[tuple[str, bytes]]:
+    """Return the files, each a name and its bytes, of what some shards of a plan observed here."""
+    with open_ledger(context) as ledger:
+        return [file for shard in shards for file in encode_results(ledger.store.db, plan, shard)]
+
+
+def import_shards(context: Context, plan: ShardPlan, files: Iterable[tuple[str, bytes]]) -> CollectedShards:
+    """Verify the files of shards, and store what they observed as this node's records."""
+    with open_node(context) as node:
+        return collect(node, plan, files)
 
 
 def publish(context: Context) -> Path:

@@ -18,6 +18,7 @@ from ppp.cli.publish import narrate, publish, snapshot
 from ppp.cli.queue import queue
 from ppp.cli.run import check, run, watch
 from ppp.cli.serve import serve
+from ppp.cli.shard import shard
 from ppp.cli.show import show
 from ppp.cli.signals import interrupted_by_signals
 from ppp.cli.status import status
@@ -52,6 +53,7 @@ for command in (
     serve,
     peer,
     node,
+    shard,
     verify,
     doctor,
 ):

@@ -17,7 +17,7 @@ from ppp.ledger.digests import read_day_digests, root_digest
 from ppp.ledger.queries import read_log as log_of
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.store import Store
-from ppp.model.canonical import canonical_json, sha256_hex
+from ppp.model.canonical import Json, canonical_json, sha256_hex
 from ppp.model.errors import LedgerDamagedError, RejectedDataError
 from ppp.model.matrix import Cell
 from ppp.model.record import Record
@@ -66,14 +66,17 @@ def batch_sort_key(record: Record) -> tuple[str, str, str, str]:
 
 def encode_batch(node: str, records: Iterable[Record], logs: Mapping[str, str]) -> bytes:
     """Return a batch as canonical JSON, records by `batch_sort_key`; `logs` maps sha256 to text for their logs."""
-    return canonical_json(
-        {
-            "schema": BATCH_SCHEMA,
-            "node": node,
-            "records": [record.to_json() for record in sorted(records, key=batch_sort_key)],
-            "logs": dict(logs),
-        }
-    )
+    return canonical_json(batch_document(node, records, logs))
+
+
+def batch_document(node: str, records: Iterable[Record], logs: Mapping[str, str]) -> dict[str, Json]:
+    """Return the JSON object of a batch; see `encode_batch`."""
+    return {
+        "schema": BATCH_SCHEMA,
+        "node": node,
+        "records": [record.to_json() for record in sorted(records, key=batch_sort_key)],
+        "logs": dict(logs),
+    }
 
 
 def seal(
@@ -93,10 +96,10 @@ def seal(
     sealed: list[str] = []
     refused: dict[str, RefusedRecord] = {}
     with translate_storage_errors(store.path), store.db.atomic():
-        for share in _chunks(store.db, node, max_records=max_records):
+        for share in unsealed_chunks(store.db, node, max_records=max_records):
             records = _acceptable(store.db, share, node, verify, refused)
             if records:
-                data = encode_batch(node, records, _logs(store.db, records))
+                data = encode_batch(node, records, read_logs(store.db, records))
                 sealed.append(add_batch(store.db, data, node=node, signature=sign(data), records=records))
     return SealReport(batches=tuple(sealed), refused=refused)
 
@@ -108,7 +111,7 @@ def _acceptable(
 
     def mistake_in(records: list[Record]) -> str | None:
         try:
-            verify(encode_batch(node, records, _logs(db, records)))
+            verify(encode_batch(node, records, read_logs(db, records)))
         except RejectedDataError as error:
             return error.message
         return None
@@ -129,7 +132,8 @@ def _acceptable(
     return acceptable
 
 
-def _chunks(db: Database, node: str, *, max_records: int) -> Iterator[list[Record]]:
+def unsealed_chunks(db: Database, node: str, *, max_records: int) -> Iterator[list[Record]]:
+    """Yield the records of a node that are in no batch, in order, as many at a time as fit into one."""
     unsealed = db.execute(
         "SELECT record FROM records AS r WHERE node = ? AND NOT EXISTS"
         " (SELECT 1 FROM batch_records AS b WHERE b.record = r.record) ORDER BY package, version, environment, record",
@@ -139,7 +143,7 @@ def _chunks(db: Database, node: str, *, max_records: int) -> Iterator[list[Recor
     room = MAX_SEALED_BYTES
     for (id_,) in unsealed:
         record = record_from_row(next(db.query("SELECT * FROM records WHERE record = ?", (id_,))))
-        size = len(canonical_json([record.to_json(), *_logs(db, [record]).values()]))
+        size = len(canonical_json([record.to_json(), *read_logs(db, [record]).values()]))
         if share and (size > room or len(share) == max_records):
             yield share
             share, room = [], MAX_SEALED_BYTES
@@ -149,7 +153,8 @@ def _chunks(db: Database, node: str, *, max_records: int) -> Iterator[list[Recor
         yield share
 
 
-def _logs(db: Database, records: Iterable[Record]) -> dict[str, str]:
+def read_logs(db: Database, records: Iterable[Record]) -> dict[str, str]:
+    """Return the logs that records name, by sha256 (hex); raise `LedgerDamagedError` if one is missing."""
     found: dict[str, str] = {}
     for digest in {record.log_sha256 for record in records if record.log_sha256}:
         text = log_of(db, digest)

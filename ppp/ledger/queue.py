@@ -297,6 +297,15 @@ class Queue:
             (attempts, not_before, release.package, release.version, queued.cell.environment, queued.lease),
         )
 
+    def delay(self, queued: QueuedCell, *, attempts: int, now: int) -> None:
+        """Delay a cell that is queued and resulted in `ERROR` elsewhere, within an open transaction."""
+        release = queued.cell.release
+        not_before = now + RETRY_DELAYS_S[min(attempts, len(RETRY_DELAYS_S)) - 1]
+        self.db.execute(
+            "UPDATE queue SET attempts = ?, not_before = ? WHERE package = ? AND version = ? AND environment = ?",
+            (attempts, not_before, release.package, release.version, queued.cell.environment),
+        )
+
     def remove_leased(self, queued: QueuedCell) -> None:
         """Remove a cell from the queue within an open transaction, if the same run still leases it."""
         release = queued.cell.release

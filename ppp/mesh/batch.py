@@ -60,9 +60,11 @@ class UntrustedBatch:
     node: str
 
 
-def decompress_batch(data: bytes, *, batch_id: str) -> bytes:
-    """Return the bytes of a gzipped batch; raise `RejectedDataError` if it is not gzip, or unpacks to too much."""
-    what = f"batch {batch_id}"
+def decompress_batch(data: bytes, *, what: str) -> bytes:
+    """Return the bytes of a gzipped batch; raise `RejectedDataError` if it is not gzip, or unpacks to too much.
+
+    `what` names it in the error.
+    """
     stream = zlib.decompressobj(_GZIP)
     try:
         content = stream.decompress(data, MAX_BATCH_BYTES + 1)
@@ -105,16 +107,17 @@ def verify_batch(
     return Batch(id=batch_id, data=data, node=node, signature=signature, records=records, logs=document["logs"])
 
 
-def verify_own_batch(data: bytes, *, node: str, now: int) -> None:
-    """Raise `RejectedDataError` for a batch of this node, not signed yet, that a peer with a right clock would reject.
+def verify_own_batch(data: bytes, *, node: str, now: int) -> tuple[Record, ...]:
+    """Return the records of a batch that is not signed yet, in its order.
 
-    It is held to all that `verify_batch` checks besides the signature. `now` is in epoch seconds.
+    Raise `RejectedDataError` for one that a peer with a right clock would reject, or that is of another node. It is
+    held to all that `verify_batch` checks besides the signature. `now` is in epoch seconds.
     """
     what = f"batch {sha256_hex(data)}"
     document = parse_json(data, what=what, max_bytes=MAX_BATCH_BYTES)
     if document.get("node") != node:
         reject(what, f"it does not belong to node {node}")
-    _verified_content(document, data, what=what, now=now)
+    return _verified_content(document, data, what=what, now=now)
 
 
 def _verified_content(document: dict[str, Json], data: bytes, *, what: str, now: int) -> tuple[Record, ...]:

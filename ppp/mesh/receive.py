@@ -158,7 +158,7 @@ def _receive_batch(source: _BatchSource, batch_id: str) -> _Result:
         return RejectedBatch(id=batch_id, reason=error.message, is_final=False)
     try:
         batch = verify_batch(
-            decompress_batch(packed, batch_id=batch_id),
+            decompress_batch(packed, what=f"batch {batch_id}"),
             signature.decode("ascii", "replace").strip(),
             batch_id=batch_id,
             trusted=source.trusted,

@@ -53,12 +53,30 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalNode:
-    """The node of this machine, open: its ledger, which is locked against other writers, and its key."""
+class OpenLedger:
+    """The ledger of a data folder, open and locked against other writers."""
 
     context: Context
     store: Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalNode(OpenLedger):
+    """The node of this machine: its ledger, and its key."""
+
     key: NodeKey
+
+
+@contextmanager
+def open_ledger(context: Context, *, wait_s: float = LOCK_WAIT_S) -> Iterator[OpenLedger]:
+    """Lock and open the ledger of the data folder, without the node's key; create it where it is missing.
+
+    Raise `LedgerBusyError` if another command holds the lock for `wait_s` seconds.
+    """
+    data = context.config.data
+    # The lock first: opening may migrate the ledger, which two commands must not do at once.
+    with writer_lock(data, wait_s=wait_s), Store.open(data) as store:
+        yield OpenLedger(context=context, store=store)
 
 
 @contextmanager
@@ -68,9 +86,8 @@ def open_node(context: Context, *, wait_s: float = LOCK_WAIT_S) -> Iterator[Loca
     Raise `LedgerBusyError` if another command holds the lock for `wait_s` seconds.
     """
     data = context.config.data
-    # The lock first: opening may migrate the ledger, which two commands must not do at once.
-    with writer_lock(data, wait_s=wait_s), Store.open(data) as store:
+    with open_ledger(context, wait_s=wait_s) as ledger:
         key, created = load_or_create_key(data, context.config.node_seed)
         if created:
             context.reporter.note(f"this node is {key.id}; keep its key safe: {data / 'node.key'}")
-        yield LocalNode(context=context, store=store, key=key)
+        yield LocalNode(context=context, store=ledger.store, key=key)

@@ -16,7 +16,7 @@ from ppp.ledger import staging
 from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.ledger.staging import Recheck, RecheckReason, StagedRecord
 from ppp.model.record import Record, Result, to_infrastructure_error
-from ppp.runner.context import LocalNode
+from ppp.runner.context import OpenLedger
 from ppp.runner.job_sources import JobSource
 from ppp.runner.jobs import CanaryJob, CanaryJobResult, CellJob, CellJobResult, Job, JobResult
 from ppp.runner.pool import Executor, WorkerPool
@@ -96,7 +96,7 @@ class Rounds:
 
     def __init__(
         self,
-        node: LocalNode,
+        ledger: OpenLedger,
         executor: Executor[Job, JobResult],
         environments: Collection[str],
         limits: RoundLimits,
@@ -104,7 +104,7 @@ class Rounds:
         on_result: Callable[[Record], None],
     ) -> None:
         """Begin with environments whose health is unknown; `on_result` is called with each cell's result at once."""
-        self._node = node
+        self._ledger = ledger
         self._executor = executor
         self._limits = limits
         self._on_result = on_result
@@ -128,7 +128,7 @@ class Rounds:
         """
         self.ended_by = None
         with WorkerPool(self._executor, jobs=self._limits.jobs) as pool:
-            while not self._node.context.stop.is_set():
+            while not self._ledger.context.stop.is_set():
                 for job in self._next_jobs(source, expected, pool.free, budget):
                     pool.submit(job)
                 if pool.is_idle:
@@ -194,15 +194,15 @@ class Rounds:
             self._record_error(job, earlier, last)
         else:
             state.staged += 1
-            staging.stage(self._node.store, _staged(job, observations), now=self._node.context.now)
+            staging.stage(self._ledger.store, _staged(job, observations), now=self._ledger.context.now)
         self._on_result(last.record)
         if earlier and earlier[0].record.result is not last.record.result:
-            self._node.context.reporter.note(
+            self._ledger.context.reporter.note(
                 f"{job.cell}: {earlier[0].record.result} at first, {last.record.result} when checked again"
             )
 
     def _record_error(self, job: CellJob, earlier: list[Observation], last: Observation) -> None:
-        store = self._node.store
+        store = self._ledger.store
         for observation in earlier:
             # A regression that was not confirmed is not published: the next attempt starts over.
             detail = one_line(f"a regression that could not be confirmed: {last.record.detail}")
@@ -211,21 +211,21 @@ class Rounds:
         queued = job.queued
         if queued and last.record.cause in LASTING_ERRORS:
             queued = replace(queued, attempts=MAX_ATTEMPTS - 1)
-        store.add_record(last.record, last.log, retry=queued, now=self._node.context.now)
+        store.add_record(last.record, last.log, retry=queued, now=self._ledger.context.now)
         self.recorded.append(StagedRecord(record=last.record, log=last.log))
 
     def _settle_canary(self, environment: str, faults: tuple[str, ...]) -> None:
         if not faults:
-            self.recorded += staging.promote(self._node.store, environment)
+            self.recorded += staging.promote(self._ledger.store, environment)
             self._states[environment] = EnvironmentState(health=_Health.HEALTHY, round_began=self._limits.clock())
             return
         reason = one_line(f"the canary says: {'; '.join(faults)}")
-        rejected = staging.reject(self._node.store, environment, reason=reason, now=self._node.context.now)
+        rejected = staging.reject(self._ledger.store, environment, reason=reason, now=self._ledger.context.now)
         self._states[environment].health = _Health.UNHEALTHY
         self.recorded += rejected
         self.unhealthy[environment] = reason
         lost = f"; {len(rejected)} results there are rejected" if rejected else ""
-        self._node.context.reporter.warn(f"{environment} is unhealthy: {reason}{lost}")
+        self._ledger.context.reporter.warn(f"{environment} is unhealthy: {reason}{lost}")
 
 
 def _staged(job: CellJob, observations: tuple[Observation, ...]) -> Iterator[StagedRecord]:

@@ -203,7 +203,7 @@ def _check_batches(db: Database) -> None:
     for batch, node, signature, *described, packed in db.execute(query):
         if packed is None:
             fail(f"the bytes of the batch {batch} are missing")
-        data = decompress_batch(packed, batch_id=batch)
+        data = decompress_batch(packed, what=f"batch {batch}")
         if (digest := sha256_hex(data)) != batch:
             fail(f"the batch {batch} hashes to {digest}")
         if not verify_signature(node, data, signature):

@@ -146,7 +146,7 @@ def check_batch(path: Path, *, nodes: Collection[str], now: int) -> str:
     name = path.name.partition(".")[0]
     data = read(path, most=batches.MAX_BATCH_BYTES)
     if path.suffix == ".gz":
-        data = batches.decompress_batch(data, batch_id=name)
+        data = batches.decompress_batch(data, what=f"batch {name}")
     signature = read(path.with_name(f"{name}.sig"), most=SIGNATURE_BYTES).decode("ascii", "replace").strip()
     # Without `--node` any node may have signed: the batch itself says which key to check it with.
     node = str(parse_json(data, what="batch", max_bytes=batches.MAX_BATCH_BYTES).get("node"))

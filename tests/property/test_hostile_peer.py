@@ -47,7 +47,7 @@ def assert_valid(store: Store) -> None:
         in_batches |= {record.id for record in verified.records}
         (path, packed), (_, signature) = published_batch_files(store.db, sealed.id)
         assert path == f"batches/{sealed.id}.json.gz"
-        assert decompress_batch(packed, batch_id=sealed.id) == data
+        assert decompress_batch(packed, what=sealed.id) == data
         assert signature.decode() == f"{sealed.signature}\n"
     assert {record for (record,) in store.db.execute("SELECT record FROM records")} == in_batches
 
