@@ -9,11 +9,13 @@ import click
 
 from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, print_answer
 from ppp.ledger import downloads as ledger
-from ppp.ledger.downloads import Downloads
+from ppp.ledger.downloads import Downloads, DownloadsSource
 from ppp.ledger.lock import writer_lock
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
+from ppp.model.canonical import sha256_hex
 from ppp.model.errors import InvalidFileError
+from ppp.model.printable import printable_reason
 from ppp.model.release import parse_package
 from ppp.runner.context import LOCK_WAIT_S
 
@@ -28,9 +30,11 @@ def downloads() -> None:
 
 @downloads.command("import")
 @click.argument("file", type=NonEmptyPath())
+@click.option("--source", help="Whose numbers these are, and their licence. It is published with them.")
+@click.option("--period", help="What the file counts, if it does not say so: 2026-10, or two days with a /.")
 @data_option
 @json_option
-def import_(*, file: Path, data: Path | None, as_json: bool) -> None:
+def import_(*, file: Path, source: str | None, period: str | None, data: Path | None, as_json: bool) -> None:
     """Import a file of downloads.
 
     It is the monthly JSON of the most downloaded packages, or has rows as CSV or JSON.
@@ -44,11 +48,14 @@ def import_(*, file: Path, data: Path | None, as_json: bool) -> None:
             content = opened.read(ledger.MAX_BYTES + 1)
     except OSError as error:
         raise InvalidFileError(f"{file} cannot be read: {error.strerror}", hint="name a file of downloads") from error
-    rows = ledger.parse_downloads(content)
+    rows = ledger.parse_downloads(content, period=period)
+    origin = DownloadsSource(
+        source=printable_reason(source or file.name, ledger.MAX_SOURCE), file_sha256=sha256_hex(content)
+    )
     folder = context.config.data
     # The lock first: opening may migrate the ledger, which two commands must not do at once.
     with writer_lock(folder, wait_s=LOCK_WAIT_S), Store.open(folder) as store:
-        ledger.store_downloads(store.db, store.path, rows, now=context.now)
+        ledger.store_downloads(store.db, store.path, rows, origin)
     periods = sorted({row.period for row in rows})
     text = f"imported {len(rows):,} rows for {', '.join(periods)}: the next run orders its queue by the newest period"
     print_answer({"rows": len(rows), "periods": periods}, text, as_json=as_json)

@@ -19,7 +19,7 @@ from ppp.model.trigger import Trigger, TriggerKind
 #: Of the newest period that was imported, for all Pythons together.
 _DOWNLOADS: Final = (
     "(SELECT w.downloads FROM downloads AS w WHERE w.package = c.package AND w.python_version = ''"
-    " ORDER BY w.period DESC LIMIT 1)"
+    " AND w.period = (SELECT max(n.period) FROM downloads AS n WHERE n.python_version = ''))"
 )
 #: By row number: what is new since the last look, not all records of the node.
 _LANDINGS: Final = """

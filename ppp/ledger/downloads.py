@@ -1,8 +1,9 @@
 """How often packages are downloaded, as an imported file says: parse it, store it, read it.
 
 Two forms are read: the monthly list of the most downloaded packages (JSON: `last_update` and `rows` of `project` and
-`download_count`, which count the 30 days before), and rows of package, period, downloads and, where the source has it,
-Python version (CSV with a header, or a JSON array of objects). A file is stored whole or not at all.
+`download_count`, which count the 30 days before, or the month before where `source` is ClickHouse), and rows of
+package, period, downloads and, where the source has it, Python version (CSV with a header, or a JSON array of objects).
+A file is stored whole or not at all, with whose numbers they are.
 """
 
 import csv
@@ -25,9 +26,13 @@ MAX_BYTES: Final = 64_000_000
 MAX_ROWS: Final = 1_000_000
 #: More than all downloads of all packages in a year; SQLite's integers hold it.
 MAX_DOWNLOADS: Final = 10**13
+#: The most characters of the words that say whose numbers they are.
+MAX_SOURCE: Final = 200
 #: The monthly list counts so many days, up to its last update.
 LISTED_DAYS: Final = 30
 
+#: The `source` of monthly lists that count the calendar month before they were made.
+_BY_MONTH: Final = "ClickHouse"
 _PERIOD: Final = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2}/[0-9]{4}-[0-9]{2}-[0-9]{2})?", re.ASCII)
 _PYTHON: Final = re.compile(r"([0-9]{1,2}(\.[0-9]{1,3})?)?", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,14}", re.ASCII)
@@ -43,25 +48,38 @@ class Downloads:
     downloads: int
 
 
-def parse_downloads(content: bytes) -> list[Downloads]:
-    """Return the rows of a file; raise `InvalidFileError` that names the first invalid row."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadsSource:
+    """Where numbers come from: `source` says whose they are, with their licence; `file_sha256` is that of the file."""
+
+    source: str
+    file_sha256: str
+
+
+def parse_downloads(content: bytes, *, period: str | None = None) -> list[Downloads]:
+    """Return the rows of a file; raise `InvalidFileError` that names the first invalid row.
+
+    `period` is what the file counts, where that is known better than it says itself.
+    """
     if len(content) > MAX_BYTES:
         raise _invalid(f"it is larger than {MAX_BYTES} bytes")
     try:
         text = content.decode("utf-8-sig")
         rows = _json_rows(json.loads(text)) if text.lstrip()[:1] in {"{", "["} else _csv_rows(text)
-        return _checked(rows)
+        return _checked(rows if period is None else ({**row, "period": period} for row in map(_object, rows)))
     except (UnicodeDecodeError, RecursionError, csv.Error, ValueError) as error:
         raise _invalid(f"it is neither JSON nor CSV: {str(error)[:200]}") from error
 
 
-def store_downloads(db: Database, path: Path, rows: Iterable[Downloads], *, now: int) -> None:
+def store_downloads(db: Database, path: Path, rows: Iterable[Downloads], source: DownloadsSource) -> None:
     """Store rows in one transaction; they replace what is stored of the same periods. `path` is the ledger's."""
-    values = [(row.package, row.period, row.python_version, row.downloads, now) for row in rows]
-    kinds = sorted({(period, python != "") for _, period, python, _, _ in values})
+    values = [(row.period, row.package, row.python_version, row.downloads) for row in rows]
+    kinds = sorted({(period, python != "") for period, _, python, _ in values})
+    sources = [(*kind, source.source, source.file_sha256) for kind in kinds]
     with translate_storage_errors(path), db.atomic():
         db.conn.executemany("DELETE FROM downloads WHERE period = ? AND (python_version <> '') = ?", kinds)
-        db.conn.executemany("INSERT INTO downloads VALUES (?, ?, ?, ?, ?)", values)
+        db.conn.executemany("INSERT INTO downloads VALUES (?, ?, ?, ?)", values)
+        db.conn.executemany("INSERT OR REPLACE INTO download_sources VALUES (?, ?, ?, ?)", sources)
 
 
 def newest_period(db: Database) -> str | None:
@@ -83,8 +101,9 @@ def most_downloaded(db: Database, *, limit: int) -> list[Downloads]:
 def downloads_of(db: Database, package: str) -> list[Downloads]:
     """Return all that is stored of a package, the newest period first."""
     rows = db.execute(
-        "SELECT package, period, python_version, downloads FROM downloads WHERE package = ?"
-        " ORDER BY period DESC, python_version",
+        # By period: the table's key begins with it.
+        "SELECT package, period, python_version, downloads FROM (SELECT DISTINCT period FROM download_sources)"
+        " CROSS JOIN downloads USING (period) WHERE package = ? ORDER BY period DESC, python_version",
         (package,),
     )
     return [_row(*row) for row in rows]
@@ -105,7 +124,7 @@ def _json_rows(data: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 (what 
     rows = data.get("rows")
     if not isinstance(rows, list):
         raise _invalid("it has no list of rows")
-    period = _listed_period(data.get("last_update"))
+    period = _listed_period(data.get("last_update"), whole_month=data.get("source") == _BY_MONTH)
     for row in rows:
         is_row = isinstance(row, dict)
         yield (
@@ -113,9 +132,11 @@ def _json_rows(data: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 (what 
         )
 
 
-def _listed_period(last_update: object) -> str:
+def _listed_period(last_update: object, *, whole_month: bool) -> str:
     try:
         end = date.fromisoformat(str(last_update)[:10])
+        if whole_month:
+            return f"{end.replace(day=1) - timedelta(days=1):%Y-%m}"
         return f"{end - timedelta(days=LISTED_DAYS)}/{end}"
     except (ValueError, OverflowError) as error:
         raise _invalid(f"its last_update is no date: {str(last_update)[:40]!r}") from error
@@ -139,6 +160,12 @@ def _checked(rows: Iterable[Mapping[str, Any]]) -> list[Downloads]:
     if not found:
         raise _invalid("it has no rows")
     return [*found.values()]
+
+
+def _object(row: object) -> Mapping[str, Any]:
+    if not isinstance(row, dict):
+        raise _invalid("a row is no object")
+    return row
 
 
 def _parsed(number: int, row: object) -> Downloads:

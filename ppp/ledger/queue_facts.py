@@ -44,7 +44,7 @@ _ALL_DOWNLOADS: Final = """
 SELECT package, downloads FROM downloads
 WHERE python_version = '' AND period = (SELECT max(period) FROM downloads WHERE python_version = '')
 """
-#: Of the period by which the queue was ranked: to find the newest one takes a pass over the table.
+#: Of the period by which the queue was ranked: a newer one counts from the next run on.
 _DOWNLOADS: Final = """
 SELECT package, downloads FROM downloads
 WHERE python_version = '' AND period = (SELECT downloads ->> 0 FROM queue_order)

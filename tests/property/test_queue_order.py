@@ -5,6 +5,7 @@ from typing import Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_downloads import know_downloads
 from memory_store import store_in_memory
 
 from ppp.ledger.queue import QueueFilter
@@ -47,22 +48,17 @@ def queue_up(store: Store, some: list[Upload]) -> None:
         store.queue.enqueue(cells, source=source, now=at)
 
 
-def know_downloads(store: Store) -> None:
-    rows = [(package, "2027-01", "", downloads, NOW) for package, downloads in DOWNLOADS.items()]
-    store.db.conn.executemany("INSERT INTO downloads VALUES (?, ?, ?, ?, ?)", rows)
-
-
 def order_of(some: list[Upload], policy: QueuePolicy, *, downloads_first: bool = True) -> list[tuple[Cell, str]]:
     """Return what is leased, with the sources, once all of it is queued."""
     with store_in_memory() as store:
         if downloads_first:
-            know_downloads(store)
+            know_downloads(store, "2027-01", DOWNLOADS)
         half = len(some) // 2
         queue_up(store, some[:half])
         prepare(store.db, store.path, policy, now=NOW)
         queue_up(store, some[half:])
         if not downloads_first:
-            know_downloads(store)
+            know_downloads(store, "2027-01", DOWNLOADS)
         prepare(store.db, store.path, policy, now=NOW)
         queue_filter = QueueFilter(environments=ENVIRONMENTS)
         leased = store.queue.lease(queue_filter, run="run", limit=1000, until=NOW * 2, now=NOW)
@@ -105,7 +101,7 @@ def test_taking_a_few_at_a_time_gives_the_same_order(some: list[Upload], limit: 
     releases = dict.fromkeys(cell.release for cell, _ in whole)
     share = {release for number, release in enumerate(releases) if number % 3 != left_out}
     with store_in_memory() as store:
-        know_downloads(store)
+        know_downloads(store, "2027-01", DOWNLOADS)
         queue_up(store, some)
         prepare(store.db, store.path, QueuePolicy(), now=NOW)
         queue_filter = QueueFilter(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import requests
 from journal_rows import DAY_S, add_event, name_release, skip_release
+from known_downloads import know_downloads
 from optional_fields import OPTIONAL
 
 from ppp.ledger.store import Store
@@ -63,6 +64,8 @@ def fill_ledger(store: Store, record: Callable[..., Record]) -> None:
     )
     _fill_journal(store)
     _fill_flips(store, record)
+    know_downloads(store, "2024-04", {"lxml": 900, "rusty": 800, "elsewhere": 700})
+    know_downloads(store, "2024-04", {"lxml": 300}, python_version="3.12")
 
 
 def _fill_journal(store: Store) -> None:

@@ -253,14 +253,26 @@ CREATE VIEW coverage_days AS            -- by UTC day of announcement: what beca
           FROM journal_gaps WHERE filled_at IS NULL GROUP BY 1)
     GROUP BY day;
 
-CREATE TABLE downloads (                -- how often packages are downloaded, as a file that was imported says
-    package TEXT NOT NULL,
+CREATE TABLE downloads (                -- how often packages are downloaded, as files that were imported say
     period TEXT NOT NULL,               -- such as 2026-10, or 2026-10-02/2026-11-01
+    package TEXT NOT NULL,
     python_version TEXT NOT NULL DEFAULT '',    -- such as 3.12; '': all of them together
     downloads INTEGER NOT NULL CHECK (downloads >= 0),
-    imported_at INTEGER NOT NULL,
-    PRIMARY KEY (package, period, python_version)
-) STRICT;
+    PRIMARY KEY (period, package, python_version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE download_sources (         -- the file from which the downloads of a period come
+    period TEXT NOT NULL,
+    by_python INTEGER NOT NULL CHECK (by_python IN (0, 1)),     -- 1: its rows by Python version; 0: those of all together
+    source TEXT NOT NULL,               -- in the words of whoever imported it: whose numbers they are, and their licence
+    file_sha256 TEXT NOT NULL,
+    PRIMARY KEY (period, by_python)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW popularity AS               -- packages by the downloads of the newest period; 1 is the most downloaded
+    SELECT rank() OVER (ORDER BY downloads DESC) AS place, package, downloads, period
+    FROM downloads
+    WHERE python_version = '' AND period = (SELECT max(period) FROM downloads WHERE python_version = '');
 
 -- What a release breaks: who installs what, what made this node check cells again, and which verdicts changed then.
 

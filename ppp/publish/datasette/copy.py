@@ -40,6 +40,8 @@ _FOREIGN_KEYS: Final = {
     "passes_in": "environments(environment)",
     "record": "records(record)",
 }
+#: Views whose packages need not be on record: a foreign key would lead nowhere.
+_WITHOUT_KEYS: Final = frozenset({"popularity"})
 _CACHE_KIB: Final = 128 * 1024
 #: A trigram index, so that any three letters of a name find it. Datasette detects it by these double quotes.
 _SEARCH: Final = 'CREATE VIRTUAL TABLE packages_fts USING fts5 (package, content="packages", tokenize="trigram")'
@@ -116,10 +118,8 @@ def _materialize(db: Database, view: str, columns: list[str]) -> None:
 def _table_columns(db: Database, view: str) -> tuple[list[str], list[str]]:
     """Return the definition of each column of a view's table, and the expression that fills it from the view."""
     rows = db.execute("SELECT name, type FROM pragma_table_info(?)", (view,)).fetchall()
-    definitions = [
-        f"[{name}] {type_}{f' REFERENCES {_FOREIGN_KEYS[name]}' if name in _FOREIGN_KEYS else ''}"
-        for name, type_ in rows
-    ]
+    keys = {} if view in _WITHOUT_KEYS else _FOREIGN_KEYS
+    definitions = [f"[{name}] {type_}{f' REFERENCES {keys[name]}' if name in keys else ''}" for name, type_ in rows]
     expressions = [f"[{name}]" for name, _ in rows]
     if view == "matrix":
         # Unlike the view, a table made from the data can have a column for each environment.

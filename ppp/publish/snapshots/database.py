@@ -23,6 +23,8 @@ from ppp.storage_errors import translate_storage_errors
 
 #: The tables that are filled, each with its primary key, which is the order of its rows.
 PUBLIC_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "download_sources": ("period", "by_python"),
+    "downloads": ("period", "package", "python_version"),
     "environments": ("environment",),
     "journal_events": ("source", "serial", "package", "version", "action"),
     "journal_gaps": ("source", "start_at"),
@@ -40,6 +42,8 @@ PUBLIC_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
 MIGRATIONS_APPLIED_AT: Final = "1970-01-01 00:00:00+00:00"
 #: Later than any time that a record may have.
 END_OF_TIME: Final = 1 << 62
+#: Of how many packages the downloads are in a snapshot even if it has no record of them, so that places are true.
+MOST_DOWNLOADED: Final = 15_000
 _CACHE_KIB: Final = 64 * 1024
 
 
@@ -108,6 +112,7 @@ def _fill(db: Database, selection: RecordSelection) -> None:
         _copy(db, "logs", "log_sha256 IN (SELECT log_sha256 FROM main.records)", "log_sha256")
     db.execute(f"INSERT INTO main.results (package, version, environment, record) {current_sql('main.records')}")
     _fill_journal(db, selection)
+    _fill_downloads(db, selection)
 
 
 def _fill_journal(db: Database, selection: RecordSelection) -> None:
@@ -126,6 +131,26 @@ def _fill_journal(db: Database, selection: RecordSelection) -> None:
         " WHERE announced_at >= ? AND announced_at < ? ORDER BY package, version",
         (selection.start, selection.end),
     )
+
+
+def _fill_downloads(db: Database, selection: RecordSelection) -> None:
+    # Of the newest period: what a query joins. Older ones stay in the ledger, and in the files that were imported.
+    known = "package IN (SELECT package FROM main.packages)"
+    most = f"SELECT package FROM ledger.popularity ORDER BY place, package LIMIT {MOST_DOWNLOADED}"  # noqa: S608 - our number
+    _fill_period(db, 0, f"({known} OR package IN ({most}))")
+    # By Python version there may be ten times as many: they are not in the window, which readers load as a whole.
+    if selection.logs:
+        _fill_period(db, 1, known)
+
+
+def _fill_period(db: Database, by_python: int, which: str) -> None:
+    (period,) = db.execute(
+        "SELECT max(period) FROM ledger.downloads WHERE (python_version <> '') = ?", (by_python,)
+    ).fetchone()
+    kind = (period, by_python)
+    rows = f"period = ? AND (python_version <> '') = ? AND {which}"
+    _copy(db, "downloads", rows, "period, package, python_version", kind)
+    _copy(db, "download_sources", "period = ? AND by_python = ?", "period, by_python", kind)
 
 
 def _copy(db: Database, table: str, where: str, order: str, values: tuple[object, ...] = ()) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ppp.cli import main
+from ppp.ledger.schema import read_ledger
 
 
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str, code: int = 0) -> None:
@@ -23,6 +25,13 @@ def test_a_file_is_imported_and_shown(
     file.write_text('{"last_update": "2026-11-01 08:00:00", "rows": [{"project": "boto3", "download_count": 1234567}]}')
     run(monkeypatch, tmp_path, "import", str(file))
     assert capsys.readouterr().out.startswith("imported 1 rows for 2026-10-02/2026-11-01")
+    with closing(read_ledger(tmp_path / "data")) as db:
+        assert db.execute("SELECT source FROM download_sources").fetchall() == [("top.json",)]
+    run(monkeypatch, tmp_path, "import", str(file), "--source", "an example\n, CC0", "--period", "2026-10")
+    assert capsys.readouterr().out.startswith("imported 1 rows for 2026-10:")
+    with closing(read_ledger(tmp_path / "data")) as db:
+        rows = db.execute("SELECT period, source FROM download_sources ORDER BY period").fetchall()
+        assert rows == [("2026-10", "an example?, CC0"), ("2026-10-02/2026-11-01", "top.json")]
     run(monkeypatch, tmp_path, "show")
     assert capsys.readouterr().out == "boto3: 1,234,567 downloads in 2026-10-02/2026-11-01\n"
     run(monkeypatch, tmp_path, "show", "Boto3", "--json")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from known_downloads import know_downloads
 
 from ppp.cli import main
 from ppp.ledger.queue import QueueFilter
@@ -33,7 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 @pytest.fixture
 def arguments(tmp_path: Path, store: Store) -> tuple[str, ...]:
     """The options of a node with a queue of every class; three releases of one publisher more than its share."""
-    store.db.execute("INSERT INTO downloads VALUES ('numpy', '2027-01', '', 250000000, 1)")
+    know_downloads(store, "2027-01", {"numpy": 250_000_000})
     store.queue.enqueue(cells("old"), source="journal", now=NOW - 15 * DAY_S)
     store.queue.enqueue([cell for n in range(4) for cell in cells(f"bulk-{n}")], source="journal", now=NOW - 20)
     store.queue.enqueue(cells("numpy"), source="journal", now=NOW - 10)

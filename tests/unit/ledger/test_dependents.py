@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from known_downloads import know_downloads
+
 from ppp.ledger.dependents import DEPENDENTS_SQL, read_dependents, read_failed_cells, read_landings
 from ppp.ledger.schema import MIGRATIONS_FOLDER
 from ppp.ledger.store import Store
@@ -68,8 +70,9 @@ def test_the_index_is_of_the_newest_installation_in_any_order(tmp_path: Path, re
 def test_dependents_are_cells_of_newest_releases_with_an_own_verdict(store: Store, record: Make) -> None:
     for each in [*history(record), record("peers", "1", installed=installed(numpy="1.26"), node=OTHER)]:
         store.add_record(each)
-    store.db.execute("INSERT INTO downloads VALUES ('tool', '2026-09', '', 5, 0), ('tool', '2026-10', '', 7, 0)")
-    store.db.execute("INSERT INTO downloads VALUES ('tool', '2026-10', '3.12', 3, 0)")
+    know_downloads(store, "2026-09", {"tool": 5})
+    know_downloads(store, "2026-10", {"tool": 7})
+    know_downloads(store, "2026-10", {"tool": 3}, python_version="3.12")
     found = read_dependents(store.db, "numpy", HERE, NODE)
     assert [(str(one.cell), one.installed, one.observed_at, one.downloads) for one in found] == [
         (str(Cell(release=Release(package="app", version="3"), environment=HERE)), "1.26", 2, None),

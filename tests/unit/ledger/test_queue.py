@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from known_downloads import know_downloads
 
 from ppp.ledger import queries
 from ppp.ledger.queue import QueuedCell, QueueFilter
@@ -265,9 +266,8 @@ def test_what_a_person_asked_for_stays_so_whatever_changes(store: Store) -> None
 
 
 def test_more_downloads_come_first_then_what_is_likely_to_have_changed(store: Store, record: Builder) -> None:
-    store.db.execute(
-        "INSERT INTO downloads VALUES ('popular', '2027-01', '', 1000000, 1), ('new', '2026-12', '', 2000000, 1)"
-    )
+    know_downloads(store, "2027-01", {"popular": 1_000_000})
+    know_downloads(store, "2026-12", {"new": 2_000_000})
     prepare(store.db, store.path, QueuePolicy(), now=0)
     for version, result in (("1.0", "PASS"), ("2.0", "FAIL")):
         store.add_record(record("broken", version, "py39-slim", result=result))

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from known_downloads import know_downloads
 from sqlite_utils import Database
 
 from ppp.ledger.queue import QueueFilter
@@ -37,11 +38,6 @@ def order_of(store: Store) -> list[str]:
     return [queued.cell.release.package for queued in leased]
 
 
-def import_downloads(store: Store, period: str, **downloads: int) -> None:
-    for package, number in downloads.items():
-        store.db.execute("INSERT INTO downloads VALUES (?, ?, '', ?, ?)", (package, period, number, NOW))
-
-
 def test_a_bulk_uploader_waits_for_its_turns(store: Store) -> None:
     queue_up(store, *(f"bulk-{n}" for n in range(7)))
     queue_up(store, "late", "later", now=NOW + 5)
@@ -50,7 +46,7 @@ def test_a_bulk_uploader_waits_for_its_turns(store: Store) -> None:
 
 
 def test_versions_of_one_package_are_one_publisher(store: Store) -> None:
-    import_downloads(store, "2026-10", numpy=10**9)
+    know_downloads(store, "2026-10", {"numpy": 10**9})
     for minor in range(4):
         queue_up(store, "numpy", version=f"1.{minor}")
     queue_up(store, "unknown", now=NOW + 5)
@@ -84,10 +80,10 @@ def test_new_downloads_rank_everything_anew(store: Store) -> None:
     queue_up(store, "one", "two")
     prepare(store.db, store.path, QueuePolicy(), now=NOW)
     assert order_of(store) == ["one", "two"]
-    import_downloads(store, "2026-10", two=50_000)
+    know_downloads(store, "2026-10", {"two": 50_000})
     assert prepare(store.db, store.path, QueuePolicy(), now=NOW).is_ranked_anew
     assert order_of(store) == ["two", "one"]
-    import_downloads(store, "2026-11", one=50_000)
+    know_downloads(store, "2026-11", {"one": 50_000})
     prepare(store.db, store.path, QueuePolicy(), now=NOW)
     assert order_of(store) == ["one", "two"], "only the newest period counts"
 

@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 from datasette_server import fill_ledger
 from journal_rows import showcase_journal
+from known_downloads import know_downloads
 
 from ppp.ledger.published import observed_environments
 from ppp.ledger.store import Store
@@ -91,6 +93,32 @@ def test_every_saved_query_has_rows_in_the_ledger_that_tests_serve(
     with closing(sqlite3.connect(prepare(store.path, tmp_path / "serve").database)) as copy:
         for query in saved_queries():
             assert copy.execute(query.sql, dict(query.params)).fetchall(), query.name
+
+
+def test_what_fails_among_the_most_downloaded_is_found_by_indexes(
+    store: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    fill_ledger(store, record)
+    others = {f"other-{number}": number for number in range(600)}
+    know_downloads(store, "2024-04", {"lxml": 900, "rusty": 800, "elsewhere": 700, **others})
+    (query,) = (query for query in saved_queries() if query.name == "fails_among_the_most_downloaded")
+    with closing(sqlite3.connect(prepare(store.path, tmp_path / "serve").database)) as copy:
+        ask = partial(copy.execute, query.sql)
+        assert [row[:5] for row in ask(query.params)] == [
+            (1, "lxml", 900, "6.0", "py312-alpine"),
+            (2, "rusty", 800, "1.0", "py312-alpine"),
+        ]
+        assert [row[1] for row in ask({"platform": "alpine", "most": "1"})] == ["lxml"]
+        assert [row[1] for row in ask({"platform": "", "most": ""})] == ["lxml", "rusty"]
+        assert ask({"platform": "slim", "most": "1000"}).fetchall() == []
+        few = {"platform": "alpine", "most": "10"}
+        plan = [row[3] for row in copy.execute(f"EXPLAIN QUERY PLAN {query.sql}", few)]
+        assert [step.split(" (")[0] for step in plan if step.startswith(("SCAN", "SEARCH"))] == [
+            "SEARCH p USING INDEX served_popularity_by_place",
+            "SEARCH n USING INDEX served_newest_by_package",
+            "SEARCH f USING INDEX served_failures_by_package",
+        ]
+        assert copy.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 def test_the_copy_does_not_change_with_the_ledger(small: Store, tmp_path: Path) -> None:

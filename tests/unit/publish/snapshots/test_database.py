@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from journal_rows import add_event, name_release, queue_release, skip_release
+from known_downloads import SOURCE, know_downloads
 from snapshot_ledgers import APRIL_25, make_ledger, query_rows, sample_observations
 from sqlite_utils import Database
 
@@ -24,6 +25,7 @@ from ppp.model.matrix import Cell
 from ppp.model.record import Record
 from ppp.model.release import Release
 from ppp.publish.build import build
+from ppp.publish.snapshots import database
 from ppp.publish.snapshots.database import PUBLIC_TABLES, RecordSelection, describe, extract, logical_hash
 from ppp.publish.snapshots.description import Snapshot, SnapshotKind
 
@@ -33,7 +35,6 @@ PRIVATE = {
     "statements", "peers", "forks", "episodes", "receipts", "seen_statements", "quarantines", "left_out_batches",
     "installations", "dependents", "triggers", "landings_cursor",
     "journal_cursors", "journal_todo", "journal_margin", "journal_feeds", "journal_rejects", "journal_anomalies",
-    "downloads",
 }  # fmt: skip
 ADR = next((Path(__file__).parents[4] / "docs" / "adr").glob("*-snapshots.md")).read_text("utf-8")
 
@@ -145,7 +146,8 @@ def test_a_share_names_only_what_its_records_name(record: Builder, tmp_path: Pat
     )
     found = snapshot(source, tmp_path / "1.db", RecordSelection(start=6, end=10))
     journal = {table: 0 for table in PUBLIC_TABLES if table.startswith("journal_")}
-    assert found.rows == dict.fromkeys(PUBLIC_TABLES, 1) | journal | {"logs": 0}
+    unknown = dict.fromkeys(("downloads", "download_sources"), 0)
+    assert found.rows == dict.fromkeys(PUBLIC_TABLES, 1) | journal | unknown | {"logs": 0}
     assert query_rows(tmp_path / "1.db", "SELECT package FROM packages") == [("new",)]
 
 
@@ -172,6 +174,29 @@ def test_a_snapshot_says_what_became_of_each_release_that_was_named(
         ("expired",)
     ]
     assert (found.rows["journal_releases"], found.rows["journal_states"], found.rows["journal_events"]) == (4, 4, 1)
+
+
+def test_downloads_are_those_of_the_newest_period_and_places_stay_true(
+    store: Store, record: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "MOST_DOWNLOADED", 2)
+    store.add_record(record("six"))
+    know_downloads(store, "2026-09", {"six": 1, "numpy": 1})
+    know_downloads(store, "2026-09", {"six": 1, "numpy": 1}, python_version="3.12")
+    know_downloads(store, "2026-10", {"numpy": 9, "attrs": 8, "six": 2, "rare": 1})
+    # The second is made from the first, as the window is.
+    snapshot(store.path / "ppp.db", tmp_path / "1.db")
+    snapshot(tmp_path / "1.db", tmp_path / "2.db", RecordSelection(logs=False))
+    newest = [("2026-10", "attrs", "", 8), ("2026-10", "numpy", "", 9), ("2026-10", "six", "", 2)]
+    whole, window = [("2026-09", "six", "3.12", 1), *newest], newest
+    for name, rows in (("1.db", whole), ("2.db", window)):
+        assert query_rows(tmp_path / name, "SELECT * FROM downloads ORDER BY period, package") == rows
+    sources = query_rows(tmp_path / "1.db", "SELECT period, by_python, source FROM download_sources")
+    assert sources == [("2026-09", 1, SOURCE.source), ("2026-10", 0, SOURCE.source)]
+    assert query_rows(tmp_path / "2.db", "SELECT period, by_python FROM download_sources") == [("2026-10", 0)]
+    assert query_rows(tmp_path / "2.db", "SELECT place, package FROM popularity") == [
+        (1, "numpy"), (2, "attrs"), (3, "six"),
+    ]  # fmt: skip
 
 
 def test_the_root_is_that_of_the_ledger(small: Store, tmp_path: Path) -> None:
