@@ -137,5 +137,5 @@ def _generator_digest(base_url: str) -> str:
 
 
 def _sources() -> Iterator[Path]:
-    for folder in (Path(ppp.__file__).parent, resource("site")):
+    for folder in (Path(ppp.__file__).parent, resource("site"), resource("docs")):
         yield from sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")

@@ -25,6 +25,7 @@ from ppp.publish.site.breaks import breaks_pages
 from ppp.publish.site.causes import cause_pages
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.directory import directory_pages, search_files
+from ppp.publish.site.documentation import documentation_pages, documentation_paths
 from ppp.publish.site.environments import environment_pages
 from ppp.publish.site.findings import finding_listings, finding_pages, front_findings
 from ppp.publish.site.front import STRIP_RESULTS, FrontPage, about_page, front_page
@@ -81,6 +82,7 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
 def render_static(base_url: str) -> Iterator[tuple[str, bytes]]:
     """Render the files that no record changes: our prose, the SQL page, and what pages and crawlers load."""
     yield about_page()
+    yield from documentation_pages()
     yield from sql_files()
     yield from crawler_files(base_url)
     for folder, target in (("site/style", ""), ("site/script", ""), ("site/schemas", "schemas/")):
@@ -109,6 +111,7 @@ def _front_page(data: SiteData) -> tuple[str, bytes]:
 def _page_paths(data: SiteData) -> Iterable[str]:
     yield from ("index.html", "about/index.html", "packages/index.html", "causes/index.html", "sql/index.html")
     yield from ("data/index.html", "findings/index.html", "env/index.html")
+    yield from documentation_paths()
     yield from (f"findings/{kind}/index.html" for kind in data.findings)
     yield from (f"env/{environment.id}/index.html" for environment in data.environments)
     yield from (f"causes/{cause}/index.html" for cause in sorted(each.cause for each in data.causes.causes))

@@ -53,12 +53,17 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_dotted_names_in_documents_can_be_imported(document: Path) -> None:
     for name in (span for span in spans(document) if re.fullmatch(r"ppp(\.\w+)+", span) and span != "ppp.db"):
         parts = name.split(".")
         modules = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
-        module = next(m for m in reversed(modules) if (ROOT / m.replace(".", "/")).with_suffix(".py").exists())
+        module = next(m for m in reversed(modules) if is_module(m))
         found: object = importlib.import_module(module)
         for attribute in parts[module.count(".") + 1 :]:
             found = getattr(found, attribute)
