@@ -17,6 +17,7 @@ from ppp.mesh.fetch import Fetcher, Poster
 from ppp.mesh.peer import find_peer
 from ppp.mesh.push import Announcement
 from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport
+from ppp.mesh.trust import shipped_keys
 from ppp.model.errors import NoEnvironmentError, PPPError
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.record import Network
@@ -198,7 +199,7 @@ def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:
     The ledger is locked only for moments, while something is read from it or stored; see `ppp.mesh.sync`.
     """
     with open_node(context) as node:
-        ledger = LedgerAccess(open=partial(_open_ledger, context), own=node.key.id)
+        ledger = _ledger_access(context, node.key.id)
     outcomes = synchronizing.sync_all(ledger, fetcher, now=context.now)
     _publish_new(context, outcomes)
     return outcomes
@@ -207,13 +208,17 @@ def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:
 def sync_announced(context: Context, fetcher: Fetcher, peer: str) -> SyncReport:
     """Do the same with one peer, given by its key, that announced something; raise its error if that fails."""
     with open_node(context) as node:
-        ledger = LedgerAccess(open=partial(_open_ledger, context), own=node.key.id)
+        ledger = _ledger_access(context, node.key.id)
         known = find_peer(node.store, peer)
     outcome = synchronizing.sync(ledger, known, fetcher, now=context.now)
     _publish_new(context, [outcome])
     if isinstance(outcome, SyncFailure):
         raise outcome.error
     return outcome
+
+
+def _ledger_access(context: Context, own: str) -> LedgerAccess:
+    return LedgerAccess(open=partial(_open_ledger, context), own=own, shipped=shipped_keys())
 
 
 @contextmanager
@@ -235,5 +240,6 @@ def push(context: Context, poster: Poster) -> list[Announcement]:
     """Announce this node's newest statement to every peer."""
     with open_node(context) as node:
         envelope, peers = announcing.read_announcement(node.store)
+        own = node.key.id
     # Without the ledger, because a peer may take its time.
-    return [announcing.announce(peer, envelope, poster) for peer in peers]
+    return [announcing.announce(peer, envelope, poster, own=own) for peer in peers]

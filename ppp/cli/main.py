@@ -14,6 +14,7 @@ from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
 from ppp.cli.downloads import downloads
 from ppp.cli.mesh import node, peer
+from ppp.cli.peer_keys import peer_add, peer_distrust, peer_list, peer_trust
 from ppp.cli.publish import narrate, publish, snapshot
 from ppp.cli.queue import queue
 from ppp.cli.run import check, run, watch
@@ -58,6 +59,9 @@ for command in (
     doctor,
 ):
     cli.add_command(command)
+
+for peer_command in (peer_add, peer_list, peer_trust, peer_distrust):
+    peer.add_command(peer_command)
 
 
 def main() -> NoReturn:

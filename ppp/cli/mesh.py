@@ -14,7 +14,7 @@ from ppp.cli.github_setup import read_origin, setup_steps
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.cli.results import find_node_id
 from ppp.console import format_time
-from ppp.ledger.peers import Peer, list_peers
+from ppp.ledger.peers import list_peers
 from ppp.ledger.quarantines import Quarantine, list_quarantines, quarantined
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.statements import Fork, list_forks
@@ -26,10 +26,11 @@ from ppp.mesh.history import quarantine_error
 from ppp.mesh.push import AnnouncementStatus
 from ppp.mesh.statement import ForkedError
 from ppp.mesh.sync import SyncFailure, SyncReport
+from ppp.mesh.trust import TRUSTED_KEYS_NAME, shipped_keys
 from ppp.model.errors import RejectedDataError
 from ppp.runner.context import open_node
 
-NO_PEERS: Final = "no peers: trust one with `ppp peer add URL KEY`"
+NO_PEERS: Final = "no peers: add one with `ppp peer add URL`"
 NO_EVIDENCE: Final = "no node has contradicted itself, as far as this one has seen"
 
 
@@ -79,49 +80,7 @@ def _print_node(key: nodes.NodeKey, *, as_json: bool) -> None:
 
 @click.group()
 def peer() -> None:
-    """Manage trusted peers, and exchange records with them."""
-
-
-@peer.command("add")
-@click.argument("url")
-@click.argument("key")
-@data_option
-@json_option
-def peer_add(*, url: str, key: str, data: Path | None, as_json: bool) -> None:
-    """Trust the node with KEY, whose public folder is at URL."""
-    context = make_context(data)
-    with open_node(context) as ours:
-        added = trusted.add(ours.store, ours.key, url, key, now=context.now)
-    print_answer({"node": added.node, "url": added.url}, f"trusted {added.node} at {added.url}", as_json=as_json)
-
-
-@peer.command("list")
-@data_option
-@json_option
-def peer_list(*, data: Path | None, as_json: bool) -> None:
-    """List the trusted peers."""
-    with closing(read_ledger(make_context(data).config.data)) as db:
-        peers, held = list_peers(db), quarantined(db)
-    rows = [_peer_json(p, held.get(p.node)) for p in peers]
-    lines = [f"{p.node}  {p.url}  {_peer_state(p, held.get(p.node))}" for p in peers]
-    print_answer(rows, "\n".join(lines) or NO_PEERS, as_json=as_json)
-
-
-def _peer_json(peer: Peer, quarantine: Quarantine | None) -> dict[str, object]:
-    return {
-        "node": peer.node,
-        "url": peer.url,
-        "sequence": peer.sequence,
-        "synced_at": peer.synced_at,
-        "error": peer.sync_error,
-        "quarantined_since": quarantine and quarantine.since,
-    }
-
-
-def _peer_state(peer: Peer, quarantine: Quarantine | None) -> str:
-    if quarantine:
-        return f"quarantined since {format_time(quarantine.since)}: {quarantine.reason}"
-    return peer.sync_error or ("synced" if peer.synced_at else "not synced yet")
+    """Manage trust, and exchange records with peers."""
 
 
 @peer.command("evidence")
@@ -188,7 +147,13 @@ def peer_remove(*, which: str, data: Path | None, as_json: bool) -> None:
     """Stop trusting a peer; the records that came from it stay."""
     with open_node(make_context(data)) as ours:
         removed = trusted.remove(ours.store, which)
-    print_answer({"node": removed.node, "url": removed.url}, f"no longer trusted: {removed.node}", as_json=as_json)
+    text = f"no longer trusted: {removed.node}"
+    if removed.node in (shipped := shipped_keys()):
+        text = (
+            f"no longer a peer: {removed.node}, but {TRUSTED_KEYS_NAME} trusts it: `ppp peer distrust {removed.node}`"
+        )
+    answer = {"node": removed.node, "url": removed.url, "trusted": removed.node in shipped}
+    print_answer(answer, text, as_json=as_json)
 
 
 @peer.command("sync")
@@ -205,7 +170,7 @@ def peer_sync(*, deadline: float, data: Path | None, as_json: bool) -> None:
     """Fetch, verify and merge what all peers publish."""
     context = make_context(data)
     outcomes = pipeline.sync(context, HttpTransport(user_agent=context.config.user_agent, peer_s=deadline))
-    lines = [_sync_line(outcome) for outcome in outcomes]
+    lines = [line for outcome in outcomes for line in _sync_lines(outcome)]
     print_answer([_sync_json(outcome) for outcome in outcomes], "\n".join(lines) or NO_PEERS, as_json=as_json)
     problems = [(outcome.peer.url, *problem) for outcome in outcomes for problem in _problems(outcome)]
     with closing(read_ledger(context.config.data)) as db:
@@ -252,16 +217,23 @@ def _sync_json(outcome: SyncReport | SyncFailure) -> dict[str, object]:
         "batches": outcome.batches,
         "records": outcome.records,
         "untrusted_batches": outcome.untrusted_batches,
+        "untrusted": [dataclasses.asdict(each) for each in outcome.untrusted],
         "rejected_batches": outcome.rejected_batches,
         "agree": outcome.agree,
     }
 
 
-def _sync_line(outcome: SyncReport | SyncFailure) -> str:
+def _sync_lines(outcome: SyncReport | SyncFailure) -> Iterator[str]:
     if isinstance(outcome, SyncFailure):
-        return f"{outcome.peer.url}: not synced"
-    untrusted = outcome.untrusted_batches
-    left_out = f", {untrusted} batches of nodes that are not trusted here left out" if untrusted else ""
+        yield f"{outcome.peer.url}: not synced"
+        return
+    left_out = f", {outcome.untrusted_batches} batches left out" if outcome.untrusted_batches else ""
     left_out += f", {outcome.rejected_batches} batches rejected" if outcome.rejected_batches else ""
     agree = "the same set of records" if outcome.agree else "the sets of records differ"
-    return f"{outcome.peer.url}: {outcome.records} new records in {outcome.batches} batches{left_out}; {agree}"
+    yield f"{outcome.peer.url}: {outcome.records} new records in {outcome.batches} batches{left_out}; {agree}"
+    for each in outcome.untrusted:
+        why, command = ("is quarantined", "clear") if each.quarantined else ("is not trusted", "trust")
+        yield (
+            f"  left out: {each.batches} batches of node {each.node}, which {why} here:"
+            f" `ppp peer {command} {each.node}` changes that"
+        )

@@ -92,10 +92,7 @@ def verify_batch(
         reject(what, f"its bytes hash to {sha256_hex(data)}")
     # Trust and signature come before the JSON, which can take twenty times its size in memory, and before the schema,
     # whose check is slow: only a trusted node can cause these costs.
-    claim = _NODE.search(data)
-    if claim is None:
-        reject(what, "it names no node")
-    node = claim[1].decode()
+    node = claimed_node(data, what=what)
     if node not in trusted:
         return UntrustedBatch(node=node)
     if not verify_signature(node, data, signature):
@@ -105,6 +102,14 @@ def verify_batch(
         reject(what, f"node {node} signed it, but it does not belong to that node")
     records = _verified_content(document, data, what=what, now=now)
     return Batch(id=batch_id, data=data, node=node, signature=signature, records=records, logs=document["logs"])
+
+
+def claimed_node(data: bytes, *, what: str) -> str:
+    """Return the node that a batch names, without parsing it; raise `RejectedDataError` if it names none."""
+    claim = _NODE.search(data)
+    if claim is None:
+        reject(what, "it names no node")
+    return claim[1].decode()
 
 
 def verify_own_batch(data: bytes, *, node: str, now: int) -> tuple[Record, ...]:

@@ -38,6 +38,7 @@ from ppp.mesh.statement import (
     Statement,
     check_expiry,
     check_sequence,
+    read_envelope,
 )
 from ppp.mesh.untrusted import reject
 from ppp.model.errors import PeerError, PPPError, RejectedDataError
@@ -48,21 +49,14 @@ MAX_GAP: Final = 1000
 #: How many statements are kept as evidence against one node that is quarantined anyway: its key signs any number.
 MAX_EVIDENCE: Final = 100
 
-QUARANTINE_HINT: Final = "see `ppp peer evidence`; if its operator has an explanation, `ppp peer clear URL-OR-KEY`"
-
 
 def quarantine_error(quarantine: Quarantine) -> ForkedError:
     """Return the error for a peer that is quarantined."""
-    return ForkedError(f"node {quarantine.node} is quarantined as a fork: {quarantine.reason}", hint=QUARANTINE_HINT)
-
-
-def trusted_nodes(db: Database, own: str) -> frozenset[str]:
-    """Return the nodes whose batches are merged: this one, and its peers that are not quarantined.
-
-    This node trusts itself: after it lost its ledger, it gets its own batches back from peers.
-    """
-    held = quarantined(db)
-    return frozenset({own, *(peer.node for peer in list_peers(db) if peer.node not in held)})
+    node = quarantine.node
+    return ForkedError(
+        f"node {node} is quarantined as a fork: {quarantine.reason}",
+        hint=f"see `ppp peer evidence {node}`; if its operator has an explanation, `ppp peer clear {node}`",
+    )
 
 
 def known_statements(db: Database, node: str) -> list[SignedStatement]:
@@ -121,6 +115,13 @@ def fetch_statements(connection: PeerConnection, peer: Peer, *, trusted: Collect
     Raises `PeerError` or `RejectedDataError` if there is no valid newest statement.
     """
     data = connection.get(f"{peer.url}statement.json", max_bytes=MAX_STATEMENT_BYTES)
+    found = read_envelope(data).statement.node
+    if found != peer.node:
+        reject(
+            "statement",
+            f"it is node {found} that publishes at {peer.url}, and not node {peer.node}",
+            hint=f"if you trust it: `ppp peer remove {peer.url}`, then `ppp peer add {peer.url} --key {found}`",
+        )
     newest = SignedStatement.open(data, trusted={peer.node})
     between: list[SignedStatement] = []
     shown: tuple[SignedStatement, ...] = ()

@@ -1,4 +1,7 @@
-"""Manage trusted peers: a node is trusted only if the operator adds its key and the address where it publishes."""
+"""Manage peers, which are trusted nodes with the address where they publish, and nodes that are trusted without one.
+
+Which keys are trusted for which reason is in `ppp.mesh.trust`.
+"""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,6 +12,7 @@ from ppp.ledger.left_out import forget_left_out
 from ppp.ledger.peers import Peer, add_peer, delete_peer, list_peers
 from ppp.ledger.seen_statements import forget_seen
 from ppp.ledger.store import Store
+from ppp.ledger.trust_decisions import forget_trust_decision, save_trust_decision, trust_decisions
 from ppp.mesh.node import NodeKey, is_node_id
 from ppp.model.errors import PeerError
 from ppp.storage_errors import translate_storage_errors
@@ -18,13 +22,12 @@ _URL_HINT: Final = "use the address of a web root, such as https://node.example/
 
 
 def add(store: Store, key: NodeKey, url: str, node: str, *, now: int) -> Peer:
-    """Trust a node (64 hex digits) that publishes at an http(s) URL.
+    """Trust a node (64 hex digits) that publishes at an http(s) URL, also if it was distrusted before.
 
     Raises `PeerError` for an invalid key or URL, this node's own key, or a key or URL that another peer has.
     """
     peer = Peer(node=parse_node_id(node), url=parse_url(url), added_at=now)
-    if peer.node == key.id:
-        raise PeerError("that is this node's own key", hint="use the peer's key, as its `ppp node show` prints it")
+    _refuse_own(key, peer.node)
     # A URL serves the statement of one node: of two keys at one URL, one would always be rejected.
     for other in list_peers(store.db):
         if peer.node == other.node:
@@ -36,22 +39,58 @@ def add(store: Store, key: NodeKey, url: str, node: str, *, now: int) -> Peer:
                 f"{peer.url} already belongs to the peer {other.node}",
                 hint="remove it first to change this",
             )
-    add_peer(store, peer)
+    with translate_storage_errors(store.path), store.db.atomic():
+        add_peer(store, peer)
+        if not trust_decisions(store.db).get(peer.node, True):
+            forget_trust_decision(store, peer.node)
     return peer
 
 
 def remove(store: Store, key_or_url: str) -> Peer:
     """Stop trusting the peer with this key or URL; raise `PeerError` if there is none. Its records are kept.
 
-    What was seen of its statements is forgotten, but not the evidence against it.
+    What was seen of its statements is forgotten, but not the evidence against it. It stays trusted only if the shipped
+    list names it.
     """
     peer = find_peer(store, key_or_url)
     with translate_storage_errors(store.path), store.db.atomic():
-        delete_peer(store, peer.node)
-        # Added again, it starts anew; only a quarantine stays, because another address does not end it.
-        forget_seen(store, peer.node)
-        forget_left_out(store, peer.node)
+        _forget(store, peer.node)
+        forget_trust_decision(store, peer.node)
     return peer
+
+
+def _forget(store: Store, node: str) -> None:
+    delete_peer(store, node)
+    # Added again, it starts anew; only a quarantine stays, because another address does not end it.
+    forget_seen(store, node)
+    forget_left_out(store, node)
+
+
+def trust(store: Store, key: NodeKey, node: str, *, now: int) -> str:
+    """Trust a node (64 hex digits), whoever serves its batches, and return its id.
+
+    Raises `PeerError` for an invalid key, or this node's own.
+    """
+    _refuse_own(key, parsed := parse_node_id(node))
+    save_trust_decision(store, parsed, trusted=True, now=now)
+    return parsed
+
+
+def distrust(store: Store, key: NodeKey, key_or_url: str, *, now: int) -> str:
+    """Trust a node no more, even if the shipped list names it, and forget its address; return its id.
+
+    Its records are kept. Raises `PeerError` if that is neither a key nor the URL of a peer, or this node's own key.
+    """
+    _refuse_own(key, node := find_node(store.db, key_or_url))
+    with translate_storage_errors(store.path), store.db.atomic():
+        _forget(store, node)
+        save_trust_decision(store, node, trusted=False, now=now)
+    return node
+
+
+def _refuse_own(key: NodeKey, node: str) -> None:
+    if node == key.id:
+        raise PeerError("that is this node's own key", hint="use another node's, as its `ppp node show` prints it")
 
 
 def find_peer(store: Store, key_or_url: str) -> Peer:

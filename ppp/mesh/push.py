@@ -40,12 +40,12 @@ def read_announcement(store: Store) -> tuple[bytes, list[Peer]]:
         raise PeerError("there is no statement to announce", hint="publish first")
     known = list_peers(store.db)
     if not known:
-        raise PeerError("there is no peer to announce to", hint="add one with `ppp peer add URL KEY`")
+        raise PeerError("there is no peer to announce to", hint="add one with `ppp peer add URL`")
     return newest.text.encode(), known
 
 
-def announce(peer: Peer, envelope: bytes, poster: Poster) -> Announcement:
-    """Send a statement's envelope to one peer; failures are reported in the result, not raised."""
+def announce(peer: Peer, envelope: bytes, poster: Poster, *, own: str) -> Announcement:
+    """Send a statement's envelope of this node (`own`) to one peer; failures are part of the result, not raised."""
     try:
         http_status = poster.post(f"{peer.url}{ANNOUNCE_PATH}", envelope)
     except PeerError as error:
@@ -54,4 +54,7 @@ def announce(peer: Peer, envelope: bytes, poster: Poster) -> Announcement:
         status = AnnouncementStatus.ACCEPTED
     else:
         status = AnnouncementStatus.NOT_LISTENING if http_status in _STATIC else AnnouncementStatus.REFUSED
-    return Announcement(peer=peer, status=status, detail=f"answered {http_status}")
+    detail = f"answered {http_status}"
+    if http_status == HTTPStatus.FORBIDDEN:
+        detail += f": this node is no peer there, until its operator runs `ppp peer add URL --key {own}`"
+    return Announcement(peer=peer, status=status, detail=detail)

@@ -72,14 +72,14 @@ class Received:
     error: PeerError | None
 
 
-def fetch_file_lists(connection: PeerConnection, peer: Peer, *, sha256: str) -> dict[str, PublishedFile]:
-    """Fetch the lists of a peer's files, of which its statement gives the hash, and return the files by path.
+def fetch_file_lists(connection: PeerConnection, url: str, *, sha256: str) -> dict[str, PublishedFile]:
+    """Fetch the lists of the files at a URL, of which a statement gives the hash, and return the files by path.
 
     Raises `PeerError` or `RejectedDataError`.
     """
-    files = read_files(connection.get(f"{peer.url}files.json", max_bytes=MAX_FILES_BYTES), sha256=sha256)
+    files = read_files(connection.get(f"{url}files.json", max_bytes=MAX_FILES_BYTES), sha256=sha256)
     for listed in batch_lists(files):
-        files |= read_file_list(connection.get(f"{peer.url}{listed.path}", max_bytes=listed.size), listed)
+        files |= read_file_list(connection.get(f"{url}{listed.path}", max_bytes=listed.size), listed)
     return files
 
 
@@ -152,7 +152,7 @@ def _receive_batches(
 
 def _receive_batch(source: _BatchSource, batch_id: str) -> _Result:
     try:
-        packed, signature = _fetch_batch_files(source, batch_id)
+        packed, signature = fetch_batch_files(source.connection, source.peer.url, source.files, batch_id)
     except (UnavailableFileError, RejectedDataError) as error:
         # Of the files that were sent, not of the batch that is listed: the next answer may be another.
         return RejectedBatch(id=batch_id, reason=error.message, is_final=False)
@@ -173,14 +173,19 @@ def _receive_batch(source: _BatchSource, batch_id: str) -> _Result:
     return batch
 
 
-def _fetch_batch_files(source: _BatchSource, batch_id: str) -> tuple[bytes, bytes]:
+def fetch_batch_files(
+    connection: PeerConnection, url: str, files: Mapping[str, PublishedFile], batch_id: str
+) -> tuple[bytes, bytes]:
+    """Fetch a batch and its signature, as published, from the node at a URL; raise `PeerError` or `RejectedDataError`.
+
+    Both have the hashes that the list of files says.
+    """
     path, signature_path = f"batches/{batch_id}.json.gz", f"batches/{batch_id}.sig"
-    files, peer, connection = source.files, source.peer, source.connection
     # The size in the list is the peer's claim: it limits the fetch, so it must itself be limited first.
     if files[path].size > MAX_BATCH_BYTES:
         reject(path, f"it is larger than {MAX_BATCH_BYTES:,} bytes")
-    packed = connection.get(f"{peer.url}{path}", max_bytes=files[path].size)
-    signature = connection.get(f"{peer.url}{signature_path}", max_bytes=SIGNATURE_BYTES)
+    packed = connection.get(f"{url}{path}", max_bytes=files[path].size)
+    signature = connection.get(f"{url}{signature_path}", max_bytes=SIGNATURE_BYTES)
     for name, content in ((path, packed), (signature_path, signature)):
         if sha256_hex(content) != files[name].sha256:
             reject(name, "it is not the file that the peer's statement covers")

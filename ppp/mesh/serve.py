@@ -61,9 +61,9 @@ def create_app(
 ) -> Starlette:
     """Return the web application for a web root.
 
-    `trusted` returns the ids of the trusted nodes, and is called for each announcement. `on_announce` gets the id of a
-    node that announced something, and fetches from it; it is called in one thread, at most once per node in
-    `interval_s` seconds. Raises `PublishError` if there is no web root.
+    `trusted` returns the ids of the peers, and is called for each announcement. `on_announce` gets the id of a node
+    that announced something, and fetches from it; it is called in one thread, at most once per node in `interval_s`
+    seconds. Raises `PublishError` if there is no web root.
     """
     if not public.is_dir():
         raise PublishError(f"there is nothing to serve at {public}", hint="publish first")
@@ -109,9 +109,13 @@ async def _announce(body: bytes, *, trusted: Callable[[], Container[str]], queue
         envelope = read_envelope(body)
     except RejectedDataError as error:
         return _answer(HTTPStatus.BAD_REQUEST, error.message)
+    node = envelope.statement.node
+    # In a thread, because it reads the ledger, which may be locked for a moment.
+    if node not in await run_in_threadpool(trusted):
+        told = f"node {node} is no peer of this one; the operator changes that with `ppp peer add URL --key {node}`"
+        return _answer(HTTPStatus.FORBIDDEN, told)
     try:
-        # In a thread, because it reads the ledger, which may be locked for a moment.
-        statement = authenticate(envelope, trusted=await run_in_threadpool(trusted))
+        statement = authenticate(envelope, trusted={node})
     except RejectedDataError as error:
         return _answer(HTTPStatus.FORBIDDEN, error.message)
     queue.add(statement.node)

@@ -147,7 +147,7 @@ def authenticate(envelope: Envelope, *, trusted: Container[str]) -> Statement:
     # Trust is checked first, so that the error for an unknown node says how to trust it.
     node = envelope.statement.node
     if node not in trusted:
-        reject(_WHAT, f"node {node} is not trusted", hint="if you trust it, add it with `ppp peer add URL KEY`")
+        reject(_WHAT, f"node {node} is not trusted", hint=f"if you trust it: `ppp peer trust {node}`")
     if not verify_signature(node, envelope.message, envelope.signature):
         reject(_WHAT, f"its signature is not that of node {node}")
     return envelope.statement

@@ -5,6 +5,7 @@ slow, or hostile, holds up no other command of this node, and its own time is li
 meanwhile is checked again before anything is stored.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,22 +17,36 @@ from ppp.ledger.peers import Peer, list_peers, mark_sync_failed, mark_synced
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.store import Store
 from ppp.mesh.fetch import Fetcher, PeerConnection
-from ppp.mesh.history import PeerStatements, accept_statements, fetch_statements, quarantine_error, trusted_nodes
+from ppp.mesh.history import PeerStatements, accept_statements, fetch_statements, quarantine_error
 from ppp.mesh.merge import merge
 from ppp.mesh.receive import LocalState, Received, fetch_file_lists, receive_batches
 from ppp.mesh.statement import Statement
+from ppp.mesh.trust import trust_sources, trusted_nodes
 from ppp.model.errors import PeerError, PPPError, RejectedDataError
 
-#: How many rejected batches a report names.
+#: How many rejected batches, and how many nodes that are not trusted, a report names.
 MAX_NAMED: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerAccess:
-    """The ledger of a node: `open` opens it for writing and locks it while it is open; `own` is the node's id."""
+    """The ledger of a node: `open` opens it for writing and locks it while it is open; `own` is the node's id.
+
+    `shipped` are the keys that the shipped list trusts.
+    """
 
     open: Callable[[], AbstractContextManager[Store]]
     own: str
+    shipped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UntrustedNode:
+    """A node whose batches a peer publishes and this node leaves out; `quarantined` if that is why."""
+
+    node: str
+    batches: int
+    quarantined: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +54,9 @@ class SyncReport:
     """The result of a synchronization: how many batches and records are new here.
 
     `untrusted_batches` counts the batches of nodes that are not trusted here, `rejected_batches` those that are invalid
-    or not there; neither were merged. `rejections` are reasons why batches were rejected now, not at an earlier time.
-    `agree` is true if both nodes now have the same set of records.
+    or not there; neither were merged. `untrusted` names at most `MAX_NAMED` of these nodes, those with most batches
+    first. `rejections` are reasons why batches were rejected now, not at an earlier time. `agree` is true if both nodes
+    now have the same set of records.
     """
 
     peer: Peer
@@ -49,6 +65,7 @@ class SyncReport:
     records: int
     untrusted_batches: int
     agree: bool
+    untrusted: tuple[UntrustedNode, ...] = ()
     rejected_batches: int = 0
     rejections: tuple[str, ...] = ()
 
@@ -94,7 +111,7 @@ class _Total:
     def __init__(self) -> None:
         self.batches = 0
         self.records = 0
-        self.untrusted = 0
+        self.untrusted: Counter[str] = Counter()
         self.rejections: list[str] = []
         self.unchanged: tuple[LeftOutBatch, ...] = ()
         self.tried: set[str] = set()
@@ -102,7 +119,7 @@ class _Total:
     def add(self, received: Received, merged: tuple[int, ...]) -> None:
         self.batches += len(merged)
         self.records += sum(merged)
-        self.untrusted += len(received.untrusted)
+        self.untrusted.update(each.node for each in received.untrusted if each.node)
         # Each round has all of them.
         self.unchanged = received.unchanged
         self.rejections += [batch.reason for batch in received.rejected]
@@ -114,28 +131,28 @@ class _Total:
 def _sync(ledger: LedgerAccess, peer: Peer, connection: PeerConnection, total: _Total, now: int) -> SyncReport:
     with ledger.open() as store:
         before = _usable_peer(store, peer)
-        everybody = {ledger.own, *(other.node for other in list_peers(store.db))}
+        everybody = {*trust_sources(store.db, ledger.own, ledger.shipped)}
     fetched = fetch_statements(connection, before, trusted=everybody)
     with ledger.open() as store:
         statement = _accept(store, ledger.own, before, fetched, now)
-        local = _read_local_state(store, ledger.own, peer)
-    files = fetch_file_lists(connection, peer, sha256=statement.files_sha256)
+        local = _read_local_state(store, ledger, peer)
+    files = fetch_file_lists(connection, peer.url, sha256=statement.files_sha256)
     while True:
         received = receive_batches(connection, files, local, tried=total.tried, now=now)
         with ledger.open() as store:
-            merged = _store(store, ledger.own, peer, received, now)
+            merged = _store(store, ledger, peer, received, now)
             total.add(received, merged)
             if received.error is not None:
                 raise received.error
             if received.complete:
                 return _finish(store, peer, statement, total, now)
-            local = _read_local_state(store, ledger.own, peer)
+            local = _read_local_state(store, ledger, peer)
 
 
-def _read_local_state(store: Store, own: str, peer: Peer) -> LocalState:
+def _read_local_state(store: Store, ledger: LedgerAccess, peer: Peer) -> LocalState:
     return LocalState(
         peer=_usable_peer(store, peer),
-        trusted=trusted_nodes(store.db, own),
+        trusted=trusted_nodes(store.db, ledger.own, ledger.shipped),
         batches=frozenset(list_batch_ids(store.db)),
         left_out=read_left_out(store.db, peer.node),
     )
@@ -161,11 +178,11 @@ def _accept(store: Store, own: str, before: Peer, fetched: PeerStatements, now: 
     return accept_statements(store, stored, fetched, own=own, now=now)
 
 
-def _store(store: Store, own: str, peer: Peer, received: Received, now: int) -> tuple[int, ...]:
+def _store(store: Store, ledger: LedgerAccess, peer: Peer, received: Received, now: int) -> tuple[int, ...]:
     """Store a round of batches, and return how many records were new in each that was merged."""
     _usable_peer(store, peer)
     # Trust may have ended since the batches were verified.
-    trusted = trusted_nodes(store.db, own)
+    trusted = trusted_nodes(store.db, ledger.own, ledger.shipped)
     merged = tuple(merge(store, batch, now=now) for batch in received.batches if batch.node in trusted)
     final = (batch for batch in received.rejected if batch.is_final)
     rejected = (LeftOutBatch(batch=batch.id, node=None, reason=batch.reason, seen_at=now) for batch in final)
@@ -176,12 +193,18 @@ def _store(store: Store, own: str, peer: Peer, received: Received, now: int) -> 
 def _finish(store: Store, peer: Peer, statement: Statement, total: _Total, now: int) -> SyncReport:
     invalid = [each.reason for each in total.unchanged if each.node is None]
     reasons = [*total.rejections, *invalid]
+    untrusted = total.untrusted + Counter(each.node for each in total.unchanged if each.node)
+    held = quarantined(store.db)
     report = SyncReport(
         peer=peer,
         sequence=statement.sequence,
         batches=total.batches,
         records=total.records,
-        untrusted_batches=total.untrusted + len(total.unchanged) - len(invalid),
+        untrusted_batches=untrusted.total(),
+        untrusted=tuple(
+            UntrustedNode(node=node, batches=count, quarantined=node in held)
+            for node, count in sorted(untrusted.items(), key=lambda item: (-item[1], item[0]))[:MAX_NAMED]
+        ),
         agree=ledger_root(store.db) == statement.root,
         rejected_batches=len(reasons),
         rejections=tuple(total.rejections[:MAX_NAMED]),

@@ -187,11 +187,13 @@ def test_a_node_s_key(program: Program) -> None:
 
 def test_peers(program: Program) -> None:
     key = "ab" * 32
-    program.run_in_process_ok("peer", "add", "http://[200:db8::1]:8001", key)
-    (peer,) = answer(program, "peer", "list")
+    program.run_in_process_ok("peer", "add", "http://[200:db8::1]:8001", "--key", key)
+    peer, founder = answer(program, "peer", "list")
     assert (peer["node"], peer["url"]) == (key, "http://[200:db8::1]:8001/")
     program.run_in_process_ok("peer", "remove", key)
-    assert program.run_in_process_ok("peer", "list") == "no peers: trust one with `ppp peer add URL KEY`\n"
+    (shipped,) = program.run_in_process_ok("peer", "list").splitlines()
+    assert shipped == f"{founder['node']}  no address  trusted by matrices/trusted-keys.txt"
+    assert program.run_in_process_ok("peer", "sync") == "no peers: add one with `ppp peer add URL`\n"
 
 
 def test_an_output_that_is_closed_early(program: Program) -> None:

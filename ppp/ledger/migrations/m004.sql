@@ -360,3 +360,9 @@ CREATE VIEW flips AS                    -- verdicts of a node that changed when 
             SELECT 1 FROM json_each(c.installed) AS i
             WHERE i.value ->> 0 = c.triggered_by ->> 'name' AND i.value ->> 1 = c.triggered_by ->> 'version')
           ELSE 1 END;
+
+CREATE TABLE trust_decisions (          -- keys of nodes that the operator decided about, whoever serves their batches
+    node TEXT PRIMARY KEY,
+    trusted INTEGER NOT NULL CHECK (trusted IN (0, 1)),
+    decided_at INTEGER NOT NULL
+) STRICT;

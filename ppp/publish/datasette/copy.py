@@ -20,6 +20,7 @@ from ppp.publish.datasette.definition import indexes, materialized_views
 #: Tables that are not published: peers and feed state, the queue, and results not yet confirmed by the canary.
 PRIVATE_TABLES: Final = (
     "peers",
+    "trust_decisions",
     "queue",
     "queue_order",
     "pending",

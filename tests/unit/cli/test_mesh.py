@@ -13,10 +13,12 @@ from ppp.ledger.store import Store
 from ppp.mesh.history import store_statements
 from ppp.mesh.node import NodeKey, create_key, load_key, verify_signature
 from ppp.mesh.peer import add
+from ppp.mesh.trust import shipped_keys
 from ppp.model.canonical import canonical_json
 
 LIAR, OTHER = (NodeKey.from_seed(bytes([n]) * 32) for n in (7, 8))
 URL = "http://liar.example/"
+(FOUNDER,) = shipped_keys()
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -47,11 +49,13 @@ def run(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 def test_the_list_says_who_is_quarantined(run: Run) -> None:
     code, out, _ = run("list")
     assert code == 0
-    liar, other = sorted(out.splitlines(), key=lambda line: LIAR.id not in line)
+    shipped, *lines = sorted(out.splitlines(), key=lambda line: "no address" not in line)
+    assert shipped.endswith("no address  trusted by matrices/trusted-keys.txt")
+    liar, other = sorted(lines, key=lambda line: LIAR.id not in line)
     assert liar.endswith("quarantined since 2024-04-26 00:01 UTC: two different statements have the number 2")
     assert other.endswith("not synced yet")
     rows = {row["node"]: row["quarantined_since"] for row in json.loads(run("list", "--json")[1])}
-    assert rows == {LIAR.id: NOW + 60, OTHER.id: None}
+    assert rows == {LIAR.id: NOW + 60, OTHER.id: None, FOUNDER: None}
 
 
 @pytest.mark.parametrize("which", [(), (URL,), (LIAR.id.upper(),)])
@@ -108,7 +112,7 @@ def test_synchronizing_says_which_peer_is_quarantined(run: Run) -> None:
 def test_a_node_that_is_no_peer_any_more_is_no_news(run: Run) -> None:
     for url in (URL, "http://other.example/"):
         run("remove", url)
-    assert run("sync") == (0, "no peers: trust one with `ppp peer add URL KEY`\n", "")
+    assert run("sync") == (0, "no peers: add one with `ppp peer add URL`\n", "")
 
 
 def test_a_statement_that_somebody_else_signed_with_this_nodes_key_is_news(run: Run, data: Path) -> None:

@@ -18,10 +18,14 @@ def test_each_peer_gets_the_announcement_and_is_reported(node: Callable[[int], A
         if status:
             here.web.statuses[f"{peer.url}announce"] = status
     envelope, peers = read_announcement(here.store)
-    announcements = [announce(peer, envelope, here.web) for peer in peers]
+    announcements = [announce(peer, envelope, here.web, own=here.key.id) for peer in peers]
     assert [(a.peer.url, a.status, a.detail) for a in sorted(announcements, key=lambda a: a.peer.url)] == [
         ("http://node2.example/", AnnouncementStatus.ACCEPTED, "answered 202"),
-        ("http://node3.example/", AnnouncementStatus.REFUSED, "answered 403"),
+        (
+            "http://node3.example/",
+            AnnouncementStatus.REFUSED,
+            f"answered 403: this node is no peer there, until its operator runs `ppp peer add URL --key {here.key.id}`",
+        ),
         ("http://node4.example/", AnnouncementStatus.NOT_LISTENING, "answered 405"),
         (
             "http://node5.example/",

@@ -126,7 +126,7 @@ def test_a_trusted_peers_announcement_starts_a_fetch(served: Served) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
-        (an_envelope(OTHER), 403, "is not trusted"),
+        (an_envelope(OTHER), 403, f"`ppp peer add URL --key {OTHER.id}`"),
         (an_envelope(KEY, signed_by=OTHER), 403, "its signature is not that of node"),
         (b"", 400, "not valid JSON"),
         (b"[" * 60_000, 400, "nests deeper"),

@@ -206,7 +206,8 @@ def test_a_statement_of_another_node_is_rejected(pair: tuple[Node, Node], node: 
     other.publish()
     here.trust(other)
     here.web.files[f"{there.url}statement.json"] = here.web.files[f"{other.url}statement.json"]
-    assert rejected(here, there, f"node {other.key.id} is not trusted").sequence is None
+    reason = f"it is node {other.key.id} that publishes at {there.url}, and not node {there.key.id}"
+    assert rejected(here, there, reason).sequence is None
 
 
 @pytest.mark.attack("history")
@@ -591,7 +592,7 @@ def test_a_large_peer_is_received_in_rounds(pair: tuple[Node, Node], batch_docum
     nodes = frozenset({there.key.id})
     local = LocalState(peer=peer, trusted=nodes, batches=frozenset(), left_out={})
     listing = here.web.files[f"{there.url}files.json"]
-    files = fetch_file_lists(here.web, peer, sha256=sha256_hex(listing))
+    files = fetch_file_lists(here.web, peer.url, sha256=sha256_hex(listing))
     first = receive_batches(here.web, files, local, tried=set(), now=here.now, max_bytes=1)
     assert ([b.id for b in first.batches], first.rejected, first.complete) == ([ids[0]], (), False)
     second = receive_batches(here.web, files, local, tried={ids[0]}, now=here.now, max_bytes=1)

@@ -33,6 +33,7 @@ from ppp.publish.snapshots.description import Snapshot, SnapshotKind
 PRIVATE = {
     "batches", "batch_files", "batch_records", "queue", "queue_order", "pending", "rechecks", "skips",
     "statements", "peers", "forks", "episodes", "receipts", "seen_statements", "quarantines", "left_out_batches",
+    "trust_decisions",
     "installations", "dependents", "triggers", "landings_cursor",
     "journal_cursors", "journal_todo", "journal_margin", "journal_feeds", "journal_rejects", "journal_anomalies",
 }  # fmt: skip
