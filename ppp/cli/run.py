@@ -182,6 +182,10 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
     multiple=True,
     help="Queue what this requirements file names, instead of the feed (may be repeated).",
 )
+@click.option("--watchlist", type=NonEmptyPath(), help="Queue what this watchlist names too.")
+@click.option(
+    "--feed/--no-feed", default=True, show_default=True, help="Read the journal of PyPI's releases, or its feed."
+)
 @click.option(
     "-e",
     "--env",
@@ -196,6 +200,8 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
 def watch(
     *,
     requirements: tuple[Path, ...],
+    watchlist: Path | None,
+    feed: bool,
     environments: tuple[str, ...],
     matrix: Path | None,
     data: Path | None,
@@ -204,7 +210,7 @@ def watch(
     """Queue PyPI's new releases without checking them."""
     context = make_context(data)
     loaded, chosen = select_environments(matrix, environments)
-    sources = Sources(requirements=requirements)
+    sources = Sources(requirements=requirements, feed=feed, watchlist=watchlist)
     summary = pipeline.watch(context, RunRequest(matrix=loaded, environments=chosen, sources=sources, jobs=1))
     due = summary.queue.due
     for waiting in summary.queue.waiting:
