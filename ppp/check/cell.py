@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from ppp.check.causes import printable_line
-from ppp.check.cell_facts import CellContext, CellFacts
+from ppp.check.cell_facts import NOTHING_EXPECTED, CellContext, CellFacts, Expectations
 from ppp.check.download_phase import DownloadPhase
 from ppp.check.import_phase import ImportPhase
 from ppp.check.index.client import Index
@@ -53,10 +53,12 @@ class Checker:
     gateway_lists: Callable[[str, str], bool | None] | None = None
     clock: Callable[[], float] = time.time
 
-    def check(self, cell: Cell, prepared: PreparedEnvironment, *, absence_is_final: bool = False) -> Observation:
+    def check(
+        self, cell: Cell, prepared: PreparedEnvironment, *, expected: Expectations = NOTHING_EXPECTED
+    ) -> Observation:
         """Run one cell and return what was observed; a fault on our side is an `ERROR` there, never an exception.
 
-        With `absence_is_final`, a release that the index does not list is withdrawn; otherwise it may be listed soon.
+        `expected` says what is known of the release before the index is asked.
         """
         facts = CellFacts()
         context = CellContext(
@@ -66,7 +68,7 @@ class Checker:
             runtime=self.runtime,
             matrix=self.matrix,
             is_listed=self.is_listed,
-            absence_is_final=absence_is_final,
+            expected=expected,
         )
         with ExitStack() as stack:
             installs = InstallPhases(context, facts, stack)

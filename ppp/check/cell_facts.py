@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from ppp.check.causes import printable_line
 from ppp.check.distributions import Distributions
@@ -29,12 +30,30 @@ from ppp.model.release import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellContext:
-    """What is known of a cell before it runs, and what it runs with; see `Checker` for `is_listed`.
+class Expectations:
+    """What is known of a release before the index's page of it is read.
 
-    `absence_is_final` says that the index must have listed the release by now, so that it has withdrawn one that it
-    does not list.
+    - `absence_is_final`: the index must have listed it by now, so that it has withdrawn one that it does not list.
+    - `takes_yanked`: a person asked for this very version, as by a pin; pip takes a yanked file then, and only then.
+    - `files_may_come`: it was announced minutes ago, so that a file for an environment may still be uploaded.
+    - `withdrawn`: a clause if the index's journal says that it is gone, such as "the index has quarantined the
+      release"; else `""`. `page_may_lag` says that a page which lists it nevertheless is not believed yet.
     """
+
+    absence_is_final: bool = False
+    takes_yanked: bool = True
+    files_may_come: bool = False
+    withdrawn: str = ""
+    page_may_lag: bool = False
+
+
+#: Of a release of which nothing is known.
+NOTHING_EXPECTED: Final = Expectations()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellContext:
+    """What is known of a cell before it runs, and what it runs with; see `Checker` for `is_listed`."""
 
     release: Release
     prepared: PreparedEnvironment
@@ -42,7 +61,7 @@ class CellContext:
     runtime: Runtime
     matrix: Matrix
     is_listed: Callable[[str, str], bool]
-    absence_is_final: bool = False
+    expected: Expectations = NOTHING_EXPECTED
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """The phase `download`: choose the release's file as pip would, and fetch it. No code of the package runs here.
 
 What the index says of the release decides before any file does. It is withdrawn if the index has quarantined the
-project, or does not list the release any more: it cannot be had, here or elsewhere, so the cell is `NA`. A release that
-is not listed *yet* is our own trouble, and tried again; see `CellContext.absence_is_final`.
+project, does not list the release any more, or has yanked it and nobody here pinned it: it cannot be had, and the cell
+is `NA`. A release that is not listed *yet*, or not with all its files, is our own trouble, and tried again; see
+`Expectations`.
 """
 
 import time
@@ -20,6 +21,8 @@ from ppp.model.record import Blame, DistributionFile, Outcome, Phase
 
 #: How much of a file's name a detail shows, in characters.
 MAX_NAME_CHARS: Final = 100
+#: Of a file that pip installs only for a pin such as `==1.0` (PEP 592).
+YANKED: Final = "the index has yanked the release"
 
 
 class DownloadPhase:
@@ -64,14 +67,30 @@ class DownloadPhase:
         chosen: IndexFile | NotClaimed = choose_file(files, self._context.prepared) if files else NO_FILE
         if isinstance(chosen, IndexFile):
             self._facts.yanked = chosen.yanked_reason if chosen.yanked else None
-            return chosen
+            return self._withdrawn(chosen) or chosen
+        if chosen == NO_FILE and self._context.expected.files_may_come:
+            detail = f"{release} was announced minutes ago and {NO_FILE.detail}: a file may still be uploaded"
+            return infrastructure_error("missing-file", detail)
         if files and all(file.yanked for file in files):
             self._facts.yanked = files[0].yanked_reason
         return _not_claimed(chosen.cause, chosen.detail + (_unusable(others) if chosen == NO_FILE else ""))
 
+    def _withdrawn(self, chosen: IndexFile) -> PhaseReport | None:
+        """Return the report on a release whose file is not to be had, although the index lists it; None for others."""
+        expected = self._context.expected
+        if expected.withdrawn and expected.page_may_lag:
+            detail = f"{expected.withdrawn}, but its page still lists {chosen.filename}: it may lag behind"
+            return infrastructure_error("missing-file", detail)
+        if chosen.yanked and not expected.takes_yanked:
+            return _not_claimed("withdrawn", _with_reason(YANKED, chosen.yanked_reason))
+        return None
+
     def _unlisted(self, detail: str) -> PhaseReport:
         """Return the report on a release that the index does not list: it is gone, or not there yet."""
-        if self._context.absence_is_final:
+        expected = self._context.expected
+        if expected.withdrawn:
+            return _not_claimed("withdrawn", f"{expected.withdrawn}: {detail} any more")
+        if expected.absence_is_final:
             return _not_claimed("withdrawn", f"{detail} any more")
         return infrastructure_error("missing-file", detail)
 

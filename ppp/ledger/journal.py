@@ -220,6 +220,23 @@ def add_releases(db: Database, named: Iterable[NamedRelease]) -> None:
     )
 
 
+def announced_at(db: Database, release: Release) -> int | None:
+    """Return when a release was announced, in epoch seconds; None if no journal that is followed here named it."""
+    key = (release.package, release.version)
+    row = db.execute("SELECT announced_at FROM journal_releases WHERE package = ? AND version = ?", key).fetchone()
+    return row and int(row[0])
+
+
+def last_event(db: Database, package: str, version: str, actions: Iterable[str]) -> tuple[str, int, int] | None:
+    """Return the last of some actions on a release, or on a project (`version` is `""`): action, serial and time."""
+    row = db.execute(
+        "SELECT action, serial, at FROM journal_events WHERE package = ? AND version = ?"
+        " AND action IN (SELECT value FROM json_each(?)) ORDER BY serial DESC, at DESC LIMIT 1",
+        (package, version, json.dumps(sorted(actions))),
+    ).fetchone()
+    return row and (row[0], row[1], row[2])
+
+
 def last_files(db: Database, releases: Collection[Release]) -> dict[Release, int]:
     """Return the time of the last file that is known of each release that was named."""
     rows = db.execute(

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from enum import StrEnum
 
 from ppp.check.index import client as packages
 from ppp.check.index.choose import newest_installable, other_files, release_files
@@ -35,7 +36,9 @@ def enqueue_wanted(
     that takes environments that are ready: without them, this is left to the run that has them. A cell that a marker
     excludes is skipped. Raise `RequirementsError` if nothing that was requested explicitly applies anywhere.
     """
-    settled = queries.cells_with_verdict(node.store.db, node.key.id)
+    db, own = node.store.db, node.key.id
+    # What was requested is offered now, if only to a pin: a verdict that it is withdrawn settles nothing.
+    settled = queries.cells_with_verdict(db, own) - queries.withdrawn_cells(db, own)
     plans = []
     chosen = [(wish, _where_it_applies(wish, ready, request.environments)) for wish in requested]
     for wish, where in chosen:
@@ -77,9 +80,13 @@ def enqueue_changed_offers(
             verdicts.setdefault(cell.release.package, []).append(cell)
     changed: list[Cell] = []
     for package in sorted({*requested} & verdicts.keys()):
-        is_offered = offered_releases(index, package)
-        if is_offered is not None:
-            changed += (cell for cell in verdicts[package] if is_offered(cell.release) is (cell in withdrawn))
+        offer_of = release_offers(index, package)
+        if offer_of is not None:
+            changed += (
+                cell
+                for cell in verdicts[package]
+                if offer_of(cell.release) is (Offer.TO_ALL if cell in withdrawn else Offer.NONE)
+            )
     changed.sort(key=lambda cell: (cell.release, cell.environment))
     queue_plan = QueuePlan(cells=tuple(changed), settled=(), skipped=())
     apply_plan(node, queue_plan, ReleaseSource.WATCHLIST)
@@ -89,17 +96,32 @@ def enqueue_changed_offers(
     return queue_plan
 
 
-def offered_releases(index: packages.Index, package: str) -> Callable[[Release], bool] | None:
-    """Return a function that says whether an index offers a release of a package; None if the page cannot be read."""
+class Offer(StrEnum):
+    """To whom an index offers a release; of one that is yanked, pip takes notice only for a pin (PEP 592)."""
+
+    NONE = "none"
+    TO_PINS = "to-pins"
+    TO_ALL = "to-all"
+
+
+def release_offers(index: packages.Index, package: str) -> Callable[[Release], Offer] | None:
+    """Return a function that says to whom an index offers a release of a package; None if its page cannot be read."""
     try:
         files, status = index.files(package), index.status(package)
     except UnknownPackageError:
-        return lambda _: False
+        return lambda _: Offer.NONE
     except IndexUnreachableError:
         return None
     if status is not None and status.status is Status.QUARANTINED:
-        return lambda _: False
-    return lambda release: bool(release_files(release, files) or other_files(release, files))
+        return lambda _: Offer.NONE
+
+    def offer_of(release: Release) -> Offer:
+        its = release_files(release, files)
+        if its and all(file.yanked for file in its):
+            return Offer.TO_PINS
+        return Offer.TO_ALL if its or other_files(release, files) else Offer.NONE
+
+    return offer_of
 
 
 def _where_it_applies(

@@ -5,11 +5,16 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, Protocol
 
-from ppp.ledger import queries
+from sqlite_utils import Database
+
+from ppp.ledger import journal, queries
 from ppp.ledger.queue import QueuedCell, QueueFilter
 from ppp.ledger.regressions import prior_results
+from ppp.model.release import Release
 from ppp.runner.context import LocalNode
 from ppp.runner.jobs import CellJob
+from ppp.watch.journal.plan import AVAILABILITY, GONE_BECAUSE, files_may_come, withdrawn_by
+from ppp.watch.journal.port import Action, JournalEvent
 
 #: How many cells of a share are leased at once.
 SHARE_AHEAD: Final = 200
@@ -39,16 +44,19 @@ class QueueSource:
 
     def take(self, environments: Collection[str], limit: int) -> list[CellJob]:
         """See `JobSource`."""
-        store, take = self.node.store, self._lease if self.queue_filter.share is None else self._take_of_share
-        return [
-            CellJob(
-                cell=queued.cell,
-                queued=queued,
-                prior=prior_results(store.db, queued.cell, own=self.node.key.id),
-                was_fetched=queries.was_fetched(store.db, queued.cell.release),
-            )
-            for queued in take(environments, limit)
-        ]
+        take = self._lease if self.queue_filter.share is None else self._take_of_share
+        return [self._job(queued) for queued in take(environments, limit)]
+
+    def _job(self, queued: QueuedCell) -> CellJob:
+        db, release, now = self.node.store.db, queued.cell.release, self.node.context.now
+        return CellJob(
+            cell=queued.cell,
+            queued=queued,
+            prior=prior_results(db, queued.cell, own=self.node.key.id),
+            was_fetched=queries.was_fetched(db, release),
+            files_may_come=files_may_come(journal.announced_at(db, release), now),
+            withdrawn=withdrawn_because(db, release),
+        )
 
     def _lease(self, environments: Collection[str], limit: int) -> list[QueuedCell]:
         now = self.node.context.now
@@ -69,6 +77,21 @@ class QueueSource:
         for queued in taken:
             self._ahead.remove(queued)
         return taken
+
+
+def withdrawn_because(db: Database, release: Release) -> str:
+    """Return a clause that says what the journal last did to a release that is gone; `""` if it is not, or unknown."""
+    of_release, of_project = (_last_event(db, release.package, version) for version in (release.version, ""))
+    action = withdrawn_by(of_release, of_project)
+    return GONE_BECAUSE[action] if action else ""
+
+
+def _last_event(db: Database, package: str, version: str) -> JournalEvent | None:
+    found = journal.last_event(db, package, version, AVAILABILITY)
+    if found is None:
+        return None
+    action, serial, at = found
+    return JournalEvent(serial=serial, package=package, version=version, action=Action(action), at=at)
 
 
 class ListSource:

@@ -9,10 +9,12 @@ from functools import partial
 from typing import Self, TypeAlias, assert_never
 
 from ppp.check.cell import Checker, Observation
+from ppp.check.cell_facts import Expectations
 from ppp.ledger.queue import QueuedCell
 from ppp.ledger.regressions import PriorResults, is_new_regression
 from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.model.matrix import Cell
+from ppp.model.queue_policy import TRUSTED_SOURCES
 from ppp.model.record import Record, Result
 from ppp.model.trigger import Trigger
 from ppp.runner.environments import ReadyEnvironments
@@ -23,7 +25,8 @@ class CellJob:
     """A cell to check, with its entry in the queue and the earlier results that a regression is judged by.
 
     `recheck_of` is the record that an A/A test compares the result with; `was_fetched` says whether a file of the
-    release was fetched before, in any environment.
+    release was fetched before, in any environment. `files_may_come` and `withdrawn` are what the journal knows; see
+    `Expectations`.
     """
 
     cell: Cell
@@ -31,6 +34,8 @@ class CellJob:
     prior: PriorResults = field(default_factory=PriorResults)
     recheck_of: Record | None = None
     was_fetched: bool = False
+    files_may_come: bool = False
+    withdrawn: str = ""
 
     @property
     def triggered_by(self) -> Trigger | None:
@@ -44,8 +49,24 @@ class CellJob:
         It has listed one whose file was fetched before. One that was only announced may be missing from pages that lag
         behind; before the last attempt, more than an hour after the first, no page lags any more.
         """
-        is_last_attempt = self.queued is not None and self.queued.attempts + 1 >= MAX_ATTEMPTS
-        return self.was_fetched or is_last_attempt
+        return self.was_fetched or self._is_last_attempt
+
+    @property
+    def expected(self) -> Expectations:
+        """What is known of the release before its page is read."""
+        # A cell that no journal queued was asked for by a person: of a yanked release, only a pin does that.
+        is_asked = self.queued is None or self.queued.source in TRUSTED_SOURCES
+        return Expectations(
+            absence_is_final=self.absence_is_final,
+            takes_yanked=is_asked,
+            files_may_come=self.files_may_come,
+            withdrawn=self.withdrawn,
+            page_may_lag=not (is_asked or self._is_last_attempt),
+        )
+
+    @property
+    def _is_last_attempt(self) -> bool:
+        return self.queued is not None and self.queued.attempts + 1 >= MAX_ATTEMPTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +122,7 @@ class EnvironmentExecutor:
         """Check a cell or run a canary."""
         match job:
             case CellJob():
-                result = check_cell(job, partial(self._check, absence_is_final=job.absence_is_final))
+                result = check_cell(job, partial(self._check, expected=job.expected))
                 if not result.is_conclusive:
                     # On a full disk every other cell would end in an error too.
                     self.ready.check_room()
@@ -116,9 +137,9 @@ class EnvironmentExecutor:
         """End every sandbox."""
         self.ready.close()
 
-    def _check(self, cell: Cell, *, absence_is_final: bool) -> Observation:
+    def _check(self, cell: Cell, *, expected: Expectations) -> Observation:
         prepared = self.ready.prepared[cell.environment]
-        return self.checkers[cell.environment].check(cell, prepared, absence_is_final=absence_is_final)
+        return self.checkers[cell.environment].check(cell, prepared, expected=expected)
 
 
 def check_cell(job: CellJob, check: Callable[[Cell], Observation]) -> CellJobResult:

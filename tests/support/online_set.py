@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ppp import config as settings
+from ppp.check.cell_facts import Expectations
 from ppp.console import LineReporter
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Phase, Record, Result
@@ -151,7 +152,8 @@ def check_cells(place: ReadyEnvironments, cells: Sequence[Cell]) -> dict[Cell, R
     checkers = place.checkers("ab" * 32)
 
     def check(cell: Cell) -> Record:
-        return checkers[cell.environment].check(cell, place.prepared[cell.environment], absence_is_final=True).record
+        prepared, expected = place.prepared[cell.environment], Expectations(absence_is_final=True)
+        return checkers[cell.environment].check(cell, prepared, expected=expected).record
 
     def check_all(cells: Sequence[Cell]) -> dict[Cell, Record]:
         with ThreadPoolExecutor(JOBS) as threads:

@@ -12,11 +12,46 @@ from typing import Final
 from ppp.model.release import Release
 from ppp.watch.journal.port import Action, JournalEvent
 
+#: For so many seconds after a release was announced its files may still be on their way, one after the other.
+FILES_COME_WITHIN_S: Final = 30 * 60
+
 #: What takes a release away from everybody, and what gives it back.
 _GONE: Final = frozenset(
     {Action.REMOVE_RELEASE, Action.REMOVE_PROJECT, Action.RELEASE_QUARANTINED, Action.PROJECT_QUARANTINED}
 )
 _BACK: Final = frozenset({Action.RELEASE_UNQUARANTINED, Action.PROJECT_UNQUARANTINED})
+#: The actions that say whether a release, or a whole project, can be had at all.
+AVAILABILITY: Final = _GONE | _BACK | {Action.NEW_RELEASE}
+#: What is said of a release that is gone.
+GONE_BECAUSE: Final[Mapping[Action, str]] = {
+    Action.REMOVE_RELEASE: "the release was removed",
+    Action.REMOVE_PROJECT: "the project was removed",
+    Action.RELEASE_QUARANTINED: "the index has quarantined the release",
+    Action.PROJECT_QUARANTINED: "the index has quarantined the project",
+}
+
+
+def files_may_come(announced_at: int | None, now: int) -> bool:
+    """Return whether files of a release may still be on their way; None where nobody knows when it was announced."""
+    return announced_at is not None and now - announced_at < FILES_COME_WITHIN_S
+
+
+def withdrawn_by(of_release: JournalEvent | None, of_project: JournalEvent | None) -> Action | None:
+    """Return what has taken a release away, from the last events about it and about its project as a whole.
+
+    Only actions in `AVAILABILITY` count. What clears a project does not clear a release of it, but a release that is
+    published after its project was removed is there again.
+    """
+    if of_release is not None and of_release.action in _GONE:
+        return of_release.action
+    if of_project is None or of_project.action not in _GONE:
+        return None
+    is_back = of_release is not None and _order(of_release) > _order(of_project)
+    return None if is_back else of_project.action
+
+
+def _order(event: JournalEvent) -> tuple[int, int]:
+    return event.serial or 0, event.at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from projects import Project
 
 from ppp.check.causes import MAX_DETAIL
 from ppp.check.cell import Checker, Observation
+from ppp.check.cell_facts import NOTHING_EXPECTED, Expectations
 from ppp.check.contents import Requires
 from ppp.check.index.choose import METADATA_SUFFIX, IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
@@ -103,7 +104,7 @@ class CellHarness:
         self.lists: Callable[[str, str], bool | None] | None = None
         self.runtime: FakeRuntime | None = None
 
-    def check(self, *, absence_is_final: bool = False, **facts: object) -> Observation:
+    def check(self, *, expected: Expectations = NOTHING_EXPECTED, **facts: object) -> Observation:
         matrix = tiny_matrix(SLIM)
         self.runtime = FakeRuntime(matrix, self.script)
         checker = Checker(
@@ -117,7 +118,7 @@ class CellHarness:
             clock=lambda: NOW + 0.9,
         )
         prepared = prepared_environment(SLIM, **facts)
-        observation = checker.check(CELL, prepared, absence_is_final=absence_is_final)
+        observation = checker.check(CELL, prepared, expected=expected)
         assert_valid(observation)
         assert not self.runtime.open
         return observation
@@ -374,6 +375,9 @@ def test_a_release_that_ships_only_what_pip_does_not_install_does_not_claim_any_
 
 # ---------------------------------------------------------------- what the index says of the release
 
+#: Of a release that the index must have listed by now.
+GONE: Final = Expectations(absence_is_final=True)
+
 
 @pytest.mark.parametrize(
     ("page", "detail"),
@@ -391,7 +395,7 @@ def test_a_release_that_is_gone_is_withdrawn(
 ) -> None:
     harness.index.page = page
     assert verdict(harness.record()) == ("ERROR", "missing-file", "infrastructure"), "it may not be there yet"
-    record = harness.check(absence_is_final=True).record
+    record = harness.check(expected=GONE).record
     assert verdict(record) == ("NA", "withdrawn", "package")
     assert outcomes(record) == "SKIP SKIP SKIP SKIP"
     assert record.detail == detail
@@ -400,9 +404,9 @@ def test_a_release_that_is_gone_is_withdrawn(
 
 def test_an_index_that_does_not_answer_has_withdrawn_nothing(harness: CellHarness) -> None:
     harness.index.page = IndexUnreachableError("the index gave no page", hint="")
-    assert verdict(harness.check(absence_is_final=True).record) == ("ERROR", "network", "infrastructure")
+    assert verdict(harness.check(expected=GONE).record) == ("ERROR", "network", "infrastructure")
     harness.index.page = (WHEEL,)
-    assert harness.check(absence_is_final=True).record.result is Result.PASS
+    assert harness.check(expected=GONE).record.result is Result.PASS
 
 
 @pytest.mark.parametrize(
@@ -436,6 +440,55 @@ def test_a_yanked_file_is_checked_and_the_reason_recorded(harness: CellHarness, 
     assert (record.result, record.yanked) == (Result.PASS, reason)
     harness.index.page = (WHEEL, replace(WHEEL, filename="example_lib-2.1.0.tar.gz", yanked=True, yanked_reason="x"))
     assert harness.record().yanked is None, "the file that was checked is not yanked"
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail"),
+    [
+        ("it eats files", "the index has yanked the release: it eats files"),
+        ("", "the index has yanked the release"),
+    ],
+)
+def test_a_yanked_release_that_nobody_pinned_is_withdrawn_and_the_reason_kept(
+    harness: CellHarness, reason: str, detail: str
+) -> None:
+    unpinned = Expectations(takes_yanked=False)
+    harness.index.page = (replace(WHEEL, yanked=True, yanked_reason=reason),)
+    record = harness.check(expected=unpinned).record
+    assert verdict(record) == ("NA", "withdrawn", "package")
+    assert (record.detail, record.yanked, record.file) == (detail, reason, None)
+    assert harness.commands == []
+    harness.index.page = (WHEEL, replace(WHEEL, filename="example_lib-2.1.0.tar.gz", yanked=True))
+    assert harness.check(expected=unpinned).record.result is Result.PASS, "a file is left that is not yanked"
+
+
+def test_what_the_journal_says_of_a_release_that_is_gone_is_in_the_detail(harness: CellHarness) -> None:
+    quarantined = Expectations(withdrawn="the index has quarantined the release")
+    harness.index.page = ()
+    record = harness.check(expected=quarantined).record
+    assert verdict(record) == ("NA", "withdrawn", "package")
+    assert record.detail == (
+        "the index has quarantined the release: the index lists no file of example-lib==2.1.0 any more"
+    )
+
+
+def test_a_page_that_lists_what_the_journal_withdrew_is_believed_only_later(harness: CellHarness) -> None:
+    quarantined = Expectations(withdrawn="the index has quarantined the release", page_may_lag=True)
+    record = harness.check(expected=quarantined).record
+    assert verdict(record) == ("ERROR", "missing-file", "infrastructure")
+    assert "it may lag behind" in (record.detail or "")
+    assert harness.commands == [], "nobody is to run it"
+    assert harness.check(expected=replace(quarantined, page_may_lag=False)).record.result is Result.PASS
+
+
+def test_a_release_that_is_minutes_old_may_still_get_its_files(harness: CellHarness) -> None:
+    harness.index.page = (replace(WHEEL, filename="example_lib-2.1.0-cp39-cp39-win_amd64.whl"),)
+    record = harness.check(expected=Expectations(files_may_come=True)).record
+    assert verdict(record) == ("ERROR", "missing-file", "infrastructure")
+    assert verdict(harness.record()) == ("NA", "no-distribution", "package")
+    harness.index.page = (replace(WHEEL, requires_python=">=4"),)
+    record = harness.check(expected=Expectations(files_may_come=True)).record
+    assert verdict(record) == ("NA", "requires-python", "package"), "no other file of the release says otherwise"
 
 
 def test_a_yanked_release_without_a_file_for_here_says_so_too(harness: CellHarness) -> None:
