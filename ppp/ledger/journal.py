@@ -237,6 +237,16 @@ def last_event(db: Database, package: str, version: str, actions: Iterable[str])
     return row and (row[0], row[1], row[2])
 
 
+def with_events(db: Database, packages: Iterable[str], actions: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the releases of some packages with one of some actions; a project as a whole has the version `""`."""
+    rows = db.execute(
+        "SELECT DISTINCT e.package, e.version FROM json_each(?) AS p CROSS JOIN journal_events AS e"
+        " ON e.package = p.value WHERE e.action IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(packages)), json.dumps(sorted(actions))),
+    ).fetchall()
+    return {(package, version) for package, version in rows}
+
+
 def last_files(db: Database, releases: Collection[Release]) -> dict[Release, int]:
     """Return the time of the last file that is known of each release that was named."""
     rows = db.execute(

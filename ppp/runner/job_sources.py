@@ -45,18 +45,7 @@ class QueueSource:
     def take(self, environments: Collection[str], limit: int) -> list[CellJob]:
         """See `JobSource`."""
         take = self._lease if self.queue_filter.share is None else self._take_of_share
-        return [self._job(queued) for queued in take(environments, limit)]
-
-    def _job(self, queued: QueuedCell) -> CellJob:
-        db, release, now = self.node.store.db, queued.cell.release, self.node.context.now
-        return CellJob(
-            cell=queued.cell,
-            queued=queued,
-            prior=prior_results(db, queued.cell, own=self.node.key.id),
-            was_fetched=queries.was_fetched(db, release),
-            files_may_come=files_may_come(journal.announced_at(db, release), now),
-            withdrawn=withdrawn_because(db, release),
-        )
+        return [queued_job(self.node, queued) for queued in take(environments, limit)]
 
     def _lease(self, environments: Collection[str], limit: int) -> list[QueuedCell]:
         now = self.node.context.now
@@ -77,6 +66,19 @@ class QueueSource:
         for queued in taken:
             self._ahead.remove(queued)
         return taken
+
+
+def queued_job(node: LocalNode, queued: QueuedCell) -> CellJob:
+    """Return the job of a queued cell, with what the ledger knows of its release."""
+    db, release = node.store.db, queued.cell.release
+    return CellJob(
+        cell=queued.cell,
+        queued=queued,
+        prior=prior_results(db, queued.cell, own=node.key.id),
+        was_fetched=queries.was_fetched(db, release),
+        files_may_come=files_may_come(journal.announced_at(db, release), node.context.now),
+        withdrawn=withdrawn_because(db, release),
+    )
 
 
 def withdrawn_because(db: Database, release: Release) -> str:

@@ -14,7 +14,7 @@ from ppp.model.release import Release
 from ppp.model.trigger import Trigger, TriggerKind
 from ppp.runner.context import LocalNode
 from ppp.storage_errors import translate_storage_errors
-from ppp.watch.journal.plan import JournalPlan, KnownRelease, named_projects, named_releases, plan_page
+from ppp.watch.journal.plan import GONE, JournalPlan, KnownRelease, named_projects, named_releases, plan_page
 from ppp.watch.journal.port import Action, JournalEvent, JournalPage
 from ppp.watch.queue import UNSANDBOXED, ReleaseSource, SkipReason
 
@@ -73,7 +73,8 @@ class PageWriter:
             known = {r: KnownRelease(named=named, has_result=has) for r, (named, has) in found.items()}
             plan = plan_page(events, known)
             ledger.add_releases(db, _named(events, known, plan))
-            ledger.add_events(db, self.source, _told(events))
+            published = {e.package for e in events if e.action is Action.NEW_RELEASE}
+            ledger.add_events(db, self.source, _told(events, ledger.with_events(db, published, GONE)))
             ledger.add_rejects(db, self.source, ((r.serial or 0, r.reason) for r in page.rejected), now=now)
             renames = [
                 f"{e.filename} is now {e.package} (serial {e.serial})" for e in events if e.action is Action.RENAME
@@ -177,8 +178,18 @@ def _named(
         )
 
 
-def _told(events: Iterable[JournalEvent]) -> Iterable[tuple[int, str, str, str, int]]:
-    """Return the events that are kept: what a release and its files are is in another table."""
+def _told(events: Iterable[JournalEvent], gone: set[tuple[str, str]]) -> Iterable[tuple[int, str, str, str, int]]:
+    """Return the events that are kept: what a release and its files are is in another table.
+
+    Of a release that had been withdrawn, or whose project had, it is kept that it is published again: by that it is
+    known to be back. `gone` are those that were withdrawn before, the project as a whole with the version `""`.
+    """
     for e in events:
-        if e.action not in {Action.NEW_RELEASE, Action.ADD_FILE}:
-            yield e.serial or 0, e.package, e.version, str(e.action), e.at
+        if e.action in GONE:
+            gone.add((e.package, e.version))
+        elif e.action is Action.NEW_RELEASE:
+            if e.serial is None or not gone & {(e.package, e.version), (e.package, "")}:
+                continue
+        elif e.action is Action.ADD_FILE:
+            continue
+        yield e.serial or 0, e.package, e.version, str(e.action), e.at

@@ -7,12 +7,11 @@ from typing import Final
 
 from ppp.ledger import queries, staging
 from ppp.ledger.queue import QueueFilter
-from ppp.ledger.regressions import prior_results
 from ppp.model.queue_policy import TRUSTED_SOURCES
 from ppp.model.record import Network
 from ppp.runner.context import LocalNode, OpenLedger
 from ppp.runner.environments import NO_NODE, ReadyEnvironments
-from ppp.runner.job_sources import ListSource
+from ppp.runner.job_sources import ListSource, queued_job
 from ppp.runner.jobs import CellJob, EnvironmentExecutor
 from ppp.runner.rounds import Budget, RoundLimits, Rounds
 from ppp.runner.shards.plan import PlannedCell, ShardId, ShardPlan
@@ -49,10 +48,13 @@ def make_plan(node: LocalNode, environments: Collection[str], *, shards: int, ce
     planned = (
         PlannedCell(
             queued=queued,
-            prior=prior_results(store.db, queued.cell, own=node.key.id),
-            was_fetched=queries.was_fetched(store.db, queued.cell.release),
+            prior=job.prior,
+            was_fetched=job.was_fetched,
+            files_may_come=job.files_may_come,
+            withdrawn=job.withdrawn,
         )
         for queued in taken
+        for job in (queued_job(node, queued),)
     )
     return ShardPlan(created_at=now, shards=shards, cells=tuple(planned)).limited()
 
@@ -69,7 +71,7 @@ def check_shard(ledger: OpenLedger, ready: ReadyEnvironments, plan: ShardPlan, w
     given = [planned for planned in plan.cells if planned.cell in mine]
     finished = queries.cells_with_verdict(ledger.store.db, NO_NODE)
     todo = [planned for planned in _allowed(given, ready) if planned.cell not in finished]
-    jobs = [CellJob(cell=one.cell, queued=one.queued, prior=one.prior, was_fetched=one.was_fetched) for one in todo]
+    jobs = [_job(one) for one in todo]
     reporter = ledger.context.reporter
     reporter.begin(len(jobs))
     executor = EnvironmentExecutor.of(ready, node=NO_NODE)
@@ -82,6 +84,17 @@ def check_shard(ledger: OpenLedger, ready: ReadyEnvironments, plan: ShardPlan, w
         reporter.end()
     done = mine & queries.cells_with_verdict(ledger.store.db, NO_NODE)
     return ShardReport(given=len(given), finished=len(done), unhealthy=rounds.unhealthy)
+
+
+def _job(planned: PlannedCell) -> CellJob:
+    return CellJob(
+        cell=planned.cell,
+        queued=planned.queued,
+        prior=planned.prior,
+        was_fetched=planned.was_fetched,
+        files_may_come=planned.files_may_come,
+        withdrawn=planned.withdrawn,
+    )
 
 
 def _allowed(given: Iterable[PlannedCell], ready: ReadyEnvironments) -> Iterator[PlannedCell]:

@@ -37,12 +37,15 @@ MAX_NAMED_MISTAKES: Final = 3
 class PlannedCell:
     """A cell as it is queued, with the earlier results that a regression is judged by.
 
-    `was_fetched` says whether a file of the release was fetched before.
+    `was_fetched` says whether a file of the release was fetched before; the rest is what the journal knew of it when
+    the plan was made. See `CellJob`.
     """
 
     queued: QueuedCell
     prior: PriorResults
     was_fetched: bool
+    files_may_come: bool = False
+    withdrawn: str = ""
 
     @property
     def cell(self) -> Cell:
@@ -143,6 +146,8 @@ def _cell_json(planned: PlannedCell) -> dict[str, Json]:
         "current": prior.current and str(prior.current),
         "previous_version": prior.previous_version and str(prior.previous_version),
         "was_fetched": planned.was_fetched,
+        "files_may_come": planned.files_may_come,
+        "withdrawn": planned.withdrawn,
     }
 
 
@@ -157,4 +162,6 @@ def _planned_cell(row: Mapping[str, Json]) -> PlannedCell:
         ),
         prior=PriorResults(current=current and Result(current), previous_version=before and Result(before)),
         was_fetched=row["was_fetched"],
+        files_may_come=row["files_may_come"],
+        withdrawn=row["withdrawn"],
     )

@@ -16,12 +16,12 @@ from ppp.watch.journal.port import Action, JournalEvent
 FILES_COME_WITHIN_S: Final = 30 * 60
 
 #: What takes a release away from everybody, and what gives it back.
-_GONE: Final = frozenset(
+GONE: Final = frozenset(
     {Action.REMOVE_RELEASE, Action.REMOVE_PROJECT, Action.RELEASE_QUARANTINED, Action.PROJECT_QUARANTINED}
 )
 _BACK: Final = frozenset({Action.RELEASE_UNQUARANTINED, Action.PROJECT_UNQUARANTINED})
 #: The actions that say whether a release, or a whole project, can be had at all.
-AVAILABILITY: Final = _GONE | _BACK | {Action.NEW_RELEASE}
+AVAILABILITY: Final = GONE | _BACK | {Action.NEW_RELEASE}
 #: What is said of a release that is gone.
 GONE_BECAUSE: Final[Mapping[Action, str]] = {
     Action.REMOVE_RELEASE: "the release was removed",
@@ -42,9 +42,9 @@ def withdrawn_by(of_release: JournalEvent | None, of_project: JournalEvent | Non
     Only actions in `AVAILABILITY` count. What clears a project does not clear a release of it, but a release that is
     published after its project was removed is there again.
     """
-    if of_release is not None and of_release.action in _GONE:
+    if of_release is not None and of_release.action in GONE:
         return of_release.action
-    if of_project is None or of_project.action not in _GONE:
+    if of_project is None or of_project.action not in GONE:
         return None
     is_back = of_release is not None and _order(of_release) > _order(of_project)
     return None if is_back else of_project.action
@@ -154,7 +154,7 @@ class _Plan:
         if event.action is Action.ADD_FILE:
             if is_named:
                 return
-        elif event.action in _GONE:
+        elif event.action in GONE:
             # Of a release that was never named nothing is claimed.
             if is_named:
                 self._withdrawn[release] = event.action

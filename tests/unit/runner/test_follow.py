@@ -25,6 +25,7 @@ from ppp.model.record import Network
 from ppp.model.release import Release
 from ppp.runner.context import Context, LocalNode
 from ppp.runner.follow import FollowReport, find_gap, follow, follow_configured
+from ppp.runner.job_sources import withdrawn_because
 from ppp.watch.journal.port import Journal, JournalEvent, JournalKind
 
 NOW: Final = 1_715_000_000
@@ -163,6 +164,43 @@ def test_a_release_that_was_tested_before_it_was_named_is_counted_and_tested_whe
 def test_a_release_is_no_event_beside_itself(started: Follower) -> None:
     started.follow(MemoryChangelog([event(11, "new-release six 1.17.0"), event(12, "yank six 1.17.0")]))
     assert started.rows("SELECT serial, action FROM journal_events") == [(12, "yank")]
+
+
+@pytest.mark.parametrize(
+    ("told", "clause"),
+    [
+        ((), ""),
+        (("yank six 1.17.0",), ""),
+        (("remove-release six 1.17.0",), "the release was removed"),
+        (("remove-release six 1.17.0", "new-release six 1.17.0"), ""),
+        (("remove-project six",), "the project was removed"),
+        (("remove-project six", "new-release six 1.16.0"), "the project was removed"),
+        (("remove-project six", "new-release six 1.17.0"), ""),
+        (("release-quarantined six 1.17.0",), "the index has quarantined the release"),
+        (("release-quarantined six 1.17.0", "release-unquarantined six 1.17.0"), ""),
+        (("project-quarantined six",), "the index has quarantined the project"),
+        (("project-quarantined six", "project-unquarantined six"), ""),
+        (
+            ("release-quarantined six 1.17.0", "project-quarantined six", "project-unquarantined six"),
+            "the index has quarantined the release",
+        ),
+    ],
+)
+@pytest.mark.parametrize("pages", ["together", "one by one"])
+def test_what_the_journal_last_did_to_a_release_says_whether_it_can_be_had(
+    started: Follower, told: Sequence[str], clause: str, pages: str
+) -> None:
+    events = [event(11 + place, text) for place, text in enumerate(("new-release six 1.17.0", *told))]
+    for end in range(1, len(events) + 1) if pages == "one by one" else [len(events)]:
+        started.follow(MemoryChangelog(events[:end]))
+    assert withdrawn_because(started.node.store.db, SIX) == clause
+
+
+def test_a_release_of_a_name_that_was_removed_and_taken_again_is_not_withdrawn(started: Follower) -> None:
+    told = ("new-release six 1.0", "remove-project six", "new-release six 1.17.0")
+    started.follow(MemoryChangelog([event(11 + place, text) for place, text in enumerate(told)]))
+    assert withdrawn_because(started.node.store.db, SIX) == ""
+    assert started.queued == ["six 1.17.0"]
 
 
 def test_a_late_file_queues_what_has_a_result(started: Follower) -> None:

@@ -14,6 +14,7 @@ from recording_reporter import RecordingReporter
 from sample_record import SAMPLE_RECORD
 
 from ppp import config
+from ppp.ledger import journal
 from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.mesh.node import NodeKey
 from ppp.model.canonical import canonical_json, sha256_hex
@@ -148,7 +149,10 @@ def test_a_plan_survives_its_file(rig: QueueHarness) -> None:
     trigger = Trigger(kind=TriggerKind.DEPENDENCY, name="numpy", version="2.0.0")
     store.add_record(replace(observed(cell("pkg-a")), node=KEY.id, observed_at=NOW - 200))
     store.queue.enqueue([cell("pkg-a")], source="dependency", now=NOW, triggered_by=trigger)
+    gone = {Release(package="pkg-b", version="1.0"): "release-quarantined"}
+    journal.add_events(store.db, "index", [(7, r.package, r.version, action, NOW) for r, action in gone.items()])
     plan = rig.plan()
+    assert {one.cell.release for one in plan.cells if one.withdrawn} == gone.keys()
     (again,) = (one for one in plan.cells if one.cell == cell("pkg-a"))
     assert (again.queued.triggered_by, again.prior.current) == (trigger, Result.PASS)
     assert ShardPlan.decode(plan.encode()).encode() == plan.encode()
