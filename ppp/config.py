@@ -8,12 +8,12 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
@@ -22,12 +22,14 @@ import ppp
 from ppp.model.credentials import Credentials, origin_of, split_credentials
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.matrix import Matrix, Platform
+from ppp.model.node_ids import MAX_NODES, parse_node_ids
 from ppp.model.node_seed import SEED_VARIABLE, NodeSeed
 from ppp.model.record import Network
 from ppp.resources import resource
 from ppp.schemas import schema_errors
 from ppp.storage_errors import temporary_folder
 
+T = TypeVar("T")
 #: The User-Agent names the program and how to reach its operator.
 CONTACT_VARIABLE: Final = "PPP_CONTACT"
 DEFAULT_CONTACT: Final = "the operator of this node has set no PPP_CONTACT"
@@ -87,6 +89,9 @@ class Config:
     journal: JournalMode = JournalMode.AUTO
     #: The secret of this node's key, where the environment holds it; else it is in a file of the data folder.
     node_seed: NodeSeed | None = None
+    #: The ids of the nodes that share the work, this one among them, and how many of them check each release.
+    share_nodes: tuple[str, ...] = ()
+    replicas: int = 1
 
     @property
     def public(self) -> Path:
@@ -134,7 +139,9 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         journal_url=journal_url,
         journal_credentials=journal_credentials,
         journal=settings.journal("PPP_JOURNAL"),
-        node_seed=settings.node_seed(SEED_VARIABLE),
+        node_seed=settings.parsed(SEED_VARIABLE, NodeSeed.parse),
+        share_nodes=settings.parsed("PPP_SHARE_NODES", parse_node_ids) or (),
+        replicas=settings.number("PPP_REPLICAS", 1, most=MAX_NODES),
         base_url=_with_slash(settings.public_address("PPP_BASE_URL", DEFAULT_BASE_URL)),
         jobs=settings.number("PPP_JOBS", min(os.cpu_count() or 1, MAX_JOBS), most=MAX_JOBS),
         snapshot_days=settings.number("PPP_SNAPSHOT_DAYS", DEFAULT_SNAPSHOT_DAYS, most=10_000),
@@ -147,6 +154,8 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
         nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
     )
+    if config.replicas > 1 and not settings.text("PPP_SHARE_NODES"):
+        settings.mistakes.append(f"PPP_REPLICAS={config.replicas} says nothing without PPP_SHARE_NODES")
     if settings.mistakes:
         raise ConfigError("; ".join(settings.mistakes), hint="fix these settings and run the command again")
     return config
@@ -261,13 +270,14 @@ class _Settings:
             return JournalMode.AUTO
         return JournalMode(text)
 
-    def node_seed(self, name: str) -> NodeSeed | None:
+    def parsed(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """Return what `parse` makes of a setting, None if it is not set; a `ValueError` says what is wrong with it."""
         # What a secret is pasted or piped from may end with a line feed.
         text = self.text(name).strip()
         try:
-            return NodeSeed.parse(text) if text else None
+            return parse(text) if text else None
         except ValueError as error:
-            self.mistakes.append(f"{name} is {error}")
+            self.mistakes.append(f"{name} {error}")
             return None
 
     def header(self, name: str, default: str) -> str:

@@ -40,6 +40,7 @@ from ppp.runner.shards.check import ShardReport, ShardWork
 from ppp.runner.shards.collect import CollectedShards, collect
 from ppp.runner.shards.plan import ShardId, ShardPlan
 from ppp.runner.shards.results import encode_results
+from ppp.runner.sharing import leave_to_others, work_share
 from ppp.runner.waiting import QueueState
 
 #: How long, in seconds, a synchronization waits for another command before what it received is lost.
@@ -86,6 +87,7 @@ def run(context: Context, request: RunRequest) -> RunSummary:
     check_clock(index, clock=context.clock)
     wanted = find_requested(context, index, request.sources, request.environments)
     with open_node(context) as node:
+        work_share(context.config, node.key.id)
         with prepare_environments(context, index, request.matrix, request.environments) as ready:
             if request.sources.reads_feed:
                 follow_configured(node, request.environments)
@@ -114,6 +116,7 @@ def watch(context: Context, request: RunRequest) -> WatchSummary:
     index = open_index(context.config)
     wanted = find_requested(context, index, request.sources, request.environments)
     with open_node(context) as node:
+        work_share(context.config, node.key.id)
         if request.sources.reads_feed:
             follow_configured(node, request.environments, required=True)
         enqueue.enqueue_wanted(node, None, wanted.releases, request)
@@ -199,6 +202,7 @@ def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:
     The ledger is locked only for moments, while something is read from it or stored; see `ppp.mesh.sync`.
     """
     with open_node(context) as node:
+        work_share(context.config, node.key.id)
         ledger = _ledger_access(context, node.key.id)
     outcomes = synchronizing.sync_all(ledger, fetcher, now=context.now)
     _publish_new(context, outcomes)
@@ -208,6 +212,7 @@ def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:
 def sync_announced(context: Context, fetcher: Fetcher, peer: str) -> SyncReport:
     """Do the same with one peer, given by its key, that announced something; raise its error if that fails."""
     with open_node(context) as node:
+        work_share(context.config, node.key.id)
         ledger = _ledger_access(context, node.key.id)
         known = find_peer(node.store, peer)
     outcome = synchronizing.sync(ledger, known, fetcher, now=context.now)
@@ -230,6 +235,7 @@ def _open_ledger(context: Context) -> Iterator[Store]:
 def _publish_new(context: Context, outcomes: Sequence[SyncReport | SyncFailure]) -> None:
     with open_node(context, wait_s=SYNC_WAIT_S) as node:
         if any(outcome.records for outcome in outcomes):
+            leave_to_others(node)
             publishing.publish(node)
         elif quarantined(node.store.db):
             # What proves a fork is passed on at once; what else was seen of peers, by the next build.

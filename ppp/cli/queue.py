@@ -10,6 +10,7 @@ import click
 from sqlite_utils import Database
 
 from ppp.cli.options import data_option, json_option, make_context, print_answer
+from ppp.cli.results import find_node_id
 from ppp.console import format_time
 from ppp.ledger.queue_order import read_policy
 from ppp.ledger.queue_places import QueueCount, QueuePlace, expired_count, next_places, places_of, queue_counts
@@ -17,6 +18,8 @@ from ppp.ledger.schema import read_ledger
 from ppp.model.matrix import environment_sort_key
 from ppp.model.queue_policy import Part, QueuePolicy, Risk
 from ppp.model.release import parse_package
+from ppp.runner.sharing import work_share
+from ppp.watch.shares import WorkShare
 
 #: How many cells are shown of what is next.
 SHOWN: Final = 20
@@ -40,21 +43,23 @@ def queue(*, package: str | None, data: Path | None, as_json: bool) -> None:
 
     The order is that of the table [queue] of the matrix that the last `ppp run` or `ppp watch` used.
     """
-    with closing(read_ledger(make_context(data).config.data)) as db:
+    config = make_context(data).config
+    share = work_share(config, find_node_id(config))
+    with closing(read_ledger(config.data)) as db:
         if package is None:
-            _show_next(db, as_json=as_json)
+            _show_next(db, share, as_json=as_json)
         else:
-            _show_package(db, parse_package(package), as_json=as_json)
+            _show_package(db, parse_package(package), share, as_json=as_json)
 
 
 # ---------------------------------------------------------------- what is next
 
 
-def _show_next(db: Database, *, as_json: bool) -> None:
+def _show_next(db: Database, share: WorkShare | None, *, as_json: bool) -> None:
     policy = read_policy(db)
-    counts = queue_counts(db, now=int(time.time()))
+    counts = queue_counts(db, now=int(time.time()), elsewhere=share.elsewhere if share else None)
     environments = {count.environment for count in counts}
-    places = next_places(db, environments, limit=SHOWN)
+    places = next_places(db, environments, limit=SHOWN, share=share)
     expired = expired_count(db)
     answer = {
         "policy": policy.to_json(),
@@ -83,11 +88,17 @@ def _count_line(count: QueueCount) -> str:
     names = {"asked": "asked for by a person", "watchlist": "of the watchlist", "others": "that nobody asked for"}
     delayed = f", {count.delayed} of them delayed after an error" if count.delayed else ""
     given_up = f", {count.given_up} of them given up after too many errors" if count.given_up else ""
-    return f"{count.environment}: {count.cells} {names[count.kind]}{delayed}{given_up}"
+    elsewhere = f", {count.elsewhere} of them left to other nodes" if count.elsewhere else ""
+    return f"{count.environment}: {count.cells} {names[count.kind]}{delayed}{given_up}{elsewhere}"
 
 
 def _count_json(count: QueueCount) -> dict[str, Any]:
-    numbers = {"cells": count.cells, "delayed": count.delayed, "given_up": count.given_up}
+    numbers = {
+        "cells": count.cells,
+        "delayed": count.delayed,
+        "given_up": count.given_up,
+        "elsewhere": count.elsewhere,
+    }
     return {"environment": count.environment, "class": count.kind, **numbers}
 
 
@@ -107,16 +118,16 @@ def _reason(place: QueuePlace) -> str:
 # ---------------------------------------------------------------- where a package stands
 
 
-def _show_package(db: Database, package: str, *, as_json: bool) -> None:
+def _show_package(db: Database, package: str, share: WorkShare | None, *, as_json: bool) -> None:
     policy = read_policy(db)
     places = places_of(db, package)
     answer = {
         "package": package,
         "policy": policy.to_json(),
-        "cells": [_place_json(place, policy) for place in places],
+        "cells": [{**_place_json(place, policy), **_checked_by_json(place, share)} for place in places],
         "skipped": _skips(db, package),
     }
-    lines = [line for place in places for line in _explanation(place, policy)]
+    lines = [line for place in places for line in (*_explanation(place, policy), *_checked_by(place, share))]
     if not places:
         lines.append(f"nothing of {package} is queued: `ppp run --package {package}` checks it")
     lines += [
@@ -148,6 +159,23 @@ def _explanation(place: QueuePlace, policy: QueuePolicy) -> Iterator[str]:
         yield f"  {part}: {_words(part, place, policy)}: {_cells(place.before[part])} before it because of that"
     if same := place.position - 1 - place.fewer_attempts - sum(place.before.values()):
         yield f"  {_cells(same)} before it: equal in all of this, and earlier by name"
+
+
+def _checked_by(place: QueuePlace, share: WorkShare | None) -> Iterator[str]:
+    """Yield a line that says which nodes check a cell, where that is not this one."""
+    release = place.cell.release
+    if share and share.elsewhere(release.package, release.version, place.source):
+        yield f"  left to {', '.join(_checked_by_json(place, share)['checked_by'])} (PPP_SHARE_NODES)"
+
+
+def _checked_by_json(place: QueuePlace, share: WorkShare | None) -> dict[str, list[str]]:
+    """Return which nodes check a cell, where several share the work."""
+    if share is None or share.node is None:
+        return {}
+    release = place.cell.release
+    owners = share.node.owners(release.package, release.version)
+    is_left = share.elsewhere(release.package, release.version, place.source) is not None
+    return {"checked_by": owners if is_left or share.node.own in owners else [share.node.own]}
 
 
 def _waits(place: QueuePlace) -> str:

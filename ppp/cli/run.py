@@ -136,7 +136,7 @@ def run(
         jobs=jobs or context.config.jobs,
         minutes=minutes,
         cells=cells,
-        share=shard,
+        shard=shard,
         recheck=again,
         aa_cells=aa,
         # A new choice each time: after many runs the A/A test has seen all kinds of cells.

@@ -17,6 +17,7 @@ from ppp.ledger.queue_groups import QueueGroup, read_queue
 from ppp.ledger.schema import read_ledger
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
+from ppp.runner.sharing import work_share
 from ppp.runner.waiting import Possibilities, explain_queue
 
 
@@ -32,7 +33,10 @@ def status(*, matrix: Path | None, data: Path | None, as_json: bool) -> None:
     config = make_context(data).config
     loaded, _ = select_environments(matrix, [])
     with closing(read_ledger(config.data)) as db:
-        groups = read_queue(db, node=find_node_id(config) or "", now=int(time.time()))
+        node = find_node_id(config)
+        share = work_share(config, node)
+        elsewhere = share.elsewhere if share else None
+        groups = read_queue(db, node=node or "", now=int(time.time()), elsewhere=elsewhere)
         pending = staging.pending_counts(db)
     confined = config.network is Network.GATEWAY
     state = explain_queue(

@@ -6,6 +6,7 @@ before stays: the release that makes it installable again has to be known as a d
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,14 +31,16 @@ _LANDINGS: Final = """
            (SELECT j.announced_at FROM journal_releases AS j WHERE j.package = c.package AND j.version = c.version),
            c.yanked IS NOT NULL OR c.cause IS 'withdrawn' AS withdrawn
     FROM records AS c NOT INDEXED CROSS JOIN releases AS o
-    WHERE c.rowid > :seen AND c.rowid <= :last AND c.node = :node AND c.environment = :environment
+    WHERE c.rowid > :seen AND c.rowid <= :last AND c.environment = :environment
+      AND c.node IN (SELECT value FROM json_each(:nodes))
       AND o.package = c.package AND o.version = c.version
       AND EXISTS (SELECT 1 FROM dependents AS d WHERE d.dependency = c.package AND d.environment = c.environment)
       AND (c.yanked IS NOT NULL OR c.cause IS 'withdrawn'
            OR (c.result IN ('PASS', 'FAIL', 'TIMEOUT') AND c.filename IS NOT NULL AND c.triggered_by IS NULL
                AND NOT EXISTS (SELECT 1 FROM records AS b
                                WHERE b.package = c.package AND b.version = c.version
-                                 AND b.environment = c.environment AND b.node = c.node
+                                 AND b.environment = c.environment
+                                 AND b.node IN (SELECT value FROM json_each(:nodes))
                                  AND b.result <> 'ERROR' AND b.rowid <= :seen)))
     ORDER BY c.package, o.version_key
 """
@@ -60,7 +63,7 @@ DEPENDENTS_SQL: Final = f"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landing:
-    """A release of which this node has a first verdict in an environment, or finds that it is `withdrawn` (or yanked).
+    """A release of which there is a first verdict in an environment, or which was found to be `withdrawn` (or yanked).
 
     `is_newest` says whether the ledger has no newer release of the package, `announced_at` when the journal named it,
     in epoch seconds, None if it did not.
@@ -134,8 +137,8 @@ def note_installation(db: Database, record: Record, record_id: str) -> None:
     )
 
 
-def read_landings(db: Database, node: str, environment: str) -> tuple[list[Landing], int]:
-    """Return the releases that a node has a first verdict on since the last look, and up to which row that is.
+def read_landings(db: Database, nodes: Collection[str], environment: str) -> tuple[list[Landing], int]:
+    """Return the releases that nodes have a first verdict on since the last look, and up to which row that is.
 
     Re-checks are no landings, nor are releases that do not claim the environment or that no package installs there.
     """
@@ -143,7 +146,8 @@ def read_landings(db: Database, node: str, environment: str) -> tuple[list[Landi
     (seen,) = db.execute(
         "SELECT coalesce(max(last_row), 0) FROM landings_cursor WHERE environment = ?", (environment,)
     ).fetchone()
-    rows = db.execute(_LANDINGS, {"seen": seen, "last": last_row, "node": node, "environment": environment})
+    values = {"seen": seen, "last": last_row, "nodes": json.dumps([*nodes]), "environment": environment}
+    rows = db.execute(_LANDINGS, values)
     landings = [
         Landing(
             release=Release(package=p, version=v),

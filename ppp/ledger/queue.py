@@ -79,23 +79,18 @@ class QueuedCell:
     triggered_by: Trigger | None = None
 
 
-#: Sources of cells that a person asked for: no share leaves them to others.
-ASKED: Final = frozenset({"named", "requirements"})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFilter:
     """Which queued cells a run may lease.
 
-    `untrusted_environments` limits cells of untrusted sources, None means no limit. `share` is called with a package
-    and a version, and says whether the release is among those that this node or shard checks; what a person asked for
-    is in every share.
+    `untrusted_environments` limits cells of untrusted sources, None means no limit. `share` is called with a package, a
+    version and a source, and says whether this node or shard checks what was queued so.
     """
 
     environments: Collection[str]
     untrusted_environments: Collection[str] | None = None
     releases: Collection[Release] | None = None
-    share: Callable[[str, str], bool] | None = None
+    share: Callable[[str, str, str], bool] | None = None
 
     @property
     def streams(self) -> list[tuple[str, int]]:
@@ -218,7 +213,7 @@ class Queue:
             f"SELECT environment, package, version, source FROM queue WHERE {where}",  # noqa: S608 - our words
             values,
         ):
-            counts[environment] += source in ASKED or share(package, version)
+            counts[environment] += share(package, version, source)
         return {environment: count for environment, count in counts.items() if count}
 
     def lease(self, queue_filter: QueueFilter, *, run: str, limit: int, until: int, now: int) -> list[QueuedCell]:
@@ -256,7 +251,7 @@ class Queue:
             else:
                 streams.append(self.db.execute(_NEXT_OF_RELEASES, (_pairs(releases), environment, trusted)))
         merged = heapq.merge(*streams)
-        return merged if share is None else (each for each in merged if each[5] in ASKED or share(each[2], each[3]))
+        return merged if share is None else (each for each in merged if share(each[2], each[3], each[5]))
 
     def release_leases(self, *, run: str | None = None) -> int:
         """Release the leases of a run, or of all runs if none is given; return how many cells became free.

@@ -3,7 +3,7 @@
 To count what is before a cell takes a pass over an index: a fraction of a second for a million cells.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlite_utils import Database
 
 from ppp.ledger.queue import NEXT_IN_ENVIRONMENT
+from ppp.ledger.queue_groups import elsewhere_sql
 from ppp.ledger.queue_order import read_policy
 from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.model.matrix import Cell
@@ -22,10 +23,11 @@ _PLACE: Final = (
     "SELECT package, version, environment, source, enqueued_at, attempts, not_before, leased_until, publisher, turn,"
     " downloads, risk, priority FROM queue"
 )
+#: By the words of `elsewhere_sql`.
 _COUNTS: Final = (
     "SELECT environment, CASE WHEN source IN ('named', 'requirements') THEN 'asked'"
     " WHEN source = 'watchlist' THEN 'watchlist' ELSE 'others' END AS class, count(*),"
-    " sum(attempts < :most AND not_before > :now), sum(attempts >= :most)"
+    " sum(attempts < :most AND not_before > :now), sum(attempts >= :most), sum({elsewhere} IS NOT NULL)"
     " FROM queue GROUP BY environment, class ORDER BY environment, class"
 )
 _BETWEEN: Final = (
@@ -63,7 +65,8 @@ class QueuePlace:
 class QueueCount:
     """How many cells of a class (`asked`, `watchlist` or `others`) are queued in an environment.
 
-    `delayed` ones may be tried later, `given_up` ones resulted in `ERROR` too often; both are among `cells`.
+    `delayed` ones may be tried later, `given_up` ones resulted in `ERROR` too often, `elsewhere` ones are left to other
+    nodes; all are among `cells`.
     """
 
     environment: str
@@ -71,14 +74,17 @@ class QueueCount:
     cells: int
     delayed: int
     given_up: int
+    elsewhere: int = 0
 
 
-def queue_counts(db: Database, *, now: int) -> tuple[QueueCount, ...]:
-    """Return the number of queued cells by environment and class."""
-    rows = db.execute(_COUNTS, {"most": MAX_ATTEMPTS, "now": now})
+def queue_counts(
+    db: Database, *, now: int, elsewhere: Callable[[str, str, str], str | None] | None = None
+) -> tuple[QueueCount, ...]:
+    """Return the number of queued cells by environment and class; see `read_queue` for `elsewhere`."""
+    rows = db.execute(_COUNTS.format(elsewhere=elsewhere_sql(db, elsewhere)), {"most": MAX_ATTEMPTS, "now": now})
     return tuple(
-        QueueCount(environment=e, kind=kind, cells=cells, delayed=delayed, given_up=given_up)
-        for e, kind, cells, delayed, given_up in rows
+        QueueCount(environment=e, kind=kind, cells=cells, delayed=delayed, given_up=given_up, elsewhere=others)
+        for e, kind, cells, delayed, given_up, others in rows
     )
 
 
@@ -87,11 +93,14 @@ def expired_count(db: Database) -> int:
     return int(db.execute("SELECT count(*) FROM skips WHERE reason = 'expired'").fetchone()[0])
 
 
-def next_places(db: Database, environments: set[str], *, limit: int) -> list[QueuePlace]:
-    """Return what can be taken at once in some environments, in its order, without positions."""
+def next_places(
+    db: Database, environments: set[str], *, limit: int, share: Callable[[str, str, str], bool] | None = None
+) -> list[QueuePlace]:
+    """Return what can be taken at once in some environments, in its order, without positions; see `QueueFilter`."""
     packer = Packer(read_policy(db))
     streams = [db.execute(NEXT_IN_ENVIRONMENT, (e, trusted)) for e in sorted(environments) for trusted in (0, 1)]
-    keys = [tuple(row[2:5]) for row in islice(merge(*streams), limit)]
+    mine = (row for row in merge(*streams) if share is None or share(row[2], row[3], row[5]))
+    keys = [tuple(row[2:5]) for row in islice(mine, limit)]
     rows = [
         db.execute(f"{_PLACE} WHERE package = ? AND version = ? AND environment = ?", key).fetchone() for key in keys
     ]

@@ -135,7 +135,7 @@ def _read_key(path: Path) -> NodeKey:
         return NodeKey.from_seed(NodeSeed.parse(text.removesuffix("\n")).seed)
     except ValueError as error:
         raise NodeError(
-            f"{path} is {error}", hint="restore it from a copy, or move it away and run `ppp node init`"
+            f"{path} {error}", hint="restore it from a copy, or move it away and run `ppp node init`"
         ) from error
 
 

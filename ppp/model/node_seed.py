@@ -29,7 +29,7 @@ class NodeSeed:
         """
         if _SEED.fullmatch(text) is None:
             count = f": it has {len(text)} characters" if len(text) != 2 * SEED_BYTES else ""
-            raise ValueError(f"not a key of {2 * SEED_BYTES} hex digits in lower case{count}")
+            raise ValueError(f"is not a key of {2 * SEED_BYTES} hex digits in lower case{count}")
         return cls(seed=bytes.fromhex(text))
 
     def __repr__(self) -> str:

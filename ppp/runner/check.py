@@ -25,6 +25,7 @@ from ppp.runner.job_sources import ListSource, QueueSource
 from ppp.runner.jobs import CellJob, EnvironmentExecutor
 from ppp.runner.request import RunRequest
 from ppp.runner.rounds import Budget, BudgetLimit, RoundLimits, Rounds
+from ppp.runner.sharing import leave_to_others, work_share
 from ppp.runner.triggers import RecheckQueue
 from ppp.runner.waiting import Possibilities, QueueState, explain_queue
 
@@ -96,8 +97,9 @@ def check_queue(
     """
     now, reporter, queue = node.context.now, node.context.reporter, node.store.queue
     confined = behind_gateway(ready)
+    share = work_share(node.context.config, node.key.id, shard=request.shard)
     queue_filter = QueueFilter(
-        environments=tuple(ready.prepared), untrusted_environments=confined, releases=only, share=request.share
+        environments=tuple(ready.prepared), untrusted_environments=confined, releases=only, share=share
     )
     # This process holds the lock of the data folder: any lease left in the queue is of a run that has ended.
     queue.release_leases()
@@ -137,8 +139,12 @@ def check_queue(
 
 
 def order_queue(node: LocalNode, matrix: Matrix) -> None:
-    """Bring the queue into the order of a matrix's policy, and report what had waited too long and was dropped."""
+    """Bring the queue into the order of a matrix's policy, and report what had waited too long and was dropped.
+
+    What the nodes that share the work have checked leaves it.
+    """
     store = node.store
+    leave_to_others(node)
     done = prepare(store.db, store.path, matrix.queue, now=node.context.now)
     if done.expired:
         cells = "1 cell" if done.expired == 1 else f"{done.expired} cells"
@@ -181,7 +187,10 @@ def queue_state(
         gatewayed=gatewayed,
         unavailable=unavailable or {},
     )
-    return explain_queue(read_queue(node.store.db, node=node.key.id, now=node.context.now), possible)
+    share = work_share(node.context.config, node.key.id, shard=request.shard)
+    elsewhere = share.elsewhere if share else None
+    groups = read_queue(node.store.db, node=node.key.id, now=node.context.now, elsewhere=elsewhere)
+    return explain_queue(groups, possible)
 
 
 def behind_gateway(ready: ReadyEnvironments) -> tuple[str, ...]:

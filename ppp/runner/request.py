@@ -34,7 +34,7 @@ class RunRequest:
     """What a run is requested to do, with how many jobs at a time, within how many minutes, and how many cells at most.
 
     `recheck` checks cells again that this node has a result for. `aa_cells` cells are checked twice to measure
-    flakiness; the same `seed` chooses the same of the same cells. Of what nobody asked for, only the cells of `share`
+    flakiness; the same `seed` chooses the same of the same cells. Of what nobody asked for, only the cells of `shard`
     are checked; the others stay queued.
     """
 
@@ -47,4 +47,4 @@ class RunRequest:
     recheck: bool = False
     aa_cells: int = 0
     seed: int = 0
-    share: Share | None = None
+    shard: Share | None = None

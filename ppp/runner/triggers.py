@@ -26,6 +26,8 @@ class RecheckQueue:
         self._confined = confined
         self._per_trigger = policy.dependents
         self._left = policy.recheck_budget
+        # What lands with a node that shares the work concerns the dependents that this one has checked.
+        self._nodes = {node.key.id, *node.context.config.share_nodes}
 
     def queue_dependents(self) -> int:
         """Queue what the releases that landed since the last look may have changed; return how many cells that are.
@@ -36,7 +38,7 @@ class RecheckQueue:
         found: list[TriggeredChecks] = []
         looked_up_to: dict[str, int] = {}
         for environment in self._confined:
-            landings, last_row = dependents.read_landings(store.db, node, environment)
+            landings, last_row = dependents.read_landings(store.db, self._nodes, environment)
             for landing in landings:
                 if triggers.is_known(store, landing.trigger, environment):
                     continue

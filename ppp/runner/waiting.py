@@ -12,7 +12,16 @@ from typing import Any, Final
 
 from ppp.ledger.queue_groups import QueueGroup
 from ppp.model.matrix import Matrix, Platform
+from ppp.watch.shares import Elsewhere
 
+#: Why a cell is left to others, and what becomes of it.
+_ELSEWHERE: Final = {
+    Elsewhere.NODE: (
+        "they are in the shares of other nodes (PPP_SHARE_NODES)",
+        "they leave the queue when the results of those nodes are merged: `ppp sync`",
+    ),
+    Elsewhere.SHARD: ("they are in other shards", "run those, or run without --shard"),
+}
 #: What to do about a cell that is not tried again, by the cause of its last `ERROR`, if it is not to name it again.
 _REMEDIES: Final = {
     "file-size": "raise file_mb in a matrix of your own (--matrix)",
@@ -23,17 +32,22 @@ _REMEDIES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingCells:
-    """Cells that running again does not check: how many, why, and what to do about it."""
+    """Cells that running again does not check: how many, why, and what to do about it.
+
+    `elsewhere` says who they are left to, where it is not this node that checks them.
+    """
 
     cells: int
     environment: str
     why: str
     remedy: str
+    elsewhere: Elsewhere | None = None
 
     def __str__(self) -> str:
         """Return all of it as a sentence."""
         count = "1 cell" if self.cells == 1 else f"{self.cells} cells"
-        return f"{count} of {self.environment} cannot be checked now: {self.why} ({self.remedy})"
+        verb = "cannot be checked now" if self.elsewhere is None else "are left to others"
+        return f"{count} of {self.environment} {verb}: {self.why} ({self.remedy})"
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that answers in JSON show."""
@@ -69,24 +83,32 @@ class Possibilities:
 def explain_queue(groups: Iterable[QueueGroup], possible: Possibilities) -> QueueState:
     """Return how many queued cells are due, and for each reason how many others wait in each environment."""
     due = 0
-    waiting: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+    waiting: defaultdict[tuple[str, str | None, str, str], int] = defaultdict(int)
     for group in groups:
         reason = _reason(group, possible)
         if reason is None:
             due += group.cells
         else:
-            waiting[group.environment, *reason] += group.cells
+            waiting[group.environment, group.elsewhere, *reason] += group.cells
     return QueueState(
         due=due,
         waiting=tuple(
-            WaitingCells(cells=cells, environment=environment, why=why, remedy=remedy)
-            for (environment, why, remedy), cells in waiting.items()
+            WaitingCells(
+                cells=cells,
+                environment=environment,
+                why=why,
+                remedy=remedy,
+                elsewhere=None if elsewhere is None else Elsewhere(elsewhere),
+            )
+            for (environment, elsewhere, why, remedy), cells in waiting.items()
         ),
     )
 
 
 def _reason(group: QueueGroup, possible: Possibilities) -> tuple[str, str] | None:
     """Return why a group is not due, and what to do; None if it is. What lasts longest comes first."""
+    if group.elsewhere is not None:
+        return _ELSEWHERE[Elsewhere(group.elsewhere)]
     return _environment_reason(group.environment, possible) or _cell_reason(group, possible)
 
 

@@ -105,10 +105,10 @@ def test_taking_a_few_at_a_time_gives_the_same_order(some: list[Upload], limit: 
         queue_up(store, some)
         prepare(store.db, store.path, QueuePolicy(), now=NOW)
         queue_filter = QueueFilter(
-            environments=ENVIRONMENTS, share=lambda package, version: Release(package=package, version=version) in share
+            environments=ENVIRONMENTS,
+            share=lambda package, version, _: Release(package=package, version=version) in share,
         )
         taken: list[Cell] = []
         while leased := store.queue.lease(queue_filter, run="run", limit=limit, until=NOW * 2, now=NOW):
             taken += (queued.cell for queued in leased)
-        # What a person named is in every share.
-        assert taken == [cell for cell, source in whole if cell.release in share or source == "named"]
+        assert taken == [cell for cell, _ in whole if cell.release in share]

@@ -125,6 +125,32 @@ def test_all_mistakes_are_reported_together() -> None:
     assert "\n" not in message
 
 
+def test_nodes_that_share_the_work_are_keys_in_any_case_and_between_any_separators() -> None:
+    keys = tuple(f"{number:064x}" for number in (10, 11, 12))
+    config = load({"PPP_SHARE_NODES": f"\n{keys[0].upper()},{keys[1]} ,\t{keys[2]}\n", "PPP_REPLICAS": "2"})
+    assert (config.share_nodes, config.replicas) == (keys, 2)
+    assert (load({}).share_nodes, load({}).replicas) == ((), 1)
+    assert load({"PPP_SHARE_NODES": " ", "PPP_REPLICAS": "1"}).share_nodes == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"PPP_SHARE_NODES": "5eed"}, "PPP_SHARE_NODES names '5eed', which is no key of 64 hex digits"),
+        ({"PPP_SHARE_NODES": "https://peer.example/"}, "names 'https://peer.example/', which is no key"),
+        ({"PPP_SHARE_NODES": f"{'ab' * 32} {'AB' * 32}"}, f"PPP_SHARE_NODES names {'ab' * 32} twice"),
+        ({"PPP_SHARE_NODES": " ".join(f"{n:064x}" for n in range(1000))}, "names 1000 nodes, more than 999"),
+        ({"PPP_SHARE_NODES": "ab" * 32, "PPP_REPLICAS": "0"}, "PPP_REPLICAS='0' is not a number from 1 to 999"),
+        ({"PPP_SHARE_NODES": "ab" * 32, "PPP_REPLICAS": "two"}, "PPP_REPLICAS='two' is not a number"),
+        ({"PPP_REPLICAS": "2"}, "PPP_REPLICAS=2 says nothing without PPP_SHARE_NODES"),
+    ],
+)
+def test_invalid_shares(settings: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(settings)
+    assert words in str(caught.value)
+
+
 def test_invalid_settings_are_left_out_and_the_others_are_used() -> None:
     environ = {
         "PPP_JOBS": "many",

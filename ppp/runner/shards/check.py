@@ -15,6 +15,7 @@ from ppp.runner.job_sources import ListSource, queued_job
 from ppp.runner.jobs import CellJob, EnvironmentExecutor
 from ppp.runner.rounds import Budget, RoundLimits, Rounds
 from ppp.runner.shards.plan import PlannedCell, ShardId, ShardPlan
+from ppp.runner.sharing import work_share
 
 #: The run that has the cells while a plan is made.
 PLANNING: Final = "plan"
@@ -39,10 +40,13 @@ class ShardReport:
 
 
 def make_plan(node: LocalNode, environments: Collection[str], *, shards: int, cells: int) -> ShardPlan:
-    """Return a plan of what comes next in a node's queue, of so many cells at most. The queue stays as it is."""
+    """Return a plan of what comes next in a node's queue, of so many cells at most. The queue stays as it is.
+
+    What is in the shares of other nodes is not planned.
+    """
     store, now = node.store, node.context.now
     store.queue.release_leases()
-    queue_filter = QueueFilter(environments=environments)
+    queue_filter = QueueFilter(environments=environments, share=work_share(node.context.config, node.key.id))
     taken = store.queue.lease(queue_filter, run=PLANNING, limit=cells, until=now, now=now)
     store.queue.release_leases(run=PLANNING)
     planned = (

@@ -12,9 +12,12 @@ from ppp.ledger.queue import QueueFilter
 from ppp.ledger.queue_order import DAY_S, prepare
 from ppp.ledger.schema import MAX_ATTEMPTS
 from ppp.ledger.store import Store
+from ppp.mesh.node import KEY_MODE, KEY_NAME, NodeKey
+from ppp.model.errors import ConfigError
 from ppp.model.matrix import Cell
 from ppp.model.queue_policy import QueuePolicy
 from ppp.model.release import Release
+from ppp.watch.shares import owners
 
 NOW = 1_700_000_000
 WHERE = ("py312-slim", "py39-alpine")
@@ -128,3 +131,43 @@ def test_cells_that_cannot_be_taken_now_say_so(
     ):
         run(monkeypatch, "queue", "--why", package, *arguments)
         assert words in capsys.readouterr().out, package
+
+
+def test_of_nodes_that_share_the_work_each_is_shown_its_own_and_who_has_the_rest(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, other = NodeKey.from_seed(b"\1" * 32), "ab" * 32
+    (file := Path(arguments[1]) / KEY_NAME).write_text("01" * 32 + "\n")
+    file.chmod(KEY_MODE)
+    monkeypatch.setenv("PPP_SHARE_NODES", f"{key.id} {other.upper()}")
+    packages = ("idna", "six", "numpy", "bulk-0", "bulk-1", "bulk-2", "bulk-3")
+    owner = {package: owners((key.id, other), package, "1.0")[0] for package in packages}
+    assert {*owner.values()} == {key.id, other}
+    run(monkeypatch, "queue", "--json", *arguments)
+    found = json.loads(capsys.readouterr().out)
+    # What a person asked for is in every share.
+    mine = {package for package in packages if owner[package] == key.id} | {"idna"}
+    assert {row["package"] for row in found["next"]} == mine
+    assert sum(row["elsewhere"] for row in found["counts"]) == len(WHERE) * (len(packages) - len(mine))
+    run(monkeypatch, "status", "--json", *arguments)
+    state = json.loads(capsys.readouterr().out)
+    assert [row["cells"] for row in state["waiting"] if "PPP_SHARE_NODES" in row["why"]] == [7 - len(mine)] * len(WHERE)
+    for package in packages:
+        run(monkeypatch, "queue", "--why", package, *arguments)
+        line = f"  left to {other} (PPP_SHARE_NODES)"
+        assert capsys.readouterr().out.splitlines().count(line) == (0 if package in mine else len(WHERE))
+        run(monkeypatch, "queue", "--why", package, "--json", *arguments)
+        (checked_by,) = {tuple(row["checked_by"]) for row in json.loads(capsys.readouterr().out)["cells"]}
+        assert checked_by == ((key.id,) if package in mine else (other,))
+
+
+def test_a_share_without_this_node_is_an_error(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PPP_SHARE_NODES", "ab" * 32)
+    for command in ("queue", "status"):
+        monkeypatch.setattr(sys, "argv", ["ppp", command, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        assert ended.value.code == ConfigError.exit_code
+        assert "PPP_SHARE_NODES does not name this node, which has no key yet" in capsys.readouterr().err

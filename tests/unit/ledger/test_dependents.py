@@ -85,9 +85,9 @@ def test_a_landing_is_a_first_own_verdict_since_the_last_look(store: Store, reco
     for each in history(record):
         store.add_record(each)
     store.add_record(record("numpy", "1.26", observed_at=10))
-    assert [str(one.release) for one in read_landings(store.db, NODE, HERE)[0]] == ["numpy==1.26"]
-    assert queue_checks(store, [], looked_up_to={HERE: read_landings(store.db, NODE, HERE)[1]}, now=11) == []
-    assert read_landings(store.db, NODE, HERE)[0] == []
+    assert [str(one.release) for one in read_landings(store.db, [NODE], HERE)[0]] == ["numpy==1.26"]
+    assert queue_checks(store, [], looked_up_to={HERE: read_landings(store.db, [NODE], HERE)[1]}, now=11) == []
+    assert read_landings(store.db, [NODE], HERE)[0] == []
     trigger = Trigger(kind=TriggerKind.DEPENDENCY, name="x", version="1")
     for each in (
         record("numpy", "1.26", observed_at=12),  # checked again
@@ -102,17 +102,28 @@ def test_a_landing_is_a_first_own_verdict_since_the_last_look(store: Store, reco
     ):
         store.add_record(each)
     store.db.execute("INSERT INTO journal_releases (package, version, announced_at) VALUES ('numpy', '1.27', 7)")
-    found, _ = read_landings(store.db, NODE, HERE)
+    found, _ = read_landings(store.db, [NODE], HERE)
     assert [(str(one.release), one.is_newest, one.announced_at) for one in found] == [
         ("numpy==1.27", False, 7),
         ("numpy==2.1", True, None),
     ]
 
 
+def test_of_nodes_that_share_the_work_the_first_verdict_is_the_landing(store: Store, record: Make) -> None:
+    for each in [*history(record), record("numpy", "2.0.2", observed_at=11, node=OTHER)]:
+        store.add_record(each)
+    assert read_landings(store.db, [NODE], HERE)[0] == []
+    found, last_row = read_landings(store.db, [NODE, OTHER], HERE)
+    assert [str(one.release) for one in found] == ["numpy==2.0.2"]
+    queue_checks(store, [], looked_up_to={HERE: last_row}, now=11)
+    store.add_record(record("numpy", "2.0.2", observed_at=12))
+    assert read_landings(store.db, [NODE, OTHER], HERE)[0] == []
+
+
 def test_a_release_that_is_yanked_or_withdrawn_lands_as_such(store: Store, record: Make) -> None:
     store.add_record(record("app", "1", installed=installed(numpy="2.0.0")))
     store.add_record(record("numpy", "2.0.0", observed_at=1))
-    looked_up_to = {HERE: read_landings(store.db, NODE, HERE)[1]}
+    looked_up_to = {HERE: read_landings(store.db, [NODE], HERE)[1]}
     queue_checks(store, [], looked_up_to=looked_up_to, now=1)
     gone = {"result": "NA", "cause": "withdrawn", "blame": None, "file": None}
     for each in (
@@ -121,7 +132,7 @@ def test_a_release_that_is_yanked_or_withdrawn_lands_as_such(store: Store, recor
         record("numpy", "1.8", observed_at=2, result="NA", cause="requires-python", blame=None, file=None),
     ):
         store.add_record(each)
-    found, _ = read_landings(store.db, NODE, HERE)
+    found, _ = read_landings(store.db, [NODE], HERE)
     assert [(str(one.release), one.withdrawn, str(one.trigger.kind)) for one in found] == [
         ("numpy==1.9", True, "withdrawal"),
         ("numpy==2.0.0", True, "withdrawal"),

@@ -290,7 +290,7 @@ def test_an_error_keeps_the_place_among_those_with_as_many_attempts(store: Store
 def test_a_share_is_leased_and_counted_alone(store: Store) -> None:
     for release in (SIX, IDNA):
         store.queue.enqueue(cells(release, *ENVIRONMENTS), source="feed", now=1)
-    mine = QueueFilter(environments=ENVIRONMENTS, share=lambda package, _: package == "idna")
+    mine = QueueFilter(environments=ENVIRONMENTS, share=lambda package, *_: package == "idna")
     assert store.queue.due_counts(mine, now=2) == dict.fromkeys(ENVIRONMENTS, 1)
     leased = store.queue.lease(mine, run="run", limit=100, until=9, now=2)
     assert {queued.cell.release for queued in leased} == {IDNA}

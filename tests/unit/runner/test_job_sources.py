@@ -63,7 +63,7 @@ def test_of_a_share_each_cell_is_taken_once_and_the_others_are_seldom_passed_ove
     store.queue.enqueue(cells, source="feed", now=1)
     asked: list[str] = []
 
-    def share(package: str, _: str) -> bool:
+    def share(package: str, _version: str, _source: str) -> bool:
         asked.append(package)
         return package.endswith("7")
 

@@ -72,6 +72,20 @@ def test_what_cannot_be_checked_has_a_reason_and_a_remedy(waiting: QueueGroup, w
     assert state.to_json() == {"due": 3, "waiting": [told.to_json()]}
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "why", "remedy"),
+    [("node", "in the shares of other nodes (PPP_SHARE_NODES)", "`ppp sync`"), ("shard", "other shards", "--shard")],
+)
+def test_what_is_left_to_others_is_not_due_here_whatever_else_holds(elsewhere: str, why: str, remedy: str) -> None:
+    left = group(ALPINE.id, elsewhere=elsewhere, due_at=NOW)
+    state = explain_queue([group(), left], possible({ALPINE.id: "the image is not here"}))
+    assert state.due == 3
+    (told,) = state.waiting
+    assert why in told.why
+    assert remedy in told.remedy
+    assert str(told).startswith(f"3 cells of {ALPINE.id} are left to others: ")
+
+
 def test_untrusted_releases_wait_for_the_gateway() -> None:
     (told,) = explain_queue([group(ALPINE.id, untrusted=True)], possible()).waiting
     assert (told.why, told.remedy) == (
