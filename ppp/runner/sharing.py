@@ -4,7 +4,7 @@ from typing import Final
 
 from ppp.config import Config
 from ppp.ledger.queue_shares import CheckedElsewhere, checked_elsewhere, leave_queue
-from ppp.mesh.history import trusted_nodes
+from ppp.mesh.trust import shipped_keys, trusted_nodes
 from ppp.model.errors import ConfigError
 from ppp.model.printable import first_of
 from ppp.runner.context import LocalNode
@@ -40,12 +40,12 @@ def leave_to_others(node: LocalNode) -> int:
     share = work_share(node.context.config, node.key.id)
     if share is None or share.node is None:
         return 0
-    trusted = trusted_nodes(node.store.db, node.key.id)
+    trusted = trusted_nodes(node.store.db, node.key.id, shipped_keys())
     if strangers := sorted({*share.node.others} - trusted):
         count = "a node" if len(strangers) == 1 else f"{len(strangers)} nodes"
         node.context.reporter.warn(
-            f"PPP_SHARE_NODES names {count} that this one does not follow: {first_of(strangers, MAX_NAMED)};"
-            " what is in their shares stays queued until they are peers (`ppp peer add`)"
+            f"PPP_SHARE_NODES names {count} that this one does not trust: {first_of(strangers, MAX_NAMED)};"
+            " what is in their shares stays queued (`ppp peer add`, `ppp peer trust`)"
         )
     needed = min(share.node.replicas, len(share.node.nodes))
 

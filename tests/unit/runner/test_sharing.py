@@ -108,7 +108,7 @@ def test_with_both_the_shard_is_of_the_node_s_share(node_with: NodeWith) -> None
         ({"version": "2.0"}, "journal", 1),
         ({}, "named", 1),
         ({}, "dependency", 1),
-        # Not a peer of this node (any more).
+        # Not trusted (any more).
         ({"node": SECOND.id}, "journal", 1),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_cell_that_a_run_works_on_stays(node_with: NodeWith, record: Make, sto
     assert leave_to_others(node) == 0
 
 
-def test_a_node_that_shares_the_work_and_is_no_peer_is_reported(node_with: NodeWith) -> None:
+def test_a_node_that_shares_the_work_and_is_not_trusted_is_reported(node_with: NodeWith) -> None:
     node = node_with(FIRST)
     leave_to_others(node)
     reporter = node.context.reporter
