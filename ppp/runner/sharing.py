@@ -41,10 +41,10 @@ def leave_to_others(node: LocalNode) -> int:
     if share is None or share.node is None:
         return 0
     trusted = trusted_nodes(node.store.db, node.key.id, shipped_keys())
-    if strangers := sorted({*share.node.others} - trusted):
-        count = "a node" if len(strangers) == 1 else f"{len(strangers)} nodes"
+    if unknown := sorted({*share.node.others} - trusted):
+        count = "a node" if len(unknown) == 1 else f"{len(unknown)} nodes"
         node.context.reporter.warn(
-            f"PPP_SHARE_NODES names {count} that this one does not trust: {first_of(strangers, MAX_NAMED)};"
+            f"PPP_SHARE_NODES names {count} that this one does not trust: {first_of(unknown, MAX_NAMED)};"
             " what is in their shares stays queued (`ppp peer add`, `ppp peer trust`)"
         )
     needed = min(share.node.replicas, len(share.node.nodes))
