@@ -10,6 +10,7 @@ import click
 
 import ppp
 from ppp import console
+from ppp.cli.ask import ask
 from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
 from ppp.cli.downloads import downloads
@@ -43,6 +44,7 @@ for command in (
     run,
     watch,
     check,
+    ask,
     status,
     queue,
     coverage,

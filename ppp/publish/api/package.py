@@ -5,7 +5,7 @@ modules, installed distributions) are stored once and referred to by index, and 
 """
 
 import shlex
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -134,7 +134,7 @@ def package_file(
         "reproduce": reproduce_command(history.verdicts[0].release, "{environment}"),
         **shared.lists,
         "history": [
-            {"version": version, "results": _counts(verdicts)} for version, verdicts in checked[:HISTORY_RELEASES]
+            {"version": version, "results": _by_result(verdicts)} for version, verdicts in checked[:HISTORY_RELEASES]
         ],
         "releases": len(checked),
     }
@@ -239,8 +239,12 @@ def _phases(record: Record) -> list[Json]:
     return rows
 
 
-def _counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    return {str(result): count for result, count in count_results(verdicts)}
+def _by_result(verdicts: Sequence[Verdict]) -> dict[str, Json]:
+    """Return the environments that have each result: shorter than the results by environment."""
+    return {
+        str(result): [verdict.environment for verdict in verdicts if verdict.result is result]
+        for result, _ in count_results(verdicts)
+    }
 
 
 def affected_json(cell: AffectedCell) -> dict[str, Json]:

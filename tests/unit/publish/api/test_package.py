@@ -79,8 +79,11 @@ def test_the_data_of_a_package_page(read: Read) -> None:
     assert loaded["worked"] == {"py39-slim": "1.1", "py312-slim": "1.1", "py39-alpine": "1.0", "py312-alpine": "1.0"}
     assert loaded["reproduce"] == 'scripts/nox -s "check({environment})" -- needs-gcc==1.1'
     assert loaded["history"] == [
-        {"version": "1.1", "results": {"PASS": 2, "FAIL": 2}},
-        {"version": "1.0", "results": {"PASS": 4}},
+        {
+            "version": "1.1",
+            "results": {"PASS": ["py39-slim", "py312-slim"], "FAIL": ["py39-alpine", "py312-alpine"]},
+        },
+        {"version": "1.0", "results": {"PASS": ["py39-slim", "py312-slim", "py39-alpine", "py312-alpine"]}},
     ]
     failed = next(cell for cell in loaded["cells"] if cell["environment"] == "py312-alpine")
     assert (failed["result"], failed["phase"], failed["cause"]) == ("FAIL", "nodeps", "no-compiler")

@@ -1,0 +1,111 @@
+"""What a node publishes about packages: read from its `api/v1/p/<package>.json`, which is not trusted."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Self
+
+from ppp.bounded_http.limits import TransferError, TransferLimits
+from ppp.bounded_http.session import BoundedSession
+from ppp.model.answers import CheckedCell, CheckedRelease, Knowledge
+from ppp.model.errors import PeerError, RejectedDataError
+from ppp.model.printable import printable_reason
+from ppp.model.record import Result
+from ppp.model.release import InvalidReleaseError, parse_version
+from ppp.schemas import schema_errors
+
+#: Bytes of one package's file: those of a package with a hundred releases stay far below.
+MAX_BYTES: Final = 4_000_000
+MAX_REDIRECTS: Final = 3
+HINT: Final = "nothing of it was used: ask another node"
+LIMITS: Final = TransferLimits(total_s=30.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedKnowledge:
+    """Reads what is known of packages from the public folder of a node, at `url`."""
+
+    session: BoundedSession
+    url: str
+
+    @classmethod
+    @contextmanager
+    def connect(cls, url: str, *, user_agent: str) -> Iterator[Self]:
+        """Open a session whose connection is kept alive from one package to the next."""
+        with BoundedSession(user_agent, limits=LIMITS) as session:
+            yield cls(session=session, url=url.removesuffix("/") + "/")
+
+    def environments(self) -> list[str]:
+        """Return the environments in which the node has results; raise `PeerError` or `RejectedDataError`."""
+        document = self._get("api/v1/index.json", "api")
+        if document is None:
+            raise PeerError(
+                f"{printable_reason(self.url)} has no api/v1/index.json", hint="name the address of a published site"
+            )
+        return [*document["environments"]]
+
+    def read(self, package: str) -> Knowledge:
+        """Return what the node publishes about a package, nothing if it has no file about it.
+
+        Raise `PeerError` if it does not answer, and `RejectedDataError` if what it sends is not such a file.
+        """
+        document = self._get(f"api/v1/p/{package}.json", "package")
+        if document is None:
+            return Knowledge()
+        try:
+            return parse_package_file(document)
+        except InvalidReleaseError as error:
+            raise RejectedDataError(
+                f"what {printable_reason(self.url)} says of {package} is invalid: {error.message}", hint=HINT
+            ) from error
+
+    def _get(self, path: str, schema: str) -> Any:  # noqa: ANN401 - JSON, of which the schema says the form
+        url = f"{self.url}{path}"
+        place = printable_reason(url)
+        try:
+            response = self.session.get(url, max_bytes=MAX_BYTES, max_redirects=MAX_REDIRECTS, accept_gzip=True)
+        except TransferError as error:
+            raise PeerError(f"{place} {error}", hint="check the address and the network") from error
+        if response.status == HTTPStatus.NOT_FOUND:
+            return None
+        if response.status != HTTPStatus.OK:
+            raise PeerError(f"{place} answered {response.status}", hint="try again later")
+        try:
+            document = json.loads(response.body)
+        except (ValueError, RecursionError) as error:
+            raise RejectedDataError(f"{place} is not JSON: {error}", hint=HINT) from error
+        if errors := schema_errors(f"site/schemas/{schema}.schema.json", document, limit=1):
+            raise RejectedDataError(f"{place} is not what its schema says: {printable_reason(errors[0])}", hint=HINT)
+        return document
+
+
+def parse_package_file(document: dict[str, Any]) -> Knowledge:
+    """Return what a file that its schema admits says: details of the newest release, results of the older ones.
+
+    Raise `InvalidReleaseError` for a version that is none.
+    """
+    newest = {
+        cell["environment"]: CheckedCell(
+            result=Result(cell["result"]),
+            cause=cell.get("cause", ""),
+            detail=cell.get("detail", ""),
+            standin=document["runs"][cell["run"]]["standin"] if cell["run"] < len(document["runs"]) else False,
+        )
+        for cell in document["cells"]
+    }
+    releases = [
+        CheckedRelease(
+            version=parse_version(listed["version"]),
+            cells=newest
+            if listed["version"] == document["version"]
+            else {
+                environment: CheckedCell(result=Result(result))
+                for result, environments in listed["results"].items()
+                for environment in environments
+            },
+        )
+        for listed in document["history"]
+    ]
+    return Knowledge(releases=releases, passing=document["worked"])
