@@ -81,25 +81,31 @@ def follow(node: LocalNode, journals: Sequence[Journal], environments: Sequence[
 
     Nothing is raised for a journal that cannot be read: the report says why, and what was read before is kept.
     """
-    refused: list[str] = []
+    errors: list[PPPError] = []
     follower = _Follower(node, environments)
     for journal in journals:
         try:
             report = follower.read(journal)
         except JournalThrottledError as error:
             # It does answer: another way would cost the index more.
-            return FollowReport(refused=(*refused, str(error)), error=error)
+            return FollowReport(refused=(*map(str, errors), str(error)), error=error)
         except (JournalUnreachableError, JournalMalformedError) as error:
-            refused.append(str(error))
+            errors.append(error)
             continue
         if report.starts:
             report = replace(report, counts=report.counts + follower.read_newest(journals))
-        return replace(report, refused=tuple(refused))
-    none_serves = JournalUnreachableError(
-        f"no way to follow the index serves: {'; '.join(refused)}",
+        return replace(report, refused=tuple(map(str, errors)))
+    return FollowReport(refused=tuple(map(str, errors)), error=_none_serves(errors))
+
+
+def _none_serves(errors: Sequence[PPPError]) -> PPPError:
+    # Of a single way, what is wrong with it has a code and a hint of its own.
+    if len(errors) == 1:
+        return errors[0]
+    return JournalUnreachableError(
+        f"no way to follow the index serves: {'; '.join(map(str, errors))}",
         hint="check the network and PPP_JOURNAL; what is named or on the watchlist can be checked without",
     )
-    return FollowReport(refused=tuple(refused), error=none_serves)
 
 
 def follow_configured(

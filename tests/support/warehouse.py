@@ -10,11 +10,12 @@ import threading
 import xmlrpc.client
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
@@ -23,7 +24,27 @@ AT: Final = 1_715_000_000
 #: The most rows of a call, and the releases of a feed, as Warehouse has them.
 MAX_ROWS: Final = 50_000
 FEED_RELEASES: Final = 100
-Answer = tuple[int, dict[str, str], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongBody:
+    """A body of any length that nobody holds: `start`, and then a piece so many times."""
+
+    start: bytes
+    piece: bytes
+    times: int
+
+    def __len__(self) -> int:
+        """Return its length in bytes."""
+        return len(self.start) + len(self.piece) * self.times
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield it piece by piece."""
+        yield self.start
+        yield from repeat(self.piece, self.times)
+
+
+Answer = tuple[int, dict[str, str], bytes | LongBody]
 #: Name, version, time, action, serial.
 Event = tuple[str, str | None, int, str, int]
 JSON_TYPE: Final = "application/vnd.pypi.simple.v1+json"
@@ -167,8 +188,12 @@ def _handler(warehouse: Warehouse) -> type[BaseHTTPRequestHandler]:
             for name, value in {"Content-Length": str(len(answer)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(answer)
+            if self.command == "HEAD":
+                return
+            # Who asked may have had enough of it.
+            with suppress(ConnectionError):
+                for piece in (answer,) if isinstance(answer, bytes) else answer:
+                    self.wfile.write(piece)
 
         def do_HEAD(self) -> None:
             self.do_GET()

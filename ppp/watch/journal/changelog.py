@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-from ppp.bounded_http.limits import TransferError, TransferLimits
+from ppp.bounded_http.limits import TransferError, TransferLimits, TransferTooLargeError
 from ppp.bounded_http.session import BoundedSession, Response
 from ppp.model.credentials import Credentials
 from ppp.model.errors import JournalMalformedError, JournalThrottledError, JournalUnreachableError
@@ -136,7 +136,7 @@ class Changelog:
                     accept_gzip=True,
                     write=reader.feed,
                 )
-        except InvalidResponseError as error:
+        except (InvalidResponseError, TransferTooLargeError) as error:
             raise self._malformed(str(error)) from error
         except TransferError as error:
             raise self._unreachable(str(error)) from error

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 from pypi_simple import ACCEPT_JSON_PREFERRED
 
-from ppp.bounded_http.limits import TransferError, TransferLimits
+from ppp.bounded_http.limits import TransferError, TransferLimits, TransferTooLargeError
 from ppp.bounded_http.session import BoundedSession, Response, keeps_tls
 from ppp.model.credentials import Credentials
 from ppp.model.errors import JournalMalformedError, JournalThrottledError, JournalUnreachableError
@@ -179,7 +179,7 @@ class ProjectIndex:
                     allow_redirect=keeps_tls,
                     write=reader.feed if reader else None,
                 )
-        except InvalidListError as error:
+        except (InvalidListError, TransferTooLargeError) as error:
             raise self._malformed(str(error)) from error
         except TransferError as error:
             raise self._unreachable(str(error)) from error

@@ -323,7 +323,7 @@ def test_a_compressed_page_is_limited_after_decompression() -> None:
     with (
         hostile_server(once(body)) as url,
         changelog_of(url, max_page_bytes=1_000_000) as (changelog, _),
-        pytest.raises(JournalUnreachableError, match="larger than 1,000,000 bytes"),
+        pytest.raises(JournalMalformedError, match="larger than 1,000,000 bytes"),
     ):
         changelog.last_serial()
 
