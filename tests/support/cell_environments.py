@@ -60,13 +60,26 @@ def host_environ() -> dict[str, str]:
     return {**os.environ, "PATH": f"{os.environ.get('PATH', '')}{os.pathsep}{own}"}
 
 
-@cache
 def host_environment() -> Environment:
     """Return a host environment of this machine: the newest Python of the matrix, else the one that runs the tests."""
+    return _host_python()[0]
+
+
+def host_python() -> Path:
+    """Return the path of that environment's Python."""
+    return _host_python()[1]
+
+
+@cache
+def _host_python() -> tuple[Environment, Path]:
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     for version in ("3.12", "3.11", "3.9", own):
-        if any(_is_version(version, path) for path in find_interpreters(version, host_environ())):
-            return Environment(id=f"py{version.replace('.', '')}-host", python=version, platform=Platform.HOST)
+        for path in find_interpreters(version, host_environ()):
+            if _is_version(version, path):
+                environment = Environment(
+                    id=f"py{version.replace('.', '')}-host", python=version, platform=Platform.HOST
+                )
+                return environment, Path(path)
     raise AssertionError(f"not even Python {own}, which runs the tests, is found")
 
 
