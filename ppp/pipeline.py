@@ -9,11 +9,13 @@ from typing import Final
 
 from ppp.check.cell import Observation
 from ppp.ledger.flakiness import Flakiness
+from ppp.ledger.lock import writer_lock
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.store import Store
 from ppp.mesh import push as announcing
 from ppp.mesh import sync as synchronizing
 from ppp.mesh.fetch import Fetcher, Poster
+from ppp.mesh.node import load_key
 from ppp.mesh.peer import find_peer
 from ppp.mesh.push import Announcement
 from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport
@@ -30,7 +32,7 @@ from ppp.runner import enqueue
 from ppp.runner import publish as publishing
 from ppp.runner.check import BudgetReport
 from ppp.runner.clock import check_clock
-from ppp.runner.context import Context, open_ledger, open_node
+from ppp.runner.context import LOCK_WAIT_S, Context, open_ledger, open_node
 from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.follow import follow_configured
 from ppp.runner.request import RunRequest, Sources
@@ -42,6 +44,10 @@ from ppp.runner.shards.plan import ShardId, ShardPlan
 from ppp.runner.shards.results import encode_results
 from ppp.runner.sharing import leave_to_others, work_share
 from ppp.runner.waiting import QueueState
+from ppp.state import restore as restoring
+from ppp.state import save as saving
+from ppp.state.restore import RestoredState
+from ppp.state.save import SavedState
 
 #: How long, in seconds, a synchronization waits for another command before what it received is lost.
 SYNC_WAIT_S: Final = 60.0
@@ -194,6 +200,21 @@ def narrate(context: Context, *, seed: int, day: str | None) -> Episode:
     """Narrate the newest day or a given one, verify every sentence, and store the episode."""
     with open_node(context) as node:
         return episode.narrate(node.store, seed=seed, day=day, model=context.config.model)
+
+
+def save_state(context: Context, folder: Path, *, snapshot: Path | None) -> SavedState:
+    """Seal, and save into a folder what a machine that keeps nothing needs for the next run; see `ppp.state.save`."""
+    with open_node(context) as node:
+        publishing.seal(node)
+        return saving.save_state(node.store, node.key, folder, ledger=context.config.data, snapshot=snapshot)
+
+
+def restore_state(context: Context, folder: Path, *, snapshot: Path | None) -> RestoredState:
+    """Replace the ledger by the one that a saved state describes; see `ppp.state.restore`."""
+    data = context.config.data
+    key = load_key(data, context.config.node_seed)
+    with writer_lock(data, wait_s=LOCK_WAIT_S):
+        return restoring.restore_state(data, key, folder, snapshot=snapshot)
 
 
 def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:

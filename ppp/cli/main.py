@@ -23,6 +23,7 @@ from ppp.cli.serve import serve
 from ppp.cli.shard import shard
 from ppp.cli.show import show
 from ppp.cli.signals import interrupted_by_signals
+from ppp.cli.state import restore, state
 from ppp.cli.status import status
 from ppp.cli.verify import verify
 from ppp.model.errors import PPPError
@@ -57,6 +58,8 @@ for command in (
     peer,
     node,
     shard,
+    state,
+    restore,
     verify,
     doctor,
 ):

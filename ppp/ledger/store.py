@@ -4,7 +4,6 @@ Records are never changed or deleted. Each public method is one transaction: aft
 nothing.
 """
 
-import json
 from pathlib import Path
 from typing import Self
 
@@ -13,11 +12,12 @@ from sqlite_utils import Database
 from ppp.ledger.dependents import note_installation
 from ppp.ledger.queries import record_from_row
 from ppp.ledger.queue import Queue, QueuedCell
+from ppp.ledger.rows import INSERT_RECORD, record_row
 from ppp.ledger.schema import open_ledger
-from ppp.model.canonical import canonical_json, sha256_hex
+from ppp.model.canonical import sha256_hex
 from ppp.model.current import current_rank
 from ppp.model.matrix import Cell, EnvironmentId
-from ppp.model.record import OPTIONAL_FIELDS, PHASES, Record, Result
+from ppp.model.record import Record, Result
 from ppp.model.release import Release, version_key
 from ppp.record_rules import require_valid
 from ppp.storage_errors import translate_storage_errors
@@ -75,7 +75,7 @@ class Store:
         self._insert_names(record)
         if log is not None:
             self.db.table("logs").insert({"log_sha256": record.log_sha256, "log": log}, ignore=True)
-        self.db.table("records").insert(_row(record, record_id))
+        self.db.execute(INSERT_RECORD, record_row(record.to_json(), record_id))
         self._make_current(record, record_id)
         note_installation(self.db, record, record_id)
         return True
@@ -128,40 +128,3 @@ class Store:
                 },
                 replace=True,
             )
-
-
-def _row(record: Record, record_id: str) -> dict[str, object]:
-    file = record.file
-    optional = dict.fromkeys(OPTIONAL_FIELDS) | record.optional_json()
-    return {
-        "record": record_id,
-        "package": record.release.package,
-        "version": record.release.version,
-        "environment": record.environment,
-        "result": str(record.result),
-        **{f"phase_{p}": str(record.outcome(p)) for p in PHASES},
-        "observed_at": record.observed_at,
-        "node": record.node,
-        "arch": record.arch,
-        "python": record.python,
-        "image_digest": record.image_digest,
-        "standin": int(record.standin),
-        "network": str(record.network),
-        "pip_version": record.pip_version,
-        "filename": file and file.filename,
-        "file_sha256": file and file.sha256,
-        "file_size": file and file.size,
-        "imports": json.dumps(record.imports),
-        "installed": canonical_json([[i.name, i.version, i.sha256] for i in record.installed]).decode(),
-        **{f"{p}_ms": record.duration_ms.get(p) for p in PHASES},
-        **{f"{p}_bytes": record.bytes.get(p) for p in PHASES},
-        "grounds": canonical_json({str(p): ground for p, ground in record.grounds.items()}).decode(),
-        "cause": record.cause,
-        "blame": record.blame and str(record.blame),
-        "detail": record.detail,
-        "log_sha256": record.log_sha256,
-        **{
-            name: value if value is None or isinstance(value, str) else canonical_json(value).decode()
-            for name, value in optional.items()
-        },
-    }

@@ -208,6 +208,12 @@ class JournalMalformedError(PPPError):
     exit_code = 47
 
 
+class StateError(PPPError):
+    """A saved state does not belong here: it is another node's, or older than what there is already."""
+
+    exit_code = 52
+
+
 class JournalThrottledError(PPPError):
     """An index asks to be asked less often; `retry_after_s` says in how many seconds it may be asked again."""
 

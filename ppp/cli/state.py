@@ -1,0 +1,124 @@
+"""`ppp state` and `ppp restore`: a node on machines that keep nothing between two runs."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ppp import pipeline
+from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, print_answer
+from ppp.mesh.node import load_key
+from ppp.state.fetch import fetch_snapshot, is_address
+from ppp.state.folder import open_state
+from ppp.state.manifest import Manifest
+from ppp.storage_errors import translate_storage_errors
+
+#: The folder of a snapshot from the network, until the ledger is made.
+_TEMPORARY: Final = ".snapshot-"
+
+
+@click.group()
+def state() -> None:
+    """Save this node's state, for a machine that keeps nothing."""
+
+
+@state.command("save")
+@click.argument("folder", type=NonEmptyPath())
+@click.option(
+    "--snapshot",
+    type=NonEmptyPath(),
+    help="Write all batches into this file (compressed if it ends with .gz): FOLDER then needs only newer ones.",
+)
+@data_option
+@json_option
+def save(*, folder: Path, snapshot: Path | None, data: Path | None, as_json: bool) -> None:
+    """Save this node's state into FOLDER, signed.
+
+    FOLDER holds the state from before, or nothing. An unchanged ledger leaves it as it is.
+    """
+    saved = pipeline.save_state(make_context(data), folder, snapshot=snapshot)
+    manifest = saved.manifest
+    answer = {**_described(manifest), "changed": saved.changed, "bytes": saved.size, "snapshot_due": saved.snapshot_due}
+    due = "; it is large: save it with --snapshot FILE" if saved.snapshot_due and snapshot is None else ""
+    done = "saved" if saved.changed else "unchanged:"
+    text = f"{done} {_summary(manifest)}, {saved.size:,} bytes in {folder}{due}"
+    print_answer(answer, text, as_json=as_json)
+
+
+@state.command("show")
+@click.argument("folder", type=NonEmptyPath())
+@data_option
+@json_option
+def show(*, folder: Path, data: Path | None, as_json: bool) -> None:
+    """Show what a saved state holds.
+
+    If it starts from a snapshot, that is named.
+    """
+    config = make_context(data).config
+    manifest = open_state(folder, own=load_key(config.data, config.node_seed).id)
+    print_answer(_described(manifest), _summary(manifest), as_json=as_json)
+
+
+@click.command()
+@click.argument("folder", type=NonEmptyPath())
+@click.option(
+    "--snapshot",
+    metavar="FILE-OR-URL",
+    help="The snapshot that the state starts from: a file, an address, or the place of either, with a slash at its end."
+    " Not needed if FOLDER has it.",
+)
+@data_option
+@json_option
+def restore(*, folder: Path, snapshot: str | None, data: Path | None, as_json: bool) -> None:
+    """Replace the ledger by the one whose state is in FOLDER.
+
+    The state must be signed by this node. A ledger that is newer than the state is kept.
+    """
+    context = make_context(data)
+    config = context.config
+    manifest = open_state(folder, own=load_key(config.data, config.node_seed).id)
+    with _snapshot_file(snapshot, manifest, config.data, config.user_agent) as file:
+        restored = pipeline.restore_state(context, folder, snapshot=file)
+    merged = f"; merged {restored.merged} batches of other nodes" if restored.merged else ""
+    answer = {**_described(restored.manifest), "merged_batches": restored.merged}
+    print_answer(answer, f"restored {_summary(restored.manifest)}{merged}", as_json=as_json)
+
+
+@contextmanager
+def _snapshot_file(given: str | None, manifest: Manifest, data: Path, user_agent: str) -> Iterator[Path | None]:
+    """Yield the file of the snapshot that a state starts from; None if it is not `given`, or not needed."""
+    base = manifest.snapshot
+    if base is None or not given:
+        yield None
+        return
+    place = f"{given}{base.file}" if given.endswith("/") else given
+    if not is_address(place):
+        yield Path(place)
+        return
+    with translate_storage_errors(data):
+        data.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=data)
+    with folder as name:
+        yield fetch_snapshot(place, base, Path(name), user_agent=user_agent)
+
+
+def _described(manifest: Manifest) -> dict[str, object]:
+    base = manifest.snapshot
+    return {
+        "node": manifest.node,
+        "sequence": manifest.sequence,
+        "records": manifest.records,
+        "root": manifest.root,
+        "batches": len(manifest.batches),
+        "snapshot": base
+        and {"file": base.file, "bytes": base.size, "sha256": base.sha256, "batches": len(base.batches)},
+    }
+
+
+def _summary(manifest: Manifest) -> str:
+    base = manifest.snapshot
+    after = f" after the snapshot {base.file}" if base else ""
+    return f"{manifest.records:,} records, {len(manifest.batches)} batches{after}, statement {manifest.sequence}"

@@ -1,0 +1,1 @@
+"""The state of a node between two runs on machines that keep nothing: saved into a folder, and restored from it."""
