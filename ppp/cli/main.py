@@ -15,6 +15,7 @@ from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
 from ppp.cli.downloads import downloads
 from ppp.cli.mesh import node, peer
+from ppp.cli.node_up import node_up
 from ppp.cli.peer_keys import peer_add, peer_distrust, peer_list, peer_trust
 from ppp.cli.publish import narrate, publish, snapshot
 from ppp.cli.queue import queue
@@ -64,6 +65,8 @@ for command in (
     doctor,
 ):
     cli.add_command(command)
+
+node.add_command(node_up)
 
 for peer_command in (peer_add, peer_list, peer_trust, peer_distrust):
     peer.add_command(peer_command)
