@@ -65,7 +65,7 @@ def save_state(store: Store, key: NodeKey, folder: Path, *, ledger: Path, snapsh
     kept = sorted(present.difference(base.batches if base else ()))
     with translate_storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    files = tuple(write_file(folder, file) for file in _state_files(store.db, key.id, kept))
+    files = tuple(write_file(folder, file) for file in _state_files(store.db, kept))
     manifest = _manifest(store.db, key.id, base, sorted(files, key=lambda file: file.path))
     content = sign_manifest(manifest, key)
     with translate_storage_errors(folder / STATE_NAME):
@@ -87,12 +87,12 @@ def _refuse_older(db: Database, before: Manifest, present: set[str], folder: Pat
         )
 
 
-def _state_files(db: Database, own: str, batches: list[str]) -> Iterator[NamedFile]:
+def _state_files(db: Database, batches: list[str]) -> Iterator[NamedFile]:
     for batch in batches:
         for path, content in published_batch_files(db, batch):
             yield NamedFile(path=path, content=content)
     yield from dump_loose_records(_loose_records(db))
-    yield from dump_tables(db, own)
+    yield from dump_tables(db)
 
 
 def _loose_records(db: Database) -> Iterator[tuple[dict[str, Json], str | None]]:

@@ -44,7 +44,7 @@ _GZIP_LEVEL: Final = 6
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _UNLOOKED: Final = (
     "SELECT l.environment, (SELECT json_group_array(record) FROM (SELECT r.record FROM records AS r"
-    " WHERE r.rowid > l.last_row AND r.environment = l.environment AND r.node = ? ORDER BY r.record))"
+    " WHERE r.rowid > l.last_row AND r.environment = l.environment ORDER BY r.record))"
     " FROM landings_cursor AS l ORDER BY l.environment"
 )
 
@@ -81,15 +81,15 @@ def columns_of(db: Database, table: str) -> tuple[str, ...]:
     return tuple(name for (name,) in db.execute("SELECT name FROM pragma_table_info(?) ORDER BY cid", (table,)))
 
 
-def dump_tables(db: Database, own: str) -> Iterator[NamedFile]:
-    """Yield the files of all tables that have rows; `own` is this node's id."""
+def dump_tables(db: Database) -> Iterator[NamedFile]:
+    """Yield the files of all tables that have rows."""
     for table, columns in carried_tables(db).items():
         key = ", ".join(name for (name,) in db.execute(
             "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,)
         ))  # fmt: skip
         rows = db.execute(f"SELECT {', '.join(columns)} FROM [{table}] ORDER BY {key or 'rowid'}")  # noqa: S608 - our own schema
         yield from _files("tables", table, columns, rows)
-    unlooked = db.execute(_UNLOOKED, (own,))
+    unlooked = db.execute(_UNLOOKED)
     yield from _files("tables", LANDINGS, ("environment", "unlooked"), ((e, json.loads(ids)) for e, ids in unlooked))
 
 

@@ -114,17 +114,17 @@ def test_what_was_not_looked_at_for_re_checks_is_looked_at_after_a_restore(
             store.db.execute("INSERT OR REPLACE INTO landings_cursor VALUES (?, ?)", (environment, last))
         store.add_record(record("package-1", "9.0", "py312-slim", node=OWN.id, observed_at=NOW))
         store.db.conn.commit()
-        before = read_landings(store.db, OWN.id, "py312-slim")[0]
+        before = read_landings(store.db, [OWN.id], "py312-slim")[0]
     assert [landing.release.version for landing in before] == ["9.0"]
     for snapshot in (None, tmp_path / "base.db"):
         other = tmp_path / f"other {snapshot is None}"
         save(data, tmp_path / "state", snapshot=snapshot)
         restore(other, tmp_path / "state", snapshot=snapshot)
         with Store.open(other) as store:
-            assert read_landings(store.db, OWN.id, "py312-slim")[0] == before
-            assert read_landings(store.db, OWN.id, "py39-alpine")[0] == []
+            assert read_landings(store.db, [OWN.id], "py312-slim")[0] == before
+            assert read_landings(store.db, [OWN.id], "py39-alpine")[0] == []
             # There it never looked: all is new there.
-            assert read_landings(store.db, OWN.id, "py311-slim")[1] > 0
+            assert read_landings(store.db, [OWN.id], "py311-slim")[1] > 0
 
 
 # ---------------------------------------------------------------- what is refused
