@@ -42,12 +42,25 @@ _INSERT: Final = (
 #: A cell that is queued already takes a source of a better class, and is tried anew where a person asked for it or
 #: something it rests on has changed. The parameters are those of `_INSERT`, the class, and whether it is tried anew.
 _PROMOTE: Final = (
-    "UPDATE queue SET source = ?1, enqueued_at = ?2, attempts = 0, not_before = 0, triggered_by = ?5, publisher = ?6,"
+    "UPDATE queue SET source = ?1, enqueued_at = ?2, attempts = 0, not_before = 0,"
+    " triggered_by = coalesce(triggered_by, ?5), publisher = ?6,"
     " turn = ?7, downloads = ?8, risk = ?9, priority = ?10"
     " WHERE package = ?11 AND version = ?12 AND environment = ?13"
     " AND (?14 < CASE WHEN source IN ('named', 'requirements') THEN 0 WHEN source = 'watchlist' THEN 1 ELSE 2 END"
     " OR (attempts > 0 AND ?15 AND ?14 <="
     " CASE WHEN source IN ('named', 'requirements') THEN 0 WHEN source = 'watchlist' THEN 1 ELSE 2 END))"
+)
+_CHANGES: Final = json.dumps(sorted(CHANGE_SOURCES))
+#: A cell that is queued already and that something has changed for, as of a time: an observation from before it does
+#: not take it from the queue. It keeps the trigger it has, but for a file that was added to its own release: of a
+#: verdict that changes then, no other release is to be named as the reason.
+_NOTE_CHANGE: Final = (
+    "UPDATE queue SET enqueued_at = max(enqueued_at, ?1),"
+    " source = CASE WHEN source IN ('named', 'requirements', 'watchlist') THEN source"
+    " WHEN source IN (SELECT value FROM json_each(?3)) AND ?7 <> 'late-file' THEN source ELSE ?7 END,"
+    " triggered_by = CASE WHEN triggered_by IS NULL THEN CASE WHEN source IN (SELECT value FROM json_each(?3)) THEN ?2"
+    " END WHEN ?2 ->> 'kind' = 'late-file' AND triggered_by ->> 'kind' <> 'late-file' THEN ?2 ELSE triggered_by END"
+    " WHERE package = ?4 AND version = ?5 AND environment = ?6"
 )
 #: The cells of one environment, trusted or not, that can be taken now: read from the index, in its order.
 NEXT_IN_ENVIRONMENT: Final = (
@@ -120,8 +133,9 @@ class Queue:
 
         A cell that is queued already takes the new source if that is of a better class: what a person named, then the
         watchlist, then the rest. It is also tried anew, if it resulted in `ERROR` before, where a person named it or
-        something it rests on has changed. The turns of publishers are exact after the next `queue_order.prepare`,
-        and downloads that were imported after the last one count from then on.
+        something it rests on has changed. What queued it first stays its trigger; see `_NOTE_CHANGE`. The turns of
+        publishers are exact after the next `queue_order.prepare`, and downloads that were imported after the last one
+        count from then on.
         """
         given = [*cells]
         if not given:
@@ -131,6 +145,9 @@ class Queue:
         if added < len(given):
             rank, again = _rank(source), source in ASKED_SOURCES or source in CHANGE_SOURCES
             self.db.conn.executemany(_PROMOTE, [(*row, rank, again) for row in rows])
+            if source in CHANGE_SOURCES:
+                reason = triggered_by and _text(triggered_by)
+                self.db.conn.executemany(_NOTE_CHANGE, [(now, reason, _CHANGES, *row[-3:], source) for row in rows])
         return added
 
     def _rows(
@@ -151,7 +168,7 @@ class Queue:
         turns = self._turns(releases, facts, policy, source=source)
         packer = Packer(policy)
         asked, watchlist = int(source not in ASKED_SOURCES), int(source not in WATCHLIST_SOURCES)
-        reason = triggered_by and canonical_json(triggered_by.to_json()).decode()
+        reason = triggered_by and _text(triggered_by)
         # Of a release, everything but the risk is the same in each of its environments.
         shared: dict[tuple[str, str], tuple[str, int, int | None, int]] = {}
         for package, version in releases:
@@ -309,17 +326,26 @@ class Queue:
             (release.package, release.version, queued.cell.environment, queued.lease),
         )
 
-    def remove(self, cell: Cell) -> None:
-        """Remove a cell from the queue within an open transaction, whoever has leased it."""
+    def remove(self, cell: Cell, *, observed_at: int | None = None) -> None:
+        """Remove a cell from the queue within an open transaction, whoever has leased it.
+
+        With `observed_at`, it stays if something that it rests on has changed since then: that is still to be checked.
+        What a person asked for meanwhile is answered by the observation.
+        """
         self.db.execute(
-            "DELETE FROM queue WHERE package = ? AND version = ? AND environment = ?",
-            (cell.release.package, cell.release.version, cell.environment),
+            "DELETE FROM queue WHERE package = ?1 AND version = ?2 AND environment = ?3 AND NOT (?4 IS NOT NULL"
+            " AND enqueued_at > ?4 AND (triggered_by IS NOT NULL OR source IN (SELECT value FROM json_each(?5))))",
+            (cell.release.package, cell.release.version, cell.environment, observed_at, _CHANGES),
         )
 
 
 def _rank(source: str) -> int:
     """Return the class of a source, as `_PROMOTE` has it: 0 if a person named it, 1 for the watchlist, 2 else."""
     return 0 if source in ASKED_SOURCES else 1 if source in WATCHLIST_SOURCES else 2
+
+
+def _text(trigger: Trigger) -> str:
+    return canonical_json(trigger.to_json()).decode()
 
 
 def _trigger(text: str | None) -> Trigger | None:

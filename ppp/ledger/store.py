@@ -60,7 +60,7 @@ class Store:
             if retry is not None:
                 self.queue.requeue(retry, now=record.observed_at if now is None else now)
             elif record.result is not Result.ERROR:
-                self.queue.remove(Cell.of(record))
+                self.queue.remove(Cell.of(record), observed_at=record.observed_at)
             return self.insert_record(record, log)
 
     def insert_record(self, record: Record, log: str | None) -> bool:

@@ -30,12 +30,14 @@ def is_known(store: Store, trigger: Trigger, environment: str) -> bool:
 
 def queue_checks(
     store: Store, found: Iterable[TriggeredChecks], *, looked_up_to: Mapping[str, int], now: int
-) -> list[TriggeredChecks]:
-    """Queue the cells of each trigger that is not stored yet, and return these triggers.
+) -> list[tuple[TriggeredChecks, int]]:
+    """Queue the cells of each trigger that is not stored yet; return these triggers.
+
+    Each comes with how many of its cells were queued already: they are checked once, and keep their trigger.
 
     `looked_up_to` are the rows of `records`, by environment, from which the next look begins.
     """
-    new: list[TriggeredChecks] = []
+    new: list[tuple[TriggeredChecks, int]] = []
     with translate_storage_errors(store.path), store.db.atomic():
         for one in found:
             stored = store.db.execute(
@@ -51,8 +53,8 @@ def queue_checks(
                 ),
             ).rowcount
             if stored:
-                new.append(one)
                 # The kinds of triggers are also names of sources.
-                store.queue.add(one.cells, source=str(one.trigger.kind), now=now, triggered_by=one.trigger)
+                added = store.queue.add(one.cells, source=str(one.trigger.kind), now=now, triggered_by=one.trigger)
+                new.append((one, len(one.cells) - added))
         store.db.conn.executemany("INSERT OR REPLACE INTO landings_cursor VALUES (?, ?)", [*looked_up_to.items()])
     return new

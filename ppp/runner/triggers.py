@@ -81,7 +81,7 @@ class RecheckQueue:
         context = self._node.context
         new = triggers.queue_checks(self._node.store, found, looked_up_to=looked_up_to, now=context.now)
         gateway = self._ready.gateway
-        for one in (one for one in new if one.affected):
+        for one, waiting in ((one, waiting) for one, waiting in new if one.affected):
             if gateway and one.trigger.kind in {TriggerKind.DEPENDENCY, TriggerKind.WITHDRAWAL}:
                 # The page that was cached before it was released does not list it.
                 gateway.forget_page(one.trigger.name)
@@ -89,5 +89,6 @@ class RecheckQueue:
             beyond = f"; {left} more are beyond the budget" if left else ""
             subject = f"{one.trigger.kind} {one.trigger.name} {one.trigger.version}"
             count = "1 cell" if len(one.cells) == 1 else f"{len(one.cells)} cells"
-            context.reporter.note(f"{subject} is new: {count} of {one.environment} again{beyond}")
-        return sum(len(one.cells) for one in new)
+            already = f", {waiting} of which waited already, for what queued them first" if waiting else ""
+            context.reporter.note(f"{subject} is new: {count} of {one.environment} again{already}{beyond}")
+        return sum(len(one.cells) for one, _ in new)

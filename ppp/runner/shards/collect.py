@@ -111,7 +111,7 @@ def _store_cell(node: LocalNode, planned: PlannedCell, records: list[Record], lo
         lasts = last.cause in LASTING_ERRORS
         store.queue.delay(planned.queued, attempts=MAX_ATTEMPTS if lasts else planned.queued.attempts + 1, now=now)
         return new
-    store.queue.remove(planned.cell)
+    store.queue.remove(planned.cell, observed_at=last.observed_at)
     if first is not last and first.result is not Result.ERROR:
         staging.add_pair(store, Recheck(first=first.id, reason=RecheckReason.CONFIRMATION), last.id)
     return new

@@ -146,7 +146,7 @@ def test_a_trigger_queues_its_cells_once(store: Store, record: Make) -> None:
     assert read_failed_cells(store.db, HERE, OTHER) == []
     trigger = Trigger(kind=TriggerKind.IMAGE, name="python:3.12-slim", version="sha256:" + "34" * 32)
     checks = TriggeredChecks(trigger=trigger, environment=HERE, cells=(failed.cell,), affected=3)
-    assert queue_checks(store, [checks], looked_up_to={}, now=5) == [checks]
+    assert queue_checks(store, [checks], looked_up_to={}, now=5) == [(checks, 0)]
     assert queue_checks(store, [checks], looked_up_to={}, now=6) == []
     assert is_known(store, trigger, HERE)
     assert not is_known(store, trigger, "py39-slim")

@@ -1,6 +1,7 @@
 """The queue: who may take a cell, in which order, and what becomes of it after an error."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -256,6 +257,62 @@ def test_what_has_changed_is_tried_anew_although_it_was_given_up(store: Store, s
     assert store.queue.enqueue(cells(SIX, "py39-slim"), source=source, now=2, triggered_by=trigger) == 0
     (queued,) = take(store, now=3)
     assert (queued.source, queued.attempts, queued.triggered_by) == (source, 0, trigger)
+
+
+NUMPY = Trigger(kind=TriggerKind.DEPENDENCY, name="numpy", version="2.0.0")
+PIP = Trigger(kind=TriggerKind.PIP, name="pip", version="26.0")
+WHEEL = Trigger(kind=TriggerKind.LATE_FILE, name="six-1.17.0-2-py3-none-any.whl", version="1.17.0")
+OTHER_WHEEL = replace(WHEEL, name="six-1.17.0-3-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("attempts", [0, 1, MAX_ATTEMPTS])
+@pytest.mark.parametrize(
+    ("first", "later", "named"),
+    [
+        (NUMPY, PIP, NUMPY),
+        (PIP, NUMPY, PIP),
+        # Of what a file of its own changed, no other release is to be named as the reason.
+        (NUMPY, WHEEL, WHEEL),
+        (WHEEL, NUMPY, WHEEL),
+        (WHEEL, OTHER_WHEEL, WHEEL),
+        # A yank of its own has no trigger: what comes then does.
+        (None, NUMPY, NUMPY),
+        (NUMPY, None, NUMPY),
+    ],
+)
+def test_a_cell_with_two_triggers_keeps_the_first_unless_the_second_is_its_own_file(
+    store: Store, first: Trigger | None, later: Trigger | None, named: Trigger, attempts: int
+) -> None:
+    for now, trigger in ((1, first), (2, later)):
+        source = str(trigger.kind) if trigger else "withdrawal"
+        store.queue.enqueue(cells(SIX, "py39-slim"), source=source, now=now, triggered_by=trigger)
+        if now == 1:
+            store.db.execute("UPDATE queue SET attempts = ?", (attempts,))
+    # A person who asks for it does not hide why it waited.
+    store.queue.enqueue(cells(SIX, "py39-slim"), source="named", now=3)
+    (queued,) = take(store, now=4)
+    assert (queued.triggered_by, queued.source, queued.attempts) == (named, "named", 0)
+
+
+@pytest.mark.parametrize("before", ["journal", "dependency"])
+@pytest.mark.parametrize("change", ["late-file", "withdrawal", "dependency", "image", "pip"])
+def test_what_changes_while_a_cell_is_checked_elsewhere_is_not_lost(
+    store: Store, record: Builder, before: str, change: str
+) -> None:
+    seen = record("six", "1.17.0", "py39-slim", observed_at=20)
+    store.queue.enqueue(cells(SIX, "py39-slim"), source=before, now=10)
+    store.queue.enqueue(cells(SIX, "py39-slim"), source=change, now=30)
+    store.add_record(seen)
+    assert store.queue.length() == 1, "it was observed before the change"
+    store.add_record(replace(seen, observed_at=40))
+    assert store.queue.length() == 0
+
+
+def test_a_first_check_has_no_trigger(store: Store) -> None:
+    store.queue.enqueue(cells(SIX, "py39-slim"), source="journal", now=1)
+    store.queue.enqueue(cells(SIX, "py39-slim"), source="late-file", now=2, triggered_by=WHEEL)
+    (queued,) = take(store, now=3)
+    assert queued.triggered_by is None
 
 
 def test_what_a_person_asked_for_stays_so_whatever_changes(store: Store) -> None:
