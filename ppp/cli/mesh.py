@@ -14,7 +14,6 @@ from ppp.cli.github_setup import read_origin, setup_steps
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.cli.results import find_node_id
 from ppp.console import format_time
-from ppp.ledger.peers import list_peers
 from ppp.ledger.quarantines import Quarantine, list_quarantines, quarantined
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.statements import Fork, list_forks
@@ -26,7 +25,7 @@ from ppp.mesh.history import quarantine_error
 from ppp.mesh.push import AnnouncementStatus
 from ppp.mesh.statement import ForkedError
 from ppp.mesh.sync import SyncFailure, SyncReport
-from ppp.mesh.trust import TRUSTED_KEYS_NAME, shipped_keys
+from ppp.mesh.trust import TRUSTED_KEYS_NAME, shipped_keys, trust_sources
 from ppp.model.errors import RejectedDataError
 from ppp.runner.context import open_node
 
@@ -174,8 +173,8 @@ def peer_sync(*, deadline: float, data: Path | None, as_json: bool) -> None:
     print_answer([_sync_json(outcome) for outcome in outcomes], "\n".join(lines) or NO_PEERS, as_json=as_json)
     problems = [(outcome.peer.url, *problem) for outcome in outcomes for problem in _problems(outcome)]
     with closing(read_ledger(context.config.data)) as db:
-        # Also of this node, whose key somebody else may have; not of nodes that are no peers any more.
-        concerned = {*(peer.node for peer in list_peers(db)), find_node_id(context.config)}
+        # Also of this node, whose key somebody else may have; not of nodes that are trusted no more.
+        concerned = trust_sources(db, find_node_id(context.config) or "", shipped_keys())
         held = [quarantine for node, quarantine in quarantined(db).items() if node in concerned]
     for url, reason, _ in problems:
         click.echo(console.printable_line(f"ppp: {url}: {reason}"), err=True)
@@ -231,9 +230,4 @@ def _sync_lines(outcome: SyncReport | SyncFailure) -> Iterator[str]:
     left_out += f", {outcome.rejected_batches} batches rejected" if outcome.rejected_batches else ""
     agree = "the same set of records" if outcome.agree else "the sets of records differ"
     yield f"{outcome.peer.url}: {outcome.records} new records in {outcome.batches} batches{left_out}; {agree}"
-    for each in outcome.untrusted:
-        why, command = ("is quarantined", "clear") if each.quarantined else ("is not trusted", "trust")
-        yield (
-            f"  left out: {each.batches} batches of node {each.node}, which {why} here:"
-            f" `ppp peer {command} {each.node}` changes that"
-        )
+    yield from (f"  {each}" for each in outcome.untrusted)

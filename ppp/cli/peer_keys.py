@@ -107,11 +107,13 @@ def _found_lines(found: PublishedKeys, known: dict[str, TrustSource], *, now: in
 
 
 def _held(key: PublishedKey) -> str:
-    held = f"{key.records} records in {key.batches} batches, all signed by it"
+    held = (
+        f"{key.records:,} records, signed by it in {key.batches:,} batches" if key.batches else "nothing signed by it"
+    )
     if key.newest is not None:
         held += f", the newest of {format_time(key.newest)}"
     if key.invalid:
-        held += f"; {key.invalid} BATCHES IN ITS NAME THAT IT DID NOT SIGN"
+        held += f"; NOT signed by it, but in its name: {key.invalid:,} batches"
     return held
 
 

@@ -72,6 +72,8 @@ def _serve_mesh(context: Context, *, host: str, port: int, limits: ClientLimits)
     def fetch(node: str) -> None:
         report = pipeline.sync_announced(context, transport, node)
         context.reporter.note(f"{report.peer.url}: {report.records} new records")
+        for left_out in report.untrusted:
+            context.reporter.note(f"{report.peer.url}: {left_out}")
 
     listening = open_socket(host, port)
     application = mesh_server.create_app(context.config.public, trusted=trusted, on_announce=fetch)

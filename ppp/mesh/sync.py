@@ -48,6 +48,12 @@ class UntrustedNode:
     batches: int
     quarantined: bool
 
+    def __str__(self) -> str:
+        """Return a line that names the key, and the command that changes it."""
+        why, command = ("is quarantined", "clear") if self.quarantined else ("is not trusted", "trust")
+        count = "1 batch" if self.batches == 1 else f"{self.batches:,} batches"
+        return f"left out: {count} of node {self.node}, which {why} here; `ppp peer {command} {self.node}` changes that"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:

@@ -125,3 +125,13 @@ def test_a_statement_that_somebody_else_signed_with_this_nodes_key_is_news(run: 
     code, _, err = run("sync")
     assert code == 35
     assert f"node {own.id} is quarantined" in err
+
+
+def test_a_key_that_is_trusted_without_an_address_is_news_when_it_is_quarantined(run: Run) -> None:
+    for url in (URL, "http://other.example/"):
+        run("remove", url)
+    run("trust", LIAR.id)
+    code, _, err = run("sync")
+    assert code == 35
+    assert f"`ppp peer evidence {LIAR.id}`" in err
+    assert f"`ppp peer clear {LIAR.id}`" in err

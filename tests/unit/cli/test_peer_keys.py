@@ -77,7 +77,7 @@ def test_without_a_terminal_it_shows_the_keys_and_what_to_run(
     assert title == f"{url} is published by node {key}"
     assert "its statement 1, signed by it on 20" in statement
     assert row == (
-        f"  {key}  1 records in 1 batches, all signed by it, the newest of 2024-04-25 00:00 UTC; publishes here, not"
+        f"  {key}  1 records, signed by it in 1 batches, the newest of 2024-04-25 00:00 UTC; publishes here, not"
         " trusted yet"
     )
     assert f"`ppp peer add {url} --key {key}`" in err

@@ -136,6 +136,16 @@ def test_what_is_left_out_is_told_by_its_key_each_time(mixed: tuple[Node, Node, 
         assert report.untrusted == (UntrustedNode(node=third.key.id, batches=1, quarantined=False),)
 
 
+def test_what_is_left_out_is_told_with_the_command_that_changes_it() -> None:
+    left_out = UntrustedNode(node=ONE, batches=1, quarantined=False)
+    assert str(left_out) == (
+        f"left out: 1 batch of node {ONE}, which is not trusted here; `ppp peer trust {ONE}` changes that"
+    )
+    held = str(replace(left_out, batches=1200, quarantined=True))
+    assert "1,200 batches" in held
+    assert f"is quarantined here; `ppp peer clear {ONE}` changes that" in held
+
+
 def test_a_key_that_is_trusted_later_is_merged_from_where_it_was_left_out(mixed: tuple[Node, Node, Node]) -> None:
     here, _, third = mixed
     synced(here)
