@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -33,6 +33,10 @@ LISTED_DAYS: Final = 30
 
 #: The `source` of monthly lists that count the calendar month before they were made.
 _BY_MONTH: Final = "ClickHouse"
+_OF_PERIOD: Final = (
+    "SELECT package, period, python_version, downloads FROM downloads WHERE period = ? AND python_version = ''"
+)
+_OF_PACKAGES: Final = f"{_OF_PERIOD} AND package IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own words
 _PERIOD: Final = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2}/[0-9]{4}-[0-9]{2}-[0-9]{2})?", re.ASCII)
 _PYTHON: Final = re.compile(r"([0-9]{1,2}(\.[0-9]{1,3})?)?", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,14}", re.ASCII)
@@ -54,6 +58,13 @@ class DownloadsSource:
 
     source: str
     file_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodSource(DownloadsSource):
+    """Where the numbers of a period come from."""
+
+    period: str
 
 
 def parse_downloads(content: bytes, *, period: str | None = None) -> list[Downloads]:
@@ -88,13 +99,25 @@ def newest_period(db: Database) -> str | None:
     return period
 
 
+def newest_source(db: Database) -> PeriodSource | None:
+    """Return the newest period and where its numbers come from; None if no file was imported."""
+    period = newest_period(db)
+    row = db.execute(
+        "SELECT source, file_sha256 FROM download_sources WHERE period = ? AND NOT by_python", (period,)
+    ).fetchone()
+    return None if period is None or row is None else PeriodSource(period=period, source=row[0], file_sha256=row[1])
+
+
+def newest_downloads(db: Database, packages: Collection[str] | None = None) -> dict[str, Downloads]:
+    """Return the numbers of the newest period by package, those of some packages or of all."""
+    which, names = (_OF_PERIOD, ()) if packages is None else (_OF_PACKAGES, (json.dumps([*packages]),))
+    rows = db.execute(which, (newest_period(db), *names))
+    return {row[0]: _row(*row) for row in rows}
+
+
 def most_downloaded(db: Database, *, limit: int) -> list[Downloads]:
     """Return the most downloaded packages of the newest period, the most downloaded first."""
-    rows = db.execute(
-        "SELECT package, period, python_version, downloads FROM downloads WHERE python_version = '' AND period = ?"
-        " ORDER BY downloads DESC, package LIMIT ?",
-        (newest_period(db), limit),
-    )
+    rows = db.execute(f"{_OF_PERIOD} ORDER BY downloads DESC, package LIMIT ?", (newest_period(db), limit))
     return [_row(*row) for row in rows]
 
 

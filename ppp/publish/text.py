@@ -85,6 +85,21 @@ def grouped(count: int) -> str:
     return f"{count:,}"
 
 
+def short_count(count: int) -> str:
+    """Return a count in short, rounded down: `999`, `12K`, `340M`, `1.2B`, `10B`."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("K", 1000)):
+        if count >= size:
+            tenths = 10 * count // size
+            return f"{tenths // 10}.{tenths % 10}{unit}" if tenths < 100 and tenths % 10 else f"{tenths // 10}{unit}"  # noqa: PLR2004 - one digit
+    return str(count)
+
+
+def period(period: str) -> str:
+    """Return a period of downloads in words: `in 2026-10`, or `from 2026-10-02 to 2026-11-01`."""
+    first, _, last = period.partition("/")
+    return f"from {first} to {last}" if last else f"in {first}"
+
+
 def moment(epoch_s: int) -> str:
     """Return epoch seconds as `2026-11-20 12:00 UTC`."""
     return f"{day(epoch_s)} {epoch_s // 3600 % 24:02}:{epoch_s // 60 % 60:02} UTC"

@@ -60,7 +60,9 @@ async function find(wanted) {
   }
   const rank = ([name]) => (name === wanted ? 0 : name.startsWith(wanted) ? 1 : 2);
   const rows = current.packages.filter(([name]) => matches(name, wanted));
-  rows.sort((a, b) => rank(a) - rank(b) || (a[0] < b[0] ? -1 : 1));
+  // The most downloaded first, where that is known.
+  const downloads = (row) => row[5] ?? -1;
+  rows.sort((a, b) => rank(a) - rank(b) || downloads(b) - downloads(a) || (a[0] < b[0] ? -1 : 1));
   return { rows, more: current.below.length > 0 || wanted.length < 2 };
 }
 

@@ -10,15 +10,18 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from journal_rows import add_event, name_release, queue_release, skip_release
+from known_downloads import know_downloads
 from memory_store import store_in_memory
 from sqlite_utils import Database
 
 from ppp.ledger import published
 from ppp.ledger.batches import seal
 from ppp.ledger.digests import read_day_digests
+from ppp.ledger.downloads import DownloadsSource
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
+from ppp.model.canonical import sha256_hex
 from ppp.model.record import ModuleFailure, Outcome, Phase, Record, Result, Submodules
 from ppp.publish.build import build
 from ppp.publish.builder.contribution import contribution_of
@@ -68,10 +71,17 @@ journaled = st.tuples(
     st.sampled_from(["1.9", "1.10"]),
     st.sampled_from([DAY - 1, DAY, DAY + 90_000]),
 )
-#: What may happen between two builds: new records, a sealed batch, an episode, a step of the journal, damage to the
-#: folder or the cache.
+#: An imported file of downloads: its period, whose numbers they are, and the numbers.
+imported = st.tuples(
+    st.sampled_from(["2024-03", "2024-04"]),
+    st.sampled_from(["one", "another"]),
+    st.dictionaries(st.sampled_from(["six", "attrs", "needs-gcc", "elsewhere"]), st.integers(0, 3), min_size=1),
+)
+#: What may happen between two builds: new records, a sealed batch, an episode, a step of the journal, an import of
+#: downloads, damage to the folder or the cache.
 events = st.one_of(
     journaled,
+    imported,
     st.lists(observations, min_size=1, max_size=4),
     st.sampled_from(
         ["seal", "episode", "lose a page", "lose the lists", "lose the folder", "lose the cache", "nothing"]
@@ -107,6 +117,11 @@ def apply_event(event: object, store: Store, root: Path, record: Callable[..., R
                 store.add_record(observation(record, fields))
 
 
+def source_of(words: str, numbers: dict[str, int]) -> DownloadsSource:
+    """Return the source of a file with these numbers."""
+    return DownloadsSource(source=words, file_sha256=sha256_hex(repr(sorted(numbers.items())).encode()))
+
+
 def apply_journaled(store: Store, step: str, package: str, version: str, at: int) -> None:
     """Apply one step of a journal to the ledger."""
     match step:
@@ -128,7 +143,10 @@ def test_incremental_builds_equal_a_build_from_scratch(events_: list[object], re
     with store_in_memory() as store, tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for event in events_:
-            if isinstance(event, tuple):
+            if isinstance(event, tuple) and len(event) == len(("period", "source", "numbers")):
+                period, source, numbers = event
+                know_downloads(store, period, numbers, source=source_of(source, numbers))
+            elif isinstance(event, tuple):
                 with store.db.atomic():
                     apply_journaled(store, *event)
             else:

@@ -138,6 +138,8 @@ def package_file(
         ],
         "releases": len(checked),
     }
+    if history.downloads:
+        document["downloads"] = {"period": history.downloads.period, "count": history.downloads.downloads}
     if releases:
         document["breaks"] = [{"version": one.version, "broke": one.broke, "fixed": one.fixed} for one in releases]
     return f"api/v1/p/{history.package}.json", document_bytes(document)

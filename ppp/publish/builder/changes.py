@@ -1,4 +1,4 @@
-"""Find what has changed since the build that the cache describes: the packages of newer records, or everything.
+"""Find what has changed since the build that the cache describes: packages with newer records or other downloads.
 
 Records are only ever added, so their row numbers only grow. Everything is built again where there is any doubt:
 another PPP, another ledger, a folder that is not as the last build left it, or a machine that was restarted since
@@ -9,7 +9,7 @@ import functools
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -17,12 +17,14 @@ from typing import Final
 from sqlite_utils import Database
 
 import ppp
+from ppp.ledger.downloads import newest_downloads, newest_source
 from ppp.ledger.flips import triggers_of_packages
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.cache.manifest import files_in_list
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST, OutputFolder, digest_line
+from ppp.publish.site.directory import PACKAGES_LISTING
 from ppp.resources import resource
 
 #: At how many rows, spread over its history, a ledger is compared with the one that the cache describes.
@@ -64,9 +66,25 @@ def find_changes(
         return EVERYTHING
     # By row number, not by the index on packages: that would read every record.
     newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
-    changed = {package for (package,) in newer}
+    changed = {package for (package,) in newer} | _packages_with_other_downloads(db, cache)
     # What a release did to these packages is on the pages of the package whose release that is.
     return ChangedPackages(packages=sorted(changed.union(triggers_of_packages(db, changed))), after_row=last)
+
+
+def _packages_with_other_downloads(db: Database, cache: BuildCache) -> set[str]:
+    # Those whose own number is another one, or of another period; no page shows a place among others.
+    source, before = newest_source(db), cache.fact("downloads")
+    now = source and asdict(source)
+    if now == before:
+        return set()
+    numbers = newest_downloads(db)
+    same_period = isinstance(before, dict) and source is not None and before["period"] == source.period
+    return {
+        package
+        for package, shown in cache.listings.downloads(PACKAGES_LISTING).items()
+        if (number := numbers.get(package)) is not None or shown is not None
+        if not same_period or number is None or number.downloads != shown
+    }
 
 
 def record_build(
@@ -87,6 +105,8 @@ def record_build(
     cache.set_fact("environments", [environment.id for environment in environments])
     cache.set_fact("records", last)
     cache.set_fact("probes", _probes(db, last))
+    source = newest_source(db)
+    cache.set_fact("downloads", source and asdict(source))
 
 
 def _current_digest(folder: OutputFolder) -> str | None:

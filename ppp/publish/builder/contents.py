@@ -1,7 +1,7 @@
 """The render phase of a build: functions of what was read to paths with their bytes; nothing here reads or writes.
 
-A package's files and its contribution depend on its own records alone. Pages of which there may be thousands are
-deferred: worker processes render them.
+A package's files and its contribution depend on its own records and downloads alone. Pages of which there may be
+thousands are deferred: worker processes render them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -74,7 +74,7 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
     yield api_index(counts, data.environments, journal=data.journal is not None)
     yield from sitemap_files(data.sitemap_shards, data.sitemap, _page_paths(data), base_url)
     yield from feed_files(overall_feed(group_changes(data.changes)), "", base_url)
-    yield from data_files(data.snapshots, as_of)
+    yield from data_files(data.snapshots, as_of, data.downloads)
     if data.journal:
         yield from journal_files(data.journal, base_url, as_of)
 
@@ -104,6 +104,7 @@ def _front_page(data: SiteData) -> tuple[str, bytes]:
             findings=front_findings(finding_listings(data.findings)),
             episode=data.episode,
             coverage=data.journal.days if data.journal else None,
+            downloads=data.downloads,
         )
     )
 

@@ -28,9 +28,10 @@ def _entries(summary: PackageSummary, totals: PackageTotals) -> Iterator[Listing
     # Most cells are in several listings: each is encoded once.
     encoded: dict[int, str] = {}
     for kind, cells in summary.findings.items():
-        yield listing_entry(finding_folder(kind), cells, _encode(cells, encoded))
+        yield listing_entry(finding_folder(kind), cells, _encode(cells, encoded), summary.downloads)
     for cell in summary.failing:
-        yield listing_entry(environment_folder(cell.environment), [cell], _encode([cell], encoded))
+        folder = environment_folder(cell.environment)
+        yield listing_entry(folder, [cell], _encode([cell], encoded), summary.downloads)
     yield from chain_entries(summary.package, summary.findings.get(FindingKind.BROKEN_DEPENDENCY, ()))
 
 

@@ -8,6 +8,7 @@ from sqlite_utils import Database
 
 from ppp.ledger import published
 from ppp.ledger.batches import list_batches
+from ppp.ledger.downloads import PeriodSource, newest_source
 from ppp.ledger.episodes import StoredEpisode, newest_episode
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
@@ -22,8 +23,8 @@ from ppp.publish.snapshots.description import Snapshot, complete_snapshots
 class BuildPlan:
     """What to build; `packages` and `batches` are those whose files are written, by name and by id.
 
-    `episode`, `snapshots` and `journal` are what the site shows apart from records, `journal` None where none is
-    followed; `unchanged` is True where nothing has changed.
+    `episode`, `snapshots`, `journal` and `downloads` are what the site shows apart from records, `journal` None where
+    none is followed, `downloads` None where none are known; `unchanged` is True where nothing has changed.
     """
 
     environments: Sequence[Environment]
@@ -33,6 +34,7 @@ class BuildPlan:
     episode: StoredEpisode | None
     snapshots: Sequence[Snapshot]
     journal: JournalChanges | None
+    downloads: PeriodSource | None
     unchanged: bool
 
     @property
@@ -51,7 +53,7 @@ class BuildPlan:
     @property
     def other_inputs(self) -> str:
         """Return a digest (hex) of what the site shows apart from records."""
-        return _digest(self.episode, self.snapshots, self.journal)
+        return _digest(self.episode, self.snapshots, self.journal, self.downloads)
 
 
 def read_plan(
@@ -64,7 +66,7 @@ def read_plan(
     written = set() if changes.packages is None else set(cache.owners(OwnerKind.BATCHES))
     new_batches = [batch.id for batch in list_batches(db) if batch.id not in written]
     episode, snapshots = newest_episode(db), complete_snapshots(out)
-    journal = find_journal_changes(db, cache, changes.packages)
+    journal, downloads = find_journal_changes(db, cache, changes.packages), newest_source(db)
     return BuildPlan(
         environments=environments,
         changes=changes,
@@ -73,11 +75,17 @@ def read_plan(
         episode=episode,
         snapshots=snapshots,
         journal=journal,
+        downloads=downloads,
         unchanged=changes.packages is not None
         and not (changes.packages or new_batches)
-        and cache.fact("other inputs") == _digest(episode, snapshots, journal),
+        and cache.fact("other inputs") == _digest(episode, snapshots, journal, downloads),
     )
 
 
-def _digest(episode: StoredEpisode | None, snapshots: Sequence[Snapshot], journal: JournalChanges | None) -> str:
-    return sha256_hex(repr((episode, snapshots, journal and journal.digest)).encode())
+def _digest(
+    episode: StoredEpisode | None,
+    snapshots: Sequence[Snapshot],
+    journal: JournalChanges | None,
+    downloads: PeriodSource | None,
+) -> str:
+    return sha256_hex(repr((episode, snapshots, journal and journal.digest, downloads)).encode())

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from ppp.check.cause_rules import cause_help as known_causes
 from ppp.ledger import published
 from ppp.ledger.digests import DayDigest
+from ppp.ledger.downloads import PeriodSource
 from ppp.ledger.episodes import StoredEpisode
 from ppp.model.matrix import Environment
 from ppp.publish.api.current import NEWEST_RESULTS
@@ -44,8 +45,9 @@ class SiteData:
     """What the site shows of all packages; each iterator is read once, while its pages are rendered.
 
     `newest` are the newest current results, `changes` the newest changes of a verdict, both newest first; `worst` are
-    the packages with the most failures. `directory`, `search` and `sitemap` are the pages of names that changed,
-    `sitemap_shards` the prefixes of the sitemap's files after the last build. `journal` is None where none is followed.
+    packages with failures, the most downloaded first, then those with the most failures. `directory`, `search` and
+    `sitemap` are the pages of names that changed, `sitemap_shards` the prefixes of the sitemap's files after the last
+    build. `journal` is None where none is followed, `downloads` (whose numbers they are) None where none are known.
     """
 
     base_url: str
@@ -69,6 +71,7 @@ class SiteData:
     sitemap_shards: Sequence[str]
     sitemap: Iterable[PrefixPage]
     journal: JournalContent | None
+    downloads: PeriodSource | None
 
 
 def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url: str) -> SiteData:
@@ -103,6 +106,7 @@ def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url
         sitemap_shards=[prefix for prefix, entries in sitemap.pages() if entries],
         sitemap=split_into_pages(sitemap, MAX_ADDRESSES),
         journal=read_journal(db, cache, plan.journal) if plan.journal else None,
+        downloads=plan.downloads,
     )
 
 
@@ -139,8 +143,9 @@ def _read_worst(db: Database, store: ListingStore, environments: Sequence[Enviro
     # As many as the front page has room for; the last may be one too many.
     rows: list[MatrixRow] = []
     remaining_bytes = MATRIX_BUDGET
-    for entry in store.by_rank(PACKAGES_LISTING):
-        rows.append(matrix_row(published.newest_release_verdicts(db, entry.package), environments))
+    for entry in store.by_downloads(PACKAGES_LISTING):
+        verdicts = published.newest_release_verdicts(db, entry.package)
+        rows.append(matrix_row(verdicts, environments, downloads=entry.downloads))
         remaining_bytes -= rows[-1].estimated_bytes
         if remaining_bytes < 0:
             break

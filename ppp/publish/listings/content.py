@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from ppp.publish.listings.entries import ListingEntry
 from ppp.publish.listings.prefix_pages import PrefixPage, split_into_pages
@@ -13,19 +14,25 @@ from ppp.publish.listings.store import ListingStore
 class ListingContent:
     """One listing at one moment.
 
-    `newest` are its first entries by rank, `newest_cells` the JSON of its newest cells, with commas between them.
-    `first_page` is the page of the listing itself; `other_pages` are those below it that changed. These are read as
-    they are iterated over, once, so that a long listing is never in memory as a whole. `changed` is False where every
-    page by name shows what it showed after the last build.
+    `newest` are its first entries by rank, `foremost` those by downloads, `newest_cells` the JSON of its newest cells,
+    with commas between them. `first_page` is the page of the listing itself; `other_pages` are those below it that
+    changed. These are read as they are iterated over, once, so that a long listing is never in memory as a whole.
+    `changed` is False where every page by name shows what it showed after the last build.
     """
 
     packages: int
     cells: int
     newest: tuple[ListingEntry, ...]
+    foremost: tuple[ListingEntry, ...]
     newest_cells: str
     first_page: PrefixPage
     other_pages: Iterator[PrefixPage]
     changed: bool
+
+    @property
+    def by_downloads(self) -> bool:
+        """Return whether the downloads of any of its packages are known."""
+        return bool(self.foremost) and self.foremost[0].downloads is not None
 
 
 def read_listing(
@@ -33,10 +40,13 @@ def read_listing(
 ) -> ListingContent:
     """Read a listing: pages of at most `page_budget` bytes of rows, `min_entries` by rank, the JSON of `max_cells`."""
     pages = split_into_pages(store.entry_tree(listing), page_budget)
+    newest = tuple(_newest(store, listing, min_entries))
+    foremost = tuple(islice(store.by_downloads(listing), min_entries))
     return ListingContent(
         packages=store.package_count(listing),
         cells=store.cell_count(listing),
-        newest=tuple(_newest(store, listing, min_entries)),
+        newest=newest,
+        foremost=foremost,
         newest_cells=_newest_cells(store, listing, max_cells),
         first_page=next(pages),
         other_pages=pages,

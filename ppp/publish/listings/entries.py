@@ -23,6 +23,7 @@ class ListingEntry(NamedTuple):
 
     `key` sorts entries by name, `rank` by time or by weight, greatest first; None: the listing is never ranked. `cost`
     estimates the entry's HTML in bytes, on the high side. `body` is JSON: what an array has between its brackets.
+    `downloads` are the package's, None where unknown or not shown.
     """
 
     package: str
@@ -32,10 +33,11 @@ class ListingEntry(NamedTuple):
     cost: int
     cells: int
     body: str
+    downloads: int | None = None
 
 
 #: An entry as it goes between processes and into the cache.
-EntryRow = tuple[str, str, str, int | None, int, int, str]
+EntryRow = tuple[str, str, str, int | None, int, int, str, int | None]
 
 
 class Contribution(NamedTuple):
@@ -67,6 +69,11 @@ def combine(contributions: Iterable[Contribution]) -> Contribution:
         entries.extend(contribution.entries)
         totals.update(contribution.totals)
     return Contribution(packages, entries, totals)
+
+
+def most_downloaded_first(entries: Iterable[ListingEntry]) -> list[ListingEntry]:
+    """Return entries by downloads, the most first; where these are equal or unknown, they stay in their order."""
+    return sorted(entries, key=lambda entry: -1 if entry.downloads is None else entry.downloads, reverse=True)
 
 
 def visible_content(entry: ListingEntry) -> tuple[int, object]:

@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS contributions (
 CREATE TABLE IF NOT EXISTS entries (    -- see `ppp.publish.listings.entries`
     package TEXT NOT NULL, listing TEXT NOT NULL, key TEXT NOT NULL, rank INTEGER,
     cost INTEGER NOT NULL, cells INTEGER NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    downloads INTEGER
 ) STRICT;
 CREATE TABLE IF NOT EXISTS pages (      -- that trees of entries were last split into
     tree TEXT NOT NULL, prefix TEXT NOT NULL,
@@ -38,12 +39,14 @@ CREATE TABLE IF NOT EXISTS pages (      -- that trees of entries were last split
 ) STRICT, WITHOUT ROWID;
 """
 TABLE_NAMES: Final = ("contributions", "entries", "pages")
+_BY_DOWNLOADS: Final = "rank > 0 DESC, downloads DESC, rank DESC, package"
 INDEXES: Final = (
     "entries_by_package ON entries (package)",
     "entries_by_key ON entries (listing, key, package, cost)",
     "entries_by_rank ON entries (listing, rank DESC, package) WHERE rank IS NOT NULL",
+    f"entries_by_downloads ON entries (listing, {_BY_DOWNLOADS}) WHERE rank IS NOT NULL",
 )
-_COLUMNS: Final = "package, listing, key, rank, cost, cells, body"
+_COLUMNS: Final = "package, listing, key, rank, cost, cells, body, downloads"
 
 
 class ListingStore:
@@ -77,7 +80,7 @@ class ListingStore:
                 for listing, key in _changed_places(before, entries):
                     self.changed_keys.setdefault(listing, set()).add(key)
         self._db.executemany("INSERT INTO contributions VALUES (?, ?)", contribution.packages)
-        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", contribution.entries)
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", contribution.entries)
         self.totals.update(contribution.totals)
 
     def _remove(self, package: str) -> list[ListingEntry]:
@@ -111,6 +114,17 @@ class ListingStore:
     def by_rank(self, listing: str) -> Iterator[ListingEntry]:
         """Return the entries of a listing, highest rank first, then by package; they are read as they are taken."""
         return self._entries("listing = ? AND rank IS NOT NULL ORDER BY rank DESC, package", listing)
+
+    def by_downloads(self, listing: str) -> Iterator[ListingEntry]:
+        """Return the entries of a listing, most downloaded first, then in the order of `by_rank`.
+
+        Those with a rank of 0 come after all others.
+        """
+        return self._entries(f"listing = ? AND rank IS NOT NULL ORDER BY {_BY_DOWNLOADS}", listing)
+
+    def downloads(self, listing: str) -> dict[str, int | None]:
+        """Return the downloads of every package in a listing, as the last build knew them."""
+        return dict(self._db.execute("SELECT package, downloads FROM entries WHERE listing = ?", (listing,)).fetchall())
 
     def bodies(self, listing: str) -> Iterator[tuple[str, int]]:
         """Return the body of each entry in the order of `by_rank`, with how many cells it is about."""
@@ -146,8 +160,12 @@ def _changed_places(before: Iterable[ListingEntry], now: Iterable[ListingEntry])
     for place in old.keys() | new.keys():
         was, is_ = old.get(place), new.get(place)
         # Bodies are decoded only where they differ.
-        if was is None or is_ is None or (was.body != is_.body and visible_content(was) != visible_content(is_)):
+        if was is None or is_ is None or was.downloads != is_.downloads or _differ(was, is_):
             yield place
+
+
+def _differ(was: ListingEntry, is_: ListingEntry) -> bool:
+    return was.body != is_.body and visible_content(was) != visible_content(is_)
 
 
 def _sorted_or_none(keys: Iterable[str] | None) -> Sequence[str] | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ppp.ledger.downloads import Downloads
 from ppp.ledger.flips import Flip
 from ppp.ledger.published import Agreement, Verdict, VerdictChange
 from ppp.model.blame import AssignedBlame
@@ -34,7 +35,8 @@ class PackageHistory:
     `newest` are the full records of the newest release. `changed_at` is when the verdict on a (version, environment)
     last changed, in epoch seconds. `logs` has, by sha256, the log that explains each group of cells of the newest
     release that failed alike, where the ledger has one. `flips` are the verdicts on other packages that changed after
-    its releases came. Blame takes all cells of a release into account.
+    its releases came. `downloads` are its own, of the newest period that is known. Blame takes all cells of a release
+    into account.
     """
 
     package: str
@@ -44,6 +46,7 @@ class PackageHistory:
     changed_at: Mapping[tuple[str, str], int]
     logs: Mapping[str, str]
     flips: Sequence[Flip] = ()
+    downloads: Downloads | None = None
 
     @property
     def version(self) -> str:

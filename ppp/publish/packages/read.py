@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.ledger import queries
+from ppp.ledger.downloads import newest_downloads
 from ppp.ledger.flips import Flip, read_flips
 from ppp.ledger.published import Agreement, Verdict, VerdictChange
 from ppp.model.blame import AssignedBlame, assign_blame
@@ -95,9 +96,11 @@ def _read_portion(
     flips: defaultdict[str, list[Flip]] = defaultdict(list)
     for flip in read_flips(db, packages):
         flips[flip.trigger.name].append(flip)
+    downloads = newest_downloads(db, packages)
     for package, of_package in groupby(rows, attrgetter("package")):
         if package in releases:
-            yield _history(db, [*of_package], releases[package], details, flips[package])
+            history = _history(db, [*of_package], releases[package], details, flips[package])
+            yield replace(history, downloads=downloads.get(package))
 
 
 def _releases(

@@ -64,7 +64,8 @@ class PackageSummary:
     """A package's newest release: how many cells have each result, its findings, and the cells that fail.
 
     `as_of` is when the newest of the package's current records was observed, in epoch seconds. Of the `PASS` cells,
-    `installed_only` have nothing to import. `remarks` are by environment.
+    `installed_only` have nothing to import. `remarks` are by environment. `downloads` are those of the newest period,
+    None where unknown.
     """
 
     package: str
@@ -75,6 +76,7 @@ class PackageSummary:
     failing: tuple[AffectedCell, ...]
     installed_only: int = 0
     remarks: Mapping[str, Sequence[Remark]] = field(default_factory=dict)
+    downloads: int | None = None
 
     @property
     def shown_counts(self) -> tuple[tuple[Shown, int], ...]:
@@ -127,6 +129,7 @@ def summarize(history: PackageHistory) -> PackageSummary:
         failing=tuple(cell for cell in cells.values() if cell.result in FAILED),
         installed_only=sum(verdict.shown is Shown.INSTALLED for verdict in newest),
         remarks=remarked,
+        downloads=history.downloads.downloads if history.downloads else None,
     )
 
 

@@ -1,7 +1,7 @@
-"""`/packages/`: all packages by name, split by prefix if one page is too small; and the shards for the search box.
+"""`/packages/`: all packages, the most downloaded first and then by name, and the shards for the search box.
 
-Search needs no server: the script fetches the shard for the typed prefix. Without scripts, the pages list the same
-names.
+Pages are split by prefix if one would be too large. Search needs no server: the script fetches the shard for the typed
+prefix. Without scripts, the pages list the same names.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Final
 from ppp.model.canonical import Json
 from ppp.model.shown import Shown
 from ppp.publish.api.encoding import EncodedJson, compact_json, document_bytes
-from ppp.publish.listings.entries import ListingEntry
+from ppp.publish.listings.entries import ListingEntry, most_downloaded_first
 from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.publish.packages.summary import PackageSummary
 from ppp.publish.site.deferred import Content
@@ -36,11 +36,13 @@ class DirectoryRow:
     package: str
     version: str
     shown_counts: tuple[tuple[Shown, int], ...]
+    downloads: int | None
 
 
 def directory_entry(summary: PackageSummary, severity: int) -> ListingEntry:
     """Return a package's entry in the directory; a higher `severity` means that more of its cells fail."""
-    cost = 150 + 2 * len(summary.package) + len(summary.version) + 55 * len(summary.shown_counts)
+    known = summary.downloads is not None
+    cost = 150 + 30 * known + 2 * len(summary.package) + len(summary.version) + 55 * len(summary.shown_counts)
     return ListingEntry(
         summary.package,
         PACKAGES_LISTING,
@@ -49,13 +51,16 @@ def directory_entry(summary: PackageSummary, severity: int) -> ListingEntry:
         cost,
         0,
         compact_json([summary.version, summary.shown_counts])[1:-1],
+        summary.downloads,
     )
 
 
 def search_entries(summary: PackageSummary) -> Iterator[ListingEntry]:
     """Yield a package's entries for search: one for each suffix of its name that begins at a word."""
-    installed_only = [summary.installed_only] if summary.installed_only else []
-    body = compact_json([summary.package, summary.version, summary.passing, summary.claimed, *installed_only])
+    more = [summary.installed_only] if summary.installed_only or summary.downloads is not None else []
+    if summary.downloads is not None:
+        more.append(summary.downloads)
+    body = compact_json([summary.package, summary.version, summary.passing, summary.claimed, *more])
     for suffix in name_suffixes(summary.package):
         yield ListingEntry(summary.package, f"{SEARCH_PREFIX}{suffix[:SHARD_LETTERS]}", suffix, None, 1, 0, body)
 
@@ -71,13 +76,22 @@ def directory_pages(pages: Iterable[PrefixPage], as_of: int | None) -> Iterator[
 
 
 def _page(path: str, node: PrefixPage, as_of: int | None) -> bytes:
-    return render("packages.html", path=path, node=node, rows=[*map(_row_from_entry, node.entries)], as_of=as_of)
+    return render(
+        "packages.html",
+        path=path,
+        node=node,
+        rows=[*map(_row_from_entry, most_downloaded_first(node.entries))],
+        as_of=as_of,
+    )
 
 
 def _row_from_entry(entry: ListingEntry) -> DirectoryRow:
     version, counts = json.loads(f"[{entry.body}]")
     return DirectoryRow(
-        package=entry.package, version=version, shown_counts=tuple((Shown(shown), count) for shown, count in counts)
+        package=entry.package,
+        version=version,
+        shown_counts=tuple((Shown(shown), count) for shown, count in counts),
+        downloads=entry.downloads,
     )
 
 

@@ -50,7 +50,7 @@ def finding_folder(kind: FindingKind) -> str:
 
 
 def front_findings(listings: Mapping[FindingKind, Listing]) -> dict[FindingKind, tuple[int, list[Finding]]]:
-    """Return, for each kind, the number of packages and the newest of them, for the front page."""
+    """Return, for each kind, the number of packages and the first of them, for the front page."""
     return {
         kind: (
             listing.packages,
@@ -73,13 +73,12 @@ def finding_pages(
     path = "findings/index.html"
     yield path, render("findings.html", path=path, listings=listings, texts=FINDING_TEXTS, as_of=as_of)
     for kind, listing in listings.items():
-        newest = list(listing.rows())
         shown = chains if kind is FindingKind.BROKEN_DEPENDENCY else None
-        yield _finding_page(listing, fitting_rows(newest), shown, as_of)
+        yield _finding_page(listing, fitting_rows(listing.rows()), shown, as_of)
         yield from prefix_page_files(listing)
         yield listing.data_path, document_bytes(_document(kind, listing, as_of))
         if listing.content.changed:
-            cells = (cell for row in newest for cell in row.cells)
+            cells = (cell for row in listing.newest_rows() for cell in row.cells)
             yield from feed_files(finding_feed(kind, cells), f"{listing.folder}/", base_url)
     yield CHAINS_PATH, document_bytes(chains_document(chains, as_of))
 

@@ -11,6 +11,7 @@ from typing import Final
 import markdown
 
 from ppp.ledger.digests import DayDigest
+from ppp.ledger.downloads import PeriodSource
 from ppp.ledger.episodes import StoredEpisode
 from ppp.ledger.published import CauseCount, Counts, Finding, Verdict
 from ppp.ledger.published_journal import DayCoverage
@@ -42,18 +43,23 @@ class MatrixRow:
     version: str
     cells: tuple[Verdict | None, ...]
     causes: tuple[str, ...]
+    downloads: int | None = None
 
     @property
     def estimated_bytes(self) -> int:
         """Return an upper estimate of the size of its HTML in bytes."""
         linked = sum(cell is not None and cell.result is not Result.PASS for cell in self.cells)
         names = len(self.package) * (2 + linked) + len(self.version)
-        return 140 + 60 * len(self.cells) + 50 * linked + names + sum(len(cause) + 20 for cause in self.causes)
+        known = 20 if self.downloads is not None else 0
+        return 140 + known + 60 * len(self.cells) + 50 * linked + names + sum(len(cause) + 20 for cause in self.causes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontPage:
-    """All data that the front page shows; `coverage` has the days of the journal, None where none is followed."""
+    """All data that the front page shows; `coverage` has the days of the journal, `downloads` whose numbers they are.
+
+    Both are None where there are none.
+    """
 
     counts: Counts
     root: str
@@ -66,9 +72,12 @@ class FrontPage:
     findings: Mapping[FindingKind, tuple[int, Sequence[Finding]]]
     episode: StoredEpisode | None
     coverage: Sequence[DayCoverage] | None = None
+    downloads: PeriodSource | None = None
 
 
-def matrix_row(verdicts: Sequence[Verdict], environments: Sequence[Environment]) -> MatrixRow:
+def matrix_row(
+    verdicts: Sequence[Verdict], environments: Sequence[Environment], *, downloads: int | None = None
+) -> MatrixRow:
     """Return the row of one release, from its verdicts, with a cell for each shown environment."""
     by_environment = {verdict.environment: verdict for verdict in verdicts}
     causes = Counter(v.cause for v in by_environment.values() if v.cause and v.result is not Result.PASS)
@@ -77,6 +86,7 @@ def matrix_row(verdicts: Sequence[Verdict], environments: Sequence[Environment])
         version=verdicts[0].release.version,
         cells=tuple(by_environment.get(environment.id) for environment in shown_environments(environments)),
         causes=tuple(sorted(causes, key=lambda cause: (-causes[cause], cause))),
+        downloads=downloads,
     )
 
 

@@ -17,7 +17,7 @@ from ppp.publish import text
 from ppp.publish.api.encoding import EncodedJson, compact_json
 from ppp.publish.api.package import affected_json
 from ppp.publish.listings.content import ListingContent
-from ppp.publish.listings.entries import ListingEntry
+from ppp.publish.listings.entries import ListingEntry, most_downloaded_first
 from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.publish.packages.summary import AffectedCell, PreviousResult
 from ppp.publish.site.deferred import Content
@@ -40,9 +40,10 @@ _JUDGES: Final[Mapping[str | None, BlameSource | None]] = {None: None} | {str(ju
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingRow:
-    """The affected cells of one package, in the order of environments."""
+    """The affected cells of one package, in the order of environments, and its downloads, None where unknown."""
 
     cells: tuple[AffectedCell, ...]
+    downloads: int | None = None
     #: An upper estimate of the size of its HTML in bytes.
     estimated_bytes: int = field(init=False, compare=False)
 
@@ -97,7 +98,8 @@ class ListingRow:
     def _estimate_bytes(self) -> int:
         notes = sum(text.html_size(words) + (50 + len(places) if places else 0) for words, places in self.notes)
         names = 2 * len(self.package) + 2 * len(self.first.version)
-        return 360 + names + notes + 90 * len(self.cells) + sum(70 + 2 * len(cause) for cause in self.causes)
+        known = 30 if self.downloads is not None else 0
+        return 360 + known + names + notes + 90 * len(self.cells) + sum(70 + 2 * len(cause) for cause in self.causes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,15 +125,22 @@ class Listing:
         """Return the number of its cells."""
         return self.content.cells
 
-    def rows(self) -> Iterator[ListingRow]:
-        """Yield its newest rows, as many as a page or a feed shows: newest first, then by name."""
+    def newest_rows(self) -> Iterator[ListingRow]:
+        """Yield its newest rows, as many as a feed shows: newest first, then by name."""
         return map(row_from_entry, self.content.newest)
 
+    def rows(self) -> Iterator[ListingRow]:
+        """Yield its first rows, as many as a page shows: most downloaded first, then newest first, then by name."""
+        return map(row_from_entry, self.content.foremost)
 
-def listing_entry(folder: str, cells: Sequence[AffectedCell], encoded: str) -> ListingEntry:
+
+def listing_entry(
+    folder: str, cells: Sequence[AffectedCell], encoded: str, downloads: int | None = None
+) -> ListingEntry:
     """Return the entry of a package's cells in a listing; `encoded` joins the output of `encode_cell` with commas."""
-    row = ListingRow(cells=tuple(cells))
-    return ListingEntry(row.package, folder, row.package, row.since, row.estimated_bytes, len(cells), encoded)
+    row = ListingRow(cells=tuple(cells), downloads=downloads)
+    cost = row.estimated_bytes
+    return ListingEntry(row.package, folder, row.package, row.since, cost, len(cells), encoded, downloads)
 
 
 def encode_cell(cell: AffectedCell) -> str:
@@ -141,7 +150,8 @@ def encode_cell(cell: AffectedCell) -> str:
 
 def row_from_entry(entry: ListingEntry) -> ListingRow:
     """Return the row from which an entry was created."""
-    return ListingRow(cells=tuple(_decode_cell(each) for each in json.loads(f"[{entry.body}]")))
+    cells = tuple(_decode_cell(each) for each in json.loads(f"[{entry.body}]"))
+    return ListingRow(cells=cells, downloads=entry.downloads)
 
 
 def _decode_cell(encoded: dict[str, Any]) -> AffectedCell:
@@ -158,9 +168,9 @@ def _decode_cell(encoded: dict[str, Any]) -> AffectedCell:
     )
 
 
-def fitting_rows(newest: Iterable[ListingRow]) -> list[ListingRow]:
-    """Return the newest rows that fit on the main page of a listing."""
-    return text.fit_budget(newest, ROWS_BUDGET, lambda row: row.estimated_bytes)
+def fitting_rows(rows: Iterable[ListingRow]) -> list[ListingRow]:
+    """Return the first rows that fit on the main page of a listing."""
+    return text.fit_budget(rows, ROWS_BUDGET, lambda row: row.estimated_bytes)
 
 
 def prefix_page_files(listing: Listing) -> Iterator[tuple[str, Content]]:
@@ -174,7 +184,7 @@ def prefix_page_files(listing: Listing) -> Iterator[tuple[str, Content]]:
 
 def _prefix_page(path: str, of: tuple[str, str, str], node: PrefixPage) -> bytes:
     title, about, folder = of
-    rows = [*map(row_from_entry, node.entries)]
+    rows = [*map(row_from_entry, most_downloaded_first(node.entries))]
     return render("listed.html", path=path, title=title, about=about, folder=folder, node=node, rows=rows)
 
 

@@ -175,6 +175,7 @@ def package_page(
         phases=tuple(phase.label for phase in PHASES),
         imports=_imported_modules(newest),
         breaks=breaks_links(history.package, releases),
+        downloads=history.downloads,
     )
     return path, page
 

@@ -7,6 +7,7 @@ is covered by `files.json`, so that no build has to hash a database.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from ppp.ledger.downloads import PeriodSource
 from ppp.publish import text
 from ppp.publish.api.encoding import indented_bytes
 from ppp.publish.site.templates import render
@@ -20,8 +21,10 @@ _ROW_BYTES: Final = 620
 _ORDER: Final = (SnapshotKind.WINDOW, SnapshotKind.DAY, SnapshotKind.MONTH)
 
 
-def data_files(snapshots: Sequence[Snapshot], as_of: int | None) -> Iterator[tuple[str, bytes]]:
-    """Yield `/data/index.html` and `snapshots/index.json` for the given snapshots."""
+def data_files(
+    snapshots: Sequence[Snapshot], as_of: int | None, downloads: PeriodSource | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Yield `/data/index.html` and `snapshots/index.json` for the given snapshots, with the source of downloads."""
     by_kind = {
         kind: sorted((s for s in snapshots if s.kind is kind), key=lambda s: s.file, reverse=True) for kind in _ORDER
     }
@@ -40,6 +43,7 @@ def data_files(snapshots: Sequence[Snapshot], as_of: int | None) -> Iterator[tup
             days=by_kind[SnapshotKind.DAY],
             months=shown,
             older=len(by_kind[SnapshotKind.MONTH]) - len(shown),
+            downloads=downloads,
         ),
     )
 

@@ -80,6 +80,8 @@ def jinja_environment(root: str) -> jinja2.Environment:
         "duration": text.duration,
         "size": text.size,
         "grouped": text.grouped,
+        "period": text.period,
+        "short_count": text.short_count,
         "single_line": text.single_line,
         "code_spans": text.with_code_spans,
     }
