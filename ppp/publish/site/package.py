@@ -166,11 +166,7 @@ def package_page(
         images=_images(newest),
         badge=badge,
         findings=[kind for kind in summary.findings if kind not in REMARKS],
-        standin=any(
-            verdict.standin
-            for verdicts in (history.newest_verdicts, *older[:DETAILED_RELEASES])
-            for verdict in verdicts
-        ),
+        standin=any(v.standin for vs in (history.newest_verdicts, *older[:DETAILED_RELEASES]) for v in vs),
         noted_pythons=_noted_pythons(newest),
         phases=tuple(phase.label for phase in PHASES),
         imports=_imported_modules(newest),
