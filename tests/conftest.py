@@ -203,6 +203,11 @@ def _missing_nginx() -> str | None:
 
 
 @cache
+def _missing_systemd() -> str | None:
+    return None if shutil.which("systemd-analyze") else "no systemd-analyze"
+
+
+@cache
 def _missing_sandbox() -> str | None:
     try:
         bubblewrap.find_bubblewrap(os.environ)
@@ -214,6 +219,7 @@ def _missing_sandbox() -> str | None:
 TOOLS = {
     "nginx": _missing_nginx,
     "sandbox": _missing_sandbox,
+    "systemd": _missing_systemd,
     "docker": _missing_docker,
     "mesh": _missing_mesh,
     "voice": _missing_voice,

@@ -15,7 +15,7 @@ from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
 from ppp.cli.downloads import downloads
 from ppp.cli.mesh import node, peer
-from ppp.cli.node_up import node_up
+from ppp.cli.node_up import node_step, node_up
 from ppp.cli.peer_keys import peer_add, peer_distrust, peer_list, peer_trust
 from ppp.cli.publish import narrate, publish, snapshot
 from ppp.cli.queue import queue
@@ -67,6 +67,7 @@ for command in (
     cli.add_command(command)
 
 node.add_command(node_up)
+node.add_command(node_step)
 
 for peer_command in (peer_add, peer_list, peer_trust, peer_distrust):
     peer.add_command(peer_command)

@@ -1,7 +1,8 @@
-"""`ppp node up`: follow the daily schedule in one process."""
+"""`ppp node up` and `ppp node step`: follow the daily schedule in one process, or do one step of it."""
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -14,14 +15,13 @@ from ppp.mesh.fetch import UnavailableFileError
 from ppp.mesh.statement import ForkedError
 from ppp.model.errors import NoRecordsError, PeerError, RejectedDataError, UnknownPackageError, UnknownVersionError
 from ppp.model.schedule import SCHEDULE, Step
+from ppp.runner.context import Context
 from ppp.runner.uptime import CommandRunner, ScheduledNode
 
-#: A run begins no cell after so many minutes: the next one is due six hours after it began.
-RUN_MINUTES: Final = 300
 #: The commands of each step.
 COMMANDS: Final = MappingProxyType(
     {
-        Step.WATCH: (("peer", "sync"), ("run", "--minutes", str(RUN_MINUTES))),
+        Step.WATCH: (("peer", "sync"), ("run", "--minutes", "{minutes}")),
         Step.WRITE: (("narrate",),),
         Step.RENDER: (("publish",),),
         Step.PUBLISH: (("snapshot",), ("peer", "push")),
@@ -38,6 +38,18 @@ ACCEPTED: Final = MappingProxyType(
 )
 
 
+def _make_runner(context: Context, given: Mapping[str, str]) -> CommandRunner:
+    # Each step is given what this command was given; reading the settings took the secrets out of the environment.
+    return CommandRunner(
+        commands=COMMANDS,
+        accepted=ACCEPTED,
+        stop=context.stop,
+        environ={**given, "PPP_DATA": str(context.config.data.resolve())},
+        program=(sys.executable, "-m", "ppp"),
+        now=context.clock,
+    )
+
+
 @click.command("up")
 @data_option
 def node_up(*, data: Path | None) -> None:
@@ -46,21 +58,35 @@ def node_up(*, data: Path | None) -> None:
     Watch (and check what is found) at 00:00, 06:00, 12:00 and 18:00 UTC, write at 20:00, render at 22:30, publish at
     23:15. What was missed while it was off is done once at the start. It can be killed at any time.
     """
-    # Reading the settings takes secrets out of the environment: each step is given what this command was given.
     given = {**os.environ}
     context = make_context(data)
     folder = context.config.data
-    environ = {**given, "PPP_DATA": str(folder.resolve())}
-    runner = CommandRunner(
-        commands=COMMANDS,
-        accepted=ACCEPTED,
-        stop=context.stop,
-        environ=environ,
-        program=(sys.executable, "-m", "ppp"),
-    )
     folder.mkdir(parents=True, exist_ok=True)
-    node = ScheduledNode(data=folder, run=runner, reporter=context.reporter, stop=context.stop, now=context.clock)
+    node = ScheduledNode(
+        data=folder,
+        run=_make_runner(context, given),
+        reporter=context.reporter,
+        stop=context.stop,
+        now=context.clock,
+    )
     times = ", ".join(f"{one.step} {one}" for one in SCHEDULE)
     context.reporter.note(f"this node follows its schedule (UTC): {times}")
     with stop_on_signals(context.stop):
         node.follow()
+
+
+@click.command("step")
+@click.argument("step", type=click.Choice([str(step) for step in Step]))
+@data_option
+def node_step(*, step: str, data: Path | None) -> None:
+    """Do one step of the daily schedule now.
+
+    This is what the timers in scripts/systemd/ begin, one step at a time.
+    """
+    given = {**os.environ}
+    context = make_context(data)
+    with stop_on_signals(context.stop):
+        status = _make_runner(context, given)(Step(step))
+    if context.stop.is_set():
+        raise KeyboardInterrupt
+    raise SystemExit(status)

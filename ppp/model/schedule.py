@@ -72,3 +72,10 @@ def due_slots(now: int, done: Mapping[Step, int], schedule: Iterable[DailyTime] 
     schedule = tuple(schedule)
     newest = [slot for step in Step if (slot := newest_slot(step, now, schedule))]
     return sorted(slot for slot in newest if done.get(slot.step, -1) < slot.at)
+
+
+def minutes_to_next(now: int, schedule: Iterable[DailyTime] = SCHEDULE) -> int:
+    """Return how many whole minutes there are until the next slot of any step: what a step may take at most."""
+    midnight = now - now % DAY_S
+    times = [midnight + day + one.offset_s for day in (0, DAY_S) for one in schedule]
+    return (min(at for at in times if at > now) - now) // 60

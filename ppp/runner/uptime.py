@@ -17,7 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 
-from ppp.model.schedule import SCHEDULE, Slot, Step, due_slots
+from ppp.model.schedule import SCHEDULE, Slot, Step, due_slots, minutes_to_next
 from ppp.runner.bound_child import command_of
 from ppp.runner.context import Reporter
 from ppp.runner.schedule_record import ScheduleRecord, read_record, write_record
@@ -25,6 +25,8 @@ from ppp.runner.schedule_record import ScheduleRecord, read_record, write_record
 #: A step that fails is tried again so much later, and after so many attempts only at its next slot.
 RETRY_S: Final = 300
 MAX_ATTEMPTS: Final = 3
+#: How long before the next slot a step begins nothing more, in minutes.
+MARGIN_MINUTES: Final = 10
 #: How often a requested stop is looked for, in seconds.
 POLL_S: Final = 0.5
 #: How long a step that was asked to end may take, in seconds, before it is killed.
@@ -121,7 +123,8 @@ class ScheduledNode:
 class CommandRunner:
     """Does each step by commands of PPP, one after the other, in processes that end with this one.
 
-    `accepted` has exit statuses that are no failure, by the command's first word.
+    `{minutes}` in a command becomes the minutes until the next slot, without `MARGIN_MINUTES` to finish in. `accepted`
+    has exit statuses that are no failure, by the command's first word.
     """
 
     commands: Mapping[Step, Sequence[Sequence[str]]]
@@ -129,11 +132,13 @@ class CommandRunner:
     stop: threading.Event
     environ: Mapping[str, str]
     program: Sequence[str]
+    now: Callable[[], float]
 
     def __call__(self, step: Step, /) -> int:
         """Run the commands of a step; return the first status that is a failure, else 0."""
         for command in self.commands[step]:
-            status = self._run(command)
+            minutes = max(MARGIN_MINUTES, minutes_to_next(int(self.now())) - MARGIN_MINUTES)
+            status = self._run([word.format(minutes=minutes) for word in command])
             if status != 0 and status not in self.accepted.get(command[0], frozenset()):
                 return status
         return 0

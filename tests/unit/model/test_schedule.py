@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.model.schedule import DAY_S, SCHEDULE, Slot, Step, due_slots, newest_slot
+from ppp.model.schedule import DAY_S, SCHEDULE, Slot, Step, due_slots, minutes_to_next, newest_slot
 
 MIDNIGHT: Final = 1_713_744_000
 HOUR: Final = 3600
@@ -66,3 +66,8 @@ def test_after_everything_that_is_due_was_done_nothing_is(now: int) -> None:
     assert {slot.step for slot in due} == {*Step}
     assert all(now - DAY_S < slot.at <= now for slot in due)
     assert due_slots(now, {slot.step: slot.at for slot in due}) == []
+
+
+@pytest.mark.parametrize(("hour", "minutes"), [(0, 360), (18, 120), (18.5, 90), (23.25, 45), (22.5, 45), (20, 150)])
+def test_how_long_a_step_may_take(hour: float, minutes: int) -> None:
+    assert minutes_to_next(at(hour)) == minutes

@@ -119,6 +119,21 @@ def test_the_status_of_a_step_is_that_of_its_first_command_that_failed(
         stop=threading.Event(),
         environ={},
         program=program,
+        now=lambda: NOON,
     )
     assert run(Step.WATCH) == status
     assert len(log.read_text()) == (1 if status == statuses[0] != 0 else 2), "what follows a failure is left out"
+
+
+def test_a_command_is_told_how_long_it_may_take(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run = CommandRunner(
+        commands={Step.WATCH: (("run", "{minutes}"),)},
+        accepted={},
+        stop=threading.Event(),
+        environ={},
+        program=(sys.executable, "-c", f"import sys; open({str(log)!r}, 'w').write(sys.argv[2])"),
+        now=lambda: NOON,
+    )
+    assert run(Step.WATCH) == 0
+    assert log.read_text() == "350", "until 18:00, and ten minutes less"
