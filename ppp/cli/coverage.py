@@ -8,9 +8,11 @@ from typing import Final
 
 import click
 
+from ppp.cli.coverage_intervals import interval_answer, interval_lines
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.console import format_time, printable_line
 from ppp.ledger.coverage import CoverageReport, read_report
+from ppp.ledger.coverage_intervals import read_intervals
 from ppp.ledger.schema import read_ledger
 from ppp.publish.api.coverage import counts_json, day_json
 
@@ -29,9 +31,14 @@ NO_JOURNAL: Final = (
     help="Only releases that were announced on this UTC day (2026-11-28) or later.",
 )
 @click.option("--lost", "fail_on_lost", is_flag=True, help="Exit with 1 if a release is lost.")
+@click.option(
+    "--intervals", "by_interval", is_flag=True, help="Show each interval of serials too, and each way that served."
+)
 @data_option
 @json_option
-def coverage(*, since: datetime | None, fail_on_lost: bool, data: Path | None, as_json: bool) -> None:
+def coverage(
+    *, since: datetime | None, fail_on_lost: bool, by_interval: bool, data: Path | None, as_json: bool
+) -> None:
     """Show what became of every release that the index named.
 
     Each was tested, is queued, was skipped for a reason, or is lost: the four add up to all that were named. A lost one
@@ -41,8 +48,10 @@ def coverage(*, since: datetime | None, fail_on_lost: bool, data: Path | None, a
     since_s = int(since.replace(tzinfo=UTC).timestamp()) if since else 0
     with closing(read_ledger(make_context(data).config.data)) as db:
         report = read_report(db, since=since_s, limit=SHOWN)
-    lines = _lines(report) if report.is_followed else [NO_JOURNAL]
-    print_answer(_answer(report), "\n".join(map(printable_line, lines)), as_json=as_json)
+        reading = read_intervals(db) if by_interval else None
+    lines = [*_lines(report), *(interval_lines(reading) if reading else ())] if report.is_followed else [NO_JOURNAL]
+    answer = _answer(report) | ({"reading": interval_answer(reading)} if reading else {})
+    print_answer(answer, "\n".join(map(printable_line, lines)), as_json=as_json)
     if fail_on_lost and report.total.lost:
         click.get_current_context().exit(1)
 

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import journal_rows
 import pytest
 
 from ppp.cli import main
@@ -68,6 +69,42 @@ def test_the_table_ends_with_a_line_that_adds_up(
         "estimated_lost": 12,
     }
     assert answer["lost"] == ["c==1.0"]
+
+
+def test_each_interval_and_each_way_of_reading_adds_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for first, last, adapter in ((11, 20, "changelog"), (21, 30, "index"), (31, 40, "changelog")):
+        journal_rows.add_interval(store, first, last, at=NOW + first, adapter=adapter)
+    for number, serial in enumerate((10, 11, 20, 21, 40, None, 41)):
+        journal_rows.name_release(store, f"p{number}", "1.0", serial=serial, at=NOW + number)
+        if number % 2:
+            journal_rows.queue_release(store, f"p{number}", "1.0")
+    journal_rows.add_gap(store, NOW, NOW + 3, 40, filled_at=NOW + 9)
+    journal_rows.add_gap(store, NOW + 60, NOW + 90, 7)
+    run(monkeypatch, tmp_path, "--intervals", "--json")
+    answer = json.loads(capsys.readouterr().out)
+    reading = answer["reading"]
+    found = [(i["first_serial"], i["adapter"], i["named"], i["queued"], i["lost"]) for i in reading["intervals"]]
+    assert found == [(11, "changelog", 2, 1, 1), (21, "index", 1, 1, 0), (31, "changelog", 1, 0, 1)]
+    assert {way: (c["named"], c["queued"]) for way, c in reading["by_adapter"].items()} == {
+        "changelog": (3, 1),
+        "feed": (1, 1),
+        "index": (1, 1),
+        "other": (2, 0),
+    }
+    for name in ("named", "tested", "queued", "skipped", "lost"):
+        assert sum(counts[name] for counts in reading["by_adapter"].values()) == answer["total"][name]
+    assert [(gap["estimate"], gap["named"]) for gap in reading["gaps"]] == [(40, 2), (7, None)]
+    run(monkeypatch, tmp_path, "--intervals")
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        "11-20                   changelog        2        0        1        0        1  2024-04-25 00:00 UTC" in lines
+    )
+    assert "all                     feed             1        0        1        0        0" in lines
+    assert any("filled since: 2 releases were announced then (estimated: 40)" in line for line in lines)
+    run(monkeypatch, tmp_path, "--json")
+    assert "reading" not in json.loads(capsys.readouterr().out)
 
 
 def test_a_lost_release_can_be_an_exit_code(

@@ -16,6 +16,7 @@ from recording_reporter import RecordingReporter
 from sample_record import SAMPLE_RECORD
 
 from ppp import config
+from ppp.ledger.coverage_intervals import read_intervals
 from ppp.ledger.journal import FeedReading, Gap
 from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
@@ -402,6 +403,30 @@ def test_a_journal_with_serials_fills_the_gaps_of_the_feed(started: Follower) ->
     started.follow(MemoryChangelog(events))
     assert started.rows("SELECT count(*) FROM journal_gaps WHERE filled_at IS NULL") == [(0,)]
     assert len(started.queue) == 400
+
+
+def test_what_a_feed_missed_at_an_uneven_pace_is_told_exactly_once_a_journal_was_read(started: Follower) -> None:
+    """Quiet nights and heavy hours, a reading every six hours: the loss that is told then is the truth."""
+    times = []
+    for hour in range(72):
+        releases = {14: 700}.get(hour % 24, 1 if hour % 24 < 7 else 40)
+        times += [NOW + hour * 3_600 + place * 3_600 // releases for place in range(1, releases + 1)]
+    events = [event(11 + n, f"new-release p{n} 1.0", at=at) for n, at in enumerate(times)]
+    for hours in range(6, 73, 6):
+        started.follow(MemoryFeed(events, now=NOW + hours * 3_600))
+    seen = {name for (name,) in started.rows("SELECT package FROM journal_releases")}
+    db = started.node.store.db
+    gaps = read_intervals(db).gaps
+    assert [gap.named for gap in gaps] == [None] * len(gaps), "until then, there are estimates"
+    started.follow(MemoryChangelog(events))
+    missed = [e.at for e in events if e.package not in seen]
+    reading = read_intervals(db)
+    truth = [sum(gap.start_at < at < gap.end_at for at in missed) for gap in gaps]
+    assert [gap.named for gap in reading.gaps] == truth
+    assert sum(truth) == len(missed) > 1_500
+    assert len(gaps) < 12, "a quiet night fits into the feed"
+    assert max(abs(gap.estimate - named) for gap, named in zip(gaps, truth, strict=True)) > 200
+    assert {way: counts.named for way, counts in reading.by_adapter.items()} == {"changelog": len(events)}
 
 
 def test_two_readings_of_one_moment_have_no_pace() -> None:
