@@ -266,6 +266,16 @@ def test_search_works_by_keyboard(browser: "Browser", sites: ServedSites) -> Non
     assert problems == []
 
 
+def test_search_finds_the_most_downloaded_first(browser: "Browser", sites: ServedSites) -> None:
+    with opened(browser) as (page, problems):
+        goto(page, sites.pages["front"], problems)
+        page.fill("#find", "made-up")
+        page.wait_for_selector(".search li")
+        found = page.locator(".search li a").all_inner_texts()
+    assert [int(name[1:4]) for name in found] == list(range(418, 418 - 2 * len(found), -2))
+    assert problems == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_print_is_white_and_complete(browser: "Browser", sites: ServedSites, kind: str) -> None:
     with opened(browser, color_scheme="dark") as (page, _):

@@ -7,7 +7,9 @@ from itertools import product
 from pathlib import Path
 
 from journal_rows import showcase_journal
+from known_downloads import know_downloads
 
+from ppp.ledger.downloads import MAX_DOWNLOADS, MAX_SOURCE, DownloadsSource
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
@@ -311,7 +313,7 @@ def _many_packages(record: RecordBuilder) -> Iterator[RecordWithLog]:
         "detail": "command 'gcc' failed",
     }
     for number in range(420):
-        name = f"{'nab'[number % 3]}{number:03}-made-up-package"
+        name = _made_up(number)
         for environment in ("py312-slim", "py312-alpine"):
             fails = number % 3 == 0 and environment.endswith("alpine")
             at = AS_OF - 3_600 - number
@@ -319,6 +321,19 @@ def _many_packages(record: RecordBuilder) -> Iterator[RecordWithLog]:
                 record(name, "1.0", environment, observed_at=at, **({"result": "FAIL", **compiler} if fails else {})),
                 None,
             )
+
+
+def _made_up(number: int) -> str:
+    return f"{'nab'[number % 3]}{number:03}-made-up-package"
+
+
+def _know_downloads(store: Store) -> None:
+    # Of every second package, and of those with long names, as large as numbers may be.
+    known = {_made_up(number): 10 * (number + 1) ** 3 for number in range(0, 420, 2)}
+    words = "whose numbers these are, told in as many words as are kept, with their licence: " * 3
+    source = DownloadsSource(source=words[:MAX_SOURCE], file_sha256="d" * 64)
+    numbers = known | {LONG_NAME: MAX_DOWNLOADS, "six": 404_306_024, "needs-gcc": 999}
+    know_downloads(store, "2024-03-25/2024-04-24", numbers, source=source)
 
 
 def showcase_site(folder: Path, record: RecordBuilder) -> Path:
@@ -329,6 +344,7 @@ def showcase_site(folder: Path, record: RecordBuilder) -> Path:
             for made, log in showcase_records(record):
                 store.insert_record(made, log)
             showcase_journal(store, AS_OF, [LONG_NAME])
+        _know_downloads(store)
         lines = [("NODE", "Today 6 of 9 releases installed everywhere."), ("VOX", "Three did not.")]
         script = json.dumps([{"speaker": speaker, "text": text} for speaker, text in lines])
         episode = StoredEpisode(period="2024-04-24", seed=1, writer="plain", facts="[]", script=script)

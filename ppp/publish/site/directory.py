@@ -42,7 +42,7 @@ class DirectoryRow:
 def directory_entry(summary: PackageSummary, severity: int) -> ListingEntry:
     """Return a package's entry in the directory; a higher `severity` means that more of its cells fail."""
     known = summary.downloads is not None
-    cost = 150 + 30 * known + 2 * len(summary.package) + len(summary.version) + 55 * len(summary.shown_counts)
+    cost = 150 + 50 * known + 2 * len(summary.package) + len(summary.version) + 55 * len(summary.shown_counts)
     return ListingEntry(
         summary.package,
         PACKAGES_LISTING,
