@@ -48,7 +48,7 @@ NPM_FILES = (".npmrc", "package.json", "package-lock.json")
 WORKFLOWS = tuple(f".github/workflows/{name}.yml" for name in ("ci", "node", "snapshot"))
 SHELL_SCRIPTS = (".ci/run", "scripts/install-yggdrasil", "scripts/nox")
 #: The benchmarks, each a program in tests/bench/.
-BENCHMARKS = ("publish", "cells", "queue", "journal")
+BENCHMARKS = ("publish", "cells", "queue", "journal", "restore")
 #: Without its own folder on the path, no benchmark hides a module of Python that has its name; `queue` is one.
 BENCH_PATHS = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(HERE / "tests" / "support")}
 
@@ -539,7 +539,7 @@ def pinned(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure publishing, cells per minute, the queue and following; `-- queue`, say, measures one alone."""
+    """Measure publishing, cells per minute, the queue, following and restoring; `-- queue`, say, measures one alone."""
     names = session.posargs[:1] if session.posargs[:1] in [[name] for name in BENCHMARKS] else [*BENCHMARKS]
     for name in names:
         options = session.posargs[1:] if len(names) == 1 else session.posargs

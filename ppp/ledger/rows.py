@@ -21,6 +21,7 @@ INSERT_RECORD: Final = (
     # Only a record that is there already is left out; any other conflict is an error.
     " ON CONFLICT (record) DO NOTHING"
 )
+_EMPTY: Final[Mapping[type, str]] = {dict: "{}", list: "[]"}
 _NO_FILE: Final[Mapping[str, Json]] = {"filename": None, "sha256": None, "size": None}
 
 
@@ -59,4 +60,5 @@ def _optional(value: Json) -> str | None:
 
 
 def _text(value: Json) -> str:
-    return plain_canonical_json(value).decode()
+    # Most have none, and to encode them is half of what a row costs.
+    return plain_canonical_json(value).decode() if value else _EMPTY[type(value)]
