@@ -11,6 +11,7 @@ import click
 import ppp
 from ppp import console
 from ppp.cli.ask import ask
+from ppp.cli.backup import backup
 from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
 from ppp.cli.downloads import downloads
@@ -61,6 +62,7 @@ for command in (
     shard,
     state,
     restore,
+    backup,
     verify,
     doctor,
 ):

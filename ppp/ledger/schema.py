@@ -112,6 +112,19 @@ def read_ledger(data: Path) -> Database:
         return db
 
 
+def connect_as_it_is(data: Path) -> sqlite3.Connection:
+    """Return a read-only connection to the ledger of the data folder, whatever its schema is.
+
+    Raise `LedgerDamagedError` if there is none.
+    """
+    path = data / LEDGER_NAME
+    with translate_storage_errors(path):
+        if not path.exists():
+            raise LedgerDamagedError(f"no ledger at {path}", hint="name another folder with --data")
+        _finish_rollback(path)
+        return _connect(path, mode="ro")
+
+
 def _finish_rollback(path: Path) -> None:
     # A kill during a commit leaves a journal; only a connection that may write can roll it back.
     if path.with_name(f"{path.name}-journal").exists():

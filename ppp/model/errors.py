@@ -214,6 +214,12 @@ class StateError(PPPError):
     exit_code = 52
 
 
+class BackupError(PPPError):
+    """A backup cannot be made there, or the copy differs from the ledger."""
+
+    exit_code = 56
+
+
 class JournalThrottledError(PPPError):
     """An index asks to be asked less often; `retry_after_s` says in how many seconds it may be asked again."""
 
