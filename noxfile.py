@@ -538,6 +538,13 @@ def pinned(session: nox.Session) -> None:
 
 
 @nox.session
+def node_dry_run(session: nox.Session) -> None:
+    """Perform two nights of a node on this machine as .github/workflows/node.yml says, job by job in fresh folders."""
+    node_environment(session)
+    tool(session, "python", "tests/rehearsal/node_dry_run.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure publishing, cells per minute, the queue, following and restoring; `-- queue`, say, measures one alone."""
     names = session.posargs[:1] if session.posargs[:1] in [[name] for name in BENCHMARKS] else [*BENCHMARKS]
