@@ -12,6 +12,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -41,7 +42,7 @@ PLAN = NIGHT / "plan" / "plan.json"
 #: How large what a night hands on may be, in MB: the state, what a shard observed, the site (GitHub Pages' limit).
 MAX_STATE_MB, MAX_SHARD_MB, MAX_SITE_MB = 1_000, 250, 1_000
 #: What each night puts into a release, in the place of last night's.
-SNAPSHOT_ASSETS = ("latest.db.gz", "latest.json", "latest.db.gz.sha256")
+SNAPSHOT_ASSETS = ("latest.db", "latest.db.sha256", "latest.json")
 #: What npm installs from.
 NPM_FILES = (".npmrc", "package.json", "package-lock.json")
 #: What `nox -s lint` checks besides Python.
@@ -260,7 +261,9 @@ def node(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] =
     programs = node_environment(session)
     env = {"PPP_DATA": str(NIGHT / "data"), "PPP_BASE_URL": os.environ.get("PPP_BASE_URL") or pages_address()}
     command = (str(programs / "ppp"), *arguments)
-    return str(session.run(*command, external=True, env=env, success_codes=success_codes, silent=silent) or "")
+    # What it says on standard error is for a person, and no part of the answer.
+    options: dict[str, Any] = {"success_codes": success_codes, "silent": silent, "stderr": None}
+    return str(session.run(*command, external=True, env=env, **options) or "")
 
 
 def pages_address() -> str:
@@ -292,7 +295,8 @@ def environment_options() -> list[str]:
 
 def storage(session: nox.Session, *arguments: str) -> str:
     """Run scripts/node-storage, and return what it prints."""
-    done = session.run(sys.executable, str(HERE / "scripts" / "node-storage"), *arguments, external=True, silent=True)
+    command = (sys.executable, str(HERE / "scripts" / "node-storage"), *arguments)
+    done = session.run(*command, external=True, silent=True, stderr=None)
     return str(done or "").strip()
 
 
@@ -310,7 +314,7 @@ def restore(session: nox.Session) -> None:
 @nox.session
 def node_fetch(session: nox.Session) -> None:
     """Get the node's state from its branch, and the snapshot that it starts from."""
-    output("commit", storage(session, "fetch", str(NIGHT / "state"), str(NIGHT / "snapshots")).splitlines()[-1:][0])
+    output("commit", storage(session, "fetch", str(NIGHT / "state"), str(NIGHT / "snapshots")))
 
 
 @nox.session
