@@ -20,7 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from workflow import Host, JobRun, Run, load
+from workflow import GitHub, JobRun, Run, load
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FIRST: Final = ("six", "idna", "certifi", "packaging", "attrs")
@@ -50,7 +50,7 @@ class Rehearsal:
                 (self.fork / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, self.fork / name)
         git("remote", "add", "origin", str(origin), folder=self.fork)
-        self.host = Host(
+        self.host = GitHub(
             folder=folder / "github",
             origin=origin,
             programs=ROOT / ".nox",

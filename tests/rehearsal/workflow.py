@@ -41,7 +41,7 @@ class StepError(Exception):
 
 
 @dataclass(slots=True, kw_only=True)
-class Host:
+class GitHub:
     """What GitHub keeps between jobs and runs: the repository, secrets, variables, releases, and the deployed site.
 
     `programs` is the folder `.nox` that each machine has, as if from a cache. `settings` are every machine's variables.
@@ -105,7 +105,7 @@ class Run:
     """One run of a workflow."""
 
     def __init__(
-        self, host: Host, workflow: Mapping[str, Any], folder: Path, *, watcher: Watcher, parallel: int
+        self, host: GitHub, workflow: Mapping[str, Any], folder: Path, *, watcher: Watcher, parallel: int
     ) -> None:
         """Prepare a run whose machines are in folders below `folder`."""
         self._host = host

@@ -105,7 +105,7 @@ def test_a_snapshot_is_kept_in_a_release_and_fetched_with_the_state(storage: Sto
     storage.ok("upload", "node-snapshots", str(storage.folder / "node-2026-11.db.gz"))
     storage.ok("upload", "node-snapshots", str(storage.folder / "node-2026-11.db.gz"))
     state, _ = storage.fetch("first")
-    (state / "state.json").write_text(json.dumps({"snapshot": {"file": "node-2026-11.db.gz"}}))
+    (state / "state.json").write_text(json.dumps({"signed": {"snapshot": {"file": "node-2026-11.db.gz"}}}))
     storage.ok("keep", str(state), "")
     storage.fetch("again")
     assert (storage.folder / "snapshots" / "node-2026-11.db.gz").read_bytes() == b"snapshot"
@@ -114,7 +114,7 @@ def test_a_snapshot_is_kept_in_a_release_and_fetched_with_the_state(storage: Sto
 @pytest.mark.parametrize("name", ["../x", "-x", "", "a/b", "x" * 300])
 def test_a_snapshots_name_is_a_file_name(storage: Storage, name: str) -> None:
     state, _ = storage.fetch("first")
-    (state / "state.json").write_text(json.dumps({"snapshot": {"file": name}}))
+    (state / "state.json").write_text(json.dumps({"signed": {"snapshot": {"file": name}}}))
     done = storage.run("fetch-snapshot", str(state), "snapshots")
     assert (done.returncode, "no file name" in done.stderr) == (1, True)
 
