@@ -13,9 +13,10 @@ from ppp.ledger.backup import back_up
 @data_option
 @json_option
 def backup(*, file: Path, data: Path | None, as_json: bool) -> None:
-    """Copy the ledger into FILE, which must not exist, and verify the copy.
+    """Copy the ledger into a new file, and verify the copy.
 
-    It can be done while a run is writing. The copy has not the node's key (data/node.key): keep one of that, too.
+    FILE must not exist. It can be done while a run is writing. The copy does not have
+    the node's key (data/node.key): keep one of that too.
     """
     made = back_up(make_context(data).config.data, file)
     held = ", ".join(f"{count:,} {table}" for table, count in made.rows.items())

@@ -15,6 +15,7 @@ from ppp.cli.backup import backup
 from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
 from ppp.cli.downloads import downloads
+from ppp.cli.health import health
 from ppp.cli.mesh import node, peer
 from ppp.cli.node_up import node_step, node_up
 from ppp.cli.peer_keys import peer_add, peer_distrust, peer_list, peer_trust
@@ -63,6 +64,7 @@ for command in (
     state,
     restore,
     backup,
+    health,
     verify,
     doctor,
 ):

@@ -16,7 +16,7 @@ from ppp.mesh.statement import ForkedError
 from ppp.model.errors import NoRecordsError, PeerError, RejectedDataError, UnknownPackageError, UnknownVersionError
 from ppp.model.schedule import SCHEDULE, Step
 from ppp.runner.context import Context
-from ppp.runner.uptime import CommandRunner, ScheduledNode
+from ppp.runner.uptime import CommandRunner, ScheduledNode, record_step
 
 #: The commands of each step.
 COMMANDS: Final = MappingProxyType(
@@ -89,4 +89,5 @@ def node_step(*, step: str, data: Path | None) -> None:
         status = _make_runner(context, given)(Step(step))
     if context.stop.is_set():
         raise KeyboardInterrupt
+    record_step(context.config.data, Step(step), status, now=context.now)
     raise SystemExit(status)

@@ -17,7 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 
-from ppp.model.schedule import SCHEDULE, Slot, Step, due_slots, minutes_to_next
+from ppp.model.schedule import SCHEDULE, Slot, Step, due_slots, minutes_to_next, newest_slot
 from ppp.runner.bound_child import command_of
 from ppp.runner.context import Reporter
 from ppp.runner.schedule_record import ScheduleRecord, read_record, write_record
@@ -117,6 +117,13 @@ class ScheduledNode:
             attempts = done.last[slot.step].attempts
             then = "tried again later" if attempts < self.max_attempts else "left until its next time"
             self.reporter.warn(f"{slot.step} ended with {status} (attempt {attempts}): {then}")
+
+
+def record_step(data: Path, step: Step, status: int, *, now: int) -> None:
+    """Record a step that was done outside `ScheduledNode`, by a timer or by a person, for its newest slot."""
+    if slot := newest_slot(step, now):
+        data.mkdir(parents=True, exist_ok=True)
+        write_record(data, read_record(data).with_outcome(slot, status, now=now, max_attempts=MAX_ATTEMPTS))
 
 
 @dataclass(slots=True, kw_only=True)
