@@ -9,6 +9,8 @@ import pytest
 from expressions import evaluate, expand
 from workflow import load
 
+from ppp.model.schedule import SCHEDULE, Step
+
 ROOT: Final = Path(__file__).parents[3]
 WORKFLOWS: Final = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 #: The workflows that a node runs.
@@ -106,6 +108,12 @@ def test_the_state_is_kept_before_the_site_is_deployed() -> None:
     assert jobs("node")["pages"]["needs"] == "keep"
     assert "node_keep" in sessions(jobs("node")["keep"])
     assert {load(ROOT / ".github" / "workflows" / f"{name}.yml")["concurrency"]["group"] for name in NODE} == {"node"}
+
+
+def test_a_node_on_github_watches_when_any_other_does() -> None:
+    ((cron,),) = [[one["cron"] for one in load(ROOT / ".github" / "workflows" / "node.yml")["on"]["schedule"]]]
+    hours = [str(time.hour) for time in SCHEDULE if time.step is Step.WATCH]
+    assert cron.split() == ["17", ",".join(hours), "*", "*", "*"], "not at the full hour, when many others begin"
 
 
 # ---------------------------------------------------------------- expressions
