@@ -3,7 +3,6 @@
 All mistakes of a source are collected and reported together, each with its place.
 """
 
-import netrc
 import os
 import re
 import sys
@@ -14,7 +13,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
@@ -25,6 +24,8 @@ from ppp.model.matrix import Matrix, Platform
 from ppp.model.node_ids import MAX_NODES, parse_node_ids
 from ppp.model.node_seed import SEED_VARIABLE, NodeSeed
 from ppp.model.record import Network
+from ppp.model.site_bound import SiteBound, SitePreset, site_bound
+from ppp.netrc_file import netrc_credentials
 from ppp.resources import resource
 from ppp.schemas import schema_errors
 from ppp.storage_errors import temporary_folder
@@ -92,6 +93,8 @@ class Config:
     #: The ids of the nodes that share the work, this one among them, and how many of them check each release.
     share_nodes: tuple[str, ...] = ()
     replicas: int = 1
+    #: How much the site may take; None: there is no bound.
+    site_bound: SiteBound | None = None
 
     @property
     def public(self) -> Path:
@@ -153,6 +156,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         canary=settings.boolean("PPP_CANARY", default=True),
         container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
         nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
+        site_bound=settings.site_bound(),
     )
     if config.replicas > 1 and not settings.text("PPP_SHARE_NODES"):
         settings.mistakes.append(f"PPP_REPLICAS={config.replicas} says nothing without PPP_SHARE_NODES")
@@ -222,7 +226,7 @@ class _Settings:
         except ValueError:
             self.mistakes.append(f"{name}={_without_userinfo(text)!r} is not an http(s) address")
             return default, None
-        return url, credentials or _netrc_credentials(url, self._environ)
+        return url, credentials or netrc_credentials(url, self._environ)
 
     def public_address(self, name: str, default: str) -> str:
         """Return an address that is published, so that it may have no credentials."""
@@ -242,6 +246,19 @@ class _Settings:
             self.mistakes.append(f"{name}={text!r} is not a number from 1 to {most}")
             return default
         return int(text)
+
+    def optional_number(self, name: str, *, most: int) -> int | None:
+        return self.number(name, 1, most=most) if self.text(name) else None
+
+    def site_bound(self) -> SiteBound | None:
+        """Return how much the site may take: that of its host, or the numbers that are set."""
+        text = self.text("PPP_SITE_PRESET", SitePreset.NONE).lower()
+        if text not in [*SitePreset]:
+            self.mistakes.append(f"PPP_SITE_PRESET={text!r} is none of {', '.join(SitePreset)}")
+            text = SitePreset.NONE
+        max_mib = self.optional_number("PPP_SITE_MAX_MIB", most=100_000_000)
+        max_files = self.optional_number("PPP_SITE_MAX_FILES", most=999_999_999)
+        return site_bound(SitePreset(text), max_mib=max_mib, max_files=max_files)
 
     def file(self, name: str) -> Path | None:
         text = self.text(name)
@@ -322,25 +339,6 @@ def _with_slash(url: str) -> str:
 def _without_userinfo(text: str) -> str:
     # An address that cannot be parsed may contain a password anywhere before its last @.
     return f"…{text[text.rindex('@') :]}" if "@" in text else text
-
-
-def _netrc_credentials(url: str, environ: Mapping[str, str]) -> Credentials | None:
-    """Return the credentials that the user's netrc file has for the host of a URL, if it names that host.
-
-    The file's `default` entry is not used: it would be sent to every index. A file that cannot be read has no entries,
-    as for other clients.
-    """
-    home, named = environ.get("HOME"), environ.get("NETRC")
-    path = named or (f"{home}/.netrc" if home else None)
-    origin, host = origin_of(url), urlsplit(url).hostname
-    if path is None or origin is None or host is None:
-        return None
-    try:
-        entry = netrc.netrc(path).hosts.get(host)
-    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
-        return None
-    user, _, password = entry or ("", "", "")
-    return Credentials(origin=origin, user=user or "", password=password or "") if user or password else None
 
 
 def load_matrix(path: Path) -> Matrix:

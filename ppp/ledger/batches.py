@@ -197,6 +197,12 @@ def list_batch_ids(db: Database) -> list[str]:
     return [batch for (batch,) in db.execute("SELECT batch FROM batches").fetchall()]
 
 
+def packed_batches(db: Database) -> tuple[int, int]:
+    """Return how many batches there are, and their bytes together, as they are published."""
+    row: tuple[int, int] = db.execute("SELECT count(*), coalesce(sum(length(packed)), 0) FROM batch_files").fetchone()
+    return row
+
+
 def has_batch(db: Database, batch: str) -> bool:
     """Return whether the ledger has a batch."""
     return db.execute("SELECT 1 FROM batches WHERE batch = ?", (batch,)).fetchone() is not None

@@ -121,6 +121,15 @@ def most_downloaded(db: Database, *, limit: int) -> list[Downloads]:
     return [_row(*row) for row in rows]
 
 
+def packages_by_downloads(db: Database) -> Iterator[str]:
+    """Return the packages that have a number in the newest period, the most downloaded first."""
+    rows = db.execute(
+        "SELECT package FROM downloads WHERE python_version = '' AND period = ? ORDER BY downloads DESC, package",
+        (newest_period(db),),
+    )
+    return (package for (package,) in rows)
+
+
 def downloads_of(db: Database, package: str) -> list[Downloads]:
     """Return all that is stored of a package, the newest period first."""
     rows = db.execute(

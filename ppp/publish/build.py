@@ -7,28 +7,36 @@ many packages is kept in the cache. These pages follow; `current.json` and its d
 
 import gc
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlite_utils import Database
 
 from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
+from ppp.model.errors import PublishError
+from ppp.model.site_bound import SiteBound
 from ppp.publish.api.coverage import current_coverage
 from ppp.publish.api.current import current_bytes, current_document
 from ppp.publish.builder.changes import record_build
 from ppp.publish.builder.contents import render_site, render_static
+from ppp.publish.builder.page_choice import ranked_packages, write_chosen
 from ppp.publish.builder.plan import BuildPlan, read_plan
 from ppp.publish.builder.site_data import SiteData, read_site_data
+from ppp.publish.builder.site_room import SNAPSHOTS, fixed_rooms, is_partial, room_beside_lookup, statements_room
 from ppp.publish.builder.template_cache import cached_templates
 from ppp.publish.builder.workers import BuildParameters, BuildWorkers, WorkerContext, start_workers
 from ppp.publish.builder.writer import Committed, OutputWriter
-from ppp.publish.cache.build_cache import BuildCache
+from ppp.publish.cache.build_cache import BuildCache, Owner
 from ppp.publish.folder import OutputFolder
+from ppp.publish.page_budget import Room, check_bound
 from ppp.storage_errors import disk_full_error, is_disk_full, translate_storage_errors
+
+#: The fact that a page of each package was more than the bound, although it was estimated to fit.
+_TOO_LARGE: Final = "pages do not fit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +44,7 @@ class BuildResult:
     """What a build published; paths are within the folder, `as_of` is in epoch seconds, None without any record.
 
     `files` and `bytes` count all that the folder now holds, `packages` those whose files were built again.
+    `all_packages` counts all, and `pages` those of them that have pages; the others are looked up.
     """
 
     current_sha256: str
@@ -48,22 +57,44 @@ class BuildResult:
     packages: int
     files: int
     bytes: int
+    all_packages: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BuildSettings:
+    # What a build depends on beside the ledger and the folder; `partial`: not all pages fit, as an attempt has shown.
+    base_url: str
+    rebuild: bool
+    bound: SiteBound | None
+    partial: bool = False
+
+
+class _DoesNotFitError(Exception):
+    """A page of each package is more than the bound of the site."""
 
 
 def build(
-    db: Database, out: Path, *, base_url: str = DEFAULT_BASE_URL, cache_path: Path | None = None, rebuild: bool = False
+    db: Database,
+    out: Path,
+    *,
+    base_url: str = DEFAULT_BASE_URL,
+    cache_path: Path | None = None,
+    rebuild: bool = False,
+    bound: SiteBound | None = None,
 ) -> BuildResult:
     """Publish a ledger into a folder; files whose bytes did not change are not written.
 
     `cache_path` is a file that lets the next build skip what has not changed; without it, or with `rebuild`,
-    everything is built. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous `current.json` is
-    intact then.
+    everything is built. `bound` is how much the site may take: where that leaves no room for a page of each package,
+    the others are looked up. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous `current.json`
+    is intact then.
     """
+    settings = _BuildSettings(base_url=base_url, rebuild=rebuild, bound=bound)
     # One transaction: every number on every page is of the same moment.
     with _rare_garbage_collection(), translate_storage_errors(Path(published.ledger_path(db))), db.atomic():
         try:
-            with BuildCache.open(cache_path) as cache:
-                return _build(db, out, cache, base_url=base_url, rebuild=rebuild)
+            return _build_with_cache(db, out, cache_path, settings)
         except sqlite3.DatabaseError as error:
             if cache_path is None or not cache_path.exists():
                 raise
@@ -71,8 +102,17 @@ def build(
                 raise disk_full_error(error, cache_path) from error
             # Either database may be the one that cannot be read; the cache is the one that can be replaced.
             cache_path.unlink()
-            with BuildCache.open(cache_path) as cache:
-                return _build(db, out, cache, base_url=base_url, rebuild=True)
+            return _build_with_cache(db, out, cache_path, replace(settings, rebuild=True))
+
+
+def _build_with_cache(db: Database, out: Path, cache_path: Path | None, settings: _BuildSettings) -> BuildResult:
+    try:
+        with BuildCache.open(cache_path) as cache:
+            return _build(db, out, cache, settings)
+    except _DoesNotFitError:
+        # Pages are larger than was estimated. The cache is as it was before, and nothing names what was written.
+        with BuildCache.open(cache_path) as cache:
+            return _build(db, out, cache, replace(settings, rebuild=True, partial=True))
 
 
 @contextmanager
@@ -86,43 +126,69 @@ def _rare_garbage_collection() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _build(db: Database, out: Path, cache: BuildCache, *, base_url: str, rebuild: bool) -> BuildResult:
-    folder = OutputFolder(out)
-    plan = read_plan(db, cache, folder, out, base_url=base_url, rebuild=rebuild)
+def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings) -> BuildResult:
+    folder, bound, base_url = OutputFolder(out), settings.bound, settings.base_url
+    fixed = fixed_rooms(db, out) if bound else {}
+    partial = settings.partial or is_partial(db, bound, fixed) or (bound is not None and bool(cache.fact(_TOO_LARGE)))
+    plan = read_plan(db, cache, folder, out, base_url=base_url, rebuild=settings.rebuild, bound=bound, partial=partial)
     if plan.unchanged:
         return _previous_result(cache)
     writer = OutputWriter(folder, cache, from_scratch=plan.from_scratch)
+    cache.listings.new_have_pages = not partial
     context = WorkerContext(db, folder, _parameters(db, out, plan, base_url))
-    with cached_templates(cache), start_workers(context, len(plan.owners)) as workers:
+    with cached_templates(cache), start_workers(context, len(plan.packages) + len(plan.batches)) as workers:
         # Packages first: the pages of many packages show what these contribute.
-        _build_packages(cache, plan, writer, workers)
+        _add_owners(cache, plan.package_owners, writer, workers)
+        # From here on the contributions are looked up, no longer added.
+        cache.create_indexes()
+        chosen: frozenset[str] | None = None
+        if bound and partial:
+            room = room_beside_lookup(bound, fixed, cache.listings)
+            chosen = write_chosen(ranked_packages(db, cache.listings), room, cache, writer, workers)
+        _add_owners(cache, plan.batch_owners, writer, workers)
         # Read, render, write. Long listings are read while their pages are rendered, so that memory stays bounded.
-        data = read_site_data(db, cache, plan, base_url=base_url)
+        data = read_site_data(db, cache, plan, base_url=base_url, chosen=chosen)
         writer.put_all(render_site(data), workers)
         if plan.from_scratch:
             writer.put_all(render_static(base_url), workers)
+    if bound:
+        # Batches are among what was written.
+        taken = writer.taken().plus(fixed[SNAPSHOTS]).plus(statements_room(out))
+        _check_room(bound, taken, partial=partial)
     # `commit` writes current.json last: readers see the old site until everything that it names is in place.
     coverage = current_coverage(data.journal.days) if data.journal else None
     current = current_document(data.counts, data.days, data.newest, coverage)
     committed = writer.commit(current_bytes(current))
     result = _result(plan, data, current["root"], committed)
+    cache.set_fact(_TOO_LARGE, settings.partial or (partial and bool(cache.fact(_TOO_LARGE))))
     _update_cache(db, cache, plan, result, base_url=base_url)
     return result
+
+
+def _check_room(bound: SiteBound, taken: Room, *, partial: bool) -> None:
+    try:
+        check_bound(bound, taken)
+    except PublishError as error:
+        if partial:
+            raise
+        raise _DoesNotFitError from error
 
 
 def _parameters(db: Database, out: Path, plan: BuildPlan, base_url: str) -> BuildParameters:
     ledger = Path(published.ledger_path(db))
     return BuildParameters(
-        ledger=ledger if ledger.is_file() else None, out=out, environments=plan.environments, base_url=base_url
+        ledger=ledger if ledger.is_file() else None,
+        out=out,
+        environments=plan.environments,
+        base_url=base_url,
+        partial=plan.partial,
     )
 
 
-def _build_packages(cache: BuildCache, plan: BuildPlan, writer: OutputWriter, workers: BuildWorkers) -> None:
-    for result in workers.write_owners(plan.owners):
+def _add_owners(cache: BuildCache, owners: Iterable[Owner], writer: OutputWriter, workers: BuildWorkers) -> None:
+    for result in workers.write_owners(owners):
         writer.add(result.owned, result.written)
         cache.listings.replace(result.contribution)
-    # From here on the contributions are looked up, no longer added.
-    cache.create_indexes()
 
 
 def _result(plan: BuildPlan, data: SiteData, root: str, committed: Committed) -> BuildResult:
@@ -137,6 +203,8 @@ def _result(plan: BuildPlan, data: SiteData, root: str, committed: Committed) ->
         packages=len(plan.packages),
         files=committed.files,
         bytes=committed.bytes,
+        all_packages=data.counts.packages,
+        pages=data.counts.packages if data.lookup is None else data.lookup.pages,
     )
 
 
@@ -149,6 +217,7 @@ def _update_cache(db: Database, cache: BuildCache, plan: BuildPlan, result: Buil
         base_url=base_url,
         current_sha256=result.current_sha256,
         files_sha256=result.files_sha256,
+        partial=plan.partial,
     )
     cache.set_fact("other inputs", plan.other_inputs)
     only_this_build = {"written", "removed", "packages"}

@@ -35,7 +35,7 @@ async function showAge() {
 // ---- search
 
 const shards = new Map();
-let known;
+let index;
 
 function shard(prefix) {
   if (!shards.has(prefix)) shards.set(prefix, json(`search/${prefix}.json`));
@@ -49,9 +49,24 @@ const matches = (name, wanted) => name.startsWith(wanted) || name.includes(`-${w
 
 // Return the matching packages, best first, and whether a longer query would find more.
 async function find(wanted) {
-  known ??= json("search.json").then((index) => new Set(index.prefixes));
+  index ??= json("search.json").then(({ prefixes, lookup }) => ({ known: new Set(prefixes), lookup }));
+  const { lookup } = await index;
+  const [found, looked] = await Promise.all([findWithPages(wanted), lookup ? lookUp(wanted) : []]);
+  const others = looked.filter(([name]) => found.rows.every(([each]) => each !== name));
+  return { ...found, rows: [...others, ...found.rows], byName: lookup };
+}
+
+// Where not every package has a page, any is found by its whole name.
+async function lookUp(wanted) {
+  const { lookUp: ask, searchRow, pageOf } = await import("./lookup.js");
+  const found = await ask(wanted);
+  return found && !found.hasPage ? [Object.assign(searchRow(found), { page: pageOf(found) })] : [];
+}
+
+async function findWithPages(wanted) {
+  const { known } = await index;
   const start = wanted.slice(0, 2);
-  if (!(await known).has(start)) return { rows: [], more: wanted.length < 2 };
+  if (!known.has(start)) return { rows: [], more: wanted.length < 2 };
   let current = await shard(start);
   while (current.below.length && wanted.length > current.prefix.length) {
     const longer = wanted.slice(0, current.prefix.length + 1);
@@ -66,16 +81,22 @@ async function find(wanted) {
   return { rows, more: current.below.length > 0 || wanted.length < 2 };
 }
 
-function listItem([name, version, passing, claimed, installedOnly = 0]) {
+function listItem(row) {
+  const [name, version, passing, claimed, installedOnly = 0] = row;
   const item = element("li", "");
-  const link = element("a", name, { href: new URL(`p/${name}/index.html`, ROOT).href });
+  const link = element("a", name, { href: row.page ?? new URL(`p/${name}/index.html`, ROOT).href });
   const apart = installedOnly ? `, ${installedOnly} with nothing to import` : "";
   const summary = claimed ? `${passing}/${claimed} environments${apart}` : "no verdict";
   item.append(link, " ", element("span", `${version}, ${summary}`, { className: "quiet" }));
   return item;
 }
 
-function statusText({ rows, more }) {
+function statusText({ rows, more, byName }) {
+  if (byName) return `${words({ rows, more })} Packages without a page are found by their whole name.`;
+  return words({ rows, more });
+}
+
+function words({ rows, more }) {
   if (more && !rows.length) return "Type more letters.";
   const count = `${rows.length} package${rows.length === 1 ? "" : "s"}`;
   const limit = rows.length > MAX_RESULTS ? `, the first ${MAX_RESULTS} shown` : "";

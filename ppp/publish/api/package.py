@@ -88,13 +88,20 @@ JOURNAL_FILES: Final = (
     ("journal/{day}.json", "journal-day", "the releases that the index announced on a UTC day, with results so far"),
     ("journal/feed.atom", None, "Atom: the newest releases"),
 )
+#: What there is where not every package has a page.
+LOOKUP_FILES: Final = (
+    ("api/v1/lookup/{shard}.json", "lookup-shard", "every package in brief, in 2,048 files by the CRC-32 of its name"),
+)
 
 
-def api_index(counts: Counts, environments: Sequence[Environment], *, journal: bool = False) -> tuple[str, bytes]:
+def api_index(
+    counts: Counts, environments: Sequence[Environment], *, journal: bool = False, lookup: bool = False
+) -> tuple[str, bytes]:
     """Return `/api/v1/index.json`: the time of the newest record, counts, and all files of the API with schemas.
 
-    `journal` says whether a journal is followed.
+    `journal` says whether a journal is followed, `lookup` whether packages without a page are looked up.
     """
+    files = (*API_FILES, *(JOURNAL_FILES if journal else ()), *(LOOKUP_FILES if lookup else ()))
     document = {
         "schema": INDEX_SCHEMA,
         "as_of": counts.as_of,
@@ -104,7 +111,7 @@ def api_index(counts: Counts, environments: Sequence[Environment], *, journal: b
         "findings": [str(kind) for kind in FindingKind],
         "files": [
             {"path": path, "schema": schema and f"schemas/{schema}.schema.json", "about": about}
-            for path, schema, about in (*API_FILES, *(JOURNAL_FILES if journal else ()))
+            for path, schema, about in files
         ],
     }
     return "api/v1/index.json", document_bytes(document)

@@ -47,9 +47,18 @@ EVERYTHING: Final = ChangedPackages(packages=None, after_row=0)
 
 
 def find_changes(
-    db: Database, cache: BuildCache, folder: OutputFolder, environments: Sequence[Environment], *, base_url: str
+    db: Database,
+    cache: BuildCache,
+    folder: OutputFolder,
+    environments: Sequence[Environment],
+    *,
+    base_url: str,
+    partial: bool = False,
 ) -> ChangedPackages:
-    """Return the packages that changed since the last build, or `EVERYTHING` where the cache cannot be relied on."""
+    """Return the packages that changed since the last build, or `EVERYTHING` where the cache cannot be relied on.
+
+    `partial` says whether not every package gets a page: the two kinds of sites have little in common.
+    """
     boot_id, listed = _boot_id(), folder.read(MANIFEST)
     last = cache.fact("records")
     if boot_id is None or listed is None or not isinstance(last, int):
@@ -61,6 +70,7 @@ def find_changes(
         "current": _current_digest(folder),
         "environments": [environment.id for environment in environments],
         "probes": _probes(db, last),
+        "partial": partial,
     }
     if any(cache.fact(name) != value for name, value in now.items()) or not _files_are_intact(cache, folder):
         return EVERYTHING
@@ -95,6 +105,7 @@ def record_build(
     base_url: str,
     current_sha256: str,
     files_sha256: str,
+    partial: bool = False,
 ) -> None:
     """Store in the cache what this build covered, for `find_changes` in the next one."""
     (last,) = db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
@@ -104,6 +115,7 @@ def record_build(
     cache.set_fact("current", current_sha256)
     cache.set_fact("environments", [environment.id for environment in environments])
     cache.set_fact("records", last)
+    cache.set_fact("partial", partial)
     cache.set_fact("probes", _probes(db, last))
     source = newest_source(db)
     cache.set_fact("downloads", source and asdict(source))

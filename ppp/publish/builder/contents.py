@@ -20,7 +20,8 @@ from ppp.publish.journal.files import journal_files, journal_page_paths
 from ppp.publish.listings.entries import Contribution
 from ppp.publish.packages.breaks import flips_by_release
 from ppp.publish.packages.history import PackageHistory
-from ppp.publish.packages.summary import summarize
+from ppp.publish.packages.pages import ALL_PAGES, LOOKUP_ALL, LOOKUP_PAGE, PackagePages
+from ppp.publish.packages.summary import PackageSummary, summarize
 from ppp.publish.site.breaks import breaks_pages
 from ppp.publish.site.causes import cause_pages
 from ppp.publish.site.deferred import Content
@@ -29,6 +30,7 @@ from ppp.publish.site.documentation import documentation_pages, documentation_pa
 from ppp.publish.site.environments import environment_pages
 from ppp.publish.site.findings import finding_listings, finding_pages, front_findings
 from ppp.publish.site.front import STRIP_RESULTS, FrontPage, about_page, front_page
+from ppp.publish.site.lookup import lookup_files
 from ppp.publish.site.package import package_page
 from ppp.publish.site.sitemap import crawler_files, sitemap_files
 from ppp.publish.site.snapshots import data_files
@@ -46,37 +48,54 @@ class RenderedPackage:
 
 
 def render_package(history: PackageHistory, environments: Sequence[Environment], base_url: str) -> RenderedPackage:
-    """Render a package's page, data, badges and feed; `base_url` ends in a slash."""
+    """Render a package's files, and what it contributes; `base_url` ends in a slash."""
     summary = summarize(history)
+    files = package_files(history, summary, environments, base_url)
+    return RenderedPackage(files=files, contribution=contribution_of(history, summary))
+
+
+def package_files(
+    history: PackageHistory,
+    summary: PackageSummary,
+    environments: Sequence[Environment],
+    base_url: str,
+    *,
+    partial_site: bool = False,
+) -> list[tuple[str, bytes]]:
+    """Render a package's page, data, badges and feed; where the site is partial, links to others lead to the lookup."""
     feed_path = f"p/{history.package}/atom.xml"
     releases = flips_by_release(history.flips)
-    files = [
+    pages = PackagePages(frozenset({history.package})) if partial_site else ALL_PAGES
+    return [
         package_page(history, summary, environments, releases, badge=package_badge(summary, base_url)),
         package_file(history, summary, releases),
-        *breaks_pages(history.package, releases),
+        *breaks_pages(history.package, releases, pages),
         *badge_files(summary),
         (feed_path, atom(package_feed(history.package, history.changes), path=feed_path, base_url=base_url)),
     ]
-    return RenderedPackage(files=files, contribution=contribution_of(history, summary))
 
 
 def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
     """Render the files that show many packages, those that may have changed."""
     # Each function says which paths it renders; pages without `as_of` change only with what they show.
-    counts, base_url, as_of = data.counts, data.base_url, data.counts.as_of
+    counts, base_url, as_of, pages = data.counts, data.base_url, data.counts.as_of, data.pages
     yield _front_page(data)
     yield trends_file(data.days, as_of)
-    yield from directory_pages(data.directory, as_of)
-    yield from search_files(data.search_prefixes, data.search)
-    yield from finding_pages(finding_listings(data.findings), data.chains, as_of=as_of, base_url=base_url)
-    yield from environment_pages(data.failing, data.environments, counts, data.causes, data.images)
-    yield from cause_pages(data.causes, data.environments, as_of)
-    yield api_index(counts, data.environments, journal=data.journal is not None)
+    yield from directory_pages(data.directory, as_of, data.lookup)
+    yield from search_files(data.search_prefixes, data.search, lookup=data.lookup is not None)
+    findings = finding_listings(data.findings)
+    yield from finding_pages(findings, data.chains, pages, as_of=as_of, base_url=base_url)
+    yield from environment_pages(data.failing, data.environments, counts, data.causes, data.images, pages=pages)
+    yield from cause_pages(data.causes, data.environments, as_of, pages)
+    yield api_index(counts, data.environments, journal=data.journal is not None, lookup=data.lookup is not None)
     yield from sitemap_files(data.sitemap_shards, data.sitemap, _page_paths(data), base_url)
-    yield from feed_files(overall_feed(group_changes(data.changes)), "", base_url)
+    yield from feed_files(overall_feed(group_changes(data.changes), pages), "", base_url)
     yield from data_files(data.snapshots, as_of, data.downloads)
+    if data.lookup:
+        yield from lookup_files(data.lookup)
     if data.journal:
-        yield from journal_files(data.journal, base_url, as_of)
+        # A day's page is not written again when a package gets or loses its page.
+        yield from journal_files(data.journal, base_url, as_of, LOOKUP_ALL if data.lookup else ALL_PAGES)
 
 
 def render_static(base_url: str) -> Iterator[tuple[str, bytes]]:
@@ -105,6 +124,7 @@ def _front_page(data: SiteData) -> tuple[str, bytes]:
             episode=data.episode,
             coverage=data.journal.days if data.journal else None,
             downloads=data.downloads,
+            pages=data.pages,
         )
     )
 
@@ -118,3 +138,5 @@ def _page_paths(data: SiteData) -> Iterable[str]:
     yield from (f"causes/{cause}/index.html" for cause in sorted(each.cause for each in data.causes.causes))
     if data.journal:
         yield from journal_page_paths(data.journal)
+    if data.lookup:
+        yield LOOKUP_PAGE

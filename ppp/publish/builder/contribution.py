@@ -13,12 +13,20 @@ from ppp.publish.site.directory import directory_entry, search_entries
 from ppp.publish.site.environments import environment_folder
 from ppp.publish.site.findings import finding_folder
 from ppp.publish.site.listing import encode_cell, listing_entry
+from ppp.publish.site.lookup import lookup_entry
 
 
-def contribution_of(history: PackageHistory, summary: PackageSummary) -> Contribution:
-    """Return what a package contributes; `summary` is that of `history`."""
+def contribution_of(history: PackageHistory, summary: PackageSummary, *, lookup: bool = False) -> Contribution:
+    """Return what a package contributes; `summary` is that of `history`, `lookup` adds it to the lookup files."""
     totals = package_totals(history)
-    return contribution_from(summary.package, totals.totals, _entries(summary, totals))
+    entries = _entries(summary, totals)
+    return contribution_from(
+        summary.package,
+        totals.totals,
+        [*entries, lookup_entry(history)] if lookup else entries,
+        changed_at=max(history.changed_at.values(), default=0),
+        severity=totals.severity,
+    )
 
 
 def _entries(summary: PackageSummary, totals: PackageTotals) -> Iterator[ListingEntry]:

@@ -26,6 +26,7 @@ from ppp.publish.listings.content import ListingContent, read_listing
 from ppp.publish.listings.prefix_pages import PrefixPage, split_into_pages
 from ppp.publish.listings.store import ListingStore
 from ppp.publish.packages.finding_kinds import FindingKind
+from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.packages.totals import cells_by_cause, ledger_counts, packages_by_cause, top_causes
 from ppp.publish.site.causes import CauseOverview, cause_listing, explain_causes, newest_records
 from ppp.publish.site.dependency_chains import CHAINS_LISTING, DependencyChain, chains_from
@@ -34,6 +35,7 @@ from ppp.publish.site.environments import environment_folder
 from ppp.publish.site.findings import finding_folder
 from ppp.publish.site.front import MATRIX_BUDGET, MatrixRow, matrix_row
 from ppp.publish.site.listing import MAX_CELLS, ROWS_BUDGET
+from ppp.publish.site.lookup import LOOKUP_PREFIX, LookupContent
 from ppp.publish.site.sitemap import MAX_ADDRESSES
 from ppp.publish.snapshots.description import Snapshot
 
@@ -48,6 +50,7 @@ class SiteData:
     packages with failures, the most downloaded first, then those with the most failures. `directory`, `search` and
     `sitemap` are the pages of names that changed, `sitemap_shards` the prefixes of the sitemap's files after the last
     build. `journal` is None where none is followed, `downloads` (whose numbers they are) None where none are known.
+    `pages` says which packages have pages, and `lookup` how the others are found; None: there are no others.
     """
 
     base_url: str
@@ -72,10 +75,17 @@ class SiteData:
     sitemap: Iterable[PrefixPage]
     journal: JournalContent | None
     downloads: PeriodSource | None
+    pages: PackagePages = ALL_PAGES
+    lookup: LookupContent | None = None
 
 
-def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url: str) -> SiteData:
-    """Read what the site shows; the cache holds the contributions of all packages, those of this build included."""
+def read_site_data(
+    db: Database, cache: BuildCache, plan: BuildPlan, *, base_url: str, chosen: frozenset[str] | None = None
+) -> SiteData:
+    """Read what the site shows; the cache holds the contributions of all packages, those of this build included.
+
+    `chosen` are the packages that have pages; None: all of them.
+    """
     store, environments = cache.listings, plan.environments
     days = update_days(db, cache, plan.changes.after_row)
     counts = ledger_counts(store.totals, records=sum(day.records for day in days), as_of=published.as_of(db))
@@ -107,6 +117,8 @@ def read_site_data(db: Database, cache: BuildCache, plan: BuildPlan, *, base_url
         sitemap=split_into_pages(sitemap, MAX_ADDRESSES),
         journal=read_journal(db, cache, plan.journal) if plan.journal else None,
         downloads=plan.downloads,
+        pages=PackagePages(chosen),
+        lookup=None if chosen is None else _read_lookup(store, counts.packages, len(chosen)),
     )
 
 
@@ -124,6 +136,12 @@ def read_search_pages(store: ListingStore) -> Iterator[PrefixPage]:
     for name in store.listing_names(SEARCH_PREFIX):
         if store.has_changed(name):
             yield from split_into_pages(store.entry_tree(name), SHARD_LIMIT, name.removeprefix(SEARCH_PREFIX))
+
+
+def _read_lookup(store: ListingStore, packages: int, pages: int) -> LookupContent:
+    names = store.listing_names(LOOKUP_PREFIX)
+    shards = ((name.removeprefix(LOOKUP_PREFIX), store.lookup_rows(name)) for name in names if store.has_changed(name))
+    return LookupContent(packages=packages, pages=pages, shards=shards)
 
 
 def _read_causes(db: Database, store: ListingStore, counts: published.Counts) -> CauseOverview:

@@ -22,11 +22,13 @@ from sqlite_utils import Database
 from ppp.ledger.batches import published_batch_files
 from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment
-from ppp.publish.builder.contents import render_package
+from ppp.publish.builder.contents import package_files, render_package
+from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.cache.build_cache import OwnedFiles, Owner, OwnerKind, owned_files
 from ppp.publish.folder import OutputFolder
 from ppp.publish.listings.entries import Contribution, combine
 from ppp.publish.packages.read import read_packages
+from ppp.publish.packages.summary import summarize
 from ppp.publish.site.deferred import DeferredContent
 from ppp.storage_errors import translate_storage_errors
 
@@ -42,13 +44,15 @@ CHUNK_SIZE: Final = 100
 class BuildParameters:
     """What all workers share: where to read and to write, and what else pages depend on.
 
-    Other processes are started from `parallel_from` owners on, unless `ledger` is None: it is then in memory.
+    Other processes are started from `parallel_from` owners on, unless `ledger` is None: it is then in memory. `partial`
+    is True where the site's bound leaves no room for a page of each package.
     """
 
     ledger: Path | None
     out: Path
     environments: Sequence[Environment]
     base_url: str
+    partial: bool = False
     parallel_from: int = PARALLEL_FROM
 
 
@@ -95,9 +99,13 @@ class BuildWorkers:
         self._executor = executor
         self._ahead = 4 * cores
 
-    def write_owners(self, owners: Sequence[Owner]) -> Iterator[WorkerResult]:
-        """Read, render and write the files of packages and batches."""
+    def write_owners(self, owners: Iterable[Owner]) -> Iterator[WorkerResult]:
+        """Read, render and write the files of packages and batches; of a partial site's packages, write no file."""
         return self._map(_write_owners, _chunks(owners))
+
+    def write_packages(self, packages: Sequence[str]) -> Iterator[WorkerResult]:
+        """Read, render and write the files of those packages of a partial site that get pages."""
+        return self._map(_write_chosen, _chunks(Owner(OwnerKind.PACKAGES, package) for package in packages))
 
     def write_pages(self, pages: Iterator[tuple[str, DeferredContent]]) -> Iterator[WorkerResult]:
         """Render deferred pages, and write them to their paths."""
@@ -155,9 +163,27 @@ def _write_packages(context: WorkerContext, packages: Sequence[str]) -> Iterator
     parameters = context.parameters
     # Read, render, write; packages are read together, which takes half the time.
     for history in read_packages(context.db, packages, parameters.environments):
-        rendered = render_package(history, parameters.environments, parameters.base_url)
         owner = Owner(OwnerKind.PACKAGES, history.package)
+        if parameters.partial:
+            # Which packages get pages is decided when it is known what all of them contribute.
+            contribution = contribution_of(history, summarize(history), lookup=True)
+            yield _OwnerResult(owned=owned_files(owner, []), written=[], contribution=contribution)
+            continue
+        rendered = render_package(history, parameters.environments, parameters.base_url)
         yield _write_files(context.folder, owner, rendered.files, rendered.contribution)
+
+
+def _write_chosen(context: WorkerContext, owners: Sequence[Owner]) -> WorkerResult:
+    parameters = context.parameters
+    histories = read_packages(context.db, [owner.name for owner in owners], parameters.environments)
+    return _combine(
+        _write_files(
+            context.folder,
+            Owner(OwnerKind.PACKAGES, history.package),
+            package_files(history, summarize(history), parameters.environments, parameters.base_url, partial_site=True),
+        )
+        for history in histories
+    )
 
 
 def _write_batches(context: WorkerContext, batches: Sequence[str]) -> Iterator[_OwnerResult]:

@@ -13,6 +13,7 @@ from ppp.publish.builder.workers import BuildWorkers
 from ppp.publish.cache import manifest
 from ppp.publish.cache.build_cache import BuildCache, OwnedFiles, Owner, OwnerKind, owned_files, paths_in
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST, FileEntry, OutputFolder, digest_line
+from ppp.publish.page_budget import Room
 from ppp.publish.site.deferred import Content, DeferredContent
 
 
@@ -85,6 +86,12 @@ class OutputWriter:
         if path in self._put:
             raise ValueError(f"{path!r} is written twice")
         self._put.add(path)
+
+    def taken(self) -> Room:
+        """Return the room that all files take now, the lists of files included, estimated on the high side."""
+        totals = [self._cache.file_totals(kind) for kind in OwnerKind]
+        files = sum(count for _, count, _ in totals)
+        return Room.of(sum(size for *_, size in totals) + manifest.LINE_BYTES * files, files)
 
     def commit(self, current: bytes) -> Committed:
         """Remove files that are no longer published, write the lists, then replace `current.json` and its digest."""

@@ -179,6 +179,14 @@ class BuildCache:
         which = "kind = ? AND owner_hash = ? AND owner = ?"
         return self._files(which, owner.kind, owner_hash(owner.name), owner.name)
 
+    def taken_by(self, kind: OwnerKind, name: str) -> tuple[int, int] | None:
+        """Return the bytes of an owner's files and how many there are; None: it has none."""
+        row: tuple[int, int] | None = self._db.execute(
+            "SELECT size, files FROM owned WHERE kind = ? AND owner_hash = ? AND owner = ?",
+            (kind, owner_hash(name), name),
+        ).fetchone()
+        return row
+
     def files_in(self, kind: OwnerKind, prefix: str) -> list[FileEntry]:
         """Return the files of all owners of a kind whose hash starts with a prefix, by path."""
         return self._files("kind = ? AND owner_hash >= ? AND owner_hash < ?", kind, prefix, f"{prefix}g")

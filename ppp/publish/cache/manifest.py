@@ -15,6 +15,8 @@ from ppp.publish.folder import LISTS_FOLDER, MANIFEST, FileEntry, OutputFolder, 
 SCHEMA: Final = "ppp-files-1"
 #: How many owners a list is meant for: where there are more on average, each list is split into sixteen.
 OWNERS_PER_LIST: Final = 64
+#: The bytes of a file's line, on the high side.
+LINE_BYTES: Final = 160
 
 
 def list_bytes(lines: Iterable[str]) -> bytes:

@@ -16,6 +16,7 @@ from ppp.model.release import Release
 from ppp.model.shown import count_shown
 from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
+from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.packages.summary import AffectedCell
 
 #: The most entries of the overall feeds, and of the feed of a package: smaller, because there is one for each package.
@@ -79,14 +80,13 @@ class ReleaseChanges:
         """Return when the last of its changes was observed, in epoch seconds."""
         return max(change.verdict.observed_at for change in self.changes)
 
-    @property
-    def entry(self) -> FeedEntry:
-        """Return it as a feed entry."""
+    def entry(self, pages: PackagePages = ALL_PAGES) -> FeedEntry:
+        """Return it as a feed entry that leads to the package."""
         changes = sorted(self.changes, key=lambda c: (c.verdict.environment, c.verdict.observed_at, c.verdict.record))
         return FeedEntry(
             id=self.id,
             title=self.title,
-            path=f"p/{self.release.package}/index.html",
+            path=pages.path(self.release.package),
             published=min(change.verdict.observed_at for change in changes),
             updated=self.published,
             lines=_lines((change.verdict.environment, _change_line(change)) for change in changes),
@@ -117,13 +117,13 @@ def group_changes(changes: Iterable[VerdictChange], limit: int = MAX_ENTRIES) ->
     return sorted(groups.values(), key=lambda item: (-item.published, item.release.package, item.release.version))
 
 
-def overall_feed(groups: Iterable[ReleaseChanges]) -> FeedDocument:
+def overall_feed(groups: Iterable[ReleaseChanges], pages: PackagePages = ALL_PAGES) -> FeedDocument:
     """Return the feed of all changed results."""
     return FeedDocument(
         title=f"{SITE_NAME}: changed results",
         description="PyPI releases with a new or changed result in an environment.",
         home_path="index.html",
-        entries=[item.entry for item in groups],
+        entries=[item.entry(pages) for item in groups],
     )
 
 
@@ -133,14 +133,16 @@ def package_feed(package: str, changes: Iterable[VerdictChange]) -> FeedDocument
         title=f"{SITE_NAME}: {package}",
         description="",
         home_path=f"p/{package}/index.html",
-        entries=[item.entry for item in group_changes(changes, MAX_PACKAGE_ENTRIES)],
+        entries=[item.entry() for item in group_changes(changes, MAX_PACKAGE_ENTRIES)],
     )
 
 
-def finding_feed(kind: FindingKind, affected: Iterable[AffectedCell], limit: int = MAX_ENTRIES) -> FeedDocument:
+def finding_feed(
+    kind: FindingKind, affected: Iterable[AffectedCell], limit: int = MAX_ENTRIES, *, pages: PackagePages = ALL_PAGES
+) -> FeedDocument:
     """Return the feed of one finding: its current cells, grouped by release and the UTC day they were added."""
     title, meaning = FINDING_TEXTS[kind]
-    entries = [_finding_entry(kind, key[-1], cells) for key, cells in _newest_affected(affected, limit).items()]
+    entries = [_finding_entry(kind, key[-1], cells, pages) for key, cells in _newest_affected(affected, limit).items()]
     return FeedDocument(
         title=f"{SITE_NAME}: {title.lower()}",
         description=f"PyPI packages whose newest release {meaning}.",
@@ -165,13 +167,13 @@ def _newest_affected(affected: Iterable[AffectedCell], limit: int) -> dict[tuple
     return {key: [cell for _, cell in sorted(cells)] for key, cells in groups.items()}
 
 
-def _finding_entry(kind: FindingKind, day: str, cells: Sequence[AffectedCell]) -> FeedEntry:
+def _finding_entry(kind: FindingKind, day: str, cells: Sequence[AffectedCell], pages: PackagePages) -> FeedEntry:
     first = cells[0]
     places = ", ".join(cell.environment for cell in cells)
     return FeedEntry(
         id=urn(f"{kind}:{first.package}=={first.version}@{day}"),
         title=f"{first.package} {first.version}: {FINDING_TEXTS[kind][0].lower()} ({places})",
-        path=f"p/{first.package}/index.html",
+        path=pages.path(first.package),
         published=min(cell.since for cell in cells),
         updated=max(cell.since for cell in cells),
         lines=_lines((cell.environment, _affected_line(cell)) for cell in cells),

@@ -15,6 +15,7 @@ from ppp.publish.feeds.atom import atom
 from ppp.publish.feeds.entries import SITE_NAME, FeedDocument, FeedEntry, urn
 from ppp.publish.folder import FileEntry
 from ppp.publish.journal.content import JournalContent, JournalDay, day_path
+from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.site.coverage import coverage_page
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.templates import render
@@ -31,7 +32,9 @@ DAYS_BUDGET: Final = 12_000
 SHOWN_INTERVALS: Final = 20
 
 
-def journal_files(journal: JournalContent, base_url: str, as_of: int | None) -> Iterator[tuple[str, Content]]:
+def journal_files(
+    journal: JournalContent, base_url: str, as_of: int | None, pages: PackagePages = ALL_PAGES
+) -> Iterator[tuple[str, Content]]:
     """Yield the files of each day that changed, then those of the whole journal, and `/coverage/`."""
     files = dict(journal.files)
     for day in journal.changed:
@@ -39,13 +42,13 @@ def journal_files(journal: JournalContent, base_url: str, as_of: int | None) -> 
         path = day_path(day.coverage.day)
         files[day.coverage.day] = FileEntry(path, len(content), sha256_hex(content))
         yield path, content
-        yield _day_page(day)
+        yield _day_page(day, pages)
     for name in journal.removed:
         yield day_path(name), None
         yield _page_path(name), None
     yield INDEX, document_bytes(_index_document(journal, files))
-    yield FEED, atom(journal_feed(journal.newest), path=FEED, base_url=base_url)
-    yield _journal_page(journal)
+    yield FEED, atom(journal_feed(journal.newest, pages), path=FEED, base_url=base_url)
+    yield _journal_page(journal, pages)
     yield coverage_file(journal.days, journal.adapters, journal.intervals, journal.gaps)
     yield coverage_page(journal.days, journal.adapters, journal.intervals, journal.gaps, as_of=as_of)
 
@@ -112,17 +115,17 @@ def _index_document(journal: JournalContent, files: dict[str, FileEntry]) -> dic
     }
 
 
-def journal_feed(newest: Sequence[JournalRelease]) -> FeedDocument:
+def journal_feed(newest: Sequence[JournalRelease], pages: PackagePages = ALL_PAGES) -> FeedDocument:
     """Return the feed of the newest releases; an entry changes when its release gets a result."""
     return FeedDocument(
         title=f"{SITE_NAME}: new releases",
         description="Every release as the index announced it, with what became of it here.",
         home_path="journal/index.html",
-        entries=[_feed_entry(release) for release in newest],
+        entries=[_feed_entry(release, pages) for release in newest],
     )
 
 
-def _feed_entry(release: JournalRelease) -> FeedEntry:
+def _feed_entry(release: JournalRelease, pages: PackagePages) -> FeedEntry:
     name = f"{release.package}=={release.version}"
     lines = [f"announced {text.moment(release.announced_at)}"]
     if release.serial is not None:
@@ -132,29 +135,30 @@ def _feed_entry(release: JournalRelease) -> FeedEntry:
     return FeedEntry(
         id=urn(f"journal:{name}"),
         title=f"{release.package} {release.version}: {release.state}",
-        path=release_page(release),
+        path=release_page(release, pages),
         published=release.announced_at,
         updated=max(release.announced_at, release.observed_at or 0),
         lines=tuple(lines),
     )
 
 
-def release_page(release: JournalRelease) -> str:
+def release_page(release: JournalRelease, pages: PackagePages = ALL_PAGES) -> str:
     """Return the page that shows a release: its package's, or that of its day while it has no result."""
-    return f"p/{release.package}/index.html" if release.results else _page_path(text.day(release.announced_at))
+    return pages.path(release.package) if release.results else _page_path(text.day(release.announced_at))
 
 
 def _page_path(day: str) -> str:
     return f"journal/{day}/index.html"
 
 
-def _day_page(day: JournalDay) -> tuple[str, bytes]:
+def _day_page(day: JournalDay, pages: PackagePages) -> tuple[str, bytes]:
     path = _page_path(day.coverage.day)
     newest_first = [*reversed(day.releases)]
     return path, render(
         "journal-day.html",
         path=path,
         day=day.coverage,
+        pages=pages,
         releases=text.fit_budget(newest_first, RELEASES_BUDGET, _release_bytes),
         notices=text.fit_budget(day.notices, NOTICES_BUDGET, _notice_bytes),
         all_notices=len(day.notices),
@@ -164,7 +168,7 @@ def _day_page(day: JournalDay) -> tuple[str, bytes]:
     )
 
 
-def _journal_page(journal: JournalContent) -> tuple[str, bytes]:
+def _journal_page(journal: JournalContent, pages: PackagePages) -> tuple[str, bytes]:
     path = "journal/index.html"
     newest_days = [*reversed(journal.days)]
     days = text.fit_budget(newest_days, DAYS_BUDGET, lambda day: 320 + 4 * len(str(day.named)))
@@ -172,6 +176,7 @@ def _journal_page(journal: JournalContent) -> tuple[str, bytes]:
         "journal.html",
         path=path,
         days=days,
+        pages=pages,
         older=len(journal.days) - len(days),
         total=total_coverage(journal.days),
         releases=text.fit_budget(journal.newest, RELEASES_BUDGET, _release_bytes),

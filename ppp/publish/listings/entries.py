@@ -40,15 +40,21 @@ class ListingEntry(NamedTuple):
 EntryRow = tuple[str, str, str, int | None, int, int, str, int | None]
 
 
-class Contribution(NamedTuple):
-    """What some packages contribute: each one's totals as JSON, by its name; all entries; the sum of all totals."""
+#: A package that contributes: its name, its totals as JSON, when a verdict on it last changed (epoch s), severity.
+ContributionRow = tuple[str, str, int, int]
 
-    packages: Sequence[tuple[str, str]]
+
+class Contribution(NamedTuple):
+    """What some packages contribute: a row for each; all entries; the sum of all totals."""
+
+    packages: Sequence[ContributionRow]
     entries: Sequence[EntryRow]
     totals: Totals
 
 
-def contribution_from(package: str, totals: Totals, entries: Iterable[ListingEntry]) -> Contribution:
+def contribution_from(
+    package: str, totals: Totals, entries: Iterable[ListingEntry], *, changed_at: int = 0, severity: int = 0
+) -> Contribution:
     """Return what one package contributes; each entry also counts in the totals of its listing."""
     added, kept = Counter(totals), list(entries)
     for entry in kept:
@@ -56,12 +62,12 @@ def contribution_from(package: str, totals: Totals, entries: Iterable[ListingEnt
         added[CELLS_IN_LISTING, entry.listing] += entry.cells
     text = json.dumps(list(added.items()), separators=(",", ":"))
     # Plain tuples go between processes in half the time of named ones.
-    return Contribution([(package, text)], [entry[:] for entry in kept], added)
+    return Contribution([(package, text, changed_at, severity)], [entry[:] for entry in kept], added)
 
 
 def combine(contributions: Iterable[Contribution]) -> Contribution:
     """Return several contributions as one."""
-    packages: list[tuple[str, str]] = []
+    packages: list[ContributionRow] = []
     entries: list[EntryRow] = []
     totals: Totals = Counter()
     for contribution in contributions:

@@ -24,13 +24,16 @@ from ppp.publish.packages.totals import Totals
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS contributions (
     package TEXT PRIMARY KEY,
-    totals TEXT NOT NULL                -- JSON: what it adds to the totals
+    totals TEXT NOT NULL,               -- JSON: what it adds to the totals
+    changed_at INTEGER NOT NULL,        -- when a verdict on it last changed, in epoch seconds
+    severity INTEGER NOT NULL           -- grows with the failures of its newest release
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (    -- see `ppp.publish.listings.entries`
     package TEXT NOT NULL, listing TEXT NOT NULL, key TEXT NOT NULL, rank INTEGER,
     cost INTEGER NOT NULL, cells INTEGER NOT NULL,
     body TEXT NOT NULL,
-    downloads INTEGER
+    downloads INTEGER,
+    has_page INTEGER NOT NULL DEFAULT 1 -- whether its package has a page: others are in no page by name
 ) STRICT;
 CREATE TABLE IF NOT EXISTS pages (      -- that trees of entries were last split into
     tree TEXT NOT NULL, prefix TEXT NOT NULL,
@@ -41,8 +44,10 @@ CREATE TABLE IF NOT EXISTS pages (      -- that trees of entries were last split
 TABLE_NAMES: Final = ("contributions", "entries", "pages")
 _BY_DOWNLOADS: Final = "rank > 0 DESC, downloads DESC, rank DESC, package"
 INDEXES: Final = (
+    "contributions_by_change ON contributions (changed_at DESC, package)",
+    "contributions_by_severity ON contributions (severity DESC, changed_at DESC, package) WHERE severity > 0",
     "entries_by_package ON entries (package)",
-    "entries_by_key ON entries (listing, key, package, cost)",
+    "entries_by_key ON entries (listing, has_page, key, package, cost)",
     "entries_by_rank ON entries (listing, rank DESC, package) WHERE rank IS NOT NULL",
     f"entries_by_downloads ON entries (listing, {_BY_DOWNLOADS}) WHERE rank IS NOT NULL",
 )
@@ -60,6 +65,8 @@ class ListingStore:
         self.changed_keys: dict[str, set[str]] | None = {}
         #: The packages that had no entries before this build; None: all of them.
         self.new_packages: set[str] | None = set()
+        #: Whether packages that are new have pages, before `set_pages` says which do.
+        self.new_have_pages = True
 
     def clear(self) -> None:
         """Remove the totals, and take everything as changed; `BuildCache.clear` empties the tables."""
@@ -68,31 +75,84 @@ class ListingStore:
 
     def replace(self, contribution: Contribution) -> None:
         """Store what packages contribute in place of what they did before; after `clear`, each comes once."""
+        had_pages: dict[str, bool] = {}
         # After `clear` there is nothing to replace, and everything counts as changed.
         if self.changed_keys is not None and self.new_packages is not None:
-            now: dict[str, list[ListingEntry]] = {package: [] for package, _ in contribution.packages}
+            now: dict[str, list[ListingEntry]] = {package: [] for package, *_ in contribution.packages}
             for entry in map(ListingEntry._make, contribution.entries):
                 now[entry.package].append(entry)
             for package, entries in now.items():
-                before = self._remove(package)
+                before, had_pages[package] = self._remove(package)
                 if not before:
                     self.new_packages.add(package)
                 for listing, key in _changed_places(before, entries):
                     self.changed_keys.setdefault(listing, set()).add(key)
-        self._db.executemany("INSERT INTO contributions VALUES (?, ?)", contribution.packages)
-        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", contribution.entries)
+        self._db.executemany("INSERT INTO contributions VALUES (?, ?, ?, ?)", contribution.packages)
+        # Until `set_pages` says otherwise, a package has pages where it had them before.
+        rows = ((*entry, had_pages.get(entry[0], self.new_have_pages)) for entry in contribution.entries)
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.totals.update(contribution.totals)
 
-    def _remove(self, package: str) -> list[ListingEntry]:
+    def _remove(self, package: str) -> tuple[list[ListingEntry], bool]:
         row = self._db.execute("SELECT totals FROM contributions WHERE package = ?", (package,)).fetchone()
         if row is None:
-            return []
+            return [], self.new_have_pages
         entries = list(self._entries("package = ?", package))
+        had_page = self._db.execute("SELECT has_page FROM entries WHERE package = ? LIMIT 1", (package,)).fetchone()
         # Counts that reach zero stay in the counter until the cache is stored.
         self.totals.subtract(Counter({tuple(key): count for key, count in json.loads(row[0])}))
         self._db.execute("DELETE FROM contributions WHERE package = ?", (package,))
         self._db.execute("DELETE FROM entries WHERE package = ?", (package,))
-        return entries
+        return entries, bool(had_page and had_page[0])
+
+    def set_pages(self, packages: Iterable[str], *, have_pages: bool) -> None:
+        """Store whether packages have pages: what shows them is changed where this was different before."""
+        for package in packages:
+            different = "SELECT listing, key FROM entries WHERE package = ? AND has_page <> ?"
+            rows = self._db.execute(different, (package, have_pages)).fetchall()
+            if rows and self.changed_keys is not None and self.new_packages is not None:
+                self.new_packages.add(package)
+                for listing, key in rows:
+                    self.changed_keys.setdefault(listing, set()).add(key)
+            if rows:
+                self._db.execute("UPDATE entries SET has_page = ? WHERE package = ?", (have_pages, package))
+
+    def by_change(self) -> Iterator[str]:
+        """Return the packages whose verdicts changed last, then the others; they are read as they are taken."""
+        rows = self._db.execute("SELECT package FROM contributions ORDER BY changed_at DESC, package")
+        return (package for (package,) in rows)
+
+    def by_severity(self) -> Iterator[str]:
+        """Return the packages whose newest release fails: the greatest severity first, then those that changed last."""
+        rows = self._db.execute(
+            "SELECT package FROM contributions WHERE severity > 0 ORDER BY severity DESC, changed_at DESC, package"
+        )
+        return (package for (package,) in rows)
+
+    def packages_with_pages(self) -> list[str]:
+        """Return the packages that have pages."""
+        rows = self._db.execute("SELECT package FROM entries WHERE listing = 'packages' AND has_page = 1")
+        return [package for (package,) in rows]
+
+    def lookup_bytes(self) -> int:
+        """Return the bytes of all packages' rows in lookup files, estimated on the high side."""
+        rows = self._db.execute(
+            "SELECT coalesce(sum(cost + length(package) + 60), 0) FROM entries"
+            " WHERE listing > 'lookup/' AND listing < 'lookup0'"
+        )
+        size: tuple[int] = rows.fetchone()
+        return size[0]
+
+    def has_package(self, package: str) -> bool:
+        """Return whether a package has contributed."""
+        return self._db.execute("SELECT 1 FROM contributions WHERE package = ?", (package,)).fetchone() is not None
+
+    def row_bytes(self, package: str) -> int:
+        """Return the bytes of all rows of a package in pages by name, estimated on the high side."""
+        row: tuple[int] = self._db.execute(
+            "SELECT coalesce(sum(cost), 0) FROM entries WHERE package = ? AND listing NOT LIKE 'lookup/%'", (package,)
+        ).fetchone()
+        return row[0]
 
     def package_count(self, listing: str) -> int:
         """Return how many entries a listing has."""
@@ -134,6 +194,13 @@ class ListingStore:
     def by_key(self, listing: str) -> Iterator[ListingEntry]:
         """Return the entries of a listing by key, then by package."""
         return self._entries("listing = ? ORDER BY key, package", listing)
+
+    def lookup_rows(self, listing: str) -> Iterator[tuple[str, str, bool]]:
+        """Return each package of a listing with its body and whether it has a page, by name."""
+        rows = self._db.execute(
+            "SELECT package, body, has_page FROM entries WHERE listing = ? ORDER BY package", (listing,)
+        )
+        return ((package, body, bool(has_page)) for package, body, has_page in rows)
 
     def _entries(self, which: str, *values: str) -> Iterator[ListingEntry]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM entries WHERE {which}", values)  # noqa: S608 - our own words
@@ -202,7 +269,7 @@ class ListingTree:
         after = prefix
         # Jumps from one letter to the next by the index, instead of reading every entry.
         while row := self.db.execute(
-            "SELECT key FROM entries WHERE listing = ? AND key > ? AND key < ? ORDER BY key LIMIT 1",
+            "SELECT key FROM entries WHERE listing = ? AND has_page = 1 AND key > ? AND key < ? ORDER BY key LIMIT 1",
             (self.listing, after, f"{prefix}{END}"),
         ).fetchone():
             longer = row[0][: len(prefix) + 1]
@@ -212,7 +279,7 @@ class ListingTree:
 
     def _key_range(self, prefix: str, which: str, *values: str) -> KeyRange:
         count, cost = self.db.execute(
-            f"SELECT count(*), {self.cost} FROM entries WHERE listing = ? AND {which}",  # noqa: S608 - our own words
+            f"SELECT count(*), {self.cost} FROM entries WHERE listing = ? AND has_page = 1 AND {which}",  # noqa: S608 - our own words
             (self.listing, *values),
         ).fetchone()
         return KeyRange(prefix, count, cost or 0)
@@ -221,7 +288,8 @@ class ListingTree:
         """Return the entries whose key is the prefix, or `all_` that start with it, by key and package."""
         end = f"{prefix}{END if all_ else ''}"
         rows = self.db.execute(
-            f"SELECT {_COLUMNS} FROM entries WHERE listing = ? AND key >= ? AND key <= ? ORDER BY key, package",  # noqa: S608 - our own words
+            f"SELECT {_COLUMNS} FROM entries"  # noqa: S608 - our own words
+            " WHERE listing = ? AND has_page = 1 AND key >= ? AND key <= ? ORDER BY key, package",
             (self.listing, prefix, end),
         )
         return [ListingEntry(*row) for row in rows]

@@ -15,6 +15,7 @@ from ppp.model.matrix import environment_sort_key
 from ppp.publish import text
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.packages.breaks import ReleaseFlips
+from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.site.templates import render
 
 BREAKS_SCHEMA: Final = "ppp-breaks-1"
@@ -60,7 +61,9 @@ def breaks_links(package: str, releases: Sequence[ReleaseFlips]) -> list[tuple[s
     ]
 
 
-def breaks_pages(package: str, releases: Sequence[ReleaseFlips]) -> Iterator[tuple[str, bytes]]:
+def breaks_pages(
+    package: str, releases: Sequence[ReleaseFlips], pages: PackagePages = ALL_PAGES
+) -> Iterator[tuple[str, bytes]]:
     """Yield the page of each release that changed a verdict, and `/api/v1/breaks/<package>.json`; else nothing."""
     data_path = f"api/v1/breaks/{package}.json"
     for one in releases:
@@ -78,6 +81,7 @@ def breaks_pages(package: str, releases: Sequence[ReleaseFlips]) -> Iterator[tup
             groups=[(kind, [row for of_kind, row in shown if of_kind is kind]) for kind in FlipKind],
             omitted=sum(map(len, rows.values())) - len(shown),
             data_path=data_path,
+            pages=pages,
         )
         yield path, page
     if releases:

@@ -19,6 +19,7 @@ from ppp.model.matrix import Environment
 from ppp.model.record import Blame, Result
 from ppp.publish.api.encoding import compact_json, indented_bytes
 from ppp.publish.listings.entries import ListingEntry
+from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.packages.summary import FAILED
 from ppp.publish.packages.totals import ExplainedCell, PackageTotals
 from ppp.publish.site.templates import render
@@ -160,7 +161,7 @@ def cause_listing(cause: str) -> str:
 
 
 def cause_pages(
-    overview: CauseOverview, environments: Sequence[Environment], as_of: int | None
+    overview: CauseOverview, environments: Sequence[Environment], as_of: int | None, pages: PackagePages = ALL_PAGES
 ) -> Iterator[tuple[str, bytes]]:
     """Yield `/causes/index.{html,json}`, and for each cause `/causes/<cause>/index.html` and `/causes/<cause>.json`."""
     path = "causes/index.html"
@@ -178,6 +179,7 @@ def cause_pages(
                 environments=[e for e in environments if each.in_environment(e.id)],
                 results=[(result, count) for result, count in each.by_result.items() if count],
                 detail_limit=DETAIL_LIMIT,
+                pages=pages,
             ),
         )
         yield f"causes/{each.cause}.json", indented_bytes(_document(each, environments, as_of))

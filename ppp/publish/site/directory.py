@@ -17,6 +17,7 @@ from ppp.publish.listings.entries import ListingEntry, most_downloaded_first
 from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.publish.packages.summary import PackageSummary
 from ppp.publish.site.deferred import Content
+from ppp.publish.site.lookup import LookupContent
 from ppp.publish.site.templates import render
 
 #: The listing of all packages, and the prefix of the names of the listings for search.
@@ -65,23 +66,31 @@ def search_entries(summary: PackageSummary) -> Iterator[ListingEntry]:
         yield ListingEntry(summary.package, f"{SEARCH_PREFIX}{suffix[:SHARD_LETTERS]}", suffix, None, 1, 0, body)
 
 
-def directory_pages(pages: Iterable[PrefixPage], as_of: int | None) -> Iterator[tuple[str, Content]]:
-    """Yield `/packages/index.html`, and each `/packages/<prefix>/index.html` that changed."""
+def directory_pages(
+    pages: Iterable[PrefixPage], as_of: int | None, lookup: LookupContent | None = None
+) -> Iterator[tuple[str, Content]]:
+    """Yield `/packages/index.html`, and each `/packages/<prefix>/index.html` that changed.
+
+    `lookup` is what a site has for packages without a page; None: there are none.
+    """
     for node in pages:
         # Only the first page shows the time of the data: the others change only with their own packages.
         page_as_of = None if node.prefix else as_of
         path = f"packages/{f'{node.prefix}/' if node.prefix else ''}index.html"
-        yield path, partial(_page, path, node, page_as_of)
+        # So it is with how many packages are not listed.
+        omitted = lookup.packages - lookup.pages if lookup and not node.prefix else 0
+        yield path, partial(_page, path, node, page_as_of, omitted)
         yield from ((f"packages/{prefix}/index.html", None) for prefix in node.removed)
 
 
-def _page(path: str, node: PrefixPage, as_of: int | None) -> bytes:
+def _page(path: str, node: PrefixPage, as_of: int | None, omitted: int) -> bytes:
     return render(
         "packages.html",
         path=path,
         node=node,
         rows=[*map(_row_from_entry, most_downloaded_first(node.entries))],
         as_of=as_of,
+        omitted=omitted,
     )
 
 
@@ -95,15 +104,21 @@ def _row_from_entry(entry: ListingEntry) -> DirectoryRow:
     )
 
 
-def search_files(prefixes: Sequence[str], pages: Iterable[PrefixPage]) -> Iterator[tuple[str, bytes | None]]:
+def search_files(
+    prefixes: Sequence[str], pages: Iterable[PrefixPage], *, lookup: bool = False
+) -> Iterator[tuple[str, bytes | None]]:
     """Yield `/search.json`, and each `/search/<prefix>.json` that changed: packages with a word that begins with it.
 
-    `prefixes` are the prefixes of all words, of `SHARD_LETTERS` letters or fewer.
+    `prefixes` are the prefixes of all words, of `SHARD_LETTERS` letters or fewer. With `lookup`, packages without a
+    page are found by their whole name.
     """
     for node in pages:
         yield f"{SEARCH_PREFIX}{node.prefix}.json", _shard(node)
         yield from ((f"{SEARCH_PREFIX}{prefix}.json", None) for prefix in node.removed)
-    yield "search.json", document_bytes({"schema": "ppp-search-1", "prefixes": [*prefixes]})
+    yield (
+        "search.json",
+        document_bytes({"schema": "ppp-search-1", "prefixes": [*prefixes], **({"lookup": True} if lookup else {})}),
+    )
 
 
 def _shard(node: PrefixPage) -> bytes:

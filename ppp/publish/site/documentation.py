@@ -5,6 +5,7 @@ another file of the repository becomes its words alone, since a site does not ca
 """
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,8 @@ INDEX: Final = "README.md"
 DECISIONS: Final = "adr/"
 #: Where the schemas are in the repository; each is published under `schemas/`.
 SCHEMAS: Final = "site/schemas/"
+#: Notes to those who edit a source.
+_COMMENT: Final = re.compile("<!--.*?-->", re.DOTALL)
 #: Ids that every page has: a heading of the same name gets a suffix.
 _TAKEN_IDS: Final = frozenset({"main"})
 
@@ -84,7 +87,7 @@ def _document(source: str, text: str, sources: frozenset[str]) -> Document:
     converter = markdown.Markdown(
         extensions=[*extensions, "toc"], extension_configs={"toc": {"slugify": _heading_id, "toc_depth": "2-3"}}
     )
-    html = converter.convert(text)
+    html = converter.convert(_COMMENT.sub("", text))
     title = text.removeprefix("# ").partition("\n")[0].replace("`", "")
     return Document(source=source, title=title, html=html)
 

@@ -12,6 +12,7 @@ from ppp.model.record import Result
 from ppp.publish import text
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.listings.content import ListingContent
+from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.site.causes import CauseOverview, ExplainedCause
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.listing import Listing, fitting_rows, listing_document, prefix_page_files
@@ -41,6 +42,8 @@ def environment_pages(
     counts: Counts,
     causes: CauseOverview,
     images: Mapping[str, Sequence[ImageContent]],
+    *,
+    pages: PackagePages = ALL_PAGES,
 ) -> Iterator[tuple[str, Content]]:
     """Yield `/env/index.html`, and for each environment its pages and `/api/v1/env/<id>.json`.
 
@@ -67,6 +70,7 @@ def environment_pages(
             listing=listing,
             rows=fitting_rows(listing.rows()),
             below=content.first_page.below,
+            pages=pages,
         )
         yield path, page
         yield from prefix_page_files(listing)

@@ -21,6 +21,7 @@ from ppp.model.shown import Shown
 from ppp.publish import text
 from ppp.publish.datasette.definition import permalink
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, REMARKS, FindingKind
+from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.site.templates import platform_groups, render, shown_columns, shown_environments
 from ppp.publish.site.trends import draw_trend
 from ppp.resources import resource
@@ -73,6 +74,7 @@ class FrontPage:
     episode: StoredEpisode | None
     coverage: Sequence[DayCoverage] | None = None
     downloads: PeriodSource | None = None
+    pages: PackagePages = ALL_PAGES
 
 
 def matrix_row(

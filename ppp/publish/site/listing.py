@@ -19,6 +19,7 @@ from ppp.publish.api.package import affected_json
 from ppp.publish.listings.content import ListingContent
 from ppp.publish.listings.entries import ListingEntry, most_downloaded_first
 from ppp.publish.listings.prefix_pages import PrefixPage
+from ppp.publish.packages.pages import ALL_PAGES
 from ppp.publish.packages.summary import AffectedCell, PreviousResult
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.templates import render
@@ -185,7 +186,9 @@ def prefix_page_files(listing: Listing) -> Iterator[tuple[str, Content]]:
 def _prefix_page(path: str, of: tuple[str, str, str], node: PrefixPage) -> bytes:
     title, about, folder = of
     rows = [*map(row_from_entry, most_downloaded_first(node.entries))]
-    return render("listed.html", path=path, title=title, about=about, folder=folder, node=node, rows=rows)
+    # Packages without a page are in no page by name.
+    pages = ALL_PAGES
+    return render("listed.html", path=path, title=title, about=about, folder=folder, node=node, rows=rows, pages=pages)
 
 
 def removed_pages(listing: Listing, node: PrefixPage) -> Iterator[tuple[str, None]]:

@@ -1,0 +1,211 @@
+"""A site whose bound leaves no room for a page of each package: who gets one, and how the others are answered."""
+
+import json
+import re
+import sqlite3
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ppp.ledger.downloads import Downloads, DownloadsSource, store_downloads
+from ppp.ledger.store import Store
+from ppp.model.canonical import sha256_hex
+from ppp.model.errors import PublishError
+from ppp.model.record import Installed, Record
+from ppp.model.site_bound import SiteBound
+from ppp.model.trigger import Trigger, TriggerKind
+from ppp.publish.build import BuildResult, build
+from ppp.schemas import schema_errors
+
+PACKAGES = 70
+DAY = 1_714_003_200
+#: Room for about thirty packages beside the files that every site has.
+BOUND = SiteBound(max_bytes=10**9, max_files=650)
+
+
+@pytest.fixture
+def crowded(store: Store, record: Callable[..., Record]) -> Store:
+    """Many packages: of each the first ten fail, the last ten changed last, `middle-*` are downloaded most."""
+    for number in range(PACKAGES):
+        name = f"middle-{number:02}" if 30 <= number < 40 else f"package-{number:02}"
+        result = {"result": "FAIL", "cause": "distutils-removed"} if number < 10 else {}
+        for environment in ("py39-slim", "py312-alpine"):
+            store.add_record(record(name, "1.0", environment, observed_at=DAY + 60 * number, **result))
+    import_downloads(store, {f"middle-{n}": 10_000 - n for n in range(30, 40)})
+    return store
+
+
+def import_downloads(store: Store, numbers: Mapping[str, int]) -> None:
+    rows = [Downloads(package=p, period="2026-10", python_version="", downloads=n) for p, n in numbers.items()]
+    source = DownloadsSource(source="a test", file_sha256=sha256_hex(repr(numbers).encode()))
+    store_downloads(store.db, store.path, rows, source)
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def pages(root: Path) -> set[str]:
+    return {path.parent.name for path in root.glob("p/*/index.html")}
+
+
+def answer(root: Path, package: str) -> dict[str, Any] | None:
+    """Look a package up as the page does."""
+    shard = root / f"api/v1/lookup/{zlib.crc32(package.encode()) % 2048:03x}.json"
+    if not shard.exists():
+        return None
+    document = json.loads(shard.read_text())
+    assert schema_errors("site/schemas/lookup-shard.schema.json", document) == []
+    row = next((row for row in document["packages"] if row[0] == package), None)
+    if row is None:
+        return None
+    cells = {document["environments"][e]: document["shown"][shown] for e, shown, *_ in row[4]}
+    return {"version": row[1], "page": row[2], "as_of": row[3], "cells": cells}
+
+
+def bounded(store: Store, out: Path, bound: SiteBound = BOUND, **settings: Any) -> BuildResult:
+    return build(store.db, out, bound=bound, **settings)
+
+
+def test_who_gets_a_page_and_how_the_others_are_answered(crowded: Store, tmp_path: Path) -> None:
+    out = tmp_path / "public"
+    result = bounded(crowded, out)
+    with_pages = pages(out)
+    assert 12 < len(with_pages) < PACKAGES
+    assert (result.pages, result.all_packages) == (len(with_pages), PACKAGES)
+    assert result.files <= BOUND.max_files
+    # The best of each order.
+    assert {"package-00", "package-69", "middle-30", "middle-31"} <= with_pages
+    assert "package-20" not in with_pages
+    for number in (0, 20, 69):
+        name = f"package-{number:02}"
+        found = answer(out, name)
+        assert found is not None
+        shown = "FAIL" if number < 10 else "PASS"
+        assert found["cells"] == {"py39-slim": shown, "py312-alpine": shown}
+        assert found["page"] == int(name in with_pages)
+    assert answer(out, "unheard-of") is None
+
+
+def test_every_link_leads_somewhere(crowded: Store, tmp_path: Path) -> None:
+    out = tmp_path / "public"
+    bounded(crowded, out)
+    dead = set()
+    for path in out.rglob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"#]*)', path.read_text()):
+            address = link.partition("?")[0]
+            if address and not address.startswith(("http", "data:")) and not (path.parent / address).exists():
+                dead.add((str(path.relative_to(out)), link))
+    assert dead == set()
+    assert "lookup/index.html?name=" in (out / "feed.xml").read_text() + (out / "atom.xml").read_text()
+    names = re.findall(r"<loc>[^<]*/p/([^/<]+)/", "".join(p.read_text() for p in (out / "sitemaps").iterdir()))
+    assert {*names} == pages(out)
+
+
+def test_counts_are_of_all_packages(crowded: Store, tmp_path: Path) -> None:
+    out = tmp_path / "public"
+    bounded(crowded, out)
+    assert json.loads((out / "current.json").read_text())["counts"]["packages"] == PACKAGES
+    assert f"{PACKAGES} packages" in (out / "packages/index.html").read_text()
+    assert json.loads((out / "api/v1/env/py39-slim.json").read_text())["packages"] == 10
+    assert json.loads((out / "search.json").read_text())["lookup"] is True
+    assert "api/v1/lookup/{shard}.json" in (out / "api/v1/index.json").read_text()
+
+
+def test_a_site_with_room_for_all_is_as_without_a_bound(small: Store, tmp_path: Path) -> None:
+    build(small.db, tmp_path / "without")
+    result = bounded(small, tmp_path / "with", SiteBound(max_bytes=10**9, max_files=100_000))
+    assert tree(tmp_path / "with") == tree(tmp_path / "without")
+    assert (result.pages, result.all_packages) == (5, 5)
+
+
+def test_incremental_builds_equal_one_from_scratch(
+    crowded: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    grown, cache = tmp_path / "grown", tmp_path / "cache.db"
+    bounded(crowded, grown, cache_path=cache)
+    before = pages(grown)
+    assert "package-20" not in before
+    assert bounded(crowded, grown, cache_path=cache).written == ()
+    steps: list[Callable[[], object]] = [
+        lambda: crowded.add_record(record("package-20", "2.0", "py39-slim", observed_at=DAY + 90_000)),
+        lambda: crowded.add_record(record("newcomer", "1.0", "py39-slim", observed_at=DAY + 91_000)),
+        lambda: import_downloads(crowded, {"middle-39": 20_000, "middle-30": 10_000, "package-60": 5}),
+        lambda: crowded.add_record(record("package-25", "1.0", "py39-slim", observed_at=DAY + 92_000)),
+    ]
+    for number, step in enumerate(steps):
+        step()
+        some = bounded(crowded, grown, cache_path=cache)
+        fresh = tmp_path / f"fresh-{number}"
+        bounded(crowded, fresh)
+        assert tree(grown) == tree(fresh), number
+        shards = [path for path in some.written if path.startswith("api/v1/lookup/")]
+        assert len(shards) < 20
+    assert {"package-20", "newcomer"} <= pages(grown)
+    assert pages(grown) != before
+
+
+def test_a_bound_that_comes_and_goes(crowded: Store, tmp_path: Path) -> None:
+    out, cache = tmp_path / "public", tmp_path / "cache.db"
+    build(crowded.db, out, cache_path=cache)
+    whole = tree(out)
+    bounded(crowded, out, cache_path=cache)
+    bounded(crowded, tmp_path / "fresh")
+    assert tree(out) == tree(tmp_path / "fresh")
+    build(crowded.db, out, cache_path=cache)
+    assert tree(out) == whole
+
+
+def test_what_does_not_fit_without_any_page_is_an_error_before_anything_is_written(
+    crowded: Store, tmp_path: Path
+) -> None:
+    out = tmp_path / "public"
+    build(crowded.db, out)
+    before = tree(out)
+    large = out / "snapshots" / "other.bin"
+    large.write_bytes(bytes(3_000_000))
+    with pytest.raises(PublishError, match=r"does not fit its host.*snapshots 3\.0 MB in \d+ files.*without the page"):
+        bounded(crowded, out, SiteBound(max_bytes=6_500_000, max_files=10_000))
+    large.unlink()
+    assert tree(out) == before
+
+
+def test_pages_larger_than_estimated_leave_a_partial_site(
+    crowded: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    # A page for each release after which a verdict on another package changed.
+    for number in range(400):
+        trigger = Trigger(kind=TriggerKind.DEPENDENCY, name="package-50", version=f"1.{number}")
+        result = {"result": "FAIL", "cause": "module-missing"} if number % 2 else {}
+        installed = (Installed(name="package-50", version=f"1.{number}", sha256=None),)
+        at = DAY + 9_000 + number
+        crowded.add_record(
+            record(
+                "package-51", "1.0", "py39-slim", observed_at=at, triggered_by=trigger, installed=installed, **result
+            )
+        )
+    whole = build(crowded.db, tmp_path / "whole")
+    bound = SiteBound(max_bytes=10**9, max_files=900)
+    assert whole.files > bound.max_files
+    out, cache = tmp_path / "public", tmp_path / "cache.db"
+    built = bounded(crowded, out, bound, cache_path=cache)
+    assert 0 < built.pages < PACKAGES
+    assert built.files <= bound.max_files
+    bounded(crowded, tmp_path / "fresh", bound)
+    assert tree(out) == tree(tmp_path / "fresh")
+    assert bounded(crowded, out, bound, cache_path=cache).written == ()
+
+
+def test_a_failed_build_leaves_the_cache_as_it_was(crowded: Store, tmp_path: Path) -> None:
+    out, cache = tmp_path / "public", tmp_path / "cache.db"
+    bounded(crowded, out, cache_path=cache)
+    with sqlite3.connect(cache) as db:
+        before = db.execute("SELECT count(*) FROM entries").fetchone()
+    with pytest.raises(PublishError):
+        bounded(crowded, out, SiteBound(max_bytes=10**9, max_files=50), cache_path=cache)
+    with sqlite3.connect(cache) as db:
+        assert db.execute("SELECT count(*) FROM entries").fetchone() == before
+    assert bounded(crowded, out, cache_path=cache).written == ()
