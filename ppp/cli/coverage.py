@@ -11,7 +11,7 @@ import click
 from ppp.cli.coverage_intervals import interval_answer, interval_lines
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.console import format_time, printable_line
-from ppp.ledger.coverage import CoverageReport, read_report
+from ppp.ledger.coverage import CoverageReport, read_report, releases_with_open_files
 from ppp.ledger.coverage_intervals import read_intervals
 from ppp.ledger.schema import read_ledger
 from ppp.publish.api.coverage import counts_json, day_json
@@ -46,11 +46,18 @@ def coverage(
     estimate, and shown apart.
     """
     since_s = int(since.replace(tzinfo=UTC).timestamp()) if since else 0
-    with closing(read_ledger(make_context(data).config.data)) as db:
+    context = make_context(data)
+    with closing(read_ledger(context.config.data)) as db:
         report = read_report(db, since=since_s, limit=SHOWN)
+        may_gain_files = releases_with_open_files(db, since=since_s, now=context.now)
         reading = read_intervals(db) if by_interval else None
-    lines = [*_lines(report), *(interval_lines(reading) if reading else ())] if report.is_followed else [NO_JOURNAL]
-    answer = _answer(report) | ({"reading": interval_answer(reading)} if reading else {})
+    final = report.total.named - may_gain_files
+    files = f"{may_gain_files:,} of them may still gain files; {final:,} are older than 14 days, so they cannot"
+    lines = [NO_JOURNAL]
+    if report.is_followed:
+        lines = [*_lines(report, files), *(interval_lines(reading) if reading else ())]
+    answer = _answer(report) | {"files": {"may_gain": may_gain_files, "final": final}}
+    answer |= {"reading": interval_answer(reading)} if reading else {}
     print_answer(answer, "\n".join(map(printable_line, lines)), as_json=as_json)
     if fail_on_lost and report.total.lost:
         click.get_current_context().exit(1)
@@ -82,11 +89,12 @@ def _answer(report: CoverageReport) -> dict[str, object]:
     }
 
 
-def _lines(report: CoverageReport) -> Iterator[str]:
+def _lines(report: CoverageReport, files: str) -> Iterator[str]:
     yield f"{'day':10} {'named':>8} {'tested':>8} {'queued':>8} {'skipped':>8} {'lost':>8}"
     for day in report.days:
         yield f"{day.day:10} {day.named:8,} {day.tested:8,} {day.queued:8,} {day.skipped:8,} {day.lost:8,}"
     yield str(report.total)
+    yield files
     for journal in report.journals:
         yield (
             f"the journal was read from serial {journal.first_serial} to {journal.serial}, the last time"

@@ -21,6 +21,7 @@ from ppp.model.blame import assign_blame
 from ppp.model.errors import NodeError, PPPError
 from ppp.model.record import Record
 from ppp.model.release import Release
+from ppp.model.release_files import files_until, is_final
 from ppp.runner.check import BudgetReport
 from ppp.runner.waiting import QueueState
 
@@ -40,12 +41,16 @@ def print_results(
     budget: BudgetReport | None = None,
     missing: PPPError | None = None,
     with_logs: bool = False,
+    announced: Mapping[Release, int] | None = None,
+    now: int = 0,
 ) -> None:
     """Print what this node has of some releases in some environments: its own word first, and who disagrees.
 
     `unavailable` says of environments why nothing could be checked there. `flakiness` is part of the JSON answer where
     an A/A test was asked for, and so are, after a run, the state of the `queue`, what its `budget` left out, and what
-    was `missing` from the index of what was requested. `with_logs` adds to each result the log that the ledger has.
+    was `missing` from the index of what was requested. Of releases that were `announced`, each at a time in epoch
+    seconds, it is told whether they may still gain files after `now`. `with_logs` adds to each result the log that the
+    ledger has.
     """
     unavailable = unavailable or {}
     own = find_node_id(config)
@@ -61,10 +66,9 @@ def print_results(
             {**record_json(record), **judged[record.id], **({"log": logs.get(record.id)} if with_logs else {})}
             for record in records
         ]
-        shown: dict[str, object] = {} if flakiness is None else {"flakiness": flakiness.to_json()}
-        shown |= {"queue": queue.to_json()} if queue else {}
-        shown |= {"budget": budget.to_json()} if budget else {}
-        shown |= {"missing": missing.message} if missing else {}
+        parts = (("flakiness", flakiness), ("queue", queue), ("budget", budget))
+        shown: dict[str, object] = {name: part.to_json() for name, part in parts if part is not None}
+        shown |= ({"missing": missing.message} if missing else {}) | _announced_json(announced, now)
         agreement = [_agreement_json(cell, held) for cell in cells]
         answer = {"results": results, "agreement": agreement, "unavailable": dict(unavailable), **shown}
         print_answer(answer, "", as_json=True)
@@ -73,7 +77,31 @@ def print_results(
         out = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
         out.print(console.results_table(rows, environments, unavailable))
         lines = [*console.explanations(rows, environments), *console.disagreements(cells, own=own, quarantined=held)]
+        lines += (_files_line(release, at, now) for release, at in (announced or {}).items())
         click.echo("\n".join(["", *lines]))
+
+
+def _announced_json(announced: Mapping[Release, int] | None, now: int) -> dict[str, object]:
+    if announced is None:
+        return {}
+    rows = [
+        {
+            "package": release.package,
+            "version": release.version,
+            "announced_at": at,
+            "files_until": files_until(at),
+            "is_final": is_final(at, now),
+        }
+        for release, at in announced.items()
+    ]
+    return {"announced": rows}
+
+
+def _files_line(release: Release, announced_at: int, now: int) -> str:
+    until = console.format_time(files_until(announced_at))
+    if is_final(announced_at, now):
+        return f"{release}: final, as the index takes no more files for it since {until}"
+    return f"{release}: files may still be added until {until}, and are checked when they are"
 
 
 def _judged(by_environment: Mapping[str, CellVerdicts]) -> dict[str, dict[str, object]]:

@@ -7,7 +7,7 @@ import click
 
 from ppp.cli.options import data_option, json_option, make_context
 from ppp.cli.results import print_results
-from ppp.ledger import queries
+from ppp.ledger import journal, queries
 from ppp.ledger.schema import read_ledger
 from ppp.model.errors import UnknownPackageError
 from ppp.model.matrix import environment_sort_key
@@ -21,11 +21,14 @@ from ppp.model.release import parse_package
 def show(*, package: str | None, data: Path | None, as_json: bool) -> None:
     """Show the newest results, or all results of one package.
 
-    The JSON of one package holds the logs too.
+    The JSON of one package holds the logs too. Of releases that a journal named, it is told until when files may be
+    added to them.
     """
-    config = make_context(data).config
+    context = make_context(data)
+    config = context.config
     with closing(read_ledger(config.data)) as db:
         releases = queries.releases_of(db, parse_package(package)) if package else queries.newest_releases(db)
+        named = journal.announcements(db, ((r.package, r.version) for r in releases))
         environments = {e for r in releases for e in queries.current_by_environment(db, r)}
     if package and not releases:
         raise UnknownPackageError(
@@ -33,6 +36,13 @@ def show(*, package: str | None, data: Path | None, as_json: bool) -> None:
         )
     if not releases and not as_json:
         click.echo("the ledger holds no result yet: `ppp run` checks releases, `ppp status` shows what is queued")
+    announced = {r: named[r.package, r.version] for r in releases if (r.package, r.version) in named}
     print_results(
-        config, releases, sorted(environments, key=environment_sort_key), with_logs=bool(package), as_json=as_json
+        config,
+        releases,
+        sorted(environments, key=environment_sort_key),
+        with_logs=bool(package),
+        as_json=as_json,
+        announced=announced if package else None,
+        now=context.now,
     )

@@ -12,6 +12,7 @@ from sqlite_utils import Database
 from ppp.ledger.digests import format_day
 from ppp.ledger.published_journal import Coverage, DayCoverage, announced_days, day_coverage, total_coverage
 from ppp.model.release import Release
+from ppp.model.release_files import FILES_TAKEN_FOR_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,15 @@ def read_report(db: Database, *, since: int = 0, limit: int) -> CoverageReport:
         rejects=rejects,
         anomalies=anomalies(db, limit=limit),
     )
+
+
+def releases_with_open_files(db: Database, *, since: int = 0, now: int) -> int:
+    """Return how many of the releases that were announced at `since` or later may still gain files after `now`."""
+    (count,) = db.execute(
+        "SELECT count(*) FROM journal_releases WHERE announced_at > ? AND announced_at >= ?",
+        (now - FILES_TAKEN_FOR_S, since),
+    ).fetchone()
+    return int(count)
 
 
 def lost_releases(db: Database, *, since: int = 0, limit: int) -> list[Release]:

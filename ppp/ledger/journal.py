@@ -222,9 +222,17 @@ def add_releases(db: Database, named: Iterable[NamedRelease]) -> None:
 
 def announced_at(db: Database, release: Release) -> int | None:
     """Return when a release was announced, in epoch seconds; None if no journal that is followed here named it."""
-    key = (release.package, release.version)
-    row = db.execute("SELECT announced_at FROM journal_releases WHERE package = ? AND version = ?", key).fetchone()
-    return row and int(row[0])
+    return announcements(db, [(release.package, release.version)]).get((release.package, release.version))
+
+
+def announcements(db: Database, releases: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return when releases, each a package and a version, were announced, in epoch seconds; without unnamed ones."""
+    rows = db.execute(
+        "SELECT j.package, j.version, j.announced_at FROM json_each(?) AS k CROSS JOIN journal_releases AS j"
+        " ON j.package = k.value ->> 0 AND j.version = k.value ->> 1",
+        (json.dumps([[package, version] for package, version in releases]),),
+    ).fetchall()
+    return {(package, version): at for package, version, at in rows}
 
 
 def last_event(db: Database, package: str, version: str, actions: Iterable[str]) -> tuple[str, int, int] | None:

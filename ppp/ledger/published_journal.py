@@ -211,6 +211,26 @@ def days_of_packages(db: Database, packages: Iterable[str]) -> set[int]:
     return {day for (day,) in rows}
 
 
+def announcement_digests(db: Database) -> dict[str, list[int]]:
+    """Return, by day, numbers that change if a release is announced on it, or no longer; keys are days as texts."""
+    rows = db.execute(
+        "SELECT announced_at / 86400, count(*), sum(rowid), sum(announced_at % 86400 * (rowid % 997 + 1))"
+        " FROM journal_releases GROUP BY 1"
+    )
+    return {str(day): [*numbers] for day, *numbers in rows}
+
+
+def tested_packages_of_days(db: Database, days: Iterable[str]) -> set[str]:
+    """Return the packages of releases that were announced on some days and have a result."""
+    rows = db.execute(
+        "SELECT DISTINCT j.package FROM json_each(?) AS d CROSS JOIN journal_releases AS j"
+        " ON j.announced_at >= d.value * 86400 AND j.announced_at < (d.value + 1) * 86400"
+        " WHERE EXISTS (SELECT 1 FROM results AS r WHERE r.package = j.package AND r.version = j.version)",
+        (json.dumps([*map(int, days)]),),
+    )
+    return {package for (package,) in rows}
+
+
 def announced_days(db: Database, *, since: int = 0) -> list[int]:
     """Return the days on which releases were announced at `since` (epoch seconds) or later."""
     rows = db.execute(

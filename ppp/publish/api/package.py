@@ -14,6 +14,7 @@ from ppp.model.canonical import Json
 from ppp.model.matrix import Environment
 from ppp.model.record import PHASES, EntryPoints, Record, RecordMismatch, Submodules
 from ppp.model.release import Release
+from ppp.model.release_files import files_until
 from ppp.model.shown import Shown, record_shown_as
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.packages.breaks import ReleaseFlips
@@ -145,6 +146,8 @@ def package_file(
         ],
         "releases": len(checked),
     }
+    if history.announced_at is not None:
+        document["files_until"] = files_until(history.announced_at)
     if history.downloads:
         document["downloads"] = {"period": history.downloads.period, "count": history.downloads.downloads}
     if releases:

@@ -19,6 +19,7 @@ from sqlite_utils import Database
 import ppp
 from ppp.ledger.downloads import newest_downloads, newest_source
 from ppp.ledger.flips import triggers_of_packages
+from ppp.ledger.published_journal import announcement_digests, tested_packages_of_days
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
 from ppp.publish.cache.build_cache import BuildCache
@@ -77,6 +78,7 @@ def find_changes(
     # By row number, not by the index on packages: that would read every record.
     newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
     changed = {package for (package,) in newer} | _packages_with_other_downloads(db, cache)
+    changed |= _packages_announced_anew(db, cache)
     # What a release did to these packages is on the pages of the package whose release that is.
     return ChangedPackages(packages=sorted(changed.union(triggers_of_packages(db, changed))), after_row=last)
 
@@ -95,6 +97,13 @@ def _packages_with_other_downloads(db: Database, cache: BuildCache) -> set[str]:
         if (number := numbers.get(package)) is not None or shown is not None
         if not same_period or number is None or number.downloads != shown
     }
+
+
+def _packages_announced_anew(db: Database, cache: BuildCache) -> set[str]:
+    # Those with a result that were announced on days of which anything was announced since, or at another time.
+    before, now = cache.fact("announcements"), announcement_digests(db)
+    known = before if isinstance(before, dict) else {}
+    return tested_packages_of_days(db, (day for day in {*known, *now} if known.get(day) != now.get(day)))
 
 
 def record_build(
@@ -117,6 +126,7 @@ def record_build(
     cache.set_fact("records", last)
     cache.set_fact("partial", partial)
     cache.set_fact("probes", _probes(db, last))
+    cache.set_fact("announcements", announcement_digests(db))
     source = newest_source(db)
     cache.set_fact("downloads", source and asdict(source))
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from ppp.ledger.published_journal import JournalNotice, JournalRelease, total_coverage
 from ppp.model.canonical import Json, sha256_hex
+from ppp.model.release_files import files_until
 from ppp.publish import text
 from ppp.publish.api.coverage import counts_json, coverage_file, gap_json, interval_json
 from ppp.publish.api.encoding import EncodedJson, compact_json, document_bytes
@@ -165,6 +166,7 @@ def _day_page(day: JournalDay, pages: PackagePages) -> tuple[str, bytes]:
         intervals=day.intervals[-SHOWN_INTERVALS:],
         all_intervals=len(day.intervals),
         gaps=day.gaps[-SHOWN_INTERVALS:],
+        files_until=files_until(newest_first[0].announced_at) if newest_first else None,
     )
 
 

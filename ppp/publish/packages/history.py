@@ -35,8 +35,9 @@ class PackageHistory:
     `newest` are the full records of the newest release. `changed_at` is when the verdict on a (version, environment)
     last changed, in epoch seconds. `logs` has, by sha256, the log that explains each group of cells of the newest
     release that failed alike, where the ledger has one. `flips` are the verdicts on other packages that changed after
-    its releases came. `downloads` are its own, of the newest period that is known. Blame takes all cells of a release
-    into account.
+    its releases came. `downloads` are its own, of the newest period that is known. `announced_at` is when the index
+    named the newest release, in epoch seconds, as far as a journal says. Blame takes all cells of a
+    release into account.
     """
 
     package: str
@@ -47,6 +48,7 @@ class PackageHistory:
     logs: Mapping[str, str]
     flips: Sequence[Flip] = ()
     downloads: Downloads | None = None
+    announced_at: int | None = None
 
     @property
     def version(self) -> str:

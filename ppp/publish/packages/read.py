@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from ppp.ledger import queries
 from ppp.ledger.downloads import newest_downloads
 from ppp.ledger.flips import Flip, read_flips
+from ppp.ledger.journal import announcements
 from ppp.ledger.published import Agreement, Verdict, VerdictChange
 from ppp.model.blame import AssignedBlame, assign_blame
 from ppp.model.matrix import Environment
@@ -97,10 +98,12 @@ def _read_portion(
     for flip in read_flips(db, packages):
         flips[flip.trigger.name].append(flip)
     downloads = newest_downloads(db, packages)
+    announced = announcements(db, ((package, of_package[0][0].version) for package, of_package in releases.items()))
     for package, of_package in groupby(rows, attrgetter("package")):
         if package in releases:
             history = _history(db, [*of_package], releases[package], details, flips[package])
-            yield replace(history, downloads=downloads.get(package))
+            announced_at = announced.get((package, history.version))
+            yield replace(history, downloads=downloads.get(package), announced_at=announced_at)
 
 
 def _releases(

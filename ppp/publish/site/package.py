@@ -18,6 +18,7 @@ from ppp.ledger.published import Verdict
 from ppp.model.blame import AssignedBlame
 from ppp.model.matrix import Environment, EnvironmentId, Platform
 from ppp.model.record import PHASES, Installed, Record, Result
+from ppp.model.release_files import files_until
 from ppp.model.shown import Shown, count_shown
 from ppp.publish import text
 from ppp.publish.api.badges import Badge
@@ -172,6 +173,7 @@ def package_page(
         imports=_imported_modules(newest),
         breaks=breaks_links(history.package, releases),
         downloads=history.downloads,
+        files_until=None if history.announced_at is None else files_until(history.announced_at),
     )
     return path, page
 

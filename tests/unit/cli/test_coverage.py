@@ -51,6 +51,7 @@ def test_the_table_ends_with_a_line_that_adds_up(
     out = capsys.readouterr().out
     assert "named 3 = tested 0 + queued 2 + skipped 0 + lost 1" in out.splitlines()
     assert "2024-04-25        3        0        2        0        1" in out.splitlines()
+    assert "0 of them may still gain files; 3 are older than 14 days, so they cannot" in out
     assert "the journal was read from serial 10 to 10" in out
     assert "10 minutes are not covered: about 12 releases, as an estimate" in out
     assert "1 entries named no valid release" in out

@@ -2,11 +2,13 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from journal_rows import name_release
 
 from ppp.cli import main
 from ppp.ledger.quarantines import Quarantine, add_quarantines
@@ -51,6 +53,24 @@ def test_the_json_of_one_package_has_the_log(show: Callable[..., str]) -> None:
     assert failed["log_sha256"] == sha256_hex(LOG.encode())
     (passed,) = results(show("passed", "--json")).values()
     assert (passed["log"], passed["log_sha256"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "words"),
+    [(3_600, "files may still be added until"), (15 * 86_400, "final, as the index takes no more files")],
+)
+def test_until_when_files_may_come_is_told_where_a_journal_named_the_release(
+    data: Path, show: Callable[..., str], age_s: int, words: str
+) -> None:
+    answer = json.loads(show("passed", "--json"))
+    assert answer["announced"] == []
+    at = int(time.time()) - age_s
+    with Store.open(data) as store:
+        name_release(store, "passed", answer["results"][0]["version"], serial=1, at=at)
+    assert sum(words in line for line in show("passed").splitlines()) == 1
+    (told,) = json.loads(show("passed", "--json"))["announced"]
+    assert (told["files_until"], told["is_final"]) == (at + 14 * 86_400, words.startswith("final"))
+    assert words not in show()
 
 
 def test_the_json_of_all_packages_has_no_logs(show: Callable[..., str]) -> None:
