@@ -89,7 +89,7 @@ def setup_steps(repository: str | None, key_file: Path | None) -> list[SetupStep
         SetupStep(
             title="Say how operators of servers can reach you (not required).",
             url=f"{site}/settings/variables/actions/new",
-            action="Name: PPP_CONTACT. Value: an address of yours. A site with its own domain sets PPP_BASE_URL too.",
+            action="Name: PPP_CONTACT. Others: PPP_BASE_URL, PPP_ENVIRONMENTS, PPP_SHARDS, PPP_CELLS.",
             command=f'gh variable set PPP_CONTACT{flag} --body "operator@node.example"',
         ),
         SetupStep(
