@@ -97,7 +97,7 @@ def refused(done: CompletedCommand, code: int, *words: str) -> None:
         (["run", "-r", "wanted.txt", "-r", "/dev/null"], 25, ["/dev/null names no package"]),
         (["narrate"], 30, []),
         (["peer", "push"], 27, []),
-        (["peer", "add", "ftp://node.example/", "ab" * 32], 27, ["ftp://node.example/"]),
+        (["peer", "add", "ftp://node.example/", "--key", "ab" * 32], 27, ["ftp://node.example/"]),
         (["node", "init"], 26, ["node.key"]),
         (["show", "unknown"], 13, ["unknown", "ppp run --package unknown"]),
     ],

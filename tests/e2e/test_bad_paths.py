@@ -46,7 +46,7 @@ WRITING: Final = (
     ("publish",),
     ("narrate",),
     ("node", "init"),
-    ("peer", "add", "http://node.example/", "ab" * 32),
+    ("peer", "add", "http://node.example/", "--key", "ab" * 32),
 )
 READING: Final = (("show",), ("peer", "list"), ("node", "show"), ("serve", "--port", "0"))
 
@@ -140,7 +140,7 @@ def test_something_else_within_the_data_folder(node: Program, within: str, make:
         (("run", "-p", NOT_UTF_8), "is not a requirement"),
         (("run", "-e", NOT_UTF_8), "no such environment"),
         (("show", NOT_UTF_8), "is not a package name"),
-        (("peer", "add", f"http://{NOT_UTF_8}/", "ab" * 32), "http"),
+        (("peer", "add", f"http://{NOT_UTF_8}/", "--key", "ab" * 32), "http"),
         (("narrate", "--day", NOT_UTF_8), ""),
     ],
 )

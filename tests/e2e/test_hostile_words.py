@@ -122,10 +122,10 @@ def test_publishing_and_verifying_print_plain_text(full: Program) -> None:
         ("verify", "--sha256", "@", "x"),
         ("verify", "--node", "@", "x"),
         ("peer", "@"),
-        ("peer", "add", "@", PEER.id),
-        ("peer", "add", "http://node.example/", "@"),
-        ("peer", "add", "http://node.example/@", PEER.id),
-        ("peer", "add", "http://@/", PEER.id),
+        ("peer", "add", "@", "--key", PEER.id),
+        ("peer", "add", "http://node.example/", "--key", "@"),
+        ("peer", "add", "http://node.example/@", "--key", PEER.id),
+        ("peer", "add", "http://@/", "--key", PEER.id),
         ("peer", "remove", "@"),
         ("run", "--matrix", "@"),
         ("run", "--network", "@"),
@@ -194,7 +194,7 @@ def test_hostile_documents_are_invalid(node: Program, tmp_path: Path) -> None:
 @pytest.fixture
 def paired(node: Program, local: LocalIndex) -> Program:
     """A node with a peer that the local index serves."""
-    node.run_in_process_ok("peer", "add", local.url_of("/peer/"), PEER.id)
+    node.run_in_process_ok("peer", "add", local.url_of("/peer/"), "--key", PEER.id)
     return node
 
 
@@ -213,10 +213,13 @@ def test_hostile_responses_of_a_peer(paired: Program, local: LocalIndex) -> None
             assert FIRST < done.code <= LAST, (name, done)
             assert re.fullmatch(r"http://[^ ]+: not synced\n", done.out)
             assert re.fullmatch(r"ppp: http://.+\n", done.err)
-        (answer_json,) = json.loads(assert_harmless(paired.run_in_process("peer", "list", "--json")).out)
+        # The second one is the key that is shipped.
+        answer_json, _ = json.loads(assert_harmless(paired.run_in_process("peer", "list", "--json")).out)
         assert answer_json["error"]
         assert unsafe_characters(answer_json["error"], keep="") == set(), name
-        assert len(assert_harmless(paired.run_in_process("peer", "list")).out.splitlines()) == 1
+        assert len(assert_harmless(paired.run_in_process("peer", "list")).out.splitlines()) == 2, (
+            "the shipped key is the other one"
+        )
     json.loads(assert_harmless(paired.run_in_process("peer", "sync", "--json")).out)
     assert paired.query("SELECT count(*) FROM records") == [(0,)]
 

@@ -205,8 +205,8 @@ def test_two_nodes_that_synchronised_publish_the_same_bytes(nodes: tuple[NodeFol
     ours, theirs = nodes
     assert (ours.packages, theirs.packages) == (["ours"], ["theirs"])
     assert ours.current != theirs.current
-    ours.program.run_in_process_ok("peer", "add", theirs.url, theirs.key)
-    theirs.program.run_in_process_ok("peer", "add", ours.url, ours.key)
+    ours.program.run_in_process_ok("peer", "add", theirs.url, "--key", theirs.key)
+    theirs.program.run_in_process_ok("peer", "add", ours.url, "--key", ours.key)
     assert "1 new records in 1 batches" in ours.program.run_in_process_ok("peer", "sync")
     assert "the same set of records" in theirs.program.run_in_process_ok("peer", "sync")
     assert ours.packages == theirs.packages == ["ours", "theirs"]
@@ -239,10 +239,10 @@ def test_tampered_files_are_rejected(nodes: tuple[NodeFolder, NodeFolder]) -> No
         assert not [word for word in words if word not in line], line
         assert (ours.current, ours.program.query(CONTENT)) == (before, held), "nothing is stored"
 
-    ours.program.run_in_process_ok("peer", "add", theirs.url, "ab" * 32)
+    ours.program.run_in_process_ok("peer", "add", theirs.url, "--key", "ab" * 32)
     rejects("statement")
     ours.program.run_in_process_ok("peer", "remove", "ab" * 32)
-    ours.program.run_in_process_ok("peer", "add", theirs.url, theirs.key)
+    ours.program.run_in_process_ok("peer", "add", theirs.url, "--key", theirs.key)
     left_out = "0 new records in 0 batches, 1 batches rejected; the sets of records differ"
     for path, at, said in ((batch, 100, left_out), (signature, 0, left_out), (files, 100, "not synced")):
         flip(path, at)
@@ -254,8 +254,8 @@ def test_tampered_files_are_rejected(nodes: tuple[NodeFolder, NodeFolder]) -> No
 
 def test_the_release_session(nodes: tuple[NodeFolder, NodeFolder]) -> None:
     ours, theirs = nodes
-    ours.program.run_in_process_ok("peer", "add", theirs.url, theirs.key)
-    theirs.program.run_in_process_ok("peer", "add", ours.url, ours.key)
+    ours.program.run_in_process_ok("peer", "add", theirs.url, "--key", theirs.key)
+    theirs.program.run_in_process_ok("peer", "add", ours.url, "--key", ours.key)
     # The steps of `nox -s release`; each can be repeated.
     text = ours.program.run_in_process_ok("narrate", "--seed", "3")
     assert "ours" in text

@@ -35,7 +35,7 @@ class Node:
 
     def trust(self, *others: "Node") -> None:
         for other in others:
-            self.program.run_in_process_ok("peer", "add", other.url, other.key)
+            self.program.run_in_process_ok("peer", "add", other.url, "--key", other.key)
 
     def publish(self, *records: Record) -> None:
         """Add records of this node, and publish."""

@@ -22,6 +22,7 @@ from mesh_nodes import MeshNode, mesh_nodes
 from program import Program, new_program
 
 from ppp.mesh.statement import ForkedError
+from ppp.mesh.trust import shipped_keys
 from ppp.model.record import Record
 
 #: How many seconds a peer may take; and how many more the other peers and this machine may add to it.
@@ -47,6 +48,11 @@ class Scenario:
     def command(self, *arguments: str) -> Any:
         """Run a command that must succeed; return its JSON answer."""
         return json.loads(self.program.run_in_process_ok(*arguments, "--json"))
+
+    def add(self, peer: tuple[str, str]) -> None:
+        """Add a peer by its address and key."""
+        url, key = peer
+        self.command("peer", "add", url, "--key", key)
 
 
 @pytest.fixture
@@ -89,21 +95,21 @@ def scenario(tmp_path: Path, record: Callable[..., Record]) -> Iterator[Scenario
 
 def test_an_honest_a_dripping_a_lying_and_a_forked_peer(scenario: Scenario) -> None:
     program = scenario.program
-    scenario.command("peer", "add", *scenario.forked)
+    scenario.add(scenario.forked)
     (first,) = scenario.command("peer", "sync")
     assert first["records"] == 1
     scenario.fork()
     # The honest one comes last.
     for peer in (scenario.dripping, scenario.lying, scenario.honest):
-        scenario.command("peer", "add", *peer)
+        scenario.add(peer)
 
     started = time.monotonic()
     syncing = program.start("peer", "sync", "--deadline", str(DEADLINE_S), "--json")
     assert scenario.dripping_is_asked.wait(REST_S)
     # Meanwhile other commands read and write.
-    assert len(scenario.command("peer", "list")) == 4
+    assert len(scenario.command("peer", "list")) == 4 + len(shipped_keys())
     assert [row["result"] for row in scenario.command("show", "forked")["results"]] == ["PASS"]
-    scenario.command("peer", "add", "http://127.0.0.1:9/fifth/", "ef" * 32)
+    scenario.add(("http://127.0.0.1:9/fifth/", "ef" * 32))
     scenario.command("peer", "remove", "ef" * 32)
     assert syncing.poll() is None
     out, err = syncing.communicate(timeout=DEADLINE_S + REST_S)

@@ -111,7 +111,7 @@ COMMANDS: Final = {
     "snapshot": ("snapshot",),
     "narrate": ("narrate",),
     "serve": ("serve", "--port", "0"),
-    "add": ("peer", "add", "http://node.example/", "ab" * 32),
+    "add": ("peer", "add", "http://node.example/", "--key", "ab" * 32),
 }
 
 
