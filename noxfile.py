@@ -495,6 +495,7 @@ def lint(session: nox.Session) -> None:
     )
     tool(session, "check-jsonschema", "--check-metaschema", *schemas)
     tool(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
+    tool(session, "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "scripts/compose.yaml")
     tool(session, "zizmor", "--offline", "--quiet", ".github/workflows")
     actionlint(session)
     tool(session, "shellcheck", "--severity=warning", *SHELL_SCRIPTS)
@@ -519,6 +520,16 @@ def build(session: nox.Session) -> None:
     with session.chdir(folder.parent):
         session.run(str(folder / "bin/ppp"), "--version", external=True)
         session.run(str(folder / "bin/ppp"), "publish", "--data", "nowhere", external=True)
+
+
+@nox.session
+def container(session: nox.Session) -> None:
+    """Build the image of a node with Docker, and run PPP in it; arguments go to `docker build`."""
+    tag = "the-pypi-place"
+    build = ("docker", "build", "--tag", tag, "--file", "scripts/Containerfile", *session.posargs, ".")
+    session.run(*build, external=True)
+    confined = ("--rm", "--read-only", "--cap-drop", "ALL", "--tmpfs=/tmp", "--network", "none")
+    session.run("docker", "run", *confined, tag, "health", external=True)
 
 
 @nox.session
