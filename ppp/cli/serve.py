@@ -14,9 +14,11 @@ from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import read_ledger
 from ppp.mesh import serve as mesh_server
 from ppp.mesh.fetch import ANNOUNCED_DEADLINE_S, HttpTransport
-from ppp.model.errors import ConfigError
+from ppp.model.errors import ConfigError, PPPError
 from ppp.publish.datasette import serve as datasette
 from ppp.runner.context import Context
+from ppp.runner.health import judge_steps, step_problems
+from ppp.runner.schedule_record import read_record
 from ppp.web_server import ClientLimits, local_url, open_socket, run_server
 
 
@@ -75,8 +77,14 @@ def _serve_mesh(context: Context, *, host: str, port: int, limits: ClientLimits)
         for left_out in report.untrusted:
             context.reporter.note(f"{report.peer.url}: {left_out}")
 
+    def problems() -> tuple[str, ...]:
+        try:
+            return step_problems(judge_steps(read_record(context.config.data), now=context.now))
+        except PPPError:
+            return ("the record of the schedule cannot be read",)
+
     listening = open_socket(host, port)
-    application = mesh_server.create_app(context.config.public, trusted=trusted, on_announce=fetch)
+    application = mesh_server.create_app(context.config.public, trusted=trusted, on_announce=fetch, problems=problems)
     with _ended_by_signals():
         click.echo(f"serving {context.config.public} at {local_url(listening)}")
         run_server(application, listening, limits=limits)

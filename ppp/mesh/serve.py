@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path, PurePath
@@ -55,6 +55,7 @@ def create_app(
     *,
     trusted: Callable[[], Container[str]],
     on_announce: Callable[[str], None],
+    problems: Callable[[], Sequence[str]] = tuple,
     interval_s: float = ANNOUNCE_INTERVAL_S,
     body_timeout_s: float = BODY_TIMEOUT_S,
     clock: Callable[[], float] = time.monotonic,
@@ -63,7 +64,8 @@ def create_app(
 
     `trusted` returns the ids of the peers, and is called for each announcement. `on_announce` gets the id of a node
     that announced something, and fetches from it; it is called in one thread, at most once per node in `interval_s`
-    seconds. Raises `PublishError` if there is no web root.
+    seconds. `problems` says what is wrong with this node: `/healthz` answers 503 with that, or 200 if nothing is.
+    Raises `PublishError` if there is no web root.
     """
     if not public.is_dir():
         raise PublishError(f"there is nothing to serve at {public}", hint="publish first")
@@ -79,6 +81,9 @@ def create_app(
             return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_STATEMENT_BYTES} bytes")
         return await _announce(body, trusted=trusted, queue=queue)
 
+    async def healthz(_: Request) -> Response:
+        return _health_answer(await run_in_threadpool(problems))
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         thread = threading.Thread(target=queue.work, name="announcements", daemon=True)
@@ -90,6 +95,7 @@ def create_app(
 
     routes = [
         Route(f"/{ANNOUNCE_PATH}", announce, methods=["POST"]),
+        Route("/healthz", healthz, methods=["GET"]),
         Mount("/", PublicFiles(directory=public, html=True)),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
@@ -120,6 +126,13 @@ async def _announce(body: bytes, *, trusted: Callable[[], Container[str]], queue
         return _answer(HTTPStatus.FORBIDDEN, error.message)
     queue.add(statement.node)
     return _answer(HTTPStatus.ACCEPTED, "it will be fetched")
+
+
+def _health_answer(problems: Sequence[str]) -> Response:
+    status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+    response = _answer(status, "; ".join(problems) or "ok")
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _answer(status: HTTPStatus, text: str) -> Response:

@@ -54,11 +54,7 @@ class Health:
     @property
     def problems(self) -> tuple[str, ...]:
         """Return what is wrong, in words; a step that was never tried is no problem: its time may be to come."""
-        return tuple(
-            f"{step} failed with exit status {one.last.status}" if one.state is StepState.FAILED else f"{step} is late"
-            for step, one in self.steps.items()
-            if one.last is not None and one.state in {StepState.FAILED, StepState.LATE}
-        )
+        return step_problems(self.steps)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as `ppp health --json` prints it."""
@@ -98,6 +94,15 @@ def read_health(data: Path, *, now: int) -> Health:
 def judge_steps(record: ScheduleRecord, *, now: int) -> dict[Step, StepHealth]:
     """Return how each step is at `now`, in epoch seconds."""
     return {step: StepHealth(state=_judge(step, record, now), last=record.last.get(step)) for step in Step}
+
+
+def step_problems(steps: Mapping[Step, StepHealth]) -> tuple[str, ...]:
+    """Return what is wrong with steps, in words."""
+    return tuple(
+        f"{step} failed with exit status {one.last.status}" if one.state is StepState.FAILED else f"{step} is late"
+        for step, one in steps.items()
+        if one.last is not None and one.state in {StepState.FAILED, StepState.LATE}
+    )
 
 
 def _judge(step: Step, record: ScheduleRecord, now: int) -> StepState:

@@ -47,6 +47,7 @@ class Served:
         self.fetched: list[str] = []
         self.told = threading.Semaphore(0)
         self.url = ""
+        self.problems: list[str] = []
 
     def on_announce(self, node: str) -> None:
         self.fetched.append(node)
@@ -66,7 +67,12 @@ def served(tmp_path: Path) -> Iterator[Served]:
     (public / "link").symlink_to(tmp_path / "node.key")
     node = Served(public)
     application = create_app(
-        public, trusted=lambda: {KEY.id}, on_announce=node.on_announce, interval_s=0, body_timeout_s=0.3
+        public,
+        trusted=lambda: {KEY.id},
+        on_announce=node.on_announce,
+        problems=lambda: node.problems,
+        interval_s=0,
+        body_timeout_s=0.3,
     )
     running = create_server(application)
     with open_socket("127.0.0.1", 0) as listening:
@@ -287,3 +293,12 @@ def test_an_announcement_outlasts_a_busy_ledger() -> None:
 
     worked(announced, steps)
     assert fetched == [1000.0, 1060.0, 1060.0]
+
+
+def test_whether_the_node_is_well_is_asked_anew_each_time(served: Served) -> None:
+    for problems, status, text in ([], 200, "ok\n"), (["watch is late", "render \x1b"], 503, "watch is late; render "):
+        served.problems = problems
+        answer = requests.get(f"{served.url}healthz", timeout=WAIT_S)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (status, "no-store")
+        assert answer.text.startswith(text)
+        assert "\x1b" not in answer.text
