@@ -10,8 +10,10 @@ from ppp.mesh import statement
 from ppp.mesh.batch import verify_own_batch
 from ppp.mesh.history import peers_file
 from ppp.mesh.peers_file import PEERS_NAME
-from ppp.publish import build
+from ppp.model.site_bound import SiteBound
+from ppp.publish import build, text
 from ppp.publish.folder import write_statements
+from ppp.publish.page_budget import Room
 from ppp.publish.snapshots.retention import RetentionPolicy
 from ppp.publish.snapshots.take import TakenSnapshots, take
 from ppp.runner.context import LocalNode
@@ -42,7 +44,13 @@ def publish(node: LocalNode) -> Path:
     """
     seal(node)
     config = node.context.config
-    built = build.build(node.store.db, config.public, base_url=config.base_url, cache_path=config.cache / "publish.db")
+    built = build.build(
+        node.store.db,
+        config.public,
+        base_url=config.base_url,
+        cache_path=config.cache / "publish.db",
+        bound=config.site_bound,
+    )
     statement.issue(
         node.store,
         node.key,
@@ -57,7 +65,21 @@ def publish(node: LocalNode) -> Path:
     write_seen_statements(node)
     write_statements(config.public, statement_files(node.store.db, node.key.id))
     node.context.reporter.note(f"wrote {len(built.written)} of {built.files} published files")
+    if config.site_bound:
+        node.context.reporter.note(describe_room(built, config.site_bound))
     return config.public / "index.html"
+
+
+def describe_room(built: build.BuildResult, bound: SiteBound) -> str:
+    """Return how many packages have pages, and how much of the bound all files of a build take."""
+    others = built.all_packages - built.pages
+    pages = f"{text.grouped(built.pages)} of {text.grouped(built.all_packages)} packages have pages"
+    looked_up = f", {text.grouped(others)} are looked up in lookup/index.html" if others else ""
+    taken = Room.of(built.bytes, built.files)
+    return (
+        f"{pages}{looked_up}; the site takes {text.size(taken.bytes)} of {text.size(bound.max_bytes)}"
+        f" and {text.grouped(taken.files)} of {text.grouped(bound.max_files)} files"
+    )
 
 
 def write_seen_statements(node: LocalNode) -> None:
