@@ -39,6 +39,8 @@ MAX_JOBS: Final = 256
 NETWORKS: Final = (Network.GATEWAY, Network.OPEN)
 #: What a setting that is on or off can be, in any case.
 BOOLEANS: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
+#: The format of a command's log: an option that every command which reports has, too.
+LOG_FORMAT_VARIABLE: Final = "PPP_LOG_FORMAT"
 #: The image that nginx is taken from on a machine without nginx.
 DEFAULT_NGINX_IMAGE: Final = "nginx:alpine"
 #: Of how many days every snapshot is kept, and then of how many weeks the last one; the size limit of the window.

@@ -18,6 +18,7 @@ from ppp.cli.downloads import downloads
 from ppp.cli.health import health
 from ppp.cli.mesh import node, peer
 from ppp.cli.node_up import node_step, node_up
+from ppp.cli.options import chosen_log_format
 from ppp.cli.peer_keys import peer_add, peer_distrust, peer_list, peer_trust
 from ppp.cli.publish import narrate, publish, snapshot
 from ppp.cli.queue import queue
@@ -30,6 +31,7 @@ from ppp.cli.state import restore, state
 from ppp.cli.status import status
 from ppp.cli.verify import verify
 from ppp.model.errors import PPPError
+from ppp.run_logs import LogFormat, write_error
 from ppp.storage_errors import storage_error
 
 INTERRUPTED: Final = 130
@@ -82,6 +84,7 @@ def main() -> NoReturn:
     if bundle := os.environ.get("SSL_CERT_FILE"):
         # pip and Python take this machine's certificates from SSL_CERT_FILE; requests has a variable of its own.
         os.environ.setdefault("REQUESTS_CA_BUNDLE", bundle)
+    chosen_log_format.set(LogFormat.TEXT)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path may have any bytes, and a terminal may have no character for a glyph.
         sys.stdout.reconfigure(errors="replace")
@@ -108,5 +111,8 @@ def main() -> NoReturn:
 
 
 def _fail(error: PPPError) -> NoReturn:
-    click.echo(console.printable_line(f"ppp: {error}"), err=True)
+    if chosen_log_format.get() is LogFormat.JSON:
+        write_error(sys.stderr, error)
+    else:
+        click.echo(console.printable_line(f"ppp: {error}"), err=True)
     sys.exit(error.exit_code)

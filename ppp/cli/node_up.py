@@ -9,8 +9,9 @@ from typing import Final
 
 import click
 
-from ppp.cli.options import data_option, make_context
+from ppp.cli.options import chosen_log_format, data_option, log_options, make_context
 from ppp.cli.signals import stop_on_signals
+from ppp.config import LOG_FORMAT_VARIABLE
 from ppp.mesh.fetch import UnavailableFileError
 from ppp.mesh.statement import ForkedError
 from ppp.model.errors import NoRecordsError, PeerError, RejectedDataError, UnknownPackageError, UnknownVersionError
@@ -44,7 +45,7 @@ def _make_runner(context: Context, given: Mapping[str, str]) -> CommandRunner:
         commands=COMMANDS,
         accepted=ACCEPTED,
         stop=context.stop,
-        environ={**given, "PPP_DATA": str(context.config.data.resolve())},
+        environ={**given, "PPP_DATA": str(context.config.data.resolve()), LOG_FORMAT_VARIABLE: chosen_log_format.get()},
         program=(sys.executable, "-m", "ppp"),
         now=context.clock,
     )
@@ -52,6 +53,7 @@ def _make_runner(context: Context, given: Mapping[str, str]) -> CommandRunner:
 
 @click.command("up")
 @data_option
+@log_options
 def node_up(*, data: Path | None) -> None:
     """Follow the daily schedule until it is stopped.
 
@@ -78,6 +80,7 @@ def node_up(*, data: Path | None) -> None:
 @click.command("step")
 @click.argument("step", type=click.Choice([str(step) for step in Step]))
 @data_option
+@log_options
 def node_step(*, step: str, data: Path | None) -> None:
     """Do one step of the daily schedule now.
 

@@ -4,8 +4,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
@@ -14,8 +15,13 @@ from ppp import console
 from ppp.check.sandbox.docker import connect_engine
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.release import InvalidReleaseError, RequestedPackage
+from ppp.run_logs import LogFormat, Verbosity, log_reporter
 from ppp.runner.context import Context
 
+#: Where the context of a command keeps the options of its log.
+_LOG_META: Final = "ppp.log"
+#: The format of this process's log, also when its command has ended with an error.
+chosen_log_format: ContextVar[LogFormat] = ContextVar("log_format", default=LogFormat.TEXT)
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., object])
 
 
@@ -55,6 +61,47 @@ def network_option(command: CommandFunction) -> CommandFunction:
     )(command)
 
 
+def log_options(command: CommandFunction) -> CommandFunction:
+    """Add `--log-format`, `--quiet` and `--verbose` to a command that reports how it proceeds: see `make_context`."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
+        context.meta[f"{_LOG_META}.{parameter.name}"] = value
+        if parameter.name == "log_format":
+            chosen_log_format.set(LogFormat(str(value)))
+
+    options = (
+        click.option(
+            "--log-format",
+            type=click.Choice([str(each) for each in LogFormat]),
+            default=str(LogFormat.TEXT),
+            envvar=settings.LOG_FORMAT_VARIABLE,
+            expose_value=False,
+            callback=keep,
+            help="Write to standard error as text, or as a JSON object in each line (PPP_LOG_FORMAT).",
+        ),
+        click.option(
+            "-q", "--quiet", is_flag=True, expose_value=False, callback=keep, help="Write only warnings and errors."
+        ),
+        click.option(
+            "-v", "--verbose", is_flag=True, expose_value=False, callback=keep, help="Write how long each phase took."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _log_settings() -> tuple[LogFormat, Verbosity]:
+    """Return what the options of `log_options` say; the defaults for a command that does not have them."""
+    context = click.get_current_context(silent=True)
+    meta = context.meta if context else {}
+    quiet, verbose = meta.get(f"{_LOG_META}.quiet"), meta.get(f"{_LOG_META}.verbose")
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose contradict each other")
+    verbosity = Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
+    return LogFormat(str(meta.get(f"{_LOG_META}.log_format", LogFormat.TEXT))), verbosity
+
+
 def json_option(command: CommandFunction) -> CommandFunction:
     """Add `--json`, which reaches the command as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(command)
@@ -62,11 +109,12 @@ def json_option(command: CommandFunction) -> CommandFunction:
 
 def make_context(data: Path | None, *, network: str | None = None) -> Context:
     """Read the settings, and wire what a command needs; raise `ConfigError` if a setting is invalid."""
+    log_format, verbosity = _log_settings()
     config = settings.load(os.environ, data=data, network=network)
     settings.take_credentials(os.environ, config)
     return Context(
         config=config,
-        reporter=console.make_reporter(sys.stderr),
+        reporter=log_reporter(sys.stderr, log_format=log_format, verbosity=verbosity),
         environ=os.environ,
         stop=threading.Event(),
     )

@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from ppp import pipeline
-from ppp.cli.options import data_option, json_option, make_context, print_answer
+from ppp.cli.options import data_option, json_option, log_options, make_context, print_answer
 from ppp.narrate.episode import format_episode
 from ppp.narrate.model import MAX_SEED
 from ppp.publish.snapshots.take import TakenSnapshots
@@ -16,6 +16,7 @@ _DATABASES: Final = (".db", ".gz")
 
 @click.command()
 @data_option
+@log_options
 @json_option
 def publish(*, data: Path | None, as_json: bool) -> None:
     """Build and sign the public folder from the ledger."""
@@ -25,6 +26,7 @@ def publish(*, data: Path | None, as_json: bool) -> None:
 
 @click.command()
 @data_option
+@log_options
 @json_option
 def snapshot(*, data: Path | None, as_json: bool) -> None:
     """Write dated SQLite snapshots of the ledger, and publish.
@@ -53,6 +55,7 @@ def snapshot(*, data: Path | None, as_json: bool) -> None:
 )
 @click.option("--day", help="The UTC day to describe, as 2026-11-20; else the newest day with a record.")
 @data_option
+@log_options
 @json_option
 def narrate(*, seed: int, day: str | None, data: Path | None, as_json: bool) -> None:
     """Describe a day's results in verified sentences."""

@@ -10,6 +10,7 @@ from ppp.cli.options import (
     NonEmptyPath,
     data_option,
     json_option,
+    log_options,
     make_context,
     matrix_option,
     network_option,
@@ -100,6 +101,7 @@ def _parse_shard(_ctx: click.Context, _parameter: click.Parameter, text: str | N
 @network_option
 @matrix_option
 @data_option
+@log_options
 @json_option
 def run(
     *,
@@ -196,6 +198,7 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
 )
 @matrix_option
 @data_option
+@log_options
 @json_option
 def watch(
     *,
@@ -227,6 +230,7 @@ def watch(
 @network_option
 @matrix_option
 @data_option
+@log_options
 @json_option
 def check(
     *,
