@@ -6,28 +6,23 @@ All mistakes of a source are collected and reported together, each with its plac
 import os
 import re
 import sys
-import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urljoin
 
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 import ppp
 from ppp.model.credentials import Credentials, origin_of, split_credentials
-from ppp.model.errors import ConfigError, MatrixError
-from ppp.model.matrix import Matrix, Platform
+from ppp.model.errors import ConfigError
 from ppp.model.node_ids import MAX_NODES, parse_node_ids
 from ppp.model.node_seed import SEED_VARIABLE, NodeSeed
 from ppp.model.record import Network
 from ppp.model.site_bound import SiteBound, SitePreset, site_bound
 from ppp.netrc_file import netrc_credentials
-from ppp.resources import resource
-from ppp.schemas import schema_errors
 from ppp.storage_errors import temporary_folder
 
 T = TypeVar("T")
@@ -97,6 +92,8 @@ class Config:
     replicas: int = 1
     #: How much the site may take; None: there is no bound.
     site_bound: SiteBound | None = None
+    #: How much the data folder may take, in MiB: files that can be had again make room. None: there is no bound.
+    disk_mib: int | None = None
 
     @property
     def public(self) -> Path:
@@ -159,6 +156,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
         nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
         site_bound=settings.site_bound(),
+        disk_mib=settings.optional_number("PPP_DISK_MIB", most=1_000_000_000),
     )
     if config.replicas > 1 and not settings.text("PPP_SHARE_NODES"):
         settings.mistakes.append(f"PPP_REPLICAS={config.replicas} says nothing without PPP_SHARE_NODES")
@@ -341,60 +339,3 @@ def _with_slash(url: str) -> str:
 def _without_userinfo(text: str) -> str:
     # An address that cannot be parsed may contain a password anywhere before its last @.
     return f"…{text[text.rindex('@') :]}" if "@" in text else text
-
-
-def load_matrix(path: Path) -> Matrix:
-    """Read a matrix file; raise `MatrixError` that names all its mistakes with their places."""
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise MatrixError(f"cannot read {path}: {error.strerror}", hint="name a matrix file with --matrix") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MatrixError(f"{path} is not TOML: {error}", hint="fix the line it names") from error
-    mistakes = [*schema_errors("matrices/matrix.schema.json", data), *_matrix_errors(data)]
-    if mistakes:
-        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        raise MatrixError(
-            f"{path} has {count}: {'; '.join(mistakes)}", hint="matrices/matrix.schema.json describes what is valid"
-        )
-    return Matrix.from_data(data)
-
-
-@cache
-def shipped_matrices() -> Mapping[Path, Matrix]:
-    """Return the matrices that PPP ships, by path: the two default ones first, the others by name."""
-    first = {"default.toml", "host.toml"}
-    paths = sorted(resource("matrices").glob("*.toml"), key=lambda path: (path.name not in first, path.name))
-    return {path: load_matrix(path) for path in paths}
-
-
-def shipped_environments() -> tuple[str, ...]:
-    """Return the ids of all environments of the shipped matrices, in the order of `shipped_matrices`."""
-    return tuple(dict.fromkeys(e.id for matrix in shipped_matrices().values() for e in matrix.environments))
-
-
-def default_matrix(ids: Collection[str], *, on_host: bool) -> Path:
-    """Return the path of the first shipped matrix that has all these environments.
-
-    If no id is given, or none has them all, it is the default of the host platform or of containers.
-    """
-    for path, matrix in shipped_matrices().items() if ids else ():
-        if set(ids) <= {e.id for e in matrix.environments}:
-            return path
-    return resource("matrices/host.toml" if on_host else "matrices/default.toml")
-
-
-def _matrix_errors(data: Mapping[str, Any]) -> Iterable[str]:
-    # What a schema cannot express: an id agrees with its row, and is unique.
-    rows = data.get("environment")
-    seen: set[str] = set()
-    for place, row in enumerate(rows if isinstance(rows, list) else []):
-        if not isinstance(row, dict):
-            continue
-        match row.get("id"), row.get("python"), row.get("platform"):
-            case str(id_), str(python), str(platform) if platform in set(Platform):
-                if id_ != (right := f"py{python.replace('.', '')}-{platform}"):
-                    yield f"environment[{place}].id: {id_!r} should be {right!r}"
-                if id_ in seen:
-                    yield f"environment[{place}].id: {id_!r} is used twice"
-                seen.add(id_)

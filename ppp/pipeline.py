@@ -33,6 +33,7 @@ from ppp.runner import publish as publishing
 from ppp.runner.check import BudgetReport
 from ppp.runner.clock import check_clock
 from ppp.runner.context import LOCK_WAIT_S, Context, open_ledger, open_node
+from ppp.runner.disk_bound import keep_within_bound
 from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.follow import follow_configured
 from ppp.runner.request import RunRequest, Sources
@@ -102,6 +103,8 @@ def run(context: Context, request: RunRequest) -> RunSummary:
             releases = tuple(dict.fromkeys(cell.release for plan in plans for cell in (*plan.cells, *plan.settled)))
             only = frozenset(releases) if request.sources.are_explicit else None
             report = checking.check_queue(node, ready, request, only=only)
+        # Nothing uses the caches any more, and publishing needs room.
+        keep_within_bound(context)
         page = publishing.publish(node)
         unavailable = {**ready.unavailable, **report.unhealthy}
         gatewayed = checking.behind_gateway(ready)

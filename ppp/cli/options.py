@@ -13,6 +13,7 @@ import click
 from ppp import config as settings
 from ppp import console
 from ppp.check.sandbox.docker import connect_engine
+from ppp.matrix_files import default_matrix, load_matrix
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.release import InvalidReleaseError, RequestedPackage
 from ppp.run_logs import LogFormat, Verbosity, log_reporter
@@ -134,8 +135,8 @@ def select_environments(
     """
     if matrix is None:
         on_host = all(id_.endswith("-host") for id_ in ids) if ids else not has_engine()
-        matrix = settings.default_matrix(ids, on_host=on_host)
-    loaded = settings.load_matrix(matrix)
+        matrix = default_matrix(ids, on_host=on_host)
+    loaded = load_matrix(matrix)
     return loaded, loaded.select(ids)
 
 

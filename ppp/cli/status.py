@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from ppp import config as settings
 from ppp.cli.options import data_option, json_option, make_context, matrix_option, print_answer, select_environments
 from ppp.cli.results import find_node_id
 from ppp.doctor import probe_docker, probe_local
@@ -15,6 +14,7 @@ from ppp.doctor.machine import ImageAvailability
 from ppp.ledger import staging
 from ppp.ledger.queue_groups import QueueGroup, read_queue
 from ppp.ledger.schema import read_ledger
+from ppp.matrix_files import shipped_environments
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
 from ppp.runner.sharing import work_share
@@ -43,7 +43,7 @@ def status(*, matrix: Path | None, data: Path | None, as_json: bool) -> None:
         groups,
         Possibilities(
             matrix=loaded,
-            shipped=settings.shipped_environments(),
+            shipped=shipped_environments(),
             gatewayed=[environment.id for environment in loaded.environments if confined],
             unavailable=_unavailable(loaded, groups),
         ),

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ppp.config import Config, shipped_matrices
+from ppp.config import Config
 from ppp.ledger.knowledge import known_environments, read_knowledge
 from ppp.ledger.schema import read_ledger
+from ppp.matrix_files import shipped_matrices
 from ppp.model.answers import Answer, Knowledge, answer
 from ppp.model.errors import RequirementsError, UnknownEnvironmentError
 from ppp.model.matrix import Environment, environment_sort_key

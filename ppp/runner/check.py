@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ppp.check.cell import Observation
-from ppp.config import shipped_environments
 from ppp.ledger import queries, staging
 from ppp.ledger.flakiness import Flakiness, compare_pairs, sample_records
 from ppp.ledger.queue import QueueFilter
@@ -15,6 +14,7 @@ from ppp.ledger.queue_groups import read_queue
 from ppp.ledger.queue_order import prepare
 from ppp.ledger.regressions import prior_results
 from ppp.ledger.staging import RecheckReason
+from ppp.matrix_files import shipped_environments
 from ppp.model.matrix import Cell, Matrix
 from ppp.model.printable import printable_reason
 from ppp.model.record import Network, Result

@@ -26,6 +26,7 @@ from ppp import config as settings
 from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox
 from ppp.console import LineReporter
 from ppp.ledger import queries
+from ppp.matrix_files import load_matrix
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.record import Record, Result
 from ppp.model.release import Release, RequestedPackage
@@ -192,7 +193,7 @@ class Ours:
 def at_work(data: Path) -> Iterator[tuple[LocalNode, ReadyEnvironments, Matrix]]:
     """Open a data folder's node, and a workshop for the bench's environments."""
     config = settings.load(os.environ, data=data)
-    matrix = settings.load_matrix(resource("matrices/default.toml"))
+    matrix = load_matrix(resource("matrices/default.toml"))
     with Path(os.devnull).open("w") as quiet, ExitStack() as stack:
         context = Context(config=config, reporter=LineReporter(quiet), environ=os.environ, stop=threading.Event())
         node = stack.enter_context(open_node(context))
@@ -248,7 +249,7 @@ def six(data: Path) -> tuple[float, float]:
 
 def images_here() -> dict[str, str]:
     """Return the images of the benchmark's environments; raise docker's error for one that is missing."""
-    matrix = settings.load_matrix(resource("matrices/default.toml"))
+    matrix = load_matrix(resource("matrices/default.toml"))
     images = {e.id: e.image for e in matrix.select(ENVIRONMENTS)}
     client = docker.from_env()
     for image in images.values():

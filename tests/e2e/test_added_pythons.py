@@ -13,8 +13,8 @@ from program import Program
 from projects import all_projects
 
 from ppp.check.sandbox.host import find_interpreters
-from ppp.config import load_matrix, shipped_matrices
 from ppp.ledger.store import Store
+from ppp.matrix_files import load_matrix, shipped_matrices
 from ppp.model.matrix import environment_sort_key
 from ppp.model.record import Record
 from ppp.resources import resource

@@ -18,7 +18,7 @@ from ppp.check.cell import Checker
 from ppp.check.gateway.gateway import Gateway, run_gateway
 from ppp.check.index.client import SimpleIndex
 from ppp.check.sandbox.docker import connect_engine
-from ppp.config import load_matrix
+from ppp.matrix_files import load_matrix
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
 from ppp.resources import resource

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ppp.check.sandbox.host import find_interpreters
-from ppp.config import load_matrix
+from ppp.matrix_files import load_matrix
 from ppp.model.matrix import Environment, Limits, Matrix, Platform
 from ppp.model.record import Phase
 from ppp.resources import resource

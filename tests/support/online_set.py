@@ -13,6 +13,7 @@ from typing import Any, Final
 from ppp import config as settings
 from ppp.check.cell_facts import Expectations
 from ppp.console import LineReporter
+from ppp.matrix_files import load_matrix
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Phase, Record, Result
 from ppp.model.release import Release
@@ -138,7 +139,7 @@ def ready_environments(names: Iterable[str], data: Path) -> Iterator[ReadyEnviro
     Raises `RuntimeError` if one of them is unavailable.
     """
     config = settings.load(os.environ, data=data)
-    matrix = settings.load_matrix(resource("matrices/default.toml"))
+    matrix = load_matrix(resource("matrices/default.toml"))
     with Path(os.devnull).open("w") as quiet:
         context = Context(config=config, reporter=LineReporter(quiet), environ=os.environ, stop=threading.Event())
         with prepare_environments(context, open_index(config), matrix, matrix.select(names)) as place:

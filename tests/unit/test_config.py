@@ -7,7 +7,8 @@ import pytest
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 import ppp
-from ppp.config import Config, JournalMode, load, load_matrix, load_valid, take_credentials
+from ppp.config import Config, JournalMode, load, load_valid, take_credentials
+from ppp.matrix_files import load_matrix
 from ppp.model.credentials import Credentials
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.node_seed import NodeSeed

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -59,6 +59,9 @@ class FileCache:
             return None
         path = folder / name
         if _sha256_of(path, max_bytes=max_bytes) == sha256:
+            # What was not used for longest makes room first, and not every file system notes when a file is read.
+            with suppress(OSError):
+                os.utime(folder)
             return path
         _remove(path)
         return None

@@ -12,8 +12,8 @@ import jinja2
 
 from ppp.check.cause_rules import cause_help
 from ppp.check.pythons import frozen_pythons
-from ppp.config import shipped_environments
 from ppp.ledger.published import Counts
+from ppp.matrix_files import shipped_environments
 from ppp.model.matrix import Environment, Platform
 from ppp.model.record import Result
 from ppp.model.shown import Shown

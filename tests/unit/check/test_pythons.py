@@ -12,8 +12,8 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from ppp.check.index.choose import file_version
 from ppp.check.index.client import SimpleIndex
 from ppp.check.pythons import frozen_pythons
-from ppp.config import load_matrix
 from ppp.ledger.store import Store
+from ppp.matrix_files import load_matrix
 from ppp.model.record import Record
 from ppp.publish.build import build
 from ppp.resources import resource

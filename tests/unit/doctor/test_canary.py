@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from ppp.check.runtime import PreparedEnvironment
-from ppp.config import load_matrix
 from ppp.doctor.canary import CanaryEnvironments, run_canaries
 from ppp.doctor.diagnosis import State
+from ppp.matrix_files import load_matrix
 from ppp.model.errors import NoEnvironmentError
 from ppp.model.matrix import Environment
 from ppp.model.record import Network

@@ -19,7 +19,7 @@ from fake_machine import (
     FakeMachine,
 )
 
-from ppp.config import load, load_matrix
+from ppp.config import load
 from ppp.doctor.diagnosis import Diagnosis, State, broken_subjects
 from ppp.doctor.examine import MachineCheck, NodeSetup, Once, examine, run_checks
 from ppp.doctor.machine import (
@@ -34,6 +34,7 @@ from ppp.doctor.machine import (
     Reachability,
     YggdrasilFacts,
 )
+from ppp.matrix_files import load_matrix
 from ppp.resources import resource
 
 LOCAL, PULLABLE, UNAVAILABLE = ImageAvailability.LOCAL, ImageAvailability.PULLABLE, ImageAvailability.UNAVAILABLE

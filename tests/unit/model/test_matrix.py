@@ -2,7 +2,7 @@
 
 import pytest
 
-from ppp.config import load_matrix
+from ppp.matrix_files import load_matrix
 from ppp.model.errors import UnknownEnvironmentError
 from ppp.model.matrix import Cell, EnvironmentId, Matrix, Platform, environment_sort_key
 from ppp.model.record import Phase

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from ppp.config import load_matrix
+from ppp.matrix_files import load_matrix
 from ppp.model.queue_policy import (
     CHANGE_SOURCES,
     NO_DOWNLOADS,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppp.config import load_matrix
+from ppp.matrix_files import load_matrix
 from ppp.model.matrix import Cell, Environment, Platform
 from ppp.model.release import Release
 from ppp.resources import resource
