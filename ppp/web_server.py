@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import get_remote_addr
 
+from ppp.client_limits import ClientLimits
 from ppp.model.errors import ListenError
 
 #: A request in progress may be aborted this many seconds after the server was told to stop.
@@ -31,21 +32,6 @@ _REFUSAL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 10\r\n"
     b"Content-Length: 42\r\nConnection: close\r\n\r\ntoo many connections from this IP address\n"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientLimits:
-    """What a client may take.
-
-    `request_s`: seconds for a whole request, from the connection or the end of the response before; `send_s`: seconds
-    in which it must read a buffer of a response (about 50 kB); `connections`: of all clients; `per_address`: of one
-    IPv4 address or one IPv6 network of 64 bits (0: as many as all clients together, for a server behind a proxy).
-    """
-
-    request_s: float = 10.0
-    send_s: float = 30.0
-    connections: int = 400
-    per_address: int = 20
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,7 +17,9 @@ from ppp.mesh.statement import ForkedError
 from ppp.model.errors import NoRecordsError, PeerError, RejectedDataError, UnknownPackageError, UnknownVersionError
 from ppp.model.schedule import SCHEDULE, Step
 from ppp.runner.context import Context
-from ppp.runner.uptime import CommandRunner, ScheduledNode, record_step
+
+if TYPE_CHECKING:
+    from ppp.runner.uptime import CommandRunner
 
 #: The commands of each step.
 COMMANDS: Final = MappingProxyType(
@@ -39,7 +41,9 @@ ACCEPTED: Final = MappingProxyType(
 )
 
 
-def _make_runner(context: Context, given: Mapping[str, str]) -> CommandRunner:
+def _make_runner(context: Context, given: Mapping[str, str]) -> "CommandRunner":
+    from ppp.runner.uptime import CommandRunner  # noqa: PLC0415 - as below
+
     # Each step is given what this command was given; reading the settings took the secrets out of the environment.
     return CommandRunner(
         commands=COMMANDS,
@@ -60,6 +64,9 @@ def node_up(*, data: Path | None) -> None:
     Watch (and check what is found) at 00:00, 06:00, 12:00 and 18:00 UTC, write at 20:00, render at 22:30, publish at
     23:15. What was missed while it was off is done once at the start. It can be killed at any time.
     """
+    # Its scheduler takes memory that no other command needs.
+    from ppp.runner.uptime import ScheduledNode  # noqa: PLC0415
+
     given = {**os.environ}
     context = make_context(data)
     folder = context.config.data
@@ -86,6 +93,8 @@ def node_step(*, step: str, data: Path | None) -> None:
 
     This is what the timers in scripts/systemd/ begin, one step at a time.
     """
+    from ppp.runner.uptime import record_step  # noqa: PLC0415 - as above
+
     given = {**os.environ}
     context = make_context(data)
     with stop_on_signals(context.stop):

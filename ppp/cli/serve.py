@@ -9,17 +9,16 @@ import click
 
 from ppp import pipeline
 from ppp.cli.options import NonEmptyPath, data_option, make_context
+from ppp.client_limits import ClientLimits
 from ppp.config import DEFAULT_PORT, path_mistake
 from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import read_ledger
-from ppp.mesh import serve as mesh_server
 from ppp.mesh.fetch import ANNOUNCED_DEADLINE_S, HttpTransport
 from ppp.model.errors import ConfigError, PPPError
 from ppp.publish.datasette import serve as datasette
 from ppp.runner.context import Context
 from ppp.runner.health import judge_steps, step_problems
 from ppp.runner.schedule_record import read_record
-from ppp.web_server import ClientLimits, local_url, open_socket, run_server
 
 
 @click.command()
@@ -58,6 +57,8 @@ def serve(*, mesh: bool, host: str, port: int, per_address: int, into: Path | No
 
 
 def _serve_sql(context: Context, *, host: str, port: int, limits: ClientLimits) -> None:
+    from ppp.web_server import local_url, open_socket  # noqa: PLC0415 - as below
+
     with open_socket(host, port) as listening:
         command = datasette.prepare(context.config.data, context.config.data / "cache" / "serve")
         click.echo(f"serving {command.database} at {local_url(listening)}{command.database.stem}")
@@ -65,6 +66,10 @@ def _serve_sql(context: Context, *, host: str, port: int, limits: ClientLimits) 
 
 
 def _serve_mesh(context: Context, *, host: str, port: int, limits: ClientLimits) -> None:
+    # Web servers take megabytes of memory, which no other command needs.
+    from ppp.mesh import serve as mesh_server  # noqa: PLC0415
+    from ppp.web_server import local_url, open_socket, run_server  # noqa: PLC0415
+
     transport = HttpTransport(user_agent=context.config.user_agent, peer_s=ANNOUNCED_DEADLINE_S)
 
     def trusted() -> set[str]:

@@ -198,18 +198,21 @@ for url in (base + 'curious/', base + 'absent/', base, root + '/-/curious/' + '0
         except OSError:
             continue
         look(url, str(answer.headers) + answer.read().decode('utf-8', 'replace'))
+# A node's key, which is not hidden wherever it is said, is only looked for.
+known = forms[:{hidden}]
 print('found:', found)
-print('known:', forms)
-raise RuntimeError('found: %s; known: %s' % (found, forms))
+print('known:', known)
+raise RuntimeError('found: %s; known: %s' % (found, known))
 """
 
 
 def curious_project() -> Project:
+    search = SEARCH.format(reversed_forms=[form[::-1] for form in SECRETS], hidden=len(FORMS))
     return Project(
         name="curious",
         kind="sdist",
         files={
-            "before_build.py": SEARCH.format(reversed_forms=[form[::-1] for form in SECRETS]).encode(),
+            "before_build.py": search.encode(),
             "src/curious.py": b"",
         },
     )

@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 
+from ppp.client_limits import ClientLimits
 from ppp.mesh.serve import create_app
-from ppp.web_server import ClientLimits, create_server, open_socket
+from ppp.web_server import create_server, open_socket
 
 LIMITS: Final = ClientLimits(request_s=2.0, send_s=2.0, connections=60, per_address=20)
 #: Generous: everything that the limits end must have ended by then.

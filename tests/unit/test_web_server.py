@@ -4,7 +4,8 @@ from typing import cast
 
 import pytest
 
-from ppp.web_server import ClientLimits, Connections, LimitedProtocol, network_of
+from ppp.client_limits import ClientLimits
+from ppp.web_server import Connections, LimitedProtocol, network_of
 
 
 class Connection:

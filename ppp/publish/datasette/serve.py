@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Self
 
+from ppp.client_limits import ClientLimits
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
 from ppp.model.canonical import Json
 from ppp.model.errors import DatasetteError
@@ -27,7 +28,6 @@ from ppp.publish.datasette import copy, worker
 from ppp.publish.datasette.definition import DISPLAY_KEYS, SavedQuery, definition, described_tables, saved_queries
 from ppp.resources import resource
 from ppp.storage_errors import translate_storage_errors
-from ppp.web_server import ClientLimits
 
 #: Files that Datasette 0.65 expects beside the database.
 METADATA_FILE: Final = "metadata.json"

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ppp.web_server import STOP_GRACE_S, ClientLimits, run_server
+from ppp.client_limits import ClientLimits
+from ppp.web_server import STOP_GRACE_S, run_server
 
 #: A query's memory is limited by the plugin; this is the limit of everything, beyond which allocations fail.
 MAX_DATA_BYTES: Final = 1536 * 1024 * 1024
