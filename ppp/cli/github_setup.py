@@ -18,7 +18,7 @@ STATE_BRANCH: Final = "node-state"
 WORKFLOW: Final = "node.yml"
 #: The form that git's own clients and GitHub's give an address; a name has no other characters there.
 _ORIGIN: Final = re.compile(
-    r"(?:(?:https?|ssh|git)://(?:[^/\s]*@)?github\.com(?::[0-9]+)?/|(?:[^/@\s]+@)?github\.com:)"
+    r"\A(?:(?:https?|ssh|git)://(?:[^/\s]*@)?github\.com(?::[0-9]+)?/|(?:[^/@\s]+@)?github\.com:)"
     r"(?P<owner>[A-Za-z0-9-]+)/(?P<name>[A-Za-z0-9._-]+?)(?:\.git)?/?",
     re.IGNORECASE,
 )

@@ -19,9 +19,7 @@ def read_knowledge(db: Database, package: str) -> Knowledge:
         CheckedRelease(
             version=version,
             cells={
-                environment: CheckedCell(
-                    result=Result(result), cause=cause or "", detail=detail or "", standin=bool(standin)
-                )
+                environment: CheckedCell(result=Result(result), cause=cause, detail=detail, standin=bool(standin))
                 for _, environment, result, cause, detail, standin in cells
             },
         )

@@ -89,8 +89,8 @@ def parse_package_file(document: dict[str, Any]) -> Knowledge:
     newest = {
         cell["environment"]: CheckedCell(
             result=Result(cell["result"]),
-            cause=cell.get("cause", ""),
-            detail=cell.get("detail", ""),
+            cause=cell.get("cause"),
+            detail=cell.get("detail"),
             standin=document["runs"][cell["run"]]["standin"] if cell["run"] < len(document["runs"]) else False,
         )
         for cell in document["cells"]

@@ -5,7 +5,6 @@ another file of the repository becomes its words alone, since a site does not ca
 """
 
 import posixpath
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,8 +25,6 @@ INDEX: Final = "README.md"
 DECISIONS: Final = "adr/"
 #: Where the schemas are in the repository; each is published under `schemas/`.
 SCHEMAS: Final = "site/schemas/"
-#: Notes to those who edit a source.
-_COMMENT: Final = re.compile("<!--.*?-->", re.DOTALL)
 #: Ids that every page has: a heading of the same name gets a suffix.
 _TAKEN_IDS: Final = frozenset({"main"})
 
@@ -87,9 +84,19 @@ def _document(source: str, text: str, sources: frozenset[str]) -> Document:
     converter = markdown.Markdown(
         extensions=[*extensions, "toc"], extension_configs={"toc": {"slugify": _heading_id, "toc_depth": "2-3"}}
     )
-    html = converter.convert(_COMMENT.sub("", text))
+    html = converter.convert(without_comments(text))
     title = text.removeprefix("# ").partition("\n")[0].replace("`", "")
     return Document(source=source, title=title, html=html)
+
+
+def without_comments(text: str) -> str:
+    """Return Markdown without HTML comments, which are notes to those who edit it; one that never ends stays."""
+    first, *parts = text.split("<!--")
+    kept = [first]
+    for part in parts:
+        _, end, rest = part.partition("-->")
+        kept.append(rest if end else f"<!--{part}")
+    return "".join(kept)
 
 
 def _heading_id(words: str, separator: str) -> str:
