@@ -275,7 +275,7 @@ def pages_address() -> str:
 
 
 def output(name: str, value: str) -> None:
-    """Give a value to the steps and jobs after this one, where a workflow runs it."""
+    """Write a value for the steps and jobs after this one, where a workflow runs it."""
     if path := os.environ.get("GITHUB_OUTPUT"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(f"{name}={value}\n")
@@ -333,8 +333,8 @@ def node_watch(session: nox.Session) -> None:
     planned = node(session, "shard", "plan", str(PLAN), *where, *session.posargs, "--json", silent=True)
     session.log(planned)
     jobs = json.loads(planned)["jobs"]
-    names = {json.dumps(job): f"{job['environment']}-{job['shard'].partition('/')[0]}" for job in jobs}
-    output("jobs", json.dumps([{**job, "name": names[json.dumps(job)]} for job in jobs]))
+    named = [{**job, "name": f"{job['environment']}-{job['shard'].partition('/')[0]}"} for job in jobs]
+    output("jobs", json.dumps(named))
     node(session, "state", "save", str(NIGHT / "state"))
     limit_size(session, NIGHT / "state", MAX_STATE_MB)
 
@@ -360,7 +360,7 @@ def node_merge(session: nox.Session) -> None:
 
 @nox.session
 def node_narrate(session: nox.Session) -> None:
-    """Tell the newest day."""
+    """Narrate the newest day."""
     node(session, "narrate", *session.posargs, success_codes=(0, NOTHING_TO_TELL))
 
 

@@ -11,7 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from ppp import console
-from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, parse_packages, print_answer
+from ppp.cli.options import (
+    NonEmptyPath,
+    data_option,
+    environments_option,
+    json_option,
+    make_context,
+    parse_packages,
+    print_answer,
+)
 from ppp.cli.results import PIPE_WIDTH
 from ppp.model.answers import Answer, AnswerState, CellAnswer
 from ppp.model.release import RequestedPackage
@@ -53,14 +61,7 @@ FAILING: Final = frozenset({AnswerState.FAILS, AnswerState.NOT_CLAIMED})
     multiple=True,
     help="Ask about what this requirements file or pylock.toml names (may be repeated).",
 )
-@click.option(
-    "-e",
-    "--env",
-    "environments",
-    metavar="ENVIRONMENT",
-    multiple=True,
-    help="Ask only about this environment (may be repeated).",
-)
+@environments_option("Ask only about this environment (may be repeated).")
 @click.option("--from", "url", metavar="URL", default="", help="Ask the node that publishes here, not this ledger.")
 @data_option
 @json_option

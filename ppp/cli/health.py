@@ -17,8 +17,8 @@ from ppp.runner.health import Health, format_metrics, read_health
 def health(*, prometheus: bool, data: Path | None, as_json: bool) -> None:
     """Show how the steps of this node went.
 
-    And what is queued, how old the newest record is, and how much disk is left. It fails if a step of
-    the schedule failed or is late.
+    It also shows what is queued, how old the newest record is, and how much disk is left. It fails if a step of the
+    schedule failed or is late.
     """
     if prometheus and as_json:
         raise click.UsageError("--prometheus cannot be combined with --json")

@@ -42,6 +42,11 @@ class NonEmptyPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+def environments_option(about: str) -> Callable[[CommandFunction], CommandFunction]:
+    """Return a decorator that adds `--env`, which may be repeated and reaches a command as `environments`."""
+    return click.option("-e", "--env", "environments", metavar="ENVIRONMENT", multiple=True, help=about)
+
+
 def data_option(command: CommandFunction) -> CommandFunction:
     """Add `--data` to a command."""
     return click.option("--data", type=NonEmptyPath(), help="The data folder (PPP_DATA, or ./data).")(command)

@@ -9,6 +9,7 @@ from ppp import console, pipeline
 from ppp.cli.options import (
     NonEmptyPath,
     data_option,
+    environments_option,
     json_option,
     log_options,
     make_context,
@@ -57,14 +58,7 @@ def _parse_shard(_ctx: click.Context, _parameter: click.Parameter, text: str | N
     multiple=True,
     help="Check what this requirements file names, and nothing that is not named (may be repeated).",
 )
-@click.option(
-    "-e",
-    "--env",
-    "environments",
-    metavar="ENVIRONMENT",
-    multiple=True,
-    help="Check only in this environment (may be repeated).",
-)
+@environments_option("Check only in this environment (may be repeated).")
 @click.option("--watchlist", type=NonEmptyPath(), help="Use this watchlist instead of the one PPP ships.")
 @click.option(
     "--feed/--no-feed", default=True, show_default=True, help="Read the journal of PyPI's releases, or its feed."
@@ -188,14 +182,7 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
 @click.option(
     "--feed/--no-feed", default=True, show_default=True, help="Read the journal of PyPI's releases, or its feed."
 )
-@click.option(
-    "-e",
-    "--env",
-    "environments",
-    metavar="ENVIRONMENT",
-    multiple=True,
-    help="Queue only for this environment (may be repeated).",
-)
+@environments_option("Queue only for this environment (may be repeated).")
 @matrix_option
 @data_option
 @log_options

@@ -12,6 +12,7 @@ from ppp.cli.options import (
     CommandFunction,
     NonEmptyPath,
     data_option,
+    environments_option,
     json_option,
     make_context,
     matrix_option,
@@ -20,6 +21,7 @@ from ppp.cli.options import (
     select_environments,
 )
 from ppp.cli.signals import stop_on_signals
+from ppp.durability import replace_file
 from ppp.model.errors import InvalidFileError, RejectedDataError
 from ppp.model.matrix import Environment
 from ppp.runner.request import RunRequest, Sources
@@ -32,12 +34,6 @@ from ppp.watch.shares import parse_shard
 
 DEFAULT_CELLS: Final = 2_000
 _PLAN: Final = click.argument("plan", metavar="PLAN", type=NonEmptyPath())
-
-
-def _environment_option(command: CommandFunction) -> CommandFunction:
-    return click.option(
-        "-e", "--env", "environments", metavar="ENVIRONMENT", multiple=True, help="This environment (may be repeated)."
-    )(command)
 
 
 def _shard_option(command: CommandFunction) -> CommandFunction:
@@ -75,7 +71,7 @@ def shard() -> None:
     show_default=True,
     help="Plan no more than so many cells; what is left stays queued.",
 )
-@_environment_option
+@environments_option("This environment (may be repeated).")
 @matrix_option
 @data_option
 @json_option
@@ -107,7 +103,7 @@ def plan(
 @shard.command()
 @_PLAN
 @_shard_option
-@_environment_option
+@environments_option("This environment (may be repeated).")
 @click.option("-j", "--jobs", type=click.IntRange(1, 256), help="How many cells run at a time (PPP_JOBS).")
 @click.option(
     "--minutes", type=click.FloatRange(0, min_open=True), help="Begin no cell after this time; the rest stays queued."
@@ -145,7 +141,7 @@ def check(
 @_PLAN
 @click.argument("folder", type=NonEmptyPath())
 @_shard_option
-@_environment_option
+@environments_option("This environment (may be repeated).")
 @matrix_option
 @data_option
 @json_option
@@ -262,7 +258,5 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
     with translate_storage_errors(path):
-        part.write_bytes(content)
-        part.replace(path)
+        replace_file(path, content)

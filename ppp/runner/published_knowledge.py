@@ -1,6 +1,5 @@
 """What a node publishes about packages: read from its `api/v1/p/<package>.json`, which is not trusted."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,12 +8,12 @@ from typing import Any, Final, Self
 
 from ppp.bounded_http.limits import TransferError, TransferLimits
 from ppp.bounded_http.session import BoundedSession
+from ppp.mesh.untrusted import parse_document
 from ppp.model.answers import CheckedCell, CheckedRelease, Knowledge
 from ppp.model.errors import PeerError, RejectedDataError
 from ppp.model.printable import printable_reason
 from ppp.model.record import Result
 from ppp.model.release import InvalidReleaseError, parse_version
-from ppp.schemas import schema_errors
 
 #: Bytes of one package's file: those of a package with a hundred releases stay far below.
 MAX_BYTES: Final = 4_000_000
@@ -72,13 +71,9 @@ class PublishedKnowledge:
             return None
         if response.status != HTTPStatus.OK:
             raise PeerError(f"{place} answered {response.status}", hint="try again later")
-        try:
-            document = json.loads(response.body)
-        except (ValueError, RecursionError) as error:
-            raise RejectedDataError(f"{place} is not JSON: {error}", hint=HINT) from error
-        if errors := schema_errors(f"site/schemas/{schema}.schema.json", document, limit=1):
-            raise RejectedDataError(f"{place} is not what its schema says: {printable_reason(errors[0])}", hint=HINT)
-        return document
+        return parse_document(
+            response.body, what=place, schema=f"site/schemas/{schema}.schema.json", max_bytes=MAX_BYTES
+        )
 
 
 def parse_package_file(document: dict[str, Any]) -> Knowledge:

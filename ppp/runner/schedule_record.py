@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 
-from ppp.durability import sync_to_disk
+from ppp.durability import replace_file
 from ppp.model.errors import ConfigError
 from ppp.model.schedule import Slot, Step
 from ppp.storage_errors import translate_storage_errors
@@ -91,8 +91,4 @@ def write_record(data: Path, record: ScheduleRecord) -> None:
     """Replace the record of a data folder in one step; raise `DiskFullError` or `DataReadOnlyError`."""
     path = data / FILE
     with translate_storage_errors(path):
-        fresh = path.with_name(f".{FILE}.new")
-        fresh.write_text(json.dumps(record.to_json(), indent=2) + "\n", "utf-8")
-        sync_to_disk(fresh)
-        fresh.replace(path)
-        sync_to_disk(data)
+        replace_file(path, f"{json.dumps(record.to_json(), indent=2)}\n".encode())

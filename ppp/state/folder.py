@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ppp.durability import sync_to_disk
+from ppp.durability import replace_file
 from ppp.mesh.untrusted import reject
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import InvalidFileError
@@ -65,15 +65,6 @@ def write_file(folder: Path, file: NamedFile) -> StateFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, file.content)
     return StateFile(path=file.path, size=len(file.content), sha256=sha256_hex(file.content))
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file as a whole: at any moment its name has the old bytes or the new ones."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-    sync_to_disk(part)
-    part.replace(path)
 
 
 def remove_unlisted(folder: Path, manifest: Manifest) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlite_utils import Database
 
+from ppp.durability import replace_file
 from ppp.ledger.batches import ledger_root, list_batch_ids, published_batch_files
 from ppp.ledger.queries import read_log, record_from_row
 from ppp.ledger.schema import LEDGER_NAME, migrations
@@ -19,7 +20,7 @@ from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.canonical import Json
 from ppp.model.errors import StateError
-from ppp.state.folder import has_state, open_state, remove_unlisted, replace_file, write_file
+from ppp.state.folder import has_state, open_state, remove_unlisted, write_file
 from ppp.state.manifest import STATE_NAME, BaseSnapshot, Manifest, StateFile, sign_manifest
 from ppp.state.snapshot import write_snapshot
 from ppp.state.tables import NamedFile, dump_loose_records, dump_tables

@@ -121,12 +121,13 @@ def test_errors(arguments: tuple[str, ...], code: int, words: str, ask: Ask) -> 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
-        ('{"schema": "ppp-package-1"}', "is not what its schema says"),
+        ("{", "unbalanced brackets"),
+        ("[" * 100_000, "nests deeper"),
+        ('{"schema": "ppp-package-1", "schema": "ppp-package-1"}', "a duplicate key"),
+        ('{"schema": "ppp-package-1"}', "it is invalid by package.schema.json"),
         ("x" * 5_000_000, "larger than 4,000,000 bytes"),
     ],
-    ids=["truncated", "deep", "incomplete", "large"],
+    ids=["truncated", "deep", "twice", "incomplete", "large"],
 )
 def test_what_a_node_sends_is_not_trusted(content: str, words: str, ask: Ask, url: str, tmp_path: Path) -> None:
     (tmp_path / "public" / "api" / "v1" / "p" / "six.json").write_text(content)
