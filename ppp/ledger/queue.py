@@ -8,28 +8,21 @@ queue is: what can be taken now is in an index, in its order, for each environme
 import heapq
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from sqlite_utils import Database
 
-from ppp.ledger.queue_facts import QueueFacts, queued_by_publisher, read_facts
-from ppp.ledger.queue_order import read_policy
+from ppp.ledger.queue_rows import cell_rows, release_rows, trigger_text
 from ppp.ledger.schema import MAX_ATTEMPTS, RETRY_DELAYS_S
-from ppp.model.canonical import canonical_json
 from ppp.model.matrix import Cell
 from ppp.model.queue_policy import (
     ASKED_SOURCES,
     CHANGE_SOURCES,
-    TRUSTED_SOURCES,
     WATCHLIST_SOURCES,
-    Packer,
-    QueuePolicy,
-    downloads_band,
-    publisher_of,
 )
 from ppp.model.release import Release
 from ppp.model.trigger import Trigger
@@ -38,6 +31,11 @@ from ppp.storage_errors import translate_storage_errors
 _INSERT: Final = (
     "INSERT OR IGNORE INTO queue (source, enqueued_at, attempts, not_before, triggered_by, publisher, turn, downloads,"
     " risk, priority, package, version, environment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+#: A release in several environments, where its cells differ in nothing else: one statement inserts all of them.
+_INSERT_RELEASE: Final = (
+    "INSERT OR IGNORE INTO queue (source, enqueued_at, triggered_by, publisher, turn, downloads, risk, priority,"
+    " package, version, environment) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, value FROM json_each(?)"
 )
 #: A cell that is queued already takes a source of a better class, and is tried anew where a person asked for it or
 #: something it rests on has changed. The parameters are those of `_INSERT`, the class, and whether it is tried anew.
@@ -77,6 +75,9 @@ _NEXT_OF_RELEASES: Final = (
     " AND lease IS NULL AND not_before = 0 AND attempts < 3"
     " ORDER BY attempts, priority, q.package, q.version"
 )
+
+#: How many releases are queued at once: the cells of a whole page of a journal would take much memory.
+CHUNK_RELEASES: Final = 1_000
 
 _Candidate: TypeAlias = tuple[int, int, str, str, str, str, str | None]
 
@@ -140,68 +141,42 @@ class Queue:
         given = [*cells]
         if not given:
             return 0
-        rows = self._rows(given, source=source, now=now, triggered_by=triggered_by)
+        rows = cell_rows(self.db, given, source=source, now=now, triggered_by=triggered_by)
         added = self.db.conn.executemany(_INSERT, rows).rowcount
         if added < len(given):
             rank, again = _rank(source), source in ASKED_SOURCES or source in CHANGE_SOURCES
             self.db.conn.executemany(_PROMOTE, [(*row, rank, again) for row in rows])
             if source in CHANGE_SOURCES:
-                reason = triggered_by and _text(triggered_by)
+                reason = triggered_by and trigger_text(triggered_by)
                 self.db.conn.executemany(_NOTE_CHANGE, [(now, reason, _CHANGES, *row[-3:], source) for row in rows])
         return added
 
-    def _rows(
+    def add_releases(
         self,
-        cells: Sequence[Cell],
+        releases: Iterable[Release],
+        environments: Collection[str],
         *,
         source: str,
         now: int,
-        triggered_by: Trigger | None,
-        attempts: int = 0,
-        not_before: int = 0,
-    ) -> list[tuple[Any, ...]]:
-        """Return the parameters of `_INSERT` for each cell."""
-        policy = read_policy(self.db)
-        changed = source in CHANGE_SOURCES
-        releases = {(cell.release.package, cell.release.version) for cell in cells}
-        facts = read_facts(self.db, releases, recheck=changed)
-        turns = self._turns(releases, facts, policy, source=source)
-        packer = Packer(policy)
-        asked, watchlist = int(source not in ASKED_SOURCES), int(source not in WATCHLIST_SOURCES)
-        reason = triggered_by and _text(triggered_by)
-        # Of a release, everything but the risk is the same in each of its environments.
-        shared: dict[tuple[str, str], tuple[str, int, int | None, int]] = {}
-        for package, version in releases:
-            publisher, turn = turns.get((package, version), ("", 0))
-            downloads = facts.downloads.get(package)
-            band = downloads_band(downloads)
-            base = packer.pack(asked=asked, watchlist=watchlist, turn=turn, downloads=band, risk=0, age=now)
-            shared[package, version] = publisher, turn, downloads, base
-        rows: list[tuple[Any, ...]] = []
-        for cell in cells:
-            package, version, environment = cell.release.package, cell.release.version, cell.environment
-            publisher, turn, downloads, base = shared[package, version]
-            risk = facts.risk(package, version, environment, changed=changed)
-            priority = base + risk * packer.risk_weight
-            measures = (publisher, turn, downloads, risk, priority)
-            rows.append((source, now, attempts, not_before, reason, *measures, package, version, environment))
-        return rows
+        triggered_by: Trigger | None = None,
+    ) -> int:
+        """Queue releases, each in all of some environments, within an open transaction; see `add` of their cells.
 
-    def _turns(
-        self, releases: Collection[tuple[str, str]], facts: QueueFacts, policy: QueuePolicy, *, source: str
-    ) -> dict[tuple[str, str], tuple[str, int]]:
-        """Return the publisher of each release and its turn; nothing for sources that wait for no turn."""
-        if source in TRUSTED_SOURCES:
-            return {}
-        by_publisher: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        for package, version in sorted(releases):
-            by_publisher[publisher_of(package, facts.downloads.get(package))].append((package, version))
-        first = queued_by_publisher(self.db, by_publisher, fair_share=policy.fair_share)
-        return {
-            release: (publisher, number // policy.fair_share)
-            for publisher, ordered in by_publisher.items()
-            for number, release in enumerate(ordered, first.get(publisher, 0))
-        }
+        Of releases of which nothing is known yet, this costs much less: they are inserted in the order of the primary
+        key, and each with one statement.
+        """
+        added, rest = 0, iter(sorted(releases, key=lambda release: (release.package, release.version)))
+        while chunk := [*islice(rest, CHUNK_RELEASES)]:
+            others, expected = chunk, 0
+            if source not in CHANGE_SOURCES:
+                rows = release_rows(self.db, chunk, environments, source=source, now=now, triggered_by=triggered_by)
+                inserted = self.db.conn.executemany(_INSERT_RELEASE, rows.values()).rowcount if rows else 0
+                added, expected = added + inserted, len(rows) * len(environments)
+                # Where some were queued already, each cell is looked at.
+                others = chunk if inserted < expected else [release for release in chunk if release not in rows]
+            cells = [Cell(release=release, environment=id_) for release in others for id_ in environments]
+            added += self.add(cells, source=source, now=now, triggered_by=triggered_by)
+        return added
 
     # ---------------------------------------------------------------- out of the queue
 
@@ -293,7 +268,8 @@ class Queue:
         release, attempts = queued.cell.release, queued.attempts + 1
         not_before = now + RETRY_DELAYS_S[min(attempts, len(RETRY_DELAYS_S)) - 1]
         if queued.lease is None:
-            (row,) = self._rows(
+            (row,) = cell_rows(
+                self.db,
                 [queued.cell],
                 source=queued.source,
                 now=now,
@@ -342,10 +318,6 @@ class Queue:
 def _rank(source: str) -> int:
     """Return the class of a source, as `_PROMOTE` has it: 0 if a person named it, 1 for the watchlist, 2 else."""
     return 0 if source in ASKED_SOURCES else 1 if source in WATCHLIST_SOURCES else 2
-
-
-def _text(trigger: Trigger) -> str:
-    return canonical_json(trigger.to_json()).decode()
 
 
 def _trigger(text: str | None) -> Trigger | None:

@@ -5,13 +5,13 @@ Where the ledger has no results and no downloads yet, this costs next to nothing
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from sqlite_utils import Database
 
-from ppp.model.queue_policy import Risk, risk_of
+from ppp.model.queue_policy import QueuePolicy, Risk, publisher_of, risk_of
 from ppp.model.record import Result
 
 #: How many of a package's newest releases are looked at for its last results: some may have none but `ERROR`.
@@ -85,6 +85,21 @@ def read_facts(db: Database, releases: Collection[tuple[str, str]], *, recheck: 
         results=results,
         own={(p, v, e): Result(result) for p, v, e, result in own},
     )
+
+
+def first_turns(
+    db: Database, releases: Iterable[tuple[str, str]], facts: QueueFacts, policy: QueuePolicy
+) -> dict[tuple[str, str], tuple[str, int]]:
+    """Return the publisher of each release, and its turn after those that are queued."""
+    by_publisher: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for package, version in sorted(releases):
+        by_publisher[publisher_of(package, facts.downloads.get(package))].append((package, version))
+    first = queued_by_publisher(db, by_publisher, fair_share=policy.fair_share)
+    return {
+        release: (publisher, number // policy.fair_share)
+        for publisher, ordered in by_publisher.items()
+        for number, release in enumerate(ordered, first.get(publisher, 0))
+    }
 
 
 def queued_by_publisher(db: Database, publishers: Collection[str], *, fair_share: int) -> dict[str, int]:

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final
 
 from ppp.ledger import journal as ledger
 from ppp.ledger.journal import NamedRelease
@@ -17,9 +15,6 @@ from ppp.storage_errors import translate_storage_errors
 from ppp.watch.journal.plan import GONE, JournalPlan, KnownRelease, named_projects, named_releases, plan_page
 from ppp.watch.journal.port import Action, JournalEvent, JournalPage
 from ppp.watch.queue import UNSANDBOXED, ReleaseSource, SkipReason
-
-#: How many releases are queued at once: the cells of a whole page, in all environments, would take much memory.
-CHUNK_RELEASES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +104,7 @@ class PageWriter:
     def _enqueue(self, releases: Iterable[Release], source: ReleaseSource, trigger: Trigger | None = None) -> None:
         store, now = self.node.store, self.node.context.now
         if allowed := self._allowed:
-            rest = iter(releases)
-            while chunk := [*islice(rest, CHUNK_RELEASES)]:
-                cells = [Cell(release=release, environment=id_) for release in chunk for id_ in allowed]
-                store.queue.add(cells, source=source, now=now, triggered_by=trigger)
+            store.queue.add_releases(releases, allowed, source=source, now=now, triggered_by=trigger)
             return
         for release in releases:
             store.skip(release, "", reason=SkipReason.UNSANDBOXED, detail=UNSANDBOXED, now=now)

@@ -1,5 +1,6 @@
 """The order of the queue depends on what is queued, not on how it came, and no publisher makes the others wait."""
 
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_downloads import know_downloads
 from memory_store import store_in_memory
+from sample_record import SAMPLE_RECORD
 
 from ppp.ledger.queue import QueueFilter
 from ppp.ledger.queue_order import prepare
@@ -112,3 +114,25 @@ def test_taking_a_few_at_a_time_gives_the_same_order(some: list[Upload], limit: 
         while leased := store.queue.lease(queue_filter, run="run", limit=limit, until=NOW * 2, now=NOW):
             taken += (queued.cell for queued in leased)
         assert taken == [cell for cell, _ in whole if cell.release in share]
+
+
+@given(uploads, st.sets(st.sampled_from(PACKAGES), max_size=3), st.sampled_from(("feed", "journal", "late-file")))
+@settings(max_examples=40, deadline=None)
+def test_releases_are_queued_as_their_cells_are(some: list[Upload], tested: set[str], source: str) -> None:
+    arrived = [Release(package=package, version=f"{version}.0") for package in PACKAGES for version in (1, 10, 11)]
+    found: list[list[object]] = []
+    for as_releases in (False, True):
+        with store_in_memory() as store:
+            know_downloads(store, "2027-01", DOWNLOADS)
+            for package in sorted(tested):
+                release = Release(package=package, version="0.1")
+                store.add_record(replace(SAMPLE_RECORD, release=release, environment=ENVIRONMENTS[0], log_sha256=None))
+            queue_up(store, some)
+            if as_releases:
+                added = store.queue.add_releases(arrived, ENVIRONMENTS, source=source, now=NOW)
+            else:
+                cells = [Cell(release=release, environment=e) for release in arrived for e in ENVIRONMENTS]
+                added = store.queue.add(cells, source=source, now=NOW)
+            prepare(store.db, store.path, QueuePolicy(), now=NOW)
+            found.append([added, *store.db.execute("SELECT * FROM queue ORDER BY 1, 2, 3").fetchall()])
+    assert found[0] == found[1]
