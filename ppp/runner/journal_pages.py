@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ppp.ledger import journal as ledger
 from ppp.ledger.journal import NamedRelease
@@ -15,6 +16,9 @@ from ppp.storage_errors import translate_storage_errors
 from ppp.watch.journal.plan import GONE, JournalPlan, KnownRelease, named_projects, named_releases, plan_page
 from ppp.watch.journal.port import Action, JournalEvent, JournalPage
 from ppp.watch.queue import UNSANDBOXED, ReleaseSource, SkipReason
+
+#: How many events are planned at once: what a page's 50,000 mean would take tens of megabytes.
+PORTION: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +54,16 @@ class PageCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageWriter:
-    """Writes what pages of one journal mean for this node; `source` is the sha256 of the index's address."""
+    """Writes what pages of one journal mean for this node; `source` is the sha256 of the index's address.
+
+    `portion` is how many events are planned at once; what is stored does not depend on it.
+    """
 
     node: LocalNode
     environments: Sequence[Environment]
     source: str
     release_source: ReleaseSource = ReleaseSource.JOURNAL
+    portion: int = PORTION
 
     def write(
         self, page: JournalPage, events: Sequence[JournalEvent], and_then: Callable[[PageCounts], None]
@@ -63,32 +71,35 @@ class PageWriter:
         """Write the new `events` of a page, and in the same transaction whatever `and_then` writes."""
         db, now = self.node.store.db, self.node.context.now
         with translate_storage_errors(self.node.store.path), db.atomic():
-            releases = named_releases(events)
-            found = ledger.known_releases(db, releases, named_projects(events), node=self.node.key.id)
-            known = {r: KnownRelease(named=named, has_result=has) for r, (named, has) in found.items()}
-            plan = plan_page(events, known)
-            ledger.add_releases(db, _named(events, known, plan))
-            published = {e.package for e in events if e.action is Action.NEW_RELEASE}
-            ledger.add_events(db, self.source, _told(events, ledger.with_events(db, published, GONE)))
             ledger.add_rejects(db, self.source, ((r.serial or 0, r.reason) for r in page.rejected), now=now)
-            renames = [
-                f"{e.filename} is now {e.package} (serial {e.serial})" for e in events if e.action is Action.RENAME
-            ]
-            for rename in renames:
-                ledger.add_anomaly(db, self.source, "rename", rename, now=now)
-            self._queue(plan)
-            counts = PageCounts(
-                events=len(events),
-                new=len(plan.named),
-                late=len(plan.late),
-                changed=len(plan.changed),
-                withdrawn=len(plan.withdrawn),
-                rejected=len(page.rejected),
-                skipped=0 if self._allowed else len(plan.new),
-                renames=tuple(renames),
-            )
+            counts = PageCounts(rejected=len(page.rejected))
+            for start in range(0, len(events), self.portion):
+                counts += self._write_portion(events[start : start + self.portion])
             and_then(counts)
         return counts
+
+    def _write_portion(self, events: Sequence[JournalEvent]) -> PageCounts:
+        db, now = self.node.store.db, self.node.context.now
+        releases = named_releases(events)
+        found = ledger.known_releases(db, releases, named_projects(events), node=self.node.key.id)
+        known = {r: KnownRelease(named=named, has_result=has) for r, (named, has) in found.items()}
+        plan = plan_page(events, known)
+        ledger.add_releases(db, _named(events, known, plan))
+        published = {e.package for e in events if e.action is Action.NEW_RELEASE}
+        ledger.add_events(db, self.source, _told(events, ledger.with_events(db, published, GONE)))
+        renames = [f"{e.filename} is now {e.package} (serial {e.serial})" for e in events if e.action is Action.RENAME]
+        for rename in renames:
+            ledger.add_anomaly(db, self.source, "rename", rename, now=now)
+        self._queue(plan)
+        return PageCounts(
+            events=len(events),
+            new=len(plan.named),
+            late=len(plan.late),
+            changed=len(plan.changed),
+            withdrawn=len(plan.withdrawn),
+            skipped=0 if self._allowed else len(plan.new),
+            renames=tuple(renames),
+        )
 
     def _queue(self, plan: JournalPlan) -> None:
         store, now = self.node.store, self.node.context.now

@@ -76,7 +76,7 @@ def test_what_is_not_known(name: str, page: "Page", site: str) -> None:
     open_lookup(page, site)
     page.fill("#name", name)
     page.press("#name", "Enter")
-    page.wait_for_function("document.querySelector('[role=status]').textContent !== ''")
+    page.wait_for_function("() => document.querySelector('[role=status]').textContent !== ''")
     assert "Nothing is known about" in page.inner_text("[role=status]")
     assert errors == []
     assert page.locator("main img").count() == 0

@@ -27,7 +27,8 @@ from ppp.model.release import Release
 from ppp.runner.context import Context, LocalNode
 from ppp.runner.follow import FollowReport, find_gap, follow, follow_configured
 from ppp.runner.job_sources import withdrawn_because
-from ppp.watch.journal.port import Journal, JournalEvent, JournalKind
+from ppp.runner.journal_pages import PageWriter
+from ppp.watch.journal.port import Journal, JournalEvent, JournalKind, JournalPage
 
 NOW: Final = 1_715_000_000
 SIX: Final = Release(package="six", version="1.17.0")
@@ -534,6 +535,21 @@ def test_kills_repeats_and_throttles_end_in_the_same_ledger(
                 wild.db.conn.rollback()
         disturbed.follow(MemoryChangelog([start, *events], page_size=page_size))
         assert disturbed.state == undisturbed.state
+
+
+@given(events=EVENTS, portion=st.integers(1, 7))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_a_page_stores_does_not_depend_on_how_it_is_portioned(
+    tmp_path_factory: pytest.TempPathFactory, events: list[JournalEvent], portion: int
+) -> None:
+    folder, states = tmp_path_factory.mktemp("portions"), []
+    for size in (portion, len(events) + 1):
+        with Store.open(folder / f"ledger{size}") as store:
+            one = make_follower(store, folder)
+            writer = PageWriter(node=one.node, environments=(SLIM,), source="a" * 64, portion=size)
+            counts = writer.write(JournalPage(events=tuple(events)), events, lambda _: None)
+            states.append((one.state, counts.events, counts.new))
+    assert states[0] == states[1]
 
 
 RELEASED = st.lists(
