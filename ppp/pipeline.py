@@ -36,6 +36,7 @@ from ppp.runner.context import LOCK_WAIT_S, Context, open_ledger, open_node
 from ppp.runner.disk_bound import keep_within_bound
 from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.follow import follow_configured
+from ppp.runner.queue_order import order_queue
 from ppp.runner.request import RunRequest, Sources
 from ppp.runner.requested import find_requested
 from ppp.runner.shards import check as sharding
@@ -129,7 +130,7 @@ def watch(context: Context, request: RunRequest) -> WatchSummary:
         if request.sources.reads_feed:
             follow_configured(node, request.environments, required=True)
         enqueue.enqueue_wanted(node, None, wanted.releases, request)
-        checking.order_queue(node, request.matrix)
+        order_queue(node, request.matrix)
         confined = context.config.network is Network.GATEWAY
         gatewayed = [environment.id for environment in request.matrix.environments if confined]
         return WatchSummary(queue=checking.queue_state(node, request, gatewayed=gatewayed), missing=wanted.missing)
@@ -161,8 +162,7 @@ def check(
 def plan_shards(context: Context, request: RunRequest, *, shards: int, cells: int) -> ShardPlan:
     """Plan what shards check of the queue, as many cells at most; what it knows of earlier results goes with them."""
     with open_node(context) as node:
-        checking.order_queue(node, request.matrix)
-        return sharding.make_plan(node, [e.id for e in request.environments], shards=shards, cells=cells)
+        return sharding.plan_queue(node, request, shards=shards, cells=cells)
 
 
 def check_shard(

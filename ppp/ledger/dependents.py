@@ -13,7 +13,7 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.model.matrix import Cell
-from ppp.model.record import Record
+from ppp.model.record import Network, Record
 from ppp.model.release import Release, version_key
 from ppp.model.trigger import Trigger, TriggerKind
 
@@ -103,6 +103,15 @@ class FailedCell:
     image_digest: str | None
     pip_version: str
     downloads: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSetting:
+    """What a record says of its environment: the digest of the image (None without one), pip, and the network."""
+
+    image_digest: str | None
+    pip_version: str
+    network: Network
 
 
 def note_installation(db: Database, record: Record, record_id: str) -> None:
@@ -196,3 +205,16 @@ def read_failed_cells(db: Database, environment: str, node: str) -> list[FailedC
         )
         for p, v, digest, pip, downloads in rows.fetchall()
     ]
+
+
+def read_newest_setting(db: Database, environment: str, node: str) -> RecordedSetting | None:
+    """Return what the newest record of a node in an environment says of it; None if there is none.
+
+    Backwards in time: where the node checked something lately, few records are looked at.
+    """
+    row = db.execute(
+        "SELECT image_digest, pip_version, network FROM records INDEXED BY records_by_time"
+        " WHERE environment = ? AND node = ? ORDER BY observed_at DESC, record DESC LIMIT 1",
+        (environment, node),
+    ).fetchone()
+    return row and RecordedSetting(image_digest=row[0], pip_version=row[1], network=Network(row[2]))

@@ -11,7 +11,6 @@ from ppp.ledger import queries, staging
 from ppp.ledger.flakiness import Flakiness, compare_pairs, sample_records
 from ppp.ledger.queue import QueueFilter
 from ppp.ledger.queue_groups import read_queue
-from ppp.ledger.queue_order import prepare
 from ppp.ledger.regressions import prior_results
 from ppp.ledger.staging import RecheckReason
 from ppp.matrix_files import shipped_environments
@@ -23,10 +22,11 @@ from ppp.runner.context import LocalNode
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.job_sources import ListSource, QueueSource
 from ppp.runner.jobs import CellJob, EnvironmentExecutor
+from ppp.runner.queue_order import order_queue
 from ppp.runner.request import RunRequest
 from ppp.runner.rounds import Budget, BudgetLimit, RoundLimits, Rounds
-from ppp.runner.sharing import leave_to_others, work_share
-from ppp.runner.triggers import RecheckQueue
+from ppp.runner.sharing import work_share
+from ppp.runner.triggers import RecheckQueue, ready_contents
 from ppp.runner.waiting import Possibilities, QueueState, explain_queue
 
 #: How much longer a lease lasts than any cell can take.
@@ -104,10 +104,9 @@ def check_queue(
     # This process holds the lock of the data folder: any lease left in the queue is of a run that has ended.
     queue.release_leases()
     order_queue(node, request.matrix)
-    rechecks = RecheckQueue(node, ready, confined, request.matrix.queue) if only is None else None
+    rechecks = _rechecks(node, ready, request.matrix) if only is None else None
     if rechecks:
-        rechecks.queue_changed()
-        rechecks.queue_dependents()
+        rechecks.queue_all()
     due = queue.due_counts(queue_filter, now=now)
     executor = EnvironmentExecutor.of(ready, node=node.key.id)
     rounds = Rounds(node, executor, ready.prepared, RoundLimits(jobs=request.jobs), on_result=reporter.checked)
@@ -138,20 +137,11 @@ def check_queue(
     return QueueReport(checked=checked, unhealthy=rounds.unhealthy, budget=spent, flakiness=flakiness)
 
 
-def order_queue(node: LocalNode, matrix: Matrix) -> None:
-    """Bring the queue into the order of a matrix's policy, and report what had waited too long and was dropped.
-
-    What the nodes that share the work have checked leaves it.
-    """
-    store = node.store
-    leave_to_others(node)
-    done = prepare(store.db, store.path, matrix.queue, now=node.context.now)
-    if done.expired:
-        cells = "1 cell" if done.expired == 1 else f"{done.expired} cells"
-        why = f"waited for more than {matrix.queue.keep_days} days (keep_days of the matrix)"
-        node.context.reporter.note(
-            f"{cells} that nobody asked for {why}: dropped from the queue, and counted as expired"
-        )
+def _rechecks(node: LocalNode, ready: ReadyEnvironments, matrix: Matrix) -> RecheckQueue:
+    contents = ready_contents(ready)
+    if ready.gateway is None:
+        return RecheckQueue(node, contents, matrix.queue)
+    return RecheckQueue(node, contents, matrix.queue, forget_page=ready.gateway.forget_page)
 
 
 def check_now(node: LocalNode, ready: ReadyEnvironments, cells: Sequence[Cell]) -> CheckReport:

@@ -13,9 +13,12 @@ from ppp.runner.context import LocalNode, OpenLedger
 from ppp.runner.environments import NO_NODE, ReadyEnvironments
 from ppp.runner.job_sources import ListSource, queued_job
 from ppp.runner.jobs import CellJob, EnvironmentExecutor
+from ppp.runner.queue_order import order_queue
+from ppp.runner.request import RunRequest
 from ppp.runner.rounds import Budget, RoundLimits, Rounds
 from ppp.runner.shards.plan import PlannedCell, ShardId, ShardPlan
 from ppp.runner.sharing import work_share
+from ppp.runner.triggers import RecheckQueue, recorded_contents
 
 #: The run that has the cells while a plan is made.
 PLANNING: Final = "plan"
@@ -37,6 +40,17 @@ class ShardReport:
     given: int
     finished: int
     unhealthy: Mapping[str, str]
+
+
+def plan_queue(node: LocalNode, request: RunRequest, *, shards: int, cells: int) -> ShardPlan:
+    """Order a node's queue, queue what is to be checked again as a run does, and return a plan of what comes next.
+
+    What a run would look at in environments that are ready, this reads from the records of the shards before.
+    """
+    order_queue(node, request.matrix)
+    contents = recorded_contents(node, request.environments)
+    RecheckQueue(node, contents, request.matrix.queue).queue_all()
+    return make_plan(node, [e.id for e in request.environments], shards=shards, cells=cells)
 
 
 def make_plan(node: LocalNode, environments: Collection[str], *, shards: int, cells: int) -> ShardPlan:

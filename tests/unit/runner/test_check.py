@@ -37,7 +37,7 @@ from ppp.runner.enqueue import enqueue_changed_offers, enqueue_wanted
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.request import RunRequest, Sources
 from ppp.runner.requested import RequestedRelease, find_requested
-from ppp.runner.triggers import RecheckQueue
+from ppp.runner.triggers import RecheckQueue, ready_contents
 
 NOW: Final = 1_714_003_200
 EXAMPLE: Final = Release(package="example-lib", version="1.0")
@@ -605,7 +605,7 @@ def test_a_run_queues_no_more_rechecks_than_its_budget_and_the_next_one_goes_on(
         file = DistributionFile(filename=f"{release.package}.zip", sha256="12" * 32, size=1)
         rig.node.store.add_record(replace(SAMPLE_RECORD, release=release, node=rig.node.key.id, file=file))
     policy = QueuePolicy(dependents=2, recheck_budget=2)
-    queued = [RecheckQueue(rig.node, ready, [SLIM.id], policy).queue_dependents() for _ in range(3)]
+    queued = [RecheckQueue(rig.node, ready_contents(ready), policy).queue_dependents() for _ in range(3)]
     assert queued == [2, 1, 0]
     rows = rig.node.store.db.execute("SELECT name, affected, queued FROM triggers ORDER BY name").fetchall()
     assert rows == [("example-lib", 3, 2), ("other", 1, 1)]
