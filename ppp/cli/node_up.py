@@ -101,5 +101,5 @@ def node_step(*, step: str, data: Path | None) -> None:
         status = _make_runner(context, given)(Step(step))
     if context.stop.is_set():
         raise KeyboardInterrupt
-    record_step(context.config.data, Step(step), status, now=context.now)
+    record_step(context.config.data, Step(step), status, context.reporter, now=context.now)
     raise SystemExit(status)

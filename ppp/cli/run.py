@@ -26,6 +26,7 @@ from ppp.narrate.model import MAX_SEED
 from ppp.pipeline import RunSummary
 from ppp.resources import resource
 from ppp.runner.context import Context
+from ppp.runner.health import update_health
 from ppp.runner.request import RunRequest, Sources
 from ppp.watch.shares import Share, parse_shard
 
@@ -140,6 +141,7 @@ def run(
     )
     with stop_on_signals(context.stop):
         summary = pipeline.run(context, request)
+    update_health(context.config.data, context.reporter, now=context.now)
     _print_summary(context, summary, [environment.id for environment in chosen], as_json=as_json)
     # What was checked until then is published; the exit code says that the run was cut short.
     if context.stop.is_set():

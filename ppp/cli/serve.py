@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,8 +18,11 @@ from ppp.mesh.fetch import ANNOUNCED_DEADLINE_S, HttpTransport
 from ppp.model.errors import ConfigError, PPPError
 from ppp.publish.datasette import serve as datasette
 from ppp.runner.context import Context
-from ppp.runner.health import judge_steps, step_problems
+from ppp.runner.health import judge_steps, metrics_registry, read_health, step_problems
 from ppp.runner.schedule_record import read_record
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 
 @click.command()
@@ -88,8 +92,13 @@ def _serve_mesh(context: Context, *, host: str, port: int, limits: ClientLimits)
         except PPPError:
             return ("the record of the schedule cannot be read",)
 
+    def metrics() -> "CollectorRegistry":
+        return metrics_registry(read_health(context.config.data, now=context.now))
+
     listening = open_socket(host, port)
-    application = mesh_server.create_app(context.config.public, trusted=trusted, on_announce=fetch, problems=problems)
+    application = mesh_server.create_app(
+        context.config.public, trusted=trusted, on_announce=fetch, problems=problems, metrics=metrics
+    )
     with _ended_by_signals():
         click.echo(f"serving {context.config.public} at {local_url(listening)}")
         run_server(application, listening, limits=limits)

@@ -14,13 +14,14 @@ from http import HTTPStatus
 from pathlib import Path, PurePath
 from typing import Final
 
+from prometheus_client import CollectorRegistry, make_asgi_app
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from ppp.mesh.push import ANNOUNCE_PATH
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, read_envelope
@@ -31,6 +32,8 @@ from ppp.web_server import STOP_GRACE_S
 #: How often, at most, the announcements of one peer cause a fetch; and how long the body of one may take to arrive.
 ANNOUNCE_INTERVAL_S: Final = 60.0
 BODY_TIMEOUT_S: Final = 5.0
+#: For how long metrics are served before they are read anew: anybody may ask, and reading counts the queue.
+METRICS_INTERVAL_S: Final = 15.0
 
 #: Explicit, because the system's own table of types differs between machines.
 MEDIA_TYPES: Final = {
@@ -56,6 +59,7 @@ def create_app(
     trusted: Callable[[], Container[str]],
     on_announce: Callable[[str], None],
     problems: Callable[[], Sequence[str]] = tuple,
+    metrics: Callable[[], CollectorRegistry] = CollectorRegistry,
     interval_s: float = ANNOUNCE_INTERVAL_S,
     body_timeout_s: float = BODY_TIMEOUT_S,
     clock: Callable[[], float] = time.monotonic,
@@ -65,6 +69,7 @@ def create_app(
     `trusted` returns the ids of the peers, and is called for each announcement. `on_announce` gets the id of a node
     that announced something, and fetches from it; it is called in one thread, at most once per node in `interval_s`
     seconds. `problems` says what is wrong with this node: `/healthz` answers 503 with that, or 200 if nothing is.
+    `metrics` returns what `/metrics` exposes; it is called at most once in `METRICS_INTERVAL_S` seconds.
     Raises `PublishError` if there is no web root.
     """
     if not public.is_dir():
@@ -96,6 +101,7 @@ def create_app(
     routes = [
         Route(f"/{ANNOUNCE_PATH}", announce, methods=["POST"]),
         Route("/healthz", healthz, methods=["GET"]),
+        Route("/metrics", Metrics(metrics, clock=clock), methods=["GET"]),
         Mount("/", PublicFiles(directory=public, html=True)),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
@@ -139,6 +145,39 @@ def _answer(status: HTTPStatus, text: str) -> Response:
     return PlainTextResponse(
         f"{printable_reason(text)}\n", status_code=status, headers={"X-Content-Type-Options": "nosniff"}
     )
+
+
+class Metrics:
+    """An ASGI application that exposes metrics of Prometheus by its own library."""
+
+    def __init__(self, read: Callable[[], CollectorRegistry], *, clock: Callable[[], float]) -> None:
+        """Keep the function that reads the metrics, which may take a moment."""
+        self._read = read
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._found: CollectorRegistry | None = None
+        self._read_at = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request with the metrics, or with 503 if they cannot be read now."""
+        try:
+            registry = await self._registry()
+        except PPPError:
+            # Which file cannot be read is nobody's business but the operator's: `ppp health` says it.
+            await _answer(HTTPStatus.SERVICE_UNAVAILABLE, "no metrics now")(scope, receive, send)
+            return
+        try:
+            await make_asgi_app(registry)(scope, receive, send)
+        except UnicodeDecodeError:
+            await _answer(HTTPStatus.BAD_REQUEST, "the request is not UTF-8")(scope, receive, send)
+
+    async def _registry(self) -> CollectorRegistry:
+        # One thread reads, however many ask.
+        async with self._lock:
+            if self._found is None or self._clock() - self._read_at >= METRICS_INTERVAL_S:
+                self._found = await run_in_threadpool(self._read)
+                self._read_at = self._clock()
+            return self._found
 
 
 class PublicFiles(StaticFiles):

@@ -1,17 +1,31 @@
-"""How a long-lived node is: how its steps went, what is queued, how old its newest record is, how much disk is left."""
+"""How a long-lived node is: how its steps went, what is queued, how old its newest record is, how much disk is left.
 
+It is printed by `ppp health`, kept in `health.json` of the data folder, which each step replaces, and served as
+metrics. None of these holds a path, or anything else that is not for everybody.
+"""
+
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ppp.durability import replace_file
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
+from ppp.model.errors import PPPError
 from ppp.model.schedule import Step, newest_slot
+from ppp.runner.context import Reporter
 from ppp.runner.schedule_record import ScheduleRecord, StepOutcome, read_record
+from ppp.storage_errors import translate_storage_errors
 
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Metric
+
+#: The file of the data folder that says how the node was after its last step.
+FILE: Final = "health.json"
 #: A step is late if it was not done so many seconds after its time: watching may take until the next slot.
 LATE_S: Final = 7 * 3600
 
@@ -121,32 +135,66 @@ def _read_ledger(data: Path) -> LedgerHealth:
     return LedgerHealth(queued=queued, newest_record_at=newest, size=(data / LEDGER_NAME).stat().st_size)
 
 
-def format_metrics(health: Health) -> bytes:
-    """Return it in the text format of Prometheus; times are epoch seconds, sizes bytes."""
-    # Only here, because every command imports this module, and the library takes as long as all of click.
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest  # noqa: PLC0415
+def update_health(data: Path, reporter: Reporter, *, now: int) -> None:
+    """Replace `health.json` of a data folder, at once; a failure is reported, because the step itself is done.
+
+    `now` is in epoch seconds.
+    """
+    path = data / FILE
+    try:
+        document = read_health(data, now=now).to_json()
+        with translate_storage_errors(path):
+            replace_file(path, f"{json.dumps(document, indent=2)}\n".encode())
+    except PPPError as error:
+        reporter.warn(f"{path} is not up to date: {error}")
+
+
+# A registry tells its collectors apart by their identity.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HealthCollector:
+    """Gives the health of a node to Prometheus; times are epoch seconds, sizes bytes."""
+
+    health: Health
+
+    def collect(self) -> "Iterator[Metric]":
+        """Yield the metrics; what is not known has none."""
+        # Only here, because every command imports this module, and the library takes as long as all of click.
+        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
+
+        tried = GaugeMetricFamily(
+            "ppp_step_ended_time_seconds", "When the last attempt of a step ended.", labels=["step"]
+        )
+        status = GaugeMetricFamily("ppp_step_exit_status", "The exit status of a step's last attempt.", labels=["step"])
+        for step, one in self.health.steps.items():
+            if one.last:
+                tried.add_metric([step], one.last.ended_at)
+                status.add_metric([step], one.last.status)
+        yield from (tried, status)
+        for name, text, value in self._numbers():
+            if value is not None:
+                yield GaugeMetricFamily(name, text, value=value)
+
+    def _numbers(self) -> Iterator[tuple[str, str, float | None]]:
+        yield "ppp_healthy", "1 if no step failed or is late, else 0.", float(not self.health.problems)
+        if ledger := self.health.ledger:
+            yield "ppp_queued_cells", "Cells that are queued.", ledger.queued
+            yield "ppp_newest_record_time_seconds", "When the newest record was observed.", ledger.newest_record_at
+            yield "ppp_ledger_bytes", "The size of the ledger.", ledger.size
+        yield "ppp_free_bytes", "Free space where the data folder is.", self.health.free
+
+
+def metrics_registry(health: Health) -> "CollectorRegistry":
+    """Return what the functions of prometheus-client expose the health of a node from."""
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - as above
 
     registry = CollectorRegistry()
+    registry.register(HealthCollector(health=health))
+    return registry
 
-    def gauge(name: str, text: str, value: float | None) -> None:
-        if value is not None:
-            Gauge(name, text, registry=registry).set(value)
 
-    tried = Gauge("ppp_step_ended_time_seconds", "When the last attempt of a step ended.", ["step"], registry=registry)
-    status = Gauge("ppp_step_exit_status", "The exit status of a step's last attempt.", ["step"], registry=registry)
-    for step, one in health.steps.items():
-        if one.last:
-            tried.labels(step).set(one.last.ended_at)
-            status.labels(step).set(one.last.status)
-    ledger = health.ledger
-    gauge("ppp_healthy", "1 if no step failed or is late, else 0.", float(not health.problems))
-    gauge("ppp_queued_cells", "Cells that are queued.", ledger.queued if ledger else None)
-    gauge(
-        "ppp_newest_record_time_seconds",
-        "When the newest record was observed.",
-        ledger.newest_record_at if ledger else None,
-    )
-    gauge("ppp_ledger_bytes", "The size of the ledger.", ledger.size if ledger else None)
-    gauge("ppp_free_bytes", "Free space where the data folder is.", health.free)
-    text: bytes = generate_latest(registry)
+def format_metrics(health: Health) -> bytes:
+    """Return it in the text format of Prometheus."""
+    from prometheus_client import generate_latest  # noqa: PLC0415 - as above
+
+    text: bytes = generate_latest(metrics_registry(health))
     return text

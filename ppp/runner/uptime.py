@@ -20,6 +20,7 @@ from apscheduler.triggers.date import DateTrigger
 from ppp.model.schedule import SCHEDULE, Slot, Step, due_slots, minutes_to_next, newest_slot
 from ppp.runner.bound_child import command_of
 from ppp.runner.context import Reporter
+from ppp.runner.health import update_health
 from ppp.runner.schedule_record import ScheduleRecord, read_record, write_record
 
 #: A step that fails is tried again so much later, and after so many attempts only at its next slot.
@@ -113,17 +114,22 @@ class ScheduledNode:
             return
         done = record.with_outcome(slot, status, now=int(self.now()), max_attempts=self.max_attempts)
         write_record(self.data, done)
+        update_health(self.data, self.reporter, now=int(self.now()))
         if status != 0:
             attempts = done.last[slot.step].attempts
             then = "tried again later" if attempts < self.max_attempts else "left until its next time"
             self.reporter.warn(f"{slot.step} ended with {status} (attempt {attempts}): {then}")
 
 
-def record_step(data: Path, step: Step, status: int, *, now: int) -> None:
-    """Record a step that was done outside `ScheduledNode`, by a timer or by a person, for its newest slot."""
+def record_step(data: Path, step: Step, status: int, reporter: Reporter, *, now: int) -> None:
+    """Record a step that was done outside `ScheduledNode`, by a timer or by a person, for its newest slot.
+
+    `now` is in epoch seconds.
+    """
     if slot := newest_slot(step, now):
         data.mkdir(parents=True, exist_ok=True)
         write_record(data, read_record(data).with_outcome(slot, status, now=now, max_attempts=MAX_ATTEMPTS))
+        update_health(data, reporter, now=now)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """A node that follows its schedule is killed at random moments of a simulated week: nothing is left out or repeated."""
 
+import json
 import mmap
 import random
 import signal
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import requests
 from hostile_http import hostile_server, silence
 from program import Program, wait_until
+from prometheus_client.parser import text_string_to_metric_families
 
 from ppp.model.errors import ConfigError
 from ppp.model.schedule import DAY_S, SCHEDULE, Slot, Step
@@ -130,3 +133,19 @@ def test_a_damaged_record_is_told(content: str, program: Program) -> None:
     assert done.code == ConfigError.exit_code
     assert "remove it" in done.err
     assert (program.data / "schedule.json").read_text() == content
+
+
+def test_health_is_a_file_and_an_address(program: Program) -> None:
+    program.run_in_process_ok("publish")
+    program.run_ok("node", "step", "write")
+    document = json.loads((program.data / "health.json").read_text())
+    assert document["steps"]["write"]["status"] == 0
+    server = program.start("serve", "--mesh", "--port", "0")
+    assert server.stdout
+    url = server.stdout.readline().split()[-1]
+    text = requests.get(f"{url}metrics", timeout=20).text
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    values = {(one.name, *one.labels.values()): one.value for one in samples}
+    assert values["ppp_step_ended_time_seconds", "write"] == document["steps"]["write"]["ended_at"]
+    assert values["ppp_healthy",] == document["healthy"] == (requests.get(f"{url}healthz", timeout=20).text == "ok\n")
+    assert str(program.data) not in text

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import requests
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.parser import text_string_to_metric_families
 
 from ppp.mesh.node import NodeKey
-from ppp.mesh.serve import AnnouncementQueue, create_app
+from ppp.mesh.serve import METRICS_INTERVAL_S, AnnouncementQueue, create_app
 from ppp.mesh.statement import Statement, sign_statement
-from ppp.model.errors import LedgerBusyError, ListenError, PeerError, PublishError
+from ppp.model.errors import LedgerBusyError, ListenError, PeerError, PPPError, PublishError
 from ppp.web_server import create_server, local_url, open_socket
 
 NOW = 1_714_089_600
@@ -39,6 +41,16 @@ def an_envelope(key: NodeKey, *, signed_by: NodeKey | None = None) -> bytes:
     return sign_statement(statement, signed_by or key)
 
 
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Served:
     """A node that serves, and the fetches that it started."""
 
@@ -48,6 +60,17 @@ class Served:
         self.told = threading.Semaphore(0)
         self.url = ""
         self.problems: list[str] = []
+        self.clock = Clock()
+        self.metrics_reads = 0
+        self.metrics_error: PPPError | None = None
+
+    def metrics(self) -> CollectorRegistry:
+        self.metrics_reads += 1
+        if self.metrics_error:
+            raise self.metrics_error
+        registry = CollectorRegistry()
+        Gauge("reads", "How often they were read.", registry=registry).set(self.metrics_reads)
+        return registry
 
     def on_announce(self, node: str) -> None:
         self.fetched.append(node)
@@ -71,8 +94,10 @@ def served(tmp_path: Path) -> Iterator[Served]:
         trusted=lambda: {KEY.id},
         on_announce=node.on_announce,
         problems=lambda: node.problems,
+        metrics=node.metrics,
         interval_s=0,
         body_timeout_s=0.3,
+        clock=node.clock,
     )
     running = create_server(application)
     with open_socket("127.0.0.1", 0) as listening:
@@ -186,16 +211,6 @@ def test_an_announcement_that_never_ends_times_out(served: Served) -> None:
     assert served.fetched == []
 
 
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def worked(announced: AnnouncementQueue, steps: Callable[[], None]) -> None:
     thread = threading.Thread(target=announced.work)
     thread.start()
@@ -302,3 +317,35 @@ def test_whether_the_node_is_well_is_asked_anew_each_time(served: Served) -> Non
         assert (answer.status_code, answer.headers["Cache-Control"]) == (status, "no-store")
         assert answer.text.startswith(text)
         assert "\x1b" not in answer.text
+
+
+def reads(answer: requests.Response) -> float:
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    (family,) = text_string_to_metric_families(answer.text)
+    return family.samples[0].value
+
+
+@pytest.mark.attack("open-to-readers")
+def test_metrics_are_read_once_in_an_interval(served: Served) -> None:
+    for _ in range(5):
+        assert reads(requests.get(f"{served.url}metrics", timeout=WAIT_S)) == 1
+    served.clock.now += METRICS_INTERVAL_S
+    assert reads(requests.get(f"{served.url}metrics", timeout=WAIT_S)) == 2
+    assert served.metrics_reads == 2
+    assert requests.post(f"{served.url}metrics", data=b"x", timeout=WAIT_S).status_code == 405
+
+
+@pytest.mark.attack("open-to-readers")
+def test_metrics_that_cannot_be_read_name_no_file(served: Served) -> None:
+    served.metrics_error = LedgerBusyError("/var/lib/private/ppp.db is locked", hint="wait for it")
+    answer = requests.get(f"{served.url}metrics", timeout=WAIT_S)
+    assert (answer.status_code, answer.text) == (503, "no metrics now\n")
+    served.metrics_error = None
+    assert reads(requests.get(f"{served.url}metrics", timeout=WAIT_S)) == 2
+
+
+@pytest.mark.attack("open-to-readers")
+@pytest.mark.parametrize("headers", [{"Accept": b"\xff"}, {"Accept-Encoding": b"\xff"}])
+def test_a_request_for_metrics_that_is_not_text(served: Served, headers: dict[str, bytes]) -> None:
+    assert requests.get(f"{served.url}metrics", headers=headers, timeout=WAIT_S).status_code == 400

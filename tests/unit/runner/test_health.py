@@ -1,5 +1,8 @@
 """How a node is, from the record of its schedule and from its ledger."""
 
+import io
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -7,10 +10,12 @@ from typing import Final
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ppp.console import LineReporter
 from ppp.ledger.store import Store
 from ppp.model.record import Record
 from ppp.model.schedule import DAY_S, Slot, Step, newest_slot
-from ppp.runner.health import LATE_S, StepState, format_metrics, judge_steps, read_health
+from ppp.runner.health import FILE, LATE_S, StepState, format_metrics, judge_steps, read_health, update_health
+from ppp.runner.schedule_record import FILE as SCHEDULE_FILE
 from ppp.runner.schedule_record import ScheduleRecord, read_record, write_record
 from ppp.runner.uptime import MAX_ATTEMPTS, record_step
 
@@ -80,10 +85,39 @@ def test_metrics_say_the_same_as_the_health(tmp_path: Path, record: Callable[...
     assert ("ppp_step_exit_status", "render") not in samples
 
 
+def assert_file_is_the_health(data: Path, *, now: int) -> None:
+    document = json.loads((data / FILE).read_text())
+    expected = read_health(data, now=now).to_json()
+    # Another program may have written to the same disk in the meantime.
+    assert document.pop("free_bytes") > 0
+    assert document == {name: value for name, value in expected.items() if name != "free_bytes"}
+    assert str(data) not in (data / FILE).read_text()
+
+
+def test_the_file_is_what_the_command_prints(tmp_path: Path, record: Callable[..., Record]) -> None:
+    with Store.open(tmp_path) as store:
+        store.add_record(record(observed_at=NOON - 5))
+    write_record(tmp_path, after(Step.WATCH, 36))
+    (tmp_path / FILE).write_text("what was there before")
+    update_health(tmp_path, LineReporter(sys.stderr), now=NOON)
+    assert_file_is_the_health(tmp_path, now=NOON)
+
+
+@pytest.mark.parametrize("damaged", [SCHEDULE_FILE, "ppp.db"])
+def test_what_cannot_be_read_is_reported_and_no_error(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / damaged).write_text("{")
+    told = io.StringIO()
+    update_health(tmp_path, LineReporter(told), now=NOON)
+    assert f"{FILE} is not up to date" in told.getvalue()
+    assert not (tmp_path / FILE).exists()
+
+
 def test_what_a_timer_did_is_recorded_for_the_newest_slot(tmp_path: Path) -> None:
     for step in Step:
-        record_step(tmp_path / "data", step, 0, now=NOON)
+        record_step(tmp_path / "data", step, 0, LineReporter(sys.stderr), now=NOON)
     done = read_record(tmp_path / "data").done
     assert done == {step: slot.at for step in Step if (slot := newest_slot(step, NOON))}
-    record_step(tmp_path / "data", Step.WATCH, 1, now=NOON + DAY_S)
+    assert_file_is_the_health(tmp_path / "data", now=NOON)
+    record_step(tmp_path / "data", Step.WATCH, 1, LineReporter(sys.stderr), now=NOON + DAY_S)
+    assert_file_is_the_health(tmp_path / "data", now=NOON + DAY_S)
     assert read_record(tmp_path / "data").done == done, "a failure is not done"

@@ -1,5 +1,6 @@
 """Following the schedule: what is repeated after a failure, what a stop leaves due, and the record of it."""
 
+import json
 import sys
 import threading
 from pathlib import Path
@@ -38,6 +39,8 @@ def test_the_first_start_does_each_step_once(tmp_path: Path) -> None:
     steps = Steps()
     scheduled(tmp_path, steps, [NOON]).do_due()
     assert steps.did == [Step.WRITE, Step.RENDER, Step.PUBLISH, Step.WATCH]
+    health = json.loads((tmp_path / "health.json").read_text())
+    assert {step: one["state"] for step, one in health["steps"].items()} == dict.fromkeys(Step, "ok")
     scheduled(tmp_path, steps, [NOON + 60]).do_due()
     assert len(steps.did) == len(Step)
 
