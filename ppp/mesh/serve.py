@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from ppp.mesh.push import ANNOUNCE_PATH
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, read_envelope
@@ -89,6 +89,18 @@ def create_app(
     async def healthz(_: Request) -> Response:
         return _health_answer(await run_in_threadpool(problems))
 
+    routes = [
+        Route(f"/{ANNOUNCE_PATH}", announce, methods=["POST"]),
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/metrics", Metrics(metrics, clock=clock), methods=["GET"]),
+        Mount("/", PublicFiles(directory=public, html=True)),
+    ]
+    return Starlette(routes=routes, lifespan=_fetching(queue))
+
+
+def _fetching(queue: "AnnouncementQueue") -> Lifespan[Starlette]:
+    """Return the lifespan of an application in which a thread fetches what is announced."""
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         thread = threading.Thread(target=queue.work, name="announcements", daemon=True)
@@ -98,13 +110,7 @@ def create_app(
         # A fetch that is still running then may be aborted: each batch is merged completely or not at all.
         await run_in_threadpool(thread.join, STOP_GRACE_S)
 
-    routes = [
-        Route(f"/{ANNOUNCE_PATH}", announce, methods=["POST"]),
-        Route("/healthz", healthz, methods=["GET"]),
-        Route("/metrics", Metrics(metrics, clock=clock), methods=["GET"]),
-        Mount("/", PublicFiles(directory=public, html=True)),
-    ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    return lifespan
 
 
 async def _body(request: Request) -> bytes | None:

@@ -152,7 +152,7 @@ def update_health(data: Path, reporter: Reporter, *, now: int) -> None:
 # A registry tells its collectors apart by their identity.
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HealthCollector:
-    """Gives the health of a node to Prometheus; times are epoch seconds, sizes bytes."""
+    """The health of a node as metrics of Prometheus; times are epoch seconds, sizes bytes."""
 
     health: Health
 
