@@ -267,9 +267,10 @@ def node(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] =
 
 
 def pages_address() -> str:
-    """Return the address of this repository's GitHub Pages, where a workflow runs it; else nothing."""
+    """Return the address of this repository's GitHub Pages, where a workflow of github.com runs it; else nothing."""
     owner, _, name = os.environ.get("GITHUB_REPOSITORY", "").lower().partition("/")
-    if not name:
+    # Other forges set the same variables, and publish elsewhere.
+    if not name or os.environ.get("GITHUB_SERVER_URL") != "https://github.com":
         return ""
     return f"https://{name}/" if name == f"{owner}.github.io" else f"https://{owner}.github.io/{name}/"
 

@@ -21,6 +21,7 @@ from ppp.model.errors import ConfigError
 from ppp.model.node_ids import MAX_NODES, parse_node_ids
 from ppp.model.node_seed import SEED_VARIABLE, NodeSeed
 from ppp.model.record import Network
+from ppp.model.site_address import address_mistake
 from ppp.model.site_bound import SiteBound, SitePreset, site_bound
 from ppp.netrc_file import netrc_credentials
 from ppp.storage_errors import temporary_folder
@@ -30,6 +31,8 @@ T = TypeVar("T")
 CONTACT_VARIABLE: Final = "PPP_CONTACT"
 DEFAULT_CONTACT: Final = "the operator of this node has set no PPP_CONTACT"
 MAX_JOBS: Final = 256
+#: How much of an invalid address an error shows, in characters.
+MAX_SHOWN: Final = 200
 #: What package code can reach during installation: only the index, or this machine's whole network.
 NETWORKS: Final = (Network.GATEWAY, Network.OPEN)
 #: What a setting that is on or off can be, in any case.
@@ -44,8 +47,6 @@ DEFAULT_SNAPSHOT_WEEKS: Final = 8
 DEFAULT_WINDOW_MIB: Final = 45
 #: Where `ppp serve` listens by default.
 DEFAULT_PORT: Final = 8001
-#: The address in feeds of a node that has set none: it leads nowhere.
-DEFAULT_BASE_URL: Final = "https://ppp.example/"
 
 
 class JournalMode(StrEnum):
@@ -68,6 +69,7 @@ class Config:
     data: Path
     index_url: str
     feed_url: str
+    #: The address of the published site, ending in a slash; `""` where nobody has said it.
     base_url: str
     contact: str
     model: Path | None
@@ -144,7 +146,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         node_seed=settings.parsed(SEED_VARIABLE, NodeSeed.parse),
         share_nodes=settings.parsed("PPP_SHARE_NODES", parse_node_ids) or (),
         replicas=settings.number("PPP_REPLICAS", 1, most=MAX_NODES),
-        base_url=_with_slash(settings.public_address("PPP_BASE_URL", DEFAULT_BASE_URL)),
+        base_url=settings.site_address("PPP_BASE_URL"),
         jobs=settings.number("PPP_JOBS", min(os.cpu_count() or 1, MAX_JOBS), most=MAX_JOBS),
         snapshot_days=settings.number("PPP_SNAPSHOT_DAYS", DEFAULT_SNAPSHOT_DAYS, most=10_000),
         snapshot_weeks=settings.number("PPP_SNAPSHOT_WEEKS", DEFAULT_SNAPSHOT_WEEKS, most=10_000),
@@ -228,17 +230,20 @@ class _Settings:
             return default, None
         return url, credentials or netrc_credentials(url, self._environ)
 
-    def public_address(self, name: str, default: str) -> str:
-        """Return an address that is published, so that it may have no credentials."""
-        text = self.text(name, default)
+    def site_address(self, name: str) -> str:
+        """Return the address of the site, ending in a slash; it is published, so that it may have no credentials."""
+        text = self.text(name)
+        if not text:
+            return ""
         try:
             url, credentials = split_credentials(text)
         except ValueError:
-            self.mistakes.append(f"{name}={_without_userinfo(text)!r} is not an http(s) address")
-            return default
-        if credentials:
-            self.mistakes.append(f"{name}={url!r} would publish the user name and the password before its host")
-        return url
+            self.mistakes.append(f"{name}={_shortened(_without_userinfo(text))!r} is not an http(s) address")
+            return ""
+        secret = "would publish the user name and the password before its host" if credentials else None
+        if mistake := secret or address_mistake(url):
+            self.mistakes.append(f"{name}={_shortened(url)!r} {mistake}")
+        return _with_slash(url)
 
     def number(self, name: str, default: int, *, most: int) -> int:
         text = self.text(name, str(default))
@@ -334,6 +339,10 @@ def _changelog_beside(index_url: str) -> str:
 
 def _with_slash(url: str) -> str:
     return url if url.endswith("/") else f"{url}/"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _without_userinfo(text: str) -> str:

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from sqlite_utils import Database
 
-from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
 from ppp.model.errors import PublishError
 from ppp.model.site_bound import SiteBound
@@ -78,7 +77,7 @@ def build(
     db: Database,
     out: Path,
     *,
-    base_url: str = DEFAULT_BASE_URL,
+    base_url: str = "",
     cache_path: Path | None = None,
     rebuild: bool = False,
     bound: SiteBound | None = None,
@@ -86,9 +85,10 @@ def build(
     """Publish a ledger into a folder; files whose bytes did not change are not written.
 
     `cache_path` is a file that lets the next build skip what has not changed; without it, or with `rebuild`,
-    everything is built. `bound` is how much the site may take: where that leaves no room for a page of each package,
-    the others are looked up. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous `current.json`
-    is intact then.
+    everything is built. `base_url` is the site's URL, ending in a slash: without it (`""`), feeds have relative links
+    or none, and there is no sitemap. `bound` is how much the site may take: where that leaves no room for a page of
+    each package, the others are looked up. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous
+    `current.json` is intact then.
     """
     settings = _BuildSettings(base_url=base_url, rebuild=rebuild, bound=bound)
     # One transaction: every number on every page is of the same moment.

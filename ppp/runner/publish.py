@@ -1,6 +1,7 @@
 """Publish: seal this node's records into batches, build the public folder, sign what it holds. Take snapshots."""
 
 from pathlib import Path
+from typing import Final
 
 from ppp.ledger import batches, queries
 from ppp.ledger.peers import list_peers
@@ -17,6 +18,12 @@ from ppp.publish.page_budget import Room
 from ppp.publish.snapshots.retention import RetentionPolicy
 from ppp.publish.snapshots.take import TakenSnapshots, take
 from ppp.runner.context import LocalNode
+
+#: What a site lacks whose address nobody has said.
+UNKNOWN_ADDRESS: Final = (
+    "PPP_BASE_URL is not set: links in feeds are relative or missing, and there is neither a sitemap nor Markdown for"
+    " badges; set it to the address at which the public folder is published"
+)
 
 
 def seal(node: LocalNode) -> tuple[str, ...]:
@@ -67,6 +74,8 @@ def publish(node: LocalNode) -> Path:
     node.context.reporter.note(f"wrote {len(built.written)} of {built.files} published files")
     if config.site_bound:
         node.context.reporter.note(describe_room(built, config.site_bound))
+    if not config.base_url:
+        node.context.reporter.warn(UNKNOWN_ADDRESS)
     return config.public / "index.html"
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from ledger_counts import build_current
 from memory_store import store_in_memory
 
-from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
 from ppp.model.current import current_records
 from ppp.model.record import Record, Result
@@ -40,7 +39,7 @@ steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], m
 def outputs(records: Sequence[Record]) -> tuple[bytes, bytes]:
     with store_in_memory(records) as store:
         feed = overall_feed(group_changes(published.verdict_changes(store.db)))
-        xml = rss(feed, path="feed.xml", base_url=DEFAULT_BASE_URL)
+        xml = rss(feed, path="feed.xml", base_url="")
         return current_bytes(build_current(store.db)), xml
 
 

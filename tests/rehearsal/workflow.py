@@ -233,6 +233,7 @@ class Run:
             "RELEASES": str(self._host.releases),
             "GITHUB_ACTIONS": "true",
             "GITHUB_REPOSITORY": self._host.repository,
+            "GITHUB_SERVER_URL": "https://github.com",
             "GIT_CONFIG_GLOBAL": os.devnull,
         }
 

@@ -107,6 +107,16 @@ def test_every_published_record_is_in_a_batch(ours: Context, step: Callable[[Con
     assert published == set(batches)
 
 
+def test_a_site_whose_address_is_not_known_is_published_with_one_warning(ours: Context) -> None:
+    unknown, known = RecordingReporter(), RecordingReporter()
+    pipeline.publish(replace(ours, reporter=unknown))
+    (warning,) = unknown.warnings
+    assert warning.startswith("PPP_BASE_URL is not set: ")
+    address = replace(ours.config, base_url="https://node.example/")
+    pipeline.publish(replace(ours, config=address, reporter=known))
+    assert known.warnings == []
+
+
 @pytest.mark.attack("deadlines")
 def test_another_command_can_write_while_a_peer_is_asked(ours: Context) -> None:
     requests = []

@@ -31,7 +31,10 @@ _COLOURS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Badge:
-    """A package's badge as its own page shows it: its text, its width in pixels, and the Markdown that embeds it."""
+    """A package's badge as its own page shows it: its text, its width in pixels, and the Markdown that embeds it.
+
+    The Markdown has absolute addresses: it is `""` where the site's is not known.
+    """
 
     description: str
     width: int
@@ -85,10 +88,10 @@ def _description(summary: PackageSummary) -> str:
 
 
 def package_badge(summary: PackageSummary, base_url: str) -> Badge:
-    """Return the badge for the package's own page; `base_url` ends in a slash."""
+    """Return the badge for the package's own page; `base_url` ends in a slash, or is `""`."""
     image, page = (f"{base_url}{path}" for path in (f"badge/{summary.package}.svg", f"p/{summary.package}/index.html"))
     snippet = f"[![{summary.package}: {badge_label(summary)}]({image})]({page})"
-    return Badge(description=_description(summary), width=sum(_widths(summary)), markdown=snippet)
+    return Badge(description=_description(summary), width=sum(_widths(summary)), markdown=snippet if base_url else "")
 
 
 def _widths(summary: PackageSummary) -> tuple[int, int]:

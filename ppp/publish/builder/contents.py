@@ -48,7 +48,7 @@ class RenderedPackage:
 
 
 def render_package(history: PackageHistory, environments: Sequence[Environment], base_url: str) -> RenderedPackage:
-    """Render a package's files, and what it contributes; `base_url` ends in a slash."""
+    """Render a package's files, and what it contributes; `base_url` ends in a slash, or is `""`."""
     summary = summarize(history)
     files = package_files(history, summary, environments, base_url)
     return RenderedPackage(files=files, contribution=contribution_of(history, summary))

@@ -42,7 +42,7 @@ _FOREIGN_KEYS: Final = {
     "record": "records(record)",
 }
 #: Views whose packages need not be on record: a foreign key would lead nowhere.
-_WITHOUT_KEYS: Final = frozenset({"popularity"})
+_WITHOUT_KEYS: Final = frozenset({"popularity", "coverage_releases"})
 _CACHE_KIB: Final = 128 * 1024
 #: A trigram index, so that any three letters of a name find it. Datasette detects it by these double quotes.
 _SEARCH: Final = 'CREATE VIRTUAL TABLE packages_fts USING fts5 (package, content="packages", tokenize="trigram")'

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urljoin
 
 from ppp.publish import text
 from ppp.publish.api.encoding import document_bytes
@@ -14,20 +13,22 @@ VERSION: Final = "https://jsonfeed.org/version/1.1"
 
 
 def json_feed(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
-    """Return a feed as JSON; `base_url` is the site's URL, ending in a slash, and `path` the feed's path below it."""
+    """Return a feed as JSON; `base_url` is the site's URL, ending in a slash, and `path` the feed's path below it.
+
+    Without a URL (`""`), it has no links: the format has no relative ones.
+    """
     return document_bytes(
         {
             "version": VERSION,
             "title": feed.title,
             "description": feed.description,
-            "home_page_url": urljoin(base_url, feed.home_path),
-            "feed_url": urljoin(base_url, path),
+            **_links(base_url, home_page_url=feed.home_path, feed_url=path),
             "language": "en",
             "authors": [{"name": SITE_NAME}],
             "items": [
                 {
                     "id": entry.id,
-                    "url": urljoin(base_url, entry.path),
+                    **_links(base_url, url=entry.path),
                     "title": entry.title,
                     "content_text": "\n".join(entry.lines),
                     "date_published": text.iso(entry.published),
@@ -37,6 +38,10 @@ def json_feed(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
             ],
         }
     )
+
+
+def _links(base_url: str, **paths: str) -> dict[str, str]:
+    return {name: f"{base_url}{path}" for name, path in paths.items()} if base_url else {}
 
 
 def feed_files(feed: FeedDocument, folder: str, base_url: str) -> Iterator[tuple[str, bytes]]:

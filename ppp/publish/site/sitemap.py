@@ -5,7 +5,6 @@ The sitemap has no dates, so it changes only if a page is added or removed.
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
-from urllib.parse import urljoin
 from xml.sax.saxutils import escape
 
 from ppp.publish.listings.prefix_pages import PrefixPage
@@ -21,9 +20,12 @@ def sitemap_files(
 ) -> Iterator[tuple[str, bytes | None]]:
     """Yield `/sitemap.xml`, `/sitemaps/pages.xml`, and each `/sitemaps/p-<prefix>.xml` that changed.
 
+    Without the site's URL (`""`) there is none: a sitemap has absolute addresses only.
     `shards` are the prefixes for which the last build wrote a file, `changed` the pages of packages that changed since.
     """
-    yield "sitemaps/pages.xml", _urlset((urljoin(base_url, page) for page in pages), "url", "urlset")
+    if not base_url:
+        return
+    yield "sitemaps/pages.xml", _urlset((f"{base_url}{page}" for page in pages), "url", "urlset")
     now = {*shards}
     for page in changed:
         now -= {page.prefix, *page.removed}
@@ -33,7 +35,7 @@ def sitemap_files(
             yield _path(page.prefix), _urlset(addresses, "url", "urlset")
     yield from ((_path(prefix), None) for prefix in shards if prefix not in now)
     paths = ["sitemaps/pages.xml", *map(_path, sorted(now))]
-    yield "sitemap.xml", _urlset((urljoin(base_url, path) for path in paths), "sitemap", "sitemapindex")
+    yield "sitemap.xml", _urlset((f"{base_url}{path}" for path in paths), "sitemap", "sitemapindex")
 
 
 def _path(prefix: str) -> str:
@@ -46,6 +48,7 @@ def _urlset(addresses: Iterable[str], element: str, root: str) -> bytes:
 
 
 def crawler_files(base_url: str) -> Iterator[tuple[str, bytes]]:
-    """Yield `/robots.txt` and `/llms.txt`."""
-    yield "robots.txt", f"User-agent: *\nAllow: /\nSitemap: {urljoin(base_url, 'sitemap.xml')}\n".encode()
+    """Yield `/robots.txt`, which names the sitemap if there is one, and `/llms.txt`."""
+    sitemap = f"Sitemap: {base_url}sitemap.xml\n" if base_url else ""
+    yield "robots.txt", f"User-agent: *\nAllow: /\n{sitemap}".encode()
     yield "llms.txt", resource("site/pages/llms.md").read_bytes()

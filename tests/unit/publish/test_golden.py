@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "publish"
     ],
 )
 def test_golden(path: str, name: str, small: Store, tmp_path: Path) -> None:
-    build(small.db, tmp_path / "public")
+    build(small.db, tmp_path / "public", base_url="https://ppp.example/")
     made, golden = tmp_path / "public" / path, GOLDEN / name
     accept = f"to accept this output: cp {shlex.quote(str(made))} {shlex.quote(str(golden))}"
     assert golden.is_file(), accept

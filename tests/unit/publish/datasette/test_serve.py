@@ -212,6 +212,18 @@ def test_the_copy_says_what_became_of_each_release_though_it_has_no_queue(small:
     assert names.isdisjoint({"queue", "journal_cursors", "journal_todo"})
 
 
+def test_no_link_of_the_copy_leads_to_a_row_that_is_not_there(small: Store, tmp_path: Path) -> None:
+    with small.db.atomic():
+        showcase_journal(small, 1_714_046_400)
+    know_downloads(small, "2026-10", {"six": 100, "never-checked": 99})
+    with closing(sqlite3.connect(prepare(small.path, tmp_path / "serve").database)) as copy:
+        unknown = "SELECT count(*) FROM {} WHERE package NOT IN (SELECT package FROM packages)"
+        for table in ("coverage_releases", "popularity"):
+            assert copy.execute(unknown.format(table)).fetchone()[0] > 0
+        # Datasette makes links of foreign keys.
+        assert copy.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
 def test_the_inspect_file_is_written_beside_the_copy(small: Store, tmp_path: Path) -> None:
     database = prepare(small.path, tmp_path / "serve").database
     said = json.loads((tmp_path / "serve" / "inspect-data.json").read_text())["ppp"]

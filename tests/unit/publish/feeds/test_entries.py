@@ -9,7 +9,6 @@ from xml.etree import ElementTree as ET
 import feedparser
 import pytest
 
-from ppp.config import DEFAULT_BASE_URL
 from ppp.ledger import published
 from ppp.ledger.published import verdict_changes
 from ppp.ledger.store import Store
@@ -22,6 +21,7 @@ from ppp.publish.feeds.rss import rss
 from ppp.publish.packages.finding_kinds import FindingKind
 from ppp.publish.packages.read import read_packages
 
+BASE_URL = "https://node.example/"
 DAY = 1_714_003_200
 ATOM = "{http://www.w3.org/2005/Atom}"
 Writer = Callable[..., bytes]
@@ -31,7 +31,7 @@ def overall(store: Store) -> FeedDocument:
     return overall_feed(group_changes(verdict_changes(store.db)))
 
 
-def feed_of(store: Store, *, base_url: str = DEFAULT_BASE_URL, writer: Writer = rss) -> feedparser.FeedParserDict:
+def feed_of(store: Store, *, base_url: str = BASE_URL, writer: Writer = rss) -> feedparser.FeedParserDict:
     parsed = feedparser.parse(writer(overall(store), path="feed.xml", base_url=base_url))
     assert not parsed.bozo, parsed.get("bozo_exception")
     return parsed
@@ -53,7 +53,7 @@ def test_feedparser_reads_it_back(writer: Writer, version: str, small: Store) ->
 
 def test_all_formats_have_the_same_entries(small: Store) -> None:
     feed = overall(small)
-    read = json.loads(json_feed(feed, path="feed.json", base_url=DEFAULT_BASE_URL))
+    read = json.loads(json_feed(feed, path="feed.json", base_url=BASE_URL))
     output = [(item["id"], item["title"]) for item in read["items"]]
     assert output
     for writer in (rss, atom):
@@ -173,7 +173,7 @@ def test_the_newest_hundred_entries_with_complete_days(store: Store, record: Cal
 
 
 def test_an_empty_feed_is_valid(store: Store) -> None:
-    written = dict(feed_files(overall(store), "", DEFAULT_BASE_URL))
+    written = dict(feed_files(overall(store), "", BASE_URL))
     for path in ("feed.xml", "atom.xml"):
         parsed = feedparser.parse(written[path])
         assert not parsed.bozo, path
@@ -183,7 +183,7 @@ def test_an_empty_feed_is_valid(store: Store) -> None:
 
 
 def test_hostile_text_stays_text(hostile: Store) -> None:
-    written = dict(feed_files(overall(hostile), "", DEFAULT_BASE_URL))
+    written = dict(feed_files(overall(hostile), "", BASE_URL))
     assert len(written) == 3
     for path, data in written.items():
         assert all(c.isprintable() or c == "\n" for c in data.decode()), path

@@ -1,0 +1,32 @@
+"""The address of a published site, which ends in a slash; `""` where nobody has said it.
+
+Without it, files link to each other by relative paths, and what needs an absolute address is left out.
+"""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+#: Addresses in sitemaps have at most 2,048 characters, and the longest path below a site about 250.
+MAX_ADDRESS_CHARS: Final = 1000
+#: What a URI may have outside its query (RFC 3986, 2), but for brackets, which would end a link in Markdown.
+_NOT_ALLOWED: Final = re.compile(r"[^A-Za-z0-9._~:/@!$&'*+,;=%\[\]-]|%(?![0-9A-Fa-f]{2})")
+
+
+def address_mistake(url: str) -> str | None:
+    """Return why files below an address of HTTP could not be linked to; None if they can."""
+    if len(url) > MAX_ADDRESS_CHARS:
+        return f"has {len(url):,} characters, of {MAX_ADDRESS_CHARS:,} at most"
+    if "?" in url or "#" in url:
+        return "has a query or a fragment: paths could not be added to it"
+    if found := _NOT_ALLOWED.search(url):
+        return f"has {found[0]!r}, which has to be written as %XX in an address"
+    path = urlsplit(url).path
+    if not {".", ".."}.isdisjoint(path.split("/")):
+        return "has . or .. in its path: name the folder itself"
+    return None
+
+
+def site_link(base_url: str, path: str, *, at: str) -> str:
+    """Return the link to a path of the site from the file at another: absolute, or relative without an address."""
+    return f"{base_url}{path}" if base_url else f"{'../' * at.count('/')}{path}"
