@@ -20,7 +20,7 @@ def shown(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> Calla
     """The text of a package's page, after a build."""
 
     def read(package: str) -> str:
-        build(small.db, tmp_path / "public")
+        build(small.db, tmp_path / "public", base_url="https://ppp.example/")
         path = tmp_path / "public" / "p" / package / "index.html"
         return " ".join(page(path).text.split())  # type: ignore[attr-defined]
 
