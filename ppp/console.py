@@ -319,6 +319,8 @@ def _remark_lines(record: Record) -> Iterator[str]:
         yield f"yanked    {record.yanked or 'the index gives no reason'}"
     if record.project_status:
         yield f"project   {record.project_status}, says the index"
+    if listed := record.on_index:
+        yield f"index     listed {listed.versions} versions then, of which the newest is {listed.newest}"
     if trigger := record.triggered_by:
         yield f"again     because of {trigger.kind} {trigger.name} {trigger.version}"
 

@@ -136,6 +136,7 @@ class Checker:
             record_mismatch=facts.record_mismatch,
             yanked=None if facts.yanked is None else self._scrub(facts.yanked, facts),
             project_status=facts.project_status,
+            on_index=facts.on_index,
         )
         valid = valid_or_error(record)
         return Observation(record=valid, log=log if valid is record else None)

@@ -15,6 +15,7 @@ from ppp.check.modules import ModulesToImport
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import PreparedEnvironment, Runtime, Sandbox
 from ppp.model.matrix import Matrix
+from ppp.model.on_index import OnIndex
 from ppp.model.record import (
     Blame,
     DistributionFile,
@@ -94,6 +95,7 @@ class CellFacts:
     record_mismatch: RecordMismatch | None = None
     yanked: str | None = None
     project_status: str | None = None
+    on_index: OnIndex | None = None
 
 
 def infrastructure_error(cause: str, detail: str) -> PhaseReport:

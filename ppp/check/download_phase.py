@@ -10,9 +10,19 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from packaging.version import Version
+
 from ppp.check.causes import printable_line
 from ppp.check.cell_facts import CellContext, CellFacts, elapsed_ms, infrastructure_error
-from ppp.check.index.choose import NO_FILE, IndexFile, NotClaimed, choose_file, other_files, release_files
+from ppp.check.index.choose import (
+    NO_FILE,
+    IndexFile,
+    NotClaimed,
+    choose_file,
+    files_by_version,
+    listed_on_index,
+    other_files,
+)
 from ppp.check.index.client import DownloadError, DownloadTimeoutError
 from ppp.check.index.page import Status
 from ppp.check.phases import PhaseReport
@@ -61,7 +71,9 @@ class DownloadPhase:
             if status.status is Status.QUARANTINED:
                 # Whatever it lists: nobody is to run it.
                 return _not_claimed("withdrawn", _with_reason("the index has quarantined the project", status.reason))
-        files, others = release_files(release, listed), other_files(release, listed)
+        by_version = files_by_version(release.package, listed)
+        self._facts.on_index = listed_on_index(by_version)
+        files, others = by_version.get(Version(release.version), []), other_files(release, listed)
         if not (files or others):
             return self._unlisted(f"the index lists no file of {release}")
         chosen: IndexFile | NotClaimed = choose_file(files, self._context.prepared) if files else NO_FILE

@@ -1,5 +1,6 @@
 """`ppp show`: results that the ledger holds."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from ppp.ledger import journal, queries
 from ppp.ledger.schema import read_ledger
 from ppp.model.errors import UnknownPackageError
 from ppp.model.matrix import environment_sort_key
-from ppp.model.release import parse_package
+from ppp.model.on_index import OnIndex
+from ppp.model.release import Release, parse_package
+from ppp.model.standing import CheckedVersions
+from ppp.watch.exhibits import shipped_exhibits
 
 
 @click.command()
@@ -29,6 +33,7 @@ def show(*, package: str | None, data: Path | None, as_json: bool) -> None:
     with closing(read_ledger(config.data)) as db:
         releases = queries.releases_of(db, parse_package(package)) if package else queries.newest_releases(db)
         named = journal.announcements(db, ((r.package, r.version) for r in releases))
+        listed = queries.on_index(db, releases[0].package) if package and releases else None
         environments = {e for r in releases for e in queries.current_by_environment(db, r)}
     if package and not releases:
         raise UnknownPackageError(
@@ -37,6 +42,8 @@ def show(*, package: str | None, data: Path | None, as_json: bool) -> None:
     if not releases and not as_json:
         click.echo("the ledger holds no result yet: `ppp run` checks releases, `ppp status` shows what is queued")
     announced = {r: named[r.package, r.version] for r in releases if (r.package, r.version) in named}
+    if package and not as_json:
+        click.echo(_standing_line(releases, listed))
     print_results(
         config,
         releases,
@@ -46,3 +53,11 @@ def show(*, package: str | None, data: Path | None, as_json: bool) -> None:
         announced=announced if package else None,
         now=context.now,
     )
+
+
+def _standing_line(releases: Sequence[Release], listed: OnIndex | None) -> str:
+    # The same words as on the package's page.
+    newest = releases[0]
+    checked = CheckedVersions(newest=newest.version, on_index=listed, checked=[one.version for one in releases])
+    exhibit = " It is on the watchlist for the failure that it shows." if newest in shipped_exhibits() else ""
+    return f"{newest}: {checked.words} ({checked.count}). {checked.notice}".strip() + exhibit

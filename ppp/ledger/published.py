@@ -65,7 +65,8 @@ class Verdict(NamedTuple):
 class Counts:
     """The size of the ledger; `by_environment` counts current results and has all five results as keys.
 
-    `nothing_to_import` counts, by environment, the `PASS` cells of releases that have nothing to import.
+    `nothing_to_import` counts, by environment, the `PASS` cells of releases that have nothing to import. `exhibits`
+    counts those of the cells that the shipped watchlist pins: chosen for what they show, they are in no headline.
     """
 
     records: int
@@ -75,6 +76,7 @@ class Counts:
     as_of: int | None
     by_environment: Mapping[str, Mapping[Result, int]]
     nothing_to_import: Mapping[str, int] = field(default_factory=dict)
+    exhibits: Mapping[Result, int] = field(default_factory=dict)
 
     @property
     def by_result(self) -> dict[Result, int]:

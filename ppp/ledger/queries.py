@@ -7,6 +7,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from ppp.model.matrix import Cell
+from ppp.model.on_index import OnIndex
 from ppp.model.record import (
     OPTIONAL_FIELDS,
     PHASES,
@@ -147,6 +148,16 @@ def releases_of(db: Database, package: str) -> list[Release]:
         (package,),
     )
     return [Release(package=p, version=v) for p, v, _ in rows.fetchall()]
+
+
+def on_index(db: Database, package: str) -> OnIndex | None:
+    """Return what the index listed of a package at the newest observation that recorded it; None if none did."""
+    row = db.execute(
+        "SELECT on_index FROM records WHERE package = ? AND on_index IS NOT NULL"
+        " ORDER BY observed_at DESC, record DESC LIMIT 1",
+        (package,),
+    ).fetchone()
+    return OnIndex.from_json(json.loads(row[0])) if row else None
 
 
 def image_digests(db: Database, node: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Final, Self
 
 from ppp.model.canonical import Json, canonical_json, sha256_hex
+from ppp.model.on_index import OnIndex
 from ppp.model.release import Release
 from ppp.model.trigger import Trigger
 
@@ -198,7 +199,7 @@ class Record:
     `preinstalled` is what the environment held before (None: not recorded), `relies_on` names what of it the import
     needs and nothing declares. `yanked` is the index's reason (empty if it gave none) if the file is yanked, and
     `project_status` the project's status there, unless it is active. `triggered_by` says why a cell that had a result
-    was checked again.
+    was checked again. `on_index` is what the index listed of the project then (None: not recorded).
     """
 
     release: Release
@@ -233,6 +234,7 @@ class Record:
     yanked: str | None = None
     project_status: str | None = None
     triggered_by: Trigger | None = None
+    on_index: OnIndex | None = None
 
     def outcome(self, phase: Phase) -> Outcome:
         """Return the outcome of one phase."""
@@ -291,6 +293,7 @@ class Record:
             "yanked": self.yanked,
             "project_status": self.project_status,
             "triggered_by": self.triggered_by and self.triggered_by.to_json(),
+            "on_index": self.on_index and self.on_index.to_json(),
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -342,6 +345,7 @@ OPTIONAL_FIELDS: Final[Mapping[str, Callable[[Json], object]]] = {
     "yanked": str,
     "project_status": str,
     "triggered_by": Trigger.from_json,
+    "on_index": OnIndex.from_json,
 }
 #: The optional fields that are text; the others are arrays or objects in JSON.
 TEXT_FIELDS: Final = frozenset({"primary_module", "yanked", "project_status"})

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from ppp.model.on_index import OnIndex
 from ppp.model.record import (
     BrokenEntryPoint,
     EntryPoints,
@@ -31,4 +32,5 @@ OPTIONAL: Final[dict[str, Any]] = {
     "yanked": "broken",
     "project_status": "archived",
     "triggered_by": Trigger(kind=TriggerKind.DEPENDENCY, name="numpy", version="2.0.0"),
+    "on_index": OnIndex(newest="2.1.0", versions=12),
 }

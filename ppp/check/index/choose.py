@@ -21,6 +21,7 @@ from packaging.version import InvalidVersion, Version
 
 from ppp.check.index.page import ProjectStatus, Status
 from ppp.check.runtime import PreparedEnvironment
+from ppp.model.on_index import OnIndex
 from ppp.model.release import MAX_VERSION_LENGTH, Release
 
 #: 250 leaves room for a suffix such as `.metadata` below what a file system admits.
@@ -151,6 +152,25 @@ def release_files(release: Release, files: Iterable[IndexFile]) -> list[IndexFil
     return [file for file in files if file_version(file, release.package) == wanted]
 
 
+def files_by_version(package: str, files: Iterable[IndexFile]) -> dict[Version, list[IndexFile]]:
+    """Return a project's wheels and sdists by version."""
+    by_version: dict[Version, list[IndexFile]] = {}
+    for file in files:
+        if (version := file_version(file, package)) is not None:
+            by_version.setdefault(version, []).append(file)
+    return by_version
+
+
+def listed_on_index(by_version: Mapping[Version, Sequence[IndexFile]]) -> OnIndex | None:
+    """Return what an index lists of a project, from `files_by_version`; None where it offers nothing without a pin.
+
+    A version that is too long for a record does not count.
+    """
+    offered = {version: its for version, its in by_version.items() if len(str(version)) <= MAX_VERSION_LENGTH}
+    newest = newest_version(((version, all(file.yanked for file in its)) for version, its in offered.items()), "")
+    return None if newest is None else OnIndex(newest=str(newest), versions=len(offered))
+
+
 def choose_file(files: Sequence[IndexFile], prepared: PreparedEnvironment) -> IndexFile | NotClaimed:
     """Choose among one release's files as pip does: requires-python, then the best wheel, else the sdist.
 
@@ -174,12 +194,9 @@ def newest_installable(
 
     Where none claims it, return the newest that at least admits its Python, so that its cell can show what is missing.
     """
-    by_version: dict[Version, list[IndexFile]] = {}
-    for file in files:
-        if (version := file_version(file, package)) is not None:
-            by_version.setdefault(version, []).append(file)
     judged = [
-        (version, all(file.yanked for file in its), choose_file(its, prepared)) for version, its in by_version.items()
+        (version, all(file.yanked for file in its), choose_file(its, prepared))
+        for version, its in files_by_version(package, files).items()
     ]
     # What counts is the file that would be installed: that another one of the release is not yanked does not help.
     claiming = [(v, chosen.yanked) for v, _, chosen in judged if isinstance(chosen, IndexFile)]
@@ -211,10 +228,7 @@ def unmet_because(requirement: Requirement, files: Iterable[IndexFile], status: 
     """
     if status is not None and status.status is Status.QUARANTINED:
         return f"the index has quarantined it{_reason(status.reason)}"
-    by_version: dict[Version, list[IndexFile]] = {}
-    for file in files:
-        if (version := file_version(file, canonicalize_name(requirement.name))) is not None:
-            by_version.setdefault(version, []).append(file)
+    by_version = files_by_version(canonicalize_name(requirement.name), files)
     specifier = str(requirement.specifier)
     pairs = [(version, all(file.yanked for file in its)) for version, its in by_version.items()]
     newest = None if is_pinned(specifier) else all_yanked(pairs, specifier)

@@ -2,6 +2,7 @@
 -- decides, downloads, and why a cell was checked again.
 
 ALTER TABLE records ADD COLUMN triggered_by TEXT;       -- JSON object: kind, name, version; why the cell was checked again
+ALTER TABLE records ADD COLUMN on_index TEXT;   -- JSON object: newest, versions; what the index listed of the project then
 
 DROP VIEW judged;
 
@@ -13,7 +14,8 @@ CREATE VIEW judged AS                   -- `current`, with the blame corrected b
            observed_at, node, arch, python, image_digest, standin, network, pip_version, filename, file_sha256,
            file_size, imports, installed, download_ms, nodeps_ms, full_ms, import_ms, download_bytes, nodeps_bytes,
            full_bytes, import_bytes, grounds, cause, detail, log_sha256, preinstalled, relies_on, primary_module,
-           import_failures, submodules, entry_points, record_mismatch, yanked, project_status, triggered_by, version_key,
+           import_failures, submodules, entry_points, record_mismatch, yanked, project_status, triggered_by, on_index,
+           version_key,
            platform, environment_python, python_key,
            coalesce(siblings_blame, blame) AS blame,
            CASE WHEN siblings_blame IS NOT NULL THEN 'siblings' WHEN blame IS NOT NULL THEN 'log' END AS blamed_by

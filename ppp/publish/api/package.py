@@ -146,6 +146,10 @@ def package_file(
         ],
         "releases": len(checked),
     }
+    if history.on_index:
+        document["on_index"] = {**history.on_index.to_json(), "standing": str(history.checked_versions.standing)}
+    if summary.is_exhibit:
+        document["exhibit"] = True
     if history.announced_at is not None:
         document["files_until"] = files_until(history.announced_at)
     if history.downloads:
@@ -281,4 +285,6 @@ def affected_json(cell: AffectedCell) -> dict[str, Json]:
         fields["nothing_to_import"] = True
     if cell.remark is not None:
         fields["remark"] = cell.remark
+    if cell.index_newest is not None:
+        fields["index_newest"] = cell.index_newest
     return fields

@@ -8,7 +8,9 @@ from ppp.ledger.downloads import Downloads
 from ppp.ledger.flips import Flip
 from ppp.ledger.published import Agreement, Verdict, VerdictChange
 from ppp.model.blame import AssignedBlame
+from ppp.model.on_index import OnIndex
 from ppp.model.record import Record, Result
+from ppp.model.standing import CheckedVersions
 
 #: How many environments a page has columns or rows for: peers may publish records of any number of them.
 MAX_ENVIRONMENTS: Final = 18
@@ -36,8 +38,8 @@ class PackageHistory:
     last changed, in epoch seconds. `logs` has, by sha256, the log that explains each group of cells of the newest
     release that failed alike, where the ledger has one. `flips` are the verdicts on other packages that changed after
     its releases came. `downloads` are its own, of the newest period that is known. `announced_at` is when the index
-    named the newest release, in epoch seconds, as far as a journal says. Blame takes all cells of a
-    release into account.
+    named the newest release, in epoch seconds, as far as a journal says. `on_index` is what the index listed at the
+    newest observation that recorded it. Blame takes all cells of a release into account.
     """
 
     package: str
@@ -49,6 +51,7 @@ class PackageHistory:
     flips: Sequence[Flip] = ()
     downloads: Downloads | None = None
     announced_at: int | None = None
+    on_index: OnIndex | None = None
 
     @property
     def version(self) -> str:
@@ -64,6 +67,12 @@ class PackageHistory:
     def older(self) -> Sequence[Verdict]:
         """Return the verdicts on the cells of the older releases."""
         return self.verdicts[len(self.newest) :]
+
+    @property
+    def checked_versions(self) -> CheckedVersions:
+        """Return which versions were checked, and what the index listed."""
+        checked = frozenset(verdict.release.version for verdict in self.verdicts)
+        return CheckedVersions(newest=self.version, on_index=self.on_index, checked=checked)
 
     @property
     def as_of(self) -> int:

@@ -17,6 +17,7 @@ from ppp.ledger.journal import announcements
 from ppp.ledger.published import Agreement, Verdict, VerdictChange
 from ppp.model.blame import AssignedBlame, assign_blame
 from ppp.model.matrix import Environment
+from ppp.model.on_index import OnIndex
 from ppp.model.record import Result
 from ppp.publish.packages.failures import group_failures
 from ppp.publish.packages.history import MAX_ENVIRONMENTS, CurrentRecord, PackageHistory
@@ -141,7 +142,14 @@ def _history(
         changed_at={(row.version, row.environment): row.observed_at for row, _ in reversed(changed)},
         logs=_failure_logs(db, newest),
         flips=flips,
+        on_index=_on_index(rows),
     )
+
+
+def _on_index(rows: Sequence[RecordRow]) -> OnIndex | None:
+    # The newest observation says it best, whatever version it is of.
+    listed = next((row.on_index for row in reversed(rows) if row.on_index), None)
+    return OnIndex.from_json(json.loads(listed)) if listed else None
 
 
 def _changed_rows(rows: Iterable[RecordRow]) -> list[tuple[RecordRow, Result | None]]:

@@ -31,7 +31,7 @@ _CACHED_TEXTS: Final = 256
 
 
 class RecordRow(NamedTuple):
-    """What is read of every record; rows sort by package, then by time, then by id."""
+    """What is read of every record; rows sort by package, then by time, then by id. `on_index` is JSON."""
 
     package: str
     observed_at: int
@@ -45,6 +45,7 @@ class RecordRow(NamedTuple):
     blame: str | None
     detail: str | None
     standin: int
+    on_index: str | None = None
 
     @property
     def release(self) -> Release:
@@ -86,6 +87,7 @@ class DetailRow(NamedTuple):
     yanked: str | None
     project_status: str | None
     triggered_by: str | None
+    on_index: str | None
 
 
 #: Where the optional fields are in a `DetailRow`.

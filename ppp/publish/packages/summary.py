@@ -1,6 +1,7 @@
 """Summarize one package for the pages of many packages, from its own records alone.
 
-Findings are about the newest release of a package. "Before" is the newest older release with any result but `ERROR` in
+Findings are about the newest checked release of a package, and say so where the index has a newer one; exhibits of the
+watchlist are in none. "Before" is the newest older release with any result but `ERROR` in
 the same environment.
 """
 
@@ -18,6 +19,7 @@ from ppp.publish.packages.breaks import breaks_remarks
 from ppp.publish.packages.finding_kinds import FindingKind
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.remarks import REMARK_LIMIT, Remark, remarks
+from ppp.watch.exhibits import shipped_exhibits
 
 DETAIL_LIMIT: Final = 200
 FAILED: Final = frozenset({Result.FAIL, Result.TIMEOUT})
@@ -33,7 +35,8 @@ class PreviousResult(NamedTuple):
 class AffectedCell(NamedTuple):
     """A current cell in a listing; `since` is when its verdict last changed, in epoch seconds.
 
-    `remark` is what the listing says of the cell beyond its result, None in listings of results.
+    `remark` is what the listing says of the cell beyond its result, None in listings of results. `index_newest` is the
+    version that pip takes if none is asked for, where that is another one and known.
     """
 
     package: str
@@ -52,6 +55,7 @@ class AffectedCell(NamedTuple):
     before: PreviousResult | None
     nothing_to_import: bool = False
     remark: str | None = None
+    index_newest: str | None = None
 
     @property
     def shown(self) -> Shown:
@@ -65,7 +69,7 @@ class PackageSummary:
 
     `as_of` is when the newest of the package's current records was observed, in epoch seconds. Of the `PASS` cells,
     `installed_only` have nothing to import. `remarks` are by environment. `downloads` are those of the newest period,
-    None where unknown.
+    None where unknown. An exhibit has no findings.
     """
 
     package: str
@@ -77,6 +81,7 @@ class PackageSummary:
     installed_only: int = 0
     remarks: Mapping[str, Sequence[Remark]] = field(default_factory=dict)
     downloads: int | None = None
+    is_exhibit: bool = False
 
     @property
     def shown_counts(self) -> tuple[tuple[Shown, int], ...]:
@@ -99,37 +104,42 @@ class PackageSummary:
 
 def summarize(history: PackageHistory) -> PackageSummary:
     """Return the summary of a package."""
-    before = previous_results(history)
+    before, checked = previous_results(history), history.checked_versions
     newest = history.newest_verdicts
     environments = _findings(newest, before)
     found = {environment for of_kind in environments.values() for environment in of_kind}
     # Made once: findings share their cells with each other and with `failing`, which are encoded by identity.
     cells = {
-        verdict.environment: _affected_cell(history, verdict, before)
+        verdict.environment: _affected_cell(history, verdict, before, checked.other_newest)
         for verdict in newest
         if verdict.environment in found or verdict.result in FAILED
     }
     findings = {kind: tuple(cells[environment] for environment in of_kind) for kind, of_kind in environments.items()}
     if never := _never_on_alpine(history):
-        findings[FindingKind.NEVER_ON_ALPINE] = tuple(_affected_cell(history, verdict, before) for verdict in never)
+        findings[FindingKind.NEVER_ON_ALPINE] = tuple(
+            _affected_cell(history, verdict, before, checked.other_newest)._replace(remark=checked.count)
+            for verdict in never
+        )
     remarked = remarks([current.record for current in history.newest]) | {}
     for environment, words in breaks_remarks(history.version, history.flips).items():
         remark = Remark(FindingKind.BREAKS_OTHERS, text.single_line(words, REMARK_LIMIT))
         remarked[environment] = (*remarked.get(environment, ()), remark)
     for verdict in newest:
         for remark in remarked.get(verdict.environment, ()):
-            cell = _affected_cell(history, verdict, before)._replace(remark=remark.words)
+            cell = _affected_cell(history, verdict, before, checked.other_newest)._replace(remark=remark.words)
             findings[remark.kind] = (*findings.get(remark.kind, ()), cell)
+    is_exhibit = newest[0].release in shipped_exhibits()
     return PackageSummary(
         package=history.package,
         version=history.version,
         result_counts=count_results(newest),
         as_of=history.as_of,
-        findings={kind: findings[kind] for kind in FindingKind if kind in findings},
+        findings={kind: findings[kind] for kind in FindingKind if kind in findings and not is_exhibit},
         failing=tuple(cell for cell in cells.values() if cell.result in FAILED),
         installed_only=sum(verdict.shown is Shown.INSTALLED for verdict in newest),
         remarks=remarked,
         downloads=history.downloads.downloads if history.downloads else None,
+        is_exhibit=is_exhibit,
     )
 
 
@@ -148,7 +158,9 @@ def previous_results(history: PackageHistory) -> dict[str, PreviousResult]:
     return before
 
 
-def _affected_cell(history: PackageHistory, verdict: Verdict, before: Mapping[str, PreviousResult]) -> AffectedCell:
+def _affected_cell(
+    history: PackageHistory, verdict: Verdict, before: Mapping[str, PreviousResult], index_newest: str | None
+) -> AffectedCell:
     version = verdict.release.version
     return AffectedCell(
         package=history.package,
@@ -166,6 +178,7 @@ def _affected_cell(history: PackageHistory, verdict: Verdict, before: Mapping[st
         record=verdict.record,
         before=before.get(verdict.environment) if version == history.version else None,
         nothing_to_import=verdict.shown is Shown.INSTALLED,
+        index_newest=index_newest,
     )
 
 

@@ -15,6 +15,7 @@ from ppp.model.record import Blame, Result
 from ppp.model.shown import Shown
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.summary import FAILED
+from ppp.watch.exhibits import shipped_exhibits
 
 UNCLASSIFIED: Final = "unclassified"
 #: Counts by what they count, a name and its values; the cache keeps each key as a JSON array.
@@ -50,6 +51,8 @@ def package_totals(history: PackageHistory) -> PackageTotals:
     explained: list[ExplainedCell] = []
     for verdict in history.verdicts:
         totals["cells", verdict.environment, str(verdict.result)] += 1
+        if verdict.release in shipped_exhibits():
+            totals["exhibits", verdict.environment, str(verdict.result)] += 1
         if verdict.shown is Shown.INSTALLED:
             totals["nothing to import", verdict.environment] += 1
         cause = verdict.cause or (UNCLASSIFIED if verdict.result in FAILED else None)
@@ -98,8 +101,18 @@ def ledger_counts(totals: Totals, *, records: int, as_of: int | None) -> Counts:
         releases=totals["releases",],
         as_of=as_of,
         by_environment=by_environment,
+        exhibits=_by_result(totals, "exhibits"),
         nothing_to_import={str(key[1]): n for key, n in totals.items() if key[0] == "nothing to import" and n},
     )
+
+
+def _by_result(totals: Totals, kind: str) -> dict[Result, int]:
+    # Over all environments, with all five results as keys.
+    counted = dict.fromkeys(Result, 0)
+    for key, count in totals.items():
+        if key[0] == kind:
+            counted[Result(str(key[2]))] += count
+    return counted
 
 
 def cells_by_cause(totals: Totals) -> list[CauseCells]:

@@ -100,6 +100,7 @@ class ListingRow:
         notes = sum(text.html_size(words) + (50 + len(places) if places else 0) for words, places in self.notes)
         names = 2 * len(self.package) + 2 * len(self.first.version)
         known = 30 if self.downloads is not None else 0
+        known += 60 + len(self.first.index_newest) if self.first.index_newest else 0
         return 360 + known + names + notes + 90 * len(self.cells) + sum(70 + 2 * len(cause) for cause in self.causes)
 
 

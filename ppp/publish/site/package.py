@@ -147,6 +147,8 @@ def package_page(
         path=path,
         package=history.package,
         version=summary.version,
+        checked=history.checked_versions,
+        is_exhibit=summary.is_exhibit,
         newest=newest,
         total=len(history.newest),
         results=summary.shown_counts,

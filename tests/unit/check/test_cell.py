@@ -28,6 +28,7 @@ from ppp.check.runtime import PreinstalledDistribution
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell
+from ppp.model.on_index import OnIndex
 from ppp.model.record import (
     Blame,
     BrokenEntryPoint,
@@ -1342,3 +1343,17 @@ def test_a_preinstalled_release_that_cannot_be_removed_is_an_error_of_ours(harne
     harness.script = script
     own = PreinstalledDistribution(name="example-lib", version="2.1.0", modules=("example_lib",))
     assert verdict(harness.check(preinstalled=(own,)).record) == ("ERROR", "sandbox", "infrastructure")
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_what_the_index_listed_then_is_recorded(harness: CellHarness, *, newer: bool) -> None:
+    other = replace(WHEEL, filename=f"example_lib-{'9' if newer else '0'}.0-py3-none-any.whl")
+    harness.index.page = (WHEEL, other)
+    record = harness.record()
+    assert record.result is Result.PASS
+    assert record.on_index == OnIndex(newest="9.0" if newer else record.release.version, versions=2)
+
+
+def test_nothing_is_recorded_of_a_page_that_was_not_read(harness: CellHarness) -> None:
+    harness.index.page = ()
+    assert harness.record().on_index is None

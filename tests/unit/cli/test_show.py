@@ -15,6 +15,7 @@ from ppp.ledger.quarantines import Quarantine, add_quarantines
 from ppp.ledger.store import Store
 from ppp.mesh.node import create_key
 from ppp.model.canonical import sha256_hex
+from ppp.model.on_index import OnIndex
 from ppp.model.record import Blame, Record
 
 NOW = 1_714_003_200  # 2024-04-25T00:00:00Z
@@ -143,3 +144,19 @@ def test_the_json_gives_the_blame_that_pages_give(
     assert (found["py312-alpine"]["blame"], found["py312-alpine"]["blamed_by"]) == ("environment", "siblings")
     assert found["py312-alpine"]["record"] == failed.id
     assert (found["py312-slim"]["blame"], found["py312-slim"]["blamed_by"]) == (None, None)
+
+
+def test_a_package_says_what_its_newest_checked_version_is(
+    data: Path, show: Callable[..., str], record: Callable[..., Record]
+) -> None:
+    with Store.open(data) as store:
+        store.add_record(record("failed", "0.9", on_index=OnIndex(newest="3.0", versions=7), observed_at=NOW))
+        store.add_record(record("pyyaml", "5.4.1"))
+    version = record("failed").release.version
+    assert (
+        f"failed=={version}: an older release (2 versions checked of 7). PyPI's newest is 3.0: not checked yet."
+        in show("failed")
+    )
+    assert "the newest release checked (PyPI's newest was not recorded) (1 version checked)." in show("passed")
+    assert "It is on the watchlist for the failure that it shows." in show("pyyaml")
+    assert "version" not in show().partition("\n\n")[2], "that is of one package"

@@ -23,7 +23,9 @@ from ppp.check.index.choose import (
     all_yanked,
     choose_file,
     file_version,
+    files_by_version,
     has_unread_name,
+    listed_on_index,
     metadata_copy,
     newest_installable,
     newest_version,
@@ -462,3 +464,29 @@ def test_a_copy_of_metadata_is_beside_its_file() -> None:
     assert (copy.filename, copy.sha256) == ("lib-1.0-py3-none-any.whl.metadata", "cd" * 32)
     assert copy.url == "https://files.example/lib-1.0-py3-none-any.whl.metadata"
     assert metadata_copy(replace(listed, metadata_sha256=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["lib-1.0.tar.gz", "lib-1.10-py3-none-any.whl", "lib-1.9.tar.gz"], ("1.10", 3)),
+        # What pip takes without being asked: no pre-release, nothing yanked; both are versions all the same.
+        (["lib-2.0rc1.tar.gz", "lib-1.0.tar.gz"], ("1.0", 2)),
+        ([listed("lib-2.0.tar.gz", yanked=True), "lib-1.0.tar.gz"], ("1.0", 2)),
+        (["lib-2.0rc1.tar.gz", "lib-2.0rc2.tar.gz"], ("2.0rc2", 2)),
+        # One of its files is still offered.
+        ([listed("lib-2.0.tar.gz", yanked=True), "lib-2.0-py3-none-any.whl"], ("2.0", 1)),
+        # A version is one, however many files it has, and whatever Python they require.
+        (["lib-1.0.tar.gz", listed("lib-1.0-py3-none-any.whl", requires_python="<3")], ("1.0", 1)),
+        (["other-3.0.tar.gz", "lib-1.0.exe", "lib-1.0.tar.gz"], ("1.0", 1)),
+        # A record has no room for it, and it must not cost the others theirs.
+        ([f"lib-9{'9' * 128}.tar.gz", "lib-1.0.tar.gz"], ("1.0", 1)),
+        ([listed("lib-1.0.tar.gz", yanked=True)], None),
+        ([], None),
+    ],
+)
+def test_what_an_index_lists(files: list[IndexFile | str], expected: tuple[str, int] | None) -> None:
+    found = listed_on_index(
+        files_by_version("lib", [listed(file) if isinstance(file, str) else file for file in files])
+    )
+    assert (found and (found.newest, found.versions)) == expected

@@ -7,11 +7,13 @@ import pytest
 from ppp.ledger.store import Store
 from ppp.model.blame import BlameSource
 from ppp.model.matrix import Environment, Platform
+from ppp.model.on_index import OnIndex
 from ppp.model.record import Blame, Outcome, Record, Result
 from ppp.publish.packages.finding_kinds import FindingKind
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.read import read_packages
 from ppp.publish.packages.summary import PackageSummary, summarize
+from ppp.publish.packages.totals import ledger_counts, package_totals
 
 DAY = 1_714_003_200
 ENVIRONMENTS = [
@@ -157,3 +159,44 @@ def test_a_current_change_has_the_blame_that_sibling_cells_decide(store: Store, 
     store.add_record(record("six", "1.0", "py312-alpine", observed_at=DAY + 10_000, **failed))
     (change,) = [c for c in six(store).changes if c.verdict.result is Result.FAIL]
     assert (change.verdict.blame, change.verdict.blamed_by) == (Blame.PACKAGE, BlameSource.LOG)
+
+
+SPLIT: Cells = {("1.0", "py312-slim"): "PASS", ("1.0", "py312-alpine"): "FAIL"}
+
+
+@pytest.mark.parametrize(("newest", "expected"), [("1.0", None), ("2.0", "2.0"), ("0.9", "0.9")])
+def test_a_finding_says_where_pip_takes_another_version(
+    summary_of: Callable[..., PackageSummary], newest: str, expected: str | None
+) -> None:
+    summary = summary_of(SPLIT, on_index=OnIndex(newest=newest, versions=5))
+    assert {cell.index_newest for cells in summary.findings.values() for cell in cells} == {expected}
+    assert {cell.index_newest for cell in summary.failing} == {expected}
+
+
+def test_the_newest_observation_says_what_the_index_listed(store: Store, record: Callable[..., Record]) -> None:
+    # Whichever version it is of; and a record without it says nothing.
+    for place, (version, listed) in enumerate((("2.0", "2.0"), ("1.0", "3.0"), ("2.0", None))):
+        on_index = listed and OnIndex(newest=listed, versions=3)
+        store.add_record(record("six", version, "py312-slim", observed_at=DAY + place, on_index=on_index))
+    assert six(store).checked_versions.other_newest == "3.0"
+
+
+def test_never_says_in_how_many_versions_of_how_many(summary_of: Callable[..., PackageSummary]) -> None:
+    summary = summary_of(SPLIT | {("0.9", "py312-alpine"): "FAIL"}, on_index=OnIndex(newest="1.0", versions=5))
+    (cell,) = summary.findings[FindingKind.NEVER_ON_ALPINE]
+    assert cell.remark == "2 versions checked of 5"
+
+
+@pytest.mark.parametrize("version", ["5.4.1", "6.0.4", "5.4"])
+def test_an_exhibit_is_in_no_finding(version: str, store: Store, record: Callable[..., Record]) -> None:
+    is_exhibit = version == "5.4.1"
+    for environment, result in (("py312-slim", "PASS"), ("py312-alpine", "FAIL")):
+        more = {"outcomes": UNINSTALLED} if result == "FAIL" else {}
+        store.add_record(record("pyyaml", version, environment, result=result, yanked="no", **more))
+    (history,) = read_packages(store.db, ["pyyaml"], ENVIRONMENTS)
+    summary = summarize(history)
+    assert summary.is_exhibit == is_exhibit
+    assert (not summary.findings) == is_exhibit
+    assert summary.failing, "that is a result"
+    exhibits = ledger_counts(package_totals(history).totals, records=2, as_of=DAY).exhibits
+    assert (exhibits[Result.PASS], exhibits[Result.FAIL]) == ((1, 1) if is_exhibit else (0, 0))

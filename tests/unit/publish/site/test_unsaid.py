@@ -86,7 +86,7 @@ def text_of(public: Path, page: Callable[[Path], Any]) -> Callable[[str], str]:
 
 def test_a_pass_without_an_import_never_looks_like_one_with(public: Path, text_of: Callable[[str], str]) -> None:
     shown = text_of("p/stubs/index.html")
-    assert "1, the newest release checked: 2 installed in 2 environments." in shown
+    assert "1, the newest release checked (PyPI's newest was not recorded): 2 installed in 2 environments." in shown
     assert "installed nothing to import: type stubs only" in shown
     assert "PASS" not in shown.partition("Earlier")[0].partition("All cells")[0]
     assert "1 PASS, 1 installed in 2 environments" in text_of("p/mixed/index.html")
