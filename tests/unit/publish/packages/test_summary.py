@@ -182,7 +182,7 @@ def test_the_newest_observation_says_what_the_index_listed(store: Store, record:
 
 
 def test_never_says_in_how_many_versions_of_how_many(summary_of: Callable[..., PackageSummary]) -> None:
-    summary = summary_of(SPLIT | {("0.9", "py312-alpine"): "FAIL"}, on_index=OnIndex(newest="1.0", versions=5))
+    summary = summary_of({**SPLIT, ("0.9", "py312-alpine"): "FAIL"}, on_index=OnIndex(newest="1.0", versions=5))
     (cell,) = summary.findings[FindingKind.NEVER_ON_ALPINE]
     assert cell.remark == "2 versions checked of 5"
 
