@@ -23,8 +23,9 @@ nox.options.sessions = ["tests"]
 HERE = Path(__file__).parent
 #: The next version of Datasette, still an alpha.
 DATASETTE_NEXT = "datasette==1.0a41"
-#: One process per core, which runs a file at a time: see tests/support/parallel.py.
-PARALLEL = ("-n", "auto", "--maxprocesses=4")
+#: One process more than cores, as tests wait for containers, time limits and the network: up to four processes, each of
+#: which runs a file at a time: see tests/support/parallel.py.
+PARALLEL = ("-n", str(min((os.cpu_count() or 1) + 1, 4)))
 #: What a node runs, in files with the sha256 of everything: each with the options of its resolution by `nox -s pin`.
 PINNED = {
     "scripts/requirements-build.txt": ("--group", "install"),
@@ -420,7 +421,7 @@ def node_keep(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests in one process per core; tests whose tool is missing are skipped with the reason."""
+    """Run the tests in several processes; tests whose tool is missing are skipped with the reason."""
     page_tools(session)
     if session.posargs:
         tool(session, "pytest", *PARALLEL, *session.posargs)
@@ -431,7 +432,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """Run the unit tests with the lowest versions that pyproject.toml admits, on Python 3.11 if it is installed."""
+    """Run the quicker unit tests with the lowest versions that pyproject.toml admits, on Python 3.11 if it is there."""
     folder = HERE / ".nox" / "lowest"
     python = str(folder / "bin" / "python")
     base = "python3.11" if succeeds("python3.11", "-m", "venv", "--help") else sys.executable
@@ -442,7 +443,7 @@ def lowest(session: nox.Session) -> None:
     session.run(*install, *lowest_direct, "--requirements", "pyproject.toml", "--group", "tests", external=True)
     session.run(*install, "--quiet", "--no-deps", "--python", python, "--editable", ".", external=True)
     # Tools are required by the session `tests` alone.
-    pytest = (python, "-m", "pytest", *PARALLEL, *(session.posargs or ("tests/unit",)))
+    pytest = (python, "-m", "pytest", *PARALLEL, *(session.posargs or ("-m", "not heavy", "tests/unit")))
     session.run(*pytest, external=True, env={"PPP_REQUIRE": ""})
 
 

@@ -159,6 +159,7 @@ def words_in_code() -> set[str]:
     }
 
 
+@pytest.mark.heavy
 def test_every_cause_has_help() -> None:
     in_code = set(causes_in_code())
     assert {"oom", "sandbox", "file-size", "missing-file", "unclassified"} <= in_code, (
@@ -167,6 +168,7 @@ def test_every_cause_has_help() -> None:
     assert {rule.cause for rule in rules()} | in_code <= cause_help().keys()
 
 
+@pytest.mark.heavy
 def test_every_cause_with_help_can_be_found() -> None:
     assert cause_help().keys() <= {rule.cause for rule in rules()} | words_in_code()
 
@@ -638,6 +640,7 @@ def test_the_top_level_of_an_installation() -> None:
 # ---------------------------------------------------------------- hostile output
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "word",
     [

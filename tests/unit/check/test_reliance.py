@@ -53,6 +53,7 @@ def test_what_is_declared(requires: Mapping[str, Sequence[str]], declared: set[s
     assert declared_names(requires, (PIP, SETUPTOOLS), MARKERS) == frozenset({"lib", *declared})
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("bounded-input")
 def test_requirements_are_judged_within_bounds() -> None:
     started = time.process_time()
@@ -115,6 +116,7 @@ def test_where_one_of_several_is_needed_all_are_named() -> None:
     assert Importing(either=["setuptools", "pip"]).relied_on(PIP, SETUPTOOLS) == ("pip", "setuptools")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("act", [ScriptedCommand(takes_s=5.1), ScriptedCommand(exit_code=137, oom=True)])
 def test_a_lack_of_time_or_memory_proves_nothing(act: ScriptedCommand) -> None:
     assert Importing(["setuptools"], hidden=act).relied_on(SETUPTOOLS) == ()

@@ -172,6 +172,7 @@ def test_an_archive_whose_directory_is_huge_is_not_read(tmp_path: Path) -> None:
     assert read_wheel(path) is None
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("bounded-input")
 def test_a_zip_bomb_costs_little(tmp_path: Path) -> None:
     bomb = {**FILES, **{f"lib/{n}.bin": bytes(MAX_HASHED_BYTES // 2) for n in range(6)}}
@@ -232,6 +233,7 @@ def test_the_headers_that_pip_compares(old: bytes, new: bytes, header: str | Non
     assert differing_header(METADATA, METADATA.replace(old, new)) == header
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("bounded-input")
 def test_headers_of_any_length_take_no_time() -> None:
     many = METADATA.replace(

@@ -76,6 +76,7 @@ def test_a_batch_does_not_depend_on_the_order_of_its_records(record: MakeRecord)
     assert encode_batch(NODE, records, {}) == encode_batch(NODE, records[::-1], {})
 
 
+@pytest.mark.heavy
 def test_many_records_make_several_batches(store: Store, record: MakeRecord) -> None:
     expected = {record(f"package-{n}").id for n in range(8)}
     for n in range(8):

@@ -263,6 +263,7 @@ with Store.open(Path(sys.argv[1])) as store:
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("crash-safe")
 @pytest.mark.parametrize("acknowledged", [1, 23, 60])
 def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, record: Builder, acknowledged: int) -> None:
@@ -382,6 +383,7 @@ def run_in_a_namespace(script: str, place: Path, base: Record) -> str:
     return done.stdout
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 def test_a_full_disk_is_an_error_and_the_ledger_stays_unchanged(tmp_path: Path, record: Builder) -> None:
@@ -390,6 +392,7 @@ def test_a_full_disk_is_an_error_and_the_ledger_stays_unchanged(tmp_path: Path, 
     assert len(told.splitlines()) == 1
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path, record: Builder) -> None:
@@ -397,6 +400,7 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path, record: Builder) -> 
     assert told.startswith(f"DiskFullError no space left for {tmp_path}")
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("crash-safe")
 @pytest.mark.mount
 def test_a_read_only_folder_can_still_be_read(tmp_path: Path, record: Builder) -> None:

@@ -144,6 +144,7 @@ def test_promote_removes_a_cell_that_was_queued_again(store: Store, record: Buil
     assert store.queue.length() == 0
 
 
+@pytest.mark.heavy
 def test_many_observations_are_promoted_in_order(store: Store, record: Builder) -> None:
     made = [record(f"package-{n}") for n in range(2 * staging.CHUNK_RECORDS + 1)]
     staging.stage(store, [StagedRecord(record=r, log=None) for r in made], now=3)

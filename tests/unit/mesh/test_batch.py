@@ -76,6 +76,7 @@ def test_a_malformed_signature_is_rejected(batch_document: Callable[..., Documen
 CLAIM = f'"node":"{KEY.id}"'.encode()
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("bounded-input")
 def test_a_batch_too_large_is_rejected_unread() -> None:
     with pytest.raises(RejectedDataError, match="larger than 67,108,864 bytes"):
@@ -206,6 +207,7 @@ def test_a_log_too_large_is_rejected(batch_document: Callable[..., Document]) ->
         verified(canonical_json({**document, "logs": {digest: log}}))
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("bounded-input")
 def test_too_many_records_are_rejected(batch_document: Callable[..., Document]) -> None:
     document = batch_document(KEY, "alpha")

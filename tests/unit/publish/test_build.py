@@ -128,6 +128,7 @@ def test_only_packages_with_new_records_are_built(small: Store, record: object, 
     assert tree(grown) == tree(tmp_path / "fresh")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "damage",
     ["cache", "page", "other page", "list", "manifest", "current", "digest", "another address", "another ledger"],
@@ -213,6 +214,7 @@ build(db, Path(sys.argv[2]), cache_path=Path(sys.argv[4]))
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("left", [0, 1, 5, "manifest", "digest", "current"])
 def test_a_kill_leaves_an_intact_current_json(left: int | str, small: Store, record: object, tmp_path: Path) -> None:
     out, clean, cache = tmp_path / "public", tmp_path / "clean", tmp_path / "cache.db"

@@ -135,6 +135,7 @@ def worst_records(name: str, letter: str) -> Iterator[tuple[Record, str]]:
         yield made, log
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("open-to-readers")
 def test_pages_stay_small_with_any_content(tmp_path: Path) -> None:
     many = {f"many-{number}": GREATEST["wide"] * 500 for number in range(60)}

@@ -86,6 +86,7 @@ def accepted(attempt: Callable[[], T]) -> T | None:
     return None
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("inert-text")
 def test_words_of_a_peer_are_rejected_or_text(tmp_path: Path) -> None:
     passed: dict[str, set[str]] = {}

@@ -130,6 +130,7 @@ def test_packages_made_up_for_tests_do_not_count(script: ModuleType, tmp_path: P
     assert script.measure(make_tree(tmp_path, files)).test_files == 1
 
 
+@pytest.mark.heavy
 def test_this_repository_is_measured_by_default(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert script.main([]) == 0
     out = capsys.readouterr().out

@@ -135,6 +135,7 @@ CHANGES = {
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("valid-records")
 @pytest.mark.parametrize(("change", "expected"), CHANGES.items(), ids=[change[:50] for change in CHANGES])
 def test_a_changed_database_is_invalid(change: str, expected: str, folder: Path) -> None:
@@ -158,6 +159,7 @@ def test_a_foreign_view_with_a_known_name_is_never_queried(folder: Path) -> None
     assert "its view newest is not part of this PPP's schema" in verify_path(folder / "ppp-2024-03.db").message
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("place", [0, 20, 100, 4096, 4096 * 3 + 5, -5000])
 def test_a_damaged_file_is_invalid(place: int, folder: Path, tmp_path: Path) -> None:
@@ -229,6 +231,7 @@ def test_a_month_snapshot_has_one_month(record: Builder, folder: Path) -> None:
     assert "its name is wrong" in verify_path(folder / "ppp-2024-03.db").message
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("bounded-input")
 def test_a_zip_bomb_is_cut_short(folder: Path) -> None:
     bomb = gzip.compress(b"\0" * 200_000_000, mtime=0)
@@ -253,6 +256,7 @@ def test_verifying_changes_nothing(folder: Path, tmp_path: Path) -> None:
     assert state() == before
 
 
+@pytest.mark.heavy
 def test_a_ledger_in_use_is_verified_as_last_committed(tmp_path: Path, folder: Path) -> None:
     assert folder.exists()
     path = tmp_path / "data" / "ppp.db"

@@ -59,6 +59,7 @@ def test_all_parts_of_a_folder_are_valid(public: Path) -> None:
     assert [each.valid for each in verify_all(public.parent)] == [True] * 10, "with the ledger, of the data folder"
 
 
+@pytest.mark.heavy
 def test_every_published_file_is_valid(public: Path) -> None:
     files = [path for path in sorted(public.rglob("*")) if path.is_file()]
     kinds = ("index.html", "feed.xml", "style.css", "current.json.sha256", ".sig", "record.schema.json")
@@ -70,6 +71,7 @@ def test_every_published_file_is_valid(public: Path) -> None:
             assert found.valid, found
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("valid-records")
 @pytest.mark.parametrize("name", ["current.json", "style.css", "p/package-0/index.html", "data/index.html"])
 def test_an_additional_byte_is_invalid(name: str, public: Path) -> None:

@@ -108,6 +108,7 @@ def test_an_extension_counts_with_this_machines_library() -> None:
         extension.sing(1)
 
 
+@pytest.mark.heavy
 def test_the_extensions_are_built_from_their_source(tmp_path: Path) -> None:
     for tool in ("clang", "ld.lld"):
         if not shutil.which(tool):

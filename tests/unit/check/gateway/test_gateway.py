@@ -362,6 +362,7 @@ def test_a_view_that_is_not_open_yet_is_not_cached_as_empty(index: LocalIndex, r
     assert len(listed(running, "quiet")) == 1
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("own-verdict")
 @pytest.mark.nginx
 @pytest.mark.online
@@ -446,6 +447,7 @@ with run_gateway(index, cache=cache, environ=os.environ) as running:
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("crash-safe")
 @pytest.mark.nginx
 def test_a_killed_run_leaves_no_gateway(tmp_path: Path) -> None:

@@ -325,6 +325,7 @@ def test_the_environments_own_tags_decide_about_abi3t(tags: tuple[str, ...], bes
 # ---------------------------------------------------------------- the same as pip
 
 
+@pytest.mark.heavy
 @pytest.mark.online
 def test_pip_makes_the_same_choices(pinned_pip: FetchedPip, tmp_path: Path) -> None:
     runtime = HostRuntime(

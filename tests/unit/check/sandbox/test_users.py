@@ -75,6 +75,7 @@ def test_a_missing_nobody_is_added() -> None:
     )
 
 
+@pytest.mark.heavy
 @given(passwd=st.text(), group=st.text())
 def test_any_file_of_an_image_gives_the_cell_a_name(passwd: str, group: str) -> None:
     accounts = Accounts(passwd=passwd, group=group).with_nobody(7)

@@ -17,6 +17,7 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.heavy
 def test_other_processes_write_the_same_files(small: Store, tmp_path: Path) -> None:
     owners = [Owner(OwnerKind.PACKAGES, package) for package in list_packages(small.db)]
 

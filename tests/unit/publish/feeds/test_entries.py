@@ -156,6 +156,7 @@ def test_a_finding_feed_lists_new_cells_with_dates(store: Store, record: Callabl
     assert dict(same) == dict(entry)
 
 
+@pytest.mark.heavy
 def test_the_newest_hundred_entries_with_complete_days(store: Store, record: Callable[..., Record]) -> None:
     for place in range(120):
         for environment in ("py39-slim", "py312-slim"):

@@ -107,6 +107,7 @@ def test_chains_by_dependency_cause_and_platform(
     assert "1 more cell fails because of a dependency that the log does not name." in output
 
 
+@pytest.mark.heavy
 def test_a_long_listing_is_split_by_prefix_and_keeps_all_packages(
     store: Store, record: Callable[..., Record], tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_new_row_changes_one_page_by_prefix(store: Store, record: Callable[...
     assert {name for name, page in after.items() if page != before.get(name)} == {"b"}
 
 
+@pytest.mark.heavy
 def test_incremental_listings_equal_those_built_from_scratch(
     store: Store, record: Callable[..., Record], tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_hostile_text_stays_text(hostile: Store, tmp_path: Path, page: Callable[
     assert "-- 'hostile==1!2.0+local.1'" in shown
 
 
+@pytest.mark.heavy
 def test_pages_stay_small_with_extreme_data(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:
@@ -116,6 +117,7 @@ def test_pages_stay_small_with_extreme_data(
     assert len(listed) == len(set(listed)) == 102
 
 
+@pytest.mark.heavy
 def test_pages_stay_small_with_many_environments(
     store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
 ) -> None:

@@ -67,6 +67,7 @@ def churned(data: Path, made: list[tuple[Record, str | None]], *, page_size: int
     return path
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("page_size", "journal"), [(4096, "delete"), (1024, "wal"), (16384, "truncate")])
 def test_the_same_records_give_the_same_bytes(page_size: int, journal: str, record: Builder, tmp_path: Path) -> None:
     made = sample_observations(record)

@@ -63,6 +63,7 @@ def test_writes_day_month_window_and_latest(record: Builder, tmp_path: Path) -> 
     assert files["window.db.gz"][4:8] == b"\0\0\0\0", "the gzip header contains no time"
 
 
+@pytest.mark.heavy
 def test_two_ledgers_with_the_same_records_give_the_same_folder(record: Builder, tmp_path: Path) -> None:
     observations = sample_observations(record)
     take_snapshots(make_ledger(tmp_path / "a", observations), tmp_path / "1")
@@ -131,6 +132,7 @@ def test_a_closed_month_never_changes_and_late_records_are_reported(record: Buil
     ]
 
 
+@pytest.mark.heavy
 def test_the_window_contains_whole_days_within_its_limit(record: Builder, tmp_path: Path) -> None:
     source = make_ledger(tmp_path / "data", sample_observations(record, days=40, per_day=60))
     sizes = {}
@@ -202,6 +204,7 @@ take(Path(sys.argv[1]), Path(sys.argv[2]), RetentionPolicy(days=14, weeks=8, win
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("crash-safe")
 @pytest.mark.parametrize(
     ("event", "left"), [("sqlite3.connect", 0), ("sqlite3.connect", 5), *(("os.rename", n) for n in (1, 2, 5, 8, 10))]

@@ -26,6 +26,7 @@ assert not [name for name in sys.modules if name.split(".")[0] == "ppp"]
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.11", "3.12", "3.13"])
 def test_every_module_compiles_and_can_be_imported(version: str, tmp_path: Path) -> None:
     candidates = list(find_interpreters(version, os.environ))

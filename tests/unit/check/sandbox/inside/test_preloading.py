@@ -68,6 +68,7 @@ def run_preloaded(python: str, pip: Path, folder: Path, *argv: str) -> dict[str,
     return report
 
 
+@pytest.mark.heavy
 @pytest.mark.online
 @pytest.mark.parametrize(("version", "which"), [("3.9", "pinned"), ("3.12", "pinned"), ("3.12", "newest")])
 def test_pip_imports_nothing_once_an_installation_began(

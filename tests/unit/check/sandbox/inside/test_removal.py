@@ -8,6 +8,7 @@ import pytest
 from ppp.check.sandbox.inside.removal import clear_folder, move_into
 
 
+@pytest.mark.heavy
 @pytest.mark.attack("separate-cells")
 def test_a_folder_is_emptied_whatever_its_depth_and_modes(tmp_path: Path) -> None:
     (kept := tmp_path / "kept").mkdir()
