@@ -1,7 +1,8 @@
 """Badges: in how many of the environments that it claims a package's newest release installs and imports.
 
-A badge shows `4/6 environments`. Cells with `NA` (not claimed) and `ERROR` (infrastructure error) are in neither
-number. A release that has nothing to import gets another label and another colour: nothing was imported.
+A badge shows `4/6 environments`, and how many of these are stand-ins for the official images. Cells with `NA` (not
+claimed) and `ERROR` (infrastructure error) are in neither number. A release that has nothing to import gets another
+label and another colour: nothing was imported.
 """
 
 import html
@@ -60,8 +61,14 @@ def badge_message(summary: PackageSummary) -> str:
         return "no verdict"
     message = f"{summary.passing}/{summary.claimed} environments"
     if _imports_nothing(summary):
-        return f"{message}, nothing to import"
-    return f"{message}, {summary.installed_only} without import" if summary.installed_only else message
+        message += ", nothing to import"
+    elif summary.installed_only:
+        message += f", {summary.installed_only} without import"
+    return f"{message}, {_standins(summary)}" if summary.standins else message
+
+
+def _standins(summary: PackageSummary) -> str:
+    return f"{summary.standins} stand-in{'s' if summary.standins != 1 else ''}"
 
 
 def _imports_nothing(summary: PackageSummary) -> bool:
@@ -82,6 +89,8 @@ def _description(summary: PackageSummary) -> str:
     sentence = f"{summary.package} {summary.version} {verb} in {count} environments"
     if summary.installed_only:
         sentence += f" (nothing to import in {summary.installed_only})"
+    if summary.standins:
+        sentence += f" ({_standins(summary)} for the official images)"
     words = dict(summary.result_counts)
     apart = [f"{words[r]} {r}" for r in (Result.NA, Result.ERROR) if words.get(r)]
     return f"{sentence}, and {', '.join(apart)}" if apart else sentence

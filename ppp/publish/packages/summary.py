@@ -23,6 +23,7 @@ from ppp.watch.exhibits import shipped_exhibits
 
 DETAIL_LIMIT: Final = 200
 FAILED: Final = frozenset({Result.FAIL, Result.TIMEOUT})
+_NO_VERDICT: Final = frozenset({Result.NA, Result.ERROR})
 
 
 class PreviousResult(NamedTuple):
@@ -69,7 +70,7 @@ class PackageSummary:
 
     `as_of` is when the newest of the package's current records was observed, in epoch seconds. Of the `PASS` cells,
     `installed_only` have nothing to import. `remarks` are by environment. `downloads` are those of the newest period,
-    None where unknown. An exhibit has no findings.
+    None where unknown. An exhibit has no findings. Of the cells that pass or fail, `standins` ran on a stand-in.
     """
 
     package: str
@@ -82,6 +83,7 @@ class PackageSummary:
     remarks: Mapping[str, Sequence[Remark]] = field(default_factory=dict)
     downloads: int | None = None
     is_exhibit: bool = False
+    standins: int = 0
 
     @property
     def shown_counts(self) -> tuple[tuple[Shown, int], ...]:
@@ -99,7 +101,7 @@ class PackageSummary:
     @property
     def claimed(self) -> int:
         """Return in how many environments it passes or fails: those that it claims and that could be checked."""
-        return sum(count for result, count in self.result_counts if result not in {Result.NA, Result.ERROR})
+        return sum(count for result, count in self.result_counts if result not in _NO_VERDICT)
 
 
 def summarize(history: PackageHistory) -> PackageSummary:
@@ -140,6 +142,7 @@ def summarize(history: PackageHistory) -> PackageSummary:
         remarks=remarked,
         downloads=history.downloads.downloads if history.downloads else None,
         is_exhibit=is_exhibit,
+        standins=sum(verdict.standin for verdict in newest if verdict.result not in _NO_VERDICT),
     )
 
 

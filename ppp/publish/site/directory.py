@@ -32,12 +32,16 @@ SHARD_LIMIT: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryRow:
-    """A row of the directory: a package, its newest checked version, and what the cells of that are shown as."""
+    """A row of the directory: a package, its newest checked version, and what the cells of that are shown as.
+
+    `has_standins` says whether any of these ran on a stand-in for the official image.
+    """
 
     package: str
     version: str
     shown_counts: tuple[tuple[Shown, int], ...]
     downloads: int | None
+    has_standins: bool = False
 
 
 def directory_entry(summary: PackageSummary, severity: int) -> ListingEntry:
@@ -51,7 +55,7 @@ def directory_entry(summary: PackageSummary, severity: int) -> ListingEntry:
         severity,
         cost,
         0,
-        compact_json([summary.version, summary.shown_counts])[1:-1],
+        compact_json([summary.version, summary.shown_counts, *([True] if summary.standins else [])])[1:-1],
         summary.downloads,
     )
 
@@ -95,12 +99,13 @@ def _page(path: str, node: PrefixPage, as_of: int | None, omitted: int) -> bytes
 
 
 def _row_from_entry(entry: ListingEntry) -> DirectoryRow:
-    version, counts = json.loads(f"[{entry.body}]")
+    version, counts, *standins = json.loads(f"[{entry.body}]")
     return DirectoryRow(
         package=entry.package,
         version=version,
         shown_counts=tuple((Shown(shown), count) for shown, count in counts),
         downloads=entry.downloads,
+        has_standins=bool(standins),
     )
 
 

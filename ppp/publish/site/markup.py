@@ -18,6 +18,7 @@ from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.history import CurrentRecord, CurrentRecordRow
 from ppp.publish.packages.remarks import Remark
+from ppp.publish.site.standins import Standins
 
 #: Shown in place of a missing value.
 EMPTY: Final = "–"  # noqa: RUF001 - a dash that is wide on purpose
@@ -88,6 +89,14 @@ def standin_mark() -> Markup:
     return Markup(' <span class="standin">stand-in</span>')
 
 
+def standin_note(standins: Standins) -> Markup:
+    """Return the paragraph that says which cells of a page ran on stand-in images."""
+    places = ", ".join(f"<code>{escaped(environment)}</code>" for environment in standins.environments)
+    marked = ", of some only the marked cells" if standins.mixed else ""
+    words = f"{places}{marked}: ran on substitutes for the official images"
+    return Markup(f'<p class="note"><b class="standin">stand-in</b> {words}.</p>')  # noqa: S704 - escaped
+
+
 @lru_cache(_CACHE_SIZE)
 def cause_code(name: str) -> Markup:
     """Return the name of a cause."""
@@ -111,13 +120,14 @@ def matrix_rows(
     platforms: Sequence[str],
     rows: Iterable[tuple[str, CurrentRecordRow]],
     remarks: Mapping[str, Sequence[Remark]],
+    standins: Standins | None,
     root: str,
 ) -> Markup:
     """Return the rows of a release's matrix: one per Python version, with a cell for each platform.
 
-    `remarks` are those on its cells, by environment.
+    `remarks` are those on its cells, by environment, `standins` those of the page.
     """
-    shared = repeat(remarks), repeat(root)
+    shared = repeat(remarks), repeat(standins), repeat(root)
     lines = (
         f'<tr><th scope="row">{escaped(python)}</th>{"".join(map(_matrix_cell, cells, platforms, *shared))}</tr>'
         for python, cells in rows
@@ -126,19 +136,24 @@ def matrix_rows(
 
 
 def _matrix_cell(
-    current: CurrentRecord | None, platform: str, remarks: Mapping[str, Sequence[Remark]], root: str
+    current: CurrentRecord | None,
+    platform: str,
+    remarks: Mapping[str, Sequence[Remark]],
+    standins: Standins | None,
+    root: str,
 ) -> str:
     # A cell that did not pass links to the section that explains it.
     if current is None:
         return '<td class="none">· not checked</td>'
     record = current.record
     phase, shown, remarked = record.failed_phase, record_shown_as(record), remarks.get(record.environment, ())
-    if shown is Shown.PASS and phase is None and not (record.cause or record.standin or record.detail or remarked):
+    is_marked = record.standin and standins is not None and standins.marks([record.environment])
+    if shown is Shown.PASS and phase is None and not (record.cause or is_marked or record.detail or remarked):
         return _plain_cell(record.result, platform)
     content = str(result_word(shown))
     if record.result is not Result.PASS:
         content = f'<a href="#{escaped(record.environment)}">{content}</a>'
-    if record.standin:
+    if is_marked:
         content = f"{content}{standin_mark()}"
     if phase or record.cause:
         during = f"during {phase.label}" if phase else ""
@@ -159,18 +174,22 @@ def _passing_notes(record: Record, remarked: Sequence[Remark]) -> str:
     return notes + (shown and f' <span class="detail">{shown}</span>')
 
 
-def release_row(version: str, verdicts: Iterable[Verdict | None], root: str) -> Markup:
+def release_row(version: str, verdicts: Iterable[Verdict | None], standins: Standins | None, root: str) -> Markup:
     """Return a row for an earlier release: a result for each environment, with the cause unless it is `PASS`."""
+    marked = standins.mixed if standins else frozenset()
     name = escape(version)
     cells = "".join(
-        '<td class="none">·</td>' if v is None else _release_cell(v.shown, v.cause, v.standin, root) for v in verdicts
+        '<td class="none">·</td>'
+        if v is None
+        else _release_cell(v.shown, v.cause, v.standin and v.environment in marked, root)
+        for v in verdicts
     )
     return Markup(f'<tr id="v{name}"><th scope="row">{name}</th>{cells}</tr>')  # noqa: S704 - escaped
 
 
 @lru_cache(_CACHE_SIZE)
-def _release_cell(shown: Shown, cause_: str | None, is_standin: bool, root: str) -> str:  # noqa: FBT001 - set or not set
-    mark = standin_mark() if is_standin else ""
+def _release_cell(shown: Shown, cause_: str | None, is_marked: bool, root: str) -> str:  # noqa: FBT001 - set or not set
+    mark = standin_mark() if is_marked else ""
     because = f" {cause_link(cause_, root)}" if cause_ else ""
     return f'<td class="{shown.lower()}">{shown}{mark}{because}</td>'
 

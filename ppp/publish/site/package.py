@@ -38,6 +38,7 @@ from ppp.publish.packages.remarks import SharedRemark, share_remarks
 from ppp.publish.packages.summary import FAILED, PackageSummary
 from ppp.publish.site.breaks import breaks_links
 from ppp.publish.site.package_modules import is_worth_a_section, module_reports
+from ppp.publish.site.standins import find_standins
 from ppp.publish.site.templates import platform_groups, render, shown_environments
 
 #: Of the releases before the newest one, this many are shown with a result per environment, the next ones with counts.
@@ -169,7 +170,9 @@ def package_page(
         images=_images(newest),
         badge=badge,
         findings=[kind for kind in summary.findings if kind not in REMARKS],
-        standin=any(v.standin for vs in (history.newest_verdicts, *older[:DETAILED_RELEASES]) for v in vs),
+        standins=find_standins(
+            (v.environment, v.standin) for vs in (history.newest_verdicts, *older[:DETAILED_RELEASES]) for v in vs
+        ),
         noted_pythons=_noted_pythons(newest),
         phases=tuple(phase.label for phase in PHASES),
         imports=_imported_modules(newest),

@@ -6,7 +6,7 @@ Everything is escaped, and an undefined name in a template is an error. Nothing 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import groupby
-from typing import Final
+from typing import Final, Protocol
 
 import jinja2
 
@@ -21,6 +21,7 @@ from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS
 from ppp.publish.packages.history import MAX_ENVIRONMENTS
 from ppp.publish.site import markup
+from ppp.publish.site.standins import Standins, find_standins
 from ppp.resources import resource
 
 MEANINGS: Final = {
@@ -32,6 +33,14 @@ MEANINGS: Final = {
     Shown.NA: "the release does not claim this environment",
 }
 PLATFORM_NAMES: Final = {Platform.SLIM: "Debian slim", Platform.ALPINE: "Alpine", Platform.HOST: "host"}
+
+
+class _ShownCell(Protocol):
+    # A verdict, or a cell of a listing.
+    @property
+    def environment(self) -> str: ...
+    @property
+    def standin(self) -> bool: ...
 
 
 class _RootedLoader(jinja2.FileSystemLoader):
@@ -73,6 +82,7 @@ def jinja_environment(root: str) -> jinja2.Environment:
         "PYTHON_NOTES": {python: frozen.about for python, frozen in frozen_pythons().items()},
         "shown_environments": shown_environments,
         "shown_columns": shown_columns,
+        "standins_among": standins_among,
     }
     environment.filters |= {
         "moment": text.moment,
@@ -105,6 +115,11 @@ def shown_environments(environments: Iterable[Environment]) -> list[Environment]
     ranked = sorted(ordered, key=lambda e: shipped.index(e.id) if e.id in shipped else len(shipped))
     chosen = {e.id for e in ranked[:MAX_ENVIRONMENTS]}
     return [e for e in ordered if e.id in chosen]
+
+
+def standins_among(cells: Iterable[_ShownCell]) -> Standins | None:
+    """Return the stand-ins among the cells of a page; None where there are none."""
+    return find_standins((cell.environment, cell.standin) for cell in cells)
 
 
 def platform_groups(environments: Sequence[Environment]) -> list[tuple[str, list[Environment]]]:
