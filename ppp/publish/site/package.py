@@ -148,8 +148,7 @@ def package_page(
         path=path,
         package=history.package,
         version=summary.version,
-        checked=history.checked_versions,
-        is_exhibit=summary.is_exhibit,
+        **_framing(history, summary, older),
         newest=newest,
         total=len(history.newest),
         results=summary.shown_counts,
@@ -170,9 +169,6 @@ def package_page(
         images=_images(newest),
         badge=badge,
         findings=[kind for kind in summary.findings if kind not in REMARKS],
-        standins=find_standins(
-            (v.environment, v.standin) for vs in (history.newest_verdicts, *older[:DETAILED_RELEASES]) for v in vs
-        ),
         noted_pythons=_noted_pythons(newest),
         phases=tuple(phase.label for phase in PHASES),
         imports=_imported_modules(newest),
@@ -181,6 +177,16 @@ def package_page(
         files_until=None if history.announced_at is None else files_until(history.announced_at),
     )
     return path, page
+
+
+def _framing(history: PackageHistory, summary: PackageSummary, older: Sequence[Sequence[Verdict]]) -> dict[str, object]:
+    # What the results are about.
+    detailed = (history.newest_verdicts, *older[:DETAILED_RELEASES])
+    return {
+        "checked": history.checked_versions,
+        "is_exhibit": summary.is_exhibit,
+        "standins": find_standins((v.environment, v.standin) for verdicts in detailed for v in verdicts),
+    }
 
 
 def _images(newest: Sequence[CurrentRecord]) -> list[str]:
