@@ -54,7 +54,7 @@ def serve(*, mesh: bool, host: str, port: int, per_address: int, into: Path | No
     elif into:
         if mistake := path_mistake(into):
             raise ConfigError(f"--into={str(into)!r} {mistake}", hint="then run the same command again")
-        datasette.prepare(context.config.data, into)
+        datasette.prepare(context.config.data, into, site=context.config.base_url)
         click.echo(f"{into} is ready to be served: its Containerfile shows how")
     else:
         _serve_sql(context, host=host, port=port, limits=limits)
@@ -64,7 +64,9 @@ def _serve_sql(context: Context, *, host: str, port: int, limits: ClientLimits) 
     from ppp.web_server import local_url, open_socket  # noqa: PLC0415 - as below
 
     with open_socket(host, port) as listening:
-        command = datasette.prepare(context.config.data, context.config.data / "cache" / "serve")
+        command = datasette.prepare(
+            context.config.data, context.config.data / "cache" / "serve", site=context.config.base_url
+        )
         click.echo(f"serving {command.database} at {local_url(listening)}{command.database.stem}")
         datasette.run(command, listening, limits=limits)
 

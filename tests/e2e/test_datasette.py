@@ -106,7 +106,18 @@ def assert_answers_all_queries(datasette: str) -> None:
     assert found.json() == [{"package": "lxml"}]
     stream = requests.get(f"{datasette}/records.csv", params={"_stream": "on"}, timeout=10)
     assert stream.status_code == 400
-    robots = requests.get(f"{datasette.rpartition('/')[0]}/robots.txt", timeout=10)
+    root = datasette.rpartition("/")[0]
+    assert "--ground" in requests.get(f"{root}/ppp-look.css", timeout=10).text
+    assert "/ppp-look.css" in table
+    assert '<span class="ppp-fail">✗ FAIL</span>' in table
+    assert '<span class="ppp-' in requests.get(f"{datasette}/results", timeout=10).text
+    assert "CC0-1.0" in requests.get(root, timeout=10).text
+    every = requests.get(f"{datasette}/needs_a_compiler", timeout=10).text
+    assert '<a href="failures?cause__in=no-compiler,missing-header,no-build-tool&amp;result=FAIL">failures</a>' in every
+    for query in saved_queries():
+        if query.rows is not None:
+            assert requests.get(f"{datasette}/{query.rows}", timeout=10).status_code == 200, query.rows
+    robots = requests.get(f"{root}/robots.txt", timeout=10)
     assert "Disallow: /ppp/" in robots.text
 
 

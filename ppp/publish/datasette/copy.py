@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from ppp.model.canonical import Json
 from ppp.model.matrix import environment_sort_key
-from ppp.publish.datasette.definition import indexes, materialized_views
+from ppp.publish.datasette.definition import added_columns, indexes, materialized_views
 
 #: Tables that are not published: peers and feed state, the queue, and results not yet confirmed by the canary.
 PRIVATE_TABLES: Final = (
@@ -60,6 +60,7 @@ def write_copy(ledger: Database, target: Path) -> None:
             for view in VIEWS_OF_PRIVATE_TABLES:
                 _materialize(db, view, [])
             _drop_private(db)
+            _add_columns(db)
             _add_indexes(db)
             for view, columns in materialized_views().items():
                 _materialize(db, view, columns)
@@ -89,6 +90,14 @@ def _drop_private(db: Database) -> None:
         db.view(view).drop()
     for table in PRIVATE_TABLES:
         db.table(table).drop()
+
+
+def _add_columns(db: Database) -> None:
+    for table, columns in added_columns().items():
+        for name in columns:
+            db.execute(f"ALTER TABLE [{table}] ADD COLUMN [{name}] ANY")
+        values = ", ".join(f"[{name}] = {expression}" for name, expression in columns.items())
+        db.execute(f"UPDATE [{table}] SET {values}")  # noqa: S608 - our own definition
 
 
 def _add_indexes(db: Database) -> None:

@@ -19,13 +19,18 @@ DISPLAY_KEYS: Final = ("facets", "sort_desc", "label_column", "hidden")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedQuery:
-    """A saved query; `params` maps each of its parameters to an example value."""
+    """A saved query; `params` maps each of its parameters to an example value.
+
+    `rows` is the table, with filters as in its address, whose pages have every row that the query is made from:
+    Datasette cuts the results of queries. None where the query needs no more rows than are shown.
+    """
 
     name: str
     title: str
     description: str
     sql: str
     params: Mapping[str, str]
+    rows: str | None
 
 
 @cache
@@ -43,6 +48,7 @@ def saved_queries() -> list[SavedQuery]:
             description=query["description"],
             sql=query["sql"].strip(),
             params=dict(query.get("params", {})),
+            rows=query.get("rows"),
         )
         for name, query in definition()["queries"].items()
     ]
@@ -62,6 +68,11 @@ def described_tables() -> dict[str, dict[str, Json]]:
 def materialized_views() -> dict[str, list[str]]:
     """Return the views that Datasette's copy stores as tables, each with the columns to index."""
     return dict(definition()["materialized"])
+
+
+def added_columns() -> dict[str, dict[str, str]]:
+    """Return the columns that Datasette's copy has in addition, by table, each with the expression that fills it."""
+    return dict(definition()["columns"])
 
 
 def indexes() -> dict[str, list[str]]:

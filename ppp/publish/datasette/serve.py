@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Self
@@ -33,7 +34,14 @@ from ppp.storage_errors import translate_storage_errors
 METADATA_FILE: Final = "metadata.json"
 INSPECT_FILE: Final = "inspect-data.json"
 #: Files of `site/datasette/` that are copied into the folder unchanged.
-_COPIED_FILES: Final = ("Containerfile", "requirements.txt", "plugins/limits.py", "plugins/requests.py")
+_COPIED_FILES: Final = (
+    "Containerfile",
+    "requirements.txt",
+    "plugins/limits.py",
+    "plugins/look.py",
+    "plugins/requests.py",
+    "look.css",
+)
 #: Statuses after which Datasette is started again: it ended because a query did not, or the kernel ended it.
 _RESTARTED: Final = frozenset({75, -signal.SIGKILL})
 #: A process that ended earlier than this would only do so again.
@@ -50,27 +58,31 @@ class ServeCommand:
     database: Path
 
 
-def metadata_065() -> dict[str, Json]:
-    """Return the metadata for Datasette 0.65."""
-    return _metadata(tables=described_tables(), more={"queries": _queries()})
+def metadata_065(site: str = "") -> dict[str, Json]:
+    """Return the metadata for Datasette 0.65; `site` is the address of the site of the same ledger, if there is one."""
+    return {
+        **_metadata(tables=described_tables(), more={"queries": _queries()}, site=site),
+        "plugins": _plugin_settings(site),
+    }
 
 
-def metadata_10a() -> dict[str, Json]:
-    """Return the metadata for Datasette 1.0a: descriptions only."""
+def metadata_10a(site: str = "") -> dict[str, Json]:
+    """Return the metadata for Datasette 1.0a, as `metadata_065`: descriptions only."""
     tables = {
         name: {key: value for key, value in table.items() if key not in DISPLAY_KEYS}
         for name, table in described_tables().items()
     }
-    return _metadata(tables={name: table for name, table in tables.items() if table}, more={})
+    return _metadata(tables={name: table for name, table in tables.items() if table}, more={}, site=site)
 
 
-def configuration_10a() -> dict[str, Json]:
-    """Return the configuration for Datasette 1.0a (`-c`): settings, canned queries and display settings."""
+def configuration_10a(site: str = "") -> dict[str, Json]:
+    """Return the configuration for Datasette 1.0a (`-c`): settings, canned queries, and display and plugin settings."""
     tables = {
         name: {key: table[key] for key in DISPLAY_KEYS if key in table} for name, table in described_tables().items()
     }
     return {
         "settings": definition()["settings"],
+        "plugins": _plugin_settings(site),
         "databases": {
             _database_name(): {
                 "queries": _queries(),
@@ -80,8 +92,13 @@ def configuration_10a() -> dict[str, Json]:
     }
 
 
-def _metadata(*, tables: Mapping[str, Json], more: Mapping[str, Json]) -> dict[str, Json]:
-    texts = {key: definition()[key] for key in ("title", "description")}
+def _plugin_settings(site: str) -> dict[str, Json]:
+    return {"look": {"site": site}}
+
+
+def _metadata(*, tables: Mapping[str, Json], more: Mapping[str, Json], site: str) -> dict[str, Json]:
+    texts = {key: definition()[key] for key in ("title", "description", "license", "license_url", "source")}
+    texts |= {"source_url": site} if site else {}
     return {**texts, "databases": {_database_name(): {**texts, "tables": dict(tables), **more}}}
 
 
@@ -89,7 +106,7 @@ def _queries() -> dict[str, Json]:
     return {
         query.name: {
             "title": query.title,
-            "description": _with_examples(query),
+            **_description(query),
             "sql": query.sql,
             **({"params": list(query.params)} if query.params else {}),
         }
@@ -97,19 +114,29 @@ def _queries() -> dict[str, Json]:
     }
 
 
-def _with_examples(query: SavedQuery) -> str:
+def _description(query: SavedQuery) -> dict[str, Json]:
     examples = ", ".join(f"{name} = {example}" for name, example in query.params.items())
-    return f"{query.description} For example: {examples}." if examples else query.description
+    text = f"{query.description} For example: {examples}." if examples else query.description
+    if query.rows is None:
+        return {"description": text}
+    table = query.rows.partition("?")[0]
+    every = f'every row of <a href="{escape(query.rows)}">{escape(table)}</a>, page by page'
+    return {"description_html": f"{escape(text)} The result is cut at {_max_rows()} rows; {every}."}
+
+
+def _max_rows() -> int:
+    return int(definition()["settings"]["max_returned_rows"])
 
 
 def _database_name() -> str:
     return Path(LEDGER_NAME).stem
 
 
-def prepare(data: Path, out: Path) -> ServeCommand:
+def prepare(data: Path, out: Path, *, site: str = "") -> ServeCommand:
     """Copy a data folder's ledger into `out` with the configuration of both Datasette versions; return how to serve it.
 
-    Raise what `read_ledger` raises, and `DiskFullError` or `DataReadOnlyError` if `out` cannot be written.
+    `site` is the address of the site of the same ledger, to which packages and the menu then link. Raise what
+    `read_ledger` raises, and `DiskFullError` or `DataReadOnlyError` if `out` cannot be written.
     """
     database = out / LEDGER_NAME
     ledger = read_ledger(data)
@@ -119,11 +146,11 @@ def prepare(data: Path, out: Path) -> ServeCommand:
             # It describes the previous copy: after a crash it must not be left beside the new one.
             (out / INSPECT_FILE).unlink(missing_ok=True)
             copy.write_copy(ledger, database)
-            _write(out / METADATA_FILE, metadata_065())
+            _write(out / METADATA_FILE, metadata_065(site))
             _write(out / "settings.json", definition()["settings"])
             _write(out / INSPECT_FILE, copy.inspect_data(database))
-            _write(out / "1.0a" / METADATA_FILE, metadata_10a())
-            _write(out / "1.0a" / "datasette.json", configuration_10a())
+            _write(out / "1.0a" / METADATA_FILE, metadata_10a(site))
+            _write(out / "1.0a" / "datasette.json", configuration_10a(site))
             for name in _COPIED_FILES:
                 (out / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(resource(f"site/datasette/{name}"), out / name)

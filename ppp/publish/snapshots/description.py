@@ -16,6 +16,8 @@ from ppp.model.canonical import Json
 from ppp.schemas import schema_errors
 
 SCHEMA: Final = "ppp-snapshot-1"
+#: The SPDX identifier of the data's licence; the view `about` of each snapshot has its address and its limits.
+DATA_LICENSE: Final = "CC0-1.0"
 SNAPSHOTS_FOLDER: Final = "snapshots"
 LATEST_NAME: Final = "latest"
 WINDOW_NAME: Final = "window"
@@ -63,6 +65,8 @@ class Snapshot:
     rows: Mapping[str, int]
     sqlite: str
     gzip: CompressedFile | None = None
+    #: None in descriptions from before snapshots named their licence.
+    license: str | None = DATA_LICENSE
 
     def to_json(self) -> dict[str, Json]:
         """Return the object described by `snapshot.schema.json`."""
@@ -80,6 +84,7 @@ class Snapshot:
             "root": self.root,
             "rows": dict(self.rows),
             "sqlite": self.sqlite,
+            **({} if self.license is None else {"license": self.license}),
             "gzip": None
             if self.gzip is None
             else {
@@ -95,7 +100,7 @@ class Snapshot:
         """Return the snapshot from an object that is valid under `snapshot.schema.json`."""
         rest = {name: value for name, value in data.items() if name not in {"schema", "kind", "gzip"}}
         zipped = data["gzip"] and CompressedFile(**data["gzip"])
-        return cls(kind=SnapshotKind(data["kind"]), gzip=zipped, **rest)
+        return cls(kind=SnapshotKind(data["kind"]), gzip=zipped, **{"license": None} | rest)
 
 
 def file_sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Datasette's two styles of configuration, generated from one definition, and the process that serves."""
 
 import hashlib
+import html
 import json
 import signal
 import sqlite3
@@ -34,12 +35,31 @@ from ppp.resources import resource
 from ppp.web_server import open_socket
 
 
+def test_a_query_whose_result_may_be_cut_names_the_table_that_has_every_row(store: Store) -> None:
+    tables = {name for (name,) in store.db.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")}
+    for query in saved_queries():
+        if query.rows is None:
+            # One row for each of few things: days, environments, reasons.
+            assert "LIMIT" in query.sql or "by_day" in query.name or query.params or "GROUP BY" in query.sql, query.name
+        else:
+            assert query.rows.partition("?")[0] in tables
+
+
+def test_the_site_is_named_where_it_is_known() -> None:
+    known, unknown = metadata_065("https://ppp.example/"), metadata_065()
+    assert known["source_url"] == known["plugins"]["look"]["site"] == "https://ppp.example/"
+    assert "source_url" not in unknown
+    assert configuration_10a("https://ppp.example/")["plugins"] == known["plugins"]
+    assert (known["license"].split(";")[0], metadata_10a()["license_url"]) == ("CC0-1.0", known["license_url"])
+
+
 def test_both_styles_hold_the_same_queries() -> None:
     old = metadata_065()["databases"]["ppp"]["queries"]
     new = configuration_10a()["databases"]["ppp"]["queries"]
     assert old == new
     assert len(old) >= 8
-    assert all(query["title"] and query["description"] and query["sql"] for query in old.values())
+    assert all(query["title"] and query["sql"] for query in old.values())
+    assert all(query.get("description") or query.get("description_html") for query in old.values())
 
 
 def test_1_0_gets_each_setting_where_it_expects_it() -> None:
@@ -81,8 +101,9 @@ def test_every_parameter_has_an_example() -> None:
     assert [*queries] == [saved.name for saved in saved_queries()]
     for saved in saved_queries():
         query, examples = queries[saved.name], saved.params
+        described = html.unescape(query.get("description") or query["description_html"])
         assert list(examples) == query.get("params", [])
-        assert all(f":{param}" in query["sql"] and f"{param} = {example}" in query["description"]
+        assert all(f":{param}" in query["sql"] and f"{param} = {example}" in described
                    for param, example in examples.items())  # fmt: skip
 
 
@@ -137,6 +158,7 @@ def test_the_copy_does_not_change_with_the_ledger(small: Store, tmp_path: Path) 
         "metadata.json",
         "settings.json",
         "inspect-data.json",
+        "look.css",
         "plugins",
         "Containerfile",
         "1.0a",
