@@ -19,8 +19,8 @@ from ppp.mesh.node import load_key
 from ppp.mesh.peer import find_peer
 from ppp.mesh.push import Announcement
 from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport
-from ppp.mesh.trust import shipped_keys
-from ppp.model.errors import NoEnvironmentError, PPPError
+from ppp.mesh.trust import shipped_keys, trusted_nodes
+from ppp.model.errors import NoEnvironmentError, PeerError, PPPError, RejectedDataError
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.record import Network
 from ppp.model.release import Release, RequestedPackage
@@ -46,8 +46,10 @@ from ppp.runner.shards.plan import ShardId, ShardPlan
 from ppp.runner.shards.results import encode_results
 from ppp.runner.sharing import leave_to_others, work_share
 from ppp.runner.waiting import QueueState
+from ppp.state import published
 from ppp.state import restore as restoring
 from ppp.state import save as saving
+from ppp.state.published import Recovered
 from ppp.state.restore import RestoredState
 from ppp.state.save import SavedState
 
@@ -87,6 +89,17 @@ class CheckSummary:
 
     observations: tuple[Observation, ...]
     missing: PPPError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedState:
+    """The number of the newest statement that this node has published, None where that is not known.
+
+    `added` counts those that the ledger's chain goes on after, although it has nothing of what they state.
+    """
+
+    sequence: int | None
+    added: int
 
 
 def run(context: Context, request: RunRequest) -> RunSummary:
@@ -130,6 +143,7 @@ def watch(context: Context, request: RunRequest) -> WatchSummary:
         if request.sources.reads_feed:
             follow_configured(node, request.environments, required=True)
         enqueue.enqueue_wanted(node, None, wanted.releases, request)
+        enqueue.enqueue_changed_offers(node, index, wanted.packages, request)
         order_queue(node, request.matrix)
         confined = context.config.network is Network.GATEWAY
         gatewayed = [environment.id for environment in request.matrix.environments if confined]
@@ -218,6 +232,48 @@ def restore_state(context: Context, folder: Path, *, snapshot: Path | None) -> R
     key = load_key(data, context.config.node_seed)
     with writer_lock(data, wait_s=LOCK_WAIT_S):
         return restoring.restore_state(data, key, folder, snapshot=snapshot)
+
+
+def compare_published(context: Context, fetcher: Fetcher, *, begin_anew: bool) -> PublishedState:
+    """Compare the ledger with what this node published at its address; see `ppp.state.published`.
+
+    Raises `StateError` if statements are missing here; if it is to `begin_anew`, its chain goes on after them instead.
+    Where nothing is published, or the address does not answer, there is only a warning.
+    """
+    url = context.config.base_url
+    with open_node(context) as node:
+        own = node.key.id
+    if not url:
+        context.reporter.warn("PPP_BASE_URL is not set: what this node has published is not looked at")
+        return PublishedState(sequence=None, added=0)
+    with fetcher.connect() as connection:
+        try:
+            newest = published.fetch_published(connection, url, own=own)
+        except (PeerError, RejectedDataError) as error:
+            context.reporter.warn(f"continuing without a look at what this node has published: {error.message}")
+            return PublishedState(sequence=None, added=0)
+        with open_node(context) as node:
+            if not begin_anew:
+                published.check_published(node.store.db, newest, url=url)
+            published.refuse_contradiction(node.store.db, newest, url=url)
+            chain = published.fetch_chain(connection, node.store.db, newest, url) if begin_anew else []
+            published.add_chain(node.store, chain)
+    return PublishedState(sequence=newest.sequence, added=len(chain))
+
+
+def restore_published(context: Context, fetcher: Fetcher, url: str) -> Recovered:
+    """Get back what this node published at a URL and its ledger lacks; see `ppp.state.published`."""
+    shipped = shipped_keys()
+    with open_node(context) as node, fetcher.connect() as connection:
+        own = node.key.id
+        return published.recover(
+            node.store,
+            connection,
+            url,
+            own=own,
+            trusted=lambda db: trusted_nodes(db, own, shipped),
+            now=context.now,
+        )
 
 
 def sync(context: Context, fetcher: Fetcher) -> list[SyncReport | SyncFailure]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from browser_tools import serve_folder
 from cell_environments import FetchedPip
 from local_index import LocalIndex, reply
 from program import Program, wait_until
@@ -107,3 +108,35 @@ def test_a_restore_that_is_killed_leaves_a_whole_ledger(program: Program, tmp_pa
     assert content(program.data) == wanted
     program.run_in_process_ok("restore", str(state))
     assert (content(program.data), part.exists()) == (wanted, False)
+
+
+def test_a_state_that_was_lost_is_noticed_by_what_is_published_and_got_back(
+    program: Program, tmp_path: Path, record: MakeRecord
+) -> None:
+    rich_ledger(program.data, record)
+    program.settings["PPP_NODE_KEY"] = NODE_KEY
+    lost = replace(program, data=tmp_path / "lost", settings=dict(program.settings))
+    assert "PPP_BASE_URL is not set" in lost.run_in_process("state", "check").err
+    with serve_folder(program.data / "public") as url:
+        for each in (program, lost):
+            each.settings["PPP_BASE_URL"] = url
+        first = lost.run_in_process("state", "check")
+        assert (first.code, "answered 404" in first.err) == (0, True), "a first night goes on"
+        program.run_in_process_ok("publish")
+        assert json.loads(program.run_in_process_ok("state", "check", "--json"))["added"] == 0
+        refused = lost.run_in_process("state", "check")
+        assert (refused.code, f"`ppp restore --from {url}/`" in refused.err) == (StateError.exit_code, True), refused
+
+        assert lost.run_in_process("restore").code == 2
+        lost.run_in_process_ok("restore", "--from", url)
+        assert "nothing is missing" in lost.run_in_process_ok("state", "check")
+        own = "SELECT record FROM records WHERE node = ? AND record IN (SELECT record FROM batch_records)"
+        assert set(lost.query(own, OWN.id)) == set(program.query(own, OWN.id))
+        assert lost.query("SELECT * FROM statements") == program.query("SELECT * FROM statements")
+
+        anew = replace(lost, data=tmp_path / "anew")
+        assert json.loads(anew.run_in_process_ok("state", "check", "--begin-anew", "--json"))["added"] > 0
+        anew.run_in_process_ok("state", "check")
+        assert anew.query("SELECT count(*) FROM records") == [(0,)]
+    gone = lost.run_in_process("state", "check")
+    assert (gone.code, "continuing without a look" in gone.err) == (0, True)
