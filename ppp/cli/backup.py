@@ -6,6 +6,7 @@ import click
 
 from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, print_answer
 from ppp.ledger.backup import back_up
+from ppp.ledger.schema import LEDGER_NAME
 
 
 @click.command()
@@ -18,7 +19,7 @@ def backup(*, file: Path, data: Path | None, as_json: bool) -> None:
     FILE must not exist. It can be done while a run is writing. The copy does not have
     the node's key (data/node.key): keep one of that too.
     """
-    made = back_up(make_context(data).config.data, file)
+    made = back_up(make_context(data).config.data / LEDGER_NAME, file)
     held = ", ".join(f"{count:,} {table}" for table, count in made.rows.items())
     answer = {"file": str(made.path), "bytes": made.size, "rows": made.rows}
     print_answer(answer, f"{made.path}: {held}, {made.size:,} bytes, verified", as_json=as_json)

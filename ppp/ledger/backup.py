@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ppp.durability import sync_to_disk
-from ppp.ledger.schema import connect_as_it_is
+from ppp.ledger.connect import connect_as_it_is
 from ppp.model.errors import BackupError
 from ppp.storage_errors import translate_storage_errors
 
@@ -28,11 +28,11 @@ class Backup:
     rows: dict[str, int]
 
 
-def back_up(data: Path, target: Path) -> Backup:
-    """Copy the ledger of a data folder into a new file, verify the copy, and return what it holds.
+def back_up(ledger: Path, target: Path) -> Backup:
+    """Copy a ledger into a new file, verify the copy, and return what it holds.
 
-    The ledger may have an older schema, and it may be in use. Raise `BackupError` if the target exists or the copy is
-    not sound, `LedgerDamagedError` if there is no ledger or it cannot be read, `DiskFullError` or `DataReadOnlyError`.
+    The ledger may have any schema, and it may be in use. Raise `BackupError` if the target exists or the copy is not
+    sound, `LedgerDamagedError` if there is no ledger or it cannot be read, `DiskFullError` or `DataReadOnlyError`.
     There is no file at the target then.
     """
     if os.path.lexists(target):
@@ -42,7 +42,7 @@ def back_up(data: Path, target: Path) -> Backup:
         with translate_storage_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             part.unlink(missing_ok=True)
-            rows = _copy(data, part)
+            rows = _copy(ledger, part)
             _verify(part, rows)
             sync_to_disk(part)
             # Not a rename, which would replace what another process has put there in the meantime.
@@ -55,13 +55,19 @@ def back_up(data: Path, target: Path) -> Backup:
             part.unlink(missing_ok=True)
 
 
-def _copy(data: Path, part: Path) -> dict[str, int]:
-    with closing(connect_as_it_is(data)) as ledger, closing(sqlite3.connect(part)) as copy:
+def count_rows(ledger: Path) -> dict[str, int]:
+    """Return how many rows the tables of a ledger have without which it would be none."""
+    with translate_storage_errors(ledger), closing(connect_as_it_is(ledger)) as db:
+        return _count(db)
+
+
+def _copy(ledger: Path, part: Path) -> dict[str, int]:
+    with closing(connect_as_it_is(ledger)) as source, closing(sqlite3.connect(part)) as copy:
         # One transaction, so that what is counted is what is copied.
-        ledger.execute("BEGIN")
-        rows = _count(ledger)
-        ledger.backup(copy)
-        ledger.rollback()
+        source.execute("BEGIN")
+        rows = _count(source)
+        source.backup(copy)
+        source.rollback()
     return rows
 
 

@@ -13,11 +13,12 @@ from typing import Final
 
 from sqlite_utils import Database, Migrations
 
+from ppp.ledger.connect import connect, finish_rollback
+from ppp.ledger.upgrade import back_up_before_upgrade, schema_number, way_back
 from ppp.model.errors import LedgerDamagedError, LedgerTooNewError
 from ppp.storage_errors import translate_storage_errors
 
 LEDGER_NAME: Final = "ppp.db"
-BUSY_TIMEOUT_S: Final = 10.0
 #: How much of the ledger a writer keeps in memory, in KiB: SQLite's own 2 MiB hold too little of a long queue.
 WRITER_CACHE_KIB: Final = 16_384
 MIGRATIONS_FOLDER: Final = Path(__file__).with_name("migrations")
@@ -72,22 +73,26 @@ def _statements(script: str) -> Iterator[str]:
 def open_ledger(data: Path) -> Database:
     """Open the ledger of the data folder for writing; create the folder and the ledger, or migrate it, if necessary.
 
-    Raise `LedgerTooNewError`, `LedgerDamagedError`, `LedgerBusyError`, `DiskFullError` or `DataReadOnlyError`; the file
-    is unchanged then.
+    Before it is migrated, a backup is made beside it; all migrations are one transaction. The caller has locked the
+    folder, or is alone. Raise `LedgerTooNewError`, `LedgerDamagedError`, `LedgerBusyError`, `BackupError`,
+    `DiskFullError` or `DataReadOnlyError`; the file is unchanged then.
     """
     path = data / LEDGER_NAME
     with translate_storage_errors(path):
         data.mkdir(parents=True, exist_ok=True)
         if path.exists():
             # Read only at first, so that a ledger that is refused keeps its bytes.
-            _finish_rollback(path)
-            with closing(_connect(path, mode="ro")) as connection:
-                _refuse_newer(Database(connection), path)
+            finish_rollback(path)
+            with closing(connect(path, mode="ro")) as connection:
+                older = _older_schema(Database(connection), path)
+            if older:
+                back_up_before_upgrade(path, older)
         with ExitStack() as undo:
-            db = Database(undo.enter_context(closing(_connect(path, mode="rwc"))))
+            db = Database(undo.enter_context(closing(connect(path, mode="rwc"))))
             db.execute("PRAGMA foreign_keys = ON")
             db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
-            migrations.apply(db)
+            with db.atomic():
+                migrations.apply(db)
             undo.pop_all()
             return db
 
@@ -100,8 +105,8 @@ def read_ledger(data: Path) -> Database:
             raise LedgerDamagedError(
                 f"no ledger at {path}", hint="run `ppp run` first, or name another folder with --data"
             )
-        _finish_rollback(path)
-        db = Database(undo.enter_context(closing(_connect(path, mode="ro"))))
+        finish_rollback(path)
+        db = Database(undo.enter_context(closing(connect(path, mode="ro"))))
         _refuse_newer(db, path)
         if migrations.pending(db):
             raise LedgerDamagedError(
@@ -112,36 +117,19 @@ def read_ledger(data: Path) -> Database:
         return db
 
 
-def connect_as_it_is(data: Path) -> sqlite3.Connection:
-    """Return a read-only connection to the ledger of the data folder, whatever its schema is.
-
-    Raise `LedgerDamagedError` if there is none.
-    """
-    path = data / LEDGER_NAME
-    with translate_storage_errors(path):
-        if not path.exists():
-            raise LedgerDamagedError(f"no ledger at {path}", hint="name another folder with --data")
-        _finish_rollback(path)
-        return _connect(path, mode="ro")
-
-
-def _finish_rollback(path: Path) -> None:
-    # A kill during a commit leaves a journal; only a connection that may write can roll it back.
-    if path.with_name(f"{path.name}-journal").exists():
-        with closing(_connect(path, mode="rw")) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_schema")
-
-
-def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+def _older_schema(db: Database, path: Path) -> int:
+    """Return the number of the last migration of a ledger that lacks some; 0 if it has all, or none at all."""
+    _refuse_newer(db, path)
+    applied = [migration.name for migration in migrations.applied(db)]
+    return schema_number(applied) if migrations.pending(db) else 0
 
 
 def _refuse_newer(db: Database, path: Path) -> None:
     with closing(sqlite3.connect(":memory:")) as none_applied:
         ours = {m.name for m in migrations.pending(Database(none_applied))}
     if unknown := sorted({m.name for m in migrations.applied(db)} - ours):
+        back = way_back(path.parent, schema_number(ours))
+        other = f"go back to {back.path}, which this PPP reads" if back else "name another folder with --data"
         raise LedgerTooNewError(
-            f"{path} was written by a newer PPP (it has {', '.join(unknown)})",
-            hint="upgrade PPP, or name another folder with --data",
+            f"{path} was written by a newer PPP (it has {', '.join(unknown)})", hint=f"upgrade PPP, or {other}"
         )

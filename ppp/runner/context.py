@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from ppp.config import Config
 from ppp.ledger.lock import writer_lock
 from ppp.ledger.store import Store
+from ppp.ledger.upgrade import list_upgrade_backups
 from ppp.mesh.node import NodeKey, load_or_create_key
 from ppp.model.record import Record
 
@@ -75,8 +76,18 @@ def open_ledger(context: Context, *, wait_s: float = LOCK_WAIT_S) -> Iterator[Op
     """
     data = context.config.data
     # The lock first: opening may migrate the ledger, which two commands must not do at once.
-    with writer_lock(data, wait_s=wait_s), Store.open(data) as store:
+    with writer_lock(data, wait_s=wait_s), _open_store(context) as store:
         yield OpenLedger(context=context, store=store)
+
+
+def _open_store(context: Context) -> Store:
+    data = context.config.data
+    before = list_upgrade_backups(data)
+    store = Store.open(data)
+    for made in list_upgrade_backups(data):
+        if made not in before:
+            context.reporter.note(f"the ledger now has the schema of this version; as it was before: {made.path}")
+    return store
 
 
 @contextmanager

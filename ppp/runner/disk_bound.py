@@ -1,7 +1,8 @@
 """Keep the data folder within a bound: cached files make room, those that were not used for longest first.
 
-Only what the index gives again is removed: distribution files in folders named by their sha256. The ledger, the key,
-signed batches and what is published stay, whatever the bound.
+First goes what the index gives again: distribution files in folders named by their sha256. Then the backups that
+upgrades made, the oldest first, but never the last one: it is the way back. The ledger, the key, signed batches and
+what is published stay, whatever the bound.
 """
 
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ppp.ledger.upgrade import list_upgrade_backups
 from ppp.runner.context import Context
 
 MIB: Final = 1024**2
@@ -21,11 +23,12 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskUse:
-    """What the data folder takes, in bytes, and what was removed from its caches for that: bytes and files."""
+    """What the data folder takes, in bytes, and what was removed for that: bytes, cached files, and backups."""
 
     used: int
     removed_bytes: int = 0
     removed_files: int = 0
+    removed_backups: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -41,9 +44,10 @@ def keep_within_bound(context: Context) -> None:
     if config.disk_mib is None:
         return
     use = make_room(config.data, [config.cache / name for name in CACHES], config.disk_mib * MIB)
-    if use.removed_files:
+    if use.removed_files or use.removed_backups:
         context.reporter.note(
-            f"{use.removed_files} cached files of {use.removed_bytes // MIB:,} MiB made room (PPP_DISK_MIB)"
+            f"{use.removed_files} cached files and {use.removed_backups} backups before upgrades,"
+            f" {use.removed_bytes // MIB:,} MiB, made room (PPP_DISK_MIB)"
         )
     if use.used > config.disk_mib * MIB:
         context.reporter.warn(
@@ -53,9 +57,9 @@ def keep_within_bound(context: Context) -> None:
 
 
 def make_room(data: Path, caches: list[Path], limit: int) -> DiskUse:
-    """Remove cached files until the data folder takes at most `limit` bytes, or none is left."""
+    """Remove cached files, then backups but the last, until the data folder takes at most `limit` bytes."""
     used = folder_bytes(data)
-    removed_bytes = removed_files = 0
+    removed_bytes = removed_files = removed_backups = 0
     if used > limit:
         for cached in sorted(each for cache in caches for each in _cached_files(cache)):
             if used - removed_bytes <= limit:
@@ -64,7 +68,18 @@ def make_room(data: Path, caches: list[Path], limit: int) -> DiskUse:
             if not cached.folder.exists():
                 removed_bytes += cached.size
                 removed_files += 1
-    return DiskUse(used=used - removed_bytes, removed_bytes=removed_bytes, removed_files=removed_files)
+        for backup in list_upgrade_backups(data)[:-1]:
+            if used - removed_bytes <= limit:
+                break
+            removed_bytes += folder_bytes(backup.path)
+            backup.path.unlink(missing_ok=True)
+            removed_backups += 1
+    return DiskUse(
+        used=used - removed_bytes,
+        removed_bytes=removed_bytes,
+        removed_files=removed_files,
+        removed_backups=removed_backups,
+    )
 
 
 def folder_bytes(folder: Path) -> int:

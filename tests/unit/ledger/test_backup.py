@@ -30,7 +30,7 @@ def dump(path: Path) -> list[str]:
 
 
 def test_a_backup_is_a_ledger_with_the_same_content(data: Path, tmp_path: Path) -> None:
-    made = back_up(data, tmp_path / "new" / LEDGER_NAME)
+    made = back_up(data / LEDGER_NAME, tmp_path / "new" / LEDGER_NAME)
     assert made.rows["records"] == 20
     assert dump(made.path) == dump(data / LEDGER_NAME)
     assert [path.name for path in made.path.parent.iterdir()] == [LEDGER_NAME]
@@ -42,7 +42,7 @@ def test_what_is_not_committed_is_not_in_it(data: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(data / LEDGER_NAME)) as writer:
         writer.execute("DELETE FROM queue")
         writer.execute("UPDATE records SET observed_at = 1")
-        made = back_up(data, tmp_path / "copy.db")
+        made = back_up(data / LEDGER_NAME, tmp_path / "copy.db")
     assert dump(made.path) == dump(data / LEDGER_NAME)
 
 
@@ -55,7 +55,7 @@ def test_nothing_is_overwritten(data: Path, tmp_path: Path, kind: str) -> None:
         target.symlink_to(tmp_path / "nowhere")
     before = (data / LEDGER_NAME).read_bytes()
     with pytest.raises(BackupError, match="exists"):
-        back_up(data, target)
+        back_up(data / LEDGER_NAME, target)
     assert (data / LEDGER_NAME).read_bytes() == before
 
 
@@ -68,7 +68,7 @@ def test_a_ledger_with_a_damaged_page_has_no_backup(data: Path, tmp_path: Path) 
     content[(page - 1) * size : page * size] = b"\xff" * size
     path.write_bytes(content)
     with pytest.raises((BackupError, LedgerDamagedError)):
-        back_up(data, tmp_path / "copy.db")
+        back_up(data / LEDGER_NAME, tmp_path / "copy.db")
     assert [each.name for each in tmp_path.iterdir()] == ["data"]
 
 
@@ -77,15 +77,15 @@ def test_a_row_that_refers_to_nothing_is_found(data: Path, tmp_path: Path) -> No
         db.execute("DELETE FROM packages")
         db.commit()
     with pytest.raises(BackupError, match="refers to nothing"):
-        back_up(data, tmp_path / "copy.db")
+        back_up(data / LEDGER_NAME, tmp_path / "copy.db")
 
 
 def test_without_a_ledger_there_is_nothing_to_copy(tmp_path: Path) -> None:
     with pytest.raises(LedgerDamagedError, match="no ledger"):
-        back_up(tmp_path, tmp_path / "copy.db")
+        back_up(tmp_path / LEDGER_NAME, tmp_path / "copy.db")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written(data: Path) -> None:
     with pytest.raises((BackupError, DataReadOnlyError)):
-        back_up(data, Path("/proc/copy.db"))
+        back_up(data / LEDGER_NAME, Path("/proc/copy.db"))

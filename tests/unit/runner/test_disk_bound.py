@@ -72,3 +72,13 @@ def test_a_file_that_is_used_is_the_last_to_go(data: Path) -> None:
     assert files.get(name, "b.whl", max_bytes=KIB * KIB)
     room(data, 250)
     assert files.get(name, "b.whl", max_bytes=KIB * KIB), "it was used just now"
+
+
+def test_backups_before_upgrades_go_last_and_never_the_newest(data: Path) -> None:
+    names = [f"ppp-m00{number}-20261129T09150{number}Z.db" for number in range(3)]
+    for name in (*names, "ppp-m003.db"):
+        (data / name).write_bytes(os.urandom(100 * KIB))
+    use = make_room(data, [data / "cache" / "files"], 330 * KIB)
+    assert (use.removed_files, use.removed_backups, use.used) == (5, 2, folder_bytes(data))
+    make_room(data, [data / "cache" / "files"], 1)
+    assert sorted(path.name for path in data.glob("*.db")) == ["ppp-m002-20261129T091502Z.db", "ppp-m003.db", "ppp.db"]
