@@ -9,6 +9,7 @@ import pytest
 
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Record
+from ppp.publish.build import build
 
 DAY = 1_714_003_200  # 2024-04-25T00:00:00Z
 OTHER_NODE = "cd" * 32
@@ -70,12 +71,32 @@ def hostile_records(record: Callable[..., Record]) -> list[tuple[Record, str | N
     ]
 
 
+@pytest.fixture(scope="session")
+def fill_small(record: Callable[..., Record]) -> Callable[[Store], None]:
+    """Add the records of the small ledger to a ledger."""
+
+    def fill(store: Store) -> None:
+        for made, log in small_records(record):
+            store.add_record(made, log)
+
+    return fill
+
+
 @pytest.fixture
-def small(store: Store, record: Callable[..., Record]) -> Store:
+def small(store: Store, fill_small: Callable[[Store], None]) -> Store:
     """The small ledger."""
-    for made, log in small_records(record):
-        store.add_record(made, log)
+    fill_small(store)
     return store
+
+
+@pytest.fixture(scope="session")
+def small_public(fill_small: Callable[[Store], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The public folder of the small ledger, built once: for tests that only read it."""
+    folder = tmp_path_factory.mktemp("small")
+    with Store.open(folder / "data") as store:
+        fill_small(store)
+        build(store.db, folder / "public")
+    return folder / "public"
 
 
 @pytest.fixture

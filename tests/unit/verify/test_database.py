@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -33,10 +34,18 @@ def verify_path(path: Path, **more: str) -> Verification:
     return found
 
 
+@pytest.fixture(scope="module")
+def taken(record: Builder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder `data` with its snapshots in `public`, which are copied for each test."""
+    made = tmp_path_factory.mktemp("taken")
+    take_snapshots(make_ledger(made / "data", sample_observations(record)), made / "public")
+    return made
+
+
 @pytest.fixture
-def folder(record: Builder, tmp_path: Path) -> Path:
+def folder(taken: Path, tmp_path: Path) -> Path:
     """A folder of snapshots, beside the ledger's."""
-    take_snapshots(make_ledger(tmp_path / "data", sample_observations(record)), tmp_path / "public")
+    shutil.copytree(taken, tmp_path, dirs_exist_ok=True)
     return tmp_path / "public" / SNAPSHOTS_FOLDER
 
 

@@ -24,13 +24,21 @@ KEY = NodeKey.from_seed(b"\7" * 32)
 NOW = 1_720_000_000
 
 
-@pytest.fixture
-def public(record: Callable[..., Record], tmp_path: Path) -> Path:
-    """A public folder as a node leaves it: built, signed, with batches and snapshots."""
-    with Store.open(tmp_path / "data") as store:
+@pytest.fixture(scope="module")
+def published(record: Callable[..., Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with its public folder, which is copied for each test."""
+    data = tmp_path_factory.mktemp("published") / "data"
+    with Store.open(data) as store:
         for made, log in sample_observations(record, days=3):
             store.add_record(Record.from_json(made.to_json() | {"node": KEY.id}), log)
-        return publish_signed(store, tmp_path / "data", KEY, now=NOW)
+        publish_signed(store, data, KEY, now=NOW)
+    return data
+
+
+@pytest.fixture
+def public(published: Path, tmp_path: Path) -> Path:
+    """A public folder as a node leaves it: built, signed, with batches and snapshots."""
+    return Path(shutil.copytree(published, tmp_path / "data")) / "public"
 
 
 def verify_all(path: Path, *nodes: str, now: int = NOW) -> list[Verification]:

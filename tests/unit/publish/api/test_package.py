@@ -21,17 +21,20 @@ from ppp.schemas import schema_errors
 Read = Callable[[str], Any]
 
 
-@pytest.fixture
-def public(small: Store, record: Callable[..., Record], tmp_path: Path) -> Path:
-    """A build of the small ledger, in which a release has broken another package, with its snapshots."""
+@pytest.fixture(scope="module")
+def public(
+    fill_small: Callable[[Store], None], record: Callable[..., Record], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A build of the small ledger, in which a release has broken another package, with its snapshots: to be read."""
+    folder = tmp_path_factory.mktemp("api")
     again = Trigger(kind=TriggerKind.DEPENDENCY, name="six", version="1.17.0")
-    for place, (result, trigger) in enumerate((("PASS", None), ("FAIL", again))):
-        small.add_record(
-            record("leans", "1", "py312-slim", observed_at=1_714_000_000 + place, result=result, triggered_by=trigger)
-        )
-    take_snapshots(small.path / "ppp.db", tmp_path / "public")
-    build(small.db, tmp_path / "public")
-    return tmp_path / "public"
+    with Store.open(folder / "data") as store:
+        fill_small(store)
+        for at, (result, trigger) in enumerate((("PASS", None), ("FAIL", again)), start=1_714_000_000):
+            store.add_record(record("leans", "1", "py312-slim", observed_at=at, result=result, triggered_by=trigger))
+        take_snapshots(store.path / "ppp.db", folder / "public")
+        build(store.db, folder / "public")
+    return folder / "public"
 
 
 @pytest.fixture

@@ -23,21 +23,19 @@ Read = Callable[[str], Any]
 
 
 @pytest.fixture
-def shown(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> Callable[[str], str]:
+def shown(small_public: Path, page: Callable[[Path], object]) -> Callable[[str], str]:
     """The text of a page of causes, after a build of the small ledger."""
-    build(small.db, tmp_path / "public")
 
     def read(path: str) -> str:
-        return " ".join(page(tmp_path / "public" / "causes" / path).text.split())  # type: ignore[attr-defined]
+        return " ".join(page(small_public / "causes" / path).text.split())  # type: ignore[attr-defined]
 
     return read
 
 
 @pytest.fixture
-def document(small: Store, tmp_path: Path) -> Read:
+def document(small_public: Path) -> Read:
     """A JSON file of causes, after a build of the small ledger."""
-    build(small.db, tmp_path / "public")
-    return lambda path: json.loads((tmp_path / "public" / "causes" / path).read_text("ascii"))
+    return lambda path: json.loads((small_public / "causes" / path).read_text("ascii"))
 
 
 def test_a_cause_page_explains_and_advises(shown: Callable[[str], str]) -> None:
@@ -84,9 +82,9 @@ def test_each_file_is_valid(document: Read, cause: str) -> None:
     assert schema_errors("site/schemas/cause.schema.json", {**loaded, "node": "ab" * 32}) != []
 
 
-def test_the_numbers_of_all_files_agree(document: Read, tmp_path: Path) -> None:
+def test_the_numbers_of_all_files_agree(document: Read, small_public: Path) -> None:
     index = document("index.json")
-    current = json.loads((tmp_path / "public" / "current.json").read_text())
+    current = json.loads((small_public / "current.json").read_text())
     assert schema_errors("site/schemas/causes.schema.json", index) == []
     assert index["as_of"] == current["as_of"]
     by_result: Counter[str] = Counter()

@@ -52,16 +52,15 @@ def text_of(path: Path, page: Callable[[Path], object]) -> str:
     return " ".join(page(path).text.split())  # type: ignore[attr-defined]
 
 
-def test_all_pages_of_a_small_ledger(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
-    build(small.db, tmp_path / "public")
+def test_all_pages_of_a_small_ledger(small_public: Path, page: Callable[[Path], object]) -> None:
     help_pages = {f"causes/{cause}/index.html" for cause in cause_help()} | {"causes/index.html"}
     others = {"index.html", "about/index.html", "packages/index.html", "data/index.html", "sql/index.html"}
     findings = {f"findings/{kind}/index.html" for kind in FindingKind} | {"findings/index.html", "env/index.html"}
     places = {f"env/py{python}-{on}/index.html" for python in ("39", "312") for on in ("slim", "alpine")}
     packages = {f"p/{name}/index.html" for name in ("needs-gcc", "old", "six", "slow", "wheels-only")}
-    written = {str(path.relative_to(tmp_path / "public")) for path in pages(tmp_path / "public")}
+    written = {str(path.relative_to(small_public)) for path in pages(small_public)}
     assert written == help_pages | others | packages | findings | places | {*documentation_paths()}
-    assert_sound(tmp_path / "public", page)
+    assert_sound(small_public, page)
 
 
 def test_all_pages_of_an_empty_ledger(store: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
@@ -139,10 +138,9 @@ def test_pages_stay_small_with_many_environments(
 
 
 def test_the_front_page_shows_date_failures_causes_and_findings(
-    small: Store, tmp_path: Path, page: Callable[[Path], object]
+    small_public: Path, page: Callable[[Path], object]
 ) -> None:
-    build(small.db, tmp_path / "public")
-    shown = text_of(tmp_path / "public" / "index.html", page)
+    shown = text_of(small_public / "index.html", page)
     assert "4 of 18 cells fail to install or import" in shown
     assert "Data as of 2024-04-25 00:10 UTC: 5 packages, 6 releases, 18 cells, 19 records" in shown
     assert shown.index("needs-gcc 1.1") < shown.index("old 3.0") < shown.index("slow 0.1") < shown.index("six 1.17.0")
@@ -152,15 +150,14 @@ def test_the_front_page_shows_date_failures_causes_and_findings(
     assert "1 Phantom successes" in shown
     assert "1 Never on Alpine" in shown
     assert "no-compiler environment 2 1" in shown
-    root = json.loads((tmp_path / "public" / "current.json").read_text())["root"]
+    root = json.loads((small_public / "current.json").read_text())["root"]
     assert root in shown
     assert "stand-in" in shown
 
 
-def test_every_number_agrees_with_current_json(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
-    build(small.db, tmp_path / "public")
-    counts = json.loads((tmp_path / "public" / "current.json").read_text())["counts"]
-    shown = text_of(tmp_path / "public" / "index.html", page)
+def test_every_number_agrees_with_current_json(small_public: Path, page: Callable[[Path], object]) -> None:
+    counts = json.loads((small_public / "current.json").read_text())["counts"]
+    shown = text_of(small_public / "index.html", page)
     for environment, by_result in counts["environments"].items():
         output = f"{environment} Python {environment[2]}.{environment[3:].split('-')[0]}, "
         row = shown.partition(output)[2]
@@ -168,9 +165,8 @@ def test_every_number_agrees_with_current_json(small: Store, tmp_path: Path, pag
         assert numbers[:5] == [by_result[word] for word in ("PASS", "FAIL", "TIMEOUT", "ERROR", "NA")]
 
 
-def test_an_unchecked_cell_is_not_a_failed_one(small: Store, tmp_path: Path) -> None:
-    build(small.db, tmp_path / "public")
-    html = (tmp_path / "public" / "index.html").read_text()
+def test_an_unchecked_cell_is_not_a_failed_one(small_public: Path) -> None:
+    html = (small_public / "index.html").read_text()
     row = html.partition('<a href="p/slow/index.html">slow</a>')[2].partition("</tr>")[0]
     assert row.count('class="none"') == 2
     assert row.count("FAIL") == 0
@@ -197,9 +193,7 @@ def test_the_newest_summary_is_shown(small: Store, tmp_path: Path, page: Callabl
 
 
 @pytest.mark.parametrize("word", ["safe", "secure", "trusted", "verified"])
-def test_no_page_promises_more_than_was_checked(word: str, small: Store, tmp_path: Path) -> None:
-    build(small.db, tmp_path / "public")
-    built = tmp_path / "public"
+def test_no_page_promises_more_than_was_checked(word: str, small_public: Path) -> None:
     # The documentation explains what is not promised, in these words.
-    for path in (path for path in pages(built) if not path.is_relative_to(built / "docs")):
+    for path in (path for path in pages(small_public) if not path.is_relative_to(small_public / "docs")):
         assert word not in path.read_text().lower().replace("wasm-unsafe-eval", ""), path
