@@ -204,13 +204,17 @@ def import_shards(context: Context, plan: ShardPlan, files: Iterable[tuple[str, 
 def publish(context: Context) -> Path:
     """Seal, build the public folder, sign what it holds, and return the front page."""
     with open_node(context) as node:
-        return publishing.publish(node)
+        page = publishing.publish(node)
+    publishing.warn_of_unknown_address(context)
+    return page
 
 
 def snapshot(context: Context) -> TakenSnapshots:
     """Write snapshots of the ledger, and publish them."""
     with open_node(context) as node:
-        return publishing.snapshot(node)
+        taken = publishing.snapshot(node)
+    publishing.warn_of_unknown_address(context)
+    return taken
 
 
 def narrate(context: Context, *, seed: int, day: str | None) -> Episode:

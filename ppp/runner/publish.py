@@ -17,7 +17,7 @@ from ppp.publish.folder import write_statements
 from ppp.publish.page_budget import Room
 from ppp.publish.snapshots.retention import RetentionPolicy
 from ppp.publish.snapshots.take import TakenSnapshots, take
-from ppp.runner.context import LocalNode
+from ppp.runner.context import Context, LocalNode
 
 #: What a site lacks whose address nobody has said.
 UNKNOWN_ADDRESS: Final = (
@@ -74,9 +74,13 @@ def publish(node: LocalNode) -> Path:
     node.context.reporter.note(f"wrote {len(built.written)} of {built.files} published files")
     if config.site_bound:
         node.context.reporter.note(describe_room(built, config.site_bound))
-    if not config.base_url:
-        node.context.reporter.warn(UNKNOWN_ADDRESS)
     return config.public / "index.html"
+
+
+def warn_of_unknown_address(context: Context) -> None:
+    """Warn of what a site lacks whose address is not known; commands that do more than publish leave it out."""
+    if not context.config.base_url:
+        context.reporter.warn(UNKNOWN_ADDRESS)
 
 
 def describe_room(built: build.BuildResult, bound: SiteBound) -> str:

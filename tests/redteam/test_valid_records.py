@@ -123,7 +123,7 @@ def insert_unchecked(store: Store, record: Record) -> None:
 
 def context_of(data: Path, *, now: int = NOW) -> Context:
     reporter = RecordingReporter()
-    settings = config.load({}, data=data)
+    settings = config.load({"PPP_BASE_URL": "https://node.example/"}, data=data)
     return Context(config=settings, reporter=reporter, environ={}, stop=threading.Event(), clock=lambda: now)
 
 

@@ -92,7 +92,7 @@ def test_who_gets_a_page_and_how_the_others_are_answered(crowded: Store, tmp_pat
 
 def test_every_link_leads_somewhere(crowded: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    bounded(crowded, out)
+    bounded(crowded, out, base_url="https://node.example/")
     dead = set()
     for path in out.rglob("*.html"):
         for link in re.findall(r'(?:href|src)="([^"#]*)', path.read_text()):
