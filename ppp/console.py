@@ -248,8 +248,11 @@ def format_time(epoch_s: int) -> str:
     return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def cell_report(record: Record, log: str | None) -> str:
-    """Return what happened in each phase of a cell, with the log of the phase that did not pass."""
+def cell_report(record: Record, log: str | None, *, is_stored: bool = True) -> str:
+    """Return what happened in each phase of a cell, with the log of the phase that did not pass.
+
+    `is_stored` says whether the ledger has the record.
+    """
     lines = [result_line(record), ""]
     for phase in PHASES:
         outcome = record.outcome(phase)
@@ -265,7 +268,7 @@ def cell_report(record: Record, log: str | None) -> str:
     where = f"{record.image_digest or 'this machine'}{' (a stand-in, not the real image)' if record.standin else ''}"
     lines.append(f"  where     Python {record.python} on {record.arch}, {where}, pip {record.pip_version}")
     lines.append(f"  network   {record.network}")
-    lines.append(f"  record    {record.id}")
+    lines.append(f"  record    {record.id if is_stored else 'none, as no index has released this file'}")
     if record.blame:
         lines.append(f"  blame     {record.blame}")
     if record.preinstalled is not None:

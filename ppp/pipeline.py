@@ -28,9 +28,11 @@ from ppp.narrate import episode
 from ppp.narrate.episode import Episode
 from ppp.publish.snapshots.take import TakenSnapshots
 from ppp.runner import check as checking
+from ppp.runner import check_files as checking_files
 from ppp.runner import enqueue
 from ppp.runner import publish as publishing
 from ppp.runner.check import BudgetReport
+from ppp.runner.check_files import FileResult
 from ppp.runner.clock import check_clock
 from ppp.runner.context import LOCK_WAIT_S, Context, open_ledger, open_node
 from ppp.runner.disk_bound import keep_within_bound
@@ -85,10 +87,14 @@ class WatchSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSummary:
-    """What was observed, and what the index does not have of what was requested."""
+    """What was observed, and what the index does not have of what was requested.
+
+    `unusable` is about environments in which nothing could be checked, or not to its end.
+    """
 
     observations: tuple[Observation, ...]
     missing: PPPError | None = None
+    unusable: PPPError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,26 +157,39 @@ def watch(context: Context, request: RunRequest) -> WatchSummary:
 
 
 def check(
-    context: Context, matrix: Matrix, environment: Environment, wanted: Sequence[RequestedPackage]
+    context: Context, matrix: Matrix, environments: Sequence[Environment], wanted: Sequence[RequestedPackage]
 ) -> CheckSummary:
-    """Check releases in one environment at once, record what is observed, and return it.
+    """Check releases in some environments at once, record what is observed, and return it.
 
-    Raises `NoEnvironmentError` if the environment's canary finds it unhealthy.
+    `CheckSummary.unusable` is a `NoEnvironmentError` about those that cannot be had, or whose canary finds them
+    unhealthy; where nothing at all could be checked, it is raised.
     """
     index = open_index(context.config)
     check_clock(index, clock=context.clock)
-    requested = find_requested(context, index, Sources(named=tuple(wanted)), [environment])
+    requested = find_requested(context, index, Sources(named=tuple(wanted)), environments)
     with open_node(context) as node:
-        with prepare_environments(context, index, matrix, [environment]) as ready:
-            cells = [Cell(release=each.release, environment=environment.id) for each in requested.releases]
+        with prepare_environments(context, index, matrix, environments) as ready:
+            ids = [environment.id for environment in environments if environment.id in ready.prepared]
+            cells = [Cell(release=each.release, environment=id_) for id_ in ids for each in requested.releases]
             report = checking.check_now(node, ready, cells)
+            unusable = {**ready.unavailable, **report.unhealthy}
         publishing.seal(node)
-    if report.unhealthy and not report.observations:
-        raise NoEnvironmentError(
-            f"{environment.id} is unhealthy: {report.unhealthy[environment.id]}",
-            hint="`ppp doctor` shows what is wrong with this machine",
-        )
-    return CheckSummary(observations=report.observations, missing=requested.missing)
+    error = _unusable(unusable) if unusable else None
+    if error and not report.observations:
+        raise error
+    return CheckSummary(observations=report.observations, missing=requested.missing, unusable=error)
+
+
+def _unusable(reasons: Mapping[str, str]) -> NoEnvironmentError:
+    each = "; ".join(f"{environment} is unhealthy: {reason}" for environment, reason in reasons.items())
+    return NoEnvironmentError(each, hint="`ppp doctor` shows what is wrong with this machine")
+
+
+def check_files(
+    context: Context, matrix: Matrix, environments: Sequence[Environment], paths: Sequence[str]
+) -> tuple[FileResult, ...]:
+    """Check files of this machine in some environments, with dependencies from the index; nothing is recorded."""
+    return checking_files.check_files(context, matrix, environments, paths)
 
 
 def plan_shards(context: Context, request: RunRequest, *, shards: int, cells: int) -> ShardPlan:

@@ -77,31 +77,66 @@ class _Row:
 def read_wheel(path: Path) -> WheelContents | None:
     """Return what a wheel holds; None for a file that cannot be read as one, or is too large to be read here."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(_LimitedFile(file)) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(LimitedFile(file)) as archive:
             return _read(archive)
     except (OSError, *_DAMAGED):
         return None
 
 
-class _LimitedFile(io.RawIOBase):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelHeaders:
+    """The bytes of METADATA and of WHEEL, None where they are missing or too large; and the names of all files."""
+
+    metadata: bytes | None
+    wheel: bytes | None
+    names: tuple[str, ...]
+
+
+def read_headers(path: Path) -> WheelHeaders | None:
+    """Return what a wheel says of itself; None for a file that cannot be read as one, or is too large to be read here.
+
+    Nothing else of it is decompressed.
+    """
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(LimitedFile(file)) as archive:
+            members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+            info = _info_folder(members)
+            if info is None:
+                return None
+            return WheelHeaders(
+                metadata=_content(archive, members.get(f"{info}/METADATA")),
+                wheel=_content(archive, members.get(f"{info}/WHEEL")),
+                names=tuple(members),
+            )
+    except (OSError, *_DAMAGED):
+        return None
+
+
+class LimitedFile(io.RawIOBase):
     """A file of which no large part can be read at once: an archive's directory is read whole, into far more memory."""
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        """Read from `file`."""
         self._file = file
 
     def readable(self) -> bool:
+        """Return that it can be read."""
         return True
 
     def seekable(self) -> bool:
+        """Return that any part of it can be read."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a position, and return it."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
+        """Return the position."""
         return self._file.tell()
 
     def read(self, size: int = -1) -> bytes:
+        """Return the next bytes; raise `ValueError` for more than `MAX_READ_BYTES`."""
         data = self._file.read(min(size, MAX_READ_BYTES + 1) if size >= 0 else MAX_READ_BYTES + 1)
         if len(data) > MAX_READ_BYTES:
             raise ValueError(f"more than {MAX_READ_BYTES:,} bytes are to be read at once")
@@ -111,11 +146,9 @@ class _LimitedFile(io.RawIOBase):
 def _read(archive: zipfile.ZipFile) -> WheelContents | None:
     # Of files with one name the last counts, as it does for pip.
     members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-    folders = {name.partition("/")[0] for name in members if ".dist-info/" in name}
-    infos = [folder for folder in folders if folder.endswith(".dist-info")]
-    if len(infos) != 1:
+    info = _info_folder(members)
+    if info is None:
         return None
-    (info,) = infos
     record = _content(archive, members.get(f"{info}/RECORD"))
     if record is None:
         return None
@@ -130,6 +163,13 @@ def _read(archive: zipfile.ZipFile) -> WheelContents | None:
         ),
         metadata=_content(archive, members.get(f"{info}/METADATA")),
     )
+
+
+def _info_folder(names: Iterable[str]) -> str | None:
+    """Return the folder of an archive's metadata; None where there is not exactly one."""
+    folders = {name.partition("/")[0] for name in names if ".dist-info/" in name}
+    infos = [folder for folder in folders if folder.endswith(".dist-info")]
+    return infos[0] if len(infos) == 1 else None
 
 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo | None) -> bytes | None:

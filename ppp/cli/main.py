@@ -12,6 +12,7 @@ import ppp
 from ppp import console
 from ppp.cli.ask import ask
 from ppp.cli.backup import backup
+from ppp.cli.check import check
 from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
 from ppp.cli.downloads import downloads
@@ -22,7 +23,7 @@ from ppp.cli.options import chosen_log_format
 from ppp.cli.peer_keys import peer_add, peer_distrust, peer_list, peer_trust
 from ppp.cli.publish import narrate, publish, snapshot
 from ppp.cli.queue import queue
-from ppp.cli.run import check, run, watch
+from ppp.cli.run import run, watch
 from ppp.cli.serve import serve
 from ppp.cli.shard import shard
 from ppp.cli.show import show

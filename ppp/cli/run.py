@@ -1,4 +1,4 @@
-"""`ppp run`, `ppp watch` and `ppp check`: find releases, queue their cells, check them."""
+"""`ppp run` and `ppp watch`: find releases, queue their cells, check them."""
 
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from ppp.cli.options import (
     print_answer,
     select_environments,
 )
-from ppp.cli.results import print_results, record_json
+from ppp.cli.results import print_results
 from ppp.cli.signals import stop_on_signals
 from ppp.model.release import RequestedPackage
 from ppp.narrate.model import MAX_SEED
@@ -209,34 +209,5 @@ def watch(
         context.reporter.note(str(waiting))
     more = {"waiting": summary.queue.to_json()["waiting"]} if summary.queue.waiting else {}
     print_answer({"queued": due, **more}, f"{due} cells are queued: `ppp run` checks them", as_json=as_json)
-    if summary.missing:
-        raise summary.missing
-
-
-@click.command()
-@click.argument("environment")
-@click.argument("packages", metavar="PACKAGE...", callback=parse_packages, nargs=-1, required=True)
-@network_option
-@matrix_option
-@data_option
-@log_options
-@json_option
-def check(
-    *,
-    environment: str,
-    packages: tuple[RequestedPackage, ...],
-    network: str | None,
-    matrix: Path | None,
-    data: Path | None,
-    as_json: bool,
-) -> None:
-    """Check packages in one environment now, and show each phase."""
-    context = make_context(data, network=network)
-    # An id selects exactly one environment, or `select_environments` raises.
-    loaded, (chosen,) = select_environments(matrix, [environment])
-    summary = pipeline.check(context, loaded, chosen, packages)
-    for observation in summary.observations:
-        record, log = observation.record, observation.log
-        print_answer({**record_json(record), "log": log}, console.cell_report(record, log), as_json=as_json)
     if summary.missing:
         raise summary.missing

@@ -220,6 +220,18 @@ class BackupError(PPPError):
     exit_code = 56
 
 
+class UndecidedError(PPPError):
+    """A check ended without a verdict, for a reason that is ours: it says nothing about what was checked."""
+
+    exit_code = 58
+
+
+class NotForEnvironmentError(PPPError):
+    """None of the files to check is for an environment, so nothing was checked there."""
+
+    exit_code = 59
+
+
 class JournalThrottledError(PPPError):
     """An index asks to be asked less often; `retry_after_s` says in how many seconds it may be asked again."""
 

@@ -1,0 +1,1 @@
+"""What `ppp check` found, in the formats that people and CI systems read."""
