@@ -115,14 +115,23 @@ def answer(node: Program, *arguments: str) -> Any:
 
 @pytest.mark.online
 def test_check_shows_each_phase_and_the_log(node: Program) -> None:
-    out = node.run_ok("check", node.environment, "raises==1.0")
-    first, *rest = out.splitlines()
+    done = node.run("check", node.environment, "raises==1.0")
+    assert done.code == 1, done
+    first, *rest = done.out.splitlines()
     assert first == f"✗ FAIL    raises==1.0 in {node.environment} import-error: import raises: ValueError: no"
     phases = [line.split()[:2] for line in rest[1:5]]
     assert phases == [["download", "PASS"], ["install", "alone"], ["install", "with"], ["import", "FAIL"]]
     assert "  the log of `import` ends with:" in rest
     assert "  | ValueError: no" in rest
     assert "  blame     package" in rest
+
+
+@pytest.mark.online
+def test_check_fails_for_what_is_asked(node: Program) -> None:
+    words = ("check", node.environment, "raises==1.0", "passes", "--format=github")
+    assert node.run(*words, "--fail-on", "none").code == 0
+    done = node.run(*words, "--fail-on", "timeout, error")
+    assert (done.code, [line.partition(" ")[0] for line in done.out.splitlines()]) == (0, ["::warning", "✓"])
 
 
 @pytest.mark.online
