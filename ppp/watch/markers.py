@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
+from packaging.markers import Marker, UndefinedEnvironmentName
 
 from ppp.model.matrix import Environment
 
@@ -29,10 +29,14 @@ _NAME: Final = re.compile("[a-z_]+")
 
 
 def can_be_evaluated(marker: Marker) -> bool:
-    """Return whether a marker has a value in every environment: not one of extras, or of what cannot be compared."""
+    """Return whether a marker has a value in every environment: not one of extras, or of what cannot be compared.
+
+    Nor has one that quotes both kinds of quotation marks: it cannot be written down.
+    """
     try:
+        str(marker)
         marker.evaluate({**_EVERYWHERE, **_OF_THE_INTERPRETER, "python_version": "3.12"})
-    except (UndefinedComparison, UndefinedEnvironmentName):
+    except (ValueError, UndefinedEnvironmentName):
         return False
     return True
 

@@ -103,6 +103,31 @@ function words({ rows, more }) {
   return `${count}${limit}${more ? "; type more letters for more" : ""}.`;
 }
 
+// ---- requirements: more than a name leads to the page that answers them, with nothing sent to any server
+
+const ASK = new URL("ask/index.html", ROOT).href;
+const MAX_LINK = 2_000;
+
+const isRequirement = (typed) => /[=<>~!;@[(]/.test(typed);
+
+// What stands in an address behind # is not sent; what is too long for that is kept by the browser until it is read.
+function askAbout(text) {
+  const encoded = encodeURIComponent(text);
+  if (encoded.length <= MAX_LINK) return `${ASK}#r=${encoded}`;
+  try {
+    sessionStorage.setItem("ppp-ask", text);
+  } catch {
+    return ASK;
+  }
+  return `${ASK}#pasted`;
+}
+
+function requirementItem(typed) {
+  const item = element("li", "");
+  item.append(element("a", `Ask about ${typed.trim()}`, { href: askAbout(typed.trim()) }), element("span", " in all environments", { className: "quiet" }));
+  return item;
+}
+
 function search(box) {
   const input = box.querySelector("input");
   const status = box.querySelector("[role=status]");
@@ -110,6 +135,11 @@ function search(box) {
   const links = () => [...list.querySelectorAll("a")];
 
   async function update() {
+    if (isRequirement(input.value)) {
+      list.replaceChildren(requirementItem(input.value));
+      status.textContent = "Enter answers it.";
+      return;
+    }
     const wanted = normalized(input.value);
     let result = { rows: [], more: false };
     let message = "";
@@ -121,13 +151,20 @@ function search(box) {
         message = "Search is unavailable right now. Browse the packages by name instead.";
       }
       // Ignore a late response to an earlier query.
-      if (wanted !== normalized(input.value)) return;
+      if (wanted !== normalized(input.value) || isRequirement(input.value)) return;
     }
     list.replaceChildren(...result.rows.slice(0, MAX_RESULTS).map(listItem));
     status.textContent = message;
   }
 
   input.addEventListener("input", update);
+  input.addEventListener("paste", (event) => {
+    const text = event.clipboardData.getData("text").trim();
+    if (!text.includes("\n")) return;
+    // The box has one line only.
+    event.preventDefault();
+    location.href = askAbout(text);
+  });
   box.addEventListener("keydown", (event) => {
     const all = links();
     const at = all.indexOf(document.activeElement);

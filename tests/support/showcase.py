@@ -89,6 +89,8 @@ PAGES = {
     "data": "data/index.html",
     "sql": "sql/index.html",
     "about": "about/index.html",
+    "ask": "ask/index.html",
+    "compare": "compare/index.html",
     "coverage": "coverage/index.html",
     "journal": "journal/index.html",
     "journal-day": "journal/2024-04-25/index.html",
@@ -103,6 +105,7 @@ EMPTY_PAGES = {
     "empty-finding": "findings/alpine-only/index.html",
     "empty-environments": "env/index.html",
     "empty-data": "data/index.html",
+    "empty-ask": "ask/index.html",
 }
 
 

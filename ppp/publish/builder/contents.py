@@ -22,6 +22,7 @@ from ppp.publish.packages.breaks import flips_by_release
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.pages import ALL_PAGES, LOOKUP_ALL, LOOKUP_PAGE, PackagePages
 from ppp.publish.packages.summary import PackageSummary, summarize
+from ppp.publish.site.ask import ASK_PAGE, COMPARE_PAGE, ask_page, compare_files
 from ppp.publish.site.breaks import breaks_pages
 from ppp.publish.site.causes import cause_pages
 from ppp.publish.site.deferred import Content
@@ -81,6 +82,7 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
     counts, base_url, as_of, pages = data.counts, data.base_url, data.counts.as_of, data.pages
     yield _front_page(data)
     yield trends_file(data.days, as_of)
+    yield ask_page(data.environments, base_url)
     yield from directory_pages(data.directory, as_of, data.lookup)
     yield from search_files(data.search_prefixes, data.search, lookup=data.lookup is not None)
     findings = finding_listings(data.findings)
@@ -103,6 +105,7 @@ def render_static(base_url: str) -> Iterator[tuple[str, bytes]]:
     yield about_page()
     yield from documentation_pages()
     yield from sql_files()
+    yield from compare_files(base_url)
     yield from crawler_files(base_url)
     for folder, target in (("site/style", ""), ("site/script", ""), ("site/schemas", "schemas/")):
         for source in sorted(resource(folder).iterdir()):
@@ -131,7 +134,7 @@ def _front_page(data: SiteData) -> tuple[str, bytes]:
 
 def _page_paths(data: SiteData) -> Iterable[str]:
     yield from ("index.html", "about/index.html", "packages/index.html", "causes/index.html", "sql/index.html")
-    yield from ("data/index.html", "findings/index.html", "env/index.html")
+    yield from ("data/index.html", "findings/index.html", "env/index.html", ASK_PAGE, COMPARE_PAGE)
     yield from documentation_paths()
     yield from (f"findings/{kind}/index.html" for kind in data.findings)
     yield from (f"env/{environment.id}/index.html" for environment in data.environments)
