@@ -116,6 +116,8 @@ def test_markers_are_kept_and_a_package_may_have_several_lines() -> None:
         ("${HOME}", "is not a requirement", "six==1.17.0"),
         (f"six; {'(' * 5000}", "is not a requirement", "six==1.17.0"),
         ('six; "x" in extras', "has a marker without a value", "PEP 508"),
+        # Escapes in a string may leave it without any way to be quoted.
+        (r"six; os_name == '\x22\x27'", "has a marker without a value", "PEP 508"),
         ('six; python_flavour == "x"', "is not a requirement", "six==1.17.0"),
         ("a" * 300, "is not a package name", "use letters"),
         (f"six=={'9' * 5000}", "names a version that is too long", "six==1.17.0"),
