@@ -197,7 +197,12 @@ def fill(store: Store, record: Callable[..., Record]) -> None:
     failed = {"result": "FAIL", "cause": "no-compiler", "detail": MARKUP}
     for place, environment in enumerate(ENVIRONMENTS):
         for number, version in enumerate(VERSIONS):
-            changes: tuple[dict[str, str], ...] = ({}, failed, {"result": "NA", "cause": "no-distribution"}, {"result": "ERROR"})
+            changes: tuple[dict[str, str], ...] = (
+                {},
+                failed,
+                {"result": "NA", "cause": "no-distribution"},
+                {"result": "ERROR"},
+            )
             if (number + place) % 5 != 4:
                 store.insert_record(record("many", version, environment, **changes[(number + place) % 4]), None)
         store.insert_record(record("one", "1.0", environment), None)
