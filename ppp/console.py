@@ -41,6 +41,9 @@ _NOT_PLAIN: Final = re.compile(r"[^\n -~]")
 #: Results that are explained below a table; the worst first.
 _SEVERITY: Final = {Result.FAIL: 1, Result.TIMEOUT: 2, Result.ERROR: 3, Result.NA: 4}
 
+#: The widest cell of a table of results, `◇ installed`, and the space before it, in characters.
+_CELL_WIDTH: Final = 13
+
 
 def printable(text: str) -> str:
     """Return text with each control character replaced, so that a terminal acts on none; line breaks stay."""
@@ -169,10 +172,27 @@ def result_line(record: Record) -> str:
     return printable_line(f"{GLYPHS[shown]} {shown:7} {record.release} in {record.environment}{why}{detail}")
 
 
-def results_table(
+def results_tables(
+    rows: Sequence[tuple[Release, Mapping[str, Record]]],
+    environments: Sequence[str],
+    unavailable: Mapping[str, str],
+    *,
+    width: int,
+) -> list[Table]:
+    """Return releases by environments, a glyph and a word in each cell, in as many tables as `width` columns need.
+
+    `width` is in characters. Each table has all releases and some of the environments, at least one.
+    """
+    longest = max((len(str(release)) for release, _ in rows), default=0)
+    room = width - min(longest, width // 3) - _CELL_WIDTH // 2
+    size = max(1, room // _CELL_WIDTH)
+    starts = range(0, max(1, len(environments)), size)
+    return [_results_table(rows, environments[start : start + size], unavailable) for start in starts]
+
+
+def _results_table(
     rows: Sequence[tuple[Release, Mapping[str, Record]]], environments: Sequence[str], unavailable: Mapping[str, str]
 ) -> Table:
-    """Return a table of releases by environments: a glyph and a word in each cell, narrow enough for a terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("release", overflow="fold")
     for environment in environments:

@@ -75,7 +75,7 @@ def print_results(
     elif found:
         rows = [(release, {e: cell.shown for e, cell in cells.items()}) for release, cells in found]
         out = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-        out.print(console.results_table(rows, environments, unavailable))
+        out.print(*console.results_tables(rows, environments, unavailable, width=out.width), sep="\n")
         lines = [*console.explanations(rows, environments), *console.disagreements(cells, own=own, quarantined=held)]
         lines += (_files_line(release, at, now) for release, at in (announced or {}).items())
         click.echo("\n".join(["", *lines]))

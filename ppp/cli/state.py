@@ -72,7 +72,9 @@ def show(*, folder: Path, data: Path | None, as_json: bool) -> None:
 @data_option
 @json_option
 def check(*, begin_anew: bool, data: Path | None, as_json: bool) -> None:
-    """Compare the ledger with what this node has published at PPP_BASE_URL.
+    """Compare the ledger with the published one.
+
+    The published one is what this node has at PPP_BASE_URL.
 
     A ledger that lacks statements of this node is an error: the next statement would contradict one that peers have
     seen. Where nothing is published, or the site does not answer, there is only a warning.

@@ -19,7 +19,7 @@ from ppp.console import (
     make_reporter,
     printable,
     result_line,
-    results_table,
+    results_tables,
 )
 from ppp.model.record import (
     BrokenEntryPoint,
@@ -101,7 +101,7 @@ def test_a_hostile_record_is_shown_as_harmless_text_everywhere(record: Builder) 
         out.getvalue(),
         live.getvalue(),
         *explanations(rows, [SLIM]),
-        printed(results_table(rows, [SLIM], {})),
+        printed(*results_tables(rows, [SLIM], {}, width=100)),
     ]
     assert not [text for text in shown if set(text) & set("\x1b\x07\u202e\r")]
     assert "[bold]" in shown[0]
@@ -172,7 +172,7 @@ def test_a_table_has_a_glyph_and_a_word_for_each_result(record: Builder) -> None
         (first.release, {SLIM: first, ALPINE: record(package="one", environment=ALPINE, **not_claimed)}),
         (second.release, {SLIM: second}),
     ]
-    shown = printed(results_table(rows, [SLIM, ALPINE, "py39-slim"], {ALPINE: "no image"})).splitlines()
+    shown = printed(*results_tables(rows, [SLIM, ALPINE, "py39-slim"], {ALPINE: "no image"}, width=100)).splitlines()
     assert [line.split() for line in shown[2:]] == [
         ["one==2.1.0", "✓", "PASS", GLYPHS[Result.NA], "NA", "·"],
         ["two==2.1.0", "✗", "FAIL", "unavailable", "·"],
@@ -181,7 +181,7 @@ def test_a_table_has_a_glyph_and_a_word_for_each_result(record: Builder) -> None
 
 def test_a_narrow_terminal_folds_only_the_release(record: Builder) -> None:
     one = record(package="a-name-that-is-longer-than-any-narrow-terminal-would-like-to-show")
-    shown = printed(results_table([(one.release, {SLIM: one})], [SLIM], {}), width=40)
+    shown = printed(*results_tables([(one.release, {SLIM: one})], [SLIM], {}, width=40), width=40)
     assert max(map(len, shown.splitlines())) <= 40
     assert "✓ PASS" in shown
     assert "…" not in shown
@@ -230,7 +230,9 @@ def test_a_pass_without_an_import_is_shown_as_installed(record: Builder) -> None
     outcomes = outcomes_in_order(dict.fromkeys(Phase, Outcome.PASS) | {Phase.IMPORT: Outcome.SKIP})
     bare = record(outcomes=outcomes, imports=(), grounds={Phase.IMPORT: "stubs"})
     rows = [(bare.release, {SLIM: bare})]
-    assert printed(results_table(rows, [SLIM], {})).splitlines()[-1].split() == ["example-lib==2.1.0", "◇", "installed"]
+    shown = printed(*results_tables(rows, [SLIM], {}, width=100)).splitlines()
+    assert shown[-1].split() == ["example-lib==2.1.0", "◇", "installed"]
+
     line = "◇ installed example-lib==2.1.0 in py312-slim nothing to import: type stubs only"
     assert result_line(bare) == line
     assert explanations(rows, [SLIM]) == ["◇ Nothing to import: example-lib==2.1.0 type stubs only [py312-slim]"]
@@ -302,3 +304,15 @@ def test_a_terminal_that_was_closed_does_not_end_a_run() -> None:
     full.number = errno.ENOSPC
     with pytest.raises(OSError, match="28"):
         LineReporter(full).note("three")
+
+
+@pytest.mark.parametrize("width", [20, 40, 79, 80, 200])
+@pytest.mark.parametrize("count", [0, 1, 5, 18])
+def test_columns_that_do_not_fit_go_into_more_tables(record: Callable[..., Record], width: int, count: int) -> None:
+    one = record("a-package-with-a-rather-long-name")
+    environments = [f"py3{n}-slim" for n in range(count)]
+    tables = results_tables([(one.release, {})], environments, {}, width=width)
+    shown = printed(*tables, width=width)
+    assert re.findall(r"py3\d+", shown) == [e.removesuffix("-slim") for e in environments]
+    assert max(map(len, shown.splitlines())) <= width
+    assert len(tables) == 1 or width < 60 + 13 * count

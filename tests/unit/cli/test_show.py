@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from journal_rows import name_release
@@ -15,6 +15,7 @@ from ppp.ledger.quarantines import Quarantine, add_quarantines
 from ppp.ledger.store import Store
 from ppp.mesh.node import create_key
 from ppp.model.canonical import sha256_hex
+from ppp.model.errors import UnknownEnvironmentError, UnknownPackageError
 from ppp.model.on_index import OnIndex
 from ppp.model.record import Blame, Record
 
@@ -33,15 +34,29 @@ def data(tmp_path: Path, record: Callable[..., Record]) -> Path:
 
 
 @pytest.fixture
-def show(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def run(*arguments: str) -> str:
+def run(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Run `ppp show`; return its exit code, and what it printed: on standard error, if it failed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["ppp", "show", "--data", str(data), *arguments])
         with pytest.raises(SystemExit) as ended:
             main.main()
-        assert ended.value.code == 0
-        return capsys.readouterr().out
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.err if ended.value.code else printed.out
 
     return run
+
+
+@pytest.fixture
+def show(run: Callable[..., tuple[int, str]]) -> Callable[..., str]:
+    def show(*arguments: str) -> str:
+        code, text = run(*arguments)
+        assert code == 0, text
+        return text
+
+    return show
 
 
 def results(text: str) -> dict[str, Any]:
@@ -160,3 +175,93 @@ def test_a_package_says_what_its_newest_checked_version_is(
     assert "the newest release checked (PyPI's newest was not recorded) (1 version checked)." in show("passed")
     assert "It is on the watchlist for the failure that it shows." in show("pyyaml")
     assert "version" not in show().partition("\n\n")[2], "that is of one package"
+
+
+MANY = ("alpha", "beta", "delta", "gamma")
+NOT_PASSED: Final[dict[tuple[str, str], dict[str, Any]]] = {
+    ("beta", "py312-alpine"): {"result": "FAIL", "cause": "no-compiler"},
+    ("gamma", "py312-alpine"): {"result": "FAIL", "cause": "import-error"},
+    ("gamma", "py312-slim"): {"result": "FAIL", "cause": "import-error"},
+    ("delta", "py312-slim"): {"result": "TIMEOUT"},
+}
+
+
+@pytest.fixture
+def many(tmp_path: Path, record: Callable[..., Record]) -> Path:
+    """Four packages in two environments: beta fails in one, gamma for another reason in both, delta times out."""
+    with Store.open(tmp_path) as store:
+        for name in MANY:
+            for environment in ("py312-slim", "py312-alpine"):
+                failed = name == "gamma" or (name == "beta" and environment == "py312-alpine")
+                more = (
+                    {"result": "FAIL", "cause": "no-compiler" if name == "beta" else "import-error"} if failed else {}
+                )
+                more = {"result": "TIMEOUT"} if name == "delta" and environment == "py312-slim" else more
+                store.add_record(record(name, environment=environment, **more))
+    return tmp_path
+
+
+def told(show: Callable[..., str], *arguments: str) -> list[str]:
+    return list(dict.fromkeys(result["package"] for result in json.loads(show(*arguments, "--json"))["results"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "packages"),
+    [
+        ((), MANY),
+        (("--failing",), ("beta", "delta", "gamma")),
+        (("--failing", "--env", "py312-slim"), ("delta", "gamma")),
+        (("--cause", "no-compiler"), ("beta",)),
+        (("--cause", "no-compiler", "--cause", "import-error"), ("beta", "gamma")),
+        (("--cause", "no-compiler", "--env", "py312-slim"), ()),
+        (("--cause", "of-no-cell"), ()),
+        (("--after", "Beta"), ("delta", "gamma")),
+        (("--limit", "2"), ("alpha", "beta")),
+        (("--limit", "0", "--after", "delta"), ("gamma",)),
+        (("gamma", "alpha"), ("gamma", "alpha")),
+        (("gamma", "alpha", "gamma", "--failing"), ("gamma",)),
+    ],
+)
+@pytest.mark.usefixtures("many")
+def test_what_is_shown_is_what_was_asked_for(
+    show: Callable[..., str], arguments: tuple[str, ...], packages: tuple[str, ...]
+) -> None:
+    # Two more, of the other fixture, come after "e".
+    assert [name for name in told(show, *arguments) if name in MANY] == list(packages)
+
+
+@pytest.mark.usefixtures("many")
+def test_pages_follow_each_other_and_say_how(show: Callable[..., str]) -> None:
+    seen, after = [], ""
+    while True:
+        text = show("--limit", "1", *(("--after", after) if after else ()))
+        seen += [line.split("==")[0] for line in text.splitlines() if "==" in line and " " not in line.split("==")[0]]
+        *_, last = text.splitlines()
+        if "--after" not in last:
+            break
+        after = last.split("--after ")[1].split()[0]
+    assert seen == ["alpha", "beta", "delta", "failed", "gamma", "passed"]
+
+
+@pytest.mark.usefixtures("many")
+def test_columns_are_those_that_were_asked_for(show: Callable[..., str]) -> None:
+    assert "alpine" in show("alpha").splitlines()[2]
+    assert "alpine" not in show("alpha", "--env", "py312-slim")
+    assert {r["environment"] for r in json.loads(show("--env", "py312-slim", "--json"))["results"]} == {"py312-slim"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--env", "py399-slim"), UnknownEnvironmentError.exit_code, "it has "),
+        (("alpha", "absent"), UnknownPackageError.exit_code, "ppp run --package absent"),
+        (("--limit", "-1"), 2, "--limit"),
+    ],
+)
+@pytest.mark.usefixtures("many")
+def test_what_is_not_known_is_an_error(
+    run: Callable[..., tuple[int, str]], arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    ended, said = run(*arguments)
+    assert ended == code
+    assert words in said
