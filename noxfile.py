@@ -48,6 +48,7 @@ SNAPSHOT_ASSETS = ("latest.db", "latest.db.sha256", "latest.json")
 NPM_FILES = (".npmrc", "package.json", "package-lock.json")
 #: What `nox -s lint` checks besides Python.
 WORKFLOWS = tuple(f".github/workflows/{name}.yml" for name in ("ci", "node", "snapshot"))
+ACTIONS = (".github/actions/check/action.yml",)
 SHELL_SCRIPTS = (".ci/run", "scripts/install-yggdrasil", "scripts/nox")
 #: The benchmarks, each a program in tests/bench/.
 BENCHMARKS = ("publish", "cells", "queue", "journal", "restore")
@@ -497,8 +498,9 @@ def lint(session: nox.Session) -> None:
     )
     tool(session, "check-jsonschema", "--check-metaschema", *schemas)
     tool(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
+    tool(session, "check-jsonschema", "--builtin-schema", "vendor.github-actions", *ACTIONS)
     tool(session, "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "scripts/compose.yaml")
-    tool(session, "zizmor", "--offline", "--quiet", ".github/workflows")
+    tool(session, "zizmor", "--offline", "--quiet", ".github/workflows", ".github/actions")
     actionlint(session)
     tool(session, "shellcheck", "--severity=warning", *SHELL_SCRIPTS)
 
@@ -559,6 +561,14 @@ def node_dry_run(session: nox.Session) -> None:
     """Perform two nights of a node on this machine as .github/workflows/node.yml says, job by job in fresh folders."""
     node_environment(session)
     tool(session, "python", "tests/rehearsal/node_dry_run.py", *session.posargs)
+
+
+@nox.session
+def action_dry_run(session: nox.Session) -> None:
+    """Perform the steps of the composite action on this machine, its installation too."""
+    where = "py312-slim" if has_engine() else "py312-host"
+    support = {"PYTHONPATH": f"{HERE}:{HERE / 'tests' / 'support'}"}
+    tool(session, "python", "tests/rehearsal/action_dry_run.py", *(session.posargs or [where]), **support)
 
 
 @nox.session
