@@ -108,6 +108,14 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 @pytest.fixture(scope="module")
+def from_copies(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A condition with which a Python copies an environment instead of making one, which takes it seconds each time."""
+    bare = tmp_path_factory.mktemp("bare") / "environment"
+    subprocess.run([sys.executable, "-I", "-m", "venv", str(bare)], check=True)
+    return f'case "$*" in "-I -m venv "*) exec {shutil.which("cp")} -a "{bare}" "$4" ;; esac'
+
+
+@pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A checkout whose environment exists already, and without a Python to create another."""
     ready = make_checkout(tmp_path_factory.mktemp("made"))
@@ -228,8 +236,8 @@ def test_all_pythons_are_tried_and_those_of_pyenv_last(checkout: Checkout) -> No
     assert (status, f"with {pyenv}/python3" in err) == (73, True)
 
 
-def test_an_index_without_nox_is_reported(checkout: Checkout) -> None:
-    checkout.python("python3")
+def test_an_index_without_nox_is_reported(checkout: Checkout, from_copies: str) -> None:
+    checkout.python("python3", from_copies)
     checkout.environ["PIP_FIND_LINKS"] = checkout.environ["HOME"]
     status, _, err = checkout.run()
     assert status == 74
@@ -247,8 +255,10 @@ def test_a_folder_that_cannot_be_written_is_reported(checkout: Checkout) -> None
 
 @pytest.mark.attack("same-bytes")
 @pytest.mark.parametrize("hashed", [True, False], ids=["other-bytes", "no-hash"])
-def test_a_nox_that_is_not_the_pinned_one_is_not_installed(checkout: Checkout, *, hashed: bool) -> None:
-    checkout.python("python3")
+def test_a_nox_that_is_not_the_pinned_one_is_not_installed(
+    checkout: Checkout, from_copies: str, *, hashed: bool
+) -> None:
+    checkout.python("python3", from_copies)
     if hashed:
         (wheel,) = Path(checkout.environ["PIP_FIND_LINKS"]).glob("*.whl")
         with zipfile.ZipFile(wheel, "a") as archive:
@@ -261,9 +271,9 @@ def test_a_nox_that_is_not_the_pinned_one_is_not_installed(checkout: Checkout, *
     assert not checkout.home.exists()
 
 
-def test_other_pins_create_the_environment_again(tmp_path: Path) -> None:
+def test_other_pins_create_the_environment_again(tmp_path: Path, from_copies: str) -> None:
     checkout = make_checkout(tmp_path)
-    checkout.python("python3")
+    checkout.python("python3", from_copies)
     assert "making" in checkout.run("-l")[2]
     assert checkout.run("-l")[2] == ""
     with (checkout.root / "scripts" / PINNED.name).open("a") as file:

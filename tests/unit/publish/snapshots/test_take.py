@@ -3,10 +3,11 @@
 import gzip
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -204,19 +205,34 @@ take(Path(sys.argv[1]), Path(sys.argv[2]), RetentionPolicy(days=14, weeks=8, win
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """A ledger that grew, and public folders: with the snapshots before that, and with those of a run undisturbed."""
+
+    source: Path
+    before: Path
+    undisturbed: Path
+
+
+@pytest.fixture(scope="module")
+def grown(record: Builder, tmp_path_factory: pytest.TempPathFactory) -> Grown:
+    """Such a ledger with its folders, made once: each test copies the folder that it changes."""
+    folder = tmp_path_factory.mktemp("grown")
+    source = make_ledger(folder / "data", sample_observations(record, days=50))
+    take_snapshots(source, folder / "before")
+    make_ledger(folder / "data", sample_observations(record))
+    take_snapshots(source, folder / "undisturbed")
+    return Grown(source=source, before=folder / "before", undisturbed=folder / "undisturbed")
+
+
 @pytest.mark.heavy
 @pytest.mark.attack("crash-safe")
 @pytest.mark.parametrize(
     ("event", "left"), [("sqlite3.connect", 0), ("sqlite3.connect", 5), *(("os.rename", n) for n in (1, 2, 5, 8, 10))]
 )
-def test_a_kill_leaves_complete_files_only(event: str, left: int, record: Builder, tmp_path: Path) -> None:
-    out, clean = tmp_path / "public", tmp_path / "clean"
-    source = make_ledger(tmp_path / "data", sample_observations(record, days=50))
-    take_snapshots(source, out)
-    old = snapshot_files(out)
-    make_ledger(tmp_path / "data", sample_observations(record))
-    take_snapshots(source, clean)
-    new = snapshot_files(clean)
+def test_a_kill_leaves_complete_files_only(event: str, left: int, grown: Grown, tmp_path: Path) -> None:
+    source, out = grown.source, Path(shutil.copytree(grown.before, tmp_path / "public"))
+    old, new = snapshot_files(grown.before), snapshot_files(grown.undisturbed)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(source), str(out), event, str(left)], check=False, env=dict(os.environ)
     )
