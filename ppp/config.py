@@ -94,6 +94,8 @@ class Config:
     replicas: int = 1
     #: How much the site may take; None: there is no bound.
     site_bound: SiteBound | None = None
+    #: Where people find the batches for which that leaves no room.
+    older_batches_url: str | None = None
     #: How much the data folder may take, in MiB: files that can be had again make room. None: there is no bound.
     disk_mib: int | None = None
 
@@ -158,6 +160,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
         nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
         site_bound=settings.site_bound(),
+        older_batches_url=settings.optional_address("PPP_OLDER_BATCHES_URL"),
         disk_mib=settings.optional_number("PPP_DISK_MIB", most=1_000_000_000),
     )
     if config.replicas > 1 and not settings.text("PPP_SHARE_NODES"):
@@ -244,6 +247,9 @@ class _Settings:
         if mistake := secret or address_mistake(url):
             self.mistakes.append(f"{name}={_shortened(url)!r} {mistake}")
         return _with_slash(url)
+
+    def optional_address(self, name: str) -> str | None:
+        return self.public_address(name, "") if self.text(name) else None
 
     def number(self, name: str, default: int, *, most: int) -> int:
         text = self.text(name, str(default))

@@ -12,9 +12,11 @@ from ppp.ledger.flakiness import Flakiness
 from ppp.ledger.lock import writer_lock
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.store import Store
+from ppp.mesh import local_batches
 from ppp.mesh import push as announcing
 from ppp.mesh import sync as synchronizing
 from ppp.mesh.fetch import Fetcher, Poster
+from ppp.mesh.local_batches import BatchFile, ImportReport
 from ppp.mesh.node import load_key
 from ppp.mesh.peer import find_peer
 from ppp.mesh.push import Announcement
@@ -323,6 +325,13 @@ def sync_announced(context: Context, fetcher: Fetcher, peer: str) -> SyncReport:
     if isinstance(outcome, SyncFailure):
         raise outcome.error
     return outcome
+
+
+def import_batches(context: Context, found: Iterable[BatchFile]) -> ImportReport:
+    """Verify and merge batches that were fetched by other means; they are published with the next publish."""
+    with open_node(context) as node:
+        ledger = _ledger_access(context, node.key.id)
+    return local_batches.import_batches(ledger, found, now=context.now)
 
 
 def _ledger_access(context: Context, own: str) -> LedgerAccess:

@@ -20,6 +20,7 @@ from ppp.cli.health import health
 from ppp.cli.mesh import node, peer
 from ppp.cli.node_up import node_step, node_up
 from ppp.cli.options import chosen_log_format
+from ppp.cli.peer_import import peer_import
 from ppp.cli.peer_keys import peer_add, peer_distrust, peer_list, peer_trust
 from ppp.cli.publish import narrate, publish, snapshot
 from ppp.cli.queue import queue
@@ -76,7 +77,7 @@ for command in (
 node.add_command(node_up)
 node.add_command(node_step)
 
-for peer_command in (peer_add, peer_list, peer_trust, peer_distrust):
+for peer_command in (peer_add, peer_list, peer_trust, peer_distrust, peer_import):
     peer.add_command(peer_command)
 
 

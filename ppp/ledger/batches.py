@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlite_utils import Database
 
@@ -41,6 +41,17 @@ class SealedBatch:
     records: int
     first_observed_at: int
     last_observed_at: int
+
+
+class PackedBatch(NamedTuple):
+    """A batch with the bytes of its compressed file, and what `SealedBatch` says of it."""
+
+    id: str
+    node: str
+    records: int
+    first_observed_at: int
+    last_observed_at: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,10 +208,14 @@ def list_batch_ids(db: Database) -> list[str]:
     return [batch for (batch,) in db.execute("SELECT batch FROM batches").fetchall()]
 
 
-def packed_batches(db: Database) -> tuple[int, int]:
-    """Return how many batches there are, and their bytes together, as they are published."""
-    row: tuple[int, int] = db.execute("SELECT count(*), coalesce(sum(length(packed)), 0) FROM batch_files").fetchone()
-    return row
+def packed_batches(db: Database) -> list[PackedBatch]:
+    """Return all batches with their sizes, as they are published: those with the newest record first, then by id."""
+    # SQLite takes the length from the row's header: the bytes themselves are not read.
+    rows = db.execute(
+        "SELECT batch, node, records, first_observed_at, last_observed_at, coalesce(length(packed), 0)"
+        " FROM batches LEFT JOIN batch_files USING (batch) ORDER BY last_observed_at DESC, batch"
+    )
+    return [PackedBatch(*row) for row in rows.fetchall()]
 
 
 def has_batch(db: Database, batch: str) -> bool:

@@ -19,6 +19,7 @@ from ppp.ledger.store import Store
 from ppp.mesh.fetch import Fetcher, PeerConnection
 from ppp.mesh.history import PeerStatements, accept_statements, fetch_statements, quarantine_error
 from ppp.mesh.merge import merge
+from ppp.mesh.older import OlderBatches, fetch_older
 from ppp.mesh.receive import LocalState, Received, fetch_file_lists, receive_batches
 from ppp.mesh.statement import Statement
 from ppp.mesh.trust import trust_sources, trusted_nodes
@@ -62,7 +63,8 @@ class SyncReport:
     `untrusted_batches` counts the batches of nodes that are not trusted here, `rejected_batches` those that are invalid
     or not there; neither were merged. `untrusted` names at most `MAX_NAMED` of these nodes, those with most batches
     first. `rejections` are reasons why batches were rejected now, not at an earlier time. `agree` is true if both nodes
-    now have the same set of records.
+    now have the same set of records; if not, `older` counts the batches that are missing here because the peer no
+    longer publishes them.
     """
 
     peer: Peer
@@ -74,6 +76,7 @@ class SyncReport:
     untrusted: tuple[UntrustedNode, ...] = ()
     rejected_batches: int = 0
     rejections: tuple[str, ...] = ()
+    older: OlderBatches | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,7 @@ class _Total:
         self.rejections: list[str] = []
         self.unchanged: tuple[LeftOutBatch, ...] = ()
         self.tried: set[str] = set()
+        self.older: OlderBatches | None = None
 
     def add(self, received: Received, merged: tuple[int, ...]) -> None:
         self.batches += len(merged)
@@ -150,9 +154,14 @@ def _sync(ledger: LedgerAccess, peer: Peer, connection: PeerConnection, total: _
             total.add(received, merged)
             if received.error is not None:
                 raise received.error
-            if received.complete:
-                return _finish(store, peer, statement, total, now)
+            agree = ledger_root(store.db) == statement.root if received.complete else False
             local = _read_local_state(store, ledger, peer)
+        if received.complete:
+            break
+    # Only where something is missing: the list may be long.
+    total.older = None if agree else fetch_older(connection, files, local)
+    with ledger.open() as store:
+        return _finish(store, peer, statement, total, now)
 
 
 def _read_local_state(store: Store, ledger: LedgerAccess, peer: Peer) -> LocalState:
@@ -214,6 +223,7 @@ def _finish(store: Store, peer: Peer, statement: Statement, total: _Total, now: 
         agree=ledger_root(store.db) == statement.root,
         rejected_batches=len(reasons),
         rejections=tuple(total.rejections[:MAX_NAMED]),
+        older=total.older,
     )
     error = f"{len(reasons)} of its batches rejected; the first: {reasons[0]}" if reasons else None
     mark_synced(store, peer.node, now=now, error=error)

@@ -20,16 +20,24 @@ from ppp.model.errors import PublishError
 from ppp.model.site_bound import SiteBound
 from ppp.publish.api.coverage import current_coverage
 from ppp.publish.api.current import current_bytes, current_document
+from ppp.publish.api.older_batches import OLDER_BATCHES, older_batches_file
 from ppp.publish.builder.changes import record_build
 from ppp.publish.builder.contents import render_site, render_static
 from ppp.publish.builder.page_choice import ranked_packages, write_chosen
-from ppp.publish.builder.plan import BuildPlan, read_plan
+from ppp.publish.builder.plan import BuildPlan, PlanInputs, read_plan
 from ppp.publish.builder.site_data import SiteData, read_site_data
-from ppp.publish.builder.site_room import SNAPSHOTS, fixed_rooms, is_partial, room_beside_lookup, statements_room
+from ppp.publish.builder.site_room import (
+    SNAPSHOTS,
+    fixed_rooms,
+    is_partial,
+    read_batch_choice,
+    room_beside_lookup,
+    statements_room,
+)
 from ppp.publish.builder.template_cache import cached_templates
 from ppp.publish.builder.workers import BuildParameters, BuildWorkers, WorkerContext, start_workers
 from ppp.publish.builder.writer import Committed, OutputWriter
-from ppp.publish.cache.build_cache import BuildCache, Owner
+from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind, owned_files
 from ppp.publish.folder import OutputFolder
 from ppp.publish.page_budget import Room, check_bound
 from ppp.storage_errors import disk_full_error, is_disk_full, translate_storage_errors
@@ -43,7 +51,8 @@ class BuildResult:
     """What a build published; paths are within the folder, `as_of` is in epoch seconds, None without any record.
 
     `files` and `bytes` count all that the folder now holds, `packages` those whose files were built again.
-    `all_packages` counts all, and `pages` those of them that have pages; the others are looked up.
+    `all_packages` counts all, and `pages` those of them that have pages; the others are looked up. `older_batches`
+    counts those for which there is no room.
     """
 
     current_sha256: str
@@ -58,6 +67,7 @@ class BuildResult:
     bytes: int
     all_packages: int
     pages: int
+    older_batches: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +76,7 @@ class _BuildSettings:
     base_url: str
     rebuild: bool
     bound: SiteBound | None
+    older_url: str | None
     partial: bool = False
 
 
@@ -81,16 +92,18 @@ def build(
     cache_path: Path | None = None,
     rebuild: bool = False,
     bound: SiteBound | None = None,
+    older_url: str | None = None,
 ) -> BuildResult:
     """Publish a ledger into a folder; files whose bytes did not change are not written.
 
     `cache_path` is a file that lets the next build skip what has not changed; without it, or with `rebuild`,
     everything is built. `base_url` is the site's URL, ending in a slash: without it (`""`), feeds have relative links
     or none, and there is no sitemap. `bound` is how much the site may take: where that leaves no room for a page of
-    each package, the others are looked up. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous
-    `current.json` is intact then.
+    each package, the others are looked up, and of batches the newest are published; `older_url` is where people find
+    the others. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous `current.json` is intact
+    then.
     """
-    settings = _BuildSettings(base_url=base_url, rebuild=rebuild, bound=bound)
+    settings = _BuildSettings(base_url=base_url, rebuild=rebuild, bound=bound, older_url=older_url)
     # One transaction: every number on every page is of the same moment.
     with _rare_garbage_collection(), translate_storage_errors(Path(published.ledger_path(db))), db.atomic():
         try:
@@ -128,9 +141,11 @@ def _rare_garbage_collection() -> Iterator[None]:
 
 def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings) -> BuildResult:
     folder, bound, base_url = OutputFolder(out), settings.bound, settings.base_url
-    fixed = fixed_rooms(db, out) if bound else {}
+    batches = read_batch_choice(db, bound)
+    fixed = fixed_rooms(batches, out) if bound else {}
     partial = settings.partial or is_partial(db, bound, fixed) or (bound is not None and bool(cache.fact(_TOO_LARGE)))
-    plan = read_plan(db, cache, folder, out, base_url=base_url, rebuild=settings.rebuild, bound=bound, partial=partial)
+    inputs = PlanInputs(base_url=base_url, bound=bound, partial=partial, batches=batches, older_url=settings.older_url)
+    plan = read_plan(db, cache, folder, out, inputs, rebuild=settings.rebuild)
     if plan.unchanged:
         return _previous_result(cache)
     writer = OutputWriter(folder, cache, from_scratch=plan.from_scratch)
@@ -146,6 +161,7 @@ def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings)
             room = room_beside_lookup(bound, fixed, cache.listings)
             chosen = write_chosen(ranked_packages(db, cache.listings), room, cache, writer, workers)
         _add_owners(cache, plan.batch_owners, writer, workers)
+        _update_older(plan, writer, settings.older_url)
         # Read, render, write. Long listings are read while their pages are rendered, so that memory stays bounded.
         data = read_site_data(db, cache, plan, base_url=base_url, chosen=chosen)
         writer.put_all(render_site(data), workers)
@@ -191,6 +207,13 @@ def _add_owners(cache: BuildCache, owners: Iterable[Owner], writer: OutputWriter
         cache.listings.replace(result.contribution)
 
 
+def _update_older(plan: BuildPlan, writer: OutputWriter, url: str | None) -> None:
+    writer.add([owned_files(Owner(OwnerKind.BATCHES, batch), []) for batch in plan.removed_batches], [])
+    # In the lists of batches, which peers fetch.
+    path, content = older_batches_file(plan.older_batches, url)
+    writer.put(path, content, Owner(OwnerKind.BATCHES, OLDER_BATCHES))
+
+
 def _result(plan: BuildPlan, data: SiteData, root: str, committed: Committed) -> BuildResult:
     return BuildResult(
         current_sha256=committed.current_sha256,
@@ -205,6 +228,7 @@ def _result(plan: BuildPlan, data: SiteData, root: str, committed: Committed) ->
         bytes=committed.bytes,
         all_packages=data.counts.packages,
         pages=data.counts.packages if data.lookup is None else data.lookup.pages,
+        older_batches=len(plan.older_batches),
     )
 
 

@@ -16,6 +16,9 @@ from ppp.publish import text
 #: many packages as there are have room, all of them get pages, and nothing has to be decided.
 PACKAGE_ESTIMATE: Final = 32_000
 FILES_ESTIMATE: Final = 6
+#: What a package is taken to need in the lookup files, and how many of these there are at most.
+LOOKUP_ESTIMATE: Final = 300
+LOOKUP_FILES: Final = 2_048
 #: Room that is kept for the pages and files about many packages: as much as they take where there are most packages, a
 #: fourth of smaller bounds, and what even a site without any package has.
 SITE_RESERVE: Final = 60_000_000
@@ -59,6 +62,11 @@ def site_reserve(bound: SiteBound) -> Room:
         max(LEAST_RESERVE, min(SITE_RESERVE, bound.max_bytes // 4)),
         max(LEAST_FILES_RESERVE, min(SITE_FILES_RESERVE, bound.max_files // 4)),
     )
+
+
+def lookup_estimate(packages: int) -> Room:
+    """Return about how much room the lookup files of so many packages take."""
+    return Room.of(LOOKUP_ESTIMATE * packages, min(packages, LOOKUP_FILES))
 
 
 def holds_all(bound: SiteBound, packages: int, fixed: Mapping[str, Room]) -> bool:

@@ -57,6 +57,7 @@ def publish(node: LocalNode) -> Path:
         base_url=config.base_url,
         cache_path=config.cache / "publish.db",
         bound=config.site_bound,
+        older_url=config.older_batches_url,
     )
     statement.issue(
         node.store,
@@ -89,8 +90,9 @@ def describe_room(built: build.BuildResult, bound: SiteBound) -> str:
     pages = f"{text.grouped(built.pages)} of {text.grouped(built.all_packages)} packages have pages"
     looked_up = f", {text.grouped(others)} are looked up in lookup/index.html" if others else ""
     taken = Room.of(built.bytes, built.files)
+    older = f"; {text.grouped(built.older_batches)} older batches have no room" if built.older_batches else ""
     return (
-        f"{pages}{looked_up}; the site takes {text.size(taken.bytes)} of {text.size(bound.max_bytes)}"
+        f"{pages}{looked_up}{older}; the site takes {text.size(taken.bytes)} of {text.size(bound.max_bytes)}"
         f" and {text.grouped(taken.files)} of {text.grouped(bound.max_files)} files"
     )
 

@@ -4,7 +4,9 @@ A full build, one without new records, and one with a few, each in a process of 
 proportion to what is new, and write the same bytes as a build of everything. Ratios count more than seconds.
 
 With `--preset github-pages` the site has that host's bound: `--packages 900000 --records 5400000 --new 36000` is all of
-PyPI and a day of it. Where there is Chromium, packages are then looked up in it.
+PyPI and a day of it. Where there is Chromium, packages are then looked up in it. `--ledger FOLDER` takes a ledger that
+`scripts/synthetic-ledger` wrote before, and changes it; `--folder` says where all files go, which are 30 GB then;
+`--once` leaves out the second build of everything and the comparison of bytes.
 """
 
 import argparse
@@ -12,14 +14,16 @@ import gzip
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,13 +40,18 @@ from ppp.resources import resource as shipped
 
 PAGES_PER_S = 2_000
 SHARE = 0.03
+SAMPLES_PER_S = 10
 MAX_RSS = 1_000_000_000
 MAX_SITE = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What a build took and wrote; `rss` estimates the peak of all its processes in bytes, on the high side."""
+    """What a build took and wrote.
+
+    `memory` is the most memory that all its processes together had of their own, in bytes, and `mapped` the most pages
+    of files in it, which the system can drop at any time; both as sampled `SAMPLES_PER_S` times a second.
+    """
 
     seconds: float
     core_s: float
@@ -51,7 +60,9 @@ class Build:
     written: int
     files: int
     bytes: int
-    rss: int
+    older_batches: int
+    memory: int = 0
+    mapped: int = 0
 
 
 def measure(data: Path, out: Path, cache_path: Path | None, preset: SitePreset) -> Build:
@@ -62,7 +73,6 @@ def measure(data: Path, out: Path, cache_path: Path | None, preset: SitePreset) 
     seconds = time.monotonic() - started
     db.close()
     own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    workers = len(os.sched_getaffinity(0)) if others.ru_maxrss else 0
     return Build(
         seconds=seconds,
         core_s=own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime,
@@ -71,16 +81,51 @@ def measure(data: Path, out: Path, cache_path: Path | None, preset: SitePreset) 
         written=len(done.written),
         files=done.files,
         bytes=done.bytes,
-        rss=1024 * (own.ru_maxrss + workers * others.ru_maxrss),
+        older_batches=done.older_batches,
     )
+
+
+def descendants(process: int) -> Iterator[int]:
+    """Yield a process and all that it has started, directly or not."""
+    yield process
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in children.read_text("ascii").split():
+            yield from descendants(int(child))
+
+
+def resident(process: int) -> tuple[int, int]:
+    """Return how many bytes a process has of its own in memory, and how many of files."""
+    status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
+    found = {
+        name: 1024 * int(size) for name, size in re.findall(r"^Rss(Anon|File|Shmem):\s+(\d+) kB", status, re.MULTILINE)
+    }
+    return found.get("Anon", 0) + found.get("Shmem", 0), found.get("File", 0)
+
+
+def sample_memory(process: int, ended: threading.Event) -> tuple[int, int]:
+    """Return the most memory of a process and all that it starts, and of files in it, until it has ended."""
+    memory = mapped = 0
+    while not ended.wait(1 / SAMPLES_PER_S):
+        # One that ends meanwhile counts nothing.
+        with suppress(OSError):
+            sizes = [resident(one) for one in descendants(process)]
+            memory, mapped = max(memory, sum(own for own, _ in sizes)), max(mapped, sum(file for _, file in sizes))
+    return memory, mapped
 
 
 def measure_in_new_process(data: Path, out: Path, cache_path: Path | None, preset: SitePreset) -> Build:
     """Build once, in a new process."""
     folders = (str(data), str(out), *([str(cache_path)] if cache_path else []))
     command = [sys.executable, __file__, "--preset", preset, "--build", *folders]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Build(**json.loads(done.stdout))
+    ended = threading.Event()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, ThreadPoolExecutor(1) as pool:
+        sampled = pool.submit(sample_memory, process.pid, ended)
+        answer, _ = process.communicate()
+        ended.set()
+        memory, mapped = sampled.result()
+    if process.returncode:
+        raise SystemExit(f"bench: the build ended with {process.returncode}")
+    return replace(Build(**json.loads(answer)), memory=memory, mapped=mapped)
 
 
 def add_records(data: Path, count: int, seed: int) -> None:
@@ -159,8 +204,47 @@ def table_row(name: str, build_: Build) -> str:
     """Return a row of the table."""
     return (
         f"{name:28} {build_.seconds:8.2f} s {build_.core_s:8.1f} core-s  {build_.packages:6} packages"
-        f"  {build_.written:7} files written  {build_.rss / 1e6:5.0f} MB"
+        f"  {build_.written:7} files written  {build_.memory / 1e6:5.0f} MB and {build_.mapped / 1e6:5.0f} of files"
     )
+
+
+def synthesize(data: Path, options: argparse.Namespace) -> None:
+    """Write a synthetic ledger, whose time counts nowhere."""
+    script = shipped("matrices").parent / "scripts" / "synthetic-ledger"
+    sizes = {"packages": options.packages, "records": options.records, "seed": options.seed, "copies": options.copies}
+    subprocess.run(
+        [sys.executable, str(script), str(data), *(f"--{name}={size}" for name, size in sizes.items())], check=True
+    )
+
+
+def run_builds(data: Path, folder: Path, options: argparse.Namespace) -> tuple[Build, Build, bool]:
+    """Build, print a row for each build, and return the first, the one after new records, and whether bytes differ."""
+    out, cache, scratch = folder / "public", folder / "cache.db", folder / "from scratch"
+    full = measure_in_new_process(data, out, cache, options.preset)
+    print(table_row("full build", full), flush=True)
+    print(table_row("nothing new", measure_in_new_process(data, out, cache, options.preset)), flush=True)
+    add_records(data, options.new, options.seed)
+    some = measure_in_new_process(data, out, cache, options.preset)
+    print(table_row(f"{options.new} new records", some), flush=True)
+    if options.once:
+        return full, some, False
+    # With a cache of its own: without one, it would be in memory.
+    again = measure_in_new_process(data, scratch, folder / "other.db", options.preset)
+    print(table_row("full build of that", again), flush=True)
+    return full, some, differ(out, scratch)
+
+
+def describe(full: Build, some: Build, options: argparse.Namespace) -> list[str]:
+    """Return the figures of the first build, and of the one after new records."""
+    pace, share, limit = full.packages / full.seconds, some.seconds / full.seconds, MAX_RSS / 1e6
+    memory, mapped = max(full.memory, some.memory) / 1e6, max(full.mapped, some.mapped) / 1e6
+    return [
+        f"packages a second: {pace:,.0f}, and with pages {full.pages / full.seconds:,.0f} (wanted: {PAGES_PER_S:,})",
+        f"after {options.new} new records: {share:.1%} of the full build (wanted: under {SHARE:.0%})",
+        f"memory: {memory:,.0f} MB (wanted: under {limit:,.0f}), and {mapped:,.0f} MB of files",
+        f"the site: {full.bytes / 1e6:,.0f} MB in {full.files:,} files (wanted: under {MAX_SITE / 1e6:,.0f})",
+        f"pages: of {full.pages:,} of {options.packages:,} packages; {full.older_batches:,} batches have no room",
+    ]
 
 
 def main() -> int:
@@ -171,40 +255,31 @@ def main() -> int:
     parser.add_argument("--new", type=int, default=100, help="how many records are added between two builds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--preset", type=SitePreset, choices=[*SitePreset], default=SitePreset.NONE)
+    parser.add_argument("--copies", type=int, default=1, help="as in scripts/synthetic-ledger")
+    parser.add_argument("--ledger", type=Path, help="the folder of a synthetic ledger of that size; it is changed")
+    parser.add_argument("--folder", type=Path, help="where temporary files go (default: TMPDIR)")
+    parser.add_argument("--once", action="store_true", help="build everything once, and compare nothing")
     parser.add_argument("--build", nargs="+", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.build:
         data, out, *cache_path = options.build
         print(json.dumps(asdict(measure(data, out, cache_path[0] if cache_path else None, options.preset))))
         return 0
-    with tempfile.TemporaryDirectory(prefix="ppp-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="ppp-bench-", dir=options.folder) as name:
         folder = Path(name)
-        data, out, cache_path = folder / "data", folder / "public", folder / "cache.db"
-        script = shipped("matrices").parent / "scripts" / "synthetic-ledger"
-        sizes = ("--packages", str(options.packages), "--records", str(options.records), "--seed", str(options.seed))
-        subprocess.run([sys.executable, str(script), str(data), *sizes], check=True)
-        full = measure_in_new_process(data, out, cache_path, options.preset)
-        print(table_row("full build", full))
-        print(table_row("nothing new", measure_in_new_process(data, out, cache_path, options.preset)))
-        add_records(data, options.new, options.seed)
-        some = measure_in_new_process(data, out, cache_path, options.preset)
-        print(table_row(f"{options.new} new records", some))
-        again = measure_in_new_process(data, folder / "from scratch", None, options.preset)
-        print(table_row("full build of that", again))
-        same = not differ(out, folder / "from scratch")
-        bare = bare_writes(out, folder / "bare")
-        lines = describe_lookup(data, out, options.seed)
-    pace, share = full.packages / full.seconds, some.seconds / full.seconds
-    print(f"package pages a second: {pace:,.0f} (wanted: {PAGES_PER_S:,}), each with its data, badges and feed")
+        data = options.ledger or folder / "data"
+        if options.ledger is None:
+            synthesize(data, options)
+        full, some, different = run_builds(data, folder, options)
+        print(*describe(full, some, options), sep="\n", flush=True)
+        print(*describe_lookup(data, folder / "public", options.seed), sep="\n", flush=True)
+        bare = bare_writes(folder / "public", folder / "bare")
     files, bare_files = full.files / full.seconds, full.files / bare
     print(f"files a second: {files:,.0f}; {bare_files:,.0f} where files are written and nothing else is done")
-    print(f"after {options.new} new records: {share:.1%} of the full build (wanted: under {SHARE:.0%})")
-    print(f"memory: {max(full.rss, again.rss) / 1e6:,.0f} MB (wanted: under {MAX_RSS / 1e6:,.0f})")
-    print(f"the site: {full.bytes / 1e6:,.0f} MB in {full.files:,} files (wanted: under {MAX_SITE / 1e6:,.0f})")
-    print(f"pages: of {full.pages:,} of {options.packages:,} packages", *lines, sep="\n")
-    same_bytes = "incremental builds and one from scratch wrote the same bytes"
-    print(same_bytes if same else "the two folders differ: the figures are not valid")
-    return 0 if same else 1
+    if not options.once:
+        same_bytes = "incremental builds and one from scratch wrote the same bytes"
+        print("the two folders differ: the figures are not valid" if different else same_bytes)
+    return int(different)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from ppp.model.release import Release
 from ppp.model.release_files import files_until
 from ppp.model.shown import Shown, record_shown_as
 from ppp.publish.api.encoding import document_bytes
+from ppp.publish.api.older_batches import OLDER_PATH
 from ppp.publish.packages.breaks import ReleaseFlips
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.fixes import cell_fixes
@@ -93,16 +94,25 @@ JOURNAL_FILES: Final = (
 LOOKUP_FILES: Final = (
     ("api/v1/lookup/{shard}.json", "lookup-shard", "every package in brief, in 2,048 files by the CRC-32 of its name"),
 )
+#: What there is where not every batch has room.
+OLDER_FILES: Final = ((OLDER_PATH, "older-batches", "the older batches, which have no room on this site"),)
 
 
 def api_index(
-    counts: Counts, environments: Sequence[Environment], *, journal: bool = False, lookup: bool = False
+    counts: Counts,
+    environments: Sequence[Environment],
+    *,
+    journal: bool = False,
+    lookup: bool = False,
+    older_batches: bool = False,
 ) -> tuple[str, bytes]:
     """Return `/api/v1/index.json`: the time of the newest record, counts, and all files of the API with schemas.
 
-    `journal` says whether a journal is followed, `lookup` whether packages without a page are looked up.
+    `journal` says whether a journal is followed, `lookup` whether packages without a page are looked up,
+    `older_batches` whether there are batches without room.
     """
-    files = (*API_FILES, *(JOURNAL_FILES if journal else ()), *(LOOKUP_FILES if lookup else ()))
+    optional = ((journal, JOURNAL_FILES), (lookup, LOOKUP_FILES), (older_batches, OLDER_FILES))
+    files = (*API_FILES, *(file for there, group in optional if there for file in group))
     document = {
         "schema": INDEX_SCHEMA,
         "as_of": counts.as_of,

@@ -89,7 +89,13 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
     yield from finding_pages(findings, data.chains, pages, as_of=as_of, base_url=base_url)
     yield from environment_pages(data.failing, data.environments, counts, data.causes, data.images, pages=pages)
     yield from cause_pages(data.causes, data.environments, as_of, pages)
-    yield api_index(counts, data.environments, journal=data.journal is not None, lookup=data.lookup is not None)
+    yield api_index(
+        counts,
+        data.environments,
+        journal=data.journal is not None,
+        lookup=data.lookup is not None,
+        older_batches=data.older_batches,
+    )
     yield from sitemap_files(data.sitemap_shards, data.sitemap, _page_paths(data), base_url)
     yield from feed_files(overall_feed(group_changes(data.changes), pages), "", base_url)
     yield from data_files(data.snapshots, as_of, data.downloads)

@@ -7,12 +7,14 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from ppp.ledger import published
-from ppp.ledger.batches import list_batches
+from ppp.ledger.batches import PackedBatch
 from ppp.ledger.downloads import PeriodSource, newest_source
 from ppp.ledger.episodes import StoredEpisode, newest_episode
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
 from ppp.model.site_bound import SiteBound
+from ppp.publish.api.older_batches import OLDER_BATCHES
+from ppp.publish.batch_budget import BatchChoice
 from ppp.publish.builder.changes import EVERYTHING, ChangedPackages, find_changes
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind
 from ppp.publish.folder import OutputFolder
@@ -21,9 +23,32 @@ from ppp.publish.snapshots.description import Snapshot, complete_snapshots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanInputs:
+    """What a site depends on beside the ledger, and what its bound means.
+
+    `batches` says which of them are published, `older_url` where people find the others, and `partial` whether the
+    bound may leave no room for a page of each package.
+    """
+
+    base_url: str
+    bound: SiteBound | None
+    partial: bool
+    batches: BatchChoice
+    older_url: str | None
+
+    @property
+    def choice(self) -> str | None:
+        """Return a text of what decides about pages and batches; None: all of them are published."""
+        if self.batches.older:
+            return f"{self.bound} {self.older_url}"
+        return str(self.bound) if self.partial else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
     """What to build; `packages` and `batches` are those whose files are written, by name and by id.
 
+    `removed_batches` are those whose files have no room any more, `older_batches` all that have none.
     `episode`, `snapshots`, `journal` and `downloads` are what the site shows apart from records, `journal` None where
     none is followed, `downloads` None where none are known; `unchanged` is True where nothing has changed. `partial` is
     True where not every package gets a page, and `choice` is then a text of the bound, which decides, with records and
@@ -34,6 +59,8 @@ class BuildPlan:
     changes: ChangedPackages
     packages: Sequence[str]
     batches: Sequence[str]
+    removed_batches: Sequence[str]
+    older_batches: Sequence[PackedBatch]
     episode: StoredEpisode | None
     snapshots: Sequence[Snapshot]
     journal: JournalChanges | None
@@ -68,24 +95,22 @@ def read_plan(
     cache: BuildCache,
     folder: OutputFolder,
     out: Path,
+    inputs: PlanInputs,
     *,
-    base_url: str,
     rebuild: bool,
-    bound: SiteBound | None = None,
-    partial: bool = False,
 ) -> BuildPlan:
-    """Read what has changed since the build that the cache describes; `rebuild` takes everything as changed.
-
-    `partial` says whether the site's `bound` may leave no room for a page of each package.
-    """
+    """Read what has changed since the build that the cache describes; `rebuild` takes everything as changed."""
     environments = published.observed_environments(db)
     changes = (
-        EVERYTHING if rebuild else find_changes(db, cache, folder, environments, base_url=base_url, partial=partial)
+        EVERYTHING
+        if rebuild
+        else find_changes(db, cache, folder, environments, base_url=inputs.base_url, partial=inputs.partial)
     )
-    choice = str(bound) if partial else None
+    choice, batches = inputs.choice, inputs.batches
     # A batch never changes: files that the cache lists are not looked at again.
     written = set() if changes.packages is None else set(cache.owners(OwnerKind.BATCHES))
-    new_batches = [batch.id for batch in list_batches(db) if batch.id not in written]
+    kept = {batch.id for batch in batches.kept}
+    new_batches, old_batches = sorted(kept - written), sorted(written - kept - {OLDER_BATCHES})
     episode, snapshots = newest_episode(db), complete_snapshots(out)
     journal, downloads = find_journal_changes(db, cache, changes.packages), newest_source(db)
     return BuildPlan(
@@ -93,14 +118,16 @@ def read_plan(
         changes=changes,
         packages=published.list_packages(db) if changes.packages is None else changes.packages,
         batches=new_batches,
+        removed_batches=old_batches,
+        older_batches=batches.older,
         episode=episode,
         snapshots=snapshots,
         journal=journal,
         downloads=downloads,
         unchanged=changes.packages is not None
-        and not (changes.packages or new_batches)
+        and not (changes.packages or new_batches or old_batches)
         and cache.fact("other inputs") == _digest(episode, snapshots, journal, downloads, choice),
-        partial=partial,
+        partial=inputs.partial,
         choice=choice,
     )
 

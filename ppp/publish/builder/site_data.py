@@ -51,6 +51,7 @@ class SiteData:
     `sitemap` are the pages of names that changed, `sitemap_shards` the prefixes of the sitemap's files after the last
     build. `journal` is None where none is followed, `downloads` (whose numbers they are) None where none are known.
     `pages` says which packages have pages, and `lookup` how the others are found; None: there are no others.
+    `older_batches` says whether there are batches without room.
     """
 
     base_url: str
@@ -77,6 +78,7 @@ class SiteData:
     downloads: PeriodSource | None
     pages: PackagePages = ALL_PAGES
     lookup: LookupContent | None = None
+    older_batches: bool = False
 
 
 def read_site_data(
@@ -119,6 +121,7 @@ def read_site_data(
         downloads=plan.downloads,
         pages=PackagePages(chosen),
         lookup=None if chosen is None else _read_lookup(store, counts.packages, len(chosen)),
+        older_batches=bool(plan.older_batches),
     )
 
 

@@ -1,4 +1,7 @@
-"""Read what a site takes on its host whichever packages get pages: batches, snapshots, lookup files, statements."""
+"""Read what a site takes on its host whichever packages get pages: batches, snapshots, lookup files, statements.
+
+Of batches it takes the newest ones, within their share of the bound.
+"""
 
 import os
 from collections.abc import Iterator
@@ -9,6 +12,7 @@ from sqlite_utils import Database
 
 from ppp.ledger.batches import packed_batches
 from ppp.model.site_bound import SiteBound
+from ppp.publish.batch_budget import BatchChoice, choose_batches
 from ppp.publish.folder import STATEMENTS
 from ppp.publish.listings.store import ListingStore
 from ppp.publish.page_budget import Room, holds_all, room_for_pages
@@ -20,18 +24,18 @@ _INDEX_NAME: Final = INDEX.rpartition("/")[2]
 #: The parts, by the names that errors give them.
 BATCHES: Final = "batches"
 SNAPSHOTS: Final = "snapshots"
-#: The bytes of a batch's signature file, and what a lookup file has around its rows, at most.
-_SIGNATURE_BYTES: Final = 129
+#: What a lookup file has around its rows, at most.
 _LOOKUP_BYTES: Final = 2_000
 
 
-def fixed_rooms(db: Database, out: Path) -> dict[str, Room]:
+def read_batch_choice(db: Database, bound: SiteBound | None) -> BatchChoice:
+    """Return which batches of the ledger a site with this bound publishes."""
+    return choose_batches(packed_batches(db), bound, _count_packages(db))
+
+
+def fixed_rooms(batches: BatchChoice, out: Path) -> dict[str, Room]:
     """Return the room of what is always published, by its name; `out` is the public folder."""
-    batches, size = packed_batches(db)
-    return {
-        BATCHES: Room.of(size + _SIGNATURE_BYTES * batches, 2 * batches),
-        SNAPSHOTS: _room_of(out / SNAPSHOTS_FOLDER),
-    }
+    return {BATCHES: batches.room, SNAPSHOTS: _room_of(out / SNAPSHOTS_FOLDER)}
 
 
 def statements_room(out: Path) -> Room:
@@ -47,8 +51,7 @@ def is_partial(db: Database, bound: SiteBound | None, fixed: dict[str, Room]) ->
     if bound is None:
         return False
     room_for_pages(bound, fixed)
-    (packages,) = db.execute("SELECT count(*) FROM packages").fetchone()
-    return not holds_all(bound, packages, fixed)
+    return not holds_all(bound, _count_packages(db), fixed)
 
 
 def room_beside_lookup(bound: SiteBound, fixed: dict[str, Room], store: ListingStore) -> Room:
@@ -56,6 +59,11 @@ def room_beside_lookup(bound: SiteBound, fixed: dict[str, Room], store: ListingS
     shards = len(store.listing_names(LOOKUP_PREFIX))
     lookup = Room.of(store.lookup_bytes() + _LOOKUP_BYTES * shards, shards)
     return room_for_pages(bound, {**fixed, "lookup files": lookup})
+
+
+def _count_packages(db: Database) -> int:
+    count: tuple[int] = db.execute("SELECT count(*) FROM packages").fetchone()
+    return count[0]
 
 
 def _room_of(path: Path) -> Room:

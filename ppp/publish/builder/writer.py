@@ -57,15 +57,15 @@ class OutputWriter:
         for files in owned:
             self._lists.mark_changed(files.kind, files.owner_hash)
 
-    def put(self, path: str, content: bytes | None) -> None:
-        """Write one file of the site (`index.html`); None: the site no longer has it."""
+    def put(self, path: str, content: bytes | None, owner: Owner | None = None) -> None:
+        """Write one file of the site (`index.html`), or of another owner; None: the site no longer has it."""
         self._check_once(path)
         files: list[FileEntry] = []
         written = False
         if content is not None:
             entry, written = self._folder.write(path, content)
             files.append(entry)
-        owner = Owner(OwnerKind.SITE, path)
+        owner = owner or Owner(OwnerKind.SITE, path)
         if written or self._cache.files_of(owner) != files:
             self.add([owned_files(owner, files)], [path] if written else [])
 

@@ -4,14 +4,17 @@ import json
 import re
 import sqlite3
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ppp.ledger.batches import packed_batches, seal
 from ppp.ledger.downloads import Downloads, DownloadsSource, store_downloads
 from ppp.ledger.store import Store
+from ppp.mesh.node import NodeKey
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import PublishError
 from ppp.model.record import Installed, Record
@@ -209,3 +212,44 @@ def test_a_failed_build_leaves_the_cache_as_it_was(crowded: Store, tmp_path: Pat
     with sqlite3.connect(cache) as db:
         assert db.execute("SELECT count(*) FROM entries").fetchone() == before
     assert bounded(crowded, out, cache_path=cache).written == ()
+
+
+def seal_each(store: Store, key: NodeKey, records: Iterable[Record]) -> None:
+    """Add records of a node, each in a batch of its own."""
+    for one in records:
+        store.add_record(one)
+        seal(store, node=key.id, sign=key.sign, verify=lambda _: None)
+
+
+def test_the_newest_batches_have_room_and_the_others_are_listed(
+    crowded: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    key = NodeKey.from_seed(b"1" * 32)
+    made = (record(f"package-{n:02}", "2.0", node=key.id, observed_at=DAY + 10_000 + n) for n in range(70))
+    grown, fresh, cache = tmp_path / "grown", tmp_path / "fresh", tmp_path / "cache.db"
+    bound = SiteBound(max_bytes=10**9, max_files=700)
+    seal_each(crowded, key, islice(made, 50))
+    bounded(crowded, grown, bound, cache_path=cache)
+    assert not (grown / "batches/older.json").exists()
+    before = {path.name for path in (grown / "batches").iterdir()}
+    # Ten more: the oldest make room.
+    seal_each(crowded, key, islice(made, 20))
+    built = bounded(crowded, grown, bound, cache_path=cache, older_url="https://state.example/")
+    batches = packed_batches(crowded.db)
+    kept, older = batches[:55], batches[55:]
+    assert built.older_batches == len(older) == 15
+    assert {path.name.partition(".")[0] for path in (grown / "batches").iterdir()} == {b.id for b in kept} | {"older"}
+    assert before - {path.name for path in (grown / "batches").iterdir()}
+    document = json.loads((grown / "batches/older.json").read_text())
+    assert schema_errors("site/schemas/older-batches.schema.json", document) == []
+    assert [row[0] for row in document["batches"]] == sorted(batch.id for batch in older)
+    assert (document["records"], document["url"]) == (15, "https://state.example/")
+    assert "older-batches.schema.json" in (grown / "api/v1/index.json").read_text()
+    bounded(crowded, fresh, bound, older_url="https://state.example/")
+    assert tree(grown) == tree(fresh)
+    assert bounded(crowded, grown, bound, cache_path=cache, older_url="https://state.example/").written == ()
+    # Another address changes the list, and another bound what is in it.
+    assert "batches/older.json" in bounded(crowded, grown, bound, cache_path=cache).written
+    bounded(crowded, grown, SiteBound(max_bytes=10**9, max_files=900), cache_path=cache)
+    assert not (grown / "batches/older.json").exists()
+    assert len([*(grown / "batches").glob("*.sig")]) == 70

@@ -1,0 +1,95 @@
+"""The batches that a peer no longer publishes because its host has a bound: what of them is not here, and where it is.
+
+Their list is among the files that the peer's statement covers. Nothing is fetched from the address in it: it is for
+people, who decide themselves what they take from where (`ppp peer import`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ppp.mesh.fetch import PeerConnection
+from ppp.mesh.files import PublishedFile
+from ppp.mesh.receive import LocalState
+from ppp.mesh.untrusted import check_schema, parse_json, reject
+from ppp.model.canonical import Json, is_sha256, sha256_hex
+
+OLDER_PATH: Final = "batches/older.json"
+#: The most bytes of a list, and batches in it: with 5,000 records each, these are 500 million records.
+MAX_OLDER_BYTES: Final = 20 * 1024 * 1024
+MAX_OLDER: Final = 100_000
+
+_SCHEMA: Final = "site/schemas/older-batches.schema.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OlderBatches:
+    """How many batches a peer has and no longer publishes, of those that are trusted and missing here.
+
+    `records` are in them together, the newest of them observed at `last_observed_at` (epoch seconds). `url` is where
+    people find them, as the peer says; None: it does not say.
+    """
+
+    batches: int
+    records: int
+    last_observed_at: int
+    url: str | None
+
+
+def fetch_older(
+    connection: PeerConnection, files: Mapping[str, PublishedFile], local: LocalState
+) -> OlderBatches | None:
+    """Return which older batches of a peer's list are missing here; None: none, or it publishes all that it has.
+
+    Raises `PeerError`, or `RejectedDataError` if the list is not valid.
+    """
+    if (listed := files.get(OLDER_PATH)) is None:
+        return None
+    if listed.size > MAX_OLDER_BYTES:
+        reject(OLDER_PATH, f"it is larger than {MAX_OLDER_BYTES:,} bytes")
+    data = connection.get(f"{local.peer.url}{OLDER_PATH}", max_bytes=listed.size)
+    if sha256_hex(data) != listed.sha256:
+        reject(OLDER_PATH, "it is not the file that the peer's statement covers")
+    return missing_here(data, local)
+
+
+def missing_here(data: bytes, local: LocalState) -> OlderBatches | None:
+    """Return which batches of a list, given as bytes, are trusted and missing here; raise `RejectedDataError`."""
+    document = _parse(data)
+    missing = [row for row in document["batches"] if row[0] not in local.batches and row[1] in local.trusted]
+    if not missing:
+        return None
+    return OlderBatches(
+        batches=len(missing),
+        records=sum(records for _, _, records, *_ in missing),
+        last_observed_at=max(last for *_, last, _ in missing),
+        url=document["url"],
+    )
+
+
+def _parse(data: bytes) -> dict[str, Json]:
+    # As with lists of files: rows are checked here, and by the schema only one of them, for all would take seconds.
+    document = parse_json(data, what=OLDER_PATH, max_bytes=MAX_OLDER_BYTES)
+    match document.get("batches"):
+        case [first, *_] as rows if len(rows) <= MAX_OLDER:
+            invalid = next((row for row in rows if not _is_row(row)), None)
+            check_schema({**document, "batches": [invalid or first]}, what=OLDER_PATH, schema=_SCHEMA)
+            if invalid is not None:
+                reject(OLDER_PATH, "a row of it is malformed")
+        case list() as rows if rows:
+            reject(OLDER_PATH, f"it lists {len(rows):,} batches, more than {MAX_OLDER:,}")
+        case _:
+            check_schema(document, what=OLDER_PATH, schema=_SCHEMA)
+    return document
+
+
+def _is_row(row: Json) -> bool:
+    match row:
+        case [str() as batch, str() as node, int() as records, int() as first, int() as last, int() as size]:
+            numbers = (records, first, last, size)
+            return is_sha256(batch) and is_sha256(node) and records > 0 and all(_is_count(each) for each in numbers)
+    return False
+
+
+def _is_count(number: int) -> bool:
+    return not isinstance(number, bool) and number >= 0
