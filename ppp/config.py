@@ -160,7 +160,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
         nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
         site_bound=settings.site_bound(),
-        older_batches_url=settings.optional_address("PPP_OLDER_BATCHES_URL"),
+        older_batches_url=settings.site_address("PPP_OLDER_BATCHES_URL") or None,
         disk_mib=settings.optional_number("PPP_DISK_MIB", most=1_000_000_000),
     )
     if config.replicas > 1 and not settings.text("PPP_SHARE_NODES"):
@@ -234,7 +234,7 @@ class _Settings:
         return url, credentials or netrc_credentials(url, self._environ)
 
     def site_address(self, name: str) -> str:
-        """Return the address of the site, ending in a slash; it is published, so that it may have no credentials."""
+        """Return an address of this node, ending in a slash; it is published, so that it may have no credentials."""
         text = self.text(name)
         if not text:
             return ""
@@ -247,9 +247,6 @@ class _Settings:
         if mistake := secret or address_mistake(url):
             self.mistakes.append(f"{name}={_shortened(url)!r} {mistake}")
         return _with_slash(url)
-
-    def optional_address(self, name: str) -> str | None:
-        return self.public_address(name, "") if self.text(name) else None
 
     def number(self, name: str, default: int, *, most: int) -> int:
         text = self.text(name, str(default))
