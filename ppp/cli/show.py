@@ -10,11 +10,12 @@ from sqlite_utils import Database
 
 from ppp.cli.options import data_option, environments_option, json_option, make_context
 from ppp.cli.results import print_results
-from ppp.ledger import journal, queries
+from ppp.ledger import journal, published, queries
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.selection import Selection, select_newest, select_of_packages
 from ppp.model.errors import UnknownEnvironmentError, UnknownPackageError
 from ppp.model.matrix import environment_sort_key
+from ppp.model.near_names import near_names
 from ppp.model.on_index import OnIndex
 from ppp.model.printable import first_of
 from ppp.model.release import Release, parse_package
@@ -92,9 +93,12 @@ def _check(db: Database, names: Sequence[str], environments: Sequence[str]) -> N
         )
     missing = [name for name in names if not queries.releases_of(db, name)]
     if missing:
+        listed = published.list_packages(db)
+        near = {close for name in missing[:5] for close in near_names(name, listed)}
+        did_you_mean = f"did you mean {', '.join(sorted(near))}? " if near else ""
         raise UnknownPackageError(
-            f"the ledger holds no result of {first_of(missing, 5)}",
-            hint=f"check it with `ppp run {' '.join(f'--package {name}' for name in missing[:5])}`",
+            f"the ledger holds no result of {first_of(missing, 5)}, which says nothing about it",
+            hint=f"{did_you_mean}check it with `ppp run {' '.join(f'--package {name}' for name in missing[:5])}`",
         )
 
 

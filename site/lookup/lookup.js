@@ -148,10 +148,11 @@ function start(form) {
     const name = normalized(input.value);
     let parts = [];
     let message = "";
+    let found = null;
     if (name) {
       try {
-        const found = await lookUp(name);
-        parts = found ? answer(found) : [];
+        found = await lookUp(name);
+        parts = found ? answer(found) : await import("./near.js").then(({ absent }) => absent(name));
         message = found ? "" : `Nothing is known about ${name}: no release of it has been checked.`;
       } catch {
         message = "The answer cannot be read right now. Try again later.";
@@ -162,7 +163,7 @@ function start(form) {
     section.replaceChildren(...parts);
     section.hidden = !parts.length;
     status.textContent = message;
-    document.title = parts.length ? `${name} · The PyPI Place` : "Look up a package · The PyPI Place";
+    document.title = found ? `${name} · The PyPI Place` : "Look up a package · The PyPI Place";
   }
 
   function asked() {

@@ -130,6 +130,9 @@ function requirementItem(typed) {
 
 function search(box) {
   const input = box.querySelector("input");
+  // What is said of a name that was not checked stands below the box.
+  const missing = element("div", "", { className: "absent" });
+  box.after(missing);
   const status = box.querySelector("[role=status]");
   const list = box.querySelector("ul");
   const links = () => [...list.querySelectorAll("a")];
@@ -143,10 +146,15 @@ function search(box) {
     const wanted = normalized(input.value);
     let result = { rows: [], more: false };
     let message = "";
+    let absence = [];
     if (wanted) {
       try {
         result = await find(wanted);
         message = statusText(result);
+        if (!result.rows.length && !result.more) {
+          message = "Not checked.";
+          absence = await import("./near.js").then(({ absent }) => absent(wanted));
+        }
       } catch {
         message = "Search is unavailable right now. Browse the packages by name instead.";
       }
@@ -154,6 +162,7 @@ function search(box) {
       if (wanted !== normalized(input.value) || isRequirement(input.value)) return;
     }
     list.replaceChildren(...result.rows.slice(0, MAX_RESULTS).map(listItem));
+    missing.replaceChildren(...absence);
     status.textContent = message;
   }
 

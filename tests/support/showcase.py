@@ -91,6 +91,7 @@ PAGES = {
     "about": "about/index.html",
     "ask": "ask/index.html",
     "compare": "compare/index.html",
+    "missing": "404.html",
     "coverage": "coverage/index.html",
     "journal": "journal/index.html",
     "journal-day": "journal/2024-04-25/index.html",

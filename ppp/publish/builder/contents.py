@@ -32,6 +32,7 @@ from ppp.publish.site.environments import environment_pages
 from ppp.publish.site.findings import finding_listings, finding_pages, front_findings
 from ppp.publish.site.front import STRIP_RESULTS, FrontPage, about_page, front_page
 from ppp.publish.site.lookup import lookup_files
+from ppp.publish.site.missing import missing_page
 from ppp.publish.site.package import package_page
 from ppp.publish.site.sitemap import crawler_files, sitemap_files
 from ppp.publish.site.snapshots import data_files
@@ -109,6 +110,7 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
 def render_static(base_url: str) -> Iterator[tuple[str, bytes]]:
     """Render the files that no record changes: our prose, the SQL page, and what pages and crawlers load."""
     yield about_page()
+    yield missing_page(base_url)
     yield from documentation_pages()
     yield from sql_files()
     yield from compare_files(base_url)

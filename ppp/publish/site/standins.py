@@ -1,4 +1,4 @@
-"""Which of its cells ran on stand-in images instead of the official ones: said once a page.
+"""Which cells of a page ran on stand-in images instead of the official ones: said once a page.
 
 A cell is marked by itself only where its environment has cells of both kinds on the page.
 """

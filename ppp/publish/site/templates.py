@@ -98,9 +98,10 @@ def jinja_environment(root: str) -> jinja2.Environment:
     return environment
 
 
-def render(template: str, *, path: str, **values: object) -> bytes:
-    """Return the page for `path` within the site; its relative links start from there."""
-    return jinja_environment("../" * path.count("/")).get_template(template).render(values).encode()
+def render(template: str, *, path: str, root: str | None = None, **values: object) -> bytes:
+    """Return the page for `path` within the site; its links start from there, or from `root` if that is given."""
+    shown_from = "../" * path.count("/") if root is None else root
+    return jinja_environment(shown_from).get_template(template).render(values).encode()
 
 
 def shown_columns(counts: Counts) -> list[Shown]:

@@ -1,0 +1,17 @@
+"""`/404.html`: what static hosts show at an address that has no file.
+
+It is shown at any depth, so its links begin at the host's root: they have the path of the site's address, or `/` where
+nobody has said the address.
+"""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from ppp.publish.site.templates import render
+
+MISSING_PAGE: Final = "404.html"
+
+
+def missing_page(base_url: str) -> tuple[str, bytes]:
+    """Return the page; `base_url` is the site's address, which ends in a slash, or `""`."""
+    return MISSING_PAGE, render(MISSING_PAGE, path=MISSING_PAGE, root=urlsplit(base_url).path or "/")
