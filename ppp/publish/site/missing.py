@@ -7,11 +7,11 @@ nobody has said the address.
 from typing import Final
 from urllib.parse import urlsplit
 
-from ppp.publish.site.templates import render
+from ppp.publish.site.templates import render_from
 
 MISSING_PAGE: Final = "404.html"
 
 
 def missing_page(base_url: str) -> tuple[str, bytes]:
     """Return the page; `base_url` is the site's address, which ends in a slash, or `""`."""
-    return MISSING_PAGE, render(MISSING_PAGE, path=MISSING_PAGE, root=urlsplit(base_url).path or "/")
+    return MISSING_PAGE, render_from(urlsplit(base_url).path or "/", MISSING_PAGE, {})

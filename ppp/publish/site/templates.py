@@ -3,7 +3,7 @@
 Everything is escaped, and an undefined name in a template is an error. Nothing here reads a clock or the ledger.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from typing import Final, Protocol
@@ -98,10 +98,14 @@ def jinja_environment(root: str) -> jinja2.Environment:
     return environment
 
 
-def render(template: str, *, path: str, root: str | None = None, **values: object) -> bytes:
-    """Return the page for `path` within the site; its links start from there, or from `root` if that is given."""
-    shown_from = "../" * path.count("/") if root is None else root
-    return jinja_environment(shown_from).get_template(template).render(values).encode()
+def render(template: str, *, path: str, **values: object) -> bytes:
+    """Return the page for `path` within the site; its relative links start from there."""
+    return render_from("../" * path.count("/"), template, values)
+
+
+def render_from(root: str, template: str, values: Mapping[str, object]) -> bytes:
+    """Return a page whose links to the site begin with `root`."""
+    return jinja_environment(root).get_template(template).render(values).encode()
 
 
 def shown_columns(counts: Counts) -> list[Shown]:
