@@ -44,7 +44,7 @@ def _page(browser: "Browser") -> Iterator["Page"]:
 
 @pytest.mark.parametrize(
     ("typed", "near"),
-    [("Reqeusts", ["requests"]), ("yaml", ["pyyaml"]), ("erquests", ["requests"]), ("interfaces", []), ("django", [])],
+    [("Rqeuests", ["requests"]), ("yaml", ["pyyaml"]), ("erquests", ["requests"]), ("interfaces", []), ("django", [])],
 )
 def test_the_search_says_that_absence_says_nothing(typed: str, near: list[str], page: "Page", site: str) -> None:
     page.goto(f"{site}/index.html")
@@ -116,7 +116,7 @@ def test_a_package_without_a_page_is_not_called_unchecked(
 def test_pages_and_terminals_have_one_rule(page: "Page", site: str) -> None:
     chance = random.Random(7)
     names = sorted({"".join(chance.choices("ab-c", k=chance.randint(1, 9))).strip("-") or "a" for _ in range(400)})
-    typed = [*names[::8], "reqeusts", "ba", "abcabc"]
+    typed = [*names[::8], "rqeuests", "ba", "abcabc"]
     page.goto(f"{site}/index.html")
     found = page.evaluate(
         "([typed, names]) => import('./near.js').then(({ nearNames }) => typed.map((one) => nearNames(one, names)))",

@@ -13,7 +13,7 @@ WORDS = st.text(alphabet="abc-", max_size=7)
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        ("reqeusts", ["requests"]),  # two letters changed places
+        ("rqeuests", ["requests"]),  # two letters changed places
         ("request", ["requests", "requests-oauthlib"]),  # one is missing; and it is part of a longer one
         ("yaml", ["pyyaml", "types-pyyaml"]),
         ("py-yaml", ["pyyaml", "types-pyyaml"]),
