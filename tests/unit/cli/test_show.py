@@ -270,10 +270,10 @@ def test_what_is_not_known_is_an_error(
 def test_a_mistyped_name_has_near_ones(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["ppp", "show", "--data", str(data), "passsed"])
+    monkeypatch.setattr(sys, "argv", ["ppp", "show", "--data", str(data), "pass-ed"])
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code
     said = capsys.readouterr().err
-    assert "the ledger holds no result of passsed, which says nothing about it" in said
-    assert "did you mean passed? check it with `ppp run --package paseed`" in said
+    assert "the ledger holds no result of pass-ed, which says nothing about it" in said
+    assert "did you mean passed? check it with `ppp run --package pass-ed`" in said
