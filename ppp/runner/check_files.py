@@ -63,10 +63,12 @@ def check_files(
     ):
         index = open_index(context.config)
         with prepare_environments(context, index, matrix, environments) as ready:
-            return tuple(result for each in environments for result in _in_environment(context, ready, each, files))
+            return tuple(
+                result for each in environments for result in check_in_environment(context, ready, each, files)
+            )
 
 
-def _in_environment(
+def check_in_environment(
     context: Context, ready: ReadyEnvironments, environment: Environment, files: Sequence[GivenFile]
 ) -> Iterator[FileResult]:
     """Yield the result of each file in an environment, between two runs of its canary."""
