@@ -1,4 +1,4 @@
-"""The README's own steps, in two fresh clones of this repository: both end on the same bytes.
+"""The README's own steps, in two fresh clones of a repository of this tree: both end on the same bytes.
 
 Cells run on this machine's own Python, and packages come from a local index; only addresses are changed in the steps.
 """
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,18 @@ REPOSITORY: Final = Path(__file__).parents[2]
 TIMEOUT_S: Final = 240
 PORTS: Final = ("8001", "8002")
 SECTION: Final = re.compile(r"^## Run a node\n.*?^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: What lies in a tree that is worked in, also if an archive of it has no .gitignore.
+NOT_OURS: Final = (
+    ".git",
+    ".nox",
+    ".venv",
+    "__pycache__",
+    "node-run",
+    "dist",
+    "data/*",
+    "!data/ppp.db",
+    "!data/LICENSE",
+)
 #: What `scripts/nox` compares to tell whether it has to create the node's environment.
 STAMPED: Final = ("pyproject.toml", "scripts/requirements-build.txt", "scripts/requirements.txt")
 
@@ -84,12 +97,24 @@ def end_group(process: "subprocess.Popen[bytes]") -> None:
     process.wait(10)
 
 
-def make_clone(folder: Path, name: str, environ: Mapping[str, str], stack: ExitStack, *, nox: Path) -> Clone:
-    """Clone the repository; its commands run by the Python of this test, so that nothing is installed."""
+def make_repository(folder: Path) -> Path:
+    """Return a repository of the tree that is tested, which is none itself where it was unpacked from an archive."""
+    repository = folder / "repository.git"
+    git = ["git", f"--git-dir={repository}", f"--work-tree={REPOSITORY}"]
+    subprocess.run([*git, "init", "--quiet", "--initial-branch=main"], check=True, timeout=60)
+    (repository / "info" / "exclude").write_text("\n".join(NOT_OURS))
+    subprocess.run([*git, "add", "--all", "."], cwd=REPOSITORY, check=True, timeout=60)
+    identity = ["-c", "user.name=Somebody", "-c", "user.email=somebody@fork.example", "-c", "commit.gpgsign=false"]
+    subprocess.run([*git, *identity, "commit", "--quiet", "--message", "The tree"], check=True, timeout=60)
+    return repository
+
+
+def make_clone(
+    folder: Path, name: str, *, environ: Mapping[str, str], stack: ExitStack, repository: Path, nox: Path
+) -> Clone:
+    """Clone a repository; its commands run by the Python of this test, so that nothing is installed."""
     root = folder / name
-    subprocess.run(
-        ["git", "-c", "safe.directory=*", "clone", "--quiet", str(REPOSITORY), str(root)], check=True, timeout=60
-    )
+    subprocess.run(["git", "clone", "--quiet", str(repository), str(root)], check=True, timeout=60)
     programs = root / ".nox" / "ppp" / "bin"
     programs.mkdir(parents=True)
     if nox.exists():
@@ -157,12 +182,11 @@ def nodes_of_records(data: Path) -> dict[str, int]:
 def test_two_fresh_clones_that_follow_the_readme_end_on_the_same_bytes(
     tmp_path: Path, environ: Mapping[str, str]
 ) -> None:
-    if not (REPOSITORY / ".git").exists():
-        pytest.skip("this is no git repository, so there is nothing to clone")
     ports = {port: free_port() for port in PORTS}
     with ExitStack() as stack:
-        one = make_clone(tmp_path, "one", environ, stack, nox=REPOSITORY / ".nox" / "bootstrap")
-        other = make_clone(tmp_path, "other", environ, stack, nox=one.root / ".nox" / "bootstrap")
+        make = partial(make_clone, tmp_path, environ=environ, stack=stack, repository=make_repository(tmp_path))
+        one = make("one", nox=REPOSITORY / ".nox" / "bootstrap")
+        other = make("other", nox=one.root / ".nox" / "bootstrap")
         todo = steps(one.root, ports)
         assert list(todo) == ["in one clone", "in the other clone", "in the first clone again", "in both: the same"]
         one.run(todo["in one clone"])
