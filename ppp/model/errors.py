@@ -209,7 +209,7 @@ class JournalMalformedError(PPPError):
 
 
 class StateError(PPPError):
-    """A saved state does not belong here: it is another node's, or older than what there is already."""
+    """A state does not belong here: it is another node's, or older than the ledger or than what is published."""
 
     exit_code = 52
 

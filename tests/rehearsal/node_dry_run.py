@@ -1,8 +1,9 @@
-"""Perform two nights of a node as .github/workflows/node.yml says, and a month's end: `scripts/nox -s node_dry_run`.
+"""Perform nights of a node as .github/workflows/node.yml says, and a month's end: `scripts/nox -s node_dry_run`.
 
 Real packages, in containers where there is an engine, in two environments with two shards each. In the first night one
-shard is killed; before the second the fork watches one package more. It shows: the same key, a chain that goes on, a
-ledger that is restored, nothing lost, nothing done twice; and the key reaches no machine that runs package code.
+shard is killed; before the second the fork watches one package more; then the branch of the state is deleted, and the
+next night stops, until a person lets another one get back what is published. It shows: the same key, a chain that goes
+on, a ledger that is restored, nothing lost, nothing done twice; and the key reaches no machine that runs package code.
 """
 
 import argparse
@@ -14,9 +15,12 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,8 +40,8 @@ READ_ONLY: Final = {"contents": "read"}
 class Rehearsal:
     """The fork, what GitHub keeps of it, and what is expected of it."""
 
-    def __init__(self, folder: Path, environments: Sequence[str]) -> None:
-        """Make the fork of the working tree, and a key."""
+    def __init__(self, folder: Path, environments: Sequence[str], address: str) -> None:
+        """Make the fork of the working tree, and a key; what is deployed is served at an address."""
         self.folder = folder
         self.environments = environments
         self.key = secrets.token_hex(32)
@@ -55,7 +59,7 @@ class Rehearsal:
             origin=origin,
             programs=ROOT / ".nox",
             secrets={"PPP_NODE_KEY": self.key},
-            variables={"PPP_ENVIRONMENTS": " ".join(environments), "PPP_SHARDS": "2"},
+            variables={"PPP_BASE_URL": address, "PPP_ENVIRONMENTS": " ".join(environments), "PPP_SHARDS": "2"},
             settings={"PPP_JOURNAL": "off", "PPP_JOBS": "2"},
         )
 
@@ -66,8 +70,19 @@ class Rehearsal:
         git("commit", "--quiet", "--message", "Watch", folder=self.fork)
         git("push", "--quiet", "origin", "main", folder=self.fork)
 
-    def night(self, name: str, *, workflow: str = "node.yml", kill: bool = False) -> Run:
-        """Perform a run of a workflow, and check what holds for every one; return it."""
+    def night(
+        self,
+        name: str,
+        *,
+        workflow: str = "node.yml",
+        kill: bool = False,
+        inputs: Mapping[str, str] | None = None,
+        wanted: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Perform a run of a workflow, and check what holds for every one; return it.
+
+        `inputs` are what a person chose who started it by hand. The jobs succeed, except those that `wanted` names.
+        """
         print(f"== {name}", flush=True)
         killed: list[str] = []
 
@@ -77,14 +92,16 @@ class Rehearsal:
                 kill_when_it_checks(machine, process)
 
         document = load(self.fork / ".github" / "workflows" / workflow)
-        run = Run(self.host, document, self.folder / name, watcher=watcher, parallel=2)
+        run = Run(self.host, document, self.folder / name, watcher=watcher, parallel=2, inputs=inputs or {})
         results = run.execute()
         print(f"   {results}", flush=True)
+        others = {**(wanted or {})}
         for machine in run.machines:
             failed = machine.result != "success"
-            if failed != (machine.name in killed):
+            if failed != (machine.name in killed or others.get(machine.job) == "failure"):
                 sys.exit(f"{machine.name} ended with {machine.result}:\n{machine.log}")
-        expect(dict.fromkeys(results, "success") | ({"check": "failure"} if kill else {}), results, "the jobs' results")
+        ends = {"check": "failure"} if kill else others
+        expect(dict.fromkeys(results, "success") | ends, results, "the jobs' results")
         self._check_secrets(run)
         return run
 
@@ -160,8 +177,17 @@ def git(*arguments: str, folder: Path | None = None) -> str:
 
 
 def rehearse(folder: Path, environments: Sequence[str]) -> None:
-    """Perform a first night, a month's end, and a second night; end with what is wrong."""
-    rehearsal = Rehearsal(folder, environments)
+    """Perform a first night, a month's end, a second night, and two with a lost state; end with what is wrong."""
+    (folder / "github" / "site").mkdir(parents=True)
+    with served(folder / "github" / "site") as address:
+        rehearsal = Rehearsal(folder, environments, address)
+        two_nights(rehearsal, environments)
+        lost_state(rehearsal)
+    print("a lost state stopped a night, and was got back from what was published: as it should be")
+
+
+def two_nights(rehearsal: Rehearsal, environments: Sequence[str]) -> None:
+    """Perform a night in which a shard is killed, a month's end, and a second night."""
     site = rehearsal.host.site
     rehearsal.watch(*FIRST)
     everything = {(package, environment) for package in FIRST for environment in environments}
@@ -195,9 +221,46 @@ def rehearse(folder: Path, environments: Sequence[str]) -> None:
     if not after["sequence"] > before["sequence"]:
         sys.exit(f"the chain does not go on: {after['sequence']} after {before['sequence']}")
     expect(set(), batches - names(site / "batches"), "batches that are gone")
-    if "https://someone.github.io/their-fork/" not in (site / "atom.xml").read_text("utf-8"):
+    if rehearsal.host.variables["PPP_BASE_URL"] not in (site / "atom.xml").read_text("utf-8"):
         sys.exit("the feed does not have the address of the fork's pages")
     print(f"two nights, {len(again)} cells, statements {before['sequence']} to {after['sequence']}: as it should be")
+
+
+def lost_state(rehearsal: Rehearsal) -> None:
+    """Delete the branch of the state: a night stops, until a person lets another one get back what is published."""
+    site = rehearsal.host.site
+    before, batches = statement(site), names(site / "batches")
+    git("update-ref", "-d", "refs/heads/node-state", folder=rehearsal.host.origin)
+    skipped = dict.fromkeys(("check", "merge", "keep", "pages"), "skipped")
+    stopped = rehearsal.night("night-3", wanted={"watch": "failure", **skipped})
+    (watch,) = stopped.machines
+    if f"ppp restore --from {rehearsal.host.variables['PPP_BASE_URL']}" not in watch.log:
+        sys.exit(f"the night without a state does not say what to do:\n{watch.log}")
+    expect(before, statement(site), "the statement after the night that stopped")
+
+    back = rehearsal.night("night-4", inputs={"lost": "restore"}, wanted={"check": "skipped"})
+    expect(set(), planned(back), "the cells of the plan after what was published came back: nothing is done twice")
+    after = statement(site)
+    expect((before["node"], before["root"]), (after["node"], after["root"]), "the node, and all of its records")
+    expect(set(), batches - names(site / "batches"), "batches that are gone")
+    if after["sequence"] < before["sequence"]:
+        sys.exit(f"the chain does not go on: {after['sequence']} after {before['sequence']}")
+
+
+class SiteHandler(SimpleHTTPRequestHandler):
+    """Serves what is deployed, and logs nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Log nothing."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on a free port, as a static host does; yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SiteHandler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
 
 
 def has_engine() -> bool:

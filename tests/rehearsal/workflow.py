@@ -105,10 +105,18 @@ class Run:
     """One run of a workflow."""
 
     def __init__(
-        self, host: GitHub, workflow: Mapping[str, Any], folder: Path, *, watcher: Watcher, parallel: int
+        self,
+        host: GitHub,
+        workflow: Mapping[str, Any],
+        folder: Path,
+        *,
+        watcher: Watcher,
+        parallel: int,
+        inputs: Mapping[str, str],
     ) -> None:
-        """Prepare a run whose machines are in folders below `folder`."""
+        """Prepare a run whose machines are in folders below `folder`; a person who started it gave it the inputs."""
         self._host = host
+        self._inputs = inputs
         self._workflow = workflow
         self._folder = folder
         self._watcher = watcher
@@ -158,7 +166,8 @@ class Run:
 
     def _contexts(self, more: Contexts) -> dict[str, Any]:
         github = {"token": "a token", "repository": self._host.repository}
-        return {"vars": self._host.variables, "secrets": self._host.secrets, "github": github, **more}
+        kept = {"vars": self._host.variables, "secrets": self._host.secrets}
+        return {**kept, "github": github, "inputs": self._inputs, **more}
 
     # ---------------------------------------------------------------- a machine
 

@@ -1,8 +1,10 @@
 """The workflows: what each job may do, where secrets go, what is pinned; and the expressions of the rehearsal."""
 
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import pytest
@@ -150,3 +152,51 @@ def test_an_expression_that_is_not_understood_is_an_error(expression: str) -> No
 def test_expressions_are_replaced_in_text() -> None:
     assert expand("shard-${{ matrix.name }}.${{ matrix.n }}", {"matrix": {"name": "a", "n": 1}}, {}) == "shard-a.1"
     assert expand("${{ matrix.n }}", {"matrix": {"n": 1}}, {}) == 1
+
+
+# ---------------------------------------------------------------- what the sessions do
+
+
+@pytest.fixture
+def night(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The helpers of a night's sessions."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    for name in ("PPP_BASE_URL", "GITHUB_REPOSITORY", "GITHUB_SERVER_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return importlib.import_module("nox_night")
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({}, ""),
+        ({"GITHUB_REPOSITORY": "Someone/Their-Fork"}, "https://someone.github.io/their-fork/"),
+        ({"GITHUB_REPOSITORY": "Someone/someone.github.io"}, "https://someone.github.io/"),
+        ({"GITHUB_REPOSITORY": "a/b", "GITHUB_SERVER_URL": "https://forge.example"}, ""),
+        ({"GITHUB_REPOSITORY": "a/b", "PPP_BASE_URL": "https://node.example/"}, "https://node.example/"),
+    ],
+)
+def test_a_night_publishes_at_the_address_that_is_set_or_at_the_forks_pages(
+    night: ModuleType, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], address: str
+) -> None:
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com")
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert night.site_address() == address
+
+
+def test_whoever_saves_a_restored_state_looks_first_whether_it_is_the_newest() -> None:
+    sessions = re.split(r"^@nox\.session", (ROOT / "noxfile.py").read_text("utf-8"), flags=re.MULTILINE)
+    saving = [text for text in sessions if '"state", "save"' in text and "night.restore(" in text]
+    assert len(saving) == 2
+    assert all("    night.restore(session)\n    night.compare_published(session)\n" in text for text in saving)
+
+
+@pytest.mark.parametrize("chosen", ["stop", "restore", "begin-anew"])
+def test_a_person_can_say_what_to_do_about_a_lost_state_and_a_schedule_stops(night: ModuleType, chosen: str) -> None:
+    offered = load(ROOT / ".github" / "workflows" / "node.yml")["on"]["workflow_dispatch"]["inputs"]["lost"]
+    assert (offered["options"], offered["default"]) == ([night.STOP, night.RESTORE, night.BEGIN_ANEW], night.STOP)
+    (watch,) = (step for step in jobs("node")["watch"]["steps"] if step.get("id") == "watch")
+    expression = watch["env"]["PPP_STATE_LOST"]
+    assert expand(expression, {"inputs": {"lost": chosen}}, {}) == chosen
+    assert expand(expression, {"inputs": {}}, {}) == "stop"
