@@ -39,6 +39,7 @@ class OutputWriter:
         """Write into a folder that the cache describes; from scratch, the cache is cleared first."""
         self._folder = folder
         self._cache = cache
+        self._from_scratch = from_scratch
         self._removed: set[str] = set()
         self._stale_lists: set[str] = set()
         if from_scratch:
@@ -55,7 +56,9 @@ class OutputWriter:
         self._removed |= self._cache.replace_files(owned)
         self._written.extend(written)
         for files in owned:
-            self._lists.mark_changed(files.kind, files.owner_hash)
+            # From scratch, who has no files is in no list yet: on a partial site, these are most packages.
+            if files.files or not self._from_scratch:
+                self._lists.mark_changed(files.kind, files.owner_hash)
 
     def put(self, path: str, content: bytes | None, owner: Owner | None = None) -> None:
         """Write one file of the site (`index.html`), or of another owner; None: the site no longer has it."""

@@ -49,8 +49,9 @@ CREATE TABLE IF NOT EXISTS facts (
 _TABLE_NAMES: Final = ("owned", "lists", "days", "templates", "facts", *store.TABLE_NAMES)
 _INDEXES: Final = ("owned_by_hash ON owned (kind, owner_hash, owner)", *store.INDEXES)
 _FORMAT_VERSION: Final = int(sha256("\n".join((_TABLES, *_INDEXES)).encode()).hexdigest()[:7], 16)
-#: The cache may be lost, so nothing waits for the disk: whoever reads it checks that it can be relied on.
-_PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536", "PRAGMA mmap_size = 1073741824")
+#: The cache may be lost, so nothing waits for the disk: whoever reads it checks that it can be relied on. What of it is
+#: mapped counts as memory of the build, so it has a bound.
+_PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536", "PRAGMA mmap_size = 268435456")
 
 
 class OwnerKind(StrEnum):
