@@ -1,20 +1,14 @@
-"""What a person sees of a run: a live table of progress on a terminal, plain lines elsewhere, tables of results.
+"""What a person sees of results: lines, tables and reports.
 
 Text from packages and peers is shown without markup and without control characters, and a line of it stays one line.
 """
 
-import errno
 import json
 import re
-import sys
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Final
 
-from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -33,7 +27,6 @@ STYLES: Final = {
     Shown.ERROR: "magenta",
     Shown.NA: "dim",
 }
-LAST_LINES: Final = 8
 #: The longest line shown, in characters: longer ones are complete in the JSON.
 MAX_LINE: Final = 10_000
 #: Characters that may need an escape in JSON text.
@@ -68,98 +61,6 @@ def _escape(found: re.Match[str]) -> str:
         return found[0]
     units = found[0].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
-
-
-@contextmanager
-def _unless_hung_up() -> Iterator[None]:
-    """Ignore that a terminal was closed: what a run has done is still stored and published."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-
-
-class LineReporter:
-    """Plain lines, for logs and pipes; see `ppp.runner.context.Reporter`."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """Write to `stream`."""
-        self._stream = stream
-        self._total = 0
-        self._done = 0
-
-    def note(self, text: str) -> None:
-        """Print a line."""
-        with _unless_hung_up():
-            print(printable(text), file=self._stream, flush=True)
-
-    def warn(self, text: str) -> None:
-        """Print a warning."""
-        self.note(f"warning: {text}")
-
-    def begin(self, total: int) -> None:
-        """Print how many cells there are."""
-        self._total, self._done = total, 0
-        self.note(f"checking {total} cells")
-
-    def checked(self, record: Record) -> None:
-        """Print a cell's result."""
-        self._done += 1
-        self.note(f"[{self._done}/{self._total}] {result_line(record)}")
-
-    def end(self) -> None:
-        """Print nothing: the last line was the last cell."""
-
-
-class LiveReporter:
-    """A table that is redrawn in place, with notes and warnings above it; see `ppp.runner.context.Reporter`."""
-
-    def __init__(self, console: Console) -> None:
-        """Draw on `console`."""
-        self._console = console
-        self._live: Live | None = None
-        self._total = 0
-        self._counts: Counter[Shown] = Counter()
-        self._last: list[Record] = []
-
-    def note(self, text: str) -> None:
-        """Print a line above the table."""
-        with _unless_hung_up():
-            self._console.print(Text(printable(text)))
-
-    def warn(self, text: str) -> None:
-        """Print a warning."""
-        with _unless_hung_up():
-            self._console.print(Text(f"warning: {printable(text)}", style="yellow"))
-
-    def begin(self, total: int) -> None:
-        """Start drawing."""
-        self._total = total
-        self._live = Live(self._table(), console=self._console, transient=True, refresh_per_second=8)
-        self._live.start()
-
-    def checked(self, record: Record) -> None:
-        """Draw the table with one more cell."""
-        self._counts[record_shown_as(record)] += 1
-        self._last = [*self._last[-LAST_LINES + 1 :], record]
-        if self._live:
-            self._live.update(self._table())
-
-    def end(self) -> None:
-        """Remove the table."""
-        if self._live:
-            self._live.stop()
-
-    def _table(self) -> Table:
-        done = self._counts.total()
-        words = "  ".join(f"{GLYPHS[s]} {self._counts[s]} {s}" for s in Shown if self._counts[s])
-        table = Table(
-            title=f"{done} of {self._total} cells  {words}", box=None, show_header=False, title_justify="left"
-        )
-        for record in self._last:
-            table.add_row(Text(result_line(record), style=STYLES[record_shown_as(record)]))
-        return table
 
 
 def result_line(record: Record) -> str:
@@ -346,10 +247,3 @@ def _remark_lines(record: Record) -> Iterator[str]:
         yield f"index     listed {listed.versions} versions then, of which the newest is {listed.newest}"
     if trigger := record.triggered_by:
         yield f"again     because of {trigger.kind} {trigger.name} {trigger.version}"
-
-
-def make_reporter(stream: TextIO = sys.stderr) -> LineReporter | LiveReporter:
-    """Return the reporter that suits a stream: live on a terminal that can redraw, lines elsewhere."""
-    console = Console(file=stream)
-    # Not rich's is_terminal: FORCE_COLOR makes that true of a log file too.
-    return LiveReporter(console) if stream.isatty() and not console.is_dumb_terminal else LineReporter(stream)

@@ -1,15 +1,16 @@
 """What a service's log says of a run: JSON lines for programs, or only warnings; see `ppp.runner.context.Reporter`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TextIO
 
-from ppp.console import LineReporter, LiveReporter, make_reporter, printable
+from ppp.console import printable
 from ppp.model.errors import PPPError
 from ppp.model.record import PHASES, Record
 from ppp.model.shown import record_shown_as
+from ppp.progress import LineReporter, LiveReporter, make_reporter
 
 #: The longest message of a line, in characters.
 MAX_MESSAGE: Final = 10_000
@@ -63,6 +64,9 @@ class JsonReporter:
         """Write that so many cells are about to be checked."""
         self._total, self._done = total, 0
         self._write("info", "begin", total=total)
+
+    def running(self, jobs: Sequence[str]) -> None:
+        """Write nothing: a cell has its line when it is done."""
 
     def checked(self, record: Record) -> None:
         """Write a cell's result; if verbose, with how long each phase took, in milliseconds."""

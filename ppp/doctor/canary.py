@@ -16,11 +16,11 @@ from typing import Protocol
 from ppp.check.images import PINS_FILE
 from ppp.check.runtime import PreparedEnvironment
 from ppp.config import Config
-from ppp.console import LineReporter
 from ppp.doctor import judge_platforms
 from ppp.doctor.diagnosis import Diagnosis, State
 from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment, Matrix
+from ppp.progress import LineReporter
 from ppp.run_folders import run_folder
 from ppp.runner.context import Context
 from ppp.runner.environments import CanaryCheck, no_canary, open_index, prepare_environments

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -29,6 +29,9 @@ class Reporter(Protocol):
 
     def begin(self, total: int) -> None:
         """Start to show progress: `total` cells are about to be checked."""
+
+    def running(self, jobs: Sequence[str]) -> None:
+        """Show what is running now: cells and canaries, a line of text each, in the order in which they began."""
 
     def checked(self, record: Record) -> None:
         """Show that one more cell was checked."""

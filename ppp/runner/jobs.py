@@ -37,6 +37,10 @@ class CellJob:
     files_may_come: bool = False
     withdrawn: str = ""
 
+    def __str__(self) -> str:
+        """Return what a person sees of it."""
+        return f"{self.cell.release} in {self.cell.environment}"
+
     @property
     def triggered_by(self) -> Trigger | None:
         """What made this node check the cell again, if anything did."""
@@ -74,6 +78,10 @@ class CanaryJob:
     """An environment whose canary is to be run."""
 
     environment: str
+
+    def __str__(self) -> str:
+        """Return what a person sees of it."""
+        return f"canary of {self.environment}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

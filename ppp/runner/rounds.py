@@ -108,6 +108,7 @@ class Rounds:
         self._executor = executor
         self._limits = limits
         self._on_result = on_result
+        self._running: list[Job] = []
         self._states = {environment: EnvironmentState() for environment in environments}
         self.checked = 0
         self.recorded: list[StagedRecord] = []
@@ -131,14 +132,20 @@ class Rounds:
             while not self._ledger.context.stop.is_set():
                 for job in self._next_jobs(source, expected, pool.free, budget):
                     pool.submit(job)
+                    self._show_running([*self._running, job])
                 if pool.is_idle:
                     return
                 for result in pool.collect():
+                    self._show_running([job for job in self._running if job is not result.job])
                     self._settle(result)
             for result in pool.stop():
                 # What was cut short is not settled: its cell is still queued, its canary runs again.
                 if result.is_conclusive:
                     self._settle(result)
+
+    def _show_running(self, jobs: list[Job]) -> None:
+        self._running = jobs
+        self._ledger.context.reporter.running([str(job) for job in jobs])
 
     # ---------------------------------------------------------------- what to do next
 

@@ -24,12 +24,12 @@ import docker
 
 from ppp import config as settings
 from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox
-from ppp.console import LineReporter
 from ppp.ledger import queries
 from ppp.matrix_files import load_matrix
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.record import Record, Result
 from ppp.model.release import Release, RequestedPackage
+from ppp.progress import LineReporter
 from ppp.resources import resource
 from ppp.runner import check as checking
 from ppp.runner import enqueue

@@ -24,7 +24,6 @@ import pytest
 
 from ppp import config as settings
 from ppp import pipeline
-from ppp.console import LineReporter
 from ppp.ledger.batches import ledger_root
 from ppp.ledger.schema import read_ledger
 from ppp.ledger.store import Store
@@ -33,6 +32,7 @@ from ppp.mesh.peer import add, trust
 from ppp.mesh.yggdrasil import address_mistake, address_of, read_getself
 from ppp.model.canonical import sha256_hex
 from ppp.model.record import Record
+from ppp.progress import LineReporter
 from ppp.runner.context import Context
 
 pytestmark = pytest.mark.mesh

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from ppp import config as settings
 from ppp.check.cell_facts import Expectations
-from ppp.console import LineReporter
 from ppp.matrix_files import load_matrix
 from ppp.model.matrix import Cell
 from ppp.model.record import Blame, Phase, Record, Result
 from ppp.model.release import Release
+from ppp.progress import LineReporter
 from ppp.resources import resource
 from ppp.runner.context import Context
 from ppp.runner.environments import ReadyEnvironments, open_index, prepare_environments

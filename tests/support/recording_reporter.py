@@ -1,5 +1,6 @@
 """A reporter that keeps what it is given; see `ppp.runner.context.Reporter`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ppp.model.record import Record
@@ -14,6 +15,7 @@ class RecordingReporter:
     messages: list[str] = field(default_factory=list)
     totals: list[int] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    jobs: list[tuple[str, ...]] = field(default_factory=list)
     ended: int = 0
 
     def note(self, text: str) -> None:
@@ -29,6 +31,10 @@ class RecordingReporter:
     def begin(self, total: int) -> None:
         """Keep how many cells there are."""
         self.totals.append(total)
+
+    def running(self, jobs: Sequence[str]) -> None:
+        """Keep what is running."""
+        self.jobs.append(tuple(jobs))
 
     def checked(self, record: Record) -> None:
         """Keep a cell's record."""

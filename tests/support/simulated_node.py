@@ -18,8 +18,8 @@ import apscheduler.schedulers.base
 import apscheduler.triggers.cron
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from ppp.console import LineReporter
 from ppp.model.schedule import Step
+from ppp.progress import LineReporter
 from ppp.runner.uptime import ScheduledNode
 
 #: How long a step takes, and how often the simulated clock is looked at, in real seconds.

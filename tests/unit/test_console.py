@@ -1,6 +1,5 @@
 """The console: progress and tables; text from packages and peers is shown without control characters or markup."""
 
-import errno
 import io
 import re
 from collections.abc import Callable
@@ -9,14 +8,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
+from printed_tables import printed, screen
 
 from ppp.console import (
-    LineReporter,
-    LiveReporter,
     cell_report,
     explanations,
-    make_reporter,
     printable,
     result_line,
     results_tables,
@@ -37,23 +33,12 @@ from ppp.model.record import (
 )
 from ppp.model.shown import GLYPHS
 from ppp.model.trigger import Trigger, TriggerKind
+from ppp.progress import LineReporter, LiveReporter
 
 Builder = Callable[..., Record]
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[bold]\u202e\r"
 FAILED = {"result": "FAIL", "cause": "import-error", "detail": "import example_lib: ValueError: no"}
 SLIM, ALPINE = "py312-slim", "py312-alpine"
-
-
-def printed(*tables: object, width: int = 160) -> str:
-    out = io.StringIO()
-    for table in tables:
-        screen(out, width=width).print(table)
-    return out.getvalue()
-
-
-def screen(out: io.StringIO, *, width: int = 160, terminal: bool = False) -> Console:
-    """Return a screen that does not depend on the terminal settings of this machine."""
-    return Console(file=out, width=width, force_terminal=terminal, _environ={"TERM": "xterm"})
 
 
 # ---------------------------------------------------------------- harmless text
@@ -106,60 +91,6 @@ def test_a_hostile_record_is_shown_as_harmless_text_everywhere(record: Builder) 
     assert not [text for text in shown if set(text) & set("\x1b\x07\u202e\r")]
     assert "[bold]" in shown[0]
     assert "[bold]" in live.getvalue(), "a package's markup has no effect"
-
-
-# ---------------------------------------------------------------- progress
-
-
-def test_lines_are_numbered(record: Builder) -> None:
-    out = io.StringIO()
-    lines = LineReporter(out)
-    lines.begin(2)
-    lines.checked(record())
-    lines.checked(record(environment=ALPINE, **FAILED))
-    lines.end()
-    lines.warn("the feed is gone")
-    assert out.getvalue().splitlines() == [
-        "checking 2 cells",
-        "[1/2] ✓ PASS    example-lib==2.1.0 in py312-slim",
-        "[2/2] ✗ FAIL    example-lib==2.1.0 in py312-alpine import-error: import example_lib: ValueError: no",
-        "warning: the feed is gone",
-    ]
-
-
-def test_a_terminal_shows_a_table_that_is_removed_at_the_end(record: Builder) -> None:
-    out = io.StringIO()
-    live = LiveReporter(screen(out, terminal=True))
-    live.begin(12)
-    for number in range(10):
-        live.checked(record(package=f"project-{number}"))
-    table = live._table()
-    live.end()
-    assert table.title == "10 of 12 cells  ✓ 10 PASS"
-    assert table.row_count == 8, "only the newest are shown"
-    assert "project-9" in printed(table)
-    assert "project-1" not in printed(table)
-    assert out.getvalue().rstrip().endswith("\x1b[2K"), "what was drawn is erased"
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_the_reporter_suits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(make_reporter(Terminal()), LiveReporter)
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    assert isinstance(make_reporter(io.StringIO()), LineReporter), "a log file is not a terminal, even with FORCE_COLOR"
-    monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(make_reporter(Terminal()), LineReporter), "this one cannot redraw"
-
-
-def test_a_reporter_that_ends_before_it_begins_prints_nothing() -> None:
-    out = io.StringIO()
-    LiveReporter(screen(out)).end()
-    assert out.getvalue() == ""
 
 
 # ---------------------------------------------------------------- results
@@ -285,25 +216,6 @@ def test_the_report_of_a_cell_says_what_its_result_leaves_unsaid(record: Builder
         "· Yanked",
         "· Archived or restricted projects",
     ]
-
-
-class ClosedTerminal(io.StringIO):
-    """What standard error is after its terminal was closed; with another number, after something else."""
-
-    number = errno.EIO
-
-    def write(self, _: str) -> int:
-        raise OSError(self.number, "?")
-
-
-def test_a_terminal_that_was_closed_does_not_end_a_run() -> None:
-    reporter = LineReporter(ClosedTerminal())
-    reporter.note("one")
-    reporter.warn("two")
-    full = ClosedTerminal()
-    full.number = errno.ENOSPC
-    with pytest.raises(OSError, match="28"):
-        LineReporter(full).note("three")
 
 
 @pytest.mark.parametrize("width", [20, 40, 79, 80, 200])

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ppp.cli import main
-from ppp.console import LineReporter
 from ppp.model.errors import MatrixError
 from ppp.model.record import Record
+from ppp.progress import LineReporter
 from ppp.run_logs import JsonReporter, LogFormat, Verbosity, log_reporter, write_error
 
 NOW = datetime(2026, 11, 29, 6, 30, tzinfo=UTC)

@@ -10,10 +10,10 @@ from typing import Final
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ppp.console import LineReporter
 from ppp.ledger.store import Store
 from ppp.model.record import Record
 from ppp.model.schedule import DAY_S, Slot, Step, newest_slot
+from ppp.progress import LineReporter
 from ppp.runner.health import FILE, LATE_S, StepState, format_metrics, judge_steps, read_health, update_health
 from ppp.runner.schedule_record import FILE as SCHEDULE_FILE
 from ppp.runner.schedule_record import ScheduleRecord, read_record, write_record

@@ -132,6 +132,19 @@ def rig(store: Store, record: RecordBuilder, tmp_path: Path) -> RoundsHarness:
 # ---------------------------------------------------------------- canaries
 
 
+def test_the_reporter_is_told_what_is_running(rig: RoundsHarness) -> None:
+    rig.store.queue.enqueue(cells("one", "two"), source="feed", now=1)
+    rig.run(rig.rounds(jobs=2))
+    reporter = rig.context.reporter
+    assert isinstance(reporter, RecordingReporter)
+    one, two = (f"{name}==2.1.0 in {SLIM}" for name in ("one", "two"))
+    canary = f"canary of {SLIM}"
+    assert reporter.jobs[0] == (canary,)
+    assert (one, two) in reporter.jobs
+    assert reporter.jobs[-2:] == [(canary,), ()]
+    assert all(set(jobs) <= {canary, one, two} for jobs in reporter.jobs)
+
+
 def test_the_canary_runs_before_and_after_the_cells(rig: RoundsHarness) -> None:
     rig.store.queue.enqueue(cells("a", "b"), source="feed", now=1)
     rig.run(rig.rounds())

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from ppp.console import LineReporter
 from ppp.model.errors import ConfigError
 from ppp.model.schedule import DAY_S, Slot, Step, due_slots
+from ppp.progress import LineReporter
 from ppp.runner.schedule_record import FILE, ScheduleRecord, read_record, write_record
 from ppp.runner.uptime import MAX_ATTEMPTS, RETRY_S, CommandRunner, ScheduledNode
 
