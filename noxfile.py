@@ -342,12 +342,13 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def container(session: nox.Session) -> None:
-    """Build the image of a node with Docker, and run PPP in it; arguments go to `docker build`."""
+    """Build the image of a node, and start what the compose file says; arguments go to `docker build`."""
     tag = "the-pypi-place"
     build = ("docker", "build", "--tag", tag, "--file", "scripts/Containerfile", *session.posargs, ".")
     session.run(*build, external=True)
     confined = ("--rm", "--read-only", "--cap-drop", "ALL", "--tmpfs=/tmp", "--network", "none")
     session.run("docker", "run", *confined, tag, "health", external=True)
+    tool(session, "python", "tests/rehearsal/containers.py")
 
 
 @nox.session
