@@ -21,7 +21,7 @@ from ppp.model.errors import ConfigError
 from ppp.model.node_ids import MAX_NODES, parse_node_ids
 from ppp.model.node_seed import SEED_VARIABLE, NodeSeed
 from ppp.model.record import Network
-from ppp.model.site_address import address_mistake
+from ppp.model.site_address import read_site_address
 from ppp.model.site_bound import SiteBound, SitePreset, site_bound
 from ppp.netrc_file import netrc_credentials
 from ppp.storage_errors import temporary_folder
@@ -236,17 +236,11 @@ class _Settings:
     def site_address(self, name: str) -> str:
         """Return an address of this node, ending in a slash; it is published, so that it may have no credentials."""
         text = self.text(name)
-        if not text:
-            return ""
         try:
-            url, credentials = split_credentials(text)
-        except ValueError:
-            self.mistakes.append(f"{name}={_shortened(_without_userinfo(text))!r} is not an http(s) address")
+            return read_site_address(text) if text else ""
+        except ValueError as error:
+            self.mistakes.append(f"{name}={_shortened(_without_userinfo(text))!r} {error}")
             return ""
-        secret = "would publish the user name and the password before its host" if credentials else None
-        if mistake := secret or address_mistake(url):
-            self.mistakes.append(f"{name}={_shortened(url)!r} {mistake}")
-        return _with_slash(url)
 
     def number(self, name: str, default: int, *, most: int) -> int:
         text = self.text(name, str(default))

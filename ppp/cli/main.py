@@ -16,6 +16,7 @@ from ppp.cli.check import check
 from ppp.cli.coverage import coverage
 from ppp.cli.doctor import doctor
 from ppp.cli.downloads import downloads
+from ppp.cli.feed import feed
 from ppp.cli.health import health
 from ppp.cli.mesh import node, peer
 from ppp.cli.node_up import node_step, node_up
@@ -53,6 +54,7 @@ for command in (
     watch,
     check,
     ask,
+    feed,
     status,
     queue,
     coverage,

@@ -7,14 +7,30 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+from ppp.model.credentials import split_credentials
+
 #: Addresses in sitemaps have at most 2,048 characters, and the longest path below a site about 250.
 MAX_ADDRESS_CHARS: Final = 1000
 #: What a URI may have outside its query (RFC 3986, 2), but for brackets, which would end a link in Markdown.
 _NOT_ALLOWED: Final = re.compile(r"[^A-Za-z0-9._~:/@!$&'*+,;=%\[\]-]|%(?![0-9A-Fa-f]{2})")
 
 
-def address_mistake(url: str) -> str | None:
-    """Return why files below an address of HTTP could not be linked to; None if they can."""
+def read_site_address(text: str) -> str:
+    """Return the address of a site, ending in a slash; raise `ValueError` that says why it cannot be one.
+
+    It is published, so that it may have no credentials; the error's text has none.
+    """
+    try:
+        url, credentials = split_credentials(text)
+    except ValueError:
+        raise ValueError("is not an http(s) address") from None
+    secret = "would publish the user name and the password before its host" if credentials else None
+    if mistake := secret or _mistake(url):
+        raise ValueError(mistake)
+    return url if url.endswith("/") else f"{url}/"
+
+
+def _mistake(url: str) -> str | None:
     if len(url) > MAX_ADDRESS_CHARS:
         return f"has {len(url):,} characters, of {MAX_ADDRESS_CHARS:,} at most"
     if "?" in url or "#" in url:

@@ -15,13 +15,14 @@ def atom(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
 
     Without a URL (`""`), links are relative to the feed, and none leads to the feed itself.
     """
-    # The id depends only on the path, so that nodes with the same records publish the same id, whatever their URL.
+    # The id has no URL, so that nodes with the same records publish the same one.
+    own = f'<link rel="self" type="application/atom+xml" href="{_quoted(base_url + path)}" />'
     subtitle = f"<subtitle>{escape(feed.description)}</subtitle>\n" if feed.description else ""
     lines = (
         "<?xml version='1.0' encoding='utf-8'?>",
         f'<feed xmlns="http://www.w3.org/2005/Atom" xml:lang="en"><title>{escape(feed.title)}</title>',
-        f"{subtitle}<id>{urn(path)}</id>",
-        *([f'<link rel="self" type="application/atom+xml" href="{_quoted(base_url + path)}" />'] if base_url else ()),
+        f"{subtitle}<id>{urn(feed.subject or path)}</id>",
+        *([own] if base_url and not feed.subject else ()),
         f'<link href="{_quoted(site_link(base_url, feed.home_path, at=path))}" />',
         f"<updated>{text.iso(feed.updated)}</updated>",
         f"<author><name>{SITE_NAME}</name></author>",

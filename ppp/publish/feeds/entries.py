@@ -40,12 +40,16 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedDocument:
-    """A feed, independent of its format, newest entries first; `home_path` is its page, `description` may be empty."""
+    """A feed, independent of its format, newest entries first; `home_path` is its page, `description` may be empty.
+
+    A feed that is no file of the site, and so has no address there, says in `subject` what its id is made of.
+    """
 
     title: str
     description: str
     home_path: str
     entries: Sequence[FeedEntry]
+    subject: str = ""
 
     @property
     def updated(self) -> int:

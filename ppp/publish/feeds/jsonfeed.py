@@ -22,7 +22,8 @@ def json_feed(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
             "version": VERSION,
             "title": feed.title,
             "description": feed.description,
-            **_links(base_url, home_page_url=feed.home_path, feed_url=path),
+            **_links(base_url, home_page_url=feed.home_path),
+            **({} if feed.subject else _links(base_url, feed_url=path)),
             "language": "en",
             "authors": [{"name": SITE_NAME}],
             "items": [

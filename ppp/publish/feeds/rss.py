@@ -19,7 +19,7 @@ def rss(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
     _add(channel, "link", site_link(base_url, feed.home_path, at=path))
     _add(channel, "description", feed.description)
     _add(channel, "language", "en")
-    if base_url:
+    if base_url and not feed.subject:
         own = {"href": f"{base_url}{path}", "rel": "self", "type": "application/rss+xml"}
         ET.SubElement(channel, "atom:link", own)
     if feed.entries:
