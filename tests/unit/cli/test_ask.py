@@ -1,15 +1,13 @@
 """`ppp ask`: from the ledger and from what a node publishes; tables, JSON and exit codes."""
 
-import functools
-import http.server
 import json
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from served_folder import served_folder
 
 from ppp.cli import main
 from ppp.ledger.store import Store
@@ -48,18 +46,8 @@ def _url(data: Path, tmp_path: Path) -> Iterator[str]:
     """The public folder of a node with this ledger."""
     with Store.open(data) as store:
         build(store.db, tmp_path / "public")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(tmp_path / "public"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with served_folder(tmp_path / "public") as address:
+        yield address
 
 
 def states(answer: tuple[int, str, str]) -> dict[str, dict[str, Any]]:

@@ -1,10 +1,7 @@
 """`ppp feed`: one feed for a list of packages, from the ledger and from what a node publishes, read by feedparser."""
 
-import functools
-import http.server
 import json
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import feedparser
 import pytest
+from served_folder import served_folder
 
 from ppp.cli import main
 from ppp.ledger.store import Store
@@ -57,17 +55,8 @@ def _public(data: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(name="url")
 def _url(public: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(public))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with served_folder(public) as address:
+        yield address
 
 
 def read(folder: Path, name: str) -> feedparser.FeedParserDict:
