@@ -69,7 +69,8 @@ BENCH_PATHS = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(HERE / "tests" / "suppor
 def run(session: nox.Session) -> None:
     """Check new releases and publish the results: the main job."""
     on_host = any(word.endswith("-host") for word in session.posargs)
-    ppp(session, "run", *network(session, on_host=on_host), *session.posargs)
+    # With it, the pages of the SQL and of the snapshots have something to show.
+    ppp(session, "run", "--snapshot", *network(session, on_host=on_host), *session.posargs)
 
 
 @nox.session
@@ -115,7 +116,7 @@ def release(session: nox.Session) -> None:
     session.log("1/4 narrate")
     ppp(session, "narrate", *session.posargs, success_codes=(0, NOTHING_TO_TELL))
     session.log("2/4 publish and sign")
-    ppp(session, "publish")
+    ppp(session, "publish", "--snapshot")
     session.log("3/4 check the hash")
     with session.chdir(Path(os.environ.get("PPP_DATA") or "data") / "public"):
         session.run("sha256sum", "-c", "current.json.sha256", external=True)

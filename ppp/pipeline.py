@@ -127,7 +127,7 @@ def run(context: Context, request: RunRequest) -> RunSummary:
             report = checking.check_queue(node, ready, request, only=only)
         # Nothing uses the caches any more, and publishing needs room.
         keep_within_bound(context)
-        page = publishing.publish(node)
+        page = publishing.publish(node, with_snapshot=request.snapshot)
         unavailable = {**ready.unavailable, **report.unhealthy}
         gatewayed = checking.behind_gateway(ready)
         return RunSummary(
@@ -222,10 +222,10 @@ def import_shards(context: Context, plan: ShardPlan, files: Iterable[tuple[str, 
         return collect(node, plan, files)
 
 
-def publish(context: Context) -> Path:
-    """Seal, build the public folder, sign what it holds, and return the front page."""
+def publish(context: Context, *, snapshot: bool = False) -> Path:
+    """Seal, build the public folder, sign what it holds, and return the front page; see `RunRequest.snapshot`."""
     with open_node(context) as node:
-        page = publishing.publish(node)
+        page = publishing.publish(node, with_snapshot=snapshot)
     publishing.warn_of_unknown_address(context)
     return page
 

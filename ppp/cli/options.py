@@ -113,6 +113,13 @@ def json_option(command: CommandFunction) -> CommandFunction:
     return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(command)
 
 
+def snapshot_option(command: CommandFunction) -> CommandFunction:
+    """Add `--snapshot` to a command that publishes."""
+    return click.option(
+        "--snapshot", is_flag=True, help="Publish with a snapshot of the newest day; one that is there is kept."
+    )(command)
+
+
 def make_context(data: Path | None, *, network: str | None = None) -> Context:
     """Read the settings, and wire what a command needs; raise `ConfigError` if a setting is invalid."""
     log_format, verbosity = _log_settings()

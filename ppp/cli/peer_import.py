@@ -18,10 +18,11 @@ from ppp.verify.database import open_verified
 @data_option
 @json_option
 def peer_import(*, source: Path, data: Path | None, as_json: bool) -> None:
-    """Merge the batches in SOURCE: a folder of them, or the SQLite snapshot of a node's state.
+    """Merge batches from files.
 
-    Use it for batches for which a peer's site has no room. They are verified as if the peer had sent them, and merged
-    only if their nodes are trusted here, wherever you have them from.
+    SOURCE is a folder of them, or the SQLite snapshot of a node's state. Use it for batches for which a peer's site has
+    no room. They are verified as if the peer had sent them, and merged only if their nodes are trusted here, wherever
+    you have them from.
     """
     context = make_context(data)
     report = pipeline.import_batches(context, _batches_in(source))

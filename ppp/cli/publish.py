@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from ppp import pipeline
-from ppp.cli.options import data_option, json_option, log_options, make_context, print_answer
+from ppp.cli.options import data_option, json_option, log_options, make_context, print_answer, snapshot_option
 from ppp.narrate.episode import format_episode
 from ppp.narrate.model import MAX_SEED
 from ppp.publish.snapshots.take import TakenSnapshots
@@ -15,12 +15,13 @@ _DATABASES: Final = (".db", ".gz")
 
 
 @click.command()
+@snapshot_option
 @data_option
 @log_options
 @json_option
-def publish(*, data: Path | None, as_json: bool) -> None:
+def publish(*, snapshot: bool, data: Path | None, as_json: bool) -> None:
     """Build and sign the public folder from the ledger."""
-    page = pipeline.publish(make_context(data))
+    page = pipeline.publish(make_context(data), snapshot=snapshot)
     print_answer({"page": str(page)}, f"open {page}", as_json=as_json)
 
 

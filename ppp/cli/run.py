@@ -18,6 +18,7 @@ from ppp.cli.options import (
     parse_packages,
     print_answer,
     select_environments,
+    snapshot_option,
 )
 from ppp.cli.results import print_results
 from ppp.cli.signals import stop_on_signals
@@ -30,6 +31,7 @@ from ppp.runner.health import update_health
 from ppp.runner.request import RunRequest, Sources
 from ppp.watch.shares import Share, parse_shard
 
+_WATCHLIST: Final = resource("matrices/watchlist.txt")
 #: A first run on a small machine ends within five minutes; what is left stays queued for the next run.
 DEFAULT_MINUTES: Final = 4.0
 
@@ -92,6 +94,7 @@ def _parse_shard(_ctx: click.Context, _parameter: click.Parameter, text: str | N
     default=0,
     help="Then re-check so many cells, to measure flakiness (an A/A test).",
 )
+@snapshot_option
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Choose the same cells for --aa each time.")
 @network_option
 @matrix_option
@@ -111,6 +114,7 @@ def run(
     shard: Share | None,
     again: bool,
     aa: int,
+    snapshot: bool,
     seed: int | None,
     network: str | None,
     matrix: Path | None,
@@ -120,22 +124,21 @@ def run(
     """Check new releases and publish the results: the main job.
 
     Without a package or a requirements file, these are PyPI's new releases, those of the watchlist, and of the queue.
-    What the index does not have of what is named is left out, and is the error that the run ends with.
+    What is named and the index does not have is left out, and is the error that the run ends with.
     """
     context = make_context(data, network=network)
     loaded, chosen = select_environments(matrix, environments)
     request = RunRequest(
         matrix=loaded,
         environments=chosen,
-        sources=Sources(
-            named=named, requirements=requirements, feed=feed, watchlist=watchlist or resource("matrices/watchlist.txt")
-        ),
+        sources=Sources(named=named, requirements=requirements, feed=feed, watchlist=watchlist or _WATCHLIST),
         jobs=jobs or context.config.jobs,
         minutes=minutes,
         cells=cells,
         shard=shard,
         recheck=again,
         aa_cells=aa,
+        snapshot=snapshot,
         # A new choice each time: after many runs the A/A test has seen all kinds of cells.
         seed=context.now if seed is None else seed,
     )
@@ -143,8 +146,8 @@ def run(
         summary = pipeline.run(context, request)
     update_health(context.config.data, context.reporter, now=context.now)
     _print_summary(context, summary, [environment.id for environment in chosen], as_json=as_json)
-    # What was checked until then is published; the exit code says that the run was cut short.
     if context.stop.is_set():
+        # What was checked until then is published; the exit code says that the run was cut short.
         raise KeyboardInterrupt
     if summary.missing:
         raise summary.missing

@@ -15,6 +15,8 @@ from ppp.model.site_bound import SiteBound
 from ppp.publish import build, text
 from ppp.publish.folder import write_statements
 from ppp.publish.page_budget import Room
+from ppp.publish.snapshots.database import utc_day
+from ppp.publish.snapshots.description import SnapshotKind, complete_snapshots
 from ppp.publish.snapshots.retention import RetentionPolicy
 from ppp.publish.snapshots.take import TakenSnapshots, take
 from ppp.runner.context import Context, LocalNode
@@ -44,12 +46,15 @@ def seal(node: LocalNode) -> tuple[str, ...]:
     return report.batches
 
 
-def publish(node: LocalNode) -> Path:
+def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
     """Seal, build the public folder from the ledger, and sign a statement of what it holds; return the front page.
 
-    The three steps are one, so that a published record is always in a signed batch: peers fetch batches.
+    The three steps are one, so that a published record is always in a signed batch: peers fetch batches. With a
+    snapshot, snapshots are taken first, unless there is one of the newest day on which something was observed.
     """
     seal(node)
+    if with_snapshot and _lacks_snapshot(node):
+        _take_snapshots(node)
     config = node.context.config
     built = build.build(
         node.store.db,
@@ -114,10 +119,22 @@ def snapshot(node: LocalNode) -> TakenSnapshots:
     """
     # A snapshot holds the batches too.
     seal(node)
+    taken = _take_snapshots(node)
+    publish(node)
+    return taken
+
+
+def _lacks_snapshot(node: LocalNode) -> bool:
+    (newest,) = node.store.db.execute("SELECT max(observed_at) FROM records").fetchone()
+    if newest is None:
+        return False
+    days = {one.last_day for one in complete_snapshots(node.context.config.public) if one.kind is SnapshotKind.DAY}
+    return utc_day(newest) not in days
+
+
+def _take_snapshots(node: LocalNode) -> TakenSnapshots:
     config = node.context.config
     policy = RetentionPolicy(
         days=config.snapshot_days, weeks=config.snapshot_weeks, window_bytes=config.window_mib * 1024 * 1024
     )
-    taken = take(config.data / LEDGER_NAME, config.public, policy)
-    publish(node)
-    return taken
+    return take(config.data / LEDGER_NAME, config.public, policy)

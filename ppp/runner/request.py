@@ -35,7 +35,7 @@ class RunRequest:
 
     `recheck` checks cells again that this node has a result for. `aa_cells` cells are checked twice to measure
     flakiness; the same `seed` chooses the same of the same cells. Of what nobody asked for, only the cells of `shard`
-    are checked; the others stay queued.
+    are checked; the others stay queued. With `snapshot`, what is published has a snapshot of the newest day.
     """
 
     matrix: Matrix
@@ -48,3 +48,4 @@ class RunRequest:
     aa_cells: int = 0
     seed: int = 0
     shard: Share | None = None
+    snapshot: bool = False

@@ -117,6 +117,26 @@ def test_a_site_whose_address_is_not_known_is_published_with_one_warning(ours: C
     assert known.warnings == []
 
 
+def test_publishing_with_a_snapshot_takes_one_for_each_day_that_has_results(
+    ours: Context, record: RecordBuilder
+) -> None:
+    def published() -> dict[str, bytes]:
+        pipeline.publish(ours, snapshot=True)
+        return {path.name: path.read_bytes() for path in (ours.config.public / "snapshots").glob("ppp-*-*-*.db")}
+
+    pipeline.publish(ours)
+    assert list((ours.config.public / "snapshots").glob("*.db")) == []
+    first = published()
+    assert len(first) == 1
+    key, _ = load_or_create_key(ours.config.data)
+    own = record("ours", node=key.id)
+    for later, days in ((60, 1), (86_400, 2)):
+        with Store.open(ours.config.data) as store:
+            store.add_record(replace(own, observed_at=own.observed_at + later))
+        second = published()
+        assert (len(second), second.items() >= first.items()) == (days, True)
+
+
 @pytest.mark.attack("deadlines")
 def test_another_command_can_write_while_a_peer_is_asked(ours: Context) -> None:
     requests = []
