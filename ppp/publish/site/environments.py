@@ -9,6 +9,7 @@ from ppp.ledger.published import Counts, ImageContent
 from ppp.model.canonical import Json
 from ppp.model.matrix import Environment
 from ppp.model.record import Result
+from ppp.model.verdict_words import PLATFORM_NAMES
 from ppp.publish import text
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.listings.content import ListingContent
@@ -16,7 +17,7 @@ from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.site.causes import CauseOverview, ExplainedCause
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.listing import Listing, fitting_rows, listing_document, prefix_page_files
-from ppp.publish.site.templates import PLATFORM_NAMES, render
+from ppp.publish.site.templates import render
 
 ENVIRONMENT_SCHEMA: Final = "ppp-environment-1"
 #: How many images of an environment are shown, and the bytes of HTML for what each holds.

@@ -4,6 +4,7 @@ Each function returns complete, escaped markup that depends on its arguments onl
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import repeat
 from typing import Final
@@ -116,18 +117,23 @@ def _plain_cell(result: Result, platform: str) -> str:
     return f'<td class="{result.lower()}" data-e="{escape(platform)}">{result_word(result)}</td>'
 
 
-def matrix_rows(
-    platforms: Sequence[str],
-    rows: Iterable[tuple[str, CurrentRecordRow]],
-    remarks: Mapping[str, Sequence[Remark]],
-    standins: Standins | None,
-    root: str,
-) -> Markup:
-    """Return the rows of a release's matrix: one per Python version, with a cell for each platform.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellNotes:
+    """What the cells of a matrix say beside their results.
 
-    `remarks` are those on its cells, by environment, `standins` those of the page.
+    `remarks` on them and what they say of `earlier` releases are by environment; `standins` are those of the page.
     """
-    shared = repeat(remarks), repeat(standins), repeat(root)
+
+    remarks: Mapping[str, Sequence[Remark]]
+    earlier: Mapping[str, str]
+    standins: Standins | None
+
+
+def matrix_rows(
+    platforms: Sequence[str], rows: Iterable[tuple[str, CurrentRecordRow]], notes: CellNotes, root: str
+) -> Markup:
+    """Return the rows of a release's matrix: one per Python version, with a cell for each platform."""
+    shared = repeat(notes), repeat(root)
     lines = (
         f'<tr><th scope="row">{escaped(python)}</th>{"".join(map(_matrix_cell, cells, platforms, *shared))}</tr>'
         for python, cells in rows
@@ -135,19 +141,13 @@ def matrix_rows(
     return Markup("\n".join(lines))  # noqa: S704 - escaped
 
 
-def _matrix_cell(
-    current: CurrentRecord | None,
-    platform: str,
-    remarks: Mapping[str, Sequence[Remark]],
-    standins: Standins | None,
-    root: str,
-) -> str:
+def _matrix_cell(current: CurrentRecord | None, platform: str, notes: CellNotes, root: str) -> str:
     # A cell that did not pass links to the section that explains it.
     if current is None:
         return '<td class="none">· not checked</td>'
     record = current.record
-    phase, shown, remarked = record.failed_phase, record_shown_as(record), remarks.get(record.environment, ())
-    is_marked = record.standin and standins is not None and standins.marks([record.environment])
+    phase, shown, remarked = record.failed_phase, record_shown_as(record), notes.remarks.get(record.environment, ())
+    is_marked = record.standin and notes.standins is not None and notes.standins.marks([record.environment])
     if shown is Shown.PASS and phase is None and not (record.cause or is_marked or record.detail or remarked):
         return _plain_cell(record.result, platform)
     content = str(result_word(shown))
@@ -159,7 +159,9 @@ def _matrix_cell(
         during = f"during {phase.label}" if phase else ""
         because = f" {cause_link(record.cause, root)}" if record.cause else ""
         blame = f' <span class="quiet">{current.judgement.blame}</span>' if current.judgement.blame else ""
-        content += f'<span class="because">{during}{because}{blame}</span>'
+        words = notes.earlier.get(record.environment)
+        said = f" <span>{escaped(words)}</span>" if words else ""
+        content += f'<span class="because">{during}{because}{blame}{said}</span>'
     content += _passing_notes(record, remarked) if record.result is Result.PASS else ""
     return f'<td class="{shown.lower()}" data-e="{escaped(platform)}">{content}</td>'
 
@@ -194,17 +196,16 @@ def _release_cell(shown: Shown, cause_: str | None, is_marked: bool, root: str) 
     return f'<td class="{shown.lower()}">{shown}{mark}{because}</td>'
 
 
-def timing_rows(cells: Iterable[CurrentRecord], last_passing: Mapping[str, str | None]) -> Markup:
-    """Return a row for each cell: phases, last passing version, Python, time of observation, agreeing nodes."""
-    return Markup("\n".join(_timing_row(current, last_passing[current.record.environment]) for current in cells))  # noqa: S704 - escaped
+def timing_rows(cells: Iterable[CurrentRecord]) -> Markup:
+    """Return a row for each cell: phases, Python, time of observation, agreeing nodes."""
+    return Markup("\n".join(map(_timing_row, cells)))  # noqa: S704 - escaped
 
 
-def _timing_row(current: CurrentRecord, last_passing: str | None) -> str:
+def _timing_row(current: CurrentRecord) -> str:
     record, agreement = current.record, current.agreement
     records = f" <small>{agreement.records} records</small>" if agreement.records > 1 else ""
     cells = (
         _phase_cells(record),
-        f"<td>{escaped(last_passing or EMPTY)}</td>",
         f"<td>{escaped(record.python or EMPTY)} <small>{escaped(record.arch)}</small></td>",
         f"<td>{short_time_tag(record.observed_at)}</td>",
         f"<td>{agreement.agreeing} of {agreement.nodes}{records}</td>",

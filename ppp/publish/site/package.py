@@ -3,14 +3,11 @@
 Text from packages is shortened and escaped, never interpreted.
 """
 
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import Final
-
-from markupsafe import Markup, escape
 
 from ppp.check.cause_rules import CauseHelp, cause_help
 from ppp.check.pythons import frozen_pythons
@@ -20,10 +17,11 @@ from ppp.model.matrix import Environment, EnvironmentId, Platform
 from ppp.model.record import PHASES, Installed, Record, Result
 from ppp.model.release_files import files_until
 from ppp.model.shown import Shown, count_shown
+from ppp.model.verdict_words import verdict_sentence
 from ppp.publish import text
 from ppp.publish.api.badges import Badge
-from ppp.publish.api.package import reproduce_command
 from ppp.publish.packages.breaks import ReleaseFlips
+from ppp.publish.packages.earlier import earlier_words
 from ppp.publish.packages.failures import group_failures
 from ppp.publish.packages.finding_kinds import REMARKS, FindingKind
 from ppp.publish.packages.fixes import cell_fixes
@@ -37,6 +35,8 @@ from ppp.publish.packages.history import (
 from ppp.publish.packages.remarks import SharedRemark, share_remarks
 from ppp.publish.packages.summary import FAILED, PackageSummary
 from ppp.publish.site.breaks import breaks_links
+from ppp.publish.site.markup import CellNotes
+from ppp.publish.site.own_check import check_commands, pin_commands
 from ppp.publish.site.package_modules import is_worth_a_section, module_reports
 from ppp.publish.site.standins import find_standins
 from ppp.publish.site.templates import platform_groups, render, shown_environments
@@ -105,9 +105,16 @@ class FailureGroup:
         return [current.record.environment for current in self.cells]
 
     @property
-    def judgement(self) -> AssignedBlame:
-        """Return the blame for the failure."""
-        return self.cells[0].judgement
+    def judgements(self) -> list[tuple[AssignedBlame, str]]:
+        """Return who is blamed for the failure, each with the environments, `""` where that is the same in all."""
+        found: dict[AssignedBlame, list[str]] = {}
+        for current in self.cells:
+            if current.judgement.blame:
+                found.setdefault(current.judgement, []).append(current.record.environment)
+        return [
+            (judged, "" if len(found) == 1 and len(places) == len(self.cells) else ", ".join(places))
+            for judged, places in found.items()
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,17 +158,15 @@ def package_page(
         **_framing(history, summary, older),
         newest=newest,
         total=len(history.newest),
-        results=summary.shown_counts,
         passing=summary.passing,
-        installed_only=summary.installed_only,
         **_unsaid(summary, newest),
         broken=bool(summary.failing),
         table=_result_matrix(newest, environments),
         as_of=summary.as_of,
-        reproduce_commands=reproduce_commands,
-        combined_command=combined_command,
+        check_commands=check_commands,
+        pin_commands=pin_commands,
+        verdict=_verdict(history, shown_ids),
         failures=_failure_groups(newest, history),
-        last_passing=last_passing_versions(history.verdicts),
         history=_release_history(older, environments),
         installed=_installed(newest),
         files=_checked_files(newest),
@@ -182,11 +187,18 @@ def package_page(
 def _framing(history: PackageHistory, summary: PackageSummary, older: Sequence[Sequence[Verdict]]) -> dict[str, object]:
     # What the results are about.
     detailed = (history.newest_verdicts, *older[:DETAILED_RELEASES])
+    standins = find_standins((v.environment, v.standin) for verdicts in detailed for v in verdicts)
     return {
         "checked": history.checked_versions,
         "is_exhibit": summary.is_exhibit,
-        "standins": find_standins((v.environment, v.standin) for verdicts in detailed for v in verdicts),
+        "standins": standins,
+        "notes": CellNotes(remarks=summary.remarks, earlier=earlier_words(history), standins=standins),
     }
+
+
+def _verdict(history: PackageHistory, shown_ids: Collection[str]) -> str:
+    cells = {v.environment: v.shown for v in history.newest_verdicts if v.environment in shown_ids}
+    return verdict_sentence(f"{history.package} {history.version}", cells)
 
 
 def _images(newest: Sequence[CurrentRecord]) -> list[str]:
@@ -235,24 +247,6 @@ def _select_environments(history: PackageHistory, environments: Sequence[Environ
         return environments
     checked = {current.record.environment for current in history.newest}
     return shown_environments(e for e in environments if e.id in checked)
-
-
-def reproduce_commands(cells: Iterable[CurrentRecord]) -> Markup:
-    """Return the commands that re-check the cells, one per line."""
-    return _command_markup(
-        "".join(f"{reproduce_command(current.record.release, current.record.environment)}\n" for current in cells)
-    )
-
-
-def combined_command(cells: Sequence[CurrentRecord]) -> Markup:
-    """Return the single command that re-checks all given cells of one release, one after the other."""
-    sessions = " ".join(f'"check({current.record.environment})"' for current in cells)
-    return _command_markup(f"scripts/nox -s {sessions} -- {shlex.quote(str(cells[0].record.release))}")
-
-
-def _command_markup(command: str) -> Markup:
-    # Quotes need no escaping between tags.
-    return Markup(str(escape(command)).replace("&#34;", '"'))  # noqa: S704 - escaped
 
 
 def _result_matrix(cells: Sequence[CurrentRecord], environments: Sequence[Environment]) -> ResultMatrix:

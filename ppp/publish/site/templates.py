@@ -14,9 +14,10 @@ from ppp.check.cause_rules import cause_help
 from ppp.check.pythons import frozen_pythons
 from ppp.ledger.published import Counts
 from ppp.matrix_files import shipped_environments
-from ppp.model.matrix import Environment, Platform
+from ppp.model.matrix import Environment
 from ppp.model.record import Result
 from ppp.model.shown import Shown
+from ppp.model.verdict_words import PLATFORM_NAMES
 from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS
 from ppp.publish.packages.history import MAX_ENVIRONMENTS
@@ -32,7 +33,6 @@ MEANINGS: Final = {
     Shown.ERROR: "infrastructure error, will be retried",
     Shown.NA: "the release does not claim this environment",
 }
-PLATFORM_NAMES: Final = {Platform.SLIM: "Debian slim", Platform.ALPINE: "Alpine", Platform.HOST: "host"}
 
 
 class _ShownCell(Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ppp.ledger import published
 from ppp.ledger.store import Store
 from ppp.model.canonical import sha256_hex
-from ppp.model.record import Record
+from ppp.model.record import Blame, Record
 from ppp.publish.packages.failures import group_failures
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.read import read_packages
@@ -47,3 +47,12 @@ def test_one_log_is_read_for_each_group(store: Store, record: Callable[..., Reco
 def test_a_release_that_passes_has_no_log(store: Store, record: Callable[..., Record]) -> None:
     store.add_record(record("six", "1.0", "py312-slim", log_sha256=sha256_hex(b"log")), "log")
     assert history_of(store).logs == {}
+
+
+def test_one_error_is_explained_once_whoever_is_blamed(store: Store, record: Callable[..., Record]) -> None:
+    # Where it passes with another Python on the same platform, sibling cells blame the package, else the environment.
+    store.add_record(record("six", "1.0", "py39-slim"))
+    for environment in ("py312-slim", "py39-alpine"):
+        add_failure(store, record, environment, environment, detail="a", cause="build-backend", blame=Blame.PACKAGE)
+    (cells,) = group_failures(history_of(store).newest)
+    assert len({cell.judgement.blame for cell in cells}) == 2
