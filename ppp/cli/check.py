@@ -24,7 +24,7 @@ from ppp.cli.reports.github import annotations
 from ppp.cli.reports.item import (
     ReportFormat,
     ReportItem,
-    environments_without_file,
+    failure,
     of_file,
     of_release,
     parse_fail_on,
@@ -33,7 +33,7 @@ from ppp.cli.reports.junit import junit_report
 from ppp.cli.reports.sarif import sarif_report
 from ppp.cli.reports.text import json_of, json_report, text_of
 from ppp.durability import replace_file
-from ppp.model.errors import NotForEnvironmentError, PPPError, UndecidedError
+from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Result
 from ppp.runner.context import Context
@@ -97,8 +97,10 @@ def check(
     are_files = {is_file_argument(target) for target in targets}
     if len(are_files) > 1:
         raise click.UsageError("name packages or files, not both: only results of packages are recorded")
+    if output and not output.absolute().parent.is_dir():
+        raise click.UsageError(f"the folder of --output does not exist: {output}")
     context = make_context(data, network=network)
-    loaded, chosen = select_environments(matrix, [word.strip() for word in environments.split(",")])
+    loaded, chosen = select_environments(matrix, [*dict.fromkeys(map(str.strip, environments.split(",")))])
     items, errors = _checked(context, loaded, chosen, targets, are_files=are_files == {True})
     _write(items, ReportFormat(report_format), fail_on, output, as_json=as_json)
     _finish(items, errors, fail_on)
@@ -157,17 +159,6 @@ def _finish(items: Sequence[ReportItem], errors: Sequence[PPPError], fail_on: Co
     """Exit with 1 for a result that is to fail; else raise the error that says what was not checked."""
     if any(item.result in fail_on for item in items):
         raise SystemExit(1)
-    for error in errors:
-        raise error
-    if not fail_on:
-        return
-    if undecided := [item for item in items if item.result is Result.ERROR]:
-        raise UndecidedError(
-            f"{len(undecided)} of {len(items)} checks ended without a verdict: {undecided[0].line}",
-            hint="try again; `ppp doctor` shows what is wrong with this machine",
-        )
-    if (left := environments_without_file(items)) and any(item.path for item in items):
-        raise NotForEnvironmentError(
-            f"no file is for {', '.join(left)}: nothing was checked there",
-            hint="correct the tags of the wheels or their Requires-Python, or leave the environment out",
-        )
+    for error in (*errors, failure(items, fail_on)):
+        if error:
+            raise error

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,14 @@ from packaging.tags import parse_tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from ppp.check.causes import printable_line
-from ppp.check.index.choose import ARCHIVE_SUFFIXES, IndexFile, file_version, has_too_many_tags, is_safe_filename
+from ppp.check.index.choose import (
+    ARCHIVE_SUFFIXES,
+    MAX_WHEEL_TAGS,
+    IndexFile,
+    file_version,
+    has_too_many_tags,
+    is_safe_filename,
+)
 from ppp.check.wheel_contents import LimitedFile, WheelHeaders, read_headers
 from ppp.model.errors import PPPError
 from ppp.model.printable import first_of, printable_reason
@@ -311,13 +319,17 @@ def _tag_notes(filename: str, inside: WheelHeaders) -> Iterator[str]:
         yield f"an index refuses the platform tag {', '.join(platforms)}: auditwheel gives a wheel a portable one"
     found = email.parser.BytesHeaderParser().parsebytes((inside.wheel or b"")[:MAX_HEADER_BYTES])
     stated = [str(line).strip() for line in found.get_all("Tag", [])]
-    if stated and not any(has_too_many_tags(f"-{line}") for line in stated):
-        others = sorted({str(tag) for line in stated[:MAX_MEMBERS] for tag in _tags(line)} ^ {str(tag) for tag in tags})
+    if stated and sum(map(_count_tags, stated)) <= MAX_WHEEL_TAGS:
+        others = sorted({str(tag) for line in stated for tag in _tags(line)} ^ {str(tag) for tag in tags})
         if others:
             yield printable_line(f"its name and its WHEEL name different tags: {first_of(others, MAX_SHOWN_TAGS)}")
     compiled = next((name for name in inside.names if name.endswith(COMPILED)), None)
     if compiled and platforms == ["any"]:
         yield printable_line(f"it says that it is for any platform, and holds the compiled {compiled[-200:]}")
+
+
+def _count_tags(line: str) -> int:
+    return prod(part.count(".") + 1 for part in line.split("-"))
 
 
 def _tags(line: str) -> Iterator[object]:

@@ -2,7 +2,7 @@
 
 Source: "Workflow commands for GitHub Actions", and the toolkit's `command.ts` for what is escaped: in a message `%`, CR
 and LF; in a property also `:` and `,`. Every line that is no command begins with a glyph, so that no text of a package
-becomes one.
+becomes one; and the older form, `##[` anywhere in a line, is taken apart.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -19,7 +19,7 @@ def annotations(items: Sequence[ReportItem], fail_on: Collection[Result]) -> str
 def _lines(item: ReportItem, fail_on: Collection[Result]) -> Iterator[str]:
     title = f"{item.result} in {item.environment}"
     if item.result is Result.PASS:
-        yield item.line
+        yield item.line.replace("##[", "## [")
     else:
         yield _command(_level(item.result, fail_on), item.path, title, f"{item.subject}: {item.reason}")
     for note in item.notes:

@@ -1,6 +1,6 @@
 """One result of `ppp check` as every format shows it, and which results make the command fail."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -9,6 +9,7 @@ import click
 
 from ppp import console
 from ppp.check.cell import Observation
+from ppp.model.errors import NotForEnvironmentError, PPPError, UndecidedError
 from ppp.model.record import Blame, Phase, Record, Result
 from ppp.model.shown import GLYPHS, Shown, nothing_to_import, record_shown_as
 from ppp.runner.check_files import FileResult
@@ -115,9 +116,26 @@ def of_release(observation: Observation) -> ReportItem:
     )
 
 
-def environments_without_file(items: Iterable[ReportItem]) -> list[str]:
-    """Return the environments in which nothing was checked, because no given file is for them."""
+def failure(items: Sequence[ReportItem], fail_on: Collection[Result]) -> PPPError | None:
+    """Return the error that says that something was not checked: an `ERROR`, or no file for an environment.
+
+    None where each environment has a verdict, or where no result is to change anything. Of releases of the index, `NA`
+    is an answer: other files of them may be for other environments.
+    """
+    if not fail_on:
+        return None
+    if undecided := [item for item in items if item.result is Result.ERROR]:
+        return UndecidedError(
+            f"{len(undecided)} of {len(items)} checks ended without a verdict: {undecided[0].line}",
+            hint="try again; `ppp doctor` shows what is wrong with this machine",
+        )
     results: dict[str, set[Result]] = {}
     for item in items:
-        results.setdefault(item.environment, set()).add(item.result)
-    return [environment for environment, found in results.items() if found == {Result.NA}]
+        if item.path:
+            results.setdefault(item.environment, set()).add(item.result)
+    if left := [environment for environment, found in results.items() if found == {Result.NA}]:
+        return NotForEnvironmentError(
+            f"no file is for {', '.join(left)}: nothing was checked there",
+            hint="correct the tags of the wheels or their Requires-Python, or leave the environment out",
+        )
+    return None

@@ -111,6 +111,17 @@ def test_odd_tags_are_told_although_pip_installs_the_wheel(
     assert any(note in line for line in given.notes), given.notes
 
 
+@pytest.mark.attack("bounded-input")
+def test_tags_without_number_are_not_listed(tmp_path: Path) -> None:
+    project = module_project("lib", "")
+    line = f"Tag: {'.'.join(['py3'] * 30)}-{'.'.join(['none'] * 30)}-any\n".encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(project.build())) as old, zipfile.ZipFile(buffer, "w") as new:
+        for info in old.infolist():
+            new.writestr(info, line * 4000 if info.filename.endswith("/WHEEL") else old.read(info))
+    assert read(tmp_path, project.filename, buffer.getvalue()).notes == ()
+
+
 @pytest.mark.parametrize("name", ["lib-1.0/PKG-INFO", "./lib-1.0/PKG-INFO"])
 @pytest.mark.parametrize("suffix", ["tar.gz", "tar", "zip"])
 def test_an_sdist_is_read_also_if_its_pkg_info_comes_last(tmp_path: Path, name: str, suffix: str) -> None:

@@ -14,7 +14,7 @@ from jsonschema import Draft4Validator
 from sample_record import SAMPLE_RECORD
 
 from ppp.cli.reports.github import annotations
-from ppp.cli.reports.item import ReportItem, environments_without_file, parse_fail_on
+from ppp.cli.reports.item import ReportItem, failure, parse_fail_on
 from ppp.cli.reports.junit import junit_report
 from ppp.cli.reports.sarif import sarif_report
 from ppp.cli.reports.text import json_report, text_of
@@ -78,9 +78,28 @@ def test_any_other_word_is_an_error(text: str) -> None:
         parse_fail_on(click.Context(click.Command("x")), click.Option(["--x"]), text)
 
 
+@pytest.mark.parametrize(
+    ("results", "code"),
+    [
+        (["PASS"], None),
+        (["PASS", "NA"], None),
+        (["TIMEOUT"], None),
+        (["NA", "NA"], 59),
+        (["PASS", "ERROR"], 58),
+        (["NA", "ERROR"], 58),
+    ],
+)
+def test_a_check_that_checked_nothing_is_no_success(results: list[str], code: int | None) -> None:
+    items = [item(result) for result in results]
+    found = failure(items, FAIL_ON)
+    assert (found and found.exit_code) == code
+    assert failure(items, frozenset()) is None, "--fail-on none"
+
+
 def test_an_environment_that_no_file_is_for_is_named() -> None:
-    items = [item("NA"), item("NA", environment="py311-slim"), item("PASS", environment="py311-slim")]
-    assert environments_without_file(items) == ["py312-slim"]
+    found = failure([item("NA"), item("NA", environment="py311-slim"), item(environment="py311-slim")], FAIL_ON)
+    assert str(found).startswith("no file is for py312-slim: ")
+    assert failure([item("NA", path="")], FAIL_ON) is None, "of a release, that is an answer"
 
 
 # ---------------------------------------------------------------- annotations
@@ -100,6 +119,12 @@ def test_what_ends_a_command_or_a_property_is_escaped() -> None:
         "::error file=a%2Cb%3Ac%25%0D%0A.whl,title=FAIL in py312-slim::s: module-missing: 100%25: a, b",
         "::notice file=a%2Cb%3Ac%25%0D%0A.whl,title=FAIL in py312-slim::s: x%0D%0A::error::y",
     ]
+
+
+@pytest.mark.attack("inert-text")
+def test_the_older_form_of_a_command_is_taken_apart() -> None:
+    passed = item("PASS", subject="##[error]x", path="##[error]x")
+    assert annotations([passed], FAIL_ON) == "✓ PASS    ## [error]x in py312-slim\n"
 
 
 @pytest.mark.attack("inert-text")
