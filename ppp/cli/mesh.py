@@ -22,7 +22,6 @@ from ppp.mesh import node as nodes
 from ppp.mesh import peer as trusted
 from ppp.mesh.fetch import PEER_DEADLINE_S, HttpTransport
 from ppp.mesh.history import quarantine_error
-from ppp.mesh.older import OlderBatches
 from ppp.mesh.push import AnnouncementStatus
 from ppp.mesh.statement import ForkedError
 from ppp.mesh.sync import SyncFailure, SyncReport
@@ -234,13 +233,4 @@ def _sync_lines(outcome: SyncReport | SyncFailure) -> Iterator[str]:
     yield f"{outcome.peer.url}: {outcome.records} new records in {outcome.batches} batches{left_out}; {agree}"
     yield from (f"  {each}" for each in outcome.untrusted)
     if outcome.older:
-        yield f"  {_older_line(outcome.older)}"
-
-
-def _older_line(older: OlderBatches) -> str:
-    count = "1 batch" if older.batches == 1 else f"{older.batches:,} batches"
-    where = f"the node says that they are at {older.url}" if older.url else "ask its operator where they are"
-    return (
-        f"missing here: {count} with {older.records:,} records until {format_time(older.last_observed_at)}, for which"
-        f" its site has no room; {where}, and `ppp peer import` merges what you fetch there"
-    )
+        yield f"  {outcome.older}"

@@ -139,7 +139,8 @@ def _transport(context: Context, deadline_s: float) -> HttpTransport:
 def _recovered_text(recovered: Recovered, site: str) -> str:
     got = f"{recovered.records:,} records, {recovered.batches} batches, {recovered.statements} statements from {site}"
     left_out = f"; left out {recovered.left_out} of nodes that are not trusted here" if recovered.left_out else ""
-    return f"{got}{left_out}{'' if recovered.agree else '; the sets of records differ'}"
+    older = f"; {recovered.older}" if recovered.older else ""
+    return f"{got}{left_out}{'' if recovered.agree else '; the sets of records differ'}{older}"
 
 
 @contextmanager

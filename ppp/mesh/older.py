@@ -6,6 +6,7 @@ people, who decide themselves what they take from where (`ppp peer import`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from ppp.mesh.fetch import PeerConnection
@@ -19,6 +20,8 @@ OLDER_PATH: Final = "batches/older.json"
 MAX_OLDER_BYTES: Final = 20 * 1024 * 1024
 MAX_OLDER: Final = 100_000
 
+#: The greatest time that a date can be made of, in epoch seconds: the end of the year 9999.
+_LAST_TIME: Final = 253_402_300_799
 _SCHEMA: Final = "site/schemas/older-batches.schema.json"
 
 
@@ -34,6 +37,16 @@ class OlderBatches:
     records: int
     last_observed_at: int
     url: str | None
+
+    def __str__(self) -> str:
+        """Return a line that says what is missing, and how to get it."""
+        count = "1 batch" if self.batches == 1 else f"{self.batches:,} batches"
+        until = datetime.fromtimestamp(self.last_observed_at, UTC).date().isoformat()
+        where = f"the node says that they are at {self.url}" if self.url else "ask its operator where they are"
+        return (
+            f"missing here: {count} with {self.records:,} records until {until}, for which the site has no room;"
+            f" {where}, and `ppp peer import` merges what you fetch there"
+        )
 
 
 def fetch_older(
@@ -87,7 +100,8 @@ def _is_row(row: Json) -> bool:
     match row:
         case [str() as batch, str() as node, int() as records, int() as first, int() as last, int() as size]:
             numbers = (records, first, last, size)
-            return is_sha256(batch) and is_sha256(node) and records > 0 and all(_is_count(each) for each in numbers)
+            named = is_sha256(batch) and is_sha256(node)
+            return named and records > 0 and all(map(_is_count, numbers)) and max(first, last) <= _LAST_TIME
     return False
 
 

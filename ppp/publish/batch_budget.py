@@ -11,6 +11,8 @@ from ppp.ledger.batches import PackedBatch
 from ppp.model.site_bound import SiteBound
 from ppp.publish.page_budget import Room, lookup_estimate, site_reserve
 
+#: How many older batches are listed: peers read no longer list.
+MAX_LISTED: Final = 50_000
 #: The bytes of a batch's signature file, and those of its row in the list of older batches, at most.
 _SIGNATURE_BYTES: Final = 129
 _ROW_BYTES: Final = 220
@@ -26,7 +28,7 @@ class BatchChoice(NamedTuple):
     def room(self) -> Room:
         """The room that they take, with their signatures and the list of the older ones."""
         size = sum(batch.size + _SIGNATURE_BYTES for batch in self.kept)
-        listed = Room.of(_ROW_BYTES * len(self.older), 1) if self.older else Room(0, 0)
+        listed = Room.of(_ROW_BYTES * min(len(self.older), MAX_LISTED), 1) if self.older else Room(0, 0)
         return Room.of(size, 2 * len(self.kept)).plus(listed)
 
 

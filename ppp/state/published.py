@@ -10,7 +10,7 @@ names the hash of the list of files, which names those of the batches, and each 
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final
 
@@ -24,6 +24,7 @@ from ppp.ledger.store import Store
 from ppp.mesh.chain import SignedStatement
 from ppp.mesh.fetch import PeerConnection, UnavailableFileError
 from ppp.mesh.merge import merge
+from ppp.mesh.older import OlderBatches, fetch_older
 from ppp.mesh.receive import LocalState, Received, fetch_file_lists, receive_batches
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, read_envelope
 from ppp.mesh.untrusted import reject
@@ -42,14 +43,15 @@ _TWO_MACHINES: Final = "two machines ran as one node: stop one of them, and go o
 class Recovered:
     """What a ledger got back: batches, records and statements; `agree` if it has the published set of records now.
 
-    `left_out` counts the batches of nodes that are not trusted here.
+    `left_out` counts the batches of nodes that are not trusted here, `older` those that the site has no room for.
     """
 
     batches: int
     records: int
-    statements: int
     left_out: int
-    agree: bool
+    older: OlderBatches | None
+    statements: int = 0
+    agree: bool = False
 
 
 def fetch_published(connection: PeerConnection, url: str, *, own: str) -> SignedStatement:
@@ -117,10 +119,10 @@ def recover(
     published = fetch_published(connection, url, own=own)
     refuse_contradiction(store.db, published, url=url)
     chain = fetch_chain(connection, store.db, published, url)
-    batches, records, left_out = _recover_batches(store, connection, published, url, trusted=trusted, now=now)
+    found = _recover_batches(store, connection, published, url, trusted=trusted, now=now)
     add_chain(store, chain)
     agree = ledger_root(store.db) == published.statement.root
-    return Recovered(batches=batches, records=records, statements=len(chain), left_out=left_out, agree=agree)
+    return replace(found, statements=len(chain), agree=agree)
 
 
 def fetch_chain(
@@ -172,11 +174,8 @@ def _recover_batches(
     *,
     trusted: Callable[[Database], frozenset[str]],
     now: int,
-) -> tuple[int, int, int]:
-    """Merge the published batches that the ledger lacks, round by round.
-
-    Return how many batches were merged, how many records were new, and how many batches were left out.
-    """
+) -> Recovered:
+    """Merge the published batches that the ledger lacks, round by round, and return what these were."""
     files = fetch_file_lists(connection, url, sha256=published.statement.files_sha256)
     peer = Peer(node=published.node, url=url, added_at=now)
     merged: set[str] = set()
@@ -192,7 +191,8 @@ def _recover_batches(
         left_out |= {one.batch for one in received.untrusted}
         _raise_failure(received)
         if received.complete:
-            return len(merged), records, len(left_out)
+            older = fetch_older(connection, files, replace(local, batches=frozenset(list_batch_ids(store.db))))
+            return Recovered(batches=len(merged), records=records, left_out=len(left_out), older=older)
 
 
 def _raise_failure(received: Received) -> None:

@@ -1,10 +1,14 @@
 """Which batches a site with a bound publishes: the newest ones, within their share."""
 
+import json
+
 import pytest
 
 from ppp.ledger.batches import PackedBatch
+from ppp.mesh.older import MAX_OLDER_BYTES
 from ppp.model.site_bound import FILE_OVERHEAD, SiteBound
-from ppp.publish.batch_budget import BatchChoice, batch_share, choose_batches
+from ppp.publish.api.older_batches import older_batches_file
+from ppp.publish.batch_budget import MAX_LISTED, BatchChoice, batch_share, choose_batches
 from ppp.publish.page_budget import Room, lookup_estimate, site_reserve
 
 BOUND = SiteBound(max_bytes=100_000_000, max_files=10_000)
@@ -54,6 +58,17 @@ def test_a_newer_batch_only_pushes_out_older_ones(number: int) -> None:
     after = choose_batches(batches[number:], BOUND, PACKAGES)
     assert {*before.older} <= {*after.older}
     assert batches[number] in after.kept
+
+
+def test_a_list_of_older_batches_is_bounded_and_counts_all() -> None:
+    older = [packed(number, 10) for number in range(MAX_LISTED + 5)]
+    _, content = older_batches_file(older, None)
+    assert content is not None
+    document = json.loads(content)
+    assert (document["older"], document["records"]) == (MAX_LISTED + 5, 10 * (MAX_LISTED + 5))
+    assert [row[0] for row in document["batches"]] == [batch.id for batch in older[:MAX_LISTED]]
+    assert len(content) < BatchChoice((), older).room.bytes < MAX_OLDER_BYTES
+    assert older_batches_file([], None)[1] is None
 
 
 def test_the_lookup_of_all_packages_comes_before_batches() -> None:
