@@ -4,6 +4,7 @@ The ledger is made in a file of its own. It ends up with the records that the st
 by the digest over all their ids, or there is no ledger.
 """
 
+import gc
 import json
 import shutil
 import sqlite3
@@ -51,7 +52,7 @@ def rebuild(folder: Path, manifest: Manifest, target: Path, extra: Iterator[Sign
     `extra` are batches that are not part of the state, and are merged at the end. Raises `RejectedDataError`,
     `LedgerTooNewError` or the errors of the disk; `target` is of no use then.
     """
-    with translate_storage_errors(target), _open(target) as db:
+    with translate_storage_errors(target), _open(target) as db, _without_collections():
         _migrate_to(db, manifest)
         landings = _load_tables(db, folder, manifest)
         migrations.apply(db)
@@ -66,6 +67,18 @@ def rebuild(folder: Path, manifest: Manifest, target: Path, extra: Iterator[Sign
             loader.finish()
             set_landings(db, landings)
         _check_references(db)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Do not look for cycles of objects: rows have none, and to look through millions of them takes long."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -543,8 +543,8 @@ def test_what_a_page_stores_does_not_depend_on_how_it_is_portioned(
     tmp_path_factory: pytest.TempPathFactory, events: list[JournalEvent], portion: int
 ) -> None:
     folder, states = tmp_path_factory.mktemp("portions"), []
-    for size in (portion, len(events) + 1):
-        with Store.open(folder / f"ledger{size}") as store:
+    for place, size in enumerate((portion, len(events) + 1)):
+        with Store.open(folder / f"ledger{place}") as store:
             one = make_follower(store, folder)
             writer = PageWriter(node=one.node, environments=(SLIM,), source="a" * 64, portion=size)
             counts = writer.write(JournalPage(events=tuple(events)), events, lambda _: None)
