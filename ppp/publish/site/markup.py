@@ -196,19 +196,36 @@ def _release_cell(shown: Shown, cause_: str | None, is_marked: bool, root: str) 
     return f'<td class="{shown.lower()}">{shown}{mark}{because}</td>'
 
 
-def timing_rows(cells: Iterable[CurrentRecord]) -> Markup:
-    """Return a row for each cell: phases, Python, time of observation, agreeing nodes."""
-    return Markup("\n".join(map(_timing_row, cells)))  # noqa: S704 - escaped
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """The table of timings: what all its rows have in common is not in each of them.
+
+    `arch` is that of all cells, "" where they differ; `has_nodes` says whether any was observed more than once.
+    """
+
+    rows: Markup
+    arch: str
+    has_nodes: bool
 
 
-def _timing_row(current: CurrentRecord) -> str:
+def timings(cells: Sequence[CurrentRecord]) -> Timings:
+    """Return the table of timings, with a row for each cell: phases, Python, time of observation, agreeing nodes."""
+    arches = {current.record.arch for current in cells}
+    arch = arches.pop() if len(arches) == 1 else ""
+    has_nodes = any(current.agreement.records > 1 for current in cells)
+    rows = "\n".join(_timing_row(current, has_arch=not arch, has_nodes=has_nodes) for current in cells)
+    return Timings(rows=Markup(rows), arch=arch, has_nodes=has_nodes)  # noqa: S704 - escaped
+
+
+def _timing_row(current: CurrentRecord, *, has_arch: bool, has_nodes: bool) -> str:
     record, agreement = current.record, current.agreement
     records = f" <small>{agreement.records} records</small>" if agreement.records > 1 else ""
+    arch = f" <small>{escaped(record.arch)}</small>" if has_arch else ""
     cells = (
         _phase_cells(record),
-        f"<td>{escaped(record.python or EMPTY)} <small>{escaped(record.arch)}</small></td>",
+        f"<td>{escaped(record.python or EMPTY)}{arch}</td>",
         f"<td>{short_time_tag(record.observed_at)}</td>",
-        f"<td>{agreement.agreeing} of {agreement.nodes}{records}</td>",
+        f"<td>{agreement.agreeing} of {agreement.nodes}{records}</td>" if has_nodes else "",
     )
     return f'<tr><th scope="row">{escaped(record.environment)}</th>{"".join(cells)}</tr>'
 
