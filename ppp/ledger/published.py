@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from ppp.ledger.digests import DAY_S
 from ppp.model.blame import BlameSource
-from ppp.model.matrix import Environment, Platform, environment_sort_key
+from ppp.model.matrix import Environment, EnvironmentId, Platform, environment_sort_key
 from ppp.model.record import (
     PHASES,
     Blame,
@@ -115,15 +115,6 @@ class CauseCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A package that a finding is about, with the environments (by platform, then Python) and causes concerned."""
-
-    package: str
-    environments: tuple[str, ...]
-    causes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageContent:
     """What an image held before anything was installed; `image_digest` is None for this machine itself."""
 
@@ -159,6 +150,24 @@ def observed_environments(db: Database) -> list[Environment]:
     )
     found = [Environment(id=e, python=python, platform=Platform(platform)) for e, python, platform in rows]
     return sorted(found, key=lambda environment: environment_sort_key(environment.id))
+
+
+def queued_environments(db: Database) -> list[Environment]:
+    """Return the environments that have no results yet and for which cells are queued, in the same order."""
+    # Jumps from one environment to the next by the index of cells that can be taken: a queue may have millions.
+    takeable = "FROM queue WHERE lease IS NULL AND not_before = 0 AND attempts < 3"
+    rows = db.execute(
+        f"WITH RECURSIVE e(environment) AS (SELECT min(environment) {takeable}"  # noqa: S608 - our own words
+        f" UNION ALL SELECT (SELECT min(environment) {takeable} AND environment > e.environment)"
+        " FROM e WHERE e.environment IS NOT NULL)"
+        " SELECT environment FROM e WHERE environment IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM results AS r WHERE r.environment = e.environment)"
+    )
+    found = [(environment, EnvironmentId.parse(environment)) for (environment,) in rows]
+    return [
+        Environment(id=environment, python=parsed.python_version, platform=parsed.platform)
+        for environment, parsed in sorted(found, key=lambda pair: pair[1].sort_key)
+    ]
 
 
 def newest_verdicts(db: Database, limit: int) -> list[Verdict]:

@@ -193,6 +193,69 @@ function search(box) {
   if (input.value) update();
 }
 
+// ---- filters of the rows that a table shows: by environment, by result there, and by cause
+
+const MAX_CAUSES = 8;
+const unique = (values) => [...new Set(values)];
+
+// Return what each row can be filtered by; a cell without an environment stands for all of them.
+function filterable(row) {
+  const cells = [...row.querySelectorAll("td[data-e]:not(.none)")].map((cell) => ({ environment: cell.dataset.e, result: cell.className }));
+  return { row, cells, causes: [...row.querySelectorAll(".why .cause")].map((cause) => cause.textContent) };
+}
+
+const shows = ({ cells, causes }, { environment, result, cause }) =>
+  (!cause || causes.includes(cause)) &&
+  cells.some((cell) => (!environment || !cell.environment || cell.environment === environment) && (!result || cell.result === result));
+
+function filterButtons(title, values, chosen, choose) {
+  const group = element("div", "", { role: "group", ariaLabel: title });
+  for (const value of values) {
+    const button = element("button", value, { type: "button", ariaPressed: String(chosen === value) });
+    button.addEventListener("click", () => choose(chosen === value ? "" : value, value));
+    group.append(button);
+  }
+  return group;
+}
+
+function filters(box) {
+  const rows = [...document.querySelectorAll(`#${box.dataset.filters} tbody tr`)].map(filterable);
+  const status = element("p", "", { role: "status" });
+  const counted = rows.flatMap(({ causes }) => causes).reduce((counts, cause) => counts.set(cause, (counts.get(cause) ?? 0) + 1), new Map());
+  const values = {
+    environment: unique(rows.flatMap(({ cells }) => cells.map(({ environment }) => environment)).filter(Boolean)),
+    result: unique(rows.flatMap(({ cells }) => cells.map(({ result }) => result))),
+    cause: [...counted].sort((a, b) => b[1] - a[1]).slice(0, MAX_CAUSES).map(([cause]) => cause),
+  };
+  const chosen = { environment: "", result: "", cause: "" };
+
+  function show(focused) {
+    const found = rows.filter((each) => shows(each, chosen));
+    rows.forEach((each) => {
+      each.row.hidden = !found.includes(each);
+    });
+    const groups = Object.entries(values).map(([kind, each]) =>
+      filterButtons(kind, each, chosen[kind], (value, pressed) => {
+        chosen[kind] = value;
+        show(pressed);
+      }),
+    );
+    box.replaceChildren(...groups, status);
+    const any = Object.values(chosen).some(Boolean);
+    status.textContent = any ? `${found.length} of the ${rows.length} packages in this table` : "";
+    // What was pressed is replaced: its successor keeps the focus.
+    [...box.querySelectorAll("button")].find(({ textContent }) => textContent === focused)?.focus();
+  }
+
+  if (rows.length < 2) {
+    box.remove();
+    return;
+  }
+  show(null);
+  box.hidden = false;
+}
+
+document.querySelectorAll("[data-filters]").forEach(filters);
 document.querySelectorAll("[role=search]").forEach(search);
 // Without a network, or opened from disk: leave the page as it is.
 showAge().catch(() => {});

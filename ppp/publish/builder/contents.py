@@ -25,11 +25,12 @@ from ppp.publish.packages.summary import PackageSummary, summarize
 from ppp.publish.site.ask import ASK_PAGE, COMPARE_PAGE, ask_page, compare_files
 from ppp.publish.site.breaks import breaks_pages
 from ppp.publish.site.causes import cause_pages
+from ppp.publish.site.changed import changed_packages
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.directory import directory_pages, search_files
 from ppp.publish.site.documentation import documentation_pages, documentation_paths
 from ppp.publish.site.environments import environment_pages
-from ppp.publish.site.findings import finding_listings, finding_pages, front_findings
+from ppp.publish.site.findings import finding_listings, finding_pages
 from ppp.publish.site.front import STRIP_RESULTS, FrontPage, about_page, front_page
 from ppp.publish.site.lookup import lookup_files
 from ppp.publish.site.missing import missing_page
@@ -121,17 +122,20 @@ def render_static(base_url: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _front_page(data: SiteData) -> tuple[str, bytes]:
+    listings = finding_listings(data.findings)
     return front_page(
         FrontPage(
             counts=data.counts,
             root=root_digest(data.days),
             days=data.days,
             environments=data.environments,
-            rows=data.worst,
+            queued=data.queued,
+            changed=changed_packages(listings, data.changes, data.counts.as_of),
+            rows=data.rows,
             newest_results=data.newest[:STRIP_RESULTS],
             causes=data.top_causes,
             unclassified=data.causes.unclassified,
-            findings=front_findings(finding_listings(data.findings)),
+            findings={kind: listing.packages for kind, listing in listings.items()},
             episode=data.episode,
             coverage=data.journal.days if data.journal else None,
             downloads=data.downloads,

@@ -1,7 +1,7 @@
 """What a build has to do: the packages and batches to write, and what else the site shows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -48,14 +48,16 @@ class PlanInputs:
 class BuildPlan:
     """What to build; `packages` and `batches` are those whose files are written, by name and by id.
 
-    `removed_batches` are those whose files have no room any more, `older_batches` all that have none.
-    `episode`, `snapshots`, `journal` and `downloads` are what the site shows apart from records, `journal` None where
-    none is followed, `downloads` None where none are known; `unchanged` is True where nothing has changed. `partial` is
+    `removed_batches` are those whose files have no room any more, `older_batches` all that have none. `queued` are
+    environments without results for which cells are queued. These, `episode`, `snapshots`, `journal` and `downloads`
+    are what the site shows apart from records, `journal` None where none is followed, `downloads` None where none are
+    known; `unchanged` is True where nothing has changed. `partial` is
     True where not every package gets a page, and `choice` is then a text of the bound, which decides, with records and
     downloads, which ones do.
     """
 
     environments: Sequence[Environment]
+    queued: Sequence[Environment]
     changes: ChangedPackages
     packages: Sequence[str]
     batches: Sequence[str]
@@ -87,7 +89,9 @@ class BuildPlan:
     @property
     def other_inputs(self) -> str:
         """Return a digest (hex) of what the site shows apart from records."""
-        return _digest(self.episode, self.snapshots, self.journal, self.downloads, self.choice)
+        journal = self.journal and self.journal.digest
+        inputs = (self.queued, self.episode, self.snapshots, journal, self.downloads, self.choice)
+        return sha256_hex(repr(inputs).encode())
 
 
 def read_plan(
@@ -111,32 +115,22 @@ def read_plan(
     written = set() if changes.packages is None else set(cache.owners(OwnerKind.BATCHES))
     kept = {batch.id for batch in batches.kept}
     new_batches, old_batches = sorted(kept - written), sorted(written - kept - {OLDER_BATCHES})
-    episode, snapshots = newest_episode(db), complete_snapshots(out)
     journal, downloads = find_journal_changes(db, cache, changes.packages), newest_source(db)
-    return BuildPlan(
+    plan = BuildPlan(
         environments=environments,
+        queued=published.queued_environments(db),
         changes=changes,
         packages=published.list_packages(db) if changes.packages is None else changes.packages,
         batches=new_batches,
         removed_batches=old_batches,
         older_batches=batches.older,
-        episode=episode,
-        snapshots=snapshots,
+        episode=newest_episode(db),
+        snapshots=complete_snapshots(out),
         journal=journal,
         downloads=downloads,
-        unchanged=changes.packages is not None
-        and not (changes.packages or new_batches or old_batches)
-        and cache.fact("other inputs") == _digest(episode, snapshots, journal, downloads, choice),
+        unchanged=False,
         partial=inputs.partial,
         choice=choice,
     )
-
-
-def _digest(
-    episode: StoredEpisode | None,
-    snapshots: Sequence[Snapshot],
-    journal: JournalChanges | None,
-    downloads: PeriodSource | None,
-    choice: str | None,
-) -> str:
-    return sha256_hex(repr((episode, snapshots, journal and journal.digest, downloads, choice)).encode())
+    nothing_new = changes.packages is not None and not (changes.packages or new_batches or old_batches)
+    return replace(plan, unchanged=nothing_new and cache.fact("other inputs") == plan.other_inputs)

@@ -46,21 +46,23 @@ TOP_CAUSES: Final = 8
 class SiteData:
     """What the site shows of all packages; each iterator is read once, while its pages are rendered.
 
-    `newest` are the newest current results, `changes` the newest changes of a verdict, both newest first; `worst` are
-    packages with failures, the most downloaded first, then those with the most failures. `directory`, `search` and
-    `sitemap` are the pages of names that changed, `sitemap_shards` the prefixes of the sitemap's files after the last
-    build. `journal` is None where none is followed, `downloads` (whose numbers they are) None where none are known.
+    `newest` are the newest current results, `changes` the newest changes of a verdict, both newest first; `rows` are
+    packages, the most downloaded first or, where no downloads are known, those whose verdicts changed last.
+    `directory`, `search` and `sitemap` are the pages of names that changed, `sitemap_shards` the prefixes of the
+    sitemap's files after the last build. `journal` is None where none is followed, `downloads` (whose numbers they
+    are) None where none are known.
     `pages` says which packages have pages, and `lookup` how the others are found; None: there are no others.
     `older_batches` says whether there are batches without room.
     """
 
     base_url: str
     environments: Sequence[Environment]
+    queued: Sequence[Environment]
     counts: published.Counts
     days: Sequence[DayDigest]
     newest: Sequence[published.Verdict]
     changes: Sequence[published.VerdictChange]
-    worst: Sequence[MatrixRow]
+    rows: Sequence[MatrixRow]
     causes: CauseOverview
     top_causes: Sequence[published.CauseCount]
     episode: StoredEpisode | None
@@ -97,11 +99,12 @@ def read_site_data(
     return SiteData(
         base_url=base_url,
         environments=environments,
+        queued=plan.queued,
         counts=counts,
         days=days,
         newest=newest,
         changes=published.with_current_blame(db, published.newest_changes(db, MAX_ENTRIES)),
-        worst=_read_worst(db, store, environments),
+        rows=_read_rows(db, store, environments, by_downloads=plan.downloads is not None),
         causes=_read_causes(db, store, counts),
         top_causes=top_causes(store.totals, TOP_CAUSES),
         episode=plan.episode,
@@ -160,14 +163,22 @@ def _read_causes(db: Database, store: ListingStore, counts: published.Counts) ->
     )
 
 
-def _read_worst(db: Database, store: ListingStore, environments: Sequence[Environment]) -> list[MatrixRow]:
+def _read_rows(
+    db: Database, store: ListingStore, environments: Sequence[Environment], *, by_downloads: bool
+) -> list[MatrixRow]:
     # As many as the front page has room for; the last may be one too many.
     rows: list[MatrixRow] = []
     remaining_bytes = MATRIX_BUDGET
-    for entry in store.by_downloads(PACKAGES_LISTING):
-        verdicts = published.newest_release_verdicts(db, entry.package)
-        rows.append(matrix_row(verdicts, environments, downloads=entry.downloads))
+    for package, downloads in _in_order(store, by_downloads=by_downloads):
+        verdicts = published.newest_release_verdicts(db, package)
+        rows.append(matrix_row(verdicts, environments, downloads=downloads))
         remaining_bytes -= rows[-1].estimated_bytes
         if remaining_bytes < 0:
             break
     return rows
+
+
+def _in_order(store: ListingStore, *, by_downloads: bool) -> Iterator[tuple[str, int | None]]:
+    if by_downloads:
+        return ((entry.package, entry.downloads) for entry in store.most_downloaded(PACKAGES_LISTING))
+    return ((package, None) for package in store.by_change())

@@ -3,6 +3,7 @@
 Pages of many packages read just the entries that they show, by an index.
 """
 
+import heapq
 import json
 import sqlite3
 from bisect import bisect_left
@@ -43,6 +44,8 @@ CREATE TABLE IF NOT EXISTS pages (      -- that trees of entries were last split
 """
 TABLE_NAMES: Final = ("contributions", "entries", "pages")
 _BY_DOWNLOADS: Final = "rank > 0 DESC, downloads DESC, rank DESC, package"
+_PARTS: Final = ("(rank > 0) = 1", "(rank > 0) = 0")
+_MOST: Final = "ORDER BY downloads DESC, rank DESC, package"
 INDEXES: Final = (
     "contributions_by_change ON contributions (changed_at DESC, package)",
     "contributions_by_severity ON contributions (severity DESC, changed_at DESC, package) WHERE severity > 0",
@@ -182,6 +185,12 @@ class ListingStore:
         """
         return self._entries(f"listing = ? AND rank IS NOT NULL ORDER BY {_BY_DOWNLOADS}", listing)
 
+    def most_downloaded(self, listing: str) -> Iterator[ListingEntry]:
+        """Return the entries of a listing, most downloaded first, then by rank, whatever that is; then by package."""
+        # The index has those with a rank of 0 apart: each part comes in order.
+        parts = (self._entries(f"listing = ? AND rank IS NOT NULL AND {part} {_MOST}", listing) for part in _PARTS)
+        return heapq.merge(*parts, key=_place_by_downloads)
+
     def downloads(self, listing: str) -> dict[str, int | None]:
         """Return the downloads of every package in a listing, as the last build knew them."""
         return dict(self._db.execute("SELECT package, downloads FROM entries WHERE listing = ?", (listing,)).fetchall())
@@ -219,6 +228,10 @@ class ListingStore:
         """
         keys = _sorted_or_none(self.new_packages)
         return ListingTree(self._db, name=name, listing=listing, cost="count(*)", changed_keys=keys)
+
+
+def _place_by_downloads(entry: ListingEntry) -> tuple[int, int, str]:
+    return (1 if entry.downloads is None else -entry.downloads, -(entry.rank or 0), entry.package)
 
 
 def _changed_places(before: Iterable[ListingEntry], now: Iterable[ListingEntry]) -> Iterator[tuple[str, str]]:

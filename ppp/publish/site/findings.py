@@ -4,10 +4,8 @@ All are rendered from the same listings, so the numbers on these pages, in the f
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Final
 
-from ppp.ledger.published import Finding
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.feeds.entries import finding_feed
 from ppp.publish.feeds.jsonfeed import feed_files
@@ -26,8 +24,6 @@ from ppp.publish.site.listing import (
 from ppp.publish.site.templates import render
 
 FINDING_SCHEMA: Final = "ppp-finding-1"
-#: The most packages of each kind that the front page may show.
-FRONT_PAGE_PACKAGES: Final = 20
 CHAINS_PATH: Final = "api/v1/dependency-chains.json"
 
 
@@ -48,20 +44,6 @@ def finding_listings(contents: Mapping[FindingKind, ListingContent]) -> dict[Fin
 def finding_folder(kind: FindingKind) -> str:
     """Return the folder of a kind's pages, which is also the name of its listing."""
     return f"findings/{kind}"
-
-
-def front_findings(listings: Mapping[FindingKind, Listing]) -> dict[FindingKind, tuple[int, list[Finding]]]:
-    """Return, for each kind, the number of packages and the first of them, for the front page."""
-    return {
-        kind: (
-            listing.packages,
-            [
-                Finding(package=row.package, environments=tuple(c.environment for c in row.cells), causes=row.causes)
-                for row in islice(listing.rows(), FRONT_PAGE_PACKAGES)
-            ],
-        )
-        for kind, listing in listings.items()
-    }
 
 
 def finding_pages(

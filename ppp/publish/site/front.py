@@ -3,6 +3,8 @@
 Both are rendered from frozen values: nothing here reads a clock or the ledger.
 """
 
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,25 +15,35 @@ import markdown
 from ppp.ledger.digests import DayDigest
 from ppp.ledger.downloads import PeriodSource
 from ppp.ledger.episodes import StoredEpisode
-from ppp.ledger.published import CauseCount, Counts, Finding, Verdict
+from ppp.ledger.published import CauseCount, Counts, Verdict
 from ppp.ledger.published_journal import DayCoverage
-from ppp.model.matrix import Environment
+from ppp.model.matrix import Environment, environment_sort_key
 from ppp.model.record import Result
+from ppp.model.release import Release
 from ppp.model.shown import Shown
 from ppp.publish import text
 from ppp.publish.datasette.definition import permalink
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, REMARKS, FindingKind
+from ppp.publish.packages.history import MAX_ENVIRONMENTS
 from ppp.publish.packages.pages import ALL_PAGES, PackagePages
+from ppp.publish.packages.summary import FAILED
+from ppp.publish.site.changed import ChangedPackage
 from ppp.publish.site.templates import platform_groups, render, shown_columns, shown_environments
 from ppp.publish.site.trends import draw_trend
 from ppp.resources import resource
+from ppp.watch.exhibits import shipped_exhibits
 
 #: Bytes of HTML for each kind of row, so that the page stays under 50 kB however long the names are.
 MATRIX_BUDGET: Final = 18_000
-FINDING_BUDGET: Final = 900
+CHANGED_BUDGET: Final = 5_000
+NAMED_BUDGET: Final = 1_500
 TRANSCRIPT_BUDGET: Final = 4_000
 #: The number of newest results that the strip at the top shows.
 STRIP_RESULTS: Final = 160
+#: Fewer days are no trend.
+MIN_TREND_DAYS: Final = 7
+#: A normalized name, as in `record.schema.json`.
+PACKAGE_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 #: The saved query that returns the numbers of the trend.
 TREND_QUERY: Final = "results_by_day"
 
@@ -47,30 +59,51 @@ class MatrixRow:
     downloads: int | None = None
 
     @property
+    def fails_everywhere(self) -> bool:
+        """Return whether it fails in several environments and passes in none: such a row needs no cells."""
+        claimed = [cell for cell in self.cells if cell is not None and cell.result is not Result.NA]
+        return len(claimed) > 1 and all(cell.result in FAILED for cell in claimed)
+
+    @property
+    def checked(self) -> int:
+        """Return in how many of the shown environments it was checked and claims to work."""
+        return sum(cell is not None and cell.result is not Result.NA for cell in self.cells)
+
+    @property
+    def is_exhibit(self) -> bool:
+        """Return whether the shipped watchlist pins this release for the failure that it shows."""
+        return Release(package=self.package, version=self.version) in shipped_exhibits()
+
+    @property
     def estimated_bytes(self) -> int:
         """Return an upper estimate of the size of its HTML in bytes."""
+        if self.fails_everywhere:
+            return 360 + 3 * len(self.package) + len(self.version) + sum(len(cause) + 20 for cause in self.causes)
         linked = sum(cell is not None and cell.result is not Result.PASS for cell in self.cells)
         names = len(self.package) * (2 + linked) + len(self.version)
         known = 20 if self.downloads is not None else 0
-        return 140 + known + 60 * len(self.cells) + 50 * linked + names + sum(len(cause) + 20 for cause in self.causes)
+        return 170 + known + 60 * len(self.cells) + 50 * linked + names + sum(len(cause) + 20 for cause in self.causes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontPage:
     """All data that the front page shows; `coverage` has the days of the journal, `downloads` whose numbers they are.
 
-    Both are None where there are none.
+    Both are None where there are none. `queued` are environments without any result yet, `findings` the number of
+    packages by kind.
     """
 
     counts: Counts
     root: str
     days: Sequence[DayDigest]
     environments: Sequence[Environment]
+    queued: Sequence[Environment]
+    changed: Sequence[ChangedPackage]
     rows: Sequence[MatrixRow]
     newest_results: Sequence[Verdict]
     causes: Sequence[CauseCount]
     unclassified: int
-    findings: Mapping[FindingKind, tuple[int, Sequence[Finding]]]
+    findings: Mapping[FindingKind, int]
     episode: StoredEpisode | None
     coverage: Sequence[DayCoverage] | None = None
     downloads: PeriodSource | None = None
@@ -93,17 +126,13 @@ def matrix_row(
 
 
 def front_page(front: FrontPage) -> tuple[str, bytes]:
-    """Return `/index.html`: results by environment, failing packages first, top causes, findings, trend and summary."""
+    """Return `/index.html`: a search, counts, what changed, newest releases, the day's summary, findings and causes."""
     rows = text.fit_budget(front.rows, MATRIX_BUDGET, lambda row: row.estimated_bytes)
     environments = shown_environments(front.environments)
+    places = column_places(environments, front.queued)
     shares = {e.id: _result_shares(front.counts.shown_in(e.id)) for e in environments}
-    findings = [
-        (kind, *FINDING_TEXTS[kind], count, text.fit_budget(newest, FINDING_BUDGET, _finding_bytes))
-        for kind, (count, newest) in front.findings.items()
-        if kind not in REMARKS
-    ]
-    remarks = [
-        (kind, *FINDING_TEXTS[kind], count) for kind, (count, _) in front.findings.items() if kind in REMARKS and count
+    counters = [
+        (kind, *FINDING_TEXTS[kind], count) for kind, count in front.findings.items() if count or kind not in REMARKS
     ]
     lines = front.episode.lines if front.episode else ()
     path = "index.html"
@@ -112,16 +141,19 @@ def front_page(front: FrontPage) -> tuple[str, bytes]:
         path=path,
         front=front,
         environments=environments,
-        groups=platform_groups(environments),
+        places=places,
+        groups=platform_groups([environment for environment, _ in places]),
         rows=rows,
         standins=standin_environments(rows, environments),
         shares=shares,
         strip=result_strip(front.newest_results),
         named=next((day for day in reversed(front.coverage or ()) if day.named or day.gaps), None),
-        trend=draw_trend(front.days),
+        trend=draw_trend(front.days) if len(front.days) >= MIN_TREND_DAYS else None,
         trend_sql=permalink(TREND_QUERY),
-        findings=findings,
-        remarks=remarks,
+        counters=counters,
+        headline=headline(front.counts),
+        changed=text.fit_budget(front.changed, CHANGED_BUDGET, lambda changed: changed.estimated_bytes),
+        named_packages=named_packages(front.episode),
         columns=shown_columns(front.counts),
         failing=front.counts.by_result[Result.FAIL] + front.counts.by_result[Result.TIMEOUT],
         transcript=text.fit_budget(lines, TRANSCRIPT_BUDGET, lambda line: 60 + len(line[1])),
@@ -135,8 +167,49 @@ def standin_environments(rows: Sequence[MatrixRow], environments: Sequence[Envir
     return {id_ for id_, cells in columns.items() if cells and all(cell.standin for cell in cells if cell)}
 
 
-def _finding_bytes(finding: Finding) -> int:
-    return 60 + 2 * len(finding.package) + sum(map(len, (*finding.environments, *finding.causes)))
+def column_places(
+    checked: Sequence[Environment], queued: Sequence[Environment]
+) -> list[tuple[Environment, int | None]]:
+    """Return the columns of the matrix in the order of environments: each with the place of its cells in a row.
+
+    That is None where cells are queued and none has a result yet.
+    """
+    places: list[tuple[Environment, int | None]] = [(environment, place) for place, environment in enumerate(checked)]
+    waiting = [(environment, None) for environment in queued[: max(0, MAX_ENVIRONMENTS - len(checked))]]
+    return sorted([*places, *waiting], key=lambda column: environment_sort_key(column[0].id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """Current cells that passed or failed (timeouts count as failures), without those of exhibits; and these."""
+
+    passing: int
+    failing: int
+    exhibits: int
+
+    @property
+    def decided(self) -> int:
+        """Return how many cells have a verdict."""
+        return self.passing + self.failing
+
+
+def headline(counts: Counts) -> Headline:
+    """Return what the front page says in one line: exhibits were chosen for what they show, and are counted apart."""
+    own = {result: count - counts.exhibits.get(result, 0) for result, count in counts.by_result.items()}
+    return Headline(
+        passing=own[Result.PASS],
+        failing=own[Result.FAIL] + own[Result.TIMEOUT],
+        exhibits=sum(counts.exhibits.values()),
+    )
+
+
+def named_packages(episode: StoredEpisode | None) -> list[str]:
+    """Return the packages that the facts of an episode are about, by name."""
+    facts = json.loads(episode.facts) if episode else []
+    slots = [fact.get("slots") for fact in facts if isinstance(fact, dict)]
+    names = {slot.get("package") for slot in slots if isinstance(slot, dict)}
+    found = sorted(name for name in names if isinstance(name, str) and PACKAGE_NAME.fullmatch(name))
+    return text.fit_budget(found, NAMED_BUDGET, lambda name: 40 + 2 * len(name))
 
 
 def _result_shares(counts: Mapping[Shown, int]) -> list[tuple[Shown, float, float]]:

@@ -16,6 +16,7 @@ from ppp.publish.build import build
 from ppp.publish.packages.finding_kinds import FindingKind
 from ppp.publish.site.documentation import documentation_paths
 from ppp.publish.site.missing import MISSING_PAGE
+from ppp.watch.exhibits import shipped_exhibits
 
 DAY = 1_714_003_200
 PAGE_LIMIT = 50_000
@@ -149,11 +150,9 @@ def test_the_front_page_shows_date_failures_causes_and_findings(
     small_public: Path, page: Callable[[Path], object]
 ) -> None:
     shown = text_of(small_public / "index.html", page)
-    assert "4 of 18 cells fail to install or import" in shown
+    assert "12 of 16 cells pass, 4 fail. Data as of" in shown
     assert "Data as of 2024-04-25 00:10 UTC: 5 packages, 6 releases, 18 cells, 19 records" in shown
-    assert shown.index("needs-gcc 1.1") < shown.index("old 3.0") < shown.index("slow 0.1") < shown.index("six 1.17.0")
     assert "1 Fails on Alpine only" in shown
-    assert "needs-gcc py39-alpine, py312-alpine no-compiler" in shown
     assert "1 Broken by a newer Python" in shown
     assert "1 Phantom successes" in shown
     assert "1 Never on Alpine" in shown
@@ -161,6 +160,88 @@ def test_the_front_page_shows_date_failures_causes_and_findings(
     root = json.loads((small_public / "current.json").read_text())["root"]
     assert root in shown
     assert "stand-in" in shown
+
+
+def test_what_changed_this_week_is_named(small_public: Path, page: Callable[[Path], object]) -> None:
+    shown = text_of(small_public / "index.html", page).partition("Changed this week")[2].partition("Newest releases")[0]
+    assert "needs-gcc 1.0 → 1.1 PASS → FAIL py39-alpine, py312-alpine no-compiler" in shown
+    assert "old 3.0 checked again PASS → FAIL py312-slim distutils-removed" in shown
+    assert "six" not in shown
+
+
+def test_what_changed_earlier_is_not_named(
+    small: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    small.add_record(record("later", "1.0", observed_at=DAY + 8 * 86_400))
+    build(small.db, tmp_path / "public")
+    shown = text_of(tmp_path / "public" / "index.html", page)
+    assert "No release passed or failed where the one before it did otherwise" in shown
+    # Without downloads, what changed last comes first.
+    newest = shown.partition("those that changed last first")[2]
+    assert newest.index("later 1.0") < newest.index("slow 0.1") < newest.index("needs-gcc 1.1")
+
+
+def test_a_release_that_fails_everywhere_takes_one_cell(
+    small: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    for environment in ("py39-slim", "py312-slim", "py312-alpine"):
+        failed = {"result": "FAIL", "cause": "no-compiler"}
+        small.add_record(record("all-red", "1.0", environment, observed_at=DAY, **failed))
+    build(small.db, tmp_path / "public")
+    html = (tmp_path / "public" / "index.html").read_text()
+    row = html.partition('<a href="p/all-red/index.html">all-red</a>')[2].partition("</tr>")[0]
+    assert "in all 3 environments that were checked" in row
+    assert row.count("<td") == 2
+    assert "no-compiler" in row
+
+
+def test_an_environment_that_is_only_queued_is_a_column_that_says_so(
+    small: Store, tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    public, cache = tmp_path / "public", tmp_path / "build.db"
+    build(small.db, public, cache_path=cache)
+    columns = "package, version, environment, source, enqueued_at"
+    queued = f"INSERT INTO queue ({columns}) VALUES ('six', '1.17.0', ?, 'named', 0)"  # noqa: S608 - our own words
+    for environment in ("py311-slim", "py39-slim"):
+        small.db.execute(queued, (environment,))
+    small.db.conn.commit()
+    assert build(small.db, public, cache_path=cache).written
+    shown = text_of(public / "index.html", page)
+    assert "3.9 3.11 queued 3.12 3.9 3.12" in shown
+    assert "py311-slim Python 3.11, Debian slim queued, no result yet" in shown
+    assert build(small.db, public, cache_path=cache).written == ()
+
+
+def test_exhibits_are_no_headline(
+    store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    exhibit = min(shipped_exhibits())
+    for environment in ("py39-slim", "py312-slim"):
+        store.add_record(record(exhibit.package, exhibit.version, environment, result="FAIL", observed_at=DAY))
+    store.add_record(record("six-of-one", "1.0", observed_at=DAY))
+    build(store.db, tmp_path / "public")
+    shown = text_of(tmp_path / "public" / "index.html", page)
+    assert "1 of 1 cell passes, 0 fail, apart from 2 cells of exhibits, which were chosen for what they show." in shown
+    assert f"{exhibit.package} {exhibit.version}, exhibit" in shown
+
+
+def test_the_summary_links_to_the_packages_that_its_facts_are_about(small: Store, tmp_path: Path) -> None:
+    facts = json.dumps([{"slots": {"package": "six"}}, {"slots": {"package": "<b>"}}, {"slots": {}}, 1, {"slots": 2}])
+    script = json.dumps([{"speaker": "play", "text": "words"}])
+    store_episode(small, StoredEpisode(period="2024-04-25", seed=1, writer="seeded", facts=facts, script=script))
+    build(small.db, tmp_path / "public")
+    html = (tmp_path / "public" / "index.html").read_text()
+    assert 'About <a href="p/six/index.html">six</a>.' in html.partition("Machine-written summary")[2]
+
+
+@pytest.mark.parametrize(("days", "is_shown"), [(6, False), (7, True)])
+def test_fewer_than_seven_days_are_no_trend(
+    store: Store, record: Callable[..., Record], tmp_path: Path, days: int, *, is_shown: bool
+) -> None:
+    for day in range(days):
+        store.add_record(record("six", f"1.{day}", observed_at=DAY + 86_400 * day))
+    build(store.db, tmp_path / "public")
+    assert ("Results by day" in (tmp_path / "public" / "index.html").read_text()) is is_shown
 
 
 def test_every_number_agrees_with_current_json(small_public: Path, page: Callable[[Path], object]) -> None:
@@ -186,7 +267,7 @@ def test_a_ledger_without_failures(
     store.add_record(record("six"))
     build(store.db, tmp_path / "public")
     shown = text_of(tmp_path / "public" / "index.html", page)
-    assert "0 of 1 cell fail to install or import." in shown
+    assert "1 of 1 cell passes, 0 fail." in shown
     assert "No cell failed or timed out." in shown
 
 

@@ -108,16 +108,21 @@ def test_a_long_trend_stays_small() -> None:
     assert sum(map(len, trend.bars.values())) + len(trend.line) < 5_000
 
 
-def test_the_front_page_lists_each_day(small: Store, tmp_path: Path, page: Callable[[Path], object]) -> None:
+def test_the_front_page_lists_each_day(
+    small: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> None:
+    for number in range(2, 7):
+        small.add_record(record("daily", f"1.{number}", result="ERROR", observed_at=DAY - number * 86_400))
     build(small.db, tmp_path / "public")
     shown = section(tmp_path / "public")
-    assert '<svg viewBox="0 0 20 151" width="96"' in shown
+    assert '<svg viewBox="0 0 70 151" width="336"' in shown
     assert "On 2024-04-25: 9 PASS, 3 FAIL, 1 TIMEOUT, 1 ERROR, 1 NA, 15 in all." in shown
     assert "the tallest has 15 (2024-04-25)" in shown
     rows = re.findall(r'<tr><th scope="row">([\d-]+)</th>(.*?)</tr>', shown)
     assert [(name, re.findall("<td>(.*?)</td>", row)) for name, row in rows] == [
         ("2024-04-25", ["9", "3", "1", "1", "1", "69.2 %"]),
         ("2024-04-24", ["4", "0", "0", "0", "0", "100.0 %"]),
+        *((f"2024-04-{number}", ["0", "0", "0", "1", "0", "–"]) for number in range(23, 18, -1)),  # noqa: RUF001 - wide
     ]
     assert '<a href="api/v1/trends.json">' in shown
     assert f'<a href="sql/index.html{permalink("results_by_day")}">' in shown
@@ -135,11 +140,11 @@ def test_a_single_day_and_no_day(store: Store, record: Callable[..., Record], tm
     }
     store.add_record(record("six", "1.0", result="ERROR", observed_at=DAY))
     build(store.db, tmp_path / "one")
-    shown = section(tmp_path / "one")
-    assert "Results of observations on 1 day, oldest on the left" in shown
-    assert '<path class="error" d="M5 150V60"/>' in shown
-    assert 'class="rate"' not in shown
-    assert "<td>–</td></tr>" in shown  # noqa: RUF001 - a dash that is wide on purpose
+    # Fewer than seven days are no trend.
+    assert section(tmp_path / "one") == ""
+    trend = draw_trend([day(0, 0, 0, 0, 1)])
+    assert trend is not None
+    assert (trend.bars[Result.ERROR], trend.line) == ("M5 150V60", "")
 
 
 def test_sql_gives_the_same_numbers(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:

@@ -16,27 +16,16 @@ from sample_record import SAMPLE_RECORD
 from ppp import config
 from ppp.ledger import journal
 from ppp.ledger.schema import MAX_ATTEMPTS
-from ppp.matrix_files import load_matrix
 from ppp.mesh.node import NodeKey
 from ppp.model.canonical import canonical_json, sha256_hex
 from ppp.model.errors import RejectedDataError
 from ppp.model.matrix import Cell
-from ppp.model.record import (
-    DistributionFile,
-    Installed,
-    Outcome,
-    Record,
-    Result,
-    outcomes_in_order,
-    to_infrastructure_error,
-)
+from ppp.model.record import Outcome, Record, Result, outcomes_in_order, to_infrastructure_error
 from ppp.model.release import Release
 from ppp.model.trigger import Trigger, TriggerKind
-from ppp.resources import resource
 from ppp.runner.context import Context, LocalNode
 from ppp.runner.environments import NO_NODE
-from ppp.runner.request import RunRequest, Sources
-from ppp.runner.shards.check import make_plan, plan_queue
+from ppp.runner.shards.check import make_plan
 from ppp.runner.shards.collect import CollectedShards, collect
 from ppp.runner.shards.plan import MAX_SHARD_CELLS, ShardId, ShardPlan
 from ppp.runner.shards.results import encode_results, file_name
@@ -382,19 +371,3 @@ def test_large_results_are_several_files_and_a_missing_one_is_named(rig: QueueHa
     whole = next(s for s in rig.take(plan, *files).shards if s.shard == shard)
     assert (whole.missing, whole.finished) == (None, len(cells))
     assert not [name for name in rig.queue if name.endswith(SLIM)]
-
-
-def test_what_shards_reported_of_a_release_makes_its_dependents_be_planned_next(rig: QueueHarness) -> None:
-    dependent, base = cell("leans"), cell("pkg-a")
-    file = DistributionFile(filename="x.zip", sha256="12" * 32, size=1)
-    needs = (Installed(name="pkg-a", version="0.9", sha256=None),)
-    own = replace(observed(dependent), node=KEY.id, observed_at=NOW - 200, installed=needs, file=file)
-    rig.node.store.add_record(own)
-    plan = rig.plan()
-    shard = next(shard for shard, cells in shards_of(plan) if base in cells)
-    rig.take(plan, *files_of(plan, shard, observed(base, file=file)))
-    shipped = load_matrix(resource("matrices/default.toml"))
-    request = RunRequest(matrix=shipped, environments=shipped.environments, sources=Sources(), jobs=1)
-    planned = {one.cell: one.queued.triggered_by for one in plan_queue(rig.node, request, shards=2, cells=100).cells}
-    assert planned[dependent] == Trigger(kind=TriggerKind.DEPENDENCY, name="pkg-a", version="1.0")
-    assert base not in planned
