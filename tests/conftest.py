@@ -18,6 +18,7 @@ from cell_environments import FetchedPip, host_environ, tiny_matrix
 from folder_times import time_by_folder
 from fuzzing import fuzz, fuzzed_lines
 from hypothesis import settings
+from memory_store import open_store
 from parallel import file_scheduler, sort_by_cost
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
@@ -91,7 +92,7 @@ def record() -> Callable[..., Record]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A fresh ledger in a fresh data folder."""
-    with Store.open(tmp_path / "data") as opened:
+    with open_store(tmp_path / "data") as opened:
         yield opened
 
 

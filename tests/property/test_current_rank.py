@@ -2,15 +2,13 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_store import store_in_memory
 from sample_record import SAMPLE_RECORD
 
 from ppp.ledger import queries
-from ppp.ledger.store import Store
 from ppp.model.current import current_rank, current_records
 from ppp.model.record import Blame, Outcome, Record, Result
 from ppp.model.release import Release
@@ -75,7 +73,7 @@ def test_what_is_current_does_not_depend_on_the_order(drawn: list[Record], rando
 @settings(max_examples=25)
 @given(st.lists(records, max_size=12))
 def test_the_ledger_agrees_with_the_model(drawn: list[Record]) -> None:
-    with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
+    with store_in_memory() as store:
         seen: list[Record] = []
         for record in drawn:
             assert store.add_record(record) == (record not in seen)

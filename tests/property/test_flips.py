@@ -1,15 +1,13 @@
 """Flips are the same in SQL and in Python, and the index of dependents the same in any order of records."""
 
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_store import store_in_memory
 from sample_record import SAMPLE_RECORD
 
 from ppp.ledger.flips import find_flips
-from ppp.ledger.store import Store
 from ppp.model.record import Installed, Record, Result
 from ppp.model.release import Release
 from ppp.model.trigger import Trigger, TriggerKind
@@ -53,7 +51,7 @@ def test_sql_and_python_find_the_same_in_any_order(records: list[Record]) -> Non
     ]
     indexes = []
     for order in (records, records[::-1]):
-        with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
+        with store_in_memory() as store:
             with store.db.atomic():
                 for each in order:
                     store.insert_record(each, None)

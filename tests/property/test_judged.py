@@ -6,10 +6,10 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_store import store_in_memory
 from sample_record import SAMPLE_RECORD
 
 from ppp.ledger.schema import open_ledger
-from ppp.ledger.store import Store
 from ppp.model.blame import AMBIGUOUS_CAUSES, assign_blame
 from ppp.model.current import current_records
 from ppp.model.record import Blame, Record, Result
@@ -66,7 +66,7 @@ def releases(draw: st.DrawFn) -> list[Record]:
 @settings(max_examples=100)
 @given(releases())
 def test_the_view_agrees_with_the_reference(drawn: list[Record]) -> None:
-    with TemporaryDirectory() as folder, Store.open(Path(folder)) as store:
+    with store_in_memory() as store:
         with store.db.atomic():
             for record in drawn:
                 store.insert_record(record, None)

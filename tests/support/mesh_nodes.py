@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from memory_store import open_store
 from sqlite_utils import Database
 
 from ppp.ledger.batches import compress_batch, ledger_root, list_batches, published_batch_files, seal
@@ -128,7 +129,7 @@ def mesh_nodes(folder: Path, web: Any) -> Iterator[Callable[[int], MeshNode]]:
     with ExitStack() as stack:
 
         def make(number: int) -> MeshNode:
-            store = stack.enter_context(Store.open(folder / f"node{number}"))
+            store = stack.enter_context(open_store(folder / f"node{number}"))
             key = NodeKey.from_seed(bytes([number]) * 32)
             return MeshNode(key=key, store=store, url=f"http://node{number}.example/", web=web)
 

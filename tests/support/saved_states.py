@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from journal_rows import follow, name_release, queue_release
+from memory_store import open_store
 from mesh_nodes import NOW, chain_of, dump
 from optional_fields import OPTIONAL
 from snapshot_ledgers import sample_observations
@@ -44,7 +45,7 @@ _ROWS: Final = (
 
 def rich_ledger(data: Path, record: Callable[..., Record], *, days: int = 6) -> None:
     """Make a ledger of the node `OWN`: with batches of three nodes, one of them no peer, and work left to do."""
-    with Store.open(data) as store:
+    with open_store(data) as store:
         for signer in (OWN, PEER, GONE):
             for made, log in sample_observations(record, days=days):
                 store.add_record(replace(made, node=signer.id), log)

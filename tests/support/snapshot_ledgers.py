@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from memory_store import open_store
+
 from ppp.ledger.batches import seal
 from ppp.ledger.statements import statement_files
 from ppp.ledger.store import Store
@@ -55,7 +57,7 @@ def sample_observations(record: Callable[..., Record], *, days: int = 56, per_da
 
 def make_ledger(data: Path, made: Iterable[Observation]) -> Path:
     """Create the ledger of a data folder from observations; return its file."""
-    with Store.open(data) as store, store.db.atomic():
+    with open_store(data) as store, store.db.atomic():
         for record, log in made:
             store.insert_record(record, log)
     return data / "ppp.db"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from memory_store import open_store
 from recording_reporter import RecordingReporter
 from sample_record import SAMPLE_RECORD
 
@@ -64,7 +65,7 @@ def node_with(data: Path, record: RecordBuilder, package: str) -> str:
     """Create a node with one record that no batch holds, and return the node's id."""
     data.mkdir()
     key, _ = load_or_create_key(data)
-    with Store.open(data) as store:
+    with open_store(data) as store:
         store.add_record(record(package, node=key.id))
     return key.id
 

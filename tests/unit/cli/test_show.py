@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 from journal_rows import name_release
+from memory_store import open_store
 
 from ppp.cli import main
 from ppp.ledger.quarantines import Quarantine, add_quarantines
@@ -27,7 +28,7 @@ LOG = "Traceback (most recent call last):\nValueError: no\n"
 def data(tmp_path: Path, record: Callable[..., Record]) -> Path:
     """A ledger with one package that failed, with a log, and one that passed."""
     failed = record("failed", result="FAIL", log_sha256=sha256_hex(LOG.encode()))
-    with Store.open(tmp_path) as store:
+    with open_store(tmp_path) as store:
         store.add_record(failed, LOG)
         store.add_record(record("passed"))
     return tmp_path
@@ -189,7 +190,7 @@ NOT_PASSED: Final[dict[tuple[str, str], dict[str, Any]]] = {
 @pytest.fixture
 def many(tmp_path: Path, record: Callable[..., Record]) -> Path:
     """Four packages in two environments: beta fails in one, gamma for another reason in both, delta times out."""
-    with Store.open(tmp_path) as store:
+    with open_store(tmp_path) as store:
         for name in MANY:
             for environment in ("py312-slim", "py312-alpine"):
                 failed = name == "gamma" or (name == "beta" and environment == "py312-alpine")

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_store import store_in_memory
 from sample_record import SAMPLE_RECORD
 
 from ppp.ledger.coverage import followed_journals, read_report, rejected_entries, unfilled_gaps
@@ -81,11 +81,9 @@ STATES = st.lists(
 
 
 @given(drawn=STATES)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_view_states_the_rule_and_always_adds_up(
-    tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, bool, bool, bool]]
-) -> None:
-    with Store.open(tmp_path_factory.mktemp("coverage")) as store:
+@settings(max_examples=15, deadline=None)
+def test_the_view_states_the_rule_and_always_adds_up(drawn: list[tuple[int, bool, bool, bool]]) -> None:
+    with store_in_memory() as store:
         expected = {"queued": 0, "tested": 0, "skipped": 0, "lost": 0}
         for number, is_queued, has_result, is_skipped in drawn:
             named = name(store, number)

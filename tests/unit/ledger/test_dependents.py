@@ -2,9 +2,9 @@
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 from known_downloads import know_downloads
+from memory_store import store_in_memory
 
 from ppp.ledger.dependents import DEPENDENTS_SQL, read_dependents, read_failed_cells, read_landings
 from ppp.ledger.schema import MIGRATIONS_FOLDER
@@ -50,11 +50,11 @@ EXPECTED = [
 ]
 
 
-def test_the_index_is_of_the_newest_installation_in_any_order(tmp_path: Path, record: Make) -> None:
+def test_the_index_is_of_the_newest_installation_in_any_order(record: Make) -> None:
     records = history(record)
     for seed in range(6):
         random.Random(seed).shuffle(records)
-        with Store.open(tmp_path / str(seed)) as store:
+        with store_in_memory() as store:
             for each in records:
                 store.add_record(each)
             assert index(store) == EXPECTED

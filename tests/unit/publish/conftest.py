@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from memory_store import open_store
 
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Record
@@ -111,7 +112,7 @@ def hostile(store: Store, record: Callable[..., Record]) -> Store:
 @pytest.fixture
 def small_shuffled(tmp_path: Path, record: Callable[..., Record]) -> Iterator[Store]:
     """The small ledger, filled in reverse order."""
-    with Store.open(tmp_path / "shuffled") as store:
+    with open_store(tmp_path / "shuffled") as store:
         for made, log in reversed(small_records(record)):
             store.add_record(made, log)
         yield store

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local_index import LocalIndex, reply
 from memory_journal import MemoryChangelog, MemoryFeed, MemoryIndex, event
+from memory_store import open_store
 from recording_reporter import RecordingReporter
 from sample_record import SAMPLE_RECORD
 
@@ -515,7 +516,7 @@ def test_kills_repeats_and_throttles_end_in_the_same_ledger(
 ) -> None:
     folder = tmp_path_factory.mktemp("following")
     start = event(10, "yank nothing 1.0")
-    with Store.open(folder / "calm") as calm, Store.open(folder / "wild") as wild:
+    with open_store(folder / "calm") as calm, open_store(folder / "wild") as wild:
         undisturbed, disturbed = make_follower(calm, folder), make_follower(wild, folder)
         for one in (undisturbed, disturbed):
             one.follow(MemoryChangelog([start]))
@@ -544,7 +545,7 @@ def test_what_a_page_stores_does_not_depend_on_how_it_is_portioned(
 ) -> None:
     folder, states = tmp_path_factory.mktemp("portions"), []
     for place, size in enumerate((portion, len(events) + 1)):
-        with Store.open(folder / f"ledger{place}") as store:
+        with open_store(folder / f"ledger{place}") as store:
             one = make_follower(store, folder)
             writer = PageWriter(node=one.node, environments=(SLIM,), source="a" * 64, portion=size)
             counts = writer.write(JournalPage(events=tuple(events)), events, lambda _: None)
@@ -563,7 +564,7 @@ def test_kills_while_the_ways_alternate_lose_no_release(
     tmp_path_factory: pytest.TempPathFactory, events: list[JournalEvent], data: st.DataObject
 ) -> None:
     folder, start = tmp_path_factory.mktemp("ways"), event(10, "yank nothing 1.0")
-    with Store.open(folder / "ledger") as store:
+    with open_store(folder / "ledger") as store:
         one = make_follower(store, folder)
         one.follow(MemoryChangelog([start]))
         for _ in range(data.draw(st.integers(0, 4))):
