@@ -314,7 +314,7 @@ def test_hostile_output_of_a_package(program: Program, local: LocalIndex, pinned
     code = f"import sys\nwords = {words!r}\nprint(words)\nsys.stdout.flush()\nraise ValueError(words)\n"
     local.add(module_project("prints", code))
     done = assert_harmless(program.run("check", program.environment, "prints"))
-    assert done.code == 0, done
+    assert done.code == 1, done
     assert "✗ FAIL" in done.out
     assert [line for line in done.out.splitlines() if re.match(r"ppp:|✓", line)] == []
     answer_json = json.loads(assert_harmless(program.run("check", "--json", program.environment, "prints")).out)
