@@ -14,11 +14,14 @@ from ppp.publish.api.package import api_index, package_file
 from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.builder.site_data import SiteData
 from ppp.publish.feeds.atom import atom
-from ppp.publish.feeds.entries import group_changes, overall_feed, package_feed
+from ppp.publish.feeds.entries import SITE_NAME, group_changes, overall_feed, package_feed
 from ppp.publish.feeds.jsonfeed import feed_files
+from ppp.publish.feeds.opml import OPML_NAME, FeedGroup, ListedFeed, opml, package_group
+from ppp.publish.journal.files import FEED as JOURNAL_FEED
 from ppp.publish.journal.files import journal_files, journal_page_paths
 from ppp.publish.listings.entries import Contribution
 from ppp.publish.packages.breaks import flips_by_release
+from ppp.publish.packages.finding_kinds import FINDING_TEXTS
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.pages import ALL_PAGES, LOOKUP_ALL, LOOKUP_PAGE, PackagePages
 from ppp.publish.packages.summary import PackageSummary, summarize
@@ -100,6 +103,8 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
     )
     yield from sitemap_files(data.sitemap_shards, data.sitemap, _page_paths(data), base_url)
     yield from feed_files(overall_feed(group_changes(data.changes), pages), "", base_url)
+    if base_url:
+        yield opml_file(data)
     yield from data_files(data.snapshots, as_of, data.downloads)
     if data.lookup:
         yield from lookup_files(data.lookup)
@@ -140,8 +145,26 @@ def _front_page(data: SiteData) -> tuple[str, bytes]:
             coverage=data.journal.days if data.journal else None,
             downloads=data.downloads,
             pages=data.pages,
+            opml=OPML_NAME if data.base_url else None,
         )
     )
+
+
+def opml_file(data: SiteData) -> tuple[str, bytes]:
+    """Return the list of the site's feeds that are followed most: of everything, of findings, of some packages."""
+    whole = [ListedFeed(title="changed results", path="atom.xml", home_path="index.html")]
+    if data.journal:
+        whole.append(ListedFeed(title="new releases", path=JOURNAL_FEED, home_path="journal/index.html"))
+    for kind in data.findings:
+        folder = f"findings/{kind}"
+        title = FINDING_TEXTS[kind][0].lower()
+        whole.append(ListedFeed(title=title, path=f"{folder}/atom.xml", home_path=f"{folder}/index.html"))
+    groups = [
+        FeedGroup(title="All packages", feeds=whole),
+        package_group("Packages that fail most", data.failing_packages),
+        package_group("Packages that are downloaded most", data.downloaded_packages),
+    ]
+    return OPML_NAME, opml(SITE_NAME, groups, data.base_url)
 
 
 def _page_paths(data: SiteData) -> Iterable[str]:

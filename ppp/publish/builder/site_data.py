@@ -6,6 +6,7 @@ memory does not grow with the ledger. All of it is read in the one transaction o
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from sqlite_utils import Database
@@ -13,7 +14,7 @@ from sqlite_utils import Database
 from ppp.check.cause_rules import cause_help as known_causes
 from ppp.ledger import published
 from ppp.ledger.digests import DayDigest
-from ppp.ledger.downloads import PeriodSource
+from ppp.ledger.downloads import PeriodSource, packages_by_downloads
 from ppp.ledger.episodes import StoredEpisode
 from ppp.model.matrix import Environment
 from ppp.publish.api.current import NEWEST_RESULTS
@@ -40,6 +41,8 @@ from ppp.publish.site.sitemap import MAX_ADDRESSES
 from ppp.publish.snapshots.description import Snapshot
 
 TOP_CAUSES: Final = 8
+#: How many packages of a kind the list of feeds has.
+MAX_LISTED_FEEDS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,8 @@ class SiteData:
     pages: PackagePages = ALL_PAGES
     lookup: LookupContent | None = None
     older_batches: bool = False
+    failing_packages: Sequence[str] = ()
+    downloaded_packages: Sequence[str] = ()
 
 
 def read_site_data(
@@ -125,7 +130,13 @@ def read_site_data(
         pages=PackagePages(chosen),
         lookup=None if chosen is None else _read_lookup(store, counts.packages, len(chosen)),
         older_batches=bool(plan.older_batches),
+        failing_packages=_first_with_pages(store.by_severity(), chosen),
+        downloaded_packages=_first_with_pages(filter(store.has_package, packages_by_downloads(db)), chosen),
     )
+
+
+def _first_with_pages(packages: Iterable[str], chosen: frozenset[str] | None) -> list[str]:
+    return [*islice((package for package in packages if chosen is None or package in chosen), MAX_LISTED_FEEDS)]
 
 
 def _read_listing(store: ListingStore, name: str) -> ListingContent:

@@ -6,10 +6,8 @@ from typing import Final
 from ppp.model.printable import first_of
 from ppp.publish.feeds.entries import MAX_ENTRIES, SITE_NAME, FeedDocument, FeedEntry
 from ppp.publish.feeds.jsonfeed import feed_files
-from ppp.publish.feeds.opml import opml, package_group
+from ppp.publish.feeds.opml import OPML_NAME, opml, package_group
 
-#: The file that lists the feeds.
-OPML_NAME: Final = "feeds.opml"
 #: How many packages a title names.
 NAMED: Final = 5
 

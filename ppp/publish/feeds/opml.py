@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from xml.etree import ElementTree as ET
 
 from ppp.publish.feeds.entries import SITE_NAME
+
+#: The file that lists feeds.
+OPML_NAME: Final = "feeds.opml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

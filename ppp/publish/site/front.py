@@ -89,8 +89,8 @@ class MatrixRow:
 class FrontPage:
     """All data that the front page shows; `coverage` has the days of the journal, `downloads` whose numbers they are.
 
-    Both are None where there are none. `queued` are environments without any result yet, `findings` the number of
-    packages by kind.
+    Both are None where there are none, as is `opml`, the path of the list of feeds. `queued` are environments without
+    any result yet, `findings` the number of packages by kind.
     """
 
     counts: Counts
@@ -108,6 +108,7 @@ class FrontPage:
     coverage: Sequence[DayCoverage] | None = None
     downloads: PeriodSource | None = None
     pages: PackagePages = ALL_PAGES
+    opml: str | None = None
 
 
 def matrix_row(

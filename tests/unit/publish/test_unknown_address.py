@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import feedparser
 import pytest
-from journal_rows import showcase_journal
+from journal_rows import follow, name_release, queue_release
 from known_downloads import know_downloads
 
 from ppp.ledger.schema import LEDGER_NAME
@@ -37,7 +37,10 @@ BOUNDS = pytest.mark.parametrize("bound", [None, SiteBound(max_bytes=10**9, max_
 def ledger(small: Store) -> Store:
     """The small ledger with all that gives a site more files: a journal, downloads."""
     with small.db.atomic():
-        showcase_journal(small, DAY + 700)
+        follow(small, 31_000_000, DAY + 700)
+        for serial, (package, version) in enumerate((("six", "1.17.0"), ("announced", "0.1"), ("other", "2.0"))):
+            name_release(small, package, version, serial=30_999_000 + serial, at=DAY + serial)
+        queue_release(small, "announced", "0.1")
     know_downloads(small, "2024-03-25/2024-04-24", {"six": 404_306_024, "needs-gcc": 999})
     return small
 
@@ -65,10 +68,10 @@ def test_no_file_names_a_host_that_nobody_said(ledger: Store, tmp_path: Path, bo
     files = site(ledger, tmp_path / "public", bound=bound)
     assert made_up(files) == []
     assert len([path for path in files if path.endswith(FEEDS)]) > 20
-    assert [path for path in files if "sitemap" in path] == []
+    assert [path for path in files if "sitemap" in path or path.endswith(".opml")] == []
     assert files["robots.txt"] == b"User-agent: *\nAllow: /\n"
     found = {path for path, _ in made_up(site(ledger, tmp_path / "public", base_url=OURS, bound=bound))}
-    assert {"robots.txt", "sitemap.xml", "journal/feed.atom", "feed.json"} <= found
+    assert {"robots.txt", "sitemap.xml", "feeds.opml", "journal/feed.atom", "feed.json"} <= found
     assert ("p/six/index.html" in found) == (bound is None)
 
 
