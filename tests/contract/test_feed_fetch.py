@@ -259,7 +259,7 @@ def test_the_deadline_stops_a_feed_that_trickles(site: Site) -> None:
     begun = time.monotonic()
     with pytest.raises(FeedUnreachableError, match=r"took longer than 0\.2 s"):
         ask(site, limits=FeedLimits(deadline_s=0.2))
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15, "all of it would take 20 s"
 
 
 def test_a_feed_that_is_cut_off_is_unreachable(site: Site) -> None:

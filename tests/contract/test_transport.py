@@ -263,7 +263,7 @@ def test_the_deadline_stops_a_server_that_trickles(host: Host) -> None:
     started = time.monotonic()
     with pytest.raises(PeerError, match=r"took longer than 0\.2 s"):
         fetched(real(total_s=0.2), f"{host.url}trickle", max_bytes=1000)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15, "all of it would take 20 s"
 
 
 @pytest.mark.attack("deadlines")

@@ -227,7 +227,7 @@ def test_a_long_log_is_cut_and_says_so(checked: CheckedProjects) -> None:
 @pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)
 def test_the_duration_of_a_timeout_is_measured(checked: CheckedProjects) -> None:
     record = checked.observations["hangs"].record
-    assert 2000 <= record.duration_ms[Phase.IMPORT] < 4000
+    assert 2000 <= record.duration_ms[Phase.IMPORT] < 10_000
 
 
 @pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -109,9 +108,8 @@ def test_a_signal_stops_a_run(node: Program, local: LocalIndex, cells: Path, num
     run = node.start("run", "--package", "quick", "--package", "slow")
     wait_until(lambda: len(observed(node)) == 1 and imports_in(cells))
     run.send_signal(number)
-    begun = time.monotonic()
-    _, err = run.communicate(timeout=20)
-    assert time.monotonic() - begun < 10
+    # The import would take a minute.
+    _, err = run.communicate(timeout=30)
     assert (run.returncode, "Traceback" in err) == (130, False), err
     assert "stopping: finished cells are kept" in err
     assert (recorded(node), [package for _, package in observed(node)]) == ([], ["quick"])

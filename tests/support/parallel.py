@@ -24,13 +24,21 @@ def part_of(nodeid: str) -> str:
 
 
 def sort_by_cost(items: list[pytest.Item]) -> None:
-    """Sort tests by the cost of the costliest one in their file or part; the order is otherwise kept."""
+    """Sort tests by the cost of the costliest one in their file or part; the order is otherwise kept.
+
+    Of files that cost the same, the second parts come after all first ones: parts of one file would compete for the
+    same, and their cells have deadlines.
+    """
     costs: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for item in items:
         part, marks = part_of(item.nodeid), [mark.name for mark in item.iter_markers()]
         cost = min((COSTLY_MARKS.index(name) for name in marks if name in COSTLY_MARKS), default=len(COSTLY_MARKS))
         costs[part] = min(costs.get(part, cost), cost)
-    items.sort(key=lambda item: costs[part_of(item.nodeid)])
+        if part not in numbers:
+            file = part.partition(":")[0]
+            numbers[part] = sum(other.partition(":")[0] == file for other in numbers)
+    items.sort(key=lambda item: (costs[part := part_of(item.nodeid)], numbers[part]))
 
 
 def file_scheduler(config: pytest.Config, log: object) -> Any:

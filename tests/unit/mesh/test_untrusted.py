@@ -58,10 +58,10 @@ def test_invalid_json_is_rejected(data: bytes, reason: str) -> None:
 @pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize("data", [b'"\\"' * 300_000, b'"' * 900_000, b'"' + b"\\" * 900_001, b'\\"' * 450_000])
 def test_the_depth_check_is_linear(data: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(RejectedDataError):
         parsed(data)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_document_is_validated_and_only_a_few_errors_are_named() -> None:

@@ -280,7 +280,7 @@ def test_a_slow_file_times_out(plain_site: LocalIndex, cache: Path) -> None:
             fetch(index, index.files("lib")[0], timeout_s=0.5)
     finally:
         stop.set()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     assert held(cache) == []
 
 

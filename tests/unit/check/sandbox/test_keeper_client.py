@@ -273,7 +273,7 @@ def test_a_response_that_trickles_in_has_one_deadline(keeper: ScriptedKeeper, dr
     finally:
         stopped.set()
         sender.join()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_a_request_to_a_keeper_that_is_gone_is_a_lost_sandbox(keeper: ScriptedKeeper, sandbox: KeeperSandbox) -> None:
