@@ -340,7 +340,7 @@ def test_close_ends_a_running_command(closing: RuntimePlace) -> None:
     closing.runtime.close()
     thread.join(20)
     assert not thread.is_alive()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert len(raised) == 1
     assert raised[0]
     assert not closing.remains()

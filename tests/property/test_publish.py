@@ -23,6 +23,7 @@ from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.canonical import sha256_hex
 from ppp.model.record import ModuleFailure, Outcome, Phase, Record, Result, Submodules
+from ppp.model.release import Release
 from ppp.publish.build import build
 from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.cache.build_cache import BuildCache
@@ -31,6 +32,7 @@ from ppp.publish.packages.summary import summarize
 from ppp.publish.packages.totals import cells_by_cause, ledger_counts, packages_by_cause, top_causes
 from ppp.publish.site.causes import cause_listing, newest_records
 from ppp.publish.site.directory import PACKAGES_LISTING
+from ppp.watch.exhibits import shipped_exhibits
 
 DAY = 1_714_003_200
 KEY = NodeKey.from_seed(b"\7" * 32)
@@ -192,6 +194,9 @@ def sql_counts(db: Database) -> published.Counts:
         "SELECT environment, result, count(*) FROM current GROUP BY 1, 2 ORDER BY 1, 2"
     ):
         by_environment.setdefault(environment, dict.fromkeys(Result, 0))[Result(result)] = count
+    exhibits = dict.fromkeys(Result, 0)
+    for package, version, result in db.execute("SELECT package, version, result FROM current"):
+        exhibits[Result(result)] += Release(package=package, version=version) in shipped_exhibits()
     bare = db.execute("SELECT environment, count(*) FROM nothing_to_import GROUP BY 1").fetchall()
     records, as_of = db.execute("SELECT count(*), max(observed_at) FROM records").fetchone()
     cells, packages = db.execute("SELECT count(*), count(DISTINCT package) FROM results").fetchone()
@@ -204,6 +209,7 @@ def sql_counts(db: Database) -> published.Counts:
         as_of=as_of,
         by_environment=by_environment,
         nothing_to_import=dict(bare),
+        exhibits=exhibits,
     )
 
 
