@@ -17,7 +17,7 @@ from ppp.publish import text
 PACKAGE_ESTIMATE: Final = 32_000
 FILES_ESTIMATE: Final = 6
 #: What a package is taken to need in the lookup files, and how many of these there are at most.
-LOOKUP_ESTIMATE: Final = 300
+LOOKUP_ESTIMATE: Final = 120
 LOOKUP_FILES: Final = 2_048
 #: Room that is kept for the pages and files about many packages: as much as they take where there are most packages, a
 #: fourth of smaller bounds, and what even a site without any package has.

@@ -131,7 +131,7 @@ def measure_in_new_process(data: Path, out: Path, cache_path: Path | None, prese
 def add_records(data: Path, count: int, seed: int) -> None:
     """Add records of cells that the ledger has already, a day later, some with another result."""
     chance = random.Random(seed)
-    with Store.open(data) as store:
+    with Store.open(data) as store, store.db.atomic():
         (last,) = store.db.execute("SELECT max(rowid) FROM records").fetchone()
         for rowid in chance.sample(range(1, last + 1), count):
             row: dict[str, Any] = next(store.db.query("SELECT * FROM records WHERE rowid = ?", (rowid,)))

@@ -140,8 +140,7 @@ class ListingStore:
     def lookup_bytes(self) -> int:
         """Return the bytes of all packages' rows in lookup files, estimated on the high side."""
         rows = self._db.execute(
-            "SELECT coalesce(sum(cost + length(package) + 60), 0) FROM entries"
-            " WHERE listing > 'lookup/' AND listing < 'lookup0'"
+            "SELECT coalesce(sum(cost), 0) FROM entries WHERE listing > 'lookup/' AND listing < 'lookup0'"
         )
         size: tuple[int] = rows.fetchone()
         return size[0]

@@ -7,7 +7,7 @@ its packages, so that only those whose packages changed are written again. They 
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,7 +58,18 @@ def lookup_entry(history: PackageHistory) -> ListingEntry:
     ]
     body = compact_json([history.version, cells])[1:-1]
     listing = f"{LOOKUP_PREFIX}{shard_of(history.package)}"
-    return ListingEntry(history.package, listing, history.package, None, len(body), len(cells), body)
+    cost = _row_bytes(history.package, history.version, cells)
+    return ListingEntry(history.package, listing, history.package, None, cost, len(cells), body)
+
+
+def _row_bytes(package: str, version: str, cells: Sequence[_Cell]) -> int:
+    # The bytes of a row, a little on the high side: which numbers its words have depends on the others in its file.
+    lengths = (100, 1, 100, 1, 1)
+    numbers: list[dict[str, int]] = [
+        {str(word): number for cell in cells if (word := cell[place])}
+        for place, number in zip((0, 1, 3, 4, 5), lengths, strict=True)
+    ]
+    return len(compact_json(_row(package, 1, version, cells, numbers))) + len(",\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,14 +122,14 @@ def _row(
     package: str,
     has_page: int,
     version: str,
-    cells: list[list[Any]],
-    numbers: list[dict[str, int]],
+    cells: Sequence[Sequence[Any]],
+    numbers: Sequence[Mapping[str, int]],
 ) -> list[Json]:
     newest = max((cell[2] for cell in cells), default=0)
     return [package, version, has_page, newest, [_numbered(cell, newest, numbers) for cell in cells]]
 
 
-def _numbered(cell: list[Any], newest: int, numbers: list[dict[str, int]]) -> list[Json]:
+def _numbered(cell: Sequence[Any], newest: int, numbers: Sequence[Mapping[str, int]]) -> list[Json]:
     environment, shown, observed_at, cause, phase, blame, last_passing = cell
     environments, shown_numbers, causes, phases, blames = numbers
     row: list[Json] = [

@@ -253,3 +253,15 @@ def test_the_newest_batches_have_room_and_the_others_are_listed(
     bounded(crowded, grown, SiteBound(max_bytes=10**9, max_files=900), cache_path=cache)
     assert not (grown / "batches/older.json").exists()
     assert len([*(grown / "batches").glob("*.sig")]) == 70
+
+
+def test_the_room_for_lookup_files_is_about_what_they_take(crowded: Store, tmp_path: Path) -> None:
+    out, cache = tmp_path / "public", tmp_path / "cache.db"
+    bounded(crowded, out, cache_path=cache)
+    rows = 0
+    for path in (out / "api/v1/lookup").iterdir():
+        # Each package is a line.
+        rows += sum(len(line) + 1 for line in path.read_bytes().split(b"\n") if line.startswith(b'["'))
+    with sqlite3.connect(cache) as db:
+        (expected,) = db.execute("SELECT sum(cost) FROM entries WHERE listing LIKE 'lookup/%'").fetchone()
+    assert rows <= expected <= 1.3 * rows
