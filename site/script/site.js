@@ -220,7 +220,7 @@ function filterButtons(title, values, chosen, choose) {
 
 function filters(box) {
   const rows = [...document.querySelectorAll(`#${box.dataset.filters} tbody tr`)].map(filterable);
-  const status = element("p", "", { role: "status" });
+  const status = element("div", "", { role: "status" });
   const counted = rows.flatMap(({ causes }) => causes).reduce((counts, cause) => counts.set(cause, (counts.get(cause) ?? 0) + 1), new Map());
   const values = {
     environment: unique(rows.flatMap(({ cells }) => cells.map(({ environment }) => environment)).filter(Boolean)),
@@ -240,17 +240,14 @@ function filters(box) {
         show(pressed);
       }),
     );
-    box.replaceChildren(...groups, status);
+    box.replaceChildren(status, ...groups);
     const any = Object.values(chosen).some(Boolean);
     status.textContent = any ? `${found.length} of the ${rows.length} packages in this table` : "";
     // What was pressed is replaced: its successor keeps the focus.
     [...box.querySelectorAll("button")].find(({ textContent }) => textContent === focused)?.focus();
   }
 
-  if (rows.length < 2) {
-    box.remove();
-    return;
-  }
+  if (rows.length < 2) return;
   show(null);
   box.hidden = false;
 }

@@ -375,6 +375,23 @@ def test_the_search_box_leads_to_the_page(page: "Page", site: str) -> None:
     assert page.inner_text("#answer h2") == "1 of 2 requirements fails somewhere."
 
 
+def test_rows_of_the_front_page_are_filtered(page: "Page", site: str) -> None:
+    page.goto(f"{site}/index.html")
+    rows = page.locator("#matrix-rows tbody tr:visible")
+    page.wait_for_selector(".filters button")
+    assert rows.count() == 5
+    page.click(".filters button:text-is('timeout')")
+    assert rows.count() == 1
+    assert "odd" in rows.inner_text()
+    assert page.inner_text(".filters [role=status]") == "1 of the 5 packages in this table"
+    page.click(".filters button:text-is('timeout')")
+    # A row that fails everywhere has one cell for all environments.
+    page.click(".filters button:text-is('3.9 alpine')")
+    page.click(".filters button:text-is('fail')")
+    assert "fails" in " ".join(rows.all_inner_texts())
+    assert page.evaluate("document.activeElement.textContent") == "fail"
+
+
 def test_two_packages_are_compared(page: "Page", site: str) -> None:
     page.goto(f"{site}/compare/index.html?a=Many&b=fails")
     page.wait_for_selector("#answer table")
