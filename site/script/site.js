@@ -140,6 +140,7 @@ function search(box) {
   async function update() {
     if (isRequirement(input.value)) {
       list.replaceChildren(requirementItem(input.value));
+      missing.replaceChildren();
       status.textContent = "Enter answers it.";
       return;
     }
