@@ -4,6 +4,7 @@ Where it works, every Python is named: nothing is claimed of one that was not ch
 without a Python stands for all of its Pythons that were checked.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -34,6 +35,17 @@ def verdict_sentence(release: str, cells: Mapping[str, Shown]) -> str:
         if shown in cells.values()
     ]
     return f"{release} {'; it '.join(clauses)}." if clauses else f"{release} has not been checked."
+
+
+def verdict_counts(release: str, cells: Iterable[Shown]) -> str:
+    """Return the sentence on a release with more cells than a page shows: it counts all of them, and names none.
+
+    `six 1.0 works in 100 environments; it fails in 101.`
+    """
+    counts = Counter(cells)
+    clauses = [f"{does} in {counts[shown]}" for shown, does in _DOES.items() if counts[shown]]
+    clauses[0] += " environment" if clauses[0].endswith(" in 1") else " environments"
+    return f"{release} {'; it '.join(clauses)}."
 
 
 def _places(environments: Sequence[str], checked: Iterable[str], *, names_all: bool) -> str:

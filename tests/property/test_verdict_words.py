@@ -1,6 +1,7 @@
 """The sentence on a release says of each environment what its cell says: for all combinations, read from its words."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from itertools import product
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from ppp.model.matrix import Platform
 from ppp.model.shown import Shown
-from ppp.model.verdict_words import PLATFORM_NAMES, verdict_sentence
+from ppp.model.verdict_words import PLATFORM_NAMES, verdict_counts, verdict_sentence
 
 DOES = {
     "works ": Shown.PASS,
@@ -78,3 +79,14 @@ def test_any_environments(cells: dict[str, Shown]) -> None:
 )
 def test_examples(cells: dict[str, str], sentence: str) -> None:
     assert verdict_sentence("x 1", {e: Shown(one) for e, one in cells.items()}) == f"x 1 {sentence}"
+
+
+@given(cells=st.lists(st.sampled_from([*Shown]), min_size=1, max_size=60))
+def test_where_cells_are_only_counted_all_of_them_are(cells: list[Shown]) -> None:
+    sentence = verdict_counts("six 1.17.0", cells)
+    read = {}
+    for clause in sentence.removeprefix("six 1.17.0 ").removesuffix(".").split("; it "):
+        (does,) = (does for does in DOES if clause.startswith(does))
+        read[DOES[does]] = int(re.sub(r"\D", "", clause))
+    assert read == Counter(cells)
+    assert sentence.count("environment") == 1

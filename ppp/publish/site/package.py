@@ -3,7 +3,8 @@
 Text from packages is shortened and escaped, never interpreted.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -17,7 +18,7 @@ from ppp.model.matrix import Environment, EnvironmentId, Platform
 from ppp.model.record import PHASES, Installed, Record, Result
 from ppp.model.release_files import files_until
 from ppp.model.shown import Shown, count_shown
-from ppp.model.verdict_words import verdict_sentence
+from ppp.model.verdict_words import verdict_counts, verdict_sentence
 from ppp.publish import text
 from ppp.publish.api.badges import Badge
 from ppp.publish.packages.breaks import ReleaseFlips
@@ -196,9 +197,10 @@ def _framing(history: PackageHistory, summary: PackageSummary, older: Sequence[S
     }
 
 
-def _verdict(history: PackageHistory, shown_ids: Collection[str]) -> str:
-    cells = {v.environment: v.shown for v in history.newest_verdicts if v.environment in shown_ids}
-    return verdict_sentence(f"{history.package} {history.version}", cells)
+def _verdict(history: PackageHistory, shown_ids: AbstractSet[str]) -> str:
+    release, cells = f"{history.package} {history.version}", {v.environment: v.shown for v in history.newest_verdicts}
+    # Where some are not shown, a sentence on the others could deny what they prove.
+    return verdict_sentence(release, cells) if cells.keys() <= shown_ids else verdict_counts(release, cells.values())
 
 
 def _images(newest: Sequence[CurrentRecord]) -> list[str]:
