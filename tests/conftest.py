@@ -231,6 +231,8 @@ TOOLS = {
 }
 
 
+#: Longer bytes are no part of a test's name.
+MAX_NAMED_BYTES = 20
 #: These are the projects that are checked, not tests of ours.
 collect_ignore = ["packages"]
 
@@ -252,6 +254,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--minutes", type=float, default=0, help="repeat each test marked `fuzz` for so long")
     parser.addoption("--seed", type=int, help="the seed of the first round of tests marked `fuzz`; default: random")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long bytes after their parameter: an archive holds the time, and all processes must collect the same."""
+    return argname if isinstance(val, bytes) and len(val) > MAX_NAMED_BYTES else None
 
 
 @pytest.hookimpl(trylast=True)
