@@ -220,9 +220,11 @@ def stops(page: "Page", count: int) -> list[dict[str, Any]]:
 def test_everything_is_reachable_by_keyboard_with_visible_focus(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser) as (page, problems):
         goto(page, sites.pages["front"], problems)
-        walked = stops(page, 24)
+        walked = stops(page, 120)
+        # After the last link comes the document itself.
+        walked = walked[: [stop["is"] for stop in walked].index("body")]
         links = [stop["text"] for stop in walked if stop["text"]]
-        assert links[:4] == ["Skip to the results", "The PyPI Place", "packages", "findings"]
+        assert links[:4] == ["Skip to the results", "The PyPI Place", "ask", "packages"]
         reached = [stop["is"] for stop in walked]
         assert reached.index("a.to-main") == 0
         assert reached.index("input#find") < reached.index("div.scroll")
@@ -243,6 +245,7 @@ def test_scrollable_boxes_scroll_by_keyboard(browser: "Browser", sites: ServedSi
     with opened(browser) as (page, _):
         page.set_viewport_size({"width": 320, "height": 900})
         page.goto(sites.pages["package-fails"])
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         boxes = page.locator("main .scroll, main .log, main pre.command")
         assert boxes.count() >= 4
         for box in boxes.all():
