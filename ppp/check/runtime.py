@@ -178,6 +178,44 @@ class Sandbox(Protocol):
         """Take the network away, where the runtime can; it stays away."""
 
 
+class WrappedSandbox:
+    """A sandbox that passes everything through to another one; subclasses change what they need to."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Wrap a sandbox."""
+        self._sandbox = sandbox
+        self.python = sandbox.python
+        self.scratch = sandbox.scratch
+        self.file = sandbox.file
+        self.aliases = sandbox.aliases
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
+        """Run a command."""
+        return self._sandbox.run(argv, timeout_s=timeout_s, cwd=cwd)
+
+    def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
+        """Run pip."""
+        return self._sandbox.pip(arguments, timeout_s=timeout_s)
+
+    def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:
+        """Describe the last installation."""
+        return self._sandbox.inspect_installation(package, folder=folder, timeout_s=timeout_s)
+
+    def prove_import(
+        self, module: str, *, timeout_s: float, watched: Sequence[str] = (), hidden: Sequence[str] = ()
+    ) -> CommandResult:
+        """Import a module, and have it prove that the import returned."""
+        return self._sandbox.prove_import(module, timeout_s=timeout_s, watched=watched, hidden=hidden)
+
+    def reset(self) -> None:
+        """Replace the virtual environment by a fresh one."""
+        self._sandbox.reset()
+
+    def isolate(self) -> None:
+        """Take the network away, where the runtime can."""
+        self._sandbox.isolate()
+
+
 class Runtime(Protocol):
     """Prepares environments and provides sandboxes, from several threads at once."""
 

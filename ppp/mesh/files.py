@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from ppp.mesh.untrusted import check_schema, parse_json, reject
+from ppp.mesh.untrusted import parse_rows, reject
 from ppp.model.canonical import Json, is_sha256, sha256_hex
 
 #: The limit for `files.json`, and for all lists of batches together.
@@ -48,30 +48,15 @@ def read_files(data: bytes, *, sha256: str) -> dict[str, PublishedFile]:
 
 
 def _read(data: bytes, what: str) -> dict[str, PublishedFile]:
-    document = _parse_list(data, what)
+    document = parse_rows(
+        data, what=what, key="files", schema=_SCHEMA, max_bytes=MAX_FILES_BYTES, max_rows=MAX_FILES, is_row=is_file_row
+    )
     files = [PublishedFile(path=path, size=size, sha256=digest) for path, size, digest in document["files"]]
     paths = [file.path for file in files]
     # Sorted and unique, so that one set of files has one list, and a path cannot appear with two hashes.
     if any(one >= other for one, other in pairwise(paths)):
         reject(what, "its paths are not sorted, or one is repeated")
     return dict(zip(paths, files, strict=True))
-
-
-def _parse_list(data: bytes, what: str) -> dict[str, Json]:
-    # jsonschema takes 17 seconds for a list of 200,000 files, which a peer may send at every synchronization. So rows
-    # are checked here, and only one that is invalid, or the first, by the schema: the message is the schema's.
-    document = parse_json(data, what=what, max_bytes=MAX_FILES_BYTES)
-    match document.get("files"):
-        case [first, *_] as rows if len(rows) <= MAX_FILES:
-            invalid = next((row for row in rows if not is_file_row(row)), None)
-            check_schema({**document, "files": [first if invalid is None else invalid]}, what=what, schema=_SCHEMA)
-            if invalid is not None:
-                reject(what, "a row of it is malformed")
-        case list() as rows if rows:
-            reject(what, f"it lists {len(rows):,} files, more than {MAX_FILES:,}")
-        case _:
-            check_schema(document, what=what, schema=_SCHEMA)
-    return document
 
 
 def is_file_row(row: Json) -> bool:

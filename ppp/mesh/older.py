@@ -12,7 +12,7 @@ from typing import Final
 from ppp.mesh.fetch import PeerConnection
 from ppp.mesh.files import PublishedFile
 from ppp.mesh.receive import LocalState
-from ppp.mesh.untrusted import check_schema, parse_json, reject
+from ppp.mesh.untrusted import parse_rows, reject
 from ppp.model.canonical import Json, is_sha256, sha256_hex
 
 OLDER_PATH: Final = "batches/older.json"
@@ -68,7 +68,15 @@ def fetch_older(
 
 def missing_here(data: bytes, local: LocalState) -> OlderBatches | None:
     """Return which batches of a list, given as bytes, are trusted and missing here; raise `RejectedDataError`."""
-    document = _parse(data)
+    document = parse_rows(
+        data,
+        what=OLDER_PATH,
+        key="batches",
+        schema=_SCHEMA,
+        max_bytes=MAX_OLDER_BYTES,
+        max_rows=MAX_OLDER,
+        is_row=_is_row,
+    )
     missing = [row for row in document["batches"] if row[0] not in local.batches and row[1] in local.trusted]
     if not missing:
         return None
@@ -78,22 +86,6 @@ def missing_here(data: bytes, local: LocalState) -> OlderBatches | None:
         last_observed_at=max(last for *_, last, _ in missing),
         url=document["url"],
     )
-
-
-def _parse(data: bytes) -> dict[str, Json]:
-    # As with lists of files: rows are checked here, and by the schema only one of them, for all would take seconds.
-    document = parse_json(data, what=OLDER_PATH, max_bytes=MAX_OLDER_BYTES)
-    match document.get("batches"):
-        case [first, *_] as rows if len(rows) <= MAX_OLDER:
-            invalid = next((row for row in rows if not _is_row(row)), None)
-            check_schema({**document, "batches": [invalid or first]}, what=OLDER_PATH, schema=_SCHEMA)
-            if invalid is not None:
-                reject(OLDER_PATH, "a row of it is malformed")
-        case list() as rows if rows:
-            reject(OLDER_PATH, f"it lists {len(rows):,} batches, more than {MAX_OLDER:,}")
-        case _:
-            check_schema(document, what=OLDER_PATH, schema=_SCHEMA)
-    return document
 
 
 def _is_row(row: Json) -> bool:

@@ -1,40 +1,24 @@
 """What a node publishes about packages: read from its `api/v1/p/<package>.json`, which is not trusted."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from ppp.bounded_http.limits import TransferError, TransferLimits
-from ppp.bounded_http.session import BoundedSession
 from ppp.mesh.untrusted import parse_document
 from ppp.model.answers import CheckedCell, CheckedRelease, Knowledge
 from ppp.model.errors import PeerError, RejectedDataError
 from ppp.model.printable import printable_reason
 from ppp.model.record import Result
 from ppp.model.release import InvalidReleaseError, parse_version
+from ppp.runner.published_site import PublishedSite
 
 #: Bytes of one package's file: those of a package with a hundred releases stay far below.
 MAX_BYTES: Final = 4_000_000
-MAX_REDIRECTS: Final = 3
 HINT: Final = "nothing of it was used: ask another node"
-LIMITS: Final = TransferLimits(total_s=30.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedKnowledge:
-    """Reads what is known of packages from the public folder of a node, at `url`."""
+class PublishedKnowledge(PublishedSite):
+    """Reads what is known of packages from the public folder of a node."""
 
-    session: BoundedSession
-    url: str
-
-    @classmethod
-    @contextmanager
-    def connect(cls, url: str, *, user_agent: str) -> Iterator[Self]:
-        """Open a session whose connection is kept alive from one package to the next."""
-        with BoundedSession(user_agent, limits=LIMITS) as session:
-            yield cls(session=session, url=url.removesuffix("/") + "/")
+    __slots__ = ()
 
     def environments(self) -> list[str]:
         """Return the environments in which the node has results; raise `PeerError` or `RejectedDataError`."""
@@ -61,19 +45,11 @@ class PublishedKnowledge:
             ) from error
 
     def _get(self, path: str, schema: str) -> Any:  # noqa: ANN401 - JSON, of which the schema says the form
-        url = f"{self.url}{path}"
-        place = printable_reason(url)
-        try:
-            response = self.session.get(url, max_bytes=MAX_BYTES, max_redirects=MAX_REDIRECTS, accept_gzip=True)
-        except TransferError as error:
-            raise PeerError(f"{place} {error}", hint="check the address and the network") from error
-        if response.status == HTTPStatus.NOT_FOUND:
+        body = self.get(path, max_bytes=MAX_BYTES)
+        if body is None:
             return None
-        if response.status != HTTPStatus.OK:
-            raise PeerError(f"{place} answered {response.status}", hint="try again later")
-        return parse_document(
-            response.body, what=place, schema=f"site/schemas/{schema}.schema.json", max_bytes=MAX_BYTES
-        )
+        schema_path = f"site/schemas/{schema}.schema.json"
+        return parse_document(body, what=self.place(path), schema=schema_path, max_bytes=MAX_BYTES)
 
 
 def parse_package_file(document: dict[str, Any]) -> Knowledge:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox, SandboxLostError
+from ppp.check.runtime import CommandResult, PreparedEnvironment, Runtime, Sandbox, SandboxLostError, WrappedSandbox
 from ppp.model.matrix import Environment
 from ppp.model.record import Network
 
@@ -52,7 +52,7 @@ class SharedSandboxRuntime:
         self._runtime.close()
 
 
-class SharedSandbox:
+class SharedSandbox(WrappedSandbox):
     """A sandbox that is used again for another file of the same folder.
 
     `folder` is the path of the virtual environment, inside; `initial_files` are its files when it was fresh.
@@ -60,14 +60,10 @@ class SharedSandbox:
 
     def __init__(self, sandbox: Sandbox, *, find_links: bool) -> None:
         """Wrap a sandbox; with `find_links` pip also finds files in the folder of the sandbox's own file."""
-        self._sandbox = sandbox
+        super().__init__(sandbox)
         self._files_folder = PurePosixPath(sandbox.file).parent
         self._find_links = find_links
         self._isolated = False
-        self.file = sandbox.file
-        self.python = sandbox.python
-        self.scratch = sandbox.scratch
-        self.aliases = sandbox.aliases
         self.folder = PurePosixPath(sandbox.python).parent.parent
         self.initial_files = self.files()
 
@@ -86,32 +82,14 @@ class SharedSandbox:
             raise SandboxLostError(f"a program of the canary ended with {done.exit_code}: {done.output[-200:]}")
         return frozenset(done.output.splitlines())
 
-    def run(self, argv: Sequence[str], *, timeout_s: float, cwd: str | None = None) -> CommandResult:
-        """Run a command."""
-        return self._sandbox.run(argv, timeout_s=timeout_s, cwd=cwd)
-
     def pip(self, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
         """Run pip; an installation may also use the files beside the sandbox's own, see `__init__`."""
         command, *rest = arguments
         links = ["--find-links", str(self._files_folder)] if self._find_links and command == "install" else []
-        return self._sandbox.pip([command, *links, *rest], timeout_s=timeout_s)
-
-    def inspect_installation(self, package: str, *, folder: str | None = None, timeout_s: float) -> CommandResult:
-        """Describe the last installation."""
-        return self._sandbox.inspect_installation(package, folder=folder, timeout_s=timeout_s)
-
-    def prove_import(
-        self, module: str, *, timeout_s: float, watched: Sequence[str] = (), hidden: Sequence[str] = ()
-    ) -> CommandResult:
-        """Import a module, and have it prove that the import returned."""
-        return self._sandbox.prove_import(module, timeout_s=timeout_s, watched=watched, hidden=hidden)
-
-    def reset(self) -> None:
-        """Replace the virtual environment by a fresh one."""
-        self._sandbox.reset()
+        return super().pip([command, *links, *rest], timeout_s=timeout_s)
 
     def isolate(self) -> None:
         """Take the network away, unless that was done before."""
         if not self._isolated:
-            self._sandbox.isolate()
+            super().isolate()
             self._isolated = True

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_folder import served_folder
+from browser_tools import serve_folder
 
 from ppp.cli import main
 from ppp.ledger.store import Store
@@ -46,7 +46,7 @@ def _url(data: Path, tmp_path: Path) -> Iterator[str]:
     """The public folder of a node with this ledger."""
     with Store.open(data) as store:
         build(store.db, tmp_path / "public")
-    with served_folder(tmp_path / "public") as address:
+    with serve_folder(tmp_path / "public") as address:
         yield address
 
 

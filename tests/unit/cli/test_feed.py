@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import feedparser
 import pytest
-from served_folder import served_folder
+from browser_tools import serve_folder
 
 from ppp.cli import main
 from ppp.ledger.store import Store
@@ -55,7 +55,7 @@ def _public(data: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(name="url")
 def _url(public: Path) -> Iterator[str]:
-    with served_folder(public) as address:
+    with serve_folder(public) as address:
         yield address
 
 
