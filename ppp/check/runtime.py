@@ -87,7 +87,8 @@ class PreparedEnvironment:
     the file name suffixes of importable modules (`.py`, `.abi3.so`, ...). `passwd` and `group` are an image's files of
     these names, and `end_of_users` is the first number that its engine cannot give to a user. `markers` are the values
     of the variables that requirements' markers can name. `preinstalled` are the distributions, by name, that lie in
-    `site_folders`: folders, as seen inside a sandbox, of which each virtual environment gets a copy.
+    `site_folders`: folders, as seen inside a sandbox, of which each virtual environment gets a copy. `index_view` names
+    the view of the index that its cells get from the gateway in place of the usual one (see `ppp.check.index.view`).
 
     Raises `EnvironmentUnavailableError` if no record could name it: then nothing can be recorded of its cells.
     """
@@ -107,6 +108,7 @@ class PreparedEnvironment:
     markers: Mapping[str, str] = field(default_factory=dict, hash=False)
     preinstalled: tuple[PreinstalledDistribution, ...] = ()
     site_folders: tuple[str, ...] = ()
+    index_view: str | None = None
 
     def __post_init__(self) -> None:
         """Check what its records name."""

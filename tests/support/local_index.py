@@ -35,6 +35,8 @@ class ListedFile:
     yanked: str | None = None
     #: The metadata file that is served beside it, and listed with its sha256.
     metadata: bytes | None = None
+    #: The time of upload (PEP 700), listed on pages of JSON.
+    uploaded: str | None = None
 
 
 def reply(
@@ -129,6 +131,7 @@ class LocalIndex:
         requires_python: str | None = None,
         yanked: bool | str = False,
         metadata: bytes | None = None,
+        uploaded: str | None = None,
     ) -> ListedFile:
         """List a file; `sha256` is what the index announces, by default the true one; `yanked` may be a reason."""
         listed = ListedFile(
@@ -138,6 +141,7 @@ class LocalIndex:
             requires_python=requires_python,
             yanked={True: YANKED, False: None}[yanked] if isinstance(yanked, bool) else yanked,
             metadata=metadata,
+            uploaded=uploaded,
         )
         self._files.setdefault(name, []).append(listed)
         return listed
@@ -211,6 +215,7 @@ class LocalIndex:
                     "yanked": False if file.yanked is None else file.yanked or True,
                     "core-metadata": False if file.metadata is None else {"sha256": _sha256(file.metadata)},
                 }
+                | ({"upload-time": file.uploaded} if file.uploaded else {})
                 for file in files
             ]
             page: dict[str, object] = {"meta": {"api-version": "1.4"}, "name": name, "files": rows}

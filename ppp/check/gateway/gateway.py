@@ -29,6 +29,7 @@ from ppp.check.gateway.pages import PageForm
 from ppp.check.gateway.relay import relay
 from ppp.check.gateway.stored_files import remove_unused_files
 from ppp.check.index.client import SimpleIndex
+from ppp.check.index.view import IndexView
 from ppp.run_folders import run_folder
 
 #: What others use; how nginx is run is internal.
@@ -57,6 +58,7 @@ class Gateway:
     full_view: str
     view: str
     page_cache: Path
+    tags: frozenset[str] | None = None
 
     @property
     def path(self) -> str:
@@ -82,7 +84,15 @@ class Gateway:
 
     def limit_to_tags(self, tags: Iterable[str]) -> None:
         """From now on serve pages without the wheels that fit none of these tags; until then, pages are complete."""
-        self.view = self.page_server.open_view(frozenset(tags))
+        self.tags = frozenset(tags)
+        self.view = self.page_server.open_view(self.tags)
+
+    def open_view(self, view: IndexView) -> str:
+        """Start to serve the index in a view, and return its name, for `PreparedEnvironment.index_view`.
+
+        Its pages are in no cache that outlives this gateway.
+        """
+        return self.page_server.open_view(self.tags, view, run=self.socket.parent.name)
 
     def forget_page(self, project: str) -> None:
         """Make the next cell that asks for a project's page get it from the index, not from the cache.
@@ -95,12 +105,14 @@ class Gateway:
             with suppress(PermissionError):
                 cached_page(self.page_cache, f"page/{view}/{project}/{form}").unlink(missing_ok=True)
 
-    def index_url(self, port: int, *, full_pages: bool = False) -> str:
+    def index_url(self, port: int, *, full_pages: bool = False, view: str | None = None) -> str:
         """Return the index's URL for a cell that reaches the socket through a port of its own loopback.
 
-        With `full_pages` it is the view with all files, for comparison with the smaller pages.
+        With `full_pages` it is the view with all files, for comparison with the smaller pages; with `view`, the one of
+        this name.
         """
-        return f"http://127.0.0.1:{port}{f'/{self.full_view}/' if full_pages else self.path}"
+        chosen = view or (self.full_view if full_pages else self.view)
+        return f"http://127.0.0.1:{port}/{chosen}/"
 
 
 @contextmanager

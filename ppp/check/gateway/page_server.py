@@ -34,6 +34,7 @@ from ppp.check.gateway.pages import (
     is_distribution,
     served_file,
     view_name,
+    viewed_files,
     write_page,
 )
 from ppp.check.index.choose import METADATA_SUFFIX, IndexFile
@@ -43,8 +44,10 @@ from ppp.check.index.client import (
     NoSuchPageError,
     SimpleIndex,
     fetch_page,
+    uploaded_at,
 )
 from ppp.check.index.page import InvalidPageError, ProjectStatus
+from ppp.check.index.view import IndexView
 from ppp.model.credentials import origin_of
 
 #: How many pages are read at a time: each is held in memory.
@@ -91,6 +94,24 @@ class _IndexPage:
     etag: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OpenView:
+    """Which files pages have, what was asked for, and of what the index gave no times although the view needs them."""
+
+    tags: frozenset[str] | None
+    view: IndexView | None = None
+    asked: set[str] = field(default_factory=set)
+    untimed: set[str] = field(default_factory=set)
+
+    def note(self, project: str, files: Iterable[PageFile]) -> None:
+        """Note that a page with these files was read for the view."""
+        view = self.view
+        if view is None or view.uploaded_before is None or project in view.allowed:
+            return
+        if any(file.uploaded_at is None for file in files):
+            self.untimed.add(project)
+
+
 @dataclass(slots=True, kw_only=True)
 class PageServer:
     """Serves the pages of an index in the views that were opened, and the files on them, from several threads."""
@@ -101,19 +122,28 @@ class PageServer:
     listings: Listings = field(default_factory=Listings)
     timeouts: RecentTimeouts = field(default_factory=RecentTimeouts)
     clock: Callable[[], float] = time.monotonic
-    _views: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    _views: dict[str, _OpenView] = field(default_factory=dict)
     #: The project and key of each file that was sent: the page may not list it any more when somebody asks.
     _sent: set[tuple[str, str]] = field(default_factory=set)
     _page_slots: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CONCURRENT_PAGES))
 
-    def open_view(self, tags: frozenset[str] | None) -> str:
+    def open_view(self, tags: frozenset[str] | None, view: IndexView | None = None, *, run: str = "") -> str:
         """Start to serve pages with the files that environments with these tags may choose; return the view's name.
 
-        None stands for all files.
+        None stands for all files. Of these, `view` leaves out more; its pages are cached for this `run` only.
         """
-        name = view_name(tags, index_url=self.index.url, local_projects=self.local_projects.name)
-        self._views[name] = tags
+        local = self.local_projects.name
+        name = view_name(tags, index_url=self.index.url, local_projects=local, view=view, run=run)
+        self._views.setdefault(name, _OpenView(tags=tags, view=view))
         return name
+
+    def asked_in(self, view: str) -> frozenset[str]:
+        """Return the projects whose pages cells have asked for in a view that narrows the index."""
+        return frozenset(self._views[view].asked)
+
+    def untimed_in(self, view: str) -> frozenset[str]:
+        """Return the projects of whose files the index gave no time of upload, so that a view could not judge them."""
+        return frozenset(self._views[view].untimed)
 
     def page(self, cell: str, view: str, project: str, form: PageForm, etag: str | None) -> PageResponse:
         """Return a page, or that it has not changed since it had this `etag`; raise `PageError` if there is none.
@@ -123,16 +153,20 @@ class PageServer:
         if view not in self._views:
             # Not 404: nginx would cache that, and serve it to a later run that opens this view.
             raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, "no such view")
+        opened = self._views[view]
         files, status = self.local_projects.projects.get(project), None
         if files is None:
+            opened.asked.add(project)
             page = self._read_page(cell, project, _remove_form(form, etag))
             if page is None:
                 return PageResponse(status=HTTPStatus.NOT_MODIFIED, etag=etag)
-            files, status, etag = page.files, page.status, _add_form(form, page.etag)
+            opened.note(project, page.files)
+            files = viewed_files(project, page.files, opened.view)
+            status, etag = page.status, _add_form(form, page.etag)
         else:
             etag = None
         served = (served_file(project, file) for file in files)
-        body = write_page(project, filter_files(served, self._views[view]), form, status)
+        body = write_page(project, filter_files(served, opened.tags), form, status)
         return PageResponse(status=HTTPStatus.OK, body=body, content_type=form.content_type, etag=etag)
 
     def file(self, cell: str, project: str, key: str, *, metadata: bool) -> Path:
@@ -242,6 +276,7 @@ def page_file(package: DistributionPackage) -> PageFile:
         requires_python=package.requires_python,
         yanked=(package.yanked_reason or "") if package.is_yanked else None,
         metadata=(package.metadata_digests or {}) if package.has_metadata else None,
+        uploaded_at=uploaded_at(package),
     )
 
 

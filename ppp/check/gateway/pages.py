@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ppp.check.index.choose import ARCHIVE_SUFFIXES, has_too_many_tags
 from ppp.check.index.page import STATUS_NAMES, VERSION_NAME, ProjectStatus
+from ppp.check.index.view import IndexView
 from ppp.model.canonical import is_sha256, sha256_hex
 
 #: Increased when the content of pages changes, so that no older page is served from a cache.
@@ -42,7 +43,8 @@ class PageForm(StrEnum):
 class PageFile:
     """A file on a page. `yanked` is the reason, or None; `metadata` are the digests of its metadata file, or None.
 
-    `url` is absolute on the index's page, and a path on the gateway's.
+    `url` is absolute on the index's page, and a path on the gateway's. `uploaded_at` is in epoch seconds, None where
+    the index does not say; it is not written.
     """
 
     url: str
@@ -50,6 +52,7 @@ class PageFile:
     requires_python: str | None = None
     yanked: str | None = None
     metadata: Mapping[str, str] | None = None
+    uploaded_at: int | None = None
 
     @property
     def filename(self) -> str:
@@ -81,9 +84,31 @@ def filter_files(files: Iterable[PageFile], tags: frozenset[str] | None) -> tupl
     return tuple(file for file in files if tags is None or could_be_chosen(file.filename, tags))
 
 
-def view_name(tags: frozenset[str] | None, *, index_url: str, local_projects: str) -> str:
-    """Return a hash over all that pages for a set of tags depend on: different pages never share a cache key."""
-    parts = [FORMAT_VERSION, index_url, local_projects, None if tags is None else sorted(tags)]
+def viewed_files(project: str, files: Iterable[PageFile], view: IndexView | None) -> tuple[PageFile, ...]:
+    """Return the files of a project that are there in a view, in their order; for None, all files."""
+    if view is None:
+        return tuple(files)
+    there = (
+        file for file in files if view.admits(project, sha256=file.hashes.get("sha256"), uploaded_at=file.uploaded_at)
+    )
+    return tuple(replace(file, yanked=None) for file in there) if view.hides_yank(project) else tuple(there)
+
+
+def view_name(
+    tags: frozenset[str] | None,
+    *,
+    index_url: str,
+    local_projects: str,
+    view: IndexView | None = None,
+    run: str = "",
+) -> str:
+    """Return a hash over all that pages for a set of tags depend on: different pages never share a cache key.
+
+    `run` is a name that no other run has, for pages that no later run is to get from a cache.
+    """
+    parts: list[Any] = [FORMAT_VERSION, index_url, local_projects, None if tags is None else sorted(tags)]
+    if view is not None:
+        parts += [view.digest, run]
     return sha256_hex(json.dumps(parts).encode())[:DIGEST_CHARS]
 
 

@@ -53,6 +53,8 @@ class IndexFile:
     yanked_reason: str = ""
     #: Of the index's copy of the wheel's METADATA (PEP 658), in hex.
     metadata_sha256: str | None = None
+    #: When it was uploaded, in epoch seconds; None if the index does not say.
+    uploaded_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -275,6 +275,14 @@ class SimpleIndex:
         return new.path
 
 
+def uploaded_at(package: DistributionPackage) -> int | None:
+    """Return when a file was uploaded, in epoch seconds, as a page says (PEP 700); None if it says nothing usable."""
+    try:
+        return None if package.upload_time is None else int(package.upload_time.timestamp())
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def _hosts(urls: Iterable[str]) -> frozenset[str]:
     parts = map(urlsplit, urls)
     return frozenset(host for part in parts for host in (part.netloc, part.hostname) if host)
@@ -289,6 +297,7 @@ def _index_file(package: DistributionPackage) -> IndexFile:
         yanked=package.is_yanked,
         yanked_reason=printable_reason(" ".join((package.yanked_reason or "").split()), MAX_INDEX_REASON),
         metadata_sha256=(package.metadata_digests or {}).get("sha256"),
+        uploaded_at=uploaded_at(package),
     )
 
 

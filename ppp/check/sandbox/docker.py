@@ -203,7 +203,9 @@ class DockerRuntime:
     def _layout(self, prepared: PreparedEnvironment, file: Path, user: int) -> Layout:
         gateway = self._gateway
         full_pages = gets_full_pages(prepared.environment.id, file)
-        index_url = gateway.index_url(GATEWAY_PORT, full_pages=full_pages) if gateway else self._index_url
+        index_url = self._index_url
+        if gateway:
+            index_url = gateway.index_url(GATEWAY_PORT, full_pages=full_pages, view=prepared.index_view)
         return Layout(
             work=WORK,
             tmp=TMP,

@@ -175,7 +175,9 @@ class HostRuntime:
                     folder = socket_path.parent
                     filter_fd = stack.enter_context(seccomp.open_filter())
                     passed: tuple[int, ...] = (filter_fd,)
-                    layout, command = self._confined(self._confinement, interpreter, file, folder, filter_fd)
+                    layout, command = self._confined(
+                        self._confinement, interpreter, file, folder, filter_fd, view=prepared.index_view
+                    )
                     environ, disconnect = MINIMAL_ENVIRON, lambda: socket_path.unlink(missing_ok=True)
                 else:
                     folder = stack.enter_context(run_folder("ppp-cell-"))
@@ -190,7 +192,14 @@ class HostRuntime:
             yield sandbox
 
     def _confined(
-        self, confinement: "Confinement", interpreter: HostInterpreter, file: Path, folder: Path, filter_fd: int
+        self,
+        confinement: "Confinement",
+        interpreter: HostInterpreter,
+        file: Path,
+        folder: Path,
+        filter_fd: int,
+        *,
+        view: str | None = None,
     ) -> tuple[Layout, list[str]]:
         """Return the layout of a cell confined by bubblewrap, and the command that starts it."""
         try:
@@ -202,7 +211,8 @@ class HostRuntime:
             file.name,
             user=user,
             environ=pip_environment(
-                confinement.gateway.index_url(GATEWAY_PORT, full_pages=full_pages), timeout_s=ANSWER_TIMEOUT_S
+                confinement.gateway.index_url(GATEWAY_PORT, full_pages=full_pages, view=view),
+                timeout_s=ANSWER_TIMEOUT_S,
             ),
             limits=self._matrix.limits,
             site_folders=(bubblewrap.SITE,) if interpreter.site else (),

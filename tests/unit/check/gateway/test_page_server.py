@@ -18,6 +18,7 @@ from ppp.check.gateway.listings import Listings
 from ppp.check.gateway.local_projects import read_local_projects
 from ppp.check.gateway.page_server import PageError, PageServer
 from ppp.check.gateway.pages import PageFile, PageForm
+from ppp.check.index.view import IndexView
 
 CONTENT = b"content"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -224,3 +225,44 @@ def test_local_projects_are_named_by_their_content(tmp_path: Path) -> None:
         assert [file.filename for file in read.projects["lib"]] == ([path.name] if content else [])
     assert len(names) == 3
     assert read_local_projects(None).projects == {}
+
+
+def test_a_view_leaves_out_what_was_not_there_and_says_what_it_could_not_judge(tmp_path: Path) -> None:
+    with LocalIndex(json_pages=True) as local:
+        old = local.add_file("lib", "lib-1.0.zip", b"1", uploaded="2020-01-01T00:00:00Z", yanked="broken")
+        local.add_file("lib", "lib-2.0.zip", b"2", uploaded="2024-01-01T00:00:00Z")
+        local.add_file("tool", "tool-1.0.zip", b"3", uploaded="2024-01-01T00:00:00Z")
+        local.add_file("untimed", "untimed-1.0.zip", b"4")
+        server = page_server(local.url, tmp_path)
+
+        def listed(view: str, project: str) -> list[tuple[str, bool]]:
+            with server.cells.open() as cell:
+                body = server.page(cell, view, project, PageForm.JSON, None).body
+            return [(file["filename"], bool(file.get("yanked"))) for file in json.loads(body)["files"]]
+
+        then = server.open_view(None, IndexView(uploaded_before=1_600_000_000))
+        assert listed(then, "lib") == [("lib-1.0.zip", True)]
+        assert listed(then, "tool") == []
+        assert listed(then, "untimed") == [("untimed-1.0.zip", False)]
+        assert server.asked_in(then) == {"lib", "tool", "untimed"}
+        assert server.untimed_in(then) == {"untimed"}, "nobody can tell whether it was there"
+        allowed = {"lib": frozenset({old.sha256})}
+        narrowed = server.open_view(None, IndexView(allowed=allowed, ignore_yanks=True))
+        assert listed(narrowed, "lib") == [("lib-1.0.zip", False)], "it was installed before it was yanked"
+        assert listed(narrowed, "tool") == [("tool-1.0.zip", False)]
+        assert not server.untimed_in(narrowed)
+
+
+def test_views_never_share_pages_in_a_cache(tmp_path: Path) -> None:
+    server = page_server("https://index.example/simple/", tmp_path)
+    view, other = IndexView(uploaded_before=1), IndexView(uploaded_before=2)
+    tags = frozenset({"py3-none-any"})
+    names = [
+        server.open_view(None),
+        server.open_view(tags),
+        server.open_view(tags, view, run="a"),
+        server.open_view(tags, other, run="a"),
+        server.open_view(tags, view, run="b"),
+    ]
+    assert len({*names}) == len(names)
+    assert server.open_view(tags, view, run="a") == names[2]
