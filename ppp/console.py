@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ppp.ledger.node_verdicts import CellVerdicts
+from ppp.model.printable import printable_line
 from ppp.model.record import PHASES, ModuleFailure, Outcome, Record, Result
 from ppp.model.release import Release
 from ppp.model.shown import GLYPHS, Shown, nothing_to_import, record_shown_as
@@ -27,8 +28,6 @@ STYLES: Final = {
     Shown.ERROR: "magenta",
     Shown.NA: "dim",
 }
-#: The longest line shown, in characters: longer ones are complete in the JSON.
-MAX_LINE: Final = 10_000
 #: Characters that may need an escape in JSON text.
 _NOT_PLAIN: Final = re.compile(r"[^\n -~]")
 #: Results that are explained below a table; the worst first.
@@ -36,19 +35,6 @@ _SEVERITY: Final = {Result.FAIL: 1, Result.TIMEOUT: 2, Result.ERROR: 3, Result.N
 
 #: The widest cell of a table of results, `◇ installed`, and the space before it, in characters.
 _CELL_WIDTH: Final = 13
-
-
-def printable(text: str) -> str:
-    """Return text with each control character replaced, so that a terminal acts on none; line breaks stay."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\r\n", "\n")
-    )
-
-
-def printable_line(text: str) -> str:
-    """Return text as one printable line of at most `MAX_LINE` characters; line breaks are replaced."""
-    shown = printable(text[: MAX_LINE + 1]).replace("\n", "\N{REPLACEMENT CHARACTER}")
-    return shown if len(shown) <= MAX_LINE else f"{shown[: MAX_LINE - 1]}…"
 
 
 def format_json(data: object, *, ascii_only: bool = False) -> str:

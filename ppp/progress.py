@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ppp.console import STYLES, printable, printable_line, result_line
+from ppp.console import STYLES, result_line
+from ppp.model.printable import printable, printable_line
 from ppp.model.record import Record
 from ppp.model.shown import GLYPHS, Shown, record_shown_as
 

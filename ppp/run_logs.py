@@ -1,26 +1,15 @@
 """What a service's log says of a run: JSON lines for programs, or only warnings; see `ppp.runner.context.Reporter`."""
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
-from ppp.console import printable
-from ppp.model.errors import PPPError
+from ppp.log_lines import MAX_MESSAGE, LogFormat, write_line
+from ppp.model.printable import printable
 from ppp.model.record import PHASES, Record
 from ppp.model.shown import record_shown_as
 from ppp.progress import LineReporter, LiveReporter, make_reporter
-
-#: The longest message of a line, in characters.
-MAX_MESSAGE: Final = 10_000
-
-
-class LogFormat(StrEnum):
-    """How what happens is written to standard error."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 class Verbosity(StrEnum):
@@ -42,10 +31,7 @@ class JsonReporter:
     def _write(self, level: str, event: str, **fields: Any) -> None:  # noqa: ANN401 - values of JSON
         if self._verbosity is Verbosity.QUIET and level == "info":
             return
-        time = self._now().isoformat(timespec="milliseconds")
-        # Every character that could end a line, or that a terminal acts on, is escaped.
-        line = json.dumps({"time": time, "level": level, "event": event, **fields})
-        print(line, file=self._stream, flush=True)
+        write_line(self._stream, self._now(), level, event, **fields)
 
     def note(self, text: str) -> None:
         """Write a remark."""
@@ -54,11 +40,6 @@ class JsonReporter:
     def warn(self, text: str) -> None:
         """Write what went wrong without stopping the run."""
         self._write("warning", "warning", message=text[:MAX_MESSAGE])
-
-    def error(self, error: PPPError) -> None:
-        """Write the error that ends the command."""
-        words = {"message": error.message[:MAX_MESSAGE], "hint": error.hint[:MAX_MESSAGE]}
-        self._write("error", "error", **words, kind=type(error).__name__, exit_code=error.exit_code)
 
     def begin(self, total: int) -> None:
         """Write that so many cells are about to be checked."""
@@ -114,12 +95,6 @@ class VerboseReporter(LineReporter):
         super().checked(record)
         times = ", ".join(f"{phase} {took} ms" for phase, took in phase_times(record).items())
         self.note(printable(f"    {times or 'nothing was run'}; record {record.id}"))
-
-
-def write_error(stream: TextIO, error: PPPError) -> None:
-    """Write the error that ends a command as a JSON object: its message, what to do next, its exit status."""
-    reporter = JsonReporter(stream, verbosity=Verbosity.NORMAL, now=lambda: datetime.now(UTC))
-    reporter.error(error)
 
 
 def phase_times(record: Record) -> dict[str, int]:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ppp import console
 from ppp.cli.options import (
     NonEmptyPath,
     data_option,
@@ -22,6 +21,7 @@ from ppp.cli.options import (
 )
 from ppp.cli.results import PIPE_WIDTH
 from ppp.model.answers import Answer, AnswerState, CellAnswer
+from ppp.model.printable import printable_line
 from ppp.model.release import RequestedPackage
 from ppp.runner.ask import ask as answers_of
 from ppp.runner.ask import read_wanted
@@ -124,7 +124,7 @@ def _explain(answer: Answer) -> Iterator[str]:
             groups.setdefault((GLYPHS[cell.state], *_reason(answer, cell)), []).append(cell.environment)
     for (glyph, what, then), places in groups.items():
         more = f"; {then}" if then else ""
-        yield console.printable_line(f"{glyph} {what} [{', '.join(places)}]{more}")
+        yield printable_line(f"{glyph} {what} [{', '.join(places)}]{more}")
 
 
 def _reason(answer: Answer, cell: CellAnswer) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import click
 
 from ppp import pipeline
 from ppp.check.given.reading import is_file_argument
+from ppp.cli.environments import select_environments
 from ppp.cli.options import (
     NonEmptyPath,
     data_option,
@@ -18,7 +19,6 @@ from ppp.cli.options import (
     network_option,
     parse_packages,
     print_answer,
-    select_environments,
 )
 from ppp.cli.reports.github import annotations
 from ppp.cli.reports.item import (

@@ -10,10 +10,11 @@ import click
 
 from ppp.cli.coverage_intervals import interval_answer, interval_lines
 from ppp.cli.options import data_option, json_option, make_context, print_answer
-from ppp.console import format_time, printable_line
+from ppp.console import format_time
 from ppp.ledger.coverage import CoverageReport, read_report, releases_with_open_files
 from ppp.ledger.coverage_intervals import read_intervals
 from ppp.ledger.schema import read_ledger
+from ppp.model.printable import printable_line
 from ppp.publish.api.coverage import counts_json, day_json
 
 #: How many lost releases, rejected entries and anomalies are named.

@@ -10,13 +10,13 @@ from typing import Final
 import click
 
 from ppp import config as settings
+from ppp.cli.environments import select_environments
 from ppp.cli.options import (
     data_option,
     json_option,
     matrix_option,
     network_option,
     print_answer,
-    select_environments,
 )
 from ppp.config import DEFAULT_PORT
 from ppp.doctor.canary import run_canaries, temporary_environments

@@ -9,78 +9,71 @@ from typing import Final, NoReturn
 import click
 
 import ppp
-from ppp import console
-from ppp.cli.ask import ask
-from ppp.cli.backup import backup
-from ppp.cli.check import check
-from ppp.cli.coverage import coverage
-from ppp.cli.doctor import doctor
-from ppp.cli.downloads import downloads
-from ppp.cli.feed import feed
-from ppp.cli.health import health
-from ppp.cli.mesh import node, peer
-from ppp.cli.node_up import node_step, node_up
-from ppp.cli.options import chosen_log_format
-from ppp.cli.peer_import import peer_import
-from ppp.cli.peer_keys import peer_add, peer_distrust, peer_list, peer_trust
-from ppp.cli.publish import narrate, publish, snapshot
-from ppp.cli.queue import queue
-from ppp.cli.run import run, watch
-from ppp.cli.serve import serve
-from ppp.cli.shard import shard
-from ppp.cli.show import show
+from ppp.cli.lazy import LazyCommand, LazyGroup
 from ppp.cli.signals import interrupted_by_signals
-from ppp.cli.state import restore, state
-from ppp.cli.status import status
-from ppp.cli.verify import verify
+from ppp.log_lines import LogFormat, chosen_log_format, write_error
 from ppp.model.errors import PPPError
-from ppp.run_logs import LogFormat, write_error
+from ppp.model.printable import printable_line
 from ppp.storage_errors import storage_error
 
 INTERRUPTED: Final = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+#: What is listed of a command without importing it: a test compares each with the command's own help.
+NODE: Final = {
+    "init": LazyCommand("ppp.cli.mesh:node_init", "Create this node's key."),
+    "show": LazyCommand("ppp.cli.mesh:node_show", "Show this node's id and public key."),
+    "step": LazyCommand("ppp.cli.node_up:node_step", "Do one step of the daily schedule now."),
+    "up": LazyCommand("ppp.cli.node_up:node_up", "Follow the daily schedule until it is stopped."),
+}
+PEER: Final = {
+    "add": LazyCommand("ppp.cli.peer_keys:peer_add", "Trust the node that publishes at URL, and fetch from there."),
+    "clear": LazyCommand("ppp.cli.mesh:peer_clear", "End a peer's quarantine."),
+    "distrust": LazyCommand("ppp.cli.peer_keys:peer_distrust", "Trust a node no more, whatever the shipped list says."),
+    "evidence": LazyCommand("ppp.cli.mesh:peer_evidence", "Show how nodes contradicted themselves."),
+    "import": LazyCommand("ppp.cli.peer_import:peer_import", "Merge batches from files."),
+    "list": LazyCommand("ppp.cli.peer_keys:peer_list", "List the keys that are trusted, and why; and distrusted ones."),
+    "push": LazyCommand("ppp.cli.mesh:peer_push", "Announce this node's newest statement to all peers."),
+    "remove": LazyCommand("ppp.cli.mesh:peer_remove", "Stop trusting a peer; the records that came from it stay."),
+    "sync": LazyCommand("ppp.cli.mesh:peer_sync", "Fetch, verify and merge what all peers publish."),
+    "trust": LazyCommand("ppp.cli.peer_keys:peer_trust", "Trust the node with KEY, whoever serves its batches."),
+}
+COMMANDS: Final = {
+    "ask": LazyCommand("ppp.cli.ask:ask", "Show what works where, what fails and why, of what was checked."),
+    "backup": LazyCommand("ppp.cli.backup:backup", "Copy the ledger into a new file, and verify the copy."),
+    "check": LazyCommand("ppp.cli.check:check", "Check packages or files in environments now; show each phase."),
+    "coverage": LazyCommand("ppp.cli.coverage:coverage", "Show what became of every release that the index named."),
+    "doctor": LazyCommand("ppp.cli.doctor:doctor", "Find out what is wrong with this machine."),
+    "downloads": LazyCommand("ppp.cli.downloads:downloads", "Import how often packages are downloaded, or show it."),
+    "feed": LazyCommand("ppp.cli.feed:feed", "Write one feed about several packages."),
+    "health": LazyCommand("ppp.cli.health:health", "Show how the steps of this node went."),
+    "narrate": LazyCommand("ppp.cli.publish:narrate", "Describe a day's results in verified sentences."),
+    "publish": LazyCommand("ppp.cli.publish:publish", "Build and sign the public folder from the ledger."),
+    "queue": LazyCommand("ppp.cli.queue:queue", "Show what is checked next, and why."),
+    "restore": LazyCommand("ppp.cli.state:restore", "Replace the ledger by the one whose state is in FOLDER."),
+    "run": LazyCommand("ppp.cli.run:run", "Check new releases and publish the results: the main job."),
+    "serve": LazyCommand("ppp.cli.serve:serve", "Serve the ledger with Datasette, or the public folder to peers."),
+    "shard": LazyCommand("ppp.cli.shard:shard", "Check the queue on machines without the key."),
+    "show": LazyCommand("ppp.cli.show:show", "Show the newest results, or all results of some packages."),
+    "snapshot": LazyCommand("ppp.cli.publish:snapshot", "Write dated SQLite snapshots of the ledger, and publish."),
+    "state": LazyCommand("ppp.cli.state:state", "Save this node's state, for a machine that keeps nothing."),
+    "status": LazyCommand("ppp.cli.status:status", "Show what is queued, and what of it cannot be checked here."),
+    "verify": LazyCommand("ppp.cli.verify:verify", "Check whether published files are valid."),
+    "watch": LazyCommand("ppp.cli.run:watch", "Queue PyPI's new releases without checking them."),
+    "node": LazyGroup("node", lazy=NODE, help="Create or show the key of this node."),
+    "peer": LazyGroup("peer", lazy=PEER, help="Manage trust, and exchange records with peers."),
+}
+
+
+@click.group(
+    cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(ppp.__version__, prog_name="ppp")
 def cli() -> None:
     """Install and import PyPI releases for real, and publish the results.
 
     Options follow the command, as in `ppp show --json`; `ppp COMMAND --help` lists them.
     """
-
-
-for command in (
-    run,
-    watch,
-    check,
-    ask,
-    feed,
-    status,
-    queue,
-    coverage,
-    downloads,
-    show,
-    publish,
-    snapshot,
-    narrate,
-    serve,
-    peer,
-    node,
-    shard,
-    state,
-    restore,
-    backup,
-    health,
-    verify,
-    doctor,
-):
-    cli.add_command(command)
-
-node.add_command(node_up)
-node.add_command(node_step)
-
-for peer_command in (peer_add, peer_list, peer_trust, peer_distrust, peer_import):
-    peer.add_command(peer_command)
 
 
 def main() -> NoReturn:
@@ -118,5 +111,5 @@ def _fail(error: PPPError) -> NoReturn:
     if chosen_log_format.get() is LogFormat.JSON:
         write_error(sys.stderr, error)
     else:
-        click.echo(console.printable_line(f"ppp: {error}"), err=True)
+        click.echo(printable_line(f"ppp: {error}"), err=True)
     sys.exit(error.exit_code)

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from ppp import console, pipeline
+from ppp import pipeline
 from ppp.cli.github_setup import read_origin, setup_steps
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.cli.results import find_node_id
@@ -27,18 +27,14 @@ from ppp.mesh.statement import ForkedError
 from ppp.mesh.sync import SyncFailure, SyncReport
 from ppp.mesh.trust import TRUSTED_KEYS_NAME, shipped_keys, trust_sources
 from ppp.model.errors import RejectedDataError
+from ppp.model.printable import printable_line
 from ppp.runner.context import open_node
 
 NO_PEERS: Final = "no peers: add one with `ppp peer add URL`"
 NO_EVIDENCE: Final = "no node has contradicted itself, as far as this one has seen"
 
 
-@click.group()
-def node() -> None:
-    """Create or show the key of this node."""
-
-
-@node.command("init")
+@click.command("init")
 @click.option("--github", is_flag=True, help="Print what to click, or run, so that a fork on GitHub is this node.")
 @data_option
 @json_option
@@ -55,7 +51,7 @@ def node_init(*, github: bool, data: Path | None, as_json: bool) -> None:
     _print_node(nodes.create_key(config.data, config.node_seed), as_json=as_json)
 
 
-@node.command("show")
+@click.command("show")
 @data_option
 @json_option
 def node_show(*, data: Path | None, as_json: bool) -> None:
@@ -77,12 +73,7 @@ def _print_node(key: nodes.NodeKey, *, as_json: bool) -> None:
     print_answer({"id": key.id, "key": key.id}, f"id and public key: {key.id}", as_json=as_json)
 
 
-@click.group()
-def peer() -> None:
-    """Manage trust, and exchange records with peers."""
-
-
-@peer.command("evidence")
+@click.command("evidence")
 @click.argument("which", metavar="[URL-OR-KEY]", required=False)
 @data_option
 @json_option
@@ -121,7 +112,7 @@ def _evidence_lines(quarantine: Quarantine, forks: Sequence[Fork]) -> Iterator[s
             yield f"  statement {fork.sequence}, sha256 {fork.digest}"
 
 
-@peer.command("clear")
+@click.command("clear")
 @click.argument("which", metavar="URL-OR-KEY")
 @data_option
 @json_option
@@ -138,7 +129,7 @@ def peer_clear(*, which: str, data: Path | None, as_json: bool) -> None:
     print_answer(answer, f"cleared: {cleared.node} ({cleared.reason})", as_json=as_json)
 
 
-@peer.command("remove")
+@click.command("remove")
 @click.argument("which", metavar="URL-OR-KEY")
 @data_option
 @json_option
@@ -155,7 +146,7 @@ def peer_remove(*, which: str, data: Path | None, as_json: bool) -> None:
     print_answer(answer, text, as_json=as_json)
 
 
-@peer.command("sync")
+@click.command("sync")
 @click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),
@@ -177,9 +168,9 @@ def peer_sync(*, deadline: float, data: Path | None, as_json: bool) -> None:
         concerned = trust_sources(db, find_node_id(context.config) or "", shipped_keys())
         held = [quarantine for node, quarantine in quarantined(db).items() if node in concerned]
     for url, reason, _ in problems:
-        click.echo(console.printable_line(f"ppp: {url}: {reason}"), err=True)
+        click.echo(printable_line(f"ppp: {url}: {reason}"), err=True)
     for quarantine in held:
-        click.echo(console.printable_line(f"ppp: {quarantine_error(quarantine)}"), err=True)
+        click.echo(printable_line(f"ppp: {quarantine_error(quarantine)}"), err=True)
     codes = [code for _, _, code in problems] + [ForkedError.exit_code for _ in held]
     if codes:
         raise SystemExit(codes[0])
@@ -192,7 +183,7 @@ def _problems(outcome: SyncReport | SyncFailure) -> list[tuple[str, int]]:
     return [] if isinstance(outcome.error, ForkedError) else [(str(outcome.error), outcome.error.exit_code)]
 
 
-@peer.command("push")
+@click.command("push")
 @data_option
 @json_option
 def peer_push(*, data: Path | None, as_json: bool) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ppp.cli.options import chosen_log_format, data_option, log_options, make_context
+from ppp.cli.options import data_option, log_options, make_context
 from ppp.cli.signals import stop_on_signals
 from ppp.config import LOG_FORMAT_VARIABLE
+from ppp.log_lines import chosen_log_format
 from ppp.mesh.fetch import UnavailableFileError
 from ppp.mesh.statement import ForkedError
 from ppp.model.errors import NoRecordsError, PeerError, RejectedDataError, UnknownPackageError, UnknownVersionError

@@ -1,10 +1,9 @@
-"""Options that several commands take, and what becomes of them: settings, environments of a matrix, answers."""
+"""Options that several commands take, and what becomes of them: settings, answers."""
 
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -12,17 +11,14 @@ import click
 
 from ppp import config as settings
 from ppp import console
-from ppp.check.sandbox.docker import connect_engine
-from ppp.matrix_files import default_matrix, load_matrix
-from ppp.model.matrix import Environment, Matrix
+from ppp.log_lines import LogFormat, chosen_log_format
+from ppp.model.printable import printable
 from ppp.model.release import InvalidReleaseError, RequestedPackage
-from ppp.run_logs import LogFormat, Verbosity, log_reporter
+from ppp.run_logs import Verbosity, log_reporter
 from ppp.runner.context import Context
 
 #: Where the context of a command keeps the options of its log.
 _LOG_META: Final = "ppp.log"
-#: The format of this process's log, also when its command has ended with an error.
-chosen_log_format: ContextVar[LogFormat] = ContextVar("log_format", default=LogFormat.TEXT)
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., object])
 
 
@@ -133,25 +129,6 @@ def make_context(data: Path | None, *, network: str | None = None) -> Context:
     )
 
 
-def _has_engine() -> bool:
-    return connect_engine() is not None
-
-
-def select_environments(
-    matrix: Path | None, ids: Sequence[str], *, has_engine: Callable[[], bool] = _has_engine
-) -> tuple[Matrix, tuple[Environment, ...]]:
-    """Return a matrix and the environments of it that are named, all if none is.
-
-    Without a matrix file it is the first shipped one that has them all; if none is named, the one that suits this
-    machine: of containers if a Docker engine answers.
-    """
-    if matrix is None:
-        on_host = all(id_.endswith("-host") for id_ in ids) if ids else not has_engine()
-        matrix = default_matrix(ids, on_host=on_host)
-    loaded = load_matrix(matrix)
-    return loaded, loaded.select(ids)
-
-
 def print_answer(data: object, text: str, *, as_json: bool) -> None:
     """Print `data` as JSON, or else `text` for a person."""
     if as_json:
@@ -159,7 +136,7 @@ def print_answer(data: object, text: str, *, as_json: bool) -> None:
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         click.echo(console.format_json(data, ascii_only=encoding.lower() not in {"utf-8", "utf8"}))
     else:
-        click.echo(console.printable(text))
+        click.echo(printable(text))
 
 
 def parse_packages(

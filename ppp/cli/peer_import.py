@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from ppp import console, pipeline
+from ppp import pipeline
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.mesh.local_batches import BatchFile, ImportReport, read_batch_files
 from ppp.model.errors import RejectedDataError
+from ppp.model.printable import printable_line
 from ppp.verify.database import open_verified
 
 
@@ -28,7 +29,7 @@ def peer_import(*, source: Path, data: Path | None, as_json: bool) -> None:
     report = pipeline.import_batches(context, _batches_in(source))
     print_answer(dataclasses.asdict(report), "\n".join(_lines(report)), as_json=as_json)
     for reason in report.rejections:
-        click.echo(console.printable_line(f"ppp: {source}: {reason}"), err=True)
+        click.echo(printable_line(f"ppp: {source}: {reason}"), err=True)
     if report.rejections:
         raise SystemExit(RejectedDataError.exit_code)
 

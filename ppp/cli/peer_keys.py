@@ -10,7 +10,7 @@ import click
 
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.cli.results import find_node_id
-from ppp.console import format_time, printable_line
+from ppp.console import format_time
 from ppp.ledger.peers import Peer, list_peers
 from ppp.ledger.quarantines import Quarantine, quarantined
 from ppp.ledger.schema import read_ledger
@@ -20,6 +20,7 @@ from ppp.mesh.fetch import HttpTransport
 from ppp.mesh.published_keys import EXAMINE_DEADLINE_S, PublishedKey, PublishedKeys, find_keys
 from ppp.mesh.trust import TrustSource, shipped_keys, trust_sources
 from ppp.model.errors import PeerError
+from ppp.model.printable import printable_line
 from ppp.runner.context import Context, open_node
 
 #: How many keys of one address are shown and asked about: a node can list batches of any number.

@@ -5,7 +5,8 @@ from typing import Final
 
 import click
 
-from ppp import console, pipeline
+from ppp import pipeline
+from ppp.cli.environments import select_environments
 from ppp.cli.options import (
     NonEmptyPath,
     data_option,
@@ -17,11 +18,11 @@ from ppp.cli.options import (
     network_option,
     parse_packages,
     print_answer,
-    select_environments,
     snapshot_option,
 )
 from ppp.cli.results import print_results
 from ppp.cli.signals import stop_on_signals
+from ppp.model.printable import printable_line
 from ppp.model.release import RequestedPackage
 from ppp.narrate.model import MAX_SEED
 from ppp.pipeline import RunSummary
@@ -172,7 +173,7 @@ def _print_summary(context: Context, summary: RunSummary, environments: list[str
     for waiting in summary.queue.waiting:
         context.reporter.note(str(waiting))
     if not as_json:
-        click.echo(console.printable_line(f"checked {summary.checked} cells; open {summary.page}"))
+        click.echo(printable_line(f"checked {summary.checked} cells; open {summary.page}"))
 
 
 @click.command()

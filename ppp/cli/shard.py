@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from ppp import pipeline
+from ppp.cli.environments import select_environments
 from ppp.cli.options import (
     CommandFunction,
     NonEmptyPath,
@@ -18,7 +19,6 @@ from ppp.cli.options import (
     matrix_option,
     network_option,
     print_answer,
-    select_environments,
 )
 from ppp.cli.signals import stop_on_signals
 from ppp.durability import replace_file

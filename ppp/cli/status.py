@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ppp.cli.options import data_option, json_option, make_context, matrix_option, print_answer, select_environments
+from ppp.cli.environments import select_environments
+from ppp.cli.options import data_option, json_option, make_context, matrix_option, print_answer
 from ppp.cli.results import find_node_id
 from ppp.doctor import probe_docker, probe_local
 from ppp.doctor.machine import ImageAvailability

@@ -6,11 +6,11 @@ from typing import Final
 
 import click
 
-from ppp import console
 from ppp.cli.options import json_option, print_answer
 from ppp.mesh.node import is_node_id
 from ppp.model.canonical import is_sha256
 from ppp.model.errors import InvalidFileError
+from ppp.model.printable import printable_line
 from ppp.verify.examine import VerifyOptions, examine
 from ppp.verify.result import Verification
 
@@ -41,7 +41,7 @@ def verify(*, files: tuple[Path, ...], sha256: str | None, nodes: tuple[str, ...
             if not as_json:
                 # A file's name may hold line breaks: it must not look like the line of another, valid file.
                 line = f"{WORDS[result.valid]}  {result.path}: {result.message}"
-                click.echo(console.printable_line(line))
+                click.echo(printable_line(line))
     if as_json:
         print_answer([result.to_json() for result in results], "", as_json=True)
     if invalid := [result for result in results if not result.valid]:

@@ -7,8 +7,8 @@ from typing import Final
 
 import click
 
-from ppp.console import printable
 from ppp.doctor.diagnosis import Diagnosis, State
+from ppp.model.printable import printable
 
 #: A glyph beside each word, so that nothing depends on colour alone.
 GLYPHS: Final = {State.OK: "✓", State.NOTE: "·", State.WARN: "!", State.BROKEN: "✗"}

@@ -28,8 +28,10 @@ SESSION = re.compile(r'scripts/nox -s (ppp|run|watch|publish|serve|"check\(([\w-
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Yield each command with the words that call it."""
     yield path, command
-    for name, child in command.commands.items() if isinstance(command, click.Group) else ():
-        yield from commands(child, (*path, name))
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from commands(command.get_command(context, name) or click.Command(None), (*path, name))
 
 
 COMMANDS: Mapping[tuple[str, ...], click.Command] = dict(commands(main.cli))

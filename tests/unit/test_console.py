@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from printed_tables import printed, screen
 
-from ppp.console import (
-    cell_report,
-    explanations,
-    printable,
-    result_line,
-    results_tables,
-)
+from ppp.console import cell_report, explanations, result_line, results_tables
+from ppp.model.printable import printable
 from ppp.model.record import (
     BrokenEntryPoint,
     EntryPoints,

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from ppp.cli import main
+from ppp.log_lines import LogFormat, write_error
 from ppp.model.errors import MatrixError
 from ppp.model.record import Record
 from ppp.progress import LineReporter
-from ppp.run_logs import JsonReporter, LogFormat, Verbosity, log_reporter, write_error
+from ppp.run_logs import JsonReporter, Verbosity, log_reporter
 
 NOW = datetime(2026, 11, 29, 6, 30, tzinfo=UTC)
 

@@ -7,9 +7,9 @@ from typing import Final
 
 import click
 
-from ppp import console
 from ppp.check.cell import Observation
 from ppp.model.errors import NotForEnvironmentError, PPPError, UndecidedError
+from ppp.model.printable import printable_line
 from ppp.model.record import Blame, Phase, Record, Result
 from ppp.model.shown import GLYPHS, Shown, nothing_to_import, record_shown_as
 from ppp.runner.check_files import FileResult
@@ -65,7 +65,7 @@ class ReportItem:
     def reason(self) -> str:
         """Why it did not pass, as a line: the cause and the detail; empty for a `PASS`."""
         words = ": ".join(word for word in (self.cause, self.detail) if word and self.cause)
-        return console.printable_line(words)
+        return printable_line(words)
 
     @property
     def line(self) -> str:
@@ -74,7 +74,7 @@ class ReportItem:
         nothing = nothing_to_import(self.record) if self.record else None
         why = self.reason if nothing is None else f"nothing to import{nothing and f': {nothing}'}"
         text = f"{GLYPHS[shown]} {shown:7} {self.subject} in {self.environment}{why and f': {why}'}"
-        return console.printable_line(text)
+        return printable_line(text)
 
     @property
     def duration_ms(self) -> int:

@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import assert_never
 
-from ppp import console
 from ppp.cli.reports.item import ReportItem
+from ppp.model.printable import printable, printable_line
 from ppp.model.record import Result
 
 
@@ -44,15 +44,15 @@ def _seconds(duration_ms: int) -> str:
 
 
 def _add_case(suite: ET.Element, item: ReportItem) -> None:
-    name = console.printable_line(item.subject)
+    name = printable_line(item.subject)
     about = {"classname": item.environment, "name": name, "time": _seconds(item.duration_ms)}
     case = ET.SubElement(suite, "testcase", about)
     if tag := _tag(item.result):
         reason = item.reason or str(item.result)
         given = {"message": reason} if tag == "skipped" else {"message": reason, "type": item.cause or str(item.result)}
-        ET.SubElement(case, tag, given).text = console.printable(item.log or "") or None
+        ET.SubElement(case, tag, given).text = printable(item.log or "") or None
     if item.notes:
-        ET.SubElement(case, "system-out").text = "\n".join(map(console.printable_line, item.notes))
+        ET.SubElement(case, "system-out").text = "\n".join(map(printable_line, item.notes))
 
 
 def _tag(result: Result) -> str | None:

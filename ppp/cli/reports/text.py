@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from ppp import console
 from ppp.cli.reports.item import ReportItem
 from ppp.cli.results import record_json
+from ppp.model.printable import printable, printable_line
 
 
 def text_of(item: ReportItem) -> str:
@@ -13,11 +14,11 @@ def text_of(item: ReportItem) -> str:
         return item.line
     lines = [console.cell_report(item.record, item.log, is_stored=not item.path)]
     lines = [f"{item.path}", *lines] if item.path else lines
-    return "\n".join([*map(console.printable, lines), *(f"  note      {note}" for note in map(_line, item.notes))])
+    return "\n".join([*map(printable, lines), *(f"  note      {note}" for note in map(_line, item.notes))])
 
 
 def _line(text: str) -> str:
-    return console.printable_line(text)
+    return printable_line(text)
 
 
 def json_of(item: ReportItem) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ The help is checked for all commands: no short help is cut off, every option tha
 import ast
 import inspect
 import re
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ import pytest
 
 from ppp import config
 from ppp.cli import main
+from ppp.cli.lazy import LazyGroup
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -78,8 +80,12 @@ def all_commands(
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Yield each command and group with the words that call it."""
     yield path, command
-    for name, child in command.commands.items() if isinstance(command, click.Group) else ():
-        yield from all_commands(child, (*path, name))
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            children = {name: command.get_command(context, name) for name in command.list_commands(context)}
+        for name, child in children.items():
+            assert child, f"no command {name}"
+            yield from all_commands(child, (*path, name))
 
 
 COMMANDS: Mapping[tuple[str, ...], click.Command] = dict(all_commands(main.cli))
@@ -92,9 +98,57 @@ def test_no_short_help_is_cut_off(path: tuple[str, ...]) -> None:
     group = GROUPS[path]
     with click.Context(group, info_name=" ".join(path), terminal_width=HELP_WIDTH) as context:
         listed = group.get_help(context).partition("Commands:")[2].strip().splitlines()
-    assert len(listed) == len(group.commands), "each command has one line"
+        names = group.list_commands(context)
+    assert len(listed) == len(names), "each command has one line"
     assert not [line for line in listed if "..." in line]
     assert not [line for line in listed if not line.endswith(".")]
+
+
+LAZY_GROUPS = {path: group for path, group in GROUPS.items() if isinstance(group, LazyGroup)}
+
+
+@pytest.mark.parametrize("path", LAZY_GROUPS, ids=" ".join)
+def test_a_command_that_is_not_imported_is_listed_as_it_describes_itself(path: tuple[str, ...]) -> None:
+    group = LAZY_GROUPS[path]
+    with click.Context(group) as context:
+        completed = {item.value: item.help for item in group.shell_complete(context, "")}
+        names = group.list_commands(context)
+    assert completed == {name: COMMANDS[*path, name].get_short_help_str(limit=200) for name in names}
+    assert completed
+
+
+def test_completion_offers_what_begins_so() -> None:
+    with click.Context(main.cli) as context:
+        assert [item.value for item in main.cli.shell_complete(context, "s")] == [
+            each for each in main.cli.list_commands(context) if each.startswith("s")
+        ]
+        assert {item.value for item in main.cli.shell_complete(context, "--v")} == {"--version"}
+
+
+#: Modules that take long to import, and the names under which commands define themselves.
+HEAVY = {
+    *("docker", "datasette", "jsonschema", "apscheduler", "prometheus_client", "rich", "requests", "jinja2", "nacl"),
+    *("sqlite_utils", "pypi_simple", "numpy", "uvicorn", "feedparser", "ppp.check", "ppp.publish", "ppp.ledger"),
+}
+STARTED = {"ppp.cli.main", "ppp.cli.lazy", "ppp.cli.signals"}
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "peer --help", "node --help", "frobnicate"])
+def test_a_start_imports_no_command_and_nothing_that_takes_long(words: str) -> None:
+    program = f"""
+import sys
+from ppp.cli.main import main
+sys.argv = ["ppp", *{words.split()}]
+try:
+    main()
+except SystemExit:
+    print("imported:", *sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    imported = set(done.stdout.rpartition("imported:")[2].split())
+    assert "ppp.cli.lazy" in imported
+    assert not imported & HEAVY
+    assert {name for name in imported if name.startswith("ppp.cli.")} == STARTED
 
 
 #: What `make_context` reads, wherever a command has it.

@@ -43,8 +43,10 @@ def test_the_example_uses_the_action_that_there_is() -> None:
 
 
 def parsed(words: list[str]) -> dict[str, Any]:
-    command = cli.commands["ask"]
-    return command.make_context("ask", [*words], parent=click.Context(cli)).params
+    context = click.Context(cli)
+    command = cli.get_command(context, "ask")
+    assert command
+    return command.make_context("ask", [*words], parent=context).params
 
 
 def test_the_hook_runs_a_command_that_there_is() -> None:
