@@ -20,6 +20,7 @@ from ppp.model.record import Network, Result
 from ppp.model.release import Release
 from ppp.runner.context import LocalNode
 from ppp.runner.environments import ReadyEnvironments
+from ppp.runner.index_files import store_fetched
 from ppp.runner.job_sources import ListSource, QueueSource
 from ppp.runner.jobs import CellJob, EnvironmentExecutor
 from ppp.runner.queue_order import order_queue
@@ -127,6 +128,7 @@ def check_queue(
         flakiness = _measure_flakiness(node, rounds, request)
     finally:
         reporter.end()
+        store_fetched(node.context, ready.index)
     queue.release_leases()
     _note_remaining(node, flakiness)
     _note_unread_names(node, ready.index.unread_names)
@@ -158,6 +160,7 @@ def check_now(node: LocalNode, ready: ReadyEnvironments, cells: Sequence[Cell]) 
     executor = EnvironmentExecutor.of(ready, node=node.key.id)
     rounds = Rounds(node, executor, environments, RoundLimits(jobs=1), on_result=lambda _: None)
     rounds.run(ListSource(jobs), expected=environments)
+    store_fetched(node.context, ready.index)
     # Of a cell that was checked twice, this keeps the second observation.
     recorded = {staged.cell: Observation(record=staged.record, log=staged.log) for staged in rounds.recorded}
     observations = tuple(recorded[cell] for cell in cells if cell in recorded)

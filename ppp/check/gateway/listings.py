@@ -28,12 +28,24 @@ class Listings(PageStore[Mapping[str, PageFile]]):
         self.add(project, {file_key(file): file for file in files})
 
 
-def index_file(file: PageFile, *, metadata: bool) -> IndexFile | None:
-    """Return a listed file, or its metadata, as something to fetch; None if the index lists no such metadata."""
+def index_file(file: PageFile, project: str, *, metadata: bool) -> IndexFile | None:
+    """Return a listed file of a project, or its metadata, as something to fetch; None if there is no such metadata."""
     name = file.filename if _PLAIN_NAME.fullmatch(file.filename) else _OTHER_NAME
     sha256, url = file.hashes.get("sha256"), file.url.partition("#")[0]
     if metadata:
         sha256, url, name = (file.metadata or {}).get("sha256"), url + METADATA_SUFFIX, name + METADATA_SUFFIX
         if not is_sha256(sha256):
             return None
-    return IndexFile(filename=name, url=url, sha256=sha256, requires_python=None, yanked=False)
+        return IndexFile(filename=name, url=url, sha256=sha256, requires_python=None, yanked=False)
+    return IndexFile(
+        filename=name,
+        url=url,
+        sha256=sha256,
+        requires_python=file.requires_python,
+        yanked=file.yanked is not None,
+        yanked_reason=file.yanked or "",
+        metadata_sha256=(file.metadata or {}).get("sha256"),
+        project=project,
+        size=file.size,
+        upload_time=file.upload_time,
+    )

@@ -44,7 +44,7 @@ from ppp.check.index.client import (
     NoSuchPageError,
     SimpleIndex,
     fetch_page,
-    uploaded_at,
+    upload_time,
 )
 from ppp.check.index.page import InvalidPageError, ProjectStatus
 from ppp.check.index.view import IndexView
@@ -213,7 +213,7 @@ class PageServer:
             # Its page came from nginx's cache, which outlives runs.
             self._read_page(cell, project, None)
             listed = self.listings.get(project) or {}
-        wanted = index_file(listed[key], metadata=metadata) if key in listed else None
+        wanted = index_file(listed[key], project, metadata=metadata) if key in listed else None
         if wanted is None:
             raise PageError(HTTPStatus.NOT_FOUND, f"the page of {project} lists no such file")
         return wanted
@@ -276,7 +276,8 @@ def page_file(package: DistributionPackage) -> PageFile:
         requires_python=package.requires_python,
         yanked=(package.yanked_reason or "") if package.is_yanked else None,
         metadata=(package.metadata_digests or {}) if package.has_metadata else None,
-        uploaded_at=uploaded_at(package),
+        size=package.size,
+        upload_time=upload_time(package),
     )
 
 

@@ -9,6 +9,7 @@ import json
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from html import escape
 from itertools import product
@@ -43,8 +44,8 @@ class PageForm(StrEnum):
 class PageFile:
     """A file on a page. `yanked` is the reason, or None; `metadata` are the digests of its metadata file, or None.
 
-    `url` is absolute on the index's page, and a path on the gateway's. `uploaded_at` is in epoch seconds, None where
-    the index does not say; it is not written.
+    `url` is absolute on the index's page, and a path on the gateway's. `size`, in bytes, and `upload_time`, in UTC, are
+    None where the index does not say; they are not written.
     """
 
     url: str
@@ -52,12 +53,18 @@ class PageFile:
     requires_python: str | None = None
     yanked: str | None = None
     metadata: Mapping[str, str] | None = None
-    uploaded_at: int | None = None
+    size: int | None = None
+    upload_time: datetime | None = None
 
     @property
     def filename(self) -> str:
         """Its name as pip sees it: from the URL, whatever the index calls the file."""
         return unquote(posixpath.basename(unquote(urlsplit(self.url).path).rstrip("/")))
+
+    @property
+    def uploaded_at(self) -> int | None:
+        """When it was uploaded, in epoch seconds."""
+        return None if self.upload_time is None else int(self.upload_time.timestamp())
 
 
 def is_distribution(filename: str) -> bool:

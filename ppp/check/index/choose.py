@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from math import prod
 from typing import Final, TypeAlias
 
@@ -42,7 +43,11 @@ _Rank: TypeAlias = tuple[bool, bool, int, tuple[()] | tuple[int, str], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexFile:
-    """A file that the index lists; `url` is for this run only and is never stored. `sha256` is in hex."""
+    """A file that the index lists; `sha256` is in hex. `url` never gets into the ledger, which is published.
+
+    `project` is the normalized name of the project whose page lists it, `""` where no page does. `size` is in bytes;
+    it and the time of the upload are None where the index does not say.
+    """
 
     filename: str
     url: str
@@ -53,8 +58,15 @@ class IndexFile:
     yanked_reason: str = ""
     #: Of the index's copy of the wheel's METADATA (PEP 658), in hex.
     metadata_sha256: str | None = None
-    #: When it was uploaded, in epoch seconds; None if the index does not say.
-    uploaded_at: int | None = None
+    project: str = ""
+    size: int | None = None
+    #: In UTC.
+    upload_time: datetime | None = None
+
+    @property
+    def uploaded_at(self) -> int | None:
+        """When it was uploaded, in epoch seconds."""
+        return None if self.upload_time is None else int(self.upload_time.timestamp())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

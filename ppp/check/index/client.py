@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -178,6 +179,8 @@ class SimpleIndex:
         self.server_time: int | None = None
         #: The names of files that were skipped because they could not be read, by project.
         self.unread_names: dict[str, tuple[str, ...]] = {}
+        #: The files that were fetched, or taken from the cache, by sha256 and project; those of no page are left out.
+        self.fetched: dict[tuple[str, str], IndexFile] = {}
         self._clock = clock
         self._credentials = credentials
         self._files = FileCache(cache)
@@ -225,7 +228,7 @@ class SimpleIndex:
                 f"the package index gave no page for {package!r}: it {error}",
                 hint="check the network, or PPP_INDEX_URL",
             ) from error
-        files = tuple(_index_file(file) for file in page.files) if page else ()
+        files = tuple(_index_file(file, package) for file in page.files) if page else ()
         if unread := tuple(file.filename for file in files if has_unread_name(file, package)):
             self.unread_names[package] = unread
         return _Project(files=files, status=_printable_status(page.status) if page and page.status else None)
@@ -245,9 +248,12 @@ class SimpleIndex:
         with self._locks[file.sha256]:
             try:
                 cached = self._files.get(file.sha256, file.filename, max_bytes=max_bytes)
-                return cached or self._download(file, file.sha256, time.monotonic() + timeout_s, max_bytes)
+                path = cached or self._download(file, file.sha256, time.monotonic() + timeout_s, max_bytes)
             except OSError as error:
                 raise DownloadError("disk", f"{file.filename} could not be stored: {error.strerror}") from error
+        if file.project:
+            self.fetched[file.sha256, file.project] = file
+        return path
 
     def _download(self, file: IndexFile, sha256: str, deadline: float, max_bytes: int) -> Path:
         if not keeps_tls(self.url, file.url):
@@ -275,11 +281,13 @@ class SimpleIndex:
         return new.path
 
 
-def uploaded_at(package: DistributionPackage) -> int | None:
-    """Return when a file was uploaded, in epoch seconds, as a page says (PEP 700); None if it says nothing usable."""
+def upload_time(package: DistributionPackage) -> datetime | None:
+    """Return when a file was uploaded, in UTC, as a page says (PEP 700); None if it says nothing usable."""
+    time = package.upload_time
     try:
-        return None if package.upload_time is None else int(package.upload_time.timestamp())
-    except (ValueError, OverflowError, OSError):
+        # By PEP 700 it is in UTC, also if it does not say so.
+        return time and (time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC))
+    except OverflowError:
         return None
 
 
@@ -288,7 +296,7 @@ def _hosts(urls: Iterable[str]) -> frozenset[str]:
     return frozenset(host for part in parts for host in (part.netloc, part.hostname) if host)
 
 
-def _index_file(package: DistributionPackage) -> IndexFile:
+def _index_file(package: DistributionPackage, project: str) -> IndexFile:
     return IndexFile(
         filename=package.filename,
         url=package.url,
@@ -297,7 +305,9 @@ def _index_file(package: DistributionPackage) -> IndexFile:
         yanked=package.is_yanked,
         yanked_reason=printable_reason(" ".join((package.yanked_reason or "").split()), MAX_INDEX_REASON),
         metadata_sha256=(package.metadata_digests or {}).get("sha256"),
-        uploaded_at=uploaded_at(package),
+        project=project,
+        size=package.size,
+        upload_time=upload_time(package),
     )
 
 

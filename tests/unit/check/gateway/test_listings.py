@@ -29,10 +29,10 @@ def test_the_pages_used_longest_ago_are_forgotten() -> None:
 def test_a_file_and_its_metadata_are_fetched_by_their_own_hashes() -> None:
     url = "https://files.example/lib-1.0-py3-none-any.whl#sha256=00"
     file = PageFile(url=url, hashes={"sha256": SHA256}, metadata={"sha256": SHA256[::-1]})
-    found = index_file(file, metadata=False)
+    found = index_file(file, "lib", metadata=False)
     assert found is not None
     assert (found.filename, found.url, found.sha256) == ("lib-1.0-py3-none-any.whl", url.partition("#")[0], SHA256)
-    metadata = index_file(file, metadata=True)
+    metadata = index_file(file, "lib", metadata=True)
     assert metadata is not None
     assert (metadata.filename, metadata.url) == (f"{found.filename}.metadata", f"{found.url}.metadata")
     assert metadata.sha256 == SHA256[::-1]
@@ -41,11 +41,13 @@ def test_a_file_and_its_metadata_are_fetched_by_their_own_hashes() -> None:
 def test_metadata_without_a_hash_is_not_fetched() -> None:
     for digests in (None, {}, {"sha256": "x"}, {"md5": "0" * 32}):
         file = PageFile(url="https://files.example/lib-1.0-py3-none-any.whl", metadata=digests)
-        assert index_file(file, metadata=True) is None
+        assert index_file(file, "lib", metadata=True) is None
 
 
 def test_a_name_that_is_no_plain_one_names_no_path() -> None:
     for name in ("..%252F..%252Fetc.zip", "%2e%2e.zip", "a%00.zip", "-rf.zip", "ü.zip", f"{'a' * 300}.zip", ".zip"):
-        file = index_file(PageFile(url=f"https://files.example/{name}", hashes={"sha256": SHA256}), metadata=False)
+        file = index_file(
+            PageFile(url=f"https://files.example/{name}", hashes={"sha256": SHA256}), "lib", metadata=False
+        )
         assert file is not None
         assert file.filename == "file", name
