@@ -65,11 +65,12 @@ SYNC_WAIT_S: Final = 60.0
 class RunSummary:
     """What a run did: its releases, cells checked, what its budget left out, what is left in the queue, the front page.
 
-    `unavailable` says of environments why nothing could be checked there; `flakiness` is what an A/A test found, where
-    one was requested; `missing` names what the index does not have of what was requested.
+    `asked` are the cells of its releases, in their order, whatever came of them. `unavailable` says of environments why
+    nothing could be checked there; `flakiness` is what an A/A test found, where one was requested; `missing` names what
+    the index does not have of what was requested.
     """
 
-    releases: tuple[Release, ...]
+    asked: tuple[Cell, ...]
     unavailable: Mapping[str, str]
     checked: int
     budget: BudgetReport
@@ -77,6 +78,11 @@ class RunSummary:
     page: Path
     flakiness: Flakiness | None
     missing: PPPError | None = None
+
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """The releases that the run was about: those that were requested, or else the watchlist's."""
+        return tuple(dict.fromkeys(cell.release for cell in self.asked))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +128,8 @@ def run(context: Context, request: RunRequest) -> RunSummary:
                 follow_configured(node, request.environments)
             plans = enqueue.enqueue_wanted(node, ready, wanted.releases, request)
             plans.append(enqueue.enqueue_changed_offers(node, index, wanted.packages, request))
-            releases = tuple(dict.fromkeys(cell.release for plan in plans for cell in (*plan.cells, *plan.settled)))
-            only = frozenset(releases) if request.sources.are_explicit else None
+            asked = tuple(dict.fromkeys(cell for plan in plans for cell in (*plan.cells, *plan.settled)))
+            only = frozenset(cell.release for cell in asked) if request.sources.are_explicit else None
             report = checking.check_queue(node, ready, request, only=only)
         # Nothing uses the caches any more, and publishing needs room.
         keep_within_bound(context)
@@ -131,7 +137,7 @@ def run(context: Context, request: RunRequest) -> RunSummary:
         unavailable = {**ready.unavailable, **report.unhealthy}
         gatewayed = checking.behind_gateway(ready)
         return RunSummary(
-            releases=releases,
+            asked=asked,
             unavailable=unavailable,
             checked=report.checked,
             budget=report.budget,

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Final
 
 import click
@@ -19,7 +20,8 @@ from ppp.ledger.schema import read_ledger
 from ppp.mesh.node import load_key
 from ppp.model.blame import assign_blame
 from ppp.model.errors import NodeError, PPPError
-from ppp.model.record import Record
+from ppp.model.matrix import Cell
+from ppp.model.record import Record, Result
 from ppp.model.release import Release
 from ppp.model.release_files import files_until, is_final
 from ppp.runner.check import BudgetReport
@@ -27,6 +29,14 @@ from ppp.runner.waiting import QueueState
 
 #: Columns of a table that goes to a file or a pipe.
 PIPE_WIDTH: Final = 160
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedCell:
+    """A cell that a run was asked for, and its result; None where there is none yet."""
+
+    cell: Cell
+    result: Result | None
 
 
 def print_results(
@@ -79,6 +89,15 @@ def print_results(
         lines = [*console.explanations(rows, environments), *console.disagreements(cells, own=own, quarantined=held)]
         lines += (_files_line(release, at, now) for release, at in (announced or {}).items())
         click.echo("\n".join(["", *lines]))
+
+
+def read_asked(config: Config, cells: Sequence[Cell]) -> list[AskedCell]:
+    """Return some cells with the results that tables show, which are this node's own first."""
+    own = find_node_id(config)
+    with closing(read_ledger(config.data)) as db:
+        found = {release: read_verdicts(db, release, own=own) for release in {cell.release for cell in cells}}
+    verdicts = [(cell, found[cell.release].get(cell.environment)) for cell in cells]
+    return [AskedCell(cell=cell, result=verdict.shown.result if verdict else None) for cell, verdict in verdicts]
 
 
 def _announced_json(announced: Mapping[Release, int] | None, now: int) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """`ppp run` and `ppp watch`: find releases, queue their cells, check them."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +21,12 @@ from ppp.cli.options import (
     print_answer,
     snapshot_option,
 )
-from ppp.cli.results import print_results
+from ppp.cli.reports.fail_on import run_failure
+from ppp.cli.reports.item import parse_fail_on
+from ppp.cli.results import AskedCell, print_results, read_asked
 from ppp.cli.signals import stop_on_signals
 from ppp.model.printable import printable_line
+from ppp.model.record import Result
 from ppp.model.release import RequestedPackage
 from ppp.narrate.model import MAX_SEED
 from ppp.pipeline import RunSummary
@@ -88,6 +92,14 @@ def _parse_shard(_ctx: click.Context, _parameter: click.Parameter, text: str | N
     metavar="NUMBER/COUNT",
     help="Of what nobody asked for, check only this shard (3/8); what a person named is in each.",
 )
+@click.option(
+    "--fail-on",
+    metavar="RESULTS",
+    callback=parse_fail_on,
+    default="none",
+    show_default=True,
+    help="Exit with 1 for these results of what was asked for: some of FAIL,TIMEOUT,ERROR,NA, or none.",
+)
 @click.option("--again", is_flag=True, help="Re-check cells that this node has a result for.")
 @click.option(
     "--aa",
@@ -113,6 +125,7 @@ def run(
     minutes: float,
     cells: int | None,
     shard: Share | None,
+    fail_on: frozenset[Result],
     again: bool,
     aa: int,
     snapshot: bool,
@@ -126,7 +139,15 @@ def run(
 
     Without a package or a requirements file, these are PyPI's new releases, those of the watchlist, and of the queue.
     What is named and the index does not have is left out, and is the error that the run ends with.
-    """
+
+    \b
+    Exit codes with --fail-on, about the packages named, or else the watchlist's:
+      0   no result that --fail-on names
+      1   a result that --fail-on names, of this run or an earlier one
+      23  an environment of --env is not available, or is unhealthy
+      58  a check ended without a verdict (ERROR), or a cell is still queued
+    Without it results change nothing; docs/exit-codes.md has all others.
+    """  # noqa: D301 - the escape is click's, which keeps the lines of the list
     context = make_context(data, network=network)
     loaded, chosen = select_environments(matrix, environments)
     request = RunRequest(
@@ -150,8 +171,20 @@ def run(
     if context.stop.is_set():
         # What was checked until then is published; the exit code says that the run was cut short.
         raise KeyboardInterrupt
-    if summary.missing:
-        raise summary.missing
+    asked = read_asked(context.config, summary.asked) if fail_on else ()
+    _finish(summary, asked, fail_on, required=environments)
+
+
+def _finish(
+    summary: RunSummary, asked: Sequence[AskedCell], fail_on: Collection[Result], *, required: Collection[str]
+) -> None:
+    """Exit with 1 for a result that is to fail; else raise the error that says what was not checked."""
+    if any(each.result in fail_on for each in asked):
+        raise SystemExit(1)
+    undecided = run_failure(asked, summary.unavailable, required=required) if fail_on else None
+    for error in (summary.missing, undecided):
+        if error:
+            raise error
 
 
 def _print_summary(context: Context, summary: RunSummary, environments: list[str], *, as_json: bool) -> None:

@@ -103,6 +103,20 @@ def test_a_run_keeps_to_its_budget_and_the_queue_says_what_is_next(node: Program
     assert node.run_ok("queue").startswith("0 cells are queued")
 
 
+def test_a_run_fails_on_the_results_that_are_asked(node: Program) -> None:
+    command = ("run", "--no-feed", "--watchlist", "watched.txt", "--env", node.environment)
+    cut = node.run(*command, "--cells", "1", "--fail-on", "TIMEOUT")
+    assert cut.code == 58, "of what is still queued, nobody knows"
+    assert "2 of 3 cells have no verdict" in cut.err
+    assert node.run(*command, "--fail-on", "TIMEOUT,ERROR").code == 0
+    # What an earlier run found counts: nothing is checked again for it.
+    again = node.run(*command, "--fail-on", "fail")
+    assert (again.code, "checked 0 cells" in again.out) == (1, True)
+    assert node.run("run", "--package", "passes", "--fail-on", "FAIL,NA").code == 0
+    assert node.run("run", "--package", "needs-newer-python", "--fail-on", "NA").code == 1
+    assert node.run(*command).code == 0
+
+
 def test_a_feed_too_large_does_not_stop_a_run(node: Program, local: LocalIndex, tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("needs-newer-python\nunheard-of\n")
     local.set_response("/feed", reply((b" " * 100_000 for _ in range(500)), length=50_000_000))
