@@ -31,7 +31,7 @@ class Flip:
     """A verdict that changed in a re-check. `record` and `record_before` are ids; `observed_at` is in epoch seconds.
 
     `confirmed` is False where nothing could be installed, so that no record shows which version of the dependency that
-    was; `cause` and `detail` are those of the newer record.
+    was; `cause`, `detail` and `standin` (the image was not the official one) are those of the newer record.
     """
 
     kind: FlipKind
@@ -47,6 +47,7 @@ class Flip:
     record: str
     record_before: str
     confirmed: bool
+    standin: bool = False
 
 
 def find_flips(records: Iterable[Record]) -> list[Flip]:
@@ -114,6 +115,7 @@ def _flip(kind: FlipKind, trigger: Trigger, newer: Record, before: Record) -> Fl
         record=newer.id,
         record_before=before.id,
         confirmed=bool(newer.installed) or trigger.kind not in {TriggerKind.DEPENDENCY, TriggerKind.WITHDRAWAL},
+        standin=newer.standin,
     )
 
 
@@ -122,7 +124,8 @@ def read_flips(db: Database, dependencies: Collection[str]) -> list[Flip]:
     # The index is on the canonical JSON, in which a name is followed by a quote: all with one name are neighbours.
     starts = [f'{{"kind":"{TriggerKind.DEPENDENCY}","name":"{name}' for name in sorted(dependencies)]
     rows = db.query(
-        "SELECT f.* FROM json_each(?) AS n CROSS JOIN flips AS f"
+        "SELECT f.*, (SELECT d.standin FROM records AS d WHERE d.record = f.record) AS standin"
+        " FROM json_each(?) AS n CROSS JOIN flips AS f"
         " WHERE f.triggered_by >= n.value || '\"' AND f.triggered_by < n.value || '#' ORDER BY f.observed_at, f.record",
         (json.dumps(starts),),
     )
@@ -141,6 +144,7 @@ def read_flips(db: Database, dependencies: Collection[str]) -> list[Flip]:
             record=row["record"],
             record_before=row["record_before"],
             confirmed=bool(row["confirmed"]),
+            standin=bool(row["standin"]),
         )
         for row in rows
     ]

@@ -83,7 +83,8 @@ def total_coverage(days: Sequence[DayCoverage]) -> Coverage:
 class JournalRelease(NamedTuple):
     """A release that the index named; `serial` is None where only the feed named it, times are in epoch seconds.
 
-    `results` are its current results by environment; `observed_at` is when the newest of them was observed.
+    `results` are its current results by environment, of which those in `standins` ran on a stand-in; `observed_at` is
+    when the newest of them was observed.
     """
 
     package: str
@@ -95,6 +96,7 @@ class JournalRelease(NamedTuple):
     skip_reason: str | None
     results: Mapping[str, Result]
     observed_at: int | None
+    standins: Sequence[str] = ()
 
 
 class JournalNotice(NamedTuple):
@@ -289,6 +291,8 @@ _RELEASES: Final = (
     " (SELECT json_group_object(environment, result) FROM (SELECT r.environment, d.result FROM results AS r"
     " CROSS JOIN records AS d ON d.record = r.record WHERE r.package = c.package AND r.version = c.version"
     " ORDER BY r.environment)),"
+    " (SELECT json_group_array(r.environment) FILTER (WHERE d.standin) FROM results AS r CROSS JOIN records AS d"
+    " ON d.record = r.record WHERE r.package = c.package AND r.version = c.version),"
     " (SELECT max(d.observed_at) FROM results AS r CROSS JOIN records AS d ON d.record = r.record"
     " WHERE r.package = c.package AND r.version = c.version)"
     " FROM coverage_releases AS c"
@@ -296,9 +300,9 @@ _RELEASES: Final = (
 
 
 def _release(row: Sequence[Any]) -> JournalRelease:
-    *values, results, observed_at = row
+    *values, results, standins, observed_at = row
     named = {environment: Result(result) for environment, result in json.loads(results).items()}
-    return JournalRelease._make([*values, named, observed_at])
+    return JournalRelease._make([*values, named, observed_at, sorted(json.loads(standins))])
 
 
 def day_notices(db: Database, day: int) -> list[JournalNotice]:

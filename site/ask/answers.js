@@ -23,7 +23,7 @@ export function packageKnowledge(file) {
 // Return what the row of a package without a file of its own says: its newest release, and what passed last.
 export function lookedUpKnowledge({ version, cells }) {
   const results = { installed: "PASS" };
-  const known = cells.map(({ environment, shown, cause }) => [environment, { result: results[shown] ?? shown, shown, cause: cause ?? null, detail: null, standin: false }]);
+  const known = cells.map(({ environment, shown, cause, standin }) => [environment, { result: results[shown] ?? shown, shown, cause: cause ?? null, detail: null, standin }]);
   const passing = cells.map(({ environment, passed }) => [environment, passed ?? null]);
   return { releases: [{ version, cells: Object.fromEntries(known) }], passing: Object.fromEntries(passing) };
 }

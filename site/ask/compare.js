@@ -1,6 +1,6 @@
 // The page that shows two packages side by side, from their files.
 
-import { element, knownPackage, link, resultChip, scrollBox } from "./shared.js";
+import { compareEnvironments, element, knownPackage, link, noticeOf, resultChip, scrollBox, standinNote } from "./shared.js";
 import { normalizedName } from "./requirements.js";
 
 const SIZES = ["B", "kB", "MB", "GB"];
@@ -52,7 +52,14 @@ function cell(found, environment) {
   return element("td", [resultChip(word), " ", ...because], { className: word.toLowerCase() });
 }
 
-const environmentsOf = (all) => [...new Set(all.flatMap((found) => Object.keys(newestCells(found))))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+const environmentsOf = (all) => [...new Set(all.flatMap((found) => Object.keys(newestCells(found))))].sort(compareEnvironments);
+
+// What each package's page says, too: that the index has another newest version, and which cells ran on a stand-in.
+function notices(names, all) {
+  const versions = all.flatMap((found, place) => (noticeOf(found) ? [`${names[place]}: ${noticeOf(found)}`] : []));
+  const standins = environmentsOf(all).filter((environment) => all.some((found) => newestCells(found)[environment]?.standin));
+  return [...versions.map((words) => element("p", words, { className: "note" })), standinNote(standins)].filter(Boolean);
+}
 
 function table(names, all) {
   const heads = names.map((name, place) => element("th", link(name, all[place].page), { scope: "col" }));
@@ -87,7 +94,7 @@ function start(form) {
       const absent = asked.filter((_, place) => !all[place]);
       if (absent.length) return show([], `${absent.join(" and ")}: not checked, and that says nothing about ${absent.length > 1 ? "them" : "it"}.`);
       document.title = `${asked.join(" and ")} · The PyPI Place`;
-      return show([element("h2", asked.join(" and ")), scrollBox(table(asked, all), "Comparison")], "");
+      return show([element("h2", asked.join(" and ")), ...notices(asked, all), scrollBox(table(asked, all), "Comparison")], "");
     } catch {
       return show([], "The answer cannot be read right now. Try again later.");
     }

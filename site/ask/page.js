@@ -4,7 +4,7 @@
 import { answer } from "./answers.js";
 import { isNeeded } from "./markers.js";
 import { MAX_CHARACTERS, MAX_PACKAGES, parseRequirements } from "./requirements.js";
-import { causeCode, element, knownPackage, link, resultChip, scrollBox } from "./shared.js";
+import { causeCode, element, knownPackage, link, resultChip, scrollBox, standinNote } from "./shared.js";
 
 const AT_ONCE = 8;
 const MAX_LINK = 2_000;
@@ -131,7 +131,7 @@ function result(answered, environments, { notes, mistakes }) {
     parts.push(element("ul", environments.map((environment, place) => environmentLine(environment, place, answered)), { className: "found" }));
     parts.push(scrollBox(table(answered, environments), "Answers"));
     const standins = environments.map(({ id }) => id).filter((id, place) => answered.some(({ cells }) => cells[place].cell?.standin));
-    if (standins.length) parts.push(element("p", `Checked on stand-ins, not on the official images: ${standins.join(", ")}.`, { className: "note" }));
+    if (standins.length) parts.push(standinNote(standins));
     parts.push(element("p", "Each package was checked alone, with the dependencies that pip chose for it: two that work alone may need versions of a third that exclude each other.", { className: "note" }));
   }
   return [...parts, ...listed("Not considered", notes)];

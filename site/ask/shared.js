@@ -23,6 +23,30 @@ export function scrollBox(table, label) {
   return box;
 }
 
+// Return the paragraph that says which cells ran on a stand-in, null if none did: once a page.
+export function standinNote(environments) {
+  if (!environments.length) return null;
+  const places = environments.flatMap((environment, place) => [place ? ", " : "", element("code", environment)]);
+  return element("p", [element("b", "stand-in", { className: "standin" }), " ", ...places, ": ran on substitutes for the official images."], { className: "note" });
+}
+
+// The sentence of `ppp/model/standing.py` on the index's newest version, where that is another one; else "".
+export function noticeOf({ file, row }) {
+  if (row) return row.notice ?? "";
+  const listed = file.on_index;
+  if (!listed || listed.standing === "newest") return "";
+  const isChecked = file.history.some(({ version }) => version === listed.newest);
+  return `PyPI's newest is ${listed.newest}: ${isChecked ? "checked, too" : "not checked yet"}.`;
+}
+
+// The order of environments on all pages: `EnvironmentId.sort_key` of `ppp/model/matrix.py`.
+const PLATFORMS = ["slim", "alpine", "host"];
+
+export function compareEnvironments(one, other) {
+  const [a, b] = [one, other].map((id) => /^py(\d)(\d+)-(.+)$/.exec(id));
+  return PLATFORMS.indexOf(a[3]) - PLATFORMS.indexOf(b[3]) || a[1] - b[1] || a[2] - b[2];
+}
+
 export async function json(path) {
   const response = await fetch(new URL(path, ROOT));
   if (response.status === 404) return null;

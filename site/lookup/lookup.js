@@ -42,14 +42,16 @@ export async function lookUp(typed) {
   const found = await shard(shardOf(name));
   const row = found.packages.find(([each]) => each === name);
   if (!row) return null;
-  const [, version, hasPage, newest, cells] = row;
+  const [, version, hasPage, newest, cells, standins = [], other = null] = row;
   return {
     name,
     version,
     hasPage: hasPage === 1,
     asOf: newest,
+    notice: other && indexNotice(...other),
     cells: cells.map(([environment, shown, age, cause, phase, blame, passed]) => ({
       environment: found.environments[environment],
+      standin: standins.includes(environment),
       shown: found.shown[shown],
       observedAt: newest - age,
       cause: found.causes[cause],
@@ -58,6 +60,19 @@ export async function lookUp(typed) {
       passed,
     })),
   };
+}
+
+// The sentence of `ppp/model/standing.py` on the index's newest version, where that is another one.
+const indexNotice = (newest, isChecked) => `PyPI's newest is ${newest}: ${isChecked ? "checked, too" : "not checked yet"}.`;
+
+// Return the paragraph that says which cells ran on a stand-in, null if none did: once a page.
+function standinNote(environments) {
+  if (!environments.length) return null;
+  const note = element("p", "", { className: "note" });
+  note.append(element("b", "stand-in", { className: "standin" }), " ");
+  environments.forEach((environment, place) => note.append(place ? ", " : "", element("code", environment)));
+  note.append(": ran on substitutes for the official images.");
+  return note;
 }
 
 // Return a package as a row of a search file: name, version, passing, claimed, and those with nothing to import.
@@ -126,7 +141,9 @@ function answer(found) {
   const box = element("div", "", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: "Results" });
   box.append(table(cells));
   const commands = cells.filter(({ shown }) => shown !== "NA").map(({ environment }) => `scripts/nox -s "check(${environment})" -- ${quoted(`${name}==${version}`)}`);
-  const parts = [element("h2", name), lede, box];
+  const notice = found.notice ? [element("p", `${found.notice} What follows is about ${version}.`, { className: "note" })] : [];
+  const standins = standinNote(cells.filter(({ standin }) => standin).map(({ environment }) => environment));
+  const parts = [element("h2", name), lede, ...notice, box, ...(standins ? [standins] : [])];
   if (found.hasPage) {
     const more = element("p", "");
     more.append(link(`All about ${name}`, `p/${name}/index.html`));

@@ -132,6 +132,13 @@ async function withoutPage(name) {
   return [line];
 }
 
+// Where nobody has said the site's address, links begin at the host's root; the site may be below it, as this script is.
+function leadToSite() {
+  for (const link of document.querySelectorAll('a[href^="/"]')) {
+    link.href = new URL(link.getAttribute("href").slice(1), ROOT).href;
+  }
+}
+
 // On the page that stands for one that is not there: the name in an address such as /p/django/index.html.
 async function start(section) {
   const [, path] = location.pathname.split(new URL("p/", ROOT).pathname);
@@ -144,4 +151,5 @@ async function start(section) {
 }
 
 const section = document.querySelector("#absent");
+if (section?.dataset.root === "unknown") leadToSite();
 if (section) start(section).catch(() => {});

@@ -22,14 +22,40 @@ function element(name, text, attributes = {}) {
 async function showAge() {
   const { as_of: asOf } = await json("api/v1/index.json");
   const age = Date.now() / 1000 - asOf;
-  if (asOf === null || age < STALE_AFTER_S) return;
+  if (asOf === null || age < STALE_AFTER_S || dismissed() === String(asOf)) return;
   const moment = new Date(asOf * 1000);
   const when = element("time", `${moment.toISOString().slice(0, 16).replace("T", " ")} UTC`, { dateTime: moment.toISOString() });
-  const notice = element("p", "", { id: "stale", className: "stale", role: "status" });
+  const notice = element("div", "", { id: "stale", className: "stale" });
+  const said = element("p", "", { role: "status" });
+  const button = element("button", "Dismiss", { type: "button" });
+  button.addEventListener("click", () => {
+    dismiss(asOf);
+    notice.remove();
+  });
+  notice.append(said, button);
   document.querySelector("main").after(notice);
   // Screen readers announce a status only if its content changes after it was inserted.
   await new Promise(requestAnimationFrame);
-  notice.append("This data ends at ", when, `, ${Math.floor(age / 86_400)} days ago. Later releases are not included.`);
+  said.append("This data ends at ", when, `, ${Math.floor(age / 86_400)} days ago.`, element("span", " Later releases are not included."));
+}
+
+// A notice that was dismissed stays away until there is other data that has grown old. A browser may refuse to store.
+const DISMISSED = "ppp-stale-dismissed";
+
+function dismissed() {
+  try {
+    return localStorage.getItem(DISMISSED);
+  } catch {
+    return null;
+  }
+}
+
+function dismiss(asOf) {
+  try {
+    localStorage.setItem(DISMISSED, String(asOf));
+  } catch {
+    // It comes back on the next page.
+  }
 }
 
 // ---- search

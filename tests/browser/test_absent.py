@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,14 +25,19 @@ DAY = 1_714_003_200
 QUOTES = "a&lt\"'b"
 
 
-@pytest.fixture(scope="module", name="site")
-def _site(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Record]) -> Iterator[str]:
+@pytest.fixture(scope="module", name="data")
+def _data(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Record]) -> Path:
     folder = tmp_path_factory.mktemp("absent")
     with Store.open(folder / "data") as store:
         for name in NAMES:
             store.add_record(record(name, "1.0", "py312-slim", observed_at=DAY))
         build(store.db, folder / "public")
-    with serve_folder(folder / "public") as address:
+    return folder
+
+
+@pytest.fixture(scope="module", name="site")
+def _site(data: Path) -> Iterator[str]:
+    with serve_folder(data / "public") as address:
         yield address
 
 
@@ -92,6 +98,21 @@ def test_the_missing_page_of_another_address_leads_on(page: "Page", site: str) -
     assert page.locator("#absent").is_hidden()
     page.fill("#find", "six")
     page.wait_for_selector(".found a >> text=six")
+
+
+@pytest.mark.parametrize("path", ["p/Requestz/", "no-such-page", "p/six/breaks/1.0/"])
+def test_the_missing_page_of_a_site_below_a_path_finds_it(path: str, page: "Page", data: Path) -> None:
+    # Nobody has said where the site is: neither at the root of its host, nor how far below it.
+    with serve_folder(data) as host:
+        open_missing(page, f"{host}/public", path)
+        page.wait_for_function("() => getComputedStyle(document.body).backgroundColor !== 'rgba(0, 0, 0, 0)'")
+        page.wait_for_selector(".search:not([hidden])")
+        page.wait_for_function("() => !document.querySelector('main a[href^=\"/packages\"]')")
+        links = page.locator("main li a, nav a").evaluate_all("(links) => links.map((link) => link.href)")
+        assert len(links) > 10
+        assert [link for link in links if not page.request.get(link).ok] == []
+        page.fill("#find", "six")
+        page.wait_for_selector(".found a >> text=six")
 
 
 def test_a_package_without_a_page_is_not_called_unchecked(

@@ -15,7 +15,8 @@ from ppp.ledger.store import Store
 from ppp.matrix_files import shipped_matrices
 from ppp.model.answers import Answer
 from ppp.model.errors import RequirementsError
-from ppp.model.matrix import Environment
+from ppp.model.matrix import Environment, environment_sort_key
+from ppp.model.on_index import OnIndex
 from ppp.model.record import Record
 from ppp.model.site_bound import SiteBound
 from ppp.publish.build import build
@@ -196,6 +197,7 @@ def fill(store: Store, record: Callable[..., Record]) -> None:
     """Store releases of which every rule has something to decide."""
     failed = {"result": "FAIL", "cause": "no-compiler", "detail": MARKUP}
     for place, environment in enumerate(ENVIRONMENTS):
+        seen = {"on_index": OnIndex(newest="1!9.0", versions=40), "standin": environment == "py312-alpine"}
         for number, version in enumerate(VERSIONS):
             changes: tuple[dict[str, str], ...] = (
                 {},
@@ -204,7 +206,7 @@ def fill(store: Store, record: Callable[..., Record]) -> None:
                 {"result": "ERROR"},
             )
             if (number + place) % 5 != 4:
-                store.insert_record(record("many", version, environment, **changes[(number + place) % 4]), None)
+                store.insert_record(record("many", version, environment, **changes[(number + place) % 4], **seen), None)
         store.insert_record(record("one", "1.0", environment), None)
         store.insert_record(record("fails", "1.0", environment, **failed), None)
         store.insert_record(record("na", "1.0", environment, result="NA", cause="no-distribution"), None)
@@ -398,6 +400,11 @@ def test_two_packages_are_compared(page: "Page", site: str) -> None:
     answer = page.inner_text("#answer")
     assert "many and fails" in answer
     assert "0 of 4 environments" in answer
+    assert "many: PyPI's newest is 1!9.0: not checked yet." in answer
+    assert answer.count("stand-in") == 1
+    shown = page.locator(".compared tbody:first-of-type th").all_inner_texts()
+    assert shown == sorted(shown, key=environment_sort_key)
+    assert shown == sorted(ENVIRONMENTS, key=environment_sort_key)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     page.fill("#b", "absent")
     page.press("#b", "Enter")

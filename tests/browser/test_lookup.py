@@ -7,6 +7,7 @@ import pytest
 from browser_tools import AXE, serve_folder
 
 from ppp.ledger.store import Store
+from ppp.model.on_index import OnIndex
 from ppp.model.record import Record
 from ppp.model.site_bound import SiteBound
 from ppp.publish.build import build
@@ -18,6 +19,8 @@ pytestmark = [pytest.mark.browser]
 
 PACKAGES = 70
 DAY = 1_714_003_200
+#: It ran on a stand-in, and the index had a newer version.
+ELSEWHERE = {"standin": True, "on_index": OnIndex(newest="2.0", versions=4)}
 WORD = "<img src=x onerror=alert(1)>"
 
 
@@ -27,7 +30,7 @@ def _site(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Record
     folder = tmp_path_factory.mktemp("lookup")
     with Store.open(folder / "data") as store:
         for number in range(PACKAGES):
-            failed = {"result": "FAIL", "cause": "no-compiler", "detail": WORD} if number == 3 else {}
+            failed = {"result": "FAIL", "cause": "no-compiler", "detail": WORD, **ELSEWHERE} if number == 3 else {}
             store.add_record(record(f"package-{number}", "1.0", "py312-slim", observed_at=DAY + number, **failed))
         built = build(store.db, folder / "public", bound=SiteBound(max_bytes=10**9, max_files=650))
     assert 0 < built.pages < built.all_packages == PACKAGES
@@ -54,6 +57,8 @@ def test_any_package_is_answered(number: int, page: "Page", site: str) -> None:
     answer = page.inner_text("#answer")
     assert f"package-{number}" in answer
     assert ("FAIL" in answer) == (number == 3)
+    assert ("PyPI's newest is 2.0: not checked yet." in answer) == (number == 3)
+    assert answer.count("stand-in") == (number == 3)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     assert page.locator("#answer img").count() == 0
 

@@ -174,8 +174,36 @@ def test_old_data_is_announced(browser: "Browser", sites: ServedSites) -> None:
                 goto(page, sites.pages["front"], problems)
             page.wait_for_load_state("networkidle")
             output = "This data ends at 2024-04-25 12:00 UTC, 5 days ago. Later releases are not included."
-            assert page.locator("#stale").all_inner_texts() == [output] * shown
+            assert page.locator("#stale p").all_inner_texts() == [output] * shown
             assert problems == []
+
+
+def test_the_notice_of_old_data_is_small_on_a_phone_and_stays_away_once_dismissed(
+    browser: "Browser", sites: ServedSites
+) -> None:
+    with opened(browser) as (page, problems):
+        page.set_viewport_size({"width": 375, "height": 800})
+        page.clock.set_fixed_time(AS_OF + 86_400 * 5 + 60)
+        goto(page, sites.pages["front"], problems)
+        page.wait_for_selector("#stale time")
+        assert page.inner_text("#stale p") == "This data ends at 2024-04-25 12:00 UTC, 5 days ago."
+        box = page.locator("#stale").bounding_box()
+        assert box is not None
+        assert box["height"] <= 60
+        page.click("#stale button")
+        assert page.locator("#stale").count() == 0
+        for kind, days in (("packages", 5), ("front", 6)):
+            page.clock.set_fixed_time(AS_OF + 86_400 * days + 60)
+            with page.expect_response("**/api/v1/index.json"):
+                goto(page, sites.pages[kind], problems)
+            page.wait_for_load_state("networkidle")
+            assert page.locator("#stale").count() == 0
+        # Other data that has grown old is announced again.
+        page.evaluate("() => localStorage.setItem('ppp-stale-dismissed', '1')")
+        goto(page, sites.pages["packages"], problems)
+        page.wait_for_selector("#stale time")
+    # What the browser has in its cache is asked for again, and unchanged.
+    assert [problem for problem in problems if not problem.startswith("304: ")] == []
 
 
 def test_each_result_has_a_glyph_that_is_not_read_aloud(browser: "Browser", sites: ServedSites) -> None:

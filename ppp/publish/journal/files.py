@@ -19,6 +19,7 @@ from ppp.publish.journal.content import JournalContent, JournalDay, day_path
 from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.site.coverage import coverage_page
 from ppp.publish.site.deferred import Content
+from ppp.publish.site.standins import Standins, find_standins
 from ppp.publish.site.templates import render
 
 DAY_SCHEMA: Final = "ppp-journal-day-1"
@@ -155,12 +156,14 @@ def _page_path(day: str) -> str:
 def _day_page(day: JournalDay, pages: PackagePages) -> tuple[str, bytes]:
     path = _page_path(day.coverage.day)
     newest_first = [*reversed(day.releases)]
+    releases = text.fit_budget(newest_first, RELEASES_BUDGET, _release_bytes)
     return path, render(
         "journal-day.html",
         path=path,
         day=day.coverage,
         pages=pages,
-        releases=text.fit_budget(newest_first, RELEASES_BUDGET, _release_bytes),
+        releases=releases,
+        standins=_standins(releases),
         notices=text.fit_budget(day.notices, NOTICES_BUDGET, _notice_bytes),
         all_notices=len(day.notices),
         intervals=day.intervals[-SHOWN_INTERVALS:],
@@ -174,6 +177,7 @@ def _journal_page(journal: JournalContent, pages: PackagePages) -> tuple[str, by
     path = "journal/index.html"
     newest_days = [*reversed(journal.days)]
     days = text.fit_budget(newest_days, DAYS_BUDGET, lambda day: 320 + 4 * len(str(day.named)))
+    releases = text.fit_budget(journal.newest, RELEASES_BUDGET, _release_bytes)
     return path, render(
         "journal.html",
         path=path,
@@ -181,13 +185,18 @@ def _journal_page(journal: JournalContent, pages: PackagePages) -> tuple[str, by
         pages=pages,
         older=len(journal.days) - len(days),
         total=total_coverage(journal.days),
-        releases=text.fit_budget(journal.newest, RELEASES_BUDGET, _release_bytes),
+        releases=releases,
+        standins=_standins(releases),
     )
+
+
+def _standins(releases: Iterable[JournalRelease]) -> Standins | None:
+    return find_standins((place, place in release.standins) for release in releases for place in release.results)
 
 
 def _release_bytes(release: JournalRelease) -> int:
     cells = sum(50 + len(environment) for environment in release.results)
-    return 260 + 2 * len(release.package) + len(release.version) + cells
+    return 310 + 2 * len(release.package) + len(release.version) + cells
 
 
 def _notice_bytes(notice: JournalNotice) -> int:

@@ -16,6 +16,7 @@ from ppp.publish import text
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.packages.breaks import ReleaseFlips
 from ppp.publish.packages.pages import ALL_PAGES, PackagePages
+from ppp.publish.site.standins import find_standins
 from ppp.publish.site.templates import render
 
 BREAKS_SCHEMA: Final = "ppp-breaks-1"
@@ -79,6 +80,7 @@ def breaks_pages(
             release=one,
             as_of=one.flips[0].observed_at,
             groups=[(kind, [row for of_kind, row in shown if of_kind is kind]) for kind in FlipKind],
+            standins=find_standins((place, row.first.standin) for _, row in shown for place in row.environments),
             omitted=sum(map(len, rows.values())) - len(shown),
             data_path=data_path,
             pages=pages,
@@ -101,7 +103,7 @@ def _rows(flips: Sequence[Flip]) -> list[FlipRow]:
 
 def _row_key(flip: Flip) -> tuple[str, ...]:
     fields = (flip.release.package, flip.release.version, flip.result_before, flip.result)
-    return *fields, flip.cause or "", flip.detail or "", str(flip.confirmed)
+    return *fields, flip.cause or "", flip.detail or "", str(flip.confirmed), str(flip.standin)
 
 
 def breaks_document(package: str, releases: Sequence[ReleaseFlips]) -> dict[str, Json]:

@@ -41,7 +41,11 @@ def shard_of(package: str) -> str:
 
 
 def lookup_entry(history: PackageHistory) -> ListingEntry:
-    """Return a package's entry: its newest release, the cells of it, and what passed last where they do not."""
+    """Return a package's entry: its newest release, the cells of it, and what passed last where they do not.
+
+    Then the environments whose cell ran on a stand-in; and the version that pip takes, where that is another one and
+    known, with whether it was checked.
+    """
     last_passing = last_passing_versions(history.verdicts)
     shown = history.newest_verdicts[:MAX_ENVIRONMENTS]
     cells: list[_Cell] = [
@@ -56,20 +60,26 @@ def lookup_entry(history: PackageHistory) -> ListingEntry:
         )
         for verdict in shown
     ]
-    body = compact_json([history.version, cells])[1:-1]
+    standins = [verdict.environment for verdict in shown if verdict.standin]
+    versions = history.checked_versions
+    other = versions.other_newest
+    on_index = None if other is None else (other, int(other in versions.checked))
+    body = compact_json([history.version, cells, standins, on_index])[1:-1]
     listing = f"{LOOKUP_PREFIX}{shard_of(history.package)}"
-    cost = _row_bytes(history.package, history.version, cells)
+    cost = _row_bytes(history.package, history.version, cells, standins, on_index)
     return ListingEntry(history.package, listing, history.package, None, cost, len(cells), body)
 
 
-def _row_bytes(package: str, version: str, cells: Sequence[_Cell]) -> int:
+def _row_bytes(
+    package: str, version: str, cells: Sequence[_Cell], standins: Sequence[str], on_index: tuple[str, int] | None
+) -> int:
     # The bytes of a row, a little on the high side: which numbers its words have depends on the others in its file.
     lengths = (100, 1, 100, 1, 1)
     numbers: list[dict[str, int]] = [
         {str(word): number for cell in cells if (word := cell[place])}
         for place, number in zip((0, 1, 3, 4, 5), lengths, strict=True)
     ]
-    return len(compact_json(_row(package, 1, version, cells, numbers))) + len(",\n")
+    return len(compact_json(_row((package, 1, version, cells, standins, on_index), numbers))) + len(",\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +107,12 @@ def lookup_files(lookup: LookupContent) -> Iterator[tuple[str, Content]]:
 def shard_bytes(name: str, rows: Iterable[tuple[str, str, bool]]) -> bytes:
     """Return the file of some packages, one a line, by name: words that recur are numbers, times are differences."""
     packages = [(package, int(has_page), *json.loads(f"[{body}]")) for package, body, has_page in rows]
-    every: list[list[Any]] = [cell for *_, cells in packages for cell in cells]
+    every: list[list[Any]] = [cell for each in packages for cell in each[3]]
     environments = sorted({cell[0] for cell in every}, key=environment_sort_key)
     causes, phases, blames = (sorted({cell[place] for cell in every} - {None}) for place in (3, 4, 5))
     tables = environments, [*SHOWN], causes, phases, blames
     numbers = [{word: number for number, word in enumerate(table)} for table in tables]
-    lines = ",\n".join(
-        compact_json(_row(package, has_page, version, cells, numbers)) for package, has_page, version, cells in packages
-    )
+    lines = ",\n".join(compact_json(_row(each, numbers)) for each in packages)
     document: dict[str, Json] = {
         "schema": SHARD_SCHEMA,
         "shard": name,
@@ -118,15 +126,16 @@ def shard_bytes(name: str, rows: Iterable[tuple[str, str, bool]]) -> bytes:
     return document_bytes(document)
 
 
-def _row(
-    package: str,
-    has_page: int,
-    version: str,
-    cells: Sequence[Sequence[Any]],
-    numbers: Sequence[Mapping[str, int]],
-) -> list[Json]:
+def _row(entry: Sequence[Any], numbers: Sequence[Mapping[str, int]]) -> list[Json]:
+    package, has_page, version, cells, standins, on_index = entry
     newest = max((cell[2] for cell in cells), default=0)
-    return [package, version, has_page, newest, [_numbered(cell, newest, numbers) for cell in cells]]
+    row: list[Json] = [package, version, has_page, newest, [_numbered(cell, newest, numbers) for cell in cells]]
+    # Most packages have neither, and every byte counts for each of them.
+    if standins or on_index:
+        row.append([numbers[0][environment] for environment in standins])
+    if on_index:
+        row.append([*on_index])
+    return row
 
 
 def _numbered(cell: Sequence[Any], newest: int, numbers: Sequence[Mapping[str, int]]) -> list[Json]:

@@ -17,6 +17,7 @@ from ppp.ledger.store import Store
 from ppp.mesh.node import NodeKey
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import PublishError
+from ppp.model.on_index import OnIndex
 from ppp.model.record import Installed, Record
 from ppp.model.site_bound import SiteBound
 from ppp.model.trigger import Trigger, TriggerKind
@@ -67,6 +68,28 @@ def answer(root: Path, package: str) -> dict[str, Any] | None:
         return None
     cells = {document["environments"][e]: document["shown"][shown] for e, shown, *_ in row[4]}
     return {"version": row[1], "page": row[2], "as_of": row[3], "cells": cells}
+
+
+def test_an_answer_says_what_the_page_of_a_package_would(
+    crowded: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    for name, listed, standin in (("a-pre", "6.0", False), ("a-late", "7.0", True), ("a-new", "6.1rc1", False)):
+        on_index = OnIndex(newest=listed, versions=9)
+        for version in ("6.0", "6.1rc1"):
+            changes = {"observed_at": DAY, "on_index": on_index, "standin": standin}
+            crowded.add_record(record(name, version, "py312-alpine", **changes))
+    bounded(crowded, tmp_path)
+    rows = {name: _row(tmp_path, name) for name in ("a-pre", "a-late", "a-new", "package-20")}
+    assert rows["a-pre"][5:] == [[], ["6.0", 1]]
+    assert rows["a-late"][5:] == [[0], ["7.0", 0]]
+    # Nothing to say takes no bytes.
+    assert len(rows["a-new"]) == len(rows["package-20"]) == 5
+
+
+def _row(root: Path, package: str) -> list[Any]:
+    shard = json.loads((root / f"api/v1/lookup/{zlib.crc32(package.encode()) % 2048:03x}.json").read_text())
+    assert schema_errors("site/schemas/lookup-shard.schema.json", shard) == []
+    return next(row for row in shard["packages"] if row[0] == package)
 
 
 def bounded(store: Store, out: Path, bound: SiteBound = BOUND, **settings: Any) -> BuildResult:
