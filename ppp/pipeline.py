@@ -33,6 +33,7 @@ from ppp.runner import check as checking
 from ppp.runner import check_files as checking_files
 from ppp.runner import enqueue
 from ppp.runner import publish as publishing
+from ppp.runner import reproduce as reproducing
 from ppp.runner.check import BudgetReport
 from ppp.runner.check_files import FileResult
 from ppp.runner.clock import check_clock
@@ -41,6 +42,7 @@ from ppp.runner.disk_bound import keep_within_bound
 from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.follow import follow_configured
 from ppp.runner.queue_order import order_queue
+from ppp.runner.reproduce import Reproduction, StoredObservation
 from ppp.runner.request import RunRequest, Sources
 from ppp.runner.requested import find_requested
 from ppp.runner.shards import check as sharding
@@ -198,6 +200,23 @@ def check_files(
 ) -> tuple[FileResult, ...]:
     """Check files of this machine in some environments, with dependencies from the index; nothing is recorded."""
     return checking_files.check_files(context, matrix, environments, paths)
+
+
+def reproduce(
+    context: Context,
+    before: StoredObservation,
+    matrix: Matrix,
+    environment: Environment,
+    *,
+    as_of: int | str | None,
+    store: bool,
+) -> Reproduction:
+    """Run the cell of a record again and compare; with `store`, add what is observed as a record of this node."""
+    done = reproducing.reproduce(context, before, matrix, environment, as_of=as_of, store=store)
+    if store:
+        with open_node(context) as node:
+            publishing.seal(node)
+    return done
 
 
 def plan_shards(context: Context, request: RunRequest, *, shards: int, cells: int) -> ShardPlan:

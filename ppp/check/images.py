@@ -95,6 +95,14 @@ def find_image(client: docker.DockerClient, reference: ImageReference) -> Any:  
         return None
 
 
+def has_image(client: docker.DockerClient, digest: str) -> bool:
+    """Return whether an engine has the image with this digest; raise `ImageUnavailableError` if it does not answer."""
+    try:
+        return find_image(client, ImageReference.parse(digest)) is not None
+    except (DockerException, requests.RequestException) as error:
+        raise ImageUnavailableError(f"the Docker engine does not answer: {error_text(error)}") from error
+
+
 class ImagePins:
     """The digest of each image that was found by a tag, in a JSON file: `{REFERENCE: DIGEST}`."""
 

@@ -22,6 +22,9 @@ _INTERPRETER_PATHS: Final = re.compile(
 #: Parts of names that differ from run to run: temporary folders, and addresses in memory.
 _VARYING_NAMES: Final = re.compile(r"(?<=/tmp/tmp)\w{8}\b|(?<=/tmp/cc)\w{6}(?=\.)|(?<=\b0x)[0-9a-f]{6,}\b")
 
+#: What tools say of time and speed.
+_MEASURED: Final = re.compile(r"\b\d+(?:\.\d+)? ?(?:ms|s|secs?|seconds?|[kKMG]i?B(?:/s)?|bytes)\b")
+
 
 def scrub(text: str, hosts: Collection[str], aliases: Mapping[str, str]) -> str:
     """Remove from a text what belongs to this run or machine only: the index's hosts, and the sandbox's folders.
@@ -42,6 +45,12 @@ def recorded_detail(scrubbed: str) -> str | None:
     """
     plain = _INTERPRETER_PATHS.sub("", _SANDBOX_PATHS.sub("", scrubbed))
     return one_line(_VARYING_NAMES.sub("…", plain)) or None
+
+
+def comparable_line(line: str) -> str:
+    """Return a line of a log without what differs from run to run: temporary names, addresses, times and speeds."""
+    plain = _INTERPRETER_PATHS.sub("", _SANDBOX_PATHS.sub("", line))
+    return _MEASURED.sub("…", _VARYING_NAMES.sub("…", plain)).rstrip()
 
 
 def log_tail(log: str) -> str:

@@ -50,6 +50,7 @@ COMMANDS: Final = {
     "narrate": LazyCommand("ppp.cli.publish:narrate", "Describe a day's results in verified sentences."),
     "publish": LazyCommand("ppp.cli.publish:publish", "Build and sign the public folder from the ledger."),
     "queue": LazyCommand("ppp.cli.queue:queue", "Show what is checked next, and why."),
+    "reproduce": LazyCommand("ppp.cli.reproduce:reproduce", "Run the cell of a record again and compare."),
     "restore": LazyCommand("ppp.cli.state:restore", "Replace the ledger by the one whose state is in FOLDER."),
     "run": LazyCommand("ppp.cli.run:run", "Check new releases and publish the results: the main job."),
     "serve": LazyCommand("ppp.cli.serve:serve", "Serve the ledger with Datasette, or the public folder to peers."),

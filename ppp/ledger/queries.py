@@ -70,6 +70,14 @@ def read_records(db: Database) -> Iterator[Record]:
     return map(record_from_row, db.query("SELECT * FROM records ORDER BY record"))
 
 
+def records_by_id(db: Database, prefix: str, *, limit: int) -> list[Record]:
+    """Return the records whose ids begin with some hexadecimal digits, at most `limit`, by id."""
+    rows = db.query(
+        "SELECT * FROM records WHERE record >= ? AND record < ? ORDER BY record LIMIT ?", (prefix, prefix + "g", limit)
+    )
+    return [record_from_row(row) for row in rows]
+
+
 def cells_with_verdict(db: Database, node: str) -> set[Cell]:
     """Return the cells that a node itself has a verdict on, which is any result but `ERROR`."""
     rows = db.execute(

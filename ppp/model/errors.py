@@ -232,6 +232,24 @@ class NotForEnvironmentError(PPPError):
     exit_code = 59
 
 
+class ReproducedDifferentlyError(PPPError):
+    """A cell that was run again made other claims than its record; what differs was printed."""
+
+    exit_code = 70
+
+
+class NotReproducibleError(PPPError):
+    """A record cannot be reproduced here: its image, a file, or another thing that it names is missing."""
+
+    exit_code = 71
+
+
+class UnknownRecordError(PPPError):
+    """The ledger has no such record, or several whose ids begin so."""
+
+    exit_code = 72
+
+
 class JournalThrottledError(PPPError):
     """An index asks to be asked less often; `retry_after_s` says in how many seconds it may be asked again."""
 

@@ -87,6 +87,10 @@ class Gateway:
         self.tags = frozenset(tags)
         self.view = self.page_server.open_view(self.tags)
 
+    def use_fresh_pages(self) -> None:
+        """From now on serve pages that this run has got from the index itself, and none of an earlier run's cache."""
+        self.view = self.open_view(IndexView())
+
     def open_view(self, view: IndexView) -> str:
         """Start to serve the index in a view, and return its name, for `PreparedEnvironment.index_view`.
 

@@ -13,6 +13,7 @@ from typing import Final
 from ppp.check.index.choose import release_files
 from ppp.check.index.client import DownloadError, DownloadTimeoutError, Index
 from ppp.model.errors import DiskFullError, IndexUnreachableError, UnknownVersionError
+from ppp.model.matrix import PinnedPip
 from ppp.model.release import Release
 from ppp.run_folders import remove_leftovers, run_folder
 
@@ -33,6 +34,14 @@ def fetch_pinned_pip(index: Index, version: str, sha256: str, *, cache: Path, ma
     if not is_unpacked(wheel, folder):
         _unpack(wheel, folder)
     return folder
+
+
+def find_pip(index: Index, version: str) -> PinnedPip:
+    """Return a version of pip with the hash that the index gives for its wheel; raise `UnknownVersionError` if none."""
+    for file in release_files(Release(package="pip", version=version), index.files("pip")):
+        if file.filename.endswith(".whl") and file.sha256:
+            return PinnedPip(version=version, sha256=file.sha256)
+    raise UnknownVersionError(f"the index has no wheel of pip {version}", hint="check PPP_INDEX_URL")
 
 
 def _fetch_wheel(index: Index, version: str, sha256: str, *, max_bytes: int) -> Path:

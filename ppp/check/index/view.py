@@ -16,6 +16,7 @@ from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import Index
 from ppp.check.index.page import ProjectStatus
 from ppp.model.canonical import canonical_json, sha256_hex
+from ppp.model.record import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,26 @@ class IndexView:
     def hides_yank(self, project: str) -> bool:
         """Return whether files of a project count as not yanked."""
         return self.ignore_yanks and project in self.allowed
+
+
+def recorded_view(record: Record) -> IndexView:
+    """Return the view in which a cell gets the files that its record names, and no other ones of these projects.
+
+    What a record does not name, such as what a build needed, is as it was when the cell was observed.
+    """
+    allowed: dict[str, frozenset[str]] = {}
+    if record.file:
+        allowed[record.release.package] = frozenset({record.file.sha256})
+    for one in record.installed:
+        if one.sha256:
+            allowed[one.name] = allowed.get(one.name, frozenset()) | {one.sha256}
+    return IndexView(allowed=allowed, uploaded_before=record.observed_at, ignore_yanks=True)
+
+
+def view_as_of(record: Record, at: int) -> IndexView:
+    """Return the view of the index as it was at a time, with the file of a record's release whenever that came."""
+    allowed = {record.release.package: frozenset({record.file.sha256})} if record.file else {}
+    return IndexView(allowed=allowed, uploaded_before=at, ignore_yanks=True)
 
 
 class ViewedIndex:

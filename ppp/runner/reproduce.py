@@ -1,0 +1,283 @@
+"""Run the cell of a record again, with what the record names: image, pip, files, limits; and compare.
+
+- The image is taken by its digest, and never pulled under another one.
+- Of every project that the record names, the gateway serves exactly the file that it names, whatever has been released
+  since. Anything else, such as what a build needs, is as it was when the cell was observed.
+- `as_of` asks another question: what results now, or with the index as it was at some time.
+
+The environment's canary runs before and after. Nothing is stored, unless that was asked for.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sqlite_utils import Database
+
+from ppp.check.cell import Checker, Observation
+from ppp.check.images import ImageUnavailableError, has_image
+from ppp.check.index.client import Index, SimpleIndex
+from ppp.check.index.pinned_pip import find_pip
+from ppp.check.index.view import IndexView, ViewedIndex, recorded_view, view_as_of
+from ppp.check.runtime import PreparedEnvironment
+from ppp.check.sandbox.docker import connect_engine
+from ppp.ledger import queries
+from ppp.ledger.lock import writer_lock
+from ppp.ledger.schema import read_ledger
+from ppp.model.canonical import is_sha256
+from ppp.model.errors import (
+    NoEnvironmentError,
+    NotReproducibleError,
+    UndecidedError,
+    UnknownPackageError,
+    UnknownRecordError,
+)
+from ppp.model.matrix import Cell, Environment, Matrix
+from ppp.model.printable import first_of
+from ppp.model.record import Network, Record, Result
+from ppp.model.release import Release
+from ppp.runner.check import check_now
+from ppp.runner.context import LOCK_WAIT_S, Context, open_node
+from ppp.runner.differences import Differences, compare
+from ppp.runner.environments import NO_NODE, ReadyEnvironments, open_index, prepare_environments
+
+#: How often the cell is run if that ends in an `ERROR`.
+ATTEMPTS: Final = 2
+#: The time in `AsOf` for an index as it is.
+NOW: Final = "now"
+MIN_ID_CHARS: Final = 8
+MAX_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObservation:
+    """A record of the ledger, with the log that it names, if the ledger has it."""
+
+    record: Record
+    log: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproduction:
+    """A record, what was observed when its cell was run again, and what differs.
+
+    `as_of` is what the index was taken as: None for the record's own files, `now`, or a time in epoch seconds.
+    `untimed` are projects of which the index gave no times of upload, so that they could not be judged by a time.
+    """
+
+    before: StoredObservation
+    now: Observation
+    differences: Differences
+    as_of: int | str | None
+    untimed: tuple[str, ...]
+
+
+def find_by_id(context: Context, record_id: str) -> StoredObservation:
+    """Return the record whose id is or begins with some hexadecimal digits; raise `UnknownRecordError`."""
+    with closing(read_ledger(context.config.data)) as db:
+        found = queries.records_by_id(db, record_id, limit=2)
+        if len(found) != 1:
+            problem = "several records whose ids begin with" if found else "no record"
+            raise UnknownRecordError(
+                f"the ledger has {problem} {record_id}", hint="`ppp show --json PACKAGE` shows the ids in full"
+            )
+        return _stored(db, found[0])
+
+
+def find_current(context: Context, release: Release, environment: str) -> StoredObservation:
+    """Return the current record of a cell; raise `UnknownRecordError` if there is none."""
+    with closing(read_ledger(context.config.data)) as db:
+        found = queries.current_by_environment(db, release).get(environment)
+        if found is None:
+            raise UnknownRecordError(
+                f"the ledger has no record of {release} in {environment}",
+                hint=f"`ppp check {environment} {release}` makes one",
+            )
+        return _stored(db, found)
+
+
+def _stored(db: Database, record: Record) -> StoredObservation:
+    log = queries.read_log(db, record.log_sha256) if record.log_sha256 else None
+    return StoredObservation(record=record, log=log)
+
+
+def is_record_id(text: str) -> bool:
+    """Return whether a text can be a record's id or the beginning of one."""
+    return len(text) >= MIN_ID_CHARS and is_sha256(text.ljust(64, "0"))
+
+
+def reproduce(
+    context: Context,
+    before: StoredObservation,
+    matrix: Matrix,
+    environment: Environment,
+    *,
+    as_of: int | str | None,
+    store: bool = False,
+) -> Reproduction:
+    """Run the cell of a record again and compare; `store` adds what was observed `now` as a record of this node.
+
+    Raise `NotReproducibleError` if something that the record names is not here, `NoEnvironmentError` if the environment
+    is not healthy, and `UndecidedError` if the cell ended in an `ERROR`.
+    """
+    record = before.record
+    _refuse(context, record)
+    index = open_index(context.config)
+    if as_of is None:
+        _require_files(index, record)
+    pinned = matrix.pip if matrix.pip.version == record.pip_version else find_pip(index, record.pip_version)
+    matrix = replace(matrix, pip=pinned)
+    environment = replace(environment, image=record.image_digest or "")
+    view = _view(record, as_of)
+    if store:
+        with open_node(context) as node, prepare_environments(context, index, matrix, [environment]) as ready:
+            _require_same_python(record, _prepared(ready, environment))
+            if ready.gateway:
+                ready.gateway.use_fresh_pages()
+            report = check_now(node, ready, [Cell.of(record)])
+            if not report.observations:
+                raise _unhealthy("; ".join(report.unhealthy.values()), environment)
+            return _reproduction(before, report.observations[0], as_of, ())
+    with (
+        writer_lock(context.config.data, wait_s=LOCK_WAIT_S),
+        prepare_environments(context, index, matrix, [environment]) as ready,
+    ):
+        prepared = _prepared(ready, environment)
+        _require_same_python(record, prepared)
+        with _between_canaries(ready, prepared):
+            observation, untimed = run_in_view(ready, Cell.of(record), view)
+        return _reproduction(before, observation, as_of, untimed)
+
+
+def run_in_view(ready: ReadyEnvironments, cell: Cell, view: IndexView) -> tuple[Observation, tuple[str, ...]]:
+    """Return what is observed of a cell that gets the index in a view, and the projects that it could not judge.
+
+    The observation is nobody's, and what it says of the index is true of the view only.
+    """
+    assert ready.gateway is not None  # noqa: S101 - without one nothing is reproduced
+    name = ready.gateway.open_view(view)
+    checker = ready.checkers(NO_NODE)[cell.environment]
+    viewed = replace(checker, index=ViewedIndex(checker.index, view))
+    observation = _observed(ready, viewed, cell, replace(ready.prepared[cell.environment], index_view=name))
+    return observation, tuple(sorted(ready.gateway.page_server.untimed_in(name)))
+
+
+def _observed(ready: ReadyEnvironments, checker: Checker, cell: Cell, prepared: PreparedEnvironment) -> Observation:
+    for _ in range(ATTEMPTS):
+        observation = checker.check(cell, prepared)
+        if observation.record.result is not Result.ERROR:
+            break
+        # On a full disk every other cell would end in an error too.
+        ready.check_room()
+    return observation
+
+
+def _reproduction(
+    before: StoredObservation, now: Observation, as_of: int | str | None, untimed: tuple[str, ...]
+) -> Reproduction:
+    if now.record.result is Result.ERROR:
+        raise UndecidedError(
+            f"{Cell.of(now.record)} ended without a verdict: {now.record.detail}", hint="run the same command again"
+        )
+    differences = compare(before.record, now.record, log_before=before.log, log_now=now.log)
+    return Reproduction(before=before, now=now, differences=differences, as_of=as_of, untimed=untimed)
+
+
+def _view(record: Record, as_of: int | str | None) -> IndexView:
+    if as_of == NOW:
+        # All that is there, and no page of it from a cache.
+        return IndexView()
+    return recorded_view(record) if as_of is None else view_as_of(record, int(as_of))
+
+
+# ---------------------------------------------------------------- what has to be here
+
+
+def _refuse(context: Context, record: Record) -> None:
+    """Raise `NotReproducibleError` for a record that cannot be reproduced with these settings, or on this machine."""
+    cell = Cell.of(record)
+    if record.result is Result.ERROR:
+        raise NotReproducibleError(
+            f"the record of {cell} is an ERROR, which says nothing about the release",
+            hint=f"`ppp check {record.environment} {record.release}` checks it",
+        )
+    if context.config.network is Network.OPEN:
+        raise NotReproducibleError(
+            f"with the open network {cell} gets whatever the index has today",
+            hint="use --network gateway, which needs nginx and, on the host, bubblewrap",
+        )
+    if record.image_digest is not None:
+        _require_image(record, record.image_digest)
+
+
+def _require_image(record: Record, digest: str) -> None:
+    client = connect_engine()
+    if client is None:
+        raise NotReproducibleError(
+            f"{record.environment} needs the image {digest}, and no Docker engine answers", hint="start Docker"
+        )
+    try:
+        is_here = has_image(client, digest)
+    except ImageUnavailableError as error:
+        raise NotReproducibleError(str(error), hint="start Docker") from error
+    finally:
+        client.close()
+    if not is_here:
+        kind = "a stand-in that was built on another machine" if record.standin else "an image of a registry"
+        how = "docker save" if record.standin else "docker pull NAME@DIGEST, or docker save"
+        raise NotReproducibleError(
+            f"{record.environment} was the image {digest}, {kind}, which is not here",
+            hint=f"bring it here (`{how}` where it is, and `docker load` here), or see what results in today's image:"
+            f" `ppp check {record.environment} {record.release}`",
+        )
+
+
+def _require_files(index: SimpleIndex, record: Record) -> None:
+    """Raise `NotReproducibleError` if the index has removed a file that a record names."""
+    named = [(record.release.package, record.release.version, record.file.sha256)] if record.file else []
+    named += [(one.name, one.version, one.sha256) for one in record.installed if one.sha256]
+    missing = [f"{name} {version}" for name, version, sha256 in dict.fromkeys(named) if not _has(index, name, sha256)]
+    if missing:
+        raise NotReproducibleError(
+            f"the index no longer has the files of {first_of(missing, MAX_NAMED)} that the record names",
+            hint="--as-of TIME resolves anew, with the index as it was then",
+        )
+
+
+def _has(index: Index, project: str, sha256: str) -> bool:
+    try:
+        return any(file.sha256 == sha256 for file in index.files(project))
+    except UnknownPackageError:
+        return False
+
+
+def _prepared(ready: ReadyEnvironments, environment: Environment) -> PreparedEnvironment:
+    if environment.id not in ready.prepared:
+        raise _unhealthy(ready.unavailable.get(environment.id, ""), environment)
+    return ready.prepared[environment.id]
+
+
+def _require_same_python(record: Record, prepared: PreparedEnvironment) -> None:
+    wanted, here = (record.python, record.arch), (prepared.python, prepared.arch)
+    if record.python is not None and wanted != here:
+        raise NotReproducibleError(
+            f"the record is of Python {wanted[0]} on {wanted[1]}, and {record.environment} here is"
+            f" {here[0]} on {here[1]}",
+            hint="install that Python, or reproduce it where it was observed",
+        )
+
+
+@contextmanager
+def _between_canaries(ready: ReadyEnvironments, prepared: PreparedEnvironment) -> Iterator[None]:
+    for moment in ("before", "after"):
+        if faults := ready.canary(prepared):
+            raise _unhealthy(f"the canary says {moment} the cell: {'; '.join(faults)}", prepared.environment)
+        if moment == "before":
+            yield
+
+
+def _unhealthy(reason: str, environment: Environment) -> NoEnvironmentError:
+    return NoEnvironmentError(
+        f"{environment.id} is unavailable: {reason}", hint="`ppp doctor` shows what is wrong with this machine"
+    )
