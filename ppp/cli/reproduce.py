@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ppp import console, pipeline
+from ppp.cli.environments import select_environments
 from ppp.cli.options import (
     data_option,
     json_option,
@@ -15,7 +16,6 @@ from ppp.cli.options import (
     matrix_option,
     network_option,
     print_answer,
-    select_environments,
 )
 from ppp.cli.results import record_json
 from ppp.model.errors import ReproducedDifferentlyError

@@ -100,6 +100,6 @@ def test_what_cannot_be_reproduced_is_said_before_anything_runs(
         store.add_record(error)
     with LocalIndex() as index, new_program(tmp_path, index) as program:
         program.settings["PPP_NETWORK"] = "gateway"
-        program.matrix.write_text(matrix_toml(tiny_matrix(SLIM, replace(SLIM, id="py311-slim"))))
+        program.matrix.write_text(matrix_toml(tiny_matrix(SLIM, replace(SLIM, id="py311-slim", python="3.11"))))
         done = program.run_in_process("reproduce", *arguments)
     assert (done.code, said in done.err) == (code, True), done
