@@ -21,7 +21,7 @@ from ppp.model.errors import ConfigError
 from ppp.model.node_ids import MAX_NODES, parse_node_ids
 from ppp.model.node_seed import SEED_VARIABLE, NodeSeed
 from ppp.model.record import Network
-from ppp.model.site_address import read_site_address
+from ppp.model.site_address import SiteAddresses, read_site_address
 from ppp.model.site_bound import SiteBound, SitePreset, site_bound
 from ppp.netrc_file import netrc_credentials
 from ppp.storage_errors import temporary_folder
@@ -96,6 +96,9 @@ class Config:
     site_bound: SiteBound | None = None
     #: Where people find the batches for which that leaves no room.
     older_batches_url: str | None = None
+    #: The repository that the program comes from, and a Datasette that serves this node's ledger; `""` for none.
+    repository_url: str = ""
+    datasette_url: str = ""
     #: How much the data folder may take, in MiB: files that can be had again make room. None: there is no bound.
     disk_mib: int | None = None
 
@@ -108,6 +111,13 @@ class Config:
     def cache(self) -> Path:
         """The folder of files that can be fetched or made again."""
         return self.data / "cache"
+
+    @property
+    def addresses(self) -> SiteAddresses:
+        """The addresses that published pages name."""
+        return SiteAddresses(
+            base_url=self.base_url, repository_url=self.repository_url, datasette_url=self.datasette_url
+        )
 
     @property
     def user_agent(self) -> str:
@@ -149,6 +159,8 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         share_nodes=settings.parsed("PPP_SHARE_NODES", parse_node_ids) or (),
         replicas=settings.number("PPP_REPLICAS", 1, most=MAX_NODES),
         base_url=settings.site_address("PPP_BASE_URL"),
+        repository_url=settings.site_address("PPP_REPOSITORY_URL"),
+        datasette_url=settings.site_address("PPP_DATASETTE_URL"),
         jobs=settings.number("PPP_JOBS", min(os.cpu_count() or 1, MAX_JOBS), most=MAX_JOBS),
         snapshot_days=settings.number("PPP_SNAPSHOT_DAYS", DEFAULT_SNAPSHOT_DAYS, most=10_000),
         snapshot_weeks=settings.number("PPP_SNAPSHOT_WEEKS", DEFAULT_SNAPSHOT_WEEKS, most=10_000),
@@ -234,7 +246,7 @@ class _Settings:
         return url, credentials or netrc_credentials(url, self._environ)
 
     def site_address(self, name: str) -> str:
-        """Return an address of this node, ending in a slash; it is published, so that it may have no credentials."""
+        """Return an address that is published, ending in a slash; it may have no credentials."""
         text = self.text(name)
         try:
             return read_site_address(text) if text else ""

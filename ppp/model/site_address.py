@@ -4,6 +4,7 @@ Without it, files link to each other by relative paths, and what needs an absolu
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,18 @@ from ppp.model.credentials import split_credentials
 MAX_ADDRESS_CHARS: Final = 1000
 #: What a URI may have outside its query (RFC 3986, 2), but for brackets, which would end a link in Markdown.
 _NOT_ALLOWED: Final = re.compile(r"[^A-Za-z0-9._~:/@!$&'*+,;=%\[\]-]|%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteAddresses:
+    """What pages name by an absolute address: the site itself, the repository of its program, its Datasette.
+
+    Each ends in a slash, and is `""` where nobody has said it: no page then has a link there.
+    """
+
+    base_url: str = ""
+    repository_url: str = ""
+    datasette_url: str = ""
 
 
 def read_site_address(text: str) -> str:

@@ -17,6 +17,7 @@ from sqlite_utils import Database
 
 from ppp.ledger import published
 from ppp.model.errors import PublishError
+from ppp.model.site_address import SiteAddresses
 from ppp.model.site_bound import SiteBound
 from ppp.publish.api.coverage import current_coverage
 from ppp.publish.api.current import current_bytes, current_document
@@ -73,7 +74,7 @@ class BuildResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _BuildSettings:
     # What a build depends on beside the ledger and the folder; `partial`: not all pages fit, as an attempt has shown.
-    base_url: str
+    addresses: SiteAddresses
     rebuild: bool
     bound: SiteBound | None
     older_url: str | None
@@ -89,6 +90,8 @@ def build(
     out: Path,
     *,
     base_url: str = "",
+    repository_url: str = "",
+    datasette_url: str = "",
     cache_path: Path | None = None,
     rebuild: bool = False,
     bound: SiteBound | None = None,
@@ -97,13 +100,14 @@ def build(
     """Publish a ledger into a folder; files whose bytes did not change are not written.
 
     `cache_path` is a file that lets the next build skip what has not changed; without it, or with `rebuild`,
-    everything is built. `base_url` is the site's URL, ending in a slash: without it (`""`), feeds have relative links
-    or none, and there is no sitemap. `bound` is how much the site may take: where that leaves no room for a page of
-    each package, the others are looked up, and of batches the newest are published; `older_url` is where people find
-    the others. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous `current.json` is intact
-    then.
+    everything is built. `base_url`, `repository_url` and `datasette_url` are as in `SiteAddresses`: without the first,
+    feeds have relative links or none, and there is no sitemap. `bound` is how much the site may take: where that leaves
+    no room for a page of each package, the others are looked up, and of batches the newest are published; `older_url`
+    is where people find the others. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous
+    `current.json` is intact then.
     """
-    settings = _BuildSettings(base_url=base_url, rebuild=rebuild, bound=bound, older_url=older_url)
+    addresses = SiteAddresses(base_url=base_url, repository_url=repository_url, datasette_url=datasette_url)
+    settings = _BuildSettings(addresses=addresses, rebuild=rebuild, bound=bound, older_url=older_url)
     # One transaction: every number on every page is of the same moment.
     with _rare_garbage_collection(), translate_storage_errors(Path(published.ledger_path(db))), db.atomic():
         try:
@@ -140,17 +144,19 @@ def _rare_garbage_collection() -> Iterator[None]:
 
 
 def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings) -> BuildResult:
-    folder, bound, base_url = OutputFolder(out), settings.bound, settings.base_url
+    folder, bound, addresses = OutputFolder(out), settings.bound, settings.addresses
     batches = read_batch_choice(db, bound)
     fixed = fixed_rooms(batches, out) if bound else {}
     partial = settings.partial or is_partial(db, bound, fixed) or (bound is not None and bool(cache.fact(_TOO_LARGE)))
-    inputs = PlanInputs(base_url=base_url, bound=bound, partial=partial, batches=batches, older_url=settings.older_url)
+    inputs = PlanInputs(
+        addresses=addresses, bound=bound, partial=partial, batches=batches, older_url=settings.older_url
+    )
     plan = read_plan(db, cache, folder, out, inputs, rebuild=settings.rebuild)
     if plan.unchanged:
         return _previous_result(cache)
     writer = OutputWriter(folder, cache, from_scratch=plan.from_scratch)
     cache.listings.new_have_pages = not partial
-    context = WorkerContext(db, folder, _parameters(db, out, plan, base_url))
+    context = WorkerContext(db, folder, _parameters(db, out, plan, addresses))
     with cached_templates(cache), start_workers(context, len(plan.packages) + len(plan.batches)) as workers:
         # Packages first: the pages of many packages show what these contribute.
         _add_owners(cache, plan.package_owners, writer, workers)
@@ -163,10 +169,10 @@ def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings)
         _add_owners(cache, plan.batch_owners, writer, workers)
         _update_older(plan, writer, settings.older_url)
         # Read, render, write. Long listings are read while their pages are rendered, so that memory stays bounded.
-        data = read_site_data(db, cache, plan, base_url=base_url, chosen=chosen)
+        data = read_site_data(db, cache, plan, addresses=addresses, chosen=chosen)
         writer.put_all(render_site(data), workers)
         if plan.from_scratch:
-            writer.put_all(render_static(base_url), workers)
+            writer.put_all(render_static(addresses), workers)
     if bound:
         # Batches are among what was written.
         taken = writer.taken().plus(fixed[SNAPSHOTS]).plus(statements_room(out))
@@ -177,7 +183,7 @@ def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings)
     committed = writer.commit(current_bytes(current))
     result = _result(plan, data, current["root"], committed)
     cache.set_fact(_TOO_LARGE, settings.partial or (partial and bool(cache.fact(_TOO_LARGE))))
-    _update_cache(db, cache, plan, result, base_url=base_url)
+    _update_cache(db, cache, plan, result, addresses)
     return result
 
 
@@ -190,13 +196,13 @@ def _check_room(bound: SiteBound, taken: Room, *, partial: bool) -> None:
         raise _DoesNotFitError from error
 
 
-def _parameters(db: Database, out: Path, plan: BuildPlan, base_url: str) -> BuildParameters:
+def _parameters(db: Database, out: Path, plan: BuildPlan, addresses: SiteAddresses) -> BuildParameters:
     ledger = Path(published.ledger_path(db))
     return BuildParameters(
         ledger=ledger if ledger.is_file() else None,
         out=out,
         environments=plan.environments,
-        base_url=base_url,
+        addresses=addresses,
         partial=plan.partial,
     )
 
@@ -232,13 +238,15 @@ def _result(plan: BuildPlan, data: SiteData, root: str, committed: Committed) ->
     )
 
 
-def _update_cache(db: Database, cache: BuildCache, plan: BuildPlan, result: BuildResult, *, base_url: str) -> None:
+def _update_cache(
+    db: Database, cache: BuildCache, plan: BuildPlan, result: BuildResult, addresses: SiteAddresses
+) -> None:
     # After current.json: a kill before this leaves a cache that no longer matches the folder, and a full build follows.
     record_build(
         db,
         cache,
         plan.environments,
-        base_url=base_url,
+        addresses=addresses,
         current_sha256=result.current_sha256,
         files_sha256=result.files_sha256,
         partial=plan.partial,

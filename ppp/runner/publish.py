@@ -60,6 +60,8 @@ def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
         node.store.db,
         config.public,
         base_url=config.base_url,
+        repository_url=config.repository_url,
+        datasette_url=config.datasette_url,
         cache_path=config.cache / "publish.db",
         bound=config.site_bound,
         older_url=config.older_batches_url,

@@ -53,7 +53,7 @@ def _site(store: Store, record: Callable[..., Record], tmp_path: Path) -> Iterat
     site = tmp_path / "site"
     folders = [resource("site/style"), resource("site/script")]
     sources = {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
-    for path, content in [*sql_files(), *sources.items(), ("api/v1/index.json", b'{"as_of": null}')]:
+    for path, content in [*sql_files(""), *sources.items(), ("api/v1/index.json", b'{"as_of": null}')]:
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (site / path).write_bytes(content)
     extract(tmp_path / "data" / "ppp.db", tmp_path / "window.db", RecordSelection(logs=False))

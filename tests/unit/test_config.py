@@ -52,6 +52,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "PPP_INDEX_URL": "http://mirror.example:8080/simple",
             "PPP_FEED_URL": "https://feed.example/updates.xml",
             "PPP_BASE_URL": "https://ppp.example/watch",
+            "PPP_REPOSITORY_URL": "https://git.example/owner/ppp",
+            "PPP_DATASETTE_URL": "https://data.example",
             "PPP_JOBS": "7",
             "PPP_MODEL": str(model),
             "PPP_CONTACT": "watch@node.example",
@@ -64,6 +66,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         feed_url="https://feed.example/updates.xml",
         journal_url="http://mirror.example:8080/pypi",
         base_url="https://ppp.example/watch/",
+        repository_url="https://git.example/owner/ppp/",
+        datasette_url="https://data.example/",
         contact="watch@node.example",
         model=model,
         jobs=7,
@@ -351,13 +355,16 @@ def test_another_servers_feed_gets_its_own_credentials_only() -> None:
     assert config.feed_credentials == Credentials(origin="https://feed.example", user="other", password="word")
 
 
-def test_an_address_that_is_published_may_have_no_credentials() -> None:
-    with pytest.raises(ConfigError, match=r"PPP_BASE_URL.*would publish") as caught:
-        load({"PPP_BASE_URL": f"https://user:{SECRET}@ppp.example/"})
+@pytest.mark.parametrize("name", ["PPP_BASE_URL", "PPP_REPOSITORY_URL", "PPP_DATASETTE_URL"])
+def test_an_address_that_is_published_may_have_no_credentials(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}.*would publish") as caught:
+        load({name: f"https://user:{SECRET}@ppp.example/"})
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["PPP_INDEX_URL", "PPP_FEED_URL", "PPP_JOURNAL_URL", "PPP_BASE_URL"])
+@pytest.mark.parametrize(
+    "name", ["PPP_INDEX_URL", "PPP_FEED_URL", "PPP_JOURNAL_URL", "PPP_BASE_URL", "PPP_REPOSITORY_URL"]
+)
 @pytest.mark.parametrize("url", ["htp://user:{}@h.example/", "user:{}@h.example", "https://user:{}/x@h.example/"])
 def test_the_mistake_in_an_address_is_reported_without_its_password(name: str, url: str) -> None:
     with pytest.raises(ConfigError, match="is not an http") as caught:

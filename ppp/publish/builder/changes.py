@@ -22,6 +22,7 @@ from ppp.ledger.flips import triggers_of_packages
 from ppp.ledger.published_journal import announcement_digests, tested_packages_of_days
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
+from ppp.model.site_address import SiteAddresses
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.cache.manifest import files_in_list
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST, OutputFolder, digest_line
@@ -53,7 +54,7 @@ def find_changes(
     folder: OutputFolder,
     environments: Sequence[Environment],
     *,
-    base_url: str,
+    addresses: SiteAddresses,
     partial: bool = False,
 ) -> ChangedPackages:
     """Return the packages that changed since the last build, or `EVERYTHING` where the cache cannot be relied on.
@@ -66,7 +67,7 @@ def find_changes(
         return EVERYTHING
     now = {
         "boot id": boot_id,
-        "generator": _generator_digest(base_url),
+        "generator": _generator_digest(addresses),
         "files": sha256_hex(listed),
         "current": _current_digest(folder),
         "environments": [environment.id for environment in environments],
@@ -111,7 +112,7 @@ def record_build(
     cache: BuildCache,
     environments: Sequence[Environment],
     *,
-    base_url: str,
+    addresses: SiteAddresses,
     current_sha256: str,
     files_sha256: str,
     partial: bool = False,
@@ -119,7 +120,7 @@ def record_build(
     """Store in the cache what this build covered, for `find_changes` in the next one."""
     (last,) = db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
     cache.set_fact("boot id", _boot_id())
-    cache.set_fact("generator", _generator_digest(base_url))
+    cache.set_fact("generator", _generator_digest(addresses))
     cache.set_fact("files", files_sha256)
     cache.set_fact("current", current_sha256)
     cache.set_fact("environments", [environment.id for environment in environments])
@@ -169,10 +170,10 @@ def _boot_id() -> str | None:
 
 
 @functools.cache
-def _generator_digest(base_url: str) -> str:
+def _generator_digest(addresses: SiteAddresses) -> str:
     # Of everything but the ledger that pages depend on: our code and templates, Python, the libraries that render.
     libraries = (version(name) for name in ("jinja2", "markdown", "markupsafe"))
-    digest = hashlib.sha256("\n".join((base_url, sys.version, *libraries, "")).encode())
+    digest = hashlib.sha256("\n".join((repr(addresses), sys.version, *libraries, "")).encode())
     for path in _sources():
         digest.update(f"{path.name}\n".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ppp.ledger.digests import root_digest
 from ppp.model.matrix import Environment
+from ppp.model.site_address import SiteAddresses
 from ppp.publish.api.badges import badge_files, package_badge
 from ppp.publish.api.package import api_index, package_file
 from ppp.publish.builder.contribution import contribution_of
@@ -25,6 +26,7 @@ from ppp.publish.packages.finding_kinds import FINDING_TEXTS
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.pages import ALL_PAGES, LOOKUP_ALL, LOOKUP_PAGE, PackagePages
 from ppp.publish.packages.summary import PackageSummary, summarize
+from ppp.publish.site.addresses import complete, complete_content
 from ppp.publish.site.ask import ASK_PAGE, COMPARE_PAGE, ask_page, compare_files
 from ppp.publish.site.breaks import breaks_pages
 from ppp.publish.site.causes import cause_pages
@@ -53,10 +55,12 @@ class RenderedPackage:
     contribution: Contribution
 
 
-def render_package(history: PackageHistory, environments: Sequence[Environment], base_url: str) -> RenderedPackage:
-    """Render a package's files, and what it contributes; `base_url` ends in a slash, or is `""`."""
+def render_package(
+    history: PackageHistory, environments: Sequence[Environment], addresses: SiteAddresses
+) -> RenderedPackage:
+    """Render a package's files, and what it contributes."""
     summary = summarize(history)
-    files = package_files(history, summary, environments, base_url)
+    files = package_files(history, summary, environments, addresses)
     return RenderedPackage(files=files, contribution=contribution_of(history, summary))
 
 
@@ -64,7 +68,7 @@ def package_files(
     history: PackageHistory,
     summary: PackageSummary,
     environments: Sequence[Environment],
-    base_url: str,
+    addresses: SiteAddresses,
     *,
     partial_site: bool = False,
 ) -> list[tuple[str, bytes]]:
@@ -72,10 +76,11 @@ def package_files(
     feed_path = f"p/{history.package}/atom.xml"
     releases = flips_by_release(history.flips)
     pages = PackagePages(frozenset({history.package})) if partial_site else ALL_PAGES
+    base_url, badge = addresses.base_url, package_badge(summary, addresses.base_url)
     return [
-        package_page(history, summary, environments, releases, badge=package_badge(summary, base_url)),
+        complete(package_page(history, summary, environments, releases, badge=badge, addresses=addresses), addresses),
         package_file(history, summary, releases),
-        *breaks_pages(history.package, releases, pages),
+        *(complete(file, addresses) for file in breaks_pages(history.package, releases, pages)),
         *badge_files(summary),
         (feed_path, atom(package_feed(history.package, history.changes), path=feed_path, base_url=base_url)),
     ]
@@ -83,15 +88,19 @@ def package_files(
 
 def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
     """Render the files that show many packages, those that may have changed."""
+    return ((path, complete_content(path, content, data.addresses)) for path, content in _site_contents(data))
+
+
+def _site_contents(data: SiteData) -> Iterator[tuple[str, Content]]:
     # Each function says which paths it renders; pages without `as_of` change only with what they show.
-    counts, base_url, as_of, pages = data.counts, data.base_url, data.counts.as_of, data.pages
+    counts, base_url, as_of, pages = data.counts, data.addresses.base_url, data.counts.as_of, data.pages
     yield _front_page(data)
     yield trends_file(data.days, as_of)
     yield ask_page(data.environments, base_url)
     yield from directory_pages(data.directory, as_of, data.lookup)
     yield from search_files(data.search_prefixes, data.search, lookup=data.lookup is not None)
     findings = finding_listings(data.findings)
-    yield from finding_pages(findings, data.chains, pages, as_of=as_of, base_url=base_url)
+    yield from finding_pages(findings, data.chains, pages, as_of=as_of, addresses=data.addresses)
     yield from environment_pages(data.failing, data.environments, counts, data.causes, data.images, pages=pages)
     yield from cause_pages(data.causes, data.environments, as_of, pages)
     yield api_index(
@@ -113,14 +122,19 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
         yield from journal_files(data.journal, base_url, as_of, LOOKUP_ALL if data.lookup else ALL_PAGES)
 
 
-def render_static(base_url: str) -> Iterator[tuple[str, bytes]]:
+def render_static(addresses: SiteAddresses) -> Iterator[tuple[str, bytes]]:
     """Render the files that no record changes: our prose, the SQL page, and what pages and crawlers load."""
-    yield about_page()
+    return (complete(file, addresses) for file in _static_files(addresses))
+
+
+def _static_files(addresses: SiteAddresses) -> Iterator[tuple[str, bytes]]:
+    base_url = addresses.base_url
+    yield about_page(addresses.repository_url)
     yield missing_page(base_url)
     yield from documentation_pages()
-    yield from sql_files()
+    yield from sql_files(addresses.datasette_url)
     yield from compare_files(base_url)
-    yield from crawler_files(base_url)
+    yield from crawler_files(addresses)
     for folder, target in (("site/style", ""), ("site/script", ""), ("site/schemas", "schemas/")):
         for source in sorted(resource(folder).iterdir()):
             yield f"{target}{source.name}", source.read_bytes()
@@ -145,7 +159,7 @@ def _front_page(data: SiteData) -> tuple[str, bytes]:
             coverage=data.journal.days if data.journal else None,
             downloads=data.downloads,
             pages=data.pages,
-            opml=OPML_NAME if data.base_url else None,
+            opml=OPML_NAME if data.addresses.base_url else None,
         )
     )
 
@@ -164,7 +178,7 @@ def opml_file(data: SiteData) -> tuple[str, bytes]:
         package_group("Packages that fail most", data.failing_packages),
         package_group("Packages that are downloaded most", data.downloaded_packages),
     ]
-    return OPML_NAME, opml(SITE_NAME, groups, data.base_url)
+    return OPML_NAME, opml(SITE_NAME, groups, data.addresses.base_url)
 
 
 def _page_paths(data: SiteData) -> Iterable[str]:

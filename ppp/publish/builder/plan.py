@@ -12,6 +12,7 @@ from ppp.ledger.downloads import PeriodSource, newest_source
 from ppp.ledger.episodes import StoredEpisode, newest_episode
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
+from ppp.model.site_address import SiteAddresses
 from ppp.model.site_bound import SiteBound
 from ppp.publish.api.older_batches import OLDER_BATCHES
 from ppp.publish.batch_budget import BatchChoice
@@ -30,7 +31,7 @@ class PlanInputs:
     bound may leave no room for a page of each package.
     """
 
-    base_url: str
+    addresses: SiteAddresses
     bound: SiteBound | None
     partial: bool
     batches: BatchChoice
@@ -108,7 +109,7 @@ def read_plan(
     changes = (
         EVERYTHING
         if rebuild
-        else find_changes(db, cache, folder, environments, base_url=inputs.base_url, partial=inputs.partial)
+        else find_changes(db, cache, folder, environments, addresses=inputs.addresses, partial=inputs.partial)
     )
     choice, batches = inputs.choice, inputs.batches
     # A batch never changes: files that the cache lists are not looked at again.

@@ -17,6 +17,7 @@ from ppp.ledger.digests import DayDigest
 from ppp.ledger.downloads import PeriodSource, packages_by_downloads
 from ppp.ledger.episodes import StoredEpisode
 from ppp.model.matrix import Environment
+from ppp.model.site_address import SiteAddresses
 from ppp.publish.api.current import NEWEST_RESULTS
 from ppp.publish.builder.plan import BuildPlan
 from ppp.publish.cache.build_cache import BuildCache
@@ -58,7 +59,7 @@ class SiteData:
     `older_batches` says whether there are batches without room.
     """
 
-    base_url: str
+    addresses: SiteAddresses
     environments: Sequence[Environment]
     queued: Sequence[Environment]
     counts: published.Counts
@@ -89,7 +90,7 @@ class SiteData:
 
 
 def read_site_data(
-    db: Database, cache: BuildCache, plan: BuildPlan, *, base_url: str, chosen: frozenset[str] | None = None
+    db: Database, cache: BuildCache, plan: BuildPlan, *, addresses: SiteAddresses, chosen: frozenset[str] | None = None
 ) -> SiteData:
     """Read what the site shows; the cache holds the contributions of all packages, those of this build included.
 
@@ -102,7 +103,7 @@ def read_site_data(
     sitemap = store.name_tree("sitemaps", PACKAGES_LISTING)
     newest = published.newest_verdicts(db, NEWEST_RESULTS)
     return SiteData(
-        base_url=base_url,
+        addresses=addresses,
         environments=environments,
         queued=plan.queued,
         counts=counts,

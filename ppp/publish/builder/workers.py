@@ -22,6 +22,7 @@ from sqlite_utils import Database
 from ppp.ledger.batches import published_batch_files
 from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment
+from ppp.model.site_address import SiteAddresses
 from ppp.publish.builder.contents import package_files, render_package
 from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.cache.build_cache import OwnedFiles, Owner, OwnerKind, owned_files
@@ -51,7 +52,7 @@ class BuildParameters:
     ledger: Path | None
     out: Path
     environments: Sequence[Environment]
-    base_url: str
+    addresses: SiteAddresses
     partial: bool = False
     parallel_from: int = PARALLEL_FROM
 
@@ -169,7 +170,7 @@ def _write_packages(context: WorkerContext, packages: Sequence[str]) -> Iterator
             contribution = contribution_of(history, summarize(history), lookup=True)
             yield _OwnerResult(owned=owned_files(owner, []), written=[], contribution=contribution)
             continue
-        rendered = render_package(history, parameters.environments, parameters.base_url)
+        rendered = render_package(history, parameters.environments, parameters.addresses)
         yield _write_files(context.folder, owner, rendered.files, rendered.contribution)
 
 
@@ -180,7 +181,9 @@ def _write_chosen(context: WorkerContext, owners: Sequence[Owner]) -> WorkerResu
         _write_files(
             context.folder,
             Owner(OwnerKind.PACKAGES, history.package),
-            package_files(history, summarize(history), parameters.environments, parameters.base_url, partial_site=True),
+            package_files(
+                history, summarize(history), parameters.environments, parameters.addresses, partial_site=True
+            ),
         )
         for history in histories
     )

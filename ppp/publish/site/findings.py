@@ -6,12 +6,14 @@ All are rendered from the same listings, so the numbers on these pages, in the f
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from ppp.model.site_address import SiteAddresses
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.feeds.entries import finding_feed
 from ppp.publish.feeds.jsonfeed import feed_files
 from ppp.publish.listings.content import ListingContent
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.pages import ALL_PAGES, PackagePages
+from ppp.publish.site.addresses import datasette_finding
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.dependency_chains import DependencyChain, cells_without_dependency, chains_document, shown_chains
 from ppp.publish.site.listing import (
@@ -52,7 +54,7 @@ def finding_pages(
     pages: PackagePages = ALL_PAGES,
     *,
     as_of: int | None,
-    base_url: str,
+    addresses: SiteAddresses,
 ) -> Iterator[tuple[str, Content]]:
     """Yield `/findings/index.html`, and for each kind its pages, `/api/v1/<kind>.json` and its feeds.
 
@@ -62,12 +64,13 @@ def finding_pages(
     yield path, render("findings.html", path=path, listings=listings, texts=FINDING_TEXTS, as_of=as_of)
     for kind, listing in listings.items():
         shown = chains if kind is FindingKind.BROKEN_DEPENDENCY else None
-        yield _finding_page(listing, fitting_rows(listing.rows()), shown, as_of, pages)
+        datasette = datasette_finding(addresses.datasette_url, kind)
+        yield _finding_page(listing, fitting_rows(listing.rows()), shown, as_of, pages, datasette=datasette)
         yield from prefix_page_files(listing)
         yield listing.data_path, document_bytes(_document(kind, listing, as_of))
         if listing.content.changed:
             cells = (cell for row in listing.newest_rows() for cell in row.cells)
-            yield from feed_files(finding_feed(kind, cells, pages=pages), f"{listing.folder}/", base_url)
+            yield from feed_files(finding_feed(kind, cells, pages=pages), f"{listing.folder}/", addresses.base_url)
     yield CHAINS_PATH, document_bytes(chains_document(chains, as_of))
 
 
@@ -77,6 +80,8 @@ def _finding_page(
     chains: Sequence[DependencyChain] | None,
     as_of: int | None,
     pages: PackagePages,
+    *,
+    datasette: str,
 ) -> tuple[str, bytes]:
     path = f"{listing.folder}/index.html"
     page = render(
@@ -92,6 +97,7 @@ def _finding_page(
         all_chains=len(chains or ()),
         chains_path=CHAINS_PATH,
         pages=pages,
+        datasette=datasette,
         cells_without_dependency=0 if chains is None else cells_without_dependency(chains, listing.cells),
     )
     return path, page

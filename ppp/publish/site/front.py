@@ -245,8 +245,11 @@ def result_strip(newest: Sequence[Verdict]) -> dict[Shown, str]:
     return {result: path for result, path in paths.items() if path}
 
 
-def about_page() -> tuple[str, bytes]:
-    """Return `/about/index.html`: the method and its limits, rendered from `site/pages/about.md`."""
+def about_page(repository_url: str) -> tuple[str, bytes]:
+    """Return `/about/index.html`: the method and its limits, rendered from `site/pages/about.md`.
+
+    `repository_url` is where the program's source is, `""` if unknown.
+    """
     prose = markdown.markdown(resource("site/pages/about.md").read_text("utf-8"), extensions=["tables"])
     path = "about/index.html"
-    return path, render("about.html", path=path, prose=prose)
+    return path, render("about.html", path=path, prose=prose, repository_url=repository_url)

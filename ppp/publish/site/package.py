@@ -3,41 +3,40 @@
 Text from packages is shortened and escaped, never interpreted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
-from ppp.check.cause_rules import CauseHelp, cause_help
 from ppp.check.pythons import frozen_pythons
 from ppp.ledger.published import Verdict
-from ppp.model.blame import AssignedBlame
 from ppp.model.matrix import Environment, EnvironmentId, Platform
-from ppp.model.record import PHASES, Installed, Record, Result
+from ppp.model.record import PHASES, Result
 from ppp.model.release_files import files_until
 from ppp.model.shown import Shown, count_shown
+from ppp.model.site_address import SiteAddresses
 from ppp.model.verdict_words import verdict_counts, verdict_sentence
 from ppp.publish import text
 from ppp.publish.api.badges import Badge
 from ppp.publish.packages.breaks import ReleaseFlips
 from ppp.publish.packages.earlier import earlier_words
-from ppp.publish.packages.failures import group_failures
 from ppp.publish.packages.finding_kinds import REMARKS, FindingKind
-from ppp.publish.packages.fixes import cell_fixes
 from ppp.publish.packages.history import (
     MAX_ENVIRONMENTS,
     CurrentRecord,
     CurrentRecordRow,
     PackageHistory,
-    last_passing_versions,
 )
 from ppp.publish.packages.remarks import SharedRemark, share_remarks
 from ppp.publish.packages.summary import FAILED, PackageSummary
+from ppp.publish.site.addresses import datasette_query
 from ppp.publish.site.breaks import breaks_links
 from ppp.publish.site.markup import CellNotes
 from ppp.publish.site.own_check import check_commands, pin_commands
+from ppp.publish.site.package_evidence import checked_files, environment_list, image_digests, installed_sets
+from ppp.publish.site.package_failures import failure_groups, report_of
 from ppp.publish.site.package_modules import is_worth_a_section, module_reports
 from ppp.publish.site.standins import find_standins
 from ppp.publish.site.templates import platform_groups, render, shown_environments
@@ -45,16 +44,9 @@ from ppp.publish.site.templates import platform_groups, render, shown_environmen
 #: Of the releases before the newest one, this many are shown with a result per environment, the next ones with counts.
 DETAILED_RELEASES: Final = 10
 SUMMARIZED_RELEASES: Final = 40
-LOG_LINES: Final = 40
-LOG_LIMIT: Final = 4_000
-#: Bytes of HTML for all logs of a page, and for all its lists of installed distributions.
-LOG_BUDGET: Final = 12_000
-INSTALLED_BUDGET: Final = 6_000
 DETAIL_LIMIT: Final = 240
 #: Bytes of HTML for what results leave unsaid.
 REMARKS_BUDGET: Final = 3_500
-#: The length of an image digest on the page, as docker shows it; the JSON file has the full digest.
-DIGEST_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,63 +72,6 @@ class ReleaseHistory:
         return {version for version, _ in (*self.detailed, *self.summarized)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailureGroup:
-    """Cells of one release that failed alike.
-
-    `last_passing` maps the last passing version, None if no version passes, to the environments for which it is that.
-    `fixes` are the commands that install what the system lacks, each with the environments that it is for.
-    """
-
-    cells: tuple[CurrentRecord, ...]
-    last_passing: Mapping[str | None, Sequence[str]]
-    help: CauseHelp | None
-    fixes: Sequence[tuple[str, str]]
-    log: str | None
-    log_environment: str | None
-
-    @property
-    def first(self) -> Record:
-        """Return a record that represents all cells of the group."""
-        return self.cells[0].record
-
-    @property
-    def environments(self) -> list[str]:
-        """Return the ids of their environments."""
-        return [current.record.environment for current in self.cells]
-
-    @property
-    def judgements(self) -> list[tuple[AssignedBlame, str]]:
-        """Return who is blamed for the failure, each with the environments, `""` where that is the same in all."""
-        found: dict[AssignedBlame, list[str]] = {}
-        for current in self.cells:
-            if current.judgement.blame:
-                found.setdefault(current.judgement, []).append(current.record.environment)
-        return [
-            (judged, "" if len(found) == 1 and len(places) == len(self.cells) else ", ".join(places))
-            for judged, places in found.items()
-        ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledSet:
-    """The distributions (`name version`) installed in some environments; `omitted` is the number of those not shown."""
-
-    environments: str
-    names: tuple[str, ...]
-    omitted: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedFile:
-    """A checked file, and the environments in which it was checked; `size` is in bytes."""
-
-    filename: str
-    sha256: str
-    size: int
-    environments: str
-
-
 def package_page(
     history: PackageHistory,
     summary: PackageSummary,
@@ -144,6 +79,7 @@ def package_page(
     releases: Sequence[ReleaseFlips] = (),
     *,
     badge: Badge,
+    addresses: SiteAddresses,
 ) -> tuple[str, bytes]:
     """Return `/p/<package>/index.html`; `releases` are those that changed verdicts on other packages."""
     environments = _select_environments(history, environments)
@@ -167,12 +103,14 @@ def package_page(
         check_commands=check_commands,
         pin_commands=pin_commands,
         verdict=_verdict(history, shown_ids),
-        failures=_failure_groups(newest, history),
+        failures=failure_groups(newest, history, addresses.repository_url),
+        report=report_of(addresses.repository_url, [c for c in newest if c.record.result is Result.PASS]),
+        datasette=datasette_query(addresses.datasette_url, "package_history", package=history.package),
         history=_release_history(older, environments),
-        installed=_installed(newest),
-        files=_checked_files(newest),
+        installed=installed_sets(newest),
+        files=checked_files(newest),
         nodes=sorted({current.record.node for current in newest}),
-        images=_images(newest),
+        images=image_digests(newest),
         badge=badge,
         findings=[kind for kind in summary.findings if kind not in REMARKS],
         noted_pythons=_noted_pythons(newest),
@@ -203,14 +141,6 @@ def _verdict(history: PackageHistory, shown_ids: AbstractSet[str]) -> str:
     return verdict_sentence(release, cells) if cells.keys() <= shown_ids else verdict_counts(release, cells.values())
 
 
-def _images(newest: Sequence[CurrentRecord]) -> list[str]:
-    return [
-        f"{current.record.environment} {current.record.image_digest.removeprefix('sha256:')[:DIGEST_DIGITS]}"
-        for current in newest
-        if current.record.image_digest
-    ]
-
-
 def _unsaid(summary: PackageSummary, newest: Sequence[CurrentRecord]) -> dict[str, object]:
     # What the template shows of everything that results leave unsaid.
     shared = share_remarks(summary.remarks)
@@ -219,9 +149,9 @@ def _unsaid(summary: PackageSummary, newest: Sequence[CurrentRecord]) -> dict[st
     return {
         "imports_in_part": len(summary.findings.get(FindingKind.IMPORTS_IN_PART, ())),
         "remarks": summary.remarks,
-        "shared_remarks": [(one.remark, _environment_list(one.environments, newest)) for one in shown],
+        "shared_remarks": [(one.remark, environment_list(one.environments, newest)) for one in shown],
         "omitted_remarks": len(shared) - len(shown),
-        "module_reports": [(one, _environment_list(one.environments, newest)) for one in reports],
+        "module_reports": [(one, environment_list(one.environments, newest)) for one in reports],
         "modules_section": is_worth_a_section(reports),
     }
 
@@ -291,94 +221,3 @@ def _release_history(older: Sequence[Sequence[Verdict]], environments: Sequence[
         ),
         omitted=max(0, len(rest) - SUMMARIZED_RELEASES),
     )
-
-
-def _failure_groups(newest: Sequence[CurrentRecord], history: PackageHistory) -> list[FailureGroup]:
-    remaining_bytes = LOG_BUDGET
-    fixes = cell_fixes(newest, history.logs)
-    groups = []
-    for cells in group_failures(newest):
-        log, place = _first_log(cells, history.logs, remaining_bytes)
-        remaining_bytes -= text.html_size(log) if log else 0
-        groups.append(
-            FailureGroup(
-                cells=cells,
-                last_passing=_last_passing_environments(cells, history.older),
-                help=cause_help().get(cells[0].record.cause or ""),
-                fixes=_group_fixes(cells, fixes),
-                log=log,
-                log_environment=place,
-            )
-        )
-    return groups
-
-
-def _group_fixes(cells: Sequence[CurrentRecord], fixes: Mapping[str, str]) -> list[tuple[str, str]]:
-    environments: dict[str, list[str]] = {}
-    for current in cells:
-        if command := fixes.get(current.record.environment):
-            environments.setdefault(command, []).append(current.record.environment)
-    return [(command, ", ".join(places)) for command, places in environments.items()]
-
-
-def _last_passing_environments(cells: Sequence[CurrentRecord], older: Sequence[Verdict]) -> dict[str | None, list[str]]:
-    newest = last_passing_versions(older)
-    environments: dict[str | None, list[str]] = {}
-    for current in cells:
-        environments.setdefault(newest.get(current.record.environment), []).append(current.record.environment)
-    return environments
-
-
-def _first_log(
-    cells: Sequence[CurrentRecord], logs: Mapping[str, str], max_bytes: int
-) -> tuple[str | None, str | None]:
-    for current in cells:
-        if current.record.log_sha256 and (log := logs.get(current.record.log_sha256)):
-            shown = text.log_tail(log, lines=LOG_LINES, limit=LOG_LIMIT)
-            return (shown, current.record.environment) if text.html_size(shown) <= max_bytes else (None, None)
-    return None, None
-
-
-def _installed(newest: Sequence[CurrentRecord]) -> list[InstalledSet]:
-    sets: dict[tuple[str, ...], list[str]] = {}
-    for current in newest:
-        if current.record.installed:
-            sets.setdefault(_installed_names(current.record.installed), []).append(current.record.environment)
-    budget = INSTALLED_BUDGET // max(1, len(sets))
-    shown = {names: text.fit_budget(names, budget, lambda name: text.html_size(name) + 9) for names in sets}
-    return [
-        InstalledSet(
-            environments=_environment_list(places, newest),
-            names=tuple(shown[names]),
-            omitted=len(names) - len(shown[names]),
-        )
-        for names, places in sets.items()
-    ]
-
-
-@lru_cache(256)
-def _installed_names(installed: tuple[Installed, ...]) -> tuple[str, ...]:
-    return tuple(text.single_line(f"{one.name} {one.version}", DETAIL_LIMIT) for one in installed)
-
-
-def _environment_list(environments: Sequence[str], newest: Sequence[CurrentRecord]) -> str:
-    if len(environments) == len(newest) > 1:
-        return f"all {len(environments)} environments"
-    return ", ".join(environments)
-
-
-def _checked_files(newest: Sequence[CurrentRecord]) -> list[CheckedFile]:
-    by_sha256: dict[str, list[CurrentRecord]] = {}
-    for current in newest:
-        if current.record.file:
-            by_sha256.setdefault(current.record.file.sha256, []).append(current)
-    return [
-        CheckedFile(
-            filename=text.single_line(file.filename, DETAIL_LIMIT),
-            sha256=file.sha256,
-            size=file.size,
-            environments=_environment_list([current.record.environment for current in cells], newest),
-        )
-        for cells in by_sha256.values()
-        if (file := cells[0].record.file)
-    ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
+from ppp.model.site_address import SiteAddresses
 from ppp.publish.listings.prefix_pages import PrefixPage
 from ppp.resources import resource
 
@@ -47,8 +48,10 @@ def _urlset(addresses: Iterable[str], element: str, root: str) -> bytes:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{_XMLNS}">\n{rows}</{root}>\n'.encode()
 
 
-def crawler_files(base_url: str) -> Iterator[tuple[str, bytes]]:
-    """Yield `/robots.txt`, which names the sitemap if there is one, and `/llms.txt`."""
-    sitemap = f"Sitemap: {base_url}sitemap.xml\n" if base_url else ""
+def crawler_files(addresses: SiteAddresses) -> Iterator[tuple[str, bytes]]:
+    """Yield `/robots.txt`, which names the sitemap if there is one, and `/llms.txt`, which names the repository."""
+    sitemap = f"Sitemap: {addresses.base_url}sitemap.xml\n" if addresses.base_url else ""
+    source = addresses.repository_url
+    repository = f"- [The program's source, and where to report a wrong result]({source})\n" if source else ""
     yield "robots.txt", f"User-agent: *\nAllow: /\n{sitemap}".encode()
-    yield "llms.txt", resource("site/pages/llms.md").read_bytes()
+    yield "llms.txt", resource("site/pages/llms.md").read_bytes() + repository.encode()

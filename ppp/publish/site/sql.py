@@ -14,6 +14,7 @@ from sqlite_utils import Database
 
 from ppp.ledger.schema import migrations
 from ppp.publish.datasette.definition import described_tables, saved_queries
+from ppp.publish.site.addresses import datasette_query
 from ppp.publish.site.templates import render
 from ppp.publish.snapshots.database import PUBLIC_TABLES
 from ppp.resources import resource
@@ -45,22 +46,32 @@ class DescribedTable:
     columns: tuple[TableColumn, ...]
 
 
-def sql_files() -> Iterator[tuple[str, bytes]]:
+def sql_files(datasette_url: str) -> Iterator[tuple[str, bytes]]:
     """Yield the page, its scripts and style sheet, and SQLite, each with its path within the site."""
-    yield sql_page()
+    yield sql_page(datasette_url)
     for source in sorted(resource("site/sql").iterdir()):
         yield f"sql/{source.name}", source.read_bytes()
     for name, published in _VENDORED.items():
         yield f"sql/{published}", resource(f"site/vendor/sqlite-wasm/{name}").read_bytes()
 
 
-def sql_page() -> tuple[str, bytes]:
-    """Return `/sql/index.html`: an editor, the tables, and the saved queries; without JavaScript, only the queries."""
+def sql_page(datasette_url: str) -> tuple[str, bytes]:
+    """Return `/sql/index.html`: an editor, the tables, and the saved queries; without JavaScript, only the queries.
+
+    `datasette_url` is where a Datasette has the same queries, `""` if nowhere.
+    """
     path = "sql/index.html"
     queries = [query for query in saved_queries() if query.name not in _NOT_IN_WINDOW]
     (first,) = (query for query in queries if query.name == _FIRST_QUERY)
     return path, render(
-        "sql.html", path=path, database=WINDOW_DATABASE, tables=described_window_tables(), queries=queries, first=first
+        "sql.html",
+        path=path,
+        database=WINDOW_DATABASE,
+        tables=described_window_tables(),
+        queries=queries,
+        first=first,
+        datasette_url=datasette_url,
+        datasette={q.name: datasette_query(datasette_url, q.name, **q.params) for q in queries if datasette_url},
     )
 
 

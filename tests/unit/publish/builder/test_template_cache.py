@@ -23,7 +23,7 @@ def render_with(path: Path) -> bytes:
     """Render a page as a new process would, with the templates of a cache."""
     jinja_environment.cache_clear()
     with BuildCache.open(path) as cache, cached_templates(cache):
-        _, page = about_page()
+        _, page = about_page("")
         cache.commit()
     return page
 

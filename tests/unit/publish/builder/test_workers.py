@@ -8,6 +8,7 @@ import pytest
 from ppp.ledger.published import list_packages, observed_environments
 from ppp.ledger.store import Store
 from ppp.model.errors import PublishError
+from ppp.model.site_address import SiteAddresses
 from ppp.publish.builder.workers import BuildParameters, WorkerContext, WorkerResult, start_workers
 from ppp.publish.cache.build_cache import Owner, OwnerKind
 from ppp.publish.folder import OutputFolder
@@ -26,7 +27,7 @@ def test_other_processes_write_the_same_files(small: Store, tmp_path: Path) -> N
             ledger=tmp_path / "data" / "ppp.db",
             out=out,
             environments=observed_environments(small.db),
-            base_url="https://ppp.example/",
+            addresses=SiteAddresses(base_url="https://ppp.example/"),
             parallel_from=parallel_from,
         )
         with (

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 from ppp.ledger.store import Store
 from ppp.model.record import Result
+from ppp.model.site_address import SiteAddresses
 from ppp.publish.build import build
 from ppp.publish.builder.site_data import read_search_pages, search_prefixes
 from ppp.publish.cache.build_cache import BuildCache
@@ -178,7 +179,7 @@ def test_a_long_sitemap_is_split() -> None:
 
 
 def test_robots_txt_and_llms_txt_link_to_existing_files(small: Store, tmp_path: Path) -> None:
-    files = dict(crawler_files("https://node.example/ppp/"))
+    files = dict(crawler_files(SiteAddresses(base_url="https://node.example/ppp/")))
     assert b"Sitemap: https://node.example/ppp/sitemap.xml\n" in files["robots.txt"]
     build(small.db, tmp_path / "public")
     text = (tmp_path / "public" / "llms.txt").read_text()

@@ -17,7 +17,7 @@ from ppp.resources import resource
 
 
 def test_the_page_loads_only_its_own_files() -> None:
-    files = dict(sql_files())
+    files = dict(sql_files(""))
     assert all(is_build_path(path) for path in files)
     page = files["sql/index.html"].decode()
     for name in re.findall(r'(?:src|href)="([a-z.]+\.(?:js|css|txt))"', page):
@@ -31,7 +31,7 @@ def test_the_page_loads_only_its_own_files() -> None:
 
 
 def test_the_page_is_small_and_strict() -> None:
-    page = sql_page()[1].decode()
+    page = sql_page("")[1].decode()
     assert len(page) < 50_000
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -43,7 +43,7 @@ def test_the_page_is_small_and_strict() -> None:
 
 
 def test_it_shows_every_saved_query_with_examples(page: Callable[[Path], Any], tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_bytes(sql_page()[1])
+    (tmp_path / "page.html").write_bytes(sql_page("")[1])
     read = page(tmp_path / "page.html")
     queries = [query for query in saved_queries() if query.name != "coverage_by_day"]
     assert len(queries) >= 10
