@@ -57,7 +57,7 @@ WORKFLOWS = tuple(f".github/workflows/{name}.yml" for name in ("ci", "node", "sn
 ACTIONS = (".github/actions/check/action.yml",)
 SHELL_SCRIPTS = (".ci/run", "scripts/install-yggdrasil", "scripts/nox")
 #: The benchmarks, each a program in tests/bench/.
-BENCHMARKS = ("publish", "cells", "queue", "journal", "restore")
+BENCHMARKS = ("publish", "cells", "queue", "journal", "restore", "start")
 #: Without its own folder on the path, no benchmark hides a module of Python that has its name; `queue` is one.
 BENCH_PATHS = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(HERE / "tests" / "support")}
 
@@ -389,7 +389,7 @@ def action_dry_run(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure publishing, cells per minute, the queue, following and restoring; `-- queue`, say, measures one alone."""
+    """Measure publishing, cells per minute, the queue, following, restoring, starts; `-- queue`: only one of them."""
     names = session.posargs[:1] if session.posargs[:1] in [[name] for name in BENCHMARKS] else [*BENCHMARKS]
     for name in names:
         options = session.posargs[1:] if len(names) == 1 else session.posargs

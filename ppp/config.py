@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urljoin
 
-from pypi_simple import PYPI_SIMPLE_ENDPOINT
-
 import ppp
+from ppp.index_address import default_index_url
 from ppp.model.credentials import Credentials, origin_of, split_credentials
 from ppp.model.errors import ConfigError
 from ppp.model.node_ids import MAX_NODES, parse_node_ids
@@ -138,7 +137,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
     settings = _Settings(environ)
     settings.check_path("PPP_DATA" if data is None else "--data", data or Path(settings.text("PPP_DATA", "data")))
     settings.check_path("the folder for temporary files (TMPDIR)", temporary_folder(environ))
-    index_url, index_credentials = settings.private_address("PPP_INDEX_URL", PYPI_SIMPLE_ENDPOINT)
+    index_url, index_credentials = settings.private_address("PPP_INDEX_URL", default_index_url())
     feed_url, feed_credentials = settings.private_address("PPP_FEED_URL", _feed_beside(index_url))
     journal_url, journal_credentials = settings.private_address("PPP_JOURNAL_URL", _changelog_beside(index_url))
     # One server: what it knows the index's reader by.

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import click
 from rich.console import Console
@@ -13,7 +13,6 @@ from ppp import console
 from ppp.cli.options import print_answer
 from ppp.config import Config
 from ppp.ledger import queries
-from ppp.ledger.flakiness import Flakiness
 from ppp.ledger.node_verdicts import CellVerdicts, read_verdicts
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.schema import read_ledger
@@ -24,8 +23,6 @@ from ppp.model.matrix import Cell
 from ppp.model.record import Record, Result
 from ppp.model.release import Release
 from ppp.model.release_files import files_until, is_final
-from ppp.runner.check import BudgetReport
-from ppp.runner.waiting import QueueState
 
 #: Columns of a table that goes to a file or a pipe.
 PIPE_WIDTH: Final = 160
@@ -39,6 +36,13 @@ class AskedCell:
     result: Result | None
 
 
+class AnswerPart(Protocol):
+    """What a run found out beside its results. Its classes belong to what checks cells, which few commands import."""
+
+    def to_json(self) -> Mapping[str, object]:
+        """Return it as a part of the JSON answer."""
+
+
 def print_results(
     config: Config,
     releases: Sequence[Release],
@@ -46,9 +50,9 @@ def print_results(
     *,
     as_json: bool,
     unavailable: Mapping[str, str] | None = None,
-    flakiness: Flakiness | None = None,
-    queue: QueueState | None = None,
-    budget: BudgetReport | None = None,
+    flakiness: AnswerPart | None = None,
+    queue: AnswerPart | None = None,
+    budget: AnswerPart | None = None,
     missing: PPPError | None = None,
     with_logs: bool = False,
     announced: Mapping[Release, int] | None = None,

@@ -133,8 +133,12 @@ HEAVY = {
 STARTED = {"ppp.cli.main", "ppp.cli.lazy", "ppp.cli.signals"}
 
 
-@pytest.mark.parametrize("words", ["--version", "--help", "peer --help", "node --help", "frobnicate"])
-def test_a_start_imports_no_command_and_nothing_that_takes_long(words: str) -> None:
+#: What reading the ledger does not need: what checks cells, and what asks an index.
+CHECKING = {"docker", "datasette", "pypi_simple", "requests", "feedparser", "uvicorn", "ppp.check.cell", "ppp.pipeline"}
+
+
+def imported_by(words: str) -> set[str]:
+    """Return the modules that a command has imported when it ends."""
     program = f"""
 import sys
 from ppp.cli.main import main
@@ -145,10 +149,21 @@ except SystemExit:
     print("imported:", *sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    imported = set(done.stdout.rpartition("imported:")[2].split())
-    assert "ppp.cli.lazy" in imported
-    assert not imported & HEAVY
+    return set(done.stdout.rpartition("imported:")[2].split())
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "peer --help", "frobnicate"])
+def test_a_start_imports_no_command_and_nothing_that_takes_long(words: str) -> None:
+    imported = imported_by(words)
     assert {name for name in imported if name.startswith("ppp.cli.")} == STARTED
+    assert not imported & HEAVY
+
+
+@pytest.mark.parametrize("words", ["show --data nowhere", "queue --data nowhere"])
+def test_to_read_the_ledger_nothing_is_imported_that_checks_cells(words: str) -> None:
+    imported = imported_by(words)
+    assert "ppp.ledger.schema" in imported
+    assert not imported & CHECKING
 
 
 #: What `make_context` reads, wherever a command has it.
