@@ -14,7 +14,8 @@ from ppp.model.release import InvalidReleaseError, parse_package, parse_version
 
 #: Plain characters only: names become parts of paths and of URLs.
 _FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,249}")
-_PRINTABLE_ASCII: Final = re.compile("[!-~]+")
+#: Addresses become lines of requirements files, where pip replaces `${NAME}`, and ` #` and `;` have a meaning.
+_URL: Final = re.compile(r"[A-Za-z0-9._~:/%+!=,@()\[\]-]+")
 MAX_URL_LENGTH: Final = 2000
 MAX_FILE_SIZE: Final = 2**40
 MAX_REQUIRES_PYTHON: Final = 1000
@@ -99,7 +100,7 @@ def is_file_url(url: str, filename: str) -> bool:
 
     With a user name or a query it might: what is stored here is published.
     """
-    if len(url) > MAX_URL_LENGTH or not _PRINTABLE_ASCII.fullmatch(url):
+    if len(url) > MAX_URL_LENGTH or not _URL.fullmatch(url):
         return False
     try:
         parts = urlsplit(url)

@@ -20,7 +20,7 @@ from ppp.storage_errors import translate_storage_errors
 INDEX_FILES_NAME: Final = "index_files.db"
 BUSY_TIMEOUT_S: Final = 10.0
 #: Increased when the table changes; a file of another schema is begun anew.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 #: How many hashes one statement asks for.
 CHUNK: Final = 500
 _COLUMNS: Final = tuple(field.name for field in fields(IndexedFile))
@@ -38,7 +38,7 @@ CREATE TABLE index_files (
     yanked TEXT,
     metadata_sha256 TEXT,
     PRIMARY KEY (sha256, project)
-) STRICT, WITHOUT ROWID
+) STRICT
 """
 _INSERT: Final = (
     f"INSERT INTO index_files ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own words

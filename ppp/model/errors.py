@@ -232,6 +232,18 @@ class NotForEnvironmentError(PPPError):
     exit_code = 59
 
 
+class LockRefusedError(PPPError):
+    """No lock can be made: a record is no PASS, or a file of it has no hash, or is not known from the index."""
+
+    exit_code = 66
+
+
+class InvalidLockError(PPPError):
+    """A lock is not one that PPP makes, or was changed since; nothing of it is used."""
+
+    exit_code = 67
+
+
 class ReproducedDifferentlyError(PPPError):
     """A cell that was run again made other claims than its record; what differs was printed."""
 

@@ -52,6 +52,8 @@ def test_a_fragment_is_no_part_of_an_address() -> None:
         {"url": f"https://files.example:port/{NAME}"},
         {"url": f"https://files.example/{'a' * 2000}/{NAME}"},
         {"url": f"https://files.example/\n/{NAME}"},
+        {"url": f"https://files.example/${{HOME}}/{NAME}"},
+        {"url": f"https://files.example/;a/{NAME}"},
     ],
 )
 def test_a_file_that_cannot_be_named_safely_is_unknown(other: dict[str, str]) -> None:
