@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sample_lock import HASHES, NAMES, indexed_files, sample_pass
@@ -80,7 +81,7 @@ def test_a_record_that_does_not_say_what_was_installed_has_no_lock(record: Recor
 @pytest.mark.parametrize(
     "changes", [{"version": "1.1"}, {"filename": "lib-1.1-py3-none-any.whl"}, {"filename": "l.zip"}]
 )
-def test_a_file_that_the_index_lists_as_another_release_has_no_lock(changes: dict[str, str]) -> None:
+def test_a_file_that_the_index_lists_as_another_release_has_no_lock(changes: dict[str, Any]) -> None:
     files = indexed_files()
     key = (HASHES["lib"], "lib")
     with pytest.raises(LockRefusedError, match="whose name is not that of its release"):
