@@ -14,8 +14,8 @@ from ppp.publish import text
 
 #: What the files of one package are taken to need before any is rendered. They take half of it on average, so where as
 #: many packages as there are have room, all of them get pages, and nothing has to be decided.
-PACKAGE_ESTIMATE: Final = 32_000
-FILES_ESTIMATE: Final = 6
+PACKAGE_ESTIMATE: Final = 40_000
+FILES_ESTIMATE: Final = 8
 #: What a package is taken to need in the lookup files, and how many of these there are at most.
 LOOKUP_ESTIMATE: Final = 120
 LOOKUP_FILES: Final = 2_048

@@ -6,6 +6,7 @@ some nodes are accepted, each file, and each record of a ledger, must also be si
 """
 
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ from ppp.verify.database import check_private, check_rows, check_signed_records,
 from ppp.verify.result import Verification, fail
 from ppp.verify.signed import check_signed
 
+#: The name of a log, by its own sha256.
+_LOG_NAME: Final = re.compile(r"[0-9a-f]{64}\.txt")
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -98,7 +101,9 @@ def _check(path: Path, options: VerifyOptions) -> str:
             return documents.check_batch(batch, nodes=options.nodes, now=options.now)
         case name if name.endswith(".json"):
             return _check_document(path, options, confirmed=confirmed)
-    return _with_signature(path, _check_listed(path, confirmed=confirmed), options)
+    proves_itself = _LOG_NAME.fullmatch(path.name) and not confirmed
+    message = _check_log(path) if proves_itself else _check_listed(path, confirmed=confirmed)
+    return _with_signature(path, message, options)
 
 
 def _with_signature(path: Path, message: str, options: VerifyOptions) -> str:
@@ -198,6 +203,12 @@ def _name(found: Snapshot) -> str | None:
         case SnapshotKind.MONTH:
             months = {(day or "")[:7] for day in (found.first_day, found.last_day)}
             return f"ppp-{months.pop()}.db" if len(months) == 1 else None
+
+
+def _check_log(path: Path) -> str:
+    if (digest := file_sha256(path)) != path.stem:
+        fail(f"it hashes to {digest}, its name says {path.stem}")
+    return "a log that hashes to its name"
 
 
 def _check_gzip(path: Path) -> str:

@@ -7,6 +7,7 @@ modules, installed distributions) are stored once and referred to by index, and 
 import shlex
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Final
 
 from ppp.ledger.published import Counts, Verdict
@@ -76,6 +77,7 @@ API_FILES: Final = (
     ),
     ("snapshots/{snapshot}.db", None, "the snapshot itself, a SQLite database; its sha256 is beside it"),
     ("p/{package}/atom.xml", None, "Atom: changed results of one package"),
+    ("p/{package}/log/{sha256}.txt", None, "the whole log of a failure of its newest release, named by its sha256"),
     ("findings/{finding}/feed.xml", None, "RSS: new entries of a finding; atom.xml and feed.json are beside it"),
     ("feed.xml", None, "RSS: all changed results"),
     ("atom.xml", None, "Atom: the same"),
@@ -129,11 +131,14 @@ def api_index(
 
 
 def package_file(
-    history: PackageHistory, summary: PackageSummary, releases: Sequence[ReleaseFlips] = ()
+    history: PackageHistory,
+    summary: PackageSummary,
+    releases: Sequence[ReleaseFlips] = (),
+    logs: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[str, bytes]:
     """Return `/api/v1/p/<package>.json`: cells of the newest release, last passing versions, and earlier releases.
 
-    `releases` are those that changed verdicts on other packages.
+    `releases` are those that changed verdicts on other packages, `logs` the paths of published logs by their sha256.
     """
     shared = _SharedValues()
     fixes = cell_fixes(history.newest, history.logs)
@@ -164,6 +169,8 @@ def package_file(
         document["files_until"] = files_until(history.announced_at)
     if history.downloads:
         document["downloads"] = {"period": history.downloads.period, "count": history.downloads.downloads}
+    if logs:
+        document["logs"] = {**logs}
     if releases:
         document["breaks"] = [{"version": one.version, "broke": one.broke, "fixed": one.fixed} for one in releases]
     return f"api/v1/p/{history.package}.json", document_bytes(document)

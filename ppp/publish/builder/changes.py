@@ -26,6 +26,7 @@ from ppp.model.site_address import SiteAddresses
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.cache.manifest import files_in_list
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST, OutputFolder, digest_line
+from ppp.publish.packages.dependencies import dependents_of_new_packages
 from ppp.publish.site.directory import PACKAGES_LISTING
 from ppp.resources import resource
 
@@ -80,6 +81,8 @@ def find_changes(
     newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
     changed = {package for (package,) in newer} | _packages_with_other_downloads(db, cache)
     changed |= _packages_announced_anew(db, cache)
+    # The page of a package links those of its dependencies that have a page.
+    changed |= dependents_of_new_packages(db, changed, last)
     # What a release did to these packages is on the pages of the package whose release that is.
     return ChangedPackages(packages=sorted(changed.union(triggers_of_packages(db, changed))), after_row=last)
 

@@ -37,9 +37,10 @@ from ppp.publish.site.documentation import documentation_pages, documentation_pa
 from ppp.publish.site.environments import environment_pages
 from ppp.publish.site.findings import finding_listings, finding_pages
 from ppp.publish.site.front import STRIP_RESULTS, FrontPage, about_page, front_page
+from ppp.publish.site.logs import log_files
 from ppp.publish.site.lookup import lookup_files
 from ppp.publish.site.missing import missing_page
-from ppp.publish.site.package import package_page
+from ppp.publish.site.package import PageLinks, package_page
 from ppp.publish.site.sitemap import crawler_files, sitemap_files
 from ppp.publish.site.snapshots import data_files
 from ppp.publish.site.sql import sql_files
@@ -76,10 +77,15 @@ def package_files(
     feed_path = f"p/{history.package}/atom.xml"
     releases = flips_by_release(history.flips)
     pages = PackagePages(frozenset({history.package})) if partial_site else ALL_PAGES
-    base_url, badge = addresses.base_url, package_badge(summary, addresses.base_url)
+    base_url = addresses.base_url
+    # Where not every package has a page, there is no room for whole logs either.
+    logs = {} if partial_site else log_files(history.logs)
+    links = PageLinks(badge=package_badge(summary, base_url), addresses=addresses, logs=logs, pages=pages)
+    folder = f"p/{history.package}"
     return [
-        complete(package_page(history, summary, environments, releases, badge=badge, addresses=addresses), addresses),
-        package_file(history, summary, releases),
+        complete(package_page(history, summary, environments, releases, links), addresses),
+        package_file(history, summary, releases, {digest: f"{folder}/{log.name}" for digest, log in logs.items()}),
+        *{f"{folder}/{log.name}": log.content for log in logs.values()}.items(),
         *(complete(file, addresses) for file in breaks_pages(history.package, releases, pages)),
         *badge_files(summary),
         (feed_path, atom(package_feed(history.package, history.changes), path=feed_path, base_url=base_url)),

@@ -1,7 +1,7 @@
 """Everything that is published of one package, as the ledger holds it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ppp.ledger.downloads import Downloads
@@ -39,7 +39,8 @@ class PackageHistory:
     release that failed alike, where the ledger has one. `flips` are the verdicts on other packages that changed after
     its releases came. `downloads` are its own, of the newest period that is known. `announced_at` is when the index
     named the newest release, in epoch seconds, as far as a journal says. `on_index` is what the index listed at the
-    newest observation that recorded it. Blame takes all cells of a release into account.
+    newest observation that recorded it. `dependencies` are the names of what its newest installations brought with
+    them, each with whether it has a result here. Blame takes all cells of a release into account.
     """
 
     package: str
@@ -52,6 +53,7 @@ class PackageHistory:
     downloads: Downloads | None = None
     announced_at: int | None = None
     on_index: OnIndex | None = None
+    dependencies: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def version(self) -> str:

@@ -19,6 +19,7 @@ from ppp.model.blame import AssignedBlame, assign_blame
 from ppp.model.matrix import Environment
 from ppp.model.on_index import OnIndex
 from ppp.model.record import Result
+from ppp.publish.packages.dependencies import read_dependencies
 from ppp.publish.packages.failures import group_failures
 from ppp.publish.packages.history import MAX_ENVIRONMENTS, CurrentRecord, PackageHistory
 from ppp.publish.packages.rows import RESULTS, DetailRow, RecordRow, to_record, to_verdict
@@ -98,13 +99,18 @@ def _read_portion(
     flips: defaultdict[str, list[Flip]] = defaultdict(list)
     for flip in read_flips(db, packages):
         flips[flip.trigger.name].append(flip)
-    downloads = newest_downloads(db, packages)
+    downloads, dependencies = newest_downloads(db, packages), read_dependencies(db, packages)
     announced = announcements(db, ((package, of_package[0][0].version) for package, of_package in releases.items()))
     for package, of_package in groupby(rows, attrgetter("package")):
         if package in releases:
             history = _history(db, [*of_package], releases[package], details, flips[package])
             announced_at = announced.get((package, history.version))
-            yield replace(history, downloads=downloads.get(package), announced_at=announced_at)
+            yield replace(
+                history,
+                downloads=downloads.get(package),
+                announced_at=announced_at,
+                dependencies=dependencies.get(package, {}),
+            )
 
 
 def _releases(

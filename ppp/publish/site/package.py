@@ -3,7 +3,7 @@
 Text from packages is shortened and escaped, never interpreted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,10 +29,12 @@ from ppp.publish.packages.history import (
     CurrentRecordRow,
     PackageHistory,
 )
+from ppp.publish.packages.pages import PackagePages
 from ppp.publish.packages.remarks import SharedRemark, share_remarks
 from ppp.publish.packages.summary import FAILED, PackageSummary
 from ppp.publish.site.addresses import datasette_query
 from ppp.publish.site.breaks import breaks_links
+from ppp.publish.site.logs import LogFile
 from ppp.publish.site.markup import CellNotes
 from ppp.publish.site.own_check import check_commands, pin_commands
 from ppp.publish.site.package_evidence import checked_files, environment_list, image_digests, installed_sets
@@ -45,6 +47,8 @@ from ppp.publish.site.templates import platform_groups, render, shown_environmen
 DETAILED_RELEASES: Final = 10
 SUMMARIZED_RELEASES: Final = 40
 DETAIL_LIMIT: Final = 240
+#: Bytes of HTML for the names of dependencies.
+DEPENDENCIES_BUDGET: Final = 4_000
 #: Bytes of HTML for what results leave unsaid.
 REMARKS_BUDGET: Final = 3_500
 
@@ -72,19 +76,28 @@ class ReleaseHistory:
         return {version for version, _ in (*self.detailed, *self.summarized)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageLinks:
+    """What a page leads to: the site and what belongs to it, files of logs by their sha256, pages of other packages."""
+
+    badge: Badge
+    addresses: SiteAddresses
+    logs: Mapping[str, LogFile]
+    pages: PackagePages
+
+
 def package_page(
     history: PackageHistory,
     summary: PackageSummary,
     environments: Sequence[Environment],
-    releases: Sequence[ReleaseFlips] = (),
-    *,
-    badge: Badge,
-    addresses: SiteAddresses,
+    releases: Sequence[ReleaseFlips],
+    links: PageLinks,
 ) -> tuple[str, bytes]:
     """Return `/p/<package>/index.html`; `releases` are those that changed verdicts on other packages."""
     environments = _select_environments(history, environments)
     shown_ids = {environment.id for environment in environments}
     newest = [current for current in history.newest if current.record.environment in shown_ids]
+    addresses = links.addresses
     older = [[*verdicts] for _, verdicts in groupby(history.older, lambda verdict: verdict.release.version)]
     path = f"p/{history.package}/index.html"
     page = render(
@@ -103,7 +116,7 @@ def package_page(
         check_commands=check_commands,
         pin_commands=pin_commands,
         verdict=_verdict(history, shown_ids),
-        failures=failure_groups(newest, history, addresses.repository_url),
+        failures=failure_groups(newest, history, links.logs, addresses.repository_url),
         report=report_of(addresses.repository_url, [c for c in newest if c.record.result is Result.PASS]),
         datasette=datasette_query(addresses.datasette_url, "package_history", package=history.package),
         history=_release_history(older, environments),
@@ -111,7 +124,8 @@ def package_page(
         files=checked_files(newest),
         nodes=sorted({current.record.node for current in newest}),
         images=image_digests(newest),
-        badge=badge,
+        badge=links.badge,
+        **_dependencies(history, links.pages),
         findings=[kind for kind in summary.findings if kind not in REMARKS],
         noted_pythons=_noted_pythons(newest),
         phases=tuple(phase.label for phase in PHASES),
@@ -133,6 +147,12 @@ def _framing(history: PackageHistory, summary: PackageSummary, older: Sequence[S
         "standins": standins,
         "notes": CellNotes(remarks=summary.remarks, earlier=earlier_words(history), standins=standins),
     }
+
+
+def _dependencies(history: PackageHistory, pages: PackagePages) -> dict[str, object]:
+    linked = {name: pages.path(name) if known else "" for name, known in history.dependencies.items()}
+    shown = text.fit_budget(linked.items(), DEPENDENCIES_BUDGET, lambda pair: 40 + len(pair[0]) + len(pair[1]))
+    return {"dependencies": shown, "omitted_dependencies": len(linked) - len(shown), "pages": pages}
 
 
 def _verdict(history: PackageHistory, shown_ids: AbstractSet[str]) -> str:

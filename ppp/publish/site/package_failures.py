@@ -7,12 +7,14 @@ from typing import Final
 from ppp.check.cause_rules import CauseHelp, cause_help
 from ppp.ledger.published import Verdict
 from ppp.model.blame import AssignedBlame
-from ppp.model.record import Record
+from ppp.model.record import Blame, Record
 from ppp.publish import text
 from ppp.publish.packages.failures import group_failures
 from ppp.publish.packages.fixes import cell_fixes
 from ppp.publish.packages.history import CurrentRecord, PackageHistory, last_passing_versions
 from ppp.publish.site.addresses import report_address
+from ppp.publish.site.dependency_chains import dependency_of
+from ppp.publish.site.logs import LogFile
 
 LOG_LINES: Final = 40
 LOG_LIMIT: Final = 4_000
@@ -27,6 +29,8 @@ class FailureGroup:
     `last_passing` maps the last passing version, None if no version passes, to the environments for which it is that.
     `fixes` are the commands that install what the system lacks, each with the environments that it is for. `report` is
     where a reader reports that the verdict is wrong, `""` if nowhere.
+    `log` is the end of a log, as far as the page has room, and `whole_log` the file of it, if that is published.
+    `culprit` is the dependency to blame, if it has a result here.
     """
 
     cells: tuple[CurrentRecord, ...]
@@ -35,6 +39,8 @@ class FailureGroup:
     fixes: Sequence[tuple[str, str]]
     log: str | None
     log_environment: str | None
+    whole_log: LogFile | None
+    culprit: str | None
     report: str
 
     @property
@@ -60,8 +66,10 @@ class FailureGroup:
         ]
 
 
-def failure_groups(newest: Sequence[CurrentRecord], history: PackageHistory, repository_url: str) -> list[FailureGroup]:
-    """Return the failures of the newest release, each once; `repository_url` is where verdicts are reported."""
+def failure_groups(
+    newest: Sequence[CurrentRecord], history: PackageHistory, logs: Mapping[str, LogFile], repository_url: str
+) -> list[FailureGroup]:
+    """Return the failures of the newest release, each once; `logs` are published, reports go to `repository_url`."""
     remaining_bytes = LOG_BUDGET
     fixes = cell_fixes(newest, history.logs)
     groups = []
@@ -76,10 +84,22 @@ def failure_groups(newest: Sequence[CurrentRecord], history: PackageHistory, rep
                 fixes=_group_fixes(cells, fixes),
                 log=log,
                 log_environment=place,
+                culprit=_culprit(cells[0], history),
+                whole_log=_whole_log(cells, logs),
                 report=report_of(repository_url, cells),
             )
         )
     return groups
+
+
+def _culprit(cell: CurrentRecord, history: PackageHistory) -> str | None:
+    name = dependency_of(cell.record.detail) if cell.judgement.blame is Blame.DEPENDENCY else None
+    return name if name and history.dependencies.get(name) else None
+
+
+def _whole_log(cells: Sequence[CurrentRecord], logs: Mapping[str, LogFile]) -> LogFile | None:
+    # Of the cell whose log is shown: the first that has one.
+    return next((file for cell in cells if (file := logs.get(cell.record.log_sha256 or ""))), None)
 
 
 def _group_fixes(cells: Sequence[CurrentRecord], fixes: Mapping[str, str]) -> list[tuple[str, str]]:
