@@ -247,6 +247,12 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def questions(session: nox.Session) -> None:
+    """Answer the five questions on 3,000 packages, in Chromium and in the terminal; print the times."""
+    tool(session, "pytest", "-n", "0", "-s", "tests/browser/test_questions.py", *session.posargs)
+
+
+@nox.session
 def lowest(session: nox.Session) -> None:
     """Run the quicker unit tests with the lowest versions that pyproject.toml admits, on Python 3.11 if it is there."""
     folder = HERE / ".nox" / "lowest"

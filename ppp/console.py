@@ -13,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ppp.ledger.node_verdicts import CellVerdicts
+from ppp.model.blame import AssignedBlame, assign_blame
 from ppp.model.printable import printable_line
-from ppp.model.record import PHASES, ModuleFailure, Outcome, Record, Result
+from ppp.model.record import PHASES, Blame, ModuleFailure, Outcome, Record, Result
 from ppp.model.release import Release
 from ppp.model.shown import GLYPHS, Shown, nothing_to_import, record_shown_as
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.remarks import remarks, share_remarks
+from ppp.publish.packages.summary import FAILED
 
 STYLES: Final = {
     Shown.PASS: "green",
@@ -103,20 +105,30 @@ def explanations(rows: Sequence[tuple[Release, Mapping[str, Record]]], environme
     The last line names stand-ins for real images.
     """
     shown = [records[e] for _, records in rows for e in environments if e in records]
-    groups: dict[tuple[Result, Release, str | None, str | None], list[str]] = {}
+    blames = {id(r): judged.blame for _, records in rows for r, judged in _judged(records)}
+    groups: dict[tuple[Result, Release, str | None, str | None, Blame | None], list[str]] = {}
     for record in sorted(shown, key=lambda record: _SEVERITY.get(record.result, 0)):
         if record.result in _SEVERITY:
-            key = (record.result, record.release, record.cause, record.detail)
+            key = (record.result, record.release, record.cause, record.detail, blames[id(record)])
             groups.setdefault(key, []).append(record.environment)
     lines = [
-        printable_line(f"{GLYPHS[result]} {result:7} {release} {cause}: {detail} [{', '.join(where)}]")
-        for (result, release, cause, detail), where in groups.items()
+        printable_line(
+            f"{GLYPHS[result]} {result:7} {release} {cause}: {detail} [{', '.join(where)}]"
+            f"{f' blame: {blame}' if blame and result in FAILED else ''}"
+        )
+        for (result, release, cause, detail, blame), where in groups.items()
     ]
     lines += [line for _, records in rows for line in _unsaid([records[e] for e in environments if e in records])]
     standins = [e for e in environments if any(record.environment == e and record.standin for record in shown)]
     if standins:
         lines.append(f"stand-ins, not the real images: {', '.join(standins)}")
     return lines
+
+
+def _judged(records: Mapping[str, Record]) -> Iterator[tuple[Record, AssignedBlame]]:
+    # As on pages: where a log leaves it open, the other cells of the release decide.
+    judged = assign_blame(records.values())
+    return ((record, judged[environment]) for environment, record in records.items())
 
 
 def _unsaid(cells: Sequence[Record]) -> Iterator[str]:

@@ -142,7 +142,8 @@ def _reason(answer: Answer, cell: CellAnswer) -> tuple[str, str]:
     if cell.state is AnswerState.NOT_CLAIMED:
         return f"{release} does not claim{f' ({why})' if why else ''}", nearest
     word = known.result if known else "FAIL"
-    return f"{release} {word}{f' {why}' if why else ''}", nearest or "no checked version passes there"
+    blame = f", blame: {known.blame}" if known and known.blame else ""
+    return f"{release} {word}{f' {why}' if why else ''}{blame}", nearest or "no checked version passes there"
 
 
 def answer_json(answer: Answer) -> dict[str, object]:
@@ -158,6 +159,7 @@ def answer_json(answer: Answer) -> dict[str, object]:
                 "result": cell.cell.result if cell.cell else None,
                 "cause": (cell.cell.cause or None) if cell.cell else None,
                 "detail": (cell.cell.detail or None) if cell.cell else None,
+                "blame": cell.cell.blame if cell.cell else None,
                 "standin": cell.cell.standin if cell.cell else None,
                 "nearest": cell.nearest,
             }

@@ -41,6 +41,7 @@ PEER: Final = {
 COMMANDS: Final = {
     "ask": LazyCommand("ppp.cli.ask:ask", "Show what works where, what fails and why, of what was checked."),
     "backup": LazyCommand("ppp.cli.backup:backup", "Copy the ledger into a new file, and verify the copy."),
+    "changes": LazyCommand("ppp.cli.changes:changes", "Show what broke and what was fixed lately."),
     "check": LazyCommand("ppp.cli.check:check", "Check packages or files in environments now; show each phase."),
     "coverage": LazyCommand("ppp.cli.coverage:coverage", "Show what became of every release that the index named."),
     "doctor": LazyCommand("ppp.cli.doctor:doctor", "Find out what is wrong with this machine."),

@@ -11,7 +11,7 @@ from ppp.model.record import Result
 def read_knowledge(db: Database, package: str) -> Knowledge:
     """Return all checked releases of a package, newest first; none if it was never checked."""
     rows = db.execute(
-        "SELECT version, environment, result, cause, detail, standin FROM current WHERE package = ?"
+        "SELECT version, environment, result, cause, detail, blame, standin FROM judged WHERE package = ?"
         " ORDER BY version_key DESC, environment",
         (package,),
     ).fetchall()
@@ -19,8 +19,10 @@ def read_knowledge(db: Database, package: str) -> Knowledge:
         CheckedRelease(
             version=version,
             cells={
-                environment: CheckedCell(result=Result(result), cause=cause, detail=detail, standin=bool(standin))
-                for _, environment, result, cause, detail, standin in cells
+                environment: CheckedCell(
+                    result=Result(result), cause=cause, detail=detail, blame=blame, standin=bool(standin)
+                )
+                for _, environment, result, cause, detail, blame, standin in cells
             },
         )
         for version, cells in groupby(rows, lambda row: row[0])

@@ -232,6 +232,14 @@ def list_packages(db: Database) -> list[str]:
     return [name for (name,) in db.execute("SELECT DISTINCT package FROM results ORDER BY package")]
 
 
+def packages_observed_after(db: Database, start: int) -> list[str]:
+    """Return the sorted names of the packages that have a record after `start` (epoch seconds)."""
+    rows = db.execute(
+        "SELECT DISTINCT package FROM records INDEXED BY records_by_time WHERE observed_at > ? ORDER BY 1", (start,)
+    )
+    return [name for (name,) in rows]
+
+
 def verdict_changes(db: Database) -> Iterator[VerdictChange]:
     """Yield every change of a cell's verdict, newest first, each with the blame read from its log (see `judged`).
 

@@ -36,11 +36,12 @@ _STATES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedCell:
-    """The current result of a release in an environment; the cause and the detail are None where they are unknown."""
+    """The current result of a release in an environment; cause, blame and detail are None where they are unknown."""
 
     result: Result
     cause: str | None = None
     detail: str | None = None
+    blame: str | None = None
     standin: bool = False
 
 

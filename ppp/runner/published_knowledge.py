@@ -62,6 +62,7 @@ def parse_package_file(document: dict[str, Any]) -> Knowledge:
             result=Result(cell["result"]),
             cause=cell.get("cause"),
             detail=cell.get("detail"),
+            blame=cell.get("blame"),
             standin=document["runs"][cell["run"]]["standin"] if cell["run"] < len(document["runs"]) else False,
         )
         for cell in document["cells"]

@@ -7,13 +7,13 @@ const STATES = { PASS: "works", FAIL: "fails", TIMEOUT: "fails", ERROR: "unknown
 // Return the checked releases that a file of api/v1/p/ lists, newest first, and which version passed where.
 export function packageKnowledge(file) {
   const newest = Object.fromEntries(
-    file.cells.map(({ environment, result, cause, detail, run, nothing_to_import: empty }) => [
+    file.cells.map(({ environment, result, cause, blame, detail, run, nothing_to_import: empty }) => [
       environment,
-      { result, shown: empty ? "installed" : result, cause: cause ?? null, detail: detail ?? null, standin: file.runs[run]?.standin ?? false },
+      { result, shown: empty ? "installed" : result, cause: cause ?? null, blame: blame ?? null, detail: detail ?? null, standin: file.runs[run]?.standin ?? false },
     ]),
   );
   const older = (results) =>
-    Object.fromEntries(Object.entries(results).flatMap(([result, places]) => places.map((place) => [place, { result, cause: null, detail: null, standin: false }])));
+    Object.fromEntries(Object.entries(results).flatMap(([result, places]) => places.map((place) => [place, { result, cause: null, blame: null, detail: null, standin: false }])));
   return {
     releases: file.history.map(({ version, results }) => ({ version, cells: version === file.version ? newest : older(results) })),
     passing: file.worked,
@@ -23,7 +23,7 @@ export function packageKnowledge(file) {
 // Return what the row of a package without a file of its own says: its newest release, and what passed last.
 export function lookedUpKnowledge({ version, cells }) {
   const results = { installed: "PASS" };
-  const known = cells.map(({ environment, shown, cause, standin }) => [environment, { result: results[shown] ?? shown, shown, cause: cause ?? null, detail: null, standin }]);
+  const known = cells.map(({ environment, shown, cause, blame, standin }) => [environment, { result: results[shown] ?? shown, shown, cause: cause ?? null, blame: blame ?? null, detail: null, standin }]);
   const passing = cells.map(({ environment, passed }) => [environment, passed ?? null]);
   return { releases: [{ version, cells: Object.fromEntries(known) }], passing: Object.fromEntries(passing) };
 }

@@ -9,6 +9,7 @@ import { causeCode, element, knownPackage, link, resultChip, scrollBox, standinN
 const AT_ONCE = 8;
 const MAX_LINK = 2_000;
 const MAX_LISTED = 20;
+const [MIN_ROWS, MAX_ROWS] = [3, 7];
 const STORED = "ppp-ask";
 const FAILING = new Set(["fails", "not-claimed"]);
 const WORDS = { works: "work", fails: "fail", "not-claimed": "do not claim it", unknown: "unknown", "not-needed": "not needed" };
@@ -60,10 +61,10 @@ function reason({ entry, isKnown }, { state, version, cell, nearest }) {
   const passes = nearest ? `${package_}==${nearest} passes there` : "";
   if (state === "unknown") {
     const which = version ? `${package_}==${version}` : entry.requirement;
-    return [`${which} was not checked${isKnown ? "" : ": that says nothing about it"}`, null, "", passes];
+    return [`${which} was not checked${isKnown ? "" : ": that says nothing about it"}`, null, "", "", passes];
   }
   const what = state === "not-claimed" ? `${package_}==${version} does not claim` : `${package_}==${version} ${cell.result}`;
-  return [what, cell.cause, cell.detail ?? "", passes || (state === "fails" ? "no checked version passes there" : "")];
+  return [what, cell.cause, cell.detail ?? "", state === "fails" ? (cell.blame ?? "") : "", passes || (state === "fails" ? "no checked version passes there" : "")];
 }
 
 function reasons(answered) {
@@ -73,8 +74,8 @@ function reasons(answered) {
     const key = JSON.stringify(why);
     groups.set(key, { why, places: [...(groups.get(key)?.places ?? []), cell.environment] });
   }
-  return [...groups.values()].map(({ why: [what, cause, detail, then], places }) =>
-    element("p", [what, cause ? " " : "", cause ? causeCode(cause) : "", detail ? `: ${detail}` : "", ` (${places.join(", ")})`, then ? "; " : "", then ? element("strong", then) : ""]),
+  return [...groups.values()].map(({ why: [what, cause, detail, blame, then], places }) =>
+    element("p", [what, cause ? " " : "", cause ? causeCode(cause) : "", detail ? `: ${detail}` : "", blame ? `, blame: ${blame}` : "", ` (${places.join(", ")})`, then ? "; " : "", then ? element("strong", then) : ""]),
   );
 }
 
@@ -128,7 +129,7 @@ const listed = (title, lines) =>
 function result(answered, environments, { notes, mistakes }) {
   const parts = [element("h2", verdict(answered, mistakes)), ...listed("Not answered", mistakes)];
   if (answered.length) {
-    parts.push(element("ul", environments.map((environment, place) => environmentLine(environment, place, answered)), { className: "found" }));
+    parts.push(element("ul", environments.map((environment, place) => environmentLine(environment, place, answered)), { className: "found verdicts" }));
     parts.push(scrollBox(table(answered, environments), "Answers"));
     const standins = environments.map(({ id }) => id).filter((id, place) => answered.some(({ cells }) => cells[place].cell?.standin));
     if (standins.length) parts.push(standinNote(standins));
@@ -188,7 +189,7 @@ function start(form) {
     await run();
   }
 
-  function fromAddress() {
+  async function fromAddress() {
     if (location.hash.startsWith("#r=")) {
       try {
         input.value = decodeURIComponent(location.hash.slice(3));
@@ -199,7 +200,10 @@ function start(form) {
       input.value = sessionStorage.getItem(STORED) ?? "";
       sessionStorage.removeItem(STORED);
     }
-    return run();
+    input.rows = Math.min(MAX_ROWS, Math.max(MIN_ROWS, input.value.split("\n").length));
+    await run();
+    // Whoever comes with a question wants its answer in the first screen.
+    if (input.value && !section.hidden) section.scrollIntoView();
   }
 
   form.addEventListener("submit", (event) => {

@@ -181,7 +181,7 @@ ANSWERED_IN_BROWSER = """async ({ text, environments }) => {
     const needed = Object.fromEntries(environments.map(([id, python]) => [id, isNeeded(entry.marker, python)]));
     const cells = answer(entry, found?.known ?? { releases: [], passing: null }, needed);
     return [entry.requirement, cells.map(({ environment, state, version, cell, nearest }) =>
-      [environment, state, version, cell?.result ?? null, nearest, cell?.cause ?? null])];
+      [environment, state, version, cell?.result ?? null, nearest, cell?.blame ?? null, cell?.cause ?? null])];
   }));
 }"""
 FILTERED_IN_BROWSER = """async ({ specifiers, versions }) => {
@@ -282,13 +282,13 @@ def test_answers_are_those_of_ppp_ask(page: "Page", data: Path, tmp_path: Path, 
             assert not error
             shown = page.evaluate(ANSWERED_IN_BROWSER, {"text": text, "environments": known})
             assert _verdicts(shown) == _verdicts(_answers(ask(config, entries, names)))
-            # Files of packages have the causes of their newest releases only.
+            # Files of packages have causes and blame of their newest releases only.
             if place == "public":
                 assert shown == _answers(ask(config, entries, names, url=address))
 
 
 def _answers(answers: list[Answer]) -> list[list[Any]]:
-    names = ("state", "version", "result", "nearest", "cause")
+    names = ("state", "version", "result", "nearest", "blame", "cause")
     shown: list[Any] = [answer_json(one) for one in answers]
     return [
         [one["requirement"], [[e, *(cell[name] for name in names)] for e, cell in one["environments"].items()]]
@@ -297,7 +297,7 @@ def _answers(answers: list[Answer]) -> list[list[Any]]:
 
 
 def _verdicts(answers: list[list[Any]]) -> list[Any]:
-    return [(requirement, [cell[:-1] for cell in cells]) for requirement, cells in answers]
+    return [(requirement, [cell[:-2] for cell in cells]) for requirement, cells in answers]
 
 
 def test_specifiers_allow_the_versions_that_packaging_allows(page: "Page", site: str) -> None:

@@ -91,6 +91,8 @@ PAGES = {
     "about": "about/index.html",
     "ask": "ask/index.html",
     "compare": "compare/index.html",
+    "changed": "changed/index.html",
+    "check": "docs/check-your-package/index.html",
     "missing": "404.html",
     "coverage": "coverage/index.html",
     "journal": "journal/index.html",
@@ -107,6 +109,7 @@ EMPTY_PAGES = {
     "empty-environments": "env/index.html",
     "empty-data": "data/index.html",
     "empty-ask": "ask/index.html",
+    "empty-changed": "changed/index.html",
 }
 
 

@@ -119,7 +119,7 @@ def test_explanations_group_what_is_alike_and_put_the_worst_first(record: Builde
     two = {SLIM: record(package="two", **FAILED), ALPINE: record(package="two", environment=ALPINE, standin=True)}
     rows = [(records[SLIM].release, records) for records in (one, two)]
     assert explanations(rows, [SLIM, ALPINE]) == [
-        "✗ FAIL    two==2.1.0 import-error: import example_lib: ValueError: no [py312-slim]",
+        "✗ FAIL    two==2.1.0 import-error: import example_lib: ValueError: no [py312-slim] blame: environment",
         f"{GLYPHS[Result.NA]} NA      one==2.1.0 requires-python: requires Python >=3.13 [py312-slim, py312-alpine]",
         "stand-ins, not the real images: py312-alpine",
     ]

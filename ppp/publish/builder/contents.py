@@ -15,7 +15,7 @@ from ppp.publish.api.package import api_index, package_file
 from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.builder.site_data import SiteData
 from ppp.publish.feeds.atom import atom
-from ppp.publish.feeds.entries import SITE_NAME, group_changes, overall_feed, package_feed
+from ppp.publish.feeds.entries import MAX_ENTRIES, SITE_NAME, group_changes, overall_feed, package_feed
 from ppp.publish.feeds.jsonfeed import feed_files
 from ppp.publish.feeds.opml import OPML_NAME, FeedGroup, ListedFeed, opml, package_group
 from ppp.publish.journal.files import FEED as JOURNAL_FEED
@@ -30,7 +30,7 @@ from ppp.publish.site.addresses import complete, complete_content
 from ppp.publish.site.ask import ASK_PAGE, COMPARE_PAGE, ask_page, compare_files
 from ppp.publish.site.breaks import breaks_pages
 from ppp.publish.site.causes import cause_pages
-from ppp.publish.site.changed import changed_packages
+from ppp.publish.site.changed import CHANGED_PAGE, ChangedWeek, changed_page, changed_week
 from ppp.publish.site.deferred import Content
 from ppp.publish.site.directory import directory_pages, search_files
 from ppp.publish.site.documentation import documentation_pages, documentation_paths
@@ -100,7 +100,9 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
 def _site_contents(data: SiteData) -> Iterator[tuple[str, Content]]:
     # Each function says which paths it renders; pages without `as_of` change only with what they show.
     counts, base_url, as_of, pages = data.counts, data.addresses.base_url, data.counts.as_of, data.pages
-    yield _front_page(data)
+    week = changed_week(finding_listings(data.findings), data.changes, as_of, max_changes=MAX_ENTRIES)
+    yield _front_page(data, week)
+    yield changed_page(week, pages)
     yield trends_file(data.days, as_of)
     yield ask_page(data.environments, base_url)
     yield from directory_pages(data.directory, as_of, data.lookup)
@@ -146,7 +148,7 @@ def _static_files(addresses: SiteAddresses) -> Iterator[tuple[str, bytes]]:
             yield f"{target}{source.name}", source.read_bytes()
 
 
-def _front_page(data: SiteData) -> tuple[str, bytes]:
+def _front_page(data: SiteData, week: ChangedWeek) -> tuple[str, bytes]:
     listings = finding_listings(data.findings)
     return front_page(
         FrontPage(
@@ -155,7 +157,7 @@ def _front_page(data: SiteData) -> tuple[str, bytes]:
             days=data.days,
             environments=data.environments,
             queued=data.queued,
-            changed=changed_packages(listings, data.changes, data.counts.as_of),
+            week=week,
             rows=data.rows,
             newest_results=data.newest[:STRIP_RESULTS],
             causes=data.top_causes,
@@ -189,7 +191,7 @@ def opml_file(data: SiteData) -> tuple[str, bytes]:
 
 def _page_paths(data: SiteData) -> Iterable[str]:
     yield from ("index.html", "about/index.html", "packages/index.html", "causes/index.html", "sql/index.html")
-    yield from ("data/index.html", "findings/index.html", "env/index.html", ASK_PAGE, COMPARE_PAGE)
+    yield from ("data/index.html", "findings/index.html", "env/index.html", ASK_PAGE, COMPARE_PAGE, CHANGED_PAGE)
     yield from documentation_paths()
     yield from (f"findings/{kind}/index.html" for kind in data.findings)
     yield from (f"env/{environment.id}/index.html" for environment in data.environments)

@@ -27,7 +27,7 @@ from ppp.publish.packages.finding_kinds import FINDING_TEXTS, REMARKS, FindingKi
 from ppp.publish.packages.history import MAX_ENVIRONMENTS
 from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.packages.summary import FAILED
-from ppp.publish.site.changed import ChangedPackage
+from ppp.publish.site.changed import ChangedWeek
 from ppp.publish.site.templates import platform_groups, render, shown_columns, shown_environments
 from ppp.publish.site.trends import draw_trend
 from ppp.resources import resource
@@ -98,7 +98,7 @@ class FrontPage:
     days: Sequence[DayDigest]
     environments: Sequence[Environment]
     queued: Sequence[Environment]
-    changed: Sequence[ChangedPackage]
+    week: ChangedWeek
     rows: Sequence[MatrixRow]
     newest_results: Sequence[Verdict]
     causes: Sequence[CauseCount]
@@ -153,7 +153,8 @@ def front_page(front: FrontPage) -> tuple[str, bytes]:
         trend_sql=permalink(TREND_QUERY),
         counters=counters,
         headline=headline(front.counts),
-        changed=text.fit_budget(front.changed, CHANGED_BUDGET, lambda changed: changed.estimated_bytes),
+        week=front.week,
+        changed=text.fit_budget(front.week.packages, CHANGED_BUDGET, lambda changed: changed.estimated_bytes),
         named_packages=named_packages(front.episode),
         columns=shown_columns(front.counts),
         failing=front.counts.by_result[Result.FAIL] + front.counts.by_result[Result.TIMEOUT],

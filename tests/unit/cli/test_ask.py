@@ -64,7 +64,7 @@ def test_what_works(ask: Ask) -> None:
 def test_what_fails_with_why_and_the_nearest_version_that_passes(ask: Ask) -> None:
     code, out, _ = ask("old", "six", "-e", "py312-slim")
     assert code == 1
-    assert "✗ old==2.0 FAIL no-compiler: gcc is missing [py312-slim]; old==1.0" in out
+    assert "✗ old==2.0 FAIL no-compiler: gcc is missing, blame: unknown [py312-slim]; old==1.0" in out
     assert out.endswith("cells: 1 pass, 1 fail\n")
 
 
