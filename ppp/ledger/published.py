@@ -249,6 +249,12 @@ def verdict_changes(db: Database) -> Iterator[VerdictChange]:
     return _changes(db, "records AS c INDEXED BY records_by_time WHERE result <> 'ERROR'")
 
 
+def changes_after(db: Database, start: int) -> Iterator[VerdictChange]:
+    """Yield the verdicts after `start` (epoch seconds) on cells that had another verdict before, newest first."""
+    records = "records AS c INDEXED BY records_by_time WHERE result <> 'ERROR' AND observed_at > ?"
+    return _changes(db, records, start, which="before <> result")
+
+
 def newest_changes(db: Database, limit: int) -> list[VerdictChange]:
     """Return the changes of the newest `limit` pairs of (release, UTC day of a change), newest first."""
     pairs: dict[tuple[Release, int], None] = {}
@@ -266,7 +272,9 @@ def newest_changes(db: Database, limit: int) -> list[VerdictChange]:
     return list(_changes(db, source, json.dumps(selected)))
 
 
-def _changes(db: Database, source: str, *values: str) -> Iterator[VerdictChange]:
+def _changes(
+    db: Database, source: str, *values: str | int, which: str = "before IS NOT result"
+) -> Iterator[VerdictChange]:
     # The subquery finds the previous verdict of each record's cell.
     rows = db.query(
         f"SELECT * FROM (SELECT {_RECORD_COLUMNS}, (SELECT p.result FROM records AS p"  # noqa: S608 - our own words
@@ -274,7 +282,7 @@ def _changes(db: Database, source: str, *values: str) -> Iterator[VerdictChange]
         " AND p.result <> 'ERROR' AND (p.observed_at, p.record) < (c.observed_at, c.record)"
         " ORDER BY p.observed_at DESC, p.record DESC LIMIT 1) AS before"
         f" FROM {source} ORDER BY observed_at DESC, record DESC)"
-        " WHERE before IS NOT result",
+        f" WHERE {which}",
         values,
     )
     return (

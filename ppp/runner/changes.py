@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import takewhile
 
 from sqlite_utils import Database
 
@@ -41,8 +40,7 @@ def read_changes(config: Config, *, within_s: int | None, since: int, environmen
             )
         as_of = published.as_of(db)
         start = since if within_s is None else (as_of or 0) - within_s
-        again = takewhile(lambda change: change.verdict.observed_at > start, published.verdict_changes(db))
-        packages = changed_packages(_compared(db, start), again, start)
+        packages = changed_packages(_compared(db, start), published.changes_after(db, start), start)
     return Changes(start=start, as_of=as_of, packages=[*_only_in(packages, environments)])
 
 

@@ -15,7 +15,7 @@ from ppp.publish.api.package import api_index, package_file
 from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.builder.site_data import SiteData
 from ppp.publish.feeds.atom import atom
-from ppp.publish.feeds.entries import MAX_ENTRIES, SITE_NAME, group_changes, overall_feed, package_feed
+from ppp.publish.feeds.entries import SITE_NAME, group_changes, overall_feed, package_feed
 from ppp.publish.feeds.jsonfeed import feed_files
 from ppp.publish.feeds.opml import OPML_NAME, FeedGroup, ListedFeed, opml, package_group
 from ppp.publish.journal.files import FEED as JOURNAL_FEED
@@ -100,7 +100,7 @@ def render_site(data: SiteData) -> Iterator[tuple[str, Content]]:
 def _site_contents(data: SiteData) -> Iterator[tuple[str, Content]]:
     # Each function says which paths it renders; pages without `as_of` change only with what they show.
     counts, base_url, as_of, pages = data.counts, data.addresses.base_url, data.counts.as_of, data.pages
-    week = changed_week(finding_listings(data.findings), data.changes, as_of, max_changes=MAX_ENTRIES)
+    week = changed_week(finding_listings(data.findings), data.week_changes, as_of)
     yield _front_page(data, week)
     yield changed_page(week, pages)
     yield trends_file(data.days, as_of)

@@ -31,6 +31,7 @@ from ppp.publish.packages.finding_kinds import FindingKind
 from ppp.publish.packages.pages import ALL_PAGES, PackagePages
 from ppp.publish.packages.totals import cells_by_cause, ledger_counts, packages_by_cause, top_causes
 from ppp.publish.site.causes import CauseOverview, cause_listing, explain_causes, newest_records
+from ppp.publish.site.changed import week_before
 from ppp.publish.site.dependency_chains import CHAINS_LISTING, DependencyChain, chains_from
 from ppp.publish.site.directory import LIST_BUDGET, PACKAGES_LISTING, SEARCH_PREFIX, SHARD_LIMIT
 from ppp.publish.site.environments import environment_folder
@@ -50,8 +51,9 @@ MAX_LISTED_FEEDS: Final = 100
 class SiteData:
     """What the site shows of all packages; each iterator is read once, while its pages are rendered.
 
-    `newest` are the newest current results, `changes` the newest changes of a verdict, both newest first; `rows` are
-    packages, the most downloaded first or, where no downloads are known, those whose verdicts changed last.
+    `newest` are the newest current results, `changes` the newest changes of a verdict, `week_changes` those of the last
+    week on cells that had another verdict before, all newest first; `rows` are packages, the most downloaded first or,
+    where no downloads are known, those whose verdicts changed last.
     `directory`, `search` and `sitemap` are the pages of names that changed, `sitemap_shards` the prefixes of the
     sitemap's files after the last build. `journal` is None where none is followed, `downloads` (whose numbers they
     are) None where none are known.
@@ -66,6 +68,7 @@ class SiteData:
     days: Sequence[DayDigest]
     newest: Sequence[published.Verdict]
     changes: Sequence[published.VerdictChange]
+    week_changes: Sequence[published.VerdictChange]
     rows: Sequence[MatrixRow]
     causes: CauseOverview
     top_causes: Sequence[published.CauseCount]
@@ -110,6 +113,7 @@ def read_site_data(
         days=days,
         newest=newest,
         changes=published.with_current_blame(db, published.newest_changes(db, MAX_ENTRIES)),
+        week_changes=[*published.changes_after(db, week_before(counts.as_of))],
         rows=_read_rows(db, store, environments, by_downloads=plan.downloads is not None),
         causes=_read_causes(db, store, counts),
         top_causes=top_causes(store.totals, TOP_CAUSES),

@@ -45,7 +45,7 @@ class FlipRow:
     def estimated_bytes(self) -> int:
         """Return an upper estimate of the size of its HTML in bytes."""
         names = 2 * len(self.first.release.package) + 2 * len(self.first.release.version)
-        return 420 + names + text.html_size(self.detail) + sum(len(place) + 2 for place in self.environments)
+        return 420 + names + text.html_size(self.detail) + sum(len(place) + 17 for place in self.environments)
 
 
 def breaks_folder(package: str, version: str) -> str:

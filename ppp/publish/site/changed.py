@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ppp.ledger.digests import DAY_S
 from ppp.ledger.published import VerdictChange
 from ppp.model.record import Result
 from ppp.model.release import Release
@@ -70,7 +69,7 @@ class ChangedPackage:
         return (
             160
             + names
-            + sum(130 + len(places) + 2 * len(flip.cause or "") + 50 * flip.standin for flip, places in self.groups)
+            + sum(130 + 3 * len(places) + 2 * len(flip.cause or "") + 50 * flip.standin for flip, places in self.groups)
         )
 
 
@@ -83,20 +82,20 @@ class ChangedWeek:
     as_of: int | None
 
 
-def changed_week(
-    listings: Mapping[FindingKind, Listing], changes: Sequence[VerdictChange], as_of: int | None, *, max_changes: int
-) -> ChangedWeek:
-    """Return what changed in the week before `as_of`, as the newest rows of listings and changes tell.
+def week_before(as_of: int | None) -> int:
+    """Return when the week before `as_of` begins, in epoch seconds."""
+    return (as_of or 0) - WEEK_S
 
-    `changes` are the newest ones, of at most `max_changes` releases and days.
-    """
-    start = (as_of or 0) - WEEK_S
+
+def changed_week(
+    listings: Mapping[FindingKind, Listing], changes: Iterable[VerdictChange], as_of: int | None
+) -> ChangedWeek:
+    """Return what changed in the week before `as_of`, as the newest rows of listings and the week's changes tell."""
+    start = week_before(as_of)
     rows = {kind: [*listings[kind].newest_rows()] for kind in COMPARED}
     compared = ((cell, row.downloads) for kind in COMPARED for row in rows[kind] for cell in row.cells)
     # What a listing does not hold is older than the last row that it does.
     whole = all(len(rows[kind]) == listings[kind].packages or rows[kind][-1].since <= start for kind in COMPARED)
-    days = {(change.verdict.release, change.verdict.observed_at // DAY_S) for change in changes}
-    whole = whole and (len(days) < max_changes or changes[-1].verdict.observed_at <= start)
     return ChangedWeek(packages=changed_packages(compared, changes, start), is_whole=whole, as_of=as_of)
 
 

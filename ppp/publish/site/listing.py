@@ -97,7 +97,7 @@ class ListingRow:
         return [(remark, ", ".join(places)) for remark, places in [*groups.items()][:MAX_NOTES]]
 
     def _estimate_bytes(self) -> int:
-        notes = sum(text.html_size(words) + (50 + len(places) if places else 0) for words, places in self.notes)
+        notes = sum(text.html_size(words) + (50 + 3 * len(places) if places else 0) for words, places in self.notes)
         names = 2 * len(self.package) + 2 * len(self.first.version)
         known = 30 if self.downloads is not None else 0
         known += 60 + len(self.first.index_newest) if self.first.index_newest else 0

@@ -57,7 +57,7 @@ def result_word(result: Shown | Result) -> Markup:
 @lru_cache(_CACHE_SIZE)
 def result_chip(result: Shown | Result, count: int | None = None) -> Markup:
     """Return a result with its pattern and, if given, a count."""
-    many = "" if count is None else f"{count} "
+    many = "" if count is None else f"{count:,} "
     return Markup(f'<span class="chip {result.lower()}">{many}{result_word(result)}</span>')  # noqa: S704
 
 
@@ -96,6 +96,12 @@ def standin_note(standins: Standins) -> Markup:
     marked = ", of some only the marked cells" if standins.mixed else ""
     words = f"{places}{marked}: ran on substitutes for the official images"
     return Markup(f'<p class="note"><b class="standin">stand-in</b> {words}.</p>')  # noqa: S704 - escaped
+
+
+@lru_cache(_CACHE_SIZE)
+def environment_codes(environments: str) -> Markup:
+    """Return ids of environments that commas separate, each in an element that is not broken across lines."""
+    return Markup(", ".join(f"<code>{escaped(one)}</code>" for one in environments.split(", ")))  # noqa: S704 - escaped
 
 
 @lru_cache(_CACHE_SIZE)

@@ -150,8 +150,14 @@ def _framing(history: PackageHistory, summary: PackageSummary, older: Sequence[S
 
 
 def _dependencies(history: PackageHistory, pages: PackagePages) -> dict[str, object]:
-    linked = {name: pages.path(name) if known else "" for name, known in history.dependencies.items()}
-    shown = text.fit_budget(linked.items(), DEPENDENCIES_BUDGET, lambda pair: 40 + len(pair[0]) + len(pair[1]))
+    # A name without a result is what an installer wrote: it may have any characters.
+    linked = {
+        text.single_line(name, DETAIL_LIMIT): pages.path(name) if known else ""
+        for name, known in history.dependencies.items()
+    }
+    shown = text.fit_budget(
+        linked.items(), DEPENDENCIES_BUDGET, lambda pair: 40 + text.html_size(pair[0]) + len(pair[1])
+    )
     return {"dependencies": shown, "omitted_dependencies": len(linked) - len(shown), "pages": pages}
 
 
