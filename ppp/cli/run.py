@@ -1,6 +1,6 @@
 """`ppp run` and `ppp watch`: find releases, queue their cells, check them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from ppp.cli.options import (
 )
 from ppp.cli.reports.fail_on import run_failure
 from ppp.cli.reports.item import parse_fail_on
-from ppp.cli.results import AskedCell, print_results, read_asked
+from ppp.cli.results import print_results, read_asked
 from ppp.cli.signals import stop_on_signals
 from ppp.model.printable import printable_line
 from ppp.model.record import Result
@@ -39,6 +39,16 @@ from ppp.watch.shares import Share, parse_shard
 _WATCHLIST: Final = resource("matrices/watchlist.txt")
 #: A first run on a small machine ends within five minutes; what is left stays queued for the next run.
 DEFAULT_MINUTES: Final = 4.0
+#: The end of `ppp run --help`: what --fail-on makes of results.
+_EXIT_CODES: Final = """
+\b
+Exit codes with --fail-on, about the packages named, or else the watchlist's:
+  0   no result that --fail-on names
+  1   a result that --fail-on names, of this run or an earlier one
+  23  an environment of --env is not available, or is unhealthy
+  58  a check ended without a verdict (ERROR), or a cell is still queued
+Without it results change nothing; docs/exit-codes.md has all others.
+"""
 
 
 def _parse_shard(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> Share | None:
@@ -49,7 +59,7 @@ def _parse_shard(_ctx: click.Context, _parameter: click.Parameter, text: str | N
         raise click.BadParameter(str(error)) from error
 
 
-@click.command()
+@click.command(epilog=_EXIT_CODES)
 @click.option(
     "-p",
     "--package",
@@ -139,15 +149,7 @@ def run(
 
     Without a package or a requirements file, these are PyPI's new releases, those of the watchlist, and of the queue.
     What is named and the index does not have is left out, and is the error that the run ends with.
-
-    \b
-    Exit codes with --fail-on, about the packages named, or else the watchlist's:
-      0   no result that --fail-on names
-      1   a result that --fail-on names, of this run or an earlier one
-      23  an environment of --env is not available, or is unhealthy
-      58  a check ended without a verdict (ERROR), or a cell is still queued
-    Without it results change nothing; docs/exit-codes.md has all others.
-    """  # noqa: D301 - the escape is click's, which keeps the lines of the list
+    """
     context = make_context(data, network=network)
     loaded, chosen = select_environments(matrix, environments)
     request = RunRequest(
@@ -168,17 +170,15 @@ def run(
         summary = pipeline.run(context, request)
     update_health(context.config.data, context.reporter, now=context.now)
     _print_summary(context, summary, [environment.id for environment in chosen], as_json=as_json)
+    _finish(context, summary, fail_on, required=environments)
+
+
+def _finish(context: Context, summary: RunSummary, fail_on: Collection[Result], *, required: Collection[str]) -> None:
+    """Exit with 1 for a result that is to fail; else raise the error that says what was not checked."""
     if context.stop.is_set():
         # What was checked until then is published; the exit code says that the run was cut short.
         raise KeyboardInterrupt
     asked = read_asked(context.config, summary.asked) if fail_on else ()
-    _finish(summary, asked, fail_on, required=environments)
-
-
-def _finish(
-    summary: RunSummary, asked: Sequence[AskedCell], fail_on: Collection[Result], *, required: Collection[str]
-) -> None:
-    """Exit with 1 for a result that is to fail; else raise the error that says what was not checked."""
     if any(each.result in fail_on for each in asked):
         raise SystemExit(1)
     undecided = run_failure(asked, summary.unavailable, required=required) if fail_on else None
