@@ -4,7 +4,7 @@ import base64
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from second_opinion import Runner
 
@@ -73,8 +73,8 @@ def install_files(runner: Runner, image: str, pylock: bytes, requirements: bytes
     return Trip(installed=frozenset(map(_triple, json.loads(inspected)["installed"])), output=printed)
 
 
-def _triple(distribution: dict[str, dict[str, str]]) -> tuple[str, str, str | None]:
+def _triple(distribution: dict[str, Any]) -> tuple[str, str, str | None]:
     metadata = distribution["metadata"]
     direct = distribution.get("direct_url", {})
-    hashes = direct.get("archive_info", {}).get("hashes", {})  # type: ignore[attr-defined]
+    hashes = direct.get("archive_info", {}).get("hashes", {})
     return metadata["name"].lower().replace("_", "-").replace(".", "-"), metadata["version"], hashes.get("sha256")
