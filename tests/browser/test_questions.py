@@ -34,6 +34,8 @@ pytestmark = [pytest.mark.browser]
 
 PACKAGES, RECORDS, SEED = 3_000, 50_000, 7
 WIDTH, HEIGHT = 1280, 800
+#: What the front page may load before anybody types or clicks, uncompressed.
+MAX_BYTES = 100_000
 PLATFORMS: Final = {"slim": "Debian slim", "alpine": "Alpine"}
 FAILED: Final = ("FAIL", "TIMEOUT")
 
@@ -248,6 +250,18 @@ def test_would_the_wheel_that_i_am_about_to_upload(asked: AskedSite, page: "Page
     command = page.locator("pre").first
     assert "ppp check py312-slim ./dist/*.whl" in command.inner_text()
     assert in_first_screen(page, page.locator("h1"), command)
+
+
+def test_the_front_page_is_light(asked: AskedSite, browser: "Browser") -> None:
+    # Its tables have budgets of bytes: docs/capacity.md has what it weighs with 60,000 packages.
+    page = browser.new_page()
+    loaded: list[int] = []
+    page.on("response", lambda response: loaded.append(len(response.body())))
+    page.goto(f"{asked.address}/index.html")
+    page.wait_for_load_state("networkidle")
+    assert len(loaded) >= 4
+    assert sum(loaded) < MAX_BYTES
+    page.close()
 
 
 def ppp(asked: AskedSite, *arguments: str) -> tuple[int, str]:

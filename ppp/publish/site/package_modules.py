@@ -62,7 +62,10 @@ _Tried = tuple[tuple[str, ...], Outcome, str | None, tuple[ModuleFailure, ...], 
 
 
 def module_reports(records: Iterable[Record]) -> list[ModuleReport]:
-    """Return what was tried of one release in its environments, those that are alike together, in their order."""
+    """Return what was tried of one release in its environments, those that are alike together, in their order.
+
+    Environments of which there is nothing to say are left out.
+    """
     alike: dict[_Tried, list[Record]] = {}
     for record in records:
         if record.submodules or record.entry_points or _was_imported(record):
@@ -76,7 +79,9 @@ def module_reports(records: Iterable[Record]) -> list[ModuleReport]:
             )
             alike.setdefault(key, []).append(record)
     budget = FAILURES_BUDGET // max(1, len(alike))
-    return [_report(group, budget) for group in alike.values()]
+    reports = (_report(group, budget) for group in alike.values())
+    # Where the one module fails, the page has said so already.
+    return [one for one in reports if one.modules or one.missing or one.omitted or one.submodules or one.commands]
 
 
 def _was_imported(record: Record) -> bool:

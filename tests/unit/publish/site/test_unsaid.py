@@ -24,6 +24,7 @@ from ppp.model.record import (
 )
 from ppp.publish.build import build
 from ppp.publish.packages.finding_kinds import REMARKS, FindingKind
+from ppp.publish.site.package_modules import module_reports
 from ppp.schemas import schema_errors
 
 Make = Callable[..., Record]
@@ -251,3 +252,11 @@ def test_modules_are_imported_only_where_they_were(
     shown = " ".join(page(tmp_path / "public" / "p" / "six" / "index.html").text.split())
     assert "In py312-slim Imported six Commands 1 of 1 have their module and function" in shown
     assert "In py312-alpine Commands 1 of 1 have their module and function" in shown
+
+
+def test_an_environment_of_which_there_is_nothing_to_say_has_no_heading(record: Make) -> None:
+    passed = record("deep", "1", SLIM, submodules=Submodules(tried=2, left_out=0, failed=()))
+    failed = record("deep", "1", ALPINE, result="FAIL", cause="import-error", primary_module="deep")
+    assert failed.imports
+    assert [report.environments for report in module_reports([passed, failed])] == [(SLIM,)]
+    assert module_reports([failed]) == []
