@@ -38,6 +38,10 @@ PEER: Final = {
     "sync": LazyCommand("ppp.cli.mesh:peer_sync", "Fetch, verify and merge what all peers publish."),
     "trust": LazyCommand("ppp.cli.peer_keys:peer_trust", "Trust the node with KEY, whoever serves its batches."),
 }
+ATTEST: Final = {
+    "sign": LazyCommand("ppp.cli.attest:sign", "Sign a verdict of this node as an in-toto statement."),
+    "verify": LazyCommand("ppp.cli.attest:verify", "Check an attestation, and show what it says."),
+}
 COMMANDS: Final = {
     "ask": LazyCommand("ppp.cli.ask:ask", "Show what works where, what fails and why, of what was checked."),
     "backup": LazyCommand("ppp.cli.backup:backup", "Copy the ledger into a new file, and verify the copy."),
@@ -63,6 +67,7 @@ COMMANDS: Final = {
     "status": LazyCommand("ppp.cli.status:status", "Show what is queued, and what of it cannot be checked here."),
     "verify": LazyCommand("ppp.cli.verify:verify", "Check whether published files are valid."),
     "watch": LazyCommand("ppp.cli.run:watch", "Queue PyPI's new releases without checking them."),
+    "attest": LazyGroup("attest", lazy=ATTEST, help="State verdicts in a form that others verify."),
     "node": LazyGroup("node", lazy=NODE, help="Create or show the key of this node."),
     "peer": LazyGroup("peer", lazy=PEER, help="Manage trust, and exchange records with peers."),
 }

@@ -271,3 +271,15 @@ class JournalThrottledError(PPPError):
         """Store the message and the hint (see `PPPError`), and the time to wait."""
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+
+
+class InvalidAttestationError(PPPError):
+    """An attestation is malformed, was changed, or is signed by nobody who is trusted."""
+
+    exit_code = 78
+
+
+class NotAttestedError(PPPError):
+    """A record has no attestation: it is another node's, has no verdict, or names no file."""
+
+    exit_code = 79
