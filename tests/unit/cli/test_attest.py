@@ -72,7 +72,7 @@ def test_another_file_a_changed_one_and_another_key_are_refused(
     assert (code, "has the sha256" in err) == (78, True)
     code, _, err = attest("verify", str(written), "--key", "ab" * 32)
     assert (code, f"node {key} says to have signed it, which is not trusted here" in err) == (78, True)
-    written.write_bytes(written.read_bytes().replace(b"payload", b"paylaod", 1))
+    written.write_bytes(written.read_bytes().replace(b"payload", b"unknown", 1))
     assert attest("verify", str(written))[0] == 78
     code, _, err = attest("verify", str(tmp_path / "absent.json"))
     assert (code, "cannot be read" in err) == (78, True)
