@@ -8,6 +8,7 @@ another PPP, another ledger, a folder that is not as the last build left it, or 
 import functools
 import hashlib
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -176,7 +177,8 @@ def _boot_id() -> str | None:
 def _generator_digest(addresses: SiteAddresses) -> str:
     # Of everything but the ledger that pages depend on: our code and templates, Python, the libraries that render.
     libraries = (version(name) for name in ("jinja2", "markdown", "markupsafe"))
-    digest = hashlib.sha256("\n".join((repr(addresses), sys.version, *libraries, "")).encode())
+    versions = (sys.version, zlib.ZLIB_RUNTIME_VERSION, *libraries)
+    digest = hashlib.sha256("\n".join((repr(addresses), *versions, "")).encode())
     for path in _sources():
         digest.update(f"{path.name}\n".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from ppp.ledger.schema import LEDGER_NAME
 from ppp.model.site_address import SiteAddresses
 from ppp.publish.datasette.definition import saved_queries
 from ppp.publish.packages.finding_kinds import FindingKind
+from ppp.publish.site.card import SITE_CARD, Card
 from ppp.publish.site.deferred import Content, DeferredContent
 
 #: The places, as `base.html` has them.
@@ -38,12 +39,12 @@ _FINDING_TABLES: Final = {
 }
 
 
-def complete(file: tuple[str, bytes], addresses: SiteAddresses) -> tuple[str, bytes]:
-    """Return a file with what its places are for; only pages have any."""
+def complete(file: tuple[str, bytes], addresses: SiteAddresses, card: Card = SITE_CARD) -> tuple[str, bytes]:
+    """Return a file with what its places are for, `card` among it; only pages have any."""
     path, content = file
     if not path.endswith(".html"):
         return file
-    head, footer = _head(path, addresses), _footer(addresses.repository_url)
+    head, footer = _head(path, addresses, card), _footer(addresses.repository_url)
     return path, content.replace(HEAD_PLACE, head.encode(), 1).replace(FOOTER_PLACE, footer.encode(), 1)
 
 
@@ -58,11 +59,17 @@ def _complete_deferred(path: str, content: DeferredContent, addresses: SiteAddre
     return complete((path, content()), addresses)[1]
 
 
-def _head(path: str, addresses: SiteAddresses) -> str:
-    # The page for missing addresses has none of its own.
+def _head(path: str, addresses: SiteAddresses, card: Card) -> str:
+    # An image has an absolute address or none. The page for missing addresses has no address of its own.
     if not addresses.base_url or not path.endswith(_PAGE):
         return ""
-    return f'<meta property="og:url" content="{escape(addresses.base_url + path)}">\n'
+    base_url = escape(addresses.base_url)
+    return (
+        f'<meta property="og:url" content="{base_url}{path}">\n'
+        f'<meta property="og:image" content="{base_url}{card.path}">\n'
+        f'<meta property="og:image:alt" content="{escape(card.words)}">\n'
+        '<meta name="twitter:card" content="summary_large_image">\n'
+    )
 
 
 def _footer(repository_url: str) -> str:
