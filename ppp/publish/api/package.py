@@ -77,7 +77,11 @@ API_FILES: Final = (
     ),
     ("snapshots/{snapshot}.db", None, "the snapshot itself, a SQLite database; its sha256 is beside it"),
     ("p/{package}/atom.xml", None, "Atom: changed results of one package"),
-    ("p/{package}/card.png", None, "an image of its results, for those who link to its page; card.png is the site's"),
+    (
+        "p/{package}/preview.png",
+        None,
+        "an image of its results, for those who link to it; preview.png is the site's",
+    ),
     ("p/{package}/log/{sha256}.txt", None, "the whole log of a failure of its newest release, named by its sha256"),
     ("findings/{finding}/feed.xml", None, "RSS: new entries of a finding; atom.xml and feed.json are beside it"),
     ("feed.xml", None, "RSS: all changed results"),

@@ -29,7 +29,6 @@ from ppp.publish.packages.summary import PackageSummary, summarize
 from ppp.publish.site.addresses import complete, complete_content
 from ppp.publish.site.ask import ASK_PAGE, COMPARE_PAGE, ask_page, compare_files
 from ppp.publish.site.breaks import breaks_pages
-from ppp.publish.site.card import SITE_CARD, package_card, package_card_file, site_card_file
 from ppp.publish.site.causes import cause_pages
 from ppp.publish.site.changed import CHANGED_PAGE, ChangedWeek, changed_page, changed_week
 from ppp.publish.site.deferred import Content
@@ -42,6 +41,7 @@ from ppp.publish.site.logs import log_files
 from ppp.publish.site.lookup import lookup_files
 from ppp.publish.site.missing import missing_page
 from ppp.publish.site.package import PageLinks, package_page
+from ppp.publish.site.preview import SITE_PREVIEW, package_preview, package_preview_file, site_preview_file
 from ppp.publish.site.sitemap import crawler_files, sitemap_files
 from ppp.publish.site.snapshots import data_files
 from ppp.publish.site.sql import sql_files
@@ -83,11 +83,11 @@ def package_files(
     logs = {} if partial_site else log_files(history.logs)
     links = PageLinks(badge=package_badge(summary, base_url), addresses=addresses, logs=logs, pages=pages)
     folder = f"p/{history.package}"
-    # Nor for cards.
-    card = SITE_CARD if partial_site else package_card(history.package)
+    # Nor for previews.
+    preview = SITE_PREVIEW if partial_site else package_preview(history.package)
     return [
-        complete(package_page(history, summary, environments, releases, links), addresses, card),
-        *([] if partial_site else [package_card_file(history, summary)]),
+        complete(package_page(history, summary, environments, releases, links), addresses, preview),
+        *([] if partial_site else [package_preview_file(history, summary)]),
         package_file(history, summary, releases, {digest: f"{folder}/{log.name}" for digest, log in logs.items()}),
         *{f"{folder}/{log.name}": log.content for log in logs.values()}.items(),
         *(complete(file, addresses) for file in breaks_pages(history.package, releases, pages)),
@@ -107,7 +107,7 @@ def _site_contents(data: SiteData) -> Iterator[tuple[str, Content]]:
     week = changed_week(finding_listings(data.findings), data.week_changes, as_of)
     yield _front_page(data, week)
     yield changed_page(week, pages)
-    yield site_card_file(counts)
+    yield site_preview_file(counts)
     yield trends_file(data.days, as_of)
     yield ask_page(data.environments, base_url)
     yield from directory_pages(data.directory, as_of, data.lookup)

@@ -4,7 +4,7 @@ Every page has two places for it, in its head and in its footer, which are fille
 rendered without knowing any address. No text from a package can be such a place, because `<` in it is escaped.
 """
 
-from functools import partial
+from functools import cache, partial
 from html import escape
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -13,8 +13,8 @@ from ppp.ledger.schema import LEDGER_NAME
 from ppp.model.site_address import SiteAddresses
 from ppp.publish.datasette.definition import saved_queries
 from ppp.publish.packages.finding_kinds import FindingKind
-from ppp.publish.site.card import SITE_CARD, Card
 from ppp.publish.site.deferred import Content, DeferredContent
+from ppp.publish.site.preview import SITE_PREVIEW, Preview
 
 #: The places, as `base.html` has them.
 HEAD_PLACE: Final = b"<!--addresses-->\n"
@@ -39,12 +39,12 @@ _FINDING_TABLES: Final = {
 }
 
 
-def complete(file: tuple[str, bytes], addresses: SiteAddresses, card: Card = SITE_CARD) -> tuple[str, bytes]:
-    """Return a file with what its places are for, `card` among it; only pages have any."""
+def complete(file: tuple[str, bytes], addresses: SiteAddresses, preview: Preview = SITE_PREVIEW) -> tuple[str, bytes]:
+    """Return a file with what its places are for, `preview` among it; only pages have any."""
     path, content = file
     if not path.endswith(".html"):
         return file
-    head, footer = _head(path, addresses, card), _footer(addresses.repository_url)
+    head, footer = _head(path, addresses, preview), _footer(addresses.repository_url)
     return path, content.replace(HEAD_PLACE, head.encode(), 1).replace(FOOTER_PLACE, footer.encode(), 1)
 
 
@@ -59,16 +59,15 @@ def _complete_deferred(path: str, content: DeferredContent, addresses: SiteAddre
     return complete((path, content()), addresses)[1]
 
 
-def _head(path: str, addresses: SiteAddresses, card: Card) -> str:
+def _head(path: str, addresses: SiteAddresses, preview: Preview) -> str:
     # An image has an absolute address or none. The page for missing addresses has no address of its own.
     if not addresses.base_url or not path.endswith(_PAGE):
         return ""
     base_url = escape(addresses.base_url)
     return (
         f'<meta property="og:url" content="{base_url}{path}">\n'
-        f'<meta property="og:image" content="{base_url}{card.path}">\n'
-        f'<meta property="og:image:alt" content="{escape(card.words)}">\n'
-        '<meta name="twitter:card" content="summary_large_image">\n'
+        f'<meta property="og:image" content="{base_url}{preview.path}">\n'
+        f'<meta property="og:image:alt" content="{escape(preview.words)}">\n'
     )
 
 
@@ -92,9 +91,14 @@ def datasette_query(datasette_url: str, query: str, **values: str) -> str:
 
     All of our saved queries are in the Datasette that `ppp serve` starts.
     """
-    if query not in {each.name for each in saved_queries()}:
+    if query not in _query_names():
         raise ValueError(f"{query!r} is none of the saved queries")
     return datasette_url and f"{_database(datasette_url)}{query}{'?' if values else ''}{urlencode(values)}"
+
+
+@cache
+def _query_names() -> frozenset[str]:
+    return frozenset(query.name for query in saved_queries())
 
 
 def datasette_finding(datasette_url: str, kind: FindingKind) -> str:

@@ -1,7 +1,7 @@
 """A writer of PNG images that are lines of text in four colours, cheap enough for tens of thousands of packages.
 
 An image is a stack of bands: each is compressed by itself, once for all images that have it, and ends at a whole byte,
-so that bands are joined as they are. Letters are drawn from `site/card/font.txt`, a row of dots at a time; every row of
+so that bands are joined as they are. Letters are drawn from `site/preview/font.txt`, a row of dots at a time; a row of
 dots is as many rows of the image as it is high, all but the first of which say "as above", which takes next to no
 bytes. A dot is as wide as whole bytes, so no bits are shifted.
 
@@ -136,7 +136,7 @@ def _glyph(letter: str, colour: Colour, scale: int) -> tuple[bytes, ...]:
 def _font() -> dict[str, tuple[str, ...]]:
     # Blocks of letters side by side: a line with their names, then their rows of dots.
     font: dict[str, tuple[str, ...]] = {" ": (".....",) * LETTER_ROWS}
-    for block in resource("site/card/font.txt").read_text("ascii").split("\n\n"):
+    for block in resource("site/preview/font.txt").read_text("ascii").split("\n\n"):
         names, *rows = block.splitlines()
         font |= zip(names, zip(*(row.split(" ") for row in rows), strict=True), strict=True)
     return font

@@ -1,6 +1,6 @@
-"""`card.png` of the site and of each package: what those who link to a page show of it, drawn from data.
+"""`preview.png` of the site and of each package: what those who link to a page show of it, drawn from data.
 
-A card has no time on it: it changes when a result does. The words are those of pages, and no colour stands alone.
+A preview has no time on it: it changes when a result does. The words are those of pages, and no colour stands alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from ppp.publish.packages.summary import PackageSummary
 from ppp.publish.site.bitmap import HEIGHT, Band, Colour, Run, gap, letters_on_line, line, line_height, png
 
 SITE_NAME: Final = "The PyPI Place"
-#: As many Pythons and platforms as a card has room for; of more it counts results.
+#: As many Pythons and platforms as a preview has room for; of more it counts results.
 MAX_PYTHONS: Final = 3
 MAX_PLATFORMS: Final = 3
 _TABLE_LINES: Final = 4
@@ -26,45 +26,45 @@ _PLATFORM_LETTERS: Final = 13
 _COLOURS: Final = {Shown.PASS: Colour.GOOD, Shown.FAIL: Colour.BAD, Shown.TIMEOUT: Colour.BAD}
 
 
-class Card(NamedTuple):
-    """The card of a page: its path within the site, and what stands for it where no image is shown."""
+class Preview(NamedTuple):
+    """The preview of a page: its path within the site, and what stands for it where no image is shown."""
 
     path: str
     words: str
 
 
-SITE_CARD: Final = Card("card.png", "The PyPI Place: results of installing and importing PyPI releases")
+SITE_PREVIEW: Final = Preview("preview.png", "The PyPI Place: results of installing and importing PyPI releases")
 
 
-def package_card(package: str) -> Card:
-    """Return what the page of a package says of its card."""
-    return Card(f"p/{package}/card.png", f"{package}: results by environment")
+def package_preview(package: str) -> Preview:
+    """Return what the page of a package says of its preview."""
+    return Preview(f"p/{package}/preview.png", f"{package}: results by environment")
 
 
-def package_card_file(history: PackageHistory, summary: PackageSummary) -> tuple[str, bytes]:
-    """Return `/p/<package>/card.png`: name, version, and what its newest release does in each environment."""
+def package_preview_file(history: PackageHistory, summary: PackageSummary) -> tuple[str, bytes]:
+    """Return `/p/<package>/preview.png`: name, version, and what its newest release does in each environment."""
     cells = {EnvironmentId.parse(v.environment): v.shown for v in history.newest_verdicts}
     standins = f"  on {summary.standins} stand-in image{'s' if summary.standins != 1 else ''}"
-    image = _card(
+    image = _image(
         brand=((SITE_NAME, Colour.GOOD), (standins if summary.standins else "", Colour.TEXT)),
         name=history.package,
         below=history.version,
         sentence=_sentence(summary),
         table=_table(cells) or _counted(count_shown(cells.values())),
     )
-    return package_card(history.package).path, image
+    return package_preview(history.package).path, image
 
 
-def site_card_file(counts: Counts) -> tuple[str, bytes]:
-    """Return `/card.png`: what the site is, and how much it has; without results, which mean nothing taken together."""
-    image = _card(
+def site_preview_file(counts: Counts) -> tuple[str, bytes]:
+    """Return `/preview.png`: what the site is, and how much it has; results mean nothing taken together."""
+    image = _image(
         brand=(("", Colour.TEXT),),
         name=SITE_NAME,
         below="releases of PyPI, installed and imported",
         sentence=f"{text.grouped(counts.packages)} packages, {text.grouped(counts.cells)} cells",
         table=(),
     )
-    return SITE_CARD.path, image
+    return SITE_PREVIEW.path, image
 
 
 def _sentence(summary: PackageSummary) -> str:
@@ -74,7 +74,7 @@ def _sentence(summary: PackageSummary) -> str:
     return f"{verb} in {summary.passing} of {summary.claimed} environments"
 
 
-def _card(*, brand: tuple[Run, ...], name: str, below: str, sentence: str, table: Sequence[tuple[Run, ...]]) -> bytes:
+def _image(*, brand: tuple[Run, ...], name: str, below: str, sentence: str, table: Sequence[tuple[Run, ...]]) -> bytes:
     bands = [gap(50), line(brand, 1), gap(44), *_fitted(name, 3), gap(20), *_fitted(below, 2), gap(30)]
     bands += [line(((sentence, Colour.TEXT),), 1), gap(24)]
     for runs in table[:_TABLE_LINES]:

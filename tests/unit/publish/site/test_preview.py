@@ -1,4 +1,4 @@
-"""Cards: images that are what they say, of few bytes, the same for the same data, and on pages that have an address."""
+"""Previews: images that are what they say, of few bytes, the same for the same data, and named by pages."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.read import read_packages
 from ppp.publish.packages.summary import summarize
 from ppp.publish.site.bitmap import HEIGHT, WIDTH, Colour, gap, letters_on_line, line, line_height, png
-from ppp.publish.site.card import package_card_file
+from ppp.publish.site.preview import package_preview_file
 from ppp.resources import resource
 
 BASE = "https://ppp.example/"
@@ -30,9 +30,9 @@ def image_of(words: str, scale: int, colour: Colour = Colour.TEXT) -> list[list[
     return pixels(png([one, gap(HEIGHT - one.rows)]))
 
 
-def card_of(store: Store, package: str) -> bytes:
+def preview_of(store: Store, package: str) -> bytes:
     (history,) = read_packages(store.db, [package], observed_environments(store.db))
-    return package_card_file(history, summarize(history))[1]
+    return package_preview_file(history, summarize(history))[1]
 
 
 def test_a_letter_is_drawn_as_the_font_has_it() -> None:
@@ -65,22 +65,22 @@ def test_bands_have_to_fill_the_image() -> None:
 
 
 def test_every_letter_of_a_name_or_version_is_in_the_font() -> None:
-    blocks = resource("site/card/font.txt").read_text("ascii").split("\n\n")
+    blocks = resource("site/preview/font.txt").read_text("ascii").split("\n\n")
     letters = "".join(block.splitlines()[0] for block in blocks)
     assert len(letters) == len(set(letters))
     assert set("abcdefghijklmnopqrstuvwxyz0123456789-.+!ABCDEFGHIJKLMNOPQRSTUVWXYZ,:") <= set(letters)
 
 
-def test_a_card_shows_results_in_their_colours_and_changes_with_them(
+def test_a_preview_shows_results_in_their_colours_and_changes_with_them(
     small: Store, record: Callable[..., Record]
 ) -> None:
-    before = card_of(small, "needs-gcc")
+    before = preview_of(small, "needs-gcc")
     shown = {colour for row in pixels(before) for colour in row}
     assert shown == {BACKGROUND, TEXT, GOOD, BAD}
     small.add_record(record("needs-gcc", "1.1", "py39-slim", observed_at=1_714_100_000))
-    assert card_of(small, "needs-gcc") == before, "a result that was seen again changes nothing"
+    assert preview_of(small, "needs-gcc") == before, "a result that was seen again changes nothing"
     small.add_record(record("needs-gcc", "1.1", "py39-alpine", observed_at=1_714_100_000))
-    assert card_of(small, "needs-gcc") != before
+    assert preview_of(small, "needs-gcc") != before
 
 
 def test_all_cards_are_small(small: Store, record: Callable[..., Record]) -> None:
@@ -94,13 +94,13 @@ def test_all_cards_are_small(small: Store, record: Callable[..., Record]) -> Non
     ]
     assert {"many", "nothing", "x" * 80} <= {history.package for history in histories}
     for history in histories:
-        path, card = package_card_file(history, summarize(history))
-        assert path == f"p/{history.package}/card.png"
-        assert len(pixels(card)) == HEIGHT
-        assert len(card) < 4_500, history.package
+        path, preview = package_preview_file(history, summarize(history))
+        assert path == f"p/{history.package}/preview.png"
+        assert len(pixels(preview)) == HEIGHT
+        assert len(preview) < 4_500, history.package
 
 
-def test_pages_name_their_card_where_the_address_is_known(small: Store, tmp_path: Path) -> None:
+def test_pages_name_their_preview_where_the_address_is_known(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
     build(small.db, out, base_url=BASE)
     images = {
@@ -108,8 +108,8 @@ def test_pages_name_their_card_where_the_address_is_known(small: Store, tmp_path
         for path in out.rglob("*.html")
     }
     assert images.pop("404.html") == []
-    assert images["p/six/index.html"] == [f"{BASE}p/six/card.png"]
-    assert images["index.html"] == images["causes/index.html"] == [f"{BASE}card.png"]
+    assert images["p/six/index.html"] == [f"{BASE}p/six/preview.png"]
+    assert images["index.html"] == images["causes/index.html"] == [f"{BASE}preview.png"]
     for path, named in images.items():
         assert len(named) == 1, path
         assert (out / named[0].removeprefix(BASE)).is_file(), path
@@ -117,11 +117,11 @@ def test_pages_name_their_card_where_the_address_is_known(small: Store, tmp_path
     assert "og:image" not in (out / "p" / "six" / "index.html").read_text("utf-8")
 
 
-def test_where_not_every_package_has_a_page_their_pages_have_the_card_of_the_site(small: Store, tmp_path: Path) -> None:
+def test_where_not_every_package_has_a_page_pages_have_the_preview_of_the_site(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
     build(small.db, out, base_url=BASE, bound=SiteBound(max_bytes=10**9, max_files=420))
-    assert [*out.glob("p/*/card.png")] == []
-    assert f'og:image" content="{BASE}card.png"' in (out / "p" / "needs-gcc" / "index.html").read_text("utf-8")
+    assert [*out.glob("p/*/preview.png")] == []
+    assert f'og:image" content="{BASE}preview.png"' in (out / "p" / "needs-gcc" / "index.html").read_text("utf-8")
 
 
 def test_the_icon_of_phones_is_that_of_browsers() -> None:
