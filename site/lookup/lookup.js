@@ -110,19 +110,20 @@ function cellRow({ environment, shown, observedAt, cause, phase, blame, passed }
   const chip = element("span", "", { className: `chip ${shown.toLowerCase()}` });
   chip.append(element("b", shown));
   result.append(chip);
-  const why = element("td", [phase && `during ${PHASES[phase] ?? phase}`, blame && `blame: ${blame}`].filter(Boolean).join(", "));
+  // Which version passed last stands with the reason: on a phone there is no room for a column of its own.
+  const last = shown === "PASS" || shown === "installed" ? "" : passed ? `last passed: ${passed}` : "no checked release passes";
+  const why = element("td", [phase && `during ${PHASES[phase] ?? phase}`, blame && `blame: ${blame}`, last].filter(Boolean).join(", "));
   if (cause) why.prepend(element("code", cause, { className: "cause" }), " ");
-  const last = element("td", shown === "PASS" || shown === "installed" ? "" : (passed ?? "no checked release"));
   const when = element("td", "");
   when.append(moment(observedAt));
-  row.append(element("th", environment, { scope: "row" }), result, why, last, when);
+  row.append(element("th", environment, { scope: "row" }), result, why, when);
   return row;
 }
 
 function table(cells) {
   const made = element("table", "", { className: "blames" });
   const head = element("tr", "");
-  for (const title of ["environment", "result", "why", "last passed", "observed"]) {
+  for (const title of ["environment", "result", "why", "observed"]) {
     head.append(element("th", title, { scope: "col" }));
   }
   made.append(element("caption", "The newest release in each environment"), element("thead", ""), element("tbody", ""));

@@ -285,12 +285,17 @@ def test_the_terminal_answers_by_one_command_each(asked: AskedSite, tmp_path: Pa
             good = f"{name}=={cell.good} passes there" if cell.good else "no checked version passes there"
             wanted = (f"{name}=={cell.version} {cell.result}", cell.cause, f"blame: {cell.blame}", good)
             assert [part for part in wanted if part not in said] == [], said  # type: ignore[operator]
+        code, said = ppp(asked, "show", name, "--env", cell.environment)
+        assert code == 0
+        line = next((one for one in said.splitlines() if f"{name}=={cell.version} " in one and "[" in one), "")
+        known = (cell.result, cell.cause, f"blame: {cell.blame}") if cell.result in FAILED else ()
+        assert [part for part in known if part and part not in line] == [], said
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("\n".join(asked.drawn))
     code, said = ppp(asked, "ask", "-r", str(requirements))
-    known = [cell.result for cells in asked.drawn.values() for cell in cells.values()]
+    results = [cell.result for cells in asked.drawn.values() for cell in cells.values()]
     assert code == 1
-    assert f"{sum(result in FAILED for result in known)} fail" in said.splitlines()[-1]
+    assert f"{sum(result in FAILED for result in results)} fail" in said.splitlines()[-1]
     code, said = ppp(asked, "changes", "--since", "7d", "--json")
     assert code == 0
     answered = {one["package"]: one for one in json.loads(said)["packages"]}

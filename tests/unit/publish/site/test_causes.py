@@ -133,6 +133,16 @@ def test_a_failure_without_a_cause_is_unclassified(store: Store, record: Callabl
     assert "1 is unclassified" in (tmp_path / "public" / "index.html").read_text()
 
 
+def test_causes_of_no_cell_are_no_rows_of_the_table(
+    store: Store, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    store.add_record(record("six", result="FAIL", cause="crash"))
+    build(store.db, tmp_path / "public")
+    table, _, others = (tmp_path / "public/causes/index.html").read_text().partition("</table>")
+    assert re.findall(r'<th scope="row"><a href="([^/]+)/', table) == ["crash"]
+    assert set(re.findall(r'<li><a href="([^/]+)/', others)) == {*cause_help()} - {"crash"}
+
+
 def test_only_the_newest_cells_are_listed(store: Store, record: Callable[..., Record], tmp_path: Path) -> None:
     for number in range(NEWEST_CELLS + 5):
         made = record(f"p{number:02}", "1.0", result="FAIL", cause="crash", observed_at=DAY + number % 7)
