@@ -27,6 +27,8 @@ EMPTY: Final = "–"  # noqa: RUF001 - a dash that is wide on purpose
 CELL_DETAIL_LIMIT: Final = 160
 #: The remarks that a cell of the matrix names; the list above it has the words of all.
 _NAMED_REMARKS: Final = (FindingKind.IMPORTS_IN_PART, FindingKind.RELIES_ON_IMAGE)
+#: A cell of an earlier release that was not checked.
+_NOT_CHECKED: Final = '<td class="none">·</td>'
 #: The size of the caches whose keys come from records.
 _CACHE_SIZE: Final = 4_096
 
@@ -187,16 +189,26 @@ def release_row(version: str, verdicts: Iterable[Verdict | None], standins: Stan
     marked = standins.mixed if standins else frozenset()
     name = escape(version)
     cells = "".join(
-        '<td class="none">·</td>'
+        _NOT_CHECKED
         if v is None
-        else _release_cell(v.shown, v.cause, v.standin and v.environment in marked, root)
+        else _release_cell(v.shown, v.cause, is_marked=v.standin and v.environment in marked, root=root)
         for v in verdicts
     )
     return Markup(f'<tr id="v{name}"><th scope="row">{name}</th>{cells}</tr>')  # noqa: S704 - escaped
 
 
+def release_run_row(newest: str, oldest: str, releases: int, results: Iterable[Shown | None]) -> Markup:
+    """Return a row for releases that follow one another and have the same results: the versions and their number."""
+    through = f" to {escape(oldest)} <small>{releases} releases</small>" if releases > 1 else ""
+    cells = "".join(
+        _NOT_CHECKED if one is None else _release_cell(one, None, is_marked=False, root="") for one in results
+    )
+    name = escape(newest)
+    return Markup(f'<tr id="v{name}"><th scope="row">{name}{through}</th>{cells}</tr>')  # noqa: S704 - escaped
+
+
 @lru_cache(_CACHE_SIZE)
-def _release_cell(shown: Shown, cause_: str | None, is_marked: bool, root: str) -> str:  # noqa: FBT001 - set or not set
+def _release_cell(shown: Shown, cause_: str | None, *, is_marked: bool, root: str) -> str:
     mark = standin_mark() if is_marked else ""
     because = f" {cause_link(cause_, root)}" if cause_ else ""
     return f'<td class="{shown.lower()}">{shown}{mark}{because}</td>'

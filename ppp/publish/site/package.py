@@ -3,7 +3,7 @@
 Text from packages is shortened and escaped, never interpreted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,7 @@ from ppp.ledger.published import Verdict
 from ppp.model.matrix import Environment, EnvironmentId, Platform
 from ppp.model.record import PHASES, Result
 from ppp.model.release_files import files_until
-from ppp.model.shown import Shown, count_shown
+from ppp.model.shown import Shown
 from ppp.model.site_address import SiteAddresses
 from ppp.model.verdict_words import verdict_counts, verdict_sentence
 from ppp.publish import text
@@ -43,9 +43,10 @@ from ppp.publish.site.package_modules import is_worth_a_section, module_reports
 from ppp.publish.site.standins import find_standins
 from ppp.publish.site.templates import platform_groups, render, shown_environments
 
-#: Of the releases before the newest one, this many are shown with a result per environment, the next ones with counts.
+#: Of the releases before the newest one, this many are shown with their causes.
 DETAILED_RELEASES: Final = 10
-SUMMARIZED_RELEASES: Final = 40
+#: Bytes of HTML for the others, in rows of releases that follow one another and have the same results.
+RUNS_BUDGET: Final = 5_000
 DETAIL_LIMIT: Final = 240
 #: Bytes of HTML for the names of dependencies.
 DEPENDENCIES_BUDGET: Final = 4_000
@@ -62,18 +63,28 @@ class ResultMatrix:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRun:
+    """Releases that follow one another and have the same result in each environment, None where not checked."""
+
+    newest: str
+    oldest: str
+    releases: int
+    results: tuple[Shown | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseHistory:
-    """Earlier releases: `detailed` by environment, `summarized` in counts, and the number of those not shown."""
+    """Earlier releases by environment: `detailed` with causes, then `runs`, and the number of those not shown."""
 
     environments: tuple[str, ...]
     detailed: tuple[tuple[str, tuple[Verdict | None, ...]], ...]
-    summarized: tuple[tuple[str, tuple[tuple[Shown, int], ...]], ...]
+    runs: tuple[ReleaseRun, ...]
     omitted: int
 
     @property
     def shown_versions(self) -> set[str]:
         """Return the versions that are shown, and therefore have an anchor on the page."""
-        return {version for version, _ in (*self.detailed, *self.summarized)}
+        return {version for version, _ in self.detailed} | {run.newest for run in self.runs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,19 +242,28 @@ def _matrix_layout(
 
 
 def _release_history(older: Sequence[Sequence[Verdict]], environments: Sequence[Environment]) -> ReleaseHistory:
-    shown = [
-        (verdicts[0].release.version, {v.environment: v for v in verdicts}) for verdicts in older[:DETAILED_RELEASES]
-    ]
-    columns = tuple(e.id for e in environments if any(e.id in by_environment for _, by_environment in shown))
-    rest = older[DETAILED_RELEASES:]
+    by_version = [(verdicts[0].release.version, {v.environment: v for v in verdicts}) for verdicts in older]
+    columns = tuple(e.id for e in environments if any(e.id in cells for _, cells in by_version))
+    rest = by_version[DETAILED_RELEASES:]
+    runs = text.fit_budget(_release_runs(rest, columns), RUNS_BUDGET, lambda run: 110 + 30 * len(run.results))
     return ReleaseHistory(
         environments=columns,
         detailed=tuple(
-            (version, tuple(by_environment.get(column) for column in columns)) for version, by_environment in shown
+            (version, tuple(cells.get(column) for column in columns))
+            for version, cells in by_version[:DETAILED_RELEASES]
         ),
-        summarized=tuple(
-            (verdicts[0].release.version, count_shown(verdict.shown for verdict in verdicts))
-            for verdicts in rest[:SUMMARIZED_RELEASES]
-        ),
-        omitted=max(0, len(rest) - SUMMARIZED_RELEASES),
+        runs=tuple(runs),
+        omitted=len(rest) - sum(run.releases for run in runs),
     )
+
+
+def _release_runs(
+    releases: Iterable[tuple[str, Mapping[str, Verdict]]], columns: Sequence[str]
+) -> Iterator[ReleaseRun]:
+    def results(release: tuple[str, Mapping[str, Verdict]]) -> tuple[Shown | None, ...]:
+        found = map(release[1].get, columns)
+        return tuple(verdict and verdict.shown for verdict in found)
+
+    for same, group in groupby(releases, key=results):
+        versions = [version for version, _ in group]
+        yield ReleaseRun(newest=versions[0], oldest=versions[-1], releases=len(versions), results=same)

@@ -16,7 +16,10 @@ from ppp.publish.site.addresses import report_address
 from ppp.publish.site.dependency_chains import dependency_of
 from ppp.publish.site.logs import LogFile
 
+#: The lines at the end of a log on the page: of one that has no file, of the first that has one, of the others.
 LOG_LINES: Final = 40
+FIRST_LOG_LINES: Final = 24
+LATER_LOG_LINES: Final = 12
 LOG_LIMIT: Final = 4_000
 #: Bytes of HTML for all logs of a page.
 LOG_BUDGET: Final = 12_000
@@ -72,9 +75,11 @@ def failure_groups(
     """Return the failures of the newest release, each once; `logs` are published, reports go to `repository_url`."""
     remaining_bytes = LOG_BUDGET
     fixes = cell_fixes(newest, history.logs)
-    groups = []
+    groups: list[FailureGroup] = []
     for cells in group_failures(newest):
-        log, place = _first_log(cells, history.logs, remaining_bytes)
+        whole_log = _whole_log(cells, logs)
+        lines = (LATER_LOG_LINES if groups else FIRST_LOG_LINES) if whole_log else LOG_LINES
+        log, place = _first_log(cells, history.logs, lines, remaining_bytes)
         remaining_bytes -= text.html_size(log) if log else 0
         groups.append(
             FailureGroup(
@@ -85,7 +90,7 @@ def failure_groups(
                 log=log,
                 log_environment=place,
                 culprit=_culprit(cells[0], history),
-                whole_log=_whole_log(cells, logs),
+                whole_log=whole_log,
                 report=report_of(repository_url, cells),
             )
         )
@@ -119,11 +124,11 @@ def _last_passing_environments(cells: Sequence[CurrentRecord], older: Sequence[V
 
 
 def _first_log(
-    cells: Sequence[CurrentRecord], logs: Mapping[str, str], max_bytes: int
+    cells: Sequence[CurrentRecord], logs: Mapping[str, str], lines: int, max_bytes: int
 ) -> tuple[str | None, str | None]:
     for current in cells:
         if current.record.log_sha256 and (log := logs.get(current.record.log_sha256)):
-            shown = text.log_tail(log, lines=LOG_LINES, limit=LOG_LIMIT)
+            shown = text.log_tail(log, lines=lines, limit=LOG_LIMIT)
             return (shown, current.record.environment) if text.html_size(shown) <= max_bytes else (None, None)
     return None, None
 

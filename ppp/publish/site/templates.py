@@ -94,6 +94,7 @@ def jinja_environment(root: str) -> jinja2.Environment:
         "short_count": text.short_count,
         "single_line": text.single_line,
         "code_spans": text.with_code_spans,
+        "between_tags": text.between_tags,
     }
     return environment
 

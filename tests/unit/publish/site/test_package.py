@@ -46,7 +46,7 @@ def test_installed_distributions_nodes_and_durations(shown: Callable[[str], str]
     assert "Installed in all 4 environments six 1.17.0" in output
     assert "ab" * 32 in output
     assert "py39-slim 10 ms 10 ms 10 ms 10 ms 3.12.1 2024-04-25 00:00Z py" in output
-    assert "of each phase, on x86_64 environment" in output, "nodes are told apart where there is more than one record"
+    assert "bytes downloaded in it, on x86_64 environment" in output, "where nodes are alike, none is named"
     assert "Why" not in output
 
 
