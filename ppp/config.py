@@ -75,6 +75,8 @@ class Config:
     jobs: int
     container_runtime: str | None = None
     canary: bool = True
+    #: Whether failures are examined for drift.
+    drift: bool = True
     network: Network = Network.GATEWAY
     nginx_image: str = DEFAULT_NGINX_IMAGE
     snapshot_days: int = DEFAULT_SNAPSHOT_DAYS
@@ -168,6 +170,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         network=settings.network("PPP_NETWORK", network),
         contact=settings.header(CONTACT_VARIABLE, DEFAULT_CONTACT),
         canary=settings.boolean("PPP_CANARY", default=True),
+        drift=settings.boolean("PPP_DRIFT", default=True),
         container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
         nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
         site_bound=settings.site_bound(),

@@ -243,5 +243,7 @@ def _remark_lines(record: Record) -> Iterator[str]:
         yield f"project   {record.project_status}, says the index"
     if listed := record.on_index:
         yield f"index     listed {listed.versions} versions then, of which the newest is {listed.newest}"
+    if drift := record.drift:
+        yield f"drift     {drift.words} ({format_time(drift.as_of)}: {drift.result_then}; {drift.runs} runs)"
     if trigger := record.triggered_by:
         yield f"again     because of {trigger.kind} {trigger.name} {trigger.version}"

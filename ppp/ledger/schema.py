@@ -55,6 +55,12 @@ def m004_journal(db: Database) -> None:
     _run_script(db, "m004.sql")
 
 
+@migrations()
+def m005_proofs(db: Database) -> None:
+    """Add what a failed cell did with the index as it was."""
+    _run_script(db, "m005.sql")
+
+
 def _run_script(db: Database, name: str) -> None:
     # One statement at a time: executescript() would commit the transaction of the migration.
     for statement in _statements((MIGRATIONS_FOLDER / name).read_text("utf-8")):

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Final, Self
 
 from ppp.model.canonical import Json, canonical_json, sha256_hex
+from ppp.model.drift import Drift
 from ppp.model.on_index import OnIndex
 from ppp.model.release import Release
 from ppp.model.trigger import Trigger
@@ -235,6 +236,7 @@ class Record:
     project_status: str | None = None
     triggered_by: Trigger | None = None
     on_index: OnIndex | None = None
+    drift: Drift | None = None
 
     def outcome(self, phase: Phase) -> Outcome:
         """Return the outcome of one phase."""
@@ -294,6 +296,7 @@ class Record:
             "project_status": self.project_status,
             "triggered_by": self.triggered_by and self.triggered_by.to_json(),
             "on_index": self.on_index and self.on_index.to_json(),
+            "drift": self.drift and self.drift.to_json(),
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -346,6 +349,7 @@ OPTIONAL_FIELDS: Final[Mapping[str, Callable[[Json], object]]] = {
     "project_status": str,
     "triggered_by": Trigger.from_json,
     "on_index": OnIndex.from_json,
+    "drift": Drift.from_json,
 }
 #: The optional fields that are text; the others are arrays or objects in JSON.
 TEXT_FIELDS: Final = frozenset({"primary_module", "yanked", "project_status"})
@@ -390,4 +394,5 @@ def to_infrastructure_error(record: Record, *, cause: str, detail: str) -> Recor
         submodules=None,
         entry_points=None,
         record_mismatch=None,
+        drift=None,
     )

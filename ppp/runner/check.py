@@ -19,6 +19,7 @@ from ppp.model.printable import printable_reason
 from ppp.model.record import Network, Result
 from ppp.model.release import Release
 from ppp.runner.context import LocalNode
+from ppp.runner.drift import MAX_EXAMINATION_S
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.index_files import store_fetched
 from ppp.runner.job_sources import ListSource, QueueSource
@@ -192,8 +193,8 @@ def behind_gateway(ready: ReadyEnvironments) -> tuple[str, ...]:
 
 
 def _lease_s(matrix: Matrix) -> int:
-    """Return how many seconds a cell can take at most: every phase until its timeout, and all of them twice."""
-    return 2 * sum(matrix.timeouts_s.values()) + LEASE_SLACK_S
+    """Return how many seconds a cell can take at most: all phases until their timeouts, twice, and an examination."""
+    return 2 * sum(matrix.timeouts_s.values()) + MAX_EXAMINATION_S + LEASE_SLACK_S
 
 
 def _measure_flakiness(node: LocalNode, rounds: Rounds, request: RunRequest) -> Flakiness | None:

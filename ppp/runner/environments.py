@@ -58,6 +58,8 @@ class ReadyEnvironments:
     unavailable: Mapping[str, str]
     canary: CanaryCheck = no_canary
     gateway: Gateway | None = None
+    #: Whether failures are examined for drift: see `ppp.runner.drift`.
+    examines_drift: bool = False
     #: Raises `DiskFullError` if what a run writes to is full: the programs that it starts may report something else.
     check_room: Callable[[], None] = lambda: None
 
@@ -125,6 +127,7 @@ def prepare_environments(
             unavailable=unavailable,
             canary=_canary(context, index, runtimes, matrix),
             gateway=index_gateway,
+            examines_drift=context.config.drift,
             check_room=lambda: check_space(*_written_folders(context)),
         )
 

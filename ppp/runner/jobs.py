@@ -17,6 +17,7 @@ from ppp.model.matrix import Cell
 from ppp.model.queue_policy import TRUSTED_SOURCES
 from ppp.model.record import Record, Result
 from ppp.model.trigger import Trigger
+from ppp.runner.drift import DriftExaminer
 from ppp.runner.environments import ReadyEnvironments
 
 
@@ -120,11 +121,12 @@ class EnvironmentExecutor:
 
     ready: ReadyEnvironments
     checkers: Mapping[str, Checker]
+    examiner: DriftExaminer
 
     @classmethod
     def of(cls, ready: ReadyEnvironments, *, node: str) -> Self:
         """Return an executor whose records carry the id of a node."""
-        return cls(ready=ready, checkers=ready.checkers(node))
+        return cls(ready=ready, checkers=ready.checkers(node), examiner=DriftExaminer(ready=ready))
 
     def execute(self, job: Job) -> JobResult:
         """Check a cell or run a canary."""
@@ -134,12 +136,19 @@ class EnvironmentExecutor:
                 if not result.is_conclusive:
                     # On a full disk every other cell would end in an error too.
                     self.ready.check_room()
-                return result
+                return self._examined(result)
             case CanaryJob():
                 faults = self.ready.canary(self.ready.prepared[job.environment])
                 return CanaryJobResult(job=job, faults=tuple(faults))
             case _:
                 assert_never(job)
+
+    def _examined(self, result: CellJobResult) -> CellJobResult:
+        *earlier, last = result.observations
+        if result.job.recheck_of is not None:
+            # An A/A test compares what was observed, not what it shows.
+            return result
+        return replace(result, observations=(*earlier, self.examiner.examine(last)))
 
     def close(self) -> None:
         """End every sandbox."""

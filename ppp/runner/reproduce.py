@@ -15,11 +15,11 @@ from typing import Final
 
 from sqlite_utils import Database
 
-from ppp.check.cell import Checker, Observation
+from ppp.check.cell import Observation
 from ppp.check.images import ImageUnavailableError, has_image
 from ppp.check.index.client import Index, SimpleIndex
 from ppp.check.index.pinned_pip import find_pip
-from ppp.check.index.view import IndexView, ViewedIndex, recorded_view, view_as_of
+from ppp.check.index.view import IndexView, recorded_view, view_as_of
 from ppp.check.runtime import PreparedEnvironment
 from ppp.check.sandbox.docker import connect_engine
 from ppp.ledger import queries
@@ -40,10 +40,9 @@ from ppp.model.release import Release
 from ppp.runner.check import check_now
 from ppp.runner.context import LOCK_WAIT_S, Context, open_node
 from ppp.runner.differences import Differences, compare
-from ppp.runner.environments import NO_NODE, ReadyEnvironments, open_index, prepare_environments
+from ppp.runner.environments import ReadyEnvironments, open_index, prepare_environments
+from ppp.runner.views import run_in_view
 
-#: How often the cell is run if that ends in an `ERROR`.
-ATTEMPTS: Final = 2
 #: The time in `AsOf` for an index as it is.
 NOW: Final = "now"
 MIN_ID_CHARS: Final = 8
@@ -146,31 +145,8 @@ def reproduce(
         prepared = _prepared(ready, environment)
         _require_same_python(record, prepared)
         with _between_canaries(ready, prepared):
-            observation, untimed = run_in_view(ready, Cell.of(record), view)
-        return _reproduction(before, observation, as_of, untimed)
-
-
-def run_in_view(ready: ReadyEnvironments, cell: Cell, view: IndexView) -> tuple[Observation, tuple[str, ...]]:
-    """Return what is observed of a cell that gets the index in a view, and the projects that it could not judge.
-
-    The observation is nobody's, and what it says of the index is true of the view only.
-    """
-    assert ready.gateway is not None  # noqa: S101 - without one nothing is reproduced
-    name = ready.gateway.open_view(view)
-    checker = ready.checkers(NO_NODE)[cell.environment]
-    viewed = replace(checker, index=ViewedIndex(checker.index, view))
-    observation = _observed(ready, viewed, cell, replace(ready.prepared[cell.environment], index_view=name))
-    return observation, tuple(sorted(ready.gateway.page_server.untimed_in(name)))
-
-
-def _observed(ready: ReadyEnvironments, checker: Checker, cell: Cell, prepared: PreparedEnvironment) -> Observation:
-    for _ in range(ATTEMPTS):
-        observation = checker.check(cell, prepared)
-        if observation.record.result is not Result.ERROR:
-            break
-        # On a full disk every other cell would end in an error too.
-        ready.check_room()
-    return observation
+            ran = run_in_view(ready, Cell.of(record), view)
+        return _reproduction(before, ran.observation, as_of, ran.untimed)
 
 
 def _reproduction(

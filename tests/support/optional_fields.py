@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from ppp.model.drift import Culprit, Drift
 from ppp.model.on_index import OnIndex
 from ppp.model.record import (
     BrokenEntryPoint,
@@ -33,4 +34,10 @@ OPTIONAL: Final[dict[str, Any]] = {
     "project_status": "archived",
     "triggered_by": Trigger(kind=TriggerKind.DEPENDENCY, name="numpy", version="2.0.0"),
     "on_index": OnIndex(newest="2.1.0", versions=12),
+    "drift": Drift(
+        as_of=1_612_137_600,
+        result_then="PASS",
+        runs=7,
+        culprits=(Culprit(name="markupsafe", works_with="2.0.1", fails_with="2.1.0"),),
+    ),
 }

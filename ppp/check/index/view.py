@@ -23,18 +23,18 @@ from ppp.model.record import Record
 class IndexView:
     """Which files of an index are there: hashes (sha256, hex) by normalized project, and a time in epoch seconds.
 
-    With `ignore_yanks` the files of `allowed` count as not yanked: they were installed before they were.
+    Files of `unyanked` projects count as not yanked: they were installed before they were.
     """
 
     allowed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     uploaded_before: int | None = None
-    ignore_yanks: bool = False
+    unyanked: frozenset[str] = frozenset()
 
     @property
     def digest(self) -> str:
         """A hash (hex) over all that the view depends on."""
         allowed = {project: sorted(hashes) for project, hashes in self.allowed.items()}
-        parts = {"allowed": allowed, "uploaded_before": self.uploaded_before, "ignore_yanks": self.ignore_yanks}
+        parts = {"allowed": allowed, "uploaded_before": self.uploaded_before, "unyanked": sorted(self.unyanked)}
         return sha256_hex(canonical_json(parts))
 
     def admits(self, project: str, *, sha256: str | None, uploaded_at: int | None) -> bool:
@@ -45,7 +45,7 @@ class IndexView:
 
     def hides_yank(self, project: str) -> bool:
         """Return whether files of a project count as not yanked."""
-        return self.ignore_yanks and project in self.allowed
+        return project in self.unyanked
 
 
 def recorded_view(record: Record) -> IndexView:
@@ -59,13 +59,13 @@ def recorded_view(record: Record) -> IndexView:
     for one in record.installed:
         if one.sha256:
             allowed[one.name] = allowed.get(one.name, frozenset()) | {one.sha256}
-    return IndexView(allowed=allowed, uploaded_before=record.observed_at, ignore_yanks=True)
+    return IndexView(allowed=allowed, uploaded_before=record.observed_at, unyanked=frozenset(allowed))
 
 
 def view_as_of(record: Record, at: int) -> IndexView:
     """Return the view of the index as it was at a time, with the file of a record's release whenever that came."""
     allowed = {record.release.package: frozenset({record.file.sha256})} if record.file else {}
-    return IndexView(allowed=allowed, uploaded_before=at, ignore_yanks=True)
+    return IndexView(allowed=allowed, uploaded_before=at, unyanked=frozenset(allowed))
 
 
 class ViewedIndex:

@@ -88,6 +88,7 @@ class DetailRow(NamedTuple):
     project_status: str | None
     triggered_by: str | None
     on_index: str | None
+    drift: str | None
 
 
 #: Where the optional fields are in a `DetailRow`.

@@ -247,7 +247,7 @@ def test_a_view_leaves_out_what_was_not_there_and_says_what_it_could_not_judge(t
         assert server.asked_in(then) == {"lib", "tool", "untimed"}
         assert server.untimed_in(then) == {"untimed"}, "nobody can tell whether it was there"
         allowed = {"lib": frozenset({old.sha256})}
-        narrowed = server.open_view(None, IndexView(allowed=allowed, ignore_yanks=True))
+        narrowed = server.open_view(None, IndexView(allowed=allowed, unyanked=frozenset({"lib"})))
         assert listed(narrowed, "lib") == [("lib-1.0.zip", False)], "it was installed before it was yanked"
         assert listed(narrowed, "tool") == [("tool-1.0.zip", False)]
         assert not server.untimed_in(narrowed)

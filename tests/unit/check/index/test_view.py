@@ -16,7 +16,7 @@ VIEWS = st.builds(
     IndexView,
     allowed=st.dictionaries(PROJECTS, st.frozensets(HASHES, max_size=3), max_size=3),
     uploaded_before=st.none() | st.integers(0, 3),
-    ignore_yanks=st.booleans(),
+    unyanked=st.frozensets(PROJECTS),
 )
 
 
@@ -63,6 +63,6 @@ def test_files_that_were_installed_are_not_yanked_in_their_view(tmp_path: Path) 
         index = index_client(local.url, tmp_path)
         allowed = {"lib": frozenset({listed.sha256})}
         assert [f.yanked for f in ViewedIndex(index, IndexView(allowed=allowed)).files("lib")] == [True]
-        (file,) = ViewedIndex(index, IndexView(allowed=allowed, ignore_yanks=True)).files("lib")
+        (file,) = ViewedIndex(index, IndexView(allowed=allowed, unyanked=frozenset({"lib"}))).files("lib")
         assert not file.yanked
         assert not file.yanked_reason
