@@ -177,8 +177,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         older_batches_url=settings.site_address("PPP_OLDER_BATCHES_URL") or None,
         disk_mib=settings.optional_number("PPP_DISK_MIB", most=1_000_000_000),
     )
-    if config.replicas > 1 and not settings.text("PPP_SHARE_NODES"):
-        settings.mistakes.append(f"PPP_REPLICAS={config.replicas} says nothing without PPP_SHARE_NODES")
+    settings.check_replicas(config.replicas)
     if settings.mistakes:
         raise ConfigError("; ".join(settings.mistakes), hint="fix these settings and run the command again")
     return config
@@ -233,6 +232,10 @@ class _Settings:
     def check_path(self, name: str, path: Path) -> None:
         if mistake := path_mistake(path):
             self.mistakes.append(f"{name}={str(path)!r} {mistake}")
+
+    def check_replicas(self, replicas: int) -> None:
+        if replicas > 1 and not self.text("PPP_SHARE_NODES"):
+            self.mistakes.append(f"PPP_REPLICAS={replicas} says nothing without PPP_SHARE_NODES")
 
     def text(self, name: str, default: str = "") -> str:
         return self._environ.get(name) or default

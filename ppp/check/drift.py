@@ -1,4 +1,4 @@
-"""Tell drift from a release's own fault: run a failed cell with the index as it was, and search for what changed.
+"""Drift, or a release's own fault: a failed cell is run with the index as it was, and what changed is searched for.
 
 - A cell is run as of a day after its file was uploaded. The day is for projects that release several packages that need
   each other, in whatever order; what breaks a release within its first day counts as its own fault.
@@ -67,7 +67,7 @@ class _RunsSpentError(Exception):
 
 
 @dataclass(slots=True, kw_only=True)
-class FailedCell:
+class ExaminedCell:
     """A failed cell: its record, when its file was uploaded (epoch seconds), and how to run it in a view.
 
     Once `is_over`, it is not run again.
@@ -116,7 +116,7 @@ def is_examined(record: Record, uploaded_at: int | None) -> bool:
     return builds or record.failed_phase in {Phase.FULL, Phase.IMPORT}
 
 
-def examine(cell: FailedCell, *, known: Sequence[Culprit] = ()) -> Drift | None:
+def examine(cell: ExaminedCell, *, known: Sequence[Culprit] = ()) -> Drift | None:
     """Return what a failed cell shows with the index as it was, and what fixes it; None if nothing is shown.
 
     `known` are culprits of another cell of the release: they are tried before they are searched for.
@@ -162,7 +162,7 @@ class _Success:
     ran: RanCell
 
 
-def _moment_of_success(cell: FailedCell, known: Sequence[Culprit]) -> "_Success | Drift":
+def _moment_of_success(cell: ExaminedCell, known: Sequence[Culprit]) -> "_Success | Drift":
     """Return a view in which the cell passes; if there is none, what it showed at its upload."""
     as_of = cell.uploaded_at + DAY_S
     view = view_as_of(cell.record, as_of)
@@ -183,7 +183,7 @@ def _moment_of_success(cell: FailedCell, known: Sequence[Culprit]) -> "_Success 
     return Drift(as_of=as_of, result_then=result, runs=cell.runs)
 
 
-def _later_views(cell: FailedCell, view: IndexView, as_of: int, failed: Record) -> Iterable[tuple[int, IndexView]]:
+def _later_views(cell: ExaminedCell, view: IndexView, as_of: int, failed: Record) -> Iterable[tuple[int, IndexView]]:
     """Yield views for a Python that is younger than the release, each with its time."""
     released = PYTHON_RELEASED.get(cell.prepared.environment.python)
     usable = as_of if released is None else int(released.timestamp()) + DAY_S
@@ -195,7 +195,7 @@ def _later_views(cell: FailedCell, view: IndexView, as_of: int, failed: Record) 
     yield usable, view_as_of(cell.record, usable)
 
 
-def _visible(cell: FailedCell, view: IndexView, project: str) -> frozenset[str]:
+def _visible(cell: ExaminedCell, view: IndexView, project: str) -> frozenset[str]:
     return frozenset(
         file.sha256
         for file in cell.files(project)
@@ -206,7 +206,7 @@ def _visible(cell: FailedCell, view: IndexView, project: str) -> frozenset[str]:
 # ---------------------------------------------------------------- what changed since
 
 
-def _known_ones(cell: FailedCell, known: Sequence[Culprit]) -> tuple[Culprit, ...]:
+def _known_ones(cell: ExaminedCell, known: Sequence[Culprit]) -> tuple[Culprit, ...]:
     """Return the culprits of another cell if the same bounds make this one pass, else none."""
     if not known:
         return ()
@@ -214,7 +214,7 @@ def _known_ones(cell: FailedCell, known: Sequence[Culprit]) -> tuple[Culprit, ..
     return tuple(known) if cell.passes(held) else ()
 
 
-def _search(cell: FailedCell, then: _Success, now: RanCell) -> tuple[Culprit, ...]:
+def _search(cell: ExaminedCell, then: _Success, now: RanCell) -> tuple[Culprit, ...]:
     candidates = _candidates(cell, then, now)
     held = {project: _visible(cell, then.view, project) for project in candidates}
     if not candidates or len(candidates) > MAX_CANDIDATES:
@@ -231,7 +231,7 @@ def _search(cell: FailedCell, then: _Success, now: RanCell) -> tuple[Culprit, ..
     return tuple(culprits)
 
 
-def _candidates(cell: FailedCell, then: _Success, now: RanCell) -> tuple[str, ...]:
+def _candidates(cell: ExaminedCell, then: _Success, now: RanCell) -> tuple[str, ...]:
     """Return the projects that may be culprits: asked for, and changed since; likely ones first."""
     before, after = _installed(then.ran.record), _installed(now.record)
     asked = (then.ran.asked | now.asked | {*before}) - {cell.record.release.package}
@@ -241,7 +241,7 @@ def _candidates(cell: FailedCell, then: _Success, now: RanCell) -> tuple[str, ..
     return tuple(sorted(unequal, key=lambda project: (not words.issuperset(_WORD.findall(project)), project)))
 
 
-def _has_changed(cell: FailedCell, view: IndexView, project: str) -> bool:
+def _has_changed(cell: ExaminedCell, view: IndexView, project: str) -> bool:
     files = cell.files(project)
     return any(not view.admits(project, sha256=file.sha256, uploaded_at=file.uploaded_at) for file in files)
 
@@ -250,7 +250,7 @@ def _installed(record: Record) -> Mapping[str, tuple[str, str | None]]:
     return {one.name: (one.version, one.sha256) for one in record.installed}
 
 
-def _smallest(cell: FailedCell, held: Mapping[str, frozenset[str]], candidates: tuple[str, ...]) -> tuple[str, ...]:
+def _smallest(cell: ExaminedCell, held: Mapping[str, frozenset[str]], candidates: tuple[str, ...]) -> tuple[str, ...]:
     """Return a smallest set of candidates with which the cell passes if they have only the files that they had."""
 
     def passes(names: Iterable[str]) -> bool:
@@ -275,7 +275,9 @@ def _smallest(cell: FailedCell, held: Mapping[str, frozenset[str]], candidates: 
     return minimal((), candidates)
 
 
-def _bound(cell: FailedCell, name: str, bounded: Mapping[str, frozenset[str]], then: _Success, now: RanCell) -> Culprit:
+def _bound(
+    cell: ExaminedCell, name: str, bounded: Mapping[str, frozenset[str]], then: _Success, now: RanCell
+) -> Culprit:
     """Return a culprit with the last version it works with and the first it fails with; others stay as they were."""
     versions = _versions(cell, name)
     was = _version_in(then.ran.record, name) or _newest(versions, cell, name, bounded[name])
@@ -294,7 +296,7 @@ def _bound(cell: FailedCell, name: str, bounded: Mapping[str, frozenset[str]], t
     return Culprit(name=name, works_with=str(works_with), fails_with=str(later[fails]) if later else None)
 
 
-def _versions(cell: FailedCell, project: str) -> list[Version]:
+def _versions(cell: ExaminedCell, project: str) -> list[Version]:
     """Return the versions that pip may choose in the cell's environment, in their order."""
     found = files_by_version(project, cell.files(project))
     chosen = {version: choose_file(files, cell.prepared) for version, files in found.items()}
@@ -305,7 +307,7 @@ def _versions(cell: FailedCell, project: str) -> list[Version]:
     )
 
 
-def _newest(versions: Sequence[Version], cell: FailedCell, project: str, hashes: frozenset[str]) -> Version | None:
+def _newest(versions: Sequence[Version], cell: ExaminedCell, project: str, hashes: frozenset[str]) -> Version | None:
     found = files_by_version(project, (file for file in cell.files(project) if file.sha256 in hashes))
     return max((version for version in versions if version in found), default=None)
 
@@ -317,7 +319,7 @@ def _version_in(record: Record, project: str) -> Version | None:
         return None
 
 
-def _up_to(cell: FailedCell, project: str, version: Version) -> frozenset[str]:
+def _up_to(cell: ExaminedCell, project: str, version: Version) -> frozenset[str]:
     """Return the hashes of a project's files up to a version."""
     found = files_by_version(project, cell.files(project))
     return frozenset(file.sha256 for v, files in found.items() if v <= version for file in files if file.sha256)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ppp.check.cell import Observation
-from ppp.check.drift import FailedCell, RanCell, examine, is_examined, proven
+from ppp.check.drift import ExaminedCell, RanCell, examine, is_examined, proven
 from ppp.check.index.view import IndexView
 from ppp.model.drift import Culprit
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
@@ -47,7 +47,7 @@ class DriftExaminer:
         if uploaded_at is None or not is_examined(record, uploaded_at) or not self._take():
             return observation
         deadline = self.clock() + MAX_EXAMINATION_S
-        failed = FailedCell(
+        failed = ExaminedCell(
             record=record,
             uploaded_at=uploaded_at,
             index=self.ready.index,

@@ -262,6 +262,7 @@ def _cell_json(
         "yanked": record.yanked,
         "project_status": record.project_status,
         "triggered_by": record.triggered_by and record.triggered_by.to_json(),
+        "drift": record.drift and record.drift.to_json(),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

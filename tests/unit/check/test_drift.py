@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_record import SAMPLE_RECORD
 
-from ppp.check.drift import DAY_S, MAX_RUNS, FailedCell, RanCell, examine, is_examined, proven
+from ppp.check.drift import DAY_S, MAX_RUNS, ExaminedCell, RanCell, examine, is_examined, proven
 from ppp.check.index.choose import IndexFile, file_version
 from ppp.check.index.page import ProjectStatus
 from ppp.check.index.view import IndexView, ViewedIndex
@@ -84,14 +84,14 @@ class Model:
             record=replace(self.record, result=result, installed=installed), asked=frozenset(self.index.projects)
         )
 
-    def examine(self, known: Iterable[Culprit] = (), **limits: int) -> Drift | None:
-        cell = FailedCell(
+    def examine(self, known: Iterable[Culprit] = (), *, max_runs: int = MAX_RUNS) -> Drift | None:
+        cell = ExaminedCell(
             record=self.record,
             uploaded_at=UPLOADED,
             index=self.index,
             prepared=prepared_environment(SLIM),
             run=self.run,
-            **limits,
+            max_runs=max_runs,
         )
         return examine(cell, known=[*known])
 

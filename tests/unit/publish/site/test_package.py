@@ -1,12 +1,14 @@
 """A package's page: results, causes, history, and commands to reproduce them."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ppp.ledger.store import Store
+from ppp.model.drift import Culprit, Drift
 from ppp.model.record import Blame, Record
 from ppp.model.release import Release
 from ppp.publish.api.package import reproduce_command
@@ -157,3 +159,42 @@ def test_the_command_is_quoted_for_a_shell() -> None:
     assert reproduce_command(six, "py312-alpine") == 'scripts/nox -s "check(py312-alpine)" -- six==1.17.0'
     other = Release(package="six", version="1!2.0")
     assert reproduce_command(other, "py312-slim") == "scripts/nox -s \"check(py312-slim)\" -- 'six==1!2.0'"
+
+
+@pytest.fixture
+def with_drift(
+    store: Store, record: Callable[..., Record], tmp_path: Path, page: Callable[[Path], object]
+) -> Callable[[Drift], tuple[str, object]]:
+    """The text of the page of a release that fails with this drift, and the same in the package's file."""
+
+    def read(drift: Drift) -> tuple[str, object]:
+        cause = {"result": "FAIL", "cause": "dependency-drift", "blame": Blame.DEPENDENCY}
+        store.add_record(record("old", "1.0", drift=drift, **cause))
+        public = tmp_path / "public"
+        build(store.db, public, base_url="https://ppp.example/")
+        document = json.loads((public / "api" / "v1" / "p" / "old.json").read_bytes())
+        text = page(public / "p" / "old" / "index.html").text  # type: ignore[attr-defined]
+        return " ".join(text.split()), document["cells"][0]["drift"]
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("culprits", "result_then", "said"),
+    [
+        (
+            (Culprit(name="werkzeug", works_with="0.16.1", fails_with="1.0.0"),),
+            "PASS",
+            "It passes today with werkzeug<1.0.0, as running it showed.",
+        ),
+        ((), "PASS", "It passed with the index as of its upload: what it depends on has changed since."),
+        ((), "FAIL", "It failed with the index as of its upload too."),
+    ],
+)
+def test_the_bound_that_fixes_a_failure_is_shown(
+    with_drift: Callable[[Drift], tuple[str, object]], culprits: tuple[Culprit, ...], result_then: str, said: str
+) -> None:
+    drift = Drift(as_of=DAY - 1000, result_then=result_then, runs=5, culprits=culprits)
+    text, published = with_drift(drift)
+    assert said in text
+    assert published == drift.to_json()
