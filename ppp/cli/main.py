@@ -58,6 +58,7 @@ COMMANDS: Final = {
     "queue": LazyCommand("ppp.cli.queue:queue", "Show what is checked next, and why."),
     "reproduce": LazyCommand("ppp.cli.reproduce:reproduce", "Run the cell of a record again and compare."),
     "restore": LazyCommand("ppp.cli.state:restore", "Replace the ledger by the one whose state is in FOLDER."),
+    "rot": LazyCommand("ppp.cli.rot:rot", "Check again what passed long ago."),
     "run": LazyCommand("ppp.cli.run:run", "Check new releases and publish the results: the main job."),
     "serve": LazyCommand("ppp.cli.serve:serve", "Serve the ledger with Datasette, or the public folder to peers."),
     "shard": LazyCommand("ppp.cli.shard:shard", "Check the queue on machines without the key."),

@@ -131,6 +131,16 @@ def newest_own_verdicts(db: Database, node: str, environments: Collection[str], 
     return [record_from_row(row) for row in rows]
 
 
+def oldest_passes(db: Database, node: str, environments: Collection[str], *, before: int, limit: int) -> list[Cell]:
+    """Return cells whose current record is a `PASS` of a node that it observed before a time, the oldest first."""
+    rows = db.execute(
+        "SELECT package, version, environment FROM current WHERE node = ? AND result = 'PASS' AND observed_at < ?"
+        " AND environment IN (SELECT value FROM json_each(?)) ORDER BY observed_at, record LIMIT ?",
+        (node, before, json.dumps([*environments]), limit),
+    )
+    return [Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()]
+
+
 def read_log(db: Database, log_sha256: str) -> str | None:
     """Return a log by its sha256 (hex), or None."""
     row = db.execute("SELECT log FROM logs WHERE log_sha256 = ?", (log_sha256,)).fetchone()

@@ -60,7 +60,9 @@ def compare(before: Record, now: Record, *, log_before: str | None, log_now: str
 def _phases(before: Record, now: Record) -> Iterator[Difference]:
     pairs = [("result", str(before.result), str(now.result))]
     pairs += [(str(phase), str(before.outcome(phase)), str(now.outcome(phase))) for phase in PHASES]
-    pairs.append(("cause", before.cause or "", now.cause or ""))
+    # A cause that was proven is not what a single run suggests.
+    if before.drift is None and now.drift is None:
+        pairs.append(("cause", before.cause or "", now.cause or ""))
     yield from (Difference(about=about, before=old, now=new) for about, old, new in pairs if old != new)
 
 

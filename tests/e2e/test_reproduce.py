@@ -70,6 +70,9 @@ def test_a_dependency_that_changed_since_makes_no_difference_to_the_record_s_fil
         ("FAIL",),
         ("FAIL",),
     ], "a new regression is observed twice"
+    ((drift,),) = program.query("SELECT drift FROM records WHERE drift IS NOT NULL")
+    shown = json.loads(drift)
+    assert (shown["result_then"], [one["bound"] for one in shown["culprits"]]) == ("PASS", ["base<2.0"])
     failed = program.run("reproduce", *cell)
     assert (failed.code, "FAIL" in failed.out) == (0, True), "a failure is reproduced as well"
     index.remove("base", BREAKING.filename)

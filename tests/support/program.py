@@ -21,7 +21,7 @@ from ppp.ledger.schema import read_ledger
 
 TIMEOUT_S: Final = 60
 #: Commands that take `--matrix`.
-MATRIX_COMMANDS: Final = {"run", "watch", "check", "reproduce", "doctor", "status"}
+MATRIX_COMMANDS: Final = {"run", "watch", "check", "reproduce", "rot", "doctor", "status"}
 #: Variables that the person who runs the tests may have set: PPP's own, and those about terminals.
 REMOVED_SETTINGS: Final = ("PPP_", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS")
 

@@ -103,3 +103,19 @@ def test_the_newest_images_and_pip_of_a_node(store: Store, record: Builder) -> N
         store.add_record(each)
     assert queries.image_digests(store.db, node) == {"py312-slim": new, "py39-slim": old}
     assert queries.newest_pip_version(store.db, node) == "26.1"
+
+
+def test_the_oldest_passes_of_a_node_come_first(store: Store, record: Callable[..., Record]) -> None:
+    for place, (package, result, node) in enumerate(
+        [("young", "PASS", "ab"), ("failed", "FAIL", "ab"), ("old", "PASS", "ab"), ("theirs", "PASS", "cd")]
+    ):
+        store.add_record(record(package, "1.0", result=result, node=node * 32, observed_at=1000 - place * 100))
+    store.add_record(record("elsewhere", "1.0", "py312-alpine", observed_at=1))
+
+    def found(before: int, limit: int = 10) -> list[str]:
+        cells = queries.oldest_passes(store.db, "ab" * 32, ["py312-slim"], before=before, limit=limit)
+        return [cell.release.package for cell in cells]
+
+    assert found(1001) == ["old", "young"]
+    assert found(1000) == ["old"]
+    assert found(1001, 1) == ["old"]
