@@ -5,10 +5,11 @@ without harm: `IndexFiles.complete` reads from the index what is missing. A file
 unknown here; nothing is ever guessed.
 """
 
+import secrets
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -20,12 +21,13 @@ from ppp.storage_errors import translate_storage_errors
 INDEX_FILES_NAME: Final = "index_files.db"
 BUSY_TIMEOUT_S: Final = 10.0
 #: Increased when the table changes; a file of another schema is begun anew.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 #: How many hashes one statement asks for.
 CHUNK: Final = 500
 _COLUMNS: Final = tuple(field.name for field in fields(IndexedFile))
 _CREATE: Final = """
 CREATE TABLE index_files (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
     sha256 TEXT NOT NULL,
     project TEXT NOT NULL,
     version TEXT NOT NULL,
@@ -37,11 +39,16 @@ CREATE TABLE index_files (
     requires_python TEXT,
     yanked TEXT,
     metadata_sha256 TEXT,
-    PRIMARY KEY (sha256, project)
+    UNIQUE (sha256, project)
 ) STRICT
 """
+#: What an address is: where one of these changes, the file counts as added anew, see `IndexFiles.added_after`.
+_MOVED: Final = (
+    "DELETE FROM index_files WHERE sha256 = :sha256 AND project = :project AND seen_at <= :seen_at"
+    " AND NOT (filename = :filename AND url = :url AND size IS :size AND upload_time IS :upload_time)"
+)
 _INSERT: Final = (
-    f"INSERT INTO index_files ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own words
+    f"INSERT INTO index_files ({', '.join(_COLUMNS)}) VALUES (:{', :'.join(_COLUMNS)})"  # noqa: S608 - our own words
     " ON CONFLICT (sha256, project) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in {"sha256", "project"})
     # What the index said last.
@@ -95,8 +102,27 @@ class IndexFiles:
 
     def add(self, files: Iterable[IndexedFile]) -> None:
         """Store files; what is known of one already is replaced, unless it was seen later."""
+        rows = [*map(_row, files)]
         with translate_storage_errors(self._path), self._connection:
-            self._connection.executemany(_INSERT, map(_row, files))
+            self._connection.executemany(_MOVED, rows)
+            self._connection.executemany(_INSERT, rows)
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Return a number of this database, another one after it was lost; and that of the last addition to it."""
+        with translate_storage_errors(self._path):
+            (identity,) = self._connection.execute("PRAGMA application_id").fetchone()
+            (last,) = self._connection.execute("SELECT coalesce(max(row), 0) FROM index_files").fetchone()
+        return int(identity), int(last)
+
+    def added_after(self, last: int) -> Iterator[IndexedFile]:
+        """Yield the files that were added, or whose address has changed, after an addition by its number."""
+        with translate_storage_errors(self._path):
+            yield from map(_file, self._connection.execute(f"{_SELECT} WHERE row > ? ORDER BY row", (last,)))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
 
     def complete(
         self, wanted: Mapping[str, Collection[str]], read_project: Callable[[str], Iterable[IndexedFile]]
@@ -126,6 +152,22 @@ class IndexFiles:
         connection.execute(_CREATE)
         return cls(connection, Path(":memory:"))
 
+    @classmethod
+    def connect(cls, data: Path) -> Self:
+        """Open the database of a data folder for reading; one that is missing, or of another schema, holds nothing."""
+        path = data / INDEX_FILES_NAME
+        with translate_storage_errors(path):
+            if not path.exists():
+                return cls.in_memory()
+            # Not read only: what a kill during a commit left must be undone first.
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S)
+            with ExitStack() as undo:
+                undo.enter_context(closing(connection))
+                if _schema_version(connection) != SCHEMA_VERSION:
+                    return cls.in_memory()
+                undo.pop_all()
+        return cls(connection, path)
+
 
 @contextmanager
 def open_index_files(data: Path) -> Iterator[IndexFiles]:
@@ -144,23 +186,15 @@ def open_index_files(data: Path) -> Iterator[IndexFiles]:
                 connection.execute("DROP TABLE IF EXISTS index_files")
                 connection.execute(_CREATE)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                connection.execute(f"PRAGMA application_id = {1 + secrets.randbelow(2**31 - 1)}")
         yield IndexFiles(connection, path)
 
 
 @contextmanager
 def read_index_files(data: Path) -> Iterator[IndexFiles]:
     """Open the database of a data folder for reading until the block ends; one that is missing holds nothing."""
-    path = data / INDEX_FILES_NAME
-    with translate_storage_errors(path):
-        if not path.exists():
-            yield IndexFiles.in_memory()
-            return
-        # Not read only: what a kill during a commit left must be undone first.
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S)
-    with closing(connection):
-        with translate_storage_errors(path):
-            usable = _schema_version(connection) == SCHEMA_VERSION
-        yield IndexFiles(connection, path) if usable else IndexFiles.in_memory()
+    with closing(IndexFiles.connect(data)) as index_files:
+        yield index_files
 
 
 def _schema_version(connection: sqlite3.Connection) -> int:
@@ -175,8 +209,8 @@ def _read(read_project: Callable[[str], Iterable[IndexedFile]], project: str) ->
         return ()
 
 
-def _row(file: IndexedFile) -> tuple[Any, ...]:
-    return tuple(_time_text(value) if isinstance(value, datetime) else value for value in astuple(file))
+def _row(file: IndexedFile) -> dict[str, Any]:
+    return {**asdict(file), "upload_time": None if file.upload_time is None else _time_text(file.upload_time)}
 
 
 def _time_text(time: datetime) -> str:

@@ -6,7 +6,7 @@ before stays: the release that makes it installable again has to be known as a d
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -218,3 +218,16 @@ def read_newest_setting(db: Database, environment: str, node: str) -> RecordedSe
         (environment, node),
     ).fetchone()
     return row and RecordedSetting(image_digest=row[0], pip_version=row[1], network=Network(row[2]))
+
+
+def packages_that_installed(db: Database, releases: Iterable[tuple[str, str]]) -> set[str]:
+    """Return the packages whose newest release installed one of some releases (package, version), or that have one."""
+    found: set[str] = set()
+    for package, version in releases:
+        rows = db.execute(
+            "SELECT package FROM dependents WHERE dependency = ? AND installed = ?"
+            " UNION SELECT package FROM results WHERE package = ? AND version = ?",
+            (package, version, package, version),
+        )
+        found.update(name for (name,) in rows)
+    return found

@@ -8,13 +8,14 @@ many packages is kept in the cache. These pages follow; `current.json` and its d
 import gc
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from sqlite_utils import Database
 
+from ppp.index_files.store import read_index_files
 from ppp.ledger import published
 from ppp.model.errors import PublishError
 from ppp.model.site_address import SiteAddresses
@@ -30,6 +31,7 @@ from ppp.publish.builder.site_data import SiteData, read_site_data
 from ppp.publish.builder.site_room import (
     SNAPSHOTS,
     fixed_rooms,
+    holds_locks,
     is_partial,
     read_batch_choice,
     room_beside_lookup,
@@ -53,7 +55,8 @@ class BuildResult:
 
     `files` and `bytes` count all that the folder now holds, `packages` those whose files were built again.
     `all_packages` counts all, and `pages` those of them that have pages; the others are looked up. `older_batches`
-    counts those for which there is no room.
+    counts those for which there is no room, `without_lock` the PASSes of newest releases that have none because the
+    address of a file is not known.
     """
 
     current_sha256: str
@@ -69,6 +72,7 @@ class BuildResult:
     all_packages: int
     pages: int
     older_batches: int = 0
+    without_lock: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,7 @@ class _BuildSettings:
     rebuild: bool
     bound: SiteBound | None
     older_url: str | None
+    index_files: Path | None
     partial: bool = False
 
 
@@ -96,6 +101,7 @@ def build(
     rebuild: bool = False,
     bound: SiteBound | None = None,
     older_url: str | None = None,
+    index_files: Path | None = None,
 ) -> BuildResult:
     """Publish a ledger into a folder; files whose bytes did not change are not written.
 
@@ -103,11 +109,14 @@ def build(
     everything is built. `base_url`, `repository_url` and `datasette_url` are as in `SiteAddresses`: without the first,
     feeds have relative links or none, and there is no sitemap. `bound` is how much the site may take: where that leaves
     no room for a page of each package, the others are looked up, and of batches the newest are published; `older_url`
-    is where people find the others. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; the previous
-    `current.json` is intact then.
+    is where people find the others. `index_files` is the data folder with what the index said of files (None: no locks
+    are published); where a bound may leave no room for locks, there are none. Raises `DiskFullError`,
+    `DataReadOnlyError` or `PublishError`; the previous `current.json` is intact then.
     """
     addresses = SiteAddresses(base_url=base_url, repository_url=repository_url, datasette_url=datasette_url)
-    settings = _BuildSettings(addresses=addresses, rebuild=rebuild, bound=bound, older_url=older_url)
+    settings = _BuildSettings(
+        addresses=addresses, rebuild=rebuild, bound=bound, older_url=older_url, index_files=index_files
+    )
     # One transaction: every number on every page is of the same moment.
     with _rare_garbage_collection(), translate_storage_errors(Path(published.ledger_path(db))), db.atomic():
         try:
@@ -144,19 +153,31 @@ def _rare_garbage_collection() -> Iterator[None]:
 
 
 def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings) -> BuildResult:
+    with ExitStack() as stack:
+        return _build_site(db, out, cache, settings, stack)
+
+
+def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings, stack: ExitStack) -> BuildResult:
     folder, bound, addresses = OutputFolder(out), settings.bound, settings.addresses
     batches = read_batch_choice(db, bound)
     fixed = fixed_rooms(batches, out) if bound else {}
     partial = settings.partial or is_partial(db, bound, fixed) or (bound is not None and bool(cache.fact(_TOO_LARGE)))
+    data_folder = None if partial or not holds_locks(db, bound, fixed) else settings.index_files
+    index_files = stack.enter_context(read_index_files(data_folder)) if data_folder else None
     inputs = PlanInputs(
-        addresses=addresses, bound=bound, partial=partial, batches=batches, older_url=settings.older_url
+        addresses=addresses,
+        bound=bound,
+        partial=partial,
+        batches=batches,
+        older_url=settings.older_url,
+        index_files=index_files,
     )
     plan = read_plan(db, cache, folder, out, inputs, rebuild=settings.rebuild)
     if plan.unchanged:
         return _previous_result(cache)
     writer = OutputWriter(folder, cache, from_scratch=plan.from_scratch)
     cache.listings.new_have_pages = not partial
-    context = WorkerContext(db, folder, _parameters(db, out, plan, addresses))
+    context = WorkerContext(db, folder, _parameters(db, out, plan, addresses, data_folder), index_files)
     with cached_templates(cache), start_workers(context, len(plan.packages) + len(plan.batches)) as workers:
         # Packages first: the pages of many packages show what these contribute.
         _add_owners(cache, plan.package_owners, writer, workers)
@@ -181,7 +202,7 @@ def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings)
     coverage = current_coverage(data.journal.days) if data.journal else None
     current = current_document(data.counts, data.days, data.newest, coverage)
     committed = writer.commit(current_bytes(current))
-    result = _result(plan, data, current["root"], committed)
+    result = _result(plan, data, cache.listings.totals["passes without a lock",], current["root"], committed)
     cache.set_fact(_TOO_LARGE, settings.partial or (partial and bool(cache.fact(_TOO_LARGE))))
     _update_cache(db, cache, plan, result, addresses)
     return result
@@ -196,7 +217,9 @@ def _check_room(bound: SiteBound, taken: Room, *, partial: bool) -> None:
         raise _DoesNotFitError from error
 
 
-def _parameters(db: Database, out: Path, plan: BuildPlan, addresses: SiteAddresses) -> BuildParameters:
+def _parameters(
+    db: Database, out: Path, plan: BuildPlan, addresses: SiteAddresses, index_files: Path | None
+) -> BuildParameters:
     ledger = Path(published.ledger_path(db))
     return BuildParameters(
         ledger=ledger if ledger.is_file() else None,
@@ -204,6 +227,7 @@ def _parameters(db: Database, out: Path, plan: BuildPlan, addresses: SiteAddress
         environments=plan.environments,
         addresses=addresses,
         partial=plan.partial,
+        index_files=index_files,
     )
 
 
@@ -220,7 +244,7 @@ def _update_older(plan: BuildPlan, writer: OutputWriter, url: str | None) -> Non
     writer.put(path, content, Owner(OwnerKind.BATCHES, OLDER_BATCHES))
 
 
-def _result(plan: BuildPlan, data: SiteData, root: str, committed: Committed) -> BuildResult:
+def _result(plan: BuildPlan, data: SiteData, without_lock: int, root: str, committed: Committed) -> BuildResult:
     return BuildResult(
         current_sha256=committed.current_sha256,
         files_sha256=committed.files_sha256,
@@ -235,6 +259,7 @@ def _result(plan: BuildPlan, data: SiteData, root: str, committed: Committed) ->
         all_packages=data.counts.packages,
         pages=data.counts.packages if data.lookup is None else data.lookup.pages,
         older_batches=len(plan.older_batches),
+        without_lock=without_lock,
     )
 
 
@@ -250,6 +275,7 @@ def _update_cache(
         current_sha256=result.current_sha256,
         files_sha256=result.files_sha256,
         partial=plan.partial,
+        index_read=plan.index_read,
     )
     cache.set_fact("other inputs", plan.other_inputs)
     only_this_build = {"written", "removed", "packages"}

@@ -19,6 +19,8 @@ FILES_ESTIMATE: Final = 8
 #: What a package is taken to need in the lookup files, and how many of these there are at most.
 LOOKUP_ESTIMATE: Final = 120
 LOOKUP_FILES: Final = 2_048
+#: What the two files of a lock are taken to need.
+LOCK_ESTIMATE: Final = 16_000
 #: Room that is kept for the pages and files about many packages: as much as they take where there are most packages, a
 #: fourth of smaller bounds, and what even a site without any package has.
 SITE_RESERVE: Final = 60_000_000
@@ -67,6 +69,11 @@ def site_reserve(bound: SiteBound) -> Room:
 def lookup_estimate(packages: int) -> Room:
     """Return about how much room the lookup files of so many packages take."""
     return Room.of(LOOKUP_ESTIMATE * packages, min(packages, LOOKUP_FILES))
+
+
+def locks_estimate(locks: int) -> Room:
+    """Return about how much room so many locks take, on the high side; each has two files."""
+    return Room.of(LOCK_ESTIMATE * locks, 2 * locks)
 
 
 def holds_all(bound: SiteBound, packages: int, fixed: Mapping[str, Room]) -> bool:

@@ -65,6 +65,7 @@ def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
         cache_path=config.cache / "publish.db",
         bound=config.site_bound,
         older_url=config.older_batches_url,
+        index_files=config.data,
     )
     statement.issue(
         node.store,
@@ -80,6 +81,8 @@ def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
     write_seen_statements(node)
     write_statements(config.public, statement_files(node.store.db, node.key.id))
     node.context.reporter.note(f"wrote {len(built.written)} of {built.files} published files")
+    if built.without_lock:
+        node.context.reporter.note(describe_missing_locks(built.without_lock))
     if config.site_bound:
         node.context.reporter.note(describe_room(built, config.site_bound))
     return config.public / "index.html"
@@ -102,6 +105,12 @@ def describe_room(built: build.BuildResult, bound: SiteBound) -> str:
         f"{pages}{looked_up}{older}; the site takes {text.size(taken.bytes)} of {text.size(bound.max_bytes)}"
         f" and {text.grouped(taken.files)} of {text.grouped(bound.max_files)} files"
     )
+
+
+def describe_missing_locks(count: int) -> str:
+    """Return how many passes have no lock, and what to do about it."""
+    passes = "1 pass has no lock" if count == 1 else f"{text.grouped(count)} passes have no lock"
+    return f"{passes}: addresses of files are not known here; `ppp lock --complete` reads them from the index"
 
 
 def write_seen_statements(node: LocalNode) -> None:

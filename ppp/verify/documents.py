@@ -9,13 +9,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from ppp.locks.pylock import MAX_LOCK_BYTES, read_lock
 from ppp.mesh import batch as batches
 from ppp.mesh.files import MAX_FILES_BYTES, PublishedFile, read_file_list, read_files
 from ppp.mesh.peers_file import MAX_PEERS_BYTES, read_peers_document
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, check_expiry, read_envelope
 from ppp.mesh.untrusted import check_schema, parse_json
 from ppp.model.canonical import Json, sha256_hex
-from ppp.model.errors import RejectedDataError
+from ppp.model.errors import InvalidLockError, RejectedDataError
 from ppp.publish.api.current import current_bytes
 from ppp.publish.folder import CURRENT, DIGEST, LISTS_FOLDER, MANIFEST
 from ppp.publish.snapshots.description import Snapshot, description_bytes, file_sha256, read_description
@@ -154,6 +155,15 @@ def check_batch(path: Path, *, nodes: Collection[str], now: int) -> str:
     if isinstance(verified, batches.UntrustedBatch):
         fail(f"it was signed by node {node}")
     return f"batch of {len(verified.records)} records, signed by node {node}"
+
+
+def check_lock(path: Path) -> str:
+    """Check that a `pylock.toml` is a lock that PPP makes, unchanged."""
+    try:
+        lock = read_lock(read(path, most=MAX_LOCK_BYTES))
+    except InvalidLockError as error:
+        fail(error.message)
+    return f"a lock of {len(lock.packages)} files for {lock.origin.environment}"
 
 
 def check_index(path: Path) -> str:

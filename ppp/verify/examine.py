@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ppp.ledger.schema import LEDGER_NAME
+from ppp.locks.pylock import LOCK_NAME
 from ppp.model.errors import InvalidFileError, RejectedDataError
 from ppp.publish.folder import CURRENT, DIGEST, MANIFEST
 from ppp.publish.site import snapshots as data_page
@@ -101,9 +102,15 @@ def _check(path: Path, options: VerifyOptions) -> str:
             return documents.check_batch(batch, nodes=options.nodes, now=options.now)
         case name if name.endswith(".json"):
             return _check_document(path, options, confirmed=confirmed)
-    proves_itself = _LOG_NAME.fullmatch(path.name) and not confirmed
-    message = _check_log(path) if proves_itself else _check_listed(path, confirmed=confirmed)
-    return _with_signature(path, message, options)
+    return _with_signature(path, _check_other(path, confirmed=confirmed), options)
+
+
+def _check_other(path: Path, *, confirmed: bool) -> str:
+    if _LOG_NAME.fullmatch(path.name) and not confirmed:
+        # It proves itself.
+        return _check_log(path)
+    content = f"{documents.check_lock(path)}; " if path.name == LOCK_NAME else ""
+    return content + _check_listed(path, confirmed=confirmed)
 
 
 def _with_signature(path: Path, message: str, options: VerifyOptions) -> str:

@@ -23,6 +23,7 @@ from ppp.publish.packages.breaks import ReleaseFlips
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
 from ppp.publish.packages.fixes import cell_fixes
 from ppp.publish.packages.history import CurrentRecord, PackageHistory, last_passing_versions
+from ppp.publish.packages.locks import lock_path
 from ppp.publish.packages.remarks import share_remarks
 from ppp.publish.packages.summary import AffectedCell, PackageSummary, count_results
 
@@ -76,6 +77,11 @@ API_FILES: Final = (
         "one snapshot; latest.json is the newest, window.json the most recent days",
     ),
     ("snapshots/{snapshot}.db", None, "the snapshot itself, a SQLite database; its sha256 is beside it"),
+    (
+        "locks/{environment}/{package}/{version}/pylock.toml",
+        None,
+        "a lock of a PASS of a package's newest release (PEP 751); requirements.txt is beside it",
+    ),
     ("p/{package}/atom.xml", None, "Atom: changed results of one package"),
     (
         "p/{package}/preview.png",
@@ -260,6 +266,9 @@ def _cell_json(
         "entry_points": shared.index_of("entry_points", record.entry_points),
         "record_mismatch": shared.index_of("record_mismatches", record.record_mismatch),
         "yanked": record.yanked,
+        "lock": lock_path(history.package, record.release.version, record.environment)
+        if record.environment in history.locks.locks
+        else None,
         "project_status": record.project_status,
         "triggered_by": record.triggered_by and record.triggered_by.to_json(),
         "drift": record.drift and record.drift.to_json(),

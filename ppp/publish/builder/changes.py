@@ -18,6 +18,8 @@ from typing import Final
 from sqlite_utils import Database
 
 import ppp
+from ppp.index_files.store import IndexFiles
+from ppp.ledger.dependents import packages_that_installed
 from ppp.ledger.downloads import newest_downloads, newest_source
 from ppp.ledger.flips import triggers_of_packages
 from ppp.ledger.published_journal import announcement_digests, tested_packages_of_days
@@ -58,10 +60,12 @@ def find_changes(
     *,
     addresses: SiteAddresses,
     partial: bool = False,
+    index_files: IndexFiles | None = None,
 ) -> ChangedPackages:
     """Return the packages that changed since the last build, or `EVERYTHING` where the cache cannot be relied on.
 
-    `partial` says whether not every package gets a page: the two kinds of sites have little in common.
+    `partial` says whether not every package gets a page: the two kinds of sites have little in common. `index_files`
+    are what the index said of files, None where no locks are published.
     """
     boot_id, listed = _boot_id(), folder.read(MANIFEST)
     last = cache.fact("records")
@@ -78,14 +82,33 @@ def find_changes(
     }
     if any(cache.fact(name) != value for name, value in now.items()) or not _files_are_intact(cache, folder):
         return EVERYTHING
+    if (read := _index_read_before(cache, index_files)) is None:
+        return EVERYTHING
     # By row number, not by the index on packages: that would read every record.
     newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
     changed = {package for (package,) in newer} | _packages_with_other_downloads(db, cache)
     changed |= _packages_announced_anew(db, cache)
+    if index_files:
+        changed |= packages_that_installed(db, ((f.project, f.version) for f in index_files.added_after(read)))
     # The page of a package links those of its dependencies that have a page.
     changed |= dependents_of_new_packages(db, changed, last)
     # What a release did to these packages is on the pages of the package whose release that is.
     return ChangedPackages(packages=sorted(changed.union(triggers_of_packages(db, changed))), after_row=last)
+
+
+def index_position(index_files: IndexFiles | None) -> list[int] | None:
+    """Return up to where what the index said of files was read, as the cache stores it."""
+    return [*index_files.position] if index_files else None
+
+
+def _index_read_before(cache: BuildCache, index_files: IndexFiles | None) -> int | None:
+    """Return up to which addition to `index_files` builds have read; None if that cannot be told."""
+    match cache.fact("index files"), index_position(index_files):
+        case None, None:
+            return 0
+        case [identity, int(read)], [now, int(last)] if identity == now and read <= last:
+            return read
+    return None
 
 
 def _packages_with_other_downloads(db: Database, cache: BuildCache) -> set[str]:
@@ -120,6 +143,7 @@ def record_build(
     current_sha256: str,
     files_sha256: str,
     partial: bool = False,
+    index_read: list[int] | None = None,
 ) -> None:
     """Store in the cache what this build covered, for `find_changes` in the next one."""
     (last,) = db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
@@ -130,6 +154,7 @@ def record_build(
     cache.set_fact("environments", [environment.id for environment in environments])
     cache.set_fact("records", last)
     cache.set_fact("partial", partial)
+    cache.set_fact("index files", index_read)
     cache.set_fact("probes", _probes(db, last))
     cache.set_fact("announcements", announcement_digests(db))
     source = newest_source(db)

@@ -24,6 +24,7 @@ from ppp.publish.listings.entries import Contribution
 from ppp.publish.packages.breaks import flips_by_release
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS
 from ppp.publish.packages.history import PackageHistory
+from ppp.publish.packages.locks import lock_files
 from ppp.publish.packages.pages import ALL_PAGES, LOOKUP_ALL, LOOKUP_PAGE, PackagePages
 from ppp.publish.packages.summary import PackageSummary, summarize
 from ppp.publish.site.addresses import complete, complete_content
@@ -92,6 +93,7 @@ def package_files(
         *{f"{folder}/{log.name}": log.content for log in logs.values()}.items(),
         *(complete(file, addresses) for file in breaks_pages(history.package, releases, pages)),
         *badge_files(summary),
+        *lock_files(history.package, history.version, history.locks),
         (feed_path, atom(package_feed(history.package, history.changes), path=feed_path, base_url=base_url)),
     ]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from ppp.index_files.store import IndexFiles
 from ppp.ledger import published
 from ppp.ledger.batches import PackedBatch
 from ppp.ledger.downloads import PeriodSource, newest_source
@@ -16,7 +17,7 @@ from ppp.model.site_address import SiteAddresses
 from ppp.model.site_bound import SiteBound
 from ppp.publish.api.older_batches import OLDER_BATCHES
 from ppp.publish.batch_budget import BatchChoice
-from ppp.publish.builder.changes import EVERYTHING, ChangedPackages, find_changes
+from ppp.publish.builder.changes import EVERYTHING, ChangedPackages, find_changes, index_position
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind
 from ppp.publish.folder import OutputFolder
 from ppp.publish.journal.changes import JournalChanges, find_journal_changes
@@ -28,7 +29,8 @@ class PlanInputs:
     """What a site depends on beside the ledger, and what its bound means.
 
     `batches` says which of them are published, `older_url` where people find the others, and `partial` whether the
-    bound may leave no room for a page of each package.
+    bound may leave no room for a page of each package. `index_files` are what the index said of files, None where no
+    locks are published.
     """
 
     addresses: SiteAddresses
@@ -36,6 +38,7 @@ class PlanInputs:
     partial: bool
     batches: BatchChoice
     older_url: str | None
+    index_files: IndexFiles | None = None
 
     @property
     def choice(self) -> str | None:
@@ -71,6 +74,8 @@ class BuildPlan:
     unchanged: bool
     partial: bool = False
     choice: str | None = None
+    #: Up to where what the index said of files is read, see `IndexFiles.position`.
+    index_read: list[int] | None = None
 
     @property
     def from_scratch(self) -> bool:
@@ -105,11 +110,20 @@ def read_plan(
     rebuild: bool,
 ) -> BuildPlan:
     """Read what has changed since the build that the cache describes; `rebuild` takes everything as changed."""
+    index_read = index_position(inputs.index_files)  # first: what is added meanwhile is read by the next build
     environments = published.observed_environments(db)
     changes = (
         EVERYTHING
         if rebuild
-        else find_changes(db, cache, folder, environments, addresses=inputs.addresses, partial=inputs.partial)
+        else find_changes(
+            db,
+            cache,
+            folder,
+            environments,
+            addresses=inputs.addresses,
+            partial=inputs.partial,
+            index_files=inputs.index_files,
+        )
     )
     choice, batches = inputs.choice, inputs.batches
     # A batch never changes: files that the cache lists are not looked at again.
@@ -132,6 +146,7 @@ def read_plan(
         unchanged=False,
         partial=inputs.partial,
         choice=choice,
+        index_read=index_read,
     )
     nothing_new = changes.packages is not None and not (changes.packages or new_batches or old_batches)
     return replace(plan, unchanged=nothing_new and cache.fact("other inputs") == plan.other_inputs)

@@ -15,7 +15,7 @@ from ppp.model.site_bound import SiteBound
 from ppp.publish.batch_budget import BatchChoice, choose_batches
 from ppp.publish.folder import STATEMENTS
 from ppp.publish.listings.store import ListingStore
-from ppp.publish.page_budget import Room, holds_all, room_for_pages
+from ppp.publish.page_budget import Room, holds_all, locks_estimate, room_for_pages
 from ppp.publish.site.lookup import LOOKUP_PREFIX
 from ppp.publish.site.snapshots import INDEX
 from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER
@@ -52,6 +52,14 @@ def is_partial(db: Database, bound: SiteBound | None, fixed: dict[str, Room]) ->
         return False
     room_for_pages(bound, fixed)
     return not holds_all(bound, _count_packages(db), fixed)
+
+
+def holds_locks(db: Database, bound: SiteBound | None, fixed: dict[str, Room]) -> bool:
+    """Return whether a bound surely has room for a lock of each PASS beside the pages of all packages."""
+    if bound is None:
+        return True
+    (locks,) = db.execute("SELECT count(*) FROM installations").fetchone()
+    return holds_all(bound, _count_packages(db), {**fixed, "locks": locks_estimate(locks)})
 
 
 def room_beside_lookup(bound: SiteBound, fixed: dict[str, Room], store: ListingStore) -> Room:

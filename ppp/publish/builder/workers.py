@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, islice
 from multiprocessing import get_context
@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, TypeVar, assert_never
 
 from sqlite_utils import Database
 
+from ppp.index_files.store import IndexFiles
 from ppp.ledger.batches import published_batch_files
 from ppp.model.errors import PPPError
 from ppp.model.matrix import Environment
@@ -28,6 +29,8 @@ from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.cache.build_cache import OwnedFiles, Owner, OwnerKind, owned_files
 from ppp.publish.folder import OutputFolder
 from ppp.publish.listings.entries import Contribution, combine
+from ppp.publish.packages.history import PackageHistory
+from ppp.publish.packages.locks import read_locks
 from ppp.publish.packages.read import read_packages
 from ppp.publish.packages.summary import summarize
 from ppp.publish.site.deferred import DeferredContent
@@ -46,7 +49,8 @@ class BuildParameters:
     """What all workers share: where to read and to write, and what else pages depend on.
 
     Other processes are started from `parallel_from` owners on, unless `ledger` is None: it is then in memory. `partial`
-    is True where the site's bound leaves no room for a page of each package.
+    is True where the site's bound leaves no room for a page of each package. `index_files` is the data folder with what
+    the index said of files; None: no locks are published.
     """
 
     ledger: Path | None
@@ -54,6 +58,7 @@ class BuildParameters:
     environments: Sequence[Environment]
     addresses: SiteAddresses
     partial: bool = False
+    index_files: Path | None = None
     parallel_from: int = PARALLEL_FROM
 
 
@@ -86,6 +91,7 @@ class WorkerContext(NamedTuple):
     db: Database
     folder: OutputFolder
     parameters: BuildParameters
+    index_files: IndexFiles | None = None
 
 
 class BuildWorkers:
@@ -163,7 +169,7 @@ def _write_owners(context: WorkerContext, owners: Sequence[Owner]) -> WorkerResu
 def _write_packages(context: WorkerContext, packages: Sequence[str]) -> Iterator[_OwnerResult]:
     parameters = context.parameters
     # Read, render, write; packages are read together, which takes half the time.
-    for history in read_packages(context.db, packages, parameters.environments):
+    for history in _read(context, packages):
         owner = Owner(OwnerKind.PACKAGES, history.package)
         if parameters.partial:
             # Which packages get pages is decided when it is known what all of them contribute.
@@ -174,9 +180,18 @@ def _write_packages(context: WorkerContext, packages: Sequence[str]) -> Iterator
         yield _write_files(context.folder, owner, rendered.files, rendered.contribution)
 
 
+def _read(context: WorkerContext, packages: Sequence[str]) -> Iterator[PackageHistory]:
+    for history in read_packages(context.db, packages, context.parameters.environments):
+        if context.index_files is None:
+            yield history
+        else:
+            passes = {current.id: current.record for current in history.newest}
+            yield replace(history, locks=read_locks(passes, context.index_files))
+
+
 def _write_chosen(context: WorkerContext, owners: Sequence[Owner]) -> WorkerResult:
     parameters = context.parameters
-    histories = read_packages(context.db, [owner.name for owner in owners], parameters.environments)
+    histories = _read(context, [owner.name for owner in owners])
     return _combine(
         _write_files(
             context.folder,
@@ -251,7 +266,8 @@ def _initialize_worker(parameters: BuildParameters) -> None:
     # Little of what is made of a package lives on: collecting garbage at the usual rate would cost a fifth of the time.
     gc.set_threshold(100_000)
     db = Database(sqlite3.connect(f"{parameters.ledger.absolute().as_uri()}?mode=ro", uri=True))
-    _WorkerState.context = WorkerContext(db, OutputFolder(parameters.out), parameters)
+    index_files = IndexFiles.connect(parameters.index_files) if parameters.index_files else None
+    _WorkerState.context = WorkerContext(db, OutputFolder(parameters.out), parameters, index_files)
 
 
 def _run_in_worker(

@@ -11,6 +11,7 @@ from ppp.model.blame import AssignedBlame
 from ppp.model.on_index import OnIndex
 from ppp.model.record import Record, Result
 from ppp.model.standing import CheckedVersions
+from ppp.publish.packages.locks import NO_LOCKS, PackageLocks
 
 #: How many environments a page has columns or rows for: peers may publish records of any number of them.
 MAX_ENVIRONMENTS: Final = 18
@@ -40,7 +41,8 @@ class PackageHistory:
     its releases came. `downloads` are its own, of the newest period that is known. `announced_at` is when the index
     named the newest release, in epoch seconds, as far as a journal says. `on_index` is what the index listed at the
     newest observation that recorded it. `dependencies` are the names of what its newest installations brought with
-    them, each with whether it has a result here. Blame takes all cells of a release into account.
+    them, each with whether it has a result here. `locks` are those of the newest release that are published. Blame
+    takes all cells of a release into account.
     """
 
     package: str
@@ -54,6 +56,7 @@ class PackageHistory:
     announced_at: int | None = None
     on_index: OnIndex | None = None
     dependencies: Mapping[str, bool] = field(default_factory=dict)
+    locks: PackageLocks = NO_LOCKS
 
     @property
     def version(self) -> str:

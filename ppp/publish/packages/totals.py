@@ -68,6 +68,8 @@ def package_totals(history: PackageHistory) -> PackageTotals:
         explained.append(ExplainedCell(cause, verdict.observed_at, version, verdict.environment, verdict.record))
     totals["releases",] = len({verdict.release.version for verdict in history.verdicts})
     totals["packages",] = 1
+    if history.locks.missing:
+        totals["passes without a lock",] = history.locks.missing
     return PackageTotals(
         package=history.package,
         totals=totals,

@@ -29,6 +29,7 @@ from ppp.publish.packages.history import (
     CurrentRecordRow,
     PackageHistory,
 )
+from ppp.publish.packages.locks import lock_path
 from ppp.publish.packages.pages import PackagePages
 from ppp.publish.packages.remarks import SharedRemark, share_remarks
 from ppp.publish.packages.summary import FAILED, PackageSummary
@@ -154,6 +155,9 @@ def _framing(history: PackageHistory, summary: PackageSummary, older: Sequence[S
     standins = find_standins((v.environment, v.standin) for verdicts in detailed for v in verdicts)
     return {
         "checked": history.checked_versions,
+        "locks": [(id_, lock_path(history.package, history.version, id_)) for id_ in history.locks.locks][
+            :MAX_ENVIRONMENTS
+        ],
         "is_exhibit": summary.is_exhibit,
         "standins": standins,
         "notes": CellNotes(remarks=summary.remarks, earlier=earlier_words(history), standins=standins),
