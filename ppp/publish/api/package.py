@@ -77,11 +77,6 @@ API_FILES: Final = (
         "one snapshot; latest.json is the newest, window.json the most recent days",
     ),
     ("snapshots/{snapshot}.db", None, "the snapshot itself, a SQLite database; its sha256 is beside it"),
-    (
-        "locks/{environment}/{package}/{version}/pylock.toml",
-        None,
-        "a lock of a PASS of a package's newest release (PEP 751); requirements.txt is beside it",
-    ),
     ("p/{package}/atom.xml", None, "Atom: changed results of one package"),
     (
         "p/{package}/preview.png",
@@ -107,6 +102,14 @@ JOURNAL_FILES: Final = (
 LOOKUP_FILES: Final = (
     ("api/v1/lookup/{shard}.json", "lookup-shard", "every package in brief, in 2,048 files by the CRC-32 of its name"),
 )
+#: What there is where it is known what the index said of files.
+LOCK_FILES: Final = (
+    (
+        "locks/{environment}/{package}/{version}/pylock.toml",
+        None,
+        "a lock of a PASS of a package's newest release (PEP 751); requirements.txt is beside it",
+    ),
+)
 #: What there is where not every batch has room.
 OLDER_FILES: Final = ((OLDER_PATH, "older-batches", "the older batches, which have no room on this site"),)
 
@@ -118,13 +121,14 @@ def api_index(
     journal: bool = False,
     lookup: bool = False,
     older_batches: bool = False,
+    locks: bool = False,
 ) -> tuple[str, bytes]:
     """Return `/api/v1/index.json`: the time of the newest record, counts, and all files of the API with schemas.
 
     `journal` says whether a journal is followed, `lookup` whether packages without a page are looked up,
-    `older_batches` whether there are batches without room.
+    `older_batches` whether there are batches without room, `locks` whether locks are published.
     """
-    optional = ((journal, JOURNAL_FILES), (lookup, LOOKUP_FILES), (older_batches, OLDER_FILES))
+    optional = ((journal, JOURNAL_FILES), (lookup, LOOKUP_FILES), (older_batches, OLDER_FILES), (locks, LOCK_FILES))
     files = (*API_FILES, *(file for there, group in optional if there for file in group))
     document = {
         "schema": INDEX_SCHEMA,

@@ -124,6 +124,7 @@ def _site_contents(data: SiteData) -> Iterator[tuple[str, Content]]:
         journal=data.journal is not None,
         lookup=data.lookup is not None,
         older_batches=data.older_batches,
+        locks=data.locks,
     )
     yield from sitemap_files(data.sitemap_shards, data.sitemap, _page_paths(data), base_url)
     yield from feed_files(overall_feed(group_changes(data.changes), pages), "", base_url)

@@ -93,10 +93,15 @@ class BuildPlan:
         return (Owner(OwnerKind.BATCHES, batch) for batch in self.batches)
 
     @property
+    def has_locks(self) -> bool:
+        """Return whether locks may be published: something is known of what the index said of files."""
+        return self.index_read is not None and self.index_read[1] > 0
+
+    @property
     def other_inputs(self) -> str:
         """Return a digest (hex) of what the site shows apart from records."""
         journal = self.journal and self.journal.digest
-        inputs = (self.queued, self.episode, self.snapshots, journal, self.downloads, self.choice)
+        inputs = (self.queued, self.episode, self.snapshots, journal, self.downloads, self.choice, self.has_locks)
         return sha256_hex(repr(inputs).encode())
 
 

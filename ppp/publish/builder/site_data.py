@@ -58,7 +58,7 @@ class SiteData:
     sitemap's files after the last build. `journal` is None where none is followed, `downloads` (whose numbers they
     are) None where none are known.
     `pages` says which packages have pages, and `lookup` how the others are found; None: there are no others.
-    `older_batches` says whether there are batches without room.
+    `older_batches` says whether there are batches without room, `locks` whether locks may be published.
     """
 
     addresses: SiteAddresses
@@ -88,6 +88,7 @@ class SiteData:
     pages: PackagePages = ALL_PAGES
     lookup: LookupContent | None = None
     older_batches: bool = False
+    locks: bool = False
     failing_packages: Sequence[str] = ()
     downloaded_packages: Sequence[str] = ()
 
@@ -135,6 +136,7 @@ def read_site_data(
         pages=PackagePages(chosen),
         lookup=None if chosen is None else _read_lookup(store, counts.packages, len(chosen)),
         older_batches=bool(plan.older_batches),
+        locks=plan.has_locks,
         failing_packages=_first_with_pages(store.by_severity(), chosen),
         downloaded_packages=_first_with_pages(filter(store.has_package, packages_by_downloads(db)), chosen),
     )

@@ -107,6 +107,8 @@ def test_a_lock_is_named_by_the_page_the_data_and_the_lists(site: Site, store: S
     document = json.loads((site.out / "api/v1/p/lib.json").read_text())
     assert schema_errors("site/schemas/package.schema.json", document) == []
     assert [cell["lock"] for cell in document["cells"]] == [f"{PLACE}/pylock.toml"]
+    index = json.loads((site.out / "api/v1/index.json").read_text())
+    assert "locks/{environment}/{package}/{version}/pylock.toml" in [file["path"] for file in index["files"]]
     listed = "".join(path.read_text() for path in (site.out / "files").rglob("*.json"))
     assert f"{PLACE}/pylock.toml" in listed
 
