@@ -46,7 +46,7 @@ def needed_alone() -> Record:
     )
 
 
-class Site:
+class LockSite:
     """A node's data folder and its site, which is built with a cache."""
 
     def __init__(self, folder: Path) -> None:
@@ -71,8 +71,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def site(tmp_path: Path) -> LockSite:
+    return LockSite(tmp_path)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def store(tmp_path: Path) -> Any:
         yield opened
 
 
-def test_a_lock_is_published_once_its_files_are_known(site: Site, store: Store) -> None:
+def test_a_lock_is_published_once_its_files_are_known(site: LockSite, store: Store) -> None:
     site.know("lib")
     result = site.build(store)
     # No file of `other` has a hash, so there never is a lock of it: it is not counted.
@@ -99,7 +99,7 @@ def test_a_lock_is_published_once_its_files_are_known(site: Site, store: Store) 
     assert (site.out / PLACE / "requirements.txt").read_bytes() == write_requirements(lock)
 
 
-def test_a_lock_is_named_by_the_page_the_data_and_the_lists(site: Site, store: Store) -> None:
+def test_a_lock_is_named_by_the_page_the_data_and_the_lists(site: LockSite, store: Store) -> None:
     site.know("lib", "needed")
     site.build(store)
     assert f'<a href="../../{PLACE}/pylock.toml">py312-slim</a>' in site.page("lib")
@@ -113,7 +113,7 @@ def test_a_lock_is_named_by_the_page_the_data_and_the_lists(site: Site, store: S
     assert f"{PLACE}/pylock.toml" in listed
 
 
-def test_builds_with_a_cache_give_the_bytes_of_one_without(site: Site, store: Store, tmp_path: Path) -> None:
+def test_builds_with_a_cache_give_the_bytes_of_one_without(site: LockSite, store: Store, tmp_path: Path) -> None:
     site.build(store)
     for names in (["needed"], ["lib"]):
         site.know(*names)
@@ -130,7 +130,7 @@ def test_builds_with_a_cache_give_the_bytes_of_one_without(site: Site, store: St
     assert site.locks() >= {f"{PLACE}/pylock.toml", "locks/py312-slim/needed/2.0/pylock.toml"}
 
 
-def test_an_address_that_has_changed_changes_the_lock(site: Site, store: Store) -> None:
+def test_an_address_that_has_changed_changes_the_lock(site: LockSite, store: Store) -> None:
     site.know("lib", "needed")
     site.build(store)
     moved = replace(
@@ -142,7 +142,7 @@ def test_an_address_that_has_changed_changes_the_lock(site: Site, store: Store) 
     assert b"https://new.example/" in (site.out / PLACE / "requirements.txt").read_bytes()
 
 
-def test_a_release_that_fails_now_has_no_lock_any_more(site: Site, store: Store) -> None:
+def test_a_release_that_fails_now_has_no_lock_any_more(site: LockSite, store: Store) -> None:
     site.know("lib", "needed")
     site.build(store)
     failed = replace(
@@ -158,7 +158,7 @@ def test_a_release_that_fails_now_has_no_lock_any_more(site: Site, store: Store)
     assert site.locks() == set()
 
 
-def test_a_database_that_was_lost_leaves_no_lock(site: Site, store: Store) -> None:
+def test_a_database_that_was_lost_leaves_no_lock(site: LockSite, store: Store) -> None:
     site.know("lib", "needed")
     site.build(store)
     (site.data / INDEX_FILES_NAME).unlink()
@@ -166,7 +166,7 @@ def test_a_database_that_was_lost_leaves_no_lock(site: Site, store: Store) -> No
     assert site.locks() == set()
 
 
-def test_pages_come_before_locks_where_a_bound_has_no_room_for_both(site: Site, store: Store) -> None:
+def test_pages_come_before_locks_where_a_bound_has_no_room_for_both(site: LockSite, store: Store) -> None:
     bound = SiteBound(max_bytes=10**9, max_files=100_000)
     left = room_for_pages(bound, {})
     pages = Room.of(PACKAGE_ESTIMATE * 2, FILES_ESTIMATE * 2)
@@ -180,7 +180,7 @@ def test_pages_come_before_locks_where_a_bound_has_no_room_for_both(site: Site, 
     assert site.locks()
 
 
-def test_a_published_lock_is_verified_by_its_content_and_by_the_lists(site: Site, store: Store) -> None:
+def test_a_published_lock_is_verified_by_its_content_and_by_the_lists(site: LockSite, store: Store) -> None:
     site.know("lib", "needed")
     site.build(store)
     path = site.out / PLACE / "pylock.toml"

@@ -252,7 +252,7 @@ def test_the_newest_batches_have_room_and_the_others_are_listed(
     key = NodeKey.from_seed(b"1" * 32)
     made = (record(f"package-{n:02}", "2.0", node=key.id, observed_at=DAY + 10_000 + n) for n in range(70))
     grown, fresh, cache = tmp_path / "grown", tmp_path / "fresh", tmp_path / "cache.db"
-    bound = SiteBound(max_bytes=10**9, max_files=700)
+    bound = SiteBound(max_bytes=10**9, max_files=706)
     seal_each(crowded, key, islice(made, 50))
     bounded(crowded, grown, bound, cache_path=cache)
     assert not (grown / "batches/older.json").exists()
