@@ -6,7 +6,8 @@
   thread that is left behind at the deadline.
 - *Bytes.* All that is received is counted: what comes before a body, interim responses included, up to
   `TransferLimits.max_header_bytes`; a body up to `max_bytes`, after decompression too; and the framing around it.
-- *Redirects* are followed only as far as the caller allows, and no body is read but that of a `200`.
+- *Redirects* are followed only as far as the caller allows, and no body is read but that of a `200`, or of a `206` if
+  the caller asks for a part.
 - *Credentials* come from the caller alone, and are sent to their own origin alone, which is decided anew for each URL;
   those of `~/.netrc` and in URLs are not sent. No cookie is kept.
 - *Connections* are kept for later requests. A server may close one at any time, also just when a request is sent: if
@@ -139,13 +140,15 @@ class BoundedSession:
         max_redirects: int = 0,
         allow_redirect: Callable[[str, str], bool] = same_origin,
         write: Callable[[bytes], object] | None = None,
+        begin: Callable[[int, Mapping[str, str]], object] | None = None,
     ) -> Response:
         """Request a file, and read at most `max_bytes` of it; `headers` must not hold credentials.
 
         `deadline`, on the clock of `time.monotonic`, shortens the session's limit. With `accept_gzip` a compressed body
         is decompressed, and `max_bytes` limits the result; without it, a body is returned as it was sent, if it was
-        sent with one of the encodings `accept_raw` (any by default). `write` gets the body in parts as it arrives. Up
-        to `max_redirects` redirects are followed, each only if `allow_redirect` is true of the two URLs; with 0, the
+        sent with one of the encodings `accept_raw` (any by default). `write` gets the body in parts as it arrives. With
+        `begin`, which gets the status and the headers before the body, that of a `206` is read too. Up to
+        `max_redirects` redirects are followed, each only if `allow_redirect` is true of the two URLs; with 0, the
         redirecting response itself is returned.
 
         Raise `TransferTimeoutError`, `TransferTooLargeError`, `ForbiddenRedirectError` or another `TransferError`.
@@ -156,7 +159,9 @@ class BoundedSession:
             with self._open(transfer, "GET", url, sent) as response:
                 if max_redirects == 0 or not response.is_redirect:
                     _check_encoding(response, {"identity", "gzip", "x-gzip"} if accept_gzip else accept_raw)
-                    return _read_response(response, transfer, max_bytes=max_bytes, gunzip=accept_gzip, write=write)
+                    return _read_response(
+                        response, transfer, max_bytes=max_bytes, gunzip=accept_gzip, write=write, begin=begin
+                    )
                 with _translated_errors(transfer):
                     target = _redirect_target(url, response.headers["Location"])
             if not allow_redirect(url, target):
@@ -257,7 +262,8 @@ def _redirect_target(url: str, location: str) -> str:
 
 def _check_encoding(response: requests.Response, accepted: Container[str] | None) -> None:
     encoding = response.headers.get("Content-Encoding", "identity")
-    if response.status_code == HTTPStatus.OK and accepted is not None and encoding not in accepted:
+    has_body = response.status_code in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
+    if has_body and accepted is not None and encoding not in accepted:
         raise UnexpectedEncodingError(f"was sent compressed, as {encoding}")
 
 
@@ -268,9 +274,13 @@ def _read_response(
     max_bytes: int,
     gunzip: bool,
     write: Callable[[bytes], object] | None,
+    begin: Callable[[int, Mapping[str, str]], object] | None = None,
 ) -> Response:
     headers, body = _lower(response.headers), bytearray()
-    if response.status_code == HTTPStatus.OK:
+    read = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT} if begin else {HTTPStatus.OK}
+    if response.status_code in read:
+        if begin:
+            begin(response.status_code, headers)
         transfer.allow(2 * max_bytes + FRAMING_BYTES, f"is larger than {max_bytes:,} bytes with its framing")
         parts = _parts(response.raw, transfer)
         if gunzip and headers.get("content-encoding", "identity") != "identity":

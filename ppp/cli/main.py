@@ -42,6 +42,13 @@ ATTEST: Final = {
     "sign": LazyCommand("ppp.cli.attest:sign", "Sign a verdict of this node as an in-toto statement."),
     "verify": LazyCommand("ppp.cli.attest:verify", "Check an attestation, and show what it says."),
 }
+ENV: Final = {
+    "init": LazyCommand("ppp.cli.env:env_init", "Write what a project lacks, and make .venv."),
+    "lock": LazyCommand("ppp.cli.env:env_lock", "Resolve what pyproject.toml requires into pylock.toml."),
+    "run": LazyCommand("ppp.cli.env:env_run", "Run a command in .venv, if it is as locked."),
+    "shell": LazyCommand("ppp.cli.env:env_shell", "Start a shell in .venv, if it is as locked."),
+    "sync": LazyCommand("ppp.cli.env:env_sync", "Make .venv as pylock.toml says."),
+}
 COMMANDS: Final = {
     "ask": LazyCommand("ppp.cli.ask:ask", "Show what works where, what fails and why, of what was checked."),
     "backup": LazyCommand("ppp.cli.backup:backup", "Copy the ledger into a new file, and verify the copy."),
@@ -69,6 +76,7 @@ COMMANDS: Final = {
     "verify": LazyCommand("ppp.cli.verify:verify", "Check whether published files are valid."),
     "watch": LazyCommand("ppp.cli.run:watch", "Queue PyPI's new releases without checking them."),
     "attest": LazyGroup("attest", lazy=ATTEST, help="State verdicts in a form that others verify."),
+    "env": LazyGroup("env", lazy=ENV, help="Make a project's environment as it is locked."),
     "node": LazyGroup("node", lazy=NODE, help="Create or show the key of this node."),
     "peer": LazyGroup("peer", lazy=PEER, help="Manage trust, and exchange records with peers."),
 }

@@ -283,3 +283,27 @@ class NotAttestedError(PPPError):
     """A record has no attestation: it is another node's, has no verdict, or names no file."""
 
     exit_code = 79
+
+
+class ProjectFileError(PPPError):
+    """A project's pyproject.toml or pylock.toml is missing or invalid, or does not have what is asked for."""
+
+    exit_code = 73
+
+
+class LockedFileError(PPPError):
+    """A file is not the one that the lock names, or cannot be fetched; nothing was installed."""
+
+    exit_code = 74
+
+
+class InstallToolError(PPPError):
+    """Neither uv nor pip is available, or it failed."""
+
+    exit_code = 75
+
+
+class EnvironmentDiffersError(PPPError):
+    """An environment is not as its lock says."""
+
+    exit_code = 76
