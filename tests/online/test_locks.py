@@ -48,6 +48,15 @@ CELLS: Final = tuple(
     Cell(release=Release(package=package, version=version), environment=environment)
     for package, version, environment in (OTHERS if os.environ.get("PPP_ONLINE") == "all" else QUICK)
 )
+#: Every installer with every cell; in CI, the image's pip with each, and others with the first.
+TRIPS: Final = tuple(
+    (cell, installer)
+    for cell in CELLS
+    for installer in Installer
+    if len(CELLS) > len(QUICK)
+    or installer is Installer.IMAGE_PIP
+    or (cell == CELLS[0] and installer is not Installer.UV_REQUIREMENTS)
+)
 #: What an environment of its own holds before anything is installed into it.
 BROUGHT: Final = {"pip", "setuptools", "wheel"}
 
@@ -69,8 +78,7 @@ def _runner() -> DockerRunner:
     return DockerRunner(timeout_s=600, environ=os.environ)
 
 
-@pytest.mark.parametrize("installer", Installer)
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize(("cell", "installer"), TRIPS, ids=str)
 def test_an_installation_from_a_lock_is_what_was_recorded(
     locks: Mapping[Cell, tuple[Record, Lock]], runner: DockerRunner, cell: Cell, installer: Installer
 ) -> None:
