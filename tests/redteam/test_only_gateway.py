@@ -148,8 +148,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 def answer(number, texts):
     memory = mmap.mmap(-1, 65536)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    own = os.getpid()
-    arguments = [ctypes.c_long(eval(text)) for text in texts]
+    names = {'address': address, 'own': os.getpid()}
+    arguments = [ctypes.c_long(eval(text, names)) for text in texts]
     result = libc.syscall(ctypes.c_long(number), *arguments)
     return json.dumps([result, ctypes.get_errno()])
 
