@@ -33,7 +33,8 @@ def snapshot(*, data: Path | None, as_json: bool) -> None:
     """Write dated SQLite snapshots of the ledger, and publish.
 
     Snapshots of 14 days are kept (PPP_SNAPSHOT_DAYS), then the last one of each of 8 weeks (PPP_SNAPSHOT_WEEKS), and
-    those of closed months for good. A window of the newest days, without logs, stays below 45 MiB (PPP_WINDOW_MIB).
+    those of closed months for good. Where the site has a bound (PPP_SITE_PRESET), all of them have a quarter of it: the
+    oldest days make room. A window of the newest days, without logs, stays below 45 MiB (PPP_WINDOW_MIB).
     """
     taken = pipeline.snapshot(make_context(data))
     answer = {

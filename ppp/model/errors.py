@@ -154,6 +154,12 @@ class PublishError(PPPError):
     exit_code = 31
 
 
+class SnapshotRoomError(PublishError):
+    """The newest snapshot alone takes more than the share of a site's bound that snapshots have; none was written."""
+
+    exit_code = 64
+
+
 class DatasetteError(PPPError):
     """Datasette could not be started."""
 

@@ -24,6 +24,9 @@ class SiteBound:
     max_files: int
 
 
+#: The share of a bound that snapshots may take: a quarter. Batches take half of what is left beside pages about many
+#: packages, and the pages of packages the rest.
+SNAPSHOT_SHARE: Final = 4
 #: GitHub Pages: a site may take 1 GB, of which a twentieth is left free; for files there is no limit, but a deployment
 #: that takes longer than ten minutes fails.
 PRESETS: Final = {
@@ -32,6 +35,11 @@ PRESETS: Final = {
 }
 #: What a bound of one's own leaves unsaid.
 UNBOUNDED: Final = SiteBound(max_bytes=10**15, max_files=10**9)
+
+
+def snapshot_share(bound: SiteBound | None) -> int | None:
+    """Return how many bytes of a site its snapshots may take; None: there is no bound."""
+    return None if bound is None else bound.max_bytes // SNAPSHOT_SHARE
 
 
 def site_bound(preset: SitePreset, *, max_mib: int | None = None, max_files: int | None = None) -> SiteBound | None:

@@ -11,12 +11,13 @@ from ppp.mesh import statement
 from ppp.mesh.batch import verify_own_batch
 from ppp.mesh.history import peers_file
 from ppp.mesh.peers_file import PEERS_NAME
-from ppp.model.site_bound import SiteBound
+from ppp.model.errors import SnapshotRoomError
+from ppp.model.site_bound import SiteBound, snapshot_share
 from ppp.publish import build, text
 from ppp.publish.folder import write_statements
 from ppp.publish.page_budget import Room
 from ppp.publish.snapshots.database import utc_day
-from ppp.publish.snapshots.description import SnapshotKind, complete_snapshots
+from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER, SnapshotKind, complete_snapshots
 from ppp.publish.snapshots.retention import RetentionPolicy
 from ppp.publish.snapshots.take import TakenSnapshots, take
 from ppp.runner.context import Context, LocalNode
@@ -54,7 +55,11 @@ def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
     """
     seal(node)
     if with_snapshot and _lacks_snapshot(node):
-        _take_snapshots(node)
+        try:
+            _take_snapshots(node)
+        except SnapshotRoomError as error:
+            # The site is what counts; a snapshot is an extra of it.
+            node.context.reporter.warn(f"published without a snapshot: {error}")
     config = node.context.config
     built = build.build(
         node.store.db,
@@ -85,6 +90,7 @@ def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
         node.context.reporter.note(describe_missing_locks(built.without_lock))
     if config.site_bound:
         node.context.reporter.note(describe_room(built, config.site_bound))
+        node.context.reporter.note(describe_snapshots(config.public, config.site_bound))
     return config.public / "index.html"
 
 
@@ -111,6 +117,12 @@ def describe_missing_locks(count: int) -> str:
     """Return how many passes have no lock, and what to do about it."""
     passes = "1 pass has no lock" if count == 1 else f"{text.grouped(count)} passes have no lock"
     return f"{passes}: addresses of files are not known here; `ppp lock --complete` reads them from the index"
+
+
+def describe_snapshots(public: Path, bound: SiteBound) -> str:
+    """Return how much of their share of the bound the snapshots of a public folder take, `latest` among them."""
+    taken = sum(path.lstat().st_size for path in (public / SNAPSHOTS_FOLDER).glob("*"))
+    return f"snapshots take {text.size(taken)} of their {text.size(snapshot_share(bound) or 0)}; the oldest make room"
 
 
 def write_seen_statements(node: LocalNode) -> None:
@@ -146,6 +158,9 @@ def _lacks_snapshot(node: LocalNode) -> bool:
 def _take_snapshots(node: LocalNode) -> TakenSnapshots:
     config = node.context.config
     policy = RetentionPolicy(
-        days=config.snapshot_days, weeks=config.snapshot_weeks, window_bytes=config.window_mib * 1024 * 1024
+        days=config.snapshot_days,
+        weeks=config.snapshot_weeks,
+        window_bytes=config.window_mib * 1024 * 1024,
+        max_bytes=snapshot_share(config.site_bound),
     )
     return take(config.data / LEDGER_NAME, config.public, policy)

@@ -43,6 +43,16 @@ def test_the_preset_leaves_a_small_site_as_it_is(node: Program) -> None:
     assert not (node.data / "public" / "lookup").exists()
 
 
+def test_a_snapshot_without_room_does_not_keep_the_site_from_being_published(node: Program) -> None:
+    node.settings["PPP_SITE_MAX_MIB"] = "2"
+    refused = node.run_in_process("snapshot")
+    assert (refused.code, "has no room in the site" in refused.err) == (64, True)
+    node.settings["PPP_SITE_MAX_MIB"] = "8"
+    done = node.run_in_process("publish", "--snapshot")
+    assert done.code == 0, done.err
+    assert "of their 2.1 MB; the oldest make room" in done.err
+
+
 def test_without_room_for_the_rest_nothing_is_written(node: Program) -> None:
     node.settings["PPP_SITE_MAX_FILES"] = "300"
     done = node.run("publish")

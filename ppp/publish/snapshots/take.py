@@ -18,7 +18,7 @@ from typing import Final
 
 from ppp.durability import sync_to_disk
 from ppp.model.canonical import Json
-from ppp.model.errors import PublishError
+from ppp.model.errors import PublishError, SnapshotRoomError
 from ppp.publish.snapshots.database import RecordSelection, describe, extract, utc_day
 from ppp.publish.snapshots.description import (
     LATEST_NAME,
@@ -33,12 +33,13 @@ from ppp.publish.snapshots.description import (
     file_sha256,
     file_size,
 )
-from ppp.publish.snapshots.retention import RetentionPolicy, days_that_fit, remove_expired
+from ppp.publish.snapshots.retention import RetentionPolicy, days_that_fit, folder_bytes, remove_expired
 from ppp.storage_errors import translate_storage_errors
 
 #: How long after its end a month is closed, so that records of its last days can still arrive from other nodes.
 CLOSING_S: Final = 3 * 86_400
 
+_MONTH_NAME: Final = re.compile(r"ppp-\d{4}-\d{2}\.db", re.ASCII)
 _TEMPORARY_NAME: Final = re.compile(r"\.(ppp-[\d-]+|latest|window)(\.[a-z0-9]+)+(-journal)?", re.ASCII)
 
 
@@ -86,6 +87,7 @@ class _SnapshotRun:
         if as_of is None:
             raise PublishError(f"{ledger} has no records to take a snapshot of", hint="run `ppp run` first")
         latest = describe(whole, kind=SnapshotKind.DAY, file=f"ppp-{utc_day(as_of)}.db", logs=True)
+        self._check_room(latest, policy)
         # The others are extracted from this copy, so that all are from one state; it is moved last.
         months = [self._month(whole, month) for month in _closed_months(whole, as_of)]
         window = self._window(whole, policy.window_bytes)
@@ -102,6 +104,23 @@ class _SnapshotRun:
             notes=tuple(self._notes),
             latest=latest,
         )
+
+    def _check_room(self, latest: Snapshot, policy: RetentionPolicy) -> None:
+        """Raise `SnapshotRoomError` if the archives of months leave no room for the newest snapshot.
+
+        It counts twice, as it is also `latest`. The window counts at most its own limit, and is not known yet.
+        """
+        if policy.max_bytes is None:
+            return
+        months = folder_bytes(self._folder, without=lambda name: _MONTH_NAME.fullmatch(name) is None)
+        if (needed := months + 2 * latest.bytes) > policy.max_bytes:
+            raise SnapshotRoomError(
+                f"the snapshot of {latest.last_day} has no room in the site: {latest.file} takes {latest.bytes:,}"
+                f" bytes, twice as it is also {LATEST_NAME}.db, and archives of months take {months:,}; that is"
+                f" {needed:,} of {policy.max_bytes:,}, a quarter of the site's bound",
+                hint="copy the ledger elsewhere with `ppp backup`, move archives of months elsewhere, or raise"
+                " PPP_SITE_MAX_MIB where the host allows it; no snapshot was written",
+            )
 
     def _month(self, whole: Path, month: str) -> Snapshot | None:
         file = f"ppp-{month}.db"
