@@ -7,7 +7,8 @@
 - If it passes, it is run once more as of now: a failure that does not return was none of a dependency's.
 - Culprits are a smallest set of projects that have to stay as they were. It is searched for by halves, among the
   projects whose pages were asked for, in builds too, and of which files came later. What the failure names is tried
-  first. Then the versions of each culprit are searched for the first that breaks it.
+  first; if another failure follows, what that one names as well. Then the versions of each culprit are searched for the
+  first that breaks it.
 - All of that has a limit of runs. What was not found within it is not claimed.
 
 Pure but for the runs, which are those of the caller.
@@ -34,8 +35,6 @@ DAY_S: Final = 86_400
 MAX_RUNS: Final = 24
 #: Among how many projects a culprit is searched for.
 MAX_CANDIDATES: Final = 64
-#: How many projects that the failure names are tried by themselves.
-MAX_GUESSES: Final = 2
 #: Projects that only builds need, as a rule, the usual culprit first.
 BUILD_TOOLS: Final = (
     "setuptools", "cython", "wheel", "setuptools-scm", "poetry-core", "hatchling", "flit-core", "pbr",
@@ -94,9 +93,12 @@ class ExaminedCell:
 
     def passes(self, allowed: Mapping[str, frozenset[str]]) -> bool:
         """Return whether the cell passes today if some projects have only these files."""
+        return self.observe(self.today(allowed)).record.result is Result.PASS
+
+    def today(self, allowed: Mapping[str, frozenset[str]]) -> IndexView:
+        """Return the view of the index of today in which some projects have only these files."""
         own = view_as_of(self.record, 0)
-        view = IndexView(allowed={**allowed, **own.allowed}, unyanked=own.unyanked)
-        return self.observe(view).record.result is Result.PASS
+        return IndexView(allowed={**allowed, **own.allowed}, unyanked=own.unyanked)
 
     def files(self, project: str) -> tuple[IndexFile, ...]:
         """Return the files of a project, none if the index has no such project."""
@@ -129,7 +131,7 @@ def examine(cell: ExaminedCell, *, known: Sequence[Culprit] = ()) -> Drift | Non
         return moment
     shown = Drift(as_of=moment.as_of, result_then="PASS", runs=cell.runs)
     try:
-        now = cell.observe(replace(view_as_of(cell.record, 0), uploaded_before=None))
+        now = cell.observe(cell.today({}))
         if now.record.result is Result.PASS:
             # It was not what changed.
             return None
@@ -219,7 +221,7 @@ def _search(cell: ExaminedCell, then: _Success, now: RanCell) -> tuple[Culprit, 
     held = {project: _visible(cell, then.view, project) for project in candidates}
     if not candidates or len(candidates) > MAX_CANDIDATES:
         return ()
-    names = _smallest(cell, held, candidates)
+    names = _followed(cell, held, now) or _smallest(cell, held, candidates)
     if len(names) > MAX_CULPRITS:
         return ()
     culprits: list[Culprit] = []
@@ -232,13 +234,12 @@ def _search(cell: ExaminedCell, then: _Success, now: RanCell) -> tuple[Culprit, 
 
 
 def _candidates(cell: ExaminedCell, then: _Success, now: RanCell) -> tuple[str, ...]:
-    """Return the projects that may be culprits: asked for, and changed since; likely ones first."""
+    """Return the projects that may be culprits: asked for, and changed since."""
     before, after = _installed(then.ran.record), _installed(now.record)
     asked = (then.ran.asked | now.asked | {*before}) - {cell.record.release.package}
     changed = [project for project in sorted(asked) if _has_changed(cell, then.view, project)]
     unequal = [p for p in changed if p in BUILD_TOOLS or p not in before or before[p] != after.get(p)]
-    words = {*_WORD.findall(f"{now.record.detail} {cell.record.detail}".lower())}
-    return tuple(sorted(unequal, key=lambda project: (not words.issuperset(_WORD.findall(project)), project)))
+    return tuple(unequal)
 
 
 def _has_changed(cell: ExaminedCell, view: IndexView, project: str) -> bool:
@@ -250,16 +251,47 @@ def _installed(record: Record) -> Mapping[str, tuple[str, str | None]]:
     return {one.name: (one.version, one.sha256) for one in record.installed}
 
 
+def _followed(cell: ExaminedCell, held: Mapping[str, frozenset[str]], now: RanCell) -> tuple[str, ...]:
+    """Return the culprits that failures name, each once those before it are as they were; none if that ends nowhere."""
+    names: list[str] = []
+    failed = now
+    while len(names) < MAX_CULPRITS:
+        named = _named(failed.record.detail or "", {*held} - {*names})
+        if named is None:
+            return ()
+        names.append(named)
+        failed = cell.observe(cell.today({name: held[name] for name in names}))
+        if failed.record.result is Result.PASS:
+            return _needed(cell, held, names)
+    return ()
+
+
+def _needed(cell: ExaminedCell, held: Mapping[str, frozenset[str]], names: Sequence[str]) -> tuple[str, ...]:
+    """Return those of some culprits without which the cell fails; the last one was just shown to be one."""
+    needed = [*names]
+    for name in names[:-1]:
+        others = [other for other in needed if other != name]
+        if cell.passes({other: held[other] for other in others}):
+            needed = others
+    return tuple(needed)
+
+
+def _named(detail: str, projects: Iterable[str]) -> str | None:
+    """Return the project that a failure names first, of some; None if it names none."""
+    text = f" {' '.join(_WORD.findall(detail.lower()))} "
+    places = {project: text.find(f" {' '.join(_WORD.findall(project))} ") for project in projects}
+    return min((one for one in places if places[one] >= 0), key=lambda one: (places[one], -len(one), one), default=None)
+
+
 def _smallest(cell: ExaminedCell, held: Mapping[str, frozenset[str]], candidates: tuple[str, ...]) -> tuple[str, ...]:
     """Return a smallest set of candidates with which the cell passes if they have only the files that they had."""
 
     def passes(names: Iterable[str]) -> bool:
         return cell.passes({name: held[name] for name in names})
 
-    guesses = candidates[:MAX_GUESSES] if len(candidates) > MAX_GUESSES else ()
-    for guess in (*guesses, *(("setuptools",) if "setuptools" in candidates[MAX_GUESSES:] else ())):
-        if passes([guess]):
-            return (guess,)
+    # What fails in a build names the tool least of all.
+    if "setuptools" in candidates and len(candidates) > 1 and passes(["setuptools"]):
+        return ("setuptools",)
 
     def minimal(fixed: tuple[str, ...], among: tuple[str, ...]) -> tuple[str, ...]:
         # With `fixed` and all of `among` the cell passes.

@@ -66,6 +66,7 @@ class Model:
     works: Callable[[Versions], bool]
     record: Record
     views: list[IndexView] = field(default_factory=list)
+    explain: Callable[[Versions], str | None] | None = None
 
     def run(self, view: IndexView) -> RanCell:
         self.views.append(view)
@@ -81,8 +82,12 @@ class Model:
         )
         result = Result.PASS if self.works(taken) else Result.FAIL
         return RanCell(
-            record=replace(self.record, result=result, installed=installed), asked=frozenset(self.index.projects)
+            record=replace(self.record, result=result, installed=installed, detail=self._detail(taken)),
+            asked=frozenset(self.index.projects),
         )
+
+    def _detail(self, taken: Versions) -> str | None:
+        return self.explain(taken) if self.explain else self.record.detail
 
     def examine(self, known: Iterable[Culprit] = (), *, max_runs: int = MAX_RUNS) -> Drift | None:
         cell = ExaminedCell(
@@ -130,6 +135,23 @@ def test_two_projects_that_must_both_stay_are_both_named(model: Callable[..., Mo
     drift = model(projects, lambda taken: taken["lib1"] < 2 and taken["lib4"] < 3).examine()
     assert drift
     assert {culprit.bound for culprit in drift.culprits} == {"lib1<2.0", "lib4<3.0"}
+
+
+def test_failures_that_follow_one_another_are_followed(model: Callable[..., Model]) -> None:
+    projects = {f"lib{number}": (1, 30) for number in range(40)}
+    one = model(projects, lambda taken: taken["lib31"] < 9 and taken["lib7"] < 5 and taken["lib20"] < 7)
+    one.explain = lambda taken: next((f"{n}: no name" for n in ("lib7", "lib31", "lib20") if taken[n] > 3), None)
+    drift = one.examine()
+    assert drift
+    assert {culprit.bound for culprit in drift.culprits} == {"lib7<5.0", "lib31<9.0", "lib20<7.0"}
+
+
+def test_what_is_named_and_not_needed_is_no_culprit(model: Callable[..., Model]) -> None:
+    one = model({f"lib{number}": (1, 2) for number in range(9)}, lambda taken: taken["lib3"] < 2)
+    one.explain = lambda taken: "lib1: no name" if taken["lib1"] > 1 else "lib3: no name"
+    drift = one.examine()
+    assert drift
+    assert [culprit.bound for culprit in drift.culprits] == ["lib3<2.0"]
 
 
 def test_a_fault_of_its_own_fails_then_as_well(model: Callable[..., Model]) -> None:
