@@ -10,15 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ppp.cli.options import (
-    NonEmptyPath,
-    data_option,
-    environments_option,
-    json_option,
-    make_context,
-    parse_packages,
-    print_answer,
-)
+from ppp.cli.options import data_option, environments_option, json_option, make_context, parse_packages, print_answer
+from ppp.cli.paths import NonEmptyPath
 from ppp.cli.results import PIPE_WIDTH
 from ppp.model.answers import Answer, AnswerState, CellAnswer
 from ppp.model.printable import printable_line

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, print_answer
+from ppp.cli.options import data_option, json_option, make_context, print_answer
+from ppp.cli.paths import NonEmptyPath
 from ppp.cli.results import find_node_id
 from ppp.durability import replace_file
 from ppp.ledger.schema import LEDGER_NAME, read_ledger

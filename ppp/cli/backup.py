@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, print_answer
+from ppp.cli.options import data_option, json_option, make_context, print_answer
+from ppp.cli.paths import NonEmptyPath
 from ppp.ledger.backup import back_up
 from ppp.ledger.schema import LEDGER_NAME
 

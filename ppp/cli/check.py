@@ -10,7 +10,6 @@ from ppp import pipeline
 from ppp.check.given.reading import is_file_argument
 from ppp.cli.environments import select_environments
 from ppp.cli.options import (
-    NonEmptyPath,
     data_option,
     json_option,
     log_options,
@@ -20,6 +19,7 @@ from ppp.cli.options import (
     parse_packages,
     print_answer,
 )
+from ppp.cli.paths import NonEmptyPath
 from ppp.cli.reports.github import annotations
 from ppp.cli.reports.item import (
     ReportFormat,

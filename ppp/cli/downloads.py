@@ -7,7 +7,8 @@ from typing import Final
 
 import click
 
-from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, print_answer
+from ppp.cli.options import data_option, json_option, make_context, print_answer
+from ppp.cli.paths import NonEmptyPath
 from ppp.ledger import downloads as ledger
 from ppp.ledger.downloads import Downloads, DownloadsSource
 from ppp.ledger.lock import writer_lock

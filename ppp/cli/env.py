@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name, is_normalized_name
 import ppp
 from ppp.bounded_http.session import BoundedSession
 from ppp.cli.env_progress import make_progress
-from ppp.cli.options import NonEmptyPath
+from ppp.cli.paths import NonEmptyPath
 from ppp.durability import replace_file
 from ppp.model.errors import ProjectFileError
 from ppp.model.printable import printable_line

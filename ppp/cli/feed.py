@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, parse_packages, print_answer
+from ppp.cli.options import data_option, json_option, make_context, parse_packages, print_answer
+from ppp.cli.paths import NonEmptyPath
 from ppp.model.printable import first_of
 from ppp.model.release import RequestedPackage
 from ppp.runner.ask import read_wanted

@@ -5,7 +5,8 @@ from typing import Final
 
 import click
 
-from ppp.cli.options import NonEmptyPath, data_option, make_context, parse_packages
+from ppp.cli.options import data_option, make_context, parse_packages
+from ppp.cli.paths import NonEmptyPath
 from ppp.durability import replace_file
 from ppp.index_files.store import Completion
 from ppp.locks.pylock import write_pylock

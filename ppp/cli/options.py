@@ -11,6 +11,7 @@ import click
 
 from ppp import config as settings
 from ppp import console
+from ppp.cli.paths import NonEmptyPath
 from ppp.log_lines import LogFormat, chosen_log_format
 from ppp.model.printable import printable
 from ppp.model.release import InvalidReleaseError, RequestedPackage
@@ -20,22 +21,6 @@ from ppp.runner.context import Context
 #: Where the context of a command keeps the options of its log.
 _LOG_META: Final = "ppp.log"
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., object])
-
-
-class NonEmptyPath(click.Path):
-    """The path of a file or a folder. An empty text is an error: `--data "$UNSET"` must not mean this folder."""
-
-    def __init__(self) -> None:
-        """Convert what is typed into a `Path`."""
-        super().__init__(path_type=Path)
-
-    def convert(
-        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | bytes | os.PathLike[str]:
-        """Return the path; fail if the text is empty."""
-        if not os.fspath(value):
-            self.fail("the path is empty: name a file or a folder", param, ctx)
-        return super().convert(value, param, ctx)
 
 
 def environments_option(about: str) -> Callable[[CommandFunction], CommandFunction]:

@@ -9,7 +9,6 @@ import click
 from ppp import pipeline
 from ppp.cli.environments import select_environments
 from ppp.cli.options import (
-    NonEmptyPath,
     data_option,
     environments_option,
     json_option,
@@ -21,6 +20,7 @@ from ppp.cli.options import (
     print_answer,
     snapshot_option,
 )
+from ppp.cli.paths import NonEmptyPath
 from ppp.cli.reports.fail_on import run_failure
 from ppp.cli.reports.item import parse_fail_on
 from ppp.cli.results import print_results, read_asked

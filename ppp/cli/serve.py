@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ppp import pipeline
-from ppp.cli.options import NonEmptyPath, data_option, make_context
+from ppp.cli.options import data_option, make_context
+from ppp.cli.paths import NonEmptyPath
 from ppp.client_limits import ClientLimits
 from ppp.config import DEFAULT_PORT, path_mistake
 from ppp.ledger.peers import list_peers

@@ -11,7 +11,6 @@ from ppp import pipeline
 from ppp.cli.environments import select_environments
 from ppp.cli.options import (
     CommandFunction,
-    NonEmptyPath,
     data_option,
     environments_option,
     json_option,
@@ -20,6 +19,7 @@ from ppp.cli.options import (
     network_option,
     print_answer,
 )
+from ppp.cli.paths import NonEmptyPath
 from ppp.cli.signals import stop_on_signals
 from ppp.durability import replace_file
 from ppp.model.errors import InvalidFileError, RejectedDataError

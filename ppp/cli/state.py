@@ -10,7 +10,8 @@ from typing import Final
 import click
 
 from ppp import pipeline
-from ppp.cli.options import NonEmptyPath, data_option, json_option, make_context, print_answer
+from ppp.cli.options import data_option, json_option, make_context, print_answer
+from ppp.cli.paths import NonEmptyPath
 from ppp.mesh.fetch import HttpTransport
 from ppp.mesh.node import load_key
 from ppp.mesh.peer import parse_url

@@ -56,11 +56,10 @@ def _module(name: str, version: str) -> Project:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRequest:
-    """A request for a wheel, as the server got it: the offset that it asked for, and how many bytes were sent."""
+    """A request for a wheel, as the server got it, and the offset that it asked for."""
 
     filename: str
     offset: int
-    sent: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,8 +73,6 @@ class WheelServer:
     #: How many bytes a second are sent for one file, None for as many as there can be.
     bytes_per_s: int | None = None
     ignores_range: bool = False
-    #: Called with a filename and the number of sent bytes, before each part.
-    on_part: Callable[[str, int], object] = lambda _name, _sent: None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, projects: Sequence[Project]) -> None:
@@ -95,7 +92,11 @@ class WheelServer:
         def answer(request: BaseHTTPRequestHandler) -> None:
             content = self.contents[filename]
             asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-            offset = int(asked[1]) if asked and not self.ignores_range else 0
+            offset = int(asked[1]) if asked else 0
+            # At its beginning: whoever was killed asked for it before.
+            with self.lock:
+                self.requests.append(FileRequest(filename=filename, offset=offset))
+            offset = 0 if self.ignores_range else offset
             if offset >= len(content):
                 request.send_response(416)
                 request.send_header("Content-Length", "0")
@@ -106,23 +107,17 @@ class WheelServer:
                 request.send_header("Content-Range", f"bytes {offset}-{len(content) - 1}/{len(content)}")
             request.send_header("Content-Length", str(len(content) - offset))
             request.end_headers()
-            self._send(request, filename, offset, int(asked[1]) if asked else 0)
+            self._send(request, filename, offset)
 
         return answer
 
-    def _send(self, request: BaseHTTPRequestHandler, filename: str, offset: int, asked: int) -> None:
-        content, sent = self.contents[filename], 0
-        try:
-            for start in range(offset, len(content), _PART_BYTES):
-                part = content[start : start + _PART_BYTES]
-                self.on_part(filename, sent)
-                request.wfile.write(part)
-                sent += len(part)
-                if self.bytes_per_s:
-                    time.sleep(len(part) / self.bytes_per_s)
-        finally:
-            with self.lock:
-                self.requests.append(FileRequest(filename=filename, offset=asked, sent=sent))
+    def _send(self, request: BaseHTTPRequestHandler, filename: str, offset: int) -> None:
+        content = self.contents[filename]
+        for start in range(offset, len(content), _PART_BYTES):
+            part = content[start : start + _PART_BYTES]
+            request.wfile.write(part)
+            if self.bytes_per_s:
+                time.sleep(len(part) / self.bytes_per_s)
 
     def take_requests(self) -> list[FileRequest]:
         """Return the requests since the last call, by file."""
