@@ -256,7 +256,7 @@ def _followed(cell: ExaminedCell, held: Mapping[str, frozenset[str]], now: RanCe
     names: list[str] = []
     failed = now
     while len(names) < MAX_CULPRITS:
-        named = _named(failed.record.detail or "", {*held} - {*names})
+        named = _named(failed.record, {*held} - {*names})
         if named is None:
             return ()
         names.append(named)
@@ -276,11 +276,16 @@ def _needed(cell: ExaminedCell, held: Mapping[str, frozenset[str]], names: Seque
     return tuple(needed)
 
 
-def _named(detail: str, projects: Iterable[str]) -> str | None:
+def _named(record: Record, projects: Iterable[str]) -> str | None:
     """Return the project that a failure names first, of some; None if it names none."""
-    text = f" {' '.join(_WORD.findall(detail.lower()))} "
-    places = {project: text.find(f" {' '.join(_WORD.findall(project))} ") for project in projects}
+    # A release's own name may begin with a project's: flask-uploads is not flask.
+    text = _spaced(record.detail or "").replace(_spaced(record.release.package), "  ")
+    places = {project: text.find(_spaced(project)) for project in projects}
     return min((one for one in places if places[one] >= 0), key=lambda one: (places[one], -len(one), one), default=None)
+
+
+def _spaced(text: str) -> str:
+    return f" {' '.join(_WORD.findall(text.lower()))} "
 
 
 def _smallest(cell: ExaminedCell, held: Mapping[str, frozenset[str]], candidates: tuple[str, ...]) -> tuple[str, ...]:

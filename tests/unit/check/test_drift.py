@@ -146,6 +146,14 @@ def test_failures_that_follow_one_another_are_followed(model: Callable[..., Mode
     assert {culprit.bound for culprit in drift.culprits} == {"lib7<5.0", "lib31<9.0", "lib20<7.0"}
 
 
+def test_a_release_named_after_a_project_does_not_name_it(model: Callable[..., Model]) -> None:
+    one = model({"app": (1, 1), "lib": (1, 1)}, lambda taken: taken["lib"] < 2, "import app_extra: lib: no name")
+    one.record = replace(one.record, release=Release(package="app-extra", version="1.0"))
+    drift = one.examine()
+    assert drift
+    assert ([one.bound for one in drift.culprits], drift.runs) == (["lib<2.0"], 3)
+
+
 def test_what_is_named_and_not_needed_is_no_culprit(model: Callable[..., Model]) -> None:
     one = model({f"lib{number}": (1, 2) for number in range(9)}, lambda taken: taken["lib3"] < 2)
     one.explain = lambda taken: "lib1: no name" if taken["lib1"] > 1 else "lib3: no name"
