@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +48,12 @@ def inspected(project: Path) -> dict[str, str]:
     done = subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PIP_CONFIG_FILE": os.devnull})
     rows = json.loads(done.stdout)["installed"]
     return {row["metadata"]["name"]: row["metadata"]["version"] for row in rows}
+
+
+def found(project: Path) -> dict[str, str]:
+    """Return what has metadata in the environment of a project: as `inspected`, and many times faster."""
+    (site_packages,) = (project / ".venv").glob("lib/python*/site-packages")
+    return {one.metadata["Name"]: one.version for one in distributions(path=[str(site_packages)])}
 
 
 def partial_sizes(cache: Path) -> dict[str, int]:
@@ -186,11 +193,12 @@ def test_killed_at_random_points_and_run_again_it_is_right(
         server.take_requests()
         program.run_ok(*sync)
         check_resumed(server.take_requests(), complete, partial)
-        assert inspected(project) == {**names_of(), "my-lib-small": f"1.{number}"}
+        assert found(project) == {**names_of(), "my-lib-small": f"1.{number}"}
         assert [path.name for path in project.iterdir() if path.name.startswith(".venv-")] == []
         assert partial_sizes(cache) == {}
-        assert program.run("env", "run", "--project", str(project), "my-lib-small").out == "my-lib-small\n"
     assert interrupted > 0
+    assert inspected(project) == {**names_of(), "my-lib-small": f"1.{KILLS - 1}"}
+    assert program.run("env", "run", "--project", str(project), "my-lib-small").out == "my-lib-small\n"
 
 
 def test_interrupted_by_ctrl_c_it_leaves_nothing_behind_and_resumes(
