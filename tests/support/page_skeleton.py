@@ -1,6 +1,10 @@
 """A page as a browser parses it."""
 
 from html.parser import HTMLParser
+from typing import TypeAlias
+
+#: The name of an element, and its attributes with their values.
+Element: TypeAlias = tuple[str, tuple[tuple[str, str | None], ...]]
 
 
 class Skeleton(HTMLParser):
@@ -8,7 +12,7 @@ class Skeleton(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, tuple[tuple[str, str | None], ...]]] = []
+        self.elements: list[Element] = []
         self.unexpected: list[str] = []
         self.text = ""
         self.feed(page)
