@@ -76,41 +76,51 @@ def test_a_cell_has_no_socket_of_another_family(refused: dict[str, list[int]], f
     assert set(found) <= {errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT}
 
 
-@pytest.mark.parametrize(
-    ("family", "type_", "protocol"),
-    [
-        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 4, id="sock-diag"),
-        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 6, id="xfrm"),
-        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 9, id="audit"),
-        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 11, id="connector"),
-        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 12, id="netfilter"),
-        pytest.param(socket.AF_NETLINK, socket.SOCK_DGRAM, 15, id="uevent"),
-        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 16, id="generic"),
-        pytest.param(socket.AF_NETLINK, socket.SOCK_RAW, 21, id="crypto"),
-        pytest.param(socket.AF_INET, socket.SOCK_SEQPACKET, 132, id="sctp"),
-        pytest.param(socket.AF_INET6, socket.SOCK_STREAM, 132, id="sctp6"),
-        pytest.param(socket.AF_INET, socket.SOCK_STREAM, 262, id="mptcp"),
-        pytest.param(socket.AF_INET, socket.SOCK_STREAM, 256, id="smc"),
-        pytest.param(socket.AF_INET, socket.SOCK_DGRAM, 115, id="l2tp"),
-        pytest.param(socket.AF_INET, 6, 33, id="dccp"),
-        pytest.param(socket.AF_INET, 10, 0, id="packet"),
-        pytest.param(socket.AF_INET, socket.SOCK_RAW, 1, id="raw"),
-        pytest.param(socket.AF_INET6, socket.SOCK_RAW, 255, id="raw6"),
-    ],
-)
-def test_a_cell_has_no_socket_of_another_protocol(sandbox: Sandbox, family: int, type_: int, protocol: int) -> None:
-    refused = json_output(
-        sandbox,
-        f"""
-        import socket
-        try:
-            socket.socket({int(family)}, {int(type_)}, {protocol})
-            print(0)
-        except OSError as error:
-            print(error.errno)
-        """,
-    )
-    assert refused in {errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EPERM}
+#: Protocols of usual families that are none of a cell's business: family, type, protocol.
+PROTOCOLS: Final = {
+    "sock-diag": (socket.AF_NETLINK, socket.SOCK_RAW, 4),
+    "xfrm": (socket.AF_NETLINK, socket.SOCK_RAW, 6),
+    "audit": (socket.AF_NETLINK, socket.SOCK_RAW, 9),
+    "connector": (socket.AF_NETLINK, socket.SOCK_RAW, 11),
+    "netfilter": (socket.AF_NETLINK, socket.SOCK_RAW, 12),
+    "uevent": (socket.AF_NETLINK, socket.SOCK_DGRAM, 15),
+    "generic": (socket.AF_NETLINK, socket.SOCK_RAW, 16),
+    "crypto": (socket.AF_NETLINK, socket.SOCK_RAW, 21),
+    "sctp": (socket.AF_INET, socket.SOCK_SEQPACKET, 132),
+    "sctp6": (socket.AF_INET6, socket.SOCK_STREAM, 132),
+    "mptcp": (socket.AF_INET, socket.SOCK_STREAM, 262),
+    "smc": (socket.AF_INET, socket.SOCK_STREAM, 256),
+    "l2tp": (socket.AF_INET, socket.SOCK_DGRAM, 115),
+    "dccp": (socket.AF_INET, 6, 33),
+    "packet": (socket.AF_INET, 10, 0),
+    "raw": (socket.AF_INET, socket.SOCK_RAW, 1),
+    "raw6": (socket.AF_INET6, socket.SOCK_RAW, 255),
+}
+#: Asks for a socket of each; prints the error numbers, 0 for one that there was.
+PROTOCOL_SOCKETS: Final = """
+import socket
+found = []
+for arguments in PROTOCOLS:
+    try:
+        socket.socket(*arguments)
+        found.append(0)
+    except OSError as error:
+        found.append(error.errno)
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def refused_protocols(sandbox: Sandbox) -> dict[str, int]:
+    """What each protocol answers in a cell: one program asks for all."""
+    numbers = [[int(number) for number in arguments] for arguments in PROTOCOLS.values()]
+    found = json_output(sandbox, PROTOCOL_SOCKETS.replace("PROTOCOLS", str(numbers)))
+    return dict(zip(PROTOCOLS, found, strict=True))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_cell_has_no_socket_of_another_protocol(refused_protocols: dict[str, int], name: str) -> None:
+    assert refused_protocols[name] in {errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EPERM}
 
 
 USUAL: Final = """
