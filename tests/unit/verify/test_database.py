@@ -170,7 +170,7 @@ def test_a_foreign_view_with_a_known_name_is_never_queried(folder: Path) -> None
 
 @pytest.mark.heavy
 @pytest.mark.attack("bounded-input")
-@pytest.mark.parametrize("place", [0, 20, 100, 4096, 4096 * 3 + 5, -5000])
+@pytest.mark.parametrize("place", [0, 20, 100, 4096, 4096 * 3 + 5, -300])
 def test_a_damaged_file_is_invalid(place: int, folder: Path, tmp_path: Path) -> None:
     content = bytearray((folder / "ppp-2024-03.db").read_bytes())
     content[place : place + 40] = b"\xfe" * 40
