@@ -69,11 +69,15 @@ def _public(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", name="harmless")
 def _harmless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same site with a harmless word in place of each hostile one that is visible at all."""
-    return site(
-        tmp_path_factory.mktemp("harmless"),
-        {name: HARMLESS if text.single_line(word, ON_PAGES) else word for name, word in HOSTILE_STRINGS.items()},
-    )
+    """The same site with a harmless word in place of each hostile one that is visible at all.
+
+    One that is its package's own name stays: a distribution of that name is no dependency.
+    """
+    words = {
+        name: HARMLESS if text.single_line(word, ON_PAGES) and word != name else word
+        for name, word in HOSTILE_STRINGS.items()
+    }
+    return site(tmp_path_factory.mktemp("harmless"), words)
 
 
 def pages(public: Path) -> dict[str, Skeleton]:
