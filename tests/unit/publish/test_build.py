@@ -120,6 +120,7 @@ def test_only_packages_with_new_records_are_built(small: Store, record: object, 
     assert some.packages == 1
     assert {path for path in some.written if path.startswith(("p/", "api/v1/p/"))} == {
         "p/six/index.html",
+        "p/six/preview.png",
         "p/six/atom.xml",
         "api/v1/p/six.json",
     }
