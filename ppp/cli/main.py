@@ -57,6 +57,7 @@ COMMANDS: Final = {
     "coverage": LazyCommand("ppp.cli.coverage:coverage", "Show what became of every release that the index named."),
     "doctor": LazyCommand("ppp.cli.doctor:doctor", "Find out what is wrong with this machine."),
     "downloads": LazyCommand("ppp.cli.downloads:downloads", "Import how often packages are downloaded, or show it."),
+    "export": LazyCommand("ppp.cli.export:export", "Write the ledger's public tables as Parquet files."),
     "feed": LazyCommand("ppp.cli.feed:feed", "Write one feed about several packages."),
     "health": LazyCommand("ppp.cli.health:health", "Show how the steps of this node went."),
     "lock": LazyCommand("ppp.cli.lock:lock", "Write a lock of a PASS: its files, by address and hash."),

@@ -313,3 +313,9 @@ class EnvironmentDiffersError(PPPError):
     """An environment is not as its lock says."""
 
     exit_code = 76
+
+
+class ExportError(PPPError):
+    """An export cannot be written: its folder holds something, or a library is missing."""
+
+    exit_code = 65
