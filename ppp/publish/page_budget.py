@@ -26,7 +26,7 @@ LOCK_ESTIMATE: Final = 16_000
 SITE_RESERVE: Final = 60_000_000
 SITE_FILES_RESERVE: Final = 6_000
 LEAST_RESERVE: Final = 4_000_000
-LEAST_FILES_RESERVE: Final = 406
+LEAST_FILES_RESERVE: Final = 440
 #: What a package with pages takes in pages by name, beyond the rows that are counted: an address in a sitemap, its rows
 #: in search files.
 _NAMED_BYTES: Final = 600

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser_tools import AXE, serve_folder
+from small_sites import bound_with_room
 
 from ppp.ledger.store import Store
 from ppp.model.near_names import near_names
 from ppp.model.record import Record
-from ppp.model.site_bound import SiteBound
 from ppp.publish.build import build
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_a_package_without_a_page_is_not_called_unchecked(
     with Store.open(folder / "data") as store:
         for number in range(70):
             store.add_record(record(f"package-{number}", "1.0", "py312-slim", observed_at=DAY + number))
-        built = build(store.db, folder / "public", bound=SiteBound(max_bytes=10**9, max_files=650))
+        built = build(store.db, folder / "public", bound=bound_with_room(250))
     assert built.pages < built.all_packages
     without = next(n for n in range(70) if not (folder / f"public/p/package-{n}").exists())
     with serve_folder(folder / "public") as site:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from browser_tools import AXE, serve_folder
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from small_sites import bound_with_room
 
 from ppp import config as configuration
 from ppp.cli.ask import answer_json
@@ -18,7 +19,6 @@ from ppp.model.errors import RequirementsError
 from ppp.model.matrix import Environment, environment_sort_key
 from ppp.model.on_index import OnIndex
 from ppp.model.record import Record
-from ppp.model.site_bound import SiteBound
 from ppp.publish.build import build
 from ppp.runner.ask import MAX_PACKAGES, ask
 from ppp.watch import pylock
@@ -220,7 +220,7 @@ def _data(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Record
     with Store.open(data) as store:
         fill(store, record)
         build(store.db, data / "public", base_url="https://place.example/")
-        build(store.db, data / "partial", bound=SiteBound(max_bytes=10**9, max_files=420))
+        build(store.db, data / "partial", bound=bound_with_room(20))
     return data
 
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser_tools import AXE, serve_folder
+from small_sites import bound_with_room
 
 from ppp.ledger.store import Store
 from ppp.model.on_index import OnIndex
 from ppp.model.record import Record
-from ppp.model.site_bound import SiteBound
 from ppp.publish.build import build
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _site(tmp_path_factory: pytest.TempPathFactory, record: Callable[..., Record
         for number in range(PACKAGES):
             failed = {"result": "FAIL", "cause": "no-compiler", "detail": WORD, **ELSEWHERE} if number == 3 else {}
             store.add_record(record(f"package-{number}", "1.0", "py312-slim", observed_at=DAY + number, **failed))
-        built = build(store.db, folder / "public", bound=SiteBound(max_bytes=10**9, max_files=650))
+        built = build(store.db, folder / "public", bound=bound_with_room(250))
     assert 0 < built.pages < built.all_packages == PACKAGES
     with serve_folder(folder / "public") as address:
         yield address

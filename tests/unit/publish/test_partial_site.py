@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_sites import bound_with_room
 
 from ppp.ledger.batches import packed_batches, seal
 from ppp.ledger.downloads import Downloads, DownloadsSource, store_downloads
@@ -27,7 +28,7 @@ from ppp.schemas import schema_errors
 PACKAGES = 70
 DAY = 1_714_003_200
 #: Room for about thirty packages beside the files that every site has.
-BOUND = SiteBound(max_bytes=10**9, max_files=650)
+BOUND = bound_with_room(250)
 
 
 @pytest.fixture
@@ -216,7 +217,7 @@ def test_pages_larger_than_estimated_leave_a_partial_site(
             )
         )
     whole = build(crowded.db, tmp_path / "whole")
-    bound = SiteBound(max_bytes=10**9, max_files=900)
+    bound = bound_with_room(500)
     assert whole.files > bound.max_files
     out, cache = tmp_path / "public", tmp_path / "cache.db"
     built = bounded(crowded, out, bound, cache_path=cache)
@@ -252,7 +253,7 @@ def test_the_newest_batches_have_room_and_the_others_are_listed(
     key = NodeKey.from_seed(b"1" * 32)
     made = (record(f"package-{n:02}", "2.0", node=key.id, observed_at=DAY + 10_000 + n) for n in range(70))
     grown, fresh, cache = tmp_path / "grown", tmp_path / "fresh", tmp_path / "cache.db"
-    bound = SiteBound(max_bytes=10**9, max_files=706)
+    bound = bound_with_room(300)
     seal_each(crowded, key, islice(made, 50))
     bounded(crowded, grown, bound, cache_path=cache)
     assert not (grown / "batches/older.json").exists()
@@ -275,7 +276,7 @@ def test_the_newest_batches_have_room_and_the_others_are_listed(
     assert bounded(crowded, grown, bound, cache_path=cache, older_url="https://state.example/").written == ()
     # Another address changes the list, and another bound what is in it.
     assert "batches/older.json" in bounded(crowded, grown, bound, cache_path=cache).written
-    bounded(crowded, grown, SiteBound(max_bytes=10**9, max_files=900), cache_path=cache)
+    bounded(crowded, grown, bound_with_room(500), cache_path=cache)
     assert not (grown / "batches/older.json").exists()
     assert len([*(grown / "batches").glob("*.sig")]) == 70
 

@@ -11,6 +11,7 @@ import feedparser
 import pytest
 from journal_rows import follow, name_release, queue_release
 from known_downloads import know_downloads
+from small_sites import bound_with_room
 
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
@@ -30,7 +31,7 @@ PROSE = re.compile(r"docs/.*|about/.*|causes/.*")
 #: What a file leads to: attributes of HTML and XML, and text that is an address as a whole.
 LINKS = re.compile(r"""(?:href|src|srcset|content|action|cite|poster|data-\w+)="([^"]*)"|>\s*(https?:[^<\s]*)\s*<""")
 #: A site with a page of each package, and one without room for these.
-BOUNDS = pytest.mark.parametrize("bound", [None, SiteBound(max_bytes=10**9, max_files=420)], ids=["whole", "partial"])
+BOUNDS = pytest.mark.parametrize("bound", [None, bound_with_room(20)], ids=["whole", "partial"])
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from xml.etree import ElementTree as ET
 
 import feedparser
 from known_downloads import know_downloads
+from small_sites import bound_with_room
 
 from ppp.ledger.store import Store
-from ppp.model.site_bound import SiteBound
 from ppp.publish.build import build
 from ppp.publish.feeds.opml import OPML_NAME, FeedGroup, ListedFeed, opml, package_group
 
@@ -40,7 +40,7 @@ def test_every_listed_feed_is_there_and_is_one(small: Store, tmp_path: Path) -> 
 
 def test_packages_without_pages_are_not_listed(small: Store, tmp_path: Path) -> None:
     know_downloads(small, "2026-10", {"six": 900, "needs-gcc": 1_000})
-    result = build(small.db, tmp_path / "public", base_url=SITE, bound=SiteBound(max_bytes=10**9, max_files=420))
+    result = build(small.db, tmp_path / "public", base_url=SITE, bound=bound_with_room(20))
     assert result.pages < result.all_packages
     listing = listed((tmp_path / "public" / OPML_NAME).read_bytes())
     named = [address for name, folder in listing.items() if name != "All packages" for address in folder]

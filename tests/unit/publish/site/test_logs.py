@@ -8,10 +8,10 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_sites import bound_with_room
 
 from ppp.ledger.store import Store
 from ppp.model.record import Record
-from ppp.model.site_bound import SiteBound
 from ppp.publish.build import build
 from ppp.publish.site.logs import LOGS_BUDGET, MAX_LOG_BYTES, log_files
 from ppp.verify.examine import VerifyOptions, examine
@@ -50,7 +50,7 @@ def test_a_log_goes_with_the_failure_that_it_is_of(small: Store, record: Callabl
 
 def test_a_site_without_room_for_all_pages_has_no_whole_logs(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    build(small.db, out, bound=SiteBound(max_bytes=10**9, max_files=420))
+    build(small.db, out, bound=bound_with_room(20))
     assert published(out) == {}
     page = (out / "p" / "needs-gcc" / "index.html").read_text("utf-8")
     assert "The whole log" not in page

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from png_pixels import pixels
+from small_sites import bound_with_room
 
 from ppp.ledger.published import list_packages, observed_environments
 from ppp.ledger.store import Store
 from ppp.model.record import Record
-from ppp.model.site_bound import SiteBound
 from ppp.publish.build import build
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.read import read_packages
@@ -119,7 +119,7 @@ def test_pages_name_their_preview_where_the_address_is_known(small: Store, tmp_p
 
 def test_where_not_every_package_has_a_page_pages_have_the_preview_of_the_site(small: Store, tmp_path: Path) -> None:
     out = tmp_path / "public"
-    build(small.db, out, base_url=BASE, bound=SiteBound(max_bytes=10**9, max_files=420))
+    build(small.db, out, base_url=BASE, bound=bound_with_room(20))
     assert [*out.glob("p/*/preview.png")] == []
     assert f'og:image" content="{BASE}preview.png"' in (out / "p" / "needs-gcc" / "index.html").read_text("utf-8")
 
