@@ -42,7 +42,7 @@ from ppp.runner.disk_bound import keep_within_bound
 from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.follow import follow_configured
 from ppp.runner.queue_order import order_queue
-from ppp.runner.reproduce import Reproduction, StoredObservation
+from ppp.runner.reproduce import Reproduction
 from ppp.runner.request import RunRequest, Sources
 from ppp.runner.requested import find_requested
 from ppp.runner.shards import check as sharding
@@ -204,7 +204,7 @@ def check_files(
 
 def reproduce(
     context: Context,
-    before: StoredObservation,
+    before: Observation,
     matrix: Matrix,
     environment: Environment,
     *,

@@ -10,15 +10,15 @@ import click
 from ppp.cli.options import data_option, json_option, make_context, print_answer
 from ppp.cli.paths import NonEmptyPath
 from ppp.cli.results import find_node_id
+from ppp.cli.stored import TARGET_METAVAR, find_stored
 from ppp.durability import replace_file
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
 from ppp.mesh.attestation import MAX_ENVELOPE_BYTES, Attestation, attest, read_attestation
 from ppp.mesh.node import is_node_id, load_key
 from ppp.mesh.trust import shipped_keys, trusted_nodes
 from ppp.model.errors import InvalidAttestationError
-from ppp.model.release import Release
 from ppp.runner.context import Context
-from ppp.runner.reproduce import find_by_id, find_current, is_record_id
+from ppp.storage_errors import translate_storage_errors
 
 
 def _parse_keys(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def _parse_keys(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[s
 
 
 @click.command()
-@click.argument("target", metavar="RECORD_ID|PACKAGE==VERSION")
+@click.argument("target", metavar=TARGET_METAVAR)
 @click.option("-e", "--env", "environment", metavar="ENVIRONMENT", help="The environment of PACKAGE==VERSION.")
 @click.option("-o", "--output", type=NonEmptyPath(), help="The file to write (standard output if there is none).")
 @data_option
@@ -40,20 +40,14 @@ def sign(*, target: str, environment: str | None, output: Path | None, data: Pat
 
     It is a DSSE envelope around a statement with the predicate test-result; its subject is the file that was checked.
     """
-    is_id = is_record_id(target)
-    if is_id == (environment is not None):
-        raise click.UsageError("name a record by its id, or PACKAGE==VERSION with -e ENVIRONMENT")
     context = make_context(data)
-    if is_id:
-        found = find_by_id(context, target)
-    else:
-        package, _, version = target.partition("==")
-        found = find_current(context, Release.parse(package, version), environment or "")
+    found = find_stored(context, target, environment)
     envelope = attest(found.record, load_key(context.config.data, context.config.node_seed))
     if output is None:
         click.echo(envelope, nl=False)
     else:
-        replace_file(output, envelope)
+        with translate_storage_errors(output):
+            replace_file(output, envelope)
 
 
 @click.command()

@@ -18,11 +18,11 @@ from ppp.cli.options import (
     print_answer,
 )
 from ppp.cli.results import record_json
+from ppp.cli.stored import TARGET_METAVAR, find_stored
 from ppp.model.errors import ReproducedDifferentlyError
 from ppp.model.matrix import Cell
 from ppp.model.record import PHASES
-from ppp.model.release import Release
-from ppp.runner.reproduce import NOW, Reproduction, find_by_id, find_current, is_record_id
+from ppp.runner.reproduce import NOW, Reproduction
 
 
 def _parse_as_of(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> int | str | None:
@@ -39,7 +39,7 @@ def _parse_as_of(_ctx: click.Context, _parameter: click.Parameter, text: str | N
 
 
 @click.command()
-@click.argument("target", metavar="RECORD_ID|PACKAGE==VERSION")
+@click.argument("target", metavar=TARGET_METAVAR)
 @click.option("-e", "--env", "environment", metavar="ENVIRONMENT", help="The environment of PACKAGE==VERSION.")
 @click.option(
     "--as-of",
@@ -71,15 +71,8 @@ def reproduce(
     """
     if store and as_of != NOW:
         raise click.UsageError("--record goes with --as-of now: a record says what an installation finds at its time")
-    is_id = is_record_id(target)
-    if is_id == (environment is not None):
-        raise click.UsageError("name a record by its id, or PACKAGE==VERSION with -e ENVIRONMENT")
     context = make_context(data, network=network)
-    if is_id:
-        before = find_by_id(context, target)
-    else:
-        package, _, version = target.partition("==")
-        before = find_current(context, Release.parse(package, version), environment or "")
+    before = find_stored(context, target, environment)
     loaded, (chosen,) = select_environments(matrix, [before.record.environment])
     done = pipeline.reproduce(context, before, loaded, chosen, as_of=as_of, store=store)
     print_answer(_json(done), "\n".join(_lines(done)), as_json=as_json)

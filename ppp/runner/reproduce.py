@@ -9,11 +9,9 @@ The environment's canary runs before and after. Nothing is stored, unless that w
 """
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
-
-from sqlite_utils import Database
 
 from ppp.check.cell import Observation
 from ppp.check.images import ImageUnavailableError, has_image
@@ -22,21 +20,16 @@ from ppp.check.index.pinned_pip import find_pip
 from ppp.check.index.view import IndexView, recorded_view, view_as_of
 from ppp.check.runtime import PreparedEnvironment
 from ppp.check.sandbox.docker import connect_engine
-from ppp.ledger import queries
 from ppp.ledger.lock import writer_lock
-from ppp.ledger.schema import read_ledger
-from ppp.model.canonical import is_sha256
 from ppp.model.errors import (
     NoEnvironmentError,
     NotReproducibleError,
     UndecidedError,
     UnknownPackageError,
-    UnknownRecordError,
 )
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.printable import first_of
 from ppp.model.record import Network, Record, Result
-from ppp.model.release import Release
 from ppp.runner.check import check_now
 from ppp.runner.context import LOCK_WAIT_S, Context, open_node
 from ppp.runner.differences import Differences, compare
@@ -45,16 +38,7 @@ from ppp.runner.views import run_in_view
 
 #: The time in `AsOf` for an index as it is.
 NOW: Final = "now"
-MIN_ID_CHARS: Final = 8
 MAX_NAMED: Final = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredObservation:
-    """A record of the ledger, with the log that it names, if the ledger has it."""
-
-    record: Record
-    log: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,50 +49,16 @@ class Reproduction:
     `untimed` are projects of which the index gave no times of upload, so that they could not be judged by a time.
     """
 
-    before: StoredObservation
+    before: Observation
     now: Observation
     differences: Differences
     as_of: int | str | None
     untimed: tuple[str, ...]
 
 
-def find_by_id(context: Context, record_id: str) -> StoredObservation:
-    """Return the record whose id is or begins with some hexadecimal digits; raise `UnknownRecordError`."""
-    with closing(read_ledger(context.config.data)) as db:
-        found = queries.records_by_id(db, record_id, limit=2)
-        if len(found) != 1:
-            problem = "several records whose ids begin with" if found else "no record"
-            raise UnknownRecordError(
-                f"the ledger has {problem} {record_id}", hint="`ppp show --json PACKAGE` shows the ids in full"
-            )
-        return _stored(db, found[0])
-
-
-def find_current(context: Context, release: Release, environment: str) -> StoredObservation:
-    """Return the current record of a cell; raise `UnknownRecordError` if there is none."""
-    with closing(read_ledger(context.config.data)) as db:
-        found = queries.current_by_environment(db, release).get(environment)
-        if found is None:
-            raise UnknownRecordError(
-                f"the ledger has no record of {release} in {environment}",
-                hint=f"`ppp check {environment} {release}` makes one",
-            )
-        return _stored(db, found)
-
-
-def _stored(db: Database, record: Record) -> StoredObservation:
-    log = queries.read_log(db, record.log_sha256) if record.log_sha256 else None
-    return StoredObservation(record=record, log=log)
-
-
-def is_record_id(text: str) -> bool:
-    """Return whether a text can be a record's id or the beginning of one."""
-    return len(text) >= MIN_ID_CHARS and is_sha256(text.ljust(64, "0"))
-
-
 def reproduce(
     context: Context,
-    before: StoredObservation,
+    before: Observation,
     matrix: Matrix,
     environment: Environment,
     *,
@@ -150,7 +100,7 @@ def reproduce(
 
 
 def _reproduction(
-    before: StoredObservation, now: Observation, as_of: int | str | None, untimed: tuple[str, ...]
+    before: Observation, now: Observation, as_of: int | str | None, untimed: tuple[str, ...]
 ) -> Reproduction:
     if now.record.result is Result.ERROR:
         raise UndecidedError(
