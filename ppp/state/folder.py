@@ -14,7 +14,7 @@ from ppp.state.tables import NamedFile
 from ppp.storage_errors import translate_storage_errors
 
 #: The folders of a state, in which nothing else is kept.
-FOLDERS: Final = ("batches", "records", "tables")
+FOLDERS: Final = ("batches", "index-files", "records", "tables")
 
 
 def has_state(folder: Path) -> bool:

@@ -21,7 +21,7 @@ MAX_STATE_BYTES: Final = 64 * 1024 * 1024
 HINT: Final = "nothing was restored; take an older commit of the folder, or delete the folder and start without a state"
 
 _PATH: Final = re.compile(
-    r"batches/[0-9a-f]{64}\.(?:json\.gz|sig)|(?:tables|records)/[a-z][a-z0-9_]*-[0-9]{1,6}-[0-9a-f]{16}\.jsonl\.gz"
+    r"batches/[0-9a-f]{64}\.(?:json\.gz|sig)|(?:index-files|records|tables)/[a-z][a-z0-9_]*-[0-9]{1,6}-[0-9a-f]{16}\.jsonl\.gz"
 )
 #: A snapshot's name may become part of an address.
 _SNAPSHOT_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")

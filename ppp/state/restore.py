@@ -16,6 +16,7 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.durability import sync_to_disk
+from ppp.index_files.store import open_index_files
 from ppp.ledger.batches import list_batches, published_batch_files
 from ppp.ledger.schema import LEDGER_NAME, open_ledger
 from ppp.ledger.statements import newest_statement
@@ -24,6 +25,7 @@ from ppp.mesh.untrusted import reject
 from ppp.model.errors import InvalidFileError, StateError
 from ppp.publish.snapshots.description import file_sha256
 from ppp.state.folder import open_state
+from ppp.state.index_files import load_index_files
 from ppp.state.manifest import HINT, BaseSnapshot, Manifest
 from ppp.state.rebuild import SignedBatch, open_batch, rebuild, unpack_snapshot, unsigned_records
 from ppp.storage_errors import translate_storage_errors
@@ -47,6 +49,7 @@ def restore_state(data: Path, key: NodeKey, folder: Path, *, snapshot: Path | No
     without a state or a snapshot that is missing. The ledger is unchanged then.
     """
     manifest = open_state(folder, own=key.id)
+    known_files = load_index_files(folder, manifest)
     part = data / _PART_NAME
     with translate_storage_errors(part):
         part.unlink(missing_ok=True)
@@ -60,6 +63,9 @@ def restore_state(data: Path, key: NodeKey, folder: Path, *, snapshot: Path | No
             sync_to_disk(data)
         finally:
             part.unlink(missing_ok=True)
+    if known_files:
+        with open_index_files(data) as index_files:
+            index_files.add(known_files)
     # It describes the ledger that is gone.
     (data / "cache" / "publish.db").unlink(missing_ok=True)
     return RestoredState(manifest=manifest, merged=len(extra))

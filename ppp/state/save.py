@@ -12,6 +12,7 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.durability import replace_file
+from ppp.index_files.store import read_index_files
 from ppp.ledger.batches import ledger_root, list_batch_ids, published_batch_files
 from ppp.ledger.queries import read_log, record_from_row
 from ppp.ledger.schema import LEDGER_NAME, migrations
@@ -21,6 +22,7 @@ from ppp.mesh.node import NodeKey
 from ppp.model.canonical import Json
 from ppp.model.errors import StateError
 from ppp.state.folder import has_state, open_state, remove_unlisted, write_file
+from ppp.state.index_files import dump_index_files
 from ppp.state.manifest import STATE_NAME, BaseSnapshot, Manifest, StateFile, sign_manifest
 from ppp.state.snapshot import write_snapshot
 from ppp.state.tables import NamedFile, dump_loose_records, dump_tables
@@ -66,7 +68,7 @@ def save_state(store: Store, key: NodeKey, folder: Path, *, ledger: Path, snapsh
     kept = sorted(present.difference(base.batches if base else ()))
     with translate_storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    files = tuple(write_file(folder, file) for file in _state_files(store.db, kept))
+    files = tuple(write_file(folder, file) for file in _state_files(store.db, kept, ledger))
     manifest = _manifest(store.db, key.id, base, sorted(files, key=lambda file: file.path))
     content = sign_manifest(manifest, key)
     with translate_storage_errors(folder / STATE_NAME):
@@ -88,12 +90,14 @@ def _refuse_older(db: Database, before: Manifest, present: set[str], folder: Pat
         )
 
 
-def _state_files(db: Database, batches: list[str]) -> Iterator[NamedFile]:
+def _state_files(db: Database, batches: list[str], data: Path) -> Iterator[NamedFile]:
     for batch in batches:
         for path, content in published_batch_files(db, batch):
             yield NamedFile(path=path, content=content)
     yield from dump_loose_records(_loose_records(db))
     yield from dump_tables(db)
+    with read_index_files(data) as index_files:
+        yield from dump_index_files(index_files.all())
 
 
 def _loose_records(db: Database) -> Iterator[tuple[dict[str, Json], str | None]]:

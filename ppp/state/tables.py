@@ -88,17 +88,18 @@ def dump_tables(db: Database) -> Iterator[NamedFile]:
             "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,)
         ))  # fmt: skip
         rows = db.execute(f"SELECT {', '.join(columns)} FROM [{table}] ORDER BY {key or 'rowid'}")  # noqa: S608 - our own schema
-        yield from _files("tables", table, columns, rows)
+        yield from row_files("tables", table, columns, rows)
     unlooked = db.execute(_UNLOOKED)
-    yield from _files("tables", LANDINGS, ("environment", "unlooked"), ((e, json.loads(ids)) for e, ids in unlooked))
+    yield from row_files("tables", LANDINGS, ("environment", "unlooked"), ((e, json.loads(ids)) for e, ids in unlooked))
 
 
 def dump_loose_records(records: Iterable[tuple[dict[str, Json], str | None]]) -> Iterator[NamedFile]:
     """Yield the files of records that are in no batch, each with its log."""
-    yield from _files("records", "loose", ("record", "log"), records)
+    yield from row_files("records", "loose", ("record", "log"), records)
 
 
-def _files(folder: str, name: str, columns: tuple[str, ...], rows: Iterable[Iterable[Json]]) -> Iterator[NamedFile]:
+def row_files(folder: str, name: str, columns: tuple[str, ...], rows: Iterable[Iterable[Json]]) -> Iterator[NamedFile]:
+    """Yield the files of some rows; none if there is no row."""
     head = plain_canonical_json({"table": name, "columns": list(columns)})
     number, lines, room = 0, [head], CHUNK_BYTES
     for row in rows:

@@ -248,7 +248,7 @@ def stops(page: "Page", count: int) -> list[dict[str, Any]]:
 def test_everything_is_reachable_by_keyboard_with_visible_focus(browser: "Browser", sites: ServedSites) -> None:
     with opened(browser) as (page, problems):
         goto(page, sites.pages["front"], problems)
-        walked = stops(page, 120)
+        walked = stops(page, 240)
         # After the last link comes the document itself.
         walked = walked[: [stop["is"] for stop in walked].index("body")]
         links = [stop["text"] for stop in walked if stop["text"]]
