@@ -44,6 +44,7 @@ DEFAULT_NGINX_IMAGE: Final = "nginx:alpine"
 DEFAULT_SNAPSHOT_DAYS: Final = 14
 DEFAULT_SNAPSHOT_WEEKS: Final = 8
 DEFAULT_WINDOW_MIB: Final = 45
+DEFAULT_COOLDOWN_DAYS: Final = 7
 #: Where `ppp serve` listens by default.
 DEFAULT_PORT: Final = 8001
 
@@ -102,6 +103,8 @@ class Config:
     datasette_url: str = ""
     #: How much the data folder may take, in MiB: files that can be had again make room. None: there is no bound.
     disk_mib: int | None = None
+    #: How many days ago a file must have been uploaded to be in a simple index with a cooldown.
+    cooldown_days: int = DEFAULT_COOLDOWN_DAYS
 
     @property
     def public(self) -> Path:
@@ -176,10 +179,10 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         site_bound=settings.site_bound(),
         older_batches_url=settings.site_address("PPP_OLDER_BATCHES_URL") or None,
         disk_mib=settings.optional_number("PPP_DISK_MIB", most=1_000_000_000),
+        cooldown_days=settings.number("PPP_COOLDOWN_DAYS", DEFAULT_COOLDOWN_DAYS, most=10_000),
     )
     settings.check_replicas(config.replicas)
-    if settings.mistakes:
-        raise ConfigError("; ".join(settings.mistakes), hint="fix these settings and run the command again")
+    settings.raise_mistakes()
     return config
 
 
@@ -232,6 +235,10 @@ class _Settings:
     def check_path(self, name: str, path: Path) -> None:
         if mistake := path_mistake(path):
             self.mistakes.append(f"{name}={str(path)!r} {mistake}")
+
+    def raise_mistakes(self) -> None:
+        if self.mistakes:
+            raise ConfigError("; ".join(self.mistakes), hint="fix these settings and run the command again")
 
     def check_replicas(self, replicas: int) -> None:
         if replicas > 1 and not self.text("PPP_SHARE_NODES"):

@@ -42,10 +42,11 @@ CREATE TABLE index_files (
     UNIQUE (sha256, project)
 ) STRICT
 """
-#: What an address is: where one of these changes, the file counts as added anew, see `IndexFiles.added_after`.
-_MOVED: Final = (
-    "DELETE FROM index_files WHERE sha256 = :sha256 AND project = :project AND seen_at <= :seen_at"
-    " AND NOT (filename = :filename AND url = :url AND size IS :size AND upload_time IS :upload_time)"
+#: Where anything but the time changes that it was seen, a file counts as added anew, see `IndexFiles.added_after`.
+_CHANGED: Final = (
+    "DELETE FROM index_files WHERE sha256 = :sha256 AND project = :project AND seen_at <= :seen_at AND NOT ("  # noqa: S608 - our own words
+    + " AND ".join(f"{name} IS :{name}" for name in _COLUMNS if name != "seen_at")
+    + ")"
 )
 _INSERT: Final = (
     f"INSERT INTO index_files ({', '.join(_COLUMNS)}) VALUES (:{', :'.join(_COLUMNS)})"  # noqa: S608 - our own words
@@ -104,7 +105,7 @@ class IndexFiles:
         """Store files; what is known of one already is replaced, unless it was seen later."""
         rows = [*map(_row, files)]
         with translate_storage_errors(self._path), self._connection:
-            self._connection.executemany(_MOVED, rows)
+            self._connection.executemany(_CHANGED, rows)
             self._connection.executemany(_INSERT, rows)
 
     @property
@@ -116,7 +117,7 @@ class IndexFiles:
         return int(identity), int(last)
 
     def added_after(self, last: int) -> Iterator[IndexedFile]:
-        """Yield the files that were added, or whose address has changed, after an addition by its number."""
+        """Yield the files that were added, or are said to be otherwise, after an addition by its number."""
         with translate_storage_errors(self._path):
             yield from map(_file, self._connection.execute(f"{_SELECT} WHERE row > ? ORDER BY row", (last,)))
 

@@ -6,6 +6,7 @@ No data of an announcement is used. Whoever sends one can at most cause a fetch 
 import asyncio
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Container, Sequence
@@ -17,6 +18,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, make_asgi_app
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -27,6 +30,7 @@ from ppp.mesh.push import ANNOUNCE_PATH
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, read_envelope
 from ppp.model.errors import LedgerBusyError, PPPError, PublishError, RejectedDataError
 from ppp.model.printable import printable_reason
+from ppp.model.simple_index import HTML_TYPE, JSON_NAME, JSON_TYPE, SIMPLE_FOLDER
 from ppp.web_server import STOP_GRACE_S
 
 #: How often, at most, the announcements of one peer cause a fetch; and how long the body of one may take to arrive.
@@ -46,9 +50,14 @@ MEDIA_TYPES: Final = {
     ".sig": "text/plain; charset=utf-8",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
+    PurePath(JSON_NAME).suffix: JSON_TYPE,
     ".wasm": "application/wasm",
     ".xml": "application/xml",
 }
+
+#: A weight in a header Accept, and how many of its media types are read.
+_QUALITY: Final = re.compile(r"[01](\.[0-9]{0,3})?", re.ASCII)
+_MEDIA_RANGES: Final = 20
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +196,27 @@ class Metrics:
 
 
 class PublicFiles(StaticFiles):
-    """The web root; each file is served with the media type of its suffix."""
+    """The web root; each file is served with the media type of its suffix.
+
+    A folder of a simple index is served as JSON to clients that prefer it (PEP 691), else as its page.
+    """
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return the response to a request for a path within the web root."""
+        if PurePath(path).parts[:1] != (SIMPLE_FOLDER,) or not scope["path"].endswith("/"):
+            return await super().get_response(path, scope)
+        response = await self._json_response(path, scope) or await super().get_response(path, scope)
+        response.headers["Vary"] = "Accept"
+        return response
+
+    async def _json_response(self, path: str, scope: Scope) -> Response | None:
+        if not prefers_json(Headers(scope=scope).get("accept", "")):
+            return None
+        try:
+            response = await super().get_response(f"{path}/{JSON_NAME}", scope)
+        except HTTPException:
+            return None
+        return None if response.status_code == HTTPStatus.NOT_FOUND else response
 
     def file_response(
         self, full_path: "str | os.PathLike[str]", stat_result: os.stat_result, scope: Scope, status_code: int = 200
@@ -199,6 +228,18 @@ class PublicFiles(StaticFiles):
         if media_type and "content-type" in response.headers:
             response.headers["content-type"] = media_type
         return response
+
+
+def prefers_json(accept: str) -> bool:
+    """Return whether a client that sent this header Accept would rather have a simple index as JSON than as HTML."""
+    wanted = dict(_media_range(part) for part in accept.lower().split(",")[:_MEDIA_RANGES])
+    return wanted.get(JSON_TYPE, 0) > max(wanted.get(HTML_TYPE, 0), wanted.get("text/html", 0))
+
+
+def _media_range(part: str) -> tuple[str, float]:
+    name, *parameters = (word.strip() for word in part.split(";"))
+    quality = next((value for word in parameters if (value := word.removeprefix("q=")) != word), "1")
+    return name, float(quality) if _QUALITY.fullmatch(quality) else 0.0
 
 
 class AnnouncementQueue:

@@ -7,7 +7,7 @@ many packages is kept in the cache. These pages follow; `current.json` and its d
 
 import gc
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlite_utils import Database
 
+from ppp.config import DEFAULT_COOLDOWN_DAYS
 from ppp.index_files.store import read_index_files
 from ppp.ledger import published
 from ppp.model.errors import PublishError
@@ -29,6 +30,8 @@ from ppp.publish.builder.page_choice import ranked_packages, write_chosen
 from ppp.publish.builder.plan import BuildPlan, PlanInputs, read_plan
 from ppp.publish.builder.site_data import SiteData, read_site_data
 from ppp.publish.builder.site_room import (
+    INDEXES,
+    MIRROR,
     SNAPSHOTS,
     fixed_rooms,
     holds_locks,
@@ -38,6 +41,8 @@ from ppp.publish.builder.site_room import (
     statements_room,
 )
 from ppp.publish.builder.template_cache import cached_templates
+from ppp.publish.builder.verified_index import update_indexes
+from ppp.publish.builder.verified_inputs import verified_inputs
 from ppp.publish.builder.workers import BuildParameters, BuildWorkers, WorkerContext, start_workers
 from ppp.publish.builder.writer import Committed, OutputWriter
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind, owned_files
@@ -83,6 +88,7 @@ class _BuildSettings:
     bound: SiteBound | None
     older_url: str | None
     index_files: Path | None
+    cooldown_days: int
     partial: bool = False
 
 
@@ -102,6 +108,7 @@ def build(
     bound: SiteBound | None = None,
     older_url: str | None = None,
     index_files: Path | None = None,
+    cooldown_days: int = DEFAULT_COOLDOWN_DAYS,
 ) -> BuildResult:
     """Publish a ledger into a folder; files whose bytes did not change are not written.
 
@@ -109,13 +116,19 @@ def build(
     everything is built. `base_url`, `repository_url` and `datasette_url` are as in `SiteAddresses`: without the first,
     feeds have relative links or none, and there is no sitemap. `bound` is how much the site may take: where that leaves
     no room for a page of each package, the others are looked up, and of batches the newest are published; `older_url`
-    is where people find the others. `index_files` is the data folder with what the index said of files (None: no locks
-    are published); where a bound may leave no room for locks, there are none. Raises `DiskFullError`,
-    `DataReadOnlyError` or `PublishError`; the previous `current.json` is intact then.
+    is where people find the others. `index_files` is the data folder with what the index said of files: without it,
+    there are no locks and no simple index; where a bound may leave no room for locks, there are none. A file is in an
+    index with a cooldown when it was uploaded `cooldown_days` ago. Raises `DiskFullError`, `DataReadOnlyError` or
+    `PublishError`; the previous `current.json` is intact then.
     """
     addresses = SiteAddresses(base_url=base_url, repository_url=repository_url, datasette_url=datasette_url)
     settings = _BuildSettings(
-        addresses=addresses, rebuild=rebuild, bound=bound, older_url=older_url, index_files=index_files
+        addresses=addresses,
+        rebuild=rebuild,
+        bound=bound,
+        older_url=older_url,
+        index_files=index_files,
+        cooldown_days=cooldown_days,
     )
     # One transaction: every number on every page is of the same moment.
     with _rare_garbage_collection(), translate_storage_errors(Path(published.ledger_path(db))), db.atomic():
@@ -161,43 +174,44 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
     folder, bound, addresses = OutputFolder(out), settings.bound, settings.addresses
     batches = read_batch_choice(db, bound)
     fixed = fixed_rooms(batches, out) if bound else {}
+    index_files = stack.enter_context(read_index_files(settings.index_files)) if settings.index_files else None
     partial = settings.partial or is_partial(db, bound, fixed) or (bound is not None and bool(cache.fact(_TOO_LARGE)))
-    data_folder = None if partial or not holds_locks(db, bound, fixed) else settings.index_files
-    index_files = stack.enter_context(read_index_files(data_folder)) if data_folder else None
+    locks = not partial and holds_locks(db, bound, fixed)
     inputs = PlanInputs(
         addresses=addresses,
         bound=bound,
         partial=partial,
         batches=batches,
         older_url=settings.older_url,
-        index_files=index_files,
+        verified=verified_inputs(out, index_files, days=settings.cooldown_days),
+        locks=locks,
     )
     plan = read_plan(db, cache, folder, out, inputs, rebuild=settings.rebuild)
     if plan.unchanged:
         return _previous_result(cache)
     writer = OutputWriter(folder, cache, from_scratch=plan.from_scratch)
     cache.listings.new_have_pages = not partial
-    context = WorkerContext(db, folder, _parameters(db, out, plan, addresses, data_folder), index_files)
+    context = WorkerContext(db, folder, _parameters(db, out, plan, settings), index_files if locks else None)
     with cached_templates(cache), start_workers(context, len(plan.packages) + len(plan.batches)) as workers:
         # Packages first: the pages of many packages show what these contribute.
         _add_owners(cache, plan.package_owners, writer, workers)
         # From here on the contributions are looked up, no longer added.
         cache.create_indexes()
         chosen: frozenset[str] | None = None
+        # Before the pages of packages: it has a share of its own, and these get what is left.
+        indexes = update_indexes(db, cache, writer, workers, plan, bound=bound)
         if bound and partial:
-            room = room_beside_lookup(bound, fixed, cache.listings)
+            room = room_beside_lookup(bound, {**fixed, INDEXES: writer.taken_by(OwnerKind.SIMPLE)}, cache.listings)
             chosen = write_chosen(ranked_packages(db, cache.listings), room, cache, writer, workers)
         _add_owners(cache, plan.batch_owners, writer, workers)
         _update_older(plan, writer, settings.older_url)
         # Read, render, write. Long listings are read while their pages are rendered, so that memory stays bounded.
-        data = read_site_data(db, cache, plan, addresses=addresses, chosen=chosen)
+        data = replace(read_site_data(db, cache, plan, addresses=addresses, chosen=chosen), indexes=indexes)
         writer.put_all(render_site(data), workers)
         if plan.from_scratch:
             writer.put_all(render_static(addresses), workers)
     if bound:
-        # Batches are among what was written.
-        taken = writer.taken().plus(fixed[SNAPSHOTS]).plus(statements_room(out))
-        _check_room(bound, taken, partial=partial)
+        _check_room(bound, _taken(writer, fixed, out), partial=partial)
     # `commit` writes current.json last: readers see the old site until everything that it names is in place.
     coverage = current_coverage(data.journal.days) if data.journal else None
     current = current_document(data.counts, data.days, data.newest, coverage)
@@ -206,6 +220,11 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
     cache.set_fact(_TOO_LARGE, settings.partial or (partial and bool(cache.fact(_TOO_LARGE))))
     _update_cache(db, cache, plan, result, addresses)
     return result
+
+
+def _taken(writer: OutputWriter, fixed: Mapping[str, Room], out: Path) -> Room:
+    # Batches are among what was written.
+    return writer.taken().plus(fixed[SNAPSHOTS]).plus(fixed[MIRROR]).plus(statements_room(out))
 
 
 def _check_room(bound: SiteBound, taken: Room, *, partial: bool) -> None:
@@ -217,17 +236,15 @@ def _check_room(bound: SiteBound, taken: Room, *, partial: bool) -> None:
         raise _DoesNotFitError from error
 
 
-def _parameters(
-    db: Database, out: Path, plan: BuildPlan, addresses: SiteAddresses, index_files: Path | None
-) -> BuildParameters:
+def _parameters(db: Database, out: Path, plan: BuildPlan, settings: _BuildSettings) -> BuildParameters:
     ledger = Path(published.ledger_path(db))
     return BuildParameters(
         ledger=ledger if ledger.is_file() else None,
         out=out,
         environments=plan.environments,
-        addresses=addresses,
-        partial=plan.partial,
-        index_files=index_files,
+        addresses=settings.addresses,
+        partial=plan.inputs.partial,
+        index_files=settings.index_files if plan.inputs.locks else None,
     )
 
 
@@ -274,7 +291,7 @@ def _update_cache(
         addresses=addresses,
         current_sha256=result.current_sha256,
         files_sha256=result.files_sha256,
-        partial=plan.partial,
+        choices=plan.inputs.choices,
         index_read=plan.index_read,
     )
     cache.set_fact("other inputs", plan.other_inputs)

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from ppp.durability import sync_to_disk
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import PublishError
+from ppp.model.simple_index import MIRROR_FOLDER
 from ppp.storage_errors import translate_storage_errors
 
 MANIFEST: Final = "files.json"
@@ -26,7 +27,7 @@ DIGEST: Final = "current.json.sha256"
 LARGE_FILE_BYTES: Final = 256 * 1024
 #: A node writes these into the same folder; no build touches them.
 STATEMENTS: Final = ("statement.json", "statements", "peers.json")
-_RESERVED: Final = frozenset({*STATEMENTS, LISTS_FOLDER})
+_RESERVED: Final = frozenset({*STATEMENTS, LISTS_FOLDER, MIRROR_FOLDER})
 _WRITTEN_LAST: Final = frozenset({MANIFEST, CURRENT, DIGEST})
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._+-]*"

@@ -110,6 +110,14 @@ LOCK_FILES: Final = (
         "a lock of a PASS of a package's newest release (PEP 751); requirements.txt is beside it",
     ),
 )
+#: What there is where any file that passed has a known address.
+SIMPLE_FILES: Final = (
+    (
+        "simple/{environment}/{package}/index.v1_json",
+        "simple",
+        "what passed of a package, for pip (PEP 691); index.html is beside it; also in {environment}-cooldown",
+    ),
+)
 #: What there is where not every batch has room.
 OLDER_FILES: Final = ((OLDER_PATH, "older-batches", "the older batches, which have no room on this site"),)
 
@@ -122,13 +130,21 @@ def api_index(
     lookup: bool = False,
     older_batches: bool = False,
     locks: bool = False,
+    simple: bool = False,
 ) -> tuple[str, bytes]:
     """Return `/api/v1/index.json`: the time of the newest record, counts, and all files of the API with schemas.
 
     `journal` says whether a journal is followed, `lookup` whether packages without a page are looked up,
-    `older_batches` whether there are batches without room, `locks` whether locks are published.
+    `older_batches` whether there are batches without room, `locks` whether locks are published, `simple` whether a
+    simple index lists anything.
     """
-    optional = ((journal, JOURNAL_FILES), (lookup, LOOKUP_FILES), (older_batches, OLDER_FILES), (locks, LOCK_FILES))
+    optional = (
+        (journal, JOURNAL_FILES),
+        (lookup, LOOKUP_FILES),
+        (older_batches, OLDER_FILES),
+        (locks, LOCK_FILES),
+        (simple, SIMPLE_FILES),
+    )
     files = (*API_FILES, *(file for there, group in optional if there for file in group))
     document = {
         "schema": INDEX_SCHEMA,

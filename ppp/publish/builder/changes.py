@@ -9,7 +9,7 @@ import functools
 import hashlib
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -59,13 +59,13 @@ def find_changes(
     environments: Sequence[Environment],
     *,
     addresses: SiteAddresses,
-    partial: bool = False,
+    choices: Mapping[str, object],
     index_files: IndexFiles | None = None,
 ) -> ChangedPackages:
     """Return the packages that changed since the last build, or `EVERYTHING` where the cache cannot be relied on.
 
-    `partial` says whether not every package gets a page: the two kinds of sites have little in common. `index_files`
-    are what the index said of files, None where no locks are published.
+    `choices` decide about every page, see `PlanInputs`: sites with others have little in common. `index_files` are what
+    the index said of files, None where nothing of that is published.
     """
     boot_id, listed = _boot_id(), folder.read(MANIFEST)
     last = cache.fact("records")
@@ -78,7 +78,7 @@ def find_changes(
         "current": _current_digest(folder),
         "environments": [environment.id for environment in environments],
         "probes": _probes(db, last),
-        "partial": partial,
+        "choices": choices,
     }
     if any(cache.fact(name) != value for name, value in now.items()) or not _files_are_intact(cache, folder):
         return EVERYTHING
@@ -142,7 +142,7 @@ def record_build(
     addresses: SiteAddresses,
     current_sha256: str,
     files_sha256: str,
-    partial: bool = False,
+    choices: Mapping[str, object],
     index_read: list[int] | None = None,
 ) -> None:
     """Store in the cache what this build covered, for `find_changes` in the next one."""
@@ -153,7 +153,7 @@ def record_build(
     cache.set_fact("current", current_sha256)
     cache.set_fact("environments", [environment.id for environment in environments])
     cache.set_fact("records", last)
-    cache.set_fact("partial", partial)
+    cache.set_fact("choices", choices)
     cache.set_fact("index files", index_read)
     cache.set_fact("probes", _probes(db, last))
     cache.set_fact("announcements", announcement_digests(db))

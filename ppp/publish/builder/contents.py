@@ -43,6 +43,7 @@ from ppp.publish.site.lookup import lookup_files
 from ppp.publish.site.missing import missing_page
 from ppp.publish.site.package import PageLinks, package_page
 from ppp.publish.site.preview import SITE_PREVIEW, package_preview, package_preview_file, site_preview_file
+from ppp.publish.site.simple_indexes import SIMPLE_PAGE, simple_indexes_page
 from ppp.publish.site.sitemap import crawler_files, sitemap_files
 from ppp.publish.site.snapshots import data_files
 from ppp.publish.site.sql import sql_files
@@ -125,11 +126,13 @@ def _site_contents(data: SiteData) -> Iterator[tuple[str, Content]]:
         lookup=data.lookup is not None,
         older_batches=data.older_batches,
         locks=data.locks,
+        simple=any(index.listed.projects for index in data.indexes),
     )
     yield from sitemap_files(data.sitemap_shards, data.sitemap, _page_paths(data), base_url)
     yield from feed_files(overall_feed(group_changes(data.changes), pages), "", base_url)
     if base_url:
         yield opml_file(data)
+    yield simple_indexes_page(data.indexes, data.addresses.base_url)
     yield from data_files(data.snapshots, as_of, data.downloads)
     if data.lookup:
         yield from lookup_files(data.lookup)
@@ -200,6 +203,7 @@ def opml_file(data: SiteData) -> tuple[str, bytes]:
 def _page_paths(data: SiteData) -> Iterable[str]:
     yield from ("index.html", "about/index.html", "packages/index.html", "causes/index.html", "sql/index.html")
     yield from ("data/index.html", "findings/index.html", "env/index.html", ASK_PAGE, COMPARE_PAGE, CHANGED_PAGE)
+    yield SIMPLE_PAGE
     yield from documentation_paths()
     yield from (f"findings/{kind}/index.html" for kind in data.findings)
     yield from (f"env/{environment.id}/index.html" for environment in data.environments)

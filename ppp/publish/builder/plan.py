@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from ppp.index_files.store import IndexFiles
 from ppp.ledger import published
 from ppp.ledger.batches import PackedBatch
 from ppp.ledger.downloads import PeriodSource, newest_source
@@ -18,6 +17,7 @@ from ppp.model.site_bound import SiteBound
 from ppp.publish.api.older_batches import OLDER_BATCHES
 from ppp.publish.batch_budget import BatchChoice
 from ppp.publish.builder.changes import EVERYTHING, ChangedPackages, find_changes, index_position
+from ppp.publish.builder.verified_inputs import VerifiedInputs
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind
 from ppp.publish.folder import OutputFolder
 from ppp.publish.journal.changes import JournalChanges, find_journal_changes
@@ -29,8 +29,8 @@ class PlanInputs:
     """What a site depends on beside the ledger, and what its bound means.
 
     `batches` says which of them are published, `older_url` where people find the others, and `partial` whether the
-    bound may leave no room for a page of each package. `index_files` are what the index said of files, None where no
-    locks are published.
+    bound may leave no room for a page of each package. `verified` are the inputs of the simple indexes; `locks` says
+    whether there is room for locks.
     """
 
     addresses: SiteAddresses
@@ -38,7 +38,13 @@ class PlanInputs:
     partial: bool
     batches: BatchChoice
     older_url: str | None
-    index_files: IndexFiles | None = None
+    verified: VerifiedInputs
+    locks: bool = False
+
+    @property
+    def choices(self) -> dict[str, object]:
+        """Return what decides about every page."""
+        return {"partial": self.partial, "locks": self.locks, "cooldown days": self.verified.days}
 
     @property
     def choice(self) -> str | None:
@@ -55,11 +61,10 @@ class BuildPlan:
     `removed_batches` are those whose files have no room any more, `older_batches` all that have none. `queued` are
     environments without results for which cells are queued. These, `episode`, `snapshots`, `journal` and `downloads`
     are what the site shows apart from records, `journal` None where none is followed, `downloads` None where none are
-    known; `unchanged` is True where nothing has changed. `partial` is
-    True where not every package gets a page, and `choice` is then a text of the bound, which decides, with records and
-    downloads, which ones do.
+    known; `unchanged` is True where nothing has changed.
     """
 
+    inputs: PlanInputs
     environments: Sequence[Environment]
     queued: Sequence[Environment]
     changes: ChangedPackages
@@ -72,8 +77,6 @@ class BuildPlan:
     journal: JournalChanges | None
     downloads: PeriodSource | None
     unchanged: bool
-    partial: bool = False
-    choice: str | None = None
     #: Up to where what the index said of files is read, see `IndexFiles.position`.
     index_read: list[int] | None = None
 
@@ -95,13 +98,14 @@ class BuildPlan:
     @property
     def has_locks(self) -> bool:
         """Return whether locks may be published: something is known of what the index said of files."""
-        return self.index_read is not None and self.index_read[1] > 0
+        return self.inputs.locks and self.index_read is not None and self.index_read[1] > 0
 
     @property
     def other_inputs(self) -> str:
         """Return a digest (hex) of what the site shows apart from records."""
         journal = self.journal and self.journal.digest
-        inputs = (self.queued, self.episode, self.snapshots, journal, self.downloads, self.choice, self.has_locks)
+        choice, copies = self.inputs.choice, sorted(self.inputs.verified.mirrored)
+        inputs = (self.queued, self.episode, self.snapshots, journal, self.downloads, choice, self.has_locks, copies)
         return sha256_hex(repr(inputs).encode())
 
 
@@ -115,28 +119,23 @@ def read_plan(
     rebuild: bool,
 ) -> BuildPlan:
     """Read what has changed since the build that the cache describes; `rebuild` takes everything as changed."""
-    index_read = index_position(inputs.index_files)  # first: what is added meanwhile is read by the next build
+    index_files = inputs.verified.index_files
+    index_read = index_position(index_files)  # first: what is added meanwhile is read by the next build
     environments = published.observed_environments(db)
-    changes = (
-        EVERYTHING
-        if rebuild
-        else find_changes(
-            db,
-            cache,
-            folder,
-            environments,
-            addresses=inputs.addresses,
-            partial=inputs.partial,
-            index_files=inputs.index_files,
+    changes = EVERYTHING
+    if not rebuild:
+        addresses, choices = inputs.addresses, inputs.choices
+        changes = find_changes(
+            db, cache, folder, environments, addresses=addresses, choices=choices, index_files=index_files
         )
-    )
-    choice, batches = inputs.choice, inputs.batches
+    batches = inputs.batches
     # A batch never changes: files that the cache lists are not looked at again.
     written = set() if changes.packages is None else set(cache.owners(OwnerKind.BATCHES))
     kept = {batch.id for batch in batches.kept}
     new_batches, old_batches = sorted(kept - written), sorted(written - kept - {OLDER_BATCHES})
     journal, downloads = find_journal_changes(db, cache, changes.packages), newest_source(db)
     plan = BuildPlan(
+        inputs=inputs,
         environments=environments,
         queued=published.queued_environments(db),
         changes=changes,
@@ -149,8 +148,6 @@ def read_plan(
         journal=journal,
         downloads=downloads,
         unchanged=False,
-        partial=inputs.partial,
-        choice=choice,
         index_read=index_read,
     )
     nothing_new = changes.packages is not None and not (changes.packages or new_batches or old_batches)

@@ -41,6 +41,7 @@ from ppp.publish.site.listing import MAX_CELLS, ROWS_BUDGET
 from ppp.publish.site.lookup import LOOKUP_PREFIX, LookupContent
 from ppp.publish.site.sitemap import MAX_ADDRESSES
 from ppp.publish.snapshots.description import Snapshot
+from ppp.publish.verified_index.store import IndexSummary
 
 TOP_CAUSES: Final = 8
 #: How many packages of a kind the list of feeds has.
@@ -58,7 +59,8 @@ class SiteData:
     sitemap's files after the last build. `journal` is None where none is followed, `downloads` (whose numbers they
     are) None where none are known.
     `pages` says which packages have pages, and `lookup` how the others are found; None: there are no others.
-    `older_batches` says whether there are batches without room, `locks` whether locks may be published.
+    `older_batches` says whether there are batches without room, `locks` whether locks may be published. `indexes` is
+    what the simple indexes of each environment list.
     """
 
     addresses: SiteAddresses
@@ -91,6 +93,7 @@ class SiteData:
     locks: bool = False
     failing_packages: Sequence[str] = ()
     downloaded_packages: Sequence[str] = ()
+    indexes: Sequence[IndexSummary] = ()
 
 
 def read_site_data(

@@ -11,6 +11,7 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.ledger.batches import packed_batches
+from ppp.model.simple_index import MIRROR_FOLDER
 from ppp.model.site_bound import SiteBound
 from ppp.publish.batch_budget import BatchChoice, choose_batches
 from ppp.publish.folder import STATEMENTS
@@ -24,6 +25,8 @@ _INDEX_NAME: Final = INDEX.rpartition("/")[2]
 #: The parts, by the names that errors give them.
 BATCHES: Final = "batches"
 SNAPSHOTS: Final = "snapshots"
+MIRROR: Final = "mirrored files"
+INDEXES: Final = "simple indexes"
 #: What a lookup file has around its rows, at most.
 _LOOKUP_BYTES: Final = 2_000
 
@@ -35,7 +38,8 @@ def read_batch_choice(db: Database, bound: SiteBound | None) -> BatchChoice:
 
 def fixed_rooms(batches: BatchChoice, out: Path) -> dict[str, Room]:
     """Return the room of what is always published, by its name; `out` is the public folder."""
-    return {BATCHES: batches.room, SNAPSHOTS: _room_of(out / SNAPSHOTS_FOLDER)}
+    mirror = _room_of(out / MIRROR_FOLDER)
+    return {BATCHES: batches.room, SNAPSHOTS: _room_of(out / SNAPSHOTS_FOLDER), MIRROR: mirror}
 
 
 def statements_room(out: Path) -> Room:

@@ -34,6 +34,7 @@ from ppp.publish.packages.locks import read_locks
 from ppp.publish.packages.read import read_packages
 from ppp.publish.packages.summary import summarize
 from ppp.publish.site.deferred import DeferredContent
+from ppp.publish.verified_index.pages import ProjectPage, project_files
 from ppp.storage_errors import translate_storage_errors
 
 S = TypeVar("S")
@@ -85,6 +86,13 @@ class _Failure:
     hint: str
 
 
+class IndexedPackage(NamedTuple):
+    """A package and its pages in simple indexes."""
+
+    package: str
+    pages: Sequence[ProjectPage]
+
+
 class WorkerContext(NamedTuple):
     """What a process works with from its start to its end."""
 
@@ -113,6 +121,10 @@ class BuildWorkers:
     def write_packages(self, packages: Sequence[str]) -> Iterator[WorkerResult]:
         """Read, render and write the files of those packages of a partial site that get pages."""
         return self._map(_write_chosen, _chunks(Owner(OwnerKind.PACKAGES, package) for package in packages))
+
+    def write_indexed(self, packages: Iterator[IndexedPackage]) -> Iterator[WorkerResult]:
+        """Render and write packages' pages in simple indexes."""
+        return self._map(_write_indexed, iter(lambda: list(islice(packages, CHUNK_SIZE)), []))
 
     def write_pages(self, pages: Iterator[tuple[str, DeferredContent]]) -> Iterator[WorkerResult]:
         """Render deferred pages, and write them to their paths."""
@@ -160,7 +172,7 @@ def _write_owners(context: WorkerContext, owners: Sequence[Owner]) -> WorkerResu
             return _combine(_write_packages(context, names))
         case OwnerKind.BATCHES:
             return _combine(_write_batches(context, names))
-        case OwnerKind.SITE:
+        case OwnerKind.SITE | OwnerKind.SIMPLE:
             raise ValueError(f"{owners[0].name} is neither a package nor a batch")
         case _:
             assert_never(owners[0].kind)
@@ -208,6 +220,17 @@ def _write_batches(context: WorkerContext, batches: Sequence[str]) -> Iterator[_
     # The ledger keeps a batch as it is published: there is nothing to render.
     for batch in batches:
         yield _write_files(context.folder, Owner(OwnerKind.BATCHES, batch), published_batch_files(context.db, batch))
+
+
+def _write_indexed(context: WorkerContext, packages: Sequence[IndexedPackage]) -> WorkerResult:
+    return _combine(
+        _write_files(
+            context.folder,
+            Owner(OwnerKind.SIMPLE, package.package),
+            [file for page in package.pages for file in project_files(page)],
+        )
+        for package in packages
+    )
 
 
 def _write_pages(context: WorkerContext, pages: Sequence[tuple[str, DeferredContent]]) -> WorkerResult:

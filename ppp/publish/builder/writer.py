@@ -96,6 +96,11 @@ class OutputWriter:
         files = sum(count for _, count, _ in totals)
         return Room.of(sum(size for *_, size in totals) + manifest.LINE_BYTES * files, files)
 
+    def taken_by(self, kind: OwnerKind) -> Room:
+        """Return the room that the files of one kind of owner take now, with their lines in lists of files."""
+        _, files, size = self._cache.file_totals(kind)
+        return Room.of(size + manifest.LINE_BYTES * files, files)
+
     def commit(self, current: bytes) -> Committed:
         """Remove files that are no longer published, write the lists, then replace `current.json` and its digest."""
         removed = [path for path in sorted(self._removed) if self._folder.remove(path)]

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, Self
 from ppp.publish.folder import FileEntry
 from ppp.publish.listings import store
 from ppp.publish.packages.totals import Totals
+from ppp.publish.verified_index import store as verified
 
 _TABLES: Final = f"""
 CREATE TABLE IF NOT EXISTS owned (
@@ -45,9 +46,9 @@ CREATE TABLE IF NOT EXISTS facts (
     name TEXT PRIMARY KEY,
     fact TEXT NOT NULL                  -- JSON
 ) STRICT;
-{store.TABLES}"""
-_TABLE_NAMES: Final = ("owned", "lists", "days", "templates", "facts", *store.TABLE_NAMES)
-_INDEXES: Final = ("owned_by_hash ON owned (kind, owner_hash, owner)", *store.INDEXES)
+{store.TABLES}{verified.TABLES}"""
+_TABLE_NAMES: Final = ("owned", "lists", "days", "templates", "facts", *store.TABLE_NAMES, *verified.TABLE_NAMES)
+_INDEXES: Final = ("owned_by_hash ON owned (kind, owner_hash, owner)", *store.INDEXES, *verified.INDEXES)
 _FORMAT_VERSION: Final = int(sha256("\n".join((_TABLES, *_INDEXES)).encode()).hexdigest()[:7], 16)
 #: The cache may be lost, so nothing waits for the disk: whoever reads it checks that it can be relied on. What of it is
 #: mapped counts as memory of the build, so it has a bound.
@@ -55,11 +56,15 @@ _PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536", 
 
 
 class OwnerKind(StrEnum):
-    """What owns a file, and names the list that the file is in: a package, a batch, or the site as a whole."""
+    """What owns a file, and names the list that the file is in: a package, a batch, or the site as a whole.
+
+    `SIMPLE` are a package's pages in simple indexes.
+    """
 
     PACKAGES = "packages"
     BATCHES = "batches"
     SITE = "site"
+    SIMPLE = "simple"
 
 
 class Owner(NamedTuple):
@@ -92,6 +97,7 @@ class BuildCache:
         counted, file_totals = self.fact("totals"), self.fact("file totals")
         totals: Totals = Counter({tuple(key): n for key, n in counted} if isinstance(counted, list) else {})
         self.listings = store.ListingStore(connection, totals)
+        self.verified = verified.VerifiedStore(connection)
         self._file_totals: dict[str, list[int]] = file_totals if isinstance(file_totals, dict) else {}
         self._from_scratch = False
         self.create_indexes()

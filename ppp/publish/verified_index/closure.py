@@ -8,7 +8,6 @@ it from this index alone may fail, or install something that was not there when 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
-from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -28,10 +27,11 @@ def open_needs(project: VerifiedProject, listed: Listed, markers: Markers) -> di
 
 
 def _unmet(file: VerifiedFile, listed: Listed, markers: Markers) -> Iterator[str]:
+    values = {**markers, "platform_machine": file.arch}
     for need in file.needs:
         requirement = _parsed(need)
         # What nobody can read, nothing meets.
-        if requirement is None or (_applies(requirement, markers) and not _is_met(requirement, listed)):
+        if requirement is None or (_applies(requirement, values) and not _is_met(requirement, listed)):
             yield need
 
 
@@ -43,13 +43,29 @@ def _parsed(need: str) -> Requirement | None:
         return None
 
 
+def marker_values(python: str) -> dict[str, str]:
+    """Return the values of all marker variables in an environment with this Python, such as `3.12`.
+
+    All of them, because packaging would take the others from the machine that publishes.
+    """
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{python}.0",
+        "os_name": "posix",
+        "platform_machine": "",
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
+        "extra": "",
+    }
+
+
 def _applies(requirement: Requirement, markers: Markers) -> bool:
-    if requirement.marker is None:
-        return True
-    try:
-        return requirement.marker.evaluate({**markers, "extra": ""})
-    except UndefinedEnvironmentName:
-        return True
+    return requirement.marker is None or requirement.marker.evaluate(dict(markers))
 
 
 def _is_met(requirement: Requirement, listed: Listed) -> bool:

@@ -5,11 +5,13 @@ rendered.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
 
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from ppp.model.release import version_key
@@ -19,6 +21,8 @@ UNKNOWN_ADDRESS: Final = "unknown-address"
 NO_FILE: Final = "no-file"
 QUARANTINED: Final = "quarantined"
 DAY_S: Final = 86_400
+#: The name with which a requirement begins.
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +31,9 @@ class VerifiedFile:
 
     `url` is its address at the index, and `mirrored` says whether this site has a copy. `uploaded` is UTC text as
     `2024-01-31T12:00:00.000000Z`; None where the index does not say. `yanked` is the index's reason, None for a file
-    that is not yanked. `needs` are the requirements that the closure check looks for: what was installed with it, each
-    as `name==version`. `imported` is False for a release that has nothing to import.
+    that is not yanked. `needs` are the requirements that the closure check looks for: those of its METADATA where the
+    site has a copy of that, else what was installed with it, each as `name==version`. `imported` is False for a release
+    that has nothing to import.
     """
 
     version: str
@@ -97,12 +102,8 @@ class VerifiedPackage:
     @property
     def needed(self) -> set[str]:
         """Return the names of the projects on whose listings the closure check of this one depends."""
-        return {
-            need.partition("==")[0]
-            for project in self.projects.values()
-            for file in project.files
-            for need in file.needs
-        }
+        needs = {need for project in self.projects.values() for file in project.files for need in file.needs}
+        return {canonicalize_name(found[0]) for need in needs if (found := _NAME.match(need))}
 
     def to_text(self) -> str:
         """Return JSON for the build cache: the same package gives the same text."""

@@ -15,10 +15,15 @@ from urllib.parse import quote
 from ppp.model.canonical import Json
 from ppp.model.content_id import raw_content_id
 from ppp.model.simple_index import COOLDOWN_SUFFIX, HTML_NAME, JSON_NAME, MIRROR_FOLDER, SIMPLE_FOLDER
-from ppp.publish.verified_index.listing import IndexName, VerifiedFile
+from ppp.publish.verified_index.listing import IndexName, VerifiedFile, VerifiedPackage
 
 API_VERSION: Final = "1.1"
 SCHEMA: Final = "ppp-simple-1"
+#: What the address of a file's METADATA ends with (PEP 658).
+METADATA_SUFFIX: Final = ".metadata"
+#: What a page and a file on it take at most beside what the file says of itself, in bytes.
+_PAGE_BYTES: Final = 1_400
+_FILE_BYTES: Final = 700
 #: What the pages claim, and what they do not.
 CLAIM: Final = (
     "Each file here was seen to install in this environment, and to import where it has a module, one by one."
@@ -39,6 +44,18 @@ class ProjectPage:
     project: str
     files: Sequence[VerifiedFile]
     open_needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def estimated_room(package: VerifiedPackage) -> tuple[int, int]:
+    """Return how many bytes a package's pages in all indexes take, and how many pages there are, both at most."""
+    size = pages = 0
+    for project in package.projects.values():
+        if project.files:
+            # As HTML and as JSON, with a cooldown and without.
+            files = sum(_FILE_BYTES + 2 * (len(file.url) + sum(map(len, file.needs))) for file in project.files)
+            size += 4 * (_PAGE_BYTES + files)
+            pages += 4
+    return size, pages
 
 
 def index_folder(index: IndexName) -> str:
@@ -72,7 +89,7 @@ def root_files(index: IndexName, projects: Sequence[str]) -> Iterator[tuple[str,
 
 def root_html(index: IndexName, projects: Iterable[str]) -> bytes:
     """Return the page of links to all projects."""
-    title = f"Verified index of {_label(index)}"
+    title = f"What passed on {_label(index)}"
     # Names are normalized: they need no escape.
     links = "\n".join(f'<li><a href="{name}/">{name}</a></li>' for name in projects)
     return _html(title, claim(index), f"<ul>\n{links}\n</ul>" if links else "<p>Nothing has passed here yet.</p>")
@@ -188,7 +205,7 @@ def _label(index: IndexName) -> str:
 
 def _html(title: str, about: str, content: str) -> bytes:
     # No link but those that clients are to follow.
-    return f"""<!DOCTYPE html>
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">

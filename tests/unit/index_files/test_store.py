@@ -109,16 +109,20 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_additions_and_new_addresses_are_found_later(tmp_path: Path) -> None:
+def test_additions_and_whatever_is_said_otherwise_are_found_later(tmp_path: Path) -> None:
     with open_index_files(tmp_path) as files:
         files.add([ONE, indexed(2)])
         identity, last = files.position
         assert list(files.added_after(0)) == [ONE, indexed(2)]
-        files.add([replace(ONE, yanked="broken", seen_at=2)])
-        assert files.position == (identity, last), "a yank changes no address"
+        files.add([replace(ONE, seen_at=2)])
+        assert files.position == (identity, last), "it was only seen again"
         moved = replace(indexed(2), url="https://other.example/lib-2.0.tar.gz", seen_at=2)
         files.add([moved, replace(indexed(2), url="https://old.example/lib-2.0.tar.gz", seen_at=1), indexed(3)])
         assert list(files.added_after(last)) == [moved, indexed(3)]
+        _, last = files.position
+        yanked = replace(ONE, yanked="broken", seen_at=3)
+        files.add([yanked])
+        assert list(files.added_after(last)) == [yanked]
     (tmp_path / INDEX_FILES_NAME).unlink()
     with open_index_files(tmp_path) as files:
         assert files.position[0] != identity, "a database that was lost is another one"

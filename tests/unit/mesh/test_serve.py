@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from ppp.mesh.node import NodeKey
-from ppp.mesh.serve import METRICS_INTERVAL_S, AnnouncementQueue, create_app
+from ppp.mesh.serve import METRICS_INTERVAL_S, AnnouncementQueue, create_app, prefers_json
 from ppp.mesh.statement import Statement, sign_statement
 from ppp.model.errors import LedgerBusyError, ListenError, PeerError, PPPError, PublishError
 from ppp.web_server import create_server, local_url, open_socket
@@ -123,6 +123,51 @@ def test_files_are_served_with_their_types(served: Served) -> None:
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, media_type)
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "Server" not in answer.headers
+
+
+#: As pip and a browser send it.
+PIP_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01"
+BROWSER_ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+def test_a_simple_index_is_json_for_clients_that_prefer_it(served: Served) -> None:
+    folder = served.public / "simple/py312-alpine/six"
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text("<!doctype html>")
+    (folder / "index.v1_json").write_text("{}")
+    (served.public / "simple/index.html").write_text("<!doctype html>")
+    url = f"{served.url}simple/py312-alpine/six/"
+    as_json, as_html = "application/vnd.pypi.simple.v1+json", "text/html; charset=utf-8"
+    for accept, media_type in {PIP_ACCEPT: as_json, BROWSER_ACCEPT: as_html, "*/*": as_html}.items():
+        answer = requests.get(url, headers={"Accept": accept}, timeout=WAIT_S)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, media_type)
+        assert answer.headers["Vary"] == "Accept"
+    assert requests.get(f"{url}index.v1_json", timeout=WAIT_S).headers["Content-Type"] == as_json
+    # There is no JSON of the page about all indexes, and none of other pages.
+    for path in ("simple/", "p/"):
+        answer = requests.get(served.url + path, headers={"Accept": PIP_ACCEPT}, timeout=WAIT_S)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, as_html)
+    for path in ("simple/absent/", "simple/../node.key/", "simple/%00/", f"simple/{'x' * 300}/"):
+        assert requests.get(served.url + path, headers={"Accept": PIP_ACCEPT}, timeout=WAIT_S).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accept", "prefers"),
+    [
+        (PIP_ACCEPT, True),
+        ("APPLICATION/VND.PYPI.SIMPLE.V1+JSON", True),
+        (BROWSER_ACCEPT, False),
+        ("", False),
+        ("application/json", False),
+        ("application/vnd.pypi.simple.v1+json;q=0", False),
+        ("application/vnd.pypi.simple.v1+json;q=nan", False),
+        ("application/vnd.pypi.simple.v1+json;q=0.2, text/html", False),
+        ("application/vnd.pypi.simple.v1+json;q=1e9", False),
+        (",;,;q=;=" * 1_000, False),
+    ],
+)
+def test_the_form_is_chosen_by_weight(accept: str, *, prefers: bool) -> None:
+    assert prefers_json(accept) is prefers
 
 
 def test_ranges_head_and_not_modified_are_answered(served: Served) -> None:

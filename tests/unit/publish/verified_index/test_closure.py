@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from packaging.version import Version
 
-from ppp.publish.verified_index.closure import open_needs
+from ppp.publish.verified_index.closure import marker_values, open_needs
 from ppp.publish.verified_index.listing import (
     VerifiedFile,
     VerifiedPackage,
@@ -15,7 +15,7 @@ from ppp.publish.verified_index.listing import (
     next_maturity,
 )
 
-MARKERS = {"python_version": "3.12", "sys_platform": "linux"}
+MARKERS = marker_values("3.12")
 NAME = "sample-1.0-py3-none-any.whl"
 DAY = 86_400
 
@@ -29,6 +29,7 @@ def a_file(*needs: str, version: str = "1.0", uploaded: str | None = None, yanke
         size=1,
         url=f"https://files.example/{name}",
         record="b" * 64,
+        arch="x86_64",
         needs=needs,
         uploaded=uploaded,
         yanked=yanked,
@@ -53,6 +54,8 @@ def a_project(*files: VerifiedFile) -> VerifiedProject:
         ("six; python_version < '3.10'", {}, False),
         ("six; python_version >= '3.10'", {}, True),
         ("six; extra == 'test'", {}, False),
+        ("six; platform_machine == 'aarch64'", {}, False),
+        ("six; platform_machine == 'x86_64'", {}, True),
         ("six @ https://files.example/six.whl", {"1.17.0": True}, True),
         ("no requirement at all!", {"1.17.0": True}, True),
     ],
