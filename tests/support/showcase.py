@@ -3,12 +3,15 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 from journal_rows import showcase_journal
 from known_downloads import know_downloads
 
+from ppp.index_files.file import IndexedFile
+from ppp.index_files.store import open_index_files
 from ppp.ledger.downloads import MAX_DOWNLOADS, MAX_SOURCE, DownloadsSource
 from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.schema import LEDGER_NAME
@@ -87,6 +90,7 @@ PAGES = {
     "environment": "env/py312-alpine/index.html",
     "environment-prefix": "env/py312-alpine/n1/index.html",
     "data": "data/index.html",
+    "simple": "simple/index.html",
     "sql": "sql/index.html",
     "about": "about/index.html",
     "ask": "ask/index.html",
@@ -343,6 +347,25 @@ def _know_downloads(store: Store) -> None:
     know_downloads(store, "2024-03-25/2024-04-24", numbers, source=source)
 
 
+def _know_files(data: Path) -> None:
+    # One that passed alone, and one that was installed with much that no index lists.
+    for package, version, yanked in (("six", "1.17.0", None), ("big", "2.0", 'too <big> & "late"')):
+        name = f"{package}-{version}-py3-none-any.whl"
+        file = IndexedFile(
+            sha256=sha256_hex(package.encode()),
+            project=package,
+            version=version,
+            filename=name,
+            url=f"https://files.example/{name}",
+            seen_at=AS_OF,
+            upload_time=datetime(2024, 1, 31, tzinfo=UTC),
+            requires_python=">=3.9",
+            yanked=yanked,
+        )
+        with open_index_files(data) as index_files:
+            index_files.add([file])
+
+
 def showcase_site(folder: Path, record: RecordBuilder) -> Path:
     """Build the site of the synthetic ledger, with its snapshots, below a folder; return its root."""
     public = folder / "public"
@@ -357,7 +380,8 @@ def showcase_site(folder: Path, record: RecordBuilder) -> Path:
         episode = StoredEpisode(period="2024-04-24", seed=1, writer="plain", facts="[]", script=script)
         store_episode(store, episode)
         take(folder / LEDGER_NAME, public, RetentionPolicy(days=7, weeks=4, window_bytes=10_000_000))
-        build(store.db, public, base_url=BASE_URL)
+        _know_files(folder)
+        build(store.db, public, base_url=BASE_URL, index_files=folder)
     return public
 
 
