@@ -3,7 +3,6 @@
 Only wheels are taken: what building an sdist results in is not locked.
 """
 
-import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ from packaging.pylock import (
 )
 from packaging.tags import Tag
 
+from ppp.index_files.file import is_plain_filename
 from ppp.model.errors import ProjectFileError
 
 _HEX: Final = frozenset("0123456789abcdef")
 _SHA256_LENGTH: Final = 64
-#: The name of a wheel is a part of paths here, and packaging accepts more in it.
-_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*\.whl")
 #: No file of an index is larger.
 MAX_FILE_BYTES: Final = 20 * 1024**3
 _LOCK_HINT: Final = "`ppp env lock` makes it again"
@@ -111,7 +109,8 @@ def locked_wheel(package: Package, file: Any, source: str) -> LockedWheel:  # no
         raise ProjectFileError(f"{source} has no sha256 of {file.filename}", hint=_LOCK_HINT)
     if file.size is not None and not 0 < file.size <= MAX_FILE_BYTES:
         raise ProjectFileError(f"{source} says that {file.filename} has {file.size:,} bytes", hint=_LOCK_HINT)
-    if not _SAFE_NAME.fullmatch(file.filename):
+    # The name is a part of paths here, and packaging accepts more in it.
+    if not (is_plain_filename(file.filename) and file.filename.endswith(".whl")):
         raise ProjectFileError(f"{source} has a file name with characters of no wheel's, {file.filename!r}", hint="")
     if not file.url:
         raise ProjectFileError(f"{source} has no address of {file.filename}", hint=_LOCK_HINT)
