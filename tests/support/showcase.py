@@ -148,9 +148,10 @@ def showcase_records(record: RecordBuilder) -> Iterator[RecordWithLog]:
 
 def _passing(record: RecordBuilder) -> Iterator[RecordWithLog]:
     installed = tuple(Installed(name=f"part-{n}", version=f"{n}.0", sha256=None) for n in range(60))
+    six = (Installed(name="six", version="1.17.0", sha256=sha256_hex(b"six")),)
     for place, environment in enumerate(ENVIRONMENTS):
         at = AS_OF - 60 * place
-        yield record("six", "1.17.0", environment, observed_at=at, bytes={Phase.DOWNLOAD: 11_050}), None
+        yield record("six", "1.17.0", environment, observed_at=at, bytes={Phase.DOWNLOAD: 11_050}, installed=six), None
         yield record("six", "1.17.0", environment, observed_at=at - 900, node=OTHER_NODE), None
         yield record("big", "2.0", environment, observed_at=at, installed=installed), None
         standin = environment.endswith("alpine")
@@ -348,7 +349,7 @@ def _know_downloads(store: Store) -> None:
 
 
 def _know_files(data: Path) -> None:
-    # One that passed alone, and one that was installed with much that no index lists.
+    # One that passed alone, of which there are locks, and one that was installed with much that no index lists.
     for package, version, yanked in (("six", "1.17.0", None), ("big", "2.0", 'too <big> & "late"')):
         name = f"{package}-{version}-py3-none-any.whl"
         file = IndexedFile(
@@ -358,6 +359,7 @@ def _know_files(data: Path) -> None:
             filename=name,
             url=f"https://files.example/{name}",
             seen_at=AS_OF,
+            size=1234,
             upload_time=datetime(2024, 1, 31, tzinfo=UTC),
             requires_python=">=3.9",
             yanked=yanked,
