@@ -203,6 +203,9 @@ class PublicFiles(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return the response to a request for a path within the web root."""
+        if "\0" in path:
+            # No file has such a name; older versions of Starlette raise the system's `ValueError`.
+            raise HTTPException(HTTPStatus.NOT_FOUND)
         if PurePath(path).parts[:1] != (SIMPLE_FOLDER,) or not scope["path"].endswith("/"):
             return await super().get_response(path, scope)
         response = await self._json_response(path, scope) or await super().get_response(path, scope)

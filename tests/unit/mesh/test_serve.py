@@ -147,7 +147,7 @@ def test_a_simple_index_is_json_for_clients_that_prefer_it(served: Served) -> No
     for path in ("simple/", "p/"):
         answer = requests.get(served.url + path, headers={"Accept": PIP_ACCEPT}, timeout=WAIT_S)
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, as_html)
-    for path in ("simple/absent/", "simple/../node.key/", "simple/%00/", f"simple/{'x' * 300}/"):
+    for path in ("simple/absent/", "simple/../node.key/", "simple/%00/", "p/%00/", "%00", f"simple/{'x' * 300}/"):
         assert requests.get(served.url + path, headers={"Accept": PIP_ACCEPT}, timeout=WAIT_S).status_code == 404
 
 
