@@ -205,6 +205,8 @@ def silent_port() -> Iterator[str]:
 
 class _Files(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    #: Seconds without a request after which a connection ends: the server waits for all of them before it closes.
+    timeout = 5.0
     server: "_FileServer"
 
     def do_GET(self) -> None:
