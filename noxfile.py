@@ -48,12 +48,6 @@ PINNED = {
 }
 #: Exit codes of `ppp narrate` if the ledger has no record yet, and of `ppp peer push` if there is no peer.
 NOTHING_TO_TELL, NO_PEER = 30, 27
-#: That of `ppp shard import` if files were rejected.
-REJECTED = 28
-#: That of `ppp snapshot` if the site's bound has no room for it.
-NO_SNAPSHOT_ROOM = 64
-#: What each night puts into a release, in the place of last night's.
-SNAPSHOT_ASSETS = ("latest.db", "latest.db.sha256", "latest.json")
 #: What `nox -s lint` checks besides Python.
 WORKFLOWS = tuple(f".github/workflows/{name}.yml" for name in ("ci", "node", "snapshot"))
 ACTIONS = (".github/actions/check/action.yml",)
@@ -174,7 +168,8 @@ def node_merge(session: nox.Session) -> None:
     night.restore(session)
     (night.NIGHT / "shards").mkdir(parents=True, exist_ok=True)
     # A rejected file is named there; one bad shard must not keep what the others found from being published.
-    night.node(session, "shard", "import", str(night.PLAN), str(night.NIGHT / "shards"), success_codes=(0, REJECTED))
+    shards = str(night.NIGHT / "shards")
+    night.node(session, "shard", "import", str(night.PLAN), shards, success_codes=(0, night.REJECTED))
 
 
 @nox.session
@@ -198,10 +193,10 @@ def node_publish(session: nox.Session) -> None:
 def node_snapshot(session: nox.Session) -> None:
     """Write the snapshots of the ledger, publish them, and lay aside those that become assets of a release."""
     # Where the site's bound leaves no room for a new one, the message says so, and the night goes on without.
-    night.node(session, "snapshot", success_codes=(0, NO_SNAPSHOT_ROOM))
+    night.node(session, "snapshot", success_codes=(0, night.NO_SNAPSHOT_ROOM))
     assets = night.NIGHT / "assets"
     assets.mkdir(parents=True, exist_ok=True)
-    for name in SNAPSHOT_ASSETS:
+    for name in night.SNAPSHOT_ASSETS:
         for path in (night.NIGHT / "data" / "public" / "snapshots").glob(name):
             shutil.copy(path, assets / path.name)
 

@@ -22,6 +22,12 @@ PLAN = NIGHT / "plan" / "plan.json"
 MAX_STATE_MB, MAX_SHARD_MB, MAX_SITE_MB = 1_000, 250, 1_000
 #: What PPP_STATE_LOST says is to be done if the state lacks what the node has published.
 STOP, RESTORE, BEGIN_ANEW = "stop", "restore", "begin-anew"
+#: The exit code of `ppp shard import` if files were rejected.
+REJECTED = 28
+#: That of `ppp snapshot` if the site's bound has no room for it.
+NO_SNAPSHOT_ROOM = 64
+#: What each night puts into a release, in the place of last night's.
+SNAPSHOT_ASSETS = ("latest.db", "latest.db.sha256", "latest.json")
 
 
 def node(session: nox.Session, *arguments: str, success_codes: tuple[int, ...] = (0,), silent: bool = False) -> str:

@@ -20,10 +20,9 @@ from packaging.pylock import (
 from packaging.tags import Tag
 
 from ppp.index_files.file import is_plain_filename
+from ppp.model.canonical import is_sha256
 from ppp.model.errors import ProjectFileError
 
-_HEX: Final = frozenset("0123456789abcdef")
-_SHA256_LENGTH: Final = 64
 #: No file of an index is larger.
 MAX_FILE_BYTES: Final = 20 * 1024**3
 _LOCK_HINT: Final = "`ppp env lock` makes it again"
@@ -105,7 +104,7 @@ def locked_wheel(package: Package, file: Any, source: str) -> LockedWheel:  # no
     if not isinstance(file, PackageWheel):
         raise ProjectFileError(f"{source} has no wheel of {package.name} for this Python", hint=hint)
     sha256 = file.hashes.get("sha256", "").lower()
-    if len(sha256) != _SHA256_LENGTH or not _HEX.issuperset(sha256):
+    if not is_sha256(sha256):
         raise ProjectFileError(f"{source} has no sha256 of {file.filename}", hint=_LOCK_HINT)
     if file.size is not None and not 0 < file.size <= MAX_FILE_BYTES:
         raise ProjectFileError(f"{source} says that {file.filename} has {file.size:,} bytes", hint=_LOCK_HINT)
