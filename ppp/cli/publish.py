@@ -55,7 +55,9 @@ def snapshot(*, data: Path | None, as_json: bool) -> None:
     show_default=True,
     help="Chooses the wording: the same seed and facts give the same words.",
 )
-@click.option("--day", help="The UTC day to describe, as 2026-11-20; else the newest day with a record.")
+@click.option(
+    "--night", "--day", "day", help="The UTC day to describe, as 2026-11-20; else the newest day with a record."
+)
 @data_option
 @log_options
 @json_option

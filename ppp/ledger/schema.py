@@ -61,6 +61,12 @@ def m005_proofs(db: Database) -> None:
     _run_script(db, "m005.sql")
 
 
+@migrations()
+def m006_episodes(db: Database) -> None:
+    """Add what the pages and the sound of an episode need to know."""
+    _run_script(db, "m006.sql")
+
+
 def _run_script(db: Database, name: str) -> None:
     # One statement at a time: executescript() would commit the transaction of the migration.
     for statement in _statements((MIGRATIONS_FOLDER / name).read_text("utf-8")):

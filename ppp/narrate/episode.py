@@ -74,8 +74,10 @@ def narrate_with(store: Store, writer: Writer, *, seed: int, day: str | None = N
 def _stored(episode: Episode) -> StoredEpisode:
     return StoredEpisode(
         period=episode.period,
+        title=f"The night of {episode.period}",
         seed=episode.seed,
         writer=episode.writer,
+        fallback=episode.fallback,
         facts=canonical_json([fact.to_json() for fact in episode.facts]).decode(),
         script=canonical_json([line.to_json() for line in episode.lines]).decode(),
     )

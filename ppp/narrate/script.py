@@ -28,9 +28,15 @@ class ScriptLine:
     pattern: str
     fact: str
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, object]:
         """Return the JSON object that is stored in an episode."""
-        return {"speaker": str(self.speaker), "text": self.text, "pattern": self.pattern, "fact": self.fact}
+        return {
+            "speaker": str(self.speaker),
+            "text": self.text,
+            "pattern": self.pattern,
+            "facts": [self.fact],
+            "chapter": None,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

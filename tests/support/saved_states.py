@@ -38,7 +38,7 @@ _ROWS: Final = (
     "INSERT INTO triggers VALUES ('pip', 'pip', '26.0', 'py312-slim', 1, 2, 1)",
     "INSERT INTO receipts SELECT batch, 1 FROM batches",
     "INSERT INTO left_out_batches VALUES ('p', 'b', NULL, 'it is invalid', 1)",
-    "INSERT INTO episodes VALUES ('2024-03-01', 0, 'seeded', '[]', '[]')",
+    "INSERT INTO episodes VALUES ('2024-03-01', 'night', 1, 2, 'A night', 0, 'seeded', NULL, '[]', '[]', '[]')",
     "INSERT INTO rechecks SELECT min(record), max(record), 'aa' FROM records",
 )
 

@@ -1,5 +1,6 @@
 """Opening the ledger: created once, refused without changes, readable after a kill; and its migrations."""
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from older_ledger import add_to_older_ledger
 from sqlite_utils import Database
 
 from ppp.ledger import queries
+from ppp.ledger.episodes import PRESENTERS, StoredLine, read_episodes
 from ppp.ledger.quarantines import quarantined
 from ppp.ledger.schema import MIGRATIONS_FOLDER, migrations, open_ledger, read_ledger
 from ppp.ledger.seen_statements import newest_seen
@@ -170,6 +172,7 @@ RELEASED_MIGRATIONS = {
     "m003.sql": "f27f1688f394f63e8f8d5562d2651692d89eeedd61d64be5ac1bb6fbf873347c",
     "m004.sql": "1c8c758405951c387b78472e3f323025fe8c97ea407c98982d1f624d98270a94",
     "m005.sql": "95562d4d0b228ac14baa3db188c583ea91aa2c98a49f5e24330da12ef400746a",
+    "m006.sql": "2f05f1fc92eb5254f518e2de1e273378f5c042a6480079074878d9a59b80b741",
 }
 
 
@@ -214,6 +217,25 @@ def test_an_older_ledger_is_migrated_with_what_it_knew_of_its_peers(tmp_path: Pa
         ]
         assert [(s.node, s.sequence, s.digest, s.seen_at) for s in newest_seen(db)] == [("ab" * 32, 3, "aa" * 32, 7)]
         assert [r.id for r in queries.read_records(db)] == [record().id]
+
+
+def test_the_episodes_of_an_older_ledger_stay(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "ppp.db")) as connection:
+        db = Database(connection)
+        migrations.apply(db, stop_before="m006_episodes")
+        lines = [{"fact": "quiet", "pattern": "Dead {air}.", "speaker": "relay", "text": "Dead air."}]
+        row = {"period": "2024-04-25", "seed": 7, "writer": "seeded", "facts": "[]", "script": json.dumps(lines)}
+        db.table("episodes").insert_all([row, row | {"period": "2024-04-26", "script": "[]"}])
+        connection.commit()
+    open_ledger(tmp_path).close()
+    with closing(read_ledger(tmp_path)) as db:
+        newest, older = read_episodes(db)
+        assert (newest.period, newest.script_lines) == ("2024-04-26", ())
+        assert (older.seed, older.title, older.cast) == (7, "The night of 2024-04-25", PRESENTERS)
+        assert older.script_lines == (
+            StoredLine(speaker="relay", text="Dead air.", pattern="Dead {air}.", facts=("quiet",)),
+        )
+        assert db.execute("SELECT starts_at, ends_at FROM episodes").fetchone() == (1_714_003_200, 1_714_089_600)
 
 
 def test_the_committed_ledger_is_as_the_migrations_create_it(tmp_path: Path) -> None:
@@ -297,6 +319,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from ppp.ledger import queries
+from ppp.ledger.episodes import PRESENTERS, StoredLine, read_episodes
 from ppp.ledger.lock import writer_lock
 from ppp.ledger.schema import open_ledger, read_ledger
 from ppp.ledger.store import Store
