@@ -65,7 +65,7 @@ def narrate_with(store: Store, writer: Writer, *, seed: int, day: str | None = N
     # With the ledger, so that every fact is queried again before anything is stored.
     lines = verify_script(draft.texts, facts, period, db=store.db)
     episode = Episode(
-        period=period.day, seed=seed, writer=draft.writer, fallback=draft.fallback, facts=facts, lines=lines
+        period=period.id, seed=seed, writer=draft.writer, fallback=draft.fallback, facts=facts, lines=lines
     )
     store_episode(store, _stored(episode))
     return episode

@@ -16,13 +16,13 @@ from sqlite_utils import Database
 
 from ppp.model.errors import LedgerDamagedError, NoRecordsError
 from ppp.model.matrix import ENVIRONMENT_ID, environment_sort_key
+from ppp.model.period import Period, PeriodKind
 from ppp.model.release import InvalidReleaseError, Release
 from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, FactQuery, SlotType
 
 #: How many findings and causes an episode states; one more fact counts the others. Together with the kinds that occur
 #: once, a script has at most 22 lines.
 MAX_LISTED: Final = 8
-DAY_S: Final = 86_400
 
 SlotValue: TypeAlias = int | str | tuple[str, ...]
 
@@ -31,15 +31,6 @@ _SHAPES: Final = {
     SlotType.CAUSE: re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII),
     SlotType.PERCENT: re.compile(r"100\.0|[1-9]?[0-9]\.[0-9]", re.ASCII),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """One UTC day; `start` and `end` in epoch seconds, `end` excluded."""
-
-    day: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +69,7 @@ def resolve_period(db: Database, day: str | None) -> Period:
         raise NoRecordsError(
             f"the ledger does not cover {chosen[:40]!r}", hint=f"choose a day from {oldest} to {newest}"
         )
-    start = int(datetime.combine(date.fromisoformat(chosen), datetime.min.time(), UTC).timestamp())
-    return Period(day=chosen, start=start, end=start + DAY_S)
+    return Period.of(PeriodKind.NIGHT, date.fromisoformat(chosen))
 
 
 def gather_facts(db: Database, period: Period) -> tuple[Fact, ...]:

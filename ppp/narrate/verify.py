@@ -15,8 +15,9 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.model.errors import ScriptRejectedError
+from ppp.model.period import Period
 from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, SlotType
-from ppp.narrate.facts import Fact, Period, SlotValue
+from ppp.narrate.facts import Fact, SlotValue
 from ppp.narrate.patterns import PATTERNS, Pattern
 from ppp.narrate.script import ScriptLine
 
@@ -82,7 +83,7 @@ def verify_script(
                 _check_ledger(facts[place], db)
         except _UnlicensedError as error:
             raise ScriptRejectedError(
-                f"line {place + 1} of the script for {period.day} is rejected: {error}",
+                f"line {place + 1} of the script for {period.id} is rejected: {error}",
                 hint="nothing was stored; narrate again, and report this as a bug if it happens again",
             ) from error
     return tuple(lines)

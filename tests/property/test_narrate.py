@@ -11,16 +11,17 @@ from memory_store import store_in_memory
 
 from ppp.model.current import current_records
 from ppp.model.errors import ScriptRejectedError
+from ppp.model.period import Period
 from ppp.model.record import Outcome, Phase, Record, Result, outcomes_in_order
 from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, SlotType
-from ppp.narrate.facts import Fact, Period, SlotValue, gather_facts, resolve_period
+from ppp.narrate.facts import Fact, SlotValue, gather_facts, resolve_period
 from ppp.narrate.grammar import build_grammar, grammar_errors
 from ppp.narrate.patterns import PATTERNS
 from ppp.narrate.script import SeededWriter, renderings
 from ppp.narrate.verify import verify_script
 
 DAY_S = 86_400
-PERIOD = Period(day="2024-04-25", start=1_714_003_200, end=1_714_003_200 + DAY_S)
+PERIOD = Period.parse("2024-04-25")
 ENVIRONMENTS = ("py39-slim", "py312-slim", "py39-alpine", "py312-alpine", "py311-host")
 
 #: Names of packages and causes that look like words of our sentences, and so could change their meaning.
@@ -37,7 +38,7 @@ counts = st.one_of(st.integers(0, 3), st.integers(0, 10**7))
 values: dict[SlotType, st.SearchStrategy[SlotValue]] = {
     SlotType.COUNT: counts,
     SlotType.PERCENT: st.integers(0, 1000).map(lambda permille: f"{permille / 10:.1f}"),
-    SlotType.DAY: st.just(PERIOD.day),
+    SlotType.DAY: st.just(PERIOD.id),
     SlotType.PACKAGE: names,
     SlotType.PACKAGES: st.lists(names, min_size=1, max_size=5, unique=True).map(tuple),
     SlotType.VERSION: versions,
@@ -159,7 +160,7 @@ def test_every_day_of_every_ledger_is_narrated_truthfully(
 ) -> None:
     records = [_record(record, **fields) for fields in seen]
     with store_in_memory(records) as store:
-        for day in {resolve_period(store.db, None).day, *_days(records)}:
+        for day in {resolve_period(store.db, None).id, *_days(records)}:
             period = resolve_period(store.db, day)
             facts = gather_facts(store.db, period)
             verify_script(SeededWriter().write(facts, seed=seed).texts, facts, period, db=store.db)
@@ -178,7 +179,7 @@ def _record(build: Callable[..., Record], *, imports_fail: object, **fields: Any
 
 def _days(records: list[Record]) -> set[str]:
     return {
-        "2024-04-24" if r.observed_at < PERIOD.start else PERIOD.day if r.observed_at < PERIOD.end else "2024-04-26"
+        "2024-04-24" if r.observed_at < PERIOD.start else PERIOD.id if r.observed_at < PERIOD.end else "2024-04-26"
         for r in records
     }
 

@@ -20,7 +20,7 @@ def facts_of(store: Store, day: str | None = None) -> dict[str, Fact]:
 
 def test_the_default_is_the_newest_day_with_a_record(sample: Store) -> None:
     period = resolve_period(sample.db, None)
-    assert (period.day, period.start, period.end) == ("2024-04-25", NOON - DAY_S // 2, NOON + DAY_S // 2)
+    assert (period.id, period.start, period.end) == ("2024-04-25", NOON - DAY_S // 2, NOON + DAY_S // 2)
 
 
 def test_an_earlier_day_can_be_named(sample: Store) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from ppp.ledger.store import Store
 from ppp.model.errors import ScriptRejectedError
+from ppp.model.period import Period
 from ppp.narrate.fact_queries import FactKind
-from ppp.narrate.facts import Fact, Period, gather_facts, resolve_period
+from ppp.narrate.facts import Fact, gather_facts, resolve_period
 from ppp.narrate.script import SeededWriter
 from ppp.narrate.verify import verify_script
 
