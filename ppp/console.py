@@ -237,6 +237,8 @@ def _remark_lines(record: Record) -> Iterator[str]:
             f"RECORD    differs from the wheel: {mismatch.missing} missing, {mismatch.unlisted} not listed,"
             f" {mismatch.different} different, such as {', '.join(mismatch.examples)}"
         )
+    if record.shared_files and (words := record.shared_files.words):
+        yield f"conflict  {words}"
     if record.yanked is not None:
         yield f"yanked    {record.yanked or 'the index gives no reason'}"
     if record.project_status:

@@ -137,6 +137,7 @@ class Checker:
             yanked=None if facts.yanked is None else self._scrub(facts.yanked, facts),
             project_status=facts.project_status,
             on_index=facts.on_index,
+            shared_files=facts.shared_files,
         )
         valid = valid_or_error(record)
         return Observation(record=valid, log=log if valid is record else None)

@@ -14,6 +14,7 @@ from ppp.check.installation import Inspection
 from ppp.check.modules import ModulesToImport
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import PreparedEnvironment, Runtime, Sandbox
+from ppp.model.installed_files import RecordMismatch, SharedFiles
 from ppp.model.matrix import Matrix
 from ppp.model.on_index import OnIndex
 from ppp.model.record import (
@@ -24,7 +25,6 @@ from ppp.model.record import (
     ModuleFailure,
     Outcome,
     Phase,
-    RecordMismatch,
     Submodules,
 )
 from ppp.model.release import Release
@@ -93,6 +93,7 @@ class CellFacts:
     submodules: Submodules | None = None
     entry_points: EntryPoints | None = None
     record_mismatch: RecordMismatch | None = None
+    shared_files: SharedFiles | None = None
     yanked: str | None = None
     project_status: str | None = None
     on_index: OnIndex | None = None

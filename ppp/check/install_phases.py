@@ -26,9 +26,11 @@ from ppp.check.installation import (
 from ppp.check.modules import modules_to_import
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import Sandbox, SandboxLostError
+from ppp.check.shared_files import find_shared_files
 from ppp.check.wheel_contents import MAX_TEXT_BYTES, differing_header, read_wheel
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
+from ppp.model.installed_files import SharedFiles
 from ppp.model.record import Blame, Outcome, Phase
 
 SETUP_TIMEOUT_S: Final = 60
@@ -73,6 +75,7 @@ class InstallPhases:
         self._facts.alone, self._facts.last, self._facts.installed = inspection, inspection, inspection.installed
         self._facts.top_levels = top_levels(metadata.paths)
         self._facts.modules = modules_to_import(package, metadata, self._context.prepared.suffixes)
+        self._facts.shared_files = self._shared_files(inspection)
         self._compare_with_archive()
         return report
 
@@ -113,7 +116,7 @@ class InstallPhases:
                     self._facts.grounds[Phase.FULL] = NOTHING_TO_ADD
                     return PhaseReport(outcome=Outcome.PASS, duration_ms=check.duration_ms, log=check.output)
             sandbox.reset()
-            self._facts.installed = ()
+            self._facts.installed, self._facts.shared_files = (), None
         except SandboxLostError as error:
             return infrastructure_error("sandbox", str(error))
         report = self._install(sandbox, Phase.FULL)
@@ -134,8 +137,16 @@ class InstallPhases:
             return fault
         self._facts.last, self._facts.installed = inspection, inspection.installed
         self._facts.distributions = Distributions.of(inspection.installed, inspection.owned)
+        self._facts.shared_files = self._shared_files(inspection)
         self._facts.tampering = changes_by_dependencies(alone, inspection, is_wheel=self._is_wheel)
         return report
+
+    def _shared_files(self, inspection: Inspection) -> SharedFiles | None:
+        return find_shared_files(
+            inspection.shared,
+            installed={item.name for item in inspection.installed},
+            preinstalled={item.name for item in self._context.prepared.preinstalled},
+        )
 
     @property
     def _is_wheel(self) -> bool:

@@ -22,6 +22,7 @@ from ppp.check.causes import one_line
 from ppp.check.contents import Requires
 from ppp.check.modules import InstalledMetadata
 from ppp.check.phases import PhaseReport
+from ppp.check.shared_files import Claim, ClaimedFile
 from ppp.model.canonical import is_sha256
 from ppp.model.printable import first_of
 from ppp.model.record import Blame, DistributionFile, Installed, Outcome
@@ -60,8 +61,9 @@ class Inspection:
 
     `installed` is what pip reports, as it is published; `requested` the distributions that were asked for, as reported.
     `folders` are the dist-infos of the package's name. `requires` says what it requires here. `owned` are the modules
-    that each distribution brought, where dependencies were installed. `requirements` are the Requires-Dist of all of
-    `installed`, by normalized name, None if they are too long; `markers` are the values of the marker variables here.
+    that each distribution brought, where dependencies were installed; `shared` are the files that several name.
+    `requirements` are the Requires-Dist of all of `installed`, by normalized name, None if they are too long; `markers`
+    are the values of the marker variables here.
     """
 
     installed: tuple[Installed, ...]
@@ -72,6 +74,7 @@ class Inspection:
     requirements: Mapping[str, tuple[str, ...]] | None = None
     markers: Mapping[str, str] = field(default_factory=dict)
     owned: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    shared: tuple[ClaimedFile, ...] = ()
 
     @property
     def has_dependencies(self) -> bool:
@@ -105,6 +108,7 @@ def _parse(data: Mapping[str, Any]) -> Inspection:
         else {str(canonicalize_name(_text(k))): _texts(v) for k, v in requires.items()},
         markers=markers,
         owned=tuple((_text(name), _texts(modules)) for name, modules in _list(data.get("owned", []))),
+        shared=tuple(map(_claimed_file, _list(data.get("shared", [])))),
     )
 
 
@@ -121,6 +125,18 @@ def _dist_info(data: Mapping[str, Any]) -> DistInfo:
         digests={_text(name): _text(digest) for name, digest in data["digests"].items()},
         entry_points=tuple(map(_entry_point, _list(data["entry_points"]))),
     )
+
+
+def _claimed_file(row: object) -> ClaimedFile:
+    path, claims, sha256 = _list(row)
+    return ClaimedFile(
+        path=_text(path), claims=tuple(map(_claim, _list(claims))), sha256=sha256 if is_sha256(sha256) else None
+    )
+
+
+def _claim(row: object) -> Claim:
+    folder, digest, size = _texts(row)
+    return Claim(folder=folder, digest=digest, size=size)
 
 
 def _entry_point(row: object) -> tuple[str, str, str]:

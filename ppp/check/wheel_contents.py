@@ -27,7 +27,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from ppp.check.causes import printable_line
-from ppp.model.record import RecordMismatch
+from ppp.model.installed_files import RecordMismatch
 
 #: The largest part of the file that is read at once, so the largest directory of an archive: about 60,000 files.
 MAX_READ_BYTES: Final = 8 * 1024 * 1024

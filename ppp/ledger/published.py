@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 from sqlite_utils import Database
 
 from ppp.ledger.digests import DAY_S
-from ppp.model.blame import BlameSource
+from ppp.model.blame import BlameSource, own_source
+from ppp.model.drift import is_proof
 from ppp.model.matrix import Environment, EnvironmentId, Platform, environment_sort_key
 from ppp.model.record import (
     PHASES,
@@ -54,6 +55,11 @@ class Verdict(NamedTuple):
     def failed_phase(self) -> Phase | None:
         """Return the first phase that neither passed nor was skipped, or None."""
         return first_failed(self.outcomes)
+
+    @property
+    def is_proven(self) -> bool:
+        """Return whether runs showed the cause."""
+        return self.blamed_by is BlameSource.RUNS
 
     @property
     def shown(self) -> Shown:
@@ -277,7 +283,7 @@ def _changes(
 ) -> Iterator[VerdictChange]:
     # The subquery finds the previous verdict of each record's cell.
     rows = db.query(
-        f"SELECT * FROM (SELECT {_RECORD_COLUMNS}, (SELECT p.result FROM records AS p"  # noqa: S608 - our own words
+        f"SELECT * FROM (SELECT {_RECORD_COLUMNS}, drift, (SELECT p.result FROM records AS p"  # noqa: S608 - our own words
         " WHERE p.package = c.package AND p.version = c.version AND p.environment = c.environment"
         " AND p.result <> 'ERROR' AND (p.observed_at, p.record) < (c.observed_at, c.record)"
         " ORDER BY p.observed_at DESC, p.record DESC LIMIT 1) AS before"
@@ -287,7 +293,7 @@ def _changes(
     )
     return (
         VerdictChange(
-            verdict=verdict_from_row(row | {"blamed_by": row["blame"] and BlameSource.LOG}),
+            verdict=verdict_from_row(row | {"blamed_by": own_source(row["blame"], is_proven=is_proof(row["drift"]))}),
             previous=row["before"] and Result(row["before"]),
         )
         for row in rows

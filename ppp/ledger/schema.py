@@ -63,7 +63,7 @@ def m005_proofs(db: Database) -> None:
 
 @migrations()
 def m006_episodes(db: Database) -> None:
-    """Add what the pages and the sound of an episode need to know."""
+    """Add what the pages and the sound of an episode need to know, and which files several distributions own."""
     _run_script(db, "m006.sql")
 
 

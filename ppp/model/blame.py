@@ -41,13 +41,18 @@ class BlamedCell(Protocol):
 
     @property
     def blame(self) -> Blame | None:
-        """The blame that was read from the log, None without one."""
+        """The blame that was read from the log, or shown by runs; None without one."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether runs with other files of the index showed the cause."""
 
 
 class BlameSource(StrEnum):
     """What a blame is derived from."""
 
     LOG = "log"
+    RUNS = "runs"
     SIBLINGS = "siblings"
 
 
@@ -67,7 +72,14 @@ def assign_blame(cells: Collection[BlamedCell]) -> Mapping[str, AssignedBlame]:
 def _assign(cell: BlamedCell, cells: Collection[BlamedCell]) -> AssignedBlame:
     if _is_ambiguous(cell) and (blame := _by_siblings(cell, cells)):
         return AssignedBlame(blame=blame, source=BlameSource.SIBLINGS)
-    return AssignedBlame(blame=cell.blame, source=None if cell.blame is None else BlameSource.LOG)
+    return AssignedBlame(blame=cell.blame, source=own_source(cell.blame, is_proven=cell.is_proven))
+
+
+def own_source(blame: Blame | str | None, *, is_proven: bool) -> BlameSource | None:
+    """Return what the blame in a record is derived from, None without one."""
+    if blame is None:
+        return None
+    return BlameSource.RUNS if is_proven else BlameSource.LOG
 
 
 def _is_ambiguous(cell: BlamedCell) -> bool:

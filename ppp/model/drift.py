@@ -1,5 +1,6 @@
 """What a failed cell did with the index as it was when its release came: it tells drift from a fault of its own."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
@@ -79,3 +80,8 @@ class Drift:
         """Build it from valid JSON."""
         culprits = tuple(map(Culprit.from_json, data["culprits"]))
         return cls(as_of=data["as_of"], result_then=data["result_then"], runs=data["runs"], culprits=culprits)
+
+
+def is_proof(text: str | None) -> bool:
+    """Return whether a drift, given as valid JSON (None: it was not asked), is proven."""
+    return text is not None and Drift.from_json(json.loads(text)).is_proven

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from ppp.model.canonical import Json, canonical_json, sha256_hex
 from ppp.model.drift import Drift
+from ppp.model.installed_files import RecordMismatch, SharedFiles
 from ppp.model.on_index import OnIndex
 from ppp.model.release import Release
 from ppp.model.trigger import Trigger
@@ -161,29 +162,6 @@ class EntryPoints:
         return cls(tried=data["tried"], broken=tuple(BrokenEntryPoint(**point) for point in data["broken"]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordMismatch:
-    """How a wheel's RECORD differs from its archive.
-
-    Counts the files that are `missing` in the archive, `unlisted` in RECORD, and `different` in size or hash;
-    `examples` are the paths of a few of them.
-    """
-
-    missing: int
-    unlisted: int
-    different: int
-    examples: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Json]:
-        """Return the JSON object that `record.schema.json` describes."""
-        return {**asdict(self), "examples": list(self.examples)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> Self:
-        """Build it from valid JSON."""
-        return cls(**{**data, "examples": tuple(data["examples"])})
-
-
 @cache
 def first_failed(outcomes: tuple[Outcome, Outcome, Outcome, Outcome]) -> Phase | None:
     """Return the first phase that neither passed nor was skipped, or None."""
@@ -200,7 +178,8 @@ class Record:
     `preinstalled` is what the environment held before (None: not recorded), `relies_on` names what of it the import
     needs and nothing declares. `yanked` is the index's reason (empty if it gave none) if the file is yanked, and
     `project_status` the project's status there, unless it is active. `triggered_by` says why a cell that had a result
-    was checked again. `on_index` is what the index listed of the project then (None: not recorded).
+    was checked again. `on_index` is what the index listed of the project then (None: not recorded). `shared_files` are
+    those that two of the distributions both own.
     """
 
     release: Release
@@ -237,6 +216,7 @@ class Record:
     triggered_by: Trigger | None = None
     on_index: OnIndex | None = None
     drift: Drift | None = None
+    shared_files: SharedFiles | None = None
 
     def outcome(self, phase: Phase) -> Outcome:
         """Return the outcome of one phase."""
@@ -297,6 +277,7 @@ class Record:
             "triggered_by": self.triggered_by and self.triggered_by.to_json(),
             "on_index": self.on_index and self.on_index.to_json(),
             "drift": self.drift and self.drift.to_json(),
+            "shared_files": self.shared_files and self.shared_files.to_json(),
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -330,6 +311,11 @@ class Record:
         )
 
     @property
+    def is_proven(self) -> bool:
+        """Whether runs with the index as of another time, or with a bound, showed the cause."""
+        return self.drift is not None and self.drift.is_proven
+
+    @property
     def id(self) -> str:
         """Return the sha256 (hex) of the record's canonical JSON."""
         return sha256_hex(canonical_json(self.to_json()))
@@ -350,6 +336,7 @@ OPTIONAL_FIELDS: Final[Mapping[str, Callable[[Json], object]]] = {
     "triggered_by": Trigger.from_json,
     "on_index": OnIndex.from_json,
     "drift": Drift.from_json,
+    "shared_files": SharedFiles.from_json,
 }
 #: The optional fields that are text; the others are arrays or objects in JSON.
 TEXT_FIELDS: Final = frozenset({"primary_module", "yanked", "project_status"})
@@ -395,4 +382,5 @@ def to_infrastructure_error(record: Record, *, cause: str, detail: str) -> Recor
         entry_points=None,
         record_mismatch=None,
         drift=None,
+        shared_files=None,
     )

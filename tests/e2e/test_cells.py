@@ -31,7 +31,7 @@ from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import LABEL, DockerRuntime, connect_engine
 from ppp.check.sandbox.host import Confinement, HostRuntime
 from ppp.model.matrix import Cell, Environment
-from ppp.model.record import ModuleFailure, Phase
+from ppp.model.record import ModuleFailure, Phase, Record
 from ppp.model.release import Release
 from ppp.schemas import schema_errors
 
@@ -168,6 +168,13 @@ def test_each_project_has_the_expected_result(checked: CheckedProjects, name: st
         assert record.record_mismatch is not None, output
         found = record.record_mismatch
         assert [found.missing, found.unlisted, found.different] == expected.mismatch, output
+    assert _conflicts(record) == (expected.conflicts or []), output
+    assert (record.shared_files.equal if record.shared_files else 0) == expected.duplicates, output
+
+
+def _conflicts(record: Record) -> list[str]:
+    files = record.shared_files.files if record.shared_files else ()
+    return [f"{file.path} {' '.join(file.owners)} kept {file.kept}" for file in files if not file.equal]
 
 
 @pytest.mark.parametrize("checked", ENVIRONMENTS, indirect=True)

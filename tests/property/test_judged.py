@@ -12,12 +12,19 @@ from sample_record import SAMPLE_RECORD
 from ppp.ledger.schema import open_ledger
 from ppp.model.blame import AMBIGUOUS_CAUSES, assign_blame
 from ppp.model.current import current_records
+from ppp.model.drift import Culprit, Drift
 from ppp.model.record import Blame, Record, Result
 from ppp.model.release import Release
+
+DRIFTED = Drift(as_of=1, result_then="PASS", runs=3)
+BOUNDED = replace(DRIFTED, result_then="FAIL", culprits=(Culprit(name="a", works_with="1", fails_with="2"),))
+NO_DRIFT = replace(DRIFTED, result_then="FAIL")
 
 
 def observation(version: str, environment: str, outcome: tuple[Result, str | None, Blame | None], at: int) -> Record:
     result, cause, blame = outcome
+    # By what is at hand: so each outcome occurs with each kind of drift, and without.
+    drifts = (None, None, DRIFTED, BOUNDED, NO_DRIFT)
     return replace(
         SAMPLE_RECORD,
         release=Release(package="six", version=version),
@@ -26,6 +33,7 @@ def observation(version: str, environment: str, outcome: tuple[Result, str | Non
         cause=cause,
         blame=blame,
         observed_at=at,
+        drift=drifts[(at + len(environment) + len(cause or "")) % len(drifts)] if result is Result.FAIL else None,
     )
 
 

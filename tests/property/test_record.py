@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ppp.model.canonical import canonical_json, plain_canonical_json, sha256_hex
+from ppp.model.installed_files import RecordMismatch, SharedFile, SharedFiles
 from ppp.model.record import (
     PHASES,
     Blame,
@@ -18,7 +19,6 @@ from ppp.model.record import (
     Outcome,
     Preinstalled,
     Record,
-    RecordMismatch,
     Result,
     Submodules,
     outcomes_in_order,
@@ -97,6 +97,23 @@ records = st.builds(
         unlisted=sizes,
         different=sizes,
         examples=st.lists(words, min_size=1, max_size=3).map(tuple),
+    ),
+    shared_files=st.none()
+    | st.builds(
+        SharedFiles,
+        conflicts=sizes,
+        equal=sizes,
+        files=st.lists(
+            st.builds(
+                SharedFile,
+                path=modules,
+                owners=st.lists(packages, min_size=2, max_size=3).map(tuple),
+                equal=st.booleans(),
+                kept=st.none() | packages,
+            ),
+            min_size=1,
+            max_size=2,
+        ).map(tuple),
     ),
     yanked=st.none() | words,
     project_status=st.none() | names,

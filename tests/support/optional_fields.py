@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from ppp.model.drift import Culprit, Drift
+from ppp.model.installed_files import RecordMismatch, SharedFile, SharedFiles
 from ppp.model.on_index import OnIndex
 from ppp.model.record import (
     BrokenEntryPoint,
@@ -10,7 +11,6 @@ from ppp.model.record import (
     ModuleFailure,
     Outcome,
     Preinstalled,
-    RecordMismatch,
     Submodules,
 )
 from ppp.model.trigger import Trigger, TriggerKind
@@ -39,5 +39,13 @@ OPTIONAL: Final[dict[str, Any]] = {
         result_then="PASS",
         runs=7,
         culprits=(Culprit(name="markupsafe", works_with="2.0.1", fails_with="2.1.0"),),
+    ),
+    "shared_files": SharedFiles(
+        conflicts=1,
+        equal=1,
+        files=(
+            SharedFile(path="conftest.py", owners=("left", "right"), equal=False, kept="right"),
+            SharedFile(path="tests/__init__.py", owners=("left", "right"), equal=True, kept=None),
+        ),
     ),
 }

@@ -41,6 +41,9 @@ class ExpectedResult:
     ground: str | None = None
     scripts: list[str] | None = None
     mismatch: list[int] | None = None
+    #: `PATH OWNER OWNER kept OWNER` of the files that distributions own with different contents; how many are equal.
+    conflicts: list[str] | None = None
+    duplicates: int = 0
     relies_on: list[str] = field(default_factory=list)
     skip: str = ""
 

@@ -17,6 +17,7 @@ from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
 from ppp.model.canonical import sha256_hex
+from ppp.model.installed_files import RecordMismatch, SharedFile, SharedFiles
 from ppp.model.record import (
     Blame,
     BrokenEntryPoint,
@@ -29,7 +30,6 @@ from ppp.model.record import (
     Phase,
     Preinstalled,
     Record,
-    RecordMismatch,
     Submodules,
 )
 from ppp.model.trigger import Trigger, TriggerKind
@@ -251,12 +251,20 @@ def _in_part(environment: str) -> dict[str, object]:
 DEEP = Submodules(tried=21, left_out=0, failed=())
 
 
+def _conflict(path: str) -> SharedFile:
+    return SharedFile(
+        path=path, owners=("leans-on-the-image", "leans-on-tests"), equal=False, kept="leans-on-the-image"
+    )
+
+
 def _marks() -> dict[str, object]:
     point = BrokenEntryPoint(group="console_scripts", name="lean", value="leans.cli:main", detail="no module leans.cli")
     examples = ("leans/data/one.txt", "leans/data/two.txt", f"leans/{LONG_WORD}.py")
+    conflicts = tuple(map(_conflict, ("tests/conftest.py", f"{LONG_WORD}.py")))
     return {
         "entry_points": EntryPoints(tried=2, broken=(point,)),
         "record_mismatch": RecordMismatch(missing=2, unlisted=1, different=0, examples=examples),
+        "shared_files": SharedFiles(conflicts=2, equal=7, files=conflicts),
         "yanked": "Broken on Python 3.12: use <0.8> instead",
         "project_status": "deprecated",
     }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from printed_tables import printed, screen
 
 from ppp.console import cell_report, explanations, result_line, results_tables
+from ppp.model.installed_files import RecordMismatch, SharedFile, SharedFiles
 from ppp.model.printable import printable
 from ppp.model.record import (
     BrokenEntryPoint,
@@ -21,7 +22,6 @@ from ppp.model.record import (
     Phase,
     Preinstalled,
     Record,
-    RecordMismatch,
     Result,
     Submodules,
     outcomes_in_order,
@@ -175,6 +175,7 @@ def test_the_report_of_a_cell_says_what_its_result_leaves_unsaid(record: Builder
     )
     later = ModuleFailure(module="example_lib.c", outcome=Outcome.SKIP, cause=None, detail=None)
     point = BrokenEntryPoint(group="console_scripts", name="run", value="example_lib:main", detail="it has no main")
+    shared = SharedFile(path="conf.py", owners=("left", "right"), equal=False, kept="right")
     told = record(
         imports=("example_lib", "extra"),
         primary_module="example_lib",
@@ -184,6 +185,7 @@ def test_the_report_of_a_cell_says_what_its_result_leaves_unsaid(record: Builder
         relies_on=("setuptools",),
         preinstalled=(Preinstalled(name="setuptools", version="65.5.1"),),
         record_mismatch=RecordMismatch(missing=1, unlisted=0, different=2, examples=("a.py",)),
+        shared_files=SharedFiles(conflicts=1, equal=0, files=(shared,)),
         yanked="",
         project_status="archived",
         triggered_by=Trigger(kind=TriggerKind.DEPENDENCY, name="numpy", version="2.0.0"),
@@ -198,6 +200,7 @@ def test_the_report_of_a_cell_says_what_its_result_leaves_unsaid(record: Builder
         "          run = example_lib:main: it has no main",
         "relies on setuptools: the environment brings it, and nothing declares it",
         "RECORD    differs from the wheel: 1 missing, 0 not listed, 2 different, such as a.py",
+        "conflict  conf.py differs between left and right; right's content is there",
         "yanked    the index gives no reason",
         "project   archived, says the index",
         "again     because of dependency numpy 2.0.0",
@@ -208,6 +211,7 @@ def test_the_report_of_a_cell_says_what_its_result_leaves_unsaid(record: Builder
         "· Works only while the image brings it",
         "· Broken entry points",
         "· RECORD and content differ",
+        "· Distributions that overwrite each other",
         "· Yanked",
         "· Archived or restricted projects",
     ]

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from ppp.ledger.published import Counts, Verdict
 from ppp.model.canonical import Json
+from ppp.model.installed_files import RecordMismatch, SharedFiles
 from ppp.model.matrix import Environment
-from ppp.model.record import PHASES, EntryPoints, Record, RecordMismatch, Submodules
+from ppp.model.record import PHASES, EntryPoints, Record, Submodules
 from ppp.model.release import Release
 from ppp.model.release_files import files_until
 from ppp.model.shown import Shown, record_shown_as
@@ -40,6 +41,7 @@ _OPTIONAL_LISTS: Final[Mapping[str, Callable[[Any], Json]]] = {
     "submodules": Submodules.to_json,
     "entry_points": EntryPoints.to_json,
     "record_mismatches": RecordMismatch.to_json,
+    "shared_files": SharedFiles.to_json,
 }
 
 #: All files of the API: path, schema if there is one, and description.
@@ -285,6 +287,7 @@ def _cell_json(
         "submodules": shared.index_of("submodules", record.submodules),
         "entry_points": shared.index_of("entry_points", record.entry_points),
         "record_mismatch": shared.index_of("record_mismatches", record.record_mismatch),
+        "shared_files": shared.index_of("shared_files", record.shared_files),
         "yanked": record.yanked,
         "lock": lock_path(history.package, record.release.version, record.environment)
         if record.environment in history.locks.locks

@@ -20,6 +20,7 @@ class FindingKind(StrEnum):
     NOTHING_TO_IMPORT = "nothing-to-import"
     BROKEN_ENTRY_POINT = "broken-entry-point"
     RECORD_MISMATCH = "record-mismatch"
+    FILE_CONFLICT = "file-conflict"
     YANKED = "yanked"
     WITHDRAWN = "withdrawn"
     PROJECT_STATUS = "project-status"
@@ -47,6 +48,10 @@ FINDING_TEXTS: Final = {
     FindingKind.NOTHING_TO_IMPORT: ("Nothing to import", "installs, and has no module to import"),
     FindingKind.BROKEN_ENTRY_POINT: ("Broken entry points", "has a command whose module or function is missing"),
     FindingKind.RECORD_MISMATCH: ("RECORD and content differ", "is a wheel whose list of files does not match it"),
+    FindingKind.FILE_CONFLICT: (
+        "Distributions that overwrite each other",
+        "is installed with a file that two of its distributions own, with different contents",
+    ),
     FindingKind.YANKED: ("Yanked", "is yanked: installers take it only if asked for this very version"),
     FindingKind.WITHDRAWN: ("Withdrawn", "is no longer offered by the index"),
     FindingKind.PROJECT_STATUS: (
@@ -67,6 +72,7 @@ REMARKS: Final = frozenset(
         FindingKind.NOTHING_TO_IMPORT,
         FindingKind.BROKEN_ENTRY_POINT,
         FindingKind.RECORD_MISMATCH,
+        FindingKind.FILE_CONFLICT,
         FindingKind.YANKED,
         FindingKind.WITHDRAWN,
         FindingKind.PROJECT_STATUS,

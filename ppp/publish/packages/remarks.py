@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from ppp.model.installed_files import RecordMismatch
 from ppp.model.partial_imports import partial_imports
-from ppp.model.record import BrokenEntryPoint, Record, RecordMismatch, Result
+from ppp.model.record import BrokenEntryPoint, Record, Result
 from ppp.model.shown import nothing_to_import
 from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FindingKind
@@ -72,6 +73,8 @@ def _raw_remarks(cell: Record, cells: Sequence[Record]) -> Iterator[tuple[Findin
         yield FindingKind.BROKEN_ENTRY_POINT, _entry_points_words(cell.entry_points.broken)
     if cell.record_mismatch:
         yield FindingKind.RECORD_MISMATCH, _mismatch_words(cell.record_mismatch)
+    if cell.shared_files and (words := cell.shared_files.words):
+        yield FindingKind.FILE_CONFLICT, words
     if cell.yanked is not None:
         yield FindingKind.YANKED, cell.yanked.strip() or "the index gives no reason"
     if cell.cause == WITHDRAWN:

@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from ppp.ledger.published import Verdict
-from ppp.model.blame import BlameSource
+from ppp.model.blame import own_source
+from ppp.model.drift import is_proof
 from ppp.model.record import (
     OPTIONAL_FIELDS,
     PHASES,
@@ -31,7 +32,7 @@ _CACHED_TEXTS: Final = 256
 
 
 class RecordRow(NamedTuple):
-    """What is read of every record; rows sort by package, then by time, then by id. `on_index` is JSON."""
+    """What is read of every record; rows sort by package, then by time, then by id. `on_index` and `drift` are JSON."""
 
     package: str
     observed_at: int
@@ -46,6 +47,7 @@ class RecordRow(NamedTuple):
     detail: str | None
     standin: int
     on_index: str | None = None
+    drift: str | None = None
 
     @property
     def release(self) -> Release:
@@ -89,6 +91,7 @@ class DetailRow(NamedTuple):
     triggered_by: str | None
     on_index: str | None
     drift: str | None
+    shared_files: str | None
 
 
 #: Where the optional fields are in a `DetailRow`.
@@ -107,7 +110,7 @@ def to_verdict(row: RecordRow, release: Release) -> Verdict:
         bool(row.standin),
         row.cause,
         _BLAMES[row.blame],
-        BlameSource.LOG if row.blame else None,
+        own_source(row.blame, is_proven=is_proof(row.drift)),
         row.detail,
     )
 

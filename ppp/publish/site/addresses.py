@@ -32,6 +32,7 @@ _FINDING_TABLES: Final = {
     FindingKind.IMPORTS_IN_PART: "imports_in_part",
     FindingKind.BROKEN_ENTRY_POINT: "broken_entry_points",
     FindingKind.RECORD_MISMATCH: "record_mismatches",
+    FindingKind.FILE_CONFLICT: "file_conflicts",
     FindingKind.YANKED: "yanked_releases",
     FindingKind.WITHDRAWN: "withdrawn",
     FindingKind.PROJECT_STATUS: "project_statuses",

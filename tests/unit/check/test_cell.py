@@ -27,6 +27,7 @@ from ppp.check.recorded_text import CUT_NOTICE, LOG_TAIL_CHARS
 from ppp.check.runtime import PreinstalledDistribution
 from ppp.model.canonical import sha256_hex
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
+from ppp.model.installed_files import RecordMismatch
 from ppp.model.matrix import Cell
 from ppp.model.on_index import OnIndex
 from ppp.model.record import (
@@ -37,7 +38,6 @@ from ppp.model.record import (
     Outcome,
     Phase,
     Record,
-    RecordMismatch,
     Result,
 )
 from ppp.model.release import Release

@@ -21,7 +21,7 @@ from ppp.check.wheel_contents import (
     differing_header,
     read_wheel,
 )
-from ppp.model.record import RecordMismatch
+from ppp.model.installed_files import RecordMismatch
 
 INFO: Final = "lib-1.0.dist-info"
 FILES: Final = {"lib.py": b"one", "lib/two.py": b"two", f"{INFO}/METADATA": b"Name: lib\nVersion: 1.0\n"}

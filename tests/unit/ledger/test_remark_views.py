@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ppp.ledger.store import Store
+from ppp.model.installed_files import RecordMismatch, SharedFile, SharedFiles
 from ppp.model.record import (
     BrokenEntryPoint,
     EntryPoints,
@@ -14,7 +15,6 @@ from ppp.model.record import (
     Phase,
     Preinstalled,
     Record,
-    RecordMismatch,
     Submodules,
     outcomes_in_order,
 )
@@ -24,12 +24,17 @@ Make = Callable[..., Record]
 NO_IMPORT = outcomes_in_order(dict.fromkeys(Phase, Outcome.PASS) | {Phase.IMPORT: Outcome.SKIP})
 MISSING = ModuleFailure(module="x.c", outcome=Outcome.FAIL, cause="shared-library", detail="libz.so.1: no")
 DEEP = Submodules(tried=3, left_out=0, failed=())
+SHARED = (
+    SharedFile(path="a.py", owners=("left", "right"), equal=False, kept="right"),
+    SharedFile(path='"conflicts":0,', owners=("left", "right"), equal=True, kept=None),
+)
 VIEWS = (
     "nothing_to_import",
     "relies_on_image",
     "imports_in_part",
     "broken_entry_points",
     "record_mismatches",
+    "file_conflicts",
     "yanked_releases",
     "withdrawn",
     "project_statuses",
@@ -50,6 +55,8 @@ def test_each_view_says_what_is_remarkable(store: Store, record: Make) -> None:
         record("works", submodules=DEEP, entry_points=EntryPoints(tried=2, broken=()), preinstalled=brought),
         record("script", entry_points=EntryPoints(tried=2, broken=(point,))),
         record("odd", record_mismatch=RecordMismatch(missing=1, unlisted=0, different=2, examples=("a.py",))),
+        record("torn", shared_files=SharedFiles(conflicts=1, equal=1, files=SHARED)),
+        record("alike", shared_files=SharedFiles(conflicts=0, equal=1, files=SHARED[1:])),
         record("bad", yanked="wrong wheel"),
         record("worse", yanked=""),
         record("gone", result="NA", cause="withdrawn", blame=None, detail="it was deleted"),
@@ -61,6 +68,7 @@ def test_each_view_says_what_is_remarkable(store: Store, record: Make) -> None:
         "relies_on_image": "package, distribution, brought_version",
         "broken_entry_points": "package, result, entry_group, name, value, detail",
         "record_mismatches": "package, missing, unlisted, different, examples",
+        "file_conflicts": "package, path, owners, kept, conflicts",
         "yanked_releases": "package, reason",
         "withdrawn": "package, result, detail",
         "project_statuses": "package, status",
@@ -71,6 +79,7 @@ def test_each_view_says_what_is_remarkable(store: Store, record: Make) -> None:
         "relies_on_image": [("leans", "setuptools", "65.5.1"), ("leans", "wheel", None)],
         "broken_entry_points": [("script", "PASS", "console_scripts", "run", "x:main", "no main")],
         "record_mismatches": [("odd", 1, 0, 2, '["a.py"]')],
+        "file_conflicts": [("torn", "a.py", "left, right", "right", 1)],
         "yanked_releases": [("bad", "wrong wheel"), ("worse", "")],
         "withdrawn": [("gone", "NA", "it was deleted")],
         "project_statuses": [("old", "archived")],

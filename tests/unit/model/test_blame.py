@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from ppp.model.blame import AMBIGUOUS_CAUSES, AssignedBlame, BlameSource, assign_blame
+from ppp.model.drift import Culprit, Drift
 from ppp.model.record import Blame, Record
 
 Builder = Callable[..., Record]
@@ -32,6 +33,24 @@ def test_a_pass_on_the_other_platform_blames_the_environment(record: Builder, ca
 
 def test_another_python_on_another_platform_implies_nothing(record: Builder) -> None:
     assert assigned(record, {"py39-slim": {}, "py312-alpine": UNSURE})["py312-alpine"] == (Blame.PACKAGE, LOG)
+
+
+@pytest.mark.parametrize(
+    ("result_then", "culprits", "source"),
+    [
+        ("PASS", (), BlameSource.RUNS),
+        ("FAIL", (Culprit(name="markupsafe", works_with="2.0.1", fails_with="2.1.0"),), BlameSource.RUNS),
+        ("FAIL", (), LOG),
+    ],
+)
+def test_what_runs_have_shown_is_said_to_be_shown_by_runs(
+    record: Builder, result_then: str, culprits: tuple[Culprit, ...], source: BlameSource
+) -> None:
+    drift = Drift(as_of=1, result_then=result_then, runs=3, culprits=culprits)
+    failed = {"result": "FAIL", "cause": "dependency-drift", "blame": Blame.DEPENDENCY, "drift": drift}
+    assert assigned(record, {"py312-slim": failed, "py39-slim": {}})["py312-slim"] == (Blame.DEPENDENCY, source)
+    # Where nothing is blamed, nothing decided it.
+    assert assigned(record, {"py312-slim": failed | {"blame": None}})["py312-slim"] == (None, None)
 
 
 @pytest.mark.parametrize("passes", ["py39-slim", "py312-slim"])

@@ -14,7 +14,7 @@ from ppp.run_folders import remove_leftovers, run_folder
 
 _KEEPER_MODULES: Final = (
     "startup", "keeper", "pip_process", "forwarder", "output", "proof", "processes", "removal", "inspection",
-    "preinstalled",
+    "shared_files", "preinstalled",
 )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ from .processes import (
 )
 from .proof import Proof
 from .removal import clear_folder, clear_folders, move_into
+from .shared_files import shared_files
 from .startup import create_environment, empty_folder, scratch_folder, trusted_python, venv_folder
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Keeper:
             # Computed here: those in pip's report could have been changed.
             markers = {name: str(value) for name, value in default_environment().items()}
             found = inspect(scratch_folder(self.settings), site_packages(), package, folder, markers)
-            json.dump(found, sys.stdout)
+            json.dump({**found, "shared": shared_files(site_packages())}, sys.stdout)
 
         self.run_process(start, timeout_s, max_bytes=MAX_INSPECTION_BYTES)
 

@@ -7,6 +7,7 @@ import pytest
 
 from ppp.ledger.published import observed_environments
 from ppp.ledger.store import Store
+from ppp.model.installed_files import RecordMismatch, SharedFile, SharedFiles
 from ppp.model.record import (
     BrokenEntryPoint,
     EntryPoints,
@@ -15,7 +16,6 @@ from ppp.model.record import (
     Phase,
     Preinstalled,
     Record,
-    RecordMismatch,
     Submodules,
     outcomes_in_order,
 )
@@ -29,6 +29,10 @@ Make = Callable[..., Record]
 NO_IMPORT = outcomes_in_order(dict.fromkeys(Phase, Outcome.PASS) | {Phase.IMPORT: Outcome.SKIP})
 POINT = BrokenEntryPoint(group="console_scripts", name="run", value="x:main", detail="x has no main")
 LOADS_NOT = ModuleFailure(module="x.c", outcome=Outcome.FAIL, cause="shared-library", detail="libz.so.1: no")
+
+
+TORN = SharedFile(path="a.py", owners=("x", "y"), equal=False, kept="y")
+ALIKE = SharedFile(path="b.py", owners=("x", "y"), equal=True, kept=None)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,11 @@ LOADS_NOT = ModuleFailure(module="x.c", outcome=Outcome.FAIL, cause="shared-libr
             FindingKind.RECORD_MISMATCH,
             "files not listed: 2; files with another hash or size: 1; such as a, b",
         ),
+        (
+            {"shared_files": SharedFiles(conflicts=1, equal=1, files=(TORN, ALIKE))},
+            FindingKind.FILE_CONFLICT,
+            "a.py differs between x and y; y's content is there",
+        ),
         ({"yanked": "broken\x1b[2J wheel"}, FindingKind.YANKED, "broken wheel"),
         ({"yanked": " "}, FindingKind.YANKED, "the index gives no reason"),
         ({"yanked": "x" * 500}, FindingKind.YANKED, "x" * 199 + "…"),
@@ -72,7 +81,11 @@ def test_what_is_said_of_a_cell(changes: dict[str, Any], kind: FindingKind, word
 
 
 def test_most_cells_need_no_remark(record: Make) -> None:
-    tried = {"submodules": Submodules(tried=3, left_out=0, failed=()), "entry_points": EntryPoints(tried=1, broken=())}
+    tried = {
+        "submodules": Submodules(tried=3, left_out=0, failed=()),
+        "entry_points": EntryPoints(tried=1, broken=()),
+        "shared_files": SharedFiles(conflicts=0, equal=1, files=(ALIKE,)),
+    }
     assert remarks([record(**tried), record(environment="py39-slim", result="FAIL", relies_on=("setuptools",))]) == {}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ppp.check.pythons import frozen_pythons
 from ppp.ledger.store import Store
+from ppp.model.installed_files import RecordMismatch, SharedFile, SharedFiles
 from ppp.model.record import (
     BrokenEntryPoint,
     EntryPoints,
@@ -18,7 +19,6 @@ from ppp.model.record import (
     Phase,
     Preinstalled,
     Record,
-    RecordMismatch,
     Submodules,
     outcomes_in_order,
 )
@@ -69,6 +69,8 @@ def unsaid(store: Store, record: Make) -> Store:
     store.add_record(record("gone", "1", SLIM, **gone))
     mismatch = RecordMismatch(missing=1, unlisted=0, different=0, examples=("odd/a.py",))
     store.add_record(record("odd", "1", SLIM, record_mismatch=mismatch))
+    torn = SharedFile(path="<b>/conf.py", owners=("left", "torn"), equal=False, kept="torn")
+    store.add_record(record("torn", "1", SLIM, shared_files=SharedFiles(conflicts=1, equal=0, files=(torn,))))
     return store
 
 
@@ -141,7 +143,7 @@ def test_the_page_of_a_release_that_imports_in_part(text_of: Callable[[str], str
 
 def test_every_remark_is_on_the_page_and_in_the_data(public: Path, text_of: Callable[[str], str]) -> None:
     seen = set()
-    for package in ("stubs", "leans", "marked", "part", "gone", "odd"):
+    for package in ("stubs", "leans", "marked", "part", "gone", "odd", "torn"):
         data = json.loads((public / "api" / "v1" / "p" / f"{package}.json").read_text())
         assert schema_errors("site/schemas/package.schema.json", data) == []
         shown = text_of(f"p/{package}/index.html")
@@ -226,6 +228,11 @@ def test_what_a_package_or_an_index_prints_stays_text(store: Store, record: Make
         "entry_points": EntryPoints(tried=64, broken=points),
         "record_mismatch": RecordMismatch(missing=1, unlisted=1, different=1, examples=(HOSTILE[:255],) * 3),
         "relies_on": (HOSTILE[:214],) * 64,
+        "shared_files": SharedFiles(
+            conflicts=16,
+            equal=0,
+            files=(SharedFile(path=HOSTILE[:255], owners=(HOSTILE[:214],) * 8, equal=False, kept=HOSTILE[:214]),) * 16,
+        ),
         "preinstalled": (Preinstalled(name=HOSTILE[:214], version=HOSTILE[:128]),) * 200,
         "yanked": HOSTILE,
         "grounds": {Phase.IMPORT: HOSTILE[:64]},
