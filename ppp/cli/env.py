@@ -2,50 +2,33 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn
 
 import click
-from packaging.pylock import Package, PackageWheel, Pylock
 from packaging.utils import canonicalize_name, is_normalized_name
 
-import ppp
-from ppp.bounded_http.session import BoundedSession
-from ppp.cli.env_progress import make_progress
-from ppp.cli.paths import NonEmptyPath
+from ppp.cli.env_project import (
+    CommandFunction,
+    index_option,
+    note,
+    open_fetcher,
+    project_option,
+    tool_options,
+    write_project_lock,
+)
 from ppp.durability import replace_file
 from ppp.model.errors import ProjectFileError
-from ppp.model.printable import printable_line
-from ppp.project_env.cache import WheelCache
-from ppp.project_env.download import LIMITS, WheelFetcher, fetch_wheels
 from ppp.project_env.interpreter import environment_python
-from ppp.project_env.lock_content import is_up_to_date, render_lock, with_sizes
-from ppp.project_env.locked import LockedWheel, LockSelection, locked_wheel, parse_lock
+from ppp.project_env.lock_content import is_up_to_date
+from ppp.project_env.locked import LockedWheel, LockSelection, parse_lock
 from ppp.project_env.project import ENVIRONMENT_NAME, LOCK_NAME, PROJECT_NAME, read_bounded, read_project
-from ppp.project_env.resolve import make_resolver, resolve_project
 from ppp.project_env.sync import check_synced, project_lock, read_state, synchronize
-from ppp.project_env.tools import PIP, UV, make_installer
+from ppp.project_env.tools import make_installer
 
-#: Where wheels are kept: an environment variable, and the folder in the user's cache.
-CACHE_VARIABLE: Final = "PPP_ENV_CACHE"
 #: A name where a folder's is none of a project's.
 _DEFAULT_NAME: Final = "my-project"
-CommandFunction = TypeVar("CommandFunction", bound=Callable[..., object])
-
-
-def project_option(command: CommandFunction) -> CommandFunction:
-    """Add `--project`."""
-    option = click.option("--project", type=NonEmptyPath(), default=Path(), help="The project's folder (this one).")
-    return option(command)
-
-
-def tool_options(command: CommandFunction) -> CommandFunction:
-    """Add `--tool` and `--cache`."""
-    tool = click.option("--tool", type=click.Choice([UV, PIP]), help="What installs (uv if it is there, or pip).")
-    cache = click.option("--cache", type=NonEmptyPath(), envvar=CACHE_VARIABLE, help="Where wheels are kept.")
-    return tool(cache(command))
 
 
 def selection_options(command: CommandFunction) -> CommandFunction:
@@ -56,7 +39,6 @@ def selection_options(command: CommandFunction) -> CommandFunction:
 
 
 python_option: Final = click.option("--python", metavar="PYTHON", help="The Python of a new environment.")
-index_option: Final = click.option("--index-url", metavar="URL", default="", help="Resolve by this index alone.")
 
 
 @click.command("init")
@@ -73,20 +55,8 @@ def env_init(*, project: Path, python: str | None, tool: str | None, cache: Path
     if not (project / PROJECT_NAME).exists():
         _write_new(project / PROJECT_NAME, _minimal_project(project))
     if not (project / LOCK_NAME).exists():
-        _write_lock(project, tool=tool, cache=cache, index_url=index_url)
+        write_project_lock(project, tool=tool, cache=cache, index_url=index_url)
     _sync(project, LockSelection(), python=python, tool=tool, cache=cache)
-
-
-@click.command("lock")
-@project_option
-@tool_options
-@index_option
-def env_lock(*, project: Path, tool: str | None, cache: Path | None, index_url: str) -> None:
-    """Resolve what pyproject.toml requires into pylock.toml.
-
-    Extras and dependency groups are in the lock too, each with a marker that says so.
-    """
-    _write_lock(project, tool=tool, cache=cache, index_url=index_url)
 
 
 @click.command("sync")
@@ -135,14 +105,10 @@ def _selection(extras: Sequence[str], groups: Sequence[str]) -> LockSelection:
     )
 
 
-def _note(text: str) -> None:
-    click.echo(printable_line(text), err=True)
-
-
 def _write_new(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)
-    _note(f"wrote {path}")
+    note(f"wrote {path}")
 
 
 def _minimal_project(project: Path) -> bytes:
@@ -153,49 +119,10 @@ def _minimal_project(project: Path) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-@contextmanager
-def _fetcher(cache: Path | None) -> Iterator[WheelFetcher]:
-    with BoundedSession(f"ppp/{ppp.__version__}", limits=LIMITS) as session:
-        yield WheelFetcher(session, WheelCache(cache or _default_cache(os.environ)), make_progress(sys.stderr))
-
-
-def _default_cache(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ppp" / "wheels"
-
-
-def _write_lock(project: Path, *, tool: str | None, cache: Path | None, index_url: str) -> None:
-    required = read_project(project)
-    resolver = make_resolver(tool, os.environ, required, index_url=index_url)
-    lock = resolve_project(required, resolver, on_part=lambda part: _note(f"{resolver.name} resolves {part}"))
-    path = project / LOCK_NAME
-    replace_file(path, render_lock(_complete(lock, cache)))
-    _note(f"wrote {path}: {len(lock.packages)} packages")
-
-
-def _complete(lock: Pylock, cache: Path | None) -> Pylock:
-    """Return a lock with all sizes: what pip resolved has none, and is fetched for that."""
-    unknown = [
-        locked_wheel(package, wheel, LOCK_NAME)
-        for package in lock.packages
-        for wheel in package.wheels or ()
-        if wheel.size is None
-    ]
-    sizes: dict[str, int] = {}
-    if unknown:
-        with _fetcher(cache) as fetcher:
-            paths = fetch_wheels(fetcher, unknown)
-        sizes = {wheel.filename: paths[wheel.name].stat().st_size for wheel in unknown}
-
-    def size_of(_package: Package, wheel: PackageWheel) -> int:
-        return sizes[wheel.filename]
-
-    return with_sizes(lock, size_of)
-
-
 def _sync(project: Path, selection: LockSelection, *, python: str | None, tool: str | None, cache: Path | None) -> None:
     with (
-        project_lock(project, lambda: _note("waiting for another `ppp env` in this project")) as held,
-        _fetcher(cache) as fetcher,
+        project_lock(project, lambda: note("waiting for another `ppp env` in this project")) as held,
+        open_fetcher(cache) as fetcher,
     ):
         _warn_if_outdated(project)
         installer = make_installer(tool, os.environ, keep_open=held)
@@ -203,7 +130,7 @@ def _sync(project: Path, selection: LockSelection, *, python: str | None, tool: 
         synchronize(state, fetcher, installer)
     what = "is as locked" if state.plan.is_empty else "is as locked now"
     done = f", by {installer.name}: {_counts(state.plan.install, state.plan.remove)}" if not state.plan.is_empty else ""
-    _note(f"{state.environment} {what} ({len(state.wheels)} packages{done})")
+    note(f"{state.environment} {what} ({len(state.wheels)} packages{done})")
 
 
 def _counts(installed: Sequence[LockedWheel], removed: Sequence[str]) -> str:
@@ -216,7 +143,7 @@ def _warn_if_outdated(project: Path) -> None:
         path = project / LOCK_NAME
         lock = parse_lock(read_bounded(path, hint="`ppp env lock` writes it"), str(path))
         if not is_up_to_date(lock, read_project(project)):
-            _note(f"warning: {PROJECT_NAME} requires something else than when {LOCK_NAME} was made: `ppp env lock`")
+            note(f"warning: {PROJECT_NAME} requires something else than when {LOCK_NAME} was made: `ppp env lock`")
 
 
 def _become(project: Path, command: Sequence[str]) -> NoReturn:
@@ -224,7 +151,7 @@ def _become(project: Path, command: Sequence[str]) -> NoReturn:
 
     Raise `EnvironmentDiffersError` if that is not as locked.
     """
-    with project_lock(project, lambda: _note("waiting for another `ppp env` in this project")):
+    with project_lock(project, lambda: note("waiting for another `ppp env` in this project")):
         check_synced(read_state(project))
     environment = (project / ENVIRONMENT_NAME).absolute()
     programs = str(environment_python(environment).parent)

@@ -72,11 +72,23 @@ class LockOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JointClaim:
+    """That several packages were installed together on request: the requirements, and the modules that were imported.
+
+    Nobody signed it: the records that `evidence` of the lock names are those of its files one by one.
+    """
+
+    requirements: tuple[str, ...]
+    imported: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """Packages by name, for the Pythons that `requires_python` admits.
 
     `extras` and `dependency_groups` are what markers of packages may ask for; `default_groups` are those groups that
-    are installed if nobody says which. A lock of a single cell has none of them.
+    are installed if nobody says which. A lock of a single cell has none of them. `joint` is what was installed together
+    where several packages were asked for, None where it is the installation that a record describes.
     """
 
     packages: tuple[LockedPackage, ...]
@@ -85,6 +97,7 @@ class Lock:
     extras: tuple[str, ...] = ()
     dependency_groups: tuple[str, ...] = ()
     default_groups: tuple[str, ...] = ()
+    joint: JointClaim | None = None
 
     @property
     def strength(self) -> LockStrength:

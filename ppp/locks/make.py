@@ -1,12 +1,12 @@
 """Make a lock of a PASS: of the files that its record names by hash, and what the index said about them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 
 from ppp.index_files.file import IndexedFile
-from ppp.locks.lock import Lock, LockedFile, LockedPackage, LockOrigin, is_plain
+from ppp.locks.lock import JointClaim, Lock, LockedFile, LockedPackage, LockOrigin, is_plain
 from ppp.model.errors import LockRefusedError
 from ppp.model.matrix import EnvironmentId
 from ppp.model.printable import first_of
@@ -58,6 +58,31 @@ def make_lock(record: Record, record_id: str, files: Mapping[tuple[str, str], In
                 sorted((one.name, one.version) for one in record.preinstalled or () if is_plain(one.version))
             ),
         ),
+    )
+
+
+def make_joint_lock(
+    installed: Sequence[Installed],
+    files: Mapping[tuple[str, str], IndexedFile],
+    origin: LockOrigin,
+    claim: JointClaim,
+) -> Lock:
+    """Return the lock of what was installed together; `files` are what the index said, by sha256 and project.
+
+    Raise `LockRefusedError` if a file is unknown to the index, or contradicts what was installed.
+    """
+    pairs = [(one, (one.sha256 or "", one.name)) for one in installed]
+    if unknown := [one.name for one, key in pairs if key not in files]:
+        raise LockRefusedError(
+            f"the index does not list the files of {first_of(unknown, 5)} that were installed, so there is no lock",
+            hint="run it again: the index may have changed meanwhile",
+        )
+    packages = [_package(Release.parse(one.name, one.version), files[key]) for one, key in pairs]
+    return Lock(
+        packages=tuple(sorted(packages, key=lambda package: package.name)),
+        requires_python=f"=={EnvironmentId.parse(origin.environment).python_version}.*",
+        origin=origin,
+        joint=claim,
     )
 
 

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import tomli_w
 from packaging.markers import InvalidMarker, Marker
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from ppp.index_files.file import MAX_FILE_SIZE, is_file_url, is_plain_filename
-from ppp.locks.lock import Lock, LockedFile, LockedPackage, LockOrigin, is_plain
+from ppp.locks.lock import JointClaim, Lock, LockedFile, LockedPackage, LockOrigin, is_plain
 from ppp.locks.make import release_of
 from ppp.model.canonical import Json, is_sha256, plain_canonical_json, sha256_hex
 from ppp.model.errors import InvalidLockError
@@ -34,6 +35,8 @@ MAX_PACKAGES: Final = 5_000
 MAX_NAMES: Final = 200
 MAX_MARKER: Final = 1_000
 MAX_TEXT: Final = 200
+#: Of a requirement, with all its extras and bounds, and of a module's dotted name.
+MAX_REQUIREMENT: Final = 1_000
 _IMAGE_DIGEST: Final = re.compile("sha256:[0-9a-f]{64}")
 _HINT: Final = "make it again, or get it again from where it was published"
 
@@ -120,6 +123,8 @@ def _tool_table(lock: Lock) -> dict[str, Any]:
         "evidence": [*origin.evidence],
         "preinstalled": [[*pair] for pair in origin.preinstalled],
     }
+    if lock.joint is not None:
+        table |= {"joint": True, "requirements": [*lock.joint.requirements], "imported": [*lock.joint.imported]}
     return {key: value for key, value in table.items() if value is not None}
 
 
@@ -166,6 +171,7 @@ def _lock(document: dict[str, Any]) -> Lock:
         extras=_names(document, "extras"),
         dependency_groups=_names(document, "dependency-groups"),
         default_groups=_names(document, "default-groups"),
+        joint=_joint(document["tool"]["ppp"]),
     )
     names = [package.name for package in lock.packages]
     if names != sorted(set(names)):
@@ -234,6 +240,24 @@ def _names(document: dict[str, Any], key: str) -> tuple[str, ...]:
         if not is_plain(_text(name)) or canonicalize_name(name) != name:
             raise _invalid(f"has {key} with the name {name!r}")
     return tuple(names)
+
+
+def _joint(table: dict[str, Any]) -> JointClaim | None:
+    if "joint" not in table:
+        return None
+    requirements, imported = (table[key] for key in ("requirements", "imported"))
+    for texts in (requirements, imported):
+        if not isinstance(texts, list) or len(texts) > MAX_PACKAGES:
+            raise _invalid(f"has no list of what was installed together, or one of more than {MAX_PACKAGES:,}")
+    try:
+        wanted = [str(Requirement(_text(text, MAX_REQUIREMENT))) for text in requirements]
+    except (InvalidRequirement, RecursionError) as error:
+        raise _invalid(f"names a requirement that cannot be read: {error}") from error
+    if wanted != requirements:
+        raise _invalid("names requirements in another form than the normal one")
+    if not all(part.isidentifier() for module in imported for part in _text(module, MAX_REQUIREMENT).split(".")):
+        raise _invalid("names a module that is none")
+    return JointClaim(requirements=tuple(requirements), imported=tuple(imported))
 
 
 def _origin(table: dict[str, Any]) -> LockOrigin:

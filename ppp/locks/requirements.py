@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from ppp.locks.lock import Lock, LockedPackage
+from ppp.locks.lock import JointClaim, Lock, LockedPackage
 
 REQUIREMENTS_NAME: Final = "requirements.txt"
 CLAIM: Final = (
@@ -15,7 +15,9 @@ CLAIM: Final = (
 def write_requirements(lock: Lock) -> bytes:
     """Return a lock as the bytes of a requirements file: a line for each package, after what the lock claims."""
     origin = lock.origin
+    joint = [] if lock.joint is None else [("joint", ", ".join(lock.joint.requirements)), _imported(lock.joint)]
     facts = [
+        *joint,
         ("environment", origin.environment),
         ("image", f"{origin.image_digest}{' (a stand-in)' if origin.standin else ''}" if origin.image_digest else None),
         ("python", origin.python),
@@ -29,6 +31,10 @@ def write_requirements(lock: Lock) -> bytes:
     comments = [*CLAIM, *(f"  {name}: {fact}" for name, fact in facts if fact)]
     lines = [*(f"# {comment}" for comment in comments), *map(_line, lock.packages), ""]
     return "\n".join(lines).encode()
+
+
+def _imported(joint: JointClaim) -> tuple[str, str]:
+    return "imported", ", ".join(joint.imported)
 
 
 def _line(package: LockedPackage) -> str:

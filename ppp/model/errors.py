@@ -250,6 +250,12 @@ class InvalidLockError(PPPError):
     exit_code = 67
 
 
+class JointLockBlockedError(PPPError):
+    """Packages cannot be locked together in an environment; what blocks each of them was printed."""
+
+    exit_code = 77
+
+
 class ReproducedDifferentlyError(PPPError):
     """A cell that was run again made other claims than its record; what differs was printed."""
 

@@ -8,8 +8,6 @@
 The environment's canary runs before and after. Nothing is stored, unless that was asked for.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,7 +20,6 @@ from ppp.check.runtime import PreparedEnvironment
 from ppp.check.sandbox.docker import connect_engine
 from ppp.ledger.lock import writer_lock
 from ppp.model.errors import (
-    NoEnvironmentError,
     NotReproducibleError,
     UndecidedError,
     UnknownPackageError,
@@ -30,10 +27,11 @@ from ppp.model.errors import (
 from ppp.model.matrix import Cell, Environment, Matrix
 from ppp.model.printable import first_of
 from ppp.model.record import Network, Record, Result
+from ppp.runner.between_canaries import between_canaries, prepared_of, unhealthy
 from ppp.runner.check import check_now
 from ppp.runner.context import LOCK_WAIT_S, Context, open_node
 from ppp.runner.differences import Differences, compare
-from ppp.runner.environments import ReadyEnvironments, open_index, prepare_environments
+from ppp.runner.environments import open_index, prepare_environments
 from ppp.runner.views import run_in_view
 
 #: The time in `AsOf` for an index as it is.
@@ -81,20 +79,20 @@ def reproduce(
     view = _view(record, as_of)
     if store:
         with open_node(context) as node, prepare_environments(context, index, matrix, [environment]) as ready:
-            _require_same_python(record, _prepared(ready, environment))
+            _require_same_python(record, prepared_of(ready, environment))
             if ready.gateway:
                 ready.gateway.use_fresh_pages()
             report = check_now(node, ready, [Cell.of(record)])
             if not report.observations:
-                raise _unhealthy("; ".join(report.unhealthy.values()), environment)
+                raise unhealthy("; ".join(report.unhealthy.values()), environment)
             return _reproduction(before, report.observations[0], as_of, ())
     with (
         writer_lock(context.config.data, wait_s=LOCK_WAIT_S),
         prepare_environments(context, index, matrix, [environment]) as ready,
     ):
-        prepared = _prepared(ready, environment)
+        prepared = prepared_of(ready, environment)
         _require_same_python(record, prepared)
-        with _between_canaries(ready, prepared):
+        with between_canaries(ready, prepared):
             ran = run_in_view(ready, Cell.of(record), view)
         return _reproduction(before, ran.observation, as_of, ran.untimed)
 
@@ -178,12 +176,6 @@ def _has(index: Index, project: str, sha256: str) -> bool:
         return False
 
 
-def _prepared(ready: ReadyEnvironments, environment: Environment) -> PreparedEnvironment:
-    if environment.id not in ready.prepared:
-        raise _unhealthy(ready.unavailable.get(environment.id, ""), environment)
-    return ready.prepared[environment.id]
-
-
 def _require_same_python(record: Record, prepared: PreparedEnvironment) -> None:
     wanted, here = (record.python, record.arch), (prepared.python, prepared.arch)
     if record.python is not None and wanted != here:
@@ -192,18 +184,3 @@ def _require_same_python(record: Record, prepared: PreparedEnvironment) -> None:
             f" {here[0]} on {here[1]}",
             hint="install that Python, or reproduce it where it was observed",
         )
-
-
-@contextmanager
-def _between_canaries(ready: ReadyEnvironments, prepared: PreparedEnvironment) -> Iterator[None]:
-    for moment in ("before", "after"):
-        if faults := ready.canary(prepared):
-            raise _unhealthy(f"the canary says {moment} the cell: {'; '.join(faults)}", prepared.environment)
-        if moment == "before":
-            yield
-
-
-def _unhealthy(reason: str, environment: Environment) -> NoEnvironmentError:
-    return NoEnvironmentError(
-        f"{environment.id} is unavailable: {reason}", hint="`ppp doctor` shows what is wrong with this machine"
-    )

@@ -6,7 +6,7 @@ them for each environment.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,11 @@ class Watchlist:
 
 def read(path: Path) -> Watchlist:
     """Read a watchlist or requirements file (UTF-8, at most `MAX_BYTES`); raise `RequirementsError`."""
+    return parse(read_text(path), place=str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file of requirements (UTF-8, at most `MAX_BYTES`); raise `RequirementsError`."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -88,11 +93,10 @@ def read(path: Path) -> Watchlist:
     if len(content) > MAX_BYTES:
         raise RequirementsError(f"{path} is larger than {MAX_BYTES} bytes", hint="split it into several lists")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise RequirementsError(f"{path} is not UTF-8: line {line}", hint="save it as UTF-8") from error
-    return parse(text, place=str(path))
 
 
 def parse(text: str, *, place: str) -> Watchlist:
@@ -100,7 +104,7 @@ def parse(text: str, *, place: str) -> Watchlist:
     listed: dict[tuple[RequestedPackage, str], WatchlistEntry] = {}
     notes: list[str] = []
     mistakes: list[str] = []
-    for number, line in _logical_lines(text):
+    for number, line in logical_lines(text):
         try:
             entry, dropped = _parse_line(line, number)
         except (InvalidReleaseError, RequirementsError) as error:
@@ -110,14 +114,20 @@ def parse(text: str, *, place: str) -> Watchlist:
             listed.setdefault((entry.wanted, str(entry.marker)), entry)
         if dropped:
             notes.append(f"line {number}: {dropped}")
+    raise_mistakes(mistakes, place)
+    return Watchlist(entries=tuple(listed.values()), notes=tuple(notes))
+
+
+def raise_mistakes(mistakes: Sequence[str], place: str) -> None:
+    """Raise `RequirementsError` if a file has mistakes, naming `place` and the first of them."""
     if mistakes:
         shown = first_of(mistakes, MAX_NAMED_MISTAKES, separator="; ")
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise RequirementsError(f"{place} has {count}: {shown}", hint="fix these lines; the file was not used")
-    return Watchlist(entries=tuple(listed.values()), notes=tuple(notes))
 
 
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the number and the content of each line, without comments, as pip reads a requirements file."""
     # As in pip: a backslash at the end continues a line, but not a comment; and a comment line ends a continued line.
     start, pending = 0, ""
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
@@ -142,15 +152,15 @@ def _parse_line(line: str, number: int) -> tuple[WatchlistEntry | None, str]:
         requirement = Requirement(bare)
     except (InvalidRequirement, RecursionError) as error:
         if _PATH_OR_URL.search(bare):
-            raise _line_error(line, "is a path or a URL", REFUSED_OPTIONS["-e"]) from error
-        raise _line_error(line, "is not a requirement", "write a name, or one with a version: six==1.17.0") from error
+            raise line_error(line, "is a path or a URL", REFUSED_OPTIONS["-e"]) from error
+        raise line_error(line, "is not a requirement", "write a name, or one with a version: six==1.17.0") from error
     if _ARCHIVE.search(requirement.name):
-        raise _line_error(line, "is a path or a URL", REFUSED_OPTIONS["-e"])
+        raise line_error(line, "is a path or a URL", REFUSED_OPTIONS["-e"])
     if requirement.url:
-        raise _line_error(line, "is a URL", f"only releases of the index can be checked: write {requirement.name}")
+        raise line_error(line, "is a URL", f"only releases of the index can be checked: write {requirement.name}")
     wanted = RequestedPackage.parse(f"{requirement.name}{requirement.specifier}")
     if requirement.marker and not can_be_evaluated(requirement.marker):
-        raise _line_error(line, "has a marker without a value", "compare variables of an environment, as in PEP 508")
+        raise line_error(line, "has a marker without a value", "compare variables of an environment, as in PEP 508")
     entry = WatchlistEntry(wanted=wanted, line=number, marker=requirement.marker)
     return entry, f"dropped the extras of {wanted.package}" if requirement.extras else ""
 
@@ -162,9 +172,10 @@ def _ignore_option(line: str) -> str:
     name = _LONG_NAMES.get(name, name if name.startswith("--") else name[:2])
     if name in IGNORED_OPTIONS:
         return f"ignored {name}"
-    raise _line_error(line, "is an option", REFUSED_OPTIONS.get(name, "a list holds packages only"))
+    raise line_error(line, "is an option", REFUSED_OPTIONS.get(name, "a list holds packages only"))
 
 
-def _line_error(line: str, what: str, hint: str) -> RequirementsError:
+def line_error(line: str, what: str, hint: str) -> RequirementsError:
+    """Return the error that a line is something else than a requirement."""
     quoted = line if len(line) <= MAX_QUOTED else f"{line[:MAX_QUOTED]}…"
     return RequirementsError(f"{quoted!r} {what}", hint=hint)

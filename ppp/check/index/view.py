@@ -3,6 +3,7 @@
 - `allowed` names files by their sha256 for some projects: of these, nothing else is there.
 - `uploaded_before` is a time: of all other projects, only files that the index had by then are there. Where the index
   gives no time for a file it stays, because nobody can tell.
+- `is_closed` leaves nothing of all other projects.
 
 The gateway's pages leave out the same files, whatever pip asks for: also what builds need. A view can only be as right
 as the index's times of upload; what was deleted or yanked since is as it is today.
@@ -29,18 +30,26 @@ class IndexView:
     allowed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     uploaded_before: int | None = None
     unyanked: frozenset[str] = frozenset()
+    is_closed: bool = False
 
     @property
     def digest(self) -> str:
         """A hash (hex) over all that the view depends on."""
         allowed = {project: sorted(hashes) for project, hashes in self.allowed.items()}
-        parts = {"allowed": allowed, "uploaded_before": self.uploaded_before, "unyanked": sorted(self.unyanked)}
+        parts = {
+            "allowed": allowed,
+            "uploaded_before": self.uploaded_before,
+            "unyanked": sorted(self.unyanked),
+            "is_closed": self.is_closed,
+        }
         return sha256_hex(canonical_json(parts))
 
     def admits(self, project: str, *, sha256: str | None, uploaded_at: int | None) -> bool:
         """Return whether a file of a project is there."""
         if (hashes := self.allowed.get(project)) is not None:
             return sha256 in hashes
+        if self.is_closed:
+            return False
         return self.uploaded_before is None or uploaded_at is None or uploaded_at <= self.uploaded_before
 
     def hides_yank(self, project: str) -> bool:

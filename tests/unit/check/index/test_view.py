@@ -17,6 +17,7 @@ VIEWS = st.builds(
     allowed=st.dictionaries(PROJECTS, st.frozensets(HASHES, max_size=3), max_size=3),
     uploaded_before=st.none() | st.integers(0, 3),
     unyanked=st.frozensets(PROJECTS),
+    is_closed=st.booleans(),
 )
 
 
@@ -27,6 +28,8 @@ def test_what_is_named_is_there_and_nothing_newer_than_the_time(
     there = view.admits(project, sha256=sha256, uploaded_at=uploaded_at)
     if project in view.allowed:
         assert there == (sha256 in view.allowed[project]), "of a project that is named, exactly the files named"
+    elif view.is_closed:
+        assert not there, "nothing of any other project"
     elif uploaded_at is not None and view.uploaded_before is not None:
         assert there == (uploaded_at <= view.uploaded_before)
     else:

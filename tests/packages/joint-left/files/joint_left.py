@@ -1,0 +1,1 @@
+from joint_shared import ONLY_LEFT as marked
