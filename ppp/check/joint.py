@@ -62,7 +62,7 @@ class JointFailureError(Exception):
     """The joint cell ended early; `report` says why, `package` whose module failed, if it was one."""
 
     def __init__(self, report: PhaseReport, package: str | None = None) -> None:
-        """Hold the report."""
+        """Store the report."""
         super().__init__(report.detail)
         self.report = report
         self.package = package
