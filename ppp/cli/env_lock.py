@@ -73,12 +73,12 @@ def env_lock(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Lock a project, or PACKAGEs that work together.
+    """Lock a project, or packages that work together.
 
     Without a PACKAGE and without -r: resolve what the project's pyproject.toml requires into its pylock.toml. Extras
     and dependency groups are in the lock too, each with a marker that says so.
 
-    With PACKAGEs or -r, a joint lock: resolve them within what is proven in an environment (the files that pass there),
+    With PACKAGE or -r, a joint lock: resolve them within what is proven in an environment (the files that pass there),
     install all of them together there, and import each. Only if that passes, write pylock.ENVIRONMENT.toml and
     requirements.ENVIRONMENT.txt; else say what blocks it, and exit with 77. The project does not matter then.
     """

@@ -44,7 +44,7 @@ ATTEST: Final = {
 }
 ENV: Final = {
     "init": LazyCommand("ppp.cli.env:env_init", "Write what a project lacks, and make .venv."),
-    "lock": LazyCommand("ppp.cli.env_lock:env_lock", "Lock a project, or PACKAGEs that work together."),
+    "lock": LazyCommand("ppp.cli.env_lock:env_lock", "Lock a project, or packages that work together."),
     "run": LazyCommand("ppp.cli.env:env_run", "Run a command in .venv, if it is as locked."),
     "shell": LazyCommand("ppp.cli.env:env_shell", "Start a shell in .venv, if it is as locked."),
     "sync": LazyCommand("ppp.cli.env:env_sync", "Make .venv as pylock.toml says."),
