@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -11,6 +12,7 @@ from packaging.utils import canonicalize_name, is_normalized_name
 
 from ppp.cli.env_project import (
     CommandFunction,
+    counted_packages,
     index_option,
     note,
     open_fetcher,
@@ -127,10 +129,23 @@ def _sync(project: Path, selection: LockSelection, *, python: str | None, tool: 
         _warn_if_outdated(project)
         installer = make_installer(tool, os.environ, keep_open=held)
         state = read_state(project, selection, python=python)
-        synchronize(state, fetcher, installer)
+        with _interruption_noted(state.environment):
+            synchronize(state, fetcher, installer)
     what = "is as locked" if state.plan.is_empty else "is as locked now"
     done = f", by {installer.name}: {_counts(state.plan.install, state.plan.remove)}" if not state.plan.is_empty else ""
-    note(f"{state.environment} {what} ({len(state.wheels)} packages{done})")
+    note(f"{state.environment} {what} ({counted_packages(len(state.wheels))}{done})")
+
+
+@contextmanager
+def _interruption_noted(environment: Path) -> Iterator[None]:
+    was_there = environment.exists()
+    try:
+        yield
+    except KeyboardInterrupt:
+        is_removed = was_there and not environment.exists()
+        became = "was half-changed, and is removed" if is_removed else "is as it was"
+        note(f"interrupted: {environment} {became}; `ppp env sync` goes on from here")
+        raise
 
 
 def _counts(installed: Sequence[LockedWheel], removed: Sequence[str]) -> str:

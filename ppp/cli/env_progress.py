@@ -2,13 +2,20 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Final, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TransferSpeedColumn
+from rich.table import Column
+from rich.text import Text
 
 from ppp.project_env.download import DownloadProgress
 from ppp.project_env.locked import LockedWheel
+
+#: From how many columns on a terminal has room for speeds, and how many a bar has at most.
+_WIDE_COLUMNS: Final = 60
+_NARROW_BAR: Final = 10
+_WIDE_BAR: Final = 40
 
 
 class LineProgress:
@@ -41,34 +48,55 @@ class LineProgress:
         """Print nothing."""
 
 
+class _NameColumn(ProgressColumn):
+    """What a bar is of, in one line: shortened where the terminal has no room for all of it."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+
 class BarProgress:
-    """A bar for each file that is being downloaded, and one for all of them."""
+    """A bar for each wheel that is being downloaded, and one for all of them; each has one line."""
 
     def __init__(self, console: Console) -> None:
         """Draw on `console`."""
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        narrow = console.width < _WIDE_COLUMNS
+        # A column that must not be wrapped is never shortened: only names and bars are.
+        speed = () if narrow else (TransferSpeedColumn(table_column=Column(no_wrap=True)),)
+        size = DownloadColumn(table_column=Column(no_wrap=True))
+        columns = (_NameColumn(), BarColumn(bar_width=_NARROW_BAR if narrow else _WIDE_BAR), size, *speed)
         self._progress = Progress(*columns, console=console, transient=True)
         self._tasks: dict[str, TaskID] = {}
-        self._all = TaskID(0)
+        self._received: dict[str, int] = {}
+        self._all: TaskID | None = None
 
     def begin(self, wheels: Sequence[LockedWheel]) -> None:
-        """Draw the bar for all of them; its end is known if the lock has all sizes."""
+        """Draw the bar for all of them, if there are any; its end is known if the lock has all sizes."""
+        if not wheels:
+            return
         sizes = [wheel.size for wheel in wheels]
         known = sum(size for size in sizes if size is not None)
-        self._all = self._progress.add_task(f"{len(wheels)} files", total=None if None in sizes else known)
+        files = "file" if len(wheels) == 1 else "files"
+        self._all = self._progress.add_task(f"{len(wheels)} {files}", total=None if None in sizes else known)
         self._progress.start()
 
     def start(self, wheel: LockedWheel, offset: int) -> None:
-        """Draw a bar for a file."""
-        if (task := self._tasks.get(wheel.sha256)) is None:
-            task = self._tasks[wheel.sha256] = self._progress.add_task(wheel.filename, total=wheel.size)
-            self._progress.advance(self._all, offset)
-        self._progress.update(task, completed=offset)
+        """Draw a bar for a wheel; one that begins again counts from there."""
+        if wheel.sha256 not in self._tasks:
+            self._tasks[wheel.sha256] = self._progress.add_task(f"{wheel.name} {wheel.version}", total=wheel.size)
+        self._progress.update(self._tasks[wheel.sha256], completed=offset)
+        self._advance_all(offset - self._received.get(wheel.sha256, 0))
+        self._received[wheel.sha256] = offset
 
     def advance(self, wheel: LockedWheel, count: int) -> None:
         """Draw it longer."""
         self._progress.advance(self._tasks[wheel.sha256], count)
-        self._progress.advance(self._all, count)
+        self._advance_all(count)
+        self._received[wheel.sha256] += count
+
+    def _advance_all(self, count: int) -> None:
+        if self._all is not None:
+            self._progress.advance(self._all, count)
 
     def finish(self, wheel: LockedWheel) -> None:
         """Remove its bar."""

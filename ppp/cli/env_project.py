@@ -53,6 +53,11 @@ def note(text: str) -> None:
     click.echo(printable_line(text), err=True)
 
 
+def counted_packages(count: int) -> str:
+    """Return a number of packages, for people."""
+    return f"{count} package" if count == 1 else f"{count} packages"
+
+
 @contextmanager
 def open_fetcher(cache: Path | None) -> Iterator[WheelFetcher]:
     """Yield what fetches wheels into a cache, the user's if none is named."""
@@ -71,7 +76,7 @@ def write_project_lock(project: Path, *, tool: str | None, cache: Path | None, i
     lock = resolve_project(required, resolver, on_part=lambda part: note(f"{resolver.name} resolves {part}"))
     path = project / LOCK_NAME
     replace_file(path, render_lock(_complete(lock, cache)))
-    note(f"wrote {path}: {len(lock.packages)} packages")
+    note(f"wrote {path}: {counted_packages(len(lock.packages))}")
 
 
 def _complete(lock: Pylock, cache: Path | None) -> Pylock:

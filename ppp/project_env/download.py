@@ -158,8 +158,8 @@ def fetch_wheels(fetcher: WheelFetcher, wheels: Sequence[LockedWheel], *, worker
         for _ in range(min(workers, len(wheels)))
     ]
     paths: dict[str, Path] = {}
-    fetcher.progress.begin([wheel for wheel in wheels if not fetcher.is_cached(wheel)])
     try:
+        fetcher.progress.begin([wheel for wheel in wheels if not fetcher.is_cached(wheel)])
         for thread in threads:
             thread.start()
         while len(paths) < len(wheels):
