@@ -7,16 +7,17 @@ a whole, or there is no audio. Audio is of one script: narrated again in other w
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ppp.durability import replace_file, sync_to_disk
 from ppp.ledger.episodes import StoredEpisode
 from ppp.model.canonical import canonical_json, is_sha256, sha256_hex
 from ppp.model.errors import ConfigError
-from ppp.model.period import Period
+from ppp.model.period import Period, PeriodKind
 from ppp.storage_errors import translate_storage_errors
 
 AUDIO_FOLDER: Final = "episodes"
@@ -38,9 +39,13 @@ AUDIO_FILES: Final = {
 MAX_DESCRIPTION: Final = 1_000_000
 MAX_FILE_BYTES: Final = 500_000_000
 MAX_DURATION_MS: Final = 6 * 3_600_000
+#: Of how many of the newest nights and weeks the audio is kept; their text stays for ever.
+KEPT: Final = {PeriodKind.NIGHT: 30, PeriodKind.WEEK: 26}
 _SCHEMA: Final = 1
 _MAX_VOICES: Final = 400
 _FOLDER_NAME: Final = re.compile(r"[0-9]{4}-([0-9]{2}-[0-9]{2}|W[0-9]{2})", re.ASCII)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +140,25 @@ def audio_periods(data: Path) -> Iterator[str]:
             except ConfigError:  # such as 2026-02-30: nobody's audio
                 continue
     yield from (one.id for one in sorted(periods, key=lambda one: (one.end, one.kind), reverse=True))
+
+
+def keep_newest(items: Iterable[T], period_of: Callable[[T], str]) -> Iterator[T]:
+    """Yield those of some items, newest first, whose audio is kept: `KEPT` of each kind of period."""
+    left = dict(KEPT)
+    for item in items:
+        kind = Period.parse(period_of(item)).kind
+        left[kind] -= 1
+        if left[kind] >= 0:
+            yield item
+
+
+def remove_audio(data: Path, period: str) -> None:
+    """Remove the audio of a period; raise `DiskFullError` or `DataReadOnlyError`."""
+    folder = audio_folder(data, period)
+    with translate_storage_errors(folder):
+        # First what says that there is audio.
+        (folder / DESCRIPTION).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_audio(data: Path, audio: EpisodeAudio, contents: Mapping[str, bytes]) -> None:

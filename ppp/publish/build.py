@@ -24,12 +24,15 @@ from ppp.model.site_bound import SiteBound
 from ppp.publish.api.coverage import current_coverage
 from ppp.publish.api.current import current_bytes, current_document
 from ppp.publish.api.older_batches import OLDER_BATCHES, older_batches_file
+from ppp.publish.audio_budget import audio_room
+from ppp.publish.builder.audio import read_published_audio, update_audio
 from ppp.publish.builder.changes import record_build
 from ppp.publish.builder.contents import render_site, render_static
 from ppp.publish.builder.page_choice import ranked_packages, write_chosen
 from ppp.publish.builder.plan import BuildPlan, PlanInputs, read_plan
 from ppp.publish.builder.site_data import SiteData, read_site_data
 from ppp.publish.builder.site_room import (
+    AUDIO,
     INDEXES,
     MIRROR,
     SNAPSHOTS,
@@ -88,6 +91,7 @@ class _BuildSettings:
     bound: SiteBound | None
     older_url: str | None
     index_files: Path | None
+    audio: Path | None
     cooldown_days: int
     partial: bool = False
 
@@ -108,6 +112,7 @@ def build(
     bound: SiteBound | None = None,
     older_url: str | None = None,
     index_files: Path | None = None,
+    audio: Path | None = None,
     cooldown_days: int = DEFAULT_COOLDOWN_DAYS,
 ) -> BuildResult:
     """Publish a ledger into a folder; files whose bytes did not change are not written.
@@ -117,8 +122,9 @@ def build(
     feeds have relative links or none, and there is no sitemap. `bound` is how much the site may take: where that leaves
     no room for a page of each package, the others are looked up, and of batches the newest are published; `older_url`
     is where people find the others. `index_files` is the data folder with what the index said of files: without it,
-    there are no locks and no simple index; where a bound may leave no room for locks, there are none. A file is in an
-    index with a cooldown when it was uploaded `cooldown_days` ago. Raises `DiskFullError`, `DataReadOnlyError` or
+    there are no locks and no simple index; where a bound may leave no room for locks, there are none. `audio` is the
+    data folder with the audio of episodes: without it, they are text. A file is in an index with a cooldown when it was
+    uploaded `cooldown_days` ago. Raises `DiskFullError`, `DataReadOnlyError` or
     `PublishError`; the previous `current.json` is intact then.
     """
     addresses = SiteAddresses(base_url=base_url, repository_url=repository_url, datasette_url=datasette_url)
@@ -128,6 +134,7 @@ def build(
         bound=bound,
         older_url=older_url,
         index_files=index_files,
+        audio=audio,
         cooldown_days=cooldown_days,
     )
     # One transaction: every number on every page is of the same moment.
@@ -173,7 +180,8 @@ def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings)
 def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings, stack: ExitStack) -> BuildResult:
     folder, bound, addresses = OutputFolder(out), settings.bound, settings.addresses
     batches = read_batch_choice(db, bound)
-    fixed = fixed_rooms(batches, out) if bound else {}
+    audio = read_published_audio(db, cache, settings.audio, bound)
+    fixed = {**fixed_rooms(batches, out), AUDIO: audio_room(audio)} if bound else {}
     index_files = stack.enter_context(read_index_files(settings.index_files)) if settings.index_files else None
     partial = settings.partial or is_partial(db, bound, fixed) or (bound is not None and bool(cache.fact(_TOO_LARGE)))
     locks = not partial and holds_locks(db, bound, fixed)
@@ -185,6 +193,7 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
         older_url=settings.older_url,
         verified=verified_inputs(out, index_files, days=settings.cooldown_days),
         locks=locks,
+        audio=audio,
     )
     plan = read_plan(db, cache, folder, out, inputs, rebuild=settings.rebuild)
     if plan.unchanged:
@@ -200,6 +209,7 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
         chosen: frozenset[str] | None = None
         # Before the pages of packages: it has a share of its own, and these get what is left.
         indexes = update_indexes(db, cache, writer, workers, plan, bound=bound)
+        update_audio(cache, writer, folder, audio, settings.audio)
         if bound and partial:
             room = room_beside_lookup(bound, {**fixed, INDEXES: writer.taken_by(OwnerKind.SIMPLE)}, cache.listings)
             chosen = write_chosen(ranked_packages(db, cache.listings), room, cache, writer, workers)
@@ -212,14 +222,18 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
             writer.put_all(render_static(addresses), workers)
     if bound:
         _check_room(bound, _taken(writer, fixed, out), partial=partial)
+    result = _commit(writer, cache, plan, data)
+    cache.set_fact(_TOO_LARGE, settings.partial or (partial and bool(cache.fact(_TOO_LARGE))))
+    _update_cache(db, cache, plan, result, addresses)
+    return result
+
+
+def _commit(writer: OutputWriter, cache: BuildCache, plan: BuildPlan, data: SiteData) -> BuildResult:
     # `commit` writes current.json last: readers see the old site until everything that it names is in place.
     coverage = current_coverage(data.journal.days) if data.journal else None
     current = current_document(data.counts, data.days, data.newest, coverage)
     committed = writer.commit(current_bytes(current))
-    result = _result(plan, data, cache.listings.totals["passes without a lock",], current["root"], committed)
-    cache.set_fact(_TOO_LARGE, settings.partial or (partial and bool(cache.fact(_TOO_LARGE))))
-    _update_cache(db, cache, plan, result, addresses)
-    return result
+    return _result(plan, data, cache.listings.totals["passes without a lock",], current["root"], committed)
 
 
 def _taken(writer: OutputWriter, fixed: Mapping[str, Room], out: Path) -> Room:

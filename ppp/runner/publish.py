@@ -71,6 +71,7 @@ def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
         bound=config.site_bound,
         older_url=config.older_batches_url,
         index_files=config.data,
+        audio=config.data,
         cooldown_days=config.cooldown_days,
     )
     statement.issue(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from ppp.episode_audio import EpisodeAudio
 from ppp.ledger import published
 from ppp.ledger.batches import PackedBatch
 from ppp.ledger.downloads import PeriodSource, newest_source
@@ -30,7 +31,7 @@ class PlanInputs:
 
     `batches` says which of them are published, `older_url` where people find the others, and `partial` whether the
     bound may leave no room for a page of each package. `verified` are the inputs of the simple indexes; `locks` says
-    whether there is room for locks.
+    whether there is room for locks. `audio` is that of the episodes which are published with it.
     """
 
     addresses: SiteAddresses
@@ -40,6 +41,7 @@ class PlanInputs:
     older_url: str | None
     verified: VerifiedInputs
     locks: bool = False
+    audio: tuple[EpisodeAudio, ...] = ()
 
     @property
     def choices(self) -> dict[str, object]:
@@ -106,7 +108,7 @@ class BuildPlan:
         journal = self.journal and self.journal.digest
         choice, copies = self.inputs.choice, sorted(self.inputs.verified.mirrored)
         inputs = (self.queued, self.episode, self.snapshots, journal, self.downloads, choice, self.has_locks, copies)
-        return sha256_hex(repr(inputs).encode())
+        return sha256_hex(repr((*inputs, self.inputs.audio)).encode())
 
 
 def read_plan(

@@ -27,6 +27,7 @@ BATCHES: Final = "batches"
 SNAPSHOTS: Final = "snapshots"
 MIRROR: Final = "mirrored files"
 INDEXES: Final = "simple indexes"
+AUDIO: Final = "audio of episodes"
 #: What a lookup file has around its rows, at most.
 _LOOKUP_BYTES: Final = 2_000
 

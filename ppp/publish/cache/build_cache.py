@@ -58,13 +58,14 @@ _PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536", 
 class OwnerKind(StrEnum):
     """What owns a file, and names the list that the file is in: a package, a batch, or the site as a whole.
 
-    `SIMPLE` are a package's pages in simple indexes.
+    `SIMPLE` are a package's pages in simple indexes, `AUDIO` is that of an episode.
     """
 
     PACKAGES = "packages"
     BATCHES = "batches"
     SITE = "site"
     SIMPLE = "simple"
+    AUDIO = "audio"
 
 
 class Owner(NamedTuple):

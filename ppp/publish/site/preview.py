@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
+from ppp.bitmap import HEIGHT, Band, Colour, Run, gap, letters_on_line, line, line_height, png
 from ppp.ledger.published import Counts
 from ppp.model.matrix import EnvironmentId
 from ppp.model.shown import Shown, count_shown
@@ -14,7 +15,6 @@ from ppp.model.verdict_words import PLATFORM_NAMES
 from ppp.publish import text
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.summary import PackageSummary
-from ppp.publish.site.bitmap import HEIGHT, Band, Colour, Run, gap, letters_on_line, line, line_height, png
 
 SITE_NAME: Final = "The PyPI Place"
 #: As many Pythons and platforms as a preview has room for; of more it counts results.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from png_pixels import pixels
 from small_sites import bound_with_room
 
+from ppp.bitmap import HEIGHT, WIDTH, Colour, gap, letters_on_line, line, line_height, png
 from ppp.ledger.published import list_packages, observed_environments
 from ppp.ledger.store import Store
 from ppp.model.record import Record
@@ -17,7 +18,6 @@ from ppp.publish.build import build
 from ppp.publish.packages.history import PackageHistory
 from ppp.publish.packages.read import read_packages
 from ppp.publish.packages.summary import summarize
-from ppp.publish.site.bitmap import HEIGHT, WIDTH, Colour, gap, letters_on_line, line, line_height, png
 from ppp.publish.site.preview import package_preview_file
 from ppp.resources import resource
 
