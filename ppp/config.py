@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,6 +17,17 @@ import ppp
 from ppp.index_address import default_index_url
 from ppp.model.credentials import Credentials, origin_of, split_credentials
 from ppp.model.errors import ConfigError
+from ppp.model.model_options import (
+    DEFAULT_CONTEXT_TOKENS,
+    DEFAULT_SECONDS,
+    MAX_CONTEXT_TOKENS,
+    MAX_MEMORY_MIB,
+    MAX_SECONDS,
+    MAX_THREADS,
+    MIN_CONTEXT_TOKENS,
+    MIN_MEMORY_MIB,
+    ModelOptions,
+)
 from ppp.model.node_ids import MAX_NODES, parse_node_ids
 from ppp.model.node_seed import SEED_VARIABLE, NodeSeed
 from ppp.model.record import Network
@@ -74,6 +85,7 @@ class Config:
     contact: str
     model: Path | None
     jobs: int
+    model_options: ModelOptions = field(default_factory=ModelOptions)
     container_runtime: str | None = None
     canary: bool = True
     #: Whether failures are examined for drift.
@@ -146,10 +158,9 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
     feed_url, feed_credentials = settings.private_address("PPP_FEED_URL", _feed_beside(index_url))
     journal_url, journal_credentials = settings.private_address("PPP_JOURNAL_URL", _changelog_beside(index_url))
     # One server: what it knows the index's reader by.
-    if feed_credentials is None and origin_of(feed_url) == origin_of(index_url):
-        feed_credentials = index_credentials
-    if journal_credentials is None and origin_of(journal_url) == origin_of(index_url):
-        journal_credentials = index_credentials
+    index_origin = origin_of(index_url)
+    feed_credentials = feed_credentials or (index_credentials if origin_of(feed_url) == index_origin else None)
+    journal_credentials = journal_credentials or (index_credentials if origin_of(journal_url) == index_origin else None)
     config = Config(
         data=data or Path(settings.text("PPP_DATA", "data")),
         index_url=_with_slash(index_url),
@@ -170,6 +181,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         snapshot_weeks=settings.number("PPP_SNAPSHOT_WEEKS", DEFAULT_SNAPSHOT_WEEKS, most=10_000),
         window_mib=settings.number("PPP_WINDOW_MIB", DEFAULT_WINDOW_MIB, most=100_000),
         model=settings.file("PPP_MODEL"),
+        model_options=settings.model_options(),
         network=settings.network("PPP_NETWORK", network),
         contact=settings.header(CONTACT_VARIABLE, DEFAULT_CONTACT),
         canary=settings.boolean("PPP_CANARY", default=True),
@@ -266,15 +278,26 @@ class _Settings:
             self.mistakes.append(f"{name}={_shortened(_without_userinfo(text))!r} {error}")
             return ""
 
-    def number(self, name: str, default: int, *, most: int) -> int:
+    def number(self, name: str, default: int, *, most: int, least: int = 1) -> int:
         text = self.text(name, str(default))
-        if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= most):
-            self.mistakes.append(f"{name}={text!r} is not a number from 1 to {most}")
+        if not (re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most):
+            self.mistakes.append(f"{name}={text!r} is not a number from {least} to {most}")
             return default
         return int(text)
 
-    def optional_number(self, name: str, *, most: int) -> int | None:
-        return self.number(name, 1, most=most) if self.text(name) else None
+    def optional_number(self, name: str, *, most: int, least: int = 1) -> int | None:
+        return self.number(name, least, most=most, least=least) if self.text(name) else None
+
+    def model_options(self) -> ModelOptions:
+        """Return how a language model is run."""
+        return ModelOptions(
+            threads=self.optional_number("PPP_MODEL_THREADS", most=MAX_THREADS),
+            context_tokens=self.number(
+                "PPP_MODEL_CONTEXT", DEFAULT_CONTEXT_TOKENS, least=MIN_CONTEXT_TOKENS, most=MAX_CONTEXT_TOKENS
+            ),
+            seconds=self.number("PPP_MODEL_SECONDS", DEFAULT_SECONDS, most=MAX_SECONDS),
+            memory_mib=self.optional_number("PPP_MODEL_MEMORY_MIB", least=MIN_MEMORY_MIB, most=MAX_MEMORY_MIB),
+        )
 
     def site_bound(self) -> SiteBound | None:
         """Return how much the site may take: that of its host, or the numbers that are set."""

@@ -266,7 +266,8 @@ def snapshot(context: Context) -> TakenSnapshots:
 def narrate(context: Context, *, seed: int, day: str | None) -> Episode:
     """Narrate the newest day or a given one, verify every sentence, and store the episode."""
     with open_node(context) as node:
-        return episode.narrate(node.store, seed=seed, day=day, model=context.config.model)
+        config = context.config
+        return episode.narrate(node.store, seed=seed, day=day, model=config.model, options=config.model_options)
 
 
 def save_state(context: Context, folder: Path, *, snapshot: Path | None) -> SavedState:

@@ -31,6 +31,7 @@ from ppp.doctor.machine import (
 )
 from ppp.ledger.lock import LOCK_NAME
 from ppp.ledger.schema import LEDGER_NAME, read_ledger
+from ppp.machine_memory import machine_memory
 from ppp.mesh.node import KEY_NAME, load_key
 from ppp.mesh.yggdrasil import address_mistake, is_new_enough, read_getself
 from ppp.model.errors import LedgerBusyError, PPPError, RejectedDataError
@@ -104,15 +105,7 @@ def _problem_of_writing(folder: Path) -> int | None:
 
 def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> MemoryFacts:
     """Return the memory that the kernel reports, or the limit of this process's control group if that is less."""
-    rows = dict(re.findall(r"^(\w+): +(\d+) kB$", (proc / "meminfo").read_text("ascii"), re.MULTILINE))
-    total, available = (int(rows[name]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            limit = int((cgroups / name).read_text("ascii"))
-        except (OSError, ValueError):
-            # The other version of cgroups, or no limit (the file says `max`).
-            continue
-        total, available = min(total, limit), min(available, limit)
+    total, available = machine_memory(proc, cgroups)
     return MemoryFacts(total_bytes=total, available_bytes=available)
 
 

@@ -14,8 +14,10 @@ from ppp.ledger.episodes import StoredEpisode, store_episode
 from ppp.ledger.store import Store
 from ppp.model.canonical import canonical_json
 from ppp.model.errors import ConfigError
+from ppp.model.model_options import ModelOptions
 from ppp.narrate.facts import Fact, gather_facts, resolve_period
 from ppp.narrate.model import MAX_SEED, ModelWriter
+from ppp.narrate.model_process import SubprocessChooser
 from ppp.narrate.script import ScriptLine, SeededWriter, Writer
 from ppp.narrate.verify import verify_script
 
@@ -45,14 +47,17 @@ class Episode:
         }
 
 
-def narrate(store: Store, *, seed: int, day: str | None = None, model: Path | None = None) -> Episode:
+def narrate(
+    store: Store, *, seed: int, day: str | None = None, model: Path | None = None, options: ModelOptions | None = None
+) -> Episode:
     """Narrate a UTC day (such as `2026-11-20`; None for the newest day with a record), verify the script and store it.
 
     Raises `NoRecordsError` if there is nothing to narrate, `ScriptRejectedError` if the script fails verification, and
     `ConfigError` for a seed out of range; then nothing is stored. A model that fails is not an error: the seeded writer
     is used instead, and the episode says why.
     """
-    return narrate_with(store, ModelWriter(model) if model else SeededWriter(), seed=seed, day=day)
+    writer = ModelWriter(model, SubprocessChooser(options), options) if model else SeededWriter()
+    return narrate_with(store, writer, seed=seed, day=day)
 
 
 def narrate_with(store: Store, writer: Writer, *, seed: int, day: str | None = None) -> Episode:

@@ -11,6 +11,7 @@ from ppp.config import Config, JournalMode, load, load_valid, take_credentials
 from ppp.matrix_files import load_matrix
 from ppp.model.credentials import Credentials
 from ppp.model.errors import ConfigError, MatrixError
+from ppp.model.model_options import ModelOptions
 from ppp.model.node_seed import NodeSeed
 from ppp.model.queue_policy import Criterion, QueuePolicy
 from ppp.model.record import Network
@@ -169,6 +170,32 @@ def test_invalid_settings_are_left_out_and_the_others_are_used() -> None:
     assert "PPP_CONTACT" not in mistakes
     assert (config.data, config.contact, config.model) == (Path("here"), "operator@node.example", None)
     assert load_valid({"PPP_JOBS": "3"})[1] == ""
+
+
+def test_how_a_model_is_run() -> None:
+    assert load({}).model_options == ModelOptions()
+    settings = {"THREADS": "3", "CONTEXT": "2048", "SECONDS": "60", "MEMORY_MIB": "3000"}
+    options = load({f"PPP_MODEL_{name}": value for name, value in settings.items()}).model_options
+    assert options == ModelOptions(threads=3, context_tokens=2048, seconds=60, memory_mib=3000)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "least", "most"),
+    [
+        ("THREADS", "0", 1, 256),
+        ("THREADS", "half", 1, 256),
+        ("CONTEXT", "511", 512, 131_072),
+        ("CONTEXT", "131073", 512, 131_072),
+        ("SECONDS", "0.5", 1, 86_400),
+        ("SECONDS", "86401", 1, 86_400),
+        ("MEMORY_MIB", "255", 256, 1_000_000),
+        ("MEMORY_MIB", "-1", 256, 1_000_000),
+    ],
+)
+def test_an_invalid_option_of_a_model_says_what_is_valid(name: str, value: str, least: int, most: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({f"PPP_MODEL_{name}": value})
+    assert caught.value.message == f"PPP_MODEL_{name}={value!r} is not a number from {least} to {most}"
 
 
 @pytest.mark.parametrize("value", ["0", "257", "-1", "2.5", "9" * 5000, "1e2", " 4"])

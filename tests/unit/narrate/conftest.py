@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gguf_models import write_tiny_model
 
 from ppp.ledger.store import Store
 from ppp.model.record import Outcome, Phase, Record, outcomes_in_order
@@ -64,56 +65,5 @@ def sample(store: Store, record: Build) -> Store:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random llama model of one layer, with tokens for bytes and ASCII; llama.cpp loads it in milliseconds."""
     path = tmp_path_factory.mktemp("model") / "tiny.gguf"
-    _write_model(path, context_tokens=1024)
+    write_tiny_model(path)
     return path
-
-
-@pytest.fixture(scope="session")
-def write_model() -> Callable[..., None]:
-    """A function that writes a model file with a given context, in tokens."""
-    return _write_model
-
-
-def _write_model(path: Path, *, context_tokens: int) -> None:
-    """Write a random llama model with a given context, in tokens."""
-    import gguf  # noqa: PLC0415 - only needed here
-    import numpy as np  # noqa: PLC0415
-
-    width, inner, heads = 8, 16, 2
-    kinds = gguf.TokenType
-    tokens = [("<unk>", kinds.UNKNOWN), ("<s>", kinds.CONTROL), ("</s>", kinds.CONTROL)]
-    # Byte tokens must have the type BYTE, or llama.cpp aborts; the space must not, or it is printed as U+2581.
-    tokens += [(f"<0x{byte:02X}>", kinds.BYTE) for byte in range(256)]
-    tokens += [(text, kinds.NORMAL) for text in ("\u2581", *map(chr, range(0x21, 0x7F)))]
-
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(context_tokens)
-    writer.add_embedding_length(width)
-    writer.add_block_count(1)
-    writer.add_feed_forward_length(inner)
-    writer.add_head_count(heads)
-    writer.add_head_count_kv(heads)
-    writer.add_rope_dimension_count(width // heads)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list([text for text, _ in tokens])
-    writer.add_token_scores([0.0] * len(tokens))
-    writer.add_token_types([kind for _, kind in tokens])
-    writer.add_unk_token_id(0)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-
-    random = np.random.default_rng(0)
-    square = ("attn_q", "attn_k", "attn_v", "attn_output")
-    shapes = {"token_embd": (len(tokens), width), "output": (len(tokens), width)}
-    shapes |= {f"blk.0.{name}": (width, width) for name in square}
-    shapes |= {"blk.0.ffn_gate": (inner, width), "blk.0.ffn_up": (inner, width), "blk.0.ffn_down": (width, inner)}
-    for name, shape in shapes.items():
-        writer.add_tensor(f"{name}.weight", random.standard_normal(shape, dtype=np.float32))
-    for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
-        writer.add_tensor(f"{name}.weight", np.ones(width, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()

@@ -11,6 +11,7 @@ from ppp.ledger.episodes import newest_episode
 from ppp.ledger.queries import read_records
 from ppp.ledger.store import Store
 from ppp.model.errors import ConfigError, NoRecordsError, ScriptRejectedError
+from ppp.model.model_options import ModelOptions
 from ppp.model.record import Record
 from ppp.narrate.episode import format_episode, narrate, narrate_with
 from ppp.narrate.facts import Fact
@@ -137,11 +138,11 @@ def test_a_fallback_is_reported_and_changes_nothing_else(sample: Store, tmp_path
 
 @pytest.mark.voice
 def test_a_model_s_episode_is_repeatable(sample: Store, tiny_model: Path) -> None:
-    first = narrate(sample, seed=7, model=tiny_model)
+    first = narrate(sample, seed=7, model=tiny_model, options=ModelOptions(threads=1))
     before = rows(sample)
     assert first.writer.startswith("tiny.gguf sha256:")
     assert first.fallback is None
-    assert narrate(sample, seed=7, model=tiny_model) == first
+    assert narrate(sample, seed=7, model=tiny_model, options=ModelOptions(threads=1)) == first
     assert rows(sample) == before
 
 

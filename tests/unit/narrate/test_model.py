@@ -1,9 +1,7 @@
 """The model as a writer: its parts fit its context, and if it fails in any way the seeded writer is used."""
 
 import json
-import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,17 +12,13 @@ from ppp.model.canonical import sha256_hex
 from ppp.narrate.facts import Fact, gather_facts, resolve_period
 from ppp.narrate.grammar import grammar_errors
 from ppp.narrate.model import (
-    MAX_SEED,
     TEMPERATURE,
     ChoiceRequest,
-    LlamaSampler,
     ModelFailedError,
     ModelWriter,
-    SubprocessChooser,
     compose,
 )
 from ppp.narrate.script import SEEDED, SeededWriter, renderings
-from ppp.narrate.verify import verify_script
 
 LINES = (("Dead air.", "No signal."), ("All quiet.", "Nothing on."), ("Over.", "Out."))
 
@@ -150,108 +144,13 @@ def test_a_missing_model_file_is_a_failure(facts: tuple[Fact, ...], tmp_path: Pa
     assert (draft.writer, draft.fallback) == (SEEDED, "its file cannot be read: No such file or directory")
 
 
-def python(code: str, *, timeout_s: float = 30.0) -> SubprocessChooser:
-    return SubprocessChooser(timeout_s=timeout_s, command=(sys.executable, "-c", code))
-
-
-def test_the_reply_of_a_process_is_used() -> None:
-    code = "import json, sys; print(json.dumps({'texts': [c[-1] for c in json.load(sys.stdin)['lines']]}))"
-    assert python(code).choose(request_for()) == ("No signal.", "Nothing on.", "Out.")
-
-
 @pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its process was killed by signal 9 (Killed)"),
-        ("raise SystemExit(3)", "its process ended with status 3: no message"),
-        ("raise SystemExit('\\x1b[31mred')", "its process ended with status 1: ?[31mred"),
-        ("", "its reply is not JSON"),
-        ("print('{\"texts\": [')", "its reply is not JSON"),
-        ("print('\\xff')", "its reply is not JSON"),
-        ("print('[]')", "its reply has neither texts nor a failure"),
-        ("print('{\"texts\": [1]}')", "its reply has neither texts nor a failure"),
-        ('print(\'{"failure": "no luck"}\')', "no luck"),
-    ],
+    ("head", "shown"),
+    [(b"", "b''"), (b"PK\x03\x04", "b'PK\\x03\\x04'"), (b"GGU", "b'GGU'"), (b"\x1b[2J\xe2\x80", "b'\\x1b[2J'")],
 )
-def test_the_failure_of_a_process_is_the_reason(code: str, reason: str) -> None:
-    with pytest.raises(ModelFailedError) as failed:
-        python(code).choose(request_for())
-    assert str(failed.value) == reason
-
-
-def test_a_process_that_hangs_is_killed() -> None:
-    with pytest.raises(ModelFailedError, match=r"it did not finish within 0\.2 s"):
-        python("import time; time.sleep(60)", timeout_s=0.2).choose(request_for())
-
-
-def test_a_process_that_cannot_start(tmp_path: Path) -> None:
-    chooser = SubprocessChooser(command=(str(tmp_path / "nothing"),))
-    with pytest.raises(ModelFailedError, match="its process could not be started: No such file"):
-        chooser.choose(request_for())
-
-
-def test_without_llama_cpp_the_reason_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "llama_cpp", None)
-    with pytest.raises(ModelFailedError, match=re.escape("install the-pypi-place[voice]")):
-        LlamaSampler("m.gguf")
-
-
-@pytest.mark.voice
-def test_a_real_model_chooses_repeatably(sample: Store, facts: tuple[Fact, ...], tiny_model: Path) -> None:
-    facts = facts[:10]
-    drafts = [ModelWriter(tiny_model).write(facts, seed=seed) for seed in (7, 7, 8)]
-    assert [draft.fallback for draft in drafts] == [None] * 3
-    assert drafts[0] == drafts[1]
-    assert drafts[0].texts != drafts[2].texts
-    for draft in drafts:
-        assert draft.writer == f"tiny.gguf sha256:{sha256_hex(tiny_model.read_bytes())}"
-        verify_script(draft.texts, facts, resolve_period(sample.db, None), db=sample.db)
-
-
-@pytest.mark.voice
-def test_a_real_model_takes_the_greatest_seed(facts: tuple[Fact, ...], tiny_model: Path) -> None:
-    drafts = [ModelWriter(tiny_model).write(facts[:8], seed=MAX_SEED) for _ in range(2)]
-    assert drafts[0] == drafts[1]
-    assert drafts[0].fallback is None
-
-
-@pytest.mark.voice
-def test_an_invalid_model_file_falls_back(facts: tuple[Fact, ...], model: Path) -> None:
-    draft = ModelWriter(model).write(facts, seed=7)
-    assert (draft.writer, draft.fallback) == (SEEDED, "llama.cpp cannot load its file")
-
-
-@pytest.mark.voice
-def test_a_model_with_a_short_context_falls_back(
-    facts: tuple[Fact, ...], tmp_path: Path, write_model: Callable[..., None]
+def test_a_file_that_is_no_model_is_never_loaded(
+    facts: tuple[Fact, ...], tmp_path: Path, head: bytes, shown: str
 ) -> None:
-    write_model(tmp_path / "short.gguf", context_tokens=64)
-    draft = ModelWriter(tmp_path / "short.gguf").write(facts, seed=7)
-    assert (draft.writer, draft.fallback) == (SEEDED, "its context of 64 tokens is too short for one line")
-
-
-def inside(model: Path, code: str) -> str:
-    """Code for a separate process, which llama.cpp needs, with a sampler."""
-    return f"from ppp.narrate.model import LlamaSampler\nsampler = LlamaSampler({os.fspath(model)!r})\n{code}"
-
-
-@pytest.mark.voice
-def test_a_grammar_that_crashes_llama_cpp_crashes_only_its_process(tiny_model: Path) -> None:
-    code = inside(tiny_model, "sampler.complete('a', grammar='root ::= b', max_tokens=9, seed=1, temperature=0.5)")
-    with pytest.raises(ModelFailedError, match=r"its process (was killed by signal|ended with status)"):
-        python(code).choose(request_for())
-
-
-@pytest.mark.voice
-def test_unfinished_text_of_a_real_model_is_not_used(tiny_model: Path) -> None:
-    code = inside(
-        tiny_model,
-        """
-import json
-def write(max_tokens):
-    rules = 'root ::= "a long line"\\n'
-    return str(sampler.complete("a", grammar=rules, max_tokens=max_tokens, seed=1, temperature=0.5))
-print(json.dumps({"texts": [str(sampler.context_tokens), write(4), write(40)]}))
-""",
-    )
-    assert python(code).choose(request_for()) == ("1024", "None", "a long line")
+    (tmp_path / "model.gguf").write_bytes(head)
+    draft = ModelWriter(tmp_path / "model.gguf", Chosen("it was loaded")).write(facts, seed=1)
+    assert (draft.writer, draft.fallback) == (SEEDED, f"its file is not a GGUF file: it begins with {shown}")
