@@ -49,6 +49,11 @@ ENV: Final = {
     "shell": LazyCommand("ppp.cli.env:env_shell", "Start a shell in .venv, if it is as locked."),
     "sync": LazyCommand("ppp.cli.env:env_sync", "Make .venv as pylock.toml says."),
 }
+RELEASE: Final = {
+    "build": LazyCommand("ppp.cli.release:release_build", "Check a declared set, and release it."),
+    "check": LazyCommand("ppp.cli.release:release_check", "Check a declared set of packages."),
+    "diff": LazyCommand("ppp.cli.release:release_diff", "Show what changed between two releases."),
+}
 COMMANDS: Final = {
     "ask": LazyCommand("ppp.cli.ask:ask", "Show what works where, what fails and why, of what was checked."),
     "backup": LazyCommand("ppp.cli.backup:backup", "Copy the ledger into a new file, and verify the copy."),
@@ -79,6 +84,7 @@ COMMANDS: Final = {
     "attest": LazyGroup("attest", lazy=ATTEST, help="State verdicts in a form that others verify."),
     "env": LazyGroup("env", lazy=ENV, help="Make a project's environment as it is locked."),
     "node": LazyGroup("node", lazy=NODE, help="Create or show the key of this node."),
+    "release": LazyGroup("release", lazy=RELEASE, help="Release sets of packages that work together."),
     "peer": LazyGroup("peer", lazy=PEER, help="Manage trust, and exchange records with peers."),
 }
 

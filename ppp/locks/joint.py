@@ -48,10 +48,14 @@ class Blocker:
     detail: str
     hint: str
 
+    @property
+    def about(self) -> str:
+        """It as a clause without the hint, such as `foo<2: no proven version satisfies it: …`."""
+        return f"{self.requirement}: {self.detail}" if self.requirement else self.detail
+
     def __str__(self) -> str:
-        """Return it as a clause, such as `foo<2: no proven version satisfies it: …`, with the hint in brackets."""
-        about = f"{self.requirement}: " if self.requirement else ""
-        return f"{about}{self.detail}" + (f" ({self.hint})" if self.hint else "")
+        """Return it as a clause, with the hint in brackets."""
+        return self.about + (f" ({self.hint})" if self.hint else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,13 @@ Formats: https://github.com/in-toto/attestation (spec/v1/statement.md, spec/pred
 https://github.com/secure-systems-lab/dsse (protocol.md, envelope.md).
 """
 
-import base64
-import binascii
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from ppp.mesh.node import NodeKey, is_node_id, verify_signature
+from ppp.mesh.envelope import EnvelopeError, UntrustedSignerError, open_envelope, seal_envelope
+from ppp.mesh.node import NodeKey
 from ppp.model.canonical import Json, is_sha256, plain_canonical_json
 from ppp.model.errors import InvalidAttestationError, NotAttestedError
 from ppp.model.printable import printable_reason
@@ -30,8 +29,6 @@ PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 RESULTS: Final = {Result.PASS: "PASSED", Result.FAIL: "FAILED"}
 #: The largest envelope that is read, in bytes: one with 2,000 installed distributions has about 500 kB.
 MAX_ENVELOPE_BYTES: Final = 2 * 1024 * 1024
-MAX_SIGNATURES: Final = 16
-_SIGNATURE_BYTES: Final = 64
 _HINT: Final = "get it again from whoever made it; `ppp attest sign` makes them"
 
 
@@ -60,13 +57,7 @@ def attest(record: Record, key: NodeKey) -> bytes:
             "the record names no file: none could be downloaded", hint="a statement is about a file; there is none"
         )
     payload = plain_canonical_json(statement_of(record))
-    signature = base64.b64encode(bytes.fromhex(key.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload)))).decode()
-    envelope = {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": key.id, "sig": signature}],
-    }
-    return plain_canonical_json(envelope) + b"\n"
+    return seal_envelope(payload, PAYLOAD_TYPE, key)
 
 
 def statement_of(record: Record) -> Json:
@@ -119,52 +110,18 @@ def _configuration(record: Record) -> list[Json]:
     ]
 
 
-def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
-    """Return the bytes that are signed: DSSE's encoding of a payload and its type."""
-    kind = payload_type.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
-
-
 def read_attestation(content: bytes, trusted: Collection[str]) -> Attestation:
     """Return what an envelope says if one of some trusted nodes signed it; raise `InvalidAttestationError`."""
     if len(content) > MAX_ENVELOPE_BYTES:
         raise _invalid(f"it is larger than {MAX_ENVELOPE_BYTES:,} bytes")
     try:
-        envelope = json.loads(content)
-        kind, payload = envelope["payloadType"], base64.b64decode(envelope["payload"], validate=True)
-        signatures = [(str(one.get("keyid", "")), _hex(one["sig"])) for one in envelope["signatures"]]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
-        raise _invalid(f"it is not a DSSE envelope ({type(error).__name__}: {error})") from error
-    if kind != PAYLOAD_TYPE:
-        raise _invalid(f"it holds {str(kind)[:100]!r}, not an in-toto statement")
-    node = _signer(signatures, pre_authentication_encoding(PAYLOAD_TYPE, payload), trusted)
-    return _attestation(node, payload)
-
-
-def _hex(text: object) -> str:
-    """Return the hex digits of a signature in base64; raise `ValueError` if it has another length."""
-    signature = base64.b64decode(str(text), validate=True)
-    if len(signature) != _SIGNATURE_BYTES:
-        raise ValueError(f"a signature has {len(signature)} bytes instead of {_SIGNATURE_BYTES}")
-    return signature.hex()
-
-
-def _signer(signatures: list[tuple[str, str]], message: bytes, trusted: Collection[str]) -> str:
-    """Return the trusted node whose signature is valid. What an envelope says of keys is a hint, and not signed."""
-    if len(signatures) > MAX_SIGNATURES:
-        raise _invalid(f"it has more than {MAX_SIGNATURES} signatures")
-    for keyid, signature in signatures:
-        candidates = [keyid] if keyid in trusted else [] if is_node_id(keyid) else sorted(trusted)
-        for node in candidates:
-            if verify_signature(node, message, signature):
-                return node
-    named = sorted({keyid for keyid, _ in signatures if is_node_id(keyid)} - set(trusted))
-    if named:
+        return _attestation(*open_envelope(content, PAYLOAD_TYPE, "an in-toto statement", trusted))
+    except UntrustedSignerError as error:
         raise InvalidAttestationError(
-            f"node {named[0]} says to have signed it, which is not trusted here",
-            hint="name its key with --key if you trust it, or for good with `ppp peer trust`",
-        )
-    raise _invalid("no trusted node has signed it, or it was changed since")
+            str(error), hint="name its key with --key if you trust it, or for good with `ppp peer trust`"
+        ) from error
+    except EnvelopeError as error:
+        raise _invalid(str(error)) from error
 
 
 def _attestation(node: str, payload: bytes) -> Attestation:

@@ -285,6 +285,24 @@ class JournalThrottledError(PPPError):
         self.retry_after_s = retry_after_s
 
 
+class DeclarationError(PPPError):
+    """A declared set of packages is no valid file; the message lists its mistakes."""
+
+    exit_code = 80
+
+
+class DeclaredRulesError(PPPError):
+    """A declared set of packages breaks rules; what breaks each of them was printed, and nothing was released."""
+
+    exit_code = 81
+
+
+class DeclaredReleaseError(PPPError):
+    """A declared release is malformed, was changed, or is signed by nobody who is trusted."""
+
+    exit_code = 82
+
+
 class InvalidAttestationError(PPPError):
     """An attestation is malformed, was changed, or is signed by nobody who is trusted."""
 

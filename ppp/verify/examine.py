@@ -31,6 +31,7 @@ from ppp.publish.snapshots.description import (
 from ppp.publish.snapshots.description import SCHEMA as SNAPSHOT_SCHEMA
 from ppp.verify import documents
 from ppp.verify.database import check_private, check_rows, check_signed_records, check_statements, open_verified
+from ppp.verify.declared import check_declared_release
 from ppp.verify.result import Verification, fail
 from ppp.verify.signed import check_signed
 
@@ -137,6 +138,8 @@ def _check_document(path: Path, options: VerifyOptions, *, confirmed: bool) -> s
             return documents.check_statement(path, nodes=options.nodes, now=options.now)
         case "ppp-peers-1":
             return documents.check_peers(path, nodes=options.nodes)
+        case "ppp-declared-release-1":
+            return check_declared_release(path, nodes=options.nodes)
         case "ppp-batch-1":
             return documents.check_batch(path, nodes=options.nodes, now=options.now)
     check = checks.get(schema) if isinstance(schema, str) else None

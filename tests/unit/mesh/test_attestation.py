@@ -14,7 +14,8 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
-from ppp.mesh.attestation import PAYLOAD_TYPE, attest, pre_authentication_encoding, read_attestation
+from ppp.mesh.attestation import PAYLOAD_TYPE, attest, read_attestation
+from ppp.mesh.envelope import pre_authentication_encoding
 from ppp.mesh.node import NodeKey
 from ppp.model.errors import InvalidAttestationError, NotAttestedError
 from ppp.model.record import DistributionFile, Outcome, Record, Result
