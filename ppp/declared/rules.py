@@ -33,7 +33,7 @@ from ppp.publish.verified_index.closure import marker_values
 _EXTRA: Final = re.compile(r"""extra == "([^"]*)"|"([^"]*)" == extra""")
 
 
-class Rule(StrEnum):
+class DeclaredRule(StrEnum):
     """The rules of a declared set."""
 
     ONE_VERSION = "one-version"
@@ -47,7 +47,7 @@ class Rule(StrEnum):
 class Violation:
     """What breaks a rule: about which package or environment, what is wrong, and what to change."""
 
-    rule: Rule
+    rule: DeclaredRule
     about: str
     problem: str
     change: str
@@ -87,7 +87,7 @@ def version_violations(declared: DeclaredSet) -> Iterator[Violation]:
             continue
         if (platform := clash(one, other)) is not None:
             yield Violation(
-                rule=Rule.ONE_VERSION,
+                rule=DeclaredRule.ONE_VERSION,
                 about=package.release.package,
                 problem=f"{one} and {other} are both installable on {platform}",
                 change="leave one of the two out",
@@ -100,7 +100,7 @@ def source_violations(declared: DeclaredSet, facts: SourceFacts) -> Iterator[Vio
         for file in package.files:
             if found := _source_problem(package, file, facts.indexed.get((file.sha256, package.release.package))):
                 problem, change = found
-                yield Violation(rule=Rule.SOURCE, about=str(package.release), problem=problem, change=change)
+                yield Violation(rule=DeclaredRule.SOURCE, about=str(package.release), problem=problem, change=change)
 
 
 def _source_problem(
@@ -137,7 +137,7 @@ def metadata_violations(declared: DeclaredSet, facts: SourceFacts) -> Iterator[V
 
 
 def _metadata(package: DeclaredPackage, problem: str, change: str) -> Violation:
-    return Violation(rule=Rule.METADATA, about=str(package.release), problem=problem, change=change)
+    return Violation(rule=DeclaredRule.METADATA, about=str(package.release), problem=problem, change=change)
 
 
 def _differences(package: DeclaredPackage, metadata: WheelMetadata) -> Iterator[tuple[str, str]]:
@@ -195,7 +195,7 @@ def closure_violations(declared: DeclaredSet, arch: str) -> Iterator[Violation]:
         there = installable_packages(declared, environment, arch)
         if not there:
             yield Violation(
-                rule=Rule.CLOSED,
+                rule=DeclaredRule.CLOSED,
                 about=environment,
                 problem="nothing of the set is installable there",
                 change="add wheels for it, or leave it out of environments",
@@ -205,7 +205,7 @@ def closure_violations(declared: DeclaredSet, arch: str) -> Iterator[Violation]:
         for package in there:
             for problem, change in _unmet_needs(package, by_name, values):
                 about = f"{package.release} in {environment}"
-                yield Violation(rule=Rule.CLOSED, about=about, problem=problem, change=change)
+                yield Violation(rule=DeclaredRule.CLOSED, about=about, problem=problem, change=change)
 
 
 def _unmet_needs(

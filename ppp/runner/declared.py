@@ -21,7 +21,7 @@ from ppp.declared.declaration import DeclaredPackage, DeclaredSet
 from ppp.declared.folder import read_latest, write_release
 from ppp.declared.release import DeclaredRelease, make_release, sign_release
 from ppp.declared.rules import (
-    Rule,
+    DeclaredRule,
     SourceFacts,
     Violation,
     WheelMetadata,
@@ -85,7 +85,9 @@ def check_declared(
         return CheckedSet(violations=tuple(unproven), indexed=facts.indexed)
     answers = answer_requests(context, matrix, requests)
     blocked = [
-        Violation(rule=Rule.JOINT, about=one.environment, problem=blocker.about, change=blocker.hint or "run it again")
+        Violation(
+            rule=DeclaredRule.JOINT, about=one.environment, problem=blocker.about, change=blocker.hint or "run it again"
+        )
         for one in answers
         for blocker in one.blockers
     ]
@@ -167,7 +169,7 @@ def _has_proven(package: DeclaredPackage, files: Mapping[tuple[str, str], object
 
 def _not_proven(package: DeclaredPackage, environment: Environment) -> Violation:
     return Violation(
-        rule=Rule.JOINT,
+        rule=DeclaredRule.JOINT,
         about=environment.id,
         problem=f"no declared file of {package.release} is proven there",
         change=f"check it with `ppp check {environment.id} {package.release}`, or declare the file that passes there",

@@ -8,7 +8,7 @@ from declared_sets import APP, ARCH, LIB, NEEDED, declared_set, source_facts, wi
 
 from ppp.declared.declaration import DeclaredSet
 from ppp.declared.rules import (
-    Rule,
+    DeclaredRule,
     SourceFacts,
     Violation,
     closure_violations,
@@ -59,7 +59,7 @@ def test_two_wheels_for_one_platform_are_too_many(name: str, version: str, platf
     else:
         declared = declared_set(package=[APP, {**LIB, "sources": LIB["sources"][:1]}, other])
     found = only([*version_violations(declared)])
-    assert (found.rule, found.about, found.change) == (Rule.ONE_VERSION, "lib", "leave one of the two out")
+    assert (found.rule, found.about, found.change) == (DeclaredRule.ONE_VERSION, "lib", "leave one of the two out")
     assert {name, "lib-2.0-cp312-cp312-manylinux_2_17_x86_64.whl"} <= {*found.problem.split()}
     assert found.problem.endswith(f" are both installable on {platform}")
 
@@ -106,7 +106,7 @@ def test_a_file_is_one_that_the_index_gave(change: dict[str, Any] | None, proble
     if change is not None:
         indexed[key] = replace(changed, **change)
     found = only([*source_violations(SET, replace(facts, indexed=indexed))])
-    assert (found.rule, found.about, found.problem, found.change) == (Rule.SOURCE, "app==1.0", problem, to_do)
+    assert (found.rule, found.about, found.problem, found.change) == (DeclaredRule.SOURCE, "app==1.0", problem, to_do)
 
 
 # ---------------------------------------------------------------- matching metadata
@@ -132,7 +132,7 @@ def test_a_file_is_one_that_the_index_gave(change: dict[str, Any] | None, proble
 )
 def test_metadata_is_what_the_wheel_says(metadata: dict[str, Any], problem: str, to_do: str) -> None:
     found = only([*metadata_violations(SET, source_facts(SET, **metadata))])
-    assert (found.rule, found.about, found.change) == (Rule.METADATA, "app==1.0", to_do)
+    assert (found.rule, found.about, found.change) == (DeclaredRule.METADATA, "app==1.0", to_do)
     assert found.problem.startswith(f"{WHEEL} {problem}")
 
 
@@ -200,7 +200,7 @@ def test_a_wheel_that_cannot_be_read_breaks_the_rule_and_one_that_is_not_listed_
 )
 def test_what_is_needed_is_in_the_set(declared: DeclaredSet, about: str, problem: str, to_do: str) -> None:
     found = next(closure_violations(declared, ARCH))
-    assert (found.rule, found.about, found.problem, found.change) == (Rule.CLOSED, about, problem, to_do)
+    assert (found.rule, found.about, found.problem, found.change) == (DeclaredRule.CLOSED, about, problem, to_do)
 
 
 @pytest.mark.parametrize(
