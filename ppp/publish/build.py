@@ -28,6 +28,7 @@ from ppp.publish.audio_budget import audio_room
 from ppp.publish.builder.audio import read_published_audio, update_audio
 from ppp.publish.builder.changes import record_build
 from ppp.publish.builder.contents import render_site, render_static
+from ppp.publish.builder.episodes import EpisodeUpdate
 from ppp.publish.builder.page_choice import ranked_packages, write_chosen
 from ppp.publish.builder.plan import BuildPlan, PlanInputs, read_plan
 from ppp.publish.builder.site_data import SiteData, read_site_data
@@ -210,6 +211,7 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
         # Before the pages of packages: it has a share of its own, and these get what is left.
         indexes = update_indexes(db, cache, writer, workers, plan, bound=bound)
         update_audio(cache, writer, folder, audio, settings.audio)
+        EpisodeUpdate(db, cache, folder, plan).write(writer)
         if bound and partial:
             room = room_beside_lookup(bound, {**fixed, INDEXES: writer.taken_by(OwnerKind.SIMPLE)}, cache.listings)
             chosen = write_chosen(ranked_packages(db, cache.listings), room, cache, writer, workers)

@@ -1,5 +1,6 @@
 // The SQL page: an editor, and a worker that runs SQLite on the database. Everything from the database is shown as
-// text, with control and invisible characters escaped. The URL holds the query: #sql=…&p_package=lxml.
+// text, with control and invisible characters escaped. The URL holds the query: #sql=…&p_package=lxml; or it names a fact
+// of an episode, whose query is in the episode's file: #episode=2026-11-28&fact=3.
 
 import { csvOf, jsonOf, parametersIn, shown } from "./text.js";
 
@@ -9,6 +10,9 @@ const MAX_CELL_CHARACTERS = 400;
 const MAX_SHORT_CHARACTERS = 40;
 /** A normalized package name, as in the path of its page; other values are not linked. */
 const PACKAGE = /^[a-z0-9](?:[a-z0-9-]{0,98}[a-z0-9])?$/;
+
+/** A night or a week, as the folder of an episode is called. */
+const PERIOD = /^[0-9]{4}-(?:[0-9]{2}-[0-9]{2}|W[0-9]{2})$/;
 
 const byId = (id) => document.getElementById(id);
 const [panel, editor, inputs, status, errorBox] = ["console", "query", "values", "status", "error"].map(byId);
@@ -198,10 +202,37 @@ async function run() {
   }
 }
 
+/** Return the SQL of a fact of an episode, by the period of the one and the number of the other. */
+async function factQuery(period, number) {
+  if (!PERIOD.test(period)) throw new Error("The address names no episode.");
+  const response = await fetch(`${panel.dataset.root}episodes/${period}/episode.json`);
+  if (!response.ok) throw new Error(`There is no episode of ${period}.`);
+  const { facts } = await response.json();
+  const sql = facts[Number(number)]?.sql;
+  if (typeof sql !== "string") throw new Error(`The episode of ${period} has no such fact.`);
+  return sql;
+}
+
+/** Load the query of a fact that the URL names, and go on as if the URL held it. */
+async function loadFact(parameters) {
+  try {
+    const sql = await factQuery(parameters.get("episode"), parameters.get("fact"));
+    history.replaceState(null, "", addressOf(sql, {}));
+    loadFromUrl();
+  } catch (error) {
+    errorBox.hidden = false;
+    showError(error);
+  }
+}
+
 /** Load the query and its parameters from the URL, and run it. */
 function loadFromUrl() {
   currentHash = location.hash;
   const parameters = new URLSearchParams(currentHash.slice(1));
+  if (parameters.has("episode")) {
+    loadFact(parameters);
+    return;
+  }
   const sql = parameters.get("sql");
   if (sql === null) return;
   if (waiting) stopWorker(new Cancelled("another query was started"));

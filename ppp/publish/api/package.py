@@ -66,6 +66,8 @@ API_FILES: Final = (
         "a package whose releases were followed by changed verdicts on other packages: which, where and when",
     ),
     ("api/v1/trends.json", "trends", "the results of the observations of each UTC day"),
+    ("episodes/{period}/episode.json", "episode", "the narration of a night or a week: facts with SQL, and the script"),
+    ("episodes/atom.xml", None, "Atom: the episodes; also feed.json"),
     ("causes/index.json", "causes", "all causes, and how many cells each explains"),
     ("causes/{cause}.json", "cause", "one cause: what it means, what to do about it, and where it occurs"),
     ("search.json", "search", "the prefixes of the search shards"),

@@ -16,6 +16,7 @@ from ppp.publish.builder.contribution import contribution_of
 from ppp.publish.builder.site_data import SiteData
 from ppp.publish.feeds.atom import atom
 from ppp.publish.feeds.entries import SITE_NAME, group_changes, overall_feed, package_feed
+from ppp.publish.feeds.episodes import EPISODES_ATOM
 from ppp.publish.feeds.jsonfeed import feed_files
 from ppp.publish.feeds.opml import OPML_NAME, FeedGroup, ListedFeed, opml, package_group
 from ppp.publish.journal.files import FEED as JOURNAL_FEED
@@ -36,6 +37,7 @@ from ppp.publish.site.deferred import Content
 from ppp.publish.site.directory import directory_pages, search_files
 from ppp.publish.site.documentation import documentation_pages, documentation_paths
 from ppp.publish.site.environments import environment_pages
+from ppp.publish.site.episodes import EPISODES_PAGE, episode_page_paths
 from ppp.publish.site.findings import finding_listings, finding_pages
 from ppp.publish.site.front import STRIP_RESULTS, FrontPage, about_page, front_page
 from ppp.publish.site.logs import log_files
@@ -186,6 +188,7 @@ def _front_page(data: SiteData, week: ChangedWeek) -> tuple[str, bytes]:
 def opml_file(data: SiteData) -> tuple[str, bytes]:
     """Return the list of the site's feeds that are followed most: of everything, of findings, of some packages."""
     whole = [ListedFeed(title="changed results", path="atom.xml", home_path="index.html")]
+    whole.append(ListedFeed(title="episodes", path=EPISODES_ATOM, home_path=EPISODES_PAGE))
     if data.journal:
         whole.append(ListedFeed(title="new releases", path=JOURNAL_FEED, home_path="journal/index.html"))
     for kind in data.findings:
@@ -205,6 +208,7 @@ def _page_paths(data: SiteData) -> Iterable[str]:
     yield from ("data/index.html", "findings/index.html", "env/index.html", ASK_PAGE, COMPARE_PAGE, CHANGED_PAGE)
     yield SIMPLE_PAGE
     yield from documentation_paths()
+    yield from episode_page_paths(data.episodes)
     yield from (f"findings/{kind}/index.html" for kind in data.findings)
     yield from (f"env/{environment.id}/index.html" for environment in data.environments)
     yield from (f"causes/{cause}/index.html" for cause in sorted(each.cause for each in data.causes.causes))

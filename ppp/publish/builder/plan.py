@@ -10,7 +10,6 @@ from ppp.episode_audio import EpisodeAudio
 from ppp.ledger import published
 from ppp.ledger.batches import PackedBatch
 from ppp.ledger.downloads import PeriodSource, newest_source
-from ppp.ledger.episodes import StoredEpisode, newest_episode
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
 from ppp.model.site_address import SiteAddresses
@@ -20,6 +19,7 @@ from ppp.publish.batch_budget import BatchChoice
 from ppp.publish.builder.changes import EVERYTHING, ChangedPackages, find_changes, index_position
 from ppp.publish.builder.verified_inputs import VerifiedInputs
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind
+from ppp.publish.episodes.listing import EpisodeListing, read_listing_of_episodes
 from ppp.publish.folder import OutputFolder
 from ppp.publish.journal.changes import JournalChanges, find_journal_changes
 from ppp.publish.snapshots.description import Snapshot, complete_snapshots
@@ -61,7 +61,7 @@ class BuildPlan:
     """What to build; `packages` and `batches` are those whose files are written, by name and by id.
 
     `removed_batches` are those whose files have no room any more, `older_batches` all that have none. `queued` are
-    environments without results for which cells are queued. These, `episode`, `snapshots`, `journal` and `downloads`
+    environments without results for which cells are queued. These, `episodes`, `snapshots`, `journal` and `downloads`
     are what the site shows apart from records, `journal` None where none is followed, `downloads` None where none are
     known; `unchanged` is True where nothing has changed.
     """
@@ -74,7 +74,7 @@ class BuildPlan:
     batches: Sequence[str]
     removed_batches: Sequence[str]
     older_batches: Sequence[PackedBatch]
-    episode: StoredEpisode | None
+    episodes: EpisodeListing
     snapshots: Sequence[Snapshot]
     journal: JournalChanges | None
     downloads: PeriodSource | None
@@ -107,8 +107,9 @@ class BuildPlan:
         """Return a digest (hex) of what the site shows apart from records."""
         journal = self.journal and self.journal.digest
         choice, copies = self.inputs.choice, sorted(self.inputs.verified.mirrored)
-        inputs = (self.queued, self.episode, self.snapshots, journal, self.downloads, choice, self.has_locks, copies)
-        return sha256_hex(repr((*inputs, self.inputs.audio)).encode())
+        episodes = (self.episodes.digest, self.inputs.audio)
+        inputs = (self.queued, episodes, self.snapshots, journal, self.downloads, choice, self.has_locks, copies)
+        return sha256_hex(repr(inputs).encode())
 
 
 def read_plan(
@@ -145,7 +146,7 @@ def read_plan(
         batches=new_batches,
         removed_batches=old_batches,
         older_batches=batches.older,
-        episode=newest_episode(db),
+        episodes=read_listing_of_episodes(db, cache),
         snapshots=complete_snapshots(out),
         journal=journal,
         downloads=downloads,

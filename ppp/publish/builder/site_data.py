@@ -15,13 +15,15 @@ from ppp.check.cause_rules import cause_help as known_causes
 from ppp.ledger import published
 from ppp.ledger.digests import DayDigest
 from ppp.ledger.downloads import PeriodSource, packages_by_downloads
-from ppp.ledger.episodes import StoredEpisode
+from ppp.ledger.episodes import newest_episode
 from ppp.model.matrix import Environment
 from ppp.model.site_address import SiteAddresses
 from ppp.publish.api.current import NEWEST_RESULTS
 from ppp.publish.builder.plan import BuildPlan
 from ppp.publish.cache.build_cache import BuildCache
 from ppp.publish.cache.day_digests import update_days
+from ppp.publish.episodes.content import EpisodeContent, read_content
+from ppp.publish.episodes.listing import EpisodeListing
 from ppp.publish.feeds.entries import MAX_ENTRIES
 from ppp.publish.journal.content import JournalContent, read_journal
 from ppp.publish.listings.content import ListingContent, read_listing
@@ -74,7 +76,8 @@ class SiteData:
     rows: Sequence[MatrixRow]
     causes: CauseOverview
     top_causes: Sequence[published.CauseCount]
-    episode: StoredEpisode | None
+    episode: EpisodeContent | None
+    episodes: EpisodeListing
     snapshots: Sequence[Snapshot]
     images: Mapping[str, Sequence[published.ImageContent]]
     findings: Mapping[FindingKind, ListingContent]
@@ -108,7 +111,7 @@ def read_site_data(
     counts = ledger_counts(store.totals, records=sum(day.records for day in days), as_of=published.as_of(db))
     # A sitemap shows names only, so it has a tree of its own: that of the directory changes with every result.
     sitemap = store.name_tree("sitemaps", PACKAGES_LISTING)
-    newest = published.newest_verdicts(db, NEWEST_RESULTS)
+    newest, episode = published.newest_verdicts(db, NEWEST_RESULTS), newest_episode(db)
     return SiteData(
         addresses=addresses,
         environments=environments,
@@ -121,7 +124,8 @@ def read_site_data(
         rows=_read_rows(db, store, environments, by_downloads=plan.downloads is not None),
         causes=_read_causes(db, store, counts),
         top_causes=top_causes(store.totals, TOP_CAUSES),
-        episode=plan.episode,
+        episode=read_content(episode) if episode else None,
+        episodes=plan.episodes,
         snapshots=plan.snapshots,
         # As the newest results have them: a look at all records would take time in proportion to the ledger.
         images=published.image_contents(db, [verdict.record for verdict in newest]),

@@ -172,7 +172,7 @@ def _write_owners(context: WorkerContext, owners: Sequence[Owner]) -> WorkerResu
             return _combine(_write_packages(context, names))
         case OwnerKind.BATCHES:
             return _combine(_write_batches(context, names))
-        case OwnerKind.SITE | OwnerKind.SIMPLE | OwnerKind.AUDIO:
+        case OwnerKind.SITE | OwnerKind.SIMPLE | OwnerKind.AUDIO | OwnerKind.EPISODES:
             raise ValueError(f"{owners[0].name} is neither a package nor a batch")
         case _:
             assert_never(owners[0].kind)

@@ -58,7 +58,7 @@ _PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536", 
 class OwnerKind(StrEnum):
     """What owns a file, and names the list that the file is in: a package, a batch, or the site as a whole.
 
-    `SIMPLE` are a package's pages in simple indexes, `AUDIO` is that of an episode.
+    `SIMPLE` are a package's pages in simple indexes, `EPISODES` the text of an episode, `AUDIO` what is to be heard.
     """
 
     PACKAGES = "packages"
@@ -66,10 +66,11 @@ class OwnerKind(StrEnum):
     SITE = "site"
     SIMPLE = "simple"
     AUDIO = "audio"
+    EPISODES = "episodes"
 
 
 class Owner(NamedTuple):
-    """A package by its name, a batch by its id, or a file of the site by its path."""
+    """A package by its name, a batch by its id, an episode by its period, or a file of the site by its path."""
 
     kind: OwnerKind
     name: str

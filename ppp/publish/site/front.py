@@ -3,8 +3,6 @@
 Both are rendered from frozen values: nothing here reads a clock or the ledger.
 """
 
-import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ import markdown
 
 from ppp.ledger.digests import DayDigest
 from ppp.ledger.downloads import PeriodSource
-from ppp.ledger.episodes import StoredEpisode
 from ppp.ledger.published import CauseCount, Counts, Verdict
 from ppp.ledger.published_journal import DayCoverage
 from ppp.model.matrix import Environment, environment_sort_key
@@ -23,6 +20,7 @@ from ppp.model.release import Release
 from ppp.model.shown import Shown
 from ppp.publish import text
 from ppp.publish.datasette.definition import permalink
+from ppp.publish.episodes.content import EpisodeContent
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, REMARKS, FindingKind
 from ppp.publish.packages.history import MAX_ENVIRONMENTS
 from ppp.publish.packages.pages import ALL_PAGES, PackagePages
@@ -36,14 +34,13 @@ from ppp.watch.exhibits import shipped_exhibits
 #: Bytes of HTML for each kind of row, so that the page stays under 50 kB however long the names are.
 MATRIX_BUDGET: Final = 18_000
 CHANGED_BUDGET: Final = 5_000
-NAMED_BUDGET: Final = 1_500
 TRANSCRIPT_BUDGET: Final = 4_000
+#: How many sentences of the newest episode it shows.
+TRANSCRIPT_LINES: Final = 5
 #: The number of newest results that the strip at the top shows.
 STRIP_RESULTS: Final = 160
 #: Fewer days are no trend.
 MIN_TREND_DAYS: Final = 7
-#: A normalized name, as in `record.schema.json`.
-PACKAGE_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 #: The saved query that returns the numbers of the trend.
 TREND_QUERY: Final = "results_by_day"
 
@@ -104,7 +101,7 @@ class FrontPage:
     causes: Sequence[CauseCount]
     unclassified: int
     findings: Mapping[FindingKind, int]
-    episode: StoredEpisode | None
+    episode: EpisodeContent | None
     coverage: Sequence[DayCoverage] | None = None
     downloads: PeriodSource | None = None
     pages: PackagePages = ALL_PAGES
@@ -155,10 +152,9 @@ def front_page(front: FrontPage) -> tuple[str, bytes]:
         headline=headline(front.counts),
         week=front.week,
         changed=text.fit_budget(front.week.packages, CHANGED_BUDGET, lambda changed: changed.estimated_bytes),
-        named_packages=named_packages(front.episode),
         columns=shown_columns(front.counts),
         failing=front.counts.by_result[Result.FAIL] + front.counts.by_result[Result.TIMEOUT],
-        transcript=text.fit_budget(lines, TRANSCRIPT_BUDGET, lambda line: 60 + len(line[1])),
+        transcript=text.fit_budget(lines[:TRANSCRIPT_LINES], TRANSCRIPT_BUDGET, lambda line: 60 + len(line.text)),
     )
     return path, page
 
@@ -203,15 +199,6 @@ def headline(counts: Counts) -> Headline:
         failing=own[Result.FAIL] + own[Result.TIMEOUT],
         exhibits=sum(counts.exhibits.values()),
     )
-
-
-def named_packages(episode: StoredEpisode | None) -> list[str]:
-    """Return the packages that the facts of an episode are about, by name."""
-    facts = json.loads(episode.facts) if episode else []
-    slots = [fact.get("slots") for fact in facts if isinstance(fact, dict)]
-    names = {slot.get("package") for slot in slots if isinstance(slot, dict)}
-    found = sorted(name for name in names if isinstance(name, str) and PACKAGE_NAME.fullmatch(name))
-    return text.fit_budget(found, NAMED_BUDGET, lambda name: 40 + 2 * len(name))
 
 
 def _result_shares(counts: Mapping[Shown, int]) -> list[tuple[Shown, float, float]]:

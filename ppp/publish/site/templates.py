@@ -85,6 +85,7 @@ def jinja_environment(root: str) -> jinja2.Environment:
         "standins_among": standins_among,
     }
     environment.filters |= {
+        "day": text.day,
         "moment": text.moment,
         "iso": text.iso,
         "duration": text.duration,
