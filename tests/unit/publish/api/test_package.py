@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from snapshot_ledgers import take_snapshots
+from told_nights import told_night
 
+from ppp.ledger.episodes import store_episode
 from ppp.ledger.store import Store
 from ppp.model.record import Blame, Installed, Phase, Record
 from ppp.model.trigger import Trigger, TriggerKind
@@ -32,6 +34,7 @@ def public(
         fill_small(store)
         for at, (result, trigger) in enumerate((("PASS", None), ("FAIL", again)), start=1_714_000_000):
             store.add_record(record("leans", "1", "py312-slim", observed_at=at, result=result, triggered_by=trigger))
+        store_episode(store, told_night("2024-04-25"))
         take_snapshots(store.path / "ppp.db", folder / "public")
         build(store.db, folder / "public")
     return folder / "public"

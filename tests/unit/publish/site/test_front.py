@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from told_nights import told_night
 
 from ppp.check.cause_rules import cause_help
 from ppp.ledger.episodes import StoredEpisode, store_episode
@@ -54,7 +55,7 @@ def assert_sound(out: Path, page: Callable[[Path], object]) -> None:
             file = (path.parent / target).resolve() if target else path
             assert file.is_file(), f"{path} links to {link}"
             # What the console asks stands behind `#sql=`.
-            if fragment and not fragment.startswith("sql="):
+            if fragment and not fragment.startswith(("sql=", "episode=")):
                 assert fragment in loaded[file].ids, f"{path} links to {link}"  # type: ignore[attr-defined]
         assert all(c.isprintable() or c in "\n\t" for c in path.read_text("utf-8")), path
 
@@ -66,6 +67,7 @@ def text_of(path: Path, page: Callable[[Path], object]) -> str:
 def test_all_pages_of_a_small_ledger(small_public: Path, page: Callable[[Path], object]) -> None:
     help_pages = {f"causes/{cause}/index.html" for cause in cause_help()} | {"causes/index.html"}
     others = {"index.html", "about/index.html", "packages/index.html", "data/index.html", "sql/index.html"}
+    others |= {"episodes/index.html"}
     others |= {MISSING_PAGE, "ask/index.html", "compare/index.html", "changed/index.html", "simple/index.html"}
     findings = {f"findings/{kind}/index.html" for kind in FindingKind} | {"findings/index.html", "env/index.html"}
     places = {f"env/py{python}-{on}/index.html" for python in ("39", "312") for on in ("slim", "alpine")}
@@ -228,13 +230,12 @@ def test_exhibits_are_no_headline(
     assert f"{exhibit.package} {exhibit.version}, exhibit" in shown
 
 
-def test_the_summary_links_to_the_packages_that_its_facts_are_about(small: Store, tmp_path: Path) -> None:
-    facts = json.dumps([{"slots": {"package": "six"}}, {"slots": {"package": "<b>"}}, {"slots": {}}, 1, {"slots": 2}])
-    script = json.dumps([{"speaker": "play", "text": "words"}])
-    store_episode(small, StoredEpisode(period="2024-04-25", seed=1, writer="seeded", facts=facts, script=script))
+def test_the_newest_episode_links_to_the_packages_that_its_facts_are_about(small: Store, tmp_path: Path) -> None:
+    store_episode(small, told_night("2024-04-25"))
     build(small.db, tmp_path / "public")
-    html = (tmp_path / "public" / "index.html").read_text()
-    assert 'About <a href="p/six/index.html">six</a>.' in html.partition("Machine-written summary")[2]
+    html = (tmp_path / "public" / "index.html").read_text().partition('<h2 id="voice">')[2]
+    assert html.startswith('<a href="episodes/2024-04-25/index.html">The night of 2024-04-25</a></h2>')
+    assert '<a href="p/six/index.html">six</a> 1.17.0 passes' in html
 
 
 @pytest.mark.parametrize(("days", "is_shown"), [(6, False), (7, True)])
@@ -280,7 +281,7 @@ def test_the_newest_summary_is_shown(small: Store, tmp_path: Path, page: Callabl
         store_episode(small, StoredEpisode(period=period, seed=1, writer="seeded", facts="[]", script=script))
     build(small.db, tmp_path / "public")
     shown = text_of(tmp_path / "public" / "index.html", page)
-    assert "Machine-written summary of 2024-04-25 play> <b>needs-gcc</b> fails" in shown
+    assert "The night of 2024-04-25 play> <b>needs-gcc</b> fails" in shown
     assert "old news" not in shown
 
 
