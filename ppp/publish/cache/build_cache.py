@@ -58,7 +58,7 @@ _PRAGMAS: Final = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -65536", 
 class OwnerKind(StrEnum):
     """What owns a file, and names the list that the file is in: a package, a batch, or the site as a whole.
 
-    `SIMPLE` are a package's pages in simple indexes, `EPISODES` the text of an episode, `AUDIO` what is to be heard.
+    `SIMPLE` are a package's pages in simple indexes, `EPISODES` the text of an episode, `AUDIO` its audio.
     """
 
     PACKAGES = "packages"
