@@ -50,5 +50,4 @@ function addButton(sentence, place) {
 if (player && sentences.length) {
   sentences.forEach(addButton);
   player.addEventListener("timeupdate", mark);
-  player.addEventListener("seeked", mark);
 }
