@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 import ppp
 from ppp.index_address import default_index_url
 from ppp.model.credentials import Credentials, origin_of, split_credentials
+from ppp.model.drift import DriftLimits
 from ppp.model.errors import ConfigError
 from ppp.model.model_options import (
     DEFAULT_CONTEXT_TOKENS,
@@ -88,8 +89,9 @@ class Config:
     model_options: ModelOptions = field(default_factory=ModelOptions)
     container_runtime: str | None = None
     canary: bool = True
-    #: Whether failures are examined for drift.
+    #: Whether failures are examined for drift, and within which limits.
     drift: bool = True
+    drift_limits: DriftLimits = field(default_factory=DriftLimits)
     network: Network = Network.GATEWAY
     nginx_image: str = DEFAULT_NGINX_IMAGE
     snapshot_days: int = DEFAULT_SNAPSHOT_DAYS
@@ -186,6 +188,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         contact=settings.header(CONTACT_VARIABLE, DEFAULT_CONTACT),
         canary=settings.boolean("PPP_CANARY", default=True),
         drift=settings.boolean("PPP_DRIFT", default=True),
+        drift_limits=settings.drift_limits(),
         container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
         nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
         site_bound=settings.site_bound(),
@@ -297,6 +300,15 @@ class _Settings:
             ),
             seconds=self.number("PPP_MODEL_SECONDS", DEFAULT_SECONDS, most=MAX_SECONDS),
             memory_mib=self.optional_number("PPP_MODEL_MEMORY_MIB", least=MIN_MEMORY_MIB, most=MAX_MEMORY_MIB),
+        )
+
+    def drift_limits(self) -> DriftLimits:
+        """Return how much is done to tell drift from faults."""
+        default = DriftLimits()
+        return DriftLimits(
+            cells=self.number("PPP_DRIFT_CELLS", default.cells, most=10_000),
+            runs=self.number("PPP_DRIFT_RUNS", default.runs, most=1000),
+            seconds=self.number("PPP_DRIFT_SECONDS", default.seconds, most=86_400),
         )
 
     def site_bound(self) -> SiteBound | None:

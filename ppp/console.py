@@ -248,4 +248,4 @@ def _remark_lines(record: Record) -> Iterator[str]:
     if drift := record.drift:
         yield f"drift     {drift.words} ({format_time(drift.as_of)}: {drift.result_then}; {drift.runs} runs)"
     if trigger := record.triggered_by:
-        yield f"again     because of {trigger.kind} {trigger.name} {trigger.version}"
+        yield f"again     because of {trigger.words}"

@@ -96,7 +96,7 @@ def ran_with(record: Record, trigger: Trigger) -> bool:
             return record.image_digest == trigger.version
         case TriggerKind.PIP:
             return record.pip_version == trigger.version
-        case TriggerKind.LATE_FILE:
+        case TriggerKind.LATE_FILE | TriggerKind.AGE:
             return True
 
 

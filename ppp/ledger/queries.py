@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
@@ -131,14 +131,26 @@ def newest_own_verdicts(db: Database, node: str, environments: Collection[str], 
     return [record_from_row(row) for row in rows]
 
 
-def oldest_passes(db: Database, node: str, environments: Collection[str], *, before: int, limit: int) -> list[Cell]:
+class OldPass(NamedTuple):
+    """A cell whose current record is a `PASS`, with the record's id and its time."""
+
+    cell: Cell
+    record: str
+    observed_at: int
+
+
+def oldest_passes(db: Database, node: str, environments: Collection[str], *, before: int, limit: int) -> list[OldPass]:
     """Return cells whose current record is a `PASS` of a node that it observed before a time, the oldest first."""
     rows = db.execute(
-        "SELECT package, version, environment FROM current WHERE node = ? AND result = 'PASS' AND observed_at < ?"
+        "SELECT package, version, environment, record, observed_at FROM current"
+        " WHERE node = ? AND result = 'PASS' AND observed_at < ?"
         " AND environment IN (SELECT value FROM json_each(?)) ORDER BY observed_at, record LIMIT ?",
         (node, before, json.dumps([*environments]), limit),
     )
-    return [Cell(release=Release(package=p, version=v), environment=e) for p, v, e in rows.fetchall()]
+    return [
+        OldPass(Cell(release=Release(package=p, version=v), environment=e), record, observed_at)
+        for p, v, e, record, observed_at in rows.fetchall()
+    ]
 
 
 def read_log(db: Database, log_sha256: str) -> str | None:

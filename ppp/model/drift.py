@@ -8,7 +8,19 @@ from typing import Final, Self
 from ppp.model.canonical import Json
 
 #: How many culprits a record names at most: of more, nobody would add the bounds.
-MAX_CULPRITS: Final = 3
+MAX_CULPRITS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftLimits:
+    """How many failed cells of a run are examined for drift, how often each is run for it, and for how long at most.
+
+    After `seconds` no further run of a cell is begun.
+    """
+
+    cells: int = 20
+    runs: int = 40
+    seconds: int = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

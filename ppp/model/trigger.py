@@ -12,8 +12,8 @@ from ppp.model.release import Release
 class TriggerKind(StrEnum):
     """What made a node check a cell again.
 
-    That is a dependency's new release, or one that the index has withdrawn or yanked, a new image or pip, or a file
-    that was added to the release itself.
+    That is a dependency's new release, or one that the index has withdrawn or yanked, a new image or pip, a file that
+    was added to the release itself, or the age of the verdict.
     """
 
     DEPENDENCY = "dependency"
@@ -21,15 +21,27 @@ class TriggerKind(StrEnum):
     IMAGE = "image"
     PIP = "pip"
     LATE_FILE = "late-file"
+    AGE = "age"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """Why a cell was checked again: of an image, `name` is its reference and `version` its new digest."""
+    """Why a cell was checked again.
+
+    Of an image, `name` is its reference and `version` its new digest; of an old verdict, `name` is the id of its record
+    and `version` the UTC day of it.
+    """
 
     kind: TriggerKind
     name: str
     version: str
+
+    @property
+    def words(self) -> str:
+        """What it was, as the end of a sentence."""
+        if self.kind is TriggerKind.AGE:
+            return f"its age: it last passed on {self.version}"
+        return f"{self.kind} {self.name} {self.version}"
 
     def to_json(self) -> dict[str, Json]:
         """Return the JSON object that `record.schema.json` describes."""

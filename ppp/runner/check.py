@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from ppp.check.cell import Observation
@@ -18,8 +19,8 @@ from ppp.model.matrix import Cell, Matrix
 from ppp.model.printable import printable_reason
 from ppp.model.record import Network, Result
 from ppp.model.release import Release
+from ppp.model.trigger import Trigger
 from ppp.runner.context import LocalNode
-from ppp.runner.drift import MAX_EXAMINATION_S
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.index_files import store_fetched
 from ppp.runner.job_sources import ListSource, QueueSource
@@ -117,7 +118,7 @@ def check_queue(
     total = sum(due.values())
     reporter.begin((total if request.cells is None else min(total, request.cells)) + request.aa_cells)
     source = QueueSource(
-        node=node, queue_filter=queue_filter, run=f"{now}-{os.getpid()}", lease_s=_lease_s(request.matrix)
+        node=node, queue_filter=queue_filter, run=f"{now}-{os.getpid()}", lease_s=_lease_s(request.matrix, ready)
     )
     try:
         rounds.run(source, expected={*due, *staging.pending_counts(node.store.db)}, budget=budget)
@@ -147,14 +148,24 @@ def _rechecks(node: LocalNode, ready: ReadyEnvironments, matrix: Matrix) -> Rech
     return RecheckQueue(node, contents, matrix.queue, forget_page=ready.gateway.forget_page)
 
 
-def check_now(node: LocalNode, ready: ReadyEnvironments, cells: Sequence[Cell]) -> CheckReport:
-    """Check some cells at once, whether they are queued or not; return what was recorded of each, in their order."""
+def check_now(
+    node: LocalNode,
+    ready: ReadyEnvironments,
+    cells: Sequence[Cell],
+    *,
+    triggers: Mapping[Cell, Trigger] = MappingProxyType({}),
+) -> CheckReport:
+    """Check some cells at once, whether they are queued or not; return what was recorded of each, in their order.
+
+    `triggers` say why some of them are checked again.
+    """
     environments = {cell.environment for cell in cells}
     jobs = [
         CellJob(
             cell=cell,
             prior=prior_results(node.store.db, cell, own=node.key.id),
             was_fetched=queries.was_fetched(node.store.db, cell.release),
+            trigger=triggers.get(cell),
         )
         for cell in dict.fromkeys(cells)
     ]
@@ -192,9 +203,10 @@ def behind_gateway(ready: ReadyEnvironments) -> tuple[str, ...]:
     return tuple(id_ for id_, prepared in ready.prepared.items() if prepared.network is Network.GATEWAY)
 
 
-def _lease_s(matrix: Matrix) -> int:
+def _lease_s(matrix: Matrix, ready: ReadyEnvironments) -> int:
     """Return how many seconds a cell can take at most: all phases until their timeouts, twice, and an examination."""
-    return 2 * sum(matrix.timeouts_s.values()) + MAX_EXAMINATION_S + LEASE_SLACK_S
+    examination_s = ready.drift_limits.seconds if ready.drift_limits else 0
+    return 2 * sum(matrix.timeouts_s.values()) + examination_s + LEASE_SLACK_S
 
 
 def _measure_flakiness(node: LocalNode, rounds: Rounds, request: RunRequest) -> Flakiness | None:

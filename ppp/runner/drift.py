@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from ppp.check.cell import Observation
-from ppp.check.drift import ExaminedCell, RanCell, examine, is_examined, proven
+from ppp.check.drift import examine, is_examined, proven
+from ppp.check.examined_cell import ExaminedCell, RanCell
 from ppp.check.index.view import IndexView
-from ppp.model.drift import Culprit
+from ppp.model.drift import Culprit, DriftLimits
 from ppp.model.errors import IndexUnreachableError, UnknownPackageError
 from ppp.model.matrix import Cell
 from ppp.model.record import Network, Record
@@ -21,38 +21,35 @@ from ppp.model.release import Release
 from ppp.runner.environments import ReadyEnvironments
 from ppp.runner.views import run_in_view
 
-#: How many failed cells of a run are examined.
-MAX_EXAMINED: Final = 20
-#: After how many seconds no further run of a cell is begun.
-MAX_EXAMINATION_S: Final = 480
-
 
 @dataclass(slots=True, kw_only=True)
 class DriftExaminer:
-    """Examines failed cells, from several threads at once, as many as `left`."""
+    """Examines failed cells, from several threads at once, as many as the limits of the environments admit."""
 
     ready: ReadyEnvironments
-    left: int = MAX_EXAMINED
     clock: Callable[[], float] = time.monotonic
     _known: dict[Release, tuple[Culprit, ...]] = field(default_factory=dict)
+    _examined: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def examine(self, observation: Observation) -> Observation:
         """Return an observation, with what its failure shows with the index as it was, if it is to be examined."""
         record = observation.record
         prepared = self.ready.prepared[record.environment]
-        if not self.ready.examines_drift or prepared.network is not Network.GATEWAY:
+        limits = self.ready.drift_limits
+        if limits is None or prepared.network is not Network.GATEWAY:
             return observation
         uploaded_at = self._uploaded_at(record)
-        if uploaded_at is None or not is_examined(record, uploaded_at) or not self._take():
+        if uploaded_at is None or not is_examined(record, uploaded_at) or not self._take(limits):
             return observation
-        deadline = self.clock() + MAX_EXAMINATION_S
+        deadline = self.clock() + limits.seconds
         failed = ExaminedCell(
             record=record,
             uploaded_at=uploaded_at,
             index=self.ready.index,
             prepared=prepared,
             run=lambda view: self._run(Cell.of(record), view),
+            max_runs=limits.runs,
             is_over=lambda: self.clock() > deadline,
         )
         try:
@@ -63,10 +60,10 @@ class DriftExaminer:
             self._known[record.release] = drift.culprits
         return replace(observation, record=proven(record, drift))
 
-    def _take(self) -> bool:
+    def _take(self, limits: DriftLimits) -> bool:
         with self._lock:
-            self.left -= 1
-            return self.left >= 0
+            self._examined += 1
+            return self._examined <= limits.cells
 
     def _uploaded_at(self, record: Record) -> int | None:
         if record.file is None:

@@ -21,6 +21,7 @@ from ppp.check.sandbox import bubblewrap
 from ppp.check.sandbox.docker import DockerRuntime, connect_engine
 from ppp.check.sandbox.host import Confinement, HostRuntime, passed_credentials
 from ppp.config import Config
+from ppp.model.drift import DriftLimits
 from ppp.model.errors import ConfigError, GatewayUnavailableError, NoEnvironmentError
 from ppp.model.matrix import Environment, Matrix, Platform
 from ppp.model.record import Network
@@ -58,8 +59,8 @@ class ReadyEnvironments:
     unavailable: Mapping[str, str]
     canary: CanaryCheck = no_canary
     gateway: Gateway | None = None
-    #: Whether failures are examined for drift: see `ppp.runner.drift`.
-    examines_drift: bool = False
+    #: Within which limits failures are examined for drift, None if they are not: see `ppp.runner.drift`.
+    drift_limits: DriftLimits | None = None
     #: Raises `DiskFullError` if what a run writes to is full: the programs that it starts may report something else.
     check_room: Callable[[], None] = lambda: None
 
@@ -127,7 +128,7 @@ def prepare_environments(
             unavailable=unavailable,
             canary=_canary(context, index, runtimes, matrix),
             gateway=index_gateway,
-            examines_drift=context.config.drift,
+            drift_limits=context.config.drift_limits if context.config.drift else None,
             check_room=lambda: check_space(*_written_folders(context)),
         )
 

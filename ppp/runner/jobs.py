@@ -27,7 +27,7 @@ class CellJob:
 
     `recheck_of` is the record that an A/A test compares the result with; `was_fetched` says whether a file of the
     release was fetched before, in any environment. `files_may_come` and `withdrawn` are what the journal knows; see
-    `Expectations`.
+    `Expectations`. `trigger` is why a cell is checked again that is not queued.
     """
 
     cell: Cell
@@ -37,6 +37,7 @@ class CellJob:
     was_fetched: bool = False
     files_may_come: bool = False
     withdrawn: str = ""
+    trigger: Trigger | None = None
 
     def __str__(self) -> str:
         """Return what a person sees of it."""
@@ -45,7 +46,7 @@ class CellJob:
     @property
     def triggered_by(self) -> Trigger | None:
         """What made this node check the cell again, if anything did."""
-        return self.queued.triggered_by if self.queued else None
+        return self.queued.triggered_by if self.queued else self.trigger
 
     @property
     def absence_is_final(self) -> bool:

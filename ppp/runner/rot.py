@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from ppp.check.cell import Observation
 from ppp.ledger import queries
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Result
+from ppp.model.trigger import Trigger, TriggerKind
 from ppp.runner.check import check_now
 from ppp.runner.clock import check_clock
 from ppp.runner.context import Context, open_node
@@ -38,14 +40,20 @@ def check_old_passes(
     with open_node(context) as node:
         before = context.now - days * DAY_S
         ids = [environment.id for environment in environments]
-        cells = queries.oldest_passes(node.store.db, node.key.id, ids, before=before, limit=limit)
-        if not cells:
+        passes = queries.oldest_passes(node.store.db, node.key.id, ids, before=before, limit=limit)
+        if not passes:
             return RotSummary(checked=0, rotten=(), unavailable={})
-        needed = [e for e in environments if any(cell.environment == e.id for cell in cells)]
+        needed = [e for e in environments if any(old.cell.environment == e.id for old in passes)]
         with prepare_environments(context, index, matrix, needed) as ready:
-            report = check_now(node, ready, [cell for cell in cells if cell.environment in ready.prepared])
+            triggers = {old.cell: _trigger(old) for old in passes if old.cell.environment in ready.prepared}
+            report = check_now(node, ready, [*triggers], triggers=triggers)
             unavailable = {**ready.unavailable, **report.unhealthy}
         seal(node)
     conclusive = [one for one in report.observations if one.record.result is not Result.ERROR]
     rotten = tuple(one for one in conclusive if one.record.result is not Result.PASS)
     return RotSummary(checked=len(conclusive), rotten=rotten, unavailable=unavailable)
+
+
+def _trigger(old: queries.OldPass) -> Trigger:
+    day = datetime.fromtimestamp(old.observed_at, UTC).date()
+    return Trigger(kind=TriggerKind.AGE, name=old.record, version=day.isoformat())

@@ -1,6 +1,7 @@
 """`ppp reproduce`: what is the same with the record's files, and different with what was released since."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from program import Program, new_program
 from projects import Project, module_project
 
 from ppp.ledger.store import Store
+from ppp.mesh.node import create_key
 from ppp.model.record import Blame, Record
 
 WORKING: Final = module_project("base", "def helper(): return 1\n", version="1.0")
@@ -77,6 +79,55 @@ def test_a_dependency_that_changed_since_makes_no_difference_to_the_record_s_fil
     assert (failed.code, "FAIL" in failed.out) == (0, True), "a failure is reproduced as well"
     index.remove("base", BREAKING.filename)
     assert program.run("reproduce", *cell).code == 71, "its files are gone"
+
+
+def drift_of(program: Program) -> list[tuple[str, str, list[str]]]:
+    """The cells with a drift in a ledger: cause, what the blame is derived from, and the bounds."""
+    rows = program.query("SELECT cause, blamed_by, drift FROM judged WHERE drift IS NOT NULL")
+    return [(cause, by, [one["bound"] for one in json.loads(drift)["culprits"]]) for cause, by, drift in rows]
+
+
+@pytest.mark.online
+@pytest.mark.sandbox
+@pytest.mark.nginx
+def test_a_fresh_failure_is_examined_in_a_run_and_in_a_shard(
+    program: Program, index: LocalIndex, tmp_path: Path
+) -> None:
+    upload(index, BREAKING, "2024-01-01T00:00:00Z")
+    (tmp_path / "wanted.txt").write_text("app\n")
+    program.run_in_process_ok("watch", "-r", "wanted.txt")
+    plan, matrix = str(tmp_path / "plan.json"), f"--matrix={program.matrix}"
+    program.run_in_process_ok("shard", "plan", plan, "--shards", "1", matrix)
+    proven = [("dependency-drift", "runs", ["base<2.0"])]
+    (tmp_path / "shard").mkdir()
+    with new_program(tmp_path / "shard", index) as shard:
+        shard.settings["PPP_NETWORK"] = "gateway"
+        shard.run_ok("shard", "check", plan, "--shard", "1/1", matrix)
+        assert drift_of(shard) == proven
+    program.run_ok("run")
+    assert drift_of(program) == proven
+
+
+@pytest.mark.online
+@pytest.mark.sandbox
+@pytest.mark.nginx
+def test_what_passed_long_ago_is_checked_again_and_says_why(
+    program: Program, index: LocalIndex, record: Callable[..., Record]
+) -> None:
+    program.data.mkdir(exist_ok=True)
+    node = create_key(program.data).id
+    old = record("app", "1.0", program.environment, node=node, observed_at=1_600_000_000)
+    young = record("base", "1.0", program.environment, node=node, observed_at=int(time.time()))
+    with Store.open(program.data) as store:
+        store.add_record(old)
+        store.add_record(young)
+    upload(index, BREAKING, "2024-01-01T00:00:00Z")
+    done = json.loads(program.run_ok("rot", "--json"))
+    assert done["checked"] == 1, "base passed just now"
+    (failed,) = done["no_longer_pass"]
+    assert failed["triggered_by"] == {"kind": "age", "name": old.id, "version": "2020-09-13"}
+    assert [one["bound"] for one in failed["drift"]["culprits"]] == ["base<2.0"]
+    assert program.query("SELECT flip, trigger_kind, record_before FROM flips") == [("broke", "age", old.id)]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_the_bound_that_fixes_a_release_is_found(tmp_path: Path) -> None:
     releases = [*BOUNDS] if os.environ.get("PPP_ONLINE") == "all" else [*BOUNDS][:1]
     cells = [Cell(release=release, environment=ENVIRONMENT) for release in releases]
     with ready_environments([ENVIRONMENT], tmp_path) as place:
-        assert place.examines_drift
+        assert place.drift_limits
         examiner = DriftExaminer(ready=place)
         for cell, record in check_cells(place, cells).items():
             shown = examiner.examine(Observation(record=record, log=None)).record

@@ -21,6 +21,7 @@ TRIGGERS = [
     Trigger(kind=TriggerKind.IMAGE, name="python:3.12-slim", version=DIGESTS[0]),
     Trigger(kind=TriggerKind.PIP, name="pip", version="26.0.1"),
     Trigger(kind=TriggerKind.LATE_FILE, name="six.whl", version="1.0"),
+    Trigger(kind=TriggerKind.AGE, name="5a" * 32, version="2026-06-01"),
 ]
 INSTALLED = [(), *(((name, version),) for name in ("numpy", "attrs") for version in ("1.0", "2.0", "2.1"))]
 

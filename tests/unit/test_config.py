@@ -10,6 +10,7 @@ import ppp
 from ppp.config import Config, JournalMode, load, load_valid, take_credentials
 from ppp.matrix_files import load_matrix
 from ppp.model.credentials import Credentials
+from ppp.model.drift import DriftLimits
 from ppp.model.errors import ConfigError, MatrixError
 from ppp.model.model_options import ModelOptions
 from ppp.model.node_seed import NodeSeed
@@ -463,3 +464,12 @@ def test_a_node_key_from_the_environment_has_no_text_form(around: str) -> None:
     for shown in (repr(config), str(config.node_seed), f"{config.node_seed}"):
         assert "5eed" not in shown
         assert r"\xed" not in shown
+
+
+def test_what_is_done_to_tell_drift_from_faults_is_bounded() -> None:
+    assert load({}).drift_limits == DriftLimits()
+    limits = {"PPP_DRIFT_CELLS": "3", "PPP_DRIFT_RUNS": "9", "PPP_DRIFT_SECONDS": "60"}
+    assert load(limits).drift_limits == DriftLimits(cells=3, runs=9, seconds=60)
+    with pytest.raises(ConfigError) as caught:
+        load(dict.fromkeys(limits, "0"))
+    assert all(f"{name}='0'" in caught.value.message for name in limits)

@@ -12,17 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_record import SAMPLE_RECORD
 
-from ppp.check.drift import DAY_S, MAX_RUNS, ExaminedCell, RanCell, examine, is_examined, proven
+from ppp.check.drift import DAY_S, examine, is_examined, proven
+from ppp.check.examined_cell import ExaminedCell, RanCell
 from ppp.check.index.choose import IndexFile, file_version
 from ppp.check.index.page import ProjectStatus
 from ppp.check.index.view import IndexView, ViewedIndex
 from ppp.model.canonical import sha256_hex
-from ppp.model.drift import Culprit, Drift
+from ppp.model.drift import Culprit, Drift, DriftLimits
 from ppp.model.errors import UnknownPackageError
 from ppp.model.record import Blame, DistributionFile, Installed, Outcome, Record, Result
 from ppp.model.release import Release
 
 UPLOADED = 1_700_000_000
+MAX_RUNS = DriftLimits().runs
 Versions = Mapping[str, int]
 
 
@@ -67,15 +69,17 @@ class Model:
     record: Record
     views: list[IndexView] = field(default_factory=list)
     explain: Callable[[Versions], str | None] | None = None
+    take: Callable[[Versions], Versions] = dict
 
     def run(self, view: IndexView) -> RanCell:
         self.views.append(view)
-        index, taken = ViewedIndex(self.index, view), {}
+        index, newest = ViewedIndex(self.index, view), {}
         for project in self.index.projects:
             versions = [file_version(file, project) for file in index.files(project)]
             if not versions:
                 return RanCell(record=self.record, asked=frozenset(self.index.projects))
-            taken[project] = max(version.major for version in versions if version)
+            newest[project] = max(version.major for version in versions if version)
+        taken = self.take(newest)
         installed = tuple(
             Installed(name=name, version=f"{number}.0", sha256=version_file(name, number, 0).sha256)
             for name, number in sorted(taken.items())
@@ -140,10 +144,42 @@ def test_two_projects_that_must_both_stay_are_both_named(model: Callable[..., Mo
 def test_failures_that_follow_one_another_are_followed(model: Callable[..., Model]) -> None:
     projects = {f"lib{number}": (1, 30) for number in range(40)}
     one = model(projects, lambda taken: taken["lib31"] < 9 and taken["lib7"] < 5 and taken["lib20"] < 7)
-    one.explain = lambda taken: next((f"{n}: no name" for n in ("lib7", "lib31", "lib20") if taken[n] > 3), None)
+    limits = {"lib7": 5, "lib31": 9, "lib20": 7}
+    one.explain = lambda taken: next((f"{n}: no name" for n, first in limits.items() if taken[n] >= first), None)
     drift = one.examine()
     assert drift
     assert {culprit.bound for culprit in drift.culprits} == {"lib7<5.0", "lib31<9.0", "lib20<7.0"}
+
+
+def test_a_bound_that_a_failure_suggests_is_corrected_by_runs(model: Callable[..., Model]) -> None:
+    projects = {f"lib{number}": (1, 7) for number in range(9)}
+    one = model(projects, lambda taken: taken["lib7"] < 5 and taken["lib2"] < 3)
+    # It names one of them in versions that work.
+    one.explain = lambda taken: "lib7: no name" if taken["lib7"] > 3 else "lib2: no name" if taken["lib2"] > 2 else None
+    drift = one.examine()
+    assert drift
+    assert {culprit.bound for culprit in drift.culprits} == {"lib7<5.0", "lib2<3.0"}
+
+
+def test_a_loose_bound_lets_others_bound_the_rest(model: Callable[..., Model]) -> None:
+    # web 3 needs core 3; web 2 needs core 2, and has bounds for all others; web 1 needs nothing of anybody.
+    others = [f"lib{number}" for number in range(6)]
+    projects = {"core": (1, 3), "web": (1, 2), **dict.fromkeys(others, (1, 4))}
+    first = {"core": 3, **dict.fromkeys(others, 3)}
+    one = model(projects, lambda taken: all(taken[name] < broken for name, broken in first.items()))
+    one.explain = lambda taken: next(
+        (f"{name}: no name" for name, broken in first.items() if taken[name] >= broken), ""
+    )
+
+    def take(newest: Versions) -> Versions:
+        web = min(newest["web"], newest["core"], 3)
+        bounded = {name: min(newest[name], 2) if web == 2 else newest[name] for name in others}
+        return {**newest, **bounded, "web": web}
+
+    one.take = take
+    drift = one.examine()
+    assert drift
+    assert [culprit.bound for culprit in drift.culprits] == ["core<3.0"], "not seven bounds, of versions as they were"
 
 
 def test_a_release_named_after_a_project_does_not_name_it(model: Callable[..., Model]) -> None:

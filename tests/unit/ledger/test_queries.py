@@ -113,8 +113,8 @@ def test_the_oldest_passes_of_a_node_come_first(store: Store, record: Callable[.
     store.add_record(record("elsewhere", "1.0", "py312-alpine", observed_at=1))
 
     def found(before: int, limit: int = 10) -> list[str]:
-        cells = queries.oldest_passes(store.db, "ab" * 32, ["py312-slim"], before=before, limit=limit)
-        return [cell.release.package for cell in cells]
+        passes = queries.oldest_passes(store.db, "ab" * 32, ["py312-slim"], before=before, limit=limit)
+        return [old.cell.release.package for old in passes]
 
     assert found(1001) == ["old", "young"]
     assert found(1000) == ["old"]
