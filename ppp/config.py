@@ -5,7 +5,6 @@ All mistakes of a source are collected and reported together, each with its plac
 
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +13,7 @@ from typing import Final, TypeVar
 from urllib.parse import urljoin
 
 import ppp
+from ppp.folder_paths import path_mistake
 from ppp.index_address import default_index_url
 from ppp.model.credentials import Credentials, origin_of, split_credentials
 from ppp.model.drift import DriftLimits
@@ -89,9 +89,8 @@ class Config:
     model_options: ModelOptions = field(default_factory=ModelOptions)
     container_runtime: str | None = None
     canary: bool = True
-    #: Whether failures are examined for drift, and within which limits.
-    drift: bool = True
-    drift_limits: DriftLimits = field(default_factory=DriftLimits)
+    #: Within which limits failures are examined for drift, None if they are not.
+    drift_limits: DriftLimits | None = field(default_factory=DriftLimits)
     network: Network = Network.GATEWAY
     nginx_image: str = DEFAULT_NGINX_IMAGE
     snapshot_days: int = DEFAULT_SNAPSHOT_DAYS
@@ -143,11 +142,6 @@ class Config:
         return f"the-pypi-place/{ppp.__version__} ({self.contact})"
 
 
-#: The longest path of a folder, in characters, which leaves room for the names below it; and of one name, in bytes.
-MAX_PATH: Final = 3000
-MAX_PATH_PART: Final = 255
-
-
 def load(environ: Mapping[str, str], *, data: Path | None = None, network: str | None = None) -> Config:
     """Read the settings from the environment; `data` overrides `PPP_DATA`, `network` overrides `PPP_NETWORK`.
 
@@ -187,7 +181,6 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         network=settings.network("PPP_NETWORK", network),
         contact=settings.header(CONTACT_VARIABLE, DEFAULT_CONTACT),
         canary=settings.boolean("PPP_CANARY", default=True),
-        drift=settings.boolean("PPP_DRIFT", default=True),
         drift_limits=settings.drift_limits(),
         container_runtime=settings.text("PPP_CONTAINER_RUNTIME") or None,
         nginx_image=settings.text("PPP_NGINX_IMAGE", DEFAULT_NGINX_IMAGE),
@@ -302,14 +295,15 @@ class _Settings:
             memory_mib=self.optional_number("PPP_MODEL_MEMORY_MIB", least=MIN_MEMORY_MIB, most=MAX_MEMORY_MIB),
         )
 
-    def drift_limits(self) -> DriftLimits:
-        """Return how much is done to tell drift from faults."""
+    def drift_limits(self) -> DriftLimits | None:
+        """Return how much is done to tell drift from faults, None for nothing."""
         default = DriftLimits()
-        return DriftLimits(
+        limits = DriftLimits(
             cells=self.number("PPP_DRIFT_CELLS", default.cells, most=10_000),
             runs=self.number("PPP_DRIFT_RUNS", default.runs, most=1000),
             seconds=self.number("PPP_DRIFT_SECONDS", default.seconds, most=86_400),
         )
+        return limits if self.boolean("PPP_DRIFT", default=True) else None
 
     def site_bound(self) -> SiteBound | None:
         """Return how much the site may take: that of its host, or the numbers that are set."""
@@ -363,26 +357,6 @@ class _Settings:
         if not text.isprintable() or not text.isascii():
             self.mistakes.append(f"{name}={text!r} has characters that a header cannot carry")
         return text
-
-
-def path_mistake(path: Path) -> str | None:
-    """Return why a folder cannot be used because of its path; None if it can.
-
-    The path is written into files and passed to other programs as UTF-8 text.
-    """
-    # A link may lead to a folder with another name.
-    found = os.path.realpath(path)
-    try:
-        text = os.fsencode(found).decode("utf-8")
-    except UnicodeDecodeError:
-        return "has a path that is not UTF-8: name another folder"
-    if text != found:
-        encoding = sys.getfilesystemencoding()
-        return f"has a path that this Python reads as {encoding}: set LC_ALL=C.UTF-8, and unset PYTHONUTF8"
-    if not text.isprintable():
-        return "has a path with control characters: name another folder"
-    too_long = len(found) > MAX_PATH or any(len(os.fsencode(part)) > MAX_PATH_PART for part in Path(found).parts)
-    return "has a path that is too long: name another folder" if too_long else None
 
 
 def _feed_beside(index_url: str) -> str:

@@ -38,7 +38,7 @@ _VERSION: Final = re.compile(r"\d+(\.\w+)+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Bounded:
+class _BoundSearch:
     """A culprit whose bound is searched for, with the files that others may have, and a run in which it fails."""
 
     name: str
@@ -79,7 +79,7 @@ def _smallest_bounded(
     bounded = {name: held[name] for name in names}
     culprits: list[Culprit] = []
     for name in names:
-        culprit, _ = _bound(cell, _Bounded(name=name, others=bounded, then=then, now=now), _passed)
+        culprit, _ = _bound(cell, _BoundSearch(name=name, others=bounded, then=then, now=now), _passed)
         bounded[name] = cell.up_to(name, Version(culprit.works_with))
         culprits.append(culprit)
     return tuple(culprits)
@@ -123,7 +123,7 @@ def _followed(
         if is_same_failure(oldest.record, failed.record):
             return ()
         # One that is named again failed unseen in versions that its bound allows: it gets a lower bound.
-        step = _Bounded(name=named, others=others, then=then, now=failed)
+        step = _BoundSearch(name=named, others=others, then=then, now=failed)
         culprits[named], loosest = _bound(cell, step, partial(_is_past, failed))
         allowed[named] = cell.up_to(named, Version(culprits[named].works_with))
         failed = loosest or oldest
@@ -152,7 +152,7 @@ def _unversioned(record: Record) -> str:
 
 
 def _confirmed(
-    cell: ExaminedCell, culprits: Mapping[str, Culprit], last: _Bounded, now: RanCell
+    cell: ExaminedCell, culprits: Mapping[str, Culprit], last: _BoundSearch, now: RanCell
 ) -> tuple[Culprit, ...]:
     """Return culprits, all but the last confirmed: with one version more the cell fails while all others are bounded.
 
@@ -212,7 +212,7 @@ def _smallest(cell: ExaminedCell, held: Mapping[str, frozenset[str]], candidates
     return minimal((), candidates)
 
 
-def _bound(cell: ExaminedCell, step: _Bounded, works: Callable[[RanCell], bool]) -> tuple[Culprit, RanCell | None]:
+def _bound(cell: ExaminedCell, step: _BoundSearch, works: Callable[[RanCell], bool]) -> tuple[Culprit, RanCell | None]:
     """Return a culprit with the last version it works with and the first it fails with; others stay as they are.
 
     The run with that last version is returned too, unless it is the version that there was then.

@@ -12,7 +12,8 @@ from ppp import pipeline
 from ppp.cli.options import data_option, make_context
 from ppp.cli.paths import NonEmptyPath
 from ppp.client_limits import ClientLimits
-from ppp.config import DEFAULT_PORT, path_mistake
+from ppp.config import DEFAULT_PORT
+from ppp.folder_paths import path_mistake
 from ppp.ledger.peers import list_peers
 from ppp.ledger.schema import read_ledger
 from ppp.mesh.fetch import ANNOUNCED_DEADLINE_S, HttpTransport

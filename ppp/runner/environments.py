@@ -128,7 +128,7 @@ def prepare_environments(
             unavailable=unavailable,
             canary=_canary(context, index, runtimes, matrix),
             gateway=index_gateway,
-            drift_limits=context.config.drift_limits if context.config.drift else None,
+            drift_limits=context.config.drift_limits,
             check_room=lambda: check_space(*_written_folders(context)),
         )
 

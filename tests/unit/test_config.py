@@ -470,6 +470,7 @@ def test_what_is_done_to_tell_drift_from_faults_is_bounded() -> None:
     assert load({}).drift_limits == DriftLimits()
     limits = {"PPP_DRIFT_CELLS": "3", "PPP_DRIFT_RUNS": "9", "PPP_DRIFT_SECONDS": "60"}
     assert load(limits).drift_limits == DriftLimits(cells=3, runs=9, seconds=60)
+    assert load({**limits, "PPP_DRIFT": "off"}).drift_limits is None
     with pytest.raises(ConfigError) as caught:
         load(dict.fromkeys(limits, "0"))
     assert all(f"{name}='0'" in caught.value.message for name in limits)
