@@ -24,9 +24,9 @@ from nox_tools import (
     install_pinned,
     network,
     node_environment,
-    page_tools,
     ppp,
     succeeds,
+    test_tools,
     tool,
 )
 
@@ -236,7 +236,7 @@ def node_keep(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests in several processes; tests whose tool is missing are skipped with the reason."""
-    page_tools(session)
+    test_tools(session)
     if session.posargs:
         tool(session, "pytest", *PARALLEL, *session.posargs)
         return
@@ -276,7 +276,7 @@ def docker_tests(session: nox.Session) -> None:
 @nox.session
 def redteam(session: nox.Session) -> None:
     """Attack the promises of docs/threat-model.md and count; `-- --write-figures` writes the figures there."""
-    page_tools(session)
+    test_tools(session)
     tool(session, "pytest", *PARALLEL, "-m", "attack", *session.posargs)
 
 

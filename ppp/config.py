@@ -57,6 +57,8 @@ DEFAULT_SNAPSHOT_DAYS: Final = 14
 DEFAULT_SNAPSHOT_WEEKS: Final = 8
 DEFAULT_WINDOW_MIB: Final = 45
 DEFAULT_COOLDOWN_DAYS: Final = 7
+#: How much the mirror takes, where it is wanted.
+DEFAULT_MIRROR_BYTES: Final = 10_000_000_000
 #: Where `ppp serve` listens by default.
 DEFAULT_PORT: Final = 8001
 
@@ -118,6 +120,8 @@ class Config:
     disk_mib: int | None = None
     #: How many days ago a file must have been uploaded to be in a simple index with a cooldown.
     cooldown_days: int = DEFAULT_COOLDOWN_DAYS
+    #: How many bytes copies of files may take.
+    mirror_bytes: int = DEFAULT_MIRROR_BYTES
 
     @property
     def public(self) -> Path:
@@ -188,6 +192,7 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         older_batches_url=settings.site_address("PPP_OLDER_BATCHES_URL") or None,
         disk_mib=settings.optional_number("PPP_DISK_MIB", most=1_000_000_000),
         cooldown_days=settings.number("PPP_COOLDOWN_DAYS", DEFAULT_COOLDOWN_DAYS, most=10_000),
+        mirror_bytes=settings.number("PPP_MIRROR_BYTES", DEFAULT_MIRROR_BYTES, most=10**15),
     )
     settings.check_replicas(config.replicas)
     settings.raise_mistakes()
@@ -276,7 +281,7 @@ class _Settings:
 
     def number(self, name: str, default: int, *, most: int, least: int = 1) -> int:
         text = self.text(name, str(default))
-        if not (re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most):
+        if not (re.fullmatch("[0-9]{1,16}", text) and least <= int(text) <= most):
             self.mistakes.append(f"{name}={text!r} is not a number from {least} to {most}")
             return default
         return int(text)

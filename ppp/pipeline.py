@@ -247,10 +247,10 @@ def import_shards(context: Context, plan: ShardPlan, files: Iterable[tuple[str, 
         return collect(node, plan, files)
 
 
-def publish(context: Context, *, snapshot: bool = False) -> Path:
-    """Seal, build the public folder, sign what it holds, and return the front page; see `RunRequest.snapshot`."""
+def publish(context: Context, *, snapshot: bool = False, mirror: bool = False) -> Path:
+    """Seal, build the public folder, sign what it holds, and return the front page; see `runner.publish`."""
     with open_node(context) as node:
-        page = publishing.publish(node, with_snapshot=snapshot)
+        page = publishing.publish(node, with_snapshot=snapshot, with_mirror=mirror)
     publishing.warn_of_unknown_address(context)
     return page
 

@@ -119,12 +119,39 @@ def tool(session: nox.Session, *command: str, **env: str) -> None:
     session.run(str(programs / command[0]), *command[1:], external=True, env={"PATH": path, **env})
 
 
+def test_tools(session: nox.Session) -> None:
+    """Install what tests need beside Python packages: the validators of pages, and the clients of a simple index."""
+    page_tools(session)
+    index_clients(session)
+
+
 def page_tools(session: nox.Session) -> None:
     """Install the validators of pages (tests/browser/package.json) below .nox/ if npm is available."""
     if not all(map(shutil.which, ("npm", "node", "chromium"))):
         return
     if not npm_install(session, "pages", HERE / "tests" / "browser", "install"):
         session.warn("npm could not install the validators of pages: their tests are skipped")
+
+
+def index_clients(session: nox.Session) -> None:
+    """Install the installers of tests/support/index_clients.toml, each in an environment below .nox/clients.
+
+    Without the index their tests are skipped.
+    """
+    pins = (HERE / "tests" / "support" / "index_clients.toml").read_text("utf-8")
+    folder = HERE / ".nox" / "clients"
+    stamp = folder / "ppp-stamp"
+    if stamp.exists() and stamp.read_text("utf-8") == pins:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, requirements in tomllib.loads(pins).items():
+        python = str(folder / name / "bin" / "python")
+        session.run(sys.executable, "-m", "venv", "--without-pip", str(folder / name), external=True)
+        install = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *requirements)
+        if subprocess.run(install, check=False).returncode:
+            session.warn(f"{name} could not be installed: the tests of index clients are skipped")
+            return
+    stamp.write_text(pins, "utf-8")
 
 
 def npm_install(session: nox.Session, name: str, sources: Path, command: str) -> bool:

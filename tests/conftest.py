@@ -18,6 +18,7 @@ from cell_environments import FetchedPip, host_environ, tiny_matrix
 from folder_times import time_by_folder
 from fuzzing import fuzz, fuzzed_lines
 from hypothesis import settings
+from index_clients import missing_clients
 from memory_store import open_store
 from parallel import file_scheduler, sort_by_cost
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
@@ -217,7 +218,13 @@ def _missing_sandbox() -> str | None:
     return None
 
 
+@cache
+def _missing_clients() -> str | None:
+    return missing_clients()
+
+
 TOOLS = {
+    "clients": _missing_clients,
     "nginx": _missing_nginx,
     "sandbox": _missing_sandbox,
     "systemd": _missing_systemd,

@@ -16,12 +16,17 @@ _DATABASES: Final = (".db", ".gz")
 
 @click.command()
 @snapshot_option
+@click.option(
+    "--mirror",
+    is_flag=True,
+    help="First copy the files that simple indexes list, up to PPP_MIRROR_BYTES, so that these need no upstream.",
+)
 @data_option
 @log_options
 @json_option
-def publish(*, snapshot: bool, data: Path | None, as_json: bool) -> None:
+def publish(*, snapshot: bool, mirror: bool, data: Path | None, as_json: bool) -> None:
     """Build and sign the public folder from the ledger."""
-    page = pipeline.publish(make_context(data), snapshot=snapshot)
+    page = pipeline.publish(make_context(data), snapshot=snapshot, mirror=mirror)
     print_answer({"page": str(page)}, f"open {page}", as_json=as_json)
 
 

@@ -238,6 +238,12 @@ class NotForEnvironmentError(PPPError):
     exit_code = 59
 
 
+class MirrorIncompleteError(PPPError):
+    """The site was published, but files that its mirror has room for could not be copied."""
+
+    exit_code = 60
+
+
 class LockRefusedError(PPPError):
     """No lock can be made: a record is no PASS, or a file of it has no hash, or is not known from the index."""
 

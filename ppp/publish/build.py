@@ -94,6 +94,7 @@ class _BuildSettings:
     index_files: Path | None
     audio: Path | None
     cooldown_days: int
+    copies: frozenset[tuple[str, str]] | None
     partial: bool = False
 
 
@@ -115,6 +116,7 @@ def build(
     index_files: Path | None = None,
     audio: Path | None = None,
     cooldown_days: int = DEFAULT_COOLDOWN_DAYS,
+    copies: frozenset[tuple[str, str]] | None = None,
 ) -> BuildResult:
     """Publish a ledger into a folder; files whose bytes did not change are not written.
 
@@ -125,7 +127,8 @@ def build(
     is where people find the others. `index_files` is the data folder with what the index said of files: without it,
     there are no locks and no simple index; where a bound may leave no room for locks, there are none. `audio` is the
     data folder with the audio of episodes: without it, they are text. A file is in an index with a cooldown when it was
-    uploaded `cooldown_days` ago. Raises `DiskFullError`, `DataReadOnlyError` or
+    uploaded `cooldown_days` ago. `copies` are the mirrored files that indexes name, as pairs of sha256 and name; None:
+    all that the folder has. Raises `DiskFullError`, `DataReadOnlyError` or
     `PublishError`; the previous `current.json` is intact then.
     """
     addresses = SiteAddresses(base_url=base_url, repository_url=repository_url, datasette_url=datasette_url)
@@ -137,6 +140,7 @@ def build(
         index_files=index_files,
         audio=audio,
         cooldown_days=cooldown_days,
+        copies=copies,
     )
     # One transaction: every number on every page is of the same moment.
     with _rare_garbage_collection(), translate_storage_errors(Path(published.ledger_path(db))), db.atomic():
@@ -182,8 +186,9 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
     folder, bound, addresses = OutputFolder(out), settings.bound, settings.addresses
     batches = read_batch_choice(db, bound)
     audio = read_published_audio(db, cache, settings.audio, bound)
-    fixed = {**fixed_rooms(batches, out), AUDIO: audio_room(audio)} if bound else {}
     index_files = stack.enter_context(read_index_files(settings.index_files)) if settings.index_files else None
+    verified = verified_inputs(out, index_files, days=settings.cooldown_days, copies=settings.copies)
+    fixed = {**fixed_rooms(batches, out, verified.mirrored), AUDIO: audio_room(audio)} if bound else {}
     partial = settings.partial or is_partial(db, bound, fixed) or (bound is not None and bool(cache.fact(_TOO_LARGE)))
     locks = not partial and holds_locks(db, bound, fixed)
     inputs = PlanInputs(
@@ -192,7 +197,7 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
         partial=partial,
         batches=batches,
         older_url=settings.older_url,
-        verified=verified_inputs(out, index_files, days=settings.cooldown_days),
+        verified=verified,
         locks=locks,
         audio=audio,
     )

@@ -11,7 +11,8 @@ from ppp.mesh import statement
 from ppp.mesh.batch import verify_own_batch
 from ppp.mesh.history import peers_file
 from ppp.mesh.peers_file import PEERS_NAME
-from ppp.model.errors import SnapshotRoomError
+from ppp.model.errors import MirrorIncompleteError, SnapshotRoomError
+from ppp.model.printable import first_of
 from ppp.model.site_bound import SiteBound, snapshot_share
 from ppp.publish import build, text
 from ppp.publish.folder import write_statements
@@ -21,6 +22,8 @@ from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER, SnapshotKind, co
 from ppp.publish.snapshots.retention import RetentionPolicy
 from ppp.publish.snapshots.take import TakenSnapshots, take
 from ppp.runner.context import Context, LocalNode
+from ppp.runner.mirror import MirrorReport, evict, fill_mirror
+from ppp.runner.mirror import describe as describe_mirror
 
 #: What a site lacks whose address nobody has said.
 UNKNOWN_ADDRESS: Final = (
@@ -47,11 +50,13 @@ def seal(node: LocalNode) -> tuple[str, ...]:
     return report.batches
 
 
-def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
+def publish(node: LocalNode, *, with_snapshot: bool = False, with_mirror: bool = False) -> Path:
     """Seal, build the public folder from the ledger, and sign a statement of what it holds; return the front page.
 
     The three steps are one, so that a published record is always in a signed batch: peers fetch batches. With a
-    snapshot, snapshots are taken first, unless there is one of the newest day on which something was observed.
+    snapshot, snapshots are taken first, unless there is one of the newest day on which something was observed. With a
+    mirror, files are copied first, and copies that have no room any more are removed at the end; raise
+    `MirrorIncompleteError` once all is published if some could not be copied.
     """
     seal(node)
     if with_snapshot and _lacks_snapshot(node):
@@ -61,6 +66,7 @@ def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
             # The site is what counts; a snapshot is an extra of it.
             node.context.reporter.warn(f"published without a snapshot: {error}")
     config = node.context.config
+    mirrored = fill_mirror(node) if with_mirror else None
     built = build.build(
         node.store.db,
         config.public,
@@ -73,6 +79,7 @@ def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
         index_files=config.data,
         audio=config.data,
         cooldown_days=config.cooldown_days,
+        copies=mirrored.copies if mirrored else None,
     )
     statement.issue(
         node.store,
@@ -87,13 +94,33 @@ def publish(node: LocalNode, *, with_snapshot: bool = False) -> Path:
     )
     write_seen_statements(node)
     write_statements(config.public, statement_files(node.store.db, node.key.id))
-    node.context.reporter.note(f"wrote {len(built.written)} of {built.files} published files")
-    if built.without_lock:
-        node.context.reporter.note(describe_missing_locks(built.without_lock))
-    if config.site_bound:
-        node.context.reporter.note(describe_room(built, config.site_bound))
-        node.context.reporter.note(describe_snapshots(config.public, config.site_bound))
+    _tell(node.context, built)
+    if mirrored:
+        _finish_mirror(node.context, mirrored)
     return config.public / "index.html"
+
+
+def _tell(context: Context, built: build.BuildResult) -> None:
+    """Tell what a build wrote, what it lacks, and how much of its bound it takes."""
+    config = context.config
+    context.reporter.note(f"wrote {len(built.written)} of {built.files} published files")
+    if built.without_lock:
+        context.reporter.note(describe_missing_locks(built.without_lock))
+    if config.site_bound:
+        context.reporter.note(describe_room(built, config.site_bound))
+        context.reporter.note(describe_snapshots(config.public, config.site_bound))
+
+
+def _finish_mirror(context: Context, mirrored: MirrorReport) -> None:
+    """Remove copies that no page names any more, and tell what is mirrored; raise if something could not be copied."""
+    evict(context.config.public, mirrored.copies)
+    for line in describe_mirror(mirrored):
+        context.reporter.note(line)
+    if mirrored.failures:
+        raise MirrorIncompleteError(
+            f"published, but {len(mirrored.failures)} files could not be copied: {first_of(mirrored.failures, 3)}",
+            hint="what the mirror lacks stays at its upstream address; run it again: what has arrived is kept",
+        )
 
 
 def warn_of_unknown_address(context: Context) -> None:

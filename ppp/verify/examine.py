@@ -29,7 +29,7 @@ from ppp.publish.snapshots.description import (
     read_description,
 )
 from ppp.publish.snapshots.description import SCHEMA as SNAPSHOT_SCHEMA
-from ppp.verify import documents
+from ppp.verify import documents, mirrored
 from ppp.verify.database import check_private, check_rows, check_signed_records, check_statements, open_verified
 from ppp.verify.declared import check_declared_release
 from ppp.verify.result import Verification, fail
@@ -71,13 +71,16 @@ def _targets(folder: Path) -> Iterator[Path]:
     for name in ("statement.json", f"{SNAPSHOTS_FOLDER}/index.json"):
         if (folder / name).exists():
             yield folder / name
-    for pattern in ("batches/*.json.gz", f"{SNAPSHOTS_FOLDER}/*.db", f"{SNAPSHOTS_FOLDER}/*.db.gz"):
+    for pattern in ("batches/*.json.gz", f"{SNAPSHOTS_FOLDER}/*.db", f"{SNAPSHOTS_FOLDER}/*.db.gz", mirrored.PATTERN):
         yield from sorted(folder.glob(pattern))
 
 
 def _verify(path: Path, options: VerifyOptions) -> Verification:
     try:
-        return Verification(path=str(path), valid=True, message=_check(path, options))
+        # No node signs a copy: signed pages name it by its hash.
+        copy = options.sha256 is None and mirrored.is_copy(path)
+        message = mirrored.check_copy(path) if copy else _check(path, options)
+        return Verification(path=str(path), valid=True, message=message)
     except (InvalidFileError, RejectedDataError) as error:
         return Verification(path=str(path), valid=False, message=error.message)
     except OSError as error:

@@ -14,15 +14,23 @@ from ppp.publish.verified_index.pages import METADATA_SUFFIX, mirror_path
 
 
 def mirrored_files(out: Path) -> frozenset[tuple[str, str]]:
-    """Return the copies in a public folder as pairs of sha256 and name; a copy in progress has another kind of name."""
+    """Return the copies in a public folder as pairs of sha256 and name; a copy in progress has another kind of name.
+
+    METADATA beside a wheel is a pair of its own.
+    """
     return frozenset(_copies(out / MIRROR_FOLDER))
+
+
+def with_metadata(found: frozenset[tuple[str, str]], copies: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """Return, of what a folder has, these copies and the METADATA beside them."""
+    return frozenset((sha256, name) for sha256, name in found if (sha256, name.removesuffix(METADATA_SUFFIX)) in copies)
 
 
 def _copies(root: Path) -> Iterator[tuple[str, str]]:
     for folder, _, names in os.walk(root):
         digest = os.path.basename(folder)  # noqa: PTH119 - there may be many
         if is_sha256(digest):
-            yield from ((digest, name) for name in names if name[0] != "." and not name.endswith(METADATA_SUFFIX))
+            yield from ((digest, name) for name in names if name[0] != ".")
 
 
 def projects_of(filenames: Iterable[str]) -> set[str]:
@@ -31,6 +39,7 @@ def projects_of(filenames: Iterable[str]) -> set[str]:
 
 
 def _project_of(filename: str) -> str | None:
+    filename = filename.removesuffix(METADATA_SUFFIX)
     try:
         if filename.endswith(".whl"):
             return str(parse_wheel_filename(filename)[0])

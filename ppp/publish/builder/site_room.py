@@ -11,7 +11,6 @@ from typing import Final
 from sqlite_utils import Database
 
 from ppp.ledger.batches import packed_batches
-from ppp.model.simple_index import MIRROR_FOLDER
 from ppp.model.site_bound import SiteBound
 from ppp.publish.batch_budget import BatchChoice, choose_batches
 from ppp.publish.folder import STATEMENTS
@@ -20,6 +19,7 @@ from ppp.publish.page_budget import Room, holds_all, locks_estimate, room_for_pa
 from ppp.publish.site.lookup import LOOKUP_PREFIX
 from ppp.publish.site.snapshots import INDEX
 from ppp.publish.snapshots.description import SNAPSHOTS_FOLDER
+from ppp.publish.verified_index.pages import mirror_path
 
 _INDEX_NAME: Final = INDEX.rpartition("/")[2]
 #: The parts, by the names that errors give them.
@@ -37,9 +37,12 @@ def read_batch_choice(db: Database, bound: SiteBound | None) -> BatchChoice:
     return choose_batches(packed_batches(db), bound, _count_packages(db))
 
 
-def fixed_rooms(batches: BatchChoice, out: Path) -> dict[str, Room]:
-    """Return the room of what is always published, by its name; `out` is the public folder."""
-    mirror = _room_of(out / MIRROR_FOLDER)
+def fixed_rooms(batches: BatchChoice, out: Path, mirrored: frozenset[tuple[str, str]]) -> dict[str, Room]:
+    """Return the room of what is always published, by its name; `out` is the public folder.
+
+    `mirrored` are the copies in it that pages may name, as pairs of sha256 and name.
+    """
+    mirror = _sum(Room.of((out / mirror_path(*copy)).lstat().st_size, 1) for copy in mirrored)
     return {BATCHES: batches.room, SNAPSHOTS: _room_of(out / SNAPSHOTS_FOLDER), MIRROR: mirror}
 
 

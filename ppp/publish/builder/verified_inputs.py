@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ppp.index_files.store import IndexFiles
-from ppp.publish.builder.mirrored import CopiedMetadata, mirrored_files
+from ppp.publish.builder.mirrored import CopiedMetadata, mirrored_files, with_metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +20,14 @@ class VerifiedInputs:
     metadata: CopiedMetadata
 
 
-def verified_inputs(out: Path, index_files: IndexFiles | None, *, days: int) -> VerifiedInputs:
-    """Return the inputs for a public folder, with the copies that it has now."""
+def verified_inputs(
+    out: Path, index_files: IndexFiles | None, *, days: int, copies: frozenset[tuple[str, str]] | None = None
+) -> VerifiedInputs:
+    """Return the inputs for a public folder, with the copies that it has now; with `copies`, of those only these."""
+    found = mirrored_files(out)
     return VerifiedInputs(
         index_files=index_files,
         days=days,
-        mirrored=mirrored_files(out),
+        mirrored=found if copies is None else with_metadata(found, copies),
         metadata=CopiedMetadata(out=out),
     )

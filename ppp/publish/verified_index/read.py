@@ -121,6 +121,7 @@ def _project(
 
 def _file(row: _PassedRow, file: IndexedFile, copies: CopiesOfFiles) -> VerifiedFile:
     asked = copies.requirements(file.sha256, file.filename, file.metadata_sha256)
+    mirrored = (file.sha256, file.filename) in copies.files
     return VerifiedFile(
         version=row.version,
         filename=file.filename,
@@ -132,11 +133,12 @@ def _file(row: _PassedRow, file: IndexedFile, copies: CopiesOfFiles) -> Verified
         requires_python=file.requires_python,
         # Whoever saw it: another node may have read the index later than this one.
         yanked=row.yanked if file.yanked is None else file.yanked,
-        metadata_sha256=file.metadata_sha256,
+        # To clients, METADATA that is missing beside a file, or another one, is an error that ends the installation.
+        metadata_sha256=None if mirrored and asked is None else file.metadata_sha256,
         imported=row.phase_import == Outcome.PASS,
         standin=bool(row.standin),
         arch=row.arch,
-        mirrored=(file.sha256, file.filename) in copies.files,
+        mirrored=mirrored,
         needs=_installed_with(row) if asked is None else asked,
     )
 
