@@ -147,10 +147,7 @@ class Config:
 
 
 def load(environ: Mapping[str, str], *, data: Path | None = None, network: str | None = None) -> Config:
-    """Read the settings from the environment; `data` overrides `PPP_DATA`, `network` overrides `PPP_NETWORK`.
-
-    Raises `ConfigError` that names every invalid setting.
-    """
+    """Read the settings; `data` and `network` override `PPP_DATA` and `PPP_NETWORK`. `ConfigError` has all mistakes."""
     settings = _Settings(environ)
     settings.check_path("PPP_DATA" if data is None else "--data", data or Path(settings.text("PPP_DATA", "data")))
     settings.check_path("the folder for temporary files (TMPDIR)", temporary_folder(environ))

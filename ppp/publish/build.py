@@ -128,12 +128,10 @@ def build(
     there are no locks and no simple index; where a bound may leave no room for locks, there are none. `audio` is the
     data folder with the audio of episodes: without it, they are text. A file is in an index with a cooldown when it was
     uploaded `cooldown_days` ago. `copies` are the mirrored files that indexes name, as pairs of sha256 and name; None:
-    all that the folder has. Raises `DiskFullError`, `DataReadOnlyError` or
-    `PublishError`; the previous `current.json` is intact then.
+    all that the folder has. Raises `DiskFullError`, `DataReadOnlyError` or `PublishError`; `current.json` stays then.
     """
-    addresses = SiteAddresses(base_url=base_url, repository_url=repository_url, datasette_url=datasette_url)
     settings = _BuildSettings(
-        addresses=addresses,
+        addresses=SiteAddresses(base_url=base_url, repository_url=repository_url, datasette_url=datasette_url),
         rebuild=rebuild,
         bound=bound,
         older_url=older_url,
@@ -184,8 +182,7 @@ def _build(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings)
 
 def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSettings, stack: ExitStack) -> BuildResult:
     folder, bound, addresses = OutputFolder(out), settings.bound, settings.addresses
-    batches = read_batch_choice(db, bound)
-    audio = read_published_audio(db, cache, settings.audio, bound)
+    batches, audio = read_batch_choice(db, bound), read_published_audio(db, cache, settings.audio, bound)
     index_files = stack.enter_context(read_index_files(settings.index_files)) if settings.index_files else None
     verified = verified_inputs(out, index_files, days=settings.cooldown_days, copies=settings.copies)
     fixed = {**fixed_rooms(batches, out, verified.mirrored), AUDIO: audio_room(audio)} if bound else {}

@@ -101,7 +101,7 @@ def publish(node: LocalNode, *, with_snapshot: bool = False, with_mirror: bool =
 
 
 def _tell(context: Context, built: build.BuildResult) -> None:
-    """Tell what a build wrote, what it lacks, and how much of its bound it takes."""
+    """Note what a build wrote, what it lacks, and how much of its bound it takes."""
     config = context.config
     context.reporter.note(f"wrote {len(built.written)} of {built.files} published files")
     if built.without_lock:

@@ -115,7 +115,7 @@ def record_of(release: SiteRelease, record: RecordBuilder, **changes: object) ->
 
 
 def upload(index: LocalIndex, data: Path, releases: Sequence[SiteRelease] = RELEASES) -> None:
-    """Give an index the wheels, and store in a data folder what it says of them."""
+    """Add the wheels to an index, and store in a data folder what it says of them."""
     for release in releases:
         index.add_file(release.project.name, release.project.filename, release.project.build())
     with open_index_files(data) as index_files:

@@ -45,7 +45,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class OfflineServer:
     """A server's command and port, the port of the recorder before it, and a media type that this claims for JSON."""
 
     command: Sequence[str]
@@ -57,7 +57,7 @@ class Server:
 class OfflineNetwork:
     """The namespace; use it as a context manager."""
 
-    def __init__(self, servers: Sequence[Server], environ: Mapping[str, str]) -> None:
+    def __init__(self, servers: Sequence[OfflineServer], environ: Mapping[str, str]) -> None:
         """Start the servers in the namespace, with these variables."""
         started = json.dumps([asdict(server) for server in servers])
         command = [*NAMESPACE, sys.executable, "-I", __file__, started]
