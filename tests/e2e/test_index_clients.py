@@ -73,7 +73,7 @@ class Attempt:
 
 
 @dataclass(slots=True, kw_only=True)
-class ServedSites:
+class OfflineSites:
     """The web roots, and the network in which they are served."""
 
     network: OfflineNetwork
@@ -106,7 +106,7 @@ def _site(record: Callable[..., Record], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module", name="served")
-def _served(site: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedSites]:
+def _served(site: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfflineSites]:
     folder = tmp_path_factory.mktemp("served")
     roots = folder / "roots"
     for root in (SITE, WRONG_WHEEL, WRONG_METADATA):
@@ -124,7 +124,7 @@ def _served(site: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         OfflineServer(command=ours, port=9002, recorder=MISLABELLED, claimed_type="application/json"),
     ]
     with OfflineNetwork(servers, environ) as network:
-        yield ServedSites(network=network, folder=folder, roots=roots)
+        yield OfflineSites(network=network, folder=folder, roots=roots)
 
 
 def wanted_by(client: IndexClient) -> dict[str, str]:
@@ -139,7 +139,7 @@ def installed_versions(wheels: Mapping[str, str]) -> dict[str, str]:
 
 @pytest.mark.clients
 @pytest.mark.sandbox
-def test_the_network_has_nothing_but_loopback(served: ServedSites) -> None:
+def test_the_network_has_nothing_but_loopback(served: OfflineSites) -> None:
     script = "import socket; print([name for _, name in socket.if_nameindex()])"
     shown = served.network.run([sys.executable, "-c", script], environ={}, folder=served.folder)
     assert shown == Ended(code=0, output="['lo']\n")
@@ -157,7 +157,7 @@ def test_the_network_has_nothing_but_loopback(served: ServedSites) -> None:
     ],
 )
 def test_exactly_what_passed_is_installed_and_nothing_else_is_asked_for(
-    served: ServedSites, client: IndexClient, mode: str
+    served: OfflineSites, client: IndexClient, mode: str
 ) -> None:
     wheels = wanted_by(client)
     wanted = [project for project in WANTED if project.partition("[")[0] in wheels]
@@ -178,7 +178,7 @@ def test_exactly_what_passed_is_installed_and_nothing_else_is_asked_for(
 @pytest.mark.clients
 @pytest.mark.sandbox
 @with_clients
-def test_another_wheel_in_its_place_is_refused(served: ServedSites, client: IndexClient) -> None:
+def test_another_wheel_in_its_place_is_refused(served: OfflineSites, client: IndexClient) -> None:
     attempt = served.install(client, served.address("plain", WRONG_WHEEL), [WRONG_PROJECT])
     assert attempt.ended.code != 0
     assert attempt.installed == {}
@@ -191,7 +191,7 @@ def test_another_wheel_in_its_place_is_refused(served: ServedSites, client: Inde
 @pytest.mark.parametrize(
     "client", [client for client in CLIENT_LIST if client.checks_metadata], ids=lambda client: client.name
 )
-def test_other_metadata_beside_a_wheel_is_refused(served: ServedSites, client: IndexClient) -> None:
+def test_other_metadata_beside_a_wheel_is_refused(served: OfflineSites, client: IndexClient) -> None:
     attempt = served.install(client, served.address("plain", WRONG_METADATA), [WRONG_PROJECT])
     assert attempt.ended.code != 0
     assert attempt.installed == {}
@@ -202,7 +202,7 @@ def test_other_metadata_beside_a_wheel_is_refused(served: ServedSites, client: I
 @pytest.mark.clients
 @pytest.mark.sandbox
 @with_clients
-def test_what_failed_cannot_be_installed_even_if_it_is_asked_for(served: ServedSites, client: IndexClient) -> None:
+def test_what_failed_cannot_be_installed_even_if_it_is_asked_for(served: OfflineSites, client: IndexClient) -> None:
     attempt = served.install(client, served.address("ours"), ["failing==2.0"])
     assert attempt.ended.code != 0
     assert attempt.installed == {}
@@ -212,7 +212,7 @@ def test_what_failed_cannot_be_installed_even_if_it_is_asked_for(served: ServedS
 @pytest.mark.clients
 @pytest.mark.sandbox
 @with_clients
-def test_json_by_another_name_is_no_index(served: ServedSites, client: IndexClient) -> None:
+def test_json_by_another_name_is_no_index(served: OfflineSites, client: IndexClient) -> None:
     attempt = served.install(client, served.address("mislabelled"), [WRONG_PROJECT])
     assert attempt.ended.code != 0
     assert attempt.installed == {}
@@ -224,7 +224,7 @@ def test_json_by_another_name_is_no_index(served: ServedSites, client: IndexClie
 @pytest.mark.parametrize(
     "client", [client for client in CLIENT_LIST if client.every_platform], ids=lambda client: client.name
 )
-def test_a_lock_for_all_platforms_takes_a_wheel_for_another_one(served: ServedSites, client: IndexClient) -> None:
+def test_a_lock_for_all_platforms_takes_a_wheel_for_another_one(served: OfflineSites, client: IndexClient) -> None:
     # Which no index of ours has, as nothing passes where it cannot be installed: these two could not tell.
     attempt = served.install(client, served.address("ours"), [OTHER_PLATFORM])
     assert attempt.ended.code != 0
