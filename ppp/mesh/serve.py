@@ -26,6 +26,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan, Receive, Scope, Send
 
+from ppp.episode_audio import AUDIO_FILES, CHAPTERS
 from ppp.mesh.push import ANNOUNCE_PATH
 from ppp.mesh.statement import MAX_STATEMENT_BYTES, authenticate, read_envelope
 from ppp.model.errors import LedgerBusyError, PPPError, PublishError, RejectedDataError
@@ -46,14 +47,21 @@ MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
+    ".mp3": "audio/mpeg",
+    ".opus": "audio/ogg",
+    ".png": "image/png",
     ".sha256": "text/plain; charset=utf-8",
     ".sig": "text/plain; charset=utf-8",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
+    ".vtt": "text/vtt; charset=utf-8",
     PurePath(JSON_NAME).suffix: JSON_TYPE,
     ".wasm": "application/wasm",
     ".xml": "application/xml",
 }
+
+#: Files whose media type is not that of their suffix.
+NAMED_TYPES: Final = {CHAPTERS: AUDIO_FILES[CHAPTERS]}
 
 #: A weight in a header Accept, and how many of its media types are read.
 _QUALITY: Final = re.compile(r"[01](\.[0-9]{0,3})?", re.ASCII)
@@ -227,7 +235,8 @@ class PublicFiles(StaticFiles):
         """Return the response with a file, or that it has not changed."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["X-Content-Type-Options"] = "nosniff"
-        media_type = MEDIA_TYPES.get(PurePath(full_path).suffix)
+        path = PurePath(full_path)
+        media_type = NAMED_TYPES.get(path.name, MEDIA_TYPES.get(path.suffix))
         if media_type and "content-type" in response.headers:
             response.headers["content-type"] = media_type
         return response

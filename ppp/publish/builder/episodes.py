@@ -15,8 +15,9 @@ from ppp.publish.builder.writer import OutputWriter
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind, owned_files
 from ppp.publish.episodes.content import read_content
 from ppp.publish.episodes.document import episode_document
-from ppp.publish.episodes.listing import Neighbours, keep_listing
+from ppp.publish.episodes.listing import EpisodeSummary, Neighbours, keep_listing
 from ppp.publish.feeds.episodes import episode_feed_files
+from ppp.publish.feeds.podcast import PODCAST, podcast
 from ppp.publish.folder import OutputFolder
 from ppp.publish.packages.pages import ALL_PAGES, LOOKUP_ALL, PackagePages
 from ppp.publish.site.addresses import complete
@@ -42,10 +43,10 @@ class EpisodeUpdate:
         listing, known = self._plan.episodes, self._cache.fact(_PAGES)
         written = known if isinstance(known, dict) else {}
         neighbours = listing.neighbours()
-        digests = {e.period.id: _digest(e.digest, neighbours[e.period.id]) for e in listing.episodes}
-        for period, digest in digests.items():
-            if written.get(period) != digest:
-                self._write_episode(writer, period, neighbours[period])
+        digests = {e.period.id: _digest(e, neighbours[e.period.id]) for e in listing.episodes}
+        for episode in listing.episodes:
+            if written.get(episode.period.id) != digests[episode.period.id]:
+                self._write_episode(writer, episode, neighbours[episode.period.id])
         if self._cache.fact(_LISTED) != listing.digest:
             self._write_about_all(writer)
         for gone in {*self._cache.owners(OwnerKind.EPISODES)} - digests.keys() - listing.months.keys():
@@ -54,22 +55,25 @@ class EpisodeUpdate:
         self._cache.set_fact(_LISTED, listing.digest)
         keep_listing(self._cache, listing)
 
-    def _write_episode(self, writer: OutputWriter, period: str, neighbours: Neighbours) -> None:
+    def _write_episode(self, writer: OutputWriter, episode: EpisodeSummary, neighbours: Neighbours) -> None:
+        period = episode.period.id
         stored = read_episode(self._db, period)
         if stored is None:
             raise ValueError(f"there is no episode of {period}")
-        content = read_content(stored)
+        content = read_content(stored, episode.audio)
         files = [episode_page(content, neighbours, self._pages), episode_document(content)]
         self._put(writer, period, files)
 
     def _write_about_all(self, writer: OutputWriter) -> None:
         listing, addresses = self._plan.episodes, self._plan.inputs.addresses
-        first, *of_months = archive_pages(listing)
+        first, *of_months = archive_pages(listing, addresses.base_url)
         writer.put(*complete(first, addresses))
         for month, page in zip(listing.months, of_months, strict=True):
             self._put(writer, month, [page])
         for path, content in episode_feed_files(listing, addresses.base_url):
             writer.put(path, content)
+        # Removed where there is nothing to hear, or where nobody has said the address of the site.
+        writer.put(PODCAST, podcast(listing, addresses.base_url))
 
     def _put(self, writer: OutputWriter, owner: str, files: Iterable[tuple[str, bytes]]) -> None:
         put = [self._folder.write(*complete(file, self._plan.inputs.addresses)) for file in files]
@@ -77,5 +81,5 @@ class EpisodeUpdate:
         writer.add([owned], [entry.path for entry, is_written in put if is_written])
 
 
-def _digest(episode: str, neighbours: Neighbours) -> str:
+def _digest(episode: EpisodeSummary, neighbours: Neighbours) -> str:
     return sha256_hex(repr((episode, neighbours)).encode())

@@ -107,7 +107,7 @@ class BuildPlan:
         """Return a digest (hex) of what the site shows apart from records."""
         journal = self.journal and self.journal.digest
         choice, copies = self.inputs.choice, sorted(self.inputs.verified.mirrored)
-        episodes = (self.episodes.digest, self.inputs.audio)
+        episodes = self.episodes.digest
         inputs = (self.queued, episodes, self.snapshots, journal, self.downloads, choice, self.has_locks, copies)
         return sha256_hex(repr(inputs).encode())
 
@@ -146,7 +146,7 @@ def read_plan(
         batches=new_batches,
         removed_batches=old_batches,
         older_batches=batches.older,
-        episodes=read_listing_of_episodes(db, cache),
+        episodes=read_listing_of_episodes(db, cache, inputs.audio),
         snapshots=complete_snapshots(out),
         journal=journal,
         downloads=downloads,

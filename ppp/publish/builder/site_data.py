@@ -124,7 +124,7 @@ def read_site_data(
         rows=_read_rows(db, store, environments, by_downloads=plan.downloads is not None),
         causes=_read_causes(db, store, counts),
         top_causes=top_causes(store.totals, TOP_CAUSES),
-        episode=read_content(episode) if episode else None,
+        episode=read_content(episode, plan.episodes.audio_of(episode.period)) if episode else None,
         episodes=plan.episodes,
         snapshots=plan.snapshots,
         # As the newest results have them: a look at all records would take time in proportion to the ledger.

@@ -7,9 +7,10 @@ written into it, so that it can be run on a ledger, on a snapshot and in the bro
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ppp.episode_audio import EpisodeAudio
 from ppp.ledger.episodes import StoredEpisode, StoredLine
 from ppp.model.errors import LedgerDamagedError
 from ppp.model.period import Period, PeriodKind
@@ -40,13 +41,23 @@ class TextPiece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeLine:
-    """A sentence: its presenter's name, its pieces, the numbers of its facts, the chapter that begins with it."""
+    """A sentence: its presenter's name, its pieces, the numbers of its facts, the chapter that begins with it.
+
+    `time` has its start and its end in milliseconds; None where there is no audio.
+    """
 
     speaker: str
     text: str
     pieces: tuple[TextPiece, ...]
     facts: tuple[int, ...]
     chapter: str | None
+    time: tuple[int, int] | None = None
+
+    @property
+    def clock(self) -> str:
+        """Return its start as 1:05; empty without audio."""
+        seconds = (self.time or (0, 0))[0] // 1000
+        return f"{seconds // 60}:{seconds % 60:02}" if self.time else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +85,7 @@ class EpisodeContent:
     presenters: tuple[tuple[str, str], ...]
     lines: tuple[EpisodeLine, ...]
     facts: tuple[EpisodeFact, ...]
+    audio: EpisodeAudio | None = None
 
     @property
     def page_path(self) -> str:
@@ -91,11 +103,16 @@ def episode_page_path(period: str) -> str:
     return f"{episode_folder(period)}/index.html"
 
 
-def read_content(stored: StoredEpisode) -> EpisodeContent:
-    """Return what is shown of a stored episode; raise `LedgerDamagedError` where it cannot be read."""
+def read_content(stored: StoredEpisode, audio: EpisodeAudio | None = None) -> EpisodeContent:
+    """Return what is shown of a stored episode; raise `LedgerDamagedError` where it cannot be read.
+
+    `audio` is that of its script: it has a time for each sentence.
+    """
     facts = tuple(_read_facts(stored))
     numbers = {fact.id: number for number, fact in enumerate(facts)}
     names = {presenter.speaker: presenter.name for presenter in stored.cast}
+    said = stored.script_lines
+    times = audio.times if audio and len(audio.times) == len(said) else (None,) * len(said)
     return EpisodeContent(
         period=Period.parse(stored.period),
         title=shown_title(stored),
@@ -103,8 +120,11 @@ def read_content(stored: StoredEpisode) -> EpisodeContent:
         writer=_words(stored.writer),
         fallback=stored.fallback and _words(stored.fallback),
         presenters=tuple((_words(presenter.name), _words(presenter.role)) for presenter in stored.cast),
-        lines=tuple(_line(line, facts, numbers, names) for line in stored.script_lines),
+        lines=tuple(
+            replace(_line(line, facts, numbers, names), time=time) for line, time in zip(said, times, strict=True)
+        ),
         facts=facts,
+        audio=audio,
     )
 
 

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from ppp.episode_audio import EpisodeAudio
+from ppp.model.canonical import Json
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.episodes.content import EpisodeContent, episode_folder
 
@@ -29,8 +31,26 @@ def episode_document(episode: EpisodeContent) -> tuple[str, bytes]:
                 for fact in episode.facts
             ],
             "script": [
-                {"speaker": line.speaker, "text": line.text, "facts": list(line.facts), "chapter": line.chapter}
+                {
+                    "speaker": line.speaker,
+                    "text": line.text,
+                    "facts": list(line.facts),
+                    "chapter": line.chapter,
+                    "time": line.time and list(line.time),
+                }
                 for line in episode.lines
             ],
+            "audio": _audio_json(episode.audio) if episode.audio else None,
         }
     )
+
+
+def _audio_json(audio: EpisodeAudio) -> dict[str, Json]:
+    return {
+        "duration_ms": audio.duration_ms,
+        "voices": audio.voices,
+        "files": {
+            name: {"bytes": file.bytes, "sha256": file.sha256, "type": file.media_type}
+            for name, file in audio.files.items()
+        },
+    }

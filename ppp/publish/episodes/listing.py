@@ -3,12 +3,13 @@
 A build reads every episode, but only what is new of it costs more than its digest: the rest is kept in the cache.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlite_utils import Database
 
+from ppp.episode_audio import EpisodeAudio
 from ppp.ledger.episodes import StoredEpisode, read_episodes
 from ppp.model.canonical import sha256_hex
 from ppp.model.period import Period, PeriodKind
@@ -23,13 +24,14 @@ _SUMMARIES: Final = "episode summaries"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeSummary:
-    """An episode in brief: `teaser` are its first sentences, each with its presenter; `digest` (hex) is of all."""
+    """An episode in brief: `teaser` are its first sentences, each with its presenter; `digest` (hex) is of its text."""
 
     period: Period
     title: str
     teaser: tuple[tuple[str, str], ...]
     sentences: int
     digest: str
+    audio: EpisodeAudio | None = None
 
     @property
     def month(self) -> str:
@@ -69,9 +71,18 @@ class EpisodeListing:
     episodes: Sequence[EpisodeSummary]
 
     @property
+    def audible(self) -> list[EpisodeSummary]:
+        """Return those with audio, the newest first."""
+        return [episode for episode in self.episodes if episode.audio]
+
+    @property
     def digest(self) -> str:
         """Return a digest (hex) of all episodes."""
         return sha256_hex(repr(self.episodes).encode())
+
+    def audio_of(self, period: str) -> EpisodeAudio | None:
+        """Return the audio of an episode that is published, or None."""
+        return next((episode.audio for episode in self.episodes if episode.period.id == period), None)
 
     @property
     def months(self) -> dict[str, list[EpisodeSummary]]:
@@ -94,10 +105,11 @@ class EpisodeListing:
         return found
 
 
-def read_listing_of_episodes(db: Database, cache: BuildCache) -> EpisodeListing:
-    """Return all episodes of a ledger in brief; those that the cache knows are not parsed."""
-    known = cache.fact(_SUMMARIES)
-    return EpisodeListing(episodes=tuple(_summaries(read_episodes(db), known if isinstance(known, dict) else {})))
+def read_listing_of_episodes(db: Database, cache: BuildCache, audios: Iterable[EpisodeAudio] = ()) -> EpisodeListing:
+    """Return all episodes of a ledger in brief, with the audio that is published; those known are not parsed."""
+    known, by_period = cache.fact(_SUMMARIES), {audio.period: audio for audio in audios}
+    summaries = _summaries(read_episodes(db), known if isinstance(known, dict) else {})
+    return EpisodeListing(episodes=tuple(replace(one, audio=by_period.get(one.period.id)) for one in summaries))
 
 
 def keep_listing(cache: BuildCache, listing: EpisodeListing) -> None:

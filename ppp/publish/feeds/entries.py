@@ -27,6 +27,16 @@ SITE_NAME: Final = "The PyPI Place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeedAttachment:
+    """A file that belongs to an entry: its path within the site, its media type, its size, how long it plays."""
+
+    path: str
+    media_type: str
+    bytes: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedEntry:
     """An entry; times are in epoch seconds, `path` is within the site, `lines` are lines of plain text."""
 
@@ -36,6 +46,7 @@ class FeedEntry:
     published: int
     updated: int
     lines: tuple[str, ...]
+    attachments: tuple[FeedAttachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from ppp.publish.episodes.content import EPISODES_FOLDER
+from ppp.episode_audio import MP3, OPUS, EpisodeAudio
+from ppp.publish.episodes.content import EPISODES_FOLDER, episode_folder
 from ppp.publish.episodes.listing import EpisodeListing, EpisodeSummary
 from ppp.publish.feeds.atom import atom
-from ppp.publish.feeds.entries import MAX_ENTRIES, SITE_NAME, FeedDocument, FeedEntry, urn
+from ppp.publish.feeds.entries import MAX_ENTRIES, SITE_NAME, FeedAttachment, FeedDocument, FeedEntry, urn
 from ppp.publish.feeds.jsonfeed import json_feed
 
 EPISODES_ATOM: Final = f"{EPISODES_FOLDER}/atom.xml"
@@ -45,4 +46,16 @@ def _entry(episode: EpisodeSummary) -> FeedEntry:
         published=episode.dated,
         updated=episode.dated,
         lines=(*lines, f"and {more} more sentence{'s' if more != 1 else ''}") if more else lines,
+        attachments=tuple(_attachments(episode.audio)) if episode.audio else (),
     )
+
+
+def _attachments(audio: EpisodeAudio) -> Iterator[FeedAttachment]:
+    for name in (MP3, OPUS):
+        file = audio.files[name]
+        yield FeedAttachment(
+            path=f"{episode_folder(audio.period)}/{name}",
+            media_type=file.media_type,
+            bytes=file.bytes,
+            seconds=round(audio.duration_ms / 1000),
+        )

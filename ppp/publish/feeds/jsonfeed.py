@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
+from ppp.model.canonical import Json
 from ppp.publish import text
 from ppp.publish.api.encoding import document_bytes
 from ppp.publish.feeds.atom import atom
-from ppp.publish.feeds.entries import SITE_NAME, FeedDocument
+from ppp.publish.feeds.entries import SITE_NAME, FeedDocument, FeedEntry
 from ppp.publish.feeds.rss import rss
 
 VERSION: Final = "https://jsonfeed.org/version/1.1"
@@ -34,6 +35,7 @@ def json_feed(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
                     "content_text": "\n".join(entry.lines),
                     "date_published": text.iso(entry.published),
                     "date_modified": text.iso(entry.updated),
+                    **_attachments(entry, base_url),
                 }
                 for entry in feed.entries
             ],
@@ -43,6 +45,22 @@ def json_feed(feed: FeedDocument, *, path: str, base_url: str) -> bytes:
 
 def _links(base_url: str, **paths: str) -> dict[str, str]:
     return {name: f"{base_url}{path}" for name, path in paths.items()} if base_url else {}
+
+
+def _attachments(entry: FeedEntry, base_url: str) -> dict[str, list[Json]]:
+    if not (entry.attachments and base_url):
+        return {}
+    return {
+        "attachments": [
+            {
+                "url": f"{base_url}{each.path}",
+                "mime_type": each.media_type,
+                "size_in_bytes": each.bytes,
+                "duration_in_seconds": each.seconds,
+            }
+            for each in entry.attachments
+        ]
+    }
 
 
 def feed_files(feed: FeedDocument, folder: str, base_url: str) -> Iterator[tuple[str, bytes]]:

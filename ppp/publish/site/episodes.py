@@ -51,11 +51,24 @@ def _fact_bytes(fact: EpisodeFact) -> int:
     return 220 + len(fact.kind) + sum(30 + len(name) + text.html_size(value) for name, value in fact.slots)
 
 
-def archive_pages(listing: EpisodeListing) -> Iterator[tuple[str, bytes]]:
-    """Yield `/episodes/index.html`, and `/episodes/<month>/index.html` of each month with an episode."""
+def archive_pages(listing: EpisodeListing, base_url: str) -> Iterator[tuple[str, bytes]]:
+    """Yield `/episodes/index.html`, and `/episodes/<month>/index.html` of each month with an episode.
+
+    Without the site's URL (`""`) there is no podcast, and the first of them says so.
+    """
     months = listing.months
     recent = text.fit_budget(listing.episodes[:RECENT], LIST_BUDGET, lambda one: one.estimated_bytes)
-    yield EPISODES_PAGE, render("episodes.html", path=EPISODES_PAGE, listing=listing, recent=recent, months=months)
+    yield (
+        EPISODES_PAGE,
+        render(
+            "episodes.html",
+            path=EPISODES_PAGE,
+            listing=listing,
+            recent=recent,
+            months=months,
+            is_podcast=bool(base_url),
+        ),
+    )
     names = [*months]
     for place, (month, episodes) in enumerate(months.items()):
         path = month_path(month)

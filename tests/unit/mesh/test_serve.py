@@ -12,6 +12,7 @@ import requests
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
+from ppp.episode_audio import AUDIO_FILES
 from ppp.mesh.node import NodeKey
 from ppp.mesh.serve import METRICS_INTERVAL_S, AnnouncementQueue, create_app, prefers_json
 from ppp.mesh.statement import Statement, sign_statement
@@ -178,6 +179,19 @@ def test_ranges_head_and_not_modified_are_answered(served: Served) -> None:
     assert (head.status_code, head.headers["Content-Length"], head.content) == (200, "8", b"")
     again = requests.get(url, headers={"If-None-Match": head.headers["ETag"]}, timeout=WAIT_S)
     assert again.status_code == 304
+
+
+@pytest.mark.parametrize(("name", "media_type"), AUDIO_FILES.items())
+def test_podcast_players_get_types_lengths_and_ranges(served: Served, name: str, media_type: str) -> None:
+    folder = served.public / "episodes" / "2024-04-25"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(bytes(range(200)))
+    url = f"{served.url}episodes/2024-04-25/{name}"
+    head = requests.head(url, timeout=WAIT_S)
+    assert head.headers["Content-Type"].partition(";")[0] == media_type
+    assert (head.headers["Content-Length"], head.headers["Accept-Ranges"]) == ("200", "bytes")
+    tail = requests.get(url, headers={"Range": "bytes=190-"}, timeout=WAIT_S)
+    assert (tail.status_code, tail.content) == (206, bytes(range(190, 200)))
 
 
 @pytest.mark.attack("open-to-readers")
