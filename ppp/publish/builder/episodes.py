@@ -72,7 +72,7 @@ class EpisodeUpdate:
             self._put(writer, month, [page])
         for path, content in episode_feed_files(listing, addresses.base_url):
             writer.put(path, content)
-        # Removed where there is nothing to hear, or where nobody has said the address of the site.
+        # Removed where there is no audio, or where nobody has said the address of the site.
         writer.put(PODCAST, podcast(listing, addresses.base_url))
 
     def _put(self, writer: OutputWriter, owner: str, files: Iterable[tuple[str, bytes]]) -> None:

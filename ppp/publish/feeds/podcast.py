@@ -1,4 +1,4 @@
-"""`/episodes/feed.xml`: the episodes that can be heard, as a podcast (RSS 2.0, Podcasting 2.0).
+"""`/episodes/feed.xml`: the episodes with audio, as a podcast (RSS 2.0, Podcasting 2.0).
 
 1. All addresses are absolute: without the site's URL there is no podcast.
 2. An enclosure has the exact length of its file; the id of an episode depends on its period alone and never changes.
@@ -32,7 +32,7 @@ _ABOUT: Final = (
 
 
 def podcast(listing: EpisodeListing, base_url: str) -> bytes | None:
-    """Return the podcast; None where no episode can be heard, or where the site's URL is not known (`""`)."""
+    """Return the podcast; None where no episode has audio, or where the site's URL is not known (`""`)."""
     audible = listing.audible[:MAX_ENTRIES]
     if not (audible and base_url):
         return None

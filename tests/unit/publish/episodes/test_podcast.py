@@ -122,7 +122,7 @@ def test_a_feed_reader_reads_it(small: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("audible", "base_url", "words"),
-    [(PERIODS, "", "There is no podcast: this site does not say its own address"), ((), URL, "text alone")],
+    [(PERIODS, "", "There is no podcast: this site does not say its own address"), ((), URL, "They are text alone")],
 )
 def test_without_an_address_or_audio_there_is_none_and_the_archive_says_so(
     small: Store, tmp_path: Path, audible: tuple[str, ...], base_url: str, words: str
