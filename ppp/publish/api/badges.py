@@ -2,7 +2,7 @@
 
 A badge shows `4/6 environments`, and how many of these are stand-ins for the official images. Cells with `NA` (not
 claimed) and `ERROR` (infrastructure error) are in neither number. A release that has nothing to import gets another
-label and another colour: nothing was imported.
+label and another colour: nothing was imported. Cells that are queued are in neither number, and are counted apart.
 """
 
 import html
@@ -12,6 +12,7 @@ from typing import Final
 
 from ppp.model.record import Result
 from ppp.publish.api.encoding import document_bytes
+from ppp.publish.packages.history import Unchecked
 from ppp.publish.packages.summary import PackageSummary
 
 LABEL: Final = "installs & imports"
@@ -58,17 +59,22 @@ def badge_label(summary: PackageSummary) -> str:
 def badge_message(summary: PackageSummary) -> str:
     """Return the short text of a badge: `4/6 environments`, and in how many of these there is nothing to import."""
     if not summary.claimed:
-        return "no verdict"
+        return f"no verdict, {_queued(summary)}" if summary.queued else "no verdict"
     message = f"{summary.passing}/{summary.claimed} environments"
     if _imports_nothing(summary):
         message += ", nothing to import"
     elif summary.installed_only:
         message += f", {summary.installed_only} without import"
-    return f"{message}, {_standins(summary)}" if summary.standins else message
+    message = f"{message}, {_standins(summary)}" if summary.standins else message
+    return f"{message}, {_queued(summary)}" if summary.queued else message
 
 
 def _standins(summary: PackageSummary) -> str:
     return f"{summary.standins} stand-in{'s' if summary.standins != 1 else ''}"
+
+
+def _queued(summary: PackageSummary) -> str:
+    return f"{summary.queued} {Unchecked.QUEUED}"
 
 
 def _imports_nothing(summary: PackageSummary) -> bool:
@@ -93,6 +99,7 @@ def _description(summary: PackageSummary) -> str:
         sentence += f" ({_standins(summary)} for the official images)"
     words = dict(summary.result_counts)
     apart = [f"{words[r]} {r}" for r in (Result.NA, Result.ERROR) if words.get(r)]
+    apart += [_queued(summary)] if summary.queued else []
     return f"{sentence}, and {', '.join(apart)}" if apart else sentence
 
 

@@ -198,6 +198,8 @@ def package_file(
     }
     if history.on_index:
         document["on_index"] = {**history.on_index.to_json(), "standing": str(history.checked_versions.standing)}
+    if history.queued:
+        document["queued"] = [*history.queued]
     if summary.is_exhibit:
         document["exhibit"] = True
     if history.announced_at is not None:

@@ -23,6 +23,7 @@ from ppp.ledger.dependents import packages_that_installed
 from ppp.ledger.downloads import newest_downloads, newest_source
 from ppp.ledger.flips import triggers_of_packages
 from ppp.ledger.published_journal import announcement_digests, tested_packages_of_days
+from ppp.ledger.queued_cells import packages_queued_otherwise, queued_cells
 from ppp.model.canonical import sha256_hex
 from ppp.model.matrix import Environment
 from ppp.model.site_address import SiteAddresses
@@ -87,7 +88,7 @@ def find_changes(
     # By row number, not by the index on packages: that would read every record.
     newer = db.execute("SELECT package FROM records NOT INDEXED WHERE rowid > ?", (last,))
     changed = {package for (package,) in newer} | _packages_with_other_downloads(db, cache)
-    changed |= _packages_announced_anew(db, cache)
+    changed |= _packages_announced_anew(db, cache) | _packages_queued_otherwise(db, cache)
     if index_files:
         changed |= packages_that_installed(db, ((f.project, f.version) for f in index_files.added_after(read)))
     # The page of a package links those of its dependencies that have a page.
@@ -134,6 +135,11 @@ def _packages_announced_anew(db: Database, cache: BuildCache) -> set[str]:
     return tested_packages_of_days(db, (day for day in {*known, *now} if known.get(day) != now.get(day)))
 
 
+def _packages_queued_otherwise(db: Database, cache: BuildCache) -> set[str]:
+    before = cache.fact("queued")
+    return packages_queued_otherwise(before if isinstance(before, dict) else {}, queued_cells(db))
+
+
 def record_build(
     db: Database,
     cache: BuildCache,
@@ -157,6 +163,7 @@ def record_build(
     cache.set_fact("index files", index_read)
     cache.set_fact("probes", _probes(db, last))
     cache.set_fact("announcements", announcement_digests(db))
+    cache.set_fact("queued", queued_cells(db))
     source = newest_source(db)
     cache.set_fact("downloads", source and asdict(source))
 

@@ -16,6 +16,7 @@ from ppp.ledger import published
 from ppp.ledger.digests import DayDigest
 from ppp.ledger.downloads import PeriodSource, packages_by_downloads
 from ppp.ledger.episodes import newest_episode
+from ppp.ledger.queued_cells import queued_cells
 from ppp.model.matrix import Environment
 from ppp.model.site_address import SiteAddresses
 from ppp.publish.api.current import NEWEST_RESULTS
@@ -196,7 +197,8 @@ def _read_rows(
     remaining_bytes = MATRIX_BUDGET
     for package, downloads in _in_order(store, by_downloads=by_downloads):
         verdicts = published.newest_release_verdicts(db, package)
-        rows.append(matrix_row(verdicts, environments, downloads=downloads))
+        queued = queued_cells(db, [package]).get(package, {}).get(verdicts[0].release.version, ())
+        rows.append(matrix_row(verdicts, environments, downloads=downloads, queued=queued))
         remaining_bytes -= rows[-1].estimated_bytes
         if remaining_bytes < 0:
             break

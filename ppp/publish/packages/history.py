@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from ppp.ledger.downloads import Downloads
@@ -27,8 +28,20 @@ class CurrentRecord:
     judgement: AssignedBlame
 
 
-#: A row of a table: a release's cells in the order of its columns, None where it was not checked.
-CurrentRecordRow = tuple[CurrentRecord | None, ...]
+class Unchecked(StrEnum):
+    """What is said of a cell of a release that has no result, while another one has."""
+
+    QUEUED = "queued"
+    NOT_CHECKED = "not checked"
+
+    @classmethod
+    def of(cls, environment: str, queued: Iterable[str]) -> "Unchecked":
+        """Return what is said of the cell in an environment, if cells are queued in `queued`."""
+        return cls.QUEUED if environment in queued else cls.NOT_CHECKED
+
+
+#: A row of a table: a release's cells in the order of its columns.
+CurrentRecordRow = tuple[CurrentRecord | Unchecked, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +54,9 @@ class PackageHistory:
     its releases came. `downloads` are its own, of the newest period that is known. `announced_at` is when the index
     named the newest release, in epoch seconds, as far as a journal says. `on_index` is what the index listed at the
     newest observation that recorded it. `dependencies` are the names of what its newest installations brought with
-    them, each with whether it has a result here. `locks` are those of the newest release that are published. Blame
-    takes all cells of a release into account.
+    them, each with whether it has a result here. `locks` are those of the newest release that are published. `queued`
+    are the environments in which this node has yet to check the newest release. Blame takes all cells of a release into
+    account.
     """
 
     package: str
@@ -57,6 +71,7 @@ class PackageHistory:
     on_index: OnIndex | None = None
     dependencies: Mapping[str, bool] = field(default_factory=dict)
     locks: PackageLocks = NO_LOCKS
+    queued: Sequence[str] = ()
 
     @property
     def version(self) -> str:

@@ -15,6 +15,7 @@ from ppp.ledger.downloads import newest_downloads
 from ppp.ledger.flips import Flip, read_flips
 from ppp.ledger.journal import announcements
 from ppp.ledger.published import Agreement, Verdict, VerdictChange
+from ppp.ledger.queued_cells import queued_cells
 from ppp.model.blame import AssignedBlame, assign_blame
 from ppp.model.matrix import Environment
 from ppp.model.on_index import OnIndex
@@ -100,6 +101,7 @@ def _read_portion(
     for flip in read_flips(db, packages):
         flips[flip.trigger.name].append(flip)
     downloads, dependencies = newest_downloads(db, packages), read_dependencies(db, packages)
+    queued = queued_cells(db, packages)
     announced = announcements(db, ((package, of_package[0][0].version) for package, of_package in releases.items()))
     for package, of_package in groupby(rows, attrgetter("package")):
         if package in releases:
@@ -110,6 +112,7 @@ def _read_portion(
                 downloads=downloads.get(package),
                 announced_at=announced_at,
                 dependencies=dependencies.get(package, {}),
+                queued=queued.get(package, {}).get(history.version, ()),
             )
 
 

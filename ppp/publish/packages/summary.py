@@ -71,6 +71,7 @@ class PackageSummary:
     `as_of` is when the newest of the package's current records was observed, in epoch seconds. Of the `PASS` cells,
     `installed_only` have nothing to import. `remarks` are by environment. `downloads` are those of the newest period,
     None where unknown. An exhibit has no findings. Of the cells that pass or fail, `standins` ran on a stand-in.
+    `queued` cells have yet to be checked, and are in no other number.
     """
 
     package: str
@@ -84,6 +85,7 @@ class PackageSummary:
     downloads: int | None = None
     is_exhibit: bool = False
     standins: int = 0
+    queued: int = 0
 
     @property
     def shown_counts(self) -> tuple[tuple[Shown, int], ...]:
@@ -143,6 +145,7 @@ def summarize(history: PackageHistory) -> PackageSummary:
         downloads=history.downloads.downloads if history.downloads else None,
         is_exhibit=is_exhibit,
         standins=sum(verdict.standin for verdict in newest if verdict.result not in _NO_VERDICT),
+        queued=len(history.queued),
     )
 
 

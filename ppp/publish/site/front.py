@@ -47,13 +47,17 @@ TREND_QUERY: Final = "results_by_day"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
-    """The newest release of a package: its result in each shown environment, or None if not checked there."""
+    """The newest release of a package: its result in each shown environment, or None if not checked there.
+
+    `queued` are the environments in which it has yet to be checked.
+    """
 
     package: str
     version: str
     cells: tuple[Verdict | None, ...]
     causes: tuple[str, ...]
     downloads: int | None = None
+    queued: Sequence[str] = ()
 
     @property
     def fails_everywhere(self) -> bool:
@@ -109,7 +113,11 @@ class FrontPage:
 
 
 def matrix_row(
-    verdicts: Sequence[Verdict], environments: Sequence[Environment], *, downloads: int | None = None
+    verdicts: Sequence[Verdict],
+    environments: Sequence[Environment],
+    *,
+    downloads: int | None = None,
+    queued: Sequence[str] = (),
 ) -> MatrixRow:
     """Return the row of one release, from its verdicts, with a cell for each shown environment."""
     by_environment = {verdict.environment: verdict for verdict in verdicts}
@@ -120,6 +128,7 @@ def matrix_row(
         cells=tuple(by_environment.get(environment.id) for environment in shown_environments(environments)),
         causes=tuple(sorted(causes, key=lambda cause: (-causes[cause], cause))),
         downloads=downloads,
+        queued=queued,
     )
 
 

@@ -17,7 +17,7 @@ from ppp.model.record import PHASES, Outcome, Record, Result
 from ppp.model.shown import Shown, nothing_to_import, record_shown_as
 from ppp.publish import text
 from ppp.publish.packages.finding_kinds import FINDING_TEXTS, FindingKind
-from ppp.publish.packages.history import CurrentRecord, CurrentRecordRow
+from ppp.publish.packages.history import CurrentRecord, CurrentRecordRow, Unchecked
 from ppp.publish.packages.remarks import Remark
 from ppp.publish.site.standins import Standins
 
@@ -149,10 +149,10 @@ def matrix_rows(
     return Markup("\n".join(lines))  # noqa: S704 - escaped
 
 
-def _matrix_cell(current: CurrentRecord | None, platform: str, notes: CellNotes, root: str) -> str:
+def _matrix_cell(current: CurrentRecord | Unchecked, platform: str, notes: CellNotes, root: str) -> str:
     # A cell that did not pass links to the section that explains it.
-    if current is None:
-        return '<td class="none">· not checked</td>'
+    if isinstance(current, Unchecked):
+        return f'<td class="none">· {current}</td>'
     record = current.record
     phase, shown, remarked = record.failed_phase, record_shown_as(record), notes.remarks.get(record.environment, ())
     is_marked = record.standin and notes.standins is not None and notes.standins.marks([record.environment])

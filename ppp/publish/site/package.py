@@ -28,6 +28,7 @@ from ppp.publish.packages.history import (
     CurrentRecord,
     CurrentRecordRow,
     PackageHistory,
+    Unchecked,
 )
 from ppp.publish.packages.locks import lock_path
 from ppp.publish.packages.pages import PackagePages
@@ -123,7 +124,8 @@ def package_page(
         passing=summary.passing,
         **_unsaid(summary, newest),
         broken=bool(summary.failing),
-        table=_result_matrix(newest, environments),
+        table=_result_matrix(newest, environments, history.queued),
+        queued=history.queued[:MAX_ENVIRONMENTS],
         as_of=summary.as_of,
         check_commands=check_commands,
         pin_commands=pin_commands,
@@ -222,15 +224,18 @@ def _select_environments(history: PackageHistory, environments: Sequence[Environ
     return shown_environments(e for e in environments if e.id in checked)
 
 
-def _result_matrix(cells: Sequence[CurrentRecord], environments: Sequence[Environment]) -> ResultMatrix:
-    # A platform has a column if the release was checked on it with any Python.
+def _result_matrix(
+    cells: Sequence[CurrentRecord], environments: Sequence[Environment], queued: Sequence[str]
+) -> ResultMatrix:
+    # A platform has a column if the release was checked on it with any Python, or is to be.
     by_environment = {current.record.environment: current for current in cells}
-    names, rows = _matrix_layout(
-        tuple(environments), frozenset(e.platform for e in environments if e.id in by_environment)
-    )
-    return ResultMatrix(
-        platforms=names, rows=tuple((python, tuple(map(by_environment.get, places))) for python, places in rows)
-    )
+    known = by_environment.keys() | {*queued}
+    names, rows = _matrix_layout(tuple(environments), frozenset(e.platform for e in environments if e.id in known))
+
+    def cell(environment: str) -> CurrentRecord | Unchecked:
+        return by_environment.get(environment) or Unchecked.of(environment, queued)
+
+    return ResultMatrix(platforms=names, rows=tuple((python, tuple(map(cell, places))) for python, places in rows))
 
 
 @lru_cache(64)
