@@ -73,6 +73,13 @@ class JournalMode(StrEnum):
     OFF = "off"
 
 
+class SpeechEngine(StrEnum):
+    """Which program speaks the episodes."""
+
+    ESPEAK = "espeak"
+    PIPER = "piper"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The settings that a command runs with; see `load` for the variables they come from.
@@ -122,6 +129,9 @@ class Config:
     cooldown_days: int = DEFAULT_COOLDOWN_DAYS
     #: How many bytes copies of files may take.
     mirror_bytes: int = DEFAULT_MIRROR_BYTES
+    #: Which program speaks the episodes, and the file of a voice for it, where it takes one.
+    speech: SpeechEngine = SpeechEngine.ESPEAK
+    speech_voice: Path | None = None
 
     @property
     def public(self) -> Path:
@@ -179,6 +189,8 @@ def load(environ: Mapping[str, str], *, data: Path | None = None, network: str |
         window_mib=settings.number("PPP_WINDOW_MIB", DEFAULT_WINDOW_MIB, most=100_000),
         model=settings.file("PPP_MODEL"),
         model_options=settings.model_options(),
+        speech=settings.parsed("PPP_SPEECH", _speech_engine) or SpeechEngine.ESPEAK,
+        speech_voice=settings.file("PPP_SPEECH_VOICE"),
         network=settings.network("PPP_NETWORK", network),
         contact=settings.header(CONTACT_VARIABLE, DEFAULT_CONTACT),
         canary=settings.boolean("PPP_CANARY", default=True),
@@ -359,6 +371,12 @@ class _Settings:
         if not text.isprintable() or not text.isascii():
             self.mistakes.append(f"{name}={text!r} has characters that a header cannot carry")
         return text
+
+
+def _speech_engine(text: str) -> SpeechEngine:
+    if text not in [*SpeechEngine]:
+        raise ValueError(f"is {_shortened(text)!r}, which is none of {', '.join(SpeechEngine)}")
+    return SpeechEngine(text)
 
 
 def _feed_beside(index_url: str) -> str:

@@ -223,6 +223,12 @@ def _missing_clients() -> str | None:
     return missing_clients()
 
 
+@cache
+def _missing_speech() -> str | None:
+    missing = [tool for tool in ("espeak-ng", "ffmpeg") if not shutil.which(tool)]
+    return f"no {' and no '.join(missing)}" if missing else None
+
+
 TOOLS = {
     "clients": _missing_clients,
     "nginx": _missing_nginx,
@@ -231,6 +237,7 @@ TOOLS = {
     "docker": _missing_docker,
     "mesh": _missing_mesh,
     "voice": _missing_voice,
+    "speech": _missing_speech,
     "online": _missing_online,
     "mount": _missing_mount,
     "browser": _missing_browser,

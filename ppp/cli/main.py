@@ -69,6 +69,7 @@ COMMANDS: Final = {
     "narrate": LazyCommand("ppp.cli.publish:narrate", "Describe a day's results in verified sentences."),
     "publish": LazyCommand("ppp.cli.publish:publish", "Build and sign the public folder from the ledger."),
     "queue": LazyCommand("ppp.cli.queue:queue", "Show what is checked next, and why."),
+    "render": LazyCommand("ppp.cli.render:render", "Render the sound of episodes."),
     "reproduce": LazyCommand("ppp.cli.reproduce:reproduce", "Run the cell of a record again and compare."),
     "restore": LazyCommand("ppp.cli.state:restore", "Replace the ledger by the one whose state is in FOLDER."),
     "rot": LazyCommand("ppp.cli.rot:rot", "Check again what passed long ago."),

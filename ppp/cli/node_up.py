@@ -15,7 +15,14 @@ from ppp.config import LOG_FORMAT_VARIABLE
 from ppp.log_lines import chosen_log_format
 from ppp.mesh.fetch import UnavailableFileError
 from ppp.mesh.statement import ForkedError
-from ppp.model.errors import NoRecordsError, PeerError, RejectedDataError, UnknownPackageError, UnknownVersionError
+from ppp.model.errors import (
+    NoEpisodeError,
+    NoRecordsError,
+    PeerError,
+    RejectedDataError,
+    UnknownPackageError,
+    UnknownVersionError,
+)
 from ppp.model.schedule import SCHEDULE, Step
 from ppp.runner.context import Context
 
@@ -27,7 +34,7 @@ COMMANDS: Final = MappingProxyType(
     {
         Step.WATCH: (("peer", "sync"), ("run", "--minutes", "{minutes}")),
         Step.WRITE: (("narrate",),),
-        Step.RENDER: (("publish",),),
+        Step.RENDER: (("render",),),
         Step.PUBLISH: (("snapshot",), ("peer", "push")),
     }
 )
@@ -37,6 +44,7 @@ ACCEPTED: Final = MappingProxyType(
     {
         "peer": frozenset(error.exit_code for error in _PEERS),
         "narrate": frozenset({NoRecordsError.exit_code}),
+        "render": frozenset({NoEpisodeError.exit_code}),
         "run": frozenset({UnknownPackageError.exit_code, UnknownVersionError.exit_code}),
     }
 )

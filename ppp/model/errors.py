@@ -244,6 +244,12 @@ class MirrorIncompleteError(PPPError):
     exit_code = 60
 
 
+class NoEpisodeError(PPPError):
+    """The ledger holds no such episode, so there is nothing to render."""
+
+    exit_code = 86
+
+
 class LockRefusedError(PPPError):
     """No lock can be made: a record is no PASS, or a file of it has no hash, or is not known from the index."""
 
