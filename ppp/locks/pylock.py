@@ -16,7 +16,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from ppp.index_files.file import MAX_FILE_SIZE, is_file_url, is_plain_filename
+from ppp.index_files.file import is_file_url
+from ppp.locks.any_lock import file_fault
 from ppp.locks.lock import JointClaim, Lock, LockedFile, LockedPackage, LockOrigin, is_plain
 from ppp.locks.make import release_of
 from ppp.model.canonical import Json, is_sha256, plain_canonical_json, sha256_hex
@@ -198,14 +199,10 @@ def _package(table: dict[str, Any]) -> LockedPackage:
 def _file(table: dict[str, Any]) -> LockedFile:
     filename, url, sha256 = _text(table["name"], 300), _text(table["url"], 3_000), table["hashes"]["sha256"]
     size, uploaded = table.get("size"), table.get("upload-time")
-    if not is_plain_filename(filename):
-        raise _invalid(f"names a file {filename!r}")
+    if fault := file_fault(filename, sha256, size):
+        raise _invalid(fault)
     if not is_file_url(url, filename):
         raise _invalid(f"has an address that is none of {filename}: {url}")
-    if not is_sha256(sha256):
-        raise _invalid(f"has no sha256 of {filename}")
-    if size is not None and not (type(size) is int and 0 <= size <= MAX_FILE_SIZE):
-        raise _invalid(f"has a size of {filename} that is none: {size!r}")
     if uploaded is not None and not (isinstance(uploaded, datetime) and uploaded.utcoffset() == timedelta(0)):
         raise _invalid(f"has a time of upload of {filename} that is not in UTC: {uploaded!r}")
     return LockedFile(

@@ -3,24 +3,15 @@
 Only wheels are taken: what building an sdist results in is not locked.
 """
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from packaging.markers import Environment, InvalidMarker, UndefinedComparison, UndefinedEnvironmentName
-from packaging.pylock import (
-    Package,
-    PackageWheel,
-    Pylock,
-    PylockSelectError,
-    PylockUnsupportedVersionError,
-    PylockValidationError,
-)
+from packaging.pylock import Package, PackageWheel, Pylock, PylockSelectError
 from packaging.tags import Tag
 
-from ppp.index_files.file import is_plain_filename
-from ppp.model.canonical import is_sha256
+from ppp.locks.any_lock import NotALockError, file_fault, parse_any_lock
 from ppp.model.errors import ProjectFileError
 
 #: No file of an index is larger.
@@ -65,8 +56,8 @@ class LockedWheel:
 def parse_lock(content: bytes, source: str) -> Pylock:
     """Return a lock; `source` names it in errors. Raise `ProjectFileError`."""
     try:
-        return Pylock.from_dict(tomllib.loads(content.decode()))
-    except (ValueError, RecursionError, PylockValidationError, PylockUnsupportedVersionError) as error:
+        return parse_any_lock(content)
+    except NotALockError as error:
         raise ProjectFileError(f"{source} is not a valid lock: {error}", hint=_LOCK_HINT) from error
 
 
@@ -104,13 +95,8 @@ def locked_wheel(package: Package, file: Any, source: str) -> LockedWheel:  # no
     if not isinstance(file, PackageWheel):
         raise ProjectFileError(f"{source} has no wheel of {package.name} for this Python", hint=hint)
     sha256 = file.hashes.get("sha256", "").lower()
-    if not is_sha256(sha256):
-        raise ProjectFileError(f"{source} has no sha256 of {file.filename}", hint=_LOCK_HINT)
-    if file.size is not None and not 0 < file.size <= MAX_FILE_BYTES:
-        raise ProjectFileError(f"{source} says that {file.filename} has {file.size:,} bytes", hint=_LOCK_HINT)
-    # The name is a part of paths here, and packaging accepts more in it.
-    if not (is_plain_filename(file.filename) and file.filename.endswith(".whl")):
-        raise ProjectFileError(f"{source} has a file name with characters of no wheel's, {file.filename!r}", hint="")
+    if fault := file_fault(file.filename, sha256, file.size, most=MAX_FILE_BYTES):
+        raise ProjectFileError(f"{source} {fault}", hint=_LOCK_HINT)
     if not file.url:
         raise ProjectFileError(f"{source} has no address of {file.filename}", hint=_LOCK_HINT)
     version = str(package.version) if package.version else file.filename.split("-")[1]

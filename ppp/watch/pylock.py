@@ -3,12 +3,12 @@
 Packages from version control, folders and archives have no release of the index: they are left out, with a note.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Final
 
-from packaging.pylock import Package, Pylock, PylockUnsupportedVersionError, PylockValidationError, is_valid_pylock_path
+from packaging.pylock import Package, is_valid_pylock_path
 
+from ppp.locks.any_lock import NotALockError, parse_any_lock
 from ppp.model.errors import RequirementsError
 from ppp.model.release import RequestedPackage
 from ppp.watch import watchlist
@@ -38,8 +38,8 @@ def read(path: Path) -> Watchlist:
     if len(content) > MAX_BYTES:
         raise RequirementsError(f"{path} is larger than {MAX_BYTES} bytes", hint="split it into several files")
     try:
-        lock = Pylock.from_dict(tomllib.loads(content.decode()))
-    except (ValueError, RecursionError, PylockValidationError, PylockUnsupportedVersionError) as error:
+        lock = parse_any_lock(content)
+    except NotALockError as error:
         raise RequirementsError(f"{path} is not a lock file: {error}", hint=HINT) from error
     entries = [_entry(package, number) for number, package in enumerate(lock.packages, 1) if package.version]
     left_out = [package.name for package in lock.packages if not package.version]

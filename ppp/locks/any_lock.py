@@ -1,0 +1,35 @@
+"""What is the same for every lock (PEP 751) that is read, whoever made it: its form, and what it says of a file."""
+
+import tomllib
+
+from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
+
+from ppp.index_files.file import MAX_FILE_SIZE, is_plain_filename
+from ppp.model.canonical import is_sha256
+
+
+class NotALockError(ValueError):
+    """Bytes that are no lock. The message says why."""
+
+
+def parse_any_lock(content: bytes) -> Pylock:
+    """Return the lock that the bytes of a file are; raise `NotALockError`."""
+    try:
+        return Pylock.from_dict(tomllib.loads(content.decode()))
+    except (ValueError, RecursionError, PylockValidationError, PylockUnsupportedVersionError) as error:
+        raise NotALockError(str(error)) from error
+
+
+def file_fault(filename: str, sha256: object, size: object, *, most: int = MAX_FILE_SIZE) -> str | None:
+    """Return why what a lock says of a file cannot be, a clause that begins with a verb; None if it can.
+
+    A file has a name of plain characters, a sha256, and a size of at most `most` bytes if the lock says one (not None).
+    """
+    # The name becomes a part of paths, and packaging accepts more in it.
+    if not is_plain_filename(filename):
+        return f"names a file with characters that no file of an index has: {filename[:200]!r}"
+    if not is_sha256(sha256):
+        return f"has no sha256 of {filename}"
+    if size is not None and not (type(size) is int and 0 <= size <= most):
+        return f"has a size of {filename} that is none: {size!r:.40}"
+    return None
