@@ -1,6 +1,7 @@
 """Run one joint cell with the index narrowed to what is proven: see `ppp.check.joint`."""
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -9,6 +10,7 @@ from typing import Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from sqlite_utils import Database
 
 from ppp.check.causes import missing_requirement
@@ -17,6 +19,7 @@ from ppp.check.joint import JointCell, JointChecker, JointRun
 from ppp.check.phases import PhaseReport
 from ppp.check.runtime import PreparedEnvironment
 from ppp.ledger.passes import PassedFile, files_that_passed, results_in
+from ppp.ledger.queries import records_by_id
 from ppp.ledger.schema import read_ledger
 from ppp.locks.joint import Blocker, BlockKind, unmet
 from ppp.model.errors import NoEnvironmentError
@@ -31,6 +34,8 @@ from ppp.watch.markers import applies_in
 
 #: How often a cell is run if that ends in an `ERROR`.
 ATTEMPTS: Final = 2
+#: How many releases a command in a hint names.
+MAX_NAMED: Final = 20
 BUILD_DEPENDENCY: Final = "build-dependency"
 #: In pip's words, which names the versions in the same way.
 _NEEDED_BY: Final = re.compile(
@@ -115,7 +120,7 @@ def run_joint_cell(context: Context, ready: ReadyEnvironments, request: JointReq
             prepared=prepared, run=run, requirements=tuple(text for _, text in sorted(requirements.items()))
         )
     with closing(read_ledger(context.config.data)) as db:
-        return JointCellResult(blockers=(_blocker(db, request.environment.id, run),))
+        return JointCellResult(blockers=(_blocker(db, request, run),))
 
 
 def _by_package(requirements: Sequence[JointRequirement]) -> dict[str, str]:
@@ -157,7 +162,7 @@ def _run(
     return run
 
 
-def _blocker(db: Database, environment: str, run: JointRun) -> Blocker:
+def _blocker(db: Database, request: JointRequest, run: JointRun) -> Blocker:
     """Return what blocks a joint cell that did not pass."""
     report = run.report
     said = f"{report.cause}: {report.detail}" if report.detail else str(report.cause)
@@ -170,7 +175,7 @@ def _blocker(db: Database, environment: str, run: JointRun) -> Blocker:
             detail=f"installed with the others it does not import, with the cause {said}",
             hint="each passed alone: bound one of them to another proven version",
         )
-    return _missing(db, environment, report) or Blocker(
+    return _missing(db, request, report) or Blocker(
         kind=BlockKind.NOT_INSTALLED_TOGETHER,
         requirement="",
         detail=f"pip cannot install them together from what is proven, with the cause {said}",
@@ -178,17 +183,38 @@ def _blocker(db: Database, environment: str, run: JointRun) -> Blocker:
     )
 
 
-def _missing(db: Database, environment: str, report: PhaseReport) -> Blocker | None:
+def _missing(db: Database, request: JointRequest, report: PhaseReport) -> Blocker | None:
     """Return that nothing proven meets what a package, or its build, requires; None if that is not why pip failed."""
     builds = report.cause == BUILD_DEPENDENCY
     # Of a build's own pip the log has the same lines.
     asked = replace(report, cause="no-distribution", blame=Blame.DEPENDENCY) if builds else report
-    wanted = missing_requirement(asked)
+    wanted, environment = missing_requirement(asked), request.environment.id
     if wanted is None:
         return None
     needs = _NEEDED_BY.findall(report.log)
     needed_by = "what builds one of them" if builds else needs[-1] if needs else ""
-    return unmet(wanted, results_in(db, canonicalize_name(wanted.name), environment), environment, needed_by=needed_by)
+    found = unmet(wanted, results_in(db, canonicalize_name(wanted.name), environment), environment, needed_by=needed_by)
+    # pip stops at the first: the records say what else there is.
+    if found and not builds and len(others := _unproven(db, request)) > 1:
+        command = shlex.join(["ppp", "check", environment, *others[:MAX_NAMED]])
+        hint = f"`{command}` checks what these were installed with when they passed, as far as that is not proven"
+        return replace(found, hint=hint)
+    return found
+
+
+def _unproven(db: Database, request: JointRequest) -> list[str]:
+    """Return the releases with which the newest proven ones that were asked for passed, and that are not proven."""
+    proven = {(file.package, file.version): file for file in request.proven.files.values()}
+    found: set[str] = set()
+    for one in request.requirements:
+        specifier = Requirement(one.text).specifier
+        versions = [*specifier.filter([version for package, version in proven if package == one.wanted.package])]
+        newest = max(versions, key=Version, default=None)
+        for record in records_by_id(db, proven[one.wanted.package, newest].record, limit=1) if newest else ():
+            found |= {
+                f"{each.name}=={each.version}" for each in record.installed if (each.name, each.version) not in proven
+            }
+    return sorted(found)
 
 
 def _blocked(kind: BlockKind, detail: str, hint: str) -> JointCellResult:

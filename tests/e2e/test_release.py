@@ -19,6 +19,8 @@ from ppp.model.canonical import sha256_hex
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "declared-releases.md").read_text("utf-8")
 EXAMPLE: Final = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[0]
+#: Each command runs cells in two environments, and others may run beside it.
+TIMEOUT_S: Final = 400
 NAMES: Final = ("passes", "depends", "joint-left", "joint-right")
 PROJECTS: Final = {name: Project.read(PACKAGES / name) for name in NAMES}
 
@@ -28,6 +30,13 @@ def package(name: str) -> str:
     built = PROJECTS[name]
     source = f'{{ file = "{built.filename}", sha256 = "{sha256_hex(built.build())}" }}'
     return f'\n[[package]]\nname = "{name}"\nversion = "1.0"\nsources = [{source}]\n'
+
+
+def run_ok(program: Program, *arguments: str) -> str:
+    """Run a command that must succeed; return its standard output."""
+    done = program.run(*arguments, timeout_s=TIMEOUT_S)
+    assert done.code == 0, done
+    return done.out
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +52,7 @@ def program(pinned_pip: FetchedPip, tmp_path_factory: pytest.TempPathFactory) ->
         with new_program(tmp_path_factory.mktemp("release"), index) as made:
             made.matrix.write_text(matrix_toml(tiny_matrix(SLIM, ALPINE)))
             made.settings["PPP_NETWORK"] = "gateway"
-            made.run_ok("check", f"{SLIM.id},{ALPINE.id}", *NAMES)
+            run_ok(made, "check", f"{SLIM.id},{ALPINE.id}", *NAMES)
             yield made
 
 
@@ -60,10 +69,10 @@ def test_the_example_of_the_page_is_released_and_the_next_release_is_on_top_of_i
     folder, matrix = program.matrix.parent / "releases", ("--matrix", str(program.matrix))
     path = declare(program, EXAMPLE)
     assert (
-        program.run_ok("release", "check", path, *matrix) == "demo: 2 packages in 2 environments, no rule is broken\n"
+        run_ok(program, "release", "check", path, *matrix) == "demo: 2 packages in 2 environments, no rule is broken\n"
     )
 
-    first = json.loads(program.run_ok("release", "build", path, "-o", str(folder), *matrix, "--json"))
+    first = json.loads(run_ok(program, "release", "build", path, "-o", str(folder), *matrix, "--json"))
     assert (first["new"], first["number"], first["previous"]) == (True, 1, None)
     place = folder / "demo" / first["id"]
     assert sha256_hex((place / "release.json").read_bytes()) == first["id"]
@@ -73,19 +82,19 @@ def test_the_example_of_the_page_is_released_and_the_next_release_is_on_top_of_i
         assert lock.joint.requirements == ("depends==1.0", "passes==1.0")
 
     declare(program, EXAMPLE + package("joint-left"))
-    second = json.loads(program.run_ok("release", "build", path, "-o", str(folder), *matrix, "--json"))
+    second = json.loads(run_ok(program, "release", "build", path, "-o", str(folder), *matrix, "--json"))
     assert (second["number"], second["previous"]) == (2, first["id"])
-    assert program.run_ok("release", "build", path, "-o", str(folder), *matrix).startswith("nothing has changed since")
+    assert run_ok(program, "release", "build", path, "-o", str(folder), *matrix).startswith("nothing has changed since")
     newest = folder / "demo" / second["id"]
-    assert program.run_ok("release", "diff", str(place), str(newest)) == "+ joint-left==1.0\n"
-    assert program.run_ok("release", "diff", path, str(newest / "release.json")) == "the same\n"
-    verified = program.run_ok("verify", str(newest / "release.json"))
+    assert run_ok(program, "release", "diff", str(place), str(newest)) == "+ joint-left==1.0\n"
+    assert run_ok(program, "release", "diff", path, str(newest / "release.json")) == "the same\n"
+    verified = run_ok(program, "verify", str(newest / "release.json"))
     assert "release 2 of demo, with 2 locks, signed by" in verified
 
     lock_path = place / f"pylock.{SLIM.id}.toml"
     lock_path.write_bytes(lock_path.read_bytes().replace(b"passes", b"passed"))
     declare(program, EXAMPLE)
-    refused = program.run("release", "build", path, "-o", str(folder), *matrix)
+    refused = program.run("release", "build", path, "-o", str(folder), *matrix, timeout_s=TIMEOUT_S)
     assert (refused.code, "and its release says" in refused.err) == (82, True), refused
 
 
@@ -95,7 +104,9 @@ def test_the_example_of_the_page_is_released_and_the_next_release_is_on_top_of_i
 def test_a_set_that_fails_together_is_not_released(program: Program) -> None:
     folder = program.matrix.parent / "none"
     path = declare(program, EXAMPLE + package("joint-left") + package("joint-right"))
-    done = program.run("release", "build", path, "-o", str(folder), "--matrix", str(program.matrix))
+    done = program.run(
+        "release", "build", path, "-o", str(folder), "--matrix", str(program.matrix), timeout_s=TIMEOUT_S
+    )
     assert done.code == 81, done
     first, second = sorted(done.out.splitlines())
     assert first.startswith(f"joint: {ALPINE.id}: joint-"), done
@@ -119,7 +130,7 @@ def test_a_set_that_fails_together_is_not_released(program: Program) -> None:
 def test_what_breaks_a_rule_is_said_with_what_to_change(program: Program, change: tuple[str, str], said: str) -> None:
     path = declare(program, EXAMPLE.replace(*change))
     matrix = () if "py312-alpine" in change else ("--matrix", str(program.matrix))
-    done = program.run("release", "check", path, *matrix, "--json")
+    done = program.run("release", "check", path, *matrix, "--json", timeout_s=TIMEOUT_S)
     assert done.code == 81, done
     rows = json.loads(done.out)["violations"]
     assert said in [f"{row['rule']}: {row['about']}: {row['problem']}"[: len(said)] for row in rows]
