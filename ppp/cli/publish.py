@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from ppp import pipeline
+from ppp.cli.episode_stream import StreamChoice, stream_options
 from ppp.cli.options import data_option, json_option, log_options, make_context, print_answer, snapshot_option
 from ppp.narrate.episode import format_episode
 from ppp.narrate.model import MAX_SEED
@@ -63,12 +64,21 @@ def snapshot(*, data: Path | None, as_json: bool) -> None:
 @click.option(
     "--night", "--day", "day", help="The UTC day to describe, as 2026-11-20; else the newest day with a record."
 )
+@stream_options
 @data_option
 @log_options
 @json_option
-def narrate(*, seed: int, day: str | None, data: Path | None, as_json: bool) -> None:
-    """Describe a day's results in verified sentences."""
-    episode = pipeline.narrate(make_context(data), seed=seed, day=day)
+def narrate(*, seed: int, day: str | None, stream: StreamChoice, data: Path | None, as_json: bool) -> None:
+    """Describe a day's results in verified sentences.
+
+    With --stream, the stored episode is played, and none is written unless the period has none.
+    """
+    context = make_context(data)
+    if stream.show(context.config.data, day):
+        return
+    episode = pipeline.narrate(context, seed=seed, day=day)
+    if stream.show(context.config.data, episode.period):
+        return
     print_answer(episode.to_json(), format_episode(episode).rstrip("\n"), as_json=as_json)
 
 
