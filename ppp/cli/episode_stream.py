@@ -151,7 +151,7 @@ def play(screen: SentenceScreen, episode: StoredEpisode) -> None:
 
 
 def follow(screen: SentenceScreen, data: Path, *, wait: Callable[[float], None] = time.sleep) -> None:
-    """Say each result that comes into a ledger from now on, until `KeyboardInterrupt`.
+    """Show a sentence about each result that comes into a ledger from now on, until `KeyboardInterrupt`.
 
     The ledger is only read: a run goes on beside it. Raises `LedgerDamagedError` where there is no ledger.
     """

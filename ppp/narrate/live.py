@@ -1,4 +1,4 @@
-"""Sentences about what has just come in: each new record of a ledger becomes one licensed sentence, while a run goes on.
+"""Licensed sentences about what has just come in: one about each new record of a ledger, while a run goes on.
 
 1. The ledger is only read, a few records at a time; what is more than a person can follow is counted.
 2. A sentence is a licensed wording, and its slots are validated before they are filled: no text of a package is shown.
