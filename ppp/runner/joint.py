@@ -22,7 +22,7 @@ from ppp.model.errors import LockRefusedError, NoEnvironmentError, NotReproducib
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.record import Network
 from ppp.runner.context import Context, LocalNode, open_node
-from ppp.runner.environments import open_index, prepare_environments
+from ppp.runner.environments import ReadyEnvironments, open_index, prepare_environments
 from ppp.runner.index_files import complete_index_files, store_fetched
 from ppp.runner.joint_cells import (
     JointCellResult,
@@ -71,11 +71,8 @@ def _answers(context: Context, matrix: Matrix, requests: Sequence[JointRequest])
     index = open_index(context.config)
     with open_node(context) as node:
         try:
-            with (
-                prepare_environments(context, index, matrix, [one.environment for one in requests]) as ready,
-                ThreadPoolExecutor(min(context.config.jobs, len(requests))) as threads,
-            ):
-                results = [*threads.map(lambda one: run_joint_cell(context, ready, one), requests)]
+            with prepare_environments(context, index, matrix, [one.environment for one in requests]) as ready:
+                results = _run_all(context, ready, requests)
         except NoEnvironmentError as error:
             found = Blocker(kind=BlockKind.UNAVAILABLE, requirement="", detail=error.message, hint=error.hint)
             results = [JointCellResult(blockers=(found,)) for _ in requests]
@@ -84,6 +81,18 @@ def _answers(context: Context, matrix: Matrix, requests: Sequence[JointRequest])
             request.environment.id: _answer(node, index, request, result)
             for request, result in zip(requests, results, strict=True)
         }
+
+
+def _run_all(context: Context, ready: ReadyEnvironments, requests: Sequence[JointRequest]) -> list[JointCellResult]:
+    """Return what came of each request; all run at the same time, as far as the settings admit."""
+    with ThreadPoolExecutor(min(context.config.jobs, len(requests))) as threads:
+        try:
+            return [*threads.map(lambda one: run_joint_cell(context, ready, one), requests)]
+        except BaseException:
+            # Else the pool would wait for what runs, whatever the user interrupted.
+            ready.close()
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _answer(node: LocalNode, index: SimpleIndex, request: JointRequest, result: JointCellResult) -> JointAnswer:

@@ -107,7 +107,7 @@ def run_joint_cell(context: Context, ready: ReadyEnvironments, request: JointReq
         with closing(read_ledger(context.config.data)) as db:
             if found := unmet_requirements(db, request, prepared.markers):
                 return JointCellResult(blockers=found)
-        requirements = _by_package(request.applying(prepared.markers))
+        requirements = by_package(request.applying(prepared.markers))
         if not requirements:
             detail, hint = "no requirement applies there", "see their markers"
             return _blocked(BlockKind.NOTHING_APPLIES, detail, hint)
@@ -123,13 +123,13 @@ def run_joint_cell(context: Context, ready: ReadyEnvironments, request: JointReq
         return JointCellResult(blockers=(_blocker(db, request, run),))
 
 
-def _by_package(requirements: Sequence[JointRequirement]) -> dict[str, str]:
+def by_package(requirements: Sequence[JointRequirement]) -> dict[str, str]:
     """Return one requirement for each package, of all that is said of it."""
-    by_package: defaultdict[str, list[JointRequirement]] = defaultdict(list)
+    grouped: defaultdict[str, list[JointRequirement]] = defaultdict(list)
     for one in requirements:
-        by_package[one.wanted.package].append(one)
+        grouped[one.wanted.package].append(one)
     found = {}
-    for package, said in by_package.items():
+    for package, said in grouped.items():
         extras = ",".join(sorted({extra for one in said for extra in one.extras}))
         specifiers = ",".join(sorted({str(part) for one in said for part in Requirement(one.text).specifier}))
         found[package] = str(Requirement(f"{package}{f'[{extras}]' if extras else ''}{specifiers}"))

@@ -67,6 +67,7 @@ NOT_RUN: Final = {
     'scripts/nox -s "check(py312-slim)" -- nose==1.3.7': "docs/reproduce.md",
     "scripts/nox -s ppp -- reproduce six==1.17.0 -e py312-slim": "docs/reproduce.md",
     "scripts/nox -s ppp -- lock six -e py312-slim": "tests/unit/cli/test_lock.py",
+    "scripts/nox -s ppp -- env lock six packaging -e py312-slim": "tests/e2e/test_joint_lock.py",
     "scripts/nox -s ppp -- doctor --canary": "tests/e2e/test_doctor.py",
     "scripts/nox -s release": "tests/e2e/test_run.py",
     "scripts/nox -s serve": "tests/e2e/test_datasette.py",

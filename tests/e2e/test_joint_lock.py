@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from cell_environments import ALPINE, SLIM, FetchedPip, docker_bridge_address, matrix_toml, tiny_matrix
 from local_index import LocalIndex
+from packaging.pylock import is_valid_pylock_path
 from program import Program, new_program
 from projects import PACKAGES, Project, module_project
 
@@ -85,7 +86,9 @@ def test_what_passes_together_is_locked(program: Program, tmp_path: Path) -> Non
     code, (answer,) = lock(program, "needs", "passes", "joint-left", "-e", SLIM.id, "-o", str(tmp_path))
     assert (code, answer["locked"], answer["blockers"]) == (0, True, [])
     assert answer["imported"] == ["joint_left", "needs", "passes"]
-    content = (tmp_path / f"pylock.{SLIM.id}.toml").read_bytes()
+    path = tmp_path / f"pylock.{SLIM.id}.toml"
+    assert is_valid_pylock_path(path)
+    content = path.read_bytes()
     found = read_lock(content)
     # Of `needed` the newest release does not pass, so the resolver has to take the one before.
     assert [f"{one.name}=={one.version}" for one in found.packages] == [
