@@ -5,7 +5,6 @@ Sessions share two environments under .nox/: `ppp` (what a node runs) and `dev` 
 
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -51,9 +50,9 @@ NOTHING_TO_TELL, NO_PEER = 30, 27
 #: What `nox -s lint` checks besides Python.
 WORKFLOWS = tuple(f".github/workflows/{name}.yml" for name in ("ci", "node", "snapshot"))
 ACTIONS = (".github/actions/check/action.yml",)
-SHELL_SCRIPTS = (".ci/run", "scripts/install-yggdrasil", "scripts/nox")
+SHELL_SCRIPTS = (".ci/run", "scripts/install-speech", "scripts/install-yggdrasil", "scripts/nox")
 #: The benchmarks, each a program in tests/bench/.
-BENCHMARKS = ("publish", "cells", "queue", "journal", "restore", "start", "env")
+BENCHMARKS = ("publish", "cells", "queue", "journal", "restore", "start", "env", "render")
 #: Without its own folder on the path, no benchmark hides a module of Python that has its name; `queue` is one.
 BENCH_PATHS = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(HERE / "tests" / "support")}
 
@@ -179,6 +178,12 @@ def node_narrate(session: nox.Session) -> None:
 
 
 @nox.session
+def node_render(session: nox.Session) -> None:
+    """Render the sound of the newest episodes, which this machine did not keep; where that fails, they are text."""
+    night.node(session, "render", "--recent", "7", *session.posargs, success_codes=(0, night.NOT_RENDERED))
+
+
+@nox.session
 def node_publish(session: nox.Session) -> None:
     """Build and sign the site, and verify it as a reader would."""
     night.node(session, "publish")
@@ -194,11 +199,7 @@ def node_snapshot(session: nox.Session) -> None:
     """Write the snapshots of the ledger, publish them, and lay aside those that become assets of a release."""
     # Where the site's bound leaves no room for a new one, the message says so, and the night goes on without.
     night.node(session, "snapshot", success_codes=(0, night.NO_SNAPSHOT_ROOM))
-    assets = night.NIGHT / "assets"
-    assets.mkdir(parents=True, exist_ok=True)
-    for name in night.SNAPSHOT_ASSETS:
-        for path in (night.NIGHT / "data" / "public" / "snapshots").glob(name):
-            shutil.copy(path, assets / path.name)
+    night.lay_aside_snapshots()
 
 
 @nox.session
@@ -213,8 +214,7 @@ def node_archive(session: nox.Session) -> None:
     """Restore the ledger, and put its records into a snapshot of the month, from which the state starts then."""
     night.restore(session)
     night.compare_published(session)
-    assets = night.NIGHT / "assets"
-    assets.mkdir(parents=True, exist_ok=True)
+    assets = night.assets_folder()
     month = time.strftime("%Y-%m", time.gmtime())
     night.node(session, "state", "save", str(night.NIGHT / "state"), "--snapshot", str(assets / f"node-{month}.db.gz"))
 

@@ -6,6 +6,7 @@ They need only Python: what they need of nox is an argument; .github/workflows/n
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ STOP, RESTORE, BEGIN_ANEW = "stop", "restore", "begin-anew"
 REJECTED = 28
 #: That of `ppp snapshot` if the site's bound has no room for it.
 NO_SNAPSHOT_ROOM = 64
+#: That of `ppp render` if a program failed: episodes are published as text then.
+NOT_RENDERED = 85
 #: What each night puts into a release, in the place of last night's.
 SNAPSHOT_ASSETS = ("latest.db", "latest.db.sha256", "latest.json")
 
@@ -71,6 +74,21 @@ def limit_size(session: nox.Session, folder: Path, most_mb: int) -> None:
 def environment_options() -> list[str]:
     """Return `-e` with each environment that PPP_ENVIRONMENTS names; nothing means all."""
     return [word for name in os.environ.get("PPP_ENVIRONMENTS", "").split() for word in ("--env", name)]
+
+
+def assets_folder() -> Path:
+    """Return the folder of what becomes assets of a release; it is created where it is missing."""
+    folder = NIGHT / "assets"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def lay_aside_snapshots() -> None:
+    """Copy the snapshots that become assets of a release into the folder of these."""
+    assets = assets_folder()
+    for name in SNAPSHOT_ASSETS:
+        for path in (NIGHT / "data" / "public" / "snapshots").glob(name):
+            shutil.copy(path, assets / path.name)
 
 
 def storage(session: nox.Session, *arguments: str) -> str:
