@@ -180,7 +180,7 @@ def node_narrate(session: nox.Session) -> None:
 @nox.session
 def node_render(session: nox.Session) -> None:
     """Render the sound of the newest episodes, which this machine did not keep; where that fails, they are text."""
-    night.node(session, "render", "--recent", "7", *session.posargs, success_codes=(0, night.NOT_RENDERED))
+    night.render(session)
 
 
 @nox.session

@@ -91,6 +91,12 @@ def lay_aside_snapshots() -> None:
             shutil.copy(path, assets / path.name)
 
 
+def render(session: nox.Session) -> None:
+    """Render the newest episodes, with the programs for it if they can be had here; it needs no key."""
+    session.run(str(HERE / "scripts" / "install-speech"), external=True, env={"PPP_NODE_KEY": None})
+    node(session, "render", "--recent", "7", *session.posargs, success_codes=(0, NOT_RENDERED))
+
+
 def storage(session: nox.Session, *arguments: str) -> str:
     """Run scripts/node-storage, and return what it prints."""
     command = (sys.executable, str(HERE / "scripts" / "node-storage"), *arguments)
