@@ -64,24 +64,28 @@ class IndexUpdate:
         days = (None, self._inputs.days)
         return [IndexName(environment=each, days=some) for each in self._environments for some in days]
 
-    def read(self, db: Database, packages: Iterable[str]) -> set[str]:
-        """Read packages from the ledger, and return those whose listing may be another one now.
+    def read(self, db: Database, packages: Iterable[str]) -> dict[str, frozenset[str] | None]:
+        """Read packages from the ledger; return those whose listing may be another one now, each with its versions.
 
         These are the ones that changed, and those with a file that became old enough.
         """
+        # First: what is stored below is due at another time.
+        due = self._store.due(self._as_of)
         remaining = iter(sorted(packages))
         copies = CopiesOfFiles(files=self._inputs.mirrored, requirements=self._inputs.metadata.requirements)
-        changed: set[str] = set()
+        changed: dict[str, frozenset[str] | None] = {}
         while some := [*islice(remaining, _CHUNK)]:
             for package in read_verified(db, self._inputs.index_files, some, copies):
-                if self._replace(package):
-                    changed.add(package.package)
-        for name in self._store.due(self._as_of):
-            self._replace(self._store.get(name))
-            changed.add(name)
+                if (versions := self._replace(package)) is not None:
+                    changed[package.package] = versions
+        for name, since in due.items():
+            package = self._store.get(name)
+            self._replace(package)
+            matured = package.matured_versions(days=self._inputs.days, first=since, last=self._as_of)
+            changed[name] = (changed.get(name) or frozenset()) | matured
         return changed
 
-    def _replace(self, package: VerifiedPackage) -> bool:
+    def _replace(self, package: VerifiedPackage) -> frozenset[str] | None:
         matures_at = next_maturity(package, as_of=self._as_of, days=self._inputs.days)
         return self._store.replace(package, room=estimated_room(package), matures_at=matures_at)
 
@@ -149,9 +153,10 @@ def update_indexes(
     store = cache.verified
     update = IndexUpdate(store, plan.inputs.verified, plan.environments, as_of=published.as_of(db))
     changed = update.read(db, {*plan.packages, *projects_of(store.replace_mirrored(plan.inputs.verified.mirrored))})
-    changed |= update.choose(ranked_packages(db, cache.listings), bound)
+    # All of a package is listed, or nothing.
+    changed |= dict.fromkeys(update.choose(ranked_packages(db, cache.listings), bound))
     renamed: set[str] = set()
-    for result in workers.write_indexed(update.pages(changed | store.dependents(changed), renamed)):
+    for result in workers.write_indexed(update.pages({*changed, *store.dependents(changed)}, renamed)):
         writer.add(result.owned, result.written)
     for index in update.indexes:
         folder = index_folder(index)

@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, Self
 
-from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.utils import canonicalize_name, canonicalize_version
+from packaging.version import InvalidVersion, Version
 
 from ppp.model.release import version_key
 
@@ -21,7 +22,8 @@ UNKNOWN_ADDRESS: Final = "unknown-address"
 NO_FILE: Final = "no-file"
 QUARANTINED: Final = "quarantined"
 DAY_S: Final = 86_400
-#: The name with which a requirement begins.
+#: A requirement that one version meets; the name with which any requirement begins.
+_PIN: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^*;,\s]+)", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
@@ -102,8 +104,26 @@ class VerifiedPackage:
     @property
     def needed(self) -> set[str]:
         """Return the names of the projects on whose listings the closure check of this one depends."""
+        return {name for name, _ in self.needed_versions}
+
+    @property
+    def needed_versions(self) -> set[tuple[str, str]]:
+        """Return the same, each with the version that meets a need (see `public_version`), `""` where any may."""
         needs = {need for project in self.projects.values() for file in project.files for need in file.needs}
-        return {canonicalize_name(found[0]) for need in needs if (found := _NAME.match(need))}
+        return {found for need in needs if (found := _needed_version(need))}
+
+    def differing_versions(self, other: "VerifiedPackage") -> frozenset[str]:
+        """Return the versions (see `public_version`) of which one lists something else than the other somewhere."""
+        return frozenset(public_version(version) for _, version, *_ in _listed(self) ^ _listed(other))
+
+    def matured_versions(self, *, days: int, first: int, last: int) -> frozenset[str]:
+        """Return the versions (see `public_version`) with a file that became `days` days old from `first` to `last`."""
+        return frozenset(
+            public_version(file.version)
+            for project in self.projects.values()
+            for file in project.files
+            if (uploaded := file.uploaded_at) is not None and first <= uploaded + days * DAY_S <= last
+        )
 
     def to_text(self) -> str:
         """Return JSON for the build cache: the same package gives the same text."""
@@ -126,6 +146,31 @@ class VerifiedPackage:
                 for environment, (files, left_out) in rows.items()
             },
         )
+
+
+def _listed(package: VerifiedPackage) -> set[tuple[str, str, str | None, str | None]]:
+    return {
+        (environment, file.version, file.yanked, file.uploaded)
+        for environment, project in package.projects.items()
+        for file in project.files
+    }
+
+
+@lru_cache(65_536)
+def public_version(version: str) -> str:
+    """Return a version without its local part and trailing zeros, as a pin compares it; `""` if it is invalid."""
+    try:
+        return canonicalize_version(Version(version).public)
+    except InvalidVersion:
+        return ""
+
+
+@lru_cache(65_536)
+def _needed_version(need: str) -> tuple[str, str] | None:
+    if pinned := _PIN.fullmatch(need):
+        return canonicalize_name(pinned[1]), public_version(pinned[2])
+    found = _NAME.match(need)
+    return (canonicalize_name(found[0]), "") if found else None
 
 
 _FIELDS: Final = tuple(VerifiedFile.__dataclass_fields__)

@@ -4,6 +4,7 @@ By package: what passed of it; on which projects' listings its closure check dep
 enough for an index with a cooldown. By index: the packages that have a page there.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
@@ -20,8 +21,10 @@ CREATE TABLE IF NOT EXISTS verified (   -- see `VerifiedPackage.to_text`
     listed INTEGER NOT NULL DEFAULT 1   -- whether there is room for it
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS verified_needs (
-    need TEXT NOT NULL, package TEXT NOT NULL,
-    PRIMARY KEY (need, package)
+    need TEXT NOT NULL,
+    version TEXT NOT NULL,              -- the one that meets the need; '' where any may
+    package TEXT NOT NULL,
+    PRIMARY KEY (need, version, package)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS verified_pages (
     folder TEXT NOT NULL, package TEXT NOT NULL,
@@ -98,15 +101,17 @@ class VerifiedStore:
         row = self._db.execute("SELECT body FROM verified WHERE package = ? AND listed = 1", (package,)).fetchone()
         return VerifiedPackage.from_text(package, row[0] if row else "{}")
 
-    def replace(self, package: VerifiedPackage, *, room: tuple[int, int], matures_at: int | None) -> bool:
-        """Store a package in place of what it was, and return whether that is something else.
+    def replace(
+        self, package: VerifiedPackage, *, room: tuple[int, int], matures_at: int | None
+    ) -> frozenset[str] | None:
+        """Store a package in place of what it was; return which versions are listed otherwise, None: all is the same.
 
         `room` is the bytes and the number of files of its pages, as estimated.
         """
         name, body = package.package, package.to_text()
         row = self._db.execute("SELECT body, matures_at FROM verified WHERE package = ?", (name,)).fetchone()
         if row == (body, matures_at) or (row is None and package.is_empty):
-            return False
+            return None
         before = VerifiedPackage.from_text(name, row[0] if row else "{}")
         self._add_left_out(before, -1)
         self._db.executemany(
@@ -114,7 +119,7 @@ class VerifiedStore:
         )
         if package.is_empty:
             self._db.execute("DELETE FROM verified WHERE package = ?", (name,))
-            return True
+            return package.differing_versions(before)
         self._db.execute(
             "INSERT INTO verified (package, body, files, bytes, matures_at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (package) DO UPDATE SET body = excluded.body, files = excluded.files, bytes = excluded.bytes,"
@@ -122,8 +127,9 @@ class VerifiedStore:
             (name, body, room[1], room[0], matures_at),
         )
         self._add_left_out(package, 1)
-        self._db.executemany("INSERT INTO verified_needs VALUES (?, ?)", [(need, name) for need in package.needed])
-        return row is None or row[0] != body
+        needs = [(need, version, name) for need, version in package.needed_versions]
+        self._db.executemany("INSERT INTO verified_needs VALUES (?, ?, ?)", needs)
+        return package.differing_versions(before) if row is None or row[0] != body else None
 
     def _add_left_out(self, package: VerifiedPackage, sign: int) -> None:
         self._db.executemany(
@@ -135,18 +141,25 @@ class VerifiedStore:
             ],
         )
 
-    def dependents(self, packages: Iterable[str]) -> set[str]:
-        """Return the packages whose closure check depends on the listing of any of these."""
+    def dependents(self, changed: Mapping[str, frozenset[str] | None]) -> set[str]:
+        """Return the packages whose closure check may have another result after changes of some listings.
+
+        `changed` has the versions that are listed otherwise, by package; None: any may be.
+        """
         found: set[str] = set()
-        for package in packages:
-            rows = self._db.execute("SELECT package FROM verified_needs WHERE need = ?", (package,))
+        for package, versions in changed.items():
+            rows = self._db.execute(
+                "SELECT package FROM verified_needs WHERE need = ?"
+                " AND (? OR version = '' OR version IN (SELECT value FROM json_each(?)))",
+                (package, versions is None, json.dumps(sorted(versions or ()))),
+            )
             found.update(dependent for (dependent,) in rows)
         return found
 
-    def due(self, as_of: int) -> list[str]:
-        """Return the packages with a file that has become old enough by `as_of` (epoch seconds), by name."""
-        rows = self._db.execute("SELECT package FROM verified WHERE matures_at <= ? ORDER BY package", (as_of,))
-        return [package for (package,) in rows]
+    def due(self, as_of: int) -> dict[str, int]:
+        """Return the packages with a file that has become old enough by `as_of`, and since when (epoch seconds)."""
+        rows = self._db.execute("SELECT package, matures_at FROM verified WHERE matures_at <= ?", (as_of,))
+        return dict(rows.fetchall())
 
     def room(self, package: str) -> tuple[int, int] | None:
         """Return the bytes and the number of files of a package's pages, as estimated; None: nothing of it passed."""
@@ -159,6 +172,18 @@ class VerifiedStore:
         """Return the bytes and the number of files of all packages' pages, as estimated."""
         row: tuple[int, int] = self._db.execute(
             "SELECT coalesce(sum(bytes), 0), coalesce(sum(files), 0) FROM verified"
+        ).fetchone()
+        return row
+
+    def packages_with_pages(self) -> int:
+        """Return how many packages have pages in some index."""
+        row: tuple[int] = self._db.execute("SELECT count(DISTINCT package) FROM verified_pages").fetchone()
+        return row[0]
+
+    def most_needed(self) -> tuple[str, int]:
+        """Return the project on which the closure checks of most packages depend, and how many these are."""
+        row: tuple[str, int] = self._db.execute(
+            "SELECT need, count(DISTINCT package) FROM verified_needs GROUP BY need ORDER BY 2 DESC, 1 LIMIT 1"
         ).fetchone()
         return row
 

@@ -296,6 +296,18 @@ def test_a_cooldown_ends_with_the_newest_observation_not_with_a_clock(site: Rebu
     assert site.equals_one_from_scratch()
 
 
+def test_a_file_becomes_old_enough_also_where_its_package_has_other_news(
+    site: RebuiltSite, record: RecordBuilder
+) -> None:
+    site.know(indexed("app", "2.0", upload_time=datetime(2024, 4, 24, tzinfo=UTC)))
+    site.build()
+    error = {"result": "ERROR", "cause": "network", "observed_at": DAY + 6 * DAY_S}
+    site.store.add_record(passed(record, "app", "2.0", "py312-slim", **error))
+    assert folders(site.rewritten()) == {"py312-slim-cooldown/app"}
+    assert listed(site.root, "py312-slim-cooldown", "app") == names(("app", "1.0"), ("app", "2.0"))
+    assert site.equals_one_from_scratch()
+
+
 def test_other_days_change_the_cooldown_alone(site: RebuiltSite) -> None:
     site.build()
     site.build(cooldown_days=200)
