@@ -65,7 +65,8 @@ class BuildResult:
     `files` and `bytes` count all that the folder now holds, `packages` those whose files were built again.
     `all_packages` counts all, and `pages` those of them that have pages; the others are looked up. `older_batches`
     counts those for which there is no room, `without_lock` the PASSes of newest releases that have none because the
-    address of a file is not known.
+    address of a file is not known. `index_bytes` and `index_files` are what simple indexes take, and `without_index`
+    counts the packages for which these have no room.
     """
 
     current_sha256: str
@@ -82,6 +83,9 @@ class BuildResult:
     pages: int
     older_batches: int = 0
     without_lock: int = 0
+    index_bytes: int = 0
+    index_files: int = 0
+    without_index: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +241,10 @@ def _commit(writer: OutputWriter, cache: BuildCache, plan: BuildPlan, data: Site
     coverage = current_coverage(data.journal.days) if data.journal else None
     current = current_document(data.counts, data.days, data.newest, coverage)
     committed = writer.commit(current_bytes(current))
-    return _result(plan, data, cache.listings.totals["passes without a lock",], current["root"], committed)
+    result = _result(plan, data, cache.listings.totals["passes without a lock",], current["root"], committed)
+    taken = writer.taken_by(OwnerKind.SIMPLE)
+    without_room = max((index.without_room for index in data.indexes), default=0)
+    return replace(result, index_bytes=taken.bytes, index_files=taken.files, without_index=without_room)
 
 
 def _taken(writer: OutputWriter, fixed: Mapping[str, Room], out: Path) -> Room:

@@ -15,6 +15,7 @@ from ppp.model.errors import MirrorIncompleteError, SnapshotRoomError
 from ppp.model.printable import first_of
 from ppp.model.site_bound import SiteBound, snapshot_share
 from ppp.publish import build, text
+from ppp.publish.builder.verified_index import index_share
 from ppp.publish.folder import write_statements
 from ppp.publish.page_budget import Room
 from ppp.publish.snapshots.database import utc_day
@@ -109,6 +110,8 @@ def _tell(context: Context, built: build.BuildResult) -> None:
     if config.site_bound:
         context.reporter.note(describe_room(built, config.site_bound))
         context.reporter.note(describe_snapshots(config.public, config.site_bound))
+        if built.index_files:
+            context.reporter.note(describe_indexes(built, config.site_bound))
 
 
 def _finish_mirror(context: Context, mirrored: MirrorReport) -> None:
@@ -146,6 +149,16 @@ def describe_missing_locks(count: int) -> str:
     """Return how many passes have no lock, and what to do about it."""
     passes = "1 pass has no lock" if count == 1 else f"{text.grouped(count)} passes have no lock"
     return f"{passes}: addresses of files are not known here; `ppp lock --complete` reads them from the index"
+
+
+def describe_indexes(built: build.BuildResult, bound: SiteBound) -> str:
+    """Return how much of their share of the bound the simple indexes take, and what they have no room for."""
+    share = index_share(bound)
+    others = f"; {text.grouped(built.without_index)} packages of lower rank are in none" if built.without_index else ""
+    return (
+        f"simple indexes take {text.size(built.index_bytes)} of their {text.size(share.bytes)}"
+        f" and {text.grouped(built.index_files)} of their {text.grouped(share.files)} files{others}"
+    )
 
 
 def describe_snapshots(public: Path, bound: SiteBound) -> str:

@@ -224,6 +224,13 @@ def test_a_copy_is_continued_where_an_earlier_one_ended(
     assert not arrived.exists()
 
 
+def test_of_a_site_with_a_bound_it_is_told_what_indexes_take_of_their_share(node: MirroringNode) -> None:
+    node.program.settings["PPP_SITE_PRESET"] = "github-pages"
+    said = node.publish()
+    assert re.search(r"simple indexes take [0-9.]+ kB of their 95\.0 MB and \d+ of their 50,000 files", said), said
+    assert " of 237.5 MB; " in said
+
+
 def test_a_site_with_a_bound_gives_its_mirror_a_quarter() -> None:
     bound = SiteBound(max_bytes=1_000, max_files=100)
     assert mirror_room(10_000, bound) == Room(250, 25)

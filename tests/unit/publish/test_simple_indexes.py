@@ -380,10 +380,13 @@ def test_a_bounded_site_lists_as_many_packages_as_its_share_has_room_for(
         store.add_record(passed(record, name, "1.0", "py312-slim", observed_at=DAY + number))
     bound = SiteBound(max_bytes=10**9, max_files=750)
     root, cache = tmp_path / "public", tmp_path / "cache.db"
-    build(store.db, root, cache_path=cache, bound=bound, index_files=tmp_path)
+    built = build(store.db, root, cache_path=cache, bound=bound, index_files=tmp_path)
     # A fifth of the files, four for each package; what changed last comes first.
     assert projects(root, "py312-slim") == [f"package-{number:02}" for number in range(3, 40)]
     assert "3 packages are in no index here" in (root / "simple/index.html").read_text()
+    pages = {path: content for path, content in simple(root).items() if path != "simple/index.html"}
+    assert (built.without_index, built.index_files) == (3, len(pages))
+    assert built.index_bytes >= sum(map(len, pages.values()))
     store.add_record(
         passed(record, "package-00", "1.0", "py312-slim", result="FAIL", cause="oom", observed_at=DAY + 90)
     )
