@@ -55,7 +55,9 @@ _MARKERS: Final = {"a": "alpha", "b": "beta", "rc": "release candidate", "c": "r
 _VOWELS: Final = frozenset("aeiouy")
 _ONSETS: Final = {*word_list("onsets"), "sch"}
 #: The longest first, so that `mysql` is not `my` and `sql`.
-_PARTS: Final = re.compile(f"({'|'.join(sorted(PARTS, key=lambda part: (-len(part), part)))})")
+_LONGEST_FIRST: Final = sorted(PARTS, key=lambda part: (-len(part), part))
+_FIRST: Final = tuple(part for part in _LONGEST_FIRST if part not in word_list("only-last"))
+_LAST: Final = tuple(part for part in _LONGEST_FIRST if part not in word_list("only-first"))
 #: Shorter words are not taken apart; words of two letters are spelled, unless they are words.
 _SHORT: Final = 3
 _TWO: Final = 2
@@ -190,17 +192,17 @@ def _word(word: str) -> Iterator[str]:
 
 
 def _by_parts(word: str) -> Iterator[str]:
-    for piece in _PARTS.split(word) if _is_put_together(word) else [word]:
-        if piece in PARTS:
-            yield PARTS[piece]
-        elif piece:
-            yield from _by_sound(piece)
-
-
-def _is_put_together(word: str) -> bool:
-    # A part counts at the beginning or at the end: there is no API in `therapist`.
-    found = _PARTS.search(word)
-    return found is not None and (found.start() == 0 or any(word.endswith(part) for part in PARTS))
+    # A part counts at the beginning and at the end: there is no API in `therapist`.
+    if known := PARTS.get(word) or WORDS.get(word):
+        yield known
+    elif first := next(filter(word.startswith, _FIRST), None):
+        yield PARTS[first]
+        yield from _word(word.removeprefix(first))
+    elif last := next(filter(word.endswith, _LAST), None):
+        yield from _word(word.removesuffix(last))
+        yield PARTS[last]
+    else:
+        yield from _by_sound(word)
 
 
 def _by_sound(word: str) -> Iterator[str]:

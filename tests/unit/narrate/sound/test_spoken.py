@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ppp.narrate.sound.dictionary import PARTS, PLAIN, UNITS, WORDS
 from ppp.narrate.sound.numbers import digits_words, number_words, ordinal_words, year_words
 from ppp.narrate.sound.spoken import MAX_NAME_WORDS, UNREADABLE, spoken_form
+from ppp.resources import resource
 
 #: All that a speech program may get.
 SAYABLE = re.compile(r"[a-z]+(?:'[a-z]+)*(?:[.,?]? [a-z]+(?:'[a-z]+)*)*[.?]?")
@@ -36,6 +37,10 @@ SAYABLE = re.compile(r"[a-z]+(?:'[a-z]+)*(?:[.,?]? [a-z]+(?:'[a-z]+)*)*[.?]?")
         ("somethingpy", "something pie"),
         ("wwwxz", "double you double you double you ex zee"),
         ("therapist", "therapist"),
+        ("rapidjson", "rapid jason"),
+        ("websocket-client", "websocket client"),
+        ("guide", "guide"),
+        ("aioredis", "eigh eye oh reddiss"),
         ("3.0.1", "three point oh point one"),
         ("0.10.0", "zero point ten point oh"),
         ("2024.8.1", "twenty twenty four point eight point one"),
@@ -139,3 +144,13 @@ def test_numbers_in_words_are_different_and_plain(number: int) -> None:
 )
 def test_numbers_in_words(words: str, expected: str) -> None:
     assert words == expected
+
+
+def test_the_words_of_our_own_sentences_are_said_as_they_are_written() -> None:
+    sources = [path for path in resource("ppp/narrate").rglob("*.toml") if "sound" not in path.parts]
+    sentences = [one for path in sources for one in re.findall(r'"([^"\n]{12,})"', path.read_text("utf-8"))]
+    assert len(sentences) > 50
+    ours = {word for one in sentences for word in re.findall(r"[A-Za-z']+", re.sub(r"\{[^}]*\}", "", one))}
+    # Abbreviations are said letter by letter, or as what they stand for.
+    garbled = {word: spoken_form(word) for word in ours if spoken_form(word) != word.lower() and not word.isupper()}
+    assert garbled == {}
