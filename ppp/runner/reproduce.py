@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ppp.check.cell import Observation
-from ppp.check.images import ImageUnavailableError, has_image
+from ppp.check.images import ImageReference, ImageUnavailableError, has_image
 from ppp.check.index.client import Index, SimpleIndex
 from ppp.check.index.pinned_pip import find_pip
 from ppp.check.index.view import IndexView, recorded_view, view_as_of
@@ -69,7 +69,7 @@ def reproduce(
     is not healthy, and `UndecidedError` if the cell ended in an `ERROR`.
     """
     record = before.record
-    _refuse(context, record)
+    _refuse(context, record, environment)
     index = open_index(context.config)
     if as_of is None:
         _require_files(index, record)
@@ -118,7 +118,7 @@ def _view(record: Record, as_of: int | str | None) -> IndexView:
 # ---------------------------------------------------------------- what has to be here
 
 
-def _refuse(context: Context, record: Record) -> None:
+def _refuse(context: Context, record: Record, environment: Environment) -> None:
     """Raise `NotReproducibleError` for a record that cannot be reproduced with these settings, or on this machine."""
     cell = Cell.of(record)
     if record.result is Result.ERROR:
@@ -132,10 +132,10 @@ def _refuse(context: Context, record: Record) -> None:
             hint="use --network gateway, which needs nginx and, on the host, bubblewrap",
         )
     if record.image_digest is not None:
-        _require_image(record, record.image_digest)
+        _require_image(record, record.image_digest, ImageReference.parse(environment.image).repository)
 
 
-def _require_image(record: Record, digest: str) -> None:
+def _require_image(record: Record, digest: str, repository: str) -> None:
     client = connect_engine()
     if client is None:
         raise NotReproducibleError(
@@ -149,11 +149,13 @@ def _require_image(record: Record, digest: str) -> None:
         client.close()
     if not is_here:
         kind = "a stand-in that was built on another machine" if record.standin else "an image of a registry"
-        how = "docker save" if record.standin else "docker pull NAME@DIGEST, or docker save"
+        pull = (
+            "" if record.standin else f"`docker pull {repository}@{digest}` if a registry has it by that digest; else "
+        )
         raise NotReproducibleError(
             f"{record.environment} was the image {digest}, {kind}, which is not here",
-            hint=f"bring it here (`{how}` where it is, and `docker load` here), or see what results in today's image:"
-            f" `ppp check {record.environment} {record.release}`",
+            hint=f"bring it here: {pull}`docker save {digest}` where it is, and `docker load` here; or see what results"
+            f" in today's image: `ppp check {record.environment} {record.release}`",
         )
 
 

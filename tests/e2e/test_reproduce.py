@@ -136,7 +136,8 @@ def test_what_passed_long_ago_is_checked_again_and_says_why(
         (["ab" * 32], 72, "the ledger has no record abab"),
         (["app==9.9", "-e", "py312-slim"], 72, "no record of app==9.9 in py312-slim"),
         (["app==1.0", "-e", "py312-slim", "--network", "open"], 71, "--network gateway"),
-        (["app==1.0", "-e", "py312-slim"], 71, f"sha256:{'5a' * 32}"),
+        (["app==1.0", "-e", "py312-slim"], 71, f"`docker pull python@sha256:{'5a' * 32}`"),
+        (["lib==1.0", "-e", "py312-slim"], 71, f"bring it here: `docker save sha256:{'5a' * 32}`"),
         (["app==1.0", "-e", "py311-slim"], 71, "an ERROR, which says nothing"),
         (["app==1.0"], 2, "-e ENVIRONMENT"),
         (["app==1.0", "-e", "py312-slim", "--record"], 2, "--as-of now"),
@@ -150,6 +151,7 @@ def test_what_cannot_be_reproduced_is_said_before_anything_runs(
 ) -> None:
     with Store.open(tmp_path / "data") as store:
         store.add_record(record("app", "1.0", image_digest=f"sha256:{'5a' * 32}"))
+        store.add_record(record("lib", "1.0", image_digest=f"sha256:{'5a' * 32}", standin=True))
         error = record("app", "1.0", "py311-slim", result="ERROR", cause="disk", blame=Blame.INFRASTRUCTURE)
         store.add_record(error)
     with LocalIndex() as index, new_program(tmp_path, index) as program:

@@ -16,9 +16,11 @@ from ppp.model.release import Release
 from ppp.runner.drift import DriftExaminer
 
 ENVIRONMENT: Final = "py39-slim"
-#: The names of the culprits, and the bounds that are to be found: later versions change nothing about them.
+#: The bounds that are to be found: later versions change nothing about them.
 BOUNDS: Final = {
     Release(package="jinja2", version="2.11.3"): {"markupsafe<2.1.0"},
+    Release(package="flask-uploads", version="0.2.1"): {"werkzeug<1.0.0", "markupsafe<2.1.0"},
+    Release(package="flask-script", version="2.0.6"): {"flask<2.0.0", "markupsafe<2.1.0"},
     Release(package="pyepr", version="1.1.5"): {"numpy<2.0.0"},
 }
 
