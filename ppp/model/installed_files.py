@@ -71,8 +71,8 @@ class SharedFiles:
             return ""
         first = self.files[0]
         more = f"{self.conflicts} files, such as " if self.conflicts > 1 else ""
-        kept = f"{first.kept}'s content" if first.kept else "another content"
-        return f"{more}{first.path} differs between {' and '.join(first.owners)}; {kept} is there"
+        kept = f"; {first.kept}'s content is there" if first.kept else ""
+        return f"{more}{first.path} differs between {' and '.join(first.owners)}{kept}"
 
     def to_json(self) -> dict[str, Json]:
         """Return the JSON object that `record.schema.json` describes."""

@@ -257,12 +257,21 @@ def read_text(path: str) -> str:
 
 def read_bytes(path: str) -> bytes:
     """Return the content of a regular file, cut at the limit; nothing where there is no such file."""
+    descriptor = open_regular(path)
+    if descriptor is None:
+        return b""
+    with open(descriptor, "rb") as file:
+        return file.read(MAX_FILE_BYTES)
+
+
+def open_regular(path: str) -> int | None:
+    """Open a regular file for reading; return None where there is no such file."""
     try:
         # Opening a FIFO would block for ever otherwise.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        return b""
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
-        return file.read(MAX_FILE_BYTES)
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None

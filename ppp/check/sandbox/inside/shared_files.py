@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from .inspection import MAX_DISTRIBUTIONS, MAX_FILE_BYTES, MAX_NAME_CHARS, MAX_RECORD_CHARS, read_bytes, read_text
+from .inspection import MAX_DISTRIBUTIONS, MAX_FILE_BYTES, MAX_NAME_CHARS, MAX_RECORD_CHARS, open_regular, read_text
 
 #: Of how many files in all files RECORD the owners are looked up.
 MAX_PATHS = 400_000
@@ -25,6 +25,9 @@ MAX_PATH_CHARS = 1024
 MAX_VALUE_CHARS = 200
 #: Of how many files with different hashes the content is read.
 MAX_READ = 16
+#: How many bytes of them together: some shared libraries are large.
+MAX_READ_BYTES = 512 * 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 
 
 def shared_files(site: str) -> list[list[Any]]:
@@ -39,10 +42,13 @@ def shared_files(site: str) -> list[list[Any]]:
             owners.setdefault(path, {})[folder] = [digest[:MAX_VALUE_CHARS], size[:MAX_VALUE_CHARS]]
     rows = [(path, by_folder, are_equal(by_folder)) for path, by_folder in owners.items()]
     rows.sort(key=lambda row: (row[2], row[0]))
-    return [
-        [path, owner_rows(by_folder), None if equal or number >= MAX_READ else content_hash(os.path.join(site, path))]
-        for number, (path, by_folder, equal) in enumerate(rows[:MAX_RETURNED])
-    ]
+    left = MAX_READ_BYTES
+    found: list[list[Any]] = []
+    for number, (path, by_folder, equal) in enumerate(rows[:MAX_RETURNED]):
+        sha256, length = (None, 0) if equal or number >= MAX_READ else content_hash(os.path.join(site, path), left)
+        left -= length
+        found.append([path, owner_rows(by_folder), sha256])
+    return found
 
 
 def shared_paths(site: str) -> set[str]:
@@ -84,7 +90,16 @@ def owner_rows(by_folder: dict[str, list[str]]) -> list[list[str]]:
     return [[folder, *claimed] for folder, claimed in sorted(by_folder.items())[:MAX_OWNERS]]
 
 
-def content_hash(path: str) -> str | None:
-    """Return the sha256 (hex) of a regular file; None where there is none, or it is too large to be read."""
-    content = read_bytes(path) if os.path.isfile(path) else None
-    return None if content is None or len(content) == MAX_FILE_BYTES else hashlib.sha256(content).hexdigest()
+def content_hash(path: str, most: int) -> tuple[str | None, int]:
+    """Return the sha256 (hex) of a regular file and its size; None where there is none, or it has more bytes."""
+    descriptor = open_regular(path)
+    if descriptor is None:
+        return None, 0
+    with open(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_size > most:
+            return None, 0
+        found, size = hashlib.sha256(), 0
+        while size <= most and (data := file.read(CHUNK_BYTES)):
+            found.update(data)
+            size += len(data)
+    return (found.hexdigest() if size <= most else None), size

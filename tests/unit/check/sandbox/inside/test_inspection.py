@@ -127,6 +127,7 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert read_text(str(tmp_path / "pipe")) == ""
     assert read_text(str(tmp_path / "gone")) == ""
+    assert read_text(str(tmp_path)) == ""
     assert read_text("/dev/zero") == ""
 
 

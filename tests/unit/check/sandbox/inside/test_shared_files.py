@@ -15,6 +15,7 @@ from ppp.check.sandbox.inside.shared_files import (
     MAX_PATHS,
     MAX_READ,
     MAX_RETURNED,
+    content_hash,
     shared_files,
 )
 
@@ -85,6 +86,14 @@ def test_of_lists_of_any_length_only_so_many_paths_are_looked_up(tmp_path: Path)
     many = "".join(f"{number:x},,\n" for number in range(MAX_PATHS - 1))
     site = site_of(tmp_path, {LEFT: f"first,,\n{many}last,,\n", RIGHT: "first,,\nlast,,\n"})
     assert [path for path, _, _ in shared_files(site)] == ["first"]
+
+
+def test_a_large_file_is_read_within_the_limit_of_all(tmp_path: Path) -> None:
+    with (tmp_path / "large.so").open("wb") as file:
+        file.truncate(40_000_000)
+    digest = hashlib.sha256(bytes(40_000_000)).hexdigest()
+    assert content_hash(str(tmp_path / "large.so"), 40_000_000) == (digest, 40_000_000)
+    assert content_hash(str(tmp_path / "large.so"), 39_999_999) == (None, 0)
 
 
 @pytest.mark.attack("bounded-input")
