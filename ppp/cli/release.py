@@ -1,6 +1,7 @@
 """`ppp release`: check a declared set of packages, make a signed release of it, and compare two."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,9 +20,10 @@ from ppp.cli.paths import NonEmptyPath
 from ppp.declared.declaration import DeclaredSet, read_declaration
 from ppp.declared.difference import compare_sets
 from ppp.declared.folder import RELEASE_NAME, read_release
+from ppp.declared.rules import Violation
 from ppp.model.canonical import Json
 from ppp.model.errors import DeclaredRulesError
-from ppp.runner.declared import CheckedSet, build_release, check_declared
+from ppp.runner.declared import build_release, check_declared
 
 
 @click.command("check")
@@ -45,7 +47,7 @@ def release_check(
     context = make_context(data, network=network)
     loaded, chosen = select_environments(matrix, declared.environments)
     checked = check_declared(context, loaded, chosen, declared, runs_cells=not without_cells)
-    _show_violations(checked, declared, as_json=as_json)
+    _show_violations(checked.violations, declared, as_json=as_json)
     if not checked.violations and not as_json:
         click.echo(f"{declared.name}: {_counted(declared)}, no rule is broken")
 
@@ -69,14 +71,16 @@ def release_build(
     declared = read_declaration(path)
     context = make_context(data, network=network)
     loaded, chosen = select_environments(matrix, declared.environments)
-    checked = check_declared(context, loaded, chosen, declared, runs_cells=True)
-    if checked.violations:
-        _show_violations(checked, declared, as_json=as_json)
-    release, is_new = build_release(context, declared, checked, output)
+    built = build_release(context, loaded, chosen, declared, output)
+    if (release := built.release) is None:
+        _show_violations(built.violations, declared, as_json=as_json)
+        return
     place = output / declared.name / release.id
     what = f"release {release.number} of {declared.name}: {release.id}"
-    text = f"{what}, in {place}" if is_new else f"nothing has changed since {what}"
-    print_answer({"id": release.id, "new": is_new, "folder": str(place), **release.document}, text, as_json=as_json)
+    text = f"{what}, in {place}" if built.is_new else f"nothing has changed since {what}"
+    print_answer(
+        {"id": release.id, "new": built.is_new, "folder": str(place), **release.document}, text, as_json=as_json
+    )
 
 
 @click.command("diff")
@@ -106,16 +110,13 @@ def _counted(declared: DeclaredSet) -> str:
     return f"{many} in {environments} environments" if environments != 1 else f"{many} in 1 environment"
 
 
-def _show_violations(checked: CheckedSet, declared: DeclaredSet, *, as_json: bool) -> None:
+def _show_violations(violations: Sequence[Violation], declared: DeclaredSet, *, as_json: bool) -> None:
     """Print what breaks rules; raise `DeclaredRulesError` if anything does."""
     rows: list[Json] = [
-        {"rule": str(one.rule), "about": one.about, "problem": one.problem, "change": one.change}
-        for one in checked.violations
+        {"rule": str(one.rule), "about": one.about, "problem": one.problem, "change": one.change} for one in violations
     ]
     if as_json or rows:
-        print_answer(
-            {"name": declared.name, "violations": rows}, "\n".join(map(str, checked.violations)), as_json=as_json
-        )
+        print_answer({"name": declared.name, "violations": rows}, "\n".join(map(str, violations)), as_json=as_json)
     if count := len(rows):
         sys.stdout.flush()
         things = "1 thing breaks" if count == 1 else f"{count} things break"

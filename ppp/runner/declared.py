@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 from ppp.check.index.choose import IndexFile
 from ppp.check.index.client import DownloadError, DownloadTimeoutError, SimpleIndex
+from ppp.check.index.listed_files import read_project
 from ppp.check.wheel_contents import read_wheel
 from ppp.declared.declaration import DeclaredPackage, DeclaredSet
 from ppp.declared.folder import read_latest, write_release
@@ -32,16 +33,16 @@ from ppp.declared.rules import (
     version_violations,
 )
 from ppp.index_files.file import IndexedFile
-from ppp.index_files.store import read_index_files
+from ppp.index_files.store import open_index_files
 from ppp.ledger.schema import read_ledger
 from ppp.locks.lock import Lock
 from ppp.locks.pylock import write_pylock
-from ppp.mesh.node import load_key
+from ppp.mesh.node import load_or_create_key
+from ppp.model.errors import UnknownPackageError
 from ppp.model.matrix import Environment, Matrix
 from ppp.model.release import RequestedPackage
 from ppp.runner.context import Context
 from ppp.runner.environments import open_index
-from ppp.runner.index_files import complete_index_files
 from ppp.runner.joint import answer_requests
 from ppp.runner.joint_cells import JointRequest, ProvenFiles
 from ppp.watch.joint_requirements import JointRequirement
@@ -101,14 +102,22 @@ def read_facts(context: Context, matrix: Matrix, declared: DeclaredSet) -> Sourc
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for package in declared.packages:
         wanted[package.release.package].update(file.sha256 for file in package.files)
-    complete_index_files(context, index, wanted)
-    pairs = [(sha256, package) for package, hashes in wanted.items() for sha256 in hashes]
-    with read_index_files(context.config.data) as index_files:
-        indexed = index_files.get_many(pairs)
+    # As it lists them now: what is known here may be from before a yank.
+    listed = [file for project in sorted(wanted) for file in _listed(index, project, context.now)]
+    indexed = {(file.sha256, file.project): file for file in listed if file.sha256 in wanted[file.project]}
+    with open_index_files(context.config.data) as index_files:
+        index_files.add(indexed.values())
     metadata = {
         key: found for key, file in indexed.items() if (found := _metadata(index, file, matrix.limits.file_mb * MIB))
     }
     return SourceFacts(indexed=indexed, metadata=metadata)
+
+
+def _listed(index: SimpleIndex, project: str, now: int) -> list[IndexedFile]:
+    try:
+        return [file for file in read_project(index, project, now) if file.project == project]
+    except UnknownPackageError:
+        return []
 
 
 def _metadata(index: SimpleIndex, file: IndexedFile, max_bytes: int) -> WheelMetadata | None:
@@ -182,19 +191,30 @@ def _requirement(package: DeclaredPackage) -> JointRequirement:
     return JointRequirement(wanted=wanted, extras=package.extras)
 
 
-def build_release(
-    context: Context, declared: DeclaredSet, checked: CheckedSet, folder: Path
-) -> tuple[DeclaredRelease, bool]:
-    """Write the release of a set that breaks no rule, on top of the newest one in a folder, signed by this node.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltRelease:
+    """What became of a set that was to be released: what breaks the rules, or its release and whether it is new."""
 
-    Return it, and whether it is new: a set that is the same as in the newest release makes none. Raise
-    `DeclaredReleaseError` if what is there is not this node's own.
+    violations: tuple[Violation, ...]
+    release: DeclaredRelease | None = None
+    is_new: bool = False
+
+
+def build_release(
+    context: Context, matrix: Matrix, environments: Sequence[Environment], declared: DeclaredSet, folder: Path
+) -> BuiltRelease:
+    """Check a set, and write its release on top of the newest one in a folder, signed by this node.
+
+    A set that is the same as in the newest release makes none: then all is checked but the cells. Raise
+    `DeclaredReleaseError` if what is there is not this node's own, and as `check_declared` does.
     """
-    key = load_key(context.config.data, context.config.node_seed)
+    key, _ = load_or_create_key(context.config.data, context.config.node_seed)
     previous = read_latest(folder, declared.name, {key.id})
-    if previous is not None and previous.declared == declared:
-        return previous, False
+    is_new = previous is None or previous.declared != declared
+    checked = check_declared(context, matrix, environments, declared, runs_cells=is_new)
+    if checked.violations or not is_new:
+        return BuiltRelease(violations=checked.violations, release=None if checked.violations else previous)
     release = make_release(declared, checked.indexed, checked.locks, previous)
     locks = {environment: write_pylock(lock) for environment, lock in checked.locks.items()}
     write_release(folder, release, sign_release(release, key), locks)
-    return release, True
+    return BuiltRelease(violations=(), release=release, is_new=True)

@@ -22,4 +22,6 @@ def check_declared_release(path: Path, *, nodes: Collection[str]) -> str:
     except DeclaredReleaseError as error:
         fail(error.message)
     what = f"release {release.number} of {release.declared.name}"
-    return f"{what}, with {len(release.lock_hashes)} locks, signed by {' or '.join(sorted(trusted))}"
+    count = len(release.lock_hashes)
+    locks = "1 lock" if count == 1 else f"{count} locks"
+    return f"{what}, with {locks}, signed by {' or '.join(sorted(trusted))}"
