@@ -93,6 +93,7 @@ def fill_mirror(ledger: OpenLedger) -> MirrorReport:
         size = text.size(sum(candidate.file.size for candidate in missing))
         ledger.context.reporter.note(f"copying {_files(len(missing))} into the mirror, {size}")
     with translate_storage_errors(config.public):
+        _forget_arrivals(config.cache / ARRIVALS, {candidate.file.sha256 for candidate in missing})
         failures = _fetch_all(config, missing)
         without_metadata = sum(not _write_metadata(config.public, file) for file in files)
     return _report(config, choice, room, failures, without_metadata, fetched=len(missing) - len(failures))
@@ -123,6 +124,13 @@ def _report(
         failures=failures,
         without_metadata=without_metadata,
     )
+
+
+def _forget_arrivals(arrivals: Path, wanted: set[str]) -> None:
+    """Remove what has arrived of files that are wanted no more: it would count nowhere."""
+    for folder in arrivals.glob("??/*"):
+        if folder.name not in wanted:
+            shutil.rmtree(folder)
 
 
 def _path(public: Path, file: VerifiedFile) -> Path:

@@ -147,6 +147,7 @@ def test_a_file_that_the_upstream_changed_is_refused_and_the_others_are_copied(n
     assert LIB.project.filename in node.copies()
 
 
+@pytest.mark.attack("bounded-input")
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
@@ -217,11 +218,15 @@ def test_a_copy_is_continued_where_an_earlier_one_ended(
     arrived = program.data / "cache" / "mirror" / digest[:2] / digest / f"{project.filename}.partial"
     arrived.parent.mkdir(parents=True)
     arrived.write_bytes(content[: len(content) // 2])
+    unwanted = program.data / "cache" / "mirror" / "ab" / ("ab" * 32) / "gone-1.0-py3-none-any.whl.partial"
+    unwanted.parent.mkdir(parents=True)
+    unwanted.write_bytes(b"half of it")
     program.run_in_process_ok("publish", "--mirror")
     assert [request.offset for request in server.take_requests()] == [len(content) // 2]
     (copy,) = (program.data / "public" / "mirror").rglob(project.filename)
     assert copy.read_bytes() == content
     assert not arrived.exists()
+    assert not unwanted.exists()
 
 
 def test_of_a_site_with_a_bound_it_is_told_what_indexes_take_of_their_share(node: MirroringNode) -> None:
