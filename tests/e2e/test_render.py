@@ -105,6 +105,7 @@ def test_published_audio_has_the_lengths_that_its_description_names(program: Pro
     program.run_in_process_ok("verify", str(program.data / "public"))
 
 
+@pytest.mark.attack("inert-text")
 def test_names_made_to_deceive_are_spoken_harmlessly(program: Program) -> None:
     store_script(program, script_of(*DECEIVING))
     program.run_in_process_ok("render")

@@ -30,6 +30,7 @@ def test_a_program_runs_in_its_folder_and_prints(tmp_path: Path) -> None:
     assert run("pwd; echo said >&2; cat", tmp_path) == f"{tmp_path.resolve()}\nsaid\n"
 
 
+@pytest.mark.attack("credentials")
 def test_a_program_gets_no_secret(tmp_path: Path) -> None:
     assert {line.partition("=")[0] for line in run("env", tmp_path).splitlines()} <= {
         "PATH",

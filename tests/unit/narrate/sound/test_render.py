@@ -126,6 +126,7 @@ def test_times_are_where_the_sound_is(tmp_path: Path) -> None:
         assert not any(other[first:last])
 
 
+@pytest.mark.attack("inert-text")
 def test_only_spoken_forms_reach_the_synthesizer(tmp_path: Path) -> None:
     synthesizer = CountingSynthesizer()
     render_episode(script_of(*DECEIVING), (), studio_in(tmp_path, synthesizer))
