@@ -216,7 +216,10 @@ class _Checks:
 
     def _model(self) -> Sequence[Diagnosis]:
         path = self.setup.model
-        return [judge_node.model(path, self.machine.model(path) if path else None)]
+        if path is None:
+            return [judge_node.model(None, None, limit_mib=0)]
+        limit_mib = self.setup.config.model_options.memory_limit(self.machine.memory().available_bytes)
+        return [judge_node.model(path, self.machine.model(path), limit_mib=limit_mib)]
 
 
 def run_checks(checks: Sequence[MachineCheck], *, timeout_factor: float = 1.0) -> tuple[Diagnosis, ...]:

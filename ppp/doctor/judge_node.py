@@ -7,6 +7,7 @@ from ppp.config import DEFAULT_CONTACT, Config
 from ppp.doctor.diagnosis import Diagnosis, State, format_size
 from ppp.doctor.machine import KeyFacts, LedgerFacts, ModelFacts, YggdrasilFacts
 from ppp.mesh.yggdrasil import NEEDED_VERSION
+from ppp.model.model_options import memory_problem
 
 GGUF_MAGIC: Final = b"GGUF"
 #: Versions of the format that current llama.cpp reads.
@@ -34,8 +35,8 @@ def settings(config: Config, errors: str) -> Diagnosis:
     return Diagnosis(subject="settings", state=State.OK, found=found)
 
 
-def model(path: Path | None, facts: ModelFacts | None) -> Diagnosis:
-    """Judge the configured model; without one, or with a broken one, the seeded writer narrates."""
+def model(path: Path | None, facts: ModelFacts | None, *, limit_mib: int) -> Diagnosis:
+    """Judge the configured model and its limit of memory; without one that works, the seeded writer narrates."""
     if path is None or facts is None:
         return Diagnosis(
             subject="model", state=State.NOTE, found="PPP_MODEL is not set: the seeded writer narrates, without a model"
@@ -51,6 +52,9 @@ def model(path: Path | None, facts: ModelFacts | None) -> Diagnosis:
     elif facts.library_problem:
         problem = f"llama-cpp-python cannot be imported: {facts.library_problem}"
         remedy = "install the-pypi-place[voice]"
+    elif too_large := memory_problem(facts.size, limit_mib):
+        problem = f"{path}: {too_large}"
+        remedy = "set PPP_MODEL to a smaller model or PPP_MODEL_MEMORY_MIB to what it may take, or unset PPP_MODEL"
     if problem:
         return Diagnosis(subject="model", state=State.BROKEN, found=problem, remedy=remedy)
     return Diagnosis(subject="model", state=State.OK, found=f"{path}, {format_size(facts.size)}, GGUF {facts.version}")

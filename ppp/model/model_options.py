@@ -15,6 +15,9 @@ MAX_SECONDS: Final = 86_400
 MIN_MEMORY_MIB: Final = 256
 MAX_MEMORY_MIB: Final = 1_000_000
 MAX_THREADS: Final = 256
+#: The part of the available memory that a model gets where no setting says how much.
+MEMORY_SHARE: Final = 0.75
+MIB: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +33,21 @@ class ModelOptions:
     context_tokens: int = DEFAULT_CONTEXT_TOKENS
     seconds: float = DEFAULT_SECONDS
     memory_mib: int | None = None
+
+    def memory_limit(self, available_bytes: int) -> int:
+        """Return how many MiB of memory it gets where so many bytes are available."""
+        return self.memory_mib or int(available_bytes * MEMORY_SHARE / MIB)
+
+
+def memory_problem(file_bytes: int, limit_mib: int) -> str:
+    """Return why a model's file does not fit a limit of memory, or an empty text if it does.
+
+    llama.cpp would map the file and read it from the disk again for every token, until the time is over.
+    """
+    size_mib = -(-file_bytes // MIB)
+    if size_mib <= limit_mib:
+        return ""
+    return (
+        f"its file of {size_mib:,} MiB does not fit its memory of {limit_mib:,} MiB (PPP_MODEL_MEMORY_MIB, or three"
+        " quarters of what is available)"
+    )

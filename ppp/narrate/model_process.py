@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from ppp.machine_memory import machine_memory
-from ppp.model.model_options import ModelOptions
+from ppp.model.model_options import MIB, ModelOptions, memory_problem
 from ppp.narrate.limited_process import FinishedProcess, ProcessLimits, run_limited
 from ppp.narrate.model import ChoiceRequest, ModelFailedError
 
-MIB: Final = 1024 * 1024
 #: A reply is a script of a few thousand words.
 MAX_REPLY_BYTES: Final = 1 * MIB
-#: The part of the available memory that a model gets where no setting says how much.
-MEMORY_SHARE: Final = 0.75
 #: How much of a process's own words a reason shows, in characters.
 MAX_SHOWN: Final = 200
 COMMAND: Final = (sys.executable, "-m", "ppp.narrate.llama")
@@ -45,8 +42,10 @@ class SubprocessChooser:
 
     def choose(self, request: ChoiceRequest) -> tuple[str, ...]:
         """Return one of the given texts for each line; raise `ModelFailedError` if that fails."""
-        memory_mib = self._options.memory_mib or int(self._available_bytes() * MEMORY_SHARE / MIB)
-        _check_size(Path(request.model), memory_mib)
+        memory_mib = self._options.memory_limit(self._available_bytes())
+        path = Path(request.model)
+        if problem := memory_problem(path.stat().st_size if path.is_file() else 0, memory_mib):
+            raise ModelFailedError(problem)
         limits = ProcessLimits(
             seconds=self._options.seconds, memory_bytes=memory_mib * MIB, output_bytes=MAX_REPLY_BYTES
         )
@@ -57,16 +56,6 @@ class SubprocessChooser:
         if problem := failure_of(done, limits):
             raise ModelFailedError(problem)
         return read_reply(done.stdout)
-
-
-def _check_size(path: Path, memory_mib: int) -> None:
-    # llama.cpp would map the file and read it from the disk again for every token, until the time is over.
-    size_mib = -(-path.stat().st_size // MIB) if path.is_file() else 0
-    if size_mib > memory_mib:
-        raise ModelFailedError(
-            f"its file of {size_mib:,} MiB does not fit its memory of {memory_mib:,} MiB (PPP_MODEL_MEMORY_MIB,"
-            " or three quarters of what is available)"
-        )
 
 
 def failure_of(done: FinishedProcess, limits: ProcessLimits) -> str:

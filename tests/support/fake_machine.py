@@ -62,7 +62,7 @@ LEDGER: Final = LedgerFacts(path=Path("data/ppp.db"), exists=True, size=4096, re
 MEMORY: Final = MemoryFacts(total_bytes=64 * GIB, available_bytes=60 * GIB)
 RESOLVED: Final = DnsFacts(host="index.example", addresses=("192.0.2.7",))
 GATEWAY_TRIAL: Final = GatewayFacts(nginx="/usr/sbin/nginx", reach=Reachability.ANSWERED)
-MODEL_FILE: Final = ModelFacts(size=GIB, magic=b"GGUF", version=3)
+MODEL_FILE: Final = ModelFacts(size=GIB // 10, magic=b"GGUF", version=3)
 YGGDRASIL: Final = YggdrasilFacts(program="/usr/sbin/yggdrasil", running=True, addresses=("200:db8::1",), listens=True)
 KEY: Final = KeyFacts(path=Path("data/node.key"), exists=True, id="ab" * 32)
 TEMPORARY: Final = Path("/var/tmp/of-a-run")  # noqa: S108 - nothing is there

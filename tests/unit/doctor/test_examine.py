@@ -312,6 +312,12 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         ("the-pypi-place[voice]",),
     ),
     (
+        "model larger than the memory that it gets",
+        {"model_facts": ModelFacts(size=900 * 2**30, magic=b"GGUF", version=3)},
+        {"model": State.BROKEN},
+        ("its file of 921,600 MiB does not fit its memory", "a smaller model or PPP_MODEL_MEMORY_MIB"),
+    ),
+    (
         "no mesh",
         {"yggdrasil_facts": YggdrasilFacts(program=None, running=False)},
         {"yggdrasil": State.NOTE},

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppp.ledger.store import Store
-from ppp.model.model_options import ModelOptions
+from ppp.model.model_options import MIB, ModelOptions
 from ppp.narrate.episode import format_episode, narrate_with
 from ppp.narrate.limited_process import FinishedProcess, ProcessLimits
 from ppp.narrate.model import TEMPERATURE, ChoiceRequest, ModelFailedError, ModelWriter
-from ppp.narrate.model_process import MAX_REPLY_BYTES, MIB, SubprocessChooser, failure_of, read_reply
+from ppp.narrate.model_process import MAX_REPLY_BYTES, SubprocessChooser, failure_of, read_reply
 
 LINES = (("Dead air.", "No signal."), ("All quiet.", "Nothing on."), ("Over.", "Out."))
 REQUEST = ChoiceRequest(model="m.gguf", seed=3, temperature=TEMPERATURE, lines=LINES)
