@@ -18,6 +18,7 @@ from sqlite_utils import Database
 from ppp.config import DEFAULT_COOLDOWN_DAYS
 from ppp.index_files.store import read_index_files
 from ppp.ledger import published
+from ppp.model.canonical import Json
 from ppp.model.errors import PublishError
 from ppp.model.site_address import SiteAddresses
 from ppp.model.site_bound import SiteBound
@@ -228,28 +229,31 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
         writer.put_all(render_site(data), workers)
         if plan.from_scratch:
             writer.put_all(render_static(addresses), workers)
+    coverage = current_coverage(data.journal.days) if data.journal else None
+    current = current_document(data.counts, data.days, data.newest, coverage)
     if bound:
-        _check_room(bound, _taken(writer, fixed, out), partial=partial)
-    result = _commit(writer, cache, plan, data)
+        _check_room(bound, _taken(writer, current_bytes(current), fixed, out), partial=partial)
+    result = _commit(writer, cache, plan, data, current)
     cache.set_fact(_TOO_LARGE, settings.partial or (partial and bool(cache.fact(_TOO_LARGE))))
     _update_cache(db, cache, plan, result, addresses)
     return result
 
 
-def _commit(writer: OutputWriter, cache: BuildCache, plan: BuildPlan, data: SiteData) -> BuildResult:
+def _commit(
+    writer: OutputWriter, cache: BuildCache, plan: BuildPlan, data: SiteData, current: dict[str, Json]
+) -> BuildResult:
     # `commit` writes current.json last: readers see the old site until everything that it names is in place.
-    coverage = current_coverage(data.journal.days) if data.journal else None
-    current = current_document(data.counts, data.days, data.newest, coverage)
     committed = writer.commit(current_bytes(current))
     result = _result(plan, data, cache.listings.totals["passes without a lock",], current["root"], committed)
-    taken = writer.taken_by(OwnerKind.SIMPLE)
+    # Bytes as a host counts them, with the lists of these files; files without them.
+    taken, (_, files, _) = writer.taken_by(OwnerKind.SIMPLE), cache.file_totals(OwnerKind.SIMPLE)
     without_room = max((index.without_room for index in data.indexes), default=0)
-    return replace(result, index_bytes=taken.bytes, index_files=taken.files, without_index=without_room)
+    return replace(result, index_bytes=taken.bytes, index_files=files, without_index=without_room)
 
 
-def _taken(writer: OutputWriter, fixed: Mapping[str, Room], out: Path) -> Room:
+def _taken(writer: OutputWriter, current: bytes, fixed: Mapping[str, Room], out: Path) -> Room:
     # Batches are among what was written.
-    return writer.taken().plus(fixed[SNAPSHOTS]).plus(fixed[MIRROR]).plus(statements_room(out))
+    return writer.taken(current).plus(fixed[SNAPSHOTS]).plus(fixed[MIRROR]).plus(statements_room(out))
 
 
 def _check_room(bound: SiteBound, taken: Room, *, partial: bool) -> None:

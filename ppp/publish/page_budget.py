@@ -22,7 +22,7 @@ LOOKUP_FILES: Final = 2_048
 #: What the two files of a lock are taken to need.
 LOCK_ESTIMATE: Final = 16_000
 #: Room that is kept for the pages and files about many packages: as much as they take where there are most packages, a
-#: fourth of smaller bounds, and what even a site without any package has.
+#: fourth of smaller bounds, and what even a site without any package has (a test counts it).
 SITE_RESERVE: Final = 60_000_000
 SITE_FILES_RESERVE: Final = 6_000
 LEAST_RESERVE: Final = 4_000_000

@@ -14,6 +14,7 @@ from ppp.ledger.downloads import packages_by_downloads
 from ppp.publish.builder.workers import BuildWorkers
 from ppp.publish.builder.writer import OutputWriter
 from ppp.publish.cache.build_cache import BuildCache, Owner, OwnerKind, owned_files
+from ppp.publish.cache.manifest import lists_at_most
 from ppp.publish.listings.store import ListingStore
 from ppp.publish.page_budget import Room, merge_ranks, package_room
 
@@ -42,6 +43,11 @@ def write_chosen(
     return chosen
 
 
+def _more_lists(owners: int) -> Room:
+    # For one more owner than these.
+    return Room.of(0, lists_at_most(owners + 1) - lists_at_most(owners))
+
+
 def _choose(
     ranked: Iterator[str], room: Room, cache: BuildCache, writer: OutputWriter, workers: BuildWorkers
 ) -> frozenset[str]:
@@ -52,7 +58,7 @@ def _choose(
             writer.add(result.owned, result.written)
         for package in packages:
             size, files = cache.taken_by(OwnerKind.PACKAGES, package) or (0, 0)
-            taken = package_room(size, files, cache.listings.row_bytes(package))
+            taken = package_room(size, files, cache.listings.row_bytes(package)).plus(_more_lists(len(chosen)))
             if not room.has(taken):
                 return frozenset(chosen)
             room = room.minus(taken)

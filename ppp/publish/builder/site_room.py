@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from ppp.ledger.batches import packed_batches
 from ppp.model.site_bound import SiteBound
 from ppp.publish.batch_budget import BatchChoice, choose_batches
+from ppp.publish.cache.manifest import lists_at_most
 from ppp.publish.folder import STATEMENTS
 from ppp.publish.listings.store import ListingStore
 from ppp.publish.page_budget import Room, holds_all, locks_estimate, room_for_pages
@@ -43,7 +44,8 @@ def fixed_rooms(batches: BatchChoice, out: Path, mirrored: frozenset[tuple[str, 
     `mirrored` are the copies in it that pages may name, as pairs of sha256 and name.
     """
     mirror = _sum(Room.of((out / mirror_path(*copy)).lstat().st_size, 1) for copy in mirrored)
-    return {BATCHES: batches.room, SNAPSHOTS: _room_of(out / SNAPSHOTS_FOLDER), MIRROR: mirror}
+    lists = Room.of(0, lists_at_most(len(batches.kept)))
+    return {BATCHES: batches.room.plus(lists), SNAPSHOTS: _room_of(out / SNAPSHOTS_FOLDER), MIRROR: mirror}
 
 
 def statements_room(out: Path) -> Room:

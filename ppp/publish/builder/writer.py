@@ -90,16 +90,23 @@ class OutputWriter:
             raise ValueError(f"{path!r} is written twice")
         self._put.add(path)
 
-    def taken(self) -> Room:
-        """Return the room that all files take now, the lists of files included, estimated on the high side."""
-        totals = [self._cache.file_totals(kind) for kind in OwnerKind]
-        files = sum(count for _, count, _ in totals)
-        return Room.of(sum(size for *_, size in totals) + manifest.LINE_BYTES * files, files)
+    def taken(self, current: bytes) -> Room:
+        """Return the room that all files take once `current` is committed, estimated on the high side.
+
+        The lists of files are among them, and so are the three files that are written last.
+        """
+        room = Room(0, 0)
+        for kind in OwnerKind:
+            room = room.plus(self.taken_by(kind))
+        line = digest_line(sha256_hex(current))
+        return room.plus(Room.of(len(current) + len(line) + manifest.LINE_BYTES * len(OwnerKind), 3))
 
     def taken_by(self, kind: OwnerKind) -> Room:
-        """Return the room that the files of one kind of owner take now, with their lines in lists of files."""
-        _, files, size = self._cache.file_totals(kind)
-        return Room.of(size + manifest.LINE_BYTES * files, files)
+        """Return the room that the files of one kind of owner take now, with the lists that they are in."""
+        owners, files, size = self._cache.file_totals(kind)
+        lists = manifest.lists_at_most(owners)
+        # Each file has a line in a list, and each list one in `files.json`.
+        return Room.of(size + manifest.LINE_BYTES * (files + lists), files + lists)
 
     def commit(self, current: bytes) -> Committed:
         """Remove files that are no longer published, write the lists, then replace `current.json` and its digest."""

@@ -26,6 +26,12 @@ def list_bytes(lines: Iterable[str]) -> bytes:
     return f'{{"schema": "{SCHEMA}", "files": [\n{rows}\n]}}\n'.encode()
 
 
+def lists_at_most(owners: int) -> int:
+    """Return how many lists the files of so many owners of one kind are in, at most."""
+    lists: int = 16 ** _depth(owners)
+    return min(owners, lists)
+
+
 def previously_published(folder: OutputFolder) -> tuple[set[str], set[str]]:
     """Return the paths that the last build of a folder listed, and those of its lists; what is unreadable is left out.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memory_store import store_in_memory
 from small_sites import bound_with_room
 
 from ppp.ledger.batches import packed_batches, seal
@@ -23,6 +24,7 @@ from ppp.model.record import Installed, Record
 from ppp.model.site_bound import SiteBound
 from ppp.model.trigger import Trigger, TriggerKind
 from ppp.publish.build import BuildResult, build
+from ppp.publish.page_budget import LEAST_FILES_RESERVE
 from ppp.schemas import schema_errors
 
 PACKAGES = 70
@@ -279,6 +281,29 @@ def test_the_newest_batches_have_room_and_the_others_are_listed(
     bounded(crowded, grown, bound_with_room(500), cache_path=cache)
     assert not (grown / "batches/older.json").exists()
     assert len([*(grown / "batches").glob("*.sig")]) == 70
+
+
+def test_the_least_reserve_has_room_for_what_every_site_has(crowded: Store, tmp_path: Path) -> None:
+    with store_in_memory() as empty:
+        every_site = build(empty.db, tmp_path / "empty").files
+    out, cache = tmp_path / "public", tmp_path / "cache.db"
+    built = bounded(crowded, out, cache_path=cache)
+    with sqlite3.connect(cache) as db:
+        (of_packages,) = db.execute("SELECT sum(files) FROM owned WHERE kind = 'packages'").fetchone()
+    small_site = built.files - of_packages - len([*(out / "api/v1/lookup").iterdir()])
+    assert every_site < small_site <= LEAST_FILES_RESERVE <= small_site + 60, (
+        f"put {-(-small_site // 10) * 10 + 30} into LEAST_FILES_RESERVE: a site without packages has {every_site}"
+        f" files, one with {PACKAGES} of them has {small_site} beside theirs"
+    )
+
+
+@pytest.mark.parametrize("less", [1, 17])
+def test_whatever_the_bound_is_a_site_is_within_it(crowded: Store, tmp_path: Path, less: int) -> None:
+    files = build(crowded.db, tmp_path / "whole").files
+    bound = SiteBound(max_bytes=10**9, max_files=files - less)
+    built = bounded(crowded, tmp_path / "public", bound)
+    present = [path for path in (tmp_path / "public").rglob("*") if path.is_file()]
+    assert built.files == len(present) <= bound.max_files
 
 
 def test_the_room_for_lookup_files_is_about_what_they_take(crowded: Store, tmp_path: Path) -> None:
