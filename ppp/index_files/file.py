@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ppp.model.canonical import is_sha256
+from ppp.model.file_sizes import is_distribution_size
 from ppp.model.printable import printable_reason
 from ppp.model.release import InvalidReleaseError, parse_package, parse_version
 
@@ -17,7 +18,6 @@ _FILENAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{,249}")
 #: Addresses become lines of requirements files, where pip replaces `${NAME}`, and ` #` and `;` have a meaning.
 _URL: Final = re.compile(r"[A-Za-z0-9._~:/%+!=,@()\[\]-]+")
 MAX_URL_LENGTH: Final = 2000
-MAX_FILE_SIZE: Final = 2**40
 MAX_REQUIRES_PYTHON: Final = 1000
 MAX_YANK_REASON: Final = 200
 
@@ -77,7 +77,7 @@ class IndexedFile:
             filename=filename,
             url=url,
             seen_at=seen_at,
-            size=size if size is not None and 0 <= size <= MAX_FILE_SIZE else None,
+            size=size if is_distribution_size(size) else None,
             upload_time=upload_time.astimezone(UTC) if upload_time and upload_time.tzinfo else None,
             requires_python=requires_python if requires_python and is_requires_python(requires_python) else None,
             yanked=None if yanked is None else printable_reason(" ".join(yanked.split()), MAX_YANK_REASON),

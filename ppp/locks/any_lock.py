@@ -4,8 +4,9 @@ import tomllib
 
 from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
 
-from ppp.index_files.file import MAX_FILE_SIZE, is_plain_filename
+from ppp.index_files.file import is_plain_filename
 from ppp.model.canonical import is_sha256
+from ppp.model.file_sizes import is_distribution_size
 
 
 class NotALockError(ValueError):
@@ -20,16 +21,16 @@ def parse_any_lock(content: bytes) -> Pylock:
         raise NotALockError(str(error)) from error
 
 
-def file_fault(filename: str, sha256: object, size: object, *, most: int = MAX_FILE_SIZE) -> str | None:
+def file_fault(filename: str, sha256: object, size: object) -> str | None:
     """Return why what a lock says of a file cannot be, a clause that begins with a verb; None if it can.
 
-    A file has a name of plain characters, a sha256, and a size of at most `most` bytes if the lock says one (not None).
+    A file has a name of plain characters, a sha256, and, if the lock says one (not None), a size within its bounds.
     """
     # The name becomes a part of paths, and packaging accepts more in it.
     if not is_plain_filename(filename):
         return f"names a file with characters that no file of an index has: {filename[:200]!r}"
     if not is_sha256(sha256):
         return f"has no sha256 of {filename}"
-    if size is not None and not (type(size) is int and 0 <= size <= most):
+    if size is not None and not is_distribution_size(size):
         return f"has a size of {filename} that is none: {size!r:.40}"
     return None

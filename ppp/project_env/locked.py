@@ -13,9 +13,8 @@ from packaging.tags import Tag
 
 from ppp.locks.any_lock import NotALockError, file_fault, parse_any_lock
 from ppp.model.errors import ProjectFileError
+from ppp.model.file_sizes import MAX_DISTRIBUTION_BYTES
 
-#: No file of an index is larger.
-MAX_FILE_BYTES: Final = 20 * 1024**3
 _LOCK_HINT: Final = "`ppp env lock` makes it again"
 
 
@@ -50,7 +49,7 @@ class LockedWheel:
     @property
     def max_bytes(self) -> int:
         """How many bytes it may have at most."""
-        return MAX_FILE_BYTES if self.size is None else self.size
+        return MAX_DISTRIBUTION_BYTES if self.size is None else self.size
 
 
 def parse_lock(content: bytes, source: str) -> Pylock:
@@ -95,7 +94,7 @@ def locked_wheel(package: Package, file: Any, source: str) -> LockedWheel:  # no
     if not isinstance(file, PackageWheel):
         raise ProjectFileError(f"{source} has no wheel of {package.name} for this Python", hint=hint)
     sha256 = file.hashes.get("sha256", "").lower()
-    if fault := file_fault(file.filename, sha256, file.size, most=MAX_FILE_BYTES):
+    if fault := file_fault(file.filename, sha256, file.size):
         raise ProjectFileError(f"{source} {fault}", hint=_LOCK_HINT)
     if not file.url:
         raise ProjectFileError(f"{source} has no address of {file.filename}", hint=_LOCK_HINT)

@@ -15,6 +15,7 @@ from ppp.locks.make import make_lock
 from ppp.locks.pylock import read_lock, write_pylock
 from ppp.locks.requirements import write_requirements
 from ppp.model.errors import InvalidLockError
+from ppp.model.file_sizes import MAX_DISTRIBUTION_BYTES
 from ppp.model.record import DistributionFile, Installed, Record
 from ppp.model.release import Release, parse_package, parse_version
 
@@ -44,7 +45,7 @@ def installations(draw: st.DrawFn) -> tuple[Record, dict[tuple[str, str], Indexe
             filename=filename,
             url=f"https://files.example/{draw(st.integers(0, 9))}/{filename}",
             seen_at=1,
-            size=draw(st.none() | st.integers(0, 2**40)),
+            size=draw(st.none() | st.integers(1, MAX_DISTRIBUTION_BYTES)),
             upload_time=draw(st.none() | TIMES),
         )
     own, *_ = files.values()

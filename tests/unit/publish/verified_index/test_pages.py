@@ -12,6 +12,7 @@ from pypi_simple import DistributionPackage, IndexPage
 from pypi_simple import ProjectPage as ParsedPage
 
 from ppp.model.content_id import raw_content_id
+from ppp.model.file_sizes import MAX_DISTRIBUTION_BYTES
 from ppp.publish.verified_index.listing import IndexName, VerifiedFile, in_order
 from ppp.publish.verified_index.pages import (
     ProjectPage,
@@ -68,7 +69,7 @@ files = st.builds(
     a_file,
     st.sampled_from(["0.9", "1.0", "1.10", "2.0rc1", "1!3.0", "1.0+local.1"]),
     sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
-    size=st.integers(0, 2**40),
+    size=st.integers(1, MAX_DISTRIBUTION_BYTES),
     requires_python=st.sampled_from([None, ">=3.9", "!=3.10.*,<4,>=3.8"]),
     yanked=st.none() | texts,
     metadata_sha256=st.sampled_from([None, "c" * 64]),
