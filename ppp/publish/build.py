@@ -212,8 +212,7 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
     with cached_templates(cache), start_workers(context, len(plan.packages) + len(plan.batches)) as workers:
         # Packages first: the pages of many packages show what these contribute.
         _add_owners(cache, plan.package_owners, writer, workers)
-        # From here on the contributions are looked up, no longer added.
-        cache.create_indexes()
+        cache.create_indexes()  # from here on the contributions are looked up, no longer added
         chosen: frozenset[str] | None = None
         # Before the pages of packages: it has a share of its own, and these get what is left.
         indexes = update_indexes(db, cache, writer, workers, plan, bound=bound)
@@ -229,14 +228,18 @@ def _build_site(db: Database, out: Path, cache: BuildCache, settings: _BuildSett
         writer.put_all(render_site(data), workers)
         if plan.from_scratch:
             writer.put_all(render_static(addresses), workers)
-    coverage = current_coverage(data.journal.days) if data.journal else None
-    current = current_document(data.counts, data.days, data.newest, coverage)
+    current = _current(data)
     if bound:
         _check_room(bound, _taken(writer, current_bytes(current), fixed, out), partial=partial)
     result = _commit(writer, cache, plan, data, current)
     cache.set_fact(_TOO_LARGE, settings.partial or (partial and bool(cache.fact(_TOO_LARGE))))
     _update_cache(db, cache, plan, result, addresses)
     return result
+
+
+def _current(data: SiteData) -> dict[str, Json]:
+    coverage = current_coverage(data.journal.days) if data.journal else None
+    return current_document(data.counts, data.days, data.newest, coverage)
 
 
 def _commit(
