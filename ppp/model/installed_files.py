@@ -70,9 +70,10 @@ class SharedFiles:
         if not self.conflicts:
             return ""
         first = self.files[0]
-        more = f"{self.conflicts} files, such as " if self.conflicts > 1 else ""
+        several = self.conflicts > 1
+        which = f"{self.conflicts} files, among them {first.path}, which" if several else first.path
         kept = f"; {first.kept}'s content is there" if first.kept else ""
-        return f"{more}{first.path} differs between {' and '.join(first.owners)}{kept}"
+        return f"{which} differs between {' and '.join(first.owners)}{kept}"
 
     def to_json(self) -> dict[str, Json]:
         """Return the JSON object that `record.schema.json` describes."""

@@ -85,6 +85,7 @@ PAGES = {
     "finding-in-part": "findings/imports-in-part/index.html",
     "finding-nothing-to-import": "findings/nothing-to-import/index.html",
     "finding-yanked": "findings/yanked/index.html",
+    "finding-file-conflict": "findings/file-conflict/index.html",
     "finding-chains": "findings/broken-dependency/index.html",
     "environments": "env/index.html",
     "environment": "env/py312-alpine/index.html",

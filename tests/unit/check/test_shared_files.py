@@ -101,7 +101,7 @@ def test_a_conflict_is_one_clause() -> None:
     assert one is not None
     assert two is not None
     assert one.words == "conf.py differs between left and right; right's content is there"
-    assert two.words == "2 files, such as conf.py differs between left and right"
+    assert two.words == "2 files, among them conf.py, which differs between left and right"
     equal = found(claimed(claim("left"), claim("right")))
     assert equal is not None
     assert equal.words == ""
