@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from ppp.declared.folder import RELEASE_NAME
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.locks.pylock import LOCK_NAME
 from ppp.model.errors import InvalidFileError, RejectedDataError
@@ -64,6 +65,9 @@ def _targets(folder: Path) -> Iterator[Path]:
         yield folder / LEDGER_NAME
         if (folder / "public").is_dir():
             yield from _targets(folder / "public")
+        return
+    if (folder / RELEASE_NAME).exists():
+        yield folder / RELEASE_NAME
         return
     yield folder / CURRENT
     yield folder / MANIFEST

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,9 @@ from program import Program, new_program
 from projects import PACKAGES, Project, module_project
 
 from ppp.check.sandbox.docker import connect_engine
+from ppp.ledger.store import Store
 from ppp.locks.pylock import read_lock
+from ppp.model.record import Record
 
 PASSES, LEFT, RIGHT = (Project.read(PACKAGES / name) for name in ("passes", "joint-left", "joint-right"))
 NEEDED_2: Final = module_project("needed", "", version="2.0")
@@ -192,3 +194,12 @@ def test_all_that_is_not_proven_is_checked_by_one_command(program: Program) -> N
     _, (answer,) = lock(program, "needs-two", "-e", SLIM.id)
     (blocker,) = answer["blockers"]
     assert blocker["hint"].startswith(f"`ppp check {SLIM.id} never-checked==1.0 nor-this==1.5` checks what these")
+
+
+def test_cells_with_the_open_network_are_refused(tmp_path: Path, record: Callable[..., Record]) -> None:
+    with Store.open(tmp_path / "data") as store:
+        store.add_record(record("six", "1.0"))
+    with LocalIndex() as empty, new_program(tmp_path, empty) as program:
+        done = program.run_in_process("env", "lock", "six", "-e", "py312-slim", "--network", "open")
+    assert (done.code, "--network gateway" in done.err) == (71, True), done
+    assert not [*tmp_path.glob("pylock*")]

@@ -137,3 +137,29 @@ def test_what_breaks_a_rule_is_said_with_what_to_change(program: Program, change
     rows = json.loads(done.out)["violations"]
     assert said in [f"{row['rule']}: {row['about']}: {row['problem']}"[: len(said)] for row in rows]
     assert all(row["change"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["check", "nowhere.toml"], 80, "cannot read nowhere.toml"),
+        (["check", "bad.toml"], 80, "bad.toml has 1 mistake"),
+        (["check", "other.toml"], 12, "py399-slim"),
+        (["build", "bad.toml"], 2, "--output"),
+        (["build", "bad.toml", "-o", "out"], 80, "bad.toml has 1 mistake"),
+        (["diff", "nowhere", "nowhere"], 82, "nowhere cannot be read"),
+        (["diff", ".", "."], 82, "release.json cannot be read"),
+        (["diff", "bad.json", "bad.json"], 82, "not a valid declared release: it is not JSON"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_of_one_line(
+    tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    with LocalIndex() as empty, new_program(tmp_path, empty) as program:
+        folder = program.matrix.parent
+        (folder / "bad.toml").write_text(EXAMPLE.replace('version = "1.0"', 'version = "one"', 1))
+        (folder / "other.toml").write_text(EXAMPLE.replace("py312-slim", "py399-slim"))
+        (folder / "bad.json").write_text("{")
+        done = program.run_in_process("release", *arguments)
+    assert (done.code, said in done.err) == (code, True), done
+    assert not (tmp_path / "out").exists()

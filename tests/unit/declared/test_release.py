@@ -76,8 +76,8 @@ def test_what_is_written_is_read_back_and_verified(tmp_path: Path) -> None:
     assert read_latest(tmp_path, "demo", {KEY.id}) == FIRST
     place = write(tmp_path, SECOND)
     assert read_latest(tmp_path, "demo", {KEY.id}) == SECOND
-    for nodes in ((), {KEY.id}):
-        (found,) = examine(place / "release.json", VerifyOptions(now=0, nodes=nodes))
+    for nodes, path in (((), place), ((), place / "release.json"), ({KEY.id}, place)):
+        (found,) = examine(path, VerifyOptions(now=0, nodes=nodes))
         assert (found.valid, found.message) == (True, f"release 2 of demo, with 2 locks, signed by {KEY.id}")
     (refused,) = examine(place / "release.json", VerifyOptions(now=0, nodes={OTHER.id}))
     assert (refused.valid, "not trusted here" in refused.message) == (False, True)
