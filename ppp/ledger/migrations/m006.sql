@@ -114,3 +114,6 @@ CREATE VIEW file_conflicts AS           -- files that several installed distribu
          CROSS JOIN json_each(c.shared_files, '$.files') AS f
     WHERE instr(c.shared_files, '"conflicts":0,') = 0 AND f.value ->> 'equal' = 0
       AND r.package = c.package AND r.version = c.version AND r.environment = c.environment AND r.record = c.record;
+
+-- Which packages have failed in an environment, without a look at all of their records: few records are in it.
+CREATE INDEX records_of_failures ON records (package, environment) WHERE result = 'FAIL';

@@ -8,6 +8,11 @@ from gguf_models import write_tiny_model
 
 from ppp.ledger.store import Store
 from ppp.model.record import Outcome, Phase, Record, outcomes_in_order
+from ppp.narrate.fact_queries import FACT_QUERIES
+from ppp.narrate.fact_values import Fact, weigh
+from ppp.narrate.facts import Rundown, gather_facts, resolve_period
+from ppp.narrate.queries.query import FactKind
+from ppp.narrate.slots import SlotValue
 
 DAY = "2024-04-25"
 NOON = 1_714_046_400  # 2024-04-25T12:00:00Z
@@ -52,6 +57,32 @@ def fill(store: Store, build: Build) -> None:
     add("slow", "1.0", ("py312-slim",), result="ERROR", outcomes=IN_DOWNLOAD_ERROR, cause="network")
     # A second record of a cell, from another node: it is superseded, and counted.
     add("mended", "3.0.1", ("py39-slim",), observed_at=NOON - 60, node=OTHER_NODE)
+
+
+def build_fact(kind: FactKind, **slots: SlotValue) -> Fact:
+    """Return a fact as the ledger of a period from 1 to 2 would give it."""
+    query = FACT_QUERIES[kind]
+    key = {name: str(slots[name]) for name in query.key}
+    return Fact(
+        id="/".join([kind, *key.values()]),
+        kind=kind,
+        slots=slots,
+        sql=query.fact_sql,
+        params={"start": 1, "end": 2, **key},
+        weight=weigh(query, slots),
+    )
+
+
+@pytest.fixture
+def make_fact() -> Callable[..., Fact]:
+    """The function that builds a fact of a kind from its slots."""
+    return build_fact
+
+
+@pytest.fixture
+def rundown(sample: Store) -> Rundown:
+    """What an episode tells of the newest night of the sample."""
+    return gather_facts(sample.db, resolve_period(sample.db, None))
 
 
 @pytest.fixture

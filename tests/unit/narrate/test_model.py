@@ -1,38 +1,43 @@
-"""The model as a writer: its parts fit its context, and if it fails in any way the seeded writer is used."""
+"""The model as a writer: offered only what may be said, and if it fails in any way the seeded writer is used."""
 
 import json
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from ppp.ledger.store import Store
 from ppp.model.canonical import sha256_hex
-from ppp.narrate.facts import Fact, gather_facts, resolve_period
+from ppp.narrate.director import Story
+from ppp.narrate.facts import Rundown
 from ppp.narrate.grammar import grammar_errors
 from ppp.narrate.model import (
+    INSTRUCTION,
+    MAX_OFFERED,
+    MAX_SEED,
     TEMPERATURE,
     ChoiceRequest,
     ModelFailedError,
     ModelWriter,
     compose,
+    follows,
 )
-from ppp.narrate.script import SEEDED, SeededWriter, renderings
-
-LINES = (("Dead air.", "No signal."), ("All quiet.", "Nothing on."), ("Over.", "Out."))
-
-
-def request_for(lines: tuple[tuple[str, ...], ...] = LINES, *, model: str = "m.gguf", seed: int = 3) -> ChoiceRequest:
-    return ChoiceRequest(model=model, seed=seed, temperature=TEMPERATURE, lines=lines)
+from ppp.narrate.script import SEEDED, SeededWriter
+from ppp.narrate.verify import verify_script
 
 
-class FirstSampler:
-    """A model that takes the first choice of each line, with one token for each byte, and checks its input."""
+def offered(grammar: str) -> list[str]:
+    """Return the texts that a grammar admits."""
+    return [json.loads(literal) for literal in re.findall(r'"(?:[^"\\]|\\.)+"', grammar)]
 
-    def __init__(self, *, context_tokens: int, finishes: bool = True) -> None:
+
+class LastSampler:
+    """A model that takes the last text of each step, with one token for each byte, and checks what it is asked."""
+
+    def __init__(self, *, context_tokens: int = 100_000, change: Callable[[str], str | None] = str) -> None:
         self.context_tokens = context_tokens
-        self.finishes = finishes
+        self.change = change
         self.prompts: list[str] = []
         self.seeds: list[int] = []
 
@@ -42,53 +47,102 @@ class FirstSampler:
     def complete(self, prompt: str, *, grammar: str, max_tokens: int, seed: int, temperature: float) -> str | None:
         assert grammar_errors(grammar) == []
         assert temperature == TEMPERATURE
-        text = "\n".join(re.findall(r'^line[0-9]+ ::= "([^"]*)"', grammar, re.MULTILINE))
-        assert len(text) < max_tokens <= self.context_tokens - self.count_tokens(prompt)
+        texts = offered(grammar)
+        assert 0 < len(texts) <= MAX_OFFERED
+        assert max(map(len, texts)) < max_tokens <= self.context_tokens - self.count_tokens(prompt)
         self.prompts.append(prompt)
         self.seeds.append(seed)
-        return text if self.finishes else None
+        return self.change(texts[-1])
 
 
-def test_lines_that_fit_are_written_in_one_part() -> None:
-    sampler = FirstSampler(context_tokens=4096)
-    assert compose(sampler, request_for()) == ("Dead air.", "All quiet.", "Over.")
-    assert len(sampler.prompts) == 1
+def request_for(stories: tuple[Story, ...], *, seed: int = 3) -> ChoiceRequest:
+    return ChoiceRequest(model="m.gguf", seed=seed, temperature=TEMPERATURE, stories=stories)
 
 
-def test_lines_that_do_not_fit_are_written_in_parts_with_their_own_seeds() -> None:
-    sampler = FirstSampler(context_tokens=26)
-    assert compose(sampler, request_for()) == ("Dead air.", "All quiet.", "Over.")
-    assert sampler.seeds == [3, 5]
+def test_what_a_model_chose_is_a_true_script(rundown: Rundown) -> None:
+    sampler = LastSampler()
+    texts = compose(sampler, request_for(rundown.stories))
+    assert len(verify_script(texts, rundown.facts, rundown.period)) == len(texts)
+    # A step for each fact, and for each presenter's first and last words.
+    assert len(sampler.prompts) == len(rundown.facts) + 4
 
 
-def test_a_later_part_sees_the_lines_before() -> None:
-    lines = tuple((f"{number} {'x' * 500}.",) for number in range(12))
-    sampler = FirstSampler(context_tokens=4_000)
-    compose(sampler, request_for(lines))
-    assert "two presenters" in sampler.prompts[0].lower()
-    assert re.fullmatch(r"The night bulletin.*\n6 x+\.\n", sampler.prompts[1])
+def test_each_step_sees_all_that_was_said_and_begins_with_the_same_words(rundown: Rundown) -> None:
+    sampler = LastSampler()
+    texts = compose(sampler, request_for(rundown.stories))
+    assert all(later.startswith(earlier) for earlier, later in pairwise(sampler.prompts))
+    assert sampler.prompts[0] == INSTRUCTION
+    assert sampler.prompts[-1] == INSTRUCTION + "".join(f"{text}\n" for text in texts[:-1])
+    assert len(set(sampler.seeds)) == len(sampler.seeds)
 
 
-def test_a_context_too_short_for_a_line_is_a_failure() -> None:
-    with pytest.raises(ModelFailedError, match="its context of 12 tokens is too short for one line"):
-        compose(FirstSampler(context_tokens=12), request_for())
+def test_of_a_script_that_is_longer_than_the_context_the_beginning_is_forgotten(rundown: Rundown) -> None:
+    sampler = LastSampler(context_tokens=1_800)
+    compose(sampler, request_for(rundown.stories))
+    assert all(prompt.startswith(INSTRUCTION) for prompt in sampler.prompts)
+    forgets = sum(not later.startswith(earlier) for earlier, later in pairwise(sampler.prompts))
+    # Not at every step, so that a model seldom reads anything again.
+    assert 0 < forgets < len(sampler.prompts) / 3
 
 
-def test_unfinished_text_is_a_failure() -> None:
-    with pytest.raises(ModelFailedError, match="did not finish"):
-        compose(FirstSampler(context_tokens=4096, finishes=False), request_for())
+def test_a_model_chooses_the_order_of_equals_and_differs_by_seed(rundown: Rundown) -> None:
+    scripts = {compose(LastSampler(), request_for(rundown.stories, seed=seed)) for seed in range(6)}
+    assert len(scripts) == 6
 
 
-def test_a_malformed_grammar_never_reaches_the_model() -> None:
-    sampler = FirstSampler(context_tokens=4096)
-    with pytest.raises(ModelFailedError, match="its grammar is malformed: line 2 is not a rule"):
-        compose(sampler, request_for((("\u00e9t\u00e9",),)))
-    assert sampler.prompts == []
+def test_the_greatest_seed_stays_in_range(rundown: Rundown) -> None:
+    sampler = LastSampler()
+    compose(sampler, request_for(rundown.stories, seed=MAX_SEED))
+    assert max(sampler.seeds) == MAX_SEED
+    assert min(sampler.seeds) == 0
 
 
-def test_a_request_survives_its_encoding() -> None:
-    request = request_for()
-    assert ChoiceRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
+def test_a_context_too_short_for_a_line_is_a_failure(rundown: Rundown) -> None:
+    with pytest.raises(ModelFailedError, match="its context of 64 tokens is too short for one line"):
+        compose(LastSampler(context_tokens=64), request_for(rundown.stories))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda _: None, "did not finish"),
+        (lambda text: text[:-1], "did not follow its grammar"),
+        (lambda text: f"{text}\n{text}", "did not follow its grammar"),
+        (lambda _: "All is well.", "did not follow its grammar"),
+    ],
+)
+def test_a_text_that_was_not_offered_is_a_failure(
+    rundown: Rundown, change: Callable[[str], str | None], reason: str
+) -> None:
+    with pytest.raises(ModelFailedError, match=reason):
+        compose(LastSampler(change=change), request_for(rundown.stories))
+
+
+def test_a_request_survives_its_encoding_with_what_may_be_said_and_no_more(rundown: Rundown) -> None:
+    request = request_for(rundown.stories)
+    decoded = ChoiceRequest.from_json(json.loads(json.dumps(request.to_json())))
+    assert decoded.to_json() == request.to_json()
+    assert compose(LastSampler(), decoded) == compose(LastSampler(), request)
+    assert "SELECT" not in json.dumps(request.to_json())
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        lambda t: t[:-1],
+        lambda t: (*t, t[0]),
+        lambda t: (*t[:-1], "All is well."),
+        lambda t: (t[1], t[0], *t[2:]),
+        lambda t: (*t[:4], t[3], *t[4:]),
+        lambda _: (),
+    ],
+)
+def test_only_what_may_be_said_at_each_step_follows(
+    rundown: Rundown, stray: Callable[[tuple[str, ...]], tuple[str, ...]]
+) -> None:
+    texts = SeededWriter().write(rundown.stories, seed=5).texts
+    assert follows(texts, rundown.stories)
+    assert not follows(stray(texts), rundown.stories)
 
 
 class Chosen:
@@ -104,8 +158,8 @@ class Chosen:
 
 
 @pytest.fixture
-def facts(sample: Store) -> tuple[Fact, ...]:
-    return gather_facts(sample.db, resolve_period(sample.db, None))
+def stories(rundown: Rundown) -> tuple[Story, ...]:
+    return rundown.stories
 
 
 @pytest.fixture
@@ -115,32 +169,28 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_model_s_choices_are_a_draft_with_its_name_and_hash(facts: tuple[Fact, ...], model: Path) -> None:
-    texts = tuple(renderings(fact)[-1] for fact in facts)
-    draft = ModelWriter(model, Chosen(texts)).write(facts, seed=1)
+def test_a_model_s_choices_are_a_draft_with_its_name_and_hash(stories: tuple[Story, ...], model: Path) -> None:
+    texts = SeededWriter().write(stories, seed=5).texts
+    draft = ModelWriter(model, Chosen(texts)).write(stories, seed=1)
     assert draft.texts == texts
     assert draft.writer == f"a_model__.gguf sha256:{sha256_hex(b'GGUF')}"
     assert draft.fallback is None
 
 
-def test_if_the_model_fails_the_seeded_writer_is_used(facts: tuple[Fact, ...], model: Path) -> None:
-    draft = ModelWriter(model, Chosen("it had not finished after 900 s")).write(facts, seed=1)
-    assert draft.texts == SeededWriter().write(facts, seed=1).texts
+def test_if_the_model_fails_the_seeded_writer_is_used(stories: tuple[Story, ...], model: Path) -> None:
+    draft = ModelWriter(model, Chosen("it had not finished after 900 s")).write(stories, seed=1)
+    assert draft.texts == SeededWriter().write(stories, seed=1).texts
     assert (draft.writer, draft.fallback) == (SEEDED, "it had not finished after 900 s")
 
 
-@pytest.mark.parametrize("stray", [lambda t: t[:-1], lambda t: (*t, t[0]), lambda t: (*t[:-1], "All is well.")])
-def test_a_model_that_leaves_its_grammar_is_not_used(
-    facts: tuple[Fact, ...], model: Path, stray: Callable[[tuple[str, ...]], tuple[str, ...]]
-) -> None:
-    texts = stray(tuple(renderings(fact)[0] for fact in facts))
-    draft = ModelWriter(model, Chosen(texts)).write(facts, seed=1)
+def test_a_model_that_leaves_its_grammar_is_not_used(stories: tuple[Story, ...], model: Path) -> None:
+    texts = SeededWriter().write(stories, seed=5).texts
+    draft = ModelWriter(model, Chosen((*texts[:-1], "All is well."))).write(stories, seed=1)
     assert (draft.writer, draft.fallback) == (SEEDED, "it did not follow its grammar")
 
 
-def test_a_missing_model_file_is_a_failure(facts: tuple[Fact, ...], tmp_path: Path) -> None:
-    texts = tuple(renderings(fact)[0] for fact in facts)
-    draft = ModelWriter(tmp_path / "gone.gguf", Chosen(texts)).write(facts, seed=1)
+def test_a_missing_model_file_is_a_failure(stories: tuple[Story, ...], tmp_path: Path) -> None:
+    draft = ModelWriter(tmp_path / "gone.gguf", Chosen("unused")).write(stories, seed=1)
     assert (draft.writer, draft.fallback) == (SEEDED, "its file cannot be read: No such file or directory")
 
 
@@ -149,8 +199,8 @@ def test_a_missing_model_file_is_a_failure(facts: tuple[Fact, ...], tmp_path: Pa
     [(b"", "b''"), (b"PK\x03\x04", "b'PK\\x03\\x04'"), (b"GGU", "b'GGU'"), (b"\x1b[2J\xe2\x80", "b'\\x1b[2J'")],
 )
 def test_a_file_that_is_no_model_is_never_loaded(
-    facts: tuple[Fact, ...], tmp_path: Path, head: bytes, shown: str
+    stories: tuple[Story, ...], tmp_path: Path, head: bytes, shown: str
 ) -> None:
     (tmp_path / "model.gguf").write_bytes(head)
-    draft = ModelWriter(tmp_path / "model.gguf", Chosen("it was loaded")).write(facts, seed=1)
+    draft = ModelWriter(tmp_path / "model.gguf", Chosen("it was loaded")).write(stories, seed=1)
     assert (draft.writer, draft.fallback) == (SEEDED, f"its file is not a GGUF file: it begins with {shown}")

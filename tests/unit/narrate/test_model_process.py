@@ -15,8 +15,7 @@ from ppp.narrate.limited_process import FinishedProcess, ProcessLimits
 from ppp.narrate.model import TEMPERATURE, ChoiceRequest, ModelFailedError, ModelWriter
 from ppp.narrate.model_process import MAX_REPLY_BYTES, SubprocessChooser, failure_of, read_reply
 
-LINES = (("Dead air.", "No signal."), ("All quiet.", "Nothing on."), ("Over.", "Out."))
-REQUEST = ChoiceRequest(model="m.gguf", seed=3, temperature=TEMPERATURE, lines=LINES)
+REQUEST = ChoiceRequest(model="m.gguf", seed=3, temperature=TEMPERATURE, stories=())
 LIMITS = ProcessLimits(seconds=900, memory_bytes=2048 * MIB, output_bytes=MAX_REPLY_BYTES)
 
 
@@ -27,8 +26,8 @@ def python(code: str, *, seconds: float = 30.0, memory_mib: int = 512) -> Subpro
 
 
 def test_the_reply_of_a_process_is_used() -> None:
-    code = "import json, sys; print(json.dumps({'texts': [c[-1] for c in json.load(sys.stdin)['lines']]}))"
-    assert python(code).choose(REQUEST) == ("No signal.", "Nothing on.", "Out.")
+    code = "import json, sys; print(json.dumps({'texts': [json.load(sys.stdin)['model'], 'Out.']}))"
+    assert python(code).choose(REQUEST) == ("m.gguf", "Out.")
 
 
 #: Programs in place of a model, each of which fails in its own way, with the reason that an episode names.
@@ -142,7 +141,7 @@ def test_a_model_larger_than_the_memory_is_not_loaded(
         ModelOptions(memory_mib=memory_mib), command=("/nowhere/program",), available_bytes=lambda: available * MIB
     )
     with pytest.raises(ModelFailedError) as failed:
-        chooser.choose(ChoiceRequest(model=str(path), seed=1, temperature=TEMPERATURE, lines=LINES))
+        chooser.choose(ChoiceRequest(model=str(path), seed=1, temperature=TEMPERATURE, stories=()))
     assert str(failed.value) == (
         f"its file of 4,096 MiB does not fit its memory of {shown} MiB (PPP_MODEL_MEMORY_MIB, or three quarters of what"
         " is available)"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from told_nights import told_facts, told_night
 
 from ppp.model.errors import LedgerDamagedError
-from ppp.narrate.fact_queries import FACT_QUERIES, SlotType
+from ppp.narrate.fact_queries import FACT_QUERIES
+from ppp.narrate.slots import SlotType
 from ppp.publish.episodes.content import PACKAGE_SLOTS, read_content, split_at_packages, with_values
 
 NAMES = st.from_regex(r"[a-z0-9]{1,6}(-[a-z0-9]{1,6}){0,2}", fullmatch=True)

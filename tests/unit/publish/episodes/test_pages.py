@@ -56,7 +56,7 @@ def test_the_document_is_valid_and_its_sql_gives_what_was_said(
     data = tmp_path / "node"
     with Store.open(data) as store:
         fill_small(store)
-        period = narrate(store, seed=3).period
+        period = narrate(store, seed=3).period.id
         take(data / LEDGER_NAME, data / "public", RetentionPolicy(days=7, weeks=4, window_bytes=10_000_000))
         build(store.db, data / "public", base_url=URL)
     path = data / f"public/episodes/{period}/episode.json"
