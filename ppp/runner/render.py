@@ -4,7 +4,6 @@ The ledger is only read, and not locked: a render may take minutes. Where a prog
 the reason is said; the episodes are published as text.
 """
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -58,9 +57,9 @@ def render(
     `RenderFailedError` if a program fails; what was rendered before it stays.
     """
     data = context.config.data
-    with closing(read_ledger(data)) as db, tempfile.TemporaryDirectory(prefix="ppp-render-") as scratch:
+    with closing(read_ledger(data)) as db:
         episodes = _chosen(db, night=night, week=week, recent=recent)
-        studio = find_studio(context, Path(scratch))
+        studio = find_studio(context)
         if isinstance(studio, NoSound):
             return RenderReport(no_sound=studio)
         rendered: list[EpisodeAudio] = []
@@ -75,22 +74,22 @@ def render(
     return RenderReport(rendered=tuple(rendered), current=tuple(current), removed=_remove_old(data))
 
 
-def find_studio(context: Context, scratch: Path) -> Studio | NoSound:
-    """Return what renders on this machine, or what is missing for it; `scratch` is a folder for messages."""
+def find_studio(context: Context) -> Studio | NoSound:
+    """Return what renders on this machine, or what is missing for it."""
     config, programs = context.config, Programs(context.environ)
-    synthesizer = _find_synthesizer(config, programs, scratch)
+    synthesizer = _find_synthesizer(config, programs)
     if synthesizer is None:
         return NoSound.PIPER if config.speech is SpeechEngine.PIPER else NoSound.ESPEAK
-    mastering = Mastering.find(programs, scratch)
+    mastering = Mastering.find(programs)
     if mastering is None:
         return NoSound.FFMPEG
     return Studio(synthesizer=synthesizer, encoder=mastering, cache=config.cache, jobs=config.jobs)
 
 
-def _find_synthesizer(config: Config, programs: Programs, scratch: Path) -> EspeakSynthesizer | PiperSynthesizer | None:
+def _find_synthesizer(config: Config, programs: Programs) -> EspeakSynthesizer | PiperSynthesizer | None:
     if config.speech is SpeechEngine.PIPER:
         return PiperSynthesizer.find(programs, config.speech_voice)
-    return EspeakSynthesizer.find(programs, scratch)
+    return EspeakSynthesizer.find(programs)
 
 
 def _render_one(db: Database, data: Path, episode: StoredEpisode, studio: Studio) -> EpisodeAudio:

@@ -19,8 +19,9 @@ from stored_scripts import script_of
 
 from ppp.config import load
 from ppp.ledger.episodes import StoredEpisode
+from ppp.narrate.limited_process import ProcessLimits
 from ppp.narrate.sound.mastering import write_wave
-from ppp.narrate.sound.programs import ProgramLimits, Programs
+from ppp.narrate.sound.programs import Programs
 from ppp.narrate.sound.render import Studio, render_episode
 from ppp.narrate.sound.results import EnvironmentResults
 from ppp.narrate.sound.spoken import spoken_form
@@ -31,7 +32,7 @@ MINUTES = 10.0
 #: What rendering `MINUTES` may take on two cores, in seconds.
 MAX_SECONDS = 30.0
 CORES = 2
-LIMITS = ProgramLimits(seconds=600, memory=4_000_000_000, file_bytes=1_000_000_000)
+LIMITS = ProcessLimits(seconds=600, memory_bytes=4_000_000_000, output_bytes=1_000_000_000)
 RESULTS = tuple(
     EnvironmentResults(environment=f"py3{minor}-{platform}", passed=900 - minor, failed=90 + minor, total=1_000)
     for platform in ("slim", "alpine")
@@ -59,12 +60,12 @@ def bare_seconds(episode: StoredEpisode, folder: Path) -> float:
     sound = b""
     for line in episode.script_lines:
         (folder / "text").write_text(spoken_form(line.text))
-        programs.run([programs.find("espeak-ng") or "espeak-ng", "-f", "text", "-w", "bare.wav"], folder, LIMITS)
+        programs.run(["espeak-ng", "-f", str(folder / "text"), "-w", str(folder / "bare.wav")], LIMITS)
         sound += (folder / "bare.wav").read_bytes()[44:]
     write_wave(folder / "all.wav", sound)
     for name, options in (("bare.mp3", ("-ar", "44100", "-b:a", "64k")), ("bare.opus", ("-b:a", "24k"))):
-        ffmpeg = programs.find("ffmpeg") or "ffmpeg"
-        programs.run([ffmpeg, "-v", "error", "-nostdin", "-y", "-i", "all.wav", *options, name], folder, LIMITS)
+        encode = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", str(folder / "all.wav"), *options]
+        programs.run([*encode, str(folder / name)], LIMITS)
     return used_seconds() - before
 
 
@@ -91,7 +92,7 @@ def main() -> int:
             environ=os.environ,
             stop=threading.Event(),
         )
-        studio = find_studio(context, folder)
+        studio = find_studio(context)
         if isinstance(studio, NoSound):
             print(f"nothing is measured: {studio}")
             return 2

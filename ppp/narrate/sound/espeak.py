@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from ppp.narrate.sound.programs import ProgramLimits, Programs
+from ppp.narrate.limited_process import ProcessLimits
+from ppp.narrate.sound.programs import Programs
 from ppp.narrate.sound.speech import read_wave
 
 PROGRAM: Final = "espeak-ng"
 #: Its library for sound output makes a file of 64 MB in memory, whatever it is asked for.
-_LIMITS: Final = ProgramLimits(seconds=30, memory=1_000_000_000, file_bytes=150_000_000)
+_LIMITS: Final = ProcessLimits(seconds=30, memory_bytes=1_000_000_000, output_bytes=150_000_000)
 #: A voice with a variant, a pitch (0 to 99) and a speed in words a minute for each presenter: the first is level and
 #: brisk, the second lower, slower, and of another accent.
 _VOICES: Final = (("en-us+m3", 44, 163), ("en-gb+f4", 34, 148))
@@ -24,12 +25,12 @@ class EspeakSynthesizer:
     version: str
 
     @classmethod
-    def find(cls, programs: Programs, folder: Path) -> Self | None:
-        """Return this machine's espeak-ng; None where it has none. `folder` is for its messages."""
+    def find(cls, programs: Programs) -> Self | None:
+        """Return this machine's espeak-ng; None where it has none."""
         program = programs.find(PROGRAM)
         if program is None:
             return None
-        said = programs.run([program, "--version"], folder, _LIMITS)
+        said = programs.run([program, "--version"], _LIMITS)
         words = said.partition("text-to-speech: ")[2].split()
         return cls(programs=programs, program=program, version=words[0] if words else "unknown")
 
@@ -42,7 +43,8 @@ class EspeakSynthesizer:
     def speak(self, text: str, presenter: int, folder: Path) -> bytes:
         """Return a spoken form as sound."""
         voice, pitch, speed = _VOICES[presenter % len(_VOICES)]
-        (folder / "text").write_text(text, "ascii")
+        written, sound = folder / "text", folder / "sound.wav"
+        written.write_text(text, "ascii")
         options = ["-b", "1", "-v", voice, "-p", str(pitch), "-s", str(speed)]
-        self.programs.run([self.program, *options, "-f", "text", "-w", "sound.wav"], folder, _LIMITS)
-        return read_wave(folder / "sound.wav", PROGRAM)
+        self.programs.run([self.program, *options, "-f", str(written), "-w", str(sound)], _LIMITS)
+        return read_wave(sound, PROGRAM)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from ppp.episode_audio import MP3, OPUS
-from ppp.narrate.sound.programs import ProgramLimits, Programs, RenderFailedError
+from ppp.narrate.limited_process import ProcessLimits
+from ppp.narrate.sound.programs import Programs, RenderFailedError
 from ppp.narrate.sound.timing import RATE, WIDTH
 
 PROGRAM: Final = "ffmpeg"
@@ -27,7 +28,7 @@ MAX_PASSES: Final = 5
 LIMITED_GAIN: Final = 1.8
 #: The rate at which loudness is measured as players have it: at a lower one, high frequencies count less.
 LEVEL_RATE: Final = 48_000
-_LIMITS: Final = ProgramLimits(seconds=600, memory=4_000_000_000, file_bytes=1_000_000_000)
+_LIMITS: Final = ProcessLimits(seconds=600, memory_bytes=4_000_000_000, output_bytes=1_000_000_000)
 _EVEN: Final = "acompressor=threshold=0.06:ratio=4:attack=3:release=120"
 #: The effects of each presenter: the first sounds as on the telephone of a good studio, the second as on a bad line.
 CHAINS: Final = (
@@ -57,12 +58,12 @@ class Mastering:
     version: str
 
     @classmethod
-    def find(cls, programs: Programs, folder: Path) -> Self | None:
-        """Return this machine's ffmpeg; None where it has none. `folder` is for its messages."""
+    def find(cls, programs: Programs) -> Self | None:
+        """Return this machine's ffmpeg; None where it has none."""
         program = programs.find(PROGRAM)
         if program is None:
             return None
-        said = programs.run([program, "-version"], folder, _LIMITS).partition("ffmpeg version ")[2]
+        said = programs.run([program, "-version"], _LIMITS).partition("ffmpeg version ")[2]
         return cls(programs=programs, program=program, version=(said.split() or ["unknown"])[0])
 
     @property
@@ -120,11 +121,8 @@ class Mastering:
         return float(found[1])
 
     def _run(self, arguments: Sequence[str], folder: Path) -> str:
-        # One folder for each: what a program prints is a file in its own.
-        own = folder / re.sub(r"[^a-z0-9]", "-", arguments[-1])
-        own.mkdir(exist_ok=True)
         placed = [str(folder / word) if word.endswith((".wav", MP3, OPUS)) else word for word in arguments]
-        return self.programs.run([self.program, "-nostdin", "-hide_banner", "-nostats", "-y", *placed], own, _LIMITS)
+        return self.programs.run([self.program, "-nostdin", "-hide_banner", "-nostats", "-y", *placed], _LIMITS)
 
 
 def write_wave(path: Path, sound: bytes) -> None:

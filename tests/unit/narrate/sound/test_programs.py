@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from ppp.narrate.limited_process import ProcessLimits
 from ppp.narrate.sound.espeak import EspeakSynthesizer
 from ppp.narrate.sound.mastering import Mastering, write_wave
 from ppp.narrate.sound.piper import PiperSynthesizer
-from ppp.narrate.sound.programs import MAX_MESSAGES, ProgramLimits, Programs, RenderFailedError
+from ppp.narrate.sound.programs import MAX_MESSAGES, Programs, RenderFailedError
 from ppp.narrate.sound.speech import read_wave
 
-LIMITS = ProgramLimits(seconds=20, memory=2_000_000_000, file_bytes=10_000_000)
+LIMITS = ProcessLimits(seconds=20, memory_bytes=2_000_000_000, output_bytes=10_000_000)
 
 
-def run(script: str, folder: Path, limits: ProgramLimits = LIMITS) -> str:
-    return Programs({**os.environ, "SECRET": "s"}).run(["/bin/sh", "-c", script], folder, limits)
+def run(script: str, folder: Path, limits: ProcessLimits = LIMITS) -> str:
+    return Programs({**os.environ, "SECRET": "s"}).run(["/bin/sh", "-c", f"cd {folder}\n{script}"], limits)
 
 
 def program(folder: Path, name: str, script: str) -> Programs:
@@ -26,15 +27,14 @@ def program(folder: Path, name: str, script: str) -> Programs:
     return Programs({"PATH": f"{folder}:/usr/bin:/bin"})
 
 
-def test_a_program_runs_in_its_folder_and_prints(tmp_path: Path) -> None:
-    assert run("pwd; echo said >&2; cat", tmp_path) == f"{tmp_path.resolve()}\nsaid\n"
+def test_what_a_program_prints_is_returned_and_it_has_no_input(tmp_path: Path) -> None:
+    assert run("echo printed; echo said >&2; cat", tmp_path) == "printed\nsaid\n"
 
 
 @pytest.mark.attack("credentials")
 def test_a_program_gets_no_secret(tmp_path: Path) -> None:
     assert {line.partition("=")[0] for line in run("env", tmp_path).splitlines()} <= {
         "PATH",
-        "HOME",
         "LC_ALL",
         "OMP_NUM_THREADS",
         "PWD",
@@ -60,7 +60,7 @@ def test_a_program_that_fails_is_an_error_that_says_how(tmp_path: Path, script: 
 
 
 def test_a_program_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> None:
-    limits = ProgramLimits(seconds=0.5, memory=LIMITS.memory, file_bytes=LIMITS.file_bytes)
+    limits = ProcessLimits(seconds=0.5, memory_bytes=LIMITS.memory_bytes, output_bytes=LIMITS.output_bytes)
     with pytest.raises(RenderFailedError, match=r"sh did not end within 0\.5 s"):
         run("sleep 300 & echo $! > child; wait", tmp_path, limits)
     child = int((tmp_path / "child").read_text())
@@ -69,7 +69,7 @@ def test_a_program_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> 
 
 
 def test_a_program_that_eats_memory_is_stopped(tmp_path: Path) -> None:
-    limits = ProgramLimits(seconds=30, memory=200_000_000, file_bytes=LIMITS.file_bytes)
+    limits = ProcessLimits(seconds=30, memory_bytes=200_000_000, output_bytes=LIMITS.output_bytes)
     with pytest.raises(RenderFailedError, match="ended with"):
         run("sleep 0.2; exec head -c 1000000000 /dev/zero | tail -c 900000000 > /dev/null; exit 9", tmp_path, limits)
 
@@ -81,11 +81,11 @@ def test_what_a_program_prints_is_cut_off(tmp_path: Path) -> None:
 def test_a_program_that_is_missing_is_not_found(tmp_path: Path) -> None:
     none = Programs({"PATH": str(tmp_path)})
     assert none.find("espeak-ng") is None
-    assert EspeakSynthesizer.find(none, tmp_path) is None
-    assert Mastering.find(none, tmp_path) is None
+    assert EspeakSynthesizer.find(none) is None
+    assert Mastering.find(none) is None
     assert PiperSynthesizer.find(none, None) is None
-    with pytest.raises(RenderFailedError, match="could not be run: No such file"):
-        none.run([str(tmp_path / "nothing")], tmp_path, LIMITS)
+    with pytest.raises(RenderFailedError, match=r"nothing ended with 1: .*No such file"):
+        none.run([str(tmp_path / "nothing")], LIMITS)
 
 
 def test_piper_without_a_voice_is_not_found(tmp_path: Path) -> None:
@@ -95,7 +95,8 @@ def test_piper_without_a_voice_is_not_found(tmp_path: Path) -> None:
 
 def test_piper_gets_the_text_in_a_file_without_noise(tmp_path: Path) -> None:
     write_wave(tmp_path / "made.wav", b"\1\2" * 100)
-    programs = program(tmp_path / "bin", "piper", f'echo "$@" > {tmp_path}/arguments; cp {tmp_path}/made.wav sound.wav')
+    script = f'cd {tmp_path}; echo "$@" > arguments; cp made.wav work/sound.wav'
+    programs = program(tmp_path / "bin", "piper", script)
     (tmp_path / "voice.onnx").write_bytes(b"voice")
     found = PiperSynthesizer.find(programs, tmp_path / "voice.onnx")
     assert found is not None
@@ -112,10 +113,10 @@ def test_piper_gets_the_text_in_a_file_without_noise(tmp_path: Path) -> None:
     assert again.id != found.id
 
 
-@pytest.mark.parametrize("script", ["", "echo x > sound.wav", "mkdir sound.wav"])
+@pytest.mark.parametrize("script", ["", "echo x > ${12}", "mkdir ${12}"])
 def test_a_speech_program_that_writes_no_sound_is_an_error(tmp_path: Path, script: str) -> None:
     programs = program(tmp_path / "bin", "espeak-ng", f"[ $1 = --version ] && exit 0\n{script}\nexit 0")
-    found = EspeakSynthesizer.find(programs, tmp_path)
+    found = EspeakSynthesizer.find(programs)
     assert found is not None
     assert "unknown" in found.id
     work = tmp_path / "work"
@@ -144,7 +145,7 @@ def test_a_wrong_length_in_a_header_does_not_count(tmp_path: Path) -> None:
 
 def test_ffmpeg_that_does_not_measure_is_an_error(tmp_path: Path) -> None:
     programs = program(tmp_path / "bin", "ffmpeg", "exit 0")
-    found = Mastering.find(programs, tmp_path)
+    found = Mastering.find(programs)
     assert found is not None
     with pytest.raises(RenderFailedError, match="ffmpeg unknown did not say how loud"):
         found.encode([bytes(200), bytes(200)], tmp_path)
