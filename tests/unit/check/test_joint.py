@@ -71,7 +71,7 @@ def run(
     folder: Path, script: JointScript, *, preinstalled: Sequence[str] = ()
 ) -> tuple[JointRun, list[Sequence[str]], str]:
     """Return what was observed, the commands that ran, and what pip was given."""
-    matrix = tiny_matrix(SLIM)
+    matrix = tiny_matrix(SLIM, timeouts_s={"import": 1})
     runtime = FakeRuntime(matrix, script)
     found = tuple(
         PREINSTALLED_PIP.__class__(name=name, version="1.0") for name in (PREINSTALLED_PIP.name, *preinstalled)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from declared_sets import APP, LIB, declared_set, sample_joint_lock, source_facts, with_package
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
 from ppp.declared.declaration import DeclaredSet
 from ppp.declared.difference import compare_sets
@@ -167,6 +169,10 @@ def test_a_release_is_signed_in_an_envelope_that_others_read() -> None:
     envelope = json.loads(sign_release(FIRST, KEY))
     assert (envelope["payloadType"], envelope["signatures"][0]["keyid"]) == (PAYLOAD_TYPE, KEY.id)
     assert check_signature(FIRST, sign_release(FIRST, KEY), {KEY.id, OTHER.id}) == KEY.id
+    public = SSlibKey(KEY.id, "ed25519", "ed25519", {"public": KEY.id})
+    opened = Envelope.from_dict(envelope)
+    assert opened.verify([public], 1).keys() == {KEY.id}
+    assert opened.payload == FIRST.content
 
 
 def test_a_release_that_was_cut_off_is_written_again(tmp_path: Path) -> None:
