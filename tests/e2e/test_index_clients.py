@@ -34,6 +34,7 @@ from projects import module_project
 from pypi_simple import IndexPage, ProjectPage
 
 from ppp.ledger.store import Store
+from ppp.model.canonical import sha256_hex
 from ppp.model.record import Record
 from ppp.schemas import schema_errors
 
@@ -42,7 +43,7 @@ HTML, JSON = "text/html", "application/vnd.pypi.simple.v1+json"
 #: The recorders: before a plain file server, before `ppp serve`, and one that calls its JSON `application/json`.
 PLAIN, OURS, MISLABELLED = 8001, 8002, 8003
 #: Web roots beside the site: one has another wheel in the place of one, the other one other METADATA beside it.
-SITE, WRONG_WHEEL, WRONG_METADATA = "site", "wrong-wheel", "wrong-metadata"
+SITE, WRONG_WHEEL, WRONG_METADATA, LYING = "site", "wrong-wheel", "wrong-metadata", "lying-metadata"
 WRONG_PROJECT: Final = "lib"
 
 with_clients = pytest.mark.parametrize("client", CLIENT_LIST, ids=lambda client: client.name)
@@ -109,12 +110,17 @@ def _site(record: Callable[..., Record], tmp_path_factory: pytest.TempPathFactor
 def _served(site: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfflineSites]:
     folder = tmp_path_factory.mktemp("served")
     roots = folder / "roots"
-    for root in (SITE, WRONG_WHEEL, WRONG_METADATA):
+    for root in (SITE, WRONG_WHEEL, WRONG_METADATA, LYING):
         shutil.copytree(site.data / "public", roots / root)
     (wheel,) = (roots / WRONG_WHEEL / "mirror").rglob(INSTALLED[WRONG_PROJECT])
     wheel.write_bytes(module_project(WRONG_PROJECT, "raise SystemExit('another wheel')\n").build())
-    (metadata,) = (roots / WRONG_METADATA / "mirror").rglob(f"{INSTALLED[WRONG_PROJECT]}.metadata")
-    metadata.write_bytes(metadata.read_bytes() + b"Requires-Dist: new-only\n")
+    for root in (WRONG_METADATA, LYING):
+        (metadata,) = (roots / root / "mirror").rglob(f"{INSTALLED[WRONG_PROJECT]}.metadata")
+        true = metadata.read_bytes()
+        metadata.write_bytes(true + b"Requires-Dist: new-only\n")
+    page = roots / LYING / INDEX / WRONG_PROJECT / "index.html"
+    told = page.read_text("utf-8").replace(sha256_hex(true), sha256_hex(metadata.read_bytes()))
+    page.write_text(told, "utf-8")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PPP_", "PIP_"))}
     files = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(roots), "9001"]
     ours = [sys.executable, "-m", "ppp", "serve", "--mesh", "--port", "9002", "--data", str(site.data)]
@@ -197,6 +203,29 @@ def test_other_metadata_beside_a_wheel_is_refused(served: OfflineSites, client: 
     assert attempt.installed == {}
     assert attempt.files == {f"{INSTALLED[WRONG_PROJECT]}.metadata"}
     assert re.search("hash|METADATA", attempt.ended.output, re.IGNORECASE), attempt.ended.output
+
+
+@pytest.mark.clients
+@pytest.mark.sandbox
+@pytest.mark.parametrize(
+    "client", [client for client in CLIENT_LIST if not client.checks_metadata], ids=lambda client: client.name
+)
+def test_the_others_leave_other_metadata_alone_and_read_the_wheel(served: OfflineSites, client: IndexClient) -> None:
+    attempt = served.install(client, served.address("plain", WRONG_METADATA), [WRONG_PROJECT])
+    assert (attempt.ended.code, attempt.installed) == (0, {WRONG_PROJECT: "1.0"})
+
+
+@pytest.mark.clients
+@pytest.mark.sandbox
+@with_clients
+def test_metadata_that_lies_with_its_own_hash_is_noticed_by_one_alone(
+    served: OfflineSites, client: IndexClient
+) -> None:
+    # So what a mirror has beside a wheel is the wheel's own, or nothing.
+    attempt = served.install(client, served.address("plain", LYING), [WRONG_PROJECT])
+    believed = (0, {WRONG_PROJECT: "1.0", "new-only": "1.0"})
+    assert ((attempt.ended.code, attempt.installed) == believed) == (not client.notices_lies)
+    assert attempt.installed in ({}, believed[1])
 
 
 @pytest.mark.clients

@@ -64,7 +64,8 @@ class IndexClient:
 
     `file_index`: it reads an index of a `file:` address. `every_platform`: it locks for all platforms, so it may choose
     a version whose wheel is for another one. `metadata_in`: in which kinds of pages it finds METADATA beside a file,
-    `checks_metadata`: it refuses METADATA that has not its hash. `reads_besides` are wheels that it does not take, but
+    `checks_metadata`: it refuses METADATA that has not its hash, `notices_lies`: such that is not the wheel's, although
+    it has its hash. `reads_besides` are wheels that it does not take, but
     whose METADATA it reads.
     """
 
@@ -74,6 +75,7 @@ class IndexClient:
     every_platform: bool = False
     metadata_in: Sequence[str] = ("html", "json")
     checks_metadata: bool = True
+    notices_lies: bool = False
     reads_besides: Sequence[str] = ()
 
     def install(self, folder: Path, url: str, wanted: Sequence[str]) -> Installation:
@@ -133,7 +135,7 @@ def _poetry(folder: Path, url: str, wanted: Sequence[str]) -> tuple[Sequence[str
 CLIENT_LIST: Final = (
     IndexClient(name="pip-23.0.1", prepare=_pip("pip-23.0.1"), metadata_in=("html",)),
     IndexClient(name="pip-24.0", prepare=_pip("pip-24.0")),
-    IndexClient(name="pip-newest", prepare=_pip("pip-newest")),
+    IndexClient(name="pip-newest", prepare=_pip("pip-newest"), notices_lies=True),
     IndexClient(name="uv", prepare=_uv),
     IndexClient(name="pdm", prepare=_pdm, every_platform=True, checks_metadata=False),
     IndexClient(
