@@ -37,6 +37,9 @@ def _row(file: IndexedFile) -> list[Json]:
 
 
 def _file(row: dict[str, Json], path: str) -> IndexedFile:
+    # A size beyond the bound counts as not said; what is none is no row of ours.
+    if not isinstance(row.get("size"), int | None):
+        reject(path, "a row is not about a file of the index: its size is no number", hint=HINT)
     try:
         uploaded = row.pop("upload_time")
         file = IndexedFile.checked(**row, upload_time=datetime.fromisoformat(uploaded) if uploaded else None)
