@@ -67,10 +67,13 @@ _YEAR_DIGITS: Final = 4
 def spoken_form(sentence: str) -> str:
     """Return what is said for a sentence: words of a to z with an apostrophe at most, and commas, stops, questions."""
     said: list[str] = []
-    after_number = False
+    before = ""
     for token in _TOKEN.finditer(sentence):
-        words = _say_token(str(token.lastgroup), token.group(), after_number=after_number)
-        after_number = token.group()[-1].isdigit()
+        words = _say_token(str(token.lastgroup), token.group(), after_number=before[-1:].isdigit())
+        if _is_numbered(before) and _VERSION.fullmatch(token.group()):
+            # jinja2 3.1.6: two numbers in a row would be one.
+            said.append("version")
+        before = token.group()
         if words in _STOPS:
             # Two marks in a row are one, and none stands first.
             if said and said[-1] not in _STOPS:
@@ -81,6 +84,10 @@ def spoken_form(sentence: str) -> str:
         said.pop()
     text = " ".join(said) or UNREADABLE
     return re.sub(r" (?=[.,?])", "", text)
+
+
+def _is_numbered(name: str) -> bool:
+    return name[-1:].isdigit() and name[:1].isalpha()
 
 
 def _say_token(kind: str, text: str, *, after_number: bool) -> str:

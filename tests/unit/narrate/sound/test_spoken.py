@@ -33,6 +33,7 @@ SAYABLE = re.compile(r"[a-z]+(?:'[a-z]+)*(?:[.,?]? [a-z]+(?:'[a-z]+)*)*[.?]?")
         ("ruamel.yaml", "ruamel yammel"),
         ("s3fs", "ess three ef ess"),
         ("six", "six"),
+        ("jinja2 3.1.6 and six 1.0", "jinja two version three point one point six and six one point oh"),
         ("copy", "copy"),
         ("somethingpy", "something pie"),
         ("wwwxz", "double you double you double you ex zee"),
