@@ -182,6 +182,38 @@ def test_a_loose_bound_lets_others_bound_the_rest(model: Callable[..., Model]) -
     assert [culprit.bound for culprit in drift.culprits] == ["core<3.0"], "not seven bounds, of versions as they were"
 
 
+def test_a_failure_that_was_hidden_by_another_gets_a_lower_bound(model: Callable[..., Model]) -> None:
+    one = model({"web": (1, 9), "core": (1, 6), "other": (1, 3)}, lambda taken: taken["web"] < 2)
+
+    def explain(taken: Versions) -> str:
+        # Some versions fail earlier, because of another project, than where they would fail by themselves.
+        return "core: no url" if 4 <= taken["web"] < 8 and taken["core"] >= 3 else "web: no compat"
+
+    one.explain = explain
+    drift = one.examine()
+    assert drift
+    assert [culprit.bound for culprit in drift.culprits] == ["web<2.0"], "what was in the way is no culprit"
+
+
+def test_a_python_too_new_for_what_came_with_a_release_has_bounds_all_the_same(model: Callable[..., Model]) -> None:
+    one = model({"lib": (1, 8), "other": (1, 3)}, lambda taken: 3 <= taken["lib"] < 6, "lib: no name (lib 9.0)")
+    one.explain = lambda taken: f"lib: no name (lib {taken['lib']}.0)" if taken["lib"] > 3 else "the build failed"
+    drift = one.examine()
+    assert drift
+    assert (drift.result_then, drift.bounds, drift.is_proven) == ("FAIL", "lib<6.0", True)
+    assert drift.words == "passes today with lib<6.0"
+
+
+@pytest.mark.parametrize("named", ["lib", "nobody"])
+def test_a_fault_of_its_own_that_looked_otherwise_then_has_no_bounds(model: Callable[..., Model], named: str) -> None:
+    one = model({"lib": (1, 8)}, lambda _: False, f"{named}: no name")
+    one.explain = lambda taken: f"{named}: no name" if taken["lib"] > 1 else "the build failed"
+    drift = one.examine()
+    assert drift
+    assert (drift.result_then, drift.culprits, drift.is_proven) == ("FAIL", (), False)
+    assert drift.runs < 8
+
+
 def test_a_release_named_after_a_project_does_not_name_it(model: Callable[..., Model]) -> None:
     one = model({"app": (1, 1), "lib": (1, 1)}, lambda taken: taken["lib"] < 2, "import app_extra: lib: no name")
     one.record = replace(one.record, release=Release(package="app-extra", version="1.0"))
