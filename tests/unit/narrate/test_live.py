@@ -59,7 +59,7 @@ def test_what_nobody_can_follow_is_counted(store: Store, record: Callable[..., R
             store.insert_record(record("six", f"1.{number}"), None)
     found = read_new(store.db, 0)
     assert len(found) == MAX_SAID
-    assert [*sentences(found, left=1_005)][-1].text == "1,005 more results went by in the meantime."
+    assert [*sentences(found, left=1_005)][-1].text == "More results went by in the meantime: 1,005."
     assert len([*sentences(found, left=0)]) == MAX_SAID
 
 
