@@ -52,7 +52,7 @@ WORKFLOWS = tuple(f".github/workflows/{name}.yml" for name in ("ci", "node", "sn
 ACTIONS = (".github/actions/check/action.yml",)
 SHELL_SCRIPTS = (".ci/run", "scripts/install-speech", "scripts/install-yggdrasil", "scripts/nox")
 #: The benchmarks, each a program in tests/bench/.
-BENCHMARKS = ("publish", "cells", "queue", "journal", "restore", "start", "env", "render", "index", "model")
+BENCHMARKS = ("publish", "cells", "queue", "journal", "restore", "start", "env", "render", "index", "model", "facts")
 #: Without its own folder on the path, no benchmark hides a module of Python that has its name; `queue` is one.
 BENCH_PATHS = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(HERE / "tests" / "support")}
 

@@ -29,6 +29,8 @@ _SELECTIONS: Final = frozenset({"cells"})
 _LOOKED_UP: Final = {"passing": ("package, version",)}
 #: The facts of one kind among which the director chooses: the first ones, as the query orders them.
 MAX_RANKED: Final = 100
+#: How much of a ledger is mapped while facts are gathered, in bytes.
+MAPPED_BYTES: Final = 2**32
 _PARAMETER: Final = re.compile(r":([a-z_]+)")
 
 
@@ -124,6 +126,9 @@ def _release_of(headline: Fact) -> dict[str, int | str]:
 
 @contextmanager
 def _shared_tables(db: Database, params: Mapping[str, int | str]) -> Iterator[None]:
+    # What a week of a large ledger has fits into memory; the ledger itself is read as the kernel holds it.
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     try:
         for name, sql in TABLES.items():
             what = "VIEW" if name in _SELECTIONS else "TABLE"
@@ -135,6 +140,7 @@ def _shared_tables(db: Database, params: Mapping[str, int | str]) -> Iterator[No
         for name in reversed(TABLES):
             what = "VIEW" if name in _SELECTIONS else "TABLE"
             db.execute(f"DROP {what} IF EXISTS temp.{name}")
+        db.execute("PRAGMA mmap_size = 0")
 
 
 def _ask(db: Database, query: FactQuery, params: Mapping[str, int | str]) -> list[Fact]:

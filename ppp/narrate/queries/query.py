@@ -128,10 +128,11 @@ _EARLIER: Final = """
 _HISTORY: Final = """
     SELECT n.package, n.environment, q.version, p.version_key, b.result
     FROM (SELECT DISTINCT package, environment FROM cells AS c
-          WHERE result = 'FAIL'
-             OR result = 'PASS' AND EXISTS (
-                 SELECT 1 FROM records AS f
-                 WHERE f.result = 'FAIL' AND f.package = c.package AND f.environment = c.environment)) AS n
+          WHERE (result = 'FAIL'
+                 OR result = 'PASS' AND EXISTS (
+                     SELECT 1 FROM records AS f
+                     WHERE f.result = 'FAIL' AND f.package = c.package AND f.environment = c.environment))
+            AND EXISTS (SELECT 1 FROM releases AS o WHERE o.package = c.package AND o.version <> c.version)) AS n
     CROSS JOIN releases AS p CROSS JOIN results AS q CROSS JOIN records AS b
     WHERE p.package = n.package AND q.package = p.package AND q.version = p.version AND q.environment = n.environment
       AND b.record = q.record"""
