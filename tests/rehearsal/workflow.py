@@ -165,7 +165,7 @@ class Run:
         return bool(evaluate(condition, contexts, functions)) and (named or bool(functions["success"]()))
 
     def _contexts(self, more: Contexts) -> dict[str, Any]:
-        github = {"token": "a token", "repository": self._host.repository}
+        github = {"token": "a token", "repository": self._host.repository, "server_url": "https://github.com"}
         kept = {"vars": self._host.variables, "secrets": self._host.secrets}
         return {**kept, "github": github, "inputs": self._inputs, **more}
 
