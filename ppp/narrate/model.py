@@ -1,9 +1,9 @@
-"""A language model as a writer: it chooses among licensed sentences, under a grammar, in a separate process.
+"""A language model as a writer: it chooses among licensed sentences, and nothing else, in a separate process.
 
-If that fails in any way (crash, timeout, unfinished text: `ppp.narrate.model_process`) the seeded writer is used. The
-model sees our own instruction and licensed sentences, but no text that a package wrote. `compose` runs inside the
-process, with the model that `ppp.narrate.llama` loads there: at each step, one grammar admits what may be said next.
-What the model has read of the script stays in its cache, so that a step costs its own tokens.
+What may be said is a grammar made from the facts, which `compose` offers the model step by step. That runs inside the
+process, with the model that `ppp.narrate.llama_model` loads there. If anything fails (crash, timeout, another text:
+`ppp.narrate.model_process`) the seeded writer is used. The model sees our own instruction and licensed sentences, but
+no text that a package wrote. What it has evaluated of a script stays in its cache: a step costs its own tokens.
 """
 
 import hashlib
@@ -16,19 +16,16 @@ from typing import Any, Final, Protocol, Self
 from ppp.model.model_options import DEFAULT_CONTEXT_TOKENS, ModelOptions
 from ppp.narrate.director import Story
 from ppp.narrate.fact_values import Fact
-from ppp.narrate.grammar import build_grammar, grammar_errors
 from ppp.narrate.queries.query import FactKind
 from ppp.narrate.script import Draft, Progress, SeededWriter, ends, pick
+from ppp.narrate.token_choice import TokenChoiceError, TokenModel, choose_text
 from ppp.narrate.wordings import Link, LinkKind
 
-#: llama.cpp takes 32 bits, and the highest value means "any seed". Each further step uses a slightly higher seed.
+#: The highest seed of an episode. Each further step uses a slightly higher seed.
 MAX_SEED: Final = 2**31 - 1
 TEMPERATURE: Final = 0.8
-#: A model is offered so many texts at a step, at most: a grammar of hundreds would only cost time.
+#: A model is offered so many texts at a step, at most.
 MAX_OFFERED: Final = 24
-#: Where a script is longer than the context, so many of its first lines are left out, or a multiple: whenever that
-#: changes, the model has to read again what is left.
-FORGOTTEN_LINES: Final = 8
 #: What the file of a model begins with.
 GGUF_MAGIC: Final = b"GGUF"
 
@@ -193,40 +190,19 @@ def _tell(stories: Sequence[Story], choose: _Choose) -> None:
 # ---------------------------------------------------------------- inside the process
 
 
-class Sampler(Protocol):
-    """A loaded model."""
-
-    @property
-    def context_tokens(self) -> int:
-        """The number of tokens that prompt and text may have together."""
-
-    def count_tokens(self, text: str) -> int:
-        """Return the number of tokens of a prompt."""
-
-    def complete(self, prompt: str, *, grammar: str, max_tokens: int, seed: int, temperature: float) -> str | None:
-        """Return the continuation of a prompt, under a grammar; None if the text was not finished."""
-
-
-def compose(sampler: Sampler, request: ChoiceRequest) -> tuple[str, ...]:
+def compose(model: TokenModel, request: ChoiceRequest) -> tuple[str, ...]:
     """Let a model choose, step by step, the sentences of a script; raise `ModelFailedError`."""
     random = Random(request.seed)  # noqa: S311 - must be repeatable, not secret
     said: list[str] = []
 
     def choose(options: Sequence[str]) -> int:
+        prompt = INSTRUCTION + "".join(f"{line}\n" for line in said)
+        seed = (request.seed + len(said)) % (MAX_SEED + 1)
         offered = _offered(random, options)
-        # A token is at least one byte in any vocabulary, so these texts have no more tokens than bytes.
-        max_tokens = max(len(text.encode()) for text in offered) + 1
-        text = sampler.complete(
-            _prompt(sampler, said, max_tokens),
-            grammar=_grammar(offered),
-            max_tokens=max_tokens,
-            seed=(request.seed + len(said)) % (MAX_SEED + 1),
-            temperature=request.temperature,
-        )
-        if text is None:
-            raise ModelFailedError("it did not finish its text")
-        if text not in offered:
-            raise ModelFailedError("it did not follow its grammar")
+        try:
+            text = choose_text(model, prompt, offered, seed=seed, temperature=request.temperature)
+        except TokenChoiceError as error:
+            raise ModelFailedError(str(error)) from error
         said.extend(text.split("\n"))
         return list(options).index(text)
 
@@ -241,21 +217,3 @@ def _offered(random: Random, texts: Sequence[str]) -> list[str]:
         offered.append(pick(random, left))
         left.remove(offered[-1])
     return offered
-
-
-def _prompt(sampler: Sampler, said: Sequence[str], max_tokens: int) -> str:
-    room = sampler.context_tokens - max_tokens - 2
-    for forgotten in range(0, len(said) + FORGOTTEN_LINES, FORGOTTEN_LINES):
-        lines = "".join(f"{line}\n" for line in said[forgotten:])
-        if sampler.count_tokens(INSTRUCTION + lines) <= room:
-            return INSTRUCTION + lines
-        if sampler.count_tokens(lines) <= room // 4:
-            return lines or "\n"
-    raise ModelFailedError(f"its context of {sampler.context_tokens} tokens is too short for one line")
-
-
-def _grammar(texts: Sequence[str]) -> str:
-    rules = build_grammar([texts])
-    if errors := grammar_errors(rules):
-        raise ModelFailedError(f"its grammar is malformed: {errors[0]}")
-    return rules

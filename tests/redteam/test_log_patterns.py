@@ -31,7 +31,6 @@ FAILED: Final = CommandResult(exit_code=1, output="", duration_ms=1)
 #: Expressions that meet no stranger's text, or only a short one.
 EXEMPT: Final = {
     "ppp.check.images._DIGEST": "a setting",
-    "ppp.narrate.grammar._RULE": "our own grammar",
     "ppp.narrate.script._BLANK": "our own sentences",
     "ppp.publish.site.dependency_chains._NOT_PROJECTS": "a whole name of at most 214 characters",
 }

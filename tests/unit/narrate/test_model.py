@@ -1,8 +1,8 @@
 """The model as a writer: offered only what may be said, and if it fails in any way the seeded writer is used."""
 
 import json
-import re
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import pytest
 from ppp.model.canonical import sha256_hex
 from ppp.narrate.director import Story
 from ppp.narrate.facts import Rundown
-from ppp.narrate.grammar import grammar_errors
 from ppp.narrate.model import (
     INSTRUCTION,
     MAX_OFFERED,
@@ -27,32 +26,24 @@ from ppp.narrate.script import SEEDED, SeededWriter
 from ppp.narrate.verify import verify_script
 
 
-def offered(grammar: str) -> list[str]:
-    """Return the texts that a grammar admits."""
-    return [json.loads(literal) for literal in re.findall(r'"(?:[^"\\]|\\.)+"', grammar)]
+class ByteModel:
+    """A model with one token for each byte, which takes the highest one, and notes what it is asked."""
 
-
-class LastSampler:
-    """A model that takes the last text of each step, with one token for each byte, and checks what it is asked."""
-
-    def __init__(self, *, context_tokens: int = 100_000, change: Callable[[str], str | None] = str) -> None:
+    def __init__(self, *, context_tokens: int = 100_000, logit: Callable[[int], float] = float) -> None:
         self.context_tokens = context_tokens
-        self.change = change
+        self.logit = logit
         self.prompts: list[str] = []
-        self.seeds: list[int] = []
+        self.steps: list[int] = []
 
-    def count_tokens(self, text: str) -> int:
-        return len(text.encode())
+    def tokenize(self, text: str) -> list[int]:
+        return list(text.encode())
 
-    def complete(self, prompt: str, *, grammar: str, max_tokens: int, seed: int, temperature: float) -> str | None:
-        assert grammar_errors(grammar) == []
-        assert temperature == TEMPERATURE
-        texts = offered(grammar)
-        assert 0 < len(texts) <= MAX_OFFERED
-        assert max(map(len, texts)) < max_tokens <= self.context_tokens - self.count_tokens(prompt)
-        self.prompts.append(prompt)
-        self.seeds.append(seed)
-        return self.change(texts[-1])
+    def logits(self, tokens: Sequence[int], wanted: Sequence[int]) -> list[float]:
+        prompt, _, _ = bytes(tokens).decode().rpartition("\n")
+        if not self.prompts or self.prompts[-1] != f"{prompt}\n":
+            self.prompts.append(f"{prompt}\n")
+        self.steps.append(len(wanted))
+        return [self.logit(token) for token in wanted]
 
 
 def request_for(stories: tuple[Story, ...], *, seed: int = 3) -> ChoiceRequest:
@@ -60,69 +51,59 @@ def request_for(stories: tuple[Story, ...], *, seed: int = 3) -> ChoiceRequest:
 
 
 def test_what_a_model_chose_is_a_true_script(rundown: Rundown) -> None:
-    sampler = LastSampler()
-    texts = compose(sampler, request_for(rundown.stories))
+    texts = compose(ByteModel(), request_for(rundown.stories))
     assert len(verify_script(texts, rundown.facts, rundown.period)) == len(texts)
-    # A step for each fact, and for each presenter's first and last words.
-    assert len(sampler.prompts) == len(rundown.facts) + 4
+    assert follows(texts, rundown.stories)
 
 
 def test_each_step_sees_all_that_was_said_and_begins_with_the_same_words(rundown: Rundown) -> None:
-    sampler = LastSampler()
-    texts = compose(sampler, request_for(rundown.stories))
-    assert all(later.startswith(earlier) for earlier, later in pairwise(sampler.prompts))
-    assert sampler.prompts[0] == INSTRUCTION
-    assert sampler.prompts[-1] == INSTRUCTION + "".join(f"{text}\n" for text in texts[:-1])
-    assert len(set(sampler.seeds)) == len(sampler.seeds)
+    model = ByteModel()
+    texts = compose(model, request_for(rundown.stories))
+    assert all(later.startswith(earlier) for earlier, later in pairwise(model.prompts))
+    assert model.prompts[0] == INSTRUCTION
+    script = INSTRUCTION + "".join(f"{text}\n" for text in texts)
+    assert all(script.startswith(prompt) for prompt in model.prompts)
+    assert len(model.prompts) > len(rundown.facts)
+    assert max(model.steps) <= MAX_OFFERED
 
 
 def test_of_a_script_that_is_longer_than_the_context_the_beginning_is_forgotten(rundown: Rundown) -> None:
-    sampler = LastSampler(context_tokens=1_800)
-    compose(sampler, request_for(rundown.stories))
-    assert all(prompt.startswith(INSTRUCTION) for prompt in sampler.prompts)
-    forgets = sum(not later.startswith(earlier) for earlier, later in pairwise(sampler.prompts))
+    model = ByteModel(context_tokens=1_800)
+    compose(model, request_for(rundown.stories))
+    assert all(prompt.startswith(INSTRUCTION) for prompt in model.prompts)
+    forgets = sum(not later.startswith(earlier) for earlier, later in pairwise(model.prompts))
     # Not at every step, so that a model seldom reads anything again.
-    assert 0 < forgets < len(sampler.prompts) / 3
+    assert 0 < forgets < len(model.prompts) / 3
 
 
 def test_a_model_chooses_the_order_of_equals_and_differs_by_seed(rundown: Rundown) -> None:
-    scripts = {compose(LastSampler(), request_for(rundown.stories, seed=seed)) for seed in range(6)}
+    scripts = {compose(ByteModel(), request_for(rundown.stories, seed=seed)) for seed in range(6)}
     assert len(scripts) == 6
 
 
-def test_the_greatest_seed_stays_in_range(rundown: Rundown) -> None:
-    sampler = LastSampler()
-    compose(sampler, request_for(rundown.stories, seed=MAX_SEED))
-    assert max(sampler.seeds) == MAX_SEED
-    assert min(sampler.seeds) == 0
-
-
-def test_a_context_too_short_for_a_line_is_a_failure(rundown: Rundown) -> None:
-    with pytest.raises(ModelFailedError, match="its context of 64 tokens is too short for one line"):
-        compose(LastSampler(context_tokens=64), request_for(rundown.stories))
+@pytest.mark.parametrize("seed", [0, MAX_SEED])
+def test_the_least_and_the_greatest_seed_write_a_true_script(rundown: Rundown, seed: int) -> None:
+    texts = compose(ByteModel(), request_for(rundown.stories, seed=seed))
+    assert follows(texts, rundown.stories)
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("model", "reason"),
     [
-        (lambda _: None, "did not finish"),
-        (lambda text: text[:-1], "did not follow its grammar"),
-        (lambda text: f"{text}\n{text}", "did not follow its grammar"),
-        (lambda _: "All is well.", "did not follow its grammar"),
+        (ByteModel(context_tokens=64), "its context of 64 tokens is too short for one line"),
+        (ByteModel(logit=lambda _: math.nan), "its probabilities are not numbers"),
     ],
 )
-def test_a_text_that_was_not_offered_is_a_failure(
-    rundown: Rundown, change: Callable[[str], str | None], reason: str
-) -> None:
+def test_a_model_that_cannot_choose_is_a_failure(rundown: Rundown, model: ByteModel, reason: str) -> None:
     with pytest.raises(ModelFailedError, match=reason):
-        compose(LastSampler(change=change), request_for(rundown.stories))
+        compose(model, request_for(rundown.stories))
 
 
 def test_a_request_survives_its_encoding_with_what_may_be_said_and_no_more(rundown: Rundown) -> None:
     request = request_for(rundown.stories)
     decoded = ChoiceRequest.from_json(json.loads(json.dumps(request.to_json())))
     assert decoded.to_json() == request.to_json()
-    assert compose(LastSampler(), decoded) == compose(LastSampler(), request)
+    assert compose(ByteModel(), decoded) == compose(ByteModel(), request)
     assert "SELECT" not in json.dumps(request.to_json())
 
 
