@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
+from episode_sounds import store_made_up_audio
 from journal_rows import showcase_journal
 from known_downloads import know_downloads
+from told_nights import told_night
 
 from ppp.index_files.file import IndexedFile
 from ppp.index_files.store import open_index_files
 from ppp.ledger.downloads import MAX_DOWNLOADS, MAX_SOURCE, DownloadsSource
-from ppp.ledger.episodes import StoredEpisode, store_episode
+from ppp.ledger.episodes import store_episode
 from ppp.ledger.schema import LEDGER_NAME
 from ppp.ledger.store import Store
 from ppp.model.canonical import sha256_hex
@@ -103,6 +105,10 @@ PAGES = {
     "journal": "journal/index.html",
     "journal-day": "journal/2024-04-25/index.html",
     "journal-day-short": "journal/2024-04-22/index.html",
+    "episodes": "episodes/index.html",
+    "episodes-month": "episodes/2024-04/index.html",
+    "episode": "episodes/2024-04-25/index.html",
+    "episode-long": "episodes/2024-04-24/index.html",
 }
 #: The pages of a site without records.
 EMPTY_PAGES = {
@@ -115,6 +121,7 @@ EMPTY_PAGES = {
     "empty-data": "data/index.html",
     "empty-ask": "ask/index.html",
     "empty-changed": "changed/index.html",
+    "empty-episodes": "episodes/index.html",
 }
 
 
@@ -377,6 +384,16 @@ def _know_files(data: Path) -> None:
             index_files.add([file])
 
 
+def _store_episodes(store: Store, folder: Path) -> None:
+    # Nights and a week, one of them with audio, and one of which everything is as long as it may be.
+    for period in ("2024-04-23", "2024-W17", "2024-04-25"):
+        store_episode(store, told_night(period))
+    store_made_up_audio(folder, told_night("2024-04-25"))
+    line = {"speaker": LONG_WORD, "text": f"{LONG_NAME} and {LONG_WORD} {LONG_WORD}", "facts": [f"named/{LONG_NAME}"]}
+    script, words = json.dumps([{**line, "chapter": LONG_WORD}] * 60), {"title": LONG_WORD, "fallback": LONG_WORD}
+    store_episode(store, told_night("2024-04-24", package=LONG_NAME, script=script, writer=LONG_WORD, **words))
+
+
 def showcase_site(folder: Path, record: RecordBuilder) -> Path:
     """Build the site of the synthetic ledger, with its snapshots, below a folder; return its root."""
     public = folder / "public"
@@ -386,13 +403,10 @@ def showcase_site(folder: Path, record: RecordBuilder) -> Path:
                 store.insert_record(made, log)
             showcase_journal(store, AS_OF, [LONG_NAME])
         _know_downloads(store)
-        lines = [("NODE", "Today 6 of 9 releases installed everywhere."), ("VOX", "Three did not.")]
-        script = json.dumps([{"speaker": speaker, "text": text} for speaker, text in lines])
-        episode = StoredEpisode(period="2024-04-24", seed=1, writer="plain", facts="[]", script=script)
-        store_episode(store, episode)
+        _store_episodes(store, folder)
         take(folder / LEDGER_NAME, public, RetentionPolicy(days=7, weeks=4, window_bytes=10_000_000))
         _know_files(folder)
-        build(store.db, public, base_url=BASE_URL, index_files=folder)
+        build(store.db, public, base_url=BASE_URL, index_files=folder, audio=folder)
     return public
 
 
