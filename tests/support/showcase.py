@@ -389,8 +389,11 @@ def _store_episodes(store: Store, folder: Path) -> None:
     for period in ("2024-04-23", "2024-W17", "2024-04-25"):
         store_episode(store, told_night(period))
     store_made_up_audio(folder, told_night("2024-04-25"))
-    line = {"speaker": LONG_WORD, "text": f"{LONG_NAME} and {LONG_WORD} {LONG_WORD}", "facts": [f"named/{LONG_NAME}"]}
-    script, words = json.dumps([{**line, "chapter": LONG_WORD}] * 60), {"title": LONG_WORD, "fallback": LONG_WORD}
+    said = f"{LONG_NAME} is what this sentence is about, and one word follows that cannot break: {LONG_WORD}"
+    line = {"speaker": LONG_WORD[:40], "text": said, "facts": [f"named/{LONG_NAME}"]}
+    plain = {"speaker": "relay", "text": "There is nothing else to be said about it on this channel tonight."}
+    script = json.dumps([{**line, "chapter": LONG_WORD}, *[plain, line] * 20, *[plain] * 30])
+    words = {"title": LONG_WORD, "fallback": LONG_WORD}
     store_episode(store, told_night("2024-04-24", package=LONG_NAME, script=script, writer=LONG_WORD, **words))
 
 
