@@ -3,7 +3,6 @@
 Elsewhere than on a terminal they are plain lines, at once.
 """
 
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -91,6 +90,11 @@ class StreamChoice:
     follow: bool
     plain: bool
 
+    def __post_init__(self) -> None:
+        """Raise `UsageError` if both were asked for."""
+        if self.play and self.follow:
+            raise click.UsageError("--stream and --follow exclude each other: choose one")
+
     def show(self, data: Path, period: str | None) -> bool:
         """Follow the ledger, or play the stored episode of a period (None: the newest); return whether that was done.
 
@@ -106,22 +110,15 @@ class StreamChoice:
 
 
 def stream_options(command: Callable[..., object]) -> Callable[..., object]:
-    """Add `--stream`, `--follow` and `--plain` to a command, which get to it as `stream`."""
-
-    @functools.wraps(command)
-    def chosen(*, play: bool, follow: bool, plain: bool, **others: object) -> object:
-        if play and follow:
-            raise click.UsageError("--stream and --follow exclude each other: choose one")
-        return command(**others, stream=StreamChoice(play=play, follow=follow, plain=plain))
-
+    """Add `--stream` (as `play`), `--follow` and `--plain` to a command."""
     options = (
         click.option("--stream", "play", is_flag=True, help="Play the stored episode at reading speed."),
-        click.option("--follow", is_flag=True, help="Say results as they come in, until Ctrl-C."),
+        click.option("--follow", is_flag=True, help="Narrate results as they come in, until Ctrl-C."),
         click.option("--plain", is_flag=True, help="With --stream or --follow: nothing moves."),
     )
     for option in reversed(options):
-        chosen = option(chosen)
-    return chosen
+        command = option(command)
+    return command
 
 
 def moves_here(environ: Mapping[str, str], *, plain: bool) -> bool:

@@ -66,7 +66,7 @@ COMMANDS: Final = {
     "feed": LazyCommand("ppp.cli.feed:feed", "Write one feed about several packages."),
     "health": LazyCommand("ppp.cli.health:health", "Show how the steps of this node went."),
     "lock": LazyCommand("ppp.cli.lock:lock", "Write a lock of a PASS: its files, by address and hash."),
-    "narrate": LazyCommand("ppp.cli.publish:narrate", "Narrate a night or a week, verified."),
+    "narrate": LazyCommand("ppp.cli.publish:narrate", "Narrate a night or a week in verified sentences."),
     "publish": LazyCommand("ppp.cli.publish:publish", "Build and sign the public folder from the ledger."),
     "queue": LazyCommand("ppp.cli.queue:queue", "Show what is checked next, and why."),
     "render": LazyCommand("ppp.cli.render:render", "Render the sound of episodes."),

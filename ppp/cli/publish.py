@@ -73,7 +73,15 @@ def snapshot(*, data: Path | None, as_json: bool) -> None:
 @log_options
 @json_option
 def narrate(
-    *, seed: int, night: str | None, week: str | None, stream: StreamChoice, data: Path | None, as_json: bool
+    *,
+    seed: int,
+    night: str | None,
+    week: str | None,
+    play: bool,
+    follow: bool,
+    plain: bool,
+    data: Path | None,
+    as_json: bool,
 ) -> None:
     """Narrate a night or a week in verified sentences.
 
@@ -81,6 +89,7 @@ def narrate(
     """
     if night is not None and week is not None:
         raise click.UsageError("--night and --week exclude each other: choose one")
+    stream = StreamChoice(play=play, follow=follow, plain=plain)
     kind = PeriodKind.NIGHT if week is None else PeriodKind.WEEK
     period = night if week is None else (None if week == NEWEST else week)
     context = make_context(data)
