@@ -156,6 +156,17 @@ class MeteredAdapter(HTTPAdapter):
         super().__init__()
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
+    def close(self) -> None:
+        """Close the connections that are kept.
+
+        urllib3 closes those of a pool only once nothing refers to it any more, and a traceback or a cycle may.
+        """
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - a copy: it cannot be iterated over
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
+        super().close()
+
     def proxy_manager_for(self, proxy: str, **options: object) -> ProxyManager:
         """Make connections to HTTP proxies in the same way."""
         manager: ProxyManager = super().proxy_manager_for(proxy, **options)
