@@ -69,6 +69,8 @@ NOT_RUN: Final = {
     "scripts/nox -s ppp -- lock six -e py312-slim": "tests/unit/cli/test_lock.py",
     "scripts/nox -s ppp -- env lock six packaging -e py312-slim": "tests/e2e/test_joint_lock.py",
     "scripts/nox -s ppp -- doctor --canary": "tests/e2e/test_doctor.py",
+    "scripts/nox -s ppp -- render": "tests/e2e/test_render.py",
+    "scripts/nox -s ppp -- publish": "tests/e2e/test_run.py",
     "scripts/nox -s release": "tests/e2e/test_run.py",
     "scripts/nox -s serve": "tests/e2e/test_datasette.py",
     "ppp run": "tests/e2e/test_run.py",

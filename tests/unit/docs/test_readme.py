@@ -164,3 +164,11 @@ def test_every_setting_exists() -> None:
     named = set(re.findall(r"\bPPP_[A-Z_]+", README))
     assert len(named) > 15
     assert not [name for name in named if f'"{name}"' not in program]
+
+
+def test_the_episode_is_the_one_that_narrate_writes(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "data" / "ppp.db", tmp_path)
+    with redirect_stdout(io.StringIO()) as printed:
+        cli(["narrate", "--quiet", "--data", str(tmp_path)], standalone_mode=False)
+    assert len(printed.getvalue()) > 1_000
+    assert f"```\n{printed.getvalue()}```" in README
