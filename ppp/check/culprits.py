@@ -34,7 +34,7 @@ BUILD_TOOLS: Final = (
     "setuptools", "cython", "wheel", "setuptools-scm", "poetry-core", "hatchling", "flit-core", "pbr",
 )  # fmt: skip
 _WORD: Final = re.compile(r"[a-z0-9]+")
-_VERSION: Final = re.compile(r"\d+(\.\w+)+")
+_VERSION: Final = re.compile(r"(?<!\d)\d+(\.\w+)+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -272,7 +272,8 @@ def test_the_release_session(nodes: tuple[NodeFolder, NodeFolder]) -> None:
     theirs.program.run_in_process_ok("peer", "add", ours.url, "--key", ours.key)
     # The steps of `nox -s release`; each can be repeated.
     text = ours.program.run_in_process_ok("narrate", "--seed", "3")
-    assert "ours" in text
+    assert ", verified; seed 3, writer seeded\n" in text
+    assert "-- The board" in text
     assert ours.program.run_in_process_ok("narrate", "--seed", "3") == text
     page = ours.program.run_in_process_ok("publish")
     assert page == f"open {ours.program.data / 'public' / 'index.html'}\n"

@@ -48,7 +48,7 @@ _STOPS: Final = frozenset(".,?")
 _VERSION: Final = re.compile(r"[0-9][a-z0-9]*(?:[._+!-][a-z0-9]+)*")
 _PIECES: Final = re.compile(r"[0-9]+|[a-z]+|[._+!-]+")
 #: It's, didn't: words of ours.
-_CONTRACTION: Final = re.compile(r"[a-z]+'[a-z]{1,2}")
+_CONTRACTION: Final = re.compile(r"\A[a-z]++'[a-z]{1,2}")
 _SEPARATORS: Final = re.compile(r"[_+!-]+|(?<![a-z])'+|'+(?![a-z]{1,2}$)|(?<![0-9])\.+|\.+(?![0-9])")
 _RUNS: Final = re.compile(r"[0-9]+|[a-z]+")
 _MARKERS: Final = {"a": "alpha", "b": "beta", "rc": "release candidate", "c": "release candidate", "v": "version"}

@@ -23,7 +23,7 @@ NO_FILE: Final = "no-file"
 QUARANTINED: Final = "quarantined"
 DAY_S: Final = 86_400
 #: A requirement that one version meets; the name with which any requirement begins.
-_PIN: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^*;,\s]+)", re.ASCII)
+_PIN: Final = re.compile(r"\A([A-Za-z0-9][A-Za-z0-9._-]*+)==([^*;,\s]+)", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 

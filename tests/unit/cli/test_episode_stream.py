@@ -41,8 +41,9 @@ class Recorded:
 
 def test_elsewhere_than_on_a_terminal_a_sentence_is_one_plain_line_at_once() -> None:
     shown = Recorded(terminal=False, moves=True)
-    shown.screen.say(LINE._replace(text="word " * 40))
-    assert shown.text == f" Relay > {'word ' * 40}\n"
+    long = " ".join(["word"] * 40)
+    shown.screen.say(LINE._replace(text=long))
+    assert shown.text == f" Relay > {long}\n"
     assert shown.pauses == [0.0]
 
 
