@@ -63,11 +63,17 @@ class SentenceScreen:
             self._sleep(seconds)
             return
         frames = [*glitch_frames(sentence, sentence)]
-        # The cursor is shown again however this ends.
-        with Live(console=self._console, auto_refresh=False, transient=False) as live:
-            for frame in frames:
-                live.update(self._line(line, frame), refresh=True)
-                self._sleep(seconds / 2 / len(frames))
+        live = Live(console=self._console, auto_refresh=False, transient=False)
+        try:
+            with live:
+                for frame in frames:
+                    live.update(self._line(line, frame), refresh=True)
+                    self._sleep(seconds / 2 / len(frames))
+        except BaseException:
+            # The cursor is shown again however this ends: interrupted while it starts, it does not end by itself.
+            if live.is_started:
+                self._console.show_cursor(show=True)
+            raise
         self._sleep(seconds / 2)
 
     def _line(self, line: SpokenLine, shown: str) -> RenderableType:
