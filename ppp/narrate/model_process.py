@@ -41,7 +41,7 @@ class SubprocessChooser:
         self._available_bytes = available_bytes
 
     def choose(self, request: ChoiceRequest) -> tuple[str, ...]:
-        """Return one of the given texts for each line; raise `ModelFailedError` if that fails."""
+        """Return the sentences of a script; raise `ModelFailedError` if that fails."""
         memory_mib = self._options.memory_limit(self._available_bytes())
         path = Path(request.model)
         if problem := memory_problem(path.stat().st_size if path.is_file() else 0, memory_mib):

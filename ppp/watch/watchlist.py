@@ -123,7 +123,7 @@ def raise_mistakes(mistakes: Sequence[str], place: str) -> None:
     if mistakes:
         shown = first_of(mistakes, MAX_NAMED_MISTAKES, separator="; ")
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        raise RequirementsError(f"{place} has {count}: {shown}", hint="fix these lines; the file was not used")
+        raise RequirementsError(f"{place} has {count}: {shown}", hint="fix these; nothing of it was used")
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:

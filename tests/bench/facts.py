@@ -26,7 +26,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "synthetic-ledger"
 #: So many days make the busiest week one of about 36,000 cells a day.
 DAYS = 51
 COPIES = 10
-MAX_SECONDS = 4.0
+MAX_SECONDS = 2.0
 
 
 def synthetic_ledger() -> ModuleType:
