@@ -4,6 +4,7 @@ A server ends as soon as its client does, or its `over` event is set.
 """
 
 import gzip
+import re
 import socket
 import ssl
 import threading
@@ -177,12 +178,15 @@ def _serve(connection: socket.socket, talk: Talk, over: threading.Event, reads_r
 
 
 def read_request(connection: socket.socket) -> bool:
-    """Read a request, or what the client sends at all; return whether it sent something."""
-    request = b""
-    while b"\r\n\r\n" not in request:
+    """Read a request with its body, which may come apart from its headers; return whether the client sent anything."""
+    request, size = b"", None
+    while size is None or len(request) < size:
         if not (received := connection.recv(65_536)):
             break
         request += received
+        if size is None and (head := request.find(b"\r\n\r\n") + 4) > 3:
+            length = re.search(rb"\r\ncontent-length: *(\d+)\r\n", request[:head], re.IGNORECASE)
+            size = head + (int(length[1]) if length else 0)
     return bool(request)
 
 

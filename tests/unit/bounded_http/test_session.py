@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 from hostile_http import (
@@ -249,6 +250,25 @@ def test_a_kept_connection_that_the_server_closes_is_replaced(send: Callable[[Bo
     with hostile_server(close_at_the_second(asked)) as url, session(total_s=ENDED_S) as requests:
         assert [send(requests, url).status for _ in range(3)] == [200, 200, 200]
     assert asked == [1, 2, 1, 2, 1]
+
+
+def test_the_server_of_these_tests_reads_a_body_that_comes_apart_from_its_headers() -> None:
+    """Else it would take the body for a second request, and close a connection that nobody used again."""
+    asked: list[int] = []
+    with (
+        hostile_server(close_at_the_second(asked)) as url,
+        socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=ENDED_S) as connection,
+    ):
+        for part in (b"POST / HTTP/1.1\r\ncontent-length: 4\r", b"\n\r\n", b"ab", b"cd"):
+            connection.sendall(part)
+            # As long as the server would need to answer too early.
+            connection.settimeout(0.1)
+            if part != b"cd":
+                with pytest.raises(TimeoutError):
+                    connection.recv(1)
+        connection.settimeout(ENDED_S)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+    assert asked == [1]
 
 
 def test_a_new_connection_that_the_server_closes_is_an_error() -> None:
