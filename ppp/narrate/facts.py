@@ -26,7 +26,7 @@ from ppp.narrate.slots import parse_slot
 #: Shared tables that are only a selection of another one.
 _SELECTIONS: Final = frozenset({"cells"})
 #: Shared tables that are looked into again and again, by these columns.
-_LOOKED_UP: Final = {"passing": ("package, version",)}
+_LOOKED_UP: Final = {"passing": ("package, version, platform, python_key, environment",)}
 #: The facts of one kind among which the director chooses: the first ones, as the query orders them.
 MAX_RANKED: Final = 100
 #: How much of a ledger is mapped while facts are gathered, in bytes.

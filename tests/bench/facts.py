@@ -82,8 +82,12 @@ def main() -> int:
             fill(db, options.records)
         period = busiest_week(db)
         window = {"start": period.start, "end": period.end}
-        look = "SELECT count(*), sum(result = 'FAIL') FROM records WHERE observed_at >= :start AND observed_at < :end"
-        ((found, failed),) = db.execute(look, window).fetchall()
+        # The node is in no index by time: each row is read.
+        look = (
+            "SELECT count(*), count(*) FILTER (WHERE result = 'FAIL'), count(DISTINCT node) FROM records"
+            " WHERE observed_at >= :start AND observed_at < :end"
+        )
+        ((found, failed, _),) = db.execute(look, window).fetchall()
         reference = seconds(lambda: db.execute(look, window).fetchall())
         taken = seconds(lambda: gather_facts(db, period))
         ledger = ((options.data or Path(folder)) / LEDGER_NAME).stat().st_size / 1e6

@@ -117,3 +117,27 @@ CREATE VIEW file_conflicts AS           -- files that several installed distribu
 
 -- Which packages have failed in an environment, without a look at all of their records: few records are in it.
 CREATE INDEX records_of_failures ON records (package, environment) WHERE result = 'FAIL';
+
+-- How many results of each kind a span of time has, without a look at its records.
+DROP INDEX records_by_time;
+CREATE INDEX records_by_time ON records (observed_at, record, result);
+
+-- The releases of a package in their order: the one before is found without a look at all of them.
+CREATE INDEX releases_in_order ON releases (package, version_key, version);
+
+-- Which record of a cell is current, found by one look instead of two: without rowids, the primary key is the table.
+CREATE TEMP TABLE kept AS SELECT * FROM results;
+
+DROP TABLE results;
+
+CREATE TABLE results (                  -- the current record of each cell
+    package TEXT NOT NULL REFERENCES packages(package),
+    version TEXT NOT NULL,
+    environment TEXT NOT NULL REFERENCES environments(environment),
+    record TEXT NOT NULL REFERENCES records(record),
+    PRIMARY KEY (package, version, environment)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO results SELECT * FROM kept ORDER BY package, version, environment;
+
+DROP TABLE kept;

@@ -8,22 +8,21 @@ from ppp.narrate.slots import SlotType
 _PERCENT: Final = SlotType.PERCENT
 _UNIT: Final = SlotType.UNIT
 #: Verdicts of the period and of the one before: of every observation, whether or not another has superseded it.
-_VERDICTS: Final = "result IN ('PASS', 'FAIL', 'TIMEOUT')"
-_RATES: Final = f"""
-    SELECT :unit AS unit, printf('%.1f', 100.0 * n.failed / n.verdicts) AS percent,
-           printf('%.1f', 100.0 * b.failed / b.verdicts) AS before
-    FROM (SELECT count(*) AS verdicts, sum(result <> 'PASS') AS failed FROM seen WHERE {_VERDICTS}) AS n,
-         (SELECT sum(observations) AS verdicts, coalesce(sum(observations) FILTER (WHERE result <> 'PASS'), 0) AS failed
-          FROM earlier WHERE {_VERDICTS}) AS b
-    WHERE n.verdicts > 0 AND b.verdicts > 0"""  # noqa: S608
+_RATES: Final = """
+    SELECT :unit AS unit, printf('%.1f', 100.0 * (n.verdicts - n.passed) / n.verdicts) AS percent,
+           printf('%.1f', 100.0 * (b.verdicts - b.passed) / b.verdicts) AS before
+    FROM (SELECT sum(observations) AS verdicts, coalesce(sum(observations) FILTER (WHERE result = 'PASS'), 0) AS passed
+          FROM tally WHERE result <> 'NA' AND result <> 'ERROR') AS n
+         CROSS JOIN earlier AS b
+    WHERE n.verdicts > 0 AND b.verdicts > 0"""
 _SIZES: Final = """
-    SELECT :unit AS unit, (SELECT count(*) FROM seen) AS observations,
-           (SELECT coalesce(sum(observations), 0) FROM earlier) AS before"""
+    SELECT :unit AS unit, (SELECT coalesce(sum(observations), 0) FROM tally) AS observations,
+           (SELECT observations FROM earlier) AS before"""
 
 
 def _count_result(kind: FactKind, result: str, weight: int) -> FactQuery:
-    sql = f"""SELECT * FROM (SELECT sum(cells) FILTER (WHERE result = '{result}') AS cells, sum(cells) AS total
-                             FROM tally) WHERE cells > 0"""  # noqa: S608
+    sql = f"""SELECT * FROM (SELECT sum(observations) FILTER (WHERE result = '{result}') AS cells,
+                                    sum(observations) AS total FROM tally WHERE counts_as = 'cell') WHERE cells > 0"""  # noqa: S608
     return query(kind, Chapter.BOARD, weight, sql, cells=COUNT, total=COUNT)
 
 
@@ -57,8 +56,8 @@ BOARD: Final = (
         FactKind.STANDING,
         Chapter.BOARD,
         225,
-        """SELECT * FROM (SELECT sum(cells) AS cells, count(*) AS releases, count(DISTINCT package) AS packages
-                          FROM tested)
+        """SELECT * FROM (SELECT (SELECT sum(observations) FROM tally WHERE counts_as = 'cell') AS cells,
+                                 count(*) AS releases, count(DISTINCT package) AS packages FROM tested)
            WHERE cells > 0""",
         cells=COUNT,
         releases=COUNT,
@@ -68,8 +67,9 @@ BOARD: Final = (
         FactKind.ENVIRONMENTS,
         Chapter.BOARD,
         210,
-        """SELECT environments FROM (SELECT json_group_array(DISTINCT environment) AS environments,
-                                            sum(cells) AS cells FROM tally) WHERE cells > 0""",
+        """SELECT * FROM (SELECT json_group_array(environment) AS environments FROM environments AS e
+                          WHERE EXISTS (SELECT 1 FROM cells AS c WHERE c.environment = e.environment))
+           WHERE environments <> '[]'""",
         environments=SlotType.ENVIRONMENT_NAMES,
     ),
     _count_result(FactKind.PASSED, "PASS", 175),
@@ -86,8 +86,9 @@ BOARD: Final = (
         FactKind.NO_FAILURE,
         Chapter.BOARD,
         150,
-        """SELECT total FROM (SELECT sum(cells) AS total, sum(cells) FILTER (WHERE result = 'FAIL') AS failed
-                              FROM tally) WHERE total > 0 AND failed IS NULL""",
+        """SELECT total FROM (SELECT sum(observations) AS total,
+                                     sum(observations) FILTER (WHERE result = 'FAIL') AS failed
+                              FROM tally WHERE counts_as = 'cell') WHERE total > 0 AND failed IS NULL""",
         total=COUNT,
     ),
     query(

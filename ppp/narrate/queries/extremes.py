@@ -6,16 +6,13 @@ from ppp.narrate.queries.query import COUNT, PACKAGE, VERSION, Chapter, FactKind
 from ppp.narrate.slots import SlotType
 
 _CAUSE: Final = SlotType.CAUSE
-_FAILED: Final = """
-    SELECT cause, count(*) AS cells, count(DISTINCT package) AS packages FROM failing GROUP BY cause"""
 
 
 def _causes(kind: FactKind, weight: int, condition: str) -> FactQuery:
     sql = f"""
-        WITH counted AS ({_FAILED})
-        SELECT cause, cells, packages FROM counted AS c
+        SELECT cause, cells, packages FROM causes AS c
         WHERE cause <> 'unclassified'
-          AND {condition} (SELECT 1 FROM counted AS o WHERE o.cause <> c.cause AND o.cells >= c.cells)
+          AND {condition} (SELECT 1 FROM causes AS o WHERE o.cause <> c.cause AND o.cells >= c.cells)
         ORDER BY cells DESC, cause"""  # noqa: S608
     return query(kind, Chapter.CAUSES, weight, sql, "cause", cause=_CAUSE, cells=COUNT, packages=COUNT)
 
@@ -46,11 +43,9 @@ EXTREMES: Final = (
         FactKind.RAREST,
         Chapter.EXTREMES,
         100,
-        """SELECT cause, min(package) AS package, min(version) AS version FROM failing
-           WHERE cause <> 'unclassified' GROUP BY cause
-           HAVING count(DISTINCT package || '==' || version) = 1
-              AND (SELECT count(DISTINCT cause) FROM failing) > 2
-           ORDER BY count(*), cause LIMIT 1""",
+        """SELECT cause, package, version FROM causes
+           WHERE cause <> 'unclassified' AND is_single AND (SELECT count(*) FROM causes) > 2
+           ORDER BY cells, cause LIMIT 1""",
         cause=_CAUSE,
         package=PACKAGE,
         version=VERSION,
@@ -65,8 +60,7 @@ CAUSES: Final = (
         Chapter.CAUSES,
         50,
         """SELECT cells, total, printf('%.1f', 100.0 * cells / total) AS percent
-           FROM (SELECT sum(cells) FILTER (WHERE cause = 'unclassified') AS cells, sum(cells) AS total
-                 FROM tally WHERE result = 'FAIL')
+           FROM (SELECT sum(cells) FILTER (WHERE cause = 'unclassified') AS cells, sum(cells) AS total FROM causes)
            WHERE cells > 0""",
         cells=COUNT,
         total=COUNT,
@@ -77,8 +71,7 @@ CAUSES: Final = (
         Chapter.CAUSES,
         50,
         """SELECT total FROM (SELECT sum(cells) FILTER (WHERE cause = 'unclassified') AS cells, sum(cells) AS total
-                              FROM tally WHERE result = 'FAIL')
-           WHERE total > 0 AND cells IS NULL""",
+                              FROM causes) WHERE total > 0 AND cells IS NULL""",
         total=COUNT,
     ),
 )

@@ -65,15 +65,15 @@ FINDINGS: Final = (
         Chapter.FINDINGS,
         150,
         """SELECT n.package, (SELECT count(DISTINCT r.version)
-                              FROM results AS r CROSS JOIN records AS c CROSS JOIN environments AS e
-                              WHERE r.package = n.package AND c.record = r.record AND e.environment = r.environment
-                                AND e.platform = 'alpine' AND c.result <> 'ERROR') AS versions
+                              FROM results AS r CROSS JOIN environments AS e CROSS JOIN records AS c
+                              WHERE r.package = n.package AND e.environment = r.environment AND e.platform = 'alpine'
+                                AND c.record = r.record AND c.result <> 'ERROR') AS versions
            FROM (SELECT DISTINCT package FROM failing WHERE platform = 'alpine' AND phase_full <> 'PASS'
                    AND package IN (SELECT package FROM passing WHERE platform = 'slim')) AS n
-           WHERE versions > 1
-             AND NOT EXISTS (SELECT 1 FROM results AS r CROSS JOIN records AS c CROSS JOIN environments AS e
-                             WHERE r.package = n.package AND c.record = r.record AND e.environment = r.environment
-                               AND e.platform = 'alpine' AND c.result <> 'ERROR' AND c.phase_full = 'PASS')
+           WHERE NOT EXISTS (SELECT 1 FROM results AS r CROSS JOIN environments AS e CROSS JOIN records AS c
+                             WHERE r.package = n.package AND e.environment = r.environment AND e.platform = 'alpine'
+                               AND c.record = r.record AND c.result <> 'ERROR' AND c.phase_full = 'PASS')
+             AND versions > 1
            ORDER BY versions DESC, 1""",
         "package",
         package=PACKAGE,

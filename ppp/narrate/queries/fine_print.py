@@ -33,7 +33,7 @@ FINE_PRINT: Final = (
         FactKind.DISAGREEMENT,
         Chapter.FINE_PRINT,
         200,
-        """SELECT * FROM (SELECT sum(results > 1) AS cells, count(*) AS compared FROM shared) WHERE cells > 0""",
+        """SELECT * FROM (SELECT sum(NOT is_agreed) AS cells, count(*) AS compared FROM shared) WHERE cells > 0""",
         cells=COUNT,
         compared=COUNT,
     ),
@@ -41,7 +41,7 @@ FINE_PRINT: Final = (
         FactKind.AGREEMENT,
         Chapter.FINE_PRINT,
         200,
-        "SELECT cells FROM (SELECT count(*) AS cells, sum(results > 1) AS different FROM shared) WHERE different = 0",
+        "SELECT cells FROM (SELECT count(*) AS cells, min(is_agreed) AS all_agreed FROM shared) WHERE all_agreed",
         cells=COUNT,
     ),
     query(
@@ -58,9 +58,8 @@ FINE_PRINT: Final = (
         FactKind.STANDIN,
         Chapter.FINE_PRINT,
         150,
-        """SELECT * FROM (SELECT sum(cells) AS cells, json_group_array(DISTINCT environment) AS environments
-                          FROM tally WHERE standin = 1)
-           WHERE cells > 0""",
+        f"""SELECT * FROM (SELECT count(*) AS cells, {IN_ENVIRONMENTS} FROM cells WHERE standin)
+            WHERE cells > 0""",  # noqa: S608
         cells=COUNT,
         environments=ENVIRONMENTS,
     ),
@@ -68,14 +67,16 @@ FINE_PRINT: Final = (
         FactKind.OVERTAKEN,
         Chapter.FINE_PRINT,
         125,
-        "SELECT count(*) AS observations FROM seen WHERE NOT is_current HAVING observations > 0",
+        """SELECT * FROM (SELECT sum(observations) AS observations FROM tally WHERE counts_as = 'overtaken')
+           WHERE observations > 0""",
         observations=COUNT,
     ),
     query(
         FactKind.EXHIBITS,
         Chapter.FINE_PRINT,
         110,
-        "SELECT count(*) AS cells FROM seen WHERE is_current AND is_exhibit HAVING cells > 0",
+        """SELECT * FROM (SELECT sum(observations) AS cells FROM tally WHERE counts_as = 'exhibit')
+           WHERE cells > 0""",
         cells=COUNT,
     ),
 )

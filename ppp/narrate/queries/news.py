@@ -30,7 +30,7 @@ _BROKE: Final = """
                  AND confirmed"""
 #: What a headline means has to be so in all environments that it names: "there" is all of them.
 _SAME_EVERYWHERE: Final = """
-    max(others) = 0 AND min(failed) = max(failed) AND min(before) = max(before)
+    min(is_streak) AND min(failed) = max(failed) AND min(before) = max(before)
     AND min(coalesce(passed, '')) = max(coalesce(passed, ''))"""
 _EARLIER_RELEASE: Final = """
     EXISTS (SELECT 1 FROM releases AS s CROSS JOIN releases AS o CROSS JOIN results AS r
@@ -88,8 +88,8 @@ NEWS: Final = (
         FactKind.STREAK,
         Chapter.NEWS,
         200,
-        f"""SELECT package, version, failed + 1 AS releases, {IN_ENVIRONMENTS} FROM changes
-            WHERE result = 'FAIL' AND failed >= {MIN_STREAK} AND others = 0
+        f"""SELECT package, version, failed + 1 AS releases, {IN_ENVIRONMENTS} FROM streaks
+            WHERE result = 'FAIL' AND is_streak AND failed >= {MIN_STREAK}
             GROUP BY 1, 2, 3 ORDER BY releases DESC, count(*) DESC, 1, 2""",  # noqa: S608
         "package",
         "version",
@@ -141,8 +141,8 @@ CONTEXT: Final = (
         FactKind.COMEBACK,
         Chapter.NEWS,
         80,
-        f"""SELECT package, version, min(passed) AS since, min(failed) AS failed FROM changes
-            WHERE {_OF_RELEASE} AND result = 'PASS' AND result_before = 'FAIL' GROUP BY 1, 2
+        f"""SELECT package, version, min(passed) AS since, min(failed) AS failed FROM streaks
+            WHERE {_OF_RELEASE} AND result = 'PASS' GROUP BY 1, 2
             HAVING {_SAME_EVERYWHERE} AND min(failed) >= {MIN_STREAK} AND count(passed) = count(*)""",  # noqa: S608
         "package",
         "version",
@@ -156,8 +156,8 @@ CONTEXT: Final = (
         FactKind.DEBUT,
         Chapter.NEWS,
         80,
-        f"""SELECT package, version, min(failed) AS failed FROM changes
-            WHERE {_OF_RELEASE} AND result = 'PASS' AND result_before = 'FAIL' GROUP BY 1, 2
+        f"""SELECT package, version, min(failed) AS failed FROM streaks
+            WHERE {_OF_RELEASE} AND result = 'PASS' GROUP BY 1, 2
             HAVING {_SAME_EVERYWHERE} AND count(passed) = 0""",  # noqa: S608
         "package",
         "version",
@@ -170,8 +170,8 @@ CONTEXT: Final = (
         FactKind.LAST_PASS,
         Chapter.NEWS,
         80,
-        f"""SELECT package, version, min(passed) AS passed FROM changes
-            WHERE {_OF_RELEASE} AND result = 'FAIL' AND failed >= {MIN_STREAK} GROUP BY 1, 2
+        f"""SELECT package, version, min(passed) AS passed FROM streaks
+            WHERE {_OF_RELEASE} AND result = 'FAIL' AND is_streak AND failed >= {MIN_STREAK} GROUP BY 1, 2
             HAVING {_SAME_EVERYWHERE} AND count(passed) = count(*)""",  # noqa: S608
         "package",
         "version",

@@ -84,79 +84,101 @@ class FactKind(StrEnum):
     LEFT_OUT = "left-out"
 
 
-#: Every observation of the period: whether it is the current one of its cell, and whether of an exhibit.
+#: Every observation of the period, and what it counts as: the current one of its cell as `cell`, or as `exhibit` where
+#: the release is an exhibit; any other as `overtaken`.
 _SEEN: Final = """
-    SELECT c.package, c.version, c.environment, c.result, coalesce(c.cause, 'unclassified') AS cause,
-           c.node, c.standin, c.phase_full, c.phase_import, c.file_size,
+    SELECT c.package, c.version, c.environment, c.result, c.cause, c.node, c.standin, c.phase_full,
+           c.phase_import, c.file_size,
            coalesce(c.download_ms, 0) + coalesce(c.nodeps_ms, 0) + coalesce(c.full_ms, 0)
            + coalesce(c.import_ms, 0) AS ms,
-           r.record IS NOT NULL AS is_current,
-           c.package || '==' || c.version IN (SELECT value FROM json_each(:exhibits)) AS is_exhibit
+           CASE WHEN r.record IS NULL THEN 'overtaken'
+                WHEN c.package || '==' || c.version IN (SELECT value FROM json_each(:exhibits)) THEN 'exhibit'
+                ELSE 'cell' END AS counts_as
     FROM records AS c
     LEFT JOIN results AS r ON r.package = c.package AND r.version = c.version AND r.environment = c.environment
                           AND r.record = c.record
     WHERE c.observed_at >= :start AND c.observed_at < :end"""
 #: The cells of the period: the current observations that were made in it, without those of exhibits.
-_CELLS: Final = "SELECT * FROM seen WHERE is_current AND NOT is_exhibit"
-#: How many cells have the same result, cause, environment and image.
+_CELLS: Final = "SELECT * FROM seen WHERE counts_as = 'cell'"
+#: How many observations count as what, by their results. Most are cells that pass: these need not be sorted for it.
 _TALLY: Final = """
-    SELECT result, cause, environment, standin, count(*) AS cells FROM cells
-    GROUP BY result, cause, environment, standin"""
-#: The releases of the period: how many cells they have, and whether all of these pass.
+    SELECT counts_as, result, count(*) AS observations FROM seen
+    WHERE counts_as <> 'cell' OR result <> 'PASS' GROUP BY counts_as, result
+    UNION ALL
+    SELECT 'cell', 'PASS', count(*) FROM seen WHERE counts_as = 'cell' AND result = 'PASS'"""
+#: The releases of the period, and whether all of their cells pass.
 _TESTED: Final = """
-    SELECT package, version, count(*) AS cells, min(result = 'PASS') AS is_whole FROM cells GROUP BY package, version"""
+    SELECT package, version, min(result = 'PASS') AS is_whole FROM cells GROUP BY package, version"""
+#: The cells of the packages of which any record failed: only these may be failures, passes beside them, or news.
+_CANDIDATES: Final = """
+    SELECT package, version, environment, result, coalesce(cause, 'unclassified') AS cause, phase_full, phase_import
+    FROM cells
+    WHERE package IN (SELECT t.package FROM (SELECT DISTINCT package FROM tested) AS t
+                      WHERE EXISTS (SELECT 1 FROM records AS f WHERE f.result = 'FAIL' AND f.package = t.package))"""
 #: The failures of the period, and the cells of their releases that pass, with what their environments are.
 _FAILING: Final = """
     SELECT c.package, c.version, c.environment, c.cause, c.phase_full, c.phase_import, e.platform, e.python_key
-    FROM cells AS c CROSS JOIN environments AS e WHERE c.result = 'FAIL' AND e.environment = c.environment"""
+    FROM candidates AS c CROSS JOIN environments AS e WHERE c.result = 'FAIL' AND e.environment = c.environment"""
 _PASSING: Final = """
     SELECT c.package, c.version, c.environment, e.platform, e.python_key
-    FROM cells AS c CROSS JOIN environments AS e
+    FROM candidates AS c CROSS JOIN environments AS e
     WHERE c.result = 'PASS' AND (c.package, c.version) IN (SELECT package, version FROM failing)
       AND e.environment = c.environment"""
-#: The cells that more than one node checked in the period; `ERROR` is no verdict.
+#: The causes of these failures: of how many cells and packages; and of which release, if there is one (`is_single`).
+_CAUSES: Final = """
+    SELECT cause, count(*) AS cells, count(DISTINCT package) AS packages,
+           min(package) AS package, min(version) AS version,
+           min(package) = max(package) AND min(version) = max(version) AS is_single
+    FROM failing GROUP BY cause"""
+#: The cells that more than one node checked in the period, and whether with one result; `ERROR` is no verdict.
 _SHARED: Final = """
-    SELECT count(DISTINCT result) AS results FROM seen
-    WHERE result <> 'ERROR'
-      AND (package, version, environment) IN (SELECT package, version, environment FROM seen WHERE NOT is_current)
+    SELECT min(result) = max(result) AS is_agreed FROM seen
+    WHERE result <> 'ERROR' AND (package, version, environment) IN (
+        SELECT package, version, environment FROM seen WHERE counts_as = 'overtaken')
     GROUP BY package, version, environment HAVING max(node) > min(node)"""
-#: The results of all observations of the period before.
+#: How many observations the period before has, how many of these are verdicts, and how many pass.
 _EARLIER: Final = """
-    SELECT result, count(*) AS observations FROM records
-    WHERE observed_at >= :before AND observed_at < :start GROUP BY result"""
-#: The history of the cells that may be news: of those that fail, and of those that pass where an earlier record failed.
-_HISTORY: Final = """
-    SELECT n.package, n.environment, q.version, p.version_key, b.result
-    FROM (SELECT DISTINCT package, environment FROM cells AS c
-          WHERE (result = 'FAIL'
-                 OR result = 'PASS' AND EXISTS (
+    SELECT count(*) AS observations, count(*) FILTER (WHERE result <> 'NA' AND result <> 'ERROR') AS verdicts,
+           count(*) FILTER (WHERE result = 'PASS') AS passed
+    FROM records WHERE observed_at >= :before AND observed_at < :start"""
+#: The current record of the release that comes before a cell's own, among those with a result in the same environment.
+_BEFORE: Final = """
+    SELECT q.record FROM releases AS p CROSS JOIN results AS q
+    WHERE p.package = c.package AND p.version_key < s.version_key
+      AND q.package = p.package AND q.version = p.version AND q.environment = c.environment
+    ORDER BY p.version_key DESC, p.version DESC LIMIT 1"""
+#: The cells that may be news, with the release before (`before`): those that fail, and those that pass where another
+#: record failed.
+_CHANGES: Final = f"""
+    SELECT n.package, n.version, n.environment, n.result, n.cause, n.version_key,
+           b.version AS before, b.result AS result_before
+    FROM (SELECT c.package, c.version, c.environment, c.result, c.cause, s.version_key, ({_BEFORE}) AS record_before
+          FROM candidates AS c CROSS JOIN releases AS s
+          WHERE (c.result = 'FAIL'
+                 OR c.result = 'PASS' AND EXISTS (
                      SELECT 1 FROM records AS f
                      WHERE f.result = 'FAIL' AND f.package = c.package AND f.environment = c.environment))
-            AND EXISTS (SELECT 1 FROM releases AS o WHERE o.package = c.package AND o.version <> c.version)) AS n
-    CROSS JOIN releases AS p CROSS JOIN results AS q CROSS JOIN records AS b
-    WHERE p.package = n.package AND q.package = p.package AND q.version = p.version AND q.environment = n.environment
-      AND b.record = q.record"""
-#: Each release of these, with the release before it on record in the same environment (`before`); the newest earlier
-#: one that passes there (`passed`); and, of those after that one, how many fail (`failed`), how many do not (`others`).
-_RUNS: Final = """
-    SELECT package, environment, version,
-           lag(version) OVER earlier AS before, lag(result) OVER earlier AS result_before,
-           substr(opened, instr(opened, ' ') + 1) AS passed,
-           sum(result = 'FAIL') OVER run - (result = 'FAIL') AS failed,
-           sum(result <> 'FAIL') OVER run - (result <> 'FAIL') AS others
-    FROM (SELECT *, max(iif(result = 'PASS', version_key || ' ' || version, NULL)) OVER (
-                        PARTITION BY package, environment ORDER BY version_key
-                        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS opened
-          FROM history)
-    WINDOW earlier AS (PARTITION BY package, environment ORDER BY version_key),
-           run AS (PARTITION BY package, environment, opened ORDER BY version_key)"""
-#: The cells that may be news.
-_CHANGES: Final = """
-    SELECT c.package, c.version, c.environment, c.result, c.cause, r.before, r.result_before, r.passed, r.failed,
-           r.others
-    FROM cells AS c CROSS JOIN runs AS r
-    WHERE c.result IN ('FAIL', 'PASS') AND r.package = c.package AND r.version = c.version
-      AND r.environment = c.environment AND r.before IS NOT NULL"""
+            AND s.package = c.package AND s.version = c.version) AS n
+    CROSS JOIN records AS b
+    WHERE b.record = n.record_before"""  # noqa: S608
+#: The changes after a failure: how many releases before them fail in a row there (`failed`); and whether a release that
+#: passes comes before these (`passed`), or none at all. Else one without such a verdict comes between: no streak.
+_STREAKS: Final = """
+    SELECT c.package, c.version, c.environment, c.result, c.before,
+           iif(b.result = 'PASS', b.version, NULL) AS passed, coalesce(b.result, 'PASS') = 'PASS' AS is_streak,
+           (SELECT count(*) FROM releases AS p CROSS JOIN results AS q
+            WHERE p.package = c.package AND p.version_key < c.version_key
+              AND p.version_key > coalesce(o.version_key, '')
+              AND q.package = p.package AND q.version = p.version AND q.environment = c.environment) AS failed
+    FROM (SELECT n.*,
+                 (SELECT f.record FROM releases AS p CROSS JOIN results AS q CROSS JOIN records AS f
+                  WHERE p.package = n.package AND p.version_key < n.version_key
+                    AND q.package = p.package AND q.version = p.version AND q.environment = n.environment
+                    AND f.record = q.record AND f.result <> 'FAIL'
+                  ORDER BY p.version_key DESC, p.version DESC LIMIT 1) AS ended_by
+          FROM changes AS n WHERE n.result_before = 'FAIL') AS c
+    LEFT JOIN records AS b ON b.record = c.ended_by
+    LEFT JOIN releases AS o ON o.package = b.package AND o.version = b.version"""
 
 #: The shared tables: each may read those above it.
 TABLES: Final[dict[str, str]] = {
@@ -166,13 +188,14 @@ TABLES: Final[dict[str, str]] = {
         ("cells", _CELLS),
         ("tally", _TALLY),
         ("tested", _TESTED),
+        ("candidates", _CANDIDATES),
         ("failing", _FAILING),
         ("passing", _PASSING),
+        ("causes", _CAUSES),
         ("shared", _SHARED),
         ("earlier", _EARLIER),
-        ("history", _HISTORY),
-        ("runs", _RUNS),
         ("changes", _CHANGES),
+        ("streaks", _STREAKS),
     )
 }
 

@@ -127,8 +127,10 @@ CHANGES = {
     "UPDATE logs SET log = log || 'x' WHERE rowid = 1": "hashes to",
     "DELETE FROM logs WHERE rowid = 1": "names a row of logs that is not there",
     "INSERT INTO logs VALUES ('ab', 'x')": "the log ab hashes to",
-    "DELETE FROM results WHERE rowid = 1": "is not the current record of",
-    "UPDATE results SET record = (SELECT record FROM results WHERE rowid = 1) WHERE rowid = 2": "is not the current",
+    "DELETE FROM results WHERE record = (SELECT min(record) FROM results)": "is not the current record of",
+    "UPDATE results SET record = (SELECT max(record) FROM results) WHERE record = (SELECT min(record) FROM results)": (
+        "is not the current"
+    ),
     "INSERT INTO packages VALUES ('nobody')": "no record has nobody, which is in the table packages",
     "UPDATE releases SET version_key = 'z' WHERE rowid = 1": "has the wrong sort key z",
     "UPDATE environments SET python_key = 9 WHERE rowid = 1": "is described as Python",
