@@ -163,6 +163,7 @@ class _Checks:
         yield MachineCheck(subject="ledger", diagnose=lambda: [judge_node.ledger(machine.ledger(config.data))])
         yield MachineCheck(subject="key", diagnose=lambda: [judge_node.key(machine.key(config.data, config.node_seed))])
         yield MachineCheck(subject="model", diagnose=self._model, timeout_s=SLOW_S)
+        yield MachineCheck(subject="sound", diagnose=lambda: [judge_node.sound(machine.sound(config))])
         yield MachineCheck(
             subject="yggdrasil",
             diagnose=lambda: [judge_node.yggdrasil(machine.yggdrasil(), port=setup.mesh_port)],

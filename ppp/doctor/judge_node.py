@@ -5,7 +5,7 @@ from typing import Final
 
 from ppp.config import DEFAULT_CONTACT, Config
 from ppp.doctor.diagnosis import Diagnosis, State, format_size
-from ppp.doctor.machine import KeyFacts, LedgerFacts, ModelFacts, YggdrasilFacts
+from ppp.doctor.machine import KeyFacts, LedgerFacts, ModelFacts, SoundFacts, YggdrasilFacts
 from ppp.mesh.yggdrasil import NEEDED_VERSION
 from ppp.model.model_options import memory_problem
 
@@ -58,6 +58,25 @@ def model(path: Path | None, facts: ModelFacts | None, *, limit_mib: int) -> Dia
     if problem:
         return Diagnosis(subject="model", state=State.BROKEN, found=problem, remedy=remedy)
     return Diagnosis(subject="model", state=State.OK, found=f"{path}, {format_size(facts.size)}, GGUF {facts.version}")
+
+
+def sound(facts: SoundFacts) -> Diagnosis:
+    """Judge the programs that render the sound of episodes: without them, episodes are published as text."""
+    if facts.problem:
+        return Diagnosis(
+            subject="sound",
+            state=State.WARN,
+            found=f"{facts.problem}: episodes are published as text",
+            remedy="install the program again, or set PPP_SPEECH to the other one",
+        )
+    if facts.missing:
+        return Diagnosis(
+            subject="sound",
+            state=State.NOTE,
+            found=f"{facts.missing}: episodes are published as text",
+            remedy="to publish their sound as well, install it",
+        )
+    return Diagnosis(subject="sound", state=State.OK, found=f"{' and '.join(facts.programs)} render episodes")
 
 
 def yggdrasil(facts: YggdrasilFacts, *, port: int) -> Diagnosis:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ppp.config import Config
 from ppp.doctor import probe_docker, probe_local, probe_network
 from ppp.doctor.machine import (
     BubblewrapFacts,
@@ -22,6 +23,7 @@ from ppp.doctor.machine import (
     MemoryFacts,
     ModelFacts,
     Reachability,
+    SoundFacts,
     YggdrasilFacts,
 )
 from ppp.model.matrix import Environment, PinnedPip
@@ -88,6 +90,10 @@ class LocalMachine:
     def model(self, path: Path) -> ModelFacts:
         """Read a model's first bytes, and try to import the library that would load it."""
         return probe_local.model(path, self.environ)
+
+    def sound(self, config: Config) -> SoundFacts:
+        """Look for the programs that render the sound of episodes, and ask them for their versions."""
+        return probe_local.sound(config, self.environ)
 
     def yggdrasil(self) -> YggdrasilFacts:
         """Look for the daemon and its addresses."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
+from ppp.config import Config
 from ppp.model.credentials import Credentials
 from ppp.model.matrix import Environment, PinnedPip
 from ppp.model.node_seed import NodeSeed
@@ -203,6 +204,18 @@ class YggdrasilFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SoundFacts:
+    """The programs that render the sound of episodes; `missing` says which there is not, `problem` which does not run.
+
+    `programs` names each that was found, with its version.
+    """
+
+    programs: tuple[str, ...] = ()
+    missing: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFacts:
     """A ledger as a reader finds it.
 
@@ -268,6 +281,9 @@ class MachineProbe(Protocol):
 
     def model(self, path: Path) -> ModelFacts:
         """Read a model's first bytes, and try to import the library that would load it."""
+
+    def sound(self, config: Config) -> SoundFacts:
+        """Look for the programs that render the sound of episodes, and ask them for their versions."""
 
     def yggdrasil(self) -> YggdrasilFacts:
         """Look for the daemon and its addresses."""

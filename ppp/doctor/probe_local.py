@@ -19,6 +19,7 @@ from typing import Final
 
 from ppp.check.sandbox.bubblewrap import BubblewrapError, find_bubblewrap
 from ppp.check.sandbox.host import find_interpreters
+from ppp.config import Config
 from ppp.doctor.machine import (
     BubblewrapFacts,
     FileSystemFacts,
@@ -27,6 +28,7 @@ from ppp.doctor.machine import (
     LedgerFacts,
     MemoryFacts,
     ModelFacts,
+    SoundFacts,
     YggdrasilFacts,
 )
 from ppp.ledger.lock import LOCK_NAME
@@ -36,6 +38,7 @@ from ppp.mesh.node import KEY_NAME, load_key
 from ppp.mesh.yggdrasil import address_mistake, is_new_enough, read_getself
 from ppp.model.errors import LedgerBusyError, PPPError, RejectedDataError
 from ppp.model.node_seed import NodeSeed
+from ppp.runner.render import NoSound, find_studio
 from ppp.storage_errors import translate_storage_errors
 
 #: Where distributions keep programs for root; an ordinary user's PATH lacks these.
@@ -185,6 +188,18 @@ def model(path: Path, environ: Mapping[str, str]) -> ModelFacts:
         version=int.from_bytes(head[4:], "little"),
         library_problem="" if imported else _last_line(output) or "its process died",
     )
+
+
+def sound(config: Config, environ: Mapping[str, str]) -> SoundFacts:
+    """Look for the programs that render the sound of episodes, and ask them for their versions."""
+    try:
+        studio = find_studio(config, environ)
+    except PPPError as error:
+        return SoundFacts(problem=str(error))
+    if isinstance(studio, NoSound):
+        return SoundFacts(missing=str(studio))
+    # What follows a version are its voices.
+    return SoundFacts(programs=tuple(one.id.partition(" (")[0] for one in (studio.synthesizer, studio.encoder)))
 
 
 def yggdrasil(

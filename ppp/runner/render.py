@@ -4,7 +4,7 @@ The ledger is only read, and not locked: a render may take minutes. Where a prog
 the reason is said; the episodes are published as text.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,7 +59,7 @@ def render(
     data = context.config.data
     with closing(read_ledger(data)) as db:
         episodes = _chosen(db, night=night, week=week, recent=recent)
-        studio = find_studio(context)
+        studio = find_studio(context.config, context.environ)
         if isinstance(studio, NoSound):
             return RenderReport(no_sound=studio)
         rendered: list[EpisodeAudio] = []
@@ -74,9 +74,9 @@ def render(
     return RenderReport(rendered=tuple(rendered), current=tuple(current), removed=_remove_old(data))
 
 
-def find_studio(context: Context) -> Studio | NoSound:
-    """Return what renders on this machine, or what is missing for it."""
-    config, programs = context.config, Programs(context.environ)
+def find_studio(config: Config, environ: Mapping[str, str]) -> Studio | NoSound:
+    """Return what renders on this machine, or what is missing for it. Raises `RenderFailedError` if it does not run."""
+    programs = Programs(environ)
     synthesizer = _find_synthesizer(config, programs)
     if synthesizer is None:
         return NoSound.PIPER if config.speech is SpeechEngine.PIPER else NoSound.ESPEAK

@@ -92,7 +92,7 @@ def main() -> int:
             environ=os.environ,
             stop=threading.Event(),
         )
-        studio = find_studio(context)
+        studio = find_studio(context.config, context.environ)
         if isinstance(studio, NoSound):
             print(f"nothing is measured: {studio}")
             return 2

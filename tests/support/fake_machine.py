@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ppp.config import Config
 from ppp.doctor.machine import (
     BubblewrapFacts,
     DnsFacts,
@@ -21,6 +22,7 @@ from ppp.doctor.machine import (
     MemoryFacts,
     ModelFacts,
     Reachability,
+    SoundFacts,
     YggdrasilFacts,
 )
 from ppp.model.matrix import Environment, PinnedPip
@@ -63,6 +65,7 @@ MEMORY: Final = MemoryFacts(total_bytes=64 * GIB, available_bytes=60 * GIB)
 RESOLVED: Final = DnsFacts(host="index.example", addresses=("192.0.2.7",))
 GATEWAY_TRIAL: Final = GatewayFacts(nginx="/usr/sbin/nginx", reach=Reachability.ANSWERED)
 MODEL_FILE: Final = ModelFacts(size=GIB // 10, magic=b"GGUF", version=3)
+SOUND: Final = SoundFacts(programs=("espeak-ng 1.51", "ffmpeg 5.1.4"))
 YGGDRASIL: Final = YggdrasilFacts(program="/usr/sbin/yggdrasil", running=True, addresses=("200:db8::1",), listens=True)
 KEY: Final = KeyFacts(path=Path("data/node.key"), exists=True, id="ab" * 32)
 TEMPORARY: Final = Path("/var/tmp/of-a-run")  # noqa: S108 - nothing is there
@@ -82,6 +85,7 @@ class FakeMachine:
     bubblewrap_facts: BubblewrapFacts = BUBBLEWRAP
     missing_pythons: frozenset[str] = frozenset()
     model_facts: ModelFacts = MODEL_FILE
+    sound_facts: SoundFacts = SOUND
     yggdrasil_facts: YggdrasilFacts = YGGDRASIL
     ledger_facts: LedgerFacts = LEDGER
     key_facts: KeyFacts = KEY
@@ -142,6 +146,10 @@ class FakeMachine:
     def model(self, path: Path) -> ModelFacts:  # noqa: ARG002
         self._answer("model")
         return self.model_facts
+
+    def sound(self, config: Config) -> SoundFacts:  # noqa: ARG002
+        self._answer("sound")
+        return self.sound_facts
 
     def yggdrasil(self) -> YggdrasilFacts:
         self._answer("yggdrasil")

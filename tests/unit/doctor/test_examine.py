@@ -32,6 +32,7 @@ from ppp.doctor.machine import (
     MemoryFacts,
     ModelFacts,
     Reachability,
+    SoundFacts,
     YggdrasilFacts,
 )
 from ppp.matrix_files import load_matrix
@@ -80,7 +81,7 @@ def test_a_healthy_machine(matrix: str) -> None:
     assert len(subjects) == len(set(subjects))
     assert {e.id for e in setup.environments} < set(subjects)
     rest = {"settings", "docker", "bubblewrap", "dns", "index", "clock", "gateway", "disk", "memory", "ledger", "key",
-            "model", "yggdrasil"}  # fmt: skip
+            "model", "sound", "yggdrasil"}  # fmt: skip
     assert rest < set(subjects)
 
 
@@ -316,6 +317,18 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, State], tuple[str, ...]]] = [
         {"model_facts": ModelFacts(size=900 * 2**30, magic=b"GGUF", version=3)},
         {"model": State.BROKEN},
         ("its file of 921,600 MiB does not fit its memory", "a smaller model or PPP_MODEL_MEMORY_MIB"),
+    ),
+    (
+        "no program for speech",
+        {"sound_facts": SoundFacts(missing="espeak-ng is not installed")},
+        {"sound": State.NOTE},
+        ("espeak-ng is not installed: episodes are published as text", "install it"),
+    ),
+    (
+        "a program for sound that does not run",
+        {"sound_facts": SoundFacts(problem="ffmpeg ended with 127")},
+        {"sound": State.WARN},
+        ("ffmpeg ended with 127", "published as text"),
     ),
     (
         "no mesh",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ppp.config import load
 from ppp.doctor import probe_local
 from ppp.doctor.local_machine import LocalMachine
 from ppp.ledger.store import Store
@@ -146,6 +147,26 @@ def test_addresses_of_the_mesh() -> None:
     # A node's address is in 200::/8; the subnet that it may route is in 300::/8.
     assert probe_local.mesh_addresses(TABLE) == ["200:1db8::1", "300:1db8::1"]
     assert probe_local.mesh_addresses("") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [({}, "espeak-ng is not installed"), ({"PPP_SPEECH": "piper"}, "piper or a voice for it is not installed")],
+)
+def test_no_program_for_speech(tmp_path: Path, settings: dict[str, str], missing: str) -> None:
+    found = probe_local.sound(load(settings, data=tmp_path), {"PATH": str(tmp_path)})
+    assert found.missing.startswith(missing)
+    assert (found.programs, found.problem) == ((), "")
+
+
+def test_programs_for_sound(tmp_path: Path) -> None:
+    program(tmp_path, "espeak-ng", "echo 'eSpeak NG text-to-speech: 1.51  Data at: /nowhere'")
+    environ = program(tmp_path, "ffmpeg", "echo 'ffmpeg version 5.1.4-0 Copyright (c) somebody'")
+    assert probe_local.sound(load({}, data=tmp_path), environ).programs == ("espeak-ng 1.51", "ffmpeg 5.1.4-0")
+    program(tmp_path, "ffmpeg", "echo cannot open shared object file >&2; exit 127")
+    found = probe_local.sound(load({}, data=tmp_path), environ)
+    assert "ffmpeg ended with 127: cannot open shared object file" in found.problem
+    assert (found.programs, found.missing) == ((), "")
 
 
 def test_a_daemon(tmp_path: Path) -> None:
