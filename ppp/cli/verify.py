@@ -26,8 +26,8 @@ WORDS: Final = {True: "✓ valid", False: "✗ INVALID"}
 def verify(*, files: tuple[Path, ...], sha256: str | None, nodes: tuple[str, ...], as_json: bool) -> None:
     """Check whether published files are valid.
 
-    A FILE is a snapshot, current.json, files.json, a statement, a batch, a ledger, or a folder with such files and the
-    pages that files.json lists. Nothing is changed, and no file needs to be trusted.
+    A FILE is a snapshot, current.json, files.json, a statement, a batch, an episode.json, a ledger, or a folder with
+    such files and the pages that files.json lists. Nothing is changed, and no file needs to be trusted.
     """
     if sha256 is not None and (len(files) != 1 or not is_sha256(sha256.lower())):
         raise click.UsageError("--sha256 takes 64 hex digits, and one FILE")

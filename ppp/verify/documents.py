@@ -94,8 +94,8 @@ def listed_files(folder: Path, *, only: str | None = None) -> dict[str, Publishe
     return found
 
 
-def check_listed(folder: Path, file: PublishedFile) -> None:
-    """Raise `InvalidFileError` unless a listed file exists with its size and sha256."""
+def check_listed(folder: Path, file: PublishedFile, *, by: str = MANIFEST) -> None:
+    """Raise `InvalidFileError` unless a file that a document (`by`) lists exists with its size and sha256."""
     path = folder / file.path
     try:
         found = path.stat()
@@ -105,9 +105,9 @@ def check_listed(folder: Path, file: PublishedFile) -> None:
     if not stat.S_ISREG(found.st_mode):
         fail(f"{file.path} is listed but is not a regular file")
     if found.st_size != file.size:
-        fail(f"{file.path} has {found.st_size} bytes, {MANIFEST} lists {file.size}")
+        fail(f"{file.path} has {found.st_size} bytes, {by} lists {file.size}")
     if (digest := file_sha256(path)) != file.sha256:
-        fail(f"{file.path} hashes to {digest}, {MANIFEST} lists {file.sha256}")
+        fail(f"{file.path} hashes to {digest}, {by} lists {file.sha256}")
 
 
 def check_statement(path: Path, *, nodes: Collection[str], now: int) -> str:

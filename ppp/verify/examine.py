@@ -33,6 +33,7 @@ from ppp.publish.snapshots.description import SCHEMA as SNAPSHOT_SCHEMA
 from ppp.verify import documents, mirrored
 from ppp.verify.database import check_private, check_rows, check_signed_records, check_statements, open_verified
 from ppp.verify.declared import check_declared_release
+from ppp.verify.episode import check_episode
 from ppp.verify.result import Verification, fail
 from ppp.verify.signed import check_signed
 
@@ -149,6 +150,9 @@ def _check_document(path: Path, options: VerifyOptions, *, confirmed: bool) -> s
             return check_declared_release(path, nodes=options.nodes)
         case "ppp-batch-1":
             return documents.check_batch(path, nodes=options.nodes, now=options.now)
+        case "ppp-episode-1":
+            message = f"{check_episode(path)}; {_check_listed(path, confirmed=confirmed)}"
+            return _with_signature(path, message, options)
     check = checks.get(schema) if isinstance(schema, str) else None
     return _with_signature(path, check() if check else _check_listed(path, confirmed=confirmed), options)
 

@@ -61,7 +61,8 @@ class EpisodeUpdate:
         if stored is None:
             raise ValueError(f"there is no episode of {period}")
         content = read_content(stored, episode.audio)
-        files = [episode_page(content, neighbours, self._pages), episode_document(content)]
+        datasette_url = self._plan.inputs.addresses.datasette_url
+        files = [episode_page(content, neighbours, self._pages, datasette_url), episode_document(content)]
         self._put(writer, period, files)
 
     def _write_about_all(self, writer: OutputWriter) -> None:

@@ -108,5 +108,10 @@ def datasette_finding(datasette_url: str, kind: FindingKind) -> str:
     return f"{_database(datasette_url)}{table}" if datasette_url and table else ""
 
 
+def datasette_database(datasette_url: str) -> str:
+    """Return where Datasette runs any SQL on the ledger; `""` without a Datasette."""
+    return datasette_url and _database(datasette_url)
+
+
 def _database(datasette_url: str) -> str:
     return f"{datasette_url}{LEDGER_NAME.removesuffix('.db')}/"

@@ -7,6 +7,7 @@ from ppp.publish import text
 from ppp.publish.episodes.content import EPISODES_FOLDER, EpisodeContent, EpisodeFact, episode_page_path
 from ppp.publish.episodes.listing import EpisodeListing, EpisodeSummary, Neighbours
 from ppp.publish.packages.pages import PackagePages
+from ppp.publish.site.addresses import datasette_database
 from ppp.publish.site.templates import render
 
 EPISODES_PAGE: Final = f"{EPISODES_FOLDER}/index.html"
@@ -19,10 +20,13 @@ QUERIES_BUDGET: Final = 9_000
 RECENT: Final = 14
 
 
-def episode_page(episode: EpisodeContent, neighbours: Neighbours, pages: PackagePages) -> tuple[str, bytes]:
+def episode_page(
+    episode: EpisodeContent, neighbours: Neighbours, pages: PackagePages, datasette_url: str = ""
+) -> tuple[str, bytes]:
     """Return `/episodes/<period>/index.html`: what was said, who wrote it, and each fact with its SQL.
 
-    What has no room is in `episode.json`, and the page says so.
+    What has no room is in `episode.json`, and the page says so. `datasette_url` is where a Datasette has the ledger,
+    `""` if nowhere.
     """
     path = episode_page_path(episode.period.id)
     lines = text.fit_budget(episode.lines, SCRIPT_BUDGET, lambda line: 130 + 2 * text.html_size(line.text))
@@ -37,7 +41,7 @@ def episode_page(episode: EpisodeContent, neighbours: Neighbours, pages: Package
         queries=queries,
         neighbours=neighbours,
         pages=pages,
-        datasette="",
+        datasette=datasette_database(datasette_url),
     )
     return path, page
 

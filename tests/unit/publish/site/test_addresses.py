@@ -10,7 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from told_nights import told_night
 
+from ppp.ledger.episodes import store_episode
 from ppp.ledger.store import Store
 from ppp.model.record import Record
 from ppp.model.site_address import SiteAddresses
@@ -68,13 +70,16 @@ def test_a_wrong_verdict_is_reported_with_its_cell(small: Store, tmp_path: Path)
 
 
 def test_pages_lead_to_the_same_in_datasette(small: Store, tmp_path: Path) -> None:
+    store_episode(small, told_night("2024-04-25"))
     made = pages(small, tmp_path / "public", datasette_url=DATASETTE)
+    assert f'<a href="{DATASETTE}ppp/">Datasette</a>' in made["episodes/2024-04-25/index.html"]
     assert f'href="{DATASETTE}ppp/package_history?package=six"' in made["p/six/index.html"]
     assert f'href="{DATASETTE}ppp/alpine_only"' in made["findings/alpine-only/index.html"]
     assert f'href="{DATASETTE}ppp/newly_broken_cells"' in made["sql/index.html"]
 
 
 def test_without_addresses_no_page_has_such_a_link_nor_a_place_for_one(small: Store, tmp_path: Path) -> None:
+    store_episode(small, told_night("2024-04-25"))
     for path, page in pages(small, tmp_path / "public").items():
         assert "<!--" not in page, path
         assert "issues/new" not in page, path
