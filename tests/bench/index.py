@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -177,8 +178,11 @@ def add_needed(data: Path, package: str, version: str) -> None:
 
 def most_needed(folder: Path) -> tuple[str, int]:
     """Return the project that most packages need, and how many these are."""
-    with BuildCache.open(folder / "cache.db") as cache:
-        return cache.verified.most_needed()
+    with closing(sqlite3.connect(folder / "cache.db")) as db:
+        row: tuple[str, int] = db.execute(
+            "SELECT need, count(DISTINCT package) FROM verified_needs GROUP BY need ORDER BY 2 DESC, 1 LIMIT 1"
+        ).fetchone()
+    return row
 
 
 def table_row(name: str, build: IndexBuild) -> str:

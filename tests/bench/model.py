@@ -2,7 +2,8 @@
 
 The weights are random: what is said depends on them, the time on their number and form alone. A model of 7 billion
 weights in 4.5 bits each is a file of 3.8 GB; a small one is measured in the same run, so that the figures of two
-machines can be compared. Each runs in a process of its own, and its file is removed afterwards.
+machines can be compared. Each runs in a process of its own, and its file is removed afterwards. A real model, of a file,
+also writes the newest night of the ledger in this repository.
 
     scripts/nox -s bench -- model [--shapes small,7b] [--prompt 128] [--generate 16] [--threads N] [--file MODEL.gguf]
 """
@@ -17,16 +18,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from gguf_models import ModelShape, write_model
 
+from ppp.ledger.schema import read_ledger
 from ppp.machine_memory import machine_memory
+from ppp.narrate.facts import gather_facts, resolve_period
 from ppp.narrate.llama_model import LlamaModel
+from ppp.narrate.model import TEMPERATURE, ChoiceRequest, compose
 
 GB: Final = 1_000_000_000
+LEDGER_FOLDER: Final = Path(__file__).parents[2] / "data"
 SHAPES: Final = {
     "small": ModelShape(
         width=1024, inner=2816, heads=16, kv_heads=4, layers=16, vocabulary=32_000, context_tokens=4096
@@ -89,6 +95,16 @@ def measured(path: Path, options: argparse.Namespace) -> dict[str, float]:
     return dict(json.loads(done.stdout))
 
 
+def written(path: Path, threads: int | None) -> str:
+    """Return how many tokens a model evaluates, and in how many seconds, to write the newest night of our ledger."""
+    with closing(read_ledger(LEDGER_FOLDER)) as db:
+        stories = gather_facts(db, resolve_period(db, None)).stories
+    model = LlamaModel(str(path), threads=threads)
+    request = ChoiceRequest(model=str(path), seed=0, temperature=TEMPERATURE, stories=stories, threads=threads)
+    said = len(compose(model, request))
+    return f"an episode of {said} sentences: {model.evaluated:,} tokens are evaluated in {model.seconds:.1f} s"
+
+
 def report(name: str, size: int, figures: dict[str, float]) -> str:
     """Return a line of the table."""
     return (
@@ -133,6 +149,7 @@ def main(arguments: Sequence[str]) -> None:
             path.unlink()
     if options.file:
         print(report("file", options.file.stat().st_size, measured(options.file, options)))
+        print(written(options.file, options.threads))
 
 
 if __name__ == "__main__":

@@ -180,13 +180,6 @@ class VerifiedStore:
         row: tuple[int] = self._db.execute("SELECT count(DISTINCT package) FROM verified_pages").fetchone()
         return row[0]
 
-    def most_needed(self) -> tuple[str, int]:
-        """Return the project on which the closure checks of most packages depend, and how many these are."""
-        row: tuple[str, int] = self._db.execute(
-            "SELECT need, count(DISTINCT package) FROM verified_needs GROUP BY need ORDER BY 2 DESC, 1 LIMIT 1"
-        ).fetchone()
-        return row
-
     def without_room(self) -> int:
         """Return for how many packages there is no room."""
         row: tuple[int] = self._db.execute("SELECT count(*) FROM verified WHERE listed = 0").fetchone()
