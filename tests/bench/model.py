@@ -2,8 +2,8 @@
 
 The weights are random: what is said depends on them, the time on their number and form alone. A model of 7 billion
 weights in 4.5 bits each is a file of 3.8 GB; a small one is measured in the same run, so that the figures of two
-machines can be compared. Each runs in a process of its own, and its file is removed afterwards. A real model, of a file,
-also writes the newest night of the ledger in this repository.
+machines can be compared. Each runs in a process of its own, and its file is removed afterwards. A real model also
+writes the newest night of the ledger in this repository.
 
     scripts/nox -s bench -- model [--shapes small,7b] [--prompt 128] [--generate 16] [--threads N] [--file MODEL.gguf]
 """
