@@ -266,10 +266,10 @@ def snapshot(context: Context) -> TakenSnapshots:
 
 def narrate(context: Context, *, seed: int, kind: PeriodKind, period: str | None) -> Episode:
     """Narrate the newest night or week, or a given one, verify every sentence, and store the episode."""
-    with open_node(context) as node:
+    with open_ledger(context) as ledger:
         config = context.config
         return episode.narrate(
-            node.store, seed=seed, period=period, kind=kind, model=config.model, options=config.model_options
+            ledger.store, seed=seed, period=period, kind=kind, model=config.model, options=config.model_options
         )
 
 

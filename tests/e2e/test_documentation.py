@@ -74,7 +74,6 @@ NOT_RUN: Final = {
     "scripts/nox -s release": "tests/e2e/test_run.py",
     "scripts/nox -s serve": "tests/e2e/test_datasette.py",
     "ppp run": "tests/e2e/test_run.py",
-    "ppp serve": "tests/e2e/test_datasette.py",
     "scripts/nox -s tests": "it runs this test",
     "scripts/nox -s redteam": "tests/redteam/test_four_peers.py",
     "scripts/nox -s second-opinion": "tests/online/labelled.toml",

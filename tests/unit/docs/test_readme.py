@@ -179,3 +179,5 @@ def test_the_episode_is_the_one_that_narrate_writes(tmp_path: Path) -> None:
         cli(["narrate", "--quiet", "--data", str(tmp_path)], standalone_mode=False)
     assert len(printed.getvalue()) > 1_000
     assert f"```\n{printed.getvalue()}```" in README
+    # Nothing is signed, so no key is made.
+    assert not (tmp_path / "node.key").exists()
