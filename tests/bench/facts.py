@@ -7,10 +7,12 @@ one look at the week's records takes is shown beside it, because that is what a 
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -24,7 +26,7 @@ from ppp.narrate.facts import gather_facts
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "synthetic-ledger"
 #: So many days make the busiest week one of about 36,000 cells a day.
-DAYS = 51
+DAYS = 52
 COPIES = 10
 MAX_SECONDS = 2.0
 
@@ -75,11 +77,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--data", type=Path, help="a folder with a ledger, instead of a made-up one")
+    parser.add_argument("--fill", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        db = open_ledger(options.data or Path(folder))
-        if not options.data:
+    if options.fill:
+        with closing(open_ledger(options.fill)) as db:
             fill(db, options.records)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        if not options.data:
+            # In a process of its own, as a narration has one, too.
+            words = [f"--records={options.records}", f"--fill={folder}"]
+            subprocess.run([sys.executable, __file__, *words], check=True)
+        db = open_ledger(options.data or Path(folder))
         period = busiest_week(db)
         window = {"start": period.start, "end": period.end}
         # The node is in no index by time: each row is read.
