@@ -126,7 +126,8 @@ def test_a_killed_run_leaves_no_container(client: docker.DockerClient, image: st
         assert len(containers(client, tmp_path)) == 1
         holder.kill()
     wait_until_removed(client, tmp_path)
-    shutil.rmtree(folder)
+    # Any run that begins meanwhile removes what a killed one left.
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_pulling_an_image_is_reported(tmp_path: Path) -> None:
