@@ -66,8 +66,8 @@ def sound(facts: SoundFacts) -> Diagnosis:
         return Diagnosis(
             subject="sound",
             state=State.WARN,
-            found=f"{facts.problem}: episodes are published as text",
-            remedy="install the program again, or set PPP_SPEECH to the other one",
+            found=f"{facts.problem}; episodes are published as text",
+            remedy="run that program by hand to see what it lacks, or install it again",
         )
     if facts.missing:
         return Diagnosis(

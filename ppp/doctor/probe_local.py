@@ -195,7 +195,8 @@ def sound(config: Config, environ: Mapping[str, str]) -> SoundFacts:
     try:
         studio = find_studio(config, environ)
     except PPPError as error:
-        return SoundFacts(problem=str(error))
+        # Its advice is for who renders.
+        return SoundFacts(problem=error.message)
     if isinstance(studio, NoSound):
         return SoundFacts(missing=str(studio))
     # What follows a version are its voices.

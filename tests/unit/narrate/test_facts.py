@@ -149,6 +149,30 @@ def test_what_a_headline_means_is_said_only_if_it_is_so_everywhere(store: Store,
     assert not [id_ for id_ in facts if id_.startswith(("comeback", "debut"))]
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "told"),
+    [
+        ("", ["1"]),
+        ("PASS FAIL FAIL FAIL", ["1"]),
+        ("PASS TIMEOUT FAIL FAIL", ["1"]),
+        ("FAIL PASS FAIL FAIL", ["1"]),
+        ("- FAIL FAIL FAIL", []),
+    ],
+)
+def test_the_last_pass_is_that_of_each_environment_that_the_streak_names(
+    store: Store, record: Build, elsewhere: str, told: list[str]
+) -> None:
+    """Elsewhere is a streak after the same pass, none, so that the headline does not name it, or one after no pass."""
+    for environment, results in (("py312-slim", "PASS FAIL FAIL FAIL"), ("py39-slim", elsewhere)):
+        for number, result in enumerate(results.split(), start=1):
+            at = NOON if number == 4 else NOON - DAY_S
+            if result != "-":
+                add(store, record, "long", f"{number}", result, environments=(environment,), observed_at=at)
+    facts = facts_of(store)
+    assert "py312-slim" in facts["streak/long/4/3"].slots["environments"]  # type: ignore[operator]
+    assert [fact.slots["passed"] for id_, fact in facts.items() if id_ == "last-pass/long/4"] == told
+
+
 def test_the_release_that_broke_most_is_told_with_its_victims(store: Store, record: Build) -> None:
     trigger = Trigger(kind=TriggerKind.DEPENDENCY, name="numpy", version="2.0.0")
     installed = (Installed(name="numpy", version="2.0.0", sha256=None),)
